@@ -1,0 +1,142 @@
+//! `grep` on free threads.
+//!
+//! - **Split.** A task is 32 files or a mebibyte. What a worker finds too large it hands back, and the rest is
+//!   done in mebibytes by whoever is free: splitting beforehand would need a `stat` for each file.
+//! - **Share.** Two queues, shared by all workers. Each has its own compiled search, since the caches behind
+//!   one regex would be fought over. Work stealing would gain nothing: tasks are large and come from one walk.
+//! - **Bound.** `window` promises in the line, and for each rest `workers` more tasks, so that the one that is
+//!   next in order always gets in. A worker has one file open.
+//! - **Order.** A line of promises, kept in whatever order and collected in the order they were given.
+//! - **Stop.** `feed`, the workers and `gather` ask before each task; whoever waits, waits on a channel whose
+//!   other end is dropped by somebody who stops.
+//! - **Fail.** A panic is caught where the task runs, and becomes the task's output. A thread cannot be killed
+//!   alone: an abort ends the program, which is what the process models are for.
+
+use std::{
+    collections::VecDeque,
+    mem,
+    ops::ControlFlow,
+    panic::{AssertUnwindSafe, catch_unwind},
+    thread,
+};
+
+use cc_workloads::{
+    Ctx, Error, Result, Sink,
+    error::panic_reason,
+    grep::{Grain, Job, Output, Search, Task},
+};
+use crossbeam_channel::{Receiver, Sender, bounded, select_biased};
+
+// ANCHOR: grep-run
+/// Runs the job on `ctx.workers` threads and one that feeds them; the calling thread gathers.
+pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
+    let search = Search::new(&job.query)?;
+    let (promises, line) = bounded(ctx.window.get());
+    let (fed, tasks) = bounded(ctx.window.get() + 1);
+    let (urgent, rests) = bounded(ctx.workers.get());
+    thread::scope(|scope| {
+        let thread = |name: String| thread::Builder::new().name(name);
+        let failed = |e| Error::worker("thread", e);
+        for n in 0..ctx.workers.get() {
+            let (search, tasks, rests) = (search.clone(), tasks.clone(), rests.clone());
+            let work = move || work(search, &tasks, &rests, ctx);
+            thread(format!("worker-{n}")).spawn_scoped(scope, work).map_err(failed)?;
+        }
+        // The queues must close when the workers have gone, not when this function ends.
+        drop((tasks, rests));
+        let feed = move || feed(job, ctx, &promises, &fed);
+        thread("feed".to_owned()).spawn_scoped(scope, feed).map_err(failed)?;
+        gather(&line, &urgent, job, ctx, out);
+        drop((line, urgent));
+        Ok(())
+    })
+}
+// ANCHOR_END: grep-run
+
+// ANCHOR: grep-feed
+/// Queues the tasks, and in the same order the promises of their outputs.
+fn feed(job: &Job, ctx: &Ctx, promises: &Sender<Receiver<Output>>, fed: &Sender<Order>) {
+    for task in job.tasks(Grain::default(), &ctx.stop) {
+        let (order, promise) = Order::new(task);
+        if promises.send(promise).is_err() || fed.send(order).is_err() {
+            break;
+        }
+    }
+}
+// ANCHOR_END: grep-feed
+
+// ANCHOR: grep-work
+/// Does tasks until there are no more; first those that the output waits for.
+fn work(mut search: Search, fed: &Receiver<Order>, urgent: &Receiver<Order>, ctx: &Ctx) {
+    let next = || {
+        select_biased! {
+            recv(urgent) -> order => order.ok(),
+            recv(fed) -> order => order.or_else(|_| urgent.recv()).ok(),
+        }
+    };
+    while let Some(Order { task, done }) = next() {
+        if ctx.stop.requested() {
+            break;
+        }
+        // A search begins each task afresh, so a panic leaves nothing behind that the next one would see.
+        let output = catch_unwind(AssertUnwindSafe(|| search.task(&task)))
+            .unwrap_or_else(|panic| task.failed(&panic_reason(&*panic)));
+        // Nobody waits for it any more if the run was stopped meanwhile.
+        let _ = done.send(output);
+    }
+}
+// ANCHOR_END: grep-work
+
+// ANCHOR: grep-gather
+/// Emits the outputs in the order of their promises.
+fn gather(
+    line: &Receiver<Receiver<Output>>,
+    urgent: &Sender<Order>,
+    job: &Job,
+    ctx: &Ctx,
+    out: &mut dyn Sink<Output>,
+) {
+    let _ = line.iter().try_for_each(|promise| settle(&promise, urgent, job, ctx, out));
+}
+
+/// Emits one output, and in its place whatever is left of its task.
+fn settle(
+    promise: &Receiver<Output>,
+    urgent: &Sender<Order>,
+    job: &Job,
+    ctx: &Ctx,
+    out: &mut dyn Sink<Output>,
+) -> ControlFlow<()> {
+    let Ok(mut output) = promise.recv() else { return ControlFlow::Break(()) };
+    let rest = mem::take(&mut output.rest);
+    ctx.emit(output, out)?;
+
+    let mut ahead = VecDeque::with_capacity(ctx.workers.get());
+    for task in rest {
+        if ahead.len() == ctx.workers.get() {
+            settle(&ahead.pop_front().expect("there are workers"), urgent, job, ctx, out)?;
+        }
+        if job.wants(&task) {
+            let (order, promise) = Order::new(task);
+            ahead.push_back(promise);
+            if urgent.send(order).is_err() {
+                return ControlFlow::Break(());
+            }
+        }
+    }
+    ahead.iter().try_for_each(|promise| settle(promise, urgent, job, ctx, out))
+}
+// ANCHOR_END: grep-gather
+
+/// A task and where its output is waited for.
+struct Order {
+    task: Task,
+    done: Sender<Output>,
+}
+
+impl Order {
+    fn new(task: Task) -> (Self, Receiver<Output>) {
+        let (done, promise) = bounded(1);
+        (Self { task, done }, promise)
+    }
+}

@@ -1,0 +1,58 @@
+//! Free threads: several threads in one address space, sharing what they like.
+//!
+//! Threads are the model that the machine itself has. They see the same memory, so nothing has to be copied to
+//! hand it over; the price is that everything shared must be protected, and that one thread's crash (an abort,
+//! a corrupted heap) takes all of them along. Rust's part of the bargain is that unprotected sharing does not
+//! compile.
+//!
+//! # One job's way through this crate
+//!
+//! [`grep::run`] is called on the main thread. It starts, inside a [`std::thread::scope`], one thread that
+//! *feeds* and as many as were asked for that *work*; the calling thread itself *gathers*. The scope is the
+//! owner of these threads: it cannot be left before they have all ended, whether the job is done, stopped or
+//! panicking, and that is also why they may borrow the job instead of sharing it by `Arc`.
+//!
+//! Between them are bounded channels, the threads' shared queues:
+//!
+//! 1. `feed` walks the directories. For each task it makes a *promise*, a channel for one value; its receiving
+//!    half goes into the `line`, the sending half goes with the task into the `fed` queue. When the line is
+//!    full, `feed` waits: that is the *backpressure*, and the bound on memory.
+//! 2. Each worker takes the next task from the queue, runs the kernel on it and keeps the promise. Workers that
+//!    get cheap tasks come back sooner and take more: sharing one queue is all the load balancing there is.
+//! 3. `gather` takes promises out of the line, in the order they were made, and waits for each. So the output
+//!    is in order whatever order the tasks were done in.
+//! 4. A task that turned out too big has a *rest*. `gather` puts it on the `urgent` queue, which workers prefer,
+//!    and waits for its parts before it goes on along the line.
+//!
+//! Nothing has to be told to end: when `feed` has no more tasks it drops its ends of the channels, the workers
+//! find their queues closed, and the line runs empty. A stop goes the same way, only earlier.
+//!
+//! # Modules, in reading order
+//!
+//! - [`grep`]: the model itself, on `std::thread` and crossbeam's channels;
+//! - [`rayon`]: the variant, in which a work-stealing pool does the sharing.
+
+pub mod grep;
+pub mod rayon;
+
+use std::convert::identity;
+
+use cc_workloads::{Entry, Model};
+
+/// The models of this crate: threads, and the variant on rayon's pool.
+pub const MODELS: &[Model] = &[
+    Model {
+        name: "threads",
+        mechanism: "std::thread, crossbeam channels",
+        enter: || {},
+        args: identity,
+        grep: Entry::Run(grep::run),
+    },
+    Model {
+        name: "rayon",
+        mechanism: "a work-stealing pool (rayon)",
+        enter: || {},
+        args: identity,
+        grep: Entry::Run(rayon::grep::run),
+    },
+];

@@ -1,0 +1,3 @@
+//! The variant on rayon's work-stealing pool: the library shares the work out, and owns the threads.
+
+pub mod grep;

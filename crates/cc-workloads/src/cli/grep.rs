@@ -1,0 +1,170 @@
+//! `grep`'s flags and exit status.
+
+use std::{ffi::OsString, io, num::NonZeroUsize, os::unix::ffi::OsStringExt, path::PathBuf};
+
+use clap::{ArgAction, ArgMatches, Args, Command, FromArgMatches};
+use serde_bytes::ByteBuf;
+
+use super::{output::Output, signals::OnSignal};
+use crate::{
+    contract::{Ctx, Entry, Model},
+    error::{Error, Result, reason},
+    grep::{Job, Query, Report},
+    report,
+    stop::Cause,
+};
+
+/// Report the lines that match a pattern.
+///
+/// Patterns are in the syntax of Rust's `regex` crate, applied to bytes. The flags, the output and the exit
+/// status are GNU grep's: 0 if a line was selected, 1 if none was, 2 after trouble.
+#[derive(Debug, Args)]
+#[command(disable_help_flag = true)]
+struct Flags {
+    /// Print this help
+    #[arg(long, action = ArgAction::Help)]
+    help: Option<bool>,
+    /// A pattern; may be given many times
+    #[arg(short = 'e', long = "regexp", value_name = "PATTERN", allow_hyphen_values = true)]
+    patterns: Vec<OsString>,
+    /// Patterns are regular expressions, which is the default
+    #[arg(short = 'E', long = "extended-regexp", overrides_with = "fixed")]
+    extended: bool,
+    /// Patterns are literal
+    #[arg(short = 'F', long = "fixed-strings", overrides_with = "extended")]
+    fixed: bool,
+    /// Search what is below a directory
+    #[arg(short = 'r', long)]
+    recursive: bool,
+    /// ASCII letters match in either case
+    #[arg(short = 'i', long)]
+    ignore_case: bool,
+    /// Select the lines that do not match
+    #[arg(short = 'v', long)]
+    invert_match: bool,
+    /// A match begins and ends at a word boundary
+    #[arg(short = 'w', long)]
+    word_regexp: bool,
+    /// Print line numbers
+    #[arg(short = 'n', long)]
+    line_number: bool,
+    /// Print file names with the lines
+    #[arg(short = 'H', long, overrides_with = "no_filename")]
+    with_filename: bool,
+    /// Print no file names
+    #[arg(short = 'h', long, overrides_with = "with_filename")]
+    no_filename: bool,
+    /// Print the names of files with a selected line
+    #[arg(short = 'l', long, overrides_with = "files_without_match")]
+    files_with_matches: bool,
+    /// Print the names of files without a selected line
+    #[arg(short = 'L', long, overrides_with = "files_with_matches")]
+    files_without_match: bool,
+    /// Print each match on a line of its own
+    #[arg(short = 'o', long)]
+    only_matching: bool,
+    /// Print nothing; the exit status says it
+    #[arg(short = 'q', long, visible_alias = "silent")]
+    quiet: bool,
+    /// No messages about files that cannot be read
+    #[arg(short = 's', long)]
+    no_messages: bool,
+    /// Print how many lines are selected in each file
+    #[arg(short = 'c', long)]
+    count: bool,
+    /// Leave a file after so many selected lines
+    #[arg(short = 'm', long, value_name = "NUM")]
+    max_count: Option<u64>,
+    /// The pattern, unless -e gives it, then files, directories, or - for standard input
+    #[arg(value_name = "PATTERN|FILE")]
+    operands: Vec<OsString>,
+}
+
+pub(super) fn command() -> Command {
+    Flags::augment_args(Command::new("grep").args_override_self(true))
+}
+
+pub(super) fn main(model: &Model, ctx: &Ctx, args: &ArgMatches) -> Result<u8> {
+    let job = Flags::from_arg_matches(args).unwrap_or_else(|error| error.exit()).job()?;
+    let run = match model.grep {
+        Entry::Run(run) => run,
+        Entry::Declined(why) => return Err(Error::Usage(format!("{} has no grep: {why}", model.name))),
+    };
+    job.query.check()?;
+    if job.query.max == Some(0) && job.query.report != Report::FilesWithout {
+        return Ok(1); // as GNU grep, without reading anything
+    }
+    let _on_signal = OnSignal::request(&ctx.stop)?;
+    let mut output = Output::open(&ctx.stop)?;
+    let mut printer = job.printer(&mut output);
+    let ran = run(&job, ctx, &mut printer);
+    let (status, totals) = (printer.status(), printer.totals());
+    if let Some(Cause::Signal(signal)) = ctx.stop.cause() {
+        // The writer may be waiting for a reader that has stalled: it ends with the process.
+        return Ok(128 + u8::try_from(signal).unwrap_or(0));
+    }
+    ran?;
+    report(model.name, ctx.workers, totals)?;
+    match output.finish() {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(141), // as if SIGPIPE had killed it
+        Err(error) => Err(Error::io("write error")(io::Error::other(reason(&error)))),
+        Ok(()) => Ok(status),
+    }
+}
+
+fn report(model: &str, workers: NonZeroUsize, totals: report::Totals) -> Result<()> {
+    report::Report { workload: "grep".to_owned(), model: model.to_owned(), workers, totals }.send()
+}
+
+impl Flags {
+    fn job(self) -> Result<Job> {
+        let mut patterns = self.patterns.clone();
+        let mut operands = self.operands.clone().into_iter();
+        if patterns.is_empty() {
+            patterns.extend(operands.next());
+        }
+        if patterns.is_empty() {
+            return Err(Error::Usage("no pattern: give one as the first operand or with -e".to_owned()));
+        }
+        let roots: Vec<PathBuf> = operands.map(PathBuf::from).collect();
+        let query = Query {
+            patterns: patterns.into_iter().flat_map(lines).collect(),
+            fixed: self.fixed,
+            ignore_case: self.ignore_case,
+            word: self.word_regexp,
+            invert: self.invert_match,
+            max: self.max_count,
+            report: self.report(),
+            line_numbers: self.line_number,
+            names: self.with_filename || (!self.no_filename && self.many_files(&roots)),
+            no_messages: self.no_messages,
+            ..Query::default()
+        };
+        Ok(Job::new(query, roots, self.recursive))
+    }
+
+    /// Whether there may be more than one file, so that lines carry the names.
+    fn many_files(&self, roots: &[PathBuf]) -> bool {
+        match roots {
+            [] => self.recursive,
+            [root] => self.recursive && root.is_dir(),
+            _ => true,
+        }
+    }
+
+    fn report(&self) -> Report {
+        match self {
+            Self { quiet: true, .. } => Report::Status,
+            Self { files_with_matches: true, .. } => Report::FilesWith,
+            Self { files_without_match: true, .. } => Report::FilesWithout,
+            Self { count: true, .. } => Report::Count,
+            Self { only_matching: true, .. } => Report::Matches,
+            _ => Report::Lines,
+        }
+    }
+}
+
+/// A pattern with newlines is a list of patterns, as everywhere in grep.
+fn lines(pattern: OsString) -> Vec<ByteBuf> {
+    pattern.into_vec().split(|byte| *byte == b'\n').map(ByteBuf::from).collect()
+}

@@ -1,0 +1,194 @@
+//! The printer: folds outputs, which come in order, into what the user sees.
+
+use std::ops::ControlFlow;
+
+use serde_bytes::ByteBuf;
+
+use super::{Binary, Found, Job, Output, Query, Report, Trouble, search::push_number, tasks::Enough};
+use crate::{contract::Sink, report::Totals};
+
+/// A part of what a program prints.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Block {
+    /// For standard output.
+    Out(Vec<u8>),
+    /// For standard error.
+    Err(Vec<u8>),
+}
+
+/// The sink that every model's outputs go to. See [`Job::printer`].
+pub struct Printer<'a> {
+    query: &'a Query,
+    enough: &'a Enough,
+    out: &'a mut dyn Sink<Block>,
+    file: File,
+    totals: Totals,
+    troubled: bool,
+}
+
+/// What is known of the file whose ranges are coming in.
+#[derive(Default)]
+struct File {
+    selected: u64,
+    /// Line terminators in the ranges so far.
+    newlines: u64,
+    binary: bool,
+    settled: bool,
+}
+
+impl<'a> Printer<'a> {
+    pub(super) fn new(job: &'a Job, out: &'a mut dyn Sink<Block>) -> Self {
+        let (query, enough) = (&job.query, &*job.enough);
+        Self { query, enough, out, file: File::default(), totals: Totals::default(), troubled: false }
+    }
+
+    /// The totals of everything that was printed.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        self.totals
+    }
+
+    /// `grep`'s exit status: 0 if a line was selected, 1 if not, 2 after trouble, which `-q` forgives.
+    #[must_use]
+    pub fn status(&self) -> u8 {
+        let selected = self.totals.lines > 0;
+        match (self.troubled, selected) {
+            (true, true) if self.query.report == Report::Status => 0,
+            (true, _) => 2,
+            (false, selected) => u8::from(!selected),
+        }
+    }
+
+    fn found(&mut self, found: Found) -> ControlFlow<()> {
+        if found.at == 0 {
+            self.file = File::default();
+            self.enough.begin();
+            self.totals.files += u64::from(found.trouble.is_none());
+        } else if self.file.settled {
+            return ControlFlow::Continue(()); // read ahead for nothing
+        }
+        let path = found.path.clone();
+        self.file.settled = found.ended;
+        self.totals.bytes += found.bytes;
+        match &found.trouble {
+            Some(trouble) => {
+                self.enough.settle(&path);
+                return self.trouble(&found, trouble);
+            }
+            None => self.lines(found)?,
+        }
+        if self.file.settled {
+            self.enough.settle(&path);
+            self.summary(&path)?;
+        }
+        if self.query.report == Report::Status && self.totals.lines > 0 {
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// The selected lines of a range, or that a binary file has some.
+    fn lines(&mut self, mut found: Found) -> ControlFlow<()> {
+        let numbers_from = self.file.newlines;
+        self.cut(&mut found);
+        self.file.selected += found.selected;
+        self.file.newlines += found.newlines;
+        self.file.settled |= self.query.max == Some(self.file.selected);
+        self.totals.lines += found.selected;
+        self.totals.matches += found.matches;
+        if !self.query.report.prints_text() {
+            return ControlFlow::Continue(());
+        }
+
+        let was_binary = self.file.binary;
+        self.file.binary |= found.binary != Binary::No;
+        let matched = found.binary == Binary::Matched || (was_binary && found.selected > 0);
+        let path = if matched { found.path.clone() } else { ByteBuf::new() };
+        if !was_binary && !found.text.is_empty() {
+            self.out.push(Block::Out(self.numbered(found, numbers_from)))?;
+        }
+        if matched {
+            self.file.settled = true;
+            return self.message(&path, ": binary file matches");
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Cuts off what is beyond `-m`.
+    fn cut(&self, found: &mut Found) {
+        let wanted = self.query.max.map_or(u64::MAX, |max| max - self.file.selected);
+        if found.selected <= wanted {
+            return;
+        }
+        found.selected = wanted;
+        found.matches = wanted;
+        if self.query.report.prints_text() {
+            let kept = found.rows.partition_point(|row| u64::from(row.nth) < wanted);
+            found.matches = kept as u64;
+            if let Some(row) = found.rows.get(kept) {
+                found.text.truncate(row.at as usize);
+            }
+            found.rows.truncate(kept);
+        }
+    }
+
+    /// The text, with the line numbers that could not be known before.
+    fn numbered(&self, found: Found, before: u64) -> Vec<u8> {
+        if !self.query.line_numbers || found.rows.is_empty() {
+            return found.text.into_vec();
+        }
+        let prefix = if self.query.names { found.path.len() + 1 } else { 0 };
+        let mut text = Vec::with_capacity(found.text.len() + found.rows.len() * 8);
+        let mut copied = 0;
+        for row in &found.rows {
+            let at = row.at as usize + prefix;
+            text.extend_from_slice(&found.text[copied..at]);
+            push_number(&mut text, before + u64::from(row.line) + 1);
+            copied = at;
+        }
+        text.extend_from_slice(&found.text[copied..]);
+        text
+    }
+
+    /// What is said of a file when it has ended.
+    fn summary(&mut self, path: &[u8]) -> ControlFlow<()> {
+        let selected = self.file.selected;
+        let mut line = Vec::new();
+        match self.query.report {
+            Report::Count => {
+                if self.query.names {
+                    line.extend_from_slice(path);
+                    line.push(b':');
+                }
+                line.extend_from_slice(selected.to_string().as_bytes());
+            }
+            Report::FilesWith if selected > 0 => line.extend_from_slice(path),
+            Report::FilesWithout if selected == 0 => line.extend_from_slice(path),
+            _ => return ControlFlow::Continue(()),
+        }
+        line.push(b'\n');
+        self.out.push(Block::Out(line))
+    }
+
+    fn trouble(&mut self, found: &Found, trouble: &Trouble) -> ControlFlow<()> {
+        self.troubled = true;
+        match trouble {
+            Trouble::Unreadable(_) if self.query.no_messages => ControlFlow::Continue(()),
+            Trouble::Unreadable(why) => self.message(&found.path, &format!(": {why}")),
+            Trouble::Failed(why) => {
+                self.message(&found.path, &format!(" failed at byte {}: {why}", found.at))
+            }
+        }
+    }
+
+    fn message(&mut self, path: &[u8], what: &str) -> ControlFlow<()> {
+        self.out.push(Block::Err([b"grep: ", path, what.as_bytes(), b"\n"].concat()))
+    }
+}
+
+impl Sink<Output> for Printer<'_> {
+    fn push(&mut self, output: Output) -> ControlFlow<()> {
+        self.totals += output.others;
+        output.found.into_iter().try_for_each(|found| self.found(found))
+    }
+}

@@ -1,0 +1,36 @@
+//! The spec that every concurrency model of this workspace is written against.
+//!
+//! A *workload* is a practical program. Its pure work (search these bytes, print these lines) is a kernel in
+//! this crate; how that work is shared out, bounded, ordered, stopped and survived is the subject of the
+//! model crates, and this crate knows nothing of it. Read in this order:
+//!
+//! 1. [`contract`]: what a model provides ([`Model`]), what it is given ([`Ctx`]), where its results go
+//!    ([`Sink`]);
+//! 2. [`stop`]: the one way in which a run is asked to end early;
+//! 3. [`grep`]: the first workload: its job, its tasks, its kernel, its printer, and the sequential
+//!    reference that every model is compared with;
+//! 4. [`cli`]: the command line that every model's program shares.
+
+pub mod cli;
+pub mod contract;
+pub mod error;
+#[cfg(feature = "faults")]
+pub mod fault;
+pub mod grep;
+pub mod report;
+pub mod stop;
+
+pub use contract::{Ctx, Entry, Model, Sink};
+pub use error::{Error, Result};
+pub use stop::{Cause, Stop};
+
+use std::convert::identity;
+
+/// The sequential reference, in the same table as the models that are compared with it.
+pub const MODELS: &[Model] = &[Model {
+    name: "sequential",
+    mechanism: "a plain loop",
+    enter: || {},
+    args: identity,
+    grep: Entry::Run(grep::sequential::run),
+}];

@@ -1,0 +1,5 @@
+//! `cc-workloads`: the workloads as programs, done by a plain loop. See `cc-workloads --help`.
+
+fn main() -> std::process::ExitCode {
+    cc_workloads::cli::main(cc_workloads::MODELS)
+}

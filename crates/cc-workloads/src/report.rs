@@ -1,0 +1,60 @@
+//! What a run reports to the harness that started it.
+
+use std::{env, fs::OpenOptions, io::Write, num::NonZeroUsize, ops::AddAssign};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// The environment variable that names the inherited descriptor to report on.
+pub const REPORT_FD: &str = "CC_REPORT_FD";
+
+/// How much was done, summed from what the kernels returned: nobody wins by doing less.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    /// Files searched, at least in part.
+    pub files: u64,
+    /// Bytes searched. A file that was left early counts up to the end of the line that decided it.
+    pub bytes: u64,
+    /// Lines selected.
+    pub lines: u64,
+    /// Matches reported: with `-o` each one, otherwise one per selected line.
+    pub matches: u64,
+}
+
+impl AddAssign for Totals {
+    fn add_assign(&mut self, more: Self) {
+        self.files += more.files;
+        self.bytes += more.bytes;
+        self.lines += more.lines;
+        self.matches += more.matches;
+    }
+}
+
+/// One run's report: a line of JSON on the descriptor that [`REPORT_FD`] names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// The workload.
+    pub workload: String,
+    /// The model.
+    pub model: String,
+    /// How many workers it was given.
+    pub workers: NonZeroUsize,
+    /// How much it did.
+    pub totals: Totals,
+}
+
+impl Report {
+    /// Writes the report if a harness asked for one.
+    pub fn send(&self) -> Result<()> {
+        let Some(fd) = env::var_os(REPORT_FD) else { return Ok(()) };
+        let path = std::path::Path::new("/proc/self/fd").join(&fd);
+        let mut line = serde_json::to_vec(self).expect("plain data serializes");
+        line.push(b'\n');
+        OpenOptions::new()
+            .write(true)
+            .open(&path)
+            .and_then(|mut file| file.write_all(&line))
+            .map_err(Error::io(format!("{REPORT_FD}={}", fd.display())))
+    }
+}
