@@ -4,8 +4,8 @@
 //!   done in mebibytes by whoever is free: splitting beforehand would need a `stat` for each file.
 //! - **Share.** Two queues, shared by all workers. Each has its own compiled search, since the caches behind
 //!   one regex would be fought over. Work stealing would gain nothing: tasks are large and come from one walk.
-//! - **Bound.** `window` promises in the line, and for each rest `workers` more tasks, so that the one that is
-//!   next in order always gets in. A worker has one file open.
+//! - **Bound.** `window` promises in the line, and for a rest two more tasks a worker, so that what is next in
+//!   order always gets in. A worker has one file open.
 //! - **Order.** A line of promises, kept in whatever order and collected in the order they were given.
 //! - **Stop.** `feed`, the workers and `gather` ask before each task; whoever waits, waits on a channel whose
 //!   other end is dropped by somebody who stops.
@@ -33,7 +33,7 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let search = Search::new(&job.query)?;
     let (promises, line) = bounded(ctx.window.get());
     let (fed, tasks) = bounded(ctx.window.get() + 1);
-    let (urgent, rests) = bounded(ctx.workers.get());
+    let (urgent, rests) = bounded(ahead(ctx));
     thread::scope(|scope| {
         let thread = |name: String| thread::Builder::new().name(name);
         let failed = |e| Error::worker("thread", e);
@@ -111,22 +111,27 @@ fn settle(
     let rest = mem::take(&mut output.rest);
     ctx.emit(output, out)?;
 
-    let mut ahead = VecDeque::with_capacity(ctx.workers.get());
+    let mut line = VecDeque::new();
     for task in rest {
-        if ahead.len() == ctx.workers.get() {
-            settle(&ahead.pop_front().expect("there are workers"), urgent, job, ctx, out)?;
+        if line.len() == ahead(ctx) {
+            settle(&line.pop_front().expect("it is full"), urgent, job, ctx, out)?;
         }
         if job.wants(&task) {
             let (order, promise) = Order::new(task);
-            ahead.push_back(promise);
+            line.push_back(promise);
             if urgent.send(order).is_err() {
                 return ControlFlow::Break(());
             }
         }
     }
-    ahead.iter().try_for_each(|promise| settle(promise, urgent, job, ctx, out))
+    line.iter().try_for_each(|promise| settle(promise, urgent, job, ctx, out))
 }
 // ANCHOR_END: grep-gather
+
+/// How many tasks of a rest are on their way at once: one in each worker's hands, and one waiting for it.
+fn ahead(ctx: &Ctx) -> usize {
+    2 * ctx.workers.get()
+}
 
 /// A task and where its output is waited for.
 struct Order {

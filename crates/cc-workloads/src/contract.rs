@@ -48,10 +48,10 @@ pub struct Ctx {
 }
 
 impl Ctx {
-    /// A context for `workers` workers with the default window of eight tasks a worker.
+    /// A context for `workers` workers with the default window of sixteen tasks a worker.
     #[must_use]
     pub fn new(workers: NonZeroUsize) -> Self {
-        let window = workers.saturating_mul(const { NonZeroUsize::new(8).expect("eight is not zero") });
+        let window = workers.saturating_mul(const { NonZeroUsize::new(16).expect("sixteen is not zero") });
         Self { workers, window, stop: Stop::new(), args: clap::ArgMatches::default() }
     }
 

@@ -158,7 +158,7 @@ impl Job {
 /// How coarse tasks are: the model's decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grain {
-    /// A task is done after so many bytes, searched or put out; the rest is handed back.
+    /// A task is done after so many bytes of input, or a quarter as many of output; the rest is handed back.
     pub bytes: u64,
     /// No more files than this in one task.
     pub files: usize,

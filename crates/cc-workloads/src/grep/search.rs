@@ -22,6 +22,10 @@ use crate::{
 /// A file with a NUL before this offset is binary from its beginning: GNU grep's first buffer.
 const BINARY_HEAD: u64 = 96 << 10;
 
+/// A task puts out this part of its limit before it hands the rest back: outputs wait for their turn, and are what
+/// a run's memory is filled with when nobody reads them.
+const TEXT_SHARE: u64 = 4;
+
 /// One worker's search: the compiled query and a reused buffer. It starts no threads, and a panic leaves it
 /// usable. A clone shares nothing that is written to.
 #[derive(Clone)]
@@ -198,7 +202,7 @@ impl<'a> Page<'a> {
         let at = lines.at;
         let found = Found { path: piece.path.clone(), at, ended: lines.ended, ..Found::default() };
         let keep_rows = at > 0 && query.report.prints_text() && (query.line_numbers || query.max.is_some());
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let limit = usize::try_from(limit / TEXT_SHARE).unwrap_or(usize::MAX);
         Self { query, found, prefix, limit, keep_rows, binary_from: usize::MAX, counted: 0, searched: 0 }
     }
 

@@ -20,7 +20,7 @@ use rustix::{
     io::Errno,
 };
 use serde_bytes::ByteBuf;
-use walkdir::WalkDir;
+use walkdir::{DirEntry, WalkDir};
 
 use super::{Content, Grain, Job, Piece, Task};
 use crate::{
@@ -125,7 +125,10 @@ impl Iterator for Tasks<'_> {
 
 impl Walk {
     fn new(root: &Path, strip_dot: bool) -> Self {
-        let entries = WalkDir::new(root).min_depth(1).sort_by_file_name().into_iter();
+        // Siblings share their parent's path, so comparing whole paths as bytes compares their names, and costs
+        // less than taking the names out of the paths.
+        let by_name = |a: &DirEntry, b: &DirEntry| a.path().as_os_str().cmp(b.path().as_os_str());
+        let entries = WalkDir::new(root).min_depth(1).sort_by(by_name).into_iter();
         Self { entries, strip_dot }
     }
 
