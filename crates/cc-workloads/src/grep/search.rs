@@ -51,7 +51,8 @@ impl Search {
             if self.query.report == Report::Status && output.found.last().is_some_and(|f| f.selected > 0) {
                 break;
             }
-            if done >= task.limit && !left.is_empty() {
+            // What is behind a file that was not finished comes behind the rest of it.
+            if (done >= task.limit || !output.rest.is_empty()) && !left.is_empty() {
                 output.rest.push(Part::Task(Task { pieces: left.to_vec(), limit: task.limit }));
                 break;
             }
