@@ -190,8 +190,10 @@ pub struct Piece {
     pub content: Content,
     /// The range's first byte.
     pub start: u64,
-    /// The byte behind the range; none is the end of the file.
+    /// The byte behind the range; none is wherever the file ends.
     pub end: Option<u64>,
+    /// Whether this is the last piece of its file.
+    pub last: bool,
 }
 
 /// Where a piece's bytes are.
@@ -200,12 +202,7 @@ pub enum Content {
     /// In the file of that name.
     File,
     /// Here: whole lines from the piece's start.
-    Bytes {
-        /// The lines.
-        bytes: ByteBuf,
-        /// Whether the input ends with them.
-        last: bool,
-    },
+    Bytes(ByteBuf),
     /// Nowhere, for this reason.
     Missing(String),
 }
@@ -214,7 +211,7 @@ impl Piece {
     /// A whole file.
     #[must_use]
     pub fn file(path: impl Into<Vec<u8>>) -> Self {
-        Self { path: ByteBuf::from(path.into()), content: Content::File, start: 0, end: None }
+        Self { path: ByteBuf::from(path.into()), content: Content::File, start: 0, end: None, last: true }
     }
 
     /// An operand that cannot be searched.
@@ -332,13 +329,14 @@ pub struct Rest(VecDeque<Part>);
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Part {
     Task(Task),
-    /// The lines of a file that begin from `next` on, `step` bytes a task.
+    /// The lines of a file that begin in a range, `step` bytes a task.
     Range {
         path: ByteBuf,
         next: u64,
+        /// The byte behind the range. A file that has no size, as in `/proc`, is read on from `next`.
         end: u64,
-        /// To the end of the file, which was at `end` when this was written.
-        open: bool,
+        /// Whether the file ends with the range.
+        last: bool,
         step: u64,
         limit: u64,
     },
@@ -367,17 +365,18 @@ impl Iterator for Rest {
     fn next(&mut self) -> Option<Task> {
         match self.0.pop_front()? {
             Part::Task(task) => Some(task),
-            Part::Range { path, next, end, open, step, limit } => {
+            Part::Range { path, next, end, last, step, limit } => {
                 let stop = next.saturating_add(step);
                 let is_last = stop >= end;
                 let piece = Piece {
                     path: path.clone(),
                     content: Content::File,
                     start: next,
-                    end: if is_last && open { None } else { Some(stop.min(end)) },
+                    end: (next < end).then_some(stop.min(end)),
+                    last: last && is_last,
                 };
                 if !is_last {
-                    self.0.push_front(Part::Range { path, next: stop, end, open, step, limit });
+                    self.0.push_front(Part::Range { path, next: stop, end, last, step, limit });
                 }
                 Some(Task { pieces: vec![piece], limit })
             }

@@ -50,12 +50,12 @@ impl Buffer {
         }
         match &piece.content {
             Content::File => self.read(piece, &base.join(piece.os_path()), limit),
-            Content::Bytes { bytes, last } => {
+            Content::Bytes(bytes) => {
                 if self.bytes.len() < bytes.len() {
                     self.bytes.resize(bytes.len(), 0);
                 }
                 self.bytes[..bytes.len()].copy_from_slice(bytes);
-                Ok(Lines { start: 0, end: bytes.len(), at: piece.start, more: None, ended: *last })
+                Ok(Lines { start: 0, end: bytes.len(), at: piece.start, more: None, ended: piece.last })
             }
             Content::Missing(why) => Err(io::Error::other(why.clone())),
         }
@@ -95,13 +95,14 @@ impl Buffer {
         let next = from + end as u64;
         let mut more = None;
         if piece.end.is_none() && !eof {
+            // What is appended from now on is left out: it may be our own output.
             let size = file.metadata()?.len();
             if size != next {
-                let (path, end) = (piece.path.clone(), size.max(next));
-                more = Some(Part::Range { path, next, end, open: true, step: limit, limit });
+                let (path, last) = (piece.path.clone(), piece.last);
+                more = Some(Part::Range { path, next, end: size, last, step: limit, limit });
             }
         }
-        let ended = piece.end.is_none() && more.is_none();
+        let ended = piece.last && more.is_none();
         Ok(Lines { start, end, at, more, ended })
     }
 
@@ -117,7 +118,9 @@ impl Buffer {
         let (mut scanned, mut read) = (inside, read);
         loop {
             if let Some(newline) = memchr(b'\n', &self.bytes[scanned..read]) {
-                return Ok(scanned + newline + 1);
+                let end = scanned + newline + 1;
+                *eof &= end == read; // what was read behind the line is not handed out
+                return Ok(end);
             }
             if *eof {
                 return Ok(read);
@@ -183,8 +186,14 @@ impl Loader {
                 Ok(lines) => {
                     let bytes = ByteBuf::from(self.buffer.lines(&lines).to_vec());
                     size += bytes.len() as u64;
-                    let content = Content::Bytes { bytes, last: lines.ended };
-                    loaded.pieces.push(Piece { path: piece.path, content, start: lines.at, end: None });
+                    let (path, content) = (piece.path, Content::Bytes(bytes));
+                    loaded.pieces.push(Piece {
+                        path,
+                        content,
+                        start: lines.at,
+                        end: None,
+                        last: lines.ended,
+                    });
                     if let Some(more) = lines.more {
                         rest.push(more);
                         break;

@@ -94,16 +94,15 @@ impl Search {
 
 /// The lines that were read and not searched, since those before them had put out enough.
 fn unsearched(piece: &Piece, lines: &Lines, searched: usize, bytes: &[u8], limit: u64) -> Part {
-    let next = lines.at + searched as u64;
-    if let Content::Bytes { last, .. } = piece.content {
-        let content = Content::Bytes { bytes: ByteBuf::from(bytes), last };
-        let piece = Piece { path: piece.path.clone(), content, start: next, end: None };
+    let (path, next, last) = (piece.path.clone(), lines.at + searched as u64, lines.ended);
+    if piece.content != Content::File {
+        let content = Content::Bytes(ByteBuf::from(bytes));
+        let piece = Piece { path, content, start: next, end: None, last };
         return Part::Task(Task { pieces: vec![piece], limit });
     }
     // The next lines will put out about as much per byte: as many bytes for a task as filled this one.
     let step = (searched as u64).max(4 << 10);
-    let end = next + bytes.len() as u64;
-    Part::Range { path: piece.path.clone(), next, end, open: lines.ended, step, limit }
+    Part::Range { path, next, end: next + bytes.len() as u64, last, step, limit }
 }
 
 impl Query {
@@ -127,7 +126,7 @@ impl Query {
         };
         for pattern in &patterns {
             builder.build(pattern).map_err(|error| wrong(pattern, &error))?;
-            let parsed = regex_syntax::ParserBuilder::new().unicode(false).utf8(false).build().parse(pattern);
+            let parsed = regex_syntax::ParserBuilder::new().unicode(false).utf8(false).multi_line(true).build().parse(pattern);
             if parsed.is_ok_and(|hir| hir.properties().look_set().contains_anchor_haystack()) {
                 return Err(wrong(pattern, &r"every line is searched by itself: use ^ and $, not \A and \z"));
             }

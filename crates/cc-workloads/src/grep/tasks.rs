@@ -261,8 +261,8 @@ impl Iterator for Stream {
             self.at += bytes.len() as u64;
             self.whole = 0;
             self.finished = self.ended;
-            let content = Content::Bytes { bytes: ByteBuf::from(bytes), last: self.ended };
-            return Some(Piece { path: ByteBuf::from(self.path.clone()), content, start, end: None });
+            let (path, content) = (ByteBuf::from(self.path.clone()), Content::Bytes(ByteBuf::from(bytes)));
+            return Some(Piece { path, content, start, end: None, last: self.ended });
         }
         None
     }
