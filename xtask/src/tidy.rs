@@ -23,15 +23,39 @@ const ALLOWED: [(&str, &[&str]); 6] = [
     (
         "cc-distributed",
         &[
-            "clap", "getrandom", "postcard", "prost", "prost-types", "protox", "rustix", "serde", "tokio",
-            "tokio-stream", "tokio-util", "tonic", "tonic-prost", "tonic-prost-build",
+            "clap",
+            "getrandom",
+            "postcard",
+            "prost",
+            "prost-types",
+            "protox",
+            "rustix",
+            "serde",
+            "tokio",
+            "tokio-stream",
+            "tokio-util",
+            "tonic",
+            "tonic-prost",
+            "tonic-prost-build",
         ],
     ),
     (
         "cc-workloads",
         &[
-            "anyhow", "clap", "crossbeam-channel", "fastrand", "grep-matcher", "grep-regex", "memchr",
-            "regex-syntax", "rustix", "serde", "serde_bytes", "serde_json", "signal-hook", "thiserror",
+            "anyhow",
+            "clap",
+            "crossbeam-channel",
+            "fastrand",
+            "grep-matcher",
+            "grep-regex",
+            "memchr",
+            "regex-syntax",
+            "rustix",
+            "serde",
+            "serde_bytes",
+            "serde_json",
+            "signal-hook",
+            "thiserror",
             "walkdir",
         ],
     ),
@@ -100,7 +124,10 @@ fn dependencies(packages: &[Package]) -> Vec<String> {
                 && name != "cc-workloads"
                 && allowed.is_some_and(|allowed| !allowed.contains(&name.as_str()))
             {
-                wrong.push(format!("{} depends on {name}, which xtask/src/tidy.rs does not list", package.name));
+                wrong.push(format!(
+                    "{} depends on {name}, which xtask/src/tidy.rs does not list",
+                    package.name
+                ));
             }
         }
     }
@@ -153,7 +180,9 @@ fn anchors(source: &str) -> Result<BTreeSet<String>> {
 fn links(root: &Path) -> Result<Vec<String>> {
     let mut pages = vec![PathBuf::from("README.md"), PathBuf::from("ARCHITECTURE.md")];
     for folder in ["crates", "workloads"] {
-        pages.extend(names(&root.join(folder))?.into_iter().map(|name| Path::new(folder).join(name).join("README.md")));
+        pages.extend(
+            names(&root.join(folder))?.into_iter().map(|name| Path::new(folder).join(name).join("README.md")),
+        );
     }
     let mut wrong = Vec::new();
     for page in pages {

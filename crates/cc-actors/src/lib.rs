@@ -1,6 +1,57 @@
 //! Isolated threads: actors that own their state and share nothing but messages.
+//!
+//! A lock protects state that many can reach. Here nobody can: every piece of state belongs to one actor, a thread
+//! that does one thing at a time, and the only way to it is a message. Instead of asking who holds which lock, one
+//! asks who may be waiting for whom, and the answer is a drawing. The idea is old (Hoare's communicating
+//! sequential processes, Hewitt's actors) and has served well: Erlang's switches, Go's channels, Akka.
+//!
+//! What Rust adds is that a message is *moved*. Its sender cannot touch it any more, so handing over a mebibyte
+//! costs as much as handing over a pointer, and yet no two actors ever see the same bytes. An actor that borrowed
+//! another's state, or sent something that must stay on its thread, would not compile.
+//!
+//! # One job's way through this crate
+//!
+//! [`grep::run`] makes a [`system`](actor::system), the actors of one run: a walker, a dispatcher, a supervisor
+//! and as many searchers as were asked for. The calling thread becomes the last of them, the collator, because the
+//! sink cannot leave that thread.
+//!
+//! 1. The collator sends the walker *credits*, as many as the window is wide. For each, the walker takes one step
+//!    of its walk through the directories and sends the dispatcher a task. Without a credit it waits: demand
+//!    travels upstream, work travels downstream, and memory is bounded by the demand.
+//! 2. A searcher that has nothing to do tells the dispatcher that it is idle. The dispatcher keeps a table of the
+//!    idle searchers and one of the waiting tasks. Whenever both have an entry, it puts the foremost task into one
+//!    searcher's own mailbox. Balancing the load is one actor's decision, in one place, and could be made in any
+//!    other way without anybody noticing.
+//! 3. The searcher searches, with a compiled search of its own, and sends the output to the collator.
+//! 4. Outputs arrive in any order. Each carries its [`position`], and the collator keeps what comes early, emits what
+//!    is next, and gives the credit back. If a task turned out too big, its output has a *rest*: the collator
+//!    sends the dispatcher the tasks in it, whose positions lie between this task and the next.
+//! 5. When the walker has told how many tasks there were, and the last one is emitted, the collator returns. That
+//!    closes the system: all others, who wait for messages that will not come, are halted, and waited for.
+//!
+//! A searcher that panics is not asked to go on. Its thread ends, and the runtime sends all that it owned to the
+//! supervisor: the task in its hands, which is reported as failed, and its mailbox, which a fresh searcher takes over.
+//! The dispatcher does not notice, and no other actor has code for it: failure is somebody's job, not everybody's.
+//!
+//! # Modules, in reading order
+//!
+//! - [`actor`]: the runtime: mailboxes and addresses, starting and watching actors, halting them;
+//! - [`position`]: where a task belongs in the order when some tasks turn out to be many;
+//! - [`grep`]: the actors of the parallel `grep`.
 
-use cc_workloads::Model;
+pub mod actor;
+pub mod grep;
+pub mod position;
 
-/// The models of this crate.
-pub const MODELS: &[Model] = &[];
+use std::convert::identity;
+
+use cc_workloads::{Entry, Model};
+
+/// The model of this crate.
+pub const MODELS: &[Model] = &[Model {
+    name: "actors",
+    mechanism: "threads that own their state, mailboxes",
+    enter: || {},
+    args: identity,
+    grep: Entry::Run(grep::run),
+}];

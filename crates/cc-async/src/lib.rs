@@ -1,6 +1,76 @@
-//! async/await on tokio; variant async-single on one thread.
+//! async/await: many activities that wait, on few threads.
+//!
+//! An `async fn` is a function that can be left in the middle. Called, it does nothing but return a *future*;
+//! polled, it runs to the next `await` that has to wait, and says who shall wake it. So a thread is not held
+//! by what waits, and a thousand futures that wait cost a thousand small values, not a thousand stacks. The
+//! price is a rule that no compiler checks: between two `await`s a future has its thread for itself, and one
+//! that computes or blocks there stops all the others. A grep does hardly anything else. This crate shows
+//! what async does well for such a program (bounds, order, cancellation) and where the work itself has to go.
+//!
+//! # One job's way through this crate
+//!
+//! [`grep::run`] builds a tokio runtime, which has two kinds of threads: a *worker* that polls futures, and a
+//! *blocking pool*, one thread for each that was asked for, that runs plain functions to their end. The
+//! calling thread is neither: it stays in `block_on`, with the sink, which must not change threads.
+//!
+//! 1. `walk` has a thread of its own, since a directory or standard input can only be read by blocking
+//!    (tokio's `fs` and `stdin` do so too, call by call, in the pool). Its tasks go into a bounded channel
+//!    that both worlds understand: the thread waits in `blocking_send`, the future on the other end in
+//!    `recv().await`.
+//! 2. `feed`, a future on the worker, first waits for a place in the `line`; that is the *backpressure*, and
+//!    the bound on memory. Then it waits for a task.
+//! 3. `work` hands the task to the blocking pool. What comes back at once is a handle, the *promise* of the
+//!    output, and goes into the line. On the pool's thread, the task borrows a compiled search from the
+//!    [`pool::Pool`], and gives it back.
+//! 4. `gather`, on the calling thread, takes promises out of the line in the order they were made, and awaits
+//!    each. So the output is in order whatever order the tasks were done in.
+//! 5. A task that turned out too big has a *rest*. `settle` starts its parts a few at a time, `buffered`, and
+//!    emits their outputs before `gather` goes on along the line.
+//!
+//! # Ends
+//!
+//! If all goes well, the walk ends and drops its end of the channel, `feed` then drops its end of the line,
+//! and `gather` comes to the end of the line. A stop need not be asked about in any of these places: it
+//! cancels a token, and who runs under the token is dropped where it waits. Dropping is what cancellation
+//! means in async Rust, and everything follows from ownership: with `gather` goes the line, with the line the
+//! promises, with a promise its task, unless that has begun. What has begun is a plain function, which nobody
+//! can take the thread from; the runtime waits for it when it is dropped, at the end of `run`.
+//!
+//! # Alone on one thread
+//!
+//! [`single::grep`] is async without the blocking pool: `feed`, `work` and `gather` are three futures that
+//! one thread polls in turn. That they take turns makes nothing faster, which is the lesson: async is about
+//! *waiting*, and parallelism comes from threads. In return the futures borrow what they like from the
+//! function that runs them, without a lock or an `Arc`.
+//!
+//! # Modules, in reading order
+//!
+//! - [`grep`]: the model itself, on tokio's multi-thread runtime;
+//! - [`pool`]: what blocking tasks borrow from;
+//! - [`single`]: the variant, on a current-thread runtime.
 
-use cc_workloads::Model;
+pub mod grep;
+pub mod pool;
+pub mod single;
 
-/// The models of this crate.
-pub const MODELS: &[Model] = &[];
+use std::convert::identity;
+
+use cc_workloads::{Entry, Model};
+
+/// The models of this crate: async, and the variant on one thread.
+pub const MODELS: &[Model] = &[
+    Model {
+        name: "async",
+        mechanism: "tokio: multi-thread runtime, blocking pool",
+        enter: || {},
+        args: identity,
+        grep: Entry::Run(grep::run),
+    },
+    Model {
+        name: "async-single",
+        mechanism: "tokio: current-thread runtime",
+        enter: || {},
+        args: identity,
+        grep: Entry::Run(single::grep::run),
+    },
+];

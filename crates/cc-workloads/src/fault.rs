@@ -6,7 +6,7 @@
 use std::{
     ffi::OsStr,
     fs::{File, OpenOptions},
-    io::{Read, Write},
+    io::Write,
     os::unix::ffi::OsStrExt,
     path::Path,
     process,
@@ -50,8 +50,7 @@ pub enum Action {
     Kill,
     /// The process is suspended (SIGSTOP).
     Suspend,
-    /// The task waits until somebody has opened the FIFO `gate` in the fault's directory for writing and
-    /// closed it.
+    /// The task waits for as long as nobody has the FIFO `gate` in the fault's directory open for writing.
     Block,
     /// Nothing, beyond leaving a trace.
     Note,
@@ -93,10 +92,7 @@ impl Fault {
             Action::Abort => process::abort(),
             Action::Kill => signal(Signal::KILL),
             Action::Suspend => signal(Signal::STOP),
-            Action::Block => {
-                let gate = File::open(self.dir().join("gate"));
-                let _ = gate.and_then(|mut gate| gate.read_to_end(&mut Vec::new()));
-            }
+            Action::Block => drop(File::open(self.dir().join("gate"))),
             Action::Note => {}
         }
     }

@@ -9,7 +9,8 @@
 //! 2. [`stop`]: the one way in which a run is asked to end early;
 //! 3. [`grep`]: the first workload: its job, its tasks, its kernel, its printer, and the sequential
 //!    reference that every model is compared with;
-//! 4. [`cli`]: the command line that every model's program shares.
+//! 4. [`cli`]: the command line that every model's program shares;
+//! 5. [`inputs`]: something to work on, made from a seed.
 
 pub mod cli;
 pub mod contract;
@@ -17,6 +18,7 @@ pub mod error;
 #[cfg(feature = "faults")]
 pub mod fault;
 pub mod grep;
+pub mod inputs;
 pub mod report;
 pub mod stop;
 

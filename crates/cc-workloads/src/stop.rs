@@ -172,7 +172,9 @@ mod tests {
         let count = Arc::new(AtomicUsize::new(0));
         let hook = {
             let count = count.clone();
-            move || drop(count.fetch_add(1, Ordering::SeqCst))
+            move || {
+                count.fetch_add(1, Ordering::SeqCst);
+            }
         };
         (count, hook)
     }

@@ -1,9 +1,138 @@
-//! x
-use cc_workloads::{
-    Ctx, Result, Sink,
-    grep::{Job, Output},
+//! `grep` on rayon's work-stealing pool.
+//!
+//! - **Split.** A task is 32 files or a mebibyte, a job in the pool. What a worker finds too large it hands back,
+//!   and the rest is spawned in mebibytes. `par_iter` would need the whole list of files first, and `par_bridge`
+//!   forgets their order.
+//! - **Share.** The pool shares the jobs out; there is no queue to be seen. A worker finds its own search by its
+//!   index in the pool, behind a lock that nobody else takes.
+//! - **Bound.** `window` promises in the line, and for a rest two more tasks a worker: the pool takes any number of
+//!   jobs, so whoever spawns has to count. A worker has one file open.
+//! - **Order.** A line of promises. Jobs from outside the pool are begun in the order they were spawned, so the one
+//!   that is waited for is at most a window away.
+//! - **Stop.** A job in the pool cannot be called back: it asks when its turn comes, and breaks its promise.
+//! - **Fail.** A panic is caught in the job, and becomes the task's output. Left alone, it would end the run: the
+//!   scope passes it on to its caller.
+
+use std::{
+    collections::VecDeque,
+    mem,
+    ops::ControlFlow,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Mutex, PoisonError},
+    thread,
 };
-/// x
-pub fn run(_job: &Job, _ctx: &Ctx, _out: &mut dyn Sink<Output>) -> Result<()> {
-    Ok(())
+
+use cc_workloads::{
+    Ctx, Error, Result, Sink,
+    error::panic_reason,
+    grep::{Grain, Job, Output, Search, Task},
+};
+use crossbeam_channel::{Receiver, Sender, bounded};
+use rayon::{Scope, ThreadBuilder, ThreadPoolBuilder, current_thread_index};
+
+// ANCHOR: grep-run
+/// Runs the job on a pool of `ctx.workers` threads, made for it, and one thread that feeds them; the calling
+/// thread gathers.
+pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
+    let search = Search::new(&job.query)?;
+    let searches: Vec<_> = (0..ctx.workers.get()).map(|_| Mutex::new(search.clone())).collect();
+    let (promises, line) = bounded(ctx.window.get());
+    ThreadPoolBuilder::new()
+        .num_threads(ctx.workers.get())
+        .thread_name(|n| format!("worker-{n}"))
+        // Scoped, because a pool that is merely dropped does not wait until its threads have ended.
+        .build_scoped(ThreadBuilder::run, |pool| {
+            // In place: the sink has to stay on this thread, and no worker is blocked by gathering.
+            pool.in_place_scope(|scope| {
+                let pool = Pool { scope, searches: &searches, ctx };
+                thread::scope(|threads| {
+                    let feed = move || feed(job, &pool, &promises);
+                    let thread = thread::Builder::new().name("feed".to_owned());
+                    thread.spawn_scoped(threads, feed).map_err(|e| Error::worker("thread", e))?;
+                    gather(&line, &pool, job, out);
+                    // A feed that waits for room in the line is told that nobody makes any.
+                    drop(line);
+                    Ok(())
+                })
+            })
+        })
+        .map_err(|e| Error::worker("pool", e))?
 }
+// ANCHOR_END: grep-run
+
+// ANCHOR: grep-feed
+/// Spawns the tasks, and queues in the same order the promises of their outputs.
+///
+/// On a thread of its own: walking waits for the disk, or for standard input, and a worker must not wait.
+fn feed(job: &Job, pool: &Pool, promises: &Sender<Receiver<Output>>) {
+    for task in job.tasks(Grain::default(), &pool.ctx.stop) {
+        let (done, promise) = bounded(1);
+        if promises.send(promise).is_err() {
+            break;
+        }
+        pool.spawn(task, done);
+    }
+}
+// ANCHOR_END: grep-feed
+
+// ANCHOR: grep-work
+/// The pool during one run: where jobs are spawned, and what they borrow.
+#[derive(Clone, Copy)]
+struct Pool<'a, 'scope> {
+    scope: &'a Scope<'scope>,
+    /// One for each worker.
+    searches: &'scope [Mutex<Search>],
+    ctx: &'scope Ctx,
+}
+
+impl Pool<'_, '_> {
+    /// Has a worker do the task and keep the promise.
+    fn spawn(&self, task: Task, done: Sender<Output>) {
+        let (searches, ctx) = (self.searches, self.ctx);
+        self.scope.spawn(move |_| {
+            if !ctx.stop.requested() {
+                // Nobody waits for it any more if the run was stopped meanwhile.
+                let _ = done.send(work(&task, searches));
+            }
+        });
+    }
+}
+
+/// Does a task, on a thread of the pool.
+fn work(task: &Task, searches: &[Mutex<Search>]) -> Output {
+    let worker = current_thread_index().expect("jobs run in the pool");
+    let mut search = searches[worker].lock().unwrap_or_else(PoisonError::into_inner);
+    // A search begins each task afresh, so a panic leaves nothing behind that the next one would see.
+    catch_unwind(AssertUnwindSafe(|| search.task(task)))
+        .unwrap_or_else(|panic| task.failed(&panic_reason(&*panic)))
+}
+// ANCHOR_END: grep-work
+
+// ANCHOR: grep-gather
+/// Emits the outputs in the order of their promises.
+fn gather(line: &Receiver<Receiver<Output>>, pool: &Pool, job: &Job, out: &mut dyn Sink<Output>) {
+    let _ = line.iter().try_for_each(|promise| settle(&promise, pool, job, out));
+}
+
+/// Emits one output, and in its place whatever is left of its task.
+fn settle(promise: &Receiver<Output>, pool: &Pool, job: &Job, out: &mut dyn Sink<Output>) -> ControlFlow<()> {
+    let Ok(mut output) = promise.recv() else { return ControlFlow::Break(()) };
+    let rest = mem::take(&mut output.rest);
+    pool.ctx.emit(output, out)?;
+
+    // One task in each worker's hands, and one that waits for it.
+    let ahead = 2 * pool.ctx.workers.get();
+    let mut line = VecDeque::new();
+    for task in rest {
+        if line.len() == ahead {
+            settle(&line.pop_front().expect("it is full"), pool, job, out)?;
+        }
+        if job.wants(&task) {
+            let (done, promise) = bounded(1);
+            pool.spawn(task, done);
+            line.push_back(promise);
+        }
+    }
+    line.iter().try_for_each(|promise| settle(promise, pool, job, out))
+}
+// ANCHOR_END: grep-gather

@@ -8,10 +8,13 @@ use std::{num::NonZeroUsize, process::ExitCode};
 
 use clap::{Arg, ArgMatches, Command, value_parser};
 
-use crate::contract::{Ctx, Model};
+use crate::contract::{Ctx, Entry, Model};
 
 /// The exit status of a command line that asks for something that cannot be, and of `grep`'s trouble.
 const TROUBLE: u8 = 2;
+
+/// Given alone, prints the program's models for a harness that depends on none of them.
+pub const LIST_MODELS: &str = "--list-models";
 
 /// The `main` of a model's program. The first model is the default, the others are its variants.
 ///
@@ -22,6 +25,9 @@ const TROUBLE: u8 = 2;
 pub fn main(models: &[Model]) -> ExitCode {
     for model in models {
         (model.enter)();
+    }
+    if std::env::args_os().nth(1).is_some_and(|first| first == LIST_MODELS) {
+        return list(models);
     }
     let matches = command(models).get_matches();
     let name = matches.get_one::<String>("model").expect("has a default");
@@ -39,6 +45,15 @@ pub fn main(models: &[Model]) -> ExitCode {
             ExitCode::from(TROUBLE)
         }
     }
+}
+
+/// A line for each model and workload: `name<TAB>mechanism<TAB>workload<TAB>why it has none, or nothing`.
+fn list(models: &[Model]) -> ExitCode {
+    for Model { name, mechanism, grep, .. } in models {
+        let declined = if let Entry::Declined(why) = grep { why } else { "" };
+        println!("{name}\t{mechanism}\tgrep\t{declined}");
+    }
+    ExitCode::SUCCESS
 }
 
 /// The whole command line of a program with these models, for its `--help` and for tests.
@@ -74,7 +89,7 @@ pub fn command(models: &[Model]) -> Command {
                 .long("window")
                 .value_name("N")
                 .value_parser(value_parser!(NonZeroUsize))
-                .help("How many tasks may be in flight [default: eight per worker]"),
+                .help("How many tasks may be in flight [default: sixteen per worker]"),
         )
         .subcommand(grep::command());
     (first.args)(command)

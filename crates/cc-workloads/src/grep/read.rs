@@ -1,4 +1,4 @@
-//! Reading the lines of a piece into a buffer.
+//! Reading the lines of a piece, block by block, into a buffer.
 
 use std::{
     fs::File,
@@ -13,103 +13,186 @@ use serde_bytes::ByteBuf;
 use super::{Content, Part, Piece, Query, Rest, Task, tasks};
 use crate::error::reason;
 
-/// A reused buffer. Its bytes beyond what was read last are stale, never cleared: clearing a mebibyte for every
-/// small file would cost more than the search.
+/// A reused buffer. Its bytes beyond what was read last are stale, never cleared: clearing it for every small file
+/// would cost more than the search.
 #[derive(Clone, Default)]
 pub(super) struct Buffer {
     bytes: Vec<u8>,
 }
 
-/// The whole lines that were read of a piece.
+/// A piece that is being read.
+pub(super) struct Source<'a> {
+    piece: &'a Piece,
+    input: Input<'a>,
+    /// Where the next block begins.
+    next: u64,
+    /// Whether a line is known to begin there.
+    at_line: bool,
+    /// Whether there are no more blocks.
+    done: bool,
+}
+
+enum Input<'a> {
+    File(File),
+    Bytes(&'a [u8]),
+}
+
+/// A block of whole lines.
 pub(super) struct Lines {
     /// Where they are in the buffer.
-    pub(super) start: usize,
+    start: usize,
     /// The byte behind them in the buffer.
-    pub(super) end: usize,
+    end: usize,
     /// Where they are in the file.
     pub(super) at: u64,
-    /// What follows them in the piece, and was not read.
-    pub(super) more: Option<Part>,
     /// Whether the file ends with them.
     pub(super) ended: bool,
 }
 
+impl<'a> Source<'a> {
+    pub(super) fn open(piece: &'a Piece, base: &Path) -> io::Result<Self> {
+        let input = match &piece.content {
+            Content::File => Input::File(tasks::open(&base.join(piece.os_path()))?),
+            Content::Bytes(bytes) => Input::Bytes(bytes),
+            Content::Missing(why) => return Err(io::Error::other(why.clone())),
+        };
+        let at_line = piece.start == 0 || matches!(input, Input::Bytes(_));
+        Ok(Self { piece, input, next: piece.start, at_line, done: false })
+    }
+
+    /// Where the next block begins.
+    pub(super) fn next(&self) -> u64 {
+        self.next
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.done
+    }
+
+    /// What has not been read, as tasks of `limit` bytes.
+    pub(super) fn rest(&self, limit: u64) -> io::Result<Part> {
+        let (path, next, last) = (self.piece.path.clone(), self.next, self.piece.last);
+        let end = match (&self.input, self.piece.end) {
+            (Input::Bytes(bytes), _) => {
+                let content = Content::Bytes(ByteBuf::from(&bytes[self.offset(next)..]));
+                let piece = Piece { path, content, start: next, end: None, last };
+                return Ok(Part::Task(Task { pieces: vec![piece], limit }));
+            }
+            (_, Some(end)) => end,
+            // What is appended from now on is left out: it may be our own output.
+            (Input::File(file), None) => file.metadata()?.len(),
+        };
+        Ok(Part::Range { path, next, end, last, step: limit, limit })
+    }
+
+    /// The lines from `next` on to the end of a block, which were read and not searched, as tasks of `step` bytes.
+    pub(super) fn unsearched(&self, next: u64, block: &Lines, step: u64, limit: u64) -> Part {
+        let (path, end, last) = (self.piece.path.clone(), block.file_end(), block.ended);
+        match self.input {
+            Input::File(_) => Part::Range { path, next, end, last, step, limit },
+            Input::Bytes(bytes) => {
+                let content = Content::Bytes(ByteBuf::from(&bytes[self.offset(next)..self.offset(end)]));
+                let piece = Piece { path, content, start: next, end: None, last };
+                Part::Task(Task { pieces: vec![piece], limit })
+            }
+        }
+    }
+
+    fn offset(&self, at: u64) -> usize {
+        usize::try_from(at - self.piece.start).expect("within a slice")
+    }
+
+    /// Reads from `at` on until `room` is full or the input ends.
+    fn read(&mut self, at: u64, room: &mut [u8]) -> io::Result<usize> {
+        if let Input::Bytes(bytes) = self.input {
+            let bytes = &bytes[self.offset(at)..];
+            let read = bytes.len().min(room.len());
+            room[..read].copy_from_slice(&bytes[..read]);
+            return Ok(read);
+        }
+        let Input::File(file) = &mut self.input else { unreachable!("there are two") };
+        let mut read = 0;
+        while read < room.len() {
+            // From its beginning a file is read as a stream, so that one without positions (in /proc, say) can be.
+            let more = if at == 0 {
+                file.read(&mut room[read..])
+            } else {
+                file.read_at(&mut room[read..], at + read as u64)
+            };
+            match more {
+                Ok(0) => break,
+                Ok(more) => read += more,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(read)
+    }
+}
+
+impl Lines {
+    pub(super) fn len(&self) -> usize {
+        self.end - self.start
+    }
+
+    fn file_end(&self) -> u64 {
+        self.at + self.len() as u64
+    }
+}
+
 impl Buffer {
+    /// How much is read beyond a block to find the end of its last line.
+    const MORE: usize = 8 << 10;
+
     pub(super) fn lines(&mut self, lines: &Lines) -> &mut [u8] {
         &mut self.bytes[lines.start..lines.end]
     }
 
-    /// Fills the buffer with the piece's lines, about `limit` bytes of them.
-    pub(super) fn fill(&mut self, piece: &Piece, base: &Path, limit: u64) -> io::Result<Lines> {
-        let usual = usize::try_from(limit).unwrap_or(usize::MAX).saturating_add(Self::STEP);
+    /// Reads the next block of a source: about `size` bytes, or one longer line.
+    pub(super) fn fill(&mut self, source: &mut Source, size: usize) -> io::Result<Lines> {
+        let size = size.max(64);
+        let usual = size + Self::MORE;
         if self.bytes.len() > usual.saturating_mul(2) {
             self.bytes = Vec::new(); // a long line has passed
         }
-        if self.bytes.len() < usual {
-            self.bytes.resize(usual, 0);
-        }
-        match &piece.content {
-            Content::File => self.read(piece, &base.join(piece.os_path()), limit),
-            Content::Bytes(bytes) => {
-                if self.bytes.len() < bytes.len() {
-                    self.bytes.resize(bytes.len(), 0);
-                }
-                self.bytes[..bytes.len()].copy_from_slice(bytes);
-                Ok(Lines { start: 0, end: bytes.len(), at: piece.start, more: None, ended: piece.last })
-            }
-            Content::Missing(why) => Err(io::Error::other(why.clone())),
-        }
-    }
+        self.reserve(usual);
 
-    const STEP: usize = 64 << 10;
-
-    fn read(&mut self, piece: &Piece, path: &Path, limit: u64) -> io::Result<Lines> {
-        let file = tasks::open(path)?;
         // One byte before the range tells whether a line begins with it.
-        let from = piece.start.saturating_sub(1);
-        let want = piece.end.map_or(limit, |end| end - from);
-        let want = usize::try_from(want).unwrap_or(usize::MAX);
-        if self.bytes.len() < want {
-            self.bytes.resize(want, 0);
-        }
-        let read = self.read_to(&file, from, 0, want)?;
+        let from = if source.at_line { source.next } else { source.next - 1 };
+        let left = source.piece.end.map(|end| end.saturating_sub(from));
+        let is_last = left.is_some_and(|left| left <= size as u64);
+        let want =
+            left.filter(|_| is_last).map_or(size, |left| usize::try_from(left).expect("a block at most"));
+        let read = source.read(from, &mut self.bytes[..want])?;
         let mut eof = read < want;
 
-        // The first line that begins in the range.
-        let last_start = if piece.end.is_some() { read.min(want - 1) } else { read };
-        let start = match memchr(b'\n', &self.bytes[..last_start]) {
-            _ if piece.start == 0 => Some(0),
-            newline => newline.map(|at| at + 1),
-        };
-        // The end of the last one: of a range with an end, the line that its last byte belongs to.
-        let (start, end) = match (start, piece.end) {
-            (None, _) => (read, read),
-            (Some(start), _) if eof => (start, read),
-            (Some(start), Some(_)) => (start, self.line_end(&file, from, want - 1, want, &mut eof)?),
-            (Some(start), None) => match memrchr(b'\n', &self.bytes[start..read]) {
+        // The first line that begins in the block; one that begins behind its last byte belongs to the next.
+        let begins = if is_last { read.min(want.saturating_sub(1)) } else { read };
+        let newline = memchr(b'\n', &self.bytes[..begins]);
+        let start = if source.at_line { Some(0) } else { newline.map(|newline| newline + 1) };
+        let (start, end) = match start {
+            None => (read, read),
+            Some(start) if eof => (start, read),
+            // The last line of a range is the one that its last byte belongs to.
+            Some(start) if is_last => {
+                (start, self.line_end(source, from, want.saturating_sub(1), want, &mut eof)?)
+            }
+            Some(start) => match memrchr(b'\n', &self.bytes[start..read]) {
                 Some(newline) => (start, start + newline + 1),
-                None => (start, self.line_end(&file, from, read, read, &mut eof)?),
+                None => (start, self.line_end(source, from, read, read, &mut eof)?),
             },
         };
-        let at = from + start as u64;
-        let next = from + end as u64;
-        let mut more = None;
-        if piece.end.is_none() && !eof {
-            // What is appended from now on is left out: it may be our own output.
-            let size = file.metadata()?.len();
-            if size != next {
-                let (path, last) = (piece.path.clone(), piece.last);
-                more = Some(Part::Range { path, next, end: size, last, step: limit, limit });
-            }
-        }
-        let ended = piece.last && more.is_none();
-        Ok(Lines { start, end, at, more, ended })
+        source.next = from + end as u64;
+        source.at_line |= newline.is_some();
+        source.done = eof || is_last || source.piece.end.is_some_and(|end| source.next >= end);
+        let ended = source.done && source.piece.last;
+        Ok(Lines { start, end, at: from + start as u64, ended })
     }
 
     /// The end of the line that the byte at `inside` belongs to, reading on beyond `read` where necessary.
     fn line_end(
         &mut self,
-        file: &File,
+        source: &mut Source,
         from: u64,
         inside: usize,
         read: usize,
@@ -118,40 +201,24 @@ impl Buffer {
         let (mut scanned, mut read) = (inside, read);
         loop {
             if let Some(newline) = memchr(b'\n', &self.bytes[scanned..read]) {
-                let end = scanned + newline + 1;
-                *eof &= end == read; // what was read behind the line is not handed out
-                return Ok(end);
+                return Ok(scanned + newline + 1);
             }
             if *eof {
                 return Ok(read);
             }
             scanned = read;
             // Doubling, so that a line of a hundred megabytes is not copied a thousand times.
-            let want = read + read.max(Self::STEP);
-            let want = if read < self.bytes.len() { want.min(self.bytes.len()) } else { want };
-            if self.bytes.len() < want {
-                self.bytes.resize(want, 0);
-            }
-            read = self.read_to(file, from, read, want)?;
+            let want = if read < self.bytes.len() { self.bytes.len() } else { read * 2 };
+            self.reserve(want);
+            read += source.read(from + read as u64, &mut self.bytes[read..want])?;
             *eof = read < want;
         }
     }
 
-    /// Reads the file from `from` on, of which `have` bytes are there, until there are `want` or it ends.
-    fn read_to(&mut self, mut file: &File, from: u64, have: usize, want: usize) -> io::Result<usize> {
-        let mut have = have;
-        while have < want {
-            let room = &mut self.bytes[have..want];
-            // A file is read from its beginning as a stream, so that one without a position (in /proc, say) can be.
-            let read = if from == 0 { file.read(room) } else { file.read_at(room, from + have as u64) };
-            match read {
-                Ok(0) => break,
-                Ok(read) => have += read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
+    fn reserve(&mut self, size: usize) {
+        if self.bytes.len() < size {
+            self.bytes.resize(size, 0);
         }
-        Ok(have)
     }
 }
 
@@ -169,7 +236,7 @@ impl Loader {
     }
 
     /// Puts the contents of its files into the task, and returns it with what was too large for one go, which
-    /// belongs behind the [`Output::rest`] of the task. A file that cannot be read is reported by whoever does
+    /// belongs behind the [`Output::rest`](super::Output::rest) of the task. A file that cannot be read is reported by whoever does
     /// the task.
     #[must_use]
     pub fn load(&mut self, task: Task) -> (Task, Rest) {
@@ -182,28 +249,16 @@ impl Loader {
                 loaded.pieces.push(piece);
                 continue;
             }
-            match self.buffer.fill(&piece, &self.base, limit) {
-                Ok(lines) => {
-                    let bytes = ByteBuf::from(self.buffer.lines(&lines).to_vec());
-                    size += bytes.len() as u64;
-                    let (path, content) = (piece.path, Content::Bytes(bytes));
-                    loaded.pieces.push(Piece {
-                        path,
-                        content,
-                        start: lines.at,
-                        end: None,
-                        last: lines.ended,
-                    });
-                    if let Some(more) = lines.more {
-                        rest.push(more);
-                        break;
-                    }
+            match self.piece(&piece, limit, &mut rest) {
+                Ok((piece, lines)) => {
+                    size += lines;
+                    loaded.pieces.push(piece);
                 }
                 Err(error) => {
-                    loaded.pieces.push(Piece { content: Content::Missing(reason(&error)), ..piece })
+                    loaded.pieces.push(Piece { content: Content::Missing(reason(&error)), ..piece });
                 }
             }
-            if size >= limit {
+            if size >= limit || !rest.is_empty() {
                 break;
             }
         }
@@ -212,5 +267,17 @@ impl Loader {
             rest.push(Part::Task(Task { pieces: left, limit }));
         }
         (loaded, rest)
+    }
+
+    fn piece(&mut self, piece: &Piece, limit: u64, rest: &mut Rest) -> io::Result<(Piece, u64)> {
+        let mut source = Source::open(piece, &self.base)?;
+        let lines = self.buffer.fill(&mut source, usize::try_from(limit).unwrap_or(usize::MAX / 4))?;
+        let content = Content::Bytes(ByteBuf::from(&*self.buffer.lines(&lines)));
+        if !source.is_done() {
+            rest.push(source.rest(limit)?);
+        }
+        let loaded =
+            Piece { path: piece.path.clone(), content, start: lines.at, end: None, last: lines.ended };
+        Ok((loaded, lines.len() as u64))
     }
 }

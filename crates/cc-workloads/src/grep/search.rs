@@ -8,11 +8,10 @@ use std::{io, ops::Range};
 use grep_matcher::{LineMatchKind, Matcher};
 use grep_regex::{RegexMatcher, RegexMatcherBuilder};
 use memchr::{memchr, memchr_iter, memrchr};
-use serde_bytes::ByteBuf;
 
 use super::{
-    Binary, Content, Found, Output, Part, Piece, Query, Report, Row, Task, Trouble,
-    read::{Buffer, Lines},
+    Binary, Found, Output, Part, Piece, Query, Report, Row, Task, Trouble,
+    read::{Buffer, Lines, Source},
 };
 use crate::{
     error::{Error, Result, reason},
@@ -21,6 +20,10 @@ use crate::{
 
 /// A file with a NUL before this offset is binary from its beginning: GNU grep's first buffer.
 const BINARY_HEAD: u64 = 96 << 10;
+
+/// How much is read and searched at a time: small enough to be in the cache still when it is searched, large enough
+/// for most files.
+const BLOCK: usize = 128 << 10;
 
 /// A task puts out this part of its limit before it hands the rest back: outputs wait for their turn, and are what
 /// a run's memory is filled with when nobody reads them.
@@ -44,15 +47,15 @@ impl Search {
     /// Does a task.
     pub fn task(&mut self, task: &Task) -> Output {
         let mut output = Output::default();
-        let mut done = 0;
+        let mut spent = Spent::default();
         for (at, piece) in task.pieces.iter().enumerate() {
-            done += self.piece(piece, task.limit, &mut output);
+            self.piece(piece, task.limit, &mut spent, &mut output);
             let left = &task.pieces[at + 1..];
             if self.query.report == Report::Status && output.found.last().is_some_and(|f| f.selected > 0) {
                 break;
             }
             // What is behind a file that was not finished comes behind the rest of it.
-            if (done >= task.limit || !output.rest.is_empty()) && !left.is_empty() {
+            if (spent.reaches(task.limit) || !output.rest.is_empty()) && !left.is_empty() {
                 output.rest.push(Part::Task(Task { pieces: left.to_vec(), limit: task.limit }));
                 break;
             }
@@ -60,49 +63,78 @@ impl Search {
         output
     }
 
-    /// Searches a piece and returns how many bytes it has read or put out.
-    fn piece(&mut self, piece: &Piece, limit: u64, output: &mut Output) -> u64 {
+    /// Searches a piece, block by block.
+    fn piece(&mut self, piece: &Piece, limit: u64, spent: &mut Spent, output: &mut Output) {
         #[cfg(feature = "faults")]
         self.query.faults.strike(&piece.path, piece.start);
-        let lines = match self.buffer.fill(piece, self.query.base(), limit) {
-            Ok(lines) => lines,
-            Err(error) => {
-                output.found.push(Found::unreadable(piece, &error));
-                return 0;
-            }
+        let mut source = match Source::open(piece, self.query.base()) {
+            Ok(source) => source,
+            Err(error) => return output.found.push(Found::unreadable(piece, piece.start, &error)),
         };
-        let mut page = Page::new(&self.query, piece, &lines, limit);
-        page.search(&self.matcher, self.buffer.lines(&lines));
-        let (found, searched) = page.finish();
-        let done = searched as u64 + found.text.len() as u64;
-
-        if !found.ended {
-            if searched < lines.end - lines.start {
-                let bytes = &self.buffer.lines(&lines)[searched..];
-                output.rest.push(unsearched(piece, &lines, searched, bytes, limit));
+        while !source.is_done() {
+            match self.block(piece, &mut source, limit, spent, output) {
+                Ok(ON) => {}
+                Ok(ENOUGH) => break,
+                Err(error) => return output.found.push(Found::unreadable(piece, source.next(), &error)),
             }
-            output.rest.0.extend(lines.more);
+        }
+    }
+
+    /// Searches the next block. Enough if the file is settled, or the task's limit is reached.
+    fn block(
+        &mut self,
+        piece: &Piece,
+        source: &mut Source,
+        limit: u64,
+        spent: &mut Spent,
+        output: &mut Output,
+    ) -> io::Result<Flow> {
+        let size = usize::try_from(limit).map_or(BLOCK, |limit| limit.min(BLOCK));
+        let lines = self.buffer.fill(source, size)?;
+        let mut page = Page::new(&self.query, piece, &lines, spent.room(limit));
+        page.search(&self.matcher, self.buffer.lines(&lines));
+        let found = page.found;
+        spent.bytes += found.bytes;
+        spent.text += found.text.len() as u64;
+
+        let mut flow = if found.ended { ENOUGH } else { ON };
+        if !found.ended {
+            if found.bytes < lines.len() as u64 {
+                // The next lines will put out about as much per byte: as many bytes for a task as filled this one.
+                let (next, step) = (lines.at + found.bytes, found.bytes.max(4 << 10));
+                output.rest.push(source.unsearched(next, &lines, step, limit));
+                flow = ENOUGH;
+            }
+            if !source.is_done() && (flow == ENOUGH || spent.reaches(limit)) {
+                output.rest.push(source.rest(limit)?);
+                flow = ENOUGH;
+            }
         }
         if found.matters(&self.query) {
             output.found.push(found);
         } else {
             output.others += Totals { files: 1, bytes: found.bytes, ..Totals::default() };
         }
-        done
+        Ok(flow)
     }
 }
 
-/// The lines that were read and not searched, since those before them had put out enough.
-fn unsearched(piece: &Piece, lines: &Lines, searched: usize, bytes: &[u8], limit: u64) -> Part {
-    let (path, next, last) = (piece.path.clone(), lines.at + searched as u64, lines.ended);
-    if piece.content != Content::File {
-        let content = Content::Bytes(ByteBuf::from(bytes));
-        let piece = Piece { path, content, start: next, end: None, last };
-        return Part::Task(Task { pieces: vec![piece], limit });
+/// What a task has searched and put out.
+#[derive(Default)]
+struct Spent {
+    bytes: u64,
+    text: u64,
+}
+
+impl Spent {
+    fn reaches(&self, limit: u64) -> bool {
+        self.bytes >= limit || self.room(limit) == 0
     }
-    // The next lines will put out about as much per byte: as many bytes for a task as filled this one.
-    let step = (searched as u64).max(4 << 10);
-    Part::Range { path, next, end: next + bytes.len() as u64, last, step, limit }
+
+    /// The text that may be put out yet.
+    fn room(&self, limit: u64) -> u64 {
+        (limit / TEXT_SHARE).saturating_sub(self.text)
+    }
 }
 
 impl Query {
@@ -126,7 +158,12 @@ impl Query {
         };
         for pattern in &patterns {
             builder.build(pattern).map_err(|error| wrong(pattern, &error))?;
-            let parsed = regex_syntax::ParserBuilder::new().unicode(false).utf8(false).multi_line(true).build().parse(pattern);
+            let parsed = regex_syntax::ParserBuilder::new()
+                .unicode(false)
+                .utf8(false)
+                .multi_line(true)
+                .build()
+                .parse(pattern);
             if parsed.is_ok_and(|hir| hir.properties().look_set().contains_anchor_haystack()) {
                 return Err(wrong(pattern, &r"every line is searched by itself: use ^ and $, not \A and \z"));
             }
@@ -153,11 +190,11 @@ impl Query {
 }
 
 impl Found {
-    fn unreadable(piece: &Piece, error: &io::Error) -> Self {
+    fn unreadable(piece: &Piece, at: u64, error: &io::Error) -> Self {
         let why = reason(error);
         // A file whose beginning could be read has lost a part in the middle.
-        let trouble = if piece.start == 0 { Trouble::Unreadable(why) } else { Trouble::Failed(why) };
-        let (path, at) = (piece.path.clone(), piece.start);
+        let trouble = if at == 0 { Trouble::Unreadable(why) } else { Trouble::Failed(why) };
+        let path = piece.path.clone();
         Self { path, at, ended: true, trouble: Some(trouble), ..Self::default() }
     }
 
@@ -176,7 +213,7 @@ struct Page<'a> {
     /// Path and separator, if lines carry them.
     prefix: Vec<u8>,
     /// The text that is enough for one go.
-    limit: usize,
+    room: usize,
     /// Rows must be told apart later, when the earlier ranges of the file are known.
     keep_rows: bool,
     /// Where the lines are printed no more: the first line with a NUL.
@@ -193,7 +230,7 @@ const ON: Flow = Flow::Continue(());
 const ENOUGH: Flow = Flow::Break(());
 
 impl<'a> Page<'a> {
-    fn new(query: &'a Query, piece: &Piece, lines: &Lines, limit: u64) -> Self {
+    fn new(query: &'a Query, piece: &Piece, lines: &Lines, room: u64) -> Self {
         let mut prefix = Vec::new();
         if query.names && query.report.prints_text() {
             prefix.extend_from_slice(&piece.path);
@@ -202,8 +239,8 @@ impl<'a> Page<'a> {
         let at = lines.at;
         let found = Found { path: piece.path.clone(), at, ended: lines.ended, ..Found::default() };
         let keep_rows = at > 0 && query.report.prints_text() && (query.line_numbers || query.max.is_some());
-        let limit = usize::try_from(limit / TEXT_SHARE).unwrap_or(usize::MAX);
-        Self { query, found, prefix, limit, keep_rows, binary_from: usize::MAX, counted: 0, searched: 0 }
+        let room = usize::try_from(room).unwrap_or(usize::MAX);
+        Self { query, found, prefix, room, keep_rows, binary_from: usize::MAX, counted: 0, searched: 0 }
     }
 
     fn search(&mut self, matcher: &RegexMatcher, lines: &mut [u8]) {
@@ -228,6 +265,7 @@ impl<'a> Page<'a> {
         if self.query.line_numbers {
             self.count_to(self.searched, lines);
         }
+        self.found.bytes = self.searched as u64;
     }
 
     fn search_matching(&mut self, matcher: &RegexMatcher, lines: &[u8]) -> Flow {
@@ -279,7 +317,7 @@ impl<'a> Page<'a> {
             return self.end();
         }
         let done = self.found.text.len() + self.found.rows.len() * size_of::<Row>();
-        if done >= self.limit && line.end < lines.len() {
+        if done >= self.room && line.end < lines.len() {
             self.found.ended = false;
             return ENOUGH;
         }
@@ -339,11 +377,6 @@ impl<'a> Page<'a> {
             self.found.newlines += memchr_iter(b'\n', &lines[self.counted..to]).count() as u64;
             self.counted = to;
         }
-    }
-
-    fn finish(mut self) -> (Found, usize) {
-        self.found.bytes = self.searched as u64;
-        (self.found, self.searched)
     }
 }
 

@@ -1,0 +1,305 @@
+//! The runtime of this model: mailboxes, and threads that are started, watched and waited for.
+//!
+//! An actor is a thread that owns its state and one [`Mailbox`]. Its state is reachable through that mailbox
+//! only: whoever has an [`Address`] may send, nobody else may read. So there is nothing to lock, and whatever an
+//! actor does between two messages, it does alone.
+//!
+//! A [`System`] is the actors of one run. It ends in three ways, which look the same from inside, namely as a
+//! [`Halted`] that an actor passes on with `?`: the run is over, it was asked to stop, or the actor at the other
+//! end has gone.
+//!
+//! - **Backpressure.** Mailboxes are bounded, and sending to a full one waits. Actors that wait for each other in
+//!   a circle wait for ever, so a model says who may wait for whom, and who only sends what was asked for.
+//! - **Failure.** An actor does not defend itself against its own bugs: it crashes, and somebody else deals with
+//!   that. [`System::watch`] starts one whose death is a message to its supervisor, with all that it left
+//!   behind. [`System::spawn`] starts one that the run cannot do without: its panic ends the run.
+
+use std::{
+    convert::Infallible,
+    panic::{AssertUnwindSafe, catch_unwind},
+    thread::{self, Scope},
+};
+
+use cc_workloads::{Cause, Error, Result, Stop, error::panic_reason, stop::OnRequest};
+use crossbeam_channel::{Receiver, Sender, bounded, select_biased};
+
+/// There is nothing left to do: the run has ended, or whoever was written to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Halted;
+
+/// Where an actor can be written to. Anybody may have one.
+pub struct Address<M>(Sender<M>);
+
+impl<M> Address<M> {
+    /// Sends a message, and waits while the mailbox is full.
+    ///
+    /// Needs no eye on the stop: an actor that halts drops its mailbox, and that ends the wait.
+    pub fn send(&self, message: M) -> Result<(), Halted> {
+        self.0.send(message).map_err(|_| Halted)
+    }
+}
+
+// Derived, it would ask for messages that can be cloned.
+impl<M> Clone for Address<M> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+/// Where an actor is written to. It has one owner, who may leave it to a successor.
+pub struct Mailbox<M> {
+    messages: Receiver<M>,
+    halt: Receiver<Infallible>,
+}
+
+impl<M> Mailbox<M> {
+    /// The next message, waited for.
+    pub fn receive(&self) -> Result<M, Halted> {
+        select_biased! {
+            recv(self.halt) -> _ => Err(Halted),
+            recv(self.messages) -> message => message.map_err(|_| Halted),
+        }
+    }
+}
+
+/// What a supervisor is told when an actor that it watches has panicked.
+pub struct Death<S> {
+    /// Whatever the actor owned: its mailbox, and what it was busy with. It may be half-changed.
+    pub remains: S,
+    /// What the panic said.
+    pub reason: String,
+}
+
+/// The actors of one run. A clone is of the same run.
+#[derive(Clone)]
+pub struct System<'scope, 'env: 'scope> {
+    scope: &'scope Scope<'scope, 'env>,
+    /// Nothing is ever sent: the channel is closed when the run ends, which wakes everybody at once.
+    halt: Receiver<Infallible>,
+    stop: Stop,
+}
+
+/// Calls `run`, which starts the actors. Once it returns, or a stop is requested, they are halted; they have all
+/// ended when this function returns.
+pub fn system<'env, R>(stop: &Stop, run: impl for<'scope> FnOnce(System<'scope, 'env>) -> R) -> R {
+    let (closing, halt) = bounded(0);
+    thread::scope(|scope| {
+        // Both the stop and the end of this closure, even by a panic, drop the hook and what it owns.
+        let _open: OnRequest = stop.on_request(move || drop(closing));
+        run(System { scope, halt, stop: stop.clone() })
+    })
+}
+
+impl<'scope> System<'scope, '_> {
+    /// A mailbox with room for `capacity` messages, and its address.
+    #[must_use]
+    pub fn mailbox<M>(&self, capacity: usize) -> (Address<M>, Mailbox<M>) {
+        let (address, messages) = bounded(capacity);
+        (Address(address), Mailbox { messages, halt: self.halt.clone() })
+    }
+
+    /// Starts an actor that the run cannot do without: if it panics, all are halted, and [`system`] panics.
+    pub fn spawn(
+        &self,
+        name: impl Into<String>,
+        body: impl FnOnce() -> Result<(), Halted> + Send + 'scope,
+    ) -> Result<()> {
+        let link = Link(self.stop.clone());
+        self.start(name.into(), move || {
+            let _link = link;
+            let _ = body();
+        })
+    }
+
+    /// Starts an actor that is watched: if it panics, its thread ends, and `supervisor` is sent its [`Death`].
+    pub fn watch<S: Send + 'scope>(
+        &self,
+        name: impl Into<String>,
+        mut state: S,
+        body: fn(&mut S) -> Result<(), Halted>,
+        supervisor: Address<Death<S>>,
+    ) -> Result<()> {
+        self.start(name.into(), move || {
+            // The supervisor is told that the state may be half-changed; nobody else sees it.
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| body(&mut state))) {
+                let reason = panic_reason(&*panic);
+                let _ = supervisor.send(Death { remains: state, reason });
+            }
+        })
+    }
+
+    fn start(&self, name: String, body: impl FnOnce() + Send + 'scope) -> Result<()> {
+        let thread = thread::Builder::new().name(name);
+        thread.spawn_scoped(self.scope, body).map(drop).map_err(|e| Error::worker("thread", e))
+    }
+}
+
+/// Takes the run along when the thread that owns it panics.
+struct Link(Stop);
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.request(Cause::Break);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+
+    use super::*;
+
+    /// An actor that adds up what it is sent, and dies of a zero.
+    struct Adder {
+        numbers: Mailbox<u32>,
+        sum: u32,
+        total: Address<u32>,
+    }
+
+    impl Adder {
+        fn add(&mut self) -> Result<(), Halted> {
+            loop {
+                let number = self.numbers.receive()?;
+                assert_ne!(number, 0, "a zero");
+                self.sum += number;
+                self.total.send(self.sum)?;
+            }
+        }
+    }
+
+    #[test]
+    fn messages_arrive_in_the_order_sent() {
+        system(&Stop::new(), |system| {
+            let ((adder, numbers), (total, totals)) = (system.mailbox(1), system.mailbox(1));
+            let mut state = Adder { numbers, sum: 0, total };
+            system.spawn("adder", move || state.add()).expect("started");
+            for (number, sum) in [(1, 1), (20, 21), (300, 321)] {
+                adder.send(number).expect("it lives");
+                assert_eq!(totals.receive(), Ok(sum));
+            }
+        });
+    }
+
+    #[test]
+    fn a_death_is_told_with_the_remains_and_a_successor_misses_nothing() {
+        system(&Stop::new(), |system| {
+            let ((adder, numbers), (total, totals)) = (system.mailbox(3), system.mailbox(3));
+            let (supervisor, deaths) = system.mailbox(1);
+            for number in [5, 0, 7] {
+                adder.send(number).expect("there is room");
+            }
+            let state = Adder { numbers, sum: 0, total };
+            system.watch("adder", state, Adder::add, supervisor.clone()).expect("started");
+            let Death { remains, reason } = deaths.receive().expect("told");
+            assert!(reason.starts_with("panicked: ") && reason.contains("a zero"), "{reason}");
+            assert_eq!(remains.sum, 5);
+            system.watch("adder", remains, Adder::add, supervisor).expect("started");
+            assert_eq!([totals.receive(), totals.receive()], [Ok(5), Ok(12)]);
+        });
+    }
+
+    #[test]
+    fn a_normal_end_is_no_death() {
+        system(&Stop::new(), |system| {
+            let (supervisor, deaths) = system.mailbox::<Death<()>>(1);
+            system.watch("brief", (), |()| Ok(()), supervisor).expect("started");
+            // The last address goes with the actor.
+            assert!(deaths.receive().is_err());
+        });
+    }
+
+    #[test]
+    fn a_full_mailbox_holds_the_sender_up() {
+        system(&Stop::new(), |system| {
+            let (address, mailbox) = system.mailbox(2);
+            let sender = address.clone();
+            let barrier = &*Box::leak(Box::new(Barrier::new(2)));
+            system
+                .spawn("sender", move || {
+                    sender.send(1)?;
+                    sender.send(2)?;
+                    barrier.wait();
+                    sender.send(3)
+                })
+                .expect("started");
+            barrier.wait();
+            assert!(address.0.try_send(9).is_err(), "there is room for a third");
+            drop(address);
+            let received: Vec<u32> = std::iter::from_fn(|| mailbox.receive().ok()).collect();
+            assert_eq!(received, [1, 2, 3]);
+        });
+    }
+
+    #[test]
+    fn a_stop_wakes_who_waits_for_a_message_and_who_waits_for_room() {
+        let stop = Stop::new();
+        let halted = system(&stop, |system| {
+            let ((full, unread), (_nobody, empty)) = (system.mailbox(1), system.mailbox::<()>(1));
+            let (told, telling) = bounded(3);
+            let (reader, writer) = (told.clone(), told);
+            full.send(0).expect("there is room");
+            system
+                .spawn("reader", move || {
+                    reader.send("reads").expect("room");
+                    let end = empty.receive();
+                    drop(unread);
+                    end
+                })
+                .expect("started");
+            system
+                .spawn("writer", move || {
+                    writer.send("writes").expect("room");
+                    let end = full.send(1);
+                    writer.send(if end == Err(Halted) { "halted" } else { "sent" }).expect("room");
+                    end
+                })
+                .expect("started");
+            let _ = (telling.recv(), telling.recv());
+            stop.request(Cause::Test);
+            telling.recv()
+        });
+        assert_eq!(halted, Ok("halted"));
+    }
+
+    #[test]
+    fn the_end_of_the_run_halts_those_who_wait() {
+        let (ended, ends) = bounded(1);
+        system(&Stop::new(), |system| {
+            let (_address, mailbox) = system.mailbox::<()>(1);
+            system
+                .spawn("waiting", move || {
+                    let end = mailbox.receive();
+                    ended.send(end).expect("room");
+                    end
+                })
+                .expect("started");
+        });
+        assert_eq!(ends.try_recv(), Ok(Err(Halted)), "it has ended before the system does");
+    }
+
+    #[test]
+    fn after_a_stop_nothing_more_is_received() {
+        let stop = Stop::new();
+        system(&stop, |system| {
+            let (address, mailbox) = system.mailbox(1);
+            address.send(1).expect("there is room");
+            stop.request(Cause::Test);
+            assert_eq!(mailbox.receive(), Err(Halted));
+        });
+    }
+
+    #[test]
+    fn a_panic_that_nobody_watches_for_ends_the_run() {
+        let stop = Stop::new();
+        let run = catch_unwind(|| {
+            system(&stop, |system| {
+                let (_address, mailbox) = system.mailbox::<()>(1);
+                system.spawn("vital", || panic!("a bug")).expect("started");
+                mailbox.receive()
+            })
+        });
+        assert!(run.is_err() && stop.requested());
+    }
+}

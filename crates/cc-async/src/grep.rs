@@ -1,0 +1,199 @@
+//! `grep` on async/await, on tokio's multi-thread runtime.
+//!
+//! - **Split.** A task is 32 files or a mebibyte, and one `spawn_blocking`: coarse enough to pay for the way
+//!   to the pool, fine enough that the pool is shared evenly and a stop waits for nothing longer.
+//! - **Share.** The runtime's workers are for what waits, its blocking pool for what computes or reads: a
+//!   kernel on a runtime's worker would keep everybody else's futures from being polled. Compiled searches go
+//!   round in a [`Pool`], since what is spawned must own what it uses, and cloning a buffer for each task
+//!   costs more than filling it.
+//! - **Bound.** `window` promises in the line, and for each rest `workers` more. The blocking pool's own
+//!   queue has no bound and needs none, as only the holder of a place in the line puts something into it.
+//! - **Order.** A line of promises, awaited in the order they were made; `buffered` is the same for a rest.
+//!   The promises are spawned tasks, so they are kept also while `gather` does not poll: while it prints.
+//! - **Stop.** A [`CancellationToken`] drops `feed` and `gather` where they wait. Dropped promises abort what
+//!   has not begun, the walk finds its channel closed, and dropping the runtime waits for the kernels that
+//!   run.
+//! - **Fail.** A panic ends its task alone, and comes back as the `JoinError` of its handle. Nothing watches
+//!   over the process itself: an abort ends all, as with threads.
+
+use std::{mem, ops::ControlFlow, sync::Arc, thread};
+
+use cc_workloads::{
+    Ctx, Error, Result, Sink,
+    error::panic_reason,
+    grep::{Grain, Job, Output, Search, Task},
+};
+use futures::stream::{self, StreamExt};
+use tokio::{
+    runtime::Builder,
+    sync::mpsc::{self, Receiver, Sender},
+    task::spawn_blocking,
+};
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+
+use crate::pool::Pool;
+
+// ANCHOR: grep-run
+/// Runs the job on a runtime of its own, with `ctx.workers` threads for what blocks; the calling thread
+/// gathers.
+pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
+    let searches = Arc::new(Pool::new(Search::new(&job.query)?));
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(1) // they only pass things on
+        .max_blocking_threads(ctx.workers.get())
+        .build()
+        .map_err(Error::io("runtime"))?;
+    let stop = CancellationToken::new();
+    let _on_stop = ctx.stop.on_request({
+        let stop = stop.clone();
+        move || stop.cancel()
+    });
+    let (walked, tasks) = mpsc::channel(1);
+    let (promises, line) = mpsc::channel(ctx.window.get());
+    thread::scope(|scope| {
+        // Not in the blocking pool: the pool is for what ends soon, and a walk would keep one of its threads.
+        let walk = move || walk(job, ctx, &walked);
+        let thread = thread::Builder::new().name("walk".to_owned());
+        thread.spawn_scoped(scope, walk).map_err(|e| Error::worker("thread", e))?;
+        let feed = feed(tasks, promises, searches.clone());
+        runtime.spawn(stop.clone().run_until_cancelled_owned(feed));
+        runtime.block_on(stop.run_until_cancelled(gather(line, &searches, job, ctx, out)));
+        Ok(())
+    })
+}
+// ANCHOR_END: grep-run
+
+// ANCHOR: grep-feed
+/// Walks the directories and reads standard input: what waits in system calls is no future.
+fn walk(job: &Job, ctx: &Ctx, walked: &Sender<Task>) {
+    let mut tasks = job.tasks(Grain::default(), &ctx.stop);
+    while tasks.next().is_some_and(|task| walked.blocking_send(task).is_ok()) {}
+}
+
+/// Starts the tasks, each when there is a place in the line for the promise of its output.
+async fn feed(mut tasks: Receiver<Task>, promises: Sender<Promise>, searches: Arc<Pool<Search>>) {
+    while let Ok(place) = promises.reserve().await {
+        let Some(task) = tasks.recv().await else { break };
+        place.send(work(task, &searches));
+    }
+}
+// ANCHOR_END: grep-feed
+
+// ANCHOR: grep-work
+/// Has a task done in the blocking pool, whose threads take the tasks in turn.
+fn work(task: Task, searches: &Arc<Pool<Search>>) -> Promise {
+    let task = Arc::new(task);
+    let output = spawn_blocking({
+        let (task, searches) = (task.clone(), searches.clone());
+        move || searches.lend().task(&task)
+    });
+    Promise { task, output: AbortOnDropHandle::new(output) }
+}
+// ANCHOR_END: grep-work
+
+// ANCHOR: grep-gather
+/// Emits the outputs in the order of their promises. The sink may block: this is the thread that called
+/// `run`, which polls nothing but this future, and the runtime goes on without it.
+async fn gather(
+    mut line: Receiver<Promise>,
+    searches: &Arc<Pool<Search>>,
+    job: &Job,
+    ctx: &Ctx,
+    out: &mut dyn Sink<Output>,
+) {
+    while let Some(promise) = line.recv().await {
+        if settle(promise.kept().await, searches, job, ctx, out).await.is_break() {
+            break;
+        }
+    }
+}
+
+/// Emits one output, and in its place whatever is left of its task.
+async fn settle(
+    mut output: Output,
+    searches: &Arc<Pool<Search>>,
+    job: &Job,
+    ctx: &Ctx,
+    out: &mut dyn Sink<Output>,
+) -> ControlFlow<()> {
+    let rest = mem::take(&mut output.rest);
+    ctx.emit(output, out)?;
+
+    let wanted = rest.filter(|task| job.wants(task));
+    let promises = stream::iter(wanted).map(|task| work(task, searches).kept());
+    let mut outputs = promises.buffered(ctx.workers.get());
+    while let Some(output) = outputs.next().await {
+        // Boxed, since a future that contains itself has no size.
+        Box::pin(settle(output, searches, job, ctx, out)).await?;
+    }
+    ControlFlow::Continue(())
+}
+// ANCHOR_END: grep-gather
+
+/// The output of a task that has been started. Dropping it calls the task off if it has not begun.
+struct Promise {
+    task: Arc<Task>,
+    output: AbortOnDropHandle<Output>,
+}
+
+impl Promise {
+    async fn kept(self) -> Output {
+        match self.output.await {
+            Ok(output) => output,
+            // Only dropping a promise aborts its task, and this one is held: the task has panicked.
+            Err(failure) => self.task.failed(&panic_reason(&*failure.into_panic())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        atomic::{AtomicBool, Ordering},
+        mpsc::sync_channel,
+    };
+
+    use cc_workloads::grep::Piece;
+    use tokio::runtime::Runtime;
+
+    use super::*;
+
+    fn one_blocking_thread() -> Runtime {
+        Builder::new_multi_thread().worker_threads(1).max_blocking_threads(1).build().unwrap()
+    }
+
+    fn promise(kernel: impl FnOnce() -> Output + Send + 'static) -> Promise {
+        let task = Arc::new(Task { pieces: vec![Piece::file("poem")], limit: 1 });
+        Promise { task, output: AbortOnDropHandle::new(spawn_blocking(kernel)) }
+    }
+
+    #[test]
+    fn a_panic_is_the_output_of_its_task() {
+        let (output, task) = one_blocking_thread().block_on(async {
+            let promise = promise(|| panic!("planned"));
+            let task = promise.task.clone();
+            (promise.kept().await, task)
+        });
+        assert_eq!(output, task.failed("panicked: planned"));
+    }
+
+    #[test]
+    fn a_task_whose_promise_is_dropped_before_it_begins_is_called_off() {
+        let runtime = one_blocking_thread();
+        let (gate, shut) = sync_channel::<()>(0);
+        let has_begun = Arc::new(AtomicBool::new(false));
+        runtime.block_on(async {
+            // The only thread is held by the first, so the second cannot begin before it is dropped.
+            let held = spawn_blocking(move || shut.recv());
+            let has_begun = has_begun.clone();
+            drop(promise(move || {
+                has_begun.store(true, Ordering::SeqCst);
+                Output::default()
+            }));
+            drop(gate);
+            let _ = held.await;
+        });
+        drop(runtime);
+        assert!(!has_begun.load(Ordering::SeqCst));
+    }
+}

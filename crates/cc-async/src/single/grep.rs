@@ -1,0 +1,116 @@
+//! `grep` on async/await, on one thread.
+//!
+//! - **Split.** A task is a slice: eight files or 128 KiB, and a yield behind it. Nobody takes the thread
+//!   away from a future, so the length of a slice is how long the others wait.
+//! - **Share.** One thread, so nothing needs `Arc`, a lock or `Send`. The three futures borrow the job, the
+//!   search and the sink, since `block_on` ends after them; between two `await`s, nobody else runs.
+//! - **Bound.** One task and one output: with nobody to do a second task meanwhile, it would only wait.
+//! - **Order.** There is one worker, which goes through a task's rest before it takes the next task.
+//! - **Stop.** A [`CancellationToken`] drops the futures at the `await` they have come to: after a slice at
+//!   most.
+//! - **Fail.** A panic is caught around the slice and becomes its output. A future that blocks blocks them
+//!   all, which is why `feed` asks standard input for more only when everything before it has been printed.
+
+use std::{
+    mem,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
+
+use cc_workloads::{
+    Ctx, Error, Result, Sink,
+    error::panic_reason,
+    grep::{Grain, Job, Output, Rest, Search, Task},
+};
+use tokio::{
+    join,
+    runtime::Builder,
+    sync::{
+        mpsc::{self, Receiver, Sender},
+        oneshot,
+    },
+    task::yield_now,
+};
+use tokio_util::sync::CancellationToken;
+
+/// A slice of work takes a fraction of a millisecond.
+const SLICE: Grain = Grain { bytes: 128 << 10, files: 8 };
+
+// ANCHOR: grep-run
+/// Runs the job on the calling thread, as three futures that take turns.
+pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
+    let search = Search::new(&job.query)?;
+    let runtime = Builder::new_current_thread().build().map_err(Error::io("runtime"))?;
+    let stop = CancellationToken::new();
+    let _on_stop = ctx.stop.on_request({
+        let stop = stop.clone();
+        move || stop.cancel()
+    });
+    let (fed, tasks) = mpsc::channel(1);
+    let (outputs, line) = mpsc::channel(1);
+    let all = async { join!(feed(job, ctx, fed), work(search, tasks, outputs, job), gather(line, ctx, out)) };
+    runtime.block_on(stop.run_until_cancelled(all));
+    Ok(())
+}
+// ANCHOR_END: grep-run
+
+// ANCHOR: grep-feed
+/// Hands over one task after the other.
+async fn feed(job: &Job, ctx: &Ctx, fed: Sender<Order>) {
+    for task in job.tasks(SLICE, &ctx.stop) {
+        let (done, promise) = oneshot::channel();
+        if fed.send(Order { task, done }).await.is_err() {
+            break;
+        }
+        // Looking for the next task may block the thread, so everybody else must be done first.
+        let _ = promise.await;
+    }
+}
+// ANCHOR_END: grep-feed
+
+// ANCHOR: grep-work
+/// Does tasks, and what is left of them, slice by slice; in between, the others have their turn.
+async fn work(mut search: Search, mut fed: Receiver<Order>, line: Sender<Output>, job: &Job) {
+    while let Some(Order { task, done }) = fed.recv().await {
+        let (mut next, mut left) = (Some(task), Rest::default());
+        while let Some(task) = next {
+            let mut output = slice(&mut search, &task);
+            // What is left of this slice comes before what was left of those around it.
+            let around = mem::replace(&mut left, mem::take(&mut output.rest));
+            left.extend(around);
+            if line.send(output).await.is_err() {
+                return;
+            }
+            yield_now().await;
+            next = left.find(|task| job.wants(task));
+        }
+        // `gather` awaits nothing between taking an output and emitting it: room in the line says that it is
+        // out.
+        let _ = line.reserve().await;
+        drop(done);
+    }
+}
+
+/// One slice. A panic is its failure, not the run's.
+fn slice(search: &mut Search, task: &Task) -> Output {
+    // A search begins each task afresh, so a panic leaves nothing behind that the next one would see.
+    catch_unwind(AssertUnwindSafe(|| search.task(task)))
+        .unwrap_or_else(|panic| task.failed(&panic_reason(&*panic)))
+}
+// ANCHOR_END: grep-work
+
+// ANCHOR: grep-gather
+/// Emits the outputs as they come.
+async fn gather(mut line: Receiver<Output>, ctx: &Ctx, out: &mut dyn Sink<Output>) {
+    while let Some(output) = line.recv().await {
+        if ctx.emit(output, out).is_break() {
+            break;
+        }
+    }
+}
+// ANCHOR_END: grep-gather
+
+/// A task and who waits until it is settled.
+struct Order {
+    task: Task,
+    done: oneshot::Sender<()>,
+}

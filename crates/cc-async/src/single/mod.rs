@@ -1,0 +1,3 @@
+//! The variant on one thread: what async alone gives, which is concurrency without parallelism.
+
+pub mod grep;

@@ -1,0 +1,415 @@
+//! The rounds: first everything is checked, then what is right is measured.
+
+use std::{
+    fs::{self, File},
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    process::{Command, ExitStatus},
+    time::Duration,
+};
+
+use anyhow::{Result, bail};
+use cc_workloads::report::Totals;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::{
+    check::{self, Order},
+    code::Code,
+    input::Input,
+    json::{Kind, Phase, Row, Sample, Verdict, seconds},
+    query::Query,
+    run::{Plan, Seen, run},
+    stats,
+};
+
+/// A model or a tool that takes part.
+pub(crate) struct Entrant {
+    pub name: String,
+    pub label: String,
+    pub mechanism: String,
+    pub kind: Kind,
+    pub program: PathBuf,
+    pub env: Vec<(String, String)>,
+    /// The arguments for each query, without the path.
+    pub arguments: Vec<Vec<String>>,
+    pub order: Order,
+    pub code: Option<Code>,
+    pub oversubscribed: bool,
+}
+
+/// How much is measured.
+#[derive(Clone, Copy)]
+pub(crate) struct Effort {
+    /// Timed rounds; by default as many as fit into `budget`.
+    pub rounds: Option<NonZeroUsize>,
+    pub budget: Duration,
+    pub memory_rounds: usize,
+    pub stop_rounds: usize,
+    pub empty_rounds: usize,
+    pub timeout: Duration,
+}
+
+/// The fewest and the most timed rounds, if nobody says how many.
+const ROUNDS: (usize, usize) = (5, 25);
+/// Runs that are shorter cannot be interrupted in the middle.
+const STOPPABLE: f64 = 0.2;
+
+/// What came of it.
+pub(crate) struct Measured {
+    pub rows: Vec<Row>,
+    pub totals: Totals,
+    pub rounds: usize,
+}
+
+/// Checks and measures the entrants, of whom the first is the reference.
+pub(crate) fn measure(
+    entrants: &[Entrant],
+    queries: &[Query],
+    input: &Input,
+    effort: &Effort,
+    kept: &Path,
+) -> Result<Measured> {
+    let states = entrants.iter().map(State::new).collect();
+    let progress = ProgressBar::no_length();
+    progress.set_style(ProgressStyle::with_template("{spinner} {prefix} {msg}")?);
+    let mut rounds = Rounds { states, queries, input, effort, kept, progress, expected: Vec::new() };
+    rounds.check()?;
+    let count = rounds.time();
+    rounds.memory();
+    rounds.stop();
+    rounds.empty();
+    rounds.progress.finish_and_clear();
+    let totals = rounds.expected.first().and_then(|expected| expected.totals).unwrap_or_default();
+    Ok(Measured { rows: rounds.rows(), totals, rounds: count })
+}
+
+struct Rounds<'a> {
+    states: Vec<State<'a>>,
+    queries: &'a [Query],
+    input: &'a Input,
+    effort: &'a Effort,
+    /// The folder for outputs.
+    kept: &'a Path,
+    progress: ProgressBar,
+    /// What the reference did for each query.
+    expected: Vec<Expected>,
+}
+
+struct State<'a> {
+    entrant: &'a Entrant,
+    verdict: Verdict,
+    samples: Vec<Sample>,
+}
+
+struct Expected {
+    status: ExitStatus,
+    totals: Option<Totals>,
+    bytes: u64,
+}
+
+impl Rounds<'_> {
+    /// One round for each query, whose outputs are kept and compared. It warms up, too.
+    fn check(&mut self) -> Result<()> {
+        for (nth, query) in self.queries.iter().enumerate() {
+            let folder = self.kept.join(&query.name);
+            fs::create_dir_all(&folder)?;
+            for at in 0..self.states.len() {
+                if self.states[at].is_right() {
+                    self.check_one(at, nth, &folder)?;
+                }
+            }
+            if self.states.iter().all(|state| !matches!(state.verdict, Verdict::Differs { .. })) {
+                fs::remove_dir_all(&folder)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_one(&mut self, at: usize, nth: usize, folder: &Path) -> Result<()> {
+        let entrant = self.states[at].entrant;
+        self.progress.set_prefix(format!("checking {}:", self.queries[nth].name));
+        let file = |name: &str, kind: &str| folder.join(format!("{}.{kind}", name.replace(' ', "_")));
+        let (out, err) = (file(&entrant.name, "out"), file(&entrant.name, "err"));
+        let keep = Some((File::create(&out)?, File::create(&err)?));
+        let path = if nth == 0 { &self.input.path } else { &self.input.checked };
+        let command = self.command(entrant, nth, path);
+        let mut seen = self.run(entrant, command, Plan { keep, ..Plan::default() })?;
+        seen.bytes = fs::metadata(&out)?.len();
+        if entrant.kind == Kind::Reference {
+            self.expect(&seen, nth, &err)?;
+        }
+        let unlike = self.unlike(entrant, nth, &seen);
+        let mut sample = Sample::new(Phase::Check, nth, &seen);
+        sample.failure = crashed(&seen);
+        if sample.failure.is_some() {
+            self.states[at].verdict = Verdict::Failed;
+        }
+        self.states[at].samples.push(sample);
+        if entrant.kind == Kind::Reference || self.states[at].verdict == Verdict::Failed {
+            return Ok(());
+        }
+
+        let reference = &self.states[0].entrant.name;
+        let (expected, messages) = (file(reference, "out"), file(reference, "err"));
+        let name = &self.queries[nth].name;
+        let differs = |what: &str, difference, paths: [&PathBuf; 2]| Verdict::Differs {
+            what: format!("{name}: {what}"),
+            difference,
+            kept: paths.map(|path| path.display().to_string()).into(),
+        };
+        let output = match entrant.kind {
+            Kind::Tool => check::lines(&expected, &messages, &out, entrant.order)?,
+            _ => check::same(&expected, &out)?,
+        };
+        let said = if entrant.kind == Kind::Tool { None } else { check::same(&messages, &err)? };
+        let state = &mut self.states[at];
+        if output.is_some() {
+            state.verdict = differs("the output", output, [&expected, &out]);
+        } else if said.is_some() {
+            state.verdict = differs("the messages", said, [&messages, &err]);
+        } else if let Some(unlike) = unlike {
+            state.verdict = differs(&unlike, None, [&expected, &out]);
+        } else {
+            fs::remove_file(out)?;
+            fs::remove_file(err)?;
+        }
+        Ok(())
+    }
+
+    /// Takes the reference's run as what the others are compared with.
+    fn expect(&mut self, seen: &Seen, nth: usize, messages: &Path) -> Result<()> {
+        if let Some(failure) = crashed(seen) {
+            bail!("the reference failed: {failure}");
+        }
+        let Some(report) = &seen.report else {
+            bail!("the reference failed: {}", fs::read_to_string(messages)?.trim());
+        };
+        let totals = if self.queries[nth].reads_everything() {
+            report.totals
+        } else {
+            Totals { bytes: 0, ..report.totals }
+        };
+        self.expected.push(Expected { status: seen.status, totals: Some(totals), bytes: seen.bytes });
+        Ok(())
+    }
+
+    /// In what a run that went through is unlike the reference's.
+    fn unlike(&self, entrant: &Entrant, nth: usize, seen: &Seen) -> Option<String> {
+        let expected = &self.expected[nth];
+        if seen.status != expected.status {
+            return Some(format!("{}, not {}", seen.status, expected.status));
+        }
+        if entrant.kind == Kind::Tool {
+            return None;
+        }
+        let Some(report) = &seen.report else { return Some("no report".to_owned()) };
+        let mut totals = report.totals;
+        if !self.queries[nth].reads_everything() {
+            totals.bytes = 0;
+        }
+        let wanted = expected.totals.unwrap_or_default();
+        if totals != wanted {
+            return Some(format!("totals {}, not {}", shown(totals), shown(wanted)));
+        }
+        if seen.bytes != expected.bytes {
+            return Some(format!("{} bytes of output, not {}", seen.bytes, expected.bytes));
+        }
+        None
+    }
+
+    /// The timed rounds, A B C A B C. Returns how many.
+    fn time(&mut self) -> usize {
+        let one = self.states.iter().filter(|state| state.is_right()).map(|state| state.samples[0].wall_s);
+        let fit = seconds(self.effort.budget) / one.sum::<f64>().max(1e-3);
+        let count = self.effort.rounds.map_or((fit as usize).clamp(ROUNDS.0, ROUNDS.1), NonZeroUsize::get);
+        self.rounds(Phase::Time, count, |_| Some(Plan::default()));
+        count
+    }
+
+    fn memory(&mut self) {
+        let plan = |_: &State| Some(Plan { sample: true, ..Plan::default() });
+        self.rounds(Phase::Memory, self.effort.memory_rounds, plan);
+    }
+
+    /// Interrupts each run at half its median time.
+    fn stop(&mut self) {
+        let plan = |state: &State| {
+            let median = state.median(Phase::Time, |sample| Some(sample.wall_s))?;
+            let interrupt = Some(Duration::from_secs_f64(median / 2.0));
+            (median >= STOPPABLE).then(|| Plan { interrupt, ..Plan::default() })
+        };
+        self.rounds(Phase::Stop, self.effort.stop_rounds, plan);
+    }
+
+    /// The same job on an empty file.
+    fn empty(&mut self) {
+        self.rounds(Phase::Empty, self.effort.empty_rounds, |_| Some(Plan::default()));
+    }
+
+    fn rounds(&mut self, phase: Phase, count: usize, plan: impl Fn(&State) -> Option<Plan>) {
+        let name = match phase {
+            Phase::Check => "checking",
+            Phase::Time => "timing",
+            Phase::Memory => "sampling memory",
+            Phase::Stop => "stopping",
+            Phase::Empty => "starting",
+        };
+        for round in 0..count {
+            self.progress.set_prefix(format!("{name}, round {} of {count}:", round + 1));
+            for at in 0..self.states.len() {
+                let Some(plan) = plan(&self.states[at]).filter(|_| self.states[at].is_right()) else {
+                    continue;
+                };
+                let sample = self.sample(self.states[at].entrant, phase, round, plan);
+                self.states[at].samples.push(sample);
+            }
+        }
+    }
+
+    fn sample(&self, entrant: &Entrant, phase: Phase, round: usize, plan: Plan) -> Sample {
+        let path = if phase == Phase::Empty { &self.input.empty } else { &self.input.path };
+        let seen = match self.run(entrant, self.command(entrant, 0, path), plan) {
+            Ok(seen) => seen,
+            Err(error) => return Sample::failed(phase, round, format!("{error:#}")),
+        };
+        let mut sample = Sample::new(phase, round, &seen);
+        sample.failure = crashed(&seen).or_else(|| match phase {
+            Phase::Time | Phase::Memory => self.unlike(entrant, 0, &seen),
+            Phase::Stop if entrant.kind != Kind::Tool => not_stopped(&seen),
+            _ => None,
+        });
+        sample
+    }
+
+    fn run(&self, entrant: &Entrant, command: Command, plan: Plan) -> Result<Seen> {
+        self.progress.set_message(entrant.label.clone());
+        self.progress.tick();
+        run(command, Plan { timeout: Some(self.effort.timeout), ..plan })
+    }
+
+    fn command(&self, entrant: &Entrant, nth: usize, path: &Path) -> Command {
+        let mut command = Command::new(&entrant.program);
+        command.args(&entrant.arguments[nth]).arg(path);
+        command.envs(entrant.env.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    fn rows(&self) -> Vec<Row> {
+        let reference = self.states[0].median(Phase::Time, |sample| Some(sample.wall_s));
+        self.states.iter().map(|state| state.row(reference, &self.input.path)).collect()
+    }
+}
+
+impl<'a> State<'a> {
+    fn new(entrant: &'a Entrant) -> Self {
+        let verdict = match entrant.kind {
+            Kind::Reference => Verdict::Reference,
+            Kind::Model | Kind::Tool => Verdict::Same,
+        };
+        Self { entrant, verdict, samples: Vec::new() }
+    }
+
+    fn is_right(&self) -> bool {
+        matches!(self.verdict, Verdict::Reference | Verdict::Same)
+    }
+
+    /// What the good runs of a phase measured.
+    fn good<T>(&self, phase: Phase, what: impl Fn(&Sample) -> Option<T>) -> Vec<T> {
+        let good = self.samples.iter().filter(|sample| sample.phase == phase && sample.failure.is_none());
+        good.filter_map(what).collect()
+    }
+
+    fn median(&self, phase: Phase, what: impl Fn(&Sample) -> Option<f64>) -> Option<f64> {
+        stats::median(&self.good(phase, what))
+    }
+
+    fn row(&self, reference: Option<f64>, path: &Path) -> Row {
+        let entrant = self.entrant;
+        let wall = stats::estimate(&self.good(Phase::Time, |sample| Some(sample.wall_s)));
+        let cpu = self.median(Phase::Time, |sample| Some(sample.cpu_s));
+        let sampled = self.good(Phase::Memory, |sample| sample.memory_bytes).into_iter().max();
+        let max_rss = || self.good(Phase::Memory, |sample| Some(sample.max_rss_bytes)).into_iter().max();
+        let failed = |sample: &Sample| {
+            Some(format!("{:?} round {}: {}", sample.phase, sample.round + 1, sample.failure.as_ref()?))
+        };
+        let command = [entrant.program.display().to_string()].into_iter();
+        Row {
+            name: entrant.name.clone(),
+            label: entrant.label.clone(),
+            mechanism: entrant.mechanism.clone(),
+            kind: entrant.kind,
+            command: command
+                .chain(entrant.arguments[0].clone())
+                .chain([path.display().to_string()])
+                .collect(),
+            verdict: self.verdict.clone(),
+            any_order: entrant.order == Order::Any,
+            wall_s: wall,
+            speedup: reference.zip(wall).map(|(reference, wall)| reference / wall.median),
+            cpu_s: cpu,
+            cores: cpu.zip(wall).map(|(cpu, wall)| cpu / wall.median),
+            memory_bytes: sampled.or_else(max_rss),
+            memory_is_max_rss: sampled.is_none(),
+            first_s: self.median(Phase::Time, |sample| sample.first_s),
+            stop_s: self.median(Phase::Stop, |sample| sample.stop_s),
+            empty_s: self.median(Phase::Empty, |sample| Some(sample.wall_s)),
+            code: entrant.code,
+            oversubscribed: entrant.oversubscribed,
+            runs: self.samples.len(),
+            failures: self.samples.iter().filter_map(failed).collect(),
+            samples: self.samples.clone(),
+        }
+    }
+}
+
+impl Sample {
+    fn new(phase: Phase, round: usize, seen: &Seen) -> Self {
+        Self {
+            phase,
+            round,
+            wall_s: seconds(seen.wall),
+            cpu_s: seconds(seen.cpu),
+            first_s: seen.first.map(seconds),
+            stop_s: seen.stop.map(seconds),
+            memory_bytes: seen.memory,
+            max_rss_bytes: seen.max_rss,
+            status: seen.status.to_string(),
+            totals: seen.report.as_ref().map(|report| report.totals),
+            failure: None,
+        }
+    }
+
+    fn failed(phase: Phase, round: usize, why: String) -> Self {
+        Self {
+            phase,
+            round,
+            wall_s: 0.0,
+            cpu_s: 0.0,
+            first_s: None,
+            stop_s: None,
+            memory_bytes: None,
+            max_rss_bytes: 0,
+            status: String::new(),
+            totals: None,
+            failure: Some(why),
+        }
+    }
+}
+
+/// Why a run did not go through.
+fn crashed(seen: &Seen) -> Option<String> {
+    if seen.timed_out {
+        return Some(format!("timed out after {:.0} s", seconds(seen.wall)));
+    }
+    (!seen.leftovers.is_empty()).then(|| format!("left behind: {}", seen.leftovers.join(", ")))
+}
+
+/// A run that is interrupted says so, unless it was done before.
+fn not_stopped(seen: &Seen) -> Option<String> {
+    let is_done = seen.stop.is_none() || seen.report.is_some();
+    (seen.status.code() != Some(130) && !is_done).then(|| format!("{} after SIGINT", seen.status))
+}
+
+fn shown(Totals { files, bytes, lines, matches }: Totals) -> String {
+    format!("{files} files, {bytes} bytes, {lines} lines, {matches} matches")
+}

@@ -1,0 +1,311 @@
+//! One measured run: a program in a process of its own, watched from outside.
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    os::fd::{AsRawFd, OwnedFd},
+    process::{Command, ExitStatus, Stdio},
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result};
+use cc_workloads::report::{REPORT_FD, Report};
+use rustix::{
+    event::{PollFd, PollFlags},
+    io::{FdFlags, fcntl_setfd},
+    pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice},
+    process::{Pid, PidfdFlags, Signal, getpid, kill_process, pidfd_open, set_child_subreaper},
+};
+
+use super::{
+    memory,
+    tree::{self, Ended, poll_for},
+};
+
+/// How a run is watched.
+#[derive(Default)]
+pub(crate) struct Plan {
+    /// Where its output goes; otherwise it is only read.
+    pub keep: Option<(File, File)>,
+    /// Whether its memory is sampled.
+    pub sample: bool,
+    /// When it gets a SIGINT.
+    pub interrupt: Option<Duration>,
+    /// When it is killed.
+    pub timeout: Option<Duration>,
+}
+
+/// What was seen of a run.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    /// From the start to the end of the program.
+    pub wall: Duration,
+    /// Of the whole tree.
+    pub cpu: Duration,
+    /// From the start to the first byte of output.
+    pub first: Option<Duration>,
+    /// From the interruption until the last descendant was gone.
+    pub stop: Option<Duration>,
+    /// The most that the tree had at once; nothing if the run was over before the first sample.
+    pub memory: Option<u64>,
+    /// The largest resident set of one process.
+    pub max_rss: u64,
+    pub status: ExitStatus,
+    /// Bytes of output, unless it was kept.
+    pub bytes: u64,
+    pub report: Option<Report>,
+    pub timed_out: bool,
+    /// Processes that outlived the program, and were killed.
+    pub leftovers: Vec<String>,
+}
+
+/// How long processes may outlive the program that started them.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// A pipe so large that a program seldom waits for this one to be scheduled.
+const PIPE: usize = 1 << 20;
+
+/// Only one run at a time: all descendants of this process are taken for the run's.
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// Runs the command and waits until nothing is left of it.
+pub(crate) fn run(mut command: Command, plan: Plan) -> Result<Seen> {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    set_child_subreaper(Some(getpid()))?;
+    let (report, report_end) = inherited_pipe()?;
+    command.env(REPORT_FD, report_end.as_raw_fd().to_string());
+    let output = Reading::open(&mut command, plan.keep)?;
+    let program = command.get_program().display().to_string();
+
+    let started = Instant::now();
+    let child = command.stdin(Stdio::null()).spawn().with_context(|| program)?;
+    // Its copies of the pipes' ends, and ours, must not keep them open.
+    drop((command, report_end));
+    let pid = Pid::from_child(&child);
+    let (timeout, interrupt) = (plan.timeout, plan.interrupt);
+    let mut watch = Watch { pid, started, output, sample: plan.sample, interrupted: None, memory: None };
+    let in_time = watch.until_ended(timeout, interrupt)?;
+    let mut wall = started.elapsed();
+
+    let mut all: Vec<Ended> = Vec::new();
+    let mut left = Vec::new();
+    if in_time {
+        left = tree::gone(PATIENCE, |ended| all.push(ended))?;
+    }
+    let stop = watch.interrupted.map(|at| at.elapsed());
+    tree::kill(|ended| all.push(ended))?;
+    if !in_time {
+        wall = started.elapsed();
+    }
+    watch.output.drain(started)?;
+    let own = all.iter().find(|ended| ended.pid == child.id()).context("the program was not waited for")?;
+    Ok(Seen {
+        wall,
+        cpu: all.iter().map(|ended| ended.cpu).sum(),
+        // What is read after the end was there before.
+        first: watch.output.first.map(|first| first.min(wall)),
+        stop,
+        memory: watch.memory.filter(|bytes| *bytes > 0),
+        max_rss: all.iter().map(|ended| ended.max_rss).max().unwrap_or(0),
+        status: own.status,
+        bytes: watch.output.bytes,
+        report: read_report(report)?,
+        timed_out: !in_time,
+        leftovers: left.into_iter().map(|process| format!("{} ({})", process.name, process.pid)).collect(),
+    })
+}
+
+/// A program that runs.
+struct Watch {
+    pid: Pid,
+    started: Instant,
+    output: Reading,
+    sample: bool,
+    interrupted: Option<Instant>,
+    memory: Option<u64>,
+}
+
+impl Watch {
+    /// Reads the output and does what the plan says until the program ends. False if its time was out before.
+    fn until_ended(&mut self, timeout: Option<Duration>, mut interrupt: Option<Duration>) -> Result<bool> {
+        let pidfd = pidfd_open(self.pid, PidfdFlags::empty())?;
+        let mut next_sample = self.sample.then_some(Duration::ZERO);
+        loop {
+            let now = self.started.elapsed();
+            if timeout.is_some_and(|at| now >= at) {
+                return Ok(false);
+            }
+            if interrupt.is_some_and(|at| now >= at) {
+                interrupt = None;
+                self.interrupted = Some(Instant::now());
+                kill_process(self.pid, Signal::INT)?;
+            }
+            if next_sample.is_some_and(|at| now >= at) {
+                self.memory = self.memory.max(Some(memory::sample()));
+                next_sample = Some(self.started.elapsed() + memory::EVERY);
+            }
+            let due = [timeout, interrupt, next_sample].into_iter().flatten().min();
+            let patience =
+                due.map_or(Duration::from_secs(60), |due| due.saturating_sub(self.started.elapsed()));
+            let mut fds = vec![PollFd::new(&pidfd, PollFlags::IN)];
+            fds.extend(self.output.pipe.as_ref().map(|pipe| PollFd::new(pipe, PollFlags::IN)));
+            poll_for(&mut fds, patience)?;
+            let has_ended = !fds[0].revents().is_empty();
+            drop(fds);
+            if has_ended {
+                return Ok(true);
+            }
+            self.output.drain(self.started)?;
+        }
+    }
+}
+
+/// The reading end of a program's output. What comes is thrown away without being copied, so that reading takes
+/// as little as possible from the cores that are measured.
+struct Reading {
+    pipe: Option<OwnedFd>,
+    null: File,
+    first: Option<Duration>,
+    bytes: u64,
+}
+
+impl Reading {
+    fn open(command: &mut Command, keep: Option<(File, File)>) -> Result<Self> {
+        let null = File::options().write(true).open("/dev/null")?;
+        let mut reading = Self { pipe: None, null, first: None, bytes: 0 };
+        if let Some((out, err)) = keep {
+            command.stdout(out).stderr(err);
+        } else {
+            let (pipe, end) = io::pipe()?;
+            let _ = fcntl_setpipe_size(&pipe, PIPE); // the limit for all of a user's pipes may be reached
+            command.stdout(end).stderr(reading.null.try_clone()?);
+            reading.pipe = Some(pipe.into());
+        }
+        Ok(reading)
+    }
+
+    /// Takes what is there, without waiting.
+    fn drain(&mut self, started: Instant) -> Result<()> {
+        while let Some(pipe) = &self.pipe {
+            match splice(pipe, None, &self.null, None, PIPE, SpliceFlags::NONBLOCK) {
+                Ok(0) => self.pipe = None,
+                Ok(some) => {
+                    self.first.get_or_insert_with(|| started.elapsed());
+                    self.bytes += some as u64;
+                }
+                Err(rustix::io::Errno::AGAIN) => break,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A pipe whose second end is inherited by programs started from here.
+fn inherited_pipe() -> Result<(OwnedFd, OwnedFd)> {
+    let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+    fcntl_setfd(&write, FdFlags::empty())?;
+    Ok((read, write))
+}
+
+/// The report, which is a line that the pipe can hold; a program that is no model's sends none.
+fn read_report(pipe: OwnedFd) -> Result<Option<Report>> {
+    let mut text = Vec::new();
+    match File::from(pipe).read_to_end(&mut text) {
+        Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error.into()),
+        _ if text.is_empty() => Ok(None),
+        _ => serde_json::from_slice(&text).map(Some).context("the program's report"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sh(script: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        command
+    }
+
+    fn seconds(n: u64) -> Option<Duration> {
+        Some(Duration::from_secs(n))
+    }
+
+    #[test]
+    fn a_run_is_seen_with_its_status_output_and_report() {
+        let report = r#"{"workload":"w","model":"m","workers":2,"totals":{"files":1,"bytes":2,"lines":3,"matches":4}}"#;
+        let script = format!("echo hello; echo '{report}' > /proc/self/fd/$CC_REPORT_FD; exit 3");
+        let seen = run(sh(&script), Plan { timeout: seconds(20), ..Plan::default() }).unwrap();
+        assert_eq!((seen.status.code(), seen.bytes), (Some(3), 6));
+        assert_eq!(seen.report.unwrap().totals.lines, 3);
+        assert!(seen.first.unwrap() <= seen.wall);
+        assert!(!seen.timed_out && seen.leftovers.is_empty());
+    }
+
+    #[test]
+    fn the_cpu_time_of_children_counts() {
+        let script = "(i=0; while [ $i -lt 60000 ]; do i=$((i+1)); done); true";
+        let seen = run(sh(script), Plan { timeout: seconds(60), ..Plan::default() }).unwrap();
+        assert!(seen.cpu > Duration::from_millis(5), "{:?}", seen.cpu);
+    }
+
+    #[test]
+    fn the_memory_of_a_child_is_seen() {
+        // The grandchild holds 64 MiB in one shell variable, says so, and waits for a reader that never comes.
+        let script = "(v=$(head -c 67108864 /dev/zero | tr '\\0' x); echo ${#v}; exec sleep 100); true";
+        let mut last = 0;
+        for patience in [1, 5, 20] {
+            let plan = Plan { sample: true, timeout: seconds(patience), ..Plan::default() };
+            let seen = run(sh(script), plan).unwrap();
+            last = seen.memory.unwrap_or(0);
+            if last > 64 << 20 {
+                return;
+            }
+        }
+        panic!("saw {last} bytes");
+    }
+
+    #[test]
+    fn a_run_whose_time_is_out_is_killed_with_its_descendants() {
+        // A grandchild in a session of its own; the program itself ignores what can be ignored.
+        let scratch = tempfile::NamedTempFile::new().unwrap();
+        let path = scratch.path().display();
+        let script = format!("trap '' TERM INT HUP; (setsid sleep 1000 & echo $! > {path}); sleep 1000");
+        for patience in [1, 5, 20] {
+            let seen = run(sh(&script), Plan { timeout: seconds(patience), ..Plan::default() }).unwrap();
+            assert!(seen.timed_out);
+            // A busy machine may not have come so far as to start it.
+            if let Ok(grandchild) = std::fs::read_to_string(scratch.path()).unwrap().trim().parse::<u32>() {
+                assert!(!std::fs::exists(format!("/proc/{grandchild}")).unwrap());
+                return;
+            }
+        }
+        panic!("the grandchild was never started");
+    }
+
+    #[test]
+    fn what_outlives_its_program_is_reported_and_killed() {
+        let seen = run(sh("setsid sleep 1000 & echo"), Plan { timeout: seconds(20), ..Plan::default() });
+        let leftovers = seen.unwrap().leftovers;
+        assert!(leftovers.len() == 1 && leftovers[0].starts_with("sleep"), "{leftovers:?}");
+    }
+
+    #[test]
+    fn an_interruption_is_timed_until_the_last_descendant_is_gone() {
+        let interrupt = Some(Duration::from_millis(50));
+        let plan = Plan { interrupt, timeout: seconds(20), ..Plan::default() };
+        let seen = run(Command::new("sleep").arg("1000").take(), plan).unwrap();
+        assert!(seen.stop.unwrap() < seen.wall && seen.status.code().is_none());
+    }
+
+    trait Take {
+        fn take(&mut self) -> Command;
+    }
+
+    impl Take for Command {
+        fn take(&mut self) -> Command {
+            std::mem::replace(self, Command::new("true"))
+        }
+    }
+}

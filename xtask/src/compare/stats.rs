@@ -1,0 +1,76 @@
+//! Medians, and how sure they are.
+
+use serde::Serialize;
+
+/// A median with its 95 % interval.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(crate) struct Estimate {
+    pub median: f64,
+    pub low: f64,
+    pub high: f64,
+}
+
+/// How often the samples are drawn again.
+const RESAMPLES: usize = 2000;
+
+/// The median of the samples, and by bootstrap the interval that 95 % of the medians of as many samples, drawn
+/// from these with replacement, lie in. It supposes no distribution; times have none with a name.
+pub(crate) fn estimate(samples: &[f64]) -> Option<Estimate> {
+    let median = median(samples)?;
+    // A fixed seed: the same samples always give the same interval.
+    let mut rng = fastrand::Rng::with_seed(95);
+    let mut draw = || {
+        let drawn: Vec<f64> = samples.iter().map(|_| samples[rng.usize(..samples.len())]).collect();
+        self::median(&drawn).expect("as many as there are samples")
+    };
+    let mut medians: Vec<f64> = (0..RESAMPLES).map(|_| draw()).collect();
+    medians.sort_by(f64::total_cmp);
+    let tail = RESAMPLES / 40;
+    Some(Estimate { median, low: medians[tail], high: medians[RESAMPLES - 1 - tail] })
+}
+
+/// The middle sample, or the mean of the two in the middle.
+pub(crate) fn median(samples: &[f64]) -> Option<f64> {
+    let mut sorted = samples.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let middle = sorted.len() / 2;
+    match sorted.len() {
+        0 => None,
+        n if n % 2 == 1 => Some(sorted[middle]),
+        _ => Some(f64::midpoint(sorted[middle - 1], sorted[middle])),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn medians_of_odd_even_and_no_samples() {
+        assert_eq!(median(&[3.0, 1.0, 2.0]), Some(2.0));
+        assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), Some(2.5));
+        assert_eq!(median(&[]), None);
+        assert_eq!(estimate(&[]), None);
+    }
+
+    #[test]
+    fn samples_that_agree_leave_no_doubt() {
+        assert_eq!(estimate(&[5.0; 9]), Some(Estimate { median: 5.0, low: 5.0, high: 5.0 }));
+    }
+
+    #[test]
+    fn the_interval_of_known_data() {
+        // For 1..=101 the median's 95 % interval is, by order statistics, about the 41st to the 61st sample.
+        let samples: Vec<f64> = (1..=101).map(f64::from).collect();
+        let Estimate { median, low, high } = estimate(&samples).unwrap();
+        assert_eq!(median, 51.0);
+        assert!((39.0..=43.0).contains(&low) && (59.0..=63.0).contains(&high), "{low} {high}");
+    }
+
+    #[test]
+    fn one_outlier_moves_neither_the_median_nor_the_interval_to_itself() {
+        let mut samples = vec![1.0; 20];
+        samples.push(1000.0);
+        assert_eq!(estimate(&samples).unwrap().high, 1.0);
+    }
+}
