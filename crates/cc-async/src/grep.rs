@@ -6,7 +6,7 @@
 //!   kernel on a runtime's worker would keep everybody else's futures from being polled. Compiled searches go
 //!   round in a [`Pool`], since what is spawned must own what it uses, and cloning a buffer for each task
 //!   costs more than filling it.
-//! - **Bound.** `window` promises in the line, and for each rest `workers` more. The blocking pool's own
+//! - **Bound.** `window` promises in the line, and for a rest two more a worker. The blocking pool's own
 //!   queue has no bound and needs none, as only the holder of a place in the line puts something into it.
 //! - **Order.** A line of promises, awaited in the order they were made; `buffered` is the same for a rest.
 //!   The promises are spawned tasks, so they are kept also while `gather` does not poll: while it prints.
@@ -121,7 +121,7 @@ async fn settle(
 
     let wanted = rest.filter(|task| job.wants(task));
     let promises = stream::iter(wanted).map(|task| work(task, searches).kept());
-    let mut outputs = promises.buffered(ctx.workers.get());
+    let mut outputs = promises.buffered(2 * ctx.workers.get()); // one in hand, one to go on with
     while let Some(output) = outputs.next().await {
         // Boxed, since a future that contains itself has no size.
         Box::pin(settle(output, searches, job, ctx, out)).await?;

@@ -1,6 +1,58 @@
 //! Distributed: a coordinator and workers over gRPC.
+//!
+//! Machines share nothing. Whatever one knows of another came in a message, and was true when that was sent. The
+//! model's question is therefore not how to share the work (a queue does that, as elsewhere) but what to
+//! believe when nothing is heard: a worker that is dead, one that hangs, one whose cable was pulled and one that
+//! is merely slow look the same. The answer here is the usual one. Tasks are *repeatable*, handing one out is a
+//! *lease*, whoever is silent for too long loses his leases, and the first result of a task settles it. A wrong
+//! suspicion then costs work, never correctness.
+//!
+//! # One job's way through this crate
+//!
+//! [`grep::run`] is called on the main thread, which in the end *gathers*. It starts a [`cluster`]: a tokio
+//! runtime with one member for each worker, and a [queue](cluster::queue) of encoded tasks between them and the job.
+//! If the command line names no workers, each member starts one, as a process of its own.
+//!
+//! 1. `feed` walks the directories. For each task it puts a *promise* into the `line`, which is bounded: that is the
+//!    backpressure, and the bound on memory.
+//! 2. `load` makes the task ready for its journey: it reads the files' contents into it, or leaves the names
+//!    (`--shared-fs`), and submits it to the queue as bytes.
+//! 3. A member has greeted its worker with the job, and was granted a *credit*. As far as that goes it takes tasks on
+//!    lease and sends them, in frames of a quarter of a mebibyte, on one stream.
+//! 4. The worker runs the kernel (`work`) in its slots and sends each output back. A panic goes back as a failure.
+//! 5. The queue keeps the promise, and `gather` emits the outputs in the order of the line. What is left of a task
+//!    goes the same way, on the urgent lane.
+//!
+//! Meanwhile the member asks its worker for a sign of life, on a connection of its own. When there is none, or the
+//! stream breaks, it gives up its seat at the queue, and the leases go to whoever has room. The member then tries
+//! again, from the beginning: a session is never mended.
+//!
+//! When a job ends, or is stopped, the queue closes: promises break, members leave their sessions, processes of
+//! the run's own are killed and waited for. They hold nothing that could be lost.
+//!
+//! # Modules, in reading order
+//!
+//! - [`grep`]: what is told to whom, and in which order it comes back;
+//! - [`cluster`]: the small runtime of this model. It knows no workload, and its queue knows no transport: a
+//!   message broker could take the place of everything between queue and worker.
 
-use cc_workloads::Model;
+pub mod cluster;
+pub mod grep;
 
-/// The models of this crate.
-pub const MODELS: &[Model] = &[];
+use cc_workloads::{Entry, Model};
+
+/// What a worker can be asked for.
+const SERVICES: &[cluster::worker::Service] = &[("grep", grep::work)];
+
+/// The model of this crate.
+pub const MODELS: &[Model] = &[Model {
+    name: "distributed",
+    mechanism: "gRPC (tonic), N processes on loopback",
+    enter,
+    args: cluster::command::args,
+    grep: Entry::Run(grep::run),
+}];
+
+fn enter() {
+    cluster::command::enter(SERVICES, MODELS);
+}

@@ -1,6 +1,69 @@
-//! Multiprocessing: worker processes and ipc-channel.
+//! Multiprocessing: one program as several processes, which share nothing and exchange messages.
+//!
+//! A process is the strongest wall that one machine has between two pieces of work. Nothing that happens in a
+//! worker process, not an abort, not a corrupted heap, not a `kill -9`, can hurt the others; whoever started
+//! it notices, starts another, and has the work done again. The price is that nothing is shared either: what
+//! goes over the wall is turned into bytes, copied by the kernel, and turned back. So one sends *names* and
+//! not contents where both sides can see the same files, and sends rarely.
+//!
+//! # One job's way through this crate
+//!
+//! [`grep::run`] is called on the main thread of the program that the user started. It opens a
+//! [`Pool`](pool::Pool), which knows processes and nothing of grep, and runs, as in the models with threads,
+//! one thread that *feeds* while the main thread *gathers*.
+//!
+//! 1. `feed` walks the directories and submits a task for every 32 file names. What it gets back is a
+//!    *promise*, which goes into the `line`; when the line is full, `feed` waits. That is the bound on
+//!    memory.
+//! 2. Each worker process has an *owner*, a thread of the pool. The first task an owner takes from the queue
+//!    makes it start its worker: the same program, with an environment variable set, so that the first call
+//!    in its `main` ([`Model::enter`]) turns it into a worker and never returns. The two meet at a socket,
+//!    which is removed at once; what stays are two channels of `ipc-channel`, one for tasks and one for
+//!    outputs.
+//! 3. The worker is sent the query, compiles it, and then does one task after the other. It finds the next
+//!    one waiting already: an owner hands out two, so that no worker idles while an output is on its way.
+//! 4. The owner receives the output and keeps the promise. `gather` takes the promises out of the line in the
+//!    order they were made, so the output is in order whatever order the tasks were done in. The *rest* of a
+//!    large file is submitted as urgent, and gathered before the next promise of the line.
+//!
+//! # How it ends, well and badly
+//!
+//! - **A worker dies.** First the outputs it had sent are received, then its owner finds the channel closed.
+//!   The first task in hand is the one it was doing; the owner starts another worker and gives it the same
+//!   tasks again. An output arrives whole or not at all, so nothing is lost or doubled. A task that has
+//!   killed three workers is given up: `grep` takes it apart, until it is known which file it was.
+//! - **The run is done, or stopped.** The workers are killed. That sounds rude, and is the only end that
+//!   reaches a worker in any state, even a suspended one; and it owes nobody anything. Its owner waits for
+//!   it, so no zombie is left, and the pool waits for the owners.
+//! - **The program itself is killed.** Nobody is left to end the workers, so they must notice. Each has a
+//!   *lifeline*: its standard input, a socket whose other end the program holds and never writes to.
+//!   When the program goes, the kernel closes that end, and a thread in the worker that waits for just this
+//!   exits.
+//! - **Ctrl-C** in a terminal goes to a whole process group. The workers are in groups of their own, so that
+//!   the program hears it first and decides.
+//!
+//! # Modules, in reading order
+//!
+//! - [`grep`]: the model file: what is sent to whom, and in what order it comes back;
+//! - [`pool`]: the runtime: how workers are started, driven, replaced and ended.
 
-use cc_workloads::Model;
+pub mod grep;
+pub mod pool;
+
+use std::convert::identity;
+
+use cc_workloads::{Entry, Model};
 
 /// The models of this crate.
-pub const MODELS: &[Model] = &[];
+pub const MODELS: &[Model] = &[Model {
+    name: "procs",
+    mechanism: "worker processes, ipc-channel",
+    enter,
+    args: identity,
+    grep: Entry::Run(grep::run),
+}];
+
+/// A line for each workload: in a worker process, does its part of it and does not return.
+fn enter() {
+    pool::enter("grep", grep::work);
+}

@@ -273,6 +273,9 @@ pub struct Found {
     text: ByteBuf,
     /// The rows of `text`, if those are not settled before the earlier ranges of the file are known.
     rows: Vec<Row>,
+    /// Where the selected lines end, in a range that is not the first: with `-m` of all, otherwise of the first,
+    /// which may turn out to be the last that counts.
+    ends: Vec<u32>,
     binary: Binary,
     /// Nothing more of this file follows, or is wanted.
     ended: bool,

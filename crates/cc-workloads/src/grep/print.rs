@@ -69,7 +69,6 @@ impl<'a> Printer<'a> {
         }
         let path = found.path.clone();
         self.file.settled = found.ended;
-        self.totals.bytes += found.bytes;
         match &found.trouble {
             Some(trouble) => {
                 self.enough.settle(&path);
@@ -94,6 +93,7 @@ impl<'a> Printer<'a> {
         self.file.selected += found.selected;
         self.file.newlines += found.newlines;
         self.file.settled |= self.query.max == Some(self.file.selected);
+        self.totals.bytes += found.bytes;
         self.totals.lines += found.selected;
         self.totals.matches += found.matches;
         if !self.query.report.prints_text() {
@@ -114,22 +114,27 @@ impl<'a> Printer<'a> {
         ControlFlow::Continue(())
     }
 
-    /// Cuts off what is beyond `-m`.
+    /// Cuts off what is behind the line that settles the file, as if nobody had read further: behind the last that
+    /// `-m` wants, or the first selected one if the file is known to be binary.
     fn cut(&self, found: &mut Found) {
-        let wanted = self.query.max.map_or(u64::MAX, |max| max - self.file.selected);
+        let text = self.query.report.prints_text();
+        let wanted = match self.query.max {
+            _ if self.file.binary && text => 1,
+            Some(max) => max - self.file.selected,
+            None => u64::MAX,
+        };
         if found.selected <= wanted {
             return;
         }
-        found.selected = wanted;
-        found.matches = wanted;
-        if self.query.report.prints_text() {
-            let kept = found.rows.partition_point(|row| u64::from(row.nth) < wanted);
-            found.matches = kept as u64;
-            if let Some(row) = found.rows.get(kept) {
-                found.text.truncate(row.at as usize);
-            }
-            found.rows.truncate(kept);
+        let rows = found.rows.partition_point(|row| u64::from(row.nth) < wanted);
+        found.matches = if text && !self.file.binary { rows as u64 } else { wanted };
+        if let Some(row) = found.rows.get(rows) {
+            found.text.truncate(row.at as usize);
         }
+        found.rows.truncate(rows);
+        found.selected = wanted;
+        let last = usize::try_from(wanted - 1).ok().and_then(|nth| found.ends.get(nth));
+        found.bytes = last.map_or(found.bytes, |end| u64::from(*end));
     }
 
     /// The text, with the line numbers that could not be known before.

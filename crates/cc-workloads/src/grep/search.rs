@@ -297,6 +297,9 @@ impl<'a> Page<'a> {
         let nth = self.found.selected;
         self.searched = line.end;
         self.found.selected += 1;
+        if self.found.at > 0 && (nth == 0 || query.max.is_some()) {
+            self.found.ends.push(small(line.end));
+        }
         if query.report.prints_text() && line.start >= self.binary_from {
             self.found.binary = Binary::Matched;
             self.found.matches += 1;
@@ -316,7 +319,7 @@ impl<'a> Page<'a> {
         if query.report.first_line_settles() || query.max.is_some_and(|max| self.found.selected >= max) {
             return self.end();
         }
-        let done = self.found.text.len() + self.found.rows.len() * size_of::<Row>();
+        let done = self.found.text.len() + size_of_val(&self.found.rows[..]) + size_of_val(&self.found.ends[..]);
         if done >= self.room && line.end < lines.len() {
             self.found.ended = false;
             return ENOUGH;

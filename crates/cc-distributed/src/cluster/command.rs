@@ -1,0 +1,162 @@
+//! The command line: the options of this model, and the standing worker.
+
+use std::{
+    env,
+    io::{self, Write},
+    net::{SocketAddr, TcpListener, ToSocketAddrs},
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    process,
+    time::Duration,
+};
+
+use cc_workloads::{Ctx, Error, Model, Result, cli};
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+
+use super::{
+    local,
+    root::Files,
+    token::Token,
+    worker::{self, Service, Worker},
+};
+
+/// The options of a run.
+#[derive(Debug)]
+pub struct Options {
+    /// Addresses of standing workers; none means a local cluster.
+    pub workers: Vec<String>,
+    /// Where the token of those is.
+    pub token_file: Option<PathBuf>,
+    /// Send names instead of contents.
+    pub shared_fs: bool,
+    /// How long a worker may be silent.
+    pub suspect_after: Duration,
+}
+
+/// Long enough for a pause of a busy machine, short enough to wait for.
+const SUSPECT_AFTER: Duration = Duration::from_secs(2);
+
+impl Options {
+    /// Reads them, and takes the defaults for those that are not there.
+    #[must_use]
+    pub fn new(args: &ArgMatches) -> Self {
+        let workers = args.try_get_many::<String>("worker").ok().flatten();
+        let suspect_after = args.try_get_one("suspect-after").ok().flatten();
+        Self {
+            workers: workers.unwrap_or_default().cloned().collect(),
+            token_file: args.try_get_one("token-file").ok().flatten().cloned(),
+            shared_fs: args.try_get_one("shared-fs").ok().flatten().copied().unwrap_or(false),
+            suspect_after: suspect_after.copied().unwrap_or(SUSPECT_AFTER),
+        }
+    }
+}
+
+/// Adds the options to the command line.
+pub fn args(command: Command) -> Command {
+    let option = |name: &'static str, value: &'static str| {
+        Arg::new(name).long(name).value_name(value).global(true).help_heading("Cluster")
+    };
+    command
+        .arg(option("worker", "ADDR").action(ArgAction::Append).help(
+            "A standing worker, HOST:PORT; may be given many times [default: a cluster of processes on this machine]",
+        ))
+        .arg(
+            option("token-file", "FILE")
+                .value_parser(value_parser!(PathBuf))
+                .help("The secret that coordinator and workers share"),
+        )
+        .arg(
+            Arg::new("shared-fs")
+                .long("shared-fs")
+                .action(ArgAction::SetTrue)
+                .global(true)
+                .help_heading("Cluster")
+                .help("Workers see the same files: send names instead of contents"),
+        )
+        .arg(
+            option("suspect-after", "SECONDS")
+                .value_parser(seconds)
+                .help("A worker that is silent for so long is taken for dead [default: 2]"),
+        )
+        .subcommand(worker_command())
+}
+
+fn worker_command() -> Command {
+    Command::new("worker")
+        .about("Stand ready as a worker for coordinators on other machines")
+        .arg(
+            Arg::new("listen")
+                .long("listen")
+                .value_name("ADDR")
+                .required(true)
+                .help("Where to listen, HOST:PORT; beyond loopback only with a token"),
+        )
+        .arg(
+            Arg::new("root")
+                .long("root")
+                .value_name("DIR")
+                .value_parser(value_parser!(PathBuf))
+                .help("Serve coordinators with --shared-fs the files below this directory, and no others"),
+        )
+        .arg(
+            Arg::new("slots")
+                .long("slots")
+                .value_name("N")
+                .value_parser(value_parser!(NonZeroUsize))
+                .help("How many tasks to work at at once [default: one per core]"),
+        )
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    let range = 0.1..=3600.0;
+    if range.contains(&seconds) {
+        Ok(Duration::from_secs_f64(seconds))
+    } else {
+        Err("must be between 0.1 and 3600".to_owned())
+    }
+}
+
+/// In a process that was started as a worker, by a run or by hand, works and does not return.
+pub fn enter(services: &'static [Service], models: &[Model]) {
+    local::enter(services);
+    if !env::args_os().any(|arg| arg == "worker") {
+        return;
+    }
+    // A line that is wrong, or asks for help, is left to whoever reads command lines here.
+    let Ok(matches) = cli::command(models).try_get_matches() else { return };
+    if let Some(("worker", args)) = matches.subcommand() {
+        let Err(error) = stand(services, args);
+        eprintln!("worker: {error}");
+        process::exit(2);
+    }
+}
+
+/// The standing worker. It ends with a signal, and has nothing to lose then: coordinators notice.
+fn stand(services: &'static [Service], args: &ArgMatches) -> Result<std::convert::Infallible> {
+    let token = args.get_one::<PathBuf>("token-file").map(|file| Token::read(file)).transpose()?;
+    let listener = listen(args.get_one::<String>("listen").expect("it is required"), token.is_some())?;
+    let files = match args.get_one::<PathBuf>("root") {
+        Some(root) => below(root)?,
+        None => Files::None,
+    };
+    let slots = args.get_one("slots").copied().unwrap_or_else(Ctx::available_workers).get();
+    let address = listener.local_addr().map_err(Error::io("listener"))?;
+    // For whoever asked for port 0. A closed standard output is no reason not to work.
+    let _ = writeln!(io::stdout(), "listening on {address}");
+    worker::serve(listener, token, Worker { services, files, slots })?;
+    Err(Error::worker("server", "ended"))
+}
+
+fn below(root: &Path) -> Result<Files> {
+    Files::below(root).map_err(Error::io(root.display().to_string()))
+}
+
+fn listen(address: &str, has_token: bool) -> Result<TcpListener> {
+    let addresses: Vec<SocketAddr> = address.to_socket_addrs().map_err(Error::io(address))?.collect();
+    if !has_token && !addresses.iter().all(|address| address.ip().is_loopback()) {
+        let why = "is not on loopback: without --token-file anybody on the network could use this worker";
+        return Err(Error::Usage(format!("{address} {why}")));
+    }
+    TcpListener::bind(&addresses[..]).map_err(Error::io(address))
+}

@@ -1,0 +1,236 @@
+//! The coordinator's view of one worker.
+//!
+//! A *session* is one connection with the job's tasks and outputs, and a second one for the heartbeat: a ping
+//! must not wait behind a mebibyte of tasks. A session that ends, for whatever reason, is over for good. The
+//! worker's leases are given up, its connection is closed so that nothing late can arrive, and a new session is
+//! tried: that is how a worker that was suspected wrongly, or joins late, comes (back) to work.
+//!
+//! A stream that stalls would do worse than wait: it would hold the connection's flow-control window, and
+//! cancelling it gives nothing back. So none ever does. The worker's credit is the room it has for tasks, so it
+//! always reads; what it sends is taken into the queue at once, which the job's window bounds.
+
+use std::{convert::Infallible, error::Error, future::pending, io, time::Duration};
+
+use cc_workloads::error::reason;
+use tokio::{
+    sync::mpsc,
+    time::{sleep, timeout},
+};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{
+    Code, Status, Streaming,
+    service::interceptor::InterceptedService,
+    transport::{Channel, Endpoint},
+};
+
+use super::{
+    Roster,
+    local::Process,
+    queue::{Credit, Queue, Seat},
+    token::{Present, Token},
+    wire::{
+        AHEAD, Assembly, MESSAGE, frames,
+        pb::{
+            Beat, FromWorker, Hello, ToWorker, from_worker::What as Answer, to_worker::What as Order,
+            worker_client::WorkerClient,
+        },
+    },
+};
+
+/// The pause after a session; it doubles while the worker does not come back.
+const PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// One worker of the cluster.
+pub(super) struct Member {
+    pub(super) place: Place,
+    pub(super) token: Option<Token>,
+    pub(super) hello: Hello,
+    pub(super) queue: Queue,
+    pub(super) roster: Roster,
+    /// A worker that is silent for so long is taken for dead.
+    pub(super) suspect_after: Duration,
+}
+
+/// Where the worker is.
+pub(super) enum Place {
+    /// It stands at this address.
+    At(String),
+    /// In a process that is started for each session.
+    Own { names: bool },
+}
+
+/// Why there is no session any more.
+pub(super) enum Lost {
+    /// The worker is dead, or might be.
+    Gone(String),
+    /// It is alive and will not work for us, now or later.
+    Refused(String),
+}
+
+type Client = WorkerClient<InterceptedService<Channel, Present>>;
+
+impl Member {
+    /// Keeps the worker at work until the queue is closed.
+    pub(super) async fn keep(self) {
+        let mut pause = PAUSE;
+        loop {
+            let mut welcome = false;
+            let lost = match &self.place {
+                Place::At(address) => self.until_closed(self.session(address, &mut welcome)).await,
+                Place::Own { names } => self.own_session(*names, &mut welcome).await,
+            };
+            let Some(lost) = lost else { return };
+            self.roster.left(&self.name(), lost);
+            pause = if welcome { PAUSE } else { LONGEST_PAUSE.min(pause * 2) };
+            self.until_closed(sleep(pause)).await;
+        }
+    }
+
+    fn name(&self) -> String {
+        match &self.place {
+            Place::At(address) => address.clone(),
+            Place::Own { .. } => "worker process".to_owned(),
+        }
+    }
+
+    async fn until_closed<T>(&self, what: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            () = self.queue.closed() => None,
+            done = what => Some(done),
+        }
+    }
+
+    /// A session with a new process, which ends with it.
+    async fn own_session(&self, names: bool, welcome: &mut bool) -> Option<Lost> {
+        let mut process = match Process::start(names) {
+            Ok(process) => process,
+            Err(error) => return Some(Lost::Gone(error.to_string())),
+        };
+        let session = async {
+            let token = self.token.as_ref().expect("a local cluster has a token");
+            match process.greet(token).await {
+                Ok(address) => self.session(&address, welcome).await,
+                Err(error) => Lost::Gone(error.to_string()),
+            }
+        };
+        let lost = self.until_closed(session).await;
+        process.end().await;
+        lost
+    }
+
+    /// Works with the worker until it is lost.
+    async fn session(&self, address: &str, welcome: &mut bool) -> Lost {
+        let lost = tokio::select! {
+            lost = self.heartbeat(address) => lost,
+            lost = self.exchange(address, welcome) => lost,
+        };
+        match lost {
+            Err(lost) => lost,
+            Ok(never) => match never {},
+        }
+    }
+
+    async fn connect(&self, address: &str) -> Result<Client, Lost> {
+        let channel = Endpoint::from_shared(format!("http://{address}"))?
+            .connect_timeout(self.suspect_after / 2)
+            .tcp_nodelay(true)
+            // The heartbeat is quicker. This one closes what a session has left behind.
+            .http2_keep_alive_interval(self.suspect_after * 4)
+            .keep_alive_timeout(self.suspect_after * 4)
+            .connect()
+            .await?;
+        let client = WorkerClient::with_interceptor(channel, Present(self.token.clone()));
+        Ok(client.max_decoding_message_size(MESSAGE))
+    }
+
+    /// Asks for a sign of life, so often that silence is noticed in time.
+    async fn heartbeat(&self, address: &str) -> Result<Infallible, Lost> {
+        let mut client = self.connect(address).await?;
+        loop {
+            match timeout(self.suspect_after / 2, client.ping(Beat {})).await {
+                Ok(answer) => drop(answer?),
+                Err(_) => return Err(Lost::Gone("does not answer".to_owned())),
+            }
+            sleep(self.suspect_after / 4).await;
+        }
+    }
+
+    /// Exchanges tasks for outputs.
+    async fn exchange(&self, address: &str, welcome: &mut bool) -> Result<Infallible, Lost> {
+        let mut client = self.connect(address).await?;
+        let (messages, requests) = mpsc::channel(AHEAD);
+        let _ = messages.send(Order::Hello(self.hello.clone()).into()).await;
+        let mut answers = client.serve(ReceiverStream::new(requests)).await?.into_inner();
+        let Some(FromWorker { what: Some(Answer::Welcome(credit)) }) = answers.message().await? else {
+            return Err(Lost::Refused("does not speak our protocol".to_owned()));
+        };
+        *welcome = true;
+        let _present = self.roster.entered();
+        let seat = self.queue.join(Credit { tasks: credit.tasks as usize, bytes: credit.bytes });
+        tokio::select! {
+            lost = hand_out(&seat, messages) => lost,
+            lost = take_in(&seat, answers) => lost,
+        }
+    }
+}
+
+/// Sends the tasks that the worker's credit has room for.
+async fn hand_out(seat: &Seat, messages: mpsc::Sender<ToWorker>) -> Result<Infallible, Lost> {
+    while let Some(lease) = seat.lease().await {
+        for frame in frames(lease.id, lease.task) {
+            if messages.send(Order::Task(frame).into()).await.is_err() {
+                break; // whoever takes the answers hears why
+            }
+        }
+    }
+    pending().await
+}
+
+/// Takes the outputs, and never waits with them.
+async fn take_in(seat: &Seat, mut answers: Streaming<FromWorker>) -> Result<Infallible, Lost> {
+    let mut assembly = Assembly::default();
+    while let Some(answer) = answers.message().await? {
+        match answer.what {
+            Some(Answer::Output(frame)) => {
+                if let Some((id, output)) = assembly.push(frame)? {
+                    seat.done(id, output);
+                }
+            }
+            Some(Answer::Failure(failure)) => seat.failed(failure.id, failure.why),
+            Some(Answer::Welcome(_)) | None => {}
+        }
+    }
+    Err(Lost::Gone("ended the session".to_owned()))
+}
+
+impl From<Order> for ToWorker {
+    fn from(what: Order) -> Self {
+        Self { what: Some(what) }
+    }
+}
+
+impl From<Status> for Lost {
+    fn from(status: Status) -> Self {
+        match status.code() {
+            Code::Unauthenticated | Code::FailedPrecondition => Self::Refused(status.message().to_owned()),
+            _ => Self::Gone(innermost(&status)),
+        }
+    }
+}
+
+impl From<tonic::transport::Error> for Lost {
+    fn from(error: tonic::transport::Error) -> Self {
+        Self::Gone(innermost(&error))
+    }
+}
+
+/// What lies behind an error: the layers above only say that something does.
+fn innermost(error: &(dyn Error + 'static)) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.downcast_ref::<io::Error>().map_or_else(|| error.to_string(), reason)
+}

@@ -1,0 +1,208 @@
+//! A cluster at work for one job: a coordinator, here, and workers elsewhere.
+//!
+//! It moves bytes and knows no workload. In reading order:
+//!
+//! - [`queue`]: which task is whose, and what was lost; knows no transport;
+//! - `member`: the coordinator's view of one worker, from the greeting to the suspicion that it is dead;
+//! - [`worker`]: the other side, which serves;
+//! - `local`: worker processes of the run's own;
+//! - [`command`]: the options, and the standing worker;
+//! - `wire`, `token` and [`root`]: payloads in frames, the shared secret, and what a worker may open.
+
+pub mod command;
+mod local;
+mod member;
+pub mod queue;
+pub mod root;
+mod token;
+mod wire;
+pub mod worker;
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use cc_workloads::{Cause, Ctx, Error, Result, Stop, stop::OnRequest};
+use tokio::{
+    runtime::{Builder, Runtime},
+    sync::watch,
+    task::JoinSet,
+    time::timeout,
+};
+
+use self::{
+    command::Options,
+    member::{Lost, Member, Place},
+    queue::{Lane, Outcome, Promise, Queue},
+    token::Token,
+    wire::{PAYLOAD, pb::Hello},
+};
+
+/// Jobs, tasks and outputs are understood only by the version that wrote them.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The time there is to end worker processes; more than that, and the machine has other trouble.
+const DRAIN: Duration = Duration::from_secs(1);
+
+/// Without any worker for so many times the time of suspicion, the run gives up.
+const PATIENCE: u32 = 5;
+
+/// The workers of one job. Dropping it ends them, or its sessions with them.
+pub struct Cluster {
+    queue: Queue,
+    roster: Roster,
+    members: JoinSet<()>,
+    /// Taken when it is shut down.
+    runtime: Option<Runtime>,
+    _on_stop: OnRequest,
+}
+
+impl Cluster {
+    /// Starts the cluster that the command line asks for: the workers that it names, or `ctx.workers` processes
+    /// of its own. It does not wait for them: tasks may be submitted at once.
+    pub fn start(workload: &str, job: Vec<u8>, options: &Options, ctx: &Ctx) -> Result<Self> {
+        let queue = Queue::default();
+        let roster = Roster::new(&queue, &ctx.stop);
+        let (places, token) = places(options, ctx)?;
+        let runtime =
+            Builder::new_multi_thread().worker_threads(2).thread_name("cluster").enable_all().build();
+        let runtime = runtime.map_err(Error::io("runtime"))?;
+        let hello = Hello { version: VERSION.to_owned(), workload: workload.to_owned(), job: job.into() };
+        let mut members = JoinSet::new();
+        for place in places {
+            let hello = hello.clone();
+            let (token, queue, roster) = (token.clone(), queue.clone(), roster.clone());
+            let suspect_after = options.suspect_after;
+            let member = Member { place, token, hello, queue, roster, suspect_after };
+            members.spawn_on(member.keep(), runtime.handle());
+        }
+        members.spawn_on(roster.clone().watch(options.suspect_after * PATIENCE), runtime.handle());
+        let on_stop = queue.clone();
+        let _on_stop = ctx.stop.on_request(move || on_stop.close());
+        Ok(Self { queue, roster, members, runtime: Some(runtime), _on_stop })
+    }
+
+    /// Queues a task.
+    #[must_use]
+    pub fn submit(&self, task: Vec<u8>, lane: Lane) -> Promise {
+        if task.len() as u64 > PAYLOAD {
+            return queue::settled(Outcome::Failed {
+                task: task.into(),
+                why: "too large to be sent".to_owned(),
+            });
+        }
+        self.queue.submit(task.into(), lane)
+    }
+
+    /// Ends the job with an error, which [`close`](Cluster::close) returns.
+    pub fn fail(&self, error: Error) {
+        self.roster.fail(error);
+    }
+
+    /// Ends the job, and returns why it had to end, if it had to.
+    pub fn close(self) -> Result<()> {
+        let roster = self.roster.clone();
+        drop(self);
+        let error = roster.0.error.lock().unwrap_or_else(PoisonError::into_inner).take();
+        error.map_or(Ok(()), Err)
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.queue.close();
+        if let Some(runtime) = self.runtime.take() {
+            let all = async { while self.members.join_next().await.is_some() {} };
+            let _ = runtime.block_on(async { timeout(DRAIN, all).await });
+            runtime.shutdown_timeout(DRAIN);
+        }
+    }
+}
+
+/// Where the workers are, and the token for them.
+fn places(options: &Options, ctx: &Ctx) -> Result<(Vec<Place>, Option<Token>)> {
+    if options.workers.is_empty() {
+        let own = |_| Place::Own { names: options.shared_fs };
+        return Ok(((0..ctx.workers.get()).map(own).collect(), Some(Token::random()?)));
+    }
+    let token = options.token_file.as_deref().map(Token::read).transpose()?;
+    Ok((options.workers.iter().cloned().map(Place::At).collect(), token))
+}
+
+/// Who is at work, and whether the job can go on. Clones are the same roster.
+#[derive(Clone)]
+struct Roster(Arc<State>);
+
+struct State {
+    present: watch::Sender<usize>,
+    /// What became of the worker that was lost last.
+    last: Mutex<String>,
+    error: Mutex<Option<Error>>,
+    queue: Queue,
+    stop: Stop,
+}
+
+impl Roster {
+    fn new(queue: &Queue, stop: &Stop) -> Self {
+        let (present, _) = watch::channel(0);
+        let last = Mutex::new("none could be started".to_owned());
+        Self(Arc::new(State {
+            present,
+            last,
+            error: Mutex::default(),
+            queue: queue.clone(),
+            stop: stop.clone(),
+        }))
+    }
+
+    /// A worker is at work, as long as this is kept.
+    fn entered(&self) -> Present {
+        self.0.present.send_modify(|n| *n += 1);
+        Present(self.clone())
+    }
+
+    /// A session has ended, or could not be begun.
+    fn left(&self, who: &str, lost: Lost) {
+        match lost {
+            Lost::Gone(why) => {
+                *self.0.last.lock().unwrap_or_else(PoisonError::into_inner) = format!("{who}: {why}");
+            }
+            // Not a failure to live with but a mistake of whoever configured it: say so at once.
+            Lost::Refused(why) => self.fail(Error::worker(who, why)),
+        }
+    }
+
+    /// Ends the job. The first error is kept.
+    fn fail(&self, error: Error) {
+        self.0.error.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        self.0.queue.close();
+        self.0.stop.request(Cause::Break);
+    }
+
+    /// Ends the job when there has been no worker for so long.
+    async fn watch(self, patience: Duration) {
+        let mut present = self.0.present.subscribe();
+        let alone = async {
+            while present.wait_for(|n| *n == 0).await.is_ok() {
+                if timeout(patience, present.wait_for(|n| *n > 0)).await.is_err() {
+                    let last = self.0.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                    self.fail(Error::worker("no worker left", last));
+                }
+            }
+        };
+        tokio::select! {
+            () = self.0.queue.closed() => {}
+            () = alone => {}
+        }
+    }
+}
+
+/// Counts as a worker.
+struct Present(Roster);
+
+impl Drop for Present {
+    fn drop(&mut self) {
+        self.0.0.present.send_modify(|n| *n -= 1);
+    }
+}

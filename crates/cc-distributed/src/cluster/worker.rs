@@ -1,0 +1,218 @@
+//! The worker: serves sessions, each one coordinator's job.
+//!
+//! One thread moves messages, and answers pings whatever the slots do; the slots are threads of their own,
+//! since a kernel would keep the messages waiting. The messages are never kept waiting by the slots either:
+//! the credit that a session is granted is the room there is for its tasks, so what arrives is always taken
+//! off the connection.
+
+use std::{
+    net::TcpListener,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    thread,
+    time::Duration,
+};
+
+use cc_workloads::{Error, Result, error::panic_reason};
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use prost::bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{
+    Request, Response, Status, Streaming,
+    service::interceptor::InterceptedService,
+    transport::{Server, server::TcpIncoming},
+};
+
+use super::{
+    root::Files,
+    token::{Demand, Token},
+    wire::{
+        AHEAD, Assembly, MESSAGE, PAYLOAD, frames,
+        pb::{
+            self, Beat, Failure, FromWorker, Hello, ToWorker, Welcome, from_worker::What as Answer,
+            to_worker::What as Order, worker_server::WorkerServer,
+        },
+    },
+};
+
+/// A workload's side in the worker: its name, and how a job of it is begun, once for each slot.
+pub type Service = (&'static str, Begin);
+
+/// Begins with an encoded job, which may ask for nothing but these files.
+pub type Begin = fn(job: &[u8], files: &Files) -> Result<Work>;
+
+/// From an encoded task to its encoded output, or to why it cannot be done. A panic is such a reason, too, and
+/// must leave the function usable.
+pub type Work = Box<dyn FnMut(&[u8]) -> Result<Vec<u8>, String> + Send>;
+
+/// Tasks granted for each slot: one at work, and two on the way so that it need not wait.
+const TASKS: usize = 3;
+
+/// Bytes granted for each slot: room for that many usual tasks.
+const BYTES: usize = 4 << 20;
+
+/// A coordinator that is gone without a word is forgotten after twice this time.
+const SILENCE: Duration = Duration::from_secs(20);
+
+/// A connection has one session; a few calls more are harmless, thousands are not.
+const CALLS: u32 = 16;
+
+/// What a worker has to offer.
+pub(super) struct Worker {
+    pub(super) services: &'static [Service],
+    pub(super) files: Files,
+    /// Tasks at work at once in each session.
+    pub(super) slots: usize,
+}
+
+/// A task, and its part of the credit.
+type Held = (u64, Bytes, OwnedSemaphorePermit);
+
+/// What came of it.
+type Done = (u64, Result<Bytes, String>);
+
+/// Serves until the process ends.
+pub(super) fn serve(listener: TcpListener, token: Option<Token>, worker: Worker) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(Error::io("runtime"))?.block_on(async {
+        listener.set_nonblocking(true).map_err(Error::io("listener"))?;
+        let listener = tokio::net::TcpListener::from_std(listener).map_err(Error::io("listener"))?;
+        let service = WorkerServer::new(worker).max_decoding_message_size(MESSAGE);
+        Server::builder()
+            .http2_keepalive_interval(Some(SILENCE))
+            .http2_keepalive_timeout(Some(SILENCE))
+            .max_concurrent_streams(CALLS)
+            .add_service(InterceptedService::new(service, Demand(token)))
+            .serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true)))
+            .await
+            .map_err(|error| Error::worker("server", error))
+    })
+}
+
+#[tonic::async_trait]
+impl pb::worker_server::Worker for Worker {
+    type ServeStream = ReceiverStream<Result<FromWorker, Status>>;
+
+    async fn serve(
+        &self,
+        request: Request<Streaming<ToWorker>>,
+    ) -> Result<Response<Self::ServeStream>, Status> {
+        let mut messages = request.into_inner();
+        let Some(ToWorker { what: Some(Order::Hello(hello)) }) = messages.message().await? else {
+            return Err(Status::invalid_argument("a session begins with a hello"));
+        };
+        let (tasks, bytes) = (TASKS * self.slots, BYTES * self.slots);
+        let (done, outputs) = mpsc::channel(self.slots);
+        let (orders, inbox) = bounded(tasks);
+        for (n, work) in self.begin(hello).await?.into_iter().enumerate() {
+            let (inbox, done) = (inbox.clone(), done.clone());
+            let slot = move || slot(work, &inbox, &done);
+            thread::Builder::new().name(format!("slot-{n}")).spawn(slot)?;
+        }
+        let (answers, stream) = mpsc::channel(AHEAD);
+        let welcome = Welcome { tasks: tasks as u32, bytes: bytes as u64 };
+        let _ = answers.send(Ok(Answer::Welcome(welcome).into())).await;
+        tokio::spawn(put_out(outputs, answers.clone()));
+        tokio::spawn(async move {
+            if let Err(status) = take_in(messages, Arc::new(Semaphore::new(bytes)), orders).await {
+                let _ = answers.send(Err(status)).await;
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(stream)))
+    }
+
+    async fn ping(&self, _: Request<Beat>) -> Result<Response<Beat>, Status> {
+        Ok(Response::new(Beat {}))
+    }
+}
+
+impl Worker {
+    /// The work of each slot. Compiling a query takes a while: not on the thread that answers pings.
+    async fn begin(&self, hello: Hello) -> Result<Vec<Work>, Status> {
+        if hello.version != super::VERSION {
+            let why = format!("version {} cannot work for version {}", super::VERSION, hello.version);
+            return Err(Status::failed_precondition(why));
+        }
+        let service = self.services.iter().find(|(name, _)| *name == hello.workload);
+        let Some(&(_, begin)) = service else {
+            return Err(Status::failed_precondition(format!("no workload {:?} here", hello.workload)));
+        };
+        let (slots, files) = (self.slots, self.files.clone());
+        let begun = move || (0..slots).map(|_| begin(&hello.job, &files)).collect::<Result<_>>();
+        match tokio::task::spawn_blocking(begun).await {
+            Ok(begun) => begun.map_err(|error| Status::failed_precondition(error.to_string())),
+            Err(error) => Err(Status::internal(error.to_string())),
+        }
+    }
+}
+
+/// Does tasks until the session ends.
+fn slot(mut work: Work, inbox: &Receiver<Held>, done: &mpsc::Sender<Done>) {
+    for (id, task, credit) in inbox {
+        let output = catch_unwind(AssertUnwindSafe(|| work(&task)))
+            .unwrap_or_else(|panic| Err(panic_reason(&*panic)))
+            .and_then(fits);
+        // Before the answer, which tells the coordinator that there is room again.
+        drop((task, credit));
+        if done.blocking_send((id, output)).is_err() {
+            break; // the coordinator has gone
+        }
+    }
+}
+
+fn fits(output: Vec<u8>) -> Result<Bytes, String> {
+    if output.len() as u64 > PAYLOAD {
+        return Err("its output is too large to be sent".to_owned());
+    }
+    Ok(output.into())
+}
+
+/// Takes tasks off the connection until the coordinator has no more, or has gone.
+async fn take_in(
+    mut messages: Streaming<ToWorker>,
+    credit: Arc<Semaphore>,
+    orders: Sender<Held>,
+) -> Result<(), Status> {
+    let all = credit.available_permits();
+    let (mut assembly, mut held) = (Assembly::default(), None);
+    while let Ok(Some(message)) = messages.message().await {
+        let Some(Order::Task(frame)) = message.what else {
+            return Err(Status::invalid_argument("a session is hello, then tasks"));
+        };
+        if held.is_none() {
+            // A coordinator that keeps to its credit never waits here; to any other this is the limit.
+            let bytes = usize::try_from(frame.size).unwrap_or(usize::MAX).min(all);
+            held = credit.clone().acquire_many_owned(bytes as u32).await.ok();
+        }
+        let Some((id, task)) = assembly.push(frame)? else { continue };
+        let permit = held.take().ok_or_else(|| Status::internal("no credit"))?;
+        match orders.try_send((id, task, permit)) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => return Err(Status::resource_exhausted("more tasks than credit")),
+            Err(TrySendError::Disconnected(_)) => break,
+        }
+    }
+    Ok(())
+}
+
+/// Puts the outputs on the connection, one after the other.
+async fn put_out(mut outputs: mpsc::Receiver<Done>, answers: mpsc::Sender<Result<FromWorker, Status>>) {
+    while let Some((id, output)) = outputs.recv().await {
+        let messages: Box<dyn Iterator<Item = Answer> + Send> = match output {
+            Ok(output) => Box::new(frames(id, output).map(Answer::Output)),
+            Err(why) => Box::new(std::iter::once(Answer::Failure(Failure { id, why }))),
+        };
+        for message in messages {
+            if answers.send(Ok(message.into())).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+impl From<Answer> for FromWorker {
+    fn from(what: Answer) -> Self {
+        Self { what: Some(what) }
+    }
+}

@@ -1,0 +1,234 @@
+//! `grep` on a cluster.
+//!
+//! - **Split.** A task is 32 files or a mebibyte, as everywhere; on the wire it carries its files' contents, since
+//!   a worker elsewhere has other files. With `--shared-fs` it carries their names.
+//! - **Share.** Nothing: coordinator and workers have only messages in common. A worker is sent the query once, when
+//!   its session begins, and compiles it there.
+//! - **Bound.** `window` promises in the line, for each rest twice as many tasks as there are workers, and at each
+//!   worker what its credit allows, in tasks and in bytes.
+//! - **Order.** A line of promises, kept by whichever worker and collected in the order they were given.
+//! - **Stop.** Closing the cluster's queue breaks the promises and ends the sessions. A worker may finish its
+//!   task for nobody: a kernel is not interrupted, and its answer finds no reader.
+//! - **Fail.** A silent worker is taken for dead, its tasks go elsewhere, and the first output of each counts,
+//!   so it does not matter whether it was. A panic comes back as a failure. A task whose worker was lost three
+//!   times is given up.
+
+use std::{
+    collections::VecDeque,
+    env,
+    ffi::OsStr,
+    mem,
+    ops::ControlFlow,
+    os::unix::ffi::{OsStrExt, OsStringExt},
+    path::Path,
+    thread,
+};
+
+use cc_workloads::{
+    Ctx, Error, Result, Sink,
+    grep::{Content, Grain, Job, Loader, Output, Query, Rest, Search, Task},
+};
+use crossbeam_channel::{Receiver, Sender, bounded, select_biased};
+use serde::{Deserialize, Serialize};
+
+use crate::cluster::{
+    Cluster,
+    command::Options,
+    queue::{Lane, Outcome, Promise},
+    root::{Files, Guard},
+    worker::Work,
+};
+
+// ANCHOR: grep-run
+/// Runs the job on the workers that the command line names, or on `ctx.workers` processes of its own.
+pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
+    let options = Options::new(&ctx.args);
+    let brief = Brief::new(&job.query, &options)?;
+    let cluster = Cluster::start("grep", encode(&brief), &options, ctx)?;
+    let (promises, line) = bounded(ctx.window.get());
+    let (fed, tasks) = bounded(ctx.workers.get());
+    let (urgent, rests) = bounded(ahead(ctx));
+    thread::scope(|scope| {
+        let thread = |name: String| thread::Builder::new().name(name);
+        let failed = |e| Error::worker("thread", e);
+        // Names take no loading; contents keep as many threads reading as there are workers to read for.
+        for n in 0..if brief.shared_fs { 1 } else { ctx.workers.get() } {
+            let loader = (!brief.shared_fs).then(|| Loader::new(&job.query));
+            let (cluster, tasks, rests) = (&cluster, tasks.clone(), rests.clone());
+            let load = move || load(loader, cluster, &tasks, &rests, ctx);
+            thread(format!("load-{n}")).spawn_scoped(scope, load).map_err(failed)?;
+        }
+        drop((tasks, rests));
+        let feed = move || feed(job, ctx, &promises, &fed);
+        thread("feed".to_owned()).spawn_scoped(scope, feed).map_err(failed)?;
+        gather(&line, &Way { urgent, cluster: &cluster, job, ctx }, out);
+        drop(line);
+        Ok(())
+    })?;
+    cluster.close()
+}
+// ANCHOR_END: grep-run
+
+// ANCHOR: grep-feed
+/// Queues the tasks, and in the same order the promises of their outputs.
+fn feed(job: &Job, ctx: &Ctx, promises: &Sender<Receiver<Loaded>>, fed: &Sender<Order>) {
+    for task in job.tasks(Grain::default(), &ctx.stop) {
+        let (order, promise) = Order::new(task, Lane::Usual);
+        if promises.send(promise).is_err() || fed.send(order).is_err() {
+            break;
+        }
+    }
+}
+
+/// Makes tasks ready for the journey: what a worker cannot open itself is put in.
+fn load(
+    mut loader: Option<Loader>,
+    cluster: &Cluster,
+    fed: &Receiver<Order>,
+    urgent: &Receiver<Order>,
+    ctx: &Ctx,
+) {
+    let next = || {
+        select_biased! {
+            recv(urgent) -> order => order.ok(),
+            recv(fed) -> order => order.or_else(|_| urgent.recv()).ok(),
+        }
+    };
+    while let Some(Order { task, lane, done }) = next() {
+        if ctx.stop.requested() {
+            break;
+        }
+        let (task, rest) = match &mut loader {
+            Some(loader) => loader.load(task),
+            None => (task, Rest::default()),
+        };
+        // Nobody waits for it any more if the run was stopped meanwhile.
+        let _ = done.send(Loaded { outcome: cluster.submit(encode(&task), lane), rest });
+    }
+}
+// ANCHOR_END: grep-feed
+
+// ANCHOR: grep-work
+/// Begins with a job in a worker: from here on, encoded tasks become encoded outputs.
+pub(crate) fn work(brief: &[u8], files: &Files) -> Result<Work> {
+    let unreadable = |error| Error::worker("brief", error);
+    let Brief { query, shared_fs } = postcard::from_bytes(brief).map_err(unreadable)?;
+    if shared_fs && files.is_none() {
+        return Err(Error::Usage(
+            "was started without --root: it takes contents, not --shared-fs".to_owned(),
+        ));
+    }
+    let (mut search, mut guard) = (Search::new(&query)?, Guard::new(files));
+    let base = OsStr::from_bytes(&query.base).to_owned();
+    Ok(Box::new(move |task| {
+        let mut task: Task = postcard::from_bytes(task).map_err(|error| error.to_string())?;
+        for piece in task.pieces.iter_mut().filter(|piece| piece.content == Content::File) {
+            if !guard.admits(&Path::new(&base).join(OsStr::from_bytes(&piece.path))) {
+                piece.content = Content::Missing("Outside of the worker's root".to_owned());
+            }
+        }
+        Ok(encode(&search.task(&task)))
+    }))
+}
+// ANCHOR_END: grep-work
+
+// ANCHOR: grep-gather
+/// Emits the outputs in the order of their promises.
+fn gather(line: &Receiver<Receiver<Loaded>>, way: &Way, out: &mut dyn Sink<Output>) {
+    let _ = line.iter().try_for_each(|promise| way.settle(&promise, out));
+}
+
+/// What an output needs on its way out.
+struct Way<'a> {
+    urgent: Sender<Order>,
+    cluster: &'a Cluster,
+    job: &'a Job,
+    ctx: &'a Ctx,
+}
+
+impl Way<'_> {
+    /// Emits one output, and in its place whatever is left of its task.
+    fn settle(&self, promise: &Receiver<Loaded>, out: &mut dyn Sink<Output>) -> ControlFlow<()> {
+        let Some(mut output) = promise.recv().ok().and_then(|loaded| self.output(loaded)) else {
+            return ControlFlow::Break(());
+        };
+        let rest = mem::take(&mut output.rest);
+        self.ctx.emit(output, out)?;
+
+        let mut line = VecDeque::new();
+        for task in rest {
+            if line.len() == ahead(self.ctx) {
+                self.settle(&line.pop_front().expect("it is full"), out)?;
+            }
+            if self.job.wants(&task) {
+                let (order, promise) = Order::new(task, Lane::Urgent);
+                line.push_back(promise);
+                if self.urgent.send(order).is_err() {
+                    return ControlFlow::Break(());
+                }
+            }
+        }
+        line.iter().try_for_each(|promise| self.settle(promise, out))
+    }
+
+    /// Waits for what a worker makes of a task. None if the job has ended before.
+    fn output(&self, Loaded { outcome, rest }: Loaded) -> Option<Output> {
+        let output = match outcome.blocking_recv().ok()? {
+            Outcome::Done(output) => postcard::from_bytes(&output),
+            Outcome::Failed { task, why } => postcard::from_bytes(&task).map(|task: Task| task.failed(&why)),
+        };
+        let mut output: Output =
+            output.inspect_err(|error| self.cluster.fail(Error::worker("output", error))).ok()?;
+        output.rest.extend(rest);
+        Some(output)
+    }
+}
+// ANCHOR_END: grep-gather
+
+/// How many tasks of a rest are on their way at once: one in each worker's hands, and one waiting for it.
+fn ahead(ctx: &Ctx) -> usize {
+    2 * ctx.workers.get()
+}
+
+/// What a worker is told of a job.
+#[derive(Serialize, Deserialize)]
+struct Brief {
+    query: Query,
+    shared_fs: bool,
+}
+
+impl Brief {
+    /// Workers that share files see them from their own directory: relative names are told from where.
+    fn new(query: &Query, options: &Options) -> Result<Self> {
+        let mut query = query.clone();
+        if options.shared_fs && query.base.is_empty() {
+            let here = env::current_dir().map_err(Error::io("current directory"))?;
+            query.base = here.into_os_string().into_vec().into();
+        }
+        Ok(Self { query, shared_fs: options.shared_fs })
+    }
+}
+
+/// A task and where its outcome is waited for.
+struct Order {
+    task: Task,
+    lane: Lane,
+    done: Sender<Loaded>,
+}
+
+impl Order {
+    fn new(task: Task, lane: Lane) -> (Self, Receiver<Loaded>) {
+        let (done, promise) = bounded(1);
+        (Self { task, lane, done }, promise)
+    }
+}
+
+/// A task that is on its way, and what was too large to be loaded with it.
+struct Loaded {
+    outcome: Promise,
+    rest: Rest,
+}
+
+fn encode(what: &impl Serialize) -> Vec<u8> {
+    postcard::to_stdvec(what).expect("plain data serializes")
+}

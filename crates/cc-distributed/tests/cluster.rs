@@ -1,0 +1,291 @@
+//! Standing workers, as somebody starts them by hand on several machines; here on one.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpListener,
+    path::Path,
+    process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_cc-distributed");
+
+/// For a machine that is busy with other tests.
+const SUSPECT_AFTER: &str = "1";
+
+/// A directory with a token and a tree to search.
+fn site() -> TempDir {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    fs::write(dir.path().join("token"), "sesame-opens-the-door\n").expect("written");
+    fs::write(dir.path().join("wrong"), "barley-opens-no-door\n").expect("written");
+    fs::write(dir.path().join("secret"), "a needle nobody may see\n").expect("written");
+    fs::create_dir_all(dir.path().join("tree/deep")).expect("made");
+    for n in 0..200 {
+        fs::write(dir.path().join(format!("tree/deep/{n:03}")), format!("hay\na needle {n}\n"))
+            .expect("written");
+    }
+    dir
+}
+
+/// A standing worker. It is killed in the end, whatever became of the test.
+struct Worker {
+    child: Child,
+    address: String,
+}
+
+impl Worker {
+    fn start(dir: &Path, args: &[&str]) -> Self {
+        let mut command = Command::new(PROGRAM);
+        command.args(["worker", "--token-file", "token", "--slots", "1"]).args(args).current_dir(dir);
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("the worker starts");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("read");
+        let address = line.trim().strip_prefix("listening on ").expect("an address").to_owned();
+        Self { child, address }
+    }
+
+    fn signal(&self, signal: Signal) {
+        signal_to(&self.child, signal);
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn signal_to(child: &Child, signal: Signal) {
+    let pid = Pid::from_raw(child.id().try_into().expect("a process id")).expect("not zero");
+    kill_process(pid, signal).expect("the process is there");
+}
+
+/// A coordinator for these workers.
+fn grep(dir: &Path, workers: &[&str]) -> Command {
+    let mut command = Command::new(PROGRAM);
+    command.current_dir(dir).args(["--token-file", "token", "--suspect-after", SUSPECT_AFTER]);
+    for worker in workers {
+        command.args(["--worker", worker]);
+    }
+    command.arg("grep");
+    command
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn local(dir: &Path, args: &[&str]) -> Output {
+    Command::new(PROGRAM).arg("grep").args(args).current_dir(dir).output().expect("it runs")
+}
+
+/// A run that is fed line by line.
+struct Talk {
+    run: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+}
+
+impl Talk {
+    fn new(mut run: Command) -> Self {
+        let run = run.args(["-n", "e"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut run = run.spawn().expect("the run starts");
+        let input = run.stdin.take().expect("piped");
+        let output = BufReader::new(run.stdout.take().expect("piped"));
+        Self { run, input, output }
+    }
+
+    fn say(&mut self, line: &str) {
+        writeln!(self.input, "{line}").expect("written");
+    }
+
+    fn hear(&mut self) -> String {
+        let mut line = String::new();
+        self.output.read_line(&mut line).expect("read");
+        line.trim_end().to_owned()
+    }
+
+    fn end(self) -> Option<i32> {
+        let Self { mut run, input, mut output } = self;
+        drop(input);
+        let mut more = String::new();
+        output.read_to_string(&mut more).expect("read");
+        assert_eq!(more, "", "nothing is said twice");
+        run.wait().expect("waited for").code()
+    }
+}
+
+/// The processes that this one has started.
+fn children(of: u32) -> Vec<u32> {
+    let stat = |pid: u32| fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let fields = |pid| stat(pid).rsplit_once(')').map(|(_, rest)| rest.trim().to_owned()).unwrap_or_default();
+    let is_child = |pid: &u32| {
+        let fields = fields(*pid);
+        let mut fields = fields.split(' ');
+        // What has ended, and waits for somebody to look at it, does not count.
+        fields.next() != Some("Z") && fields.next() == Some(&of.to_string())
+    };
+    let pids = fs::read_dir("/proc").expect("Linux").flatten();
+    pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(is_child).collect()
+}
+
+/// Whether this becomes true soon.
+fn soon(mut is_true: impl FnMut() -> bool) -> bool {
+    let since = Instant::now();
+    while !is_true() {
+        if since.elapsed() > Duration::from_secs(5) {
+            return false;
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    true
+}
+
+#[test]
+fn standing_workers_do_one_run_after_the_other_and_two_at_once() {
+    let dir = site();
+    let (one, two) = (
+        Worker::start(dir.path(), &["--listen", "127.0.0.1:0"]),
+        Worker::start(dir.path(), &["--listen", "127.0.0.1:0"]),
+    );
+    let workers = [&*one.address, &*two.address];
+    let start = |pattern: &str| {
+        let mut command = grep(dir.path(), &workers);
+        command.args(["-rn", pattern, "tree"]).stdout(Stdio::piped()).spawn().expect("it runs")
+    };
+    for _ in 0..3 {
+        let (needles, hay) = (start("needle"), start("hay"));
+        for (run, pattern) in [(needles, "needle"), (hay, "hay")] {
+            let (got, wanted) =
+                (run.wait_with_output().expect("it ends"), local(dir.path(), &["-rn", pattern, "tree"]));
+            assert_eq!((got.status.code(), text(&got.stdout)), (Some(0), text(&wanted.stdout)));
+        }
+    }
+}
+
+#[test]
+fn the_wrong_token_and_none_are_refused() {
+    let dir = site();
+    let worker = Worker::start(dir.path(), &["--listen", "127.0.0.1:0"]);
+    for token in [&["--token-file", "wrong"][..], &[]] {
+        let mut command = Command::new(PROGRAM);
+        command.args(["--worker", &worker.address]).args(token).args(["grep", "e", "token"]);
+        let run = command.current_dir(dir.path()).output().expect("it runs");
+        assert_eq!((run.status.code(), text(&run.stdout)), (Some(2), String::new()));
+        assert_eq!(text(&run.stderr), format!("grep: {}: wrong token\n", worker.address));
+    }
+}
+
+#[test]
+fn a_listener_beyond_loopback_needs_a_token() {
+    let run = Command::new(PROGRAM).args(["worker", "--listen", "0.0.0.0:0"]).output().expect("it runs");
+    let why =
+        "0.0.0.0:0 is not on loopback: without --token-file anybody on the network could use this worker";
+    assert_eq!((run.status.code(), text(&run.stderr)), (Some(2), format!("worker: {why}\n")));
+}
+
+#[test]
+fn names_are_served_below_the_root_only() {
+    let dir = site();
+    std::os::unix::fs::symlink(dir.path().join("secret"), dir.path().join("tree/link")).expect("linked");
+    let search = |worker: &Worker| {
+        let mut command = grep(dir.path(), &[&worker.address]);
+        let secret = dir.path().join("secret");
+        command
+            .args(["--shared-fs", "-h", "needle", "tree/deep/007", "tree/link", "tree/../secret"])
+            .arg(secret);
+        let run = command.output().expect("it runs");
+        (run.status.code(), text(&run.stdout), text(&run.stderr))
+    };
+    let worker = Worker::start(dir.path(), &["--listen", "127.0.0.1:0", "--root", "tree"]);
+    let (status, out, err) = search(&worker);
+    assert_eq!((status, &*out), (Some(2), "a needle 7\n"));
+    assert_eq!(err.matches("Outside of the worker's root").count(), 3, "{err}");
+
+    let worker = Worker::start(dir.path(), &["--listen", "127.0.0.1:0"]);
+    let (status, out, err) = search(&worker);
+    assert_eq!((status, &*out), (Some(2), ""));
+    assert!(err.contains("started without --root"), "{err}");
+}
+
+#[test]
+fn a_worker_hangs_another_joins_and_dies_and_the_first_comes_back() {
+    let dir = site();
+    let first = Worker::start(dir.path(), &["--listen", "127.0.0.1:0"]);
+    // An address where nobody listens yet.
+    let later =
+        TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("an address").to_string();
+    let mut talk = Talk::new(grep(dir.path(), &[&first.address, &later]));
+    talk.say("one");
+    assert_eq!(talk.hear(), "1:one");
+
+    first.signal(Signal::STOP);
+    talk.say("the hung one has this");
+    let second = Worker::start(dir.path(), &["--listen", &later]);
+    assert_eq!(talk.hear(), "2:the hung one has this");
+
+    first.signal(Signal::CONT);
+    second.signal(Signal::KILL);
+    talk.say("nobody but the first is left");
+    assert_eq!(talk.hear(), "3:nobody but the first is left");
+    assert_eq!(talk.end(), Some(0));
+}
+
+#[test]
+fn with_no_worker_left_it_says_so() {
+    let dir = site();
+    let worker = Worker::start(dir.path(), &["--listen", "127.0.0.1:0"]);
+    let mut command = grep(dir.path(), &[&worker.address]);
+    command.args(["--suspect-after", "0.2"]).stderr(Stdio::piped());
+    let mut talk = Talk::new(command);
+    talk.say("one");
+    assert_eq!(talk.hear(), "1:one");
+    let address = worker.address.clone();
+    drop(worker);
+    // The input stays open: it is not for the lack of tasks that it ends.
+    assert_eq!(talk.hear(), "");
+    let mut why = String::new();
+    talk.run.stderr.take().expect("piped").read_to_string(&mut why).expect("read");
+    assert!(why.starts_with(&format!("grep: no worker left: {address}: ")), "{why}");
+    assert_eq!(talk.run.wait().expect("waited for").code(), Some(2));
+}
+
+#[test]
+fn a_local_worker_is_replaced() {
+    for (signal, times) in [(Signal::KILL, 4), (Signal::STOP, 1)] {
+        let mut command = Command::new(PROGRAM);
+        command.args(["--workers", "1", "--suspect-after", SUSPECT_AFTER, "grep"]);
+        let mut talk = Talk::new(command);
+        for n in 1..=times {
+            talk.say("before");
+            assert_eq!(talk.hear(), format!("{}:before", 2 * n - 1));
+            let [worker] = children(talk.run.id())[..] else { panic!("one worker") };
+            let pid = Pid::from_raw(worker.try_into().expect("a process id")).expect("not zero");
+            kill_process(pid, signal).expect("it is there");
+            talk.say("here and there");
+            assert_eq!(talk.hear(), format!("{}:here and there", 2 * n));
+        }
+        assert_eq!(talk.end(), Some(0));
+    }
+}
+
+#[test]
+fn a_local_cluster_is_gone_when_its_coordinator_is_killed() {
+    let mut command = Command::new(PROGRAM);
+    command.args(["--workers", "3", "grep"]);
+    let mut talk = Talk::new(command);
+    talk.say("one");
+    assert_eq!(talk.hear(), "1:one");
+    assert!(soon(|| children(talk.run.id()).len() == 3));
+    let workers = children(talk.run.id());
+    talk.run.kill().expect("killed");
+    talk.run.wait().expect("waited for");
+    let state = |pid: &u32| fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    assert!(soon(|| workers.iter().map(state).all(|stat| stat.is_empty() || stat.contains(") Z "))));
+}

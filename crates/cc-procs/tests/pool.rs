@@ -1,0 +1,316 @@
+//! The pool by itself. This program is also the worker process that its tests start.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::{BufRead, BufReader, Read, Write},
+    num::NonZeroUsize,
+    os::unix::net::{UnixListener, UnixStream},
+    path::{Path, PathBuf},
+    process, thread,
+};
+
+use cc_procs::pool::{self, Pool, Promise};
+use cc_workloads::{Cause, Ctx, Error};
+use libtest_mimic::{Arguments, Trial};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    process::{Pid, PidfdFlags, Signal, getpid, kill_process, pidfd_open},
+};
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
+
+fn main() -> process::ExitCode {
+    pool::enter("deeds", deeds);
+    pool::enter("stillborn", stillborn);
+    let tests: &[(&str, fn())] = &[
+        ("every_promise_gets_its_own_output", every_promise_gets_its_own_output),
+        ("urgent_tasks_overtake", urgent_tasks_overtake),
+        ("large_messages_travel_both_ways", large_messages_travel_both_ways),
+        ("no_worker_without_a_task", no_worker_without_a_task),
+        ("a_task_whose_worker_died_is_done_again", a_task_whose_worker_died_is_done_again),
+        ("a_large_task_whose_worker_died_is_done_again", a_large_task_whose_worker_died_is_done_again),
+        ("a_task_that_kills_three_workers_is_given_up", a_task_that_kills_three_workers_is_given_up),
+        ("an_idle_worker_that_was_killed_is_replaced", an_idle_worker_that_was_killed_is_replaced),
+        ("all_workers_killed_at_once_are_replaced", all_workers_killed_at_once_are_replaced),
+        ("a_worker_that_is_never_ready_is_an_error", a_worker_that_is_never_ready_is_an_error),
+        ("a_stop_ends_a_suspended_worker", a_stop_ends_a_suspended_worker),
+        ("a_panic_in_the_program_ends_the_workers", a_panic_in_the_program_ends_the_workers),
+    ];
+    let tests = tests
+        .iter()
+        .map(|&(name, test)| {
+            Trial::test(name, move || {
+                test();
+                Ok(())
+            })
+        })
+        .collect();
+    libtest_mimic::run(&Arguments::from_args(), tests).exit_code()
+}
+
+/// What a worker can be asked to do.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+enum Deed {
+    /// Say this.
+    Echo(ByteBuf),
+    /// Say who you are.
+    Pid,
+    /// Say how many deeds you have done before.
+    Count,
+    /// Be killed so many times, counted by files in this directory; then say who you are.
+    Die(u32, PathBuf, ByteBuf),
+    /// Say who you are on this socket, and be suspended.
+    Suspend(PathBuf),
+    /// Wait until this socket closes.
+    Wait(PathBuf),
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+enum Said {
+    Echo(ByteBuf),
+    Pid(u32),
+    Count(usize),
+    GivenUp,
+}
+
+/// What every worker is told first.
+const GREETING: u32 = 42;
+
+fn deeds(greeting: &u32) -> impl FnMut(Deed) -> Said + use<> {
+    assert_eq!(*greeting, GREETING);
+    let mut deeds = 0..;
+    move |deed| {
+        let count = deeds.next().expect("without end");
+        match deed {
+            Deed::Echo(bytes) => return Said::Echo(bytes),
+            Deed::Count => return Said::Count(count),
+            Deed::Pid => {}
+            Deed::Die(times, dir, _) => {
+                let turn =
+                    |n: &u32| OpenOptions::new().write(true).create_new(true).open(dir.join(n.to_string()));
+                if (0..times).any(|n| turn(&n).is_ok()) {
+                    kill_process(getpid(), Signal::KILL).expect("killed");
+                }
+            }
+            Deed::Suspend(path) => {
+                let _told = say_where(&path);
+                kill_process(getpid(), Signal::STOP).expect("suspended");
+            }
+            Deed::Wait(path) => drop(say_where(&path).read_to_end(&mut Vec::new()).expect("read")),
+        }
+        Said::Pid(process::id())
+    }
+}
+
+fn say_where(path: &Path) -> UnixStream {
+    let mut socket = UnixStream::connect(path).expect("connected");
+    writeln!(socket, "{}", process::id()).expect("written");
+    socket
+}
+
+fn stillborn(_: &u32) -> impl FnMut(Deed) -> Said + use<> {
+    process::exit(3);
+    #[expect(unreachable_code)]
+    |_| Said::GivenUp
+}
+
+fn ctx(workers: usize) -> Ctx {
+    Ctx::new(NonZeroUsize::new(workers).expect("not zero"))
+}
+
+fn start(ctx: &Ctx) -> Pool<Deed, Said> {
+    Pool::start("deeds", &GREETING, ctx, |_| Said::GivenUp).expect("started")
+}
+
+fn submit(pool: &Pool<Deed, Said>, deed: Deed) -> Promise<Said> {
+    pool.submit(deed).expect("the pool is open")
+}
+
+fn do_it(pool: &Pool<Deed, Said>, deed: Deed) -> Said {
+    submit(pool, deed).recv().expect("kept")
+}
+
+fn echo(bytes: impl Into<Vec<u8>>) -> Deed {
+    Deed::Echo(ByteBuf::from(bytes.into()))
+}
+
+fn pid(said: &Said) -> Pid {
+    let &Said::Pid(pid) = said else { panic!("{said:?}") };
+    Pid::from_raw(pid.try_into().expect("small")).expect("not zero")
+}
+
+/// The next worker that says where it is, and the socket that holds it there.
+fn arrival(listener: &UnixListener) -> (UnixStream, Pid) {
+    let (socket, _) = listener.accept().expect("accepted");
+    let mut line = String::new();
+    BufReader::new(&socket).read_line(&mut line).expect("read");
+    (socket, Pid::from_raw(line.trim().parse().expect("a number")).expect("not zero"))
+}
+
+fn kill(pid: Pid) {
+    let gone = pidfd_open(pid, PidfdFlags::empty()).expect("it lives");
+    kill_process(pid, Signal::KILL).expect("it lives");
+    let mut fds = [PollFd::new(&gone, PollFlags::IN)];
+    let timeout = Timespec { tv_sec: 5, tv_nsec: 0 };
+    assert_eq!(poll(&mut fds, Some(&timeout)), Ok(1), "dead");
+}
+
+/// Whether a process is there, if only to be waited for.
+fn exists(pid: Pid) -> bool {
+    Path::new("/proc").join(pid.as_raw_nonzero().to_string()).exists()
+}
+
+fn every_promise_gets_its_own_output() {
+    for workers in [1, 2, 16] {
+        let pool = start(&ctx(workers));
+        let promises: Vec<_> = (0..workers * 8).map(|n| submit(&pool, echo(n.to_string()))).collect();
+        for (n, promise) in promises.into_iter().enumerate() {
+            assert_eq!(promise.recv(), Ok(Said::Echo(ByteBuf::from(n.to_string()))));
+        }
+        pool.finish().expect("nothing went wrong");
+    }
+}
+
+fn urgent_tasks_overtake() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let gate = dir.path().join("gate");
+    let listener = UnixListener::bind(&gate).expect("bound");
+    let pool = start(&ctx(1));
+    let first = submit(&pool, Deed::Wait(gate));
+    let (held, _) = arrival(&listener);
+    let later: Vec<_> = (0..8).map(|_| submit(&pool, Deed::Count)).collect();
+    let urgent = pool.submit_urgent(Deed::Count).expect("open");
+    drop(held);
+    first.recv().expect("kept");
+    let counts: Vec<_> = later.iter().map(|promise| promise.recv().expect("kept")).collect();
+    // One of the others may have been in the worker's hand already.
+    let urgent = urgent.recv().expect("kept");
+    assert!(urgent == Said::Count(1) || (urgent, &counts[0]) == (Said::Count(2), &Said::Count(1)));
+}
+
+fn large_messages_travel_both_ways() {
+    let pool = start(&ctx(2));
+    let bytes: Vec<u8> = (0..4 << 20).map(|n: u32| n.to_le_bytes()[1]).collect();
+    // More than are in hand at once, so that a large task is sent while a large reply is on its way.
+    let promises: Vec<_> = (0..8).map(|_| submit(&pool, echo(bytes.clone()))).collect();
+    for promise in promises {
+        assert!(promise.recv() == Ok(Said::Echo(ByteBuf::from(bytes.clone()))));
+    }
+}
+
+fn no_worker_without_a_task() {
+    // It could not be had: nobody has noticed.
+    let pool: Pool<Deed, Said> =
+        Pool::start("stillborn", &GREETING, &ctx(2), |_| Said::GivenUp).expect("started");
+    pool.finish().expect("no worker was needed");
+}
+
+fn a_task_whose_worker_died_is_done_again() {
+    let dir = tempfile::tempdir().expect("a directory");
+    for at in [0, 7, 15] {
+        let dir = dir.path().join(at.to_string());
+        fs::create_dir(&dir).expect("made");
+        let pool = start(&ctx(2));
+        let deed =
+            |n: usize| if n == at { Deed::Die(2, dir.clone(), ByteBuf::new()) } else { echo(n.to_string()) };
+        let promises: Vec<_> = (0..16).map(|n| submit(&pool, deed(n))).collect();
+        for (n, promise) in promises.into_iter().enumerate() {
+            match promise.recv().expect("kept") {
+                Said::Pid(_) => assert_eq!(n, at),
+                said => assert_eq!(said, Said::Echo(ByteBuf::from(n.to_string()))),
+            }
+        }
+        pool.finish().expect("nothing went wrong");
+    }
+}
+
+fn a_large_task_whose_worker_died_is_done_again() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let pool = start(&ctx(1));
+    let large = || ByteBuf::from(vec![b'x'; 4 << 20]);
+    let dies = submit(&pool, Deed::Die(2, dir.path().to_owned(), large()));
+    // Already in the worker's hand, or being sent to it, when it dies.
+    let next = submit(&pool, Deed::Echo(large()));
+    pid(&dies.recv().expect("kept"));
+    assert!(next.recv() == Ok(Said::Echo(large())));
+}
+
+fn a_task_that_kills_three_workers_is_given_up() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let pool = start(&ctx(1));
+    let before = submit(&pool, echo("before"));
+    let fatal = submit(&pool, Deed::Die(u32::MAX, dir.path().to_owned(), ByteBuf::new()));
+    let after = submit(&pool, echo("after"));
+    assert_eq!(before.recv(), Ok(Said::Echo(ByteBuf::from("before"))));
+    assert_eq!(fatal.recv(), Ok(Said::GivenUp));
+    assert_eq!(after.recv(), Ok(Said::Echo(ByteBuf::from("after"))));
+    assert_eq!(fs::read_dir(&dir).expect("read").count(), 3);
+    pool.finish().expect("nothing went wrong");
+}
+
+fn an_idle_worker_that_was_killed_is_replaced() {
+    let pool = start(&ctx(1));
+    let first = pid(&do_it(&pool, Deed::Pid));
+    kill(first);
+    let second = pid(&do_it(&pool, Deed::Pid));
+    assert_ne!(first, second);
+    pool.finish().expect("nothing went wrong");
+    assert!(!exists(first) && !exists(second));
+}
+
+fn all_workers_killed_at_once_are_replaced() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let gate = dir.path().join("gate");
+    let listener = UnixListener::bind(&gate).expect("bound");
+    let pool = start(&ctx(3));
+    let promises: Vec<_> = (0..3).map(|_| submit(&pool, Deed::Wait(gate.clone()))).collect();
+    let held: Vec<_> = (0..3).map(|_| arrival(&listener)).collect();
+    let echoes: Vec<_> = (0..24).map(|n| submit(&pool, echo(n.to_string()))).collect();
+    for (_, worker) in &held {
+        kill(*worker);
+    }
+    // Their replacements come to the same gate.
+    let again: Vec<_> = (0..3).map(|_| arrival(&listener)).collect();
+    drop((held, again));
+    assert!(promises.into_iter().all(|promise| promise.recv().is_ok()));
+    for (n, promise) in echoes.into_iter().enumerate() {
+        assert_eq!(promise.recv(), Ok(Said::Echo(ByteBuf::from(n.to_string()))));
+    }
+    pool.finish().expect("nothing went wrong");
+}
+
+fn a_worker_that_is_never_ready_is_an_error() {
+    let ctx = ctx(2);
+    let pool = Pool::start("stillborn", &GREETING, &ctx, |_: &Deed| Said::GivenUp).expect("started");
+    assert!(submit(&pool, Deed::Pid).recv().is_err());
+    let Err(Error::Worker { who, reason }) = pool.finish() else { panic!("it must fail") };
+    assert_eq!(who, "worker process");
+    assert!(reason.contains("not ready") && reason.contains("exit status: 3"), "{reason}");
+    assert!(ctx.stop.requested());
+}
+
+fn a_stop_ends_a_suspended_worker() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let told = dir.path().join("told");
+    let listener = UnixListener::bind(&told).expect("bound");
+    let ctx = ctx(2);
+    let pool = start(&ctx);
+    let suspended = submit(&pool, Deed::Suspend(told));
+    let (_socket, worker) = arrival(&listener);
+    ctx.stop.request(Cause::Test);
+    assert!(suspended.recv().is_err());
+    pool.finish().expect("a stop is not an error");
+    assert!(!exists(worker));
+}
+
+fn a_panic_in_the_program_ends_the_workers() {
+    let (tell, told) = crossbeam_channel::bounded(1);
+    let panicked = thread::spawn(move || {
+        let pool = start(&ctx(1));
+        tell.send(pid(&do_it(&pool, Deed::Pid))).expect("received");
+        panic!("planned");
+    });
+    let id = told.recv().expect("told");
+    panicked.join().expect_err("it panics");
+    assert!(!exists(id));
+}

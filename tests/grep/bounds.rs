@@ -1,0 +1,157 @@
+//! Bounds: memory with a slow reader, descriptors, threads.
+
+use std::{
+    fs::{self, File},
+    io::{BufWriter, Write},
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+    process,
+};
+
+use cc_conformance::{
+    asked::Asked,
+    corpus,
+    observe::{self, conforms},
+    subject::Subject,
+    tree,
+};
+use cc_workloads::{Ctx, Sink, grep::Block};
+use rustix::process::{Resource, Rlimit, setrlimit};
+
+use super::{Case, Needs, files, stdin::Stdin};
+
+pub(super) fn cases() -> Vec<Case> {
+    let mut cases = vec![
+        Case::new("descriptor_limit_of_64", descriptor_limit_of_64),
+        Case::new("no_threads_but_the_models", no_threads_but_the_models).needs(Needs::CountedThreads),
+    ];
+    for (name, shape) in [("one_file", Shape::File), ("many_files", Shape::Tree), ("stdin", Shape::Stdin)] {
+        let case = move |subject: &Subject| slow_reader(subject, shape, 8);
+        cases.push(Case::new(format!("slow_reader_of_{name}"), case));
+        let case = move |subject: &Subject| slow_reader(subject, shape, 100);
+        cases.push(Case::new(format!("slow_reader_of_{name}_1_gb"), case).long());
+    }
+    cases
+}
+
+#[derive(Clone, Copy)]
+enum Shape {
+    File,
+    Tree,
+    Stdin,
+}
+
+/// How large a reader's input is that puts out ten megabytes.
+const SMALL: u64 = 1_500_000;
+
+/// Reads slowly: waits before it takes a block until everybody else has nothing more to do, and measures.
+struct Slow {
+    pushes: u64,
+    out: u64,
+    peak: u64,
+}
+
+impl Sink<Block> for Slow {
+    fn push(&mut self, block: Block) -> ControlFlow<()> {
+        let (Block::Out(text) | Block::Err(text)) = block;
+        self.pushes += 1;
+        self.out += text.len() as u64;
+        if self.pushes < 8 || self.pushes.is_multiple_of(16) {
+            tree::wait_until_quiet();
+            self.peak = self.peak.max(tree::memory());
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// With `-on .` the output is many times the input; what waits for a slow reader does not grow with it.
+fn slow_reader(subject: &Subject, shape: Shape, times: u64) {
+    let small = peak(subject, shape, SMALL);
+    let large = peak(subject, shape, SMALL * times);
+    let (small_mb, large_mb) = (small / 1_000_000, large / 1_000_000);
+    assert!(
+        large <= small * 2 + (4 << 20),
+        "{small_mb} MB for the small output, {large_mb} MB for {times} times as much"
+    );
+}
+
+/// The most memory that the family of processes has while the reader is waited for.
+fn peak(subject: &Subject, shape: Shape, size: u64) -> u64 {
+    let name = PathBuf::from(size.to_string());
+    let asked = Asked::new(".").flags(&["-o", "-n"]);
+    let asked = match shape {
+        Shape::File | Shape::Stdin => {
+            write_lines(&name, size);
+            if matches!(shape, Shape::File) { asked.at(&name) } else { asked }
+        }
+        Shape::Tree => {
+            fs::create_dir(&name).expect("it can be made");
+            (0..size / 50_000).for_each(|n| write_lines(&name.join(n.to_string()), 50_000));
+            asked.flag("-r").at(&name)
+        }
+    };
+    let stdin = matches!(shape, Shape::Stdin).then(|| {
+        let mut input = File::open(&name).expect("it was written");
+        Stdin::from(move |mut writer| drop(std::io::copy(&mut input, &mut writer)))
+    });
+    let mut ctx: Ctx = subject.ctx(2);
+    ctx.window = 4.try_into().expect("four is not zero");
+    let mut slow = Slow { pushes: 0, out: 0, peak: 0 };
+    let _ = observe::run(subject, &asked.job(), &ctx, &mut slow);
+    drop(stdin);
+    assert!(slow.out > size * 5, "{} bytes of output", slow.out);
+    slow.peak
+}
+
+fn write_lines(name: &Path, size: u64) {
+    let mut file = BufWriter::new(File::create(name).expect("it can be made"));
+    for _ in 0..size / 80 {
+        writeln!(file, "{:79}", "one of many equal lines").expect("it can be written");
+    }
+}
+
+/// With 64 descriptors nothing runs out of them, however many files there are.
+fn descriptor_limit_of_64(subject: &Subject) {
+    setrlimit(Resource::Nofile, Rlimit { current: Some(64), maximum: Some(64) })
+        .expect("it is less than before");
+    let opened: Vec<File> = (0..64).map_while(|_| File::open("/dev/null").ok()).collect();
+    assert!(opened.len() < 64, "the limit does not hold");
+    drop(opened);
+    let everything = |asked: Asked| asked.at_all(["odd", "many", "big"].map(corpus::path)).flag("-r");
+    for flags in [&["-H", "-n"][..], &["-v", "-c"]] {
+        conforms(subject, &everything(Asked::new("needle").flags(flags)));
+    }
+    conforms(subject, &everything(Asked::new("needle")).at_all(files::troublesome()));
+}
+
+/// How many threads this model has with so many workers, for the models that say so.
+pub(super) fn threads_of(model: &str, workers: usize) -> Option<usize> {
+    match model {
+        "sequential" => Some(1),
+        // The one that called it gathers, one feeds, the rest work.
+        "threads" => Some(2 + workers),
+        _ => None,
+    }
+}
+
+/// The kernels and what they are made of start no threads of their own.
+fn no_threads_but_the_models(subject: &Subject) {
+    struct Count(usize);
+    impl Sink<Block> for Count {
+        fn push(&mut self, _: Block) -> ControlFlow<()> {
+            self.0 = self.0.max(tree::threads(process::id()).len());
+            ControlFlow::Continue(())
+        }
+    }
+    let most = threads_of(subject.name, 2).unwrap_or(1);
+    let patterns = ["needle", "(needle|hay|stack) +[a-z]*x?", r"\w+ \w+ \w+", "(a|b|c|d|e|f|g){3,9}"];
+    for pattern in patterns {
+        for flags in [&[][..], &["-i"], &["-w", "-o"], &["-v"]] {
+            let asked = Asked::new(pattern).or("1234").flags(flags).flag("-r");
+            let asked = asked.at(corpus::path("many/01")).at(corpus::path("odd"));
+            let mut count = Count(0);
+            let _ = observe::run(subject, &asked.job(), &subject.ctx(2), &mut count);
+            assert!((1..=most).contains(&count.0), "{} threads instead of {most}: {asked}", count.0);
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! Random trees, patterns and flags.
+
+use std::{fs, path::PathBuf};
+
+use cc_conformance::{
+    asked::Asked,
+    corpus, gnu,
+    observe::{Observed, conforms},
+    subject::Subject,
+};
+use fastrand::Rng;
+use proptest::{
+    collection::vec,
+    prelude::{Just, ProptestConfig, Strategy, any, prop_oneof},
+    sample::select,
+    test_runner::{RngAlgorithm, TestCaseError, TestRng, TestRunner},
+};
+
+use super::{Case, Needs};
+
+pub(super) fn cases() -> Vec<Case> {
+    vec![
+        Case::new("random_trees", |subject| trees(24, &|asked| conforms(subject, asked))),
+        Case::new("gnu_random_trees", |subject| trees(60, &|asked| agrees(subject, asked))).needs(Needs::Gnu),
+        Case::new("random_ranges", |subject| ranges(6, &|asked| conforms(subject, asked))),
+        Case::new("gnu_random_ranges", |subject| ranges(6, &|asked| agrees(subject, asked)))
+            .needs(Needs::Gnu),
+        Case::new("many_random_trees", |subject| trees(2000, &|asked| conforms(subject, asked))).long(),
+        Case::new("many_gnu_random_trees", |subject| trees(4000, &|asked| agrees(subject, asked)))
+            .needs(Needs::Gnu)
+            .long(),
+        Case::new("many_random_ranges", |subject| ranges(200, &|asked| conforms(subject, asked))).long(),
+        Case::new("many_gnu_random_ranges", |subject| ranges(200, &|asked| agrees(subject, asked)))
+            .needs(Needs::Gnu)
+            .long(),
+    ]
+}
+
+fn agrees(subject: &Subject, asked: &Asked) {
+    gnu::agrees(asked, &Observed::of(subject, asked, &subject.ctx(2)), None);
+}
+
+/// A pattern that means the same in both languages, and whether it means the same with `-o` too: there the one
+/// prefers the first alternative, the other the longest match.
+#[derive(Clone, Debug)]
+struct Pattern {
+    source: String,
+    is_plain: bool,
+}
+
+fn atom() -> impl Strategy<Value = String> {
+    const ATOMS: &[&str] = &["a", "b", "c", "A", "_", " ", ".", "[ab]", "[^a]", "[b-z]", "[A-Z_]", "-"];
+    select(ATOMS).prop_map(str::to_owned)
+}
+
+fn repetition() -> impl Strategy<Value = &'static str> {
+    select(&["", "", "", "*", "+", "?", "{2}", "{1,2}"][..])
+}
+
+/// Single characters and classes, repeated: the first match is the longest.
+fn plain() -> impl Strategy<Value = String> {
+    vec((atom(), repetition()).prop_map(|(atom, times)| atom + times), 1..4).prop_map(|parts| parts.concat())
+}
+
+fn nested() -> impl Strategy<Value = String> {
+    atom().prop_recursive(3, 12, 3, |inner| {
+        prop_oneof![
+            vec(inner.clone(), 1..3).prop_map(|parts| parts.concat()),
+            (inner.clone(), inner.clone()).prop_map(|(one, other)| format!("({one}|{other})")),
+            (inner, repetition()).prop_map(|(inner, times)| format!("({inner}){times}")),
+        ]
+    })
+}
+
+fn pattern() -> impl Strategy<Value = Pattern> {
+    let source = prop_oneof![plain().prop_map(|s| (s, true)), nested().prop_map(|s| (s, false))];
+    (any::<bool>(), source, any::<bool>()).prop_map(|(head, (source, is_plain), tail)| {
+        let (head, tail) = (if head && tail { "^" } else { "" }, if tail && !head { "$" } else { "" });
+        Pattern { source: format!("{head}{source}{tail}"), is_plain }
+    })
+}
+
+fn flags() -> impl Strategy<Value = Vec<&'static str>> {
+    let flag =
+        select(&["-i", "-v", "-n", "-H", "-o", "-c", "-l", "-L", "-q", "-m1", "-m2", "-s", "-w", "-F"][..]);
+    vec(flag, 0..4)
+}
+
+/// A file's bytes: mostly lines of a few letters, so that patterns match; now and then a NUL.
+fn content() -> impl Strategy<Value = Vec<u8>> {
+    let byte = prop_oneof![
+        30 => select(&b"abcABC_ -z"[..]),
+        8 => Just(b'\n'),
+        1 => select(&b"\r\t\xff\x80\xc3"[..]),
+    ];
+    let rare = prop_oneof![9 => Just(None), 1 => any::<u16>().prop_map(Some)];
+    (vec(byte, 0..300), rare).prop_map(|(mut bytes, nul)| {
+        if let Some(at) = nul
+            && !bytes.is_empty()
+        {
+            let at = usize::from(at) % bytes.len();
+            bytes[at] = 0;
+        }
+        bytes
+    })
+}
+
+/// The flags that are left when those are taken away on which the two would rightly differ with these patterns.
+fn asked(patterns: &[Pattern], flags: &[&'static str]) -> Asked {
+    let is_simple = patterns.len() == 1 && patterns[0].is_plain;
+    let is_fixed = flags.contains(&"-F");
+    let agreed = |flag: &&&str| match **flag {
+        "-o" => is_simple || (is_fixed && patterns.len() == 1),
+        // What is a word when a match may be empty, or one of several, is each one's own affair.
+        "-w" => (is_simple && patterns[0].source.bytes().all(|b| b.is_ascii_alphabetic())) || is_fixed,
+        _ => true,
+    };
+    let flags: Vec<&'static str> = flags.iter().filter(agreed).copied().collect();
+    patterns.iter().fold(Asked::default(), |asked, pattern| asked.or(pattern.source.as_str())).flags(&flags)
+}
+
+/// The same cases every time, so that what fails here fails elsewhere.
+fn runner(cases: u32) -> TestRunner {
+    let config =
+        ProptestConfig { cases, failure_persistence: None, max_shrink_iters: 400, ..Default::default() };
+    TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha))
+}
+
+/// Small files, some of them below directories, as operands in their order.
+fn trees(cases: u32, check: &dyn Fn(&Asked)) {
+    let tree = vec((select(&["", "a/", "b/", "b/c/"][..]), content()), 1..6);
+    let strategy = (tree, vec(pattern(), 1..3), flags());
+    checked(runner(cases).run(&strategy, |(tree, patterns, flags)| {
+        let mut asked = asked(&patterns, &flags).flag("-H");
+        for (n, (dir, content)) in tree.iter().enumerate() {
+            fs::create_dir_all(dir.trim_end_matches('/'))
+                .or_else(|e| if dir.is_empty() { Ok(()) } else { Err(e) })?;
+            let name = format!("{dir}{n}");
+            fs::write(&name, content)?;
+            asked = asked.at(name);
+        }
+        caught(check, &asked)
+    }));
+}
+
+/// A file of several ranges, with lines of any length.
+fn ranges(cases: u32, check: &dyn Fn(&Asked)) {
+    let flags = select(&["-n", "-c", "-v", "-o", "-l", "-m3", "-m500", "-m20000", "-i"][..]);
+    let pattern = select(&["needles?", "hay +of", "^[A-Z]+ ", "x_1 *$", "1234", "^$"][..]);
+    let strategy = (any::<u64>(), 1_000_000..3_300_000usize, pattern, vec(flags, 0..4));
+    checked(runner(cases).run(&strategy, |(seed, size, pattern, flags)| {
+        let mut random = Rng::with_seed(seed);
+        let mut text = corpus::prose(&mut random, size);
+        // A few lines that are longer than most, and one longer than a range.
+        for long in [2000, 70_000, 70_000, 1_200_000].into_iter().take(random.usize(..5)) {
+            let at = random.usize(..size);
+            let end = (at + long).min(size);
+            text[at..end].iter_mut().filter(|byte| **byte == b'\n').for_each(|byte| *byte = b' ');
+        }
+        fs::write("ranges", text)?;
+        caught(check, &Asked::new(pattern).flags(&flags).flag("-H").at(PathBuf::from("ranges")).at("ranges"))
+    }));
+}
+
+/// A panic fails this one of the random cases, and makes the runner look for a smaller one.
+fn caught(check: &dyn Fn(&Asked), asked: &Asked) -> Result<(), TestCaseError> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| check(asked)))
+        .map_err(|panic| TestCaseError::fail(cc_workloads::error::panic_reason(&*panic)))
+}
+
+fn checked<T: std::fmt::Debug>(ran: Result<(), proptest::test_runner::TestError<T>>) {
+    if let Err(error) = ran {
+        panic!("{error}");
+    }
+}

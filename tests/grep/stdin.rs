@@ -1,0 +1,182 @@
+//! Standard input.
+
+use std::{
+    fs::File,
+    io::{PipeWriter, Write, pipe},
+    ops::ControlFlow,
+    sync::mpsc::{Receiver, SyncSender, sync_channel},
+    thread::{self, JoinHandle},
+};
+
+use cc_conformance::{
+    asked::Asked,
+    corpus, gnu,
+    observe::{self, Observed},
+    subject::Subject,
+};
+use cc_workloads::{Sink, grep::Block};
+use rustix::stdio::dup2_stdin;
+
+use super::{Case, Needs};
+
+pub(super) fn cases() -> Vec<Case> {
+    vec![
+        Case::new("stdin_is_a_file", stdin_is_a_file),
+        Case::new("stdin_in_pieces", stdin_in_pieces),
+        Case::new("stdin_among_operands", stdin_among_operands),
+        Case::new("stdin_is_large", stdin_is_large),
+        Case::new("stdin_is_odd", stdin_is_odd),
+        Case::new("gnu_stdin", gnu_stdin).needs(Needs::Gnu),
+        Case::new("lines_come_out_as_they_come_in", lines_come_out_as_they_come_in),
+    ]
+}
+
+/// Standard input comes from a thread of the test's, until this is dropped.
+pub(super) struct Stdin(Option<JoinHandle<()>>);
+
+impl Stdin {
+    pub(super) fn from(write: impl FnOnce(PipeWriter) + Send + 'static) -> Self {
+        let (reader, writer) = pipe().expect("a pipe can be made");
+        dup2_stdin(reader).expect("standard input can be replaced");
+        Self(Some(thread::spawn(move || write(writer))))
+    }
+
+    pub(super) fn of(text: Vec<u8>) -> Self {
+        // The reader may have enough before the end.
+        Self::from(move |mut writer| drop(writer.write_all(&text)))
+    }
+}
+
+impl Drop for Stdin {
+    fn drop(&mut self) {
+        dup2_stdin(File::open("/dev/null").expect("it is there")).expect("standard input can be replaced");
+        let writer = self.0.take().expect("it is dropped once");
+        writer.join().expect("the writer does not panic");
+    }
+}
+
+fn observed(subject: &Subject, asked: &Asked, text: &[u8]) -> Observed {
+    let _stdin = Stdin::of(text.to_vec());
+    Observed::of(subject, asked, &subject.ctx(2))
+}
+
+fn conforms(subject: &Subject, asked: &Asked, text: &[u8]) {
+    let shown = |subject| {
+        let mut observed = observed(subject, asked, text);
+        if asked.query.max.is_some() {
+            // How far the piece that has enough is searched depends on how the input was cut as it came in.
+            observed.totals.bytes = 0;
+        }
+        observed
+    };
+    shown(subject).assert_same(&shown(&Subject::reference()), asked);
+}
+
+fn read(part: &str) -> Vec<u8> {
+    std::fs::read(corpus::path(part)).expect("the corpus is there")
+}
+
+fn stdin_is_a_file(subject: &Subject) {
+    dup2_stdin(File::open(corpus::path("big")).expect("it is there")).expect("it can be replaced");
+    let observed = Observed::of(subject, &Asked::new("needle").flags(&["-n", "-H"]), &subject.ctx(2));
+    dup2_stdin(File::open("/dev/null").expect("it is there")).expect("it can be replaced");
+    let file = Observed::reference(&Asked::new("needle").flags(&["-n"]).at(corpus::path("big"))).out();
+    let lines = file.split_inclusive(|byte| *byte == b'\n');
+    let expected: Vec<u8> = lines.flat_map(|line| [b"(standard input):", line].concat()).collect();
+    assert!(observed.out() == expected, "{}", observe::difference(&observed.out(), &expected));
+}
+
+/// Lines that arrive in several pieces are one line each.
+fn stdin_in_pieces(subject: &Subject) {
+    let (seen, told) = sync_channel(0);
+    let stdin = Stdin::from(move |mut writer| {
+        for piece in ["needle 1\nhay\nnee", "dle 2", "\n"] {
+            writer.write_all(piece.as_bytes()).expect("somebody reads");
+        }
+        // The reader has been given all that came before, so the next begins a piece of its own.
+        until(&told, b"3:needle");
+        for piece in ["needle", " 3", "\n\n", "needle 4"] {
+            writer.write_all(piece.as_bytes()).expect("somebody reads");
+        }
+        drop(writer);
+        for _ in told {}
+    });
+    let out = shown(subject, &Asked::new("needle").flag("-o").flag("-n"), seen);
+    drop(stdin);
+    assert_eq!(String::from_utf8_lossy(&out), "1:needle\n3:needle\n4:needle\n6:needle\n");
+}
+
+/// Each line is shown before the next one is written, as in `tail -f log | grep`.
+fn lines_come_out_as_they_come_in(subject: &Subject) {
+    let (seen, told) = sync_channel(0);
+    let stdin = Stdin::from(move |mut writer| {
+        for n in 0..40 {
+            writeln!(writer, "hay\nneedle {n}").expect("somebody reads");
+            until(&told, format!("needle {n}\n").as_bytes());
+        }
+    });
+    let out = shown(subject, &Asked::new("needle"), seen);
+    drop(stdin);
+    assert_eq!(String::from_utf8_lossy(&out).lines().count(), 40);
+}
+
+/// Waits for a block with this text.
+fn until(told: &Receiver<Vec<u8>>, text: &[u8]) {
+    let _ = told.iter().find(|block| block.windows(text.len()).any(|part| part == text));
+}
+
+/// Runs it, tells of each block as it is shown, and returns all of them.
+fn shown(subject: &Subject, asked: &Asked, seen: SyncSender<Vec<u8>>) -> Vec<u8> {
+    struct Tell(Vec<u8>, SyncSender<Vec<u8>>);
+    impl Sink<Block> for Tell {
+        fn push(&mut self, block: Block) -> ControlFlow<()> {
+            let (Block::Out(text) | Block::Err(text)) = block;
+            self.0.extend(&text);
+            let _ = self.1.send(text); // the writer may have ended
+            ControlFlow::Continue(())
+        }
+    }
+    let mut tell = Tell(Vec::new(), seen);
+    let _ = observe::run(subject, &asked.job(), &subject.ctx(2), &mut tell);
+    tell.0
+}
+
+fn stdin_among_operands(subject: &Subject) {
+    let text = read("odd/no-newline");
+    let asked = Asked::new("needle").flags(&["-H", "-n"]);
+    let asked = asked.at(corpus::path("odd/crlf")).at("-").at("missing").at(corpus::path("big"));
+    conforms(subject, &asked, &text);
+    // A second time there is nothing left to read.
+    conforms(subject, &asked.clone().at("-").at(corpus::path("odd/utf8")), &text);
+    conforms(subject, &asked.flag("-r").at(corpus::path("odd")), &text);
+}
+
+fn stdin_is_large(subject: &Subject) {
+    let text = read("big");
+    for flags in [&["-n"][..], &["-c"], &["-o", "-n"], &["-m30", "-n"], &["-v", "-n"], &["-l"]] {
+        conforms(subject, &Asked::new("needle").flags(flags).at("-"), &text);
+    }
+    conforms(subject, &Asked::new("[hy]").flags(&["-o", "-n"]), &text[..2 << 20]);
+    conforms(subject, &Asked::new("needle").flags(&["-c", "-H"]), &read("long"));
+}
+
+fn stdin_is_odd(subject: &Subject) {
+    // Whether a NUL is seen before the first lines are shown depends on how the input comes in.
+    for file in corpus::odd_files().into_iter().filter(|file| !corpus::is_up_to_buffers(file)) {
+        let text = std::fs::read(file).expect("the corpus is there");
+        for flags in [&["-n"][..], &["-v", "-c"], &["-L"]] {
+            conforms(subject, &Asked::new("needle").flags(flags), &text);
+        }
+    }
+}
+
+fn gnu_stdin(subject: &Subject) {
+    for file in corpus::odd_files().into_iter().filter(|file| !corpus::is_up_to_buffers(file)) {
+        let text = std::fs::read(&file).expect("the corpus is there");
+        for flags in [&["-n"][..], &["-v"], &["-c"], &["-L"], &["-o", "-n", "-m2"], &["-q"], &["-H", "-i"]] {
+            let asked = Asked::new("needle").flags(flags).at("-");
+            let file = File::open(&file).expect("the corpus is there");
+            gnu::agrees(&asked, &observed(subject, &asked, &text), Some(file));
+        }
+    }
+}

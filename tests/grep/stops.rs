@@ -1,0 +1,275 @@
+//! Early ends: nothing more is wanted, or somebody asks for a stop. Reading ends, what was shown is a beginning of
+//! the whole, and nothing is left behind.
+
+use std::{
+    io::Write,
+    ops::ControlFlow,
+    sync::mpsc::{SyncSender, sync_channel},
+    thread,
+    time::{Duration, Instant},
+};
+
+use cc_conformance::{
+    asked::Asked,
+    corpus,
+    observe::{self, Observed, conforms},
+    subject::Subject,
+    trap::{Trap, fifo},
+    tree,
+};
+use cc_workloads::{Cause, Ctx, Sink, Stop, fault::Action, grep::Block};
+
+use super::{Case, stdin::Stdin};
+
+pub(super) fn cases() -> Vec<Case> {
+    vec![
+        Case::new("stop_midway", stop_midway),
+        Case::new("stop_within_a_big_file", stop_within_a_big_file),
+        Case::new("stop_before_the_start", stop_before_the_start),
+        Case::new("stop_while_the_reader_stalls", stop_while_the_reader_stalls),
+        Case::new("stop_while_stdin_is_silent", stop_while_stdin_is_silent),
+        Case::new("stop_while_a_fifo_is_silent", stop_while_a_fifo_is_silent),
+        Case::new("stop_by_its_own_sink", stop_by_its_own_sink),
+        Case::new("break_after_some", break_after_some),
+        Case::new("break_stops_reading", break_stops_reading),
+        Case::new("quiet_stops_reading", quiet_stops_reading),
+        Case::new("max_stops_reading", max_stops_reading),
+        Case::new("endless_stdin", endless_stdin),
+    ]
+}
+
+/// From the request to the end of the run. Users are promised a fifth of that; the machine may be busy.
+const PROMPT: Duration = Duration::from_secs(1);
+
+fn in_many(pattern: &str) -> Asked {
+    Asked::new(pattern).flags(&["-r", "-H", "-n"]).at(corpus::path("many"))
+}
+
+/// The first file of each directory leaves a trace, and so each task does.
+const FIRST: &str = "/00.txt";
+const ALL: u32 = corpus::DIRECTORIES as u32;
+
+fn narrow(subject: &Subject) -> Ctx {
+    let mut ctx = subject.ctx(2);
+    ctx.window = 4.try_into().expect("four is not zero");
+    ctx
+}
+
+/// A stop requested while a task in the middle is being done.
+fn stop_midway(subject: &Subject) {
+    let asked = in_many("needle");
+    let whole = Observed::reference(&asked);
+    let (trap, notes) = (Trap::halting("trap"), Trap::new("notes"));
+    let noted = asked.clone().with(notes.fault(FIRST, 0, Action::Note, ALL));
+    let ambushed = noted.with(trap.fault("02/20/00.txt", 0, Action::Block, 1));
+    let observed = stopped_in(subject, &ambushed, &trap);
+    assert!(observed.out().len() < whole.out().len(), "nothing was left out");
+    observed.assert_begins(&whole, &asked);
+    let done = notes.strikes();
+    assert!((3..60).contains(&done), "{done} of {ALL} tasks were begun");
+}
+
+/// A stop requested while a range in the middle of a file is being searched.
+fn stop_within_a_big_file(subject: &Subject) {
+    let asked = Asked::new("[hy]").flags(&["-o", "-n"]).at(corpus::path("big"));
+    let whole = Observed::reference(&asked);
+    let trap = Trap::halting("trap");
+    let ambushed = asked.clone().with(trap.fault("big", 3 << 20, Action::Block, 1));
+    let observed = stopped_in(subject, &ambushed, &trap);
+    assert!(observed.out().len() < whole.out().len(), "nothing was left out");
+    observed.assert_begins(&whole, &asked);
+}
+
+/// Runs it and requests a stop while the trap has a worker.
+fn stopped_in(subject: &Subject, asked: &Asked, trap: &Trap) -> Observed {
+    let ctx = narrow(subject);
+    let stop = ctx.stop.clone();
+    thread::scope(|scope| {
+        let stopper = scope.spawn(move || {
+            let _ = trap.reached();
+            let since = Instant::now();
+            stop.request(Cause::Test);
+            trap.open();
+            since
+        });
+        let observed = Observed::of(subject, asked, &ctx);
+        let ended = Instant::now();
+        let since = stopper.join().expect("the stopper does not panic");
+        prompt(ended - since);
+        observed
+    })
+}
+
+fn prompt(took: Duration) {
+    assert!(took < PROMPT, "{took:?} from the request to the end");
+}
+
+fn stop_before_the_start(subject: &Subject) {
+    for asked in [in_many("needle"), Asked::new("needle").at(corpus::path("big"))] {
+        let ctx = subject.ctx(2);
+        ctx.stop.request(Cause::Test);
+        let since = Instant::now();
+        let observed = Observed::of(subject, &asked, &ctx);
+        prompt(since.elapsed());
+        assert_eq!(observed.blocks, [], "{asked}");
+    }
+}
+
+/// Takes a block, tells that it has, and returns when a stop is requested.
+struct Stalled {
+    stop: Stop,
+    told: SyncSender<()>,
+}
+
+impl Sink<Block> for Stalled {
+    fn push(&mut self, _: Block) -> ControlFlow<()> {
+        let (wake, woken) = sync_channel(1);
+        let _on_stop = self.stop.on_request(move || drop(wake.send(())));
+        self.told.send(()).expect("the test listens");
+        woken.recv().expect("the hook is kept");
+        ControlFlow::Break(())
+    }
+}
+
+/// A stop requested while nobody takes the output, and every queue is full.
+fn stop_while_the_reader_stalls(subject: &Subject) {
+    for asked in [in_many(""), Asked::new("[hy]").flags(&["-o", "-n"]).at(corpus::path("big"))] {
+        let ctx = subject.ctx(2);
+        let (told, stalls) = sync_channel(1);
+        let mut sink = Stalled { stop: ctx.stop.clone(), told };
+        let stop = ctx.stop.clone();
+        let stopper = thread::spawn(move || {
+            stalls.recv().expect("there is output");
+            tree::wait_until_quiet();
+            let since = Instant::now();
+            stop.request(Cause::Test);
+            since
+        });
+        let _ = observe::run(subject, &asked.job(), &ctx, &mut sink);
+        let ended = Instant::now();
+        prompt(ended - stopper.join().expect("the stopper does not panic"));
+    }
+}
+
+/// Tells of the first block, and wants more.
+struct Tell(SyncSender<()>);
+
+impl Sink<Block> for Tell {
+    fn push(&mut self, _: Block) -> ControlFlow<()> {
+        let _ = self.0.try_send(());
+        ControlFlow::Continue(())
+    }
+}
+
+/// Requests a stop once there is output and everybody waits for more input.
+fn stopped_in_silence(subject: &Subject, asked: &Asked) {
+    let ctx = subject.ctx(2);
+    let (told, shown) = sync_channel(1);
+    let stop = ctx.stop.clone();
+    let stopper = thread::spawn(move || {
+        shown.recv().expect("there is output");
+        tree::wait_until_quiet();
+        let since = Instant::now();
+        stop.request(Cause::Test);
+        since
+    });
+    let _ = observe::run(subject, &asked.job(), &ctx, &mut Tell(told));
+    let ended = Instant::now();
+    prompt(ended - stopper.join().expect("the stopper does not panic"));
+}
+
+fn stop_while_stdin_is_silent(subject: &Subject) {
+    let (end, ended) = sync_channel::<()>(0);
+    let stdin = Stdin::from(move |mut writer| {
+        writer.write_all(b"needle\nand half a li").expect("somebody reads");
+        let _ = ended.recv();
+    });
+    stopped_in_silence(subject, &Asked::new("needle"));
+    drop(end);
+    drop(stdin);
+}
+
+/// A FIFO that nobody opens for writing.
+fn stop_while_a_fifo_is_silent(subject: &Subject) {
+    fifo("fifo".as_ref());
+    stopped_in_silence(subject, &Asked::new("needle").at(corpus::path("odd/crlf")).at("fifo"));
+}
+
+/// A stop requested by another thread's hand, so to speak: from within the push, which goes on wanting more.
+fn stop_by_its_own_sink(subject: &Subject) {
+    struct Asks(Stop, usize);
+    impl Sink<Block> for Asks {
+        fn push(&mut self, _: Block) -> ControlFlow<()> {
+            self.1 += 1;
+            self.0.request(Cause::Test);
+            ControlFlow::Continue(())
+        }
+    }
+    let ctx = narrow(subject);
+    let mut asks = Asks(ctx.stop.clone(), 0);
+    let _ = observe::run(subject, &in_many("needle").job(), &ctx, &mut asks);
+    // What is done already may still be shown: the window, and what the workers have in hand, of 32 files each.
+    assert!((1..=400).contains(&asks.1), "{} blocks after the request", asks.1);
+}
+
+/// A sink that has enough after so many blocks is given no more, and what it has is a beginning.
+fn break_after_some(subject: &Subject) {
+    let big = || Asked::new("[hy]").flags(&["-o", "-n"]).at(corpus::path("big"));
+    for asked in [in_many("needle"), in_many("hay").flag("-c"), big()] {
+        let whole = Observed::reference(&asked);
+        for most in [1, 2, 7, 40] {
+            let ctx = subject.ctx(2);
+            let observed = Observed::until(subject, &asked, &ctx, Some(most));
+            observed.assert_begins(&whole, &asked);
+            assert_eq!(ctx.stop.cause(), Some(Cause::Break), "the run was not asked to stop");
+        }
+    }
+}
+
+fn break_stops_reading(subject: &Subject) {
+    let notes = Trap::new("notes");
+    let asked = in_many("needle").with(notes.fault(FIRST, 0, Action::Note, ALL));
+    let observed = Observed::until(subject, &asked, &narrow(subject), Some(3 * 32));
+    assert!(!observed.out().is_empty());
+    let done = notes.strikes();
+    assert!((3..60).contains(&done), "{done} of {ALL} tasks were begun");
+}
+
+/// `-q` is satisfied by the first selected line, and stops the run.
+fn quiet_stops_reading(subject: &Subject) {
+    let notes = Trap::new("notes");
+    let asked = in_many("needle 3 5").flag("-q").with(notes.fault(FIRST, 0, Action::Note, ALL));
+    let observed = Observed::of(subject, &asked, &narrow(subject));
+    assert_eq!((observed.status, &observed.blocks[..]), (0, &[][..]));
+    let done = notes.strikes();
+    assert!((4..60).contains(&done), "{done} of {ALL} tasks were begun");
+    // What lies behind it is not even looked for.
+    conforms(subject, &Asked::new("needle").flag("-q").at(corpus::path("odd/crlf")).at("missing"));
+    conforms(subject, &Asked::new("needle").flag("-q").at("missing").at(corpus::path("odd/crlf")));
+    conforms(subject, &Asked::new("no such").flag("-q").at("missing").at(corpus::path("odd/crlf")));
+}
+
+/// Once `-m` is reached, no further range of the file is searched, and the next file is.
+fn max_stops_reading(subject: &Subject) {
+    let notes = Trap::new("notes");
+    let asked =
+        Asked::new("needle").flags(&["-n", "-m25"]).at(corpus::path("big")).at(corpus::path("odd/crlf"));
+    let noted = asked.clone().with(notes.fault("big", 0, Action::Note, 1000));
+    Observed::of(subject, &noted, &subject.ctx(2)).assert_same(&Observed::reference(&asked), &asked);
+    let done = notes.strikes();
+    assert!((2..8).contains(&done), "{done} of 12 ranges were searched");
+}
+
+/// `yes | grep -m1 y`, and the like: the input never ends, the run does.
+fn endless_stdin(subject: &Subject) {
+    for flags in [&["-m1"][..], &["-m100000", "-c"], &["-q"], &["-l"], &["-L"]] {
+        let stdin = Stdin::from(|mut writer| while writer.write_all(&b"y\n".repeat(4096)).is_ok() {});
+        let observed = Observed::of(subject, &Asked::new("y").flags(flags), &subject.ctx(2));
+        drop(stdin);
+        assert_eq!(observed.status, 0, "{flags:?}");
+    }
+    let stdin = Stdin::from(|mut writer| while writer.write_all(&b"y\n".repeat(4096)).is_ok() {});
+    let observed = Observed::until(subject, &Asked::new("y").flag("-n"), &subject.ctx(2), Some(5));
+    drop(stdin);
+    assert!(observed.out().starts_with(b"1:y\n2:y\n3:y\n"));
+}

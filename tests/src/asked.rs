@@ -1,0 +1,138 @@
+//! A job as a user would type it: one value that makes both a [`Job`] and GNU grep's arguments.
+
+use std::{ffi::OsString, fmt, os::unix::ffi::OsStringExt, path::PathBuf};
+
+use cc_workloads::{
+    fault::Fault,
+    grep::{Job, Query, Report},
+};
+use serde_bytes::ByteBuf;
+
+/// What is asked for.
+#[derive(Clone, Debug, Default)]
+pub struct Asked {
+    flags: Vec<&'static str>,
+    /// The query that the flags and patterns amount to.
+    pub query: Query,
+    roots: Vec<PathBuf>,
+    recursive: bool,
+}
+
+/// Every flag that changes what one file shows, each to be tested alone and with every other.
+pub const FLAGS: &[&str] =
+    &["-i", "-v", "-w", "-n", "-H", "-o", "-c", "-l", "-L", "-q", "-s", "-F", "-m1", "-m40"];
+
+impl Asked {
+    /// A search for `pattern`.
+    #[must_use]
+    pub fn new(pattern: impl Into<Vec<u8>>) -> Self {
+        Self::default().or(pattern)
+    }
+
+    /// One more `-e`.
+    #[must_use]
+    pub fn or(mut self, pattern: impl Into<Vec<u8>>) -> Self {
+        self.query.patterns.push(ByteBuf::from(pattern.into()));
+        self
+    }
+
+    /// A flag, `-m` with its number in one word.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such flag.
+    #[must_use]
+    pub fn flag(mut self, flag: &'static str) -> Self {
+        self.flags.push(flag);
+        let query = &mut self.query;
+        match flag {
+            "-i" => query.ignore_case = true,
+            "-v" => query.invert = true,
+            "-w" => query.word = true,
+            "-n" => query.line_numbers = true,
+            "-H" => query.names = true,
+            "-s" => query.no_messages = true,
+            "-F" => query.fixed = true,
+            "-o" | "-c" | "-l" | "-L" | "-q" => query.report = report(&self.flags),
+            "-r" => self.recursive = true,
+            _ => {
+                let number = flag.strip_prefix("-m").and_then(|number| number.parse().ok());
+                query.max = Some(number.expect("a flag of grep's"));
+            }
+        }
+        self
+    }
+
+    /// Several flags.
+    #[must_use]
+    pub fn flags(self, flags: &[&'static str]) -> Self {
+        flags.iter().fold(self, |asked, flag| asked.flag(flag))
+    }
+
+    /// An operand.
+    #[must_use]
+    pub fn at(mut self, root: impl Into<PathBuf>) -> Self {
+        self.roots.push(root.into());
+        self
+    }
+
+    /// Several operands.
+    #[must_use]
+    pub fn at_all(self, roots: impl IntoIterator<Item = PathBuf>) -> Self {
+        roots.into_iter().fold(self, Self::at)
+    }
+
+    /// A fault on the way. GNU grep has none.
+    #[must_use]
+    pub fn with(mut self, fault: Fault) -> Self {
+        self.query.faults.faults.push(fault);
+        self
+    }
+
+    /// The job, afresh for each run.
+    #[must_use]
+    pub fn job(&self) -> Job {
+        Job::new(self.query.clone(), self.roots.clone(), self.recursive)
+    }
+
+    /// GNU grep's arguments.
+    #[must_use]
+    pub fn args(&self) -> Vec<OsString> {
+        let mut args: Vec<OsString> = self.flags.iter().map(OsString::from).collect();
+        // The last of these counts: whether there are names is asked for, never guessed.
+        args.extend((!self.query.names).then(|| "-h".into()));
+        args.extend((!self.query.fixed).then(|| "-E".into()));
+        for pattern in &self.query.patterns {
+            args.push("-e".into());
+            args.push(OsString::from_vec(pattern.clone().into_vec()));
+        }
+        args.push("--".into());
+        args.extend(self.roots.iter().map(|root| root.clone().into_os_string()));
+        args
+    }
+}
+
+/// As the command line has it: of several reports, this order decides.
+fn report(flags: &[&str]) -> Report {
+    let reports = [
+        ("-q", Report::Status),
+        ("-l", Report::FilesWith),
+        ("-L", Report::FilesWithout),
+        ("-c", Report::Count),
+        ("-o", Report::Matches),
+    ];
+    // -l and -L override each other: the later one counts.
+    let last = flags.iter().rev().find(|flag| ["-l", "-L"].contains(flag));
+    let counts = |flag: &str| flags.contains(&flag) && (!["-l", "-L"].contains(&flag) || last == Some(&flag));
+    reports.into_iter().find(|(flag, _)| counts(flag)).map_or(Report::Lines, |(_, report)| report)
+}
+
+impl fmt::Display for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "grep")?;
+        let args = self.args();
+        let shown = args.iter().take(10).try_for_each(|arg| write!(f, " {arg:?}"));
+        let more = args.len().saturating_sub(10);
+        shown.and_then(|()| if more > 0 { write!(f, " … ({more} more)") } else { Ok(()) })
+    }
+}

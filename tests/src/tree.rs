@@ -1,0 +1,89 @@
+//! A process and its descendants, seen through `/proc`.
+
+use std::{collections::VecDeque, fmt::Write, fs, path::PathBuf, process, thread, time::Duration};
+
+/// The children of a process that the kernel still knows, those included that ended and were not waited for.
+#[must_use]
+pub fn children(of: u32) -> Vec<u32> {
+    let pids = numbers("/proc".into()).into_iter();
+    pids.filter(|pid| stat(&format!("/proc/{pid}/stat")).is_some_and(|(_, parent)| parent == of)).collect()
+}
+
+/// A process and all that descend from it.
+#[must_use]
+pub fn family(of: u32) -> Vec<u32> {
+    let (mut family, mut next) = (Vec::new(), VecDeque::from([of]));
+    while let Some(pid) = next.pop_front() {
+        family.push(pid);
+        next.extend(children(pid));
+    }
+    family
+}
+
+/// The threads of a process.
+#[must_use]
+pub fn threads(of: u32) -> Vec<u32> {
+    numbers(format!("/proc/{of}/task").into())
+}
+
+/// Sleeps until every other thread of the family has been asleep for a few looks in a row: whoever fills a queue
+/// has filled it, whoever can go on has gone on.
+pub fn wait_until_quiet() {
+    let me = rustix::thread::gettid().as_raw_nonzero().get().cast_unsigned();
+    let mut quiet = 0;
+    while quiet < 5 {
+        thread::sleep(Duration::from_millis(1));
+        let busy = family(process::id()).into_iter().any(|pid| {
+            threads(pid).into_iter().any(|task| {
+                let state = stat(&format!("/proc/{pid}/task/{task}/stat")).map(|(state, _)| state);
+                task != me && matches!(state, Some('R' | 'D'))
+            })
+        });
+        quiet = if busy { 0 } else { quiet + 1 };
+    }
+}
+
+/// The anonymous and shared memory of the family, in bytes, shared pages divided among those who share them.
+#[must_use]
+pub fn memory() -> u64 {
+    family(process::id()).into_iter().map(memory_of).sum()
+}
+
+fn memory_of(pid: u32) -> u64 {
+    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+    let kilobytes = |line: &str| line.split_whitespace().nth(1).and_then(|n| n.parse::<u64>().ok());
+    let wanted = |line: &&str| line.starts_with("Pss_Anon:") || line.starts_with("Pss_Shmem:");
+    rollup.lines().filter(wanted).filter_map(kilobytes).sum::<u64>() * 1024
+}
+
+/// What every thread of the family is doing, for the report of a hang.
+#[must_use]
+pub fn describe(of: u32) -> String {
+    let mut text = String::new();
+    for pid in family(of) {
+        for task in threads(pid) {
+            let read =
+                |what| fs::read_to_string(format!("/proc/{pid}/task/{task}/{what}")).unwrap_or_default();
+            let state = stat(&format!("/proc/{pid}/task/{task}/stat")).map_or('?', |(state, _)| state);
+            let (name, waits, call) = (read("comm"), read("wchan"), read("syscall"));
+            let (name, call) = (name.trim(), call.split_whitespace().next().unwrap_or("?"));
+            let _ = writeln!(
+                text,
+                "  process {pid} thread {task} {name}: {state} in {waits}, system call {call}"
+            );
+        }
+    }
+    text
+}
+
+fn numbers(dir: PathBuf) -> Vec<u32> {
+    let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
+    entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect()
+}
+
+/// A task's state and its process's parent.
+fn stat(path: &str) -> Option<(char, u32)> {
+    let stat = fs::read_to_string(path).ok()?;
+    let mut fields = stat[stat.rfind(')')? + 1..].split_whitespace();
+    Some((fields.next()?.chars().next()?, fields.next()?.parse().ok()?))
+}
