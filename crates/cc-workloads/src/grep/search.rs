@@ -319,7 +319,8 @@ impl<'a> Page<'a> {
         if query.report.first_line_settles() || query.max.is_some_and(|max| self.found.selected >= max) {
             return self.end();
         }
-        let done = self.found.text.len() + size_of_val(&self.found.rows[..]) + size_of_val(&self.found.ends[..]);
+        let done =
+            self.found.text.len() + size_of_val(&self.found.rows[..]) + size_of_val(&self.found.ends[..]);
         if done >= self.room && line.end < lines.len() {
             self.found.ended = false;
             return ENOUGH;
