@@ -304,8 +304,8 @@ fn file_shrinks(subject: &Subject) {
     for line in out.split_inclusive(|byte| *byte == b'\n') {
         assert!(lines.any(|whole| whole == line), "never in the file: {:?}", String::from_utf8_lossy(line));
     }
-    // The first range was done before.
-    let first = text[..1 << 20].split_inclusive(|byte| *byte == b'\n').filter(|line| line.contains(&b'7'));
+    // The first range was done before; where it ends is the model's decision.
+    let first = text[..1 << 19].split_inclusive(|byte| *byte == b'\n').filter(|line| line.contains(&b'7'));
     assert!(out.starts_with(&first.flatten().copied().collect::<Vec<_>>()[..]), "the first range is missing");
 }
 

@@ -124,7 +124,9 @@ struct Stalled {
 impl Sink<Block> for Stalled {
     fn push(&mut self, _: Block) -> ControlFlow<()> {
         let (wake, woken) = sync_channel(1);
-        let _on_stop = self.stop.on_request(move || drop(wake.send(())));
+        let _on_stop = self.stop.on_request(move || {
+            let _ = wake.send(());
+        });
         self.told.send(()).expect("the test listens");
         woken.recv().expect("the hook is kept");
         ControlFlow::Break(())

@@ -14,7 +14,7 @@ pub const CORPUS: &str = "CC_CONFORMANCE_CORPUS";
 
 const MIB: usize = 1 << 20;
 
-/// How many directories [`many`] has; each holds 32 files, as many as a task takes.
+/// How many directories `many` has; each holds 32 files, as many as a task takes.
 pub const DIRECTORIES: usize = 100;
 
 /// How many lines with `needle` the big file has: one in each of these many equal parts.

@@ -55,8 +55,13 @@ impl Trap {
     /// If the trap does not halt anybody.
     #[must_use]
     pub fn reached(&self) -> u32 {
-        let who = fs::read_to_string(self.dir.join("reached")).expect("a halting trap has a FIFO");
-        who.parse().expect("a process has a number")
+        loop {
+            let who = fs::read_to_string(self.dir.join("reached")).expect("a halting trap has a FIFO");
+            // Nothing, if it was killed before it could say who it is.
+            if !who.is_empty() {
+                return who.parse().expect("a process has a number");
+            }
+        }
     }
 
     /// Lets everybody through from now on, whether or not anybody waits.

@@ -23,7 +23,7 @@ use std::{
 use cc_workloads::{Cause, Error, Result, Stop, error::panic_reason, stop::OnRequest};
 use crossbeam_channel::{Receiver, Sender, bounded, select_biased};
 
-/// There is nothing left to do: the run has ended, or whoever was written to.
+/// There is nothing left to do: the run has ended or was stopped, or the actor that was written to has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Halted;
 

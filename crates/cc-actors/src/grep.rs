@@ -16,12 +16,14 @@
 //!   owner each. A queue that all searchers take from would be shared state: the dispatcher decides who gets what.
 //! - **Bound.** Work is done on demand only. The walker takes one step for a credit, of which there are `window`; a
 //!   searcher gets one task each time it says that it is idle; two tasks a searcher are ahead in a rest.
-//! - **Deadlock.** Nobody waits for room in a circle. What goes to the walker and the searchers was asked for, a
-//!   searcher dies once, and their mailboxes are as large: those sends never wait. So the dispatcher waits for
-//!   nobody, the collator for the dispatcher and the sink, and all others for these two.
+//! - **Deadlock.** Nobody waits for room in a circle. The walker's mailbox has room for all credits, a
+//!   searcher's for the task it asked for, the supervisor's for the death of every searcher: sending to these
+//!   never waits. So the dispatcher waits for nobody, the collator for the dispatcher and the sink, and all
+//!   others for these two.
 //! - **Order.** A task carries its [`Position`]. The dispatcher hands out what is foremost, and the collator keeps
 //!   what comes early.
-//! - **Stop.** It halts whoever waits for a message, and thereby whoever waits to send him one.
+//! - **Stop.** It halts whoever waits for a message, and thereby whoever waits to send him one. A kernel that
+//!   runs is not interrupted.
 //! - **Fail.** Let it crash: a searcher that panics is dead, with its thread. The supervisor is sent what it left,
 //!   reports the task that it had in hand, and starts a fresh searcher, which takes over the mailbox.
 

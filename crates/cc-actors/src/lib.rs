@@ -26,8 +26,10 @@
 //! 4. Outputs arrive in any order. Each carries its [`position`], and the collator keeps what comes early, emits what
 //!    is next, and gives the credit back. If a task turned out too big, its output has a *rest*: the collator
 //!    sends the dispatcher the tasks in it, whose positions lie between this task and the next.
-//! 5. When the walker has told how many tasks there were, and the last one is emitted, the collator returns. That
-//!    closes the system: all others, who wait for messages that will not come, are halted, and waited for.
+//! 5. When the walker has told how many tasks there were, and the last one is emitted, the collator returns.
+//!    That closes the system: all others, who wait for messages that will not come, are halted, and waited
+//!    for. A stop, such as a Ctrl-C, closes it in the same way; a searcher finishes the task in its hands
+//!    first.
 //!
 //! A searcher that panics is not asked to go on. Its thread ends, and the runtime sends all that it owned to the
 //! supervisor: the task in its hands, which is reported as failed, and its mailbox, which a fresh searcher takes over.

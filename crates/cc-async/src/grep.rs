@@ -7,7 +7,7 @@
 //!   round in a [`Pool`], since what is spawned must own what it uses, and cloning a buffer for each task
 //!   costs more than filling it.
 //! - **Bound.** `window` promises in the line, and for a rest two more a worker. The blocking pool's own
-//!   queue has no bound and needs none, as only the holder of a place in the line puts something into it.
+//!   queue has no bound and needs none, as nothing is put into it without a place among these.
 //! - **Order.** A line of promises, awaited in the order they were made; `buffered` is the same for a rest.
 //!   The promises are spawned tasks, so they are kept also while `gather` does not poll: while it prints.
 //! - **Stop.** A [`CancellationToken`] drops `feed` and `gather` where they wait. Dropped promises abort what

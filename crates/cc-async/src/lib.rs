@@ -20,8 +20,8 @@
 //! 2. `feed`, a future on the worker, first waits for a place in the `line`; that is the *backpressure*, and
 //!    the bound on memory. Then it waits for a task.
 //! 3. `work` hands the task to the blocking pool. What comes back at once is a handle, the *promise* of the
-//!    output, and goes into the line. On the pool's thread, the task borrows a compiled search from the
-//!    [`pool::Pool`], and gives it back.
+//!    output, and goes into the line. On a thread of the blocking pool, the task borrows a compiled search
+//!    and gives it back: [`pool::Pool`] is where such values lie meanwhile, and has no threads.
 //! 4. `gather`, on the calling thread, takes promises out of the line in the order they were made, and awaits
 //!    each. So the output is in order whatever order the tasks were done in.
 //! 5. A task that turned out too big has a *rest*. `settle` starts its parts a few at a time, `buffered`, and
@@ -35,6 +35,8 @@
 //! means in async Rust, and everything follows from ownership: with `gather` goes the line, with the line the
 //! promises, with a promise its task, unless that has begun. What has begun is a plain function, which nobody
 //! can take the thread from; the runtime waits for it when it is dropped, at the end of `run`.
+//!
+//! A panic ends its task alone. The handle says so when it is awaited, and that becomes the task's output.
 //!
 //! # Alone on one thread
 //!

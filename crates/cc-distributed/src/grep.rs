@@ -7,8 +7,8 @@
 //! - **Bound.** `window` promises in the line, for each rest twice as many tasks as there are workers, and at each
 //!   worker what its credit allows, in tasks and in bytes.
 //! - **Order.** A line of promises, kept by whichever worker and collected in the order they were given.
-//! - **Stop.** Closing the cluster's queue breaks the promises and ends the sessions. A worker may finish its
-//!   task for nobody: a kernel is not interrupted, and its answer finds no reader.
+//! - **Stop.** Closing the cluster's queue breaks the promises and ends the sessions. The run's own workers
+//!   are killed; a standing one may finish its task for nobody: its answer finds no reader.
 //! - **Fail.** A silent worker is taken for dead, its tasks go elsewhere, and the first output of each counts,
 //!   so it does not matter whether it was. A panic comes back as a failure. A task whose worker was lost three
 //!   times is given up.
@@ -223,7 +223,7 @@ impl Order {
     }
 }
 
-/// A task that is on its way, and what was too large to be loaded with it.
+/// The promise of what comes of a task that is on its way, and what was too large to be loaded with it.
 struct Loaded {
     outcome: Promise,
     rest: Rest,

@@ -10,22 +10,26 @@
 //! # One job's way through this crate
 //!
 //! [`grep::run`] is called on the main thread, which in the end *gathers*. It starts a [`cluster`]: a tokio
-//! runtime with one member for each worker, and a [queue](cluster::queue) of encoded tasks between them and the job.
-//! If the command line names no workers, each member starts one, as a process of its own.
+//! runtime with one *member* for each worker, which speaks with it, and a [queue](cluster::queue) of encoded
+//! tasks between the members and the job. If the command line names no workers, each member starts one, as a
+//! process of its own.
 //!
 //! 1. `feed` walks the directories. For each task it puts a *promise* into the `line`, which is bounded: that is the
 //!    backpressure, and the bound on memory.
 //! 2. `load` makes the task ready for its journey: it reads the files' contents into it, or leaves the names
-//!    (`--shared-fs`), and submits it to the queue as bytes.
+//!    (`--shared-fs`), and submits it to the queue as bytes. The queue gives a promise of its own, of the
+//!    output, and this is what keeps the one in the line.
 //! 3. A member has greeted its worker with the job, and was granted a *credit*. As far as that goes it takes tasks on
 //!    lease and sends them, in frames of a quarter of a mebibyte, on one stream.
-//! 4. The worker runs the kernel (`work`) in its slots and sends each output back. A panic goes back as a failure.
-//! 5. The queue keeps the promise, and `gather` emits the outputs in the order of the line. What is left of a task
-//!    goes the same way, on the urgent lane.
+//! 4. The worker runs the kernel (`work`) in its *slots*, threads that do a task each, and sends each output
+//!    back. A panic goes back as a failure.
+//! 5. The member hands the output to the queue, which keeps its promise, and `gather` emits the outputs in
+//!    the order of the line. What is left of a task goes the same way, on the urgent lane.
 //!
-//! Meanwhile the member asks its worker for a sign of life, on a connection of its own. When there is none, or the
-//! stream breaks, it gives up its seat at the queue, and the leases go to whoever has room. The member then tries
-//! again, from the beginning: a session is never mended.
+//! Meanwhile the member asks its worker for a sign of life, on a connection of its own. When there is none,
+//! or the stream breaks, it leaves the queue and closes the connection, so that nothing late arrives, and the
+//! leases go to whoever has room. The member then tries again, from the beginning: a session is never mended.
+//! A task that was lost three times is given up.
 //!
 //! When a job ends, or is stopped, the queue closes: promises break, members leave their sessions, processes of
 //! the run's own are killed and waited for. They hold nothing that could be lost.

@@ -1,7 +1,7 @@
 //! `grep` in worker processes.
 //!
 //! - **Split.** A task is the names of 32 files, or a range of one. Names travel and contents do not: every
-//!   process sees the same files. Only standard input, which just one process can read, is handed over.
+//!   process sees the same files. Only what can be read just once, as standard input, is handed over.
 //! - **Share.** Nothing. A worker gets a copy of the query and compiles it for itself; between the processes
 //!   there are only messages.
 //! - **Bound.** `window` promises in the line, and for each rest as many tasks as keep every worker busy. A

@@ -28,6 +28,7 @@
 //!
 //! # How it ends, well and badly
 //!
+//! - **A task panics.** The worker catches that and lives; the panic becomes the task's output.
 //! - **A worker dies.** First the outputs it had sent are received, then its owner finds the channel closed.
 //!   The first task in hand is the one it was doing; the owner starts another worker and gives it the same
 //!   tasks again. An output arrives whole or not at all, so nothing is lost or doubled. A task that has

@@ -206,7 +206,7 @@ impl<T: Serialize, O: Serialize + DeserializeOwned> Owner<T, O> {
                 hand.push_back(order);
             }
             let worker = self.start()?;
-            if self.drive(&worker, &mut hand).is_ok() {
+            if self.drive(&worker, &mut hand).is_ok() || self.stop.requested() {
                 return Ok(());
             }
             drop(worker);

@@ -4,11 +4,12 @@
 //!   done in mebibytes by whoever is free: splitting beforehand would need a `stat` for each file.
 //! - **Share.** Two queues, shared by all workers. Each has its own compiled search, since the caches behind
 //!   one regex would be fought over. Work stealing would gain nothing: tasks are large and come from one walk.
-//! - **Bound.** `window` promises in the line, and for a rest two more tasks a worker, so that what is next in
-//!   order always gets in. A worker has one file open.
+//! - **Bound.** `window` promises in the line, and room for as many tasks in the queue: only the line makes
+//!   `feed` wait. For a rest two more tasks a worker, in a queue of their own, so that what is next in order
+//!   always gets in. A worker has one file open.
 //! - **Order.** A line of promises, kept in whatever order and collected in the order they were given.
-//! - **Stop.** `feed`, the workers and `gather` ask before each task; whoever waits, waits on a channel whose
-//!   other end is dropped by somebody who stops.
+//! - **Stop.** `feed` and the workers ask before each task; whoever waits, as `gather` does, waits on a
+//!   channel whose other end is dropped by somebody who stops.
 //! - **Fail.** A panic is caught where the task runs, and becomes the task's output. A thread cannot be killed
 //!   alone: an abort ends the program, which is what the process models are for.
 

@@ -91,7 +91,9 @@ impl Fault {
             Action::Panic => panic!("planned"),
             Action::Abort => process::abort(),
             Action::Kill => signal(Signal::KILL),
-            Action::Suspend => signal(Signal::STOP),
+            // Sent to this thread: to the process, another thread may get it, while this one goes on for a moment.
+            Action::Suspend => signal_hook::low_level::raise(signal_hook::consts::SIGSTOP)
+                .expect("a thread may signal itself"),
             Action::Block => drop(File::open(self.dir().join("gate"))),
             Action::Note => {}
         }

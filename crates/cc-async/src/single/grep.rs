@@ -4,12 +4,14 @@
 //!   away from a future, so the length of a slice is how long the others wait.
 //! - **Share.** One thread, so nothing needs `Arc`, a lock or `Send`. The three futures borrow the job, the
 //!   search and the sink, since `block_on` ends after them; between two `await`s, nobody else runs.
-//! - **Bound.** One task and one output: with nobody to do a second task meanwhile, it would only wait.
+//! - **Bound.** One task and one output, however wide the window is: with nobody to do a second task
+//!   meanwhile, it would only wait.
 //! - **Order.** There is one worker, which goes through a task's rest before it takes the next task.
 //! - **Stop.** A [`CancellationToken`] drops the futures at the `await` they have come to: after a slice at
 //!   most.
 //! - **Fail.** A panic is caught around the slice and becomes its output. A future that blocks blocks them
-//!   all, which is why `feed` asks standard input for more only when everything before it has been printed.
+//!   all, which is why `feed` looks for the next task only when everything before it has been printed: it may
+//!   have to wait for standard input.
 
 use std::{
     mem,
@@ -32,7 +34,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// A slice of work takes a fraction of a millisecond.
+/// How much is done before the others have their turn: a small part of a task of the other models.
 const SLICE: Grain = Grain { bytes: 128 << 10, files: 8 };
 
 // ANCHOR: grep-run

@@ -29,7 +29,7 @@ pub struct Options {
     pub token_file: Option<PathBuf>,
     /// Send names instead of contents.
     pub shared_fs: bool,
-    /// How long a worker may be silent.
+    /// The time within which a silent worker is taken for dead.
     pub suspect_after: Duration,
 }
 
@@ -76,7 +76,7 @@ pub fn args(command: Command) -> Command {
         .arg(
             option("suspect-after", "SECONDS")
                 .value_parser(seconds)
-                .help("A worker that is silent for so long is taken for dead [default: 2]"),
+                .help("A worker's death is noticed within so many seconds [default: 2]"),
         )
         .subcommand(worker_command())
 }

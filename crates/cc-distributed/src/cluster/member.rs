@@ -48,7 +48,7 @@ pub(super) struct Member {
     pub(super) hello: Hello,
     pub(super) queue: Queue,
     pub(super) roster: Roster,
-    /// A worker that is silent for so long is taken for dead.
+    /// A silent worker is taken for dead within this time.
     pub(super) suspect_after: Duration,
 }
 

@@ -3,7 +3,8 @@
 //! - **Split.** A task is 32 files or a mebibyte, a job in the pool. What a worker finds too large it hands back,
 //!   and the rest is spawned in mebibytes. `par_iter` would need the whole list of files first, and `par_bridge`
 //!   forgets their order.
-//! - **Share.** The pool shares the jobs out; there is no queue to be seen. A worker finds its own search by its
+//! - **Share.** The pool shares the jobs out; there is no queue to be seen. As all jobs come from outside,
+//!   they wait in the pool's common one, and there is nothing to steal. A worker finds its own search by its
 //!   index in the pool, behind a lock that nobody else takes.
 //! - **Bound.** `window` promises in the line, and for a rest two more tasks a worker: the pool takes any number of
 //!   jobs, so whoever spawns has to count. A worker has one file open.

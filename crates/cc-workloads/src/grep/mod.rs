@@ -9,9 +9,10 @@
 //! ```
 //!
 //! A [`Task`] names about a mebibyte of input: many small files or a range of a large one. Nobody asks for a
-//! file's size beforehand, since a `stat` for each costs more than a tenth of the run; the worker that finds a
-//! file large hands the ranges it did not search back in [`Output::rest`]. The printer folds what needs the
-//! order: line numbers and `-m` across ranges, "binary file matches", `-c` and `-l`.
+//! file's size beforehand, since a `stat` for each would be felt; the worker that finds a file large hands
+//! the ranges it did not search back in [`Output::rest`]. A task that cannot be done has an output, too
+//! ([`Task::failed`]). The printer folds what needs the order: line numbers and `-m` across ranges, "binary
+//! file matches", `-c` and `-l`.
 
 mod print;
 mod read;

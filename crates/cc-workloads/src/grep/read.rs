@@ -201,7 +201,9 @@ impl Buffer {
         let (mut scanned, mut read) = (inside, read);
         loop {
             if let Some(newline) = memchr(b'\n', &self.bytes[scanned..read]) {
-                return Ok(scanned + newline + 1);
+                let end = scanned + newline + 1;
+                *eof &= end == read; // what was read behind the line is not handed out
+                return Ok(end);
             }
             if *eof {
                 return Ok(read);
