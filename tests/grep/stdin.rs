@@ -164,7 +164,12 @@ fn stdin_is_large(subject: &Subject) {
 /// before a NUL that has not come in yet are shown.
 fn odd_texts() -> impl Iterator<Item = Vec<u8>> {
     let texts = corpus::odd_files().into_iter().map(|file| std::fs::read(file).expect("the corpus is there"));
-    texts.filter(|text| !text.iter().skip(4096).any(|byte| *byte == 0))
+    let comes_late = |text: &[u8]| {
+        // What is behind the last newline is looked at when the input has ended.
+        let ends = text.iter().rposition(|byte| *byte == b'\n').unwrap_or(0).min(4096);
+        text.iter().skip(ends).any(|byte| *byte == 0)
+    };
+    texts.filter(move |text| !comes_late(text))
 }
 
 fn stdin_is_odd(subject: &Subject) {

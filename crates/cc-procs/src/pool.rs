@@ -36,6 +36,7 @@ use std::{
     process::{self, Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex, PoisonError},
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
 use cc_workloads::{
@@ -59,6 +60,9 @@ const CREDITS: usize = 2;
 
 /// How often a task may kill its worker, and a worker fail to start, before it is given up.
 const TRIES: u32 = 3;
+
+/// How long a worker may take to say that it is ready, which takes it some milliseconds.
+const HANDSHAKE: Duration = Duration::from_secs(5);
 
 /// Where the output of a submitted task arrives. It is broken if the run is stopped before.
 pub type Promise<O> = Receiver<O>;
@@ -290,10 +294,14 @@ impl<O: Serialize + DeserializeOwned> Worker<O> {
             .stdin(OwnedFd::from(input))
             .stdout(Stdio::null())
             .process_group(0); // a Ctrl-C in the terminal is for this process, which decides
-        let process = Process::spawn(&mut command, stop).map_err(failed)?;
+        let mut process = Process::spawn(&mut command).map_err(failed)?;
         drop(command); // and with it this side's copy of `input`
         match Self::greet(&lifeline, &launch.setup) {
-            Ok((tasks, replies)) => Ok(Self { _process: process, tasks, replies, _lifeline: lifeline }),
+            Ok((tasks, replies)) => {
+                // Not before: ipc-channel leaves a socket open when it connects to a process that has gone.
+                process.kill_on(stop);
+                Ok(Self { _process: process, tasks, replies, _lifeline: lifeline })
+            }
             Err(error) => {
                 let status = process.end().map(|status| status.to_string()).unwrap_or_default();
                 Err(Error::worker("worker process", format!("not ready: {} ({status})", reason(&error))))
@@ -301,8 +309,9 @@ impl<O: Serialize + DeserializeOwned> Worker<O> {
         }
     }
 
-    /// The handshake. Each wait in it is on the lifeline, and ends when the worker does.
+    /// The handshake. Each wait in it is on the lifeline, and ends when the worker does, or is suspended.
     fn greet(lifeline: &UnixStream, setup: &[u8]) -> io::Result<(IpcSender<Parcel>, IpcReceiver<O>)> {
+        lifeline.set_read_timeout(Some(HANDSHAKE))?;
         let mut said = BufReader::new(lifeline).lines();
         let mut hear = || said.next().unwrap_or_else(|| Err(io::ErrorKind::UnexpectedEof.into()));
         let server = hear()?;
@@ -319,23 +328,26 @@ impl<O: Serialize + DeserializeOwned> Worker<O> {
     }
 }
 
-/// A child process that is killed when a stop is requested, and killed and waited for when this is dropped.
+/// A child process that is killed and waited for when this is dropped, and killed as soon as a stop is requested
+/// once [`Process::kill_on`] was called.
 struct Process {
     child: Arc<Mutex<Option<Child>>>,
-    _on_stop: OnRequest,
+    on_stop: Option<OnRequest>,
 }
 
 impl Process {
-    fn spawn(command: &mut Command, stop: &Stop) -> io::Result<Self> {
-        let child = Arc::new(Mutex::new(Some(command.spawn()?)));
-        let doomed = child.clone();
-        let kill = move || {
+    fn spawn(command: &mut Command) -> io::Result<Self> {
+        Ok(Self { child: Arc::new(Mutex::new(Some(command.spawn()?))), on_stop: None })
+    }
+
+    fn kill_on(&mut self, stop: &Stop) {
+        let doomed = self.child.clone();
+        self.on_stop = Some(stop.on_request(move || {
             // Its end is not waited for here: that is the owner's part.
             if let Some(child) = doomed.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
                 let _ = child.kill();
             }
-        };
-        Ok(Self { child, _on_stop: stop.on_request(kill) })
+        }));
     }
 
     /// Kills it, since that reaches a suspended process too, and a worker has nothing to put in order.

@@ -83,11 +83,13 @@ async fn work(mut search: Search, mut fed: Receiver<Order>, line: Sender<Output>
                 return;
             }
             yield_now().await;
+            // `gather` awaits nothing between taking an output and emitting it: room in the line says that it is
+            // out, and only then is it known which of the rest is still wanted.
+            if line.reserve().await.is_err() {
+                return;
+            }
             next = left.find(|task| job.wants(task));
         }
-        // `gather` awaits nothing between taking an output and emitting it: room in the line says that it is
-        // out.
-        let _ = line.reserve().await;
         drop(done);
     }
 }

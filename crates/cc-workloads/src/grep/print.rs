@@ -123,7 +123,7 @@ impl<'a> Printer<'a> {
             Some(max) => max - self.file.selected,
             None => u64::MAX,
         };
-        if found.selected <= wanted {
+        if found.selected < wanted || found.ends.is_empty() {
             return;
         }
         let rows = found.rows.partition_point(|row| u64::from(row.nth) < wanted);

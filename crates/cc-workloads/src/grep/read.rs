@@ -160,7 +160,8 @@ impl Buffer {
         // One byte before the range tells whether a line begins with it.
         let from = if source.at_line { source.next } else { source.next - 1 };
         let left = source.piece.end.map(|end| end.saturating_sub(from));
-        let is_last = left.is_some_and(|left| left <= size as u64);
+        // A range is as long as a block, and the byte before it.
+        let is_last = left.is_some_and(|left| left <= size as u64 + 1);
         let want =
             left.filter(|_| is_last).map_or(size, |left| usize::try_from(left).expect("a block at most"));
         let read = source.read(from, &mut self.bytes[..want])?;
