@@ -61,13 +61,13 @@ impl Ctx {
         thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
     }
 
-    /// Hands `item` to `out`. If `out` wants nothing more, asks the whole run to stop.
+    /// Hands `item` to `out`. If `out` wants nothing more, asks the whole run to stop. `Break` means that a stop was
+    /// requested, by whomever: there is no point in handing over more.
     pub fn emit<T>(&self, item: T, out: &mut dyn Sink<T>) -> ControlFlow<()> {
-        let flow = out.push(item);
-        if flow.is_break() {
+        if out.push(item).is_break() {
             self.stop.request(Cause::Break);
         }
-        flow
+        if self.stop.requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 }
 
