@@ -262,6 +262,9 @@ impl<'a> Page<'a> {
         if flow.is_continue() {
             self.searched = lines.len();
         }
+        if self.searched <= self.binary_from {
+            self.found.binary = Binary::No; // as far as the search has come
+        }
         if self.query.line_numbers {
             self.count_to(self.searched, lines);
         }
