@@ -16,7 +16,7 @@ const MODELS: [&str; 5] = ["cc-threads", "cc-actors", "cc-async", "cc-procs", "c
 
 /// What a model crate may depend on beside the spec: the mechanism it shows, and what carries plain data.
 const ALLOWED: [(&str, &[&str]); 6] = [
-    ("cc-threads", &["crossbeam-channel", "rayon"]),
+    ("cc-threads", &["crossbeam-channel", "oneshot", "rayon"]),
     ("cc-actors", &["crossbeam-channel"]),
     ("cc-async", &["futures", "tokio", "tokio-util"]),
     ("cc-procs", &["crossbeam-channel", "ipc-channel", "postcard", "serde", "serde_bytes"]),

@@ -1,9 +1,9 @@
 //! `grep` by actors.
 //!
 //! ```text
-//!            tasks            one task, to one who is idle        outputs
+//!            tasks            a task, to one who has room         outputs
 //!   walker ────────> dispatcher ────────────────────> searchers ─────────> collator ──> sink
-//!      ^              ^   ^            idle               │ │                │  │
+//!      ^              ^   ^            room               │ │                │  │
 //!      │              │   └───────────────────────────────┘ │ death          │  │
 //!      │              │                                     └──> supervisor ─┘  │
 //!      │              └──────────────── tasks of a rest ────────────────────────┤
@@ -12,12 +12,13 @@
 //!
 //! - **Split.** A task is 32 files or a mebibyte. What a searcher finds too large it hands back, and the collator
 //!   has the rest done in mebibytes.
-//! - **Share.** Nothing. The walk, the table of who is idle, the searches and the outputs that came early have one
+//! - **Share.** Nothing. The walk, the table of who has room, the searches and the outputs that came early have one
 //!   owner each. A queue that all searchers take from would be shared state: the dispatcher decides who gets what.
 //! - **Bound.** Work is done on demand only. The walker takes one step for a credit, of which there are `window`; a
-//!   searcher gets one task each time it says that it is idle; two tasks a searcher are ahead in a rest.
+//!   searcher gets a task for each time it says that it has room, which is for the one in hand and one more, so that it
+//!   need not wait while the dispatcher chooses; two tasks a searcher are ahead in a rest.
 //! - **Deadlock.** Nobody waits for room in a circle. The walker's mailbox has room for all credits, a
-//!   searcher's for the task it asked for, the supervisor's for the death of every searcher: sending to these
+//!   searcher's for the tasks it asked for, the supervisor's for the death of every searcher: sending to these
 //!   never waits. So the dispatcher waits for nobody, the collator for the dispatcher and the sink, and all
 //!   others for these two.
 //! - **Order.** A task carries its [`Position`]. The dispatcher hands out what is foremost, and the collator keeps
@@ -27,7 +28,10 @@
 //! - **Fail.** Let it crash: a searcher that panics is dead, with its thread. The supervisor is sent what it left,
 //!   reports the task that it had in hand, and starts a fresh searcher, which takes over the mailbox.
 
-use std::{collections::BTreeMap, mem};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    mem,
+};
 
 use cc_workloads::{
     Ctx, Error, Result, Sink,
@@ -46,13 +50,16 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let (workers, window) = (ctx.workers.get(), ctx.window.get());
     system(&ctx.stop, |system| {
         let (walker, credits) = system.mailbox(window);
-        let (dispatcher, requests) = system.mailbox(window + 3 * workers);
+        let (dispatcher, requests) = system.mailbox(window + 4 * workers);
         let (supervisor, deaths) = system.mailbox(workers);
         let (collator, reports) = system.mailbox(window + 2 * workers);
         let to = Addresses { walker, dispatcher, supervisor, collator };
         let mut searchers = Vec::new();
         for id in 0..workers {
-            let (searcher, orders) = system.mailbox(1);
+            let (searcher, orders) = system.mailbox(AHEAD);
+            for _ in 0..AHEAD {
+                let _ = to.dispatcher.send(Request::Room(id)); // an error means that the run is stopped already
+            }
             Searcher { id, search: search.clone(), orders, in_hand: None, to: to.clone() }.start(&system)?;
             searchers.push(searcher);
         }
@@ -78,16 +85,16 @@ fn walk(mut tasks: Tasks, credits: &Mailbox<Credit>, to: &Addresses) -> Result<(
     Ok(())
 }
 
-/// The dispatcher owns the table of who is idle and what waits, and brings the two together.
+/// The dispatcher owns the table of who has room and what waits, and brings the two together.
 fn dispatch(requests: &Mailbox<Request>, searchers: &[Address<Order>]) -> Result<(), Halted> {
-    let (mut idle, mut waiting) = (Vec::new(), BTreeMap::new());
+    let (mut room, mut waiting) = (VecDeque::new(), BTreeMap::new());
     loop {
         match requests.receive()? {
-            Request::Idle(id) => idle.push(id),
+            Request::Room(id) => room.push_back(id),
             Request::Do(Order { position, task }) => drop(waiting.insert(position, task)),
         }
         if let Some(foremost) = waiting.first_entry()
-            && let Some(id) = idle.pop()
+            && let Some(id) = room.pop_front()
         {
             let (position, task) = foremost.remove_entry();
             searchers[id].send(Order { position, task })?;
@@ -112,11 +119,11 @@ impl Searcher {
         system.watch(format!("searcher-{}", self.id), self, Self::work, supervisor)
     }
 
-    /// Asks for a task, does it, and reports its output.
+    /// Takes a task, asks for another in its place, does it, and reports its output.
     fn work(&mut self) -> Result<(), Halted> {
         loop {
-            self.to.dispatcher.send(Request::Idle(self.id))?;
             let order = self.in_hand.insert(self.orders.receive()?);
+            self.to.dispatcher.send(Request::Room(self.id))?;
             let output = self.search.task(&order.task);
             let position = order.position.clone();
             self.in_hand = None;
@@ -216,6 +223,9 @@ impl Collator<'_> {
 }
 // ANCHOR_END: grep-gather
 
+/// Tasks that a searcher has asked for beside the one in hand: one.
+const AHEAD: usize = 1;
+
 /// Whom everybody can write to.
 #[derive(Clone)]
 struct Addresses {
@@ -233,7 +243,7 @@ enum Request {
     /// From the walker, or the collator.
     Do(Order),
     /// From this searcher: room for one task.
-    Idle(usize),
+    Room(usize),
 }
 
 /// To a searcher.

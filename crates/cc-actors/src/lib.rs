@@ -18,9 +18,9 @@
 //! 1. The collator sends the walker *credits*, as many as the window is wide. For each, the walker takes one step
 //!    of its walk through the directories and sends the dispatcher a task. Without a credit it waits: demand
 //!    travels upstream, work travels downstream, and memory is bounded by the demand.
-//! 2. A searcher that has nothing to do tells the dispatcher that it is idle. The dispatcher keeps a table of the
-//!    idle searchers and one of the waiting tasks. Whenever both have an entry, it puts the foremost task into one
-//!    searcher's own mailbox. Balancing the load is one actor's decision, in one place, and could be made in any
+//! 2. A searcher tells the dispatcher when it has room for a task: at first, and whenever it begins one. The dispatcher
+//!    keeps a table of the room there is and one of the waiting tasks. Whenever both have an entry, it puts the
+//!    foremost task into that searcher's own mailbox. Balancing the load is one actor's decision, in one place, and could be made in any
 //!    other way without anybody noticing.
 //! 3. The searcher searches, with a compiled search of its own, and sends the output to the collator.
 //! 4. Outputs arrive in any order. Each carries its [`position`], and the collator keeps what comes early, emits what

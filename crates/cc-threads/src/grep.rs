@@ -56,7 +56,7 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
 
 // ANCHOR: grep-feed
 /// Queues the tasks, and in the same order the promises of their outputs.
-fn feed(job: &Job, ctx: &Ctx, promises: &Sender<Receiver<Output>>, fed: &Sender<Order>) {
+fn feed(job: &Job, ctx: &Ctx, promises: &Sender<Promise>, fed: &Sender<Order>) {
     for task in job.tasks(Grain::default(), &ctx.stop) {
         let (order, promise) = Order::new(task);
         if promises.send(promise).is_err() || fed.send(order).is_err() {
@@ -91,18 +91,18 @@ fn work(mut search: Search, fed: &Receiver<Order>, urgent: &Receiver<Order>, ctx
 // ANCHOR: grep-gather
 /// Emits the outputs in the order of their promises.
 fn gather(
-    line: &Receiver<Receiver<Output>>,
+    line: &Receiver<Promise>,
     urgent: &Sender<Order>,
     job: &Job,
     ctx: &Ctx,
     out: &mut dyn Sink<Output>,
 ) {
-    let _ = line.iter().try_for_each(|promise| settle(&promise, urgent, job, ctx, out));
+    let _ = line.into_iter().try_for_each(|promise| settle(promise, urgent, job, ctx, out));
 }
 
 /// Emits one output, and in its place whatever is left of its task.
 fn settle(
-    promise: &Receiver<Output>,
+    promise: Promise,
     urgent: &Sender<Order>,
     job: &Job,
     ctx: &Ctx,
@@ -115,7 +115,7 @@ fn settle(
     let mut line = VecDeque::new();
     for task in rest {
         if line.len() == ahead(ctx) {
-            settle(&line.pop_front().expect("it is full"), urgent, job, ctx, out)?;
+            settle(line.pop_front().expect("it is full"), urgent, job, ctx, out)?;
         }
         if job.wants(&task) {
             let (order, promise) = Order::new(task);
@@ -125,7 +125,7 @@ fn settle(
             }
         }
     }
-    line.iter().try_for_each(|promise| settle(promise, urgent, job, ctx, out))
+    line.into_iter().try_for_each(|promise| settle(promise, urgent, job, ctx, out))
 }
 // ANCHOR_END: grep-gather
 
@@ -134,15 +134,19 @@ fn ahead(ctx: &Ctx) -> usize {
     2 * ctx.workers.get()
 }
 
-/// A task and where its output is waited for.
+/// Where an output is waited for. The thread sleeps at once: one that yields now and then to look again, as
+/// crossbeam's do, seems busy to the kernel, which then leaves two workers on one core.
+type Promise = oneshot::Receiver<Output>;
+
+/// A task and its promise's other end.
 struct Order {
     task: Task,
-    done: Sender<Output>,
+    done: oneshot::Sender<Output>,
 }
 
 impl Order {
-    fn new(task: Task) -> (Self, Receiver<Output>) {
-        let (done, promise) = bounded(1);
+    fn new(task: Task) -> (Self, Promise) {
+        let (done, promise) = oneshot::channel();
         (Self { task, done }, promise)
     }
 }

@@ -53,7 +53,7 @@ pub const MODELS: &[Model] = &[
     },
     Model {
         name: "rayon",
-        mechanism: "a work-stealing pool (rayon)",
+        mechanism: "a thread pool (rayon)",
         enter: || {},
         args: identity,
         grep: Entry::Run(rayon::grep::run),

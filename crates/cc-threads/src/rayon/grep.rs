@@ -65,9 +65,9 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
 /// Spawns the tasks, and queues in the same order the promises of their outputs.
 ///
 /// On a thread of its own: walking waits for the disk, or for standard input, and a worker must not wait.
-fn feed(job: &Job, pool: &Pool, promises: &Sender<Receiver<Output>>) {
+fn feed(job: &Job, pool: &Pool, promises: &Sender<Promise>) {
     for task in job.tasks(Grain::default(), &pool.ctx.stop) {
-        let (done, promise) = bounded(1);
+        let (done, promise) = oneshot::channel();
         if promises.send(promise).is_err() {
             break;
         }
@@ -88,7 +88,7 @@ struct Pool<'a, 'scope> {
 
 impl Pool<'_, '_> {
     /// Has a worker do the task and keep the promise.
-    fn spawn(&self, task: Task, done: Sender<Output>) {
+    fn spawn(&self, task: Task, done: oneshot::Sender<Output>) {
         let (searches, ctx) = (self.searches, self.ctx);
         self.scope.spawn(move |_| {
             if !ctx.stop.requested() {
@@ -111,12 +111,12 @@ fn work(task: &Task, searches: &[Mutex<Search>]) -> Output {
 
 // ANCHOR: grep-gather
 /// Emits the outputs in the order of their promises.
-fn gather(line: &Receiver<Receiver<Output>>, pool: &Pool, job: &Job, out: &mut dyn Sink<Output>) {
-    let _ = line.iter().try_for_each(|promise| settle(&promise, pool, job, out));
+fn gather(line: &Receiver<Promise>, pool: &Pool, job: &Job, out: &mut dyn Sink<Output>) {
+    let _ = line.into_iter().try_for_each(|promise| settle(promise, pool, job, out));
 }
 
 /// Emits one output, and in its place whatever is left of its task.
-fn settle(promise: &Receiver<Output>, pool: &Pool, job: &Job, out: &mut dyn Sink<Output>) -> ControlFlow<()> {
+fn settle(promise: Promise, pool: &Pool, job: &Job, out: &mut dyn Sink<Output>) -> ControlFlow<()> {
     let Ok(mut output) = promise.recv() else { return ControlFlow::Break(()) };
     let rest = mem::take(&mut output.rest);
     pool.ctx.emit(output, out)?;
@@ -126,14 +126,17 @@ fn settle(promise: &Receiver<Output>, pool: &Pool, job: &Job, out: &mut dyn Sink
     let mut line = VecDeque::new();
     for task in rest {
         if line.len() == ahead {
-            settle(&line.pop_front().expect("it is full"), pool, job, out)?;
+            settle(line.pop_front().expect("it is full"), pool, job, out)?;
         }
         if job.wants(&task) {
-            let (done, promise) = bounded(1);
+            let (done, promise) = oneshot::channel();
             pool.spawn(task, done);
             line.push_back(promise);
         }
     }
-    line.iter().try_for_each(|promise| settle(promise, pool, job, out))
+    line.into_iter().try_for_each(|promise| settle(promise, pool, job, out))
 }
 // ANCHOR_END: grep-gather
+
+/// Where an output is waited for.
+type Promise = oneshot::Receiver<Output>;

@@ -1,6 +1,6 @@
 //! The printer: folds outputs, which come in order, into what the user sees.
 
-use std::ops::ControlFlow;
+use std::{mem, ops::ControlFlow};
 
 use serde_bytes::ByteBuf;
 
@@ -21,6 +21,8 @@ pub struct Printer<'a> {
     query: &'a Query,
     enough: &'a Enough,
     out: &'a mut dyn Sink<Block>,
+    /// Text of the output in hand. It goes on as one block: a block for each file would wake the writer for a line.
+    text: Vec<u8>,
     file: File,
     totals: Totals,
     troubled: bool,
@@ -39,7 +41,8 @@ struct File {
 impl<'a> Printer<'a> {
     pub(super) fn new(job: &'a Job, out: &'a mut dyn Sink<Block>) -> Self {
         let (query, enough) = (&job.query, &*job.enough);
-        Self { query, enough, out, file: File::default(), totals: Totals::default(), troubled: false }
+        let (text, file, totals) = Default::default();
+        Self { query, enough, out, text, file, totals, troubled: false }
     }
 
     /// The totals of everything that was printed.
@@ -78,7 +81,7 @@ impl<'a> Printer<'a> {
         }
         if self.file.settled {
             self.enough.settle(&path);
-            self.summary(&path)?;
+            self.summary(&path);
         }
         if self.query.report == Report::Status && self.totals.lines > 0 {
             return ControlFlow::Break(());
@@ -105,7 +108,12 @@ impl<'a> Printer<'a> {
         let matched = found.binary == Binary::Matched || (was_binary && found.selected > 0);
         let path = if matched { found.path.clone() } else { ByteBuf::new() };
         if !was_binary && !found.text.is_empty() {
-            self.out.push(Block::Out(self.numbered(found, numbers_from)))?;
+            let mut text = self.numbered(found, numbers_from);
+            if self.text.is_empty() {
+                self.text = text;
+            } else {
+                self.text.append(&mut text);
+            }
         }
         if matched {
             self.file.settled = true;
@@ -156,9 +164,9 @@ impl<'a> Printer<'a> {
     }
 
     /// What is said of a file when it has ended.
-    fn summary(&mut self, path: &[u8]) -> ControlFlow<()> {
+    fn summary(&mut self, path: &[u8]) {
         let selected = self.file.selected;
-        let mut line = Vec::new();
+        let line = &mut self.text;
         match self.query.report {
             Report::Count => {
                 if self.query.names {
@@ -169,10 +177,9 @@ impl<'a> Printer<'a> {
             }
             Report::FilesWith if selected > 0 => line.extend_from_slice(path),
             Report::FilesWithout if selected == 0 => line.extend_from_slice(path),
-            _ => return ControlFlow::Continue(()),
+            _ => return,
         }
         line.push(b'\n');
-        self.out.push(Block::Out(line))
     }
 
     fn trouble(&mut self, found: &Found, trouble: &Trouble) -> ControlFlow<()> {
@@ -187,13 +194,23 @@ impl<'a> Printer<'a> {
     }
 
     fn message(&mut self, path: &[u8], what: &str) -> ControlFlow<()> {
+        self.flush()?;
         self.out.push(Block::Err([b"grep: ", path, what.as_bytes(), b"\n"].concat()))
+    }
+
+    fn flush(&mut self) -> ControlFlow<()> {
+        if self.text.is_empty() {
+            return ControlFlow::Continue(());
+        }
+        self.out.push(Block::Out(mem::take(&mut self.text)))
     }
 }
 
 impl Sink<Output> for Printer<'_> {
     fn push(&mut self, output: Output) -> ControlFlow<()> {
         self.totals += output.others;
-        output.found.into_iter().try_for_each(|found| self.found(found))
+        let found = output.found.into_iter().try_for_each(|found| self.found(found));
+        self.flush()?;
+        found
     }
 }
