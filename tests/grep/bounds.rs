@@ -15,7 +15,7 @@ use cc_conformance::{
     subject::Subject,
     tree,
 };
-use cc_workloads::{Ctx, Sink, grep::Block};
+use cc_workloads::{Block, Ctx, Sink};
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 use super::{Case, Needs, files, stdin::Stdin};

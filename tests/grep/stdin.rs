@@ -14,7 +14,7 @@ use cc_conformance::{
     observe::{self, Observed},
     subject::Subject,
 };
-use cc_workloads::{Sink, grep::Block};
+use cc_workloads::{Block, Sink};
 use rustix::stdio::dup2_stdin;
 
 use super::{Case, Needs};

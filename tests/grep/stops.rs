@@ -17,7 +17,7 @@ use cc_conformance::{
     trap::{Trap, fifo},
     tree,
 };
-use cc_workloads::{Cause, Ctx, Sink, Stop, fault::Action, grep::Block};
+use cc_workloads::{Block, Cause, Ctx, Sink, Stop, fault::Action};
 
 use super::{Case, stdin::Stdin};
 

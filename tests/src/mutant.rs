@@ -11,8 +11,7 @@ use std::{
 
 use cc_workloads::{
     Ctx, Result, Sink, Stop,
-    grep::{self, Grain, Job, Output, Search, Task, sequential},
-    report::Totals,
+    grep::{self, Grain, Job, Output, Search, Task, Totals, sequential},
 };
 
 use crate::subject::{Subject, Workers};

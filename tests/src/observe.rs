@@ -3,9 +3,8 @@
 use std::{fmt::Write, ops::ControlFlow};
 
 use cc_workloads::{
-    Ctx, Sink,
-    grep::{Block, Job},
-    report::Totals,
+    Block, Ctx, Sink,
+    grep::{Job, Totals},
 };
 
 use crate::{asked::Asked, subject::Subject};

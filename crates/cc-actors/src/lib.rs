@@ -56,4 +56,6 @@ pub const MODELS: &[Model] = &[Model {
     enter: || {},
     args: identity,
     grep: Entry::Run(grep::run),
+    resize: Entry::Declined("not written yet"),
+    mandelbrot: Entry::Declined("not written yet"),
 }];

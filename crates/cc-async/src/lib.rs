@@ -67,6 +67,8 @@ pub const MODELS: &[Model] = &[
         enter: || {},
         args: identity,
         grep: Entry::Run(grep::run),
+        resize: Entry::Declined("not written yet"),
+        mandelbrot: Entry::Declined("not written yet"),
     },
     Model {
         name: "async-single",
@@ -74,5 +76,7 @@ pub const MODELS: &[Model] = &[
         enter: || {},
         args: identity,
         grep: Entry::Run(single::grep::run),
+        resize: Entry::Declined("not written yet"),
+        mandelbrot: Entry::Declined("not written yet"),
     },
 ];

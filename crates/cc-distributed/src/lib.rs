@@ -55,6 +55,8 @@ pub const MODELS: &[Model] = &[Model {
     enter,
     args: cluster::command::args,
     grep: Entry::Run(grep::run),
+    resize: Entry::Declined("not written yet"),
+    mandelbrot: Entry::Declined("not written yet"),
 }];
 
 fn enter() {

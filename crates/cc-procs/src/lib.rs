@@ -62,6 +62,8 @@ pub const MODELS: &[Model] = &[Model {
     enter,
     args: identity,
     grep: Entry::Run(grep::run),
+    resize: Entry::Declined("not written yet"),
+    mandelbrot: Entry::Declined("not written yet"),
 }];
 
 /// A line for each workload: in a worker process, does its part of it and does not return.

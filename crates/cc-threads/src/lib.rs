@@ -50,6 +50,8 @@ pub const MODELS: &[Model] = &[
         enter: || {},
         args: identity,
         grep: Entry::Run(grep::run),
+        resize: Entry::Declined("not written yet"),
+        mandelbrot: Entry::Declined("not written yet"),
     },
     Model {
         name: "rayon",
@@ -57,5 +59,7 @@ pub const MODELS: &[Model] = &[
         enter: || {},
         args: identity,
         grep: Entry::Run(rayon::grep::run),
+        resize: Entry::Declined("not written yet"),
+        mandelbrot: Entry::Declined("not written yet"),
     },
 ];

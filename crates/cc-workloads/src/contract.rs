@@ -3,7 +3,7 @@
 use std::{num::NonZeroUsize, ops::ControlFlow, thread};
 
 use crate::{
-    grep,
+    grep, mandelbrot, resize,
     stop::{Cause, Stop},
 };
 
@@ -23,6 +23,10 @@ pub struct Model {
     pub args: fn(clap::Command) -> clap::Command,
     /// The parallel `grep`.
     pub grep: Entry<grep::Run>,
+    /// Photographs into thumbnails.
+    pub resize: Entry<resize::Run>,
+    /// Iteration counts of every pixel.
+    pub mandelbrot: Entry<mandelbrot::Run>,
 }
 
 /// A model's answer to one workload.
@@ -32,6 +36,17 @@ pub enum Entry<F> {
     Run(F),
     /// Why this model has none. Only variants may decline; `compare` prints the reason.
     Declined(&'static str),
+}
+
+impl<F> Entry<F> {
+    /// Why there is no function, if there is none.
+    #[must_use]
+    pub fn declined(&self) -> Option<&'static str> {
+        match self {
+            Self::Run(_) => None,
+            Self::Declined(why) => Some(why),
+        }
+    }
 }
 
 /// What every run is given beside its job.
@@ -79,4 +94,13 @@ pub trait Sink<T> {
     /// Takes the next result. Blocks while its consumer is behind, but returns once a stop is requested.
     /// `Break` means that nothing more is wanted.
     fn push(&mut self, item: T) -> ControlFlow<()>;
+}
+
+/// A part of what a program prints.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Block {
+    /// For standard output.
+    Out(Vec<u8>),
+    /// For standard error.
+    Err(Vec<u8>),
 }

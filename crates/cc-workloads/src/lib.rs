@@ -19,10 +19,12 @@ pub mod error;
 pub mod fault;
 pub mod grep;
 pub mod inputs;
+pub mod mandelbrot;
 pub mod report;
+pub mod resize;
 pub mod stop;
 
-pub use contract::{Ctx, Entry, Model, Sink};
+pub use contract::{Block, Ctx, Entry, Model, Sink};
 pub use error::{Error, Result};
 pub use stop::{Cause, Stop};
 
@@ -35,4 +37,6 @@ pub const MODELS: &[Model] = &[Model {
     enter: || {},
     args: identity,
     grep: Entry::Run(grep::sequential::run),
+    resize: Entry::Declined("not written yet"),
+    mandelbrot: Entry::Run(mandelbrot::sequential::run),
 }];

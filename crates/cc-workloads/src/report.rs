@@ -1,6 +1,6 @@
 //! What a run reports to the harness that started it.
 
-use std::{env, fs::OpenOptions, io::Write, num::NonZeroUsize, ops::AddAssign};
+use std::{collections::BTreeMap, env, fs::OpenOptions, io::Write, num::NonZeroUsize};
 
 use serde::{Deserialize, Serialize};
 
@@ -9,27 +9,8 @@ use crate::error::{Error, Result};
 /// The environment variable that names the inherited descriptor to report on.
 pub const REPORT_FD: &str = "CC_REPORT_FD";
 
-/// How much was done, summed from what the kernels returned: nobody wins by doing less.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Totals {
-    /// Files searched, at least in part.
-    pub files: u64,
-    /// Bytes searched. A file that was left early counts up to the end of the line that decided it.
-    pub bytes: u64,
-    /// Lines selected.
-    pub lines: u64,
-    /// Matches reported: with `-o` each one, otherwise one per selected line.
-    pub matches: u64,
-}
-
-impl AddAssign for Totals {
-    fn add_assign(&mut self, more: Self) {
-        self.files += more.files;
-        self.bytes += more.bytes;
-        self.lines += more.lines;
-        self.matches += more.matches;
-    }
-}
+/// How much was done, by name, summed from what the kernels returned: nobody wins by doing less.
+pub type Totals = BTreeMap<String, u64>;
 
 /// One run's report: a line of JSON on the descriptor that [`REPORT_FD`] names.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

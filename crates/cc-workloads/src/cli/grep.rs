@@ -1,16 +1,15 @@
 //! `grep`'s flags and exit status.
 
-use std::{ffi::OsString, io, num::NonZeroUsize, os::unix::ffi::OsStringExt, path::PathBuf};
+use std::{ffi::OsString, io, os::unix::ffi::OsStringExt, path::PathBuf};
 
 use clap::{ArgAction, ArgMatches, Args, Command, FromArgMatches};
 use serde_bytes::ByteBuf;
 
-use super::{output::Output, signals::OnSignal};
+use super::{output::Output, report, signals::OnSignal};
 use crate::{
-    contract::{Ctx, Entry, Model},
+    contract::{Ctx, Model},
     error::{Error, Result, reason},
     grep::{Job, Query, Report},
-    report,
     stop::Cause,
 };
 
@@ -86,10 +85,7 @@ pub(super) fn command() -> Command {
 
 pub(super) fn main(model: &Model, ctx: &Ctx, args: &ArgMatches) -> Result<u8> {
     let job = Flags::from_arg_matches(args).unwrap_or_else(|error| error.exit()).job()?;
-    let run = match model.grep {
-        Entry::Run(run) => run,
-        Entry::Declined(why) => return Err(Error::Usage(format!("{} has no grep: {why}", model.name))),
-    };
+    let run = model.grep.or_usage(model, "grep")?;
     job.query.check()?;
     if job.query.max == Some(0) && job.query.report != Report::FilesWithout {
         return Ok(1); // as GNU grep, without reading anything
@@ -104,16 +100,12 @@ pub(super) fn main(model: &Model, ctx: &Ctx, args: &ArgMatches) -> Result<u8> {
         return Ok(128 + u8::try_from(signal).unwrap_or(0));
     }
     ran?;
-    report(model.name, ctx.workers, totals)?;
+    report("grep", model, ctx, totals)?;
     match output.finish() {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(141), // as if SIGPIPE had killed it
         Err(error) => Err(Error::io("write error")(io::Error::other(reason(&error)))),
         Ok(()) => Ok(status),
     }
-}
-
-fn report(model: &str, workers: NonZeroUsize, totals: report::Totals) -> Result<()> {
-    report::Report { workload: "grep".to_owned(), model: model.to_owned(), workers, totals }.send()
 }
 
 impl Flags {

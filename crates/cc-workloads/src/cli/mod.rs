@@ -1,20 +1,36 @@
 //! The command line that every model's program shares: `cc-threads [--model M] [--workers N] WORKLOAD …`.
 
 mod grep;
+mod mandelbrot;
 mod output;
+mod resize;
 mod signals;
 
 use std::{num::NonZeroUsize, process::ExitCode};
 
 use clap::{Arg, ArgMatches, Command, value_parser};
 
-use crate::contract::{Ctx, Entry, Model};
+use crate::{
+    contract::{Ctx, Entry, Model},
+    error::{Error, Result},
+    report::{Report, Totals},
+};
 
 /// The exit status of a command line that asks for something that cannot be, and of `grep`'s trouble.
 const TROUBLE: u8 = 2;
 
 /// Given alone, prints the program's models for a harness that depends on none of them.
 pub const LIST_MODELS: &str = "--list-models";
+
+/// A workload on the command line: its name, its flags, and what is done with them.
+type Workload = (&'static str, fn() -> Command, fn(&Model, &Ctx, &ArgMatches) -> Result<u8>);
+
+/// All workloads, in the order of the help.
+const WORKLOADS: &[Workload] = &[
+    ("grep", grep::command, grep::main),
+    ("resize", resize::command, resize::main),
+    ("mandelbrot", mandelbrot::command, mandelbrot::main),
+];
 
 /// The `main` of a model's program. The first model is the default, the others are its variants.
 ///
@@ -34,10 +50,8 @@ pub fn main(models: &[Model]) -> ExitCode {
     let model = models.iter().find(|model| model.name == name).expect("clap checked the name");
     let (workload, args) = matches.subcommand().expect("clap requires one");
     let ctx = context(&matches, args);
-    let done = match workload {
-        "grep" => grep::main(model, &ctx, args),
-        other => unreachable!("{other} is not a workload"),
-    };
+    let (.., main) = WORKLOADS.iter().find(|(name, ..)| *name == workload).expect("clap checked the name");
+    let done = main(model, &ctx, args);
     match done {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
@@ -49,11 +63,31 @@ pub fn main(models: &[Model]) -> ExitCode {
 
 /// A line for each model and workload: `name<TAB>mechanism<TAB>workload<TAB>why it has none, or nothing`.
 fn list(models: &[Model]) -> ExitCode {
-    for Model { name, mechanism, grep, .. } in models {
-        let declined = if let Entry::Declined(why) = grep { why } else { "" };
-        println!("{name}\t{mechanism}\tgrep\t{declined}");
+    for model in models {
+        let Model { name, mechanism, grep, resize, mandelbrot, .. } = model;
+        let entries =
+            [("grep", grep.declined()), ("resize", resize.declined()), ("mandelbrot", mandelbrot.declined())];
+        for (workload, declined) in entries {
+            println!("{name}\t{mechanism}\t{workload}\t{}", declined.unwrap_or_default());
+        }
     }
     ExitCode::SUCCESS
+}
+
+impl<F: Copy> Entry<F> {
+    /// The function, or a message for whoever asked for it.
+    fn or_usage(self, model: &Model, workload: &str) -> Result<F> {
+        match self {
+            Self::Run(run) => Ok(run),
+            Self::Declined(why) => Err(Error::Usage(format!("{} has no {workload}: {why}", model.name))),
+        }
+    }
+}
+
+/// Tells the harness, if there is one, how much was done.
+fn report(workload: &str, model: &Model, ctx: &Ctx, totals: impl Into<Totals>) -> Result<()> {
+    let (workload, model) = (workload.to_owned(), model.name.to_owned());
+    Report { workload, model, workers: ctx.workers, totals: totals.into() }.send()
 }
 
 /// The whole command line of a program with these models, for its `--help` and for tests.
@@ -91,7 +125,7 @@ pub fn command(models: &[Model]) -> Command {
                 .value_parser(value_parser!(NonZeroUsize))
                 .help("How many tasks may be in flight [default: sixteen per worker]"),
         )
-        .subcommand(grep::command());
+        .subcommands(WORKLOADS.iter().map(|(_, command, _)| command()));
     (first.args)(command)
 }
 

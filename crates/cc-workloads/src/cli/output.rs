@@ -11,9 +11,8 @@ use std::{
 use crossbeam_channel::{Receiver, Sender, bounded, select};
 
 use crate::{
-    contract::Sink,
+    contract::{Block, Sink},
     error::{Error, Result},
-    grep::Block,
     stop::{OnRequest, Stop},
 };
 

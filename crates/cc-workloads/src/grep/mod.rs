@@ -23,6 +23,7 @@ mod tasks;
 use std::{
     collections::VecDeque,
     ffi::OsStr,
+    ops::AddAssign,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     sync::Arc,
@@ -31,15 +32,15 @@ use std::{
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
-pub use print::{Block, Printer};
+pub use print::Printer;
 pub use read::Loader;
 pub use search::Search;
 pub use tasks::Tasks;
 
 use crate::{
-    contract::{Ctx, Sink},
+    contract::{Block, Ctx, Sink},
     error::Result,
-    report::Totals,
+    report,
     stop::Stop,
 };
 
@@ -254,6 +255,35 @@ pub struct Output {
     pub others: Totals,
     /// What was too big for one go: do these next, in this place of the order.
     pub rest: Rest,
+}
+
+/// How much was done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    /// Files searched, at least in part.
+    pub files: u64,
+    /// Bytes searched. A file that was left early counts up to the end of the line that decided it.
+    pub bytes: u64,
+    /// Lines selected.
+    pub lines: u64,
+    /// Matches reported: with `-o` each one, otherwise one per selected line.
+    pub matches: u64,
+}
+
+impl AddAssign for Totals {
+    fn add_assign(&mut self, more: Self) {
+        self.files += more.files;
+        self.bytes += more.bytes;
+        self.lines += more.lines;
+        self.matches += more.matches;
+    }
+}
+
+impl From<Totals> for report::Totals {
+    fn from(Totals { files, bytes, lines, matches }: Totals) -> Self {
+        let counts = [("files", files), ("bytes", bytes), ("lines", lines), ("matches", matches)];
+        counts.map(|(name, count)| (name.to_owned(), count)).into()
+    }
 }
 
 /// What was found in a piece.

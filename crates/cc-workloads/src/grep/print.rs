@@ -4,17 +4,8 @@ use std::{mem, ops::ControlFlow};
 
 use serde_bytes::ByteBuf;
 
-use super::{Binary, Found, Job, Output, Query, Report, Trouble, search::push_number, tasks::Enough};
-use crate::{contract::Sink, report::Totals};
-
-/// A part of what a program prints.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Block {
-    /// For standard output.
-    Out(Vec<u8>),
-    /// For standard error.
-    Err(Vec<u8>),
-}
+use super::{Binary, Found, Job, Output, Query, Report, Totals, Trouble, search::push_number, tasks::Enough};
+use crate::contract::{Block, Sink};
 
 /// The sink that every model's outputs go to. See [`Job::printer`].
 pub struct Printer<'a> {

@@ -10,13 +10,10 @@ use grep_regex::{RegexMatcher, RegexMatcherBuilder};
 use memchr::{memchr, memchr_iter, memrchr};
 
 use super::{
-    Binary, Found, Output, Part, Piece, Query, Report, Row, Task, Trouble,
+    Binary, Found, Output, Part, Piece, Query, Report, Row, Task, Totals, Trouble,
     read::{Buffer, Lines, Source},
 };
-use crate::{
-    error::{Error, Result, reason},
-    report::Totals,
-};
+use crate::error::{Error, Result, reason};
 
 /// A file with a NUL before this offset is binary from its beginning: GNU grep's first buffer.
 const BINARY_HEAD: u64 = 96 << 10;

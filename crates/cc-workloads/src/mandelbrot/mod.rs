@@ -1,0 +1,204 @@
+//! `mandelbrot`: the iteration counts of every pixel, and a picture of them.
+//!
+//! ```text
+//! Job ── tasks() ──> Task ── Plane::task() ──> Output ── Picture ──> digest, PNG
+//! ```
+//!
+//! The picture is cut into [`Tile`]s of one shape, numbered row by row; a [`Task`] is some tiles that follow
+//! each other, often one. Nothing is read and little is written, and a tile costs from a few nanoseconds a pixel, where
+//! the point is outside of the set, to a few microseconds, where it is inside. So a model shows here what sharing work
+//! costs, and whether it shares evenly. A task is two numbers: it can be computed from its own, and need not be sent.
+//!
+//! Outputs may come in any order: the [`Picture`] knows where each belongs.
+
+mod picture;
+mod plane;
+pub mod sequential;
+
+use std::num::NonZeroU32;
+
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
+
+pub use picture::{Picture, Totals};
+pub use plane::Plane;
+
+use crate::{
+    contract::{Ctx, Sink},
+    error::Result,
+};
+
+/// What a model provides: runs the job and pushes every output once, as they are completed. Returns early, and
+/// cleans up, once a stop is requested.
+pub type Run = fn(&Job, &Ctx, &mut dyn Sink<Output>) -> Result<()>;
+
+/// What is looked at, and how closely: all that a worker must know.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct View {
+    /// How wide the picture is, in pixels.
+    pub width: NonZeroU32,
+    /// How high, in pixels.
+    pub height: NonZeroU32,
+    /// The part of the plane that it shows.
+    pub region: Region,
+    /// After so many iterations a point counts as one of the set.
+    pub max_iter: u32,
+    /// How the picture is cut.
+    pub tile: Shape,
+    /// Faults to carry out on the way. The file is `tile`, the byte the tile's number.
+    #[cfg(feature = "faults")]
+    pub faults: crate::fault::Plan,
+}
+
+/// A part of the plane: from (x0, y0) at the lower left to (x1, y1), of which the upper and the right edge are no
+/// longer in the picture.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Region {
+    /// The left edge.
+    pub x0: f64,
+    /// The lower edge.
+    pub y0: f64,
+    /// The right edge.
+    pub x1: f64,
+    /// The upper edge.
+    pub y1: f64,
+}
+
+impl Default for Region {
+    /// A lopsided one: cut in halves by rows, one half has most of the work.
+    fn default() -> Self {
+        Self { x0: -1.5, y0: -0.25, x1: -0.25, y1: 1.0 }
+    }
+}
+
+/// The shape of a tile, in pixels. Those at the right and the lower edge may be smaller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shape {
+    /// How many rows.
+    pub rows: NonZeroU32,
+    /// How many columns.
+    pub columns: NonZeroU32,
+}
+
+/// What is to be computed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Job {
+    /// The picture.
+    pub view: View,
+}
+
+impl Job {
+    /// The job's tasks: an iterator that also gives any of them by its number.
+    #[must_use]
+    pub fn tasks(&self, grain: Grain) -> Tasks {
+        let tiles = self.view.tiles();
+        let shape = self.view.tile;
+        let pixels = u64::from(shape.rows.get()) * u64::from(shape.columns.get());
+        let each = (grain.pixels / pixels).clamp(1, u64::from(u32::MAX)) as u32;
+        Tasks { tiles, each, next: 0 }
+    }
+}
+
+/// How coarse tasks are: the model's decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grain {
+    /// A task is one tile, or as many as have no more pixels than this.
+    pub pixels: u64,
+}
+
+impl Grain {
+    /// Every tile is a task of its own.
+    pub const TILE: Self = Self { pixels: 1 };
+}
+
+/// The tasks of a job, in the order of their tiles.
+#[derive(Clone, Debug)]
+pub struct Tasks {
+    tiles: u64,
+    /// Tiles in a task.
+    each: u32,
+    next: u64,
+}
+
+impl Tasks {
+    /// The task with this number, counted from 0; none if there are not so many.
+    #[must_use]
+    pub fn get(&self, number: u64) -> Option<Task> {
+        let first = number.checked_mul(u64::from(self.each)).filter(|first| *first < self.tiles)?;
+        let tiles = (self.tiles - first).min(u64::from(self.each)) as u32;
+        Some(Task { first, tiles })
+    }
+
+    /// How many there are in all.
+    #[must_use]
+    pub fn count_all(&self) -> u64 {
+        self.tiles.div_ceil(u64::from(self.each))
+    }
+}
+
+impl Iterator for Tasks {
+    type Item = Task;
+
+    fn next(&mut self) -> Option<Task> {
+        let task = self.get(self.next)?;
+        self.next += 1;
+        Some(task)
+    }
+}
+
+/// Some tiles that follow each other. Plain data: it may be done anywhere, and again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Task {
+    /// The first one's number.
+    pub first: u64,
+    /// How many.
+    pub tiles: u32,
+}
+
+impl Task {
+    /// The output of a task that could not be done: it panicked, or killed its worker again and again.
+    #[must_use]
+    pub fn failed(&self, why: &str) -> Output {
+        Output { task: *self, counts: Err(why.to_owned()) }
+    }
+}
+
+/// What came of a task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Output {
+    /// The task.
+    pub task: Task,
+    /// Its pixels' iteration counts, tile by tile and row by row, each in four bytes, the lowest first; or why
+    /// there are none.
+    pub counts: Result<ByteBuf, String>,
+}
+
+/// A rectangle of pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Tile {
+    row: u32,
+    column: u32,
+    rows: u32,
+    columns: u32,
+}
+
+impl View {
+    /// How many tiles the picture is cut into.
+    fn tiles(&self) -> u64 {
+        u64::from(self.height.get().div_ceil(self.tile.rows.get())) * self.tiles_in_a_row()
+    }
+
+    fn tiles_in_a_row(&self) -> u64 {
+        u64::from(self.width.get().div_ceil(self.tile.columns.get()))
+    }
+
+    /// The tile with this number, which there must be.
+    fn tile(&self, number: u64) -> Tile {
+        let Shape { rows, columns } = self.tile;
+        let row = (number / self.tiles_in_a_row()) as u32 * rows.get();
+        let column = (number % self.tiles_in_a_row()) as u32 * columns.get();
+        let rows = rows.get().min(self.height.get() - row);
+        let columns = columns.get().min(self.width.get() - column);
+        Tile { row, column, rows, columns }
+    }
+}

@@ -1,0 +1,149 @@
+//! `resize`: photographs into thumbnails.
+//!
+//! ```text
+//! Job ── tasks() ──> Task ── Resizer::task() ──> Output ── Gallery ──> files, exit status
+//! ```
+//!
+//! A [`Task`] is one image: there are enough of them, and a piece of one cannot be decoded alone. Workers read,
+//! decode, scale and encode; the thumbnail comes back as bytes, so that one place writes files (the [`Gallery`], a
+//! sink), under a temporary name until they are whole, and no worker's death leaves half of one. Thumbnails are small,
+//! so they cost little to bring back.
+//!
+//! Outputs may come in any order: each says whose thumbnail it is.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
+
+use crate::{
+    contract::{Ctx, Sink},
+    error::Result,
+};
+
+/// What a model provides: runs the job and pushes every output once, as they are completed. Returns early, and
+/// cleans up, once a stop is requested.
+pub type Run = fn(&Job, &Ctx, &mut dyn Sink<Output>) -> Result<()>;
+
+/// What a thumbnail is to be like: all that a worker must know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    /// How wide, in pixels.
+    pub width: u32,
+    /// How high, in pixels; none is as high as the width makes it.
+    pub height: Option<u32>,
+    /// What becomes of an image of another shape than width × height.
+    pub fit: Fit,
+    /// What it is written as; none is what the source is.
+    pub format: Option<Format>,
+    /// Of JPEG: 1 to 100.
+    pub quality: u8,
+    /// Whether an image smaller than asked for is made larger.
+    pub enlarge: bool,
+    /// The directory that relative names are relative to; the process's own if empty.
+    pub base: ByteBuf,
+    /// Faults to carry out on the way.
+    #[cfg(feature = "faults")]
+    pub faults: crate::fault::Plan,
+}
+
+/// How an image is fitted into width × height.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Fit {
+    /// Its shape is kept, and it fits into the box.
+    #[default]
+    Contain,
+    /// Its shape is kept, it fills the box, and what sticks out is cut off, half on each side.
+    Cover,
+    /// It is stretched to the box.
+    Exact,
+}
+
+/// A format that images are read from and written as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Format {
+    /// Lossy.
+    Jpeg,
+    /// Lossless.
+    Png,
+    /// Read in both ways, written lossless.
+    Webp,
+}
+
+/// Which images, and where to put the thumbnails.
+#[derive(Debug)]
+pub struct Job {
+    /// What they are to be like.
+    pub settings: Settings,
+    /// Files, and directories.
+    pub sources: Vec<PathBuf>,
+    /// `-r`: what is below the directories' own files, too.
+    pub recursive: bool,
+    /// The folder the thumbnails go to. Without one, they are made and only listed.
+    pub out: Option<PathBuf>,
+    /// Whether a thumbnail that is there already is left as it is.
+    pub skip_existing: bool,
+}
+
+/// One image. Plain data: it may be done anywhere, and again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Task {
+    /// The image's name, as it is opened and reported.
+    pub source: ByteBuf,
+    /// Where its bytes are.
+    pub content: Content,
+    /// The thumbnail's name, below the folder.
+    pub target: ByteBuf,
+}
+
+/// Where an image's bytes are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Content {
+    /// In the file of that name.
+    File,
+    /// Here.
+    Bytes(ByteBuf),
+    /// Nowhere, for this reason.
+    Missing(String),
+}
+
+impl Task {
+    /// The output of a task that could not be done: it panicked, or killed its worker again and again.
+    #[must_use]
+    pub fn failed(&self, why: &str) -> Output {
+        Output {
+            source: self.source.clone(),
+            target: self.target.clone(),
+            made: Made::Failed(why.to_owned()),
+        }
+    }
+}
+
+/// What came of a task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Output {
+    /// The image's name.
+    pub source: ByteBuf,
+    /// The thumbnail's name, below the folder.
+    pub target: ByteBuf,
+    /// What was made of it.
+    pub made: Made,
+}
+
+/// What was made of an image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Made {
+    /// A thumbnail.
+    Thumbnail {
+        /// Encoded.
+        bytes: ByteBuf,
+        /// How wide, in pixels.
+        width: u32,
+        /// How high, in pixels.
+        height: u32,
+        /// How many pixels the source has.
+        pixels: u64,
+    },
+    /// Nothing, for this reason.
+    Failed(String),
+}
