@@ -4,24 +4,17 @@
 //! This program is also the process that each case runs in, and the worker process that a case's model spawns.
 
 mod grep;
+mod mandelbrot;
+mod resize;
 
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use std::process::ExitCode;
 
-use cc_conformance::{
-    asked::Asked,
-    corpus, gnu,
-    isolate::{self, Failure},
-    mutant,
-    observe::Observed,
-    subject::{self, Subject},
-};
-use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use cc_conformance::{isolate, subject, suite::Suite};
+use libtest_mimic::Arguments;
 
-use grep::{Case, Needs};
-
-/// After this time a case has hung. The machine may be busy.
-const LIMIT: Duration = Duration::from_secs(120);
-const LONG: Duration = Duration::from_secs(900);
+/// All workloads.
+const SUITES: &[Suite] =
+    &[Suite::of::<grep::Grep>(), Suite::of::<resize::Resize>(), Suite::of::<mandelbrot::Mandelbrot>()];
 
 fn main() -> ExitCode {
     subject::enter();
@@ -29,47 +22,15 @@ fn main() -> ExitCode {
         run(&name);
         return ExitCode::SUCCESS;
     }
-    let args = Arguments::from_args();
-    let corpus = tempfile::Builder::new().prefix("cc-corpus-").tempdir().expect("a directory can be made");
-    if !args.list {
-        corpus::make(corpus.path());
-    }
-    let mut trials = Vec::new();
-    for subject in subject::all() {
-        let cases = grep::cases().into_iter().filter(|case| case.applies(&subject));
-        trials.extend(cases.map(|case| trial(&subject, &case, corpus.path().to_owned())));
-    }
-    trials.extend(grep::mutants::trials(corpus.path()));
-    let conclusion = libtest_mimic::run(&args, trials);
-    drop(corpus);
-    conclusion.exit_code()
+    let trials = SUITES.iter().flat_map(|suite| (suite.trials)()).collect();
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
 /// Runs a case in this process.
 fn run(name: &str) {
-    let (subject, case) = name.rsplit_once("::").expect("subject::case");
-    let subjects = subject::all().into_iter().chain(mutant::all());
-    let subject = subjects.into_iter().find(|s| format!("grep::{}", s.name) == subject).expect("a subject");
-    let case = grep::cases().into_iter().find(|c| c.name == case).expect("a case");
-    let warm_up = || drop(Observed::of(&subject, &Asked::new("needle").at("/dev/null"), &subject.ctx(1)));
-    isolate::run(warm_up, || (case.run)(&subject));
-}
-
-/// A case of a model, in a process of its own.
-fn trial(subject: &Subject, case: &Case, corpus: PathBuf) -> Trial {
-    let name = format!("grep::{}::{}", subject.name, case.name);
-    let (limit, needs, long) = (if case.long { LONG } else { LIMIT }, case.needs, case.long);
-    let start = {
-        let name = name.clone();
-        move || {
-            if needs == Needs::Gnu && !*gnu::INSTALLED {
-                return Ok(Completion::ignored_with("GNU grep is not installed"));
-            }
-            match isolate::start(&name, &[(corpus::CORPUS, &corpus)], limit) {
-                Ok(()) => Ok(Completion::Completed),
-                Err(Failure::Failed(why) | Failure::Hung(why)) => Err(Failed::from(why)),
-            }
-        }
+    let [workload, subject, case] = name.split("::").collect::<Vec<_>>()[..] else {
+        panic!("{name} is not workload::subject::case")
     };
-    Trial::ignorable_test(name, start).with_ignored_flag(long)
+    let suite = SUITES.iter().find(|suite| suite.name == workload).expect("a workload");
+    (suite.run)(subject, case);
 }

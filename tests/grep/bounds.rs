@@ -8,22 +8,16 @@ use std::{
     process,
 };
 
-use cc_conformance::{
-    asked::Asked,
-    corpus,
-    observe::{self, conforms},
-    subject::Subject,
-    tree,
-};
+use cc_conformance::{case::{Case, Needs}, subject::Subject, tree};
 use cc_workloads::{Block, Ctx, Sink};
 use rustix::process::{Resource, Rlimit, setrlimit};
 
-use super::{Case, Needs, files, stdin::Stdin};
+use super::{asked::Asked, corpus, files, observe::{self, conforms}, stdin::Stdin};
 
 pub(super) fn cases() -> Vec<Case> {
     let mut cases = vec![
         Case::new("descriptor_limit_of_64", descriptor_limit_of_64),
-        Case::new("no_threads_but_the_models", no_threads_but_the_models).needs(Needs::CountedThreads),
+        Case::new("no_threads_but_the_models", no_threads_but_the_models).needs(Needs::OneOf(COUNTED)),
     ];
     for (name, shape) in [("one_file", Shape::File), ("many_files", Shape::Tree), ("stdin", Shape::Stdin)] {
         let case = move |subject: &Subject| slow_reader(subject, shape, 8);
@@ -130,14 +124,13 @@ fn descriptor_limit_of_64(subject: &Subject) {
     conforms(subject, &everything(Asked::new("needle")).at_all(files::troublesome()));
 }
 
-/// How many threads this model has with so many workers, for the models that say so.
-pub(super) fn threads_of(model: &str, workers: usize) -> Option<usize> {
-    match model {
-        "sequential" => Some(1),
-        // The one that called it gathers, one feeds, the rest work.
-        "threads" => Some(2 + workers),
-        _ => None,
-    }
+/// The models whose threads are known by number.
+const COUNTED: &[&str] = &["sequential", "threads"];
+
+/// How many threads such a model has with so many workers.
+fn threads_of(model: &str, workers: usize) -> usize {
+    // The one that called it gathers, one feeds, the rest work.
+    if model == "threads" { 2 + workers } else { 1 }
 }
 
 /// The kernels and what they are made of start no threads of their own.
@@ -149,7 +142,7 @@ fn no_threads_but_the_models(subject: &Subject) {
             ControlFlow::Continue(())
         }
     }
-    let most = threads_of(subject.name, 2).unwrap_or(1);
+    let most = threads_of(subject.name, 2);
     let patterns = ["needle", "(needle|hay|stack) +[a-z]*x?", r"\w+ \w+ \w+", "(a|b|c|d|e|f|g){3,9}"];
     for pattern in patterns {
         for flags in [&[][..], &["-i"], &["-w", "-o"], &["-v"]] {

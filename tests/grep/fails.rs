@@ -5,17 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cc_conformance::{
-    asked::Asked,
-    corpus,
-    observe::{Observed, difference},
-    subject::Subject,
-    trap::Trap,
-    tree,
-};
-use cc_workloads::{Cause, fault::Action};
+use cc_conformance::{case::{Case, Needs}, stops::stopped_in, subject::Subject, trap::Trap, tree};
+use cc_workloads::{Ctx, fault::Action};
 
-use super::{Case, Needs};
+use super::{asked::Asked, corpus, observe::{Observed, difference}};
 
 pub(super) fn cases() -> Vec<Case> {
     let mut cases = vec![
@@ -48,9 +41,6 @@ pub(super) fn cases() -> Vec<Case> {
     }
     cases
 }
-
-/// From the request to the end of the run. Users are promised a fifth of that; the machine may be busy.
-const PROMPT: Duration = Duration::from_secs(1);
 
 fn everything() -> Asked {
     Asked::new("needle").flags(&["-r", "-H", "-n"]).at(corpus::path("big")).at(corpus::path("many"))
@@ -167,27 +157,8 @@ fn killed_and_stopped(subject: &Subject) {
     let trap = Trap::halting("trap");
     let asked = everything();
     let ambushed = asked.clone().with(trap.fault("05/50/16.txt", 0, Action::Kill, 1));
-    let (observed, took) = stopped_in(subject, &ambushed, &trap, |_| ());
+    let observed = stopped_in(&trap, &subject.ctx(2), |_| (), |ctx| Observed::of(subject, &ambushed, ctx));
     observed.assert_begins(&Observed::reference(&asked), &asked);
-    assert!(took < PROMPT, "{took:?} from the request to the end");
-}
-
-/// Runs it and requests a stop when a process has run into the trap and `then` has seen to it; returns how long
-/// the run went on.
-fn stopped_in(subject: &Subject, asked: &Asked, trap: &Trap, then: fn(u32)) -> (Observed, Duration) {
-    let ctx = subject.ctx(2);
-    let stop = ctx.stop.clone();
-    thread::scope(|scope| {
-        let stopper = scope.spawn(move || {
-            then(trap.reached());
-            let since = Instant::now();
-            stop.request(Cause::Test);
-            since
-        });
-        let observed = Observed::of(subject, asked, &ctx);
-        let ended = Instant::now();
-        (observed, ended - stopper.join().expect("the stopper does not panic"))
-    })
 }
 
 /// A worker that hangs does not keep a stop from ending everything.
@@ -195,16 +166,9 @@ fn suspended_and_stopped(subject: &Subject) {
     let trap = Trap::halting("trap");
     let asked = everything();
     let ambushed = asked.clone().with(trap.fault("03/30/16.txt", 0, Action::Suspend, 1));
-    let (observed, took) = stopped_in(subject, &ambushed, &trap, wait_until_stopped);
+    let run = |ctx: &Ctx| Observed::of(subject, &ambushed, ctx);
+    let observed = stopped_in(&trap, &subject.ctx(2), tree::wait_until_stopped, run);
     observed.assert_begins(&Observed::reference(&asked), &asked);
-    assert!(took < PROMPT, "{took:?} from the request to the end");
-}
-
-/// A process that has just told where it is stops itself a moment later.
-fn wait_until_stopped(pid: u32) {
-    while !tree::describe(pid).lines().all(|line| line.contains(": T in ") || line.contains(": t in ")) {
-        thread::yield_now();
-    }
 }
 
 /// A worker that hangs is noticed, and its tasks are done by others.

@@ -7,16 +7,10 @@ use std::{
     thread,
 };
 
-use cc_conformance::{
-    asked::Asked,
-    corpus, gnu,
-    observe::{Observed, conforms, conforms_in},
-    subject::Subject,
-    trap::{Trap, fifo},
-};
+use cc_conformance::{case::Case, subject::Subject, trap::{Trap, fifo}};
 use cc_workloads::fault::Action;
 
-use super::{Case, Needs};
+use super::{asked::Asked, corpus, gnu, observe::{Observed, conforms, conforms_in}};
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
@@ -24,11 +18,11 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new("odd_tree", odd_tree),
         Case::new("relative_names", relative_names),
         Case::new("troublesome_operands", troublesome_operands),
-        Case::new("gnu_troublesome_operands", gnu_troublesome_operands).needs(Needs::Gnu),
+        Case::new("gnu_troublesome_operands", gnu_troublesome_operands).unless(gnu::missing),
         Case::new("links_and_fifos_below_a_directory", links_and_fifos_below_a_directory),
         Case::new("fifo_operand", fifo_operand),
         Case::new("big_file", big_file),
-        Case::new("gnu_big_file", gnu_big_file).needs(Needs::Gnu),
+        Case::new("gnu_big_file", gnu_big_file).unless(gnu::missing),
         Case::new("long_line", long_line),
         Case::new("long_line_of_100_mb", long_line_of_100_mb).long(),
         Case::new("tree_of_100_000_files", tree_of_100_000_files).long(),

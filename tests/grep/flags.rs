@@ -2,16 +2,11 @@
 
 use std::path::PathBuf;
 
-use cc_conformance::{
-    asked::{Asked, FLAGS},
-    corpus, gnu,
-    observe::{Observed, conforms},
-    subject::Subject,
-};
+use cc_conformance::{case::Case, subject::Subject};
 
 use cc_workloads::grep::Report;
 
-use super::{Case, Needs, files};
+use super::{asked::{Asked, FLAGS}, corpus, files, gnu, observe::{Observed, conforms}};
 
 pub(super) fn cases() -> Vec<Case> {
     let mut cases = vec![
@@ -21,7 +16,7 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new("gnu_no_flag", |subject| {
             plain(&[]).into_iter().for_each(|asked| agrees(subject, asked));
         })
-        .needs(Needs::Gnu),
+        .unless(gnu::missing),
     ];
     for flag in FLAGS {
         let name = flag.trim_start_matches('-');
@@ -35,7 +30,7 @@ pub(super) fn cases() -> Vec<Case> {
         let agree = |subject: &Subject| {
             combinations(flag).into_iter().for_each(|asked| agrees(subject, asked));
         };
-        cases.push(Case::new(format!("gnu_flag_{name}"), agree).needs(Needs::Gnu));
+        cases.push(Case::new(format!("gnu_flag_{name}"), agree).unless(gnu::missing));
     }
     cases
 }

@@ -1,70 +1,66 @@
 //! The cases of `grep`.
 
+mod asked;
 mod bounds;
+mod corpus;
 mod fails;
 mod files;
 mod flags;
-pub(crate) mod mutants;
+mod gnu;
+mod mutants;
+mod observe;
 mod random;
 mod stdin;
 mod stops;
 
-use cc_conformance::subject::{Subject, Workers};
+use std::path::Path;
 
-/// What a model is asked to do.
-pub(crate) struct Case {
-    /// Its part of the test's name.
-    pub(crate) name: String,
-    /// Does it, and panics if the model gets it wrong. In a process of its own.
-    pub(crate) run: Box<dyn Fn(&Subject)>,
-    /// What it needs.
-    pub(crate) needs: Needs,
-    /// Whether it takes long, and runs only with `--ignored`.
-    pub(crate) long: bool,
-}
+use cc_conformance::{
+    case::Case,
+    subject::Subject,
+    workload::{Rejected, Run, Workload},
+};
+use cc_workloads::{
+    Entry, Model,
+    grep::{Job, Output},
+};
 
-/// What a case needs.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Needs {
-    /// Any model.
-    Nothing,
-    /// GNU grep to compare with; skipped aloud if there is none.
-    Gnu,
-    /// Workers that are processes: a signal or an abort would end the caller otherwise.
-    Processes,
-    /// Workers whose silence is noticed.
-    Watched,
-    /// A model whose threads are known by number.
-    CountedThreads,
-}
+use asked::Asked;
+use observe::Observed;
 
-impl Case {
-    fn new(name: impl Into<String>, run: impl Fn(&Subject) + 'static) -> Self {
-        Self { name: name.into(), run: Box::new(run), needs: Needs::Nothing, long: false }
+/// This workload.
+pub(crate) struct Grep;
+
+impl Workload for Grep {
+    const NAME: &'static str = "grep";
+    type Job = Job;
+    type Output = Output;
+
+    fn entry(model: &mut Model) -> &mut Entry<Run<Self>> {
+        &mut model.grep
     }
 
-    fn needs(self, needs: Needs) -> Self {
-        Self { needs, ..self }
+    fn warm_up(subject: &Subject) {
+        let _ = Observed::of(subject, &Asked::new("needle").at("/dev/null"), &subject.ctx(1));
     }
 
-    fn long(self) -> Self {
-        Self { long: true, ..self }
+    fn corpus(dir: &Path) {
+        corpus::make(dir);
     }
 
-    /// Whether it is for this model.
-    pub(crate) fn applies(&self, subject: &Subject) -> bool {
-        match self.needs {
-            Needs::Nothing | Needs::Gnu => true,
-            Needs::Processes => subject.workers.are_processes(),
-            Needs::Watched => subject.workers == Workers::Watched,
-            Needs::CountedThreads => bounds::threads_of(subject.name, 2).is_some(),
-        }
+    fn cases() -> Vec<Case> {
+        let modules = [flags::cases, files::cases, stdin::cases, random::cases];
+        let modules = modules.into_iter().chain([stops::cases, fails::cases, bounds::cases]);
+        modules.flat_map(|cases| cases()).collect()
     }
-}
 
-/// All of them.
-pub(crate) fn cases() -> Vec<Case> {
-    let modules = [flags::cases, files::cases, stdin::cases, random::cases];
-    let modules = modules.into_iter().chain([stops::cases, fails::cases, bounds::cases]);
-    modules.flat_map(|cases| cases()).collect()
+    fn mutants() -> Vec<(&'static str, Run<Self>)> {
+        mutants::all()
+    }
+
+    const REJECTED: &'static [Rejected] = mutants::REJECTED;
+
+    fn shows(output: &Output) -> bool {
+        !output.found.is_empty()
+    }
 }

@@ -1,16 +1,35 @@
 //! The checks are checked: wrong implementations must be rejected, each by the cases that look for what is wrong
 //! with it.
 
-use std::{path::Path, time::Duration};
+use std::{
+    mem,
+    ops::ControlFlow,
+};
 
 use cc_conformance::{
-    corpus,
-    isolate::{self, Failure},
+    mutant::{self, edited},
+    workload::{Rejected, Run},
 };
-use libtest_mimic::{Failed, Trial};
+use cc_workloads::{
+    Ctx, Result, Sink,
+    grep::{Grain, Job, Output, Search, Task, Totals},
+};
+
+use super::Grep;
+
+/// Those of every workload, and some of this one's own.
+pub(super) fn all() -> Vec<(&'static str, Run<Grep>)> {
+    let own: [(_, Run<Grep>); 4] = [
+        ("swaps_two", swaps_two),
+        ("loses_totals", loses_totals),
+        ("reads_on", reads_on),
+        ("lets_panics_through", lets_panics_through),
+    ];
+    mutant::all::<Grep>().into_iter().chain(own).collect()
+}
 
 /// Each mutant, the cases that must reject it, and a part of what they must say.
-const REJECTED: &[(&str, &[&str], &str)] = &[
+pub(super) const REJECTED: &[Rejected] = &[
     ("drops_one", &["tree", "no_flag", "flag_n", "big_file"], "differ"),
     ("repeats_one", &["tree", "no_flag", "flag_n", "big_file"], "differ"),
     ("swaps_two", &["tree", "no_flag", "flag_n", "big_file"], "differ"),
@@ -37,31 +56,36 @@ const REJECTED: &[(&str, &[&str], &str)] = &[
     ("hangs", &["tree"], "grep::hangs::tree hung"),
 ];
 
-/// For those that hang on purpose.
-const SOON: Duration = Duration::from_secs(4);
-
-/// One test per mutant and what is wrong with it.
-pub(crate) fn trials(corpus: &Path) -> Vec<Trial> {
-    let trial = |(mutant, cases, why): &(&'static str, &'static [&'static str], &'static str)| {
-        let (mutant, cases, why, corpus) = (*mutant, *cases, *why, corpus.to_owned());
-        let nth = REJECTED.iter().filter(|other| other.0 == mutant).position(|other| other.1 == cases);
-        let suffix = nth.filter(|nth| *nth > 0).map_or(String::new(), |nth| format!("_{}", nth + 1));
-        Trial::test(format!("grep::mutants::{mutant}{suffix}"), move || {
-            cases.iter().try_for_each(|case| rejects(case, mutant, why, &corpus))
-        })
-    };
-    REJECTED.iter().map(trial).collect()
+fn swaps_two(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
+    let mut held = vec![];
+    edited::<Grep>(job, ctx, out, |nth, output| match nth {
+        2 => {
+            held.push(output);
+            vec![]
+        }
+        3 => vec![output, held.remove(0)],
+        _ => vec![output],
+    })
 }
 
-fn rejects(case: &str, mutant: &str, why: &str, corpus: &Path) -> Result<(), Failed> {
-    let name = format!("grep::{mutant}::{case}");
-    let limit = if why.contains("hung") { SOON } else { Duration::from_secs(60) };
-    match isolate::start(&name, &[(corpus::CORPUS, corpus)], limit) {
-        Err(Failure::Failed(said)) if said.contains(why) && !why.contains("hung") => Ok(()),
-        Err(Failure::Hung(said)) if said.contains(why) && why.contains("hung") => Ok(()),
-        Err(Failure::Failed(said) | Failure::Hung(said)) => {
-            Err(format!("{case} rejects {mutant} for another reason than {why:?}:\n{said}").into())
-        }
-        Ok(()) => Err(format!("{case} lets {mutant} pass").into()),
+/// Shows the right lines and counts too little: does less, or pretends to.
+fn loses_totals(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
+    edited::<Grep>(job, ctx, out, |_, output| vec![Output { others: Totals::default(), ..output }])
+}
+
+/// Never asks whether the rest of a file is still wanted.
+fn reads_on(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
+    fn settle(task: &Task, search: &mut Search, ctx: &Ctx, out: &mut dyn Sink<Output>) -> ControlFlow<()> {
+        let mut output = search.task(task);
+        let rest = mem::take(&mut output.rest);
+        ctx.emit(output, out)?;
+        rest.into_iter().try_for_each(|task| settle(&task, search, ctx, out))
     }
+    let mut search = Search::new(&job.query)?;
+    let _ = job.tasks(Grain::default(), &ctx.stop).try_for_each(|task| settle(&task, &mut search, ctx, out));
+    Ok(())
+}
+
+fn lets_panics_through(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
+    reads_on(job, ctx, out)
 }

@@ -2,12 +2,7 @@
 
 use std::{fs, path::PathBuf};
 
-use cc_conformance::{
-    asked::Asked,
-    corpus, gnu,
-    observe::{Observed, conforms},
-    subject::Subject,
-};
+use cc_conformance::{case::Case, subject::Subject};
 use fastrand::Rng;
 use proptest::{
     collection::vec,
@@ -16,22 +11,22 @@ use proptest::{
     test_runner::{RngAlgorithm, TestCaseError, TestRng, TestRunner},
 };
 
-use super::{Case, Needs};
+use super::{asked::Asked, corpus, gnu, observe::{Observed, conforms}};
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
         Case::new("random_trees", |subject| trees(24, &|asked| conforms(subject, asked))),
-        Case::new("gnu_random_trees", |subject| trees(60, &|asked| agrees(subject, asked))).needs(Needs::Gnu),
+        Case::new("gnu_random_trees", |subject| trees(60, &|asked| agrees(subject, asked))).unless(gnu::missing),
         Case::new("random_ranges", |subject| ranges(6, &|asked| conforms(subject, asked))),
         Case::new("gnu_random_ranges", |subject| ranges(6, &|asked| agrees(subject, asked)))
-            .needs(Needs::Gnu),
+            .unless(gnu::missing),
         Case::new("many_random_trees", |subject| trees(2000, &|asked| conforms(subject, asked))).long(),
         Case::new("many_gnu_random_trees", |subject| trees(4000, &|asked| agrees(subject, asked)))
-            .needs(Needs::Gnu)
+            .unless(gnu::missing)
             .long(),
         Case::new("many_random_ranges", |subject| ranges(200, &|asked| conforms(subject, asked))).long(),
         Case::new("many_gnu_random_ranges", |subject| ranges(200, &|asked| agrees(subject, asked)))
-            .needs(Needs::Gnu)
+            .unless(gnu::missing)
             .long(),
     ]
 }

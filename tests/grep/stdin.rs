@@ -8,16 +8,11 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use cc_conformance::{
-    asked::Asked,
-    corpus, gnu,
-    observe::{self, Observed},
-    subject::Subject,
-};
+use cc_conformance::{subject::Subject, case::Case};
 use cc_workloads::{Block, Sink};
 use rustix::stdio::dup2_stdin;
 
-use super::{Case, Needs};
+use super::{asked::Asked, corpus, gnu, observe::{self, Observed}};
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
@@ -26,7 +21,7 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new("stdin_among_operands", stdin_among_operands),
         Case::new("stdin_is_large", stdin_is_large),
         Case::new("stdin_is_odd", stdin_is_odd),
-        Case::new("gnu_stdin", gnu_stdin).needs(Needs::Gnu),
+        Case::new("gnu_stdin", gnu_stdin).unless(gnu::missing),
         Case::new("lines_come_out_as_they_come_in", lines_come_out_as_they_come_in),
     ]
 }

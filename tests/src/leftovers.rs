@@ -52,6 +52,8 @@ impl Belongings {
         self.check_by(|now| but_descriptors(now) == but_descriptors(self));
     }
 
+    /// It looks again and again: the kernel has no event for a thread's or a descriptor's disappearance from
+    /// `/proc`.
     fn check_by(&self, is_same: impl Fn(&Self) -> bool) {
         let deadline = Instant::now() + Duration::from_secs(2);
         let mut now = Self::now();

@@ -1,4 +1,6 @@
 //! Wrong implementations, each wrong in one way. A check that lets one of them pass checks nothing.
+//!
+//! Those here are wrong in any workload: they are the reference, with something done to it.
 
 use std::{
     env,
@@ -9,53 +11,51 @@ use std::{
     thread,
 };
 
-use cc_workloads::{
-    Ctx, Result, Sink, Stop,
-    grep::{self, Grain, Job, Output, Search, Task, Totals, sequential},
+use cc_workloads::{Ctx, Result, Sink, Stop};
+
+use crate::{
+    subject::Subject,
+    workload::{Run, Workload},
 };
 
-use crate::subject::{Subject, Workers};
-
 /// The mutants, by name.
-pub const MUTANTS: &[(&str, grep::Run)] = &[
-    ("drops_one", drops_one),
-    ("repeats_one", repeats_one),
-    ("swaps_two", swaps_two),
-    ("stops_early", stops_early),
-    ("does_nothing", does_nothing),
-    ("loses_totals", loses_totals),
-    ("holds_one_back", holds_one_back),
-    ("hoards", hoards),
-    ("ignores_the_stop", ignores_the_stop),
-    ("pushes_after_break", pushes_after_break),
-    ("reads_on", reads_on),
-    ("lets_panics_through", lets_panics_through),
-    ("starts_a_thread", starts_a_thread),
-    ("leaves_a_thread", leaves_a_thread),
-    ("leaves_a_process", leaves_a_process),
-    ("leaves_a_descriptor", leaves_a_descriptor),
-    ("leaves_a_file", leaves_a_file),
-    ("prints", prints),
-    ("hangs", hangs),
-];
-
-/// The mutants as subjects.
 #[must_use]
-pub fn all() -> Vec<Subject> {
-    MUTANTS.iter().map(|(name, run)| Subject::new(name, *run, Workers::Threads)).collect()
+pub fn all<W: Workload>() -> Vec<(&'static str, Run<W>)> {
+    vec![
+        ("drops_one", drops_one::<W>),
+        ("repeats_one", repeats_one::<W>),
+        ("stops_early", stops_early::<W>),
+        ("does_nothing", does_nothing::<W>),
+        ("holds_one_back", holds_one_back::<W>),
+        ("hoards", hoards::<W>),
+        ("ignores_the_stop", ignores_the_stop::<W>),
+        ("pushes_after_break", pushes_after_break::<W>),
+        ("starts_a_thread", starts_a_thread::<W>),
+        ("leaves_a_thread", leaves_a_thread::<W>),
+        ("leaves_a_process", leaves_a_process::<W>),
+        ("leaves_a_descriptor", leaves_a_descriptor::<W>),
+        ("leaves_a_file", leaves_a_file::<W>),
+        ("prints", prints::<W>),
+        ("hangs", hangs::<W>),
+    ]
 }
 
-/// Stands between the reference and the printer, and passes on what `edit` makes of the n-th output.
-struct Between<'a, F> {
-    out: &'a mut dyn Sink<Output>,
+/// What is right.
+fn reference<W: Workload>(job: &W::Job, ctx: &Ctx, out: &mut dyn Sink<W::Output>) -> Result<()> {
+    Subject::reference().try_run::<W>(job, ctx, out)
+}
+
+/// Stands between the reference and the sink, and passes on what `edit` makes of the n-th output.
+struct Between<'a, W: Workload, F> {
+    out: &'a mut dyn Sink<W::Output>,
     edit: F,
-    /// How many outputs have come that found something.
+    /// How many outputs have come that show something.
     nth: usize,
 }
 
-impl<F: FnMut(usize, Output) -> Vec<Output>> Sink<Output> for Between<'_, F> {
-    fn push(&mut self, output: Output) -> ControlFlow<()> {
-        if output.found.is_empty() {
+impl<W: Workload, F: FnMut(usize, W::Output) -> Vec<W::Output>> Sink<W::Output> for Between<'_, W, F> {
+    fn push(&mut self, output: W::Output) -> ControlFlow<()> {
+        if !W::shows(&output) {
             return self.out.push(output);
         }
         self.nth += 1;
@@ -63,73 +63,57 @@ impl<F: FnMut(usize, Output) -> Vec<Output>> Sink<Output> for Between<'_, F> {
     }
 }
 
-fn edited(
-    job: &Job,
+/// The reference, whose n-th output becomes what `edit` makes of it.
+pub fn edited<W: Workload>(
+    job: &W::Job,
     ctx: &Ctx,
-    out: &mut dyn Sink<Output>,
-    edit: impl FnMut(usize, Output) -> Vec<Output>,
+    out: &mut dyn Sink<W::Output>,
+    edit: impl FnMut(usize, W::Output) -> Vec<W::Output>,
 ) -> Result<()> {
-    sequential::run(job, ctx, &mut Between { out, edit, nth: 0 })
+    reference::<W>(job, ctx, &mut Between::<W, _> { out, edit, nth: 0 })
 }
 
-fn drops_one(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
-    edited(job, ctx, out, |nth, output| if nth == 3 { vec![] } else { vec![output] })
+fn drops_one<W: Workload>(job: &W::Job, ctx: &Ctx, out: &mut dyn Sink<W::Output>) -> Result<()> {
+    edited::<W>(job, ctx, out, |nth, output| if nth == 3 { vec![] } else { vec![output] })
 }
 
-fn repeats_one(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
-    edited(job, ctx, out, |nth, output| if nth == 3 { vec![output.clone(), output] } else { vec![output] })
+fn repeats_one<W: Workload>(job: &W::Job, ctx: &Ctx, out: &mut dyn Sink<W::Output>) -> Result<()> {
+    edited::<W>(job, ctx, out, |nth, output| if nth == 3 { vec![output.clone(), output] } else { vec![output] })
 }
 
-fn swaps_two(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
-    let mut held = vec![];
-    edited(job, ctx, out, |nth, output| match nth {
-        2 => {
-            held.push(output);
-            vec![]
-        }
-        3 => vec![output, held.remove(0)],
-        _ => vec![output],
-    })
+fn stops_early<W: Workload>(job: &W::Job, ctx: &Ctx, out: &mut dyn Sink<W::Output>) -> Result<()> {
+    edited::<W>(job, ctx, out, |nth, output| if nth > 3 { vec![] } else { vec![output] })
 }
 
-fn stops_early(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
-    edited(job, ctx, out, |nth, output| if nth > 3 { vec![] } else { vec![output] })
-}
-
-fn does_nothing(_: &Job, _: &Ctx, _: &mut dyn Sink<Output>) -> Result<()> {
+fn does_nothing<W: Workload>(_: &W::Job, _: &Ctx, _: &mut dyn Sink<W::Output>) -> Result<()> {
     Ok(())
 }
 
-/// Shows the right lines and counts too little: does less, or pretends to.
-fn loses_totals(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
-    edited(job, ctx, out, |_, output| vec![Output { others: Totals::default(), ..output }])
-}
-
 /// Passes an output on when the next one comes.
-fn holds_one_back(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
-    struct Held<'a>(&'a mut dyn Sink<Output>, Option<Output>);
-    impl Sink<Output> for Held<'_> {
-        fn push(&mut self, output: Output) -> ControlFlow<()> {
+fn holds_one_back<W: Workload>(job: &W::Job, ctx: &Ctx, out: &mut dyn Sink<W::Output>) -> Result<()> {
+    struct Held<'a, O>(&'a mut dyn Sink<O>, Option<O>);
+    impl<O> Sink<O> for Held<'_, O> {
+        fn push(&mut self, output: O) -> ControlFlow<()> {
             self.1.replace(output).map_or(Continue(()), |held| self.0.push(held))
         }
     }
     let mut held = Held(out, None);
-    let ran = sequential::run(job, ctx, &mut held);
+    let ran = reference::<W>(job, ctx, &mut held);
     let _ = held.1.map(|last| out.push(last));
     ran
 }
 
 /// Keeps everything in memory before it passes the first on.
-fn hoards(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
-    struct Hoard(Vec<Output>);
-    impl Sink<Output> for Hoard {
-        fn push(&mut self, output: Output) -> ControlFlow<()> {
+fn hoards<W: Workload>(job: &W::Job, ctx: &Ctx, out: &mut dyn Sink<W::Output>) -> Result<()> {
+    struct Hoard<O>(Vec<O>);
+    impl<O> Sink<O> for Hoard<O> {
+        fn push(&mut self, output: O) -> ControlFlow<()> {
             self.0.push(output);
             Continue(())
         }
     }
     let mut hoard = Hoard(vec![]);
-    sequential::run(job, ctx, &mut hoard)?;
+    reference::<W>(job, ctx, &mut hoard)?;
     let _ = hoard.0.into_iter().try_for_each(|output| ctx.emit(output, out));
     Ok(())
 }
@@ -138,78 +122,61 @@ fn unstopped(ctx: &Ctx) -> Ctx {
     Ctx { workers: ctx.workers, window: ctx.window, stop: Stop::new(), args: ctx.args.clone() }
 }
 
-fn ignores_the_stop(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
-    sequential::run(job, &unstopped(ctx), out)
+fn ignores_the_stop<W: Workload>(job: &W::Job, ctx: &Ctx, out: &mut dyn Sink<W::Output>) -> Result<()> {
+    reference::<W>(job, &unstopped(ctx), out)
 }
 
-fn pushes_after_break(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
-    struct Deaf<'a>(&'a mut dyn Sink<Output>);
-    impl Sink<Output> for Deaf<'_> {
-        fn push(&mut self, output: Output) -> ControlFlow<()> {
+fn pushes_after_break<W: Workload>(job: &W::Job, ctx: &Ctx, out: &mut dyn Sink<W::Output>) -> Result<()> {
+    struct Deaf<'a, O>(&'a mut dyn Sink<O>);
+    impl<O> Sink<O> for Deaf<'_, O> {
+        fn push(&mut self, output: O) -> ControlFlow<()> {
             let _ = self.0.push(output);
             Continue(())
         }
     }
-    sequential::run(job, &unstopped(ctx), &mut Deaf(out))
+    reference::<W>(job, &unstopped(ctx), &mut Deaf(out))
 }
 
-/// Never asks whether the rest of a file is still wanted.
-fn reads_on(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
-    fn settle(task: &Task, search: &mut Search, ctx: &Ctx, out: &mut dyn Sink<Output>) -> ControlFlow<()> {
-        let mut output = search.task(task);
-        let rest = mem::take(&mut output.rest);
-        ctx.emit(output, out)?;
-        rest.into_iter().try_for_each(|task| settle(&task, search, ctx, out))
-    }
-    let mut search = Search::new(&job.query)?;
-    let _ = job.tasks(Grain::default(), &ctx.stop).try_for_each(|task| settle(&task, &mut search, ctx, out));
-    Ok(())
-}
-
-fn lets_panics_through(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
-    reads_on(job, ctx, out)
-}
-
-fn starts_a_thread(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
+fn starts_a_thread<W: Workload>(job: &W::Job, ctx: &Ctx, out: &mut dyn Sink<W::Output>) -> Result<()> {
     let (end, ended) = std::sync::mpsc::sync_channel::<()>(0);
     thread::scope(|scope| {
         scope.spawn(move || ended.recv());
-        let ran = sequential::run(job, ctx, out);
+        let ran = reference::<W>(job, ctx, out);
         drop(end);
         ran
     })
 }
 
-fn leaves_a_thread(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
+fn leaves_a_thread<W: Workload>(job: &W::Job, ctx: &Ctx, out: &mut dyn Sink<W::Output>) -> Result<()> {
     drop(thread::spawn(thread::park));
-    sequential::run(job, ctx, out)
+    reference::<W>(job, ctx, out)
 }
 
-fn leaves_a_process(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
+fn leaves_a_process<W: Workload>(job: &W::Job, ctx: &Ctx, out: &mut dyn Sink<W::Output>) -> Result<()> {
     // It ends at once, and nobody waits for it.
     let child = Command::new("true").stdin(Stdio::null()).spawn().expect("a process can be started");
     mem::forget(child);
-    sequential::run(job, ctx, out)
+    reference::<W>(job, ctx, out)
 }
 
-fn leaves_a_descriptor(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
+fn leaves_a_descriptor<W: Workload>(job: &W::Job, ctx: &Ctx, out: &mut dyn Sink<W::Output>) -> Result<()> {
     mem::forget(File::open("/dev/null").expect("it is there"));
-    sequential::run(job, ctx, out)
+    reference::<W>(job, ctx, out)
 }
 
-fn leaves_a_file(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
+fn leaves_a_file<W: Workload>(job: &W::Job, ctx: &Ctx, out: &mut dyn Sink<W::Output>) -> Result<()> {
     fs::write(env::temp_dir().join("left"), "left").expect("a file can be made");
-    sequential::run(job, ctx, out)
+    reference::<W>(job, ctx, out)
 }
 
 /// Writes to the program's standard output, which belongs to the sink.
-fn prints(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
+fn prints<W: Workload>(job: &W::Job, ctx: &Ctx, out: &mut dyn Sink<W::Output>) -> Result<()> {
     println!("working");
-    sequential::run(job, ctx, out)
+    reference::<W>(job, ctx, out)
 }
 
-fn hangs(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
-    edited(job, ctx, out, |nth, output| {
+fn hangs<W: Workload>(job: &W::Job, ctx: &Ctx, out: &mut dyn Sink<W::Output>) -> Result<()> {
+    edited::<W>(job, ctx, out, |nth, output| {
         if nth == 3 {
             loop {
                 thread::park();

@@ -1,8 +1,11 @@
 //! What is tested: every model that the crates have, and the ways of using one that deserve tests of their own.
 
-use cc_workloads::{Ctx, Entry, Model, grep};
-use clap::{ArgMatches, Command};
 use std::num::NonZeroUsize;
+
+use cc_workloads::{Ctx, Entry, Model, Result, Sink};
+use clap::{ArgMatches, Command};
+
+use crate::workload::{Run, Workload};
 
 /// Where a model's workers are, which decides what faults they can survive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,8 +31,12 @@ impl Workers {
 pub struct Subject {
     /// Its part of the test's name.
     pub name: &'static str,
-    /// The implementation.
-    pub run: grep::Run,
+    /// The implementations.
+    pub model: Model,
+    /// Whether it is a variant of its crate's model, which may decline a workload.
+    pub is_variant: bool,
+    /// Whether it is a model that is tested once more, with options.
+    pub is_retest: bool,
     /// The values of the model's own options.
     pub args: ArgMatches,
     /// Where its workers are.
@@ -43,13 +50,63 @@ impl Subject {
     /// The sequential reference.
     #[must_use]
     pub fn reference() -> Self {
-        Self::new("sequential", grep::sequential::run, Workers::Threads)
+        let [model] = cc_workloads::MODELS else { panic!("there is one reference") };
+        Self::of(model, Workers::Threads)
     }
 
-    /// An implementation without options.
+    /// A model without options.
+    fn of(model: &Model, workers: Workers) -> Self {
+        Self {
+            name: model.name,
+            model: *model,
+            is_variant: false,
+            is_retest: false,
+            args: ArgMatches::default(),
+            workers,
+            loads: false,
+        }
+    }
+
+    /// The reference, with another implementation of this workload.
     #[must_use]
-    pub fn new(name: &'static str, run: grep::Run, workers: Workers) -> Self {
-        Self { name, run, args: ArgMatches::default(), workers, loads: false }
+    pub fn mutant<W: Workload>(name: &'static str, run: Run<W>) -> Self {
+        let mut mutant = Self { name, ..Self::reference() };
+        *W::entry(&mut mutant.model) = Entry::Run(run);
+        mutant
+    }
+
+    /// What the model has of this workload.
+    #[must_use]
+    pub fn entry<W: Workload>(&self) -> Entry<Run<W>> {
+        *W::entry(&mut self.model.clone())
+    }
+
+    /// Runs a job.
+    ///
+    /// # Panics
+    ///
+    /// If the model has none of this workload, or if the run fails as a whole.
+    pub fn run<W: Workload>(&self, job: &W::Job, ctx: &Ctx, out: &mut dyn Sink<W::Output>) {
+        if let Err(error) = self.try_run::<W>(job, ctx, out) {
+            panic!("{} failed: {error}", self.name);
+        }
+    }
+
+    /// Runs a job that may fail as a whole.
+    ///
+    /// # Panics
+    ///
+    /// If the model has none of this workload.
+    pub fn try_run<W: Workload>(
+        &self,
+        job: &W::Job,
+        ctx: &Ctx,
+        out: &mut dyn Sink<W::Output>,
+    ) -> Result<()> {
+        match self.entry::<W>() {
+            Entry::Run(run) => run(job, ctx, out),
+            Entry::Declined(why) => panic!("{} has no {}: {why}", self.name, W::NAME),
+        }
     }
 
     /// The context of a run with so many workers and the default window.
@@ -61,6 +118,18 @@ impl Subject {
     pub fn ctx(&self, workers: usize) -> Ctx {
         let mut ctx = Ctx::new(NonZeroUsize::new(workers).expect("a run has workers"));
         ctx.args = self.args.clone();
+        ctx
+    }
+
+    /// The same with a window of this many tasks.
+    ///
+    /// # Panics
+    ///
+    /// If `workers` or `window` is zero.
+    #[must_use]
+    pub fn ctx_with_window(&self, workers: usize, window: usize) -> Ctx {
+        let mut ctx = self.ctx(workers);
+        ctx.window = NonZeroUsize::new(window).expect("a window has room");
         ctx
     }
 }
@@ -76,7 +145,7 @@ const CRATES: &[(&[Model], Workers)] = &[
 ];
 
 /// Models that are tested once more with options: the test's name, the model, the options.
-const VARIANTS: &[(&str, &str, &[&str])] = &[("distributed_shared_fs", "distributed", &["--shared-fs"])];
+const RETESTS: &[(&str, &str, &[&str])] = &[("distributed_shared_fs", "distributed", &["--shared-fs"])];
 
 /// Turns this process into a worker if it was started as one. The first call of `main`.
 pub fn enter() {
@@ -88,26 +157,23 @@ pub fn enter() {
 pub fn all() -> Vec<Subject> {
     let mut subjects = Vec::new();
     for (models, workers) in CRATES {
-        for model in *models {
-            subjects.extend(subject(model, model.name, *workers, &[]));
-            for (name, _, args) in VARIANTS.iter().filter(|(_, of, _)| *of == model.name) {
-                subjects.extend(subject(model, name, *workers, args));
-            }
+        for (nth, model) in models.iter().enumerate() {
+            let subject = Subject { is_variant: nth > 0, ..Subject::of(model, *workers) };
+            let retests = RETESTS.iter().filter(|(_, of, _)| *of == model.name);
+            let retests = retests.map(|(name, _, args)| retest(&subject, name, args)).collect::<Vec<_>>();
+            let loads = model.name == "distributed";
+            subjects.push(Subject { args: args(model, &[]), loads, ..subject });
+            subjects.extend(retests);
         }
     }
     subjects
 }
 
-fn subject(model: &Model, name: &'static str, workers: Workers, args: &[&str]) -> Option<Subject> {
-    let run = match model.grep {
-        Entry::Run(run) => run,
-        Entry::Declined(why) => {
-            eprintln!("{name} has no grep: {why}");
-            return None;
-        }
-    };
-    let command = (model.args)(Command::new("grep").no_binary_name(true));
-    let args = command.try_get_matches_from(args).expect("the model has these options");
-    let loads = model.name == "distributed" && name == model.name;
-    Some(Subject { args, loads, ..Subject::new(name, run, workers) })
+fn retest(subject: &Subject, name: &'static str, options: &[&str]) -> Subject {
+    Subject { name, is_retest: true, args: args(&subject.model, options), ..subject.clone() }
+}
+
+fn args(model: &Model, options: &[&str]) -> ArgMatches {
+    let command = (model.args)(Command::new("model").no_binary_name(true));
+    command.try_get_matches_from(options).expect("the model has these options")
 }

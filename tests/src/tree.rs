@@ -27,7 +27,8 @@ pub fn threads(of: u32) -> Vec<u32> {
 }
 
 /// Sleeps until every other thread of the family has been asleep for a few looks in a row: whoever fills a queue
-/// has filled it, whoever can go on has gone on.
+/// has filled it, whoever can go on has gone on. It looks again and again, since the kernel tells nobody that a
+/// thread has fallen asleep.
 pub fn wait_until_quiet() {
     let me = rustix::thread::gettid().as_raw_nonzero().get().cast_unsigned();
     let mut quiet = 0;
@@ -40,6 +41,14 @@ pub fn wait_until_quiet() {
             })
         });
         quiet = if busy { 0 } else { quiet + 1 };
+    }
+}
+
+/// Waits until every thread of a process that is stopping itself has stopped. It has told that it will, and does so a
+/// moment later; only the process's parent is told by the kernel.
+pub fn wait_until_stopped(pid: u32) {
+    while !describe(pid).lines().all(|line| line.contains(": T in ") || line.contains(": t in ")) {
+        thread::yield_now();
     }
 }
 

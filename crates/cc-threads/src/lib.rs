@@ -36,7 +36,9 @@
 //! - [`rayon`]: the variant, in which a work-stealing pool does the sharing.
 
 pub mod grep;
+pub mod mandelbrot;
 pub mod rayon;
+pub mod resize;
 
 use std::convert::identity;
 
@@ -50,8 +52,8 @@ pub const MODELS: &[Model] = &[
         enter: || {},
         args: identity,
         grep: Entry::Run(grep::run),
-        resize: Entry::Declined("not written yet"),
-        mandelbrot: Entry::Declined("not written yet"),
+        resize: Entry::Run(resize::run),
+        mandelbrot: Entry::Run(mandelbrot::run),
     },
     Model {
         name: "rayon",
@@ -59,7 +61,7 @@ pub const MODELS: &[Model] = &[
         enter: || {},
         args: identity,
         grep: Entry::Run(rayon::grep::run),
-        resize: Entry::Declined("not written yet"),
-        mandelbrot: Entry::Declined("not written yet"),
+        resize: Entry::Run(rayon::resize::run),
+        mandelbrot: Entry::Run(rayon::mandelbrot::run),
     },
 ];

@@ -37,6 +37,6 @@ pub const MODELS: &[Model] = &[Model {
     enter: || {},
     args: identity,
     grep: Entry::Run(grep::sequential::run),
-    resize: Entry::Declined("not written yet"),
+    resize: Entry::Run(resize::sequential::run),
     mandelbrot: Entry::Run(mandelbrot::sequential::run),
 }];

@@ -1,43 +1,77 @@
 //! Programs that people use today, measured beside the models where they are installed.
 
-use std::{collections::BTreeMap, num::NonZeroUsize, path::PathBuf, process::Command};
+use std::{
+    collections::BTreeMap,
+    num::NonZeroUsize,
+    path::PathBuf,
+    process::{Command, Stdio},
+};
 
 use serde::Deserialize;
 
-use super::{build::output, check::Order, query::Query};
+use super::{call::Call, check::Order};
 
-/// One entry of the manifest.
+/// One entry of a manifest.
 #[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Tool {
     pub name: String,
-    pub program: String,
-    /// What makes it do the same work. `{workers}` stands for their number.
-    #[serde(default)]
+    program: String,
+    /// The program that must be installed, if `program` only starts it.
+    needs: Option<String>,
+    /// All its arguments: those that make it do the same work, and the placeholders of [`Call`]. `{workers}` stands
+    /// for their number. Without `{query}` it does only what the first query asks for.
     args: Vec<String>,
     #[serde(default)]
-    pub env: BTreeMap<String, String>,
+    env: BTreeMap<String, String>,
     pub order: Order,
     /// What it calls our flags, where it calls them otherwise.
     #[serde(default)]
     flags: BTreeMap<char, Vec<String>>,
+    stdin: Option<Names>,
+}
+
+/// What a tool's standard input is, unless it is empty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Names {
+    /// The names of all files, a line each.
+    Files,
 }
 
 impl Tool {
-    /// Where it is installed.
+    /// What must be installed.
+    pub(crate) fn needs(&self) -> &str {
+        self.needs.as_ref().unwrap_or(&self.program)
+    }
+
+    /// Where it is installed, if all that it needs is.
     pub(crate) fn find(&self) -> Option<PathBuf> {
         let folders = std::env::var_os("PATH")?;
-        std::env::split_paths(&folders).map(|folder| folder.join(&self.program)).find(|path| path.is_file())
+        let find = |program: &str| {
+            std::env::split_paths(&folders).map(|folder| folder.join(program)).find(|path| path.is_file())
+        };
+        find(self.needs())?;
+        find(&self.program)
     }
 
     /// The first line of what it says of itself.
     pub(crate) fn version(&self) -> String {
-        let said = output(Command::new(&self.program).arg("--version")).unwrap_or_default();
+        let said = Command::new(self.needs()).arg("--version").stderr(Stdio::null()).output();
+        let said = said.map(|said| said.stdout).unwrap_or_default();
         String::from_utf8_lossy(&said).lines().next().unwrap_or_default().to_owned()
     }
 
-    pub(crate) fn arguments(&self, query: &Query, workers: NonZeroUsize) -> Vec<String> {
-        let own = self.args.iter().map(|arg| arg.replace("{workers}", &workers.to_string()));
-        own.chain(query.arguments(|letter| self.flags.get(&letter).cloned())).collect()
+    /// How it is called for the work of so many workers.
+    pub(crate) fn call(&self, program: PathBuf, workers: NonZeroUsize) -> Call {
+        let filled = |text: &String| text.replace("{workers}", &workers.to_string());
+        Call {
+            program,
+            args: self.args.iter().map(filled).collect(),
+            env: self.env.iter().map(|(name, value)| (name.clone(), filled(value))).collect(),
+            flags: self.flags.clone(),
+            reads_names: self.stdin == Some(Names::Files),
+        }
     }
 }
 
@@ -45,20 +79,32 @@ impl Tool {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_tool_gets_its_own_names_for_our_flags() {
-        let tool: Tool = toml::from_str(
+    fn tool(needs: &str) -> Tool {
+        let text = format!(
             r#"
-            name = "t"
-            program = "t"
-            args = ["-j", "{workers}"]
-            order = "any"
-            flags = { r = [], c = ["--count", "--include-zero"] }
-            "#,
-        )
-        .unwrap();
-        let query = Query::parse("q", &["-rci".to_owned(), "x".to_owned()]).unwrap();
-        let two = NonZeroUsize::new(2).unwrap();
-        assert_eq!(tool.arguments(&query, two), ["-j", "2", "--count", "--include-zero", "-i", "-e", "x"]);
+            name = "two of it"
+            program = "sh"
+            needs = "{needs}"
+            args = ["-P", "{{workers}}"]
+            env = {{ THREADS = "{{workers}}" }}
+            order = "unchecked"
+            stdin = "files"
+            "#
+        );
+        toml::from_str(&text).unwrap()
+    }
+
+    #[test]
+    fn a_tool_is_told_the_number_of_workers() {
+        let call = tool("sh").call("sh".into(), NonZeroUsize::new(2).unwrap());
+        assert_eq!(call.args, ["-P", "2"]);
+        assert_eq!(call.env, [("THREADS".to_owned(), "2".to_owned())]);
+        assert!(call.reads_names && !call.takes_query());
+    }
+
+    #[test]
+    fn what_it_needs_must_be_installed() {
+        assert!(tool("sh").find().is_some());
+        assert!(tool("no such program").find().is_none());
     }
 }

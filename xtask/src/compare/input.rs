@@ -1,85 +1,166 @@
-//! What is worked on: a tree made from a seed, or somebody's own files.
+//! What is worked on: what is made from a seed, what arguments say, or somebody's own files.
 
 use std::{
-    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use cc_workloads::inputs;
 use serde::{Deserialize, Serialize};
 
-use super::{build::Workspace, external::Tool, query::Query};
-
-/// `workloads/<name>/manifest.toml`.
+/// Where an input comes from, as a manifest says it.
 #[derive(Deserialize)]
-pub(crate) struct Manifest {
-    input: BTreeMap<String, inputs::Spec>,
-    query: Vec<NamedQuery>,
-    #[serde(default)]
-    pub tool: Vec<Tool>,
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub(crate) enum Source {
+    /// A tree of text files.
+    Tree(inputs::Spec),
+    EmptyFile,
+    EmptyFolder,
+    /// Nothing on a disk.
+    Args {
+        args: Vec<String>,
+        /// What the first query has to print.
+        output: Option<String>,
+    },
 }
 
-#[derive(Deserialize)]
-struct NamedQuery {
-    name: String,
-    args: Vec<String>,
-}
-
-/// What every run of a comparison searches.
+/// What every run of a comparison works on.
 #[derive(Serialize)]
 pub(crate) struct Input {
     /// `small`, or the path that was given.
     pub name: String,
-    pub path: PathBuf,
-    /// What the queries that are only checked search.
-    pub checked: PathBuf,
-    /// An empty file, for the job that shows what starting costs.
-    pub empty: PathBuf,
+    pub measured: Subject,
+    /// For the queries that are only checked.
+    pub checked: Subject,
+    /// For the job that shows what starting costs.
+    pub empty: Subject,
+    /// What the first query has to print, if that is known beforehand.
+    pub output: Option<String>,
 }
 
-impl Manifest {
-    pub(crate) fn load(workspace: &Workspace, workload: &str) -> Result<Self> {
-        let path = workspace.root.join("workloads").join(workload).join("manifest.toml");
-        let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-        toml::from_str(&text).with_context(|| path.display().to_string())
-    }
+/// What one run works on: arguments, a path, or both.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Subject {
+    pub args: Vec<String>,
+    pub path: Option<PathBuf>,
+}
 
-    /// Makes the input of that size, unless it is there.
-    pub(crate) fn prepare(&self, workspace: &Workspace, workload: &str, size: &str) -> Result<Input> {
-        let folder = workspace.target.join("inputs").join(workload);
-        fs::create_dir_all(&folder)?;
-        let make = |size: &str| {
-            let Some(spec) = self.input.get(size) else { bail!("{workload} has no input of size {size}") };
-            let path = folder.join(size);
-            inputs::prepare(spec, &path)?;
-            Ok(path)
-        };
-        // Odd files are in the smallest tree, too: many queries on few files find more than few on many.
-        Input::open(size.to_owned(), make(size)?, make("smoke")?, workspace)
-    }
-
-    /// The queries: the first is measured, all are checked.
-    pub(crate) fn queries(&self, given: &[String]) -> Result<Vec<Query>> {
-        if !given.is_empty() {
-            return Ok(vec![Query::parse("given", given)?]);
+impl Source {
+    /// Makes it at `path`, unless it is there or needs no place.
+    pub(crate) fn make(&self, path: &Path) -> Result<Subject> {
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder)?;
         }
-        self.query.iter().map(|query| Query::parse(&query.name, &query.args)).collect()
+        match self {
+            Self::Tree(spec) => inputs::prepare(spec, path)?,
+            Self::EmptyFile => fs::write(path, b"").with_context(|| path.display().to_string())?,
+            Self::EmptyFolder => fs::create_dir_all(path).with_context(|| path.display().to_string())?,
+            Self::Args { args, .. } => return Ok(Subject { args: args.clone(), path: None }),
+        }
+        Ok(Subject { args: Vec::new(), path: Some(path.to_owned()) })
+    }
+
+    pub(crate) fn is_on_disk(&self) -> bool {
+        !matches!(self, Self::Args { .. })
+    }
+
+    pub(crate) fn output(&self) -> Option<String> {
+        match self {
+            Self::Args { output, .. } => output.clone(),
+            _ => None,
+        }
     }
 }
 
 impl Input {
     /// Somebody's own file or directory.
-    pub(crate) fn given(path: &Path, workspace: &Workspace) -> Result<Self> {
-        fs::metadata(path).with_context(|| path.display().to_string())?;
-        Self::open(path.display().to_string(), path.to_owned(), path.to_owned(), workspace)
+    pub(crate) fn given(path: &Path, empty: Subject) -> Self {
+        let measured = Subject { args: Vec::new(), path: Some(path.to_owned()) };
+        Self { name: path.display().to_string(), checked: measured.clone(), measured, empty, output: None }
+    }
+}
+
+impl Subject {
+    /// The arguments for a run that is asked `query`, which has the last word on what both say. An empty job has it
+    /// instead: asked for a large one, it must stay empty.
+    pub(crate) fn with(&self, query: &[String], is_empty_job: bool) -> Vec<String> {
+        if is_empty_job { overridden(query, &self.args) } else { overridden(&self.args, query) }
     }
 
-    fn open(name: String, path: PathBuf, checked: PathBuf, workspace: &Workspace) -> Result<Self> {
-        let empty = workspace.target.join("inputs/empty");
-        fs::create_dir_all(empty.parent().expect("it is in a folder"))?;
-        fs::write(&empty, b"")?;
-        Ok(Self { name, path, checked, empty })
+    /// In a few words: `an empty folder`, or the arguments.
+    pub(crate) fn shown(&self) -> String {
+        match &self.path {
+            Some(path) if path.is_dir() => "on an empty folder".to_owned(),
+            Some(_) => "on an empty file".to_owned(),
+            None => format!("with {}", self.args.join(" ")),
+        }
+    }
+
+    /// All files, in the order of their paths.
+    pub(crate) fn files(&self) -> Result<Vec<PathBuf>> {
+        let mut files = Vec::new();
+        let mut folders: Vec<PathBuf> = self.path.iter().cloned().collect();
+        while let Some(path) = folders.pop() {
+            if path.is_dir() {
+                for entry in fs::read_dir(&path).with_context(|| path.display().to_string())? {
+                    folders.push(entry?.path());
+                }
+            } else {
+                files.push(path);
+            }
+        }
+        files.sort();
+        Ok(files)
+    }
+}
+
+/// Both, the first without the options that the second has, too.
+fn overridden(first: &[String], second: &[String]) -> Vec<String> {
+    let name = |arg: &str| arg.starts_with("--").then(|| arg.split('=').next().map(str::to_owned)).flatten();
+    let mut kept = Vec::new();
+    let mut args = first.iter().peekable();
+    while let Some(arg) = args.next() {
+        let is_said_again =
+            name(arg).is_some_and(|own| second.iter().any(|other| name(other).as_ref() == Some(&own)));
+        if !is_said_again {
+            kept.push(arg.clone());
+        } else if !arg.contains('=') {
+            args.next_if(|value| !value.starts_with("--"));
+        }
+    }
+    kept.extend_from_slice(second);
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &str) -> Vec<String> {
+        text.split_whitespace().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn the_query_has_the_last_word_save_in_an_empty_job() {
+        let subject = Subject { args: words("--size 1x1 --deep"), path: None };
+        let with = |query: &str, is_empty| subject.with(&words(query), is_empty).join(" ");
+        assert_eq!(with("--max 5", false), "--size 1x1 --deep --max 5");
+        assert_eq!(with("--size 8x8 --max 5", false), "--deep --size 8x8 --max 5");
+        assert_eq!(with("--size=8x8 --max 5", true), "--max 5 --size 1x1 --deep");
+    }
+
+    #[test]
+    fn the_files_below_a_folder_come_in_order() {
+        let scratch = tempfile::tempdir().unwrap();
+        let root = scratch.path().join("in");
+        let subject = Source::EmptyFolder.make(&root).unwrap();
+        assert!(subject.files().unwrap().is_empty());
+        fs::create_dir(root.join("b")).unwrap();
+        for name in ["b/2", "a", "b/1"] {
+            fs::write(root.join(name), "").unwrap();
+        }
+        let expected = ["a", "b/1", "b/2"].map(|name| root.join(name));
+        assert_eq!(subject.files().unwrap(), expected);
     }
 }

@@ -1,140 +1,81 @@
-//! What is asked for: the flags and the pattern of a `grep`, apart from the paths.
+//! What is asked for: a workload's arguments, apart from its input.
 
-use anyhow::{Result, bail};
+use anyhow::Result;
+use serde::Deserialize;
 
-/// The options, each by itself, so that they can be told to programs that call them otherwise.
+use super::flags::Flags;
+
+/// How arguments are read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Dialect {
+    /// Not at all: they are handed on.
+    #[default]
+    Plain,
+    /// As `grep`'s.
+    Grep,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Query {
     /// For example `matches`; names the files that outputs are kept in.
     pub name: String,
-    flags: Vec<Flag>,
+    asked: Asked,
 }
 
-/// An option by its letter, with its value if it takes one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Flag {
-    pub letter: char,
-    pub value: Option<String>,
-}
-
-/// The long names, and whether they take a value.
-const LONG: [(&str, char); 18] = [
-    ("regexp", 'e'),
-    ("extended-regexp", 'E'),
-    ("fixed-strings", 'F'),
-    ("recursive", 'r'),
-    ("ignore-case", 'i'),
-    ("invert-match", 'v'),
-    ("word-regexp", 'w'),
-    ("line-number", 'n'),
-    ("with-filename", 'H'),
-    ("no-filename", 'h'),
-    ("files-with-matches", 'l'),
-    ("files-without-match", 'L'),
-    ("only-matching", 'o'),
-    ("quiet", 'q'),
-    ("silent", 'q'),
-    ("no-messages", 's'),
-    ("count", 'c'),
-    ("max-count", 'm'),
-];
-
-fn takes_value(letter: char) -> bool {
-    matches!(letter, 'e' | 'm')
+enum Asked {
+    Plain(Vec<String>),
+    Grep(Flags),
 }
 
 impl Query {
-    /// Reads `[FLAG]... PATTERN` as `grep` does.
-    pub(crate) fn parse(name: &str, args: &[String]) -> Result<Self> {
-        let mut flags = Vec::new();
-        let mut operands = Vec::new();
-        let mut args = args.iter();
-        while let Some(arg) = args.next() {
-            if let Some(long) = arg.strip_prefix("--").filter(|long| !long.is_empty()) {
-                let (long, value) =
-                    long.split_once('=').map_or((long, None), |(l, v)| (l, Some(v.to_owned())));
-                let Some((_, letter)) = LONG.iter().find(|(name, _)| *name == long) else {
-                    bail!("grep has no option --{long}");
-                };
-                let value = value.or_else(|| takes_value(*letter).then(|| args.next().cloned()).flatten());
-                flags.push(Flag { letter: *letter, value });
-            } else if arg.len() > 1 && arg.starts_with('-') && arg != "--" {
-                for (at, letter) in arg[1..].char_indices() {
-                    let rest = &arg[1 + at + letter.len_utf8()..];
-                    if takes_value(letter) {
-                        let value =
-                            if rest.is_empty() { args.next().cloned() } else { Some(rest.to_owned()) };
-                        flags.push(Flag { letter, value });
-                        break;
-                    }
-                    flags.push(Flag { letter, value: None });
-                }
-            } else if arg == "--" {
-                operands.extend(args.by_ref().cloned());
-            } else {
-                operands.push(arg.clone());
-            }
-        }
-        let mut query = Self { name: name.to_owned(), flags };
-        if let Some(flag) = query.flags.iter().find(|flag| takes_value(flag.letter) && flag.value.is_none()) {
-            bail!("-{} takes a value", flag.letter);
-        }
-        if query.has('e') && !operands.is_empty() || operands.len() > 1 {
-            bail!("one pattern and no path, please (the path is given with --input): {}", operands.join(" "));
-        }
-        query.flags.extend(operands.pop().map(|pattern| Flag { letter: 'e', value: Some(pattern) }));
-        if !query.has('e') {
-            bail!("no pattern");
-        }
-        Ok(query)
+    pub(crate) fn new(dialect: Dialect, name: &str, args: &[String]) -> Result<Self> {
+        let asked = match dialect {
+            Dialect::Plain => Asked::Plain(args.to_vec()),
+            Dialect::Grep => Asked::Grep(Flags::parse(args)?),
+        };
+        Ok(Self { name: name.to_owned(), asked })
     }
 
-    /// Adds `-r` unless it is there.
-    pub(crate) fn recursive(mut self) -> Self {
-        if !self.has('r') {
-            self.flags.insert(0, Flag { letter: 'r', value: None });
+    /// The query for what is below a directory: `grep` has to be told.
+    pub(crate) fn recursive(self) -> Self {
+        match self.asked {
+            Asked::Grep(flags) => Self { asked: Asked::Grep(flags.recursive()), ..self },
+            Asked::Plain(_) => self,
         }
-        self
     }
 
-    pub(crate) fn has(&self, letter: char) -> bool {
-        self.flags.iter().any(|flag| flag.letter == letter)
-    }
-
-    /// Whether every byte is searched. Files that are left early are left earlier or later by chance.
+    /// Whether every byte is read. Files that are left early are left earlier or later by chance.
     pub(crate) fn reads_everything(&self) -> bool {
-        !['m', 'q', 'l', 'L'].into_iter().any(|letter| self.has(letter))
+        match &self.asked {
+            Asked::Grep(flags) => flags.reads_everything(),
+            Asked::Plain(_) => true,
+        }
     }
 
     /// The arguments, each flag called what `call` calls it, or else by its letter.
     pub(crate) fn arguments(&self, call: impl Fn(char) -> Option<Vec<String>>) -> Vec<String> {
-        let one = |flag: &Flag| {
-            let name = call(flag.letter).unwrap_or_else(|| vec![format!("-{}", flag.letter)]);
-            name.into_iter().chain(flag.value.clone())
-        };
-        self.flags.iter().flat_map(one).collect()
+        match &self.asked {
+            Asked::Grep(flags) => flags.arguments(call),
+            Asked::Plain(args) => args.clone(),
+        }
     }
 }
 
 impl std::fmt::Display for Query {
-    /// As one would type it: `-rn 'pattern'`.
+    /// As one would type it.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let letters: String = self.flags.iter().filter(|f| f.value.is_none()).map(|f| f.letter).collect();
-        let valued: Vec<&Flag> = self.flags.iter().filter(|flag| flag.value.is_some()).collect();
-        let patterns = valued.iter().filter(|flag| flag.letter == 'e').count();
-        let mut words = Vec::new();
-        if !letters.is_empty() {
-            words.push(format!("-{letters}"));
+        match &self.asked {
+            Asked::Grep(flags) => flags.fmt(f),
+            Asked::Plain(args) => f.write_str(&line(args)),
         }
-        for flag in valued {
-            let value = quoted(flag.value.as_deref().expect("has a value"));
-            match flag.letter {
-                'e' if patterns == 1 && !value.starts_with('-') => words.push(value),
-                letter => words.push(format!("-{letter} {value}")),
-            }
-        }
-        f.write_str(&words.join(" "))
     }
+}
+
+/// Words as a shell takes them.
+pub(crate) fn line(words: &[String]) -> String {
+    words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
 }
 
 /// The text as a shell takes it.
@@ -150,36 +91,19 @@ pub(crate) fn quoted(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn query(args: &str) -> Result<Query> {
-        Query::parse("test", &args.split(' ').map(str::to_owned).collect::<Vec<_>>())
+    #[test]
+    fn plain_arguments_are_handed_on_and_shown_as_one_would_type_them() {
+        let args = ["--box", "512x512>", "-r"].map(str::to_owned);
+        let query = Query::new(Dialect::Plain, "q", &args).unwrap().recursive();
+        assert_eq!(query.arguments(|_| Some(Vec::new())), args);
+        assert_eq!(query.to_string(), "--box '512x512>' -r");
+        assert!(query.reads_everything());
     }
 
     #[test]
-    fn flags_may_be_joined_long_or_have_values() {
-        let arguments = |args: &str| query(args).unwrap().arguments(|_| None).join(" ");
-        assert_eq!(arguments("-on a.b"), "-o -n -e a.b");
-        assert_eq!(arguments("-inm3 x"), "-i -n -m 3 -e x");
-        assert_eq!(arguments("--max-count=3 --count -e x -e y"), "-m 3 -c -e x -e y");
-        assert_eq!(arguments("-- -x"), "-e -x");
-    }
-
-    #[test]
-    fn other_programs_call_flags_otherwise() {
-        let call = |letter| (letter == 'r').then(Vec::new);
-        assert_eq!(query("-rn x").unwrap().arguments(call), ["-n", "-e", "x"]);
-    }
-
-    #[test]
-    fn a_query_without_a_pattern_or_with_a_path_is_refused() {
-        assert!(query("-n").is_err());
-        assert!(query("x y").is_err());
-        assert!(query("-e x y").is_err());
-        assert!(query("--colour x").is_err());
-    }
-
-    #[test]
-    fn it_is_shown_as_one_would_type_it() {
-        assert_eq!(query("-n [a-m]+").unwrap().recursive().to_string(), "-rn '[a-m]+'");
-        assert_eq!(query("-m 3 -e x -e y").unwrap().to_string(), "-m 3 -e x -e y");
+    fn a_grep_below_a_directory_is_told_so() {
+        let query = Query::new(Dialect::Grep, "q", &["-l".to_owned(), "x".to_owned()]).unwrap();
+        assert_eq!(query.clone().recursive().to_string(), "-rl x");
+        assert!(!query.reads_everything());
     }
 }

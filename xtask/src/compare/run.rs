@@ -15,7 +15,7 @@ use rustix::{
     event::{PollFd, PollFlags},
     io::{FdFlags, fcntl_setfd},
     pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice},
-    process::{Pid, PidfdFlags, Signal, getpid, kill_process, pidfd_open, set_child_subreaper},
+    process::{Pid, PidfdFlags, getpid, pidfd_open, set_child_subreaper},
 };
 
 use super::{
@@ -26,11 +26,13 @@ use super::{
 /// How a run is watched.
 #[derive(Default)]
 pub(crate) struct Plan {
+    /// What it reads; otherwise nothing.
+    pub stdin: Option<File>,
     /// Where its output goes; otherwise it is only read.
     pub keep: Option<(File, File)>,
     /// Whether its memory is sampled.
     pub sample: bool,
-    /// When it gets a SIGINT.
+    /// When it gets a SIGINT, as from a terminal.
     pub interrupt: Option<Duration>,
     /// When it is killed.
     pub timeout: Option<Duration>,
@@ -78,7 +80,8 @@ pub(crate) fn run(mut command: Command, plan: Plan) -> Result<Seen> {
     let program = command.get_program().display().to_string();
 
     let started = Instant::now();
-    let child = command.stdin(Stdio::null()).spawn().with_context(|| program)?;
+    let stdin = plan.stdin.map_or_else(Stdio::null, Stdio::from);
+    let child = command.stdin(stdin).spawn().with_context(|| program)?;
     // Its copies of the pipes' ends, and ours, must not keep them open.
     drop((command, report_end));
     let pid = Pid::from_child(&child);
@@ -138,7 +141,7 @@ impl Watch {
             if interrupt.is_some_and(|at| now >= at) {
                 interrupt = None;
                 self.interrupted = Some(Instant::now());
-                kill_process(self.pid, Signal::INT)?;
+                tree::interrupt(self.pid)?;
             }
             if next_sample.is_some_and(|at| now >= at) {
                 self.memory = self.memory.max(Some(memory::sample()));
@@ -238,7 +241,7 @@ mod tests {
         let script = format!("echo hello; echo '{report}' > /proc/self/fd/$CC_REPORT_FD; exit 3");
         let seen = run(sh(&script), Plan { timeout: seconds(20), ..Plan::default() }).unwrap();
         assert_eq!((seen.status.code(), seen.bytes), (Some(3), 6));
-        assert_eq!(seen.report.unwrap().totals.lines, 3);
+        assert_eq!(seen.report.unwrap().totals["lines"], 3);
         assert!(seen.first.unwrap() <= seen.wall);
         assert!(!seen.timed_out && seen.leftovers.is_empty());
     }
@@ -297,6 +300,26 @@ mod tests {
         let plan = Plan { interrupt, timeout: seconds(20), ..Plan::default() };
         let seen = run(Command::new("sleep").arg("1000").take(), plan).unwrap();
         assert!(seen.stop.unwrap() < seen.wall && seen.status.code().is_none());
+    }
+
+    #[test]
+    fn an_interruption_hits_what_a_program_started_in_its_group() {
+        // The shell itself ignores it and waits for its child.
+        let script = "trap '' INT; (trap - INT; exec sleep 1000) | cat";
+        let interrupt = Some(Duration::from_millis(100));
+        let mut command = Command::new("xargs");
+        command.args(["sh", "-c", script]);
+        let seen = run(command, Plan { interrupt, timeout: seconds(20), ..Plan::default() }).unwrap();
+        assert!(seen.stop.is_some() && !seen.timed_out, "{seen:?}");
+    }
+
+    #[test]
+    fn a_program_reads_what_it_is_given() {
+        let scratch = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(scratch.path(), "some text").unwrap();
+        let stdin = Some(File::open(scratch.path()).unwrap());
+        let seen = run(Command::new("cat").take(), Plan { stdin, timeout: seconds(20), ..Plan::default() });
+        assert_eq!(seen.unwrap().bytes, 9);
     }
 
     trait Take {

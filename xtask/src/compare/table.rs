@@ -128,12 +128,13 @@ pub(crate) fn troubles(comparison: &Comparison) -> Vec<String> {
 
 fn heading(comparison: &Comparison) -> String {
     let Comparison { workload, query, input, totals, workers, rounds, .. } = comparison;
+    let total = |name: &str| totals.get(name).copied().unwrap_or_default();
     format!(
         "{workload} {query}  ·  {}: {} files, {} MB, {} lines selected  ·  {}  ·  {}",
         input.name,
-        grouped(totals.files),
-        grouped(totals.bytes.div_ceil(1_000_000)),
-        grouped(totals.lines),
+        grouped(total("files")),
+        grouped(total("bytes").div_ceil(1_000_000)),
+        grouped(total("lines")),
         plural(workers.get(), "worker"),
         plural(*rounds, "round"),
     )

@@ -12,7 +12,7 @@ use std::{
 
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
-    process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
+    process::{Pid, PidfdFlags, Signal, getpgrp, kill_process, pidfd_open, pidfd_send_signal},
 };
 
 /// A process that has been waited for.
@@ -30,6 +30,7 @@ pub(crate) struct Ended {
 pub(crate) struct Process {
     pub pid: u32,
     pub name: String,
+    group: u32,
 }
 
 /// Waits for any child that has ended. Unlike the difference of two `getrusage(RUSAGE_CHILDREN)`, what `wait4`
@@ -74,14 +75,15 @@ fn processes() -> io::Result<Vec<(Process, u32)>> {
     Ok(found)
 }
 
-/// Reads `PID (NAME) STATE PARENT …`, where the name may contain anything.
+/// Reads `PID (NAME) STATE PARENT GROUP …`, where the name may contain anything.
 fn parse(pid: u32, stat: &str) -> Option<(Process, u32)> {
     let (before, after) = stat.rsplit_once(") ")?;
     let (_, name) = before.split_once('(')?;
     let mut fields = after.split(' ');
     let has_ended = matches!(fields.next()?, "Z" | "X");
     let parent = fields.next()?.parse().ok()?;
-    (!has_ended).then(|| (Process { pid, name: name.to_owned() }, parent))
+    let group = fields.next()?.parse().ok()?;
+    (!has_ended).then(|| (Process { pid, name: name.to_owned(), group }, parent))
 }
 
 /// Waits until the last descendant is gone, and returns those that are left at the end of `patience`.
@@ -105,6 +107,20 @@ pub(crate) fn gone(patience: Duration, mut ended: impl FnMut(Ended)) -> io::Resu
             poll_for(&mut [PollFd::new(&pidfd, PollFlags::IN)], patience)?;
         }
     }
+}
+
+/// Interrupts a program as Ctrl-C in a terminal does: with all that it has started in this process's group.
+pub(crate) fn interrupt(program: Pid) -> io::Result<()> {
+    let group = getpgrp().as_raw_nonzero().get();
+    let others = descendants()?.into_iter().filter(|process| i64::from(process.group) == i64::from(group));
+    let others: Vec<Process> = others.collect();
+    kill_process(program, Signal::INT)?;
+    for process in others.iter().filter(|process| Pid::from_raw(process.pid as i32) != Some(program)) {
+        if let Some(pidfd) = open(process) {
+            let _ = pidfd_send_signal(&pidfd, Signal::INT); // it has ended by itself
+        }
+    }
+    Ok(())
 }
 
 /// Kills the descendants, also those that are started meanwhile, and waits until they are gone.

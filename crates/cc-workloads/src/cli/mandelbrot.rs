@@ -1,16 +1,118 @@
 //! `mandelbrot`'s flags and exit status.
 
-use clap::{ArgMatches, Command};
-
-use crate::{
-    contract::{Ctx, Model},
-    error::{Error, Result},
+use std::{
+    io,
+    num::NonZeroU32,
+    path::{Path, PathBuf},
 };
 
-pub(super) fn command() -> Command {
-    Command::new("mandelbrot")
+use clap::{ArgMatches, Args, Command, FromArgMatches};
+
+use super::{output::Output, report, signals::OnSignal};
+use crate::{
+    contract::{Block, Ctx, Model, Sink},
+    error::{Error, Result, reason},
+    mandelbrot::{Job, Picture, Region, Shape, View},
+    stop::Cause,
+};
+
+/// Compute the iteration counts of every pixel of a part of the Mandelbrot set.
+///
+/// Prints a digest of the counts. The exit status is 0, or 1 if a tile could not be computed, or 2 after other
+/// trouble.
+#[derive(Debug, Args)]
+struct Flags {
+    /// How large the picture is, in pixels
+    #[arg(long, value_name = "WIDTHxHEIGHT", value_parser = size, default_value = "2048x2048")]
+    size: (NonZeroU32, NonZeroU32),
+    /// After so many iterations a point counts as one of the set
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    max_iter: u32,
+    /// The part of the plane: lower left and upper right corner
+    #[arg(long, value_name = "X0,Y0,X1,Y1", value_parser = region, allow_hyphen_values = true)]
+    region: Option<Region>,
+    /// How the picture is cut [default: four whole rows]
+    #[arg(long, value_name = "ROWSxCOLS", value_parser = size)]
+    tile: Option<(NonZeroU32, NonZeroU32)>,
+    /// Write the picture to a file, as PNG
+    #[arg(long, value_name = "FILE.png")]
+    out: Option<PathBuf>,
 }
 
-pub(super) fn main(_: &Model, _: &Ctx, _: &ArgMatches) -> Result<u8> {
-    Err(Error::Usage("not written yet".to_owned()))
+/// A picture has no more pixels than this; their counts take four times as many bytes.
+const PIXELS: u64 = 1 << 30;
+
+pub(super) fn command() -> Command {
+    Flags::augment_args(Command::new("mandelbrot"))
+}
+
+pub(super) fn main(model: &Model, ctx: &Ctx, args: &ArgMatches) -> Result<u8> {
+    let flags = Flags::from_arg_matches(args).unwrap_or_else(|error| error.exit());
+    let run = model.mandelbrot.or_usage(model, "mandelbrot")?;
+    let job = Job { view: flags.view()? };
+    let _on_signal = OnSignal::request(&ctx.stop)?;
+    let mut output = Output::open(&ctx.stop)?;
+    let mut picture = job.picture(&mut output);
+    let ran = run(&job, ctx, &mut picture);
+    if let Some(Cause::Signal(signal)) = ctx.stop.cause() {
+        return Ok(128 + u8::try_from(signal).unwrap_or(0));
+    }
+    ran?;
+    report("mandelbrot", model, ctx, picture.totals())?;
+    let failed = picture.failed();
+    if let Some(path) = &flags.out {
+        write(&picture, path).map_err(Error::io(path.display().to_string()))?;
+    }
+    if !failed {
+        let (width, height) = flags.size;
+        let line = format!("{:032x} {width}x{height} max-iter {}\n", picture.digest(), flags.max_iter);
+        let _ = output.push(Block::Out(line.into_bytes()));
+    }
+    match output.finish() {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(141), // as if SIGPIPE had killed it
+        Err(error) => Err(Error::io("write error")(io::Error::other(reason(&error)))),
+        Ok(()) => Ok(u8::from(failed)),
+    }
+}
+
+/// Under a temporary name until it is whole.
+fn write(picture: &Picture, path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let file = tempfile::Builder::new().prefix(".cc-").permissions(readable()).tempfile_in(folder)?;
+    picture.write_png(file.as_file())?;
+    file.persist(path).map(drop).map_err(|error| error.error)
+}
+
+/// What a file has that is just written, before the umask: a temporary one would be its owner's alone.
+fn readable() -> std::fs::Permissions {
+    std::os::unix::fs::PermissionsExt::from_mode(0o666)
+}
+
+impl Flags {
+    fn view(&self) -> Result<View> {
+        let (width, height) = self.size;
+        if u64::from(width.get()) * u64::from(height.get()) > PIXELS {
+            return Err(Error::Usage(format!("--size {width}x{height}: more than {PIXELS} pixels")));
+        }
+        let usual = View::new(width, height);
+        let tile = self.tile.map_or(usual.tile, |(rows, columns)| Shape { rows, columns });
+        let region = self.region.unwrap_or_default();
+        Ok(View { region, max_iter: self.max_iter, tile, ..usual })
+    }
+}
+
+/// Two numbers, neither of them zero, with an `x` in between.
+fn size(text: &str) -> Result<(NonZeroU32, NonZeroU32), String> {
+    let numbers = text.split_once('x').and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
+    numbers.ok_or_else(|| "two numbers above zero, such as 640x480".to_owned())
+}
+
+fn region(text: &str) -> Result<Region, String> {
+    let numbers: Option<Vec<f64>> = text.split(',').map(|number| number.trim().parse().ok()).collect();
+    match numbers.as_deref() {
+        Some(&[x0, y0, x1, y1]) if [x0, y0, x1, y1].iter().all(|n| n.is_finite()) && x0 < x1 && y0 < y1 => {
+            Ok(Region { x0, y0, x1, y1 })
+        }
+        _ => Err("four numbers, the lower left and the upper right corner, such as -2,-1.5,1,1.5".to_owned()),
+    }
 }

@@ -21,10 +21,10 @@ use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
 pub use picture::{Picture, Totals};
-pub use plane::Plane;
+pub use plane::{Plane, escape_time};
 
 use crate::{
-    contract::{Ctx, Sink},
+    contract::{Block, Ctx, Sink},
     error::Result,
 };
 
@@ -45,13 +45,12 @@ pub struct View {
     pub max_iter: u32,
     /// How the picture is cut.
     pub tile: Shape,
-    /// Faults to carry out on the way. The file is `tile`, the byte the tile's number.
+    /// Faults to carry out on the way. Tile 7 is the file `tile 7`, and its byte 7.
     #[cfg(feature = "faults")]
     pub faults: crate::fault::Plan,
 }
 
-/// A part of the plane: from (x0, y0) at the lower left to (x1, y1), of which the upper and the right edge are no
-/// longer in the picture.
+/// A part of the plane, from (x0, y0) at the lower left to (x1, y1). A pixel's point is in its middle.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Region {
     /// The left edge.
@@ -96,6 +95,11 @@ impl Job {
         let pixels = u64::from(shape.rows.get()) * u64::from(shape.columns.get());
         let each = (grain.pixels / pixels).clamp(1, u64::from(u32::MAX)) as u32;
         Tasks { tiles, each, next: 0 }
+    }
+
+    /// The sink that makes this job's picture. What there is to say of tiles that failed goes to `messages`.
+    pub fn picture<'a>(&'a self, messages: &'a mut dyn Sink<Block>) -> Picture<'a> {
+        Picture::new(self, messages)
     }
 }
 
@@ -182,7 +186,28 @@ struct Tile {
     columns: u32,
 }
 
+impl Tile {
+    fn pixels(self) -> usize {
+        self.rows as usize * self.columns as usize
+    }
+}
+
 impl View {
+    /// The default region, to a thousand iterations, in tiles of four rows.
+    #[must_use]
+    pub fn new(width: NonZeroU32, height: NonZeroU32) -> Self {
+        let rows = const { NonZeroU32::new(4).expect("four is not zero") };
+        Self {
+            width,
+            height,
+            region: Region::default(),
+            max_iter: 1000,
+            tile: Shape { rows, columns: width },
+            #[cfg(feature = "faults")]
+            faults: crate::fault::Plan::default(),
+        }
+    }
+
     /// How many tiles the picture is cut into.
     fn tiles(&self) -> u64 {
         u64::from(self.height.get().div_ceil(self.tile.rows.get())) * self.tiles_in_a_row()

@@ -11,19 +11,34 @@
 //!
 //! Outputs may come in any order: each says whose thumbnail it is.
 
+mod gallery;
+mod read;
+mod resizer;
+pub mod sequential;
+mod tasks;
+
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
+pub use gallery::{Gallery, Totals};
+pub use read::Loader;
+pub use resizer::Resizer;
+pub use tasks::Tasks;
+
 use crate::{
-    contract::{Ctx, Sink},
+    contract::{Block, Ctx, Sink},
     error::Result,
+    stop::Stop,
 };
 
 /// What a model provides: runs the job and pushes every output once, as they are completed. Returns early, and
 /// cleans up, once a stop is requested.
 pub type Run = fn(&Job, &Ctx, &mut dyn Sink<Output>) -> Result<()>;
+
+/// A larger file is refused.
+pub const MAX_BYTES: u64 = 1 << 30;
 
 /// What a thumbnail is to be like: all that a worker must know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +60,23 @@ pub struct Settings {
     /// Faults to carry out on the way.
     #[cfg(feature = "faults")]
     pub faults: crate::fault::Plan,
+}
+
+impl Default for Settings {
+    /// 512 pixels wide, in the source's format.
+    fn default() -> Self {
+        Self {
+            width: 512,
+            height: None,
+            fit: Fit::Contain,
+            format: None,
+            quality: 85,
+            enlarge: false,
+            base: ByteBuf::new(),
+            #[cfg(feature = "faults")]
+            faults: crate::fault::Plan::default(),
+        }
+    }
 }
 
 /// How an image is fitted into width × height.
@@ -83,6 +115,21 @@ pub struct Job {
     pub out: Option<PathBuf>,
     /// Whether a thumbnail that is there already is left as it is.
     pub skip_existing: bool,
+}
+
+impl Job {
+    /// The job's tasks, in the order of the sources and of the names in a directory; the iterator walks directories
+    /// as it is asked for more, and ends once a stop is requested.
+    #[must_use]
+    pub fn tasks(&self, stop: &Stop) -> Tasks<'_> {
+        Tasks::new(self, stop)
+    }
+
+    /// The sink that puts this job's thumbnails into the folder, which is made if it is not there. Messages, and the
+    /// list if there is no folder, go to `out`.
+    pub fn gallery<'a>(&'a self, out: &'a mut dyn Sink<Block>) -> Result<Gallery<'a>> {
+        Gallery::new(self.out.as_deref(), out)
+    }
 }
 
 /// One image. Plain data: it may be done anywhere, and again.

@@ -6,23 +6,23 @@ use std::{
     sync::LazyLock,
 };
 
-use crate::{
+use super::{
     asked::Asked,
     observe::{Observed, difference},
 };
 
-/// Whether there is one.
-pub static INSTALLED: LazyLock<bool> = LazyLock::new(|| {
+/// Why it cannot be asked, if it cannot.
+pub(super) fn missing() -> Option<&'static str> {
+    (!*INSTALLED).then_some("GNU grep is not installed")
+}
+
+static INSTALLED: LazyLock<bool> = LazyLock::new(|| {
     let version = Command::new("grep").arg("--version").output();
     version.is_ok_and(|version| version.stdout.windows(8).any(|text| text == b"GNU grep"))
 });
 
 /// Panics unless GNU grep shows what was observed, in the C locale.
-///
-/// # Panics
-///
-/// If it shows something else.
-pub fn agrees(asked: &Asked, observed: &Observed, stdin: Option<File>) {
+pub(super) fn agrees(asked: &Asked, observed: &Observed, stdin: Option<File>) {
     let mut grep = Command::new("grep");
     let stdin = stdin.map_or_else(Stdio::null, Stdio::from);
     let grep = grep.args(asked.args()).env("LC_ALL", "C").env_remove("GREP_OPTIONS").stdin(stdin);

@@ -9,45 +9,29 @@ use std::{
 
 use fastrand::Rng;
 
-/// The environment variable that tells a case where they are.
-pub const CORPUS: &str = "CC_CONFORMANCE_CORPUS";
+pub(super) use cc_conformance::suite::corpus as path;
 
 const MIB: usize = 1 << 20;
 
 /// How many directories `many` has; each holds 32 files, as many as a task takes.
-pub const DIRECTORIES: usize = 100;
+pub(super) const DIRECTORIES: usize = 100;
 
 /// How many lines with `needle` the big file has: one in each of these many equal parts.
-pub const PARTS: usize = 240;
+pub(super) const PARTS: usize = 240;
 
 /// How many bytes each of the big file's parts has.
-pub const PART: usize = 50_000;
+pub(super) const PART: usize = 50_000;
 
 /// Makes the corpus in a directory.
-///
-/// # Panics
-///
-/// If it cannot be written.
-pub fn make(dir: &Path) {
+pub(super) fn make(dir: &Path) {
     odd(&dir.join("odd"));
     many(&dir.join("many"));
     big(&dir.join("big"));
     fs::write(dir.join("long"), long(8 * MIB)).expect("the corpus can be written");
 }
 
-/// The path of a part of the corpus: `odd`, `many`, `big` or `long`.
-#[must_use]
-pub fn path(part: &str) -> PathBuf {
-    crate::isolate::directory(CORPUS).join(part)
-}
-
 /// The odd files, in the order in which a recursive search visits them.
-///
-/// # Panics
-///
-/// If they are not there.
-#[must_use]
-pub fn odd_files() -> Vec<PathBuf> {
+pub(super) fn odd_files() -> Vec<PathBuf> {
     let entries = fs::read_dir(path("odd")).expect("the corpus is there");
     let mut files: Vec<PathBuf> = entries.map(|entry| entry.expect("the corpus is there").path()).collect();
     files.sort();
@@ -55,8 +39,7 @@ pub fn odd_files() -> Vec<PathBuf> {
 }
 
 /// Whether GNU grep decides by its buffers whether this file is binary.
-#[must_use]
-pub fn is_up_to_buffers(file: &Path) -> bool {
+pub(super) fn is_up_to_buffers(file: &Path) -> bool {
     file.file_name().is_some_and(|name| name.as_bytes().starts_with(b"deep-nul"))
 }
 
@@ -134,8 +117,7 @@ fn many(dir: &Path) {
 }
 
 /// The name of a directory of `many`, some of them deep.
-#[must_use]
-pub fn directory(at: usize) -> String {
+pub(super) fn directory(at: usize) -> String {
     match at % 10 {
         7 => format!("{:02}/a/b/c/d/e/f/g/h/{at:02}", at / 10),
         _ => format!("{:02}/{at:02}", at / 10),
@@ -161,15 +143,13 @@ fn big(path: &Path) {
 }
 
 /// One line of this size between two short ones, with the needle at its beginning, middle and end.
-#[must_use]
-pub fn long(size: usize) -> Vec<u8> {
+pub(super) fn long(size: usize) -> Vec<u8> {
     let half = vec![b'-'; size / 2];
     [b"short hay\nneedle ", &half[..], b" needle ", &half[..], b" needle\nshort needle"].concat()
 }
 
 /// Lines of words, most of them short, of exactly this size.
-#[must_use]
-pub fn prose(random: &mut Rng, size: usize) -> Vec<u8> {
+pub(super) fn prose(random: &mut Rng, size: usize) -> Vec<u8> {
     const WORDS: &[&str] = &[
         "hay", "stack", "the", "of", "Hay", "a", "needles", "x_1", "needle", "NEEDLE", "1234", "-", "\t", "",
     ];

@@ -10,39 +10,32 @@ use serde_bytes::ByteBuf;
 
 /// What is asked for.
 #[derive(Clone, Debug, Default)]
-pub struct Asked {
+pub(super) struct Asked {
     flags: Vec<&'static str>,
     /// The query that the flags and patterns amount to.
-    pub query: Query,
+    pub(super) query: Query,
     roots: Vec<PathBuf>,
     recursive: bool,
 }
 
 /// Every flag that changes what one file shows, each to be tested alone and with every other.
-pub const FLAGS: &[&str] =
+pub(super) const FLAGS: &[&str] =
     &["-i", "-v", "-w", "-n", "-H", "-o", "-c", "-l", "-L", "-q", "-s", "-F", "-m1", "-m40"];
 
 impl Asked {
     /// A search for `pattern`.
-    #[must_use]
-    pub fn new(pattern: impl Into<Vec<u8>>) -> Self {
+    pub(super) fn new(pattern: impl Into<Vec<u8>>) -> Self {
         Self::default().or(pattern)
     }
 
     /// One more `-e`.
-    #[must_use]
-    pub fn or(mut self, pattern: impl Into<Vec<u8>>) -> Self {
+    pub(super) fn or(mut self, pattern: impl Into<Vec<u8>>) -> Self {
         self.query.patterns.push(ByteBuf::from(pattern.into()));
         self
     }
 
     /// A flag, `-m` with its number in one word.
-    ///
-    /// # Panics
-    ///
-    /// If there is no such flag.
-    #[must_use]
-    pub fn flag(mut self, flag: &'static str) -> Self {
+    pub(super) fn flag(mut self, flag: &'static str) -> Self {
         self.flags.push(flag);
         let query = &mut self.query;
         match flag {
@@ -64,40 +57,34 @@ impl Asked {
     }
 
     /// Several flags.
-    #[must_use]
-    pub fn flags(self, flags: &[&'static str]) -> Self {
+    pub(super) fn flags(self, flags: &[&'static str]) -> Self {
         flags.iter().fold(self, |asked, flag| asked.flag(flag))
     }
 
     /// An operand.
-    #[must_use]
-    pub fn at(mut self, root: impl Into<PathBuf>) -> Self {
+    pub(super) fn at(mut self, root: impl Into<PathBuf>) -> Self {
         self.roots.push(root.into());
         self
     }
 
     /// Several operands.
-    #[must_use]
-    pub fn at_all(self, roots: impl IntoIterator<Item = PathBuf>) -> Self {
+    pub(super) fn at_all(self, roots: impl IntoIterator<Item = PathBuf>) -> Self {
         roots.into_iter().fold(self, Self::at)
     }
 
     /// A fault on the way. GNU grep has none.
-    #[must_use]
-    pub fn with(mut self, fault: Fault) -> Self {
+    pub(super) fn with(mut self, fault: Fault) -> Self {
         self.query.faults.faults.push(fault);
         self
     }
 
     /// The job, afresh for each run.
-    #[must_use]
-    pub fn job(&self) -> Job {
+    pub(super) fn job(&self) -> Job {
         Job::new(self.query.clone(), self.roots.clone(), self.recursive)
     }
 
     /// GNU grep's arguments.
-    #[must_use]
-    pub fn args(&self) -> Vec<OsString> {
+    pub(super) fn args(&self) -> Vec<OsString> {
         let mut args: Vec<OsString> = self.flags.iter().map(OsString::from).collect();
         // The last of these counts: whether there are names is asked for, never guessed.
         args.extend((!self.query.names).then(|| "-h".into()));

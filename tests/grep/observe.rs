@@ -2,32 +2,33 @@
 
 use std::{fmt::Write, ops::ControlFlow};
 
+use cc_conformance::subject::Subject;
 use cc_workloads::{
     Block, Ctx, Sink,
     grep::{Job, Totals},
 };
 
-use crate::{asked::Asked, subject::Subject};
+use super::{Grep, asked::Asked};
 
 /// What a run showed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Observed {
+pub(super) struct Observed {
     /// What was printed. Where one block ends and the next begins is the model's decision, so neighbours of a
     /// kind are joined.
-    pub blocks: Vec<Block>,
+    pub(super) blocks: Vec<Block>,
     /// The exit status.
-    pub status: u8,
+    pub(super) status: u8,
     /// What was counted.
-    pub totals: Totals,
+    pub(super) totals: Totals,
 }
 
 /// Keeps blocks, until it is told that nothing more is wanted.
 #[derive(Default)]
-pub struct Collector {
+pub(super) struct Collector {
     blocks: Vec<Block>,
     pushes: usize,
     /// Wants so many pushes, if not all.
-    pub most: Option<usize>,
+    pub(super) most: Option<usize>,
 }
 
 impl Sink<Block> for Collector {
@@ -45,43 +46,33 @@ impl Sink<Block> for Collector {
 }
 
 /// Runs the job with a sink of the case's own, and returns the exit status and the totals.
-///
-/// # Panics
-///
-/// If the run fails as a whole.
-pub fn run(subject: &Subject, job: &Job, ctx: &Ctx, out: &mut dyn Sink<Block>) -> (u8, Totals) {
+pub(super) fn run(subject: &Subject, job: &Job, ctx: &Ctx, out: &mut dyn Sink<Block>) -> (u8, Totals) {
     let mut printer = job.printer(out);
-    if let Err(error) = (subject.run)(job, ctx, &mut printer) {
-        panic!("{} failed: {error}", subject.name);
-    }
+    subject.run::<Grep>(job, ctx, &mut printer);
     (printer.status(), printer.totals())
 }
 
 impl Observed {
     /// Runs what is asked for, in this context.
-    #[must_use]
-    pub fn of(subject: &Subject, asked: &Asked, ctx: &Ctx) -> Self {
+    pub(super) fn of(subject: &Subject, asked: &Asked, ctx: &Ctx) -> Self {
         Self::until(subject, asked, ctx, None)
     }
 
     /// The same with a sink that wants nothing more after `most` pushes.
-    #[must_use]
-    pub fn until(subject: &Subject, asked: &Asked, ctx: &Ctx, most: Option<usize>) -> Self {
+    pub(super) fn until(subject: &Subject, asked: &Asked, ctx: &Ctx, most: Option<usize>) -> Self {
         let mut out = Collector { most, ..Collector::default() };
         let (status, totals) = run(subject, &asked.job(), ctx, &mut out);
         Self { blocks: out.blocks, status, totals }
     }
 
     /// What the reference shows.
-    #[must_use]
-    pub fn reference(asked: &Asked) -> Self {
+    pub(super) fn reference(asked: &Asked) -> Self {
         let reference = Subject::reference();
         Self::of(&reference, asked, &reference.ctx(1))
     }
 
     /// Standard output.
-    #[must_use]
-    pub fn out(&self) -> Vec<u8> {
+    pub(super) fn out(&self) -> Vec<u8> {
         self.blocks
             .iter()
             .filter_map(|b| if let Block::Out(text) = b { Some(&text[..]) } else { None })
@@ -90,8 +81,7 @@ impl Observed {
     }
 
     /// Standard error.
-    #[must_use]
-    pub fn err(&self) -> Vec<u8> {
+    pub(super) fn err(&self) -> Vec<u8> {
         self.blocks
             .iter()
             .filter_map(|b| if let Block::Err(text) = b { Some(&text[..]) } else { None })
@@ -100,11 +90,7 @@ impl Observed {
     }
 
     /// Panics unless the two are the same, output, status and totals.
-    ///
-    /// # Panics
-    ///
-    /// If they differ.
-    pub fn assert_same(&self, expected: &Self, asked: &Asked) {
+    pub(super) fn assert_same(&self, expected: &Self, asked: &Asked) {
         for (what, mine, theirs) in
             [("standard error", self.err(), expected.err()), ("standard output", self.out(), expected.out())]
         {
@@ -116,11 +102,7 @@ impl Observed {
     }
 
     /// Panics unless this is what has been printed of `expected` at some moment.
-    ///
-    /// # Panics
-    ///
-    /// If it is not.
-    pub fn assert_begins(&self, expected: &Self, asked: &Asked) {
+    pub(super) fn assert_begins(&self, expected: &Self, asked: &Asked) {
         let (mine, theirs) = (self.out(), expected.out());
         assert!(theirs.starts_with(&mine), "{asked}\nnot a beginning: {}", difference(&mine, &theirs));
         assert!(expected.err().starts_with(&self.err()), "{asked}\nnot a beginning of the messages");
@@ -128,18 +110,17 @@ impl Observed {
 }
 
 /// Panics unless the subject shows what the reference shows.
-pub fn conforms(subject: &Subject, asked: &Asked) {
+pub(super) fn conforms(subject: &Subject, asked: &Asked) {
     conforms_in(subject, asked, &subject.ctx(2));
 }
 
 /// The same, in this context.
-pub fn conforms_in(subject: &Subject, asked: &Asked, ctx: &Ctx) {
+pub(super) fn conforms_in(subject: &Subject, asked: &Asked, ctx: &Ctx) {
     Observed::of(subject, asked, ctx).assert_same(&Observed::reference(asked), asked);
 }
 
 /// The first line in which two texts differ, mine and the expected one.
-#[must_use]
-pub fn difference(mine: &[u8], expected: &[u8]) -> String {
+pub(super) fn difference(mine: &[u8], expected: &[u8]) -> String {
     let lines =
         |text: &[u8]| text.split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect::<Vec<_>>();
     let (mine, expected) = (lines(mine), lines(expected));

@@ -1,0 +1,54 @@
+//! Lesson 1 of 4: start actors, and wait until all of them are done.
+//!
+//! The loop is the sequential version: one call of `report` after the other. Then each limit is sent to an actor, a
+//! thread with a mailbox that only it reads. An actor is not joined: it lives as long as the `system`, and says when
+//! it is done. Whoever waits for something, waits for a message.
+//!
+//! What to see: the same four lines, but in the order in which they are ready; and on two cores or more it takes
+//! less time.
+//!
+//! When not: when there is no state to keep apart, as here; a thread that is joined says the same with fewer words.
+
+use std::time::Instant;
+
+use cc_actors::actor::{Halted, system};
+use cc_workloads::Stop;
+
+const LIMITS: [u32; 4] = [200_000, 150_000, 100_000, 50_000];
+
+/// What an actor says in the end.
+struct Done;
+
+fn main() -> Result<(), Halted> {
+    let begin = Instant::now();
+    for limit in LIMITS {
+        report(limit);
+    }
+    println!("one after the other: {:.0?}", begin.elapsed());
+
+    let begin = Instant::now();
+    system(&Stop::new(), |system| {
+        let (me, ends) = system.mailbox(LIMITS.len());
+        for limit in LIMITS {
+            let ((worker, limits), me) = (system.mailbox(1), me.clone());
+            let work = move || {
+                report(limits.receive()?);
+                me.send(Done)
+            };
+            system.spawn("worker", work).expect("there is room for four threads");
+            worker.send(limit)?;
+        }
+        LIMITS.iter().try_for_each(|_| ends.receive().map(|Done| ()))
+    })?;
+    println!("at the same time: {:.0?}", begin.elapsed());
+    Ok(())
+}
+
+fn report(limit: u32) {
+    println!("{:6} primes below {limit}", primes_below(limit));
+}
+
+/// The work of all lessons: a pure function, slow enough to be worth sharing out.
+fn primes_below(limit: u32) -> usize {
+    (2..limit).filter(|n| (2..).take_while(|d| d * d <= *n).all(|d| n % d != 0)).count()
+}

@@ -1,0 +1,59 @@
+//! Lesson 2 of 4: bring the results back, in the order of the questions.
+//!
+//! Nothing is returned: a result is a message, and messages from several actors come as they are ready. So an
+//! answer says what it answers. The order has one owner, the *collator*, which puts each result in its place;
+//! here the main thread is that.
+//!
+//! What to see: the last limit is ready long before the first, and its line is still the last.
+
+use cc_actors::actor::{Address, Halted, Mailbox, system};
+use cc_workloads::Stop;
+
+const LIMITS: [u32; 4] = [200_000, 150_000, 100_000, 50_000];
+
+/// To a worker.
+struct Order {
+    place: usize,
+    limit: u32,
+}
+
+/// To the collator.
+struct Report {
+    place: usize,
+    primes: usize,
+}
+
+fn main() -> Result<(), Halted> {
+    let mut results = [0; LIMITS.len()];
+    system(&Stop::new(), |system| {
+        let (collator, reports) = system.mailbox(LIMITS.len());
+        for (place, limit) in LIMITS.into_iter().enumerate() {
+            let ((worker, orders), collator) = (system.mailbox(1), collator.clone());
+            system.spawn("worker", move || work(&orders, &collator)).expect("there is room for four threads");
+            worker.send(Order { place, limit })?;
+        }
+        for _ in LIMITS {
+            let Report { place, primes } = reports.receive()?;
+            results[place] = primes;
+        }
+        Ok(())
+    })?;
+    for (limit, primes) in LIMITS.iter().zip(results) {
+        println!("{primes:6} primes below {limit}");
+    }
+    assert_eq!(results, [17_984, 13_848, 9_592, 5_133]);
+    Ok(())
+}
+
+/// A worker answers as long as it is asked.
+fn work(orders: &Mailbox<Order>, collator: &Address<Report>) -> Result<(), Halted> {
+    loop {
+        let Order { place, limit } = orders.receive()?;
+        collator.send(Report { place, primes: primes_below(limit) })?;
+    }
+}
+
+/// The work of all lessons: a pure function, slow enough to be worth sharing out.
+fn primes_below(limit: u32) -> usize {
+    (2..limit).filter(|n| (2..).take_while(|d| d * d <= *n).all(|d| n % d != 0)).count()
+}

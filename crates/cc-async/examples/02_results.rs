@@ -1,0 +1,27 @@
+//! Lesson 2 of 4: bring the results back, in the order of the questions.
+//!
+//! The handle of a task is itself a future: the *promise* of what the task returns. `try_join_all` awaits the promises
+//! together and puts their results in the order in which the promises were made, whichever is kept first. They
+//! are kept in any case, because a spawned task runs whether it is awaited or not; a bare future would not.
+//!
+//! What to see: the last limit is ready long before the first, and its line is still the last.
+
+use futures::future::try_join_all;
+use tokio::task::spawn_blocking;
+
+const LIMITS: [u32; 4] = [200_000, 150_000, 100_000, 50_000];
+
+#[tokio::main]
+async fn main() {
+    let promises = LIMITS.map(|limit| spawn_blocking(move || primes_below(limit)));
+    let results = try_join_all(promises).await.expect("no worker panics");
+    for (limit, primes) in LIMITS.iter().zip(&results) {
+        println!("{primes:6} primes below {limit}");
+    }
+    assert_eq!(results, [17_984, 13_848, 9_592, 5_133]);
+}
+
+/// The work of all lessons: a pure function, slow enough to be worth sharing out.
+fn primes_below(limit: u32) -> usize {
+    (2..limit).filter(|n| (2..).take_while(|d| d * d <= *n).all(|d| n % d != 0)).count()
+}

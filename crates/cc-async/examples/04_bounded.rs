@@ -1,0 +1,57 @@
+//! Lesson 4 of 4: a producer that is faster than its consumer, and a bound on what lies between them.
+//!
+//! `produce` makes limits without end. The queue has room for three, and `send` waits while it is full: the producer
+//! is slowed down to the consumer's pace (*backpressure*), and memory stays flat. While it waits it holds no thread,
+//! so a thousand producers could do the same. The end comes from the other side: a consumer who has enough drops
+//! the queue, and `send` fails. Nobody needs a flag.
+//!
+//! What to see: however fast the producer is, there are never more than three in the queue.
+
+use tokio::{
+    sync::mpsc::{self, Receiver, Sender},
+    task::spawn_blocking,
+};
+
+const BOUND: usize = 3;
+const STEP: u32 = 10_000;
+const ENOUGH: usize = 10_000;
+
+#[tokio::main]
+async fn main() {
+    let (tasks, queue) = mpsc::channel(BOUND);
+    let producer = tokio::spawn(produce(tasks));
+    let (found, most) = consume(queue).await;
+    producer.await.expect("it ends when the queue is closed");
+    println!("{found} has enough; at most {most} were waiting");
+    assert_eq!(found, 110_000);
+    assert!(most <= BOUND);
+}
+
+/// Queues one limit after the other, until nobody takes them.
+async fn produce(tasks: Sender<u32>) {
+    for n in 1.. {
+        if tasks.send(n * STEP).await.is_err() {
+            break;
+        }
+    }
+}
+
+/// Finds the first limit with enough primes below it. It owns the queue, and closes it by returning.
+async fn consume(mut queue: Receiver<u32>) -> (u32, usize) {
+    let mut most = 0;
+    loop {
+        let limit = queue.recv().await.expect("the producer does not end first");
+        let primes = spawn_blocking(move || primes_below(limit)).await.expect("it does not panic");
+        let waiting = queue.len();
+        println!("{primes:6} primes below {limit}, {waiting} waiting");
+        most = most.max(waiting);
+        if primes >= ENOUGH {
+            return (limit, most);
+        }
+    }
+}
+
+/// The work of all lessons: a pure function, slow enough to be worth sharing out.
+fn primes_below(limit: u32) -> usize {
+    (2..limit).filter(|n| (2..).take_while(|d| d * d <= *n).all(|d| n % d != 0)).count()
+}

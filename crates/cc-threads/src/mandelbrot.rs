@@ -1,0 +1,74 @@
+//! `mandelbrot` on free threads.
+//!
+//! - **Split.** A task is one tile, however small: here a task costs no more than to count it.
+//! - **Share.** A cursor, one number in memory that all workers count up. Whoever gets a number does that task, so
+//!   sharing is as even as the last tile allows, and no thread is needed to hand tasks out. Giving each worker
+//!   its part beforehand would leave it to chance whose part is dear.
+//! - **Bound.** Outputs wait in one bounded channel; when it is full, the workers do.
+//! - **Order.** None: an output says where it belongs.
+//! - **Stop.** The workers ask before each task. One that waits for room finds that `gather` has gone.
+//! - **Fail.** A panic is caught where the task runs, and becomes the task's output.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    thread,
+};
+
+use cc_workloads::{
+    Ctx, Error, Result, Sink,
+    error::panic_reason,
+    mandelbrot::{Grain, Job, Output, Plane, Tasks},
+};
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+// ANCHOR: mandelbrot-run
+/// Runs the job on `ctx.workers` threads; the calling thread gathers.
+pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
+    let shared =
+        Shared { plane: Plane::new(&job.view), tasks: job.tasks(Grain::TILE), cursor: AtomicU64::new(0) };
+    let (done, outputs) = bounded(ctx.window.get());
+    thread::scope(|scope| {
+        for n in 0..ctx.workers.get() {
+            let (shared, done) = (&shared, done.clone());
+            let thread = thread::Builder::new().name(format!("worker-{n}"));
+            let work = move || work(shared, &done, ctx);
+            thread.spawn_scoped(scope, work).map_err(|e| Error::worker("thread", e))?;
+        }
+        // The channel must close when the workers have gone, not when this function ends.
+        drop(done);
+        gather(outputs, ctx, out);
+        Ok(())
+    })
+}
+// ANCHOR_END: mandelbrot-run
+
+// ANCHOR: mandelbrot-work
+/// What all workers see.
+struct Shared {
+    plane: Plane,
+    tasks: Tasks,
+    /// The number of the next task. Relaxed is enough: nothing else is handed over with it.
+    cursor: AtomicU64,
+}
+
+/// Does tasks until there are no more.
+fn work(shared: &Shared, done: &Sender<Output>, ctx: &Ctx) {
+    while !ctx.stop.requested()
+        && let Some(task) = shared.tasks.get(shared.cursor.fetch_add(1, Relaxed))
+    {
+        let output = catch_unwind(AssertUnwindSafe(|| shared.plane.task(&task)))
+            .unwrap_or_else(|panic| task.failed(&panic_reason(&*panic)));
+        if done.send(output).is_err() {
+            break;
+        }
+    }
+}
+// ANCHOR_END: mandelbrot-work
+
+// ANCHOR: mandelbrot-gather
+/// Emits the outputs as they come. With the receiver, it drops what the workers may be waiting for.
+fn gather(outputs: Receiver<Output>, ctx: &Ctx, out: &mut dyn Sink<Output>) {
+    let _ = outputs.into_iter().try_for_each(|output| ctx.emit(output, out));
+}
+// ANCHOR_END: mandelbrot-gather

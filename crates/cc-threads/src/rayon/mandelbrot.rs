@@ -1,0 +1,65 @@
+//! `mandelbrot` on rayon's work-stealing pool.
+//!
+//! - **Split.** The numbers of all tiles are one range, which rayon halves for as long as somebody has nothing to
+//!   do; a task is one tile.
+//! - **Share.** Work stealing: a worker keeps one half and leaves the other in its own queue, where who is idle
+//!   takes the largest piece there is. Where all tiles cost the same, hardly anything is stolen, and so hardly
+//!   anything is shared; the cursor of the threads is touched for each.
+//! - **Bound.** Outputs wait in one bounded channel; when it is full, the workers do.
+//! - **Order.** None: an output says where it belongs.
+//! - **Stop.** A worker asks before each task, and finds that `gather` has gone. `try_for_each` then calls off what
+//!   others have not begun.
+//! - **Fail.** A panic is caught where the task runs. Left alone, it would end the run: rayon passes it on to its
+//!   caller.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use cc_workloads::{
+    Ctx, Error, Result, Sink,
+    error::panic_reason,
+    mandelbrot::{Grain, Job, Output, Plane, Tasks},
+};
+use crossbeam_channel::{Receiver, Sender, bounded};
+use rayon::{
+    ThreadBuilder, ThreadPoolBuilder,
+    iter::{IntoParallelIterator, ParallelIterator},
+};
+
+// ANCHOR: mandelbrot-run
+/// Runs the job on a pool of `ctx.workers` threads, made for it; the calling thread gathers.
+pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
+    let (plane, tasks) = (Plane::new(&job.view), job.tasks(Grain::TILE));
+    let (done, outputs) = bounded(ctx.window.get());
+    ThreadPoolBuilder::new()
+        .num_threads(ctx.workers.get())
+        .thread_name(|n| format!("worker-{n}"))
+        // Scoped, because a pool that is merely dropped does not wait until its threads have ended.
+        .build_scoped(ThreadBuilder::run, |pool| {
+            // In place: the sink has to stay on this thread, and no worker is blocked by gathering.
+            pool.in_place_scope(|scope| {
+                scope.spawn(|_| work(&tasks, &plane, done, ctx));
+                gather(outputs, ctx, out);
+            });
+        })
+        .map_err(|e| Error::worker("pool", e))
+}
+// ANCHOR_END: mandelbrot-run
+
+// ANCHOR: mandelbrot-work
+/// Does all tasks, on all threads of the pool.
+fn work(tasks: &Tasks, plane: &Plane, done: Sender<Output>, ctx: &Ctx) {
+    let _ = (0..tasks.count_all()).into_par_iter().try_for_each(|number| {
+        let task = tasks.get(number).filter(|_| !ctx.stop.requested())?;
+        let output = catch_unwind(AssertUnwindSafe(|| plane.task(&task)))
+            .unwrap_or_else(|panic| task.failed(&panic_reason(&*panic)));
+        done.send(output).ok()
+    });
+}
+// ANCHOR_END: mandelbrot-work
+
+// ANCHOR: mandelbrot-gather
+/// Emits the outputs as they come. With the receiver, it drops what the workers may be waiting for.
+fn gather(outputs: Receiver<Output>, ctx: &Ctx, out: &mut dyn Sink<Output>) {
+    let _ = outputs.into_iter().try_for_each(|output| ctx.emit(output, out));
+}
+// ANCHOR_END: mandelbrot-gather

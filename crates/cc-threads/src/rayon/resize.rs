@@ -1,0 +1,76 @@
+//! `resize` on rayon's work-stealing pool.
+//!
+//! - **Split.** A task is one image, a job in the pool.
+//! - **Share.** The iterator over the names is bridged into the pool: a worker that is free takes the next one, under a
+//!   lock that is held while the walk goes one file on. There is nothing to steal in a stream; the whole list
+//!   would have to be there first. A worker's own resizer comes with the thread (`map_init` would make one for each
+//!   batch), behind a lock that nobody else takes.
+//! - **Bound.** Nothing is queued: a worker takes a name when it is ready for it. As many thumbnails as two a
+//!   worker may be done before the sink has written them.
+//! - **Order.** None, which is what `par_bridge` gives.
+//! - **Stop.** The tasks end once a stop is requested, and a worker that waits for room finds that `gather` has gone.
+//! - **Fail.** A panic is caught where the task runs. Left alone, it would end the run: rayon passes it on to its
+//!   caller.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Mutex, PoisonError},
+};
+
+use cc_workloads::{
+    Ctx, Error, Result, Sink,
+    error::panic_reason,
+    resize::{Job, Output, Resizer, Task},
+};
+use crossbeam_channel::{Receiver, Sender, bounded};
+use rayon::{
+    ThreadBuilder, ThreadPoolBuilder, current_thread_index,
+    iter::{ParallelBridge, ParallelIterator},
+};
+
+// ANCHOR: resize-run
+/// Runs the job on a pool of `ctx.workers` threads, made for it; the calling thread gathers.
+pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
+    let resizer = Resizer::new(&job.settings);
+    let resizers: Vec<_> = (0..ctx.workers.get()).map(|_| Mutex::new(resizer.clone())).collect();
+    let (done, outputs) = bounded(2 * ctx.workers.get());
+    ThreadPoolBuilder::new()
+        .num_threads(ctx.workers.get())
+        .thread_name(|n| format!("worker-{n}"))
+        // Scoped, because a pool that is merely dropped does not wait until its threads have ended.
+        .build_scoped(ThreadBuilder::run, |pool| {
+            // In place: the sink has to stay on this thread, and no worker is blocked by gathering.
+            pool.in_place_scope(|scope| {
+                scope.spawn(|_| feed(job, &resizers, done, ctx));
+                gather(outputs, ctx, out);
+            });
+        })
+        .map_err(|e| Error::worker("pool", e))
+}
+// ANCHOR_END: resize-run
+
+// ANCHOR: resize-feed
+/// Has the tasks done as they are found: whoever is free takes the walk one step on.
+fn feed(job: &Job, resizers: &[Mutex<Resizer>], done: Sender<Output>, ctx: &Ctx) {
+    let tasks = job.tasks(&ctx.stop).par_bridge();
+    let _ = tasks.try_for_each(|task| done.send(work(&task, resizers)));
+}
+// ANCHOR_END: resize-feed
+
+// ANCHOR: resize-work
+/// Does a task, on a thread of the pool.
+fn work(task: &Task, resizers: &[Mutex<Resizer>]) -> Output {
+    let worker = current_thread_index().expect("jobs run in the pool");
+    let mut resizer = resizers[worker].lock().unwrap_or_else(PoisonError::into_inner);
+    // A resizer fills its buffers anew for each image, so a panic leaves nothing behind that the next one would see.
+    catch_unwind(AssertUnwindSafe(|| resizer.task(task)))
+        .unwrap_or_else(|panic| task.failed(&panic_reason(&*panic)))
+}
+// ANCHOR_END: resize-work
+
+// ANCHOR: resize-gather
+/// Emits the outputs as they come. With the receiver, it drops what the workers may be waiting for.
+fn gather(outputs: Receiver<Output>, ctx: &Ctx, out: &mut dyn Sink<Output>) {
+    let _ = outputs.into_iter().try_for_each(|output| ctx.emit(output, out));
+}
+// ANCHOR_END: resize-gather

@@ -1,0 +1,66 @@
+//! Reading an image's file.
+
+use std::{
+    ffi::OsStr,
+    fs::File,
+    io::{self, Read},
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+};
+
+use serde_bytes::ByteBuf;
+
+use super::{Content, MAX_BYTES, Settings, Task};
+use crate::error::reason;
+
+/// Reads files for those who do not share a file system with them.
+#[derive(Clone, Debug)]
+pub struct Loader {
+    base: PathBuf,
+}
+
+impl Loader {
+    /// A loader for the tasks of a job with these settings.
+    #[must_use]
+    pub fn new(settings: &Settings) -> Self {
+        Self { base: settings.base().to_owned() }
+    }
+
+    /// Puts the content of its file into the task. A file that cannot be read is reported by whoever does the task.
+    #[must_use]
+    pub fn load(&mut self, task: Task) -> Task {
+        if task.content != Content::File {
+            return task;
+        }
+        let mut bytes = Vec::new();
+        let content = match read(&task, &self.base, &mut bytes) {
+            Ok(()) => Content::Bytes(ByteBuf::from(bytes)),
+            Err(why) => Content::Missing(why),
+        };
+        Task { content, ..task }
+    }
+}
+
+impl Settings {
+    /// The directory that relative names are relative to.
+    pub(super) fn base(&self) -> &Path {
+        Path::new(OsStr::from_bytes(&self.base))
+    }
+}
+
+/// Reads the task's file into `bytes`; if that is not to be, says why.
+pub(super) fn read(task: &Task, base: &Path, bytes: &mut Vec<u8>) -> Result<(), String> {
+    let why = |error: io::Error| reason(&error);
+    bytes.clear();
+    let file = File::open(base.join(OsStr::from_bytes(&task.source))).map_err(why)?;
+    let size = file.metadata().map_err(why)?.len();
+    if size <= MAX_BYTES {
+        bytes.reserve_exact(usize::try_from(size).expect("below the limit"));
+        file.take(MAX_BYTES + 1).read_to_end(bytes).map_err(why)?;
+    }
+    let size = size.max(bytes.len() as u64);
+    if size > MAX_BYTES {
+        return Err(format!("{size} bytes are more than the {MAX_BYTES} that an image may have"));
+    }
+    Ok(())
+}

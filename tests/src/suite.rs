@@ -1,0 +1,150 @@
+//! A workload's tests: one per model and case, one per mutant.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use cc_workloads::Entry;
+use libtest_mimic::{Completion, Failed, Trial};
+use tempfile::TempDir;
+
+use crate::{
+    case::Case,
+    isolate::{self, Failure},
+    subject::{self, Subject},
+    workload::{Rejected, Workload},
+};
+
+/// After this time a case has hung. The machine may be busy.
+const LIMIT: Duration = Duration::from_secs(120);
+const LONG: Duration = Duration::from_secs(900);
+/// For a mutant that hangs on purpose.
+const SOON: Duration = Duration::from_secs(4);
+
+/// The environment variable that tells a case where its workload's inputs are.
+const CORPUS: &str = "CC_CONFORMANCE_CORPUS";
+
+/// The path of a part of the inputs that [`Workload::corpus`] made.
+///
+/// # Panics
+///
+/// If this is not a case's process.
+#[must_use]
+pub fn corpus(part: &str) -> PathBuf {
+    isolate::directory(CORPUS).join(part)
+}
+
+/// The tests of a workload.
+pub struct Suite {
+    /// The workload's name.
+    pub name: &'static str,
+    /// All of them.
+    pub trials: fn() -> Vec<Trial>,
+    /// Runs a case in this process, given the subject's name and the case's.
+    pub run: fn(&str, &str),
+}
+
+impl Suite {
+    /// The tests of this workload.
+    #[must_use]
+    pub const fn of<W: Workload>() -> Self {
+        Self { name: W::NAME, trials: trials::<W>, run: run::<W> }
+    }
+}
+
+fn trials<W: Workload>() -> Vec<Trial> {
+    let corpus = Arc::new(Corpus { make: W::corpus, made: OnceLock::new() });
+    let mut trials = vec![];
+    for subject in subject::all() {
+        match subject.entry::<W>() {
+            Entry::Run(_) => {
+                let cases = W::cases().into_iter().filter(|case| case.applies(&subject));
+                trials.extend(cases.map(|case| trial::<W>(&subject, &case, &corpus)));
+            }
+            Entry::Declined(why) if subject.is_retest => eprintln!("{}: {why}", subject.name),
+            Entry::Declined(why) => trials.push(is_written::<W>(&subject, why)),
+        }
+    }
+    if W::cases().is_empty() {
+        let name = format!("{}::cases_are_written", W::NAME);
+        trials.push(Trial::test(name, || Err("there are no cases".into())));
+    }
+    trials.extend(W::REJECTED.iter().map(|rejected| mutant::<W>(rejected, &corpus)));
+    trials
+}
+
+fn run<W: Workload>(subject: &str, case: &str) {
+    let mutants = W::mutants().into_iter().map(|(name, run)| Subject::mutant::<W>(name, run));
+    let subject = subject::all().into_iter().chain(mutants).find(|s| s.name == subject).expect("a subject");
+    let case = W::cases().into_iter().find(|c| c.name == case).expect("a case");
+    isolate::run(|| W::warm_up(&subject), || (case.run)(&subject));
+}
+
+/// A case of a model, in a process of its own.
+fn trial<W: Workload>(subject: &Subject, case: &Case, corpus: &Arc<Corpus>) -> Trial {
+    let name = format!("{}::{}::{}", W::NAME, subject.name, case.name);
+    let (limit, missing) = (if case.long { LONG } else { LIMIT }, case.missing);
+    let start = {
+        let (name, corpus) = (name.clone(), Arc::clone(corpus));
+        move || match missing() {
+            Some(why) => Ok(Completion::ignored_with(why)),
+            None => match isolate::start(&name, &[(CORPUS, corpus.path())], limit) {
+                Ok(()) => Ok(Completion::Completed),
+                Err(Failure::Failed(why) | Failure::Hung(why)) => Err(Failed::from(why)),
+            },
+        }
+    };
+    Trial::ignorable_test(name, start).with_ignored_flag(case.long)
+}
+
+/// A model that has no such workload: only a variant may decline.
+fn is_written<W: Workload>(subject: &Subject, why: &'static str) -> Trial {
+    let may_decline = subject.is_variant;
+    Trial::ignorable_test(format!("{}::{}::is_written", W::NAME, subject.name), move || {
+        if may_decline { Ok(Completion::ignored_with(why)) } else { Err(why.into()) }
+    })
+}
+
+/// A mutant, which must be rejected by each of these cases, and for this reason.
+fn mutant<W: Workload>(rejected: &'static Rejected, corpus: &Arc<Corpus>) -> Trial {
+    let (mutant, cases, why) = *rejected;
+    let nth = W::REJECTED.iter().filter(|other| other.0 == mutant).position(|other| other.1 == cases);
+    let suffix = nth.filter(|nth| *nth > 0).map_or(String::new(), |nth| format!("_{}", nth + 1));
+    let corpus = Arc::clone(corpus);
+    Trial::test(format!("{}::mutants::{mutant}{suffix}", W::NAME), move || {
+        cases.iter().try_for_each(|case| rejects::<W>(case, mutant, why, &corpus))
+    })
+}
+
+fn rejects<W: Workload>(case: &str, mutant: &str, why: &str, corpus: &Corpus) -> Result<(), Failed> {
+    let name = format!("{}::{mutant}::{case}", W::NAME);
+    let limit = if why.contains("hung") { SOON } else { LIMIT };
+    match isolate::start(&name, &[(CORPUS, corpus.path())], limit) {
+        Err(Failure::Failed(said)) if said.contains(why) && !why.contains("hung") => Ok(()),
+        Err(Failure::Hung(said)) if said.contains(why) && why.contains("hung") => Ok(()),
+        Err(Failure::Failed(said) | Failure::Hung(said)) => {
+            Err(format!("{case} rejects {mutant} for another reason than {why:?}:\n{said}").into())
+        }
+        Ok(()) => Err(format!("{case} lets {mutant} pass").into()),
+    }
+}
+
+/// A workload's inputs, made when the first case needs them, and gone with the last.
+struct Corpus {
+    make: fn(&Path),
+    made: OnceLock<TempDir>,
+}
+
+impl Corpus {
+    fn path(&self) -> &Path {
+        let make = || {
+            let dir = tempfile::Builder::new().prefix("cc-corpus-").tempdir();
+            let dir = dir.expect("a directory can be made");
+            (self.make)(dir.path());
+            dir
+        };
+        self.made.get_or_init(make).path()
+    }
+}

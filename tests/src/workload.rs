@@ -1,0 +1,49 @@
+//! What a workload's tests provide.
+
+use std::path::Path;
+
+use cc_workloads::{Ctx, Entry, Model, Result, Sink};
+
+use crate::{case::Case, subject::Subject};
+
+/// What a model provides for a workload.
+pub type Run<W> =
+    fn(&<W as Workload>::Job, &Ctx, &mut dyn Sink<<W as Workload>::Output>) -> Result<()>;
+
+/// A mutant's name, the cases that must reject it, and a part of what they must say; `hung` of one that hangs.
+pub type Rejected = (&'static str, &'static [&'static str], &'static str);
+
+/// A workload, as it is tested.
+pub trait Workload: Sized + 'static {
+    /// Its name: the first part of its tests' names.
+    const NAME: &'static str;
+    /// What is to be done.
+    type Job;
+    /// What a model pushes.
+    type Output: Clone;
+
+    /// The workload's place in the table of the models.
+    fn entry(model: &mut Model) -> &mut Entry<Run<Self>>;
+
+    /// A short run, so that what a library makes once for each process is there before the case begins.
+    fn warm_up(subject: &Subject);
+
+    /// Makes the inputs that the cases share, in an empty directory (see [`crate::suite::corpus`]).
+    fn corpus(_dir: &Path) {}
+
+    /// What every model is asked to do.
+    fn cases() -> Vec<Case>;
+
+    /// Wrong implementations.
+    fn mutants() -> Vec<(&'static str, Run<Self>)> {
+        vec![]
+    }
+
+    /// Which cases reject them.
+    const REJECTED: &'static [Rejected] = &[];
+
+    /// Whether something of this output is seen; a mutant alters one of which it is.
+    fn shows(_output: &Self::Output) -> bool {
+        true
+    }
+}

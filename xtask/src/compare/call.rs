@@ -1,0 +1,177 @@
+//! How a program is called, with placeholders for what is only known when it is.
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    fs::{self, File},
+    io::Write,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::Result;
+
+use super::{input::Subject, query::Query};
+
+/// A program and its arguments. `{query}`, `{input}` and `{files}` are arguments of their own and stand for any
+/// number of them; `{out}`, a folder that is made anew for each run, may be a part of one.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Call {
+    pub program: PathBuf,
+    pub args: Vec<String>,
+    pub env: Vec<(String, String)>,
+    /// What it calls our flags, where it calls them otherwise.
+    pub flags: BTreeMap<char, Vec<String>>,
+    /// Whether it reads the names of the files from its standard input, a line each.
+    pub reads_names: bool,
+}
+
+/// A run's own command and its standard input.
+pub(crate) struct Called {
+    pub command: Command,
+    pub stdin: Option<File>,
+    /// The folder that it writes to.
+    pub out: Option<PathBuf>,
+}
+
+/// What is asked, and of what.
+#[derive(Clone, Copy)]
+pub(crate) struct Request<'a> {
+    pub query: &'a Query,
+    pub subject: &'a Subject,
+    pub is_empty_job: bool,
+}
+
+const QUERY: &str = "{query}";
+const INPUT: &str = "{input}";
+const FILES: &str = "{files}";
+const OUT: &str = "{out}";
+
+impl Call {
+    /// Whether it can be asked for this and that. Otherwise it does only what the first query asks for.
+    pub(crate) fn takes_query(&self) -> bool {
+        self.args.iter().any(|arg| arg == QUERY)
+    }
+
+    /// A command that is ready to be started, with what it needs in the folder `scratch`.
+    pub(crate) fn command(&self, request: Request<'_>, scratch: &Path) -> Result<Called> {
+        let out = self.args.iter().any(|arg| arg.contains(OUT)).then(|| scratch.join("out"));
+        if let Some(out) = &out {
+            if out.exists() {
+                fs::remove_dir_all(out)?;
+            }
+            fs::create_dir_all(out)?;
+        }
+        let takes_files = self.reads_names || self.args.iter().any(|arg| arg == FILES);
+        let files = if takes_files { request.subject.files()? } else { Vec::new() };
+        let stdin = if self.reads_names { Some(names(&files, scratch)?) } else { None };
+        let shown = out.as_ref().map(|out| out.display().to_string()).unwrap_or_default();
+        let files: Vec<OsString> = files.into_iter().map(PathBuf::into_os_string).collect();
+        let mut command = Command::new(&self.program);
+        command.args(self.arguments(request, &files, &shown));
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
+        Ok(Called { command, stdin, out })
+    }
+
+    /// The whole command as a report has it, without the names of a thousand files.
+    pub(crate) fn shown(&self, request: Request<'_>) -> Vec<String> {
+        let arguments = self.arguments(request, &[FILES.into()], OUT);
+        let words = [self.program.clone().into_os_string()].into_iter().chain(arguments);
+        words.map(|word| word.to_string_lossy().into_owned()).collect()
+    }
+
+    fn arguments(&self, request: Request<'_>, files: &[OsString], out: &str) -> Vec<OsString> {
+        let Request { query, subject, is_empty_job } = request;
+        let mut all = Vec::new();
+        for arg in &self.args {
+            match arg.as_str() {
+                QUERY => {
+                    let asked = query.arguments(|letter| self.flags.get(&letter).cloned());
+                    all.extend(subject.with(&asked, is_empty_job).into_iter().map(OsString::from));
+                }
+                INPUT => all.extend(subject.path.iter().map(OsString::from)),
+                FILES => all.extend_from_slice(files),
+                other => all.push(other.replace(OUT, out).into()),
+            }
+        }
+        all
+    }
+}
+
+/// A file with the names, from its beginning.
+fn names(files: &[PathBuf], scratch: &Path) -> Result<File> {
+    fs::create_dir_all(scratch)?;
+    let path = scratch.join("names");
+    let mut list = Vec::new();
+    for file in files {
+        list.write_all(file.as_os_str().as_bytes())?;
+        list.push(b'\n');
+    }
+    fs::write(&path, list)?;
+    Ok(File::open(path)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+    use crate::compare::query::Dialect;
+
+    fn call(args: &[&str]) -> Call {
+        let args = args.iter().map(|arg| (*arg).to_owned()).collect();
+        Call { program: "t".into(), args, ..Call::default() }
+    }
+
+    fn query(dialect: Dialect, args: &[&str]) -> Query {
+        Query::new(dialect, "q", &args.iter().map(|arg| (*arg).to_owned()).collect::<Vec<_>>()).unwrap()
+    }
+
+    fn subject(path: &Path) -> Subject {
+        Subject { args: Vec::new(), path: Some(path.to_owned()) }
+    }
+
+    #[test]
+    fn placeholders_stand_for_any_number_of_arguments() {
+        let shown = |query: &Query, subject: &Subject| {
+            let request = Request { query, subject, is_empty_job: false };
+            call(&["-j", "2", "{query}", "-o", "{out}/%s.jpg", "{input}", "{files}"]).shown(request).join(" ")
+        };
+        let asked = query(Dialect::Plain, &["--top", "3"]);
+        assert_eq!(shown(&asked, &subject(Path::new("d"))), "t -j 2 --top 3 -o {out}/%s.jpg d {files}");
+        let size = Subject { args: vec!["--size".to_owned(), "1x1".to_owned()], path: None };
+        assert_eq!(shown(&asked, &size), "t -j 2 --size 1x1 --top 3 -o {out}/%s.jpg {files}");
+    }
+
+    #[test]
+    fn a_tool_gets_its_own_names_for_our_flags() {
+        let flags = [('r', vec![]), ('c', vec!["--count".to_owned(), "--include-zero".to_owned()])];
+        let call = Call { flags: flags.into(), ..call(&["{query}"]) };
+        let query = query(Dialect::Grep, &["-rci", "x"]);
+        let request = Request { query: &query, subject: &Subject::default(), is_empty_job: false };
+        assert_eq!(call.shown(request), ["t", "--count", "--include-zero", "-i", "-e", "x"]);
+    }
+
+    #[test]
+    fn a_run_finds_an_empty_folder_and_the_names_of_the_files() {
+        let scratch = tempfile::tempdir().unwrap();
+        let root = scratch.path().join("in");
+        fs::create_dir(&root).unwrap();
+        fs::write(root.join("a b"), "").unwrap();
+        let call = Call { reads_names: true, ..call(&["{out}/%s", "{files}"]) };
+        let query = query(Dialect::Plain, &[]);
+        let request = Request { query: &query, subject: &subject(&root), is_empty_job: false };
+        for _ in 0..2 {
+            let Called { command, stdin, out } = call.command(request, scratch.path()).unwrap();
+            let out = out.unwrap();
+            assert!(fs::read_dir(&out).unwrap().next().is_none());
+            fs::write(out.join("left"), "").unwrap();
+            let args: Vec<_> = command.get_args().map(|arg| Path::new(arg).to_owned()).collect();
+            assert_eq!(args, [out.join("%s"), root.join("a b")]);
+            let mut names = String::new();
+            stdin.unwrap().read_to_string(&mut names).unwrap();
+            assert_eq!(names, format!("{}\n", root.join("a b").display()));
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! `workloads/<name>/manifest.toml`: what a workload works on, what is asked of it, and what it is compared with.
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+
+use super::{
+    build::Workspace,
+    check::Order,
+    external::Tool,
+    granularity::Sweep,
+    input::{Input, Source},
+    query::{Dialect, Query},
+};
+
+/// One workload's manifest. A workload with ordinary arguments needs no more than this to be compared.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Manifest {
+    /// What a run has done, from its totals: `{files} files, {bytes / 1e6} MB`.
+    pub caption: String,
+    /// The totals that each model decides by itself; all others have to agree.
+    #[serde(default)]
+    pub own_totals: Vec<String>,
+    /// Whether the models' lines have to come in the reference's order.
+    #[serde(default)]
+    pub order: Order,
+    /// Whether there is nothing to see before the end, so that a time to the first byte says nothing.
+    #[serde(default)]
+    pub prints_at_end: bool,
+    /// How the queries' arguments are read.
+    #[serde(default)]
+    dialect: Dialect,
+    /// What `smoke`, `small` and `large` are, and `empty`: the job that shows what starting costs.
+    input: BTreeMap<String, Source>,
+    query: Vec<NamedQuery>,
+    #[serde(default)]
+    pub tool: Vec<Tool>,
+    /// What is to be said of the comparison with the tools.
+    pub tool_note: Option<String>,
+    /// Where the workload can be cut as finely as one likes.
+    pub granularity: Option<Sweep>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NamedQuery {
+    name: String,
+    args: Vec<String>,
+}
+
+/// The file's name.
+const FILE: &str = "manifest.toml";
+/// What every job's cost of starting is measured with.
+const EMPTY: &str = "empty";
+
+/// The workloads that have a manifest.
+pub(crate) fn workloads(workspace: &Workspace) -> Result<Vec<String>> {
+    let folder = workspace.root.join("workloads");
+    let mut names = Vec::new();
+    for entry in fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
+        let path = entry?.path();
+        if path.join(FILE).exists() {
+            names.extend(path.file_name().and_then(|name| name.to_str()).map(str::to_owned));
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+impl Manifest {
+    pub(crate) fn load(workspace: &Workspace, workload: &str) -> Result<Self> {
+        let path = workspace.root.join("workloads").join(workload).join(FILE);
+        let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        Self::parse(&text).with_context(|| path.display().to_string())
+    }
+
+    fn parse(text: &str) -> Result<Self> {
+        let manifest: Self = toml::from_str(text)?;
+        if manifest.query.is_empty() {
+            bail!("there is no query");
+        }
+        Ok(manifest)
+    }
+
+    /// Makes the input of that size, unless it is there.
+    pub(crate) fn prepare(&self, workspace: &Workspace, workload: &str, size: &str) -> Result<Input> {
+        let folder = workspace.target.join("inputs").join(workload);
+        let make = |size: &str| {
+            let source = self.source(size).with_context(|| workload.to_owned())?;
+            source.make(&folder.join(size))
+        };
+        Ok(Input {
+            name: size.to_owned(),
+            measured: make(size)?,
+            // Odd files are in the smallest input, too: many queries on few files find more than few on many.
+            checked: make("smoke")?,
+            empty: make(EMPTY)?,
+            output: self.source(size)?.output(),
+        })
+    }
+
+    /// Somebody's own file or directory instead.
+    pub(crate) fn given(&self, workspace: &Workspace, workload: &str, path: &Path) -> Result<Input> {
+        let empty = self.source(EMPTY).with_context(|| workload.to_owned())?;
+        let empty = empty.make(&workspace.target.join("inputs").join(workload).join(EMPTY))?;
+        Ok(Input::given(path, empty))
+    }
+
+    /// Whether it works on files, which may be somebody's own.
+    pub(crate) fn takes_files(&self) -> bool {
+        self.source(EMPTY).is_ok_and(Source::is_on_disk)
+    }
+
+    fn source(&self, size: &str) -> Result<&Source> {
+        self.input.get(size).with_context(|| format!("there is no input of size {size}"))
+    }
+
+    /// What the manifest asks, or what is asked instead: the first is measured, all are checked.
+    pub(crate) fn queries(&self, given: &[String]) -> Result<Vec<Query>> {
+        if !given.is_empty() {
+            return Ok(vec![Query::new(self.dialect, "given", given)?]);
+        }
+        self.query.iter().map(|query| Query::new(self.dialect, &query.name, &query.args)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLAIN: &str = r#"
+        caption = "{words} words"
+        order = "any"
+        own-totals = ["tasks"]
+        [input.small]
+        kind = "tree"
+        seed = 1
+        files = 10
+        bytes = 1000
+        digest = ""
+        [input.empty]
+        kind = "empty-folder"
+        [[query]]
+        name = "top"
+        args = ["--top", "10"]
+    "#;
+
+    #[test]
+    fn a_workload_with_ordinary_arguments_needs_no_code() {
+        let manifest = Manifest::parse(PLAIN).unwrap();
+        assert_eq!(manifest.queries(&[]).unwrap()[0].to_string(), "--top 10");
+        assert_eq!(manifest.queries(&["--all".to_owned()]).unwrap()[0].to_string(), "--all");
+        assert!(manifest.takes_files() && manifest.order == Order::Any && manifest.tool.is_empty());
+    }
+
+    #[test]
+    fn a_misspelt_key_and_a_manifest_without_a_query_are_refused() {
+        assert!(Manifest::parse(&PLAIN.replace("own-totals", "own_totals")).is_err());
+        let (without, _) = PLAIN.split_once("[[query]]").unwrap();
+        assert!(Manifest::parse(without).is_err());
+    }
+
+    #[test]
+    fn the_manifests_that_there_are_can_be_read() {
+        let workloads = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("workloads");
+        for entry in fs::read_dir(workloads).unwrap() {
+            let path = entry.unwrap().path().join(FILE);
+            let Ok(text) = fs::read_to_string(&path) else { continue };
+            let manifest = Manifest::parse(&text).unwrap_or_else(|error| panic!("{path:?}: {error:#}"));
+            for size in ["smoke", "small", "large", EMPTY] {
+                manifest.source(size).unwrap_or_else(|error| panic!("{path:?}: {error:#}"));
+            }
+            manifest.queries(&[]).unwrap_or_else(|error| panic!("{path:?}: {error:#}"));
+        }
+    }
+}

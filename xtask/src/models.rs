@@ -1,0 +1,116 @@
+//! Where each model's files are, by the rules of the workspace and the models' own tables.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, ensure};
+
+/// The crate of the spec, and of the sequential reference.
+pub(crate) const SPEC: &str = "cc-workloads";
+
+/// The crates that hold a model, in the order of every table. None may depend on another.
+pub(crate) const CRATES: [&str; 5] = ["cc-threads", "cc-actors", "cc-async", "cc-procs", "cc-distributed"];
+
+/// The workspace that this program was built from.
+pub(crate) fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace")
+}
+
+/// A model: the reference, a crate's own, or a variant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Model {
+    /// What `--model` takes.
+    pub name: String,
+    pub kind: Kind,
+    /// The folder of its sources, from the root of the workspace.
+    folder: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Reference,
+    /// The one that its crate is named for.
+    Own,
+    Variant,
+}
+
+impl Model {
+    /// The file that holds a workload in this model, from the root of the workspace.
+    pub(crate) fn file(&self, workload: &str) -> PathBuf {
+        match self.kind {
+            Kind::Reference => self.folder.join(workload).join("sequential.rs"),
+            Kind::Own | Kind::Variant => self.folder.join(workload).with_extension("rs"),
+        }
+    }
+}
+
+/// All models, the reference first.
+pub(crate) fn all(root: &Path) -> Result<Vec<Model>> {
+    let mut all = Vec::new();
+    for name in [SPEC].iter().chain(&CRATES) {
+        all.extend(of(root, name)?);
+    }
+    Ok(all)
+}
+
+/// The models of a crate, as its table lists them.
+fn of(root: &Path, name: &str) -> Result<Vec<Model>> {
+    let src = Path::new("crates").join(name).join("src");
+    let table = root.join(&src).join("lib.rs");
+    let text = fs::read_to_string(&table).with_context(|| table.display().to_string())?;
+    let names = text.lines().filter_map(|line| line.trim().strip_prefix("name: \"")?.strip_suffix("\","));
+    let names: Vec<&str> = names.collect();
+    ensure!(!names.is_empty(), "{} has no table of models", table.display());
+    let model = |(at, model): (usize, &&str)| {
+        let kind = match at {
+            0 if name == SPEC => Kind::Reference,
+            0 => Kind::Own,
+            _ => Kind::Variant,
+        };
+        let folder = if kind == Kind::Variant { variant(root, &src, model) } else { src.clone() };
+        Model { name: (*model).to_owned(), kind, folder }
+    };
+    Ok(names.iter().enumerate().map(model).collect())
+}
+
+/// The folder of a variant: `rayon`, or `single` for `async-single`.
+fn variant(root: &Path, src: &Path, model: &str) -> PathBuf {
+    let short = model.split_once('-').map_or(model, |(_, short)| short);
+    let whole = src.join(model);
+    if root.join(&whole).is_dir() { whole } else { src.join(short) }
+}
+
+/// The workloads there are: the folders in `workloads`, by name.
+pub(crate) fn workloads(root: &Path) -> Result<Vec<String>> {
+    let folder = root.join("workloads");
+    let mut names = Vec::new();
+    for entry in fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            names.push(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_model_has_its_grep() {
+        let all = all(root()).unwrap();
+        let file = |name: &str| {
+            let model = all.iter().find(|model| model.name == name).unwrap();
+            model.file("grep").display().to_string()
+        };
+        assert_eq!(file("sequential"), "crates/cc-workloads/src/grep/sequential.rs");
+        assert_eq!(file("threads"), "crates/cc-threads/src/grep.rs");
+        assert_eq!(file("rayon"), "crates/cc-threads/src/rayon/grep.rs");
+        assert_eq!(file("async-single"), "crates/cc-async/src/single/grep.rs");
+        assert!(all.iter().all(|model| root().join(model.file("grep")).exists()));
+    }
+}

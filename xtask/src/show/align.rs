@@ -1,0 +1,124 @@
+//! Which lines of several sources belong beside each other.
+
+use std::ops::Range;
+
+use similar::{Algorithm, DiffTag, capture_diff_slices};
+
+use super::source::{Line, Source};
+
+/// Lines that stand beside each other: some of each source, and the part they are if they are one.
+pub(super) struct Section<'a> {
+    pub part: Option<&'a str>,
+    pub lines: Vec<&'a [Line]>,
+}
+
+/// Cuts the sources where a part begins or ends that all of them have, in one order.
+pub(super) fn sections(sources: &[Source]) -> Vec<Section<'_>> {
+    let mut sections = Vec::new();
+    let mut done = vec![0; sources.len()];
+    let mut push = |part, ends: &[usize], done: &mut Vec<usize>| {
+        let lines = sources.iter().zip(done.iter().zip(ends));
+        let lines: Vec<_> = lines.map(|(source, (begin, end))| &source.lines[*begin..*end]).collect();
+        if lines.iter().any(|lines| !lines.is_empty()) {
+            sections.push(Section { part, lines });
+        }
+        done.copy_from_slice(ends);
+    };
+    let [first, ..] = sources else { return Vec::new() };
+    for line in &first.lines {
+        let Some(part) = line.part.as_deref() else { continue };
+        let places = sources.iter().zip(&done).map(|(source, done)| place(source, part, *done));
+        let Some(places) = places.collect::<Option<Vec<Range<usize>>>>() else { continue };
+        push(None, &places.iter().map(|place| place.start).collect::<Vec<_>>(), &mut done);
+        push(Some(part), &places.iter().map(|place| place.end).collect::<Vec<_>>(), &mut done);
+    }
+    push(None, &sources.iter().map(|source| source.lines.len()).collect::<Vec<_>>(), &mut done);
+    sections
+}
+
+/// Where a part is in a source, if that is after what is done.
+fn place(source: &Source, part: &str, done: usize) -> Option<Range<usize>> {
+    let is_part = |line: &Line| line.part.as_deref() == Some(part);
+    let start = source.lines.iter().position(is_part).filter(|start| *start >= done)?;
+    let length = source.lines[start..].iter().take_while(|line| is_part(line)).count();
+    Some(start..start + length)
+}
+
+/// Some lines of two sources.
+pub(super) enum Piece<'a> {
+    /// The same in both; they are the first one's.
+    Same(&'a [Line]),
+    /// What the one has where the other has something else, or nothing.
+    Changed([&'a [Line]; 2]),
+}
+
+/// What differs between two, and what does not.
+pub(super) fn pieces<'a>(old: &'a [Line], new: &'a [Line]) -> Vec<Piece<'a>> {
+    let texts = |lines: &'a [Line]| lines.iter().map(|line| line.text.as_str()).collect::<Vec<_>>();
+    let differences = capture_diff_slices(Algorithm::Patience, &texts(old), &texts(new));
+    let piece = |(tag, olds, news): (DiffTag, Range<usize>, Range<usize>)| match tag {
+        DiffTag::Equal => Piece::Same(&old[olds]),
+        _ => Piece::Changed([&old[olds], &new[news]]),
+    };
+    differences.iter().map(|difference| piece(difference.as_tag_tuple())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::source::tests::source, *};
+
+    fn part(name: &str, body: &str) -> String {
+        format!("// ANCHOR: sum-{name}\n{body}\n// ANCHOR_END: sum-{name}\n")
+    }
+
+    #[test]
+    fn parts_that_all_have_in_one_order_stand_beside_each_other() {
+        let one = source(&[part("run", "r"), part("work", "w"), part("gather", "g\nh")].concat());
+        let other = source(
+            &["use x;\n".to_owned(), part("run", "R\nS"), part("feed", "F"), part("work", "W")].concat(),
+        );
+        let sources = [one, other];
+        let shown: Vec<_> = sections(&sources)
+            .into_iter()
+            .map(|section| {
+                let texts = |lines: &&[Line]| {
+                    lines.iter().map(|line| line.text.clone()).collect::<Vec<_>>().join(" ")
+                };
+                (section.part, section.lines.iter().map(texts).collect::<Vec<_>>())
+            })
+            .collect();
+        let owned = |texts: [&str; 2]| texts.map(str::to_owned).to_vec();
+        assert_eq!(
+            shown,
+            [
+                (None, owned(["", "use x;"])),
+                (Some("run"), owned(["r", "R S"])),
+                (None, owned(["", "F"])),
+                (Some("work"), owned(["w", "W"])),
+                (None, owned(["g h", ""])),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_part_that_comes_in_another_order_is_no_place_to_cut() {
+        let one = source(&[part("run", "r"), part("gather", "g"), part("work", "w")].concat());
+        let other = source(&[part("run", "r"), part("work", "w"), part("gather", "g")].concat());
+        let sources = [one, other];
+        let parts: Vec<_> = sections(&sources).iter().filter_map(|section| section.part).collect();
+        assert_eq!(parts, ["run", "gather"]);
+    }
+
+    #[test]
+    fn what_differs_is_found() {
+        let (old, new) = (source("a\nb\nc\n"), source("a\nB\nc\nd\n"));
+        let lengths: Vec<_> = pieces(&old.lines, &new.lines)
+            .iter()
+            .map(|piece| match piece {
+                Piece::Same(lines) => (lines.len(), lines.len()),
+                Piece::Changed([old, new]) => (old.len() + 10, new.len() + 10),
+            })
+            .collect();
+        assert_eq!(lengths, [(1, 1), (11, 11), (1, 1), (10, 11)]);
+    }
+}

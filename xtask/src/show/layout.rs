@@ -1,0 +1,273 @@
+//! Sources on a terminal: beside each other, or one under the other.
+
+use std::{fmt::Write as _, iter, slice};
+
+use anstyle::{AnsiColor, Style};
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+use super::{
+    align::{Piece, pieces, sections},
+    highlight::Spans,
+    source::{Line, Source},
+};
+
+/// Between two columns.
+const GAP: &str = " │ ";
+/// A column narrower than this is not worth reading.
+const NARROWEST: usize = 58;
+/// For a line's number.
+const NUMBER: usize = 4;
+
+const TITLE: Style = Style::new().bold();
+const FAINT: Style = Style::new().dimmed();
+const OLD: Style = AnsiColor::Red.on_default().bold();
+const NEW: Style = AnsiColor::Green.on_default().bold();
+
+/// How to lay out.
+#[derive(Clone, Copy)]
+pub(super) struct Layout {
+    /// How wide the terminal is, if there is one.
+    pub width: Option<usize>,
+    /// Whether lines carry their numbers.
+    pub numbers: bool,
+}
+
+/// What stands in a row.
+enum Row<'a> {
+    /// A line of each source, or nothing.
+    Lines(Vec<Option<Cell<'a>>>),
+    /// The same for all.
+    Note(String),
+}
+
+/// A line, and what a difference is marked with.
+#[derive(Clone, Copy)]
+struct Cell<'a> {
+    line: &'a Line,
+    mark: Option<Mark>,
+}
+
+#[derive(Clone, Copy)]
+enum Mark {
+    Same,
+    Old,
+    New,
+}
+
+impl Layout {
+    /// The sources as they are, without what their anchors leave out.
+    pub(super) fn whole(&self, sources: &[Source]) -> String {
+        let sections = sections(sources);
+        if let Some(width) = self.column(sources.len()) {
+            let rows = sections.iter().flat_map(|section| beside(&section.lines, [None; 2]));
+            return self.table(&titles(sources), Some(width), rows);
+        }
+        let one = |source: &Source| {
+            let rows = source.lines.iter().map(|line| Row::Lines(vec![Some(Cell { line, mark: None })]));
+            self.table(slice::from_ref(&source.title), None, rows)
+        };
+        sources.iter().map(one).collect::<Vec<_>>().join("\n")
+    }
+
+    /// What differs between two sources.
+    pub(super) fn difference(&self, sources: &[Source; 2]) -> String {
+        let width = self.column(2);
+        let mut rows = Vec::new();
+        for section in sections(sources) {
+            let pieces = pieces(section.lines[0], section.lines[1]);
+            if pieces.iter().any(|piece| matches!(piece, Piece::Changed(_))) {
+                rows.extend(section.part.map(|part| Row::Note(format!("── {part}"))));
+                rows.extend(pieces.iter().flat_map(|piece| changes(piece, width.is_some())));
+            }
+        }
+        if rows.is_empty() {
+            return "They are the same.\n".to_owned();
+        }
+        match (width, titles(sources)) {
+            (Some(_), titles) => self.table(&titles, width, rows),
+            (None, titles) => {
+                self.table(&[format!("- {}", titles[0]), format!("+ {}", titles[1])], None, rows)
+            }
+        }
+    }
+
+    /// How wide a column is if so many fit beside each other.
+    fn column(&self, columns: usize) -> Option<usize> {
+        let gaps = GAP.width() * (columns - 1);
+        let width = self.width?.saturating_sub(gaps) / columns;
+        (columns > 1 && width >= NARROWEST).then_some(width)
+    }
+
+    /// Titles beside each other, each above its column; or above each other if there is no width to keep to.
+    fn table<'a>(
+        &self,
+        titles: &[String],
+        width: Option<usize>,
+        rows: impl IntoIterator<Item = Row<'a>>,
+    ) -> String {
+        let mut text = String::new();
+        let title = |title: &String| cut(&vec![(TITLE, title.clone())], width);
+        let rule = match width {
+            Some(width) => iter::repeat_n("─".repeat(width), titles.len()).collect::<Vec<_>>().join("─┼─"),
+            None => "─".repeat(titles.iter().map(|title| title.width()).max().unwrap_or(0)),
+        };
+        let between = if width.is_some() { GAP } else { "\n" };
+        text += &titles.iter().map(title).collect::<Vec<_>>().join(between);
+        let _ = write!(text, "\n{FAINT}{rule}{FAINT:#}\n");
+        for row in rows {
+            text += match row {
+                Row::Note(note) => format!("{FAINT}{note}{FAINT:#}"),
+                Row::Lines(cells) => {
+                    let cells = cells.iter().map(|cell| self.cell(cell.as_ref(), width));
+                    cells.collect::<Vec<_>>().join(GAP)
+                }
+            }
+            .trim_end();
+            text.push('\n');
+        }
+        text
+    }
+
+    /// One line with what stands before it.
+    fn cell(&self, cell: Option<&Cell>, width: Option<usize>) -> String {
+        let mut spans = Spans::new();
+        if let Some(Cell { line, mark }) = cell {
+            if self.numbers {
+                spans.push((FAINT, format!("{:>NUMBER$} ", line.number)));
+            }
+            spans.extend(mark.map(|mark| match mark {
+                Mark::Same => (FAINT, "  ".to_owned()),
+                Mark::Old => (OLD, "- ".to_owned()),
+                Mark::New => (NEW, "+ ".to_owned()),
+            }));
+            spans.extend(line.spans.iter().cloned());
+        }
+        cut(&spans, width)
+    }
+}
+
+fn titles(sources: &[Source]) -> Vec<String> {
+    sources.iter().map(|source| source.title.clone()).collect()
+}
+
+/// Rows of the first lines, the second lines, and so on.
+fn beside<'a>(columns: &[&'a [Line]], marks: [Option<Mark>; 2]) -> Vec<Row<'a>> {
+    let height = columns.iter().map(|lines| lines.len()).max().unwrap_or(0);
+    let marks = || marks.into_iter().chain(iter::repeat(None));
+    let cell =
+        |at: usize| move |(lines, mark): (&&'a [Line], _)| lines.get(at).map(|line| Cell { line, mark });
+    (0..height).map(|at| Row::Lines(columns.iter().zip(marks()).map(cell(at)).collect())).collect()
+}
+
+/// Rows of the lines of one after those of the other.
+fn below<'a>(columns: &[&'a [Line]; 2], marks: [Option<Mark>; 2]) -> Vec<Row<'a>> {
+    columns.iter().zip(marks).flat_map(|(lines, mark)| beside(&[lines], [mark, None])).collect()
+}
+
+/// The rows of a piece. Lines that are the same are counted, unless that takes as much room.
+fn changes<'a>(piece: &Piece<'a>, wide: bool) -> Vec<Row<'a>> {
+    const DIFFERENT: [Option<Mark>; 2] = [Some(Mark::Old), Some(Mark::New)];
+    match piece {
+        Piece::Same(lines) if lines.len() > 1 => {
+            vec![Row::Note(format!("⋮ {} lines are the same", lines.len()))]
+        }
+        Piece::Same(lines) if wide => beside(&[lines, lines], [Some(Mark::Same); 2]),
+        Piece::Same(lines) => beside(&[lines], [Some(Mark::Same), None]),
+        Piece::Changed(columns) if wide => beside(columns, DIFFERENT),
+        Piece::Changed(columns) => below(columns, DIFFERENT),
+    }
+}
+
+/// The spans in their styles, made as wide as that if it is given: filled up, or cut with an ellipsis.
+fn cut(spans: &Spans, width: Option<usize>) -> String {
+    let needed: usize = spans.iter().map(|(_, text)| text.width()).sum();
+    let limit = match width {
+        Some(width) if needed > width => width - 1,
+        _ => needed,
+    };
+    let (mut text, mut used) = (String::new(), 0);
+    for (style, span) in spans {
+        let mut left = limit - used;
+        let fits = |c: &char| {
+            let fits = c.width().unwrap_or(0) <= left;
+            left = if fits { left - c.width().unwrap_or(0) } else { 0 };
+            fits
+        };
+        let span: String = span.chars().take_while(fits).collect();
+        used += span.width().min(limit - used);
+        let _ = write!(text, "{style}{span}{style:#}");
+    }
+    if limit < needed {
+        text.push('…');
+        used += 1;
+    }
+    text + &" ".repeat(width.unwrap_or(0).saturating_sub(used))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::source::tests::source, *};
+
+    const WIDE: Layout = Layout { width: Some(120), numbers: false };
+    const NARROW: Layout = Layout { width: Some(80), numbers: false };
+
+    fn plain(styled: &str) -> String {
+        anstream::adapter::strip_str(styled).to_string()
+    }
+
+    fn two() -> [Source; 2] {
+        [source("same\nsame\nold\nend\n"), source("same\nsame\nnew\nmore\nend\n")]
+    }
+
+    #[test]
+    fn two_stand_beside_each_other_where_there_is_room() {
+        let text = plain(&WIDE.whole(&two()));
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], format!("{:58} │ model  path{}", "model  path", " ".repeat(47)).trim_end());
+        assert_eq!(lines[4], format!("{:58} │ new", "old"));
+        assert_eq!(lines[6], format!("{:58} │ end", ""));
+        assert_eq!(plain(&NARROW.whole(&two())).matches("model  path\n").count(), 2);
+        assert_eq!(NARROW.column(1), None);
+        assert_eq!(Layout { width: None, numbers: false }.column(2), None);
+    }
+
+    #[test]
+    fn a_difference_counts_what_is_the_same() {
+        let text = plain(&WIDE.difference(&two()));
+        let body: Vec<&str> = text.lines().skip(2).collect();
+        let row = |old: &str, new: &str| format!("{old:58} │ {new}");
+        assert_eq!(body[0], "⋮ 2 lines are the same");
+        assert_eq!(body[1..3], [row("- old", "+ new"), row("", "+ more")]);
+        assert_eq!(body[3], row("  end", "  end"));
+        let text = plain(&NARROW.difference(&two()));
+        let body: Vec<&str> = text.lines().skip(3).collect();
+        assert_eq!(body, ["⋮ 2 lines are the same", "- old", "+ new", "+ more", "  end"]);
+        let [one, _] = two();
+        let [other, _] = two();
+        assert_eq!(NARROW.difference(&[one, other]), "They are the same.\n");
+    }
+
+    #[test]
+    fn a_long_line_is_cut_by_its_width_on_the_screen() {
+        let cut = |text: &str, width| plain(&cut(&vec![(Style::new(), text.to_owned())], width));
+        assert_eq!(cut("abcdef", Some(6)), "abcdef");
+        assert_eq!(cut("abcdefg", Some(6)), "abcde…");
+        assert_eq!(cut("日本語", Some(6)), "日本語");
+        assert_eq!(cut("日本語字", Some(6)), "日本… ");
+        assert_eq!(cut("ab", Some(4)), "ab  ");
+        assert_eq!(cut(&"x".repeat(500), None).len(), 500);
+    }
+
+    #[test]
+    fn what_is_cut_off_does_not_come_back_in_the_next_span() {
+        let spans = vec![(Style::new(), "日本".to_owned()), (FAINT, "abc".to_owned())];
+        assert_eq!(plain(&cut(&spans, Some(4))), "日… ");
+    }
+
+    #[test]
+    fn numbers_are_those_of_the_file() {
+        let layout = Layout { numbers: true, ..NARROW };
+        let text = plain(&layout.whole(&[source("// ANCHOR: sum-run\nx\n// ANCHOR_END: sum-run\n")]));
+        assert!(text.ends_with("   2 x\n"), "{text}");
+    }
+}
