@@ -8,11 +8,20 @@ use std::{
     process,
 };
 
-use cc_conformance::{case::{Case, Needs}, subject::Subject, tree};
+use cc_conformance::{
+    case::{Case, Needs},
+    subject::Subject,
+    tree,
+};
 use cc_workloads::{Block, Ctx, Sink};
 use rustix::process::{Resource, Rlimit, setrlimit};
 
-use super::{asked::Asked, corpus, files, observe::{self, conforms}, stdin::Stdin};
+use super::{
+    asked::Asked,
+    corpus, files,
+    observe::{self, conforms},
+    stdin::Stdin,
+};
 
 pub(super) fn cases() -> Vec<Case> {
     let mut cases = vec![

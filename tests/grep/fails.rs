@@ -5,10 +5,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cc_conformance::{case::{Case, Needs}, stops::stopped_in, subject::Subject, trap::Trap, tree};
+use cc_conformance::{
+    case::{Case, Needs},
+    stops::stopped_in,
+    subject::Subject,
+    trap::Trap,
+    tree,
+};
 use cc_workloads::{Ctx, fault::Action};
 
-use super::{asked::Asked, corpus, observe::{Observed, difference}};
+use super::{
+    asked::Asked,
+    corpus,
+    observe::{Observed, difference},
+};
 
 pub(super) fn cases() -> Vec<Case> {
     let mut cases = vec![

@@ -7,10 +7,18 @@ use std::{
     thread,
 };
 
-use cc_conformance::{case::Case, subject::Subject, trap::{Trap, fifo}};
+use cc_conformance::{
+    case::Case,
+    subject::Subject,
+    trap::{Trap, fifo},
+};
 use cc_workloads::fault::Action;
 
-use super::{asked::Asked, corpus, gnu, observe::{Observed, conforms, conforms_in}};
+use super::{
+    asked::Asked,
+    corpus, gnu,
+    observe::{Observed, conforms, conforms_in},
+};
 
 pub(super) fn cases() -> Vec<Case> {
     vec![

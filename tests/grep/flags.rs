@@ -6,7 +6,11 @@ use cc_conformance::{case::Case, subject::Subject};
 
 use cc_workloads::grep::Report;
 
-use super::{asked::{Asked, FLAGS}, corpus, files, gnu, observe::{Observed, conforms}};
+use super::{
+    asked::{Asked, FLAGS},
+    corpus, files, gnu,
+    observe::{Observed, conforms},
+};
 
 pub(super) fn cases() -> Vec<Case> {
     let mut cases = vec![

@@ -1,10 +1,7 @@
 //! The checks are checked: wrong implementations must be rejected, each by the cases that look for what is wrong
 //! with it.
 
-use std::{
-    mem,
-    ops::ControlFlow,
-};
+use std::{mem, ops::ControlFlow};
 
 use cc_conformance::{
     mutant::{self, edited},

@@ -11,12 +11,17 @@ use proptest::{
     test_runner::{RngAlgorithm, TestCaseError, TestRng, TestRunner},
 };
 
-use super::{asked::Asked, corpus, gnu, observe::{Observed, conforms}};
+use super::{
+    asked::Asked,
+    corpus, gnu,
+    observe::{Observed, conforms},
+};
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
         Case::new("random_trees", |subject| trees(24, &|asked| conforms(subject, asked))),
-        Case::new("gnu_random_trees", |subject| trees(60, &|asked| agrees(subject, asked))).unless(gnu::missing),
+        Case::new("gnu_random_trees", |subject| trees(60, &|asked| agrees(subject, asked)))
+            .unless(gnu::missing),
         Case::new("random_ranges", |subject| ranges(6, &|asked| conforms(subject, asked))),
         Case::new("gnu_random_ranges", |subject| ranges(6, &|asked| agrees(subject, asked)))
             .unless(gnu::missing),

@@ -8,11 +8,15 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use cc_conformance::{subject::Subject, case::Case};
+use cc_conformance::{case::Case, subject::Subject};
 use cc_workloads::{Block, Sink};
 use rustix::stdio::dup2_stdin;
 
-use super::{asked::Asked, corpus, gnu, observe::{self, Observed}};
+use super::{
+    asked::Asked,
+    corpus, gnu,
+    observe::{self, Observed},
+};
 
 pub(super) fn cases() -> Vec<Case> {
     vec![

@@ -6,13 +6,24 @@ use std::{
     ops::ControlFlow,
     sync::mpsc::{SyncSender, sync_channel},
     thread,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
-use cc_conformance::{case::Case, stops::{prompt, stopped_in}, subject::Subject, trap::{Trap, fifo}, tree};
+use cc_conformance::{
+    case::Case,
+    stops::{prompt, stopped_in},
+    subject::Subject,
+    trap::{Trap, fifo},
+    tree,
+};
 use cc_workloads::{Block, Cause, Ctx, Sink, Stop, fault::Action};
 
-use super::{asked::Asked, corpus, observe::{self, Observed, conforms}, stdin::Stdin};
+use super::{
+    asked::Asked,
+    corpus,
+    observe::{self, Observed, conforms},
+    stdin::Stdin,
+};
 
 pub(super) fn cases() -> Vec<Case> {
     vec![

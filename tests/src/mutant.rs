@@ -78,7 +78,12 @@ fn drops_one<W: Workload>(job: &W::Job, ctx: &Ctx, out: &mut dyn Sink<W::Output>
 }
 
 fn repeats_one<W: Workload>(job: &W::Job, ctx: &Ctx, out: &mut dyn Sink<W::Output>) -> Result<()> {
-    edited::<W>(job, ctx, out, |nth, output| if nth == 3 { vec![output.clone(), output] } else { vec![output] })
+    edited::<W>(
+        job,
+        ctx,
+        out,
+        |nth, output| if nth == 3 { vec![output.clone(), output] } else { vec![output] },
+    )
 }
 
 fn stops_early<W: Workload>(job: &W::Job, ctx: &Ctx, out: &mut dyn Sink<W::Output>) -> Result<()> {

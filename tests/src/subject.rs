@@ -97,12 +97,7 @@ impl Subject {
     /// # Panics
     ///
     /// If the model has none of this workload.
-    pub fn try_run<W: Workload>(
-        &self,
-        job: &W::Job,
-        ctx: &Ctx,
-        out: &mut dyn Sink<W::Output>,
-    ) -> Result<()> {
+    pub fn try_run<W: Workload>(&self, job: &W::Job, ctx: &Ctx, out: &mut dyn Sink<W::Output>) -> Result<()> {
         match self.entry::<W>() {
             Entry::Run(run) => run(job, ctx, out),
             Entry::Declined(why) => panic!("{} has no {}: {why}", self.name, W::NAME),

@@ -7,8 +7,7 @@ use cc_workloads::{Ctx, Entry, Model, Result, Sink};
 use crate::{case::Case, subject::Subject};
 
 /// What a model provides for a workload.
-pub type Run<W> =
-    fn(&<W as Workload>::Job, &Ctx, &mut dyn Sink<<W as Workload>::Output>) -> Result<()>;
+pub type Run<W> = fn(&<W as Workload>::Job, &Ctx, &mut dyn Sink<<W as Workload>::Output>) -> Result<()>;
 
 /// A mutant's name, the cases that must reject it, and a part of what they must say; `hung` of one that hangs.
 pub type Rejected = (&'static str, &'static [&'static str], &'static str);

@@ -11,8 +11,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 
-/// The crates that hold a model. None may depend on another.
-const MODELS: [&str; 5] = ["cc-threads", "cc-actors", "cc-async", "cc-procs", "cc-distributed"];
+use crate::models::{self, CRATES, SPEC};
 
 /// What a model crate may depend on beside the spec: the mechanism it shows, and what carries plain data.
 const ALLOWED: [(&str, &[&str]); 6] = [
@@ -25,6 +24,7 @@ const ALLOWED: [(&str, &[&str]); 6] = [
         &[
             "clap",
             "crossbeam-channel",
+            "futures",
             "getrandom",
             "postcard",
             "prost",
@@ -44,29 +44,40 @@ const ALLOWED: [(&str, &[&str]); 6] = [
         &[
             "clap",
             "crossbeam-channel",
+            "fast_image_resize",
             "fastrand",
             "grep-matcher",
             "grep-regex",
+            "image-webp",
+            "indicatif",
+            "jpeg-encoder",
+            "kamadak-exif",
             "memchr",
+            "png",
+            "pulp",
             "regex-syntax",
             "rustix",
             "serde",
             "serde_bytes",
             "serde_json",
             "signal-hook",
+            "tempfile",
             "thiserror",
             "walkdir",
             "xxhash-rust",
+            "zune-jpeg",
         ],
     ),
 ];
 
-/// What every model file shows, so that a page can put the same part of two models side by side.
-const ROLES: [&str; 4] = ["run", "feed", "work", "gather"];
+/// The parts that every model file shows, so that they can stand side by side.
+const ROLES: [&str; 3] = ["run", "work", "gather"];
+/// The part that some have: where workers help themselves, nobody feeds them.
+const OPTIONAL: &str = "feed";
 
 /// Checks the workspace that this program was built from.
 pub(crate) fn run() -> Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask lies in the workspace")?;
+    let root = models::root();
     let mut wrong = dependencies(&packages(root)?);
     wrong.extend(workloads(root)?);
     wrong.extend(links(root)?);
@@ -117,7 +128,7 @@ fn dependencies(packages: &[Package]) -> Vec<String> {
     for package in packages {
         let allowed = ALLOWED.iter().find(|(name, _)| *name == package.name).map(|(_, allowed)| *allowed);
         for Dependency { name, kind } in &package.dependencies {
-            let is_model = MODELS.contains(&name.as_str());
+            let is_model = CRATES.contains(&name.as_str());
             if is_model && (allowed.is_some() || package.name == "xtask") {
                 wrong.push(format!("{} depends on the model crate {name}", package.name));
             } else if kind.as_deref() != Some("dev")
@@ -134,40 +145,55 @@ fn dependencies(packages: &[Package]) -> Vec<String> {
     wrong
 }
 
-/// Model crates that lack a workload's file, or show other parts of it than the others.
+/// Model crates that lack a workload's file, and files that show other parts of it than they should.
 fn workloads(root: &Path) -> Result<Vec<String>> {
     let mut wrong = Vec::new();
-    for workload in names(&root.join("workloads"))? {
-        for model in MODELS {
-            let path = PathBuf::from(format!("crates/{model}/src/{workload}.rs"));
-            let Ok(source) = fs::read_to_string(root.join(&path)) else {
-                wrong.push(format!("{} is missing", path.display()));
-                continue;
-            };
-            let wanted: BTreeSet<String> = ROLES.iter().map(|role| format!("{workload}-{role}")).collect();
-            match anchors(&source) {
-                Err(why) => wrong.push(format!("{}: {why}", path.display())),
-                Ok(anchors) => {
-                    let missing: Vec<_> = wanted.difference(&anchors).map(String::as_str).collect();
-                    if !missing.is_empty() {
-                        wrong.push(format!("{} lacks the anchors {}", path.display(), missing.join(", ")));
-                    }
-                }
-            }
+    for workload in models::workloads(root)? {
+        let file = format!("{workload}.rs");
+        for name in CRATES {
+            let src = Path::new("crates").join(name).join("src");
+            wrong.extend(parts(root, &src.join(&file), &workload, &ROLES));
+            let variants = names(&root.join(&src))?.into_iter().map(|folder| src.join(folder).join(&file));
+            let variants = variants.filter(|path| root.join(path).exists());
+            wrong.extend(variants.flat_map(|path| parts(root, &path, &workload, &ROLES)));
         }
+        // A plain loop may be all in one.
+        let reference = Path::new("crates").join(SPEC).join("src").join(&workload).join("sequential.rs");
+        wrong.extend(parts(root, &reference, &workload, &ROLES[..1]));
     }
     Ok(wrong)
 }
 
-/// The anchors of a source, each of which must be closed.
+/// What is wrong with the parts that a file shows of a workload.
+fn parts(root: &Path, path: &Path, workload: &str, required: &[&str]) -> Vec<String> {
+    let shown = path.display();
+    let Ok(source) = fs::read_to_string(root.join(path)) else { return vec![format!("{shown} is missing")] };
+    let anchors = match anchors(&source) {
+        Ok(anchors) => anchors,
+        Err(why) => return vec![format!("{shown}: {why}")],
+    };
+    let named = |role: &&str| format!("{workload}-{role}");
+    let allowed: Vec<_> = ROLES.iter().chain([&OPTIONAL]).map(named).collect();
+    let missing = required.iter().map(named).filter(|name| !anchors.contains(name));
+    let missing = missing.map(|name| format!("{shown} lacks the anchor {name}"));
+    let unknown = anchors.iter().filter(|name| !allowed.contains(name));
+    missing.chain(unknown.map(|name| format!("{shown}: no part is called {name}"))).collect()
+}
+
+/// The anchors of a source, each of which must be closed and have something in it.
 fn anchors(source: &str) -> Result<BTreeSet<String>> {
     let (mut open, mut closed) = (None, BTreeSet::new());
+    let mut is_empty = true;
     for line in source.lines().map(str::trim) {
         if let Some(name) = line.strip_prefix("// ANCHOR: ") {
             ensure!(open.replace(name).is_none(), "anchor {name} begins within another");
+            is_empty = true;
         } else if let Some(name) = line.strip_prefix("// ANCHOR_END: ") {
             ensure!(open.take() == Some(name), "anchor {name} ends without having begun");
+            ensure!(!is_empty, "there is nothing in anchor {name}");
             ensure!(closed.insert(name.to_owned()), "anchor {name} is there twice");
+        } else {
+            is_empty &= line.is_empty();
         }
     }
     match open {
@@ -178,7 +204,7 @@ fn anchors(source: &str) -> Result<BTreeSet<String>> {
 
 /// Links in the pages that lead nowhere.
 fn links(root: &Path) -> Result<Vec<String>> {
-    let mut pages = vec![PathBuf::from("README.md"), PathBuf::from("ARCHITECTURE.md")];
+    let mut pages: Vec<_> = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"].map(PathBuf::from).into();
     for folder in ["crates", "workloads"] {
         pages.extend(
             names(&root.join(folder))?.into_iter().map(|name| Path::new(folder).join(name).join("README.md")),
@@ -281,39 +307,49 @@ mod tests {
         assert_eq!(wrong(package("cc-conformance", "cc-procs")), 0);
     }
 
+    fn part(role: &str) -> String {
+        format!("// ANCHOR: sum-{role}\nfn {role}() {{}}\n// ANCHOR_END: sum-{role}\n")
+    }
+
     #[test]
-    fn a_model_without_a_workload_or_without_an_anchor_is_found() {
-        let role = |role| format!("// ANCHOR: sum-{role}\n// ANCHOR_END: sum-{role}\n");
-        let whole: String = ROLES.map(role).concat();
-        let lacking = whole.replace("sum-feed", "sum-food");
+    fn a_model_without_a_workload_or_with_other_parts_is_found() {
+        let whole = ROLES.map(part).concat();
+        let fed = whole.clone() + &part("feed");
+        let lacking = whole.replace("sum-gather", "sum-gather-all");
         let files = [
             ("workloads/sum/manifest.toml", ""),
+            ("crates/cc-workloads/src/sum/sequential.rs", &part("run")),
             ("crates/cc-threads/src/sum.rs", &whole),
-            ("crates/cc-actors/src/sum.rs", &lacking),
+            ("crates/cc-threads/src/rayon/sum.rs", &lacking),
+            ("crates/cc-actors/src/sum.rs", &fed),
             ("crates/cc-async/src/sum.rs", &whole),
+            ("crates/cc-async/src/single/mod.rs", ""),
             ("crates/cc-procs/src/sum.rs", &whole),
+            ("crates/cc-distributed/src/lib.rs", ""),
         ];
         assert_eq!(
             workloads(tree(&files).path()).unwrap(),
             [
-                "crates/cc-actors/src/sum.rs lacks the anchors sum-feed",
-                "crates/cc-distributed/src/sum.rs is missing"
+                "crates/cc-threads/src/rayon/sum.rs lacks the anchor sum-gather",
+                "crates/cc-threads/src/rayon/sum.rs: no part is called sum-gather-all",
+                "crates/cc-distributed/src/sum.rs is missing",
             ]
         );
     }
 
     #[test]
-    fn anchors_are_closed_once() {
+    fn anchors_are_closed_once_and_hold_something() {
         assert!(anchors("// ANCHOR: a\n").is_err());
         assert!(anchors("// ANCHOR: a\n// ANCHOR: b\n").is_err());
         assert!(anchors("// ANCHOR_END: a\n").is_err());
-        assert_eq!(anchors("// ANCHOR: a\n// ANCHOR_END: a\n").unwrap().len(), 1);
+        assert!(anchors("// ANCHOR: a\n\n// ANCHOR_END: a\n").is_err());
+        assert_eq!(anchors("// ANCHOR: a\nfn a() {}\n// ANCHOR_END: a\n").unwrap().len(), 1);
     }
 
     #[test]
     fn a_link_to_nowhere_is_found() {
         let page = "[a](ARCHITECTURE.md) [b](gone.md) [c](https://example.org) [d](#here)";
-        let dir = tree(&[("README.md", page), ("ARCHITECTURE.md", "")]);
+        let dir = tree(&[("README.md", page), ("ARCHITECTURE.md", ""), ("CONTRIBUTING.md", "")]);
         assert_eq!(links(dir.path()).unwrap(), ["README.md: the link to gone.md leads nowhere"]);
     }
 

@@ -1,10 +1,10 @@
 //! Lesson 1 of 4: start actors, and wait until all of them are done.
 //!
 //! The loop is the sequential version: one call of `report` after the other. Then each limit is sent to an actor, a
-//! thread with a mailbox that only it reads. An actor is not joined: it lives as long as the `system`, and says when
-//! it is done. Whoever waits for something, waits for a message.
+//! thread with a mailbox that only it reads. An actor is not joined: it lives as long as the `system`, and says
+//! when it is done. Whoever waits for something, waits for a message.
 //!
-//! What to see: the same four lines, but in the order in which they are ready; and on two cores or more it takes
+//! What to see: the same lines, but in the order in which they are ready; and on two cores or more it takes
 //! less time.
 //!
 //! When not: when there is no state to keep apart, as here; a thread that is joined says the same with fewer words.
@@ -14,7 +14,7 @@ use std::time::Instant;
 use cc_actors::actor::{Halted, system};
 use cc_workloads::Stop;
 
-const LIMITS: [u32; 4] = [200_000, 150_000, 100_000, 50_000];
+const LIMITS: [u32; 8] = [160_000, 140_000, 120_000, 100_000, 80_000, 60_000, 40_000, 20_000];
 
 /// What an actor says in the end.
 struct Done;
@@ -28,17 +28,20 @@ fn main() -> Result<(), Halted> {
 
     let begin = Instant::now();
     system(&Stop::new(), |system| {
-        let (me, ends) = system.mailbox(LIMITS.len());
+        let (starter, ends) = system.mailbox(LIMITS.len());
         for limit in LIMITS {
-            let ((worker, limits), me) = (system.mailbox(1), me.clone());
+            let ((worker, limits), starter) = (system.mailbox(1), starter.clone());
             let work = move || {
                 report(limits.receive()?);
-                me.send(Done)
+                starter.send(Done)
             };
-            system.spawn("worker", work).expect("there is room for four threads");
+            system.spawn("worker", work).expect("a thread can be started");
             worker.send(limit)?;
         }
-        LIMITS.iter().try_for_each(|_| ends.receive().map(|Done| ()))
+        for _ in LIMITS {
+            let Done = ends.receive()?;
+        }
+        Ok(())
     })?;
     println!("at the same time: {:.0?}", begin.elapsed());
     Ok(())

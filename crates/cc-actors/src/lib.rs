@@ -20,8 +20,8 @@
 //!    travels upstream, work travels downstream, and memory is bounded by the demand.
 //! 2. A searcher tells the dispatcher when it has room for a task: at first, and whenever it begins one. The dispatcher
 //!    keeps a table of the room there is and one of the waiting tasks. Whenever both have an entry, it puts the
-//!    foremost task into that searcher's own mailbox. Balancing the load is one actor's decision, in one place, and could be made in any
-//!    other way without anybody noticing.
+//!    foremost task into that searcher's own mailbox. Balancing the load is one actor's decision, in one place, and
+//!    could be made in any other way without anybody noticing.
 //! 3. The searcher searches, with a compiled search of its own, and sends the output to the collator.
 //! 4. Outputs arrive in any order. Each carries its [`position`], and the collator keeps what comes early, emits what
 //!    is next, and gives the credit back. If a task turned out too big, its output has a *rest*: the collator
@@ -35,15 +35,26 @@
 //! supervisor: the task in its hands, which is reported as failed, and its mailbox, which a fresh searcher takes over.
 //! The dispatcher does not notice, and no other actor has code for it: failure is somebody's job, not everybody's.
 //!
+//! # Without an order
+//!
+//! In [`resize`] and [`mandelbrot`] outputs may come in any order, so nobody has to keep what came early, and any task
+//! is as good as another. The actors are fewer for it: in `resize` the workers ask the walker itself for an image, and
+//! in `mandelbrot`, where even the next task is but a number, the actor with the sink hands out the tasks as well, one
+//! for each output that it is sent.
+//!
 //! # Modules, in reading order
 //!
 //! - [`actor`]: the runtime: mailboxes and addresses, starting and watching actors, halting them;
 //! - [`position`]: where a task belongs in the order when some tasks turn out to be many;
-//! - [`grep`]: the actors of the parallel `grep`.
+//! - [`grep`]: the actors of the parallel `grep`;
+//! - [`resize`]: its topology without an order;
+//! - [`mandelbrot`]: one owner for all that costs nothing.
 
 pub mod actor;
 pub mod grep;
+pub mod mandelbrot;
 pub mod position;
+pub mod resize;
 
 use std::convert::identity;
 
@@ -56,6 +67,6 @@ pub const MODELS: &[Model] = &[Model {
     enter: || {},
     args: identity,
     grep: Entry::Run(grep::run),
-    resize: Entry::Declined("not written yet"),
-    mandelbrot: Entry::Declined("not written yet"),
+    resize: Entry::Run(resize::run),
+    mandelbrot: Entry::Run(mandelbrot::run),
 }];

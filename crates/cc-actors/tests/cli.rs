@@ -171,3 +171,36 @@ fn enough_is_enough_on_an_input_without_end() {
         assert_eq!(child.wait().expect("waited for").code(), Some(0));
     }
 }
+
+/// Another workload, by two workers.
+fn run(workload: &str, args: &[&str]) -> Cmd {
+    Cmd::new(PROGRAM).args(["--workers", "2", workload]).args(args)
+}
+
+#[test]
+fn a_tiny_picture_is_the_references_however_it_is_cut() {
+    for tile in ["1x1", "4x3", "999x999"] {
+        let picture = run("mandelbrot", &["--size", "30x20", "--tile", tile]);
+        picture.assert().code(0).stdout_eq("2bcc814983bee1c5762b1bcdeb2023d3 30x20 max-iter 1000\n");
+    }
+}
+
+#[test]
+fn a_picture_becomes_a_thumbnail_and_what_is_none_is_named() {
+    let dir = poems();
+    run("mandelbrot", &["--size", "30x20", "--out", "set.png"]).current_dir(&dir).assert().code(0);
+    let thumbnails = run("resize", &["--width", "15", "set.png", "missing.png", "roses"]);
+    let done = thumbnails.current_dir(&dir).assert().code(1).stdout_eq("[..] 15x10 set.png\n");
+    let messages = String::from_utf8_lossy(&done.get_output().stderr).into_owned();
+    assert!(messages.contains("resize: missing.png: No such file or directory\n"), "{messages}");
+    assert!(messages.contains("resize: roses: "), "{messages}");
+    assert_eq!(messages.lines().count(), 2, "{messages}");
+}
+
+#[test]
+fn help_and_wrong_flags_of_the_other_workloads() {
+    for workload in ["resize", "mandelbrot"] {
+        run(workload, &["--help"]).assert().code(0);
+        run(workload, &["--no-such-flag"]).assert().code(2);
+    }
+}

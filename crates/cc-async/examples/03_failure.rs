@@ -1,11 +1,12 @@
-//! Lesson 3 of 4: one task fails; the others are done, and the failure is reported by name.
+//! Lesson 3 of 4: one task fails; the others are done, the failure is reported by name.
 //!
-//! A panic ends its own task and nobody else's, not even the thread that it ran on: tokio catches it there, and whoever
-//! awaits the task gets a `JoinError` with the message inside. `join_all` waits for every promise, where
-//! `try_join_all` would end with the first that is broken. An abort ends all tasks, since there is only one process.
+//! A panic ends its own task and nobody else's, not even the thread that it ran on: tokio catches it there, and
+//! whoever awaits the task gets a `JoinError` with the message inside. `join_all` waits for every promise, where
+//! `try_join_all` would end with the first that is broken. An abort ends all tasks, since there is only one
+//! process.
 //!
-//! What to see: three results and a failure, each in its place. Standard error has the panic too: Rust reports
-//! it there before anybody can catch it.
+//! What to see: three results and a failure, each in its place. Standard error has the panic too: Rust reports it
+//! there before anybody can catch it.
 
 use cc_workloads::error::panic_reason;
 use futures::future::join_all;
@@ -16,8 +17,7 @@ const LIMITS: [&str; 4] = ["1000", "10000", "ten thousand", "100000"];
 #[tokio::main]
 async fn main() {
     let promises = LIMITS.map(|limit| spawn_blocking(move || work(limit)));
-    let results = join_all(promises).await;
-    let results = results.into_iter().map(|end| end.map_err(reason)).collect::<Vec<_>>();
+    let results: Vec<_> = join_all(promises).await.into_iter().map(|end| end.map_err(reason)).collect();
     for (limit, result) in LIMITS.iter().zip(&results) {
         match result {
             Ok(primes) => println!("{primes:6} primes below {limit}"),

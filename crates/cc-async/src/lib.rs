@@ -38,6 +38,12 @@
 //!
 //! A panic ends its task alone. The handle says so when it is awaited, and that becomes the task's output.
 //!
+//! # Without an order
+//!
+//! In [`resize`] and [`mandelbrot`] outputs may come in any order, so there is no line. `feed` is a stream: tasks go
+//! in, `work` makes a future of each, and `buffer_unordered` polls a few of these at a time and lets out what is done
+//! first. Bound, sharing and end are those of the stream, and nothing is left to write but the loop that pulls it.
+//!
 //! # Alone on one thread
 //!
 //! [`single::grep`] is async without the blocking pool: `feed`, `work` and `gather` are three futures that
@@ -49,10 +55,14 @@
 //!
 //! - [`grep`]: the model itself, on tokio's multi-thread runtime;
 //! - [`pool`]: what blocking tasks borrow from;
+//! - [`resize`]: images, as they are completed;
+//! - [`mandelbrot`]: many small tasks that only compute;
 //! - [`single`]: the variant, on a current-thread runtime.
 
 pub mod grep;
+pub mod mandelbrot;
 pub mod pool;
+pub mod resize;
 pub mod single;
 
 use std::convert::identity;
@@ -67,8 +77,8 @@ pub const MODELS: &[Model] = &[
         enter: || {},
         args: identity,
         grep: Entry::Run(grep::run),
-        resize: Entry::Declined("not written yet"),
-        mandelbrot: Entry::Declined("not written yet"),
+        resize: Entry::Run(resize::run),
+        mandelbrot: Entry::Run(mandelbrot::run),
     },
     Model {
         name: "async-single",
@@ -76,7 +86,7 @@ pub const MODELS: &[Model] = &[
         enter: || {},
         args: identity,
         grep: Entry::Run(single::grep::run),
-        resize: Entry::Declined("not written yet"),
-        mandelbrot: Entry::Declined("not written yet"),
+        resize: Entry::Run(single::resize::run),
+        mandelbrot: Entry::Run(single::mandelbrot::run),
     },
 ];

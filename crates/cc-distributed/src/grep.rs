@@ -9,20 +9,10 @@
 //! - **Order.** A line of promises, kept by whichever worker and collected in the order they were given.
 //! - **Stop.** Closing the cluster's queue breaks the promises and ends the sessions. The run's own workers
 //!   are killed; a standing one may finish its task for nobody: its answer finds no reader.
-//! - **Fail.** A silent worker is taken for dead, its tasks go elsewhere, and the first output of each counts,
-//!   so it does not matter whether it was. A panic comes back as a failure. A task whose worker was lost three
-//!   times is given up.
+//! - **Fail.** A silent worker is taken for dead: it is cut off, and its tasks go elsewhere, so it does not matter
+//!   whether it was. A panic comes back as a failure. A task whose worker was lost three times is given up.
 
-use std::{
-    collections::VecDeque,
-    env,
-    ffi::OsStr,
-    mem,
-    ops::ControlFlow,
-    os::unix::ffi::{OsStrExt, OsStringExt},
-    path::Path,
-    thread,
-};
+use std::{collections::VecDeque, mem, ops::ControlFlow, thread};
 
 use cc_workloads::{
     Ctx, Error, Result, Sink,
@@ -34,8 +24,9 @@ use serde::{Deserialize, Serialize};
 use crate::cluster::{
     Cluster,
     command::Options,
-    queue::{Lane, Outcome, Promise},
-    root::{Files, Guard},
+    encode,
+    queue::{Lane, Promise},
+    root::Files,
     worker::Work,
 };
 
@@ -113,18 +104,12 @@ fn load(
 pub(crate) fn work(brief: &[u8], files: &Files) -> Result<Work> {
     let unreadable = |error| Error::worker("brief", error);
     let Brief { query, shared_fs } = postcard::from_bytes(brief).map_err(unreadable)?;
-    if shared_fs && files.is_none() {
-        return Err(Error::Usage(
-            "was started without --root: it takes contents, not --shared-fs".to_owned(),
-        ));
-    }
-    let (mut search, mut guard) = (Search::new(&query)?, Guard::new(files));
-    let base = OsStr::from_bytes(&query.base).to_owned();
+    let (mut search, mut guard) = (Search::new(&query)?, files.guard(shared_fs, &query.base)?);
     Ok(Box::new(move |task| {
         let mut task: Task = postcard::from_bytes(task).map_err(|error| error.to_string())?;
         for piece in task.pieces.iter_mut().filter(|piece| piece.content == Content::File) {
-            if !guard.admits(&Path::new(&base).join(OsStr::from_bytes(&piece.path))) {
-                piece.content = Content::Missing("Outside of the worker's root".to_owned());
+            if let Err(why) = guard.admit(&piece.path) {
+                piece.content = Content::Missing(why);
             }
         }
         Ok(encode(&search.task(&task)))
@@ -173,12 +158,7 @@ impl Way<'_> {
 
     /// Waits for what a worker makes of a task. None if the job has ended before.
     fn output(&self, Loaded { outcome, rest }: Loaded) -> Option<Output> {
-        let output = match outcome.blocking_recv().ok()? {
-            Outcome::Done(output) => postcard::from_bytes(&output),
-            Outcome::Failed { task, why } => postcard::from_bytes(&task).map(|task: Task| task.failed(&why)),
-        };
-        let mut output: Output =
-            output.inspect_err(|error| self.cluster.fail(Error::worker("output", error))).ok()?;
+        let mut output: Output = self.cluster.output(outcome.blocking_recv(), Task::failed)?;
         output.rest.extend(rest);
         Some(output)
     }
@@ -198,14 +178,9 @@ struct Brief {
 }
 
 impl Brief {
-    /// Workers that share files see them from their own directory: relative names are told from where.
     fn new(query: &Query, options: &Options) -> Result<Self> {
-        let mut query = query.clone();
-        if options.shared_fs && query.base.is_empty() {
-            let here = env::current_dir().map_err(Error::io("current directory"))?;
-            query.base = here.into_os_string().into_vec().into();
-        }
-        Ok(Self { query, shared_fs: options.shared_fs })
+        let base = options.base(&query.base)?.into();
+        Ok(Self { query: Query { base, ..query.clone() }, shared_fs: options.shared_fs })
     }
 }
 
@@ -227,8 +202,4 @@ impl Order {
 struct Loaded {
     outcome: Promise,
     rest: Rest,
-}
-
-fn encode(what: &impl Serialize) -> Vec<u8> {
-    postcard::to_stdvec(what).expect("plain data serializes")
 }

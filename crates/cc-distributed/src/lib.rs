@@ -4,8 +4,8 @@
 //! model's question is therefore not how to share the work (a queue does that, as elsewhere) but what to
 //! believe when nothing is heard: a worker that is dead, one that hangs, one whose cable was pulled and one that
 //! is merely slow look the same. The answer here is the usual one. Tasks are *repeatable*, handing one out is a
-//! *lease*, whoever is silent for too long loses his leases, and the first result of a task settles it. A wrong
-//! suspicion then costs work, never correctness.
+//! *lease*, whoever is silent for too long is cut off and loses his leases, and only who holds a task's lease can
+//! settle it. A wrong suspicion then costs work, never correctness.
 //!
 //! # One job's way through this crate
 //!
@@ -34,19 +34,27 @@
 //! When a job ends, or is stopped, the queue closes: promises break, members leave their sessions, processes of
 //! the run's own are killed and waited for. They hold nothing that could be lost.
 //!
+//! [`resize`] and [`mandelbrot`] need no order. They take the promises in the line as they are kept, a bounded number
+//! of them at a time (`buffer_unordered`), and so one slow worker holds up nothing but its own tasks.
+//!
 //! # Modules, in reading order
 //!
 //! - [`grep`]: what is told to whom, and in which order it comes back;
+//! - [`resize`]: large tasks, which travel as contents or as names;
+//! - [`mandelbrot`]: small tasks, which travel together;
 //! - [`cluster`]: the small runtime of this model. It knows no workload, and its queue knows no transport: a
 //!   message broker could take the place of everything between queue and worker.
 
 pub mod cluster;
 pub mod grep;
+pub mod mandelbrot;
+pub mod resize;
 
 use cc_workloads::{Entry, Model};
 
 /// What a worker can be asked for.
-const SERVICES: &[cluster::worker::Service] = &[("grep", grep::work)];
+const SERVICES: &[cluster::worker::Service] =
+    &[("grep", grep::work), ("resize", resize::work), ("mandelbrot", mandelbrot::work)];
 
 /// The model of this crate.
 pub const MODELS: &[Model] = &[Model {
@@ -55,8 +63,8 @@ pub const MODELS: &[Model] = &[Model {
     enter,
     args: cluster::command::args,
     grep: Entry::Run(grep::run),
-    resize: Entry::Declined("not written yet"),
-    mandelbrot: Entry::Declined("not written yet"),
+    resize: Entry::Run(resize::run),
+    mandelbrot: Entry::Run(mandelbrot::run),
 }];
 
 fn enter() {

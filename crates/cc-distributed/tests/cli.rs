@@ -151,3 +151,64 @@ fn enough_is_enough_on_an_input_without_end() {
         assert_eq!(child.wait().expect("waited for").code(), Some(0));
     }
 }
+
+fn program() -> Cmd {
+    Cmd::new(PROGRAM).args(["--workers", "2"])
+}
+
+/// One pixel.
+const DOT: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\0\0\x01\0\0\0\x01\x08\x02\0\0\0\x90\x77\x53\xde\
+    \0\0\0\x0cIDAT\x78\xda\x63\xe0\x3a\x21\x07\0\x01\xd0\0\xf1\x1a\xa1\x42\x58\0\0\0\0IEND\xae\x42\x60\x82";
+
+#[test]
+fn a_picture_has_the_same_digest_however_it_is_cut_and_sent() {
+    for tile in ["1x1", "4x30", "7x3"] {
+        let run = program().args(["mandelbrot", "--size", "30x20", "--tile", tile]).assert().code(0);
+        run.stdout_eq("2bcc814983bee1c5762b1bcdeb2023d3 30x20 max-iter 1000\n").stderr_eq("");
+    }
+}
+
+#[test]
+fn thumbnails_come_back_and_what_is_no_image_is_named() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    fs::write(dir.path().join("dot.png"), DOT).expect("written");
+    fs::write(dir.path().join("text.jpg"), "no image").expect("written");
+    for options in [&[][..], &["--shared-fs"]] {
+        let run = program().args(options).args(["resize", "--width", "8", "--out", "small", "."]);
+        let out = run.current_dir(dir.path()).assert().code(1).stdout_eq("").get_output().stderr.clone();
+        let out = String::from_utf8_lossy(&out).into_owned();
+        assert!(out.starts_with("resize: ./text.jpg: ") && out.lines().count() == 1, "{out}");
+        let small = fs::read(dir.path().join("small/dot.png")).expect("the thumbnail is there");
+        assert_eq!(small[..8], DOT[..8]);
+        fs::remove_dir_all(dir.path().join("small")).expect("removed");
+    }
+}
+
+#[test]
+fn wrong_flags_of_either_are_status_2_and_help_names_the_right_ones() {
+    program().args(["mandelbrot", "--tile", "0x3"]).assert().code(2).stdout_eq("");
+    program().args(["resize", "."]).assert().code(2).stdout_eq("");
+    for (workload, flag) in [("mandelbrot", "--max-iter"), ("resize", "--width")] {
+        let out = program().args([workload, "--help"]).assert().code(0).get_output().stdout.clone();
+        let out = String::from_utf8_lossy(&out).into_owned();
+        assert!(out.contains(flag) && out.contains("--shared-fs"), "{out}");
+    }
+}
+
+#[test]
+fn ctrl_c_ends_a_picture_that_takes_long() {
+    let mut command = Command::new(PROGRAM);
+    command.args([
+        "--workers",
+        "2",
+        "mandelbrot",
+        "--region",
+        "-0.1,-0.1,0.1,0.1",
+        "--max-iter",
+        "100000000",
+    ]);
+    let mut child = command.stdout(Stdio::piped()).spawn().expect("the program starts");
+    // As long as it takes to start the workers; it is as well if it does not.
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(interrupt(&mut child).code(), Some(130));
+}

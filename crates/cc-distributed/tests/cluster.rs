@@ -67,12 +67,17 @@ fn signal_to(child: &Child, signal: Signal) {
 }
 
 /// A coordinator for these workers.
-fn grep(dir: &Path, workers: &[&str]) -> Command {
+fn coordinator(dir: &Path, workers: &[&str]) -> Command {
     let mut command = Command::new(PROGRAM);
     command.current_dir(dir).args(["--token-file", "token", "--suspect-after", SUSPECT_AFTER]);
     for worker in workers {
         command.args(["--worker", worker]);
     }
+    command
+}
+
+fn grep(dir: &Path, workers: &[&str]) -> Command {
+    let mut command = coordinator(dir, workers);
     command.arg("grep");
     command
 }
@@ -212,6 +217,45 @@ fn names_are_served_below_the_root_only() {
     let (status, out, err) = search(&worker);
     assert_eq!((status, &*out), (Some(2), ""));
     assert!(err.contains("started without --root"), "{err}");
+}
+
+#[test]
+fn an_image_is_served_below_the_root_only_and_its_contents_anywhere() {
+    let dir = site();
+    let worker = Worker::start(dir.path(), &["--listen", "127.0.0.1:0", "--root", "tree"]);
+    let resize = |options: &[&str]| {
+        let mut command = coordinator(dir.path(), &[&worker.address]);
+        command.args(options).args(["resize", "--width", "9", "secret", "tree/deep/007"]);
+        let run = command.output().expect("it runs");
+        (run.status.code(), text(&run.stderr))
+    };
+    // Neither is an image, which only who has opened it can tell.
+    let (status, err) = resize(&["--shared-fs"]);
+    assert_eq!((status, err.lines().count()), (Some(1), 2), "{err}");
+    assert!(err.contains("resize: secret: Outside of the worker's root\n"), "{err}");
+    let (status, err) = resize(&[]);
+    assert_eq!((status, err.lines().count()), (Some(1), 2), "{err}");
+    assert!(!err.contains("Outside"), "{err}");
+}
+
+#[test]
+fn pictures_of_two_runs_are_not_mixed_up() {
+    let dir = site();
+    let worker = Worker::start(dir.path(), &["--listen", "127.0.0.1:0"]);
+    let start = |size: &str| {
+        let mut command = coordinator(dir.path(), &[&worker.address]);
+        command.args(["mandelbrot", "--size", size, "--tile", "8x8"]).stdout(Stdio::piped());
+        command.spawn().expect("it runs")
+    };
+    let alone = |size: &str| {
+        let run = Command::new(PROGRAM).args(["--workers", "1", "mandelbrot", "--size", size]).output();
+        text(&run.expect("it runs").stdout)
+    };
+    let runs = ["300x200", "200x300"].map(|size| (size, start(size)));
+    for (size, run) in runs {
+        let run = run.wait_with_output().expect("it ends");
+        assert_eq!((run.status.code(), text(&run.stdout)), (Some(0), alone(size)));
+    }
 }
 
 #[test]

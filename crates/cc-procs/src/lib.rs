@@ -26,6 +26,9 @@
 //!    order they were made, so the output is in order whatever order the tasks were done in. The *rest* of a
 //!    large file is submitted as urgent, and gathered before the next promise of the line.
 //!
+//! [`resize`] and [`mandelbrot`] need no order, so there are no promises: all outputs go to one bounded channel, as
+//! they are completed, and each says where it belongs. Again it is names, or numbers, that are sent.
+//!
 //! # How it ends, well and badly
 //!
 //! - **A task panics.** The worker catches that and lives; the panic becomes the task's output.
@@ -46,10 +49,14 @@
 //! # Modules, in reading order
 //!
 //! - [`grep`]: the model file: what is sent to whom, and in what order it comes back;
+//! - [`resize`]: names go out, thumbnails come back, in any order;
+//! - [`mandelbrot`]: many small tasks in few messages;
 //! - [`pool`]: the runtime: how workers are started, driven, replaced and ended.
 
 pub mod grep;
+pub mod mandelbrot;
 pub mod pool;
+pub mod resize;
 
 use std::convert::identity;
 
@@ -62,11 +69,13 @@ pub const MODELS: &[Model] = &[Model {
     enter,
     args: identity,
     grep: Entry::Run(grep::run),
-    resize: Entry::Declined("not written yet"),
-    mandelbrot: Entry::Declined("not written yet"),
+    resize: Entry::Run(resize::run),
+    mandelbrot: Entry::Run(mandelbrot::run),
 }];
 
 /// A line for each workload: in a worker process, does its part of it and does not return.
 fn enter() {
     pool::enter("grep", grep::work);
+    pool::enter("resize", resize::work);
+    pool::enter("mandelbrot", mandelbrot::work);
 }

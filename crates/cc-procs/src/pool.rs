@@ -6,7 +6,7 @@
 //! ```text
 //! submit ──> queue ──> owner ── tasks ───> worker
 //!                        │  <── replies ──  │
-//! promise <──────────────┘                  │
+//! output <───────────────┘                  │
 //!                        └─── lifeline ─────┘
 //! ```
 //!
@@ -18,7 +18,8 @@
 //! whatever kills it, and a worker whose lifeline has closed is gone the next moment.
 //!
 //! Neither side can wait for the other in a circle. What goes to a worker never fills its channel: it has
-//! two tasks in hand at most, and a large one travels as shared memory. What comes back is taken at once.
+//! two tasks in hand at most, and a large one travels as shared memory. What comes back is taken as soon as
+//! there is room for the output before it, which only the consumer of the outputs has to make.
 
 use std::{
     collections::VecDeque,
@@ -64,7 +65,7 @@ const TRIES: u32 = 3;
 /// How long a worker may take to say that it is ready, which takes it some milliseconds.
 const HANDSHAKE: Duration = Duration::from_secs(5);
 
-/// Where the output of a submitted task arrives. It is broken if the run is stopped before.
+/// Where the output of one submitted task arrives. It is broken if the run is stopped before.
 pub type Promise<O> = Receiver<O>;
 
 /// Worker processes that make outputs `O` of tasks `T`.
@@ -111,14 +112,20 @@ where
         self.owners.0.len() * CREDITS
     }
 
-    /// Queues a task; waits while the queue is full. None if the run is being stopped.
-    pub fn submit(&self, task: T) -> Option<Promise<O>> {
-        Order::queue(task, &self.fed)
+    /// Queues a task whose output goes to `done`, with those of other tasks, as they are completed. Waits while
+    /// the queue is full. None if the run is being stopped.
+    pub fn submit_to(&self, done: &Sender<O>, task: T) -> Option<()> {
+        Order::queue(&self.fed, task, done.clone())
     }
 
-    /// Queues a task before all those that were merely submitted.
+    /// Queues a task whose output is waited for by itself.
+    pub fn submit(&self, task: T) -> Option<Promise<O>> {
+        Order::promise(&self.fed, task)
+    }
+
+    /// The same, before all tasks that were merely submitted.
     pub fn submit_urgent(&self, task: T) -> Option<Promise<O>> {
-        Order::queue(task, &self.urgent)
+        Order::promise(&self.urgent, task)
     }
 
     /// Ends the workers, and says if they could not be had.
@@ -149,7 +156,7 @@ impl Drop for Owners {
     }
 }
 
-/// A task, and where its output is waited for.
+/// A task, and where its output goes.
 struct Order<T, O> {
     task: T,
     done: Sender<O>,
@@ -157,9 +164,13 @@ struct Order<T, O> {
 }
 
 impl<T, O> Order<T, O> {
-    fn queue(task: T, queue: &Sender<Self>) -> Option<Promise<O>> {
+    fn queue(queue: &Sender<Self>, task: T, done: Sender<O>) -> Option<()> {
+        queue.send(Self { task, done, deaths: 0 }).ok()
+    }
+
+    fn promise(queue: &Sender<Self>, task: T) -> Option<Promise<O>> {
         let (done, promise) = bounded(1);
-        queue.send(Self { task, done, deaths: 0 }).ok()?;
+        Self::queue(queue, task, done)?;
         Some(promise)
     }
 
@@ -210,11 +221,14 @@ impl<T: Serialize, O: Serialize + DeserializeOwned> Owner<T, O> {
                 hand.push_back(order);
             }
             let worker = self.start()?;
-            if self.drive(&worker, &mut hand).is_ok() || self.stop.requested() {
+            let driven = self.drive(&worker, &mut hand);
+            if driven.is_ok() || self.stop.requested() {
                 return Ok(());
             }
             drop(worker);
-            self.blame(&mut hand);
+            if driven == Err(Death::AtWork) {
+                self.blame(&mut hand);
+            }
         }
     }
 
@@ -230,27 +244,29 @@ impl<T: Serialize, O: Serialize + DeserializeOwned> Owner<T, O> {
     }
 
     /// Keeps the worker busy until there are no more tasks, or it dies.
-    fn drive(&self, worker: &Worker<O>, hand: &mut Hand<T, O>) -> Result<(), IpcError> {
-        for order in &*hand {
-            worker.give(&order.task)?; // its predecessor's
-        }
+    fn drive(&self, worker: &Worker<O>, hand: &mut Hand<T, O>) -> Result<(), Death> {
+        let mut given = 0; // of those in hand, which may be its predecessor's
         loop {
             while hand.len() < CREDITS
                 && let Some(order) = if hand.is_empty() { self.next() } else { self.next_if_any() }
             {
                 hand.push_back(order);
-                worker.give(&hand.back().expect("just put there").task)?;
+            }
+            for order in hand.range(given..) {
+                let death = if given == 0 { Death::Idle } else { Death::AtWork };
+                worker.give(&order.task).map_err(|_| death)?;
+                given += 1;
             }
             if hand.is_empty() {
                 return Ok(());
             }
-            let output = worker.replies.recv()?;
+            let output = worker.replies.recv().map_err(|_| Death::AtWork)?;
             hand.pop_front().expect("not empty").keep(output);
+            given -= 1;
         }
     }
 
-    /// Notes whose fault a death was: that of the task being done; the other had not begun. (An idle worker's
-    /// death is found out, and noted, with its next task: one of three chances is lost.)
+    /// Notes whose fault a death was: that of the task being done; the other had not begun.
     fn blame(&self, hand: &mut Hand<T, O>) {
         hand[0].deaths += 1;
         if hand[0].deaths == TRIES {
@@ -272,6 +288,15 @@ impl<T: Serialize, O: Serialize + DeserializeOwned> Owner<T, O> {
     fn next_if_any(&self) -> Option<Order<T, O>> {
         self.urgent.try_recv().or_else(|_| self.fed.try_recv()).ok()
     }
+}
+
+/// In what state a worker was found dead.
+#[derive(PartialEq, Eq)]
+enum Death {
+    /// With tasks in hand: it was doing the first.
+    AtWork,
+    /// With none, which is found out when it is to be given one. So no task is to blame.
+    Idle,
 }
 
 /// A worker process that is ready, seen from its owner.

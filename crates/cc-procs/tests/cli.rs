@@ -3,10 +3,16 @@
 use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
+    num::{NonZeroU32, NonZeroUsize},
+    ops::ControlFlow,
     process::{Child, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
 };
 
+use cc_workloads::{
+    Block, Ctx, Sink,
+    mandelbrot::{Job, View, sequential},
+};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open},
@@ -308,4 +314,80 @@ fn workers_that_never_get_ready_are_an_error() {
     let run = grep().arg("e").stdin("one\n").env("TMPDIR", "/no/such/directory").assert().code(2);
     let message = String::from_utf8_lossy(&run.get_output().stderr).into_owned();
     assert!(message.contains("\ngrep: worker process: not ready: "), "{message}");
+}
+
+/// Another workload, in two workers.
+fn run(workload: &str, args: &[&str]) -> Cmd {
+    Cmd::new(PROGRAM).args(["--workers", "2", workload]).args(args)
+}
+
+#[test]
+fn a_tiny_picture_is_the_references_however_it_is_cut() {
+    for tile in ["1x1", "4x3", "999x999"] {
+        let picture = run("mandelbrot", &["--size", "40x30", "--max-iter", "100", "--tile", tile]);
+        let out = picture.assert().code(0).get_output().stdout.clone();
+        assert_eq!(String::from_utf8_lossy(&out), reference(40, 30, 100));
+    }
+}
+
+/// What is printed for a picture of the default region.
+fn reference(width: u32, height: u32, max_iter: u32) -> String {
+    struct Ignored;
+    impl Sink<Block> for Ignored {
+        fn push(&mut self, block: Block) -> ControlFlow<()> {
+            panic!("{block:?}");
+        }
+    }
+    let pixels = |n| NonZeroU32::new(n).expect("not zero");
+    let job = Job { view: View { max_iter, ..View::new(pixels(width), pixels(height)) } };
+    let mut ignored = Ignored;
+    let mut picture = job.picture(&mut ignored);
+    sequential::run(&job, &Ctx::new(NonZeroUsize::MIN), &mut picture).expect("computed");
+    format!("{:032x} {width}x{height} max-iter {max_iter}\n", picture.digest())
+}
+
+#[test]
+fn an_image_that_is_none_is_named_and_status_is_1() {
+    let dir = poems();
+    fs::write(dir.path().join("rose.jpg"), "not an image").expect("written");
+    let run = run("resize", &["--width", "10", "rose.jpg", "missing.png"]).current_dir(&dir).assert().code(1);
+    let messages = String::from_utf8_lossy(&run.get_output().stderr).into_owned();
+    let mut messages: Vec<_> = messages.lines().collect();
+    messages.sort_unstable();
+    assert_eq!(messages[0], "resize: missing.png: No such file or directory");
+    assert!(messages[1].starts_with("resize: rose.jpg: "), "{messages:?}");
+    assert_eq!(messages.len(), 2);
+}
+
+#[test]
+fn help_and_wrong_flags_of_the_other_workloads() {
+    for workload in ["resize", "mandelbrot"] {
+        run(workload, &["--help"]).assert().code(0);
+        run(workload, &["--no-such-flag"]).assert().code(2);
+    }
+}
+
+#[test]
+fn a_picture_is_whole_though_workers_were_killed_and_ctrl_c_is_130() {
+    let picture = |size: &str| {
+        let mut command = Command::new(PROGRAM);
+        command.args(["--workers", "2", "mandelbrot", "--size", size, "--max-iter", "500"]);
+        command.stdout(Stdio::piped()).spawn().expect("the program starts")
+    };
+    let mut child = picture("600x600");
+    let worker = loop {
+        if let Some(&worker) = workers(&child).first() {
+            break worker;
+        }
+    };
+    // Whatever it is at: starting or working. It may be gone already.
+    let _ = kill_process(worker, Signal::KILL);
+    let mut line = String::new();
+    child.stdout.take().expect("piped").read_to_string(&mut line).expect("read");
+    assert_eq!(line, reference(600, 600, 500));
+    assert_eq!(child.wait().expect("waited for").code(), Some(0));
+
+    let mut child = picture("8000x8000");
+    while workers(&child).len() < 2 {}
+    assert_eq!(interrupt(&mut child).code(), Some(130));
 }

@@ -3,6 +3,7 @@
 use std::{
     fs::{self, OpenOptions},
     io::{BufRead, BufReader, Read, Write},
+    iter,
     num::NonZeroUsize,
     os::unix::net::{UnixListener, UnixStream},
     path::{Path, PathBuf},
@@ -24,6 +25,7 @@ fn main() -> process::ExitCode {
     pool::enter("stillborn", stillborn);
     let tests: &[(&str, fn())] = &[
         ("every_promise_gets_its_own_output", every_promise_gets_its_own_output),
+        ("outputs_of_many_tasks_meet_in_one_channel", outputs_of_many_tasks_meet_in_one_channel),
         ("urgent_tasks_overtake", urgent_tasks_overtake),
         ("large_messages_travel_both_ways", large_messages_travel_both_ways),
         ("no_worker_without_a_task", no_worker_without_a_task),
@@ -31,9 +33,11 @@ fn main() -> process::ExitCode {
         ("a_large_task_whose_worker_died_is_done_again", a_large_task_whose_worker_died_is_done_again),
         ("a_task_that_kills_three_workers_is_given_up", a_task_that_kills_three_workers_is_given_up),
         ("an_idle_worker_that_was_killed_is_replaced", an_idle_worker_that_was_killed_is_replaced),
+        ("an_idle_workers_death_is_no_tasks_fault", an_idle_workers_death_is_no_tasks_fault),
         ("all_workers_killed_at_once_are_replaced", all_workers_killed_at_once_are_replaced),
         ("a_worker_that_is_never_ready_is_an_error", a_worker_that_is_never_ready_is_an_error),
         ("a_stop_ends_a_suspended_worker", a_stop_ends_a_suspended_worker),
+        ("a_stop_frees_owners_that_wait_for_room", a_stop_frees_owners_that_wait_for_room),
         ("a_panic_in_the_program_ends_the_workers", a_panic_in_the_program_ends_the_workers),
     ];
     let tests = tests
@@ -171,6 +175,22 @@ fn every_promise_gets_its_own_output() {
     }
 }
 
+fn outputs_of_many_tasks_meet_in_one_channel() {
+    let pool = start(&ctx(3));
+    let (done, outputs) = crossbeam_channel::bounded(1);
+    let mut echoed: Vec<u8> = thread::scope(|scope| {
+        scope.spawn(|| {
+            let done = done; // whose end is that of the outputs
+            (0..100).for_each(|n| pool.submit_to(&done, echo([n])).expect("the pool is open"));
+        });
+        let outputs = outputs.iter();
+        outputs.map(|said| if let Said::Echo(bytes) = said { bytes[0] } else { panic!("{said:?}") }).collect()
+    });
+    echoed.sort_unstable();
+    assert!(echoed.into_iter().eq(0..100));
+    pool.finish().expect("nothing went wrong");
+}
+
 fn urgent_tasks_overtake() {
     let dir = tempfile::tempdir().expect("a directory");
     let gate = dir.path().join("gate");
@@ -258,6 +278,15 @@ fn an_idle_worker_that_was_killed_is_replaced() {
     assert!(!exists(first) && !exists(second));
 }
 
+fn an_idle_workers_death_is_no_tasks_fault() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let pool = start(&ctx(1));
+    kill(pid(&do_it(&pool, Deed::Pid)));
+    // Twice is not too often.
+    pid(&do_it(&pool, Deed::Die(2, dir.path().to_owned(), ByteBuf::new())));
+    pool.finish().expect("nothing went wrong");
+}
+
 fn all_workers_killed_at_once_are_replaced() {
     let dir = tempfile::tempdir().expect("a directory");
     let gate = dir.path().join("gate");
@@ -301,6 +330,22 @@ fn a_stop_ends_a_suspended_worker() {
     assert!(suspended.recv().is_err());
     pool.finish().expect("a stop is not an error");
     assert!(!exists(worker));
+}
+
+fn a_stop_frees_owners_that_wait_for_room() {
+    let ctx = ctx(2);
+    let pool = start(&ctx);
+    let (done, outputs) = crossbeam_channel::bounded(1);
+    thread::scope(|scope| {
+        // Without end: it is the pool that ends it.
+        let feed = || iter::repeat_with(|| echo("x")).try_for_each(|deed| pool.submit_to(&done, deed));
+        let feed = scope.spawn(feed);
+        outputs.recv().expect("one is taken");
+        ctx.stop.request(Cause::Test);
+        drop(outputs);
+        assert_eq!(feed.join().expect("no panic"), None);
+    });
+    pool.finish().expect("a stop is not an error");
 }
 
 fn a_panic_in_the_program_ends_the_workers() {

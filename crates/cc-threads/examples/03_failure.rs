@@ -1,11 +1,11 @@
-//! Lesson 3 of 4: one task fails; the others are done, and the failure is reported by name.
+//! Lesson 3 of 4: one task fails; the others are done, the failure is reported by name.
 //!
-//! A panic ends its own thread and nobody else's. `join` hands it over as an error, with the message inside; what is
-//! done with it is up to whoever joins. An abort, or memory that C code has corrupted, is another matter: it ends
-//! all threads, since there is only one process.
+//! A panic ends its own thread and nobody else's. `join` hands it over as an error, with the message inside; what
+//! is done with it is up to whoever joins. An abort, or memory that C code has corrupted, is another matter: it
+//! ends all threads, since there is only one process.
 //!
-//! What to see: three results and a failure, each in its place. Standard error has the panic too: Rust reports
-//! it there before anybody can catch it.
+//! What to see: three results and a failure, each in its place. Standard error has the panic too: Rust reports it
+//! there before anybody can catch it.
 
 use std::thread;
 

@@ -43,15 +43,26 @@ const PORTION: usize = 256 << 10;
 /// Makes the tree at `at` unless it is there, complete and unchanged. To find that out it is read, which also
 /// brings it into the page cache.
 pub fn prepare(spec: &Spec, at: &Path) -> Result<()> {
-    if at.is_dir() && digest(at)? == spec.digest {
+    ensure(at, spec.seed, &spec.digest, |making| generate(spec, making))
+}
+
+/// Makes what has this digest at `at` unless it is there, complete and unchanged.
+pub(crate) fn ensure(
+    at: &Path,
+    seed: u64,
+    digest: &str,
+    make: impl FnOnce(&Path) -> Result<()>,
+) -> Result<()> {
+    if at.is_dir() && self::digest(at)? == digest {
         return Ok(());
     }
     let making = at.with_extension(format!("{}.making", std::process::id()));
-    generate(spec, &making)?;
-    let made = digest(&making)?;
-    if made != spec.digest {
+    remove(&making)?;
+    make(&making)?;
+    let made = self::digest(&making)?;
+    if made != digest {
         remove(&making)?;
-        let text = format!("the input made from seed {} has digest {made}, not {}", spec.seed, spec.digest);
+        let text = format!("the input made from seed {seed} has digest {made}, not {digest}");
         return Err(Error::Usage(text));
     }
     remove(at)?;

@@ -25,14 +25,14 @@ pub(crate) struct Call {
     pub flags: BTreeMap<char, Vec<String>>,
     /// Whether it reads the names of the files from its standard input, a line each.
     pub reads_names: bool,
+    /// The names of files that it is not given.
+    pub skip: Vec<String>,
 }
 
 /// A run's own command and its standard input.
 pub(crate) struct Called {
     pub command: Command,
     pub stdin: Option<File>,
-    /// The folder that it writes to.
-    pub out: Option<PathBuf>,
 }
 
 /// What is asked, and of what.
@@ -40,7 +40,6 @@ pub(crate) struct Called {
 pub(crate) struct Request<'a> {
     pub query: &'a Query,
     pub subject: &'a Subject,
-    pub is_empty_job: bool,
 }
 
 const QUERY: &str = "{query}";
@@ -54,24 +53,30 @@ impl Call {
         self.args.iter().any(|arg| arg == QUERY)
     }
 
+    /// Whether it writes to a folder.
+    pub(crate) fn writes(&self) -> bool {
+        self.args.iter().any(|arg| arg.contains(OUT))
+    }
+
     /// A command that is ready to be started, with what it needs in the folder `scratch`.
     pub(crate) fn command(&self, request: Request<'_>, scratch: &Path) -> Result<Called> {
-        let out = self.args.iter().any(|arg| arg.contains(OUT)).then(|| scratch.join("out"));
-        if let Some(out) = &out {
+        let out = scratch.join("out");
+        if self.writes() {
             if out.exists() {
-                fs::remove_dir_all(out)?;
+                fs::remove_dir_all(&out)?;
             }
-            fs::create_dir_all(out)?;
+            fs::create_dir_all(&out)?;
         }
         let takes_files = self.reads_names || self.args.iter().any(|arg| arg == FILES);
-        let files = if takes_files { request.subject.files()? } else { Vec::new() };
+        let mut files = if takes_files { request.subject.files()? } else { Vec::new() };
+        let is_skipped = |file: &Path| self.skip.iter().any(|name| file.file_name() == Some(name.as_ref()));
+        files.retain(|file| !is_skipped(file));
         let stdin = if self.reads_names { Some(names(&files, scratch)?) } else { None };
-        let shown = out.as_ref().map(|out| out.display().to_string()).unwrap_or_default();
         let files: Vec<OsString> = files.into_iter().map(PathBuf::into_os_string).collect();
         let mut command = Command::new(&self.program);
-        command.args(self.arguments(request, &files, &shown));
+        command.args(self.arguments(request, &files, &out.to_string_lossy()));
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
-        Ok(Called { command, stdin, out })
+        Ok(Called { command, stdin })
     }
 
     /// The whole command as a report has it, without the names of a thousand files.
@@ -82,13 +87,13 @@ impl Call {
     }
 
     fn arguments(&self, request: Request<'_>, files: &[OsString], out: &str) -> Vec<OsString> {
-        let Request { query, subject, is_empty_job } = request;
+        let Request { query, subject } = request;
         let mut all = Vec::new();
         for arg in &self.args {
             match arg.as_str() {
                 QUERY => {
                     let asked = query.arguments(|letter| self.flags.get(&letter).cloned());
-                    all.extend(subject.with(&asked, is_empty_job).into_iter().map(OsString::from));
+                    all.extend(subject.with(&asked).into_iter().map(OsString::from));
                 }
                 INPUT => all.extend(subject.path.iter().map(OsString::from)),
                 FILES => all.extend_from_slice(files),
@@ -129,18 +134,18 @@ mod tests {
     }
 
     fn subject(path: &Path) -> Subject {
-        Subject { args: Vec::new(), path: Some(path.to_owned()) }
+        Subject { path: Some(path.to_owned()), ..Subject::default() }
     }
 
     #[test]
     fn placeholders_stand_for_any_number_of_arguments() {
         let shown = |query: &Query, subject: &Subject| {
-            let request = Request { query, subject, is_empty_job: false };
+            let request = Request { query, subject };
             call(&["-j", "2", "{query}", "-o", "{out}/%s.jpg", "{input}", "{files}"]).shown(request).join(" ")
         };
         let asked = query(Dialect::Plain, &["--top", "3"]);
         assert_eq!(shown(&asked, &subject(Path::new("d"))), "t -j 2 --top 3 -o {out}/%s.jpg d {files}");
-        let size = Subject { args: vec!["--size".to_owned(), "1x1".to_owned()], path: None };
+        let size = Subject { args: ["--size", "1x1"].map(str::to_owned).into(), ..Subject::default() };
         assert_eq!(shown(&asked, &size), "t -j 2 --size 1x1 --top 3 -o {out}/%s.jpg {files}");
     }
 
@@ -149,7 +154,7 @@ mod tests {
         let flags = [('r', vec![]), ('c', vec!["--count".to_owned(), "--include-zero".to_owned()])];
         let call = Call { flags: flags.into(), ..call(&["{query}"]) };
         let query = query(Dialect::Grep, &["-rci", "x"]);
-        let request = Request { query: &query, subject: &Subject::default(), is_empty_job: false };
+        let request = Request { query: &query, subject: &Subject::default() };
         assert_eq!(call.shown(request), ["t", "--count", "--include-zero", "-i", "-e", "x"]);
     }
 
@@ -158,13 +163,16 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         let root = scratch.path().join("in");
         fs::create_dir(&root).unwrap();
-        fs::write(root.join("a b"), "").unwrap();
-        let call = Call { reads_names: true, ..call(&["{out}/%s", "{files}"]) };
+        for name in ["a b", "huge"] {
+            fs::write(root.join(name), "").unwrap();
+        }
+        let call =
+            Call { reads_names: true, skip: vec!["huge".to_owned()], ..call(&["{out}/%s", "{files}"]) };
         let query = query(Dialect::Plain, &[]);
-        let request = Request { query: &query, subject: &subject(&root), is_empty_job: false };
+        let request = Request { query: &query, subject: &subject(&root) };
         for _ in 0..2 {
-            let Called { command, stdin, out } = call.command(request, scratch.path()).unwrap();
-            let out = out.unwrap();
+            let Called { command, stdin } = call.command(request, scratch.path()).unwrap();
+            let out = scratch.path().join("out");
             assert!(fs::read_dir(&out).unwrap().next().is_none());
             fs::write(out.join("left"), "").unwrap();
             let args: Vec<_> = command.get_args().map(|arg| Path::new(arg).to_owned()).collect();

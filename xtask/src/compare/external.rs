@@ -29,6 +29,9 @@ pub(crate) struct Tool {
     #[serde(default)]
     flags: BTreeMap<char, Vec<String>>,
     stdin: Option<Names>,
+    /// The names of files that it is not given.
+    #[serde(default)]
+    skip: Vec<String>,
 }
 
 /// What a tool's standard input is, unless it is empty.
@@ -71,6 +74,7 @@ impl Tool {
             env: self.env.iter().map(|(name, value)| (name.clone(), filled(value))).collect(),
             flags: self.flags.clone(),
             reads_names: self.stdin == Some(Names::Files),
+            skip: self.skip.clone(),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use cc_workloads::inputs;
+use cc_workloads::{inputs, resize};
 use serde::{Deserialize, Serialize};
 
 /// Where an input comes from, as a manifest says it.
@@ -15,6 +15,8 @@ use serde::{Deserialize, Serialize};
 pub(crate) enum Source {
     /// A tree of text files.
     Tree(inputs::Spec),
+    /// Folders of photographs, two of them broken.
+    Photographs(resize::inputs::Spec),
     EmptyFile,
     EmptyFolder,
     /// Nothing on a disk.
@@ -44,6 +46,8 @@ pub(crate) struct Input {
 pub(crate) struct Subject {
     pub args: Vec<String>,
     pub path: Option<PathBuf>,
+    /// Whether it is the empty job's, which stays empty whatever is asked of it.
+    pub is_empty: bool,
 }
 
 impl Source {
@@ -54,11 +58,12 @@ impl Source {
         }
         match self {
             Self::Tree(spec) => inputs::prepare(spec, path)?,
+            Self::Photographs(spec) => resize::inputs::prepare(spec, path)?,
             Self::EmptyFile => fs::write(path, b"").with_context(|| path.display().to_string())?,
             Self::EmptyFolder => fs::create_dir_all(path).with_context(|| path.display().to_string())?,
-            Self::Args { args, .. } => return Ok(Subject { args: args.clone(), path: None }),
+            Self::Args { args, .. } => return Ok(Subject { args: args.clone(), ..Subject::default() }),
         }
-        Ok(Subject { args: Vec::new(), path: Some(path.to_owned()) })
+        Ok(Subject { path: Some(path.to_owned()), ..Subject::default() })
     }
 
     pub(crate) fn is_on_disk(&self) -> bool {
@@ -76,16 +81,15 @@ impl Source {
 impl Input {
     /// Somebody's own file or directory.
     pub(crate) fn given(path: &Path, empty: Subject) -> Self {
-        let measured = Subject { args: Vec::new(), path: Some(path.to_owned()) };
+        let measured = Subject { path: Some(path.to_owned()), ..Subject::default() };
         Self { name: path.display().to_string(), checked: measured.clone(), measured, empty, output: None }
     }
 }
 
 impl Subject {
-    /// The arguments for a run that is asked `query`, which has the last word on what both say. An empty job has it
-    /// instead: asked for a large one, it must stay empty.
-    pub(crate) fn with(&self, query: &[String], is_empty_job: bool) -> Vec<String> {
-        if is_empty_job { overridden(query, &self.args) } else { overridden(&self.args, query) }
+    /// The arguments for a run that is asked `query`, which has the last word on what both say, save to the empty job.
+    pub(crate) fn with(&self, query: &[String]) -> Vec<String> {
+        if self.is_empty { overridden(query, &self.args) } else { overridden(&self.args, query) }
     }
 
     /// In a few words: `an empty folder`, or the arguments.
@@ -143,8 +147,10 @@ mod tests {
 
     #[test]
     fn the_query_has_the_last_word_save_in_an_empty_job() {
-        let subject = Subject { args: words("--size 1x1 --deep"), path: None };
-        let with = |query: &str, is_empty| subject.with(&words(query), is_empty).join(" ");
+        let with = |query: &str, is_empty| {
+            let subject = Subject { args: words("--size 1x1 --deep"), path: None, is_empty };
+            subject.with(&words(query)).join(" ")
+        };
         assert_eq!(with("--max 5", false), "--size 1x1 --deep --max 5");
         assert_eq!(with("--size 8x8 --max 5", false), "--deep --size 8x8 --max 5");
         assert_eq!(with("--size=8x8 --max 5", true), "--max 5 --size 1x1 --deep");

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use cc_workloads::report::Totals;
 use serde::Serialize;
 
-use super::{check::Difference, code::Code, input::Input, stats::Estimate};
+use super::{check::Difference, code::Code, input::Input, stats::Estimate, table::plural};
 
 /// A comparison of one workload.
 #[derive(Serialize)]
@@ -24,6 +24,14 @@ pub(crate) struct Comparison {
     pub checked: Vec<String>,
     pub workers: NonZeroUsize,
     pub rounds: usize,
+    /// What the totals say, in words.
+    pub caption: String,
+    /// Whether the models' lines were compared whatever their order.
+    pub any_order: bool,
+    /// Whether there is no output before the end, and no time to the first byte.
+    pub prints_at_end: bool,
+    /// What is to be said of the comparison with the tools.
+    pub tool_note: Option<String>,
     /// How memory was measured.
     pub memory: &'static str,
     pub rows: Vec<Row>,
@@ -83,6 +91,8 @@ pub(crate) enum Kind {
 pub(crate) enum Verdict {
     Reference,
     Same,
+    /// Not compared: a tool whose output cannot be the same.
+    Own,
     /// In what: the query, and the output, the messages, the totals or the exit status.
     Differs {
         what: String,
@@ -121,22 +131,27 @@ pub(crate) enum Phase {
     Empty,
 }
 
-impl Comparison {
-    /// Writes it to a file, or to standard output for `-`.
-    pub(crate) fn write(&self, path: &Path) -> Result<()> {
-        let mut text = serde_json::to_string_pretty(self)?;
-        text.push('\n');
-        if path == Path::new("-") {
-            return Ok(std::io::stdout().write_all(text.as_bytes())?);
-        }
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder)?;
-        }
-        fs::write(path, text).with_context(|| path.display().to_string())
+/// Writes a result to a file, or to standard output for `-`.
+pub(crate) fn write(result: &impl Serialize, path: &Path) -> Result<()> {
+    let mut text = serde_json::to_string_pretty(result)?;
+    text.push('\n');
+    if path == Path::new("-") {
+        return Ok(std::io::stdout().write_all(text.as_bytes())?);
     }
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    fs::write(path, text).with_context(|| path.display().to_string())
 }
 
 impl Machine {
+    /// In a line.
+    pub(crate) fn shown(&self) -> String {
+        let Self { cores, cpu, kernel, memory_bytes } = self;
+        let cores = plural(cores.get(), "core");
+        format!("{cores} × {cpu}, {} GB, Linux {kernel}", memory_bytes.div_ceil(1_000_000_000))
+    }
+
     pub(crate) fn this() -> Self {
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
         let field = |text: &str, name: &str| {

@@ -10,7 +10,7 @@ use super::{
     check::Order,
     external::Tool,
     granularity::Sweep,
-    input::{Input, Source},
+    input::{Input, Source, Subject},
     query::{Dialect, Query},
 };
 
@@ -96,7 +96,7 @@ impl Manifest {
             measured: make(size)?,
             // Odd files are in the smallest input, too: many queries on few files find more than few on many.
             checked: make("smoke")?,
-            empty: make(EMPTY)?,
+            empty: Subject { is_empty: true, ..make(EMPTY)? },
             output: self.source(size)?.output(),
         })
     }
@@ -105,7 +105,7 @@ impl Manifest {
     pub(crate) fn given(&self, workspace: &Workspace, workload: &str, path: &Path) -> Result<Input> {
         let empty = self.source(EMPTY).with_context(|| workload.to_owned())?;
         let empty = empty.make(&workspace.target.join("inputs").join(workload).join(EMPTY))?;
-        Ok(Input::given(path, empty))
+        Ok(Input::given(path, Subject { is_empty: true, ..empty }))
     }
 
     /// Whether it works on files, which may be somebody's own.

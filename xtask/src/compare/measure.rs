@@ -4,18 +4,19 @@ use std::{
     fs::{self, File},
     num::NonZeroUsize,
     path::{Path, PathBuf},
-    process::{Command, ExitStatus},
+    process::ExitStatus,
     time::Duration,
 };
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use cc_workloads::report::Totals;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{
+    call::{Call, Called, Request},
     check::{self, Order},
     code::Code,
-    input::Input,
+    input::{Input, Subject},
     json::{Kind, Phase, Row, Sample, Verdict, seconds},
     query::Query,
     run::{Plan, Seen, run},
@@ -28,13 +29,23 @@ pub(crate) struct Entrant {
     pub label: String,
     pub mechanism: String,
     pub kind: Kind,
-    pub program: PathBuf,
-    pub env: Vec<(String, String)>,
-    /// The arguments for each query, without the path.
-    pub arguments: Vec<Vec<String>>,
+    pub call: Call,
     pub order: Order,
     pub code: Option<Code>,
     pub oversubscribed: bool,
+}
+
+/// What all of them do.
+pub(crate) struct Work<'a> {
+    /// The first is measured, all are checked.
+    pub queries: &'a [Query],
+    pub input: &'a Input,
+    /// The totals that need not agree.
+    pub own_totals: &'a [String],
+    /// Whether there is no output before the end.
+    pub prints_at_end: bool,
+    /// The folder for outputs.
+    pub kept: &'a Path,
 }
 
 /// How much is measured.
@@ -62,34 +73,26 @@ pub(crate) struct Measured {
 }
 
 /// Checks and measures the entrants, of whom the first is the reference.
-pub(crate) fn measure(
-    entrants: &[Entrant],
-    queries: &[Query],
-    input: &Input,
-    effort: &Effort,
-    kept: &Path,
-) -> Result<Measured> {
+pub(crate) fn measure(entrants: &[Entrant], work: &Work<'_>, effort: &Effort) -> Result<Measured> {
     let states = entrants.iter().map(State::new).collect();
     let progress = ProgressBar::no_length();
     progress.set_style(ProgressStyle::with_template("{spinner} {prefix} {msg}")?);
-    let mut rounds = Rounds { states, queries, input, effort, kept, progress, expected: Vec::new() };
+    let mut rounds = Rounds { states, work, effort, progress, expected: Vec::new() };
     rounds.check()?;
     let count = rounds.time();
     rounds.memory();
     rounds.stop();
     rounds.empty();
     rounds.progress.finish_and_clear();
+    let _ = fs::remove_dir_all(rounds.scratch()); // nothing was needed there
     let totals = rounds.expected.first().and_then(|expected| expected.totals.clone()).unwrap_or_default();
     Ok(Measured { rows: rounds.rows(), totals, rounds: count })
 }
 
 struct Rounds<'a> {
     states: Vec<State<'a>>,
-    queries: &'a [Query],
-    input: &'a Input,
+    work: &'a Work<'a>,
     effort: &'a Effort,
-    /// The folder for outputs.
-    kept: &'a Path,
     progress: ProgressBar,
     /// What the reference did for each query.
     expected: Vec<Expected>,
@@ -110,11 +113,12 @@ struct Expected {
 impl Rounds<'_> {
     /// One round for each query, whose outputs are kept and compared. It warms up, too.
     fn check(&mut self) -> Result<()> {
-        for (nth, query) in self.queries.iter().enumerate() {
-            let folder = self.kept.join(&query.name);
+        for (nth, query) in self.work.queries.iter().enumerate() {
+            let folder = self.work.kept.join(&query.name);
             fs::create_dir_all(&folder)?;
             for at in 0..self.states.len() {
-                if self.states[at].is_right() {
+                let is_asked = nth == 0 || self.states[at].entrant.call.takes_query();
+                if is_asked && self.states[at].is_right() {
                     self.check_one(at, nth, &folder)?;
                 }
             }
@@ -127,31 +131,39 @@ impl Rounds<'_> {
 
     fn check_one(&mut self, at: usize, nth: usize, folder: &Path) -> Result<()> {
         let entrant = self.states[at].entrant;
-        self.progress.set_prefix(format!("checking {}:", self.queries[nth].name));
+        self.progress.set_prefix(format!("checking {}:", self.work.queries[nth].name));
         let file = |name: &str, kind: &str| folder.join(format!("{}.{kind}", name.replace(' ', "_")));
         let (out, err) = (file(&entrant.name, "out"), file(&entrant.name, "err"));
         let keep = Some((File::create(&out)?, File::create(&err)?));
-        let path = if nth == 0 { &self.input.path } else { &self.input.checked };
-        let command = self.command(entrant, nth, path);
-        let mut seen = self.run(entrant, command, Plan { keep, ..Plan::default() })?;
+        let subject = if nth == 0 { &self.work.input.measured } else { &self.work.input.checked };
+        let ran = self.run(entrant, nth, subject, Plan { keep, ..Plan::default() });
+        let mut seen = match ran {
+            Ok(seen) => seen,
+            Err(error) if entrant.kind == Kind::Reference => return Err(error),
+            Err(error) => {
+                self.states[at].fail(Sample::failed(Phase::Check, nth, format!("{error:#}")));
+                return Ok(());
+            }
+        };
         seen.bytes = fs::metadata(&out)?.len();
         if entrant.kind == Kind::Reference {
-            self.expect(&seen, nth, &err)?;
+            self.expect(&seen, nth, &out, &err)?;
         }
         let unlike = self.unlike(entrant, nth, &seen);
         let mut sample = Sample::new(Phase::Check, nth, &seen);
-        sample.failure = crashed(&seen);
+        sample.failure = crashed(&seen).or_else(|| self.wrote_nothing(entrant));
         if sample.failure.is_some() {
-            self.states[at].verdict = Verdict::Failed;
+            self.states[at].fail(sample);
+            return Ok(());
         }
         self.states[at].samples.push(sample);
-        if entrant.kind == Kind::Reference || self.states[at].verdict == Verdict::Failed {
+        if entrant.kind == Kind::Reference {
             return Ok(());
         }
 
         let reference = &self.states[0].entrant.name;
         let (expected, messages) = (file(reference, "out"), file(reference, "err"));
-        let name = &self.queries[nth].name;
+        let name = &self.work.queries[nth].name;
         let differs = |what: &str, difference, paths: [&PathBuf; 2]| Verdict::Differs {
             what: format!("{name}: {what}"),
             difference,
@@ -159,9 +171,12 @@ impl Rounds<'_> {
         };
         let output = match entrant.kind {
             Kind::Tool => check::lines(&expected, &messages, &out, entrant.order)?,
-            _ => check::same(&expected, &out)?,
+            _ => check::same(&expected, &out, entrant.order)?,
         };
-        let said = if entrant.kind == Kind::Tool { None } else { check::same(&messages, &err)? };
+        let said = match entrant.kind {
+            Kind::Tool => None,
+            _ => check::same(&messages, &err, entrant.order)?,
+        };
         let state = &mut self.states[at];
         if output.is_some() {
             state.verdict = differs("the output", output, [&expected, &out]);
@@ -176,14 +191,25 @@ impl Rounds<'_> {
         Ok(())
     }
 
+    /// All that can be said of a tool whose output is its own.
+    fn wrote_nothing(&self, entrant: &Entrant) -> Option<String> {
+        let out = self.scratch().join("out");
+        let is_empty = || fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_none());
+        (entrant.call.writes() && is_empty()).then(|| "it wrote nothing".to_owned())
+    }
+
     /// Takes the reference's run as what the others are compared with.
-    fn expect(&mut self, seen: &Seen, nth: usize, messages: &Path) -> Result<()> {
+    fn expect(&mut self, seen: &Seen, nth: usize, out: &Path, messages: &Path) -> Result<()> {
         if let Some(failure) = crashed(seen) {
             bail!("the reference failed: {failure}");
         }
         let Some(report) = &seen.report else {
             bail!("the reference failed: {}", fs::read_to_string(messages)?.trim());
         };
+        if let Some(output) = self.work.input.output.as_ref().filter(|_| nth == 0) {
+            let found = fs::read_to_string(out)?;
+            ensure!(found.trim_end() == output, "the reference printed {found:?}, not {output:?}");
+        }
         let totals = self.counted(nth, &report.totals);
         self.expected.push(Expected { status: seen.status, totals: Some(totals), bytes: seen.bytes });
         Ok(())
@@ -192,6 +218,9 @@ impl Rounds<'_> {
     /// In what a run that went through is unlike the reference's.
     fn unlike(&self, entrant: &Entrant, nth: usize, seen: &Seen) -> Option<String> {
         let expected = &self.expected[nth];
+        if entrant.order == Order::Unchecked {
+            return None;
+        }
         if seen.status != expected.status {
             return Some(format!("{}, not {}", seen.status, expected.status));
         }
@@ -213,7 +242,8 @@ impl Rounds<'_> {
     /// The totals that have to agree.
     fn counted(&self, nth: usize, totals: &Totals) -> Totals {
         let mut totals = totals.clone();
-        if !self.queries[nth].reads_everything() {
+        totals.retain(|name, _| !self.work.own_totals.contains(name));
+        if !self.work.queries[nth].reads_everything() {
             totals.remove("bytes");
         }
         totals
@@ -243,7 +273,7 @@ impl Rounds<'_> {
         self.rounds(Phase::Stop, self.effort.stop_rounds, plan);
     }
 
-    /// The same job on an empty file.
+    /// The same job with nothing to do.
     fn empty(&mut self) {
         self.rounds(Phase::Empty, self.effort.empty_rounds, |_| Some(Plan::default()));
     }
@@ -269,8 +299,9 @@ impl Rounds<'_> {
     }
 
     fn sample(&self, entrant: &Entrant, phase: Phase, round: usize, plan: Plan) -> Sample {
-        let path = if phase == Phase::Empty { &self.input.empty } else { &self.input.path };
-        let seen = match self.run(entrant, self.command(entrant, 0, path), plan) {
+        let input = self.work.input;
+        let subject = if phase == Phase::Empty { &input.empty } else { &input.measured };
+        let seen = match self.run(entrant, 0, subject, plan) {
             Ok(seen) => seen,
             Err(error) => return Sample::failed(phase, round, format!("{error:#}")),
         };
@@ -283,22 +314,22 @@ impl Rounds<'_> {
         sample
     }
 
-    fn run(&self, entrant: &Entrant, command: Command, plan: Plan) -> Result<Seen> {
+    fn run(&self, entrant: &Entrant, nth: usize, subject: &Subject, plan: Plan) -> Result<Seen> {
         self.progress.set_message(entrant.label.clone());
         self.progress.tick();
-        run(command, Plan { timeout: Some(self.effort.timeout), ..plan })
+        let request = Request { query: &self.work.queries[nth], subject };
+        let Called { command, stdin } = entrant.call.command(request, &self.scratch())?;
+        run(command, Plan { stdin, timeout: Some(self.effort.timeout), ..plan })
     }
 
-    fn command(&self, entrant: &Entrant, nth: usize, path: &Path) -> Command {
-        let mut command = Command::new(&entrant.program);
-        command.args(&entrant.arguments[nth]).arg(path);
-        command.envs(entrant.env.iter().map(|(name, value)| (name, value)));
-        command
+    /// The folder for what a run needs and what it writes.
+    fn scratch(&self) -> PathBuf {
+        self.work.kept.join("scratch")
     }
 
     fn rows(&self) -> Vec<Row> {
         let reference = self.states[0].median(Phase::Time, |sample| Some(sample.wall_s));
-        self.states.iter().map(|state| state.row(reference, &self.input.path)).collect()
+        self.states.iter().map(|state| state.row(reference, self.work)).collect()
     }
 }
 
@@ -306,13 +337,20 @@ impl<'a> State<'a> {
     fn new(entrant: &'a Entrant) -> Self {
         let verdict = match entrant.kind {
             Kind::Reference => Verdict::Reference,
+            _ if entrant.order == Order::Unchecked => Verdict::Own,
             Kind::Model | Kind::Tool => Verdict::Same,
         };
         Self { entrant, verdict, samples: Vec::new() }
     }
 
     fn is_right(&self) -> bool {
-        matches!(self.verdict, Verdict::Reference | Verdict::Same)
+        matches!(self.verdict, Verdict::Reference | Verdict::Same | Verdict::Own)
+    }
+
+    /// Its run for the check did not go through: there is nothing to measure.
+    fn fail(&mut self, sample: Sample) {
+        self.verdict = Verdict::Failed;
+        self.samples.push(sample);
     }
 
     /// What the good runs of a phase measured.
@@ -325,7 +363,7 @@ impl<'a> State<'a> {
         stats::median(&self.good(phase, what))
     }
 
-    fn row(&self, reference: Option<f64>, path: &Path) -> Row {
+    fn row(&self, reference: Option<f64>, work: &Work<'_>) -> Row {
         let entrant = self.entrant;
         let wall = stats::estimate(&self.good(Phase::Time, |sample| Some(sample.wall_s)));
         let cpu = self.median(Phase::Time, |sample| Some(sample.cpu_s));
@@ -334,16 +372,13 @@ impl<'a> State<'a> {
         let failed = |sample: &Sample| {
             Some(format!("{:?} round {}: {}", sample.phase, sample.round + 1, sample.failure.as_ref()?))
         };
-        let command = [entrant.program.display().to_string()].into_iter();
+        let request = Request { query: &work.queries[0], subject: &work.input.measured };
         Row {
             name: entrant.name.clone(),
             label: entrant.label.clone(),
             mechanism: entrant.mechanism.clone(),
             kind: entrant.kind,
-            command: command
-                .chain(entrant.arguments[0].clone())
-                .chain([path.display().to_string()])
-                .collect(),
+            command: entrant.call.shown(request),
             verdict: self.verdict.clone(),
             any_order: entrant.order == Order::Any,
             wall_s: wall,
@@ -352,7 +387,7 @@ impl<'a> State<'a> {
             cores: cpu.zip(wall).map(|(cpu, wall)| cpu / wall.median),
             memory_bytes: sampled.or_else(max_rss),
             memory_is_max_rss: sampled.is_none(),
-            first_s: self.median(Phase::Time, |sample| sample.first_s),
+            first_s: self.median(Phase::Time, |sample| sample.first_s.filter(|_| !work.prints_at_end)),
             stop_s: self.median(Phase::Stop, |sample| sample.stop_s),
             empty_s: self.median(Phase::Empty, |sample| Some(sample.wall_s)),
             code: entrant.code,
@@ -399,7 +434,7 @@ impl Sample {
 }
 
 /// Why a run did not go through.
-fn crashed(seen: &Seen) -> Option<String> {
+pub(crate) fn crashed(seen: &Seen) -> Option<String> {
     if seen.timed_out {
         return Some(format!("timed out after {:.0} s", seconds(seen.wall)));
     }
@@ -412,6 +447,7 @@ fn not_stopped(seen: &Seen) -> Option<String> {
     (seen.status.code() != Some(130) && !is_done).then(|| format!("{} after SIGINT", seen.status))
 }
 
+/// Totals as a message has them.
 fn shown(totals: &Totals) -> String {
     let each: Vec<String> = totals.iter().map(|(name, n)| format!("{n} {name}")).collect();
     each.join(", ")

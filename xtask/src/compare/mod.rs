@@ -1,15 +1,19 @@
 //! `cargo xtask compare`: the models against each other, against the reference, and against the tools of today.
 //!
-//! In reading order: [`build`] the programs, prepare the [`input`], then [`measure`](mod@measure): each [`run`](mod@run) in a process
+//! In reading order: [`build`] the programs, read the [`manifest`], prepare the [`input`], then [`measure`](mod@measure): each [`run`](mod@run) in a process
 //! of its own, its [`memory`] sampled over the [`tree`] of its processes, its output [`check`]ed; the samples
-//! become [`stats`], and these a [`table`] and [`json`].
+//! become [`stats`], and these a [`table`] and [`json`]. How finely work may be cut is asked by [`granularity`].
 
 mod build;
+mod call;
 mod check;
 mod code;
 mod external;
+mod flags;
+mod granularity;
 mod input;
 mod json;
+mod manifest;
 mod measure;
 mod memory;
 mod query;
@@ -18,19 +22,30 @@ mod stats;
 mod table;
 mod tree;
 
-use std::{fs, io::IsTerminal, num::NonZeroUsize, path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    fs,
+    io::IsTerminal,
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 
 use anyhow::{Context, Error, Result, anyhow, bail};
 use cc_workloads::Ctx;
 use clap::ValueEnum;
+use serde::Serialize;
 
 use build::{Entry, Workspace};
+use call::Call;
 use check::Order;
 use external::Tool;
-use input::{Input, Manifest};
+use granularity::Swept;
+use input::Input;
 use json::{Comparison, Kind, Machine, Row, Verdict};
-use measure::{Effort, Entrant, measure};
-use query::{Query, quoted};
+use manifest::{Manifest, workloads};
+use measure::{Effort, Entrant, Work, measure};
+use query::{Query, line};
 
 /// Run every model on the same work, check that all say the same, and measure them
 ///
@@ -62,6 +77,9 @@ pub(crate) struct Args {
     /// Kill a run after so many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 120)]
     timeout: u64,
+    /// Cut the work ever finer instead, and say where each model drops to half of its best rate
+    #[arg(long, conflicts_with_all = ["size", "input", "query", "markdown"])]
+    granularity: bool,
     /// Also write the result with all samples to FILE; - is standard output, instead of the table
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -71,8 +89,8 @@ pub(crate) struct Args {
     /// Print what there is to compare, and do nothing
     #[arg(long)]
     list: bool,
-    /// What to ask for instead: flags and a pattern
-    #[arg(last = true, value_name = "FLAG|PATTERN")]
+    /// What to ask for instead: the workload's own arguments, without its input
+    #[arg(last = true, value_name = "ARG")]
     query: Vec<String>,
 }
 
@@ -92,9 +110,6 @@ enum Outcome {
 
 const USAGE: u8 = 2;
 const NOTHING: u8 = 4;
-
-/// The workloads there are.
-const WORKLOADS: [&str; 1] = ["grep"];
 
 pub(crate) fn run(args: &Args) -> ExitCode {
     let code = match compare(args) {
@@ -127,14 +142,11 @@ impl Failure {
 
 fn compare(args: &Args) -> Result<Outcome, Failure> {
     let workspace = Workspace::find()?;
-    let jobs: Vec<Job> = args
-        .workloads()
-        .iter()
-        .map(|name| Job::new(name, args, &workspace))
-        .collect::<Result<_>>()
-        .map_err(Failure::usage)?;
+    let mut jobs = jobs(args, &workspace).map_err(Failure::usage)?;
     say("building the models' release programs");
     let built = workspace.build(&args.models)?;
+    // In the order of the reference's help.
+    jobs.sort_by_key(|job| built.entries.iter().position(|entry| entry.workload == job.workload));
     if args.list {
         list(&built.entries, &jobs);
         return Ok(Outcome::Agree);
@@ -144,26 +156,74 @@ fn compare(args: &Args) -> Result<Outcome, Failure> {
         eprintln!("error: {broken}: left out");
         outcome = Outcome::Failed;
     }
+    let mut results = Vec::new();
     for job in &jobs {
         let (entrants, absent) = job.entrants(&built.entries, args)?;
         if !entrants.iter().any(|entrant| args.is_selected(&entrant.name)) {
-            let error = anyhow!("nothing is selected; see cargo xtask compare --list");
-            return Err(Failure { code: NOTHING, error });
+            absent.iter().for_each(|absent| eprintln!("{}: {absent}", job.workload));
+            continue;
         }
-        let comparison = job.compare(&entrants, absent, args, &workspace)?;
-        outcome = outcome.max(show(&comparison, args, &workspace)?);
+        let kept = workspace.target.join("compare").join(&job.workload);
+        let sweep = job.manifest.granularity.as_ref().filter(|_| args.granularity);
+        let (result, name) = if let Some(sweep) = sweep {
+            let swept = sweep.run(&job.workload, &entrants, &absent, args, &kept)?;
+            (Found::Granularity(Box::new(swept)), format!("{}-granularity.json", job.workload))
+        } else {
+            let comparison = job.compare(&entrants, absent, args, &workspace, &kept)?;
+            (Found::Comparison(Box::new(comparison)), format!("{}.json", job.workload))
+        };
+        json::write(&result, &workspace.target.join("compare").join(name))?;
+        outcome = outcome.max(result.show(args));
+        results.push(result);
+    }
+    if results.is_empty() {
+        let error = anyhow!("nothing is selected; see cargo xtask compare --list");
+        return Err(Failure { code: NOTHING, error });
+    }
+    if let Some(path) = &args.json {
+        match &results[..] {
+            [one] => json::write(one, path)?,
+            many => json::write(&many, path)?,
+        }
     }
     Ok(outcome)
 }
 
-impl Args {
-    fn workloads(&self) -> Vec<String> {
-        match &self.workloads[..] {
-            [] => WORKLOADS.map(str::to_owned).into(),
-            given => given.to_vec(),
+/// What there is to show of a workload.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Found {
+    Comparison(Box<Comparison>),
+    Granularity(Box<Swept>),
+}
+
+/// What is to be compared.
+fn jobs(args: &Args, workspace: &Workspace) -> Result<Vec<Job>> {
+    let all = workloads(workspace)?;
+    for name in &args.workloads {
+        if !all.contains(name) {
+            bail!("no workload is called {name}; there are {}", all.join(", "));
         }
     }
+    let is_for_one = args.input.is_some() || !args.query.is_empty();
+    if is_for_one && args.workloads.len() != 1 {
+        bail!("say which workload the input and the arguments are for: one of {}", all.join(", "));
+    }
+    let names = if args.workloads.is_empty() { &all } else { &args.workloads };
+    let mut jobs: Vec<Job> =
+        names.iter().map(|name| Job::new(name, &all, args, workspace)).collect::<Result<_>>()?;
+    if args.granularity {
+        if let Some(job) = jobs.iter().find(|job| job.manifest.granularity.is_none())
+            && args.workloads.contains(&job.workload)
+        {
+            bail!("{} cannot be cut as finely as one likes: its manifest says nothing of it", job.workload);
+        }
+        jobs.retain(|job| job.manifest.granularity.is_some());
+    }
+    Ok(jobs)
+}
 
+impl Args {
     fn is_selected(&self, name: &str) -> bool {
         self.models.is_empty() || self.models.iter().any(|model| model == name)
     }
@@ -189,31 +249,36 @@ impl Args {
 
     /// What does the same again.
     fn command(&self) -> String {
-        let words: Vec<String> = std::env::args().skip(1).map(|arg| quoted(&arg)).collect();
-        format!("cargo xtask {}", words.join(" "))
+        let words: Vec<String> = std::env::args().skip(1).collect();
+        format!("cargo xtask {}", line(&words))
     }
 }
 
 /// One workload, and what is asked of it.
 struct Job {
     workload: String,
+    /// All workloads that there are.
+    all: Vec<String>,
     manifest: Manifest,
     queries: Vec<Query>,
+    /// Whether the queries are not the manifest's.
+    is_given: bool,
 }
 
 impl Job {
-    fn new(workload: &str, args: &Args, workspace: &Workspace) -> Result<Self> {
-        if !WORKLOADS.contains(&workload) {
-            bail!("no workload is called {workload}; there is {}", WORKLOADS.join(", "));
-        }
+    fn new(workload: &str, all: &[String], args: &Args, workspace: &Workspace) -> Result<Self> {
         let manifest = Manifest::load(workspace, workload)?;
+        if args.input.is_some() && !manifest.takes_files() {
+            bail!("{workload} reads no files; its own arguments come after --");
+        }
         let is_file = match &args.input {
             Some(path) => !fs::metadata(path).with_context(|| path.display().to_string())?.is_dir(),
             None => false,
         };
         let queries = manifest.queries(&args.query)?.into_iter();
         let queries = queries.map(|query| if is_file { query } else { query.recursive() }).collect();
-        Ok(Self { workload: workload.to_owned(), manifest, queries })
+        let is_given = !args.query.is_empty();
+        Ok(Self { workload: workload.to_owned(), all: all.to_vec(), manifest, queries, is_given })
     }
 
     /// The reference, the models and the tools, and what is missing and why.
@@ -230,18 +295,21 @@ impl Job {
             }
         }
         for tool in self.manifest.tool.iter().filter(|tool| args.is_selected(&tool.name)) {
-            match tool.find() {
-                Some(program) => entrants.push(self.tool(tool, program, args.workers())),
-                None => absent.push(format!("{}: {} is not installed", tool.name, tool.program)),
+            match tool.find().map(|program| self.tool(tool, program, args.workers())) {
+                None => absent.push(format!("{}: {} is not installed", tool.name, tool.needs())),
+                Some(entrant) if self.is_given && !entrant.call.takes_query() => {
+                    absent.push(format!("{}: it does only what the manifest asks for", tool.name));
+                }
+                Some(entrant) => entrants.push(entrant),
             }
         }
         Ok((entrants, absent))
     }
 
     fn model(&self, entry: &Entry, is_reference: bool, workers: NonZeroUsize) -> Result<Entrant> {
-        let own =
-            ["--model", &entry.model, "--workers", &workers.to_string(), &self.workload].map(str::to_owned);
-        let arguments = |query: &Query| own.iter().cloned().chain(query.arguments(|_| None)).collect();
+        let workers_arg = workers.to_string();
+        let args = ["--model", &entry.model, "--workers", &workers_arg, &self.workload, "{query}", "{input}"];
+        let args = args.map(str::to_owned).into();
         let label = match entry.model.as_str() {
             "distributed" => format!("distributed ({workers} processes, loopback)"),
             model => model.to_owned(),
@@ -251,11 +319,9 @@ impl Job {
             label,
             mechanism: entry.mechanism.clone(),
             kind: if is_reference { Kind::Reference } else { Kind::Model },
-            program: entry.program.clone(),
-            env: Vec::new(),
-            arguments: self.queries.iter().map(arguments).collect(),
-            order: Order::Same,
-            code: Some(code::count(&entry.crate_dir, &entry.model, &self.workload, &WORKLOADS)?),
+            call: Call { program: entry.program.clone(), args, ..Call::default() },
+            order: self.manifest.order,
+            code: Some(code::count(&entry.crate_dir, &entry.model, &self.workload, &self.all)?),
             oversubscribed: !is_reference && workers > Ctx::available_workers(),
         })
     }
@@ -266,9 +332,7 @@ impl Job {
             label: tool.name.clone(),
             mechanism: tool.version(),
             kind: Kind::Tool,
-            program,
-            env: tool.env.clone().into_iter().collect(),
-            arguments: self.queries.iter().map(|query| tool.arguments(query, workers)).collect(),
+            call: tool.call(program, workers),
             order: tool.order,
             code: None,
             oversubscribed: false,
@@ -281,23 +345,38 @@ impl Job {
         absent: Vec<String>,
         args: &Args,
         workspace: &Workspace,
+        kept: &Path,
     ) -> Result<Comparison> {
-        let input = match &args.input {
-            Some(path) => Input::given(path, workspace)?,
+        let mut input = match &args.input {
+            Some(path) => self.manifest.given(workspace, &self.workload, path)?,
             None => {
                 say(&format!("preparing the {} input", args.size()));
                 self.manifest.prepare(workspace, &self.workload, args.size())?
             }
         };
-        let kept = workspace.target.join("compare").join(&self.workload);
-        let measured = measure(entrants, &self.queries, &input, &args.effort(), &kept)?;
+        if self.is_given {
+            input.output = None;
+        }
+        let work = Work {
+            queries: &self.queries,
+            input: &input,
+            own_totals: &self.manifest.own_totals,
+            prints_at_end: self.manifest.prints_at_end,
+            kept,
+        };
+        let measured = measure(entrants, &work, &args.effort())?;
+        let query = self.asked(&input);
         Ok(Comparison {
             workload: self.workload.clone(),
             command: args.command(),
             machine: Machine::this(),
             input,
+            caption: table::caption(&self.manifest.caption, &measured.totals),
+            any_order: self.manifest.order == Order::Any,
+            prints_at_end: self.manifest.prints_at_end,
+            tool_note: self.manifest.tool_note.clone(),
             totals: measured.totals,
-            query: self.queries[0].to_string(),
+            query,
             checked: self.queries.iter().map(ToString::to_string).collect(),
             workers: args.workers(),
             rounds: measured.rounds,
@@ -308,27 +387,44 @@ impl Job {
     }
 }
 
-/// Prints the table and writes the JSON.
-fn show(comparison: &Comparison, args: &Args, workspace: &Workspace) -> Result<Outcome> {
-    comparison.write(&workspace.target.join("compare").join(format!("{}.json", comparison.workload)))?;
-    if let Some(path) = &args.json {
-        comparison.write(path)?;
+impl Job {
+    /// The query that is measured, with what the input's arguments add to it.
+    fn asked(&self, input: &Input) -> String {
+        match &input.measured.args[..] {
+            [] => self.queries[0].to_string(),
+            _ => line(&input.measured.with(&self.queries[0].arguments(|_| None))),
+        }
     }
-    match &args.json {
-        Some(path) if path.as_os_str() == "-" => {}
-        _ if args.markdown => println!("{}", table::markdown(comparison)),
-        _ => println!("{}", table::text(comparison)),
+}
+
+impl Found {
+    /// Prints the table and what has gone wrong.
+    fn show(&self, args: &Args) -> Outcome {
+        let (table, troubles, outcome) = match self {
+            Self::Granularity(swept) => (swept.text(), swept.troubles(), swept.outcome()),
+            Self::Comparison(found) if args.markdown => {
+                (table::markdown(found), table::troubles(found), found.outcome())
+            }
+            Self::Comparison(found) => (table::text(found), table::troubles(found), found.outcome()),
+        };
+        if args.json.as_deref() != Some(Path::new("-")) {
+            println!("{table}\n");
+        }
+        troubles.iter().for_each(|trouble| eprintln!("{trouble}\n"));
+        outcome
     }
-    for trouble in table::troubles(comparison) {
-        eprintln!("\n{trouble}");
+}
+
+impl Comparison {
+    fn outcome(&self) -> Outcome {
+        let differs = |row: &Row| matches!(row.verdict, Verdict::Differs { .. });
+        let failed = |row: &Row| !row.failures.is_empty();
+        match &self.rows {
+            rows if rows.iter().any(differs) => Outcome::Differ,
+            rows if rows.iter().any(failed) => Outcome::Failed,
+            _ => Outcome::Agree,
+        }
     }
-    let differs = |row: &Row| matches!(row.verdict, Verdict::Differs { .. });
-    let failed = |row: &Row| !row.failures.is_empty();
-    Ok(match &comparison.rows {
-        rows if rows.iter().any(differs) => Outcome::Differ,
-        rows if rows.iter().any(failed) => Outcome::Failed,
-        _ => Outcome::Agree,
-    })
 }
 
 fn list(entries: &[Entry], jobs: &[Job]) {

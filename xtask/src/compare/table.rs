@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use cc_workloads::report::Totals;
+
 use super::json::{Comparison, Kind, Row, Verdict};
 
 /// A column: what stands above it, in two lines, and what it shows of a row.
@@ -89,6 +91,27 @@ fn wrapped(note: &str, width: usize) -> String {
     text
 }
 
+/// Rows of cells one below the other, with a rule after so many of them.
+pub(crate) fn aligned(rows: &[Vec<String>], heads: usize) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let cell = |row: &Vec<String>, at: usize| row.get(at).map_or(0, |cell| cell.chars().count());
+    let widths: Vec<usize> =
+        (0..columns).map(|at| rows.iter().map(|row| cell(row, at)).max().unwrap_or(0)).collect();
+    let rule = "─".repeat(widths.iter().sum::<usize>() + GAP.len() * columns.saturating_sub(1));
+    let mut text = String::new();
+    for (nth, row) in rows.iter().enumerate() {
+        let padded = row.iter().zip(&widths).enumerate().map(|(at, (cell, width))| match at {
+            0 => format!("{cell:<width$}"),
+            _ => format!("{cell:>width$}"),
+        });
+        let _ = writeln!(text, "{}", padded.collect::<Vec<_>>().join(GAP).trim_end());
+        if nth + 1 == heads || nth + 1 == rows.len() {
+            let _ = writeln!(text, "{rule}");
+        }
+    }
+    text
+}
+
 /// The same as Markdown.
 pub(crate) fn markdown(comparison: &Comparison) -> String {
     let head = COLUMNS.map(|column| match column.unit {
@@ -127,14 +150,10 @@ pub(crate) fn troubles(comparison: &Comparison) -> Vec<String> {
 }
 
 fn heading(comparison: &Comparison) -> String {
-    let Comparison { workload, query, input, totals, workers, rounds, .. } = comparison;
-    let total = |name: &str| totals.get(name).copied().unwrap_or_default();
+    let Comparison { workload, query, input, caption, workers, rounds, .. } = comparison;
     format!(
-        "{workload} {query}  ·  {}: {} files, {} MB, {} lines selected  ·  {}  ·  {}",
+        "{workload} {query}  ·  {}: {caption}  ·  {}  ·  {}",
         input.name,
-        grouped(total("files")),
-        grouped(total("bytes").div_ceil(1_000_000)),
-        grouped(total("lines")),
         plural(workers.get(), "worker"),
         plural(*rounds, "round"),
     )
@@ -143,27 +162,26 @@ fn heading(comparison: &Comparison) -> String {
 fn notes(comparison: &Comparison) -> Vec<String> {
     let Comparison { machine, command, rows, .. } = comparison;
     let mut notes = vec![
-        format!(
-            "machine  {} × {}, {} GB, Linux {}",
-            plural(machine.cores.get(), "core"),
-            machine.cpu,
-            machine.memory_bytes.div_ceil(1_000_000_000),
-            machine.kernel
-        ),
+        format!("machine  {}", machine.shown()),
         format!("command  {command}"),
         output(comparison),
         "wall     median, and its 95 % interval by bootstrap; CPU is of the whole process tree".to_owned(),
         format!("memory   {}", comparison.memory),
-        "first    until the first byte of output; stop: from SIGINT at half the time until the last process is \
-         gone (n/a below 200 ms); empty: the same job on an empty file"
+        format!(
+            "first    {}; stop: from SIGINT at half the time until the last process is gone (n/a below 200 ms); \
+             empty: the same job {}",
+            if comparison.prints_at_end {
+                "n/a, it prints at the end"
+            } else {
+                "until the first byte of output"
+            },
+            comparison.input.empty.shown()
+        ),
+        "code     lines of the workload's file + of the mechanism it uses, without comments and tests"
             .to_owned(),
-        "code     lines of the workload's file + of the mechanism it uses, without comments and tests".to_owned(),
     ];
     if rows.iter().any(|row| row.kind == Kind::Tool) {
-        notes.push(
-            "tools    not ranked; lines compared (~ in any order), without the files that either calls binary"
-                .to_owned(),
-        );
+        notes.push(tools(comparison));
     }
     if rows.iter().any(|row| row.oversubscribed) {
         notes.push("†        more workers than cores".to_owned());
@@ -176,15 +194,48 @@ fn notes(comparison: &Comparison) -> Vec<String> {
 }
 
 /// What was compared.
-fn output(Comparison { checked, input, .. }: &Comparison) -> String {
-    let mut note = "output   compared with the reference's byte for byte".to_owned();
+fn output(Comparison { checked, input, any_order, .. }: &Comparison) -> String {
+    let how = if *any_order { "line by line, in any order" } else { "byte for byte" };
+    let mut note = format!("output   compared with the reference's {how}");
     if let [_, more @ ..] = &checked[..]
         && !more.is_empty()
     {
-        let on = if input.checked == input.path { "" } else { " on the smoke input" };
+        let on = if input.checked == input.measured { "" } else { " on the smoke input" };
         let _ = write!(note, ", and{on} for {}", more.join(" | "));
     }
     note
+}
+
+fn tools(Comparison { rows, tool_note, .. }: &Comparison) -> String {
+    let has = |verdict: fn(&Row) -> bool| rows.iter().any(|row| row.kind == Kind::Tool && verdict(row));
+    let mut note = "tools    not ranked".to_owned();
+    if has(|row| row.verdict != Verdict::Own) {
+        note += "; lines compared (~ in any order)";
+    }
+    if has(|row| row.verdict == Verdict::Own) {
+        note += "; own output: not compared";
+    }
+    if let Some(more) = tool_note {
+        let _ = write!(note, "; {more}");
+    }
+    note
+}
+
+/// What a run has done: a template's `{name}` is that total, `{name / 1e6}` so many millions of it.
+pub(crate) fn caption(template: &str, totals: &Totals) -> String {
+    let mut text = String::new();
+    let mut rest = template;
+    while let Some((before, (name, after))) =
+        rest.split_once('{').and_then(|(before, after)| Some((before, after.split_once('}')?)))
+    {
+        let (name, unit) = name.split_once('/').unwrap_or((name, "1"));
+        let unit = unit.trim().parse::<f64>().map_or(1, |unit| unit as u64).max(1);
+        let total = totals.get(name.trim()).copied().unwrap_or_default();
+        text += before;
+        text += &grouped(total.div_ceil(unit));
+        rest = after;
+    }
+    text + rest
 }
 
 fn cells(row: &Row) -> Vec<String> {
@@ -205,6 +256,7 @@ fn verdict(row: &Row) -> String {
         Verdict::Reference => "reference",
         Verdict::Same if row.kind == Kind::Tool && row.any_order => "same ~",
         Verdict::Same => "same",
+        Verdict::Own => "own output",
         Verdict::Differs { .. } => "DIFFERS",
         Verdict::Failed => "FAILED",
     }
@@ -247,7 +299,7 @@ fn number(value: f64) -> String {
     }
 }
 
-fn plural(n: usize, what: &str) -> String {
+pub(crate) fn plural(n: usize, what: &str) -> String {
     format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
@@ -272,6 +324,14 @@ mod tests {
     fn a_long_note_goes_on_below_its_text() {
         assert_eq!(wrapped("title    one two three", 18), "title    one two\n         three");
         assert_eq!(wrapped("title    one", 12), "title    one");
+    }
+
+    #[test]
+    fn a_caption_says_the_totals_that_its_template_names() {
+        let totals = [("files", 6000), ("bytes", 293_400_001)].map(|(name, n)| (name.to_owned(), n)).into();
+        assert_eq!(caption("{files} files, {bytes / 1e6} MB", &totals), "6,000 files, 294 MB");
+        assert_eq!(caption("{lines} lines", &totals), "0 lines");
+        assert_eq!(caption("nothing", &totals), "nothing");
     }
 
     #[test]

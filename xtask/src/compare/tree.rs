@@ -111,11 +111,10 @@ pub(crate) fn gone(patience: Duration, mut ended: impl FnMut(Ended)) -> io::Resu
 
 /// Interrupts a program as Ctrl-C in a terminal does: with all that it has started in this process's group.
 pub(crate) fn interrupt(program: Pid) -> io::Result<()> {
-    let group = getpgrp().as_raw_nonzero().get();
-    let others = descendants()?.into_iter().filter(|process| i64::from(process.group) == i64::from(group));
-    let others: Vec<Process> = others.collect();
     kill_process(program, Signal::INT)?;
-    for process in others.iter().filter(|process| Pid::from_raw(process.pid as i32) != Some(program)) {
+    let group = u32::try_from(Pid::as_raw(Some(getpgrp()))).expect("a group has a number");
+    let is_other = |process: &Process| Pid::from_raw(process.pid as i32) != Some(program);
+    for process in descendants()?.iter().filter(|process| process.group == group && is_other(process)) {
         if let Some(pidfd) = open(process) {
             let _ = pidfd_send_signal(&pidfd, Signal::INT); // it has ended by itself
         }

@@ -46,8 +46,8 @@ fn place(source: &Source, part: &str, done: usize) -> Option<Range<usize>> {
 
 /// Some lines of two sources.
 pub(super) enum Piece<'a> {
-    /// The same in both; they are the first one's.
-    Same(&'a [Line]),
+    /// The same in both.
+    Same([&'a [Line]; 2]),
     /// What the one has where the other has something else, or nothing.
     Changed([&'a [Line]; 2]),
 }
@@ -57,7 +57,7 @@ pub(super) fn pieces<'a>(old: &'a [Line], new: &'a [Line]) -> Vec<Piece<'a>> {
     let texts = |lines: &'a [Line]| lines.iter().map(|line| line.text.as_str()).collect::<Vec<_>>();
     let differences = capture_diff_slices(Algorithm::Patience, &texts(old), &texts(new));
     let piece = |(tag, olds, news): (DiffTag, Range<usize>, Range<usize>)| match tag {
-        DiffTag::Equal => Piece::Same(&old[olds]),
+        DiffTag::Equal => Piece::Same([&old[olds], &new[news]]),
         _ => Piece::Changed([&old[olds], &new[news]]),
     };
     differences.iter().map(|difference| piece(difference.as_tag_tuple())).collect()
@@ -115,7 +115,7 @@ mod tests {
         let lengths: Vec<_> = pieces(&old.lines, &new.lines)
             .iter()
             .map(|piece| match piece {
-                Piece::Same(lines) => (lines.len(), lines.len()),
+                Piece::Same([old, new]) => (old.len(), new.len()),
                 Piece::Changed([old, new]) => (old.len() + 10, new.len() + 10),
             })
             .collect();

@@ -20,6 +20,11 @@ const KEYWORDS: [&str; 39] = [
     "where", "while",
 ];
 
+/// Whether the language has taken this word.
+pub(crate) fn is_keyword(word: &str) -> bool {
+    KEYWORDS.contains(&word)
+}
+
 /// The lines of a source, in colours.
 pub(super) fn highlight(source: &str) -> Vec<Spans> {
     let mut lines = vec![Spans::new()];
@@ -46,7 +51,7 @@ fn style(kind: TokenKind, text: &str, rest: &str) -> Style {
         TokenKind::LineComment { .. } | TokenKind::BlockComment { .. } => COMMENT,
         TokenKind::Literal { .. } => LITERAL,
         TokenKind::Lifetime { .. } => TYPE,
-        TokenKind::Ident if KEYWORDS.contains(&text) => KEYWORD,
+        TokenKind::Ident if is_keyword(text) => KEYWORD,
         TokenKind::Ident if rest.starts_with('(') || is_macro(rest) => FUNCTION,
         TokenKind::Ident if text.starts_with(char::is_uppercase) => TYPE,
         _ => PLAIN,

@@ -3,7 +3,7 @@
 use std::{fmt::Write as _, iter, slice};
 
 use anstyle::{AnsiColor, Style};
-use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+use unicode_width::UnicodeWidthChar;
 
 use super::{
     align::{Piece, pieces, sections},
@@ -54,6 +54,17 @@ enum Mark {
     New,
 }
 
+impl Mark {
+    fn span(self) -> (Style, String) {
+        let (style, sign) = match self {
+            Self::Same => (FAINT, " "),
+            Self::Old => (OLD, "-"),
+            Self::New => (NEW, "+"),
+        };
+        (style, sign.to_owned())
+    }
+}
+
 impl Layout {
     /// The sources as they are, without what their anchors leave out.
     pub(super) fn whole(&self, sources: &[Source]) -> String {
@@ -93,9 +104,9 @@ impl Layout {
 
     /// How wide a column is if so many fit beside each other.
     fn column(&self, columns: usize) -> Option<usize> {
-        let gaps = GAP.width() * (columns - 1);
-        let width = self.width?.saturating_sub(gaps) / columns;
-        (columns > 1 && width >= NARROWEST).then_some(width)
+        let gaps = width(GAP) * (columns - 1);
+        let share = self.width?.saturating_sub(gaps) / columns;
+        (columns > 1 && share >= NARROWEST).then_some(share)
     }
 
     /// Titles beside each other, each above its column; or above each other if there is no width to keep to.
@@ -109,10 +120,10 @@ impl Layout {
         let title = |title: &String| cut(&vec![(TITLE, title.clone())], width);
         let rule = match width {
             Some(width) => iter::repeat_n("─".repeat(width), titles.len()).collect::<Vec<_>>().join("─┼─"),
-            None => "─".repeat(titles.iter().map(|title| title.width()).max().unwrap_or(0)),
+            None => "─".repeat(titles.iter().map(|title| self::width(title)).max().unwrap_or(0)),
         };
         let between = if width.is_some() { GAP } else { "\n" };
-        text += &titles.iter().map(title).collect::<Vec<_>>().join(between);
+        text += titles.iter().map(title).collect::<Vec<_>>().join(between).trim_end();
         let _ = write!(text, "\n{FAINT}{rule}{FAINT:#}\n");
         for row in rows {
             text += match row {
@@ -135,11 +146,7 @@ impl Layout {
             if self.numbers {
                 spans.push((FAINT, format!("{:>NUMBER$} ", line.number)));
             }
-            spans.extend(mark.map(|mark| match mark {
-                Mark::Same => (FAINT, "  ".to_owned()),
-                Mark::Old => (OLD, "- ".to_owned()),
-                Mark::New => (NEW, "+ ".to_owned()),
-            }));
+            spans.extend(mark.iter().flat_map(|mark| [mark.span(), (Style::new(), " ".to_owned())]));
             spans.extend(line.spans.iter().cloned());
         }
         cut(&spans, width)
@@ -168,11 +175,11 @@ fn below<'a>(columns: &[&'a [Line]; 2], marks: [Option<Mark>; 2]) -> Vec<Row<'a>
 fn changes<'a>(piece: &Piece<'a>, wide: bool) -> Vec<Row<'a>> {
     const DIFFERENT: [Option<Mark>; 2] = [Some(Mark::Old), Some(Mark::New)];
     match piece {
-        Piece::Same(lines) if lines.len() > 1 => {
+        Piece::Same([lines, _]) if lines.len() > 1 => {
             vec![Row::Note(format!("⋮ {} lines are the same", lines.len()))]
         }
-        Piece::Same(lines) if wide => beside(&[lines, lines], [Some(Mark::Same); 2]),
-        Piece::Same(lines) => beside(&[lines], [Some(Mark::Same), None]),
+        Piece::Same(columns) if wide => beside(columns, [Some(Mark::Same); 2]),
+        Piece::Same(columns) => beside(&columns[..1], [Some(Mark::Same), None]),
         Piece::Changed(columns) if wide => beside(columns, DIFFERENT),
         Piece::Changed(columns) => below(columns, DIFFERENT),
     }
@@ -180,28 +187,40 @@ fn changes<'a>(piece: &Piece<'a>, wide: bool) -> Vec<Row<'a>> {
 
 /// The spans in their styles, made as wide as that if it is given: filled up, or cut with an ellipsis.
 fn cut(spans: &Spans, width: Option<usize>) -> String {
-    let needed: usize = spans.iter().map(|(_, text)| text.width()).sum();
+    let needed: usize = spans.iter().map(|(_, text)| self::width(text)).sum();
     let limit = match width {
         Some(width) if needed > width => width - 1,
         _ => needed,
     };
     let (mut text, mut used) = (String::new(), 0);
     for (style, span) in spans {
-        let mut left = limit - used;
-        let fits = |c: &char| {
-            let fits = c.width().unwrap_or(0) <= left;
-            left = if fits { left - c.width().unwrap_or(0) } else { 0 };
-            fits
-        };
-        let span: String = span.chars().take_while(fits).collect();
-        used += span.width().min(limit - used);
-        let _ = write!(text, "{style}{span}{style:#}");
+        let shown = beginning(span, limit - used);
+        used += self::width(shown);
+        let _ = write!(text, "{style}{shown}{style:#}");
+        if shown.len() < span.len() {
+            break;
+        }
     }
     if limit < needed {
         text.push('…');
         used += 1;
     }
     text + &" ".repeat(width.unwrap_or(0).saturating_sub(used))
+}
+
+/// How wide the text is on the screen.
+fn width(text: &str) -> usize {
+    text.chars().map(|c| c.width().unwrap_or(0)).sum()
+}
+
+/// As much of the text as is no wider.
+fn beginning(text: &str, width: usize) -> &str {
+    let mut used = 0;
+    let end = text.char_indices().find(|(_, c)| {
+        used += c.width().unwrap_or(0);
+        used > width
+    });
+    &text[..end.map_or(text.len(), |(at, _)| at)]
 }
 
 #[cfg(test)]
@@ -223,7 +242,7 @@ mod tests {
     fn two_stand_beside_each_other_where_there_is_room() {
         let text = plain(&WIDE.whole(&two()));
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines[0], format!("{:58} │ model  path{}", "model  path", " ".repeat(47)).trim_end());
+        assert_eq!(lines[0], format!("{:58} │ model  path", "model  path"));
         assert_eq!(lines[4], format!("{:58} │ new", "old"));
         assert_eq!(lines[6], format!("{:58} │ end", ""));
         assert_eq!(plain(&NARROW.whole(&two())).matches("model  path\n").count(), 2);
@@ -255,6 +274,7 @@ mod tests {
         assert_eq!(cut("日本語", Some(6)), "日本語");
         assert_eq!(cut("日本語字", Some(6)), "日本… ");
         assert_eq!(cut("ab", Some(4)), "ab  ");
+        assert_eq!(cut("❤\u{fe0f}❤\u{fe0f}", Some(1)), "…");
         assert_eq!(cut(&"x".repeat(500), None).len(), 500);
     }
 

@@ -18,6 +18,7 @@ use anyhow::{Result, anyhow, bail, ensure};
 use clap::ValueEnum;
 
 use crate::models::{self, Model};
+pub(crate) use highlight::is_keyword;
 use layout::Layout;
 use source::Source;
 
@@ -123,7 +124,7 @@ impl Args {
         let wanted: Vec<String> = self.anchor.iter().map(short).collect();
         let parts: BTreeSet<_> = sources.iter().flat_map(Source::parts).collect();
         if let Some(unknown) = wanted.iter().find(|part| !parts.contains(part.as_str())) {
-            let parts = parts.iter().map(|part| &**part).collect::<Vec<_>>();
+            let parts: Vec<&str> = parts.iter().map(|part| &**part).collect();
             bail!("no part is called {unknown}; there is {}", parts.join(", "));
         }
         sources.iter_mut().for_each(|source| source.keep(&wanted));

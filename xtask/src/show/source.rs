@@ -51,7 +51,8 @@ impl Source {
                 continue;
             }
             if kept.last().is_some_and(|last| last.part != line.part) {
-                kept.push(Line { text: String::new(), spans: Vec::new(), ..line.clone() });
+                let number = line.number - 1; // where the anchor is
+                kept.push(Line { number, part: None, text: String::new(), spans: Vec::new() });
             }
             kept.push(line);
         }
@@ -123,7 +124,7 @@ pub(super) mod tests {
         assert_eq!(source.parts().iter().map(|part| &**part).collect::<Vec<_>>(), ["run", "work"]);
         assert_eq!(shown(&source), [(1, "use x;"), (3, "fn run() {}"), (5, ""), (7, "fn work() {}")]);
         source.keep(&["run".to_owned(), "work".to_owned()]);
-        assert_eq!(shown(&source), [(3, "fn run() {}"), (7, ""), (7, "fn work() {}")]);
+        assert_eq!(shown(&source), [(3, "fn run() {}"), (6, ""), (7, "fn work() {}")]);
         source.keep(&["work".to_owned()]);
         assert_eq!(shown(&source).last(), Some(&(7, "fn work() {}")));
     }

@@ -1,3 +1,5 @@
 //! The variant on one thread: what async alone gives, which is concurrency without parallelism.
 
 pub mod grep;
+pub mod mandelbrot;
+pub mod resize;

@@ -5,6 +5,7 @@ use std::{
     io::{self, Write},
     net::{SocketAddr, TcpListener, ToSocketAddrs},
     num::NonZeroUsize,
+    os::unix::ffi::OsStringExt,
     path::{Path, PathBuf},
     process,
     time::Duration,
@@ -48,6 +49,16 @@ impl Options {
             shared_fs: args.try_get_one("shared-fs").ok().flatten().copied().unwrap_or(false),
             suspect_after: suspect_after.copied().unwrap_or(SUSPECT_AFTER),
         }
+    }
+
+    /// Where relative names begin for a worker, if they begin at `base` for us: workers that share our files
+    /// have a current directory of their own.
+    pub fn base(&self, base: &[u8]) -> Result<Vec<u8>> {
+        if !self.shared_fs || !base.is_empty() {
+            return Ok(base.to_vec());
+        }
+        let here = env::current_dir().map_err(Error::io("current directory"))?;
+        Ok(here.into_os_string().into_vec())
     }
 }
 

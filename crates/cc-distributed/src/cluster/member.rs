@@ -192,14 +192,15 @@ async fn hand_out(seat: &Seat, messages: mpsc::Sender<ToWorker>) -> Result<Infal
 async fn take_in(seat: &Seat, mut answers: Streaming<FromWorker>) -> Result<Infallible, Lost> {
     let mut assembly = Assembly::default();
     while let Some(answer) = answers.message().await? {
-        match answer.what {
-            Some(Answer::Output(frame)) => {
-                if let Some((id, output)) = assembly.push(frame)? {
-                    seat.done(id, output);
-                }
-            }
-            Some(Answer::Failure(failure)) => seat.failed(failure.id, failure.why),
-            Some(Answer::Welcome(_)) | None => {}
+        let (frame, failed) = match answer.what {
+            Some(Answer::Output(frame)) => (frame, false),
+            Some(Answer::Failure(frame)) => (frame, true),
+            Some(Answer::Welcome(_)) | None => continue,
+        };
+        match assembly.push(frame)? {
+            Some((id, why)) if failed => seat.failed(id, String::from_utf8_lossy(&why).into_owned()),
+            Some((id, output)) => seat.done(id, output),
+            None => {}
         }
     }
     Err(Lost::Gone("ended the session".to_owned()))

@@ -24,9 +24,10 @@ use std::{
 };
 
 use cc_workloads::{Cause, Ctx, Error, Result, Stop, stop::OnRequest};
+use serde::{Serialize, de::DeserializeOwned};
 use tokio::{
     runtime::{Builder, Runtime},
-    sync::watch,
+    sync::{oneshot::error::RecvError, watch},
     task::JoinSet,
     time::timeout,
 };
@@ -95,9 +96,18 @@ impl Cluster {
         self.queue.submit(task.into(), lane)
     }
 
-    /// Ends the job with an error, which [`close`](Cluster::close) returns.
-    pub fn fail(&self, error: Error) {
-        self.roster.fail(error);
+    /// What came of a task: its output, or the one that `failed` makes of it. None if the job has ended before, as it
+    /// does here if a worker sends nonsense.
+    pub fn output<T: DeserializeOwned, O: DeserializeOwned>(
+        &self,
+        outcome: Result<Outcome, RecvError>,
+        failed: impl FnOnce(&T, &str) -> O,
+    ) -> Option<O> {
+        let output = match outcome.ok()? {
+            Outcome::Done(output) => postcard::from_bytes(&output),
+            Outcome::Failed { task, why } => postcard::from_bytes(&task).map(|task| failed(&task, &why)),
+        };
+        output.inspect_err(|error| self.roster.fail(Error::worker("output", error))).ok()
     }
 
     /// Ends the job, and returns why it had to end, if it had to.
@@ -118,6 +128,11 @@ impl Drop for Cluster {
             runtime.shutdown_timeout(DRAIN);
         }
     }
+}
+
+/// What goes on the journey: plain data, as bytes.
+pub(crate) fn encode(what: &impl Serialize) -> Vec<u8> {
+    postcard::to_stdvec(what).expect("plain data serializes")
 }
 
 /// Where the workers are, and the token for them.

@@ -4,8 +4,8 @@
 //! [`Seat`]; a task handed out there is on *lease*. A seat that is given up, because its worker has died, hangs
 //! or cannot be reached, loses its leases, and their tasks go back to their old place in the queue.
 //!
-//! Nobody can tell a dead worker from a slow one, so a task may be done twice. The first result settles it,
-//! every later one is dropped: that is why the output has each once.
+//! Nobody can tell a dead worker from a slow one, so a task may be done twice. But only whoever holds its lease can
+//! settle it, and there is never more than one lease: that is why the output has each once.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -148,7 +148,7 @@ impl Seat {
         self.queue.until(next).await
     }
 
-    /// Returns a task's output, and its credit. A result that comes too late is dropped.
+    /// Returns a task's output, and its credit. What is not on lease here is ignored.
     pub fn done(&self, id: Id, output: Bytes) {
         self.queue.change(|book| book.settle(self.number, id, |_| Outcome::Done(output)));
     }
@@ -157,20 +157,11 @@ impl Seat {
     pub fn failed(&self, id: Id, why: String) {
         self.queue.change(|book| book.settle(self.number, id, |task| Outcome::Failed { task, why }));
     }
-
-    /// Lets the leases expire: their tasks are done elsewhere. What is returned of them nevertheless is still
-    /// welcome if it is the first. For transports that cannot cut a suspect off, such as a message broker.
-    pub fn expire(&self) {
-        self.queue.change(|book| book.expire(self.number));
-    }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.queue.change(|book| {
-            book.expire(self.number);
-            book.seats.remove(&self.number);
-        });
+        self.queue.change(|book| book.leave(self.number));
     }
 }
 
@@ -247,27 +238,29 @@ impl Book {
     }
 
     fn settle(&mut self, seat: u64, id: Id, outcome: impl FnOnce(Bytes) -> Outcome) {
-        if let Some(held) = self.seats.get_mut(&seat) {
-            held.leases.remove(&id);
-        }
-        if let Some(entry) = self.tasks.remove(&id) {
-            self.waiting.remove(&(entry.lane, id));
-            // Nobody waits for it any more if the run was stopped meanwhile.
-            let _ = entry.done.send(outcome(entry.task));
+        if self.seats.get_mut(&seat).is_some_and(|held| held.leases.remove(&id).is_some()) {
+            self.keep_promise(id, outcome);
         }
     }
 
-    fn expire(&mut self, seat: u64) {
-        let Some(held) = self.seats.get_mut(&seat) else { return };
-        for id in std::mem::take(&mut held.leases).into_keys() {
+    fn leave(&mut self, seat: u64) {
+        let leases = self.seats.remove(&seat).map(|held| held.leases).unwrap_or_default();
+        for id in leases.into_keys() {
             let Some(entry) = self.tasks.get_mut(&id) else { continue };
             entry.deaths += 1;
             if entry.deaths < DEATHS {
                 self.waiting.insert((entry.lane, id));
             } else {
                 let why = format!("its worker was lost, {DEATHS} times");
-                self.settle(seat, id, |task| Outcome::Failed { task, why });
+                self.keep_promise(id, |task| Outcome::Failed { task, why });
             }
+        }
+    }
+
+    fn keep_promise(&mut self, id: Id, outcome: impl FnOnce(Bytes) -> Outcome) {
+        if let Some(entry) = self.tasks.remove(&id) {
+            // Nobody waits for it any more if the run was stopped meanwhile.
+            let _ = entry.done.send(outcome(entry.task));
         }
     }
 
@@ -363,43 +356,22 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_expires_and_the_first_result_counts() {
+    fn only_who_holds_the_lease_settles_a_task() {
         let queue = Queue::default();
-        let mut promises = submit(&queue, &["a"]);
-        let (slow, quick) = (queue.join(ROOM), queue.join(ROOM));
-        let late = leases(&slow);
-        slow.expire();
-        let early = leases(&quick);
-        assert_eq!(late, early);
-        quick.done(early[0].id, task("quick"));
-        slow.done(late[0].id, task("slow"));
-        assert_eq!(promises[0].try_recv(), Ok(Outcome::Done(task("quick"))));
-    }
+        let mut promises = submit(&queue, &["a", "b"]);
+        let one = Credit { tasks: 1, ..ROOM };
+        let (first, other) = (queue.join(one), queue.join(one));
+        let (a, b) = (leases(&first), leases(&other));
+        other.done(a[0].id, task("not its own"));
+        assert!(promises[0].try_recv().is_err());
+        first.done(a[0].id, task("A"));
+        first.done(a[0].id, task("twice"));
+        assert_eq!(promises[0].try_recv(), Ok(Outcome::Done(task("A"))));
 
-    #[test]
-    fn a_false_suspicion_wastes_nothing() {
-        let queue = Queue::default();
-        let mut promises = submit(&queue, &["a"]);
-        let slow = queue.join(ROOM);
-        let late = leases(&slow);
-        slow.expire();
-        slow.done(late[0].id, task("slow"));
-        assert_eq!(promises[0].try_recv(), Ok(Outcome::Done(task("slow"))));
-        assert!(leases(&queue.join(ROOM)).is_empty(), "it is not done again");
-    }
-
-    #[test]
-    fn a_duplicate_gives_its_credit_back() {
-        let queue = Queue::default();
-        let _promises = submit(&queue, &["a", "b"]);
-        let slow = queue.join(ROOM);
-        let late = leases(&slow);
-        slow.expire();
-        let quick = queue.join(Credit { tasks: 1, ..ROOM });
-        let early = leases(&quick);
-        slow.done(late[0].id, task("slow"));
-        quick.done(early[0].id, task("quick"));
-        assert_eq!(names(&leases(&quick)), ["b"]);
+        drop(other);
+        assert_eq!(leases(&first), b, "what was lost is done elsewhere");
+        first.failed(b[0].id, "why".to_owned());
+        assert_eq!(promises[1].try_recv(), Ok(Outcome::Failed { task: task("b"), why: "why".to_owned() }));
     }
 
     #[test]

@@ -28,9 +28,9 @@ use super::{
     root::Files,
     token::{Demand, Token},
     wire::{
-        AHEAD, Assembly, MESSAGE, PAYLOAD, frames,
+        AHEAD, Assembly, Frame, MESSAGE, PAYLOAD, frames,
         pb::{
-            self, Beat, Failure, FromWorker, Hello, ToWorker, Welcome, from_worker::What as Answer,
+            self, Beat, FromWorker, Hello, ToWorker, Welcome, from_worker::What as Answer,
             to_worker::What as Order, worker_server::WorkerServer,
         },
     },
@@ -199,12 +199,12 @@ async fn take_in(
 /// Puts the outputs on the connection, one after the other.
 async fn put_out(mut outputs: mpsc::Receiver<Done>, answers: mpsc::Sender<Result<FromWorker, Status>>) {
     while let Some((id, output)) = outputs.recv().await {
-        let messages: Box<dyn Iterator<Item = Answer> + Send> = match output {
-            Ok(output) => Box::new(frames(id, output).map(Answer::Output)),
-            Err(why) => Box::new(std::iter::once(Answer::Failure(Failure { id, why }))),
+        let (kind, payload): (fn(Frame) -> Answer, _) = match output {
+            Ok(output) => (Answer::Output, output),
+            Err(why) => (Answer::Failure, why.into()),
         };
-        for message in messages {
-            if answers.send(Ok(message.into())).await.is_err() {
+        for frame in frames(id, payload) {
+            if answers.send(Ok(kind(frame).into())).await.is_err() {
                 return;
             }
         }

@@ -6,14 +6,14 @@ use std::{
     path::PathBuf,
 };
 
-use clap::{ArgMatches, Args, Command, FromArgMatches, ValueEnum, value_parser};
+use clap::{ArgMatches, Args, Command, FromArgMatches, value_parser};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{output::Output, report, signals::OnSignal};
 use crate::{
     contract::{Block, Ctx, Model, Sink},
     error::{Error, Result, reason},
-    resize::{self, Gallery, Job, Settings},
+    resize::{self, Fit, Format, Gallery, Job, Settings},
     stop::Cause,
 };
 
@@ -55,25 +55,6 @@ struct Flags {
     sources: Vec<PathBuf>,
 }
 
-#[derive(Clone, Copy, Debug, Default, ValueEnum)]
-enum Fit {
-    /// Its shape is kept, and it fits into the box
-    #[default]
-    Contain,
-    /// Its shape is kept, it fills the box, and what sticks out is cut off
-    Cover,
-    /// It is stretched to the box
-    Exact,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Jpeg,
-    Png,
-    /// Lossless
-    Webp,
-}
-
 pub(super) fn command() -> Command {
     Flags::augment_args(Command::new("resize").args_override_self(true))
 }
@@ -112,16 +93,8 @@ impl Flags {
         let settings = Settings {
             width: self.width,
             height: self.height,
-            fit: match self.fit {
-                Fit::Contain => resize::Fit::Contain,
-                Fit::Cover => resize::Fit::Cover,
-                Fit::Exact => resize::Fit::Exact,
-            },
-            format: self.format.map(|format| match format {
-                Format::Jpeg => resize::Format::Jpeg,
-                Format::Png => resize::Format::Png,
-                Format::Webp => resize::Format::Webp,
-            }),
+            fit: self.fit,
+            format: self.format,
             quality: self.quality.unwrap_or(Settings::default().quality),
             enlarge: self.enlarge,
             ..Settings::default()

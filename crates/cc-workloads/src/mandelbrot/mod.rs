@@ -160,6 +160,11 @@ pub struct Task {
 }
 
 impl Task {
+    /// The same, every tile for itself: to find the one that a task of several has failed of.
+    pub fn apart(self) -> impl Iterator<Item = Self> {
+        (self.first..self.first + u64::from(self.tiles)).map(|first| Self { first, tiles: 1 })
+    }
+
     /// The output of a task that could not be done: it panicked, or killed its worker again and again.
     #[must_use]
     pub fn failed(&self, why: &str) -> Output {

@@ -124,14 +124,112 @@ fn write(folder: &Path, target: &Path, bytes: &[u8]) -> io::Result<()> {
     let parent = target.parent().expect("it is below the folder");
     fs::create_dir_all(parent)?;
     // As any new file: readable by whom the umask lets.
-    let mut file = Builder::new().permissions(Permissions::from_mode(0o666)).tempfile_in(parent)?;
-    file.write_all(bytes)?;
+    let mode = Permissions::from_mode(0o666);
+    let mut file = Builder::new().permissions(mode).tempfile_in(parent).map_err(cause)?;
+    file.as_file_mut().write_all(bytes)?;
     file.persist(&target)?;
     Ok(())
+}
+
+/// The system's error that is inside of one that also tells the temporary name, which means nothing to anybody.
+fn cause(error: io::Error) -> io::Error {
+    let inner = error.get_ref().and_then(|error| error.source()?.downcast_ref::<io::Error>());
+    inner.and_then(io::Error::raw_os_error).map_or(error, io::Error::from_raw_os_error)
 }
 
 /// Whether another thumbnail may well be written where this one cannot.
 fn is_of_this_one(error: &io::Error) -> bool {
     use io::ErrorKind::{AlreadyExists, InvalidFilename, IsADirectory, NotADirectory};
     matches!(error.kind(), AlreadyExists | InvalidFilename | IsADirectory | NotADirectory)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_bytes::ByteBuf;
+    use walkdir::WalkDir;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Said(Vec<Block>);
+
+    impl Sink<Block> for Said {
+        fn push(&mut self, block: Block) -> ControlFlow<()> {
+            self.0.push(block);
+            ControlFlow::Continue(())
+        }
+    }
+
+    fn thumbnail(target: &str) -> Output {
+        let made = Made::Thumbnail { bytes: ByteBuf::from(b"thumbnail"), width: 4, height: 3, pixels: 1200 };
+        Output { source: ByteBuf::from(b"photo.jpg"), target: ByteBuf::from(target.as_bytes()), made }
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let below = |path: &Path| path.strip_prefix(folder).unwrap().display().to_string();
+        let entries = WalkDir::new(folder).min_depth(1).sort_by_file_name().into_iter();
+        entries.map(|entry| below(entry.unwrap().path())).collect()
+    }
+
+    #[test]
+    fn thumbnails_are_put_in_their_folders_under_their_names_alone() {
+        let (scratch, mut said) = (tempfile::tempdir().unwrap(), Said::default());
+        let folder = scratch.path().join("new/out");
+        let mut gallery = Gallery::new(Some(&folder), &mut said).unwrap();
+        for target in ["a.jpg", "sub/deep/b.jpg", "a.jpg"] {
+            assert!(gallery.push(thumbnail(target)).is_continue());
+        }
+        assert_eq!(gallery.totals(), Totals { images: 3, failed: 0, pixels: 3600, bytes: 27 });
+        assert_eq!((gallery.status(), said.0), (0, Vec::new()));
+        assert_eq!(names(&folder), ["a.jpg", "sub", "sub/deep", "sub/deep/b.jpg"]);
+        let file = folder.join("a.jpg");
+        assert_eq!(fs::read(&file).unwrap(), b"thumbnail");
+        // Whatever the umask, not the 0600 of a temporary file.
+        fs::write(scratch.path().join("usual"), b"").unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(mode(&file), mode(&scratch.path().join("usual")));
+    }
+
+    #[test]
+    fn without_a_folder_they_are_listed() {
+        let mut said = Said::default();
+        let mut gallery = Gallery::new(None, &mut said).unwrap();
+        let _ = gallery.push(thumbnail("a.jpg"));
+        let line = format!("{:032x} 4x3 photo.jpg\n", xxh3_128(b"thumbnail"));
+        assert_eq!(said.0, [Block::Out(line.into_bytes())]);
+    }
+
+    #[test]
+    fn what_failed_is_named_and_makes_the_status() {
+        let mut said = Said::default();
+        let mut gallery = Gallery::new(None, &mut said).unwrap();
+        let made = Made::Failed("the file is empty".to_owned());
+        assert!(gallery.push(Output { made, ..thumbnail("a.jpg") }).is_continue());
+        assert_eq!((gallery.status(), gallery.totals().failed), (1, 1));
+        assert_eq!(said.0, [Block::Err(b"resize: photo.jpg: the file is empty\n".to_vec())]);
+    }
+
+    #[test]
+    fn a_name_that_is_taken_by_a_folder_is_one_failure() {
+        let (scratch, mut said) = (tempfile::tempdir().unwrap(), Said::default());
+        fs::create_dir_all(scratch.path().join("a.jpg/in the way")).unwrap();
+        fs::write(scratch.path().join("file"), b"").unwrap();
+        let mut gallery = Gallery::new(Some(scratch.path()), &mut said).unwrap();
+        for target in ["a.jpg", "file/b.jpg", "../c.jpg", "/d.jpg", "e.jpg"] {
+            assert!(gallery.push(thumbnail(target)).is_continue(), "{target}");
+        }
+        assert_eq!((gallery.totals().failed, gallery.totals().images), (4, 1));
+        assert_eq!(names(scratch.path()), ["a.jpg", "a.jpg/in the way", "e.jpg", "file"]);
+    }
+
+    #[test]
+    fn a_folder_that_takes_nothing_ends_the_run() {
+        // Nobody, not even root, can make a file there.
+        let mut said = Said::default();
+        let mut gallery = Gallery::new(Some(Path::new("/proc/self/fd")), &mut said).unwrap();
+        assert!(gallery.push(thumbnail("a.jpg")).is_break());
+        let error = gallery.error().unwrap().to_string();
+        assert!(error.starts_with("/proc/self/fd/a.jpg: "), "{error}");
+        assert!(!error.contains("os error"), "{error}");
+    }
 }

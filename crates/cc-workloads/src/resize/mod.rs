@@ -11,14 +11,20 @@
 //!
 //! Outputs may come in any order: each says whose thumbnail it is.
 
+mod decode;
+mod encode;
 mod gallery;
+mod image;
+pub mod inputs;
 mod read;
 mod resizer;
+mod scale;
 pub mod sequential;
 mod tasks;
 
 use std::path::PathBuf;
 
+use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
@@ -37,8 +43,15 @@ use crate::{
 /// cleans up, once a stop is requested.
 pub type Run = fn(&Job, &Ctx, &mut dyn Sink<Output>) -> Result<()>;
 
-/// A larger file is refused.
-pub const MAX_BYTES: u64 = 1 << 30;
+/// A larger file is refused: it is read as a whole.
+pub const MAX_BYTES: u64 = 256 << 20;
+
+/// An image of more pixels is refused before any memory is taken for it: a few bytes can claim to be billions of
+/// them. A worker takes up to four bytes for each, and six more while it decodes a progressive JPEG.
+pub const MAX_PIXELS: u64 = 200_000_000;
+
+/// An image with a longer side is refused, and no thumbnail has one.
+pub const MAX_SIDE: u32 = 60_000;
 
 /// What a thumbnail is to be like: all that a worker must know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,7 +93,7 @@ impl Default for Settings {
 }
 
 /// How an image is fitted into width × height.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 pub enum Fit {
     /// Its shape is kept, and it fits into the box.
     #[default]
@@ -92,7 +105,7 @@ pub enum Fit {
 }
 
 /// A format that images are read from and written as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 pub enum Format {
     /// Lossy.
     Jpeg,

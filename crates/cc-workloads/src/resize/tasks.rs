@@ -177,3 +177,121 @@ fn bytes(path: &Path) -> ByteBuf {
 fn is_same(there: &fs::Metadata, source: &Path) -> bool {
     fs::metadata(source).is_ok_and(|source| (source.dev(), source.ino()) == (there.dev(), there.ino()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{resize::Settings, stop::Cause};
+
+    /// A folder of images, and the job of thumbnails of it.
+    struct Folder(tempfile::TempDir);
+
+    impl Folder {
+        fn new(files: &[&str]) -> Self {
+            let folder = Self(tempfile::tempdir().unwrap());
+            for file in files {
+                let path = folder.0.path().join("in").join(file);
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write(path, b"?").unwrap();
+            }
+            folder
+        }
+
+        fn job(&self, sources: &[&str]) -> Job {
+            Job {
+                settings: Settings::default(),
+                sources: sources.iter().map(|source| self.0.path().join(source)).collect(),
+                recursive: false,
+                out: Some(self.0.path().join("out")),
+                skip_existing: false,
+            }
+        }
+    }
+
+    /// Each task's target, or what is wrong.
+    fn tasks(job: &Job) -> Vec<String> {
+        let tell = |task: Task| match task.content {
+            Content::Missing(why) => format!("! {why}"),
+            _ => String::from_utf8(task.target.to_vec()).unwrap(),
+        };
+        job.tasks(&Stop::new()).map(tell).collect()
+    }
+
+    #[test]
+    fn a_folder_s_own_images_are_taken_in_the_order_of_their_names() {
+        let folder = Folder::new(&["b.JPG", "a.jpeg", "c.png", "d.WebP", "e.txt", "f", "sub/g.jpg"]);
+        assert_eq!(tasks(&folder.job(&["in"])), ["a.jpeg", "b.JPG", "c.png", "d.WebP"]);
+    }
+
+    #[test]
+    fn recursively_the_folders_are_kept() {
+        let folder = Folder::new(&["a.jpg", "sub/deep/b.jpg", "sub/c.jpg"]);
+        let job = Job { recursive: true, ..folder.job(&["in"]) };
+        assert_eq!(tasks(&job), ["a.jpg", "sub/c.jpg", "sub/deep/b.jpg"]);
+    }
+
+    #[test]
+    fn an_operand_is_taken_whatever_its_name() {
+        let folder = Folder::new(&["scan.001", "sub/b"]);
+        assert_eq!(tasks(&folder.job(&["in/scan.001", "in/sub/b"])), ["scan.001", "b"]);
+    }
+
+    #[test]
+    fn an_operand_that_is_not_there_is_named() {
+        let folder = Folder::new(&["a.jpg"]);
+        let tasks = tasks(&folder.job(&["gone.jpg", "in"]));
+        assert_eq!(tasks, ["! No such file or directory", "a.jpg"]);
+        assert_eq!(self::tasks(&folder.job(&["../../../dev/null"])).len(), 1);
+    }
+
+    #[test]
+    fn the_name_follows_the_format() {
+        let folder = Folder::new(&["a.JPG", "b.jpeg", "c.png", "d.webp", "e.001"]);
+        let sources = ["in/a.JPG", "in/b.jpeg", "in/c.png", "in/d.webp", "in/e.001"];
+        let mut job = folder.job(&sources);
+        job.settings.format = Some(Format::Jpeg);
+        assert_eq!(tasks(&job), ["a.JPG", "b.jpeg", "c.jpg", "d.jpg", "e.001.jpg"]);
+        job.settings.format = Some(Format::Webp);
+        assert_eq!(tasks(&job), ["a.webp", "b.webp", "c.webp", "d.webp", "e.001.webp"]);
+    }
+
+    #[test]
+    fn two_images_cannot_have_one_thumbnail() {
+        let folder = Folder::new(&["a.jpg", "a.png", "sub/a.jpg"]);
+        let mut job = folder.job(&["in", "in/sub/a.jpg"]);
+        assert_eq!(tasks(&job), ["a.jpg", "a.png", "! another image's thumbnail is a.jpg, too"]);
+        job.settings.format = Some(Format::Webp);
+        assert_eq!(tasks(&job).iter().filter(|task| task.starts_with('!')).count(), 2);
+        job.out = None;
+        assert_eq!(tasks(&job), ["a.webp", "a.webp", "a.webp"]);
+    }
+
+    #[test]
+    fn what_is_there_is_skipped_and_no_image_is_overwritten_by_its_thumbnail() {
+        let folder = Folder::new(&["a.jpg", "b.jpg"]);
+        fs::create_dir(folder.0.path().join("out")).unwrap();
+        fs::write(folder.0.path().join("out/a.jpg"), b"?").unwrap();
+        let mut job = Job { skip_existing: true, ..folder.job(&["in"]) };
+        assert_eq!(tasks(&job), ["b.jpg"]);
+        job.out = Some(folder.0.path().join("in"));
+        assert_eq!(tasks(&job), ["! its thumbnail would take its place"; 2]);
+    }
+
+    #[test]
+    fn thumbnails_below_the_images_are_not_made_thumbnails_of() {
+        let folder = Folder::new(&["a.jpg", "out/a.jpg", "sub/out/b.jpg"]);
+        let mut job = Job { recursive: true, ..folder.job(&["in"]) };
+        job.out = Some(folder.0.path().join("in/out"));
+        assert_eq!(tasks(&job), ["a.jpg", "sub/out/b.jpg"]);
+    }
+
+    #[test]
+    fn a_stop_ends_the_walk() {
+        let folder = Folder::new(&["a.jpg", "b.jpg"]);
+        let (job, stop) = (folder.job(&["in"]), Stop::new());
+        let mut tasks = job.tasks(&stop);
+        assert!(tasks.next().is_some());
+        stop.request(Cause::Test);
+        assert!(tasks.next().is_none());
+    }
+}

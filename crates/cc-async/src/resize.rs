@@ -1,0 +1,106 @@
+//! `resize` on async/await, on tokio's multi-thread runtime.
+//!
+//! - **Split.** A task is one image, and one `spawn_blocking`: reading a file blocks, and all the rest computes.
+//! - **Share.** The runtime's workers are for what waits, its blocking pool for what computes or reads. Resizers go
+//!   round in a [`Pool`], each with the buffers that one image leaves for the next.
+//! - **Bound.** `buffer_unordered` has two tasks a worker under way, one in hand and one to go on with; the channels
+//!   hold one more task and one more output.
+//! - **Order.** None, which is what sets `buffer_unordered` apart from `buffered`: an output says whose
+//!   thumbnail it is, so a large image holds nobody up.
+//! - **Stop.** A [`CancellationToken`] drops `feed` and `gather` where they wait. Dropped handles abort what has not
+//!   begun, the walk finds its channel closed, and an image in hand is finished.
+//! - **Fail.** A panic ends its task alone, and comes back as the `JoinError` of its handle.
+
+use std::{sync::Arc, thread};
+
+use cc_workloads::{
+    Ctx, Error, Result, Sink,
+    error::panic_reason,
+    resize::{Job, Output, Resizer, Task},
+};
+use futures::stream::{self, StreamExt};
+use tokio::{
+    runtime::Builder,
+    sync::mpsc::{self, Receiver, Sender},
+    task::spawn_blocking,
+};
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+
+use crate::pool::Pool;
+
+// ANCHOR: resize-run
+/// Runs the job on a runtime of its own, with `ctx.workers` threads for what blocks; the calling thread
+/// gathers.
+pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
+    let resizers = Arc::new(Pool::new(Resizer::new(&job.settings)));
+    let ahead = 2 * ctx.workers.get();
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(1) // it only passes things on
+        .max_blocking_threads(ctx.workers.get())
+        .build()
+        .map_err(Error::io("runtime"))?;
+    let stop = CancellationToken::new();
+    let _on_stop = ctx.stop.on_request({
+        let stop = stop.clone();
+        move || stop.cancel()
+    });
+    let (walked, tasks) = mpsc::channel(1);
+    let (done, outputs) = mpsc::channel(1);
+    thread::scope(|scope| {
+        // Not in the blocking pool: the pool is for what ends soon, and a walk would keep one of its threads.
+        let walk = move || walk(job, ctx, &walked);
+        let thread = thread::Builder::new().name("walk".to_owned());
+        thread.spawn_scoped(scope, walk).map_err(|e| Error::worker("thread", e))?;
+        let feed = feed(tasks, resizers, ahead, done);
+        let fed = runtime.spawn(stop.clone().run_until_cancelled_owned(feed));
+        runtime.block_on(async {
+            stop.run_until_cancelled(gather(outputs, ctx, out)).await;
+            // It must be gone before the pool is, which it would see aborting its tasks.
+            fed.await.expect("what panics is caught in the pool");
+        });
+        Ok(())
+    })
+}
+// ANCHOR_END: resize-run
+
+// ANCHOR: resize-feed
+/// Walks the directories: what waits in system calls is no future.
+fn walk(job: &Job, ctx: &Ctx, walked: &Sender<Task>) {
+    let _ = job.tasks(&ctx.stop).try_for_each(|task| walked.blocking_send(task));
+}
+
+/// Has the tasks done, some at a time, and passes on what is done first.
+async fn feed(mut tasks: Receiver<Task>, resizers: Arc<Pool<Resizer>>, ahead: usize, done: Sender<Output>) {
+    let tasks = stream::poll_fn(|cx| tasks.poll_recv(cx));
+    let mut outputs = tasks.map(|task| work(task, resizers.clone())).buffer_unordered(ahead);
+    while let Some(output) = outputs.next().await
+        && done.send(output).await.is_ok()
+    {}
+}
+// ANCHOR_END: resize-feed
+
+// ANCHOR: resize-work
+/// Has a task done in the blocking pool, whose threads take the tasks in turn.
+async fn work(task: Task, resizers: Arc<Pool<Resizer>>) -> Output {
+    let task = Arc::new(task);
+    let output = spawn_blocking({
+        let task = task.clone();
+        move || resizers.lend().task(&task)
+    });
+    match AbortOnDropHandle::new(output).await {
+        Ok(output) => output,
+        // Only dropping the handle aborts the task, and it is held: the task has panicked.
+        Err(failure) => task.failed(&panic_reason(&*failure.into_panic())),
+    }
+}
+// ANCHOR_END: resize-work
+
+// ANCHOR: resize-gather
+/// Emits the outputs as they come. The sink may block: this is the thread that called `run`, which polls
+/// nothing but this future, and the runtime goes on without it.
+async fn gather(mut outputs: Receiver<Output>, ctx: &Ctx, out: &mut dyn Sink<Output>) {
+    while let Some(output) = outputs.recv().await
+        && ctx.emit(output, out).is_continue()
+    {}
+}
+// ANCHOR_END: resize-gather

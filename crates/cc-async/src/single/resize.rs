@@ -1,0 +1,71 @@
+//! `resize` on async/await, on one thread.
+//!
+//! - **Split.** A slice is one image, and a yield behind it. There is no `await` inside of a decoder, so a large image
+//!   keeps everybody else waiting for as long as it takes: what must answer soon has no place on this thread.
+//! - **Share.** One thread, so nothing needs `Arc`, a lock or `Send`. Both futures borrow what they like, since
+//!   `block_on` ends after them.
+//! - **Bound.** One image in hand, and one thumbnail, however wide the window is.
+//! - **Order.** That of the tasks, as there is one worker; nobody asks for it.
+//! - **Stop.** A [`CancellationToken`] drops the futures at the `await` they have come to: after an image at most.
+//! - **Fail.** A panic is caught around the slice and becomes its output.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use cc_workloads::{
+    Ctx, Error, Result, Sink,
+    error::panic_reason,
+    resize::{Job, Output, Resizer, Task},
+};
+use tokio::{
+    join,
+    runtime::Builder,
+    sync::mpsc::{self, Receiver, Sender},
+    task::yield_now,
+};
+use tokio_util::sync::CancellationToken;
+
+// ANCHOR: resize-run
+/// Runs the job on the calling thread, as two futures that take turns.
+pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
+    let resizer = Resizer::new(&job.settings);
+    let runtime = Builder::new_current_thread().build().map_err(Error::io("runtime"))?;
+    let stop = CancellationToken::new();
+    let _on_stop = ctx.stop.on_request({
+        let stop = stop.clone();
+        move || stop.cancel()
+    });
+    let (done, outputs) = mpsc::channel(1);
+    let all = async { join!(work(job, ctx, resizer, done), gather(outputs, ctx, out)) };
+    runtime.block_on(stop.run_until_cancelled(all));
+    Ok(())
+}
+// ANCHOR_END: resize-run
+
+// ANCHOR: resize-work
+/// Does the tasks, slice by slice; in between, the others have their turn. To look for the next name blocks the
+/// thread too, but for less than an image does.
+async fn work(job: &Job, ctx: &Ctx, mut resizer: Resizer, done: Sender<Output>) {
+    for task in job.tasks(&ctx.stop) {
+        if done.send(slice(&mut resizer, &task)).await.is_err() {
+            break;
+        }
+        yield_now().await;
+    }
+}
+
+/// One slice. A panic is its failure, not the run's.
+fn slice(resizer: &mut Resizer, task: &Task) -> Output {
+    // A resizer fills its buffers anew for each image, so a panic leaves nothing behind that the next one would see.
+    catch_unwind(AssertUnwindSafe(|| resizer.task(task)))
+        .unwrap_or_else(|panic| task.failed(&panic_reason(&*panic)))
+}
+// ANCHOR_END: resize-work
+
+// ANCHOR: resize-gather
+/// Emits the outputs as they come.
+async fn gather(mut outputs: Receiver<Output>, ctx: &Ctx, out: &mut dyn Sink<Output>) {
+    while let Some(output) = outputs.recv().await
+        && ctx.emit(output, out).is_continue()
+    {}
+}
+// ANCHOR_END: resize-gather

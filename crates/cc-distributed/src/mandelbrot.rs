@@ -1,0 +1,102 @@
+//! `mandelbrot` on a cluster.
+//!
+//! - **Split.** A task is some tiles that follow each other, of 4096 pixels together, or one that is larger: a task's
+//!   messages cost the same whatever is in it, so small tiles travel together.
+//! - **Share.** By credit: a worker that has done a task is sent another, which waits there before the worker is free,
+//!   so nobody waits for a message. Stealing would cost a journey just when somebody has nothing to do.
+//! - **Bound.** `window` promises are waited for, each of a few numbers; the counts, when they come, are a task's.
+//! - **Order.** None: promises are taken as they are kept, and an output says where it belongs.
+//! - **Stop.** Closing the cluster's queue breaks the promises and ends the sessions. The run's own workers
+//!   are killed; a standing one may finish its task for nobody.
+//! - **Fail.** A silent worker is taken for dead: it is cut off, and its tasks go elsewhere. What panicked, or lost its
+//!   worker three times, is done once more, every tile for itself: only the culprit is given up.
+
+use std::{ops::ControlFlow, thread};
+
+use cc_workloads::{
+    Ctx, Error, Result, Sink,
+    mandelbrot::{Grain, Job, Output, Plane, Task},
+};
+use futures::{StreamExt, executor::block_on_stream};
+use tokio::sync::{
+    mpsc::{Receiver, Sender, channel},
+    oneshot::error::RecvError,
+};
+use tokio_stream::wrappers::ReceiverStream;
+
+use crate::cluster::{
+    Cluster,
+    command::Options,
+    encode,
+    queue::{Lane, Outcome, Promise},
+    root::Files,
+    worker::Work,
+};
+
+/// Small tiles travel together.
+const GRAIN: Grain = Grain { pixels: 4096 };
+
+// ANCHOR: mandelbrot-run
+/// Runs the job on the workers that the command line names, or on `ctx.workers` processes of its own.
+pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
+    let cluster = Cluster::start("mandelbrot", encode(&job.view), &Options::new(&ctx.args), ctx)?;
+    let (promises, line) = channel(1);
+    thread::scope(|scope| {
+        let feed = || feed(job, &cluster, promises, ctx);
+        let thread = thread::Builder::new().name("feed".to_owned());
+        thread.spawn_scoped(scope, feed).map_err(|e| Error::worker("thread", e))?;
+        gather(line, &cluster, ctx, out);
+        Ok(())
+    })?;
+    cluster.close()
+}
+// ANCHOR_END: mandelbrot-run
+
+// ANCHOR: mandelbrot-feed
+/// Submits the tasks.
+fn feed(job: &Job, cluster: &Cluster, promises: Sender<Promise>, ctx: &Ctx) {
+    for task in job.tasks(GRAIN) {
+        let promise = cluster.submit(encode(&task), Lane::Usual);
+        if ctx.stop.requested() || promises.blocking_send(promise).is_err() {
+            break;
+        }
+    }
+}
+// ANCHOR_END: mandelbrot-feed
+
+// ANCHOR: mandelbrot-work
+/// Begins with a job in a worker: from here on, encoded tasks become encoded outputs.
+pub(crate) fn work(view: &[u8], _: &Files) -> Result<Work> {
+    let view = postcard::from_bytes(view).map_err(|error| Error::worker("view", error))?;
+    let plane = Plane::new(&view);
+    Ok(Box::new(move |task| {
+        let task = postcard::from_bytes(task).map_err(|error| error.to_string())?;
+        Ok(encode(&plane.task(&task)))
+    }))
+}
+// ANCHOR_END: mandelbrot-work
+
+// ANCHOR: mandelbrot-gather
+/// Emits the outputs as they come.
+fn gather(line: Receiver<Promise>, cluster: &Cluster, ctx: &Ctx, out: &mut dyn Sink<Output>) {
+    let outcomes = ReceiverStream::new(line).buffer_unordered(ctx.window.get());
+    let _ = block_on_stream(outcomes).try_for_each(|outcome| settle(outcome, cluster, ctx, out));
+}
+
+/// Emits an output, or those of its tiles if the task failed as a whole.
+fn settle(
+    outcome: Result<Outcome, RecvError>,
+    cluster: &Cluster,
+    ctx: &Ctx,
+    out: &mut dyn Sink<Output>,
+) -> ControlFlow<()> {
+    let Some(output) = cluster.output(outcome, Task::failed) else { return ControlFlow::Break(()) };
+    if output.counts.is_ok() || output.task.tiles == 1 {
+        return ctx.emit(output, out);
+    }
+    let tiles = (output.task.first..).take(output.task.tiles as usize);
+    let tiles = tiles.map(|first| encode(&Task { first, tiles: 1 }));
+    let promises: Vec<Promise> = tiles.map(|tile| cluster.submit(tile, Lane::Urgent)).collect();
+    promises.into_iter().try_for_each(|promise| settle(promise.blocking_recv(), cluster, ctx, out))
+}
+// ANCHOR_END: mandelbrot-gather

@@ -1,0 +1,111 @@
+//! `resize` on a cluster.
+//!
+//! - **Split.** A task is one image, read here and sent as a whole: what a worker elsewhere does with it takes far
+//!   longer than the journey. With `--shared-fs` a task is a name.
+//! - **Share.** Nothing: coordinator and workers have only messages in common. Whichever worker has credit is sent
+//!   the next image. A worker is told once how thumbnails are to be.
+//! - **Bound.** Two promises a worker are waited for, and two more images are in the line or being read; at a worker,
+//!   the credit in bytes counts more than that in tasks. Reading is one thread's.
+//! - **Order.** None: promises are taken as they are kept, so a large image holds nobody up. No more of them are
+//!   looked at than are waited for, which is the bound.
+//! - **Stop.** Closing the cluster's queue breaks the promises and ends the sessions. The run's own workers
+//!   are killed; a standing one may finish its image for nobody.
+//! - **Fail.** A silent worker is taken for dead: it is cut off, and its images go elsewhere. An image whose worker was
+//!   lost three times is given up, as is one that is too large to be sent. A panic comes back as a failure.
+
+use std::{ops::ControlFlow, thread};
+
+use cc_workloads::{
+    Ctx, Error, Result, Sink,
+    resize::{Content, Job, Loader, Output, Resizer, Settings, Task},
+};
+use futures::{StreamExt, executor::block_on_stream};
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio_stream::wrappers::ReceiverStream;
+
+use crate::cluster::{
+    Cluster,
+    command::Options,
+    encode,
+    queue::{Lane, Promise},
+    root::Files,
+    worker::Work,
+};
+
+// ANCHOR: resize-run
+/// Runs the job on the workers that the command line names, or on `ctx.workers` processes of its own.
+pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
+    let options = Options::new(&ctx.args);
+    let brief = Brief::new(&job.settings, &options)?;
+    let cluster = Cluster::start("resize", encode(&brief), &options, ctx)?;
+    let loader = (!brief.shared_fs).then(|| Loader::new(&job.settings));
+    let (promises, line) = channel(1);
+    thread::scope(|scope| {
+        let feed = || feed(job, loader, &cluster, promises, ctx);
+        let thread = thread::Builder::new().name("feed".to_owned());
+        thread.spawn_scoped(scope, feed).map_err(|e| Error::worker("thread", e))?;
+        gather(line, &cluster, ctx, out);
+        Ok(())
+    })?;
+    cluster.close()
+}
+// ANCHOR_END: resize-run
+
+// ANCHOR: resize-feed
+/// Submits the tasks, ready for the journey: an image that a worker cannot open itself is put in.
+fn feed(job: &Job, mut loader: Option<Loader>, cluster: &Cluster, promises: Sender<Promise>, ctx: &Ctx) {
+    for task in job.tasks(&ctx.stop) {
+        let task = match &mut loader {
+            Some(loader) => loader.load(task),
+            None => task,
+        };
+        if promises.blocking_send(cluster.submit(encode(&task), Lane::Usual)).is_err() {
+            break;
+        }
+    }
+}
+// ANCHOR_END: resize-feed
+
+// ANCHOR: resize-work
+/// Begins with a job in a worker: from here on, encoded tasks become encoded outputs.
+pub(crate) fn work(brief: &[u8], files: &Files) -> Result<Work> {
+    let unreadable = |error| Error::worker("brief", error);
+    let Brief { settings, shared_fs } = postcard::from_bytes(brief).map_err(unreadable)?;
+    let (mut resizer, mut guard) = (Resizer::new(&settings), files.guard(shared_fs, &settings.base)?);
+    Ok(Box::new(move |task| {
+        let mut task: Task = postcard::from_bytes(task).map_err(|error| error.to_string())?;
+        if task.content == Content::File
+            && let Err(why) = guard.admit(&task.source)
+        {
+            task.content = Content::Missing(why);
+        }
+        Ok(encode(&resizer.task(&task)))
+    }))
+}
+// ANCHOR_END: resize-work
+
+// ANCHOR: resize-gather
+/// Emits the outputs as they come.
+fn gather(line: Receiver<Promise>, cluster: &Cluster, ctx: &Ctx, out: &mut dyn Sink<Output>) {
+    let outcomes = ReceiverStream::new(line).buffer_unordered(2 * ctx.workers.get());
+    let _ = block_on_stream(outcomes).try_for_each(|outcome| match cluster.output(outcome, Task::failed) {
+        Some(output) => ctx.emit(output, out),
+        None => ControlFlow::Break(()), // the job has ended
+    });
+}
+// ANCHOR_END: resize-gather
+
+/// What a worker is told of a job.
+#[derive(Serialize, Deserialize)]
+struct Brief {
+    settings: Settings,
+    shared_fs: bool,
+}
+
+impl Brief {
+    fn new(settings: &Settings, options: &Options) -> Result<Self> {
+        let base = options.base(&settings.base)?.into();
+        Ok(Self { settings: Settings { base, ..settings.clone() }, shared_fs: options.shared_fs })
+    }
+}

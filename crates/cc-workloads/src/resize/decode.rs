@@ -1,0 +1,102 @@
+//! From files to pixels.
+
+use std::io::Cursor;
+
+use image_webp::WebPDecoder;
+use png::Transformations;
+use zune_jpeg::{
+    JpegDecoder,
+    zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOptions},
+};
+
+use super::{
+    Format, MAX_PIXELS, MAX_SIDE,
+    image::{Color, Image, Meta, Orientation},
+};
+
+/// Decodes a file. What is wrong with it is said in a few words; the image is a mixture then.
+pub(super) fn decode(file: &[u8], image: &mut Image) -> Result<Meta, String> {
+    match Format::of_content(file)? {
+        Format::Jpeg => jpeg(file, image),
+        Format::Png => png(file, image),
+        Format::Webp => webp(file, image),
+    }
+}
+
+impl Format {
+    /// The format that a file begins as.
+    fn of_content(file: &[u8]) -> Result<Self, String> {
+        match file {
+            [] => Err("the file is empty".to_owned()),
+            [0xff, 0xd8, 0xff, ..] => Ok(Self::Jpeg),
+            [0x89, b'P', b'N', b'G', ..] => Ok(Self::Png),
+            [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Ok(Self::Webp),
+            _ => Err("neither JPEG, PNG nor WebP".to_owned()),
+        }
+    }
+}
+
+/// Whether an image of this size is worth its memory: asked before any is taken.
+pub(super) fn check((width, height): (u32, u32)) -> Result<(), String> {
+    let pixels = u64::from(width) * u64::from(height);
+    match () {
+        () if pixels == 0 => Err(format!("{width}x{height} has no pixels")),
+        () if width.max(height) > MAX_SIDE => {
+            Err(format!("{width}x{height} has a side of more than {MAX_SIDE} pixels"))
+        }
+        () if pixels > MAX_PIXELS => Err(format!("{width}x{height} is more than {MAX_PIXELS} pixels")),
+        () => Ok(()),
+    }
+}
+
+fn jpeg(file: &[u8], image: &mut Image) -> Result<Meta, String> {
+    let say = |error| format!("damaged JPEG: {error}");
+    let options = DecoderOptions::default().set_max_width(usize::MAX).set_max_height(usize::MAX);
+    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(file), options.set_strict_mode(false));
+    decoder.decode_headers().map_err(say)?;
+    let size = decoder.dimensions().expect("the headers are decoded");
+    let size = (size.0 as u32, size.1 as u32); // JPEG has sixteen bits for each
+    check(size)?;
+    let (color, space) = match decoder.input_colorspace() {
+        Some(ColorSpace::Luma) => (Color::Gray, ColorSpace::Luma),
+        _ => (Color::Rgb, ColorSpace::RGB),
+    };
+    // Strict from here on: what is missing is not made up of grey. Headers of real photographs are less than strict.
+    decoder.set_options(options.set_strict_mode(true).jpeg_set_out_colorspace(space));
+    image.reset(size, color);
+    decoder.decode_into(&mut image.pixels).map_err(say)?;
+    let converted = matches!(decoder.input_colorspace(), Some(ColorSpace::CMYK | ColorSpace::YCCK));
+    let profile = decoder.icc_profile().filter(|_| !converted);
+    Ok(Meta { format: Format::Jpeg, orientation: Orientation::of_exif(decoder.exif().cloned()), profile })
+}
+
+fn png(file: &[u8], image: &mut Image) -> Result<Meta, String> {
+    let say = |error| format!("damaged PNG: {error}");
+    let mut decoder = png::Decoder::new(Cursor::new(file));
+    decoder.set_transformations(Transformations::normalize_to_color8());
+    check(decoder.read_header_info().map_err(say)?.size())?;
+    let mut reader = decoder.read_info().map_err(say)?;
+    let color = match reader.output_color_type().0 {
+        png::ColorType::Grayscale => Color::Gray,
+        png::ColorType::GrayscaleAlpha => Color::GrayAlpha,
+        png::ColorType::Rgb | png::ColorType::Indexed => Color::Rgb,
+        png::ColorType::Rgba => Color::Rgba,
+    };
+    image.reset(reader.info().size(), color);
+    reader.next_frame(&mut image.pixels).map_err(say)?;
+    let info = reader.info();
+    let exif = info.exif_metadata.as_ref().map(|exif| exif.to_vec());
+    let profile = info.icc_profile.as_ref().map(|profile| profile.to_vec());
+    Ok(Meta { format: Format::Png, orientation: Orientation::of_exif(exif), profile })
+}
+
+fn webp(file: &[u8], image: &mut Image) -> Result<Meta, String> {
+    let say = |error| format!("damaged WebP: {error}");
+    let mut decoder = WebPDecoder::new(Cursor::new(file)).map_err(say)?;
+    check(decoder.dimensions())?;
+    let color = if decoder.has_alpha() { Color::Rgba } else { Color::Rgb };
+    image.reset(decoder.dimensions(), color);
+    decoder.read_image(&mut image.pixels).map_err(say)?;
+    let orientation = Orientation::of_exif(decoder.exif_metadata().map_err(say)?);
+    Ok(Meta { format: Format::Webp, orientation, profile: decoder.icc_profile().map_err(say)? })
+}

@@ -1,0 +1,46 @@
+//! The cases of `mandelbrot`.
+
+mod fails;
+mod mutants;
+mod observe;
+mod pictures;
+mod stops;
+
+use cc_conformance::{
+    case::Case,
+    subject::Subject,
+    workload::{Rejected, Run, Workload},
+};
+use cc_workloads::{
+    Entry, Model,
+    mandelbrot::{Job, Output},
+};
+
+use observe::{Observed, view};
+
+/// This workload.
+pub(crate) struct Mandelbrot;
+
+impl Workload for Mandelbrot {
+    const NAME: &'static str = "mandelbrot";
+    type Job = Job;
+    type Output = Output;
+
+    fn entry(model: &mut Model) -> &mut Entry<Run<Self>> {
+        &mut model.mandelbrot
+    }
+
+    fn warm_up(subject: &Subject) {
+        let _ = Observed::of(subject, &view(1, 1), &subject.ctx(1));
+    }
+
+    fn cases() -> Vec<Case> {
+        [pictures::cases, stops::cases, fails::cases].into_iter().flat_map(|cases| cases()).collect()
+    }
+
+    fn mutants() -> Vec<(&'static str, Run<Self>)> {
+        mutants::all()
+    }
+
+    const REJECTED: &'static [Rejected] = mutants::REJECTED;
+}

@@ -1,0 +1,170 @@
+//! Runs a job and keeps what came of each tile.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    num::NonZeroU32,
+    ops::ControlFlow,
+};
+
+use cc_conformance::subject::Subject;
+use cc_workloads::{
+    Block, Ctx, Sink,
+    fault::Fault,
+    mandelbrot::{Job, Output, Picture, Shape, View},
+};
+
+use super::Mandelbrot;
+
+/// A picture of the default region, in square tiles of 256 pixels.
+pub(super) fn view(width: u32, height: u32) -> View {
+    let view = View { max_iter: 300, ..View::new(pixels(width), pixels(height)) };
+    tiled(view, 16, 16)
+}
+
+/// The same picture, cut in another way.
+pub(super) fn tiled(view: View, rows: u32, columns: u32) -> View {
+    View { tile: Shape { rows: pixels(rows), columns: pixels(columns) }, ..view }
+}
+
+/// The same picture, with a fault on the way.
+pub(super) fn with(mut view: View, fault: Fault) -> View {
+    view.faults.faults.push(fault);
+    view
+}
+
+fn pixels(number: u32) -> NonZeroU32 {
+    NonZeroU32::new(number).expect("a picture has pixels")
+}
+
+/// How many tiles the picture has.
+pub(super) fn tiles(view: &View) -> u64 {
+    let rows = view.height.get().div_ceil(view.tile.rows.get());
+    u64::from(rows) * u64::from(view.width.get().div_ceil(view.tile.columns.get()))
+}
+
+/// What a run showed.
+pub(super) struct Observed {
+    /// Those whose counts came.
+    pub(super) done: BTreeSet<u64>,
+    /// Those that failed, each task's first, and how many.
+    pub(super) failed: BTreeMap<u64, u32>,
+    /// How often something was pushed.
+    pub(super) pushes: usize,
+    /// The counts, row by row; zeros where there are none.
+    pub(super) counts: Vec<u32>,
+    /// Their digest.
+    pub(super) digest: u128,
+    /// What was said.
+    pub(super) messages: String,
+    /// Pixels, iterations, tiles. How many tasks they were in is the model's decision.
+    pub(super) totals: (u64, u64, u64),
+}
+
+/// Puts tiles into a picture, until it is told that nothing more is wanted.
+struct Collector<'a> {
+    picture: Picture<'a>,
+    tiles: u64,
+    done: BTreeSet<u64>,
+    failed: BTreeMap<u64, u32>,
+    pushes: usize,
+    /// Wants so many pushes, if not all.
+    most: Option<usize>,
+}
+
+impl Sink<Output> for Collector<'_> {
+    fn push(&mut self, output: Output) -> ControlFlow<()> {
+        let task = output.task;
+        assert!(self.most.is_none_or(|most| self.pushes < most), "pushed after Break: {task:?}");
+        self.pushes += 1;
+        let failed = self.failed.iter().map(|(first, tiles)| *first..first + u64::from(*tiles));
+        let failed: BTreeSet<u64> = failed.flatten().collect();
+        for tile in task.first..task.first + u64::from(task.tiles) {
+            assert!(tile < self.tiles, "there is no tile {tile}");
+            assert!(!failed.contains(&tile) && self.done.insert(tile), "tile {tile} came twice");
+        }
+        if output.counts.is_err() {
+            self.done.retain(|tile| !(task.first..task.first + u64::from(task.tiles)).contains(tile));
+            self.failed.insert(task.first, task.tiles);
+        }
+        let wants = self.picture.push(output);
+        if self.most == Some(self.pushes) { ControlFlow::Break(()) } else { wants }
+    }
+}
+
+/// Keeps what is said.
+struct Messages(String);
+
+impl Sink<Block> for Messages {
+    fn push(&mut self, block: Block) -> ControlFlow<()> {
+        let Block::Err(text) = block else { panic!("nothing but messages belong here") };
+        self.0 += &String::from_utf8(text).expect("messages are text");
+        ControlFlow::Continue(())
+    }
+}
+
+impl Observed {
+    /// Runs it in this context.
+    pub(super) fn of(subject: &Subject, view: &View, ctx: &Ctx) -> Self {
+        Self::until(subject, view, ctx, None)
+    }
+
+    /// The same with a sink that wants nothing more after `most` pushes.
+    pub(super) fn until(subject: &Subject, view: &View, ctx: &Ctx, most: Option<usize>) -> Self {
+        let job = Job { view: view.clone() };
+        let mut messages = Messages(String::new());
+        let mut sink = Collector {
+            picture: job.picture(&mut messages),
+            tiles: tiles(view),
+            done: BTreeSet::new(),
+            failed: BTreeMap::new(),
+            pushes: 0,
+            most,
+        };
+        subject.run::<Mandelbrot>(&job, ctx, &mut sink);
+        let Collector { picture, done, failed, pushes, .. } = sink;
+        assert_eq!(picture.failed(), !failed.is_empty(), "the exit status is wrong");
+        let totals = picture.totals();
+        let totals = (totals.pixels, totals.iterations, totals.tiles);
+        let (counts, digest) = (picture.counts().collect(), picture.digest());
+        Self { done, failed, pushes, counts, digest, totals, messages: messages.0 }
+    }
+
+    /// What the reference shows.
+    pub(super) fn reference(view: &View) -> Self {
+        let reference = Subject::reference();
+        Self::of(&reference, view, &reference.ctx(1))
+    }
+
+    /// Panics unless this is the whole picture, the same as that one.
+    pub(super) fn assert_same(&self, expected: &Self, view: &View) {
+        assert!(self.failed.is_empty(), "{}", self.messages);
+        let missing: Vec<u64> = (0..tiles(view)).filter(|tile| !self.done.contains(tile)).collect();
+        assert!(missing.is_empty(), "tiles are missing: {missing:?}");
+        let wrong = self.counts.iter().zip(&expected.counts).position(|(mine, theirs)| mine != theirs);
+        assert_eq!(wrong, None, "the count of this pixel differs");
+        assert_eq!(self.digest, expected.digest, "the digests differ");
+        assert_eq!(self.totals, expected.totals, "the totals differ");
+        assert_eq!(self.messages, "");
+    }
+
+    /// Panics unless what there is of it is the same as in that one.
+    pub(super) fn assert_part_of(&self, expected: &Self, view: &View) {
+        let wide = u64::from(view.width.get().div_ceil(view.tile.columns.get()));
+        for (nth, (mine, theirs)) in self.counts.iter().zip(&expected.counts).enumerate() {
+            let (x, y) = (nth as u32 % view.width, nth as u32 / view.width);
+            let tile = u64::from(y / view.tile.rows) * wide + u64::from(x / view.tile.columns);
+            let theirs = if self.done.contains(&tile) { *theirs } else { 0 };
+            assert_eq!(*mine, theirs, "pixel {x}, {y} in tile {tile}");
+        }
+    }
+}
+
+/// Panics unless the subject's picture is the reference's.
+pub(super) fn conforms(subject: &Subject, view: &View) {
+    conforms_in(subject, view, &subject.ctx(2));
+}
+
+/// The same, in this context.
+pub(super) fn conforms_in(subject: &Subject, view: &View, ctx: &Ctx) {
+    Observed::of(subject, view, ctx).assert_same(&Observed::reference(view), view);
+}

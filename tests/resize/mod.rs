@@ -1,0 +1,55 @@
+//! The cases of `resize`.
+
+mod corpus;
+mod fails;
+mod folder;
+mod images;
+mod mutants;
+mod observe;
+mod stops;
+
+use std::path::Path;
+
+use cc_conformance::{
+    case::Case,
+    subject::Subject,
+    workload::{Rejected, Run, Workload},
+};
+use cc_workloads::{
+    Entry, Model,
+    resize::{Job, Output},
+};
+
+use observe::{Asked, Observed};
+
+/// This workload.
+pub(crate) struct Resize;
+
+impl Workload for Resize {
+    const NAME: &'static str = "resize";
+    type Job = Job;
+    type Output = Output;
+
+    fn entry(model: &mut Model) -> &mut Entry<Run<Self>> {
+        &mut model.resize
+    }
+
+    fn warm_up(subject: &Subject) {
+        let _ = Observed::of(subject, &Asked::of("none"), &subject.ctx(1));
+    }
+
+    fn corpus(dir: &Path) {
+        corpus::make(dir);
+    }
+
+    fn cases() -> Vec<Case> {
+        let modules = [images::cases, folder::cases, stops::cases, fails::cases];
+        modules.into_iter().flat_map(|cases| cases()).collect()
+    }
+
+    fn mutants() -> Vec<(&'static str, Run<Self>)> {
+        mutants::all()
+    }
+
+    const REJECTED: &'static [Rejected] = mutants::REJECTED;
+}

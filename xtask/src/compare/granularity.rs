@@ -1,0 +1,525 @@
+//! `--granularity`: how small tasks may become before a model spends its time on sharing them.
+//!
+//! The measure is Task Bench's METG(50 %), the minimum effective task granularity: the smallest task at which a
+//! model still works at half of its best rate. A picture whose pixels all cost the same is cut ever finer, so that
+//! a tile's work is known: what one worker needs for it with nobody to share with, which is the reference's time for
+//! it. A model's rate is the work that it does in a second; it counts tiles at what they cost by themselves, so that
+//! what a kernel loses on a tile that is smaller than its vectors is not held against the model.
+//!
+//! What an empty job takes is subtracted from every run. A picture has as many rows as keep a model busy for a given
+//! time at its best rate, and a sweep ends below a quarter of that.
+
+use std::{
+    fmt::Write,
+    fs,
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail};
+use cc_workloads::report::Totals;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Args, Outcome,
+    call::{Called, Request},
+    input::Subject,
+    json::{Kind, Machine, seconds},
+    measure::{Entrant, crashed},
+    query::{Dialect, Query, line},
+    run::{Plan, run},
+    stats::median,
+    table::{aligned, plural},
+};
+
+/// What a manifest says of it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Sweep {
+    /// What is computed. Every pixel must cost the same.
+    args: Vec<String>,
+    /// How wide the picture is.
+    width: u64,
+    /// How it is cut, as `--tile` has it, from coarse to fine.
+    tiles: Vec<String>,
+}
+
+/// What a sweep came to.
+#[derive(Serialize)]
+pub(crate) struct Swept {
+    workload: String,
+    command: String,
+    machine: Machine,
+    workers: NonZeroUsize,
+    rounds: usize,
+    /// How long a run takes at a model's best rate.
+    target_s: f64,
+    args: Vec<String>,
+    /// What one worker needs for a tile of each shape.
+    tiles: Vec<Cut>,
+    rows: Vec<Row>,
+    absent: Vec<String>,
+}
+
+/// A shape of tiles, and the work that is in one.
+#[derive(Clone, Debug, Serialize)]
+struct Cut {
+    tile: String,
+    work_s: f64,
+}
+
+/// One model.
+#[derive(Serialize)]
+struct Row {
+    name: String,
+    label: String,
+    mechanism: String,
+    /// The time of an empty job, which has been subtracted.
+    empty_s: f64,
+    /// How many workers' work it does at best.
+    best: f64,
+    metg: Option<Metg>,
+    points: Vec<Point>,
+    failure: Option<String>,
+}
+
+/// A model at one shape of tiles: the median run.
+#[derive(Clone, Debug, Serialize)]
+struct Point {
+    tile: String,
+    work_s: f64,
+    tiles: u64,
+    /// Without the time of an empty job.
+    wall_s: f64,
+    /// The work in all tiles, by the time.
+    rate: f64,
+    tiles_per_message: Option<f64>,
+    /// Whether it was stopped: it is slower than this.
+    stopped: bool,
+}
+
+/// The smallest task at half of the best rate.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+struct Metg {
+    work_s: f64,
+    /// Whether it is smaller than this, the smallest that there was.
+    is_bound: bool,
+    tiles_per_message: Option<f64>,
+}
+
+/// A sweep ends below this part of the best rate.
+const ENOUGH: f64 = 0.25;
+/// METG's part of the best rate.
+const HALF: f64 = 0.5;
+/// A run is stopped after so many times what it takes at the best rate: far below the part that ends a sweep.
+const PATIENCE: f64 = 8.0;
+/// When it is killed after that.
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// No more tiles than these, and no more pixels, whose counts take four bytes each.
+const TILES: u64 = 20_000_000;
+const PIXELS: u64 = 1 << 26;
+/// Runs of the empty job.
+const EMPTY_ROUNDS: usize = 5;
+
+impl Sweep {
+    /// Measures the models among the entrants, of whom the first is the reference.
+    pub(crate) fn run(
+        &self,
+        workload: &str,
+        entrants: &[Entrant],
+        absent: &[String],
+        args: &Args,
+        kept: &Path,
+    ) -> Result<Swept> {
+        let (target, rounds) = if args.smoke { (0.05, 1) } else { (0.4, 3) };
+        let rounds = args.rounds.map_or(rounds, NonZeroUsize::get);
+        let progress = ProgressBar::no_length();
+        progress.set_style(ProgressStyle::with_template("{spinner} {prefix} {msg}")?);
+        let query = Query::new(Dialect::Plain, "sweep", &[])?;
+        let bench = Bench { sweep: self, query, target, rounds, progress, kept: kept.to_owned() };
+        let models = entrants.iter().filter(|entrant| entrant.kind != Kind::Tool);
+        let mut lanes: Vec<Lane> = models.map(|entrant| bench.lane(entrant)).collect::<Result<_>>()?;
+        let mut cuts: Vec<Cut> = Vec::new();
+        for tile in &self.tiles {
+            bench.progress.set_prefix(format!("tiles of {tile}:"));
+            let guess = cuts.last().map(|last| last.work_s * pixels(tile) as f64 / pixels(&last.tile) as f64);
+            cuts.push(bench.point(tile, guess, &mut lanes)?);
+        }
+        bench.progress.finish_and_clear();
+        let _ = fs::remove_dir_all(kept); // nothing was needed there
+        Ok(Swept {
+            workload: workload.to_owned(),
+            command: args.command(),
+            machine: Machine::this(),
+            workers: args.workers(),
+            rounds,
+            target_s: target,
+            args: self.args.clone(),
+            tiles: cuts,
+            rows: lanes.into_iter().skip(1).map(Lane::row).collect(),
+            absent: absent.to_vec(),
+        })
+    }
+
+    /// The picture that has about so many tiles.
+    fn picture(&self, tile: &str, tiles: f64) -> Picture {
+        let (rows, columns) = shape(tile);
+        let in_a_row = self.width.div_ceil(columns);
+        let fit = TILES.min(PIXELS / (rows * columns)) / in_a_row;
+        let tiles_high = ((tiles as u64).div_ceil(in_a_row)).clamp(1, fit.max(1));
+        Picture { width: self.width, height: tiles_high * rows, tiles: tiles_high * in_a_row }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Picture {
+    width: u64,
+    height: u64,
+    tiles: u64,
+}
+
+/// What all runs have in common.
+struct Bench<'a> {
+    sweep: &'a Sweep,
+    query: Query,
+    /// How long a run takes at a model's best rate.
+    target: f64,
+    rounds: usize,
+    progress: ProgressBar,
+    kept: PathBuf,
+}
+
+/// One model's way through the sweep.
+struct Lane<'a> {
+    entrant: &'a Entrant,
+    empty: f64,
+    best: f64,
+    points: Vec<Point>,
+    failure: Option<String>,
+}
+
+/// One run.
+struct Ran {
+    wall: f64,
+    /// None: it was stopped.
+    totals: Option<Totals>,
+}
+
+impl Bench<'_> {
+    /// A model at the start, after some empty jobs.
+    fn lane<'a>(&self, entrant: &'a Entrant) -> Result<Lane<'a>> {
+        self.progress.set_prefix("starting:");
+        let picture = Picture { width: 1, height: 1, tiles: 1 };
+        let mut lane = Lane { entrant, empty: 0.0, best: 0.0, points: Vec::new(), failure: None };
+        let mut walls = Vec::new();
+        for _ in 0..EMPTY_ROUNDS {
+            match self.once(&lane, "1x1", picture) {
+                Ok(ran) => walls.push(ran.wall),
+                Err(error) if entrant.kind == Kind::Reference => return Err(error),
+                Err(error) => lane.failure = Some(format!("{error:#}")),
+            }
+        }
+        lane.empty = median(&walls).unwrap_or_default();
+        Ok(lane)
+    }
+
+    /// All models at one shape of tiles, in rounds.
+    fn point(&self, tile: &str, guess: Option<f64>, lanes: &mut [Lane]) -> Result<Cut> {
+        let (reference, models) = lanes.split_first_mut().context("there is a reference")?;
+        let mut work = self.calibrate(reference, tile, guess)?;
+        for lane in models.iter_mut().filter(|lane| lane.best == 0.0 && lane.goes_on()) {
+            let picture = self.sweep.picture(tile, self.target / work);
+            match self.once(lane, tile, picture) {
+                Ok(ran) => lane.best = picture.tiles as f64 * work / ran.wall,
+                Err(error) => lane.failure = Some(format!("tiles of {tile}: {error:#}")),
+            }
+        }
+        let mut works = Vec::new();
+        let mut runs: Vec<Vec<(Picture, Ran)>> = models.iter().map(|_| Vec::new()).collect();
+        for _ in 0..self.rounds {
+            let picture = self.sweep.picture(tile, self.target / work);
+            works.push(self.once(reference, tile, picture)?.wall / picture.tiles as f64);
+            for (lane, runs) in models.iter_mut().zip(&mut runs) {
+                if !lane.goes_on() {
+                    continue;
+                }
+                let picture = self.sweep.picture(tile, lane.best * self.target / work);
+                match self.once(lane, tile, picture) {
+                    Ok(ran) => runs.push((picture, ran)),
+                    Err(error) => lane.failure = Some(format!("tiles of {tile}: {error:#}")),
+                }
+            }
+        }
+        work = median(&works).context("there is a round")?;
+        let cut = Cut { tile: tile.to_owned(), work_s: work };
+        for (lane, runs) in models.iter_mut().zip(runs) {
+            lane.add(&cut, runs);
+        }
+        Ok(cut)
+    }
+
+    /// What one worker needs for a tile, found with ever larger pictures.
+    fn calibrate(&self, reference: &Lane, tile: &str, guess: Option<f64>) -> Result<f64> {
+        let mut tiles = guess.map_or(8.0, |guess| self.target / 4.0 / guess);
+        loop {
+            let picture = self.sweep.picture(tile, tiles);
+            let ran = self.once(reference, tile, picture)?;
+            let is_all = picture == self.sweep.picture(tile, tiles * 2.0);
+            if ran.wall > self.target / 8.0 || is_all {
+                return Ok(ran.wall / picture.tiles as f64);
+            }
+            tiles = picture.tiles as f64 * 4.0;
+        }
+    }
+
+    /// One run, whose totals must be what the picture has.
+    fn once(&self, lane: &Lane, tile: &str, picture: Picture) -> Result<Ran> {
+        let Picture { width, height, tiles } = picture;
+        let size = format!("{width}x{height}");
+        let more = ["--size", &size, "--tile", tile].map(str::to_owned);
+        let args = self.sweep.args.iter().cloned().chain(more).collect();
+        let subject = Subject { args, ..Subject::default() };
+        let request = Request { query: &self.query, subject: &subject };
+        self.progress.set_message(lane.entrant.label.clone());
+        self.progress.tick();
+        let Called { command, stdin } = lane.entrant.call.command(request, &self.kept)?;
+        let patience = Duration::from_secs_f64(lane.empty + self.target * PATIENCE);
+        // The reference is as fast as it is, and an empty job takes what it takes.
+        let interrupt = (lane.entrant.kind == Kind::Model && tiles > 1).then_some(patience);
+        let timeout = Some(patience + TIMEOUT);
+        let seen = run(command, Plan { stdin, interrupt, timeout, ..Plan::default() })?;
+        if let Some(why) = crashed(&seen) {
+            bail!(why);
+        }
+        // An empty job that was slow by chance makes no run fast.
+        let wall = (seconds(seen.wall) - lane.empty).max(seconds(seen.wall) / 10.0);
+        if seen.stop.is_some() && seen.report.is_none() {
+            return Ok(Ran { wall, totals: None });
+        }
+        let totals = seen.report.context("no report").with_context(|| seen.status.to_string())?.totals;
+        let has = |name: &str, wanted: u64| totals.get(name) == Some(&wanted);
+        if !seen.status.success() || !has("pixels", width * height) || !has("tiles", tiles) {
+            bail!("{}, totals {totals:?} for {tiles} tiles of {tile} in {size}", seen.status);
+        }
+        Ok(Ran { wall, totals: Some(totals) })
+    }
+}
+
+impl Lane<'_> {
+    /// Whether a finer cut is of interest.
+    fn goes_on(&self) -> bool {
+        let is_slow = |point: &Point| point.stopped || point.rate < ENOUGH * self.best;
+        self.failure.is_none() && !self.points.last().is_some_and(is_slow)
+    }
+
+    fn add(&mut self, cut: &Cut, runs: Vec<(Picture, Ran)>) {
+        let rate = |(picture, ran): &(Picture, Ran)| picture.tiles as f64 * cut.work_s / ran.wall;
+        let mut runs: Vec<(f64, Picture, Ran)> =
+            runs.into_iter().map(|run| (rate(&run), run.0, run.1)).collect();
+        runs.sort_by(|one, other| one.0.total_cmp(&other.0));
+        let middle = runs.len() / 2;
+        let Some((rate, picture, ran)) = runs.into_iter().nth(middle) else { return };
+        // The first run of all only told about how large a picture has to be.
+        self.best = if self.points.is_empty() { rate } else { self.best.max(rate) };
+        let tasks = ran.totals.as_ref().and_then(|totals| totals.get("tasks")).copied();
+        self.points.push(Point {
+            tile: cut.tile.clone(),
+            work_s: cut.work_s,
+            tiles: picture.tiles,
+            wall_s: ran.wall,
+            rate,
+            tiles_per_message: tasks.map(|tasks| picture.tiles as f64 / tasks.max(1) as f64),
+            stopped: ran.totals.is_none(),
+        });
+    }
+
+    fn row(self) -> Row {
+        let Entrant { name, label, mechanism, .. } = self.entrant;
+        Row {
+            name: name.clone(),
+            label: label.clone(),
+            mechanism: mechanism.clone(),
+            empty_s: self.empty,
+            best: self.best,
+            metg: metg(&self.points, self.best),
+            points: self.points,
+            failure: self.failure,
+        }
+    }
+}
+
+/// Between the smallest tile at which a model works at half of its best rate and the next one, where the line
+/// through both, over the logarithm of the work, crosses the half.
+fn metg(points: &[Point], best: f64) -> Option<Metg> {
+    let at = points.iter().rposition(|point| point.rate >= HALF * best)?;
+    let Point { work_s, rate, tiles_per_message, .. } = points[at];
+    let Some(next) = points.get(at + 1) else {
+        return Some(Metg { work_s, is_bound: true, tiles_per_message });
+    };
+    let part = (rate - HALF * best) / (rate - next.rate);
+    let work_s = (work_s.ln() + part * (next.work_s.ln() - work_s.ln())).exp();
+    Some(Metg { work_s, is_bound: false, tiles_per_message })
+}
+
+/// Rows and columns of `ROWSxCOLUMNS`.
+fn shape(tile: &str) -> (u64, u64) {
+    let numbers = tile.split_once('x').and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
+    numbers.unwrap_or((1, 1))
+}
+
+fn pixels(tile: &str) -> u64 {
+    let (rows, columns) = shape(tile);
+    rows * columns
+}
+
+impl Swept {
+    /// What has gone wrong, each in a paragraph of its own.
+    pub(crate) fn troubles(&self) -> Vec<String> {
+        let failed = |row: &Row| Some(format!("{} failed: {}", row.name, row.failure.as_ref()?));
+        self.rows.iter().filter_map(failed).collect()
+    }
+
+    pub(crate) fn outcome(&self) -> Outcome {
+        if self.rows.iter().any(|row| row.failure.is_some()) { Outcome::Failed } else { Outcome::Agree }
+    }
+
+    /// The table with what there is to know about it.
+    pub(crate) fn text(&self) -> String {
+        let Self { workload, workers, rounds, target_s, machine, command, .. } = self;
+        let workers = plural(workers.get(), "worker");
+        let runs = plural(*rounds, "round");
+        let mut text = format!("{workload} {}  ·  {workers}  ·  {runs}\n\n", line(&self.args));
+        let mut rows = vec![self.head("model", &["METG(50 %)", "best rate"]), self.units()];
+        rows.extend(self.rows.iter().map(|row| {
+            let metg = row.metg.map_or_else(dash, |metg| {
+                let bound = if metg.is_bound { "< " } else { "" };
+                format!("{bound}{} µs", micros(metg.work_s))
+            });
+            let best = format!("{:.2}", row.best);
+            let rate = |point: &Point| {
+                let bound = if point.stopped { "< " } else { "" };
+                format!("{bound}{:.0} %", 100.0 * point.rate / row.best)
+            };
+            [row.name.clone(), metg, best].into_iter().chain(self.cells(row, rate)).collect()
+        }));
+        text += &aligned(&rows, 2);
+        text += "\n";
+        let mut rows = vec![self.head("tiles per message", &["at METG"])];
+        rows.extend(self.rows.iter().map(|row| {
+            let metg = count(row.metg.and_then(|metg| metg.tiles_per_message));
+            let cell = |point: &Point| count(point.tiles_per_message);
+            [row.name.clone(), metg].into_iter().chain(self.cells(row, cell)).collect()
+        }));
+        text += &aligned(&rows, 1);
+        let _ = write!(
+            text,
+            "\nmachine  {}\n\
+             command  {command}\n\
+             work     what the sequential reference needs for one tile; every pixel costs the same\n\
+             rate     tiles × work / time, in percent of the model's best, which is given in workers' work; the time of an\n         \
+             empty job is subtracted; medians of runs of {target_s} s at the best rate; ends below {:.0} %\n\
+             METG     the work in the smallest tile at which the rate is half of the best, between two cuts by\n         \
+             interpolation over its logarithm; < where no cut was fine enough\n\
+             message  what is handed over at once: a model may put many tiles into it",
+            machine.shown(),
+            ENOUGH * 100.0,
+        );
+        for absent in &self.absent {
+            let _ = write!(text, "\nabsent   {absent}");
+        }
+        text
+    }
+
+    fn head(&self, first: &str, more: &[&str]) -> Vec<String> {
+        let tiles = self.tiles.iter().map(|cut| cut.tile.as_str());
+        [first].iter().chain(more).copied().chain(tiles).map(str::to_owned).collect()
+    }
+
+    fn units(&self) -> Vec<String> {
+        let works = self.tiles.iter().map(|cut| format!("{} µs", micros(cut.work_s)));
+        ["work in a tile", "", "× 1 worker"].map(str::to_owned).into_iter().chain(works).collect()
+    }
+
+    /// A cell for each tile that the model came to.
+    fn cells(&self, row: &Row, cell: impl Fn(&Point) -> String) -> impl Iterator<Item = String> {
+        let cells: Vec<String> = self
+            .tiles
+            .iter()
+            .map(|cut| row.points.iter().find(|point| point.tile == cut.tile).map_or_else(dash, &cell))
+            .collect();
+        cells.into_iter()
+    }
+}
+
+fn dash() -> String {
+    "–".to_owned()
+}
+
+/// Two digits at least.
+fn micros(seconds: f64) -> String {
+    match seconds * 1e6 {
+        value if value < 0.1 => format!("{value:.3}"),
+        value if value < 1.0 => format!("{value:.2}"),
+        value if value < 10.0 => format!("{value:.1}"),
+        value => format!("{value:.0}"),
+    }
+}
+
+fn count(tiles: Option<f64>) -> String {
+    match tiles {
+        None => dash(),
+        Some(tiles) if tiles < 10.0 && tiles.fract() > 0.05 => format!("{tiles:.1}"),
+        Some(tiles) => format!("{tiles:.0}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn points(rates: &[(f64, f64)]) -> Vec<Point> {
+        let point = |&(work_s, rate): &(f64, f64)| Point {
+            tile: "1x1".to_owned(),
+            work_s,
+            tiles: 1,
+            wall_s: 1.0,
+            rate,
+            tiles_per_message: Some(1.0),
+            stopped: false,
+        };
+        rates.iter().map(point).collect()
+    }
+
+    #[test]
+    fn metg_lies_between_the_last_cut_above_half_and_the_next() {
+        let found = metg(&points(&[(1e-3, 2.0), (1e-4, 1.9), (1e-5, 1.5), (1e-6, 0.5)]), 2.0).unwrap();
+        assert!(!found.is_bound && (found.work_s / 3.162e-6 - 1.0).abs() < 1e-3, "{found:?}");
+        let found = metg(&points(&[(1e-3, 2.0), (1e-4, 1.0), (1e-5, 0.4)]), 2.0).unwrap();
+        assert!((found.work_s / 1e-4 - 1.0).abs() < 1e-9, "{found:?}");
+    }
+
+    #[test]
+    fn metg_of_a_model_that_never_drops_is_a_bound() {
+        let found = metg(&points(&[(1e-3, 1.8), (1e-6, 1.9)]), 1.9);
+        assert_eq!(found, Some(Metg { work_s: 1e-6, is_bound: true, tiles_per_message: Some(1.0) }));
+        assert_eq!(metg(&[], 1.0), None);
+    }
+
+    #[test]
+    fn a_picture_has_whole_tiles_and_bounds() {
+        let sweep = Sweep { args: Vec::new(), width: 2048, tiles: Vec::new() };
+        let picture = |tile: &str, tiles: f64| {
+            let Picture { height, tiles, .. } = sweep.picture(tile, tiles);
+            (height, tiles)
+        };
+        assert_eq!(picture("8x2048", 2.5), (16, 2));
+        assert_eq!(picture("1x512", 9.0), (3, 12));
+        assert_eq!(picture("1x1", 0.0), (1, 2048));
+        let (height, tiles) = picture("1x1", 1e12);
+        assert!(tiles <= TILES && tiles > TILES - 2048 && height * 2048 == tiles);
+        let (height, _) = picture("8x2048", 1e12);
+        assert_eq!(height * 2048, PIXELS);
+    }
+}
