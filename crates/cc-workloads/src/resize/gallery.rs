@@ -2,10 +2,10 @@
 
 use std::{
     ffi::OsStr,
-    fs::{self, Permissions},
+    fs::{self, OpenOptions},
     io::{self, Write},
     ops::ControlFlow,
-    os::unix::{ffi::OsStrExt, fs::PermissionsExt},
+    os::unix::ffi::OsStrExt,
     path::{Component, Path},
 };
 
@@ -123,18 +123,12 @@ fn write(folder: &Path, target: &Path, bytes: &[u8]) -> io::Result<()> {
     let target = folder.join(target);
     let parent = target.parent().expect("it is below the folder");
     fs::create_dir_all(parent)?;
-    // As any new file: readable by whom the umask lets.
-    let mode = Permissions::from_mode(0o666);
-    let mut file = Builder::new().permissions(mode).tempfile_in(parent).map_err(cause)?;
+    // Created as any new file is: a temporary file's own permissions let nobody else read it.
+    let create = |path: &Path| OpenOptions::new().write(true).create_new(true).open(path);
+    let mut file = Builder::new().make_in(parent, create)?;
     file.as_file_mut().write_all(bytes)?;
     file.persist(&target)?;
     Ok(())
-}
-
-/// The system's error that is inside of one that also tells the temporary name, which means nothing to anybody.
-fn cause(error: io::Error) -> io::Error {
-    let inner = error.get_ref().and_then(|error| error.source()?.downcast_ref::<io::Error>());
-    inner.and_then(io::Error::raw_os_error).map_or(error, io::Error::from_raw_os_error)
 }
 
 /// Whether another thumbnail may well be written where this one cannot.
@@ -145,6 +139,8 @@ fn is_of_this_one(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use serde_bytes::ByteBuf;
     use walkdir::WalkDir;
 
