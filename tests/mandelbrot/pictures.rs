@@ -27,7 +27,7 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new("tiles_that_do_not_fit", |subject| conforms(subject, &tiled(view(101, 67), 7, 13))),
         Case::new("tiles_of_one_pixel", |subject| conforms(subject, &tiled(view(64, 48), 1, 1))),
         Case::new("tile_larger_than_the_picture", |subject| {
-            conforms(subject, &tiled(view(50, 40), 999, 999))
+            conforms(subject, &tiled(view(50, 40), 999, 999));
         }),
         Case::new("rows", |subject| conforms(subject, &tiled(view(300, 200), 1, 300))),
         Case::new("columns", |subject| conforms(subject, &tiled(view(300, 200), 200, 1))),

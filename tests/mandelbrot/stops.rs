@@ -37,10 +37,10 @@ pub(super) fn cases() -> Vec<Case> {
     ]
 }
 
-/// Many tiles, each of which takes milliseconds.
+/// Many tiles, each of which takes milliseconds, and too large for several to be a task.
 fn long() -> View {
     let region = Region { x0: -0.1, y0: -0.1, x1: 0.1, y1: 0.1 };
-    View { region, max_iter: 2_000, ..view(512, 64) }
+    tiled(View { region, max_iter: 200, ..view(1024, 512) }, 64, 128)
 }
 
 /// A stop requested while a tile is being done.

@@ -94,9 +94,8 @@ fn settle(
     if output.counts.is_ok() || output.task.tiles == 1 {
         return ctx.emit(output, out);
     }
-    let tiles = (output.task.first..).take(output.task.tiles as usize);
-    let tiles = tiles.map(|first| encode(&Task { first, tiles: 1 }));
-    let promises: Vec<Promise> = tiles.map(|tile| cluster.submit(tile, Lane::Urgent)).collect();
+    let tiles = output.task.apart().map(|tile| cluster.submit(encode(&tile), Lane::Urgent));
+    let promises: Vec<Promise> = tiles.collect();
     promises.into_iter().try_for_each(|promise| settle(promise.blocking_recv(), cluster, ctx, out))
 }
 // ANCHOR_END: mandelbrot-gather

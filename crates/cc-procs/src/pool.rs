@@ -73,10 +73,18 @@ pub type Promise<O> = Receiver<O>;
 /// Dropping it ends the workers, after what was submitted is done or, if a stop is requested, at once.
 pub struct Pool<T, O> {
     // Fields are dropped in this order: the queues close, then the owners are waited for.
-    fed: Sender<Order<T, O>>,
-    urgent: Sender<Order<T, O>>,
+    queues: Arc<Mutex<Option<Queues<T, O>>>>,
+    on_stop: OnRequest,
     owners: Owners,
 }
+
+/// The ways to the owners.
+struct Queues<T, O> {
+    fed: Queue<T, O>,
+    urgent: Queue<T, O>,
+}
+
+type Queue<T, O> = Sender<Order<T, O>>;
 
 impl<T, O> Pool<T, O>
 where
@@ -97,7 +105,15 @@ where
         let launch = Arc::new(Launch { program, name, setup: encode(setup) });
         let (fed, tasks) = bounded(ctx.window.get() + 1);
         let (urgent, rests) = bounded(ctx.workers.get() * CREDITS);
-        let mut pool = Self { fed, urgent, owners: Owners(Vec::new()) };
+        let queues = Arc::new(Mutex::new(Some(Queues { fed, urgent })));
+        let doomed = queues.clone();
+        // What is queued is dropped only when nobody holds either end of the queue; until then, its output is waited
+        // for.
+        let on_stop = ctx.stop.on_request(move || {
+            let closed = doomed.lock().unwrap_or_else(PoisonError::into_inner).take();
+            drop(closed);
+        });
+        let mut pool = Self { queues, on_stop, owners: Owners(Vec::new()) };
         for n in 0..ctx.workers.get() {
             let (launch, fed, urgent) = (launch.clone(), tasks.clone(), rests.clone());
             let owner = Owner { launch, fed, urgent, stop: ctx.stop.clone(), give_up };
@@ -115,23 +131,29 @@ where
     /// Queues a task whose output goes to `done`, with those of other tasks, as they are completed. Waits while
     /// the queue is full. None if the run is being stopped.
     pub fn submit_to(&self, done: &Sender<O>, task: T) -> Option<()> {
-        Order::queue(&self.fed, task, done.clone())
+        Order::queue(&self.queue(|queues| &queues.fed)?, task, done.clone())
     }
 
     /// Queues a task whose output is waited for by itself.
     pub fn submit(&self, task: T) -> Option<Promise<O>> {
-        Order::promise(&self.fed, task)
+        Order::promise(&self.queue(|queues| &queues.fed)?, task)
     }
 
     /// The same, before all tasks that were merely submitted.
     pub fn submit_urgent(&self, task: T) -> Option<Promise<O>> {
-        Order::promise(&self.urgent, task)
+        Order::promise(&self.queue(|queues| &queues.urgent)?, task)
+    }
+
+    /// One of the queues, while they are open.
+    fn queue(&self, which: fn(&Queues<T, O>) -> &Queue<T, O>) -> Option<Queue<T, O>> {
+        let queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        queues.as_ref().map(|queues| which(queues).clone())
     }
 
     /// Ends the workers, and says if they could not be had.
     pub fn finish(self) -> Result<()> {
-        let Self { fed, urgent, mut owners } = self;
-        drop((fed, urgent));
+        let Self { queues, on_stop, mut owners } = self;
+        drop((queues, on_stop));
         owners.join()
     }
 }

@@ -322,12 +322,15 @@ fn a_stop_ends_a_suspended_worker() {
     let dir = tempfile::tempdir().expect("a directory");
     let told = dir.path().join("told");
     let listener = UnixListener::bind(&told).expect("bound");
-    let ctx = ctx(2);
+    let ctx = ctx(1);
     let pool = start(&ctx);
     let suspended = submit(&pool, Deed::Suspend(told));
     let (_socket, worker) = arrival(&listener);
+    let queued: Vec<_> = (0..8).map(|_| submit(&pool, Deed::Count)).collect();
     ctx.stop.request(Cause::Test);
     assert!(suspended.recv().is_err());
+    assert!(queued.into_iter().all(|promise| promise.recv().is_err()));
+    assert!(pool.submit(Deed::Count).is_none());
     pool.finish().expect("a stop is not an error");
     assert!(!exists(worker));
 }

@@ -64,7 +64,7 @@ fn jpeg(file: &[u8], image: &mut Image) -> Result<Meta, String> {
     // Strict from here on: what is missing is not made up of grey. Headers of real photographs are less than strict.
     decoder.set_options(options.set_strict_mode(true).jpeg_set_out_colorspace(space));
     image.reset(size, color);
-    decoder.decode_into(&mut image.pixels).map_err(say)?;
+    decoder.decode_into(image.samples_mut()).map_err(say)?;
     let converted = matches!(decoder.input_colorspace(), Some(ColorSpace::CMYK | ColorSpace::YCCK));
     let profile = decoder.icc_profile().filter(|_| !converted);
     Ok(Meta { format: Format::Jpeg, orientation: Orientation::of_exif(decoder.exif().cloned()), profile })
@@ -83,7 +83,7 @@ fn png(file: &[u8], image: &mut Image) -> Result<Meta, String> {
         png::ColorType::Rgba => Color::Rgba,
     };
     image.reset(reader.info().size(), color);
-    reader.next_frame(&mut image.pixels).map_err(say)?;
+    reader.next_frame(image.samples_mut()).map_err(say)?;
     let info = reader.info();
     let exif = info.exif_metadata.as_ref().map(|exif| exif.to_vec());
     let profile = info.icc_profile.as_ref().map(|profile| profile.to_vec());
@@ -96,7 +96,7 @@ fn webp(file: &[u8], image: &mut Image) -> Result<Meta, String> {
     check(decoder.dimensions())?;
     let color = if decoder.has_alpha() { Color::Rgba } else { Color::Rgb };
     image.reset(decoder.dimensions(), color);
-    decoder.read_image(&mut image.pixels).map_err(say)?;
+    decoder.read_image(image.samples_mut()).map_err(say)?;
     let orientation = Orientation::of_exif(decoder.exif_metadata().map_err(say)?);
     Ok(Meta { format: Format::Webp, orientation, profile: decoder.icc_profile().map_err(say)? })
 }

@@ -67,7 +67,26 @@ impl Image {
     /// Makes room for an image of this size; what is in it is left over from the last one.
     pub(super) fn reset(&mut self, (width, height): (u32, u32), color: Color) {
         (self.width, self.height, self.color) = (width, height, color);
-        self.pixels.resize(width as usize * height as usize * color.samples(), 0);
+        if self.pixels.len() < self.len() {
+            self.pixels.resize(self.len(), 0);
+        }
+    }
+
+    /// How many samples it has. The buffer may be longer: were it cut to the image, the next one would find zeros to be
+    /// overwritten.
+    fn len(&self) -> usize {
+        self.width as usize * self.height as usize * self.color.samples()
+    }
+
+    /// All samples, row by row.
+    pub(super) fn samples(&self) -> &[u8] {
+        &self.pixels[..self.len()]
+    }
+
+    /// All samples, to be changed.
+    pub(super) fn samples_mut(&mut self) -> &mut [u8] {
+        let len = self.len();
+        &mut self.pixels[..len]
     }
 
     pub(super) fn size(&self) -> (u32, u32) {
@@ -82,7 +101,7 @@ impl Image {
     /// A grey image with its grey as three colours.
     pub(super) fn in_color(&self) -> Self {
         let color = if self.color.has_alpha() { Color::Rgba } else { Color::Rgb };
-        let pixels = self.pixels.chunks_exact(self.color.samples());
+        let pixels = self.samples().chunks_exact(self.color.samples());
         let pixels =
             pixels.flat_map(|pixel| [pixel[0]; 2].into_iter().chain(pixel.iter().copied())).collect();
         Self { color, pixels, ..*self }
@@ -91,7 +110,7 @@ impl Image {
     /// Undoes [`Image::in_color`].
     pub(super) fn in_gray(&self) -> Self {
         let color = if self.color.has_alpha() { Color::GrayAlpha } else { Color::Gray };
-        let pixels = self.pixels.chunks_exact(self.color.samples());
+        let pixels = self.samples().chunks_exact(self.color.samples());
         let pixels = pixels.flat_map(|pixel| &pixel[2..]).copied().collect();
         Self { color, pixels, ..*self }
     }

@@ -7,7 +7,7 @@
 use std::{fs, path::Path};
 
 use fastrand::Rng;
-use jpeg_encoder::{Encoder, ImageBuffer, JpegColorType, rgb_to_ycbcr};
+use jpeg_encoder::{Encoder, ImageBuffer, JpegColorType, SamplingFactor, rgb_to_ycbcr};
 use serde::Deserialize;
 
 use super::{
@@ -135,7 +135,8 @@ impl Kind {
 
     fn jpeg(self, scene: &Scene) -> Vec<u8> {
         let mut bytes = Vec::new();
-        let mut encoder = Encoder::new(&mut bytes, 88);
+        let mut encoder = Encoder::new(&mut bytes, 92);
+        encoder.set_sampling_factor(SamplingFactor::F_2_2);
         encoder.set_progressive(self == Self::Progressive);
         if let Self::Turned(orientation) = self {
             encoder.add_exif_metadata(&exif(orientation)).expect("a few bytes");
@@ -181,7 +182,8 @@ struct Scene {
     sky: [Rgb; 2],
     ground: [Rgb; 2],
     shapes: Vec<Shape>,
-    hills: Noise,
+    /// How much higher the ground is than the horizon, for each column.
+    hills: Vec<f32>,
     texture: Noise,
     grain: u64,
 }
@@ -209,7 +211,8 @@ impl Scene {
         let ground = [color(&mut rng, 40.0, 150.0), color(&mut rng, 20.0, 120.0)];
         let sky = [color(&mut rng, 90.0, 190.0), color(&mut rng, 150.0, 245.0)];
         let shapes = (0..6).map(|_| Shape::new(&mut rng, (width, height))).collect();
-        let (hills, texture) = (Noise(rng.u32(..)), Noise(rng.u32(..)));
+        let hills = Noise(rng.u32(..)).row(0, width, coarsest(width, height));
+        let texture = Noise(rng.u32(..));
         let (horizon, grain) = (0.3 + 0.4 * rng.f32(), rng.u64(..));
         Self { width, height, horizon, sky, ground, shapes, hills, texture, grain }
     }
@@ -218,10 +221,8 @@ impl Scene {
     fn row(&self, y: u32) -> Vec<u8> {
         let mut grain = Rng::with_seed(self.grain ^ u64::from(y));
         let (width, height) = (self.width as f32, self.height as f32);
-        // The coarsest features are as large in every image, the finest are some pixels wide.
-        let coarsest = self.width.max(self.height).ilog2().saturating_sub(2);
-        let texture = self.texture.row(y, self.width, coarsest);
-        let hills = self.hills.row(0, self.width, coarsest);
+        let (hills, texture) =
+            (&self.hills, self.texture.row(y, self.width, coarsest(self.width, self.height)));
         let shapes: Vec<&Shape> = self.shapes.iter().filter(|shape| shape.reaches(y as f32)).collect();
         let mut row = Vec::with_capacity(self.width as usize * 3);
         for x in 0..self.width as usize {
@@ -289,6 +290,11 @@ impl Shape {
     }
 }
 
+/// The octave of an image's coarsest features, a quarter of it. The finest are some pixels wide in every image.
+fn coarsest(width: u32, height: u32) -> u32 {
+    width.max(height).ilog2().saturating_sub(2)
+}
+
 fn mix(one: Rgb, other: Rgb, part: f32) -> Rgb {
     [0, 1, 2].map(|at| one[at] + (other[at] - one[at]) * part.clamp(0.0, 1.0))
 }
@@ -298,7 +304,7 @@ struct Noise(u32);
 
 impl Noise {
     /// How much weaker.
-    const WEAKER: f32 = 0.62;
+    const WEAKER: f32 = 0.7;
 
     /// One row, about from -1 to 1, with features from 2^`coarsest` pixels down to two.
     fn row(&self, y: u32, width: u32, coarsest: u32) -> Vec<f32> {

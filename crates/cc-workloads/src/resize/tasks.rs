@@ -149,7 +149,7 @@ impl Format {
     fn of_name(name: &Path) -> Option<Self> {
         let is = |end: &&str| name.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(end));
         match () {
-            () if ["jpg", "jpeg"].iter().any(|end| is(end)) => Some(Self::Jpeg),
+            () if ["jpg", "jpeg"].iter().any(&is) => Some(Self::Jpeg),
             () if is(&"png") => Some(Self::Png),
             () if is(&"webp") => Some(Self::Webp),
             () => None,
