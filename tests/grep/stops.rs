@@ -209,7 +209,8 @@ fn break_stops_reading(subject: &Subject) {
     let observed = Observed::until(subject, &asked, &narrow(subject), Some(3));
     assert!(!observed.out().is_empty());
     let done = notes.strikes();
-    assert!((3..60).contains(&done), "{done} of {ALL} tasks were begun");
+    // A model may cut its tasks smaller than these.
+    assert!((1..60).contains(&done), "{done} of {ALL} tasks were begun");
 }
 
 /// `-q` is satisfied by the first selected line, and stops the run.

@@ -1,8 +1,8 @@
 //! `mandelbrot` in worker processes.
 //!
-//! - **Split.** A task is as many tiles as have 8192 pixels together, or one that is larger. A message costs as much
-//!   as some hundred pixels inside of the set, so small tiles travel together; measured, coarser tasks gain nothing
-//!   more, and finer ones balance no better.
+//! - **Split.** A task is as many tiles as have 8192 pixels together, or one that is larger: a message costs the same
+//!   however little is in it, so small tiles travel together. Measured with tiles of one pixel up to four rows: tasks
+//!   of an eighth of that cost more, and larger ones gain nothing but an uneven end.
 //! - **Share.** By credits: a worker has two tasks in hand, so the next is there before it is free, and whoever gets
 //!   dear ones is given fewer. A cursor in shared memory would cost less, but nobody would know what a dead worker had
 //!   taken.

@@ -4,7 +4,7 @@
 //! Job ── tasks() ──> Task ── Plane::task() ──> Output ── Picture ──> digest, PNG
 //! ```
 //!
-//! The picture is cut into [`Tile`]s of one shape, numbered row by row; a [`Task`] is some tiles that follow
+//! The picture is cut into tiles of one [`Shape`], numbered row by row; a [`Task`] is some tiles that follow
 //! each other, often one. Nothing is read and little is written, and a tile costs from a few nanoseconds a pixel, where
 //! the point is outside of the set, to a few microseconds, where it is inside. So a model shows here what sharing work
 //! costs, and whether it shares evenly. A task is two numbers: it can be computed from its own, and need not be sent.

@@ -51,7 +51,7 @@ pub struct Gallery<'a> {
 impl<'a> Gallery<'a> {
     pub(super) fn new(folder: Option<&'a Path>, out: &'a mut dyn Sink<Block>) -> Result<Self> {
         if let Some(folder) = folder {
-            fs::create_dir_all(folder).map_err(Error::io(folder.display().to_string()))?;
+            fs::create_dir_all(folder).map_err(|error| ended(folder, &error))?;
         }
         Ok(Self { folder, out, totals: Totals::default(), error: None })
     }
@@ -88,8 +88,7 @@ impl<'a> Gallery<'a> {
                     let why = format!("{}: {}", folder.join(target).display(), reason(&error));
                     return self.failed(source, &why);
                 }
-                let what = folder.join(target).display().to_string();
-                self.error = Some(Error::io(what)(io::Error::other(reason(&error))));
+                self.error = Some(ended(&folder.join(target), &error));
                 return ControlFlow::Break(());
             }
         } else {
@@ -129,6 +128,11 @@ fn write(folder: &Path, target: &Path, bytes: &[u8]) -> io::Result<()> {
     file.as_file_mut().write_all(bytes)?;
     file.persist(&target)?;
     Ok(())
+}
+
+/// What ends the run.
+fn ended(at: &Path, error: &io::Error) -> Error {
+    Error::io(at.display().to_string())(io::Error::other(reason(error)))
 }
 
 /// Whether another thumbnail may well be written where this one cannot.
