@@ -14,6 +14,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::{
+    compare,
     models::{self, Kind},
     show::is_keyword,
 };
@@ -210,6 +211,7 @@ fn whole((text, rest): (String, &str)) -> Result<String> {
 
 /// The source as rustfmt has it, which also finds what is no Rust any more.
 fn formatted(root: &Path, source: &str) -> Result<String> {
+    let _alone = compare::alone();
     let mut rustfmt = Command::new("rustfmt")
         .args(["--edition", "2024", "--config-path"])
         .arg(root)

@@ -46,6 +46,7 @@ use json::{Comparison, Kind, Machine, Row, Verdict};
 use manifest::{Manifest, workloads};
 use measure::{Effort, Entrant, Work, measure};
 use query::{Query, line};
+pub(crate) use run::alone;
 
 /// Run every model on the same work, check that all say the same, and measure them
 ///

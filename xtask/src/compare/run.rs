@@ -5,7 +5,7 @@ use std::{
     io::{self, Read},
     os::fd::{AsRawFd, OwnedFd},
     process::{Command, ExitStatus, Stdio},
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -67,12 +67,16 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// A pipe so large that a program seldom waits for this one to be scheduled.
 const PIPE: usize = 1 << 20;
 
-/// Only one run at a time: all descendants of this process are taken for the run's.
-static ALONE: Mutex<()> = Mutex::new(());
+/// Keeps runs, and whatever else starts processes, from happening at the same time: all descendants of this process are
+/// taken for the run's.
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Runs the command and waits until nothing is left of it.
 pub(crate) fn run(mut command: Command, plan: Plan) -> Result<Seen> {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = alone();
     set_child_subreaper(Some(getpid()))?;
     let (report, report_end) = inherited_pipe()?;
     command.env(REPORT_FD, report_end.as_raw_fd().to_string());
