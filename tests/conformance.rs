@@ -6,6 +6,8 @@
 mod grep;
 mod mandelbrot;
 mod resize;
+mod sort;
+mod wordcount;
 
 use std::process::ExitCode;
 
@@ -13,8 +15,13 @@ use cc_conformance::{isolate, subject, suite::Suite};
 use libtest_mimic::Arguments;
 
 /// All workloads.
-const SUITES: &[Suite] =
-    &[Suite::of::<grep::Grep>(), Suite::of::<resize::Resize>(), Suite::of::<mandelbrot::Mandelbrot>()];
+const SUITES: &[Suite] = &[
+    Suite::of::<grep::Grep>(),
+    Suite::of::<resize::Resize>(),
+    Suite::of::<mandelbrot::Mandelbrot>(),
+    Suite::of::<wordcount::Wordcount>(),
+    Suite::of::<sort::Sort>(),
+];
 
 fn main() -> ExitCode {
     subject::enter();

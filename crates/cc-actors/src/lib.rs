@@ -55,6 +55,8 @@ pub mod grep;
 pub mod mandelbrot;
 pub mod position;
 pub mod resize;
+pub mod sort;
+pub mod wordcount;
 
 use std::convert::identity;
 
@@ -69,4 +71,6 @@ pub const MODELS: &[Model] = &[Model {
     grep: Entry::Run(grep::run),
     resize: Entry::Run(resize::run),
     mandelbrot: Entry::Run(mandelbrot::run),
+    wordcount: Entry::Declined("not written yet"),
+    sort: Entry::Declined("not written yet"),
 }];

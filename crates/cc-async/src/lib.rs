@@ -64,6 +64,8 @@ pub mod mandelbrot;
 pub mod pool;
 pub mod resize;
 pub mod single;
+pub mod sort;
+pub mod wordcount;
 
 use std::convert::identity;
 
@@ -79,6 +81,8 @@ pub const MODELS: &[Model] = &[
         grep: Entry::Run(grep::run),
         resize: Entry::Run(resize::run),
         mandelbrot: Entry::Run(mandelbrot::run),
+        wordcount: Entry::Declined("not written yet"),
+        sort: Entry::Declined("not written yet"),
     },
     Model {
         name: "async-single",
@@ -88,5 +92,7 @@ pub const MODELS: &[Model] = &[
         grep: Entry::Run(single::grep::run),
         resize: Entry::Run(single::resize::run),
         mandelbrot: Entry::Run(single::mandelbrot::run),
+        wordcount: Entry::Declined("not written yet"),
+        sort: Entry::Declined("not written yet"),
     },
 ];

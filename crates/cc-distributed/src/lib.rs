@@ -49,6 +49,8 @@ pub mod cluster;
 pub mod grep;
 pub mod mandelbrot;
 pub mod resize;
+pub mod sort;
+pub mod wordcount;
 
 use cc_workloads::{Entry, Model};
 
@@ -65,6 +67,8 @@ pub const MODELS: &[Model] = &[Model {
     grep: Entry::Run(grep::run),
     resize: Entry::Run(resize::run),
     mandelbrot: Entry::Run(mandelbrot::run),
+    wordcount: Entry::Declined("not written yet"),
+    sort: Entry::Declined("not written yet"),
 }];
 
 fn enter() {

@@ -39,6 +39,8 @@ pub mod grep;
 pub mod mandelbrot;
 pub mod rayon;
 pub mod resize;
+pub mod sort;
+pub mod wordcount;
 
 use std::convert::identity;
 
@@ -54,6 +56,8 @@ pub const MODELS: &[Model] = &[
         grep: Entry::Run(grep::run),
         resize: Entry::Run(resize::run),
         mandelbrot: Entry::Run(mandelbrot::run),
+        wordcount: Entry::Declined("not written yet"),
+        sort: Entry::Declined("not written yet"),
     },
     Model {
         name: "rayon",
@@ -63,5 +67,7 @@ pub const MODELS: &[Model] = &[
         grep: Entry::Run(rayon::grep::run),
         resize: Entry::Run(rayon::resize::run),
         mandelbrot: Entry::Run(rayon::mandelbrot::run),
+        wordcount: Entry::Declined("not written yet"),
+        sort: Entry::Declined("not written yet"),
     },
 ];

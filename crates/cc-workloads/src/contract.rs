@@ -3,8 +3,9 @@
 use std::{num::NonZeroUsize, ops::ControlFlow, thread};
 
 use crate::{
-    grep, mandelbrot, resize,
+    grep, mandelbrot, resize, sort,
     stop::{Cause, Stop},
+    wordcount,
 };
 
 /// A concurrency model, as the table of the workloads it is written for.
@@ -27,6 +28,10 @@ pub struct Model {
     pub resize: Entry<resize::Run>,
     /// Iteration counts of every pixel.
     pub mandelbrot: Entry<mandelbrot::Run>,
+    /// TODO: what it is, in a few words.
+    pub wordcount: Entry<wordcount::Run>,
+    /// TODO: what it is, in a few words.
+    pub sort: Entry<sort::Run>,
 }
 
 /// A model's answer to one workload.

@@ -22,7 +22,9 @@ pub mod inputs;
 pub mod mandelbrot;
 pub mod report;
 pub mod resize;
+pub mod sort;
 pub mod stop;
+pub mod wordcount;
 
 pub use contract::{Block, Ctx, Entry, Model, Sink};
 pub use error::{Error, Result};
@@ -39,4 +41,6 @@ pub const MODELS: &[Model] = &[Model {
     grep: Entry::Run(grep::sequential::run),
     resize: Entry::Run(resize::sequential::run),
     mandelbrot: Entry::Run(mandelbrot::sequential::run),
+    wordcount: Entry::Declined("not written yet"),
+    sort: Entry::Declined("not written yet"),
 }];

@@ -5,6 +5,8 @@ mod mandelbrot;
 mod output;
 mod resize;
 mod signals;
+mod sort;
+mod wordcount;
 
 use std::{num::NonZeroUsize, process::ExitCode};
 
@@ -30,6 +32,8 @@ const WORKLOADS: &[Workload] = &[
     ("grep", grep::command, grep::main),
     ("resize", resize::command, resize::main),
     ("mandelbrot", mandelbrot::command, mandelbrot::main),
+    ("wordcount", wordcount::command, wordcount::main),
+    ("sort", sort::command, sort::main),
 ];
 
 /// The `main` of a model's program. The first model is the default, the others are its variants.
@@ -64,9 +68,14 @@ pub fn main(models: &[Model]) -> ExitCode {
 /// A line for each model and workload: `name<TAB>mechanism<TAB>workload<TAB>why it has none, or nothing`.
 fn list(models: &[Model]) -> ExitCode {
     for model in models {
-        let Model { name, mechanism, grep, resize, mandelbrot, .. } = model;
-        let entries =
-            [("grep", grep.declined()), ("resize", resize.declined()), ("mandelbrot", mandelbrot.declined())];
+        let Model { name, mechanism, grep, resize, mandelbrot, wordcount, sort, .. } = model;
+        let entries = [
+            ("grep", grep.declined()),
+            ("resize", resize.declined()),
+            ("mandelbrot", mandelbrot.declined()),
+            ("wordcount", wordcount.declined()),
+            ("sort", sort.declined()),
+        ];
         for (workload, declined) in entries {
             println!("{name}\t{mechanism}\t{workload}\t{}", declined.unwrap_or_default());
         }
