@@ -24,6 +24,7 @@ pub mod report;
 pub mod resize;
 pub mod sort;
 pub mod stop;
+mod stream;
 pub mod wordcount;
 
 pub use contract::{Block, Ctx, Entry, Model, Sink};
