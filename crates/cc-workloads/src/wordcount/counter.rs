@@ -56,6 +56,12 @@ impl Counter {
         self.spare = Some(counts);
     }
 
+    /// A fault planned for a place that is in no file.
+    #[cfg(feature = "faults")]
+    pub(super) fn strike(&self, place: &[u8]) {
+        self.settings.faults.strike(place, 0);
+    }
+
     /// A piece that cannot be read to its end counts as far as it could be.
     fn piece(&mut self, piece: &Piece, Partial { read, counts }: &mut Partial) {
         #[cfg(feature = "faults")]

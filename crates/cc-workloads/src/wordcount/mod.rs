@@ -20,6 +20,7 @@ mod counts;
 mod ranking;
 mod read;
 pub mod sequential;
+mod shuffle;
 mod table;
 mod tasks;
 mod words;
@@ -38,6 +39,7 @@ pub use counter::{Counter, Partial};
 pub use counts::{Counts, PARTITIONS, Partition, Ranked};
 pub use ranking::Ranking;
 pub use read::Loader;
+pub use shuffle::{Share, Shelved};
 pub use tasks::Tasks;
 
 use crate::{
