@@ -84,7 +84,7 @@ impl Sink<Output> for Stalled {
 
 /// A stop requested while nobody takes the outputs, and every queue is full.
 fn stop_while_the_sink_stalls(subject: &Subject) {
-    let job = Job { view: tiled(view(120, 100), 1, 1) };
+    let job = Job::new(tiled(view(120, 100), 1, 1));
     let ctx = subject.ctx(2);
     let (told, stalls) = sync_channel(1);
     let mut sink = Stalled { stop: ctx.stop.clone(), told };
@@ -113,7 +113,7 @@ fn stop_by_its_own_sink(subject: &Subject) {
     }
     let ctx = subject.ctx(2);
     let mut asks = Asks(ctx.stop.clone(), 0);
-    subject.run::<Mandelbrot>(&Job { view: view(300, 200) }, &ctx, &mut asks);
+    subject.run::<Mandelbrot>(&Job::new(view(300, 200)), &ctx, &mut asks);
     assert_eq!(asks.1, 1, "pushed after the request");
 }
 
