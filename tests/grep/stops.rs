@@ -5,18 +5,16 @@ use std::{
     io::Write,
     ops::ControlFlow,
     sync::mpsc::{SyncSender, sync_channel},
-    thread,
     time::Instant,
 };
 
 use cc_conformance::{
     case::Case,
-    stops::{prompt, stopped_in},
+    stops::{prompt, pushes_once_it_has_asked, stopped_in, stopped_in_a_jam, stopped_in_silence},
     subject::Subject,
     trap::{Trap, fifo},
-    tree,
 };
-use cc_workloads::{Block, Cause, Ctx, Sink, Stop, fault::Action};
+use cc_workloads::{Block, Cause, Ctx, Sink, fault::Action};
 
 use super::{
     asked::Asked,
@@ -90,41 +88,11 @@ fn stop_before_the_start(subject: &Subject) {
     }
 }
 
-/// Takes a block, tells that it has, and returns when a stop is requested.
-struct Stalled {
-    stop: Stop,
-    told: SyncSender<()>,
-}
-
-impl Sink<Block> for Stalled {
-    fn push(&mut self, _: Block) -> ControlFlow<()> {
-        let (wake, woken) = sync_channel(1);
-        let _on_stop = self.stop.on_request(move || {
-            let _ = wake.send(());
-        });
-        self.told.send(()).expect("the test listens");
-        woken.recv().expect("the hook is kept");
-        ControlFlow::Break(())
-    }
-}
-
 /// A stop requested while nobody takes the output, and every queue is full.
 fn stop_while_the_reader_stalls(subject: &Subject) {
     for asked in [in_many(""), Asked::new("[hy]").flags(&["-o", "-n"]).at(corpus::path("big"))] {
         let ctx = subject.ctx(2);
-        let (told, stalls) = sync_channel(1);
-        let mut sink = Stalled { stop: ctx.stop.clone(), told };
-        let stop = ctx.stop.clone();
-        let stopper = thread::spawn(move || {
-            stalls.recv().expect("there is output");
-            tree::wait_until_quiet();
-            let since = Instant::now();
-            stop.request(Cause::Test);
-            since
-        });
-        let _ = observe::run(subject, &asked.job(), &ctx, &mut sink);
-        let ended = Instant::now();
-        prompt(ended - stopper.join().expect("the stopper does not panic"));
+        stopped_in_a_jam(&ctx, |sink| observe::run(subject, &asked.job(), &ctx, sink));
     }
 }
 
@@ -139,20 +107,9 @@ impl Sink<Block> for Tell {
 }
 
 /// Requests a stop once there is output and everybody waits for more input.
-fn stopped_in_silence(subject: &Subject, asked: &Asked) {
+fn stop_while_input_is_awaited(subject: &Subject, asked: &Asked) {
     let ctx = subject.ctx(2);
-    let (told, shown) = sync_channel(1);
-    let stop = ctx.stop.clone();
-    let stopper = thread::spawn(move || {
-        shown.recv().expect("there is output");
-        tree::wait_until_quiet();
-        let since = Instant::now();
-        stop.request(Cause::Test);
-        since
-    });
-    let _ = observe::run(subject, &asked.job(), &ctx, &mut Tell(told));
-    let ended = Instant::now();
-    prompt(ended - stopper.join().expect("the stopper does not panic"));
+    stopped_in_silence(&ctx, |told| observe::run(subject, &asked.job(), &ctx, &mut Tell(told)));
 }
 
 fn stop_while_stdin_is_silent(subject: &Subject) {
@@ -161,7 +118,7 @@ fn stop_while_stdin_is_silent(subject: &Subject) {
         writer.write_all(b"needle\nand half a li").expect("somebody reads");
         let _ = ended.recv();
     });
-    stopped_in_silence(subject, &Asked::new("needle"));
+    stop_while_input_is_awaited(subject, &Asked::new("needle"));
     drop(end);
     drop(stdin);
 }
@@ -169,24 +126,15 @@ fn stop_while_stdin_is_silent(subject: &Subject) {
 /// A FIFO that nobody opens for writing.
 fn stop_while_a_fifo_is_silent(subject: &Subject) {
     fifo("fifo".as_ref());
-    stopped_in_silence(subject, &Asked::new("needle").at(corpus::path("odd/crlf")).at("fifo"));
+    stop_while_input_is_awaited(subject, &Asked::new("needle").at(corpus::path("odd/crlf")).at("fifo"));
 }
 
 /// A stop requested by another thread's hand, so to speak: from within the push, which goes on wanting more.
 fn stop_by_its_own_sink(subject: &Subject) {
-    struct Asks(Stop, usize);
-    impl Sink<Block> for Asks {
-        fn push(&mut self, _: Block) -> ControlFlow<()> {
-            self.1 += 1;
-            self.0.request(Cause::Test);
-            ControlFlow::Continue(())
-        }
-    }
-    let ctx = narrow(subject);
-    let mut asks = Asks(ctx.stop.clone(), 0);
-    let _ = observe::run(subject, &in_many("needle").job(), &ctx, &mut asks);
+    let (job, ctx) = (in_many("needle").job(), narrow(subject));
+    let pushes = pushes_once_it_has_asked(&ctx, |sink| observe::run(subject, &job, &ctx, sink));
     // The output in whose middle it was requested, one block; nothing of the next.
-    assert_eq!(asks.1, 1, "blocks from the request on");
+    assert_eq!(pushes, 1, "blocks from the request on");
 }
 
 /// A sink that has enough after so many blocks is given no more, and what it has is a beginning.

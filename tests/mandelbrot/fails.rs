@@ -20,6 +20,7 @@ use super::observe::{Observed, tiles, view, with};
 pub(super) fn cases() -> Vec<Case> {
     let mut cases = vec![
         Case::new("panic_in_every_tile", panic_in_every_tile),
+        Case::new("panic_in_a_task_of_seven", panic_in_a_task_of_seven),
         Case::new("killed_and_stopped", killed_and_stopped).needs(Needs::Processes),
         Case::new("suspended_and_stopped", suspended_and_stopped).needs(Needs::Processes),
         Case::new("suspended_worker_is_replaced", suspended_worker_is_replaced).needs(Needs::Watched),
@@ -95,6 +96,20 @@ fn tile_fails(subject: &Subject, action: Action, culprit: u64) {
     assert!((most / 2..=most).contains(&strikes), "struck {strikes} times");
     let rest = Observed { failed: [].into(), ..observed };
     rest.assert_part_of(&Observed::reference(&whole()), &whole());
+}
+
+/// A tile fails in a task that is as large as the job asks for: a model may give up the task, and nothing else.
+fn panic_in_a_task_of_seven(subject: &Subject) {
+    let trap = Trap::new("trap");
+    let ambushed = with(whole(), trap.fault(&name(MIDDLE), 0, Action::Panic, 1000));
+    let observed = Observed::in_tasks_of(7, subject, &ambushed, &subject.ctx(2));
+    let tiles = observed.failed.iter().flat_map(|(first, tiles)| *first..first + u64::from(*tiles));
+    let failed: Vec<u64> = tiles.collect();
+    let task = MIDDLE / 7 * 7..(MIDDLE / 7 + 1) * 7;
+    assert!(failed.contains(&MIDDLE), "it is not reported: {}", observed.messages);
+    assert!(failed.iter().all(|tile| task.contains(tile)), "others failed: {}", observed.messages);
+    assert_eq!(observed.done.len() + failed.len(), LAST as usize + 1, "tiles are missing");
+    observed.assert_part_of(&Observed::reference(&whole()), &whole());
 }
 
 /// Nothing can be done, and every tile is reported.

@@ -16,9 +16,10 @@ use super::Mandelbrot;
 
 /// Those of every workload, and some of this one's own.
 pub(super) fn all() -> Vec<(&'static str, Run<Mandelbrot>)> {
-    let own: [(_, Run<Mandelbrot>); 4] = [
+    let own: [(_, Run<Mandelbrot>); 5] = [
         ("lets_panics_through", lets_panics_through),
         ("fails_whole_tasks", fails_whole_tasks),
+        ("joins_as_it_likes", joins_as_it_likes),
         ("swaps_places", swaps_places),
         ("counts_one_too_many", counts_one_too_many),
     ];
@@ -39,6 +40,7 @@ pub(super) const REJECTED: &[Rejected] = &[
     ("pushes_after_break", &["break_after_some", "break_ends_the_work"], "pushed after Break"),
     ("lets_panics_through", &["panic_in_the_first_tile", "panic_in_every_tile"], "planned"),
     ("fails_whole_tasks", &["panic_in_the_middle_tile"], "more than one"),
+    ("joins_as_it_likes", &["tiles_a_task"], "tasks are not of 1"),
     ("swaps_places", &["picture", "counts_are_as_defined"], ""),
     ("counts_one_too_many", &["picture", "counts_are_as_defined"], ""),
     ("starts_a_thread", &["no_threads_but_the_models"], "threads instead of"),
@@ -63,6 +65,14 @@ fn fails_whole_tasks(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result
         let done = std::panic::catch_unwind(|| plane.task(&task));
         ctx.emit(done.unwrap_or_else(|_| task.failed("panicked: planned")), out)
     });
+    Ok(())
+}
+
+/// Takes sixteen tiles at a time, whatever the job asks for.
+fn joins_as_it_likes(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
+    let plane = Plane::new(&job.view);
+    let mut tasks = Job::new(job.view.clone()).tasks(Grain { pixels: 256 });
+    let _ = tasks.try_for_each(|task| ctx.emit(plane.task(&task), out));
     Ok(())
 }
 

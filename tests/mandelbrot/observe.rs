@@ -56,8 +56,10 @@ pub(super) struct Observed {
     pub(super) digest: u128,
     /// What was said.
     pub(super) messages: String,
-    /// Pixels, iterations, tiles. How many tasks they were in is the model's decision.
+    /// Pixels, iterations, tiles.
     pub(super) totals: (u64, u64, u64),
+    /// How many tasks they were in: the model's decision, if the job leaves it to it.
+    pub(super) tasks: u64,
 }
 
 /// Puts tiles into a picture, until it is told that nothing more is wanted.
@@ -110,23 +112,32 @@ impl Observed {
 
     /// The same with a sink that wants nothing more after `most` pushes.
     pub(super) fn until(subject: &Subject, view: &View, ctx: &Ctx, most: Option<usize>) -> Self {
-        let job = Job { view: view.clone() };
+        Self::of_job(subject, &Job::new(view.clone()), ctx, most)
+    }
+
+    /// The same in tasks of so many tiles.
+    pub(super) fn in_tasks_of(tiles: u32, subject: &Subject, view: &View, ctx: &Ctx) -> Self {
+        let job = Job { grain: NonZeroU32::new(tiles), ..Job::new(view.clone()) };
+        Self::of_job(subject, &job, ctx, None)
+    }
+
+    fn of_job(subject: &Subject, job: &Job, ctx: &Ctx, most: Option<usize>) -> Self {
         let mut messages = Messages(String::new());
         let mut sink = Collector {
             picture: job.picture(&mut messages),
-            tiles: tiles(view),
+            tiles: tiles(&job.view),
             done: BTreeSet::new(),
             failed: BTreeMap::new(),
             pushes: 0,
             most,
         };
-        subject.run::<Mandelbrot>(&job, ctx, &mut sink);
+        subject.run::<Mandelbrot>(job, ctx, &mut sink);
         let Collector { picture, done, failed, pushes, .. } = sink;
         assert_eq!(picture.failed(), !failed.is_empty(), "the exit status is wrong");
         let totals = picture.totals();
-        let totals = (totals.pixels, totals.iterations, totals.tiles);
+        let (totals, tasks) = ((totals.pixels, totals.iterations, totals.tiles), totals.tasks);
         let (counts, digest) = (picture.counts().collect(), picture.digest());
-        Self { done, failed, pushes, counts, digest, totals, messages: messages.0 }
+        Self { done, failed, pushes, counts, digest, totals, tasks, messages: messages.0 }
     }
 
     /// What the reference shows.

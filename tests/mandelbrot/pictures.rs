@@ -14,7 +14,7 @@ use cc_workloads::{
 
 use super::{
     Mandelbrot,
-    observe::{Observed, conforms, conforms_in, tiled, view},
+    observe::{Observed, conforms, conforms_in, tiled, tiles, view},
 };
 
 pub(super) fn cases() -> Vec<Case> {
@@ -31,6 +31,7 @@ pub(super) fn cases() -> Vec<Case> {
         }),
         Case::new("rows", |subject| conforms(subject, &tiled(view(300, 200), 1, 300))),
         Case::new("columns", |subject| conforms(subject, &tiled(view(300, 200), 200, 1))),
+        Case::new("tiles_a_task", tiles_a_task),
         Case::new("max_iter", max_iter),
         Case::new("other_regions", other_regions),
         Case::new("one_worker", |subject| with_workers(subject, 1, None)),
@@ -58,6 +59,17 @@ fn counts_are_as_defined(subject: &Subject) {
         }
     }
     assert!(observed.counts.contains(&view.max_iter), "some of it is in the set");
+}
+
+/// As many as the job asks for, however many the model would have chosen.
+fn tiles_a_task(subject: &Subject) {
+    let view = tiled(view(60, 40), 4, 4);
+    for each in [1, 7, 1000] {
+        let observed = Observed::in_tasks_of(each, subject, &view, &subject.ctx(2));
+        observed.assert_same(&Observed::reference(&view), &view);
+        let tasks = tiles(&view).div_ceil(each.into());
+        assert_eq!(observed.tasks, tasks, "tasks are not of {each}");
+    }
 }
 
 fn max_iter(subject: &Subject) {
@@ -99,6 +111,6 @@ fn no_threads_but_the_models(subject: &Subject) {
         }
     }
     let mut count = Count(0);
-    subject.run::<Mandelbrot>(&Job { view: view(300, 200) }, &subject.ctx(2), &mut count);
+    subject.run::<Mandelbrot>(&Job::new(view(300, 200)), &subject.ctx(2), &mut count);
     assert_eq!(count.0, 1, "{} threads instead of 1", count.0);
 }

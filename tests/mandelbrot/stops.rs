@@ -1,24 +1,18 @@
 //! Early ends: nothing more is wanted, or somebody asks for a stop. Work ends, what came is right, and nothing is
 //! left behind.
 
-use std::{
-    ops::ControlFlow,
-    sync::mpsc::{SyncSender, sync_channel},
-    thread,
-    time::Instant,
-};
+use std::time::Instant;
 
 use cc_conformance::{
     case::Case,
-    stops::{prompt, stopped_in},
+    stops::{prompt, pushes_once_it_has_asked, stopped_in, stopped_in_a_jam},
     subject::Subject,
     trap::Trap,
-    tree,
 };
 use cc_workloads::{
-    Cause, Sink, Stop,
+    Cause,
     fault::Action,
-    mandelbrot::{Job, Output, Region, View},
+    mandelbrot::{Job, Region, View},
 };
 
 use super::{
@@ -64,57 +58,18 @@ fn stop_before_the_start(subject: &Subject) {
     prompt(since.elapsed());
 }
 
-/// Takes an output, tells that it has, and returns when a stop is requested.
-struct Stalled {
-    stop: Stop,
-    told: SyncSender<()>,
-}
-
-impl Sink<Output> for Stalled {
-    fn push(&mut self, _: Output) -> ControlFlow<()> {
-        let (wake, woken) = sync_channel(1);
-        let _on_stop = self.stop.on_request(move || {
-            let _ = wake.send(());
-        });
-        self.told.send(()).expect("the test listens");
-        woken.recv().expect("the hook is kept");
-        ControlFlow::Break(())
-    }
-}
-
 /// A stop requested while nobody takes the outputs, and every queue is full.
 fn stop_while_the_sink_stalls(subject: &Subject) {
-    let job = Job { view: tiled(view(120, 100), 1, 1) };
+    let job = Job::new(tiled(view(120, 100), 1, 1));
     let ctx = subject.ctx(2);
-    let (told, stalls) = sync_channel(1);
-    let mut sink = Stalled { stop: ctx.stop.clone(), told };
-    let stop = ctx.stop.clone();
-    let stopper = thread::spawn(move || {
-        stalls.recv().expect("there is an output");
-        tree::wait_until_quiet();
-        let since = Instant::now();
-        stop.request(Cause::Test);
-        since
-    });
-    subject.run::<Mandelbrot>(&job, &ctx, &mut sink);
-    let ended = Instant::now();
-    prompt(ended - stopper.join().expect("the stopper does not panic"));
+    stopped_in_a_jam(&ctx, |sink| subject.run::<Mandelbrot>(&job, &ctx, sink));
 }
 
 /// A stop requested from within the push, which goes on wanting more.
 fn stop_by_its_own_sink(subject: &Subject) {
-    struct Asks(Stop, usize);
-    impl Sink<Output> for Asks {
-        fn push(&mut self, _: Output) -> ControlFlow<()> {
-            self.1 += 1;
-            self.0.request(Cause::Test);
-            ControlFlow::Continue(())
-        }
-    }
-    let ctx = subject.ctx(2);
-    let mut asks = Asks(ctx.stop.clone(), 0);
-    subject.run::<Mandelbrot>(&Job { view: view(300, 200) }, &ctx, &mut asks);
-    assert_eq!(asks.1, 1, "pushed after the request");
+    let (job, ctx) = (Job::new(view(300, 200)), subject.ctx(2));
+    let pushes = pushes_once_it_has_asked(&ctx, |sink| subject.run::<Mandelbrot>(&job, &ctx, sink));
+    assert_eq!(pushes, 1, "pushed after the request");
 }
 
 /// A sink that has enough after so many outputs is given no more, and what it has is right.

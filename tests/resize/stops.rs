@@ -1,24 +1,18 @@
 //! Early ends: nothing more is wanted, or somebody asks for a stop. Work ends, what is in the folder is whole, and
 //! nothing is left behind.
 
-use std::{
-    ops::ControlFlow,
-    sync::mpsc::{SyncSender, sync_channel},
-    thread,
-    time::Instant,
-};
+use std::time::Instant;
 
 use cc_conformance::{
     case::Case,
-    stops::{prompt, stopped_in},
+    stops::{prompt, pushes_once_it_has_asked, stopped_in, stopped_in_a_jam},
     subject::Subject,
     trap::Trap,
-    tree,
 };
 use cc_workloads::{
-    Cause, Sink, Stop,
+    Cause,
     fault::Action,
-    resize::{Job, Output, Settings},
+    resize::{Job, Settings},
 };
 
 use super::{
@@ -66,56 +60,17 @@ fn medium() -> Job {
     Job { settings, sources: vec![corpus::path("medium")], recursive: true, out: None, skip_existing: false }
 }
 
-/// Takes an output, tells that it has, and returns when a stop is requested.
-struct Stalled {
-    stop: Stop,
-    told: SyncSender<()>,
-}
-
-impl Sink<Output> for Stalled {
-    fn push(&mut self, _: Output) -> ControlFlow<()> {
-        let (wake, woken) = sync_channel(1);
-        let _on_stop = self.stop.on_request(move || {
-            let _ = wake.send(());
-        });
-        self.told.send(()).expect("the test listens");
-        woken.recv().expect("the hook is kept");
-        ControlFlow::Break(())
-    }
-}
-
 /// A stop requested while nobody takes the outputs, and every queue is full.
 fn stop_while_the_sink_stalls(subject: &Subject) {
     let ctx = subject.ctx_with_window(2, 4);
-    let (told, stalls) = sync_channel(1);
-    let mut sink = Stalled { stop: ctx.stop.clone(), told };
-    let stop = ctx.stop.clone();
-    let stopper = thread::spawn(move || {
-        stalls.recv().expect("there is an output");
-        tree::wait_until_quiet();
-        let since = Instant::now();
-        stop.request(Cause::Test);
-        since
-    });
-    subject.run::<Resize>(&medium(), &ctx, &mut sink);
-    let ended = Instant::now();
-    prompt(ended - stopper.join().expect("the stopper does not panic"));
+    stopped_in_a_jam(&ctx, |sink| subject.run::<Resize>(&medium(), &ctx, sink));
 }
 
 /// A stop requested from within the push, which goes on wanting more.
 fn stop_by_its_own_sink(subject: &Subject) {
-    struct Asks(Stop, usize);
-    impl Sink<Output> for Asks {
-        fn push(&mut self, _: Output) -> ControlFlow<()> {
-            self.1 += 1;
-            self.0.request(Cause::Test);
-            ControlFlow::Continue(())
-        }
-    }
     let ctx = subject.ctx(2);
-    let mut asks = Asks(ctx.stop.clone(), 0);
-    subject.run::<Resize>(&medium(), &ctx, &mut asks);
-    assert_eq!(asks.1, 1, "pushed after the request");
+    let pushes = pushes_once_it_has_asked(&ctx, |sink| subject.run::<Resize>(&medium(), &ctx, sink));
+    assert_eq!(pushes, 1, "pushed after the request");
 }
 
 /// A sink that has enough after so many outputs is given no more, and what it has is right.

@@ -4,6 +4,7 @@ use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
     process::{Child, Command, ExitStatus, Stdio},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -12,6 +13,9 @@ use snapbox::{assert_data_eq, cmd::Command as Cmd, str};
 use tempfile::TempDir;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_cc-distributed");
+
+/// More than a worker's start takes of a processor, in hundredths of a second.
+const START: u64 = 20;
 
 fn grep() -> Cmd {
     Cmd::new(PROGRAM).args(["--workers", "2", "grep"])
@@ -208,7 +212,24 @@ fn ctrl_c_ends_a_picture_that_takes_long() {
         "100000000",
     ]);
     let mut child = command.stdout(Stdio::piped()).spawn().expect("the program starts");
-    // As long as it takes to start the workers; it is as well if it does not.
-    std::thread::sleep(Duration::from_millis(300));
+    while !is_computing(&child) {
+        assert_eq!(child.try_wait().expect("it was started"), None, "it has ended");
+        thread::yield_now();
+    }
     assert_eq!(interrupt(&mut child).code(), Some(130));
+}
+
+/// Whether one of a program's workers has computed for longer than it takes to start. Whoever wants to know that has to look:
+/// the kernel tells nobody what another process does with its time.
+fn is_computing(program: &Child) -> bool {
+    let parent = program.id().to_string();
+    let processes = fs::read_dir("/proc").expect("Linux").flatten();
+    let stats = processes.filter_map(|process| fs::read_to_string(process.path().join("stat")).ok());
+    let ticks = stats.filter_map(|stat| {
+        // Behind the name in parentheses: the state's letter, the parent, and nine fields on the time in user mode.
+        let (_, rest) = stat.rsplit_once(')')?;
+        let mut fields = rest.split_whitespace().skip(1);
+        (fields.next()? == parent).then(|| fields.nth(9)?.parse::<u64>().ok()).flatten()
+    });
+    ticks.max().is_some_and(|ticks| ticks >= START)
 }

@@ -4,13 +4,17 @@ use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
     net::TcpListener,
+    os::fd::OwnedFd,
     path::Path,
     process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open},
+};
 use tempfile::TempDir;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_cc-distributed");
@@ -62,8 +66,11 @@ impl Drop for Worker {
 }
 
 fn signal_to(child: &Child, signal: Signal) {
-    let pid = Pid::from_raw(child.id().try_into().expect("a process id")).expect("not zero");
-    kill_process(pid, signal).expect("the process is there");
+    kill_process(pid(child.id()), signal).expect("the process is there");
+}
+
+fn pid(process: u32) -> Pid {
+    process.try_into().ok().and_then(Pid::from_raw).expect("a process id")
 }
 
 /// A coordinator for these workers.
@@ -140,16 +147,28 @@ fn children(of: u32) -> Vec<u32> {
     pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(is_child).collect()
 }
 
-/// Whether this becomes true soon.
-fn soon(mut is_true: impl FnMut() -> bool) -> bool {
+/// A run's workers, when there are so many. It looks again and again: the kernel tells nobody of another's children.
+fn workers(of: u32, count: usize) -> Vec<u32> {
     let since = Instant::now();
-    while !is_true() {
-        if since.elapsed() > Duration::from_secs(5) {
-            return false;
+    loop {
+        let workers = children(of);
+        if workers.len() == count {
+            return workers;
         }
-        thread::sleep(Duration::from_millis(5));
+        assert!(since.elapsed() < Duration::from_secs(5), "{workers:?} instead of {count} workers");
+        thread::yield_now();
     }
-    true
+}
+
+/// What tells when a process has ended.
+fn watched(process: u32) -> OwnedFd {
+    pidfd_open(pid(process), PidfdFlags::empty()).expect("the process is there")
+}
+
+/// Panics unless it ends soon.
+fn assert_ends(process: &OwnedFd) {
+    let soon = Timespec { tv_sec: 5, tv_nsec: 0 };
+    assert_eq!(poll(&mut [PollFd::new(process, PollFlags::IN)], Some(&soon)), Ok(1), "it goes on");
 }
 
 #[test]
@@ -310,8 +329,7 @@ fn a_local_worker_is_replaced() {
             talk.say("before");
             assert_eq!(talk.hear(), format!("{}:before", 2 * n - 1));
             let [worker] = children(talk.run.id())[..] else { panic!("one worker") };
-            let pid = Pid::from_raw(worker.try_into().expect("a process id")).expect("not zero");
-            kill_process(pid, signal).expect("it is there");
+            kill_process(pid(worker), signal).expect("it is there");
             talk.say("here and there");
             assert_eq!(talk.hear(), format!("{}:here and there", 2 * n));
         }
@@ -326,10 +344,8 @@ fn a_local_cluster_is_gone_when_its_coordinator_is_killed() {
     let mut talk = Talk::new(command);
     talk.say("one");
     assert_eq!(talk.hear(), "1:one");
-    assert!(soon(|| children(talk.run.id()).len() == 3));
-    let workers = children(talk.run.id());
+    let workers: Vec<OwnedFd> = workers(talk.run.id(), 3).into_iter().map(watched).collect();
     talk.run.kill().expect("killed");
     talk.run.wait().expect("waited for");
-    let state = |pid: &u32| fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    assert!(soon(|| workers.iter().map(state).all(|stat| stat.is_empty() || stat.contains(") Z "))));
+    workers.iter().for_each(assert_ends);
 }

@@ -339,7 +339,7 @@ fn reference(width: u32, height: u32, max_iter: u32) -> String {
         }
     }
     let pixels = |n| NonZeroU32::new(n).expect("not zero");
-    let job = Job { view: View { max_iter, ..View::new(pixels(width), pixels(height)) } };
+    let job = Job::new(View { max_iter, ..View::new(pixels(width), pixels(height)) });
     let mut ignored = Ignored;
     let mut picture = job.picture(&mut ignored);
     sequential::run(&job, &Ctx::new(NonZeroUsize::MIN), &mut picture).expect("computed");

@@ -34,6 +34,9 @@ struct Flags {
     /// How the picture is cut [default: four whole rows]
     #[arg(long, value_name = "ROWSxCOLS", value_parser = size)]
     tile: Option<(NonZeroU32, NonZeroU32)>,
+    /// Tiles handed over at once [default: the model decides]
+    #[arg(long, value_name = "N")]
+    grain: Option<NonZeroU32>,
     /// Write the picture to a file, as PNG
     #[arg(long, value_name = "FILE.png")]
     out: Option<PathBuf>,
@@ -49,7 +52,7 @@ pub(super) fn command() -> Command {
 pub(super) fn main(model: &Model, ctx: &Ctx, args: &ArgMatches) -> Result<u8> {
     let flags = Flags::from_arg_matches(args).unwrap_or_else(|error| error.exit());
     let run = model.mandelbrot.or_usage(model, "mandelbrot")?;
-    let job = Job { view: flags.view()? };
+    let job = Job { view: flags.view()?, grain: flags.grain };
     let _on_signal = OnSignal::request(&ctx.stop)?;
     let mut output = Output::open(&ctx.stop)?;
     let mut picture = job.picture(&mut output);

@@ -84,17 +84,24 @@ pub struct Shape {
 pub struct Job {
     /// The picture.
     pub view: View,
+    /// How many tiles are a task, if that is not left to the model. One that by itself does tile by tile gives up a
+    /// task of several as a whole.
+    pub grain: Option<NonZeroU32>,
 }
 
 impl Job {
-    /// The job's tasks: an iterator that also gives any of them by its number.
+    /// The picture, in tasks as coarse as the model likes.
+    #[must_use]
+    pub fn new(view: View) -> Self {
+        Self { view, grain: None }
+    }
+
+    /// The job's tasks: an iterator that also gives any of them by its number. They are of this grain, unless the job
+    /// asks for another.
     #[must_use]
     pub fn tasks(&self, grain: Grain) -> Tasks {
-        let tiles = self.view.tiles();
-        let shape = self.view.tile;
-        let pixels = u64::from(shape.rows.get()) * u64::from(shape.columns.get());
-        let each = (grain.pixels / pixels).clamp(1, u64::from(u32::MAX)) as u32;
-        Tasks { tiles, each, next: 0 }
+        let each = self.grain.map_or_else(|| grain.tiles(self.view.tile), NonZeroU32::get);
+        Tasks { tiles: self.view.tiles(), each, next: 0 }
     }
 
     /// The sink that makes this job's picture. What there is to say of tiles that failed goes to `messages`.
@@ -103,7 +110,7 @@ impl Job {
     }
 }
 
-/// How coarse tasks are: the model's decision.
+/// How coarse tasks are: the model's decision, unless the [`Job`] has made it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grain {
     /// A task is one tile, or as many as have no more pixels than this.
@@ -113,6 +120,12 @@ pub struct Grain {
 impl Grain {
     /// Every tile is a task of its own.
     pub const TILE: Self = Self { pixels: 1 };
+
+    /// How many tiles of this shape.
+    fn tiles(self, tile: Shape) -> u32 {
+        let pixels = u64::from(tile.rows.get()) * u64::from(tile.columns.get());
+        (self.pixels / pixels).clamp(1, u64::from(u32::MAX)) as u32
+    }
 }
 
 /// The tasks of a job, in the order of their tiles.

@@ -171,7 +171,7 @@ mod tests {
         for (rows, columns) in [(1, 1), (1, 97), (3, 5), (64, 64), (7, 33), (61, 4)] {
             let view = view(97, 61, rows, columns);
             let plane = Plane::new(&view);
-            for task in (Job { view: view.clone() }).tasks(Grain::TILE) {
+            for task in Job::new(view.clone()).tasks(Grain::TILE) {
                 let tile = view.tile(task.first);
                 let counts = plane.task(&task).counts.unwrap();
                 let mut counts = counts.chunks(4).map(|count| u32::from_le_bytes(count.try_into().unwrap()));
