@@ -19,6 +19,13 @@ pub(crate) struct Tool {
     program: String,
     /// The program that must be installed, if `program` only starts it.
     needs: Option<String>,
+    /// The command that succeeds if all that it needs is installed, and says of which version, if it takes more than a
+    /// program to be there.
+    #[serde(default)]
+    probe: Vec<String>,
+    /// It takes so much longer than the models that one timed run must do, and none for memory and stopping.
+    #[serde(default)]
+    pub slow: bool,
     /// All its arguments: those that make it do the same work, and the placeholders of [`Call`]. `{workers}` stands
     /// for their number. Without `{query}` it does only what the first query asks for.
     args: Vec<String>,
@@ -55,14 +62,27 @@ impl Tool {
             std::env::split_paths(&folders).map(|folder| folder.join(program)).find(|path| path.is_file())
         };
         find(self.needs())?;
+        if !self.probe.is_empty() {
+            self.probed()?;
+        }
         find(&self.program)
+    }
+
+    /// What the probe says, if it succeeds.
+    fn probed(&self) -> Option<String> {
+        let (program, args) = self.probe.split_first()?;
+        let said = Command::new(program).args(args).stderr(Stdio::null()).output().ok()?;
+        said.status.success().then(|| String::from_utf8_lossy(&said.stdout).into_owned())
     }
 
     /// The first line of what it says of itself.
     pub(crate) fn version(&self) -> String {
-        let said = Command::new(self.needs()).arg("--version").stderr(Stdio::null()).output();
-        let said = said.map(|said| said.stdout).unwrap_or_default();
-        String::from_utf8_lossy(&said).lines().next().unwrap_or_default().to_owned()
+        let by_flag = || {
+            let said = Command::new(self.needs()).arg("--version").stderr(Stdio::null()).output();
+            String::from_utf8_lossy(&said.map(|said| said.stdout).unwrap_or_default()).into_owned()
+        };
+        let said = self.probed().unwrap_or_else(by_flag);
+        said.lines().next().unwrap_or_default().to_owned()
     }
 
     /// How it is called for the work of so many workers.
@@ -110,5 +130,17 @@ mod tests {
     fn what_it_needs_must_be_installed() {
         assert!(tool("sh").find().is_some());
         assert!(tool("no such program").find().is_none());
+    }
+
+    #[test]
+    fn a_probe_says_whether_it_is_there_and_its_version() {
+        let probed = |command: &str| {
+            let probe = ["sh", "-c", command].map(str::to_owned).to_vec();
+            Tool { probe, ..tool("sh") }
+        };
+        assert!(probed("exit 1").find().is_none());
+        let there = probed("echo It 1.2; echo more");
+        assert!(there.find().is_some());
+        assert_eq!(there.version(), "It 1.2");
     }
 }

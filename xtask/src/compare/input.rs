@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use cc_workloads::{inputs, resize};
+use cc_workloads::{inputs, resize, wordcount};
 use serde::{Deserialize, Serialize};
 
 /// Where an input comes from, as a manifest says it.
@@ -17,6 +17,8 @@ pub(crate) enum Source {
     Tree(inputs::Spec),
     /// Folders of photographs, two of them broken.
     Photographs(resize::inputs::Spec),
+    /// A folder of text with a large vocabulary.
+    Text(wordcount::inputs::Spec),
     EmptyFile,
     EmptyFolder,
     /// Nothing on a disk.
@@ -59,6 +61,7 @@ impl Source {
         match self {
             Self::Tree(spec) => inputs::prepare(spec, path)?,
             Self::Photographs(spec) => resize::inputs::prepare(spec, path)?,
+            Self::Text(spec) => wordcount::inputs::prepare(spec, path)?,
             Self::EmptyFile => fs::write(path, b"").with_context(|| path.display().to_string())?,
             Self::EmptyFolder => fs::create_dir_all(path).with_context(|| path.display().to_string())?,
             Self::Args { args, .. } => return Ok(Subject { args: args.clone(), ..Subject::default() }),

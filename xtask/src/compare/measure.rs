@@ -33,6 +33,20 @@ pub(crate) struct Entrant {
     pub order: Order,
     pub code: Option<Code>,
     pub oversubscribed: bool,
+    /// Whether one timed run must do.
+    pub slow: bool,
+}
+
+impl Entrant {
+    /// Whether it takes part in this round.
+    fn takes_part(&self, phase: Phase, round: usize) -> bool {
+        !self.slow
+            || match phase {
+                Phase::Check | Phase::Empty => true,
+                Phase::Time => round == 0,
+                Phase::Memory | Phase::Stop => false,
+            }
+    }
 }
 
 /// What all of them do.
@@ -251,7 +265,8 @@ impl Rounds<'_> {
 
     /// The timed rounds, A B C A B C. Returns how many.
     fn time(&mut self) -> usize {
-        let one = self.states.iter().filter(|state| state.is_right()).map(|state| state.samples[0].wall_s);
+        let counts = |state: &&State| state.is_right() && !state.entrant.slow;
+        let one = self.states.iter().filter(counts).map(|state| state.samples[0].wall_s);
         let fit = seconds(self.effort.budget) / one.sum::<f64>().max(1e-3);
         let count = self.effort.rounds.map_or((fit as usize).clamp(ROUNDS.0, ROUNDS.1), NonZeroUsize::get);
         self.rounds(Phase::Time, count, |_| Some(Plan::default()));
@@ -289,9 +304,9 @@ impl Rounds<'_> {
         for round in 0..count {
             self.progress.set_prefix(format!("{name}, round {} of {count}:", round + 1));
             for at in 0..self.states.len() {
-                let Some(plan) = plan(&self.states[at]).filter(|_| self.states[at].is_right()) else {
-                    continue;
-                };
+                let state = &self.states[at];
+                let takes_part = state.is_right() && state.entrant.takes_part(phase, round);
+                let Some(plan) = plan(state).filter(|_| takes_part) else { continue };
                 let sample = self.sample(self.states[at].entrant, phase, round, plan);
                 self.states[at].samples.push(sample);
             }

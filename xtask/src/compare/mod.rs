@@ -324,6 +324,7 @@ impl Job {
             order: self.manifest.order,
             code: Some(code::count(&entry.crate_dir, &entry.model, &self.workload, &self.all)?),
             oversubscribed: !is_reference && workers > Ctx::available_workers(),
+            slow: false,
         })
     }
 
@@ -337,6 +338,7 @@ impl Job {
             order: tool.order,
             code: None,
             oversubscribed: false,
+            slow: tool.slow,
         }
     }
 

@@ -17,6 +17,7 @@
 
 mod counter;
 mod counts;
+pub mod inputs;
 mod ranking;
 mod read;
 pub mod sequential;
