@@ -10,6 +10,7 @@ use std::{
 
 use cc_conformance::{
     case::{Case, Needs},
+    stdin::Stdin,
     subject::Subject,
     tree,
 };
@@ -20,7 +21,6 @@ use super::{
     asked::Asked,
     corpus, files,
     observe::{self, conforms},
-    stdin::Stdin,
 };
 
 pub(super) fn cases() -> Vec<Case> {

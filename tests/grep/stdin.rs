@@ -1,16 +1,13 @@
 //! Standard input.
 
 use std::{
-    fs::File,
-    io::{PipeWriter, Write, pipe},
+    io::Write,
     ops::ControlFlow,
     sync::mpsc::{Receiver, SyncSender, sync_channel},
-    thread::{self, JoinHandle},
 };
 
-use cc_conformance::{case::Case, subject::Subject};
+use cc_conformance::{case::Case, stdin::Stdin, subject::Subject};
 use cc_workloads::{Block, Sink};
-use rustix::stdio::dup2_stdin;
 
 use super::{
     asked::Asked,
@@ -28,30 +25,6 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new("gnu_stdin", gnu_stdin).unless(gnu::missing),
         Case::new("lines_come_out_as_they_come_in", lines_come_out_as_they_come_in),
     ]
-}
-
-/// Standard input comes from a thread of the test's, until this is dropped.
-pub(super) struct Stdin(Option<JoinHandle<()>>);
-
-impl Stdin {
-    pub(super) fn from(write: impl FnOnce(PipeWriter) + Send + 'static) -> Self {
-        let (reader, writer) = pipe().expect("a pipe can be made");
-        dup2_stdin(reader).expect("standard input can be replaced");
-        Self(Some(thread::spawn(move || write(writer))))
-    }
-
-    pub(super) fn of(text: Vec<u8>) -> Self {
-        // The reader may have enough before the end.
-        Self::from(move |mut writer| drop(writer.write_all(&text)))
-    }
-}
-
-impl Drop for Stdin {
-    fn drop(&mut self) {
-        dup2_stdin(File::open("/dev/null").expect("it is there")).expect("standard input can be replaced");
-        let writer = self.0.take().expect("it is dropped once");
-        writer.join().expect("the writer does not panic");
-    }
 }
 
 fn observed(subject: &Subject, asked: &Asked, text: &[u8]) -> Observed {

@@ -10,6 +10,7 @@ use std::{
 
 use cc_conformance::{
     case::Case,
+    stdin::Stdin,
     stops::{prompt, pushes_once_it_has_asked, stopped_in, stopped_in_a_jam, stopped_in_silence},
     subject::Subject,
     trap::{Trap, fifo},
@@ -20,7 +21,6 @@ use super::{
     asked::Asked,
     corpus,
     observe::{self, Observed, conforms},
-    stdin::Stdin,
 };
 
 pub(super) fn cases() -> Vec<Case> {

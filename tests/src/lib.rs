@@ -1,7 +1,7 @@
 //! The conformance suite's harness: what it takes to ask whether a model does what the reference does.
 //!
-//! The cases themselves are in `grep/`, `resize/` and `mandelbrot/`, one test per workload × model × case. Here is
-//! what all of them are made of, in reading order:
+//! The cases themselves are in a folder for each workload, one test per workload × model × case. Here is what all of
+//! them are made of, in reading order:
 //!
 //! 1. [`workload`]: what a workload's tests provide;
 //! 2. [`subject`]: the table of what is tested, from the models' own tables;
@@ -9,7 +9,7 @@
 //! 4. [`isolate`]: each case runs in a process of its own, under a time limit that says which case hung, and
 //!    where;
 //! 5. [`trap`]: forced points: a fault, or a halt in the middle of a chosen piece;
-//! 6. [`stops`]: a stop at such a point, and how soon the run heeds it;
+//! 6. [`stops`]: a stop at such a point, and how soon the run heeds it; [`stdin`]: input as it comes;
 //! 7. [`leftovers`] and [`tree`]: threads, processes, descriptors, files and memory, seen from outside;
 //! 8. [`mutant`]: wrong implementations, which the checks must reject.
 
@@ -17,6 +17,7 @@ pub mod case;
 pub mod isolate;
 pub mod leftovers;
 pub mod mutant;
+pub mod stdin;
 pub mod stops;
 pub mod subject;
 pub mod suite;

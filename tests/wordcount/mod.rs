@@ -1,14 +1,27 @@
 //! The cases of `wordcount`.
 
+mod bounds;
+mod corpus;
+mod counts;
+mod fails;
+mod mutants;
+mod observe;
+mod stdin;
+mod stops;
+
+use std::path::Path;
+
 use cc_conformance::{
     case::Case,
     subject::Subject,
-    workload::{Run, Workload},
+    workload::{Rejected, Run, Workload},
 };
 use cc_workloads::{
     Entry, Model,
     wordcount::{Job, Output},
 };
+
+use observe::{Asked, Observed};
 
 /// This workload.
 pub(crate) struct Wordcount;
@@ -22,9 +35,29 @@ impl Workload for Wordcount {
         &mut model.wordcount
     }
 
-    fn warm_up(_: &Subject) {}
+    fn warm_up(subject: &Subject) {
+        let _ = Observed::of(subject, &Asked::of("small"), &subject.ctx(1));
+    }
+
+    fn corpus(dir: &Path) {
+        corpus::make(dir);
+    }
 
     fn cases() -> Vec<Case> {
-        vec![]
+        let modules = [counts::cases, stdin::cases, stops::cases, fails::cases, bounds::cases];
+        modules.into_iter().flat_map(|cases| cases()).collect()
+    }
+
+    fn mutants() -> Vec<(&'static str, Run<Self>)> {
+        mutants::all()
+    }
+
+    const REJECTED: &'static [Rejected] = mutants::REJECTED;
+
+    fn shows(output: &Output) -> bool {
+        match output {
+            Output::Read(read) => read.totals.words > 0,
+            Output::Ranked(ranked) => ranked.distinct > 0,
+        }
     }
 }

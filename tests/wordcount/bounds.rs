@@ -1,0 +1,97 @@
+//! Bounds: memory, descriptors, threads.
+
+use std::{
+    fs::{self, File},
+    io::{BufWriter, Write},
+    process,
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    thread,
+    time::Duration,
+};
+
+use cc_conformance::{
+    case::{Case, Needs},
+    subject::Subject,
+    tree,
+};
+use cc_workloads::wordcount::Output;
+use rustix::process::{Resource, Rlimit, setrlimit};
+
+use super::observe::{Asked, Observed, conforms};
+
+pub(super) fn cases() -> Vec<Case> {
+    vec![
+        Case::new("descriptor_limit_of_64", descriptor_limit_of_64),
+        Case::new("no_threads_but_the_models", no_threads_but_the_models).needs(Needs::OneOf(COUNTED)),
+        Case::new("memory_of_a_million_words", |subject| memory(subject, 1_000_000, 2, 5)),
+        Case::new("memory_of_10_million_words", |subject| memory(subject, 10_000_000, 2, 5)).long(),
+        Case::new("memory_of_10_million_words_64_workers", |subject| memory(subject, 10_000_000, 64, 8))
+            .long(),
+    ]
+}
+
+/// With 64 descriptors nothing runs out of them, however many files there are.
+fn descriptor_limit_of_64(subject: &Subject) {
+    setrlimit(Resource::Nofile, Rlimit { current: Some(64), maximum: Some(64) })
+        .expect("it is less than before");
+    let opened: Vec<File> = (0..64).map_while(|_| File::open("/dev/null").ok()).collect();
+    assert!(opened.len() < 64, "the limit does not hold");
+    drop(opened);
+    for part in ["many", "large", "odd"] {
+        conforms(subject, &Asked::of(part));
+    }
+}
+
+/// The models whose threads are known by number.
+const COUNTED: &[&str] = &["sequential", "threads"];
+
+/// The kernels and what they are made of start no threads of their own.
+fn no_threads_but_the_models(subject: &Subject) {
+    // The one that called it gathers, one feeds, the rest work.
+    let most = if subject.name == "threads" { 2 + 2 } else { 1 };
+    let mut seen = 0;
+    let mut count = |_: &Output| seen = seen.max(tree::threads(process::id()).len());
+    Observed::until(subject, &Asked::of("large"), &subject.ctx(2), None, &mut count);
+    assert!((1..=most).contains(&seen), "{seen} threads instead of {most}");
+}
+
+/// What the programs themselves take, with their runtimes and buffers, in every process.
+const BASE: u64 = 12 << 20;
+
+/// A vocabulary of so many words takes at most so many halves of the memory that it takes the reference.
+fn memory(subject: &Subject, words: u64, workers: usize, halves: u64) {
+    let mut file = BufWriter::new(File::create("words").expect("it can be made"));
+    // Three times, in other orders, so that the same words are met in different tasks.
+    for step in [1, 7_654_321, 3_141_593] {
+        for n in 0..words {
+            let word = n * step % words;
+            writeln!(file, "{word:x}word").expect("it can be written");
+        }
+    }
+    file.flush().expect("it can be written");
+    let reference = peak(&Subject::reference(), 1);
+    let mine = peak(subject, workers);
+    fs::remove_file("words").expect("it was written");
+    let most = reference * halves / 2 + BASE * (1 + workers as u64);
+    let (mine, most) = (mine >> 20, most >> 20);
+    assert!(mine <= most, "{mine} MiB, more than {most} ({} for the reference)", reference >> 20);
+}
+
+/// The most memory that the family of processes has during a run, beyond what it had before. It is looked at again and
+/// again, since the kernel keeps no maximum for a family.
+fn peak(subject: &Subject, workers: usize) -> u64 {
+    let (before, peak, ended) = (tree::memory(), AtomicU64::new(0), AtomicBool::new(false));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !ended.load(Ordering::Relaxed) {
+                peak.fetch_max(tree::memory(), Ordering::Relaxed);
+                thread::sleep(Duration::from_millis(5));
+            }
+        });
+        let observed =
+            Observed::of(subject, &Asked::new().at("words").but(|s| s.top = Some(1)), &subject.ctx(workers));
+        ended.store(true, Ordering::Relaxed);
+        assert_eq!(observed.error, None);
+    });
+    peak.into_inner().saturating_sub(before)
+}
