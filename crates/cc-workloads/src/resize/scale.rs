@@ -169,6 +169,10 @@ pub(super) fn divide(image: &mut Image) {
 
 #[cfg(test)]
 mod tests {
+    use fast_image_resize::CpuExtensions;
+    use fastrand::Rng;
+    use xxhash_rust::xxh3::xxh3_128;
+
     use super::*;
 
     fn frame(fit: Fit, width: u32, height: Option<u32>, enlarge: bool, size: (u32, u32)) -> Frame {
@@ -238,6 +242,52 @@ mod tests {
                 assert_eq!((scaled.size(), scaled.color), ((to, to), color));
                 assert!(scaled.pixels.iter().all(|sample| *sample == 255), "{side} to {to}");
             }
+        }
+    }
+
+    fn noise(size: (u32, u32), color: Color) -> Image {
+        let mut image = Image::default();
+        image.reset(size, color);
+        Rng::with_seed(1).fill(image.samples_mut());
+        image
+    }
+
+    /// Hosts of different kinds scale alike.
+    #[test]
+    #[expect(unsafe_code, reason = "whoever sets extensions says that the processor has them")]
+    fn plain_code_scales_to_the_same_samples() {
+        let (mut detected, mut plain) = (Scaler::default(), Scaler::default());
+        // SAFETY: none are needed.
+        unsafe { plain.filter.set_cpu_extensions(CpuExtensions::None) };
+        for color in [Color::Gray, Color::GrayAlpha, Color::Rgb, Color::Rgba] {
+            for size in [(400, 300), (100, 77), (33, 290), (64, 64), (1, 1)] {
+                let frame =
+                    Settings { fit: Fit::Exact, width: size.0, height: Some(size.1), ..Settings::default() };
+                let frame = frame.frame((401, 303)).unwrap();
+                let digest = |scaler: &mut Scaler| {
+                    xxh3_128(scaler.scale(&mut noise((401, 303), color), frame).samples())
+                };
+                assert_eq!(digest(&mut detected), digest(&mut plain), "{color:?} to {size:?}");
+            }
+        }
+    }
+
+    #[test]
+    #[expect(unsafe_code, reason = "whoever sets extensions says that the processor has them")]
+    fn plain_code_multiplies_and_divides_to_the_same_samples() {
+        let (detected, mut plain) = (MulDiv::new(), MulDiv::new());
+        // SAFETY: none are needed.
+        unsafe { plain.set_cpu_extensions(CpuExtensions::None) };
+        let digest = |by: &MulDiv, divide: bool| {
+            let mut image = noise((517, 129), Color::Rgba);
+            by.multiply_alpha_inplace_typed(&mut view::<U8x4>(&mut image)).unwrap();
+            if divide {
+                by.divide_alpha_inplace_typed(&mut view::<U8x4>(&mut image)).unwrap();
+            }
+            xxh3_128(image.samples())
+        };
+        for divide in [false, true] {
+            assert_eq!(digest(&detected, divide), digest(&plain, divide), "divided: {divide}");
         }
     }
 }
