@@ -15,6 +15,9 @@ pub(super) const MEDIUM: usize = 96;
 /// How many images of one pixel `tiny` has.
 pub(super) const TINY: usize = 2000;
 
+/// How large `large.jpg` is.
+pub(super) const LARGE: (u16, u16) = (960, 720);
+
 /// The one in the middle of `medium`.
 pub(super) const MIDDLE: &str = "medium/048.jpg";
 
@@ -38,6 +41,8 @@ pub(super) fn make(dir: &Path) {
     bad(&dir.join("bad"));
     let medium = jpeg(&scene(320, 240, 3), 320, 240, |_| ());
     write_all(&dir.join("medium"), (0..MEDIUM).map(|n| (format!("{n:03}.jpg"), medium.clone())));
+    let large = jpeg(&scene(LARGE.0.into(), LARGE.1.into(), 3), LARGE.0, LARGE.1, |_| ());
+    write(&dir.join("large.jpg"), &large);
     let tiny = |n: usize| {
         let [high, low] = (n as u16).to_be_bytes();
         png(&[high, low, 128], 1, 1, png::ColorType::Rgb, |_| ())
