@@ -15,6 +15,9 @@ pub(super) const MEDIUM: usize = 96;
 /// How many images of one pixel `tiny` has.
 pub(super) const TINY: usize = 2000;
 
+/// How large `large.jpg` is.
+pub(super) const LARGE: (u16, u16) = (960, 720);
+
 /// The one in the middle of `medium`.
 pub(super) const MIDDLE: &str = "medium/048.jpg";
 
@@ -38,6 +41,8 @@ pub(super) fn make(dir: &Path) {
     bad(&dir.join("bad"));
     let medium = jpeg(&scene(320, 240, 3), 320, 240, |_| ());
     write_all(&dir.join("medium"), (0..MEDIUM).map(|n| (format!("{n:03}.jpg"), medium.clone())));
+    let large = jpeg(&scene(LARGE.0.into(), LARGE.1.into(), 3), LARGE.0, LARGE.1, |_| ());
+    write(&dir.join("large.jpg"), &large);
     let tiny = |n: usize| {
         let [high, low] = (n as u16).to_be_bytes();
         png(&[high, low, 128], 1, 1, png::ColorType::Rgb, |_| ())
@@ -89,6 +94,8 @@ fn good(dir: &Path) {
     at_depth("grey-alpha.png", 2, ColorType::GrayscaleAlpha, BitDepth::Eight);
     at_depth("sixteen-bit.png", 6, ColorType::Rgb, BitDepth::Sixteen);
     at_depth("sixteen-bit-alpha.png", 8, ColorType::Rgba, BitDepth::Sixteen);
+    // The same pixels as plain.png's, in the seven passes that the encoder does not make.
+    write(&dir.join("interlaced.png"), &interlaced(&scene(70, 50, 3), 70, 50));
     let palette = png(&scene(70, 50, 1), 70, 50, ColorType::Indexed, |e| {
         e.set_palette((0..=255).flat_map(|n| [n, 255 - n, n / 2]).collect::<Vec<u8>>());
         e.set_trns((0..=255).collect::<Vec<u8>>());
@@ -222,6 +229,45 @@ fn png(
     writer.write_image_data(pixels).expect("it is an image");
     writer.finish().expect("it is an image");
     bytes
+}
+
+/// Where each pass of an interlaced PNG begins, across and down, and how far apart its pixels are.
+const PASSES: [[usize; 4]; 7] =
+    [[0, 0, 8, 8], [4, 0, 8, 8], [0, 4, 4, 8], [2, 0, 4, 4], [0, 2, 2, 4], [1, 0, 2, 2], [0, 1, 1, 2]];
+
+/// An interlaced PNG of three samples a pixel, not compressed.
+fn interlaced(pixels: &[u8], width: u32, height: u32) -> Vec<u8> {
+    let (wide, high) = (width as usize, height as usize);
+    let mut passes = vec![];
+    for [left, top, across, down] in PASSES {
+        for y in (top..high).step_by(down) {
+            passes.push(0); // no filter
+            for x in (left..wide).step_by(across) {
+                passes.extend_from_slice(&pixels[(y * wide + x) * 3..][..3]);
+            }
+        }
+    }
+    // Eight bits, three colours, the one compression and filter method, interlaced.
+    let header = [&width.to_be_bytes()[..], &height.to_be_bytes(), &[8, 2, 0, 0, 1]].concat();
+    let chunks = [chunk(b"IHDR", &header), chunk(b"IDAT", &stored(&passes)), chunk(b"IEND", b"")];
+    [b"\x89PNG\r\n\x1a\n".to_vec(), chunks.concat()].concat()
+}
+
+fn chunk(name: &[u8; 4], data: &[u8]) -> Vec<u8> {
+    let named = [name, data].concat();
+    let length = u32::try_from(data.len()).expect("a chunk is short");
+    [&length.to_be_bytes()[..], &named, &crc(&named).to_be_bytes()].concat()
+}
+
+/// A zlib stream of one block, as it is.
+fn stored(data: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(data.len()).expect("it is one block");
+    let (low, high) = data.iter().fold((1, 0), |(low, high): (u32, u32), byte| {
+        let low = (low + u32::from(*byte)) % 65_521;
+        (low, (high + low) % 65_521)
+    });
+    let sum = (high << 16) | low;
+    [&[0x78, 0x01, 1][..], &length.to_le_bytes(), &(!length).to_le_bytes(), data, &sum.to_be_bytes()].concat()
 }
 
 fn webp(pixels: &[u8], width: u32, height: u32, color: image_webp::ColorType) -> Vec<u8> {

@@ -42,17 +42,19 @@ fn good_images(subject: &Subject) {
     let observed = conforms(subject, &Asked::of("good"));
     assert_eq!(observed.failures(), []);
     assert_eq!(observed.status, 0);
-    let size_of = |end: &str| {
+    let made = |end: &str| {
         let shown = observed.outputs.iter().find(|shown| shown.0.ends_with(end.as_bytes()));
-        match shown.map(|shown| &shown.2) {
-            Some(Made::Thumbnail { width, height, .. }) => (*width, *height),
-            other => panic!("{end}: {other:?}"),
-        }
+        shown.map(|shown| &shown.2).expect("there is an output of each")
+    };
+    let size_of = |end: &str| match made(end) {
+        Made::Thumbnail { width, height, .. } => (*width, *height),
+        Made::Failed(why) => panic!("{end}: {why}"),
     };
     // 90 × 60, made 24 wide as they are seen.
     assert_eq!((size_of("/plain.jpg"), size_of("/cmyk.jpg")), ((24, 16), (24, 16)));
     assert_eq!((size_of("/turned-3.jpg"), size_of("/turned-6.jpg")), ((24, 16), (24, 36)));
     assert_eq!(size_of("/one-pixel.png"), (1, 1));
+    assert!(made("/interlaced.png") == made("/plain.png"), "other thumbnails of the same pixels");
 }
 
 fn other_formats(subject: &Subject) {

@@ -1,5 +1,6 @@
 //! The cases of `resize`.
 
+mod bounds;
 mod corpus;
 mod fails;
 mod folder;
@@ -43,7 +44,7 @@ impl Workload for Resize {
     }
 
     fn cases() -> Vec<Case> {
-        let modules = [images::cases, folder::cases, stops::cases, fails::cases];
+        let modules = [images::cases, bounds::cases, folder::cases, stops::cases, fails::cases];
         modules.into_iter().flat_map(|cases| cases()).collect()
     }
 

@@ -16,13 +16,14 @@ use super::Resize;
 
 /// Those of every workload, and some of this one's own.
 pub(super) fn all() -> Vec<(&'static str, Run<Resize>)> {
-    let own: [(_, Run<Resize>); 6] = [
+    let own: [(_, Run<Resize>); 7] = [
         ("lets_panics_through", lets_panics_through),
         ("hides_failures", hides_failures),
         ("swaps_two", swaps_two),
         ("alters_a_byte", alters_a_byte),
         ("forgets_the_folders", forgets_the_folders),
         ("leaves_half_a_file", leaves_half_a_file),
+        ("keeps_every_image", keeps_every_image),
     ];
     mutant::all::<Resize>().into_iter().chain(own).collect()
 }
@@ -34,6 +35,8 @@ pub(super) const REJECTED: &[Rejected] = &[
     ("stops_early", &["good_images", "bad_images", "two_thousand_of_one_pixel"], "the images differ"),
     ("does_nothing", &["good_images", "bad_images"], "the images differ"),
     ("hoards", &["break_ends_the_work"], "images were begun"),
+    ("hoards", &["memory_for_many_images"], "MB for 300"),
+    ("keeps_every_image", &["memory_for_many_images"], "MB with 2 workers"),
     ("ignores_the_stop", &["stop_midway", "stop_before_the_start"], ""),
     ("ignores_the_stop", &["stop_by_its_own_sink"], "pushed after the request"),
     ("ignores_the_stop", &["break_after_some"], "not asked to stop"),
@@ -110,4 +113,16 @@ fn leaves_half_a_file(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Resul
         fs::write(folder.join(".half"), "half").expect("it can be written");
     }
     sequential::run(job, ctx, out)
+}
+
+/// Each image has buffers of its own, which stay until the end.
+fn keeps_every_image(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
+    let mut resizers = vec![];
+    let _ = job.tasks(&ctx.stop).try_for_each(|task| {
+        let mut resizer = Resizer::new(&job.settings);
+        let output = resizer.task(&task);
+        resizers.push(resizer);
+        ctx.emit(output, out)
+    });
+    Ok(())
 }

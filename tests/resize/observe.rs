@@ -56,7 +56,7 @@ impl Asked {
         self
     }
 
-    fn job(&self) -> Job {
+    pub(super) fn job(&self) -> Job {
         Job {
             settings: self.settings.clone(),
             sources: self.sources.clone(),

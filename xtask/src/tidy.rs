@@ -63,6 +63,7 @@ const ALLOWED: [(&str, &[&str]); 6] = [
             "signal-hook",
             "tempfile",
             "thiserror",
+            "turbojpeg",
             "walkdir",
             "xxhash-rust",
             "zune-jpeg",

@@ -10,14 +10,28 @@ use zune_jpeg::{
 };
 
 use super::{
-    Format, MAX_PIXELS, MAX_SIDE,
+    Format, MAX_PIXELS, MAX_SIDE, Settings,
     image::{Color, Image, Meta, Orientation},
 };
 
-/// Decodes a file. What is wrong with it is said in a few words; the image is a mixture then.
-pub(super) fn decode(file: &[u8], image: &mut Image) -> Result<Meta, String> {
+#[cfg(feature = "libjpeg-turbo")]
+use super::turbo;
+
+/// Without the feature, no pixels are decoded elsewhere.
+#[cfg(not(feature = "libjpeg-turbo"))]
+mod turbo {
+    use super::{Color, Image, Meta, Settings};
+
+    pub(super) fn decode(_: &[u8], _: &Meta, _: Color, _: &Settings, _: &mut Image) -> Option<f64> {
+        None
+    }
+}
+
+/// Decodes a file. What is wrong with it is said in a few words; the image is a mixture then. It may come smaller than it
+/// is, if that is enough for a thumbnail with these settings.
+pub(super) fn decode(file: &[u8], image: &mut Image, settings: Option<&Settings>) -> Result<Meta, String> {
     match Format::of_content(file)? {
-        Format::Jpeg => jpeg(file, image),
+        Format::Jpeg => jpeg(file, image, settings),
         Format::Png => png(file, image),
         Format::Webp => webp(file, image),
     }
@@ -49,7 +63,7 @@ pub(super) fn check((width, height): (u32, u32)) -> Result<(), String> {
     }
 }
 
-fn jpeg(file: &[u8], image: &mut Image) -> Result<Meta, String> {
+fn jpeg(file: &[u8], image: &mut Image, settings: Option<&Settings>) -> Result<Meta, String> {
     let say = |error| format!("damaged JPEG: {error}");
     let options = DecoderOptions::default().set_max_width(usize::MAX).set_max_height(usize::MAX);
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(file), options.set_strict_mode(false));
@@ -61,13 +75,18 @@ fn jpeg(file: &[u8], image: &mut Image) -> Result<Meta, String> {
         Some(ColorSpace::Luma) => (Color::Gray, ColorSpace::Luma),
         _ => (Color::Rgb, ColorSpace::RGB),
     };
+    let converted = matches!(decoder.input_colorspace(), Some(ColorSpace::CMYK | ColorSpace::YCCK));
+    let profile = decoder.icc_profile().filter(|_| !converted);
+    let orientation = Orientation::of_exif(decoder.exif().cloned());
+    let meta = Meta { format: Format::Jpeg, size, scale: 1.0, orientation, profile };
+    if let Some(scale) = settings.and_then(|settings| turbo::decode(file, &meta, color, settings, image)) {
+        return Ok(Meta { scale, ..meta });
+    }
     // Strict from here on: what is missing is not made up of grey. Headers of real photographs are less than strict.
     decoder.set_options(options.set_strict_mode(true).jpeg_set_out_colorspace(space));
     image.reset(size, color);
     decoder.decode_into(image.samples_mut()).map_err(say)?;
-    let converted = matches!(decoder.input_colorspace(), Some(ColorSpace::CMYK | ColorSpace::YCCK));
-    let profile = decoder.icc_profile().filter(|_| !converted);
-    Ok(Meta { format: Format::Jpeg, orientation: Orientation::of_exif(decoder.exif().cloned()), profile })
+    Ok(meta)
 }
 
 fn png(file: &[u8], image: &mut Image) -> Result<Meta, String> {
@@ -87,7 +106,8 @@ fn png(file: &[u8], image: &mut Image) -> Result<Meta, String> {
     let info = reader.info();
     let exif = info.exif_metadata.as_ref().map(|exif| exif.to_vec());
     let profile = info.icc_profile.as_ref().map(|profile| profile.to_vec());
-    Ok(Meta { format: Format::Png, orientation: Orientation::of_exif(exif), profile })
+    let (size, orientation) = (info.size(), Orientation::of_exif(exif));
+    Ok(Meta { format: Format::Png, size, scale: 1.0, orientation, profile })
 }
 
 fn webp(file: &[u8], image: &mut Image) -> Result<Meta, String> {
@@ -98,5 +118,6 @@ fn webp(file: &[u8], image: &mut Image) -> Result<Meta, String> {
     image.reset(decoder.dimensions(), color);
     decoder.read_image(image.samples_mut()).map_err(say)?;
     let orientation = Orientation::of_exif(decoder.exif_metadata().map_err(say)?);
-    Ok(Meta { format: Format::Webp, orientation, profile: decoder.icc_profile().map_err(say)? })
+    let (size, profile) = (decoder.dimensions(), decoder.icc_profile().map_err(say)?);
+    Ok(Meta { format: Format::Webp, size, scale: 1.0, orientation, profile })
 }

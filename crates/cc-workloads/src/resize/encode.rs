@@ -72,3 +72,54 @@ pub(super) fn webp(image: &Image, meta: &Meta) -> Result<Vec<u8>, String> {
 fn say(error: impl ToString) -> String {
     error.to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use jpeg_encoder::{ImageBuffer, JpegColorType, rgb_to_ycbcr};
+    use xxhash_rust::xxh3::xxh3_128;
+
+    use super::*;
+    use crate::resize::resizer::tests::picture;
+
+    /// An image whose colours are converted one by one.
+    struct Plain<'a>(&'a Image);
+
+    impl ImageBuffer for Plain<'_> {
+        fn get_jpeg_color_type(&self) -> JpegColorType {
+            JpegColorType::Ycbcr
+        }
+
+        fn width(&self) -> u16 {
+            self.0.width as u16
+        }
+
+        fn height(&self) -> u16 {
+            self.0.height as u16
+        }
+
+        fn fill_buffers(&self, y: u16, buffers: &mut [Vec<u8>; 4]) {
+            let row = self.0.pixels.chunks_exact(self.0.width as usize * 3).nth(y.into()).unwrap();
+            for pixel in row.chunks_exact(3) {
+                let (light, blue, red) = rgb_to_ycbcr(pixel[0], pixel[1], pixel[2]);
+                buffers[0].push(light);
+                buffers[1].push(blue);
+                buffers[2].push(red);
+            }
+        }
+    }
+
+    /// This is one of two stages that use the processor's extensions. The other, the DCT, cannot be chosen, and rounds
+    /// differently with them.
+    #[test]
+    fn plain_code_converts_to_the_same_colours() {
+        let image = picture(333, 251, Color::Rgb);
+        for quality in [40, 85, 100] {
+            let mut plain = Vec::new();
+            let mut encoder = Encoder::new(&mut plain, quality);
+            encoder.set_chroma_subsampling_method(ChromaSubsamplingMethod::Average);
+            encoder.encode_image(Plain(&image)).unwrap();
+            let detected = jpeg(&image, &Meta::NONE, quality).unwrap();
+            assert_eq!(xxh3_128(&detected), xxh3_128(&plain), "quality {quality}");
+        }
+    }
+}

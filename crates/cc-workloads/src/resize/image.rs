@@ -49,9 +49,13 @@ impl Color {
 }
 
 /// What an image's file says beside its pixels.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Meta {
     pub(super) format: Format,
+    /// The size that it is stored in.
+    pub(super) size: (u32, u32),
+    /// How large it was decoded: 1, or less if that is enough for the thumbnail.
+    pub(super) scale: f64,
     pub(super) orientation: Orientation,
     /// What the samples mean as colours. A thumbnail's are the same, so it goes with them.
     pub(super) profile: Option<Vec<u8>>,
@@ -59,8 +63,20 @@ pub(super) struct Meta {
 
 impl Meta {
     /// Of an image that says nothing.
-    pub(super) const NONE: Self =
-        Self { format: Format::Png, orientation: Orientation::UPRIGHT, profile: None };
+    pub(super) const NONE: Self = Self {
+        format: Format::Png,
+        size: (0, 0),
+        scale: 1.0,
+        orientation: Orientation::UPRIGHT,
+        profile: None,
+    };
+}
+
+impl Meta {
+    /// How many pixels the image has.
+    pub(super) fn pixels(&self) -> u64 {
+        u64::from(self.size.0) * u64::from(self.size.1)
+    }
 }
 
 impl Image {
@@ -91,11 +107,6 @@ impl Image {
 
     pub(super) fn size(&self) -> (u32, u32) {
         (self.width, self.height)
-    }
-
-    /// How many pixels it has.
-    pub(super) fn area(&self) -> u64 {
-        u64::from(self.width) * u64::from(self.height)
     }
 
     /// A grey image with its grey as three colours.

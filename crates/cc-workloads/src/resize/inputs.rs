@@ -401,8 +401,8 @@ mod tests {
         for nth in 0..12 {
             let name = format!("album-{}/IMG_{nth:05}.{}", nth / PER_ALBUM, Kind::of(nth).extension());
             let mut image = Image::default();
-            match decode(&fs::read(scratch.path().join(name)).unwrap(), &mut image) {
-                Ok(_) => pixels += image.area(),
+            match decode(&fs::read(scratch.path().join(name)).unwrap(), &mut image, None) {
+                Ok(meta) => pixels += meta.pixels(),
                 Err(_) => broken += 1,
             }
         }

@@ -16,11 +16,15 @@ mod encode;
 mod gallery;
 mod image;
 pub mod inputs;
+#[cfg(test)]
+mod quality;
 mod read;
 mod resizer;
 mod scale;
 pub mod sequential;
 mod tasks;
+#[cfg(feature = "libjpeg-turbo")]
+mod turbo;
 
 use std::path::PathBuf;
 

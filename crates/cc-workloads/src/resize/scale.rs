@@ -9,7 +9,7 @@ use fast_image_resize::{
 use super::{
     Fit, Settings,
     decode::check,
-    image::{Color, Image},
+    image::{Color, Image, Meta},
 };
 
 /// What of an image goes into its thumbnail, and how large that is.
@@ -19,6 +19,20 @@ pub(super) struct Frame {
     pub(super) size: (u32, u32),
     /// Of the part of the image, which is in its middle.
     pub(super) part: (f64, f64),
+    /// Of the whole image.
+    pub(super) whole: (f64, f64),
+}
+
+impl Frame {
+    /// The frame of the image as it is stored, and as large as it was decoded. That may be a part of a pixel less than
+    /// the pixels it has.
+    pub(super) fn stored(self, meta: &Meta) -> Self {
+        let of = |size| {
+            let (width, height) = meta.orientation.of(size);
+            (width * meta.scale, height * meta.scale)
+        };
+        Self { size: meta.orientation.of(self.size), part: of(self.part), whole: of(self.whole) }
+    }
 }
 
 impl Settings {
@@ -38,7 +52,7 @@ impl Settings {
         let fits = (wide / whole.0).min(high / whole.1);
         if self.fit == Fit::Contain || self.height.is_none() {
             let scale = if self.enlarge { fits } else { fits.min(1.0) };
-            return Frame { size: (round(whole.0 * scale), round(whole.1 * scale)), part: whole };
+            return Frame { size: (round(whole.0 * scale), round(whole.1 * scale)), part: whole, whole };
         }
         // The box keeps its shape, and shrinks until no side of the image would be enlarged.
         let shrink = if self.enlarge { 1.0 } else { (whole.0 / wide).min(whole.1 / high).min(1.0) };
@@ -49,7 +63,7 @@ impl Settings {
         } else {
             whole
         };
-        Frame { size, part }
+        Frame { size, part, whole }
     }
 }
 
@@ -68,7 +82,7 @@ pub(super) struct Scaler {
 impl Scaler {
     /// Scales the middle of an image. If it has alpha, its samples are multiplied by that, and the result's are, too:
     /// otherwise what is not to be seen would shine through at the edges.
-    pub(super) fn scale(&mut self, image: &mut Image, Frame { size, part }: Frame) -> Image {
+    pub(super) fn scale(&mut self, image: &mut Image, Frame { size, part, whole }: Frame) -> Image {
         let color = image.color;
         if color == Color::GrayAlpha {
             *image = image.in_color();
@@ -76,8 +90,8 @@ impl Scaler {
         if color.has_alpha() {
             MulDiv::new().multiply_alpha_inplace_typed(&mut view::<U8x4>(image)).expect("it has alpha");
         }
-        let middle = |side: u32, part: f64| ((f64::from(side) - part) / 2.0).max(0.0);
-        let (left, top) = (middle(image.width, part.0), middle(image.height, part.1));
+        let middle = |side: f64, part: f64| ((side - part) / 2.0).max(0.0);
+        let (left, top) = (middle(whole.0, part.0), middle(whole.1, part.1));
         let rows = self.join_rows(image, part.1 / f64::from(size.1));
         // Of the library's functions for each kind of pixel, two are enough: they are large, and grey images are rare.
         if color == Color::Gray {
@@ -155,6 +169,10 @@ pub(super) fn divide(image: &mut Image) {
 
 #[cfg(test)]
 mod tests {
+    use fast_image_resize::CpuExtensions;
+    use fastrand::Rng;
+    use xxhash_rust::xxh3::xxh3_128;
+
     use super::*;
 
     fn frame(fit: Fit, width: u32, height: Option<u32>, enlarge: bool, size: (u32, u32)) -> Frame {
@@ -180,9 +198,9 @@ mod tests {
     #[test]
     fn an_image_that_covers_is_cut_on_both_sides() {
         let wide = frame(Fit::Cover, 100, Some(100), false, (4000, 3000));
-        assert_eq!(wide, Frame { size: (100, 100), part: (3000.0, 3000.0) });
+        assert_eq!((wide.size, wide.part), ((100, 100), (3000.0, 3000.0)));
         let high = frame(Fit::Cover, 200, Some(100), false, (1000, 3000));
-        assert_eq!(high, Frame { size: (200, 100), part: (1000.0, 500.0) });
+        assert_eq!((high.size, high.part), ((200, 100), (1000.0, 500.0)));
         for side in 1..400 {
             let Frame { part, .. } = frame(Fit::Cover, 7 * side + 1, Some(side), true, (997, 991));
             assert!(part.0 <= 997.0 && part.1 <= 991.0, "{part:?}");
@@ -218,11 +236,58 @@ mod tests {
                 let mut image = Image::default();
                 image.reset((side, side), color);
                 image.pixels.fill(255);
-                let frame = Frame { size: (to, to), part: (f64::from(side), f64::from(side)) };
+                let whole = (f64::from(side), f64::from(side));
+                let frame = Frame { size: (to, to), part: whole, whole };
                 let scaled = scaler.scale(&mut image, frame);
                 assert_eq!((scaled.size(), scaled.color), ((to, to), color));
                 assert!(scaled.pixels.iter().all(|sample| *sample == 255), "{side} to {to}");
             }
+        }
+    }
+
+    fn noise(size: (u32, u32), color: Color) -> Image {
+        let mut image = Image::default();
+        image.reset(size, color);
+        Rng::with_seed(1).fill(image.samples_mut());
+        image
+    }
+
+    /// Hosts of different kinds scale alike.
+    #[test]
+    #[expect(unsafe_code, reason = "whoever sets extensions says that the processor has them")]
+    fn plain_code_scales_to_the_same_samples() {
+        let (mut detected, mut plain) = (Scaler::default(), Scaler::default());
+        // SAFETY: none are needed.
+        unsafe { plain.filter.set_cpu_extensions(CpuExtensions::None) };
+        for color in [Color::Gray, Color::GrayAlpha, Color::Rgb, Color::Rgba] {
+            for size in [(400, 300), (100, 77), (33, 290), (64, 64), (1, 1)] {
+                let frame =
+                    Settings { fit: Fit::Exact, width: size.0, height: Some(size.1), ..Settings::default() };
+                let frame = frame.frame((401, 303)).unwrap();
+                let digest = |scaler: &mut Scaler| {
+                    xxh3_128(scaler.scale(&mut noise((401, 303), color), frame).samples())
+                };
+                assert_eq!(digest(&mut detected), digest(&mut plain), "{color:?} to {size:?}");
+            }
+        }
+    }
+
+    #[test]
+    #[expect(unsafe_code, reason = "whoever sets extensions says that the processor has them")]
+    fn plain_code_multiplies_and_divides_to_the_same_samples() {
+        let (detected, mut plain) = (MulDiv::new(), MulDiv::new());
+        // SAFETY: none are needed.
+        unsafe { plain.set_cpu_extensions(CpuExtensions::None) };
+        let digest = |by: &MulDiv, divide: bool| {
+            let mut image = noise((517, 129), Color::Rgba);
+            by.multiply_alpha_inplace_typed(&mut view::<U8x4>(&mut image)).unwrap();
+            if divide {
+                by.divide_alpha_inplace_typed(&mut view::<U8x4>(&mut image)).unwrap();
+            }
+            xxh3_128(image.samples())
+        };
+        for divide in [false, true] {
+            assert_eq!(digest(&detected, divide), digest(&plain, divide), "divided: {divide}");
         }
     }
 }
