@@ -6,7 +6,7 @@
 //!
 //! What to see: the last limit is ready long before the first, and its line is still the last.
 
-use cc_actors::actor::{Address, Halted, Mailbox, system};
+use cc_actors::actor::{Halted, system};
 use cc_workloads::Stop;
 
 const LIMITS: [u32; 8] = [160_000, 140_000, 120_000, 100_000, 80_000, 60_000, 40_000, 20_000];
@@ -29,7 +29,11 @@ fn main() -> Result<(), Halted> {
         let (collator, reports) = system.mailbox(LIMITS.len());
         for (place, limit) in LIMITS.into_iter().enumerate() {
             let ((worker, orders), collator) = (system.mailbox(1), collator.clone());
-            system.spawn("worker", move || work(&orders, &collator)).expect("a thread can be started");
+            let work = move || {
+                let Order { place, limit } = orders.receive()?;
+                collator.send(Report { place, primes: primes_below(limit) })
+            };
+            system.spawn("worker", work).expect("a thread can be started");
             worker.send(Order { place, limit })?;
         }
         for _ in LIMITS {
@@ -43,14 +47,6 @@ fn main() -> Result<(), Halted> {
     }
     assert_eq!(results, [14_683, 13_010, 11_301, 9_592, 7_837, 6_057, 4_203, 2_262]);
     Ok(())
-}
-
-/// A worker answers as long as it is asked.
-fn work(orders: &Mailbox<Order>, collator: &Address<Report>) -> Result<(), Halted> {
-    loop {
-        let Order { place, limit } = orders.receive()?;
-        collator.send(Report { place, primes: primes_below(limit) })?;
-    }
 }
 
 /// The work of all lessons: a pure function, slow enough to be worth sharing out.

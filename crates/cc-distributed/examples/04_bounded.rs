@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use cc_distributed::cluster::{
     Cluster,
     command::{Options, enter},
-    queue::{Lane, Outcome, Promise},
+    queue::{Lane, Outcome},
     worker::Service,
 };
 use cc_workloads::{Ctx, Result};
@@ -26,31 +26,25 @@ fn main() -> Result<()> {
     enter(SERVICES, &[]); // a worker process does not come back from here
     let ctx = Ctx::new(Ctx::available_workers());
     let cluster = Cluster::start("primes", Vec::new(), &Options::new(&ctx.args), &ctx)?;
-    let mut line = VecDeque::new();
-    let mut limits = (1..).map(|n| n * STEP);
     let submit = |limit: u32| (limit, cluster.submit(limit.to_string().into(), Lane::Usual));
+    let mut tasks = (1..).map(|n| submit(n * STEP));
+    let mut line: VecDeque<_> = tasks.by_ref().take(BOUND).collect();
     let found = loop {
-        line.extend(limits.by_ref().take(BOUND - line.len()).map(submit));
         let in_flight = line.len();
-        assert!(in_flight <= BOUND);
         let (limit, promise) = line.pop_front().expect("it is full");
-        let primes = result(promise).expect("no task fails");
+        let outcome = promise.blocking_recv().expect("nobody stops the run");
+        let Outcome::Done(output) = outcome else { panic!("{outcome:?}") };
+        let primes: usize = String::from_utf8_lossy(&output).parse().expect("a number");
         println!("{primes:6} primes below {limit}, {in_flight} in flight");
         if primes >= ENOUGH {
             break limit;
         }
+        line.extend(tasks.next());
     };
     cluster.close()?;
     println!("{found} has enough");
     assert_eq!(found, 110_000);
     Ok(())
-}
-
-fn result(promise: Promise) -> Result<usize, String> {
-    match promise.blocking_recv().expect("nobody stops the run") {
-        Outcome::Done(output) => String::from_utf8_lossy(&output).parse().map_err(|_| "no number".to_owned()),
-        Outcome::Failed { why, .. } => Err(why),
-    }
 }
 
 /// In a worker: from the bytes of a task to the bytes of its output.

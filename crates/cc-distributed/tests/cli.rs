@@ -219,8 +219,8 @@ fn ctrl_c_ends_a_picture_that_takes_long() {
     assert_eq!(interrupt(&mut child).code(), Some(130));
 }
 
-/// Whether one of a program's workers has computed for longer than it takes to start. Whoever wants to know that has to look:
-/// the kernel tells nobody what another process does with its time.
+/// Whether one of a program's workers has computed for longer than it takes to start. Whoever wants to know that has
+/// to look: the kernel tells nobody what another process does with its time.
 fn is_computing(program: &Child) -> bool {
     let parent = program.id().to_string();
     let processes = fs::read_dir("/proc").expect("Linux").flatten();

@@ -9,37 +9,38 @@
 //! What to see: there are limits without end, and never more than three in flight.
 
 use std::{
-    collections::VecDeque,
     env,
     error::Error,
     io::{self, BufRead, BufReader, Write},
     process::{Command, Stdio},
 };
 
-const BOUND: usize = 3;
+const BOUND: u32 = 3;
 const STEP: u32 = 10_000;
 const ENOUGH: usize = 10_000;
 
 fn main() -> Result<(), Box<dyn Error>> {
     if env::args().nth(1).is_some() {
-        return work();
+        for limit in io::stdin().lines() {
+            println!("{}", primes_below(limit?.parse()?));
+        }
+        return Ok(());
     }
     let mut command = Command::new(env::current_exe()?);
     let mut worker = command.arg("worker").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
     let mut tasks = worker.stdin.take().expect("piped");
     let mut answers = BufReader::new(worker.stdout.take().expect("piped")).lines();
-    let mut in_flight = VecDeque::new();
-    let mut limits = (1..).map(|n| n * STEP);
+    let (mut sent, mut answered) = (0, 0);
     let found = loop {
-        for limit in limits.by_ref().take(BOUND - in_flight.len()) {
-            writeln!(tasks, "{limit}")?;
-            in_flight.push_back(limit);
+        while sent - answered < BOUND {
+            sent += 1;
+            writeln!(tasks, "{}", sent * STEP)?;
         }
-        let sent = in_flight.len();
-        assert!(sent <= BOUND);
         let primes: usize = answers.next().ok_or("the worker has died")??.parse()?;
-        let limit = in_flight.pop_front().expect("it was answered");
-        println!("{primes:6} primes below {limit}, {sent} in flight");
+        let in_flight = sent - answered;
+        answered += 1;
+        let limit = answered * STEP; // the worker answers in the order of the questions
+        println!("{primes:6} primes below {limit}, {in_flight} in flight");
         if primes >= ENOUGH {
             break limit;
         }
@@ -48,14 +49,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     assert!(worker.wait()?.success());
     println!("{found} has enough");
     assert_eq!(found, 110_000);
-    Ok(())
-}
-
-/// In the worker: answers in the order of the questions, until there are no more.
-fn work() -> Result<(), Box<dyn Error>> {
-    for limit in io::stdin().lines() {
-        println!("{}", primes_below(limit?.parse()?));
-    }
     Ok(())
 }
 

@@ -6,6 +6,9 @@
 //! it. A model's rate is the work that it does in a second; it counts tiles at what they cost by themselves, so that
 //! what a kernel loses on a tile that is smaller than its vectors is not held against the model.
 //!
+//! Every model is measured twice. With one tile a message (`--grain 1`), the figure is what its mechanism costs, and
+//! comparable; left alone, a model may join small tiles into one message, and the figure is what a user gets.
+//!
 //! What an empty job takes is subtracted from every run. A picture has as many rows as keep a model busy for a given
 //! time at its best rate, and a sweep ends below a quarter of that.
 
@@ -76,6 +79,15 @@ struct Row {
     name: String,
     label: String,
     mechanism: String,
+    /// With one tile a message.
+    single: Curve,
+    /// With as many as the model joins.
+    joined: Curve,
+}
+
+/// How a model's rate falls as the tiles become smaller.
+#[derive(Serialize)]
+struct Curve {
     /// The time of an empty job, which has been subtracted.
     empty_s: f64,
     /// How many workers' work it does at best.
@@ -139,13 +151,18 @@ impl Sweep {
         progress.set_style(ProgressStyle::with_template("{spinner} {prefix} {msg}")?);
         let query = Query::new(Dialect::Plain, "sweep", &[])?;
         let bench = Bench { sweep: self, query, target, rounds, progress, kept: kept.to_owned() };
-        let models = entrants.iter().filter(|entrant| entrant.kind != Kind::Tool);
-        let mut lanes: Vec<Lane> = models.map(|entrant| bench.lane(entrant)).collect::<Result<_>>()?;
+        let (reference, models) = entrants.split_first().context("there is a reference")?;
+        let reference = bench.lane(reference, Handover::Single)?;
+        let mut models: Vec<Pair> = models
+            .iter()
+            .filter(|entrant| entrant.kind != Kind::Tool)
+            .map(|model| Ok([bench.lane(model, Handover::Single)?, bench.lane(model, Handover::Joined)?]))
+            .collect::<Result<_>>()?;
         let mut cuts: Vec<Cut> = Vec::new();
         for tile in &self.tiles {
             bench.progress.set_prefix(format!("tiles of {tile}:"));
             let guess = cuts.last().map(|last| last.work_s * pixels(tile) as f64 / pixels(&last.tile) as f64);
-            cuts.push(bench.point(tile, guess, &mut lanes)?);
+            cuts.push(bench.point(tile, guess, &reference, &mut models)?);
         }
         bench.progress.finish_and_clear();
         let _ = fs::remove_dir_all(kept); // nothing was needed there
@@ -158,7 +175,7 @@ impl Sweep {
             target_s: target,
             args: self.args.clone(),
             tiles: cuts,
-            rows: lanes.into_iter().skip(1).map(Lane::row).collect(),
+            rows: models.into_iter().map(row).collect(),
             absent: absent.to_vec(),
         })
     }
@@ -191,14 +208,36 @@ struct Bench<'a> {
     kept: PathBuf,
 }
 
+/// How many tiles are handed over at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Handover {
+    /// One.
+    Single,
+    /// As many as the model likes.
+    Joined,
+}
+
+impl Handover {
+    fn args(self) -> &'static [&'static str] {
+        match self {
+            Self::Single => &["--grain", "1"],
+            Self::Joined => &[],
+        }
+    }
+}
+
 /// One model's way through the sweep.
 struct Lane<'a> {
     entrant: &'a Entrant,
+    handover: Handover,
     empty: f64,
     best: f64,
     points: Vec<Point>,
     failure: Option<String>,
 }
+
+/// A model's two ways: with one tile a message, and with as many as it joins.
+type Pair<'a> = [Lane<'a>; 2];
 
 /// One run.
 struct Ran {
@@ -209,10 +248,10 @@ struct Ran {
 
 impl Bench<'_> {
     /// A model at the start, after some empty jobs.
-    fn lane<'a>(&self, entrant: &'a Entrant) -> Result<Lane<'a>> {
+    fn lane<'a>(&self, entrant: &'a Entrant, handover: Handover) -> Result<Lane<'a>> {
         self.progress.set_prefix("starting:");
         let picture = Picture { width: 1, height: 1, tiles: 1 };
-        let mut lane = Lane { entrant, empty: 0.0, best: 0.0, points: Vec::new(), failure: None };
+        let mut lane = Lane { entrant, handover, empty: 0.0, best: 0.0, points: Vec::new(), failure: None };
         let mut walls = Vec::new();
         for _ in 0..EMPTY_ROUNDS {
             match self.once(&lane, "1x1", picture) {
@@ -226,10 +265,10 @@ impl Bench<'_> {
     }
 
     /// All models at one shape of tiles, in rounds.
-    fn point(&self, tile: &str, guess: Option<f64>, lanes: &mut [Lane]) -> Result<Cut> {
-        let (reference, models) = lanes.split_first_mut().context("there is a reference")?;
+    fn point(&self, tile: &str, guess: Option<f64>, reference: &Lane, models: &mut [Pair]) -> Result<Cut> {
+        let mut lanes: Vec<&mut Lane> = models.iter_mut().flatten().collect();
         let mut work = self.calibrate(reference, tile, guess)?;
-        for lane in models.iter_mut().filter(|lane| lane.best == 0.0 && lane.goes_on()) {
+        for lane in lanes.iter_mut().filter(|lane| lane.best == 0.0 && lane.goes_on()) {
             let picture = self.sweep.picture(tile, self.target / work);
             match self.once(lane, tile, picture) {
                 Ok(ran) => lane.best = picture.tiles as f64 * work / ran.wall,
@@ -237,11 +276,11 @@ impl Bench<'_> {
             }
         }
         let mut works = Vec::new();
-        let mut runs: Vec<Vec<(Picture, Ran)>> = models.iter().map(|_| Vec::new()).collect();
+        let mut runs: Vec<Vec<(Picture, Ran)>> = lanes.iter().map(|_| Vec::new()).collect();
         for _ in 0..self.rounds {
             let picture = self.sweep.picture(tile, self.target / work);
             works.push(self.once(reference, tile, picture)?.wall / picture.tiles as f64);
-            for (lane, runs) in models.iter_mut().zip(&mut runs) {
+            for (lane, runs) in lanes.iter_mut().zip(&mut runs) {
                 if !lane.goes_on() {
                     continue;
                 }
@@ -254,7 +293,7 @@ impl Bench<'_> {
         }
         work = median(&works).context("there is a round")?;
         let cut = Cut { tile: tile.to_owned(), work_s: work };
-        for (lane, runs) in models.iter_mut().zip(runs) {
+        for (lane, runs) in lanes.into_iter().zip(runs) {
             lane.add(&cut, runs);
         }
         Ok(cut)
@@ -278,8 +317,8 @@ impl Bench<'_> {
     fn once(&self, lane: &Lane, tile: &str, picture: Picture) -> Result<Ran> {
         let Picture { width, height, tiles } = picture;
         let size = format!("{width}x{height}");
-        let more = ["--size", &size, "--tile", tile].map(str::to_owned);
-        let args = self.sweep.args.iter().cloned().chain(more).collect();
+        let more = ["--size", &size, "--tile", tile].into_iter().chain(lane.handover.args().iter().copied());
+        let args = self.sweep.args.iter().cloned().chain(more.map(str::to_owned)).collect();
         let subject = Subject { args, ..Subject::default() };
         let request = Request { query: &self.query, subject: &subject };
         self.progress.set_message(lane.entrant.label.clone());
@@ -300,7 +339,8 @@ impl Bench<'_> {
         }
         let totals = seen.report.context("no report").with_context(|| seen.status.to_string())?.totals;
         let has = |name: &str, wanted: u64| totals.get(name) == Some(&wanted);
-        if !seen.status.success() || !has("pixels", width * height) || !has("tiles", tiles) {
+        let is_single = lane.handover == Handover::Joined || has("tasks", tiles);
+        if !seen.status.success() || !has("pixels", width * height) || !has("tiles", tiles) || !is_single {
             bail!("{}, totals {totals:?} for {tiles} tiles of {tile} in {size}", seen.status);
         }
         Ok(Ran { wall, totals: Some(totals) })
@@ -335,18 +375,25 @@ impl Lane<'_> {
         });
     }
 
-    fn row(self) -> Row {
-        let Entrant { name, label, mechanism, .. } = self.entrant;
-        Row {
-            name: name.clone(),
-            label: label.clone(),
-            mechanism: mechanism.clone(),
+    fn curve(self) -> Curve {
+        Curve {
             empty_s: self.empty,
             best: self.best,
             metg: metg(&self.points, self.best),
             points: self.points,
             failure: self.failure,
         }
+    }
+}
+
+fn row([single, joined]: Pair) -> Row {
+    let Entrant { name, label, mechanism, .. } = single.entrant;
+    Row {
+        name: name.clone(),
+        label: label.clone(),
+        mechanism: mechanism.clone(),
+        single: single.curve(),
+        joined: joined.curve(),
     }
 }
 
@@ -377,52 +424,39 @@ fn pixels(tile: &str) -> u64 {
 impl Swept {
     /// What has gone wrong, each in a paragraph of its own.
     pub(crate) fn troubles(&self) -> Vec<String> {
-        let failed = |row: &Row| Some(format!("{} failed: {}", row.name, row.failure.as_ref()?));
-        self.rows.iter().filter_map(failed).collect()
+        let ways = |row: &Row| {
+            let failed = |curve: &Curve, way: &str| {
+                Some(format!("{} failed {way}: {}", row.name, curve.failure.as_ref()?))
+            };
+            [failed(&row.single, "with one tile a message"), failed(&row.joined, "as it joins tiles")]
+        };
+        self.rows.iter().flat_map(ways).flatten().collect()
     }
 
     pub(crate) fn outcome(&self) -> Outcome {
-        if self.rows.iter().any(|row| row.failure.is_some()) { Outcome::Failed } else { Outcome::Agree }
+        if self.troubles().is_empty() { Outcome::Agree } else { Outcome::Failed }
     }
 
-    /// The table with what there is to know about it.
+    /// The tables with what there is to know about them.
     pub(crate) fn text(&self) -> String {
         let Self { workload, workers, rounds, target_s, machine, command, .. } = self;
         let workers = plural(workers.get(), "worker");
         let runs = plural(*rounds, "round");
         let mut text = format!("{workload} {}  ·  {workers}  ·  {runs}\n\n", line(&self.args));
-        let mut rows = vec![self.head("model", &["METG(50 %)", "best rate"]), self.units()];
-        rows.extend(self.rows.iter().map(|row| {
-            let metg = row.metg.map_or_else(dash, |metg| {
-                let bound = if metg.is_bound { "< " } else { "" };
-                format!("{bound}{} µs", micros(metg.work_s))
-            });
-            let best = format!("{:.2}", row.best);
-            let rate = |point: &Point| {
-                let bound = if point.stopped { "< " } else { "" };
-                format!("{bound}{:.0} %", 100.0 * point.rate / row.best)
-            };
-            [row.name.clone(), metg, best].into_iter().chain(self.cells(row, rate)).collect()
-        }));
-        text += &aligned(&rows, 2);
-        text += "\n";
-        let mut rows = vec![self.head("tiles per message", &["at METG"])];
-        rows.extend(self.rows.iter().map(|row| {
-            let metg = count(row.metg.and_then(|metg| metg.tiles_per_message));
-            let cell = |point: &Point| count(point.tiles_per_message);
-            [row.name.clone(), metg].into_iter().chain(self.cells(row, cell)).collect()
-        }));
-        text += &aligned(&rows, 1);
+        for table in [self.singles(), self.joined(), self.messages()] {
+            text += &table;
+            text += "\n";
+        }
         let _ = write!(
             text,
-            "\nmachine  {}\n\
+            "machine  {}\n\
              command  {command}\n\
              work     what the sequential reference needs for one tile; every pixel costs the same\n\
-             rate     tiles × work / time, in percent of the model's best, which is given in workers' work; the time of an\n         \
+             rate     tiles × work / time, in percent of the row's best, which is given in workers' work; the time of an\n         \
              empty job is subtracted; medians of runs of {target_s} s at the best rate; ends below {:.0} %\n\
-             METG     the work in the smallest tile at which the rate is half of the best, between two cuts by\n         \
+             METG     METG(50 %): the work in the smallest tile at which the rate is half of the best, between two cuts by\n         \
              interpolation over its logarithm; < where no cut was fine enough\n\
-             message  what is handed over at once: a model may put many tiles into it",
+             message  what is handed over at once: one tile (--grain 1), or as many as the model joins in one",
             machine.shown(),
             ENOUGH * 100.0,
         );
@@ -432,24 +466,66 @@ impl Swept {
         text
     }
 
+    /// Both METGs, and the rates with one tile a message.
+    fn singles(&self) -> String {
+        let works = self.tiles.iter().map(|cut| micros(cut.work_s));
+        let units = ["work in a tile, µs", "µs", "µs", "workers"].map(str::to_owned).into_iter().chain(works);
+        let mut rows =
+            vec![self.head("one tile a message", &["METG", "as joined", "best rate"]), units.collect()];
+        rows.extend(self.rows.iter().map(|row| {
+            let metgs = [&row.single, &row.joined].map(|curve| curve.metg.map_or_else(dash, Metg::shown));
+            [row.name.clone()].into_iter().chain(metgs).chain(self.rates(&row.single)).collect()
+        }));
+        aligned(&rows, 2)
+    }
+
+    /// The rates as the models join tiles.
+    fn joined(&self) -> String {
+        let mut rows = vec![self.head("as the model joins them", &["best rate"])];
+        rows.extend(
+            self.rows
+                .iter()
+                .map(|row| [row.name.clone()].into_iter().chain(self.rates(&row.joined)).collect()),
+        );
+        aligned(&rows, 1)
+    }
+
+    /// How many it joins.
+    fn messages(&self) -> String {
+        let mut rows = vec![self.head("tiles per message", &["at METG"])];
+        rows.extend(self.rows.iter().map(|row| {
+            let metg = count(row.joined.metg.and_then(|metg| metg.tiles_per_message));
+            let cells = self.cells(&row.joined, |point| count(point.tiles_per_message));
+            [row.name.clone(), metg].into_iter().chain(cells).collect()
+        }));
+        aligned(&rows, 1)
+    }
+
     fn head(&self, first: &str, more: &[&str]) -> Vec<String> {
         let tiles = self.tiles.iter().map(|cut| cut.tile.as_str());
         [first].iter().chain(more).copied().chain(tiles).map(str::to_owned).collect()
     }
 
-    fn units(&self) -> Vec<String> {
-        let works = self.tiles.iter().map(|cut| format!("{} µs", micros(cut.work_s)));
-        ["work in a tile", "", "× 1 worker"].map(str::to_owned).into_iter().chain(works).collect()
+    /// The best rate, and those with each tile.
+    fn rates(&self, curve: &Curve) -> impl Iterator<Item = String> {
+        let rate = |point: &Point| {
+            let bound = if point.stopped { "< " } else { "" };
+            format!("{bound}{:.0}", 100.0 * point.rate / curve.best)
+        };
+        [format!("{:.2}", curve.best)].into_iter().chain(self.cells(curve, rate))
     }
 
     /// A cell for each tile that the model came to.
-    fn cells(&self, row: &Row, cell: impl Fn(&Point) -> String) -> impl Iterator<Item = String> {
-        let cells: Vec<String> = self
-            .tiles
-            .iter()
-            .map(|cut| row.points.iter().find(|point| point.tile == cut.tile).map_or_else(dash, &cell))
-            .collect();
-        cells.into_iter()
+    fn cells(&self, curve: &Curve, cell: impl Fn(&Point) -> String) -> Vec<String> {
+        let point = |cut: &Cut| curve.points.iter().find(|point| point.tile == cut.tile);
+        self.tiles.iter().map(|cut| point(cut).map_or_else(dash, &cell)).collect()
+    }
+}
+
+impl Metg {
+    fn shown(self) -> String {
+        let bound = if self.is_bound { "< " } else { "" };
+        format!("{bound}{}", micros(self.work_s))
     }
 }
 
@@ -521,5 +597,57 @@ mod tests {
         assert!(tiles <= TILES && tiles > TILES - 2048 && height * 2048 == tiles);
         let (height, _) = picture("8x2048", 1e12);
         assert_eq!(height * 2048, PIXELS);
+    }
+
+    fn curve(rates: &[(f64, f64)], metg: Option<Metg>) -> Curve {
+        Curve { empty_s: 0.003, best: 2.0, metg, points: points(rates), failure: None }
+    }
+
+    fn swept(single: Curve, joined: Curve) -> Swept {
+        let [name, label, mechanism] = ["actors", "actors", "mailboxes"].map(str::to_owned);
+        Swept {
+            workload: "mandelbrot".to_owned(),
+            command: "cargo xtask compare mandelbrot --granularity".to_owned(),
+            machine: Machine::this(),
+            workers: NonZeroUsize::MIN,
+            rounds: 3,
+            target_s: 0.4,
+            args: Vec::new(),
+            tiles: vec![Cut { tile: "1x1".to_owned(), work_s: 1e-6 }],
+            rows: vec![Row { name, label, mechanism, single, joined }],
+            absent: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_row_has_the_metg_of_either_way_and_the_rates_with_one_tile_a_message() {
+        let at = |work_s, is_bound| Some(Metg { work_s, is_bound, tiles_per_message: Some(1024.0) });
+        let single = curve(&[(1e-6, 0.5)], at(4e-6, false));
+        let swept = swept(single, curve(&[(1e-6, 1.9)], at(1e-6, true)));
+        let cells = |table: String| {
+            let row = table.lines().find(|line| line.starts_with("actors")).expect("a row").to_owned();
+            row.split("  ")
+                .map(str::trim)
+                .filter(|cell| !cell.is_empty())
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(cells(swept.singles()), ["actors", "4.0", "< 1.0", "2.00", "25"]);
+        assert_eq!(cells(swept.joined()), ["actors", "2.00", "95"]);
+        assert_eq!(cells(swept.messages()), ["actors", "1024", "1"]);
+        assert!(swept.troubles().is_empty());
+    }
+
+    #[test]
+    fn a_failure_in_either_way_is_trouble() {
+        let failed = || Curve { failure: Some("it crashed".to_owned()), ..curve(&[], None) };
+        let fine = || curve(&[(1e-6, 1.9)], None);
+        let said = |single, joined| {
+            let swept = swept(single, joined);
+            assert!(swept.outcome() == Outcome::Failed);
+            swept.troubles()
+        };
+        assert_eq!(said(failed(), fine()), ["actors failed with one tile a message: it crashed"]);
+        assert_eq!(said(fine(), failed()), ["actors failed as it joins tiles: it crashed"]);
     }
 }
