@@ -1,6 +1,7 @@
 //! Standard input.
 
 use std::{
+    fs::File,
     io::Write,
     ops::ControlFlow,
     sync::mpsc::{Receiver, SyncSender, sync_channel},
@@ -8,6 +9,7 @@ use std::{
 
 use cc_conformance::{case::Case, stdin::Stdin, subject::Subject};
 use cc_workloads::{Block, Sink};
+use rustix::stdio::dup2_stdin;
 
 use super::{
     asked::Asked,

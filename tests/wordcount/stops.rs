@@ -5,7 +5,7 @@ use std::{io::PipeWriter, sync::mpsc::sync_channel, time::Instant};
 use cc_conformance::{
     case::Case,
     stdin::Stdin,
-    stops::{prompt, pushes_once_it_has_asked, stopped_in, stopped_in_a_jam},
+    stops::{prompt, pushes_once_it_has_asked, stopped_in, stopped_in_a_jam, stopped_in_silence},
     subject::Subject,
     trap::Trap,
 };
@@ -74,8 +74,8 @@ fn stop_while_stdin_is_silent(subject: &Subject) {
         drop(writer);
     });
     let asked = Asked::new().at(corpus::path("odd/one-word")).at("-");
-    cc_conformance::stops::stopped_in_silence(&ctx, |told| {
-        let mut watch = |_: &Output| drop(told.try_send(()));
+    stopped_in_silence(&ctx, |told| {
+        let mut watch = |_: &Output| told.send(()).expect("the test listens");
         Observed::until(subject, &asked, &ctx, None, &mut watch)
     });
     drop(done);

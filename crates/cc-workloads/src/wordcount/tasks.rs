@@ -53,7 +53,7 @@ impl<'a> Tasks<'a> {
         }
     }
 
-    /// The next piece, of at most [`Grain::bytes`].
+    /// The next piece, of at most [`Grain::bytes`], if it is for the task that is being put together.
     fn piece(&mut self) -> Option<Piece> {
         loop {
             if self.stop.requested() {
@@ -63,6 +63,9 @@ impl<'a> Tasks<'a> {
                 return Some(range);
             }
             if let Some((path, stream)) = &mut self.stream {
+                if !self.task.pieces.is_empty() {
+                    return None; // what has been found need not wait for a stream
+                }
                 match stream.next() {
                     Some(portion) => return Some(portion_of(path.clone(), portion)),
                     None => self.stream = None,
@@ -159,10 +162,6 @@ impl Iterator for Tasks<'_> {
 
     fn next(&mut self) -> Option<Task> {
         while self.bytes < self.grain.bytes && self.task.pieces.len() < self.grain.files {
-            // What has been found need not wait for a stream.
-            if self.stream.is_some() && !self.task.pieces.is_empty() {
-                break;
-            }
             let Some(piece) = self.piece() else { break };
             self.bytes += piece.size();
             self.task.pieces.push(piece);
@@ -231,6 +230,25 @@ mod tests {
         let whys: Vec<_> = task.pieces.iter().map(|piece| &piece.content).collect();
         let missing = |why: &str| Content::Missing(why.to_owned());
         assert_eq!(whys, [&missing("No such file or directory"), &missing("Is a directory")]);
+    }
+
+    #[test]
+    fn what_has_been_found_does_not_wait_for_a_stream() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, pipe) = (dir.path().join("file"), dir.path().join("pipe"));
+        fs::write(&file, "x").unwrap();
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &pipe,
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::from_raw_mode(0o600),
+            0,
+        )
+        .unwrap();
+        let _silent = fs::OpenOptions::new().read(true).write(true).open(&pipe).unwrap();
+        let job = job(vec![file, pipe], false);
+        let task = job.tasks(Grain::default(), &Stop::new()).next().unwrap();
+        assert_eq!(task.pieces.len(), 1);
     }
 
     #[test]
