@@ -106,8 +106,13 @@ fn range_fails(subject: &Subject, action: Action) {
     let trap = Trap::new("trap");
     let ambushed = Asked::of("large").with(trap.fault(LARGEST, PLACES[2], action, 1000));
     let observed = Observed::of(subject, &ambushed, &subject.ctx(2));
-    let [said] = &observed.said[..] else { panic!("not one message: {:?}", observed.said) };
-    assert!(said.contains(&format!("{LARGEST}: failed at byte ")), "{said:?}");
+    // How many ranges there are behind the place depends on how coarse the model's tasks are.
+    let (count, begin) = (observed.said.len(), format!("{LARGEST}: failed at byte "));
+    assert!(
+        (1..20).contains(&count) && observed.said.iter().all(|said| said.contains(&begin)),
+        "{:?}",
+        observed.said
+    );
     let whole = Observed::reference(&Asked::of("large")).totals;
     let lost = whole.words - observed.totals.words;
     assert!((1..whole.words / 3).contains(&lost), "{lost} words of {} are lost", whole.words);
