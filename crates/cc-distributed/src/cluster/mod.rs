@@ -5,12 +5,14 @@
 //! - [`queue`]: which task is whose, and what was lost; knows no transport;
 //! - `member`: the coordinator's view of one worker, from the greeting to the suspicion that it is dead;
 //! - [`worker`]: the other side, which serves;
-//! - `store` and [`shelf`]: what tasks leave with their workers, and how other workers get it;
+//! - `store` and [`shelf`]: what tasks leave with their workers, and how other workers get it; `lineage`: how it is
+//!   made again;
 //! - `local`: worker processes of the run's own;
 //! - [`command`]: the options, and the standing worker;
 //! - `wire`, `token` and [`root`]: payloads in frames, the shared secret, and what a worker may open.
 
 pub mod command;
+pub(crate) mod lineage;
 mod local;
 mod member;
 pub mod queue;
@@ -23,6 +25,7 @@ pub mod worker;
 
 use std::{
     collections::HashSet,
+    ops::ControlFlow,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -113,6 +116,22 @@ impl Cluster {
             Outcome::Failed { task, why } => postcard::from_bytes(&task).map(|task| failed(&task, &why)),
         };
         output.inspect_err(|error| self.roster.fail(Error::worker("output", error))).ok()
+    }
+
+    /// Whether the session at this [place](shelf::place) goes on, as far as is known here.
+    pub(crate) fn has(&self, place: &str) -> bool {
+        self.roster.0.present.borrow().contains(place)
+    }
+
+    /// Ends the job for this reason, unless it has ended for another.
+    pub(crate) fn fail<T>(&self, why: Error) -> ControlFlow<(), T> {
+        self.roster.fail(why);
+        ControlFlow::Break(())
+    }
+
+    /// What was to be had. If it was not, the job ends.
+    pub(crate) fn or_fail<T>(&self, had: Result<T>) -> ControlFlow<(), T> {
+        had.map_or_else(|why| self.fail(why), ControlFlow::Continue)
     }
 
     /// Ends the job, and returns why it had to end, if it had to.
