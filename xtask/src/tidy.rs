@@ -31,6 +31,7 @@ const ALLOWED: [(&str, &[&str]); 6] = [
             "protox",
             "serde",
             "subtle",
+            "tempfile",
             "tokio",
             "tokio-stream",
             "tokio-util",

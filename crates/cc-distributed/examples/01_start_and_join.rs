@@ -24,7 +24,7 @@ use cc_workloads::{Ctx, Result};
 const LIMITS: [u32; 8] = [160_000, 140_000, 120_000, 100_000, 80_000, 60_000, 40_000, 20_000];
 
 /// What a worker can be asked for: a service has a name, and makes what does the tasks.
-const SERVICES: &[Service] = &[("primes", |_job, _files| Ok(Box::new(work)))];
+const SERVICES: &[Service] = &[("primes", |_job, _means| Ok(Box::new(work)))];
 
 fn main() -> Result<()> {
     enter(SERVICES, &[]); // a worker process does not come back from here

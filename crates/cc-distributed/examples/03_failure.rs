@@ -19,7 +19,7 @@ use cc_distributed::cluster::{
 use cc_workloads::{Ctx, Result};
 
 const LIMITS: [&str; 4] = ["1000", "10000", "ten thousand", "100000"];
-const SERVICES: &[Service] = &[("primes", |_job, _files| Ok(Box::new(work)))];
+const SERVICES: &[Service] = &[("primes", |_job, _means| Ok(Box::new(work)))];
 
 fn main() -> Result<()> {
     enter(SERVICES, &[]); // a worker process does not come back from here

@@ -20,7 +20,7 @@ use cc_workloads::{Ctx, Result};
 const BOUND: usize = 3;
 const STEP: u32 = 10_000;
 const ENOUGH: usize = 10_000;
-const SERVICES: &[Service] = &[("primes", |_job, _files| Ok(Box::new(work)))];
+const SERVICES: &[Service] = &[("primes", |_job, _means| Ok(Box::new(work)))];
 
 fn main() -> Result<()> {
     enter(SERVICES, &[]); // a worker process does not come back from here

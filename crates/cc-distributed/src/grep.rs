@@ -26,8 +26,7 @@ use crate::cluster::{
     command::Options,
     encode,
     queue::{Lane, Promise},
-    root::Files,
-    worker::Work,
+    worker::{Means, Work},
 };
 
 // ANCHOR: grep-run
@@ -101,10 +100,10 @@ fn load(
 
 // ANCHOR: grep-work
 /// Begins with a job in a worker: from here on, encoded tasks become encoded outputs.
-pub(crate) fn work(brief: &[u8], files: &Files) -> Result<Work> {
+pub(crate) fn work(brief: &[u8], means: &Means) -> Result<Work> {
     let unreadable = |error| Error::worker("brief", error);
     let Brief { query, shared_fs } = postcard::from_bytes(brief).map_err(unreadable)?;
-    let (mut search, mut guard) = (Search::new(&query)?, files.guard(shared_fs, &query.base)?);
+    let (mut search, mut guard) = (Search::new(&query)?, means.files.guard(shared_fs, &query.base)?);
     Ok(Box::new(move |task| {
         let mut task: Task = postcard::from_bytes(task).map_err(|error| error.to_string())?;
         for piece in task.pieces.iter_mut().filter(|piece| piece.content == Content::File) {

@@ -37,11 +37,20 @@
 //! [`resize`] and [`mandelbrot`] need no order. They take the promises in the line as they are kept, a bounded number
 //! of them at a time (`buffer_unordered`), and so one slow worker holds up nothing but its own tasks.
 //!
+//! [`wordcount`] has a *shuffle*: what the tasks of the first phase make is needed by all of the second. It does not
+//! come back. A worker keeps it on a [shelf](cluster::shelf) of its session, and returns names, which say where it is;
+//! the tasks of the second phase are given these names, and fetch the bytes from worker to worker. With this, losing
+//! a worker is no longer harmless: what it had done is lost, too, though its leases were settled. So the coordinator
+//! keeps the tasks themselves, and each thing is known by its session and its attempt. When a session has ended, or
+//! somebody could not fetch from it, its tasks are done again elsewhere, and then those that wait for them. Nothing
+//! is used twice, since who needs it is told one name for each task.
+//!
 //! # Modules, in reading order
 //!
 //! - [`grep`]: what is told to whom, and in which order it comes back;
 //! - [`resize`]: large tasks, which travel as contents or as names;
 //! - [`mandelbrot`]: small tasks, which travel together;
+//! - [`wordcount`]: two phases, and what goes from worker to worker between them;
 //! - [`cluster`]: the small runtime of this model. It knows no workload, and its queue knows no transport: a
 //!   message broker could take the place of everything between queue and worker.
 
@@ -55,8 +64,12 @@ pub mod wordcount;
 use cc_workloads::{Entry, Model};
 
 /// What a worker can be asked for.
-const SERVICES: &[cluster::worker::Service] =
-    &[("grep", grep::work), ("resize", resize::work), ("mandelbrot", mandelbrot::work)];
+const SERVICES: &[cluster::worker::Service] = &[
+    ("grep", grep::work),
+    ("resize", resize::work),
+    ("mandelbrot", mandelbrot::work),
+    ("wordcount", wordcount::work),
+];
 
 /// The model of this crate.
 pub const MODELS: &[Model] = &[Model {
@@ -67,7 +80,7 @@ pub const MODELS: &[Model] = &[Model {
     grep: Entry::Run(grep::run),
     resize: Entry::Run(resize::run),
     mandelbrot: Entry::Run(mandelbrot::run),
-    wordcount: Entry::Declined("not written yet"),
+    wordcount: Entry::Run(wordcount::run),
     sort: Entry::Declined("not written yet"),
 }];
 

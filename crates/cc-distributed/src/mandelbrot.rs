@@ -29,8 +29,7 @@ use crate::cluster::{
     command::Options,
     encode,
     queue::{Lane, Outcome, Promise},
-    root::Files,
-    worker::Work,
+    worker::{Means, Work},
 };
 
 /// Small tiles travel together.
@@ -66,7 +65,7 @@ fn feed(job: &Job, cluster: &Cluster, promises: Sender<Promise>, ctx: &Ctx) {
 
 // ANCHOR: mandelbrot-work
 /// Begins with a job in a worker: from here on, encoded tasks become encoded outputs.
-pub(crate) fn work(view: &[u8], _: &Files) -> Result<Work> {
+pub(crate) fn work(view: &[u8], _: &Means) -> Result<Work> {
     let view = postcard::from_bytes(view).map_err(|error| Error::worker("view", error))?;
     let plane = Plane::new(&view);
     Ok(Box::new(move |task| {

@@ -29,8 +29,7 @@ use crate::cluster::{
     command::Options,
     encode,
     queue::{Lane, Promise},
-    root::Files,
-    worker::Work,
+    worker::{Means, Work},
 };
 
 // ANCHOR: resize-run
@@ -69,10 +68,10 @@ fn feed(job: &Job, mut loader: Option<Loader>, cluster: &Cluster, promises: Send
 
 // ANCHOR: resize-work
 /// Begins with a job in a worker: from here on, encoded tasks become encoded outputs.
-pub(crate) fn work(brief: &[u8], files: &Files) -> Result<Work> {
+pub(crate) fn work(brief: &[u8], means: &Means) -> Result<Work> {
     let unreadable = |error| Error::worker("brief", error);
     let Brief { settings, shared_fs } = postcard::from_bytes(brief).map_err(unreadable)?;
-    let (mut resizer, mut guard) = (Resizer::new(&settings), files.guard(shared_fs, &settings.base)?);
+    let (mut resizer, mut guard) = (Resizer::new(&settings), means.files.guard(shared_fs, &settings.base)?);
     Ok(Box::new(move |task| {
         let mut task: Task = postcard::from_bytes(task).map_err(|error| error.to_string())?;
         if task.content == Content::File

@@ -1,29 +1,321 @@
 //! `wordcount` on a cluster.
 //!
-//! - **Split.** TODO: what is a task here? Why not more, or less?
-//! - **Share.** TODO: what is shared, and by whom? How do tasks come to the workers?
-//! - **Bound.** TODO: what limits memory, open files, queues?
-//! - **Order.** TODO: who brings outputs into their order, if they have one?
-//! - **Stop.** TODO: who asks, and what ends the waiting of those who wait?
-//! - **Fail.** TODO: what becomes of a task that panics, and of a worker that dies?
+//! - **Split.** A task is four mebibytes of text to be counted, sent as contents or as names (`--shared-fs`). Then the
+//!   words, by their hash, make four shares for each worker, so that whoever is free finds one, and a worker that is
+//!   lost takes few of them along.
+//! - **Share.** Counts go from worker to worker. Those of a task stay with whoever counted it, and only their names
+//!   come back here; whoever has a share fetches its part of all tasks' counts. By way of the coordinator, everything
+//!   would travel twice, and through one machine.
+//! - **Bound.** Two tasks a worker are waited for, and two more are in the line or being read. A worker has the counts
+//!   of one task in memory, or the words of one share; what it keeps for the others is in a file, and so are the
+//!   tasks, here: with what came from a stream, since that cannot be read again.
+//! - **Order.** None: counts can be added in any order. But all tasks must be counted before a share is complete.
+//! - **Stop.** Closing the cluster's queue breaks the promises and ends the sessions, and with its session a worker
+//!   gives up fetching. The run's own workers are killed.
+//! - **Fail.** What a lost worker had counted is counted again, and every share is given exactly one part of each task,
+//!   so nothing counts twice. A share that is lost is fetched and added up again elsewhere. A task that fails is done
+//!   once more, file by file; a share that fails ends the run, and so does a full disk: a part of the truth is none.
+
+use std::{
+    collections::HashSet,
+    mem,
+    ops::ControlFlow::{self, Break, Continue},
+    pin::Pin,
+    thread,
+};
 
 use cc_workloads::{
     Ctx, Error, Result, Sink,
-    wordcount::{Job, Output},
+    shelf::Slice,
+    wordcount::{
+        Content, Counter, Grain, Job, Loader, Output, PARTITIONS, Ranked, Read, Settings, Share, Shelved,
+        Task,
+    },
+};
+use futures::{StreamExt, executor::block_on_stream, stream};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use tokio::sync::{
+    mpsc::{Receiver, Sender, channel},
+    oneshot::error::RecvError,
+};
+use tokio_stream::wrappers::ReceiverStream;
+
+use crate::cluster::{
+    Cluster,
+    command::Options,
+    encode,
+    lineage::{Lineage, Origin},
+    queue::{Lane, Outcome},
+    shelf::place,
+    worker::{Means, Work},
 };
 
+/// So many shares there are for each worker.
+const SHARES: usize = 4;
+
+/// So often shares are tried while counts cannot be fetched. A worker that has died is not waited for so long: what it
+/// had is counted again before.
+const ROUNDS: usize = 5;
+
 // ANCHOR: wordcount-run
-/// Not written yet.
-pub fn run(_: &Job, _: &Ctx, _: &mut dyn Sink<Output>) -> Result<()> {
-    Err(Error::Usage("not written yet".to_owned()))
+/// Runs the job on the workers that the command line names, or on `ctx.workers` processes of its own.
+pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
+    let options = Options::new(&ctx.args);
+    let brief = Brief::new(&job.settings, &options, ctx)?;
+    let cluster = Cluster::start("wordcount", encode(&brief), &options, ctx)?;
+    let desk = Desk { brief, cluster: &cluster, lineage: Lineage::default(), ctx };
+    // If it breaks off, the cluster knows why.
+    let _ = map_reduce(job, &desk, out);
+    cluster.close()
+}
+
+/// Has all text counted, and then the counts added up.
+fn map_reduce(job: &Job, desk: &Desk, out: &mut dyn Sink<Output>) -> ControlFlow<()> {
+    let tasks = job.tasks(Grain::default(), &desk.ctx.stop);
+    let (mut counts, apart) = count(tasks.map_while(|task| desk.begin(&task)), desk, out)?;
+    if !apart.is_empty() {
+        counts.extend(count(apart.iter().map_while(|task| desk.begin(task)), desk, out)?.0);
+    }
+    reduce(counts, desk, out)
+}
+
+/// Has these tasks counted. Returns where the counts are, and what is to be done again, apart.
+fn count(
+    tasks: impl Iterator<Item = Counts> + Send,
+    desk: &Desk,
+    out: &mut dyn Sink<Output>,
+) -> ControlFlow<(), (Vec<Counts>, Vec<Task>)> {
+    let (counting, line) = channel(1);
+    thread::scope(|scope| {
+        let feed = move || feed(tasks, desk, &counting);
+        let thread = thread::Builder::new().name("feed".to_owned());
+        let thread = thread.spawn_scoped(scope, feed);
+        desk.cluster.or_fail(thread.map_err(|e| Error::worker("thread", e)))?;
+        gather(line, desk, out)
+    })
 }
 // ANCHOR_END: wordcount-run
 
 // ANCHOR: wordcount-feed
+/// Submits the tasks, ready for the journey: what a worker cannot open itself is put in.
+fn feed(tasks: impl Iterator<Item = Counts>, desk: &Desk, counting: &Sender<Counting>) -> ControlFlow<()> {
+    let mut loader = (!desk.brief.shared_fs).then(|| Loader::new(&desk.brief.settings));
+    for counts in tasks {
+        let task = desk.task(&counts.origin)?;
+        let task = match &mut loader {
+            Some(loader) => loader.load(task),
+            None => task,
+        };
+        let order = Order::Count { name: counts.origin.name(), task };
+        let outcome = desk.cluster.submit(encode(&order), Lane::Usual);
+        if counting.blocking_send(Box::pin(async { (counts, outcome.await) })).is_err() {
+            break;
+        }
+    }
+    Continue(())
+}
 // ANCHOR_END: wordcount-feed
 
 // ANCHOR: wordcount-work
+/// Begins with a job in a worker: from here on, encoded orders become encoded answers.
+pub(crate) fn work(brief: &[u8], means: &Means) -> Result<Work> {
+    let unreadable = |error| Error::worker("brief", error);
+    let Brief { settings, shares, shared_fs } = postcard::from_bytes(brief).map_err(unreadable)?;
+    let (mut counter, mut guard) = (Counter::new(&settings), means.files.guard(shared_fs, &settings.base)?);
+    let shelf = means.shelf.clone();
+    Ok(Box::new(move |order| match postcard::from_bytes(order).map_err(|error| error.to_string())? {
+        Order::Count { name, mut task } => {
+            for piece in task.pieces.iter_mut().filter(|piece| piece.content == Content::File) {
+                if let Err(why) = guard.admit(&piece.path) {
+                    piece.content = Content::Missing(why);
+                }
+            }
+            let shelved = counter.shelve(&task, &shelf.here(&name), shares, &*shelf);
+            let full = |why| Counted::Full(shelf.address().to_owned(), why);
+            Ok(encode(&shelved.map_or_else(full, Counted::Shelved)))
+        }
+        Order::Rank(share) => {
+            let missing = |(slice, why)| Summed::Missing(slice, why);
+            Ok(encode(&share.rank(&settings, &*shelf).map_or_else(missing, Summed::Ranked)))
+        }
+    }))
+}
 // ANCHOR_END: wordcount-work
 
 // ANCHOR: wordcount-gather
+/// Takes what comes of the tasks, as they are counted. What was read of them is emitted the first time.
+fn gather(
+    line: Receiver<Counting>,
+    desk: &Desk,
+    out: &mut dyn Sink<Output>,
+) -> ControlFlow<(), (Vec<Counts>, Vec<Task>)> {
+    let (mut counted, mut apart) = (Vec::new(), Vec::new());
+    for (counts, outcome) in block_on_stream(ReceiverStream::new(line).buffer_unordered(desk.ahead())) {
+        let Shelved { mut read, slices } = match desk.answer(outcome, Counted::Failed)? {
+            Counted::Shelved(shelved) => shelved,
+            Counted::Failed(why) if counts.read.is_some() => return desk.fail("counted again", why),
+            Counted::Failed(why) => {
+                Shelved { read: desk.task(&counts.origin)?.failed(&why), slices: Vec::new() }
+            }
+            Counted::Full(worker, why) => return desk.fail(worker, why),
+        };
+        apart.append(&mut read.apart);
+        match counts.read {
+            None => desk.ctx.emit(Output::Read(read.clone()), out)?,
+            Some(first) if first == read => {}
+            Some(_) => return desk.fail("counted again", "files have changed meanwhile"),
+        }
+        counted.push(Counts { read: Some(read), slices, ..counts });
+    }
+    Continue((counted, apart))
+}
+
+/// Has the shares added up, and emits them.
+fn reduce(mut counts: Vec<Counts>, desk: &Desk, out: &mut dyn Sink<Output>) -> ControlFlow<()> {
+    let mut left: Vec<usize> = (0..desk.brief.shares).collect();
+    let (mut gone, mut last) = (HashSet::new(), String::new());
+    for _ in 0..ROUNDS {
+        restore(&mut counts, gone, desk, out)?;
+        gone = HashSet::new();
+        let sums = stream::iter(mem::take(&mut left)).map(|number| desk.rank(number, &counts));
+        for (number, outcome) in block_on_stream(sums.buffer_unordered(desk.ahead())) {
+            match desk.answer(outcome, Summed::Failed)? {
+                Summed::Ranked(ranked) => desk.ctx.emit(Output::Ranked(ranked), out)?,
+                Summed::Failed(why) => return desk.fail(format!("share {number}"), why),
+                Summed::Missing(slice, why) => {
+                    gone.insert(place(&slice.name).to_owned());
+                    left.push(number);
+                    last = why;
+                }
+            }
+        }
+        if left.is_empty() {
+            return Continue(());
+        }
+    }
+    desk.fail("shuffle", last)
+}
+
+/// Has counted again what was at these places, or with workers that are known to be lost.
+fn restore(
+    counts: &mut Vec<Counts>,
+    mut gone: HashSet<String>,
+    desk: &Desk,
+    out: &mut dyn Sink<Output>,
+) -> ControlFlow<()> {
+    loop {
+        let is_gone = |place: &str| gone.contains(place) || !desk.cluster.has(place);
+        let is_lost =
+            |counts: &mut Counts| counts.slices.first().is_some_and(|part| is_gone(place(&part.name)));
+        let lost: Vec<Counts> = counts.extract_if(.., is_lost).collect();
+        if lost.is_empty() {
+            return Continue(());
+        }
+        gone.clear();
+        let again = lost.into_iter().map(|counts| Counts { origin: counts.origin.lost(), ..counts });
+        counts.extend(count(again, desk, out)?.0);
+    }
+}
 // ANCHOR_END: wordcount-gather
+
+/// The coordinator's side of the job.
+struct Desk<'a> {
+    brief: Brief,
+    cluster: &'a Cluster,
+    lineage: Lineage,
+    ctx: &'a Ctx,
+}
+
+impl Desk<'_> {
+    /// A task that is to be counted. None if that is the end of the job.
+    fn begin(&self, task: &Task) -> Option<Counts> {
+        match self.cluster.or_fail(self.lineage.keep(task)) {
+            Continue(origin) => Some(Counts { origin, read: None, slices: Vec::new() }),
+            Break(()) => None,
+        }
+    }
+
+    fn task(&self, origin: &Origin) -> ControlFlow<(), Task> {
+        self.cluster.or_fail(self.lineage.task(origin))
+    }
+
+    /// Has a share added up: its part of all counts.
+    fn rank(&self, number: usize, counts: &[Counts]) -> impl Future<Output = (usize, Promised)> + use<> {
+        let parts = counts.iter().filter_map(|counts| counts.slices.get(number).cloned());
+        let slices = parts.filter(|part| !part.is_empty()).collect();
+        let outcome = self.cluster.submit(encode(&Order::Rank(Share { number, slices })), Lane::Usual);
+        async move { (number, outcome.await) }
+    }
+
+    /// What a worker answers to an order, or what its failure is.
+    fn answer<A: DeserializeOwned>(&self, outcome: Promised, failed: fn(String) -> A) -> ControlFlow<(), A> {
+        let answer = self.cluster.output(outcome, |_: &Order, why| failed(why.to_owned()));
+        answer.map_or(Break(()), Continue)
+    }
+
+    /// How many orders are on their way at once: one in each worker's hands, and one waiting for it.
+    fn ahead(&self) -> usize {
+        2 * self.ctx.workers.get()
+    }
+
+    fn fail<T>(&self, who: impl Into<String>, why: impl ToString) -> ControlFlow<(), T> {
+        self.cluster.fail(Error::worker(who, why))
+    }
+}
+
+/// A task, and where its counts are.
+struct Counts {
+    origin: Origin,
+    /// What was read of it the first time.
+    read: Option<Read>,
+    /// For each share. None at all if the task has failed.
+    slices: Vec<Slice>,
+}
+
+/// What came of an order, unless the job has ended before.
+type Promised = Result<Outcome, RecvError>;
+
+/// A task on its way.
+type Counting = Pin<Box<dyn Future<Output = (Counts, Promised)> + Send>>;
+
+/// What a worker is told of a job.
+#[derive(Serialize, Deserialize)]
+struct Brief {
+    settings: Settings,
+    shares: usize,
+    shared_fs: bool,
+}
+
+impl Brief {
+    fn new(settings: &Settings, options: &Options, ctx: &Ctx) -> Result<Self> {
+        let base = options.base(&settings.base)?.into();
+        let workers = options.workers.len().max(ctx.workers.get());
+        let shares = PARTITIONS.min(SHARES * workers);
+        Ok(Self { settings: Settings { base, ..settings.clone() }, shares, shared_fs: options.shared_fs })
+    }
+}
+
+/// What a worker is to do.
+#[derive(Serialize, Deserialize)]
+enum Order {
+    Count { name: String, task: Task },
+    Rank(Share),
+}
+
+/// What came of a task.
+#[derive(Serialize, Deserialize)]
+enum Counted {
+    Shelved(Shelved),
+    Failed(String),
+    /// This worker cannot keep the counts, for this reason.
+    Full(String, String),
+}
+
+/// What came of a share.
+#[derive(Serialize, Deserialize)]
+enum Summed {
+    Ranked(Ranked),
+    Failed(String),
+    /// These counts cannot be had, for this reason.
+    Missing(Slice, String),
+}

@@ -46,6 +46,10 @@ impl Worker {
     fn start(dir: &Path, args: &[&str]) -> Self {
         let mut command = Command::new(PROGRAM);
         command.args(["worker", "--token-file", "token", "--slots", "1"]).args(args).current_dir(dir);
+        Self::spawn(&mut command)
+    }
+
+    fn spawn(command: &mut Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).spawn().expect("the worker starts");
         let mut line = String::new();
         BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("read");
@@ -275,6 +279,78 @@ fn pictures_of_two_runs_are_not_mixed_up() {
         let run = run.wait_with_output().expect("it ends");
         assert_eq!((run.status.code(), text(&run.stdout)), (Some(0), alone(size)));
     }
+}
+
+/// What a run prints of the words in the site's tree.
+fn words(mut run: Command, args: &[&str]) -> (Option<i32>, String, String) {
+    let run = run.args(["wordcount", "-r"]).args(args).output().expect("it runs");
+    (run.status.code(), text(&run.stdout), text(&run.stderr))
+}
+
+#[test]
+fn words_are_counted_with_contents_and_with_names() {
+    let dir = site();
+    let one = Worker::start(dir.path(), &["--listen", "127.0.0.1:0", "--root", "tree"]);
+    let two = Worker::start(dir.path(), &["--listen", "127.0.0.1:0", "--root", "."]);
+    for (options, args, found) in [
+        (&[][..], &["tree"][..], "200\ta\n200\thay\n200\tneedle\n"),
+        (&["--shared-fs"], &["tree"], "200\ta\n200\thay\n200\tneedle\n"),
+        (&[], &["--top", "1", "secret"], "1\ta\n"),
+    ] {
+        let mut run = coordinator(dir.path(), &[&one.address, &two.address]);
+        run.args(options);
+        let (status, out, err) = words(run, args);
+        assert!(out.starts_with(found), "{out}");
+        assert_eq!((status, &*err), (Some(0), ""));
+    }
+    let mut run = coordinator(dir.path(), &[&one.address]);
+    run.arg("--shared-fs");
+    let (status, out, err) = words(run, &["secret"]);
+    assert_eq!((status, &*out), (Some(1), ""));
+    assert_eq!(err, "wordcount: secret: Outside of the worker's root\n");
+    // The sessions are over, and with them what was on their shelves.
+    assert!(soon(|| ![&one, &two].iter().any(|worker| has_a_store(worker.child.id()))));
+}
+
+/// Whether this process keeps an unlinked file.
+fn has_a_store(pid: u32) -> bool {
+    let open = fs::read_dir(format!("/proc/{pid}/fd")).expect("the process is there").flatten();
+    open.filter_map(|entry| fs::read_link(entry.path()).ok()).any(|file| {
+        let file = file.to_string_lossy();
+        file.ends_with(" (deleted)") && !file.starts_with("/memfd:")
+    })
+}
+
+#[test]
+fn what_a_lost_worker_has_counted_is_counted_again() {
+    for signal in [Signal::KILL, Signal::STOP] {
+        let dir = site();
+        let workers = [(); 2].map(|()| Worker::start(dir.path(), &["--listen", "127.0.0.1:0"]));
+        let mut run = coordinator(dir.path(), &[&workers[0].address, &workers[1].address]);
+        let run = run.arg("wordcount").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let mut run = run.expect("the run starts");
+        let mut input = run.stdin.take().expect("piped");
+        writeln!(input, "once twice twice").expect("written");
+        // From a stream, which nobody can read again.
+        let has_counted = |worker: &&Worker| has_a_store(worker.child.id());
+        assert!(soon(|| workers.iter().any(|worker| has_counted(&worker))));
+        workers.iter().find(has_counted).expect("it keeps what it has").signal(signal);
+        writeln!(input, "thrice thrice thrice").expect("written");
+        drop(input);
+        let run = run.wait_with_output().expect("it ends");
+        assert_eq!((run.status.code(), &*text(&run.stdout)), (Some(0), "3\tthrice\n2\ttwice\n1\tonce\n"));
+    }
+}
+
+#[test]
+fn counts_that_cannot_be_kept_are_an_error_that_says_where() {
+    let dir = site();
+    let mut command = Command::new(PROGRAM);
+    command.args(["worker", "--token-file", "token", "--listen", "127.0.0.1:0"]);
+    let worker = Worker::spawn(command.current_dir(dir.path()).env("TMPDIR", "/nowhere"));
+    let (status, out, err) = words(coordinator(dir.path(), &[&worker.address]), &["tree"]);
+    assert_eq!((status, &*out), (Some(2), ""));
+    assert_eq!(err, format!("wordcount: {}: /nowhere: No such file or directory\n", worker.address));
 }
 
 #[test]

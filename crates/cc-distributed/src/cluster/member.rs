@@ -27,7 +27,8 @@ use super::{
     Roster,
     local::Process,
     queue::{Credit, Queue, Seat},
-    token::{Present, Token},
+    shelf::place_of,
+    token::{self, Present, Token},
     wire::{
         AHEAD, Assembly, MESSAGE, frames,
         pb::{
@@ -45,6 +46,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 pub(super) struct Member {
     pub(super) place: Place,
     pub(super) token: Option<Token>,
+    /// What is the same in every session.
     pub(super) hello: Hello,
     pub(super) queue: Queue,
     pub(super) roster: Roster,
@@ -145,6 +147,15 @@ impl Member {
         Ok(client.max_decoding_message_size(MESSAGE))
     }
 
+    /// The greeting for a new session.
+    fn hello(&self, address: &str) -> Result<Hello, Lost> {
+        let mut session = token::random().map_err(|error| Lost::Gone(error.to_string()))?;
+        // It is a part of many names, and half as long it cannot be guessed either.
+        session.truncate(32);
+        let patience_ms = self.suspect_after.as_millis() as u64;
+        Ok(Hello { session, address: address.to_owned(), patience_ms, ..self.hello.clone() })
+    }
+
     /// Asks for a sign of life, so often that silence is noticed in time.
     async fn heartbeat(&self, address: &str) -> Result<Infallible, Lost> {
         let mut client = self.connect(address).await?;
@@ -161,13 +172,15 @@ impl Member {
     async fn exchange(&self, address: &str, welcome: &mut bool) -> Result<Infallible, Lost> {
         let mut client = self.connect(address).await?;
         let (messages, requests) = mpsc::channel(AHEAD);
-        let _ = messages.send(Order::Hello(self.hello.clone()).into()).await;
+        let hello = self.hello(address)?;
+        let place = place_of(&hello);
+        let _ = messages.send(Order::Hello(hello).into()).await;
         let mut answers = client.serve(ReceiverStream::new(requests)).await?.into_inner();
         let Some(FromWorker { what: Some(Answer::Welcome(credit)) }) = answers.message().await? else {
             return Err(Lost::Refused("does not speak our protocol".to_owned()));
         };
         *welcome = true;
-        let _present = self.roster.entered();
+        let _present = self.roster.entered(place);
         let seat = self.queue.join(Credit { tasks: credit.tasks as usize, bytes: credit.bytes });
         tokio::select! {
             lost = hand_out(&seat, messages) => lost,
@@ -216,7 +229,7 @@ impl From<Status> for Lost {
     fn from(status: Status) -> Self {
         match status.code() {
             Code::Unauthenticated | Code::FailedPrecondition => Self::Refused(status.message().to_owned()),
-            _ => Self::Gone(innermost(&status)),
+            _ => Self::Gone(said(&status)),
         }
     }
 }
@@ -227,8 +240,13 @@ impl From<tonic::transport::Error> for Lost {
     }
 }
 
+/// What a worker has said, or if it could not, what lies behind that.
+pub(super) fn said(status: &Status) -> String {
+    if status.source().is_some() { innermost(status) } else { status.message().to_owned() }
+}
+
 /// What lies behind an error: the layers above only say that something does.
-fn innermost(error: &(dyn Error + 'static)) -> String {
+pub(super) fn innermost(error: &(dyn Error + 'static)) -> String {
     let mut error = error;
     while let Some(source) = error.source() {
         error = source;

@@ -5,20 +5,27 @@
 //! - [`queue`]: which task is whose, and what was lost; knows no transport;
 //! - `member`: the coordinator's view of one worker, from the greeting to the suspicion that it is dead;
 //! - [`worker`]: the other side, which serves;
+//! - `store` and [`shelf`]: what tasks leave with their workers, and how other workers get it; `lineage`: how it is
+//!   made again;
 //! - `local`: worker processes of the run's own;
 //! - [`command`]: the options, and the standing worker;
 //! - `wire`, `token` and [`root`]: payloads in frames, the shared secret, and what a worker may open.
 
 pub mod command;
+pub(crate) mod lineage;
 mod local;
 mod member;
 pub mod queue;
 pub mod root;
+pub mod shelf;
+mod store;
 mod token;
 mod wire;
 pub mod worker;
 
 use std::{
+    collections::HashSet,
+    ops::ControlFlow,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -69,7 +76,8 @@ impl Cluster {
         let runtime =
             Builder::new_multi_thread().worker_threads(2).thread_name("cluster").enable_all().build();
         let runtime = runtime.map_err(Error::io("runtime"))?;
-        let hello = Hello { version: VERSION.to_owned(), workload: workload.to_owned(), job: job.into() };
+        let (version, workload) = (VERSION.to_owned(), workload.to_owned());
+        let hello = Hello { version, workload, job: job.into(), ..Hello::default() };
         let mut members = JoinSet::new();
         for place in places {
             let hello = hello.clone();
@@ -108,6 +116,22 @@ impl Cluster {
             Outcome::Failed { task, why } => postcard::from_bytes(&task).map(|task| failed(&task, &why)),
         };
         output.inspect_err(|error| self.roster.fail(Error::worker("output", error))).ok()
+    }
+
+    /// Whether the session at this [place](shelf::place) goes on, as far as is known here.
+    pub(crate) fn has(&self, place: &str) -> bool {
+        self.roster.0.present.borrow().contains(place)
+    }
+
+    /// Ends the job for this reason, unless it has ended for another.
+    pub(crate) fn fail<T>(&self, why: Error) -> ControlFlow<(), T> {
+        self.roster.fail(why);
+        ControlFlow::Break(())
+    }
+
+    /// What was to be had. If it was not, the job ends.
+    pub(crate) fn or_fail<T>(&self, had: Result<T>) -> ControlFlow<(), T> {
+        had.map_or_else(|why| self.fail(why), ControlFlow::Continue)
     }
 
     /// Ends the job, and returns why it had to end, if it had to.
@@ -150,7 +174,8 @@ fn places(options: &Options, ctx: &Ctx) -> Result<(Vec<Place>, Option<Token>)> {
 struct Roster(Arc<State>);
 
 struct State {
-    present: watch::Sender<usize>,
+    /// The places of the sessions there are.
+    present: watch::Sender<HashSet<String>>,
     /// What became of the worker that was lost last.
     last: Mutex<String>,
     error: Mutex<Option<Error>>,
@@ -160,7 +185,7 @@ struct State {
 
 impl Roster {
     fn new(queue: &Queue, stop: &Stop) -> Self {
-        let (present, _) = watch::channel(0);
+        let (present, _) = watch::channel(HashSet::new());
         let last = Mutex::new("none could be started".to_owned());
         Self(Arc::new(State {
             present,
@@ -171,10 +196,12 @@ impl Roster {
         }))
     }
 
-    /// A worker is at work, as long as this is kept.
-    fn entered(&self) -> Present {
-        self.0.present.send_modify(|n| *n += 1);
-        Present(self.clone())
+    /// A worker is at work in a session, as long as this is kept.
+    fn entered(&self, place: String) -> Present {
+        self.0.present.send_modify(|places| {
+            places.insert(place.clone());
+        });
+        Present { roster: self.clone(), place }
     }
 
     /// A session has ended, or could not be begun.
@@ -199,8 +226,8 @@ impl Roster {
     async fn watch(self, patience: Duration) {
         let mut present = self.0.present.subscribe();
         let alone = async {
-            while present.wait_for(|n| *n == 0).await.is_ok() {
-                if timeout(patience, present.wait_for(|n| *n > 0)).await.is_err() {
+            while present.wait_for(HashSet::is_empty).await.is_ok() {
+                if timeout(patience, present.wait_for(|places| !places.is_empty())).await.is_err() {
                     let last = self.0.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
                     self.fail(Error::worker("no worker left", last));
                 }
@@ -214,10 +241,15 @@ impl Roster {
 }
 
 /// Counts as a worker.
-struct Present(Roster);
+struct Present {
+    roster: Roster,
+    place: String,
+}
 
 impl Drop for Present {
     fn drop(&mut self) {
-        self.0.0.present.send_modify(|n| *n -= 1);
+        self.roster.0.present.send_modify(|places| {
+            places.remove(&self.place);
+        });
     }
 }

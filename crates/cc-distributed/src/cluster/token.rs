@@ -1,6 +1,7 @@
 //! The token: who knows it belongs to the cluster.
 //!
-//! It travels with every call, and in clear: without TLS, whoever can listen on the network can read it.
+//! It travels with every call, and in clear: without TLS, whoever can listen on the network can read it. Workers
+//! present it to each other, too: a coordinator that has it may have them call any address.
 
 use std::{fmt::Write, fs, io, path::Path};
 
@@ -19,15 +20,9 @@ const HEADER: &str = "authorization";
 pub(super) struct Token(MetadataValue<Ascii>);
 
 impl Token {
-    /// A new one, from the operating system's random numbers.
+    /// A new one.
     pub(super) fn random() -> Result<Self> {
-        let mut bytes = [0; 32];
-        getrandom::fill(&mut bytes).map_err(|error| Error::worker("token", error))?;
-        let hex = bytes.iter().fold(String::new(), |mut hex, byte| {
-            write!(hex, "{byte:02x}").expect("a string takes all");
-            hex
-        });
-        Self::new(&hex)
+        Self::new(&random()?)
     }
 
     /// The one in this file, without the white space around it.
@@ -52,6 +47,16 @@ impl Token {
     pub(super) fn text(&self) -> &[u8] {
         self.0.as_bytes().strip_prefix(b"Bearer ").unwrap_or_default()
     }
+}
+
+/// What nobody can guess, from the operating system's random numbers.
+pub(super) fn random() -> Result<String> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(|error| Error::worker("random numbers", error))?;
+    Ok(bytes.iter().fold(String::new(), |mut hex, byte| {
+        write!(hex, "{byte:02x}").expect("a string takes all");
+        hex
+    }))
 }
 
 /// The caller's side: puts the token into each call.

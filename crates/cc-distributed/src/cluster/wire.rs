@@ -15,7 +15,7 @@ pub(super) mod pb {
 pub(super) use pb::Frame;
 
 /// The data of one frame: large enough that its cost does not show, small enough to check as it arrives.
-const FRAME: usize = 256 << 10;
+pub(super) const FRAME: usize = 256 << 10;
 
 /// No message is larger: a frame and its header, or a hello with the longest command line there is.
 pub(super) const MESSAGE: usize = 4 << 20;

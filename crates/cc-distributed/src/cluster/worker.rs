@@ -26,11 +26,12 @@ use tonic::{
 
 use super::{
     root::Files,
+    shelf::{ClusterShelf, Session, Stores},
     token::{Demand, Token},
     wire::{
         AHEAD, Assembly, Frame, MESSAGE, PAYLOAD, frames,
         pb::{
-            self, Beat, FromWorker, Hello, ToWorker, Welcome, from_worker::What as Answer,
+            self, Beat, FromWorker, Hello, Part, ToWorker, Welcome, from_worker::What as Answer,
             to_worker::What as Order, worker_server::WorkerServer,
         },
     },
@@ -39,8 +40,16 @@ use super::{
 /// A workload's side in the worker: its name, and how a job of it is begun, once for each slot.
 pub type Service = (&'static str, Begin);
 
-/// Begins with an encoded job, which may ask for nothing but these files.
-pub type Begin = fn(job: &[u8], files: &Files) -> Result<Work>;
+/// Begins with an encoded job.
+pub type Begin = fn(job: &[u8], means: &Means) -> Result<Work>;
+
+/// What a job has in the worker.
+pub struct Means {
+    /// It may open these, and no others.
+    pub files: Files,
+    /// What its tasks leave for those that come later, wherever they are done.
+    pub shelf: Arc<ClusterShelf>,
+}
 
 /// From an encoded task to its encoded output, or to why it cannot be done. A panic is such a reason, too, and
 /// must leave the function usable.
@@ -55,8 +64,9 @@ const BYTES: usize = 4 << 20;
 /// A coordinator that is gone without a word is forgotten after twice this time.
 const SILENCE: Duration = Duration::from_secs(20);
 
-/// A connection has one session; a few calls more are harmless, thousands are not.
-const CALLS: u32 = 16;
+/// A connection has one session, or fetches for the slots of one worker; a few calls more are harmless, thousands
+/// are not.
+const CALLS: u32 = 64;
 
 /// What a worker has to offer.
 pub(super) struct Worker {
@@ -64,6 +74,13 @@ pub(super) struct Worker {
     pub(super) files: Files,
     /// Tasks at work at once in each session.
     pub(super) slots: usize,
+}
+
+/// A worker, and the sessions it has.
+struct Host {
+    worker: Worker,
+    token: Option<Token>,
+    stores: Stores,
 }
 
 /// A task, and its part of the credit.
@@ -78,7 +95,8 @@ pub(super) fn serve(listener: TcpListener, token: Option<Token>, worker: Worker)
     runtime.map_err(Error::io("runtime"))?.block_on(async {
         listener.set_nonblocking(true).map_err(Error::io("listener"))?;
         let listener = tokio::net::TcpListener::from_std(listener).map_err(Error::io("listener"))?;
-        let service = WorkerServer::new(worker).max_decoding_message_size(MESSAGE);
+        let host = Host { worker, token: token.clone(), stores: Stores::default() };
+        let service = WorkerServer::new(host).max_decoding_message_size(MESSAGE);
         Server::builder()
             .http2_keepalive_interval(Some(SILENCE))
             .http2_keepalive_timeout(Some(SILENCE))
@@ -91,8 +109,9 @@ pub(super) fn serve(listener: TcpListener, token: Option<Token>, worker: Worker)
 }
 
 #[tonic::async_trait]
-impl pb::worker_server::Worker for Worker {
+impl pb::worker_server::Worker for Host {
     type ServeStream = ReceiverStream<Result<FromWorker, Status>>;
+    type FetchStream = ReceiverStream<Result<Frame, Status>>;
 
     async fn serve(
         &self,
@@ -102,10 +121,12 @@ impl pb::worker_server::Worker for Worker {
         let Some(ToWorker { what: Some(Order::Hello(hello)) }) = messages.message().await? else {
             return Err(Status::invalid_argument("a session begins with a hello"));
         };
-        let (tasks, bytes) = (TASKS * self.slots, BYTES * self.slots);
-        let (done, outputs) = mpsc::channel(self.slots);
+        let slots = self.worker.slots;
+        let (tasks, bytes) = (TASKS * slots, BYTES * slots);
+        let (done, outputs) = mpsc::channel(slots);
         let (orders, inbox) = bounded(tasks);
-        for (n, work) in self.begin(hello).await?.into_iter().enumerate() {
+        let (session, work) = self.begin(hello).await?;
+        for (n, work) in work.into_iter().enumerate() {
             let (inbox, done) = (inbox.clone(), done.clone());
             let slot = move || slot(work, &inbox, &done);
             thread::Builder::new().name(format!("slot-{n}")).spawn(slot)?;
@@ -118,8 +139,13 @@ impl pb::worker_server::Worker for Worker {
             if let Err(status) = take_in(messages, Arc::new(Semaphore::new(bytes)), orders).await {
                 let _ = answers.send(Err(status)).await;
             }
+            drop(session);
         });
         Ok(Response::new(ReceiverStream::new(stream)))
+    }
+
+    async fn fetch(&self, request: Request<Part>) -> Result<Response<Self::FetchStream>, Status> {
+        self.stores.send(request.into_inner()).map(Response::new)
     }
 
     async fn ping(&self, _: Request<Beat>) -> Result<Response<Beat>, Status> {
@@ -127,23 +153,30 @@ impl pb::worker_server::Worker for Worker {
     }
 }
 
-impl Worker {
-    /// The work of each slot. Compiling a query takes a while: not on the thread that answers pings.
-    async fn begin(&self, hello: Hello) -> Result<Vec<Work>, Status> {
+impl Host {
+    /// Begins a session, with the work of each slot. Compiling a query takes a while: not on the thread that answers
+    /// pings.
+    async fn begin(&self, hello: Hello) -> Result<(Session, Vec<Work>), Status> {
+        let begin = self.service(&hello)?;
+        let (session, shelf) = self.stores.open(&hello, self.token.clone())?;
+        let means = Means { files: self.worker.files.clone(), shelf: Arc::new(shelf) };
+        let slots = self.worker.slots;
+        let begun = move || (0..slots).map(|_| begin(&hello.job, &means)).collect::<Result<_>>();
+        match tokio::task::spawn_blocking(begun).await {
+            Ok(Ok(work)) => Ok((session, work)),
+            Ok(Err(error)) => Err(Status::failed_precondition(error.to_string())),
+            Err(error) => Err(Status::internal(error.to_string())),
+        }
+    }
+
+    fn service(&self, hello: &Hello) -> Result<Begin, Status> {
         if hello.version != super::VERSION {
             let why = format!("version {} cannot work for version {}", super::VERSION, hello.version);
             return Err(Status::failed_precondition(why));
         }
-        let service = self.services.iter().find(|(name, _)| *name == hello.workload);
-        let Some(&(_, begin)) = service else {
-            return Err(Status::failed_precondition(format!("no workload {:?} here", hello.workload)));
-        };
-        let (slots, files) = (self.slots, self.files.clone());
-        let begun = move || (0..slots).map(|_| begin(&hello.job, &files)).collect::<Result<_>>();
-        match tokio::task::spawn_blocking(begun).await {
-            Ok(begun) => begun.map_err(|error| Status::failed_precondition(error.to_string())),
-            Err(error) => Err(Status::internal(error.to_string())),
-        }
+        let service = self.worker.services.iter().find(|(name, _)| *name == hello.workload);
+        let none = || Status::failed_precondition(format!("no workload {:?} here", hello.workload));
+        service.map(|&(_, begin)| begin).ok_or_else(none)
     }
 }
 
