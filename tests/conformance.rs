@@ -6,7 +6,6 @@
 mod grep;
 mod mandelbrot;
 mod resize;
-mod sort;
 mod wordcount;
 
 use std::process::ExitCode;
@@ -20,7 +19,6 @@ const SUITES: &[Suite] = &[
     Suite::of::<resize::Resize>(),
     Suite::of::<mandelbrot::Mandelbrot>(),
     Suite::of::<wordcount::Wordcount>(),
-    Suite::of::<sort::Sort>(),
 ];
 
 fn main() -> ExitCode {

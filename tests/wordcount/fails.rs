@@ -29,7 +29,7 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new("suspended_and_stopped", suspended_and_stopped).needs(Needs::Processes),
     ];
     for (name, action) in [("killed", Action::Kill), ("aborted", Action::Abort)] {
-        let places: [(_, fn(&Trap, Action) -> Fault); 6] = [
+        let places: [(_, Struck); 6] = [
             ("at_the_first_range", |trap, action| trap.fault(LARGEST, PLACES[0], action, 1)),
             ("in_the_middle", |trap, action| trap.fault(LARGEST, PLACES[1], action, 1)),
             ("at_the_last_range", |trap, action| trap.fault(LARGEST, PLACES[2], action, 1)),
@@ -55,8 +55,11 @@ pub(super) fn cases() -> Vec<Case> {
     cases
 }
 
+/// Where a fault strikes.
+type Struck = fn(&Trap, Action) -> Fault;
+
 /// A worker dies once, and nobody can tell from the counts.
-fn dies_once(subject: &Subject, action: Action, fault: fn(&Trap, Action) -> Fault) {
+fn dies_once(subject: &Subject, action: Action, fault: Struck) {
     let trap = Trap::new("trap");
     let ambushed = Asked::of("large").with(fault(&trap, action));
     Observed::of(subject, &ambushed, &subject.ctx(2)).assert_same(&Observed::reference(&Asked::of("large")));

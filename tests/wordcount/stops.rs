@@ -93,7 +93,7 @@ fn stop_while_the_sink_stalls(subject: &Subject) {
 fn stop_by_its_own_sink(subject: &Subject) {
     let ctx = subject.ctx(2);
     let pushes = pushes_once_it_has_asked(&ctx, |sink| {
-        subject.run::<Wordcount>(&Asked::of("large").job(), &ctx, sink)
+        subject.run::<Wordcount>(&Asked::of("large").job(), &ctx, sink);
     });
     assert_eq!(pushes, 1, "pushed after the request");
 }

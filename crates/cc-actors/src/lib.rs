@@ -43,20 +43,26 @@
 //! in `mandelbrot`, where even the next task is but a number, the actor with the sink hands out the tasks as well, one
 //! for each output that it is sent.
 //!
+//! # Two phases
+//!
+//! In [`wordcount`] what is counted must meet. The partitions of the words have owners of their own, the adders, to whom
+//! every counter sends what it has counted of theirs. Nobody waits at a barrier: that a counter reports behind its counts,
+//! and the curator writes to the adders behind all reports, is the order that the second phase needs.
+//!
 //! # Modules, in reading order
 //!
 //! - [`actor`]: the runtime: mailboxes and addresses, starting and watching actors, halting them;
 //! - [`position`]: where a task belongs in the order when some tasks turn out to be many;
 //! - [`grep`]: the actors of the parallel `grep`;
 //! - [`resize`]: its topology without an order;
-//! - [`mandelbrot`]: one owner for all that costs nothing.
+//! - [`mandelbrot`]: one owner for all that costs nothing;
+//! - [`wordcount`]: owners for a large result.
 
 pub mod actor;
 pub mod grep;
 pub mod mandelbrot;
 pub mod position;
 pub mod resize;
-pub mod sort;
 pub mod wordcount;
 
 use std::convert::identity;
@@ -73,5 +79,4 @@ pub const MODELS: &[Model] = &[Model {
     resize: Entry::Run(resize::run),
     mandelbrot: Entry::Run(mandelbrot::run),
     wordcount: Entry::Run(wordcount::run),
-    sort: Entry::Declined("not written yet"),
 }];

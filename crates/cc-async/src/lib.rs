@@ -44,6 +44,9 @@
 //! in, `work` makes a future of each, and `buffer_unordered` polls a few of these at a time and lets out what is done
 //! first. Bound, sharing and end are those of the stream, and nothing is left to write but the loop that pulls it.
 //!
+//! In [`wordcount`] what is counted must meet. Each group of partitions belongs to a task of the runtime, which moves it into
+//! the blocking pool to have something added, and has it back behind the `await`: ownership goes where a lock would not.
+//!
 //! # Alone on one thread
 //!
 //! [`single::grep`] is async without the blocking pool: `feed`, `work` and `gather` are three futures that
@@ -57,6 +60,7 @@
 //! - [`pool`]: what blocking tasks borrow from;
 //! - [`resize`]: images, as they are completed;
 //! - [`mandelbrot`]: many small tasks that only compute;
+//! - [`wordcount`]: two phases, and state that several tasks add to;
 //! - [`single`]: the variant, on a current-thread runtime.
 
 pub mod grep;
@@ -64,7 +68,6 @@ pub mod mandelbrot;
 pub mod pool;
 pub mod resize;
 pub mod single;
-pub mod sort;
 pub mod wordcount;
 
 use std::convert::identity;
@@ -82,7 +85,6 @@ pub const MODELS: &[Model] = &[
         resize: Entry::Run(resize::run),
         mandelbrot: Entry::Run(mandelbrot::run),
         wordcount: Entry::Run(wordcount::run),
-        sort: Entry::Declined("not written yet"),
     },
     Model {
         name: "async-single",
@@ -93,6 +95,5 @@ pub const MODELS: &[Model] = &[
         resize: Entry::Run(single::resize::run),
         mandelbrot: Entry::Run(single::mandelbrot::run),
         wordcount: Entry::Run(single::wordcount::run),
-        sort: Entry::Declined("not written yet"),
     },
 ];

@@ -312,6 +312,18 @@ fn words_are_counted_with_contents_and_with_names() {
     assert!(soon(|| ![&one, &two].iter().any(|worker| has_a_store(worker.child.id()))));
 }
 
+/// Whether this becomes true soon. It looks again and again: the kernel tells nobody what files another process has.
+fn soon(mut is_true: impl FnMut() -> bool) -> bool {
+    let since = Instant::now();
+    while !is_true() {
+        if since.elapsed() > Duration::from_secs(10) {
+            return false;
+        }
+        thread::yield_now();
+    }
+    true
+}
+
 /// Whether this process keeps an unlinked file.
 fn has_a_store(pid: u32) -> bool {
     let open = fs::read_dir(format!("/proc/{pid}/fd")).expect("the process is there").flatten();

@@ -29,6 +29,9 @@
 //! [`resize`] and [`mandelbrot`] need no order, so there are no promises: all outputs go to one bounded channel, as
 //! they are completed, and each says where it belongs. Again it is names, or numbers, that are sent.
 //!
+//! In [`wordcount`] what one worker has counted is needed by another. It goes through files in a directory of the run's own,
+//! not through the parent: who counts writes them under names from the parent, and who adds up reads its part of each.
+//!
 //! # How it ends, well and badly
 //!
 //! - **A task panics.** The worker catches that and lives; the panic becomes the task's output.
@@ -51,13 +54,13 @@
 //! - [`grep`]: the model file: what is sent to whom, and in what order it comes back;
 //! - [`resize`]: names go out, thumbnails come back, in any order;
 //! - [`mandelbrot`]: many small tasks in few messages;
+//! - [`wordcount`]: two phases, with files between them;
 //! - [`pool`]: the runtime: how workers are started, driven, replaced and ended.
 
 pub mod grep;
 pub mod mandelbrot;
 pub mod pool;
 pub mod resize;
-pub mod sort;
 pub mod wordcount;
 
 use std::convert::identity;
@@ -74,7 +77,6 @@ pub const MODELS: &[Model] = &[Model {
     resize: Entry::Run(resize::run),
     mandelbrot: Entry::Run(mandelbrot::run),
     wordcount: Entry::Run(wordcount::run),
-    sort: Entry::Declined("not written yet"),
 }];
 
 /// A line for each workload: in a worker process, does its part of it and does not return.

@@ -33,13 +33,14 @@
 //! # Modules, in reading order
 //!
 //! - [`grep`]: the model itself, on `std::thread` and crossbeam's channels;
+//! - [`resize`] and [`mandelbrot`]: work without an order, from a queue and from a cursor;
+//! - [`wordcount`]: a large result that all workers add to, in parts that have a lock each;
 //! - [`rayon`]: the variant, in which a work-stealing pool does the sharing.
 
 pub mod grep;
 pub mod mandelbrot;
 pub mod rayon;
 pub mod resize;
-pub mod sort;
 pub mod wordcount;
 
 use std::convert::identity;
@@ -57,7 +58,6 @@ pub const MODELS: &[Model] = &[
         resize: Entry::Run(resize::run),
         mandelbrot: Entry::Run(mandelbrot::run),
         wordcount: Entry::Run(wordcount::run),
-        sort: Entry::Declined("not written yet"),
     },
     Model {
         name: "rayon",
@@ -68,6 +68,5 @@ pub const MODELS: &[Model] = &[
         resize: Entry::Run(rayon::resize::run),
         mandelbrot: Entry::Run(rayon::mandelbrot::run),
         wordcount: Entry::Run(rayon::wordcount::run),
-        sort: Entry::Declined("not written yet"),
     },
 ];

@@ -3,7 +3,7 @@
 use std::{num::NonZeroUsize, ops::ControlFlow, thread};
 
 use crate::{
-    grep, mandelbrot, resize, sort,
+    grep, mandelbrot, resize,
     stop::{Cause, Stop},
     wordcount,
 };
@@ -30,8 +30,6 @@ pub struct Model {
     pub mandelbrot: Entry<mandelbrot::Run>,
     /// How often each word occurs.
     pub wordcount: Entry<wordcount::Run>,
-    /// Lines in order, more of them than fit into memory.
-    pub sort: Entry<sort::Run>,
 }
 
 /// A model's answer to one workload.
