@@ -181,7 +181,7 @@ fn reduce(mut counts: Vec<Counts>, desk: &Desk, out: &mut dyn Sink<Output>) -> C
         for (number, outcome) in block_on_stream(sums.buffer_unordered(desk.ahead())) {
             match desk.answer(outcome, Summed::Failed)? {
                 Summed::Ranked(ranked) => desk.ctx.emit(Output::Ranked(ranked), out)?,
-                Summed::Failed(why) => return desk.fail(format!("share {number}"), why),
+                Summed::Failed(why) => return desk.fail(format!("partition {number}"), why),
                 Summed::Missing(slice, why) => {
                     gone.insert(place(&slice.name).to_owned());
                     left.push(number);
@@ -193,7 +193,7 @@ fn reduce(mut counts: Vec<Counts>, desk: &Desk, out: &mut dyn Sink<Output>) -> C
             return Continue(());
         }
     }
-    desk.fail("shuffle", last)
+    desk.fail(format!("partition {}", left[0]), last)
 }
 
 /// Has counted again what was at these places, or with workers that are known to be lost.

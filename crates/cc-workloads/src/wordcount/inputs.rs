@@ -141,11 +141,9 @@ impl Text {
     }
 }
 
-/// What has been cut off in the middle of a line ends all the same.
+/// What has been cut off in the middle of a line ends all the same, and without half a letter.
 fn end(portion: &mut [u8]) {
-    let cut = portion.len() - portion.len().min(3);
-    // The rest of a letter that has been cut in two goes, too.
-    portion[cut..].iter_mut().filter(|byte| !byte.is_ascii()).for_each(|byte| *byte = b'.');
+    portion.iter_mut().rev().take_while(|byte| !byte.is_ascii()).for_each(|byte| *byte = b'.');
     if let Some(last) = portion.last_mut() {
         *last = b'\n';
     }
@@ -193,6 +191,17 @@ mod tests {
             let mut word = Vec::new();
             spell(rank, &mut word);
             assert!(words.insert(word), "rank {rank}");
+        }
+    }
+
+    #[test]
+    fn no_letter_is_cut_in_two() {
+        let text = "a \u{2014} b\u{e9}\u{e9} c";
+        for cut in 1..=text.len() {
+            let mut portion = text.as_bytes()[..cut].to_vec();
+            end(&mut portion);
+            let text = String::from_utf8(portion).unwrap();
+            assert!(text.len() == cut && text.ends_with('\n'));
         }
     }
 
