@@ -22,6 +22,7 @@ pub mod inputs;
 pub mod mandelbrot;
 pub mod report;
 pub mod resize;
+pub mod shelf;
 pub mod sort;
 pub mod stop;
 pub mod wordcount;
