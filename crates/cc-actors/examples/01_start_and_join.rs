@@ -1,8 +1,9 @@
 //! Lesson 1 of 4: start actors, and wait until all of them are done.
 //!
 //! The loop is the sequential version: one call of `report` after the other. Then each limit is sent to an actor, a
-//! thread with a mailbox that only it reads. An actor is not joined: it lives as long as the `system`, and says
-//! when it is done. Whoever waits for something, waits for a message.
+//! thread with a mailbox that only it reads. `system.mailbox` makes both ends: the address is named after the actor
+//! that is written to, the mailbox after what comes in it. An actor is not joined, but says when it is done: whoever
+//! waits for something, waits for a message. If the system ends first, `receive` and `send` return `Halted`.
 //!
 //! What to see: the same lines, but in the order in which they are ready; and on two cores or more it takes
 //! less time.
@@ -30,7 +31,8 @@ fn main() -> Result<(), Halted> {
     system(&Stop::new(), |system| {
         let (starter, ends) = system.mailbox(LIMITS.len());
         for limit in LIMITS {
-            let ((worker, limits), starter) = (system.mailbox(1), starter.clone());
+            let (worker, limits) = system.mailbox(1);
+            let starter = starter.clone();
             let work = move || {
                 report(limits.receive()?);
                 starter.send(Done)

@@ -4,12 +4,11 @@
 //! only: whoever has an [`Address`] may send, nobody else may read. So there is nothing to lock, and whatever an
 //! actor does between two messages, it does alone.
 //!
-//! A [`System`] is the actors of one run. It ends in three ways, which look the same from inside, namely as a
-//! [`Halted`] that an actor passes on with `?`: the run is over, it was asked to stop, or the actor at the other
-//! end has gone.
+//! A [`System`] is the actors of one run. No actor is interrupted: receiving gives [`Halted`] when the run is over
+//! or was asked to stop, sending when the actor at the other end has gone, and an actor passes that on with `?`.
 //!
-//! - **Backpressure.** Mailboxes are bounded, and sending to a full one waits. Actors that wait for each other in
-//!   a circle wait for ever, so a model says who may wait for whom, and who only sends what was asked for.
+//! - **Backpressure.** Mailboxes are bounded, and sending to a full one waits. Actors that wait so in a circle wait for
+//!   ever: each workload's file says who may wait for whom, and who never does, since it sends only what was asked for.
 //! - **Failure.** An actor does not defend itself against its own bugs: it crashes, and somebody else deals with
 //!   that. [`System::watch`] starts one whose death is a message to its supervisor, with all that it left
 //!   behind. [`System::spawn`] starts one that the run cannot do without: its panic ends the run.
@@ -23,7 +22,8 @@ use std::{
 use cc_workloads::{Cause, Error, Result, Stop, error::panic_reason, stop::OnRequest};
 use crossbeam_channel::{Receiver, Sender, bounded, select_biased};
 
-/// There is nothing left to do: the run has ended or was stopped, or the actor that was written to has ended.
+/// There is nothing left to do: the run has ended or was stopped, the mailbox that was written to is gone, or every
+/// address of the one that was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Halted;
 
@@ -46,7 +46,7 @@ impl<M> Clone for Address<M> {
     }
 }
 
-/// Where an actor is written to. It has one owner, who may leave it to a successor.
+/// What an actor was sent and has not read. It has one owner, who may leave it to a successor.
 pub struct Mailbox<M> {
     messages: Receiver<M>,
     halt: Receiver<Infallible>,
@@ -55,6 +55,7 @@ pub struct Mailbox<M> {
 impl<M> Mailbox<M> {
     /// The next message, waited for.
     pub fn receive(&self) -> Result<M, Halted> {
+        // Biased, so that the end comes before what is left in the mailbox. A closed channel is ready at once.
         select_biased! {
             recv(self.halt) -> _ => Err(Halted),
             recv(self.messages) -> message => message.map_err(|_| Halted),
@@ -74,7 +75,7 @@ pub struct Death<S> {
 #[derive(Clone)]
 pub struct System<'scope, 'env: 'scope> {
     scope: &'scope Scope<'scope, 'env>,
-    /// Nothing is ever sent: the channel is closed when the run ends, which wakes everybody at once.
+    /// Nothing is ever sent: the channel is closed when the run ends or is stopped, which wakes everybody at once.
     halt: Receiver<Infallible>,
     stop: Stop,
 }
@@ -84,14 +85,15 @@ pub struct System<'scope, 'env: 'scope> {
 pub fn system<'env, R>(stop: &Stop, run: impl for<'scope> FnOnce(System<'scope, 'env>) -> R) -> R {
     let (closing, halt) = bounded(0);
     thread::scope(|scope| {
-        // Both the stop and the end of this closure, even by a panic, drop the hook and what it owns.
+        // A stop calls the hook, and the end of this closure, even by a panic, drops it: `closing` goes either way.
         let _open: OnRequest = stop.on_request(move || drop(closing));
         run(System { scope, halt, stop: stop.clone() })
     })
 }
 
 impl<'scope> System<'scope, '_> {
-    /// A mailbox with room for `capacity` messages, and its address.
+    /// A mailbox with room for `capacity` messages, and its address. They are there before the actor is, so that
+    /// actors can know each other.
     #[must_use]
     pub fn mailbox<M>(&self, capacity: usize) -> (Address<M>, Mailbox<M>) {
         let (address, messages) = bounded(capacity);
@@ -111,7 +113,8 @@ impl<'scope> System<'scope, '_> {
         })
     }
 
-    /// Starts an actor that is watched: if it panics, its thread ends, and `supervisor` is sent its [`Death`].
+    /// Starts an actor that is watched: if it panics, `supervisor` is sent its [`Death`], and its thread ends.
+    /// The state is apart from the body, unlike in [`System::spawn`], because it must survive the panic.
     pub fn watch<S: Send + 'scope>(
         &self,
         name: impl Into<String>,

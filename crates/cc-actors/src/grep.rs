@@ -1,7 +1,8 @@
 //! `grep` by actors.
 //!
 //! ```text
-//!            tasks            a task, to one who has room         outputs
+//!      ┌─────────────────────── how many there were ───────────────────────┐
+//!      │     tasks            a task, to one who has room         outputs  v
 //!   walker ────────> dispatcher ────────────────────> searchers ─────────> collator ──> sink
 //!      ^              ^   ^            room               │ │                │  │
 //!      │              │   └───────────────────────────────┘ │ death          │  │
@@ -17,14 +18,14 @@
 //! - **Bound.** Work is done on demand only. The walker takes one step for a credit, of which there are `window`; a
 //!   searcher gets a task for each time it says that it has room, which is for the one in hand and one more, so that it
 //!   need not wait while the dispatcher chooses; two tasks a searcher are ahead in a rest.
-//! - **Deadlock.** Nobody waits for room in a circle. The walker's mailbox has room for all credits, a
-//!   searcher's for the tasks it asked for, the supervisor's for the death of every searcher: sending to these
-//!   never waits. So the dispatcher waits for nobody, the collator for the dispatcher and the sink, and all
-//!   others for these two.
+//! - **Deadlock.** Messages go in circles, but nobody waits for room in one. The walker's mailbox has room for all
+//!   credits, a searcher's for the tasks it asked for, the supervisor's for the death of every searcher: sending to
+//!   these never waits. So the dispatcher waits for nobody, the collator for the dispatcher and the sink, and all
+//!   others for these two, whose mailboxes have room for what is usually under way.
 //! - **Order.** A task carries its [`Position`]. The dispatcher hands out what is foremost, and the collator keeps
 //!   what comes early.
-//! - **Stop.** It halts whoever waits for a message, and thereby whoever waits to send him one. A kernel that
-//!   runs is not interrupted.
+//! - **Stop.** It halts whoever waits for a message, and thereby whoever waits to send him one; a sink that waits
+//!   returns. A kernel that runs is not interrupted.
 //! - **Fail.** Let it crash: a searcher that panics is dead, with its thread. The supervisor is sent what it left,
 //!   reports the task that it had in hand, and starts a fresh searcher, which takes over the mailbox.
 
@@ -57,17 +58,18 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
         let mut searchers = Vec::new();
         for id in 0..workers {
             let (searcher, orders) = system.mailbox(AHEAD);
+            // Not by the searcher: its successor would say it again. It cannot fail, as the mailbox is still here.
             for _ in 0..AHEAD {
-                let _ = to.dispatcher.send(Request::Room(id)); // an error means that the run is stopped already
+                let _ = to.dispatcher.send(Request::Room(id));
             }
             Searcher { id, search: search.clone(), orders, in_hand: None, to: to.clone() }.start(&system)?;
             searchers.push(searcher);
         }
-        let (tasks, post) = (job.tasks(Grain::default(), &ctx.stop), to.clone());
-        system.spawn("walker", move || walk(tasks, &credits, &post))?;
+        let (tasks, addresses) = (job.tasks(Grain::default(), &ctx.stop), to.clone());
+        system.spawn("walker", move || walk(tasks, &credits, &addresses))?;
         system.spawn("dispatcher", move || dispatch(&requests, &searchers))?;
-        let (office, post) = (system.clone(), to.clone());
-        system.spawn("supervisor", move || supervise(&office, &deaths, &search, &post))?;
+        let (office, addresses) = (system.clone(), to.clone());
+        system.spawn("supervisor", move || supervise(&office, &deaths, &search, &addresses))?;
         Collator { job, ctx, out, to, next: Position::of(0), early: BTreeMap::new(), rests: Vec::new() }
             .gather(&reports)
     })
@@ -93,6 +95,7 @@ fn dispatch(requests: &Mailbox<Request>, searchers: &[Address<Order>]) -> Result
             Request::Room(id) => room.push_back(id),
             Request::Do(Order { position, task }) => drop(waiting.insert(position, task)),
         }
+        // Not `while`: each request makes up at most one pair.
         if let Some(foremost) = waiting.first_entry()
             && let Some(id) = room.pop_front()
         {
@@ -144,6 +147,7 @@ fn supervise(
         if let Some(Order { position, task }) = remains.in_hand.take() {
             to.collator.send(Report::Done(position, task.failed(&reason)))?;
         }
+        // What a panic has gone through is not trusted again.
         let fresh = Searcher { search: search.clone(), ..remains };
         if let Err(error) = fresh.start(system) {
             to.collator.send(Report::Lost(error))?;
@@ -171,7 +175,7 @@ impl Collator<'_> {
     /// Emits the outputs in the order of their positions.
     fn gather(mut self, reports: &Mailbox<Report>) -> Result<()> {
         for _ in 0..self.ctx.window.get() {
-            // An error means that the run is stopped already, which `receive` says too.
+            // Nobody takes it if the walk is over, as a short one may be by now.
             let _ = self.to.walker.send(Credit);
         }
         let mut end = None;

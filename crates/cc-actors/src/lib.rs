@@ -1,9 +1,10 @@
 //! Isolated threads: actors that own their state and share nothing but messages.
 //!
 //! A lock protects state that many can reach. Here nobody can: every piece of state belongs to one actor, a thread
-//! that does one thing at a time, and the only way to it is a message. Instead of asking who holds which lock, one
-//! asks who may be waiting for whom, and the answer is a drawing. The idea is old (Hoare's communicating
-//! sequential processes, Hewitt's actors) and has served well: Erlang's switches, Go's channels, Akka.
+//! that does one thing at a time, and the only way to it is a message to its bounded mailbox. Instead of asking who
+//! holds which lock, one asks who may be waiting for room in whose mailbox, and the answer is a drawing, in which
+//! there must be no circle. The idea is old (Hoare's communicating sequential processes, Hewitt's actors) and has
+//! served well: Erlang's switches, Go's channels, Akka.
 //!
 //! What Rust adds is that a message is *moved*. Its sender cannot touch it any more, so handing over a mebibyte
 //! costs as much as handing over a pointer, and yet no two actors ever see the same bytes. An actor that borrowed
@@ -13,19 +14,19 @@
 //!
 //! [`grep::run`] makes a [`system`](actor::system), the actors of one run: a walker, a dispatcher, a supervisor
 //! and as many searchers as were asked for. The calling thread becomes the last of them, the collator, because the
-//! sink cannot leave that thread.
+//! sink, into which the outputs go, cannot leave that thread.
 //!
-//! 1. The collator sends the walker *credits*, as many as the window is wide. For each, the walker takes one step
-//!    of its walk through the directories and sends the dispatcher a task. Without a credit it waits: demand
-//!    travels upstream, work travels downstream, and memory is bounded by the demand.
+//! 1. The collator sends the walker *credits*, as many as tasks may be under way (the *window*). For each, the walker
+//!    takes one step of its walk through the directories and sends the dispatcher a task. Without a credit it
+//!    waits: demand travels upstream, work travels downstream, and memory is bounded by the demand.
 //! 2. A searcher tells the dispatcher when it has room for a task: at first, and whenever it begins one. The dispatcher
 //!    keeps a table of the room there is and one of the waiting tasks. Whenever both have an entry, it puts the
 //!    foremost task into that searcher's own mailbox. Balancing the load is one actor's decision, in one place, and
 //!    could be made in any other way without anybody noticing.
 //! 3. The searcher searches, with a compiled search of its own, and sends the output to the collator.
 //! 4. Outputs arrive in any order. Each carries its [`position`], and the collator keeps what comes early, emits what
-//!    is next, and gives the credit back. If a task turned out too big, its output has a *rest*: the collator
-//!    sends the dispatcher the tasks in it, whose positions lie between this task and the next.
+//!    is next. If a task turned out too big, its output has a *rest*: the collator sends the dispatcher the tasks
+//!    in it, whose positions lie between this task and the next. The credit goes back when nothing is left of the task.
 //! 5. When the walker has told how many tasks there were, and the last one is emitted, the collator returns.
 //!    That closes the system: all others, who wait for messages that will not come, are halted, and waited
 //!    for. A stop, such as a Ctrl-C, closes it in the same way; a searcher finishes the task in its hands
@@ -71,6 +72,6 @@ pub const MODELS: &[Model] = &[Model {
     grep: Entry::Run(grep::run),
     resize: Entry::Run(resize::run),
     mandelbrot: Entry::Run(mandelbrot::run),
-    wordcount: Entry::Declined("not written yet"),
+    wordcount: Entry::Run(wordcount::run),
     sort: Entry::Declined("not written yet"),
 }];

@@ -16,11 +16,13 @@
 //! - **Bound.** Work is done on demand only: a worker asks for its next task when it begins one, and the walker takes
 //!   one step for each that is asked for. What takes room is the image in a worker's hands; two thumbnails a worker may
 //!   wait for the curator.
-//! - **Deadlock.** The walker's mailbox has room for a request of every worker, and a worker's for the task that it
-//!   asked for. So the walker and the workers wait for room at the curator only, who waits for nobody but the sink.
-//! - **Order.** None: an output says whose thumbnail it is, so a large image holds nobody up.
-//! - **Stop.** It halts whoever waits for a message, and thereby whoever waits to send him one. An image in hand is
-//!   finished.
+//! - **Deadlock.** The walker's mailbox has room for a request of every worker, the supervisor's for its death, and a
+//!   worker's for the task that it asked for. So all wait for room at the curator only, who waits for nobody but the
+//!   sink.
+//! - **Order.** None: an output says whose thumbnail it is, so a large image holds nobody up. The curator is a collator
+//!   that has nothing to collate.
+//! - **Stop.** It halts whoever waits for a message, and thereby whoever waits to send him one; a sink that waits
+//!   returns. An image in hand is finished.
 //! - **Fail.** Let it crash: a worker that panics is dead, with its thread. The supervisor is sent what it left,
 //!   reports the image that it had in hand, and starts one with a fresh resizer, which takes over the mailbox.
 
@@ -44,7 +46,8 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
         let mut workers = Vec::new();
         for id in 0..count {
             let (worker, tasks) = system.mailbox(1);
-            let _ = to.walker.send(Room(id)); // an error means that the run is stopped already
+            // Not by the worker: its successor would say it again. It cannot fail, as the mailbox is still here.
+            let _ = to.walker.send(Room(id));
             Worker { id, resizer: resizer.clone(), tasks, in_hand: None, to: to.clone() }.start(&system)?;
             workers.push(worker);
         }
@@ -115,6 +118,7 @@ fn supervise(
         if let Some(task) = remains.in_hand.take() {
             curator.send(Report::Done(task.failed(&reason)))?;
         }
+        // What a panic has gone through is not trusted again.
         let fresh = Worker { resizer: resizer.clone(), ..remains };
         if let Err(error) = fresh.start(system) {
             curator.send(Report::Lost(error))?;

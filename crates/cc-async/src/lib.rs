@@ -81,7 +81,7 @@ pub const MODELS: &[Model] = &[
         grep: Entry::Run(grep::run),
         resize: Entry::Run(resize::run),
         mandelbrot: Entry::Run(mandelbrot::run),
-        wordcount: Entry::Declined("not written yet"),
+        wordcount: Entry::Run(wordcount::run),
         sort: Entry::Declined("not written yet"),
     },
     Model {
@@ -92,7 +92,7 @@ pub const MODELS: &[Model] = &[
         grep: Entry::Run(single::grep::run),
         resize: Entry::Run(single::resize::run),
         mandelbrot: Entry::Run(single::mandelbrot::run),
-        wordcount: Entry::Declined("not written yet"),
+        wordcount: Entry::Run(single::wordcount::run),
         sort: Entry::Declined("not written yet"),
     },
 ];

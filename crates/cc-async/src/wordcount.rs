@@ -1,29 +1,191 @@
-//! `wordcount` on async/await.
+//! `wordcount` on async/await, on tokio's multi-thread runtime.
 //!
-//! - **Split.** TODO: what is a task here? Why not more, or less?
-//! - **Share.** TODO: what is shared, and by whom? How do tasks come to the workers?
-//! - **Bound.** TODO: what limits memory, open files, queues?
-//! - **Order.** TODO: who brings outputs into their order, if they have one?
-//! - **Stop.** TODO: who asks, and what ends the waiting of those who wait?
-//! - **Fail.** TODO: what becomes of a task that panics, and of a worker that dies?
+//! - **Split.** A task is four mebibytes of text, and one `spawn_blocking`: reading blocks, and all the rest computes.
+//! - **Share.** Each group of partitions belongs to a tokio task, an adder, to whom the counts are sent. To add them up
+//!   computes too, so the adder moves its sums into the blocking pool and gets them back: what is owned by one at
+//!   a time needs no lock, and an `await` may stand where a guard could not be held.
+//! - **Bound.** `buffer_unordered` has two tasks a worker under way, one in hand and one to go on with; an adder's channel
+//!   holds the counts of one task.
+//! - **Order.** None: counts can be added in any order. An adder ranks its partitions when its channel is closed.
+//! - **Stop.** A [`CancellationToken`] drops `feed`, the adders and `gather` where they wait. Dropped handles abort what
+//!   has not begun; dropping the runtime waits for the kernels that run.
+//! - **Fail.** A panic ends its task alone, and comes back as the `JoinError` of its handle; nothing of the task is added.
+//!   A task of many files is then done once more, file by file. A partition that cannot be ranked ends the run: a
+//!   part of the truth is none.
+
+use std::{iter, mem, sync::Arc, thread};
 
 use cc_workloads::{
     Ctx, Error, Result, Sink,
-    wordcount::{Job, Output},
+    error::panic_reason,
+    wordcount::{Counter, Counts, Grain, Job, Output, PARTITIONS, Partial, Partition, Read, Settings, Task},
 };
+use futures::{
+    future::join_all,
+    stream::{self, Stream, StreamExt},
+};
+use tokio::{
+    runtime::Builder,
+    sync::mpsc::{self, Receiver, Sender},
+    task::{JoinError, spawn_blocking},
+};
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+
+use crate::pool::Pool;
 
 // ANCHOR: wordcount-run
-/// Not written yet.
-pub fn run(_: &Job, _: &Ctx, _: &mut dyn Sink<Output>) -> Result<()> {
-    Err(Error::Usage("not written yet".to_owned()))
+/// Runs the job on a runtime of its own, with `ctx.workers` threads for what blocks; the calling thread
+/// gathers.
+pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(1) // it only passes things on
+        .max_blocking_threads(ctx.workers.get())
+        .build()
+        .map_err(Error::io("runtime"))?;
+    let stop = CancellationToken::new();
+    let _on_stop = ctx.stop.on_request({
+        let stop = stop.clone();
+        move || stop.cancel()
+    });
+    let (walked, tasks) = mpsc::channel(1);
+    let (done, outputs) = mpsc::channel(1);
+    thread::scope(|scope| {
+        // Not in the blocking pool: the pool is for what ends soon, and a walk would keep one of its threads.
+        let walk = move || walk(job, ctx, &walked);
+        let thread = thread::Builder::new().name("walk".to_owned());
+        thread.spawn_scoped(scope, walk).map_err(|e| Error::worker("thread", e))?;
+        let job = count(tasks, job.settings.clone(), ctx.workers.get(), done);
+        let counted = runtime.spawn(stop.clone().run_until_cancelled_owned(job));
+        runtime.block_on(async {
+            let gathered = stop.run_until_cancelled(gather(outputs, ctx, out)).await;
+            // It must be gone before the pool is, which it would see aborting its tasks.
+            counted.await.expect("what panics is caught in the pool");
+            gathered.unwrap_or(Ok(()))
+        })
+    })
+}
+
+/// Feeds the adders, and with them until all is ranked.
+async fn count(tasks: Receiver<Task>, settings: Settings, workers: usize, done: Sender<Result<Output>>) {
+    let settings = Arc::new(settings);
+    let (mut adders, mut ends) = (Vec::new(), Vec::new());
+    for sums in groups(Counts::new(settings.seed), workers) {
+        let (adder, counts) = mpsc::channel(1);
+        adders.push(adder);
+        ends.push(add(sums, counts, settings.clone(), done.clone()));
+    }
+    // On this task they only pass things on; what takes long is in the pool.
+    tokio::join!(feed(tasks, &settings, adders, 2 * workers, done), join_all(ends));
+}
+
+/// The partitions, in the groups that belong to so many owners.
+fn groups(counts: Counts, owners: usize) -> Vec<Vec<Partition>> {
+    let mut groups = vec![Vec::new(); owners.min(PARTITIONS)];
+    let owners = groups.len();
+    for partition in counts {
+        groups[partition.number() * owners / PARTITIONS].push(partition);
+    }
+    groups
 }
 // ANCHOR_END: wordcount-run
 
 // ANCHOR: wordcount-feed
+/// Walks the directories: what waits in system calls is no future.
+fn walk(job: &Job, ctx: &Ctx, walked: &Sender<Task>) {
+    let _ = job.tasks(Grain::default(), &ctx.stop).try_for_each(|task| walked.blocking_send(task));
+}
+
+/// Has the tasks counted, some at a time, and then those again that have failed as a whole. Closes the adders' channels.
+async fn feed(
+    mut tasks: Receiver<Task>,
+    settings: &Settings,
+    adders: Vec<Sender<Vec<Partition>>>,
+    ahead: usize,
+    done: Sender<Result<Output>>,
+) {
+    let counters = Arc::new(Pool::new(Counter::new(settings)));
+    let tasks = stream::poll_fn(move |cx| tasks.poll_recv(cx));
+    let failed =
+        shuffle(tasks.map(|task| work(task, counters.clone())).buffer_unordered(ahead), &adders, &done);
+    let apart = stream::iter(failed.await);
+    shuffle(apart.map(|task| work(task, counters.clone())).buffer_unordered(ahead), &adders, &done).await;
+}
 // ANCHOR_END: wordcount-feed
 
 // ANCHOR: wordcount-work
+/// Has a task counted in the blocking pool, whose threads take the tasks in turn.
+async fn work(task: Task, counters: Arc<Pool<Counter>>) -> (Read, Option<Counts>) {
+    let task = Arc::new(task);
+    let counted = in_pool({
+        let task = task.clone();
+        move || counters.lend().task(&task)
+    });
+    match counted.await {
+        Ok(Partial { read, counts }) => (read, Some(counts)),
+        Err(failure) => (task.failed(&panic_reason(&*failure.into_panic())), None),
+    }
+}
+
+/// Sends what was counted to the adders, and what was read to the end. Returns what is to be done again, apart.
+async fn shuffle(
+    counted: impl Stream<Item = (Read, Option<Counts>)>,
+    adders: &[Sender<Vec<Partition>>],
+    done: &Sender<Result<Output>>,
+) -> Vec<Task> {
+    let (mut counted, mut failed) = (std::pin::pin!(counted), Vec::new());
+    while let Some((mut read, counts)) = counted.next().await {
+        for (adder, counts) in
+            iter::zip(adders, counts.map_or_else(Vec::new, |counts| groups(counts, adders.len())))
+        {
+            // An adder ends before its channel only if nobody wants its sums.
+            let _ = adder.send(counts).await;
+        }
+        failed.append(&mut read.apart);
+        if done.send(Ok(Output::Read(read))).await.is_err() {
+            break;
+        }
+    }
+    failed
+}
+
+/// Adds up what it is sent, and ranks the sums when there is no more.
+async fn add(
+    mut sums: Vec<Partition>,
+    mut counts: Receiver<Vec<Partition>>,
+    settings: Arc<Settings>,
+    done: Sender<Result<Output>>,
+) {
+    while let Some(counts) = counts.recv().await {
+        let added = in_pool(move || {
+            sums.iter_mut().zip(&counts).for_each(|(sum, counts)| sum.absorb(counts));
+            sums
+        });
+        sums = added.await.expect("adding up does not panic");
+    }
+    for sum in mem::take(&mut sums) {
+        let (who, settings) = (format!("partition {}", sum.number()), settings.clone());
+        let ranked = in_pool(move || sum.rank(&settings)).await;
+        let output = ranked.map(Output::Ranked);
+        let output = output.map_err(|failure| Error::worker(who, panic_reason(&*failure.into_panic())));
+        if done.send(output).await.is_err() {
+            break;
+        }
+    }
+}
+
+/// Has something done in the blocking pool. An error is a panic: only dropping the handle aborts it, and it is held.
+async fn in_pool<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, JoinError> {
+    AbortOnDropHandle::new(spawn_blocking(work)).await
+}
 // ANCHOR_END: wordcount-work
 
 // ANCHOR: wordcount-gather
+/// Emits the outputs as they come. The sink may block: this is the thread that called `run`, which polls
+/// nothing but this future, and the runtime goes on without it.
+async fn gather(mut outputs: Receiver<Result<Output>>, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
+    while let Some(output) = outputs.recv().await
+        && ctx.emit(output?, out).is_continue()
+    {}
+    Ok(())
+}
 // ANCHOR_END: wordcount-gather

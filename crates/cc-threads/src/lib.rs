@@ -56,7 +56,7 @@ pub const MODELS: &[Model] = &[
         grep: Entry::Run(grep::run),
         resize: Entry::Run(resize::run),
         mandelbrot: Entry::Run(mandelbrot::run),
-        wordcount: Entry::Declined("not written yet"),
+        wordcount: Entry::Run(wordcount::run),
         sort: Entry::Declined("not written yet"),
     },
     Model {
@@ -67,7 +67,7 @@ pub const MODELS: &[Model] = &[
         grep: Entry::Run(rayon::grep::run),
         resize: Entry::Run(rayon::resize::run),
         mandelbrot: Entry::Run(rayon::mandelbrot::run),
-        wordcount: Entry::Declined("not written yet"),
+        wordcount: Entry::Run(rayon::wordcount::run),
         sort: Entry::Declined("not written yet"),
     },
 ];

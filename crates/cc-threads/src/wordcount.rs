@@ -1,29 +1,162 @@
 //! `wordcount` on free threads.
 //!
-//! - **Split.** TODO: what is a task here? Why not more, or less?
-//! - **Share.** TODO: what is shared, and by whom? How do tasks come to the workers?
-//! - **Bound.** TODO: what limits memory, open files, queues?
-//! - **Order.** TODO: who brings outputs into their order, if they have one?
-//! - **Stop.** TODO: who asks, and what ends the waiting of those who wait?
-//! - **Fail.** TODO: what becomes of a task that panics, and of a worker that dies?
+//! - **Split.** A task is four mebibytes of text: small files travel together, a large one is cut into ranges.
+//! - **Share.** One queue of tasks, and the partitions themselves, each behind a lock. A worker counts a task by itself
+//!   and then adds its counts, partition by partition: one lock for some thousand words. A lock for each word would be
+//!   fought over, since a few words are half of every text. Each worker begins with another partition, so that they
+//!   follow each other and do not queue.
+//! - **Bound.** Two tasks a worker wait in the queue. A worker has the counts of one task, so memory is that of all
+//!   words once, and a few mebibytes a worker; tables of their own, merged in the end, would be all words for each.
+//! - **Order.** None: counts can be added in any order, and each partition is ranked when there are no more.
+//! - **Stop.** `feed` and the workers ask before each task; whoever waits, as `gather` does, waits on a channel
+//!   whose other end is dropped by somebody who stops. The locks are held for microseconds, and nobody waits within.
+//! - **Fail.** A panic is caught where the task runs, and nothing of the task is added. A task of many files is then
+//!   done once more, file by file. A partition that cannot be ranked ends the run: a part of the truth is none.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Mutex, PoisonError},
+    thread,
+};
 
 use cc_workloads::{
     Ctx, Error, Result, Sink,
-    wordcount::{Job, Output},
+    error::panic_reason,
+    wordcount::{Counter, Counts, Grain, Job, Output, PARTITIONS, Partial, Partition, Ranked, Read, Task},
 };
+use crossbeam_channel::{Receiver, Sender, bounded};
 
 // ANCHOR: wordcount-run
-/// Not written yet.
-pub fn run(_: &Job, _: &Ctx, _: &mut dyn Sink<Output>) -> Result<()> {
-    Err(Error::Usage("not written yet".to_owned()))
+/// Runs the job on `ctx.workers` threads and one that feeds them; the calling thread gathers.
+pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
+    let sums: Sums = (0..PARTITIONS).map(|n| Mutex::new(Partition::new(n, job.settings.seed))).collect();
+    let failed = count(job.tasks(Grain::default(), &ctx.stop), &sums, job, ctx, out)?;
+    if !failed.is_empty() {
+        count(failed.into_iter(), &sums, job, ctx, out)?;
+    }
+    if ctx.stop.requested() { Ok(()) } else { rank(sums, job, ctx, out) }
+}
+
+/// The partitions, shared by all workers.
+type Sums = Vec<Mutex<Partition>>;
+
+/// Counts all of these tasks. Returns what is to be done again, apart.
+fn count(
+    tasks: impl Iterator<Item = Task> + Send,
+    sums: &Sums,
+    job: &Job,
+    ctx: &Ctx,
+    out: &mut dyn Sink<Output>,
+) -> Result<Vec<Task>> {
+    let ahead = 2 * ctx.workers.get();
+    let (fed, queue) = bounded(ahead);
+    let (done, reads) = bounded(ahead);
+    thread::scope(|scope| {
+        let thread = |name: String| thread::Builder::new().name(name);
+        let failed = |e| Error::worker("thread", e);
+        for n in 0..ctx.workers.get() {
+            let first = n * PARTITIONS / ctx.workers.get();
+            let (counter, queue, done) = (Counter::new(&job.settings), queue.clone(), done.clone());
+            let work = move || work(counter, &queue, sums, first, &done, ctx);
+            thread(format!("worker-{n}")).spawn_scoped(scope, work).map_err(failed)?;
+        }
+        // The channels must close when the workers have gone, not when this function ends.
+        drop((queue, done));
+        thread("feed".to_owned()).spawn_scoped(scope, move || feed(tasks, &fed)).map_err(failed)?;
+        Ok(gather(reads, ctx, out))
+    })
 }
 // ANCHOR_END: wordcount-run
 
 // ANCHOR: wordcount-feed
+/// Queues the tasks.
+fn feed(mut tasks: impl Iterator<Item = Task>, fed: &Sender<Task>) {
+    let _ = tasks.try_for_each(|task| fed.send(task));
+}
 // ANCHOR_END: wordcount-feed
 
 // ANCHOR: wordcount-work
+/// Counts tasks until there are no more.
+fn work(
+    mut counter: Counter,
+    fed: &Receiver<Task>,
+    sums: &Sums,
+    first: usize,
+    done: &Sender<Read>,
+    ctx: &Ctx,
+) {
+    for task in fed {
+        if ctx.stop.requested() {
+            break;
+        }
+        // A counter begins each task afresh, so a panic leaves nothing behind that the next one would see.
+        let read = match catch_unwind(AssertUnwindSafe(|| counter.task(&task))) {
+            Ok(Partial { read, counts }) => {
+                add(&counts, sums, first);
+                counter.reuse(counts);
+                read
+            }
+            Err(panic) => task.failed(&panic_reason(&*panic)),
+        };
+        if done.send(read).is_err() {
+            break;
+        }
+    }
+}
+
+/// Adds the counts of a task to those of all, beginning with this partition.
+fn add(counts: &Counts, sums: &Sums, first: usize) {
+    let partitions = counts.partitions().iter().cycle().skip(first).take(PARTITIONS);
+    for partition in partitions.filter(|partition| !partition.is_empty()) {
+        let sum = sums[partition.number()].lock();
+        sum.expect("adding up does not panic").absorb(partition);
+    }
+}
 // ANCHOR_END: wordcount-work
 
 // ANCHOR: wordcount-gather
+/// Emits what was read of each task, and returns what is to be done again. With the receiver, it drops what the
+/// workers may be waiting for.
+fn gather(reads: Receiver<Read>, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Vec<Task> {
+    let mut failed = Vec::new();
+    for mut read in reads {
+        failed.append(&mut read.apart);
+        if ctx.emit(Output::Read(read), out).is_break() {
+            break;
+        }
+    }
+    failed
+}
+
+/// Ranks the partitions, each worker taking the next that nobody has, and emits them.
+fn rank(sums: Sums, job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
+    let sums = sums.into_iter().map(|sum| sum.into_inner().expect("adding up does not panic"));
+    let (left, (done, ranked)) = (&Mutex::new(sums), bounded(ctx.workers.get()));
+    thread::scope(|scope| {
+        for n in 0..ctx.workers.get() {
+            let done = done.clone();
+            let next = move || left.lock().unwrap_or_else(PoisonError::into_inner).next();
+            let work = move || {
+                while let Some(sum) = next()
+                    && done.send(ranked_or_why(sum, job)).is_ok()
+                {}
+            };
+            let thread = thread::Builder::new().name(format!("worker-{n}"));
+            thread.spawn_scoped(scope, work).map_err(|e| Error::worker("thread", e))?;
+        }
+        drop(done);
+        for partition in ranked {
+            if ctx.emit(Output::Ranked(partition?), out).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    })
+}
+
+fn ranked_or_why(sum: Partition, job: &Job) -> Result<Ranked> {
+    let who = format!("partition {}", sum.number());
+    catch_unwind(AssertUnwindSafe(|| sum.rank(&job.settings)))
+        .map_err(|panic| Error::worker(who, panic_reason(&*panic)))
+}
 // ANCHOR_END: wordcount-gather

@@ -28,9 +28,9 @@ pub struct Model {
     pub resize: Entry<resize::Run>,
     /// Iteration counts of every pixel.
     pub mandelbrot: Entry<mandelbrot::Run>,
-    /// TODO: what it is, in a few words.
+    /// How often each word occurs.
     pub wordcount: Entry<wordcount::Run>,
-    /// TODO: what it is, in a few words.
+    /// Lines in order, more of them than fit into memory.
     pub sort: Entry<sort::Run>,
 }
 

@@ -25,6 +25,7 @@ pub mod resize;
 pub mod shelf;
 pub mod sort;
 pub mod stop;
+mod stream;
 pub mod wordcount;
 
 pub use contract::{Block, Ctx, Entry, Model, Sink};
@@ -42,6 +43,6 @@ pub const MODELS: &[Model] = &[Model {
     grep: Entry::Run(grep::sequential::run),
     resize: Entry::Run(resize::sequential::run),
     mandelbrot: Entry::Run(mandelbrot::sequential::run),
-    wordcount: Entry::Declined("not written yet"),
+    wordcount: Entry::Run(wordcount::sequential::run),
     sort: Entry::Declined("not written yet"),
 }];

@@ -3,3 +3,4 @@
 pub mod grep;
 pub mod mandelbrot;
 pub mod resize;
+pub mod wordcount;

@@ -1,21 +1,82 @@
 //! `wordcount`'s flags and exit status.
 
-use clap::{ArgMatches, Args, Command};
-
-use crate::{
-    contract::{Ctx, Model},
-    error::{Error, Result},
+use std::{
+    hash::{BuildHasher, RandomState},
+    io,
+    path::PathBuf,
 };
 
-/// TODO: what it does, for `--help`.
-#[derive(Debug, Args)]
-struct Flags {}
+use clap::{ArgMatches, Args, Command, FromArgMatches};
 
-pub(super) fn command() -> Command {
-    Flags::augment_args(Command::new("wordcount"))
+use super::{output::Output, report, signals::OnSignal};
+use crate::{
+    contract::{Ctx, Model},
+    error::{Error, Result, reason},
+    stop::Cause,
+    wordcount::{Job, Settings},
+};
+
+/// Count how often each word occurs, and list the most frequent first.
+///
+/// A word is a run of ASCII letters, digits and apostrophes. Each line of the output is a count, a tabulator and a word;
+/// words that occur as often are in the order of their bytes. The exit status is 0 if everything could be read, 1 if
+/// something could not, 2 if the run could not be done.
+#[derive(Debug, Args)]
+struct Flags {
+    /// Count words that differ only in case as one
+    #[arg(short = 'i', long)]
+    ignore_case: bool,
+    /// List the K most frequent words only
+    #[arg(long, value_name = "K")]
+    top: Option<usize>,
+    /// Leave out words of fewer than N characters
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    min_len: usize,
+    /// Read all files below the directories; without FILE, those below the current one
+    #[arg(short = 'r', long)]
+    recursive: bool,
+    /// Files, directories (with -r), and - for standard input, which is read if there are none
+    #[arg(value_name = "FILE")]
+    roots: Vec<PathBuf>,
 }
 
-pub(super) fn main(model: &Model, _: &Ctx, _: &ArgMatches) -> Result<u8> {
-    let _run = model.wordcount.or_usage(model, "wordcount")?;
-    Err(Error::Usage("not written yet".to_owned()))
+pub(super) fn command() -> Command {
+    Flags::augment_args(Command::new("wordcount").args_override_self(true))
+}
+
+pub(super) fn main(model: &Model, ctx: &Ctx, args: &ArgMatches) -> Result<u8> {
+    let job = Flags::from_arg_matches(args).unwrap_or_else(|error| error.exit()).job();
+    let run = model.wordcount.or_usage(model, "wordcount")?;
+    let _on_signal = OnSignal::request(&ctx.stop)?;
+    let mut output = Output::open(&ctx.stop)?;
+    let mut ranking = job.ranking(&mut output);
+    let ran = run(&job, ctx, &mut ranking);
+    let (status, totals) = (ranking.status(), ranking.totals());
+    if ran.is_ok() && !ctx.stop.requested() {
+        let _ = ranking.finish(); // whether anybody reads it, the writer knows
+    }
+    if let Some(Cause::Signal(signal)) = ctx.stop.cause() {
+        // The writer may be waiting for a reader that has stalled: it ends with the process.
+        return Ok(128 + u8::try_from(signal).unwrap_or(0));
+    }
+    ran?;
+    report("wordcount", model, ctx, totals)?;
+    match output.finish() {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(141), // as if SIGPIPE had killed it
+        Err(error) => Err(Error::io("write error")(io::Error::other(reason(&error)))),
+        Ok(()) => Ok(status),
+    }
+}
+
+impl Flags {
+    fn job(self) -> Job {
+        let settings = Settings {
+            ignore_case: self.ignore_case,
+            min_len: self.min_len,
+            top: self.top,
+            seed: RandomState::new().hash_one("wordcount"),
+            ..Settings::default()
+        };
+        Job { settings, roots: self.roots, recursive: self.recursive }
+    }
 }

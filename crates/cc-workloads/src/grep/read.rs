@@ -10,8 +10,8 @@ use std::{
 use memchr::{memchr, memrchr};
 use serde_bytes::ByteBuf;
 
-use super::{Content, Part, Piece, Query, Rest, Task, tasks};
-use crate::error::reason;
+use super::{Content, Part, Piece, Query, Rest, Task};
+use crate::{error::reason, stream::open};
 
 /// A reused buffer. Its bytes beyond what was read last are stale, never cleared: clearing it for every small file
 /// would cost more than the search.
@@ -52,7 +52,7 @@ pub(super) struct Lines {
 impl<'a> Source<'a> {
     pub(super) fn open(piece: &'a Piece, base: &Path) -> io::Result<Self> {
         let input = match &piece.content {
-            Content::File => Input::File(tasks::open(&base.join(piece.os_path()))?),
+            Content::File => Input::File(open(&base.join(piece.os_path()))?),
             Content::Bytes(bytes) => Input::Bytes(bytes),
             Content::Missing(why) => return Err(io::Error::other(why.clone())),
         };

@@ -2,30 +2,22 @@
 
 use std::{
     fs::{self, File},
-    io::{self, Read},
-    mem,
-    os::{
-        fd::AsFd,
-        unix::{ffi::OsStringExt, fs::OpenOptionsExt},
-    },
+    io,
+    os::unix::ffi::OsStringExt,
     path::{Path, PathBuf},
     slice,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use memchr::memrchr;
-use rustix::{
-    event::{PollFd, PollFlags, poll},
-    fs::OFlags,
-    io::Errno,
-};
 use serde_bytes::ByteBuf;
 use walkdir::{DirEntry, WalkDir};
 
 use super::{Content, Grain, Job, Piece, Task};
 use crate::{
-    error::{Error, Result, reason},
-    stop::{Bell, OnRequest, Stop},
+    error::{Result, reason},
+    stop::{Bell, Stop},
+    stream::{self, Portion, Stream},
 };
 
 /// The iterator of [`Job::tasks`].
@@ -37,7 +29,7 @@ pub struct Tasks<'a> {
     /// The one root of a job without operands.
     implicit: Option<&'static str>,
     walk: Option<Walk>,
-    stream: Option<Stream>,
+    lines: Option<Lines>,
 }
 
 struct Walk {
@@ -50,15 +42,14 @@ impl<'a> Tasks<'a> {
     pub(super) fn new(job: &'a Job, grain: Grain, stop: &Stop) -> Self {
         let implicit = job.roots.is_empty().then_some(if job.recursive { "" } else { "-" });
         let (roots, stop) = (job.roots.iter(), stop.clone());
-        Self { job, grain, stop, roots, implicit, walk: None, stream: None }
+        Self { job, grain, stop, roots, implicit, walk: None, lines: None }
     }
 
     /// Begins with an operand. Operands are few, so they may be asked what they are.
     fn open(&mut self, root: &Path) -> Option<Piece> {
         let name = || root.as_os_str().to_owned().into_vec();
         if root == Path::new("-") {
-            let stdin = io::stdin().as_fd().try_clone_to_owned().map(File::from);
-            return self.open_stream(b"(standard input)".to_vec(), stdin);
+            return self.open_stream(b"(standard input)".to_vec(), stream::stdin());
         }
         if root.as_os_str().is_empty() && self.implicit.is_some() {
             self.walk = Some(Walk::new(Path::new("."), true));
@@ -73,20 +64,20 @@ impl<'a> Tasks<'a> {
             }
             Ok(kind) if kind.is_dir() => Some(Piece::missing(name(), "Is a directory".to_owned())),
             // A pipe or a device. Opening one must not wait for its other end: that happens in `poll`.
-            Ok(_) => self.open_stream(name(), open(root)),
+            Ok(_) => self.open_stream(name(), stream::open(root)),
         }
     }
 
     fn open_stream(&mut self, path: Vec<u8>, file: io::Result<File>) -> Option<Piece> {
-        let opened = file.map_err(Error::io("open"));
-        match opened.and_then(|file| Stream::new(self.job, path.clone(), file, self.grain.bytes, &self.stop))
-        {
-            Ok(stream) => {
-                self.stream = Some(stream);
+        let lines = |file| {
+            Lines::new(self.job, path.clone(), file, self.grain.bytes, &self.stop).map_err(stream::of_input)
+        };
+        match file.and_then(lines) {
+            Ok(lines) => {
+                self.lines = Some(lines);
                 None
             }
-            Err(Error::Io { source, .. }) => Some(Piece::missing(path, reason(&source))),
-            Err(error) => Some(Piece::missing(path, error.to_string())),
+            Err(error) => Some(Piece::missing(path, reason(&error))),
         }
     }
 }
@@ -97,13 +88,13 @@ impl Iterator for Tasks<'_> {
     fn next(&mut self) -> Option<Task> {
         let mut pieces = Vec::new();
         while pieces.len() < self.grain.files && !self.stop.requested() {
-            if let Some(stream) = &mut self.stream {
+            if let Some(lines) = &mut self.lines {
                 if !pieces.is_empty() {
                     break; // they need not wait for a stream
                 }
-                match stream.next() {
+                match lines.next() {
                     Some(piece) => return Some(Task { pieces: vec![piece], limit: self.grain.bytes }),
-                    None => self.stream = None,
+                    None => self.lines = None,
                 }
             } else if let Some(walk) = &mut self.walk {
                 match walk.next() {
@@ -161,114 +152,37 @@ impl Iterator for Walk {
     }
 }
 
-/// Opens for reading without waiting for the other end of a pipe, or becoming the owner of a terminal.
-pub(super) fn open(path: &Path) -> io::Result<File> {
-    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
-    fs::OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)
-}
-
 /// An input that can only be read in order: cut into pieces of whole lines as it arrives.
-struct Stream {
+struct Lines {
     path: Vec<u8>,
-    file: File,
-    /// Where in the input `held` begins.
-    at: u64,
-    limit: usize,
-    /// Read, and not yet handed out.
-    held: Vec<u8>,
-    /// How much of `held` is whole lines.
-    whole: usize,
-    ended: bool,
-    finished: bool,
+    stream: Stream,
     enough: Arc<Enough>,
-    bell: Bell,
-    _on_stop: OnRequest,
 }
 
-impl Stream {
-    const READ: usize = 64 << 10;
-
+impl Lines {
     fn new(job: &Job, path: Vec<u8>, file: File, limit: u64, stop: &Stop) -> Result<Self> {
-        let (bell, on_stop) = stop.bell()?;
-        job.enough.ring_for(&path, bell.clone());
-        Ok(Self {
-            path,
-            file,
-            at: 0,
-            limit: usize::try_from(limit).unwrap_or(usize::MAX),
-            held: Vec::new(),
-            whole: 0,
-            ended: false,
-            finished: false,
-            enough: job.enough.clone(),
-            bell,
-            _on_stop: on_stop,
-        })
-    }
-
-    /// Waits for a line, then takes what else is there already, up to the limit: a full pipe comes in large
-    /// pieces, and whoever waits in `tail -f log | grep` sees each line as it arrives.
-    fn fill(&mut self) -> io::Result<()> {
-        while !self.ended && (self.whole == 0 || self.held.len() < self.limit) {
-            if !self.readable(self.whole == 0)? {
-                break;
-            }
-            let old = self.held.len();
-            self.held.resize(old + Self::READ, 0);
-            let read = self.file.read(&mut self.held[old..]);
-            self.held.truncate(old + *read.as_ref().unwrap_or(&0));
-            if read? == 0 {
-                self.ended = true;
-                self.whole = old;
-            } else if let Some(at) = memrchr(b'\n', &self.held[old..]) {
-                self.whole = old + at + 1;
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether there is something to read: at once, or after waiting for it. Not if nobody wants it any more.
-    fn readable(&mut self, wait: bool) -> io::Result<bool> {
-        let mut fds = [PollFd::new(&self.file, PollFlags::IN), PollFd::new(&self.bell, PollFlags::IN)];
-        let now = rustix::event::Timespec::default();
-        match poll(&mut fds, if wait { None } else { Some(&now) }) {
-            Err(Errno::INTR) => return Ok(false),
-            polled => polled?,
-        };
-        let [input, bell] = fds.map(|fd| !fd.revents().is_empty());
-        if bell {
-            (self.ended, self.finished) = (true, true);
-        }
-        Ok(input && !bell)
+        let stream = Stream::new(file, limit, |bytes| memrchr(b'\n', bytes).map(|at| at + 1), stop)?;
+        job.enough.ring_for(&path, stream.bell().clone());
+        Ok(Self { path, stream, enough: job.enough.clone() })
     }
 }
 
-impl Iterator for Stream {
+impl Iterator for Lines {
     type Item = Piece;
 
     fn next(&mut self) -> Option<Piece> {
-        while !self.finished {
-            if let Err(error) = self.fill() {
-                self.finished = true;
-                return Some(Piece { start: self.at, ..Piece::missing(self.path.clone(), reason(&error)) });
+        let (path, at) = (self.path.clone(), self.stream.at());
+        Some(match self.stream.next()? {
+            Ok(Portion { start, bytes, last }) => {
+                let content = Content::Bytes(ByteBuf::from(bytes));
+                Piece { path: ByteBuf::from(path), content, start, end: None, last }
             }
-            if self.finished || (self.whole == 0 && !self.ended) {
-                continue; // nobody wants it any more, or the wait was interrupted
-            }
-            let carried = self.held.split_off(self.whole);
-            let bytes = mem::replace(&mut self.held, carried);
-            let start = self.at;
-            self.at += bytes.len() as u64;
-            self.whole = 0;
-            self.finished = self.ended;
-            let (path, content) = (ByteBuf::from(self.path.clone()), Content::Bytes(ByteBuf::from(bytes)));
-            return Some(Piece { path, content, start, end: None, last: self.ended });
-        }
-        None
+            Err(error) => Piece { start: at, ..Piece::missing(path, reason(&error)) },
+        })
     }
 }
 
-impl Drop for Stream {
+impl Drop for Lines {
     fn drop(&mut self) {
         self.enough.forget();
     }

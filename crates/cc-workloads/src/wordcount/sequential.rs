@@ -1,18 +1,27 @@
-//! The reference: one task after the other.
+//! The reference: one task after the other, into one set of counts.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::{Job, Output, Task, kernel};
+use super::{Counter, Counts, Grain, Job, Output, Partial, Partition, Ranked, Read, Task};
 use crate::{
     contract::{Ctx, Sink},
-    error::{Result, panic_reason},
+    error::{Error, Result, panic_reason},
 };
 
 // ANCHOR: wordcount-run
 /// Runs the job on the calling thread.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
-    for task in job.tasks() {
-        if ctx.stop.requested() || ctx.emit(work(&task), out).is_break() {
+    let (mut counter, mut sums) = (Counter::new(&job.settings), Counts::new(job.settings.seed));
+    let (mut tasks, mut failed) = (job.tasks(Grain::default(), &ctx.stop), Vec::new());
+    while let Some(task) = tasks.next().or_else(|| failed.pop()) {
+        let mut read = work(&task, &mut counter, &mut sums);
+        failed.append(&mut read.apart);
+        if ctx.emit(Output::Read(read), out).is_break() {
+            return Ok(());
+        }
+    }
+    for sum in sums {
+        if ctx.stop.requested() || ctx.emit(Output::Ranked(ranked_or_why(sum, job)?), out).is_break() {
             break;
         }
     }
@@ -21,9 +30,22 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
 // ANCHOR_END: wordcount-run
 
 // ANCHOR: wordcount-work
-/// One task. A panic is that task's failure, not the run's.
-fn work(task: &Task) -> Output {
-    catch_unwind(AssertUnwindSafe(|| kernel(task)))
-        .unwrap_or_else(|panic| task.failed(&panic_reason(&*panic)))
+/// One task. A panic is that task's failure, not the run's, and then nothing of it counts.
+fn work(task: &Task, counter: &mut Counter, sums: &mut Counts) -> Read {
+    // A counter begins each task afresh, so a panic leaves nothing behind that the next one would see.
+    match catch_unwind(AssertUnwindSafe(|| counter.task(task))) {
+        Ok(Partial { read, counts }) => {
+            sums.absorb(&counts);
+            counter.reuse(counts);
+            read
+        }
+        Err(panic) => task.failed(&panic_reason(&*panic)),
+    }
+}
+
+fn ranked_or_why(sum: Partition, job: &Job) -> Result<Ranked> {
+    let who = format!("partition {}", sum.number());
+    catch_unwind(AssertUnwindSafe(|| sum.rank(&job.settings)))
+        .map_err(|panic| Error::worker(who, panic_reason(&*panic)))
 }
 // ANCHOR_END: wordcount-work

@@ -1,0 +1,145 @@
+//! `wordcount` on rayon's work-stealing pool.
+//!
+//! - **Split.** A task is four mebibytes of text. The run goes in steps: a batch of tasks is counted in parallel, then the
+//!   partitions add up, in parallel, what was counted of them.
+//! - **Share.** Within a step nothing is shared but to be read: each partition is lent, by `par_iter_mut`, to one job that
+//!   reads its part of all counts. So there is no lock around a sum; what keeps counting and adding apart is that a
+//!   parallel iterator returns when all of it is done. `fold` and `reduce` would merge whole tables, in a tree, and
+//!   need one of them for each worker.
+//! - **Bound.** A batch is two tasks a worker, and while it is counted, the next one is read.
+//! - **Order.** None: counts can be added in any order. Rayon collects what it ranks in the order of the partitions, which
+//!   nobody needs.
+//! - **Stop.** A step once begun is ended, save for tasks whose turn comes later, which are skipped. Between steps the
+//!   caller asks.
+//! - **Fail.** A panic is caught where the task runs, and nothing of the task is added. A task of many files is then
+//!   done once more, file by file. A partition that cannot be ranked ends the run: a part of the truth is none.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Mutex, PoisonError},
+};
+
+use cc_workloads::{
+    Ctx, Error, Result, Sink,
+    error::panic_reason,
+    wordcount::{Counter, Counts, Grain, Job, Output, PARTITIONS, Partial, Partition, Ranked, Read, Task},
+};
+use rayon::{ThreadBuilder, ThreadPool, ThreadPoolBuilder, current_thread_index, prelude::*};
+
+// ANCHOR: wordcount-run
+/// Runs the job on a pool of `ctx.workers` threads, made for it; the calling thread reads ahead, and gathers.
+pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
+    let counter = Counter::new(&job.settings);
+    let counters = (0..ctx.workers.get()).map(|_| Mutex::new(counter.clone())).collect();
+    let sums = (0..PARTITIONS).map(|n| Partition::new(n, job.settings.seed)).collect();
+    ThreadPoolBuilder::new()
+        .num_threads(ctx.workers.get())
+        .thread_name(|n| format!("worker-{n}"))
+        // Scoped, because a pool that is merely dropped does not wait until its threads have ended.
+        .build_scoped(ThreadBuilder::run, |pool| {
+            let mut run = Run { job, ctx, pool, counters, sums };
+            let failed = run.steps(job.tasks(Grain::default(), &ctx.stop), out);
+            run.steps(failed.into_iter(), out);
+            if ctx.stop.requested() { Ok(()) } else { run.rank(out) }
+        })
+        .map_err(|e| Error::worker("pool", e))?
+}
+
+/// What all steps work on.
+struct Run<'a> {
+    job: &'a Job,
+    ctx: &'a Ctx,
+    pool: &'a ThreadPool,
+    /// One for each worker, behind a lock that nobody else takes.
+    counters: Vec<Mutex<Counter>>,
+    sums: Vec<Partition>,
+}
+// ANCHOR_END: wordcount-run
+
+// ANCHOR: wordcount-feed
+impl Run<'_> {
+    /// Counts all of these tasks and adds up what was counted, a batch a step. Returns what is to be done again, apart.
+    fn steps(&mut self, mut tasks: impl Iterator<Item = Task>, out: &mut dyn Sink<Output>) -> Vec<Task> {
+        let (mut failed, size) = (Vec::new(), 2 * self.ctx.workers.get());
+        let mut batch: Vec<Task> = tasks.by_ref().take(size).collect();
+        while !batch.is_empty() && !self.ctx.stop.requested() {
+            let mut counted = Vec::new();
+            // In place: the walk waits for the disk, or for standard input, and a worker must not wait.
+            let next = self.pool.in_place_scope(|scope| {
+                scope.spawn(|_| counted = batch.par_iter().filter_map(|task| self.work(task)).collect());
+                tasks.by_ref().take(size).collect()
+            });
+            self.add(counted.iter().filter_map(|(_, counts)| counts.as_ref()));
+            failed.append(&mut self.gather(counted, out));
+            batch = next;
+        }
+        failed
+    }
+}
+// ANCHOR_END: wordcount-feed
+
+// ANCHOR: wordcount-work
+impl Run<'_> {
+    /// Does a task, on a thread of the pool, unless nobody wants it any more.
+    fn work(&self, task: &Task) -> Option<(Read, Option<Counts>)> {
+        if self.ctx.stop.requested() {
+            return None;
+        }
+        let worker = current_thread_index().expect("jobs run in the pool");
+        let mut counter = self.counters[worker].lock().unwrap_or_else(PoisonError::into_inner);
+        // A counter begins each task afresh, so a panic leaves nothing behind that the next one would see.
+        Some(match catch_unwind(AssertUnwindSafe(|| counter.task(task))) {
+            Ok(Partial { read, counts }) => (read, Some(counts)),
+            Err(panic) => (task.failed(&panic_reason(&*panic)), None),
+        })
+    }
+
+    /// Has every partition add up its part of what was counted.
+    fn add<'a>(&mut self, counts: impl Iterator<Item = &'a Counts>) {
+        let counts: Vec<_> = counts.collect();
+        let sums = self.sums.par_iter_mut().enumerate();
+        let add = |(n, sum): (usize, &mut Partition)| {
+            counts.iter().for_each(|counts| sum.absorb(&counts.partitions()[n]));
+        };
+        self.pool.install(|| sums.for_each(add));
+    }
+}
+// ANCHOR_END: wordcount-work
+
+// ANCHOR: wordcount-gather
+impl Run<'_> {
+    /// Emits what was read in a step, returns the counts to the counters, and what is to be done again to the caller.
+    fn gather(&self, counted: Vec<(Read, Option<Counts>)>, out: &mut dyn Sink<Output>) -> Vec<Task> {
+        let mut failed = Vec::new();
+        for (counter, (mut read, counts)) in self.counters.iter().cycle().zip(counted) {
+            if let Some(counts) = counts {
+                counter.lock().unwrap_or_else(PoisonError::into_inner).reuse(counts);
+            }
+            failed.append(&mut read.apart);
+            if self.ctx.emit(Output::Read(read), out).is_break() {
+                break;
+            }
+        }
+        failed
+    }
+
+    /// Ranks the partitions, and emits them.
+    fn rank(self, out: &mut dyn Sink<Output>) -> Result<()> {
+        let Self { job, ctx, pool, sums, .. } = self;
+        let ranked: Vec<Result<Ranked>> =
+            pool.install(|| sums.into_par_iter().map(|sum| ranked_or_why(sum, job)).collect());
+        for partition in ranked {
+            if ctx.emit(Output::Ranked(partition?), out).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn ranked_or_why(sum: Partition, job: &Job) -> Result<Ranked> {
+    let who = format!("partition {}", sum.number());
+    catch_unwind(AssertUnwindSafe(|| sum.rank(&job.settings)))
+        .map_err(|panic| Error::worker(who, panic_reason(&*panic)))
+}
+// ANCHOR_END: wordcount-gather

@@ -1,0 +1,144 @@
+//! The map side's kernel: the words of a task.
+
+use std::path::PathBuf;
+
+use super::{
+    Counts, PARTITIONS, Piece, Read, Settings, Task,
+    read::Buffer,
+    table::{SHORT, Word},
+    words::{SMALL, each_word},
+};
+use crate::error::reason;
+
+/// Counts the words of tasks, one after the other. One per worker: it keeps its buffers from task to task.
+#[derive(Clone)]
+pub struct Counter {
+    settings: Settings,
+    base: PathBuf,
+    buffer: Buffer,
+    spare: Option<Counts>,
+    /// How many words the last task had in each partition, about.
+    usual: usize,
+}
+
+/// What came of a task on the map side.
+#[derive(Debug)]
+pub struct Partial {
+    /// What was read.
+    pub read: Read,
+    /// How often each word occurs in it.
+    pub counts: Counts,
+}
+
+impl Counter {
+    /// A counter for the tasks of a job with these settings.
+    #[must_use]
+    pub fn new(settings: &Settings) -> Self {
+        let base = settings.base().to_owned();
+        Self { settings: settings.clone(), base, buffer: Buffer::default(), spare: None, usual: 0 }
+    }
+
+    /// Counts a task's words, from nothing.
+    pub fn task(&mut self, task: &Task) -> Partial {
+        let fresh = || Counts::with_room(self.usual, self.settings.seed);
+        let counts = self.spare.take().unwrap_or_else(fresh);
+        let mut partial = Partial { read: Read::default(), counts };
+        for piece in &task.pieces {
+            self.piece(piece, &mut partial);
+        }
+        self.usual = partial.counts.words() / PARTITIONS;
+        partial
+    }
+
+    /// Takes back the counts of a task, for the room that is in them.
+    pub fn reuse(&mut self, mut counts: Counts) {
+        counts.clear();
+        self.spare = Some(counts);
+    }
+
+    /// A fault planned for a place that is in no file.
+    #[cfg(feature = "faults")]
+    pub(super) fn strike(&self, place: &[u8]) {
+        self.settings.faults.strike(place, 0);
+    }
+
+    /// A piece that cannot be read to its end counts as far as it could be.
+    fn piece(&mut self, piece: &Piece, Partial { read, counts }: &mut Partial) {
+        #[cfg(feature = "faults")]
+        self.settings.faults.strike(&piece.path, piece.start);
+        let mut words = Words::new(&self.settings);
+        let bytes = self.buffer.read(piece, &self.base, |text| words.count(text, counts));
+        read.totals.words += words.counted;
+        match bytes {
+            Ok(bytes) => {
+                read.totals.files += u64::from(piece.start == 0);
+                read.totals.bytes += bytes;
+            }
+            Err(error) => read.troubles.push(piece.trouble(reason(&error))),
+        }
+    }
+}
+
+/// What counts as a word.
+struct Words {
+    min_len: usize,
+    /// Put into every byte of a word.
+    small: u8,
+    seed: u64,
+    counted: u64,
+}
+
+impl Words {
+    fn new(settings: &Settings) -> Self {
+        let small = if settings.ignore_case { SMALL } else { 0 };
+        Self { min_len: settings.min_len, small, seed: settings.seed, counted: 0 }
+    }
+
+    fn count(&mut self, text: &[u8], counts: &mut Counts) {
+        let (small, masks) = (u128::from_le_bytes([self.small; SHORT]), &MASKS);
+        each_word(text, |start, end| {
+            let length = end - start;
+            if length < self.min_len {
+                return;
+            }
+            self.counted += 1;
+            match masks.get(length) {
+                Some(mask) => counts.add(Word::Short((sixteen(text, start) | small) & mask), self.seed),
+                None => self.count_long(&text[start..end], counts),
+            }
+        });
+    }
+
+    #[cold]
+    fn count_long(&self, word: &[u8], counts: &mut Counts) {
+        if self.small == 0 {
+            counts.add(Word::Long(word), self.seed);
+        } else {
+            let word: Vec<u8> = word.iter().map(|byte| byte | self.small).collect();
+            counts.add(Word::Long(&word), self.seed);
+        }
+    }
+}
+
+/// What is left of sixteen bytes of which the first so many are a word.
+const MASKS: [u128; SHORT + 1] = {
+    let mut masks = [0; SHORT + 1];
+    let mut length = 1;
+    while length <= SHORT {
+        masks[length] = u128::MAX >> (u128::BITS as usize - 8 * length);
+        length += 1;
+    }
+    masks
+};
+
+/// Sixteen bytes of the text, and zeros behind its end.
+fn sixteen(text: &[u8], at: usize) -> u128 {
+    match text[at..].first_chunk() {
+        Some(bytes) => u128::from_le_bytes(*bytes),
+        None => {
+            let mut bytes = [0; SHORT];
+            bytes[..text.len() - at].copy_from_slice(&text[at..]);
+            u128::from_le_bytes(bytes)
+        }
+    }
+}
