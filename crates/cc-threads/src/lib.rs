@@ -57,7 +57,7 @@ pub const MODELS: &[Model] = &[
         resize: Entry::Run(resize::run),
         mandelbrot: Entry::Run(mandelbrot::run),
         wordcount: Entry::Run(wordcount::run),
-        sort: Entry::Declined("not written yet"),
+        sort: Entry::Run(sort::run),
     },
     Model {
         name: "rayon",

@@ -44,5 +44,5 @@ pub const MODELS: &[Model] = &[Model {
     resize: Entry::Run(resize::sequential::run),
     mandelbrot: Entry::Run(mandelbrot::sequential::run),
     wordcount: Entry::Run(wordcount::sequential::run),
-    sort: Entry::Declined("not written yet"),
+    sort: Entry::Run(sort::sequential::run),
 }];
