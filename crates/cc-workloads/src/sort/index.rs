@@ -49,18 +49,18 @@ impl Index {
         Entries { packed: &self.packed, entry: Entry::default() }
     }
 
-    /// The same with half as many entries.
-    pub(super) fn thinned(&self) -> Self {
-        let mut thinned = Packer::default();
+    /// The same with blocks that are not smaller than this.
+    pub(super) fn coarser(&self, block: u64) -> Self {
+        let mut coarser = Packer::default();
         let mut entries = self.entries();
         for nth in 1..=self.entries {
             let Some(entry) = entries.next() else { break };
             // The last one is where the run ends, which saves reading its last block again and again.
-            if nth % 2 == 0 || nth == self.entries {
-                thinned.push(entry.at, &entry.line);
+            if entry.at >= coarser.last.at + block || nth == self.entries {
+                coarser.push(entry.at, &entry.line);
             }
         }
-        thinned.index
+        coarser.index
     }
 }
 
@@ -132,7 +132,7 @@ fn get(packed: &mut &[u8]) -> u64 {
 }
 
 /// A block is not smaller, unless a line beside it is larger.
-const BLOCK: u64 = 8 << 10;
+pub(super) const BLOCK: u64 = 8 << 10;
 /// Nor is it smaller than so many times the line of its entry, so that an index is a small part of its run.
 const LINES: u64 = 32;
 /// So much is kept of a line to compare the next one with.
@@ -309,8 +309,9 @@ mod tests {
         let run = run(&plain(false), &lines, 256 << 10);
         assert!((7 << 10..11 << 10).contains(&(run.bytes / run.index.blocks())), "{}", run.index.blocks());
         assert!(run.index.size() * 500 < run.bytes, "{} bytes", run.index.size());
-        assert_eq!(run.index.thinned().blocks(), run.index.blocks().div_ceil(2) + 1);
-        check(&plain(false), &lines, &SortedRun { index: run.index.thinned(), ..run });
+        let coarser = run.index.coarser(100 << 10);
+        assert!((run.bytes / (110 << 10)..run.bytes / (100 << 10) + 2).contains(&coarser.blocks()));
+        check(&plain(false), &lines, &SortedRun { index: coarser, ..run });
     }
 
     #[test]

@@ -61,9 +61,11 @@ impl Merger {
     /// Reads the parts, and finds the lines between the bounds.
     fn read(&mut self, merge: &Merge, shelf: &dyn Shelf, keys: &Keys) -> std::io::Result<Vec<Head>> {
         self.text.clear();
-        // With a longer line now and then there is no need to keep what that took.
         let size = merge.parts.iter().map(|part| part.slice.len()).sum::<u64>();
-        self.text.shrink_to(2 * usize::try_from(size).unwrap_or(usize::MAX / 2));
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
+        // What a very long line has taken is not kept.
+        self.text.shrink_to(size.saturating_mul(2));
+        self.text.reserve_exact(size);
         let mut heads = Vec::with_capacity(merge.parts.len());
         for part in &merge.parts {
             let start = self.text.len();

@@ -33,6 +33,8 @@ const LEAST: u64 = 1 << 20;
 const MOST_ROOM: u64 = 128 << 20;
 /// Of larger merges neither what is read nor what is made of it stays in the caches.
 const MOST_MERGE: u64 = 2 << 20;
+/// Merges that may wait, for each worker.
+const AHEAD: NonZeroUsize = NonZeroUsize::new(4).expect("four is not zero");
 /// Text behind the window: in the hands of whoever writes the result, and in the queue before it.
 const BEHIND: u64 = 6;
 
@@ -40,33 +42,35 @@ impl Plan {
     /// How so many workers sort an input of this size, if that is known, with so much memory.
     #[must_use]
     pub fn new(memory: u64, workers: NonZeroUsize, window: NonZeroUsize, size: Option<u64>) -> Self {
-        let workers_ = u64::try_from(workers.get()).unwrap_or(u64::MAX);
-        let memory = memory.max(LEAST.saturating_mul(workers_));
-        let window =
-            window.min(workers.saturating_mul(const { NonZeroUsize::new(4).expect("it is not zero") }));
-        // What each worker reads may be half as much again as what it makes of it.
-        let at_once = (5 * workers_).div_ceil(2) + window.get() as u64 + BEHIND;
-        let merge = (memory / 2 / at_once).min(MOST_MERGE);
-        let plan = Self { chunk: 0, room: 0, in_memory: false, merge, window, index: memory / 16 };
+        let count = workers.get() as u64;
+        let memory = memory.max(LEAST.saturating_mul(count));
+        let window = window.min(workers.saturating_mul(AHEAD));
         // A run is in memory once more while it is put on the shelf, and a chunk with its lines until then.
-        if let Some(size) = size.filter(|size| size.saturating_mul(2) <= memory) {
-            let chunk = (size / (4 * workers_)).clamp(64 << 10, MOST_ROOM / 2);
-            return Self { chunk, room: Self::room_for(chunk), in_memory: true, ..plan };
+        let in_memory = size.is_some_and(|size| size.saturating_mul(2) <= memory);
+        let for_merges = if in_memory { memory / 4 } else { memory / 4 * 3 };
+        let merge = (for_merges / at_once(count, window)).min(MOST_MERGE);
+        let index = memory / 8;
+        if let Some(size) = size.filter(|_| in_memory) {
+            let chunk = (size / (4 * count)).clamp(64 << 10, MOST_ROOM / 2);
+            return Self { chunk, room: chunk.div_ceil(5) * 8, in_memory, merge, window, index };
         }
-        let room = (memory / workers_ / 16 * 13).min(MOST_ROOM);
-        Self { chunk: room / 8 * 5, room, ..plan }
-    }
-
-    /// A line of 27 bytes, text and record, takes just so much of the room.
-    fn room_for(chunk: u64) -> u64 {
-        chunk.div_ceil(5) * 8
+        let room = (memory / count / 4 * 3).min(MOST_ROOM);
+        // A line of 27 bytes, text and record, takes just so much of the room.
+        Self { chunk: room / 8 * 5, room, in_memory, merge, window, index }
     }
 
     /// How many runs a merge reads from, where an entry of an index stands for so many bytes of a run. At the ends of
-    /// what it reads of each run is something that it does not need: on an average, a block.
+    /// what it reads of each run is something that it does not need, a block on an average: no more, all in all, than
+    /// what it needs.
     pub(super) fn fan_in(&self, block: u64) -> usize {
-        usize::try_from(self.merge / (2 * block.max(1))).unwrap_or(usize::MAX).max(2)
+        usize::try_from(self.merge / block.max(1)).unwrap_or(usize::MAX).max(2)
     }
+}
+
+/// How many times the size of a merge there is of text while so many workers merge: what they read, half of it in vain,
+/// and what they make of it; what waits for its turn; and what is being written.
+fn at_once(workers: u64, window: NonZeroUsize) -> u64 {
+    3 * workers + window.get() as u64 + BEHIND
 }
 
 /// How a room is divided: bytes for text, and records.
@@ -107,9 +111,8 @@ mod tests {
     #[test]
     fn everything_fits_while_runs_are_merged() {
         for (memory, workers, plan) in plans() {
-            let work = workers * plan.merge * 5 / 2;
-            let waiting = (plan.window.get() as u64 + BEHIND) * plan.merge;
-            assert!(work + waiting + plan.index <= memory, "{memory} {workers} {plan:?}");
+            let text = at_once(workers, plan.window) * plan.merge;
+            assert!(text + plan.index <= memory, "{memory} {workers} {plan:?}");
             assert!(plan.merge >= 8 << 10);
         }
     }
@@ -122,14 +125,15 @@ mod tests {
         assert!(!plan(256 << 20, 2, None).in_memory);
         for size in [100_u64 << 10, 10 << 20, 120 << 20] {
             let plan = plan(256 << 20, 2, Some(size));
-            assert!(size + 2 * plan.room + 8 * plan.merge < 256 << 20, "{plan:?}");
+            assert!(size + 2 * plan.room < 256 << 20, "{plan:?}");
+            assert!(size + at_once(2, plan.window) * plan.merge < 256 << 20, "{plan:?}");
         }
     }
 
     #[test]
     fn a_merge_reads_from_fewer_runs_the_coarser_their_indexes_are() {
         let plan = plan(256 << 20, 2, None);
-        assert!(plan.fan_in(8 << 10) >= 64, "{plan:?}");
+        assert!(plan.fan_in(8 << 10) >= 128, "{plan:?}");
         assert!(plan.fan_in(100 << 10) < plan.fan_in(10 << 10));
         assert_eq!(plan.fan_in(1 << 40), 2);
     }

@@ -2,7 +2,11 @@
 
 use std::ops::ControlFlow;
 
-use super::{Job, Made, Merges, Output, Plan, SortedRun, index::RunWriter, keys::Keys};
+use super::{
+    Job, Made, Merges, Output, Plan, SortedRun,
+    index::{BLOCK, RunWriter},
+    keys::Keys,
+};
 use crate::{
     contract::Sink,
     error::{Error, Result, reason},
@@ -19,6 +23,8 @@ pub struct Runs<'a> {
     /// Where the next pass begins.
     next: usize,
     passes: usize,
+    /// How large the blocks of the indexes are at the least.
+    block: u64,
 }
 
 impl<'a> Runs<'a> {
@@ -26,7 +32,7 @@ impl<'a> Runs<'a> {
     #[must_use]
     pub fn new(job: &Job, plan: &Plan, shelf: &'a dyn Shelf) -> Self {
         let (keys, unique) = (Keys::new(&job.query), job.query.unique);
-        Self { keys, unique, plan: *plan, shelf, runs: vec![], next: 0, passes: 0 }
+        Self { keys, unique, plan: *plan, shelf, runs: vec![], next: 0, passes: 0, block: BLOCK }
     }
 
     /// The sink of the first phase: keeps the runs of the chunks, and tells `out` how much was read, or what failed.
@@ -58,7 +64,7 @@ impl<'a> Runs<'a> {
             // What cannot be removed now goes with the shelf.
             let _ = self.shelf.remove(&run.name);
         }
-        self.runs.insert(self.next, made);
+        self.runs.insert(self.next, as_coarse(made, self.block));
         self.next += 1;
         self.thin();
     }
@@ -73,19 +79,24 @@ impl<'a> Runs<'a> {
         for name in made.spent {
             let _ = self.shelf.remove(&name);
         }
-        self.runs.extend(made.runs);
+        self.runs.extend(made.runs.into_iter().map(|run| as_coarse(run, self.block)));
         self.thin();
     }
 
-    /// Halves all indexes while they are too large.
+    /// Makes all indexes coarser while they are too large. All alike: what a merge reads in vain should be of all runs.
     fn thin(&mut self) {
         let size = |runs: &[SortedRun]| runs.iter().map(|run| run.index.size()).sum::<u64>();
-        while size(&self.runs) > self.plan.index && self.runs.iter().any(|run| run.index.blocks() > 3) {
+        while size(&self.runs) > self.plan.index && self.block < u64::MAX / 2 {
+            self.block *= 2;
             for run in &mut self.runs {
-                run.index = run.index.thinned();
+                run.index = run.index.coarser(self.block);
             }
         }
     }
+}
+
+fn as_coarse(run: SortedRun, block: u64) -> SortedRun {
+    if block == BLOCK { run } else { SortedRun { index: run.index.coarser(block), ..run } }
 }
 
 struct Gather<'a, 'b> {

@@ -6,8 +6,9 @@ use super::{
 };
 use crate::{error::reason, shelf::Shelf, stop::Stop};
 
-/// A run is written in portions of this size.
+/// A run is written in portions of this size, or of this part of the room that there is for the chunk.
 const PORTION: usize = 256 << 10;
+const PART: u64 = 16;
 
 /// Does tasks, one after the other, over the same memory. One per worker.
 pub struct Sorter {
@@ -49,7 +50,7 @@ impl Sorter {
             }
             if self.lines.len() > 0 {
                 made.read.lines += self.lines.len() as u64;
-                made.runs.push(self.write(chunk.number, made.runs.len(), shelf)?);
+                made.runs.push(self.write(chunk, made.runs.len(), shelf)?);
             }
         }
         made.read += source.read;
@@ -57,29 +58,31 @@ impl Sorter {
     }
 
     /// Writes the sorted lines as a run.
-    fn write(&self, chunk: u64, nth: usize, shelf: &dyn Shelf) -> Result<SortedRun, String> {
+    fn write(&self, chunk: &Chunk, nth: usize, shelf: &dyn Shelf) -> Result<SortedRun, String> {
         let failed = |error| format!("write failed: {}", reason(&error));
-        let mut run = RunWriter::new(&self.keys, shelf, format!("run-{chunk}-{nth}")).map_err(failed)?;
-        let mut portion = Vec::with_capacity(PORTION);
+        let mut run =
+            RunWriter::new(&self.keys, shelf, format!("run-{}-{nth}", chunk.number)).map_err(failed)?;
+        let size = usize::try_from(chunk.room / PART).unwrap_or(PORTION).min(PORTION);
+        let mut portion = Vec::with_capacity(size);
         let mut last: Option<&[u8]> = None;
         #[cfg(feature = "faults")]
         let mut left = self.lines.len() / 2;
         for line in self.lines.iter() {
             #[cfg(feature = "faults")]
             if std::mem::replace(&mut left, left.wrapping_sub(1)) == 0 {
-                self.query.faults.strike(b"run", chunk);
+                self.query.faults.strike(b"run", chunk.number);
             }
             if self.query.unique && last.replace(line).is_some_and(|last| self.are_equal(last, line)) {
                 continue;
             }
-            if portion.len() + line.len() > PORTION {
+            if portion.len() + line.len() > size {
                 run.write(&portion).map_err(failed)?;
                 portion.clear();
                 if self.stop.requested() {
                     return Err("stopped".to_owned());
                 }
             }
-            if line.len() < PORTION {
+            if line.len() <= size {
                 portion.extend_from_slice(line);
             } else {
                 run.write(line).map_err(failed)?;
