@@ -65,13 +65,7 @@ impl Sorter {
         let size = usize::try_from(chunk.room / PART).unwrap_or(PORTION).min(PORTION);
         let mut portion = Vec::with_capacity(size);
         let mut last: Option<&[u8]> = None;
-        #[cfg(feature = "faults")]
-        let mut left = self.lines.len() / 2;
         for line in self.lines.iter() {
-            #[cfg(feature = "faults")]
-            if std::mem::replace(&mut left, left.wrapping_sub(1)) == 0 {
-                self.query.faults.strike(b"run", chunk.number);
-            }
             if self.query.unique && last.replace(line).is_some_and(|last| self.are_equal(last, line)) {
                 continue;
             }
@@ -88,6 +82,8 @@ impl Sorter {
                 run.write(line).map_err(failed)?;
             }
         }
+        #[cfg(feature = "faults")]
+        self.query.faults.strike(b"run", chunk.number);
         run.write(&portion).map_err(failed)?;
         run.finish().map_err(failed)
     }
