@@ -1,6 +1,6 @@
 //! Lesson 3 of 4: one task fails; the others are done, the failure is reported by name.
 //!
-//! Let it crash: a worker that panics does not try to save itself. It is dead, with its thread, and its supervisor
+//! Let it crash: a worker that is started with `watch` does not try to save itself when it panics. It is dead, with its thread, and its supervisor
 //! gets its *remains*, all that it owned. They tell which task it was busy with, and they hold its mailbox, in
 //! which the next tasks lie unharmed: the supervisor reports the one and starts a successor for the others.
 //!
@@ -18,7 +18,7 @@ type Report = (&'static str, Result<usize, String>);
 /// To the supervisor: what is left of a worker.
 type Dead = Death<Worker>;
 
-/// What a worker owns.
+/// What a worker owns: apart from its body, so that it survives the panic.
 struct Worker {
     orders: Mailbox<&'static str>,
     in_hand: &'static str,

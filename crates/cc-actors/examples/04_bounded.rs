@@ -2,7 +2,8 @@
 //!
 //! The producer works on demand: it makes one limit for each *credit*, of which the consumer sends three in the
 //! beginning, and one more for each limit that is done. So there are never more than three under way, and memory
-//! stays flat. (A full mailbox would slow its sender down too; but whoever waits there cannot hear anything else.)
+//! stays flat. (A full mailbox would slow its sender down too; but whoever waits for room reads nothing meanwhile, and
+//! two that wait so for each other wait for ever.)
 //! Nobody can look into another's mailbox, so a message carries what the other has to know.
 //!
 //! What to see: however fast the producer is, there are never more than three under way. When the consumer has
@@ -15,7 +16,7 @@ const BOUND: u32 = 3;
 const STEP: u32 = 10_000;
 const ENOUGH: usize = 10_000;
 
-/// To the producer: room for one more. So many are done.
+/// To the producer: room for one more. It says how many are done.
 struct Credit(u32);
 
 /// To the consumer: the next limit, and how many are under way with it.

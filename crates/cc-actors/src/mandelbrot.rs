@@ -17,7 +17,7 @@
 //!   then one for each report. So there are never more outputs than that.
 //! - **Deadlock.** Nobody waits for room: every mailbox has it for all that its readers have asked for.
 //! - **Order.** None: an output says where it belongs.
-//! - **Stop.** It halts whoever waits for a message. A kernel that runs is not interrupted.
+//! - **Stop.** It halts whoever waits for a message; a sink that waits returns. A kernel that runs is not interrupted.
 //! - **Fail.** Let it crash: the supervisor is sent what a dead worker owned, starts a successor on its mailbox, and
 //!   reports the task that it had in hand. Of several tiles, the painter has each done alone, so that
 //!   only the one that kills is lost.

@@ -1,10 +1,10 @@
 //! Where a task belongs in the order, when some tasks turn out to be many.
 
-/// A task's place in the order: its number, or the place of the task that it is left of and its number among what
-/// is left.
+/// A task's place in the order: its number, or the place of the task whose rest it belongs to and its number in that
+/// rest.
 ///
-/// The order is lexicographic. So what is left of a task comes behind it and before the next one, however often
-/// a part leaves something in turn, and nobody has to know beforehand how much there will be.
+/// The order is lexicographic. So a rest comes behind its task and before the next one, however often a part leaves a
+/// rest in turn, and nobody has to know beforehand how much there will be.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position(Vec<usize>);
 
@@ -29,12 +29,12 @@ impl Position {
         sibling
     }
 
-    /// Goes on to the first of what is left of the task here.
+    /// Goes on to the first of the rest of the task here.
     pub fn enter(&mut self) {
         self.0.push(0);
     }
 
-    /// Goes on from the end of a list to what comes behind the task that it is left of.
+    /// Goes on from the end of a rest to what comes behind its task.
     pub fn leave(&mut self) {
         self.0.pop();
         *self.0.last_mut().expect("who left had entered") += 1;
