@@ -1,6 +1,6 @@
 //! The shelf of a session, which reaches over all of its workers.
 //!
-//! What a task makes stays with the worker that made it, in the session's [`Store`], and its name says where that is:
+//! What a task makes stays with the worker that made it, in the session's `Store`, and its name says where that is:
 //! `ADDRESS/SESSION/NAME`. Whoever is given the name can have the thing, or parts of it, from there. The coordinator
 //! hands on names only; the bytes go from worker to worker.
 //!
