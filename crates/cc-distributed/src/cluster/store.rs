@@ -37,12 +37,13 @@ impl Store {
     }
 
     fn blocks(&self) -> io::Result<Arc<Blocks>> {
-        let mut blocks = lock(&self.blocks);
-        if blocks.is_none() {
-            let file = tempfile::tempfile().map_err(|error| here(&error))?;
-            *blocks = Some(Arc::new(Blocks { file, free: Mutex::default() }));
+        if let Some(blocks) = lock(&self.blocks).clone() {
+            return Ok(blocks);
         }
-        Ok(blocks.clone().expect("it was just made"))
+        // Not under the lock. If two are at it, the file of the one that comes later is gone at once.
+        let file = tempfile::tempfile().map_err(|error| here(&error))?;
+        let made = Arc::new(Blocks { file, free: Mutex::default() });
+        Ok(lock(&self.blocks).get_or_insert(made).clone())
     }
 }
 
