@@ -6,6 +6,7 @@
 mod grep;
 mod mandelbrot;
 mod resize;
+mod sort;
 mod wordcount;
 
 use std::process::ExitCode;
@@ -19,6 +20,7 @@ const SUITES: &[Suite] = &[
     Suite::of::<resize::Resize>(),
     Suite::of::<mandelbrot::Mandelbrot>(),
     Suite::of::<wordcount::Wordcount>(),
+    Suite::of::<sort::Sort>(),
 ];
 
 fn main() -> ExitCode {

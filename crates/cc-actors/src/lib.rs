@@ -63,6 +63,7 @@ pub mod grep;
 pub mod mandelbrot;
 pub mod position;
 pub mod resize;
+pub mod sort;
 pub mod wordcount;
 
 use std::convert::identity;
@@ -79,4 +80,5 @@ pub const MODELS: &[Model] = &[Model {
     resize: Entry::Run(resize::run),
     mandelbrot: Entry::Run(mandelbrot::run),
     wordcount: Entry::Run(wordcount::run),
+    sort: Entry::Declined("not written yet"),
 }];

@@ -68,6 +68,7 @@ pub mod mandelbrot;
 pub mod pool;
 pub mod resize;
 pub mod single;
+pub mod sort;
 pub mod wordcount;
 
 use std::convert::identity;
@@ -85,6 +86,7 @@ pub const MODELS: &[Model] = &[
         resize: Entry::Run(resize::run),
         mandelbrot: Entry::Run(mandelbrot::run),
         wordcount: Entry::Run(wordcount::run),
+        sort: Entry::Declined("not written yet"),
     },
     Model {
         name: "async-single",
@@ -95,5 +97,6 @@ pub const MODELS: &[Model] = &[
         resize: Entry::Run(single::resize::run),
         mandelbrot: Entry::Run(single::mandelbrot::run),
         wordcount: Entry::Run(single::wordcount::run),
+        sort: Entry::Declined("not written yet"),
     },
 ];

@@ -58,6 +58,7 @@ pub mod cluster;
 pub mod grep;
 pub mod mandelbrot;
 pub mod resize;
+pub mod sort;
 pub mod wordcount;
 
 use cc_workloads::{Entry, Model};
@@ -80,6 +81,7 @@ pub const MODELS: &[Model] = &[Model {
     resize: Entry::Run(resize::run),
     mandelbrot: Entry::Run(mandelbrot::run),
     wordcount: Entry::Run(wordcount::run),
+    sort: Entry::Declined("not written yet"),
 }];
 
 fn enter() {

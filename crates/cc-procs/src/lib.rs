@@ -61,6 +61,7 @@ pub mod grep;
 pub mod mandelbrot;
 pub mod pool;
 pub mod resize;
+pub mod sort;
 pub mod wordcount;
 
 use std::convert::identity;
@@ -77,6 +78,7 @@ pub const MODELS: &[Model] = &[Model {
     resize: Entry::Run(resize::run),
     mandelbrot: Entry::Run(mandelbrot::run),
     wordcount: Entry::Run(wordcount::run),
+    sort: Entry::Declined("not written yet"),
 }];
 
 /// A line for each workload: in a worker process, does its part of it and does not return.

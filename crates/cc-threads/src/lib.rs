@@ -41,6 +41,7 @@ pub mod grep;
 pub mod mandelbrot;
 pub mod rayon;
 pub mod resize;
+pub mod sort;
 pub mod wordcount;
 
 use std::convert::identity;
@@ -58,6 +59,7 @@ pub const MODELS: &[Model] = &[
         resize: Entry::Run(resize::run),
         mandelbrot: Entry::Run(mandelbrot::run),
         wordcount: Entry::Run(wordcount::run),
+        sort: Entry::Run(sort::run),
     },
     Model {
         name: "rayon",
@@ -68,5 +70,6 @@ pub const MODELS: &[Model] = &[
         resize: Entry::Run(rayon::resize::run),
         mandelbrot: Entry::Run(rayon::mandelbrot::run),
         wordcount: Entry::Run(rayon::wordcount::run),
+        sort: Entry::Declined("not written yet"),
     },
 ];

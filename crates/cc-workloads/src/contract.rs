@@ -3,7 +3,7 @@
 use std::{num::NonZeroUsize, ops::ControlFlow, thread};
 
 use crate::{
-    grep, mandelbrot, resize,
+    grep, mandelbrot, resize, sort,
     stop::{Cause, Stop},
     wordcount,
 };
@@ -30,6 +30,8 @@ pub struct Model {
     pub mandelbrot: Entry<mandelbrot::Run>,
     /// How often each word occurs.
     pub wordcount: Entry<wordcount::Run>,
+    /// The lines of files in order, with as much memory as is allowed.
+    pub sort: Entry<sort::Run>,
 }
 
 /// A model's answer to one workload.

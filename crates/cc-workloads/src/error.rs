@@ -27,6 +27,9 @@ pub enum Error {
         /// What became of it.
         reason: String,
     },
+    /// A part of the work failed, without which the rest is worth nothing.
+    #[error("{0}")]
+    Failed(String),
     /// An operation of the coordinator's own failed.
     #[error("{what}: {source}")]
     Io {

@@ -23,6 +23,7 @@ pub mod mandelbrot;
 pub mod report;
 pub mod resize;
 pub mod shelf;
+pub mod sort;
 pub mod stop;
 mod stream;
 pub mod wordcount;
@@ -43,4 +44,5 @@ pub const MODELS: &[Model] = &[Model {
     resize: Entry::Run(resize::sequential::run),
     mandelbrot: Entry::Run(mandelbrot::sequential::run),
     wordcount: Entry::Run(wordcount::sequential::run),
+    sort: Entry::Run(sort::sequential::run),
 }];

@@ -5,6 +5,7 @@ mod mandelbrot;
 mod output;
 mod resize;
 mod signals;
+mod sort;
 mod wordcount;
 
 use std::{num::NonZeroUsize, process::ExitCode};
@@ -32,6 +33,7 @@ const WORKLOADS: &[Workload] = &[
     ("resize", resize::command, resize::main),
     ("mandelbrot", mandelbrot::command, mandelbrot::main),
     ("wordcount", wordcount::command, wordcount::main),
+    ("sort", sort::command, sort::main),
 ];
 
 /// The `main` of a model's program. The first model is the default, the others are its variants.
@@ -66,12 +68,13 @@ pub fn main(models: &[Model]) -> ExitCode {
 /// A line for each model and workload: `name<TAB>mechanism<TAB>workload<TAB>why it has none, or nothing`.
 fn list(models: &[Model]) -> ExitCode {
     for model in models {
-        let Model { name, mechanism, grep, resize, mandelbrot, wordcount, .. } = model;
+        let Model { name, mechanism, grep, resize, mandelbrot, wordcount, sort, .. } = model;
         let entries = [
             ("grep", grep.declined()),
             ("resize", resize.declined()),
             ("mandelbrot", mandelbrot.declined()),
             ("wordcount", wordcount.declined()),
+            ("sort", sort.declined()),
         ];
         for (workload, declined) in entries {
             println!("{name}\t{mechanism}\t{workload}\t{}", declined.unwrap_or_default());

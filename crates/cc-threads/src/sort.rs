@@ -1,0 +1,135 @@
+//! `sort` on free threads.
+//!
+//! - **Split.** First by the input: a chunk is what one worker's share of the memory has room for. Then by the result: a
+//!   merge is two megabytes of it, whatever the runs are like. One thread that merged everything would take longer than
+//!   all the rest.
+//! - **Share.** One queue, shared by all workers, in every phase. Each worker has its own sorter, with the memory that
+//!   one task leaves for the next. What they leave for each other is on a shelf, in memory or in files: it is written
+//!   once, and read when all of it is there, so nobody needs a lock on it.
+//! - **Bound.** The plan's: a chunk for each worker, and then so many merges between `feed` and `gather`, since text that
+//!   waits for its turn is memory as well.
+//! - **Order.** A line of promises, kept in whatever order and collected in the order they were given. The runs have to be
+//!   in the order of the input, or equal lines would not be.
+//! - **Stop.** `feed` and the workers ask before each task, and the sorter within one; whoever waits, as `gather` does,
+//!   waits on a channel whose other end is dropped by somebody who stops. The shelf is emptied behind them all.
+//! - **Fail.** A panic is caught where the task runs, and becomes the task's output; that ends the run, since a part of
+//!   the lines is not what was asked for.
+
+use std::{
+    ops::ControlFlow,
+    panic::{AssertUnwindSafe, catch_unwind},
+    thread,
+};
+
+use cc_workloads::{
+    Ctx, Error, Result, Sink,
+    error::panic_reason,
+    shelf::Shelf,
+    sort::{Job, Output, Runs, Sorter, Task},
+};
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+// ANCHOR: sort-run
+/// Runs the job on `ctx.workers` threads, and in each phase one that feeds them; the calling thread gathers.
+pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
+    let plan = job.plan(ctx)?;
+    let shelf = &*job.shelf(&plan)?;
+    let window = plan.window.get();
+    let (fed, orders) = bounded(window + 1);
+    thread::scope(|scope| {
+        for n in 0..ctx.workers.get() {
+            let orders = orders.clone();
+            let work = move || work(Sorter::new(&job.query, &ctx.stop), shelf, &orders, ctx);
+            let thread = thread::Builder::new().name(format!("worker-{n}"));
+            thread.spawn_scoped(scope, work).map_err(failed)?;
+        }
+        // The queue must close when the workers have gone, not when this function ends.
+        drop(orders);
+        let mut runs = Runs::new(job, &plan, shelf);
+        let mut flow = phase(job.chunks(&plan, shelf, &ctx.stop), window, &fed, ctx, &mut runs.gather(out))?;
+        while flow.is_continue()
+            && let Some(pass) = runs.pass()
+        {
+            let mut writer = pass.writer(out)?;
+            flow = phase(pass.merges(), window, &fed, ctx, &mut writer)?;
+            let made = writer.finish()?;
+            runs.put(pass, made);
+        }
+        if flow.is_continue() {
+            let _ = phase(runs.merges(), window, &fed, ctx, out)?;
+        }
+        drop(fed);
+        Ok(())
+    })
+}
+
+/// Has the workers do these tasks, and emits what comes of them.
+fn phase(
+    tasks: impl Iterator<Item = Task> + Send,
+    window: usize,
+    fed: &Sender<Order>,
+    ctx: &Ctx,
+    out: &mut dyn Sink<Output>,
+) -> Result<ControlFlow<()>> {
+    let (promises, line) = bounded(window);
+    thread::scope(|scope| {
+        let feed = move || feed(tasks, &promises, fed);
+        thread::Builder::new().name("feed".to_owned()).spawn_scoped(scope, feed).map_err(failed)?;
+        Ok(gather(line, ctx, out))
+    })
+}
+
+fn failed(error: std::io::Error) -> Error {
+    Error::worker("thread", error)
+}
+// ANCHOR_END: sort-run
+
+// ANCHOR: sort-feed
+/// Queues the tasks, and in the same order the promises of their outputs.
+fn feed(tasks: impl Iterator<Item = Task>, promises: &Sender<Promise>, fed: &Sender<Order>) {
+    for task in tasks {
+        let (done, promise) = oneshot::channel();
+        if promises.send(promise).is_err() || fed.send(Order { task, done }).is_err() {
+            break;
+        }
+    }
+}
+// ANCHOR_END: sort-feed
+
+// ANCHOR: sort-work
+/// Does tasks until there are no more.
+fn work(mut sorter: Sorter, shelf: &dyn Shelf, orders: &Receiver<Order>, ctx: &Ctx) {
+    for Order { task, done } in orders {
+        if ctx.stop.requested() {
+            break;
+        }
+        // A sorter begins each task afresh, so a panic leaves nothing behind that the next one would see.
+        let output = catch_unwind(AssertUnwindSafe(|| sorter.task(&task, shelf)))
+            .unwrap_or_else(|panic| task.failed(&panic_reason(&*panic)));
+        // Nobody waits for it any more if the run was stopped meanwhile.
+        let _ = done.send(output);
+    }
+}
+// ANCHOR_END: sort-work
+
+// ANCHOR: sort-gather
+/// Emits the outputs in the order of their promises. With the line, it drops what `feed` may be waiting for.
+fn gather(line: Receiver<Promise>, ctx: &Ctx, out: &mut dyn Sink<Output>) -> ControlFlow<()> {
+    for promise in line {
+        let Ok(output) = promise.recv() else { return ControlFlow::Break(()) };
+        ctx.emit(output, out)?;
+    }
+    // The tasks end early, too, when a stop is requested.
+    if ctx.stop.requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+}
+// ANCHOR_END: sort-gather
+
+/// Where an output is waited for. The thread sleeps at once: one that yields now and then to look again, as
+/// crossbeam's do, seems busy to the kernel, which then leaves two workers on one core.
+type Promise = oneshot::Receiver<Output>;
+
+/// A task and its promise's other end.
+struct Order {
+    task: Task,
+    done: oneshot::Sender<Output>,
+}

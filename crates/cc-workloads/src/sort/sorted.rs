@@ -1,0 +1,143 @@
+//! The sink: where the sorted lines go.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Write},
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+};
+
+use tempfile::{Builder, NamedTempFile};
+
+use super::{Output, Totals};
+use crate::{
+    contract::{Block, Sink},
+    error::{Error, Result, reason},
+};
+
+/// The sink that every model's outputs go to. See [`Job::sorted`](super::Job::sorted).
+pub struct Sorted<'a> {
+    file: Option<Target>,
+    out: &'a mut dyn Sink<Block>,
+    totals: Totals,
+    error: Option<Error>,
+}
+
+impl<'a> Sorted<'a> {
+    pub(super) fn new(file: Option<&Path>, out: &'a mut dyn Sink<Block>) -> Result<Self> {
+        let file = file.map(Target::open).transpose()?;
+        Ok(Self { file, out, totals: Totals::default(), error: None })
+    }
+
+    /// The totals of everything that was pushed.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        self.totals
+    }
+
+    /// Whether something failed, so that there is no result.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.error.is_some()
+    }
+
+    /// Puts the file in its place, if there is one and nothing failed. Until then nothing of it is seen.
+    pub fn finish(self) -> Result<()> {
+        match (self.error, self.file) {
+            (Some(error), _) => Err(error),
+            (None, Some(file)) => file.finish(),
+            (None, None) => Ok(()),
+        }
+    }
+
+    fn write(&mut self, text: Vec<u8>) -> ControlFlow<()> {
+        let Some(file) = &mut self.file else { return self.out.push(Block::Out(text)) };
+        match file.write(&text) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => self.fail(error),
+        }
+    }
+
+    fn fail(&mut self, error: Error) -> ControlFlow<()> {
+        self.error.get_or_insert(error);
+        ControlFlow::Break(())
+    }
+}
+
+impl Sink<Output> for Sorted<'_> {
+    fn push(&mut self, output: Output) -> ControlFlow<()> {
+        match output {
+            Output::Read(read) => self.totals += read,
+            Output::Lines { text, lines } => {
+                self.totals.sorted += lines;
+                return self.write(text.into_vec());
+            }
+            Output::Failed(why) => return self.fail(Error::Failed(why)),
+            Output::Runs(_) => {}
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// The file of `-o`.
+enum Target {
+    /// What is there, or will be, and what is to take its place.
+    File { path: PathBuf, made: NamedTempFile },
+    /// Something that nothing can take the place of: a device, a pipe.
+    Device { path: PathBuf, device: File },
+}
+
+impl Target {
+    fn open(path: &Path) -> Result<Self> {
+        let open = || match fs::metadata(path) {
+            Ok(there) if !there.is_file() => {
+                let device = OpenOptions::new().write(true).open(path)?;
+                Ok(Self::Device { path: path.to_owned(), device })
+            }
+            Ok(there) => {
+                // Whoever could not write to it must not replace it either.
+                OpenOptions::new().append(true).open(path)?;
+                let path = fs::canonicalize(path)?;
+                let made = beside(&path)?;
+                made.as_file().set_permissions(there.permissions())?;
+                Ok(Self::File { path, made })
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Ok(Self::File { path: path.to_owned(), made: beside(path)? })
+            }
+            Err(error) => Err(error),
+        };
+        open().map_err(|error: io::Error| failed("open", path, &error))
+    }
+
+    fn write(&mut self, text: &[u8]) -> Result<()> {
+        match self {
+            Self::File { path, made } => {
+                made.as_file_mut().write_all(text).map_err(|error| failed("write", path, &error))
+            }
+            Self::Device { path, device } => {
+                device.write_all(text).map_err(|error| failed("write", path, &error))
+            }
+        }
+    }
+
+    fn finish(self) -> Result<()> {
+        match self {
+            Self::File { path, made } => {
+                made.persist(&path).map(drop).map_err(|error| failed("write", &path, &error.error))
+            }
+            Self::Device { .. } => Ok(()),
+        }
+    }
+}
+
+/// A new file with a temporary name, with the permissions of any new file.
+fn beside(path: &Path) -> io::Result<NamedTempFile> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let create = |path: &Path| OpenOptions::new().write(true).create_new(true).open(path);
+    Builder::new().prefix(".sort-").make_in(parent, create)
+}
+
+fn failed(what: &str, path: &Path, error: &io::Error) -> Error {
+    Error::Failed(format!("{what} failed: {}: {}", path.display(), reason(error)))
+}

@@ -1,0 +1,103 @@
+//! The kernel: sorts a chunk, merges a range.
+
+use super::{
+    Chunk, Made, Merge, Output, Query, SortedRun, Task, index::RunWriter, keys::Keys, merge::Merger,
+    records::Lines, source::Source,
+};
+use crate::{error::reason, shelf::Shelf, stop::Stop};
+
+/// A run is written in portions of this size, or of this part of the room that there is for the chunk.
+const PORTION: usize = 256 << 10;
+const PART: u64 = 16;
+
+/// Does tasks, one after the other, over the same memory. One per worker.
+pub struct Sorter {
+    query: Query,
+    keys: Keys,
+    stop: Stop,
+    lines: Lines,
+    merger: Merger,
+}
+
+impl Sorter {
+    /// A sorter for this query's tasks. A chunk takes a while: when a stop is requested it is left off, and the
+    /// output says so.
+    #[must_use]
+    pub fn new(query: &Query, stop: &Stop) -> Self {
+        let (query, keys) = (query.clone(), Keys::new(query));
+        Self { query, keys, stop: stop.clone(), lines: Lines::default(), merger: Merger::default() }
+    }
+
+    /// Does a task. What it leaves for later tasks is on the shelf when this returns.
+    pub fn task(&mut self, task: &Task, shelf: &dyn Shelf) -> Output {
+        let done = match task {
+            Task::Chunk(chunk) => self.chunk(chunk, shelf).map(Output::Runs),
+            Task::Merge(merge) => self.merge(merge, shelf),
+        };
+        done.unwrap_or_else(Output::Failed)
+    }
+
+    fn chunk(&mut self, chunk: &Chunk, shelf: &dyn Shelf) -> Result<Made, String> {
+        // Whatever a task left that panicked.
+        self.lines.forget();
+        let mut source = Source::new(&self.query, &chunk.pieces, shelf);
+        let mut made = Made { spent: chunk.spent(), ..Made::default() };
+        let mut more = true;
+        while more {
+            more = self.lines.fill(&mut source, chunk.room, &self.keys, &self.stop)?;
+            if self.lines.sort(&self.keys, &self.stop).is_break() || self.stop.requested() {
+                return Err("stopped".to_owned());
+            }
+            if self.lines.len() > 0 {
+                made.read.lines += self.lines.len() as u64;
+                made.runs.push(self.write(chunk, made.runs.len(), shelf)?);
+            }
+        }
+        made.read += source.read;
+        Ok(made)
+    }
+
+    /// Writes the sorted lines as a run.
+    fn write(&self, chunk: &Chunk, nth: usize, shelf: &dyn Shelf) -> Result<SortedRun, String> {
+        let failed = |error| format!("write failed: {}", reason(&error));
+        let mut run =
+            RunWriter::new(&self.keys, shelf, format!("run-{}-{nth}", chunk.number)).map_err(failed)?;
+        let size = usize::try_from(chunk.room / PART).unwrap_or(PORTION).min(PORTION);
+        let mut portion = Vec::with_capacity(size);
+        let mut last: Option<&[u8]> = None;
+        for line in self.lines.iter() {
+            if self.query.unique && last.replace(line).is_some_and(|last| self.are_equal(last, line)) {
+                continue;
+            }
+            if portion.len() + line.len() > size {
+                run.write(&portion).map_err(failed)?;
+                portion.clear();
+                if self.stop.requested() {
+                    return Err("stopped".to_owned());
+                }
+            }
+            if line.len() <= size {
+                portion.extend_from_slice(line);
+            } else {
+                run.write(line).map_err(failed)?;
+            }
+        }
+        #[cfg(feature = "faults")]
+        self.query.faults.strike(b"run", chunk.number);
+        run.write(&portion).map_err(failed)?;
+        run.finish().map_err(failed)
+    }
+
+    /// Whether two lines, each with its newline, are equal.
+    fn are_equal(&self, one: &[u8], other: &[u8]) -> bool {
+        self.keys.compare(&one[..one.len() - 1], &other[..other.len() - 1]).is_eq()
+    }
+
+    fn merge(&mut self, merge: &Merge, shelf: &dyn Shelf) -> Result<Output, String> {
+        // No more chunks will come, and their memory is needed for what is merged.
+        self.lines = Lines::default();
+        #[cfg(feature = "faults")]
+        self.query.faults.strike(b"merge", merge.number);
+        self.merger.merge(merge, shelf, &self.keys, self.query.unique)
+    }
+}
