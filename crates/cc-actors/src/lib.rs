@@ -80,5 +80,5 @@ pub const MODELS: &[Model] = &[Model {
     resize: Entry::Run(resize::run),
     mandelbrot: Entry::Run(mandelbrot::run),
     wordcount: Entry::Run(wordcount::run),
-    sort: Entry::Declined("not written yet"),
+    sort: Entry::Run(sort::run),
 }];

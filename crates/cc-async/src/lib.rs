@@ -86,7 +86,7 @@ pub const MODELS: &[Model] = &[
         resize: Entry::Run(resize::run),
         mandelbrot: Entry::Run(mandelbrot::run),
         wordcount: Entry::Run(wordcount::run),
-        sort: Entry::Declined("not written yet"),
+        sort: Entry::Run(sort::run),
     },
     Model {
         name: "async-single",
@@ -97,6 +97,6 @@ pub const MODELS: &[Model] = &[
         resize: Entry::Run(single::resize::run),
         mandelbrot: Entry::Run(single::mandelbrot::run),
         wordcount: Entry::Run(single::wordcount::run),
-        sort: Entry::Declined("not written yet"),
+        sort: Entry::Run(single::sort::run),
     },
 ];

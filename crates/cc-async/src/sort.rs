@@ -1,29 +1,163 @@
-//! `sort` on async/await.
+//! `sort` on async/await, on tokio's multi-thread runtime.
 //!
-//! - **Split.** TODO: what is a task here? Why not more, or less?
-//! - **Share.** TODO: what is shared, and by whom? How do tasks come to the workers?
-//! - **Bound.** TODO: what limits memory, open files, queues?
-//! - **Order.** TODO: who brings outputs into their order, if they have one?
-//! - **Stop.** TODO: who asks, and what ends the waiting of those who wait?
-//! - **Fail.** TODO: what becomes of a task that panics, and of a worker that dies?
+//! - **Split.** Sorting a chunk, then merging a range of the result: each is one `spawn_blocking`, since it computes, and reads
+//!   and writes files.
+//! - **Share.** The shelf, which all tasks own a part of: what is put there is written once, and read when all of it is there.
+//!   Sorters go round in a [`Pool`], with the memory that one task leaves for the next.
+//! - **Bound.** The plan's: as many promises in the line as it allows, since text that waits for its turn is memory as well;
+//!   and of a phase that is over, nothing.
+//! - **Order.** A line of promises, awaited in the order they were made. The runs have to be in the order of the input, or
+//!   equal lines would not be. The promises are spawned tasks, so they are kept also while `gather` does not poll.
+//! - **Stop.** A [`CancellationToken`] drops `feed` and `gather` where they wait; dropped promises abort what has not begun.
+//!   A kernel sees the stop for itself, and dropping the runtime waits for it: before the shelf is emptied.
+//! - **Fail.** A panic ends its task alone, and comes back as the `JoinError` of its handle; that ends the run, since a part of
+//!   the lines is not what was asked for.
+
+use std::{ops::ControlFlow, sync::Arc, thread};
 
 use cc_workloads::{
     Ctx, Error, Result, Sink,
-    sort::{Job, Output},
+    error::panic_reason,
+    shelf::Shelf,
+    sort::{Job, Output, Runs, Sorter, Task},
 };
+use tokio::{
+    runtime::{Builder, Runtime},
+    sync::mpsc::{self, Receiver, Sender},
+    task::spawn_blocking,
+};
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+
+use crate::pool::Pool;
 
 // ANCHOR: sort-run
-/// Not written yet.
-pub fn run(_: &Job, _: &Ctx, _: &mut dyn Sink<Output>) -> Result<()> {
-    Err(Error::Usage("not written yet".to_owned()))
+/// Runs the job on a runtime of its own, with `ctx.workers` threads for what blocks; the calling thread
+/// gathers.
+pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
+    let plan = job.plan(ctx)?;
+    let shelf: Arc<dyn Shelf> = job.shelf(&plan)?.into();
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(1) // it only passes things on
+        .max_blocking_threads(ctx.workers.get())
+        .build()
+        .map_err(Error::io("runtime"))?;
+    let stop = CancellationToken::new();
+    let _on_stop = ctx.stop.on_request({
+        let stop = stop.clone();
+        move || stop.cancel()
+    });
+    let sorters = Arc::new(Pool::new(Sorter::new(&job.query, &ctx.stop)));
+    let phases = Phases { runtime, stop, sorters, shelf: shelf.clone(), window: plan.window.get(), ctx };
+    let mut runs = Runs::new(job, &plan, &*shelf);
+    let mut flow = phases.phase(job.chunks(&plan, &*shelf, &ctx.stop), &mut runs.gather(out))?;
+    while flow.is_continue()
+        && let Some(pass) = runs.pass()
+    {
+        let mut writer = pass.writer(out)?;
+        flow = phases.phase(pass.merges(), &mut writer)?;
+        let made = writer.finish()?;
+        runs.put(pass, made);
+    }
+    if flow.is_continue() {
+        let _ = phases.phase(runs.merges(), out)?;
+    }
+    Ok(())
+}
+
+/// What all phases run on.
+struct Phases<'a> {
+    /// Dropped before the shelf is, and waits for what its threads are doing.
+    runtime: Runtime,
+    stop: CancellationToken,
+    sorters: Arc<Pool<Sorter>>,
+    shelf: Arc<dyn Shelf>,
+    window: usize,
+    ctx: &'a Ctx,
+}
+
+impl Phases<'_> {
+    /// Has these tasks done, and emits what comes of them.
+    fn phase(
+        &self,
+        tasks: impl Iterator<Item = Task> + Send,
+        out: &mut dyn Sink<Output>,
+    ) -> Result<ControlFlow<()>> {
+        let (found, tasks_found) = mpsc::channel(1);
+        let (promises, line) = mpsc::channel(self.window);
+        thread::scope(|scope| {
+            // Not in the blocking pool: standard input may be silent for long, and would keep one of its threads.
+            let walk = move || walk(tasks, &found);
+            let thread = thread::Builder::new().name("walk".to_owned());
+            thread.spawn_scoped(scope, walk).map_err(|e| Error::worker("thread", e))?;
+            let feed = feed(tasks_found, promises, self.sorters.clone(), self.shelf.clone());
+            self.runtime.spawn(self.stop.clone().run_until_cancelled_owned(feed));
+            let gathered = self.stop.run_until_cancelled(gather(line, self.ctx, out));
+            Ok(self.runtime.block_on(gathered).unwrap_or(ControlFlow::Break(())))
+        })
+    }
 }
 // ANCHOR_END: sort-run
 
 // ANCHOR: sort-feed
+/// Finds the tasks, reading standard input and the indexes of runs: what waits in system calls or computes is no future.
+fn walk(tasks: impl Iterator<Item = Task>, found: &Sender<Task>) {
+    for task in tasks {
+        if found.blocking_send(task).is_err() {
+            break;
+        }
+    }
+}
+
+/// Starts the tasks, each when there is a place in the line for the promise of its output.
+async fn feed(
+    mut tasks: Receiver<Task>,
+    promises: Sender<Promise>,
+    sorters: Arc<Pool<Sorter>>,
+    shelf: Arc<dyn Shelf>,
+) {
+    while let Ok(place) = promises.reserve().await {
+        let Some(task) = tasks.recv().await else { break };
+        place.send(work(task, &sorters, &shelf));
+    }
+}
 // ANCHOR_END: sort-feed
 
 // ANCHOR: sort-work
+/// Has a task done in the blocking pool, whose threads take the tasks in turn.
+fn work(task: Task, sorters: &Arc<Pool<Sorter>>, shelf: &Arc<dyn Shelf>) -> Promise {
+    let task = Arc::new(task);
+    let output = spawn_blocking({
+        let (task, sorters, shelf) = (task.clone(), sorters.clone(), shelf.clone());
+        move || sorters.lend().task(&task, &*shelf)
+    });
+    Promise { task, output: AbortOnDropHandle::new(output) }
+}
 // ANCHOR_END: sort-work
 
 // ANCHOR: sort-gather
+/// Emits the outputs in the order of their promises. The sink may block: this is the thread that called
+/// `run`, which polls nothing but this future, and the runtime goes on without it.
+async fn gather(mut line: Receiver<Promise>, ctx: &Ctx, out: &mut dyn Sink<Output>) -> ControlFlow<()> {
+    while let Some(promise) = line.recv().await {
+        ctx.emit(promise.kept().await, out)?;
+    }
+    // The tasks end early, too, when a stop is requested.
+    if ctx.stop.requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+}
 // ANCHOR_END: sort-gather
+
+/// The output of a task that has been started. Dropping it calls the task off if it has not begun.
+struct Promise {
+    task: Arc<Task>,
+    output: AbortOnDropHandle<Output>,
+}
+
+impl Promise {
+    async fn kept(self) -> Output {
+        match self.output.await {
+            Ok(output) => output,
+            // Only dropping a promise aborts its task, and this one is held: the task has panicked.
+            Err(failure) => self.task.failed(&panic_reason(&*failure.into_panic())),
+        }
+    }
+}

@@ -78,7 +78,7 @@ pub const MODELS: &[Model] = &[Model {
     resize: Entry::Run(resize::run),
     mandelbrot: Entry::Run(mandelbrot::run),
     wordcount: Entry::Run(wordcount::run),
-    sort: Entry::Declined("not written yet"),
+    sort: Entry::Run(sort::run),
 }];
 
 /// A line for each workload: in a worker process, does its part of it and does not return.
@@ -87,4 +87,5 @@ fn enter() {
     pool::enter("resize", resize::work);
     pool::enter("mandelbrot", mandelbrot::work);
     pool::enter("wordcount", wordcount::work);
+    pool::enter("sort", sort::work);
 }

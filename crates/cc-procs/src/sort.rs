@@ -1,29 +1,125 @@
 //! `sort` in worker processes.
 //!
-//! - **Split.** TODO: what is a task here? Why not more, or less?
-//! - **Share.** TODO: what is shared, and by whom? How do tasks come to the workers?
-//! - **Bound.** TODO: what limits memory, open files, queues?
-//! - **Order.** TODO: who brings outputs into their order, if they have one?
-//! - **Stop.** TODO: who asks, and what ends the waiting of those who wait?
-//! - **Fail.** TODO: what becomes of a task that panics, and of a worker that dies?
+//! - **Split.** Sorting a chunk, then merging a range of the result. Both travel as names and ranges; only the merged text
+//!   comes back. That is a sample sort turned round: the ranges of the result are cut when the runs are there, and exactly,
+//!   from the indexes that came with them, instead of guessed before.
+//! - **Share.** Nothing in memory, a directory of files instead, where workers leave their runs. The files are in the page
+//!   cache, which is memory that processes share anyway; sent through this process, everything would be copied twice
+//!   more.
+//! - **Bound.** The plan's: as many promises in the line as it allows. Each worker has the memory of one task.
+//! - **Order.** A line of promises, kept in whatever order and collected in the order they were given. The runs have to be
+//!   in the order of the input, or equal lines would not be.
+//! - **Stop.** The workers are killed, in the middle of a file, too: the directory is this process's, and removed with
+//!   all that is in it. Their owners break their promises, and the line runs empty.
+//! - **Fail.** A panic is caught in the worker, and ends the run, since a part of the lines is not what was asked for. A
+//!   worker that dies is replaced, and what it had in hand done again: a run appears under its name when it is whole, and
+//!   again in the same place. A task that has killed three workers ends the run.
 
-use cc_workloads::{
-    Ctx, Error, Result, Sink,
-    sort::{Job, Output},
+use std::{
+    ops::ControlFlow,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::PathBuf,
+    thread,
 };
 
+use cc_workloads::{
+    Ctx, Error, Result, Sink, Stop,
+    error::panic_reason,
+    shelf::Folder,
+    sort::{Job, Output, Query, Runs, Sorter, Task},
+};
+use crossbeam_channel::{Receiver, Sender, bounded};
+use serde::{Deserialize, Serialize};
+
+use crate::pool;
+
+type Pool = pool::Pool<Task, Output>;
+type Promise = pool::Promise<Output>;
+
 // ANCHOR: sort-run
-/// Not written yet.
-pub fn run(_: &Job, _: &Ctx, _: &mut dyn Sink<Output>) -> Result<()> {
-    Err(Error::Usage("not written yet".to_owned()))
+/// Runs the job in `ctx.workers` processes; the calling thread gathers what comes back.
+pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
+    let plan = job.plan(ctx)?;
+    let folder = job.folder()?;
+    let setup = Setup { query: job.query.clone(), folder: folder.path().to_owned() };
+    let give_up = |task: &Task| task.failed("killed its worker three times");
+    // Dropped before the folder: nobody must write to that when it is removed.
+    let pool = Pool::start("sort", &setup, ctx, give_up)?;
+    let window = plan.window.get();
+    let mut runs = Runs::new(job, &plan, &folder);
+    let mut flow = phase(job.chunks(&plan, &folder, &ctx.stop), window, &pool, ctx, &mut runs.gather(out))?;
+    while flow.is_continue()
+        && let Some(pass) = runs.pass()
+    {
+        let mut writer = pass.writer(out)?;
+        flow = phase(pass.merges(), window, &pool, ctx, &mut writer)?;
+        let made = writer.finish()?;
+        runs.put(pass, made);
+    }
+    if flow.is_continue() {
+        let _ = phase(runs.merges(), window, &pool, ctx, out)?;
+    }
+    pool.finish()
+}
+
+/// Has the workers do these tasks, and emits what comes of them.
+fn phase(
+    tasks: impl Iterator<Item = Task> + Send,
+    window: usize,
+    pool: &Pool,
+    ctx: &Ctx,
+    out: &mut dyn Sink<Output>,
+) -> Result<ControlFlow<()>> {
+    let (promises, line) = bounded(window);
+    thread::scope(|scope| {
+        let feed = move || feed(tasks, &promises, pool);
+        let fed = thread::Builder::new().name("feed".to_owned()).spawn_scoped(scope, feed);
+        fed.map_err(|e| Error::worker("thread", e))?;
+        Ok(gather(line, ctx, out))
+    })
 }
 // ANCHOR_END: sort-run
 
 // ANCHOR: sort-feed
+/// Submits the tasks, and lines up the promises of their outputs.
+fn feed(tasks: impl Iterator<Item = Task>, promises: &Sender<Promise>, pool: &Pool) {
+    for task in tasks {
+        let Some(promise) = pool.submit(task) else { break };
+        if promises.send(promise).is_err() {
+            break;
+        }
+    }
+}
 // ANCHOR_END: sort-feed
 
 // ANCHOR: sort-work
+/// Prepares a worker process: what it returns does one task after the other there.
+pub(crate) fn work(Setup { query, folder }: &Setup) -> impl FnMut(Task) -> Output + use<> {
+    // Nobody requests this stop: a worker is killed.
+    let (mut sorter, folder) = (Sorter::new(query, &Stop::new()), Folder::at(folder.clone()));
+    move |task| {
+        // A sorter begins each task afresh, so a panic leaves nothing behind that the next one would see.
+        catch_unwind(AssertUnwindSafe(|| sorter.task(&task, &folder)))
+            .unwrap_or_else(|panic| task.failed(&panic_reason(&*panic)))
+    }
+}
 // ANCHOR_END: sort-work
 
 // ANCHOR: sort-gather
+/// Emits the outputs in the order of their promises. With the line, it drops what `feed` may be waiting for.
+fn gather(line: Receiver<Promise>, ctx: &Ctx, out: &mut dyn Sink<Output>) -> ControlFlow<()> {
+    for promise in line {
+        let Ok(output) = promise.recv() else { return ControlFlow::Break(()) };
+        ctx.emit(output, out)?;
+    }
+    // The tasks end early, too, when a stop is requested.
+    if ctx.stop.requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+}
 // ANCHOR_END: sort-gather
+
+/// What a worker is told at first.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Setup {
+    query: Query,
+    folder: PathBuf,
+}

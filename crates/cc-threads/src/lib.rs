@@ -70,6 +70,6 @@ pub const MODELS: &[Model] = &[
         resize: Entry::Run(rayon::resize::run),
         mandelbrot: Entry::Run(rayon::mandelbrot::run),
         wordcount: Entry::Run(rayon::wordcount::run),
-        sort: Entry::Declined("not written yet"),
+        sort: Entry::Run(rayon::sort::run),
     },
 ];

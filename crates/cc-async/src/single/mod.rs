@@ -3,4 +3,5 @@
 pub mod grep;
 pub mod mandelbrot;
 pub mod resize;
+pub mod sort;
 pub mod wordcount;

@@ -9,7 +9,7 @@ use super::{Bound, Merge, Output, keys::Keys, losers::Losers};
 use crate::shelf::Shelf;
 
 /// Merges, one after the other, over the same memory.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Merger {
     /// What was read of the runs.
     text: Vec<u8>,

@@ -34,7 +34,7 @@ impl Record {
 }
 
 /// As much of a chunk as has room. Used again and again: a vector is not cleared whose bytes are overwritten.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Lines {
     text: Vec<u8>,
     /// How much of the text has been read.

@@ -11,6 +11,7 @@ const PORTION: usize = 256 << 10;
 const PART: u64 = 16;
 
 /// Does tasks, one after the other, over the same memory. One per worker.
+#[derive(Clone)]
 pub struct Sorter {
     query: Query,
     keys: Keys,

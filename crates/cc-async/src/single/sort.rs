@@ -1,0 +1,114 @@
+//! `sort` on async/await, on one thread.
+//!
+//! - **Split.** A slice is a task, and a yield behind it. Merging a range takes milliseconds, but a chunk is as large as there
+//!   is memory for, and nobody else has a turn while it is sorted: a second, with hundreds of megabytes. Smaller ones
+//!   would be more runs, which every merge pays for. Where others wait for a turn, sorting belongs on another thread.
+//! - **Share.** One thread, one sorter, so nothing is shared and there is nothing to lock.
+//! - **Bound.** One slice in hand, and one output, however wide the window is.
+//! - **Order.** That of the tasks, as there is one worker.
+//! - **Stop.** A [`CancellationToken`] drops the futures at the `await` they have come to. A slice is not dropped; its kernel
+//!   sees the stop for itself.
+//! - **Fail.** A panic is caught around the slice; that ends the run, since a part of the lines is not what was asked for.
+
+use std::{
+    ops::ControlFlow,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
+
+use cc_workloads::{
+    Ctx, Error, Result, Sink,
+    error::panic_reason,
+    shelf::Shelf,
+    sort::{Job, Output, Runs, Sorter, Task},
+};
+use tokio::{
+    join,
+    runtime::{Builder, Runtime},
+    sync::mpsc::{self, Receiver, Sender},
+    task::yield_now,
+};
+use tokio_util::sync::CancellationToken;
+
+// ANCHOR: sort-run
+/// Runs the job on the calling thread, in each phase as two futures that take turns.
+pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
+    let plan = job.plan(ctx)?;
+    let shelf = &*job.shelf(&plan)?;
+    let runtime = Builder::new_current_thread().build().map_err(Error::io("runtime"))?;
+    let stop = CancellationToken::new();
+    let _on_stop = ctx.stop.on_request({
+        let stop = stop.clone();
+        move || stop.cancel()
+    });
+    let mut phases = Phases { runtime, stop, sorter: Sorter::new(&job.query, &ctx.stop), shelf, ctx };
+    let mut runs = Runs::new(job, &plan, shelf);
+    let mut flow = phases.phase(job.chunks(&plan, shelf, &ctx.stop), &mut runs.gather(out));
+    while flow.is_continue()
+        && let Some(pass) = runs.pass()
+    {
+        let mut writer = pass.writer(out)?;
+        flow = phases.phase(pass.merges(), &mut writer);
+        let made = writer.finish()?;
+        runs.put(pass, made);
+    }
+    if flow.is_continue() {
+        let _ = phases.phase(runs.merges(), out);
+    }
+    Ok(())
+}
+
+/// What all phases run on.
+struct Phases<'a> {
+    runtime: Runtime,
+    stop: CancellationToken,
+    sorter: Sorter,
+    shelf: &'a dyn Shelf,
+    ctx: &'a Ctx,
+}
+
+impl Phases<'_> {
+    /// Does these tasks, and emits what comes of them.
+    fn phase(&mut self, tasks: impl Iterator<Item = Task>, out: &mut dyn Sink<Output>) -> ControlFlow<()> {
+        let (done, outputs) = mpsc::channel(1);
+        let work = work(tasks, &mut self.sorter, self.shelf, done);
+        let all = async { join!(work, gather(outputs, self.ctx, out)).1 };
+        self.runtime.block_on(self.stop.run_until_cancelled(all)).unwrap_or(ControlFlow::Break(()))
+    }
+}
+// ANCHOR_END: sort-run
+
+// ANCHOR: sort-work
+/// Does the tasks, slice by slice; in between, the others have their turn. To look for the next one blocks the thread too, on
+/// standard input for as long as that is silent; but there is nothing else to do then, and the stop ends the wait.
+async fn work(
+    tasks: impl Iterator<Item = Task>,
+    sorter: &mut Sorter,
+    shelf: &dyn Shelf,
+    done: Sender<Output>,
+) {
+    for task in tasks {
+        if done.send(slice(&task, sorter, shelf)).await.is_err() {
+            return;
+        }
+        yield_now().await;
+    }
+}
+
+/// One slice. A panic is its failure.
+fn slice(task: &Task, sorter: &mut Sorter, shelf: &dyn Shelf) -> Output {
+    // A sorter begins each task afresh, so a panic leaves nothing behind that the next one would see.
+    catch_unwind(AssertUnwindSafe(|| sorter.task(task, shelf)))
+        .unwrap_or_else(|panic| task.failed(&panic_reason(&*panic)))
+}
+// ANCHOR_END: sort-work
+
+// ANCHOR: sort-gather
+/// Emits the outputs as they come.
+async fn gather(mut outputs: Receiver<Output>, ctx: &Ctx, out: &mut dyn Sink<Output>) -> ControlFlow<()> {
+    while let Some(output) = outputs.recv().await {
+        ctx.emit(output, out)?;
+    }
+    // The tasks end early, too, when a stop is requested.
+    if ctx.stop.requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+}
+// ANCHOR_END: sort-gather

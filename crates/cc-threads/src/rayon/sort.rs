@@ -1,0 +1,154 @@
+//! `sort` on rayon's work-stealing pool.
+//!
+//! - **Split.** Sorting a chunk, then merging a range of the result: each is a job in the pool. `par_sort` would need all lines
+//!   in memory, and a record for each; a chunk is what there is room for, and is sorted by one worker.
+//! - **Share.** The pool shares the jobs out. A worker finds its sorter, with the memory that one task leaves for the next, by
+//!   its index in the pool, behind a lock that nobody else takes. What is on the shelf is written once, and read when
+//!   all of it is there.
+//! - **Bound.** The plan's: as many promises in the line as it allows. The pool takes any number of jobs, so whoever spawns
+//!   has to count.
+//! - **Order.** A line of promises. Jobs from outside the pool are begun in the order they were spawned, so the one that is
+//!   waited for is at most a window away.
+//! - **Stop.** A job in the pool cannot be called back: it asks when its turn comes, and breaks its promise; within one, the
+//!   sorter asks. The scope ends when all have, and then the shelf is emptied.
+//! - **Fail.** A panic is caught in the job, and becomes the task's output; that ends the run, since a part of the lines is
+//!   not what was asked for.
+
+use std::{
+    ops::ControlFlow,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Mutex, PoisonError},
+    thread,
+};
+
+use cc_workloads::{
+    Ctx, Error, Result, Sink,
+    error::panic_reason,
+    shelf::Shelf,
+    sort::{Job, Output, Plan, Runs, Sorter, Task},
+};
+use crossbeam_channel::{Receiver, Sender, bounded};
+use rayon::{Scope, ThreadBuilder, ThreadPoolBuilder, current_thread_index};
+
+// ANCHOR: sort-run
+/// Runs the job on a pool of `ctx.workers` threads, made for it, and in each phase one thread that feeds them; the calling
+/// thread gathers.
+pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
+    let plan = job.plan(ctx)?;
+    let shelf = job.shelf(&plan)?;
+    let sorter = Sorter::new(&job.query, &ctx.stop);
+    let sorters: Vec<_> = (0..ctx.workers.get()).map(|_| Mutex::new(sorter.clone())).collect();
+    ThreadPoolBuilder::new()
+        .num_threads(ctx.workers.get())
+        .thread_name(|n| format!("worker-{n}"))
+        // Scoped, because a pool that is merely dropped does not wait until its threads have ended.
+        .build_scoped(ThreadBuilder::run, |pool| {
+            // In place: the sink has to stay on this thread, and no worker is blocked by gathering.
+            pool.in_place_scope(|scope| {
+                Pool { scope, sorters: &sorters, shelf: &*shelf, window: plan.window.get(), ctx }
+                    .sort(job, &plan, out)
+            })
+        })
+        .map_err(|e| Error::worker("pool", e))?
+}
+
+/// The pool during one run: where jobs are spawned, and what they borrow.
+#[derive(Clone, Copy)]
+struct Pool<'a, 'scope> {
+    scope: &'a Scope<'scope>,
+    /// One for each worker.
+    sorters: &'scope [Mutex<Sorter>],
+    shelf: &'scope dyn Shelf,
+    window: usize,
+    ctx: &'scope Ctx,
+}
+
+impl Pool<'_, '_> {
+    /// Goes from phase to phase.
+    fn sort(&self, job: &Job, plan: &Plan, out: &mut dyn Sink<Output>) -> Result<()> {
+        let mut runs = Runs::new(job, plan, self.shelf);
+        let mut flow = self.phase(job.chunks(plan, self.shelf, &self.ctx.stop), &mut runs.gather(out))?;
+        while flow.is_continue()
+            && let Some(pass) = runs.pass()
+        {
+            let mut writer = pass.writer(out)?;
+            flow = self.phase(pass.merges(), &mut writer)?;
+            let made = writer.finish()?;
+            runs.put(pass, made);
+        }
+        if flow.is_continue() {
+            let _ = self.phase(runs.merges(), out)?;
+        }
+        Ok(())
+    }
+
+    /// Has the workers do these tasks, and emits what comes of them.
+    fn phase(
+        &self,
+        tasks: impl Iterator<Item = Task> + Send,
+        out: &mut dyn Sink<Output>,
+    ) -> Result<ControlFlow<()>> {
+        let (promises, line) = bounded(self.window);
+        thread::scope(|threads| {
+            let feed = move || self.feed(tasks, &promises);
+            let thread = thread::Builder::new().name("feed".to_owned());
+            thread.spawn_scoped(threads, feed).map_err(|e| Error::worker("thread", e))?;
+            Ok(gather(line, self.ctx, out))
+        })
+    }
+}
+// ANCHOR_END: sort-run
+
+// ANCHOR: sort-feed
+impl Pool<'_, '_> {
+    /// Spawns the tasks, and queues in the same order the promises of their outputs.
+    ///
+    /// On a thread of its own: standard input may be silent, and a worker must not wait.
+    fn feed(&self, tasks: impl Iterator<Item = Task>, promises: &Sender<Promise>) {
+        for task in tasks {
+            let (done, promise) = oneshot::channel();
+            if promises.send(promise).is_err() {
+                break;
+            }
+            self.spawn(task, done);
+        }
+    }
+
+    /// Has a worker do the task and keep the promise.
+    fn spawn(&self, task: Task, done: oneshot::Sender<Output>) {
+        let Self { sorters, shelf, ctx, .. } = *self;
+        self.scope.spawn(move |_| {
+            if !ctx.stop.requested() {
+                // Nobody waits for it any more if the run was stopped meanwhile.
+                let _ = done.send(work(&task, sorters, shelf));
+            }
+        });
+    }
+}
+// ANCHOR_END: sort-feed
+
+// ANCHOR: sort-work
+/// Does a task, on a thread of the pool.
+fn work(task: &Task, sorters: &[Mutex<Sorter>], shelf: &dyn Shelf) -> Output {
+    let worker = current_thread_index().expect("jobs run in the pool");
+    let mut sorter = sorters[worker].lock().unwrap_or_else(PoisonError::into_inner);
+    // A sorter begins each task afresh, so a panic leaves nothing behind that the next one would see.
+    catch_unwind(AssertUnwindSafe(|| sorter.task(task, shelf)))
+        .unwrap_or_else(|panic| task.failed(&panic_reason(&*panic)))
+}
+// ANCHOR_END: sort-work
+
+// ANCHOR: sort-gather
+/// Emits the outputs in the order of their promises. With the line, it drops what `feed` may be waiting for.
+fn gather(line: Receiver<Promise>, ctx: &Ctx, out: &mut dyn Sink<Output>) -> ControlFlow<()> {
+    for promise in line {
+        let Ok(output) = promise.recv() else { return ControlFlow::Break(()) };
+        ctx.emit(output, out)?;
+    }
+    // The tasks end early, too, when a stop is requested.
+    if ctx.stop.requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+}
+// ANCHOR_END: sort-gather
+
+/// Where an output is waited for.
+type Promise = oneshot::Receiver<Output>;
