@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use cc_workloads::{inputs, resize, wordcount};
+use cc_workloads::{inputs, resize, sort, wordcount};
 use serde::{Deserialize, Serialize};
 
 /// Where an input comes from, as a manifest says it.
@@ -19,6 +19,8 @@ pub(crate) enum Source {
     Photographs(resize::inputs::Spec),
     /// A folder of text with a large vocabulary.
     Text(wordcount::inputs::Spec),
+    /// A file of lines in no order.
+    Lines(sort::inputs::Spec),
     EmptyFile,
     EmptyFolder,
     /// Nothing on a disk.
@@ -62,6 +64,10 @@ impl Source {
             Self::Tree(spec) => inputs::prepare(spec, path)?,
             Self::Photographs(spec) => resize::inputs::prepare(spec, path)?,
             Self::Text(spec) => wordcount::inputs::prepare(spec, path)?,
+            Self::Lines(spec) => {
+                let file = sort::inputs::prepare(spec, path)?;
+                return Ok(Subject { path: Some(file), ..Subject::default() });
+            }
             Self::EmptyFile => fs::write(path, b"").with_context(|| path.display().to_string())?,
             Self::EmptyFolder => fs::create_dir_all(path).with_context(|| path.display().to_string())?,
             Self::Args { args, .. } => return Ok(Subject { args: args.clone(), ..Subject::default() }),

@@ -43,6 +43,7 @@ const WORKLOADS: &[Workload] = &[
 /// If `models` is empty.
 #[must_use]
 pub fn main(models: &[Model]) -> ExitCode {
+    signals::take_file_size_limit();
     for model in models {
         (model.enter)();
     }

@@ -1,9 +1,10 @@
-//! From signals to a requested stop.
+//! From signals to a requested stop, or to an error.
 
-use std::thread;
+use std::{sync::Arc, thread};
 
 use signal_hook::{
-    consts::{SIGHUP, SIGINT, SIGTERM},
+    consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ},
+    flag,
     iterator::{Handle, Signals},
 };
 
@@ -33,4 +34,11 @@ impl Drop for OnSignal {
     fn drop(&mut self) {
         self.0.close();
     }
+}
+
+/// Has a write beyond the limit on the size of files fail. Otherwise it would end the process, with nobody left to say so
+/// and to clean up.
+pub(super) fn take_file_size_limit() {
+    // If it cannot be taken, the limit does what it would have done.
+    let _ = flag::register(SIGXFSZ, Arc::default());
 }

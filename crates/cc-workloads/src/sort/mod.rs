@@ -21,6 +21,7 @@
 
 mod index;
 mod input;
+pub mod inputs;
 mod keys;
 mod load;
 mod losers;
