@@ -53,7 +53,7 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
         let (supervisor, deaths) = system.mailbox(count);
         let (curator, reports) = system.mailbox(2 * count);
         let mut adders = Vec::new();
-        for (n, sums) in groups(Counts::new(job.settings.seed), count).into_iter().enumerate() {
+        for (n, sums) in Counts::new(job.settings.seed).divided(count).into_iter().enumerate() {
             let (adder, counts) = system.mailbox(count);
             let (settings, curator) = (&job.settings, curator.clone());
             system.spawn(format!("adder-{n}"), move || add(sums, &counts, settings, &curator))?;
@@ -74,16 +74,6 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
         system.spawn("supervisor", move || supervise(&office, &deaths, &kernel, &addresses))?;
         gather(&reports, &to.adders, ctx, out)
     })
-}
-
-/// The partitions, in the groups that belong to so many owners.
-fn groups(counts: Counts, owners: usize) -> Vec<Vec<Partition>> {
-    let mut groups = vec![Vec::new(); owners.min(PARTITIONS)];
-    let owners = groups.len();
-    for partition in counts {
-        groups[partition.number() * owners / PARTITIONS].push(partition);
-    }
-    groups
 }
 // ANCHOR_END: wordcount-run
 
@@ -141,7 +131,7 @@ impl Counter {
             self.to.walker.send(Request::Room(self.id))?;
             let partial = self.kernel.task(task);
             self.in_hand = None;
-            for (adder, counts) in self.to.adders.iter().zip(groups(partial.counts, self.to.adders.len())) {
+            for (adder, counts) in self.to.adders.iter().zip(partial.counts.divided(self.to.adders.len())) {
                 adder.send(Counted::Some(counts))?;
             }
             self.to.curator.send(Report::Read { read: partial.read, again: 0 })?;

@@ -18,7 +18,7 @@ use std::{iter, mem, sync::Arc, thread};
 use cc_workloads::{
     Ctx, Error, Result, Sink,
     error::panic_reason,
-    wordcount::{Counter, Counts, Grain, Job, Output, PARTITIONS, Partial, Partition, Read, Settings, Task},
+    wordcount::{Counter, Counts, Grain, Job, Output, Partial, Partition, Read, Settings, Task},
 };
 use futures::{
     future::join_all,
@@ -69,23 +69,13 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
 async fn count(tasks: Receiver<Task>, settings: Settings, workers: usize, done: Sender<Result<Output>>) {
     let settings = Arc::new(settings);
     let (mut adders, mut ends) = (Vec::new(), Vec::new());
-    for sums in groups(Counts::new(settings.seed), workers) {
+    for sums in Counts::new(settings.seed).divided(workers) {
         let (adder, counts) = mpsc::channel(1);
         adders.push(adder);
         ends.push(add(sums, counts, settings.clone(), done.clone()));
     }
     // On this task they only pass things on; what takes long is in the pool.
     tokio::join!(feed(tasks, &settings, adders, 2 * workers, done), join_all(ends));
-}
-
-/// The partitions, in the groups that belong to so many owners.
-fn groups(counts: Counts, owners: usize) -> Vec<Vec<Partition>> {
-    let mut groups = vec![Vec::new(); owners.min(PARTITIONS)];
-    let owners = groups.len();
-    for partition in counts {
-        groups[partition.number() * owners / PARTITIONS].push(partition);
-    }
-    groups
 }
 // ANCHOR_END: wordcount-run
 
@@ -135,7 +125,7 @@ async fn shuffle(
     let (mut counted, mut failed) = (std::pin::pin!(counted), Vec::new());
     while let Some((mut read, counts)) = counted.next().await {
         for (adder, counts) in
-            iter::zip(adders, counts.map_or_else(Vec::new, |counts| groups(counts, adders.len())))
+            iter::zip(adders, counts.map_or_else(Vec::new, |counts| counts.divided(adders.len())))
         {
             // An adder ends before its channel only if nobody wants its sums.
             let _ = adder.send(counts).await;

@@ -232,7 +232,7 @@ pub(crate) fn caption(template: &str, totals: &Totals) -> String {
         let unit = unit.trim().parse::<f64>().map_or(1, |unit| unit as u64).max(1);
         let total = totals.get(name.trim()).copied().unwrap_or_default();
         text += before;
-        text += &grouped(total.div_ceil(unit));
+        text += &grouped((total + unit / 2) / unit);
         rest = after;
     }
     text + rest

@@ -70,6 +70,17 @@ impl Counts {
         encoded
     }
 
+    /// The partitions, divided among so many owners, or as many as there are partitions: each has neighbours.
+    #[must_use]
+    pub fn divided(self, owners: usize) -> Vec<Vec<Partition>> {
+        let mut divided = vec![Vec::new(); owners.min(PARTITIONS)];
+        let owners = divided.len();
+        for partition in self {
+            divided[partition.number * owners / PARTITIONS].push(partition);
+        }
+        divided
+    }
+
     /// Adds these counts, partition by partition.
     pub fn absorb(&mut self, other: &Self) {
         for (mine, others) in self.0.iter_mut().zip(&other.0) {
