@@ -49,6 +49,9 @@
 //! every counter sends what it has counted of theirs. Nobody waits at a barrier: that a counter reports behind its counts,
 //! and the curator writes to the adders behind all reports, is the order that the second phase needs.
 //!
+//! In [`sort`] the second phase is about what the first has made as a whole. There each phase is a system of its own, and
+//! its end is the barrier: nobody is left to ask who is done.
+//!
 //! # Modules, in reading order
 //!
 //! - [`actor`]: the runtime: mailboxes and addresses, starting and watching actors, halting them;
@@ -56,7 +59,8 @@
 //! - [`grep`]: the actors of the parallel `grep`;
 //! - [`resize`]: its topology without an order;
 //! - [`mandelbrot`]: one owner for all that costs nothing;
-//! - [`wordcount`]: owners for a large result.
+//! - [`wordcount`]: owners for a large result;
+//! - [`sort`]: a system for each phase.
 
 pub mod actor;
 pub mod grep;

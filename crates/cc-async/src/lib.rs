@@ -61,6 +61,7 @@
 //! - [`resize`]: images, as they are completed;
 //! - [`mandelbrot`]: many small tasks that only compute;
 //! - [`wordcount`]: two phases, and state that several tasks add to;
+//! - [`sort`]: phases, and a stream of promises for each;
 //! - [`single`]: the variant, on a current-thread runtime.
 
 pub mod grep;

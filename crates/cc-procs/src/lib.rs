@@ -31,6 +31,7 @@
 //!
 //! In [`wordcount`] what one worker has counted is needed by another. It goes through files in a directory of the run's own,
 //! not through the parent: who counts writes them under names from the parent, and who adds up reads its part of each.
+//! [`sort`] does the same with sorted runs, and has only the merged text come back.
 //!
 //! # How it ends, well and badly
 //!
@@ -54,7 +55,7 @@
 //! - [`grep`]: the model file: what is sent to whom, and in what order it comes back;
 //! - [`resize`]: names go out, thumbnails come back, in any order;
 //! - [`mandelbrot`]: many small tasks in few messages;
-//! - [`wordcount`]: two phases, with files between them;
+//! - [`wordcount`] and [`sort`]: phases, with files between them;
 //! - [`pool`]: the runtime: how workers are started, driven, replaced and ended.
 
 pub mod grep;

@@ -35,6 +35,7 @@
 //! - [`grep`]: the model itself, on `std::thread` and crossbeam's channels;
 //! - [`resize`] and [`mandelbrot`]: work without an order, from a queue and from a cursor;
 //! - [`wordcount`]: a large result that all workers add to, in parts that have a lock each;
+//! - [`sort`]: phases, one after the other, for workers that stay;
 //! - [`rayon`]: the variant, in which a work-stealing pool does the sharing.
 
 pub mod grep;
