@@ -21,7 +21,7 @@ use super::observe::{Asked, Observed, conforms};
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
-        Case::new("descriptor_limit_of_64", descriptor_limit_of_64),
+        Case::new("descriptor_limit_of_32", descriptor_limit_of_32),
         Case::new("no_threads_but_the_models", no_threads_but_the_models).needs(Needs::OneOf(COUNTED)),
         Case::new("memory_of_a_million_words", |subject| memory(subject, 1_000_000, 2, 5)),
         Case::new("memory_of_10_million_words", |subject| memory(subject, 10_000_000, 2, 5)).long(),
@@ -30,12 +30,12 @@ pub(super) fn cases() -> Vec<Case> {
     ]
 }
 
-/// With 64 descriptors nothing runs out of them, however many files there are.
-fn descriptor_limit_of_64(subject: &Subject) {
-    setrlimit(Resource::Nofile, Rlimit { current: Some(64), maximum: Some(64) })
+/// With 32 descriptors nothing runs out of them, however many files there are.
+fn descriptor_limit_of_32(subject: &Subject) {
+    setrlimit(Resource::Nofile, Rlimit { current: Some(32), maximum: Some(32) })
         .expect("it is less than before");
-    let opened: Vec<File> = (0..64).map_while(|_| File::open("/dev/null").ok()).collect();
-    assert!(opened.len() < 64, "the limit does not hold");
+    let opened: Vec<File> = (0..32).map_while(|_| File::open("/dev/null").ok()).collect();
+    assert!(opened.len() < 32, "the limit does not hold");
     drop(opened);
     for part in ["many", "large", "odd"] {
         conforms(subject, &Asked::of(part));

@@ -11,6 +11,7 @@ use cc_conformance::{
     tree,
 };
 use cc_workloads::fault::{Action, Fault};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::{
     corpus::{self, LARGEST, PLACES},
@@ -27,6 +28,7 @@ pub(super) fn cases() -> Vec<Case> {
             .needs(Needs::Processes),
         Case::new("killed_and_stopped", killed_and_stopped).needs(Needs::Processes),
         Case::new("suspended_and_stopped", suspended_and_stopped).needs(Needs::Processes),
+        Case::new("no_room_for_the_counts", no_room_for_the_counts).needs(Needs::Processes),
     ];
     for (name, action) in [("killed", Action::Kill), ("aborted", Action::Abort)] {
         let places: [(_, Struck); 6] = [
@@ -166,4 +168,16 @@ fn suspended_worker_is_replaced(subject: &Subject, place: &str) {
     assert_eq!(trap.strikes(), 1, "no worker was suspended");
     // Two seconds to notice, perhaps twice; the rest is the work, in a dev build on a busy machine.
     assert!(since.elapsed() < Duration::from_secs(15), "noticed after {:?}", since.elapsed());
+}
+
+/// What workers leave for each other does not fit on the disk: the run ends, and says so. A limit on the size of files makes
+/// the same call fail.
+fn no_room_for_the_counts(subject: &Subject) {
+    let before = getrlimit(Resource::Fsize);
+    setrlimit(Resource::Fsize, Rlimit { current: Some(1000), ..before }).expect("it is a lower limit");
+    let observed = Observed::of(subject, &Asked::of("large"), &subject.ctx(2));
+    setrlimit(Resource::Fsize, before).expect("it is the limit that there was");
+    let why = observed.error.expect("no error");
+    assert!(why.ends_with(": File too large"), "{why}");
+    assert_eq!(observed.out, "", "words of a failed run");
 }
