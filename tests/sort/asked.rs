@@ -88,12 +88,12 @@ fn query(flags: &[String]) -> Query {
 
 /// What the flags say counts for a key that says nothing.
 fn key(text: &str, all: Key) -> Key {
-    let letters = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
-    let (fields, letters) = text.split_at(letters);
+    let letters: String = text.chars().filter(char::is_ascii_alphabetic).collect();
+    let fields: String = text.chars().filter(|c| !c.is_ascii_alphabetic()).collect();
     let mut key = if letters.is_empty() { all } else { Key::default() };
-    set(&mut key, letters);
+    set(&mut key, &letters);
     let number = |text: &str| text.parse::<usize>().expect("a field has a number");
-    let (from, to) = fields.split_once(',').map_or((fields, None), |(from, to)| (from, Some(to)));
+    let (from, to) = fields.split_once(',').map_or((&*fields, None), |(from, to)| (from, Some(to)));
     Key { from: number(from) - 1, to: to.map(number), ..key }
 }
 
