@@ -88,13 +88,19 @@ fn query(flags: &[String]) -> Query {
 
 /// What the flags say counts for a key that says nothing.
 fn key(text: &str, all: Key) -> Key {
-    let letters: String = text.chars().filter(char::is_ascii_alphabetic).collect();
-    let fields: String = text.chars().filter(|c| !c.is_ascii_alphabetic()).collect();
-    let mut key = if letters.is_empty() { all } else { Key::default() };
+    let (from, to) = text.split_once(',').map_or((text, None), |(from, to)| (from, Some(to)));
+    let split = |text: &str| {
+        let letters = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
+        let (number, letters) = text.split_at(letters);
+        (number.parse::<usize>().expect("a field has a number"), letters.to_owned())
+    };
+    let ((from, letters), to) = (split(from), to.map(split));
+    let says_nothing = letters.is_empty() && to.as_ref().is_none_or(|(_, letters)| letters.is_empty());
+    let mut key = if says_nothing { all } else { Key::default() };
     set(&mut key, &letters);
-    let number = |text: &str| text.parse::<usize>().expect("a field has a number");
-    let (from, to) = fields.split_once(',').map_or((&*fields, None), |(from, to)| (from, Some(to)));
-    Key { from: number(from) - 1, to: to.map(number), ..key }
+    // Where a field ends, blanks make no difference.
+    set(&mut key, &to.iter().map(|(_, letters)| letters.replace('b', "")).collect::<String>());
+    Key { from: from - 1, to: to.map(|(to, _)| to), ..key }
 }
 
 fn set(key: &mut Key, letters: &str) {

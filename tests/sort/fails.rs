@@ -90,8 +90,9 @@ fn task_fails(subject: &Subject, action: Action, (_, place, from): Place) {
     let ambushed = Asked::of("large", &[]).with(trap.fault(place, from, action, 1000));
     let ctx = subject.ctx(2);
     let observed = Observed::of(subject, &ambushed, &ctx);
-    assert!(observed.totals.sorted == 0 || from == LATE_MERGE, "lines of a failed run");
+    let sorted = observed.totals.sorted;
     let why = observed.why();
+    assert!(sorted == 0 || from == LATE_MERGE, "lines of a failed run");
     let named = match place {
         "merge" => "merge ",
         _ if why.contains("large/") => "", // a chunk is called after where its first piece begins
@@ -122,7 +123,7 @@ fn killed_and_stopped(subject: &Subject) {
     let trap = Trap::halting("trap");
     let ambushed = Asked::of("large", &[]).with(trap.fault("run", 5, Action::Kill, 1));
     let observed = stopped_in(&trap, &subject.ctx(2), |_| (), |ctx| Observed::of(subject, &ambushed, ctx));
-    assert_eq!(observed.error, None);
+    observed.assert_stopped();
 }
 
 /// A worker that hangs does not keep a stop from ending everything.
@@ -133,7 +134,7 @@ fn suspended_and_stopped(subject: &Subject) {
         let ctx = subject.ctx(2);
         let observed =
             stopped_in(&trap, &ctx, tree::wait_until_stopped, |ctx| Observed::of(subject, &ambushed, ctx));
-        assert_eq!(observed.error, None);
+        observed.assert_stopped();
     }
 }
 

@@ -163,7 +163,8 @@ fn no_temporary_folder(subject: &Subject) {
     let mut pushes = 0;
     let ran = subject.try_run::<super::Sort>(&job, &subject.ctx(2), &mut Counts(&mut pushes));
     let why = ran.expect_err("there is no room").to_string();
-    assert_eq!(why, "cannot create a temporary directory in none: No such file or directory");
+    let begin = "cannot create a temporary directory in none: No such file or directory";
+    assert!(why.starts_with(begin), "{why}");
     assert_eq!(pushes, 0);
 }
 

@@ -123,6 +123,11 @@ impl Observed {
         assert_eq!(self.totals, expected.totals, "the totals differ");
     }
 
+    /// Panics if something went wrong in a run that was stopped. What was left off may say so.
+    pub(super) fn assert_stopped(&self) {
+        assert!(matches!(self.error.as_deref(), None | Some("stopped")), "{:?}", self.error);
+    }
+
     /// Why there is no result.
     pub(super) fn why(self) -> String {
         self.error.expect("the run did not fail")

@@ -49,7 +49,7 @@ fn stop_at(subject: &Subject, place: &str, from: u64) {
     let observed = stopped_in(&trap, &subject.ctx(2), |_| (), |ctx| Observed::of(subject, &ambushed, ctx));
     let whole = corpus::expected("large", "plain").totals;
     let (read, sorted) = (observed.totals.lines, observed.totals.sorted);
-    assert_eq!(observed.error, None);
+    observed.assert_stopped();
     if place == "merge" {
         assert_eq!(read, whole.lines, "merged before everything was sorted");
         assert!(sorted < whole.sorted, "nothing was left out");
