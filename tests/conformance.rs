@@ -9,10 +9,11 @@ mod resize;
 mod sort;
 mod wordcount;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, sync::Arc};
 
 use cc_conformance::{isolate, subject, suite::Suite};
 use libtest_mimic::Arguments;
+use signal_hook::{consts::SIGXFSZ, flag};
 
 /// All workloads.
 const SUITES: &[Suite] = &[
@@ -24,6 +25,8 @@ const SUITES: &[Suite] = &[
 ];
 
 fn main() -> ExitCode {
+    // As the programs do it: a write beyond the limit on the size of files fails, in worker processes as well.
+    flag::register(SIGXFSZ, Arc::default()).expect("the signal can be taken");
     subject::enter();
     if let Some(name) = isolate::requested() {
         run(&name);

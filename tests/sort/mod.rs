@@ -1,14 +1,34 @@
 //! The cases of `sort`.
 
+mod asked;
+mod bounds;
+mod corpus;
+mod fails;
+mod files;
+mod gnu;
+mod mutants;
+mod observe;
+mod oracle;
+mod orders;
+mod random;
+mod room;
+mod stdin;
+mod stops;
+
+use std::path::Path;
+
 use cc_conformance::{
     case::Case,
     subject::Subject,
-    workload::{Run, Workload},
+    workload::{Rejected, Run, Workload},
 };
 use cc_workloads::{
     Entry, Model,
     sort::{Job, Output},
 };
+
+use asked::Asked;
+use observe::Observed;
 
 /// This workload.
 pub(crate) struct Sort;
@@ -22,9 +42,35 @@ impl Workload for Sort {
         &mut model.sort
     }
 
-    fn warm_up(_: &Subject) {}
+    fn warm_up(subject: &Subject) {
+        let _ = Observed::of(subject, &Asked::of("odd/no-newline", &[]), &subject.ctx(1));
+    }
+
+    fn corpus(dir: &Path) {
+        corpus::make(dir);
+    }
 
     fn cases() -> Vec<Case> {
-        vec![]
+        let modules = [
+            orders::cases,
+            random::cases,
+            files::cases,
+            stdin::cases,
+            stops::cases,
+            fails::cases,
+            room::cases,
+            bounds::cases,
+        ];
+        modules.into_iter().flat_map(|cases| cases()).collect()
+    }
+
+    fn mutants() -> Vec<(&'static str, Run<Self>)> {
+        mutants::all()
+    }
+
+    const REJECTED: &'static [Rejected] = mutants::REJECTED;
+
+    fn shows(output: &Output) -> bool {
+        matches!(output, Output::Lines { lines: 1.., .. })
     }
 }

@@ -1,0 +1,115 @@
+//! A job as a user would type it.
+
+use std::{env, path::PathBuf};
+
+use cc_workloads::{
+    fault::Fault,
+    sort::{Job, Key, Query},
+};
+
+use super::corpus;
+
+/// What is asked for.
+#[derive(Clone, Default)]
+pub(super) struct Asked {
+    /// As GNU sort takes them, too: `-n`, `-r`, `-u`, `-b`, `-tX` and `-kF[,F][bnr]`.
+    pub(super) flags: Vec<String>,
+    pub(super) files: Vec<PathBuf>,
+    /// The least that there can be, unless it is said: a megabyte for each worker.
+    pub(super) memory: u64,
+    pub(super) output: Option<PathBuf>,
+    pub(super) faults: Vec<Fault>,
+}
+
+impl Asked {
+    /// Nothing yet, in this order.
+    pub(super) fn new(flags: &[&str]) -> Self {
+        Self { flags: flags.iter().map(|flag| (*flag).to_owned()).collect(), ..Self::default() }
+    }
+
+    /// A part of the corpus: a file, or all files of a folder by their names.
+    pub(super) fn of(part: &str, flags: &[&str]) -> Self {
+        corpus::files(part).into_iter().fold(Self::new(flags), Self::at)
+    }
+
+    /// An operand.
+    pub(super) fn at(mut self, file: impl Into<PathBuf>) -> Self {
+        self.files.push(file.into());
+        self
+    }
+
+    /// With so much memory.
+    pub(super) fn in_memory_of(self, bytes: u64) -> Self {
+        Self { memory: bytes, ..self }
+    }
+
+    /// Into this file.
+    pub(super) fn into(self, file: impl Into<PathBuf>) -> Self {
+        Self { output: Some(file.into()), ..self }
+    }
+
+    /// A fault on the way.
+    pub(super) fn with(mut self, fault: Fault) -> Self {
+        self.faults.push(fault);
+        self
+    }
+
+    pub(super) fn query(&self) -> Query {
+        let mut query = query(&self.flags);
+        query.faults.faults.clone_from(&self.faults);
+        query
+    }
+
+    pub(super) fn job(&self) -> Job {
+        let Self { files, memory, output, .. } = self.clone();
+        Job { query: self.query(), files, memory, temporary: env::temp_dir(), output }
+    }
+}
+
+/// What the flags mean.
+fn query(flags: &[String]) -> Query {
+    let mut query = Query::default();
+    let (mut all, mut given) = (Key::default(), vec![]);
+    for flag in flags {
+        let (letter, rest) = flag[1..].split_at(1);
+        match letter {
+            "u" => query.unique = true,
+            "t" => query.separator = rest.bytes().next(),
+            "k" => given.push(rest),
+            letters => set(&mut all, letters),
+        }
+    }
+    query.keys = given.into_iter().map(|text| key(text, all)).collect();
+    if query.keys.is_empty() && all != Key::default() {
+        query.keys.push(all);
+    }
+    query
+}
+
+/// What the flags say counts for a key that says nothing.
+fn key(text: &str, all: Key) -> Key {
+    let (from, to) = text.split_once(',').map_or((text, None), |(from, to)| (from, Some(to)));
+    let split = |text: &str| {
+        let letters = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
+        let (number, letters) = text.split_at(letters);
+        (number.parse::<usize>().expect("a field has a number"), letters.to_owned())
+    };
+    let ((from, letters), to) = (split(from), to.map(split));
+    let says_nothing = letters.is_empty() && to.as_ref().is_none_or(|(_, letters)| letters.is_empty());
+    let mut key = if says_nothing { all } else { Key::default() };
+    set(&mut key, &letters);
+    // Where a field ends, blanks make no difference.
+    set(&mut key, &to.iter().map(|(_, letters)| letters.replace('b', "")).collect::<String>());
+    Key { from: from - 1, to: to.map(|(to, _)| to), ..key }
+}
+
+fn set(key: &mut Key, letters: &str) {
+    for letter in letters.chars() {
+        match letter {
+            'n' => key.numeric = true,
+            'r' => key.reverse = true,
+            'b' => key.skip_blanks = true,
+            _ => panic!("{letter} is no flag"),
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Bounds: memory, descriptors, threads.
+
+use std::{
+    fs::File,
+    process,
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    thread,
+    time::Duration,
+};
+
+use cc_conformance::{
+    case::{Case, Needs},
+    subject::Subject,
+    tree,
+};
+use cc_workloads::sort::Output;
+use rustix::process::{Resource, Rlimit, setrlimit};
+
+use super::{
+    asked::Asked,
+    corpus,
+    observe::{Observed, conforms_in},
+};
+
+pub(super) fn cases() -> Vec<Case> {
+    vec![
+        Case::new("descriptor_limit_of_32", descriptor_limit_of_32),
+        Case::new("no_threads_but_the_models", no_threads_but_the_models).needs(Needs::OneOf(COUNTED)),
+        Case::new("memory_for_24_mb", |subject| memory(subject, 4, 2)),
+        Case::new("memory_for_96_mb", |subject| memory(subject, 16, 2)).long(),
+        Case::new("memory_for_96_mb_8_workers", |subject| memory(subject, 16, 8)).long(),
+    ]
+}
+
+/// With 32 descriptors nothing runs out of them, however many runs there are: a merge keeps none of them open.
+fn descriptor_limit_of_32(subject: &Subject) {
+    setrlimit(Resource::Nofile, Rlimit { current: Some(32), maximum: Some(32) })
+        .expect("it is less than before");
+    let opened: Vec<File> = (0..32).map_while(|_| File::open("/dev/null").ok()).collect();
+    assert!(opened.len() < 32, "the limit does not hold");
+    drop(opened);
+    conforms_in(subject, "large", "plain", 0, &subject.ctx(1));
+    conforms_in(subject, "large", "plain", 0, &subject.ctx(2));
+}
+
+/// The models whose threads are known by number.
+const COUNTED: &[&str] = &["sequential", "threads"];
+
+/// The kernels and what they are made of start no threads of their own.
+fn no_threads_but_the_models(subject: &Subject) {
+    // The one that called it gathers, one feeds, the rest work.
+    let most = if subject.name == "threads" { 2 + 2 } else { 1 };
+    let mut seen = 0;
+    let mut count = |_: &Output| seen = seen.max(tree::threads(process::id()).len());
+    Observed::until(subject, &Asked::of("large", &[]), &subject.ctx(2), None, &mut count);
+    assert!((1..=most).contains(&seen), "{seen} threads instead of {most}");
+}
+
+/// What is taken for all workers together.
+const MEMORY: u64 = 8 << 20;
+
+/// Rounding by the allocator, and stacks that are touched for the first time.
+const WORKER: u64 = 1 << 20;
+
+/// The large text so many times over does not take more memory than is allowed, and a quarter of it, beyond what a run of
+/// nothing takes.
+fn memory(subject: &Subject, times: usize, workers: usize) {
+    let nothing = peak(subject, &Asked::of("odd/no-newline", &[]), workers);
+    let mut asked = Asked::new(&["-k1,1"]).in_memory_of(MEMORY);
+    for _ in 0..times {
+        asked = corpus::files("large").into_iter().fold(asked, Asked::at);
+    }
+    let peak = peak(subject, &asked, workers);
+    let most = nothing + MEMORY * 5 / 4 + WORKER * workers as u64;
+    let [peak, most, nothing] = [peak, most, nothing].map(|bytes| bytes >> 10);
+    assert!(peak <= most, "{peak} KiB, more than {most} ({nothing} for nothing)");
+}
+
+/// The most memory that the family of processes has during a run, beyond what it had before. It is looked at again and
+/// again, since the kernel keeps no maximum for a family.
+fn peak(subject: &Subject, asked: &Asked, workers: usize) -> u64 {
+    let (before, peak, ended) = (tree::memory(), AtomicU64::new(0), AtomicBool::new(false));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !ended.load(Ordering::Relaxed) {
+                peak.fetch_max(tree::memory(), Ordering::Relaxed);
+                thread::sleep(Duration::from_millis(5));
+            }
+        });
+        let observed = Observed::forgotten(subject, asked, &subject.ctx(workers));
+        ended.store(true, Ordering::Relaxed);
+        assert_eq!(observed.error, None);
+    });
+    peak.into_inner().saturating_sub(before)
+}

@@ -1,0 +1,178 @@
+//! The files that are sorted and the one that is made: what cannot be read ends the run by name, what is there is left as
+//! it was until all is done.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, Permissions},
+    os::unix::fs::{PermissionsExt, symlink},
+    path::Path,
+};
+
+use cc_conformance::{case::Case, subject::Subject, trap::Trap};
+use cc_workloads::fault::Action;
+use rustix::process::geteuid;
+
+use super::{
+    asked::Asked,
+    corpus::{self, LARGE},
+    observe::{Observed, assert_same},
+    oracle::Expected,
+};
+
+pub(super) fn cases() -> Vec<Case> {
+    vec![
+        Case::new("missing_file", missing_file),
+        Case::new("folder_as_operand", folder_as_operand),
+        Case::new("unreadable_file", unreadable_file).unless(may_read_everything),
+        Case::new("file_whose_reading_fails", file_whose_reading_fails),
+        Case::new("output_is_new", output_is_new),
+        Case::new("output_onto_an_input", output_onto_an_input),
+        Case::new("output_through_a_link", output_through_a_link),
+        Case::new("output_after_a_failure", output_after_a_failure),
+        Case::new("output_into_no_folder", output_into_no_folder),
+        Case::new("no_temporary_folder", no_temporary_folder),
+    ]
+}
+
+/// The last of many cannot be read: nothing is written, neither printed nor into a file.
+fn cannot_read(subject: &Subject, name: &Path) -> String {
+    let asked = Asked::of("large", &[]).at(name);
+    let printed = Observed::of(subject, &asked, &subject.ctx(2));
+    assert_eq!(printed.out, b"");
+    let written = Observed::of(subject, &asked.into("out"), &subject.ctx(2));
+    assert!(!Path::new("out").exists(), "something was written");
+    assert_eq!(printed.error, written.error);
+    printed.why()
+}
+
+fn missing_file(subject: &Subject) {
+    let why = cannot_read(subject, Path::new("no such file"));
+    assert_eq!(why, "cannot read: no such file: No such file or directory");
+}
+
+fn folder_as_operand(subject: &Subject) {
+    fs::create_dir("folder").expect("it can be made");
+    assert_eq!(cannot_read(subject, Path::new("folder")), "read failed: folder: Is a directory");
+}
+
+fn may_read_everything() -> Option<&'static str> {
+    geteuid().is_root().then_some("the superuser may read every file")
+}
+
+fn unreadable_file(subject: &Subject) {
+    fs::write("secret", "a\n").expect("it can be written");
+    fs::set_permissions("secret", Permissions::from_mode(0o000)).expect("it is ours");
+    assert_eq!(cannot_read(subject, Path::new("secret")), "cannot read: secret: Permission denied");
+}
+
+/// It can be opened, and no more.
+fn file_whose_reading_fails(subject: &Subject) {
+    let why = cannot_read(subject, Path::new("/proc/self/mem"));
+    assert!(why.contains("/proc/self/mem: Input/output error"), "{why}");
+}
+
+/// What there is in the current directory: names, contents and permissions.
+fn all() -> BTreeMap<String, (Vec<u8>, u32)> {
+    let entries = fs::read_dir(".").expect("it can be read").map(|entry| entry.expect("it can be read"));
+    let files = entries.filter(|entry| entry.metadata().is_ok_and(|kind| kind.is_file()));
+    let of = |path: &Path| {
+        let mode = fs::metadata(path).expect("it is there").permissions().mode() & 0o7777;
+        (fs::read(path).expect("it is there"), mode)
+    };
+    files.map(|file| (file.file_name().into_string().expect("it is text"), of(&file.path()))).collect()
+}
+
+fn output_is_new(subject: &Subject) {
+    fs::write("other", "").expect("it can be written");
+    let usual = all()["other"].1;
+    for part in ["odd/zeros", "large", "odd/empty"] {
+        let asked = Asked::of(part, &[]).into("new");
+        let observed = Observed::of(subject, &asked, &subject.ctx(2));
+        assert_eq!((&*observed.out, &observed.error), (&b""[..], &None));
+        let expected = corpus::expected(part, "plain");
+        assert_eq!(observed.totals, expected.totals);
+        assert_same(&all()["new"].0, &expected.out);
+        assert_eq!((all()["new"].1, all().len()), (usual, 2), "not as a new file is");
+        fs::remove_file("new").expect("it was made");
+    }
+}
+
+/// The copies of a file in the current directory, with permissions that nothing has by default.
+fn inputs() -> Asked {
+    let mut asked = Asked::new(&["-k1,1"]);
+    for (name, _) in LARGE {
+        fs::copy(corpus::path("large").join(name), name).expect("it can be copied");
+        fs::set_permissions(name, Permissions::from_mode(0o640)).expect("it is ours");
+        asked = asked.at(name);
+    }
+    asked
+}
+
+/// It is replaced when everything has been read, and keeps its permissions.
+fn output_onto_an_input(subject: &Subject) {
+    for memory in [0, 256 << 20] {
+        let asked = inputs().in_memory_of(memory).into("b");
+        let expected = Expected::of(&asked, &[]);
+        let before = all();
+        let observed = Observed::of(subject, &asked, &subject.ctx(2));
+        assert_eq!((observed.error, observed.totals), (None, expected.totals));
+        let mut now = all();
+        let (text, mode) = now.remove("b").expect("it was there");
+        assert_same(&text, &expected.out);
+        assert_eq!(mode, 0o640, "the permissions have changed");
+        assert!(before.len() == now.len() + 1 && now.iter().all(|(name, file)| before[name] == *file));
+    }
+}
+
+/// The file that a link names is replaced, not the link.
+fn output_through_a_link(subject: &Subject) {
+    let asked = inputs().into("link");
+    symlink("c", "link").expect("it can be made");
+    let expected = Expected::of(&asked, &[]);
+    assert_eq!(Observed::of(subject, &asked, &subject.ctx(2)).error, None);
+    assert!(fs::symlink_metadata("link").is_ok_and(|kind| kind.is_symlink()), "the link is gone");
+    assert_same(&all()["c"].0, &expected.out);
+}
+
+/// Whatever fails, the input is as it was, and nothing lies beside it.
+fn output_after_a_failure(subject: &Subject) {
+    // In the first phase, in a pass, and when half of the result is written.
+    for (nth, (place, from)) in [("c", 0), ("merge", 0), ("merge", LATE_MERGE)].into_iter().enumerate() {
+        let asked = inputs().into("b");
+        let before = all();
+        let trap = Trap::new(&format!("trap-{nth}"));
+        let asked = asked.with(trap.fault(place, from, Action::Panic, 1));
+        let why = Observed::of(subject, &asked, &subject.ctx(2)).why();
+        assert!(why.ends_with("panicked: planned"), "{why}");
+        assert!(all() == before, "a file was touched");
+    }
+}
+
+/// Passes have no merge of that number.
+pub(super) const LATE_MERGE: u64 = 50;
+
+fn output_into_no_folder(subject: &Subject) {
+    let asked = Asked::of("large", &[]).into("none/out");
+    let why = Observed::of(subject, &asked, &subject.ctx(2)).why();
+    assert_eq!(why, "open failed: none/out: No such file or directory");
+}
+
+fn no_temporary_folder(subject: &Subject) {
+    let mut job = Asked::of("large", &[]).job();
+    job.temporary = "none".into();
+    let mut pushes = 0;
+    let ran = subject.try_run::<super::Sort>(&job, &subject.ctx(2), &mut Counts(&mut pushes));
+    let why = ran.expect_err("there is no room").to_string();
+    let begin = "cannot create a temporary directory in none: No such file or directory";
+    assert!(why.starts_with(begin), "{why}");
+    assert_eq!(pushes, 0);
+}
+
+struct Counts<'a>(&'a mut usize);
+
+impl<T> cc_workloads::Sink<T> for Counts<'_> {
+    fn push(&mut self, _: T) -> std::ops::ControlFlow<()> {
+        *self.0 += 1;
+        std::ops::ControlFlow::Continue(())
+    }
+}

@@ -1,0 +1,119 @@
+//! Random lines of few letters in random orders, against the oracle and GNU sort.
+
+use std::fs;
+
+use cc_conformance::{case::Case, subject::Subject};
+use fastrand::Rng;
+use proptest::{
+    collection::vec,
+    prelude::*,
+    sample::select,
+    test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner},
+};
+
+use super::{asked::Asked, gnu, observe::Observed, oracle::Expected};
+
+pub(super) fn cases() -> Vec<Case> {
+    vec![
+        Case::new("random_lines", |subject| small(40, &|asked| conforms(subject, asked))),
+        Case::new("random_runs", |subject| large(4, &|asked| conforms(subject, asked))),
+        Case::new("gnu_random_lines", |subject| small(40, &|asked| agrees(subject, asked)))
+            .unless(gnu::missing),
+        Case::new("many_random_lines", |subject| small(3000, &|asked| conforms(subject, asked))).long(),
+        Case::new("many_random_runs", |subject| large(60, &|asked| conforms(subject, asked))).long(),
+        Case::new("many_gnu_random_lines", |subject| small(3000, &|asked| agrees(subject, asked)))
+            .unless(gnu::missing)
+            .long(),
+        Case::new("many_gnu_random_runs", |subject| large(60, &|asked| agrees(subject, asked)))
+            .unless(gnu::missing)
+            .long(),
+    ]
+}
+
+fn conforms(subject: &Subject, asked: &Asked) {
+    Observed::of(subject, asked, &subject.ctx(2)).assert(&Expected::of(asked, &[]));
+}
+
+fn agrees(subject: &Subject, asked: &Asked) {
+    let observed = Observed::of(subject, asked, &subject.ctx(2));
+    assert_eq!(observed.error, None);
+    gnu::agrees(asked, &observed.out);
+}
+
+fn flags() -> impl Strategy<Value = Vec<String>> {
+    let letters = || select(&["", "", "b", "n", "r", "nr", "bn", "bnr"][..]);
+    let end = prop::option::of(1..5usize);
+    let key = (1..5usize, end, letters()).prop_map(|(from, to, letters)| match to {
+        None => format!("-k{from}{letters}"),
+        Some(to) => format!("-k{from},{to}{letters}"),
+    });
+    let plain = vec(select(&["-n", "-r", "-u", "-b"][..]), 0..3);
+    let separator = prop::option::of(select(&["-t,", "-t ", "-ta", "-t0"][..]));
+    (plain, separator, vec(key, 0..4)).prop_map(|(plain, separator, keys)| {
+        let flags = plain.into_iter().chain(separator).map(str::to_owned);
+        flags.chain(keys).collect()
+    })
+}
+
+/// The same cases every time, so that what fails here fails elsewhere.
+fn runner(cases: u32) -> TestRunner {
+    let config = Config { cases, failure_persistence: None, max_shrink_iters: 300, ..Config::default() };
+    TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha))
+}
+
+/// Short lines in several files.
+fn small(cases: u32, check: &dyn Fn(&Asked)) {
+    let byte = prop_oneof![
+        20 => select(&b"abA  ,01.-\t"[..]),
+        6 => Just(b'\n'),
+        1 => select(&b"\0\r~\xff\xc3"[..]),
+    ];
+    let files = vec(vec(byte, 0..200), 1..4);
+    checked(runner(cases).run(&(files, flags()), |(files, flags)| {
+        let mut asked = Asked { flags, ..Asked::new(&[]) };
+        for (nth, text) in files.iter().enumerate() {
+            fs::write(format!("text-{nth}"), text)?;
+            asked = asked.at(format!("text-{nth}"));
+        }
+        caught(check, &asked)
+    }));
+}
+
+/// So many lines that there are several runs, in memory or not.
+fn large(cases: u32, check: &dyn Fn(&Asked)) {
+    let strategy = (any::<u64>(), 1000..1_400_000usize, select(&[2, 12, 40, 3000][..]), flags());
+    checked(runner(cases).run(&strategy, |(seed, size, longest, flags)| {
+        fs::write("text", text(seed, size, longest))?;
+        caught(check, &Asked { flags, ..Asked::new(&[]) }.at("text"))
+    }));
+}
+
+fn text(seed: u64, size: usize, longest: usize) -> Vec<u8> {
+    let mut random = Rng::with_seed(seed);
+    let mut text = Vec::with_capacity(size + longest);
+    while text.len() < size {
+        // Mostly of one letter, so that lines begin alike for long.
+        let length = random.usize(..longest);
+        let odd = random.usize(..=length);
+        let line =
+            (0..length).map(|at| if at == odd { random.choice(*b"ab,. 01-").expect("some") } else { b'a' });
+        text.extend(line);
+        text.extend(
+            std::iter::repeat_with(|| random.choice(*b"a 0,").expect("some")).take(seed as usize % 3),
+        );
+        text.push(b'\n');
+    }
+    text
+}
+
+/// A panic fails this one of the random cases, and makes the runner look for a smaller one.
+fn caught(check: &dyn Fn(&Asked), asked: &Asked) -> Result<(), TestCaseError> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| check(asked)))
+        .map_err(|panic| TestCaseError::fail(cc_workloads::error::panic_reason(&*panic)))
+}
+
+fn checked<T: std::fmt::Debug>(ran: Result<(), proptest::test_runner::TestError<T>>) {
+    if let Err(error) = ran {
+        panic!("{error}");
+    }
+}
