@@ -105,7 +105,7 @@ pub(crate) fn work(brief: &[u8], means: &Means) -> Result<Work> {
     let Brief { query, shared_fs } = postcard::from_bytes(brief).map_err(unreadable)?;
     let (mut search, mut guard) = (Search::new(&query)?, means.files.guard(shared_fs, &query.base)?);
     Ok(Box::new(move |task| {
-        let mut task: Task = postcard::from_bytes(task).map_err(|error| error.to_string())?;
+        let mut task: Task = postcard::from_bytes(&task).map_err(|error| error.to_string())?;
         for piece in task.pieces.iter_mut().filter(|piece| piece.content == Content::File) {
             if let Err(why) = guard.admit(&piece.path) {
                 piece.content = Content::Missing(why);

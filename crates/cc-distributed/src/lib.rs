@@ -69,6 +69,7 @@ const SERVICES: &[cluster::worker::Service] = &[
     ("resize", resize::work),
     ("mandelbrot", mandelbrot::work),
     ("wordcount", wordcount::work),
+    ("sort", sort::work),
 ];
 
 /// The model of this crate.
@@ -81,7 +82,7 @@ pub const MODELS: &[Model] = &[Model {
     resize: Entry::Run(resize::run),
     mandelbrot: Entry::Run(mandelbrot::run),
     wordcount: Entry::Run(wordcount::run),
-    sort: Entry::Declined("not written yet"),
+    sort: Entry::Run(sort::run),
 }];
 
 fn enter() {

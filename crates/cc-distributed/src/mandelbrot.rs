@@ -69,7 +69,7 @@ pub(crate) fn work(view: &[u8], _: &Means) -> Result<Work> {
     let view = postcard::from_bytes(view).map_err(|error| Error::worker("view", error))?;
     let plane = Plane::new(&view);
     Ok(Box::new(move |task| {
-        let task = postcard::from_bytes(task).map_err(|error| error.to_string())?;
+        let task = postcard::from_bytes(&task).map_err(|error| error.to_string())?;
         Ok(encode(&plane.task(&task)))
     }))
 }

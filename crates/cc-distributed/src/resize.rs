@@ -73,7 +73,7 @@ pub(crate) fn work(brief: &[u8], means: &Means) -> Result<Work> {
     let Brief { settings, shared_fs } = postcard::from_bytes(brief).map_err(unreadable)?;
     let (mut resizer, mut guard) = (Resizer::new(&settings), means.files.guard(shared_fs, &settings.base)?);
     Ok(Box::new(move |task| {
-        let mut task: Task = postcard::from_bytes(task).map_err(|error| error.to_string())?;
+        let mut task: Task = postcard::from_bytes(&task).map_err(|error| error.to_string())?;
         if task.content == Content::File
             && let Err(why) = guard.admit(&task.source)
         {

@@ -18,7 +18,7 @@
 
 use std::{
     collections::HashSet,
-    mem,
+    env, mem,
     ops::ControlFlow::{self, Break, Continue},
     pin::Pin,
     thread,
@@ -63,7 +63,7 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let options = Options::new(&ctx.args);
     let brief = Brief::new(&job.settings, &options, ctx)?;
     let cluster = Cluster::start("wordcount", encode(&brief), &options, ctx)?;
-    let desk = Desk { brief, cluster: &cluster, lineage: Lineage::default(), ctx };
+    let desk = Desk { brief, cluster: &cluster, lineage: Lineage::at(&env::temp_dir()), ctx };
     // If it breaks off, the cluster knows why.
     let _ = map_reduce(job, &desk, out);
     cluster.close()
@@ -123,7 +123,7 @@ pub(crate) fn work(brief: &[u8], means: &Means) -> Result<Work> {
     let Brief { settings, shares, shared_fs } = postcard::from_bytes(brief).map_err(unreadable)?;
     let (mut counter, mut guard) = (Counter::new(&settings), means.files.guard(shared_fs, &settings.base)?);
     let shelf = means.shelf.clone();
-    Ok(Box::new(move |order| match postcard::from_bytes(order).map_err(|error| error.to_string())? {
+    Ok(Box::new(move |order| match postcard::from_bytes(&order).map_err(|error| error.to_string())? {
         Order::Count { name, mut task } => {
             for piece in task.pieces.iter_mut().filter(|piece| piece.content == Content::File) {
                 if let Err(why) = guard.admit(&piece.path) {
@@ -131,8 +131,7 @@ pub(crate) fn work(brief: &[u8], means: &Means) -> Result<Work> {
                 }
             }
             let shelved = counter.shelve(&task, &shelf.here(&name), shares, &*shelf);
-            let full = |why| Counted::Full(shelf.address().to_owned(), why);
-            Ok(encode(&shelved.map_or_else(full, Counted::Shelved)))
+            Ok(encode(&shelved.map_or_else(Counted::Full, Counted::Shelved)))
         }
         Order::Rank(share) => {
             let missing = |(slice, why)| Summed::Missing(slice, why);
@@ -157,7 +156,7 @@ fn gather(
             Counted::Failed(why) => {
                 Shelved { read: desk.task(&counts.origin)?.failed(&why), slices: Vec::new() }
             }
-            Counted::Full(worker, why) => return desk.fail(worker, why),
+            Counted::Full(why) => return desk.cluster.fail(Error::Failed(why)),
         };
         apart.append(&mut read.apart);
         match counts.read {
@@ -307,8 +306,8 @@ enum Order {
 enum Counted {
     Shelved(Shelved),
     Failed(String),
-    /// This worker cannot keep the counts, for this reason.
-    Full(String, String),
+    /// The worker cannot keep the counts, for this reason.
+    Full(String),
 }
 
 /// What came of a share.

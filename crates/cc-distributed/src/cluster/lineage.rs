@@ -5,6 +5,7 @@
 
 use std::{
     io,
+    path::Path,
     sync::atomic::{AtomicUsize, Ordering},
 };
 
@@ -17,7 +18,6 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::{encode, store::Store};
 
 /// The tasks of a job.
-#[derive(Default)]
 pub(crate) struct Lineage {
     store: Store,
     next: AtomicUsize,
@@ -30,6 +30,16 @@ pub(crate) struct Origin {
 }
 
 impl Lineage {
+    /// None yet. They will be kept in this directory.
+    pub(crate) fn at(dir: &Path) -> Self {
+        Self { store: Store::at(dir), next: AtomicUsize::default() }
+    }
+
+    /// For what tasks name and do not carry along.
+    pub(crate) fn shelf(&self) -> &dyn Shelf {
+        &self.store
+    }
+
     /// Keeps a task.
     pub(crate) fn keep(&self, task: &impl Serialize) -> Result<Origin> {
         let (name, task) = (self.next.fetch_add(1, Ordering::Relaxed).to_string(), encode(task));
@@ -70,7 +80,7 @@ mod tests {
 
     #[test]
     fn a_task_can_be_had_again_and_each_attempt_has_a_name_of_its_own() {
-        let lineage = Lineage::default();
+        let lineage = Lineage::at(&std::env::temp_dir());
         let origins = ["one", "two"].map(|task| lineage.keep(&task.to_owned()).unwrap());
         let names = origins.each_ref().map(Origin::name);
         assert_eq!(names, ["0.0", "1.0"]);

@@ -42,7 +42,7 @@ use tokio::{
 use self::{
     command::Options,
     member::{Lost, Member, Place},
-    queue::{Lane, Outcome, Promise, Queue},
+    queue::{Deaths, Lane, Outcome, Promise, Queue},
     token::Token,
     wire::{PAYLOAD, pb::Hello},
 };
@@ -95,13 +95,18 @@ impl Cluster {
     /// Queues a task.
     #[must_use]
     pub fn submit(&self, task: Vec<u8>, lane: Lane) -> Promise {
+        self.submit_again(task, lane, &Deaths::default())
+    }
+
+    /// Queues a task that was submitted before, in other words.
+    pub(crate) fn submit_again(&self, task: Vec<u8>, lane: Lane, deaths: &Deaths) -> Promise {
         if task.len() as u64 > PAYLOAD {
             return queue::settled(Outcome::Failed {
                 task: task.into(),
                 why: "too large to be sent".to_owned(),
             });
         }
-        self.queue.submit(task.into(), lane)
+        self.queue.submit_again(task.into(), lane, deaths.clone())
     }
 
     /// What came of a task: its output, or the one that `failed` makes of it. None if the job has ended before, as it
@@ -162,7 +167,7 @@ pub(crate) fn encode(what: &impl Serialize) -> Vec<u8> {
 /// Where the workers are, and the token for them.
 fn places(options: &Options, ctx: &Ctx) -> Result<(Vec<Place>, Option<Token>)> {
     if options.workers.is_empty() {
-        let own = |_| Place::Own { names: options.shared_fs };
+        let own = |_| Place::Own { names: options.shared_fs, temporary: options.temporary.clone() };
         return Ok(((0..ctx.workers.get()).map(own).collect(), Some(Token::random()?)));
     }
     let token = options.token_file.as_deref().map(Token::read).transpose()?;
