@@ -17,8 +17,7 @@
 //!   ends the run, and so does a full disk: a part of the lines is not what was asked for.
 
 use std::{
-    collections::HashMap,
-    hash::{DefaultHasher, Hash, Hasher},
+    convert::identity,
     ops::ControlFlow::{self, Break, Continue},
     pin::Pin,
     thread,
@@ -27,14 +26,13 @@ use std::{
 use cc_workloads::{
     Ctx, Error, Result, Sink,
     shelf::Slice,
-    sort::{Content, Job, Made, Output, Part, Piece, Plan, Query, Runs, Sorter, Task},
+    sort::{Content, Job, Made, Output, Piece, Plan, Query, Runs, Sorter, Task},
 };
 use futures::{StreamExt, executor::block_on_stream, stream};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{
     Mutex,
     mpsc::{Receiver, Sender, channel},
-    oneshot::error::RecvError,
 };
 use tokio_stream::wrappers::ReceiverStream;
 
@@ -42,8 +40,8 @@ use crate::cluster::{
     Cluster,
     command::Options,
     encode,
-    lineage::{Lineage, Origin},
-    queue::{Deaths, Lane, Outcome, Promise},
+    lineage::{Lineage, Origin, Placed, Places},
+    queue::{Deaths, Kept, Lane, Promise},
     shelf::place,
     worker::{Means, Work},
 };
@@ -76,18 +74,18 @@ fn sort(job: &Job, plan: &Plan, desk: &Desk, out: &mut dyn Sink<Output>) -> Cont
         desk.cluster.or_fail(thread.map_err(|e| Error::worker("thread", e)))?;
         gather(line, desk, &mut runs.gather(out))
     })?;
-    merge(&runs, &Mutex::new(table), desk, out)
+    merge(&runs, plan, &Mutex::new(table), desk, out)
 }
 
-/// The same memory, when chunks are on their way as well. Here one waits for each worker and two are being read and
-/// submitted, and each worker has received one when it begins to read it.
+/// Smaller chunks, for when they are on their way as well: here, of those that are with workers, that wait for one and
+/// that are being read; at a worker, as they have arrived and as they are read.
 fn on_the_way(plan: Plan, ctx: &Ctx) -> Plan {
     if plan.in_memory {
         return plan;
     }
     let workers = ctx.workers.get() as u64;
-    let smaller = |size: u64| size * workers / (5 * workers + 3);
-    Plan { chunk: smaller(plan.chunk), room: smaller(plan.chunk) / 5 * 8, ..plan }
+    let smaller = |size: u64| size * workers / (4 * workers + 4);
+    Plan { chunk: smaller(plan.chunk), room: smaller(plan.room), ..plan }
 }
 // ANCHOR_END: sort-run
 
@@ -112,10 +110,8 @@ pub(crate) fn work(brief: &[u8], means: &Means) -> Result<Work> {
     let Brief { query, shared_fs } = postcard::from_bytes(brief).map_err(unreadable)?;
     let mut guard = means.files.guard(shared_fs, &query.base)?;
     let (mut sorter, shelf) = (Sorter::new(&query, &means.stop), means.shelf.clone());
-    Ok(Box::new(move |bytes| {
-        let mut task = postcard::from_bytes(&bytes).map_err(|error| error.to_string())?;
-        // A chunk is large, and there now.
-        drop(bytes);
+    Ok(Box::new(move |task| {
+        let mut task = postcard::from_bytes(task).map_err(|error| error.to_string())?;
         if let Task::Chunk(chunk) = &mut task {
             for piece in chunk.pieces.iter_mut().filter(|piece| piece.content == Content::File) {
                 if let Err(why) = guard.admit(&piece.path) {
@@ -139,12 +135,12 @@ pub(crate) fn work(brief: &[u8], means: &Means) -> Result<Work> {
 
 // ANCHOR: sort-gather
 /// Takes what comes of the chunks, in their order. Returns where everything is.
-fn gather(line: Receiver<Sorting>, desk: &Desk, out: &mut dyn Sink<Output>) -> ControlFlow<(), Table> {
-    let mut table = Table::default();
+fn gather(line: Receiver<Sorting>, desk: &Desk, out: &mut dyn Sink<Output>) -> ControlFlow<(), Places> {
+    let mut table = Places::default();
     for (origin, outcome) in block_on_stream(ReceiverStream::new(line).buffered(desk.ahead())) {
         let output = match desk.answer(outcome)? {
             Done::Runs(place, made) => {
-                table.put(origin, &place, &made);
+                table.put(origin, &place, made.runs.iter().map(|run| &*run.name), &made);
                 Output::Runs(made)
             }
             Done::Output(output) => output,
@@ -157,10 +153,16 @@ fn gather(line: Receiver<Sorting>, desk: &Desk, out: &mut dyn Sink<Output>) -> C
 }
 
 /// Emits what comes of the merges, in their order.
-fn merge(runs: &Runs, table: &Mutex<Table>, desk: &Desk, out: &mut dyn Sink<Output>) -> ControlFlow<()> {
+fn merge(
+    runs: &Runs,
+    plan: &Plan,
+    table: &Mutex<Places>,
+    desk: &Desk,
+    out: &mut dyn Sink<Output>,
+) -> ControlFlow<()> {
     let merges = stream::iter(runs.merges()).map(|task| desk.merge(task, table));
-    let mut outputs = block_on_stream(merges.buffered(2 * desk.ctx.workers.get()));
-    outputs.try_for_each(|output| desk.ctx.emit(output?, out))
+    let window = plan.window.get().min(2 * desk.ahead());
+    block_on_stream(merges.buffered(window)).try_for_each(|output| desk.ctx.emit(output?, out))
 }
 // ANCHOR_END: sort-gather
 
@@ -187,14 +189,14 @@ impl Desk<'_> {
     }
 
     /// Has a merge done, as often as it takes until all that it reads is there.
-    async fn merge(&self, task: Task, table: &Mutex<Table>) -> ControlFlow<(), Output> {
+    async fn merge(&self, task: Task, table: &Mutex<Places>) -> ControlFlow<(), Output> {
         let (deaths, mut missing, mut rounds) = (Deaths::default(), None, 0);
         loop {
             let mut table = table.lock().await;
             self.restore(&mut table, missing).await?;
-            let (changes, task_here) = (table.changes, table.located(&task));
+            let (changes, located) = (table.changes(), located(&task, &table));
             drop(table);
-            let outcome = self.cluster.submit_again(encode(&task_here), Lane::Usual, &deaths).await;
+            let outcome = self.cluster.submit_again(encode(&located), Lane::Usual, &deaths).await;
             match self.answer(outcome)? {
                 Done::Output(output) => return Continue(output),
                 Done::Missing(_, why) if rounds == ROUNDS => return Continue(task.failed(&why)),
@@ -210,44 +212,33 @@ impl Desk<'_> {
 
     /// Has sorted again what was at this place, unless the table has changed since, and what was with workers that are
     /// known to be lost.
-    async fn restore(&self, table: &mut Table, missing: Option<(String, usize)>) -> ControlFlow<()> {
-        let mut gone = missing.filter(|(_, changes)| *changes == table.changes).map(|(place, _)| place);
+    async fn restore(&self, table: &mut Places, missing: Option<(String, usize)>) -> ControlFlow<()> {
+        let mut gone = missing.filter(|(_, changes)| *changes == table.changes()).map(|(place, _)| place);
         loop {
-            let is_lost = |place: &String| gone.as_ref() == Some(place) || !self.cluster.has(place);
-            let lost = table.sorted.iter_mut().filter(|sorted| is_lost(&sorted.place));
-            let mut again =
-                stream::iter(lost).map(|sorted| self.again(sorted)).buffer_unordered(self.ahead());
-            let mut count = 0;
-            while let Some(flow) = again.next().await {
-                flow?;
-                count += 1;
-            }
-            drop(again);
-            if count == 0 {
+            let gone = gone.take();
+            let lost = table.lost(|place| gone.as_deref() == Some(place) || !self.cluster.has(place));
+            if lost.is_empty() {
                 return Continue(());
             }
-            table.changes += 1;
-            gone = None;
+            let again = stream::iter(lost).map(|sorted| self.again(sorted)).buffer_unordered(self.ahead());
+            let all: Vec<_> = again.collect().await;
+            all.into_iter().try_for_each(identity)?;
         }
     }
 
     /// Has a chunk sorted once more, ahead of the merges that wait for it.
-    async fn again(&self, sorted: &mut Sorted) -> ControlFlow<()> {
-        let task = self.cluster.or_fail(self.lineage.task(&sorted.origin))?;
+    async fn again(&self, sorted: &mut Placed) -> ControlFlow<()> {
+        let task = self.cluster.or_fail(self.lineage.task(sorted.origin()))?;
         match self.answer(self.sort(task, Lane::Urgent).await)? {
-            Done::Runs(place, made) if digest(&made) == sorted.digest => {
-                sorted.place = place;
-                Continue(())
-            }
+            Done::Runs(place, made) if sorted.again(&place, &made) => Continue(()),
             Done::Output(Output::Failed(why)) => self.cluster.fail(Error::Failed(why)),
             _ => self.fail("sorted again", "files have changed meanwhile"),
         }
     }
 
     /// What a worker answers, or what its failure is.
-    fn answer(&self, outcome: Promised) -> ControlFlow<(), Done> {
-        let done = self.cluster.output(outcome, |task: &Task, why| Done::Output(task.failed(why)));
-        done.map_or(Break(()), Continue)
+    fn answer(&self, outcome: Kept) -> ControlFlow<(), Done> {
+        self.cluster.output(outcome, |task: &Task, why| Done::Output(task.failed(why)))
     }
 
     /// So many chunks are waited for at once.
@@ -260,54 +251,17 @@ impl Desk<'_> {
     }
 }
 
-/// Where the runs are.
-#[derive(Default)]
-struct Table {
-    sorted: Vec<Sorted>,
-    /// Of which of these each run is.
-    runs: HashMap<String, usize>,
-    /// How often something has got another place.
-    changes: usize,
-}
-
-/// A chunk whose runs are with a worker.
-struct Sorted {
-    origin: Origin,
-    place: String,
-    /// Of what was made of it. Whatever is made again is the same, or files have changed.
-    digest: u64,
-}
-
-impl Table {
-    fn put(&mut self, origin: Origin, place: &str, made: &Made) {
-        self.runs.extend(made.runs.iter().map(|run| (run.name.clone(), self.sorted.len())));
-        self.sorted.push(Sorted { origin, place: place.to_owned(), digest: digest(made) });
+/// The same task, with full names of what it reads.
+fn located(task: &Task, table: &Places) -> Task {
+    let mut task = task.clone();
+    if let Task::Merge(merge) = &mut task {
+        merge.parts.iter_mut().for_each(|part| part.slice.name = table.full(&part.slice.name));
     }
-
-    /// The same task, with full names of what it reads.
-    fn located(&self, task: &Task) -> Task {
-        let mut task = task.clone();
-        if let Task::Merge(merge) = &mut task {
-            for Part { slice, .. } in &mut merge.parts {
-                let place = self.runs.get(&slice.name).map_or("", |nth| &*self.sorted[*nth].place);
-                slice.name = format!("{place}/{}", slice.name);
-            }
-        }
-        task
-    }
+    task
 }
-
-fn digest(made: &Made) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    encode(made).hash(&mut hasher);
-    hasher.finish()
-}
-
-/// What came of a task, unless the job has ended before.
-type Promised = Result<Outcome, RecvError>;
 
 /// A chunk on its way.
-type Sorting = Pin<Box<dyn Future<Output = (Origin, Promised)> + Send>>;
+type Sorting = Pin<Box<dyn Future<Output = (Origin, Kept)> + Send>>;
 
 /// What a worker is told of a job.
 #[derive(Serialize, Deserialize)]

@@ -34,10 +34,7 @@ use cc_workloads::{
 };
 use futures::{StreamExt, executor::block_on_stream, stream};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use tokio::sync::{
-    mpsc::{Receiver, Sender, channel},
-    oneshot::error::RecvError,
-};
+use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::cluster::{
@@ -45,7 +42,7 @@ use crate::cluster::{
     command::Options,
     encode,
     lineage::{Lineage, Origin},
-    queue::{Lane, Outcome},
+    queue::{Kept, Lane},
     shelf::place,
     worker::{Means, Work},
 };
@@ -123,7 +120,7 @@ pub(crate) fn work(brief: &[u8], means: &Means) -> Result<Work> {
     let Brief { settings, shares, shared_fs } = postcard::from_bytes(brief).map_err(unreadable)?;
     let (mut counter, mut guard) = (Counter::new(&settings), means.files.guard(shared_fs, &settings.base)?);
     let shelf = means.shelf.clone();
-    Ok(Box::new(move |order| match postcard::from_bytes(&order).map_err(|error| error.to_string())? {
+    Ok(Box::new(move |order| match postcard::from_bytes(order).map_err(|error| error.to_string())? {
         Order::Count { name, mut task } => {
             for piece in task.pieces.iter_mut().filter(|piece| piece.content == Content::File) {
                 if let Err(why) = guard.admit(&piece.path) {
@@ -239,7 +236,7 @@ impl Desk<'_> {
     }
 
     /// Has a share added up: its part of all counts.
-    fn rank(&self, number: usize, counts: &[Counts]) -> impl Future<Output = (usize, Promised)> + use<> {
+    fn rank(&self, number: usize, counts: &[Counts]) -> impl Future<Output = (usize, Kept)> + use<> {
         let parts = counts.iter().filter_map(|counts| counts.slices.get(number).cloned());
         let slices = parts.filter(|part| !part.is_empty()).collect();
         let outcome = self.cluster.submit(encode(&Order::Rank(Share { number, slices })), Lane::Usual);
@@ -247,9 +244,8 @@ impl Desk<'_> {
     }
 
     /// What a worker answers to an order, or what its failure is.
-    fn answer<A: DeserializeOwned>(&self, outcome: Promised, failed: fn(String) -> A) -> ControlFlow<(), A> {
-        let answer = self.cluster.output(outcome, |_: &Order, why| failed(why.to_owned()));
-        answer.map_or(Break(()), Continue)
+    fn answer<A: DeserializeOwned>(&self, outcome: Kept, failed: fn(String) -> A) -> ControlFlow<(), A> {
+        self.cluster.output(outcome, |_: &Order, why| failed(why.to_owned()))
     }
 
     /// How many orders are on their way at once: one in each worker's hands, and one waiting for it.
@@ -271,11 +267,8 @@ struct Counts {
     slices: Vec<Slice>,
 }
 
-/// What came of an order, unless the job has ended before.
-type Promised = Result<Outcome, RecvError>;
-
 /// A task on its way.
-type Counting = Pin<Box<dyn Future<Output = (Counts, Promised)> + Send>>;
+type Counting = Pin<Box<dyn Future<Output = (Counts, Kept)> + Send>>;
 
 /// What a worker is told of a job.
 #[derive(Serialize, Deserialize)]

@@ -16,7 +16,10 @@ use std::{
 };
 
 use prost::bytes::Bytes;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{
+    Notify,
+    oneshot::{self, error::RecvError},
+};
 
 /// So many lost leases are no longer bad luck: the task kills its workers.
 const DEATHS: u32 = 3;
@@ -26,6 +29,9 @@ pub type Id = u64;
 
 /// Where a task's outcome is waited for. It fails if the queue is closed before.
 pub type Promise = oneshot::Receiver<Outcome>;
+
+/// What has become of a promise.
+pub type Kept = Result<Outcome, RecvError>;
 
 /// What came of a task.
 #[derive(Debug, PartialEq, Eq)]

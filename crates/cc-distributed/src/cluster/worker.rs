@@ -55,7 +55,7 @@ pub struct Means {
 
 /// From an encoded task to its encoded output, or to why it cannot be done. A panic is such a reason, too, and
 /// must leave the function usable.
-pub type Work = Box<dyn FnMut(Bytes) -> Result<Vec<u8>, String> + Send>;
+pub type Work = Box<dyn FnMut(&[u8]) -> Result<Vec<u8>, String> + Send>;
 
 /// Tasks granted for each slot: one at work, and two on the way so that it need not wait.
 const TASKS: usize = 3;
@@ -186,11 +186,11 @@ impl Host {
 /// Does tasks until the session ends.
 fn slot(mut work: Work, inbox: &Receiver<Held>, done: &mpsc::Sender<Done>) {
     for (id, task, credit) in inbox {
-        let output = catch_unwind(AssertUnwindSafe(|| work(task)))
+        let output = catch_unwind(AssertUnwindSafe(|| work(&task)))
             .unwrap_or_else(|panic| Err(panic_reason(&*panic)))
             .and_then(fits);
         // Before the answer, which tells the coordinator that there is room again.
-        drop(credit);
+        drop((task, credit));
         if done.blocking_send((id, output)).is_err() {
             break; // the coordinator has gone
         }
