@@ -5,7 +5,7 @@
 //! - **Share.** Runs stay with whoever has sorted them, and only their indexes come back here. Whoever merges fetches its
 //!   parts of all runs from the other workers, with one call to each; what it makes of them is sent here, since it is
 //!   here that it is written.
-//! - **Bound.** The plan's, where chunks are smaller when they are sent. At a worker, and here, there is one chunk on its
+//! - **Bound.** The plan's, where chunks are smaller when they are sent. One chunk more than there are workers is on its
 //!   way; of the merges two a worker are waited for. All runs are merged at once, however many they are: reading one keeps
 //!   no file open, and a pass that made longer ones of them would send everything through this machine twice.
 //! - **Order.** A line of promises, of runs and then of merges, collected in the order they were given. Names of runs do
@@ -19,8 +19,6 @@
 use std::{
     convert::identity,
     ops::ControlFlow::{self, Break, Continue},
-    pin::Pin,
-    thread,
 };
 
 use cc_workloads::{
@@ -30,11 +28,7 @@ use cc_workloads::{
 };
 use futures::{StreamExt, executor::block_on_stream, stream};
 use serde::{Deserialize, Serialize};
-use tokio::sync::{
-    Mutex,
-    mpsc::{Receiver, Sender, channel},
-};
-use tokio_stream::wrappers::ReceiverStream;
+use tokio::sync::Mutex;
 
 use crate::cluster::{
     Cluster,
@@ -46,6 +40,9 @@ use crate::cluster::{
     worker::{Means, Work},
 };
 
+/// What a process takes for itself.
+const PROCESS: u64 = 3 << 20;
+
 /// So often a merge is tried while it cannot read from a worker that is at work all the same.
 const ROUNDS: usize = 5;
 
@@ -55,51 +52,52 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let options = Options { temporary: Some(job.temporary.clone()), ..Options::new(&ctx.args) };
     let brief = Brief::new(&job.query, &options)?;
     let plan = job.plan(ctx)?;
-    let plan = if brief.shared_fs { plan } else { on_the_way(plan, ctx) };
     let cluster = Cluster::start("sort", encode(&brief), &options, ctx)?;
     let desk = Desk { brief, cluster: &cluster, lineage: Lineage::at(&job.temporary), ctx };
     // If it breaks off, the cluster knows why.
-    let _ = sort(job, &plan, &desk, out);
+    let _ = sort(job, &shared_out(plan, job, &desk), &desk, out);
     cluster.close()
 }
 
 /// Has runs made, and then merged.
 fn sort(job: &Job, plan: &Plan, desk: &Desk, out: &mut dyn Sink<Output>) -> ControlFlow<()> {
     let mut runs = Runs::new(job, plan, desk.lineage.shelf());
-    let (sorting, line) = channel(1);
-    let table = thread::scope(|scope| {
-        let tasks = job.chunks(plan, desk.lineage.shelf(), &desk.ctx.stop);
-        let feed = move || feed(tasks, desk, &sorting);
-        let thread = thread::Builder::new().name("feed".to_owned()).spawn_scoped(scope, feed);
-        desk.cluster.or_fail(thread.map_err(|e| Error::worker("thread", e)))?;
-        gather(line, desk, &mut runs.gather(out))
-    })?;
-    merge(&runs, plan, &Mutex::new(table), desk, out)
+    let chunks = job.chunks(plan, desk.lineage.shelf(), &desk.ctx.stop);
+    let places = gather(feed(chunks, desk), desk, &mut runs.gather(out))?;
+    merge(&runs, plan, &Mutex::new(places), desk, out)
 }
 
-/// Smaller chunks, for when they are on their way as well: here, of those that are with workers, that wait for one and
-/// that are being read; at a worker, as they have arrived and as they are read.
-fn on_the_way(plan: Plan, ctx: &Ctx) -> Plan {
-    if plan.in_memory {
-        return plan;
-    }
-    let workers = ctx.workers.get() as u64;
-    let smaller = |size: u64| size * workers / (4 * workers + 4);
-    Plan { chunk: smaller(plan.chunk), room: smaller(plan.room), ..plan }
+/// What is left of the plan's sizes when each process has had its own; and if chunks are sent, they are here, with
+/// workers and waiting, and there as they have arrived and as they are read.
+fn shared_out(plan: Plan, job: &Job, desk: &Desk) -> Plan {
+    let workers = desk.workers() as u64;
+    let (memory, own) = (job.memory.max(workers << 20), (workers + 1) * PROCESS);
+    let left = memory.saturating_sub(own).max(memory / 2) / (memory >> 10);
+    let (merge, room) = ((plan.merge * left) >> 10, (plan.room * left) >> 10);
+    let room = if plan.in_memory {
+        plan.room
+    } else if desk.brief.shared_fs {
+        room
+    } else {
+        room * workers / (4 * workers + 4)
+    };
+    Plan { chunk: room / 8 * 5, room, merge, ..plan }
 }
 // ANCHOR_END: sort-run
 
 // ANCHOR: sort-feed
-/// Submits the chunks, ready for the journey.
-fn feed(tasks: impl Iterator<Item = Task>, desk: &Desk, sorting: &Sender<Sorting>) -> ControlFlow<()> {
-    for task in tasks {
+/// Submits chunks, one more than there are workers, and then one whenever the first of them has been sorted. The calling
+/// thread reads what has to be sent: it would only wait, and the memory for that it can use for merges later.
+fn feed(chunks: impl Iterator<Item = Task>, desk: &Desk) -> impl Iterator<Item = ControlFlow<(), Sorting>> {
+    let submit = |task| {
         let origin = desk.cluster.or_fail(desk.lineage.keep(&task))?;
-        let outcome = desk.sort(task, Lane::Usual);
-        if sorting.blocking_send(Box::pin(async { (origin, outcome.await) })).is_err() {
-            break;
-        }
-    }
-    Continue(())
+        Continue((origin, desk.sort(task, Lane::Usual)))
+    };
+    let sorting = chunks.map(submit).map(|submitted| async {
+        let (origin, promise) = submitted?;
+        Continue((origin, promise.await))
+    });
+    block_on_stream(stream::iter(sorting).buffered(desk.workers() + 1))
 }
 // ANCHOR_END: sort-feed
 
@@ -135,12 +133,17 @@ pub(crate) fn work(brief: &[u8], means: &Means) -> Result<Work> {
 
 // ANCHOR: sort-gather
 /// Takes what comes of the chunks, in their order. Returns where everything is.
-fn gather(line: Receiver<Sorting>, desk: &Desk, out: &mut dyn Sink<Output>) -> ControlFlow<(), Places> {
-    let mut table = Places::default();
-    for (origin, outcome) in block_on_stream(ReceiverStream::new(line).buffered(desk.ahead())) {
+fn gather(
+    line: impl Iterator<Item = ControlFlow<(), Sorting>>,
+    desk: &Desk,
+    out: &mut dyn Sink<Output>,
+) -> ControlFlow<(), Places> {
+    let mut places = Places::default();
+    for sorted in line {
+        let (origin, outcome) = sorted?;
         let output = match desk.answer(outcome)? {
             Done::Runs(place, made) => {
-                table.put(origin, &place, made.runs.iter().map(|run| &*run.name), &made);
+                places.put(origin, &place, made.runs.iter().map(|run| &*run.name), &made);
                 Output::Runs(made)
             }
             Done::Output(output) => output,
@@ -149,19 +152,19 @@ fn gather(line: Receiver<Sorting>, desk: &Desk, out: &mut dyn Sink<Output>) -> C
         desk.ctx.emit(output, out)?;
     }
     // The chunks end early, too, when a stop is requested.
-    if desk.ctx.stop.requested() { Break(()) } else { Continue(table) }
+    if desk.ctx.stop.requested() { Break(()) } else { Continue(places) }
 }
 
 /// Emits what comes of the merges, in their order.
 fn merge(
     runs: &Runs,
     plan: &Plan,
-    table: &Mutex<Places>,
+    places: &Mutex<Places>,
     desk: &Desk,
     out: &mut dyn Sink<Output>,
 ) -> ControlFlow<()> {
-    let merges = stream::iter(runs.merges()).map(|task| desk.merge(task, table));
-    let window = plan.window.get().min(2 * desk.ahead());
+    let merges = stream::iter(runs.merges()).map(|task| desk.merge(task, places));
+    let window = plan.window.get().min(2 * desk.workers());
     block_on_stream(merges.buffered(window)).try_for_each(|output| desk.ctx.emit(output?, out))
 }
 // ANCHOR_END: sort-gather
@@ -189,13 +192,13 @@ impl Desk<'_> {
     }
 
     /// Has a merge done, as often as it takes until all that it reads is there.
-    async fn merge(&self, task: Task, table: &Mutex<Places>) -> ControlFlow<(), Output> {
+    async fn merge(&self, task: Task, places: &Mutex<Places>) -> ControlFlow<(), Output> {
         let (deaths, mut missing, mut rounds) = (Deaths::default(), None, 0);
         loop {
-            let mut table = table.lock().await;
-            self.restore(&mut table, missing).await?;
-            let (changes, located) = (table.changes(), located(&task, &table));
-            drop(table);
+            let mut places = places.lock().await;
+            self.restore(&mut places, missing).await?;
+            let (changes, located) = (places.changes(), located(&task, &places));
+            drop(places);
             let outcome = self.cluster.submit_again(encode(&located), Lane::Usual, &deaths).await;
             match self.answer(outcome)? {
                 Done::Output(output) => return Continue(output),
@@ -210,17 +213,17 @@ impl Desk<'_> {
         }
     }
 
-    /// Has sorted again what was at this place, unless the table has changed since, and what was with workers that are
+    /// Has sorted again what was at this place, unless something has got another place since, and what was with workers that are
     /// known to be lost.
-    async fn restore(&self, table: &mut Places, missing: Option<(String, usize)>) -> ControlFlow<()> {
-        let mut gone = missing.filter(|(_, changes)| *changes == table.changes()).map(|(place, _)| place);
+    async fn restore(&self, places: &mut Places, missing: Option<(String, usize)>) -> ControlFlow<()> {
+        let mut gone = missing.filter(|(_, changes)| *changes == places.changes()).map(|(place, _)| place);
         loop {
             let gone = gone.take();
-            let lost = table.lost(|place| gone.as_deref() == Some(place) || !self.cluster.has(place));
+            let lost = places.lost(|place| gone.as_deref() == Some(place) || !self.cluster.has(place));
             if lost.is_empty() {
                 return Continue(());
             }
-            let again = stream::iter(lost).map(|sorted| self.again(sorted)).buffer_unordered(self.ahead());
+            let again = stream::iter(lost).map(|sorted| self.again(sorted)).buffer_unordered(self.workers());
             let all: Vec<_> = again.collect().await;
             all.into_iter().try_for_each(identity)?;
         }
@@ -241,8 +244,7 @@ impl Desk<'_> {
         self.cluster.output(outcome, |task: &Task, why| Done::Output(task.failed(why)))
     }
 
-    /// So many chunks are waited for at once.
-    fn ahead(&self) -> usize {
+    fn workers(&self) -> usize {
         self.ctx.workers.get()
     }
 
@@ -252,16 +254,16 @@ impl Desk<'_> {
 }
 
 /// The same task, with full names of what it reads.
-fn located(task: &Task, table: &Places) -> Task {
+fn located(task: &Task, places: &Places) -> Task {
     let mut task = task.clone();
     if let Task::Merge(merge) = &mut task {
-        merge.parts.iter_mut().for_each(|part| part.slice.name = table.full(&part.slice.name));
+        merge.parts.iter_mut().for_each(|part| part.slice.name = places.full(&part.slice.name));
     }
     task
 }
 
-/// A chunk on its way.
-type Sorting = Pin<Box<dyn Future<Output = (Origin, Kept)> + Send>>;
+/// A chunk, and what came of it.
+type Sorting = (Origin, Kept);
 
 /// What a worker is told of a job.
 #[derive(Serialize, Deserialize)]
