@@ -5,16 +5,17 @@
 //! - **Share.** Runs stay with whoever has sorted them, and only their indexes come back here. Whoever merges fetches its
 //!   parts of all runs from the other workers, with one call to each; what it makes of them is sent here, since it is
 //!   here that it is written.
-//! - **Bound.** The plan's, where chunks are smaller when they are sent. One chunk more than there are workers is on its
-//!   way; of the merges two a worker are waited for. All runs are merged at once, however many they are: reading one keeps
-//!   no file open, and a pass that made longer ones of them would send everything through this machine twice.
-//! - **Order.** A line of promises, of runs and then of merges, collected in the order they were given. Names of runs do
-//!   not say where they are; a table does, and it may change.
+//! - **Bound.** The plan's, less what processes take for themselves, and smaller chunks if they are sent. One chunk more
+//!   than there are workers is on its way; of the merges two a worker are waited for. All runs are merged at once: reading
+//!   one keeps no file open, and a pass would send everything through this machine twice. With hundreds of runs a merge
+//!   reads as much in vain as it needs; more memory makes fewer of them.
+//! - **Order.** A line of promises, of runs and then of merges, collected in the order they were given. A merge that has to
+//!   be submitted again keeps its place in it.
 //! - **Stop.** Closing the cluster's queue breaks the promises and ends the sessions; with its session a worker leaves off
 //!   sorting and fetching. The run's own workers are killed.
-//! - **Fail.** What a lost worker has sorted is sorted again, from a file or from what was kept of a stream, and gives the
-//!   same runs in another place. A merge that could not read them is submitted again, with its deaths. A task that fails
-//!   ends the run, and so does a full disk: a part of the lines is not what was asked for.
+//! - **Fail.** What a lost worker has sorted is sorted again, from the file or from what was kept of a stream: the same runs,
+//!   under the same names, which a table says the new place of. A merge that could not read them is submitted again, and
+//!   so are its deaths. A task that fails ends the run, as does a full disk: a part of the lines is not what was asked for.
 
 use std::{
     convert::identity,
@@ -88,7 +89,10 @@ fn shared_out(plan: Plan, job: &Job, desk: &Desk) -> Plan {
 // ANCHOR: sort-feed
 /// Submits chunks, one more than there are workers, and then one whenever the first of them has been sorted. The calling
 /// thread reads what has to be sent: it would only wait, and the memory for that it can use for merges later.
-fn feed(chunks: impl Iterator<Item = Task>, desk: &Desk) -> impl Iterator<Item = ControlFlow<(), Sorting>> {
+fn feed(
+    chunks: impl Iterator<Item = Task>,
+    desk: &Desk,
+) -> impl Iterator<Item = ControlFlow<(), (Origin, Kept)>> {
     let submit = |task| {
         let origin = desk.cluster.or_fail(desk.lineage.keep(&task))?;
         Continue((origin, desk.sort(task, Lane::Usual)))
@@ -134,7 +138,7 @@ pub(crate) fn work(brief: &[u8], means: &Means) -> Result<Work> {
 // ANCHOR: sort-gather
 /// Takes what comes of the chunks, in their order. Returns where everything is.
 fn gather(
-    line: impl Iterator<Item = ControlFlow<(), Sorting>>,
+    line: impl Iterator<Item = ControlFlow<(), (Origin, Kept)>>,
     desk: &Desk,
     out: &mut dyn Sink<Output>,
 ) -> ControlFlow<(), Places> {
@@ -193,11 +197,11 @@ impl Desk<'_> {
 
     /// Has a merge done, as often as it takes until all that it reads is there.
     async fn merge(&self, task: Task, places: &Mutex<Places>) -> ControlFlow<(), Output> {
-        let (deaths, mut missing, mut rounds) = (Deaths::default(), None, 0);
+        let (deaths, mut gone, mut rounds) = (Deaths::default(), None, 0);
         loop {
             let mut places = places.lock().await;
-            self.restore(&mut places, missing).await?;
-            let (changes, located) = (places.changes(), located(&task, &places));
+            self.restore(&mut places, gone).await?;
+            let located = located(&task, &places);
             drop(places);
             let outcome = self.cluster.submit_again(encode(&located), Lane::Usual, &deaths).await;
             match self.answer(outcome)? {
@@ -206,17 +210,15 @@ impl Desk<'_> {
                 Done::Missing(slice, _) => {
                     let place = place(&slice.name).to_owned();
                     rounds += usize::from(self.cluster.has(&place));
-                    missing = Some((place, changes));
+                    gone = Some(place);
                 }
                 Done::Runs(..) => return self.fail("a merge", "has made runs"),
             }
         }
     }
 
-    /// Has sorted again what was at this place, unless something has got another place since, and what was with workers that are
-    /// known to be lost.
-    async fn restore(&self, places: &mut Places, missing: Option<(String, usize)>) -> ControlFlow<()> {
-        let mut gone = missing.filter(|(_, changes)| *changes == places.changes()).map(|(place, _)| place);
+    /// Has sorted again what is at this place, and what was with workers that are known to be lost.
+    async fn restore(&self, places: &mut Places, mut gone: Option<String>) -> ControlFlow<()> {
         loop {
             let gone = gone.take();
             let lost = places.lost(|place| gone.as_deref() == Some(place) || !self.cluster.has(place));
@@ -261,9 +263,6 @@ fn located(task: &Task, places: &Places) -> Task {
     }
     task
 }
-
-/// A chunk, and what came of it.
-type Sorting = (Origin, Kept);
 
 /// What a worker is told of a job.
 #[derive(Serialize, Deserialize)]

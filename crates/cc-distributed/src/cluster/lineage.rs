@@ -83,7 +83,6 @@ pub(crate) struct Places {
     tasks: Vec<Placed>,
     /// Which of these tasks has made the thing of this name.
     makers: HashMap<String, usize>,
-    changes: usize,
 }
 
 /// A task, and where that is what it has made.
@@ -115,14 +114,7 @@ impl Places {
 
     /// The tasks whose places are lost, to be done again.
     pub(crate) fn lost(&mut self, is_lost: impl Fn(&str) -> bool) -> Vec<&mut Placed> {
-        let lost: Vec<_> = self.tasks.iter_mut().filter(|task| is_lost(&task.place)).collect();
-        self.changes += usize::from(!lost.is_empty());
-        lost
-    }
-
-    /// How often something was lost.
-    pub(crate) fn changes(&self) -> usize {
-        self.changes
+        self.tasks.iter_mut().filter(|task| is_lost(&task.place)).collect()
     }
 }
 
@@ -158,14 +150,12 @@ mod tests {
         }
         assert_eq!([places.full("a-1"), places.full("b-0")], ["here/a-1", "there/b-0"]);
         assert!(places.lost(|place| place == "nowhere").is_empty());
-        assert_eq!(places.changes(), 0);
         for lost in places.lost(|place| place == "here") {
             let task: String = lineage.task(lost.origin()).unwrap();
             assert_eq!(lost.again("elsewhere", &task), task == "a" || task == "c");
             assert!(!lost.again("elsewhere", &"another thing"));
         }
         assert_eq!([places.full("c-0"), places.full("b-1")], ["elsewhere/c-0", "there/b-1"]);
-        assert_eq!(places.changes(), 1);
     }
 
     #[test]

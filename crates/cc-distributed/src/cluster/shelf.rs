@@ -500,6 +500,36 @@ mod tests {
     }
 
     #[test]
+    fn many_parts_come_at_once_and_in_their_order() {
+        let (runtime, token) = (Runtime::start(), Token::random().unwrap());
+        let peers = [(); 2].map(|()| {
+            let stores = Stores::default();
+            let address = runtime.serve(Peer::Sound(stores.clone()), &token);
+            runtime.open(&stores, &address, &token, FOREVER)
+        });
+        let own = Runtime::start();
+        let (_session, shelf) = own.open(&Stores::default(), "elsewhere:1", &token, FOREVER);
+        let bytes: Vec<u8> = (0..2 * FRAME + 9).map(|at| (at % 253 + at / FRAME) as u8).collect();
+        let names = [&peers[0].1, &shelf, &peers[1].1].map(|shelf| put(shelf, "run", &bytes));
+        let (size, frame) = (bytes.len() as u64, FRAME as u64);
+        let ranges = [(0, size), (5, 5), (7, 8), (frame - 1, frame + 1), (0, frame), (3, size), (2, 3)];
+        let all = ranges.iter().flat_map(|range| names.iter().map(move |name| (name, range)));
+        let slices: Vec<_> =
+            all.map(|(name, &(start, end))| Slice { name: name.clone(), start, end }).collect();
+        let wanted = slices.iter().flat_map(|slice| &bytes[slice.start as usize..slice.end as usize]);
+        let mut read = Vec::new();
+        shelf.read_all(&slices.iter().collect::<Vec<_>>(), &mut read).unwrap();
+        assert!(read.iter().eq(wanted));
+
+        let beyond = Slice { name: names[2].clone(), start: 1, end: size + 1 };
+        let (nth, error) = shelf.read_all(&[&slices[0], &slices[1], &beyond], &mut read).unwrap_err();
+        assert_eq!(
+            (nth, error.to_string()),
+            (2, format!("{}: there is less of it", address(place(&names[2]))))
+        );
+    }
+
+    #[test]
     fn what_cannot_be_had_is_an_error_that_says_where() {
         let (runtime, token) = (Runtime::start(), Token::random().unwrap());
         let stores = Stores::default();
