@@ -133,9 +133,8 @@ struct Way<'a> {
 impl Way<'_> {
     /// Emits one output, and in its place whatever is left of its task.
     fn settle(&self, promise: &Receiver<Loaded>, out: &mut dyn Sink<Output>) -> ControlFlow<()> {
-        let Some(mut output) = promise.recv().ok().and_then(|loaded| self.output(loaded)) else {
-            return ControlFlow::Break(());
-        };
+        let Ok(loaded) = promise.recv() else { return ControlFlow::Break(()) };
+        let mut output = self.output(loaded)?;
         let rest = mem::take(&mut output.rest);
         self.ctx.emit(output, out)?;
 
@@ -155,11 +154,11 @@ impl Way<'_> {
         line.iter().try_for_each(|promise| self.settle(promise, out))
     }
 
-    /// Waits for what a worker makes of a task. None if the job has ended before.
-    fn output(&self, Loaded { outcome, rest }: Loaded) -> Option<Output> {
+    /// Waits for what a worker makes of a task.
+    fn output(&self, Loaded { outcome, rest }: Loaded) -> ControlFlow<(), Output> {
         let mut output: Output = self.cluster.output(outcome.blocking_recv(), Task::failed)?;
         output.rest.extend(rest);
-        Some(output)
+        ControlFlow::Continue(output)
     }
 }
 // ANCHOR_END: grep-gather

@@ -45,12 +45,16 @@
 //! somebody could not fetch from it, its tasks are done again elsewhere, and then those that wait for them. Nothing
 //! is used twice, since who needs it is told one name for each task.
 //!
+//! [`sort`] does the same with runs of sorted lines, and its second phase has an order. There a task that could not
+//! fetch something waits for its turn, and while it does, what is lost is made again.
+//!
 //! # Modules, in reading order
 //!
 //! - [`grep`]: what is told to whom, and in which order it comes back;
 //! - [`resize`]: large tasks, which travel as contents or as names;
 //! - [`mandelbrot`]: small tasks, which travel together;
 //! - [`wordcount`]: two phases, and what goes from worker to worker between them;
+//! - [`sort`]: the same, with names that do not say where things are;
 //! - [`cluster`]: the small runtime of this model. It knows no workload, and its queue knows no transport: a
 //!   message broker could take the place of everything between queue and worker.
 
@@ -69,6 +73,7 @@ const SERVICES: &[cluster::worker::Service] = &[
     ("resize", resize::work),
     ("mandelbrot", mandelbrot::work),
     ("wordcount", wordcount::work),
+    ("sort", sort::work),
 ];
 
 /// The model of this crate.
@@ -81,7 +86,7 @@ pub const MODELS: &[Model] = &[Model {
     resize: Entry::Run(resize::run),
     mandelbrot: Entry::Run(mandelbrot::run),
     wordcount: Entry::Run(wordcount::run),
-    sort: Entry::Declined("not written yet"),
+    sort: Entry::Run(sort::run),
 }];
 
 fn enter() {

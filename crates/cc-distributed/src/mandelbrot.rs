@@ -18,17 +18,14 @@ use cc_workloads::{
     mandelbrot::{Grain, Job, Output, Plane, Task},
 };
 use futures::{StreamExt, executor::block_on_stream};
-use tokio::sync::{
-    mpsc::{Receiver, Sender, channel},
-    oneshot::error::RecvError,
-};
+use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::cluster::{
     Cluster,
     command::Options,
     encode,
-    queue::{Lane, Outcome, Promise},
+    queue::{Kept, Lane, Promise},
     worker::{Means, Work},
 };
 
@@ -83,13 +80,8 @@ fn gather(line: Receiver<Promise>, cluster: &Cluster, ctx: &Ctx, out: &mut dyn S
 }
 
 /// Emits an output, or those of its tiles if the task failed as a whole.
-fn settle(
-    outcome: Result<Outcome, RecvError>,
-    cluster: &Cluster,
-    ctx: &Ctx,
-    out: &mut dyn Sink<Output>,
-) -> ControlFlow<()> {
-    let Some(output) = cluster.output(outcome, Task::failed) else { return ControlFlow::Break(()) };
+fn settle(outcome: Kept, cluster: &Cluster, ctx: &Ctx, out: &mut dyn Sink<Output>) -> ControlFlow<()> {
+    let output = cluster.output(outcome, Task::failed)?;
     if output.counts.is_ok() || output.task.tiles == 1 {
         return ctx.emit(output, out);
     }

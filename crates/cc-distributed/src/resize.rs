@@ -88,10 +88,9 @@ pub(crate) fn work(brief: &[u8], means: &Means) -> Result<Work> {
 /// Emits the outputs as they come.
 fn gather(line: Receiver<Promise>, cluster: &Cluster, ctx: &Ctx, out: &mut dyn Sink<Output>) {
     let outcomes = ReceiverStream::new(line).buffer_unordered(2 * ctx.workers.get());
-    let _ = block_on_stream(outcomes).try_for_each(|outcome| match cluster.output(outcome, Task::failed) {
-        Some(output) => ctx.emit(output, out),
-        None => ControlFlow::Break(()), // the job has ended
-    });
+    // If it breaks off, the job has ended.
+    let _: ControlFlow<()> = block_on_stream(outcomes)
+        .try_for_each(|outcome| ctx.emit(cluster.output(outcome, Task::failed)?, out));
 }
 // ANCHOR_END: resize-gather
 

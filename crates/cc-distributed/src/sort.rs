@@ -1,29 +1,290 @@
 //! `sort` on a cluster.
 //!
-//! - **Split.** TODO: what is a task here? Why not more, or less?
-//! - **Share.** TODO: what is shared, and by whom? How do tasks come to the workers?
-//! - **Bound.** TODO: what limits memory, open files, queues?
-//! - **Order.** TODO: who brings outputs into their order, if they have one?
-//! - **Stop.** TODO: who asks, and what ends the waiting of those who wait?
-//! - **Fail.** TODO: what becomes of a task that panics, and of a worker that dies?
+//! - **Split.** First by the input: a chunk is what one worker's share of the memory has room for, less what it takes on
+//!   its way if it is sent as contents. Then by the result: a merge is two megabytes of it, whatever the runs are like.
+//! - **Share.** Runs stay with whoever has sorted them, and only their indexes come back here. Whoever merges fetches its
+//!   parts of all runs from the other workers, with one call to each; what it makes of them is sent here, since it is
+//!   here that it is written.
+//! - **Bound.** The plan's, less what processes take for themselves, and smaller chunks if they are sent. One chunk more
+//!   than there are workers is on its way; of the merges two a worker are waited for. All runs are merged at once: reading
+//!   one keeps no file open, and a pass would send everything through this machine twice. With hundreds of runs a merge
+//!   reads as much in vain as it needs; more memory makes fewer of them.
+//! - **Order.** A line of promises, of runs and then of merges, collected in the order they were given. A merge that has to
+//!   be submitted again keeps its place in it.
+//! - **Stop.** Closing the cluster's queue breaks the promises and ends the sessions; with its session a worker leaves off
+//!   sorting and fetching. The run's own workers are killed.
+//! - **Fail.** What a lost worker has sorted is sorted again, from the file or from what was kept of a stream: the same runs,
+//!   under the same names, which a table says the new place of. A merge that could not read them is submitted again, and
+//!   so are its deaths. A task that fails ends the run, as does a full disk: a part of the lines is not what was asked for.
+
+use std::{
+    convert::identity,
+    ops::ControlFlow::{self, Break, Continue},
+};
 
 use cc_workloads::{
     Ctx, Error, Result, Sink,
-    sort::{Job, Output},
+    shelf::Slice,
+    sort::{Content, Job, Made, Output, Piece, Plan, Query, Runs, Sorter, Task},
+};
+use futures::{StreamExt, executor::block_on_stream, stream};
+use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
+
+use crate::cluster::{
+    Cluster,
+    command::Options,
+    encode,
+    lineage::{Lineage, Origin, Placed, Places},
+    queue::{Deaths, Kept, Lane, Promise},
+    shelf::place,
+    worker::{Means, Work},
 };
 
+/// What a process takes for itself.
+const PROCESS: u64 = 3 << 20;
+
+/// So often a merge is tried while it cannot read from a worker that is at work all the same.
+const ROUNDS: usize = 5;
+
 // ANCHOR: sort-run
-/// Not written yet.
-pub fn run(_: &Job, _: &Ctx, _: &mut dyn Sink<Output>) -> Result<()> {
-    Err(Error::Usage("not written yet".to_owned()))
+/// Runs the job on the workers that the command line names, or on `ctx.workers` processes of its own.
+pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
+    let options = Options { temporary: Some(job.temporary.clone()), ..Options::new(&ctx.args) };
+    let brief = Brief::new(&job.query, &options)?;
+    let plan = job.plan(ctx)?;
+    let cluster = Cluster::start("sort", encode(&brief), &options, ctx)?;
+    let desk = Desk { brief, cluster: &cluster, lineage: Lineage::at(&job.temporary), ctx };
+    // If it breaks off, the cluster knows why.
+    let _ = sort(job, &shared_out(plan, job, &desk), &desk, out);
+    cluster.close()
+}
+
+/// Has runs made, and then merged.
+fn sort(job: &Job, plan: &Plan, desk: &Desk, out: &mut dyn Sink<Output>) -> ControlFlow<()> {
+    let mut runs = Runs::new(job, plan, desk.lineage.shelf());
+    let chunks = job.chunks(plan, desk.lineage.shelf(), &desk.ctx.stop);
+    let places = gather(feed(chunks, desk), desk, &mut runs.gather(out))?;
+    merge(&runs, plan, &Mutex::new(places), desk, out)
+}
+
+/// What is left of the plan's sizes when each process has had its own; and if chunks are sent, they are here, with
+/// workers and waiting, and there as they have arrived and as they are read.
+fn shared_out(plan: Plan, job: &Job, desk: &Desk) -> Plan {
+    let workers = desk.workers() as u64;
+    let (memory, own) = (job.memory.max(workers << 20), (workers + 1) * PROCESS);
+    let left = memory.saturating_sub(own).max(memory / 2) / (memory >> 10);
+    let (merge, room) = ((plan.merge * left) >> 10, (plan.room * left) >> 10);
+    let room = if plan.in_memory {
+        plan.room
+    } else if desk.brief.shared_fs {
+        room
+    } else {
+        room * workers / (4 * workers + 4)
+    };
+    Plan { chunk: room / 8 * 5, room, merge, ..plan }
 }
 // ANCHOR_END: sort-run
 
 // ANCHOR: sort-feed
+/// Submits chunks, one more than there are workers, and then one whenever the first of them has been sorted. The calling
+/// thread reads what has to be sent: it would only wait, and the memory for that it can use for merges later.
+fn feed(
+    chunks: impl Iterator<Item = Task>,
+    desk: &Desk,
+) -> impl Iterator<Item = ControlFlow<(), (Origin, Kept)>> {
+    let submit = |task| {
+        let origin = desk.cluster.or_fail(desk.lineage.keep(&task))?;
+        Continue((origin, desk.sort(task, Lane::Usual)))
+    };
+    let sorting = chunks.map(submit).map(|submitted| async {
+        let (origin, promise) = submitted?;
+        Continue((origin, promise.await))
+    });
+    block_on_stream(stream::iter(sorting).buffered(desk.workers() + 1))
+}
 // ANCHOR_END: sort-feed
 
 // ANCHOR: sort-work
+/// Begins with a job in a worker: from here on, encoded tasks become encoded answers.
+pub(crate) fn work(brief: &[u8], means: &Means) -> Result<Work> {
+    let unreadable = |error| Error::worker("brief", error);
+    let Brief { query, shared_fs } = postcard::from_bytes(brief).map_err(unreadable)?;
+    let mut guard = means.files.guard(shared_fs, &query.base)?;
+    let (mut sorter, shelf) = (Sorter::new(&query, &means.stop), means.shelf.clone());
+    Ok(Box::new(move |task| {
+        let mut task = postcard::from_bytes(task).map_err(|error| error.to_string())?;
+        if let Task::Chunk(chunk) = &mut task {
+            for piece in chunk.pieces.iter_mut().filter(|piece| piece.content == Content::File) {
+                if let Err(why) = guard.admit(&piece.path) {
+                    let name = String::from_utf8_lossy(&piece.path);
+                    piece.content = Content::Missing(format!("cannot read: {name}: {why}"));
+                }
+            }
+        }
+        let done = match &task {
+            Task::Chunk(_) => Ok(sorter.task(&task, &*shelf)),
+            Task::Merge(merge) => sorter.merge(merge, &*shelf),
+        };
+        Ok(encode(&match done {
+            Ok(Output::Runs(made)) => Done::Runs(shelf.place().to_owned(), made),
+            Ok(output) => Done::Output(output),
+            Err((slice, why)) => Done::Missing(slice, why),
+        }))
+    }))
+}
 // ANCHOR_END: sort-work
 
 // ANCHOR: sort-gather
+/// Takes what comes of the chunks, in their order. Returns where everything is.
+fn gather(
+    line: impl Iterator<Item = ControlFlow<(), (Origin, Kept)>>,
+    desk: &Desk,
+    out: &mut dyn Sink<Output>,
+) -> ControlFlow<(), Places> {
+    let mut places = Places::default();
+    for sorted in line {
+        let (origin, outcome) = sorted?;
+        let output = match desk.answer(outcome)? {
+            Done::Runs(place, made) => {
+                places.put(origin, &place, made.runs.iter().map(|run| &*run.name), &made);
+                Output::Runs(made)
+            }
+            Done::Output(output) => output,
+            Done::Missing(slice, why) => return desk.fail(slice.name, why),
+        };
+        desk.ctx.emit(output, out)?;
+    }
+    // The chunks end early, too, when a stop is requested.
+    if desk.ctx.stop.requested() { Break(()) } else { Continue(places) }
+}
+
+/// Emits what comes of the merges, in their order.
+fn merge(
+    runs: &Runs,
+    plan: &Plan,
+    places: &Mutex<Places>,
+    desk: &Desk,
+    out: &mut dyn Sink<Output>,
+) -> ControlFlow<()> {
+    let merges = stream::iter(runs.merges()).map(|task| desk.merge(task, places));
+    let window = plan.window.get().min(2 * desk.workers());
+    block_on_stream(merges.buffered(window)).try_for_each(|output| desk.ctx.emit(output?, out))
+}
 // ANCHOR_END: sort-gather
+
+/// The coordinator's side of the job.
+struct Desk<'a> {
+    brief: Brief,
+    cluster: &'a Cluster,
+    lineage: Lineage,
+    ctx: &'a Ctx,
+}
+
+impl Desk<'_> {
+    /// Has a chunk sorted. What a worker cannot open itself is put in: files that are not shared, and what was kept of a
+    /// stream.
+    fn sort(&self, task: Task, lane: Lane) -> Promise {
+        let is_name = |piece: &Piece| self.brief.shared_fs && !matches!(piece.content, Content::Shelf(_));
+        let task = match task {
+            Task::Chunk(chunk) if !chunk.pieces.iter().all(is_name) => {
+                Task::Chunk(chunk.load(&self.brief.query, self.lineage.shelf()))
+            }
+            other => other,
+        };
+        self.cluster.submit(encode(&task), lane)
+    }
+
+    /// Has a merge done, as often as it takes until all that it reads is there.
+    async fn merge(&self, task: Task, places: &Mutex<Places>) -> ControlFlow<(), Output> {
+        let (deaths, mut gone, mut rounds) = (Deaths::default(), None, 0);
+        loop {
+            let mut places = places.lock().await;
+            self.restore(&mut places, gone).await?;
+            let located = located(&task, &places);
+            drop(places);
+            let outcome = self.cluster.submit_again(encode(&located), Lane::Usual, &deaths).await;
+            match self.answer(outcome)? {
+                Done::Output(output) => return Continue(output),
+                Done::Missing(_, why) if rounds == ROUNDS => return Continue(task.failed(&why)),
+                Done::Missing(slice, _) => {
+                    let place = place(&slice.name).to_owned();
+                    rounds += usize::from(self.cluster.has(&place));
+                    gone = Some(place);
+                }
+                Done::Runs(..) => return self.fail("a merge", "has made runs"),
+            }
+        }
+    }
+
+    /// Has sorted again what is at this place, and what was with workers that are known to be lost.
+    async fn restore(&self, places: &mut Places, mut gone: Option<String>) -> ControlFlow<()> {
+        loop {
+            let gone = gone.take();
+            let lost = places.lost(|place| gone.as_deref() == Some(place) || !self.cluster.has(place));
+            if lost.is_empty() {
+                return Continue(());
+            }
+            let again = stream::iter(lost).map(|sorted| self.again(sorted)).buffer_unordered(self.workers());
+            let all: Vec<_> = again.collect().await;
+            all.into_iter().try_for_each(identity)?;
+        }
+    }
+
+    /// Has a chunk sorted once more, ahead of the merges that wait for it.
+    async fn again(&self, sorted: &mut Placed) -> ControlFlow<()> {
+        let task = self.cluster.or_fail(self.lineage.task(sorted.origin()))?;
+        match self.answer(self.sort(task, Lane::Urgent).await)? {
+            Done::Runs(place, made) if sorted.again(&place, &made) => Continue(()),
+            Done::Output(Output::Failed(why)) => self.cluster.fail(Error::Failed(why)),
+            _ => self.fail("sorted again", "files have changed meanwhile"),
+        }
+    }
+
+    /// What a worker answers, or what its failure is.
+    fn answer(&self, outcome: Kept) -> ControlFlow<(), Done> {
+        self.cluster.output(outcome, |task: &Task, why| Done::Output(task.failed(why)))
+    }
+
+    fn workers(&self) -> usize {
+        self.ctx.workers.get()
+    }
+
+    fn fail<T>(&self, who: impl Into<String>, why: impl ToString) -> ControlFlow<(), T> {
+        self.cluster.fail(Error::worker(who, why))
+    }
+}
+
+/// The same task, with full names of what it reads.
+fn located(task: &Task, places: &Places) -> Task {
+    let mut task = task.clone();
+    if let Task::Merge(merge) = &mut task {
+        merge.parts.iter_mut().for_each(|part| part.slice.name = places.full(&part.slice.name));
+    }
+    task
+}
+
+/// What a worker is told of a job.
+#[derive(Serialize, Deserialize)]
+struct Brief {
+    query: Query,
+    shared_fs: bool,
+}
+
+impl Brief {
+    fn new(query: &Query, options: &Options) -> Result<Self> {
+        let base = options.base(&query.base)?.into();
+        Ok(Self { query: Query { base, ..query.clone() }, shared_fs: options.shared_fs })
+    }
+}
+
+/// What came of a task.
+#[derive(Serialize, Deserialize)]
+enum Done {
+    /// Runs, which are at this place.
+    Runs(String, Made),
+    /// Lines, or why there is nothing.
+    Output(Output),
+    /// This cannot be read, for this reason.
+    Missing(Slice, String),
+}

@@ -18,7 +18,7 @@
 
 use std::{
     collections::HashSet,
-    mem,
+    env, mem,
     ops::ControlFlow::{self, Break, Continue},
     pin::Pin,
     thread,
@@ -34,10 +34,7 @@ use cc_workloads::{
 };
 use futures::{StreamExt, executor::block_on_stream, stream};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use tokio::sync::{
-    mpsc::{Receiver, Sender, channel},
-    oneshot::error::RecvError,
-};
+use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::cluster::{
@@ -45,7 +42,7 @@ use crate::cluster::{
     command::Options,
     encode,
     lineage::{Lineage, Origin},
-    queue::{Lane, Outcome},
+    queue::{Kept, Lane},
     shelf::place,
     worker::{Means, Work},
 };
@@ -63,7 +60,7 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let options = Options::new(&ctx.args);
     let brief = Brief::new(&job.settings, &options, ctx)?;
     let cluster = Cluster::start("wordcount", encode(&brief), &options, ctx)?;
-    let desk = Desk { brief, cluster: &cluster, lineage: Lineage::default(), ctx };
+    let desk = Desk { brief, cluster: &cluster, lineage: Lineage::at(&env::temp_dir()), ctx };
     // If it breaks off, the cluster knows why.
     let _ = map_reduce(job, &desk, out);
     cluster.close()
@@ -131,8 +128,7 @@ pub(crate) fn work(brief: &[u8], means: &Means) -> Result<Work> {
                 }
             }
             let shelved = counter.shelve(&task, &shelf.here(&name), shares, &*shelf);
-            let full = |why| Counted::Full(shelf.address().to_owned(), why);
-            Ok(encode(&shelved.map_or_else(full, Counted::Shelved)))
+            Ok(encode(&shelved.map_or_else(Counted::Full, Counted::Shelved)))
         }
         Order::Rank(share) => {
             let missing = |(slice, why)| Summed::Missing(slice, why);
@@ -157,7 +153,7 @@ fn gather(
             Counted::Failed(why) => {
                 Shelved { read: desk.task(&counts.origin)?.failed(&why), slices: Vec::new() }
             }
-            Counted::Full(worker, why) => return desk.fail(worker, why),
+            Counted::Full(why) => return desk.cluster.fail(Error::Failed(why)),
         };
         apart.append(&mut read.apart);
         match counts.read {
@@ -240,7 +236,7 @@ impl Desk<'_> {
     }
 
     /// Has a share added up: its part of all counts.
-    fn rank(&self, number: usize, counts: &[Counts]) -> impl Future<Output = (usize, Promised)> + use<> {
+    fn rank(&self, number: usize, counts: &[Counts]) -> impl Future<Output = (usize, Kept)> + use<> {
         let parts = counts.iter().filter_map(|counts| counts.slices.get(number).cloned());
         let slices = parts.filter(|part| !part.is_empty()).collect();
         let outcome = self.cluster.submit(encode(&Order::Rank(Share { number, slices })), Lane::Usual);
@@ -248,9 +244,8 @@ impl Desk<'_> {
     }
 
     /// What a worker answers to an order, or what its failure is.
-    fn answer<A: DeserializeOwned>(&self, outcome: Promised, failed: fn(String) -> A) -> ControlFlow<(), A> {
-        let answer = self.cluster.output(outcome, |_: &Order, why| failed(why.to_owned()));
-        answer.map_or(Break(()), Continue)
+    fn answer<A: DeserializeOwned>(&self, outcome: Kept, failed: fn(String) -> A) -> ControlFlow<(), A> {
+        self.cluster.output(outcome, |_: &Order, why| failed(why.to_owned()))
     }
 
     /// How many orders are on their way at once: one in each worker's hands, and one waiting for it.
@@ -272,11 +267,8 @@ struct Counts {
     slices: Vec<Slice>,
 }
 
-/// What came of an order, unless the job has ended before.
-type Promised = Result<Outcome, RecvError>;
-
 /// A task on its way.
-type Counting = Pin<Box<dyn Future<Output = (Counts, Promised)> + Send>>;
+type Counting = Pin<Box<dyn Future<Output = (Counts, Kept)> + Send>>;
 
 /// What a worker is told of a job.
 #[derive(Serialize, Deserialize)]
@@ -307,8 +299,8 @@ enum Order {
 enum Counted {
     Shelved(Shelved),
     Failed(String),
-    /// This worker cannot keep the counts, for this reason.
-    Full(String, String),
+    /// The worker cannot keep the counts, for this reason.
+    Full(String),
 }
 
 /// What came of a share.

@@ -355,7 +355,54 @@ fn what_a_lost_worker_has_counted_is_counted_again() {
 }
 
 #[test]
-fn counts_that_cannot_be_kept_are_an_error_that_says_where() {
+fn what_a_lost_worker_has_sorted_is_sorted_again() {
+    let numbers = |from: u32, to: u32| -> Vec<String> {
+        (from..to).map(|n| format!("{:010} {n}\n", n.wrapping_mul(2_654_435_761))).collect()
+    };
+    let mut sorted = numbers(0, 100_000);
+    sorted.sort();
+    for signal in [Signal::KILL, Signal::STOP] {
+        let dir = site();
+        let workers = [(); 2].map(|()| Worker::start(dir.path(), &["--listen", "127.0.0.1:0"]));
+        let mut run = coordinator(dir.path(), &[&workers[0].address, &workers[1].address]);
+        let run = run.args(["sort", "-S", "1K"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let mut run = run.expect("the run starts");
+        let mut input = run.stdin.take().expect("piped");
+        // More than a chunk of them, from a stream, which nobody can read again.
+        input.write_all(numbers(0, 60_000).concat().as_bytes()).expect("written");
+        let has_runs = |worker: &&Worker| has_a_store(worker.child.id());
+        assert!(soon(|| workers.iter().any(|worker| has_runs(&worker))));
+        workers.iter().find(has_runs).expect("it keeps what it has").signal(signal);
+        input.write_all(numbers(60_000, 100_000).concat().as_bytes()).expect("written");
+        drop(input);
+        let run = run.wait_with_output().expect("it ends");
+        assert_eq!(run.status.code(), Some(0));
+        assert!(text(&run.stdout) == sorted.concat(), "wrong lines after {signal:?}");
+    }
+}
+
+#[test]
+fn lines_are_sorted_by_workers_that_see_the_file_and_by_others() {
+    let dir = site();
+    let worker = Worker::start(dir.path(), &["--listen", "127.0.0.1:0", "--root", "tree"]);
+    let sort = |options: &[&str], file| {
+        let mut run = coordinator(dir.path(), &[&worker.address]);
+        let run = run.args(options).args(["sort", file]).output().expect("it runs");
+        (run.status.code(), text(&run.stdout), text(&run.stderr))
+    };
+    for options in [&[][..], &["--shared-fs"]] {
+        let (status, out, err) = sort(options, "tree/deep/007");
+        assert_eq!((status, &*out, &*err), (Some(0), "a needle 7\nhay\n", ""));
+    }
+    assert_eq!(sort(&[], "secret").0, Some(0));
+    let (status, out, err) = sort(&["--shared-fs"], "secret");
+    assert_eq!((status, &*out), (Some(2), ""));
+    assert_eq!(err, "sort: cannot read: secret: Outside of the worker's root\n");
+    assert!(soon(|| !has_a_store(worker.child.id())));
+}
+
+#[test]
+fn what_cannot_be_kept_is_an_error_that_says_where() {
     let dir = site();
     let mut command = Command::new(PROGRAM);
     command.args(["worker", "--token-file", "token", "--listen", "127.0.0.1:0"]);
@@ -363,6 +410,10 @@ fn counts_that_cannot_be_kept_are_an_error_that_says_where() {
     let (status, out, err) = words(coordinator(dir.path(), &[&worker.address]), &["tree"]);
     assert_eq!((status, &*out), (Some(2), ""));
     assert_eq!(err, format!("wordcount: {}: /nowhere: No such file or directory\n", worker.address));
+    let run = coordinator(dir.path(), &[&worker.address]).args(["sort", "tree/deep/007"]).output();
+    let run = run.expect("it runs");
+    let why = format!("sort: write failed: {}: /nowhere: No such file or directory\n", worker.address);
+    assert_eq!((run.status.code(), text(&run.stdout), text(&run.stderr)), (Some(2), String::new(), why));
 }
 
 #[test]

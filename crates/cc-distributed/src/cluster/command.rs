@@ -32,6 +32,8 @@ pub struct Options {
     pub shared_fs: bool,
     /// The time within which a silent worker is taken for dead.
     pub suspect_after: Duration,
+    /// Where workers of the run's own have their temporary files, if not where everybody has them.
+    pub temporary: Option<PathBuf>,
 }
 
 /// Long enough for a pause of a busy machine, short enough to wait for.
@@ -48,6 +50,7 @@ impl Options {
             token_file: args.try_get_one("token-file").ok().flatten().cloned(),
             shared_fs: args.try_get_one("shared-fs").ok().flatten().copied().unwrap_or(false),
             suspect_after: suspect_after.copied().unwrap_or(SUSPECT_AFTER),
+            temporary: None,
         }
     }
 

@@ -9,6 +9,7 @@ use std::{
     env,
     io::{self, Write},
     net::{Ipv4Addr, TcpListener},
+    path::Path,
     process::{self, Stdio},
     thread,
     time::Duration,
@@ -40,9 +41,10 @@ pub(super) struct Process(Child);
 
 impl Process {
     /// Starts one. It is of no use before it is [greeted](Process::greet).
-    pub(super) fn start(names: bool) -> io::Result<Self> {
+    pub(super) fn start(names: bool, temporary: Option<&Path>) -> io::Result<Self> {
         let child = Command::new(env::current_exe()?)
             .env(WORKER, if names { NAMES } else { CONTENTS })
+            .envs(temporary.map(|dir| ("TMPDIR", dir)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             // A Ctrl-C in the terminal is the coordinator's affair: it must not lose its workers first.

@@ -9,7 +9,14 @@
 //! cancelling it gives nothing back. So none ever does. The worker's credit is the room it has for tasks, so it
 //! always reads; what it sends is taken into the queue at once, which the job's window bounds.
 
-use std::{convert::Infallible, error::Error, future::pending, io, time::Duration};
+use std::{
+    convert::Infallible,
+    error::Error,
+    future::pending,
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use cc_workloads::error::reason;
 use tokio::{
@@ -59,7 +66,7 @@ pub(super) enum Place {
     /// It stands at this address.
     At(String),
     /// In a process that is started for each session.
-    Own { names: bool },
+    Own { names: bool, temporary: Option<PathBuf> },
 }
 
 /// Why there is no session any more.
@@ -80,7 +87,9 @@ impl Member {
             let mut welcome = false;
             let lost = match &self.place {
                 Place::At(address) => self.until_closed(self.session(address, &mut welcome)).await,
-                Place::Own { names } => self.own_session(*names, &mut welcome).await,
+                Place::Own { names, temporary } => {
+                    self.own_session(*names, temporary.as_deref(), &mut welcome).await
+                }
             };
             let Some(lost) = lost else { return };
             self.roster.left(&self.name(), lost);
@@ -105,8 +114,8 @@ impl Member {
     }
 
     /// A session with a new process, which ends with it.
-    async fn own_session(&self, names: bool, welcome: &mut bool) -> Option<Lost> {
-        let mut process = match Process::start(names) {
+    async fn own_session(&self, names: bool, temporary: Option<&Path>, welcome: &mut bool) -> Option<Lost> {
+        let mut process = match Process::start(names, temporary) {
             Ok(process) => process,
             Err(error) => return Some(Lost::Gone(error.to_string())),
         };

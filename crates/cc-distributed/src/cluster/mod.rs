@@ -34,7 +34,7 @@ use cc_workloads::{Cause, Ctx, Error, Result, Stop, stop::OnRequest};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::{
     runtime::{Builder, Runtime},
-    sync::{oneshot::error::RecvError, watch},
+    sync::watch,
     task::JoinSet,
     time::timeout,
 };
@@ -42,9 +42,9 @@ use tokio::{
 use self::{
     command::Options,
     member::{Lost, Member, Place},
-    queue::{Lane, Outcome, Promise, Queue},
+    queue::{Deaths, Kept, Lane, Outcome, Promise, Queue},
     token::Token,
-    wire::{PAYLOAD, pb::Hello},
+    wire::{PAYLOAD, pb::Hello, room},
 };
 
 /// Jobs, tasks and outputs are understood only by the version that wrote them.
@@ -95,27 +95,33 @@ impl Cluster {
     /// Queues a task.
     #[must_use]
     pub fn submit(&self, task: Vec<u8>, lane: Lane) -> Promise {
+        self.submit_again(task, lane, &Deaths::default())
+    }
+
+    /// Queues a task that was submitted before, in other words.
+    pub(crate) fn submit_again(&self, task: Vec<u8>, lane: Lane, deaths: &Deaths) -> Promise {
         if task.len() as u64 > PAYLOAD {
             return queue::settled(Outcome::Failed {
                 task: task.into(),
                 why: "too large to be sent".to_owned(),
             });
         }
-        self.queue.submit(task.into(), lane)
+        self.queue.submit_again(task.into(), lane, deaths.clone())
     }
 
-    /// What came of a task: its output, or the one that `failed` makes of it. None if the job has ended before, as it
+    /// What came of a task: its output, or the one that `failed` makes of it. `Break` if the job has ended before, as it
     /// does here if a worker sends nonsense.
     pub fn output<T: DeserializeOwned, O: DeserializeOwned>(
         &self,
-        outcome: Result<Outcome, RecvError>,
+        outcome: Kept,
         failed: impl FnOnce(&T, &str) -> O,
-    ) -> Option<O> {
-        let output = match outcome.ok()? {
+    ) -> ControlFlow<(), O> {
+        let Ok(outcome) = outcome else { return ControlFlow::Break(()) };
+        let output = match outcome {
             Outcome::Done(output) => postcard::from_bytes(&output),
             Outcome::Failed { task, why } => postcard::from_bytes(&task).map(|task| failed(&task, &why)),
         };
-        output.inspect_err(|error| self.roster.fail(Error::worker("output", error))).ok()
+        self.or_fail(output.map_err(|error| Error::worker("output", error)))
     }
 
     /// Whether the session at this [place](shelf::place) goes on, as far as is known here.
@@ -156,13 +162,17 @@ impl Drop for Cluster {
 
 /// What goes on the journey: plain data, as bytes.
 pub(crate) fn encode(what: &impl Serialize) -> Vec<u8> {
-    postcard::to_stdvec(what).expect("plain data serializes")
+    let serialized = || {
+        let size = postcard::experimental::serialized_size(what)?;
+        postcard::to_extend(what, Vec::with_capacity(room(size)))
+    };
+    serialized().expect("plain data serializes")
 }
 
 /// Where the workers are, and the token for them.
 fn places(options: &Options, ctx: &Ctx) -> Result<(Vec<Place>, Option<Token>)> {
     if options.workers.is_empty() {
-        let own = |_| Place::Own { names: options.shared_fs };
+        let own = |_| Place::Own { names: options.shared_fs, temporary: options.temporary.clone() };
         return Ok(((0..ctx.workers.get()).map(own).collect(), Some(Token::random()?)));
     }
     let token = options.token_file.as_deref().map(Token::read).transpose()?;

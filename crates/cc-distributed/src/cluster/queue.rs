@@ -9,11 +9,17 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 use prost::bytes::Bytes;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{
+    Notify,
+    oneshot::{self, error::RecvError},
+};
 
 /// So many lost leases are no longer bad luck: the task kills its workers.
 const DEATHS: u32 = 3;
@@ -23,6 +29,9 @@ pub type Id = u64;
 
 /// Where a task's outcome is waited for. It fails if the queue is closed before.
 pub type Promise = oneshot::Receiver<Outcome>;
+
+/// What has become of a promise.
+pub type Kept = Result<Outcome, RecvError>;
 
 /// What came of a task.
 #[derive(Debug, PartialEq, Eq)]
@@ -53,6 +62,22 @@ pub enum Lane {
     Urgent,
     /// The others.
     Usual,
+}
+
+/// How often a task's lease was lost. Clones are the same count, for a task that has to be submitted in other words: who
+/// kills its workers does not become innocent by that.
+#[derive(Clone, Debug, Default)]
+pub struct Deaths(Arc<AtomicU32>);
+
+impl Deaths {
+    /// Only under the book's lock, so that no two counts cross.
+    fn get(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn add_one(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 /// How much may be on lease at one seat. A task that is larger than the credit is let in alone.
@@ -87,8 +112,13 @@ struct Shared {
 impl Queue {
     /// Queues a task behind the others of its lane.
     pub fn submit(&self, task: Bytes, lane: Lane) -> Promise {
+        self.submit_again(task, lane, Deaths::default())
+    }
+
+    /// Queues a task that has these deaths behind it.
+    pub fn submit_again(&self, task: Bytes, lane: Lane, deaths: Deaths) -> Promise {
         let (done, promise) = oneshot::channel();
-        self.change(|book| book.submit(task, lane, done));
+        self.change(|book| book.submit(Entry { task, lane, done, deaths }));
         promise
     }
 
@@ -181,13 +211,12 @@ struct Entry {
     task: Bytes,
     lane: Lane,
     done: oneshot::Sender<Outcome>,
-    /// How often its lease was lost.
-    deaths: u32,
+    deaths: Deaths,
 }
 
 impl Entry {
     fn is_suspect(&self) -> bool {
-        self.deaths > 0
+        self.deaths.get() > 0
     }
 }
 
@@ -210,11 +239,11 @@ impl Held {
 }
 
 impl Book {
-    fn submit(&mut self, task: Bytes, lane: Lane, done: oneshot::Sender<Outcome>) {
+    fn submit(&mut self, entry: Entry) {
         if !self.closed {
             let id = self.number();
-            self.tasks.insert(id, Entry { task, lane, done, deaths: 0 });
-            self.waiting.insert((lane, id));
+            self.waiting.insert((entry.lane, id));
+            self.tasks.insert(id, entry);
         }
     }
 
@@ -247,8 +276,8 @@ impl Book {
         let leases = self.seats.remove(&seat).map(|held| held.leases).unwrap_or_default();
         for id in leases.into_keys() {
             let Some(entry) = self.tasks.get_mut(&id) else { continue };
-            entry.deaths += 1;
-            if entry.deaths < DEATHS {
+            entry.deaths.add_one();
+            if entry.deaths.get() < DEATHS {
                 self.waiting.insert((entry.lane, id));
             } else {
                 let why = format!("its worker was lost, {DEATHS} times");
@@ -411,6 +440,24 @@ mod tests {
         assert_eq!(names(&held), ["a"]);
         seat.done(held[0].id, task(""));
         assert_eq!(names(&leases(&seat)), ["b"]);
+    }
+
+    #[test]
+    fn deaths_are_counted_on_when_a_task_is_submitted_again() {
+        let (queue, deaths) = (Queue::default(), Deaths::default());
+        for n in 1..=3 {
+            let mut promise = queue.submit_again(task("deadly"), Lane::Usual, deaths.clone());
+            let seat = queue.join(ROOM);
+            assert_eq!(leases(&seat).len(), 1);
+            drop(seat);
+            if n < 3 {
+                let other = queue.join(ROOM);
+                leases(&other).iter().for_each(|lease| other.done(lease.id, task("not like this")));
+                assert_eq!(promise.try_recv(), Ok(Outcome::Done(task("not like this"))));
+            } else {
+                assert!(matches!(promise.try_recv(), Ok(Outcome::Failed { .. })));
+            }
+        }
     }
 
     #[test]

@@ -7,21 +7,24 @@
 //! A worker that is lost takes along what it had. Nobody mends that here: a part that cannot be had is an error in
 //! good time, and whoever handed out the name has the thing made again.
 //!
-//! There is one connection to each worker that something is fetched from. A stream that is left in the middle would
+//! A journey takes longer than what it brings back, as a rule: all parts that a task needs are fetched at once, with one
+//! call for each worker that has some. There is one connection to each. A stream that is left in the middle would
 //! hold its flow-control window, so none is: a fetch runs to its end, or its connection is given up.
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::{BTreeMap, HashMap, VecDeque, hash_map::Entry},
     io,
+    ops::Range,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use cc_workloads::{
+    Cause, Stop,
     error::reason,
     shelf::{Draft, Shelf, Slice},
 };
-use prost::bytes::Bytes;
+use futures::future::join_all;
 use tokio::{
     runtime::Handle,
     sync::{mpsc, watch},
@@ -40,7 +43,7 @@ use super::{
     token::{Present, Token},
     wire::{
         FRAME, Frame, MESSAGE,
-        pb::{Hello, Part, worker_client::WorkerClient},
+        pb::{Hello, Part, Parts, worker_client::WorkerClient},
     },
 };
 
@@ -69,7 +72,7 @@ impl Stores {
         hello: &Hello,
         token: Option<Token>,
     ) -> Result<(Session, ClusterShelf), Status> {
-        let store = Arc::new(Store::default());
+        let store = Arc::new(Store::of(&hello.address));
         match self.lock().entry(hello.session.clone()) {
             Entry::Occupied(_) => return Err(Status::already_exists("there is a session of this name")),
             Entry::Vacant(free) => free.insert(store.clone()),
@@ -84,19 +87,25 @@ impl Stores {
             runtime: Handle::current(),
             ended,
         };
-        Ok((Session { stores: self.clone(), name: hello.session.clone(), _end: end }, shelf))
+        let (stores, name, stop) = (self.clone(), hello.session.clone(), Stop::new());
+        Ok((Session { stores, name, stop, _end: end }, shelf))
     }
 
-    /// Sends a part of something, in frames, as they are taken.
-    pub(super) fn send(&self, part: Part) -> Result<ReceiverStream<Result<Frame, Status>>, Status> {
-        let store = self.lock().get(&part.session).cloned();
+    /// Sends parts of what there is, one behind the other, in frames, as they are taken.
+    pub(super) fn send(&self, parts: Parts) -> Result<ReceiverStream<Result<Frame, Status>>, Status> {
+        let store = self.lock().get(&parts.session).cloned();
         let store = store.ok_or_else(|| Status::not_found("the session has ended"))?;
-        let thing = store.thing(&part.name).map_err(|error| Status::not_found(error.to_string()))?;
+        let find = |part: Part| {
+            let thing = store.thing(&part.name)?;
+            thing.check(part.start, part.end).map(|()| (thing, part.start..part.end))
+        };
+        let found: io::Result<Vec<_>> = parts.parts.into_iter().map(find).collect();
+        let found = found.map_err(|error| Status::not_found(error.to_string()))?;
         // One is on its way while the next is read.
         let (frames, stream) = mpsc::channel(1);
         tokio::task::spawn_blocking(move || {
             // Whoever does not take them any more has gone.
-            let _ = parts(&thing, &part).try_for_each(|frame| frames.blocking_send(frame));
+            let _ = Frames::new(found).try_for_each(|frame| frames.blocking_send(frame));
         });
         Ok(ReceiverStream::new(stream))
     }
@@ -107,15 +116,44 @@ impl Stores {
     }
 }
 
-fn parts(thing: &Thing, part: &Part) -> impl Iterator<Item = Result<Frame, Status>> {
-    let (start, end) = (part.start, part.end);
-    let frame = move |at: u64| {
-        let mut data = Vec::new();
-        let next = end.min(at.saturating_add(FRAME as u64));
-        thing.read(at, next, &mut data).map_err(|error| Status::data_loss(error.to_string()))?;
-        Ok(Frame { id: 0, size: end - start, data: Bytes::from(data) })
-    };
-    (start..end).step_by(FRAME).map(frame)
+/// Parts of things, in frames that are all full but the last.
+struct Frames {
+    parts: VecDeque<(Arc<Thing>, Range<u64>)>,
+    size: u64,
+    left: u64,
+}
+
+impl Frames {
+    fn new(parts: Vec<(Arc<Thing>, Range<u64>)>) -> Self {
+        let size = parts.iter().map(|(_, range)| range.end - range.start).sum();
+        Self { parts: parts.into(), size, left: size }
+    }
+
+    fn fill(&mut self, mut data: &mut [u8]) -> io::Result<()> {
+        while let Some((thing, range)) = self.parts.front_mut() {
+            let some = data.len().min((range.end - range.start) as usize);
+            let (some, rest) = data.split_at_mut(some);
+            thing.read(range.start, some)?;
+            range.start += some.len() as u64;
+            data = rest;
+            if !range.is_empty() {
+                break;
+            }
+            self.parts.pop_front();
+        }
+        Ok(())
+    }
+}
+
+impl Iterator for Frames {
+    type Item = Result<Frame, Status>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let mut data = vec![0; self.left.min(FRAME as u64) as usize];
+        self.left -= data.len() as u64;
+        let filled = self.fill(&mut data).map_err(|error| Status::data_loss(reason(&error)));
+        (!data.is_empty()).then(|| filled.map(|()| Frame { id: 0, size: self.size, data: data.into() }))
+    }
 }
 
 /// A session's registration. When it is dropped, what is on its shelf is gone for the others, and the session's own
@@ -123,11 +161,14 @@ fn parts(thing: &Thing, part: &Part) -> impl Iterator<Item = Result<Frame, Statu
 pub(super) struct Session {
     stores: Stores,
     name: String,
+    /// For its tasks.
+    pub(super) stop: Stop,
     _end: watch::Sender<()>,
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
+        self.stop.request(Cause::Break);
         let store = self.stores.lock().remove(&self.name);
         drop(store);
     }
@@ -156,40 +197,63 @@ impl ClusterShelf {
         format!("{}/{name}", self.place)
     }
 
-    /// The address of this worker.
+    /// Where the session's things are in this worker: `ADDRESS/SESSION`.
     #[must_use]
-    pub fn address(&self) -> &str {
-        address(&self.place)
+    pub fn place(&self) -> &str {
+        &self.place
     }
 
     /// The name within this worker's own store, if it is there.
     fn own<'a>(&self, name: &'a str) -> Option<&'a str> {
-        name.strip_prefix(&self.place)?.strip_prefix('/')
+        match name.rsplit_once('/') {
+            Some((place, name)) => (place == self.place).then_some(name),
+            None => Some(name),
+        }
     }
 
-    async fn fetch(&self, slice: &Slice, into: &mut Vec<u8>) -> Result<(), String> {
+    /// Fetches what is not here, from all who have some of it at once.
+    async fn fetch(&self, parts: Vec<Wanted<'_>>) -> Result<(), (usize, String)> {
+        let mut peers: BTreeMap<&str, Vec<Wanted>> = BTreeMap::new();
+        parts.into_iter().for_each(|part| peers.entry(place(&part.slice.name)).or_default().push(part));
         let mut ended = self.ended.clone();
-        let address = address(place(&slice.name));
-        let fetched = tokio::select! {
+        let first = peers.values().filter_map(|parts| parts.first()).map(|part| part.nth).next();
+        // None is left in the middle, whatever becomes of the others.
+        let all = join_all(peers.into_iter().map(|(place, parts)| self.fetch_from(place, parts)));
+        tokio::select! {
             biased;
-            _ = ended.changed() => Err("not waited for: the session has ended".to_owned()),
-            fetched = self.transfer(address, slice, into) => fetched,
-        };
-        if fetched.is_err() {
-            self.peers().remove(address);
+            _ = ended.changed() => {
+                first.map_or(Ok(()), |nth| Err((nth, "not waited for: the session has ended".to_owned())))
+            }
+            fetched = all => fetched.into_iter().collect(),
         }
-        fetched
     }
 
-    async fn transfer(&self, address: &str, slice: &Slice, into: &mut Vec<u8>) -> Result<(), String> {
-        let mut client = self.client(address)?;
-        let mut frames = self.in_time(client.fetch(part(slice)?)).await?.into_inner();
-        let mut left = slice.len();
-        while let Some(Frame { data, .. }) = self.in_time(frames.message()).await? {
-            left = left.checked_sub(data.len() as u64).ok_or("sends more than it was asked for")?;
-            into.extend_from_slice(&data);
+    async fn fetch_from(&self, place: &str, parts: Vec<Wanted<'_>>) -> Result<(), (usize, String)> {
+        let (address, first) = (address(place), parts.first().map_or(0, |part| part.nth));
+        self.transfer(place, parts).await.map_err(|why| {
+            self.peers().remove(address);
+            (first, why)
+        })
+    }
+
+    async fn transfer(&self, place: &str, parts: Vec<Wanted<'_>>) -> Result<(), String> {
+        let mut client = self.client(address(place))?;
+        let mut frames = self.in_time(client.fetch(asked(place, &parts)?)).await?.into_inner();
+        let mut rooms = parts.into_iter().map(|part| part.room);
+        let mut room: &mut [u8] = &mut [];
+        while let Some(Frame { mut data, .. }) = self.in_time(frames.message()).await? {
+            while !data.is_empty() {
+                if room.is_empty() {
+                    room = rooms.next().ok_or("sends more than it was asked for")?;
+                }
+                let some = data.split_to(data.len().min(room.len()));
+                let (filled, rest) = room.split_at_mut(some.len());
+                filled.copy_from_slice(&some);
+                room = rest;
+            }
         }
-        if left == 0 { Ok(()) } else { Err("sends less than it was asked for".to_owned()) }
+        let is_all = room.is_empty() && rooms.next().is_none();
+        if is_all { Ok(()) } else { Err("sends less than it was asked for".to_owned()) }
     }
 
     /// The connection to this worker, which is made when it is used.
@@ -215,30 +279,57 @@ impl ClusterShelf {
     }
 }
 
-fn part(slice: &Slice) -> Result<Part, &'static str> {
-    let mut names = slice.name.rsplit('/').map(str::to_owned);
-    let (Some(name), Some(session)) = (names.next(), names.next()) else { return Err("no such place") };
-    Ok(Part { session, name, start: slice.start, end: slice.end })
+/// A part that is somewhere else, not empty, and the room for it.
+struct Wanted<'a> {
+    nth: usize,
+    slice: &'a Slice,
+    room: &'a mut [u8],
+}
+
+fn asked(place: &str, parts: &[Wanted]) -> Result<Parts, &'static str> {
+    let (_, session) = place.rsplit_once('/').ok_or("no such place")?;
+    let part = |Slice { name, start, end }: &Slice| {
+        let (_, name) = name.rsplit_once('/')?;
+        Some(Part { name: name.to_owned(), start: *start, end: *end })
+    };
+    let parts: Option<_> = parts.iter().map(|wanted| part(wanted.slice)).collect();
+    Ok(Parts { session: session.to_owned(), parts: parts.ok_or("no such place")? })
 }
 
 impl Shelf for ClusterShelf {
-    /// Begins something [here](ClusterShelf::here): nobody can put anything elsewhere.
+    /// Begins something here: nobody can put anything elsewhere.
     fn create(&self, name: &str) -> io::Result<Box<dyn Draft + '_>> {
         let own = self.own(name).ok_or_else(|| io::Error::other(format!("{name}: is not here")))?;
         self.store.create(own)
     }
 
     fn read(&self, slice: &Slice, into: &mut Vec<u8>) -> io::Result<()> {
-        let at = |why: String| io::Error::other(format!("{}: {why}", address(place(&slice.name))));
-        if slice.start > slice.end {
-            return Err(at("no such part".to_owned()));
-        }
-        let fetched = match self.own(&slice.name) {
-            Some(name) => self.store.thing(name).and_then(|thing| thing.read(slice.start, slice.end, into)),
-            None if slice.is_empty() => Ok(()),
-            None => self.runtime.block_on(self.fetch(slice, into)).map_err(io::Error::other),
+        self.read_all(&[slice], into).map_err(|(_, error)| error)
+    }
+
+    fn read_all(&self, slices: &[&Slice], into: &mut Vec<u8>) -> Result<(), (usize, io::Error)> {
+        let at = |(nth, why): (usize, String)| {
+            (nth, io::Error::other(format!("{}: {why}", address(place(&slices[nth].name)))))
         };
-        fetched.map_err(|error| at(reason(&error)))
+        if let Some(nth) = slices.iter().position(|slice| slice.start > slice.end) {
+            return Err(at((nth, "no such part".to_owned())));
+        }
+        let (old, size) = (into.len(), slices.iter().map(|slice| slice.len()).sum::<u64>());
+        into.resize(old + size as usize, 0);
+        let (mut room, mut elsewhere) = (&mut into[old..], Vec::new());
+        for (nth, slice) in slices.iter().enumerate() {
+            let (part, rest) = room.split_at_mut(slice.len() as usize);
+            room = rest;
+            match self.own(&slice.name) {
+                Some(name) => {
+                    let read = self.store.thing(name).and_then(|thing| thing.read(slice.start, part));
+                    read.map_err(|error| at((nth, reason(&error))))?;
+                }
+                None if slice.is_empty() => {}
+                None => elsewhere.push(Wanted { nth, slice, room: part }),
+            }
+        }
+        self.runtime.block_on(self.fetch(elsewhere)).map_err(at)
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
@@ -251,6 +342,7 @@ impl Shelf for ClusterShelf {
 mod tests {
     use std::{future::pending, net::TcpListener, sync::mpsc::Receiver, thread};
 
+    use prost::bytes::Bytes;
     use tokio::{runtime::Builder, sync::oneshot};
     use tonic::{
         Request, Response, Streaming,
@@ -342,9 +434,9 @@ mod tests {
             Err(Status::unimplemented(""))
         }
 
-        async fn fetch(&self, part: Request<Part>) -> Result<Response<Self::FetchStream>, Status> {
+        async fn fetch(&self, parts: Request<Parts>) -> Result<Response<Self::FetchStream>, Status> {
             let reached = match self {
-                Self::Sound(stores) => return stores.send(part.into_inner()).map(Response::new),
+                Self::Sound(stores) => return stores.send(parts.into_inner()).map(Response::new),
                 Self::Hung(reached) => reached.clone(),
             };
             let (frames, stream) = mpsc::channel(1);
@@ -405,6 +497,36 @@ mod tests {
         }
         assert!(other_shelf.create(&name).is_err(), "nobody writes elsewhere");
         assert!(other_shelf.remove(&name).is_err());
+    }
+
+    #[test]
+    fn many_parts_come_at_once_and_in_their_order() {
+        let (runtime, token) = (Runtime::start(), Token::random().unwrap());
+        let peers = [(); 2].map(|()| {
+            let stores = Stores::default();
+            let address = runtime.serve(Peer::Sound(stores.clone()), &token);
+            runtime.open(&stores, &address, &token, FOREVER)
+        });
+        let own = Runtime::start();
+        let (_session, shelf) = own.open(&Stores::default(), "elsewhere:1", &token, FOREVER);
+        let bytes: Vec<u8> = (0..2 * FRAME + 9).map(|at| (at % 253 + at / FRAME) as u8).collect();
+        let names = [&peers[0].1, &shelf, &peers[1].1].map(|shelf| put(shelf, "run", &bytes));
+        let (size, frame) = (bytes.len() as u64, FRAME as u64);
+        let ranges = [(0, size), (5, 5), (7, 8), (frame - 1, frame + 1), (0, frame), (3, size), (2, 3)];
+        let all = ranges.iter().flat_map(|range| names.iter().map(move |name| (name, range)));
+        let slices: Vec<_> =
+            all.map(|(name, &(start, end))| Slice { name: name.clone(), start, end }).collect();
+        let wanted = slices.iter().flat_map(|slice| &bytes[slice.start as usize..slice.end as usize]);
+        let mut read = Vec::new();
+        shelf.read_all(&slices.iter().collect::<Vec<_>>(), &mut read).unwrap();
+        assert!(read.iter().eq(wanted));
+
+        let beyond = Slice { name: names[2].clone(), start: 1, end: size + 1 };
+        let (nth, error) = shelf.read_all(&[&slices[0], &slices[1], &beyond], &mut read).unwrap_err();
+        assert_eq!(
+            (nth, error.to_string()),
+            (2, format!("{}: there is less of it", address(place(&names[2]))))
+        );
     }
 
     #[test]

@@ -11,6 +11,7 @@ use std::{
     io::{self, Write},
     mem,
     os::unix::fs::FileExt,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -23,14 +24,29 @@ use cc_workloads::{
 const BLOCK: u64 = 256 << 10;
 
 /// Shared by all that put something there or read it.
-#[derive(Default)]
 pub(crate) struct Store {
+    /// The directory that has the file.
+    dir: PathBuf,
+    /// What an error at writing says of where it happened.
+    place: String,
     /// Made when the first thing is begun: most jobs leave nothing.
     blocks: Mutex<Option<Arc<Blocks>>>,
     things: Mutex<HashMap<String, Arc<Thing>>>,
 }
 
 impl Store {
+    /// In this directory.
+    pub(crate) fn at(dir: &Path) -> Self {
+        let place = dir.display().to_string();
+        Self { dir: dir.to_owned(), place, blocks: Mutex::default(), things: Mutex::default() }
+    }
+
+    /// In the directory for temporary files of the machine that is `of` this address.
+    pub(super) fn of(address: &str) -> Self {
+        let store = Self::at(&env::temp_dir());
+        Self { place: format!("{address}: {}", store.place), ..store }
+    }
+
     /// The thing of this name.
     pub(super) fn thing(&self, name: &str) -> io::Result<Arc<Thing>> {
         lock(&self.things).get(name).cloned().ok_or_else(|| missing(name))
@@ -41,8 +57,8 @@ impl Store {
             return Ok(blocks);
         }
         // Not under the lock. If two are at it, the file of the one that comes later is gone at once.
-        let file = tempfile::tempfile().map_err(|error| here(&error))?;
-        let made = Arc::new(Blocks { file, free: Mutex::default() });
+        let file = tempfile::tempfile_in(&self.dir).map_err(|error| at(&self.place, &error))?;
+        let made = Arc::new(Blocks { file, place: self.place.clone(), free: Mutex::default() });
         Ok(lock(&self.blocks).get_or_insert(made).clone())
     }
 }
@@ -54,7 +70,11 @@ impl Shelf for Store {
     }
 
     fn read(&self, slice: &Slice, into: &mut Vec<u8>) -> io::Result<()> {
-        self.thing(&slice.name)?.read(slice.start, slice.end, into)
+        let thing = self.thing(&slice.name)?;
+        thing.check(slice.start, slice.end)?;
+        let old = into.len();
+        into.resize(old + slice.len() as usize, 0);
+        thing.read(slice.start, &mut into[old..])
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
@@ -71,18 +91,24 @@ pub(super) struct Thing {
 }
 
 impl Thing {
-    /// Appends the bytes of this range, all of them.
-    pub(super) fn read(&self, start: u64, end: u64, into: &mut Vec<u8>) -> io::Result<()> {
+    /// Checks that it has this range.
+    pub(super) fn check(&self, start: u64, end: u64) -> io::Result<()> {
         if start > end || end > self.size {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "there is less of it"));
         }
+        Ok(())
+    }
+
+    /// Reads the bytes from this one on: as many as there is room for.
+    pub(super) fn read(&self, start: u64, mut into: &mut [u8]) -> io::Result<()> {
         let mut at = start;
-        while at < end {
+        self.check(start, start.saturating_add(into.len() as u64))?;
+        while !into.is_empty() {
             let (place, room) = self.place(at);
-            let (old, more) = (into.len(), room.min(end - at));
-            into.resize(old + more as usize, 0);
-            self.of.file.read_exact_at(&mut into[old..], place).map_err(|error| here(&error))?;
-            at += more;
+            let (some, rest) = into.split_at_mut((room as usize).min(into.len()));
+            self.of.file.read_exact_at(some, place)?;
+            at += some.len() as u64;
+            into = rest;
         }
         Ok(())
     }
@@ -94,7 +120,8 @@ impl Thing {
         }
         let (place, room) = self.place(self.size);
         let some = bytes.len().min(room as usize);
-        let written = self.of.file.write_at(&bytes[..some], place).map_err(|error| here(&error))?;
+        let written = self.of.file.write_at(&bytes[..some], place);
+        let written = written.map_err(|error| at(&self.of.place, &error))?;
         self.size += written as u64;
         Ok(written)
     }
@@ -115,6 +142,7 @@ impl Drop for Thing {
 /// The file.
 struct Blocks {
     file: File,
+    place: String,
     free: Mutex<Free>,
 }
 
@@ -171,9 +199,9 @@ fn missing(name: &str) -> io::Error {
     io::Error::new(io::ErrorKind::NotFound, format!("{name}: not on the shelf"))
 }
 
-/// Says where an error happened: in the directory for temporary files, since the file has no name.
-fn here(error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("{}: {}", env::temp_dir().display(), reason(error)))
+/// Says where an error happened: in a directory, since the file has no name.
+fn at(place: &str, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{place}: {}", reason(error)))
 }
 
 #[cfg(test)]
@@ -181,6 +209,10 @@ mod tests {
     use std::{sync::Barrier, thread};
 
     use super::*;
+
+    fn store() -> Store {
+        Store::at(&env::temp_dir())
+    }
 
     fn put(store: &Store, name: &str, bytes: &[u8]) {
         let mut draft = store.create(name).unwrap();
@@ -205,7 +237,7 @@ mod tests {
 
     #[test]
     fn what_is_finished_can_be_read_in_parts_across_blocks() {
-        let store = Store::default();
+        let store = store();
         let bytes = pattern(3 * BLOCK + 5, 0);
         put(&store, "a", &bytes);
         put(&store, "empty", b"");
@@ -221,7 +253,7 @@ mod tests {
 
     #[test]
     fn there_is_nothing_beyond_the_end_or_under_another_name() {
-        let store = Store::default();
+        let store = store();
         put(&store, "a", b"abcdef");
         let refused = |name: &str, start, end| read(&store, name, start, end).unwrap_err().kind();
         assert_eq!(refused("a", 4, 7), io::ErrorKind::UnexpectedEof);
@@ -232,7 +264,7 @@ mod tests {
 
     #[test]
     fn a_draft_is_not_there_before_it_is_finished_and_leaves_nothing() {
-        let store = Store::default();
+        let store = store();
         put(&store, "a", b"first");
         store.create("a").unwrap().write_all(&pattern(2 * BLOCK, 0)).unwrap();
         store.create("b").unwrap().write_all(b"half").unwrap();
@@ -244,14 +276,14 @@ mod tests {
 
     #[test]
     fn what_is_replaced_or_removed_makes_room_when_nobody_reads_it() {
-        let store = Store::default();
+        let store = store();
         put(&store, "a", b"one");
         let reader = store.thing("a").unwrap();
         put(&store, "a", b"two");
         put(&store, "b", b"new");
-        let mut old = Vec::new();
-        reader.read(0, 3, &mut old).unwrap();
-        assert_eq!((old, read(&store, "a", 0, 3).unwrap()), (b"one".to_vec(), b"two".to_vec()));
+        let mut old = [0; 3];
+        reader.read(0, &mut old).unwrap();
+        assert_eq!((&old, read(&store, "a", 0, 3).unwrap()), (b"one", b"two".to_vec()));
         drop(reader);
         store.remove("b").unwrap();
         assert!(store.remove("b").is_err() && store.thing("b").is_err());
@@ -263,7 +295,7 @@ mod tests {
     #[test]
     fn many_write_at_once_and_nothing_is_mixed_up() {
         const THREADS: u64 = 4;
-        let (store, turn) = (Store::default(), Barrier::new(THREADS as usize));
+        let (store, turn) = (store(), Barrier::new(THREADS as usize));
         let size = 4 * BLOCK + 3;
         thread::scope(|scope| {
             for n in 0..THREADS {

@@ -26,6 +26,12 @@ pub(super) const PAYLOAD: u64 = 1 << 30;
 /// Messages that may lie between a task of ours and the connection.
 pub(super) const AHEAD: usize = 4;
 
+/// How much memory is taken for a payload. Large ones are alike in size, but not equal: if their memory is, the place
+/// of one does for the next, and does not become a hole in the heap.
+pub(super) fn room(size: usize) -> usize {
+    if size < FRAME { size } else { size.next_multiple_of(FRAME) }
+}
+
 /// Splits a payload. An empty one is one empty frame.
 pub(super) fn frames(id: u64, payload: Bytes) -> impl Iterator<Item = Frame> {
     let size = payload.len();
@@ -55,7 +61,7 @@ impl Assembly {
             }
             (self.id, self.size) = (frame.id, frame.size);
             // Taken as it arrives: a size that is only claimed costs no memory.
-            self.held.reserve(usize::try_from(frame.size).unwrap_or(MESSAGE).min(MESSAGE));
+            self.held.reserve(room(usize::try_from(frame.size).unwrap_or(MESSAGE).min(MESSAGE)));
         }
         let grown = (self.held.len() + frame.data.len()) as u64;
         if (frame.id, frame.size) != (self.id, self.size) || frame.data.is_empty() || grown > self.size {

@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use cc_workloads::{Error, Result, error::panic_reason};
+use cc_workloads::{Error, Result, Stop, error::panic_reason};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use prost::bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -31,7 +31,7 @@ use super::{
     wire::{
         AHEAD, Assembly, Frame, MESSAGE, PAYLOAD, frames,
         pb::{
-            self, Beat, FromWorker, Hello, Part, ToWorker, Welcome, from_worker::What as Answer,
+            self, Beat, FromWorker, Hello, Parts, ToWorker, Welcome, from_worker::What as Answer,
             to_worker::What as Order, worker_server::WorkerServer,
         },
     },
@@ -49,6 +49,8 @@ pub struct Means {
     pub files: Files,
     /// What its tasks leave for those that come later, wherever they are done.
     pub shelf: Arc<ClusterShelf>,
+    /// Requested when the session has ended: nobody waits for what it does any more.
+    pub stop: Stop,
 }
 
 /// From an encoded task to its encoded output, or to why it cannot be done. A panic is such a reason, too, and
@@ -144,7 +146,7 @@ impl pb::worker_server::Worker for Host {
         Ok(Response::new(ReceiverStream::new(stream)))
     }
 
-    async fn fetch(&self, request: Request<Part>) -> Result<Response<Self::FetchStream>, Status> {
+    async fn fetch(&self, request: Request<Parts>) -> Result<Response<Self::FetchStream>, Status> {
         self.stores.send(request.into_inner()).map(Response::new)
     }
 
@@ -159,7 +161,8 @@ impl Host {
     async fn begin(&self, hello: Hello) -> Result<(Session, Vec<Work>), Status> {
         let begin = self.service(&hello)?;
         let (session, shelf) = self.stores.open(&hello, self.token.clone())?;
-        let means = Means { files: self.worker.files.clone(), shelf: Arc::new(shelf) };
+        let (files, stop) = (self.worker.files.clone(), session.stop.clone());
+        let means = Means { files, shelf: Arc::new(shelf), stop };
         let slots = self.worker.slots;
         let begun = move || (0..slots).map(|_| begin(&hello.job, &means)).collect::<Result<_>>();
         match tokio::task::spawn_blocking(begun).await {

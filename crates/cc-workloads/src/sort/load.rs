@@ -2,7 +2,10 @@
 
 use serde_bytes::ByteBuf;
 
-use super::{Chunk, Content, Piece, Query, source::Source};
+use super::{
+    Chunk, Content, Piece, Query,
+    source::{STEP, Source},
+};
 use crate::shelf::Shelf;
 
 impl Chunk {
@@ -32,7 +35,8 @@ fn read(piece: &Piece, query: &Query, shelf: &dyn Shelf) -> Result<Content, Stri
     let query = Query { base: query.base.clone(), ..Query::default() };
     let mut source = Source::new(&query, std::slice::from_ref(piece), shelf);
     let size = usize::try_from(piece.end - piece.start).unwrap_or(usize::MAX);
-    let mut bytes = vec![0; size.saturating_add(1)];
+    // The last line ends behind the range.
+    let mut bytes = vec![0; size.saturating_add(size.min(STEP) + 1)];
     let mut filled = 0;
     loop {
         match source.read(&mut bytes[filled..])? {
@@ -43,7 +47,11 @@ fn read(piece: &Piece, query: &Query, shelf: &dyn Shelf) -> Result<Content, Stri
             bytes.resize(2 * filled, 0);
         }
     }
+    let is_full = filled >= bytes.len() / 8 * 7;
     bytes.truncate(filled);
+    if !is_full {
+        bytes.shrink_to_fit();
+    }
     Ok(Content::Bytes(ByteBuf::from(bytes)))
 }
 

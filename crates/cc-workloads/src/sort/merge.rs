@@ -6,7 +6,10 @@ use memchr::{memchr, memrchr};
 use serde_bytes::ByteBuf;
 
 use super::{Bound, Merge, Output, keys::Keys, losers::Losers};
-use crate::shelf::Shelf;
+use crate::{
+    error::reason,
+    shelf::{Shelf, Slice},
+};
 
 /// Merges, one after the other, over the same memory.
 #[derive(Clone, Default)]
@@ -26,15 +29,16 @@ struct Head {
 }
 
 impl Merger {
-    /// The lines of the runs between two bounds, in order; of equal ones only the first if they are to be `unique`.
+    /// The lines of the runs between two bounds, in order; of equal ones only the first if they are to be `unique`. Fails
+    /// with what cannot be read, and why.
     pub(super) fn merge(
         &mut self,
         merge: &Merge,
         shelf: &dyn Shelf,
         keys: &Keys,
         unique: bool,
-    ) -> Result<Output, String> {
-        let mut heads = self.read(merge, shelf, keys).map_err(|error| format!("read failed: {error}"))?;
+    ) -> Result<Output, (Slice, String)> {
+        let mut heads = self.read(merge, shelf, keys)?;
         let size = heads.iter().map(|head| head.limit - head.start).sum();
         let mut out = Out { text: &self.text, made: Vec::with_capacity(size), pending: 0..0, lines: 0 };
         let beats = |heads: &[Head], one: usize, other: usize| {
@@ -59,18 +63,22 @@ impl Merger {
     }
 
     /// Reads the parts, and finds the lines between the bounds.
-    fn read(&mut self, merge: &Merge, shelf: &dyn Shelf, keys: &Keys) -> std::io::Result<Vec<Head>> {
+    fn read(&mut self, merge: &Merge, shelf: &dyn Shelf, keys: &Keys) -> Result<Vec<Head>, (Slice, String)> {
         self.text.clear();
         let size = merge.parts.iter().map(|part| part.slice.len()).sum::<u64>();
         let size = usize::try_from(size).unwrap_or(usize::MAX);
         // What a very long line has taken is not kept.
         self.text.shrink_to(size.saturating_mul(2));
         self.text.reserve_exact(size);
+        let slices: Vec<_> = merge.parts.iter().map(|part| &part.slice).collect();
+        let unread = |(nth, error)| (Slice::clone(slices[nth]), reason(&error));
+        shelf.read_all(&slices, &mut self.text).map_err(unread)?;
         let mut heads = Vec::with_capacity(merge.parts.len());
+        let mut next = 0;
         for part in &merge.parts {
-            let start = self.text.len();
-            shelf.read(&part.slice, &mut self.text)?;
-            let part_text = &self.text[start..];
+            let start = next;
+            next += part.slice.len() as usize;
+            let part_text = &self.text[start..next];
             let place = |bound: &Option<Bound>, none: usize| {
                 bound.as_ref().map_or(none, |bound| {
                     first_not_before(

@@ -4,7 +4,11 @@ use super::{
     Chunk, Made, Merge, Output, Query, SortedRun, Task, index::RunWriter, keys::Keys, merge::Merger,
     records::Lines, source::Source,
 };
-use crate::{error::reason, shelf::Shelf, stop::Stop};
+use crate::{
+    error::reason,
+    shelf::{Shelf, Slice},
+    stop::Stop,
+};
 
 /// A run is written in portions of this size, or of this part of the room that there is for the chunk.
 const PORTION: usize = 256 << 10;
@@ -33,7 +37,7 @@ impl Sorter {
     pub fn task(&mut self, task: &Task, shelf: &dyn Shelf) -> Output {
         let done = match task {
             Task::Chunk(chunk) => self.chunk(chunk, shelf).map(Output::Runs),
-            Task::Merge(merge) => self.merge(merge, shelf),
+            Task::Merge(merge) => self.merge(merge, shelf).map_err(|(_, why)| format!("read failed: {why}")),
         };
         done.unwrap_or_else(Output::Failed)
     }
@@ -94,7 +98,8 @@ impl Sorter {
         self.keys.compare(&one[..one.len() - 1], &other[..other.len() - 1]).is_eq()
     }
 
-    fn merge(&mut self, merge: &Merge, shelf: &dyn Shelf) -> Result<Output, String> {
+    /// Does a merge, for those who can mend it if something cannot be read: fails with what that is, and why.
+    pub fn merge(&mut self, merge: &Merge, shelf: &dyn Shelf) -> Result<Output, (Slice, String)> {
         // No more chunks will come, and their memory is needed for what is merged.
         self.lines = Lines::default();
         #[cfg(feature = "faults")]

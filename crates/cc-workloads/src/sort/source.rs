@@ -14,7 +14,7 @@ use crate::{
 /// What is read at once.
 pub(super) const READ: usize = 1 << 20;
 /// What is read at once to find the end of a line.
-const STEP: usize = 16 << 10;
+pub(super) const STEP: usize = 16 << 10;
 
 /// The text of a chunk.
 pub(super) struct Source<'a> {
