@@ -80,7 +80,7 @@ fn shared_out(plan: Plan, job: &Job, desk: &Desk) -> Plan {
     } else if desk.brief.shared_fs {
         room
     } else {
-        room * workers / (4 * workers + 4)
+        room * workers / (3 * workers + 3)
     };
     Plan { chunk: room / 8 * 5, room, merge, ..plan }
 }
