@@ -230,7 +230,9 @@ mod tests {
 
     fn merged(tasks: impl Iterator<Item = Task>, job: &Job, shelf: &dyn Shelf, out: &mut dyn Sink<Output>) {
         let mut sorter = Sorter::new(&job.query, &Stop::new());
-        tasks.for_each(|task| drop(out.push(sorter.task(&task, shelf)).is_break()));
+        for task in tasks {
+            assert!(out.push(sorter.task(&task, shelf)).is_continue());
+        }
     }
 
     fn text(outputs: Vec<Output>) -> String {
