@@ -125,9 +125,10 @@ pub(super) fn lines(random: &mut Rng, size: usize) -> Vec<u8> {
 
 /// Texts at the edges of what a text is.
 fn odd(random: &mut Rng) -> Vec<(&'static str, Vec<u8>)> {
-    let numbered = |lines: u32| (0..lines).map(|n| format!("{n:08}\n")).collect::<String>().into_bytes();
-    let sorted = numbered(150_000);
-    let reversed = sorted.chunks(9).rev().flatten().copied().collect();
+    let numbered =
+        |lines: u32| (0..lines).map(|n| format!("{n:08} and some more\n")).collect::<String>().into_bytes();
+    let sorted = numbered(60_000);
+    let reversed = sorted.chunks(23).rev().flatten().copied().collect();
     let mut alike = vec![];
     for _ in 0..3000 {
         // Equal for longer than prefixes are looked up for.
@@ -142,9 +143,9 @@ fn odd(random: &mut Rng) -> Vec<(&'static str, Vec<u8>)> {
         ("empty", vec![]),
         ("no-newline", b"one line".to_vec()),
         ("one-newline", b"\n".to_vec()),
-        ("newlines", vec![b'\n'; 100_000]),
+        ("newlines", vec![b'\n'; 50_000]),
         ("zeros", b"a\0b\na\0\0\na\0\na\n\0\n\n\0\0\na\0a\naaaaaaa\0\naaaaaaa\naaaaaaaa\n\0".to_vec()),
-        ("all-equal", b"the same line again\n".repeat(80_000)),
+        ("all-equal", b"the same line again and again and again\n".repeat(40_000)),
         ("sorted", sorted),
         ("reversed", reversed),
         ("alike", alike),

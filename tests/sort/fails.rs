@@ -74,12 +74,14 @@ fn many_die(subject: &Subject, action: Action) {
         ("merge", LATE_MERGE, 2),
     ];
     let traps: Vec<Trap> = (0..places.len()).map(|n| Trap::new(&format!("trap{n}"))).collect();
-    let ambushed = traps.iter().zip(places).fold(
-        Asked::of("large", corpus::flags("unique_first_fields")),
-        |asked, (trap, (place, from, times))| asked.with(trap.fault(place, from, action, times)),
-    );
+    let ambushed = traps
+        .iter()
+        .zip(places)
+        .fold(Asked::of("large", corpus::flags("first_field")), |asked, (trap, (place, from, times))| {
+            asked.with(trap.fault(place, from, action, times))
+        });
     let observed = Observed::of(subject, &ambushed, &subject.ctx(2));
-    observed.assert(&corpus::expected("large", "unique_first_fields"));
+    observed.assert(&corpus::expected("large", "first_field"));
     assert_eq!(traps.iter().map(Trap::strikes).sum::<usize>(), 9);
 }
 

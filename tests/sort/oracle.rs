@@ -126,23 +126,25 @@ const DIGITS: usize = 64;
 
 /// A text in whose order numbers are.
 fn number(text: &[u8]) -> Vec<u8> {
-    let text: Vec<u8> = text.iter().copied().skip_while(|byte| is_blank(*byte)).collect();
-    let (is_negative, text) = text.strip_prefix(b"-").map_or((false, &text[..]), |rest| (true, rest));
-    let end = text.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
-    let (whole, rest) = text.split_at(end);
-    let part = rest.strip_prefix(b".").unwrap_or_default();
-    let part: Vec<u8> = part.iter().copied().take_while(u8::is_ascii_digit).collect();
+    let blanks = text.iter().position(|byte| !is_blank(*byte)).unwrap_or(text.len());
+    let text = &text[blanks..];
+    let (is_negative, text) = text.strip_prefix(b"-").map_or((false, text), |rest| (true, rest));
+    let (whole, rest) = leading_digits(text);
+    let part = rest.strip_prefix(b".").map_or(&b""[..], |rest| leading_digits(rest).0);
     assert!(whole.len() <= DIGITS && part.len() <= DIGITS, "too long for this test");
-    let mut digits = vec![b'0'; DIGITS - whole.len()];
+    let is_below_zero = is_negative && [whole, part].concat().iter().any(|digit| *digit != b'0');
+    let mut digits = vec![if is_below_zero { b'-' } else { b'1' }];
+    digits.resize(1 + DIGITS - whole.len(), b'0');
     digits.extend_from_slice(whole);
-    digits.extend(&part);
-    digits.resize(2 * DIGITS, b'0');
-    let is_zero = digits.iter().all(|digit| *digit == b'0');
-    if is_negative && !is_zero {
-        digits.iter_mut().for_each(|digit| *digit = b'9' - *digit); // below '0' is none of them
-        digits.insert(0, b'-');
-    } else {
-        digits.insert(0, b'1');
+    digits.extend_from_slice(part);
+    digits.resize(1 + 2 * DIGITS, b'0');
+    if is_below_zero {
+        digits[1..].iter_mut().for_each(|digit| *digit = b'9' - *digit);
     }
     digits
+}
+
+fn leading_digits(text: &[u8]) -> (&[u8], &[u8]) {
+    let end = text.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
+    text.split_at(end)
 }

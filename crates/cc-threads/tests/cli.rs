@@ -164,3 +164,23 @@ fn enough_is_enough_on_an_input_without_end() {
         assert_eq!(child.wait().expect("waited for").code(), Some(0));
     }
 }
+
+#[test]
+fn a_sort_onto_its_input_keeps_its_mode_and_a_missing_file_leaves_it_as_it_is() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let file = dir.path().join("file");
+    fs::write(&file, "10\n9\n10").expect("written");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o604)).expect("it is ours");
+    let sort =
+        || Cmd::new(PROGRAM).args(["--workers", "2", "sort", "-n", "-u", "-o", "file"]).current_dir(&dir);
+    let missing = sort().args(["file", "gone"]).assert().code(2);
+    missing.stdout_eq("").stderr_eq(str![[r#"
+sort: cannot read: gone: No such file or directory
+
+"#]]);
+    assert_eq!(fs::read(&file).expect("it is there"), b"10\n9\n10");
+    sort().arg("file").assert().code(0).stdout_eq("");
+    assert_eq!(fs::read(&file).expect("it is there"), b"9\n10\n");
+    assert_eq!(fs::metadata(&file).expect("it is there").permissions().mode() & 0o777, 0o604);
+}

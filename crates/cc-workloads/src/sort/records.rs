@@ -66,11 +66,12 @@ impl Lines {
                 self.whole = end + 1;
             }
             scanned = self.filled;
-            if self.filled == size {
+            // What was left behind a long line may be more than there is room for.
+            if self.filled >= size {
                 if self.whole > 0 {
                     return Ok(true);
                 }
-                size += size.max(READ); // a long line
+                size = self.filled + self.filled.max(READ); // a long line
             }
             let want = self.filled + READ.min(size - self.filled);
             if self.text.len() < want {
@@ -230,4 +231,127 @@ fn partition(records: &mut [Record], shift: u32) -> [usize; 256] {
         }
     }
     ends
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        shelf::Memory,
+        sort::{Content, Key, Piece, Query},
+    };
+
+    /// Reads and sorts a text in a room; returns the portions.
+    fn portions(text: &[u8], room: u64, query: &Query) -> Vec<Vec<Vec<u8>>> {
+        let content = Content::Bytes(text.to_vec().into());
+        let pieces = [Piece { path: b"text".to_vec().into(), content, start: 0, end: text.len() as u64 }];
+        let (shelf, stop, keys) = (Memory::default(), Stop::new(), Keys::new(query));
+        let mut source = Source::new(query, &pieces, &shelf);
+        let (mut lines, mut portions, mut more) = (Lines::default(), vec![], true);
+        while more {
+            more = lines.fill(&mut source, room, &keys, &stop).unwrap();
+            assert!(lines.sort(&keys, &stop).is_continue());
+            portions.push(lines.iter().map(<[u8]>::to_vec).collect());
+        }
+        portions
+    }
+
+    fn key(reverse: bool) -> Query {
+        let key = Key { reverse, to: Some(1), ..Key::default() };
+        Query { keys: vec![key], ..Query::default() }
+    }
+
+    fn lines(text: &[u8]) -> Vec<Vec<u8>> {
+        text.split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect()
+    }
+
+    /// Lines that are equal up to a prefix's length, many of these, and beyond where prefixes are taken.
+    fn alike() -> Vec<u8> {
+        let mut random = fastrand::Rng::with_seed(3);
+        let mut text = vec![];
+        for _ in 0..8000 {
+            let common = [0, 6, 7, 8, 14, DEEP - 1, DEEP, DEEP + 9][random.usize(..8)];
+            text.extend(std::iter::repeat_n(b'=', common));
+            text.extend_from_slice(&[0, b'a'][..random.usize(..3)]);
+            text.extend_from_slice(format!("{}\n", random.u32(..900)).as_bytes());
+        }
+        text
+    }
+
+    #[test]
+    fn lines_that_begin_alike_for_long_are_in_order() {
+        let text = alike();
+        let mut expected = lines(&text);
+        // Without the newlines: it is behind a NUL.
+        expected.sort_by(|one, other| one[..one.len() - 1].cmp(&other[..other.len() - 1]));
+        assert!(portions(&text, 1 << 30, &Query::default()) == [expected]);
+    }
+
+    #[test]
+    fn equal_lines_stay_in_their_order() {
+        let text: String = (0..30_000).map(|n| format!("{} {n}\n", n * 7919 % 11)).collect();
+        for reverse in [false, true] {
+            let mut expected = lines(text.as_bytes());
+            let field = |line: &Vec<u8>| line.split(|byte| *byte == b' ').next().unwrap().to_vec();
+            expected.sort_by(|one, other| {
+                let order = field(one).cmp(&field(other));
+                if reverse { order.reverse() } else { order }
+            });
+            assert!(portions(text.as_bytes(), 1 << 30, &key(reverse)) == [expected]);
+        }
+    }
+
+    #[test]
+    fn what_has_no_room_is_left_for_the_next_portion() {
+        let text = alike();
+        for room in [100, 10_000, 1 << 20] {
+            let portions = portions(&text, room, &Query::default());
+            assert!(portions.len() > 1, "everything had room");
+            let mut from = 0;
+            let all = lines(&text);
+            for portion in portions {
+                let mut expected = all[from..from + portion.len()].to_vec();
+                from += portion.len();
+                expected.sort_by(|one, other| one[..one.len() - 1].cmp(&other[..other.len() - 1]));
+                assert!(portion == expected);
+            }
+            assert_eq!(from, all.len());
+        }
+    }
+
+    #[test]
+    fn a_line_that_is_longer_than_the_room_is_read_all_the_same() {
+        let text = [b"b\n", &vec![b'l'; 5 << 20][..], b"\na\n"].concat();
+        let portions = portions(&text, 1000, &Query::default());
+        let lengths: Vec<_> =
+            portions.iter().map(|lines| lines.iter().map(Vec::len).collect::<Vec<_>>()).collect();
+        // What was read with it is sorted with it.
+        assert_eq!(lengths, [vec![2], vec![2, (5 << 20) + 1]]);
+    }
+
+    /// Then there is more left than has room.
+    #[test]
+    fn lines_of_any_length_behind_a_long_one_are_read() {
+        let long = |length: usize| [&vec![b'l'; length][..], b"\n"].concat();
+        let text = [long(600_000), b"a\n".repeat(20_000), long(100_000).repeat(8), b"z\n".to_vec()].concat();
+        let portions = portions(&text, 768 << 10, &Query::default());
+        assert_eq!(portions.concat().len(), 20_010);
+    }
+
+    #[test]
+    fn a_stop_is_heeded() {
+        let stop = Stop::new();
+        stop.request(crate::stop::Cause::Test);
+        let (query, shelf) = (Query::default(), Memory::default());
+        let pieces = [Piece {
+            path: b"text".to_vec().into(),
+            content: Content::Bytes(alike().into()),
+            start: 0,
+            end: 9,
+        }];
+        let mut source = Source::new(&query, &pieces, &shelf);
+        let (mut lines, keys) = (Lines::default(), Keys::new(&query));
+        assert_eq!(lines.fill(&mut source, 1 << 20, &keys, &stop), Ok(false));
+        assert_eq!(lines.len(), 0);
+    }
 }

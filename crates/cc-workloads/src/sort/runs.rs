@@ -170,3 +170,157 @@ impl Sink<Output> for Writer<'_> {
 fn write_failed(error: &std::io::Error) -> String {
     format!("write failed: {}", reason(error))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, num::NonZeroUsize};
+
+    use super::*;
+    use crate::{
+        shelf::Memory,
+        sort::{Query, Sorter, Task},
+        stop::Stop,
+    };
+
+    /// Keeps outputs.
+    #[derive(Default)]
+    struct Kept(Vec<Output>);
+
+    impl Sink<Output> for Kept {
+        fn push(&mut self, output: Output) -> ControlFlow<()> {
+            self.0.push(output);
+            ControlFlow::Continue(())
+        }
+    }
+
+    fn job(unique: bool) -> Job {
+        let key = crate::sort::Key { to: Some(1), ..crate::sort::Key::default() };
+        Job {
+            query: Query { keys: vec![key], unique, ..Query::default() },
+            files: vec![],
+            memory: 0,
+            temporary: std::env::temp_dir(),
+            output: None,
+        }
+    }
+
+    /// Merges of so many bytes of the result.
+    fn plan(merge: u64) -> Plan {
+        Plan { merge, ..Plan::new(0, NonZeroUsize::MIN, NonZeroUsize::MIN, None) }
+    }
+
+    /// Puts runs on the shelf, in which a key occurs as often as the random numbers want it, and returns their lines.
+    fn put(runs: &mut Runs, shelf: &dyn Shelf, count: usize, keys: u32) -> Vec<String> {
+        let mut random = fastrand::Rng::with_seed(u64::from(keys));
+        let mut all = vec![];
+        for run in 0..count {
+            let mut lines: Vec<String> =
+                (0..4000).map(|n| format!("{:04} {run} {n} and more\n", random.u32(..keys))).collect();
+            lines.sort_by(|one, other| one[..4].cmp(&other[..4]));
+            let keys = runs.keys.clone();
+            let mut writer = RunWriter::new(&keys, shelf, format!("run-{run}")).unwrap();
+            writer.write(lines.concat().as_bytes()).unwrap();
+            let made = Made { runs: vec![writer.finish().unwrap()], ..Made::default() };
+            let _ = runs.gather(&mut Kept::default()).push(Output::Runs(made));
+            all.extend(lines);
+        }
+        all.sort_by(|one, other| one[..4].cmp(&other[..4]));
+        all
+    }
+
+    fn merged(tasks: impl Iterator<Item = Task>, job: &Job, shelf: &dyn Shelf, out: &mut dyn Sink<Output>) {
+        let mut sorter = Sorter::new(&job.query, &Stop::new());
+        for task in tasks {
+            assert!(out.push(sorter.task(&task, shelf)).is_continue());
+        }
+    }
+
+    fn text(outputs: Vec<Output>) -> String {
+        let text = |output| match output {
+            Output::Lines { text, lines } => {
+                assert_eq!(text.iter().filter(|byte| **byte == b'\n').count() as u64, lines);
+                String::from_utf8(text.into_vec()).unwrap()
+            }
+            other => panic!("{other:?}"),
+        };
+        outputs.into_iter().map(text).collect()
+    }
+
+    /// Each line is in one merge, in order, wherever the bounds are: among many equal lines as well.
+    #[test]
+    fn merges_of_any_size_are_all_lines_once_and_in_order() {
+        for (keys, count) in [(1, 3), (3, 5), (500, 5), (9999, 4), (9999, 1)] {
+            for (size, unique) in
+                [1, 20_000, 100_000, 1 << 40].into_iter().flat_map(|size| [(size, false), (size, true)])
+            {
+                let (job, shelf) = (job(unique), Memory::default());
+                let mut runs = Runs::new(&job, &plan(size), &shelf);
+                let mut all = put(&mut runs, &shelf, count, keys);
+                if unique {
+                    let mut seen = BTreeSet::new();
+                    all.retain(|line| seen.insert(line[..4].to_owned()));
+                }
+                let mut kept = Kept::default();
+                merged(runs.merges(), &job, &shelf, &mut kept);
+                assert!(text(kept.0) == all.concat(), "{count} runs of {keys} keys, merges of {size}");
+            }
+        }
+    }
+
+    #[test]
+    fn merges_are_of_about_the_size_they_should_be() {
+        let (job, shelf) = (job(false), Memory::default());
+        let mut runs = Runs::new(&job, &plan(100_000), &shelf);
+        let bytes = put(&mut runs, &shelf, 6, 9999).concat().len();
+        let mut kept = Kept::default();
+        merged(runs.merges(), &job, &shelf, &mut kept);
+        let merges = kept.0.len();
+        assert!((bytes / 120_000..=bytes / 80_000).contains(&merges), "{merges} merges of {bytes} bytes");
+    }
+
+    #[test]
+    fn passes_leave_no_more_runs_than_a_merge_can_read_from_and_no_line_out() {
+        for (merge, count) in [(1, 9), (40_000, 20), (100_000, 40)] {
+            let (job, shelf) = (job(false), Memory::default());
+            let plan = plan(merge);
+            let mut runs = Runs::new(&job, &plan, &shelf);
+            let all = put(&mut runs, &shelf, count, 300);
+            // Blocks are smaller on an average, since the last one of a run is.
+            let most = plan.fan_in(BLOCK / 2);
+            assert!(runs.runs.len() > most, "no pass is needed");
+            while let Some(pass) = runs.pass() {
+                let before = runs.runs.len() + pass.runs.len();
+                assert!((2..=most).contains(&pass.runs.len()));
+                let mut failures = Kept::default();
+                let mut writer = pass.writer(&mut failures).unwrap();
+                merged(pass.merges(), &job, &shelf, &mut writer);
+                let made = writer.finish().unwrap();
+                let spent: Vec<_> = pass.runs.iter().map(|run| run.name.clone()).collect();
+                runs.put(pass, made);
+                assert!(runs.runs.len() < before && failures.0.is_empty());
+                assert!(spent.iter().all(|name| shelf.remove(name).is_err()), "a run is there still");
+            }
+            assert!(runs.runs.len() <= most);
+            let mut kept = Kept::default();
+            merged(runs.merges(), &job, &shelf, &mut kept);
+            assert!(text(kept.0) == all.concat(), "merges of {merge}");
+        }
+    }
+
+    #[test]
+    fn what_chunks_were_made_of_is_removed_and_what_was_read_is_told() {
+        let (job, shelf) = (job(false), Memory::default());
+        shelf.create("input-0").unwrap().finish().unwrap();
+        let mut runs = Runs::new(&job, &plan(1000), &shelf);
+        let read = crate::sort::Totals { files: 1, bytes: 2, lines: 3, sorted: 0 };
+        let made = Made { runs: vec![], read, spent: vec!["input-0".to_owned()] };
+        let mut kept = Kept::default();
+        let mut gather = runs.gather(&mut kept);
+        let _ = gather.push(Output::Runs(made));
+        let _ = gather.push(Output::Failed("why".to_owned()));
+        drop(gather);
+        assert_eq!(kept.0, [Output::Read(read), Output::Failed("why".to_owned())]);
+        assert!(shelf.remove("input-0").is_err(), "it is there still");
+        assert_eq!(runs.merges().count(), 0);
+    }
+}

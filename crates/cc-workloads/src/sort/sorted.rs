@@ -141,3 +141,85 @@ fn beside(path: &Path) -> io::Result<NamedTempFile> {
 fn failed(what: &str, path: &Path, error: &io::Error) -> Error {
     Error::Failed(format!("{what} failed: {}: {}", path.display(), reason(error)))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs::Permissions, os::unix::fs::PermissionsExt};
+
+    use super::*;
+
+    struct Printed(Vec<u8>);
+
+    impl Sink<Block> for Printed {
+        fn push(&mut self, block: Block) -> ControlFlow<()> {
+            let Block::Out(text) = block else { panic!("{block:?}") };
+            self.0.extend(text);
+            ControlFlow::Continue(())
+        }
+    }
+
+    fn lines(text: &str) -> Output {
+        Output::Lines { text: text.as_bytes().to_vec().into(), lines: text.lines().count() as u64 }
+    }
+
+    fn names(dir: &Path) -> Vec<String> {
+        let entries = fs::read_dir(dir).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    #[test]
+    fn lines_are_printed_and_counted() {
+        let mut printed = Printed(vec![]);
+        let mut sorted = Sorted::new(None, &mut printed).unwrap();
+        let read = Totals { files: 1, bytes: 6, lines: 3, sorted: 0 };
+        assert!(sorted.push(Output::Read(read)).is_continue());
+        assert!(sorted.push(lines("a\nb\n")).is_continue() && sorted.push(lines("c\n")).is_continue());
+        assert_eq!(sorted.totals(), Totals { sorted: 3, ..read });
+        sorted.finish().unwrap();
+        assert_eq!(printed.0, b"a\nb\nc\n");
+    }
+
+    #[test]
+    fn a_file_is_replaced_at_the_end_and_keeps_its_mode() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("file");
+        fs::write(&path, "b\na\n").unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o604)).unwrap();
+        let mut printed = Printed(vec![]);
+        let mut sorted = Sorted::new(Some(&path), &mut printed).unwrap();
+        assert!(sorted.push(lines("a\nb\n")).is_continue());
+        assert_eq!(fs::read(&path).unwrap(), b"b\na\n");
+        sorted.finish().unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"a\nb\n");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o604);
+        assert_eq!((names(scratch.path()), &*printed.0), (vec!["file".to_owned()], &b""[..]));
+    }
+
+    #[test]
+    fn what_is_dropped_or_has_failed_leaves_nothing() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("file");
+        for fails in [false, true] {
+            let mut printed = Printed(vec![]);
+            let mut sorted = Sorted::new(Some(&path), &mut printed).unwrap();
+            assert!(sorted.push(lines("a\n")).is_continue());
+            if fails {
+                assert!(sorted.push(Output::Failed("why".to_owned())).is_break() && sorted.has_failed());
+                assert!(sorted.push(Output::Failed("also".to_owned())).is_break());
+                assert_eq!(sorted.finish().unwrap_err().to_string(), "why");
+            } else {
+                drop(sorted);
+            }
+            assert_eq!(names(scratch.path()), [""; 0]);
+        }
+    }
+
+    #[test]
+    fn a_device_is_written_to() {
+        let mut printed = Printed(vec![]);
+        let mut sorted = Sorted::new(Some(Path::new("/dev/full")), &mut printed).unwrap();
+        assert!(sorted.push(lines("a\n")).is_break());
+        let why = sorted.finish().unwrap_err().to_string();
+        assert_eq!(why, "write failed: /dev/full: No space left on device");
+    }
+}
