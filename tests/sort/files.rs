@@ -162,8 +162,13 @@ fn no_temporary_folder(subject: &Subject) {
     let mut pushes = 0;
     let ran = subject.try_run::<super::Sort>(&job, &subject.ctx(2), &mut Counts(&mut pushes));
     let why = ran.expect_err("there is no room").to_string();
-    let begin = "cannot create a temporary directory in none: No such file or directory";
-    assert!(why.starts_with(begin), "{why}");
+    // Whose files have no names makes no directory for them.
+    let what = if subject.name.starts_with("distributed") {
+        "write failed:"
+    } else {
+        "cannot create a temporary directory in"
+    };
+    assert_eq!(why, format!("{what} none: No such file or directory"));
     assert_eq!(pushes, 0);
 }
 

@@ -14,6 +14,7 @@ use std::{
 
 use cc_workloads::{
     Error, Result,
+    error::reason,
     shelf::{Shelf, Slice},
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -51,7 +52,7 @@ impl Lineage {
             draft.write_all(&task)?;
             draft.finish()
         };
-        put().map_err(Error::io("tasks"))?;
+        put().map_err(|error| Error::Failed(format!("write failed: {}", reason(&error))))?;
         Ok(Origin { kept: Slice { name, start: 0, end: task.len() as u64 }, losses: 0 })
     }
 
@@ -60,7 +61,7 @@ impl Lineage {
         let mut task = Vec::new();
         let read = self.store.read(&origin.kept, &mut task);
         let read = read.and_then(|()| postcard::from_bytes(&task).map_err(io::Error::other));
-        read.map_err(Error::io("tasks"))
+        read.map_err(|error| Error::Failed(format!("read failed: {}", reason(&error))))
     }
 }
 
