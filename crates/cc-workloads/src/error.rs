@@ -53,19 +53,15 @@ impl Error {
     }
 }
 
-/// An I/O error's text as the C library gives it, without Rust's ` (os error 2)`, as users of `grep` know it.
+/// An I/O error's text as the C library gives it, without Rust's ` (os error 2)`, as users of `grep` know it. What a library
+/// adds behind that, which is where it happened, is left to whoever asks.
 #[must_use]
 pub fn reason(error: &io::Error) -> String {
-    // What a library has wrapped says where it happened, in its own words; so does whoever asks for the reason.
-    let wrapped = error.get_ref().and_then(|outer| outer.source()?.downcast_ref());
-    if let Some(wrapped) = wrapped {
-        return reason(wrapped);
+    let mut text = error.to_string();
+    if let Some(end) = text.rfind(" (os error ") {
+        text.truncate(end);
     }
-    let text = error.to_string();
-    match (error.raw_os_error(), text.rfind(" (os error ")) {
-        (Some(_), Some(end)) => text[..end].to_owned(),
-        _ => text,
-    }
+    text
 }
 
 /// What a panic's payload says.
