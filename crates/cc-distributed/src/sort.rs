@@ -72,17 +72,15 @@ fn sort(job: &Job, plan: &Plan, desk: &Desk, out: &mut dyn Sink<Output>) -> Cont
 /// workers and waiting, and there as they have arrived and as they are read.
 fn shared_out(plan: Plan, job: &Job, desk: &Desk) -> Plan {
     let workers = desk.workers() as u64;
-    let (memory, own) = (job.memory.max(workers << 20), (workers + 1) * PROCESS);
-    let left = memory.saturating_sub(own).max(memory / 2) / (memory >> 10);
-    let (merge, room) = ((plan.merge * left) >> 10, (plan.room * left) >> 10);
-    let room = if plan.in_memory {
-        plan.room
-    } else if desk.brief.shared_fs {
-        room
-    } else {
-        room * workers / (3 * workers + 3)
+    let memory = job.memory.max(workers << 20);
+    let left = memory.saturating_sub((workers + 1) * PROCESS).max(memory / 2);
+    let part_of = |size: u64| size / 1024 * (left / (memory / 1024));
+    let room = match (plan.in_memory, desk.brief.shared_fs) {
+        (true, _) => plan.room,
+        (false, true) => part_of(plan.room),
+        (false, false) => part_of(plan.room) * workers / (3 * workers + 3),
     };
-    Plan { chunk: room / 8 * 5, room, merge, ..plan }
+    Plan { chunk: room / 8 * 5, room, merge: part_of(plan.merge), ..plan }
 }
 // ANCHOR_END: sort-run
 
@@ -199,6 +197,7 @@ impl Desk<'_> {
     async fn merge(&self, task: Task, places: &Mutex<Places>) -> ControlFlow<(), Output> {
         let (deaths, mut gone, mut rounds) = (Deaths::default(), None, 0);
         loop {
+            // Held while what is lost is sorted again: nobody else who misses it should have that done, too.
             let mut places = places.lock().await;
             self.restore(&mut places, gone).await?;
             let located = located(&task, &places);
