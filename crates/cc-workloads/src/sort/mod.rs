@@ -9,7 +9,7 @@
 //! ```
 //!
 //! In the first phase a [`Task`] is a [`Chunk`]: a range of the input, or some small files. The worker sorts it and
-//! leaves one or more *runs* on a [`Shelf`](crate::shelf::Shelf); what comes back is an index of each. In the second
+//! leaves one or more *runs* on a [`Shelf`]; what comes back is an index of each. In the second
 //! phase, a task is a [`Merge`]: a range of the *result*, about a megabyte or four of it. The indexes say where in each
 //! run its lines are, so that merges need not wait for each other: what comes back is text, and it is pushed in the
 //! order of the tasks. Where a merge begins and ends is exact, (line, run, place in the run), so it does not matter how
