@@ -56,7 +56,7 @@ impl<'a> Printer<'a> {
     fn found(&mut self, found: Found) -> ControlFlow<()> {
         if found.at == 0 {
             self.file = File::default();
-            self.enough.begin();
+            self.enough.begin(&found.path);
             self.totals.files += u64::from(found.trouble.is_none());
         } else if self.file.settled {
             return ControlFlow::Continue(()); // read ahead for nothing

@@ -1,6 +1,7 @@
 //! Where tasks come from: operands, directory walks, and inputs that can only be read in order.
 
 use std::{
+    collections::HashMap,
     fs::{self, File},
     io,
     os::unix::ffi::OsStringExt,
@@ -196,21 +197,36 @@ pub(super) struct Enough(Mutex<State>);
 struct State {
     settled: Option<ByteBuf>,
     stream: Option<(Vec<u8>, Bell)>,
+    /// The streams, by name. There may be several of one name, and what is read ahead may be of a later one.
+    streams: HashMap<Vec<u8>, Times>,
+}
+
+/// How often a stream of some name was begun.
+#[derive(Debug, Default)]
+struct Times {
+    read: usize,
+    printed: usize,
 }
 
 impl Enough {
     /// The printer is done with this file.
     pub(super) fn settle(&self, path: &ByteBuf) {
         let mut state = self.state();
-        if let Some((_, bell)) = state.stream.as_ref().filter(|(stream, _)| *stream == **path) {
+        let is_the_same = state.streams.get(&**path).is_some_and(|times| times.read == times.printed);
+        if let Some((_, bell)) = state.stream.as_ref().filter(|(stream, _)| is_the_same && *stream == **path)
+        {
             bell.ring();
         }
         state.settled = Some(path.clone());
     }
 
     /// The printer has begun with another file.
-    pub(super) fn begin(&self) {
-        self.state().settled = None;
+    pub(super) fn begin(&self, path: &ByteBuf) {
+        let mut state = self.state();
+        state.settled = None;
+        if let Some(times) = state.streams.get_mut(&**path) {
+            times.printed += 1;
+        }
     }
 
     pub(super) fn of(&self, path: &ByteBuf) -> bool {
@@ -218,7 +234,9 @@ impl Enough {
     }
 
     fn ring_for(&self, path: &[u8], bell: Bell) {
-        self.state().stream = Some((path.to_vec(), bell));
+        let mut state = self.state();
+        state.streams.entry(path.to_vec()).or_default().read += 1;
+        state.stream = Some((path.to_vec(), bell));
     }
 
     fn forget(&self) {
@@ -227,5 +245,32 @@ impl Enough {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::event::{PollFd, PollFlags, poll};
+
+    use super::*;
+
+    #[test]
+    fn only_the_stream_that_is_printed_is_told_that_it_is_enough() {
+        let (stop, enough, name) = (Stop::new(), Enough::default(), ByteBuf::from(*b"-"));
+        let bells = [stop.bell().unwrap(), stop.bell().unwrap()];
+        let has_rung = |nth: usize| {
+            let mut fds = [PollFd::new(&bells[nth].0, PollFlags::IN)];
+            poll(&mut fds, Some(&rustix::event::Timespec::default())).unwrap() == 1
+        };
+        enough.ring_for(&name, bells[0].0.clone());
+        enough.begin(&name);
+        // It has ended, and the next one of its name is being read.
+        enough.forget();
+        enough.ring_for(&name, bells[1].0.clone());
+        enough.settle(&name);
+        assert!(!has_rung(0) && !has_rung(1));
+        enough.begin(&name);
+        enough.settle(&name);
+        assert!(!has_rung(0) && has_rung(1));
     }
 }
