@@ -16,11 +16,13 @@ mod json;
 mod manifest;
 mod measure;
 mod memory;
+mod paired;
 mod query;
 mod run;
 mod stats;
 mod table;
 mod tree;
+mod usl;
 
 use std::{
     fs,
