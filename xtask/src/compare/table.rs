@@ -329,7 +329,8 @@ mod tests {
     #[test]
     fn a_caption_says_the_totals_that_its_template_names() {
         let totals = [("files", 6000), ("bytes", 293_400_001)].map(|(name, n)| (name.to_owned(), n)).into();
-        assert_eq!(caption("{files} files, {bytes / 1e6} MB", &totals), "6,000 files, 294 MB");
+        assert_eq!(caption("{files} files, {bytes / 1e6} MB", &totals), "6,000 files, 293 MB");
+        assert_eq!(caption("{bytes / 1e8} hundred", &totals), "3 hundred");
         assert_eq!(caption("{lines} lines", &totals), "0 lines");
         assert_eq!(caption("nothing", &totals), "nothing");
     }
