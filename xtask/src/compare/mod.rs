@@ -385,6 +385,7 @@ impl Job {
             checked: self.queries.iter().map(ToString::to_string).collect(),
             workers: args.workers(),
             rounds: measured.rounds,
+            rounds_to_tell: measured.rounds_to_tell,
             memory: memory::METHOD,
             rows: measured.rows,
             absent,

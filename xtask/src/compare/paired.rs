@@ -3,6 +3,7 @@
 //! Two rows are compared round by round. What makes a whole round slow (another tenant, the clock of the processor) is in
 //! both times and leaves their ratio as it is. Ratios multiply, so it is their logarithms that are averaged and tested.
 
+use serde::Serialize;
 use statrs::distribution::{ChiSquared, ContinuousCDF, StudentsT};
 
 use super::stats::{self, Estimate};
@@ -105,6 +106,66 @@ pub(crate) fn significant(ps: &[f64], level: f64) -> Vec<bool> {
     claimed
 }
 
+/// What a table says of which rows can be told apart.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub(crate) struct Told {
+    /// For each row its letters: two that have one in common cannot be told apart. (A compact letter display; a letter is
+    /// a largest group of rows of which no two differ.)
+    pub letters: Vec<String>,
+    /// How many rounds it takes to tell any two rows apart whose times differ by [`WORTH`]. None if it cannot be said.
+    pub rounds: Option<usize>,
+}
+
+/// Compares each row with every other. A row is its rounds, by number, and its times in seconds.
+pub(crate) fn tell_apart(rows: &[Vec<(usize, f64)>]) -> Told {
+    let pairs: Vec<(usize, usize)> =
+        (0..rows.len()).flat_map(|one| (one + 1..rows.len()).map(move |other| (one, other))).collect();
+    let paired: Vec<Paired> =
+        pairs.iter().map(|(one, other)| Paired::of(&rows[*one], &rows[*other])).collect();
+    let ps: Vec<f64> = paired.iter().map(Paired::p).collect();
+    let differ = significant(&ps, LEVEL);
+    let differs = |one: usize, other: usize| {
+        let pair = (one.min(other), one.max(other));
+        pairs.iter().position(|candidate| *candidate == pair).is_some_and(|at| differ[at])
+    };
+    // The first to be claimed has to be the least likely one: that is the level for each if nothing is known of the others.
+    let level = LEVEL / pairs.len().max(1) as f64;
+    let rounds = paired.iter().map(|pair| pair.rounds_for(WORTH, level));
+    let rounds: Option<Vec<usize>> = rounds.collect();
+    Told { letters: letters(rows.len(), differs), rounds: rounds.and_then(|rounds| rounds.into_iter().max()) }
+}
+
+/// A letter for each largest group of rows of which no two differ, and which are more than one.
+fn letters(rows: usize, differs: impl Fn(usize, usize) -> bool) -> Vec<String> {
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    for row in 0..rows {
+        // Each group with this row in it, without those that it differs from.
+        let with_row = |group: &Vec<usize>| {
+            let fits = group.iter().copied().filter(|other| !differs(*other, row));
+            fits.chain([row]).collect::<Vec<_>>()
+        };
+        let mut more: Vec<Vec<usize>> = groups.iter().map(with_row).chain([vec![row]]).collect();
+        groups.append(&mut more);
+        let all = groups.clone();
+        let is_part = |one: &[usize], other: &[usize]| one.iter().all(|row| other.contains(row));
+        let mut nth = 0;
+        groups.retain(|group| {
+            nth += 1;
+            !all.iter()
+                .enumerate()
+                .any(|(at, other)| is_part(group, other) && (other.len() > group.len() || at < nth - 1))
+        });
+    }
+    groups.retain(|group| group.len() > 1);
+    groups.sort();
+    let letter = |nth: usize| char::from(b'a' + (nth % 26) as u8);
+    let of = |row: usize| {
+        let within = groups.iter().enumerate().filter(|(_, group)| group.contains(&row));
+        within.map(|(nth, _)| letter(nth)).collect()
+    };
+    (0..rows).map(of).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use std::f64::consts::TAU;
@@ -195,5 +256,47 @@ mod tests {
         assert_eq!(paired(&[0.1]).rounds_for(WORTH, LEVEL), None);
         assert_eq!(paired(&[9.0, -9.0, 9.0]).rounds_for(WORTH, LEVEL), None);
         assert_eq!(paired(&[0.1, 0.1, 0.1]).rounds_for(WORTH, LEVEL), Some(2));
+    }
+
+    #[test]
+    fn rows_that_cannot_be_told_apart_have_a_letter_in_common() {
+        // Each differs from those that are two or more places away.
+        let far = |one: usize, other: usize| one.abs_diff(other) > 1;
+        assert_eq!(letters(4, far), ["a", "ab", "bc", "c"]);
+        assert_eq!(letters(3, |_, _| false), ["a", "a", "a"]);
+        assert_eq!(letters(3, |_, _| true), ["", "", ""]);
+        assert_eq!(letters(4, |one, other| (one < 2) != (other < 2)), ["a", "a", "b", "b"]);
+        assert!(letters(0, far).is_empty());
+    }
+
+    #[test]
+    fn a_table_of_equal_rows_and_a_slower_one() {
+        let mut machine = Machine(Rng::with_seed(3));
+        let mut rows = vec![Vec::new(); 4];
+        for round in 0..15 {
+            let all = (0.1 * machine.normal()).exp();
+            for (row, time) in rows.iter_mut().zip([1.0, 1.0, 1.0, 1.3]) {
+                row.push((round, machine.time(time, all)));
+            }
+        }
+        let told = tell_apart(&rows);
+        assert_eq!(told.letters, ["a", "a", "a", ""]);
+        assert!(told.rounds.is_some_and(|rounds| (5..200).contains(&rounds)), "{told:?}");
+        assert_eq!(tell_apart(&rows[..1]), Told { letters: vec![String::new()], rounds: None });
+    }
+
+    #[test]
+    fn of_a_table_of_equal_rows_seldom_a_pair_is_called_different() {
+        let mut machine = Machine(Rng::with_seed(4));
+        let claims = (0..500).filter(|_| {
+            let mut rows = vec![Vec::new(); 6];
+            for round in 0..7 {
+                let all = (0.1 * machine.normal()).exp();
+                rows.iter_mut().for_each(|row| row.push((round, machine.time(1.0, all))));
+            }
+            tell_apart(&rows).letters != ["a"; 6]
+        });
+        let claims = claims.count();
+        assert!(claims <= 40, "{claims} of 500 tables");
     }
 }
