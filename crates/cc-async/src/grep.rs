@@ -10,7 +10,7 @@
 //!   queue has no bound and needs none, as nothing is put into it without a place among these.
 //! - **Order.** A line of promises, awaited in the order they were made; `buffered` is the same for a rest.
 //!   The promises are spawned tasks, so they are kept also while `gather` does not poll: while it prints.
-//! - **Stop.** A [`CancellationToken`] drops `feed` and `gather` where they wait. Dropped promises abort what
+//! - **Stop.** A [`CancellationToken`](tokio_util::sync::CancellationToken) drops `feed` and `gather` where they wait. Dropped promises abort what
 //!   has not begun, the walk finds its channel closed, and dropping the runtime waits for the kernels that
 //!   run.
 //! - **Fail.** A panic ends its task alone, and comes back as the `JoinError` of its handle. Nothing watches
@@ -20,34 +20,24 @@ use std::{mem, ops::ControlFlow, sync::Arc, thread};
 
 use cc_workloads::{
     Ctx, Error, Result, Sink,
-    error::panic_reason,
     grep::{Grain, Job, Output, Search, Task},
 };
 use futures::stream::{self, StreamExt};
-use tokio::{
-    runtime::Builder,
-    sync::mpsc::{self, Receiver, Sender},
-    task::spawn_blocking,
-};
-use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use tokio::sync::mpsc::{self, Receiver, Sender};
 
-use crate::pool::Pool;
+use crate::{
+    pool::Pool,
+    promise,
+    runtime::{runtime, token},
+};
 
 // ANCHOR: grep-run
 /// Runs the job on a runtime of its own, with `ctx.workers` threads for what blocks; the calling thread
 /// gathers.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let searches = Arc::new(Pool::new(Search::new(&job.query)?));
-    let runtime = Builder::new_multi_thread()
-        .worker_threads(1) // they only pass things on
-        .max_blocking_threads(ctx.workers.get())
-        .build()
-        .map_err(Error::io("runtime"))?;
-    let stop = CancellationToken::new();
-    let _on_stop = ctx.stop.on_request({
-        let stop = stop.clone();
-        move || stop.cancel()
-    });
+    let runtime = runtime(ctx.workers)?;
+    let (stop, _on_stop) = token(&ctx.stop);
     let (walked, tasks) = mpsc::channel(1);
     let (promises, line) = mpsc::channel(ctx.window.get());
     thread::scope(|scope| {
@@ -82,12 +72,8 @@ async fn feed(mut tasks: Receiver<Task>, promises: Sender<Promise>, searches: Ar
 // ANCHOR: grep-work
 /// Has a task done in the blocking pool, whose threads take the tasks in turn.
 fn work(task: Task, searches: &Arc<Pool<Search>>) -> Promise {
-    let task = Arc::new(task);
-    let output = spawn_blocking({
-        let (task, searches) = (task.clone(), searches.clone());
-        move || searches.lend().task(&task)
-    });
-    Promise { task, output: AbortOnDropHandle::new(output) }
+    let searches = searches.clone();
+    Promise::of(task, Task::failed, move |task| searches.lend().task(task))
 }
 // ANCHOR_END: grep-work
 
@@ -130,70 +116,5 @@ async fn settle(
 }
 // ANCHOR_END: grep-gather
 
-/// The output of a task that has been started. Dropping it calls the task off if it has not begun.
-struct Promise {
-    task: Arc<Task>,
-    output: AbortOnDropHandle<Output>,
-}
-
-impl Promise {
-    async fn kept(self) -> Output {
-        match self.output.await {
-            Ok(output) => output,
-            // Only dropping a promise aborts its task, and this one is held: the task has panicked.
-            Err(failure) => self.task.failed(&panic_reason(&*failure.into_panic())),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::{
-        atomic::{AtomicBool, Ordering},
-        mpsc::sync_channel,
-    };
-
-    use cc_workloads::grep::Piece;
-    use tokio::runtime::Runtime;
-
-    use super::*;
-
-    fn one_blocking_thread() -> Runtime {
-        Builder::new_multi_thread().worker_threads(1).max_blocking_threads(1).build().unwrap()
-    }
-
-    fn promise(kernel: impl FnOnce() -> Output + Send + 'static) -> Promise {
-        let task = Arc::new(Task { pieces: vec![Piece::file("poem")], limit: 1 });
-        Promise { task, output: AbortOnDropHandle::new(spawn_blocking(kernel)) }
-    }
-
-    #[test]
-    fn a_panic_is_the_output_of_its_task() {
-        let (output, task) = one_blocking_thread().block_on(async {
-            let promise = promise(|| panic!("planned"));
-            let task = promise.task.clone();
-            (promise.kept().await, task)
-        });
-        assert_eq!(output, task.failed("panicked: planned"));
-    }
-
-    #[test]
-    fn a_task_whose_promise_is_dropped_before_it_begins_is_called_off() {
-        let runtime = one_blocking_thread();
-        let (gate, shut) = sync_channel::<()>(0);
-        let has_begun = Arc::new(AtomicBool::new(false));
-        runtime.block_on(async {
-            // The only thread is held by the first, so the second cannot begin before it is dropped.
-            let held = spawn_blocking(move || shut.recv());
-            let has_begun = has_begun.clone();
-            drop(promise(move || {
-                has_begun.store(true, Ordering::SeqCst);
-                Output::default()
-            }));
-            drop(gate);
-            let _ = held.await;
-        });
-        drop(runtime);
-        assert!(!has_begun.load(Ordering::SeqCst));
-    }
-}
+/// The output of a task that has been started.
+type Promise = promise::Promise<Task, Output>;

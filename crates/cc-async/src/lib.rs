@@ -57,6 +57,8 @@
 //! # Modules, in reading order
 //!
 //! - [`grep`]: the model itself, on tokio's multi-thread runtime;
+//! - [`runtime`]: what every run begins with;
+//! - [`promise`]: the output of a task in the blocking pool;
 //! - [`pool`]: what blocking tasks borrow from;
 //! - [`resize`]: images, as they are completed;
 //! - [`mandelbrot`]: many small tasks that only compute;
@@ -67,7 +69,9 @@
 pub mod grep;
 pub mod mandelbrot;
 pub mod pool;
+pub mod promise;
 pub mod resize;
+pub mod runtime;
 pub mod single;
 pub mod sort;
 pub mod wordcount;

@@ -9,7 +9,7 @@
 //! - **Bound.** `buffer_unordered` has two tasks a worker under way, one in hand and one to go on with; the
 //!   channel holds the outputs that `gather` is behind, `window` at most.
 //! - **Order.** None: an output says where it belongs.
-//! - **Stop.** A [`CancellationToken`] drops `feed` and `gather` where they wait. Dropped handles abort what has not
+//! - **Stop.** A [`CancellationToken`](tokio_util::sync::CancellationToken) drops `feed` and `gather` where they wait. Dropped handles abort what has not
 //!   begun; dropping the runtime waits for the kernels that run.
 //! - **Fail.** A panic ends its task alone, and comes back as the `JoinError` of its handle. Of several tiles, each is
 //!   then done alone, so that only the one that panics is lost.
@@ -17,17 +17,18 @@
 use std::sync::Arc;
 
 use cc_workloads::{
-    Ctx, Error, Result, Sink,
+    Ctx, Result, Sink,
     error::panic_reason,
     mandelbrot::{Grain, Job, Output, Plane, Task, Tasks},
 };
 use futures::stream::{self, StreamExt};
 use tokio::{
-    runtime::Builder,
     sync::mpsc::{self, Receiver, Sender},
     task::spawn_blocking,
 };
-use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::runtime::{runtime, token};
 
 /// What a `spawn_blocking` is worth.
 const GRAIN: Grain = Grain { pixels: 2048 };
@@ -38,16 +39,8 @@ const GRAIN: Grain = Grain { pixels: 2048 };
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let plane = Arc::new(Plane::new(&job.view));
     let ahead = 2 * ctx.workers.get();
-    let runtime = Builder::new_multi_thread()
-        .worker_threads(1) // it only passes things on
-        .max_blocking_threads(ctx.workers.get())
-        .build()
-        .map_err(Error::io("runtime"))?;
-    let stop = CancellationToken::new();
-    let _on_stop = ctx.stop.on_request({
-        let stop = stop.clone();
-        move || stop.cancel()
-    });
+    let runtime = runtime(ctx.workers)?;
+    let (stop, _on_stop) = token(&ctx.stop);
     let (done, outputs) = mpsc::channel(ctx.window.get());
     let feed = feed(job.tasks(GRAIN), plane, ahead, done);
     let fed = runtime.spawn(stop.clone().run_until_cancelled_owned(feed));

@@ -7,7 +7,7 @@
 //!   hold one more task and one more output.
 //! - **Order.** None, which is what sets `buffer_unordered` apart from `buffered`: an output says whose
 //!   thumbnail it is, so a large image holds nobody up.
-//! - **Stop.** A [`CancellationToken`] drops `feed` and `gather` where they wait. Dropped handles abort what has not
+//! - **Stop.** A [`CancellationToken`](tokio_util::sync::CancellationToken) drops `feed` and `gather` where they wait. Dropped handles abort what has not
 //!   begun, the walk finds its channel closed, and an image in hand is finished.
 //! - **Fail.** A panic ends its task alone, and comes back as the `JoinError` of its handle.
 
@@ -15,18 +15,16 @@ use std::{sync::Arc, thread};
 
 use cc_workloads::{
     Ctx, Error, Result, Sink,
-    error::panic_reason,
     resize::{Job, Output, Resizer, Task},
 };
 use futures::stream::{self, StreamExt};
-use tokio::{
-    runtime::Builder,
-    sync::mpsc::{self, Receiver, Sender},
-    task::spawn_blocking,
-};
-use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use tokio::sync::mpsc::{self, Receiver, Sender};
 
-use crate::pool::Pool;
+use crate::{
+    pool::Pool,
+    promise::Promise,
+    runtime::{runtime, token},
+};
 
 // ANCHOR: resize-run
 /// Runs the job on a runtime of its own, with `ctx.workers` threads for what blocks; the calling thread
@@ -34,16 +32,8 @@ use crate::pool::Pool;
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let resizers = Arc::new(Pool::new(Resizer::new(&job.settings)));
     let ahead = 2 * ctx.workers.get();
-    let runtime = Builder::new_multi_thread()
-        .worker_threads(1) // it only passes things on
-        .max_blocking_threads(ctx.workers.get())
-        .build()
-        .map_err(Error::io("runtime"))?;
-    let stop = CancellationToken::new();
-    let _on_stop = ctx.stop.on_request({
-        let stop = stop.clone();
-        move || stop.cancel()
-    });
+    let runtime = runtime(ctx.workers)?;
+    let (stop, _on_stop) = token(&ctx.stop);
     let (walked, tasks) = mpsc::channel(1);
     let (done, outputs) = mpsc::channel(1);
     thread::scope(|scope| {
@@ -82,16 +72,7 @@ async fn feed(mut tasks: Receiver<Task>, resizers: Arc<Pool<Resizer>>, ahead: us
 // ANCHOR: resize-work
 /// Has a task done in the blocking pool, whose threads take the tasks in turn.
 async fn work(task: Task, resizers: Arc<Pool<Resizer>>) -> Output {
-    let task = Arc::new(task);
-    let output = spawn_blocking({
-        let task = task.clone();
-        move || resizers.lend().task(&task)
-    });
-    match AbortOnDropHandle::new(output).await {
-        Ok(output) => output,
-        // Only dropping the handle aborts the task, and it is held: the task has panicked.
-        Err(failure) => task.failed(&panic_reason(&*failure.into_panic())),
-    }
+    Promise::of(task, Task::failed, move |task| resizers.lend().task(task)).kept().await
 }
 // ANCHOR_END: resize-work
 

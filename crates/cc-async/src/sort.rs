@@ -17,18 +17,20 @@ use std::{ops::ControlFlow, sync::Arc, thread};
 
 use cc_workloads::{
     Ctx, Error, Result, Sink,
-    error::panic_reason,
     shelf::Shelf,
     sort::{Job, Output, Runs, Sorter, Task},
 };
 use tokio::{
-    runtime::{Builder, Runtime},
+    runtime::Runtime,
     sync::mpsc::{self, Receiver, Sender},
-    task::spawn_blocking,
 };
-use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use tokio_util::sync::CancellationToken;
 
-use crate::pool::Pool;
+use crate::{
+    pool::Pool,
+    promise,
+    runtime::{runtime, token},
+};
 
 // ANCHOR: sort-run
 /// Runs the job on a runtime of its own, with `ctx.workers` threads for what blocks; the calling thread
@@ -36,16 +38,8 @@ use crate::pool::Pool;
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let plan = job.plan(ctx)?;
     let shelf: Arc<dyn Shelf> = job.shelf(&plan)?.into();
-    let runtime = Builder::new_multi_thread()
-        .worker_threads(1) // it only passes things on
-        .max_blocking_threads(ctx.workers.get())
-        .build()
-        .map_err(Error::io("runtime"))?;
-    let stop = CancellationToken::new();
-    let _on_stop = ctx.stop.on_request({
-        let stop = stop.clone();
-        move || stop.cancel()
-    });
+    let runtime = runtime(ctx.workers)?;
+    let (stop, _on_stop) = token(&ctx.stop);
     let sorters = Arc::new(Pool::new(Sorter::new(&job.query, &ctx.stop)));
     let phases = Phases { runtime, stop, sorters, shelf: shelf.clone(), window: plan.window.get(), ctx };
     let mut runs = Runs::new(job, &plan, &*shelf);
@@ -125,12 +119,8 @@ async fn feed(
 // ANCHOR: sort-work
 /// Has a task done in the blocking pool, whose threads take the tasks in turn.
 fn work(task: Task, sorters: &Arc<Pool<Sorter>>, shelf: &Arc<dyn Shelf>) -> Promise {
-    let task = Arc::new(task);
-    let output = spawn_blocking({
-        let (task, sorters, shelf) = (task.clone(), sorters.clone(), shelf.clone());
-        move || sorters.lend().task(&task, &*shelf)
-    });
-    Promise { task, output: AbortOnDropHandle::new(output) }
+    let (sorters, shelf) = (sorters.clone(), shelf.clone());
+    Promise::of(task, Task::failed, move |task| sorters.lend().task(task, &*shelf))
 }
 // ANCHOR_END: sort-work
 
@@ -146,18 +136,5 @@ async fn gather(mut line: Receiver<Promise>, ctx: &Ctx, out: &mut dyn Sink<Outpu
 }
 // ANCHOR_END: sort-gather
 
-/// The output of a task that has been started. Dropping it calls the task off if it has not begun.
-struct Promise {
-    task: Arc<Task>,
-    output: AbortOnDropHandle<Output>,
-}
-
-impl Promise {
-    async fn kept(self) -> Output {
-        match self.output.await {
-            Ok(output) => output,
-            // Only dropping a promise aborts its task, and this one is held: the task has panicked.
-            Err(failure) => self.task.failed(&panic_reason(&*failure.into_panic())),
-        }
-    }
-}
+/// The output of a task that has been started.
+type Promise = promise::Promise<Task, Output>;

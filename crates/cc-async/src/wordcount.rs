@@ -7,7 +7,7 @@
 //! - **Bound.** `buffer_unordered` has two tasks a worker under way, one in hand and one to go on with; an adder's channel
 //!   holds the counts of one task.
 //! - **Order.** None: counts can be added in any order. An adder ranks its partitions when its channel is closed.
-//! - **Stop.** A [`CancellationToken`] drops `feed`, the adders and `gather` where they wait. Dropped handles abort what
+//! - **Stop.** A [`CancellationToken`](tokio_util::sync::CancellationToken) drops `feed`, the adders and `gather` where they wait. Dropped handles abort what
 //!   has not begun; dropping the runtime waits for the kernels that run.
 //! - **Fail.** A panic ends its task alone, and comes back as the `JoinError` of its handle; nothing of the task is added.
 //!   A task of many files is then done once more, file by file. A partition that cannot be ranked ends the run: a
@@ -25,28 +25,22 @@ use futures::{
     stream::{self, Stream, StreamExt},
 };
 use tokio::{
-    runtime::Builder,
     sync::mpsc::{self, Receiver, Sender},
     task::{JoinError, spawn_blocking},
 };
-use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use tokio_util::task::AbortOnDropHandle;
 
-use crate::pool::Pool;
+use crate::{
+    pool::Pool,
+    runtime::{runtime, token},
+};
 
 // ANCHOR: wordcount-run
 /// Runs the job on a runtime of its own, with `ctx.workers` threads for what blocks; the calling thread
 /// gathers.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
-    let runtime = Builder::new_multi_thread()
-        .worker_threads(1) // it only passes things on
-        .max_blocking_threads(ctx.workers.get())
-        .build()
-        .map_err(Error::io("runtime"))?;
-    let stop = CancellationToken::new();
-    let _on_stop = ctx.stop.on_request({
-        let stop = stop.clone();
-        move || stop.cancel()
-    });
+    let runtime = runtime(ctx.workers)?;
+    let (stop, _on_stop) = token(&ctx.stop);
     let (walked, tasks) = mpsc::channel(1);
     let (done, outputs) = mpsc::channel(1);
     thread::scope(|scope| {

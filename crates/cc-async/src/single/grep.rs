@@ -7,7 +7,7 @@
 //! - **Bound.** One task and one output, however wide the window is: with nobody to do a second task
 //!   meanwhile, it would only wait.
 //! - **Order.** There is one worker, which goes through a task's rest before it takes the next task.
-//! - **Stop.** A [`CancellationToken`] drops the futures at the `await` they have come to: after a slice at
+//! - **Stop.** A [`CancellationToken`](tokio_util::sync::CancellationToken) drops the futures at the `await` they have come to: after a slice at
 //!   most.
 //! - **Fail.** A panic is caught around the slice and becomes its output. A future that blocks blocks them
 //!   all, which is why `feed` looks for the next task only when everything before it has been printed: it may
@@ -32,7 +32,8 @@ use tokio::{
     },
     task::yield_now,
 };
-use tokio_util::sync::CancellationToken;
+
+use crate::runtime::token;
 
 /// How much is done before the others have their turn: a small part of a task of the other models.
 const SLICE: Grain = Grain { bytes: 128 << 10, files: 8 };
@@ -42,11 +43,7 @@ const SLICE: Grain = Grain { bytes: 128 << 10, files: 8 };
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let search = Search::new(&job.query)?;
     let runtime = Builder::new_current_thread().build().map_err(Error::io("runtime"))?;
-    let stop = CancellationToken::new();
-    let _on_stop = ctx.stop.on_request({
-        let stop = stop.clone();
-        move || stop.cancel()
-    });
+    let (stop, _on_stop) = token(&ctx.stop);
     let (fed, tasks) = mpsc::channel(1);
     let (outputs, line) = mpsc::channel(1);
     let all = async { join!(feed(job, ctx, fed), work(search, tasks, outputs, job), gather(line, ctx, out)) };

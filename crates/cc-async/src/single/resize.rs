@@ -6,7 +6,7 @@
 //!   `block_on` ends after them.
 //! - **Bound.** One image in hand, and one thumbnail, however wide the window is.
 //! - **Order.** That of the tasks, as there is one worker; nobody asks for it.
-//! - **Stop.** A [`CancellationToken`] drops the futures at the `await` they have come to: after an image at most.
+//! - **Stop.** A [`CancellationToken`](tokio_util::sync::CancellationToken) drops the futures at the `await` they have come to: after an image at most.
 //! - **Fail.** A panic is caught around the slice and becomes its output.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -22,18 +22,15 @@ use tokio::{
     sync::mpsc::{self, Receiver, Sender},
     task::yield_now,
 };
-use tokio_util::sync::CancellationToken;
+
+use crate::runtime::token;
 
 // ANCHOR: resize-run
 /// Runs the job on the calling thread, as two futures that take turns.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let resizer = Resizer::new(&job.settings);
     let runtime = Builder::new_current_thread().build().map_err(Error::io("runtime"))?;
-    let stop = CancellationToken::new();
-    let _on_stop = ctx.stop.on_request({
-        let stop = stop.clone();
-        move || stop.cancel()
-    });
+    let (stop, _on_stop) = token(&ctx.stop);
     let (done, outputs) = mpsc::channel(1);
     let all = async { join!(work(job, ctx, resizer, done), gather(outputs, ctx, out)) };
     runtime.block_on(stop.run_until_cancelled(all));

@@ -29,17 +29,15 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use crate::runtime::token;
+
 // ANCHOR: sort-run
 /// Runs the job on the calling thread, in each phase as two futures that take turns.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let plan = job.plan(ctx)?;
     let shelf = &*job.shelf(&plan)?;
     let runtime = Builder::new_current_thread().build().map_err(Error::io("runtime"))?;
-    let stop = CancellationToken::new();
-    let _on_stop = ctx.stop.on_request({
-        let stop = stop.clone();
-        move || stop.cancel()
-    });
+    let (stop, _on_stop) = token(&ctx.stop);
     let mut phases = Phases { runtime, stop, sorter: Sorter::new(&job.query, &ctx.stop), shelf, ctx };
     let mut runs = Runs::new(job, &plan, shelf);
     let mut flow = phases.phase(job.chunks(&plan, shelf, &ctx.stop), &mut runs.gather(out));

@@ -6,7 +6,7 @@
 //!   slice, too.
 //! - **Bound.** One slice in hand, and one output, however wide the window is.
 //! - **Order.** That of the tasks, as there is one worker; nobody asks for it.
-//! - **Stop.** A [`CancellationToken`] drops the futures at the `await` they have come to: after a slice at most.
+//! - **Stop.** A [`CancellationToken`](tokio_util::sync::CancellationToken) drops the futures at the `await` they have come to: after a slice at most.
 //! - **Fail.** A panic is caught around the slice, and nothing of it is added. A task of many files is then done once more,
 //!   file by file. A partition that cannot be ranked ends the run: a part of the truth is none.
 
@@ -23,7 +23,8 @@ use tokio::{
     sync::mpsc::{self, Receiver, Sender},
     task::yield_now,
 };
-use tokio_util::sync::CancellationToken;
+
+use crate::runtime::token;
 
 /// What is counted between two yields.
 const GRAIN: Grain = Grain { bytes: 512 << 10, files: 128 };
@@ -32,11 +33,7 @@ const GRAIN: Grain = Grain { bytes: 512 << 10, files: 128 };
 /// Runs the job on the calling thread, as two futures that take turns.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let runtime = Builder::new_current_thread().build().map_err(Error::io("runtime"))?;
-    let stop = CancellationToken::new();
-    let _on_stop = ctx.stop.on_request({
-        let stop = stop.clone();
-        move || stop.cancel()
-    });
+    let (stop, _on_stop) = token(&ctx.stop);
     let (done, outputs) = mpsc::channel(1);
     let all = async { join!(work(job, ctx, done), gather(outputs, ctx, out)).1 };
     runtime.block_on(stop.run_until_cancelled(all)).unwrap_or(Ok(()))
