@@ -187,7 +187,7 @@ fn ends_no_line(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> 
     })
 }
 
-/// The reference, phase by phase; `runs` may do something to what came of a chunk, `put` says whether a pass is kept.
+/// The reference, phase by phase; `runs_of` may do something to what came of a chunk, `keeps_passes` says whether a pass is kept.
 fn phases(
     job: &Job,
     ctx: &Ctx,
@@ -204,23 +204,21 @@ fn phases(
             Output::Runs(made) => runs_of(nth, made).into_iter().map(Output::Runs).collect(),
             other => vec![other],
         };
-        for made in made {
-            let _ = ctx.emit(made, &mut runs.gather(out));
+        if made.into_iter().try_for_each(|made| ctx.emit(made, &mut runs.gather(out))).is_break() {
+            return Ok(());
         }
     }
     while let Some(pass) = runs.pass() {
         let mut writer = pass.writer(out)?;
-        for task in pass.merges() {
-            let _ = ctx.emit(sorter.task(&task, shelf), &mut writer);
+        if pass.merges().try_for_each(|task| ctx.emit(sorter.task(&task, shelf), &mut writer)).is_break() {
+            return Ok(());
         }
         let made = writer.finish()?;
         if keeps_passes {
             runs.put(pass, made);
         }
     }
-    for task in runs.merges() {
-        let _ = ctx.emit(sorter.task(&task, shelf), out);
-    }
+    let _ = runs.merges().try_for_each(|task| ctx.emit(sorter.task(&task, shelf), out));
     Ok(())
 }
 
