@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use super::{
-    Counts, PARTITIONS, Piece, Read, Settings, Task,
+    Counts, Piece, Read, Settings, Task,
+    counts::Room,
     read::Buffer,
-    table::{SHORT, Word},
+    table::{EIGHT, SIXTEEN, Word},
     words::{SMALL, each_word},
 };
 use crate::error::reason;
@@ -17,8 +18,8 @@ pub struct Counter {
     base: PathBuf,
     buffer: Buffer,
     spare: Option<Counts>,
-    /// How many words the last task had in each partition, about.
-    usual: usize,
+    /// What the last task's counts took.
+    usual: Room,
 }
 
 /// What came of a task on the map side.
@@ -35,7 +36,13 @@ impl Counter {
     #[must_use]
     pub fn new(settings: &Settings) -> Self {
         let base = settings.base().to_owned();
-        Self { settings: settings.clone(), base, buffer: Buffer::default(), spare: None, usual: 0 }
+        Self {
+            settings: settings.clone(),
+            base,
+            buffer: Buffer::default(),
+            spare: None,
+            usual: Room::default(),
+        }
     }
 
     /// Counts a task's words, from nothing.
@@ -46,7 +53,7 @@ impl Counter {
         for piece in &task.pieces {
             self.piece(piece, &mut partial);
         }
-        self.usual = partial.counts.words() / PARTITIONS;
+        self.usual = partial.counts.room();
         partial
     }
 
@@ -82,8 +89,8 @@ impl Counter {
 /// What counts as a word.
 struct Words {
     min_len: usize,
-    /// Put into every byte of a word.
-    small: u8,
+    /// Put into the bytes of a word, eight at a time.
+    small: u64,
     seed: u64,
     counted: u64,
 }
@@ -91,22 +98,41 @@ struct Words {
 impl Words {
     fn new(settings: &Settings) -> Self {
         let small = if settings.ignore_case { SMALL } else { 0 };
+        let small = u64::from_le_bytes([small; EIGHT]);
         Self { min_len: settings.min_len, small, seed: settings.seed, counted: 0 }
     }
 
     fn count(&mut self, text: &[u8], counts: &mut Counts) {
-        let (small, masks) = (u128::from_le_bytes([self.small; SHORT]), &MASKS);
-        each_word(text, |start, end| {
-            let length = end - start;
-            if length < self.min_len {
-                return;
-            }
-            self.counted += 1;
-            match masks.get(length) {
-                Some(mask) => counts.add(Word::Short((sixteen(text, start) | small) & mask), self.seed),
-                None => self.count_long(&text[start..end], counts),
-            }
-        });
+        // What is inlined here is also compiled for the widest registers, and used where the machine has them.
+        pulp::Arch::new().dispatch(
+            #[inline(always)]
+            || {
+                each_word(
+                    text,
+                    #[inline(always)]
+                    |start, end| self.count_word(text, start, end, counts),
+                );
+            },
+        );
+    }
+
+    #[inline(always)]
+    fn count_word(&mut self, text: &[u8], start: usize, end: usize, counts: &mut Counts) {
+        let length = end - start;
+        if length < self.min_len {
+            return;
+        }
+        self.counted += 1;
+        if length <= EIGHT {
+            let word = (eight(text, start) | self.small) & MASKS[length];
+            counts.add(Word::Eight(word), self.seed);
+        } else if length <= SIXTEEN {
+            let (low, high) = (eight(text, start), eight(text, start + EIGHT));
+            let word = [low | self.small, (high | self.small) & MASKS[length - EIGHT]];
+            counts.add(Word::Sixteen(word), self.seed);
+        } else {
+            self.count_long(&text[start..end], counts);
+        }
     }
 
     #[cold]
@@ -114,31 +140,29 @@ impl Words {
         if self.small == 0 {
             counts.add(Word::Long(word), self.seed);
         } else {
-            let word: Vec<u8> = word.iter().map(|byte| byte | self.small).collect();
+            let word: Vec<u8> = word.iter().map(|byte| byte | self.small as u8).collect();
             counts.add(Word::Long(&word), self.seed);
         }
     }
 }
 
-/// What is left of sixteen bytes of which the first so many are a word.
-const MASKS: [u128; SHORT + 1] = {
-    let mut masks = [0; SHORT + 1];
+/// What is left of eight bytes of which the first so many are a word's.
+const MASKS: [u64; EIGHT + 1] = {
+    let mut masks = [0; EIGHT + 1];
     let mut length = 1;
-    while length <= SHORT {
-        masks[length] = u128::MAX >> (u128::BITS as usize - 8 * length);
+    while length <= EIGHT {
+        masks[length] = u64::MAX >> (u64::BITS as usize - 8 * length);
         length += 1;
     }
     masks
 };
 
-/// Sixteen bytes of the text, and zeros behind its end.
-fn sixteen(text: &[u8], at: usize) -> u128 {
-    match text[at..].first_chunk() {
-        Some(bytes) => u128::from_le_bytes(*bytes),
-        None => {
-            let mut bytes = [0; SHORT];
-            bytes[..text.len() - at].copy_from_slice(&text[at..]);
-            u128::from_le_bytes(bytes)
-        }
+/// Eight bytes of the text, and zeros behind its end.
+#[inline(always)]
+fn eight(text: &[u8], at: usize) -> u64 {
+    let rest = &text[at..];
+    match rest.first_chunk() {
+        Some(bytes) => u64::from_le_bytes(*bytes),
+        None => rest.iter().rev().fold(0, |eight, byte| eight << 8 | u64::from(*byte)),
     }
 }

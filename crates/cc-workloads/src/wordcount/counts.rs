@@ -5,7 +5,7 @@ use serde_bytes::ByteBuf;
 
 use super::{
     Settings,
-    table::{Table, Word},
+    table::{Entry, Table, Word},
 };
 
 /// A word belongs to one of so many partitions, by its hash. There are more than most runs have workers, so that
@@ -20,6 +20,10 @@ fn partition(hash: u64) -> usize {
 /// Counts by word, in partitions.
 #[derive(Clone, Debug)]
 pub struct Counts(Vec<Partition>);
+
+/// How many words a partition has, about: of up to eight bytes, and of up to sixteen.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Room([usize; 2]);
 
 /// Those counts whose words belong together by their hash.
 #[derive(Clone, Debug)]
@@ -36,18 +40,20 @@ impl Counts {
         Self((0..PARTITIONS).map(|number| Partition::new(number, seed)).collect())
     }
 
-    /// No words yet, and room for about so many in each partition.
-    pub(super) fn with_room(words: usize, seed: u64) -> Self {
-        let mut counts = Self::new(seed);
-        counts.0.iter_mut().for_each(|partition| partition.table.reserve(words));
-        counts
+    /// No words yet, and room for about as many as these are.
+    pub(super) fn with_room(Room(words): Room, seed: u64) -> Self {
+        let partition = |number| Partition { number, table: Table::with_room(words), seed };
+        Self((0..PARTITIONS).map(partition).collect())
     }
 
-    /// How many different words there are.
-    pub(super) fn words(&self) -> usize {
-        self.0.iter().map(|partition| partition.table.words()).sum()
+    /// How much room the words take.
+    pub(super) fn room(&self) -> Room {
+        let words = self.0.iter().map(|partition| partition.table.short_words());
+        let [eights, sixteens] = words.fold([0; 2], |[a, b], [c, d]| [a + c, b + d]);
+        Room([eights / PARTITIONS, sixteens / PARTITIONS])
     }
 
+    #[inline(always)]
     pub(super) fn add(&mut self, word: Word, seed: u64) {
         let hash = word.hash(seed);
         self.0[partition(hash)].table.add(word, hash, 1, seed);
@@ -140,13 +146,7 @@ impl Partition {
 
     /// Appends what [`Partition::absorb_encoded`] takes: for each word its length, its bytes and its count.
     pub fn encode(&self, into: &mut Vec<u8>) {
-        self.table.each(self.seed, |word, _, count| match word {
-            Word::Short(short) => {
-                let length = (u128::BITS - short.leading_zeros()).div_ceil(u8::BITS) as usize;
-                put(into, &short.to_le_bytes()[..length], count);
-            }
-            Word::Long(bytes) => put(into, bytes, count),
-        });
+        self.table.each(self.seed, |word, _, count| put(into, &word.entry(count)));
     }
 
     /// Adds counts that have travelled. They may be of several partitions, of all of which this one is then the owner.
@@ -170,7 +170,7 @@ impl Partition {
         settings.faults.strike(b"partition", self.number as u64);
         let distinct = self.table.words() as u64;
         let mut words = Vec::new();
-        self.table.ranked(settings.top).each(|word, count| put(&mut words, word, count));
+        self.table.ranked(settings.top).iter().for_each(|entry| put(&mut words, entry));
         Ranked { distinct, words: ByteBuf::from(words) }
     }
 }
@@ -192,10 +192,10 @@ impl Ranked {
     }
 }
 
-fn put(into: &mut Vec<u8>, word: &[u8], count: u64) {
-    put_number(into, word.len() as u64);
-    into.extend_from_slice(word);
-    put_number(into, count);
+fn put(into: &mut Vec<u8>, entry: &Entry) {
+    put_number(into, entry.length() as u64);
+    entry.append_to(into);
+    put_number(into, entry.count());
 }
 
 fn take<'a>(from: &mut &'a [u8]) -> Option<(&'a [u8], u64)> {

@@ -1,12 +1,15 @@
 //! Where the words of a text are.
 //!
 //! Sixty-four bytes are classified at once, each becoming a bit, and the words are the runs of ones: so the work goes
-//! with the words and not with their letters. Eight bytes fit into a register, where all eight are compared with the
-//! limits of a range by one addition (Hacker's Delight, chapter 6).
+//! with the words and not with their letters. Where a word begins or ends is written down for many blocks before
+//! anything is done with it, as simdjson does (Langdale and Lemire, Parsing Gigabytes of JSON per Second, 2019): then
+//! there are hardly any branches to be mispredicted.
 
 /// Whether a byte belongs to a word: an ASCII letter, a digit or an apostrophe.
+#[inline(always)]
 pub(super) fn is_word(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'\''
+    // Without a branch, so that the compiler does it for sixteen bytes at once.
+    ((byte | SMALL).wrapping_sub(b'a') < 26) | (byte.wrapping_sub(b'0') < 10) | (byte == b'\'')
 }
 
 /// The bytes of a word in small letters are themselves with this bit: of what a word is made of, only capital letters
@@ -14,66 +17,94 @@ pub(super) fn is_word(byte: u8) -> bool {
 pub(super) const SMALL: u8 = 0x20;
 
 /// Calls `each` with the first byte of every word and the one behind it.
+#[inline(always)]
 pub(super) fn each_word(text: &[u8], mut each: impl FnMut(usize, usize)) {
-    let (mut begin, mut within) = (0, false);
-    let mut edges = |at: usize, bits: u64, before: u64| {
-        // Where a run of ones begins or ends, it is one and its neighbour is not.
-        let mut edges = bits ^ (bits << 1 | before);
-        while edges != 0 {
-            let edge = at + edges.trailing_zeros() as usize;
-            edges &= edges - 1;
-            if within {
-                each(begin, edge);
-            } else {
-                begin = edge;
-            }
-            within = !within;
-        }
-    };
+    let mut edges = Edges { places: [0; ROOM], count: 0, at: 0, before: 0 };
     let (blocks, tail) = text.as_chunks::<BLOCK>();
-    let mut before = 0;
-    for (nth, block) in blocks.iter().enumerate() {
-        let bits = word_bits(block);
-        edges(nth * BLOCK, bits, before);
-        before = bits >> (BLOCK - 1);
+    for some in blocks.chunks(BLOCKS) {
+        for block in some {
+            edges.find(block);
+        }
+        edges.words(&mut each);
     }
     // What is behind the end belongs to no word.
     let mut last = [0; BLOCK];
     last[..tail.len()].copy_from_slice(tail);
-    edges(text.len() - tail.len(), word_bits(&last), before);
+    edges.find(&last);
+    edges.words(&mut each);
 }
 
+/// So many bytes become a register of bits.
 const BLOCK: usize = 64;
+/// So many blocks are looked through before their words are passed on.
+const BLOCKS: usize = 32;
+/// As many as there can be, one that was left over, and what is written beyond them.
+const ROOM: usize = (BLOCKS + 1) * BLOCK + 1;
+const EIGHT: usize = 8;
+
+/// Where words begin and end, by turns.
+struct Edges {
+    places: [u32; ROOM],
+    count: usize,
+    /// Where the next block begins, and whether the byte before it belongs to a word.
+    at: u32,
+    before: u64,
+}
+
+impl Edges {
+    /// Those of the next block.
+    #[inline(always)]
+    fn find(&mut self, block: &[u8; BLOCK]) {
+        let bits = word_bits(block);
+        // Where a run of ones begins or ends, it is one and its neighbour is not.
+        let mut edges = bits ^ (bits << 1 | self.before);
+        self.before = bits >> (BLOCK - 1);
+        let count = edges.count_ones() as usize;
+        // Eight at a time, whether there are as many or not: it is hard to predict which edge is a block's last.
+        let (eights, _) = self.places[self.count..][..BLOCK].as_chunks_mut::<EIGHT>();
+        for places in &mut eights[..count.div_ceil(EIGHT)] {
+            for place in places {
+                *place = self.at + edges.trailing_zeros();
+                edges &= edges.wrapping_sub(1);
+            }
+        }
+        self.count += count;
+        self.at += BLOCK as u32;
+    }
+
+    /// Passes on the words that are complete.
+    #[inline(always)]
+    fn words(&mut self, each: &mut impl FnMut(usize, usize)) {
+        let (words, rest) = self.places[..self.count].as_chunks();
+        for [begin, end] in words {
+            each(*begin as usize, *end as usize);
+        }
+        let begun = rest.first().copied();
+        self.count = 0;
+        if let Some(begin) = begun {
+            self.places[0] = begin;
+            self.count = 1;
+        }
+    }
+}
 
 /// A bit for each byte: whether it belongs to a word.
+#[inline(always)]
 fn word_bits(block: &[u8; BLOCK]) -> u64 {
-    let (eights, _) = block.as_chunks::<8>();
-    let bits =
-        |(nth, eight): (usize, &[u8; 8])| gathered(word_bytes(u64::from_le_bytes(*eight))) << (8 * nth);
+    let mut ones = [0; BLOCK];
+    for (one, byte) in ones.iter_mut().zip(block) {
+        *one = u8::from(is_word(*byte));
+    }
+    let (eights, _) = ones.as_chunks::<EIGHT>();
+    let bits = |(nth, eight): (usize, &[u8; EIGHT])| gathered(*eight) << (EIGHT * nth);
     eights.iter().enumerate().map(bits).fold(0, |all, bits| all | bits)
 }
 
-/// The same byte eight times.
-const fn eight(byte: u8) -> u64 {
-    u64::from_le_bytes([byte; 8])
-}
-
-/// The highest bit of each byte that belongs to a word.
-fn word_bytes(bytes: u64) -> u64 {
-    // Without their highest bits, bytes do not carry into each other when small numbers are added.
-    let low = bytes & eight(0x7f);
-    let small = low | eight(SMALL);
-    let at_least = |bytes: u64, limit: u8| bytes + eight(0x80 - limit);
-    let letters = at_least(small, b'a') & !at_least(small, b'z' + 1);
-    let digits = at_least(low, b'0') & !at_least(low, b'9' + 1);
-    let apostrophes = !at_least(low ^ eight(b'\''), 1);
-    (letters | digits | apostrophes) & !bytes & eight(0x80)
-}
-
-/// The highest bits of eight bytes, side by side.
-fn gathered(bytes: u64) -> u64 {
+/// Eight zeros and ones, as bits side by side.
+#[inline(always)]
+fn gathered(ones: [u8; EIGHT]) -> u64 {
     // The factor moves bit 8n to bit 56 + n, and no two bits to the same place.
-    (bytes >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56
+    u64::from_le_bytes(ones).wrapping_mul(0x0102_0408_1020_4080) >> 56
 }
 
 #[cfg(test)]
