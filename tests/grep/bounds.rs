@@ -9,13 +9,13 @@ use std::{
 };
 
 use cc_conformance::{
+    bounds::limit_descriptors,
     case::{Case, Needs},
     stdin::Stdin,
     subject::Subject,
     tree,
 };
 use cc_workloads::{Block, Ctx, Sink};
-use rustix::process::{Resource, Rlimit, setrlimit};
 
 use super::{
     asked::Asked,
@@ -121,11 +121,7 @@ fn write_lines(name: &Path, size: u64) {
 
 /// With 64 descriptors nothing runs out of them, however many files there are.
 fn descriptor_limit_of_64(subject: &Subject) {
-    setrlimit(Resource::Nofile, Rlimit { current: Some(64), maximum: Some(64) })
-        .expect("it is less than before");
-    let opened: Vec<File> = (0..64).map_while(|_| File::open("/dev/null").ok()).collect();
-    assert!(opened.len() < 64, "the limit does not hold");
-    drop(opened);
+    limit_descriptors(64);
     let everything = |asked: Asked| asked.at_all(["odd", "many", "big"].map(corpus::path)).flag("-r");
     for flags in [&["-H", "-n"][..], &["-v", "-c"]] {
         conforms(subject, &everything(Asked::new("needle").flags(flags)));

@@ -1,20 +1,14 @@
 //! Bounds: memory, descriptors, threads.
 
-use std::{
-    fs::File,
-    process,
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
-    thread,
-    time::Duration,
-};
+use std::process;
 
 use cc_conformance::{
+    bounds::{limit_descriptors, peak_memory},
     case::{Case, Needs},
     subject::Subject,
     tree,
 };
 use cc_workloads::sort::Output;
-use rustix::process::{Resource, Rlimit, setrlimit};
 
 use super::{
     asked::Asked,
@@ -34,11 +28,7 @@ pub(super) fn cases() -> Vec<Case> {
 
 /// With 32 descriptors nothing runs out of them, however many runs there are: a merge keeps none of them open.
 fn descriptor_limit_of_32(subject: &Subject) {
-    setrlimit(Resource::Nofile, Rlimit { current: Some(32), maximum: Some(32) })
-        .expect("it is less than before");
-    let opened: Vec<File> = (0..32).map_while(|_| File::open("/dev/null").ok()).collect();
-    assert!(opened.len() < 32, "the limit does not hold");
-    drop(opened);
+    limit_descriptors(32);
     conforms_in(subject, "large", "plain", 0, &subject.ctx(1));
     conforms_in(subject, "large", "plain", 0, &subject.ctx(2));
 }
@@ -79,20 +69,10 @@ fn memory(subject: &Subject, times: usize, workers: usize) {
     assert!(peak <= most, "{peak} KiB, more than {most} ({nothing} for nothing)");
 }
 
-/// The most memory that the family of processes has during a run, beyond what it had before. It is looked at again and
-/// again, since the kernel keeps no maximum for a family.
+/// The most memory that a run takes.
 fn peak(subject: &Subject, asked: &Asked, workers: usize) -> u64 {
-    let (before, peak, ended) = (tree::memory(), AtomicU64::new(0), AtomicBool::new(false));
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            while !ended.load(Ordering::Relaxed) {
-                peak.fetch_max(tree::memory(), Ordering::Relaxed);
-                thread::sleep(Duration::from_millis(5));
-            }
-        });
+    peak_memory(|| {
         let observed = Observed::forgotten(subject, asked, &subject.ctx(workers));
-        ended.store(true, Ordering::Relaxed);
         assert_eq!(observed.error, None);
-    });
-    peak.into_inner().saturating_sub(before)
+    })
 }

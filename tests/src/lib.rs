@@ -10,9 +10,11 @@
 //!    where;
 //! 5. [`trap`]: forced points: a fault, or a halt in the middle of a chosen piece;
 //! 6. [`stops`]: a stop at such a point, and how soon the run heeds it; [`stdin`]: input as it comes;
-//! 7. [`leftovers`] and [`tree`]: threads, processes, descriptors, files and memory, seen from outside;
+//! 7. [`leftovers`] and [`tree`]: threads, processes, descriptors, files and memory, seen from outside; [`bounds`]: few
+//!    descriptors, and the peak of memory;
 //! 8. [`mutant`]: wrong implementations, which the checks must reject.
 
+pub mod bounds;
 pub mod case;
 pub mod isolate;
 pub mod leftovers;

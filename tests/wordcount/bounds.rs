@@ -4,18 +4,15 @@ use std::{
     fs::{self, File},
     io::{BufWriter, Write},
     process,
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
-    thread,
-    time::Duration,
 };
 
 use cc_conformance::{
+    bounds::{limit_descriptors, peak_memory},
     case::{Case, Needs},
     subject::Subject,
     tree,
 };
 use cc_workloads::wordcount::Output;
-use rustix::process::{Resource, Rlimit, setrlimit};
 
 use super::observe::{Asked, Observed, conforms};
 
@@ -32,11 +29,7 @@ pub(super) fn cases() -> Vec<Case> {
 
 /// With 32 descriptors nothing runs out of them, however many files there are.
 fn descriptor_limit_of_32(subject: &Subject) {
-    setrlimit(Resource::Nofile, Rlimit { current: Some(32), maximum: Some(32) })
-        .expect("it is less than before");
-    let opened: Vec<File> = (0..32).map_while(|_| File::open("/dev/null").ok()).collect();
-    assert!(opened.len() < 32, "the limit does not hold");
-    drop(opened);
+    limit_descriptors(32);
     for part in ["many", "large", "odd"] {
         conforms(subject, &Asked::of(part));
     }
@@ -77,21 +70,11 @@ fn memory(subject: &Subject, words: u64, workers: usize, halves: u64) {
     assert!(mine <= most, "{mine} MiB, more than {most} ({} for the reference)", reference >> 20);
 }
 
-/// The most memory that the family of processes has during a run, beyond what it had before. It is looked at again and
-/// again, since the kernel keeps no maximum for a family.
+/// The most memory that a run takes.
 fn peak(subject: &Subject, workers: usize) -> u64 {
-    let (before, peak, ended) = (tree::memory(), AtomicU64::new(0), AtomicBool::new(false));
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            while !ended.load(Ordering::Relaxed) {
-                peak.fetch_max(tree::memory(), Ordering::Relaxed);
-                thread::sleep(Duration::from_millis(5));
-            }
-        });
-        let observed =
-            Observed::of(subject, &Asked::new().at("words").but(|s| s.top = Some(1)), &subject.ctx(workers));
-        ended.store(true, Ordering::Relaxed);
+    let asked = Asked::new().at("words").but(|settings| settings.top = Some(1));
+    peak_memory(|| {
+        let observed = Observed::of(subject, &asked, &subject.ctx(workers));
         assert_eq!(observed.error, None);
-    });
-    peak.into_inner().saturating_sub(before)
+    })
 }
