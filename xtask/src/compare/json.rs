@@ -24,6 +24,8 @@ pub(crate) struct Comparison {
     pub checked: Vec<String>,
     pub workers: NonZeroUsize,
     pub rounds: usize,
+    /// How many it would take to tell any two models apart whose times differ by three in a hundred, if that can be said.
+    pub rounds_to_tell: Option<usize>,
     /// What the totals say, in words.
     pub caption: String,
     /// Whether the models' lines were compared whatever their order.
@@ -61,7 +63,10 @@ pub(crate) struct Row {
     /// Whether the order of its lines was left out of the comparison.
     pub any_order: bool,
     pub wall_s: Option<Estimate>,
-    pub speedup: Option<f64>,
+    /// The reference's time divided by the row's, round by round.
+    pub speedup: Option<Estimate>,
+    /// Rows with one in common cannot be told apart.
+    pub letters: String,
     pub cpu_s: Option<f64>,
     pub cores: Option<f64>,
     pub memory_bytes: Option<u64>,

@@ -18,9 +18,10 @@ use super::{
     code::Code,
     input::{Input, Subject},
     json::{Kind, Phase, Row, Sample, Verdict, seconds},
+    paired::{Paired, tell_apart},
     query::Query,
     run::{Plan, Seen, run},
-    stats,
+    stats::{self, Estimate},
 };
 
 /// A model or a tool that takes part.
@@ -84,6 +85,8 @@ pub(crate) struct Measured {
     pub rows: Vec<Row>,
     pub totals: Totals,
     pub rounds: usize,
+    /// How many it would take to tell any two models apart that differ by [`WORTH`](super::paired::WORTH).
+    pub rounds_to_tell: Option<usize>,
 }
 
 /// Checks and measures the entrants, of whom the first is the reference.
@@ -100,7 +103,8 @@ pub(crate) fn measure(entrants: &[Entrant], work: &Work<'_>, effort: &Effort) ->
     rounds.progress.finish_and_clear();
     let _ = fs::remove_dir_all(rounds.scratch()); // nothing was needed there
     let totals = rounds.expected.first().and_then(|expected| expected.totals.clone()).unwrap_or_default();
-    Ok(Measured { rows: rounds.rows(), totals, rounds: count })
+    let (rows, rounds_to_tell) = rounds.rows();
+    Ok(Measured { rows, totals, rounds: count, rounds_to_tell })
 }
 
 struct Rounds<'a> {
@@ -303,7 +307,10 @@ impl Rounds<'_> {
         };
         for round in 0..count {
             self.progress.set_prefix(format!("{name}, round {} of {count}:", round + 1));
-            for at in 0..self.states.len() {
+            let order: Vec<usize> = (0..self.states.len()).collect();
+            // There and back: what gets slower while a round goes on does so for every row alike.
+            let order = if round % 2 == 0 { order } else { order.into_iter().rev().collect() };
+            for at in order {
                 let state = &self.states[at];
                 let takes_part = state.is_right() && state.entrant.takes_part(phase, round);
                 let Some(plan) = plan(state).filter(|_| takes_part) else { continue };
@@ -342,9 +349,17 @@ impl Rounds<'_> {
         self.work.kept.join("scratch")
     }
 
-    fn rows(&self) -> Vec<Row> {
-        let reference = self.states[0].median(Phase::Time, |sample| Some(sample.wall_s));
-        self.states.iter().map(|state| state.row(reference, self.work)).collect()
+    /// The rows, and how many rounds it would take to tell them all apart. Tools are not compared with each other.
+    fn rows(&self) -> (Vec<Row>, Option<usize>) {
+        let times: Vec<_> = self.states.iter().map(State::times).collect();
+        let ranked = self.states.iter().take_while(|state| state.entrant.kind != Kind::Tool).count();
+        let told = tell_apart(&times[..ranked]);
+        let letters = told.letters.into_iter().chain(std::iter::repeat(String::new()));
+        let rows = self.states.iter().zip(&times).zip(letters).map(|((state, own), letters)| {
+            let speedup = Paired::of(&times[0], own).ratio();
+            state.row(speedup, letters, self.work)
+        });
+        (rows.collect(), told.rounds)
     }
 }
 
@@ -378,7 +393,12 @@ impl<'a> State<'a> {
         stats::median(&self.good(phase, what))
     }
 
-    fn row(&self, reference: Option<f64>, work: &Work<'_>) -> Row {
+    /// The good rounds' times.
+    fn times(&self) -> Vec<(usize, f64)> {
+        self.good(Phase::Time, |sample| Some((sample.round, sample.wall_s)))
+    }
+
+    fn row(&self, speedup: Option<Estimate>, letters: String, work: &Work<'_>) -> Row {
         let entrant = self.entrant;
         let wall = stats::estimate(&self.good(Phase::Time, |sample| Some(sample.wall_s)));
         let cpu = self.median(Phase::Time, |sample| Some(sample.cpu_s));
@@ -397,7 +417,8 @@ impl<'a> State<'a> {
             verdict: self.verdict.clone(),
             any_order: entrant.order == Order::Any,
             wall_s: wall,
-            speedup: reference.zip(wall).map(|(reference, wall)| reference / wall.median),
+            speedup,
+            letters,
             cpu_s: cpu,
             cores: cpu.zip(wall).map(|(cpu, wall)| cpu / wall.median),
             memory_bytes: sampled.or_else(max_rss),

@@ -16,11 +16,13 @@ mod json;
 mod manifest;
 mod measure;
 mod memory;
+mod paired;
 mod query;
 mod run;
 mod stats;
 mod table;
 mod tree;
+mod usl;
 
 use std::{
     fs,
@@ -383,6 +385,7 @@ impl Job {
             checked: self.queries.iter().map(ToString::to_string).collect(),
             workers: args.workers(),
             rounds: measured.rounds,
+            rounds_to_tell: measured.rounds_to_tell,
             memory: memory::METHOD,
             rows: measured.rows,
             absent,

@@ -4,7 +4,10 @@ use std::fmt::Write;
 
 use cc_workloads::report::Totals;
 
-use super::json::{Comparison, Kind, Row, Verdict};
+use super::{
+    json::{Comparison, Kind, Row, Verdict},
+    paired,
+};
 
 /// A column: what stands above it, in two lines, and what it shows of a row.
 struct Column {
@@ -13,12 +16,14 @@ struct Column {
     cell: fn(&Row) -> String,
 }
 
-const COLUMNS: [Column; 13] = [
+const COLUMNS: [Column; 15] = [
     Column { title: "model", unit: "", cell: label },
     Column { title: "output", unit: "", cell: verdict },
     Column { title: "wall", unit: "ms", cell: |row| ms(row.wall_s.map(|wall| wall.median)) },
     Column { title: "95 %", unit: "ms", cell: interval },
-    Column { title: "speed-up", unit: "×", cell: |row| fixed(row.speedup, 2) },
+    Column { title: "speed-up", unit: "×", cell: |row| fixed(row.speedup.map(|speedup| speedup.median), 2) },
+    Column { title: "95 %", unit: "×", cell: speedup },
+    Column { title: "alike", unit: "", cell: |row| row.letters.clone() },
     Column { title: "CPU", unit: "ms", cell: |row| ms(row.cpu_s) },
     Column { title: "cores", unit: "used", cell: |row| fixed(row.cores, 2) },
     Column { title: "memory", unit: "MB", cell: memory },
@@ -166,6 +171,10 @@ fn notes(comparison: &Comparison) -> Vec<String> {
         format!("command  {command}"),
         output(comparison),
         "wall     median, and its 95 % interval by bootstrap; CPU is of the whole process tree".to_owned(),
+        format!(
+            "speed-up reference / row in the same round: median, and its 95 % interval. {}",
+            alike(comparison)
+        ),
         format!("memory   {}", comparison.memory),
         format!(
             "first    {}; stop: from SIGINT at half the time until the last process is gone (n/a below 200 ms); \
@@ -191,6 +200,19 @@ fn notes(comparison: &Comparison) -> Vec<String> {
     }
     notes.extend(comparison.absent.iter().map(|absent| format!("absent   {absent}")));
     notes
+}
+
+/// What can be told apart, and what it would take.
+fn alike(Comparison { rounds_to_tell, .. }: &Comparison) -> String {
+    let difference = (paired::WORTH * 100.0).round();
+    let rounds = rounds_to_tell.map_or_else(
+        || "more rounds than these are needed to say how many".to_owned(),
+        |rounds| plural(rounds, "round"),
+    );
+    format!(
+        "Models with a letter in common (alike) cannot be told apart: no difference, as far as was measured. For any two \
+         that differ by {difference} %, it takes {rounds}"
+    )
 }
 
 /// What was compared.
@@ -265,6 +287,10 @@ fn verdict(row: &Row) -> String {
 
 fn interval(row: &Row) -> String {
     row.wall_s.map_or_else(missing, |wall| format!("{}–{}", number(wall.low * 1e3), number(wall.high * 1e3)))
+}
+
+fn speedup(row: &Row) -> String {
+    row.speedup.map_or_else(missing, |speedup| format!("{:.2}–{:.2}", speedup.low, speedup.high))
 }
 
 fn memory(row: &Row) -> String {
