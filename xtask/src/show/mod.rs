@@ -2,10 +2,10 @@
 //!
 //! In reading order: a [`source`] in its parts, [`highlight`]ed; what of several [`align`]s; the [`layout`].
 
-mod align;
-mod highlight;
+pub mod align;
+pub mod highlight;
 mod layout;
-mod source;
+pub mod source;
 
 use std::{
     collections::BTreeSet,
