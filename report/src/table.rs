@@ -1,0 +1,196 @@
+//! The table of a workload, as the terminal has it, with more room.
+
+use maud::{Markup, html};
+
+use crate::{
+    figures::{mb, ms, ratio},
+    look,
+    results::{Comparison, Kind, Row, Verdict},
+};
+
+/// The columns: a short name for links, the heading, the unit, and what it is.
+const COLUMNS: [(&str, &str, &str, &str); 13] = [
+    ("output", "output", "", "compared with the reference’s byte for byte, for all queries; ~ in any order"),
+    ("wall", "time", "ms", "from start to end, median of the rounds"),
+    ("interval", "95 %", "ms", "where the median lies, by bootstrap"),
+    (
+        "speed-up",
+        "speed-up",
+        "×",
+        "the reference’s time by the row’s, round by round, with its 95 % interval",
+    ),
+    ("alike", "alike", "", "rows with a letter in common cannot be told apart"),
+    ("cpu", "CPU", "ms", "processor time of all its processes"),
+    ("cores", "cores", "used", "processor time by time"),
+    (
+        "memory",
+        "memory",
+        "MB",
+        "the most at once, of all its processes; ≤ where a run was too short to be sampled",
+    ),
+    ("first", "first", "ms", "until the first byte of output"),
+    ("stop", "stop", "ms", "from an interruption until the last process is gone"),
+    ("empty", "empty", "ms", "the same job with nothing to do"),
+    (
+        "code",
+        "code",
+        "lines",
+        "of the workload’s file + of the mechanism it uses, without comments and tests",
+    ),
+    ("failed", "failed", "runs", "of all runs"),
+];
+
+/// What leads to a cell.
+#[must_use]
+pub fn cell(workload: &str, row: &str, column: &str) -> String {
+    format!("{workload}-{}-{column}", slug(row))
+}
+
+/// A name as a part of an id.
+#[must_use]
+pub fn slug(name: &str) -> String {
+    name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect()
+}
+
+/// The table on the page.
+#[must_use]
+pub fn article(found: &Comparison) -> Markup {
+    let best = Best::of(found);
+    let title = format!("table-{}", found.workload);
+    html! {
+        article data-workload=(found.workload) {
+            h3 id=(title) { (found.workload) }
+            div class="wide" role="region" aria-labelledby=(title) tabindex="0" {
+                table {
+                    caption { (found.query) " · " (found.input.name) ": " (found.caption) }
+                    thead { (head()) }
+                    tbody { @for row in &found.rows { (line(found, row, &best)) } }
+                }
+            }
+            @for absent in &found.absent { p class="quiet" { "Absent: " (absent) } }
+            @if let Some(note) = &found.tool_note { p class="quiet" { "Tools: not ranked; " (note) } }
+        }
+    }
+}
+
+fn head() -> Markup {
+    html! {
+        tr {
+            th scope="col" { "model" }
+            @for (_, heading, unit, what) in COLUMNS {
+                th scope="col" title=(what) { (heading) @if !unit.is_empty() { br; small { (unit) } } }
+            }
+        }
+    }
+}
+
+/// What the columns mean.
+#[must_use]
+pub fn legend() -> Markup {
+    html! {
+        details class="legend" {
+            summary { "What the columns say" }
+            dl {
+                @for (_, heading, unit, what) in COLUMNS {
+                    dt { (heading) @if !unit.is_empty() { " (" (unit) ")" } }
+                    dd { (what) }
+                }
+            }
+            p { "Bold: the best of the models." }
+        }
+    }
+}
+
+/// The least of each column, among the models.
+struct Best {
+    wall: Option<f64>,
+    cpu: Option<f64>,
+    memory: Option<u64>,
+    first: Option<f64>,
+}
+
+impl Best {
+    fn of(found: &Comparison) -> Self {
+        let least = |value: fn(&Row) -> Option<f64>| found.models().filter_map(value).min_by(f64::total_cmp);
+        Self {
+            wall: least(Row::median),
+            cpu: least(|row| row.cpu_s),
+            memory: found.models().filter_map(|row| row.memory_bytes).min(),
+            first: least(|row| row.first_s),
+        }
+    }
+}
+
+fn line(found: &Comparison, row: &Row, best: &Best) -> Markup {
+    let cells = cells(row);
+    let is_best = |column: &str| {
+        row.kind == Kind::Model
+            && match column {
+                "wall" => row.median().is_some() && row.median() == best.wall,
+                "cpu" => row.cpu_s.is_some() && row.cpu_s == best.cpu,
+                "memory" => row.memory_bytes.is_some() && row.memory_bytes == best.memory,
+                "first" => row.first_s.is_some() && row.first_s == best.first,
+                _ => false,
+            }
+    };
+    html! {
+        tr class=(if row.kind == Kind::Tool { "tool" } else { "model" }) {
+            th scope="row" title=(row.mechanism) { (name(found, row)) }
+            @for ((column, ..), shown) in COLUMNS.iter().zip(cells) {
+                td id=(cell(&found.workload, &row.name, column)) class=(column) {
+                    @if is_best(column) { strong { (shown) } } @else { (shown) }
+                }
+            }
+        }
+    }
+}
+
+/// The row's name, which leads to its code.
+fn name(found: &Comparison, row: &Row) -> Markup {
+    html! {
+        (look::key(&row.name, row.kind))
+        @if row.code.is_some() {
+            a href={ "#code-" (found.workload) "-" (slug(&row.name)) } { (row.label) }
+        } @else { (row.label) }
+    }
+}
+
+/// What the cells hold, in the order of the columns.
+fn cells(row: &Row) -> [String; COLUMNS.len()] {
+    let shown = |value: Option<f64>, format: fn(f64) -> String| value.map_or_else(dash, format);
+    let bound = if row.memory_is_max_rss { "≤ " } else { "" };
+    [
+        output(row),
+        shown(row.median(), ms),
+        row.wall_s.map_or_else(dash, |wall| format!("{}–{}", ms(wall.low), ms(wall.high))),
+        row.speedup
+            .map_or_else(dash, |s| format!("{} ({}–{})", ratio(s.median), ratio(s.low), ratio(s.high))),
+        row.letters.clone(),
+        shown(row.cpu_s, ms),
+        shown(row.cores, ratio),
+        row.memory_bytes.map_or_else(dash, |bytes| format!("{bound}{}", mb(bytes))),
+        shown(row.first_s, ms),
+        shown(row.stop_s, ms),
+        shown(row.empty_s, ms),
+        row.code.map_or_else(dash, |code| match code.mechanism {
+            0 => code.workload.to_string(),
+            more => format!("{}+{more}", code.workload),
+        }),
+        format!("{}/{}", row.failures.len(), row.runs),
+    ]
+}
+
+fn output(row: &Row) -> String {
+    let said = match &row.verdict {
+        Verdict::Reference => "reference",
+        Verdict::Same => "same",
+        Verdict::Own => "its own",
+        Verdict::Differs { what } => return format!("differs: {what}"),
+        Verdict::Failed => "failed",
+    };
+    if row.any_order && row.kind == Kind::Tool { format!("{said} ~") } else { said.to_owned() }
+}
+
+fn dash() -> String {
+    "–".to_owned()
+}

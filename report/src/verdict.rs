@@ -1,0 +1,202 @@
+//! A workload's verdict in words, each of which comes with its figure.
+
+use maud::{Markup, html};
+
+use crate::{
+    figures::{count, list, memory, ratio, time},
+    results::{Comparison, Kind, Row, Verdict},
+    table::cell,
+    words,
+};
+
+/// What is said of a workload.
+#[derive(Debug)]
+pub struct Said {
+    /// The one thing to remember.
+    pub headline: String,
+    /// The rest, one thing each.
+    pub sentences: Vec<String>,
+}
+
+/// Says it.
+#[must_use]
+pub fn say(found: &Comparison) -> Said {
+    let order = ranked(found);
+    let Some(first) = order.first() else {
+        let headline = format!("0 of {} gave a time", count(found.rows.len(), "row"));
+        return Said { headline, sentences: troubles(found) };
+    };
+    let parts = [
+        alike(found, first, &order),
+        slower(found),
+        cheapest(found, first),
+        earliest(found, first),
+        tools(found, first),
+        Some(certainty(found)),
+    ];
+    let sentences = parts.into_iter().flatten().chain(troubles(found)).collect();
+    Said { headline: headline(found, first), sentences }
+}
+
+/// The models and the reference, by their median times.
+fn ranked(found: &Comparison) -> Vec<&Row> {
+    let mut rows: Vec<&Row> =
+        found.rows.iter().filter(|row| row.kind != Kind::Tool && row.wall_s.is_some()).collect();
+    rows.sort_by(|one, other| {
+        one.median().unwrap_or(f64::MAX).total_cmp(&other.median().unwrap_or(f64::MAX))
+    });
+    rows
+}
+
+/// The row's median time, with a link to where it stands.
+pub(crate) fn took(found: &Comparison, row: &Row) -> String {
+    let wall = row.median().map_or_else(|| "–".to_owned(), time);
+    format!("[{wall}](#{})", cell(&found.workload, &row.name, "wall"))
+}
+
+/// The part of the reference's time that a row takes, with its interval.
+pub(crate) fn part(found: &Comparison, row: &Row) -> String {
+    let Some(speedup) = row.speedup else { return "–".to_owned() };
+    let [median, low, high] = [speedup.median, speedup.high, speedup.low].map(|speedup| ratio(1.0 / speedup));
+    format!("[{median}](#{}) ({low}–{high})", cell(&found.workload, &row.name, "speed-up"))
+}
+
+fn headline(found: &Comparison, first: &Row) -> String {
+    let Some(reference) = found.reference().filter(|reference| reference.name != first.name) else {
+        return format!("No model is faster than the plain loop, which takes {}", took(found, first));
+    };
+    let plain = took(found, reference);
+    if first.is_like(reference) {
+        return format!(
+            "{} is first with {}, but cannot be told apart from the plain loop, with {plain}",
+            first.name,
+            took(found, first),
+        );
+    }
+    format!(
+        "{} finishes in {} of the plain loop’s time: {} instead of {plain}",
+        first.name,
+        part(found, first),
+        took(found, first)
+    )
+}
+
+/// Who might as well be first.
+fn alike(found: &Comparison, first: &Row, order: &[&Row]) -> Option<String> {
+    let rounds = count(found.rounds, "round");
+    let like = order[1..].iter().filter(|row| row.kind == Kind::Model && row.is_like(first));
+    let names: Vec<String> = like.map(|row| format!("**{}** ({})", row.name, took(found, row))).collect();
+    if !names.is_empty() {
+        return Some(format!("{} cannot be told apart from it in {rounds}.", list(&names)));
+    }
+    let next = order.get(1)?;
+    Some(format!(
+        "It can be told apart from all others in {rounds}; next is **{}** with {}.",
+        next.name,
+        took(found, next)
+    ))
+}
+
+/// Who would have done better alone.
+fn slower(found: &Comparison) -> Option<String> {
+    let is_slower = |row: &&Row| row.speedup.is_some_and(|speedup| speedup.high < 1.0);
+    let slower = found.models().filter(is_slower);
+    let said: Vec<String> =
+        slower.map(|row| format!("**{}** takes {}", row.name, part(found, row))).collect();
+    (!said.is_empty()).then(|| format!("Slower than the plain loop: {} of its time.", list(&said)))
+}
+
+fn cheapest(found: &Comparison, first: &Row) -> Option<String> {
+    let bytes = |row: &Row| {
+        Some(format!("[{}](#{})", memory(row.memory_bytes?), cell(&found.workload, &row.name, "memory")))
+    };
+    let least = found.models().filter(|row| row.memory_bytes.is_some()).min_by_key(|row| row.memory_bytes)?;
+    let most = found.models().max_by_key(|row| row.memory_bytes)?;
+    let mut said = format!("Cheapest in memory of the models: **{}** with {}", least.name, bytes(least)?);
+    if first.name != least.name {
+        said += &format!("; {} takes {}", first.name, bytes(first)?);
+    }
+    if most.name != least.name && most.name != first.name {
+        said += &format!("; most takes {}, {}", most.name, bytes(most)?);
+    }
+    Some(said + ".")
+}
+
+fn earliest(found: &Comparison, first: &Row) -> Option<String> {
+    let shown =
+        |row: &Row| Some(format!("[{}](#{})", time(row.first_s?), cell(&found.workload, &row.name, "first")));
+    if found.prints_at_end {
+        return None;
+    }
+    let models = found.models().filter(|row| row.first_s.is_some());
+    let soonest = models
+        .min_by(|one, other| one.first_s.unwrap_or(f64::MAX).total_cmp(&other.first_s.unwrap_or(f64::MAX)))?;
+    let mut said = format!("First output of the models: **{}** after {}", soonest.name, shown(soonest)?);
+    if first.name != soonest.name {
+        said += &format!(", {} after {}", first.name, shown(first)?);
+    }
+    Some(said + ".")
+}
+
+fn tools(found: &Comparison, first: &Row) -> Option<String> {
+    let tools = found.rows.iter().filter(|row| row.kind == Kind::Tool && row.wall_s.is_some());
+    let best = tools.min_by(|one, other| {
+        one.median().unwrap_or(f64::MAX).total_cmp(&other.median().unwrap_or(f64::MAX))
+    })?;
+    let times = ratio(best.median()? / first.median()?);
+    Some(format!(
+        "Of the tools that people use today, **{}** takes {}, {times} times {}’s.",
+        best.name,
+        took(found, best),
+        first.name
+    ))
+}
+
+/// How much to believe.
+fn certainty(found: &Comparison) -> String {
+    let rounds = count(found.rounds, "round");
+    if found.is_smoke() {
+        return format!("{rounds} on the smoke input: whether the programs agree, not how fast they are.");
+    }
+    match found.rounds_to_tell {
+        Some(needed) => format!("{rounds}; to tell any two apart that differ by 3 % takes {needed}."),
+        None => format!("{rounds}: too few to say how many it takes to tell a difference of 3 %."),
+    }
+}
+
+/// What went wrong.
+fn troubles(found: &Comparison) -> Vec<String> {
+    let trouble = |row: &Row| {
+        let name = format!("[{}](#{})", row.name, cell(&found.workload, &row.name, "output"));
+        match &row.verdict {
+            Verdict::Differs { .. } => {
+                Some(format!("The output of {name} is **not the same**; it was not timed."))
+            }
+            Verdict::Failed => {
+                Some(format!("{name} **failed**, {} of {} runs.", row.failures.len(), row.runs))
+            }
+            _ if row.failures.is_empty() => None,
+            _ => Some(format!("{name} **failed** in {} of {} runs.", row.failures.len(), row.runs)),
+        }
+    };
+    found.rows.iter().filter_map(trouble).collect()
+}
+
+/// On the page.
+#[must_use]
+pub fn article(found: &Comparison, back: &str) -> Markup {
+    let Said { headline, sentences } = say(found);
+    html! {
+        article data-workload=(found.workload) class="verdict" {
+            h3 id={ "verdict-" (found.workload) } { (found.workload) }
+            p class="headline" { (words::on_page(&headline, back)) "." }
+            ul { @for sentence in sentences { li { (words::on_page(&sentence, back)) } } }
+            p class="quiet" {
+                (found.caption) " · " (count(found.workers, "worker"))
+                " · " a href={ "#table-" (found.workload) } { "table" }
+                " · " a href={ "#samples-" (found.workload) } { "samples" }
+                " · " a href={ "#code-" (found.workload) } { "code" }
+            }
+        }
+    }
+}
