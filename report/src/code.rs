@@ -43,7 +43,7 @@ fn panes(shelf: &Shelf) -> Markup {
             div class="choice" {
                 (choice(shelf, "left", left))
                 (choice(shelf, "right", right))
-                label { input type="checkbox" data-comments checked; " comments" }
+                label { input type="checkbox" data-comments; " comments" }
                 label { input type="checkbox" data-shared checked; " what both share" }
             }
             p class="quiet" role="status" data-status {}

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use crate::{
     chart::{Scale, axis, grid, percent},
-    figures::{mb, ms},
+    figures::{ms, tick},
     look,
     results::{Comparison, Row},
 };
@@ -12,17 +12,17 @@ use crate::{
 /// The two pictures on the page.
 #[must_use]
 pub fn article(found: &Comparison) -> Markup {
-    let bytes = |row: &Row| row.memory_bytes.map(|bytes| bytes as f64);
-    let first = |row: &Row| row.first_s;
+    let bytes = |row: &Row| row.memory_bytes.map(|bytes| bytes as f64 / 1e6);
+    let first = |row: &Row| row.first_s.map(|first| first * 1e3);
     html! {
         article data-workload=(found.workload) {
             h3 id={ "costs-" (found.workload) } { (found.workload) }
             div class="pair" {
-                (bars(found, "Memory, the most at once", "MB", &bytes, |value| mb(value as u64)))
+                (bars(found, "Memory, the most at once", "MB", &bytes, |value| format!("{value:.1}")))
                 @if found.prints_at_end {
                     p class="quiet" { "Nothing is printed before the end: the first output comes after the whole time, which is in " a href={ "#table-" (found.workload) } { "the table" } "." }
                 } @else {
-                    (bars(found, "Time to first output", "ms", &first, ms))
+                    (bars(found, "Time to first output", "ms", &first, |value| ms(value / 1e3)))
                 }
             }
         }
@@ -41,7 +41,7 @@ fn bars(
         figure class="chart" {
             figcaption { (title) }
             ul class="lanes short" { @for row in &found.rows { (bar(row, value(row), unit, &scale, shown)) } }
-            (axis(&scale, shown, unit))
+            (axis(&scale, tick, unit))
         }
     }
 }

@@ -25,6 +25,13 @@ pub fn time(seconds: f64) -> String {
     }
 }
 
+/// A round number beside an axis.
+#[must_use]
+pub fn tick(value: f64) -> String {
+    let text = format!("{value:.3}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
 /// An amount of memory with its unit.
 #[must_use]
 pub fn memory(bytes: u64) -> String {
@@ -77,6 +84,11 @@ mod tests {
         assert_eq!([0.0004, 0.0071, 0.0123, 0.5194].map(ms), ["0.40", "7.1", "12", "519"]);
         assert_eq!(time(12.34), "12.3\u{202f}s");
         assert_eq!(time(0.000_023), "23\u{202f}µs");
+    }
+
+    #[test]
+    fn ticks_have_no_zeros_at_their_end() {
+        assert_eq!([0.0, 20.0, 0.5].map(tick), ["0", "20", "0.5"]);
     }
 
     #[test]

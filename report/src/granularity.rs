@@ -35,7 +35,7 @@ fn article(swept: &Swept) -> Markup {
         article data-workload=(swept.workload) {
             h3 id=(title) { (swept.workload) }
             p {
-                "The rate of each model in percent of its best, as the work in a task shrinks from left to right. Where a line crosses the half is its METG(50 %), the smallest task worth sharing: the nearer to the right the better."
+                "The rate of each model in percent of its best, as the work in a task shrinks from left to right. Where a line crosses the half is its METG(50\u{202f}%), the smallest task worth sharing: the nearer to the right the better."
             }
             div class="pair" {
                 (picture(swept, "One task a message", |row| &row.single))
@@ -93,7 +93,7 @@ fn table(swept: &Swept, title: &str) -> Markup {
     html! {
         div class="wide" role="region" aria-labelledby=(title) tabindex="0" {
             table {
-                caption { "METG, the best rate in workers’ work, and the rate with one task a message, in percent of the best" }
+                caption { span { "METG, the best rate in workers’ work, and the rate with one task a message, in percent of the best" } }
                 thead { tr {
                     th scope="col" { "model" }
                     th scope="col" { "METG" } th scope="col" { "METG" br; small { "joined" } } th scope="col" { "best" }

@@ -47,7 +47,8 @@ fn write(file: &Path, report: &Report) -> Result<()> {
     fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     let page = page::html(report, &way_back(folder));
     fs::write(file, &page).with_context(|| file.display().to_string())?;
-    println!("{}  ({} kB)", file.display(), page.len().div_ceil(1000));
+    // Standard output may be carrying the results.
+    eprintln!("{}  ({} kB)", file.display(), page.len().div_ceil(1000));
     Ok(())
 }
 

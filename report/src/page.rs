@@ -96,7 +96,7 @@ fn sections(report: &Report, back: &str) -> Markup {
     html! {
         (section(0, each(&|found| verdict::article(found, back))))
         (section(1, html! { (table::legend()) (each(&table::article)) }))
-        (section(2, each(&samples::article)))
+        (section(2, html! { (samples::legend()) (each(&samples::article)) }))
         (section(3, each(&|found| workers::article(found, back))))
         (section(4, each(&costs::article)))
         (section(5, granularity::section(report)))

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use crate::{
     chart::{Scale, axis, grid, mark, percent, segment},
-    figures::ms,
+    figures::{ms, tick},
     look,
     results::{Comparison, Row, Sample},
 };
@@ -26,12 +26,9 @@ pub fn article(found: &Comparison) -> Markup {
         article data-workload=(found.workload) {
             h3 id={ "samples-" (found.workload) } { (found.workload) }
             figure class="chart" {
-                figcaption {
-                    "Time of each run; in a lane the first run is at the top, the last at the bottom. The band is the median’s 95 % interval, the stroke the median."
-                    @if scale.is_log() { " The axis is logarithmic." }
-                }
+                @if scale.is_log() { figcaption { "The axis is logarithmic." } }
                 ul class="lanes" { @for row in &found.rows { (lane(row, &scale)) } }
-                (axis(&scale, |seconds| ms(seconds), "ms"))
+                (axis(&scale, |seconds| tick(seconds * 1e3), "ms"))
             }
         }
     }
@@ -40,6 +37,16 @@ pub fn article(found: &Comparison) -> Markup {
 /// Where the interval begins and ends.
 fn ends(row: &Row) -> impl Iterator<Item = f64> {
     row.wall_s.into_iter().flat_map(|wall| [wall.low, wall.high])
+}
+
+/// How to read the pictures.
+#[must_use]
+pub fn legend() -> Markup {
+    html! {
+        p class="quiet" {
+            "The time of each run. In a lane the first run is at the top and the last at the bottom, so that a machine that becomes slower leans to the right. The band is the median’s 95\u{202f}% interval, the stroke the median."
+        }
+    }
 }
 
 fn lane(row: &Row, scale: &Scale) -> Markup {

@@ -74,7 +74,9 @@
 
     const toggle = (name, className) => {
       const box = panes.querySelector(`[${name}]`);
-      box.addEventListener("change", () => diff.classList.toggle(className, !box.checked));
+      const apply = () => diff.classList.toggle(className, !box.checked);
+      box.addEventListener("change", apply);
+      apply();
     };
     toggle("data-comments", "no-comments");
     toggle("data-shared", "no-shared");

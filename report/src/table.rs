@@ -12,12 +12,12 @@ use crate::{
 const COLUMNS: [(&str, &str, &str, &str); 13] = [
     ("output", "output", "", "compared with the reference’s byte for byte, for all queries; ~ in any order"),
     ("wall", "time", "ms", "from start to end, median of the rounds"),
-    ("interval", "95 %", "ms", "where the median lies, by bootstrap"),
+    ("interval", "95\u{202f}%", "ms", "where the median lies, by bootstrap"),
     (
         "speed-up",
         "speed-up",
         "×",
-        "the reference’s time by the row’s, round by round, with its 95 % interval",
+        "the reference’s time by the row’s, round by round, with its 95\u{202f}% interval",
     ),
     ("alike", "alike", "", "rows with a letter in common cannot be told apart"),
     ("cpu", "CPU", "ms", "processor time of all its processes"),
@@ -62,7 +62,7 @@ pub fn article(found: &Comparison) -> Markup {
             h3 id=(title) { (found.workload) }
             div class="wide" role="region" aria-labelledby=(title) tabindex="0" {
                 table {
-                    caption { (found.query) " · " (found.input.name) ": " (found.caption) }
+                    caption { span { (found.query) " · " (found.input.name) ": " (found.caption) } }
                     thead { (head()) }
                     tbody { @for row in &found.rows { (line(found, row, &best)) } }
                 }
@@ -77,8 +77,8 @@ fn head() -> Markup {
     html! {
         tr {
             th scope="col" { "model" }
-            @for (_, heading, unit, what) in COLUMNS {
-                th scope="col" title=(what) { (heading) @if !unit.is_empty() { br; small { (unit) } } }
+            @for (column, heading, unit, what) in COLUMNS {
+                th scope="col" class=(column) title=(what) { (heading) @if !unit.is_empty() { br; small { (unit) } } }
             }
         }
     }

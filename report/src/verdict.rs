@@ -27,12 +27,13 @@ pub fn say(found: &Comparison) -> Said {
         return Said { headline, sentences: troubles(found) };
     };
     let parts = [
+        caution(found),
         alike(found, first, &order),
         slower(found),
         cheapest(found, first),
         earliest(found, first),
         tools(found, first),
-        Some(certainty(found)),
+        certainty(found),
     ];
     let sentences = parts.into_iter().flatten().chain(troubles(found)).collect();
     Said { headline: headline(found, first), sentences }
@@ -145,22 +146,31 @@ fn tools(found: &Comparison, first: &Row) -> Option<String> {
     })?;
     let times = ratio(best.median()? / first.median()?);
     Some(format!(
-        "Of the tools that people use today, **{}** takes {}, {times} times {}’s.",
+        "Of the tools that people use today, **{}** takes {}, {times} times as long as {}.",
         best.name,
         took(found, best),
         first.name
     ))
 }
 
-/// How much to believe.
-fn certainty(found: &Comparison) -> String {
+/// What is to be read first where little was measured.
+fn caution(found: &Comparison) -> Option<String> {
     let rounds = count(found.rounds, "round");
-    if found.is_smoke() {
-        return format!("{rounds} on the smoke input: whether the programs agree, not how fast they are.");
-    }
+    let said = format!("**{rounds} on the smoke input**: whether the programs agree, not how fast they are.");
+    found.is_smoke().then_some(said)
+}
+
+/// How much to believe.
+fn certainty(found: &Comparison) -> Option<String> {
+    let rounds = count(found.rounds, "round");
     match found.rounds_to_tell {
-        Some(needed) => format!("{rounds}; to tell any two apart that differ by 3 % takes {needed}."),
-        None => format!("{rounds}: too few to say how many it takes to tell a difference of 3 %."),
+        _ if found.is_smoke() => None,
+        Some(needed) => {
+            Some(format!("{rounds}; to tell any two apart that differ by 3\u{202f}% takes {needed}."))
+        }
+        None => {
+            Some(format!("{rounds}: too few to say how many it takes to tell a difference of 3\u{202f}%."))
+        }
     }
 }
 

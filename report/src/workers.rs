@@ -48,6 +48,9 @@ fn picture(found: &Comparison) -> Markup {
             svg class="curve" width="100%" height=(HEIGHT) role="img" aria-label="Efficiency by workers; the figures are in the table below" {
                 (segment("grid", (3.0, height(1.0)), (97.0, height(1.0))))
                 (segment("grid", (3.0, FLOOR), (97.0, FLOOR)))
+                @for part in [0.0, 1.0] {
+                    text class="part" x="3%" y=(height(part) - 3.0) { (share(part)) }
+                }
                 @for step in &found.sweep {
                     text x=(percent(scale.at(step.workers as f64))) y=(HEIGHT - 6.0) text-anchor="middle" { (step.workers) }
                 }
@@ -83,7 +86,7 @@ fn table(found: &Comparison) -> Markup {
                 caption { "Efficiency by the number of workers" }
                 thead { tr {
                     th scope="col" { "model" }
-                    @for step in &found.sweep { th scope="col" { (step.workers) @if step.workers > found.machine.cores { " (more than cores)" } } }
+                    @for step in &found.sweep { th scope="col" { (step.workers) @if step.workers > found.machine.cores { br; small { "more than cores" } } } }
                 } }
                 tbody { @for row in swept(found) { tr {
                     th scope="row" { (look::key(&row.name, row.kind)) (row.name) }

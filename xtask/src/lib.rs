@@ -5,6 +5,7 @@
 mod compare;
 pub mod models;
 mod new_workload;
+mod report;
 pub mod show;
 mod tidy;
 
@@ -17,6 +18,8 @@ use clap::Parser;
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 enum Command {
     Compare(compare::Args),
+    Report(report::Args),
+    Choose(report::Choose),
     Show(show::Args),
     NewWorkload(new_workload::Args),
     /// Check the structure that a compiler cannot
@@ -31,6 +34,8 @@ const USAGE: u8 = 2;
 pub fn main() -> ExitCode {
     match Command::parse() {
         Command::Compare(args) => compare::run(&args),
+        Command::Report(args) => status(report::run(&args), USAGE),
+        Command::Choose(args) => status(report::choose(&args), USAGE),
         Command::Show(args) => status(show::run(&args), USAGE),
         Command::NewWorkload(args) => status(new_workload::run(&args), USAGE),
         Command::Tidy => status(tidy::run(), 1),

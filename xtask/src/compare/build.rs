@@ -61,7 +61,8 @@ impl Workspace {
         let found: Metadata = serde_json::from_slice(&output(&mut command)?)?;
         let has_program = |package: &Package| {
             let is_program = |target: &Target| target.name == package.name && target.kind == ["bin"];
-            package.name.starts_with("cc-") && package.targets.iter().any(is_program)
+            let is_in_crates = package.manifest_path.starts_with(found.workspace_root.join("crates"));
+            is_in_crates && package.name.starts_with("cc-") && package.targets.iter().any(is_program)
         };
         let packages = found.packages.into_iter().filter(has_program);
         let mut crates: Vec<Crate> = packages

@@ -50,6 +50,8 @@ use measure::{Effort, Entrant, Work, measure};
 use query::{Query, line};
 pub(crate) use run::alone;
 
+use crate::report::Html;
+
 /// Run every model on the same work, check that all say the same, and measure them
 ///
 /// Exit status: 0 if all agree, 2 for wrong usage, 3 if outputs differ, 4 if nothing is selected, 5 if a run
@@ -86,6 +88,8 @@ pub(crate) struct Args {
     /// Also write the result with all samples to FILE; - is standard output, instead of the table
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    #[command(flatten)]
+    html: Html,
     /// Print the table as Markdown
     #[arg(long)]
     markdown: bool,
@@ -159,7 +163,7 @@ fn compare(args: &Args) -> Result<Outcome, Failure> {
         eprintln!("error: {broken}: left out");
         outcome = Outcome::Failed;
     }
-    let mut results = Vec::new();
+    let (mut results, mut written) = (Vec::new(), Vec::new());
     for job in &jobs {
         let (entrants, absent) = job.entrants(&built.entries, args)?;
         if !entrants.iter().any(|entrant| args.is_selected(&entrant.name)) {
@@ -178,6 +182,7 @@ fn compare(args: &Args) -> Result<Outcome, Failure> {
         json::write(&result, &workspace.target.join("compare").join(name))?;
         outcome = outcome.max(result.show(args));
         results.push(result);
+        written.push(job.workload.clone());
     }
     if results.is_empty() {
         let error = anyhow!("nothing is selected; see cargo xtask compare --list");
@@ -189,7 +194,13 @@ fn compare(args: &Args) -> Result<Outcome, Failure> {
             many => json::write(&many, path)?,
         }
     }
+    args.html.write(&workspace.target, &written)?;
     Ok(outcome)
+}
+
+/// Where the last results are.
+pub(crate) fn results() -> Result<PathBuf> {
+    Ok(Workspace::find()?.target.join("compare"))
 }
 
 /// What there is to show of a workload.
