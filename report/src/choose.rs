@@ -80,6 +80,20 @@ const STOPS: [Proof; 2] = [
 const LARGE: [&str; 1] = ["resize"];
 const SHARING: [&str; 2] = ["wordcount", "sort"];
 
+const NOTHING: &str = "Nothing was measured of it; cargo xtask compare does.";
+
+/// What is to be read first where little was measured.
+fn caution(report: &Report) -> Option<String> {
+    let smoke = report.comparisons.iter().filter(|found| found.is_smoke());
+    let smoke: Vec<String> =
+        smoke.map(|found| format!("{} ({})", found.workload, count(found.rounds, "round"))).collect();
+    let said = format!(
+        "Measured on the smoke input, which says whether the programs agree and not how fast they are: {}.",
+        list(&smoke)
+    );
+    (!smoke.is_empty()).then_some(said)
+}
+
 /// What is said of each trait.
 #[must_use]
 pub fn advice(report: &Report) -> Vec<Advice> {
@@ -170,8 +184,10 @@ fn fastest(found: &Comparison) -> Option<String> {
     } else {
         format!("; {} cannot be told apart from it", list(&like))
     };
+    let plain = found.reference().filter(|plain| first.is_like(plain));
+    let plain = plain.map_or("", |_| "; it cannot be told apart from the plain loop");
     Some(format!(
-        "{}: **{}** takes {} of the plain loop’s time{cores}{like}.",
+        "{}: **{}** takes {} of the plain loop’s time{cores}{like}{plain}.",
         found.workload,
         first.name,
         part(found, first)
@@ -361,7 +377,7 @@ fn stops(report: &Report) -> Vec<String> {
 fn code(report: &Report) -> Vec<String> {
     let said = |found: &Comparison| {
         let lines = |row: &Row| row.code.map(|code| code.workload + code.mechanism);
-        let rows = || found.models().filter(|row| row.code.is_some());
+        let rows = || found.models().filter(|row| row.code.is_some() && row.wall_s.is_some());
         let (least, most) = (rows().min_by_key(|row| lines(row))?, rows().max_by_key(|row| lines(row))?);
         let shown = |row| Some(linked(found, row, "code", &count(lines(row)?, "line")));
         Some(format!(
@@ -380,12 +396,14 @@ fn code(report: &Report) -> Vec<String> {
 #[must_use]
 pub fn section(report: &Report, back: &str) -> Markup {
     html! {
+        @if let Some(caution) = caution(report) { p class="caution" { (caution) } }
         @for Advice { title, question, sentences } in advice(report) {
             div class="trait" {
                 h3 { (title) }
                 p class="quiet" { (question) }
-                @if sentences.is_empty() { p { "Nothing was measured of it." } }
-                ul { @for sentence in &sentences { li { (words::on_page(sentence, back)) } } }
+                @if sentences.is_empty() { p { (NOTHING) } } @else {
+                    ul { @for sentence in &sentences { li { (words::on_page(sentence, back)) } } }
+                }
             }
         }
     }
@@ -394,9 +412,12 @@ pub fn section(report: &Report, back: &str) -> Markup {
 /// In a terminal.
 #[must_use]
 pub fn text(report: &Report) -> String {
-    let mut text = String::new();
+    let mut text = caution(report).map_or_else(String::new, |said| words::wrapped(&said, 98, "") + "\n\n");
     for Advice { title, question, sentences } in advice(report) {
         let _ = writeln!(text, "{title}\n  {}", words::wrapped(question, 98, "  "));
+        if sentences.is_empty() {
+            let _ = writeln!(text, "  {NOTHING}");
+        }
         for sentence in &sentences {
             let _ = writeln!(
                 text,

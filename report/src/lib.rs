@@ -49,10 +49,18 @@ impl Report {
     /// # Errors
     /// If there is no result, or one that cannot be read.
     pub fn read(results: &Path, workloads: &[String], root: &Path) -> Result<Self> {
-        let mut report = results::read(results, workloads)?;
+        let mut report = Self::results(results, workloads)?;
         for found in &report.comparisons {
             report.shelves.push(Shelf::read(root, &found.workload)?);
         }
         Ok(report)
+    }
+
+    /// Reads the results alone.
+    ///
+    /// # Errors
+    /// If there is none, or one that cannot be read.
+    pub fn results(folder: &Path, workloads: &[String]) -> Result<Self> {
+        results::read(folder, workloads)
     }
 }

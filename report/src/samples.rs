@@ -9,9 +9,10 @@ use crate::{
     results::{Comparison, Row, Sample},
 };
 
-/// A lane's height: its edges, and what each run adds up to a limit.
+/// A lane's height: its edges, and what each run adds within limits.
 const EDGE: f64 = 9.0;
 const EACH: f64 = 5.0;
+const LOWEST: f64 = 24.0;
 const HIGHEST: f64 = 90.0;
 
 /// The picture on the page.
@@ -51,7 +52,7 @@ pub fn legend() -> Markup {
 
 fn lane(row: &Row, scale: &Scale) -> Markup {
     let timed = row.timed();
-    let height = (2.0 * EDGE + EACH * timed.len().saturating_sub(1) as f64).min(HIGHEST).max(24.0);
+    let height = (2.0 * EDGE + EACH * timed.len().saturating_sub(1) as f64).clamp(LOWEST, HIGHEST);
     let step = (height - 2.0 * EDGE) / timed.len().saturating_sub(1).max(1) as f64;
     let places: Vec<(f64, f64)> =
         timed.iter().enumerate().map(|(n, run)| (scale.at(run.wall_s), EDGE + step * n as f64)).collect();
