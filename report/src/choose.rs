@@ -154,7 +154,7 @@ pub fn advice(report: &Report) -> Vec<Advice> {
 
 /// A figure with a link to its cell.
 fn linked(found: &Comparison, row: &Row, column: &str, shown: &str) -> String {
-    format!("[{shown}](#{})", cell(&found.workload, &row.name, column))
+    format!("[{shown}](#{})", cell(&found.workload, row.shown(), column))
 }
 
 /// The models with a time, fastest first.
@@ -171,7 +171,7 @@ fn fastest(found: &Comparison) -> Option<String> {
     let order = ranked(found);
     let (first, rest) = order.split_first()?;
     let like = rest.iter().filter(|row| row.is_like(first));
-    let like: Vec<String> = like.map(|row| format!("{} ({})", row.name, took(found, row))).collect();
+    let like: Vec<String> = like.map(|row| format!("{} ({})", row.shown(), took(found, row))).collect();
     let cores = first.cores.map_or_else(String::new, |cores| {
         format!(
             ", and keeps {} of {} busy",
@@ -189,7 +189,7 @@ fn fastest(found: &Comparison) -> Option<String> {
     Some(format!(
         "{}: **{}** takes {} of the plain loop’s time{cores}{like}{plain}.",
         found.workload,
-        first.name,
+        first.shown(),
         part(found, first)
     ))
 }
@@ -231,7 +231,7 @@ fn large(report: &Report) -> Vec<String> {
 fn starting(report: &Report) -> Option<String> {
     let found = of(report, &LARGE).next()?;
     let empty =
-        |row: &Row| Some(format!("{} {}", row.name, linked(found, row, "empty", &time(row.empty_s?))));
+        |row: &Row| Some(format!("{} {}", row.shown(), linked(found, row, "empty", &time(row.empty_s?))));
     let all: Vec<String> = found.models().filter_map(empty).collect();
     (!all.is_empty()).then(|| format!("What starting costs, with nothing to do: {}.", list(&all)))
 }
@@ -269,9 +269,9 @@ fn spread(found: &Comparison) -> Option<String> {
     Some(format!(
         "{}: in memory, **{}** takes least with {}, {} most with {}.",
         found.workload,
-        least.name,
+        least.shown(),
         bytes(least)?,
-        most.name,
+        most.shown(),
         bytes(most)?
     ))
 }
@@ -288,7 +288,7 @@ fn crashes(report: &Report) -> Vec<String> {
 fn prices(found: &Comparison, models: &[&str]) -> Option<String> {
     let first = *ranked(found).first()?;
     let price = |name: &&str| {
-        let row = found.models().find(|row| row.name == *name)?;
+        let row = ranked(found).into_iter().find(|row| row.name == *name)?;
         let times = ratio(row.median()? / first.median()?);
         Some(format!("{name} takes {} times as long", linked(found, row, "wall", &times)))
     };
@@ -297,7 +297,7 @@ fn prices(found: &Comparison, models: &[&str]) -> Option<String> {
         format!(
             "The price in {}, beside {} with {}: {}.",
             found.workload,
-            first.name,
+            first.shown(),
             took(found, first),
             list(&prices)
         )
@@ -318,7 +318,7 @@ fn proven(report: &Report, proofs: &[Proof], who: &str, model: &str) -> Vec<Stri
 fn outgrow(report: &Report) -> Vec<String> {
     let mut said = Vec::new();
     for found in &report.comparisons {
-        let Some(row) = found.models().find(|row| row.name == "distributed" && row.speedup.is_some()) else {
+        let Some(row) = ranked(found).into_iter().find(|row| row.name == "distributed") else {
             continue;
         };
         let bytes = row.memory_bytes.map_or_else(|| "–".to_owned(), memory);
@@ -339,7 +339,7 @@ fn extremes(report: &Report, column: &str, value: fn(&Row) -> Option<f64>, what:
         let mut rows: Vec<(&Row, f64)> = found.models().filter_map(|row| Some((row, value(row)?))).collect();
         rows.sort_by(|one, other| one.1.total_cmp(&other.1));
         let shown = |(row, value): &(&Row, f64)| {
-            format!("**{}** {what} {}", row.name, linked(found, row, column, &time(*value)))
+            format!("**{}** {what} {}", row.shown(), linked(found, row, column, &time(*value)))
         };
         let [first, .., last] = &rows[..] else { return None };
         Some(format!("{}: {}, {}.", found.workload, shown(first), shown(last).replace("**", "")))
@@ -357,7 +357,7 @@ fn latency(report: &Report) -> Vec<String> {
         Some(format!(
             "{} prints at its end: **{}** after {}.",
             found.workload,
-            first.name,
+            first.shown(),
             took(found, first)
         ))
     }));
@@ -383,9 +383,9 @@ fn code(report: &Report) -> Vec<String> {
         Some(format!(
             "{}: **{}** needs {}, its mechanism included, {} {}.",
             found.workload,
-            least.name,
+            least.shown(),
             shown(least)?,
-            most.name,
+            most.shown(),
             shown(most)?
         ))
     };

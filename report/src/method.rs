@@ -18,6 +18,9 @@ pub fn article(found: &Comparison) -> Markup {
             dl {
                 dt { "machine" } dd { (found.machine.shown()) }
                 dt { "command" } dd { code { (found.command) } }
+                @if let Some(time) = &found.time { dt { "time" } dd { (time) @if let Some(commit) = &found.commit { ", commit " code { (commit) } } } }
+                @for warning in &found.warnings { dt { "warning" } dd { (warning) } }
+                @for unlike in found.baseline.iter().flat_map(|baseline| &baseline.unlike) { dt { "unlike the baseline" } dd { (unlike) } }
                 dt { "input" } dd { (found.input.name) ": " (found.caption) }
                 dt { "rounds" } dd { (count(found.rounds, "round")) ", interleaved, with " (count(found.workers, "worker")) @if let Some(needed) = found.rounds_to_tell { "; to tell any two rows apart that differ by 3\u{202f}% takes " (needed) } }
                 dt { "measured" } dd { code { (found.query) } }

@@ -16,7 +16,7 @@ const SCHEMA: u32 = 1;
 
 /// A comparison of one workload.
 #[derive(Clone, Debug, Deserialize)]
-#[expect(missing_docs, reason = "xtask/src/compare/json.rs says what the fields are")]
+#[expect(missing_docs, reason = "xtask/src/compare says what the fields are")]
 pub struct Comparison {
     #[serde(default)]
     pub schema: Option<u32>,
@@ -35,8 +35,19 @@ pub struct Comparison {
     pub memory: String,
     pub rows: Vec<Row>,
     pub absent: Vec<String>,
+    /// When it began, and what was built.
+    pub time: Option<String>,
+    pub commit: Option<String>,
+    /// What may have disturbed the figures.
     #[serde(default)]
-    pub sweep: Vec<Step>,
+    pub warnings: Vec<String>,
+    /// Whether it was interrupted.
+    #[serde(default)]
+    pub partial: bool,
+    pub drift: Option<Drift>,
+    #[serde(default)]
+    pub scaling: Vec<Scaling>,
+    pub baseline: Option<Baseline>,
 }
 
 /// What the figures were measured on.
@@ -80,9 +91,15 @@ pub struct Row {
     pub first_s: Option<f64>,
     pub stop_s: Option<f64>,
     pub empty_s: Option<f64>,
+    pub voluntary_switches: Option<f64>,
+    pub involuntary_switches: Option<f64>,
+    pub threads: Option<u64>,
+    pub processes: Option<u64>,
     pub code: Option<Code>,
     pub runs: usize,
     pub failures: Vec<String>,
+    #[serde(default)]
+    pub outliers: Vec<Outlier>,
     pub samples: Vec<Sample>,
 }
 
@@ -137,21 +154,70 @@ pub struct Sample {
     pub failure: Option<String>,
 }
 
-/// All rows with one number of workers.
-#[derive(Clone, Debug, Deserialize)]
+/// Whether the rounds became longer or shorter.
+#[derive(Clone, Copy, Debug, Deserialize)]
 #[expect(missing_docs, reason = "as above")]
-pub struct Step {
-    pub workers: usize,
-    pub rows: Vec<Stepped>,
+pub struct Drift {
+    pub change: f64,
+    pub p: f64,
+    pub found: bool,
 }
 
-/// A row with one number of workers.
+/// A timed round that is far from its row's others.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[expect(missing_docs, reason = "as above")]
+pub struct Outlier {
+    pub round: usize,
+    pub wall_s: f64,
+}
+
+/// A model with several numbers of workers.
 #[derive(Clone, Debug, Deserialize)]
 #[expect(missing_docs, reason = "as above")]
-pub struct Stepped {
+pub struct Scaling {
     pub name: String,
-    pub wall_s: Option<Estimate>,
-    pub speedup: Option<Estimate>,
+    pub points: Vec<Scaled>,
+    pub law: Option<Law>,
+}
+
+/// A model with one number of workers.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[expect(missing_docs, reason = "as above")]
+pub struct Scaled {
+    pub workers: usize,
+    pub efficiency: Option<f64>,
+    pub over_cores: bool,
+}
+
+/// The Universal Scalability Law of a model.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[expect(missing_docs, reason = "as above")]
+pub struct Law {
+    pub contention: f64,
+    pub coherency: f64,
+    pub error: f64,
+}
+
+/// What has changed since an earlier result.
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "as above")]
+pub struct Baseline {
+    pub file: String,
+    pub time: Option<String>,
+    #[serde(default)]
+    pub unlike: Vec<String>,
+    pub rows: Vec<Changed>,
+}
+
+/// A row's time now by its time then.
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "as above")]
+pub struct Changed {
+    pub label: String,
+    pub differs: bool,
+    pub ratio: f64,
+    pub low: f64,
+    pub high: f64,
 }
 
 /// How finely a workload may be cut. See xtask/src/compare/granularity.rs.
@@ -240,6 +306,12 @@ impl Comparison {
 }
 
 impl Row {
+    /// What it is called: the model's name, and with how many workers where there are several. No other row is called so.
+    #[must_use]
+    pub fn shown(&self) -> &str {
+        self.label.split(" (").next().unwrap_or(&self.label)
+    }
+
     /// The timed runs that count, in the order in which they were run.
     #[must_use]
     pub fn timed(&self) -> Vec<&Sample> {
@@ -278,7 +350,10 @@ pub(crate) fn read(folder: &Path, workloads: &[String]) -> Result<Report> {
     for path in files(folder)? {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let workload = name.strip_suffix("-granularity").unwrap_or(&name);
-        if !workloads.is_empty() && !workloads.iter().any(|wanted| wanted == workload) {
+        // Where all rows are one model, there is nothing to choose.
+        if name.ends_with("-aa")
+            || !workloads.is_empty() && !workloads.iter().any(|wanted| wanted == workload)
+        {
             continue;
         }
         let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;

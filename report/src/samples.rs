@@ -6,7 +6,7 @@ use crate::{
     chart::{Scale, axis, grid, mark, percent, segment},
     figures::{ms, tick},
     look,
-    results::{Comparison, Row, Sample},
+    results::{Comparison, Outlier, Row, Sample},
 };
 
 /// A lane's height: its edges, and what each run adds within limits.
@@ -31,8 +31,21 @@ pub fn article(found: &Comparison) -> Markup {
                 ul class="lanes" { @for row in &found.rows { (lane(row, &scale)) } }
                 (axis(&scale, |seconds| tick(seconds * 1e3), "ms"))
             }
+            @if let Some(outliers) = outliers(found) { p class="quiet" { (outliers) } }
         }
     }
+}
+
+/// Rounds that are far from the others, which stay where they are.
+fn outliers(found: &Comparison) -> Option<String> {
+    let of = |row: &Row| {
+        let one = |outlier: &Outlier| format!("{} ms in round {}", ms(outlier.wall_s), outlier.round + 1);
+        let all: Vec<String> = row.outliers.iter().map(one).collect();
+        (!all.is_empty()).then(|| format!("{} {}", row.shown(), all.join(", ")))
+    };
+    let all: Vec<String> = found.rows.iter().filter_map(of).collect();
+    (!all.is_empty())
+        .then(|| format!("Far from the others of their row, but counted like all: {}.", all.join("; ")))
 }
 
 /// Where the interval begins and ends.
@@ -59,7 +72,7 @@ fn lane(row: &Row, scale: &Scale) -> Markup {
     let class = look::class(&row.name, row.kind);
     html! {
         li class="lane" {
-            span class="who" { (look::key(&row.name, row.kind)) (row.name) }
+            span class="who" { (look::key(&row.name, row.kind)) (row.shown()) }
             svg class={ "strip " (class) } width="100%" height=(format!("{height:.0}")) role="img" aria-label=(words(row, &timed)) {
                 (grid(scale))
                 @if let Some(wall) = row.wall_s { (interval(scale, wall.low, wall.median, wall.high)) }
@@ -90,5 +103,5 @@ fn title(run: &Sample) -> String {
 /// What a lane shows, for those who do not see it.
 fn words(row: &Row, timed: &[&Sample]) -> String {
     let all: Vec<String> = timed.iter().map(|run| ms(run.wall_s)).collect();
-    format!("{}, milliseconds in the order of the runs: {}", row.name, all.join(", "))
+    format!("{}, milliseconds in the order of the runs: {}", row.shown(), all.join(", "))
 }

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// The columns: a short name for links, the heading, the unit, and what it is.
-const COLUMNS: [(&str, &str, &str, &str); 13] = [
+const COLUMNS: [(&str, &str, &str, &str); 16] = [
     ("output", "output", "", "compared with the reference’s byte for byte, for all queries; ~ in any order"),
     ("wall", "time", "ms", "from start to end, median of the rounds"),
     ("interval", "95\u{202f}%", "ms", "where the median lies, by bootstrap"),
@@ -31,6 +31,9 @@ const COLUMNS: [(&str, &str, &str, &str); 13] = [
     ("first", "first", "ms", "until the first byte of output"),
     ("stop", "stop", "ms", "from an interruption until the last process is gone"),
     ("empty", "empty", "ms", "the same job with nothing to do"),
+    ("switches", "switches", "", "context switches because it had to wait + because another’s turn had come"),
+    ("threads", "threads", "most", "the most threads at once, of all its processes"),
+    ("processes", "procs", "most", "the most processes at once"),
     (
         "code",
         "code",
@@ -137,7 +140,7 @@ fn line(found: &Comparison, row: &Row, best: &Best) -> Markup {
         tr class=(if row.kind == Kind::Tool { "tool" } else { "model" }) {
             th scope="row" title=(row.mechanism) { (name(found, row)) }
             @for ((column, ..), shown) in COLUMNS.iter().zip(cells) {
-                td id=(cell(&found.workload, &row.name, column)) class=(column) {
+                td id=(cell(&found.workload, row.shown(), column)) class=(column) {
                     @if is_best(column) { strong { (shown) } } @else { (shown) }
                 }
             }
@@ -172,12 +175,20 @@ fn cells(row: &Row) -> [String; COLUMNS.len()] {
         shown(row.first_s, ms),
         shown(row.stop_s, ms),
         shown(row.empty_s, ms),
+        switches(row),
+        row.threads.map_or_else(dash, |threads| threads.to_string()),
+        row.processes.map_or_else(dash, |processes| processes.to_string()),
         row.code.map_or_else(dash, |code| match code.mechanism {
             0 => code.workload.to_string(),
             more => format!("{}+{more}", code.workload),
         }),
         format!("{}/{}", row.failures.len(), row.runs),
     ]
+}
+
+fn switches(row: &Row) -> String {
+    let both = row.voluntary_switches.zip(row.involuntary_switches);
+    both.map_or_else(dash, |(waited, lost)| format!("{waited:.0}+{lost:.0}"))
 }
 
 fn output(row: &Row) -> String {
