@@ -40,8 +40,14 @@ const COLUMNS: [(&str, &str, &str, &str); 16] = [
         "lines",
         "of the workload’s file + of the mechanism it uses, without comments and tests",
     ),
-    ("failed", "failed", "runs", "of all runs"),
+    ("failed", "failed", "runs", "of all its runs"),
 ];
+
+/// What a row holds, in the order of the columns.
+type Cells = [String; COLUMNS.len()];
+
+/// Where nothing was measured.
+const NONE: &str = "–";
 
 /// What leads to a cell.
 #[must_use]
@@ -59,6 +65,10 @@ pub fn slug(name: &str) -> String {
 #[must_use]
 pub fn article(found: &Comparison) -> Markup {
     let best = Best::of(found);
+    let rows: Vec<Cells> = found.rows.iter().map(cells).collect();
+    // A column in which nothing was measured is left out.
+    let shown: Vec<usize> =
+        (0..COLUMNS.len()).filter(|at| rows.iter().any(|cells| cells[*at] != NONE)).collect();
     let title = format!("table-{}", found.workload);
     html! {
         article data-workload=(found.workload) {
@@ -66,8 +76,8 @@ pub fn article(found: &Comparison) -> Markup {
             div class="wide" role="region" aria-labelledby=(title) tabindex="0" {
                 table {
                     caption { span { (found.query) " · " (found.input.name) ": " (found.caption) } }
-                    thead { (head()) }
-                    tbody { @for row in &found.rows { (line(found, row, &best)) } }
+                    thead { (head(&shown)) }
+                    tbody { @for (row, cells) in found.rows.iter().zip(&rows) { (line(found, row, cells, &shown, &best)) } }
                 }
             }
             @for absent in &found.absent { p class="quiet" { "Absent: " (absent) } }
@@ -76,11 +86,11 @@ pub fn article(found: &Comparison) -> Markup {
     }
 }
 
-fn head() -> Markup {
+fn head(shown: &[usize]) -> Markup {
     html! {
         tr {
             th scope="col" { "model" }
-            @for (column, heading, unit, what) in COLUMNS {
+            @for (column, heading, unit, what) in shown.iter().map(|at| COLUMNS[*at]) {
                 th scope="col" class=(column) title=(what) { (heading) @if !unit.is_empty() { br; small { (unit) } } }
             }
         }
@@ -124,8 +134,7 @@ impl Best {
     }
 }
 
-fn line(found: &Comparison, row: &Row, best: &Best) -> Markup {
-    let cells = cells(row);
+fn line(found: &Comparison, row: &Row, cells: &Cells, shown: &[usize], best: &Best) -> Markup {
     let is_best = |column: &str| {
         row.kind == Kind::Model
             && match column {
@@ -139,9 +148,9 @@ fn line(found: &Comparison, row: &Row, best: &Best) -> Markup {
     html! {
         tr class=(if row.kind == Kind::Tool { "tool" } else { "model" }) {
             th scope="row" title=(row.mechanism) { (name(found, row)) }
-            @for ((column, ..), shown) in COLUMNS.iter().zip(cells) {
+            @for (column, text) in shown.iter().map(|at| (COLUMNS[*at].0, &cells[*at])) {
                 td id=(cell(&found.workload, row.shown(), column)) class=(column) {
-                    @if is_best(column) { strong { (shown) } } @else { (shown) }
+                    @if is_best(column) { strong { (text) } } @else { (text) }
                 }
             }
         }
@@ -150,16 +159,19 @@ fn line(found: &Comparison, row: &Row, best: &Best) -> Markup {
 
 /// The row's name, which leads to its code.
 fn name(found: &Comparison, row: &Row) -> Markup {
+    let name = row.shown();
+    let more = row.label.strip_prefix(name).unwrap_or_default().trim();
     html! {
         (look::key(&row.name, row.kind))
         @if row.code.is_some() {
-            a href={ "#code-" (found.workload) "-" (slug(&row.name)) } { (row.label) }
-        } @else { (row.label) }
+            a href={ "#code-" (found.workload) "-" (slug(&row.name)) } { (name) }
+        } @else { (name) }
+        @if !more.is_empty() { br; small { (more) } }
     }
 }
 
 /// What the cells hold, in the order of the columns.
-fn cells(row: &Row) -> [String; COLUMNS.len()] {
+fn cells(row: &Row) -> Cells {
     let shown = |value: Option<f64>, format: fn(f64) -> String| value.map_or_else(dash, format);
     let bound = if row.memory_is_max_rss { "≤ " } else { "" };
     [
@@ -182,7 +194,7 @@ fn cells(row: &Row) -> [String; COLUMNS.len()] {
             0 => code.workload.to_string(),
             more => format!("{}+{more}", code.workload),
         }),
-        format!("{}/{}", row.failures.len(), row.runs),
+        row.failures.len().to_string(),
     ]
 }
 
@@ -203,5 +215,5 @@ fn output(row: &Row) -> String {
 }
 
 fn dash() -> String {
-    "–".to_owned()
+    NONE.to_owned()
 }
