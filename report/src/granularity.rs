@@ -41,7 +41,7 @@ fn article(swept: &Swept) -> Markup {
                 (picture(swept, "One task a message", |row| &row.single))
                 (picture(swept, "As the model joins tasks", |row| &row.joined))
             }
-            (table(swept, &title))
+            (table(swept))
             p class="quiet" { (swept.machine.shown()) " · " (count(swept.workers, "worker")) " · " (count(swept.rounds, "round")) " · " code { (swept.command) } }
         }
     }
@@ -89,9 +89,9 @@ fn line(row: &Grained, curve: &Curve, scale: &Scale) -> Markup {
     }
 }
 
-fn table(swept: &Swept, title: &str) -> Markup {
+fn table(swept: &Swept) -> Markup {
     html! {
-        div class="wide" role="region" aria-labelledby=(title) tabindex="0" {
+        div class="wide" role="region" aria-label={ "Granularity of " (swept.workload) } tabindex="0" {
             table {
                 caption { span { "METG, the best rate in workers’ work, and the rate with one task a message, in percent of the best" } }
                 thead { tr {

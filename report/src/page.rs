@@ -94,7 +94,7 @@ fn filters(report: &Report) -> String {
 fn sections(report: &Report, back: &str) -> Markup {
     let each = |article: &dyn Fn(&Comparison) -> Markup| html! { @for found in &report.comparisons { (article(found)) } };
     html! {
-        (section(0, each(&|found| verdict::article(found, back))))
+        (section(0, html! { (verdict::legend()) (each(&|found| verdict::article(found, back))) }))
         (section(1, html! { (table::legend()) (each(&table::article)) }))
         (section(2, html! { (samples::legend()) (each(&samples::article)) }))
         (section(3, each(&|found| workers::article(found, back))))

@@ -73,7 +73,7 @@ pub fn article(found: &Comparison) -> Markup {
     html! {
         article data-workload=(found.workload) {
             h3 id=(title) { (found.workload) }
-            div class="wide" role="region" aria-labelledby=(title) tabindex="0" {
+            div class="wide" role="region" aria-label={ "Table of " (found.workload) } tabindex="0" {
                 table {
                     caption { span { (found.query) " · " (found.input.name) ": " (found.caption) } }
                     thead { (head(&shown)) }

@@ -219,6 +219,16 @@ fn troubles(found: &Comparison) -> Vec<String> {
     partial.into_iter().chain(found.rows.iter().filter_map(trouble)).collect()
 }
 
+/// How to read it.
+#[must_use]
+pub fn legend() -> Markup {
+    html! {
+        p class="quiet" {
+            "The plain loop is the same program without concurrency. In parentheses is where the figure lies with 95\u{202f}% confidence; what cannot be told apart differs by no more than chance explains. Each figure leads to its cell in the table."
+        }
+    }
+}
+
 /// On the page.
 #[must_use]
 pub fn article(found: &Comparison, back: &str) -> Markup {

@@ -81,7 +81,7 @@ fn table(found: &Comparison) -> Markup {
         point.efficiency.map(share)
     };
     html! {
-        div class="wide" role="region" aria-labelledby={ "workers-" (found.workload) } tabindex="0" {
+        div class="wide" role="region" aria-label={ "Efficiency of " (found.workload) } tabindex="0" {
             table {
                 caption { span { "Efficiency by the number of workers" } }
                 thead { tr {

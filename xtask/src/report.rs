@@ -84,3 +84,27 @@ fn cc_report(results: &Path, args: Vec<OsString>) -> Result<()> {
     ensure!(status.success(), "cc-report: {status}");
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        workloads: Vec<String>,
+        #[command(flatten)]
+        html: Html,
+    }
+
+    #[test]
+    fn a_word_after_html_is_a_workload() {
+        let line = |args: &[&str]| Line::parse_from([&["xtask"], args].concat());
+        let html = |args: &[&str]| line(args).html.html;
+        assert_eq!(html(&["grep"]), None);
+        assert_eq!(html(&["--html", "grep"]), Some(None));
+        assert_eq!(line(&["--html", "grep"]).workloads, ["grep"]);
+        assert_eq!(html(&["--html=a.html"]), Some(Some("a.html".into())));
+    }
+}
