@@ -78,7 +78,7 @@ fn listing(shelf: &Shelf, file: &File) -> Markup {
         details class="listing" id={ "code-" (shelf.workload) "-" (slug(&file.model)) } {
             summary {
                 (look::key(&file.model, Kind::Model)) (file.model) " "
-                code { (file.path) } " " small { (count(file.source.lines.len(), "line")) }
+                code { (file.path) } " " small { (count(file.source.lines.len(), "line")) @if file.has_changed { ", changed since it was measured" } }
             }
             pre tabindex="0" aria-label=(file.path) { code { (lines(&file.source)) } }
         }

@@ -23,7 +23,7 @@ pub mod verdict;
 pub mod words;
 pub mod workers;
 
-use std::path::Path;
+use std::{fs, path::Path};
 
 use anyhow::Result;
 
@@ -48,10 +48,11 @@ impl Report {
     ///
     /// # Errors
     /// If there is no result, or one that cannot be read.
-    pub fn read(results: &Path, workloads: &[String], root: &Path) -> Result<Self> {
-        let mut report = Self::results(results, workloads)?;
+    pub fn read(folder: &Path, workloads: &[String], root: &Path) -> Result<Self> {
+        let mut report = Self::results(folder, workloads)?;
         for found in &report.comparisons {
-            report.shelves.push(Shelf::read(root, &found.workload)?);
+            let measured = fs::metadata(folder.join(format!("{}.json", found.workload)))?.modified()?;
+            report.shelves.push(Shelf::read(root, &found.workload, measured)?);
         }
         Ok(report)
     }

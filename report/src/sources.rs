@@ -1,6 +1,6 @@
 //! The models' files of a workload, from which the programs were built.
 
-use std::path::Path;
+use std::{fs, path::Path, time::SystemTime};
 
 use anyhow::Result;
 use xtask::{
@@ -24,15 +24,17 @@ pub struct File {
     pub path: String,
     /// What is in it.
     pub source: Source,
+    /// Whether it is another file than the one that was measured.
+    pub has_changed: bool,
 }
 
 impl Shelf {
-    /// Reads the files of every model that has the workload.
-    pub(crate) fn read(root: &Path, workload: &str) -> Result<Self> {
+    /// Reads the files of every model that has the workload, which was measured then.
+    pub(crate) fn read(root: &Path, workload: &str, measured: SystemTime) -> Result<Self> {
         let mut files = Vec::new();
         for model in models::all(root)? {
             if root.join(model.file(workload)).exists() {
-                files.push(File::read(root, &model, workload)?);
+                files.push(File::read(root, &model, workload, measured)?);
             }
         }
         Ok(Self { workload: workload.to_owned(), files })
@@ -40,9 +42,10 @@ impl Shelf {
 }
 
 impl File {
-    fn read(root: &Path, model: &Model, workload: &str) -> Result<Self> {
+    fn read(root: &Path, model: &Model, workload: &str, measured: SystemTime) -> Result<Self> {
         let path = model.file(workload);
         let source = Source::read(root, &path, &model.name, workload)?;
-        Ok(Self { model: model.name.clone(), path: path.display().to_string(), source })
+        let has_changed = fs::metadata(root.join(&path))?.modified()? > measured;
+        Ok(Self { model: model.name.clone(), path: path.display().to_string(), source, has_changed })
     }
 }

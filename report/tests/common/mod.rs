@@ -24,7 +24,12 @@ fn shelf(workload: &str) -> Shelf {
     let file = |model: &str| {
         let path = if model == "async" { "async.rs" } else { "threads.rs" };
         let source = Source::read(&fixture(), Path::new(path), model, "grep").unwrap();
-        File { model: model.to_owned(), path: format!("crates/{path}"), source }
+        File {
+            model: model.to_owned(),
+            path: format!("crates/{path}"),
+            source,
+            has_changed: model == "procs",
+        }
     };
     Shelf { workload: workload.to_owned(), files: models.map(file).into() }
 }
