@@ -4,104 +4,52 @@
 //! of its own, its [`memory`] sampled over the [`tree`] of its processes, its output [`check`]ed; the samples
 //! become [`stats`], and these a [`table`] and [`json`]. How finely work may be cut is asked by [`granularity`].
 
+mod args;
 mod build;
 mod call;
+mod cancel;
 mod check;
+mod checking;
 mod code;
+mod drift;
+#[cfg(test)]
+mod example;
 mod external;
 mod flags;
 mod granularity;
+mod history;
 mod input;
+mod job;
 mod json;
+mod machine;
 mod manifest;
 mod measure;
 mod memory;
+mod outliers;
 mod paired;
 mod query;
+mod rows;
 mod run;
 mod stats;
+mod summary;
 mod table;
 mod tree;
+#[allow(dead_code)]
 mod usl;
 
-use std::{
-    fs,
-    io::IsTerminal,
-    num::NonZeroUsize,
-    path::{Path, PathBuf},
-    process::ExitCode,
-    time::Duration,
-};
+use std::{io::IsTerminal, path::Path, process::ExitCode};
 
-use anyhow::{Context, Error, Result, anyhow, bail};
-use cc_workloads::Ctx;
-use clap::ValueEnum;
+use anyhow::{Error, Result, anyhow, bail};
 use serde::Serialize;
 
+pub(crate) use args::Args;
 use build::{Entry, Workspace};
-use call::Call;
-use check::Order;
-use external::Tool;
+use cancel::Cancel;
 use granularity::Swept;
-use input::Input;
-use json::{Comparison, Kind, Machine, Row, Verdict};
-use manifest::{Manifest, workloads};
-use measure::{Effort, Entrant, Work, measure};
-use query::{Query, line};
+use job::Job;
+use json::{Comparison, Row, Verdict};
+use manifest::workloads;
 pub(crate) use run::alone;
-
-/// Run every model on the same work, check that all say the same, and measure them
-///
-/// Exit status: 0 if all agree, 2 for wrong usage, 3 if outputs differ, 4 if nothing is selected, 5 if a run
-/// failed or timed out.
-#[derive(clap::Args)]
-pub(crate) struct Args {
-    /// Which workloads [default: all]
-    #[arg(value_name = "WORKLOAD")]
-    workloads: Vec<String>,
-    /// Only this model or tool, beside the reference; may be given many times
-    #[arg(long = "model", value_name = "NAME")]
-    models: Vec<String>,
-    /// How many workers each model has [default: one per core]
-    #[arg(long, value_name = "N")]
-    workers: Option<NonZeroUsize>,
-    /// How many timed rounds [default: as many as fit into some seconds]
-    #[arg(long, value_name = "N")]
-    rounds: Option<NonZeroUsize>,
-    /// How much to work on
-    #[arg(long, value_enum, default_value_t = Size::Small)]
-    size: Size,
-    /// Little work and few rounds: whether it works, not how fast
-    #[arg(long, conflicts_with = "size")]
-    smoke: bool,
-    /// A file or directory to work on, instead of one made from a seed
-    #[arg(long, value_name = "PATH", conflicts_with_all = ["size", "smoke"])]
-    input: Option<PathBuf>,
-    /// Kill a run after so many seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
-    timeout: u64,
-    /// Cut the work ever finer instead, and say where each model drops to half of its best rate
-    #[arg(long, conflicts_with_all = ["size", "input", "query", "markdown"])]
-    granularity: bool,
-    /// Also write the result with all samples to FILE; - is standard output, instead of the table
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-    /// Print the table as Markdown
-    #[arg(long)]
-    markdown: bool,
-    /// Print what there is to compare, and do nothing
-    #[arg(long)]
-    list: bool,
-    /// What to ask for instead: the workload's own arguments, without its input
-    #[arg(last = true, value_name = "ARG")]
-    query: Vec<String>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Size {
-    Small,
-    Large,
-}
 
 /// What the command ends with; the worst of all workloads counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -159,6 +107,7 @@ fn compare(args: &Args) -> Result<Outcome, Failure> {
         eprintln!("error: {broken}: left out");
         outcome = Outcome::Failed;
     }
+    let cancel = Cancel::on_interrupt().map_err(Error::from)?;
     let mut results = Vec::new();
     for job in &jobs {
         let (entrants, absent) = job.entrants(&built.entries, args)?;
@@ -172,7 +121,8 @@ fn compare(args: &Args) -> Result<Outcome, Failure> {
             let swept = sweep.run(&job.workload, &entrants, &absent, args, &kept)?;
             (Found::Granularity(Box::new(swept)), format!("{}-granularity.json", job.workload))
         } else {
-            let comparison = job.compare(&entrants, absent, args, &workspace, &kept)?;
+            let comparison = job.compare(&entrants, absent, args, &workspace, &kept, &cancel)?;
+            history::keep(&comparison, &workspace.target.join("compare").join("history"))?;
             (Found::Comparison(Box::new(comparison)), format!("{}.json", job.workload))
         };
         json::write(&result, &workspace.target.join("compare").join(name))?;
@@ -224,183 +174,6 @@ fn jobs(args: &Args, workspace: &Workspace) -> Result<Vec<Job>> {
         jobs.retain(|job| job.manifest.granularity.is_some());
     }
     Ok(jobs)
-}
-
-impl Args {
-    fn is_selected(&self, name: &str) -> bool {
-        self.models.is_empty() || self.models.iter().any(|model| model == name)
-    }
-
-    fn size(&self) -> &'static str {
-        match self.size {
-            _ if self.smoke => "smoke",
-            Size::Small => "small",
-            Size::Large => "large",
-        }
-    }
-
-    fn workers(&self) -> NonZeroUsize {
-        self.workers.unwrap_or_else(Ctx::available_workers)
-    }
-
-    fn effort(&self) -> Effort {
-        let timeout = Duration::from_secs(self.timeout);
-        let (memory_rounds, stop_rounds, empty_rounds) = if self.smoke { (1, 1, 2) } else { (2, 3, 5) };
-        let rounds = self.rounds.or(if self.smoke { NonZeroUsize::new(3) } else { None });
-        Effort { rounds, budget: Duration::from_secs(20), memory_rounds, stop_rounds, empty_rounds, timeout }
-    }
-
-    /// What does the same again.
-    fn command(&self) -> String {
-        let words: Vec<String> = std::env::args().skip(1).collect();
-        format!("cargo xtask {}", line(&words))
-    }
-}
-
-/// One workload, and what is asked of it.
-struct Job {
-    workload: String,
-    /// All workloads that there are.
-    all: Vec<String>,
-    manifest: Manifest,
-    queries: Vec<Query>,
-    /// Whether the queries are not the manifest's.
-    is_given: bool,
-}
-
-impl Job {
-    fn new(workload: &str, all: &[String], args: &Args, workspace: &Workspace) -> Result<Self> {
-        let manifest = Manifest::load(workspace, workload)?;
-        if args.input.is_some() && !manifest.takes_files() {
-            bail!("{workload} reads no files; its own arguments come after --");
-        }
-        let is_file = match &args.input {
-            Some(path) => !fs::metadata(path).with_context(|| path.display().to_string())?.is_dir(),
-            None => false,
-        };
-        let queries = manifest.queries(&args.query)?.into_iter();
-        let queries = queries.map(|query| if is_file { query } else { query.recursive() }).collect();
-        let is_given = !args.query.is_empty();
-        Ok(Self { workload: workload.to_owned(), all: all.to_vec(), manifest, queries, is_given })
-    }
-
-    /// The reference, the models and the tools, and what is missing and why.
-    fn entrants(&self, entries: &[Entry], args: &Args) -> Result<(Vec<Entrant>, Vec<String>)> {
-        let (mut entrants, mut absent) = (Vec::new(), Vec::new());
-        for (at, entry) in entries.iter().filter(|entry| entry.workload == self.workload).enumerate() {
-            let is_reference = at == 0;
-            if !is_reference && !args.is_selected(&entry.model) {
-                continue;
-            }
-            match &entry.declined {
-                Some(why) => absent.push(format!("{}: {why}", entry.model)),
-                None => entrants.push(self.model(entry, is_reference, args.workers())?),
-            }
-        }
-        for tool in self.manifest.tool.iter().filter(|tool| args.is_selected(&tool.name)) {
-            match tool.find().map(|program| self.tool(tool, program, args.workers())) {
-                None => absent.push(format!("{}: {} is not installed", tool.name, tool.needs())),
-                Some(entrant) if self.is_given && !entrant.call.takes_query() => {
-                    absent.push(format!("{}: it does only what the manifest asks for", tool.name));
-                }
-                Some(entrant) => entrants.push(entrant),
-            }
-        }
-        Ok((entrants, absent))
-    }
-
-    fn model(&self, entry: &Entry, is_reference: bool, workers: NonZeroUsize) -> Result<Entrant> {
-        let workers_arg = workers.to_string();
-        let args = ["--model", &entry.model, "--workers", &workers_arg, &self.workload, "{query}", "{input}"];
-        let args = args.map(str::to_owned).into();
-        let label = match entry.model.as_str() {
-            "distributed" => format!("distributed ({workers} processes, loopback)"),
-            model => model.to_owned(),
-        };
-        Ok(Entrant {
-            name: entry.model.clone(),
-            label,
-            mechanism: entry.mechanism.clone(),
-            kind: if is_reference { Kind::Reference } else { Kind::Model },
-            call: Call { program: entry.program.clone(), args, ..Call::default() },
-            order: self.manifest.order,
-            code: Some(code::count(&entry.crate_dir, &entry.model, &self.workload, &self.all)?),
-            oversubscribed: !is_reference && workers > Ctx::available_workers(),
-            slow: false,
-        })
-    }
-
-    fn tool(&self, tool: &Tool, program: PathBuf, workers: NonZeroUsize) -> Entrant {
-        Entrant {
-            name: tool.name.clone(),
-            label: tool.name.clone(),
-            mechanism: tool.version(),
-            kind: Kind::Tool,
-            call: tool.call(program, workers),
-            order: tool.order,
-            code: None,
-            oversubscribed: false,
-            slow: tool.slow,
-        }
-    }
-
-    fn compare(
-        &self,
-        entrants: &[Entrant],
-        absent: Vec<String>,
-        args: &Args,
-        workspace: &Workspace,
-        kept: &Path,
-    ) -> Result<Comparison> {
-        let mut input = match &args.input {
-            Some(path) => self.manifest.given(workspace, &self.workload, path)?,
-            None => {
-                say(&format!("preparing the {} input", args.size()));
-                self.manifest.prepare(workspace, &self.workload, args.size())?
-            }
-        };
-        if self.is_given {
-            input.output = None;
-        }
-        let work = Work {
-            queries: &self.queries,
-            input: &input,
-            own_totals: &self.manifest.own_totals,
-            prints_at_end: self.manifest.prints_at_end,
-            kept,
-        };
-        let measured = measure(entrants, &work, &args.effort())?;
-        let query = self.asked(&input);
-        Ok(Comparison {
-            workload: self.workload.clone(),
-            command: args.command(),
-            machine: Machine::this(),
-            input,
-            caption: table::caption(&self.manifest.caption, &measured.totals),
-            any_order: self.manifest.order == Order::Any,
-            prints_at_end: self.manifest.prints_at_end,
-            tool_note: self.manifest.tool_note.clone(),
-            totals: measured.totals,
-            query,
-            checked: self.queries.iter().map(ToString::to_string).collect(),
-            workers: args.workers(),
-            rounds: measured.rounds,
-            rounds_to_tell: measured.rounds_to_tell,
-            memory: memory::METHOD,
-            rows: measured.rows,
-            absent,
-        })
-    }
-}
-
-impl Job {
-    /// The query that is measured, with what the input's arguments add to it.
-    fn asked(&self, input: &Input) -> String {
-        match &input.measured.args[..] {
-            [] => self.queries[0].to_string(),
-            _ => line(&input.measured.with(&self.queries[0].arguments(|_| None))),
-        }
-    }
 }
 
 impl Found {

@@ -318,7 +318,7 @@ fn missing() -> String {
 }
 
 /// Three digits, or all of those before the point.
-fn number(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     match value {
         value if value < 10.0 => format!("{value:.1}"),
         value => format!("{value:.0}"),

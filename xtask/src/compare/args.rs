@@ -1,0 +1,92 @@
+//! What the command is told.
+
+use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
+
+use cc_workloads::Ctx;
+use clap::ValueEnum;
+
+use super::{measure::Effort, query::line};
+
+/// Run every model on the same work, check that all say the same, and measure them
+///
+/// Exit status: 0 if all agree, 2 for wrong usage, 3 if outputs differ, 4 if nothing is selected, 5 if a run
+/// failed or timed out.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Which workloads [default: all]
+    #[arg(value_name = "WORKLOAD")]
+    pub(super) workloads: Vec<String>,
+    /// Only this model or tool, beside the reference; may be given many times
+    #[arg(long = "model", value_name = "NAME")]
+    pub(super) models: Vec<String>,
+    /// How many workers each model has [default: one per core]
+    #[arg(long, value_name = "N")]
+    pub(super) workers: Option<NonZeroUsize>,
+    /// How many timed rounds [default: as many as fit into some seconds]
+    #[arg(long, value_name = "N")]
+    pub(super) rounds: Option<NonZeroUsize>,
+    /// How much to work on
+    #[arg(long, value_enum, default_value_t = Size::Small)]
+    pub(super) size: Size,
+    /// Little work and few rounds: whether it works, not how fast
+    #[arg(long, conflicts_with = "size")]
+    pub(super) smoke: bool,
+    /// A file or directory to work on, instead of one made from a seed
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["size", "smoke"])]
+    pub(super) input: Option<PathBuf>,
+    /// Kill a run after so many seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+    pub(super) timeout: u64,
+    /// Cut the work ever finer instead, and say where each model drops to half of its best rate
+    #[arg(long, conflicts_with_all = ["size", "input", "query", "markdown"])]
+    pub(super) granularity: bool,
+    /// Also write the result with all samples to FILE; - is standard output, instead of the table
+    #[arg(long, value_name = "FILE")]
+    pub(super) json: Option<PathBuf>,
+    /// Print the table as Markdown
+    #[arg(long)]
+    pub(super) markdown: bool,
+    /// Print what there is to compare, and do nothing
+    #[arg(long)]
+    pub(super) list: bool,
+    /// What to ask for instead: the workload's own arguments, without its input
+    #[arg(last = true, value_name = "ARG")]
+    pub(super) query: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Size {
+    Small,
+    Large,
+}
+
+impl Args {
+    pub(super) fn is_selected(&self, name: &str) -> bool {
+        self.models.is_empty() || self.models.iter().any(|model| model == name)
+    }
+
+    pub(super) fn size(&self) -> &'static str {
+        match self.size {
+            _ if self.smoke => "smoke",
+            Size::Small => "small",
+            Size::Large => "large",
+        }
+    }
+
+    pub(super) fn workers(&self) -> NonZeroUsize {
+        self.workers.unwrap_or_else(Ctx::available_workers)
+    }
+
+    pub(super) fn effort(&self) -> Effort {
+        let timeout = Duration::from_secs(self.timeout);
+        let (memory_rounds, stop_rounds, empty_rounds) = if self.smoke { (1, 1, 2) } else { (2, 3, 5) };
+        let rounds = self.rounds.or(if self.smoke { NonZeroUsize::new(3) } else { None });
+        Effort { rounds, budget: Duration::from_secs(20), memory_rounds, stop_rounds, empty_rounds, timeout }
+    }
+
+    /// What does the same again.
+    pub(super) fn command(&self) -> String {
+        let words: Vec<String> = std::env::args().skip(1).collect();
+        format!("cargo xtask {}", line(&words))
+    }
+}
