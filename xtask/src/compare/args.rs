@@ -1,6 +1,10 @@
 //! What the command is told.
 
-use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
+use std::{
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use cc_workloads::Ctx;
 use clap::ValueEnum;
@@ -10,7 +14,7 @@ use super::{measure::Effort, query::line};
 /// Run every model on the same work, check that all say the same, and measure them
 ///
 /// Exit status: 0 if all agree, 2 for wrong usage, 3 if outputs differ, 4 if nothing is selected, 5 if a run
-/// failed or timed out.
+/// failed or timed out, 130 after Ctrl-C, which prints what has been measured by then.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Which workloads [default: all]
@@ -31,6 +35,9 @@ pub(crate) struct Args {
     /// Little work and few rounds: whether it works, not how fast
     #[arg(long, conflicts_with = "size")]
     pub(super) smoke: bool,
+    /// Few rounds: a first impression in seconds, with intervals as wide as that makes them
+    #[arg(long, conflicts_with = "smoke")]
+    pub(super) quick: bool,
     /// A file or directory to work on, instead of one made from a seed
     #[arg(long, value_name = "PATH", conflicts_with_all = ["size", "smoke"])]
     pub(super) input: Option<PathBuf>,
@@ -38,14 +45,20 @@ pub(crate) struct Args {
     #[arg(long, value_name = "SECONDS", default_value_t = 120)]
     pub(super) timeout: u64,
     /// Cut the work ever finer instead, and say where each model drops to half of its best rate
-    #[arg(long, conflicts_with_all = ["size", "input", "query", "markdown"])]
+    #[arg(long, conflicts_with_all = ["size", "input", "query", "markdown", "csv", "quick"])]
     pub(super) granularity: bool,
     /// Also write the result with all samples to FILE; - is standard output, instead of the table
     #[arg(long, value_name = "FILE")]
     pub(super) json: Option<PathBuf>,
+    /// Also write a line of figures for each row to FILE; - is standard output, instead of the table
+    #[arg(long, value_name = "FILE")]
+    pub(super) csv: Option<PathBuf>,
     /// Print the table as Markdown
     #[arg(long)]
     pub(super) markdown: bool,
+    /// Explain the columns of the table, and do nothing
+    #[arg(long)]
+    pub(super) explain: bool,
     /// Print what there is to compare, and do nothing
     #[arg(long)]
     pub(super) list: bool,
@@ -79,9 +92,20 @@ impl Args {
 
     pub(super) fn effort(&self) -> Effort {
         let timeout = Duration::from_secs(self.timeout);
-        let (memory_rounds, stop_rounds, empty_rounds) = if self.smoke { (1, 1, 2) } else { (2, 3, 5) };
-        let rounds = self.rounds.or(if self.smoke { NonZeroUsize::new(3) } else { None });
+        let is_short = self.smoke || self.quick;
+        let (memory_rounds, stop_rounds, empty_rounds) = if is_short { (1, 1, 2) } else { (2, 3, 5) };
+        let few = match (self.smoke, self.quick) {
+            (true, _) => NonZeroUsize::new(3),
+            (_, true) => NonZeroUsize::new(5),
+            _ => None,
+        };
+        let rounds = self.rounds.or(few);
         Effort { rounds, budget: Duration::from_secs(20), memory_rounds, stop_rounds, empty_rounds, timeout }
+    }
+
+    /// Whether something else than the table goes to standard output.
+    pub(super) fn is_piped(&self) -> bool {
+        [&self.json, &self.csv].into_iter().flatten().any(|path| path == Path::new("-"))
     }
 
     /// What does the same again.

@@ -23,9 +23,9 @@ use super::{
     machine::{self, Machine, Watch},
     manifest::Manifest,
     measure::{Entrant, Work, measure},
-    memory,
+    memory, notes,
     query::{Query, line},
-    say, summary, table,
+    say, summary,
 };
 
 /// One workload, and what is asked of it.
@@ -160,7 +160,7 @@ impl Job {
             partial: measured.partial,
             summary: summary::summary(&measured.rows),
             input,
-            caption: table::caption(&self.manifest.caption, &measured.totals),
+            caption: notes::caption(&self.manifest.caption, &measured.totals),
             any_order: self.manifest.order == Order::Any,
             prints_at_end: self.manifest.prints_at_end,
             tool_note: self.manifest.tool_note.clone(),

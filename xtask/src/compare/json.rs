@@ -201,6 +201,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use serde_json::Value;
+    use snapbox::{assert_data_eq, file};
 
     use super::*;
     use crate::compare::example;
@@ -223,6 +224,14 @@ mod tests {
             }
             _ => {}
         }
+    }
+
+    #[test]
+    fn a_comparison_is_written_with_every_field() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("new/comparison.json");
+        write(&example::comparison(), &path).unwrap();
+        assert_data_eq!(fs::read_to_string(path).unwrap(), file!["snapshots/comparison.json"].raw());
     }
 
     #[test]

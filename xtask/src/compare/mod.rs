@@ -1,8 +1,13 @@
 //! `cargo xtask compare`: the models against each other, against the reference, and against the tools of today.
 //!
-//! In reading order: [`build`] the programs, read the [`manifest`], prepare the [`input`], then [`measure`](mod@measure): each [`run`](mod@run) in a process
-//! of its own, its [`memory`] sampled over the [`tree`] of its processes, its output [`check`]ed; the samples
-//! become [`stats`], and these a [`table`] and [`json`]. How finely work may be cut is asked by [`granularity`].
+//! In reading order: told by [`args`], [`build`] the programs, read the [`manifest`], and for each workload's [`job`]
+//! prepare the [`input`]. Then [`measure`](mod@measure), each [`run`](mod@run) in a process of its own, its [`memory`] sampled over the [`tree`] of
+//! its processes, until somebody [`cancel`]s it: first [`checking`] that the outputs are the same ([`check`]), then the
+//! rounds. What the [`machine`] did meanwhile is watched.
+//!
+//! The samples become [`rows`] with [`stats`]; [`paired`] tells them apart, [`drift`] and [`outliers`] say what was not
+//! steady, [`summary`] says it in words. All that is [`json`], kept in the [`history`], and a [`table`] of [`columns`] with
+//! [`notes`], or [`flat`] for a spreadsheet. How finely work may be cut is asked by [`granularity`].
 
 mod args;
 mod build;
@@ -11,11 +16,13 @@ mod cancel;
 mod check;
 mod checking;
 mod code;
+mod columns;
 mod drift;
 #[cfg(test)]
 mod example;
 mod external;
 mod flags;
+mod flat;
 mod granularity;
 mod history;
 mod input;
@@ -25,6 +32,7 @@ mod machine;
 mod manifest;
 mod measure;
 mod memory;
+mod notes;
 mod outliers;
 mod paired;
 mod query;
@@ -37,7 +45,7 @@ mod tree;
 #[allow(dead_code)]
 mod usl;
 
-use std::{io::IsTerminal, path::Path, process::ExitCode};
+use std::{io::IsTerminal, process::ExitCode};
 
 use anyhow::{Error, Result, anyhow, bail};
 use serde::Serialize;
@@ -51,12 +59,24 @@ use json::{Comparison, Row, Verdict};
 use manifest::workloads;
 pub(crate) use run::alone;
 
-/// What the command ends with; the worst of all workloads counts.
+/// What the command ends with; the worst of all workloads counts, and the worst comes last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Outcome {
-    Agree = 0,
-    Failed = 5,
-    Differ = 3,
+    Agree,
+    Failed,
+    Differ,
+    Interrupted,
+}
+
+impl Outcome {
+    fn code(self) -> u8 {
+        match self {
+            Self::Agree => 0,
+            Self::Failed => 5,
+            Self::Differ => 3,
+            Self::Interrupted => 130,
+        }
+    }
 }
 
 const USAGE: u8 = 2;
@@ -64,7 +84,7 @@ const NOTHING: u8 = 4;
 
 pub(crate) fn run(args: &Args) -> ExitCode {
     let code = match compare(args) {
-        Ok(outcome) => outcome as u8,
+        Ok(outcome) => outcome.code(),
         Err(Failure { code, error }) => {
             eprintln!("error: {error:#}");
             code
@@ -81,7 +101,7 @@ struct Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self { code: Outcome::Failed as u8, error }
+        Self { code: Outcome::Failed.code(), error }
     }
 }
 
@@ -92,6 +112,10 @@ impl Failure {
 }
 
 fn compare(args: &Args) -> Result<Outcome, Failure> {
+    if args.explain {
+        print!("{}", include_str!("explain.txt"));
+        return Ok(Outcome::Agree);
+    }
     let workspace = Workspace::find()?;
     let mut jobs = jobs(args, &workspace).map_err(Failure::usage)?;
     say("building the models' release programs");
@@ -102,44 +126,78 @@ fn compare(args: &Args) -> Result<Outcome, Failure> {
         list(&built.entries, &jobs);
         return Ok(Outcome::Agree);
     }
-    let mut outcome = Outcome::Agree;
-    for broken in &built.broken {
-        eprintln!("error: {broken}: left out");
-        outcome = Outcome::Failed;
-    }
+    built.broken.iter().for_each(|broken| eprintln!("error: {broken}: left out"));
+    let outcome = if built.broken.is_empty() { Outcome::Agree } else { Outcome::Failed };
     let cancel = Cancel::on_interrupt().map_err(Error::from)?;
-    let mut results = Vec::new();
-    for job in &jobs {
-        let (entrants, absent) = job.entrants(&built.entries, args)?;
+    let bench = Bench { args, workspace: &workspace, entries: &built.entries, cancel: &cancel };
+    bench.all(&jobs, outcome)
+}
+
+/// What all workloads have in common.
+struct Bench<'a> {
+    args: &'a Args,
+    workspace: &'a Workspace,
+    entries: &'a [Entry],
+    cancel: &'a Cancel,
+}
+
+impl Bench<'_> {
+    /// Shows one workload after the other, and writes what is to be written of all.
+    fn all(&self, jobs: &[Job], mut outcome: Outcome) -> Result<Outcome, Failure> {
+        let mut results = Vec::new();
+        for job in jobs {
+            match self.one(job) {
+                Ok(Some(result)) => {
+                    outcome = outcome.max(result.show(self.args));
+                    results.push(result);
+                }
+                Ok(None) => {}
+                Err(error) if self.cancel.is_requested() => eprintln!("{}: {error:#}", job.workload),
+                Err(error) => return Err(error.into()),
+            }
+            if self.cancel.is_requested() {
+                outcome = Outcome::Interrupted;
+                break;
+            }
+        }
+        if results.is_empty() && outcome != Outcome::Interrupted {
+            let error = anyhow!("nothing is selected; see cargo xtask compare --list");
+            return Err(Failure { code: NOTHING, error });
+        }
+        if let Some(path) = &self.args.json {
+            match &results[..] {
+                [one] => json::write(one, path)?,
+                many => json::write(&many, path)?,
+            }
+        }
+        if let Some(path) = &self.args.csv {
+            flat::write(results.iter().filter_map(Found::comparison), path)?;
+        }
+        Ok(outcome)
+    }
+
+    /// What comes of a workload, if any of its models is selected. It is written below `target/compare`.
+    fn one(&self, job: &Job) -> Result<Option<Found>> {
+        let args = self.args;
+        let (entrants, absent) = job.entrants(self.entries, args)?;
         if !entrants.iter().any(|entrant| args.is_selected(&entrant.name)) {
             absent.iter().for_each(|absent| eprintln!("{}: {absent}", job.workload));
-            continue;
+            return Ok(None);
         }
-        let kept = workspace.target.join("compare").join(&job.workload);
+        let folder = self.workspace.target.join("compare");
+        let kept = folder.join(&job.workload);
         let sweep = job.manifest.granularity.as_ref().filter(|_| args.granularity);
         let (result, name) = if let Some(sweep) = sweep {
-            let swept = sweep.run(&job.workload, &entrants, &absent, args, &kept)?;
+            let swept = sweep.run(&job.workload, &entrants, &absent, args, &kept, self.cancel)?;
             (Found::Granularity(Box::new(swept)), format!("{}-granularity.json", job.workload))
         } else {
-            let comparison = job.compare(&entrants, absent, args, &workspace, &kept, &cancel)?;
-            history::keep(&comparison, &workspace.target.join("compare").join("history"))?;
+            let comparison = job.compare(&entrants, absent, args, self.workspace, &kept, self.cancel)?;
+            history::keep(&comparison, &folder.join("history"))?;
             (Found::Comparison(Box::new(comparison)), format!("{}.json", job.workload))
         };
-        json::write(&result, &workspace.target.join("compare").join(name))?;
-        outcome = outcome.max(result.show(args));
-        results.push(result);
+        json::write(&result, &folder.join(name))?;
+        Ok(Some(result))
     }
-    if results.is_empty() {
-        let error = anyhow!("nothing is selected; see cargo xtask compare --list");
-        return Err(Failure { code: NOTHING, error });
-    }
-    if let Some(path) = &args.json {
-        match &results[..] {
-            [one] => json::write(one, path)?,
-            many => json::write(&many, path)?,
-        }
-    }
-    Ok(outcome)
 }
 
 /// What there is to show of a workload.
@@ -177,16 +235,25 @@ fn jobs(args: &Args, workspace: &Workspace) -> Result<Vec<Job>> {
 }
 
 impl Found {
+    fn comparison(&self) -> Option<&Comparison> {
+        match self {
+            Self::Comparison(comparison) => Some(comparison),
+            Self::Granularity(_) => None,
+        }
+    }
+
     /// Prints the table and what has gone wrong.
     fn show(&self, args: &Args) -> Outcome {
         let (table, troubles, outcome) = match self {
             Self::Granularity(swept) => (swept.text(), swept.troubles(), swept.outcome()),
             Self::Comparison(found) if args.markdown => {
-                (table::markdown(found), table::troubles(found), found.outcome())
+                (table::markdown(found), notes::troubles(found), found.outcome())
             }
-            Self::Comparison(found) => (table::text(found), table::troubles(found), found.outcome()),
+            Self::Comparison(found) => {
+                (table::text(found, table::width()), notes::troubles(found), found.outcome())
+            }
         };
-        if args.json.as_deref() != Some(Path::new("-")) {
+        if !args.is_piped() {
             println!("{table}\n");
         }
         troubles.iter().for_each(|trouble| eprintln!("{trouble}\n"));

@@ -1,8 +1,8 @@
 //! What a comparison came to, in words.
 
 use super::{
+    columns::number,
     json::{Kind, Row, Verdict},
-    table::number,
 };
 
 /// Which model is fastest and which takes the least memory, each in a sentence. Nothing where nothing was timed.
@@ -74,7 +74,7 @@ mod tests {
             said,
             [
                 "fastest is rayon, 1.95 × the reference (1.93–1.97); no difference from threads",
-                "least memory of the models: rayon, 5.1 MB; most: distributed, 60 MB",
+                "least memory of the models: rayon, 5.10 MB; most: distributed, 60.0 MB",
             ]
         );
     }
