@@ -9,12 +9,12 @@ use std::{
 use cc_workloads::Ctx;
 use clap::ValueEnum;
 
-use super::{measure::Effort, query::line};
+use super::{baseline, measure::Effort, query::line};
 
 /// Run every model on the same work, check that all say the same, and measure them
 ///
 /// Exit status: 0 if all agree, 2 for wrong usage, 3 if outputs differ, 4 if nothing is selected, 5 if a run
-/// failed or timed out, 130 after Ctrl-C, which prints what has been measured by then.
+/// failed or timed out, 6 if --fail-on says so, 130 after Ctrl-C, which prints what has been measured by then.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Which workloads [default: all]
@@ -23,9 +23,9 @@ pub(crate) struct Args {
     /// Only this model or tool, beside the reference; may be given many times
     #[arg(long = "model", value_name = "NAME")]
     pub(super) models: Vec<String>,
-    /// How many workers each model has [default: one per core]
-    #[arg(long, value_name = "N")]
-    pub(super) workers: Option<NonZeroUsize>,
+    /// How many workers each model has [default: one per core]; of several numbers (1,2,4), each is tried
+    #[arg(long, value_name = "N", value_delimiter = ',')]
+    pub(super) workers: Vec<NonZeroUsize>,
     /// How many timed rounds [default: as many as fit into some seconds]
     #[arg(long, value_name = "N")]
     pub(super) rounds: Option<NonZeroUsize>,
@@ -45,7 +45,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "SECONDS", default_value_t = 120)]
     pub(super) timeout: u64,
     /// Cut the work ever finer instead, and say where each model drops to half of its best rate
-    #[arg(long, conflicts_with_all = ["size", "input", "query", "markdown", "csv", "quick"])]
+    #[arg(long, conflicts_with_all = ["size", "input", "query", "markdown", "csv", "quick", "baseline"])]
     pub(super) granularity: bool,
     /// Also write the result with all samples to FILE; - is standard output, instead of the table
     #[arg(long, value_name = "FILE")]
@@ -53,6 +53,12 @@ pub(crate) struct Args {
     /// Also write a line of figures for each row to FILE; - is standard output, instead of the table
     #[arg(long, value_name = "FILE")]
     pub(super) csv: Option<PathBuf>,
+    /// Say what has changed since an earlier result, as --json or target/compare/history has it
+    #[arg(long, value_name = "FILE")]
+    pub(super) baseline: Option<PathBuf>,
+    /// With a baseline: exit with 6 if a row is slower by more than this, as far as its whole 95 % interval goes
+    #[arg(long, value_name = "5%", requires = "baseline", value_parser = baseline::part)]
+    pub(super) fail_on: Option<f64>,
     /// Print the table as Markdown
     #[arg(long)]
     pub(super) markdown: bool,
@@ -86,8 +92,17 @@ impl Args {
         }
     }
 
+    /// The numbers of workers, from few to many.
+    pub(super) fn counts(&self) -> Vec<NonZeroUsize> {
+        let mut counts = self.workers.clone();
+        counts.sort_unstable();
+        counts.dedup();
+        if counts.is_empty() { vec![Ctx::available_workers()] } else { counts }
+    }
+
+    /// The largest of them.
     pub(super) fn workers(&self) -> NonZeroUsize {
-        self.workers.unwrap_or_else(Ctx::available_workers)
+        self.counts().into_iter().max().unwrap_or_else(Ctx::available_workers)
     }
 
     pub(super) fn effort(&self) -> Effort {
@@ -100,7 +115,8 @@ impl Args {
             _ => None,
         };
         let rounds = self.rounds.or(few);
-        Effort { rounds, budget: Duration::from_secs(20), memory_rounds, stop_rounds, empty_rounds, timeout }
+        let budget = Duration::from_secs(20 * self.counts().len() as u64);
+        Effort { rounds, budget, memory_rounds, stop_rounds, empty_rounds, timeout }
     }
 
     /// Whether something else than the table goes to standard output.

@@ -49,7 +49,7 @@ impl Rounds<'_> {
         let entrant = self.states[at].entrant;
         self.progress.set_prefix(format!("checking {}:", self.work.queries[nth].name));
         let file = |name: &str, kind: &str| folder.join(format!("{}.{kind}", name.replace(' ', "_")));
-        let (out, err) = (file(&entrant.name, "out"), file(&entrant.name, "err"));
+        let (out, err) = (file(&entrant.id(), "out"), file(&entrant.id(), "err"));
         let keep = Some((File::create(&out)?, File::create(&err)?));
         let subject = if nth == 0 { &self.work.input.measured } else { &self.work.input.checked };
         let turn = self.turn(Phase::Check, nth);
@@ -78,7 +78,7 @@ impl Rounds<'_> {
             return Ok(());
         }
 
-        let reference = &self.states[0].entrant.name;
+        let reference = &self.states[0].entrant.id();
         let (expected, messages) = (file(reference, "out"), file(reference, "err"));
         let name = &self.work.queries[nth].name;
         let differs = |what: &str, difference, paths: [&PathBuf; 2]| Verdict::Differs {

@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 
 use super::{
+    baseline::{Against, Change},
     check::Difference,
     code::Code,
     drift::Drift,
@@ -11,8 +12,10 @@ use super::{
     machine::{Load, Machine},
     memory,
     outliers::Outlier,
+    scaling::{Point, Scaling},
     stats::Estimate,
     summary::summary,
+    usl::Usl,
 };
 
 fn count(n: usize) -> NonZeroUsize {
@@ -44,6 +47,8 @@ pub(crate) fn comparison() -> Comparison {
         workers: count(2),
         rounds: 15,
         rounds_to_tell: Some(34),
+        scaling: vec![scaling()],
+        baseline: Some(against()),
         drift: Some(Drift { change: 0.042, p: 0.01, found: true }),
         caption: "6,000 files, 12 lines".to_owned(),
         any_order: false,
@@ -52,6 +57,42 @@ pub(crate) fn comparison() -> Comparison {
         memory: memory::METHOD,
         rows,
         absent: vec!["GNU parallel: parallel is not installed".to_owned()],
+    }
+}
+
+fn scaling() -> Scaling {
+    let point = |workers, speedup, over_cores| Point {
+        workers: count(workers),
+        speedup: about(speedup, 0.02),
+        efficiency: Some(speedup / workers as f64),
+        over_cores,
+    };
+    let law = Some(Usl { rate: 10.0, contention: 0.031, coherency: 0.0004, error: 0.012 });
+    let points = vec![point(1, 1.0, false), point(2, 1.93, false), point(4, 1.9, true)];
+    Scaling { name: "threads".to_owned(), points, law }
+}
+
+fn against() -> Against {
+    let change = |name: &str, differs, p, ratio: f64| Change {
+        name: name.to_owned(),
+        label: name.to_owned(),
+        workers: count(2),
+        differs,
+        p,
+        ratio,
+        low: ratio - 0.02,
+        high: ratio + 0.02,
+    };
+    Against {
+        file: "before.json".to_owned(),
+        time: "2026-01-30T12:00:00Z".to_owned(),
+        commit: Some("ba9876543210+".to_owned()),
+        unlike: vec!["the kernel was 6.0, now 6.1".to_owned()],
+        rows: vec![
+            change("sequential", false, 0.71, 1.002),
+            change("threads", true, 0.0001, 1.082),
+            change("rayon", true, 0.004, 0.93),
+        ],
     }
 }
 

@@ -58,6 +58,7 @@ impl Job {
     /// The reference, the models and the tools, and what is missing and why.
     pub(super) fn entrants(&self, entries: &[Entry], args: &Args) -> Result<(Vec<Entrant>, Vec<String>)> {
         let (mut entrants, mut absent) = (Vec::new(), Vec::new());
+        let counts = args.counts();
         for (at, entry) in entries.iter().filter(|entry| entry.workload == self.workload).enumerate() {
             let is_reference = at == 0;
             if !is_reference && !args.is_selected(&entry.model) {
@@ -65,7 +66,12 @@ impl Job {
             }
             match &entry.declined {
                 Some(why) => absent.push(format!("{}: {why}", entry.model)),
-                None => entrants.push(self.model(entry, is_reference, args.workers())?),
+                None if is_reference => entrants.push(self.model(entry, true, NonZeroUsize::MIN, false)?),
+                None => {
+                    for count in &counts {
+                        entrants.push(self.model(entry, false, *count, counts.len() > 1)?);
+                    }
+                }
             }
         }
         for tool in self.manifest.tool.iter().filter(|tool| args.is_selected(&tool.name)) {
@@ -80,11 +86,20 @@ impl Job {
         Ok((entrants, absent))
     }
 
-    fn model(&self, entry: &Entry, is_reference: bool, workers: NonZeroUsize) -> Result<Entrant> {
+    /// `is_one_of_many` says that there are others of the same name with other numbers of workers.
+    fn model(
+        &self,
+        entry: &Entry,
+        is_reference: bool,
+        workers: NonZeroUsize,
+        is_one_of_many: bool,
+    ) -> Result<Entrant> {
         let workers_arg = workers.to_string();
         let args = ["--model", &entry.model, "--workers", &workers_arg, &self.workload, "{query}", "{input}"];
         let args = args.map(str::to_owned).into();
         let label = match entry.model.as_str() {
+            "distributed" if is_one_of_many => format!("distributed ×{workers} (loopback)"),
+            model if is_one_of_many => format!("{model} ×{workers}"),
             "distributed" => format!("distributed ({workers} processes, loopback)"),
             model => model.to_owned(),
         };
@@ -95,7 +110,7 @@ impl Job {
             kind: if is_reference { Kind::Reference } else { Kind::Model },
             call: Call { program: entry.program.clone(), args, ..Call::default() },
             order: self.manifest.order,
-            workers: if is_reference { NonZeroUsize::MIN } else { workers },
+            workers,
             code: Some(code::count(&entry.crate_dir, &entry.model, &self.workload, &self.all)?),
             oversubscribed: !is_reference && workers > Ctx::available_workers(),
             slow: false,
@@ -171,6 +186,8 @@ impl Job {
             rounds: measured.rounds,
             rounds_to_tell: measured.rounds_to_tell,
             drift: measured.drift,
+            scaling: measured.scaling,
+            baseline: None,
             memory: memory::METHOD,
             rows: measured.rows,
             absent,

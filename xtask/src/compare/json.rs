@@ -7,12 +7,14 @@ use cc_workloads::report::Totals;
 use serde::Serialize;
 
 use super::{
+    baseline::Against,
     check::Difference,
     code::Code,
     drift::Drift,
     input::Input,
     machine::{Load, Machine},
     outliers::Outlier,
+    scaling::Scaling,
     stats::Estimate,
 };
 
@@ -51,6 +53,10 @@ pub(crate) struct Comparison {
     pub rounds_to_tell: Option<usize>,
     /// Whether the rounds became longer or shorter as a whole; nothing if they are too few to say.
     pub drift: Option<Drift>,
+    /// How the models scale, if several numbers of workers were tried.
+    pub scaling: Vec<Scaling>,
+    /// What has changed since an earlier result.
+    pub baseline: Option<Against>,
     /// What the totals say, in words.
     pub caption: String,
     /// Whether the models' lines were compared whatever their order.

@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Result, bail};
-use cc_workloads::report::Totals;
+use cc_workloads::{Ctx, report::Totals};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{
@@ -25,6 +25,7 @@ use super::{
     query::Query,
     rows::{State, Turn},
     run::{Plan, Seen, run},
+    scaling::{Scaling, scaling},
 };
 
 /// A model or a tool that takes part.
@@ -43,6 +44,11 @@ pub(crate) struct Entrant {
 }
 
 impl Entrant {
+    /// What no other is called.
+    pub(super) fn id(&self) -> String {
+        self.label.split(" (").next().unwrap_or_default().to_owned()
+    }
+
     /// Whether it takes part in this round.
     fn takes_part(&self, phase: Phase, round: usize) -> bool {
         !self.slow
@@ -94,6 +100,7 @@ pub(crate) struct Measured {
     /// How many it would take to tell any two models apart that differ by [`WORTH`](super::paired::WORTH).
     pub rounds_to_tell: Option<usize>,
     pub drift: Option<Drift>,
+    pub scaling: Vec<Scaling>,
     /// Whether it was interrupted.
     pub partial: bool,
 }
@@ -235,13 +242,20 @@ impl Rounds<'_> {
         let ranked = self.states.iter().take_while(|state| state.entrant.kind != Kind::Tool).count();
         let told = tell_apart(&times[..ranked]);
         let letters = told.letters.into_iter().chain(std::iter::repeat(String::new()));
-        let rows = self.states.iter().zip(&times).zip(letters).map(|((state, own), letters)| {
-            let speedup = Paired::of(&times[0], own).ratio();
-            state.row(speedup, letters, self.work)
-        });
+        let rows: Vec<Row> = self
+            .states
+            .iter()
+            .zip(&times)
+            .zip(letters)
+            .map(|((state, own), letters)| {
+                let speedup = Paired::of(&times[0], own).ratio();
+                state.row(speedup, letters, self.work)
+            })
+            .collect();
         let lasting: Vec<_> = times.iter().filter(|times| times.len() > 1).cloned().collect();
         Measured {
-            rows: rows.collect(),
+            scaling: scaling(&rows, &times, Ctx::available_workers()),
+            rows,
             totals: self.expected.first().map(|expected| expected.totals.clone()).unwrap_or_default(),
             rounds: times.iter().flatten().map(|(round, _)| round + 1).max().unwrap_or(0),
             rounds_to_tell: told.rounds,

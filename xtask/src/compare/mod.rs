@@ -6,10 +6,12 @@
 //! rounds. What the [`machine`] did meanwhile is watched.
 //!
 //! The samples become [`rows`] with [`stats`]; [`paired`] tells them apart, [`drift`] and [`outliers`] say what was not
-//! steady, [`summary`] says it in words. All that is [`json`], kept in the [`history`], and a [`table`] of [`columns`] with
+//! steady, [`scaling`] (and [`usl`]) what more workers are good for, [`baseline`] what has changed since an earlier
+//! result, and [`summary`] says it in words. All that is [`json`], kept in the [`history`], and a [`table`] of [`columns`] with
 //! [`notes`], or [`flat`] for a spreadsheet. How finely work may be cut is asked by [`granularity`].
 
 mod args;
+mod baseline;
 mod build;
 mod call;
 mod cancel;
@@ -38,11 +40,11 @@ mod paired;
 mod query;
 mod rows;
 mod run;
+mod scaling;
 mod stats;
 mod summary;
 mod table;
 mod tree;
-#[allow(dead_code)]
 mod usl;
 
 use std::{io::IsTerminal, process::ExitCode};
@@ -51,6 +53,7 @@ use anyhow::{Error, Result, anyhow, bail};
 use serde::Serialize;
 
 pub(crate) use args::Args;
+use baseline::{Earlier, against};
 use build::{Entry, Workspace};
 use cancel::Cancel;
 use granularity::Swept;
@@ -63,6 +66,7 @@ pub(crate) use run::alone;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Outcome {
     Agree,
+    Slower,
     Failed,
     Differ,
     Interrupted,
@@ -72,6 +76,7 @@ impl Outcome {
     fn code(self) -> u8 {
         match self {
             Self::Agree => 0,
+            Self::Slower => 6,
             Self::Failed => 5,
             Self::Differ => 3,
             Self::Interrupted => 130,
@@ -129,7 +134,8 @@ fn compare(args: &Args) -> Result<Outcome, Failure> {
     built.broken.iter().for_each(|broken| eprintln!("error: {broken}: left out"));
     let outcome = if built.broken.is_empty() { Outcome::Agree } else { Outcome::Failed };
     let cancel = Cancel::on_interrupt().map_err(Error::from)?;
-    let bench = Bench { args, workspace: &workspace, entries: &built.entries, cancel: &cancel };
+    let earlier = args.baseline.as_deref().map(baseline::load).transpose()?.unwrap_or_default();
+    let bench = Bench { args, earlier, workspace: &workspace, entries: &built.entries, cancel: &cancel };
     bench.all(&jobs, outcome)
 }
 
@@ -139,6 +145,8 @@ struct Bench<'a> {
     workspace: &'a Workspace,
     entries: &'a [Entry],
     cancel: &'a Cancel,
+    /// Results to compare these with.
+    earlier: Vec<Earlier>,
 }
 
 impl Bench<'_> {
@@ -191,7 +199,13 @@ impl Bench<'_> {
             let swept = sweep.run(&job.workload, &entrants, &absent, args, &kept, self.cancel)?;
             (Found::Granularity(Box::new(swept)), format!("{}-granularity.json", job.workload))
         } else {
-            let comparison = job.compare(&entrants, absent, args, self.workspace, &kept, self.cancel)?;
+            let mut comparison = job.compare(&entrants, absent, args, self.workspace, &kept, self.cancel)?;
+            if let Some(file) = &args.baseline {
+                comparison.baseline = against(&comparison, &self.earlier, file);
+                if comparison.baseline.is_none() {
+                    eprintln!("{}: there is no earlier result of it in {}", job.workload, file.display());
+                }
+            }
             history::keep(&comparison, &folder.join("history"))?;
             (Found::Comparison(Box::new(comparison)), format!("{}.json", job.workload))
         };
@@ -224,6 +238,9 @@ fn jobs(args: &Args, workspace: &Workspace) -> Result<Vec<Job>> {
     let mut jobs: Vec<Job> =
         names.iter().map(|name| Job::new(name, &all, args, workspace)).collect::<Result<_>>()?;
     if args.granularity {
+        if args.counts().len() > 1 {
+            bail!("one number of workers at a time with --granularity");
+        }
         if let Some(job) = jobs.iter().find(|job| job.manifest.granularity.is_none())
             && args.workloads.contains(&job.workload)
         {
@@ -247,10 +264,10 @@ impl Found {
         let (table, troubles, outcome) = match self {
             Self::Granularity(swept) => (swept.text(), swept.troubles(), swept.outcome()),
             Self::Comparison(found) if args.markdown => {
-                (table::markdown(found), notes::troubles(found), found.outcome())
+                (table::markdown(found), notes::troubles(found), found.outcome(args.fail_on))
             }
             Self::Comparison(found) => {
-                (table::text(found, table::width()), notes::troubles(found), found.outcome())
+                (table::text(found, table::width()), notes::troubles(found), found.outcome(args.fail_on))
             }
         };
         if !args.is_piped() {
@@ -262,12 +279,14 @@ impl Found {
 }
 
 impl Comparison {
-    fn outcome(&self) -> Outcome {
+    fn outcome(&self, fail_on: Option<f64>) -> Outcome {
+        let is_slower = |part| self.baseline.as_ref().is_some_and(|against| against.is_slower_by(part));
         let differs = |row: &Row| matches!(row.verdict, Verdict::Differs { .. });
         let failed = |row: &Row| !row.failures.is_empty();
         match &self.rows {
             rows if rows.iter().any(differs) => Outcome::Differ,
             rows if rows.iter().any(failed) => Outcome::Failed,
+            _ if fail_on.is_some_and(is_slower) => Outcome::Slower,
             _ => Outcome::Agree,
         }
     }

@@ -5,11 +5,12 @@ use std::fmt::Write;
 use cc_workloads::report::Totals;
 
 use super::{
+    baseline::Against,
     columns::number,
     json::{Comparison, Kind, Row, Verdict},
     machine::percent,
     outliers::Outlier,
-    paired,
+    paired, scaling,
     table::plural,
 };
 
@@ -41,7 +42,7 @@ pub(super) fn heading(comparison: &Comparison) -> String {
     format!(
         "{workload} {query}  ·  {}: {caption}  ·  {}  ·  {}",
         input.name,
-        plural(workers.get(), "worker"),
+        scaling::counts(&comparison.scaling).unwrap_or_else(|| plural(workers.get(), "worker")),
         plural(*rounds, "round"),
     )
 }
@@ -49,12 +50,17 @@ pub(super) fn heading(comparison: &Comparison) -> String {
 /// What is to be said below the table, each with its title. `left_out` are the columns that there was no room for.
 pub(super) fn notes(comparison: &Comparison, left_out: &[&str]) -> Vec<String> {
     let mut notes = Vec::new();
+    let scaled = &comparison.scaling;
     if comparison.partial {
         notes.push("PARTIAL  interrupted: this is what had been measured by then".to_owned());
     }
     notes.extend(comparison.summary.iter().map(|sentence| note("result", sentence)));
     notes.extend(comparison.warnings.iter().map(|warning| note("warning", warning)));
     notes.extend(steadiness(comparison));
+    notes.extend(scaling::legend(scaled).map(|legend| note("workers", &legend)));
+    notes.extend(scaling::laws(scaled, comparison.machine.cores).iter().map(|law| note("law", law)));
+    let against = comparison.baseline.iter().flat_map(Against::notes);
+    notes.extend(against.map(|against| note("since", &against)));
     let is_left_out = |note: &String| left_out.iter().any(|title| note.split(' ').next() == Some(title));
     notes.extend(legend(comparison).into_iter().filter(|note| !is_left_out(note)));
     notes.extend(marks(comparison));

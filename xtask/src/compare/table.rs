@@ -6,9 +6,11 @@ use terminal_size::terminal_size_of;
 use unicode_width::UnicodeWidthStr;
 
 use super::{
+    baseline::Against,
     columns::{COLUMNS, Column, TEXT, cells},
     json::{Comparison, Kind},
     notes::{TITLE, heading, notes},
+    scaling,
 };
 
 /// Between two columns.
@@ -45,7 +47,28 @@ pub(crate) fn text(comparison: &Comparison, width: Option<usize>) -> String {
     let width = width.unwrap_or_else(|| total(&widths)).max(NARROWEST);
     let left_out: Vec<&str> = COLUMNS[widths.len()..].iter().map(|column| column.title).collect();
     let notes: Vec<String> = notes(comparison, &left_out).iter().map(|note| wrapped(note, width)).collect();
-    format!("{}\n\n{table}{rule}\n{}", wrapped(&heading(comparison), width), notes.join("\n"))
+    let more: Vec<String> =
+        more(comparison).iter().map(|cells| format!("\n{}", aligned(&narrowed(cells, width), 1))).collect();
+    let more = more.concat() + if more.is_empty() { "" } else { "\n" };
+    format!("{}\n\n{table}{rule}\n{more}{}", wrapped(&heading(comparison), width), notes.join("\n"))
+}
+
+/// The tables that there are only if somebody asked for them.
+fn more(comparison: &Comparison) -> Vec<Vec<Vec<String>>> {
+    let against = comparison.baseline.as_ref().map(Against::cells);
+    [scaling::cells(&comparison.scaling), against].into_iter().flatten().collect()
+}
+
+/// Of these cells the columns that there is room for.
+fn narrowed(rows: &[Vec<String>], room: usize) -> Vec<Vec<String>> {
+    let mut rows = rows.to_vec();
+    let widest = |rows: &[Vec<String>], at: usize| rows.iter().map(|row| row[at].width()).max().unwrap_or(0);
+    let width =
+        |rows: &[Vec<String>]| total(&(0..rows[0].len()).map(|at| widest(rows, at)).collect::<Vec<_>>());
+    while rows[0].len() > 2 && width(&rows) > room {
+        rows.iter_mut().for_each(|row| row.truncate(row.len() - 1));
+    }
+    rows
 }
 
 /// What each column needs. A label's second line has the row for itself.
@@ -129,8 +152,21 @@ pub(crate) fn markdown(comparison: &Comparison) -> String {
         let cells = cells(row).into_iter().map(|cell| cell.replace("\n ", ""));
         table += &format!("| {} |\n", cells.collect::<Vec<_>>().join(" | "));
     }
+    more(comparison).iter().for_each(|cells| table += &format!("\n{}", piped(cells)));
     let notes = notes(comparison, &[]).into_iter().map(|note| format!("- {}", note.trim_start()));
     format!("{table}\n{}", notes.collect::<Vec<_>>().join("\n"))
+}
+
+/// Rows of cells as Markdown; the first is the head.
+fn piped(rows: &[Vec<String>]) -> String {
+    let mut table = String::new();
+    for (nth, row) in rows.iter().enumerate() {
+        let _ = writeln!(table, "| {} |", row.join(" | "));
+        if nth == 0 {
+            let _ = writeln!(table, "|---|{}", "--:|".repeat(row.len() - 1));
+        }
+    }
+    table
 }
 
 pub(crate) fn plural(n: usize, what: &str) -> String {
