@@ -47,6 +47,10 @@ pub(crate) struct Args {
     /// Cut the work ever finer instead, and say where each model drops to half of its best rate
     #[arg(long, conflicts_with_all = ["size", "input", "query", "markdown", "csv", "quick", "baseline"])]
     pub(super) granularity: bool,
+    /// Compare a program with itself so many times instead, and say how often it is called different: the reference, or the
+    /// model that is selected
+    #[arg(long, value_name = "N", conflicts_with_all = ["granularity", "baseline", "csv", "markdown"])]
+    pub(super) aa: Option<NonZeroUsize>,
     /// Also write the result with all samples to FILE; - is standard output, instead of the table
     #[arg(long, value_name = "FILE")]
     pub(super) json: Option<PathBuf>,

@@ -11,6 +11,7 @@ use cc_workloads::Ctx;
 
 use super::{
     Args,
+    again::{Again, again},
     build::{Entry, Workspace},
     call::Call,
     cancel::Cancel,
@@ -132,15 +133,33 @@ impl Job {
         }
     }
 
-    pub(super) fn compare(
+    /// Compares the model that is selected, or else the reference, with itself.
+    pub(super) fn again(
         &self,
         entrants: &[Entrant],
-        absent: Vec<String>,
+        count: usize,
         args: &Args,
         workspace: &Workspace,
         kept: &Path,
         cancel: &Cancel,
-    ) -> Result<Comparison> {
+    ) -> Result<Again> {
+        let selected = entrants.iter().find(|entrant| args.models.contains(&entrant.name));
+        let entrant = selected.or(entrants.first()).context("there is a reference")?;
+        let (input, effort) = (self.input(args, workspace)?, args.effort());
+        let comparisons = again(entrant, &self.work(&input, kept, cancel), &effort, count)?;
+        Ok(Again {
+            workload: self.workload.clone(),
+            command: args.command(),
+            machine: Machine::this(),
+            name: entrant.name.clone(),
+            rounds: Again::rounds(&effort),
+            partial: comparisons.len() < count,
+            comparisons,
+        })
+    }
+
+    /// What is worked on.
+    fn input(&self, args: &Args, workspace: &Workspace) -> Result<Input> {
         let mut input = match &args.input {
             Some(path) => self.manifest.given(workspace, &self.workload, path)?,
             None => {
@@ -151,14 +170,31 @@ impl Job {
         if self.is_given {
             input.output = None;
         }
-        let work = Work {
+        Ok(input)
+    }
+
+    fn work<'a>(&'a self, input: &'a Input, kept: &'a Path, cancel: &'a Cancel) -> Work<'a> {
+        Work {
             queries: &self.queries,
-            input: &input,
+            input,
             own_totals: &self.manifest.own_totals,
             prints_at_end: self.manifest.prints_at_end,
             kept,
             cancel: Some(cancel),
-        };
+        }
+    }
+
+    pub(super) fn compare(
+        &self,
+        entrants: &[Entrant],
+        absent: Vec<String>,
+        args: &Args,
+        workspace: &Workspace,
+        kept: &Path,
+        cancel: &Cancel,
+    ) -> Result<Comparison> {
+        let input = self.input(args, workspace)?;
+        let work = self.work(&input, kept, cancel);
         let (time, machine, watch) = (history::now(), Machine::this(), Watch::begin());
         let measured = measure(entrants, &work, &args.effort())?;
         let load = watch.end();

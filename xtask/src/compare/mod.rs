@@ -8,8 +8,10 @@
 //! The samples become [`rows`] with [`stats`]; [`paired`] tells them apart, [`drift`] and [`outliers`] say what was not
 //! steady, [`scaling`] (and [`usl`]) what more workers are good for, [`baseline`] what has changed since an earlier
 //! result, and [`summary`] says it in words. All that is [`json`], kept in the [`history`], and a [`table`] of [`columns`] with
-//! [`notes`], or [`flat`] for a spreadsheet. How finely work may be cut is asked by [`granularity`].
+//! [`notes`], or [`flat`] for a spreadsheet. How finely work may be cut is asked by [`granularity`], and by [`again`] how
+//! often a program is called different from itself.
 
+mod again;
 mod args;
 mod baseline;
 mod build;
@@ -23,6 +25,8 @@ mod drift;
 #[cfg(test)]
 mod example;
 mod external;
+#[cfg(test)]
+mod fake;
 mod flags;
 mod flat;
 mod granularity;
@@ -52,6 +56,7 @@ use std::{io::IsTerminal, process::ExitCode};
 use anyhow::{Error, Result, anyhow, bail};
 use serde::Serialize;
 
+use again::Again;
 pub(crate) use args::Args;
 use baseline::{Earlier, against};
 use build::{Entry, Workspace};
@@ -198,6 +203,9 @@ impl Bench<'_> {
         let (result, name) = if let Some(sweep) = sweep {
             let swept = sweep.run(&job.workload, &entrants, &absent, args, &kept, self.cancel)?;
             (Found::Granularity(Box::new(swept)), format!("{}-granularity.json", job.workload))
+        } else if let Some(count) = args.aa {
+            let again = job.again(&entrants, count.get(), args, self.workspace, &kept, self.cancel)?;
+            (Found::Again(Box::new(again)), format!("{}-aa.json", job.workload))
         } else {
             let mut comparison = job.compare(&entrants, absent, args, self.workspace, &kept, self.cancel)?;
             if let Some(file) = &args.baseline {
@@ -220,6 +228,7 @@ impl Bench<'_> {
 enum Found {
     Comparison(Box<Comparison>),
     Granularity(Box<Swept>),
+    Again(Box<Again>),
 }
 
 /// What is to be compared.
@@ -255,13 +264,14 @@ impl Found {
     fn comparison(&self) -> Option<&Comparison> {
         match self {
             Self::Comparison(comparison) => Some(comparison),
-            Self::Granularity(_) => None,
+            Self::Granularity(_) | Self::Again(_) => None,
         }
     }
 
     /// Prints the table and what has gone wrong.
     fn show(&self, args: &Args) -> Outcome {
         let (table, troubles, outcome) = match self {
+            Self::Again(again) => (again.text(), Vec::new(), Outcome::Agree),
             Self::Granularity(swept) => (swept.text(), swept.troubles(), swept.outcome()),
             Self::Comparison(found) if args.markdown => {
                 (table::markdown(found), notes::troubles(found), found.outcome(args.fail_on))

@@ -14,6 +14,9 @@ use super::{
     table::plural,
 };
 
+/// From so many rounds on, the range from the least to the most has the true median in it in 95 of 100 cases.
+const ENOUGH: usize = 6;
+const FEW: &str = " (of so few rounds no more than the range of all, which is less sure)";
 /// The width of a note's title.
 pub(super) const TITLE: usize = 9;
 
@@ -114,11 +117,15 @@ fn legend(comparison: &Comparison) -> Vec<String> {
     let Comparison { machine, command, prints_at_end, input, .. } = comparison;
     let first = if *prints_at_end { "n/a, it prints at the end" } else { "until the first byte of output" };
     let alike = alike(comparison);
+    let few = if comparison.rounds < ENOUGH { FEW } else { "" };
     vec![
         note("machine", &machine.shown()),
         note("command", command),
         output(comparison),
-        note("wall", "median, and its 95 % interval by bootstrap; CPU is of the whole process tree"),
+        note(
+            "wall",
+            &format!("median, and its 95 % interval by bootstrap{few}; CPU is of the whole process tree"),
+        ),
         note(
             "speed-up",
             &format!(

@@ -374,6 +374,49 @@ mod tests {
         panic!("saw {last:?}");
     }
 
+    /// So many bytes in each process, in Python: what the program holds is known, but for the interpreter, which is small
+    /// beside it.
+    const HELD: u64 = 128 << 20;
+
+    /// Python programs that hold memory until they are killed, and the bytes that they hold.
+    const HOLDERS: [(&str, &str, u64); 3] = [
+        ("one process", "b = b'x' * N; time.sleep(1000)", HELD),
+        (
+            "four processes",
+            "for _ in range(3): os.fork() or (b := b'x' * N, time.sleep(1000))\nb = b'x' * N; time.sleep(1000)",
+            4 * HELD,
+        ),
+        (
+            "four processes that share it",
+            "m = mmap.mmap(-1, N)\n[m.write(b'x' * 2**20) for _ in range(N >> 20)]\nfor _ in range(3): os.fork() or (sum(m[::4096]), time.sleep(1000))\n\
+             time.sleep(1000)",
+            HELD,
+        ),
+    ];
+
+    #[test]
+    fn memory_is_within_ten_percent_of_what_is_held() {
+        if Command::new("python3").arg("--version").output().is_err() {
+            eprintln!("skipped: there is no python3");
+            return;
+        }
+        for (name, script, held) in HOLDERS {
+            let script = format!("import mmap, os, time\nN = {HELD}\n{script}");
+            let mut off = 0.0;
+            // A busy machine may not have come so far as to hold it all.
+            let is_near = [1, 5, 20].into_iter().any(|patience| {
+                let mut command = Command::new("python3");
+                command.args(["-c", &script]);
+                let plan = Plan { sample: true, timeout: seconds(patience), ..Plan::default() };
+                let seen = run(command, plan).unwrap().held.map_or(0, |held| held.bytes);
+                off = seen as f64 / held as f64 - 1.0;
+                off.abs() <= 0.1
+            });
+            eprintln!("{name}: {:+.1} %", off * 100.0);
+            assert!(is_near, "{name}: {:+.1} %", off * 100.0);
+        }
+    }
+
     #[test]
     fn a_program_reads_what_it_is_given() {
         let scratch = tempfile::NamedTempFile::new().unwrap();

@@ -20,21 +20,28 @@ fn counts(row: &Row) -> bool {
 fn fastest(rows: &[&Row]) -> Option<String> {
     let wall = |row: &Row| row.wall_s.map_or(f64::INFINITY, |wall| wall.median);
     let first = rows.iter().min_by(|one, other| wall(one).total_cmp(&wall(other)))?;
-    let alike: Vec<String> = rows
-        .iter()
-        .filter(|row| {
-            !is_same(row, first) && row.letters.chars().any(|letter| first.letters.contains(letter))
-        })
-        .map(|row| row.shown())
-        .collect();
-    let how = match first.speedup {
-        _ if first.kind == Kind::Reference => "the reference: concurrency gains nothing here".to_owned(),
-        Some(it) => format!("{:.2} × the reference ({:.2}–{:.2})", it.median, it.low, it.high),
-        None => format!("{} ms", number(wall(first) * 1e3)),
+    let is_alike = |row: &&&Row| {
+        !is_same(row, first) && row.letters.chars().any(|letter| first.letters.contains(letter))
     };
+    let (references, models): (Vec<&Row>, Vec<&Row>) =
+        rows.iter().filter(is_alike).partition(|row| row.kind == Kind::Reference);
+    let name = first.shown();
+    let speedup =
+        first.speedup.map(|it| format!("{:.2} × the reference ({:.2}–{:.2})", it.median, it.low, it.high));
+    let said = match speedup {
+        _ if first.kind == Kind::Reference => {
+            format!("fastest is {name}, the reference: concurrency gains nothing here")
+        }
+        Some(speedup) if !references.is_empty() => {
+            format!("{name}, {speedup}, has the least time, but cannot be told apart from it")
+        }
+        Some(speedup) => format!("fastest is {name}, {speedup}"),
+        None => format!("fastest is {name}, {} ms", number(wall(first) * 1e3)),
+    };
+    let models: Vec<String> = models.iter().map(|row| row.shown()).collect();
     let alike =
-        if alike.is_empty() { String::new() } else { format!("; no difference from {}", list(&alike)) };
-    Some(format!("fastest is {}, {how}{alike}", first.shown()))
+        if models.is_empty() { String::new() } else { format!("; no difference from {}", list(&models)) };
+    Some(said + &alike)
 }
 
 fn leanest(rows: &[&Row]) -> Option<String> {
@@ -87,6 +94,18 @@ mod tests {
         rows.truncate(1);
         assert_eq!(summary(&rows), ["fastest is sequential, the reference: concurrency gains nothing here"]);
         assert!(summary(&[]).is_empty());
+    }
+
+    #[test]
+    fn who_cannot_be_told_apart_from_the_reference_is_not_called_fastest() {
+        let mut rows = example::comparison().rows;
+        rows[0].letters = "a".to_owned();
+        let said = &summary(&rows)[0];
+        assert_eq!(
+            said,
+            "rayon, 1.95 × the reference (1.93–1.97), has the least time, but cannot be told apart from it; \
+             no difference from threads"
+        );
     }
 
     #[test]
