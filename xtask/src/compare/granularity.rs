@@ -28,8 +28,10 @@ use serde::{Deserialize, Serialize};
 use super::{
     Args, Outcome,
     call::{Called, Request},
+    cancel::Cancel,
     input::Subject,
-    json::{Kind, Machine, seconds},
+    json::{Kind, seconds},
+    machine::Machine,
     measure::{Entrant, crashed},
     query::{Dialect, Query, line},
     run::{Plan, run},
@@ -144,13 +146,14 @@ impl Sweep {
         absent: &[String],
         args: &Args,
         kept: &Path,
+        cancel: &Cancel,
     ) -> Result<Swept> {
         let (target, rounds) = if args.smoke { (0.05, 1) } else { (0.4, 3) };
         let rounds = args.rounds.map_or(rounds, NonZeroUsize::get);
         let progress = ProgressBar::no_length();
         progress.set_style(ProgressStyle::with_template("{spinner} {prefix} {msg}")?);
         let query = Query::new(Dialect::Plain, "sweep", &[])?;
-        let bench = Bench { sweep: self, query, target, rounds, progress, kept: kept.to_owned() };
+        let bench = Bench { sweep: self, query, target, rounds, progress, kept: kept.to_owned(), cancel };
         let (reference, models) = entrants.split_first().context("there is a reference")?;
         let reference = bench.lane(reference, Handover::Single)?;
         let mut models: Vec<Pair> = models
@@ -206,6 +209,7 @@ struct Bench<'a> {
     rounds: usize,
     progress: ProgressBar,
     kept: PathBuf,
+    cancel: &'a Cancel,
 }
 
 /// How many tiles are handed over at once.
@@ -328,7 +332,10 @@ impl Bench<'_> {
         // The reference is as fast as it is, and an empty job takes what it takes.
         let interrupt = (lane.entrant.kind == Kind::Model && tiles > 1).then_some(patience);
         let timeout = Some(patience + TIMEOUT);
-        let seen = run(command, Plan { stdin, interrupt, timeout, ..Plan::default() })?;
+        let seen = run(
+            command,
+            Plan { stdin, interrupt, timeout, cancel: Some(self.cancel.clone()), ..Plan::default() },
+        )?;
         if let Some(why) = crashed(&seen) {
             bail!(why);
         }

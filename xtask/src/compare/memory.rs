@@ -11,12 +11,34 @@ pub(crate) const METHOD: &str = "anonymous + shared PSS of the process tree, sam
 /// The time between two samples.
 pub(crate) const EVERY: Duration = Duration::from_millis(2);
 
-/// The bytes that all descendants have now. The page cache is not theirs; a page that several share counts once.
-pub(crate) fn sample() -> u64 {
+/// What a tree of processes has at one moment, or the most of each that it had.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Held {
+    pub bytes: u64,
+    pub threads: u64,
+    pub processes: u64,
+}
+
+impl Held {
+    pub(crate) fn max(self, other: Self) -> Self {
+        Self {
+            bytes: self.bytes.max(other.bytes),
+            threads: self.threads.max(other.threads),
+            processes: self.processes.max(other.processes),
+        }
+    }
+}
+
+/// What all descendants have now. The page cache is not theirs; a page that several share counts once.
+pub(crate) fn sample() -> Held {
     let descendants = tree::descendants().unwrap_or_default();
     // Another user's process, or one that has ended meanwhile, cannot be read.
     let rollup = |pid| fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
-    descendants.iter().map(|process| bytes(&rollup(process.pid))).sum()
+    Held {
+        bytes: descendants.iter().map(|process| bytes(&rollup(process.pid))).sum(),
+        threads: descendants.iter().map(|process| process.threads).sum(),
+        processes: descendants.len() as u64,
+    }
 }
 
 fn bytes(rollup: &str) -> u64 {

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use cc_workloads::report::{REPORT_FD, Report};
 use rustix::{
     event::{PollFd, PollFlags},
@@ -19,8 +19,9 @@ use rustix::{
 };
 
 use super::{
-    memory,
-    tree::{self, Ended, poll_for},
+    cancel::Cancel,
+    memory::{self, Held},
+    tree::{self, Ended, Switches, poll_for},
 };
 
 /// How a run is watched.
@@ -36,6 +37,8 @@ pub(crate) struct Plan {
     pub interrupt: Option<Duration>,
     /// When it is killed.
     pub timeout: Option<Duration>,
+    /// What ends it, and all further ones, before its time.
+    pub cancel: Option<Cancel>,
 }
 
 /// What was seen of a run.
@@ -50,7 +53,9 @@ pub(crate) struct Seen {
     /// From the interruption until the last descendant was gone.
     pub stop: Option<Duration>,
     /// The most that the tree had at once; nothing if the run was over before the first sample.
-    pub memory: Option<u64>,
+    pub held: Option<Held>,
+    /// Of the whole tree.
+    pub switches: Switches,
     /// The largest resident set of one process.
     pub max_rss: u64,
     pub status: ExitStatus,
@@ -62,6 +67,8 @@ pub(crate) struct Seen {
     pub leftovers: Vec<String>,
 }
 
+/// Why there is nothing to be said of a run that somebody ended with Ctrl-C.
+const CANCELLED: &str = "interrupted";
 /// How long processes may outlive the program that started them.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// A pipe so large that a program seldom waits for this one to be scheduled.
@@ -74,9 +81,11 @@ pub(crate) fn alone() -> MutexGuard<'static, ()> {
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Runs the command and waits until nothing is left of it.
+/// Runs the command and waits until nothing is left of it. An error if it could not be started, or was cancelled.
 pub(crate) fn run(mut command: Command, plan: Plan) -> Result<Seen> {
     let _alone = alone();
+    let is_cancelled = || plan.cancel.as_ref().is_some_and(Cancel::is_requested);
+    ensure!(!is_cancelled(), CANCELLED);
     set_child_subreaper(Some(getpid()))?;
     let (report, report_end) = inherited_pipe()?;
     command.env(REPORT_FD, report_end.as_raw_fd().to_string());
@@ -90,7 +99,9 @@ pub(crate) fn run(mut command: Command, plan: Plan) -> Result<Seen> {
     drop((command, report_end));
     let pid = Pid::from_child(&child);
     let (timeout, interrupt) = (plan.timeout, plan.interrupt);
-    let mut watch = Watch { pid, started, output, sample: plan.sample, interrupted: None, memory: None };
+    let cancel = plan.cancel.as_ref();
+    let mut watch =
+        Watch { pid, started, output, sample: plan.sample, interrupted: None, held: None, cancel };
     let in_time = watch.until_ended(timeout, interrupt)?;
     let mut wall = started.elapsed();
 
@@ -104,6 +115,7 @@ pub(crate) fn run(mut command: Command, plan: Plan) -> Result<Seen> {
     if !in_time {
         wall = started.elapsed();
     }
+    ensure!(!is_cancelled(), CANCELLED);
     watch.output.drain(started)?;
     let own = all.iter().find(|ended| ended.pid == child.id()).context("the program was not waited for")?;
     Ok(Seen {
@@ -112,7 +124,8 @@ pub(crate) fn run(mut command: Command, plan: Plan) -> Result<Seen> {
         // What is read after the end was there before.
         first: watch.output.first.map(|first| first.min(wall)),
         stop,
-        memory: watch.memory.filter(|bytes| *bytes > 0),
+        held: watch.held.filter(|held| held.bytes > 0),
+        switches: all.iter().map(|ended| ended.switches).fold(Switches::default(), Switches::plus),
         max_rss: all.iter().map(|ended| ended.max_rss).max().unwrap_or(0),
         status: own.status,
         bytes: watch.output.bytes,
@@ -123,23 +136,25 @@ pub(crate) fn run(mut command: Command, plan: Plan) -> Result<Seen> {
 }
 
 /// A program that runs.
-struct Watch {
+struct Watch<'a> {
     pid: Pid,
     started: Instant,
     output: Reading,
     sample: bool,
     interrupted: Option<Instant>,
-    memory: Option<u64>,
+    held: Option<Held>,
+    cancel: Option<&'a Cancel>,
 }
 
-impl Watch {
-    /// Reads the output and does what the plan says until the program ends. False if its time was out before.
+impl Watch<'_> {
+    /// Reads the output and does what the plan says until the program ends. False if its time was out before, or nobody
+    /// wants it any more.
     fn until_ended(&mut self, timeout: Option<Duration>, mut interrupt: Option<Duration>) -> Result<bool> {
         let pidfd = pidfd_open(self.pid, PidfdFlags::empty())?;
         let mut next_sample = self.sample.then_some(Duration::ZERO);
         loop {
             let now = self.started.elapsed();
-            if timeout.is_some_and(|at| now >= at) {
+            if timeout.is_some_and(|at| now >= at) || self.cancel.is_some_and(Cancel::is_requested) {
                 return Ok(false);
             }
             if interrupt.is_some_and(|at| now >= at) {
@@ -148,7 +163,7 @@ impl Watch {
                 tree::interrupt(self.pid)?;
             }
             if next_sample.is_some_and(|at| now >= at) {
-                self.memory = self.memory.max(Some(memory::sample()));
+                self.held = Some(self.held.unwrap_or_default().max(memory::sample()));
                 next_sample = Some(self.started.elapsed() + memory::EVERY);
             }
             let due = [timeout, interrupt, next_sample].into_iter().flatten().min();
@@ -156,6 +171,7 @@ impl Watch {
                 due.map_or(Duration::from_secs(60), |due| due.saturating_sub(self.started.elapsed()));
             let mut fds = vec![PollFd::new(&pidfd, PollFlags::IN)];
             fds.extend(self.output.pipe.as_ref().map(|pipe| PollFd::new(pipe, PollFlags::IN)));
+            fds.extend(self.cancel.map(|cancel| PollFd::new(cancel, PollFlags::IN)));
             poll_for(&mut fds, patience)?;
             let has_ended = !fds[0].revents().is_empty();
             drop(fds);
@@ -227,6 +243,10 @@ fn read_report(pipe: OwnedFd) -> Result<Option<Report>> {
 
 #[cfg(test)]
 mod tests {
+    use std::thread;
+
+    use rustix::fs::{CWD, Mode, mkfifoat};
+
     use super::*;
 
     fn sh(script: &str) -> Command {
@@ -265,7 +285,7 @@ mod tests {
         for patience in [1, 5, 20] {
             let plan = Plan { sample: true, timeout: seconds(patience), ..Plan::default() };
             let seen = run(sh(script), plan).unwrap();
-            last = seen.memory.unwrap_or(0);
+            last = seen.held.map_or(0, |held| held.bytes);
             if last > 64 << 20 {
                 return;
             }
@@ -312,6 +332,89 @@ mod tests {
         let plan = Plan { interrupt, timeout: seconds(20), ..Plan::default() };
         let seen = run(sh("sleep 1000; true"), plan).unwrap();
         assert!(seen.stop.is_some() && seen.leftovers.is_empty() && !seen.timed_out, "{seen:?}");
+    }
+
+    #[test]
+    fn a_run_that_nobody_wants_any_more_is_ended_with_its_descendants_and_no_other_begins() {
+        let scratch = tempfile::tempdir().unwrap();
+        let [pipe, began] = ["pipe", "began"].map(|name| scratch.path().join(name));
+        mkfifoat(CWD, &pipe, Mode::RWXU).unwrap();
+        let cancel = Cancel::new().unwrap();
+        let request = thread::spawn({
+            let (cancel, pipe) = (cancel.clone(), pipe.clone());
+            move || {
+                let grandchild = std::fs::read_to_string(pipe).unwrap(); // waits for somebody who writes
+                cancel.request();
+                grandchild
+            }
+        });
+        let script = format!("sleep 1000 & echo $! > {}; wait", pipe.display());
+        let plan = || Plan { timeout: seconds(60), cancel: Some(cancel.clone()), ..Plan::default() };
+        let error = run(sh(&script), plan()).unwrap_err();
+        assert_eq!(error.to_string(), CANCELLED);
+        let grandchild = request.join().unwrap();
+        assert!(!std::fs::exists(format!("/proc/{}", grandchild.trim())).unwrap());
+        run(sh(&format!("echo > {}", began.display())), plan()).unwrap_err();
+        assert!(!began.exists());
+    }
+
+    #[test]
+    fn switches_threads_and_processes_are_counted() {
+        let script = "for i in 1 2 3; do sleep 1000 & done; wait";
+        let mut last = None;
+        for patience in [1, 5, 20] {
+            let plan = Plan { sample: true, timeout: seconds(patience), ..Plan::default() };
+            let seen = run(sh(script), plan).unwrap();
+            last = seen.held;
+            if last.is_some_and(|held| (held.processes, held.threads) == (4, 4)) {
+                assert!(seen.switches.voluntary >= 4, "{:?}", seen.switches);
+                return;
+            }
+        }
+        panic!("saw {last:?}");
+    }
+
+    /// So many bytes in each process, in Python: what the program holds is known, but for the interpreter, which is small
+    /// beside it.
+    const HELD: u64 = 128 << 20;
+
+    /// Python programs that hold memory until they are killed, and the bytes that they hold.
+    const HOLDERS: [(&str, &str, u64); 3] = [
+        ("one process", "b = b'x' * N; time.sleep(1000)", HELD),
+        (
+            "four processes",
+            "for _ in range(3): os.fork() or (b := b'x' * N, time.sleep(1000))\nb = b'x' * N; time.sleep(1000)",
+            4 * HELD,
+        ),
+        (
+            "four processes that share it",
+            "m = mmap.mmap(-1, N)\n[m.write(b'x' * 2**20) for _ in range(N >> 20)]\nfor _ in range(3): os.fork() or (sum(m[::4096]), time.sleep(1000))\n\
+             time.sleep(1000)",
+            HELD,
+        ),
+    ];
+
+    #[test]
+    fn memory_is_within_ten_percent_of_what_is_held() {
+        if Command::new("python3").arg("--version").output().is_err() {
+            eprintln!("skipped: there is no python3");
+            return;
+        }
+        for (name, script, held) in HOLDERS {
+            let script = format!("import mmap, os, time\nN = {HELD}\n{script}");
+            let mut off = 0.0;
+            // A busy machine may not have come so far as to hold it all.
+            let is_near = [1, 5, 20].into_iter().any(|patience| {
+                let mut command = Command::new("python3");
+                command.args(["-c", &script]);
+                let plan = Plan { sample: true, timeout: seconds(patience), ..Plan::default() };
+                let seen = run(command, plan).unwrap().held.map_or(0, |held| held.bytes);
+                off = seen as f64 / held as f64 - 1.0;
+                off.abs() <= 0.1
+            });
+            eprintln!("{name}: {:+.1} %", off * 100.0);
+            assert!(is_near, "{name}: {:+.1} %", off * 100.0);
+        }
     }
 
     #[test]

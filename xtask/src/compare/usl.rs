@@ -1,7 +1,9 @@
 //! The Universal Scalability Law: what keeps more workers from doing more (N. J. Gunther, "Guerrilla Capacity Planning", 2007).
 
+use serde::Serialize;
+
 /// What a row's throughput was with so many workers, fitted.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(crate) struct Usl {
     /// Throughput of one worker.
     pub rate: f64,
