@@ -344,6 +344,13 @@ impl Machine {
     }
 }
 
+/// The rows with a time, the fastest first.
+pub fn by_time<'a>(rows: impl Iterator<Item = &'a Row>) -> Vec<&'a Row> {
+    let mut timed: Vec<(&Row, f64)> = rows.filter_map(|row| Some((row, row.median()?))).collect();
+    timed.sort_by(|one, other| one.1.total_cmp(&other.1));
+    timed.into_iter().map(|(row, _)| row).collect()
+}
+
 /// Reads the results in a folder: of these workloads, or of all there are, by name.
 pub(crate) fn read(folder: &Path, workloads: &[String]) -> Result<Report> {
     let mut report = Report::default();
