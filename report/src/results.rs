@@ -2,6 +2,7 @@
 //! be missing.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
@@ -9,7 +10,10 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, de::DeserializeOwned};
 
-use crate::Report;
+use crate::{
+    Report,
+    figures::{count, list},
+};
 
 /// The newest form of the results that is understood.
 const SCHEMA: u32 = 1;
@@ -296,6 +300,25 @@ impl Comparison {
     #[must_use]
     pub fn reference(&self) -> Option<&Row> {
         self.rows.iter().find(|row| row.kind == Kind::Reference)
+    }
+
+    /// The numbers of workers that were tried, from few to many.
+    #[must_use]
+    pub fn worker_counts(&self) -> BTreeSet<usize> {
+        let counts: BTreeSet<usize> = self
+            .scaling
+            .iter()
+            .flat_map(|scaling| scaling.points.iter().map(|point| point.workers))
+            .collect();
+        if counts.is_empty() { BTreeSet::from([self.workers]) } else { counts }
+    }
+
+    /// The same in words.
+    #[must_use]
+    pub fn workers_shown(&self) -> String {
+        let counts = self.worker_counts();
+        let all: Vec<String> = counts.iter().map(usize::to_string).collect();
+        if let [_] = all[..] { count(self.workers, "worker") } else { format!("{} workers", list(&all)) }
     }
 
     /// Whether it was run to see that it works, and not how fast.

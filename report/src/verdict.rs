@@ -92,7 +92,8 @@ fn alike(found: &Comparison, first: &Row, order: &[&Row]) -> Option<String> {
 
 /// Who would have done better alone.
 fn slower(found: &Comparison) -> Option<String> {
-    let is_slower = |row: &&Row| row.speedup.is_some_and(|speedup| speedup.high < 1.0);
+    let plain = found.reference()?;
+    let is_slower = |row: &&Row| row.speedup.is_some_and(|speedup| speedup.high < 1.0) && !row.is_like(plain);
     let slower = found.models().filter(is_slower);
     let said: Vec<String> =
         slower.map(|row| format!("**{}** takes {}", row.shown(), part(found, row))).collect();
@@ -226,7 +227,7 @@ pub fn article(found: &Comparison, back: &str) -> Markup {
             p class="headline" { (words::on_page(&headline, back)) "." }
             ul { @for sentence in sentences { li { (words::on_page(&sentence, back)) } } }
             p class="quiet" {
-                (found.caption) " · " (count(found.workers, "worker"))
+                (found.caption) " · " (found.workers_shown())
                 " · " a href={ "#table-" (found.workload) } { "table" }
                 " · " a href={ "#samples-" (found.workload) } { "samples" }
                 " · " a href={ "#code-" (found.workload) } { "code" }
