@@ -8,7 +8,7 @@ use crate::{
     Report,
     figures::{count, list, memory, ratio, time},
     granularity::metg,
-    results::{Comparison, Grained, Metg, Row},
+    results::{Comparison, Grained, Metg, Row, by_time},
     table::{cell, slug},
     verdict::{part, took},
     words,
@@ -159,11 +159,7 @@ fn linked(found: &Comparison, row: &Row, column: &str, shown: &str) -> String {
 
 /// The models with a time, fastest first.
 fn ranked(found: &Comparison) -> Vec<&Row> {
-    let mut rows: Vec<&Row> = found.models().filter(|row| row.speedup.is_some()).collect();
-    rows.sort_by(|one, other| {
-        one.median().unwrap_or(f64::MAX).total_cmp(&other.median().unwrap_or(f64::MAX))
-    });
-    rows
+    by_time(found.models().filter(|row| row.speedup.is_some()))
 }
 
 /// The fastest of a workload, and who is like it.

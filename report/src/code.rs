@@ -5,6 +5,8 @@
 //! words are coloured by the compiler's lexer, as `cargo xtask show` does: `syntect` would bring grammars and a regular
 //! expression engine for a language that is read here without either.
 
+use std::mem;
+
 use maud::{Markup, PreEscaped, html};
 use xtask::show::{
     align::{Piece, pieces, sections},
@@ -85,14 +87,19 @@ fn listing(shelf: &Shelf, file: &File) -> Markup {
     }
 }
 
-/// The lines, each in an element of its own, so that the script can put them elsewhere.
+/// The lines, each in an element of its own, so that the script can put them elsewhere. The first line of code of a part
+/// carries its name.
 fn lines(source: &Source) -> Markup {
-    let mut part = None;
+    let mut last = None;
+    let named = source.lines.iter().map(|line| {
+        let part = line.part.as_deref();
+        let is_first = !is_comment(line) && mem::replace(&mut last, part) != part;
+        (line, part.filter(|_| is_first))
+    });
+    let named: Vec<(&Line, Option<&str>)> = named.collect();
     html! {
-        @for line in &source.lines {
-            @let new = line.part.as_deref().filter(|new| part != Some(*new));
-            ({ part = line.part.as_deref(); "" })
-            span class=(if is_comment(line) { "l c" } else { "l" }) data-n=(line.number) data-part=[new] {
+        @for (line, part) in named {
+            span class=(if is_comment(line) { "l c" } else { "l" }) data-n=(line.number) data-part=[part] {
                 @for (word, text) in &line.spans { (piece(*word, text)) }
                 "\n"
             }

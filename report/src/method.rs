@@ -22,7 +22,7 @@ pub fn article(found: &Comparison) -> Markup {
                 @for warning in &found.warnings { dt { "warning" } dd { (warning) } }
                 @for unlike in found.baseline.iter().flat_map(|baseline| &baseline.unlike) { dt { "unlike the baseline" } dd { (unlike) } }
                 dt { "input" } dd { (found.input.name) ": " (found.caption) }
-                dt { "rounds" } dd { (count(found.rounds, "round")) ", interleaved, with " (count(found.workers, "worker")) @if let Some(needed) = found.rounds_to_tell { "; to tell any two rows apart that differ by 3\u{202f}% takes " (needed) } }
+                dt { "rounds" } dd { (count(found.rounds, "round")) ", interleaved, with " (found.workers_shown()) @if let Some(needed) = found.rounds_to_tell { "; to tell any two rows apart that differ by 3\u{202f}% takes " (needed) } }
                 dt { "measured" } dd { code { (found.query) } }
                 dt { "checked" } dd { @for (at, query) in found.checked.iter().enumerate() { @if at > 0 { " · " } code { (query) } } }
                 dt { "memory" } dd { (found.memory) }

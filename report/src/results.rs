@@ -2,6 +2,7 @@
 //! be missing.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
@@ -9,7 +10,10 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, de::DeserializeOwned};
 
-use crate::Report;
+use crate::{
+    Report,
+    figures::{count, list},
+};
 
 /// The newest form of the results that is understood.
 const SCHEMA: u32 = 1;
@@ -298,6 +302,25 @@ impl Comparison {
         self.rows.iter().find(|row| row.kind == Kind::Reference)
     }
 
+    /// The numbers of workers that were tried, from few to many.
+    #[must_use]
+    pub fn worker_counts(&self) -> BTreeSet<usize> {
+        let counts: BTreeSet<usize> = self
+            .scaling
+            .iter()
+            .flat_map(|scaling| scaling.points.iter().map(|point| point.workers))
+            .collect();
+        if counts.is_empty() { BTreeSet::from([self.workers]) } else { counts }
+    }
+
+    /// The same in words.
+    #[must_use]
+    pub fn workers_shown(&self) -> String {
+        let counts = self.worker_counts();
+        let all: Vec<String> = counts.iter().map(usize::to_string).collect();
+        if let [_] = all[..] { count(self.workers, "worker") } else { format!("{} workers", list(&all)) }
+    }
+
     /// Whether it was run to see that it works, and not how fast.
     #[must_use]
     pub fn is_smoke(&self) -> bool {
@@ -342,6 +365,13 @@ impl Machine {
         let plural = if *cores == 1 { "core" } else { "cores" };
         format!("{cores} {plural} × {cpu}, {} GB, Linux {kernel}", memory_bytes.div_ceil(1_000_000_000))
     }
+}
+
+/// The rows with a time, the fastest first.
+pub fn by_time<'a>(rows: impl Iterator<Item = &'a Row>) -> Vec<&'a Row> {
+    let mut timed: Vec<(&Row, f64)> = rows.filter_map(|row| Some((row, row.median()?))).collect();
+    timed.sort_by(|one, other| one.1.total_cmp(&other.1));
+    timed.into_iter().map(|(row, _)| row).collect()
 }
 
 /// Reads the results in a folder: of these workloads, or of all there are, by name.

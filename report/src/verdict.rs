@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use crate::{
     figures::{count, list, memory, percent, ratio, time},
-    results::{Baseline, Changed, Comparison, Drift, Kind, Row, Verdict},
+    results::{Baseline, Changed, Comparison, Drift, Kind, Row, Verdict, by_time},
     table::cell,
     words,
 };
@@ -21,7 +21,7 @@ pub struct Said {
 /// Says it.
 #[must_use]
 pub fn say(found: &Comparison) -> Said {
-    let order = ranked(found);
+    let order = by_time(found.rows.iter().filter(|row| row.kind != Kind::Tool));
     let Some(first) = order.first() else {
         let headline = format!("0 of {} gave a time", count(found.rows.len(), "row"));
         return Said { headline, sentences: troubles(found) };
@@ -39,16 +39,6 @@ pub fn say(found: &Comparison) -> Said {
     ];
     let sentences = parts.into_iter().flatten().chain(troubles(found)).collect();
     Said { headline: headline(found, first), sentences }
-}
-
-/// The models and the reference, by their median times.
-fn ranked(found: &Comparison) -> Vec<&Row> {
-    let mut rows: Vec<&Row> =
-        found.rows.iter().filter(|row| row.kind != Kind::Tool && row.wall_s.is_some()).collect();
-    rows.sort_by(|one, other| {
-        one.median().unwrap_or(f64::MAX).total_cmp(&other.median().unwrap_or(f64::MAX))
-    });
-    rows
 }
 
 /// The row's median time, with a link to where it stands.
@@ -102,7 +92,8 @@ fn alike(found: &Comparison, first: &Row, order: &[&Row]) -> Option<String> {
 
 /// Who would have done better alone.
 fn slower(found: &Comparison) -> Option<String> {
-    let is_slower = |row: &&Row| row.speedup.is_some_and(|speedup| speedup.high < 1.0);
+    let plain = found.reference()?;
+    let is_slower = |row: &&Row| row.speedup.is_some_and(|speedup| speedup.high < 1.0) && !row.is_like(plain);
     let slower = found.models().filter(is_slower);
     let said: Vec<String> =
         slower.map(|row| format!("**{}** takes {}", row.shown(), part(found, row))).collect();
@@ -143,10 +134,7 @@ fn earliest(found: &Comparison, first: &Row) -> Option<String> {
 }
 
 fn tools(found: &Comparison, first: &Row) -> Option<String> {
-    let tools = found.rows.iter().filter(|row| row.kind == Kind::Tool && row.wall_s.is_some());
-    let best = tools.min_by(|one, other| {
-        one.median().unwrap_or(f64::MAX).total_cmp(&other.median().unwrap_or(f64::MAX))
-    })?;
+    let best = *by_time(found.rows.iter().filter(|row| row.kind == Kind::Tool)).first()?;
     let times = ratio(best.median()? / first.median()?);
     Some(format!(
         "Of the tools that people use today, **{}** takes {}, {times} times as long as {}.",
@@ -239,7 +227,7 @@ pub fn article(found: &Comparison, back: &str) -> Markup {
             p class="headline" { (words::on_page(&headline, back)) "." }
             ul { @for sentence in sentences { li { (words::on_page(&sentence, back)) } } }
             p class="quiet" {
-                (found.caption) " · " (count(found.workers, "worker"))
+                (found.caption) " · " (found.workers_shown())
                 " · " a href={ "#table-" (found.workload) } { "table" }
                 " · " a href={ "#samples-" (found.workload) } { "samples" }
                 " · " a href={ "#code-" (found.workload) } { "code" }

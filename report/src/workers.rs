@@ -1,7 +1,5 @@
 //! How much of each further worker a model makes use of.
 
-use std::collections::BTreeSet;
-
 use maud::{Markup, html};
 
 use crate::{
@@ -29,13 +27,8 @@ pub fn article(found: &Comparison, back: &str) -> Markup {
     }
 }
 
-/// The numbers of workers that were tried.
-fn counts(found: &Comparison) -> BTreeSet<usize> {
-    found.scaling.iter().flat_map(|scaling| scaling.points.iter().map(|point| point.workers)).collect()
-}
-
 fn picture(found: &Comparison) -> Markup {
-    let counts = counts(found);
+    let counts = found.worker_counts();
     let scale = Scale::log(counts.iter().map(|count| *count as f64));
     let all =
         found.scaling.iter().flat_map(|scaling| scaling.points.iter().filter_map(|point| point.efficiency));
@@ -75,7 +68,7 @@ fn curve(scaling: &Scaling, scale: &Scale, height: &dyn Fn(f64) -> f64) -> Marku
 }
 
 fn table(found: &Comparison) -> Markup {
-    let counts = counts(found);
+    let counts = found.worker_counts();
     let shown = |scaling: &Scaling, count: usize| {
         let point = scaling.points.iter().find(|point| point.workers == count)?;
         point.efficiency.map(share)

@@ -6,7 +6,7 @@ mod common;
 
 use std::collections::BTreeSet;
 
-use cc_report::{choose, verdict};
+use cc_report::{Report, choose, verdict};
 use scraper::{Html, Selector};
 use snapbox::{assert_data_eq, file};
 
@@ -33,6 +33,21 @@ fn the_advice_reads_as_it_did() {
 fn the_page_is_well_formed() {
     let errors = Html::parse_document(&common::page()).errors;
     assert!(errors.is_empty(), "{errors:?}");
+}
+
+#[test]
+fn the_files_of_the_workspace_are_on_the_page_whole() {
+    let root = xtask::models::root();
+    let report = Report::read(&common::fixture(), &["grep".to_owned()], root).unwrap();
+    let page = Html::parse_document(&cc_report::page::html(&report, ""));
+    assert!(page.errors.is_empty(), "{:?}", page.errors);
+    for file in &report.shelves[0].files {
+        let lines = Selector::parse(&format!("#code-grep-{} .l", file.model)).unwrap();
+        let shown: String = page.select(&lines).flat_map(|line| line.text()).collect();
+        let source = std::fs::read_to_string(root.join(&file.path)).unwrap();
+        let kept = source.split_inclusive('\n').filter(|line| !line.contains("// ANCHOR"));
+        assert_eq!(shown, kept.collect::<String>(), "{}", file.path);
+    }
 }
 
 /// What elements have in an attribute.

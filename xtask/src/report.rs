@@ -48,7 +48,7 @@ pub(crate) struct Html {
 impl Html {
     /// Writes the page of these workloads, if it was asked for.
     pub(crate) fn write(&self, target: &Path, workloads: &[String]) -> Result<()> {
-        let Some(file) = &self.html else { return Ok(()) };
+        let Some(file) = self.html.as_ref().filter(|_| !workloads.is_empty()) else { return Ok(()) };
         let names = workloads.iter().flat_map(|name| ["--workload".into(), name.into()]);
         page(&target.join("compare"), file.as_deref(), names.collect())
     }
