@@ -29,9 +29,10 @@ fn fastest(rows: &[&Row]) -> Option<String> {
     let speedup =
         first.speedup.map(|it| format!("{:.2} × the reference ({:.2}–{:.2})", it.median, it.low, it.high));
     let said = match speedup {
-        _ if first.kind == Kind::Reference => {
+        _ if first.kind == Kind::Reference && models.is_empty() => {
             format!("fastest is {name}, the reference: concurrency gains nothing here")
         }
+        _ if first.kind == Kind::Reference => format!("{name}, the reference, has the least time"),
         Some(speedup) if !references.is_empty() => {
             format!("{name}, {speedup}, has the least time, but cannot be told apart from it")
         }
@@ -91,6 +92,13 @@ mod tests {
         let mut rows = example::comparison().rows;
         rows[2].failures.push("Time round 1: signal: 11".to_owned());
         assert!(summary(&rows)[0].starts_with("fastest is threads"), "{:?}", summary(&rows));
+        rows.truncate(2);
+        rows[0].wall_s = rows[1].wall_s;
+        (rows[0].letters, rows[1].letters) = ("a".to_owned(), "a".to_owned());
+        assert_eq!(
+            summary(&rows),
+            ["sequential, the reference, has the least time; no difference from threads"]
+        );
         rows.truncate(1);
         assert_eq!(summary(&rows), ["fastest is sequential, the reference: concurrency gains nothing here"]);
         assert!(summary(&[]).is_empty());
