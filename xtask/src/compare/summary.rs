@@ -26,8 +26,10 @@ fn fastest(rows: &[&Row]) -> Option<String> {
     let (references, models): (Vec<&Row>, Vec<&Row>) =
         rows.iter().filter(is_alike).partition(|row| row.kind == Kind::Reference);
     let name = first.shown();
-    let speedup =
-        first.speedup.map(|it| format!("{:.2} × the reference ({:.2}–{:.2})", it.median, it.low, it.high));
+    let speedup = first.speedup.map(|it| match it.has_interval() {
+        true => format!("{:.2} × the reference ({:.2}–{:.2})", it.median, it.low, it.high),
+        false => format!("{:.2} × the reference, in one round", it.median),
+    });
     let said = match speedup {
         _ if first.kind == Kind::Reference && models.is_empty() => {
             format!("fastest is {name}, the reference: concurrency gains nothing here")
@@ -62,9 +64,13 @@ fn is_same(one: &Row, other: &Row) -> bool {
     one.name == other.name && one.workers == other.workers
 }
 
+/// Nobody reads more names than these in a sentence.
+const NAMES: usize = 8;
+
 /// `a, b and c`.
 fn list(names: &[String]) -> String {
     match names {
+        many if many.len() > NAMES => format!("{} others", many.len()),
         [all @ .., last] if !all.is_empty() => format!("{} and {last}", all.join(", ")),
         _ => names.concat(),
     }
@@ -120,5 +126,6 @@ mod tests {
     fn names_are_listed_as_one_says_them() {
         let names = ["a", "b", "c"].map(str::to_owned);
         assert_eq!([list(&names), list(&names[..2]), list(&names[..1])], ["a, b and c", "a and b", "a"]);
+        assert_eq!(list(&["a"; 9].map(str::to_owned)), "9 others");
     }
 }
