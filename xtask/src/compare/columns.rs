@@ -1,6 +1,9 @@
 //! The columns of the table, the most important first: those on the right are left out where there is no room.
 
-use super::json::{Kind, Row, Verdict};
+use super::{
+    json::{Kind, Row, Verdict},
+    stats::Estimate,
+};
 
 /// A column: what stands above it, in two lines, and what it shows of a row.
 pub(super) struct Column {
@@ -60,11 +63,13 @@ fn verdict(row: &Row) -> String {
 }
 
 fn interval(row: &Row) -> String {
-    row.wall_s.map_or_else(missing, |wall| format!("{}–{}", number(wall.low * 1e3), number(wall.high * 1e3)))
+    let wall = row.wall_s.filter(Estimate::has_interval);
+    wall.map_or_else(missing, |wall| format!("{}–{}", number(wall.low * 1e3), number(wall.high * 1e3)))
 }
 
 fn speedup(row: &Row) -> String {
-    row.speedup.map_or_else(missing, |speedup| format!("{:.2}–{:.2}", speedup.low, speedup.high))
+    let speedup = row.speedup.filter(Estimate::has_interval);
+    speedup.map_or_else(missing, |speedup| format!("{:.2}–{:.2}", speedup.low, speedup.high))
 }
 
 fn memory(row: &Row) -> String {

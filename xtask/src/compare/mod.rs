@@ -329,3 +329,31 @@ fn say(what: &str) {
         eprintln!("{what} …");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worst_of_all_workloads_counts() {
+        let mut row = example::comparison();
+        row.rows.truncate(4);
+        let outcome = |comparison: &Comparison| comparison.outcome(Some(0.05));
+        assert_eq!(outcome(&row), Outcome::Slower);
+        row.rows[1].failures.push("Time round 1: signal: 11".to_owned());
+        assert_eq!(outcome(&row), Outcome::Failed);
+        assert_eq!(outcome(&example::comparison()), Outcome::Differ);
+        let worst = [Outcome::Differ, Outcome::Failed, Outcome::Slower, Outcome::Agree].into_iter().max();
+        assert_eq!(worst, Some(Outcome::Differ));
+        assert_eq!([Outcome::Differ, Outcome::Failed, Outcome::Slower].map(Outcome::code), [3, 5, 6]);
+    }
+
+    #[test]
+    fn a_slower_row_fails_only_who_asked_for_it() {
+        let mut comparison = example::comparison();
+        comparison.rows.truncate(4);
+        assert_eq!(comparison.outcome(None), Outcome::Agree);
+        assert_eq!(comparison.outcome(Some(0.07)), Outcome::Agree);
+        assert_eq!(comparison.outcome(Some(0.05)), Outcome::Slower);
+    }
+}

@@ -11,6 +11,13 @@ pub(crate) struct Estimate {
     pub high: f64,
 }
 
+impl Estimate {
+    /// Whether there is an interval at all: a single sample has none.
+    pub(crate) fn has_interval(&self) -> bool {
+        self.low < self.high
+    }
+}
+
 /// How often the samples are drawn again.
 const RESAMPLES: usize = 5000;
 /// How often the interval may miss.

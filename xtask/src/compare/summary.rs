@@ -26,12 +26,15 @@ fn fastest(rows: &[&Row]) -> Option<String> {
     let (references, models): (Vec<&Row>, Vec<&Row>) =
         rows.iter().filter(is_alike).partition(|row| row.kind == Kind::Reference);
     let name = first.shown();
-    let speedup =
-        first.speedup.map(|it| format!("{:.2} × the reference ({:.2}–{:.2})", it.median, it.low, it.high));
+    let speedup = first.speedup.map(|it| match it.has_interval() {
+        true => format!("{:.2} × the reference ({:.2}–{:.2})", it.median, it.low, it.high),
+        false => format!("{:.2} × the reference, in one round", it.median),
+    });
     let said = match speedup {
-        _ if first.kind == Kind::Reference => {
+        _ if first.kind == Kind::Reference && models.is_empty() => {
             format!("fastest is {name}, the reference: concurrency gains nothing here")
         }
+        _ if first.kind == Kind::Reference => format!("{name}, the reference, has the least time"),
         Some(speedup) if !references.is_empty() => {
             format!("{name}, {speedup}, has the least time, but cannot be told apart from it")
         }
@@ -61,9 +64,13 @@ fn is_same(one: &Row, other: &Row) -> bool {
     one.name == other.name && one.workers == other.workers
 }
 
+/// Nobody reads more names than these in a sentence.
+const NAMES: usize = 8;
+
 /// `a, b and c`.
 fn list(names: &[String]) -> String {
     match names {
+        many if many.len() > NAMES => format!("{} others", many.len()),
         [all @ .., last] if !all.is_empty() => format!("{} and {last}", all.join(", ")),
         _ => names.concat(),
     }
@@ -91,6 +98,13 @@ mod tests {
         let mut rows = example::comparison().rows;
         rows[2].failures.push("Time round 1: signal: 11".to_owned());
         assert!(summary(&rows)[0].starts_with("fastest is threads"), "{:?}", summary(&rows));
+        rows.truncate(2);
+        rows[0].wall_s = rows[1].wall_s;
+        (rows[0].letters, rows[1].letters) = ("a".to_owned(), "a".to_owned());
+        assert_eq!(
+            summary(&rows),
+            ["sequential, the reference, has the least time; no difference from threads"]
+        );
         rows.truncate(1);
         assert_eq!(summary(&rows), ["fastest is sequential, the reference: concurrency gains nothing here"]);
         assert!(summary(&[]).is_empty());
@@ -112,5 +126,6 @@ mod tests {
     fn names_are_listed_as_one_says_them() {
         let names = ["a", "b", "c"].map(str::to_owned);
         assert_eq!([list(&names), list(&names[..2]), list(&names[..1])], ["a, b and c", "a and b", "a"]);
+        assert_eq!(list(&["a"; 9].map(str::to_owned)), "9 others");
     }
 }
