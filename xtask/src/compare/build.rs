@@ -159,3 +159,14 @@ pub(crate) fn output(command: &mut Command) -> Result<Vec<u8>> {
     }
     Ok(done.stdout)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_built_has_models() {
+        let names: Vec<String> = Workspace::find().unwrap().crates.into_iter().map(|one| one.name).collect();
+        assert_eq!(names, ORDER);
+    }
+}
