@@ -7,12 +7,13 @@
 
 use std::{fs, num::NonZeroUsize, path::Path};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
 use super::{
-    json::{Comparison, Phase, Row},
+    json::{Comparison, Phase, Row, SCHEMA},
     machine::percent,
     paired::{LEVEL, significant},
 };
@@ -84,18 +85,13 @@ struct EarlierSample {
 
 /// Reads what `--json` has written: one result, or several.
 pub(crate) fn load(path: &Path) -> Result<Vec<Earlier>> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum File {
-        Many(Vec<Earlier>),
-        One(Box<Earlier>),
-    }
     let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
-    let file = serde_json::from_str(&text);
-    match file.with_context(|| format!("{} is no result of cargo xtask compare", path.display()))? {
-        File::Many(many) => Ok(many),
-        File::One(one) => Ok(vec![*one]),
-    }
+    let is_none = || format!("{} is no result of cargo xtask compare", path.display());
+    let file = match serde_json::from_str(&text).with_context(is_none)? {
+        Value::Array(many) => many,
+        one => vec![one],
+    };
+    file.into_iter().map(|one| Earlier::read(one).with_context(is_none)).collect()
 }
 
 /// What has changed since the earlier result of the same workload, if there is one among these.
@@ -116,6 +112,12 @@ pub(crate) fn against(comparison: &Comparison, earlier: &[Earlier], file: &Path)
 }
 
 impl Earlier {
+    fn read(result: Value) -> Result<Self> {
+        let schema = result.get("schema").and_then(Value::as_u64).context("it has no schema")?;
+        ensure!(schema == u64::from(SCHEMA), "its schema is {schema}, and this program reads {SCHEMA}");
+        Ok(serde_json::from_value(result)?)
+    }
+
     fn row(&self, row: &Row) -> Option<&EarlierRow> {
         self.rows.iter().find(|earlier| earlier.name == row.name && earlier.workers == row.workers)
     }
@@ -297,8 +299,11 @@ mod tests {
         let path = scratch.path().join("before.json");
         json::write(&before, &path).unwrap();
         assert!(against(&comparison(1.0), &load(&path).unwrap(), &path).is_none());
-        fs::write(&path, "{}").unwrap();
-        assert!(load(&path).is_err());
+        for (text, why) in [("{}", "no schema"), ("[{\"schema\": 99}]", "is 99"), ("no", "is no result")] {
+            fs::write(&path, text).unwrap();
+            let error = format!("{:#}", load(&path).err().unwrap());
+            assert!(error.contains(why), "{error}");
+        }
     }
 
     #[test]

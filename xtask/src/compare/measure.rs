@@ -21,7 +21,7 @@ use super::{
     drift::{Drift, drift},
     input::{Input, Subject},
     json::{Kind, Phase, Row, Sample, seconds},
-    paired::{Paired, tell_apart},
+    paired::{Paired, Told, tell_apart},
     query::Query,
     rows::{State, Turn},
     run::{Plan, Seen, run},
@@ -238,12 +238,20 @@ impl Rounds<'_> {
         self.work.kept.join("scratch")
     }
 
-    /// The rows, and what they say together. Tools are not compared with each other.
+    /// Which rows can be told apart: tools are not compared with each other, and who has no times with nobody.
+    fn told(&self, times: &[Vec<(usize, f64)>]) -> Told {
+        let is_ranked = |at: &usize| self.states[*at].entrant.kind != Kind::Tool && !times[*at].is_empty();
+        let ranked: Vec<usize> = (0..times.len()).filter(is_ranked).collect();
+        let told = tell_apart(&ranked.iter().map(|at| times[*at].clone()).collect::<Vec<_>>());
+        let mut letters = vec![String::new(); times.len()];
+        ranked.into_iter().zip(told.letters).for_each(|(at, own)| letters[at] = own);
+        Told { letters, ..told }
+    }
+
+    /// The rows, and what they say together.
     fn measured(self) -> Measured {
         let times: Vec<_> = self.states.iter().map(State::times).collect();
-        let ranked = self.states.iter().take_while(|state| state.entrant.kind != Kind::Tool).count();
-        let told = tell_apart(&times[..ranked]);
-        let letters = told.letters.into_iter().chain(std::iter::repeat(String::new()));
+        let Told { letters, rounds: rounds_to_tell } = self.told(&times);
         let rows: Vec<Row> = self
             .states
             .iter()
@@ -260,7 +268,7 @@ impl Rounds<'_> {
             rows,
             totals: self.expected.first().map(|expected| expected.totals.clone()).unwrap_or_default(),
             rounds: times.iter().flatten().map(|(round, _)| round + 1).max().unwrap_or(0),
-            rounds_to_tell: told.rounds,
+            rounds_to_tell,
             drift: drift(&lasting),
             partial: self.is_cancelled(),
         }

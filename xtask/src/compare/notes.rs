@@ -165,12 +165,15 @@ fn marks(comparison: &Comparison) -> Vec<String> {
 fn alike(Comparison { rounds_to_tell, .. }: &Comparison) -> String {
     let difference = (paired::WORTH * 100.0).round();
     let rounds = rounds_to_tell.map_or_else(
-        || "more rounds than these are needed to say how many".to_owned(),
-        |rounds| plural(rounds, "round"),
+        || {
+            format!(
+                "How many rounds it takes to find a difference of {difference} % cannot be said from these"
+            )
+        },
+        |rounds| format!("A difference of {difference} % is found in {}", plural(rounds, "round")),
     );
     format!(
-        "Models with a letter in common (alike) cannot be told apart: no difference, as far as was measured. For any two \
-         that differ by {difference} %, it takes {rounds}"
+        "Models with a letter in common (alike) cannot be told apart: no difference, as far as was measured. {rounds}"
     )
 }
 

@@ -24,7 +24,9 @@ fn spoilt(place: &Place, entrant: Entrant, effort: &Effort) -> Row {
         assert_eq!(row.samples.iter().filter(|sample| sample.phase == Phase::Time).count(), 2);
         assert!(row.wall_s.is_some() && row.speedup.is_some() && row.memory_bytes.is_some());
     }
-    measured.rows.swap_remove(1)
+    let spoilt = measured.rows.swap_remove(1);
+    assert!(spoilt.wall_s.is_some() || spoilt.letters.is_empty(), "alike to {}", spoilt.letters);
+    spoilt
 }
 
 #[test]
