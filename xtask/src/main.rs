@@ -1,44 +1,7 @@
-//! The project's own commands: `cargo xtask COMMAND`.
-
-mod compare;
-mod models;
-mod new_workload;
-mod show;
-mod tidy;
+//! Hands the command line to the library.
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
-/// The project's own commands
-#[derive(Parser)]
-#[command(name = "cargo xtask", bin_name = "cargo xtask")]
-enum Command {
-    Compare(compare::Args),
-    Show(show::Args),
-    NewWorkload(new_workload::Args),
-    /// Check the structure that a compiler cannot
-    Tidy,
-}
-
-/// The exit status of a command that cannot do what it is asked for.
-const USAGE: u8 = 2;
-
 fn main() -> ExitCode {
-    match Command::parse() {
-        Command::Compare(args) => compare::run(&args),
-        Command::Show(args) => status(show::run(&args), USAGE),
-        Command::NewWorkload(args) => status(new_workload::run(&args), USAGE),
-        Command::Tidy => status(tidy::run(), 1),
-    }
-}
-
-fn status(done: anyhow::Result<()>, otherwise: u8) -> ExitCode {
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::from(otherwise)
-        }
-    }
+    xtask::main()
 }

@@ -8,37 +8,41 @@ use std::{
 use anyhow::{Context, Result, ensure};
 
 /// The crate of the spec, and of the sequential reference.
-pub(crate) const SPEC: &str = "cc-workloads";
+pub const SPEC: &str = "cc-workloads";
 
 /// The crates that hold a model, in the order of every table. None may depend on another.
-pub(crate) const CRATES: [&str; 5] = ["cc-threads", "cc-actors", "cc-async", "cc-procs", "cc-distributed"];
+pub const CRATES: [&str; 5] = ["cc-threads", "cc-actors", "cc-async", "cc-procs", "cc-distributed"];
 
 /// The workspace that this program was built from.
-pub(crate) fn root() -> &'static Path {
+pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace")
 }
 
 /// A model: the reference, a crate's own, or a variant.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Model {
+pub struct Model {
     /// What `--model` takes.
     pub name: String,
+    /// What it is to its crate.
     pub kind: Kind,
     /// The folder of its sources, from the root of the workspace.
     folder: PathBuf,
 }
 
+/// What a model is to its crate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub enum Kind {
+    /// The plain loop that all others are compared with.
     Reference,
     /// The one that its crate is named for.
     Own,
+    /// Another way to do it in the same model.
     Variant,
 }
 
 impl Model {
     /// The file that holds a workload in this model, from the root of the workspace.
-    pub(crate) fn file(&self, workload: &str) -> PathBuf {
+    pub fn file(&self, workload: &str) -> PathBuf {
         match self.kind {
             Kind::Reference => self.folder.join(workload).join("sequential.rs"),
             Kind::Own | Kind::Variant => self.folder.join(workload).with_extension("rs"),
@@ -47,7 +51,7 @@ impl Model {
 }
 
 /// All models, the reference first.
-pub(crate) fn all(root: &Path) -> Result<Vec<Model>> {
+pub fn all(root: &Path) -> Result<Vec<Model>> {
     let mut all = Vec::new();
     for name in [SPEC].iter().chain(&CRATES) {
         all.extend(of(root, name)?);
@@ -83,7 +87,7 @@ fn variant(root: &Path, src: &Path, model: &str) -> PathBuf {
 }
 
 /// The workloads there are: the folders in `workloads`, by name.
-pub(crate) fn workloads(root: &Path) -> Result<Vec<String>> {
+pub fn workloads(root: &Path) -> Result<Vec<String>> {
     let folder = root.join("workloads");
     let mut names = Vec::new();
     for entry in fs::read_dir(&folder).with_context(|| folder.display().to_string())? {

@@ -72,6 +72,11 @@ const ALLOWED: [(&str, &[&str]); 6] = [
     ),
 ];
 
+/// What runs programs and reads files of the models, and must not be one of them.
+const COMMANDS: [&str; 2] = ["xtask", REPORT];
+/// What makes the page: nothing waits for it to be built.
+const REPORT: &str = "cc-report";
+
 /// The parts that every model file shows, so that they can stand side by side.
 const ROLES: [&str; 3] = ["run", "work", "gather"];
 /// The part that some have: where workers help themselves, nobody feeds them.
@@ -131,8 +136,14 @@ fn dependencies(packages: &[Package]) -> Vec<String> {
         let allowed = ALLOWED.iter().find(|(name, _)| *name == package.name).map(|(_, allowed)| *allowed);
         for Dependency { name, kind } in &package.dependencies {
             let is_model = CRATES.contains(&name.as_str());
-            if is_model && (allowed.is_some() || package.name == "xtask") {
+            let is_command = COMMANDS.contains(&package.name.as_str());
+            if is_model && (allowed.is_some() || is_command) {
                 wrong.push(format!("{} depends on the model crate {name}", package.name));
+            } else if name == REPORT {
+                wrong.push(format!(
+                    "{} depends on {REPORT}, which is built only when it is asked for",
+                    package.name
+                ));
             } else if kind.as_deref() != Some("dev")
                 && name != "cc-workloads"
                 && allowed.is_some_and(|allowed| !allowed.contains(&name.as_str()))
@@ -240,7 +251,7 @@ fn targets(text: &str) -> impl Iterator<Item = &str> {
 fn architecture(root: &Path) -> Result<Vec<String>> {
     let Ok(text) = fs::read_to_string(root.join("ARCHITECTURE.md")) else { return Ok(Vec::new()) };
     let (mut paths, mut sources) = (Vec::new(), String::new());
-    for folder in ["crates", "workloads", "xtask", "tests", ".ci"] {
+    for folder in ["crates", "report", "workloads", "xtask", "tests", ".ci"] {
         read_all(&root.join(folder), &mut paths, &mut sources)?;
     }
     let exists = |name: &str| root.join(name).exists() || paths.iter().any(|path| path.ends_with(name));
@@ -282,7 +293,7 @@ mod tests {
 
     fn tree(files: &[(&str, &str)]) -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
-        for folder in ["crates", "workloads", "xtask", "tests", ".ci"] {
+        for folder in ["crates", "report", "workloads", "xtask", "tests", ".ci"] {
             fs::create_dir(dir.path().join(folder)).unwrap();
         }
         for (name, text) in files {
@@ -306,6 +317,9 @@ mod tests {
         assert_eq!(wrong(package("cc-async", "cc-threads")), 1);
         assert_eq!(wrong(package("cc-async", "rayon")), 1);
         assert_eq!(wrong(package("xtask", "cc-procs")), 1);
+        assert_eq!(wrong(package("cc-report", "cc-procs")), 1);
+        assert_eq!(wrong(package("cc-report", "xtask")), 0);
+        assert_eq!(wrong(package("xtask", "cc-report")), 1);
         assert_eq!(wrong(package("cc-conformance", "cc-procs")), 0);
     }
 

@@ -61,7 +61,8 @@ impl Workspace {
         let found: Metadata = serde_json::from_slice(&output(&mut command)?)?;
         let has_program = |package: &Package| {
             let is_program = |target: &Target| target.name == package.name && target.kind == ["bin"];
-            package.name.starts_with("cc-") && package.targets.iter().any(is_program)
+            let is_in_crates = package.manifest_path.starts_with(found.workspace_root.join("crates"));
+            is_in_crates && package.name.starts_with("cc-") && package.targets.iter().any(is_program)
         };
         let packages = found.packages.into_iter().filter(has_program);
         let mut crates: Vec<Crate> = packages
@@ -157,4 +158,15 @@ pub(crate) fn output(command: &mut Command) -> Result<Vec<u8>> {
         bail!("{} ended with {}", command.get_program().display(), done.status);
     }
     Ok(done.stdout)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_built_has_models() {
+        let names: Vec<String> = Workspace::find().unwrap().crates.into_iter().map(|one| one.name).collect();
+        assert_eq!(names, ORDER);
+    }
 }

@@ -12,8 +12,9 @@
 //! What an empty job takes is subtracted from every run. A picture has as many rows as keep a model busy for a given
 //! time at its best rate, and a sweep ends below a quarter of that.
 
+mod text;
+
 use std::{
-    fmt::Write,
     fs,
     num::NonZeroUsize,
     path::{Path, PathBuf},
@@ -28,13 +29,14 @@ use serde::{Deserialize, Serialize};
 use super::{
     Args, Outcome,
     call::{Called, Request},
+    cancel::Cancel,
     input::Subject,
-    json::{Kind, Machine, seconds},
+    json::{Kind, seconds},
+    machine::Machine,
     measure::{Entrant, crashed},
-    query::{Dialect, Query, line},
+    query::{Dialect, Query},
     run::{Plan, run},
     stats::median,
-    table::{aligned, plural},
 };
 
 /// What a manifest says of it.
@@ -144,13 +146,14 @@ impl Sweep {
         absent: &[String],
         args: &Args,
         kept: &Path,
+        cancel: &Cancel,
     ) -> Result<Swept> {
         let (target, rounds) = if args.smoke { (0.05, 1) } else { (0.4, 3) };
         let rounds = args.rounds.map_or(rounds, NonZeroUsize::get);
         let progress = ProgressBar::no_length();
         progress.set_style(ProgressStyle::with_template("{spinner} {prefix} {msg}")?);
         let query = Query::new(Dialect::Plain, "sweep", &[])?;
-        let bench = Bench { sweep: self, query, target, rounds, progress, kept: kept.to_owned() };
+        let bench = Bench { sweep: self, query, target, rounds, progress, kept: kept.to_owned(), cancel };
         let (reference, models) = entrants.split_first().context("there is a reference")?;
         let reference = bench.lane(reference, Handover::Single)?;
         let mut models: Vec<Pair> = models
@@ -206,6 +209,7 @@ struct Bench<'a> {
     rounds: usize,
     progress: ProgressBar,
     kept: PathBuf,
+    cancel: &'a Cancel,
 }
 
 /// How many tiles are handed over at once.
@@ -328,7 +332,10 @@ impl Bench<'_> {
         // The reference is as fast as it is, and an empty job takes what it takes.
         let interrupt = (lane.entrant.kind == Kind::Model && tiles > 1).then_some(patience);
         let timeout = Some(patience + TIMEOUT);
-        let seen = run(command, Plan { stdin, interrupt, timeout, ..Plan::default() })?;
+        let seen = run(
+            command,
+            Plan { stdin, interrupt, timeout, cancel: Some(self.cancel.clone()), ..Plan::default() },
+        )?;
         if let Some(why) = crashed(&seen) {
             bail!(why);
         }
@@ -436,218 +443,7 @@ impl Swept {
     pub(crate) fn outcome(&self) -> Outcome {
         if self.troubles().is_empty() { Outcome::Agree } else { Outcome::Failed }
     }
-
-    /// The tables with what there is to know about them.
-    pub(crate) fn text(&self) -> String {
-        let Self { workload, workers, rounds, target_s, machine, command, .. } = self;
-        let workers = plural(workers.get(), "worker");
-        let runs = plural(*rounds, "round");
-        let mut text = format!("{workload} {}  ·  {workers}  ·  {runs}\n\n", line(&self.args));
-        for table in [self.singles(), self.joined(), self.messages()] {
-            text += &table;
-            text += "\n";
-        }
-        let _ = write!(
-            text,
-            "machine  {}\n\
-             command  {command}\n\
-             work     what the sequential reference needs for one tile; every pixel costs the same\n\
-             rate     tiles × work / time, in percent of the row's best, which is given in workers' work; the time of an\n         \
-             empty job is subtracted; medians of runs of {target_s} s at the best rate; ends below {:.0} %\n\
-             METG     METG(50 %): the work in the smallest tile at which the rate is half of the best, between two cuts by\n         \
-             interpolation over its logarithm; < where no cut was fine enough\n\
-             message  what is handed over at once: one tile (--grain 1), or as many as the model joins in one",
-            machine.shown(),
-            ENOUGH * 100.0,
-        );
-        for absent in &self.absent {
-            let _ = write!(text, "\nabsent   {absent}");
-        }
-        text
-    }
-
-    /// Both METGs, and the rates with one tile a message.
-    fn singles(&self) -> String {
-        let works = self.tiles.iter().map(|cut| micros(cut.work_s));
-        let units = ["work in a tile, µs", "µs", "µs", "workers"].map(str::to_owned).into_iter().chain(works);
-        let mut rows =
-            vec![self.head("one tile a message", &["METG", "as joined", "best rate"]), units.collect()];
-        rows.extend(self.rows.iter().map(|row| {
-            let metgs = [&row.single, &row.joined].map(|curve| curve.metg.map_or_else(dash, Metg::shown));
-            [row.name.clone()].into_iter().chain(metgs).chain(self.rates(&row.single)).collect()
-        }));
-        aligned(&rows, 2)
-    }
-
-    /// The rates as the models join tiles.
-    fn joined(&self) -> String {
-        let mut rows = vec![self.head("as the model joins them", &["best rate"])];
-        rows.extend(
-            self.rows
-                .iter()
-                .map(|row| [row.name.clone()].into_iter().chain(self.rates(&row.joined)).collect()),
-        );
-        aligned(&rows, 1)
-    }
-
-    /// How many it joins.
-    fn messages(&self) -> String {
-        let mut rows = vec![self.head("tiles per message", &["at METG"])];
-        rows.extend(self.rows.iter().map(|row| {
-            let metg = count(row.joined.metg.and_then(|metg| metg.tiles_per_message));
-            let cells = self.cells(&row.joined, |point| count(point.tiles_per_message));
-            [row.name.clone(), metg].into_iter().chain(cells).collect()
-        }));
-        aligned(&rows, 1)
-    }
-
-    fn head(&self, first: &str, more: &[&str]) -> Vec<String> {
-        let tiles = self.tiles.iter().map(|cut| cut.tile.as_str());
-        [first].iter().chain(more).copied().chain(tiles).map(str::to_owned).collect()
-    }
-
-    /// The best rate, and those with each tile.
-    fn rates(&self, curve: &Curve) -> impl Iterator<Item = String> {
-        let rate = |point: &Point| {
-            let bound = if point.stopped { "< " } else { "" };
-            format!("{bound}{:.0}", 100.0 * point.rate / curve.best)
-        };
-        [format!("{:.2}", curve.best)].into_iter().chain(self.cells(curve, rate))
-    }
-
-    /// A cell for each tile that the model came to.
-    fn cells(&self, curve: &Curve, cell: impl Fn(&Point) -> String) -> Vec<String> {
-        let point = |cut: &Cut| curve.points.iter().find(|point| point.tile == cut.tile);
-        self.tiles.iter().map(|cut| point(cut).map_or_else(dash, &cell)).collect()
-    }
-}
-
-impl Metg {
-    fn shown(self) -> String {
-        let bound = if self.is_bound { "< " } else { "" };
-        format!("{bound}{}", micros(self.work_s))
-    }
-}
-
-fn dash() -> String {
-    "–".to_owned()
-}
-
-/// Two digits at least.
-fn micros(seconds: f64) -> String {
-    match seconds * 1e6 {
-        value if value < 0.1 => format!("{value:.3}"),
-        value if value < 1.0 => format!("{value:.2}"),
-        value if value < 10.0 => format!("{value:.1}"),
-        value => format!("{value:.0}"),
-    }
-}
-
-fn count(tiles: Option<f64>) -> String {
-    match tiles {
-        None => dash(),
-        Some(tiles) if tiles < 10.0 && tiles.fract() > 0.05 => format!("{tiles:.1}"),
-        Some(tiles) => format!("{tiles:.0}"),
-    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn points(rates: &[(f64, f64)]) -> Vec<Point> {
-        let point = |&(work_s, rate): &(f64, f64)| Point {
-            tile: "1x1".to_owned(),
-            work_s,
-            tiles: 1,
-            wall_s: 1.0,
-            rate,
-            tiles_per_message: Some(1.0),
-            stopped: false,
-        };
-        rates.iter().map(point).collect()
-    }
-
-    #[test]
-    fn metg_lies_between_the_last_cut_above_half_and_the_next() {
-        let found = metg(&points(&[(1e-3, 2.0), (1e-4, 1.9), (1e-5, 1.5), (1e-6, 0.5)]), 2.0).unwrap();
-        assert!(!found.is_bound && (found.work_s / 3.162e-6 - 1.0).abs() < 1e-3, "{found:?}");
-        let found = metg(&points(&[(1e-3, 2.0), (1e-4, 1.0), (1e-5, 0.4)]), 2.0).unwrap();
-        assert!((found.work_s / 1e-4 - 1.0).abs() < 1e-9, "{found:?}");
-    }
-
-    #[test]
-    fn metg_of_a_model_that_never_drops_is_a_bound() {
-        let found = metg(&points(&[(1e-3, 1.8), (1e-6, 1.9)]), 1.9);
-        assert_eq!(found, Some(Metg { work_s: 1e-6, is_bound: true, tiles_per_message: Some(1.0) }));
-        assert_eq!(metg(&[], 1.0), None);
-    }
-
-    #[test]
-    fn a_picture_has_whole_tiles_and_bounds() {
-        let sweep = Sweep { args: Vec::new(), width: 2048, tiles: Vec::new() };
-        let picture = |tile: &str, tiles: f64| {
-            let Picture { height, tiles, .. } = sweep.picture(tile, tiles);
-            (height, tiles)
-        };
-        assert_eq!(picture("8x2048", 2.5), (16, 2));
-        assert_eq!(picture("1x512", 9.0), (3, 12));
-        assert_eq!(picture("1x1", 0.0), (1, 2048));
-        let (height, tiles) = picture("1x1", 1e12);
-        assert!(tiles <= TILES && tiles > TILES - 2048 && height * 2048 == tiles);
-        let (height, _) = picture("8x2048", 1e12);
-        assert_eq!(height * 2048, PIXELS);
-    }
-
-    fn curve(rates: &[(f64, f64)], metg: Option<Metg>) -> Curve {
-        Curve { empty_s: 0.003, best: 2.0, metg, points: points(rates), failure: None }
-    }
-
-    fn swept(single: Curve, joined: Curve) -> Swept {
-        let [name, label, mechanism] = ["actors", "actors", "mailboxes"].map(str::to_owned);
-        Swept {
-            workload: "mandelbrot".to_owned(),
-            command: "cargo xtask compare mandelbrot --granularity".to_owned(),
-            machine: Machine::this(),
-            workers: NonZeroUsize::MIN,
-            rounds: 3,
-            target_s: 0.4,
-            args: Vec::new(),
-            tiles: vec![Cut { tile: "1x1".to_owned(), work_s: 1e-6 }],
-            rows: vec![Row { name, label, mechanism, single, joined }],
-            absent: Vec::new(),
-        }
-    }
-
-    #[test]
-    fn a_row_has_the_metg_of_either_way_and_the_rates_with_one_tile_a_message() {
-        let at = |work_s, is_bound| Some(Metg { work_s, is_bound, tiles_per_message: Some(1024.0) });
-        let single = curve(&[(1e-6, 0.5)], at(4e-6, false));
-        let swept = swept(single, curve(&[(1e-6, 1.9)], at(1e-6, true)));
-        let cells = |table: String| {
-            let row = table.lines().find(|line| line.starts_with("actors")).expect("a row").to_owned();
-            row.split("  ")
-                .map(str::trim)
-                .filter(|cell| !cell.is_empty())
-                .map(str::to_owned)
-                .collect::<Vec<_>>()
-        };
-        assert_eq!(cells(swept.singles()), ["actors", "4.0", "< 1.0", "2.00", "25"]);
-        assert_eq!(cells(swept.joined()), ["actors", "2.00", "95"]);
-        assert_eq!(cells(swept.messages()), ["actors", "1024", "1"]);
-        assert!(swept.troubles().is_empty());
-    }
-
-    #[test]
-    fn a_failure_in_either_way_is_trouble() {
-        let failed = || Curve { failure: Some("it crashed".to_owned()), ..curve(&[], None) };
-        let fine = || curve(&[(1e-6, 1.9)], None);
-        let said = |single, joined| {
-            let swept = swept(single, joined);
-            assert!(swept.outcome() == Outcome::Failed);
-            swept.troubles()
-        };
-        assert_eq!(said(failed(), fine()), ["actors failed with one tile a message: it crashed"]);
-        assert_eq!(said(fine(), failed()), ["actors failed as it joins tiles: it crashed"]);
-    }
-}
+mod tests;

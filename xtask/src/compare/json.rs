@@ -1,4 +1,4 @@
-//! The whole result, with every raw sample, as JSON.
+//! The whole result, with every raw sample, as JSON. `SCHEMA.md` says what each field means.
 
 use std::{fs, io::Write, num::NonZeroUsize, path::Path, time::Duration};
 
@@ -6,15 +6,40 @@ use anyhow::{Context, Result};
 use cc_workloads::report::Totals;
 use serde::Serialize;
 
-use super::{check::Difference, code::Code, input::Input, stats::Estimate, table::plural};
+use super::{
+    baseline::Against,
+    check::Difference,
+    code::Code,
+    drift::Drift,
+    input::Input,
+    machine::{Load, Machine},
+    outliers::Outlier,
+    scaling::Scaling,
+    stats::Estimate,
+};
+
+/// Counts up when a field is taken away or changes its meaning; a new one changes nothing for who reads the others.
+pub(crate) const SCHEMA: u32 = 1;
 
 /// A comparison of one workload.
 #[derive(Serialize)]
 pub(crate) struct Comparison {
+    pub schema: u32,
     pub workload: String,
     /// The command that does it again.
     pub command: String,
+    /// When it began, UTC.
+    pub time: String,
+    /// What was built, if it is known.
+    pub commit: Option<String>,
     pub machine: Machine,
+    pub load: Load,
+    /// What may have disturbed the figures.
+    pub warnings: Vec<String>,
+    /// Whether it was interrupted: there are fewer rounds than there should be.
+    pub partial: bool,
+    /// What came of it, in words.
+    pub summary: Vec<String>,
     pub input: Input,
     /// What the reference did.
     pub totals: Totals,
@@ -24,6 +49,14 @@ pub(crate) struct Comparison {
     pub checked: Vec<String>,
     pub workers: NonZeroUsize,
     pub rounds: usize,
+    /// How many it would take to tell any two models apart whose times differ by three in a hundred, if that can be said.
+    pub rounds_to_tell: Option<usize>,
+    /// Whether the rounds became longer or shorter as a whole; nothing if they are too few to say.
+    pub drift: Option<Drift>,
+    /// How the models scale, if several numbers of workers were tried.
+    pub scaling: Vec<Scaling>,
+    /// What has changed since an earlier result.
+    pub baseline: Option<Against>,
     /// What the totals say, in words.
     pub caption: String,
     /// Whether the models' lines were compared whatever their order.
@@ -39,15 +72,6 @@ pub(crate) struct Comparison {
     pub absent: Vec<String>,
 }
 
-/// What the figures were measured on.
-#[derive(Clone, Serialize)]
-pub(crate) struct Machine {
-    pub cores: NonZeroUsize,
-    pub cpu: String,
-    pub kernel: String,
-    pub memory_bytes: u64,
-}
-
 /// One model or tool.
 #[derive(Serialize)]
 pub(crate) struct Row {
@@ -56,12 +80,17 @@ pub(crate) struct Row {
     pub label: String,
     pub mechanism: String,
     pub kind: Kind,
+    /// How many it has.
+    pub workers: NonZeroUsize,
     pub command: Vec<String>,
     pub verdict: Verdict,
     /// Whether the order of its lines was left out of the comparison.
     pub any_order: bool,
     pub wall_s: Option<Estimate>,
-    pub speedup: Option<f64>,
+    /// The reference's time divided by the row's, round by round.
+    pub speedup: Option<Estimate>,
+    /// Rows with one in common cannot be told apart.
+    pub letters: String,
     pub cpu_s: Option<f64>,
     pub cores: Option<f64>,
     pub memory_bytes: Option<u64>,
@@ -70,10 +99,18 @@ pub(crate) struct Row {
     pub first_s: Option<f64>,
     pub stop_s: Option<f64>,
     pub empty_s: Option<f64>,
+    /// Context switches of the whole tree: it had to wait, or another's turn had come.
+    pub voluntary_switches: Option<f64>,
+    pub involuntary_switches: Option<f64>,
+    /// The most that the tree had at once.
+    pub threads: Option<u64>,
+    pub processes: Option<u64>,
     pub code: Option<Code>,
     pub oversubscribed: bool,
     pub runs: usize,
     pub failures: Vec<String>,
+    /// Timed rounds that are far from the row's others. They count like all.
+    pub outliers: Vec<Outlier>,
     pub samples: Vec<Sample>,
 }
 
@@ -104,8 +141,12 @@ pub(crate) enum Verdict {
 }
 
 /// One run.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Sample {
+    /// Its number in the order of execution, over all rows.
+    pub at: usize,
+    /// When it began, from the beginning of the comparison.
+    pub start_s: f64,
     pub phase: Phase,
     pub round: usize,
     pub wall_s: f64,
@@ -114,6 +155,10 @@ pub(crate) struct Sample {
     pub stop_s: Option<f64>,
     pub memory_bytes: Option<u64>,
     pub max_rss_bytes: u64,
+    pub voluntary_switches: u64,
+    pub involuntary_switches: u64,
+    pub threads: Option<u64>,
+    pub processes: Option<u64>,
     pub status: String,
     pub totals: Option<Totals>,
     /// Why it does not count.
@@ -121,9 +166,10 @@ pub(crate) struct Sample {
 }
 
 /// What a run was for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Phase {
+    #[default]
     Check,
     Time,
     Memory,
@@ -144,32 +190,68 @@ pub(crate) fn write(result: &impl Serialize, path: &Path) -> Result<()> {
     fs::write(path, text).with_context(|| path.display().to_string())
 }
 
-impl Machine {
-    /// In a line.
+impl Row {
+    /// What it is called in a sentence: its label without what is in parentheses.
     pub(crate) fn shown(&self) -> String {
-        let Self { cores, cpu, kernel, memory_bytes } = self;
-        let cores = plural(cores.get(), "core");
-        format!("{cores} × {cpu}, {} GB, Linux {kernel}", memory_bytes.div_ceil(1_000_000_000))
-    }
-
-    pub(crate) fn this() -> Self {
-        let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
-        let field = |text: &str, name: &str| {
-            let line = text.lines().find(|line| line.starts_with(name))?;
-            Some(line.split_once(':')?.1.trim().to_owned())
-        };
-        let kib = field(&read("/proc/meminfo"), "MemTotal").unwrap_or_default();
-        let kib: u64 = kib.trim_end_matches(" kB").parse().unwrap_or(0);
-        Self {
-            cores: cc_workloads::Ctx::available_workers(),
-            cpu: field(&read("/proc/cpuinfo"), "model name").unwrap_or_else(|| "unknown CPU".to_owned()),
-            kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
-            memory_bytes: kib * 1024,
-        }
+        self.label.split(" (").next().unwrap_or_default().to_owned()
     }
 }
 
 /// Seconds, as JSON has them.
 pub(crate) fn seconds(time: Duration) -> f64 {
     time.as_secs_f64()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+    use snapbox::{assert_data_eq, file};
+
+    use super::*;
+    use crate::compare::example;
+
+    const PAGE: &str = include_str!("SCHEMA.md");
+
+    /// The path of each field, where `[]` stands for each element. The names of totals are the workloads' own.
+    fn paths(value: &Value, path: &str, all: &mut BTreeSet<String>) {
+        match value {
+            Value::Object(fields) if !path.ends_with("totals") => {
+                for (name, value) in fields {
+                    let each = if value.is_array() { "[]" } else { "" };
+                    let path = format!("{path}{}{name}{each}", if path.is_empty() { "" } else { "." });
+                    all.insert(path.clone());
+                    paths(value, &path, all);
+                }
+            }
+            Value::Array(elements) => {
+                elements.iter().for_each(|element| paths(element, path, all));
+            }
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn a_comparison_is_written_with_every_field() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("new/comparison.json");
+        write(&example::comparison(), &path).unwrap();
+        assert_data_eq!(fs::read_to_string(path).unwrap(), file!["snapshots/comparison.json"].raw());
+    }
+
+    #[test]
+    fn the_page_names_every_field_and_no_other() {
+        let mut written = BTreeSet::new();
+        paths(&serde_json::to_value(example::comparison()).unwrap(), "", &mut written);
+        let named = PAGE.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+        let named: BTreeSet<String> = named.map(str::to_owned).collect();
+        let missing: Vec<_> = written.difference(&named).collect();
+        let unknown: Vec<_> = named.difference(&written).collect();
+        assert!(
+            missing.is_empty() && unknown.is_empty(),
+            "not named: {missing:#?}; not written: {unknown:#?}"
+        );
+        assert!(PAGE.contains(&format!("`\"schema\": {SCHEMA}`")));
+    }
 }

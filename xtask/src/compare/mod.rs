@@ -1,112 +1,92 @@
 //! `cargo xtask compare`: the models against each other, against the reference, and against the tools of today.
 //!
-//! In reading order: [`build`] the programs, read the [`manifest`], prepare the [`input`], then [`measure`](mod@measure): each [`run`](mod@run) in a process
-//! of its own, its [`memory`] sampled over the [`tree`] of its processes, its output [`check`]ed; the samples
-//! become [`stats`], and these a [`table`] and [`json`]. How finely work may be cut is asked by [`granularity`].
+//! In reading order: told by [`args`], [`build`] the programs, read the [`manifest`], and for each workload's [`job`]
+//! prepare the [`input`]. Then [`measure`](mod@measure), each [`run`](mod@run) in a process of its own, its [`memory`] sampled over the [`tree`] of
+//! its processes, until somebody [`cancel`]s it: first [`checking`] that the outputs are the same ([`check`]), then the
+//! rounds. What the [`machine`] did meanwhile is watched.
+//!
+//! The samples become [`rows`] with [`stats`]; [`paired`] tells them apart, [`drift`] and [`outliers`] say what was not
+//! steady, [`scaling`] (and [`usl`]) what more workers are good for, [`baseline`] what has changed since an earlier
+//! result, and [`summary`] says it in words. All that is [`json`], kept in the [`history`], and a [`table`] of [`columns`] with
+//! [`notes`], or [`flat`] for a spreadsheet. How finely work may be cut is asked by [`granularity`], and by [`again`] how
+//! often a program is called different from itself.
 
+mod again;
+mod args;
+mod baseline;
 mod build;
 mod call;
+mod cancel;
 mod check;
+mod checking;
 mod code;
+mod columns;
+mod drift;
+#[cfg(test)]
+mod example;
 mod external;
+#[cfg(test)]
+mod fake;
 mod flags;
+mod flat;
 mod granularity;
+mod history;
 mod input;
+mod job;
 mod json;
+mod machine;
 mod manifest;
 mod measure;
 mod memory;
+mod notes;
+mod outliers;
+mod paired;
 mod query;
+mod rows;
 mod run;
+mod scaling;
 mod stats;
+mod summary;
 mod table;
 mod tree;
+mod usl;
 
-use std::{
-    fs,
-    io::IsTerminal,
-    num::NonZeroUsize,
-    path::{Path, PathBuf},
-    process::ExitCode,
-    time::Duration,
-};
+use std::{io::IsTerminal, path::PathBuf, process::ExitCode};
 
-use anyhow::{Context, Error, Result, anyhow, bail};
-use cc_workloads::Ctx;
-use clap::ValueEnum;
+use anyhow::{Error, Result, anyhow, bail};
 use serde::Serialize;
 
+use again::Again;
+pub(crate) use args::Args;
+use baseline::{Earlier, against};
 use build::{Entry, Workspace};
-use call::Call;
-use check::Order;
-use external::Tool;
+use cancel::Cancel;
 use granularity::Swept;
-use input::Input;
-use json::{Comparison, Kind, Machine, Row, Verdict};
-use manifest::{Manifest, workloads};
-use measure::{Effort, Entrant, Work, measure};
-use query::{Query, line};
+use job::Job;
+use json::{Comparison, Row, Verdict};
+use manifest::workloads;
 pub(crate) use run::alone;
 
-/// Run every model on the same work, check that all say the same, and measure them
-///
-/// Exit status: 0 if all agree, 2 for wrong usage, 3 if outputs differ, 4 if nothing is selected, 5 if a run
-/// failed or timed out.
-#[derive(clap::Args)]
-pub(crate) struct Args {
-    /// Which workloads [default: all]
-    #[arg(value_name = "WORKLOAD")]
-    workloads: Vec<String>,
-    /// Only this model or tool, beside the reference; may be given many times
-    #[arg(long = "model", value_name = "NAME")]
-    models: Vec<String>,
-    /// How many workers each model has [default: one per core]
-    #[arg(long, value_name = "N")]
-    workers: Option<NonZeroUsize>,
-    /// How many timed rounds [default: as many as fit into some seconds]
-    #[arg(long, value_name = "N")]
-    rounds: Option<NonZeroUsize>,
-    /// How much to work on
-    #[arg(long, value_enum, default_value_t = Size::Small)]
-    size: Size,
-    /// Little work and few rounds: whether it works, not how fast
-    #[arg(long, conflicts_with = "size")]
-    smoke: bool,
-    /// A file or directory to work on, instead of one made from a seed
-    #[arg(long, value_name = "PATH", conflicts_with_all = ["size", "smoke"])]
-    input: Option<PathBuf>,
-    /// Kill a run after so many seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
-    timeout: u64,
-    /// Cut the work ever finer instead, and say where each model drops to half of its best rate
-    #[arg(long, conflicts_with_all = ["size", "input", "query", "markdown"])]
-    granularity: bool,
-    /// Also write the result with all samples to FILE; - is standard output, instead of the table
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-    /// Print the table as Markdown
-    #[arg(long)]
-    markdown: bool,
-    /// Print what there is to compare, and do nothing
-    #[arg(long)]
-    list: bool,
-    /// What to ask for instead: the workload's own arguments, without its input
-    #[arg(last = true, value_name = "ARG")]
-    query: Vec<String>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Size {
-    Small,
-    Large,
-}
-
-/// What the command ends with; the worst of all workloads counts.
+/// What the command ends with; the worst of all workloads counts, and the worst comes last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Outcome {
-    Agree = 0,
-    Failed = 5,
-    Differ = 3,
+    Agree,
+    Slower,
+    Failed,
+    Differ,
+    Interrupted,
+}
+
+impl Outcome {
+    fn code(self) -> u8 {
+        match self {
+            Self::Agree => 0,
+            Self::Slower => 6,
+            Self::Failed => 5,
+            Self::Differ => 3,
+            Self::Interrupted => 130,
+        }
+    }
 }
 
 const USAGE: u8 = 2;
@@ -114,7 +94,7 @@ const NOTHING: u8 = 4;
 
 pub(crate) fn run(args: &Args) -> ExitCode {
     let code = match compare(args) {
-        Ok(outcome) => outcome as u8,
+        Ok(outcome) => outcome.code(),
         Err(Failure { code, error }) => {
             eprintln!("error: {error:#}");
             code
@@ -131,7 +111,7 @@ struct Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self { code: Outcome::Failed as u8, error }
+        Self { code: Outcome::Failed.code(), error }
     }
 }
 
@@ -142,6 +122,10 @@ impl Failure {
 }
 
 fn compare(args: &Args) -> Result<Outcome, Failure> {
+    if args.explain {
+        print!("{}", include_str!("explain.txt"));
+        return Ok(Outcome::Agree);
+    }
     let workspace = Workspace::find()?;
     let mut jobs = jobs(args, &workspace).map_err(Failure::usage)?;
     say("building the models' release programs");
@@ -152,42 +136,97 @@ fn compare(args: &Args) -> Result<Outcome, Failure> {
         list(&built.entries, &jobs);
         return Ok(Outcome::Agree);
     }
-    let mut outcome = Outcome::Agree;
-    for broken in &built.broken {
-        eprintln!("error: {broken}: left out");
-        outcome = Outcome::Failed;
+    built.broken.iter().for_each(|broken| eprintln!("error: {broken}: left out"));
+    let outcome = if built.broken.is_empty() { Outcome::Agree } else { Outcome::Failed };
+    let cancel = Cancel::on_interrupt().map_err(Error::from)?;
+    let earlier = args.baseline.as_deref().map(baseline::load).transpose()?.unwrap_or_default();
+    let bench = Bench { args, earlier, workspace: &workspace, entries: &built.entries, cancel: &cancel };
+    bench.all(&jobs, outcome)
+}
+
+/// Where the last results are.
+pub(crate) fn results() -> Result<PathBuf> {
+    Ok(Workspace::find()?.target.join("compare"))
+}
+
+/// What all workloads have in common.
+struct Bench<'a> {
+    args: &'a Args,
+    workspace: &'a Workspace,
+    entries: &'a [Entry],
+    cancel: &'a Cancel,
+    /// Results to compare these with.
+    earlier: Vec<Earlier>,
+}
+
+impl Bench<'_> {
+    /// Shows one workload after the other, and writes what is to be written of all.
+    fn all(&self, jobs: &[Job], mut outcome: Outcome) -> Result<Outcome, Failure> {
+        let (mut results, mut written) = (Vec::new(), Vec::new());
+        for job in jobs {
+            match self.one(job) {
+                Ok(Some(result)) => {
+                    outcome = outcome.max(result.show(self.args));
+                    results.push(result);
+                    written.push(job.workload.clone());
+                }
+                Ok(None) => {}
+                Err(error) if self.cancel.is_requested() => eprintln!("{}: {error:#}", job.workload),
+                Err(error) => return Err(error.into()),
+            }
+            if self.cancel.is_requested() {
+                outcome = Outcome::Interrupted;
+                break;
+            }
+        }
+        if results.is_empty() && outcome != Outcome::Interrupted {
+            let error = anyhow!("nothing is selected; see cargo xtask compare --list");
+            return Err(Failure { code: NOTHING, error });
+        }
+        if let Some(path) = &self.args.json {
+            match &results[..] {
+                [one] => json::write(one, path)?,
+                many => json::write(&many, path)?,
+            }
+        }
+        if let Some(path) = &self.args.csv {
+            flat::write(results.iter().filter_map(Found::comparison), path)?;
+        }
+        self.args.html.write(&self.workspace.target, &written)?;
+        Ok(outcome)
     }
-    let mut results = Vec::new();
-    for job in &jobs {
-        let (entrants, absent) = job.entrants(&built.entries, args)?;
+
+    /// What comes of a workload, if any of its models is selected. It is written below `target/compare`.
+    fn one(&self, job: &Job) -> Result<Option<Found>> {
+        let args = self.args;
+        let (entrants, absent) = job.entrants(self.entries, args)?;
         if !entrants.iter().any(|entrant| args.is_selected(&entrant.name)) {
             absent.iter().for_each(|absent| eprintln!("{}: {absent}", job.workload));
-            continue;
+            return Ok(None);
         }
-        let kept = workspace.target.join("compare").join(&job.workload);
+        let folder = self.workspace.target.join("compare");
+        let kept = folder.join(&job.workload);
         let sweep = job.manifest.granularity.as_ref().filter(|_| args.granularity);
         let (result, name) = if let Some(sweep) = sweep {
-            let swept = sweep.run(&job.workload, &entrants, &absent, args, &kept)?;
+            let swept = sweep.run(&job.workload, &entrants, &absent, args, &kept, self.cancel)?;
             (Found::Granularity(Box::new(swept)), format!("{}-granularity.json", job.workload))
+        } else if let Some(count) = args.aa {
+            let again = job.again(&entrants, count.get(), args, self.workspace, &kept, self.cancel)?;
+            (Found::Again(Box::new(again)), format!("{}-aa.json", job.workload))
         } else {
-            let comparison = job.compare(&entrants, absent, args, &workspace, &kept)?;
+            let mut comparison = job.compare(&entrants, absent, args, self.workspace, &kept, self.cancel)?;
+            if let Some(file) = &args.baseline {
+                comparison.baseline = against(&comparison, &self.earlier, file);
+                if comparison.baseline.is_none() {
+                    eprintln!("{}: there is no earlier result of it in {}", job.workload, file.display());
+                }
+            }
+            history::keep(&comparison, &folder.join("history"))?;
             (Found::Comparison(Box::new(comparison)), format!("{}.json", job.workload))
         };
-        json::write(&result, &workspace.target.join("compare").join(name))?;
-        outcome = outcome.max(result.show(args));
-        results.push(result);
+        json::write(&result, &folder.join(name))?;
+        Ok(Some(result))
     }
-    if results.is_empty() {
-        let error = anyhow!("nothing is selected; see cargo xtask compare --list");
-        return Err(Failure { code: NOTHING, error });
-    }
-    if let Some(path) = &args.json {
-        match &results[..] {
-            [one] => json::write(one, path)?,
-            many => json::write(&many, path)?,
-        }
-    }
-    Ok(outcome)
 }
 
 /// What there is to show of a workload.
@@ -196,6 +235,7 @@ fn compare(args: &Args) -> Result<Outcome, Failure> {
 enum Found {
     Comparison(Box<Comparison>),
     Granularity(Box<Swept>),
+    Again(Box<Again>),
 }
 
 /// What is to be compared.
@@ -214,6 +254,9 @@ fn jobs(args: &Args, workspace: &Workspace) -> Result<Vec<Job>> {
     let mut jobs: Vec<Job> =
         names.iter().map(|name| Job::new(name, &all, args, workspace)).collect::<Result<_>>()?;
     if args.granularity {
+        if args.counts().len() > 1 {
+            bail!("one number of workers at a time with --granularity");
+        }
         if let Some(job) = jobs.iter().find(|job| job.manifest.granularity.is_none())
             && args.workloads.contains(&job.workload)
         {
@@ -224,193 +267,27 @@ fn jobs(args: &Args, workspace: &Workspace) -> Result<Vec<Job>> {
     Ok(jobs)
 }
 
-impl Args {
-    fn is_selected(&self, name: &str) -> bool {
-        self.models.is_empty() || self.models.iter().any(|model| model == name)
-    }
-
-    fn size(&self) -> &'static str {
-        match self.size {
-            _ if self.smoke => "smoke",
-            Size::Small => "small",
-            Size::Large => "large",
-        }
-    }
-
-    fn workers(&self) -> NonZeroUsize {
-        self.workers.unwrap_or_else(Ctx::available_workers)
-    }
-
-    fn effort(&self) -> Effort {
-        let timeout = Duration::from_secs(self.timeout);
-        let (memory_rounds, stop_rounds, empty_rounds) = if self.smoke { (1, 1, 2) } else { (2, 3, 5) };
-        let rounds = self.rounds.or(if self.smoke { NonZeroUsize::new(3) } else { None });
-        Effort { rounds, budget: Duration::from_secs(20), memory_rounds, stop_rounds, empty_rounds, timeout }
-    }
-
-    /// What does the same again.
-    fn command(&self) -> String {
-        let words: Vec<String> = std::env::args().skip(1).collect();
-        format!("cargo xtask {}", line(&words))
-    }
-}
-
-/// One workload, and what is asked of it.
-struct Job {
-    workload: String,
-    /// All workloads that there are.
-    all: Vec<String>,
-    manifest: Manifest,
-    queries: Vec<Query>,
-    /// Whether the queries are not the manifest's.
-    is_given: bool,
-}
-
-impl Job {
-    fn new(workload: &str, all: &[String], args: &Args, workspace: &Workspace) -> Result<Self> {
-        let manifest = Manifest::load(workspace, workload)?;
-        if args.input.is_some() && !manifest.takes_files() {
-            bail!("{workload} reads no files; its own arguments come after --");
-        }
-        let is_file = match &args.input {
-            Some(path) => !fs::metadata(path).with_context(|| path.display().to_string())?.is_dir(),
-            None => false,
-        };
-        let queries = manifest.queries(&args.query)?.into_iter();
-        let queries = queries.map(|query| if is_file { query } else { query.recursive() }).collect();
-        let is_given = !args.query.is_empty();
-        Ok(Self { workload: workload.to_owned(), all: all.to_vec(), manifest, queries, is_given })
-    }
-
-    /// The reference, the models and the tools, and what is missing and why.
-    fn entrants(&self, entries: &[Entry], args: &Args) -> Result<(Vec<Entrant>, Vec<String>)> {
-        let (mut entrants, mut absent) = (Vec::new(), Vec::new());
-        for (at, entry) in entries.iter().filter(|entry| entry.workload == self.workload).enumerate() {
-            let is_reference = at == 0;
-            if !is_reference && !args.is_selected(&entry.model) {
-                continue;
-            }
-            match &entry.declined {
-                Some(why) => absent.push(format!("{}: {why}", entry.model)),
-                None => entrants.push(self.model(entry, is_reference, args.workers())?),
-            }
-        }
-        for tool in self.manifest.tool.iter().filter(|tool| args.is_selected(&tool.name)) {
-            match tool.find().map(|program| self.tool(tool, program, args.workers())) {
-                None => absent.push(format!("{}: {} is not installed", tool.name, tool.needs())),
-                Some(entrant) if self.is_given && !entrant.call.takes_query() => {
-                    absent.push(format!("{}: it does only what the manifest asks for", tool.name));
-                }
-                Some(entrant) => entrants.push(entrant),
-            }
-        }
-        Ok((entrants, absent))
-    }
-
-    fn model(&self, entry: &Entry, is_reference: bool, workers: NonZeroUsize) -> Result<Entrant> {
-        let workers_arg = workers.to_string();
-        let args = ["--model", &entry.model, "--workers", &workers_arg, &self.workload, "{query}", "{input}"];
-        let args = args.map(str::to_owned).into();
-        let label = match entry.model.as_str() {
-            "distributed" => format!("distributed ({workers} processes, loopback)"),
-            model => model.to_owned(),
-        };
-        Ok(Entrant {
-            name: entry.model.clone(),
-            label,
-            mechanism: entry.mechanism.clone(),
-            kind: if is_reference { Kind::Reference } else { Kind::Model },
-            call: Call { program: entry.program.clone(), args, ..Call::default() },
-            order: self.manifest.order,
-            code: Some(code::count(&entry.crate_dir, &entry.model, &self.workload, &self.all)?),
-            oversubscribed: !is_reference && workers > Ctx::available_workers(),
-            slow: false,
-        })
-    }
-
-    fn tool(&self, tool: &Tool, program: PathBuf, workers: NonZeroUsize) -> Entrant {
-        Entrant {
-            name: tool.name.clone(),
-            label: tool.name.clone(),
-            mechanism: tool.version(),
-            kind: Kind::Tool,
-            call: tool.call(program, workers),
-            order: tool.order,
-            code: None,
-            oversubscribed: false,
-            slow: tool.slow,
-        }
-    }
-
-    fn compare(
-        &self,
-        entrants: &[Entrant],
-        absent: Vec<String>,
-        args: &Args,
-        workspace: &Workspace,
-        kept: &Path,
-    ) -> Result<Comparison> {
-        let mut input = match &args.input {
-            Some(path) => self.manifest.given(workspace, &self.workload, path)?,
-            None => {
-                say(&format!("preparing the {} input", args.size()));
-                self.manifest.prepare(workspace, &self.workload, args.size())?
-            }
-        };
-        if self.is_given {
-            input.output = None;
-        }
-        let work = Work {
-            queries: &self.queries,
-            input: &input,
-            own_totals: &self.manifest.own_totals,
-            prints_at_end: self.manifest.prints_at_end,
-            kept,
-        };
-        let measured = measure(entrants, &work, &args.effort())?;
-        let query = self.asked(&input);
-        Ok(Comparison {
-            workload: self.workload.clone(),
-            command: args.command(),
-            machine: Machine::this(),
-            input,
-            caption: table::caption(&self.manifest.caption, &measured.totals),
-            any_order: self.manifest.order == Order::Any,
-            prints_at_end: self.manifest.prints_at_end,
-            tool_note: self.manifest.tool_note.clone(),
-            totals: measured.totals,
-            query,
-            checked: self.queries.iter().map(ToString::to_string).collect(),
-            workers: args.workers(),
-            rounds: measured.rounds,
-            memory: memory::METHOD,
-            rows: measured.rows,
-            absent,
-        })
-    }
-}
-
-impl Job {
-    /// The query that is measured, with what the input's arguments add to it.
-    fn asked(&self, input: &Input) -> String {
-        match &input.measured.args[..] {
-            [] => self.queries[0].to_string(),
-            _ => line(&input.measured.with(&self.queries[0].arguments(|_| None))),
-        }
-    }
-}
-
 impl Found {
+    fn comparison(&self) -> Option<&Comparison> {
+        match self {
+            Self::Comparison(comparison) => Some(comparison),
+            Self::Granularity(_) | Self::Again(_) => None,
+        }
+    }
+
     /// Prints the table and what has gone wrong.
     fn show(&self, args: &Args) -> Outcome {
         let (table, troubles, outcome) = match self {
+            Self::Again(again) => (again.text(), Vec::new(), Outcome::Agree),
             Self::Granularity(swept) => (swept.text(), swept.troubles(), swept.outcome()),
             Self::Comparison(found) if args.markdown => {
-                (table::markdown(found), table::troubles(found), found.outcome())
+                (table::markdown(found), notes::troubles(found), found.outcome(args.fail_on))
             }
-            Self::Comparison(found) => (table::text(found), table::troubles(found), found.outcome()),
+            Self::Comparison(found) => {
+                (table::text(found, table::width()), notes::troubles(found), found.outcome(args.fail_on))
+            }
         };
-        if args.json.as_deref() != Some(Path::new("-")) {
+        if !args.is_piped() {
             println!("{table}\n");
         }
         troubles.iter().for_each(|trouble| eprintln!("{trouble}\n"));
@@ -419,12 +296,14 @@ impl Found {
 }
 
 impl Comparison {
-    fn outcome(&self) -> Outcome {
+    fn outcome(&self, fail_on: Option<f64>) -> Outcome {
+        let is_slower = |part| self.baseline.as_ref().is_some_and(|against| against.is_slower_by(part));
         let differs = |row: &Row| matches!(row.verdict, Verdict::Differs { .. });
         let failed = |row: &Row| !row.failures.is_empty();
         match &self.rows {
             rows if rows.iter().any(differs) => Outcome::Differ,
             rows if rows.iter().any(failed) => Outcome::Failed,
+            _ if fail_on.is_some_and(is_slower) => Outcome::Slower,
             _ => Outcome::Agree,
         }
     }
@@ -448,5 +327,33 @@ fn list(entries: &[Entry], jobs: &[Job]) {
 fn say(what: &str) {
     if std::io::stderr().is_terminal() {
         eprintln!("{what} …");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worst_of_all_workloads_counts() {
+        let mut row = example::comparison();
+        row.rows.truncate(4);
+        let outcome = |comparison: &Comparison| comparison.outcome(Some(0.05));
+        assert_eq!(outcome(&row), Outcome::Slower);
+        row.rows[1].failures.push("Time round 1: signal: 11".to_owned());
+        assert_eq!(outcome(&row), Outcome::Failed);
+        assert_eq!(outcome(&example::comparison()), Outcome::Differ);
+        let worst = [Outcome::Differ, Outcome::Failed, Outcome::Slower, Outcome::Agree].into_iter().max();
+        assert_eq!(worst, Some(Outcome::Differ));
+        assert_eq!([Outcome::Differ, Outcome::Failed, Outcome::Slower].map(Outcome::code), [3, 5, 6]);
+    }
+
+    #[test]
+    fn a_slower_row_fails_only_who_asked_for_it() {
+        let mut comparison = example::comparison();
+        comparison.rows.truncate(4);
+        assert_eq!(comparison.outcome(None), Outcome::Agree);
+        assert_eq!(comparison.outcome(Some(0.07)), Outcome::Agree);
+        assert_eq!(comparison.outcome(Some(0.05)), Outcome::Slower);
     }
 }

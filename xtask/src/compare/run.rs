@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use cc_workloads::report::{REPORT_FD, Report};
 use rustix::{
     event::{PollFd, PollFlags},
@@ -19,8 +19,9 @@ use rustix::{
 };
 
 use super::{
-    memory,
-    tree::{self, Ended, poll_for},
+    cancel::Cancel,
+    memory::{self, Held},
+    tree::{self, Ended, Switches, poll_for},
 };
 
 /// How a run is watched.
@@ -36,6 +37,8 @@ pub(crate) struct Plan {
     pub interrupt: Option<Duration>,
     /// When it is killed.
     pub timeout: Option<Duration>,
+    /// What ends it, and all further ones, before its time.
+    pub cancel: Option<Cancel>,
 }
 
 /// What was seen of a run.
@@ -50,7 +53,9 @@ pub(crate) struct Seen {
     /// From the interruption until the last descendant was gone.
     pub stop: Option<Duration>,
     /// The most that the tree had at once; nothing if the run was over before the first sample.
-    pub memory: Option<u64>,
+    pub held: Option<Held>,
+    /// Of the whole tree.
+    pub switches: Switches,
     /// The largest resident set of one process.
     pub max_rss: u64,
     pub status: ExitStatus,
@@ -62,6 +67,8 @@ pub(crate) struct Seen {
     pub leftovers: Vec<String>,
 }
 
+/// Why there is nothing to be said of a run that somebody ended with Ctrl-C.
+const CANCELLED: &str = "interrupted";
 /// How long processes may outlive the program that started them.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// A pipe so large that a program seldom waits for this one to be scheduled.
@@ -74,9 +81,11 @@ pub(crate) fn alone() -> MutexGuard<'static, ()> {
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Runs the command and waits until nothing is left of it.
+/// Runs the command and waits until nothing is left of it. An error if it could not be started, or was cancelled.
 pub(crate) fn run(mut command: Command, plan: Plan) -> Result<Seen> {
     let _alone = alone();
+    let is_cancelled = || plan.cancel.as_ref().is_some_and(Cancel::is_requested);
+    ensure!(!is_cancelled(), CANCELLED);
     set_child_subreaper(Some(getpid()))?;
     let (report, report_end) = inherited_pipe()?;
     command.env(REPORT_FD, report_end.as_raw_fd().to_string());
@@ -90,7 +99,9 @@ pub(crate) fn run(mut command: Command, plan: Plan) -> Result<Seen> {
     drop((command, report_end));
     let pid = Pid::from_child(&child);
     let (timeout, interrupt) = (plan.timeout, plan.interrupt);
-    let mut watch = Watch { pid, started, output, sample: plan.sample, interrupted: None, memory: None };
+    let cancel = plan.cancel.as_ref();
+    let mut watch =
+        Watch { pid, started, output, sample: plan.sample, interrupted: None, held: None, cancel };
     let in_time = watch.until_ended(timeout, interrupt)?;
     let mut wall = started.elapsed();
 
@@ -104,6 +115,7 @@ pub(crate) fn run(mut command: Command, plan: Plan) -> Result<Seen> {
     if !in_time {
         wall = started.elapsed();
     }
+    ensure!(!is_cancelled(), CANCELLED);
     watch.output.drain(started)?;
     let own = all.iter().find(|ended| ended.pid == child.id()).context("the program was not waited for")?;
     Ok(Seen {
@@ -112,7 +124,8 @@ pub(crate) fn run(mut command: Command, plan: Plan) -> Result<Seen> {
         // What is read after the end was there before.
         first: watch.output.first.map(|first| first.min(wall)),
         stop,
-        memory: watch.memory.filter(|bytes| *bytes > 0),
+        held: watch.held.filter(|held| held.bytes > 0),
+        switches: all.iter().map(|ended| ended.switches).fold(Switches::default(), Switches::plus),
         max_rss: all.iter().map(|ended| ended.max_rss).max().unwrap_or(0),
         status: own.status,
         bytes: watch.output.bytes,
@@ -123,23 +136,25 @@ pub(crate) fn run(mut command: Command, plan: Plan) -> Result<Seen> {
 }
 
 /// A program that runs.
-struct Watch {
+struct Watch<'a> {
     pid: Pid,
     started: Instant,
     output: Reading,
     sample: bool,
     interrupted: Option<Instant>,
-    memory: Option<u64>,
+    held: Option<Held>,
+    cancel: Option<&'a Cancel>,
 }
 
-impl Watch {
-    /// Reads the output and does what the plan says until the program ends. False if its time was out before.
+impl Watch<'_> {
+    /// Reads the output and does what the plan says until the program ends. False if its time was out before, or nobody
+    /// wants it any more.
     fn until_ended(&mut self, timeout: Option<Duration>, mut interrupt: Option<Duration>) -> Result<bool> {
         let pidfd = pidfd_open(self.pid, PidfdFlags::empty())?;
         let mut next_sample = self.sample.then_some(Duration::ZERO);
         loop {
             let now = self.started.elapsed();
-            if timeout.is_some_and(|at| now >= at) {
+            if timeout.is_some_and(|at| now >= at) || self.cancel.is_some_and(Cancel::is_requested) {
                 return Ok(false);
             }
             if interrupt.is_some_and(|at| now >= at) {
@@ -148,7 +163,7 @@ impl Watch {
                 tree::interrupt(self.pid)?;
             }
             if next_sample.is_some_and(|at| now >= at) {
-                self.memory = self.memory.max(Some(memory::sample()));
+                self.held = Some(self.held.unwrap_or_default().max(memory::sample()));
                 next_sample = Some(self.started.elapsed() + memory::EVERY);
             }
             let due = [timeout, interrupt, next_sample].into_iter().flatten().min();
@@ -156,6 +171,7 @@ impl Watch {
                 due.map_or(Duration::from_secs(60), |due| due.saturating_sub(self.started.elapsed()));
             let mut fds = vec![PollFd::new(&pidfd, PollFlags::IN)];
             fds.extend(self.output.pipe.as_ref().map(|pipe| PollFd::new(pipe, PollFlags::IN)));
+            fds.extend(self.cancel.map(|cancel| PollFd::new(cancel, PollFlags::IN)));
             poll_for(&mut fds, patience)?;
             let has_ended = !fds[0].revents().is_empty();
             drop(fds);
@@ -226,110 +242,4 @@ fn read_report(pipe: OwnedFd) -> Result<Option<Report>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn sh(script: &str) -> Command {
-        let mut command = Command::new("sh");
-        command.args(["-c", script]);
-        command
-    }
-
-    fn seconds(n: u64) -> Option<Duration> {
-        Some(Duration::from_secs(n))
-    }
-
-    #[test]
-    fn a_run_is_seen_with_its_status_output_and_report() {
-        let report = r#"{"workload":"w","model":"m","workers":2,"totals":{"files":1,"bytes":2,"lines":3,"matches":4}}"#;
-        let script = format!("echo hello; echo '{report}' > /proc/self/fd/$CC_REPORT_FD; exit 3");
-        let seen = run(sh(&script), Plan { timeout: seconds(20), ..Plan::default() }).unwrap();
-        assert_eq!((seen.status.code(), seen.bytes), (Some(3), 6));
-        assert_eq!(seen.report.unwrap().totals["lines"], 3);
-        assert!(seen.first.unwrap() <= seen.wall);
-        assert!(!seen.timed_out && seen.leftovers.is_empty());
-    }
-
-    #[test]
-    fn the_cpu_time_of_children_counts() {
-        let script = "(i=0; while [ $i -lt 60000 ]; do i=$((i+1)); done); true";
-        let seen = run(sh(script), Plan { timeout: seconds(60), ..Plan::default() }).unwrap();
-        assert!(seen.cpu > Duration::from_millis(5), "{:?}", seen.cpu);
-    }
-
-    #[test]
-    fn the_memory_of_a_child_is_seen() {
-        // The grandchild holds 64 MiB in one shell variable, says so, and waits for a reader that never comes.
-        let script = "(v=$(head -c 67108864 /dev/zero | tr '\\0' x); echo ${#v}; exec sleep 100); true";
-        let mut last = 0;
-        for patience in [1, 5, 20] {
-            let plan = Plan { sample: true, timeout: seconds(patience), ..Plan::default() };
-            let seen = run(sh(script), plan).unwrap();
-            last = seen.memory.unwrap_or(0);
-            if last > 64 << 20 {
-                return;
-            }
-        }
-        panic!("saw {last} bytes");
-    }
-
-    #[test]
-    fn a_run_whose_time_is_out_is_killed_with_its_descendants() {
-        // A grandchild in a session of its own; the program itself ignores what can be ignored.
-        let scratch = tempfile::NamedTempFile::new().unwrap();
-        let path = scratch.path().display();
-        let script = format!("trap '' TERM INT HUP; (setsid sleep 1000 & echo $! > {path}); sleep 1000");
-        for patience in [1, 5, 20] {
-            let seen = run(sh(&script), Plan { timeout: seconds(patience), ..Plan::default() }).unwrap();
-            assert!(seen.timed_out);
-            // A busy machine may not have come so far as to start it.
-            if let Ok(grandchild) = std::fs::read_to_string(scratch.path()).unwrap().trim().parse::<u32>() {
-                assert!(!std::fs::exists(format!("/proc/{grandchild}")).unwrap());
-                return;
-            }
-        }
-        panic!("the grandchild was never started");
-    }
-
-    #[test]
-    fn what_outlives_its_program_is_reported_and_killed() {
-        let seen = run(sh("setsid sleep 1000 & echo"), Plan { timeout: seconds(20), ..Plan::default() });
-        let leftovers = seen.unwrap().leftovers;
-        assert!(leftovers.len() == 1 && leftovers[0].starts_with("sleep"), "{leftovers:?}");
-    }
-
-    #[test]
-    fn an_interruption_is_timed_until_the_last_descendant_is_gone() {
-        let interrupt = Some(Duration::from_millis(50));
-        let plan = Plan { interrupt, timeout: seconds(20), ..Plan::default() };
-        let seen = run(Command::new("sleep").arg("1000").take(), plan).unwrap();
-        assert!(seen.stop.unwrap() < seen.wall && seen.status.code().is_none());
-    }
-
-    #[test]
-    fn an_interruption_hits_what_a_program_started_in_its_group() {
-        let interrupt = Some(Duration::from_millis(100));
-        let plan = Plan { interrupt, timeout: seconds(20), ..Plan::default() };
-        let seen = run(sh("sleep 1000; true"), plan).unwrap();
-        assert!(seen.stop.is_some() && seen.leftovers.is_empty() && !seen.timed_out, "{seen:?}");
-    }
-
-    #[test]
-    fn a_program_reads_what_it_is_given() {
-        let scratch = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(scratch.path(), "some text").unwrap();
-        let stdin = Some(File::open(scratch.path()).unwrap());
-        let seen = run(Command::new("cat").take(), Plan { stdin, timeout: seconds(20), ..Plan::default() });
-        assert_eq!(seen.unwrap().bytes, 9);
-    }
-
-    trait Take {
-        fn take(&mut self) -> Command;
-    }
-
-    impl Take for Command {
-        fn take(&mut self) -> Command {
-            std::mem::replace(self, Command::new("true"))
-        }
-    }
-}
+mod tests;

@@ -23,6 +23,25 @@ pub(crate) struct Ended {
     pub cpu: Duration,
     /// The largest resident set of one of these, in bytes.
     pub max_rss: u64,
+    pub switches: Switches,
+}
+
+/// How often a core went on with another thread.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Switches {
+    /// Because there was nothing to do but wait.
+    pub voluntary: u64,
+    /// Because another one's turn had come.
+    pub involuntary: u64,
+}
+
+impl Switches {
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self {
+            voluntary: self.voluntary + other.voluntary,
+            involuntary: self.involuntary + other.involuntary,
+        }
+    }
 }
 
 /// A descendant that runs.
@@ -30,6 +49,7 @@ pub(crate) struct Ended {
 pub(crate) struct Process {
     pub pid: u32,
     pub name: String,
+    pub threads: u64,
     group: u32,
 }
 
@@ -46,7 +66,9 @@ pub(crate) fn reap() -> Option<Ended> {
     let time = |t: libc::timeval| Duration::new(t.tv_sec.unsigned_abs(), t.tv_usec as u32 * 1000);
     let cpu = time(usage.ru_utime) + time(usage.ru_stime);
     let max_rss = usage.ru_maxrss.unsigned_abs() * 1024;
-    Some(Ended { pid, status: ExitStatus::from_raw(status), cpu, max_rss })
+    let switches =
+        Switches { voluntary: usage.ru_nvcsw.unsigned_abs(), involuntary: usage.ru_nivcsw.unsigned_abs() };
+    Some(Ended { pid, status: ExitStatus::from_raw(status), cpu, max_rss, switches })
 }
 
 /// The descendants that have not ended.
@@ -75,7 +97,8 @@ fn processes() -> io::Result<Vec<(Process, u32)>> {
     Ok(found)
 }
 
-/// Reads `PID (NAME) STATE PARENT GROUP …`, where the name may contain anything.
+/// Reads `PID (NAME) STATE PARENT GROUP …`, where the name may contain anything. The number of threads is the 15th after
+/// the group.
 fn parse(pid: u32, stat: &str) -> Option<(Process, u32)> {
     let (before, after) = stat.rsplit_once(") ")?;
     let (_, name) = before.split_once('(')?;
@@ -83,7 +106,8 @@ fn parse(pid: u32, stat: &str) -> Option<(Process, u32)> {
     let has_ended = matches!(fields.next()?, "Z" | "X");
     let parent = fields.next()?.parse().ok()?;
     let group = fields.next()?.parse().ok()?;
-    (!has_ended).then(|| (Process { pid, name: name.to_owned(), group }, parent))
+    let threads = fields.nth(14)?.parse().ok()?;
+    (!has_ended).then(|| (Process { pid, name: name.to_owned(), threads, group }, parent))
 }
 
 /// Waits until the last descendant is gone, and returns those that are left at the end of `patience`.
@@ -156,8 +180,9 @@ mod tests {
 
     #[test]
     fn a_name_may_look_like_the_rest_of_the_line() {
-        let (process, parent) = parse(7, "7 (a) R 1 (b) S 42 7 7 0").unwrap();
-        assert_eq!((process.name.as_str(), parent), ("a) R 1 (b", 42));
+        let rest = "7 0 -1 4194304 1 0 0 0 0 0 0 0 20 0 3 0 12345";
+        let (process, parent) = parse(7, &format!("7 (a) R 1 (b) S 42 7 {rest}")).unwrap();
+        assert_eq!((process.name.as_str(), parent, process.threads), ("a) R 1 (b", 42, 3));
         assert!(parse(7, "7 (a) Z 42 7").is_none());
     }
 }

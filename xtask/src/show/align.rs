@@ -7,13 +7,15 @@ use similar::{Algorithm, DiffTag, capture_diff_slices};
 use super::source::{Line, Source};
 
 /// Lines that stand beside each other: some of each source, and the part they are if they are one.
-pub(super) struct Section<'a> {
+pub struct Section<'a> {
+    /// `work`, if they are of one part.
     pub part: Option<&'a str>,
+    /// Those of each source.
     pub lines: Vec<&'a [Line]>,
 }
 
 /// Cuts the sources where a part begins or ends that all of them have, in one order.
-pub(super) fn sections(sources: &[Source]) -> Vec<Section<'_>> {
+pub fn sections(sources: &[Source]) -> Vec<Section<'_>> {
     let mut sections = Vec::new();
     let mut done = vec![0; sources.len()];
     let mut push = |part, ends: &[usize], done: &mut Vec<usize>| {
@@ -45,7 +47,7 @@ fn place(source: &Source, part: &str, done: usize) -> Option<Range<usize>> {
 }
 
 /// Some lines of two sources.
-pub(super) enum Piece<'a> {
+pub enum Piece<'a> {
     /// The same in both.
     Same([&'a [Line]; 2]),
     /// What the one has where the other has something else, or nothing.
@@ -53,7 +55,7 @@ pub(super) enum Piece<'a> {
 }
 
 /// What differs between two, and what does not.
-pub(super) fn pieces<'a>(old: &'a [Line], new: &'a [Line]) -> Vec<Piece<'a>> {
+pub fn pieces<'a>(old: &'a [Line], new: &'a [Line]) -> Vec<Piece<'a>> {
     let texts = |lines: &'a [Line]| lines.iter().map(|line| line.text.as_str()).collect::<Vec<_>>();
     let differences = capture_diff_slices(Algorithm::Patience, &texts(old), &texts(new));
     let piece = |(tag, olds, news): (DiffTag, Range<usize>, Range<usize>)| match tag {

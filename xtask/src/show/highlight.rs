@@ -3,15 +3,34 @@
 use anstyle::{AnsiColor, Style};
 use ra_ap_rustc_lexer::{FrontmatterAllowed, TokenKind, tokenize};
 
-/// A line in pieces of one style each.
-pub(super) type Spans = Vec<(Style, String)>;
+/// What a piece of a line is, as far as its colour depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Word {
+    Plain,
+    Comment,
+    Keyword,
+    Type,
+    Function,
+    Literal,
+}
 
-const PLAIN: Style = Style::new();
-const COMMENT: Style = AnsiColor::Green.on_default();
-const KEYWORD: Style = AnsiColor::Magenta.on_default();
-const TYPE: Style = AnsiColor::Cyan.on_default();
-const FUNCTION: Style = AnsiColor::Blue.on_default();
-const LITERAL: Style = AnsiColor::Yellow.on_default();
+/// A line in pieces.
+pub type Words = Vec<(Word, String)>;
+
+impl Word {
+    /// Its colour on a terminal.
+    pub(super) fn style(self) -> Style {
+        match self {
+            Self::Plain => Style::new(),
+            Self::Comment => AnsiColor::Green.on_default(),
+            Self::Keyword => AnsiColor::Magenta.on_default(),
+            Self::Type => AnsiColor::Cyan.on_default(),
+            Self::Function => AnsiColor::Blue.on_default(),
+            Self::Literal => AnsiColor::Yellow.on_default(),
+        }
+    }
+}
 
 const KEYWORDS: [&str; 39] = [
     "Self", "as", "async", "await", "break", "const", "continue", "crate", "dyn", "else", "enum", "extern",
@@ -25,19 +44,20 @@ pub(crate) fn is_keyword(word: &str) -> bool {
     KEYWORDS.contains(&word)
 }
 
-/// The lines of a source, in colours.
-pub(super) fn highlight(source: &str) -> Vec<Spans> {
-    let mut lines = vec![Spans::new()];
+/// The lines of a source, in pieces.
+#[must_use]
+pub fn highlight(source: &str) -> Vec<Words> {
+    let mut lines = vec![Words::new()];
     let mut at = 0;
     for token in tokenize(source, FrontmatterAllowed::No) {
         let (text, rest) = source[at..].split_at(token.len as usize);
-        let style = style(token.kind, text, rest);
+        let word = word(token.kind, text, rest);
         for (number, piece) in text.split('\n').enumerate() {
             if number > 0 {
-                lines.push(Spans::new());
+                lines.push(Words::new());
             }
             if !piece.is_empty() {
-                lines.last_mut().expect("there is a line").push((style, piece.to_owned()));
+                lines.last_mut().expect("there is a line").push((word, piece.to_owned()));
             }
         }
         at += text.len();
@@ -45,16 +65,16 @@ pub(super) fn highlight(source: &str) -> Vec<Spans> {
     lines
 }
 
-/// The style of a token, which may depend on what comes next.
-fn style(kind: TokenKind, text: &str, rest: &str) -> Style {
+/// What a token is, which may depend on what comes next.
+fn word(kind: TokenKind, text: &str, rest: &str) -> Word {
     match kind {
-        TokenKind::LineComment { .. } | TokenKind::BlockComment { .. } => COMMENT,
-        TokenKind::Literal { .. } => LITERAL,
-        TokenKind::Lifetime { .. } => TYPE,
-        TokenKind::Ident if is_keyword(text) => KEYWORD,
-        TokenKind::Ident if rest.starts_with('(') || is_macro(rest) => FUNCTION,
-        TokenKind::Ident if text.starts_with(char::is_uppercase) => TYPE,
-        _ => PLAIN,
+        TokenKind::LineComment { .. } | TokenKind::BlockComment { .. } => Word::Comment,
+        TokenKind::Literal { .. } => Word::Literal,
+        TokenKind::Lifetime { .. } => Word::Type,
+        TokenKind::Ident if is_keyword(text) => Word::Keyword,
+        TokenKind::Ident if rest.starts_with('(') || is_macro(rest) => Word::Function,
+        TokenKind::Ident if text.starts_with(char::is_uppercase) => Word::Type,
+        _ => Word::Plain,
     }
 }
 
@@ -67,30 +87,30 @@ fn is_macro(rest: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn styles(line: &str) -> Vec<(Style, String)> {
+    fn words(line: &str) -> Words {
         let mut spans = highlight(line).swap_remove(0);
-        spans.retain(|(style, _)| *style != PLAIN);
+        spans.retain(|(word, _)| *word != Word::Plain);
         spans
     }
 
-    fn span(style: Style, text: &str) -> (Style, String) {
-        (style, text.to_owned())
+    fn span(word: Word, text: &str) -> (Word, String) {
+        (word, text.to_owned())
     }
 
     #[test]
     fn words_have_their_colours() {
         assert_eq!(
-            styles("fn sum(x: &'a Vec) // why"),
+            words("fn sum(x: &'a Vec) // why"),
             [
-                span(KEYWORD, "fn"),
-                span(FUNCTION, "sum"),
-                span(TYPE, "'a"),
-                span(TYPE, "Vec"),
-                span(COMMENT, "// why")
+                span(Word::Keyword, "fn"),
+                span(Word::Function, "sum"),
+                span(Word::Type, "'a"),
+                span(Word::Type, "Vec"),
+                span(Word::Comment, "// why")
             ]
         );
-        assert_eq!(styles("if a!=\"b\""), [span(KEYWORD, "if"), span(LITERAL, "\"b\"")]);
-        assert_eq!(styles("vec![1]"), [span(FUNCTION, "vec"), span(LITERAL, "1")]);
+        assert_eq!(words("if a!=\"b\""), [span(Word::Keyword, "if"), span(Word::Literal, "\"b\"")]);
+        assert_eq!(words("vec![1]"), [span(Word::Function, "vec"), span(Word::Literal, "1")]);
     }
 
     #[test]

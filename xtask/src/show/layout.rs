@@ -7,9 +7,11 @@ use unicode_width::UnicodeWidthChar;
 
 use super::{
     align::{Piece, pieces, sections},
-    highlight::Spans,
     source::{Line, Source},
 };
+
+/// A line in pieces of one style each.
+type Spans = Vec<(Style, String)>;
 
 /// Between two columns.
 const GAP: &str = " │ ";
@@ -147,7 +149,7 @@ impl Layout {
                 spans.push((FAINT, format!("{:>NUMBER$} ", line.number)));
             }
             spans.extend(mark.iter().flat_map(|mark| [mark.span(), (Style::new(), " ".to_owned())]));
-            spans.extend(line.spans.iter().cloned());
+            spans.extend(line.spans.iter().map(|(word, text)| (word.style(), text.clone())));
         }
         cut(&spans, width)
     }

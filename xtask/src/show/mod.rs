@@ -1,11 +1,11 @@
 //! `cargo xtask show`: a workload in several models, side by side in the terminal.
 //!
-//! In reading order: a [`source`] in its parts, [`highlight`]ed; what of several [`align`]s; the [`layout`].
+//! In reading order: a [`source`] in its parts, [`highlight`]ed; what of several [`align`]s; the `layout`.
 
-mod align;
-mod highlight;
+pub mod align;
+pub mod highlight;
 mod layout;
-mod source;
+pub mod source;
 
 use std::{
     collections::BTreeSet,

@@ -5,21 +5,22 @@ use std::{fs, path::Path, rc::Rc};
 use anyhow::{Context, Result};
 use unicode_width::UnicodeWidthChar;
 
-use super::highlight::{Spans, highlight};
+use super::highlight::{Words, highlight};
 
 /// Where the next column of a tab is.
 const TAB: usize = 4;
 
 /// One file.
-pub(super) struct Source {
+pub struct Source {
     /// The model and the path.
     pub title: String,
+    /// Its lines.
     pub lines: Vec<Line>,
 }
 
 /// One line of a file. Those with the anchors themselves are left out.
 #[derive(Clone, Debug)]
-pub(super) struct Line {
+pub struct Line {
     /// Its number in the file, from 1.
     pub number: usize,
     /// The part it belongs to: `work`.
@@ -27,11 +28,15 @@ pub(super) struct Line {
     /// As it is compared.
     pub text: String,
     /// As it is shown.
-    pub spans: Spans,
+    pub spans: Words,
 }
 
 impl Source {
-    pub(super) fn read(root: &Path, path: &Path, model: &str, workload: &str) -> Result<Self> {
+    /// Reads the file that holds a workload in a model.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn read(root: &Path, path: &Path, model: &str, workload: &str) -> Result<Self> {
         let text = fs::read_to_string(root.join(path)).with_context(|| path.display().to_string())?;
         Ok(Self { title: format!("{model}  {}", path.display()), lines: lines(&text, workload) })
     }

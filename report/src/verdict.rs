@@ -1,0 +1,237 @@
+//! A workload's verdict in words, each of which comes with its figure.
+
+use maud::{Markup, html};
+
+use crate::{
+    figures::{count, list, memory, percent, ratio, time},
+    results::{Baseline, Changed, Comparison, Drift, Kind, Row, Verdict, by_time},
+    table::cell,
+    words,
+};
+
+/// What is said of a workload.
+#[derive(Debug)]
+pub struct Said {
+    /// The one thing to remember.
+    pub headline: String,
+    /// The rest, one thing each.
+    pub sentences: Vec<String>,
+}
+
+/// Says it.
+#[must_use]
+pub fn say(found: &Comparison) -> Said {
+    let order = by_time(found.rows.iter().filter(|row| row.kind != Kind::Tool));
+    let Some(first) = order.first() else {
+        let headline = format!("0 of {} gave a time", count(found.rows.len(), "row"));
+        return Said { headline, sentences: troubles(found) };
+    };
+    let parts = [
+        caution(found),
+        alike(found, first, &order),
+        slower(found),
+        cheapest(found, first),
+        earliest(found, first),
+        tools(found, first),
+        certainty(found),
+        drift(found),
+        since(found),
+    ];
+    let sentences = parts.into_iter().flatten().chain(troubles(found)).collect();
+    Said { headline: headline(found, first), sentences }
+}
+
+/// The row's median time, with a link to where it stands.
+pub(crate) fn took(found: &Comparison, row: &Row) -> String {
+    let wall = row.median().map_or_else(|| "–".to_owned(), time);
+    format!("[{wall}](#{})", cell(&found.workload, row.shown(), "wall"))
+}
+
+/// The part of the reference's time that a row takes, with its interval.
+pub(crate) fn part(found: &Comparison, row: &Row) -> String {
+    let Some(speedup) = row.speedup else { return "–".to_owned() };
+    let [median, low, high] = [speedup.median, speedup.high, speedup.low].map(|speedup| ratio(1.0 / speedup));
+    format!("[{median}](#{}) ({low}–{high})", cell(&found.workload, row.shown(), "speed-up"))
+}
+
+fn headline(found: &Comparison, first: &Row) -> String {
+    let Some(reference) = found.reference().filter(|reference| reference.shown() != first.shown()) else {
+        return format!("No model is faster than the plain loop, which takes {}", took(found, first));
+    };
+    let plain = took(found, reference);
+    if first.is_like(reference) {
+        return format!(
+            "{} is first with {}, but cannot be told apart from the plain loop, with {plain}",
+            first.shown(),
+            took(found, first),
+        );
+    }
+    format!(
+        "{} finishes in {} of the plain loop’s time: {} instead of {plain}",
+        first.shown(),
+        part(found, first),
+        took(found, first)
+    )
+}
+
+/// Who might as well be first.
+fn alike(found: &Comparison, first: &Row, order: &[&Row]) -> Option<String> {
+    let rounds = count(found.rounds, "round");
+    let like = order[1..].iter().filter(|row| row.kind == Kind::Model && row.is_like(first));
+    let names: Vec<String> = like.map(|row| format!("**{}** ({})", row.shown(), took(found, row))).collect();
+    if !names.is_empty() {
+        return Some(format!("{} cannot be told apart from it in {rounds}.", list(&names)));
+    }
+    let next = order.get(1)?;
+    Some(format!(
+        "It can be told apart from all others in {rounds}; next is **{}** with {}.",
+        next.shown(),
+        took(found, next)
+    ))
+}
+
+/// Who would have done better alone.
+fn slower(found: &Comparison) -> Option<String> {
+    let plain = found.reference()?;
+    let is_slower = |row: &&Row| row.speedup.is_some_and(|speedup| speedup.high < 1.0) && !row.is_like(plain);
+    let slower = found.models().filter(is_slower);
+    let said: Vec<String> =
+        slower.map(|row| format!("**{}** takes {}", row.shown(), part(found, row))).collect();
+    (!said.is_empty()).then(|| format!("Slower than the plain loop: {} of its time.", list(&said)))
+}
+
+fn cheapest(found: &Comparison, first: &Row) -> Option<String> {
+    let bytes = |row: &Row| {
+        Some(format!("[{}](#{})", memory(row.memory_bytes?), cell(&found.workload, row.shown(), "memory")))
+    };
+    let least = found.models().filter(|row| row.memory_bytes.is_some()).min_by_key(|row| row.memory_bytes)?;
+    let most = found.models().max_by_key(|row| row.memory_bytes)?;
+    let mut said = format!("Cheapest in memory of the models: **{}** with {}", least.shown(), bytes(least)?);
+    if first.shown() != least.shown() {
+        said += &format!("; {} takes {}", first.shown(), bytes(first)?);
+    }
+    if most.shown() != least.shown() && most.shown() != first.shown() {
+        said += &format!("; most takes {}, {}", most.shown(), bytes(most)?);
+    }
+    Some(said + ".")
+}
+
+fn earliest(found: &Comparison, first: &Row) -> Option<String> {
+    let shown = |row: &Row| {
+        Some(format!("[{}](#{})", time(row.first_s?), cell(&found.workload, row.shown(), "first")))
+    };
+    if found.prints_at_end {
+        return None;
+    }
+    let models = found.models().filter(|row| row.first_s.is_some());
+    let soonest = models
+        .min_by(|one, other| one.first_s.unwrap_or(f64::MAX).total_cmp(&other.first_s.unwrap_or(f64::MAX)))?;
+    let mut said = format!("First output of the models: **{}** after {}", soonest.shown(), shown(soonest)?);
+    if first.shown() != soonest.shown() {
+        said += &format!(", {} after {}", first.shown(), shown(first)?);
+    }
+    Some(said + ".")
+}
+
+fn tools(found: &Comparison, first: &Row) -> Option<String> {
+    let best = *by_time(found.rows.iter().filter(|row| row.kind == Kind::Tool)).first()?;
+    let times = ratio(best.median()? / first.median()?);
+    Some(format!(
+        "Of the tools that people use today, **{}** takes {}, {times} times as long as {}.",
+        best.shown(),
+        took(found, best),
+        first.shown()
+    ))
+}
+
+/// What is to be read first where little was measured.
+fn caution(found: &Comparison) -> Option<String> {
+    let rounds = count(found.rounds, "round");
+    let said = format!("**{rounds} on the smoke input**: whether the programs agree, not how fast they are.");
+    found.is_smoke().then_some(said)
+}
+
+/// How much to believe.
+fn certainty(found: &Comparison) -> Option<String> {
+    let rounds = count(found.rounds, "round");
+    match found.rounds_to_tell {
+        _ if found.is_smoke() => None,
+        Some(needed) => {
+            Some(format!("{rounds}; to tell any two apart that differ by 3\u{202f}% takes {needed}."))
+        }
+        None => {
+            Some(format!("{rounds}: too few to say how many it takes to tell a difference of 3\u{202f}%."))
+        }
+    }
+}
+
+/// Whether the machine changed while it was measured.
+fn drift(found: &Comparison) -> Option<String> {
+    let Drift { change, p, .. } = found.drift.filter(|drift| drift.found)?;
+    let way = if change > 0.0 { "longer" } else { "shorter" };
+    Some(format!(
+        "The last round took {} {way} than the first (p = {p:.3}): the machine changed; ratios within rounds hardly feel it.",
+        percent(change.abs())
+    ))
+}
+
+/// What has changed since an earlier result.
+fn since(found: &Comparison) -> Option<String> {
+    let Baseline { file, rows, .. } = found.baseline.as_ref()?;
+    let differs = rows.iter().filter(|row| row.differs);
+    let changed = differs.map(|Changed { label, ratio: times, low, high, .. }| {
+        format!("**{label}** takes {} ({}–{}) of its time then", ratio(*times), ratio(*low), ratio(*high))
+    });
+    let changed: Vec<String> = changed.collect();
+    let same = rows.len() - changed.len();
+    let changed = if changed.is_empty() { String::new() } else { format!("{}; ", list(&changed)) };
+    Some(format!("Since {file}: {changed}no difference in {same} of {}.", count(rows.len(), "row")))
+}
+
+/// What went wrong.
+fn troubles(found: &Comparison) -> Vec<String> {
+    let partial = found.partial.then(|| format!("**Interrupted** after {}.", count(found.rounds, "round")));
+    let trouble = |row: &Row| {
+        let name = format!("[{}](#{})", row.shown(), cell(&found.workload, row.shown(), "output"));
+        match &row.verdict {
+            Verdict::Differs { .. } => {
+                Some(format!("The output of {name} is **not the same**; it was not timed."))
+            }
+            Verdict::Failed => {
+                Some(format!("{name} **failed**, {} of {} runs.", row.failures.len(), row.runs))
+            }
+            _ if row.failures.is_empty() => None,
+            _ => Some(format!("{name} **failed** in {} of {} runs.", row.failures.len(), row.runs)),
+        }
+    };
+    partial.into_iter().chain(found.rows.iter().filter_map(trouble)).collect()
+}
+
+/// How to read it.
+#[must_use]
+pub fn legend() -> Markup {
+    html! {
+        p class="quiet" {
+            "The plain loop is the same program without concurrency. In parentheses is where the figure lies with 95\u{202f}% confidence; what cannot be told apart differs by no more than chance explains. Each figure leads to its cell in the table."
+        }
+    }
+}
+
+/// On the page.
+#[must_use]
+pub fn article(found: &Comparison, back: &str) -> Markup {
+    let Said { headline, sentences } = say(found);
+    html! {
+        article data-workload=(found.workload) class="verdict" {
+            h3 id={ "verdict-" (found.workload) } { (found.workload) }
+            p class="headline" { (words::on_page(&headline, back)) "." }
+            ul { @for sentence in sentences { li { (words::on_page(&sentence, back)) } } }
+            p class="quiet" {
+                (found.caption) " · " (found.workers_shown())
+                " · " a href={ "#table-" (found.workload) } { "table" }
+                " · " a href={ "#samples-" (found.workload) } { "samples" }
+                " · " a href={ "#code-" (found.workload) } { "code" }
+            }
+        }
+    }
+}

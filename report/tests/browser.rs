@@ -1,0 +1,228 @@
+//! The page in a browser without a window: it is read, used, and loads nothing. Skipped, aloud, where there is none.
+//!
+//! The browser is spoken to by its DevTools protocol over two pipes: messages are JSON and end with a zero byte, which takes
+//! less than any crate for it.
+
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+mod common;
+
+use std::{
+    env, fs,
+    io::{BufRead, BufReader, Write},
+    path::PathBuf,
+    process::{Child, ChildStdin, Command, ExitCode, Stdio},
+    sync::mpsc::{Receiver, sync_channel},
+    thread,
+    time::Duration,
+};
+
+use libtest_mimic::{Arguments, Completion, Trial};
+use serde_json::{Value, json};
+
+/// What the browser may be called.
+const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+/// How long it may think. A busy machine takes seconds to start one.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+fn main() -> ExitCode {
+    let trial = Trial::ignorable_test("the_page_in_a_browser", || {
+        let Some(program) = find() else {
+            let why = format!("there is no browser: none of {} is on the PATH", NAMES.join(", "));
+            eprintln!("skipped: {why}");
+            return Ok(Completion::ignored_with(why));
+        };
+        use_the_page(program);
+        Ok(Completion::Completed)
+    });
+    libtest_mimic::run(&Arguments::from_args(), vec![trial]).exit_code()
+}
+
+fn find() -> Option<PathBuf> {
+    let path = env::var_os("PATH")?;
+    let folders: Vec<PathBuf> = env::split_paths(&path).collect();
+    NAMES
+        .iter()
+        .flat_map(|name| folders.iter().map(move |folder| folder.join(name)))
+        .find(|path| path.is_file())
+}
+
+/// Opens the page and does what a reader does.
+fn use_the_page(program: PathBuf) {
+    let scratch = tempfile::tempdir().unwrap();
+    let file = scratch.path().join("report.html");
+    fs::write(&file, common::page()).unwrap();
+    let mut browser = Browser::start(program, scratch.path().join("profile"));
+    browser.open(&format!("file://{}", file.display()));
+
+    assert_eq!(
+        browser.ask("document.querySelector('#table tbody tr:nth-child(2) th').textContent"),
+        "threads"
+    );
+    assert_eq!(browser.ask("document.getElementById('grep-threads-wall').textContent"), "296");
+    panes(&mut browser);
+    theme(&mut browser);
+    filter(&mut browser);
+    listing(&mut browser);
+    for width in [360, 1600] {
+        browser.resize(width);
+        assert_eq!(
+            browser.ask("document.documentElement.scrollWidth"),
+            width,
+            "the page is wider than the window"
+        );
+    }
+    browser.assert_quiet();
+}
+
+/// Two files stand beside each other, and another one when it is chosen.
+fn panes(browser: &mut Browser) {
+    let first = "document.querySelector('[data-panes=grep]')";
+    let head = format!("{first}.querySelector('.head').innerText.replace(/\\s+/g, ' ')");
+    assert_eq!(browser.ask(&head), "− threads + async");
+    let shared = format!("{first}.querySelectorAll('.same .one .l').length");
+    let all = browser.ask(&shared).as_u64().unwrap();
+    assert!(browser.ask(&format!("{first}.querySelectorAll('.changed').length")).as_u64().unwrap() > 0);
+    browser.ask(&format!(
+        "{{ const select = {first}.querySelectorAll('select')[1]; select.value = 3; select.dispatchEvent(new Event('change')); }}"
+    ));
+    assert_eq!(browser.ask(&head), "− threads + procs");
+    assert!(browser.ask(&shared).as_u64().unwrap() > all, "they are one file");
+    assert_eq!(browser.ask(&format!("{first}.querySelectorAll('.changed').length")), 0);
+}
+
+fn theme(browser: &mut Browser) {
+    let ground = "getComputedStyle(document.body).backgroundColor";
+    let before = browser.ask(ground);
+    browser.ask("document.getElementById('theme').click()");
+    assert_ne!(browser.ask(ground), before);
+    browser.ask("document.getElementById('theme').click()");
+    assert_eq!(browser.ask(ground), before);
+}
+
+fn filter(browser: &mut Browser) {
+    let shown = "[...document.querySelectorAll('#table article')].filter(one => one.offsetHeight > 0).length";
+    assert_eq!(browser.ask(shown), 2);
+    browser.ask("document.getElementById('only-grep').click()");
+    assert_eq!(browser.ask(shown), 1);
+    browser.ask("document.getElementById('only-all').click()");
+}
+
+/// A link to a file opens it.
+fn listing(browser: &mut Browser) {
+    let is_open = "document.getElementById('code-grep-threads').open";
+    assert_eq!(browser.ask(is_open), false);
+    browser.ask(
+        "new Promise(done => { addEventListener('hashchange', done); document.querySelector('#table a[href=\"#code-grep-threads\"]').click(); }).then(() => true)",
+    );
+    assert_eq!(browser.ask(is_open), true);
+}
+
+/// A browser with one page.
+struct Browser {
+    child: Child,
+    to: ChildStdin,
+    from: Receiver<Value>,
+    session: Option<String>,
+    last: u64,
+    events: Vec<Value>,
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Browser {
+    fn start(program: PathBuf, profile: PathBuf) -> Self {
+        // The protocol is spoken over the third and the fourth descriptor.
+        let script = "exec \"$0\" \"$@\" 3<&0 4>&1 </dev/null >/dev/null 2>&1";
+        let mut command = Command::new("sh");
+        command.args(["-c", script]).arg(program).arg(format!("--user-data-dir={}", profile.display()));
+        command.args([
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--hide-scrollbars",
+            "--remote-debugging-pipe",
+        ]);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let to = child.stdin.take().unwrap();
+        let out = BufReader::new(child.stdout.take().unwrap());
+        let (send, from) = sync_channel(1000);
+        thread::spawn(move || {
+            let messages = out.split(0).map_while(Result::ok);
+            messages
+                .map(|text| serde_json::from_slice(&text).unwrap())
+                .all(|message| send.send(message).is_ok())
+        });
+        let mut browser = Self { child, to, from, session: None, last: 0, events: Vec::new() };
+        let target = browser.call("Target.createTarget", json!({"url": "about:blank"}));
+        let attach = json!({"targetId": target["targetId"], "flatten": true});
+        let session = browser.call("Target.attachToTarget", attach)["sessionId"].as_str().unwrap().to_owned();
+        browser.session = Some(session);
+        for domain in ["Page", "Runtime", "Log", "Network"] {
+            browser.call(&format!("{domain}.enable"), json!({}));
+        }
+        browser
+    }
+
+    fn next(&mut self) -> Value {
+        self.from.recv_timeout(PATIENCE).expect("the browser answers")
+    }
+
+    fn call(&mut self, method: &str, params: Value) -> Value {
+        self.last += 1;
+        let mut message = json!({"id": self.last, "method": method, "params": params});
+        if let Some(session) = &self.session {
+            message["sessionId"] = session.as_str().into();
+        }
+        self.to.write_all(format!("{message}\0").as_bytes()).unwrap();
+        loop {
+            let mut answer = self.next();
+            if answer["id"] == self.last {
+                assert!(answer.get("error").is_none(), "{method}: {answer}");
+                return answer["result"].take();
+            }
+            self.events.push(answer);
+        }
+    }
+
+    fn open(&mut self, url: &str) {
+        self.call("Page.navigate", json!({"url": url}));
+        while !self.events.iter().any(|event| event["method"] == "Page.loadEventFired") {
+            let event = self.next();
+            self.events.push(event);
+        }
+    }
+
+    /// What an expression comes to on the page.
+    fn ask(&mut self, expression: &str) -> Value {
+        let params = json!({"expression": expression, "returnByValue": true, "awaitPromise": true});
+        let mut answer = self.call("Runtime.evaluate", params);
+        assert!(answer.get("exceptionDetails").is_none(), "{expression}: {answer}");
+        answer["result"]["value"].take()
+    }
+
+    fn resize(&mut self, width: u32) {
+        let size = json!({"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": false});
+        self.call("Emulation.setDeviceMetricsOverride", size);
+    }
+
+    /// Nothing was complained about, and nothing was asked of a network.
+    fn assert_quiet(&self) {
+        for event in &self.events {
+            let method = event["method"].as_str().unwrap_or_default();
+            assert!(
+                !["Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Log.entryAdded"].contains(&method),
+                "{event}"
+            );
+            if method == "Network.requestWillBeSent" {
+                let url = event["params"]["request"]["url"].as_str().unwrap();
+                assert!(url.starts_with("file:") || url.starts_with("data:"), "{url} was asked for");
+            }
+        }
+    }
+}

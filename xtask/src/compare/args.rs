@@ -1,0 +1,140 @@
+//! What the command is told.
+
+use std::{
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use cc_workloads::Ctx;
+use clap::ValueEnum;
+
+use crate::report::Html;
+
+use super::{baseline, measure::Effort, query::line};
+
+/// Run every model on the same work, check that all say the same, and measure them
+///
+/// Exit status: 0 if all agree, 2 for wrong usage, 3 if outputs differ, 4 if nothing is selected, 5 if a run
+/// failed or timed out, 6 if --fail-on says so, 130 after Ctrl-C, which prints what has been measured by then.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Which workloads [default: all]
+    #[arg(value_name = "WORKLOAD")]
+    pub(super) workloads: Vec<String>,
+    /// Only this model or tool, beside the reference; may be given many times
+    #[arg(long = "model", value_name = "NAME")]
+    pub(super) models: Vec<String>,
+    /// How many workers each model has [default: one per core]; of several numbers (1,2,4), each is tried
+    #[arg(long, value_name = "N", value_delimiter = ',')]
+    pub(super) workers: Vec<NonZeroUsize>,
+    /// How many timed rounds [default: as many as fit into some seconds]
+    #[arg(long, value_name = "N")]
+    pub(super) rounds: Option<NonZeroUsize>,
+    /// How much to work on
+    #[arg(long, value_enum, default_value_t = Size::Small)]
+    pub(super) size: Size,
+    /// Little work and few rounds: whether it works, not how fast
+    #[arg(long, conflicts_with = "size")]
+    pub(super) smoke: bool,
+    /// Few rounds: a first impression in seconds, with intervals as wide as that makes them
+    #[arg(long, conflicts_with = "smoke")]
+    pub(super) quick: bool,
+    /// A file or directory to work on, instead of one made from a seed
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["size", "smoke"])]
+    pub(super) input: Option<PathBuf>,
+    /// Kill a run after so many seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+    pub(super) timeout: u64,
+    /// Cut the work ever finer instead, and say where each model drops to half of its best rate
+    #[arg(long, conflicts_with_all = ["size", "input", "query", "markdown", "csv", "quick", "baseline"])]
+    pub(super) granularity: bool,
+    /// Compare a program with itself so many times instead, and say how often it is called different: the reference, or the
+    /// model that is selected
+    #[arg(long, value_name = "N", conflicts_with_all = ["granularity", "baseline", "csv", "markdown"])]
+    pub(super) aa: Option<NonZeroUsize>,
+    /// Also write the result with all samples to FILE; - is standard output, instead of the table
+    #[arg(long, value_name = "FILE")]
+    pub(super) json: Option<PathBuf>,
+    /// Also write a line of figures for each row to FILE; - is standard output, instead of the table
+    #[arg(long, value_name = "FILE")]
+    pub(super) csv: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) html: Html,
+    /// Say what has changed since an earlier result, as --json or target/compare/history has it
+    #[arg(long, value_name = "FILE")]
+    pub(super) baseline: Option<PathBuf>,
+    /// With a baseline: exit with 6 if a row is slower by more than this, as far as its whole 95 % interval goes
+    #[arg(long, value_name = "5%", requires = "baseline", value_parser = baseline::part)]
+    pub(super) fail_on: Option<f64>,
+    /// Print the table as Markdown
+    #[arg(long)]
+    pub(super) markdown: bool,
+    /// Explain the columns of the table, and do nothing
+    #[arg(long)]
+    pub(super) explain: bool,
+    /// Print what there is to compare, and do nothing
+    #[arg(long)]
+    pub(super) list: bool,
+    /// What to ask for instead: the workload's own arguments, without its input
+    #[arg(last = true, value_name = "ARG")]
+    pub(super) query: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Size {
+    Small,
+    Large,
+}
+
+impl Args {
+    pub(super) fn is_selected(&self, name: &str) -> bool {
+        self.models.is_empty() || self.models.iter().any(|model| model == name)
+    }
+
+    pub(super) fn size(&self) -> &'static str {
+        match self.size {
+            _ if self.smoke => "smoke",
+            Size::Small => "small",
+            Size::Large => "large",
+        }
+    }
+
+    /// The numbers of workers, from few to many.
+    pub(super) fn counts(&self) -> Vec<NonZeroUsize> {
+        let mut counts = self.workers.clone();
+        counts.sort_unstable();
+        counts.dedup();
+        if counts.is_empty() { vec![Ctx::available_workers()] } else { counts }
+    }
+
+    /// The largest of them.
+    pub(super) fn workers(&self) -> NonZeroUsize {
+        self.counts().into_iter().max().unwrap_or_else(Ctx::available_workers)
+    }
+
+    pub(super) fn effort(&self) -> Effort {
+        let timeout = Duration::from_secs(self.timeout);
+        let is_short = self.smoke || self.quick;
+        let (memory_rounds, stop_rounds, empty_rounds) = if is_short { (1, 1, 2) } else { (2, 3, 5) };
+        let few = match (self.smoke, self.quick) {
+            (true, _) => NonZeroUsize::new(3),
+            (_, true) => NonZeroUsize::new(5),
+            _ => None,
+        };
+        let rounds = self.rounds.or(few);
+        let budget = Duration::from_secs(20 * self.counts().len() as u64);
+        Effort { rounds, budget, memory_rounds, stop_rounds, empty_rounds, timeout }
+    }
+
+    /// Whether something else than the table goes to standard output.
+    pub(super) fn is_piped(&self) -> bool {
+        [&self.json, &self.csv].into_iter().flatten().any(|path| path == Path::new("-"))
+    }
+
+    /// What does the same again.
+    pub(super) fn command(&self) -> String {
+        let words: Vec<String> = std::env::args().skip(1).collect();
+        format!("cargo xtask {}", line(&words))
+    }
+}

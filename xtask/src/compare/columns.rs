@@ -1,0 +1,128 @@
+//! The columns of the table, the most important first: those on the right are left out where there is no room.
+
+use super::{
+    json::{Kind, Row, Verdict},
+    stats::Estimate,
+};
+
+/// A column: what stands above it, in two lines, and what it shows of a row.
+pub(super) struct Column {
+    pub title: &'static str,
+    pub unit: &'static str,
+    pub cell: fn(&Row) -> String,
+}
+
+pub(super) const COLUMNS: [Column; 19] = [
+    Column { title: "model", unit: "", cell: label },
+    Column { title: "output", unit: "", cell: verdict },
+    Column { title: "wall", unit: "ms", cell: |row| ms(row.wall_s.map(|wall| wall.median)) },
+    Column { title: "95 %", unit: "ms", cell: interval },
+    Column { title: "speed-up", unit: "×", cell: |row| fixed(row.speedup.map(|speedup| speedup.median), 2) },
+    Column { title: "95 %", unit: "×", cell: speedup },
+    Column { title: "alike", unit: "", cell: |row| row.letters.clone() },
+    Column { title: "memory", unit: "MB", cell: memory },
+    Column { title: "CPU", unit: "ms", cell: |row| ms(row.cpu_s) },
+    Column { title: "cores", unit: "used", cell: |row| fixed(row.cores, 2) },
+    Column { title: "first", unit: "ms", cell: |row| ms(row.first_s) },
+    Column { title: "stop", unit: "ms", cell: |row| ms(row.stop_s) },
+    Column { title: "empty", unit: "ms", cell: |row| ms(row.empty_s) },
+    Column { title: "code", unit: "lines", cell: code },
+    Column { title: "failed", unit: "runs", cell: |row| row.failures.len().to_string() },
+    Column { title: "outliers", unit: "rounds", cell: |row| row.outliers.len().to_string() },
+    Column { title: "procs", unit: "peak", cell: |row| whole(row.processes) },
+    Column { title: "threads", unit: "peak", cell: |row| whole(row.threads) },
+    Column { title: "switches", unit: "own+forced", cell: switches },
+];
+
+/// Columns of text; the others are numbers.
+pub(super) const TEXT: usize = 2;
+
+pub(super) fn cells(row: &Row) -> Vec<String> {
+    COLUMNS.iter().map(|column| (column.cell)(row)).collect()
+}
+
+/// What a label has in parentheses goes on a line of its own.
+fn label(row: &Row) -> String {
+    let mark = if row.oversubscribed { " †" } else { "" };
+    match row.label.split_once(" (") {
+        Some((name, rest)) => format!("{name}{mark}\n  ({rest}"),
+        None => format!("{}{mark}", row.label),
+    }
+}
+
+fn verdict(row: &Row) -> String {
+    match row.verdict {
+        Verdict::Reference => "reference",
+        Verdict::Same if row.kind == Kind::Tool && row.any_order => "same ~",
+        Verdict::Same => "same",
+        Verdict::Own => "own output",
+        Verdict::Differs { .. } => "DIFFERS",
+        Verdict::Failed => "FAILED",
+    }
+    .to_owned()
+}
+
+fn interval(row: &Row) -> String {
+    let wall = row.wall_s.filter(Estimate::has_interval);
+    wall.map_or_else(missing, |wall| format!("{}–{}", number(wall.low * 1e3), number(wall.high * 1e3)))
+}
+
+fn speedup(row: &Row) -> String {
+    let speedup = row.speedup.filter(Estimate::has_interval);
+    speedup.map_or_else(missing, |speedup| format!("{:.2}–{:.2}", speedup.low, speedup.high))
+}
+
+fn memory(row: &Row) -> String {
+    let mark = if row.memory_is_max_rss { "‡" } else { "" };
+    row.memory_bytes.map_or_else(missing, |bytes| format!("{:.1}{mark}", bytes as f64 / 1e6))
+}
+
+fn code(row: &Row) -> String {
+    row.code.map_or_else(missing, |code| match code.mechanism {
+        0 => code.workload.to_string(),
+        mechanism => format!("{}+{mechanism}", code.workload),
+    })
+}
+
+fn switches(row: &Row) -> String {
+    let both = row.voluntary_switches.zip(row.involuntary_switches);
+    both.map_or_else(missing, |(voluntary, involuntary)| format!("{voluntary:.0}+{involuntary:.0}"))
+}
+
+fn ms(seconds: Option<f64>) -> String {
+    seconds.map_or_else(missing, |seconds| number(seconds * 1e3))
+}
+
+fn fixed(value: Option<f64>, digits: usize) -> String {
+    value.map_or_else(missing, |value| format!("{value:.digits$}"))
+}
+
+fn whole(value: Option<u64>) -> String {
+    value.map_or_else(missing, |value| value.to_string())
+}
+
+fn missing() -> String {
+    "–".to_owned()
+}
+
+/// Three digits, or all of those before the point, or two behind it.
+pub(crate) fn number(value: f64) -> String {
+    match value {
+        value if value < 9.995 => format!("{value:.2}"),
+        value if value < 99.95 => format!("{value:.1}"),
+        value => format!("{value:.0}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_readable() {
+        assert_eq!(
+            [0.004, 9.994, 9.996, 12.34, 99.96, 1234.5].map(number),
+            ["0.00", "9.99", "10.0", "12.3", "100", "1234"]
+        );
+    }
+}

@@ -1,0 +1,214 @@
+//! A comparison with something in every field, for the tests of what is written.
+
+use std::num::NonZeroUsize;
+
+use super::{
+    baseline::{Against, Change},
+    check::Difference,
+    code::Code,
+    drift::Drift,
+    input::{Input, Subject},
+    json::{Comparison, Kind, Phase, Row, SCHEMA, Sample, Verdict},
+    machine::{Load, Machine},
+    memory,
+    outliers::Outlier,
+    scaling::{Point, Scaling},
+    stats::Estimate,
+    summary::summary,
+    usl::Usl,
+};
+
+fn count(n: usize) -> NonZeroUsize {
+    NonZeroUsize::new(n).expect("more than none")
+}
+
+fn about(median: f64, off: f64) -> Option<Estimate> {
+    Some(Estimate { median, low: median - off, high: median + off })
+}
+
+/// Of grep: the reference, three models and two tools, one of which has crashed.
+pub(crate) fn comparison() -> Comparison {
+    let rows = rows();
+    Comparison {
+        schema: SCHEMA,
+        workload: "grep".to_owned(),
+        command: "cargo xtask compare grep".to_owned(),
+        time: "2026-01-31T12:00:00Z".to_owned(),
+        commit: Some("0123456789ab".to_owned()),
+        machine: machine(),
+        load: Load { average: 0.1, stolen: 0.03, elsewhere: 0.01 },
+        warnings: vec!["3.0 % of the cores' time went to other machines (steal)".to_owned()],
+        partial: false,
+        summary: summary(&rows),
+        input: input(),
+        totals: [("files".to_owned(), 6000), ("lines".to_owned(), 12)].into(),
+        query: "-rn 'a b'".to_owned(),
+        checked: ["-rn 'a b'", "-rc x"].map(str::to_owned).to_vec(),
+        workers: count(2),
+        rounds: 15,
+        rounds_to_tell: Some(34),
+        scaling: vec![scaling()],
+        baseline: Some(against()),
+        drift: Some(Drift { change: 0.042, p: 0.01, found: true }),
+        caption: "6,000 files, 12 lines".to_owned(),
+        any_order: false,
+        prints_at_end: false,
+        tool_note: Some("without what either calls binary".to_owned()),
+        memory: memory::METHOD,
+        rows,
+        absent: vec!["GNU parallel: parallel is not installed".to_owned()],
+    }
+}
+
+fn scaling() -> Scaling {
+    let point = |workers, speedup, over_cores| Point {
+        workers: count(workers),
+        speedup: about(speedup, 0.02),
+        efficiency: Some(speedup / workers as f64),
+        over_cores,
+    };
+    let law = Some(Usl { rate: 10.0, contention: 0.031, coherency: 0.0004, error: 0.012 });
+    let points = vec![point(1, 1.0, false), point(2, 1.93, false), point(4, 1.9, true)];
+    Scaling { name: "threads".to_owned(), points, law }
+}
+
+fn against() -> Against {
+    let change = |name: &str, differs, p, ratio: f64| Change {
+        name: name.to_owned(),
+        label: name.to_owned(),
+        workers: count(2),
+        differs,
+        p,
+        ratio,
+        low: ratio - 0.02,
+        high: ratio + 0.02,
+    };
+    Against {
+        file: "before.json".to_owned(),
+        time: "2026-01-30T12:00:00Z".to_owned(),
+        commit: Some("ba9876543210+".to_owned()),
+        unlike: vec!["the kernel was 6.0, now 6.1".to_owned()],
+        rows: vec![
+            change("sequential", false, 0.71, 1.002),
+            change("threads", true, 0.0001, 1.082),
+            change("rayon", true, 0.004, 0.93),
+        ],
+    }
+}
+
+fn machine() -> Machine {
+    Machine {
+        cores: count(2),
+        cpu: "Example CPU".to_owned(),
+        kernel: "6.1".to_owned(),
+        memory_bytes: 8_000_000_000,
+        governor: Some("performance".to_owned()),
+        turbo: Some(false),
+    }
+}
+
+fn input() -> Input {
+    let at = |path: &str| Subject { path: Some(path.into()), ..Subject::default() };
+    let empty = Subject { args: vec!["--none".to_owned()], is_empty: true, ..Subject::default() };
+    Input { name: "small".to_owned(), measured: at("in/small"), checked: at("in/smoke"), empty, output: None }
+}
+
+fn rows() -> Vec<Row> {
+    let mut rows = vec![
+        row("sequential", Kind::Reference, 100.0, 1.0, 2.1),
+        row("threads", Kind::Model, 51.8, 1.93, 5.3),
+        row("rayon", Kind::Model, 51.3, 1.95, 5.1),
+        row("distributed", Kind::Model, 63.2, 1.58, 60.0),
+        row("ripgrep", Kind::Tool, 24.0, 4.17, 9.9),
+        row("broken", Kind::Tool, 0.0, 0.0, 0.0),
+    ];
+    rows[0].verdict = Verdict::Reference;
+    rows[0].workers = count(1);
+    rows[1].letters = "a".to_owned();
+    rows[2].letters = "a".to_owned();
+    rows[2].outliers = vec![Outlier { round: 3, wall_s: 0.0871, far: true }];
+    rows[3].label = "distributed (2 processes, loopback)".to_owned();
+    rows[4].code = None;
+    rows[4].any_order = true;
+    rows[4].verdict = differs();
+    rows[5] = failed();
+    rows
+}
+
+fn row(name: &str, kind: Kind, wall: f64, speedup: f64, memory: f64) -> Row {
+    let speedup = about(speedup, 0.02);
+    Row {
+        name: name.to_owned(),
+        label: name.to_owned(),
+        mechanism: format!("as {name} does it"),
+        kind,
+        workers: count(2),
+        command: vec![name.to_owned(), "-rn".to_owned(), "a b".to_owned()],
+        verdict: Verdict::Same,
+        any_order: false,
+        wall_s: about(wall / 1e3, wall / 1e5),
+        speedup,
+        letters: String::new(),
+        cpu_s: Some(0.1025),
+        cores: Some(1.98),
+        memory_bytes: Some((memory * 1e6) as u64),
+        memory_is_max_rss: false,
+        first_s: Some(0.0042),
+        stop_s: Some(0.0031),
+        empty_s: Some(0.0021),
+        voluntary_switches: Some(1204.0),
+        involuntary_switches: Some(35.5),
+        threads: Some(5),
+        processes: Some(1),
+        code: Some(Code { workload: 106, mechanism: 58 }),
+        oversubscribed: false,
+        runs: 25,
+        failures: Vec::new(),
+        outliers: Vec::new(),
+        samples: vec![sample(wall)],
+    }
+}
+
+fn sample(wall: f64) -> Sample {
+    Sample {
+        at: 7,
+        start_s: 1.5,
+        phase: Phase::Time,
+        wall_s: wall / 1e3,
+        cpu_s: 0.1,
+        status: "exit status: 0".to_owned(),
+        ..Sample::default()
+    }
+}
+
+fn differs() -> Verdict {
+    let difference =
+        Difference { line: 7, expected: Some("a: a b".to_owned()), found: Some("a: a, \"b\"".to_owned()) };
+    let kept = ["kept/sequential.out", "kept/ripgrep.out"].map(str::to_owned).to_vec();
+    Verdict::Differs { what: "words: the output".to_owned(), difference: Some(difference), kept }
+}
+
+fn failed() -> Row {
+    let why = "timed out after 120 s".to_owned();
+    Row {
+        verdict: Verdict::Failed,
+        wall_s: None,
+        speedup: None,
+        cpu_s: None,
+        cores: None,
+        memory_bytes: None,
+        memory_is_max_rss: true,
+        first_s: None,
+        stop_s: None,
+        empty_s: None,
+        voluntary_switches: None,
+        involuntary_switches: None,
+        threads: None,
+        processes: None,
+        code: None,
+        runs: 1,
+        failures: vec![format!("Check round 1: {why}")],
+        samples: vec![Sample { failure: Some(why), ..Sample::default() }],
+        ..row("broken", Kind::Tool, 0.0, 0.0, 0.0)
+    }
+}

@@ -1,0 +1,242 @@
+//! One workload: who takes part, and what they are asked.
+
+use std::{
+    fs,
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, bail};
+use cc_workloads::Ctx;
+
+use super::{
+    Args,
+    again::{Again, again},
+    build::{Entry, Workspace},
+    call::Call,
+    cancel::Cancel,
+    check::Order,
+    code,
+    external::Tool,
+    history,
+    input::Input,
+    json::{self, Comparison, Kind},
+    machine::{self, Machine, Watch},
+    manifest::Manifest,
+    measure::{Entrant, Work, measure},
+    memory, notes,
+    query::{Query, line},
+    say, summary,
+};
+
+/// One workload, and what is asked of it.
+pub(super) struct Job {
+    pub(super) workload: String,
+    /// All workloads that there are.
+    all: Vec<String>,
+    pub(super) manifest: Manifest,
+    queries: Vec<Query>,
+    /// Whether the queries are not the manifest's.
+    is_given: bool,
+}
+
+impl Job {
+    pub(super) fn new(workload: &str, all: &[String], args: &Args, workspace: &Workspace) -> Result<Self> {
+        let manifest = Manifest::load(workspace, workload)?;
+        if args.input.is_some() && !manifest.takes_files() {
+            bail!("{workload} reads no files; its own arguments come after --");
+        }
+        let is_file = match &args.input {
+            Some(path) => !fs::metadata(path).with_context(|| path.display().to_string())?.is_dir(),
+            None => false,
+        };
+        let queries = manifest.queries(&args.query)?.into_iter();
+        let queries = queries.map(|query| if is_file { query } else { query.recursive() }).collect();
+        let is_given = !args.query.is_empty();
+        Ok(Self { workload: workload.to_owned(), all: all.to_vec(), manifest, queries, is_given })
+    }
+
+    /// The reference, the models and the tools, and what is missing and why.
+    pub(super) fn entrants(&self, entries: &[Entry], args: &Args) -> Result<(Vec<Entrant>, Vec<String>)> {
+        let (mut entrants, mut absent) = (Vec::new(), Vec::new());
+        let counts = args.counts();
+        for (at, entry) in entries.iter().filter(|entry| entry.workload == self.workload).enumerate() {
+            let is_reference = at == 0;
+            if !is_reference && !args.is_selected(&entry.model) {
+                continue;
+            }
+            match &entry.declined {
+                Some(why) => absent.push(format!("{}: {why}", entry.model)),
+                None if is_reference => entrants.push(self.model(entry, true, NonZeroUsize::MIN, false)?),
+                None => {
+                    for count in &counts {
+                        entrants.push(self.model(entry, false, *count, counts.len() > 1)?);
+                    }
+                }
+            }
+        }
+        for tool in self.manifest.tool.iter().filter(|tool| args.is_selected(&tool.name)) {
+            match tool.find().map(|program| self.tool(tool, program, args.workers())) {
+                None => absent.push(format!("{}: {} is not installed", tool.name, tool.needs())),
+                Some(entrant) if self.is_given && !entrant.call.takes_query() => {
+                    absent.push(format!("{}: it does only what the manifest asks for", tool.name));
+                }
+                Some(entrant) => entrants.push(entrant),
+            }
+        }
+        Ok((entrants, absent))
+    }
+
+    /// `is_one_of_many` says that there are others of the same name with other numbers of workers.
+    fn model(
+        &self,
+        entry: &Entry,
+        is_reference: bool,
+        workers: NonZeroUsize,
+        is_one_of_many: bool,
+    ) -> Result<Entrant> {
+        let workers_arg = workers.to_string();
+        let args = ["--model", &entry.model, "--workers", &workers_arg, &self.workload, "{query}", "{input}"];
+        let args = args.map(str::to_owned).into();
+        let label = match entry.model.as_str() {
+            "distributed" if is_one_of_many => format!("distributed ×{workers} (loopback)"),
+            model if is_one_of_many => format!("{model} ×{workers}"),
+            "distributed" => format!("distributed ({workers} processes, loopback)"),
+            model => model.to_owned(),
+        };
+        Ok(Entrant {
+            name: entry.model.clone(),
+            label,
+            mechanism: entry.mechanism.clone(),
+            kind: if is_reference { Kind::Reference } else { Kind::Model },
+            call: Call { program: entry.program.clone(), args, ..Call::default() },
+            order: self.manifest.order,
+            workers,
+            code: Some(code::count(&entry.crate_dir, &entry.model, &self.workload, &self.all)?),
+            oversubscribed: !is_reference && workers > Ctx::available_workers(),
+            slow: false,
+        })
+    }
+
+    fn tool(&self, tool: &Tool, program: PathBuf, workers: NonZeroUsize) -> Entrant {
+        Entrant {
+            name: tool.name.clone(),
+            label: tool.name.clone(),
+            mechanism: tool.version(),
+            kind: Kind::Tool,
+            call: tool.call(program, workers),
+            order: tool.order,
+            code: None,
+            workers,
+            oversubscribed: false,
+            slow: tool.slow,
+        }
+    }
+
+    /// Compares the model that is selected, or else the reference, with itself.
+    pub(super) fn again(
+        &self,
+        entrants: &[Entrant],
+        count: usize,
+        args: &Args,
+        workspace: &Workspace,
+        kept: &Path,
+        cancel: &Cancel,
+    ) -> Result<Again> {
+        let selected = entrants.iter().find(|entrant| args.models.contains(&entrant.name));
+        let entrant = selected.or(entrants.first()).context("there is a reference")?;
+        let (input, effort) = (self.input(args, workspace)?, args.effort());
+        let comparisons = again(entrant, &self.work(&input, kept, cancel), &effort, count)?;
+        Ok(Again {
+            workload: self.workload.clone(),
+            command: args.command(),
+            machine: Machine::this(),
+            name: entrant.name.clone(),
+            rounds: Again::rounds(&effort),
+            partial: comparisons.len() < count,
+            comparisons,
+        })
+    }
+
+    /// What is worked on.
+    fn input(&self, args: &Args, workspace: &Workspace) -> Result<Input> {
+        let mut input = match &args.input {
+            Some(path) => self.manifest.given(workspace, &self.workload, path)?,
+            None => {
+                say(&format!("preparing the {} input", args.size()));
+                self.manifest.prepare(workspace, &self.workload, args.size())?
+            }
+        };
+        if self.is_given {
+            input.output = None;
+        }
+        Ok(input)
+    }
+
+    fn work<'a>(&'a self, input: &'a Input, kept: &'a Path, cancel: &'a Cancel) -> Work<'a> {
+        Work {
+            queries: &self.queries,
+            input,
+            own_totals: &self.manifest.own_totals,
+            prints_at_end: self.manifest.prints_at_end,
+            kept,
+            cancel: Some(cancel),
+        }
+    }
+
+    pub(super) fn compare(
+        &self,
+        entrants: &[Entrant],
+        absent: Vec<String>,
+        args: &Args,
+        workspace: &Workspace,
+        kept: &Path,
+        cancel: &Cancel,
+    ) -> Result<Comparison> {
+        let input = self.input(args, workspace)?;
+        let work = self.work(&input, kept, cancel);
+        let (time, machine, watch) = (history::now(), Machine::this(), Watch::begin());
+        let measured = measure(entrants, &work, &args.effort())?;
+        let load = watch.end();
+        let query = self.asked(&input);
+        Ok(Comparison {
+            schema: json::SCHEMA,
+            workload: self.workload.clone(),
+            command: args.command(),
+            time,
+            commit: history::commit(&workspace.root),
+            warnings: machine::warnings(&machine, &load),
+            machine,
+            load,
+            partial: measured.partial,
+            summary: summary::summary(&measured.rows),
+            input,
+            caption: notes::caption(&self.manifest.caption, &measured.totals),
+            any_order: self.manifest.order == Order::Any,
+            prints_at_end: self.manifest.prints_at_end,
+            tool_note: self.manifest.tool_note.clone(),
+            totals: measured.totals,
+            query,
+            checked: self.queries.iter().map(ToString::to_string).collect(),
+            workers: args.workers(),
+            rounds: measured.rounds,
+            rounds_to_tell: measured.rounds_to_tell,
+            drift: measured.drift,
+            scaling: measured.scaling,
+            baseline: None,
+            memory: memory::METHOD,
+            rows: measured.rows,
+            absent,
+        })
+    }
+}
+
+impl Job {
+    /// The query that is measured, with what the input's arguments add to it.
+    fn asked(&self, input: &Input) -> String {
+        match &input.measured.args[..] {
+            [] => self.queries[0].to_string(),
+            _ => line(&input.measured.with(&self.queries[0].arguments(|_| None))),
+        }
+    }
+}

@@ -1,0 +1,122 @@
+use std::thread;
+
+use rustix::fs::{CWD, Mode, mkfifoat};
+
+use super::*;
+use crate::compare::{
+    fake::{self, Place},
+    json::Verdict,
+};
+
+/// Measures these after a reference that is right, and with another that is, whose row nobody may harm.
+fn measured(place: &Place, entrants: Vec<Entrant>, effort: &Effort) -> Measured {
+    let reference = Entrant { kind: Kind::Reference, ..place.right("reference") };
+    let all: Vec<Entrant> = [reference].into_iter().chain(entrants).chain([place.right("right")]).collect();
+    measure(&all, &place.work(), effort).unwrap()
+}
+
+/// What became of this one; the others must be as they should.
+fn spoilt(place: &Place, entrant: Entrant, effort: &Effort) -> Row {
+    let mut measured = measured(place, vec![entrant], effort);
+    for (at, verdict) in [(0, Verdict::Reference), (2, Verdict::Same)] {
+        let row = &measured.rows[at];
+        assert_eq!((&row.verdict, &row.failures), (&verdict, &Vec::new()), "{}", row.name);
+        assert_eq!(row.samples.iter().filter(|sample| sample.phase == Phase::Time).count(), 2);
+        assert!(row.wall_s.is_some() && row.speedup.is_some() && row.memory_bytes.is_some());
+    }
+    let spoilt = measured.rows.swap_remove(1);
+    assert!(spoilt.wall_s.is_some() || spoilt.letters.is_empty(), "alike to {}", spoilt.letters);
+    spoilt
+}
+
+#[test]
+fn a_crash_leaves_the_other_rows_intact() {
+    let place = Place::new();
+    let row = spoilt(&place, place.first("crash", "kill -SEGV $$"), &fake::effort());
+    let Verdict::Differs { what, .. } = &row.verdict else { panic!("{:?}", row.verdict) };
+    assert!(what.contains("output") && row.wall_s.is_none(), "{what}");
+    let row = spoilt(&place, place.later("later", "kill -SEGV $$"), &fake::effort());
+    assert_eq!(row.verdict, Verdict::Same);
+    assert!(row.wall_s.is_none() && row.failures[0].contains("signal: 11"), "{:?}", row.failures);
+}
+
+#[test]
+fn a_hang_leaves_the_other_rows_intact() {
+    let effort = Effort { timeout: Duration::from_secs(2), ..fake::effort() };
+    let place = Place::new();
+    let row = spoilt(&place, place.first("hang", "sleep 1000"), &effort);
+    assert_eq!(row.verdict, Verdict::Failed);
+    assert!(row.failures[0].contains("timed out after 2 s"), "{:?}", row.failures);
+}
+
+#[test]
+fn wrong_output_leaves_the_other_rows_intact() {
+    let place = Place::new();
+    let row = spoilt(&place, place.first("wrong", "echo more"), &fake::effort());
+    let Verdict::Differs { what, difference, .. } = &row.verdict else { panic!("{:?}", row.verdict) };
+    assert_eq!(what, "one: the output");
+    assert_eq!(difference.as_ref().unwrap().found.as_deref(), Some("more"));
+    let row = spoilt(&place, place.later("later", "echo more"), &fake::effort());
+    assert!(row.failures[0].contains("11 bytes of output, not 6"), "{:?}", row.failures);
+}
+
+#[test]
+fn a_missing_program_leaves_the_other_rows_intact() {
+    let place = Place::new();
+    let row = spoilt(&place, fake::entrant("missing", "/no/such/program", &[]), &fake::effort());
+    assert_eq!(row.verdict, Verdict::Failed);
+    assert!(row.failures[0].contains("/no/such/program"), "{:?}", row.failures);
+}
+
+#[test]
+fn what_is_left_behind_leaves_the_other_rows_intact() {
+    let place = Place::new();
+    let row = spoilt(&place, place.first("litter", "setsid sleep 1000 &"), &fake::effort());
+    assert_eq!(row.verdict, Verdict::Failed);
+    assert!(row.failures[0].contains("left behind: sleep"), "{:?}", row.failures);
+}
+
+#[test]
+fn runs_have_their_place_in_the_order_of_execution() {
+    let place = Place::new();
+    let measured = measured(&place, Vec::new(), &fake::effort());
+    let mut samples: Vec<(&str, &Sample)> = measured
+        .rows
+        .iter()
+        .flat_map(|row| row.samples.iter().map(|sample| (row.name.as_str(), sample)))
+        .collect();
+    samples.sort_by_key(|(_, sample)| sample.at);
+    assert!(samples.iter().enumerate().all(|(nth, (_, sample))| sample.at == nth));
+    assert!(samples.is_sorted_by_key(|(_, sample)| sample.start_s));
+    let timed = samples.iter().filter(|(_, sample)| sample.phase == Phase::Time);
+    let timed: Vec<&str> = timed.map(|(name, _)| *name).collect();
+    assert_eq!(timed, ["reference", "right", "right", "reference"]);
+}
+
+#[test]
+fn what_was_measured_before_an_interruption_is_handed_over() {
+    let place = Place::new();
+    let pipe = place.path("pipe");
+    mkfifoat(CWD, &pipe, Mode::RWXU).unwrap();
+    let request = thread::spawn({
+        let (cancel, pipe) = (place.cancel.clone(), pipe.clone());
+        move || {
+            fs::read(pipe).unwrap(); // waits for somebody who writes
+            cancel.request();
+        }
+    });
+    // Checked, once timed, and in its second round nobody waits for it.
+    let script = format!(
+        "n=$(cat {0} 2> /dev/null); echo \"x$n\" > {0}; if [ \"$n\" = xx ]; then echo > {1}; sleep 1000; fi",
+        place.path("count").display(),
+        pipe.display()
+    );
+    let effort = Effort { rounds: NonZeroUsize::new(5), ..fake::effort() };
+    let measured = measured(&place, vec![place.first("slow", &script)], &effort);
+    request.join().unwrap();
+    assert!(measured.partial);
+    assert_eq!(measured.rounds, 2);
+    let timed = |row: &Row| row.samples.iter().filter(|sample| sample.phase == Phase::Time).count();
+    assert_eq!(measured.rows.iter().map(timed).collect::<Vec<_>>(), [1, 1, 2]);
+    assert!(measured.rows.iter().all(|row| row.failures.is_empty() && row.memory_bytes.is_none()));
+}
