@@ -101,7 +101,7 @@ impl Tool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::alone, *};
 
     fn tool(needs: &str) -> Tool {
         let text = format!(
@@ -134,6 +134,7 @@ mod tests {
 
     #[test]
     fn a_probe_says_whether_it_is_there_and_its_version() {
+        let _alone = alone();
         let probed = |command: &str| {
             let probe = ["sh", "-c", command].map(str::to_owned).to_vec();
             Tool { probe, ..tool("sh") }

@@ -46,7 +46,7 @@ pub(crate) fn keep(comparison: &Comparison, folder: &Path) -> Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compare::example;
+    use crate::compare::{alone, example};
 
     #[test]
     fn no_result_takes_the_place_of_another() {
@@ -69,6 +69,7 @@ mod tests {
 
     #[test]
     fn where_there_is_no_repository_there_is_no_commit() {
+        let _alone = alone();
         assert_eq!(commit(tempfile::tempdir().unwrap().path()), None);
     }
 }

@@ -152,7 +152,11 @@ const HOLDERS: [(&str, &str, u64); 3] = [
 
 #[test]
 fn memory_is_within_ten_percent_of_what_is_held() {
-    if Command::new("python3").arg("--version").output().is_err() {
+    let has_python = {
+        let _alone = alone();
+        Command::new("python3").arg("--version").output().is_ok()
+    };
+    if !has_python {
         eprintln!("skipped: there is no python3");
         return;
     }
