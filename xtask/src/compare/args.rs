@@ -138,3 +138,46 @@ impl Args {
         format!("cargo xtask {}", line(&words))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, Parser};
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn parsed(line: &str) -> Result<Args, clap::Error> {
+        Line::try_parse_from(["compare"].into_iter().chain(line.split_whitespace())).map(|line| line.args)
+    }
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Line::command().debug_assert();
+    }
+
+    #[test]
+    fn workers_are_tried_from_few_to_many() {
+        let counts = |line: &str| parsed(line).unwrap().counts().into_iter().map(NonZeroUsize::get).collect();
+        let found: Vec<usize> = counts("grep --workers 4,1,2,1");
+        assert_eq!(found, [1, 2, 4]);
+        assert_eq!(parsed("--workers 4,1,2").unwrap().workers().get(), 4);
+        assert_eq!(parsed("").unwrap().counts(), [Ctx::available_workers()]);
+        assert!(parsed("--workers 0").is_err() && parsed("--workers 1,,2").is_err());
+    }
+
+    #[test]
+    fn what_makes_no_sense_together_is_refused() {
+        for line in ["--smoke --quick", "--fail-on 5%", "--aa 3 --csv -", "--granularity --baseline x"] {
+            assert!(parsed(line).is_err(), "{line}");
+        }
+        let args = parsed("--quick --baseline x --fail-on 5% --csv -").unwrap();
+        assert_eq!((args.fail_on, args.is_piped()), (Some(0.05), true));
+        assert_eq!(args.effort().rounds.map(NonZeroUsize::get), Some(5));
+        assert_eq!(parsed("--quick --rounds 9").unwrap().effort().rounds.map(NonZeroUsize::get), Some(9));
+    }
+}

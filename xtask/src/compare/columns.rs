@@ -125,4 +125,17 @@ mod tests {
             ["0.00", "9.99", "10.0", "12.3", "100", "1234"]
         );
     }
+
+    #[test]
+    fn the_page_that_explains_the_columns_has_them_all_in_their_order_and_fits() {
+        let page = include_str!("explain.txt");
+        let named: Vec<&str> = page.lines().filter_map(|line| line.get(..11)).map(str::trim_end).collect();
+        let mut rest = named.as_slice();
+        for column in COLUMNS {
+            let at = rest.iter().position(|title| *title == column.title);
+            rest = &rest[at.unwrap_or_else(|| panic!("{} is not explained", column.title)) + 1..];
+        }
+        assert!(page.lines().all(|line| line.chars().count() <= 80));
+        assert!(page.lines().count() <= 66, "a page");
+    }
 }

@@ -12,6 +12,7 @@
 //! What an empty job takes is subtracted from every run. A picture has as many rows as keep a model busy for a given
 //! time at its best rate, and a sweep ends below a quarter of that.
 
+mod curve;
 mod text;
 
 use std::{
@@ -25,6 +26,8 @@ use anyhow::{Context, Result, bail};
 use cc_workloads::report::Totals;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::{Deserialize, Serialize};
+
+use curve::{Curve, Lane};
 
 use super::{
     Args, Outcome,
@@ -87,46 +90,6 @@ struct Row {
     joined: Curve,
 }
 
-/// How a model's rate falls as the tiles become smaller.
-#[derive(Serialize)]
-struct Curve {
-    /// The time of an empty job, which has been subtracted.
-    empty_s: f64,
-    /// How many workers' work it does at best.
-    best: f64,
-    metg: Option<Metg>,
-    points: Vec<Point>,
-    failure: Option<String>,
-}
-
-/// A model at one shape of tiles: the median run.
-#[derive(Clone, Debug, Serialize)]
-struct Point {
-    tile: String,
-    work_s: f64,
-    tiles: u64,
-    /// Without the time of an empty job.
-    wall_s: f64,
-    /// The work in all tiles, by the time.
-    rate: f64,
-    tiles_per_message: Option<f64>,
-    /// Whether it was stopped: it is slower than this.
-    stopped: bool,
-}
-
-/// The smallest task at half of the best rate.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-struct Metg {
-    work_s: f64,
-    /// Whether it is smaller than this, the smallest that there was.
-    is_bound: bool,
-    tiles_per_message: Option<f64>,
-}
-
-/// A sweep ends below this part of the best rate.
-const ENOUGH: f64 = 0.25;
-/// METG's part of the best rate.
-const HALF: f64 = 0.5;
 /// A run is stopped after so many times what it takes at the best rate: far below the part that ends a sweep.
 const PATIENCE: f64 = 8.0;
 /// When it is killed after that.
@@ -228,16 +191,6 @@ impl Handover {
             Self::Joined => &[],
         }
     }
-}
-
-/// One model's way through the sweep.
-struct Lane<'a> {
-    entrant: &'a Entrant,
-    handover: Handover,
-    empty: f64,
-    best: f64,
-    points: Vec<Point>,
-    failure: Option<String>,
 }
 
 /// A model's two ways: with one tile a message, and with as many as it joins.
@@ -354,45 +307,6 @@ impl Bench<'_> {
     }
 }
 
-impl Lane<'_> {
-    /// Whether a finer cut is of interest.
-    fn goes_on(&self) -> bool {
-        let is_slow = |point: &Point| point.stopped || point.rate < ENOUGH * self.best;
-        self.failure.is_none() && !self.points.last().is_some_and(is_slow)
-    }
-
-    fn add(&mut self, cut: &Cut, runs: Vec<(Picture, Ran)>) {
-        let rate = |(picture, ran): &(Picture, Ran)| picture.tiles as f64 * cut.work_s / ran.wall;
-        let mut runs: Vec<(f64, Picture, Ran)> =
-            runs.into_iter().map(|run| (rate(&run), run.0, run.1)).collect();
-        runs.sort_by(|one, other| one.0.total_cmp(&other.0));
-        let middle = runs.len() / 2;
-        let Some((rate, picture, ran)) = runs.into_iter().nth(middle) else { return };
-        // The first run of all only told about how large a picture has to be.
-        self.best = if self.points.is_empty() { rate } else { self.best.max(rate) };
-        let tasks = ran.totals.as_ref().and_then(|totals| totals.get("tasks")).copied();
-        self.points.push(Point {
-            tile: cut.tile.clone(),
-            work_s: cut.work_s,
-            tiles: picture.tiles,
-            wall_s: ran.wall,
-            rate,
-            tiles_per_message: tasks.map(|tasks| picture.tiles as f64 / tasks.max(1) as f64),
-            stopped: ran.totals.is_none(),
-        });
-    }
-
-    fn curve(self) -> Curve {
-        Curve {
-            empty_s: self.empty,
-            best: self.best,
-            metg: metg(&self.points, self.best),
-            points: self.points,
-            failure: self.failure,
-        }
-    }
-}
-
 fn row([single, joined]: Pair) -> Row {
     let Entrant { name, label, mechanism, .. } = single.entrant;
     Row {
@@ -402,19 +316,6 @@ fn row([single, joined]: Pair) -> Row {
         single: single.curve(),
         joined: joined.curve(),
     }
-}
-
-/// Between the smallest tile at which a model works at half of its best rate and the next one, where the line
-/// through both, over the logarithm of the work, crosses the half.
-fn metg(points: &[Point], best: f64) -> Option<Metg> {
-    let at = points.iter().rposition(|point| point.rate >= HALF * best)?;
-    let Point { work_s, rate, tiles_per_message, .. } = points[at];
-    let Some(next) = points.get(at + 1) else {
-        return Some(Metg { work_s, is_bound: true, tiles_per_message });
-    };
-    let part = (rate - HALF * best) / (rate - next.rate);
-    let work_s = (work_s.ln() + part * (next.work_s.ln() - work_s.ln())).exp();
-    Some(Metg { work_s, is_bound: false, tiles_per_message })
 }
 
 /// Rows and columns of `ROWSxCOLUMNS`.

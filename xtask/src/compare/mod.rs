@@ -9,7 +9,7 @@
 //! steady, [`scaling`] (and [`usl`]) what more workers are good for, [`baseline`] what has changed since an earlier
 //! result, and [`summary`] says it in words. All that is [`json`], kept in the [`history`], and a [`table`] of [`columns`] with
 //! [`notes`], or [`flat`] for a spreadsheet. How finely work may be cut is asked by [`granularity`], and by [`again`] how
-//! often a program is called different from itself.
+//! often a program is called different from itself; what is [`found`] is shown.
 
 mod again;
 mod args;
@@ -29,6 +29,7 @@ mod external;
 mod fake;
 mod flags;
 mod flat;
+mod found;
 mod granularity;
 mod history;
 mod input;
@@ -54,40 +55,15 @@ mod usl;
 use std::{io::IsTerminal, path::PathBuf, process::ExitCode};
 
 use anyhow::{Error, Result, anyhow, bail};
-use serde::Serialize;
 
-use again::Again;
 pub(crate) use args::Args;
 use baseline::{Earlier, against};
 use build::{Entry, Workspace};
 use cancel::Cancel;
-use granularity::Swept;
+use found::{Found, Outcome};
 use job::Job;
-use json::{Comparison, Row, Verdict};
 use manifest::workloads;
 pub(crate) use run::alone;
-
-/// What the command ends with; the worst of all workloads counts, and the worst comes last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Outcome {
-    Agree,
-    Slower,
-    Failed,
-    Differ,
-    Interrupted,
-}
-
-impl Outcome {
-    fn code(self) -> u8 {
-        match self {
-            Self::Agree => 0,
-            Self::Slower => 6,
-            Self::Failed => 5,
-            Self::Differ => 3,
-            Self::Interrupted => 130,
-        }
-    }
-}
 
 const USAGE: u8 = 2;
 const NOTHING: u8 = 4;
@@ -179,12 +155,21 @@ impl Bench<'_> {
                 break;
             }
         }
-        if results.is_empty() && outcome != Outcome::Interrupted {
-            let error = anyhow!("nothing is selected; see cargo xtask compare --list");
-            return Err(Failure { code: NOTHING, error });
+        match &results[..] {
+            [] if outcome == Outcome::Interrupted => {}
+            [] => {
+                let error = anyhow!("nothing is selected; see cargo xtask compare --list");
+                return Err(Failure { code: NOTHING, error });
+            }
+            results => self.write(results, &written)?,
         }
+        Ok(outcome)
+    }
+
+    /// Writes what was asked for beside the tables.
+    fn write(&self, results: &[Found], written: &[String]) -> Result<()> {
         if let Some(path) = &self.args.json {
-            match &results[..] {
+            match results {
                 [one] => json::write(one, path)?,
                 many => json::write(&many, path)?,
             }
@@ -192,8 +177,7 @@ impl Bench<'_> {
         if let Some(path) = &self.args.csv {
             flat::write(results.iter().filter_map(Found::comparison), path)?;
         }
-        self.args.html.write(&self.workspace.target, &written)?;
-        Ok(outcome)
+        self.args.html.write(&self.workspace.target, written)
     }
 
     /// What comes of a workload, if any of its models is selected. It is written below `target/compare`.
@@ -229,15 +213,6 @@ impl Bench<'_> {
     }
 }
 
-/// What there is to show of a workload.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Found {
-    Comparison(Box<Comparison>),
-    Granularity(Box<Swept>),
-    Again(Box<Again>),
-}
-
 /// What is to be compared.
 fn jobs(args: &Args, workspace: &Workspace) -> Result<Vec<Job>> {
     let all = workloads(workspace)?;
@@ -267,48 +242,6 @@ fn jobs(args: &Args, workspace: &Workspace) -> Result<Vec<Job>> {
     Ok(jobs)
 }
 
-impl Found {
-    fn comparison(&self) -> Option<&Comparison> {
-        match self {
-            Self::Comparison(comparison) => Some(comparison),
-            Self::Granularity(_) | Self::Again(_) => None,
-        }
-    }
-
-    /// Prints the table and what has gone wrong.
-    fn show(&self, args: &Args) -> Outcome {
-        let (table, troubles, outcome) = match self {
-            Self::Again(again) => (again.text(), Vec::new(), Outcome::Agree),
-            Self::Granularity(swept) => (swept.text(), swept.troubles(), swept.outcome()),
-            Self::Comparison(found) if args.markdown => {
-                (table::markdown(found), notes::troubles(found), found.outcome(args.fail_on))
-            }
-            Self::Comparison(found) => {
-                (table::text(found, table::width()), notes::troubles(found), found.outcome(args.fail_on))
-            }
-        };
-        if !args.is_piped() {
-            println!("{table}\n");
-        }
-        troubles.iter().for_each(|trouble| eprintln!("{trouble}\n"));
-        outcome
-    }
-}
-
-impl Comparison {
-    fn outcome(&self, fail_on: Option<f64>) -> Outcome {
-        let is_slower = |part| self.baseline.as_ref().is_some_and(|against| against.is_slower_by(part));
-        let differs = |row: &Row| matches!(row.verdict, Verdict::Differs { .. });
-        let failed = |row: &Row| !row.failures.is_empty();
-        match &self.rows {
-            rows if rows.iter().any(differs) => Outcome::Differ,
-            rows if rows.iter().any(failed) => Outcome::Failed,
-            _ if fail_on.is_some_and(is_slower) => Outcome::Slower,
-            _ => Outcome::Agree,
-        }
-    }
-}
-
 fn list(entries: &[Entry], jobs: &[Job]) {
     for job in jobs {
         println!("{}", job.workload);
@@ -327,33 +260,5 @@ fn list(entries: &[Entry], jobs: &[Job]) {
 fn say(what: &str) {
     if std::io::stderr().is_terminal() {
         eprintln!("{what} …");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_worst_of_all_workloads_counts() {
-        let mut row = example::comparison();
-        row.rows.truncate(4);
-        let outcome = |comparison: &Comparison| comparison.outcome(Some(0.05));
-        assert_eq!(outcome(&row), Outcome::Slower);
-        row.rows[1].failures.push("Time round 1: signal: 11".to_owned());
-        assert_eq!(outcome(&row), Outcome::Failed);
-        assert_eq!(outcome(&example::comparison()), Outcome::Differ);
-        let worst = [Outcome::Differ, Outcome::Failed, Outcome::Slower, Outcome::Agree].into_iter().max();
-        assert_eq!(worst, Some(Outcome::Differ));
-        assert_eq!([Outcome::Differ, Outcome::Failed, Outcome::Slower].map(Outcome::code), [3, 5, 6]);
-    }
-
-    #[test]
-    fn a_slower_row_fails_only_who_asked_for_it() {
-        let mut comparison = example::comparison();
-        comparison.rows.truncate(4);
-        assert_eq!(comparison.outcome(None), Outcome::Agree);
-        assert_eq!(comparison.outcome(Some(0.07)), Outcome::Agree);
-        assert_eq!(comparison.outcome(Some(0.05)), Outcome::Slower);
     }
 }

@@ -1,4 +1,4 @@
-use super::*;
+use super::{curve::*, *};
 
 fn points(rates: &[(f64, f64)]) -> Vec<Point> {
     let point = |&(work_s, rate): &(f64, f64)| Point {

@@ -2,7 +2,10 @@
 
 use std::fmt::Write;
 
-use super::{Curve, Cut, ENOUGH, Metg, Point, Swept};
+use super::{
+    Cut, Swept,
+    curve::{Curve, ENOUGH, Metg, Point},
+};
 use crate::compare::{
     query::line,
     table::{aligned, plural},
