@@ -104,6 +104,8 @@ fn compare(args: &Args) -> Result<Outcome, Failure> {
     }
     let workspace = Workspace::find()?;
     let mut jobs = jobs(args, &workspace).map_err(Failure::usage)?;
+    let earlier = args.baseline.as_deref().map(baseline::load).transpose();
+    let earlier = earlier.map_err(Failure::usage)?.unwrap_or_default();
     say("building the models' release programs");
     let built = workspace.build(&args.models)?;
     // In the order of the reference's help.
@@ -112,10 +114,12 @@ fn compare(args: &Args) -> Result<Outcome, Failure> {
         list(&built.entries, &jobs);
         return Ok(Outcome::Agree);
     }
+    if built.broken.is_empty() {
+        all_known(&args.models, &built.entries, &jobs).map_err(Failure::usage)?;
+    }
     built.broken.iter().for_each(|broken| eprintln!("error: {broken}: left out"));
     let outcome = if built.broken.is_empty() { Outcome::Agree } else { Outcome::Failed };
     let cancel = Cancel::on_interrupt().map_err(Error::from)?;
-    let earlier = args.baseline.as_deref().map(baseline::load).transpose()?.unwrap_or_default();
     let bench = Bench { args, earlier, workspace: &workspace, entries: &built.entries, cancel: &cancel };
     bench.all(&jobs, outcome)
 }
@@ -242,6 +246,22 @@ fn jobs(args: &Args, workspace: &Workspace) -> Result<Vec<Job>> {
     Ok(jobs)
 }
 
+/// Whether somebody is called so; one who does not build is not known.
+fn all_known(names: &[String], entries: &[Entry], jobs: &[Job]) -> Result<()> {
+    let models = entries.iter().map(|entry| entry.model.as_str());
+    let tools = jobs.iter().flat_map(|job| &job.manifest.tool).map(|tool| tool.name.as_str());
+    let mut known: Vec<&str> = Vec::new();
+    for name in models.chain(tools) {
+        if !known.contains(&name) {
+            known.push(name);
+        }
+    }
+    match names.iter().find(|name| !known.contains(&name.as_str())) {
+        Some(name) => bail!("no model or tool is called {name}; there are {}", known.join(", ")),
+        None => Ok(()),
+    }
+}
+
 fn list(entries: &[Entry], jobs: &[Job]) {
     for job in jobs {
         println!("{}", job.workload);
@@ -260,5 +280,28 @@ fn list(entries: &[Entry], jobs: &[Job]) {
 fn say(what: &str) {
     if std::io::stderr().is_terminal() {
         eprintln!("{what} …");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_nobody_has_is_refused() {
+        let entry = Entry {
+            model: "threads".to_owned(),
+            mechanism: String::new(),
+            workload: "grep".to_owned(),
+            declined: None,
+            program: "t".into(),
+            crate_dir: "c".into(),
+        };
+        let known = |name: &str| all_known(&[name.to_owned()], std::slice::from_ref(&entry), &[]);
+        assert!(known("threads").is_ok());
+        assert_eq!(
+            known("thread").unwrap_err().to_string(),
+            "no model or tool is called thread; there are threads"
+        );
     }
 }
