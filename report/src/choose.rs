@@ -312,21 +312,20 @@ fn proven(report: &Report, proofs: &[Proof], who: &str, model: &str) -> Vec<Stri
 }
 
 fn outgrow(report: &Report) -> Vec<String> {
-    let mut said = Vec::new();
-    for found in &report.comparisons {
-        let Some(row) = ranked(found).into_iter().find(|row| row.name == "distributed") else {
-            continue;
-        };
-        let bytes = row.memory_bytes.map_or_else(|| "–".to_owned(), memory);
-        said.push(format!(
-            "{}: **{}** takes {} of the plain loop’s time and {} on this one machine: the price of being able to, without the gain.",
+    let said = |found: &Comparison| {
+        let rows = ranked(found);
+        let (first, row) = (rows.first()?, rows.iter().find(|row| row.name == "distributed")?);
+        let times = ratio(row.median()? / first.median()?);
+        Some(format!(
+            "{}: on this one machine **{}** takes {} times as long as {}, and {}: more machines have that to make up for.",
             found.workload,
             row.label,
-            part(found, row),
-            linked(found, row, "memory", &bytes),
-        ));
-    }
-    said
+            linked(found, row, "wall", &times),
+            first.shown(),
+            linked(found, row, "memory", &row.memory_bytes.map_or_else(|| "–".to_owned(), memory)),
+        ))
+    };
+    report.comparisons.iter().filter_map(said).collect()
 }
 
 /// The least and the greatest of a column.
