@@ -10,7 +10,7 @@ use crate::{
     granularity::metg,
     results::{Comparison, Grained, Metg, Row, by_time},
     table::{cell, slug},
-    verdict::{part, took},
+    verdict::{times, took},
     words,
 };
 
@@ -183,10 +183,10 @@ fn fastest(found: &Comparison) -> Option<String> {
     let plain = found.reference().filter(|plain| first.is_like(plain));
     let plain = plain.map_or("", |_| "; it cannot be told apart from the plain loop");
     Some(format!(
-        "{}: **{}** takes {} of the plain loop’s time{cores}{like}{plain}.",
+        "{}: **{}** is {} times as fast as the plain loop{cores}{like}{plain}.",
         found.workload,
         first.shown(),
-        part(found, first)
+        times(found, first)
     ))
 }
 

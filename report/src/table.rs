@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use crate::{
     figures::{mb, ms, ratio},
     look,
-    results::{Comparison, Kind, Row, Verdict},
+    results::{Comparison, Estimate, Kind, Row, Verdict},
 };
 
 /// The columns: a short name for links, the heading, the unit, and what it is.
@@ -19,7 +19,12 @@ const COLUMNS: [(&str, &str, &str, &str); 16] = [
         "×",
         "the reference’s time by the row’s, round by round, with its 95\u{202f}% interval",
     ),
-    ("alike", "alike", "", "rows with a letter in common cannot be told apart"),
+    (
+        "alike",
+        "alike",
+        "",
+        "rows with a letter in common cannot be told apart; one without differs from all others; tools are not tested",
+    ),
     ("cpu", "CPU", "ms", "processor time of all its processes"),
     ("cores", "cores", "used", "processor time by time"),
     (
@@ -29,16 +34,21 @@ const COLUMNS: [(&str, &str, &str, &str); 16] = [
         "the most at once, of all its processes; ≤ where a run was too short to be sampled",
     ),
     ("first", "first", "ms", "until the first byte of output"),
-    ("stop", "stop", "ms", "from an interruption until the last process is gone"),
+    ("stop", "stop", "ms", "from Ctrl-C in the middle until the last process is gone"),
     ("empty", "empty", "ms", "the same job with nothing to do"),
     ("switches", "switches", "", "context switches because it had to wait + because another’s turn had come"),
-    ("threads", "threads", "most", "the most threads at once, of all its processes"),
+    (
+        "threads",
+        "threads",
+        "most",
+        "the most threads at once, of all its processes; two are in every model, for signals and for the output",
+    ),
     ("processes", "procs", "most", "the most processes at once"),
     (
         "code",
         "code",
         "lines",
-        "of the workload’s file + of the mechanism it uses, without comments and tests",
+        "of the workload’s file + of the mechanism of our own that it uses, without comments, tests and libraries",
     ),
     ("failed", "failed", "runs", "of all its runs"),
 ];
@@ -109,7 +119,7 @@ pub fn legend() -> Markup {
                     dd { (what) }
                 }
             }
-            p { "Bold: the best of the models." }
+            p { "Bold: the best of the models, without the plain loop." }
         }
     }
 }
@@ -177,9 +187,13 @@ fn cells(row: &Row) -> Cells {
     [
         output(row),
         shown(row.median(), ms),
-        row.wall_s.map_or_else(dash, |wall| format!("{}–{}", ms(wall.low), ms(wall.high))),
-        row.speedup
-            .map_or_else(dash, |s| format!("{} ({}–{})", ratio(s.median), ratio(s.low), ratio(s.high))),
+        row.wall_s
+            .filter(has_interval)
+            .map_or_else(dash, |wall| format!("{}–{}", ms(wall.low), ms(wall.high))),
+        row.speedup.map_or_else(dash, |speedup| match has_interval(&speedup) {
+            true => format!("{} ({}–{})", ratio(speedup.median), ratio(speedup.low), ratio(speedup.high)),
+            false => ratio(speedup.median),
+        }),
         row.letters.clone(),
         shown(row.cpu_s, ms),
         shown(row.cores, ratio),
@@ -196,6 +210,11 @@ fn cells(row: &Row) -> Cells {
         }),
         row.failures.len().to_string(),
     ]
+}
+
+/// One round has none, and the reference is always as fast as itself.
+fn has_interval(estimate: &Estimate) -> bool {
+    estimate.low < estimate.high
 }
 
 fn switches(row: &Row) -> String {

@@ -37,7 +37,8 @@ pub fn say(found: &Comparison) -> Said {
         drift(found),
         since(found),
     ];
-    let sentences = parts.into_iter().flatten().chain(troubles(found)).collect();
+    let warnings = found.warnings.iter().map(|warning| format!("**Warning:** {warning}."));
+    let sentences = parts.into_iter().flatten().chain(warnings).chain(troubles(found)).collect();
     Said { headline: headline(found, first), sentences }
 }
 
@@ -47,10 +48,10 @@ pub(crate) fn took(found: &Comparison, row: &Row) -> String {
     format!("[{wall}](#{})", cell(&found.workload, row.shown(), "wall"))
 }
 
-/// The part of the reference's time that a row takes, with its interval.
-pub(crate) fn part(found: &Comparison, row: &Row) -> String {
+/// How many times as fast as the reference a row is, with its interval.
+pub(crate) fn times(found: &Comparison, row: &Row) -> String {
     let Some(speedup) = row.speedup else { return "–".to_owned() };
-    let [median, low, high] = [speedup.median, speedup.high, speedup.low].map(|speedup| ratio(1.0 / speedup));
+    let [median, low, high] = [speedup.median, speedup.low, speedup.high].map(ratio);
     format!("[{median}](#{}) ({low}–{high})", cell(&found.workload, row.shown(), "speed-up"))
 }
 
@@ -67,9 +68,9 @@ fn headline(found: &Comparison, first: &Row) -> String {
         );
     }
     format!(
-        "{} finishes in {} of the plain loop’s time: {} instead of {plain}",
+        "{} is {} times as fast as the plain loop, with medians of {} and {plain}",
         first.shown(),
-        part(found, first),
+        times(found, first),
         took(found, first)
     )
 }
@@ -96,8 +97,8 @@ fn slower(found: &Comparison) -> Option<String> {
     let is_slower = |row: &&Row| row.speedup.is_some_and(|speedup| speedup.high < 1.0) && !row.is_like(plain);
     let slower = found.models().filter(is_slower);
     let said: Vec<String> =
-        slower.map(|row| format!("**{}** takes {}", row.shown(), part(found, row))).collect();
-    (!said.is_empty()).then(|| format!("Slower than the plain loop: {} of its time.", list(&said)))
+        slower.map(|row| format!("**{}**, {} times as fast", row.shown(), times(found, row))).collect();
+    (!said.is_empty()).then(|| format!("Slower than the plain loop: {}.", list(&said)))
 }
 
 fn cheapest(found: &Comparison, first: &Row) -> Option<String> {
@@ -106,12 +107,12 @@ fn cheapest(found: &Comparison, first: &Row) -> Option<String> {
     };
     let least = found.models().filter(|row| row.memory_bytes.is_some()).min_by_key(|row| row.memory_bytes)?;
     let most = found.models().max_by_key(|row| row.memory_bytes)?;
-    let mut said = format!("Cheapest in memory of the models: **{}** with {}", least.shown(), bytes(least)?);
+    let mut said = format!("Memory of the models: least **{}**, {}", least.shown(), bytes(least)?);
     if first.shown() != least.shown() {
-        said += &format!("; {} takes {}", first.shown(), bytes(first)?);
+        said += &format!("; {}, {}", first.shown(), bytes(first)?);
     }
     if most.shown() != least.shown() && most.shown() != first.shown() {
-        said += &format!("; most takes {}, {}", most.shown(), bytes(most)?);
+        said += &format!("; most {}, {}", most.shown(), bytes(most)?);
     }
     Some(said + ".")
 }
@@ -126,9 +127,10 @@ fn earliest(found: &Comparison, first: &Row) -> Option<String> {
     let models = found.models().filter(|row| row.first_s.is_some());
     let soonest = models
         .min_by(|one, other| one.first_s.unwrap_or(f64::MAX).total_cmp(&other.first_s.unwrap_or(f64::MAX)))?;
-    let mut said = format!("First output of the models: **{}** after {}", soonest.shown(), shown(soonest)?);
+    let mut said =
+        format!("Something is printed first by **{}**, after {}", soonest.shown(), shown(soonest)?);
     if first.shown() != soonest.shown() {
-        said += &format!(", {} after {}", first.shown(), shown(first)?);
+        said += &format!("; by {}, after {}", first.shown(), shown(first)?);
     }
     Some(said + ".")
 }
@@ -157,7 +159,8 @@ fn certainty(found: &Comparison) -> Option<String> {
     match found.rounds_to_tell {
         _ if found.is_smoke() => None,
         Some(needed) => {
-            Some(format!("{rounds}; to tell any two apart that differ by 3\u{202f}% takes {needed}."))
+            let needed = count(needed, "round");
+            Some(format!("{rounds}; to tell any two models apart that differ by 3\u{202f}% takes {needed}."))
         }
         None => {
             Some(format!("{rounds}: too few to say how many it takes to tell a difference of 3\u{202f}%."))
@@ -212,7 +215,7 @@ fn troubles(found: &Comparison) -> Vec<String> {
 pub fn legend() -> Markup {
     html! {
         p class="quiet" {
-            "The plain loop is the same program without concurrency. In parentheses is where the figure lies with 95\u{202f}% confidence; what cannot be told apart differs by no more than chance explains. Each figure leads to its cell in the table."
+            "The plain loop is the same program without concurrency, " i { "sequential" } " in the table. In parentheses is where the figure lies with 95\u{202f}% confidence, or the range of all if there are fewer than six rounds. Two models cannot be told apart, and have a letter in common under " i { "alike" } ", if the difference may be chance: each pair is tested round by round, more sharply the more pairs there are. A figure with a line below leads to its cell in the table."
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What the figures were measured on, and what else it was doing meanwhile.
 
-use std::{fs, num::NonZeroUsize, path::Path};
+use std::{fs, num::NonZeroUsize, path::Path, sync::OnceLock};
 
 use serde::Serialize;
 
@@ -92,8 +92,7 @@ pub(crate) struct Watch {
 
 impl Watch {
     pub(crate) fn begin() -> Self {
-        let average = read("/proc/loadavg").split(' ').next().and_then(|first| first.parse().ok());
-        Self { average: average.unwrap_or(0.0), all: Ticks::now(), own: own() }
+        Self { average: load_average(), all: Ticks::now(), own: own() }
     }
 
     pub(crate) fn end(&self) -> Load {
@@ -104,6 +103,14 @@ impl Watch {
         let other = busy.saturating_sub(own().saturating_sub(self.own)) as f64;
         Load { average: self.average, stolen: stolen / total, elsewhere: other / total }
     }
+}
+
+/// The load average of the last minute when this was called first: later, it is what this program itself makes of it, by
+/// building and by measuring.
+pub(crate) fn load_average() -> f64 {
+    static FIRST: OnceLock<f64> = OnceLock::new();
+    let now = || read("/proc/loadavg").split(' ').next().and_then(|first| first.parse().ok());
+    *FIRST.get_or_init(|| now().unwrap_or(0.0))
 }
 
 /// What the cores did since the machine was started, in clock ticks.

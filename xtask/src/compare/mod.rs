@@ -102,6 +102,7 @@ fn compare(args: &Args) -> Result<Outcome, Failure> {
         print!("{}", include_str!("explain.txt"));
         return Ok(Outcome::Agree);
     }
+    machine::load_average();
     let workspace = Workspace::find()?;
     let mut jobs = jobs(args, &workspace).map_err(Failure::usage)?;
     let earlier = args.baseline.as_deref().map(baseline::load).transpose();
