@@ -68,7 +68,6 @@ fn header(report: &Report) -> Markup {
 fn contents(report: &Report) -> Markup {
     html! {
         nav aria-label="Parts of the page" {
-            ol { @for (place, title) in PARTS { li { a href={ "#" (place) } { (title) } } } }
             @if report.comparisons.len() > 1 {
                 fieldset class="filter" {
                     legend { "Workload" }
@@ -78,6 +77,7 @@ fn contents(report: &Report) -> Markup {
                     }
                 }
             }
+            ol { @for (place, title) in PARTS { li { a href={ "#" (place) } { (title) } } } }
         }
     }
 }

@@ -215,7 +215,7 @@ fn troubles(found: &Comparison) -> Vec<String> {
 pub fn legend() -> Markup {
     html! {
         p class="quiet" {
-            "The plain loop is the same program without concurrency, " i { "sequential" } " in the table. In parentheses is where the figure lies with 95\u{202f}% confidence, or the range of all if there are fewer than six rounds. Two models cannot be told apart, and have a letter in common under " i { "alike" } ", if the difference may be chance: each pair is tested round by round, more sharply the more pairs there are. A figure with a line below leads to its cell in the table."
+            "The plain loop is the same program without concurrency, “sequential” in the table. In parentheses is where the figure lies with 95\u{202f}% confidence, or the range of all if there are fewer than six rounds. Two models cannot be told apart, and have a letter in common under “alike”, if the difference may be chance: each pair is tested round by round, more sharply the more pairs there are. A figure with a line below leads to its cell in the table."
         }
     }
 }
