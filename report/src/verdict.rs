@@ -171,7 +171,7 @@ fn certainty(found: &Comparison) -> Option<String> {
 /// Whether the machine changed while it was measured.
 fn drift(found: &Comparison) -> Option<String> {
     let Drift { change, p, .. } = found.drift.filter(|drift| drift.found)?;
-    let way = if change > 0.0 { "longer" } else { "shorter" };
+    let way = if change > 0.0 { "longer" } else { "less time" };
     Some(format!(
         "The last round took {} {way} than the first (p = {p:.3}): the machine changed; ratios within rounds hardly feel it.",
         percent(change.abs())

@@ -84,7 +84,7 @@ fn steadiness(Comparison { drift, rows, .. }: &Comparison) -> Vec<String> {
     let mut notes = Vec::new();
     if let Some(drift) = drift {
         let p = format!("p = {:.3}", drift.p);
-        let way = if drift.change > 0.0 { "longer" } else { "shorter" };
+        let way = if drift.change > 0.0 { "longer" } else { "less time" };
         let change = percent(drift.change.abs());
         notes.push(note("drift", &if drift.found {
             format!(
