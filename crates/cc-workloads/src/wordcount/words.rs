@@ -19,7 +19,7 @@ pub(super) const SMALL: u8 = 0x20;
 /// Calls `each` with the first byte of every word and the one behind it.
 #[inline(always)]
 pub(super) fn each_word(text: &[u8], mut each: impl FnMut(usize, usize)) {
-    let mut edges = Edges { places: [0; ROOM], count: 0, at: 0, before: 0 };
+    let mut edges = Edges::from(0);
     let (blocks, tail) = text.as_chunks::<BLOCK>();
     for some in blocks.chunks(BLOCKS) {
         for block in some {
@@ -44,14 +44,20 @@ const EIGHT: usize = 8;
 
 /// Where words begin and end, by turns.
 struct Edges {
-    places: [u32; ROOM],
+    places: [usize; ROOM],
     count: usize,
     /// Where the next block begins, and whether the byte before it belongs to a word.
-    at: u32,
+    at: usize,
     before: u64,
 }
 
 impl Edges {
+    /// None yet; what comes begins at this place.
+    #[inline(always)]
+    fn from(at: usize) -> Self {
+        Self { places: [0; ROOM], count: 0, at, before: 0 }
+    }
+
     /// Those of the next block.
     #[inline(always)]
     fn find(&mut self, block: &[u8; BLOCK]) {
@@ -64,12 +70,12 @@ impl Edges {
         let (eights, _) = self.places[self.count..][..BLOCK].as_chunks_mut::<EIGHT>();
         for places in &mut eights[..count.div_ceil(EIGHT)] {
             for place in places {
-                *place = self.at + edges.trailing_zeros();
+                *place = self.at + edges.trailing_zeros() as usize;
                 edges &= edges.wrapping_sub(1);
             }
         }
         self.count += count;
-        self.at += BLOCK as u32;
+        self.at += BLOCK;
     }
 
     /// Passes on the words that are complete.
@@ -77,7 +83,7 @@ impl Edges {
     fn words(&mut self, each: &mut impl FnMut(usize, usize)) {
         let (words, rest) = self.places[..self.count].as_chunks();
         for [begin, end] in words {
-            each(*begin as usize, *end as usize);
+            each(*begin, *end);
         }
         let begun = rest.first().copied();
         self.count = 0;
@@ -144,6 +150,16 @@ mod tests {
             let text: Vec<u8> = (0..length).map(|_| *rng.choice(some).unwrap()).collect();
             assert_eq!(words(&text), by_definition(&text));
         }
+    }
+
+    #[test]
+    fn words_may_be_beyond_four_gibibytes() {
+        let (mut edges, mut words) = (Edges::from(u32::MAX as usize - 100), Vec::new());
+        for block in [[b'a'; BLOCK], [b'a'; BLOCK], [b' '; BLOCK]] {
+            edges.find(&block);
+            edges.words(&mut |begin, end| words.push((begin, end)));
+        }
+        assert_eq!(words, [(u32::MAX as usize - 100, u32::MAX as usize + 28)]);
     }
 
     #[test]
