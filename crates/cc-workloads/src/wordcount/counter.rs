@@ -166,3 +166,29 @@ fn eight(text: &[u8], at: usize) -> u64 {
         None => rest.iter().rev().fold(0, |eight, byte| eight << 8 | u64::from(*byte)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_bytes::ByteBuf;
+
+    use super::*;
+    use crate::wordcount::Content;
+
+    #[test]
+    fn words_of_every_length_are_the_same_whatever_follows_and_in_either_case() {
+        let words: Vec<String> =
+            (1..40).map(|length| "aBcDeFgH".chars().cycle().take(length).collect()).collect();
+        let text = |between: &str| words.join(between);
+        // The last word's end is the text's, where there are no more bytes to read.
+        let text = [text(" "), text("-_;:"), text("\n\n").to_lowercase()].join(" ");
+        for (ignore_case, distinct) in [(true, words.len()), (false, 2 * words.len() - 1)] {
+            let settings = Settings { ignore_case, min_len: 1, ..Settings::default() };
+            let content = Content::Bytes(ByteBuf::from(text.clone()));
+            let task = Task { pieces: vec![Piece { content, ..Piece::file("t") }] };
+            let Partial { read, counts } = Counter::new(&settings).task(&task);
+            assert_eq!(read.totals.words, 3 * words.len() as u64);
+            let ranked = counts.into_iter().map(|partition| partition.rank(&settings).distinct);
+            assert_eq!(ranked.sum::<u64>(), distinct as u64);
+        }
+    }
+}
