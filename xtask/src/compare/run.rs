@@ -94,6 +94,7 @@ pub(crate) fn run(mut command: Command, plan: Plan) -> Result<Seen> {
 
     let started = Instant::now();
     let stdin = plan.stdin.map_or_else(Stdio::null, Stdio::from);
+    let _family = Family;
     let child = command.stdin(stdin).spawn().with_context(|| program)?;
     // Its copies of the pipes' ends, and ours, must not keep them open.
     drop((command, report_end));
@@ -133,6 +134,15 @@ pub(crate) fn run(mut command: Command, plan: Plan) -> Result<Seen> {
         timed_out: !in_time,
         leftovers: left.into_iter().map(|process| format!("{} ({})", process.name, process.pid)).collect(),
     })
+}
+
+/// Ends the descendants of this process when it is dropped, however the run ended: with an error, or a panic.
+struct Family;
+
+impl Drop for Family {
+    fn drop(&mut self) {
+        let _ = tree::kill(drop); // /proc was to be read before
+    }
 }
 
 /// A program that runs.

@@ -175,6 +175,20 @@ fn memory_is_within_ten_percent_of_what_is_held() {
 }
 
 #[test]
+fn nothing_outlives_a_run_that_panics() {
+    let _alone = alone();
+    set_child_subreaper(Some(getpid())).unwrap();
+    let panicked = std::panic::catch_unwind(|| {
+        let _family = Family;
+        drop(Command::new("sleep").arg("1000").spawn().unwrap());
+        assert_eq!(tree::descendants().unwrap().len(), 1);
+        panic!("planned");
+    });
+    assert!(panicked.is_err());
+    assert!(tree::descendants().unwrap().is_empty());
+}
+
+#[test]
 fn a_program_reads_what_it_is_given() {
     let scratch = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(scratch.path(), "some text").unwrap();
