@@ -111,7 +111,7 @@ fn head(row: &Row, timeline: &Timeline, scale: &Scale) -> Markup {
     let (from, to) = (scale.at(start_of_tail(timeline)), scale.at(timeline.wall_s));
     let is_right = from > 50.0;
     html! {
-        li class="lane head" {
+        li class="lane model" {
             span class="who" { (look::key(&row.name, row.kind)) (row.shown()) }
             svg class="strip" width="100%" height=(HEAD) aria-hidden="true" {
                 (grid(scale))

@@ -21,8 +21,6 @@ pub(crate) use lanes::{Interval, Lane, Share};
 use lanes::{Lived, live};
 use record::Process;
 
-use super::json::seconds;
-
 /// Where the traces of a workload go.
 pub(crate) struct Traces {
     pub folder: PathBuf,
@@ -83,7 +81,7 @@ impl Traced {
         let file = self.file.display().to_string();
         Timeline {
             file,
-            wall_s: seconds(self.wall),
+            wall_s: lanes::seconds(end),
             busy: lanes::busy(&self.lanes, self.workers, end),
             tail_s: lanes::seconds(lanes::tail(&self.lanes, end)),
             lanes: self.lanes.iter().map(|lane| lane.shown(place)).collect(),
