@@ -2,7 +2,7 @@
 //!
 //! In reading order: the [`results`] and the [`sources`] that were measured; [`figures`] as people read them; the [`look`]
 //! of a model, the same in every chart; [`words`] with links; then what is said: the [`verdict`] of a workload, its
-//! [`table`], its [`samples`], the efficiency by [`workers`], memory and time to first output ([`costs`]), the curve of
+//! [`table`], its [`samples`], the efficiency by [`workers`], their [`timeline`], memory and time to first output ([`costs`]), the curve of
 //! [`granularity`], the [`code`], the [`method`], and what to [`choose`]; last the [`page`] around all of it. [`chart`] holds
 //! what the pictures have in common.
 
@@ -19,6 +19,7 @@ pub mod results;
 pub mod samples;
 pub mod sources;
 pub mod table;
+pub mod timeline;
 pub mod verdict;
 pub mod words;
 pub mod workers;

@@ -3,19 +3,20 @@
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::{
-    Report, choose, code, costs, granularity, look, method, results::Comparison, samples, table, verdict,
-    workers,
+    Report, choose, code, costs, granularity, look, method, results::Comparison, samples, table, timeline,
+    verdict, workers,
 };
 
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");
 
 /// The parts of the page: their places, and their titles.
-const PARTS: [(&str, &str); 10] = [
+const PARTS: [(&str, &str); 11] = [
     ("verdict", "Verdict"),
     ("table", "Table"),
     ("samples", "Every run"),
     ("workers", "Efficiency by workers"),
+    ("timeline", "Timeline"),
     ("costs", "Memory and first output"),
     ("granularity", "Granularity"),
     ("code", "The code"),
@@ -98,15 +99,16 @@ fn sections(report: &Report, back: &str) -> Markup {
         (section(1, html! { (table::legend()) (each(&table::article)) }))
         (section(2, html! { (samples::legend()) (each(&samples::article)) }))
         (section(3, each(&|found| workers::article(found, back))))
-        (section(4, each(&costs::article)))
-        (section(5, granularity::section(report)))
-        (section(6, html! {
+        (section(4, html! { (timeline::legend()) (each(&timeline::article)) }))
+        (section(5, each(&costs::article)))
+        (section(6, granularity::section(report)))
+        (section(7, html! {
             p { "The pure work of a workload is in one place for all models; a model’s file holds nothing but concurrency. These are the files that the programs were built from." }
             @for shelf in &report.shelves { (code::article(shelf)) }
         }))
-        (section(7, html! { (method::common()) (each(&method::article)) }))
-        (section(8, html! { p { "Everything that was measured, each run by itself." } (method::raw(report)) }))
-        (section(9, html! {
+        (section(8, html! { (method::common()) (each(&method::article)) }))
+        (section(9, html! { p { "Everything that was measured, each run by itself." } (method::raw(report)) }))
+        (section(10, html! {
             p { "By what a program is like. The figures lead to their cells, the names of tests to their files." }
             div class="traits" { (choose::section(report, back)) }
         }))

@@ -104,6 +104,7 @@ pub struct Row {
     pub failures: Vec<String>,
     #[serde(default)]
     pub outliers: Vec<Outlier>,
+    pub timeline: Option<Timeline>,
     pub samples: Vec<Sample>,
 }
 
@@ -173,6 +174,45 @@ pub struct Drift {
 pub struct Outlier {
     pub round: usize,
     pub wall_s: f64,
+}
+
+/// When a row's workers were busy, if it was traced.
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "as above")]
+pub struct Timeline {
+    pub wall_s: f64,
+    pub busy: f64,
+    pub tail_s: f64,
+    pub lanes: Vec<Lane>,
+}
+
+/// A thread of a traced run.
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "as above")]
+pub struct Lane {
+    pub process: usize,
+    pub thread: String,
+    pub works: bool,
+    pub busy_s: f64,
+    pub intervals: Vec<Interval>,
+}
+
+/// When a thread did something.
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "as above")]
+pub struct Interval {
+    pub start_s: f64,
+    pub end_s: f64,
+    pub parts: Vec<Part>,
+}
+
+/// What it did, and how long of the interval.
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "as above")]
+pub struct Part {
+    pub name: String,
+    pub kernel: bool,
+    pub busy_s: f64,
 }
 
 /// A model with several numbers of workers.

@@ -72,7 +72,21 @@ fn use_the_page(program: PathBuf) {
             "the page is wider than the window"
         );
     }
+    timeline(&mut browser);
     browser.assert_quiet();
+}
+
+/// Lanes are as long as the time they stand for, and scroll by themselves where there is no room for them.
+fn timeline(browser: &mut Browser) {
+    let scrolls = "(box => box.scrollWidth > box.clientWidth)(document.querySelector('.timeline .scroll'))";
+    let length = |nth: usize| {
+        format!("document.querySelectorAll('.timeline .lanes .idle')[{nth}].getBoundingClientRect().width")
+    };
+    let lengths = [0, 1].map(|nth| browser.ask(&length(nth)).as_f64().unwrap());
+    assert!((lengths[1] / lengths[0] - 0.28 / 0.52).abs() < 0.01, "{lengths:?}");
+    assert_eq!(browser.ask(scrolls), false);
+    browser.resize(360);
+    assert_eq!(browser.ask(scrolls), true);
 }
 
 /// Two files stand beside each other, and another one when it is chosen.

@@ -137,7 +137,12 @@ fn text_and_marks_stand_out() {
     let raised = ["--ink", "--quiet"].map(|text| (text, "--raised", 4.5));
     let marks =
         [".m0", ".m1", ".m2", ".m3", ".m4", ".m5", ".m6", ".m7", ".mt"].map(|mark| (mark, "--paper", 3.0));
-    for (one, ground, least) in text.chain(raised).chain(marks).chain([("--shared", "--paper", 4.5)]) {
+    let kernels = [".w0", ".w1", ".w2", ".w3", ".w4", ".w5", ".w6", ".w7"]
+        .into_iter()
+        .flat_map(|bar| ["--paper", "--idle"].map(|ground| (bar, ground, 3.0)));
+    for (one, ground, least) in
+        text.chain(raised).chain(marks).chain(kernels).chain([("--shared", "--paper", 4.5)])
+    {
         for theme in 0..2 {
             let found = contrast(find(one)[theme], find(ground)[theme]);
             assert!(found >= least, "{one} on {ground}, {}: {found:.2}", ["light", "dark"][theme]);

@@ -391,3 +391,18 @@ fn a_picture_is_whole_though_workers_were_killed_and_ctrl_c_is_130() {
     while workers(&child).len() < 2 {}
     assert_eq!(interrupt(&mut child).code(), Some(130));
 }
+
+/// What its worker processes do is traced like what it does itself: they inherit where to.
+#[test]
+fn the_kernels_of_a_traced_run_are_its_workers() {
+    let (dir, traces) = (poems(), tempfile::tempdir().expect("a temporary directory"));
+    let mut command = Command::new(PROGRAM);
+    command.args(["--workers", "2", "grep", "-r", "e"]).arg(dir.path()).env("CC_TRACE", traces.path());
+    let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("the program starts");
+    let parent = format!("\"parent\":{},", child.id());
+    assert!(child.wait_with_output().expect("waited for").status.success());
+    let files = fs::read_dir(traces.path()).expect("listed").map(|entry| entry.expect("an entry").path());
+    let files = files.map(|path| fs::read_to_string(path).expect("a trace"));
+    let kernels: Vec<String> = files.filter(|text| text.contains("\"part\":\"kernel\"")).collect();
+    assert!(!kernels.is_empty() && kernels.iter().all(|text| text.contains(&parent)), "{kernels:?}");
+}

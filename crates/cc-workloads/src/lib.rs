@@ -10,7 +10,8 @@
 //! 3. [`grep`]: the first workload: its job, its tasks, its kernel, its printer, and the sequential
 //!    reference that every model is compared with;
 //! 4. [`cli`]: the command line that every model's program shares;
-//! 5. [`inputs`]: something to work on, made from a seed.
+//! 5. [`inputs`]: something to work on, made from a seed;
+//! 6. [`trace`]: what of it each thread did when, if somebody asks.
 
 pub mod cli;
 pub mod contract;
@@ -26,6 +27,7 @@ pub mod shelf;
 pub mod sort;
 pub mod stop;
 mod stream;
+pub mod trace;
 pub mod wordcount;
 
 pub use contract::{Block, Ctx, Entry, Model, Sink};

@@ -67,6 +67,10 @@ pub(crate) struct Args {
     /// With a baseline: exit with 6 if a row is slower by more than this, as far as its whole 95 % interval goes
     #[arg(long, value_name = "5%", requires = "baseline", value_parser = baseline::part)]
     pub(super) fail_on: Option<f64>,
+    /// Run each model once more, untimed, and record when its workers were busy: as a trace for ui.perfetto.dev in
+    /// target/compare/trace, and as timelines in the page of --html
+    #[arg(long, conflicts_with_all = ["granularity", "aa"])]
+    pub(super) trace: bool,
     /// Print the table as Markdown
     #[arg(long)]
     pub(super) markdown: bool,
@@ -172,7 +176,13 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_together_is_refused() {
-        for line in ["--smoke --quick", "--fail-on 5%", "--aa 3 --csv -", "--granularity --baseline x"] {
+        for line in [
+            "--smoke --quick",
+            "--fail-on 5%",
+            "--aa 3 --csv -",
+            "--granularity --baseline x",
+            "--trace --aa 3",
+        ] {
             assert!(parsed(line).is_err(), "{line}");
         }
         let args = parsed("--quick --baseline x --fail-on 5% --csv -").unwrap();

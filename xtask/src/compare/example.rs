@@ -15,6 +15,7 @@ use super::{
     scaling::{Point, Scaling},
     stats::Estimate,
     summary::summary,
+    trace::{Interval, Lane, Share, Timeline},
     usl::Usl,
 };
 
@@ -124,7 +125,11 @@ fn rows() -> Vec<Row> {
     ];
     rows[0].verdict = Verdict::Reference;
     rows[0].workers = count(1);
+    rows[0].timeline = Some(timeline("sequential", 0.994, 0.1, &[("main", &[(0.0003, 0.0997)])]));
     rows[1].letters = "a".to_owned();
+    let lanes: [(&str, &[(f64, f64)]); 2] =
+        [("worker-0", &[(0.0011, 0.0306)]), ("worker-1", &[(0.0012, 0.0203), (0.0203, 0.0511)])];
+    rows[1].timeline = Some(timeline("threads", 0.766, 0.0212, &lanes));
     rows[2].letters = "a".to_owned();
     rows[2].outliers = vec![Outlier { round: 3, wall_s: 0.0871, far: true }];
     rows[3].label = "distributed (2 processes, loopback)".to_owned();
@@ -133,6 +138,28 @@ fn rows() -> Vec<Row> {
     rows[4].verdict = differs();
     rows[5] = failed();
     rows
+}
+
+fn timeline(name: &str, busy: f64, tail_s: f64, lanes: &[(&str, &[(f64, f64)])]) -> Timeline {
+    let lane = |(thread, times): &(&str, &[(f64, f64)])| Lane {
+        process: 0,
+        thread: (*thread).to_owned(),
+        works: true,
+        busy_s: times.iter().map(|(start, end)| ((end - start) * 1e6).round() / 1e6).sum(),
+        intervals: times.iter().copied().map(interval).collect(),
+    };
+    Timeline {
+        file: format!("target/compare/trace/grep-{name}.json"),
+        wall_s: if name == "threads" { 0.0518 } else { 0.1 },
+        busy,
+        tail_s,
+        lanes: lanes.iter().map(lane).collect(),
+    }
+}
+
+fn interval((start_s, end_s): (f64, f64)) -> Interval {
+    let busy_s = ((end_s - start_s) * 1e6).round() / 1e6;
+    Interval { start_s, end_s, parts: vec![Share { name: "search".to_owned(), kernel: true, busy_s }] }
 }
 
 fn row(name: &str, kind: Kind, wall: f64, speedup: f64, memory: f64) -> Row {
@@ -165,6 +192,7 @@ fn row(name: &str, kind: Kind, wall: f64, speedup: f64, memory: f64) -> Row {
         runs: 25,
         failures: Vec::new(),
         outliers: Vec::new(),
+        timeline: None,
         samples: vec![sample(wall)],
     }
 }

@@ -51,6 +51,7 @@ impl Place {
             own_totals: &[],
             prints_at_end: false,
             kept: self.folder.path(),
+            traces: None,
             cancel: Some(&self.cancel),
         }
     }

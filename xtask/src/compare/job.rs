@@ -27,6 +27,7 @@ use super::{
     memory, notes,
     query::{Query, line},
     say, summary,
+    trace::Traces,
 };
 
 /// One workload, and what is asked of it.
@@ -180,6 +181,7 @@ impl Job {
             own_totals: &self.manifest.own_totals,
             prints_at_end: self.manifest.prints_at_end,
             kept,
+            traces: None,
             cancel: Some(cancel),
         }
     }
@@ -194,7 +196,9 @@ impl Job {
         cancel: &Cancel,
     ) -> Result<Comparison> {
         let input = self.input(args, workspace)?;
-        let work = self.work(&input, kept, cancel);
+        let traces = Traces { folder: kept.with_file_name("trace"), workload: self.workload.clone() };
+        let traces = args.trace.then_some(&traces);
+        let work = Work { traces, ..self.work(&input, kept, cancel) };
         let (time, machine, watch) = (history::now(), Machine::this(), Watch::begin());
         let measured = measure(entrants, &work, &args.effort())?;
         let load = watch.end();

@@ -16,6 +16,7 @@ use super::{
     outliers::Outlier,
     scaling::Scaling,
     stats::Estimate,
+    trace::Timeline,
 };
 
 /// Counts up when a field is taken away or changes its meaning; a new one changes nothing for who reads the others.
@@ -111,6 +112,8 @@ pub(crate) struct Row {
     pub failures: Vec<String>,
     /// Timed rounds that are far from the row's others. They count like all.
     pub outliers: Vec<Outlier>,
+    /// When its workers were busy, if it was traced.
+    pub timeline: Option<Timeline>,
     pub samples: Vec<Sample>,
 }
 
@@ -175,6 +178,7 @@ pub(crate) enum Phase {
     Memory,
     Stop,
     Empty,
+    Trace,
 }
 
 /// Writes a result to a file, or to standard output for `-`.

@@ -26,6 +26,7 @@ use super::{
     rows::{State, Turn},
     run::{Plan, Seen, run},
     scaling::{Scaling, scaling},
+    trace::Traces,
 };
 
 /// A model or a tool that takes part.
@@ -56,7 +57,7 @@ impl Entrant {
             || match phase {
                 Phase::Check | Phase::Empty => true,
                 Phase::Time => round == 0,
-                Phase::Memory | Phase::Stop => false,
+                Phase::Memory | Phase::Stop | Phase::Trace => false,
             }
     }
 }
@@ -73,6 +74,8 @@ pub(crate) struct Work<'a> {
     pub prints_at_end: bool,
     /// The folder for outputs.
     pub kept: &'a Path,
+    /// Where the models' traces go, if they are wanted.
+    pub traces: Option<&'a Traces>,
     /// What ends it before its time.
     pub cancel: Option<&'a Cancel>,
 }
@@ -124,6 +127,7 @@ pub(crate) fn measure(entrants: &[Entrant], work: &Work<'_>, effort: &Effort) ->
     rounds.memory();
     rounds.stop();
     rounds.empty();
+    rounds.trace();
     rounds.progress.finish_and_clear();
     let _ = fs::remove_dir_all(rounds.scratch()); // nothing was needed there
     Ok(rounds.measured())
@@ -178,6 +182,7 @@ impl Rounds<'_> {
             Phase::Memory => "sampling memory",
             Phase::Stop => "stopping",
             Phase::Empty => "starting",
+            Phase::Trace => "tracing",
         };
         for round in 0..count {
             self.progress.set_prefix(format!("{name}, round {} of {count}:", round + 1));
@@ -252,6 +257,7 @@ impl Rounds<'_> {
     fn measured(self) -> Measured {
         let times: Vec<_> = self.states.iter().map(State::times).collect();
         let Told { letters, rounds: rounds_to_tell } = self.told(&times);
+        let longest = self.longest_traced();
         let rows: Vec<Row> = self
             .states
             .iter()
@@ -259,7 +265,7 @@ impl Rounds<'_> {
             .zip(letters)
             .map(|((state, own), letters)| {
                 let speedup = Paired::of(&times[0], own).ratio();
-                state.row(speedup, letters, self.work)
+                state.row(speedup, letters, self.work, longest)
             })
             .collect();
         let lasting: Vec<_> = times.iter().filter(|times| times.len() > 1).cloned().collect();

@@ -3,7 +3,8 @@
 //! In reading order: told by [`args`], [`build`] the programs, read the [`manifest`], and for each workload's [`job`]
 //! prepare the [`input`]. Then [`measure`](mod@measure), each [`run`](mod@run) in a process of its own, its [`memory`] sampled over the [`tree`] of
 //! its processes, until somebody [`cancel`]s it: first [`checking`] that the outputs are the same ([`check`]), then the
-//! rounds. What the [`machine`] did meanwhile is watched.
+//! rounds, and at last a round that is [`tracing`] what each worker did when ([`trace`]). What the [`machine`] did meanwhile
+//! is watched.
 //!
 //! The samples become [`rows`] with [`stats`]; [`paired`] tells them apart, [`drift`] and [`outliers`] say what was not
 //! steady, [`scaling`] (and [`usl`]) what more workers are good for, [`baseline`] what has changed since an earlier
@@ -49,6 +50,8 @@ mod scaling;
 mod stats;
 mod summary;
 mod table;
+mod trace;
+mod tracing;
 mod tree;
 mod usl;
 

@@ -1,6 +1,6 @@
 //! What stands above and below the table: what was measured, how to read it, what disturbed it, what went wrong.
 
-use std::fmt::Write;
+use std::{fmt::Write, path::Path};
 
 use cc_workloads::report::Totals;
 
@@ -12,6 +12,7 @@ use super::{
     outliers::Outlier,
     paired, scaling,
     table::plural,
+    trace::Timeline,
 };
 
 /// From so many rounds on, the range from the least to the most has the true median in it in 95 of 100 cases.
@@ -64,9 +65,11 @@ pub(super) fn notes(comparison: &Comparison, left_out: &[&str]) -> Vec<String> {
     notes.extend(scaling::laws(scaled, comparison.machine.cores).iter().map(|law| note("law", law)));
     let against = comparison.baseline.iter().flat_map(Against::notes);
     notes.extend(against.map(|against| note("since", &against)));
+    notes.extend(timelines(comparison));
     let is_left_out = |note: &String| left_out.iter().any(|title| note.split(' ').next() == Some(title));
     notes.extend(legend(comparison).into_iter().filter(|note| !is_left_out(note)));
     notes.extend(marks(comparison));
+    notes.extend(traces(comparison));
     if !left_out.is_empty() {
         let what = format!("{} (no room; all are in --markdown and --csv)", left_out.join(", "));
         notes.push(note("left out", &what));
@@ -159,6 +162,44 @@ fn marks(comparison: &Comparison) -> Vec<String> {
         notes.push(note("‡", "ru_maxrss"));
     }
     notes
+}
+
+/// How busy the workers of each model were that was traced.
+fn timelines(comparison: &Comparison) -> Vec<String> {
+    let traced = comparison.rows.iter().filter_map(|row| Some((row, row.timeline.as_ref()?)));
+    traced.map(|(row, timeline)| note("timeline", &busy(row, timeline))).collect()
+}
+
+/// How to read that, and where all of it is.
+fn traces(Comparison { workload, rows, .. }: &Comparison) -> Option<String> {
+    let file = rows.iter().find_map(|row| Some(&row.timeline.as_ref()?.file))?;
+    let folder = Path::new(file).parent().unwrap_or(Path::new("")).display();
+    let tools = rows.iter().filter(|row| row.kind == Kind::Tool);
+    let tools: Vec<&str> = tools.map(|row| row.name.as_str()).collect();
+    let without = match &tools[..] {
+        [] => String::new(),
+        tools => format!(". Left out, since tools write no spans: {}", tools.join(", ")),
+    };
+    Some(note(
+        "traces",
+        &format!(
+            "one run each, untimed. Busy: of the workers' time, what they spent in kernels; serial tail: from the last \
+             moment at which two of them were, until the end. {workload}-*.json is for ui.perfetto.dev or \
+             chrome://tracing, in {folder}{without}"
+        ),
+    ))
+}
+
+fn busy(row: &Row, Timeline { wall_s, busy, tail_s, .. }: &Timeline) -> String {
+    let ms = |seconds: f64| number(seconds * 1e3);
+    let who = if row.workers.get() == 1 { "worker" } else { "workers" };
+    let tail = if tail_s < wall_s {
+        let part = percent(tail_s / wall_s);
+        format!("serial tail {} of {} ms ({part})", ms(*tail_s), ms(*wall_s))
+    } else {
+        "never two at once".to_owned()
+    };
+    format!("{}: {who} {} busy, {tail}", row.shown(), percent(*busy))
 }
 
 /// What can be told apart, and what it would take.

@@ -1,5 +1,7 @@
 //! From the runs of a program to its row.
 
+use std::time::Duration;
+
 use super::{
     call::Request,
     check::Order,
@@ -8,6 +10,7 @@ use super::{
     outliers::outliers,
     run::Seen,
     stats::{self, Estimate},
+    trace::Traced,
 };
 
 /// A program, and what was seen of it so far.
@@ -15,6 +18,7 @@ pub(super) struct State<'a> {
     pub entrant: &'a Entrant,
     pub verdict: Verdict,
     pub samples: Vec<Sample>,
+    pub traced: Option<Traced>,
 }
 
 /// A run's place among all.
@@ -33,7 +37,7 @@ impl<'a> State<'a> {
             _ if entrant.order == Order::Unchecked => Verdict::Own,
             Kind::Model | Kind::Tool => Verdict::Same,
         };
-        Self { entrant, verdict, samples: Vec::new() }
+        Self { entrant, verdict, samples: Vec::new(), traced: None }
     }
 
     pub(super) fn is_right(&self) -> bool {
@@ -61,7 +65,14 @@ impl<'a> State<'a> {
         self.good(Phase::Time, |sample| Some((sample.round, sample.wall_s)))
     }
 
-    pub(super) fn row(&self, speedup: Option<Estimate>, letters: String, work: &Work<'_>) -> Row {
+    /// `longest` is the time of the longest traced run.
+    pub(super) fn row(
+        &self,
+        speedup: Option<Estimate>,
+        letters: String,
+        work: &Work<'_>,
+        longest: Duration,
+    ) -> Row {
         let entrant = self.entrant;
         let wall = stats::estimate(&self.good(Phase::Time, |sample| Some(sample.wall_s)));
         let cpu = self.median(Phase::Time, |sample| Some(sample.cpu_s));
@@ -102,6 +113,7 @@ impl<'a> State<'a> {
             runs: self.samples.len(),
             failures: self.samples.iter().filter_map(failed).collect(),
             outliers: outliers(&self.times()),
+            timeline: self.traced.as_ref().map(|traced| traced.timeline(longest)),
             samples: self.samples.clone(),
         }
     }

@@ -4,13 +4,17 @@ use std::{
     fs::File,
     io::{self, Read},
     os::fd::{AsRawFd, OwnedFd},
+    path::PathBuf,
     process::{Command, ExitStatus, Stdio},
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, ensure};
-use cc_workloads::report::{REPORT_FD, Report};
+use cc_workloads::{
+    report::{REPORT_FD, Report},
+    trace::{self, TRACE_DIR},
+};
 use rustix::{
     event::{PollFd, PollFlags},
     io::{FdFlags, fcntl_setfd},
@@ -33,6 +37,8 @@ pub(crate) struct Plan {
     pub keep: Option<(File, File)>,
     /// Whether its memory is sampled.
     pub sample: bool,
+    /// The folder that its kernels' spans go to; otherwise it is not traced.
+    pub trace: Option<PathBuf>,
     /// When it gets a SIGINT, as from a terminal.
     pub interrupt: Option<Duration>,
     /// When it is killed.
@@ -44,6 +50,8 @@ pub(crate) struct Plan {
 /// What was seen of a run.
 #[derive(Debug)]
 pub(crate) struct Seen {
+    /// When it started, by the clock of the spans.
+    pub started_ns: u64,
     /// From the start to the end of the program.
     pub wall: Duration,
     /// Of the whole tree.
@@ -89,10 +97,12 @@ pub(crate) fn run(mut command: Command, plan: Plan) -> Result<Seen> {
     set_child_subreaper(Some(getpid()))?;
     let (report, report_end) = inherited_pipe()?;
     command.env(REPORT_FD, report_end.as_raw_fd().to_string());
+    // Whatever this program's own environment says, nothing else is traced.
+    command.env_remove(TRACE_DIR).envs(plan.trace.iter().map(|folder| (TRACE_DIR, folder)));
     let output = Reading::open(&mut command, plan.keep)?;
     let program = command.get_program().display().to_string();
 
-    let started = Instant::now();
+    let (started, started_ns) = (Instant::now(), trace::now());
     let stdin = plan.stdin.map_or_else(Stdio::null, Stdio::from);
     let _family = Family;
     let child = command.stdin(stdin).spawn().with_context(|| program)?;
@@ -120,6 +130,7 @@ pub(crate) fn run(mut command: Command, plan: Plan) -> Result<Seen> {
     watch.output.drain(started)?;
     let own = all.iter().find(|ended| ended.pid == child.id()).context("the program was not waited for")?;
     Ok(Seen {
+        started_ns,
         wall,
         cpu: all.iter().map(|ended| ended.cpu).sum(),
         // What is read after the end was there before.

@@ -14,6 +14,7 @@ use crate::{
     contract::{Block, Sink},
     error::{Error, Result},
     stop::{OnRequest, Stop},
+    trace,
 };
 
 /// A sink for what a program prints, which returns on a stop even while nobody reads the output.
@@ -60,6 +61,7 @@ impl Sink<Block> for Output {
 
 fn write(queue: &Receiver<Block>, mut out: File) -> io::Result<()> {
     for block in queue {
+        let _span = trace::serial("output");
         match block {
             Block::Out(text) => out.write_all(&text)?,
             // Nobody can be told that standard error cannot be written.

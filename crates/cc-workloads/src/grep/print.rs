@@ -5,7 +5,10 @@ use std::{mem, ops::ControlFlow};
 use serde_bytes::ByteBuf;
 
 use super::{Binary, Found, Job, Output, Query, Report, Totals, Trouble, search::push_number, tasks::Enough};
-use crate::contract::{Block, Sink};
+use crate::{
+    contract::{Block, Sink},
+    trace,
+};
 
 /// The sink that every model's outputs go to. See [`Job::printer`].
 pub struct Printer<'a> {
@@ -199,6 +202,7 @@ impl<'a> Printer<'a> {
 
 impl Sink<Output> for Printer<'_> {
     fn push(&mut self, output: Output) -> ControlFlow<()> {
+        let _span = trace::serial("print");
         self.totals += output.others;
         let found = output.found.into_iter().try_for_each(|found| self.found(found));
         self.flush()?;

@@ -11,7 +11,7 @@ use memchr::{memchr, memrchr};
 use serde_bytes::ByteBuf;
 
 use super::{Content, Part, Piece, Query, Rest, Task};
-use crate::{error::reason, stream::open};
+use crate::{error::reason, stream::open, trace};
 
 /// A reused buffer. Its bytes beyond what was read last are stale, never cleared: clearing it for every small file
 /// would cost more than the search.
@@ -243,6 +243,7 @@ impl Loader {
     /// the task.
     #[must_use]
     pub fn load(&mut self, task: Task) -> (Task, Rest) {
+        let _span = trace::serial("read");
         let limit = task.limit;
         let mut loaded = Task { pieces: Vec::with_capacity(task.pieces.len()), limit };
         let (mut rest, mut size) = (Rest::default(), 0);

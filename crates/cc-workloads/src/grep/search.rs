@@ -13,7 +13,10 @@ use super::{
     Binary, Found, Output, Part, Piece, Query, Report, Row, Task, Totals, Trouble,
     read::{Buffer, Lines, Source},
 };
-use crate::error::{Error, Result, reason};
+use crate::{
+    error::{Error, Result, reason},
+    trace,
+};
 
 /// A file with a NUL before this offset is binary from its beginning: GNU grep's first buffer.
 const BINARY_HEAD: u64 = 96 << 10;
@@ -43,6 +46,7 @@ impl Search {
 
     /// Does a task.
     pub fn task(&mut self, task: &Task) -> Output {
+        let _span = trace::span("search");
         let mut output = Output::default();
         let mut spent = Spent::default();
         for (at, piece) in task.pieces.iter().enumerate() {

@@ -19,6 +19,7 @@ use crate::{
     error::{Result, reason},
     stop::{Bell, Stop},
     stream::{self, Portion, Stream},
+    trace,
 };
 
 /// The iterator of [`Job::tasks`].
@@ -87,6 +88,8 @@ impl Iterator for Tasks<'_> {
     type Item = Task;
 
     fn next(&mut self) -> Option<Task> {
+        // Not while it may wait for a stream.
+        let _span = self.lines.is_none().then(|| trace::serial("walk"));
         let mut pieces = Vec::new();
         while pieces.len() < self.grain.files && !self.stop.requested() {
             if let Some(lines) = &mut self.lines {

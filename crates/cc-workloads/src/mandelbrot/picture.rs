@@ -10,7 +10,7 @@ use xxhash_rust::xxh3::xxh3_128;
 use super::{Job, Output, Task, View};
 use crate::{
     contract::{Block, Sink},
-    report,
+    report, trace,
 };
 
 /// How much was done.
@@ -76,12 +76,14 @@ impl<'a> Picture<'a> {
     /// The XXH3 digest of the counts, row by row, each in four bytes, the lowest first.
     #[must_use]
     pub fn digest(&self) -> u128 {
+        let _span = trace::serial("digest");
         xxh3_128(&self.counts)
     }
 
     /// Writes the picture as PNG. What takes longer to escape is further along the palette, by the logarithm, so
     /// that there is as much to see far from the set as close to it; the set itself is black.
     pub fn write_png(&self, out: impl Write) -> io::Result<()> {
+        let _span = trace::serial("write");
         let mut encoder =
             png::Encoder::new(BufWriter::new(out), self.view.width.get(), self.view.height.get());
         encoder.set_color(png::ColorType::Rgb);
@@ -121,6 +123,7 @@ impl<'a> Picture<'a> {
 
 impl Sink<Output> for Picture<'_> {
     fn push(&mut self, Output { task, counts }: Output) -> ControlFlow<()> {
+        let _span = trace::serial("place");
         match counts {
             Ok(counts) => self.place(&task, &counts),
             Err(why) => {

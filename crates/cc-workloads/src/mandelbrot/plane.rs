@@ -4,6 +4,7 @@ use pulp::{Arch, Simd, WithSimd};
 use serde_bytes::ByteBuf;
 
 use super::{Output, Task, Tile, View};
+use crate::trace;
 
 /// A point with |z|² above this never comes back.
 const ESCAPE: f64 = 4.0;
@@ -56,6 +57,7 @@ impl Plane {
     /// Does a task.
     #[must_use]
     pub fn task(&self, task: &Task) -> Output {
+        let _span = trace::span("iterate");
         let mut counts = Vec::new();
         for number in task.first..task.first + u64::from(task.tiles) {
             #[cfg(feature = "faults")]

@@ -13,6 +13,7 @@ use super::{
     Format, MAX_PIXELS, MAX_SIDE, Settings,
     image::{Color, Image, Meta, Orientation},
 };
+use crate::trace;
 
 #[cfg(feature = "libjpeg-turbo")]
 use super::turbo;
@@ -30,6 +31,7 @@ mod turbo {
 /// Decodes a file. What is wrong with it is said in a few words; the image is a mixture then. It may come smaller than it
 /// is, if that is enough for a thumbnail with these settings.
 pub(super) fn decode(file: &[u8], image: &mut Image, settings: Option<&Settings>) -> Result<Meta, String> {
+    let _span = trace::span("decode");
     match Format::of_content(file)? {
         Format::Jpeg => jpeg(file, image, settings),
         Format::Png => png(file, image),

@@ -8,9 +8,11 @@ use super::{
     image::{Color, Image, Meta},
     scale::divide,
 };
+use crate::trace;
 
 /// Encodes an image whose samples have been multiplied by its alpha, if it has any.
 pub(super) fn encode(mut image: Image, meta: &Meta, format: Format, quality: u8) -> Result<Vec<u8>, String> {
+    let _span = trace::span("encode");
     let has_alpha = image.color.has_alpha();
     if format == Format::Jpeg {
         return jpeg(&if has_alpha { image.on_white() } else { image }, meta, quality);

@@ -16,7 +16,7 @@ use super::{Made, Output};
 use crate::{
     contract::{Block, Sink},
     error::{Error, Result, reason},
-    report,
+    report, trace,
 };
 
 /// How much was done.
@@ -104,6 +104,7 @@ impl<'a> Gallery<'a> {
 
 impl Sink<Output> for Gallery<'_> {
     fn push(&mut self, Output { source, target, made }: Output) -> ControlFlow<()> {
+        let _span = trace::serial("write");
         match made {
             Made::Failed(why) => self.failed(&source, &why),
             Made::Thumbnail { bytes, width, height, pixels } => {

@@ -11,7 +11,7 @@ use std::{
 use serde_bytes::ByteBuf;
 
 use super::{Content, MAX_BYTES, Settings, Task};
-use crate::error::reason;
+use crate::{error::reason, trace};
 
 /// Reads files for those who do not share a file system with them.
 #[derive(Clone, Debug)]
@@ -32,6 +32,7 @@ impl Loader {
         if task.content != Content::File {
             return task;
         }
+        let _span = trace::serial("read");
         let mut bytes = Vec::new();
         let content = match read(&task, &self.base, &mut bytes) {
             Ok(()) => Content::Bytes(ByteBuf::from(bytes)),

@@ -8,6 +8,7 @@ use super::{
     Content, Made, Output, Settings, Task, decode::decode, encode::encode, image::Image, read::read,
     scale::Scaler,
 };
+use crate::trace;
 
 /// One worker's resizer. It starts no threads, and a panic leaves it usable. It holds one image, in buffers that
 /// are as large as the largest so far.
@@ -31,6 +32,7 @@ impl Resizer {
     /// Does a task.
     #[must_use]
     pub fn task(&mut self, task: &Task) -> Output {
+        let _span = trace::span("resize");
         match self.thumbnail(task) {
             Ok(made) => Output { source: task.source.clone(), target: task.target.clone(), made },
             Err(why) => task.failed(&why),

@@ -11,6 +11,7 @@ use super::{
     decode::check,
     image::{Color, Image, Meta},
 };
+use crate::trace;
 
 /// What of an image goes into its thumbnail, and how large that is.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -83,6 +84,7 @@ impl Scaler {
     /// Scales the middle of an image. If it has alpha, its samples are multiplied by that, and the result's are, too:
     /// otherwise what is not to be seen would shine through at the edges.
     pub(super) fn scale(&mut self, image: &mut Image, Frame { size, part, whole }: Frame) -> Image {
+        let _span = trace::span("scale");
         let color = image.color;
         if color == Color::GrayAlpha {
             *image = image.in_color();

@@ -13,7 +13,7 @@ use walkdir::{DirEntry, WalkDir};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::{Content, Format, Job, Task};
-use crate::{error::reason, stop::Stop};
+use crate::{error::reason, stop::Stop, trace};
 
 /// The iterator of [`Job::tasks`].
 pub struct Tasks<'a> {
@@ -77,6 +77,7 @@ impl Iterator for Tasks<'_> {
     type Item = Task;
 
     fn next(&mut self) -> Option<Task> {
+        let _span = trace::serial("walk");
         while !self.stop.requested() {
             let task = if let Some(walk) = &mut self.walk {
                 match walk.entries.next() {

@@ -6,13 +6,14 @@ use super::{
     Chunk, Content, Piece, Query,
     source::{STEP, Source},
 };
-use crate::shelf::Shelf;
+use crate::{shelf::Shelf, trace};
 
 impl Chunk {
     /// The same chunk with its lines in it: read from files, and from the shelf. What cannot be read is reported by
     /// whoever does the task.
     #[must_use]
     pub fn load(&self, query: &Query, shelf: &dyn Shelf) -> Self {
+        let _span = trace::serial("read");
         let load = |piece: &Piece| match piece.content {
             Content::Bytes(_) | Content::Missing(_) => piece.clone(),
             Content::File | Content::Shelf(_) => {

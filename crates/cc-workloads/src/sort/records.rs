@@ -9,7 +9,7 @@ use super::{
     plan,
     source::{READ, Source},
 };
-use crate::stop::Stop;
+use crate::{stop::Stop, trace};
 
 /// What there is to know of a line.
 #[derive(Clone, Copy, Debug)]
@@ -111,6 +111,7 @@ impl Lines {
 
     /// Sorts them; lines that are equal stay in their order. Leaves off when a stop is requested.
     pub(super) fn sort(&mut self, keys: &Keys, stop: &Stop) -> ControlFlow<()> {
+        let _span = trace::span("sort");
         Sort { text: &self.text, keys, stop }.sort(&mut self.records, 0)
     }
 

@@ -11,6 +11,7 @@ use crate::{
     contract::Sink,
     error::{Error, Result, reason},
     shelf::Shelf,
+    trace,
 };
 
 /// The runs of a job, in the order of the input.
@@ -158,10 +159,13 @@ impl Writer<'_> {
 impl Sink<Output> for Writer<'_> {
     fn push(&mut self, output: Output) -> ControlFlow<()> {
         match output {
-            Output::Lines { text, .. } => match self.run.write(&text) {
-                Ok(()) => ControlFlow::Continue(()),
-                Err(error) => self.out.push(Output::Failed(write_failed(&error))),
-            },
+            Output::Lines { text, .. } => {
+                let _span = trace::serial("write");
+                match self.run.write(&text) {
+                    Ok(()) => ControlFlow::Continue(()),
+                    Err(error) => self.out.push(Output::Failed(write_failed(&error))),
+                }
+            }
             other => self.out.push(other),
         }
     }

@@ -13,6 +13,7 @@ use super::{Output, Totals};
 use crate::{
     contract::{Block, Sink},
     error::{Error, Result, reason},
+    trace,
 };
 
 /// The sink that every model's outputs go to. See [`Job::sorted`](super::Job::sorted).
@@ -51,6 +52,7 @@ impl<'a> Sorted<'a> {
     }
 
     fn write(&mut self, text: Vec<u8>) -> ControlFlow<()> {
+        let _span = trace::serial("write");
         let Some(file) = &mut self.file else { return self.out.push(Block::Out(text)) };
         match file.write(&text) {
             Ok(()) => ControlFlow::Continue(()),

@@ -8,6 +8,7 @@ use crate::{
     error::reason,
     shelf::{Shelf, Slice},
     stop::Stop,
+    trace,
 };
 
 /// A run is written in portions of this size, or of this part of the room that there is for the chunk.
@@ -43,6 +44,7 @@ impl Sorter {
     }
 
     fn chunk(&mut self, chunk: &Chunk, shelf: &dyn Shelf) -> Result<Made, String> {
+        let _span = trace::span("run");
         heap::give_back(chunk.room);
         // Whatever a task left that panicked.
         self.lines.forget();
@@ -50,7 +52,9 @@ impl Sorter {
         let mut made = Made { spent: chunk.spent(), ..Made::default() };
         let mut more = true;
         while more {
+            let reading = trace::span("read");
             more = self.lines.fill(&mut source, chunk.room, &self.keys, &self.stop)?;
+            drop(reading);
             if self.lines.sort(&self.keys, &self.stop).is_break() || self.stop.requested() {
                 return Err("stopped".to_owned());
             }
@@ -65,6 +69,7 @@ impl Sorter {
 
     /// Writes the sorted lines as a run.
     fn write(&self, chunk: &Chunk, nth: usize, shelf: &dyn Shelf) -> Result<SortedRun, String> {
+        let _span = trace::span("write");
         let failed = |error| format!("write failed: {}", reason(&error));
         let mut run =
             RunWriter::new(&self.keys, shelf, format!("run-{}-{nth}", chunk.number)).map_err(failed)?;
@@ -101,6 +106,7 @@ impl Sorter {
 
     /// Does a merge, for those who can mend it if something cannot be read: fails with what that is, and why.
     pub fn merge(&mut self, merge: &Merge, shelf: &dyn Shelf) -> Result<Output, (Slice, String)> {
+        let _span = trace::span("merge");
         // No more chunks will come, and their memory is needed for what is merged.
         self.lines = Lines::default();
         #[cfg(feature = "faults")]

@@ -9,7 +9,7 @@ use super::{
     table::{EIGHT, SIXTEEN, Word},
     words::{SMALL, each_word},
 };
-use crate::error::reason;
+use crate::{error::reason, trace};
 
 /// Counts the words of tasks, one after the other. One per worker: it keeps its buffers from task to task.
 #[derive(Clone)]
@@ -47,6 +47,7 @@ impl Counter {
 
     /// Counts a task's words, from nothing.
     pub fn task(&mut self, task: &Task) -> Partial {
+        let _span = trace::span("count");
         let fresh = || Counts::with_room(self.usual, self.settings.seed);
         let counts = self.spare.take().unwrap_or_else(fresh);
         let mut partial = Partial { read: Read::default(), counts };

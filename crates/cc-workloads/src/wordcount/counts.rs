@@ -7,6 +7,7 @@ use super::{
     Settings,
     table::{Entry, Table, Word},
 };
+use crate::trace;
 
 /// A word belongs to one of so many partitions, by its hash. There are more than most runs have workers, so that
 /// whoever is free finds one that nobody else has in hand.
@@ -140,6 +141,7 @@ impl Partition {
 
     /// Adds the counts of the same partition, from elsewhere.
     pub fn absorb(&mut self, other: &Self) {
+        let _span = trace::span("add");
         let Self { table, seed, .. } = self;
         other.table.each(*seed, |word, hash, count| table.add(word, hash, count, *seed));
     }
@@ -155,6 +157,7 @@ impl Partition {
     ///
     /// If these are no encoded counts. Some may have been added.
     pub fn absorb_encoded(&mut self, mut encoded: &[u8]) -> Result<(), &'static str> {
+        let _span = trace::span("add");
         while !encoded.is_empty() {
             let (bytes, count) = take(&mut encoded).ok_or("not encoded counts")?;
             let word = Word::new(bytes);
@@ -166,6 +169,7 @@ impl Partition {
     /// Puts the words in order, the most frequent first; all of them, or as many as are wanted.
     #[must_use]
     pub fn rank(self, settings: &Settings) -> Ranked {
+        let _span = trace::span("rank");
         #[cfg(feature = "faults")]
         settings.faults.strike(b"partition", self.number as u64);
         let distinct = self.table.words() as u64;

@@ -3,7 +3,10 @@
 use std::{cmp::Reverse, collections::BinaryHeap, ops::ControlFlow};
 
 use super::{Output, Ranked, Read, Totals};
-use crate::contract::{Block, Sink};
+use crate::{
+    contract::{Block, Sink},
+    trace,
+};
 
 /// Prints messages as they come and keeps the partitions; [`Ranking::finish`] prints the words.
 pub struct Ranking<'a> {
@@ -36,6 +39,7 @@ impl<'a> Ranking<'a> {
 
     /// Prints the words, a line each: the count, a tabulator, the word.
     pub fn finish(self) -> ControlFlow<()> {
+        let _span = trace::serial("print");
         let mut words = merged(&self.partitions);
         let mut text = Vec::with_capacity(BLOCK + 1024);
         for _ in 0..self.top.unwrap_or(usize::MAX) {

@@ -10,7 +10,7 @@ use std::{
 use serde_bytes::ByteBuf;
 
 use super::{Content, Piece, Settings, Task, words::is_word};
-use crate::{error::reason, stream::open};
+use crate::{error::reason, stream::open, trace};
 
 /// A reused buffer. Its bytes beyond what was read last are stale.
 #[derive(Clone, Default)]
@@ -134,6 +134,7 @@ impl Loader {
     /// Puts the contents of its files into the task. A file that cannot be read is reported by whoever does the task.
     #[must_use]
     pub fn load(&mut self, mut task: Task) -> Task {
+        let _span = trace::serial("read");
         for piece in task.pieces.iter_mut().filter(|piece| piece.content == Content::File) {
             let mut words = Vec::new();
             let read = self.buffer.read(piece, &self.base, |text| words.extend_from_slice(text));

@@ -10,6 +10,7 @@ use super::{Counter, Partial, Partition, Ranked, Read, Settings, Task};
 use crate::{
     error::reason,
     shelf::{Shelf, Slice},
+    trace,
 };
 
 /// What came of a task whose counts are on a shelf.
@@ -34,6 +35,7 @@ impl Counter {
         shares: usize,
         shelf: &dyn Shelf,
     ) -> Result<Shelved, String> {
+        let _span = trace::span("shelve");
         let Partial { read, counts } = self.task(task);
         #[cfg(feature = "faults")]
         self.strike(b"shuffle");
@@ -75,6 +77,7 @@ impl Share {
     ///
     /// The first slice that cannot be had, and the reason.
     pub fn rank(&self, settings: &Settings, shelf: &dyn Shelf) -> Result<Ranked, (Slice, String)> {
+        let _span = trace::span("reduce");
         let mut sums = Partition::new(self.number, settings.seed);
         let mut counts = Vec::new();
         for slice in &self.slices {
