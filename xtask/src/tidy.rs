@@ -53,6 +53,7 @@ const ALLOWED: [(&str, &[&str]); 6] = [
             "indicatif",
             "jpeg-encoder",
             "kamadak-exif",
+            "libc",
             "memchr",
             "png",
             "pulp",
