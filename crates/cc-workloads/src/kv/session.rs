@@ -1,0 +1,423 @@
+//! What a connection is in the middle of: who it is, what it watches, what it has queued.
+
+use std::{borrow::Cow, fmt::Write};
+
+use super::{
+    Check, Command, Keys, Now, Plan, Reply, Server,
+    budget::Charge,
+    command::{NO_NUMBER, wrong_number},
+    plan::{Planner, Queued},
+    resp::{Kept, Request, number},
+    text::{self, Info},
+    verb::Verb,
+};
+
+/// What a request leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// This answer, and nothing else.
+    Reply(Reply),
+    /// The shards are to be asked.
+    Ask(Plan),
+    /// The same; and what is replied goes through [`Session::answered`] before the next step.
+    Watch(Plan),
+    /// This answer is the last one.
+    Close(Reply),
+}
+
+/// A connection's state, apart from its bytes.
+#[derive(Debug)]
+pub struct Session {
+    id: u64,
+    is_stranger: bool,
+    name: Option<Box<[u8]>>,
+    transaction: Option<Box<Transaction>>,
+    watched: Vec<Check>,
+    /// What these take.
+    watched_bytes: usize,
+    /// What a WATCH that is under way will watch.
+    watching: Keys,
+    /// For what is queued and watched.
+    charge: Charge,
+}
+
+/// Since MULTI.
+#[derive(Debug, Default)]
+struct Transaction {
+    queue: Vec<Queue>,
+    bytes: usize,
+    /// Something could not be queued, so nothing will be run.
+    is_broken: bool,
+}
+
+#[derive(Debug)]
+enum Queue {
+    Ask(Command),
+    Error(Reply),
+    /// It is answered when its turn comes.
+    Local(Verb, Kept),
+}
+
+impl Session {
+    /// A new one; if there is a password, a stranger's.
+    #[must_use]
+    pub fn new(id: u64, server: &Server) -> Self {
+        Self {
+            id,
+            is_stranger: server.config.password.is_some(),
+            name: None,
+            transaction: None,
+            watched: Vec::new(),
+            watched_bytes: 0,
+            watching: Keys::new(),
+            charge: Charge::new(server.budget.clone()),
+        }
+    }
+
+    /// Whether it is of one who has yet to give the password.
+    #[must_use]
+    pub fn is_stranger(&self) -> bool {
+        self.is_stranger
+    }
+
+    /// What comes of a request.
+    #[must_use]
+    pub fn step(&mut self, request: &Request, now: Now, server: &Server) -> Step {
+        let verb = match self.verb(request) {
+            Ok(verb) => verb,
+            Err(reply) => {
+                self.break_off();
+                return Step::Reply(reply);
+            }
+        };
+        match verb {
+            Verb::Quit => Step::Close(Reply::Ok),
+            Verb::Multi => Step::Reply(self.multi()),
+            Verb::Exec => self.exec(now, server),
+            Verb::Discard => Step::Reply(self.discard()),
+            Verb::Watch => self.watch(request, now, server),
+            _ if self.transaction.is_some() => Step::Reply(self.queue(verb, request, now)),
+            _ => self.alone(verb, request, now, server),
+        }
+    }
+
+    /// A request was refused before it was read: there was no room for it.
+    #[must_use]
+    pub fn refused(&mut self) -> Reply {
+        self.break_off();
+        Reply::out_of_memory()
+    }
+
+    /// What the client is told when what a WATCH asked is answered.
+    #[must_use]
+    pub fn answered(&mut self, reply: Reply) -> Reply {
+        let keys = std::mem::take(&mut self.watching);
+        let Reply::Array(numbers) = &reply else { return reply };
+        for (key, version) in keys.into_iter().zip(numbers.chunks(2)) {
+            if let &[Reply::Int(epoch), Reply::Int(number)] = version {
+                self.watched.push(Check { key, epoch: epoch as u64, number: number as u64 });
+            }
+        }
+        Reply::Ok
+    }
+
+    /// The command that is asked for, if it may be.
+    fn verb(&self, request: &Request) -> Result<Verb, Reply> {
+        let verb = Verb::of(request.argument(0)).ok_or_else(|| unknown(request))?;
+        if !verb.takes(request.len()) {
+            return Err(wrong_number(verb.spec().name));
+        }
+        if self.is_stranger && !verb.is_for_strangers() {
+            return Err(Reply::error("NOAUTH Authentication required."));
+        }
+        Ok(verb)
+    }
+
+    fn alone(&mut self, verb: Verb, request: &Request, now: Now, server: &Server) -> Step {
+        match Command::parse(verb, request, now) {
+            Err(reply) => Step::Reply(reply),
+            Ok(Some(command)) => Step::Ask(Plan::new(command, server.slots, now)),
+            Ok(None) if verb == Verb::Info => {
+                let info = Info::new(request, server);
+                ask(Planner::new(server.slots, now).info(Box::new(info)))
+            }
+            Ok(None) => Step::Reply(self.local(verb, request, server)),
+        }
+    }
+
+    fn multi(&mut self) -> Reply {
+        if self.transaction.is_some() {
+            return Reply::error("ERR MULTI calls can not be nested");
+        }
+        self.transaction = Some(Box::default());
+        Reply::Ok
+    }
+
+    fn queue(&mut self, verb: Verb, request: &Request, now: Now) -> Reply {
+        let (queue, bytes) = match Command::parse(verb, request, now) {
+            Ok(Some(command)) => {
+                let bytes = command.heap();
+                (Queue::Ask(command), bytes)
+            }
+            Ok(None) => {
+                let kept = Kept::from(request);
+                let bytes = kept.heap();
+                (Queue::Local(verb, kept), bytes)
+            }
+            Err(reply) => (Queue::Error(reply), 128),
+        };
+        let transaction = self.transaction.as_mut().expect("a transaction is under way");
+        if transaction.is_broken {
+            return Reply::simple("QUEUED");
+        }
+        transaction.bytes += bytes + size_of::<Queue>();
+        let bytes = transaction.bytes + self.watched_bytes;
+        transaction.queue.push(queue);
+        if self.charge.is(bytes) { Reply::simple("QUEUED") } else { self.refused() }
+    }
+
+    fn exec(&mut self, now: Now, server: &Server) -> Step {
+        let Some(transaction) = self.transaction.take() else {
+            return Step::Reply(Reply::error("ERR EXEC without MULTI"));
+        };
+        let checks = self.forget();
+        if transaction.is_broken {
+            return Step::Reply(Reply::error("EXECABORT Transaction discarded because of previous errors."));
+        }
+        let queue = transaction.queue.into_iter().map(|queue| self.queued(queue, server)).collect();
+        ask(Planner::new(server.slots, now).exec(checks, queue))
+    }
+
+    fn queued(&mut self, queue: Queue, server: &Server) -> Queued {
+        match queue {
+            Queue::Ask(command) => Queued::Ask(command),
+            Queue::Error(reply) => Queued::Is(reply),
+            Queue::Local(Verb::Info, kept) => Queued::Info(Box::new(Info::new(&kept.request(), server))),
+            Queue::Local(verb, kept) => Queued::Is(self.local(verb, &kept.request(), server)),
+        }
+    }
+
+    fn discard(&mut self) -> Reply {
+        if self.transaction.take().is_none() {
+            return Reply::error("ERR DISCARD without MULTI");
+        }
+        self.forget();
+        Reply::Ok
+    }
+
+    fn watch(&mut self, request: &Request, now: Now, server: &Server) -> Step {
+        if self.transaction.is_some() {
+            return Step::Reply(Reply::error("ERR WATCH inside MULTI is not allowed"));
+        }
+        // What is watched already stays as it was then.
+        let is_new = |key: &&[u8]| !self.watched.iter().any(|check| *check.key == **key);
+        let keys: Keys = match request.len() {
+            2 => request.from(1).filter(is_new).map(From::from).collect(),
+            _ => request.from(1).map(From::from).collect(),
+        };
+        if keys.is_empty() {
+            return Step::Reply(Reply::Ok);
+        }
+        let bytes: usize = keys.iter().map(|key| size_of::<Check>() + key.heap()).sum();
+        if !self.charge.is(self.watched_bytes + bytes) {
+            return Step::Reply(Reply::out_of_memory());
+        }
+        self.watched_bytes += bytes;
+        self.watching = keys.clone();
+        Step::Watch(Plan::new(Command::Versions(keys), server.slots, now))
+    }
+
+    /// Nothing is watched and queued any more.
+    fn forget(&mut self) -> Vec<Check> {
+        self.charge.is(0);
+        self.watched_bytes = 0;
+        std::mem::take(&mut self.watched)
+    }
+
+    /// Nothing of a transaction will be run, so nothing of it need be kept.
+    fn break_off(&mut self) {
+        if let Some(transaction) = &mut self.transaction {
+            **transaction = Transaction { is_broken: true, ..Transaction::default() };
+            self.charge.is(self.watched_bytes);
+        }
+    }
+
+    /// What needs no shard.
+    fn local(&mut self, verb: Verb, request: &Request, server: &Server) -> Reply {
+        match verb {
+            Verb::Ping if request.len() == 1 => Reply::simple("PONG"),
+            Verb::Ping if request.len() > 2 => wrong_number("ping"),
+            Verb::Ping | Verb::Echo => Reply::bulk(request.argument(1)),
+            Verb::Select => select(request),
+            Verb::Auth => self.auth(request, server),
+            Verb::Hello => self.hello(request, server),
+            Verb::Unwatch => {
+                self.forget();
+                Reply::Ok
+            }
+            Verb::Command => text::command(request),
+            Verb::Config => config(request, server),
+            Verb::Client => self.client(request),
+            other => unreachable!("{other:?} is seen to elsewhere"),
+        }
+    }
+
+    fn auth(&mut self, request: &Request, server: &Server) -> Reply {
+        match request.len() {
+            2 if server.config.password.is_none() => Reply::error(
+                "ERR AUTH <password> called without any password configured for the default user. Are you sure your \
+                 configuration is correct?",
+            ),
+            2 => self.admit(b"default", request.argument(1), server).unwrap_or(Reply::Ok),
+            3 => self.admit(request.argument(1), request.argument(2), server).unwrap_or(Reply::Ok),
+            _ => Reply::error("ERR syntax error"),
+        }
+    }
+
+    /// Lets the client in, or says why not.
+    fn admit(&mut self, user: &[u8], password: &[u8], server: &Server) -> Option<Reply> {
+        let is_right =
+            server.config.password.as_ref().is_none_or(|right| are_equal(right.as_bytes(), password));
+        if user != b"default" || !is_right {
+            return Some(Reply::error("WRONGPASS invalid username-password pair or user is disabled."));
+        }
+        self.is_stranger = false;
+        None
+    }
+
+    fn hello(&mut self, request: &Request, server: &Server) -> Reply {
+        if request.len() > 1 {
+            match number(request.argument(1)) {
+                None => return Reply::error("ERR Protocol version is not an integer or out of range"),
+                Some(2) => {}
+                Some(_) => return Reply::error("NOPROTO unsupported protocol version"),
+            }
+        }
+        let mut options = request.from(2);
+        let mut name = None;
+        while let Some(option) = options.next() {
+            match option.to_ascii_lowercase().as_slice() {
+                b"auth" if options.len() >= 2 => {
+                    let [user, password] = [(); 2].map(|()| options.next().unwrap_or_default());
+                    if let Some(refusal) = self.admit(user, password, server) {
+                        return refusal;
+                    }
+                }
+                b"setname" if options.len() >= 1 => name = options.next(),
+                _ => {
+                    let option = String::from_utf8_lossy(option);
+                    return Reply::Error(Cow::Owned(format!("ERR Syntax error in HELLO option '{option}'")));
+                }
+            }
+        }
+        if self.is_stranger {
+            return Reply::error(HELLO_FIRST);
+        }
+        name.and_then(|name| self.set_name(name)).unwrap_or_else(|| self.greeting())
+    }
+
+    fn greeting(&self) -> Reply {
+        Reply::from([
+            ("server", Reply::bulk("redis")),
+            ("version", Reply::bulk(text::VERSION)),
+            ("proto", Reply::Int(2)),
+            ("id", Reply::Int(self.id as i64)),
+            ("mode", Reply::bulk("standalone")),
+            ("role", Reply::bulk("master")),
+            ("modules", Reply::Array(Vec::new())),
+        ])
+    }
+
+    fn client(&mut self, request: &Request) -> Reply {
+        let sub = request.argument(1).to_ascii_lowercase();
+        let takes = match sub.as_slice() {
+            b"id" | b"getname" => 2,
+            b"setname" => 3,
+            b"setinfo" => 4,
+            _ => return unknown_subcommand(request, "CLIENT"),
+        };
+        if request.len() != takes {
+            return wrong_number(&format!("client|{}", String::from_utf8_lossy(&sub)));
+        }
+        match sub.as_slice() {
+            b"id" => Reply::Int(self.id as i64),
+            b"getname" => self.name.as_ref().map_or(Reply::Nil, Reply::bulk),
+            b"setname" => self.set_name(request.argument(2)).unwrap_or(Reply::Ok),
+            // What newer drivers tell of themselves.
+            _ => Reply::Ok,
+        }
+    }
+
+    /// None if it is a name.
+    fn set_name(&mut self, name: &[u8]) -> Option<Reply> {
+        if name.len() > LONGEST_NAME {
+            return Some(Reply::error("ERR Client names cannot be that long."));
+        }
+        if !name.iter().all(|byte| (b'!'..=b'~').contains(byte)) {
+            return Some(Reply::error(
+                "ERR Client names cannot contain spaces, newlines or special characters.",
+            ));
+        }
+        self.name = (!name.is_empty()).then(|| name.into());
+        None
+    }
+}
+
+/// A client's name is kept for as long as he stays.
+const LONGEST_NAME: usize = 1024;
+
+const HELLO_FIRST: &str = "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> \
+                           AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol \
+                           version at the same time";
+
+/// A plan that asks nobody is answered.
+fn ask(plan: Plan) -> Step {
+    if plan.parts().is_empty() { Step::Reply(plan.reply([])) } else { Step::Ask(plan) }
+}
+
+/// As long for every password of that length.
+fn are_equal(one: &[u8], other: &[u8]) -> bool {
+    let differs = one.iter().zip(other).fold(0, |differs, (a, b)| differs | (a ^ b));
+    std::hint::black_box(differs) == 0 && one.len() == other.len()
+}
+
+fn select(request: &Request) -> Reply {
+    match number(request.argument(1)) {
+        Some(0) => Reply::Ok,
+        Some(index) if i32::try_from(index).is_ok() => Reply::error("ERR DB index is out of range"),
+        _ => NO_NUMBER,
+    }
+}
+
+fn config(request: &Request, server: &Server) -> Reply {
+    match request.argument(1).to_ascii_lowercase().as_slice() {
+        b"get" if request.len() == 2 => wrong_number("config|get"),
+        b"get" => text::config(request, server),
+        _ => unknown_subcommand(request, "CONFIG"),
+    }
+}
+
+/// So much of a request is told to the client who made it.
+const ECHO: usize = 128;
+
+fn unknown(request: &Request) -> Reply {
+    let shown =
+        |bytes: &[u8], most: usize| String::from_utf8_lossy(&bytes[..bytes.len().min(most)]).into_owned();
+    let name = shown(request.argument(0), ECHO);
+    let mut text = String::new();
+    for argument in request.from(1) {
+        if text.len() >= ECHO {
+            break;
+        }
+        // A String takes everything that is written to it.
+        let _ = write!(text, "'{}' ", shown(argument, ECHO - text.len()));
+    }
+    Reply::Error(Cow::Owned(format!("ERR unknown command '{name}', with args beginning with: {text}")))
+}
+
+/// What a subcommand is answered that there is not; the command's name is in capitals.
+pub(super) fn unknown_subcommand(request: &Request, command: &str) -> Reply {
+    let sub = request.argument(1);
+    let sub = String::from_utf8_lossy(&sub[..sub.len().min(ECHO)]);
+    Reply::Error(Cow::Owned(format!("ERR unknown subcommand '{sub}'. Try {command} HELP.")))
+}
