@@ -19,6 +19,7 @@
 //!
 //! A sort that has lost a line is worse than none: what goes wrong is [`Output::Failed`] and ends the run.
 
+mod heap;
 mod index;
 mod input;
 pub mod inputs;
@@ -122,7 +123,9 @@ pub struct Job {
 impl Job {
     /// How this run uses its memory. Fails if one of the files cannot be read.
     pub fn plan(&self, ctx: &Ctx) -> Result<Plan> {
-        Ok(Plan::new(self.memory, ctx.workers, ctx.window, input::size(self)?))
+        let plan = Plan::new(self.memory, ctx.workers, ctx.window, input::size(self)?);
+        heap::give_back(plan.room);
+        Ok(plan)
     }
 
     /// A shelf for workers that are threads of this process: in memory if all fits there, otherwise a folder.

@@ -1,7 +1,7 @@
 //! The kernel: sorts a chunk, merges a range.
 
 use super::{
-    Chunk, Made, Merge, Output, Query, SortedRun, Task, index::RunWriter, keys::Keys, merge::Merger,
+    Chunk, Made, Merge, Output, Query, SortedRun, Task, heap, index::RunWriter, keys::Keys, merge::Merger,
     records::Lines, source::Source,
 };
 use crate::{
@@ -43,6 +43,7 @@ impl Sorter {
     }
 
     fn chunk(&mut self, chunk: &Chunk, shelf: &dyn Shelf) -> Result<Made, String> {
+        heap::give_back(chunk.room);
         // Whatever a task left that panicked.
         self.lines.forget();
         let mut source = Source::new(&self.query, &chunk.pieces, shelf);
