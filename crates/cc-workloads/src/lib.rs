@@ -19,6 +19,7 @@ pub mod error;
 pub mod fault;
 pub mod grep;
 pub mod inputs;
+pub mod kv;
 pub mod mandelbrot;
 pub mod report;
 pub mod resize;
