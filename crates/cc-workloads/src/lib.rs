@@ -46,4 +46,5 @@ pub const MODELS: &[Model] = &[Model {
     mandelbrot: Entry::Run(mandelbrot::sequential::run),
     wordcount: Entry::Run(wordcount::sequential::run),
     sort: Entry::Run(sort::sequential::run),
+    kv: Entry::Run(kv::sequential::run),
 }];
