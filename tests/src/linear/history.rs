@@ -215,4 +215,12 @@ impl History {
             count(|outcome| *outcome == Outcome::Unknown),
         )
     }
+
+    /// How many operations were called while another one was open: without one, a history shows nothing but a sequence.
+    #[must_use]
+    pub fn overlapping(&self) -> usize {
+        let is_open = |one: &Operation, time| one.invoked < time && time < one.completed;
+        let overlaps = |one: &&Operation| self.operations.iter().any(|other| is_open(other, one.invoked));
+        self.operations.iter().filter(overlaps).count()
+    }
 }

@@ -4,8 +4,8 @@
 //! In reading order:
 //!
 //! 1. [`history`]: what clients asked, what they were answered, and when;
-//! 2. [`mod@state`]: the server that does one operation at a time;
-//! 3. [`mod@search`]: looks for an order that such a server could have had;
+//! 2. `state`: the server that does one operation at a time;
+//! 3. `search`: looks for an order that such a server could have had;
 //! 4. [`mod@check`]: the groups of keys, and the smallest beginning that has no order; [`violation`]: the report;
 //! 5. [`resp`] and [`client`]: a client that records what it does, and knows a lost connection from a refusal;
 //! 6. [`plan`]: seeded lists of operations for some clients; [`mod@record`]: runs them, and kills a worker meanwhile.

@@ -5,7 +5,7 @@ use std::{
     fmt::{self, Display, Formatter},
 };
 
-use super::history::{KeyInfo, NEVER, Operation};
+use super::history::{KeyInfo, NEVER, Op, Operation};
 
 /// How many operations that ended before it a report shows beside those that ran with it.
 const BEFORE: usize = 8;
@@ -52,7 +52,10 @@ impl Violation {
 
     fn label(&self, operation: &Operation) -> String {
         let op = operation.op.text(&self.keys);
-        format!("c{} {op} -> {}", operation.client, operation.outcome)
+        match operation.op {
+            Op::Crash(_) => op,
+            _ => format!("c{} {op} -> {}", operation.client, operation.outcome),
+        }
     }
 }
 

@@ -8,6 +8,7 @@ mod recording;
 mod report;
 mod runs;
 mod server;
+mod store;
 
 use super::{
     Limit,
