@@ -8,7 +8,7 @@ pub type Key = usize;
 /// How a key is called, and where it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyInfo {
-    /// Its name, with a hash tag if it has one.
+    /// Its name, with a hash tag if it has one, and without a space.
     pub name: String,
     /// The shard that holds it.
     pub shard: usize,

@@ -4,6 +4,7 @@ mod agreement;
 mod cost;
 mod examples;
 mod faults;
+mod protocol;
 mod recording;
 mod report;
 mod runs;

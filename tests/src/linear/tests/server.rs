@@ -135,22 +135,12 @@ impl Session {
             return Some(refusal);
         }
         match (self.shared.fault, words) {
-            (Fault::LostUpdate, ["INCR", key]) => {
-                let value = store.values.get(*key).unwrap_or(&0) + 1;
-                drop(store);
-                self.shared.meet.wait();
-                self.shared.store.lock().unwrap().set(key, Some(value));
-                Some(Frame::Integer(value))
-            }
+            (Fault::LostUpdate, ["INCR", key]) => Some(self.increments_unguarded(store, key)),
             (Fault::StaleRead, ["GET", key]) => {
                 Some(Frame::Bulk(store.replica.get(*key).map(i64::to_string)))
             }
             (Fault::TornRead, ["MGET", first, rest @ ..]) => {
-                let first = store.get(first);
-                self.let_pass(store);
-                let store = self.shared.store.lock().unwrap();
-                let rest = rest.iter().map(|key| store.get(key));
-                Some(Frame::Array(Some([first].into_iter().chain(rest).collect())))
+                Some(self.reads_in_two_parts(store, first, rest))
             }
             (Fault::TornTransaction, ["MGET", ..]) => Some(self.pass(store, |store| store.apply(words))),
             (Fault::LostWrite, ["SET", key, _]) if store.values.contains_key(*key) => Some(ok()),
@@ -162,6 +152,22 @@ impl Session {
             }
             _ => Some(store.apply(words)),
         }
+    }
+
+    fn increments_unguarded(&self, store: MutexGuard<'_, Store>, key: &str) -> Frame {
+        let value = store.values.get(key).unwrap_or(&0) + 1;
+        drop(store);
+        self.shared.meet.wait();
+        self.shared.store.lock().unwrap().set(key, Some(value));
+        Frame::Integer(value)
+    }
+
+    fn reads_in_two_parts(&self, store: MutexGuard<'_, Store>, first: &str, rest: &[&str]) -> Frame {
+        let first = store.get(first);
+        self.let_pass(store);
+        let store = self.shared.store.lock().unwrap();
+        let rest = rest.iter().map(|key| store.get(key));
+        Frame::Array(Some([first].into_iter().chain(rest).collect()))
     }
 
     /// Others keep copies of the stream.
