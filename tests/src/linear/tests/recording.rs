@@ -34,27 +34,38 @@ fn a_right_server_passes() {
     assert!(histories.iter().any(|history| history.overlapping() > 0));
 }
 
+/// A history of a plan during which both shards crash.
+fn killed(server: &Server, plan: &Plan) -> History {
+    let kill = |after, shard| Kill {
+        after,
+        shards: vec![shard],
+        kill: Box::new(move || {
+            server.kill(shard);
+            server.hang_up();
+        }),
+        back: Box::new(|| server.back()),
+    };
+    let kills = vec![kill(plan.actions() / 3, 0), kill(plan.actions() * 2 / 3, 1)];
+    record(&[server.address], plan, kills)
+}
+
+/// One of each kind with kills, one without.
+pub(super) fn with_and_without_kills() -> Vec<History> {
+    let server = Server::new(Fault::Nothing);
+    let without = |kind| record(&[server.address], &plan(kind, 1), vec![]);
+    Kind::ALL.iter().flat_map(|kind| [without(*kind), killed(&server, &plan(*kind, 2))]).collect()
+}
+
 #[test]
 fn kills_are_crashes() {
-    let server = &Server::new(Fault::Nothing);
+    let server = Server::new(Fault::Nothing);
     for (seed, kind) in (0..4).flat_map(|seed| Kind::ALL.map(|kind| (seed, kind))) {
-        let plan = plan(kind, seed);
-        let kill = |after, shard| Kill {
-            after,
-            shards: vec![shard],
-            kill: Box::new(move || {
-                server.kill(shard);
-                server.hang_up();
-            }),
-            back: Box::new(|| server.back()),
-        };
-        let kills = vec![kill(plan.actions() / 3, 0), kill(plan.actions() * 2 / 3, 1)];
-        let history = record(&[server.address], &plan, kills);
-        let crashes: Vec<_> =
-            history.operations.iter().filter(|operation| matches!(operation.op, Op::Crash(_))).collect();
+        let history = killed(&server, &plan(kind, seed));
+        let crashes = history.operations.iter().filter(|operation| matches!(operation.op, Op::Crash(_)));
+        let crashes: Vec<u64> = crashes.map(|crash| crash.completed).collect();
         assert_eq!(crashes.len(), 2);
-        let later = |operation: &&super::Operation| operation.invoked > crashes[1].completed;
-        assert!(history.operations.iter().filter(later).count() > 20, "the rest waits for the end of a kill");
+        let later = history.operations.iter().filter(|operation| operation.invoked > crashes[1]);
+        assert!(later.count() > 20, "the rest waits for the end of a kill");
         check(&history, Limit::default()).assert_linearizable();
     }
 }
