@@ -208,3 +208,13 @@ fn pipelined_operations_keep_their_order() {
     is(PASSES, &both(1));
     is(FAILS, &both(0));
 }
+
+/// The same state is reached twice: with an unknown write first, and without it, which leaves it for the read.
+#[test]
+fn what_is_unknown_is_saved_for_later() {
+    let increments = ok(2, exec(&[], &[Op::Add(X, 1), Op::Set(X, 7)]), (4, 11), List(vec![Integer(2), Done]));
+    let lost = Operation::unknown(3, Op::Set(X, 1), 2);
+    let history = [write(0, 1, (0, 1)), lost, write(1, 7, (3, 10)), increments, read(4, 1, (20, 21))];
+    is(PASSES, &history);
+    is(FAILS, &[&history[..], &[read(4, 7, (22, 23))]].concat());
+}
