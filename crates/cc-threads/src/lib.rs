@@ -36,6 +36,7 @@
 //! - [`resize`] and [`mandelbrot`]: work without an order, from a queue and from a cursor;
 //! - [`wordcount`]: a large result that all workers add to, in parts that have a lock each;
 //! - [`sort`]: phases, one after the other, for workers that stay;
+//! - [`kv`]: a thread for each client, and locks around what they share;
 //! - [`rayon`]: the variant, in which a work-stealing pool does the sharing.
 
 pub mod grep;
