@@ -132,8 +132,11 @@ fn set(request: &Request, now: Now) -> Result<Command, Reply> {
         match option.to_ascii_lowercase().as_slice() {
             b"nx" => flag(&mut when, When::Absent)?,
             b"xx" => flag(&mut when, When::Present)?,
-            unit @ (b"ex" | b"px") if timing.is_none() => {
-                timing = Some((options.next().ok_or(SYNTAX)?, if unit == b"ex" { 1000 } else { 1 }));
+            unit @ (b"ex" | b"px") => {
+                let (time, unit) = (options.next().ok_or(SYNTAX)?, if unit == b"ex" { 1000 } else { 1 });
+                if timing.replace((time, unit)).is_some_and(|(_, was)| was != unit) {
+                    return Err(SYNTAX);
+                }
             }
             _ => return Err(SYNTAX),
         }

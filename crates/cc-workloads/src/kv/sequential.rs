@@ -33,9 +33,10 @@ pub fn run(listener: net::TcpListener, config: &Config, ctx: &Ctx) -> Result<Tot
     let port = listener.local_addr().map_err(Error::io("address of the listener"))?.port();
     let server = Server::new(config.clone(), 1, port);
     let poll = Poll::new().map_err(Error::io("poll"))?;
-    let waker = Waker::new(poll.registry(), STOP).map_err(Error::io("poll"))?;
-    // A wake-up that fails leaves the loop to find out at its next turn.
-    let _stop = ctx.stop.on_request(move || _ = waker.wake());
+    // It outlives the hook: a wake-up whose waker is gone is forgotten.
+    let waker = Arc::new(Waker::new(poll.registry(), STOP).map_err(Error::io("poll"))?);
+    let rope = waker.clone();
+    let _stop = ctx.stop.on_request(move || rope.wake().expect("a counter of wake-ups is never full"));
     let mut work = Loop::new(poll, listener, server)?;
     let mut events = Events::with_capacity(1024);
     while !ctx.stop.requested() {

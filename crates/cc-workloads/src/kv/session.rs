@@ -85,6 +85,9 @@ impl Session {
     pub fn step(&mut self, request: &Request, now: Now, server: &Server) -> Step {
         let verb = match self.verb(request) {
             Ok(verb) => verb,
+            Err(reply) if request.argument(0).eq_ignore_ascii_case(b"exec") => {
+                return Step::Reply(self.exec_is_refused(&reply));
+            }
             Err(reply) => {
                 self.break_off();
                 return Step::Reply(reply);
@@ -188,6 +191,15 @@ impl Session {
         ask(Planner::new(server.slots, now).exec(checks, queue))
     }
 
+    /// What is refused of an EXEC itself ends the transaction.
+    fn exec_is_refused(&mut self, why: &Reply) -> Reply {
+        self.transaction = None;
+        self.forget();
+        let Reply::Error(why) = why else { return why.clone() };
+        let why = why.strip_prefix("ERR ").unwrap_or(why);
+        Reply::Error(Cow::Owned(format!("EXECABORT Transaction discarded because of: {why}")))
+    }
+
     fn queued(&mut self, queue: Queue, server: &Server) -> Queued {
         match queue {
             Queue::Ask(command) => Queued::Ask(command),
@@ -286,12 +298,12 @@ impl Session {
     }
 
     fn hello(&mut self, request: &Request, server: &Server) -> Reply {
-        if request.len() > 1 {
-            match number(request.argument(1)) {
-                None => return Reply::error("ERR Protocol version is not an integer or out of range"),
-                Some(2) => {}
-                Some(_) => return Reply::error("NOPROTO unsupported protocol version"),
-            }
+        let version = if request.len() > 1 { number(request.argument(1)) } else { Some(2) };
+        match version {
+            None => return Reply::error("ERR Protocol version is not an integer or out of range"),
+            // Redis knows 3, and looks at the rest first.
+            Some(2 | 3) => {}
+            Some(_) => return NO_PROTOCOL,
         }
         let mut options = request.from(2);
         let mut name = None;
@@ -312,6 +324,9 @@ impl Session {
         }
         if self.is_stranger {
             return Reply::error(HELLO_FIRST);
+        }
+        if version == Some(3) {
+            return NO_PROTOCOL;
         }
         name.and_then(|name| self.set_name(name)).unwrap_or_else(|| self.greeting())
     }
@@ -366,7 +381,9 @@ impl Session {
 /// A client's name is kept for as long as he stays.
 const LONGEST_NAME: usize = 1024;
 
-const HELLO_FIRST: &str = "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> \
+const NO_PROTOCOL: Reply = Reply::error("NOPROTO unsupported protocol version");
+
+const HELLO_FIRST: &str = "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO \
                            AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol \
                            version at the same time";
 
@@ -385,7 +402,8 @@ fn select(request: &Request) -> Reply {
     match number(request.argument(1)) {
         Some(0) => Reply::Ok,
         Some(index) if i32::try_from(index).is_ok() => Reply::error("ERR DB index is out of range"),
-        _ => NO_NUMBER,
+        Some(_) => Reply::error("ERR value is out of range, value must between -2147483648 and 2147483647"),
+        None => NO_NUMBER,
     }
 }
 

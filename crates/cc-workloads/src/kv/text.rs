@@ -171,7 +171,7 @@ pub(super) fn command(request: &Request) -> Reply {
         b"list" => Reply::Array(SPECS.iter().map(|spec| Reply::bulk(spec.name)).collect()),
         b"info" if request.len() == 2 => Reply::Array(SPECS.iter().map(command_info).collect()),
         b"info" => {
-            let info = |name| Verb::of(name).map_or(Reply::NilArray, |verb| command_info(verb.spec()));
+            let info = |name| Verb::of(name).map_or(Reply::Nil, |verb| command_info(verb.spec()));
             Reply::Array(request.from(2).map(info).collect())
         }
         _ => super::session::unknown_subcommand(request, "COMMAND"),
