@@ -72,9 +72,9 @@ fn no_more_memory(subject: &Subject) {
     let served = Served::start(subject, &config);
     let [mut greedy, mut other] = [served.client(), served.client()];
     other.says("SET a 1", "+OK");
-    let value = vec![b'x'; 64 << 20];
+    let request = of(&[b"SET", b"large", &vec![b'x'; 64 << 20]]);
     let peak = peak_memory(|| {
-        greedy.send(&of(&[b"SET", b"large", &value]));
+        greedy.send(&request);
         assert_eq!(greedy.reply(), "-OOM command not allowed when used memory > 'maxmemory'.");
     });
     assert!(peak < 24 << 20, "{peak} bytes for what was refused");

@@ -37,8 +37,8 @@ pub(super) fn all() -> Vec<(&'static str, Serve)> {
 
 /// Of each mutant the cases that reject it, and a part of what they say.
 pub(super) const REJECTED: &[Rejected] = &[
-    ("does_nothing", &["commands"], "it listens"),
-    ("turns_everybody_away", &["commands", "pipelined"], "max number of clients"),
+    ("does_nothing", &["commands"], "talk.rs"),
+    ("turns_everybody_away", &["commands", "half_closed"], "max number of clients"),
     ("forgets_the_password", &["password"], "GET a"),
     ("lets_everybody_in", &["too_many_clients_are_turned_away"], "inside"),
     ("takes_any_memory", &["no_more_memory"], "+OK"),
@@ -62,7 +62,6 @@ fn does_nothing(_: TcpListener, _: &Config, _: &Ctx) -> Result<Totals> {
 }
 
 fn turns_everybody_away(listener: TcpListener, config: &Config, ctx: &Ctx) -> Result<Totals> {
-    // The warm-up's client is the only one that is served.
     let (mut stream, _) = listener.accept().expect("somebody comes");
     let _ = stream.write(TOO_MANY);
     drop(stream);

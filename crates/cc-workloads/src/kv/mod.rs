@@ -23,6 +23,7 @@ mod clock;
 mod command;
 mod connection;
 mod data;
+mod gone;
 mod output;
 mod plan;
 mod reply;

@@ -9,6 +9,7 @@ use super::{
     Budget, Command, Key, Keys, Now, Part, Reply, Value, When,
     budget::Purse,
     command::NO_NUMBER,
+    gone::Gone,
     resp::number,
     table::{Entry, NEVER, Table, cost},
 };
@@ -37,7 +38,7 @@ pub struct Check {
     pub key: Key,
     /// The shard's epoch then. A shard that was lost comes back with another one, and every check fails.
     pub epoch: u64,
-    /// The key's number then; none if there was no such key.
+    /// The key's number then.
     pub number: u64,
 }
 
@@ -60,6 +61,7 @@ pub struct Stats {
 #[derive(Debug)]
 pub struct Shard {
     table: Table,
+    gone: Gone,
     purse: Purse,
     epoch: u64,
     /// The last version given.
@@ -76,8 +78,8 @@ impl Shard {
     /// a random number will do.
     #[must_use]
     pub fn new(budget: Budget, epoch: u64) -> Self {
-        let (table, purse) = (Table::default(), Purse::new(budget));
-        Self { table, purse, epoch, version: 0, volatile: 0, now: 0, hand: 0 }
+        let (table, gone, purse) = (Table::default(), Gone::default(), Purse::new(budget));
+        Self { table, gone, purse, epoch, version: 0, volatile: 0, now: 0, hand: 0 }
     }
 
     /// Which of the shards that were at this place it is.
@@ -171,9 +173,10 @@ impl Shard {
         check.epoch == self.epoch && check.number == self.number(&check.key)
     }
 
-    /// The version of a key, which for one that is not there is none.
+    /// What changes with every change of a key, also with its coming and going.
     fn number(&self, key: &[u8]) -> u64 {
-        self.live(key).map_or(0, |entry| entry.version)
+        let gone = || self.gone.number(self.table.hash(key));
+        self.table.get(key).map_or_else(gone, |entry| entry.number(self.now))
     }
 
     /// Looks exactly how much more is needed, when there is not enough for anything.
@@ -234,6 +237,13 @@ impl Shard {
     }
 
     fn forget(&mut self, entry: &Entry) {
+        let number = if entry.is_live(self.now) {
+            self.version += 1;
+            self.version
+        } else {
+            entry.number(self.now)
+        };
+        self.gone.leaves(self.table.hash(&entry.key), number);
         self.volatile -= usize::from(entry.expires != NEVER);
         self.purse.spend(-(entry.cost() as i64));
     }
@@ -337,6 +347,11 @@ impl Shard {
     }
 
     fn flush(&mut self) -> Reply {
+        self.version += 1;
+        for entry in self.table.iter() {
+            let number = if entry.is_live(self.now) { self.version } else { entry.number(self.now) };
+            self.gone.leaves(self.table.hash(&entry.key), number);
+        }
         self.table.clear();
         self.volatile = 0;
         self.purse.spend(-(self.purse.used() as i64));

@@ -35,6 +35,12 @@ impl Entry {
         self.expires > now
     }
 
+    /// What changes with every change, and when it expires.
+    pub(super) fn number(&self, now: u64) -> u64 {
+        const EXPIRED: u64 = 1 << 63;
+        if self.is_live(now) { self.version } else { self.version | EXPIRED }
+    }
+
     pub(super) fn cost(&self) -> u64 {
         cost(&self.key, self.value.len())
     }
@@ -50,6 +56,15 @@ pub(super) struct Table {
 impl Table {
     pub(super) fn len(&self) -> usize {
         self.entries.len()
+    }
+
+    /// The key's hash, among the keys of this table.
+    pub(super) fn hash(&self, key: &[u8]) -> u64 {
+        self.hasher.hash_one(key)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter()
     }
 
     pub(super) fn get(&self, key: &[u8]) -> Option<&Entry> {

@@ -278,3 +278,36 @@ proptest! {
         }
     }
 }
+
+/// A key that is watched while it is not there, or no longer: each way in which it may come and go.
+#[test]
+fn a_key_that_comes_and_goes_has_another_number() {
+    let mut shard = Shard::new(Budget::new(None), 1);
+    let key = || Key::from(&b"k"[..]);
+    let set = |after| Command::Set { key: key(), value: b"v"[..].into(), after, when: When::Always };
+    let del = || Command::Del(Keys::from_iter([key()]));
+    let mut seen = vec![shard.number(b"k")];
+    let mut now = 1;
+    let mut then = |shard: &mut Shard, command: Option<Command>, by: u64| {
+        now += by;
+        shard.tell(Now(now));
+        command.map(|command| shard.apply(&command, Now(now)));
+        let number = shard.number(b"k");
+        assert!(!seen.contains(&number), "{number} again in {seen:?}");
+        seen.push(number);
+    };
+    for _ in 0..3 {
+        then(&mut shard, Some(set(None)), 0);
+        then(&mut shard, Some(del()), 0);
+        then(&mut shard, Some(set(Some(5))), 0);
+        then(&mut shard, None, 5);
+        then(&mut shard, Some(set(None)), 0);
+        then(&mut shard, Some(Command::Flushdb), 0);
+        then(&mut shard, Some(set(Some(5))), 0);
+        then(&mut shard, None, 5);
+        // That it is removed changes nothing for those who watch it.
+        let before = shard.number(b"k");
+        shard.sweep(Now(0), 1000); // it knows better
+        assert_eq!((shard.number(b"k"), shard.table.len()), (before, 0));
+    }
+}
