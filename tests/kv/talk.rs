@@ -25,6 +25,12 @@ impl Client {
         self.0.get_mut().write_all(bytes).expect("the server reads");
     }
 
+    /// The same to a server that may be gone.
+    pub(super) fn try_send(&mut self, bytes: &[u8]) {
+        // Whether it is shows in what it replies.
+        let _ = self.0.get_mut().write_all(bytes);
+    }
+
     /// Sends a request, whose arguments are separated by blanks, and checks the reply (see [`Client::reply`]).
     pub(super) fn says(&mut self, request: &str, reply: &str) {
         self.send(&encoded(request));
