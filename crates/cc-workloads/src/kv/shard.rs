@@ -1,10 +1,13 @@
 //! What commands do to data: the semantics, and nothing of who calls it.
 
+mod stats;
+
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use hashbrown::hash_table::Entry as Place;
 
+pub use self::stats::Stats;
 use super::{
     Budget, Command, Key, Keys, Now, Part, Reply, Value, When,
     budget::Purse,
@@ -40,19 +43,6 @@ pub struct Check {
     pub epoch: u64,
     /// The key's number then.
     pub number: u64,
-}
-
-/// What INFO wants to know of a shard.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stats {
-    /// See [`Shard::epoch`].
-    pub epoch: u64,
-    /// How many keys.
-    pub keys: u64,
-    /// How many of them expire.
-    pub volatile: u64,
-    /// What they take, about, in bytes.
-    pub memory: u64,
 }
 
 /// Some of the keys, and what belongs to them. It belongs to whoever may change it: a lock, an actor, a process.
@@ -376,27 +366,6 @@ impl Command {
             Self::Mset(pairs) => pairs.iter().map(|(key, value)| cost(key, value.len())).sum(),
             _ => 0,
         }
-    }
-}
-
-impl From<Stats> for Reply {
-    fn from(Stats { epoch, keys, volatile, memory }: Stats) -> Self {
-        Self::Array([epoch, keys, volatile, memory].map(|number| Self::Int(number as i64)).into())
-    }
-}
-
-/// If that is what it is.
-impl TryFrom<Reply> for Stats {
-    type Error = Reply;
-
-    fn try_from(reply: Reply) -> Result<Self, Reply> {
-        let Reply::Array(items) = &reply else { return Err(reply) };
-        let &[Reply::Int(epoch), Reply::Int(keys), Reply::Int(volatile), Reply::Int(memory)] = &items[..]
-        else {
-            return Err(reply);
-        };
-        let [epoch, keys, volatile, memory] = [epoch, keys, volatile, memory].map(|number| number as u64);
-        Ok(Self { epoch, keys, volatile, memory })
     }
 }
 

@@ -174,7 +174,7 @@ pub(super) fn command(request: &Request) -> Reply {
             let info = |name| Verb::of(name).map_or(Reply::Nil, |verb| command_info(verb.spec()));
             Reply::Array(request.from(2).map(info).collect())
         }
-        _ => super::session::unknown_subcommand(request, "COMMAND"),
+        _ => super::session::local::unknown_subcommand(request, "COMMAND"),
     }
 }
 
