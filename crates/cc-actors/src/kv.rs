@@ -139,7 +139,7 @@ impl Doorman<'_, '_> {
             stop: self.stop.clone(),
             idle_timeout: self.server.config().idle_timeout,
             stream: stream.clone(),
-            leave,
+            _leave: leave,
         };
         if self.system.spawn_small(format!("client-{number}"), STACK, move || client.work()).is_err() {
             turn_away(&stream);
@@ -156,7 +156,7 @@ struct Client {
     idle_timeout: Option<Duration>,
     stream: Arc<TcpStream>,
     /// Last, so that it is dropped when all the rest is gone.
-    leave: Leave,
+    _leave: Leave,
 }
 
 /// Tells the porter, when it is dropped, that a client has gone.

@@ -148,3 +148,77 @@ impl Drop for Door {
         self.close();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use cc_workloads::Stop;
+
+    use super::*;
+    use crate::actor::{Address, system};
+
+    fn stream(listener: &TcpListener) -> Arc<TcpStream> {
+        Arc::new(TcpStream::connect(listener.local_addr().unwrap()).unwrap())
+    }
+
+    fn with_porter(test: impl FnOnce(&TcpListener, &Address<Note>)) -> Result<()> {
+        let listener = Arc::new(TcpListener::bind("127.0.0.1:0").unwrap());
+        system(&Stop::new(), |system| {
+            let (porter, notes) = system.mailbox(8);
+            test(&listener, &porter);
+            Porter::new(listener, Duration::ZERO).work(&notes)
+        })
+    }
+
+    fn fewer(porter: &Address<Note>, than: u64) -> oneshot::Receiver<u64> {
+        let (to, more) = oneshot::channel();
+        porter.send(Note::Fewer(than, to)).unwrap();
+        more
+    }
+
+    #[test]
+    fn the_doorman_is_told_of_everybody_who_leaves() {
+        let mut told = None;
+        let ended = with_porter(|listener, porter| {
+            for number in [1, 2, 3] {
+                porter.send(Note::Entered(number, stream(listener))).unwrap();
+            }
+            porter.send(Note::Left(2)).unwrap();
+            // Who left before the question counts, too.
+            told = Some((fewer(porter, 0), fewer(porter, 1)));
+            porter.send(Note::Left(1)).unwrap();
+            porter.send(Note::Shut(None)).unwrap();
+            porter.send(Note::Left(3)).unwrap();
+        });
+        let (first, second) = told.unwrap();
+        assert_eq!([first.recv(), second.recv()], [Ok(1), Ok(2)]);
+        ended.unwrap();
+    }
+
+    #[test]
+    fn nobody_waits_for_those_who_are_not_there() {
+        let mut told = None;
+        let ended = with_porter(|_, porter| {
+            told = Some(fewer(porter, 0));
+            porter.send(Note::Shut(Some(Error::io("accept")(std::io::ErrorKind::Other.into())))).unwrap();
+        });
+        assert!(told.unwrap().recv().is_err());
+        assert!(ended.is_err(), "why nobody is let in");
+    }
+
+    #[test]
+    fn who_comes_late_finds_the_door_shut() {
+        with_porter(|listener, porter| {
+            let late = stream(listener);
+            porter.send(Note::Stop).unwrap();
+            porter.send(Note::Entered(1, late.clone())).unwrap();
+            let porter = porter.clone();
+            std::thread::spawn(move || {
+                // Blocks until the socket is shut.
+                let _ = std::io::Read::read(&mut &*late, &mut [0]);
+                porter.send(Note::Left(1)).unwrap();
+                porter.send(Note::Shut(None)).unwrap();
+            });
+        })
+        .unwrap();
+    }
+}
