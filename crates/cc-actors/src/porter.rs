@@ -163,7 +163,7 @@ mod tests {
     fn with_porter(test: impl FnOnce(&TcpListener, &Address<Note>)) -> Result<()> {
         let listener = Arc::new(TcpListener::bind("127.0.0.1:0").unwrap());
         system(&Stop::new(), |system| {
-            let (porter, notes) = system.mailbox(8);
+            let (porter, notes) = system.mailbox(16);
             test(&listener, &porter);
             Porter::new(listener, Duration::ZERO).work(&notes)
         })
