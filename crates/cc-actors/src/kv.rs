@@ -288,15 +288,16 @@ impl Asked {
     /// Waits for all answers, and makes replies of them.
     fn replies(self) -> impl Iterator<Item = Reply> {
         let Self { answers, shards, plans } = self;
+        // From the last that was asked: until it has answered, the others mostly have, and this actor wakes up once.
         let come = |(shard, answers): (usize, oneshot::Receiver<Vec<Answer>>)| {
             answers.recv().ok().map(|answers| (shard, answers.into_iter()))
         };
-        let (mut inbox, mut shards) =
-            (answers.into_iter().filter_map(come).collect::<Vec<_>>(), shards.into_iter());
+        let mut inbox: Vec<_> = answers.into_iter().rev().filter_map(come).collect();
         let mut next = move |shard| {
             let (_, answers) = inbox.iter_mut().find(|(from, _)| *from == shard)?;
             answers.next()
         };
+        let mut shards = shards.into_iter();
         plans.into_iter().map(move |(plan, parts)| {
             reply(&plan, shards.by_ref().take(parts).map(|shard| (shard, next(shard))))
         })
