@@ -11,8 +11,10 @@
 //!   once on the same thread and mailbox, since a thread that must be started first can be refused. Nothing is known of
 //!   what was in hand but that it is lost; what was in the mailbox was not begun, and finds an empty shard.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Instant;
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::Instant,
+};
 
 use cc_workloads::{
     Result,

@@ -23,22 +23,23 @@ struct Server {
 
 impl Server {
     fn start(config: Config) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let (address, ctx) = (listener.local_addr().unwrap(), Ctx::new(NonZeroUsize::new(3).unwrap()));
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let (address, ctx) =
+            (listener.local_addr().expect("it is bound"), Ctx::new(NonZeroUsize::new(3).expect("three")));
         let stop = ctx.stop.clone();
         let serves = thread::spawn(move || kv::run(listener, &config, &ctx));
         Self { address, stop, serves }
     }
 
     fn client(&self) -> Client {
-        let stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let stream = TcpStream::connect(self.address).expect("connected");
+        stream.set_read_timeout(Some(Duration::from_secs(20))).expect("set");
         Client(BufReader::new(stream))
     }
 
     fn stop(self) -> Totals {
         self.stop.request(Cause::Test);
-        self.serves.join().unwrap().unwrap()
+        self.serves.join().expect("no panic").expect("served")
     }
 }
 
@@ -46,20 +47,20 @@ struct Client(BufReader<TcpStream>);
 
 impl Client {
     fn send(&mut self, lines: &str) {
-        self.0.get_mut().write_all(lines.as_bytes()).unwrap();
+        self.0.get_mut().write_all(lines.as_bytes()).expect("sent");
     }
 
     /// So many lines of what is replied, without their ends.
     fn lines(&mut self, count: usize) -> Vec<String> {
         let mut read = || {
             let mut line = String::new();
-            self.0.read_line(&mut line).unwrap();
+            self.0.read_line(&mut line).expect("replied");
             line.trim_end().to_owned()
         };
         (0..count).map(|_| read()).collect()
     }
 
-    fn is_hung_up_on(mut self) -> bool {
+    fn is_hung_up_on(&mut self) -> bool {
         matches!(self.0.read(&mut [0]), Ok(0))
     }
 }
