@@ -14,7 +14,7 @@
 //!   as `ctx.workers`. All that a client has sent at once goes to the keepers before the first answer is waited for, in
 //!   one message to each, so that a pipeline costs few wake-ups.
 //! - **Share.** Nothing but what the [`Server`] counts. A plan on several shards holds their keepers, in ascending order.
-//! - **Bound.** Clients, by number; what is under way for each, by [`ROUND`]. A client that does not take its replies keeps its
+//! - **Bound.** Clients, by number; what is under way for each, by the length of a [round](crate::round). A client that does not take its replies keeps its
 //!   own actor, which then asks for nothing. Mailboxes have room for some questions, and an answer has its own channel.
 //! - **Deadlock.** Solid arrows wait for room. Clients and the doorman write to others, who write to nobody. While a client
 //!   holds keepers it waits only for those [behind them](crate::keeper).
@@ -35,18 +35,16 @@ use std::{
 
 use cc_workloads::{
     Ctx, Error, Result, Stop,
-    kv::{Answer, Config, Connection, Now, Parts, Plan, READ, Refusal, Reply, Server, TOO_MANY, Totals},
+    kv::{Config, Connection, Now, READ, Server, TOO_MANY, Totals},
 };
 use rustix::io::Errno;
 
 use crate::{
     actor::{Address, Halted, System, system},
-    keeper::{Keepers, lost},
+    keeper::Keepers,
     porter::{Note, Porter},
+    round::Round,
 };
-
-/// So many plans of a client may be under way.
-const ROUND: usize = 256;
 
 /// So many notes may wait for the porter, who is quick.
 const NOTES: usize = 64;
@@ -229,12 +227,12 @@ impl Client {
     fn round(&mut self, now: Now) -> bool {
         let (mut round, mut wide) = (Round::default(), None);
         while wide.is_none()
-            && round.plans.len() < ROUND
+            && !round.is_full()
             && let Some(plan) = self.connection.next(now)
         {
             if plan.is_isolated() && plan.parts().len() > 1 { wide = Some(plan) } else { round.add(plan) }
         }
-        let is_any = wide.is_some() || !round.plans.is_empty();
+        let is_any = wide.is_some() || !round.is_empty();
         let asked = round.ask(&self.keepers);
         // Its questions come behind those in every mailbox.
         let wide = wide.map(|mut plan| self.keepers.run(&mut plan));
@@ -243,78 +241,6 @@ impl Client {
     }
 }
 // ANCHOR_END: kv-work
-
-/// What a client has asked for, to be sent to the keepers at once.
-#[derive(Default)]
-struct Round {
-    /// What each keeper gets, with the number of its shard.
-    lots: Vec<(usize, Parts)>,
-    /// The shards of all parts, in the order of the plans.
-    shards: Vec<usize>,
-    /// The plans, and how many parts each has.
-    plans: Vec<(Plan, usize)>,
-}
-
-/// It was sent.
-struct Asked {
-    answers: Vec<(usize, oneshot::Receiver<Vec<Answer>>)>,
-    shards: Vec<usize>,
-    plans: Vec<(Plan, usize)>,
-}
-
-// ANCHOR: kv-round
-impl Round {
-    /// Adds a plan whose parts may be run one by one.
-    fn add(&mut self, mut plan: Plan) {
-        let parts = plan.take_parts();
-        self.plans.push((plan, parts.len()));
-        for part in parts {
-            self.shards.push(part.shard);
-            match self.lots.iter_mut().find(|(shard, _)| *shard == part.shard) {
-                Some((_, lot)) => lot.push(part),
-                None => self.lots.push((part.shard, Parts::from_buf([part]))),
-            }
-        }
-    }
-
-    fn ask(self, keepers: &Keepers) -> Asked {
-        let Self { lots, shards, plans } = self;
-        let answers = lots.into_iter().map(|(shard, lot)| (shard, keepers.ask(shard, lot))).collect();
-        Asked { answers, shards, plans }
-    }
-}
-
-impl Asked {
-    /// Waits for all answers, and makes replies of them.
-    fn replies(self) -> impl Iterator<Item = Reply> {
-        let Self { answers, shards, plans } = self;
-        // From the last that was asked: until it has answered, the others mostly have, and this actor wakes up once.
-        let come = |(shard, answers): (usize, oneshot::Receiver<Vec<Answer>>)| {
-            answers.recv().ok().map(|answers| (shard, answers.into_iter()))
-        };
-        let mut inbox: Vec<_> = answers.into_iter().rev().filter_map(come).collect();
-        let mut next = move |shard| {
-            let (_, answers) = inbox.iter_mut().find(|(from, _)| *from == shard)?;
-            answers.next()
-        };
-        let mut shards = shards.into_iter();
-        plans.into_iter().map(move |(plan, parts)| {
-            reply(&plan, shards.by_ref().take(parts).map(|shard| (shard, next(shard))))
-        })
-    }
-}
-
-/// There is no answer of a shard that was lost with the question in hand.
-fn reply(plan: &Plan, mut answers: impl Iterator<Item = (usize, Option<Answer>)>) -> Reply {
-    if !plan.is_isolated() {
-        return plan.reply(answers.map(|(shard, answer)| (shard, answer.unwrap_or(Err(Refusal::Down)))));
-    }
-    match answers.next().expect("a plan has a part") {
-        (shard, Some(answer)) => plan.reply([(shard, answer)]),
-        (shard, None) => lost(shard),
-    }
-}
-// ANCHOR_END: kv-round
 
 fn turn_away(mut stream: &TcpStream) {
     // Whoever is not there to be told is gone already.
@@ -329,3 +255,6 @@ fn hang_up(mut stream: &TcpStream) {
     let mut buffer = [0; 4096];
     let _ = is_shut && (0..64).all(|_| stream.read(&mut buffer).is_ok_and(|bytes| bytes > 0));
 }
+
+#[cfg(test)]
+mod tests;
