@@ -32,6 +32,7 @@ use cc_workloads::{
     Ctx, Error, Result,
     kv::{Config, Connection, Now, Part, Parts, Plan, READ, Refusal, Reply, Server, TOO_MANY, Totals},
 };
+use prost::bytes::Bytes;
 use rustix::net::{Shutdown, shutdown};
 use tokio::{
     io::{AsyncRead, AsyncWriteExt, ReadBuf},
@@ -275,7 +276,7 @@ impl Sent {
                     continue;
                 }
             };
-            *largest = told.as_ref().map_or(0, |told| told.len()).max(*largest);
+            *largest = told.as_ref().map_or(0, Bytes::len).max(*largest);
             match told.ok().and_then(|told| done(&told)) {
                 Some(told) => answers.extend(told),
                 None if plan.is_isolated() => return lost(),
