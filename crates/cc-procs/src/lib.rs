@@ -59,8 +59,11 @@
 //! - [`pool`]: the runtime: how workers are started, driven, replaced and ended.
 
 pub mod grep;
+pub mod kv;
 pub mod mandelbrot;
+pub mod mesh;
 pub mod pool;
+pub mod prefork;
 pub mod resize;
 pub mod sort;
 pub mod wordcount;
@@ -80,6 +83,7 @@ pub const MODELS: &[Model] = &[Model {
     mandelbrot: Entry::Run(mandelbrot::run),
     wordcount: Entry::Run(wordcount::run),
     sort: Entry::Run(sort::run),
+    kv: Entry::Run(kv::run),
 }];
 
 /// A line for each workload: in a worker process, does its part of it and does not return.
@@ -89,4 +93,5 @@ fn enter() {
     pool::enter("mandelbrot", mandelbrot::work);
     pool::enter("wordcount", wordcount::work);
     pool::enter("sort", sort::work);
+    prefork::enter("kv", kv::work);
 }
