@@ -122,7 +122,7 @@ enum After {
 
 impl Loop {
     fn new(place: Place<Config, Totals>) -> Result<Self> {
-        let Place { number, workers, setup: config, listener, lifeline } = place;
+        let Place { number, workers, setup: config, listener, ways, lifeline } = place;
         let port = listener.local_addr().map_err(Error::io("address of the listener"))?.port();
         let server = Server::new(config, workers, port);
         let shard = Shard::new(server.budget().clone(), fastrand::u64(..));
@@ -133,13 +133,15 @@ impl Loop {
         registry.register(&mut listener, LISTENER, Interest::READABLE).map_err(Error::io("poll"))?;
         let fd = lifeline.as_fd().as_raw_fd();
         registry.register(&mut SourceFd(&fd), LIFELINE, Interest::READABLE).map_err(Error::io("poll"))?;
-        let (registry, ways) = (registry.try_clone().map_err(Error::io("poll"))?, LIFELINE.0 - workers);
+        let (registry, first) = (registry.try_clone().map_err(Error::io("poll"))?, LIFELINE.0 - workers);
+        let mut shards = Shards::new(number, shard, registry, Token(first), workers);
+        ways.into_iter().try_for_each(|(worker, way)| shards.connect(worker, way))?;
         Ok(Self {
             poll,
             listener,
             lifeline,
             server,
-            shards: Shards::new(number, shard, registry, Token(ways), workers),
+            shards,
             clients: Slab::new(),
             unheard: Vec::new(),
             backlog: None,

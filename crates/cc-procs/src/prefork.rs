@@ -69,6 +69,7 @@ pub fn run<S: Serialize, R: DeserializeOwned>(
     let (bell, _on_stop) = ctx.stop.bell()?;
     let mut seats = Seats::new(work, setup, listener, ctx.workers.get());
     (0..ctx.workers.get()).try_for_each(|number| seats.fill(number))?;
+    (0..ctx.workers.get()).try_for_each(|number| seats.begin(number))?;
     while !ctx.stop.requested() {
         let patience = seats.patience();
         seats.listen(Some(bell.as_fd()), patience)?;
@@ -104,7 +105,7 @@ struct Worker {
 /// What a worker is told.
 #[derive(Serialize, Deserialize)]
 enum Order {
-    /// Its number, how many there are, and the setup; with the listener.
+    /// It may begin. Its number, how many there are, and the setup; with the listener.
     Begin(usize, usize, Vec<u8>),
     /// There is a way to this worker; with its end.
     Way(usize),
@@ -128,10 +129,7 @@ impl<'a, R: DeserializeOwned> Seats<'a, R> {
 
     /// Starts a worker there, and gives it and the others the ways between them.
     fn fill(&mut self, number: usize) -> Result<()> {
-        let failed = |error: io::Error| Error::worker("worker process", reason(&error));
         let worker = Worker::start(self.work).map_err(failed)?;
-        let begin = Order::Begin(number, self.seats.len(), self.setup.clone());
-        send(&worker.lifeline, &begin, Some(self.listener.as_fd())).map_err(failed)?;
         for (other, seat) in self.seats.iter().enumerate() {
             let Some(neighbour) = &seat.worker else { continue };
             let (here, there) = UnixStream::pair().map_err(failed)?;
@@ -143,14 +141,24 @@ impl<'a, R: DeserializeOwned> Seats<'a, R> {
         Ok(())
     }
 
+    /// Has the worker there begin, which has been given all ways that there are.
+    fn begin(&self, number: usize) -> Result<()> {
+        let Some(worker) = &self.seats[number].worker else { return Ok(()) };
+        let begin = Order::Begin(number, self.seats.len(), self.setup.clone());
+        send(&worker.lifeline, &begin, Some(self.listener.as_fd())).map_err(failed)
+    }
+
     fn refill(&mut self) -> Result<()> {
         for number in 0..self.seats.len() {
             let seat = &self.seats[number];
             if seat.worker.is_some() || seat.due > Instant::now() {
                 continue;
             }
-            match self.fill(number) {
-                Err(_) if self.has_begun => self.seats[number].due = Instant::now() + PAUSE,
+            match self.fill(number).and_then(|()| self.begin(number)) {
+                Err(_) if self.has_begun => {
+                    let seat = &mut self.seats[number];
+                    (seat.worker, seat.due) = (None, Instant::now() + PAUSE);
+                }
                 filled => filled?,
             }
         }
@@ -237,6 +245,8 @@ pub struct Place<S, R> {
     pub setup: S,
     /// Where clients come, to one or the other.
     pub listener: TcpListener,
+    /// The ways to the others, as far as they are there.
+    pub ways: Vec<(usize, UnixStream)>,
     /// The coordinator.
     pub lifeline: Lifeline<R>,
 }
@@ -299,14 +309,24 @@ pub fn enter<S: DeserializeOwned, R: Serialize>(
 
 fn begin<S: DeserializeOwned, R: Serialize>() -> io::Result<Place<S, R>> {
     let lifeline = io::stdin().as_fd().try_clone_to_owned()?;
-    let Some((Order::Begin(number, workers, setup), Some(listener))) =
-        receive(&lifeline, RecvFlags::empty())?
-    else {
-        return Err(ErrorKind::InvalidData.into());
-    };
-    let setup = postcard::from_bytes(&setup).map_err(io::Error::other)?;
-    send(&lifeline, &Word::<R>::Ready, None)?;
-    Ok(Place { number, workers, setup, listener: listener.into(), lifeline: Lifeline(lifeline, PhantomData) })
+    let mut ways = Vec::new();
+    loop {
+        match receive(&lifeline, RecvFlags::empty())? {
+            Some((Order::Way(worker), Some(way))) => ways.push((worker, way.into())),
+            Some((Order::Begin(number, workers, setup), Some(listener))) => {
+                let setup = postcard::from_bytes(&setup).map_err(io::Error::other)?;
+                send(&lifeline, &Word::<R>::Ready, None)?;
+                let (listener, lifeline) = (listener.into(), Lifeline(lifeline, PhantomData));
+                return Ok(Place { number, workers, setup, listener, ways, lifeline });
+            }
+            // The coordinator has gone.
+            _ => process::exit(0),
+        }
+    }
+}
+
+fn failed(error: io::Error) -> Error {
+    Error::worker("worker process", reason(&error))
 }
 
 /// Never waits: a worker that does not listen to what little it is told is suspended, or dying.

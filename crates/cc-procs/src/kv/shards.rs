@@ -172,6 +172,7 @@ impl Shards {
         self.hear(worker);
         self.mesh.connect(worker, way).map_err(Error::io("way to a worker"))?;
         self.mesh.send(worker, Message::Clients(self.clients[self.me]));
+        self.clients[worker] = 0;
         Ok(())
     }
 
