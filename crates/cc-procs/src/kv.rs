@@ -8,8 +8,9 @@
 //!   has as many owners to ask as there are processes.
 //! - **Bound.** Plans under way in a worker, which bounds what the others have to keep for it; what waits for a way, beyond
 //!   which no client is heard; connections and memory, of which each worker has its share.
-//! - **Order.** A way between two workers keeps it, so a client's plans come to each shard in their order. Plans on several
-//!   shards hold them in ascending order; a client that has asked for one is not heard until it is answered.
+//! - **Order.** A way between two workers keeps it, so a client's plans on one shard may follow each other unanswered. One on
+//!   another shard waits until they are answered: what a client does later, nobody may see earlier. Plans on several
+//!   shards hold them in ascending order.
 //! - **Stop.** The coordinator tells the workers. Each answers what has arrived, closes its connections, tells its totals,
 //!   and goes on to answer the others, which may still need its shard, until all have got so far; then they are ended.
 //! - **Fail.** A worker that dies, of a panic or by a signal, takes its shard and its clients' connections along, and no
@@ -31,7 +32,7 @@ use std::{
 
 use cc_workloads::{
     Ctx, Error, Result,
-    kv::{Config, Connection, Now, Plan, READ, Reply, SWEEP, Server, Shard, TOO_MANY, Totals},
+    kv::{Config, Connection, Now, Plan, READ, SWEEP, Server, Shard, TOO_MANY, Totals},
 };
 use mio::{
     Events, Interest, Poll, Token,
@@ -92,21 +93,17 @@ struct Loop {
 struct Client {
     stream: TcpStream,
     connection: Connection,
-    /// What is to be answered, in order.
-    due: VecDeque<Due>,
-    /// Nothing more is asked for until all is answered.
-    is_holding: bool,
+    /// The numbers of the plans that are to be answered, in order.
+    due: VecDeque<usize>,
+    /// The one shard that these are at; none if it is a plan on several.
+    at: Option<usize>,
+    /// A plan that has to wait until they are answered: it is on other shards.
+    postponed: Option<Plan>,
     /// It was so when we last heard of it, and did not turn out otherwise since.
     is_readable: bool,
     is_writable: bool,
     /// The client will send nothing more, so that the end is to be read, too.
     has_ended: bool,
-}
-
-enum Due {
-    /// What comes of the plan that has this number.
-    Asked(usize),
-    Is(Reply),
 }
 
 /// What comes after a client's turn.
@@ -303,8 +300,8 @@ impl Loop {
 impl Client {
     fn new(stream: TcpStream, connection: Connection) -> Self {
         let (is_readable, is_writable, has_ended) = (true, true, false);
-        let (due, is_holding) = (VecDeque::new(), false);
-        Self { stream, connection, due, is_holding, is_readable, is_writable, has_ended }
+        let (due, at, postponed) = (VecDeque::new(), None, None);
+        Self { stream, connection, due, at, postponed, is_readable, is_writable, has_ended }
     }
 
     /// Reads, asks, answers and writes until its socket or a shard has it wait, or it has had its turn.
@@ -318,7 +315,7 @@ impl Client {
             if has_stalled {
                 return Ok(After::Again);
             }
-            let has_read = !self.is_holding && self.read(buffer)?;
+            let has_read = self.postponed.is_none() && self.read(buffer)?;
             if !has_read && !has_written {
                 self.rest();
                 return Ok(After::Wait);
@@ -330,42 +327,40 @@ impl Client {
     /// Takes answers, and asks for what is next. Whether that was possible; if not, there is no room for it.
     fn ask(&mut self, number: usize, shards: &mut Shards, now: Now) -> bool {
         self.answer(shards);
-        while !self.is_holding {
-            if !shards.have_room() {
-                return false;
+        while shards.have_room() {
+            let Some(plan) = self.postponed.take().or_else(|| self.connection.next(now)) else { return true };
+            if !self.is_in_order(&plan) {
+                self.postponed = Some(plan);
+                return true;
             }
-            let Some(plan) = self.connection.next(now) else { break };
             self.run(number, plan, shards);
-            self.answer(shards);
         }
-        true
+        false
+    }
+
+    /// Whether the plan cannot overtake those before it: only what is at the same shard stays in its order.
+    fn is_in_order(&self, plan: &Plan) -> bool {
+        self.due.is_empty() || self.at.is_some() && self.at == only_shard(plan)
     }
 
     fn run(&mut self, number: usize, plan: Plan, shards: &mut Shards) {
-        match shards.run(&plan) {
-            Some(reply) if self.due.is_empty() => self.connection.answer(reply),
-            Some(reply) => self.due.push_back(Due::Is(reply)),
-            None => {
-                // The next plan must not overtake this one at a shard that it has not come to yet.
-                self.is_holding = plan.is_isolated() && plan.parts().len() > 1;
-                self.due.push_back(Due::Asked(shards.ask(number, plan)));
-            }
+        if self.due.is_empty()
+            && let Some(reply) = shards.run(&plan)
+        {
+            return self.connection.answer(reply);
         }
+        self.at = only_shard(&plan);
+        self.due.push_back(shards.ask(number, plan));
+        // If it was at hand.
+        self.answer(shards);
     }
 
     /// Answers as far as the replies are there.
     fn answer(&mut self, shards: &mut Shards) {
-        while let Some(due) = self.due.pop_front() {
-            let reply = match due {
-                Due::Is(reply) => Ok(reply),
-                Due::Asked(number) => shards.take_reply(number).ok_or(Due::Asked(number)),
-            };
-            match reply {
-                Ok(reply) => self.connection.answer(reply),
-                Err(due) => return self.due.push_front(due),
-            }
+        while let Some(reply) = self.due.front().and_then(|number| shards.take_reply(*number)) {
+            self.due.pop_front();
+            self.connection.answer(reply);
         }
-        self.is_holding = false;
     }
 
     /// Gives back what it does not need while it waits.
@@ -378,11 +373,7 @@ impl Client {
 
     /// Nobody wants to know what was asked for it.
     fn forget(&mut self, shards: &mut Shards) {
-        for due in self.due.drain(..) {
-            if let Due::Asked(number) = due {
-                shards.forget(number);
-            }
-        }
+        self.due.drain(..).for_each(|number| shards.forget(number));
     }
 
     /// Whether there may be more to do then.
@@ -456,6 +447,10 @@ impl Loop {
     }
 }
 // ANCHOR_END: kv-drain
+
+fn only_shard(plan: &Plan) -> Option<usize> {
+    if let [part] = plan.parts() { Some(part.shard) } else { None }
+}
 
 /// Closes it so that the client gets the last reply: if something that he said is unread by then, the kernel takes the
 /// reply back.
