@@ -230,10 +230,13 @@ impl Loop {
         }
     }
 
-    /// Whether nobody has fewer clients, or who has does not come.
+    /// Whether nobody has many fewer clients, or who has does not come. (With exactly as many each, workers that are busy would
+    /// have to wait for each other at every client.)
     fn is_next(&self, since: Instant) -> bool {
-        let has_room = self.clients.len() < self.server.config().max_connections;
-        self.clients.len() <= self.shards.fewest_clients() || has_room && since.elapsed() >= SWEEP.0
+        let (clients, fewest) = (self.clients.len(), self.shards.fewest_clients());
+        let has_room = clients < self.server.config().max_connections;
+        let is_near = clients <= fewest.saturating_add(fewest / 8);
+        clients <= fewest || has_room && (is_near || since.elapsed() >= SWEEP.0)
     }
 
     fn welcome(&mut self, mut stream: TcpStream, now: Now) {
