@@ -55,9 +55,29 @@ impl Keepers {
         started.collect::<Result<_>>().map(Self)
     }
 
+    /// Runs plans that are all on one shard, by one message.
+    pub fn run_in_order(&self, plans: &mut [Plan]) -> Vec<Reply> {
+        let Some(shard) = plans.first().map(|plan| plan.parts()[0].shard) else { return Vec::new() };
+        let parts = plans.iter_mut().flat_map(Plan::take_parts).collect();
+        match self.ask(shard, parts).recv() {
+            Ok(answers) => {
+                plans.iter().zip(answers).map(|(plan, answer)| plan.reply([(shard, answer)])).collect()
+            }
+            Err(_gone) => plans.iter().map(|_| lost(shard)).collect(),
+        }
+    }
+
+    /// Runs a plan whose parts need not be run as one.
+    pub fn run_each(&self, plan: &mut Plan) -> Reply {
+        let ask = |part: Part| (part.shard, self.ask(part.shard, Parts::from_buf([part])));
+        // All, before the first is waited for.
+        let asked: Vec<_> = plan.take_parts().into_iter().map(ask).collect();
+        let answer = |answers: oneshot::Receiver<Vec<Answer>>| answers.recv().ok()?.pop();
+        plan.reply(asked.into_iter().map(|(shard, to)| (shard, answer(to).unwrap_or(Err(Refusal::Down)))))
+    }
+
     /// Has these run, one after the other, and nothing between them. What is sent later is run later.
-    #[must_use]
-    pub fn ask(&self, shard: usize, parts: Parts) -> oneshot::Receiver<Vec<Answer>> {
+    fn ask(&self, shard: usize, parts: Parts) -> oneshot::Receiver<Vec<Answer>> {
         let (to, answers) = oneshot::channel();
         // If nobody takes it, it is dropped, which whoever waits for the answers finds.
         let _ = self.0[shard].send(Question::Run(parts, to));

@@ -11,14 +11,15 @@
 //! ```
 //!
 //! - **Split.** An actor for each client, which waits for its socket, and a [keeper](crate::keeper) for each shard, as many
-//!   as `ctx.workers`. All that a client has sent at once goes to the keepers before the first answer is waited for, in
-//!   one message to each, so that a pipeline costs few wake-ups.
+//!   as `ctx.workers`. What a client has sent at once goes to a keeper in one message, as far as it is for the same: a
+//!   pipeline that changes from one to another costs a journey for each change.
 //! - **Share.** Nothing but what the [`Server`] counts. A plan on several shards holds their keepers, in ascending order.
-//! - **Bound.** Clients, by number; what is under way for each, by the length of a [round](crate::round). A client that does not take its replies keeps its
+//! - **Bound.** Clients, by number; what is under way for each, by the length of a round. A client that does not take its replies keeps its
 //!   own actor, which then asks for nothing. Mailboxes have room for some questions, and an answer has its own channel.
 //! - **Deadlock.** Solid arrows wait for room. Clients and the doorman write to others, who write to nobody. While a client
 //!   holds keepers it waits only for those [behind them](crate::keeper).
-//! - **Order.** A keeper's mailbox. A client's questions are in it in their order, and its answers are waited for in that order.
+//! - **Order.** A keeper's mailbox. A client's questions are in it in their order; those for another keeper are sent
+//!   when they are answered, or somebody might see the later one first.
 //! - **Stop.** A message to the [porter](crate::porter), who shuts the listener and the reading sides of all sockets: clients
 //!   find the end of their input, answer what was there, and go. After the time to drain the writing sides follow. The
 //!   keepers go when nobody can ask them any more.
@@ -27,6 +28,7 @@
 
 use std::{
     io::{self, ErrorKind, Read, Write},
+    iter,
     mem::MaybeUninit,
     net::{Shutdown, TcpListener, TcpStream},
     sync::Arc,
@@ -43,11 +45,13 @@ use crate::{
     actor::{Address, Halted, System, system},
     keeper::Keepers,
     porter::{Note, Porter},
-    round::Round,
 };
 
 /// So many notes may wait for the porter, who is quick.
 const NOTES: usize = 64;
+
+/// So many plans of a client may be under way.
+const ROUND: usize = 256;
 
 /// A client's actor calls nothing deep. What it does not touch of its stack is not there.
 const STACK: usize = 256 << 10;
@@ -225,19 +229,14 @@ impl Client {
 
     /// Has as much run as can be under way at once, and says whether there was anything.
     fn round(&mut self, now: Now) -> bool {
-        let (mut round, mut wide) = (Round::default(), None);
-        while wide.is_none()
-            && !round.is_full()
-            && let Some(plan) = self.connection.next(now)
-        {
-            if plan.is_isolated() && plan.parts().len() > 1 { wide = Some(plan) } else { round.add(plan) }
-        }
-        let is_any = wide.is_some() || !round.is_empty();
-        let asked = round.ask(&self.keepers);
-        // Its questions come behind those in every mailbox.
-        let wide = wide.map(|mut plan| self.keepers.run(&mut plan));
-        asked.replies().chain(wide).for_each(|reply| self.connection.answer(reply));
-        is_any
+        let mut plans: Vec<_> = iter::from_fn(|| self.connection.next(now)).take(ROUND).collect();
+        let replies = match &mut plans[..] {
+            [plan] if !plan.is_isolated() => vec![self.keepers.run_each(plan)],
+            [plan] if plan.parts().len() > 1 => vec![self.keepers.run(plan)],
+            plans => self.keepers.run_in_order(plans),
+        };
+        replies.into_iter().for_each(|reply| self.connection.answer(reply));
+        !plans.is_empty()
     }
 }
 // ANCHOR_END: kv-work

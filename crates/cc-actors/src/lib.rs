@@ -70,7 +70,6 @@
 //! - [`wordcount`]: owners for a large result;
 //! - [`sort`]: a system for each phase;
 //! - [`keeper`]: actors that keep a shard, and can be held;
-//! - [`round`]: what a client asks of them at once;
 //! - [`porter`]: the actor that knows who is inside;
 //! - [`kv`]: an actor for each client, and what it asks of the keepers.
 
@@ -82,7 +81,6 @@ pub mod mandelbrot;
 pub mod porter;
 pub mod position;
 pub mod resize;
-pub mod round;
 pub mod sort;
 pub mod wordcount;
 

@@ -95,10 +95,6 @@ struct Client {
     connection: Connection,
     /// The numbers of the plans that are to be answered, in order.
     due: VecDeque<usize>,
-    /// The one shard that these are at; none if it is a plan on several.
-    at: Option<usize>,
-    /// A plan that has to wait until they are answered: it is on other shards.
-    postponed: Option<Plan>,
     /// It was so when we last heard of it, and did not turn out otherwise since.
     is_readable: bool,
     is_writable: bool,
@@ -303,8 +299,7 @@ impl Loop {
 impl Client {
     fn new(stream: TcpStream, connection: Connection) -> Self {
         let (is_readable, is_writable, has_ended) = (true, true, false);
-        let (due, at, postponed) = (VecDeque::new(), None, None);
-        Self { stream, connection, due, at, postponed, is_readable, is_writable, has_ended }
+        Self { stream, connection, due: VecDeque::new(), is_readable, is_writable, has_ended }
     }
 
     /// Reads, asks, answers and writes until its socket or a shard has it wait, or it has had its turn.
@@ -318,7 +313,7 @@ impl Client {
             if has_stalled {
                 return Ok(After::Again);
             }
-            let has_read = self.postponed.is_none() && self.read(buffer)?;
+            let has_read = self.read(buffer)?;
             if !has_read && !has_written {
                 self.rest();
                 return Ok(After::Wait);
@@ -331,19 +326,10 @@ impl Client {
     fn ask(&mut self, number: usize, shards: &mut Shards, now: Now) -> bool {
         self.answer(shards);
         while shards.have_room() {
-            let Some(plan) = self.postponed.take().or_else(|| self.connection.next(now)) else { return true };
-            if !self.is_in_order(&plan) {
-                self.postponed = Some(plan);
-                return true;
-            }
+            let Some(plan) = self.connection.next(now) else { return true };
             self.run(number, plan, shards);
         }
         false
-    }
-
-    /// Whether the plan cannot overtake those before it: only what is at the same shard stays in its order.
-    fn is_in_order(&self, plan: &Plan) -> bool {
-        self.due.is_empty() || self.at.is_some() && self.at == only_shard(plan)
     }
 
     fn run(&mut self, number: usize, plan: Plan, shards: &mut Shards) {
@@ -352,7 +338,6 @@ impl Client {
         {
             return self.connection.answer(reply);
         }
-        self.at = only_shard(&plan);
         self.due.push_back(shards.ask(number, plan));
         // If it was at hand.
         self.answer(shards);
@@ -450,10 +435,6 @@ impl Loop {
     }
 }
 // ANCHOR_END: kv-drain
-
-fn only_shard(plan: &Plan) -> Option<usize> {
-    if let [part] = plan.parts() { Some(part.shard) } else { None }
-}
 
 /// Closes it so that the client gets the last reply: if something that he said is unread by then, the kernel takes the
 /// reply back.

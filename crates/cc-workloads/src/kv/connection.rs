@@ -25,8 +25,9 @@ pub const READ: usize = 16 * 1024;
 ///
 /// 1. what was read is [received](Connection::received), and the [end](Connection::end) of it is told;
 /// 2. [`next`](Connection::next) is asked for plans, until there is none. Each is run and
-///    [answered](Connection::answer). Several may be asked for before they are answered, and may run at once as long
-///    as each shard runs them in their order; they are answered in their order;
+///    [answered](Connection::answer). Several may be asked for before they are answered; they are on one shard then, which
+///    must run them in their order, and they are answered in their order. So nobody sees what a client has asked for
+///    later and not what it has asked for before;
 /// 3. what is in [`output`](Connection::output) is written, and it is told how much was. Then 2., and, if it
 ///    [wants](Connection::wants_input) to, 1. again; until it [is over](Connection::is_over).
 ///
@@ -42,6 +43,10 @@ pub struct Connection {
     done: usize,
     charge: Charge,
     waiting: VecDeque<Waiting>,
+    /// The shard that the plans to be answered are on; none if they are on several.
+    at: Option<usize>,
+    /// A plan on others, which is next when these are answered.
+    postponed: Option<(Plan, Waiting)>,
     output: Output,
     commands: u64,
     heard: Instant,
@@ -84,6 +89,8 @@ impl Connection {
             done: 0,
             charge: Charge::new(server.budget.clone()),
             waiting: VecDeque::new(),
+            at: None,
+            postponed: None,
             output: Output::default(),
             commands: 0,
             heard: Instant::now(),
@@ -117,6 +124,11 @@ impl Connection {
     /// The next thing to be done on shards. None if there is nothing, or as long as there are too many replies to be
     /// written, or plans to be answered first.
     pub fn next(&mut self, now: Now) -> Option<Plan> {
+        if self.waiting.is_empty()
+            && let Some((plan, waiting)) = self.postponed.take()
+        {
+            return self.ask(plan, waiting);
+        }
         while self.has_room() {
             let found = match self.decoder.decode(&self.input[self.done..], self.session.is_stranger()) {
                 Ok(found) => found,
@@ -142,14 +154,23 @@ impl Connection {
                     break;
                 }
             };
-            match step {
-                Step::Reply(reply) => self.reply(reply),
-                Step::Close(reply) => self.close(reply),
-                Step::Ask(plan) => return self.ask(plan, Waiting::Asked),
+            let asked = match step {
+                Step::Reply(reply) => {
+                    self.reply(reply);
+                    continue;
+                }
+                Step::Close(reply) => {
+                    self.close(reply);
+                    continue;
+                }
+                Step::Ask(plan) => self.ask(plan, Waiting::Asked),
                 Step::Watch(plan) => {
                     self.is_watching = true;
-                    return self.ask(plan, Waiting::Watched);
+                    self.ask(plan, Waiting::Watched)
                 }
+            };
+            if asked.is_some() {
+                return asked;
             }
         }
         self.tidy();
@@ -206,6 +227,7 @@ impl Connection {
     pub fn is_over(&self) -> bool {
         (self.is_closing || self.has_ended && self.needs_more)
             && self.waiting.is_empty()
+            && self.postponed.is_none()
             && self.output.is_empty()
     }
 
@@ -231,16 +253,24 @@ impl Connection {
     }
 
     fn has_room(&self) -> bool {
-        !self.is_closing && !self.is_watching && !self.output.is_full() && self.waiting.len() < PIPELINE
+        let may_ask = !self.is_closing && !self.is_watching && self.postponed.is_none();
+        may_ask && !self.output.is_full() && self.waiting.len() < PIPELINE
     }
 
     fn held(&self) -> usize {
         self.input.len() - self.done + self.decoder.heap()
     }
 
+    /// The plan, unless it has to wait until others are answered.
     fn ask(&mut self, plan: Plan, waiting: Waiting) -> Option<Plan> {
-        self.waiting.push_back(waiting);
-        Some(plan)
+        let at = if let [part] = plan.parts() { Some(part.shard) } else { None };
+        if self.waiting.is_empty() || at.is_some() && at == self.at {
+            self.at = at;
+            self.waiting.push_back(waiting);
+            return Some(plan);
+        }
+        self.postponed = Some((plan, waiting));
+        None
     }
 
     fn reply(&mut self, reply: Reply) {

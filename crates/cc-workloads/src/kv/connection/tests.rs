@@ -67,6 +67,29 @@ fn pipelined_requests_are_answered_in_order() {
     assert_eq!(client.says("HO x\r\n"), "$1\r\nx\r\n");
 }
 
+/// What a client asks for later nobody sees earlier: shards do not wait for each other.
+#[test]
+fn a_plan_on_another_shard_waits_for_those_before_it() {
+    let server = Server::new(Config::default(), 64, 0);
+    let mut client = Client::of(&server);
+    client.connection.received(b"SET a 1\r\nGET a\r\nSET b 2\r\nGET b\r\nMGET a b\r\nPING\r\nGET a\r\n");
+    client.connection.end();
+    let slots = server.slots();
+    let [a, b] = [&b"a"[..], b"b"].map(|key| slots.shard(key));
+    assert_ne!(a, b);
+    let mut both = [a, b];
+    both.sort_unstable();
+    for shards in [&[vec![a], vec![a]][..], &[vec![b], vec![b]], &[both.to_vec()], &[vec![a]]] {
+        let plans: Vec<_> = std::iter::from_fn(|| client.connection.next(Now(1))).collect();
+        let on = |plan: &Plan| plan.parts().iter().map(|part| part.shard).collect::<Vec<_>>();
+        assert_eq!(plans.iter().map(on).collect::<Vec<_>>(), shards);
+        assert!(!client.connection.is_over());
+        plans.iter().for_each(|_| client.connection.answer(Reply::Int(1)));
+    }
+    assert_eq!(client.reads(), ":1\r\n:1\r\n:1\r\n:1\r\n:1\r\n+PONG\r\n:1\r\n");
+    assert!(client.connection.next(Now(1)).is_none() && client.connection.is_over());
+}
+
 #[test]
 fn plans_may_be_taken_before_they_are_answered() {
     let mut client = client();
