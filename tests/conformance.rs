@@ -4,6 +4,7 @@
 //! This program is also the process that each case runs in, and the worker process that a case's model spawns.
 
 mod grep;
+mod kv;
 mod mandelbrot;
 mod resize;
 mod sort;
@@ -22,6 +23,7 @@ const SUITES: &[Suite] = &[
     Suite::of::<mandelbrot::Mandelbrot>(),
     Suite::of::<wordcount::Wordcount>(),
     Suite::of::<sort::Sort>(),
+    Suite::of::<kv::Kv>(),
 ];
 
 fn main() -> ExitCode {

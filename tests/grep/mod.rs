@@ -18,11 +18,11 @@ use std::path::Path;
 use cc_conformance::{
     case::Case,
     subject::Subject,
-    workload::{Rejected, Run, Workload},
+    workload::{Batch, Rejected, Run, Workload},
 };
 use cc_workloads::{
     Entry, Model,
-    grep::{Job, Output},
+    grep::{self, Job, Output},
 };
 
 use asked::Asked;
@@ -33,8 +33,7 @@ pub(crate) struct Grep;
 
 impl Workload for Grep {
     const NAME: &'static str = "grep";
-    type Job = Job;
-    type Output = Output;
+    type Run = grep::Run;
 
     fn entry(model: &mut Model) -> &mut Entry<Run<Self>> {
         &mut model.grep
@@ -59,6 +58,11 @@ impl Workload for Grep {
     }
 
     const REJECTED: &'static [Rejected] = mutants::REJECTED;
+}
+
+impl Batch for Grep {
+    type Job = Job;
+    type Output = Output;
 
     fn shows(output: &Output) -> bool {
         !output.found.is_empty()

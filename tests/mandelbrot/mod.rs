@@ -9,11 +9,11 @@ mod stops;
 use cc_conformance::{
     case::Case,
     subject::Subject,
-    workload::{Rejected, Run, Workload},
+    workload::{Batch, Rejected, Run, Workload},
 };
 use cc_workloads::{
     Entry, Model,
-    mandelbrot::{Job, Output},
+    mandelbrot::{self, Job, Output},
 };
 
 use observe::{Observed, view};
@@ -23,8 +23,7 @@ pub(crate) struct Mandelbrot;
 
 impl Workload for Mandelbrot {
     const NAME: &'static str = "mandelbrot";
-    type Job = Job;
-    type Output = Output;
+    type Run = mandelbrot::Run;
 
     fn entry(model: &mut Model) -> &mut Entry<Run<Self>> {
         &mut model.mandelbrot
@@ -43,4 +42,9 @@ impl Workload for Mandelbrot {
     }
 
     const REJECTED: &'static [Rejected] = mutants::REJECTED;
+}
+
+impl Batch for Mandelbrot {
+    type Job = Job;
+    type Output = Output;
 }

@@ -14,11 +14,11 @@ use std::path::Path;
 use cc_conformance::{
     case::Case,
     subject::Subject,
-    workload::{Rejected, Run, Workload},
+    workload::{Batch, Rejected, Run, Workload},
 };
 use cc_workloads::{
     Entry, Model,
-    resize::{Job, Output},
+    resize::{self, Job, Output},
 };
 
 use observe::{Asked, Observed};
@@ -28,8 +28,7 @@ pub(crate) struct Resize;
 
 impl Workload for Resize {
     const NAME: &'static str = "resize";
-    type Job = Job;
-    type Output = Output;
+    type Run = resize::Run;
 
     fn entry(model: &mut Model) -> &mut Entry<Run<Self>> {
         &mut model.resize
@@ -53,4 +52,9 @@ impl Workload for Resize {
     }
 
     const REJECTED: &'static [Rejected] = mutants::REJECTED;
+}
+
+impl Batch for Resize {
+    type Job = Job;
+    type Output = Output;
 }

@@ -20,11 +20,11 @@ use std::path::Path;
 use cc_conformance::{
     case::Case,
     subject::Subject,
-    workload::{Rejected, Run, Workload},
+    workload::{Batch, Rejected, Run, Workload},
 };
 use cc_workloads::{
     Entry, Model,
-    sort::{Job, Output},
+    sort::{self, Job, Output},
 };
 
 use asked::Asked;
@@ -35,8 +35,7 @@ pub(crate) struct Sort;
 
 impl Workload for Sort {
     const NAME: &'static str = "sort";
-    type Job = Job;
-    type Output = Output;
+    type Run = sort::Run;
 
     fn entry(model: &mut Model) -> &mut Entry<Run<Self>> {
         &mut model.sort
@@ -69,6 +68,11 @@ impl Workload for Sort {
     }
 
     const REJECTED: &'static [Rejected] = mutants::REJECTED;
+}
+
+impl Batch for Sort {
+    type Job = Job;
+    type Output = Output;
 
     fn shows(output: &Output) -> bool {
         matches!(output, Output::Lines { lines: 1.., .. })

@@ -12,12 +12,14 @@
 //! 6. [`stops`]: a stop at such a point, and how soon the run heeds it; [`stdin`]: input as it comes;
 //! 7. [`leftovers`] and [`tree`]: threads, processes, descriptors, files and memory, seen from outside; [`bounds`]: few
 //!    descriptors, and the peak of memory;
-//! 8. [`mutant`]: wrong implementations, which the checks must reject.
+//! 8. [`mutant`]: wrong implementations, which the checks must reject;
+//! 9. [`linear`]: histories of concurrent clients of a server, and whether they are linearizable.
 
 pub mod bounds;
 pub mod case;
 pub mod isolate;
 pub mod leftovers;
+pub mod linear;
 pub mod mutant;
 pub mod stdin;
 pub mod stops;

@@ -15,12 +15,12 @@ use cc_workloads::{Ctx, Result, Sink, Stop};
 
 use crate::{
     subject::Subject,
-    workload::{Run, Workload},
+    workload::{Batch, Run},
 };
 
 /// The mutants, by name.
 #[must_use]
-pub fn all<W: Workload>() -> Vec<(&'static str, Run<W>)> {
+pub fn all<W: Batch>() -> Vec<(&'static str, Run<W>)> {
     vec![
         ("drops_one", drops_one::<W>),
         ("repeats_one", repeats_one::<W>),
@@ -41,19 +41,19 @@ pub fn all<W: Workload>() -> Vec<(&'static str, Run<W>)> {
 }
 
 /// What is right.
-fn reference<W: Workload>(job: &W::Job, ctx: &Ctx, out: &mut dyn Sink<W::Output>) -> Result<()> {
+fn reference<W: Batch>(job: &W::Job, ctx: &Ctx, out: &mut dyn Sink<W::Output>) -> Result<()> {
     Subject::reference().try_run::<W>(job, ctx, out)
 }
 
 /// Stands between the reference and the sink, and passes on what `edit` makes of the n-th output.
-struct Between<'a, W: Workload, F> {
+struct Between<'a, W: Batch, F> {
     out: &'a mut dyn Sink<W::Output>,
     edit: F,
     /// How many outputs have come that show something.
     nth: usize,
 }
 
-impl<W: Workload, F: FnMut(usize, W::Output) -> Vec<W::Output>> Sink<W::Output> for Between<'_, W, F> {
+impl<W: Batch, F: FnMut(usize, W::Output) -> Vec<W::Output>> Sink<W::Output> for Between<'_, W, F> {
     fn push(&mut self, output: W::Output) -> ControlFlow<()> {
         if !W::shows(&output) {
             return self.out.push(output);
@@ -64,7 +64,7 @@ impl<W: Workload, F: FnMut(usize, W::Output) -> Vec<W::Output>> Sink<W::Output> 
 }
 
 /// The reference, whose n-th output becomes what `edit` makes of it.
-pub fn edited<W: Workload>(
+pub fn edited<W: Batch>(
     job: &W::Job,
     ctx: &Ctx,
     out: &mut dyn Sink<W::Output>,
@@ -73,11 +73,11 @@ pub fn edited<W: Workload>(
     reference::<W>(job, ctx, &mut Between::<W, _> { out, edit, nth: 0 })
 }
 
-fn drops_one<W: Workload>(job: &W::Job, ctx: &Ctx, out: &mut dyn Sink<W::Output>) -> Result<()> {
+fn drops_one<W: Batch>(job: &W::Job, ctx: &Ctx, out: &mut dyn Sink<W::Output>) -> Result<()> {
     edited::<W>(job, ctx, out, |nth, output| if nth == 3 { vec![] } else { vec![output] })
 }
 
-fn repeats_one<W: Workload>(job: &W::Job, ctx: &Ctx, out: &mut dyn Sink<W::Output>) -> Result<()> {
+fn repeats_one<W: Batch>(job: &W::Job, ctx: &Ctx, out: &mut dyn Sink<W::Output>) -> Result<()> {
     edited::<W>(
         job,
         ctx,
@@ -86,16 +86,16 @@ fn repeats_one<W: Workload>(job: &W::Job, ctx: &Ctx, out: &mut dyn Sink<W::Outpu
     )
 }
 
-fn stops_early<W: Workload>(job: &W::Job, ctx: &Ctx, out: &mut dyn Sink<W::Output>) -> Result<()> {
+fn stops_early<W: Batch>(job: &W::Job, ctx: &Ctx, out: &mut dyn Sink<W::Output>) -> Result<()> {
     edited::<W>(job, ctx, out, |nth, output| if nth > 3 { vec![] } else { vec![output] })
 }
 
-fn does_nothing<W: Workload>(_: &W::Job, _: &Ctx, _: &mut dyn Sink<W::Output>) -> Result<()> {
+fn does_nothing<W: Batch>(_: &W::Job, _: &Ctx, _: &mut dyn Sink<W::Output>) -> Result<()> {
     Ok(())
 }
 
 /// Passes an output on when the next one comes.
-fn holds_one_back<W: Workload>(job: &W::Job, ctx: &Ctx, out: &mut dyn Sink<W::Output>) -> Result<()> {
+fn holds_one_back<W: Batch>(job: &W::Job, ctx: &Ctx, out: &mut dyn Sink<W::Output>) -> Result<()> {
     struct Held<'a, O>(&'a mut dyn Sink<O>, Option<O>);
     impl<O> Sink<O> for Held<'_, O> {
         fn push(&mut self, output: O) -> ControlFlow<()> {
@@ -109,7 +109,7 @@ fn holds_one_back<W: Workload>(job: &W::Job, ctx: &Ctx, out: &mut dyn Sink<W::Ou
 }
 
 /// Keeps everything in memory before it passes the first on.
-fn hoards<W: Workload>(job: &W::Job, ctx: &Ctx, out: &mut dyn Sink<W::Output>) -> Result<()> {
+fn hoards<W: Batch>(job: &W::Job, ctx: &Ctx, out: &mut dyn Sink<W::Output>) -> Result<()> {
     struct Hoard<O>(Vec<O>);
     impl<O> Sink<O> for Hoard<O> {
         fn push(&mut self, output: O) -> ControlFlow<()> {
@@ -127,11 +127,11 @@ fn unstopped(ctx: &Ctx) -> Ctx {
     Ctx { workers: ctx.workers, window: ctx.window, stop: Stop::new(), args: ctx.args.clone() }
 }
 
-fn ignores_the_stop<W: Workload>(job: &W::Job, ctx: &Ctx, out: &mut dyn Sink<W::Output>) -> Result<()> {
+fn ignores_the_stop<W: Batch>(job: &W::Job, ctx: &Ctx, out: &mut dyn Sink<W::Output>) -> Result<()> {
     reference::<W>(job, &unstopped(ctx), out)
 }
 
-fn pushes_after_break<W: Workload>(job: &W::Job, ctx: &Ctx, out: &mut dyn Sink<W::Output>) -> Result<()> {
+fn pushes_after_break<W: Batch>(job: &W::Job, ctx: &Ctx, out: &mut dyn Sink<W::Output>) -> Result<()> {
     struct Deaf<'a, O>(&'a mut dyn Sink<O>);
     impl<O> Sink<O> for Deaf<'_, O> {
         fn push(&mut self, output: O) -> ControlFlow<()> {
@@ -142,7 +142,7 @@ fn pushes_after_break<W: Workload>(job: &W::Job, ctx: &Ctx, out: &mut dyn Sink<W
     reference::<W>(job, &unstopped(ctx), &mut Deaf(out))
 }
 
-fn starts_a_thread<W: Workload>(job: &W::Job, ctx: &Ctx, out: &mut dyn Sink<W::Output>) -> Result<()> {
+fn starts_a_thread<W: Batch>(job: &W::Job, ctx: &Ctx, out: &mut dyn Sink<W::Output>) -> Result<()> {
     let (end, ended) = std::sync::mpsc::sync_channel::<()>(0);
     thread::scope(|scope| {
         scope.spawn(move || ended.recv());
@@ -152,35 +152,35 @@ fn starts_a_thread<W: Workload>(job: &W::Job, ctx: &Ctx, out: &mut dyn Sink<W::O
     })
 }
 
-fn leaves_a_thread<W: Workload>(job: &W::Job, ctx: &Ctx, out: &mut dyn Sink<W::Output>) -> Result<()> {
+fn leaves_a_thread<W: Batch>(job: &W::Job, ctx: &Ctx, out: &mut dyn Sink<W::Output>) -> Result<()> {
     drop(thread::spawn(thread::park));
     reference::<W>(job, ctx, out)
 }
 
-fn leaves_a_process<W: Workload>(job: &W::Job, ctx: &Ctx, out: &mut dyn Sink<W::Output>) -> Result<()> {
+fn leaves_a_process<W: Batch>(job: &W::Job, ctx: &Ctx, out: &mut dyn Sink<W::Output>) -> Result<()> {
     // It ends at once, and nobody waits for it.
     let child = Command::new("true").stdin(Stdio::null()).spawn().expect("a process can be started");
     mem::forget(child);
     reference::<W>(job, ctx, out)
 }
 
-fn leaves_a_descriptor<W: Workload>(job: &W::Job, ctx: &Ctx, out: &mut dyn Sink<W::Output>) -> Result<()> {
+fn leaves_a_descriptor<W: Batch>(job: &W::Job, ctx: &Ctx, out: &mut dyn Sink<W::Output>) -> Result<()> {
     mem::forget(File::open("/dev/null").expect("it is there"));
     reference::<W>(job, ctx, out)
 }
 
-fn leaves_a_file<W: Workload>(job: &W::Job, ctx: &Ctx, out: &mut dyn Sink<W::Output>) -> Result<()> {
+fn leaves_a_file<W: Batch>(job: &W::Job, ctx: &Ctx, out: &mut dyn Sink<W::Output>) -> Result<()> {
     fs::write(env::temp_dir().join("left"), "left").expect("a file can be made");
     reference::<W>(job, ctx, out)
 }
 
 /// Writes to the program's standard output, which belongs to the sink.
-fn prints<W: Workload>(job: &W::Job, ctx: &Ctx, out: &mut dyn Sink<W::Output>) -> Result<()> {
+fn prints<W: Batch>(job: &W::Job, ctx: &Ctx, out: &mut dyn Sink<W::Output>) -> Result<()> {
     println!("working");
     reference::<W>(job, ctx, out)
 }
 
-fn hangs<W: Workload>(job: &W::Job, ctx: &Ctx, out: &mut dyn Sink<W::Output>) -> Result<()> {
+fn hangs<W: Batch>(job: &W::Job, ctx: &Ctx, out: &mut dyn Sink<W::Output>) -> Result<()> {
     edited::<W>(job, ctx, out, |nth, output| {
         if nth == 3 {
             loop {

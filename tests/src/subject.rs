@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use cc_workloads::{Ctx, Entry, Model, Result, Sink};
 use clap::{ArgMatches, Command};
 
-use crate::workload::{Run, Workload};
+use crate::workload::{Batch, Run, Workload};
 
 /// Where a model's workers are, which decides what faults they can survive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,7 +86,7 @@ impl Subject {
     /// # Panics
     ///
     /// If the model has none of this workload, or if the run fails as a whole.
-    pub fn run<W: Workload>(&self, job: &W::Job, ctx: &Ctx, out: &mut dyn Sink<W::Output>) {
+    pub fn run<W: Batch>(&self, job: &W::Job, ctx: &Ctx, out: &mut dyn Sink<W::Output>) {
         if let Err(error) = self.try_run::<W>(job, ctx, out) {
             panic!("{} failed: {error}", self.name);
         }
@@ -97,7 +97,7 @@ impl Subject {
     /// # Panics
     ///
     /// If the model has none of this workload.
-    pub fn try_run<W: Workload>(&self, job: &W::Job, ctx: &Ctx, out: &mut dyn Sink<W::Output>) -> Result<()> {
+    pub fn try_run<W: Batch>(&self, job: &W::Job, ctx: &Ctx, out: &mut dyn Sink<W::Output>) -> Result<()> {
         match self.entry::<W>() {
             Entry::Run(run) => run(job, ctx, out),
             Entry::Declined(why) => panic!("{} has no {}: {why}", self.name, W::NAME),

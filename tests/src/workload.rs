@@ -7,7 +7,7 @@ use cc_workloads::{Ctx, Entry, Model, Result, Sink};
 use crate::{case::Case, subject::Subject};
 
 /// What a model provides for a workload.
-pub type Run<W> = fn(&<W as Workload>::Job, &Ctx, &mut dyn Sink<<W as Workload>::Output>) -> Result<()>;
+pub type Run<W> = <W as Workload>::Run;
 
 /// A mutant's name, the cases that must reject it, and a part of what they must say; `hung` of one that hangs.
 pub type Rejected = (&'static str, &'static [&'static str], &'static str);
@@ -16,10 +16,8 @@ pub type Rejected = (&'static str, &'static [&'static str], &'static str);
 pub trait Workload: Sized + 'static {
     /// Its name: the first part of its tests' names.
     const NAME: &'static str;
-    /// What is to be done.
-    type Job;
-    /// What a model pushes.
-    type Output: Clone;
+    /// What a model provides.
+    type Run: Copy + 'static;
 
     /// The workload's place in the table of the models.
     fn entry(model: &mut Model) -> &mut Entry<Run<Self>>;
@@ -40,6 +38,16 @@ pub trait Workload: Sized + 'static {
 
     /// Which cases reject them.
     const REJECTED: &'static [Rejected] = &[];
+}
+
+/// A workload that has a job, and is done when that is.
+pub trait Batch:
+    Workload<Run = fn(&<Self as Batch>::Job, &Ctx, &mut dyn Sink<<Self as Batch>::Output>) -> Result<()>>
+{
+    /// What is to be done.
+    type Job;
+    /// What a model pushes.
+    type Output: Clone;
 
     /// Whether something of this output is seen; a mutant alters one of which it is.
     fn shows(_output: &Self::Output) -> bool {

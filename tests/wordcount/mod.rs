@@ -14,11 +14,11 @@ use std::path::Path;
 use cc_conformance::{
     case::Case,
     subject::Subject,
-    workload::{Rejected, Run, Workload},
+    workload::{Batch, Rejected, Run, Workload},
 };
 use cc_workloads::{
     Entry, Model,
-    wordcount::{Job, Output},
+    wordcount::{self, Job, Output},
 };
 
 use observe::{Asked, Observed};
@@ -28,8 +28,7 @@ pub(crate) struct Wordcount;
 
 impl Workload for Wordcount {
     const NAME: &'static str = "wordcount";
-    type Job = Job;
-    type Output = Output;
+    type Run = wordcount::Run;
 
     fn entry(model: &mut Model) -> &mut Entry<Run<Self>> {
         &mut model.wordcount
@@ -53,6 +52,11 @@ impl Workload for Wordcount {
     }
 
     const REJECTED: &'static [Rejected] = mutants::REJECTED;
+}
+
+impl Batch for Wordcount {
+    type Job = Job;
+    type Output = Output;
 
     fn shows(output: &Output) -> bool {
         match output {

@@ -12,15 +12,17 @@
 //! - **Failure.** An actor does not defend itself against its own bugs: it crashes, and somebody else deals with
 //!   that. [`System::watch`] starts one whose death is a message to its supervisor, with all that it left
 //!   behind. [`System::spawn`] starts one that the run cannot do without: its panic ends the run.
+//!   [`System::spawn_small`] starts one that nobody relies on: its panic is nobody else's business.
 
 use std::{
     convert::Infallible,
     panic::{AssertUnwindSafe, catch_unwind},
     thread::{self, Scope},
+    time::Instant,
 };
 
 use cc_workloads::{Cause, Error, Result, Stop, error::panic_reason, stop::OnRequest};
-use crossbeam_channel::{Receiver, Sender, bounded, select_biased};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, at, bounded, select_biased};
 
 /// There is nothing left to do: the run has ended or was stopped, the mailbox that was written to is gone, or every
 /// address of the one that was read.
@@ -59,6 +61,27 @@ impl<M> Mailbox<M> {
         select_biased! {
             recv(self.halt) -> _ => Err(Halted),
             recv(self.messages) -> message => message.map_err(|_| Halted),
+        }
+    }
+
+    /// As [`Mailbox::receive`]; none, if it is that time before a message has come.
+    pub fn receive_until(&self, time: Option<Instant>) -> Result<Option<M>, Halted> {
+        let Some(time) = time else { return self.receive().map(Some) };
+        select_biased! {
+            recv(self.halt) -> _ => Err(Halted),
+            recv(self.messages) -> message => message.map(Some).map_err(|_| Halted),
+            recv(at(time)) -> _ => Ok(None),
+        }
+    }
+
+    /// As [`Mailbox::receive_until`], for an actor that others rely on until they have ended: it is halted only when
+    /// nobody has its address any more.
+    pub fn serve_until(&self, time: Option<Instant>) -> Result<Option<M>, Halted> {
+        let Some(time) = time else { return self.messages.recv().map(Some).map_err(|_| Halted) };
+        match self.messages.recv_deadline(time) {
+            Ok(message) => Ok(Some(message)),
+            Err(RecvTimeoutError::Timeout) => Ok(None),
+            Err(RecvTimeoutError::Disconnected) => Err(Halted),
         }
     }
 }
@@ -107,7 +130,7 @@ impl<'scope> System<'scope, '_> {
         body: impl FnOnce() -> Result<(), Halted> + Send + 'scope,
     ) -> Result<()> {
         let link = Link(self.stop.clone());
-        self.start(name.into(), move || {
+        self.start(name, move || {
             let _link = link;
             let _ = body();
         })
@@ -122,7 +145,7 @@ impl<'scope> System<'scope, '_> {
         body: fn(&mut S) -> Result<(), Halted>,
         supervisor: Address<Death<S>>,
     ) -> Result<()> {
-        self.start(name.into(), move || {
+        self.start(name, move || {
             // The supervisor is told that the state may be half-changed; nobody else sees it.
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| body(&mut state))) {
                 let reason = panic_reason(&*panic);
@@ -131,8 +154,30 @@ impl<'scope> System<'scope, '_> {
         })
     }
 
-    fn start(&self, name: String, body: impl FnOnce() + Send + 'scope) -> Result<()> {
-        let thread = thread::Builder::new().name(name);
+    /// Starts an actor that nobody relies on, one of very many: a stack of so many bytes must do for it. A panic, which
+    /// is reported with its name, ends it and nothing else.
+    pub fn spawn_small(
+        &self,
+        name: impl Into<String>,
+        stack: usize,
+        body: impl FnOnce() + Send + 'scope,
+    ) -> Result<()> {
+        // Nobody sees what it leaves behind.
+        let body = || drop(catch_unwind(AssertUnwindSafe(body)));
+        self.start_on(thread::Builder::new().stack_size(stack), name, body)
+    }
+
+    fn start(&self, name: impl Into<String>, body: impl FnOnce() + Send + 'scope) -> Result<()> {
+        self.start_on(thread::Builder::new(), name, body)
+    }
+
+    fn start_on(
+        &self,
+        thread: thread::Builder,
+        name: impl Into<String>,
+        body: impl FnOnce() + Send + 'scope,
+    ) -> Result<()> {
+        let thread = thread.name(name.into());
         thread.spawn_scoped(self.scope, body).map(drop).map_err(|e| Error::worker("thread", e))
     }
 }

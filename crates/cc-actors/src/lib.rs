@@ -52,6 +52,14 @@
 //! In [`sort`] the second phase is about what the first has made as a whole. There each phase is a system of its own, and
 //! its end is the barrier: nobody is left to ask who is done.
 //!
+//! # A server
+//!
+//! In [`kv`] the state stays and its users come and go. Every shard has a keeper, every client an actor of his own, who
+//! sends the keepers what the client asks for and waits for the answers: each question carries the channel for its
+//! answer. What concerns several shards needs them all at once. A keeper can be held for that: it answers with the sending
+//! end of a channel, and listens to nothing else before something has come through it or that end is dropped. Whoever
+//! holds several has asked for them in ascending order, so here, too, the drawing of who waits for whom has no circle.
+//!
 //! # Modules, in reading order
 //!
 //! - [`actor`]: the runtime: mailboxes and addresses, starting and watching actors, halting them;
@@ -60,11 +68,17 @@
 //! - [`resize`]: its topology without an order;
 //! - [`mandelbrot`]: one owner for all that costs nothing;
 //! - [`wordcount`]: owners for a large result;
-//! - [`sort`]: a system for each phase.
+//! - [`sort`]: a system for each phase;
+//! - [`keeper`]: actors that keep a shard, and can be held;
+//! - [`porter`]: the actor that knows who is inside;
+//! - [`kv`]: an actor for each client, and what it asks of the keepers.
 
 pub mod actor;
 pub mod grep;
+pub mod keeper;
+pub mod kv;
 pub mod mandelbrot;
+pub mod porter;
 pub mod position;
 pub mod resize;
 pub mod sort;
@@ -85,4 +99,5 @@ pub const MODELS: &[Model] = &[Model {
     mandelbrot: Entry::Run(mandelbrot::run),
     wordcount: Entry::Run(wordcount::run),
     sort: Entry::Run(sort::run),
+    kv: Entry::Run(kv::run),
 }];

@@ -64,9 +64,11 @@
 //! - [`mandelbrot`]: many small tasks that only compute;
 //! - [`wordcount`]: two phases, and state that several tasks add to;
 //! - [`sort`]: phases, and a stream of promises for each;
+//! - [`kv`]: what async is for: clients that wait, and little to do for each;
 //! - [`single`]: the variant, on a current-thread runtime.
 
 pub mod grep;
+pub mod kv;
 pub mod mandelbrot;
 pub mod pool;
 pub mod promise;
@@ -92,6 +94,7 @@ pub const MODELS: &[Model] = &[
         mandelbrot: Entry::Run(mandelbrot::run),
         wordcount: Entry::Run(wordcount::run),
         sort: Entry::Run(sort::run),
+        kv: Entry::Run(kv::run),
     },
     Model {
         name: "async-single",
@@ -103,5 +106,6 @@ pub const MODELS: &[Model] = &[
         mandelbrot: Entry::Run(single::mandelbrot::run),
         wordcount: Entry::Run(single::wordcount::run),
         sort: Entry::Run(single::sort::run),
+        kv: Entry::Run(single::kv::run),
     },
 ];

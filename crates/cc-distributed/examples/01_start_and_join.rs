@@ -27,7 +27,7 @@ const LIMITS: [u32; 8] = [160_000, 140_000, 120_000, 100_000, 80_000, 60_000, 40
 const SERVICES: &[Service] = &[("primes", |_job, _means| Ok(Box::new(work)))];
 
 fn main() -> Result<()> {
-    enter(SERVICES, &[]); // a worker process does not come back from here
+    enter(SERVICES, &[], &[]); // a worker process does not come back from here
     let begin = Instant::now();
     for limit in LIMITS {
         println!("{}", report(limit));

@@ -22,7 +22,7 @@ const LIMITS: [&str; 4] = ["1000", "10000", "ten thousand", "100000"];
 const SERVICES: &[Service] = &[("primes", |_job, _means| Ok(Box::new(work)))];
 
 fn main() -> Result<()> {
-    enter(SERVICES, &[]); // a worker process does not come back from here
+    enter(SERVICES, &[], &[]); // a worker process does not come back from here
     let ctx = Ctx::new(Ctx::available_workers());
     let cluster = Cluster::start("primes", Vec::new(), &Options::new(&ctx.args), &ctx)?;
     let promises = LIMITS.map(|limit| cluster.submit(limit.into(), Lane::Usual));

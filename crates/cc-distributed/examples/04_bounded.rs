@@ -23,7 +23,7 @@ const ENOUGH: usize = 10_000;
 const SERVICES: &[Service] = &[("primes", |_job, _means| Ok(Box::new(work)))];
 
 fn main() -> Result<()> {
-    enter(SERVICES, &[]); // a worker process does not come back from here
+    enter(SERVICES, &[], &[]); // a worker process does not come back from here
     let ctx = Ctx::new(Ctx::available_workers());
     let cluster = Cluster::start("primes", Vec::new(), &Options::new(&ctx.args), &ctx)?;
     let submit = |limit: u32| (limit, cluster.submit(limit.to_string().into(), Lane::Usual));

@@ -48,6 +48,12 @@
 //! [`sort`] does the same with runs of sorted lines, and its second phase has an order. There a task that could not
 //! fetch something waits for its turn, and while it does, what is lost is made again.
 //!
+//! [`kv`] is a server, and *keeps* what others only pass on: a worker owns shards of the data, for as long as the session
+//! lasts. Its questions are not repeatable, so nothing is leased and nothing is done again. When a session ends, what it
+//! kept is lost, and whoever waits for an answer is told that nobody knows it. The next session begins with nothing, under
+//! another name: what a worker that was only slow still holds can be asked by nobody. To go on without a loss there would have to
+//! be a second copy, and an agreement on which of two is the right one; both are beyond what this crate shows.
+//!
 //! # Modules, in reading order
 //!
 //! - [`grep`]: what is told to whom, and in which order it comes back;
@@ -55,11 +61,13 @@
 //! - [`mandelbrot`]: small tasks, which travel together;
 //! - [`wordcount`]: two phases, and what goes from worker to worker between them;
 //! - [`sort`]: the same, with names that do not say where things are;
+//! - [`kv`]: a server whose data is with the workers; its `node` is what they do;
 //! - [`cluster`]: the small runtime of this model. It knows no workload, and its queue knows no transport: a
 //!   message broker could take the place of everything between queue and worker.
 
 pub mod cluster;
 pub mod grep;
+pub mod kv;
 pub mod mandelbrot;
 pub mod resize;
 pub mod sort;
@@ -76,6 +84,9 @@ const SERVICES: &[cluster::worker::Service] = &[
     ("sort", sort::work),
 ];
 
+/// What a worker can keep.
+const KEEPERS: &[cluster::keeper::Opening] = &[("kv", kv::keep)];
+
 /// The model of this crate.
 pub const MODELS: &[Model] = &[Model {
     name: "distributed",
@@ -87,8 +98,9 @@ pub const MODELS: &[Model] = &[Model {
     mandelbrot: Entry::Run(mandelbrot::run),
     wordcount: Entry::Run(wordcount::run),
     sort: Entry::Run(sort::run),
+    kv: Entry::Run(kv::run),
 }];
 
 fn enter() {
-    cluster::command::enter(SERVICES, MODELS);
+    cluster::command::enter(SERVICES, KEEPERS, MODELS);
 }

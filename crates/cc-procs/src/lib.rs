@@ -33,6 +33,10 @@
 //! not through the parent: who counts writes them under names from the parent, and who adds up reads its part of each.
 //! [`sort`] does the same with sorted runs, and has only the merged text come back.
 //!
+//! [`kv`] is another way to use processes: nobody hands out tasks. All workers accept clients on one listener, each owns a part of the
+//! keys, and asks the others for theirs. The program that the user started only watches: a worker that dies takes its keys along,
+//! and the next one begins with none. That is the lesson of it: a wall between processes contains a crash, it does not undo it.
+//!
 //! # How it ends, well and badly
 //!
 //! - **A task panics.** The worker catches that and lives; the panic becomes the task's output.
@@ -56,11 +60,16 @@
 //! - [`resize`]: names go out, thumbnails come back, in any order;
 //! - [`mandelbrot`]: many small tasks in few messages;
 //! - [`wordcount`] and [`sort`]: phases, with files between them;
-//! - [`pool`]: the runtime: how workers are started, driven, replaced and ended.
+//! - [`pool`]: the runtime: how workers are started, driven, replaced and ended;
+//! - [`kv`]: workers that serve beside each other, and what a plan on several of them takes;
+//! - [`mesh`] and [`prefork`]: the ways between such workers, and whoever starts and replaces them.
 
 pub mod grep;
+pub mod kv;
 pub mod mandelbrot;
+pub mod mesh;
 pub mod pool;
+pub mod prefork;
 pub mod resize;
 pub mod sort;
 pub mod wordcount;
@@ -80,6 +89,7 @@ pub const MODELS: &[Model] = &[Model {
     mandelbrot: Entry::Run(mandelbrot::run),
     wordcount: Entry::Run(wordcount::run),
     sort: Entry::Run(sort::run),
+    kv: Entry::Run(kv::run),
 }];
 
 /// A line for each workload: in a worker process, does its part of it and does not return.
@@ -89,4 +99,5 @@ fn enter() {
     pool::enter("mandelbrot", mandelbrot::work);
     pool::enter("wordcount", wordcount::work);
     pool::enter("sort", sort::work);
+    prefork::enter("kv", kv::work);
 }

@@ -54,7 +54,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_bytes::ByteBuf;
 
 /// The environment variable that makes a process a worker. Its value is the name of the work.
-const WORKER: &str = "CC_PROCS_WORKER";
+pub(crate) const WORKER: &str = "CC_PROCS_WORKER";
 
 /// Tasks in a worker's hand: the one it is doing, and one to go on with while the output travels.
 const CREDITS: usize = 2;
@@ -377,13 +377,13 @@ impl<O: Serialize + DeserializeOwned> Worker<O> {
 
 /// A child process that is killed and waited for when this is dropped, and killed as soon as a stop is requested
 /// once [`Process::kill_on`] was called.
-struct Process {
+pub(crate) struct Process {
     child: Arc<Mutex<Option<Child>>>,
     on_stop: Option<OnRequest>,
 }
 
 impl Process {
-    fn spawn(command: &mut Command) -> io::Result<Self> {
+    pub(crate) fn spawn(command: &mut Command) -> io::Result<Self> {
         Ok(Self { child: Arc::new(Mutex::new(Some(command.spawn()?))), on_stop: None })
     }
 

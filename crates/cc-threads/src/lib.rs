@@ -36,9 +36,11 @@
 //! - [`resize`] and [`mandelbrot`]: work without an order, from a queue and from a cursor;
 //! - [`wordcount`]: a large result that all workers add to, in parts that have a lock each;
 //! - [`sort`]: phases, one after the other, for workers that stay;
+//! - [`kv`]: a thread for each client, and locks around what they share;
 //! - [`rayon`]: the variant, in which a work-stealing pool does the sharing.
 
 pub mod grep;
+pub mod kv;
 pub mod mandelbrot;
 pub mod rayon;
 pub mod resize;
@@ -61,6 +63,7 @@ pub const MODELS: &[Model] = &[
         mandelbrot: Entry::Run(mandelbrot::run),
         wordcount: Entry::Run(wordcount::run),
         sort: Entry::Run(sort::run),
+        kv: Entry::Run(kv::run),
     },
     Model {
         name: "rayon",
@@ -72,5 +75,8 @@ pub const MODELS: &[Model] = &[
         mandelbrot: Entry::Run(rayon::mandelbrot::run),
         wordcount: Entry::Run(rayon::wordcount::run),
         sort: Entry::Run(rayon::sort::run),
+        kv: Entry::Declined(
+            "a pool shares out what computes; who waits for a client would keep one of its threads",
+        ),
     },
 ];

@@ -3,7 +3,7 @@
 use std::{num::NonZeroUsize, ops::ControlFlow, thread};
 
 use crate::{
-    grep, mandelbrot, resize, sort,
+    grep, kv, mandelbrot, resize, sort,
     stop::{Cause, Stop},
     wordcount,
 };
@@ -32,6 +32,8 @@ pub struct Model {
     pub wordcount: Entry<wordcount::Run>,
     /// The lines of files in order, with as much memory as is allowed.
     pub sort: Entry<sort::Run>,
+    /// A key-value server.
+    pub kv: Entry<kv::Serve>,
 }
 
 /// A model's answer to one workload.

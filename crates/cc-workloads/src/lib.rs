@@ -20,6 +20,7 @@ pub mod error;
 pub mod fault;
 pub mod grep;
 pub mod inputs;
+pub mod kv;
 pub mod mandelbrot;
 pub mod report;
 pub mod resize;
@@ -47,4 +48,5 @@ pub const MODELS: &[Model] = &[Model {
     mandelbrot: Entry::Run(mandelbrot::sequential::run),
     wordcount: Entry::Run(wordcount::sequential::run),
     sort: Entry::Run(sort::sequential::run),
+    kv: Entry::Run(kv::sequential::run),
 }];

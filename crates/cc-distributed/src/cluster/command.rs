@@ -15,6 +15,7 @@ use cc_workloads::{Ctx, Error, Model, Result, cli};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use super::{
+    keeper::Opening,
     local,
     root::Files,
     token::Token,
@@ -132,22 +133,26 @@ fn seconds(text: &str) -> Result<Duration, String> {
 }
 
 /// In a process that was started as a worker, by a run or by hand, works and does not return.
-pub fn enter(services: &'static [Service], models: &[Model]) {
-    local::enter(services);
+pub fn enter(services: &'static [Service], keepers: &'static [Opening], models: &[Model]) {
+    local::enter(services, keepers);
     if !env::args_os().any(|arg| arg == "worker") {
         return;
     }
     // A line that is wrong, or asks for help, is left to whoever reads command lines here.
     let Ok(matches) = cli::command(models).try_get_matches() else { return };
     if let Some(("worker", args)) = matches.subcommand() {
-        let Err(error) = stand(services, args);
+        let Err(error) = stand(services, keepers, args);
         eprintln!("worker: {error}");
         process::exit(2);
     }
 }
 
 /// The standing worker. It ends with a signal, and has nothing to lose then: coordinators notice.
-fn stand(services: &'static [Service], args: &ArgMatches) -> Result<std::convert::Infallible> {
+fn stand(
+    services: &'static [Service],
+    keepers: &'static [Opening],
+    args: &ArgMatches,
+) -> Result<std::convert::Infallible> {
     let token = args.get_one::<PathBuf>("token-file").map(|file| Token::read(file)).transpose()?;
     let listener = listen(args.get_one::<String>("listen").expect("it is required"), token.is_some())?;
     let files = match args.get_one::<PathBuf>("root") {
@@ -158,7 +163,7 @@ fn stand(services: &'static [Service], args: &ArgMatches) -> Result<std::convert
     let address = listener.local_addr().map_err(Error::io("listener"))?;
     // For whoever asked for port 0. A closed standard output is no reason not to work.
     let _ = writeln!(io::stdout(), "listening on {address}");
-    worker::serve(listener, token, Worker { services, files, slots })?;
+    worker::serve(listener, token, Worker { services, keepers, files, slots })?;
     Err(Error::worker("server", "ended"))
 }
 

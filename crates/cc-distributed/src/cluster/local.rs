@@ -23,6 +23,7 @@ use tokio::{
 };
 
 use super::{
+    keeper::Opening,
     root::Files,
     token::Token,
     worker::{self, Service, Worker},
@@ -72,13 +73,13 @@ impl Process {
 }
 
 /// In a process that was started as a worker, works and does not return.
-pub(super) fn enter(services: &'static [Service]) {
+pub(super) fn enter(services: &'static [Service], keepers: &'static [Opening]) {
     let files = match env::var(WORKER).as_deref() {
         Ok(NAMES) => Files::All,
         Ok(CONTENTS) => Files::None,
         _ => return,
     };
-    if let Err(error) = work(Worker { services, files, slots: 1 }) {
+    if let Err(error) = work(Worker { services, keepers, files, slots: 1 }) {
         eprintln!("worker: {error}");
     }
     process::exit(1);

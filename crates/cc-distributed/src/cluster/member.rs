@@ -32,6 +32,7 @@ use tonic::{
 
 use super::{
     Roster,
+    link::Link,
     local::Process,
     queue::{Credit, Queue, Seat},
     shelf::place_of,
@@ -39,8 +40,9 @@ use super::{
     wire::{
         AHEAD, Assembly, MESSAGE, frames,
         pb::{
-            Beat, FromWorker, Hello, ToWorker, from_worker::What as Answer, to_worker::What as Order,
-            worker_client::WorkerClient,
+            Beat, FromKeeper, FromWorker, Hello, ToKeeper, ToWorker, from_keeper::What as Told,
+            from_worker::What as Answer, keeper_client::KeeperClient, to_keeper::What as Asked,
+            to_worker::What as Order, worker_client::WorkerClient,
         },
     },
 };
@@ -56,6 +58,8 @@ pub(super) struct Member {
     /// What is the same in every session.
     pub(super) hello: Hello,
     pub(super) queue: Queue,
+    /// What sessions are for: to keep something, or if there is none, to do tasks.
+    pub(super) link: Option<Link>,
     pub(super) roster: Roster,
     /// A silent worker is taken for dead within this time.
     pub(super) suspect_after: Duration,
@@ -92,6 +96,7 @@ impl Member {
                 }
             };
             let Some(lost) = lost else { return };
+            self.link.iter().for_each(Link::is_down);
             self.roster.left(&self.name(), lost);
             pause = if welcome { PAUSE } else { LONGEST_PAUSE.min(pause * 2) };
             self.until_closed(sleep(pause)).await;
@@ -135,7 +140,7 @@ impl Member {
     async fn session(&self, address: &str, welcome: &mut bool) -> Lost {
         let lost = tokio::select! {
             lost = self.heartbeat(address) => lost,
-            lost = self.exchange(address, welcome) => lost,
+            lost = self.work(address, welcome) => lost,
         };
         match lost {
             Err(lost) => lost,
@@ -143,7 +148,20 @@ impl Member {
         }
     }
 
+    async fn work(&self, address: &str, welcome: &mut bool) -> Result<Infallible, Lost> {
+        match &self.link {
+            Some(link) => self.ask(link, address, welcome).await,
+            None => self.exchange(address, welcome).await,
+        }
+    }
+
     async fn connect(&self, address: &str) -> Result<Client, Lost> {
+        let client =
+            WorkerClient::with_interceptor(self.channel(address).await?, Present(self.token.clone()));
+        Ok(client.max_decoding_message_size(MESSAGE))
+    }
+
+    async fn channel(&self, address: &str) -> Result<Channel, Lost> {
         let channel = Endpoint::from_shared(format!("http://{address}"))?
             .connect_timeout(self.suspect_after / 2)
             .tcp_nodelay(true)
@@ -152,8 +170,7 @@ impl Member {
             .keep_alive_timeout(self.suspect_after * 4)
             .connect()
             .await?;
-        let client = WorkerClient::with_interceptor(channel, Present(self.token.clone()));
-        Ok(client.max_decoding_message_size(MESSAGE))
+        Ok(channel)
     }
 
     /// The greeting for a new session.
@@ -175,6 +192,24 @@ impl Member {
             }
             sleep(self.suspect_after / 4).await;
         }
+    }
+
+    /// Has the worker keep something, and asks it.
+    async fn ask(&self, link: &Link, address: &str, welcome: &mut bool) -> Result<Infallible, Lost> {
+        let client =
+            KeeperClient::with_interceptor(self.channel(address).await?, Present(self.token.clone()));
+        let mut client = client.max_decoding_message_size(MESSAGE);
+        let (messages, requests) = mpsc::channel(AHEAD);
+        let hello = self.hello(address)?;
+        let place = place_of(&hello);
+        let _ = messages.send(ToKeeper { what: Some(Asked::Hello(hello)) }).await;
+        let mut answers = client.keep(ReceiverStream::new(requests)).await?.into_inner();
+        let Some(FromKeeper { what: Some(Told::Welcome(credit)) }) = answers.message().await? else {
+            return Err(Lost::Refused("does not speak our protocol".to_owned()));
+        };
+        *welcome = true;
+        let _present = self.roster.entered(place);
+        link.exchange(credit.bytes as usize, messages, answers).await
     }
 
     /// Exchanges tasks for outputs.

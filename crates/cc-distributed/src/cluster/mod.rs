@@ -5,6 +5,7 @@
 //! - [`queue`]: which task is whose, and what was lost; knows no transport;
 //! - `member`: the coordinator's view of one worker, from the greeting to the suspicion that it is dead;
 //! - [`worker`]: the other side, which serves;
+//! - [`link`] and [`keeper`]: the two ends of a session that keeps something, and is asked;
 //! - `store` and [`shelf`]: what tasks leave with their workers, and how other workers get it; `lineage`: how it is
 //!   made again;
 //! - `local`: worker processes of the run's own;
@@ -12,7 +13,9 @@
 //! - `wire`, `token` and [`root`]: payloads in frames, the shared secret, and what a worker may open.
 
 pub mod command;
+pub mod keeper;
 pub(crate) mod lineage;
+pub mod link;
 mod local;
 mod member;
 pub mod queue;
@@ -41,6 +44,7 @@ use tokio::{
 
 use self::{
     command::Options,
+    link::Link,
     member::{Lost, Member, Place},
     queue::{Deaths, Kept, Lane, Outcome, Promise, Queue},
     token::Token,
@@ -63,33 +67,73 @@ pub struct Cluster {
     members: JoinSet<()>,
     /// Taken when it is shut down.
     runtime: Option<Runtime>,
-    _on_stop: OnRequest,
+    _on_stop: Option<OnRequest>,
 }
 
 impl Cluster {
     /// Starts the cluster that the command line asks for: the workers that it names, or `ctx.workers` processes
     /// of its own. It does not wait for them: tasks may be submitted at once.
     pub fn start(workload: &str, job: Vec<u8>, options: &Options, ctx: &Ctx) -> Result<Self> {
+        let mut cluster = Self::new(ctx)?;
+        let (places, token) = places(options, ctx)?;
+        let hello = hello(workload, job);
+        for place in places {
+            cluster.add(place, &token, hello.clone(), None, options.suspect_after);
+        }
+        let on_stop = cluster.queue.clone();
+        cluster._on_stop = Some(ctx.stop.on_request(move || on_stop.close()));
+        Ok(cluster)
+    }
+
+    /// Starts a cluster whose workers keep something, and returns the ways to them. Each is told its job, which is made of
+    /// its number and of how many there are. A stop does not end it: whoever has started it ends it, when nothing is to be
+    /// asked any more.
+    pub fn keep(
+        workload: &str,
+        job: impl Fn(usize, usize) -> Vec<u8>,
+        options: &Options,
+        ctx: &Ctx,
+    ) -> Result<(Self, Vec<Link>)> {
+        let mut cluster = Self::new(ctx)?;
+        let (places, token) = places(options, ctx)?;
+        let links: Vec<_> = places.iter().map(|_| Link::new()).collect();
+        for (n, (place, link)) in places.into_iter().zip(&links).enumerate() {
+            let hello = hello(workload, job(n, links.len()));
+            cluster.add(place, &token, hello, Some(link.clone()), options.suspect_after);
+        }
+        Ok((cluster, links))
+    }
+
+    fn new(ctx: &Ctx) -> Result<Self> {
         let queue = Queue::default();
         let roster = Roster::new(&queue, &ctx.stop);
-        let (places, token) = places(options, ctx)?;
         let runtime =
             Builder::new_multi_thread().worker_threads(2).thread_name("cluster").enable_all().build();
-        let runtime = runtime.map_err(Error::io("runtime"))?;
-        let (version, workload) = (VERSION.to_owned(), workload.to_owned());
-        let hello = Hello { version, workload, job: job.into(), ..Hello::default() };
-        let mut members = JoinSet::new();
-        for place in places {
-            let hello = hello.clone();
-            let (token, queue, roster) = (token.clone(), queue.clone(), roster.clone());
-            let suspect_after = options.suspect_after;
-            let member = Member { place, token, hello, queue, roster, suspect_after };
-            members.spawn_on(member.keep(), runtime.handle());
+        let runtime = Some(runtime.map_err(Error::io("runtime"))?);
+        Ok(Self { queue, roster, members: JoinSet::new(), runtime, _on_stop: None })
+    }
+
+    /// Adds a worker. With the first of them the watch over all begins.
+    fn add(
+        &mut self,
+        place: Place,
+        token: &Option<Token>,
+        hello: Hello,
+        link: Option<Link>,
+        suspect_after: Duration,
+    ) {
+        let runtime = self.runtime.as_ref().expect("it is taken in the end").handle();
+        if self.members.is_empty() {
+            self.members.spawn_on(self.roster.clone().watch(suspect_after * PATIENCE), runtime);
         }
-        members.spawn_on(roster.clone().watch(options.suspect_after * PATIENCE), runtime.handle());
-        let on_stop = queue.clone();
-        let _on_stop = ctx.stop.on_request(move || on_stop.close());
-        Ok(Self { queue, roster, members, runtime: Some(runtime), _on_stop })
+        let (token, queue, roster) = (token.clone(), self.queue.clone(), self.roster.clone());
+        let member = Member { place, token, hello, queue, link, roster, suspect_after };
+        self.members.spawn_on(member.keep(), runtime);
+    }
+
+    /// Runs what belongs to the job where the cluster runs, and waits for it.
+    pub(crate) fn block_on<T>(&self, what: impl Future<Output = T>) -> T {
+        self.runtime.as_ref().expect("it is taken in the end").block_on(what)
     }
 
     /// Queues a task.
@@ -167,6 +211,12 @@ pub(crate) fn encode(what: &impl Serialize) -> Vec<u8> {
         postcard::to_extend(what, Vec::with_capacity(room(size)))
     };
     serialized().expect("plain data serializes")
+}
+
+/// The greeting, as far as it is the same in every session.
+fn hello(workload: &str, job: Vec<u8>) -> Hello {
+    let (version, workload) = (VERSION.to_owned(), workload.to_owned());
+    Hello { version, workload, job: job.into(), ..Hello::default() }
 }
 
 /// Where the workers are, and the token for them.

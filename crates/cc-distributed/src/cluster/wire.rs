@@ -3,6 +3,8 @@
 //! A payload is bytes of any length; a message should be small, so that no side has to take a large one whole
 //! before it can check it. So a payload travels as a run of frames.
 
+use std::iter;
+
 use prost::bytes::Bytes;
 use tonic::Status;
 
@@ -12,7 +14,7 @@ pub(super) mod pb {
     tonic::include_proto!("cc.cluster");
 }
 
-pub(super) use pb::Frame;
+pub(super) use pb::{Batch, Frame};
 
 /// The data of one frame: large enough that its cost does not show, small enough to check as it arrives.
 pub(super) const FRAME: usize = 256 << 10;
@@ -40,6 +42,26 @@ pub(super) fn frames(id: u64, payload: Bytes) -> impl Iterator<Item = Frame> {
         Frame { id, size: size as u64, data }
     })
 }
+
+/// Packs payloads, as many as there are and fit into a message of moderate size.
+pub(super) fn batches(payloads: impl Iterator<Item = (u64, Bytes)>) -> impl Iterator<Item = Batch> {
+    let mut frames = payloads.flat_map(|(id, payload)| frames(id, payload)).peekable();
+    iter::from_fn(move || {
+        frames.peek()?;
+        let (mut batch, mut size) = (Batch::default(), 0);
+        // What comes on top of the last one is a frame at most.
+        while size < FRAME
+            && let Some(frame) = frames.next()
+        {
+            size += frame.data.len() + HEADER;
+            batch.frames.push(frame);
+        }
+        Some(batch)
+    })
+}
+
+/// More than what a frame takes beside its data.
+const HEADER: usize = 32;
 
 /// Puts payloads together again.
 #[derive(Default)]
@@ -89,6 +111,19 @@ mod tests {
             let two = frames(1, payload.clone()).chain(frames(2, payload.clone()));
             assert_eq!(assemble(two).unwrap(), [(1, payload.clone()), (2, payload)]);
         }
+    }
+
+    #[test]
+    fn batches_are_neither_many_nor_large() {
+        let payloads =
+            || (0..10_000).map(|id| (id, Bytes::from(vec![7; if id == 5 { 3 * FRAME + 1 } else { 20 }])));
+        let all: Vec<_> = batches(payloads()).collect();
+        assert!(all.len() < 8, "{}", all.len());
+        let size = |batch: &Batch| batch.frames.iter().map(|frame| frame.data.len()).sum::<usize>();
+        assert!(all.iter().all(|batch| size(batch) <= 2 * FRAME));
+        let frames = all.into_iter().flat_map(|batch| batch.frames);
+        assert_eq!(assemble(frames).unwrap(), payloads().collect::<Vec<_>>());
+        assert_eq!(batches(iter::empty()).count(), 0);
     }
 
     #[test]

@@ -25,6 +25,7 @@ use tonic::{
 };
 
 use super::{
+    keeper::{Opening, Rooms},
     root::Files,
     shelf::{ClusterShelf, Session, Stores},
     token::{Demand, Token},
@@ -32,7 +33,7 @@ use super::{
         AHEAD, Assembly, Frame, MESSAGE, PAYLOAD, frames,
         pb::{
             self, Beat, FromWorker, Hello, Parts, ToWorker, Welcome, from_worker::What as Answer,
-            to_worker::What as Order, worker_server::WorkerServer,
+            keeper_server::KeeperServer, to_worker::What as Order, worker_server::WorkerServer,
         },
     },
 };
@@ -73,6 +74,7 @@ const CALLS: u32 = 64;
 /// What a worker has to offer.
 pub(super) struct Worker {
     pub(super) services: &'static [Service],
+    pub(super) keepers: &'static [Opening],
     pub(super) files: Files,
     /// Tasks at work at once in each session.
     pub(super) slots: usize,
@@ -97,13 +99,15 @@ pub(super) fn serve(listener: TcpListener, token: Option<Token>, worker: Worker)
     runtime.map_err(Error::io("runtime"))?.block_on(async {
         listener.set_nonblocking(true).map_err(Error::io("listener"))?;
         let listener = tokio::net::TcpListener::from_std(listener).map_err(Error::io("listener"))?;
+        let rooms = KeeperServer::new(Rooms(worker.keepers)).max_decoding_message_size(MESSAGE);
         let host = Host { worker, token: token.clone(), stores: Stores::default() };
         let service = WorkerServer::new(host).max_decoding_message_size(MESSAGE);
         Server::builder()
             .http2_keepalive_interval(Some(SILENCE))
             .http2_keepalive_timeout(Some(SILENCE))
             .max_concurrent_streams(CALLS)
-            .add_service(InterceptedService::new(service, Demand(token)))
+            .add_service(InterceptedService::new(service, Demand(token.clone())))
+            .add_service(InterceptedService::new(rooms, Demand(token)))
             .serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true)))
             .await
             .map_err(|error| Error::worker("server", error))

@@ -1,6 +1,7 @@
 //! The command line that every model's program shares: `cc-threads [--model M] [--workers N] WORKLOAD …`.
 
 mod grep;
+mod kv;
 mod mandelbrot;
 mod output;
 mod resize;
@@ -34,6 +35,7 @@ const WORKLOADS: &[Workload] = &[
     ("mandelbrot", mandelbrot::command, mandelbrot::main),
     ("wordcount", wordcount::command, wordcount::main),
     ("sort", sort::command, sort::main),
+    ("kv", kv::command, kv::main),
 ];
 
 /// The `main` of a model's program. The first model is the default, the others are its variants.
@@ -69,13 +71,14 @@ pub fn main(models: &[Model]) -> ExitCode {
 /// A line for each model and workload: `name<TAB>mechanism<TAB>workload<TAB>why it has none, or nothing`.
 fn list(models: &[Model]) -> ExitCode {
     for model in models {
-        let Model { name, mechanism, grep, resize, mandelbrot, wordcount, sort, .. } = model;
+        let Model { name, mechanism, grep, resize, mandelbrot, wordcount, sort, kv, .. } = model;
         let entries = [
             ("grep", grep.declined()),
             ("resize", resize.declined()),
             ("mandelbrot", mandelbrot.declined()),
             ("wordcount", wordcount.declined()),
             ("sort", sort.declined()),
+            ("kv", kv.declined()),
         ];
         for (workload, declined) in entries {
             println!("{name}\t{mechanism}\t{workload}\t{}", declined.unwrap_or_default());

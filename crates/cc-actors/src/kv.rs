@@ -1,0 +1,259 @@
+//! `kv` by actors.
+//!
+//! ```text
+//!               who is inside          questions
+//!   doorman ─────────────────> porter      ┌──> keepers
+//!      │  <╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌  ^ ╎        │       ╎
+//!      └╌╌╌╌╌╌> clients ────────┘ ╎        │       ╎
+//!        start    ^ ^ └────────────────────┘       ╎
+//!                 ╎ └╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌┘
+//!                 └╌╌╌ sockets ╌╌╌┘      answers
+//! ```
+//!
+//! - **Split.** An actor for each client, which waits for its socket, and a [keeper](crate::keeper) for each shard, as many
+//!   as `ctx.workers`. What a client has sent at once goes to a keeper in one message, as far as it is for the same: a
+//!   pipeline that changes from one to another costs a journey for each change.
+//! - **Share.** Nothing but what the [`Server`] counts. A plan on several shards holds their keepers, in ascending order.
+//! - **Bound.** Clients, by number; what is under way for each, by the length of a round. A client that does not take its replies keeps its
+//!   own actor, which then asks for nothing. Mailboxes have room for some questions, and an answer has its own channel.
+//! - **Deadlock.** Solid arrows wait for room. Clients and the doorman write to others, who write to nobody. While a client
+//!   holds keepers it waits only for those [behind them](crate::keeper).
+//! - **Order.** A keeper's mailbox. A client's questions are in it in their order; those for another keeper are sent
+//!   when they are answered, or somebody might see the later one first.
+//! - **Stop.** A message to the [porter](crate::porter), who shuts the listener and the reading sides of all sockets: clients
+//!   find the end of their input, answer what was there, and go. After the time to drain the writing sides follow. The
+//!   keepers go when nobody can ask them any more.
+//! - **Fail.** A panic of a client's actor is its own end. One of a keeper's loses its shard and the questions in its hands, whose
+//!   reply is `INDETERMINATE`; it goes on with an empty one, of another epoch.
+
+use std::{
+    io::{self, ErrorKind, Read, Write},
+    iter,
+    mem::MaybeUninit,
+    net::{Shutdown, TcpListener, TcpStream},
+    sync::Arc,
+    time::Duration,
+};
+
+use cc_workloads::{
+    Ctx, Error, Result, Stop,
+    kv::{Config, Connection, Now, READ, Server, TOO_MANY, Totals},
+};
+use rustix::io::Errno;
+
+use crate::{
+    actor::{Address, Halted, System, system},
+    keeper::Keepers,
+    porter::{Note, Porter},
+};
+
+/// So many notes may wait for the porter, who is quick.
+const NOTES: usize = 64;
+
+/// So many plans of a client may be under way.
+const ROUND: usize = 256;
+
+/// A client's actor calls nothing deep. What it does not touch of its stack is not there.
+const STACK: usize = 256 << 10;
+
+// ANCHOR: kv-run
+/// Serves each client by an actor of its own; the calling thread is the last actor, the porter.
+pub fn run(listener: TcpListener, config: &Config, ctx: &Ctx) -> Result<Totals> {
+    let port = listener.local_addr().map_err(Error::io("address of the listener"))?.port();
+    let server = Server::new(config.clone(), ctx.workers.get(), port);
+    // The stop is a message among others here: it must not halt those who have something to finish.
+    system(&Stop::new(), |system| {
+        let (porter, notes) = system.mailbox(NOTES);
+        let bell = porter.clone();
+        let _on_stop = ctx.stop.on_request(move || _ = bell.send(Note::Stop));
+        let listener = Arc::new(listener);
+        let book = Porter::new(listener.clone(), config.drain);
+        let to = Addresses { keepers: Keepers::start(&system, &server)?, porter };
+        let (server, stop) = (server.clone(), ctx.stop.clone());
+        let doorman = Doorman { system: system.clone(), server, stop, to };
+        system.spawn("doorman", move || doorman.work(&listener))?;
+        book.work(&notes)
+    })?;
+    Ok(server.totals())
+}
+// ANCHOR_END: kv-run
+
+/// Whom a client can write to.
+#[derive(Clone)]
+struct Addresses {
+    keepers: Keepers,
+    porter: Address<Note>,
+}
+
+/// The actor at the listener.
+struct Doorman<'scope, 'env> {
+    system: System<'scope, 'env>,
+    server: Arc<Server>,
+    stop: Stop,
+    to: Addresses,
+}
+
+// ANCHOR: kv-accept
+impl Doorman<'_, '_> {
+    fn work(self, listener: &TcpListener) -> Result<(), Halted> {
+        let failed = self.accept(listener).err();
+        self.to.porter.send(Note::Shut(failed))
+    }
+
+    /// Lets clients in until a stop is requested.
+    fn accept(&self, listener: &TcpListener) -> Result<()> {
+        let (mut number, mut left) = (0, 0);
+        loop {
+            match listener.accept() {
+                _ if self.stop.requested() => return Ok(()),
+                Ok((stream, _)) => {
+                    number += 1;
+                    self.welcome(number, stream);
+                }
+                Err(e) if matches!(e.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionAborted) => {}
+                // No descriptors or no memory: there will be when somebody has gone.
+                Err(error) => match self.wait_for_fewer(left) {
+                    Some(more) => left = more,
+                    None if self.stop.requested() => return Ok(()),
+                    None => return Err(Error::io("accept")(error)),
+                },
+            }
+        }
+    }
+
+    /// Waits until more than so many have gone, and says how many. Not if nobody is there, or a stop is requested.
+    fn wait_for_fewer(&self, left: u64) -> Option<u64> {
+        let (to, more) = oneshot::channel();
+        self.to.porter.send(Note::Fewer(left, to)).ok()?;
+        more.recv().ok()
+    }
+
+    /// Gives a client an actor, or tells it that there is none.
+    fn welcome(&self, number: u64, stream: TcpStream) {
+        let Some(connection) = Connection::new(&self.server) else { return turn_away(&stream) };
+        let stream = Arc::new(stream);
+        // If the porter is gone, so is the system, and nobody is served.
+        let Ok(()) = self.to.porter.send(Note::Entered(number, stream.clone())) else { return };
+        let leave = Leave { number, porter: self.to.porter.clone() };
+        let client = Client {
+            connection,
+            keepers: self.to.keepers.clone(),
+            stop: self.stop.clone(),
+            idle_timeout: self.server.config().idle_timeout,
+            stream: stream.clone(),
+            _leave: leave,
+        };
+        if self.system.spawn_small(format!("client-{number}"), STACK, move || client.work()).is_err() {
+            turn_away(&stream);
+        }
+    }
+}
+// ANCHOR_END: kv-accept
+
+/// An actor that serves one client.
+struct Client {
+    connection: Connection,
+    keepers: Keepers,
+    stop: Stop,
+    idle_timeout: Option<Duration>,
+    stream: Arc<TcpStream>,
+    /// Last, so that it is dropped when all the rest is gone.
+    _leave: Leave,
+}
+
+/// Tells the porter, when it is dropped, that a client has gone.
+struct Leave {
+    number: u64,
+    porter: Address<Note>,
+}
+
+impl Drop for Leave {
+    fn drop(&mut self) {
+        // If the porter is gone, so is the system.
+        let _ = self.porter.send(Note::Left(self.number));
+    }
+}
+
+// ANCHOR: kv-work
+impl Client {
+    /// Serves it to its end. Whatever goes wrong concerns nobody else.
+    fn work(mut self) {
+        if self.converse().is_ok() {
+            hang_up(&self.stream);
+        }
+    }
+
+    /// Reads, asks and writes by turns.
+    fn converse(&mut self) -> io::Result<()> {
+        // Without it, it is slower.
+        let _ = self.stream.set_nodelay(true);
+        self.stream.set_read_timeout(self.idle_timeout)?;
+        self.stream.set_write_timeout(self.idle_timeout)?;
+        // What is not read into it is not touched.
+        let mut buffer = [MaybeUninit::uninit(); READ];
+        while !self.connection.is_over() {
+            if self.connection.wants_input() {
+                self.connection.shrink();
+                match rustix::io::read(&self.stream, &mut buffer).map(|(bytes, _)| bytes) {
+                    Ok([]) => self.connection.end(),
+                    Ok(bytes) => self.connection.received(bytes),
+                    Err(Errno::INTR) => continue,
+                    Err(error) => return Err(error.into()),
+                }
+                if self.stop.requested() {
+                    self.connection.end();
+                }
+            }
+            self.answer()?;
+        }
+        Ok(())
+    }
+
+    /// Has run what was asked for, until nothing is left of it and of the replies.
+    fn answer(&mut self) -> io::Result<()> {
+        let now = Now::read();
+        loop {
+            while self.round(now) {}
+            if self.connection.output().is_empty() {
+                return Ok(());
+            }
+            while !self.connection.output().is_empty() {
+                match (&*self.stream).write(self.connection.output()) {
+                    Ok(bytes) => self.connection.wrote(bytes),
+                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+    }
+
+    /// Has as much run as can be under way at once, and says whether there was anything.
+    fn round(&mut self, now: Now) -> bool {
+        let mut plans: Vec<_> = iter::from_fn(|| self.connection.next(now)).take(ROUND).collect();
+        let replies = match &mut plans[..] {
+            [plan] if !plan.is_isolated() => vec![self.keepers.run_each(plan)],
+            [plan] if plan.parts().len() > 1 => vec![self.keepers.run(plan)],
+            plans => self.keepers.run_in_order(plans),
+        };
+        replies.into_iter().for_each(|reply| self.connection.answer(reply));
+        !plans.is_empty()
+    }
+}
+// ANCHOR_END: kv-work
+
+fn turn_away(mut stream: &TcpStream) {
+    // Whoever is not there to be told is gone already.
+    let _ = stream.write(TOO_MANY);
+    hang_up(stream);
+}
+
+/// Closes it so that the client gets the last reply: if something that it said is unread by then, the kernel takes the
+/// reply back.
+fn hang_up(mut stream: &TcpStream) {
+    let is_shut = stream.shutdown(Shutdown::Write).is_ok() && stream.set_nonblocking(true).is_ok();
+    let mut buffer = [0; 4096];
+    let _ = is_shut && (0..64).all(|_| stream.read(&mut buffer).is_ok_and(|bytes| bytes > 0));
+}
+
+#[cfg(test)]
+mod tests;

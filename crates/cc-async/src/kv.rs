@@ -1,0 +1,295 @@
+//! `kv` on async/await, on tokio's multi-thread runtime.
+//!
+//! - **Split.** A task for each client. It costs what it keeps between two requests, not a stack, so there may be as many as
+//!   there are descriptors; the runtime's workers, one for each core, poll whichever has been heard of.
+//! - **Share.** All keys, in shards with a lock each. It is std's lock and not tokio's: a plan takes less time than going to
+//!   sleep would, and since no guard can be kept across an `await` (the future would not be `Send`), nobody is polled who
+//!   holds one. Locks are taken in ascending order of shards, so that no two tasks wait for each other.
+//! - **Bound.** Connections, by number; what each of them holds, by what it is. What is read goes into a buffer on the
+//!   worker's stack, which a future has only while it is polled. A client that does not take its replies is not asked for
+//!   more requests.
+//! - **Order.** A client's requests are run in their order, by its task. Plans on the same shards are run in the order in
+//!   which their locks were had.
+//! - **Stop.** A [`CancellationToken`] ends `accept`, and wakes every task that waits for its client: it reads a last time
+//!   what has arrived, answers, and ends. Whoever is left after the time to drain is dropped with the runtime.
+//! - **Fail.** A panic ends the task of one client. If it held a lock, nobody knows what is left of that shard: it is
+//!   replaced by an empty one, of another epoch.
+
+use std::{
+    io::{self, ErrorKind, Read, Write},
+    mem::MaybeUninit,
+    net::{self, Shutdown},
+    pin::pin,
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
+
+use cc_workloads::{
+    Ctx, Error, Result,
+    kv::{Budget, Config, Connection, Now, Plan, READ, Reply, SWEEP, Server, Shard, TOO_MANY, Totals},
+};
+use tokio::{
+    io::Interest,
+    net::{TcpListener, TcpStream},
+    runtime::Builder,
+    select,
+    sync::Notify,
+    time::{MissedTickBehavior, interval, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::runtime::token;
+
+/// Many more than there are workers, so that two of them seldom want the same.
+const SHARDS: usize = 64;
+
+// ANCHOR: kv-run
+/// Serves on a runtime of its own, with `ctx.workers` threads; the calling thread accepts.
+pub fn run(listener: net::TcpListener, config: &Config, ctx: &Ctx) -> Result<Totals> {
+    let runtime = Builder::new_multi_thread().worker_threads(ctx.workers.get()).enable_all().build();
+    let runtime = runtime.map_err(Error::io("runtime"))?;
+    let (stop, _on_stop) = token(&ctx.stop);
+    runtime.block_on(async {
+        let door = Door::new(listener, config, SHARDS, stop)?;
+        let (shards, clients) = (Arc::new(Shards::new(&door.server)), TaskTracker::new());
+        let sweeping = tokio::spawn(sweep(shards.clone()));
+        let welcome = |stream, connection, door: &Door| {
+            let (client, shards) = (door.client(), shards.clone());
+            clients.spawn(async move { client.serve(stream, connection, |plan| shards.run(plan)).await });
+        };
+        door.accept(welcome).await?;
+        clients.close();
+        // Whoever has not gone by then goes with the runtime.
+        let _ = timeout(config.drain, clients.wait()).await;
+        sweeping.abort();
+        Ok(door.server.totals())
+    })
+}
+// ANCHOR_END: kv-run
+
+// ANCHOR: kv-accept
+/// Where clients come in.
+pub(crate) struct Door {
+    listener: TcpListener,
+    pub(crate) server: Arc<Server>,
+    stop: CancellationToken,
+    /// Whenever a client has gone.
+    gone: Arc<Notify>,
+}
+
+impl Door {
+    /// Must be called in a runtime.
+    pub(crate) fn new(
+        listener: net::TcpListener,
+        config: &Config,
+        shards: usize,
+        stop: CancellationToken,
+    ) -> Result<Self> {
+        let failed = || Error::io("listener");
+        let port = listener.local_addr().map_err(failed())?.port();
+        listener.set_nonblocking(true).map_err(failed())?;
+        let listener = TcpListener::from_std(listener).map_err(failed())?;
+        Ok(Self { listener, server: Server::new(config.clone(), shards, port), stop, gone: Arc::default() })
+    }
+
+    /// Lets clients in until a stop is requested.
+    pub(crate) async fn accept(&self, welcome: impl Fn(TcpStream, Connection, &Self)) -> Result<()> {
+        while let Some(accepted) = self.stop.run_until_cancelled(self.listener.accept()).await {
+            match accepted {
+                Ok((stream, _)) => match Connection::new(&self.server) {
+                    Some(connection) => welcome(stream, connection, self),
+                    None => turn_away(stream),
+                },
+                Err(e) if matches!(e.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionAborted) => {}
+                // No descriptors or no memory: there will be when somebody has gone.
+                Err(_) if self.server.clients() > 0 => {
+                    self.stop.run_until_cancelled(self.gone.notified()).await;
+                }
+                Err(error) => return Err(Error::io("accept")(error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// What the task of a client takes along.
+    pub(crate) fn client(&self) -> Client {
+        let patience = self.server.config().idle_timeout;
+        Client { patience, stop: self.stop.clone(), _going: Going(self.gone.clone()) }
+    }
+}
+// ANCHOR_END: kv-accept
+
+// ANCHOR: kv-work
+/// A client's task.
+pub(crate) struct Client {
+    /// How long the client may neither say anything nor take anything.
+    patience: Option<Duration>,
+    stop: CancellationToken,
+    _going: Going,
+}
+
+impl Client {
+    /// Serves it to its end. Whatever goes wrong concerns nobody else.
+    pub(crate) async fn serve(self, stream: TcpStream, connection: Connection, run: impl Fn(&Plan) -> Reply) {
+        // Without it, it is slower.
+        let _ = stream.set_nodelay(true);
+        if self.converse(&stream, connection, run).await.is_ok() {
+            hang_up(stream);
+        }
+    }
+
+    /// Reads, runs and writes by turns.
+    async fn converse(
+        &self,
+        stream: &TcpStream,
+        mut connection: Connection,
+        run: impl Fn(&Plan) -> Reply,
+    ) -> io::Result<()> {
+        // Registered once, not for each request.
+        let mut stopped = pin!(self.stop.cancelled());
+        while !connection.is_over() {
+            if connection.wants_input() {
+                connection.shrink();
+                select! {
+                    biased;
+                    readable = self.patiently(stream.readable()) => readable?,
+                    () = &mut stopped => {}
+                }
+                read(stream, &mut connection)?;
+                if self.stop.is_cancelled() {
+                    connection.end();
+                }
+            }
+            self.answer(stream, &mut connection, &run).await?;
+        }
+        Ok(())
+    }
+
+    /// Runs what was asked for, until nothing is left of it and of the replies.
+    async fn answer(
+        &self,
+        stream: &TcpStream,
+        connection: &mut Connection,
+        run: impl Fn(&Plan) -> Reply,
+    ) -> io::Result<()> {
+        let now = Now::read();
+        loop {
+            while let Some(plan) = connection.next(now) {
+                connection.answer(run(&plan));
+            }
+            if connection.output().is_empty() {
+                return Ok(());
+            }
+            while !connection.output().is_empty() {
+                match stream.try_write(connection.output()) {
+                    Ok(bytes) => connection.wrote(bytes),
+                    Err(e) if e.kind() == ErrorKind::WouldBlock => self.patiently(stream.writable()).await?,
+                    Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+    }
+
+    /// Waits for the client no longer than it may take.
+    async fn patiently(&self, ready: impl Future<Output = io::Result<()>>) -> io::Result<()> {
+        match self.patience {
+            Some(patience) => timeout(patience, ready).await?,
+            None => ready.await,
+        }
+    }
+}
+
+/// Reads what is there. Apart, so that the buffer is not kept in the future of every client.
+fn read(stream: &TcpStream, connection: &mut Connection) -> io::Result<()> {
+    let mut buffer = [MaybeUninit::uninit(); READ];
+    let room = &mut buffer[..];
+    match stream.try_io(Interest::READABLE, move || Ok(rustix::io::read(stream, room)?)) {
+        Ok(([], _)) => connection.end(),
+        Ok((bytes, _)) => connection.received(bytes),
+        // It turned out otherwise: it is waited for again.
+        Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+        Err(error) => return Err(error),
+    }
+    Ok(())
+}
+
+/// Removes what has expired and nobody asks for, until it is dropped.
+async fn sweep(shards: Arc<Shards>) {
+    let mut ticks = interval(SWEEP.0);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let now = Now::read();
+        for shard in 0..SHARDS {
+            // Each time with the lock anew: it is not to be missed for long.
+            let _ = (0..10).all(|_| shards.lock(shard).sweep(now, SWEEP.1 / SHARDS));
+        }
+        ticks.tick().await;
+    }
+}
+// ANCHOR_END: kv-work
+
+/// All keys, under so many locks.
+struct Shards {
+    shards: Vec<Mutex<Shard>>,
+    budget: Budget,
+}
+
+impl Shards {
+    fn new(server: &Server) -> Self {
+        let budget = server.budget().clone();
+        let shards = (0..SHARDS).map(|_| Mutex::new(Shard::new(budget.clone(), fastrand::u64(..))));
+        Self { shards: shards.collect(), budget }
+    }
+
+    /// Runs a plan on the shards that it needs, all of them held.
+    fn run(&self, plan: &Plan) -> Reply {
+        if let [part] = plan.parts() {
+            return plan.run([&mut *self.lock(part.shard)]);
+        }
+        let mut held: Vec<_> = plan.parts().iter().map(|part| self.lock(part.shard)).collect();
+        plan.run(held.iter_mut().map(|shard| &mut **shard))
+    }
+
+    fn lock(&self, shard: usize) -> MutexGuard<'_, Shard> {
+        let lock = &self.shards[shard];
+        lock.lock().unwrap_or_else(|poisoned| {
+            let mut shard = poisoned.into_inner();
+            *shard = Shard::new(self.budget.clone(), fastrand::u64(..));
+            lock.clear_poison();
+            shard
+        })
+    }
+}
+
+/// Tells that a client has gone, when it is dropped.
+struct Going(Arc<Notify>);
+
+impl Drop for Going {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
+}
+
+fn turn_away(stream: TcpStream) {
+    // Nothing is known of a new socket's readiness, but there is room in its buffer. Whoever is not there to be told is
+    // gone already.
+    if let Ok(mut stream) = stream.into_std() {
+        let _ = stream.write(TOO_MANY);
+        close(stream);
+    }
+}
+
+fn hang_up(stream: TcpStream) {
+    if let Ok(stream) = stream.into_std() {
+        close(stream);
+    }
+}
+
+/// Closes it so that the client gets the last reply: if something that it said is unread by then, the kernel takes the
+/// reply back.
+fn close(mut stream: net::TcpStream) {
+    let mut buffer = [0; 4096];
+    let is_shut = stream.shutdown(Shutdown::Write).is_ok();
+    let _ = is_shut && (0..64).all(|_| stream.read(&mut buffer).is_ok_and(|bytes| bytes > 0));
+}

@@ -1,0 +1,183 @@
+//! The worker's side of a session that keeps something: state that belongs to the session, and is gone with it.
+//!
+//! What is kept has a thread of its own, which nobody else can reach: there is nothing to lock, and a question that takes long
+//! keeps no ping from being answered. Questions are never kept waiting on the connection, however long their answers may
+//! take: the credit that the session is granted is the room there is for them.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    thread,
+    time::Duration,
+};
+
+use cc_workloads::{Result, error::panic_reason};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
+use prost::bytes::Bytes;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::wire::{
+    AHEAD, Assembly, PAYLOAD, batches,
+    pb::{
+        self, Batch, FromKeeper, Hello, ToKeeper, Welcome, from_keeper::What as Answer,
+        to_keeper::What as Order,
+    },
+};
+
+/// A workload's side in a worker that keeps something: its name, and how that is begun, once for each session.
+pub type Opening = (&'static str, Open);
+
+/// Begins with an encoded job.
+pub type Open = fn(job: &[u8]) -> Result<Box<dyn Keeper>>;
+
+/// What is kept. A panic loses it.
+pub trait Keeper: Send {
+    /// Takes a question; each has another number, larger than all before it. What can be answered now, of this or of earlier
+    /// questions, goes into `answers`. Nothing that does not depend on others may wait.
+    ///
+    /// # Errors
+    ///
+    /// If it is nonsense, which ends the session.
+    fn take(&mut self, number: u64, question: &[u8], answers: &mut Answers) -> Result<(), String>;
+
+    /// Does what is to be done from time to time, and says when to come back if nobody asks anything meanwhile; none is
+    /// not before the next question.
+    fn tend(&mut self) -> Option<Duration>;
+}
+
+/// Whether an answer cannot be sent.
+#[must_use]
+pub fn is_too_large(answer: &[u8]) -> bool {
+    answer.len() as u64 > PAYLOAD
+}
+
+/// Answers, and the numbers of their questions.
+pub type Answers = Vec<(u64, Bytes)>;
+
+/// Bytes granted. A question counts as [`LEAST`] at least, so there are never more than a few thousand.
+const BYTES: usize = 8 << 20;
+
+/// What a small question takes of the credit.
+pub(super) const LEAST: usize = 1024;
+
+/// As many questions as the credit allows, and one for each that needs none, since it ends an earlier one.
+const QUESTIONS: usize = 2 * BYTES / LEAST;
+
+/// The sessions of a worker that keep something.
+pub(super) struct Rooms(pub(super) &'static [Opening]);
+
+#[tonic::async_trait]
+impl pb::keeper_server::Keeper for Rooms {
+    type KeepStream = ReceiverStream<Result<FromKeeper, Status>>;
+
+    async fn keep(
+        &self,
+        request: Request<Streaming<ToKeeper>>,
+    ) -> Result<Response<Self::KeepStream>, Status> {
+        let mut messages = request.into_inner();
+        let Some(ToKeeper { what: Some(Order::Hello(hello)) }) = messages.message().await? else {
+            return Err(Status::invalid_argument("a session begins with a hello"));
+        };
+        let keeper = self.open(&hello)?;
+        let ((questions, inbox), (answers, stream)) = (bounded(QUESTIONS), mpsc::channel(AHEAD));
+        let welcome = Welcome { tasks: (BYTES / LEAST) as u32, bytes: BYTES as u64 };
+        let _ = answers.send(Ok(Answer::Welcome(welcome).into())).await;
+        let thread_answers = answers.clone();
+        let keep = move || keep(keeper, &inbox, &thread_answers);
+        thread::Builder::new().name("keeper".to_owned()).spawn(keep)?;
+        tokio::spawn(async move {
+            if let Err(status) = take_in(messages, questions).await {
+                let _ = answers.send(Err(status)).await;
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(stream)))
+    }
+}
+
+impl Rooms {
+    fn open(&self, hello: &Hello) -> Result<Box<dyn Keeper>, Status> {
+        if hello.version != super::VERSION {
+            let why = format!("version {} cannot work for version {}", super::VERSION, hello.version);
+            return Err(Status::failed_precondition(why));
+        }
+        let opening = self.0.iter().find(|(name, _)| *name == hello.workload);
+        let none = || Status::failed_precondition(format!("no workload {:?} here", hello.workload));
+        let (_, open) = opening.ok_or_else(none)?;
+        open(&hello.job).map_err(|error| Status::failed_precondition(error.to_string()))
+    }
+}
+
+/// Takes questions off the connection until the coordinator has no more, or has gone. It never waits for their answers.
+async fn take_in(mut messages: Streaming<ToKeeper>, questions: Sender<Answers>) -> Result<(), Status> {
+    let mut assembly = Assembly::default();
+    while let Ok(Some(message)) = messages.message().await {
+        let Some(Order::Questions(batch)) = message.what else {
+            return Err(Status::invalid_argument("a session is hello, then questions"));
+        };
+        let whole = assembly.whole(batch)?;
+        match questions.try_send(whole) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => {
+                return Err(Status::resource_exhausted("more questions than credit"));
+            }
+            Err(TrySendError::Disconnected(_)) => break,
+        }
+    }
+    Ok(())
+}
+
+/// Keeps what is kept until the session ends, or it is lost.
+fn keep(
+    mut keeper: Box<dyn Keeper>,
+    inbox: &Receiver<Answers>,
+    answers: &mpsc::Sender<Result<FromKeeper, Status>>,
+) {
+    let told = catch_unwind(AssertUnwindSafe(|| converse(&mut *keeper, inbox, answers)));
+    if let Err(why) = told.unwrap_or_else(|panic| Err(panic_reason(&*panic))) {
+        // Nobody is left who could be told that.
+        let _ = answers.blocking_send(Err(Status::aborted(why)));
+    }
+}
+
+fn converse(
+    keeper: &mut dyn Keeper,
+    inbox: &Receiver<Answers>,
+    out: &mpsc::Sender<Result<FromKeeper, Status>>,
+) -> Result<(), String> {
+    let mut answers = Answers::new();
+    loop {
+        let patience = keeper.tend();
+        let first = match patience {
+            Some(patience) => inbox.recv_timeout(patience),
+            None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        };
+        match first {
+            Ok(questions) => take(keeper, questions, &mut answers)?,
+            Err(RecvTimeoutError::Timeout) => continue,
+            Err(RecvTimeoutError::Disconnected) => return Ok(()),
+        }
+        for batch in batches(answers.drain(..)) {
+            if out.blocking_send(Ok(Answer::Answers(batch).into())).is_err() {
+                return Ok(()); // the coordinator has gone
+            }
+        }
+    }
+}
+
+fn take(keeper: &mut dyn Keeper, questions: Answers, answers: &mut Answers) -> Result<(), String> {
+    questions.into_iter().try_for_each(|(number, question)| keeper.take(number, &question, answers))
+}
+
+impl Assembly {
+    /// Takes a batch; returns the payloads that it completes.
+    pub(super) fn whole(&mut self, batch: Batch) -> Result<Answers, Status> {
+        batch.frames.into_iter().filter_map(|frame| self.push(frame).transpose()).collect()
+    }
+}
+
+impl From<Answer> for FromKeeper {
+    fn from(what: Answer) -> Self {
+        Self { what: Some(what) }
+    }
+}

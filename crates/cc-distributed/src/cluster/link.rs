@@ -1,0 +1,233 @@
+//! The coordinator's side of sessions that keep something: questions of many go to one worker, on one stream.
+//!
+//! A question has a number, and a promise of its answer. It takes a part of the credit that the worker has granted; whoever
+//! comes when there is none waits here, and not on the stream, which therefore never stalls. Questions go in the order in
+//! which they were asked, those that are there together travel together.
+//!
+//! When the session ends, whatever became of the worker, all promises break: nobody knows what was done, and nothing is asked
+//! again. A session that comes later is another one, with nothing of what this one kept.
+
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    future::pending,
+    mem,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use prost::bytes::Bytes;
+use tokio::sync::{AcquireError, Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tonic::Streaming;
+
+use super::{
+    keeper::{Answers, LEAST},
+    member::Lost,
+    wire::{
+        Assembly, PAYLOAD, batches,
+        pb::{FromKeeper, ToKeeper, from_keeper::What as Answer, to_keeper::What as Order},
+    },
+};
+
+/// Where an answer is waited for. It fails if the session ends before: nobody knows what was done.
+pub type Promise = oneshot::Receiver<Bytes>;
+
+/// Why nothing was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unasked {
+    /// There is no session.
+    Down,
+    /// It is too large to be sent.
+    TooLarge,
+}
+
+/// The way to one worker, whoever that is at a time. Clones are the same way.
+#[derive(Clone)]
+pub struct Link(Arc<Shared>);
+
+struct Shared {
+    /// A plain lock: it is held for a few operations on maps, and never across a wait.
+    session: Mutex<Option<Session>>,
+    /// There are questions to be sent.
+    asked: Notify,
+    /// Whether it is known if there is a session.
+    is_known: watch::Sender<bool>,
+}
+
+/// One session, as long as it lasts.
+struct Session {
+    credit: Arc<Semaphore>,
+    /// How much was granted.
+    all: usize,
+    /// The number of the last question.
+    last: u64,
+    outbox: Answers,
+    promised: HashMap<u64, Promised>,
+}
+
+/// A question that is not answered yet, and what it has of the credit.
+struct Promised {
+    answer: oneshot::Sender<Bytes>,
+    _credit: Option<Part>,
+}
+
+/// A part of a session's credit.
+type Part = OwnedSemaphorePermit;
+
+/// What a question has begun that another has to end. That one needs no credit but this, so that whoever has begun can end.
+pub struct Ticket {
+    /// The question's number.
+    pub number: u64,
+    credit: Part,
+    /// Tells the session.
+    is_of: Arc<Semaphore>,
+}
+
+impl Link {
+    pub(super) fn new() -> Self {
+        let (is_known, _) = watch::channel(false);
+        Self(Arc::new(Shared { session: Mutex::default(), asked: Notify::new(), is_known }))
+    }
+
+    /// Waits until it is known whether there is a worker.
+    pub async fn known(&self) {
+        // The sender is kept here.
+        let _ = self.0.is_known.subscribe().wait_for(|is_known| *is_known).await;
+    }
+
+    /// Asks, as soon as there is credit. That of a small question comes back with the answer.
+    ///
+    /// # Errors
+    ///
+    /// If there is no session, or it ends before anything was asked; or if the question is too large.
+    pub async fn ask(&self, question: Vec<u8>) -> Result<Promise, Unasked> {
+        let (credit, is_of) = self.credit(question.len()).await?;
+        let (_, promise) = self.push(&is_of, question, Some(credit)).ok_or(Unasked::Down)?;
+        Ok(promise)
+    }
+
+    /// As [`ask`](Link::ask), for a question that begins something. The credit stays with the ticket.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn begin(&self, question: Vec<u8>) -> Result<(Promise, Ticket), Unasked> {
+        let (credit, is_of) = self.credit(question.len()).await?;
+        let (number, promise) = self.push(&is_of, question, None).ok_or(Unasked::Down)?;
+        Ok((promise, Ticket { number, credit, is_of }))
+    }
+
+    /// Ends what was begun. The promise breaks at once if the session has ended in which that was.
+    pub fn end(&self, ticket: Ticket, question: Vec<u8>) -> Promise {
+        let pushed = self.push(&ticket.is_of, question, Some(ticket.credit));
+        pushed.map_or_else(|| oneshot::channel().1, |(_, promise)| promise)
+    }
+
+    /// Queues a question, unless the session has ended that this is the credit of.
+    fn push(&self, credit: &Arc<Semaphore>, question: Vec<u8>, part: Option<Part>) -> Option<(u64, Promise)> {
+        let mut session = self.session();
+        let session = session.as_mut().filter(|session| Arc::ptr_eq(&session.credit, credit))?;
+        self.0.asked.notify_one();
+        Some(session.push(question.into(), part))
+    }
+
+    /// Waits for credit for so many bytes.
+    async fn credit(&self, bytes: usize) -> Result<(Part, Arc<Semaphore>), Unasked> {
+        if bytes as u64 > PAYLOAD {
+            return Err(Unasked::TooLarge);
+        }
+        let (credit, parts) = {
+            let session = self.session();
+            let session = session.as_ref().ok_or(Unasked::Down)?;
+            // One that is larger than all of it is let in alone.
+            (session.credit.clone(), bytes.max(LEAST).min(session.all))
+        };
+        let part = credit.clone().acquire_many_owned(parts as u32).await;
+        part.map(|part| (part, credit)).map_err(|_: AcquireError| Unasked::Down)
+    }
+
+    fn session(&self) -> MutexGuard<'_, Option<Session>> {
+        // No code of others runs under the lock, so it cannot be left half-changed.
+        self.0.session.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// There was no session to be had.
+    pub(super) fn is_down(&self) {
+        self.0.is_known.send_replace(true);
+    }
+
+    /// Asks and hears until the session ends, which was granted so many bytes.
+    pub(super) async fn exchange(
+        &self,
+        bytes: usize,
+        messages: mpsc::Sender<ToKeeper>,
+        answers: Streaming<FromKeeper>,
+    ) -> Result<Infallible, Lost> {
+        let _up = Up::new(self, bytes);
+        tokio::select! {
+            lost = self.hand_out(messages) => lost,
+            lost = self.take_in(answers) => lost,
+        }
+    }
+
+    async fn hand_out(&self, messages: mpsc::Sender<ToKeeper>) -> Result<Infallible, Lost> {
+        loop {
+            self.0.asked.notified().await;
+            let questions = self.session().as_mut().map(|session| mem::take(&mut session.outbox));
+            for batch in batches(questions.unwrap_or_default().into_iter()) {
+                let message = ToKeeper { what: Some(Order::Questions(batch)) };
+                if messages.send(message).await.is_err() {
+                    return pending().await; // whoever takes the answers hears why
+                }
+            }
+        }
+    }
+
+    /// Keeps promises, and never waits with it.
+    async fn take_in(&self, mut answers: Streaming<FromKeeper>) -> Result<Infallible, Lost> {
+        let mut assembly = Assembly::default();
+        while let Some(message) = answers.message().await? {
+            let Some(Answer::Answers(batch)) = message.what else { continue };
+            let whole = assembly.whole(batch)?;
+            let mut session = self.session();
+            let session = session.as_mut().expect("it is there until this ends");
+            for (number, answer) in whole {
+                if let Some(promised) = session.promised.remove(&number) {
+                    // Nobody may be waiting any more.
+                    let _ = promised.answer.send(answer);
+                }
+            }
+        }
+        Err(Lost::Gone("ended the session".to_owned()))
+    }
+}
+
+impl Session {
+    fn push(&mut self, question: Bytes, credit: Option<Part>) -> (u64, Promise) {
+        let (answer, promise) = oneshot::channel();
+        self.last += 1;
+        self.outbox.push((self.last, question));
+        self.promised.insert(self.last, Promised { answer, _credit: credit });
+        (self.last, promise)
+    }
+}
+
+/// There is a session as long as this is kept.
+struct Up<'a>(&'a Link);
+
+impl<'a> Up<'a> {
+    fn new(link: &'a Link, bytes: usize) -> Self {
+        let all = bytes.clamp(1, u32::MAX as usize).min(Semaphore::MAX_PERMITS);
+        let (credit, outbox, promised) = (Arc::new(Semaphore::new(all)), Answers::new(), HashMap::new());
+        *link.session() = Some(Session { credit, all, last: 0, outbox, promised });
+        link.0.is_known.send_replace(true);
+        Self(link)
+    }
+}
+
+impl Drop for Up<'_> {
+    fn drop(&mut self) {
+        let session = self.0.session().take();
+        // Wakes those who wait for it.
+        session.inspect(|session| session.credit.close());
+    }
+}

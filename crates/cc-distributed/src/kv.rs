@@ -1,0 +1,410 @@
+//! `kv` on a cluster.
+//!
+//! - **Split.** A node is a worker that owns shards. Clients connect to the coordinator, which owns none and asks the nodes
+//!   that do: one request of a client is a message there and one back, which is what this model costs, and the
+//!   coordinator's processor is what limits it. That clients could connect to any node would spare some of the way only where
+//!   they know which, as Redis Cluster's do.
+//! - **Share.** Nothing. A node's shards belong to one thread there, and to the session with it. What all clients ask
+//!   goes to a node on one stream, in which questions that are there at the same time travel together.
+//! - **Bound.** Connections, by number; questions on their way to a node, by the credit that it has granted, in bytes; plans
+//!   that a client has on its way, by how large its answers are. A client that does not take its replies is not heard.
+//! - **Order.** A stream keeps the order, and a node's shards do. A plan on several nodes goes through them in ascending
+//!   order: a shard is held for it from when it is prepared until it is run, and others line up there, not on the stream.
+//! - **Stop.** Clients are heard for the last time and answered while there is time to drain; then the sessions
+//!   end, and with them what they kept.
+//! - **Fail.** A node that is silent for too long is taken for dead, and its session is over: whoever waits for an answer
+//!   is told that it is indeterminate, whoever asks from then on that the shard is down. Another session has
+//!   empty shards, of other epochs, so that it does not matter whether the node was dead: what it held nobody can ask for.
+
+mod node;
+
+use std::{
+    future::poll_fn,
+    io::{self, ErrorKind},
+    mem::MaybeUninit,
+    pin::pin,
+    sync::Arc,
+    task::{Poll, ready},
+    time::Duration,
+};
+
+use cc_workloads::{
+    Ctx, Error, Result,
+    kv::{Config, Connection, Now, Part, Parts, Plan, READ, Refusal, Reply, Server, TOO_MANY, Totals},
+};
+use prost::bytes::Bytes;
+use rustix::net::{Shutdown, shutdown};
+use tokio::{
+    io::{AsyncRead, AsyncWriteExt, ReadBuf},
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+
+pub(crate) use self::node::keep;
+use self::node::{Ask, Brief, Told};
+use crate::cluster::{
+    Cluster,
+    command::Options,
+    encode,
+    link::{Link, Promise, Ticket, Unasked},
+};
+
+/// A node has so many, so that a plan that holds some does not keep all others waiting.
+const SHARDS: usize = 8;
+
+/// A client has no more plans on their way at once: an answer is a copy, and waits here until all before it are taken.
+const AHEAD: usize = 256;
+/// With answers of this size it has only one.
+const LARGE: usize = 64 << 10;
+
+/// When there are no descriptors, somebody has to give one back. That may be somebody else than a client.
+const RETRY: Duration = Duration::from_millis(100);
+
+// ANCHOR: kv-run
+/// Serves with the workers that the command line names, or with `ctx.workers` processes of its own.
+pub fn run(listener: std::net::TcpListener, config: &Config, ctx: &Ctx) -> Result<Totals> {
+    let address = listener.local_addr().map_err(Error::io("address of the listener"))?;
+    let brief = |n, nodes| {
+        let max_memory = config.share(nodes).max_memory;
+        encode(&Brief { first: n * SHARDS, shards: SHARDS, max_memory })
+    };
+    let (cluster, links) = Cluster::keep("kv", brief, &Options::new(&ctx.args), ctx)?;
+    let server = Server::new(config.clone(), SHARDS * links.len(), address.port());
+    let (stop, stopped) = watch::channel(false);
+    let _on_stop = ctx.stop.on_request(move || _ = stop.send_replace(true));
+    let desk = Arc::new(Desk { server: server.clone(), nodes: Nodes(links), stopped: Stopped(stopped) });
+    let accepted = cluster.block_on(desk.serve(listener));
+    cluster.close()?;
+    accepted?;
+    Ok(server.totals())
+}
+// ANCHOR_END: kv-run
+
+/// What all clients have in common.
+struct Desk {
+    server: Arc<Server>,
+    nodes: Nodes,
+    stopped: Stopped,
+}
+
+// ANCHOR: kv-accept
+impl Desk {
+    /// Serves until a stop is requested, and drains then.
+    async fn serve(self: Arc<Self>, listener: std::net::TcpListener) -> Result<()> {
+        listener.set_nonblocking(true).map_err(Error::io("listener"))?;
+        let listener = TcpListener::from_std(listener).map_err(Error::io("listener"))?;
+        let mut clients = JoinSet::new();
+        tokio::select! {
+            () = self.stopped.wait() => {}
+            () = self.accept(&listener, &mut clients) => {}
+        }
+        drop(listener);
+        // Whoever is left after that time is dropped.
+        let _ =
+            timeout(self.server.config().drain, async { while clients.join_next().await.is_some() {} }).await;
+        clients.shutdown().await;
+        Ok(())
+    }
+
+    /// Lets clients in. Those who come before it is known which nodes there are wait at the door.
+    async fn accept(self: &Arc<Self>, listener: &TcpListener, clients: &mut JoinSet<()>) {
+        for link in &self.nodes.0 {
+            link.known().await;
+        }
+        loop {
+            tokio::select! {
+                Some(_) = clients.join_next() => {}
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, _)) => self.welcome(stream, clients),
+                    Err(e) if matches!(e.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionAborted) => {}
+                    Err(_) => fewer(clients).await,
+                },
+            }
+        }
+    }
+
+    /// Gives a client a task, or tells it that there are too many.
+    fn welcome(self: &Arc<Self>, stream: TcpStream, clients: &mut JoinSet<()>) {
+        let desk = self.clone();
+        match Connection::new(&self.server) {
+            Some(connection) => clients.spawn(async move { desk.client(stream, connection).await }),
+            None => clients.spawn(turn_away(stream)),
+        };
+    }
+
+    /// Serves a client to its end. Whatever goes wrong concerns nobody else; the runtime keeps a panic from others.
+    async fn client(&self, mut stream: TcpStream, connection: Connection) {
+        if self.converse(&mut stream, connection).await.is_ok() {
+            hang_up(stream).await;
+        }
+    }
+}
+// ANCHOR_END: kv-accept
+
+// ANCHOR: kv-converse
+impl Desk {
+    /// Reads, has run, and writes by turns.
+    async fn converse(&self, stream: &mut TcpStream, mut connection: Connection) -> io::Result<()> {
+        // Without it, it is slower.
+        let _ = stream.set_nodelay(true);
+        let mut ahead = 16;
+        while !connection.is_over() {
+            if connection.wants_input() {
+                connection.shrink();
+                self.hear(stream, &mut connection).await?;
+            }
+            let now = Now::read();
+            while self.round(&mut connection, now, &mut ahead).await || !connection.output().is_empty() {
+                self.write(stream, &mut connection).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for what the client says, or for the stop: then it is heard for the last time.
+    async fn hear(&self, stream: &mut TcpStream, connection: &mut Connection) -> io::Result<()> {
+        let patience = connection.patience();
+        tokio::select! {
+            biased;
+            heard = within(patience, read(stream, connection)) => return heard,
+            () = self.stopped.wait() => {}
+        }
+        // Nobody says more then, and what has arrived is still to be had.
+        let _ = shutdown(&*stream, Shutdown::Read);
+        within(patience, read(stream, connection)).await?;
+        connection.end();
+        Ok(())
+    }
+
+    /// Has some plans run, which are all on their way before the first is answered. Whether there were any.
+    async fn round(&self, connection: &mut Connection, now: Now, ahead: &mut usize) -> bool {
+        let mut asked = Vec::new();
+        while asked.len() < *ahead
+            && let Some(mut plan) = connection.next(now)
+        {
+            let sent = self.nodes.send(&mut plan).await;
+            asked.push((plan, sent));
+        }
+        let (has_any, mut largest) = (!asked.is_empty(), 0);
+        for (plan, sent) in asked {
+            connection.answer(sent.reply(&plan, &mut largest).await);
+        }
+        // As many as before would be too many; or could have been more.
+        *ahead = if largest >= LARGE { 1 } else { AHEAD.min(*ahead * 2) };
+        has_any
+    }
+
+    async fn write(&self, stream: &mut TcpStream, connection: &mut Connection) -> io::Result<()> {
+        while !connection.output().is_empty() {
+            let patience = self.server.config().idle_timeout;
+            let wrote = within(patience, stream.write(connection.output())).await?;
+            connection.wrote(wrote);
+        }
+        Ok(())
+    }
+}
+// ANCHOR_END: kv-converse
+
+/// The ways to all nodes, in the order of their shards.
+struct Nodes(Vec<Link>);
+
+/// What was asked, on behalf of a plan.
+enum Sent {
+    /// Each of these nodes, or it is down.
+    Asked(Vec<(usize, Result<Promise, Unasked>)>),
+    /// It is answered.
+    Done(Reply),
+}
+
+// ANCHOR: kv-plan
+impl Nodes {
+    /// Asks what a plan needs. One on several nodes is run to its end meanwhile.
+    async fn send(&self, plan: &mut Plan) -> Sent {
+        let parts = plan.take_parts();
+        if plan.is_isolated() && !is_on_one(&parts) {
+            return Sent::Done(self.transact(plan, &parts).await);
+        }
+        let mut asked = Vec::with_capacity(1);
+        for parts in by_node(&parts) {
+            let shard = parts[0].shard;
+            asked.push((shard, self.of(shard).ask(encode(&Ask::Run(parts))).await));
+        }
+        Sent::Asked(asked)
+    }
+
+    /// Prepares, in ascending order; and then commits, or aborts.
+    async fn transact(&self, plan: &Plan, parts: &Parts) -> Reply {
+        let mut held = Vec::new();
+        for parts in by_node(parts) {
+            match Hold::new(self.of(parts[0].shard), parts).await {
+                Ok(hold) => held.push(hold),
+                // Nothing was done, and those who have prepared are let go.
+                Err((shard, why)) => return plan.refused(shard, why),
+            }
+        }
+        let all: Vec<_> = held.into_iter().map(Hold::commit).collect();
+        let mut answers = Told::new();
+        for promise in all {
+            match promise.await.ok().and_then(|told| done(&told)) {
+                Some(told) => answers.extend(told),
+                None => return lost(),
+            }
+        }
+        plan.reply(answers)
+    }
+
+    fn of(&self, shard: usize) -> &Link {
+        &self.0[shard / SHARDS]
+    }
+}
+
+impl Sent {
+    /// What the plan is answered, and the size of the largest answer so far.
+    async fn reply(self, plan: &Plan, largest: &mut usize) -> Reply {
+        let asked = match self {
+            Self::Asked(asked) => asked,
+            Self::Done(reply) => return reply,
+        };
+        let mut answers = Told::new();
+        for (shard, asked) in asked {
+            let told = match asked {
+                Ok(promise) => promise.await,
+                Err(why) => {
+                    answers.push((shard, Err(why.into())));
+                    continue;
+                }
+            };
+            *largest = told.as_ref().map_or(0, Bytes::len).max(*largest);
+            match told.ok().and_then(|told| done(&told)) {
+                Some(told) => answers.extend(told),
+                None if plan.is_isolated() => return lost(),
+                None => {}
+            }
+        }
+        plan.reply(answers)
+    }
+}
+
+/// A node's shards, held for a plan. It lets go of them when it is dropped, however far it has come: when the client has
+/// gone, or another node has refused.
+struct Hold<'a> {
+    link: &'a Link,
+    ticket: Option<Ticket>,
+}
+
+impl<'a> Hold<'a> {
+    async fn new(link: &'a Link, parts: &[Part]) -> Result<Self, (usize, Refusal)> {
+        let shard = parts[0].shard;
+        let begun = link.begin(encode(&Ask::Prepare(parts))).await;
+        let (promise, ticket) = begun.map_err(|why| (shard, why.into()))?;
+        let hold = Self { link, ticket: Some(ticket) };
+        // If the node is lost now, nothing was done either.
+        let told = promise.await.ok().and_then(|told| postcard::from_bytes::<Told>(&told).ok());
+        match &told.ok_or((shard, Refusal::Down))?[..] {
+            [(shard, Err(why)), ..] => Err((*shard, *why)),
+            _ => Ok(hold),
+        }
+    }
+
+    fn commit(mut self) -> Promise {
+        let ticket = self.ticket.take().expect("it is there until the end");
+        let commit = encode(&Ask::<Parts>::Commit(ticket.number));
+        self.link.end(ticket, commit)
+    }
+}
+
+impl Drop for Hold<'_> {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket.take() {
+            let abort = encode(&Ask::<Parts>::Abort(ticket.number));
+            // Nobody waits for the answer.
+            drop(self.link.end(ticket, abort));
+        }
+    }
+}
+// ANCHOR_END: kv-plan
+
+/// A plan's parts, node by node.
+fn by_node(parts: &Parts) -> impl Iterator<Item = &[Part]> {
+    parts.chunk_by(|one, other| one.shard / SHARDS == other.shard / SHARDS)
+}
+
+fn is_on_one(parts: &Parts) -> bool {
+    by_node(parts).nth(1).is_none()
+}
+
+/// What a node has answered to something that is then done, or refused; none, if nobody knows.
+fn done(told: &[u8]) -> Option<Told> {
+    postcard::from_bytes(told).ok().filter(|told: &Told| !told.is_empty())
+}
+
+/// What a client is told when a node was lost, or cannot say what it did.
+fn lost() -> Reply {
+    Reply::error("INDETERMINATE a node was lost that was asked; nobody knows whether it was done")
+}
+
+impl From<Unasked> for Refusal {
+    fn from(why: Unasked) -> Self {
+        match why {
+            Unasked::Down => Self::Down,
+            Unasked::TooLarge => Self::Full,
+        }
+    }
+}
+
+/// Whether a stop is requested, for those who wait.
+struct Stopped(watch::Receiver<bool>);
+
+impl Stopped {
+    async fn wait(&self) {
+        // Whoever would request it is gone only if it was.
+        let _ = self.0.clone().wait_for(|is_requested| *is_requested).await;
+    }
+}
+
+/// Takes what there is to be read. The buffer is there only while it is.
+async fn read(stream: &mut TcpStream, connection: &mut Connection) -> io::Result<()> {
+    poll_fn(|context| {
+        let mut buffer = [MaybeUninit::uninit(); READ];
+        let mut buffer = ReadBuf::uninit(&mut buffer);
+        ready!(pin!(&mut *stream).poll_read(context, &mut buffer))?;
+        match buffer.filled() {
+            [] => connection.end(),
+            bytes => connection.received(bytes),
+        }
+        Poll::Ready(Ok(()))
+    })
+    .await
+}
+
+/// Does it within this time, if there is a limit.
+async fn within<T>(patience: Option<Duration>, what: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    match patience {
+        Some(patience) => timeout(patience, what).await?,
+        None => what.await,
+    }
+}
+
+/// Waits until a client has gone, or for a while.
+async fn fewer(clients: &mut JoinSet<()>) {
+    tokio::select! {
+        Some(_) = clients.join_next() => {}
+        () = sleep(RETRY) => {}
+    }
+}
+
+async fn turn_away(stream: TcpStream) {
+    // Whoever is not there to be told is gone already.
+    let _ = stream.try_write(TOO_MANY);
+    hang_up(stream).await;
+}
+
+/// Closes it so that the client gets the last reply: if something that it said is unread by then, the kernel takes the
+/// reply back.
+async fn hang_up(mut stream: TcpStream) {
+    let mut buffer = [0; 4096];
+    let _ = stream.shutdown().await.is_ok()
+        && (0..64).all(|_| stream.try_read(&mut buffer).is_ok_and(|bytes| bytes > 0));
+}

@@ -1,0 +1,132 @@
+//! `kv`'s flags and exit status.
+
+use std::{
+    fs,
+    net::{SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use clap::{ArgMatches, Args, Command, FromArgMatches};
+
+use super::{report, signals::OnSignal};
+use crate::{
+    contract::{Ctx, Model},
+    error::{Error, Result, reason},
+    kv::Config,
+};
+
+/// Keep keys and values in memory, for clients that speak the protocol of Redis.
+///
+/// Serves until SIGINT or SIGTERM; then what has arrived is answered, connections are closed, and the exit status is 0. It is
+/// 2 if it could not begin.
+#[derive(Debug, Args)]
+struct Flags {
+    /// Where clients connect. An address that other machines can reach needs a password; with port 0 the system
+    /// chooses one, which is printed
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:6379")]
+    listen: SocketAddr,
+    /// A file whose first line is the password that clients have to give
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
+    /// More clients than this at a time are turned away
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    max_connections: usize,
+    /// What keys, values and requests may take: a number, with K, M or G [default: no limit]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    max_memory: Option<u64>,
+    /// Hang up on clients that say nothing for so many seconds [default: never]
+    #[arg(long, value_name = "S", value_parser = seconds)]
+    idle_timeout: Option<Duration>,
+    /// How many seconds clients have to take their replies when the server is to stop
+    #[arg(long, value_name = "S", value_parser = seconds, default_value = "2")]
+    drain: Duration,
+}
+
+pub(super) fn command() -> Command {
+    Flags::augment_args(Command::new("kv").args_override_self(true))
+}
+
+pub(super) fn main(model: &Model, ctx: &Ctx, args: &ArgMatches) -> Result<u8> {
+    let flags = Flags::from_arg_matches(args).unwrap_or_else(|error| error.exit());
+    let (listen, config) = (flags.listen, flags.config()?);
+    let serve = model.kv.or_usage(model, "kv")?;
+    config.may_listen(listen)?;
+    let _on_signal = OnSignal::request(&ctx.stop)?;
+    let failed = || Error::io(format!("cannot listen at {listen}"));
+    let listener = TcpListener::bind(listen).map_err(failed())?;
+    // What starts a server waits for this line, and learns the port from it.
+    println!("listening at {}", listener.local_addr().map_err(failed())?);
+    let totals = serve(listener, &config, ctx)?;
+    report("kv", model, ctx, totals)?;
+    Ok(0)
+}
+
+impl Flags {
+    fn config(self) -> Result<Config> {
+        let Self { password_file, max_connections, max_memory, idle_timeout, drain, .. } = self;
+        let password = password_file.as_deref().map(password).transpose()?;
+        Ok(Config { password, max_connections, max_memory, idle_timeout, drain })
+    }
+}
+
+/// The file's first line.
+fn password(file: &Path) -> Result<String> {
+    let wrong = |why: String| Error::Usage(format!("--password-file {}: {why}", file.display()));
+    let text = fs::read_to_string(file).map_err(|error| wrong(reason(&error)))?;
+    match text.lines().next() {
+        Some(line) if !line.is_empty() => Ok(line.to_owned()),
+        _ => Err(wrong("its first line is empty".to_owned())),
+    }
+}
+
+fn size(text: &str) -> Result<u64, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, suffix) = text.split_at(digits);
+    let number: u64 = number.parse().map_err(|_| "a size begins with a number".to_owned())?;
+    let power = match suffix {
+        "" => 0,
+        "K" | "k" => 1,
+        "M" | "m" => 2,
+        "G" | "g" => 3,
+        _ => return Err(format!("{suffix:?} is none of K, M and G")),
+    };
+    number.checked_mul(1 << (10 * power)).ok_or_else(|| "it is too large".to_owned())
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "seconds are a number".to_owned())?;
+    match Duration::try_from_secs_f64(seconds) {
+        Ok(time) if !time.is_zero() => Ok(time),
+        Ok(_) => Err("it must be more than none".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_suffixes() {
+        assert_eq!(["7", "7K", "7m", "7G"].map(size), [7, 7 << 10, 7 << 20, 7 << 30].map(Ok));
+        assert!(["", "K", "7T", "99999999999G"].iter().all(|text| size(text).is_err()));
+    }
+
+    #[test]
+    fn seconds_may_be_fractions() {
+        assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
+        assert!(["", "x", "-1", "0", "inf", "NaN"].iter().all(|text| seconds(text).is_err()));
+    }
+
+    #[test]
+    fn the_password_is_the_first_line() {
+        let scratch = tempfile::tempdir().unwrap();
+        let file = scratch.path().join("password");
+        fs::write(&file, "secret\nmore\n").unwrap();
+        assert_eq!(password(&file).unwrap(), "secret");
+        fs::write(&file, "\n").unwrap();
+        assert!(password(&file).unwrap_err().to_string().ends_with("password: its first line is empty"));
+        assert!(password(&scratch.path().join("gone")).unwrap_err().to_string().contains("No such file"));
+    }
+}

@@ -1,0 +1,270 @@
+//! How a command, or a transaction, spans shards.
+
+mod join;
+
+use serde::{Deserialize, Serialize};
+use smallvec::{SmallVec, smallvec};
+
+use self::join::{Inbox, Join};
+use super::{
+    Answer, Check, Command, Key, Keys, Now, Refusal, Replies, Reply, Shard, Slots, Value, text::Info,
+};
+
+/// What is to be run as one: nobody sees some of it done and some not.
+///
+/// - Has it one [part](Plan::parts), that shard [runs](Shard::run) it.
+/// - Has it several, they are held in ascending order of their shards, so that no two plans wait for each other:
+///   [prepare](Shard::prepare) each; then [commit](Shard::commit) all or, if one was refused, [abort](Shard::abort)
+///   those that were prepared; then let go. What holds a shard lets go, too, when whoever asked for it is gone.
+/// - If it is not [isolated](Plan::is_isolated), each part is run by itself, and one that is refused does not matter to
+///   the others.
+///
+/// What comes of it is put together by [`Plan::reply`], or [`Plan::refused`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    parts: Parts,
+    join: Join,
+}
+
+/// A plan's parts; mostly one.
+pub type Parts = SmallVec<[Part; 1]>;
+
+/// What one shard does of a plan. Plain data: it may be run wherever the shard is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// Which one.
+    pub shard: usize,
+    /// When the request was read. The same in all parts of a plan.
+    pub now: Now,
+    /// What must hold for it to be run.
+    pub checks: Vec<Check>,
+    /// What is run, in this order.
+    pub ops: SmallVec<[Command; 1]>,
+}
+
+impl Plan {
+    /// For one command.
+    #[must_use]
+    pub fn new(command: Command, slots: Slots, now: Now) -> Self {
+        match command.only_key() {
+            Some(key) => {
+                let shard = slots.shard(key);
+                let part = Part { shard, now, checks: Vec::new(), ops: SmallVec::from_buf([command]) };
+                Self { parts: SmallVec::from_buf([part]), join: Join::One(shard) }
+            }
+            None => {
+                let mut planner = Planner::new(slots, now);
+                let join = planner.command(command);
+                Self { parts: planner.parts, join }
+            }
+        }
+    }
+
+    /// The parts, in ascending order of shards, of which no two are the same. There is one at least in every plan
+    /// that a connection asks for.
+    #[must_use]
+    pub fn parts(&self) -> &[Part] {
+        &self.parts
+    }
+
+    /// The parts by themselves, for those who send them away.
+    #[must_use]
+    pub fn take_parts(&mut self) -> Parts {
+        std::mem::take(&mut self.parts)
+    }
+
+    /// Whether nobody may see some of it done and some not. (INFO asks every shard, and one that is down must not keep it
+    /// from saying so.)
+    #[must_use]
+    pub fn is_isolated(&self) -> bool {
+        !matches!(self.join, Join::Info(..))
+    }
+
+    /// What is to be replied, from what the shards have answered. They may come in any order.
+    #[must_use]
+    pub fn reply(&self, answers: impl IntoIterator<Item = (usize, Answer)>) -> Reply {
+        let mut answers = answers.into_iter();
+        if let Join::One(_) = self.join
+            && let Some((shard, answer)) = answers.next()
+        {
+            let only = |mut replies: Replies| replies.pop().expect("one command has one reply");
+            return answer.map_or_else(|why| self.refused(shard, why), only);
+        }
+        let mut replies = Vec::new();
+        for (shard, answer) in answers {
+            match answer {
+                Ok(all) => replies.push((shard, all.into_iter())),
+                Err(_) if !self.is_isolated() => {}
+                Err(why) => return self.refused(shard, why),
+            }
+        }
+        self.join.reply(&mut Inbox(replies))
+    }
+
+    /// What is to be replied if that shard has refused its part.
+    #[must_use]
+    pub fn refused(&self, shard: usize, why: Refusal) -> Reply {
+        match why {
+            Refusal::Changed => Reply::NilArray,
+            Refusal::Down => Reply::down(shard),
+            Refusal::Full if matches!(self.join, Join::Exec(_)) => Reply::error(
+                "EXECABORT Transaction discarded because of: OOM command not allowed when used memory > 'maxmemory'.",
+            ),
+            Refusal::Full => Reply::out_of_memory(),
+        }
+    }
+
+    /// Runs it on shards that are all held by the caller: one for each part, in the same order.
+    #[must_use]
+    pub fn run<'a>(&self, shards: impl IntoIterator<Item = &'a mut Shard>) -> Reply {
+        let mut held: SmallVec<[&mut Shard; 1]> = shards.into_iter().collect();
+        if let ([part], [shard]) = (&self.parts[..], &mut held[..]) {
+            return self.reply([(part.shard, shard.run(part))]);
+        }
+        for (at, part) in self.parts.iter().enumerate() {
+            if let Err(why) = held[at].prepare(part) {
+                held[..at].iter_mut().for_each(|shard| shard.abort());
+                return self.refused(part.shard, why);
+            }
+        }
+        self.reply(self.parts.iter().zip(held).map(|(part, shard)| (part.shard, Ok(shard.commit(part)))))
+    }
+}
+
+/// What was queued between MULTI and EXEC.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Queued {
+    Ask(Command),
+    /// It needs no shard.
+    Is(Reply),
+    Info(Box<Info>),
+}
+
+/// Divides commands among shards.
+pub(super) struct Planner {
+    slots: Slots,
+    now: Now,
+    parts: Parts,
+}
+
+impl Planner {
+    pub(super) fn new(slots: Slots, now: Now) -> Self {
+        Self { slots, now, parts: Parts::new() }
+    }
+
+    /// EXEC.
+    pub(super) fn exec(mut self, checks: Vec<Check>, queue: Vec<Queued>) -> Plan {
+        for check in checks {
+            let shard = self.slots.shard(&check.key);
+            self.part(shard).checks.push(check);
+        }
+        let joins = queue.into_iter().map(|queued| self.queued(queued)).collect();
+        Plan { parts: self.parts, join: Join::Exec(joins) }
+    }
+
+    /// INFO.
+    pub(super) fn info(mut self, info: Box<Info>) -> Plan {
+        let join = self.queued(Queued::Info(info));
+        Plan { parts: self.parts, join }
+    }
+
+    fn queued(&mut self, queued: Queued) -> Join {
+        match queued {
+            Queued::Ask(command) => self.command(command),
+            Queued::Is(reply) => Join::Is(reply),
+            Queued::Info(info) if info.asks_shards() => Join::Info(info, self.every(&Command::Stats)),
+            Queued::Info(info) => Join::Info(info, Vec::new()),
+        }
+    }
+
+    fn command(&mut self, command: Command) -> Join {
+        match command {
+            Command::Mget(keys) => Join::Items(self.items(keys, Command::Mget)),
+            Command::Versions(keys) => Join::Versions(self.items(keys, Command::Versions)),
+            Command::Del(keys) => Join::Sum(self.divided(keys, Command::Del)),
+            Command::Exists(keys) => Join::Sum(self.divided(keys, Command::Exists)),
+            Command::Mset(pairs) => Join::All(self.pairs(pairs)),
+            Command::Dbsize => Join::Sum(self.every(&Command::Dbsize)),
+            Command::Flushdb => Join::All(self.every(&Command::Flushdb)),
+            command => {
+                // What has no key would be of the first shard, but those are all above.
+                let shard = command.only_key().map_or(0, |key| self.slots.shard(key));
+                self.part(shard).ops.push(command);
+                Join::One(shard)
+            }
+        }
+    }
+
+    fn part(&mut self, shard: usize) -> &mut Part {
+        let at = self.parts.binary_search_by_key(&shard, |part| part.shard).unwrap_or_else(|at| {
+            self.parts.insert(at, Part { shard, now: self.now, checks: Vec::new(), ops: smallvec![] });
+            at
+        });
+        &mut self.parts[at]
+    }
+
+    fn every(&mut self, command: &Command) -> Vec<usize> {
+        (0..self.slots.shards()).inspect(|shard| self.part(*shard).ops.push(command.clone())).collect()
+    }
+
+    /// Each shard gets its keys, in their order; which shards they went to, key by key.
+    fn items(&mut self, keys: Keys, command: fn(Keys) -> Command) -> Vec<usize> {
+        let shards = keys.iter().map(|key| self.slots.shard(key)).collect();
+        self.divided(keys, command);
+        shards
+    }
+
+    /// Each shard gets its keys, in their order; which shards these are.
+    fn divided(&mut self, keys: Keys, command: fn(Keys) -> Command) -> Vec<usize> {
+        let groups = self.groups(keys, |key| key);
+        groups.into_iter().map(|(shard, keys)| self.give(shard, command(keys))).collect()
+    }
+
+    fn pairs(&mut self, pairs: Vec<(Key, Value)>) -> Vec<usize> {
+        let groups = self.groups::<_, SmallVec<[_; 1]>>(pairs, |(key, _)| key);
+        groups.into_iter().map(|(shard, pairs)| self.give(shard, Command::Mset(pairs.into_vec()))).collect()
+    }
+
+    fn give(&mut self, shard: usize, command: Command) -> usize {
+        self.part(shard).ops.push(command);
+        shard
+    }
+
+    fn groups<T, G: Default + Extend<T>>(
+        &self,
+        items: impl IntoIterator<Item = T>,
+        key: impl Fn(&T) -> &Key,
+    ) -> Vec<(usize, G)> {
+        let mut groups: Vec<(usize, G)> = Vec::new();
+        for item in items {
+            let shard = self.slots.shard(key(&item));
+            let at = groups.binary_search_by_key(&shard, |group| group.0).unwrap_or_else(|at| {
+                groups.insert(at, (shard, G::default()));
+                at
+            });
+            groups[at].1.extend([item]);
+        }
+        groups
+    }
+}
+
+impl Command {
+    /// The key, if it is a command on one and its reply is that of the key's shard.
+    fn only_key(&self) -> Option<&Key> {
+        match self {
+            Self::Get(key)
+            | Self::Set { key, .. }
+            | Self::Add(key, _)
+            | Self::Strlen(key)
+            | Self::Type(key)
+            | Self::Ttl { key, .. }
+            | Self::Expire(key, _)
+            | Self::Persist(key) => Some(key),
+            Self::Del(keys) | Self::Exists(keys) if keys.len() == 1 => keys.first(),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

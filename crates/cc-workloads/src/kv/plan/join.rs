@@ -1,0 +1,88 @@
+//! How what shards reply becomes what the client is told.
+
+use super::super::{Reply, Stats, text::Info};
+
+/// How the replies of shards become one reply.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Join {
+    /// It is there already.
+    Is(Reply),
+    /// That shard's.
+    One(usize),
+    /// An array with an item for each key, from the key's shard.
+    Items(Vec<usize>),
+    /// The sum of these shards' numbers.
+    Sum(Vec<usize>),
+    /// OK, if all of these say so.
+    All(Vec<usize>),
+    /// The version of each key, from the key's shard, which sends its epoch before them.
+    Versions(Vec<usize>),
+    /// What shards tell of themselves, and what the server has to tell.
+    Info(Box<Info>, Vec<usize>),
+    /// An array of them: EXEC.
+    Exec(Vec<Join>),
+}
+
+/// What each shard has replied, in order.
+pub(super) struct Inbox(pub(super) Vec<(usize, smallvec::IntoIter<[Reply; 1]>)>);
+
+impl Inbox {
+    /// The shard's next reply.
+    fn next(&mut self, shard: usize) -> Option<Reply> {
+        self.0.iter_mut().find(|(from, _)| *from == shard)?.1.next()
+    }
+
+    /// The items of these shards' next replies, which are arrays, one for each time that a shard is named. If they
+    /// have heads, that of its array stands before each.
+    fn items(&mut self, shards: &[usize], have_heads: bool) -> Reply {
+        let mut arrays: Vec<(usize, Option<Reply>, std::vec::IntoIter<Reply>)> = Vec::new();
+        let mut all = Vec::with_capacity(shards.len());
+        for shard in shards {
+            let at = match arrays.binary_search_by_key(shard, |array| array.0) {
+                Ok(at) => at,
+                Err(at) => {
+                    let Some(Reply::Array(items)) = self.next(*shard) else { return Reply::down(*shard) };
+                    let mut items = items.into_iter();
+                    let head = if have_heads { items.next() } else { None };
+                    arrays.insert(at, (*shard, head, items));
+                    at
+                }
+            };
+            let (_, head, items) = &mut arrays[at];
+            all.extend(head.clone().into_iter().chain(items.next()));
+        }
+        Reply::Array(all)
+    }
+}
+
+impl Join {
+    pub(super) fn reply(&self, inbox: &mut Inbox) -> Reply {
+        match self {
+            Self::Is(reply) => reply.clone(),
+            Self::One(shard) => inbox.next(*shard).unwrap_or_else(|| Reply::down(*shard)),
+            Self::Items(shards) => inbox.items(shards, false),
+            Self::Sum(shards) => sum(shards, inbox),
+            Self::All(shards) => {
+                let replies = shards.iter().filter_map(|shard| inbox.next(*shard));
+                replies.reduce(|one, other| if one.is_error() { one } else { other }).unwrap_or(Reply::Ok)
+            }
+            Self::Versions(shards) => inbox.items(shards, true),
+            Self::Info(info, shards) => {
+                let stats = shards.iter().map(|shard| Stats::try_from(inbox.next(*shard)?).ok());
+                info.reply(&stats.collect::<Vec<_>>())
+            }
+            Self::Exec(joins) => Reply::Array(joins.iter().map(|join| join.reply(inbox)).collect()),
+        }
+    }
+}
+
+fn sum(shards: &[usize], inbox: &mut Inbox) -> Reply {
+    let mut sum = 0;
+    for shard in shards {
+        match inbox.next(*shard) {
+            Some(Reply::Int(number)) => sum += number,
+            other => return other.unwrap_or_else(|| Reply::down(*shard)),
+        }
+    }
+    Reply::Int(sum)
+}

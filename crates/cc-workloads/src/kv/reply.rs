@@ -1,0 +1,181 @@
+//! Replies, and the bytes that they are in RESP2.
+
+use std::{borrow::Cow, iter};
+
+use serde::{Deserialize, Serialize};
+
+use super::Value;
+
+/// What a command is answered with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reply {
+    /// `+OK`.
+    Ok,
+    /// Any other simple string; without line breaks.
+    Simple(Cow<'static, str>),
+    /// An error, with its code: `ERR syntax error`; without line breaks.
+    Error(Cow<'static, str>),
+    /// A number.
+    Int(i64),
+    /// A string of any bytes.
+    Bulk(Value),
+    /// No string: `$-1`.
+    Nil,
+    /// No array: `*-1`, which is what an EXEC answers whose watched keys have changed.
+    NilArray,
+    /// Several.
+    Array(Vec<Reply>),
+}
+
+impl Reply {
+    /// A simple string that is known beforehand.
+    #[must_use]
+    pub const fn simple(text: &'static str) -> Self {
+        Self::Simple(Cow::Borrowed(text))
+    }
+
+    /// An error that is known beforehand.
+    #[must_use]
+    pub const fn error(text: &'static str) -> Self {
+        Self::Error(Cow::Borrowed(text))
+    }
+
+    /// A string.
+    #[must_use]
+    pub fn bulk(bytes: impl AsRef<[u8]>) -> Self {
+        Self::Bulk(Value::from(bytes.as_ref()))
+    }
+
+    /// What a command that takes memory is answered when there is none to be had.
+    #[must_use]
+    pub const fn out_of_memory() -> Self {
+        Self::error("OOM command not allowed when used memory > 'maxmemory'.")
+    }
+
+    /// What a command is answered whose shard is down: its worker has died, and another one is being started.
+    #[must_use]
+    pub fn down(shard: usize) -> Self {
+        let text = format!("TRYAGAIN shard {shard} is being restarted; what it held is lost");
+        Self::Error(Cow::Owned(text))
+    }
+
+    /// Whether it is an error.
+    #[must_use]
+    pub fn is_error(&self) -> bool {
+        matches!(self, Self::Error(_))
+    }
+
+    /// Appends the whole reply as it goes over the wire.
+    pub fn encode(&self, into: &mut Vec<u8>) {
+        match self {
+            Self::Array(items) => {
+                put_header(into, b'*', items.len());
+                items.iter().for_each(|item| item.encode(into));
+            }
+            Self::Bulk(value) => {
+                put_header(into, b'$', value.len());
+                into.extend_from_slice(value);
+                into.extend_from_slice(b"\r\n");
+            }
+            small => small.encode_small(into),
+        }
+    }
+
+    /// As [`Reply::encode`], for what has no parts and is no string of any length.
+    fn encode_small(&self, into: &mut Vec<u8>) {
+        match self {
+            Self::Ok => into.extend_from_slice(b"+OK\r\n"),
+            Self::Simple(text) => put_line(into, b'+', text),
+            Self::Error(text) => put_line(into, b'-', text),
+            Self::Int(number) => {
+                into.push(b':');
+                put_number(into, *number);
+                into.extend_from_slice(b"\r\n");
+            }
+            Self::NilArray => into.extend_from_slice(b"*-1\r\n"),
+            Self::Nil | Self::Bulk(_) | Self::Array(_) => into.extend_from_slice(b"$-1\r\n"),
+        }
+    }
+}
+
+/// Names and values in turn, as RESP2 has a map.
+impl<const N: usize> From<[(&str, Reply); N]> for Reply {
+    fn from(pairs: [(&str, Reply); N]) -> Self {
+        let pairs = pairs.into_iter().flat_map(|(name, reply)| iter::once(Self::bulk(name)).chain([reply]));
+        Self::Array(pairs.collect())
+    }
+}
+
+/// `$5` or `*5`.
+pub(super) fn put_header(into: &mut Vec<u8>, kind: u8, length: usize) {
+    into.push(kind);
+    put_number(into, i64::try_from(length).expect("a length fits a number"));
+    into.extend_from_slice(b"\r\n");
+}
+
+fn put_line(into: &mut Vec<u8>, kind: u8, text: &str) {
+    into.push(kind);
+    // A name that came from a client must not end the line.
+    into.extend(text.bytes().map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { byte }));
+    into.extend_from_slice(b"\r\n");
+}
+
+/// Appends decimal digits.
+pub(super) fn put_number(into: &mut impl Extend<u8>, number: i64) {
+    let (mut digits, mut at, mut rest) = ([0; 20], 20, number.unsigned_abs());
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    if number < 0 {
+        at -= 1;
+        digits[at] = b'-';
+    }
+    into.extend(digits[at..].iter().copied());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn encoded(reply: &Reply) -> String {
+        let mut bytes = Vec::new();
+        reply.encode(&mut bytes);
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn every_kind_is_as_the_protocol_says() {
+        let items = vec![
+            Reply::Ok,
+            Reply::simple("PONG"),
+            Reply::error("ERR no"),
+            Reply::Int(-12),
+            Reply::bulk("a\r\nb"),
+            Reply::bulk(""),
+            Reply::Nil,
+            Reply::NilArray,
+            Reply::Array(vec![]),
+        ];
+        assert_eq!(
+            encoded(&Reply::Array(items)),
+            "*9\r\n+OK\r\n+PONG\r\n-ERR no\r\n:-12\r\n$4\r\na\r\nb\r\n$0\r\n\r\n$-1\r\n*-1\r\n*0\r\n"
+        );
+    }
+
+    #[test]
+    fn a_line_cannot_be_broken() {
+        assert_eq!(encoded(&Reply::Error("ERR a\r\n+OK".into())), "-ERR a  +OK\r\n");
+    }
+
+    #[test]
+    fn they_travel() {
+        let reply = Reply::Array(vec![Reply::down(3), Reply::bulk("x"), Reply::Int(1)]);
+        let json = serde_json::to_vec(&reply).unwrap();
+        assert_eq!(serde_json::from_slice::<Reply>(&json).unwrap(), reply);
+    }
+}

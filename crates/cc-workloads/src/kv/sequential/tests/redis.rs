@@ -1,0 +1,235 @@
+//! The same scripts, said to `redis-server` and to the reference.
+
+use std::{
+    os::unix::net::UnixStream,
+    process::{Child, Command, Stdio},
+};
+
+use super::*;
+
+/// The real one, on a socket of its own. Dropped, it is killed.
+struct Redis {
+    child: Child,
+    dir: tempfile::TempDir,
+}
+
+impl Redis {
+    /// None, said aloud, where there is none.
+    fn start(options: &[&str]) -> Option<Self> {
+        let dir = tempfile::tempdir().unwrap();
+        let child = Command::new("redis-server")
+            .args(["--port", "0", "--save", "", "--databases", "1", "--unixsocket"])
+            .arg(dir.path().join("socket"))
+            .args(options)
+            .current_dir(dir.path())
+            .stdout(Stdio::null())
+            .spawn();
+        let Ok(child) = child else {
+            eprintln!("skipped: there is no redis-server");
+            return None;
+        };
+        Some(Self { child, dir })
+    }
+
+    fn says(&self, script: &[u8]) -> Vec<u8> {
+        let mut stream = None;
+        until(|| {
+            stream = UnixStream::connect(self.dir.path().join("socket")).ok();
+            stream.is_some()
+        });
+        let stream = stream.unwrap();
+        stream.set_read_timeout(Some(LONG)).unwrap();
+        said(&stream, script)
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+const END: &[u8] = b"$19\r\nthat is all for now\r\n";
+
+/// What comes back for a script, until the server hangs up or has said it all.
+fn said<S>(stream: &S, script: &[u8]) -> Vec<u8>
+where
+    for<'a> &'a S: Read + Write,
+{
+    let mut writer = stream;
+    let script = [script, b"ECHO 'that is all for now'\r\n"].concat();
+    // Who hangs up early takes no more.
+    let _ = writer.write_all(&script);
+    let (mut said, mut reader, mut buffer) = (Vec::new(), stream, [0; 4096]);
+    while !said.ends_with(END) {
+        match reader.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(bytes) => said.extend_from_slice(&buffer[..bytes]),
+            Err(e) if e.kind() == ErrorKind::ConnectionReset => break,
+            Err(e) => panic!("{e}: after {}", said.escape_ascii()),
+        }
+    }
+    said
+}
+
+fn compare(redis: &Redis, server: &Running, script: &[u8]) {
+    let stream = net::TcpStream::connect(server.address).unwrap();
+    stream.set_read_timeout(Some(LONG)).unwrap();
+    let ours = said(&stream, script);
+    let theirs = redis.says(script);
+    assert!(
+        ours == theirs,
+        "{}\nours:   {}\ntheirs: {}",
+        script.escape_ascii(),
+        ours.escape_ascii(),
+        theirs.escape_ascii()
+    );
+}
+
+/// Each on a connection of its own; a bar is the end of a line.
+const SCRIPTS: &[&str] = &[
+    "FOO a b|foo|GET|GETX a|get a b|'' a|FOO 'a\\'b'",
+    "PING|PING a|PING a b|ECHO|ECHO a|ECHO a b|SELECT|SELECT 0|SELECT 1|SELECT -1|SELECT x|SELECT 99999999999",
+    "SET a|SET a 1|GET a|SET a 2 EX|SET a 2 EX 0|SET a 2 EX -1|SET a 2 EX x|SET a 2 PX 0|SET a 2 FOO|GET a",
+    "SET a 1 NX XX|SET a 1 NX NX|SET a 1 EX 10 PX 10|SET a 1 EX 10 EX 10|SET a 2 nx|SET a 2 xX|GET a|SET b 1 XX|GET b",
+    "SET a 1 PX 9223372036854775807|SET a 1 EX 9223372036854775807|SET a 1 EX 9223372036854775|GET a",
+    "SET a 1 EX 100|TTL a|SET a 2|TTL a|SET a 1 PX 100000|TTL a|PERSIST a|PERSIST a|TTL a|PTTL a|TTL zz|PTTL zz|PERSIST zz",
+    "EXPIRE a 100|SET a 1|EXPIRE a 100|TTL a|EXPIRE a x|EXPIRE a|EXPIRE a 10 FOO|EXPIRE a x FOO|PEXPIRE a 200000|TTL a|\
+     INCR a|TTL a|EXPIRE a 0|GET a|SET a 1|PEXPIRE a -1|EXISTS a",
+    "EXPIRE a 9223372036854775807|PEXPIRE a 9223372036854775807|EXPIRE a -9223372036854775807|SET a 1|\
+     PEXPIRE a -9223372036854775808|GET a",
+    "INCR n|INCR n|DECR n|INCRBY n 10|INCRBY n -3|INCRBY n x|INCRBY n|DECR n 1|GET n|SET n x|INCR n|SET n 9223372036854775807|\
+     INCR n|DECR n|INCRBY n 9223372036854775807|SET n ' 1'|INCR n|SET n 01|INCR n|SET n -0|INCR n|SET n ''|INCR n|\
+     SET n -9223372036854775808|DECR n|INCRBY n -1|INCRBY n 1",
+    "MSET a 1 b 2|MGET a b c|MGET|MSET|MSET a|MSET a 1 b|MSET a 1 a 2|GET a|DEL a b c|DEL|DEL a a|EXISTS|MSET a 1 b 2|\
+     EXISTS a b c a|DEL a b a",
+    "STRLEN a|SET a hello|STRLEN a|STRLEN|TYPE a|TYPE zz|TYPE|DBSIZE|DBSIZE x|FLUSHDB x|FLUSHDB SYNC x|FLUSHDB ASYNC|DBSIZE|\
+     FLUSHDB sync",
+    "EXEC|DISCARD|MULTI|MULTI|SET a 1|INCR a|GET a|PING|ECHO x|EXEC|GET a|EXEC|MULTI x",
+    "MULTI|GET|EXEC|MULTI|FOO|SET a 1|EXEC|GET a|MULTI|SET a 1|DISCARD|GET a|MULTI|EXEC|EXEC x",
+    "MULTI|SET a x|INCR a|SET a 1 FOO|INCRBY a y|MSET a 1 b|EXPIRE a z|SELECT 3|GET a|EXEC",
+    "WATCH a|MULTI|SET a 1|EXEC|WATCH a|SET a 2|MULTI|SET a 3|EXEC|GET a|WATCH a|SET a 4|UNWATCH|MULTI|SET a 5|EXEC|GET a|\
+     MULTI|WATCH a|UNWATCH|EXEC|WATCH",
+    "WATCH a b|SET c 1|MULTI|GET c|EXEC|WATCH a|DEL a|MULTI|PING|EXEC|SET a 1|WATCH a|DEL a|MULTI|PING|EXEC|\
+     SET a 1|WATCH a|EXPIRE a 100|MULTI|PING|EXEC|WATCH b|FLUSHDB|MULTI|PING|EXEC|SET b 1|WATCH b|FLUSHDB|MULTI|PING|EXEC|\
+     WATCH b|SET b 1|DISCARD|MULTI|DISCARD|MULTI|PING|EXEC",
+    "MULTI|MSET a 1 b 2|MGET a b c|EXISTS a b|DEL a b|DBSIZE|CLIENT GETNAME|CLIENT SETNAME x|CLIENT GETNAME|EXEC|CLIENT GETNAME",
+    "AUTH|AUTH x|AUTH default x|AUTH a b c|HELLO 3 x|HELLO 4|HELLO x|HELLO 2 FOO|HELLO 2 AUTH a|HELLO 2 AUTH a b|\
+     HELLO 2 SETNAME 'a b'|HELLO 2 SETNAME",
+    "CLIENT|CLIENT FOO|CLIENT GETNAME|CLIENT GETNAME x|CLIENT SETNAME|CLIENT SETNAME 'a b'|CLIENT SETNAME ab|client getname|\
+     CLIENT SETNAME ''|CLIENT GETNAME",
+    "CONFIG|CONFIG FOO|CONFIG GET|CONFIG GET maxmemory|CONFIG GET save|CONFIG GET appendonly|CONFIG GET nothing|COMMAND FOO|\
+     COMMAND INFO nothing|INFO nothing",
+    "PING|QUIT|PING",
+    "MULTI|SET a 1|QUIT|GET a",
+    "  PING  |\tGET\ta|SET \"a b\" 'c d'|GET \"a b\"|SET a \"\\x41\\n\\\"\\q\"|GET a|SET a 'b\\'c\\n'|GET a|SET a x'y z'|GET a",
+    "GET \"a",
+    "GET 'a",
+    "GET \"a\"b",
+    "|||PING",
+];
+
+/// As they are.
+const BYTES: &[&[u8]] = &[
+    b"*2\r\n$3\r\nGET\r\n$-1\r\n",
+    b"*x\r\n",
+    b"*01\r\n$4\r\nPING\r\n",
+    b"*+1\r\n$4\r\nPING\r\n",
+    b"*2147483648\r\n",
+    b"*1\r\n$x\r\n",
+    b"*1\r\n$01\r\na\r\n",
+    b"*1\r\nx\r\n",
+    b"*1\r\n:4\r\n",
+    b"*1\r\n$536870913\r\n",
+    b"*1\r\n$9223372036854775808\r\n",
+    b"*0\r\n*-1\r\n*-5\r\n\r\n\nPING\n",
+    b"*1\r\n$4\r\nPINGxx*1xx$4xxPING\r\n",
+    b"*1\r\n$4\r\nPINGxx*1\r\n$4\r\nPING\r\n",
+    b"*1\r\n$0\r\n\r\n",
+    b"*3\r\n$3\r\nSET\r\n$0\r\n\r\n$4\r\n\0\r\n\xff\r\n*2\r\n$3\r\nGET\r\n$0\r\n\r\n",
+    b"*2\r\n$3\r\nFOO\r\n$4\r\na\r\nb\r\n",
+];
+
+#[test]
+fn it_answers_as_redis_does() {
+    let Some(redis) = Redis::start(&[]) else { return };
+    let server = running();
+    for script in SCRIPTS {
+        let script = format!("FLUSHDB\r\n{}\r\n", script.replace('|', "\r\n"));
+        compare(&redis, &server, script.as_bytes());
+    }
+    for script in BYTES {
+        compare(&redis, &server, script);
+    }
+    for length in [100, 127, 128, 129, 1000] {
+        let long = "x".repeat(length);
+        let script = format!("{long} y z\r\nFOO {long} {long}\r\nFOO a {long}\r\nCLIENT {long}\r\n");
+        compare(&redis, &server, script.as_bytes());
+    }
+    for start in ["", "*", "*1\r\n$"] {
+        let endless = format!("{start}{}", "1".repeat(200_000));
+        compare(&redis, &server, endless.as_bytes());
+    }
+}
+
+#[test]
+fn it_keeps_strangers_out_as_redis_does() {
+    let Some(redis) = Redis::start(&["--requirepass", "secret"]) else { return };
+    let server = Running::start(Config { password: Some("secret".into()), ..Config::default() });
+    let stranger =
+        ["GET a", "GET", "FOO a", "PING", "HELLO", "HELLO 2", "HELLO 3", "AUTH wrong", "AUTH default wrong"];
+    let stranger = stranger.join("\r\n");
+    for script in [
+        "AUTH a secret\r\nMULTI\r\nEXEC\r\nCOMMAND COUNT\r\nHELLO 2 AUTH default wrong\r\nAUTH secret\r\nGET a\r\nAUTH wrong\r\nGET a",
+        "HELLO 2 SETNAME x\r\nCLIENT GETNAME\r\nQUIT",
+        "*11\r\n",
+        "*2\r\n$16385\r\n",
+        "*10\r\n$3\r\nGET\r\n",
+    ] {
+        compare(&redis, &server, format!("{stranger}\r\n{script}\r\n").as_bytes());
+    }
+}
+
+#[test]
+fn whatever_is_asked_it_answers_as_redis_does() {
+    let Some(redis) = Redis::start(&[]) else { return };
+    let (server, mut rng) = (running(), fastrand::Rng::with_seed(7));
+    let verbs = [
+        "GET", "SET", "MGET", "MSET", "DEL", "EXISTS", "INCR", "INCRBY", "DECR", "STRLEN", "EXPIRE",
+        "PERSIST", "TYPE", "DBSIZE", "MULTI", "EXEC", "DISCARD", "WATCH", "UNWATCH", "PING", "ECHO",
+    ];
+    let words = [
+        "a",
+        "b",
+        "c",
+        "a",
+        "b",
+        "0",
+        "1",
+        "-7",
+        "9223372036854775807",
+        "NX",
+        "XX",
+        "EX",
+        "px",
+        "-1",
+        "10000",
+        "''",
+    ];
+    for _ in 0..200 {
+        let mut script = String::from("FLUSHDB\r\n");
+        for _ in 0..50 {
+            let count = rng.usize(..4);
+            let mut request = vec![verbs[rng.usize(..verbs.len())]];
+            request.extend((0..count).map(|_| words[rng.usize(..words.len())]));
+            if request[0] == "EXPIRE" {
+                // Of its options it knows none.
+                request.truncate(3);
+            }
+            script += &(request.join(" ") + "\r\n");
+        }
+        // What says that it is all must not be queued.
+        compare(&redis, &server, (script + "DISCARD\r\n").as_bytes());
+    }
+}

@@ -1,0 +1,196 @@
+//! What a session answers by itself.
+
+use std::{borrow::Cow, fmt::Write};
+
+use super::{
+    super::{
+        Reply, Server,
+        command::{NO_NUMBER, wrong_number},
+        resp::{Request, number},
+        text,
+        verb::Verb,
+    },
+    Session,
+};
+
+impl Session {
+    /// What needs no shard.
+    pub(super) fn local(&mut self, verb: Verb, request: &Request, server: &Server) -> Reply {
+        match verb {
+            Verb::Ping if request.len() == 1 => Reply::simple("PONG"),
+            Verb::Ping if request.len() > 2 => wrong_number("ping"),
+            Verb::Ping | Verb::Echo => Reply::bulk(request.argument(1)),
+            Verb::Select => select(request),
+            Verb::Auth => self.auth(request, server),
+            Verb::Hello => self.hello(request, server),
+            Verb::Unwatch => {
+                self.forget();
+                Reply::Ok
+            }
+            Verb::Command => text::command(request),
+            Verb::Config => config(request, server),
+            Verb::Client => self.client(request),
+            other => unreachable!("{other:?} is seen to elsewhere"),
+        }
+    }
+
+    fn auth(&mut self, request: &Request, server: &Server) -> Reply {
+        match request.len() {
+            2 if server.config.password.is_none() => Reply::error(
+                "ERR AUTH <password> called without any password configured for the default user. Are you sure your \
+                 configuration is correct?",
+            ),
+            2 => self.admit(b"default", request.argument(1), server).unwrap_or(Reply::Ok),
+            3 => self.admit(request.argument(1), request.argument(2), server).unwrap_or(Reply::Ok),
+            _ => Reply::error("ERR syntax error"),
+        }
+    }
+
+    /// Lets the client in, or says why not.
+    fn admit(&mut self, user: &[u8], password: &[u8], server: &Server) -> Option<Reply> {
+        let is_right =
+            server.config.password.as_ref().is_none_or(|right| are_equal(right.as_bytes(), password));
+        if user != b"default" || !is_right {
+            return Some(Reply::error("WRONGPASS invalid username-password pair or user is disabled."));
+        }
+        self.is_stranger = false;
+        None
+    }
+
+    fn hello(&mut self, request: &Request, server: &Server) -> Reply {
+        let version = if request.len() > 1 { number(request.argument(1)) } else { Some(2) };
+        match version {
+            None => return Reply::error("ERR Protocol version is not an integer or out of range"),
+            // Redis knows 3, and looks at the rest first.
+            Some(2 | 3) => {}
+            Some(_) => return NO_PROTOCOL,
+        }
+        let mut options = request.from(2);
+        let mut name = None;
+        while let Some(option) = options.next() {
+            match option.to_ascii_lowercase().as_slice() {
+                b"auth" if options.len() >= 2 => {
+                    let [user, password] = [(); 2].map(|()| options.next().unwrap_or_default());
+                    if let Some(refusal) = self.admit(user, password, server) {
+                        return refusal;
+                    }
+                }
+                b"setname" if options.len() >= 1 => name = options.next(),
+                _ => {
+                    let option = String::from_utf8_lossy(option);
+                    return Reply::Error(Cow::Owned(format!("ERR Syntax error in HELLO option '{option}'")));
+                }
+            }
+        }
+        if self.is_stranger {
+            return Reply::error(HELLO_FIRST);
+        }
+        if version == Some(3) {
+            return NO_PROTOCOL;
+        }
+        name.and_then(|name| self.set_name(name)).unwrap_or_else(|| self.greeting())
+    }
+
+    fn greeting(&self) -> Reply {
+        Reply::from([
+            ("server", Reply::bulk("redis")),
+            ("version", Reply::bulk(text::VERSION)),
+            ("proto", Reply::Int(2)),
+            ("id", Reply::Int(self.id as i64)),
+            ("mode", Reply::bulk("standalone")),
+            ("role", Reply::bulk("master")),
+            ("modules", Reply::Array(Vec::new())),
+        ])
+    }
+
+    fn client(&mut self, request: &Request) -> Reply {
+        let sub = request.argument(1).to_ascii_lowercase();
+        let takes = match sub.as_slice() {
+            b"id" | b"getname" => 2,
+            b"setname" => 3,
+            b"setinfo" => 4,
+            _ => return unknown_subcommand(request, "CLIENT"),
+        };
+        if request.len() != takes {
+            return wrong_number(&format!("client|{}", String::from_utf8_lossy(&sub)));
+        }
+        match sub.as_slice() {
+            b"id" => Reply::Int(self.id as i64),
+            b"getname" => self.name.as_ref().map_or(Reply::Nil, Reply::bulk),
+            b"setname" => self.set_name(request.argument(2)).unwrap_or(Reply::Ok),
+            // What newer drivers tell of themselves.
+            _ => Reply::Ok,
+        }
+    }
+
+    /// None if it is a name.
+    fn set_name(&mut self, name: &[u8]) -> Option<Reply> {
+        if name.len() > LONGEST_NAME {
+            return Some(Reply::error("ERR Client names cannot be that long."));
+        }
+        if !name.iter().all(|byte| (b'!'..=b'~').contains(byte)) {
+            return Some(Reply::error(
+                "ERR Client names cannot contain spaces, newlines or special characters.",
+            ));
+        }
+        self.name = (!name.is_empty()).then(|| name.into());
+        None
+    }
+}
+
+/// A client's name is kept for as long as he stays.
+const LONGEST_NAME: usize = 1024;
+
+const NO_PROTOCOL: Reply = Reply::error("NOPROTO unsupported protocol version");
+
+const HELLO_FIRST: &str = "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO \
+                           AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol \
+                           version at the same time";
+
+/// As long for every password of that length.
+fn are_equal(one: &[u8], other: &[u8]) -> bool {
+    let differs = one.iter().zip(other).fold(0, |differs, (a, b)| differs | (a ^ b));
+    std::hint::black_box(differs) == 0 && one.len() == other.len()
+}
+
+fn select(request: &Request) -> Reply {
+    match number(request.argument(1)) {
+        Some(0) => Reply::Ok,
+        Some(index) if i32::try_from(index).is_ok() => Reply::error("ERR DB index is out of range"),
+        Some(_) => Reply::error("ERR value is out of range, value must between -2147483648 and 2147483647"),
+        None => NO_NUMBER,
+    }
+}
+
+fn config(request: &Request, server: &Server) -> Reply {
+    match request.argument(1).to_ascii_lowercase().as_slice() {
+        b"get" if request.len() == 2 => wrong_number("config|get"),
+        b"get" => text::config(request, server),
+        _ => unknown_subcommand(request, "CONFIG"),
+    }
+}
+
+/// So much of a request is told to the client who made it.
+const ECHO: usize = 128;
+
+pub(super) fn unknown(request: &Request) -> Reply {
+    let shown =
+        |bytes: &[u8], most: usize| String::from_utf8_lossy(&bytes[..bytes.len().min(most)]).into_owned();
+    let name = shown(request.argument(0), ECHO);
+    let mut text = String::new();
+    for argument in request.from(1) {
+        if text.len() >= ECHO {
+            break;
+        }
+        // A String takes everything that is written to it.
+        let _ = write!(text, "'{}' ", shown(argument, ECHO - text.len()));
+    }
+    Reply::Error(Cow::Owned(format!("ERR unknown command '{name}', with args beginning with: {text}")))
+}
+
+/// What a subcommand is answered that there is not; the command's name is in capitals.
+pub(in crate::kv) fn unknown_subcommand(request: &Request, command: &str) -> Reply {
+    let sub = request.argument(1);
+    let sub = String::from_utf8_lossy(&sub[..sub.len().min(ECHO)]);
+    Reply::Error(Cow::Owned(format!("ERR unknown subcommand '{sub}'. Try {command} HELP.")))
+}

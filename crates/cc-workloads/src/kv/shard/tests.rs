@@ -1,0 +1,313 @@
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn key(key: impl AsRef<[u8]>) -> Key {
+    Key::from(key.as_ref())
+}
+
+fn set(name: &str, value: &[u8]) -> Command {
+    Command::Set { key: key(name), value: value.into(), after: None, when: When::Always }
+}
+
+fn part(checks: Vec<Check>, ops: impl IntoIterator<Item = Command>) -> Part {
+    Part { shard: 0, now: Now(1), checks, ops: ops.into_iter().collect() }
+}
+
+fn with_room(bytes: u64) -> (Shard, Budget) {
+    let budget = Budget::new(Some(bytes));
+    (Shard::new(budget.clone(), 1), budget)
+}
+
+fn shard() -> Shard {
+    Shard::new(Budget::new(None), 1)
+}
+
+fn watched(shard: &mut Shard, name: &str) -> Check {
+    let Reply::Array(numbers) = shard.apply(&Command::Versions([key(name)].into()), Now(1)) else { panic!() };
+    let [Reply::Int(epoch), Reply::Int(number)] = numbers[..] else { panic!("{numbers:?}") };
+    Check { key: key(name), epoch: epoch as u64, number: number as u64 }
+}
+
+#[test]
+fn what_does_not_fit_is_refused_and_changes_nothing() {
+    let (mut shard, budget) = with_room(10_000);
+    assert_eq!(shard.apply(&set("a", &[1; 5_000]), Now(1)), Reply::Ok);
+    assert_eq!(shard.apply(&set("b", &[1; 5_000]), Now(1)), Reply::out_of_memory());
+    assert_eq!(shard.apply(&set("a", &[2; 9_000]), Now(1)), Reply::Ok, "it takes the old one's place");
+    let pairs = vec![(key("a"), [3; 10][..].into()), (key("c"), [3; 9_990][..].into())];
+    assert_eq!(shard.apply(&Command::Mset(pairs), Now(1)), Reply::out_of_memory(), "all or nothing");
+    assert_eq!(shard.apply(&Command::Get(key("a")), Now(1)), Reply::bulk([2; 9_000]));
+    assert_eq!(shard.apply(&Command::Del([key("a")].into()), Now(1)), Reply::Int(1));
+    assert_eq!(shard.apply(&set("b", &[1; 5_000]), Now(1)), Reply::Ok);
+    drop(shard);
+    assert_eq!(budget.granted(), 0);
+}
+
+#[test]
+fn what_is_set_aside_is_there_and_comes_back() {
+    let (mut shard, budget) = with_room(1 << 20);
+    let part = part(vec![], [set("a", &[0; 1 << 19])]);
+    assert_eq!(shard.prepare(&part), Ok(()));
+    assert!(!budget.take(1 << 19));
+    shard.abort();
+    assert!(budget.take(1 << 19));
+    assert_eq!(shard.run(&part), Err(Refusal::Full));
+    budget.give(1 << 19);
+    assert_eq!(shard.run(&part), Ok([Reply::Ok].into()));
+}
+
+#[test]
+fn a_watched_key_that_changes_is_noticed() {
+    let changes: [fn(&mut Shard); 6] = [
+        |shard| _ = shard.apply(&set("a", b"1"), Now(1)),
+        |shard| _ = shard.apply(&Command::Add(key("a"), 0), Now(1)),
+        |shard| _ = shard.apply(&Command::Expire(key("a"), 100), Now(1)),
+        |shard| _ = shard.apply(&Command::Del([key("a")].into()), Now(1)),
+        |shard| _ = shard.apply(&Command::Flushdb, Now(1)),
+        |shard| *shard = Shard::new(Budget::new(None), 2),
+    ];
+    for change in changes {
+        let mut shard = shard();
+        shard.apply(&set("a", b"1"), Now(1));
+        let check = watched(&mut shard, "a");
+        shard.apply(&Command::Get(key("a")), Now(1));
+        shard.apply(&set("b", b"1"), Now(1));
+        assert!(shard.run(&part(vec![check.clone()], [])).is_ok());
+        change(&mut shard);
+        assert_eq!(shard.run(&part(vec![check], [set("c", b"1")])), Err(Refusal::Changed));
+        assert_eq!(shard.apply(&Command::Get(key("c")), Now(1)), Reply::Nil);
+    }
+}
+
+#[test]
+fn a_watched_key_that_appears_or_expires_is_noticed() {
+    let mut shard = shard();
+    let check = watched(&mut shard, "a");
+    shard.apply(&set("a", b"1"), Now(1));
+    assert_eq!(shard.run(&part(vec![check], [])), Err(Refusal::Changed));
+    shard.apply(&Command::Expire(key("a"), 10), Now(1));
+    let check = watched(&mut shard, "a");
+    let later = |now| Part { now: Now(now), ..part(vec![check.clone()], []) };
+    assert!(shard.run(&later(10)).is_ok());
+    assert_eq!(shard.run(&later(11)), Err(Refusal::Changed));
+}
+
+#[test]
+fn time_does_not_go_back() {
+    let mut shard = shard();
+    shard.apply(
+        &Command::Set { key: key("a"), value: b"1"[..].into(), after: Some(10), when: When::Always },
+        Now(5),
+    );
+    assert_eq!(shard.apply(&Command::Get(key("a")), Now(15)), Reply::Nil);
+    assert_eq!(shard.apply(&Command::Get(key("a")), Now(14)), Reply::Nil);
+}
+
+#[test]
+fn a_sweep_removes_what_has_expired_and_no_more_than_it_may() {
+    let mut shard = shard();
+    for n in 0..1000 {
+        let after = (n % 2 == 0).then_some(10);
+        let (key, value) = (key(format!("key:{n}")), b"value"[..].into());
+        shard.apply(&Command::Set { key, value, after, when: When::Always }, Now(0));
+    }
+    assert!(!shard.sweep(Now(9), 10_000));
+    assert_eq!((shard.stats().keys, shard.stats().volatile), (1000, 500));
+    assert!(shard.sweep(Now(10), 100));
+    assert!((900..1000).contains(&shard.stats().keys));
+    while shard.sweep(Now(10), 100) {}
+    for _ in 0..100 {
+        shard.sweep(Now(10), 100);
+    }
+    assert_eq!((shard.stats().keys, shard.stats().volatile), (500, 0));
+    assert_eq!(shard.stats().memory, 500 * cost(b"key:1", 5));
+}
+
+#[test]
+fn a_table_that_was_large_becomes_small() {
+    let mut shard = shard();
+    let all: Keys = (0..50_000).map(|n| key(n.to_string())).collect();
+    for key in &all {
+        shard.apply(&Command::Add(key.clone(), 1), Now(0));
+    }
+    assert_eq!(shard.apply(&Command::Del(all), Now(0)), Reply::Int(50_000));
+    assert!(shard.table.places() < 4_096);
+}
+
+#[test]
+fn stats_travel_as_replies() {
+    let stats = Stats { epoch: u64::MAX, keys: 1, volatile: 2, memory: 3 };
+    assert_eq!(Stats::try_from(Reply::from(stats)), Ok(stats));
+    assert!(Stats::try_from(Reply::Ok).is_err());
+}
+
+/// What a shard does, as simply as can be.
+#[derive(Default)]
+struct Naive(BTreeMap<Key, (Vec<u8>, Option<u64>)>);
+
+impl Naive {
+    fn command(&mut self, command: &Command, now: u64) -> Reply {
+        self.0.retain(|_, (_, expires)| expires.is_none_or(|expires| expires > now));
+        let map = &mut self.0;
+        let get =
+            |map: &BTreeMap<Key, (Vec<u8>, _)>, key| map.get(key).map_or(Reply::Nil, |it| Reply::bulk(&it.0));
+        match command {
+            Command::Get(key) => get(map, key),
+            Command::Set { key, value, after, when } => {
+                let is_there = map.contains_key(key);
+                if matches!((when, is_there), (When::Absent, true) | (When::Present, false)) {
+                    return Reply::Nil;
+                }
+                map.insert(key.clone(), (value.to_vec(), after.map(|after| now + after as u64)));
+                Reply::Ok
+            }
+            Command::Add(key, by) => {
+                let entry = map.entry(key.clone()).or_insert((b"0".to_vec(), None));
+                let Some(before) =
+                    String::from_utf8(entry.0.clone()).ok().and_then(|text| text.parse::<i64>().ok())
+                else {
+                    return NO_NUMBER;
+                };
+                let Some(sum) = before.checked_add(*by) else {
+                    return Reply::error("ERR increment or decrement would overflow");
+                };
+                entry.0 = sum.to_string().into_bytes();
+                Reply::Int(sum)
+            }
+            Command::Strlen(key) => Reply::Int(map.get(key).map_or(0, |it| it.0.len() as i64)),
+            Command::Type(key) => Reply::simple(if map.contains_key(key) { "string" } else { "none" }),
+            Command::Ttl { key, is_fine } => Reply::Int(match map.get(key) {
+                None => -2,
+                Some((_, None)) => -1,
+                Some((_, Some(expires))) if *is_fine => (expires - now) as i64,
+                Some((_, Some(expires))) => ((expires - now + 500) / 1000) as i64,
+            }),
+            Command::Expire(key, after) => {
+                let Some(entry) = map.get_mut(key) else { return Reply::Int(0) };
+                entry.1 = Some(now.saturating_add_signed(*after));
+                if *after <= 0 {
+                    map.remove(key);
+                }
+                Reply::Int(1)
+            }
+            Command::Persist(key) => {
+                Reply::Int(map.get_mut(key).is_some_and(|entry| entry.1.take().is_some()).into())
+            }
+            Command::Mget(keys) => Reply::Array(keys.iter().map(|key| get(map, key)).collect()),
+            Command::Mset(pairs) => {
+                map.extend(pairs.iter().map(|(key, value)| (key.clone(), (value.to_vec(), None))));
+                Reply::Ok
+            }
+            Command::Del(keys) => {
+                Reply::Int(keys.iter().filter(|key| map.remove(*key).is_some()).count() as i64)
+            }
+            Command::Exists(keys) => {
+                Reply::Int(keys.iter().filter(|key| map.contains_key(*key)).count() as i64)
+            }
+            Command::Dbsize => Reply::Int(map.len() as i64),
+            Command::Flushdb => {
+                map.clear();
+                Reply::Ok
+            }
+            Command::Versions(_) | Command::Stats => unreachable!("no client asks it"),
+        }
+    }
+}
+
+fn commands() -> impl Strategy<Value = Command> {
+    let a_key = || (0..6u8).prop_map(|n| key([b'k', n]));
+    let a_value = || {
+        prop_oneof![
+            (-3..3i64).prop_map(Value::number),
+            Just(Value::number(i64::MAX)),
+            prop::collection::vec(any::<u8>(), 0..40).prop_map(|bytes| Value::from(&bytes[..])),
+        ]
+    };
+    let some = move || prop::collection::vec(a_key(), 1..5).prop_map(Keys::from);
+    let when = prop::sample::select(vec![When::Always, When::Absent, When::Present]);
+    prop_oneof![
+        a_key().prop_map(Command::Get),
+        (a_key(), a_value(), prop::option::of(1..3000i64), when)
+            .prop_map(|(key, value, after, when)| Command::Set { key, value, after, when }),
+        (a_key(), -2..3i64).prop_map(|(key, by)| Command::Add(key, by)),
+        a_key().prop_map(Command::Strlen),
+        a_key().prop_map(Command::Type),
+        (a_key(), any::<bool>()).prop_map(|(key, is_fine)| Command::Ttl { key, is_fine }),
+        (a_key(), -10..3000i64).prop_map(|(key, after)| Command::Expire(key, after)),
+        a_key().prop_map(Command::Persist),
+        some().prop_map(Command::Mget),
+        prop::collection::vec((a_key(), a_value()), 1..4).prop_map(Command::Mset),
+        some().prop_map(Command::Del),
+        some().prop_map(Command::Exists),
+        Just(Command::Flushdb),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn a_shard_does_what_a_naive_one_does(steps in prop::collection::vec((commands(), 0..2000u64, any::<bool>()), 1..60)) {
+        let budget = Budget::new(None);
+        let (mut shard, mut naive, mut now) = (Shard::new(budget.clone(), 1), Naive::default(), 0);
+        for (command, later, sweeps) in steps {
+            now += later;
+            prop_assert_eq!(shard.apply(&command, Now(now)), naive.command(&command, now), "{:?}", command);
+            if sweeps {
+                // Everything that has expired is gone then, so that the sizes are the same.
+                shard.sweep(Now(now), usize::MAX);
+                prop_assert_eq!(shard.apply(&Command::Dbsize, Now(now)), naive.command(&Command::Dbsize, now));
+                let all = |(key, (value, _)): (&Key, &(Vec<u8>, _))| cost(key, value.len());
+                prop_assert_eq!(shard.stats().memory, naive.0.iter().map(all).sum::<u64>());
+                let volatile = naive.0.values().filter(|(_, expires)| expires.is_some()).count();
+                prop_assert_eq!(shard.stats().volatile, volatile as u64);
+            }
+        }
+        drop(shard);
+        prop_assert_eq!(budget.granted(), 0);
+    }
+
+    #[test]
+    fn no_more_memory_is_granted_than_there_is(steps in prop::collection::vec(commands(), 1..80), limit in 0..1500u64) {
+        let budget = Budget::new(Some(limit));
+        let mut shard = Shard::new(budget.clone(), 1);
+        for command in steps {
+            shard.apply(&command, Now(1));
+            prop_assert!(shard.stats().memory <= budget.granted() && budget.granted() <= limit);
+        }
+    }
+}
+
+/// A key that is watched while it is not there, or no longer: each way in which it may come and go.
+#[test]
+fn a_key_that_comes_and_goes_has_another_number() {
+    let mut shard = Shard::new(Budget::new(None), 1);
+    let key = || Key::from(&b"k"[..]);
+    let set = |after| Command::Set { key: key(), value: b"v"[..].into(), after, when: When::Always };
+    let del = || Command::Del(Keys::from_iter([key()]));
+    let mut seen = vec![shard.number(b"k")];
+    let mut now = 1;
+    let mut then = |shard: &mut Shard, command: Option<Command>, by: u64| {
+        now += by;
+        shard.tell(Now(now));
+        command.map(|command| shard.apply(&command, Now(now)));
+        let number = shard.number(b"k");
+        assert!(!seen.contains(&number), "{number} again in {seen:?}");
+        seen.push(number);
+    };
+    for _ in 0..3 {
+        then(&mut shard, Some(set(None)), 0);
+        then(&mut shard, Some(del()), 0);
+        then(&mut shard, Some(set(Some(5))), 0);
+        then(&mut shard, None, 5);
+        then(&mut shard, Some(set(None)), 0);
+        then(&mut shard, Some(Command::Flushdb), 0);
+        then(&mut shard, Some(set(Some(5))), 0);
+        then(&mut shard, None, 5);
+        // That it is removed changes nothing for those who watch it.
+        let before = shard.number(b"k");
+        shard.sweep(Now(0), 1000); // it knows better
+        assert_eq!((shard.number(b"k"), shard.table.len()), (before, 0));
+    }
+}

@@ -1,0 +1,217 @@
+//! What a server tells of itself: INFO, COMMAND, CONFIG GET.
+
+use std::fmt::Write;
+
+use super::{
+    Reply, Server, Stats,
+    resp::{MAX_BULK, Request},
+    verb::{SPECS, Spec, Verb},
+};
+
+/// The version of Redis that this server answers like. Drivers ask before they use what is newer.
+pub(super) const VERSION: &str = "7.0.0";
+
+/// What INFO tells, as far as it is known without asking the shards.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Info {
+    sections: Vec<(&'static str, String)>,
+}
+
+/// The sections that need the shards.
+const OF_SHARDS: [&str; 3] = ["Memory", "Shards", "Keyspace"];
+
+impl Info {
+    /// The sections that are asked for; all of them, if none is.
+    pub(super) fn new(request: &Request, server: &Server) -> Self {
+        let is_wanted = |name: &str| {
+            let is = |argument: &[u8]| {
+                let any = [name, "all", "default", "everything"];
+                any.iter().any(|any| argument.eq_ignore_ascii_case(any.as_bytes()))
+            };
+            request.len() == 1 || request.from(1).any(is)
+        };
+        let sections = [
+            ("Server", self::server(server)),
+            ("Clients", clients(server)),
+            ("Memory", memory(server)),
+            ("Stats", stats(server)),
+            ("Shards", String::new()),
+            ("Keyspace", String::new()),
+        ];
+        Self { sections: sections.into_iter().filter(|(name, _)| is_wanted(name)).collect() }
+    }
+
+    /// Whether the shards have something to say.
+    pub(super) fn asks_shards(&self) -> bool {
+        self.sections.iter().any(|(name, _)| OF_SHARDS.contains(name))
+    }
+
+    /// With what each shard tells; none if it is down.
+    pub(super) fn reply(&self, shards: &[Option<Stats>]) -> Reply {
+        let mut text = String::new();
+        for (name, lines) in &self.sections {
+            let between = if text.is_empty() { "" } else { "\r\n" };
+            let of_shards = match *name {
+                "Memory" => line("used_memory", sum(shards, |stats| stats.memory)),
+                "Shards" => self::shards(shards),
+                "Keyspace" => keyspace(shards),
+                _ => String::new(),
+            };
+            // A String takes everything that is written to it.
+            let _ = write!(text, "{between}# {name}\r\n{of_shards}{lines}");
+        }
+        Reply::bulk(text)
+    }
+}
+
+fn line(name: &str, value: impl std::fmt::Display) -> String {
+    format!("{name}:{value}\r\n")
+}
+
+fn sum(shards: &[Option<Stats>], of: fn(&Stats) -> u64) -> u64 {
+    shards.iter().flatten().map(of).sum()
+}
+
+fn server(server: &Server) -> String {
+    let uptime = server.started.elapsed().as_secs();
+    [
+        line("redis_version", VERSION),
+        line("redis_mode", "standalone"),
+        line("os", std::env::consts::OS),
+        line("arch_bits", usize::BITS),
+        line("process_id", std::process::id()),
+        line("tcp_port", server.port),
+        line("uptime_in_seconds", uptime),
+        line("uptime_in_days", uptime / 86400),
+    ]
+    .concat()
+}
+
+fn clients(server: &Server) -> String {
+    line("connected_clients", server.clients()) + &line("maxclients", server.config.max_connections)
+}
+
+fn memory(server: &Server) -> String {
+    let limit = server.config.max_memory.unwrap_or(0);
+    let granted = server.budget.granted();
+    line("granted_memory", granted) + &line("maxmemory", limit) + &line("maxmemory_policy", "noeviction")
+}
+
+fn stats(server: &Server) -> String {
+    let totals = server.totals();
+    line("total_connections_received", totals.connections)
+        + &line("total_commands_processed", totals.commands)
+        + &line("rejected_connections", totals.refused)
+}
+
+/// An epoch for each shard: another one than before is another shard, and what the old one held is lost.
+fn shards(shards: &[Option<Stats>]) -> String {
+    let epoch = |stats: &Option<Stats>| stats.map_or("down".to_owned(), |stats| stats.epoch.to_string());
+    let epochs: Vec<_> = shards.iter().map(epoch).collect();
+    line("shards", shards.len()) + &line("shard_epoch", epochs.join(","))
+}
+
+fn keyspace(shards: &[Option<Stats>]) -> String {
+    let (keys, expires) = (sum(shards, |stats| stats.keys), sum(shards, |stats| stats.volatile));
+    if keys == 0 {
+        String::new()
+    } else {
+        line("db0", format_args!("keys={keys},expires={expires},avg_ttl=0"))
+    }
+}
+
+/// CONFIG GET: those of the settings whose names match one of the patterns.
+pub(super) fn config(request: &Request, server: &Server) -> Reply {
+    let config = &server.config;
+    let settings = [
+        ("appendonly", "no".to_owned()),
+        ("databases", "1".to_owned()),
+        ("maxclients", config.max_connections.to_string()),
+        ("maxmemory", config.max_memory.unwrap_or(0).to_string()),
+        ("maxmemory-policy", "noeviction".to_owned()),
+        ("port", server.port.to_string()),
+        ("proto-max-bulk-len", MAX_BULK.to_string()),
+        ("save", String::new()),
+        ("timeout", config.idle_timeout.map_or(0, |timeout| timeout.as_secs()).to_string()),
+    ];
+    let is_wanted = |name: &str| request.from(2).any(|pattern| matches(pattern, name.as_bytes()));
+    let wanted = settings.iter().filter(|(name, _)| is_wanted(name));
+    Reply::Array(wanted.flat_map(|(name, value)| [Reply::bulk(name), Reply::bulk(value)]).collect())
+}
+
+/// Whether a name matches a pattern with `*` and `?`, whatever the case of the letters.
+fn matches(mut pattern: &[u8], mut name: &[u8]) -> bool {
+    // Where the last star was, and how much of the name it had taken: it can only take more.
+    let mut star: Option<(&[u8], &[u8])> = None;
+    loop {
+        match (pattern, name) {
+            ([], []) => return true,
+            ([b'*', rest @ ..], _) => (pattern, star) = (rest, Some((rest, name))),
+            ([one, rest @ ..], [byte, others @ ..]) if *one == b'?' || one.eq_ignore_ascii_case(byte) => {
+                (pattern, name) = (rest, others);
+            }
+            _ => match star {
+                Some((behind, [_, others @ ..])) => {
+                    (pattern, name, star) = (behind, others, Some((behind, others)));
+                }
+                _ => return false,
+            },
+        }
+    }
+}
+
+/// COMMAND and its subcommands.
+pub(super) fn command(request: &Request) -> Reply {
+    if request.len() == 1 {
+        return Reply::Array(SPECS.iter().map(command_info).collect());
+    }
+    match request.argument(1).to_ascii_lowercase().as_slice() {
+        b"count" => Reply::Int(SPECS.len() as i64),
+        b"docs" => Reply::Array(Vec::new()),
+        b"list" => Reply::Array(SPECS.iter().map(|spec| Reply::bulk(spec.name)).collect()),
+        b"info" if request.len() == 2 => Reply::Array(SPECS.iter().map(command_info).collect()),
+        b"info" => {
+            let info = |name| Verb::of(name).map_or(Reply::Nil, |verb| command_info(verb.spec()));
+            Reply::Array(request.from(2).map(info).collect())
+        }
+        _ => super::session::local::unknown_subcommand(request, "COMMAND"),
+    }
+}
+
+fn command_info(spec: &Spec) -> Reply {
+    let flags = Reply::Array(spec.flags.iter().map(|flag| Reply::simple(flag)).collect());
+    let mut info = vec![Reply::bulk(spec.name), Reply::Int(spec.arity), flags];
+    info.extend(spec.keys.map(Reply::Int));
+    // Categories, hints, key specifications and subcommands, of which it has none to tell.
+    info.extend([const { Reply::Array(Vec::new()) }; 4]);
+    Reply::Array(info)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_match_names() {
+        for (pattern, name) in
+            [("*", ""), ("*", "a"), ("max*mory", "maxmemory"), ("T?MEOUT", "timeout"), ("*a*b*", "xaxbx")]
+        {
+            assert!(matches(pattern.as_bytes(), name.as_bytes()), "{pattern} {name}");
+        }
+        for (pattern, name) in [("", "a"), ("?", ""), ("max", "maxmemory"), ("*a*b", "ba"), ("a*a", "a")] {
+            assert!(!matches(pattern.as_bytes(), name.as_bytes()), "{pattern} {name}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_of_many_stars_takes_no_time() {
+        let (stars, name) = (b"*a".repeat(1000), b"a".repeat(999));
+        assert!(!matches(&stars, &name));
+    }
+
+    #[test]
+    fn a_shard_that_is_down_is_seen() {
+        let stats = Stats { epoch: 7, ..Stats::default() };
+        assert_eq!(shards(&[Some(stats), None]), "shards:2\r\nshard_epoch:7,down\r\n");
+    }
+}

@@ -1,0 +1,121 @@
+//! The names of commands.
+
+/// What Redis tells about a command when it is asked `COMMAND INFO`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Spec {
+    /// In small letters.
+    pub name: &'static str,
+    /// So many arguments, the name included; at least so many, if negative.
+    pub arity: i64,
+    /// "readonly", "write", …
+    pub flags: &'static [&'static str],
+    /// The first key's place, the last one's (from behind, if negative), and the step.
+    pub keys: [i64; 3],
+}
+
+macro_rules! verbs {
+    ($($verb:ident $name:literal $arity:literal [$($flag:literal)*] $keys:expr;)*) => {
+        /// A command's name.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[allow(missing_docs, reason = "they are the names that Redis documents")]
+        pub(super) enum Verb { $($verb,)* }
+
+        /// All of them, in the order of [`Verb`].
+        pub(super) const SPECS: &[Spec] =
+            &[$(Spec { name: $name, arity: $arity, flags: &[$($flag),*], keys: $keys },)*];
+
+        impl Verb {
+            fn of_lower_case(name: &str) -> Option<Self> {
+                match name {
+                    $($name => Some(Self::$verb),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+verbs! {
+    Get "get" 2 ["readonly" "fast"] [1, 1, 1];
+    Set "set" -3 ["write" "denyoom"] [1, 1, 1];
+    Mget "mget" -2 ["readonly" "fast"] [1, -1, 1];
+    Mset "mset" -3 ["write" "denyoom"] [1, -1, 2];
+    Del "del" -2 ["write"] [1, -1, 1];
+    Exists "exists" -2 ["readonly" "fast"] [1, -1, 1];
+    Incr "incr" 2 ["write" "denyoom" "fast"] [1, 1, 1];
+    Incrby "incrby" 3 ["write" "denyoom" "fast"] [1, 1, 1];
+    Decr "decr" 2 ["write" "denyoom" "fast"] [1, 1, 1];
+    Strlen "strlen" 2 ["readonly" "fast"] [1, 1, 1];
+    Expire "expire" -3 ["write" "fast"] [1, 1, 1];
+    Pexpire "pexpire" -3 ["write" "fast"] [1, 1, 1];
+    Ttl "ttl" 2 ["readonly" "fast"] [1, 1, 1];
+    Pttl "pttl" 2 ["readonly" "fast"] [1, 1, 1];
+    Persist "persist" 2 ["write" "fast"] [1, 1, 1];
+    Type "type" 2 ["readonly" "fast"] [1, 1, 1];
+    Dbsize "dbsize" 1 ["readonly" "fast"] [0, 0, 0];
+    Flushdb "flushdb" -1 ["write"] [0, 0, 0];
+    Ping "ping" -1 ["fast"] [0, 0, 0];
+    Echo "echo" 2 ["fast"] [0, 0, 0];
+    Select "select" 2 ["loading" "stale" "fast"] [0, 0, 0];
+    Auth "auth" -2 ["noscript" "loading" "stale" "fast" "no_auth"] [0, 0, 0];
+    Hello "hello" -1 ["noscript" "loading" "stale" "fast" "no_auth"] [0, 0, 0];
+    Quit "quit" -1 ["noscript" "loading" "stale" "fast" "no_auth"] [0, 0, 0];
+    Multi "multi" 1 ["noscript" "loading" "stale" "fast"] [0, 0, 0];
+    Exec "exec" 1 ["noscript" "loading" "stale"] [0, 0, 0];
+    Discard "discard" 1 ["noscript" "loading" "stale" "fast"] [0, 0, 0];
+    Watch "watch" -2 ["noscript" "loading" "stale" "fast"] [1, -1, 1];
+    Unwatch "unwatch" 1 ["noscript" "loading" "stale" "fast"] [0, 0, 0];
+    Info "info" -1 ["loading" "stale"] [0, 0, 0];
+    Command "command" -1 ["loading" "stale"] [0, 0, 0];
+    Config "config" -2 ["admin" "noscript" "loading" "stale"] [0, 0, 0];
+    Client "client" -2 ["noscript" "loading" "stale"] [0, 0, 0];
+}
+
+impl Verb {
+    /// The one of that name, in letters of any case.
+    pub(super) fn of(name: &[u8]) -> Option<Self> {
+        let mut lower = [0; 8];
+        let lower = lower.get_mut(..name.len())?;
+        lower.copy_from_slice(name);
+        lower.make_ascii_lowercase();
+        Self::of_lower_case(std::str::from_utf8(lower).ok()?)
+    }
+
+    /// What there is to know of it.
+    pub(super) fn spec(self) -> &'static Spec {
+        &SPECS[self as usize]
+    }
+
+    /// Whether it may have so many arguments, its name included.
+    pub(super) fn takes(self, arguments: usize) -> bool {
+        let arity = self.spec().arity;
+        let arguments = arguments as i64;
+        if arity < 0 { arguments >= -arity } else { arguments == arity }
+    }
+
+    /// Whether one may ask it who has yet to give the password.
+    pub(super) fn is_for_strangers(self) -> bool {
+        matches!(self, Self::Auth | Self::Hello | Self::Quit)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_leads_to_its_own_spec() {
+        for spec in SPECS {
+            assert_eq!(Verb::of(spec.name.to_uppercase().as_bytes()).unwrap().spec().name, spec.name);
+        }
+        assert!(
+            [&b""[..], b"getx", b"subscribe", b"g\xff", b"get "].iter().all(|name| Verb::of(name).is_none())
+        );
+    }
+
+    #[test]
+    fn arities_are_exact_or_minima() {
+        assert!(Verb::Get.takes(2) && !Verb::Get.takes(1) && !Verb::Get.takes(3));
+        assert!(Verb::Set.takes(3) && Verb::Set.takes(9) && !Verb::Set.takes(2));
+    }
+}

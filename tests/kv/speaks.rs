@@ -1,0 +1,202 @@
+//! What is said to a server, and what it answers. The kernels are tested in the spec: here it is whether a model uses them.
+
+use cc_conformance::{case::Case, subject::Subject};
+use cc_workloads::kv::Config;
+
+use super::{
+    server::Served,
+    talk::{encoded, of},
+};
+
+pub(super) fn cases() -> Vec<Case> {
+    vec![
+        Case::new("commands", commands),
+        Case::new("plans_span_shards", plans_span_shards),
+        Case::new("a_transaction_is_queued_and_run", transaction),
+        Case::new("a_watched_key_that_changes_fails_exec", watch),
+        Case::new("pipelined", pipelined),
+        Case::new("one_byte_at_a_time", one_byte_at_a_time),
+        Case::new("half_closed", half_closed),
+        Case::new("malformed", malformed),
+        Case::new("password", password),
+        Case::new("large_values", large_values),
+    ]
+}
+
+fn served(subject: &Subject) -> Served {
+    Served::start(subject, &Config::default())
+}
+
+fn commands(subject: &Subject) {
+    let served = served(subject);
+    let mut client = served.client();
+    for (request, reply) in [
+        ("PING", "+PONG"),
+        ("ECHO hello", "$hello"),
+        ("SET a 1", "+OK"),
+        ("GET a", "$1"),
+        ("INCRBY a 41", ":42"),
+        ("SET a 2 NX", "$nil"),
+        ("GET missing", "$nil"),
+        ("DEL a missing", ":1"),
+        ("INCR text", ":1"),
+        ("SET text x", "+OK"),
+        ("INCR text", "-ERR value is not an integer or out of range"),
+        ("EXPIRE text 100", ":1"),
+        ("TTL text", ":100"),
+        ("DBSIZE", ":1"),
+        ("FLUSHDB", "+OK"),
+        ("DBSIZE", ":0"),
+        ("NONSENSE a", "-ERR unknown command 'NONSENSE', with args beginning with: 'a' "),
+        ("GET", "-ERR wrong number of arguments for 'get' command"),
+        ("QUIT", "+OK"),
+    ] {
+        client.says(request, reply);
+    }
+    assert!(client.is_closed());
+    assert_eq!(served.stop().commands, 19);
+}
+
+/// So many keys that every shard has some.
+fn plans_span_shards(subject: &Subject) {
+    let served = served(subject);
+    let mut client = served.client();
+    let keys: Vec<String> = (0..2000).map(|n| format!("key:{n}")).collect();
+    let pairs: Vec<String> = keys.iter().enumerate().map(|(n, key)| format!("{key} {n}")).collect();
+    client.says(&format!("MSET {}", pairs.join(" ")), "+OK");
+    let values: Vec<String> = (0..2000).map(|n| format!("${n}")).collect();
+    client.says(&format!("MGET {}", keys.join(" ")), &format!("[{}]", values.join(" ")));
+    client.says("DBSIZE", ":2000");
+    client.says(&format!("EXISTS {}", keys.join(" ")), ":2000");
+    client.says(&format!("DEL {}", keys[..1500].join(" ")), ":1500");
+    served.client().says("DBSIZE", ":500");
+    client.says("FLUSHDB", "+OK");
+    client.says("DBSIZE", ":0");
+}
+
+fn transaction(subject: &Subject) {
+    let served = served(subject);
+    let [mut one, mut other] = [served.client(), served.client()];
+    one.says("MULTI", "+OK");
+    for n in 0..20 {
+        one.says(&format!("INCRBY key:{n} {n}"), "+QUEUED");
+    }
+    one.says("GET key:7", "+QUEUED");
+    other.says("GET key:7", "$nil");
+    let sums: Vec<String> = (0..20).map(|n| format!(":{n}")).collect();
+    one.says("EXEC", &format!("[{} $7]", sums.join(" ")));
+    other.says("GET key:7", "$7");
+    one.says("MULTI", "+OK");
+    one.says("SET key:7 0", "+QUEUED");
+    one.says("DISCARD", "+OK");
+    other.says("GET key:7", "$7");
+}
+
+/// Whichever of the watched keys it is, and whichever shard it is in.
+fn watch(subject: &Subject) {
+    let served = served(subject);
+    let [mut one, mut other] = [served.client(), served.client()];
+    for n in 0..20 {
+        one.says("WATCH key:0 key:5 key:10 key:15", "+OK");
+        other.says(&format!("SET key:{n} {n}"), "+OK");
+        one.says("MULTI", "+OK");
+        one.says("INCR count", "+QUEUED");
+        one.says("GET key:19", "+QUEUED");
+        let last = if n == 19 { "$19" } else { "$nil" };
+        let count = n + 1 - (n / 5 + 1);
+        let expected = if n % 5 == 0 { "nil".to_owned() } else { format!("[:{count} {last}]") };
+        one.says("EXEC", &expected);
+    }
+}
+
+/// Replies come in the order of the requests, whichever shards these are for.
+fn pipelined(subject: &Subject) {
+    let served = served(subject);
+    let mut client = served.client();
+    let keys = 97;
+    let mut requests = Vec::new();
+    for n in 0..20_000 {
+        requests.extend(encoded(&format!("INCR key:{}", n % keys)));
+        if n % 1000 == 0 {
+            requests.extend(encoded("PING"));
+        }
+    }
+    // Somebody has to read while they are sent.
+    std::thread::scope(|scope| {
+        let mut sender = served.client();
+        let sent = scope.spawn(move || {
+            sender.send(&requests);
+            sender.close_half();
+            for n in 0..20_000 {
+                assert_eq!(sender.reply(), format!(":{}", n / keys + 1), "reply {n}");
+                if n % 1000 == 0 {
+                    assert_eq!(sender.reply(), "+PONG");
+                }
+            }
+            assert!(sender.is_closed());
+        });
+        client.says("PING", "+PONG");
+        sent.join().expect("replies are in order");
+    });
+}
+
+fn one_byte_at_a_time(subject: &Subject) {
+    let served = served(subject);
+    let [mut slow, mut other] = [served.client(), served.client()];
+    for (nth, byte) in encoded("SET slow and-steady").into_iter().enumerate() {
+        slow.send(&[byte]);
+        if nth % 8 == 0 {
+            other.says("PING", "+PONG");
+        }
+    }
+    assert_eq!(slow.reply(), "+OK");
+}
+
+fn half_closed(subject: &Subject) {
+    let served = served(subject);
+    let mut client = served.client();
+    client.send(&[encoded("SET a 1"), encoded("GET a"), b"*2\r\n$3\r\nGE".to_vec()].concat());
+    client.close_half();
+    assert_eq!([client.reply(), client.reply()], ["+OK", "$1"]);
+    assert!(client.is_closed());
+}
+
+/// It is told what was wrong, and hung up on, and nobody else is.
+fn malformed(subject: &Subject) {
+    let served = served(subject);
+    let mut other = served.client();
+    for (bytes, why) in [
+        (&b"*1\r\n$x\r\n"[..], "-ERR Protocol error: invalid bulk length"),
+        (b"*x\r\n", "-ERR Protocol error: invalid multibulk length"),
+        (b"*1\r\n:1\r\n", "-ERR Protocol error: expected '$', got ':'"),
+    ] {
+        let mut client = served.client();
+        client.send(&[&encoded("PING")[..], bytes, &[b'x'; 100_000]].concat());
+        assert_eq!([client.reply(), client.reply()], ["+PONG", why]);
+        assert!(client.is_closed());
+        other.says("PING", "+PONG");
+    }
+    let mut inline = served.client();
+    inline.send(b"SET a b\r\nGET a\r\n");
+    assert_eq!([inline.reply(), inline.reply()], ["+OK", "$b"]);
+}
+
+fn password(subject: &Subject) {
+    let config = Config { password: Some("secret".to_owned()), ..Config::default() };
+    let served = Served::start(subject, &config);
+    let mut client = served.client();
+    client.says("GET a", "-NOAUTH Authentication required.");
+    client.says("AUTH wrong", "-WRONGPASS invalid username-password pair or user is disabled.");
+    client.says("AUTH secret", "+OK");
+    client.says("GET a", "$nil");
+}
+
+fn large_values(subject: &Subject) {
+    let served = served(subject);
+    let mut client = served.client();
+    let value = "0123456789abcdef".repeat(1 << 20);
+    client.send(&of(&[b"SET", b"large", value.as_bytes()]));
+    assert_eq!(client.reply(), "+OK");
+    client.send(&encoded("GET large"));
+    assert!(client.reply() == format!("${value}"));
+}

@@ -1,0 +1,149 @@
+//! Whether a history is linearizable, and where it stops being so.
+
+use super::{
+    Limit, MAX_KEYS, MAX_OPERATIONS,
+    history::{History, Key, KeyInfo, NEVER, Op, Operation, Outcome},
+    search::{Found, search},
+    violation::Violation,
+};
+
+/// What a check found.
+#[derive(Debug)]
+pub enum Verdict {
+    /// There is an order of the operations that explains every answer.
+    Linearizable,
+    /// There is none.
+    Violation(Box<Violation>),
+    /// Neither was found within the limit. This is not a pass.
+    Undecided,
+}
+
+impl Verdict {
+    /// Asserts that the history is linearizable.
+    ///
+    /// # Panics
+    ///
+    /// If it is not, with the violation, or if that is undecided.
+    pub fn assert_linearizable(&self) {
+        match self {
+            Self::Linearizable => (),
+            Self::Violation(violation) => panic!("{violation}"),
+            Self::Undecided => panic!("undecided: the search for an order came to its limit"),
+        }
+    }
+}
+
+/// Checks a history, one group of keys at a time: linearizability is local ([Herlihy and Wing](https://doi.org/10.1145/78969.78972),
+/// 1990, theorem 1), so that groups which no operation spans may be ordered each on its own.
+///
+/// # Panics
+///
+/// If the history has more than [`MAX_OPERATIONS`] operations or [`MAX_KEYS`] keys.
+#[must_use]
+pub fn check(history: &History, limit: Limit) -> Verdict {
+    assert!(history.operations.len() <= MAX_OPERATIONS, "a history has at most {MAX_OPERATIONS} operations");
+    assert!(history.keys.len() <= MAX_KEYS, "a history has at most {MAX_KEYS} keys");
+    let mut verdict = Verdict::Linearizable;
+    for mut group in groups(history) {
+        group.sort_by_key(|operation| operation.invoked);
+        match find(&group, &history.keys, u64::MAX, limit) {
+            Found::Order(_) => (),
+            Found::Nothing => return Verdict::Violation(Box::new(violation(&group, &history.keys, limit))),
+            Found::Limit => verdict = Verdict::Undecided,
+        }
+    }
+    verdict
+}
+
+/// The operations, by groups of keys that no operation spans.
+fn groups(history: &History) -> Vec<Vec<Operation>> {
+    let mut group_of: Vec<Key> = (0..history.keys.len()).collect();
+    let keys = history.operations.iter().map(|operation| operation.op.keys(&history.keys));
+    for keys in keys.clone() {
+        for pair in keys.windows(2) {
+            let (one, other) = (group_of[pair[0]], group_of[pair[1]]);
+            group_of.iter_mut().filter(|group| **group == other).for_each(|group| *group = one);
+        }
+    }
+    let mut groups = vec![vec![]; history.keys.len()];
+    for (operation, keys) in history.operations.iter().zip(keys) {
+        if let Some(key) = keys.first() {
+            groups[group_of[*key]].push(operation.clone());
+        }
+    }
+    groups
+}
+
+/// Looks for an order of what was known at `time`.
+fn find(group: &[Operation], keys: &[KeyInfo], time: u64, mut limit: Limit) -> Found {
+    search(&known(group, time), keys, &mut limit)
+}
+
+/// What was known at a time: what had not been called is not there, and the end of what had not ended is open.
+fn known(group: &[Operation], time: u64) -> Vec<Operation> {
+    let called = group.iter().filter(|operation| operation.invoked <= time);
+    called.filter_map(|operation| known_of(operation, operation.completed <= time)).collect()
+}
+
+/// What a search takes for an operation, whose end may be known.
+fn known_of(operation: &Operation, has_ended: bool) -> Option<Operation> {
+    match &operation.outcome {
+        Outcome::Failed if has_ended => forgets(operation),
+        Outcome::Failed => None,
+        Outcome::Ok(_) if has_ended => Some(operation.clone()),
+        Outcome::Ok(_) | Outcome::Unknown => {
+            let Operation { client, op, invoked, .. } = operation.clone();
+            let tells_nothing = op.only_reads() || matches!(op, Op::Watch(_));
+            (!tells_nothing).then(|| Operation::unknown(client, op, invoked))
+        }
+    }
+}
+
+/// What is left of an operation that was not done: an `EXEC` ends the watch even so.
+fn forgets(operation: &Operation) -> Option<Operation> {
+    match &operation.op {
+        Op::Exec { watched, .. } if !watched.is_empty() => {
+            let op = Op::Exec { watched: watched.clone(), ops: vec![] };
+            Some(Operation { op, ..operation.clone() })
+        }
+        _ => None,
+    }
+}
+
+/// The violation in a group that has one: the answer up to which there is no order, although there was one before.
+///
+/// What holds of a history holds of what was known at any time before its end, so that halving finds it.
+fn violation(group: &[Operation], keys: &[KeyInfo], limit: Limit) -> Violation {
+    let mut answers: Vec<&Operation> =
+        group.iter().filter(|operation| operation.completed != NEVER).collect();
+    answers.sort_by_key(|operation| operation.completed);
+    let has_order = |last: &&Operation| !matches!(find(group, keys, last.completed, limit), Found::Nothing);
+    let nth = answers.partition_point(has_order).min(answers.len() - 1);
+    let culprit = answers[nth];
+    let called = group.iter().filter(|operation| operation.invoked <= culprit.completed);
+    Violation {
+        keys: keys.to_vec(),
+        culprit: culprit.clone(),
+        prefix: called.map(|operation| as_of(operation, culprit.completed)).collect(),
+        expected: expected(group, keys, culprit, limit),
+    }
+}
+
+/// The same operation as it is seen at a time.
+fn as_of(operation: &Operation, time: u64) -> Operation {
+    let Operation { client, op, invoked, completed, .. } = operation.clone();
+    if completed <= time { operation.clone() } else { Operation::unknown(client, op, invoked) }
+}
+
+/// What the operation would have answered in an order of everything else, if there is one.
+fn expected(group: &[Operation], keys: &[KeyInfo], culprit: &Operation, mut limit: Limit) -> Option<String> {
+    let mut others = known(group, culprit.completed);
+    let nth = others.iter().position(|operation| operation == culprit)?;
+    others[nth].outcome = Outcome::Unknown;
+    match search(&others, keys, &mut limit) {
+        Found::Order(order) => {
+            order.into_iter().find(|(place, _)| *place == nth).map(|(_, answer)| answer.to_string())
+        }
+        Found::Nothing | Found::Limit => None,
+    }
+}
