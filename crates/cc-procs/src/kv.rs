@@ -32,7 +32,7 @@ use std::{
 
 use cc_workloads::{
     Ctx, Error, Result,
-    kv::{Config, Connection, Now, Plan, READ, SWEEP, Server, Shard, TOO_MANY, Totals},
+    kv::{Config, Connection, Now, Plan, READ, SWEEP, Server, Shard, TOO_MANY, Totals, accept_again},
 };
 use mio::{
     Events, Interest, Poll, Token,
@@ -162,7 +162,7 @@ impl Loop {
         for client in std::mem::take(&mut self.unheard).into_iter().chain(self.shards.take_ready()) {
             self.serve(client, now);
         }
-        self.accept(now);
+        self.accept(now)?;
         self.look_around(now);
         self.drain()?;
         self.shards.have_clients(self.clients.len());
@@ -211,19 +211,23 @@ impl Loop {
 // ANCHOR: kv-accept
 impl Loop {
     /// Lets clients in for as long as it is this worker's turn to.
-    fn accept(&mut self, now: Now) {
+    fn accept(&mut self, now: Now) -> Result<()> {
         while let Some(since) = self.backlog
             && self.is_next(since)
         {
             match self.listener.accept() {
                 Ok((stream, _)) => self.welcome(stream, now),
                 Err(e) if e.kind() == ErrorKind::WouldBlock => self.backlog = None,
-                Err(e) if matches!(e.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionAborted) => {}
-                // No descriptors or no memory: there will be when somebody has gone.
-                Err(_) => return,
+                Err(error) => match accept_again(&error) {
+                    Some(Duration::ZERO) => {}
+                    // With the chores.
+                    Some(_) => return Ok(()),
+                    None => return Err(Error::io("accept")(error)),
+                },
             }
             self.shards.have_clients(self.clients.len());
         }
+        Ok(())
     }
 
     /// Whether nobody has many fewer clients, or who has does not come. (With exactly as many each, workers that are busy would
