@@ -171,7 +171,6 @@ const TEMPLATES: &[&str] = &[
     "CONFIG GET save",
     "CONFIG GET nothing",
     "COMMAND INFO nothing",
-    "COMMAND FOO",
 ];
 /// How many keys there are of each kind; so few that they meet.
 const KEYS: u32 = 24;

@@ -188,6 +188,7 @@ fn row(name: &str, kind: Kind, wall: f64, speedup: f64, memory: f64) -> Row {
         threads: Some(5),
         processes: Some(1),
         code: Some(Code { workload: 106, mechanism: 58 }),
+        service: None,
         oversubscribed: false,
         runs: 25,
         failures: Vec::new(),

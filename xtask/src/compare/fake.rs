@@ -52,6 +52,7 @@ impl Place {
             prints_at_end: false,
             kept: self.folder.path(),
             traces: None,
+            clients: None,
             cancel: Some(&self.cancel),
         }
     }
@@ -104,6 +105,7 @@ pub(crate) fn effort() -> Effort {
         memory_rounds: 1,
         stop_rounds: 1,
         empty_rounds: 1,
+        service_rounds: 1,
         timeout: Duration::from_secs(30),
     }
 }

@@ -15,6 +15,7 @@ use super::{
     machine::{Load, Machine},
     outliers::Outlier,
     scaling::Scaling,
+    service::Served,
     stats::Estimate,
     trace::Timeline,
 };
@@ -107,6 +108,8 @@ pub(crate) struct Row {
     pub threads: Option<u64>,
     pub processes: Option<u64>,
     pub code: Option<Code>,
+    /// What it did for its clients, if it is a service.
+    pub service: Option<Served>,
     pub oversubscribed: bool,
     pub runs: usize,
     pub failures: Vec<String>,
@@ -164,6 +167,8 @@ pub(crate) struct Sample {
     pub processes: Option<u64>,
     pub status: String,
     pub totals: Option<Totals>,
+    /// What a service did for its clients.
+    pub service: Option<Served>,
     /// Why it does not count.
     pub failure: Option<String>,
 }
@@ -179,6 +184,7 @@ pub(crate) enum Phase {
     Stop,
     Empty,
     Trace,
+    Service,
 }
 
 /// Writes a result to a file, or to standard output for `-`.

@@ -12,6 +12,7 @@ use super::{
     granularity::Sweep,
     input::{Input, Source, Subject},
     query::{Dialect, Query},
+    service::Service,
 };
 
 /// One workload's manifest. A workload with ordinary arguments needs no more than this to be compared.
@@ -39,6 +40,8 @@ pub(crate) struct Manifest {
     pub tool: Vec<Tool>,
     /// What is to be said of the comparison with the tools.
     pub tool_note: Option<String>,
+    /// How it is asked, if it is a service: the inputs are the loads.
+    pub service: Option<Service>,
     /// Where the workload can be cut as finely as one likes.
     pub granularity: Option<Sweep>,
 }
@@ -119,6 +122,11 @@ impl Manifest {
 
     /// What the manifest asks, or what is asked instead: the first is measured, all are checked.
     pub(crate) fn queries(&self, given: &[String]) -> Result<Vec<Query>> {
+        if !given.is_empty() && self.service.is_some() {
+            // A service is talked to whatever it is told.
+            let named = |query: &NamedQuery| Query::new(self.dialect, &query.name, given);
+            return self.query.iter().map(named).collect();
+        }
         if !given.is_empty() {
             return Ok(vec![Query::new(self.dialect, "given", given)?]);
         }
@@ -171,6 +179,9 @@ mod tests {
             let manifest = Manifest::parse(&text).unwrap_or_else(|error| panic!("{path:?}: {error:#}"));
             for size in ["smoke", "small", "large", EMPTY] {
                 manifest.source(size).unwrap_or_else(|error| panic!("{path:?}: {error:#}"));
+                let service = manifest.service.as_ref().filter(|_| size != EMPTY);
+                let checked = service.map_or(Ok(()), |service| service.check(size));
+                checked.unwrap_or_else(|error| panic!("{path:?}: {error:#}"));
             }
             manifest.queries(&[]).unwrap_or_else(|error| panic!("{path:?}: {error:#}"));
         }

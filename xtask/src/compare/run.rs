@@ -25,6 +25,7 @@ use rustix::{
 use super::{
     cancel::Cancel,
     memory::{self, Held},
+    service::Served,
     tree::{self, Ended, Switches, poll_for},
 };
 
@@ -70,6 +71,8 @@ pub(crate) struct Seen {
     /// Bytes of output, unless it was kept.
     pub bytes: u64,
     pub report: Option<Report>,
+    /// What it did for its clients, if it is a service.
+    pub served: Option<Served>,
     pub timed_out: bool,
     /// Processes that outlived the program, and were killed.
     pub leftovers: Vec<String>,
@@ -142,6 +145,7 @@ pub(crate) fn run(mut command: Command, plan: Plan) -> Result<Seen> {
         status: own.status,
         bytes: watch.output.bytes,
         report: read_report(report)?,
+        served: None,
         timed_out: !in_time,
         leftovers: left.into_iter().map(|process| format!("{} ({})", process.name, process.pid)).collect(),
     })

@@ -140,7 +140,8 @@ pub(crate) fn serve<T>(
     let stop = signalled.elapsed();
     tree::kill(|ended| all.push(ended))?;
     ensure!(!serving.is_cancelled(), CANCELLED);
-    let own = all.iter().find(|ended| ended.pid == serving.child.id()).context("the server was waited for")?;
+    let own =
+        all.iter().find(|ended| ended.pid == serving.child.id()).context("the server was waited for")?;
     let seen = Seen {
         started_ns,
         wall,
@@ -153,6 +154,7 @@ pub(crate) fn serve<T>(
         status: own.status,
         bytes: 0,
         report: read_report(report)?,
+        served: None,
         timed_out: false,
         leftovers: left.into_iter().map(|process| format!("{} ({})", process.name, process.pid)).collect(),
     };
