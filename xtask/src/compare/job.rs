@@ -216,6 +216,7 @@ impl Job {
         if args.trace && clients.is_some() {
             absent.push(format!("traces: {} serves, and has no tasks to trace", self.workload));
         }
+        let asked = clients.as_ref().map(Clients::said).transpose()?;
         let traces = (args.trace && clients.is_none()).then_some(&traces);
         let work = Work { traces, clients: clients.as_ref(), ..self.work(&input, kept, cancel) };
         let (time, machine, watch) = (history::now(), Machine::this(), Watch::begin());
@@ -247,6 +248,7 @@ impl Job {
             drift: measured.drift,
             scaling: measured.scaling,
             baseline: None,
+            asked,
             memory: memory::METHOD,
             rows: measured.rows,
             absent,

@@ -67,6 +67,8 @@ pub(crate) struct Comparison {
     pub prints_at_end: bool,
     /// What is to be said of the comparison with the tools.
     pub tool_note: Option<String>,
+    /// Of a service: how it was asked, in words.
+    pub asked: Option<String>,
     /// How memory was measured.
     pub memory: &'static str,
     pub rows: Vec<Row>,
@@ -198,6 +200,13 @@ pub(crate) fn write(result: &impl Serialize, path: &Path) -> Result<()> {
         fs::create_dir_all(folder)?;
     }
     fs::write(path, text).with_context(|| path.display().to_string())
+}
+
+impl Comparison {
+    /// Whether what was compared are servers.
+    pub(crate) fn is_service(&self) -> bool {
+        self.asked.is_some()
+    }
 }
 
 impl Row {

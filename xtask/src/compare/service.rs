@@ -161,6 +161,17 @@ impl Clients {
         server.ask(command, out).map(drop)
     }
 
+    /// How servers are asked, in words.
+    pub(crate) fn said(&self) -> Result<String> {
+        let Asked { rate, seconds, idle, .. } = self.asked()?;
+        let load = self.service.load.join(" ");
+        Ok(format!(
+            "cc-peers load {load}, in a process of its own. -P 16: closed loop, 16 requests one behind the other, and CPU of \
+             the server for each; -P 1: one at a time. p50, p99, p99.9: open loop, {rate} requests a second for all, drawn \
+             (Poisson) for {seconds} s, each counted from when it was due. idle: memory of each of {idle} idle connections"
+        ))
+    }
+
     fn asked(&self) -> Result<Asked> {
         self.service.asked.get(&self.size).copied().context("the size was checked")
     }
