@@ -229,6 +229,7 @@ async fn sweep(shards: Arc<Shards>) {
 }
 // ANCHOR_END: kv-work
 
+// ANCHOR: kv-plan
 /// All keys, under so many locks.
 struct Shards {
     shards: Vec<Mutex<Shard>>,
@@ -261,6 +262,7 @@ impl Shards {
         })
     }
 }
+// ANCHOR_END: kv-plan
 
 /// Tells that a client has gone, when it is dropped.
 struct Going(Arc<Notify>);
