@@ -32,7 +32,12 @@ const COLUMNS: [(&str, &str, &str, &str); 23] = [
         "of a service: requests a second, 16 one behind the other on each of 50 connections, in the load that is timed",
     ),
     ("single", "-P\u{202f}1", "k\u{202f}req/s", "requests a second, one at a time on each connection"),
-    ("p50", "p50", "ms", "how long clients wait at a fixed rate, from when their request was due: half of them at most so"),
+    (
+        "p50",
+        "p50",
+        "ms",
+        "how long clients wait at a fixed rate, from when their request was due: half of them at most so",
+    ),
     ("p99", "p99", "ms", "99 of 100 of them"),
     ("p999", "p99.9", "ms", "999 of 1000 of them"),
     ("request", "CPU", "µs/req", "processor time of the server for each request of the load"),

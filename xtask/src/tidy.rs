@@ -408,7 +408,8 @@ mod tests {
         };
         assert!(wrong("[service]", &served).is_empty());
         assert_eq!(wrong("[service]", &part("run")), [format!("{path} lacks the anchor sum-work")]);
-        let both = [format!("{path} lacks the anchor sum-gather"), format!("{path}: no part is called sum-plan")];
+        let both =
+            [format!("{path} lacks the anchor sum-gather"), format!("{path}: no part is called sum-plan")];
         assert_eq!(wrong("", &served), both);
     }
 

@@ -84,6 +84,9 @@ impl Manifest {
         if manifest.query.is_empty() {
             bail!("there is no query");
         }
+        if let Some(service) = &manifest.service {
+            manifest.input.keys().filter(|size| *size != EMPTY).try_for_each(|size| service.check(size))?;
+        }
         Ok(manifest)
     }
 
@@ -179,9 +182,6 @@ mod tests {
             let manifest = Manifest::parse(&text).unwrap_or_else(|error| panic!("{path:?}: {error:#}"));
             for size in ["smoke", "small", "large", EMPTY] {
                 manifest.source(size).unwrap_or_else(|error| panic!("{path:?}: {error:#}"));
-                let service = manifest.service.as_ref().filter(|_| size != EMPTY);
-                let checked = service.map_or(Ok(()), |service| service.check(size));
-                checked.unwrap_or_else(|error| panic!("{path:?}: {error:#}"));
             }
             manifest.queries(&[]).unwrap_or_else(|error| panic!("{path:?}: {error:#}"));
         }

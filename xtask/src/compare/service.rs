@@ -332,31 +332,4 @@ pub(crate) fn peers(target: &Path) -> PathBuf {
 pub(crate) const PEERS: &str = "cc-peers";
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn as_many_requests_of_each_kind_have_a_mean_rate() {
-        let printed = "\"test\",\"rps\",\"avg\"\n\"SET\",\"100.00\",\"1\"\n\"GET\",\"300.00\",\"1\"\n";
-        assert!((mean_rate(printed).unwrap() - 150.0).abs() < 1e-9);
-        assert!(mean_rate("nothing\n").is_err());
-    }
-
-    #[test]
-    fn medians_are_of_those_that_measured_it() {
-        let of = |per_s, p50| Served { pipelined_per_s: per_s, p50_s: p50, ..Served::default() };
-        let medians =
-            Served::medians(&[of(Some(1.0), None), of(Some(3.0), None), of(None, Some(7.0))]).unwrap();
-        assert_eq!(medians, of(Some(2.0), Some(7.0)));
-        assert_eq!(Served::medians(&[]), None);
-    }
-
-    #[test]
-    fn who_is_given_a_port_is_not_waited_for_to_name_it() {
-        let call = |arg: &str| Call { args: vec![arg.to_owned()], ..Call::default() };
-        let (called, manner) = told(&call("--port={port}")).unwrap();
-        let Manner::Accepts(port) = manner else { panic!("{manner:?}") };
-        assert_eq!(called.args, [format!("--port={port}")]);
-        assert_eq!(told(&call("--listen")).unwrap().1, Manner::Says);
-    }
-}
+mod tests;

@@ -198,6 +198,7 @@ mod tests {
         let comparison = example::comparison();
         assert_data_eq!(text(&comparison, None), file!["snapshots/wide.txt"].raw());
         assert_data_eq!(markdown(&comparison), file!["snapshots/table.md"].raw());
+        assert_data_eq!(text(&example::service(), Some(80)), file!["snapshots/service.txt"].raw());
     }
 
     #[test]
