@@ -42,6 +42,8 @@ const LISTENING: &str = "listening at ";
 /// How long it is waited for, from its start, and from the signal that it should stop.
 const START: Duration = Duration::from_secs(10);
 const STOP: Duration = Duration::from_secs(10);
+/// How long a server may take to end after its connections have.
+const ENDING: Duration = Duration::from_millis(200);
 /// How often one tries to connect to a server that does not say when it listens.
 const TRY: Duration = Duration::from_millis(2);
 
@@ -308,6 +310,8 @@ impl Serving<'_> {
 
     /// Why it went wrong: that the server is no more, and what it said, comes before what a client has to say of it.
     fn why(&mut self, error: anyhow::Error, errors: &Path) -> anyhow::Error {
+        // Its connections and its output end a little before it does.
+        let _ = poll_for(&mut [PollFd::new(&self.pidfd, PollFlags::IN)], ENDING);
         if !self.has_ended().unwrap_or(false) {
             return error;
         }
