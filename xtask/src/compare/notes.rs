@@ -190,6 +190,9 @@ fn marks(comparison: &Comparison) -> Vec<String> {
 
 /// What another client made of a service, and of which servers or of whose generator latencies say little.
 fn clients(comparison: &Comparison) -> Vec<String> {
+    if !comparison.is_service() {
+        return Vec::new();
+    }
     let served = || comparison.rows.iter().filter_map(|row| Some((row, row.service.as_ref()?)));
     let thousands = |per_s: f64| number(per_s / 1e3);
     let rates = served().filter_map(|(row, it)| {
