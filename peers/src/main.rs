@@ -1,11 +1,26 @@
 //! `cc-peers`: the other end of a workload's connections, in a process of its own.
 
+mod connect;
+mod idle;
+mod load;
+mod replies;
+mod requests;
+mod talk;
+
 use clap::Parser;
 
 /// The other end of a workload's connections.
 #[derive(Parser)]
-enum Peer {}
+enum Peer {
+    Load(load::Args),
+    Idle(idle::Args),
+    Talk(talk::Args),
+}
 
 fn main() -> anyhow::Result<()> {
-    match Peer::parse() {}
+    match Peer::parse() {
+        Peer::Load(args) => load::main(&args),
+        Peer::Idle(args) => idle::main(&args),
+        Peer::Talk(args) => talk::main(&args),
+    }
 }

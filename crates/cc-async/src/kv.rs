@@ -226,6 +226,7 @@ async fn sweep(shards: Arc<Shards>) {
 }
 // ANCHOR_END: kv-work
 
+// ANCHOR: kv-plan
 /// All keys, under so many locks.
 struct Shards {
     shards: Vec<Mutex<Shard>>,
@@ -258,6 +259,7 @@ impl Shards {
         })
     }
 }
+// ANCHOR_END: kv-plan
 
 fn turn_away(stream: TcpStream) {
     // Nothing is known of a new socket's readiness, but there is room in its buffer. Whoever is not there to be told is

@@ -145,7 +145,7 @@ impl Desk {
 }
 // ANCHOR_END: kv-accept
 
-// ANCHOR: kv-converse
+// ANCHOR: kv-work
 impl Desk {
     /// Reads, has run, and writes by turns.
     async fn converse(&self, stream: &mut TcpStream, mut connection: Connection) -> io::Result<()> {
@@ -207,7 +207,7 @@ impl Desk {
         Ok(())
     }
 }
-// ANCHOR_END: kv-converse
+// ANCHOR_END: kv-work
 
 /// The ways to all nodes, in the order of their shards.
 struct Nodes(Vec<Link>);

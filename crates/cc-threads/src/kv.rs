@@ -178,6 +178,7 @@ fn sweep(shards: &Shards, end: &Receiver<()>) {
 }
 // ANCHOR_END: kv-work
 
+// ANCHOR: kv-plan
 /// All keys, under so many locks.
 struct Shards {
     shards: Vec<Mutex<Shard>>,
@@ -210,6 +211,7 @@ impl Shards {
         })
     }
 }
+// ANCHOR_END: kv-plan
 
 /// The sockets of those who are connected, for whoever has to wake their threads.
 #[derive(Default)]
