@@ -390,7 +390,7 @@ impl Client {
     fn write(&mut self) -> io::Result<bool> {
         // Replies that follow soon are written with those that are there.
         let is_worth_it = self.due.is_empty() || self.connection.output().len() >= READ;
-        let was_blocked = !self.connection.wants_input();
+        let was_blocked = !self.connection.output().is_empty() && !self.connection.wants_input();
         while is_worth_it && self.is_writable && !self.connection.output().is_empty() {
             match self.stream.write(self.connection.output()) {
                 Ok(bytes) => self.connection.wrote(bytes),
