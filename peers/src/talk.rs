@@ -171,6 +171,8 @@ const TEMPLATES: &[&str] = &[
     "CONFIG GET save",
     "CONFIG GET nothing",
     "COMMAND INFO nothing",
+    "COMMAND NOTHING",
+    "CONFIG NOTHING",
 ];
 /// How many keys there are of each kind; so few that they meet.
 const KEYS: u32 = 24;

@@ -95,7 +95,7 @@ const ALLOWED: [(&str, &[&str]); 6] = [
 ];
 
 /// What runs programs and reads files of the models, and must not be one of them.
-const COMMANDS: [&str; 2] = ["xtask", REPORT];
+const COMMANDS: [&str; 3] = ["xtask", REPORT, "cc-peers"];
 /// What makes the page: nothing waits for it to be built.
 const REPORT: &str = "cc-report";
 
@@ -295,7 +295,7 @@ fn targets(text: &str) -> impl Iterator<Item = &str> {
 fn architecture(root: &Path) -> Result<Vec<String>> {
     let Ok(text) = fs::read_to_string(root.join("ARCHITECTURE.md")) else { return Ok(Vec::new()) };
     let (mut paths, mut sources) = (Vec::new(), String::new());
-    for folder in ["crates", "report", "workloads", "xtask", "tests", ".ci"] {
+    for folder in ["crates", "peers", "report", "workloads", "xtask", "tests", ".ci"] {
         read_all(&root.join(folder), &mut paths, &mut sources)?;
     }
     let exists = |name: &str| root.join(name).exists() || paths.iter().any(|path| path.ends_with(name));
@@ -337,7 +337,7 @@ mod tests {
 
     fn tree(files: &[(&str, &str)]) -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
-        for folder in ["crates", "report", "workloads", "xtask", "tests", ".ci"] {
+        for folder in ["crates", "peers", "report", "workloads", "xtask", "tests", ".ci"] {
             fs::create_dir(dir.path().join(folder)).unwrap();
         }
         for (name, text) in files {

@@ -96,7 +96,7 @@ fn replies_may_come_byte_by_byte() {
 fn errors_are_named_and_are_no_success() {
     let outcome = loaded("--requests 100", 1, |stream| {
         each(stream, |stream, nth, reads| {
-            say(stream, if nth < 3 { b"-OOM no room\r\n" } else { right(reads) })
+            say(stream, if nth < 3 { b"-OOM no room\r\n" } else { right(reads) });
         });
     });
     let error = outcome.unwrap().check().unwrap_err().to_string();
@@ -109,7 +109,7 @@ fn replies_of_another_kind_are_no_success() {
     let error = outcome.unwrap().check().unwrap_err().to_string();
     assert!(error.contains("are answered with 0 values and 10 times OK"), "{error}");
     let outcome = loaded("--requests 10", 1, |stream| {
-        each(stream, |stream, _, reads| say(stream, &right(reads).repeat(2)))
+        each(stream, |stream, _, reads| say(stream, &right(reads).repeat(2)));
     });
     assert_eq!(outcome.unwrap_err().to_string(), "there are more replies than requests");
 }

@@ -14,6 +14,7 @@ use super::{
     json::{Kind, Phase, Sample, Verdict},
     measure::{Entrant, Rounds, crashed},
     run::{Plan, Seen},
+    serve,
 };
 
 /// What the reference did for a query.
@@ -51,7 +52,7 @@ impl Rounds<'_> {
         self.progress.set_prefix(format!("checking {}:", self.work.queries[nth].name));
         let file = |name: &str, kind: &str| folder.join(format!("{}.{kind}", name.replace(' ', "_")));
         let (out, err) = (file(&entrant.id(), "out"), file(&entrant.id(), "err"));
-        let keep = Some((File::create(&out)?, File::create(&err)?));
+        let keep = Some((File::create(&out)?, serve::readable(&err)?));
         let subject = if nth == 0 { &self.work.input.measured } else { &self.work.input.checked };
         let turn = self.turn(Phase::Check, nth);
         let ran = self.run(entrant, nth, subject, Plan { keep, ..Plan::default() });

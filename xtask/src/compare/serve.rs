@@ -5,7 +5,10 @@ use std::{
     fs::{self, File},
     io::{self, Read},
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
-    os::fd::{AsRawFd, OwnedFd},
+    os::{
+        fd::{AsRawFd, OwnedFd},
+        unix::fs::FileExt,
+    },
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
@@ -46,6 +49,11 @@ const STOP: Duration = Duration::from_secs(10);
 const ENDING: Duration = Duration::from_millis(200);
 /// How often one tries to connect to a server that does not say when it listens.
 const TRY: Duration = Duration::from_millis(2);
+
+/// A new file that can also be read.
+pub(super) fn readable(path: &Path) -> io::Result<File> {
+    File::options().read(true).write(true).create(true).truncate(true).open(path)
+}
 
 /// A port of this machine that nobody has.
 pub(crate) fn free_port() -> Result<u16> {
@@ -92,17 +100,16 @@ pub(crate) fn serve<T>(
     fs::create_dir_all(scratch)?;
     let (report, report_end) = inherited_pipe()?;
     command.env(REPORT_FD, report_end.as_raw_fd().to_string()).env_remove(TRACE_DIR);
-    let errors = scratch.join("server.err");
     let (mut out, stdout) = match manner {
         Manner::Says => io::pipe().map(|(read, write)| (Some(read), Stdio::from(write)))?,
         Manner::Accepts(_) => (None, Stdio::null()),
     };
-    let stderr = match plan.keep {
+    let errors = match plan.keep {
         Some((_, err)) => err,
-        None => File::create(&errors)?,
+        None => readable(&scratch.join("server.err"))?,
     };
     let program = command.get_program().display().to_string();
-    command.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
+    command.stdin(Stdio::null()).stdout(stdout).stderr(errors.try_clone()?);
 
     let (started, started_ns) = (Instant::now(), trace::now());
     let _family = Family;
@@ -309,13 +316,16 @@ impl Serving<'_> {
     }
 
     /// Why it went wrong: that the server is no more, and what it said, comes before what a client has to say of it.
-    fn why(&mut self, error: anyhow::Error, errors: &Path) -> anyhow::Error {
+    fn why(&mut self, error: anyhow::Error, errors: &File) -> anyhow::Error {
         // Its connections and its output end a little before it does.
         let _ = poll_for(&mut [PollFd::new(&self.pidfd, PollFlags::IN)], ENDING);
         if !self.has_ended().unwrap_or(false) {
             return error;
         }
-        let said = fs::read_to_string(errors).unwrap_or_default();
+        let mut said = [0; 1000];
+        // From the beginning: the server's writing and this reading have one position.
+        let length = errors.read_at(&mut said, 0).unwrap_or_default();
+        let said = String::from_utf8_lossy(&said[..length]);
         let said = said.lines().next().map(|line| format!(", {line:?}")).unwrap_or_default();
         match self.child.wait() {
             Ok(status) => anyhow!("it ended with {status}{said}: {error:#}"),
