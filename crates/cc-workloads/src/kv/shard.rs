@@ -34,7 +34,11 @@ pub enum Refusal {
     Down,
 }
 
-/// A key that must not have changed: it still has the version that it had when it was watched.
+/// In a check's number: the key was not there.
+const ABSENT: u64 = 1 << 63;
+
+/// A key that must not have changed: it still has the version that it had when it was watched, or was not there, and has
+/// not been since.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Check {
     /// Which one.
@@ -160,13 +164,24 @@ impl Shard {
     }
 
     fn holds(&self, check: &Check) -> bool {
-        check.epoch == self.epoch && check.number == self.number(&check.key)
+        check.epoch == self.epoch
+            && match (self.live(&check.key), check.number & ABSENT) {
+                (Some(entry), 0) => entry.version == check.number,
+                (None, ABSENT) => self.last_version(&check.key) <= check.number & !ABSENT,
+                _ => false,
+            }
     }
 
-    /// What changes with every change of a key, also with its coming and going.
+    /// What a check of the key has to say: its version; or, if it is not there, the last version given, since it has a
+    /// higher one when it has been there meanwhile.
     fn number(&self, key: &[u8]) -> u64 {
-        let gone = || self.gone.number(self.table.hash(key));
-        self.table.get(key).map_or_else(gone, |entry| entry.number(self.now))
+        self.live(key).map_or(self.version | ABSENT, |entry| entry.version)
+    }
+
+    /// The last version of a key that has gone or expired.
+    fn last_version(&self, key: &[u8]) -> u64 {
+        let gone = || self.gone.version(self.table.hash(key));
+        self.table.get(key).map_or_else(gone, |entry| entry.version)
     }
 
     /// Looks exactly how much more is needed, when there is not enough for anything.
@@ -227,13 +242,7 @@ impl Shard {
     }
 
     fn forget(&mut self, entry: &Entry) {
-        let number = if entry.is_live(self.now) {
-            self.version += 1;
-            self.version
-        } else {
-            entry.number(self.now)
-        };
-        self.gone.leaves(self.table.hash(&entry.key), number);
+        self.gone.leaves(self.table.hash(&entry.key), entry.version);
         self.volatile -= usize::from(entry.expires != NEVER);
         self.purse.spend(-(entry.cost() as i64));
     }
@@ -337,10 +346,8 @@ impl Shard {
     }
 
     fn flush(&mut self) -> Reply {
-        self.version += 1;
         for entry in self.table.iter() {
-            let number = if entry.is_live(self.now) { self.version } else { entry.number(self.now) };
-            self.gone.leaves(self.table.hash(&entry.key), number);
+            self.gone.leaves(self.table.hash(&entry.key), entry.version);
         }
         self.table.clear();
         self.volatile = 0;

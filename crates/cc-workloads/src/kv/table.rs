@@ -35,12 +35,6 @@ impl Entry {
         self.expires > now
     }
 
-    /// What changes with every change, and when it expires.
-    pub(super) fn number(&self, now: u64) -> u64 {
-        const EXPIRED: u64 = 1 << 63;
-        if self.is_live(now) { self.version } else { self.version | EXPIRED }
-    }
-
     pub(super) fn cost(&self) -> u64 {
         cost(&self.key, self.value.len())
     }

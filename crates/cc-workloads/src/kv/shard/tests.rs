@@ -96,6 +96,17 @@ fn a_watched_key_that_appears_or_expires_is_noticed() {
 }
 
 #[test]
+fn a_watched_key_that_is_not_there_does_not_change_when_others_go() {
+    let mut shard = shard();
+    for other in 0..10_000 {
+        let check = watched(&mut shard, "a");
+        shard.apply(&set(&format!("{other}"), b"1"), Now(1));
+        shard.apply(&Command::Del([key(format!("{other}"))].into()), Now(1));
+        assert!(shard.run(&part(vec![check], [])).is_ok(), "{other}");
+    }
+}
+
+#[test]
 fn time_does_not_go_back() {
     let mut shard = shard();
     shard.apply(
