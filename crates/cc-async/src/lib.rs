@@ -95,6 +95,7 @@ pub const MODELS: &[Model] = &[
         wordcount: Entry::Run(wordcount::run),
         sort: Entry::Run(sort::run),
         kv: Entry::Run(kv::run),
+        fetch: Entry::Declined("not written yet"),
     },
     Model {
         name: "async-single",
@@ -107,5 +108,6 @@ pub const MODELS: &[Model] = &[
         wordcount: Entry::Run(single::wordcount::run),
         sort: Entry::Run(single::sort::run),
         kv: Entry::Run(single::kv::run),
+        fetch: Entry::Declined("not written yet"),
     },
 ];

@@ -64,6 +64,7 @@ pub const MODELS: &[Model] = &[
         wordcount: Entry::Run(wordcount::run),
         sort: Entry::Run(sort::run),
         kv: Entry::Run(kv::run),
+        fetch: Entry::Declined("not written yet"),
     },
     Model {
         name: "rayon",
@@ -78,5 +79,6 @@ pub const MODELS: &[Model] = &[
         kv: Entry::Declined(
             "a pool shares out what computes; who waits for a client would keep one of its threads",
         ),
+        fetch: Entry::Declined("not written yet"),
     },
 ];
