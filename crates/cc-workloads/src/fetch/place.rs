@@ -2,7 +2,7 @@
 
 use std::{
     fs::Permissions,
-    io::{self, Seek, Write},
+    io::{self, Write},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
@@ -24,17 +24,6 @@ impl Place {
         let mode = Permissions::from_mode(0o666);
         let file = tempfile::Builder::new().prefix(".fetch-").permissions(mode).tempfile_in(folder)?;
         Ok(Self::File { file, path: path.to_owned() })
-    }
-
-    /// Forgets what has been written.
-    pub(super) fn restart(&mut self) -> io::Result<()> {
-        match self {
-            Self::Nowhere => Ok(()),
-            Self::File { file, .. } => {
-                file.as_file().set_len(0)?;
-                file.rewind()
-            }
-        }
     }
 
     /// Gives the file its name, which replaces one from another run.
@@ -70,9 +59,7 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         let path = scratch.path().join("a");
         let mut place = Place::open(Some(&path)).unwrap();
-        place.write_all(b"wrong").unwrap();
         assert!(!path.exists());
-        place.restart().unwrap();
         place.write_all(b"it").unwrap();
         place.keep().unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"it");
