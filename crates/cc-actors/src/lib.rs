@@ -100,5 +100,5 @@ pub const MODELS: &[Model] = &[Model {
     wordcount: Entry::Run(wordcount::run),
     sort: Entry::Run(sort::run),
     kv: Entry::Run(kv::run),
-        fetch: Entry::Declined("not written yet"),
+    fetch: Entry::Declined("not written yet"),
 }];

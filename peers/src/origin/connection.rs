@@ -47,7 +47,9 @@ async fn read(stream: &mut TcpStream, received: &mut Vec<u8>) -> io::Result<Opti
 fn parse(received: &[u8]) -> io::Result<Option<(usize, Request)>> {
     let mut headers = [httparse::EMPTY_HEADER; MOST_HEADERS];
     let mut head = httparse::Request::new(&mut headers);
-    let httparse::Status::Complete(length) = head.parse(received).map_err(io::Error::other)? else { return Ok(None) };
+    let httparse::Status::Complete(length) = head.parse(received).map_err(io::Error::other)? else {
+        return Ok(None);
+    };
     let header = |name: &str| {
         let found = head.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name));
         found.map(|header| String::from_utf8_lossy(header.value).into_owned())

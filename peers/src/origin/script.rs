@@ -142,7 +142,9 @@ pub(super) fn of(request: &Request, before: usize, settings: &Settings) -> Vec<S
         "busy" | "limited" => vec![Step::Send(ok(&body()))],
         "error" => refused(500, None),
         "drip" => dripping(&body()),
-        "trickle" => vec![Step::Send(head(1 << 20)), Step::Pause(DRIP)].into_iter().chain(trickle()).collect(),
+        "trickle" => {
+            vec![Step::Send(head(1 << 20)), Step::Pause(DRIP)].into_iter().chain(trickle()).collect()
+        }
         "reset" | "changed" | "whole" | "wrong-part" => broken(kind, request, before, &body()),
         "hop" => hop(&rest, number),
         "circle" => to(&format!("/back/{number}")),
@@ -158,7 +160,9 @@ pub(super) fn of(request: &Request, before: usize, settings: &Settings) -> Vec<S
         "short" => vec![Step::Close([head(1000), vec![b'x'; 100]].concat())],
         "gzip" | "bomb" | "cut" | "packed" => encoded(kind, &body()),
         "chunked" => chunked(&body()),
-        "endless" => vec![Step::Send(b"HTTP/1.1 200 OK\r\n".to_vec()), Step::Flood(b"x-more: and more\r\n".repeat(64))],
+        "endless" => {
+            vec![Step::Send(b"HTTP/1.1 200 OK\r\n".to_vec()), Step::Flood(b"x-more: and more\r\n".repeat(64))]
+        }
         "hangup" => vec![Step::Close(vec![])],
         "garbage" => vec![Step::Close(b"SSH-2.0-OpenSSH_9.9\r\n\r\n".to_vec())],
         "unasked" => vec![Step::Send(b"HTTP/1.1 304 Not Modified\r\n\r\n".to_vec())],

@@ -32,6 +32,8 @@ pub struct Download {
     failures: u32,
     path: Option<PathBuf>,
     body: Option<Body>,
+    /// That of the answer with which the body began.
+    status: StatusCode,
     settings: Arc<Settings>,
     deadline: Option<Instant>,
     /// What came of the attempt that is under way.
@@ -44,7 +46,7 @@ enum Attempt {
     #[default]
     Asked,
     /// With a body that is being taken.
-    Answered(StatusCode),
+    Answered,
     /// The answer leads elsewhere.
     Moved(Url),
     /// There is no more to it, and perhaps the server has said when to come back.
@@ -79,7 +81,11 @@ impl Ticket {
     #[must_use]
     pub fn failed(self, why: &str, now: Instant) -> Attempted {
         let host = self.host.clone();
-        Attempted { host, held: None, next: Next::Done(self.output(Err(Failure::Worker(why.to_owned())), now)) }
+        Attempted {
+            host,
+            held: None,
+            next: Next::Done(self.output(Err(Failure::Worker(why.to_owned())), now)),
+        }
     }
 
     pub(super) fn output(self, outcome: Result<Fetched, Failure>, now: Instant) -> Output {
@@ -95,7 +101,8 @@ impl Download {
         settings: &Arc<Settings>,
         deadline: Option<Instant>,
     ) -> Result<Self, Output> {
-        let shown = || wanted.line.as_ref().map_or(wanted.url.clone(), |line| format!("{line}: {}", wanted.url));
+        let shown =
+            || wanted.line.as_ref().map_or(wanted.url.clone(), |line| format!("{line}: {}", wanted.url));
         let url = Url::parse(&wanted.url).map_err(|error| Failure::Url(error.to_string()));
         let mut url = url.and_then(fetchable).map_err(|why| {
             let elapsed = Duration::ZERO;
@@ -112,6 +119,7 @@ impl Download {
             failures: 0,
             path: None,
             body: None,
+            status: StatusCode::OK,
             settings: settings.clone(),
             deadline,
             attempt: Attempt::Asked,
@@ -165,7 +173,8 @@ impl Download {
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
         headers.extend(self.credentials.clone().map(|credentials| (AUTHORIZATION, credentials)));
         if let Some((first, tag)) = self.resumable() {
-            headers.insert(RANGE, HeaderValue::try_from(format!("bytes={first}-")).expect("digits are visible"));
+            headers
+                .insert(RANGE, HeaderValue::try_from(format!("bytes={first}-")).expect("digits are visible"));
             headers.insert(IF_RANGE, tag.clone());
         }
         request
@@ -181,38 +190,42 @@ impl Download {
     pub fn answered(&mut self, status: StatusCode, headers: &HeaderMap, now: SystemTime) -> ControlFlow<()> {
         let attempt = match status.as_u16() {
             206 => self.resume(headers),
-            200..=299 => self.start(headers),
+            200..=299 => self.start(status, headers),
             301 | 302 | 303 | 307 | 308 => self.redirect(headers),
             416 if self.resumable().is_some() => Err(Failure::WrongPart),
             code => Err(Failure::Status(code)),
         };
         self.attempt = match attempt {
             Ok(Some(url)) => Attempt::Moved(url),
-            Ok(None) => Attempt::Answered(status),
+            Ok(None) => Attempt::Answered,
             Err(why) => Attempt::Failed(why, headers::retry_after(headers, now)),
         };
-        if matches!(self.attempt, Attempt::Answered(_)) { Continue(()) } else { Break(()) }
+        if matches!(self.attempt, Attempt::Answered) { Continue(()) } else { Break(()) }
     }
 
     /// The body, from its first byte, whatever there was before.
-    fn start(&mut self, headers: &HeaderMap) -> Result<Option<Url>, Failure> {
+    fn start(&mut self, status: StatusCode, headers: &HeaderMap) -> Result<Option<Url>, Failure> {
         // First the old one goes, then the new one comes: two would be twice the descriptors.
         self.body = None;
         let encoding = headers::encoding(headers);
         let mut body = Body::begin(encoding.as_deref(), self.path.as_deref(), self.settings.max_inflated)?;
         body.length = headers::content_length(headers);
         body.tag = headers::strong_tag(headers);
-        self.body = Some(body);
+        (self.body, self.status) = (Some(body), status);
         Ok(None)
     }
 
     /// The rest of the body, if it is that.
     fn resume(&mut self, headers: &HeaderMap) -> Result<Option<Url>, Failure> {
         let asked = self.resumable().map(|(first, tag)| (first, tag.clone()));
-        let (Some((first, tag)), Some(body)) = (asked, &mut self.body) else { return Err(Failure::WrongPart) };
+        let (Some((first, tag)), Some(body)) = (asked, &mut self.body) else {
+            return Err(Failure::WrongPart);
+        };
         let range = headers::content_range(headers).ok_or(Failure::WrongPart)?;
         let is_same = headers::strong_tag(headers).is_none_or(|other| other == tag);
-        let fits = body.length.is_none_or(|length| length == range.last + 1 && range.total.is_none_or(|n| n == length));
+        let fits = body
+            .length
+            .is_none_or(|length| length == range.last + 1 && range.total.is_none_or(|n| n == length));
         if range.first != first || !is_same || !fits {
             return Err(Failure::WrongPart);
         }
@@ -243,7 +256,7 @@ impl Download {
 
     /// The connection failed, in this way.
     pub fn broke(&mut self, how: Trouble) {
-        let has_head = matches!(self.attempt, Attempt::Answered(_));
+        let has_head = matches!(self.attempt, Attempt::Answered);
         let received = self.body.as_ref().map_or(0, Body::received);
         let why = match how {
             Trouble::Unreachable(why) => Failure::Unreachable(why),
@@ -262,7 +275,7 @@ impl Download {
         let host = self.host().clone();
         let (held, next) = match std::mem::take(&mut self.attempt) {
             Attempt::Moved(url) => (None, Next::Again(self.moved(url), now)),
-            Attempt::Answered(status) => (None, self.ended(status, now)),
+            Attempt::Answered => (None, self.ended(now)),
             Attempt::Failed(why, wait) => {
                 // Too many requests are the host's concern, and not that of one resource.
                 let held = wait.filter(|_| why == Failure::Status(429)).map(|wait| now + wait);
@@ -285,14 +298,15 @@ impl Download {
         self
     }
 
-    fn ended(mut self: Box<Self>, status: StatusCode, now: Instant) -> Next {
+    fn ended(mut self: Box<Self>, now: Instant) -> Next {
         let body = self.body.take().expect("an answer that is taken has one");
         if !body.is_whole() {
             let received = body.received();
             self.body = Some(body);
             return self.failed(Failure::Short { received }, None, now);
         }
-        let outcome = body.finish().map(|(bytes, digest)| Fetched { status: status.as_u16(), bytes, digest });
+        let outcome =
+            body.finish().map(|(bytes, digest)| Fetched { status: self.status.as_u16(), bytes, digest });
         Next::Done(self.ticket.output(outcome, now))
     }
 
@@ -308,7 +322,8 @@ impl Download {
             self.body = None;
         }
         self.failures += 1;
-        let wait = wait.unwrap_or_else(|| backoff::wait(self.settings.seed, self.ticket.index, self.failures));
+        let wait =
+            wait.unwrap_or_else(|| backoff::wait(self.settings.seed, self.ticket.index, self.failures));
         Next::Again(self, now + wait)
     }
 
@@ -320,7 +335,11 @@ impl Download {
 
 /// Only what is spoken here.
 fn fetchable(url: Url) -> Result<Url, Failure> {
-    if matches!(url.scheme(), "http" | "https") { Ok(url) } else { Err(Failure::Scheme(url.scheme().to_owned())) }
+    if matches!(url.scheme(), "http" | "https") {
+        Ok(url)
+    } else {
+        Err(Failure::Scheme(url.scheme().to_owned()))
+    }
 }
 
 fn host(url: &Url) -> Arc<str> {

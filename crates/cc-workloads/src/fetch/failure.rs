@@ -118,7 +118,13 @@ mod tests {
 
     #[test]
     fn what_may_pass_is_tried_again() {
-        assert!([Failure::Status(503), Failure::TimedOut, Failure::Short { received: 0 }].iter().all(Failure::is_transient));
-        assert!(![Failure::Status(404), Failure::RedirectLoop, Failure::Bomb].iter().any(Failure::is_transient));
+        assert!(
+            [Failure::Status(503), Failure::TimedOut, Failure::Short { received: 0 }]
+                .iter()
+                .all(Failure::is_transient)
+        );
+        assert!(
+            ![Failure::Status(404), Failure::RedirectLoop, Failure::Bomb].iter().any(Failure::is_transient)
+        );
     }
 }

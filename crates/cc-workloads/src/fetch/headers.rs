@@ -113,7 +113,8 @@ mod tests {
         let known = ContentRange { first: 10, last: 19, total: Some(20) };
         assert_eq!(range("bytes 10-19/20"), Some(known));
         assert_eq!(range("bytes 10-19/*"), Some(ContentRange { total: None, ..known }));
-        let wrong = ["bytes 10-20/20", "bytes 2-1/20", "bytes */20", "bytes 1-/2", "bytes +1-2/3", "lines 1-2/3", ""];
+        let wrong =
+            ["bytes 10-20/20", "bytes 2-1/20", "bytes */20", "bytes 1-/2", "bytes +1-2/3", "lines 1-2/3", ""];
         assert!(wrong.iter().all(|text| range(text).is_none()));
     }
 

@@ -17,7 +17,8 @@ pub fn descriptors(at_once: usize, each: usize) -> Result<()> {
     }
     if limit.maximum.is_none_or(|most| most >= wanted) {
         let raised = Rlimit { current: Some(wanted), ..limit };
-        return setrlimit(Resource::Nofile, raised).map_err(|error| Error::io("limit of descriptors")(error.into()));
+        return setrlimit(Resource::Nofile, raised)
+            .map_err(|error| Error::io("limit of descriptors")(error.into()));
     }
     let most = limit.maximum.unwrap_or(0);
     Err(Error::Usage(format!(
@@ -33,6 +34,8 @@ mod tests {
     fn more_than_the_system_has_are_refused() {
         assert!(descriptors(1, 1).is_ok());
         let error = descriptors(usize::MAX / 2, 2).map_err(|error| error.to_string());
-        assert!(error.is_ok() || error.is_err_and(|why| why.contains("--concurrency") && why.contains("ulimit")));
+        assert!(
+            error.is_ok() || error.is_err_and(|why| why.contains("--concurrency") && why.contains("ulimit"))
+        );
     }
 }

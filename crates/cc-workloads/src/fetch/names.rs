@@ -12,8 +12,8 @@ const LONGEST_ENDING: usize = 16;
 
 /// What the devices of Windows are called, with any ending.
 const RESERVED: [&str; 22] = [
-    "con", "prn", "aux", "nul", "com1", "com2", "com3", "com4", "com5", "com6", "com7", "com8", "com9", "lpt1", "lpt2",
-    "lpt3", "lpt4", "lpt5", "lpt6", "lpt7", "lpt8", "lpt9",
+    "con", "prn", "aux", "nul", "com1", "com2", "com3", "com4", "com5", "com6", "com7", "com8", "com9",
+    "lpt1", "lpt2", "lpt3", "lpt4", "lpt5", "lpt6", "lpt7", "lpt8", "lpt9",
 ];
 
 /// The names that a run has given away. Those that differ only in case are the same, as on some file systems.
@@ -39,7 +39,10 @@ impl Names {
 /// The last part of the path that says anything, or the host, as a name that is one, is not hidden, and is not a device.
 fn safe(url: &Url) -> String {
     let segments = url.path_segments().into_iter().flatten();
-    let last = segments.rev().map(|part| percent_decode_str(part).decode_utf8_lossy()).find(|part| !part.trim().is_empty());
+    let last = segments
+        .rev()
+        .map(|part| percent_decode_str(part).decode_utf8_lossy())
+        .find(|part| !part.trim().is_empty());
     let name = last.unwrap_or_else(|| url.host_str().unwrap_or("index").to_owned().into());
     let name: String = name.chars().map(|c| if is_plain(c) { c } else { '_' }).collect();
     let mut name = name.trim_end_matches(['.', ' ']).to_owned();
@@ -52,7 +55,8 @@ fn safe(url: &Url) -> String {
 
 /// What shows as itself, and means nothing in the name of a file: no separators, no wildcards, nothing that turns text round.
 fn is_plain(c: char) -> bool {
-    let turns = matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    let turns =
+        matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
     !(c.is_control() || turns || matches!(c, '/' | '\\' | ':' | '*' | '?' | '"' | '<' | '>' | '|'))
 }
 

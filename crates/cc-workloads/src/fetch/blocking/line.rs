@@ -92,7 +92,8 @@ impl Connector for Dial {
 
     fn connect(&self, details: &ConnectionDetails, _: Option<()>) -> Result<Option<Line>, Error> {
         let stream = self.first(&details.addrs, details.timeout)?;
-        let buffers = LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size());
+        let buffers =
+            LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size());
         Ok(Some(Line { stream, bell: self.bell.clone(), buffers }))
     }
 }
