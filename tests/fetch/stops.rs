@@ -29,6 +29,7 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new("stop_while_the_sink_stalls", in_a_jam),
         Case::new("stop_by_its_own_sink", by_its_own_sink),
         Case::new("break_after_some", break_after_some),
+        Case::new("results_come_as_they_are_completed", as_they_are_completed),
     ]
 }
 
@@ -121,4 +122,13 @@ fn break_after_some(subject: &Subject) {
         let observed = Observed::until(subject, &patient(&origin, &["/plain/1"; 100]), &ctx, Some(most));
         assert_eq!((observed.outputs.len(), ctx.stop.cause()), (most, Some(Cause::Break)));
     }
+}
+
+/// The first result is enough, and the others never come.
+fn as_they_are_completed(subject: &Subject) {
+    let origin = origin(Settings::default());
+    let ctx = subject.ctx(2);
+    let asked = patient(&origin, &["/plain/1", "/silent/2", "/silent/3"]);
+    let observed = Observed::until(subject, &asked, &ctx, Some(1));
+    assert_eq!(observed.outputs[0].index, 0);
 }

@@ -7,16 +7,17 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use base64::{Engine, prelude::BASE64_STANDARD};
 use http::{
     HeaderMap, HeaderValue, Request, StatusCode,
     header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, IF_RANGE, RANGE, USER_AGENT},
 };
-use percent_encoding::percent_decode_str;
 use url::Url;
 
 use super::{
-    ATTEMPT, Fetched, MAX_REDIRECTS, Output, Settings, Wanted, backoff,
+    ATTEMPT, Fetched, MAX_REDIRECTS, Output, Settings, Wanted,
+    address::{credentials, fetchable, host, strip},
+    attempt::{Attempted, Next, Ticket},
+    backoff,
     body::Body,
     failure::{Failure, Trouble},
     headers,
@@ -51,47 +52,6 @@ enum Attempt {
     Moved(Url),
     /// There is no more to it, and perhaps the server has said when to come back.
     Failed(Failure, Option<Duration>),
-}
-
-/// What an attempt came to, for [`super::Schedule::ended`].
-pub struct Attempted {
-    pub(super) host: Arc<str>,
-    /// Until when nobody is to ask this host anything.
-    pub(super) held: Option<Instant>,
-    pub(super) next: Next,
-}
-
-pub(super) enum Next {
-    Done(Output),
-    /// Another attempt, not before then.
-    Again(Box<Download>, Instant),
-}
-
-/// Whose attempt it is: enough to report it if nobody can finish it.
-#[derive(Clone, Debug)]
-pub struct Ticket {
-    index: usize,
-    shown: String,
-    host: Arc<str>,
-    began: Option<Instant>,
-}
-
-impl Ticket {
-    /// The attempt, lost for this reason.
-    #[must_use]
-    pub fn failed(self, why: &str, now: Instant) -> Attempted {
-        let host = self.host.clone();
-        Attempted {
-            host,
-            held: None,
-            next: Next::Done(self.output(Err(Failure::Worker(why.to_owned())), now)),
-        }
-    }
-
-    pub(super) fn output(self, outcome: Result<Fetched, Failure>, now: Instant) -> Output {
-        let elapsed = self.began.map_or(Duration::ZERO, |began| now.saturating_duration_since(began));
-        Output { index: self.index, url: self.shown, elapsed, outcome }
-    }
 }
 
 impl Download {
@@ -331,39 +291,6 @@ impl Download {
     pub(super) fn give_up(self: Box<Self>, why: Failure, now: Instant) -> Output {
         self.ticket.output(Err(why), now)
     }
-}
-
-/// Only what is spoken here.
-fn fetchable(url: Url) -> Result<Url, Failure> {
-    if matches!(url.scheme(), "http" | "https") {
-        Ok(url)
-    } else {
-        Err(Failure::Scheme(url.scheme().to_owned()))
-    }
-}
-
-fn host(url: &Url) -> Arc<str> {
-    url.host_str().expect("a URL of http has a host").into()
-}
-
-/// What a URL has before its host (RFC 7617).
-fn credentials(url: &Url) -> Option<HeaderValue> {
-    if url.username().is_empty() && url.password().is_none() {
-        return None;
-    }
-    let decoded = |text| percent_decode_str(text).collect::<Vec<u8>>();
-    let pair = [decoded(url.username()), decoded(url.password().unwrap_or_default())].join(&b':');
-    let mut value = HeaderValue::try_from(format!("Basic {}", BASE64_STANDARD.encode(pair))).ok()?;
-    value.set_sensitive(true);
-    Some(value)
-}
-
-/// What is shown and asked has no credentials, and no fragment.
-fn strip(url: &mut Url) {
-    // Fails only for what cannot have any.
-    let _ = url.set_username("");
-    let _ = url.set_password(None);
-    url.set_fragment(None);
 }
 
 #[cfg(test)]

@@ -16,6 +16,8 @@
 //!
 //! The models with a blocking client have the same one: [`blocking`]. It is not what they differ in.
 
+mod address;
+mod attempt;
 mod backoff;
 pub mod blocking;
 mod body;
@@ -33,7 +35,8 @@ use std::{ops::AddAssign, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-pub use download::{Attempted, Download, Ticket};
+pub use attempt::{Attempted, Ticket};
+pub use download::Download;
 pub use failure::{Failure, Trouble};
 pub use limits::descriptors;
 pub use listing::Listing;

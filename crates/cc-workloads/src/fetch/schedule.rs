@@ -13,7 +13,8 @@ use url::Url;
 
 use super::{
     Job, Output, Settings,
-    download::{Attempted, Download, Next},
+    attempt::{Attempted, Next},
+    download::Download,
     failure::Failure,
     names::Names,
 };

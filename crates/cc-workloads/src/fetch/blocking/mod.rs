@@ -17,11 +17,7 @@ use ureq::{
 };
 
 use self::line::{Dial, Lookup, Unreachable};
-use super::{
-    Settings,
-    download::{Attempted, Download},
-    failure::Trouble,
-};
+use super::{Settings, attempt::Attempted, download::Download, failure::Trouble};
 use crate::{
     error::{Result, reason},
     stop::{OnRequest, Stop},

@@ -11,7 +11,9 @@ fn download(url: &str) -> Box<Download> {
 }
 
 fn headers(of: &[(HeaderName, &str)]) -> HeaderMap {
-    of.iter().map(|(name, value)| (name.clone(), HeaderValue::from_str(value).expect("it is visible"))).collect()
+    of.iter()
+        .map(|(name, value)| (name.clone(), HeaderValue::from_str(value).expect("it is visible")))
+        .collect()
 }
 
 fn answered(download: &mut Download, status: u16, of: &[(HeaderName, &str)]) -> ControlFlow<()> {
@@ -20,7 +22,11 @@ fn answered(download: &mut Download, status: u16, of: &[(HeaderName, &str)]) -> 
 }
 
 /// The next attempt, after this answer without a body.
-fn after(mut download: Box<Download>, status: u16, of: &[(HeaderName, &str)]) -> Result<Box<Download>, Failure> {
+fn after(
+    mut download: Box<Download>,
+    status: u16,
+    of: &[(HeaderName, &str)],
+) -> Result<Box<Download>, Failure> {
     assert!(answered(&mut download, status, of).is_break());
     again(download)
 }

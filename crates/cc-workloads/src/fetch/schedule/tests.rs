@@ -31,7 +31,11 @@ fn hung_up(mut download: Box<Download>, now: Instant) -> Attempted {
 
 /// Ends an attempt for good.
 fn refused(mut download: Box<Download>, now: Instant) -> Attempted {
-    let _ = download.answered(http::StatusCode::NOT_FOUND, &http::HeaderMap::new(), std::time::SystemTime::UNIX_EPOCH);
+    let _ = download.answered(
+        http::StatusCode::NOT_FOUND,
+        &http::HeaderMap::new(),
+        std::time::SystemTime::UNIX_EPOCH,
+    );
     download.finish(now)
 }
 
