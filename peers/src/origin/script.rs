@@ -135,11 +135,9 @@ pub(super) fn of(request: &Request, before: usize, settings: &Settings) -> Vec<S
     let body = || body(settings.seed, number, settings.size);
     match kind {
         "plain" if before == 0 && is_bad(settings, number) => refused(503, Some("0")),
-        "plain" => vec![Step::Send(ok(&body()))],
         "~urls" => vec![Step::Send(ok(listed(request, settings, number).as_bytes()))],
         "busy" if before < 2 => refused(503, Some("0")),
         "limited" if before < 1 => refused(429, Some("1")),
-        "busy" | "limited" => vec![Step::Send(ok(&body()))],
         "error" => refused(500, None),
         "drip" => dripping(&body()),
         "trickle" => {
@@ -155,7 +153,7 @@ pub(super) fn of(request: &Request, before: usize, settings: &Settings) -> Vec<S
         "away" => to(&format!("http://{}/stranger/{number}", other(request))),
         "stranger" if request.authorization.is_some() => refused(403, None),
         "private" if request.authorization.as_deref() != Some(PASS) => refused(401, None),
-        "stranger" | "private" => vec![Step::Send(ok(&body()))],
+        "plain" | "busy" | "limited" | "stranger" | "private" => vec![Step::Send(ok(&body()))],
         "long" => vec![Step::Send([ok(&body()), b"HTTP/1.1 200 Forged\r\n\r\n".to_vec()].concat())],
         "short" => vec![Step::Close([head(1000), vec![b'x'; 100]].concat())],
         "gzip" | "bomb" | "cut" | "packed" => encoded(kind, &body()),

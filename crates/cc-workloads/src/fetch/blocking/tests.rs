@@ -16,7 +16,7 @@ fn serving(connections: usize, serve: fn(TcpStream)) -> (String, thread::JoinHan
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let url = format!("http://localhost:{}/", listener.local_addr().unwrap().port());
     let thread = thread::spawn(move || {
-        listener.incoming().take(connections).for_each(|stream| serve(stream.unwrap()))
+        listener.incoming().take(connections).for_each(|stream| serve(stream.unwrap()));
     });
     (url, thread)
 }

@@ -11,6 +11,7 @@ fn job(urls: &[&str], concurrency: usize, per_host: usize) -> Job {
 }
 
 /// Begins whatever may begin.
+#[expect(clippy::vec_box, reason = "they come in boxes")]
 fn started(schedule: &mut Schedule, now: Instant) -> Vec<Box<Download>> {
     let next = || match schedule.turn(now) {
         Turn::Start(download) => Some(download),
