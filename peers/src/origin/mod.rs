@@ -1,6 +1,6 @@
 //! `origin`: a server with resources of every kind, and with every fault that a client must be able to deal with.
 //!
-//! What a request gets is a [script](script): which bytes are sent when, and how it ends. It follows from the path, the seed, and
+//! What a request gets is a script: which bytes are sent when, and how it ends. It follows from the path, the seed, and
 //! how often the path has been asked for, so that a run can be repeated. A library for servers would not let most of the faults
 //! through, so the bytes are written by hand; requests are read with `httparse`.
 //!

@@ -1,6 +1,6 @@
 //! A client that blocks, for the models whose unit of concurrency may: one request and its answer, on the calling thread.
 //!
-//! It is `ureq`, which knows HTTP, on [connections](line) of its own, which know the stop: whoever waits for a server waits for the stop as
+//! It is `ureq`, which knows HTTP, on connections of its own, which know the stop: whoever waits for a server waits for the stop as
 //! well. Redirects, retries and compression are not left to it: they are the [`Download`]'s.
 
 mod line;
