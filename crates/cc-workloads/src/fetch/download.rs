@@ -126,6 +126,8 @@ impl Download {
     /// If a parsed URL is none for the `http` crate, which takes all that `url` makes of http and https.
     #[must_use]
     pub fn request(&self) -> Request<()> {
+        #[cfg(feature = "faults")]
+        self.settings.faults.strike(self.url.as_str().as_bytes(), 0);
         let mut request = Request::get(self.url.as_str()).body(()).expect("a URL is a URL");
         let headers = request.headers_mut();
         headers.insert(USER_AGENT, HeaderValue::from_static(concat!("cc-fetch/", env!("CARGO_PKG_VERSION"))));
@@ -205,6 +207,8 @@ impl Download {
     /// Takes more of the body. `Break` means that no more of it is wanted.
     pub fn received(&mut self, bytes: &[u8]) -> ControlFlow<()> {
         let Some(body) = &mut self.body else { return Break(()) };
+        #[cfg(feature = "faults")]
+        self.settings.faults.strike(self.url.as_str().as_bytes(), body.received() + bytes.len() as u64);
         match body.take(bytes) {
             Ok(()) => Continue(()),
             Err(why) => {
@@ -259,12 +263,10 @@ impl Download {
     }
 
     fn ended(mut self: Box<Self>, now: Instant) -> Next {
-        let body = self.body.take().expect("an answer that is taken has one");
-        if !body.is_whole() {
-            let received = body.received();
-            self.body = Some(body);
+        let Some(body) = self.body.take_if(|body| body.is_whole()) else {
+            let received = self.body.as_ref().map_or(0, Body::received);
             return self.failed(Failure::Short { received }, None, now);
-        }
+        };
         let outcome =
             body.finish().map(|(bytes, digest)| Fetched { status: self.status.as_u16(), bytes, digest });
         Next::Done(self.ticket.output(outcome, now))
