@@ -24,18 +24,25 @@ pub(super) fn cases() -> Vec<Case> {
     ]
 }
 
-/// Long enough that all that may begin have begun by then.
+/// Whoever begins more than is allowed has begun it by then. Nothing waits for that: who does not is not seen doing it, at worst.
 const LATENCY: Duration = Duration::from_millis(50);
 
-fn slow() -> Settings {
-    Settings { latency: LATENCY, hosts: 2, ..Settings::default() }
+/// At two hosts, who answer when so many requests are under way.
+fn slow(together: usize) -> Settings {
+    Settings { latency: LATENCY, together, hosts: 2, ..Settings::default() }
 }
 
 /// So many resources at each of two hosts.
 fn at_two_hosts(origin: &Origin, count: usize) -> Asked {
     let port = origin.address().port();
     let hosts = ["127.0.0.1", "127.0.0.2"];
-    Asked::urls((0..count).flat_map(|n| hosts.map(|host| format!("http://{host}:{port}/plain/{n}"))))
+    let urls = (0..count).flat_map(|n| hosts.map(|host| format!("http://{host}:{port}/plain/{n}")));
+    Asked::urls(urls).but(patient)
+}
+
+/// Who gives up asks again, while the origin is still busy with the first time.
+fn patient(settings: &mut cc_workloads::fetch::Settings) {
+    settings.timeout = Duration::from_secs(60);
 }
 
 /// One after the other is all that the reference does.
@@ -44,7 +51,7 @@ fn expected(subject: &Subject, peak: usize) -> usize {
 }
 
 fn per_host(subject: &Subject) {
-    let origin = origin(slow());
+    let origin = origin(slow(expected(subject, 6)));
     let asked = at_two_hosts(&origin, 20).but(|settings| settings.per_host = 3);
     assert_eq!(Observed::whole(subject, &asked).status, 0);
     let stats = origin.stats();
@@ -55,18 +62,17 @@ fn per_host(subject: &Subject) {
 }
 
 fn at_once(subject: &Subject) {
-    let origin = origin(slow());
+    let origin = origin(slow(expected(subject, 5)));
     let asked = at_two_hosts(&origin, 20).but(|settings| settings.concurrency = 5);
     assert_eq!(Observed::whole(subject, &asked).status, 0);
     assert_eq!(origin.stats().peak, expected(subject, 5), "at once");
 }
 
 fn many_at_once(subject: &Subject) {
-    let origin = origin(Settings { latency: Duration::from_millis(10), ..slow() });
+    let origin = origin(slow(expected(subject, 400)));
     let asked =
         at_two_hosts(&origin, 200).but(|settings| (settings.concurrency, settings.per_host) = (400, 200));
-    let observed =
-        Observed::whole(subject, &asked.but(|settings| settings.timeout = Duration::from_secs(30)));
+    let observed = Observed::whole(subject, &asked);
     assert_eq!((observed.status, observed.totals.fetched), (0, 400));
 }
 
@@ -93,12 +99,12 @@ fn held(subject: &Subject) {
 
 /// Each leads to the other host, which has a limit of its own.
 fn redirected(subject: &Subject) {
-    let origin = origin(Settings { latency: LATENCY, ..Settings::default() });
+    let origin = origin(Settings { hosts: 1, ..slow(expected(subject, 2)) });
     let paths: Vec<String> = (0..20).map(|number| format!("/away/{number}")).collect();
     let asked = Asked::of(&origin, paths.iter().map(String::as_str)).but(|settings| settings.per_host = 2);
-    assert_eq!(Observed::whole(subject, &asked).status, 0);
+    assert_eq!(Observed::whole(subject, &asked.but(patient)).status, 0);
     let stats = origin.stats();
-    assert_eq!(stats.hosts["localhost"].peak, expected(subject, 2), "{stats:?}");
+    assert!(stats.hosts["localhost"].peak <= expected(subject, 2), "{stats:?}");
     assert_eq!(stats.hosts["127.0.0.1"].peak, expected(subject, 2), "{stats:?}");
 }
 

@@ -77,6 +77,7 @@ async fn answer(
         return Ok(true);
     }
     let (under_way, before) = counters.begin(request.host_name(), &request.path);
+    counters.together(settings.together).await;
     sleep(settings.latency).await;
     let mut steps = script::of(request, before, &settings);
     let last = steps.pop();

@@ -67,6 +67,8 @@ pub struct Settings {
     pub seed: u64,
     /// Every request waits for so long.
     pub latency: Duration,
+    /// No request is answered before so many have been under way at once.
+    pub together: usize,
     /// The most bytes of a body.
     pub size: usize,
     /// So many of a hundred plain resources answer with 503 at first.
@@ -77,14 +79,14 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { seed: 1, latency: Duration::ZERO, size: 64 << 10, errors: 0, hosts: 1 }
+        Self { seed: 1, latency: Duration::ZERO, together: 1, size: 64 << 10, errors: 0, hosts: 1 }
     }
 }
 
 impl From<&Args> for Settings {
     fn from(args: &Args) -> Self {
         let Args { seed, size, errors, hosts, .. } = *args;
-        Self { seed, latency: Duration::from_millis(args.latency), size, errors, hosts }
+        Self { seed, latency: Duration::from_millis(args.latency), size, errors, hosts, ..Self::default() }
     }
 }
 

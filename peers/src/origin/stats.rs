@@ -6,6 +6,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
 /// What an origin has counted: what `/~stats` answers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +35,8 @@ pub struct Host {
 pub(super) struct Counters {
     state: Mutex<State>,
     more: Condvar,
+    /// The peak, for those who must not hold their thread up.
+    peak: watch::Sender<usize>,
 }
 
 #[derive(Default)]
@@ -59,6 +62,12 @@ impl Counters {
         drop(self.more.wait_while(self.state(), few));
     }
 
+    /// Waits until so many requests have been under way at once.
+    pub(super) async fn together(&self, requests: usize) {
+        // It does not close before this goes.
+        let _ = self.peak.subscribe().wait_for(|peak| *peak >= requests).await;
+    }
+
     /// Counts a request, and says how often this path had been asked for before.
     pub(super) fn begin(self: &Arc<Self>, host: &str, path: &str) -> (UnderWay, usize) {
         let mut state = self.state();
@@ -66,6 +75,8 @@ impl Counters {
         stats.requests += 1;
         stats.now += 1;
         stats.peak = stats.peak.max(stats.now);
+        let peak = stats.peak;
+        self.peak.send_if_modified(|before| std::mem::replace(before, peak) < peak);
         let at = stats.hosts.entry(host.to_owned()).or_default();
         at.now += 1;
         at.peak = at.peak.max(at.now);
