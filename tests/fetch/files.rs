@@ -21,7 +21,7 @@ pub(super) fn cases() -> Vec<Case> {
     ]
 }
 
-fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+pub(super) fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let entries = fs::read_dir(folder).expect("it is there").map(|entry| entry.expect("it can be read"));
     let read = |path| fs::read(path).expect("it can be read");
     entries.map(|entry| (entry.file_name().into_string().expect("it is text"), read(entry.path()))).collect()

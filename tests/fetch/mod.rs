@@ -1,5 +1,6 @@
 //! The cases of `fetch`.
 
+mod fails;
 mod faults;
 mod files;
 mod limits;
@@ -37,7 +38,7 @@ impl Workload for Fetch {
     }
 
     fn cases() -> Vec<Case> {
-        let modules = [faults::cases, limits::cases, files::cases, stops::cases];
+        let modules = [faults::cases, fails::cases, limits::cases, files::cases, stops::cases];
         modules.into_iter().flat_map(|cases| cases()).collect()
     }
 
