@@ -18,8 +18,8 @@ use super::{
     dial::{Peer, Stream},
 };
 
-/// What reads and writes, when it is polled.
-pub(super) type Connection = http1::Connection<TokioIo<Stream>, Empty<Bytes>>;
+/// What reads and writes, when it is polled. Boxed: a future has room for a value in each place that it may be moved to.
+pub(super) type Connection = Box<http1::Connection<TokioIo<Stream>, Empty<Bytes>>>;
 
 /// A connection, and what asks on it.
 pub(super) struct Line {
@@ -33,7 +33,7 @@ impl Line {
     pub(super) async fn new(stream: Stream, room: OwnedSemaphorePermit) -> hyper::Result<Self> {
         let http = http1::Builder::new().max_buf_size(BUFFER).handshake(TokioIo::new(stream));
         let (sender, connection) = http.await?;
-        Ok(Self { sender, connection, _room: room })
+        Ok(Self { sender, connection: Box::new(connection), _room: room })
     }
 }
 
