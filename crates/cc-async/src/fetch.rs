@@ -1,8 +1,8 @@
 //! `fetch` on async/await, on tokio's multi-thread runtime.
 //!
-//! - **Split.** A task for each request that is under way. It costs what it keeps until the answer comes, some kilobytes and no
-//!   stack, so the runtime's workers, one for each core, poll a thousand as well as ten. Waiting is all that this workload does,
-//!   and all that async is for.
+//! - **Split.** A task for each request that is under way. It costs what it keeps until the answer comes, twenty kilobytes, most
+//!   of them the connection's buffers, and no stack; so the runtime's workers, one for each core, poll a thousand as well as
+//!   ten. Waiting is all that this workload does, and what async is for.
 //! - **Share.** The client with its idle connections, under a lock that is held to take one or put one back. The schedule
 //!   belongs to `feed` alone, which awaits the attempts and so is told of each: no lock, and nobody to notify.
 //! - **Bound.** As many attempts as are allowed, each with a connection: the limit of this model is that of descriptors. Results wait

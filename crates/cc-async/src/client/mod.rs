@@ -168,7 +168,9 @@ fn trouble(error: hyper::Error) -> Trouble {
 }
 
 fn io_trouble(error: &io::Error) -> Trouble {
-    if error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) {
+    if let Some(inner) = error.get_ref()
+        && inner.is::<rustls::Error>()
+    {
         return Trouble::Tls(reason(error));
     }
     match error.kind() {
