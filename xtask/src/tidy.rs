@@ -17,7 +17,21 @@ use crate::models::{self, CRATES, SPEC};
 const ALLOWED: [(&str, &[&str]); 6] = [
     ("cc-threads", &["crossbeam-channel", "fastrand", "oneshot", "rayon", "rustix"]),
     ("cc-actors", &["crossbeam-channel", "fastrand", "oneshot", "rustix"]),
-    ("cc-async", &["fastrand", "futures", "rustix", "tokio", "tokio-util"]),
+    (
+        "cc-async",
+        &[
+            "fastrand",
+            "futures",
+            "http-body-util",
+            "hyper",
+            "hyper-util",
+            "rustix",
+            "tokio",
+            "tokio-rustls",
+            "tokio-util",
+            "webpki-roots",
+        ],
+    ),
     (
         "cc-procs",
         &[
