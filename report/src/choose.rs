@@ -346,7 +346,13 @@ fn latency(report: &Report) -> Vec<String> {
     let printing = report.comparisons.iter().filter(|found| !found.prints_at_end).cloned().collect();
     let printing = Report { comparisons: printing, ..Report::default() };
     let mut said = extremes(&printing, "first", |row| row.first_s, "prints after");
-    let silent = report.comparisons.iter().filter(|found| found.prints_at_end);
+    said.extend(extremes(
+        report,
+        "p99",
+        |row| row.service.as_ref()?.p99_s,
+        "answers 99 of 100 requests within",
+    ));
+    let silent = report.comparisons.iter().filter(|found| found.prints_at_end && found.asked.is_none());
     said.extend(silent.filter_map(|found| {
         let first = *ranked(found).first()?;
         Some(format!(

@@ -36,6 +36,9 @@ pub struct Comparison {
     pub caption: String,
     pub prints_at_end: bool,
     pub tool_note: Option<String>,
+    /// Of a service: how it was asked.
+    #[serde(default)]
+    pub asked: Option<String>,
     pub memory: String,
     pub rows: Vec<Row>,
     pub absent: Vec<String>,
@@ -100,6 +103,8 @@ pub struct Row {
     pub threads: Option<u64>,
     pub processes: Option<u64>,
     pub code: Option<Code>,
+    #[serde(default)]
+    pub service: Option<Served>,
     pub runs: usize,
     pub failures: Vec<String>,
     #[serde(default)]
@@ -115,6 +120,22 @@ pub struct Estimate {
     pub median: f64,
     pub low: f64,
     pub high: f64,
+}
+
+/// What a service did for its clients.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "as above")]
+pub struct Served {
+    pub pipelined_per_s: Option<f64>,
+    pub pipelined_cpu_s: Option<f64>,
+    pub single_per_s: Option<f64>,
+    pub rate_per_s: Option<f64>,
+    pub p50_s: Option<f64>,
+    pub p99_s: Option<f64>,
+    pub p999_s: Option<f64>,
+    pub idle_connections: Option<f64>,
+    pub idle_bytes: Option<f64>,
 }
 
 /// Lines of code.

@@ -5,11 +5,11 @@ use maud::{Markup, html};
 use crate::{
     figures::{mb, ms, ratio},
     look,
-    results::{Comparison, Estimate, Kind, Row, Verdict},
+    results::{Comparison, Estimate, Kind, Row, Served, Verdict},
 };
 
 /// The columns: a short name for links, the heading, the unit, and what it is.
-const COLUMNS: [(&str, &str, &str, &str); 16] = [
+const COLUMNS: [(&str, &str, &str, &str); 23] = [
     ("output", "output", "", "compared with the reference’s byte for byte, for all queries; ~ in any order"),
     ("wall", "time", "ms", "from start to end, median of the rounds"),
     ("interval", "95\u{202f}%", "ms", "where the median lies, by bootstrap"),
@@ -25,6 +25,23 @@ const COLUMNS: [(&str, &str, &str, &str); 16] = [
         "",
         "rows with a letter in common cannot be told apart; one without differs from all others; tools are not tested",
     ),
+    (
+        "pipelined",
+        "-P\u{202f}16",
+        "k\u{202f}req/s",
+        "of a service: requests a second, 16 one behind the other on each of 50 connections, in the load that is timed",
+    ),
+    ("single", "-P\u{202f}1", "k\u{202f}req/s", "requests a second, one at a time on each connection"),
+    (
+        "p50",
+        "p50",
+        "ms",
+        "how long clients wait at a fixed rate, from when their request was due: half of them at most so",
+    ),
+    ("p99", "p99", "ms", "99 of 100 of them"),
+    ("p999", "p99.9", "ms", "999 of 1000 of them"),
+    ("request", "CPU", "µs/req", "processor time of the server for each request of the load"),
+    ("idle", "idle", "kB each", "memory for each connection that says nothing"),
     ("cpu", "CPU", "ms", "processor time of all its processes"),
     ("cores", "cores", "used", "processor time by time"),
     (
@@ -91,6 +108,7 @@ pub fn article(found: &Comparison) -> Markup {
                 }
             }
             @for absent in &found.absent { p class="quiet" { "Absent: " (absent) } }
+            @if let Some(asked) = &found.asked { p class="quiet" { "How it is asked: " (asked) } }
             @if let Some(note) = &found.tool_note { p class="quiet" { "Tools: not ranked; " (note) } }
         }
     }
@@ -195,6 +213,13 @@ fn cells(row: &Row) -> Cells {
             false => ratio(speedup.median),
         }),
         row.letters.clone(),
+        shown(served(row, |it| it.pipelined_per_s), thousands),
+        shown(served(row, |it| it.single_per_s), thousands),
+        shown(served(row, |it| it.p50_s), ms),
+        shown(served(row, |it| it.p99_s), ms),
+        shown(served(row, |it| it.p999_s), ms),
+        shown(served(row, |it| it.pipelined_cpu_s), |seconds| ratio(seconds * 1e6)),
+        shown(served(row, |it| it.idle_bytes), |bytes| ratio(bytes / 1e3)),
         shown(row.cpu_s, ms),
         shown(row.cores, ratio),
         row.memory_bytes.map_or_else(dash, |bytes| format!("{bound}{}", mb(bytes))),
@@ -210,6 +235,14 @@ fn cells(row: &Row) -> Cells {
         }),
         row.failures.len().to_string(),
     ]
+}
+
+fn served(row: &Row, what: fn(&Served) -> Option<f64>) -> Option<f64> {
+    row.service.as_ref().and_then(what)
+}
+
+fn thousands(rate: f64) -> String {
+    format!("{:.1}", rate / 1e3)
 }
 
 /// One round has none, and the reference is always as fast as itself.

@@ -32,6 +32,7 @@ pub fn say(found: &Comparison) -> Said {
         slower(found),
         cheapest(found, first),
         earliest(found, first),
+        patient(found),
         tools(found, first),
         certainty(found),
         drift(found),
@@ -133,6 +134,24 @@ fn earliest(found: &Comparison, first: &Row) -> Option<String> {
         said += &format!("; by {}, after {}", first.shown(), shown(first)?);
     }
     Some(said + ".")
+}
+
+/// Who keeps clients waiting least at the same rate.
+fn patient(found: &Comparison) -> Option<String> {
+    let p99 = |row: &Row| row.service.as_ref()?.p99_s;
+    let shown =
+        |row: &Row| Some(format!("[{}](#{})", time(p99(row)?), cell(&found.workload, row.shown(), "p99")));
+    let mut models: Vec<&Row> = found.models().filter(|row| p99(row).is_some()).collect();
+    models.sort_by(|one, other| p99(one).unwrap_or(f64::MAX).total_cmp(&p99(other).unwrap_or(f64::MAX)));
+    let [best, .., worst] = models[..] else { return None };
+    let rate = best.service.as_ref()?.rate_per_s?;
+    Some(format!(
+        "At {rate:.0} requests a second, 99 of 100 are answered within {} by **{}**, and within {} by {}.",
+        shown(best)?,
+        best.shown(),
+        shown(worst)?,
+        worst.shown()
+    ))
 }
 
 fn tools(found: &Comparison, first: &Row) -> Option<String> {

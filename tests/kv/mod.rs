@@ -1,6 +1,7 @@
 //! The cases of `kv`.
 
 mod bounds;
+mod drivers;
 mod faults;
 mod histories;
 mod mutants;
@@ -36,10 +37,12 @@ impl Workload for Kv {
         let served = Served::start(subject, &Config::default());
         served.client().says("PING", "+PONG");
         served.stop();
+        drivers::warm_up();
     }
 
     fn cases() -> Vec<Case> {
-        let modules = [speaks::cases, bounds::cases, stops::cases, faults::cases, histories::cases];
+        let modules =
+            [speaks::cases, drivers::cases, bounds::cases, stops::cases, faults::cases, histories::cases];
         modules.into_iter().flat_map(|cases| cases()).collect()
     }
 

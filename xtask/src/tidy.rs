@@ -116,14 +116,38 @@ const ALLOWED: [(&str, &[&str]); 6] = [
 ];
 
 /// What runs programs and reads files of the models, and must not be one of them.
-const COMMANDS: [&str; 2] = ["xtask", REPORT];
+const COMMANDS: [&str; 3] = ["xtask", REPORT, "cc-peers"];
 /// What makes the page: nothing waits for it to be built.
 const REPORT: &str = "cc-report";
 
-/// The parts that every model file shows, so that they can stand side by side.
-const ROLES: [&str; 3] = ["run", "work", "gather"];
-/// The part that some have: where workers help themselves, nobody feeds them.
-const OPTIONAL: &str = "feed";
+/// The parts of a workload's files, so that they can stand side by side.
+#[derive(Clone, Copy)]
+struct Parts {
+    names: &'static [&'static str],
+    /// So many of them, the first ones, are in every file.
+    required: usize,
+}
+
+/// Where workers help themselves, nobody feeds them.
+const JOB: Parts = Parts { names: &["run", "work", "gather", "feed"], required: 3 };
+/// A client's conversation is the work, and nothing is gathered. Who lets clients in, how a plan is run on the shards as
+/// one, and how it all ends is shown where it is a part of its own.
+const SERVICE: Parts = Parts { names: &["run", "work", "plan", "accept", "drain"], required: 2 };
+
+impl Parts {
+    /// As the workload's manifest says, which may be a service's.
+    fn of(root: &Path, workload: &str) -> Result<Self> {
+        let path = root.join("workloads").join(workload).join("manifest.toml");
+        let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        let manifest: toml::Table = text.parse().with_context(|| path.display().to_string())?;
+        Ok(if manifest.contains_key("service") { SERVICE } else { JOB })
+    }
+
+    /// A plain loop may be all in one.
+    fn reference(self) -> Self {
+        Self { required: 1, ..self }
+    }
+}
 
 /// Checks the workspace that this program was built from.
 pub(crate) fn run() -> Result<()> {
@@ -205,34 +229,32 @@ fn dependencies(packages: &[Package]) -> Vec<String> {
 fn workloads(root: &Path) -> Result<Vec<String>> {
     let mut wrong = Vec::new();
     for workload in models::workloads(root)? {
-        let file = format!("{workload}.rs");
+        let (file, shows) = (format!("{workload}.rs"), Parts::of(root, &workload)?);
         for name in CRATES {
             let src = Path::new("crates").join(name).join("src");
-            wrong.extend(parts(root, &src.join(&file), &workload, &ROLES));
+            wrong.extend(parts(root, &src.join(&file), &workload, shows));
             let variants = names(&root.join(&src))?.into_iter().map(|folder| src.join(folder).join(&file));
             let variants = variants.filter(|path| root.join(path).exists());
-            wrong.extend(variants.flat_map(|path| parts(root, &path, &workload, &ROLES)));
+            wrong.extend(variants.flat_map(|path| parts(root, &path, &workload, shows)));
         }
-        // A plain loop may be all in one.
         let reference = Path::new("crates").join(SPEC).join("src").join(&workload).join("sequential.rs");
-        wrong.extend(parts(root, &reference, &workload, &ROLES[..1]));
+        wrong.extend(parts(root, &reference, &workload, shows.reference()));
     }
     Ok(wrong)
 }
 
 /// What is wrong with the parts that a file shows of a workload.
-fn parts(root: &Path, path: &Path, workload: &str, required: &[&str]) -> Vec<String> {
+fn parts(root: &Path, path: &Path, workload: &str, shows: Parts) -> Vec<String> {
     let shown = path.display();
     let Ok(source) = fs::read_to_string(root.join(path)) else { return vec![format!("{shown} is missing")] };
     let anchors = match anchors(&source) {
         Ok(anchors) => anchors,
         Err(why) => return vec![format!("{shown}: {why}")],
     };
-    let named = |role: &&str| format!("{workload}-{role}");
-    let allowed: Vec<_> = ROLES.iter().chain([&OPTIONAL]).map(named).collect();
-    let missing = required.iter().map(named).filter(|name| !anchors.contains(name));
+    let names: Vec<String> = shows.names.iter().map(|role| format!("{workload}-{role}")).collect();
+    let missing = names[..shows.required].iter().filter(|name| !anchors.contains(*name));
     let missing = missing.map(|name| format!("{shown} lacks the anchor {name}"));
-    let unknown = anchors.iter().filter(|name| !allowed.contains(name));
+    let unknown = anchors.iter().filter(|name| !names.contains(name));
     missing.chain(unknown.map(|name| format!("{shown}: no part is called {name}"))).collect()
 }
 
@@ -294,7 +316,7 @@ fn targets(text: &str) -> impl Iterator<Item = &str> {
 fn architecture(root: &Path) -> Result<Vec<String>> {
     let Ok(text) = fs::read_to_string(root.join("ARCHITECTURE.md")) else { return Ok(Vec::new()) };
     let (mut paths, mut sources) = (Vec::new(), String::new());
-    for folder in ["crates", "report", "workloads", "xtask", "tests", ".ci"] {
+    for folder in ["crates", "peers", "report", "workloads", "xtask", "tests", ".ci"] {
         read_all(&root.join(folder), &mut paths, &mut sources)?;
     }
     let exists = |name: &str| root.join(name).exists() || paths.iter().any(|path| path.ends_with(name));
@@ -336,7 +358,7 @@ mod tests {
 
     fn tree(files: &[(&str, &str)]) -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
-        for folder in ["crates", "report", "workloads", "xtask", "tests", ".ci"] {
+        for folder in ["crates", "peers", "report", "workloads", "xtask", "tests", ".ci"] {
             fs::create_dir(dir.path().join(folder)).unwrap();
         }
         for (name, text) in files {
@@ -372,7 +394,7 @@ mod tests {
 
     #[test]
     fn a_model_without_a_workload_or_with_other_parts_is_found() {
-        let whole = ROLES.map(part).concat();
+        let whole: String = ["run", "work", "gather"].map(part).concat();
         let fed = whole.clone() + &part("feed");
         let lacking = whole.replace("sum-gather", "sum-gather-all");
         let files = [
@@ -394,6 +416,22 @@ mod tests {
                 "crates/cc-distributed/src/sum.rs is missing",
             ]
         );
+    }
+
+    #[test]
+    fn a_service_has_other_parts_than_a_job() {
+        let served = ["run", "work", "plan"].map(part).concat();
+        let path = "crates/cc-threads/src/sum.rs";
+        let wrong = |manifest, source: &str| {
+            let dir = tree(&[("workloads/sum/manifest.toml", manifest), (path, source)]);
+            let shows = Parts::of(dir.path(), "sum").unwrap();
+            parts(dir.path(), Path::new(path), "sum", shows)
+        };
+        assert!(wrong("[service]", &served).is_empty());
+        assert_eq!(wrong("[service]", &part("run")), [format!("{path} lacks the anchor sum-work")]);
+        let both =
+            [format!("{path} lacks the anchor sum-gather"), format!("{path}: no part is called sum-plan")];
+        assert_eq!(wrong("", &served), both);
     }
 
     #[test]

@@ -27,22 +27,23 @@
 //!   reply is `INDETERMINATE`; it goes on with an empty one, of another epoch.
 
 use std::{
+    convert::Infallible,
     io::{self, ErrorKind, Read, Write},
     iter,
     mem::MaybeUninit,
     net::{Shutdown, TcpListener, TcpStream},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use cc_workloads::{
     Ctx, Error, Result, Stop,
-    kv::{Config, Connection, Now, READ, Server, TOO_MANY, Totals},
+    kv::{Config, Connection, Now, READ, Server, TOO_MANY, Totals, accept_again},
 };
 use rustix::io::Errno;
 
 use crate::{
-    actor::{Address, Halted, System, system},
+    actor::{Address, Halted, Mailbox, System, system},
     keeper::Keepers,
     porter::{Note, Porter},
 };
@@ -66,11 +67,11 @@ pub fn run(listener: TcpListener, config: &Config, ctx: &Ctx) -> Result<Totals> 
         let (porter, notes) = system.mailbox(NOTES);
         let bell = porter.clone();
         let _on_stop = ctx.stop.on_request(move || _ = bell.send(Note::Stop));
-        let listener = Arc::new(listener);
-        let book = Porter::new(listener.clone(), config.drain);
+        let (listener, (open, closed)) = (Arc::new(listener), system.mailbox(1));
+        let book = Porter::new(listener.clone(), open, config.drain);
         let to = Addresses { keepers: Keepers::start(&system, &server)?, porter };
         let (server, stop) = (server.clone(), ctx.stop.clone());
-        let doorman = Doorman { system: system.small(STACK), server, stop, to };
+        let doorman = Doorman { system: system.small(STACK), server, stop, closed, to };
         system.spawn("doorman", move || doorman.work(&listener))?;
         book.work(&notes)
     })?;
@@ -90,6 +91,8 @@ struct Doorman<'scope, 'env> {
     system: System<'scope, 'env>,
     server: Arc<Server>,
     stop: Stop,
+    /// Nobody has its address any more when the door is closed.
+    closed: Mailbox<Infallible>,
     to: Addresses,
 }
 
@@ -102,7 +105,7 @@ impl Doorman<'_, '_> {
 
     /// Lets clients in until a stop is requested.
     fn accept(&self, listener: &TcpListener) -> Result<()> {
-        let (mut number, mut left) = (0, 0);
+        let mut number = 0;
         loop {
             match listener.accept() {
                 _ if self.stop.requested() => return Ok(()),
@@ -110,22 +113,13 @@ impl Doorman<'_, '_> {
                     number += 1;
                     self.welcome(number, stream);
                 }
-                Err(e) if matches!(e.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionAborted) => {}
-                // No descriptors or no memory: there will be when somebody has gone.
-                Err(error) => match self.wait_for_fewer(left) {
-                    Some(more) => left = more,
-                    None if self.stop.requested() => return Ok(()),
+                Err(error) => match accept_again(&error) {
+                    // For so long, unless the porter closes the door meanwhile.
+                    Some(pause) => _ = self.closed.serve_until(Some(Instant::now() + pause)),
                     None => return Err(Error::io("accept")(error)),
                 },
             }
         }
-    }
-
-    /// Waits until more than so many have gone, and says how many. Not if nobody is there, or a stop is requested.
-    fn wait_for_fewer(&self, left: u64) -> Option<u64> {
-        let (to, more) = oneshot::channel();
-        self.to.porter.send(Note::Fewer(left, to)).ok()?;
-        more.recv().ok()
     }
 
     /// Gives a client an actor, or tells it that there is none.

@@ -6,6 +6,7 @@
 
 use std::{
     collections::HashMap,
+    convert::Infallible,
     net::{Shutdown, TcpListener, TcpStream},
     sync::Arc,
     time::{Duration, Instant},
@@ -13,7 +14,7 @@ use std::{
 
 use cc_workloads::{Error, Result};
 
-use crate::actor::{Halted, Mailbox};
+use crate::actor::{Address, Halted, Mailbox};
 
 /// To the porter.
 pub enum Note {
@@ -21,9 +22,6 @@ pub enum Note {
     Entered(u64, Arc<TcpStream>),
     /// This client has gone.
     Left(u64),
-    /// From the doorman, who cannot let in anybody: say how many have left, once it is more than this. It is not
-    /// answered if nobody can leave, or nobody is to be let in any more.
-    Fewer(u64, oneshot::Sender<u64>),
     /// A stop is requested.
     Stop,
     /// From the doorman: nobody will enter any more, for this reason if it is not the stop.
@@ -36,9 +34,6 @@ pub struct Porter {
     patience: Duration,
     door: Door,
     inside: HashMap<u64, Arc<TcpStream>>,
-    left: u64,
-    /// What the doorman waits for.
-    fewer: Option<(u64, oneshot::Sender<u64>)>,
     /// What newcomers find shut down, too.
     closed: Option<Shutdown>,
     deadline: Option<Instant>,
@@ -48,19 +43,21 @@ pub struct Porter {
 }
 
 /// Whoever waits at this listener waits no longer when this is dropped.
-struct Door(Arc<TcpListener>);
+struct Door {
+    listener: Arc<TcpListener>,
+    /// Nobody writes to the doorman: he sees that it is gone.
+    open: Option<Address<Infallible>>,
+}
 
 // ANCHOR: kv-drain
 impl Porter {
-    /// Nobody is inside yet.
+    /// Nobody is inside yet. `open` is dropped when the door is closed.
     #[must_use]
-    pub fn new(listener: Arc<TcpListener>, patience: Duration) -> Self {
+    pub fn new(listener: Arc<TcpListener>, open: Address<Infallible>, patience: Duration) -> Self {
         Self {
             patience,
-            door: Door(listener),
+            door: Door { listener, open: Some(open) },
             inside: HashMap::new(),
-            left: 0,
-            fewer: None,
             closed: None,
             deadline: None,
             is_shut: false,
@@ -87,11 +84,7 @@ impl Porter {
     fn take(&mut self, note: Note) {
         match note {
             Note::Entered(number, stream) => self.enter(number, stream),
-            Note::Left(number) => {
-                self.inside.remove(&number);
-                self.left += 1;
-            }
-            Note::Fewer(than, to) => self.fewer = Some((than, to)),
+            Note::Left(number) => _ = self.inside.remove(&number),
             Note::Stop => self.close(),
             Note::Shut(why) => {
                 self.is_shut = true;
@@ -99,7 +92,6 @@ impl Porter {
                 self.close();
             }
         }
-        self.answer_doorman();
     }
 
     fn enter(&mut self, number: u64, stream: Arc<TcpStream>) {
@@ -107,15 +99,6 @@ impl Porter {
             let _ = stream.shutdown(how);
         }
         self.inside.insert(number, stream);
-    }
-
-    fn answer_doorman(&mut self) {
-        if let Some((_, to)) = self.fewer.take_if(|(than, _)| *than < self.left) {
-            let _ = to.send(self.left);
-        }
-        if self.inside.is_empty() || self.closed.is_some() {
-            self.fewer = None;
-        }
     }
 
     /// Closes the door. Those who are inside may say nothing more, and have so long to take their replies.
@@ -137,9 +120,10 @@ impl Porter {
 // ANCHOR_END: kv-drain
 
 impl Door {
-    fn close(&self) {
+    fn close(&mut self) {
+        self.open = None;
         // Fails only if nobody waits there any more.
-        let _ = rustix::net::shutdown(&*self.0, rustix::net::Shutdown::Read);
+        let _ = rustix::net::shutdown(&*self.listener, rustix::net::Shutdown::Read);
     }
 }
 
@@ -154,70 +138,72 @@ mod tests {
     use cc_workloads::Stop;
 
     use super::*;
-    use crate::actor::{Address, system};
+    use crate::actor::system;
 
     fn stream(listener: &TcpListener) -> Arc<TcpStream> {
         Arc::new(TcpStream::connect(listener.local_addr().unwrap()).unwrap())
     }
 
-    fn with_porter(test: impl FnOnce(&TcpListener, &Address<Note>)) -> Result<()> {
+    /// The porter has done its work after `test`, which is also given what the doorman waits with.
+    fn with_porter(test: impl FnOnce(&TcpListener, &Address<Note>, &Mailbox<Infallible>)) -> Result<()> {
         let listener = Arc::new(TcpListener::bind("127.0.0.1:0").unwrap());
         system(&Stop::new(), |system| {
-            let (porter, notes) = system.mailbox(16);
-            test(&listener, &porter);
-            Porter::new(listener, Duration::ZERO).work(&notes)
+            let ((porter, notes), (open, closed)) = (system.mailbox(16), system.mailbox(1));
+            let book = Porter::new(listener.clone(), open, Duration::ZERO);
+            test(&listener, &porter, &closed);
+            let worked = book.work(&notes);
+            // The door is no more.
+            assert!(closed.serve_until(None).is_err());
+            worked
         })
     }
 
-    fn fewer(porter: &Address<Note>, than: u64) -> oneshot::Receiver<u64> {
-        let (to, more) = oneshot::channel();
-        porter.send(Note::Fewer(than, to)).unwrap();
-        more
-    }
-
     #[test]
-    fn the_doorman_is_told_of_everybody_who_leaves() {
-        let mut told = None;
-        let ended = with_porter(|listener, porter| {
-            for number in [1, 2, 3] {
-                porter.send(Note::Entered(number, stream(listener))).unwrap();
-            }
-            porter.send(Note::Left(2)).unwrap();
-            // Who left before the question counts, too.
-            told = Some((fewer(porter, 0), fewer(porter, 1)));
-            porter.send(Note::Left(1)).unwrap();
+    fn the_doorman_does_not_wait_at_a_closed_door() {
+        with_porter(|_, porter, closed| {
+            let now = Some(Instant::now());
+            assert!(closed.serve_until(now).is_ok(), "it is open");
+            porter.send(Note::Stop).unwrap();
             porter.send(Note::Shut(None)).unwrap();
-            porter.send(Note::Left(3)).unwrap();
-        });
-        let (first, second) = told.unwrap();
-        assert_eq!([first.recv(), second.recv()], [Ok(1), Ok(2)]);
-        ended.unwrap();
+        })
+        .unwrap();
     }
 
     #[test]
-    fn nobody_waits_for_those_who_are_not_there() {
-        let mut told = None;
-        let ended = with_porter(|_, porter| {
-            told = Some(fewer(porter, 0));
+    fn why_nobody_is_let_in_is_said() {
+        let ended = with_porter(|_, porter, _| {
             porter.send(Note::Shut(Some(Error::io("accept")(std::io::ErrorKind::Other.into())))).unwrap();
         });
-        assert!(told.unwrap().recv().is_err());
-        assert!(ended.is_err(), "why nobody is let in");
+        assert!(ended.is_err());
+    }
+
+    /// Leaves, and says that nobody will enter, once its socket is shut.
+    fn leave(client: Arc<TcpStream>, porter: Address<Note>) {
+        std::thread::spawn(move || {
+            let _ = std::io::Read::read(&mut &*client, &mut [0]);
+            porter.send(Note::Left(1)).unwrap();
+            porter.send(Note::Shut(None)).unwrap();
+        });
+    }
+
+    #[test]
+    fn who_is_inside_is_told_to_go_and_waited_for() {
+        with_porter(|listener, porter, _| {
+            let client = stream(listener);
+            porter.send(Note::Entered(1, client.clone())).unwrap();
+            porter.send(Note::Stop).unwrap();
+            leave(client, porter.clone());
+        })
+        .unwrap();
     }
 
     #[test]
     fn who_comes_late_finds_the_door_shut() {
-        with_porter(|listener, porter| {
-            let late = stream(listener);
+        with_porter(|listener, porter, _| {
+            let client = stream(listener);
             porter.send(Note::Stop).unwrap();
-            porter.send(Note::Entered(1, late.clone())).unwrap();
-            let porter = porter.clone();
-            std::thread::spawn(move || {
-                // Blocks until the socket is shut.
-                let _ = std::io::Read::read(&mut &*late, &mut [0]);
-                porter.send(Note::Left(1)).unwrap();
-                porter.send(Note::Shut(None)).unwrap();
-            });
+            porter.send(Note::Entered(1, client.clone())).unwrap();
+            leave(client, porter.clone());
         })
         .unwrap();
     }

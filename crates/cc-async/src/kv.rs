@@ -26,15 +26,17 @@ use std::{
 
 use cc_workloads::{
     Ctx, Error, Result,
-    kv::{Budget, Config, Connection, Now, Plan, READ, Reply, SWEEP, Server, Shard, TOO_MANY, Totals},
+    kv::{
+        Budget, Config, Connection, Now, Plan, READ, Reply, SWEEP, Server, Shard, TOO_MANY, Totals,
+        accept_again,
+    },
 };
 use tokio::{
     io::Interest,
     net::{TcpListener, TcpStream},
     runtime::Builder,
     select,
-    sync::Notify,
-    time::{MissedTickBehavior, interval, timeout},
+    time::{MissedTickBehavior, interval, sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -73,8 +75,6 @@ pub(crate) struct Door {
     listener: TcpListener,
     pub(crate) server: Arc<Server>,
     stop: CancellationToken,
-    /// Whenever a client has gone.
-    gone: Arc<Notify>,
 }
 
 impl Door {
@@ -89,7 +89,7 @@ impl Door {
         let port = listener.local_addr().map_err(failed())?.port();
         listener.set_nonblocking(true).map_err(failed())?;
         let listener = TcpListener::from_std(listener).map_err(failed())?;
-        Ok(Self { listener, server: Server::new(config.clone(), shards, port), stop, gone: Arc::default() })
+        Ok(Self { listener, server: Server::new(config.clone(), shards, port), stop })
     }
 
     /// Lets clients in until a stop is requested.
@@ -100,12 +100,10 @@ impl Door {
                     Some(connection) => welcome(stream, connection, self),
                     None => turn_away(stream),
                 },
-                Err(e) if matches!(e.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionAborted) => {}
-                // No descriptors or no memory: there will be when somebody has gone.
-                Err(_) if self.server.clients() > 0 => {
-                    self.stop.run_until_cancelled(self.gone.notified()).await;
-                }
-                Err(error) => return Err(Error::io("accept")(error)),
+                Err(error) => match accept_again(&error) {
+                    Some(pause) => _ = self.stop.run_until_cancelled(sleep(pause)).await,
+                    None => return Err(Error::io("accept")(error)),
+                },
             }
         }
         Ok(())
@@ -114,7 +112,7 @@ impl Door {
     /// What the task of a client takes along.
     pub(crate) fn client(&self) -> Client {
         let patience = self.server.config().idle_timeout;
-        Client { patience, stop: self.stop.clone(), _going: Going(self.gone.clone()) }
+        Client { patience, stop: self.stop.clone() }
     }
 }
 // ANCHOR_END: kv-accept
@@ -125,7 +123,6 @@ pub(crate) struct Client {
     /// How long the client may neither say anything nor take anything.
     patience: Option<Duration>,
     stop: CancellationToken,
-    _going: Going,
 }
 
 impl Client {
@@ -229,6 +226,7 @@ async fn sweep(shards: Arc<Shards>) {
 }
 // ANCHOR_END: kv-work
 
+// ANCHOR: kv-plan
 /// All keys, under so many locks.
 struct Shards {
     shards: Vec<Mutex<Shard>>,
@@ -261,15 +259,7 @@ impl Shards {
         })
     }
 }
-
-/// Tells that a client has gone, when it is dropped.
-struct Going(Arc<Notify>);
-
-impl Drop for Going {
-    fn drop(&mut self) {
-        self.0.notify_one();
-    }
-}
+// ANCHOR_END: kv-plan
 
 fn turn_away(stream: TcpStream) {
     // Nothing is known of a new socket's readiness, but there is room in its buffer. Whoever is not there to be told is

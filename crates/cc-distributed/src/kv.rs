@@ -20,7 +20,7 @@ mod node;
 
 use std::{
     future::poll_fn,
-    io::{self, ErrorKind},
+    io,
     mem::MaybeUninit,
     pin::pin,
     sync::Arc,
@@ -30,7 +30,10 @@ use std::{
 
 use cc_workloads::{
     Ctx, Error, Result,
-    kv::{Config, Connection, Now, Part, Parts, Plan, READ, Refusal, Reply, Server, TOO_MANY, Totals},
+    kv::{
+        Config, Connection, Now, Part, Parts, Plan, READ, Refusal, Reply, Server, TOO_MANY, Totals,
+        accept_again,
+    },
 };
 use prost::bytes::Bytes;
 use rustix::net::{Shutdown, shutdown};
@@ -58,9 +61,6 @@ const SHARDS: usize = 8;
 const AHEAD: usize = 256;
 /// With answers of this size it has only one.
 const LARGE: usize = 64 << 10;
-
-/// When there are no descriptors, somebody has to give one back. That may be somebody else than a client.
-const RETRY: Duration = Duration::from_millis(100);
 
 // ANCHOR: kv-run
 /// Serves with the workers that the command line names, or with `ctx.workers` processes of its own.
@@ -96,20 +96,20 @@ impl Desk {
         listener.set_nonblocking(true).map_err(Error::io("listener"))?;
         let listener = TcpListener::from_std(listener).map_err(Error::io("listener"))?;
         let mut clients = JoinSet::new();
-        tokio::select! {
-            () = self.stopped.wait() => {}
-            () = self.accept(&listener, &mut clients) => {}
-        }
+        let accepted = tokio::select! {
+            () = self.stopped.wait() => Ok(()),
+            accepted = self.accept(&listener, &mut clients) => accepted,
+        };
         drop(listener);
         // Whoever is left after that time is dropped.
         let _ =
             timeout(self.server.config().drain, async { while clients.join_next().await.is_some() {} }).await;
         clients.shutdown().await;
-        Ok(())
+        accepted
     }
 
     /// Lets clients in. Those who come before it is known which nodes there are wait at the door.
-    async fn accept(self: &Arc<Self>, listener: &TcpListener, clients: &mut JoinSet<()>) {
+    async fn accept(self: &Arc<Self>, listener: &TcpListener, clients: &mut JoinSet<()>) -> Result<()> {
         for link in &self.nodes.0 {
             link.known().await;
         }
@@ -118,8 +118,10 @@ impl Desk {
                 Some(_) = clients.join_next() => {}
                 accepted = listener.accept() => match accepted {
                     Ok((stream, _)) => self.welcome(stream, clients),
-                    Err(e) if matches!(e.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionAborted) => {}
-                    Err(_) => fewer(clients).await,
+                    Err(error) => match accept_again(&error) {
+                        Some(pause) => sleep(pause).await,
+                        None => return Err(Error::io("accept")(error)),
+                    },
                 },
             }
         }
@@ -143,7 +145,7 @@ impl Desk {
 }
 // ANCHOR_END: kv-accept
 
-// ANCHOR: kv-converse
+// ANCHOR: kv-work
 impl Desk {
     /// Reads, has run, and writes by turns.
     async fn converse(&self, stream: &mut TcpStream, mut connection: Connection) -> io::Result<()> {
@@ -205,7 +207,7 @@ impl Desk {
         Ok(())
     }
 }
-// ANCHOR_END: kv-converse
+// ANCHOR_END: kv-work
 
 /// The ways to all nodes, in the order of their shards.
 struct Nodes(Vec<Link>);
@@ -384,14 +386,6 @@ async fn within<T>(patience: Option<Duration>, what: impl Future<Output = io::Re
     match patience {
         Some(patience) => timeout(patience, what).await?,
         None => what.await,
-    }
-}
-
-/// Waits until a client has gone, or for a while.
-async fn fewer(clients: &mut JoinSet<()>) {
-    tokio::select! {
-        Some(_) = clients.join_next() => {}
-        () = sleep(RETRY) => {}
     }
 }
 

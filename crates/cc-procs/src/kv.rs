@@ -6,8 +6,9 @@
 //! - **Share.** Nothing. Each worker owns one shard, and asks for the keys of others by message. Within a process nobody
 //!   else is there, so there is no lock and nothing atomic to wait for. One shard and not several, so that a plan on all keys
 //!   has as many owners to ask as there are processes.
-//! - **Bound.** Plans under way in a worker, which bounds what the others have to keep for it; what waits for a way, beyond
-//!   which no client is heard; connections and memory, of which each worker has its share.
+//! - **Bound.** Plans under way in a worker, which bounds what the others have to keep for it, and of a client, by the size of
+//!   its answers; what waits for a way, beyond which no client is heard; connections and memory, of which each worker has
+//!   its share.
 //! - **Order.** A way between two workers keeps it, so a client's plans on one shard may follow each other unanswered. One on
 //!   another shard waits until they are answered: what a client does later, nobody may see earlier. Plans on several
 //!   shards hold them in ascending order.
@@ -32,7 +33,7 @@ use std::{
 
 use cc_workloads::{
     Ctx, Error, Result,
-    kv::{Config, Connection, Now, Plan, READ, SWEEP, Server, Shard, TOO_MANY, Totals},
+    kv::{Config, Connection, Now, Plan, READ, SWEEP, Server, Shard, TOO_MANY, Totals, accept_again},
 };
 use mio::{
     Events, Interest, Poll, Token,
@@ -49,6 +50,11 @@ use crate::prefork::{self, Lifeline, News, Place};
 const LISTENER: Token = Token(usize::MAX - 1);
 /// The coordinator says something.
 const LIFELINE: Token = Token(usize::MAX - 2);
+/// A client has no more plans under way: an answer of another worker is a copy, and waits here until all before it are
+/// taken.
+const AHEAD: usize = 256;
+/// With answers of this size it has only one.
+const LARGE: usize = 64 << 10;
 /// A client who has more to say than so many buffers waits for the others' turns.
 const TURN: usize = 16;
 
@@ -95,6 +101,8 @@ struct Client {
     connection: Connection,
     /// The numbers of the plans that are to be answered, in order.
     due: VecDeque<usize>,
+    /// How many there may be.
+    ahead: usize,
     /// It was so when we last heard of it, and did not turn out otherwise since.
     is_readable: bool,
     is_writable: bool,
@@ -162,7 +170,7 @@ impl Loop {
         for client in std::mem::take(&mut self.unheard).into_iter().chain(self.shards.take_ready()) {
             self.serve(client, now);
         }
-        self.accept(now);
+        self.accept(now)?;
         self.look_around(now);
         self.drain()?;
         self.shards.have_clients(self.clients.len());
@@ -211,19 +219,23 @@ impl Loop {
 // ANCHOR: kv-accept
 impl Loop {
     /// Lets clients in for as long as it is this worker's turn to.
-    fn accept(&mut self, now: Now) {
+    fn accept(&mut self, now: Now) -> Result<()> {
         while let Some(since) = self.backlog
             && self.is_next(since)
         {
             match self.listener.accept() {
                 Ok((stream, _)) => self.welcome(stream, now),
                 Err(e) if e.kind() == ErrorKind::WouldBlock => self.backlog = None,
-                Err(e) if matches!(e.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionAborted) => {}
-                // No descriptors or no memory: there will be when somebody has gone.
-                Err(_) => return,
+                Err(error) => match accept_again(&error) {
+                    Some(Duration::ZERO) => {}
+                    // With the chores.
+                    Some(_) => return Ok(()),
+                    None => return Err(Error::io("accept")(error)),
+                },
             }
             self.shards.have_clients(self.clients.len());
         }
+        Ok(())
     }
 
     /// Whether nobody has many fewer clients, or who has does not come. (With exactly as many each, workers that are busy would
@@ -299,7 +311,7 @@ impl Loop {
 impl Client {
     fn new(stream: TcpStream, connection: Connection) -> Self {
         let (is_readable, is_writable, has_ended) = (true, true, false);
-        Self { stream, connection, due: VecDeque::new(), is_readable, is_writable, has_ended }
+        Self { stream, connection, due: VecDeque::new(), ahead: 16, is_readable, is_writable, has_ended }
     }
 
     /// Reads, asks, answers and writes until its socket or a shard has it wait, or it has had its turn.
@@ -325,11 +337,19 @@ impl Client {
     /// Takes answers, and asks for what is next. Whether that was possible; if not, there is no room for it.
     fn ask(&mut self, number: usize, shards: &mut Shards, now: Now) -> bool {
         self.answer(shards);
-        while shards.have_room() {
+        while self.may_ask() {
+            if !shards.have_room() {
+                return false;
+            }
             let Some(plan) = self.connection.next(now) else { return true };
             self.run(number, plan, shards);
         }
-        false
+        true
+    }
+
+    /// Whether it has not as much under way as it may.
+    fn may_ask(&self) -> bool {
+        self.due.len() < self.ahead
     }
 
     fn run(&mut self, number: usize, plan: Plan, shards: &mut Shards) {
@@ -347,6 +367,8 @@ impl Client {
     fn answer(&mut self, shards: &mut Shards) {
         while let Some(reply) = self.due.front().and_then(|number| shards.take_reply(*number)) {
             self.due.pop_front();
+            // As many as before would be too many; or could have been more.
+            self.ahead = if reply.size() >= LARGE { 1 } else { AHEAD.min(self.ahead * 2) };
             self.connection.answer(reply);
         }
     }
@@ -368,7 +390,7 @@ impl Client {
     fn write(&mut self) -> io::Result<bool> {
         // Replies that follow soon are written with those that are there.
         let is_worth_it = self.due.is_empty() || self.connection.output().len() >= READ;
-        let was_blocked = !self.connection.wants_input();
+        let was_blocked = !self.connection.output().is_empty() && !self.connection.wants_input();
         while is_worth_it && self.is_writable && !self.connection.output().is_empty() {
             match self.stream.write(self.connection.output()) {
                 Ok(bytes) => self.connection.wrote(bytes),
@@ -381,7 +403,7 @@ impl Client {
     }
 
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<bool> {
-        if !self.is_readable || !self.connection.wants_input() {
+        if !self.is_readable || !self.may_ask() || !self.connection.wants_input() {
             return Ok(false);
         }
         match self.stream.read(buffer) {

@@ -27,7 +27,10 @@ use std::{
 
 use cc_workloads::{
     Ctx, Error, Result, Stop,
-    kv::{Budget, Config, Connection, Now, Plan, READ, Reply, SWEEP, Server, Shard, TOO_MANY, Totals},
+    kv::{
+        Budget, Config, Connection, Now, Plan, READ, Reply, SWEEP, Server, Shard, TOO_MANY, Totals,
+        accept_again,
+    },
 };
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use rustix::io::Errno;
@@ -82,10 +85,10 @@ impl<'a> Desk<'a> {
             match listener.accept() {
                 _ if self.stop.requested() => return Ok(()),
                 Ok((stream, _)) => self.welcome(scope, stream),
-                Err(e) if matches!(e.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionAborted) => {}
-                // No descriptors or no memory: there will be when somebody has gone.
-                Err(_) if self.clients.wait_for_fewer() => {}
-                Err(error) => return Err(Error::io("accept")(error)),
+                Err(error) => match accept_again(&error) {
+                    Some(pause) => self.clients.wait(pause),
+                    None => return Err(Error::io("accept")(error)),
+                },
             }
         }
     }
@@ -175,6 +178,7 @@ fn sweep(shards: &Shards, end: &Receiver<()>) {
 }
 // ANCHOR_END: kv-work
 
+// ANCHOR: kv-plan
 /// All keys, under so many locks.
 struct Shards {
     shards: Vec<Mutex<Shard>>,
@@ -207,6 +211,7 @@ impl Shards {
         })
     }
 }
+// ANCHOR_END: kv-plan
 
 /// The sockets of those who are connected, for whoever has to wake their threads.
 #[derive(Default)]
@@ -251,12 +256,9 @@ impl Clients {
         self.fewer.notify_all();
     }
 
-    /// Waits until somebody has gone, or is asked to. Not if nobody is there.
-    fn wait_for_fewer(&self) -> bool {
-        let open = self.open();
-        let count = open.streams.len();
-        let still = |open: &mut Open| open.streams.len() >= count && open.closed.is_none();
-        count > 0 && self.fewer.wait_while(open, still).is_ok()
+    /// Waits for so long, unless all are asked to go meanwhile.
+    fn wait(&self, time: Duration) {
+        let _ = self.fewer.wait_timeout_while(self.open(), time, |open| open.closed.is_none());
     }
 
     /// Waits until all have gone, and after this time no longer for any of them.

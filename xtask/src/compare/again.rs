@@ -47,7 +47,8 @@ pub(crate) fn again(entrant: &Entrant, work: &Work<'_>, effort: &Effort, count: 
     let other = Entrant { kind: Kind::Model, label, slow: false, ..entrant.clone() };
     let work = Work { queries: &work.queries[..1], ..*work };
     let rounds = effort.rounds.or(std::num::NonZeroUsize::new(ROUNDS));
-    let effort = Effort { rounds, memory_rounds: 0, stop_rounds: 0, empty_rounds: 0, ..*effort };
+    let effort =
+        Effort { rounds, memory_rounds: 0, stop_rounds: 0, empty_rounds: 0, service_rounds: 0, ..*effort };
     let both = [one, other];
     let mut all = Vec::new();
     while all.len() < count && !work.cancel.is_some_and(Cancel::is_requested) {

@@ -120,7 +120,8 @@ impl Args {
     pub(super) fn effort(&self) -> Effort {
         let timeout = Duration::from_secs(self.timeout);
         let is_short = self.smoke || self.quick;
-        let (memory_rounds, stop_rounds, empty_rounds) = if is_short { (1, 1, 2) } else { (2, 3, 5) };
+        let (memory_rounds, stop_rounds, empty_rounds, service_rounds) =
+            if is_short { (1, 1, 2, 1) } else { (2, 3, 5, 2) };
         let few = match (self.smoke, self.quick) {
             (true, _) => NonZeroUsize::new(3),
             (_, true) => NonZeroUsize::new(5),
@@ -128,7 +129,7 @@ impl Args {
         };
         let rounds = self.rounds.or(few);
         let budget = Duration::from_secs(20 * self.counts().len() as u64);
-        Effort { rounds, budget, memory_rounds, stop_rounds, empty_rounds, timeout }
+        Effort { rounds, budget, memory_rounds, stop_rounds, empty_rounds, service_rounds, timeout }
     }
 
     /// Whether something else than the table goes to standard output.

@@ -5,7 +5,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use cc_workloads::cli::LIST_MODELS;
 use serde::Deserialize;
 
@@ -94,16 +94,20 @@ impl Workspace {
         Ok(built)
     }
 
-    /// By itself, so that one model's features do not leak into another's program.
-    fn build_one(&self, one: &Crate) -> Result<Vec<Entry>> {
+    /// Builds a package's release programs.
+    pub(crate) fn release(&self, package: &str) -> Result<()> {
         let status = cargo()
-            .args(["build", "--release", "--quiet", "--package", &one.name])
+            .args(["build", "--release", "--quiet", "--package", package])
             .current_dir(&self.root)
             .stdout(Stdio::null())
             .status()?;
-        if !status.success() {
-            bail!("{} does not build", one.name);
-        }
+        ensure!(status.success(), "{package} does not build");
+        Ok(())
+    }
+
+    /// By itself, so that one model's features do not leak into another's program.
+    fn build_one(&self, one: &Crate) -> Result<Vec<Entry>> {
+        self.release(&one.name)?;
         let program = self.target.join("release").join(&one.name);
         let listed = output(Command::new(&program).arg(LIST_MODELS))?;
         let listed = String::from_utf8(listed)?;

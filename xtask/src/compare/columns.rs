@@ -1,7 +1,8 @@
 //! The columns of the table, the most important first: those on the right are left out where there is no room.
 
 use super::{
-    json::{Kind, Row, Verdict},
+    json::{Comparison, Kind, Row, Verdict},
+    service::Served,
     stats::Estimate,
 };
 
@@ -12,7 +13,8 @@ pub(super) struct Column {
     pub cell: fn(&Row) -> String,
 }
 
-pub(super) const COLUMNS: [Column; 19] = [
+/// Of a program that ends by itself.
+const JOB: &[Column] = &[
     Column { title: "model", unit: "", cell: label },
     Column { title: "output", unit: "", cell: verdict },
     Column { title: "wall", unit: "ms", cell: |row| ms(row.wall_s.map(|wall| wall.median)) },
@@ -34,11 +36,43 @@ pub(super) const COLUMNS: [Column; 19] = [
     Column { title: "switches", unit: "own+forced", cell: switches },
 ];
 
+/// Of one that serves: rates instead of times where that reads better.
+const SERVICE: &[Column] = &[
+    Column { title: "model", unit: "", cell: label },
+    Column { title: "output", unit: "", cell: verdict },
+    Column { title: "-P 16", unit: "k req/s", cell: |row| thousands(served(row, |it| it.pipelined_per_s)) },
+    Column { title: "speed-up", unit: "×", cell: |row| fixed(row.speedup.map(|speedup| speedup.median), 2) },
+    Column { title: "95 %", unit: "×", cell: speedup },
+    Column { title: "alike", unit: "", cell: |row| row.letters.clone() },
+    Column { title: "-P 1", unit: "k req/s", cell: |row| thousands(served(row, |it| it.single_per_s)) },
+    Column { title: "p99", unit: "ms", cell: |row| ms(served(row, |it| it.p99_s)) },
+    Column { title: "memory", unit: "MB", cell: memory },
+    Column { title: "idle", unit: "kB each", cell: |row| thousands(served(row, |it| it.idle_bytes)) },
+    Column { title: "CPU", unit: "µs/req", cell: |row| micro(served(row, |it| it.pipelined_cpu_s)) },
+    Column { title: "-P 1", unit: "µs/req", cell: |row| micro(served(row, |it| it.single_cpu_s)) },
+    Column { title: "p50", unit: "ms", cell: |row| ms(served(row, |it| it.p50_s)) },
+    Column { title: "p99.9", unit: "ms", cell: |row| ms(served(row, |it| it.p999_s)) },
+    Column { title: "cores", unit: "used", cell: |row| fixed(row.cores, 2) },
+    Column { title: "stop", unit: "ms", cell: |row| ms(row.stop_s) },
+    Column { title: "empty", unit: "ms", cell: |row| ms(row.empty_s) },
+    Column { title: "code", unit: "lines", cell: code },
+    Column { title: "failed", unit: "runs", cell: |row| row.failures.len().to_string() },
+    Column { title: "outliers", unit: "rounds", cell: |row| row.outliers.len().to_string() },
+    Column { title: "procs", unit: "peak", cell: |row| whole(row.processes) },
+    Column { title: "threads", unit: "peak", cell: |row| whole(row.threads) },
+    Column { title: "switches", unit: "own+forced", cell: switches },
+];
+
+/// Those that there are in a comparison.
+pub(super) fn columns(comparison: &Comparison) -> &'static [Column] {
+    if comparison.is_service() { SERVICE } else { JOB }
+}
+
 /// Columns of text; the others are numbers.
 pub(super) const TEXT: usize = 2;
 
-pub(super) fn cells(row: &Row) -> Vec<String> {
-    COLUMNS.iter().map(|column| (column.cell)(row)).collect()
+pub(super) fn cells(columns: &[Column], row: &Row) -> Vec<String> {
+    columns.iter().map(|column| (column.cell)(row)).collect()
 }
 
 /// What a label has in parentheses goes on a line of its own.
@@ -89,6 +123,18 @@ fn switches(row: &Row) -> String {
     both.map_or_else(missing, |(voluntary, involuntary)| format!("{voluntary:.0}+{involuntary:.0}"))
 }
 
+fn served(row: &Row, what: fn(&Served) -> Option<f64>) -> Option<f64> {
+    row.service.as_ref().and_then(what)
+}
+
+fn thousands(value: Option<f64>) -> String {
+    value.map_or_else(missing, |value| number(value / 1e3))
+}
+
+fn micro(seconds: Option<f64>) -> String {
+    seconds.map_or_else(missing, |seconds| number(seconds * 1e6))
+}
+
 fn ms(seconds: Option<f64>) -> String {
     seconds.map_or_else(missing, |seconds| number(seconds * 1e3))
 }
@@ -131,11 +177,13 @@ mod tests {
         let page = include_str!("explain.txt");
         let named: Vec<&str> = page.lines().filter_map(|line| line.get(..11)).map(str::trim_end).collect();
         let mut rest = named.as_slice();
-        for column in COLUMNS {
+        for column in JOB {
             let at = rest.iter().position(|title| *title == column.title);
             rest = &rest[at.unwrap_or_else(|| panic!("{} is not explained", column.title)) + 1..];
         }
+        let unexplained = SERVICE.iter().find(|column| !named.contains(&column.title));
+        assert!(unexplained.is_none(), "{:?} is not explained", unexplained.map(|column| column.title));
         assert!(page.lines().all(|line| line.chars().count() <= 80));
-        assert!(page.lines().count() <= 66, "a page");
+        assert!(page.lines().count() <= 84, "a page, and what services add");
     }
 }

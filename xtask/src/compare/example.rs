@@ -13,6 +13,7 @@ use super::{
     memory,
     outliers::Outlier,
     scaling::{Point, Scaling},
+    service::Served,
     stats::Estimate,
     summary::summary,
     trace::{Interval, Lane, Share, Timeline},
@@ -55,9 +56,57 @@ pub(crate) fn comparison() -> Comparison {
         any_order: false,
         prints_at_end: false,
         tool_note: Some("without what either calls binary".to_owned()),
+        asked: None,
         memory: memory::METHOD,
         rows,
         absent: vec!["GNU parallel: parallel is not installed".to_owned()],
+    }
+}
+
+/// Of kv: the reference, a model and a tool.
+pub(crate) fn service() -> Comparison {
+    let mut rows = vec![
+        row("sequential", Kind::Reference, 500.0, 1.0, 31.0),
+        row("threads", Kind::Model, 400.0, 1.25, 35.0),
+        row("redis-server", Kind::Tool, 900.0, 0.56, 40.0),
+    ];
+    rows[0].verdict = Verdict::Reference;
+    rows[2].code = None;
+    rows.iter_mut().zip([1.0, 1.25, 0.56]).for_each(|(row, times)| row.service = Some(served(times)));
+    Comparison {
+        workload: "kv".to_owned(),
+        command: "cargo xtask compare kv".to_owned(),
+        summary: summary(&rows),
+        query: "--pipeline 16 --requests 500000".to_owned(),
+        checked: Vec::new(),
+        caption: "500,000 requests on 50 connections".to_owned(),
+        scaling: Vec::new(),
+        baseline: None,
+        prints_at_end: true,
+        tool_note: None,
+        asked: Some("closed and open loops".to_owned()),
+        rows,
+        ..comparison()
+    }
+}
+
+/// By how many times the reference's rate.
+fn served(times: f64) -> Served {
+    Served {
+        requests: Some(500_000.0),
+        pipelined_per_s: Some(1e6 * times),
+        pipelined_cpu_s: Some(0.9e-6 / times),
+        single_per_s: Some(81e3 * times),
+        single_cpu_s: Some(7e-6 / times),
+        rate_per_s: Some(5000.0),
+        p50_s: Some(61e-6),
+        p99_s: Some(420e-6),
+        p999_s: Some(1.9e-3),
+        late_p99_s: Some(if times > 1.0 { 1.3e-3 } else { 80e-6 }),
+        idle_connections: Some(1000.0),
+        idle_bytes: Some(1480.0),
+        client_pipelined_per_s: Some(602e3 * times),
+        client_single_per_s: Some(60e3 * times),
     }
 }
 
@@ -125,6 +174,8 @@ fn rows() -> Vec<Row> {
     ];
     rows[0].verdict = Verdict::Reference;
     rows[0].workers = count(1);
+    rows[0].service = Some(served(1.0));
+    rows[0].samples[0].service = Some(served(1.0));
     rows[0].timeline = Some(timeline("sequential", 0.994, 0.1, &[("main", &[(0.0003, 0.0997)])]));
     rows[1].letters = "a".to_owned();
     let lanes: [(&str, &[(f64, f64)]); 2] =
@@ -188,6 +239,7 @@ fn row(name: &str, kind: Kind, wall: f64, speedup: f64, memory: f64) -> Row {
         threads: Some(5),
         processes: Some(1),
         code: Some(Code { workload: 106, mechanism: 58 }),
+        service: None,
         oversubscribed: false,
         runs: 25,
         failures: Vec::new(),

@@ -49,6 +49,12 @@ enum Names {
     Files,
 }
 
+/// Where a program is installed.
+pub(crate) fn installed(program: &str) -> Option<PathBuf> {
+    let folders = std::env::var_os("PATH")?;
+    std::env::split_paths(&folders).map(|folder| folder.join(program)).find(|path| path.is_file())
+}
+
 impl Tool {
     /// What must be installed.
     pub(crate) fn needs(&self) -> &str {
@@ -57,15 +63,11 @@ impl Tool {
 
     /// Where it is installed, if all that it needs is.
     pub(crate) fn find(&self) -> Option<PathBuf> {
-        let folders = std::env::var_os("PATH")?;
-        let find = |program: &str| {
-            std::env::split_paths(&folders).map(|folder| folder.join(program)).find(|path| path.is_file())
-        };
-        find(self.needs())?;
+        installed(self.needs())?;
         if !self.probe.is_empty() {
             self.probed()?;
         }
-        find(&self.program)
+        installed(&self.program)
     }
 
     /// What the probe says, if it succeeds.

@@ -1,6 +1,12 @@
 //! Small programs for the tests: shell scripts that do right, or wrong, or nothing at all.
 
-use std::{fs, num::NonZeroUsize, path::PathBuf, time::Duration};
+use std::{
+    fs::{self, Permissions},
+    num::NonZeroUsize,
+    os::unix::fs::PermissionsExt,
+    path::PathBuf,
+    time::Duration,
+};
 
 use tempfile::TempDir;
 
@@ -12,6 +18,7 @@ use super::{
     json::Kind,
     measure::{Effort, Entrant, Work},
     query::{Dialect, Query},
+    service::{Clients, Service},
 };
 
 /// Prints what is right, and says so.
@@ -36,7 +43,7 @@ impl Place {
             empty,
             output: None,
         };
-        let queries = vec![Query::new(Dialect::Plain, "one", &[]).unwrap()];
+        let queries = ["one", "two"].map(|name| Query::new(Dialect::Plain, name, &[]).unwrap()).to_vec();
         Self { folder: tempfile::tempdir().unwrap(), queries, input, cancel: Cancel::new().unwrap() }
     }
 
@@ -46,14 +53,20 @@ impl Place {
 
     pub(crate) fn work(&self) -> Work<'_> {
         Work {
-            queries: &self.queries,
+            queries: &self.queries[..1],
             input: &self.input,
             own_totals: &[],
             prints_at_end: false,
             kept: self.folder.path(),
             traces: None,
+            clients: None,
             cancel: Some(&self.cancel),
         }
+    }
+
+    /// A service's: it is loaded, and talked to.
+    pub(crate) fn service<'a>(&'a self, clients: &'a Clients) -> Work<'a> {
+        Work { queries: &self.queries, clients: Some(clients), ..self.work() }
     }
 
     /// Does what it should.
@@ -104,6 +117,57 @@ pub(crate) fn effort() -> Effort {
         memory_rounds: 1,
         stop_rounds: 1,
         empty_rounds: 1,
+        service_rounds: 1,
         timeout: Duration::from_secs(30),
     }
+}
+
+/// A client that hears what a server says, called as `cc-peers` is.
+const CLIENT: &str = r#"#!/bin/sh
+port=${3##*:}
+case $1 in
+talk) exec bash -c "exec 3<>/dev/tcp/127.0.0.1/$port; cat <&3" ;;
+idle) echo "holding 1 of 1 connections"; exec cat ;;
+load) exec bash -c "exec 3<>/dev/tcp/127.0.0.1/$port; read -r said <&3; [ -n \"\$said\" ] || { echo it hung up >&2; exit 1; }
+    echo '{\"requests\":10,\"wall_s\":0.01,\"requests_per_s\":1000,\"latency_s\":{\"p50\":0.1,\"p99\":0.2,\"p999\":0.3},\"late_s\":null}'" ;;
+esac
+"#;
+
+/// Says something to each client until it is told to stop.
+const SERVER: &str = r#"
+import signal, socket, sys, os
+server = socket.create_server(("127.0.0.1", 0))
+def stop(*_):
+    if STOPS:
+        os.write(int(os.environ["CC_REPORT_FD"]),
+                 b'{"workload":"w","model":"m","workers":1,"totals":{"lines":1}}')
+        os._exit(0)
+signal.signal(signal.SIGINT, stop)
+print("listening at 127.0.0.1:%d" % server.getsockname()[1], flush=True)
+while True:
+    client = server.accept()[0]
+    if os.path.exists(DIES): os.kill(os.getpid(), 11)
+    client.sendall(SAYS)
+    client.close()
+"#;
+
+/// What clients ask of the servers.
+pub(crate) fn clients(place: &Place) -> Clients {
+    let path = place.path("client");
+    fs::write(&path, CLIENT).unwrap();
+    fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+    let service: Service = toml::from_str(
+        "load = []\ntalk = []\n[asked]\nfake = { single = 10, rate = 10, seconds = 0.1, idle = 1 }",
+    )
+    .unwrap();
+    service.clients(path, &place.input)
+}
+
+/// A server that says this, stops or not, and dies when it is asked once this file is there.
+pub(crate) fn server(place: &Place, name: &str, says: &str, stops: bool, dies: &str) -> Entrant {
+    let stops = if stops { "True" } else { "False" };
+    let head = format!("SAYS = {says:?}.encode()\nSTOPS = {stops}\nDIES = {dies:?}\n");
+    let path = place.path(&format!("{name}.py"));
+    fs::write(&path, head + SERVER).unwrap();
+    entrant(name, "python3", &[path.display().to_string()])
 }

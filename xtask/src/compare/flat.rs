@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::{
     json::{Comparison, Kind, Row, Verdict},
+    service::Served,
     stats::Estimate,
 };
 
@@ -44,6 +45,20 @@ struct Line<'a> {
     processes: Option<u64>,
     code_workload: Option<usize>,
     code_mechanism: Option<usize>,
+    service_requests: Option<f64>,
+    service_pipelined_per_s: Option<f64>,
+    service_pipelined_cpu_s: Option<f64>,
+    service_single_per_s: Option<f64>,
+    service_single_cpu_s: Option<f64>,
+    service_rate_per_s: Option<f64>,
+    service_p50_s: Option<f64>,
+    service_p99_s: Option<f64>,
+    service_p999_s: Option<f64>,
+    service_late_p99_s: Option<f64>,
+    service_idle_connections: Option<f64>,
+    service_idle_bytes: Option<f64>,
+    service_client_pipelined_per_s: Option<f64>,
+    service_client_single_per_s: Option<f64>,
     runs: usize,
     failures: usize,
     outliers: usize,
@@ -76,6 +91,7 @@ fn text<'a>(comparisons: impl IntoIterator<Item = &'a Comparison>) -> Result<Str
 }
 
 fn line<'a>(comparison: &'a Comparison, row: &'a Row) -> Line<'a> {
+    let served = |what: fn(&Served) -> Option<f64>| row.service.as_ref().and_then(what);
     let part = |estimate: Option<Estimate>, part: fn(Estimate) -> f64| estimate.map(part);
     Line {
         workload: &comparison.workload,
@@ -109,6 +125,20 @@ fn line<'a>(comparison: &'a Comparison, row: &'a Row) -> Line<'a> {
         processes: row.processes,
         code_workload: row.code.map(|code| code.workload),
         code_mechanism: row.code.map(|code| code.mechanism),
+        service_requests: served(|it| it.requests),
+        service_pipelined_per_s: served(|it| it.pipelined_per_s),
+        service_pipelined_cpu_s: served(|it| it.pipelined_cpu_s),
+        service_single_per_s: served(|it| it.single_per_s),
+        service_single_cpu_s: served(|it| it.single_cpu_s),
+        service_rate_per_s: served(|it| it.rate_per_s),
+        service_p50_s: served(|it| it.p50_s),
+        service_p99_s: served(|it| it.p99_s),
+        service_p999_s: served(|it| it.p999_s),
+        service_late_p99_s: served(|it| it.late_p99_s),
+        service_idle_connections: served(|it| it.idle_connections),
+        service_idle_bytes: served(|it| it.idle_bytes),
+        service_client_pipelined_per_s: served(|it| it.client_pipelined_per_s),
+        service_client_single_per_s: served(|it| it.client_single_per_s),
         runs: row.runs,
         failures: row.failures.len(),
         outliers: row.outliers.len(),

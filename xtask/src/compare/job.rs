@@ -26,7 +26,9 @@ use super::{
     measure::{Entrant, Work, measure},
     memory, notes,
     query::{Query, line},
-    say, summary,
+    say,
+    service::{Clients, Service, peers},
+    summary,
     trace::Traces,
 };
 
@@ -85,6 +87,7 @@ impl Job {
                 Some(entrant) => entrants.push(entrant),
             }
         }
+        absent.extend(self.manifest.service.iter().filter_map(Service::missing));
         Ok((entrants, absent))
     }
 
@@ -97,8 +100,12 @@ impl Job {
         is_one_of_many: bool,
     ) -> Result<Entrant> {
         let workers_arg = workers.to_string();
-        let args = ["--model", &entry.model, "--workers", &workers_arg, &self.workload, "{query}", "{input}"];
-        let args = args.map(str::to_owned).into();
+        let args = ["--model", &entry.model, "--workers", &workers_arg, &self.workload];
+        let own: &[&str] = match self.manifest.service {
+            Some(_) => &["--listen", "127.0.0.1:0", "{query}"],
+            None => &["{query}", "{input}"],
+        };
+        let args = args.iter().chain(own).map(|arg| (*arg).to_owned()).collect();
         let label = match entry.model.as_str() {
             "distributed" if is_one_of_many => format!("distributed ×{workers} (loopback)"),
             model if is_one_of_many => format!("{model} ×{workers}"),
@@ -147,7 +154,9 @@ impl Job {
         let selected = entrants.iter().find(|entrant| args.models.contains(&entrant.name));
         let entrant = selected.or(entrants.first()).context("there is a reference")?;
         let (input, effort) = (self.input(args, workspace)?, args.effort());
-        let comparisons = again(entrant, &self.work(&input, kept, cancel), &effort, count)?;
+        let clients = self.clients(workspace, &input);
+        let work = Work { clients: clients.as_ref(), ..self.work(&input, kept, cancel) };
+        let comparisons = again(entrant, &work, &effort, count)?;
         Ok(Again {
             workload: self.workload.clone(),
             command: args.command(),
@@ -174,6 +183,11 @@ impl Job {
         Ok(input)
     }
 
+    /// Who asks, if it is a service.
+    fn clients(&self, workspace: &Workspace, input: &Input) -> Option<Clients> {
+        self.manifest.service.as_ref().map(|service| service.clients(peers(&workspace.target), input))
+    }
+
     fn work<'a>(&'a self, input: &'a Input, kept: &'a Path, cancel: &'a Cancel) -> Work<'a> {
         Work {
             queries: &self.queries,
@@ -182,6 +196,7 @@ impl Job {
             prints_at_end: self.manifest.prints_at_end,
             kept,
             traces: None,
+            clients: None,
             cancel: Some(cancel),
         }
     }
@@ -189,7 +204,7 @@ impl Job {
     pub(super) fn compare(
         &self,
         entrants: &[Entrant],
-        absent: Vec<String>,
+        mut absent: Vec<String>,
         args: &Args,
         workspace: &Workspace,
         kept: &Path,
@@ -197,8 +212,13 @@ impl Job {
     ) -> Result<Comparison> {
         let input = self.input(args, workspace)?;
         let traces = Traces { folder: kept.with_file_name("trace"), workload: self.workload.clone() };
-        let traces = args.trace.then_some(&traces);
-        let work = Work { traces, ..self.work(&input, kept, cancel) };
+        let clients = self.clients(workspace, &input);
+        if args.trace && clients.is_some() {
+            absent.push(format!("traces: {} serves, and has no tasks to trace", self.workload));
+        }
+        let asked = clients.as_ref().map(Clients::said).transpose()?;
+        let traces = (args.trace && clients.is_none()).then_some(&traces);
+        let work = Work { traces, clients: clients.as_ref(), ..self.work(&input, kept, cancel) };
         let (time, machine, watch) = (history::now(), Machine::this(), Watch::begin());
         let measured = measure(entrants, &work, &args.effort())?;
         let load = watch.end();
@@ -228,6 +248,7 @@ impl Job {
             drift: measured.drift,
             scaling: measured.scaling,
             baseline: None,
+            asked,
             memory: memory::METHOD,
             rows: measured.rows,
             absent,

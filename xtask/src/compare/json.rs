@@ -15,6 +15,7 @@ use super::{
     machine::{Load, Machine},
     outliers::Outlier,
     scaling::Scaling,
+    service::Served,
     stats::Estimate,
     trace::Timeline,
 };
@@ -66,6 +67,8 @@ pub(crate) struct Comparison {
     pub prints_at_end: bool,
     /// What is to be said of the comparison with the tools.
     pub tool_note: Option<String>,
+    /// Of a service: how it was asked, in words.
+    pub asked: Option<String>,
     /// How memory was measured.
     pub memory: &'static str,
     pub rows: Vec<Row>,
@@ -107,6 +110,8 @@ pub(crate) struct Row {
     pub threads: Option<u64>,
     pub processes: Option<u64>,
     pub code: Option<Code>,
+    /// What it did for its clients, if it is a service.
+    pub service: Option<Served>,
     pub oversubscribed: bool,
     pub runs: usize,
     pub failures: Vec<String>,
@@ -164,6 +169,8 @@ pub(crate) struct Sample {
     pub processes: Option<u64>,
     pub status: String,
     pub totals: Option<Totals>,
+    /// What a service did for its clients.
+    pub service: Option<Served>,
     /// Why it does not count.
     pub failure: Option<String>,
 }
@@ -179,6 +186,7 @@ pub(crate) enum Phase {
     Stop,
     Empty,
     Trace,
+    Service,
 }
 
 /// Writes a result to a file, or to standard output for `-`.
@@ -192,6 +200,13 @@ pub(crate) fn write(result: &impl Serialize, path: &Path) -> Result<()> {
         fs::create_dir_all(folder)?;
     }
     fs::write(path, text).with_context(|| path.display().to_string())
+}
+
+impl Comparison {
+    /// Whether what was compared are servers.
+    pub(crate) fn is_service(&self) -> bool {
+        self.asked.is_some()
+    }
 }
 
 impl Row {

@@ -12,6 +12,7 @@ use super::{
     granularity::Sweep,
     input::{Input, Source, Subject},
     query::{Dialect, Query},
+    service::Service,
 };
 
 /// One workload's manifest. A workload with ordinary arguments needs no more than this to be compared.
@@ -39,6 +40,8 @@ pub(crate) struct Manifest {
     pub tool: Vec<Tool>,
     /// What is to be said of the comparison with the tools.
     pub tool_note: Option<String>,
+    /// How it is asked, if it is a service: the inputs are the loads.
+    pub service: Option<Service>,
     /// Where the workload can be cut as finely as one likes.
     pub granularity: Option<Sweep>,
 }
@@ -81,6 +84,9 @@ impl Manifest {
         if manifest.query.is_empty() {
             bail!("there is no query");
         }
+        if let Some(service) = &manifest.service {
+            manifest.input.keys().filter(|size| *size != EMPTY).try_for_each(|size| service.check(size))?;
+        }
         Ok(manifest)
     }
 
@@ -119,6 +125,11 @@ impl Manifest {
 
     /// What the manifest asks, or what is asked instead: the first is measured, all are checked.
     pub(crate) fn queries(&self, given: &[String]) -> Result<Vec<Query>> {
+        if !given.is_empty() && self.service.is_some() {
+            // A service is talked to whatever it is told.
+            let named = |query: &NamedQuery| Query::new(self.dialect, &query.name, given);
+            return self.query.iter().map(named).collect();
+        }
         if !given.is_empty() {
             return Ok(vec![Query::new(self.dialect, "given", given)?]);
         }

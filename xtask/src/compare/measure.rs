@@ -26,6 +26,7 @@ use super::{
     rows::{State, Turn},
     run::{Plan, Seen, run},
     scaling::{Scaling, scaling},
+    service::{Clients, Purpose},
     trace::Traces,
 };
 
@@ -57,7 +58,7 @@ impl Entrant {
             || match phase {
                 Phase::Check | Phase::Empty => true,
                 Phase::Time => round == 0,
-                Phase::Memory | Phase::Stop | Phase::Trace => false,
+                Phase::Memory | Phase::Stop | Phase::Trace | Phase::Service => false,
             }
     }
 }
@@ -76,6 +77,8 @@ pub(crate) struct Work<'a> {
     pub kept: &'a Path,
     /// Where the models' traces go, if they are wanted.
     pub traces: Option<&'a Traces>,
+    /// Who asks, if it is a service.
+    pub clients: Option<&'a Clients>,
     /// What ends it before its time.
     pub cancel: Option<&'a Cancel>,
 }
@@ -89,6 +92,8 @@ pub(crate) struct Effort {
     pub memory_rounds: usize,
     pub stop_rounds: usize,
     pub empty_rounds: usize,
+    /// Of a service: those in which it is asked in other ways than by the load.
+    pub service_rounds: usize,
     pub timeout: Duration,
 }
 
@@ -127,6 +132,7 @@ pub(crate) fn measure(entrants: &[Entrant], work: &Work<'_>, effort: &Effort) ->
     rounds.memory();
     rounds.stop();
     rounds.empty();
+    rounds.service();
     rounds.trace();
     rounds.progress.finish_and_clear();
     let _ = fs::remove_dir_all(rounds.scratch()); // nothing was needed there
@@ -162,6 +168,10 @@ impl Rounds<'_> {
 
     /// Interrupts each run at half its median time.
     fn stop(&mut self) {
+        // A service has been told to stop at the end of every run.
+        if self.work.clients.is_some() {
+            return;
+        }
         let plan = |state: &State| {
             let median = state.median(Phase::Time, |sample| Some(sample.wall_s))?;
             let interrupt = Some(Duration::from_secs_f64(median / 2.0));
@@ -175,6 +185,13 @@ impl Rounds<'_> {
         self.rounds(Phase::Empty, self.effort.empty_rounds, |_| Some(Plan::default()));
     }
 
+    /// All that is measured of a service beside the load.
+    fn service(&mut self) {
+        if self.work.clients.is_some() {
+            self.rounds(Phase::Service, self.effort.service_rounds, |_| Some(Plan::default()));
+        }
+    }
+
     fn rounds(&mut self, phase: Phase, count: usize, plan: impl Fn(&State) -> Option<Plan>) {
         let name = match phase {
             Phase::Check => "checking",
@@ -183,6 +200,7 @@ impl Rounds<'_> {
             Phase::Stop => "stopping",
             Phase::Empty => "starting",
             Phase::Trace => "tracing",
+            Phase::Service => "asking",
         };
         for round in 0..count {
             self.progress.set_prefix(format!("{name}, round {} of {count}:", round + 1));
@@ -206,7 +224,11 @@ impl Rounds<'_> {
         let input = self.work.input;
         let subject = if phase == Phase::Empty { &input.empty } else { &input.measured };
         let turn = self.turn(phase, round);
-        let seen = match self.run(entrant, 0, subject, plan) {
+        let ran = match self.work.clients {
+            Some(clients) if phase == Phase::Service => self.asked(clients, entrant, 0, Purpose::Extra, plan),
+            _ => self.run(entrant, 0, subject, plan),
+        };
+        let seen = match ran {
             Ok(seen) => seen,
             Err(error) => return Sample::failed(turn, format!("{error:#}")),
         };
@@ -229,9 +251,32 @@ impl Rounds<'_> {
         self.progress.set_message(entrant.label.clone());
         self.progress.tick();
         let request = Request { query: &self.work.queries[nth], subject };
+        if let Some(clients) = self.work.clients {
+            let purpose = match nth {
+                _ if subject.is_empty => Purpose::Start,
+                0 => Purpose::Load,
+                _ => Purpose::Talk,
+            };
+            return self.asked(clients, entrant, nth, purpose, plan);
+        }
         let Called { command, stdin } = entrant.call.command(request, &self.scratch())?;
         let (timeout, cancel) = (Some(self.effort.timeout), self.work.cancel.cloned());
         run(command, Plan { stdin, timeout, cancel, ..plan })
+    }
+
+    fn asked(
+        &self,
+        clients: &Clients,
+        entrant: &Entrant,
+        nth: usize,
+        purpose: Purpose,
+        plan: Plan,
+    ) -> Result<Seen> {
+        self.progress.set_message(entrant.label.clone());
+        self.progress.tick();
+        let (timeout, cancel) = (Some(self.effort.timeout), self.work.cancel.cloned());
+        let query = &self.work.queries[nth];
+        self.serve(clients, entrant, query, purpose, Plan { timeout, cancel, ..plan })
     }
 
     pub(super) fn is_cancelled(&self) -> bool {

@@ -1,7 +1,7 @@
 //! `cargo xtask compare`: the models against each other, against the reference, and against the tools of today.
 //!
 //! In reading order: told by [`args`], [`build`] the programs, read the [`manifest`], and for each workload's [`job`]
-//! prepare the [`input`]. Then [`measure`](mod@measure), each [`run`](mod@run) in a process of its own, its [`memory`] sampled over the [`tree`] of
+//! prepare the [`input`]. Then [`measure`](mod@measure), each [`run`](mod@run) in a process of its own (or, of a [`service`], [`serve`]d by one), its [`memory`] sampled over the [`tree`] of
 //! its processes, until somebody [`cancel`]s it: first [`checking`] that the outputs are the same ([`check`]), then the
 //! rounds, and at last a round that is [`tracing`] what each worker did when ([`trace`]). What the [`machine`] did meanwhile
 //! is watched.
@@ -47,6 +47,8 @@ mod query;
 mod rows;
 mod run;
 mod scaling;
+mod serve;
+mod service;
 mod stats;
 mod summary;
 mod table;
@@ -112,6 +114,9 @@ fn compare(args: &Args) -> Result<Outcome, Failure> {
     let earlier = earlier.map_err(Failure::usage)?.unwrap_or_default();
     say("building the models' release programs");
     let built = workspace.build(&args.models)?;
+    if jobs.iter().any(|job| job.manifest.service.is_some()) && !args.list {
+        workspace.release(service::PEERS)?;
+    }
     // In the order of the reference's help.
     jobs.sort_by_key(|job| built.entries.iter().position(|entry| entry.workload == job.workload));
     if args.list {

@@ -11,6 +11,7 @@ use super::{
     machine::percent,
     outliers::Outlier,
     paired, scaling,
+    service::LATE_S,
     table::plural,
     trace::Timeline,
 };
@@ -74,6 +75,7 @@ pub(super) fn notes(comparison: &Comparison, left_out: &[&str]) -> Vec<String> {
         let what = format!("{} (no room; all are in --markdown and --csv)", left_out.join(", "));
         notes.push(note("left out", &what));
     }
+    notes.extend(clients(comparison));
     notes.extend(comparison.absent.iter().map(|absent| note("absent", absent)));
     notes
 }
@@ -121,6 +123,28 @@ fn legend(comparison: &Comparison) -> Vec<String> {
     let first = if *prints_at_end { "n/a, it prints at the end" } else { "until the first byte of output" };
     let alike = alike(comparison);
     let few = if comparison.rounds < ENOUGH { FEW } else { "" };
+    let rate = format!(
+        "reference / row of the load's time in the same round: median, and its 95 % interval by bootstrap{few}. {alike}"
+    );
+    if let Some(asked) = &comparison.asked {
+        return vec![
+            note("machine", &machine.shown()),
+            note("command", command),
+            output(comparison),
+            note("service", asked),
+            note("speed-up", &rate),
+            note("memory", &format!("during the load; {}", comparison.memory)),
+            note(
+                "stop",
+                "after the load, from the signal until the last process is gone; empty: from the start until it serves",
+            ),
+            note(
+                "code",
+                "lines of the workload's file + of the mechanism it uses, without comments and tests",
+            ),
+            note("columns", "are explained one by one by cargo xtask compare --explain"),
+        ];
+    }
     vec![
         note("machine", &machine.shown()),
         note("command", command),
@@ -160,6 +184,43 @@ fn marks(comparison: &Comparison) -> Vec<String> {
     }
     if has(|row| row.memory_is_max_rss && row.memory_bytes.is_some()) {
         notes.push(note("‡", "ru_maxrss"));
+    }
+    notes
+}
+
+/// What another client made of a service, and of which servers or of whose generator latencies say little.
+fn clients(comparison: &Comparison) -> Vec<String> {
+    if !comparison.is_service() {
+        return Vec::new();
+    }
+    let served = || comparison.rows.iter().filter_map(|row| Some((row, row.service.as_ref()?)));
+    let thousands = |per_s: f64| number(per_s / 1e3);
+    let rates = served().filter_map(|(row, it)| {
+        let (many, one) = (it.client_pipelined_per_s?, it.client_single_per_s?);
+        Some(format!("{} {}/{}", row.shown(), thousands(many), thousands(one)))
+    });
+    let rates: Vec<String> = rates.collect();
+    let late = served().filter(|(_, it)| it.late_p99_s.is_some_and(|late| late > LATE_S));
+    let late: Vec<String> = late.map(|(row, _)| row.shown()).collect();
+    let behind =
+        served().filter(|(_, it)| it.single_per_s.zip(it.rate_per_s).is_some_and(|(can, rate)| can < rate));
+    let behind: Vec<String> = behind.map(|(row, _)| row.shown()).collect();
+    let mut notes = Vec::new();
+    if !rates.is_empty() {
+        let what = format!("with redis-benchmark, k req/s with -P 16/-P 1: {}", rates.join(", "));
+        notes.push(note("client", &what));
+    }
+    if !late.is_empty() {
+        let what = format!(
+            "with {} the generator itself came later than a millisecond to 1 of 100 requests: the latencies are its, too",
+            late.join(", ")
+        );
+        notes.push(note("late", &what));
+    }
+    if !behind.is_empty() {
+        let what =
+            format!("the rate at which latency is measured is more than {} can do", behind.join(" or "));
+        notes.push(note("rate", &what));
     }
     notes
 }
@@ -219,7 +280,13 @@ fn alike(Comparison { rounds_to_tell, .. }: &Comparison) -> String {
 }
 
 /// What was compared.
-fn output(Comparison { checked, input, any_order, .. }: &Comparison) -> String {
+fn output(Comparison { checked, input, any_order, asked, .. }: &Comparison) -> String {
+    if asked.is_some() {
+        return note(
+            "output",
+            "the replies to a seeded conversation, compared with the reference's to the byte",
+        );
+    }
     let how = if *any_order { "line by line, in any order" } else { "byte for byte" };
     let mut note = format!("output   compared with the reference's {how}");
     if let [_, more @ ..] = &checked[..]

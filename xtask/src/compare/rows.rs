@@ -9,6 +9,7 @@ use super::{
     measure::{Entrant, Work},
     outliers::outliers,
     run::Seen,
+    service::Served,
     stats::{self, Estimate},
     trace::Traced,
 };
@@ -60,6 +61,12 @@ impl<'a> State<'a> {
         stats::median(&self.good(phase, what))
     }
 
+    /// What the good rounds measured of a service.
+    fn served(&self) -> Vec<Served> {
+        let phases = [Phase::Time, Phase::Service];
+        phases.into_iter().flat_map(|phase| self.good(phase, |sample| sample.service)).collect()
+    }
+
     /// The good rounds' times.
     pub(super) fn times(&self) -> Vec<(usize, f64)> {
         self.good(Phase::Time, |sample| Some((sample.round, sample.wall_s)))
@@ -102,13 +109,17 @@ impl<'a> State<'a> {
             memory_bytes: sampled.or_else(max_rss),
             memory_is_max_rss: sampled.is_none(),
             first_s: self.median(Phase::Time, |sample| sample.first_s.filter(|_| !work.prints_at_end)),
-            stop_s: self.median(Phase::Stop, |sample| sample.stop_s),
+            // A service stops at the end of every run.
+            stop_s: self
+                .median(Phase::Stop, |sample| sample.stop_s)
+                .or_else(|| self.median(Phase::Time, |sample| sample.stop_s)),
             empty_s: self.median(Phase::Empty, |sample| Some(sample.wall_s)),
             voluntary_switches: switches(|sample| sample.voluntary_switches),
             involuntary_switches: switches(|sample| sample.involuntary_switches),
             threads: most(|sample| sample.threads),
             processes: most(|sample| sample.processes),
             code: entrant.code,
+            service: Served::medians(&self.served()),
             oversubscribed: entrant.oversubscribed,
             runs: self.samples.len(),
             failures: self.samples.iter().filter_map(failed).collect(),
@@ -133,6 +144,7 @@ impl Sample {
             threads: seen.held.map(|held| held.threads),
             processes: seen.held.map(|held| held.processes),
             status: seen.status.to_string(),
+            service: seen.served,
             totals: seen.report.as_ref().map(|report| report.totals.clone()),
             ..Self::at(turn)
         }

@@ -25,6 +25,7 @@ use rustix::{
 use super::{
     cancel::Cancel,
     memory::{self, Held},
+    service::Served,
     tree::{self, Ended, Switches, poll_for},
 };
 
@@ -70,15 +71,17 @@ pub(crate) struct Seen {
     /// Bytes of output, unless it was kept.
     pub bytes: u64,
     pub report: Option<Report>,
+    /// What it did for its clients, if it is a service.
+    pub served: Option<Served>,
     pub timed_out: bool,
     /// Processes that outlived the program, and were killed.
     pub leftovers: Vec<String>,
 }
 
 /// Why there is nothing to be said of a run that somebody ended with Ctrl-C.
-const CANCELLED: &str = "interrupted";
+pub(super) const CANCELLED: &str = "interrupted";
 /// How long processes may outlive the program that started them.
-const PATIENCE: Duration = Duration::from_secs(1);
+pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 /// A pipe so large that a program seldom waits for this one to be scheduled.
 const PIPE: usize = 1 << 20;
 
@@ -142,13 +145,14 @@ pub(crate) fn run(mut command: Command, plan: Plan) -> Result<Seen> {
         status: own.status,
         bytes: watch.output.bytes,
         report: read_report(report)?,
+        served: None,
         timed_out: !in_time,
         leftovers: left.into_iter().map(|process| format!("{} ({})", process.name, process.pid)).collect(),
     })
 }
 
 /// Ends the descendants of this process when it is dropped, however the run ended: with an error, or a panic.
-struct Family;
+pub(super) struct Family;
 
 impl Drop for Family {
     fn drop(&mut self) {
@@ -184,7 +188,7 @@ impl Watch<'_> {
                 tree::interrupt(self.pid)?;
             }
             if next_sample.is_some_and(|at| now >= at) {
-                self.held = Some(self.held.unwrap_or_default().max(memory::sample()));
+                self.held = Some(self.held.unwrap_or_default().max(memory::sample(None)));
                 next_sample = Some(self.started.elapsed() + memory::EVERY);
             }
             let due = [timeout, interrupt, next_sample].into_iter().flatten().min();
@@ -246,14 +250,14 @@ impl Reading {
 }
 
 /// A pipe whose second end is inherited by programs started from here.
-fn inherited_pipe() -> Result<(OwnedFd, OwnedFd)> {
+pub(super) fn inherited_pipe() -> Result<(OwnedFd, OwnedFd)> {
     let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
     fcntl_setfd(&write, FdFlags::empty())?;
     Ok((read, write))
 }
 
 /// The report, which is a line that the pipe can hold; a program that is no model's sends none.
-fn read_report(pipe: OwnedFd) -> Result<Option<Report>> {
+pub(super) fn read_report(pipe: OwnedFd) -> Result<Option<Report>> {
     let mut text = Vec::new();
     match File::from(pipe).read_to_end(&mut text) {
         Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error.into()),

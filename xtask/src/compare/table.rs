@@ -7,7 +7,7 @@ use unicode_width::UnicodeWidthStr;
 
 use super::{
     baseline::Against,
-    columns::{COLUMNS, Column, TEXT, cells},
+    columns::{Column, TEXT, cells, columns},
     json::{Comparison, Kind},
     notes::{TITLE, heading, notes},
     scaling,
@@ -26,11 +26,12 @@ pub(crate) fn width() -> Option<usize> {
 
 /// The table with what there is to know about it, as plain text, with as many columns as there is room for.
 pub(crate) fn text(comparison: &Comparison, width: Option<usize>) -> String {
-    let rows: Vec<Vec<String>> = comparison.rows.iter().map(cells).collect();
-    let widths = fitting(widths(&rows), width);
+    let columns = columns(comparison);
+    let rows: Vec<Vec<String>> = comparison.rows.iter().map(|row| cells(columns, row)).collect();
+    let widths = fitting(widths(columns, &rows), width);
     let rule = "─".repeat(total(&widths));
-    let titles = line(&widths, COLUMNS.iter().map(|column| column.title));
-    let units = line(&widths, COLUMNS.iter().map(|column| column.unit));
+    let titles = line(&widths, columns.iter().map(|column| column.title));
+    let units = line(&widths, columns.iter().map(|column| column.unit));
     let mut table = format!("{titles}\n{units}\n{rule}\n");
     let mut was_tool = false;
     for (row, cells) in comparison.rows.iter().zip(&rows) {
@@ -45,7 +46,7 @@ pub(crate) fn text(comparison: &Comparison, width: Option<usize>) -> String {
         label.for_each(|more| table += &format!("{more}\n"));
     }
     let width = width.unwrap_or_else(|| total(&widths)).max(NARROWEST);
-    let left_out: Vec<&str> = COLUMNS[widths.len()..].iter().map(|column| column.title).collect();
+    let left_out: Vec<&str> = columns[widths.len()..].iter().map(|column| column.title).collect();
     let notes: Vec<String> = notes(comparison, &left_out).iter().map(|note| wrapped(note, width)).collect();
     let more: Vec<String> =
         more(comparison).iter().map(|cells| format!("\n{}", aligned(&narrowed(cells, width), 1))).collect();
@@ -72,13 +73,13 @@ fn narrowed(rows: &[Vec<String>], room: usize) -> Vec<Vec<String>> {
 }
 
 /// What each column needs. A label's second line has the row for itself.
-fn widths(rows: &[Vec<String>]) -> Vec<usize> {
+fn widths(columns: &[Column], rows: &[Vec<String>]) -> Vec<usize> {
     let first = |cell: &str| cell.lines().next().map_or(0, UnicodeWidthStr::width);
     let width = |(at, column): (usize, &Column)| {
         let cells = rows.iter().map(|row| first(&row[at]));
         cells.chain([column.title.width(), column.unit.width()]).max().unwrap_or(0)
     };
-    COLUMNS.iter().enumerate().map(width).collect()
+    columns.iter().enumerate().map(width).collect()
 }
 
 /// Of these columns those that there is room for; a model and what became of it always are.
@@ -141,15 +142,17 @@ pub(crate) fn aligned(rows: &[Vec<String>], heads: usize) -> String {
 
 /// The same as Markdown, with all columns.
 pub(crate) fn markdown(comparison: &Comparison) -> String {
-    let head = COLUMNS.map(|column| match column.unit {
+    let columns = columns(comparison);
+    let head = columns.iter().map(|column| match column.unit {
         "" => column.title.to_owned(),
         unit => format!("{}, {unit}", column.title),
     });
-    let align = (0..COLUMNS.len()).map(|at| if at < TEXT { "---" } else { "--:" });
+    let head: Vec<String> = head.collect();
+    let align = (0..columns.len()).map(|at| if at < TEXT { "---" } else { "--:" });
     let mut table = format!("{}\n\n| {} |\n", heading(comparison), head.join(" | "));
     table += &format!("|{}|\n", align.collect::<Vec<_>>().join("|"));
     for row in &comparison.rows {
-        let cells = cells(row).into_iter().map(|cell| cell.replace("\n ", ""));
+        let cells = cells(columns, row).into_iter().map(|cell| cell.replace("\n ", ""));
         table += &format!("| {} |\n", cells.collect::<Vec<_>>().join(" | "));
     }
     more(comparison).iter().for_each(|cells| table += &format!("\n{}", piped(cells)));
@@ -195,6 +198,7 @@ mod tests {
         let comparison = example::comparison();
         assert_data_eq!(text(&comparison, None), file!["snapshots/wide.txt"].raw());
         assert_data_eq!(markdown(&comparison), file!["snapshots/table.md"].raw());
+        assert_data_eq!(text(&example::service(), Some(80)), file!["snapshots/service.txt"].raw());
     }
 
     #[test]

@@ -71,6 +71,21 @@ pub(crate) fn reap() -> Option<Ended> {
     Some(Ended { pid, status: ExitStatus::from_raw(status), cpu, max_rss, switches })
 }
 
+/// What a process has taken of the cores so far, with threads that have ended; nothing if it is no more.
+#[allow(unsafe_code)]
+pub(crate) fn cpu(pid: u32) -> Option<Duration> {
+    let pid = libc::pid_t::try_from(pid).ok()?;
+    let mut clock = 0;
+    // SAFETY: the pointer is to a live value of the type that clock_getcpuclockid writes.
+    if unsafe { libc::clock_getcpuclockid(pid, &raw mut clock) } != 0 {
+        return None;
+    }
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: as above; a clock that is no more is an error.
+    let read = unsafe { libc::clock_gettime(clock, &raw mut time) } == 0;
+    read.then(|| Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32))
+}
+
 /// The descendants that have not ended.
 pub(crate) fn descendants() -> io::Result<Vec<Process>> {
     let all = processes()?;

@@ -68,6 +68,7 @@ async fn sweep(keys: Rc<Keys>) {
 }
 // ANCHOR_END: kv-work
 
+// ANCHOR: kv-plan
 /// All keys.
 struct Keys {
     shard: RefCell<Shard>,
@@ -87,6 +88,7 @@ impl Keys {
         })
     }
 }
+// ANCHOR_END: kv-plan
 
 fn empty(server: &Server) -> Shard {
     Shard::new(server.budget().clone(), fastrand::u64(..))

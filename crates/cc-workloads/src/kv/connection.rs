@@ -46,7 +46,7 @@ pub struct Connection {
     /// The shard that the plans to be answered are on; none if they are on several.
     at: Option<usize>,
     /// A plan on others, which is next when these are answered.
-    postponed: Option<(Plan, Waiting)>,
+    postponed: Option<Box<(Plan, Waiting)>>,
     output: Output,
     commands: u64,
     heard: Instant,
@@ -125,8 +125,9 @@ impl Connection {
     /// written, or plans to be answered first.
     pub fn next(&mut self, now: Now) -> Option<Plan> {
         if self.waiting.is_empty()
-            && let Some((plan, waiting)) = self.postponed.take()
+            && let Some(postponed) = self.postponed.take()
         {
+            let (plan, waiting) = *postponed;
             return self.ask(plan, waiting);
         }
         while self.has_room() {
@@ -269,7 +270,7 @@ impl Connection {
             self.waiting.push_back(waiting);
             return Some(plan);
         }
-        self.postponed = Some((plan, waiting));
+        self.postponed = Some(Box::new((plan, waiting)));
         None
     }
 

@@ -18,6 +18,7 @@
 //! another, empty one, its keys are [refused](Refusal::Down); the new one has another [epoch](Shard::epoch), which INFO
 //! shows and which makes an EXEC fail that watches a key of it.
 
+mod accept;
 mod budget;
 mod clock;
 mod command;
@@ -39,6 +40,7 @@ mod verb;
 
 use std::{net::TcpListener, time::Duration};
 
+pub use accept::accept_again;
 pub use budget::Budget;
 pub use clock::Now;
 pub use command::{Command, Keys, When};

@@ -65,6 +65,17 @@ impl Reply {
         matches!(self, Self::Error(_))
     }
 
+    /// How many bytes of strings are in it.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        match self {
+            Self::Bulk(value) => value.len(),
+            Self::Array(items) => items.iter().map(Self::size).sum(),
+            Self::Simple(text) | Self::Error(text) => text.len(),
+            Self::Ok | Self::Int(_) | Self::Nil | Self::NilArray => 0,
+        }
+    }
+
     /// Appends the whole reply as it goes over the wire.
     pub fn encode(&self, into: &mut Vec<u8>) {
         match self {
@@ -165,6 +176,12 @@ mod tests {
             encoded(&Reply::Array(items)),
             "*9\r\n+OK\r\n+PONG\r\n-ERR no\r\n:-12\r\n$4\r\na\r\nb\r\n$0\r\n\r\n$-1\r\n*-1\r\n*0\r\n"
         );
+    }
+
+    #[test]
+    fn its_size_is_that_of_its_strings() {
+        let inner = Reply::Array(vec![Reply::bulk("abc"), Reply::Nil]);
+        assert_eq!(Reply::Array(vec![inner, Reply::error("ERR"), Reply::Int(7)]).size(), 6);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use mio::{
 };
 use slab::Slab;
 
-use super::{Config, Connection, Now, READ, SWEEP, Server, Shard, TOO_MANY, Totals};
+use super::{Config, Connection, Now, READ, SWEEP, Server, Shard, TOO_MANY, Totals, accept_again};
 use crate::{
     contract::Ctx,
     error::{Error, Result},
@@ -117,7 +117,7 @@ impl Loop {
             }
         }
         if self.has_backlog {
-            self.accept(now);
+            self.accept(now)?;
         }
         self.look_around(now);
         Ok(())
@@ -135,18 +135,21 @@ impl Loop {
             .map(|patience| patience.max(Duration::from_millis(1)))
     }
 
-    fn accept(&mut self, now: Now) {
+    fn accept(&mut self, now: Now) -> Result<()> {
         self.has_backlog = false;
         loop {
             match self.listener.accept() {
                 Ok((stream, _)) => self.welcome(stream, now),
-                Err(e) if e.kind() == ErrorKind::WouldBlock => return,
-                Err(e) if matches!(e.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionAborted) => {}
-                // No descriptors or no memory: there will be when somebody has gone.
-                Err(_) => {
-                    self.has_backlog = true;
-                    return;
-                }
+                Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => match accept_again(&error) {
+                    Some(Duration::ZERO) => {}
+                    // With the chores.
+                    Some(_) => {
+                        self.has_backlog = true;
+                        return Ok(());
+                    }
+                    None => return Err(Error::io("accept")(error)),
+                },
             }
         }
     }

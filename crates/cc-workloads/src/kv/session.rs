@@ -4,7 +4,7 @@ pub(super) mod local;
 
 use std::borrow::Cow;
 
-use self::local::unknown;
+use self::local::{unknown, unknown_subcommand};
 use super::{
     Check, Command, Keys, Now, Plan, Reply, Server,
     budget::Charge,
@@ -136,7 +136,7 @@ impl Session {
         if self.is_stranger && !verb.is_for_strangers() {
             return Err(Reply::error("NOAUTH Authentication required."));
         }
-        Ok(verb)
+        unknown_subcommand(verb, request).map_or(Ok(verb), Err)
     }
 
     fn alone(&mut self, verb: Verb, request: &Request, now: Now, server: &Server) -> Step {

@@ -169,12 +169,11 @@ pub(super) fn command(request: &Request) -> Reply {
         b"count" => Reply::Int(SPECS.len() as i64),
         b"docs" => Reply::Array(Vec::new()),
         b"list" => Reply::Array(SPECS.iter().map(|spec| Reply::bulk(spec.name)).collect()),
-        b"info" if request.len() == 2 => Reply::Array(SPECS.iter().map(command_info).collect()),
-        b"info" => {
+        _ if request.len() == 2 => Reply::Array(SPECS.iter().map(command_info).collect()),
+        _ => {
             let info = |name| Verb::of(name).map_or(Reply::Nil, |verb| command_info(verb.spec()));
             Reply::Array(request.from(2).map(info).collect())
         }
-        _ => super::session::local::unknown_subcommand(request, "COMMAND"),
     }
 }
 

@@ -108,8 +108,7 @@ impl Session {
         let takes = match sub.as_slice() {
             b"id" | b"getname" => 2,
             b"setname" => 3,
-            b"setinfo" => 4,
-            _ => return unknown_subcommand(request, "CLIENT"),
+            _ => 4,
         };
         if request.len() != takes {
             return wrong_number(&format!("client|{}", String::from_utf8_lossy(&sub)));
@@ -165,8 +164,7 @@ fn select(request: &Request) -> Reply {
 fn config(request: &Request, server: &Server) -> Reply {
     match request.argument(1).to_ascii_lowercase().as_slice() {
         b"get" if request.len() == 2 => wrong_number("config|get"),
-        b"get" => text::config(request, server),
-        _ => unknown_subcommand(request, "CONFIG"),
+        _ => text::config(request, server),
     }
 }
 
@@ -188,9 +186,19 @@ pub(super) fn unknown(request: &Request) -> Reply {
     Reply::Error(Cow::Owned(format!("ERR unknown command '{name}', with args beginning with: {text}")))
 }
 
-/// What a subcommand is answered that there is not; the command's name is in capitals.
-pub(in crate::kv) fn unknown_subcommand(request: &Request, command: &str) -> Reply {
-    let sub = request.argument(1);
-    let sub = String::from_utf8_lossy(&sub[..sub.len().min(ECHO)]);
-    Reply::Error(Cow::Owned(format!("ERR unknown subcommand '{sub}'. Try {command} HELP.")))
+/// What a request is answered whose command has subcommands, but not this one.
+pub(super) fn unknown_subcommand(verb: Verb, request: &Request) -> Option<Reply> {
+    let known = match verb {
+        Verb::Client => &["id", "getname", "setname", "setinfo"][..],
+        Verb::Command => &["count", "docs", "info", "list"],
+        Verb::Config => &["get"],
+        _ => return None,
+    };
+    let sub = request.from(1).next()?;
+    if known.iter().any(|known| sub.eq_ignore_ascii_case(known.as_bytes())) {
+        return None;
+    }
+    let (sub, command) =
+        (String::from_utf8_lossy(&sub[..sub.len().min(ECHO)]), verb.spec().name.to_uppercase());
+    Some(Reply::Error(Cow::Owned(format!("ERR unknown subcommand '{sub}'. Try {command} HELP."))))
 }

@@ -1,0 +1,160 @@
+//! The connections, and the one thread's wait for any of them.
+
+use std::{
+    io::{self, ErrorKind, Read, Write},
+    net::{self, SocketAddr},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail};
+use mio::{Events, Interest, Poll, Token, event::Source, net::TcpStream};
+
+use crate::{
+    connect::PATIENCE,
+    replies::{Replies, Tally},
+    requests::Drawn,
+};
+
+/// Bytes that are read at once.
+const READ: usize = 64 * 1024;
+
+pub(super) struct Peers {
+    poll: Poll,
+    peers: Vec<Peer>,
+    /// What the server is called in messages.
+    address: SocketAddr,
+    buffer: Vec<u8>,
+    pub(super) tally: Tally,
+    /// Reads among the requests that were sent.
+    pub(super) reads: u64,
+    pub(super) sent: u64,
+}
+
+struct Peer {
+    stream: TcpStream,
+    replies: Replies,
+    /// What the socket did not take.
+    unsent: Vec<u8>,
+}
+
+/// What has happened at a connection, by its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Happened {
+    pub(super) at: usize,
+    pub(super) readable: bool,
+    pub(super) writable: bool,
+    /// Nothing will come after what there is to be read.
+    pub(super) closed: bool,
+}
+
+impl Peers {
+    pub(super) fn new(streams: Vec<net::TcpStream>, address: SocketAddr) -> Result<Self> {
+        let poll = Poll::new()?;
+        let mut peers = Vec::with_capacity(streams.len());
+        for (at, stream) in streams.into_iter().enumerate() {
+            stream.set_nonblocking(true)?;
+            let mut stream = TcpStream::from_std(stream);
+            poll.registry().register(&mut stream, Token(at), Interest::READABLE | Interest::WRITABLE)?;
+            peers.push(Peer { stream, replies: Replies::default(), unsent: Vec::new() });
+        }
+        let (buffer, tally) = (vec![0; READ], Tally::default());
+        Ok(Self { poll, peers, address, buffer, tally, reads: 0, sent: 0 })
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.peers.len()
+    }
+
+    /// Has something waited for beside the connections, under a number that none of them has.
+    pub(super) fn also(&self, source: &mut impl Source) -> io::Result<()> {
+        self.poll.registry().register(source, Token(self.peers.len()), Interest::READABLE)
+    }
+
+    /// Waits until something happens.
+    ///
+    /// # Errors
+    ///
+    /// Nothing has happened for [`PATIENCE`].
+    pub(super) fn wait(&mut self, events: &mut Events) -> Result<()> {
+        match self.poll.poll(events, Some(PATIENCE)) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => events.clear(),
+            Err(error) => return Err(error.into()),
+            Ok(()) if events.is_empty() => {
+                bail!("{} has said nothing for {} s", self.address, PATIENCE.as_secs())
+            }
+            Ok(()) => {}
+        }
+        Ok(())
+    }
+
+    /// Sends what is drawn, or as much as the socket takes; the rest when it is writable.
+    pub(super) fn send(&mut self, at: usize, count: u64, Drawn { bytes, reads }: Drawn<'_>) -> Result<()> {
+        let peer = &mut self.peers[at];
+        debug_assert!(peer.unsent.is_empty(), "nothing overtakes what is waiting");
+        let taken = write(&mut peer.stream, bytes).with_context(|| self.address.to_string())?;
+        peer.unsent.extend_from_slice(&bytes[taken..]);
+        self.reads += reads;
+        self.sent += count;
+        Ok(())
+    }
+
+    /// Whether everything that was sent has been taken by the socket, which is asked once more.
+    pub(super) fn is_sent(&mut self, at: usize) -> Result<bool> {
+        let peer = &mut self.peers[at];
+        if !peer.unsent.is_empty() {
+            let taken = write(&mut peer.stream, &peer.unsent).with_context(|| self.address.to_string())?;
+            peer.unsent.drain(..taken);
+        }
+        Ok(peer.unsent.is_empty())
+    }
+
+    /// Reads what there is. How many replies have come to their end.
+    ///
+    /// # Errors
+    ///
+    /// The server has hung up, or what it says is no reply.
+    pub(super) fn receive(&mut self, Happened { at, closed, .. }: Happened) -> Result<usize> {
+        let peer = &mut self.peers[at];
+        let mut ended = 0;
+        loop {
+            let read = match peer.stream.read(&mut self.buffer) {
+                Ok(0) => bail!("{} hung up", self.address),
+                Ok(read) => read,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(ended),
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error).with_context(|| format!("{} hung up", self.address)),
+            };
+            let fed = peer.replies.feed(&self.buffer[..read], &mut self.tally);
+            ended += fed.with_context(|| self.address.to_string())?;
+            // Less than there was room for is all that there was: what comes later is an event of its own.
+            if read < self.buffer.len() && !closed {
+                return Ok(ended);
+            }
+        }
+    }
+}
+
+fn write(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    let mut taken = 0;
+    while taken < bytes.len() {
+        match stream.write(&bytes[taken..]) {
+            Ok(some) => taken += some,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(taken)
+}
+
+/// What an event says. A hang-up is seen by who reads.
+pub(super) fn happened(event: &mio::event::Event) -> Happened {
+    let closed = event.is_read_closed() || event.is_error();
+    let readable = event.is_readable() || closed;
+    Happened { at: event.token().0, readable, writable: event.is_writable(), closed }
+}
+
+/// Nanoseconds, which are enough for centuries.
+pub(super) fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,269 @@
+//! `talk`: a conversation that the seed determines, with a server that it empties. Of two servers that both do what they
+//! should it prints the same.
+
+use std::{
+    io::{self, BufWriter, Read, Write},
+    net::TcpStream,
+};
+
+use anyhow::{Context, Result, ensure};
+use fastrand::Rng;
+
+use crate::{
+    connect::Server,
+    replies::{Replies, Tally},
+};
+
+/// Say to a server all that has but one answer, and print what it answers
+///
+/// One request and its reply are a line: in the reply, what is no printable ASCII is escaped. What the server keeps is deleted.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    server: Server,
+    /// What is said depends on it alone
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// So many requests
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    requests: usize,
+}
+
+pub(crate) fn main(args: &Args) -> Result<()> {
+    let mut out = BufWriter::new(io::stdout().lock());
+    let said = talk(&args.server.open_one()?, args.seed, args.requests, &mut out);
+    out.flush()?;
+    said.with_context(|| args.server.connect.to_string())
+}
+
+/// Requests at the most that are sent before the first is answered.
+const BURST: usize = 8;
+
+fn talk(mut stream: &TcpStream, seed: u64, requests: usize, out: &mut impl Write) -> Result<()> {
+    let mut script = Script::new(seed);
+    let mut reader = Reader { stream, replies: Replies::default(), buffer: Vec::new() };
+    let all: Vec<Words> = (0..requests.saturating_sub(2)).map(|_| script.next()).collect();
+    let all = [words("FLUSHDB")].into_iter().chain(all).chain([words("QUIT")]).collect::<Vec<_>>();
+    let mut rest = &all[..];
+    while !rest.is_empty() {
+        let (burst, later) = rest.split_at(script.rng.usize(1..=BURST).min(rest.len()));
+        rest = later;
+        stream.write_all(&burst.iter().flat_map(encoded).collect::<Vec<u8>>())?;
+        for request in burst {
+            let shown =
+                request.iter().map(|word| word.escape_ascii().to_string()).collect::<Vec<_>>().join(" ");
+            let reply = reader.next().with_context(|| format!("after {shown}"))?;
+            writeln!(out, "{shown} -> {}", reply.escape_ascii())?;
+        }
+    }
+    Ok(())
+}
+
+fn encoded(request: &Words) -> Vec<u8> {
+    let mut bytes = format!("*{}\r\n", request.len()).into_bytes();
+    for word in request {
+        bytes.extend(format!("${}\r\n", word.len()).bytes());
+        bytes.extend_from_slice(word);
+        bytes.extend(b"\r\n");
+    }
+    bytes
+}
+
+/// One reply after the other.
+struct Reader<'a> {
+    stream: &'a TcpStream,
+    replies: Replies,
+    /// What came after the last one.
+    buffer: Vec<u8>,
+}
+
+impl Reader<'_> {
+    /// The bytes of the next.
+    fn next(&mut self) -> Result<Vec<u8>> {
+        let (mut at, mut tally) = (0, Tally::default());
+        loop {
+            while at < self.buffer.len() {
+                at += 1;
+                if self.replies.feed(&self.buffer[at - 1..at], &mut tally)? > 0 {
+                    let rest = self.buffer.split_off(at);
+                    return Ok(std::mem::replace(&mut self.buffer, rest));
+                }
+            }
+            let mut more = [0; 4096];
+            let read = self.stream.read(&mut more)?;
+            ensure!(read > 0, "it hung up");
+            self.buffer.extend_from_slice(&more[..read]);
+        }
+    }
+}
+
+type Words = Vec<Vec<u8>>;
+
+/// Chooses what is said next. Keys of two kinds: those that never expire, of which times can be asked, since they have none, and
+/// those that do, in an hour or at once.
+struct Script {
+    rng: Rng,
+}
+
+/// With blanks for a lasting key (`K`), an expiring one (`T`), a value (`V`), a small number (`N`).
+const TEMPLATES: &[&str] = &[
+    "GET K",
+    "GET K",
+    "GET T",
+    "SET K V",
+    "SET K V",
+    "SET K N",
+    "SET K V NX",
+    "SET K V XX",
+    "SET T V EX 3600",
+    "SET T V PX 3600000 NX",
+    "SET K V NX XX",
+    "SET K V EX 0",
+    "SET K V EX x",
+    "SET K",
+    "MGET K K T K K",
+    "MGET K",
+    "MSET K V K V K N",
+    "MSET K V K",
+    "DEL K",
+    "DEL K K T",
+    "EXISTS K K K T",
+    "INCR K",
+    "INCRBY K N",
+    "INCRBY K x",
+    "DECR K",
+    "STRLEN K",
+    "STRLEN T",
+    "EXPIRE T 3600",
+    "PEXPIRE T 3600000",
+    "EXPIRE T 0",
+    "PEXPIRE T -1",
+    "EXPIRE K x",
+    "TTL K",
+    "PTTL K",
+    "PERSIST K",
+    "PERSIST T",
+    "TYPE K",
+    "TYPE T",
+    "DBSIZE",
+    "PING",
+    "PING V",
+    "ECHO V",
+    "SELECT 0",
+    "SELECT x",
+    "AUTH",
+    "HELLO 4",
+    "HELLO x",
+    "MULTI",
+    "MULTI",
+    "EXEC",
+    "EXEC",
+    "EXEC",
+    "DISCARD",
+    "WATCH K",
+    "WATCH K T K",
+    "UNWATCH",
+    "FOO a b",
+    "GET",
+    "GET K K",
+    "CLIENT SETNAME me",
+    "CLIENT GETNAME",
+    "CONFIG GET save",
+    "CONFIG GET nothing",
+    "COMMAND INFO nothing",
+    "COMMAND NOTHING",
+    "CONFIG NOTHING",
+];
+/// How many keys there are of each kind; so few that they meet.
+const KEYS: u32 = 24;
+/// Once in so many requests all is deleted.
+const FLUSH: u32 = 200;
+
+impl Script {
+    fn new(seed: u64) -> Self {
+        Self { rng: Rng::with_seed(seed) }
+    }
+
+    fn next(&mut self) -> Words {
+        if self.rng.u32(..FLUSH) == 0 {
+            return words("FLUSHDB");
+        }
+        let template = TEMPLATES[self.rng.usize(..TEMPLATES.len())];
+        template.split(' ').map(|word| self.filled(word)).collect()
+    }
+
+    fn filled(&mut self, word: &str) -> Vec<u8> {
+        match word {
+            "K" => format!("k{}", self.rng.u32(..KEYS)).into_bytes(),
+            "T" => format!("t{}", self.rng.u32(..KEYS)).into_bytes(),
+            "N" => self.rng.i32(-9..100).to_string().into_bytes(),
+            "V" => {
+                let length = self.rng.usize(..40);
+                (0..length).map(|_| self.rng.u8(..)).collect()
+            }
+            word => word.as_bytes().to_vec(),
+        }
+    }
+}
+
+fn words(text: &str) -> Words {
+    text.split(' ').map(|word| word.as_bytes().to_vec()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{net::TcpListener, thread};
+
+    use super::*;
+
+    #[test]
+    fn a_seed_says_the_same_and_leaves_nothing_out() {
+        let all = |seed| {
+            let mut script = Script::new(seed);
+            (0..5000).map(|_| script.next()).collect::<Vec<_>>()
+        };
+        assert!(all(1) == all(1) && all(1) != all(2));
+        let said = all(1);
+        for template in TEMPLATES.iter().chain(&["FLUSHDB"]) {
+            let verb = template.split(' ').next().unwrap().as_bytes();
+            assert!(said.iter().any(|request| request[0] == verb), "{template}");
+        }
+    }
+
+    /// What is printed of a server that answers each request with the next of these, over and over.
+    fn heard(answers: &'static [&'static [u8]], requests: usize) -> (String, Result<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        thread::scope(|scope| {
+            scope.spawn(move || {
+                let mut stream = listener.accept().unwrap().0;
+                // It does not wait to be asked; the client reads one reply for each request.
+                answers.iter().for_each(|answer| stream.write_all(answer).unwrap());
+                stream.shutdown(std::net::Shutdown::Write).unwrap();
+                let _ = io::copy(&mut stream, &mut io::sink()); // until the client is gone
+            });
+            let mut out = Vec::new();
+            let said = talk(&stream, 1, requests, &mut out);
+            drop(stream);
+            (String::from_utf8(out).unwrap(), said)
+        })
+    }
+
+    #[test]
+    fn each_reply_is_printed_beside_its_request_to_the_byte() {
+        let (printed, said) = heard(&[b"+OK\r\n$2\r\n\n\xff\r\n*1\r\n:1\r\n", b"+OK\r\n"], 4);
+        said.unwrap();
+        let replies: Vec<_> = printed.lines().map(|line| line.split(" -> ").last().unwrap()).collect();
+        assert_eq!(replies, [r"+OK\r\n", r"$2\r\n\n\xff\r\n", r"*1\r\n:1\r\n", r"+OK\r\n"]);
+        assert!(
+            printed.starts_with("FLUSHDB -> ") && printed.lines().last().unwrap().starts_with("QUIT -> ")
+        );
+    }
+
+    #[test]
+    fn who_hangs_up_is_found_out() {
+        let (printed, said) = heard(&[b"+OK\r\n$2\r\n"], 4);
+        let error = format!("{:#}", said.unwrap_err());
+        assert!(printed.lines().count() == 1 && error.ends_with("it hung up"), "{error}");
+    }
+}
