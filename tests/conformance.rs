@@ -3,6 +3,7 @@
 //! `cargo test -p cc-conformance` runs it, `-- grep::threads` a part of it, `-- --ignored` what takes longer.
 //! This program is also the process that each case runs in, and the worker process that a case's model spawns.
 
+mod fetch;
 mod grep;
 mod kv;
 mod mandelbrot;
@@ -24,6 +25,7 @@ const SUITES: &[Suite] = &[
     Suite::of::<wordcount::Wordcount>(),
     Suite::of::<sort::Sort>(),
     Suite::of::<kv::Kv>(),
+    Suite::of::<fetch::Fetch>(),
 ];
 
 fn main() -> ExitCode {

@@ -7,6 +7,7 @@ mod replies;
 mod requests;
 mod talk;
 
+use cc_peers::origin;
 use clap::Parser;
 
 /// The other end of a workload's connections.
@@ -15,6 +16,7 @@ enum Peer {
     Load(load::Args),
     Idle(idle::Args),
     Talk(talk::Args),
+    Origin(origin::Args),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -22,5 +24,6 @@ fn main() -> anyhow::Result<()> {
         Peer::Load(args) => load::main(&args),
         Peer::Idle(args) => idle::main(&args),
         Peer::Talk(args) => talk::main(&args),
+        Peer::Origin(args) => origin::main(&args),
     }
 }

@@ -17,7 +17,21 @@ use crate::models::{self, CRATES, SPEC};
 const ALLOWED: [(&str, &[&str]); 6] = [
     ("cc-threads", &["crossbeam-channel", "fastrand", "oneshot", "rayon", "rustix"]),
     ("cc-actors", &["crossbeam-channel", "fastrand", "oneshot", "rustix"]),
-    ("cc-async", &["fastrand", "futures", "rustix", "tokio", "tokio-util"]),
+    (
+        "cc-async",
+        &[
+            "fastrand",
+            "futures",
+            "http-body-util",
+            "hyper",
+            "hyper-util",
+            "rustix",
+            "tokio",
+            "tokio-rustls",
+            "tokio-util",
+            "webpki-roots",
+        ],
+    ),
     (
         "cc-procs",
         &[
@@ -60,13 +74,17 @@ const ALLOWED: [(&str, &[&str]); 6] = [
     (
         "cc-workloads",
         &[
+            "base64",
             "clap",
             "crossbeam-channel",
             "fast_image_resize",
             "fastrand",
+            "flate2",
             "grep-matcher",
             "grep-regex",
             "hashbrown",
+            "http",
+            "httpdate",
             "image-webp",
             "indicatif",
             "jpeg-encoder",
@@ -74,6 +92,7 @@ const ALLOWED: [(&str, &[&str]); 6] = [
             "libc",
             "memchr",
             "mio",
+            "percent-encoding",
             "png",
             "pulp",
             "regex-syntax",
@@ -87,6 +106,8 @@ const ALLOWED: [(&str, &[&str]); 6] = [
             "tempfile",
             "thiserror",
             "turbojpeg",
+            "ureq",
+            "url",
             "walkdir",
             "xxhash-rust",
             "zune-jpeg",

@@ -12,7 +12,7 @@
 //! - **Failure.** An actor does not defend itself against its own bugs: it crashes, and somebody else deals with
 //!   that. [`System::watch`] starts one whose death is a message to its supervisor, with all that it left
 //!   behind. [`System::spawn`] starts one that the run cannot do without: its panic ends the run.
-//!   [`System::spawn_small`] starts one that nobody relies on: its panic is nobody else's business.
+//!   [`System::spawn_loose`] starts one that nobody relies on: its panic is nobody else's business.
 
 use std::{
     convert::Infallible,
@@ -101,6 +101,8 @@ pub struct System<'scope, 'env: 'scope> {
     /// Nothing is ever sent: the channel is closed when the run ends or is stopped, which wakes everybody at once.
     halt: Receiver<Infallible>,
     stop: Stop,
+    /// Of the actors that are started through this, in bytes, if not the usual size.
+    stack: Option<usize>,
 }
 
 /// Calls `run`, which starts the actors. Once it returns, or a stop is requested, they are halted; they have all
@@ -110,7 +112,7 @@ pub fn system<'env, R>(stop: &Stop, run: impl for<'scope> FnOnce(System<'scope, 
     thread::scope(|scope| {
         // A stop calls the hook, and the end of this closure, even by a panic, drops it: `closing` goes either way.
         let _open: OnRequest = stop.on_request(move || drop(closing));
-        run(System { scope, halt, stop: stop.clone() })
+        run(System { scope, halt, stop: stop.clone(), stack: None })
     })
 }
 
@@ -121,6 +123,12 @@ impl<'scope> System<'scope, '_> {
     pub fn mailbox<M>(&self, capacity: usize) -> (Address<M>, Mailbox<M>) {
         let (address, messages) = bounded(capacity);
         (Address(address), Mailbox { messages, halt: self.halt.clone() })
+    }
+
+    /// The same run, for actors for whom a stack of so many bytes does, and of whom there are very many.
+    #[must_use]
+    pub fn small(&self, stack: usize) -> Self {
+        Self { stack: Some(stack), ..self.clone() }
     }
 
     /// Starts an actor that the run cannot do without: if it panics, all are halted, and [`system`] panics.
@@ -154,30 +162,15 @@ impl<'scope> System<'scope, '_> {
         })
     }
 
-    /// Starts an actor that nobody relies on, one of very many: a stack of so many bytes must do for it. A panic, which
-    /// is reported with its name, ends it and nothing else.
-    pub fn spawn_small(
-        &self,
-        name: impl Into<String>,
-        stack: usize,
-        body: impl FnOnce() + Send + 'scope,
-    ) -> Result<()> {
+    /// Starts an actor that nobody relies on. A panic, which is reported with its name, ends it and nothing else.
+    pub fn spawn_loose(&self, name: impl Into<String>, body: impl FnOnce() + Send + 'scope) -> Result<()> {
         // Nobody sees what it leaves behind.
-        let body = || drop(catch_unwind(AssertUnwindSafe(body)));
-        self.start_on(thread::Builder::new().stack_size(stack), name, body)
+        self.start(name, || drop(catch_unwind(AssertUnwindSafe(body))))
     }
 
     fn start(&self, name: impl Into<String>, body: impl FnOnce() + Send + 'scope) -> Result<()> {
-        self.start_on(thread::Builder::new(), name, body)
-    }
-
-    fn start_on(
-        &self,
-        thread: thread::Builder,
-        name: impl Into<String>,
-        body: impl FnOnce() + Send + 'scope,
-    ) -> Result<()> {
-        let thread = thread.name(name.into());
+        let thread = thread::Builder::new().name(name.into());
+        let thread = self.stack.into_iter().fold(thread, thread::Builder::stack_size);
         thread.spawn_scoped(self.scope, body).map(drop).map_err(|e| Error::worker("thread", e))
     }
 }

@@ -71,7 +71,7 @@ pub fn run(listener: TcpListener, config: &Config, ctx: &Ctx) -> Result<Totals> 
         let book = Porter::new(listener.clone(), open, config.drain);
         let to = Addresses { keepers: Keepers::start(&system, &server)?, porter };
         let (server, stop) = (server.clone(), ctx.stop.clone());
-        let doorman = Doorman { system: system.clone(), server, stop, closed, to };
+        let doorman = Doorman { system: system.small(STACK), server, stop, closed, to };
         system.spawn("doorman", move || doorman.work(&listener))?;
         book.work(&notes)
     })?;
@@ -137,7 +137,7 @@ impl Doorman<'_, '_> {
             stream: stream.clone(),
             _leave: leave,
         };
-        if self.system.spawn_small(format!("client-{number}"), STACK, move || client.work()).is_err() {
+        if self.system.spawn_loose(format!("client-{number}"), move || client.work()).is_err() {
             turn_away(&stream);
         }
     }

@@ -60,6 +60,12 @@
 //! end of a channel, and listens to nothing else before something has come through it or that end is dropped. Whoever
 //! holds several has asked for them in ascending order, so here, too, the drawing of who waits for whom has no circle.
 //!
+//! # A client
+//!
+//! In [`fetch`] what is scarce is not a processor but the right to ask a host. One dispatcher has all of it: it knows how many
+//! requests each host has, who has to come back when, and which fetcher still has a connection to where. It waits for a message or for
+//! the next such time, whichever is first. A connection has one owner, like all else, and work travels to it.
+//!
 //! # Modules, in reading order
 //!
 //! - [`actor`]: the runtime: mailboxes and addresses, starting and watching actors, halting them;
@@ -71,9 +77,11 @@
 //! - [`sort`]: a system for each phase;
 //! - [`keeper`]: actors that keep a shard, and can be held;
 //! - [`porter`]: the actor that knows who is inside;
-//! - [`kv`]: an actor for each client, and what it asks of the keepers.
+//! - [`kv`]: an actor for each client, and what it asks of the keepers;
+//! - [`fetch`]: connections that belong to actors, and one who brings them what there is to fetch.
 
 pub mod actor;
+pub mod fetch;
 pub mod grep;
 pub mod keeper;
 pub mod kv;
@@ -100,4 +108,5 @@ pub const MODELS: &[Model] = &[Model {
     wordcount: Entry::Run(wordcount::run),
     sort: Entry::Run(sort::run),
     kv: Entry::Run(kv::run),
+    fetch: Entry::Run(fetch::run),
 }];

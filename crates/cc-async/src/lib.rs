@@ -65,8 +65,11 @@
 //! - [`wordcount`]: two phases, and state that several tasks add to;
 //! - [`sort`]: phases, and a stream of promises for each;
 //! - [`kv`]: what async is for: clients that wait, and little to do for each;
+//! - [`fetch`]: the same from the other side: requests that wait, each a future that owns its connection;
 //! - [`single`]: the variant, on a current-thread runtime.
 
+mod client;
+pub mod fetch;
 pub mod grep;
 pub mod kv;
 pub mod mandelbrot;
@@ -95,6 +98,7 @@ pub const MODELS: &[Model] = &[
         wordcount: Entry::Run(wordcount::run),
         sort: Entry::Run(sort::run),
         kv: Entry::Run(kv::run),
+        fetch: Entry::Run(fetch::run),
     },
     Model {
         name: "async-single",
@@ -107,5 +111,6 @@ pub const MODELS: &[Model] = &[
         wordcount: Entry::Run(single::wordcount::run),
         sort: Entry::Run(single::sort::run),
         kv: Entry::Run(single::kv::run),
+        fetch: Entry::Run(single::fetch::run),
     },
 ];

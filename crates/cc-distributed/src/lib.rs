@@ -99,6 +99,7 @@ pub const MODELS: &[Model] = &[Model {
     wordcount: Entry::Run(wordcount::run),
     sort: Entry::Run(sort::run),
     kv: Entry::Run(kv::run),
+    fetch: Entry::Declined("not written yet"),
 }];
 
 fn enter() {

@@ -90,6 +90,7 @@ pub const MODELS: &[Model] = &[Model {
     wordcount: Entry::Run(wordcount::run),
     sort: Entry::Run(sort::run),
     kv: Entry::Run(kv::run),
+    fetch: Entry::Declined("not written yet"),
 }];
 
 /// A line for each workload: in a worker process, does its part of it and does not return.

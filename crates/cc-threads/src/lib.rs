@@ -37,8 +37,10 @@
 //! - [`wordcount`]: a large result that all workers add to, in parts that have a lock each;
 //! - [`sort`]: phases, one after the other, for workers that stay;
 //! - [`kv`]: a thread for each client, and locks around what they share;
+//! - [`fetch`]: a thread for each request that waits, and a schedule that they share;
 //! - [`rayon`]: the variant, in which a work-stealing pool does the sharing.
 
+pub mod fetch;
 pub mod grep;
 pub mod kv;
 pub mod mandelbrot;
@@ -64,6 +66,7 @@ pub const MODELS: &[Model] = &[
         wordcount: Entry::Run(wordcount::run),
         sort: Entry::Run(sort::run),
         kv: Entry::Run(kv::run),
+        fetch: Entry::Run(fetch::run),
     },
     Model {
         name: "rayon",
@@ -77,6 +80,9 @@ pub const MODELS: &[Model] = &[
         sort: Entry::Run(rayon::sort::run),
         kv: Entry::Declined(
             "a pool shares out what computes; who waits for a client would keep one of its threads",
+        ),
+        fetch: Entry::Declined(
+            "a pool shares out what computes; who waits for a server would keep one of its threads",
         ),
     },
 ];

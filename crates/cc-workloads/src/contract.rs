@@ -3,7 +3,7 @@
 use std::{num::NonZeroUsize, ops::ControlFlow, thread};
 
 use crate::{
-    grep, kv, mandelbrot, resize, sort,
+    fetch, grep, kv, mandelbrot, resize, sort,
     stop::{Cause, Stop},
     wordcount,
 };
@@ -34,6 +34,8 @@ pub struct Model {
     pub sort: Entry<sort::Run>,
     /// A key-value server.
     pub kv: Entry<kv::Serve>,
+    /// Many resources, downloaded at once, with limits.
+    pub fetch: Entry<fetch::Run>,
 }
 
 /// A model's answer to one workload.

@@ -18,6 +18,7 @@ pub mod contract;
 pub mod error;
 #[cfg(feature = "faults")]
 pub mod fault;
+pub mod fetch;
 pub mod grep;
 pub mod inputs;
 pub mod kv;
@@ -49,4 +50,5 @@ pub const MODELS: &[Model] = &[Model {
     wordcount: Entry::Run(wordcount::sequential::run),
     sort: Entry::Run(sort::sequential::run),
     kv: Entry::Run(kv::sequential::run),
+    fetch: Entry::Run(fetch::sequential::run),
 }];

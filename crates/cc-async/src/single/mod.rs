@@ -1,5 +1,6 @@
 //! The variant on one thread: what async alone gives, which is concurrency without parallelism.
 
+pub mod fetch;
 pub mod grep;
 pub mod kv;
 pub mod mandelbrot;

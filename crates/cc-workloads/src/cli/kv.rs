@@ -9,7 +9,7 @@ use std::{
 
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 
-use super::{report, signals::OnSignal};
+use super::{report, seconds, signals::OnSignal};
 use crate::{
     contract::{Ctx, Model},
     error::{Error, Result, reason},
@@ -94,15 +94,6 @@ fn size(text: &str) -> Result<u64, String> {
     number.checked_mul(1 << (10 * power)).ok_or_else(|| "it is too large".to_owned())
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text.parse().map_err(|_| "seconds are a number".to_owned())?;
-    match Duration::try_from_secs_f64(seconds) {
-        Ok(time) if !time.is_zero() => Ok(time),
-        Ok(_) => Err("it must be more than none".to_owned()),
-        Err(error) => Err(error.to_string()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,12 +102,6 @@ mod tests {
     fn sizes_have_suffixes() {
         assert_eq!(["7", "7K", "7m", "7G"].map(size), [7, 7 << 10, 7 << 20, 7 << 30].map(Ok));
         assert!(["", "K", "7T", "99999999999G"].iter().all(|text| size(text).is_err()));
-    }
-
-    #[test]
-    fn seconds_may_be_fractions() {
-        assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
-        assert!(["", "x", "-1", "0", "inf", "NaN"].iter().all(|text| seconds(text).is_err()));
     }
 
     #[test]

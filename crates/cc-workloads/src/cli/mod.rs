@@ -1,5 +1,6 @@
 //! The command line that every model's program shares: `cc-threads [--model M] [--workers N] WORKLOAD …`.
 
+mod fetch;
 mod grep;
 mod kv;
 mod mandelbrot;
@@ -9,7 +10,7 @@ mod signals;
 mod sort;
 mod wordcount;
 
-use std::{num::NonZeroUsize, process::ExitCode};
+use std::{num::NonZeroUsize, process::ExitCode, time::Duration};
 
 use clap::{Arg, ArgMatches, Command, value_parser};
 
@@ -36,6 +37,7 @@ const WORKLOADS: &[Workload] = &[
     ("wordcount", wordcount::command, wordcount::main),
     ("sort", sort::command, sort::main),
     ("kv", kv::command, kv::main),
+    ("fetch", fetch::command, fetch::main),
 ];
 
 /// The `main` of a model's program. The first model is the default, the others are its variants.
@@ -71,7 +73,7 @@ pub fn main(models: &[Model]) -> ExitCode {
 /// A line for each model and workload: `name<TAB>mechanism<TAB>workload<TAB>why it has none, or nothing`.
 fn list(models: &[Model]) -> ExitCode {
     for model in models {
-        let Model { name, mechanism, grep, resize, mandelbrot, wordcount, sort, kv, .. } = model;
+        let Model { name, mechanism, grep, resize, mandelbrot, wordcount, sort, kv, fetch, .. } = model;
         let entries = [
             ("grep", grep.declined()),
             ("resize", resize.declined()),
@@ -79,6 +81,7 @@ fn list(models: &[Model]) -> ExitCode {
             ("wordcount", wordcount.declined()),
             ("sort", sort.declined()),
             ("kv", kv.declined()),
+            ("fetch", fetch.declined()),
         ];
         for (workload, declined) in entries {
             println!("{name}\t{mechanism}\t{workload}\t{}", declined.unwrap_or_default());
@@ -150,4 +153,25 @@ fn context(matches: &ArgMatches, args: &ArgMatches) -> Ctx {
     }
     ctx.args = args.clone();
     ctx
+}
+
+/// A time of a flag.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "seconds are a number".to_owned())?;
+    match Duration::try_from_secs_f64(seconds) {
+        Ok(time) if !time.is_zero() => Ok(time),
+        Ok(_) => Err("it must be more than none".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_may_be_fractions() {
+        assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
+        assert!(["", "x", "-1", "0", "inf", "NaN"].iter().all(|text| seconds(text).is_err()));
+    }
 }

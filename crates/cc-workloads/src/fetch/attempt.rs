@@ -1,0 +1,55 @@
+//! What becomes of an attempt.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{Fetched, Output, download::Download, failure::Failure};
+
+/// What an attempt came to, for [`super::Schedule::ended`].
+pub struct Attempted {
+    pub(super) host: Arc<str>,
+    /// Until when nobody is to ask this host anything.
+    pub(super) held: Option<Instant>,
+    pub(super) next: Next,
+}
+
+pub(super) enum Next {
+    Done(Output),
+    /// Another attempt, not before then.
+    Again(Box<Download>, Instant),
+}
+
+/// Whose attempt it is: enough to report it if nobody can finish it.
+#[derive(Clone, Debug)]
+pub struct Ticket {
+    pub(super) index: usize,
+    pub(super) shown: String,
+    pub(super) host: Arc<str>,
+    pub(super) began: Option<Instant>,
+}
+
+impl Ticket {
+    /// Its place in [`super::Job::wanted`].
+    #[must_use]
+    pub fn index(&self) -> usize {
+        self.index
+    }
+
+    /// The attempt, lost for this reason.
+    #[must_use]
+    pub fn failed(self, why: &str, now: Instant) -> Attempted {
+        let host = self.host.clone();
+        Attempted {
+            host,
+            held: None,
+            next: Next::Done(self.output(Err(Failure::Worker(why.to_owned())), now)),
+        }
+    }
+
+    pub(super) fn output(self, outcome: Result<Fetched, Failure>, now: Instant) -> Output {
+        let elapsed = self.began.map_or(Duration::ZERO, |began| now.saturating_duration_since(began));
+        Output { index: self.index, url: self.shown, elapsed, outcome }
+    }
+}

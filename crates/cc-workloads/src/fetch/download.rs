@@ -1,0 +1,299 @@
+//! One resource's way: what to ask, and what an answer means.
+
+use std::{
+    ops::ControlFlow::{self, Break, Continue},
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use http::{
+    HeaderMap, HeaderValue, Request, StatusCode,
+    header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, IF_RANGE, RANGE, USER_AGENT},
+};
+use url::Url;
+
+use super::{
+    ATTEMPT, Fetched, MAX_REDIRECTS, Output, Settings, Wanted,
+    address::{credentials, fetchable, host, strip},
+    attempt::{Attempted, Next, Ticket},
+    backoff,
+    body::Body,
+    failure::{Failure, Trouble},
+    headers,
+};
+
+/// One resource, from when it is wanted until it is there or has failed. It may be moved between attempts, not copied.
+pub struct Download {
+    ticket: Ticket,
+    url: Url,
+    credentials: Option<HeaderValue>,
+    /// The addresses of the redirects that led here.
+    seen: Vec<Url>,
+    failures: u32,
+    path: Option<PathBuf>,
+    body: Option<Body>,
+    /// That of the answer with which the body began.
+    status: StatusCode,
+    settings: Arc<Settings>,
+    deadline: Option<Instant>,
+    /// What came of the attempt that is under way.
+    attempt: Attempt,
+}
+
+/// What is known of an attempt.
+#[derive(Default)]
+enum Attempt {
+    #[default]
+    Asked,
+    /// With a body that is being taken.
+    Answered,
+    /// The answer leads elsewhere.
+    Moved(Url),
+    /// There is no more to it, and perhaps the server has said when to come back.
+    Failed(Failure, Option<Duration>),
+}
+
+impl Download {
+    pub(super) fn new(
+        index: usize,
+        wanted: &Wanted,
+        settings: &Arc<Settings>,
+        deadline: Option<Instant>,
+    ) -> Result<Self, Output> {
+        let shown =
+            || wanted.line.as_ref().map_or(wanted.url.clone(), |line| format!("{line}: {}", wanted.url));
+        let url = Url::parse(&wanted.url).map_err(|error| Failure::Url(error.to_string()));
+        let mut url = url.and_then(fetchable).map_err(|why| {
+            let elapsed = Duration::ZERO;
+            Output { index, url: shown(), elapsed, outcome: Err(why) }
+        })?;
+        let credentials = credentials(&url);
+        strip(&mut url);
+        let ticket = Ticket { index, shown: url.to_string(), host: host(&url), began: None };
+        Ok(Self {
+            ticket,
+            url,
+            credentials,
+            seen: Vec::new(),
+            failures: 0,
+            path: None,
+            body: None,
+            status: StatusCode::OK,
+            settings: settings.clone(),
+            deadline,
+            attempt: Attempt::Asked,
+        })
+    }
+
+    pub(super) fn keep_at(&mut self, path: PathBuf) {
+        self.path = Some(path);
+    }
+
+    /// The host that the next request goes to.
+    pub(super) fn host(&self) -> &Arc<str> {
+        &self.ticket.host
+    }
+
+    /// The address that the next request goes to.
+    #[must_use]
+    pub fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// Whose this is.
+    #[must_use]
+    pub fn ticket(&self) -> Ticket {
+        self.ticket.clone()
+    }
+
+    pub(super) fn begin(&mut self, now: Instant) {
+        self.attempt = Attempt::Asked;
+        self.ticket.began.get_or_insert(now);
+    }
+
+    /// How long this attempt may take in all.
+    #[must_use]
+    pub fn patience(&self, now: Instant) -> Duration {
+        let most = self.settings.timeout.saturating_mul(ATTEMPT);
+        self.deadline.map_or(most, |deadline| most.min(deadline.saturating_duration_since(now)))
+    }
+
+    /// What to ask: all headers but those that the client adds for the connection.
+    ///
+    /// # Panics
+    ///
+    /// If a parsed URL is none for the `http` crate, which takes all that `url` makes of http and https.
+    #[must_use]
+    pub fn request(&self) -> Request<()> {
+        #[cfg(feature = "faults")]
+        self.settings.faults.strike(self.url.as_str().as_bytes(), 0);
+        let mut request = Request::get(self.url.as_str()).body(()).expect("a URL is a URL");
+        let headers = request.headers_mut();
+        headers.insert(USER_AGENT, HeaderValue::from_static(concat!("cc-fetch/", env!("CARGO_PKG_VERSION"))));
+        headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+        headers.extend(self.credentials.clone().map(|credentials| (AUTHORIZATION, credentials)));
+        if let Some((first, tag)) = self.resumable() {
+            headers
+                .insert(RANGE, HeaderValue::try_from(format!("bytes={first}-")).expect("digits are visible"));
+            headers.insert(IF_RANGE, tag.clone());
+        }
+        request
+    }
+
+    /// From where on the rest of the body can be asked for, and of which version.
+    fn resumable(&self) -> Option<(u64, &HeaderValue)> {
+        let body = self.body.as_ref().filter(|body| body.received() > 0)?;
+        Some((body.received(), body.tag.as_ref()?))
+    }
+
+    /// Takes the head of an answer. `Break` means that its body is of no interest.
+    pub fn answered(&mut self, status: StatusCode, headers: &HeaderMap, now: SystemTime) -> ControlFlow<()> {
+        let attempt = match status.as_u16() {
+            206 => self.resume(headers),
+            200..=299 => self.start(status, headers),
+            301 | 302 | 303 | 307 | 308 => self.redirect(headers),
+            416 if self.resumable().is_some() => Err(Failure::WrongPart),
+            code => Err(Failure::Status(code)),
+        };
+        self.attempt = match attempt {
+            Ok(Some(url)) => Attempt::Moved(url),
+            Ok(None) => Attempt::Answered,
+            Err(why) => Attempt::Failed(why, headers::retry_after(headers, now)),
+        };
+        if matches!(self.attempt, Attempt::Answered) { Continue(()) } else { Break(()) }
+    }
+
+    /// The body, from its first byte, whatever there was before.
+    fn start(&mut self, status: StatusCode, headers: &HeaderMap) -> Result<Option<Url>, Failure> {
+        // First the old one goes, then the new one comes: two would be twice the descriptors.
+        self.body = None;
+        let encoding = headers::encoding(headers);
+        let mut body = Body::begin(encoding.as_deref(), self.path.as_deref(), self.settings.max_inflated)?;
+        body.length = headers::content_length(headers);
+        body.tag = headers::strong_tag(headers);
+        (self.body, self.status) = (Some(body), status);
+        Ok(None)
+    }
+
+    /// The rest of the body, if it is that.
+    fn resume(&mut self, headers: &HeaderMap) -> Result<Option<Url>, Failure> {
+        let asked = self.resumable().map(|(first, tag)| (first, tag.clone()));
+        let (Some((first, tag)), Some(body)) = (asked, &mut self.body) else {
+            return Err(Failure::WrongPart);
+        };
+        let range = headers::content_range(headers).ok_or(Failure::WrongPart)?;
+        let is_same = headers::strong_tag(headers).is_none_or(|other| other == tag);
+        let fits = body
+            .length
+            .is_none_or(|length| length == range.last + 1 && range.total.is_none_or(|n| n == length));
+        if range.first != first || !is_same || !fits {
+            return Err(Failure::WrongPart);
+        }
+        body.length = Some(range.last + 1);
+        Ok(None)
+    }
+
+    fn redirect(&self, headers: &HeaderMap) -> Result<Option<Url>, Failure> {
+        let url = headers::location(headers, &self.url).ok_or(Failure::NoLocation)?;
+        let url = fetchable(url)?;
+        if url == self.url || self.seen.contains(&url) {
+            return Err(Failure::RedirectLoop);
+        }
+        if self.seen.len() >= MAX_REDIRECTS { Err(Failure::TooManyRedirects) } else { Ok(Some(url)) }
+    }
+
+    /// Takes more of the body. `Break` means that no more of it is wanted.
+    pub fn received(&mut self, bytes: &[u8]) -> ControlFlow<()> {
+        let Some(body) = &mut self.body else { return Break(()) };
+        #[cfg(feature = "faults")]
+        self.settings.faults.strike(self.url.as_str().as_bytes(), body.received() + bytes.len() as u64);
+        match body.take(bytes) {
+            Ok(()) => Continue(()),
+            Err(why) => {
+                self.attempt = Attempt::Failed(why, None);
+                Break(())
+            }
+        }
+    }
+
+    /// The connection failed, in this way.
+    pub fn broke(&mut self, how: Trouble) {
+        let has_head = matches!(self.attempt, Attempt::Answered);
+        let received = self.body.as_ref().map_or(0, Body::received);
+        let why = match how {
+            Trouble::Unreachable(why) => Failure::Unreachable(why),
+            Trouble::Tls(why) => Failure::Tls(why),
+            Trouble::TimedOut => Failure::TimedOut,
+            Trouble::Malformed => Failure::Malformed,
+            Trouble::Closed if has_head => Failure::Short { received },
+            Trouble::Closed => Failure::NoAnswer,
+        };
+        self.attempt = Attempt::Failed(why, None);
+    }
+
+    /// The attempt is over: what it came to.
+    #[must_use]
+    pub fn finish(mut self: Box<Self>, now: Instant) -> Attempted {
+        let host = self.host().clone();
+        let (held, next) = match std::mem::take(&mut self.attempt) {
+            Attempt::Moved(url) => (None, Next::Again(self.moved(url), now)),
+            Attempt::Answered => (None, self.ended(now)),
+            Attempt::Failed(why, wait) => {
+                // Too many requests are the host's concern, and not that of one resource.
+                let held = wait.filter(|_| why == Failure::Status(429)).map(|wait| now + wait);
+                (held, self.failed(why, wait, now))
+            }
+            Attempt::Asked => (None, self.failed(Failure::NoAnswer, None, now)),
+        };
+        Attempted { host, held, next }
+    }
+
+    /// Goes there next. Credentials do not come along to another origin, nor come back from there.
+    fn moved(mut self: Box<Self>, url: Url) -> Box<Self> {
+        if url.origin() != self.url.origin() {
+            self.credentials = None;
+        }
+        self.ticket.host = host(&url);
+        self.body = None;
+        let from = std::mem::replace(&mut self.url, url);
+        self.seen.push(from);
+        self
+    }
+
+    fn ended(mut self: Box<Self>, now: Instant) -> Next {
+        let Some(body) = self.body.take_if(|body| body.is_whole()) else {
+            let received = self.body.as_ref().map_or(0, Body::received);
+            return self.failed(Failure::Short { received }, None, now);
+        };
+        let outcome =
+            body.finish().map(|(bytes, digest)| Fetched { status: self.status.as_u16(), bytes, digest });
+        Next::Done(self.ticket.output(outcome, now))
+    }
+
+    /// Another try, unless it is hopeless, or there were enough.
+    fn failed(mut self: Box<Self>, why: Failure, wait: Option<Duration>, now: Instant) -> Next {
+        if self.deadline.is_some_and(|deadline| deadline <= now) {
+            return Next::Done(self.ticket.output(Err(Failure::Deadline), now));
+        }
+        if !why.is_transient() || self.failures >= self.settings.retries {
+            return Next::Done(self.ticket.output(Err(why), now));
+        }
+        if self.resumable().is_none() || why == Failure::WrongPart {
+            self.body = None;
+        }
+        self.failures += 1;
+        let wait =
+            wait.unwrap_or_else(|| backoff::wait(self.settings.seed, self.ticket.index, self.failures));
+        Next::Again(self, now + wait)
+    }
+
+    /// Has failed without another attempt.
+    pub(super) fn give_up(self: Box<Self>, why: Failure, now: Instant) -> Output {
+        self.ticket.output(Err(why), now)
+    }
+}
+
+#[cfg(test)]
+mod tests;

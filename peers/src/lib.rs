@@ -1,0 +1,3 @@
+//! The other end of a workload's connections: what clients fetch from.
+
+pub mod origin;

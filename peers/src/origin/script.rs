@@ -1,0 +1,264 @@
+//! What a request gets: which bytes when, and how it ends.
+
+use std::{fmt::Write as _, io::Write as _, net::SocketAddr, time::Duration};
+
+use flate2::{Compression, write::GzEncoder};
+
+use super::Settings;
+
+/// What is known of a request.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Request {
+    pub(super) path: String,
+    pub(super) host: String,
+    pub(super) authorization: Option<String>,
+    pub(super) range: Option<String>,
+    pub(super) if_range: Option<String>,
+}
+
+impl Request {
+    /// The host's name, without the port.
+    pub(super) fn host_name(&self) -> &str {
+        self.host.rsplit_once(':').map_or(&self.host, |(name, _)| name)
+    }
+
+    /// The first byte that is asked for, if it is of this version.
+    fn first(&self, tag: &str) -> Option<usize> {
+        let first = self.range.as_deref()?.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok()?;
+        self.if_range.as_deref().is_none_or(|wanted| wanted == tag).then_some(first)
+    }
+}
+
+/// A step of an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    Send(Vec<u8>),
+    Pause(Duration),
+    /// The last bytes.
+    Close(Vec<u8>),
+    /// Whatever has been sent, the connection is gone.
+    Reset,
+    /// Until the client goes.
+    Silence,
+    /// The same again and again, until the client goes.
+    Flood(Vec<u8>),
+}
+
+/// The resources that are not as they should be, each as a path, with what a client has to make of it: nothing if it is a body like
+/// any other in the end, or why it cannot be had.
+pub const FAULTS: &[(&str, Option<&str>)] = &[
+    ("/busy/1", None),
+    ("/limited/2", None),
+    ("/error/3", Some("500 Internal Server Error")),
+    ("/missing/4", Some("404 Not Found")),
+    ("/drip/5", None),
+    ("/reset/6", None),
+    ("/changed/7", None),
+    ("/whole/8", None),
+    ("/wrong-part/9", None),
+    ("/hop/3/10", None),
+    ("/hop/11/11", Some("more than 10 redirects")),
+    ("/circle/12", Some("redirects lead in a circle")),
+    ("/nowhere/13", Some("a redirect to nowhere")),
+    ("/file/14", Some("file is neither http nor https")),
+    ("/ftp/15", Some("ftp is neither http nor https")),
+    ("/long/16", None),
+    ("/short/17", Some("the body ended early, after 100 bytes")),
+    ("/gzip/18", None),
+    ("/bomb/19", Some("inflates to more than is allowed")),
+    ("/cut/20", Some("broken gzip")),
+    ("/packed/21", Some("encoded as \"br\", which was not asked for")),
+    ("/endless/22", Some("the answer is not HTTP, or its head has no end")),
+    ("/hangup/23", Some("closed without an answer")),
+    ("/garbage/24", Some("the answer is not HTTP, or its head has no end")),
+    ("/unasked/25", Some("304 Not Modified")),
+    ("/part/26", Some("another part of the body than the one asked for")),
+    ("/away/27", None),
+    ("/chunked/28", None),
+    ("/silent/29", Some("timed out")),
+];
+
+/// The body of a resource, the same for the same seed: text, of a length that is as likely as any other.
+#[must_use]
+pub fn body(seed: u64, number: usize, most: usize) -> Vec<u8> {
+    let mut random = fastrand::Rng::with_seed(seed ^ (number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let length = random.usize(most / 2..=most);
+    let mut text = Vec::with_capacity(length + 16);
+    while text.len() < length {
+        let _ = writeln!(text, "{:x} of {number}", random.u32(..));
+    }
+    text.truncate(length);
+    text
+}
+
+/// A list of resources, at all hosts by turns.
+pub(super) fn urls(address: SocketAddr, hosts: u8, count: usize) -> String {
+    let mut list = String::new();
+    for number in 0..count {
+        let host = match number % usize::from(hosts) {
+            0 => address.ip().to_string(),
+            n => format!("127.0.0.{}", n + 1),
+        };
+        let _ = writeln!(list, "http://{host}:{}/plain/{number}", address.port());
+    }
+    list
+}
+
+/// A whole answer.
+pub(super) fn ok(body: &[u8]) -> Vec<u8> {
+    with(200, &[], body)
+}
+
+/// An answer with its length.
+fn with(status: u16, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
+    let mut head = format!("HTTP/1.1 {status} Said\r\ncontent-length: {}\r\n", body.len());
+    for (name, value) in headers {
+        let _ = write!(head, "{name}: {value}\r\n");
+    }
+    [head.as_bytes(), b"\r\n", body].concat()
+}
+
+fn refused(status: u16, wait: Option<&str>) -> Vec<Step> {
+    let wait: Vec<_> = wait.map(|wait| ("retry-after", wait)).into_iter().collect();
+    vec![Step::Send(with(status, &wait, b"no\n"))]
+}
+
+fn to(location: &str) -> Vec<Step> {
+    vec![Step::Send(with(302, &[("location", location)], b"over there\n"))]
+}
+
+/// What this request gets, after the path has been asked for so many times before.
+pub(super) fn of(request: &Request, before: usize, settings: &Settings) -> Vec<Step> {
+    let mut parts = request.path.trim_start_matches('/').split('/');
+    let (kind, rest) = (parts.next().unwrap_or_default(), parts.collect::<Vec<_>>());
+    let number = rest.last().and_then(|number| number.parse().ok()).unwrap_or(0);
+    let body = || body(settings.seed, number, settings.size);
+    match kind {
+        "plain" if before == 0 && is_bad(settings, number) => refused(503, Some("0")),
+        "~urls" => vec![Step::Send(ok(listed(request, settings, number).as_bytes()))],
+        "busy" if before < 2 => refused(503, Some("0")),
+        "limited" if before < 1 => refused(429, Some("1")),
+        "error" => refused(500, None),
+        "drip" => dripping(&body()),
+        "trickle" => {
+            vec![Step::Send(head(1 << 20)), Step::Pause(DRIP)].into_iter().chain(trickle()).collect()
+        }
+        "reset" | "changed" | "whole" | "wrong-part" => broken(kind, request, before, &body()),
+        "hop" => hop(&rest, number),
+        "circle" => to(&format!("/back/{number}")),
+        "back" => to(&format!("/circle/{number}")),
+        "nowhere" => vec![Step::Send(with(302, &[], b""))],
+        "file" => to("file:///etc/passwd"),
+        "ftp" => to("ftp://127.0.0.1/x"),
+        "away" => to(&format!("http://{}/stranger/{number}", other(request))),
+        "stranger" if request.authorization.is_some() => refused(403, None),
+        "private" if request.authorization.as_deref() != Some(PASS) => refused(401, None),
+        "plain" | "busy" | "limited" | "stranger" | "private" => vec![Step::Send(ok(&body()))],
+        "long" => vec![Step::Send([ok(&body()), b"HTTP/1.1 200 Forged\r\n\r\n".to_vec()].concat())],
+        "short" => vec![Step::Close([head(1000), vec![b'x'; 100]].concat())],
+        "gzip" | "bomb" | "cut" | "packed" => encoded(kind, &body()),
+        "chunked" => chunked(&body()),
+        "endless" => {
+            vec![Step::Send(b"HTTP/1.1 200 OK\r\n".to_vec()), Step::Flood(b"x-more: and more\r\n".repeat(64))]
+        }
+        "hangup" => vec![Step::Close(vec![])],
+        "garbage" => vec![Step::Close(b"SSH-2.0-OpenSSH_9.9\r\n\r\n".to_vec())],
+        "unasked" => vec![Step::Send(b"HTTP/1.1 304 Not Modified\r\n\r\n".to_vec())],
+        "part" => vec![Step::Send(with(206, &[("content-range", "bytes 5-9/100")], b"56789"))],
+        "silent" => vec![Step::Silence],
+        _ => refused(404, None),
+    }
+}
+
+/// `user:secret`.
+const PASS: &str = "Basic dXNlcjpzZWNyZXQ=";
+const DRIP: Duration = Duration::from_millis(10);
+
+fn is_bad(settings: &Settings, number: usize) -> bool {
+    fastrand::Rng::with_seed(settings.seed.wrapping_add(number as u64)).u8(0..100) < settings.errors
+}
+
+fn listed(request: &Request, settings: &Settings, count: usize) -> String {
+    request.host.parse().map_or_else(|_| String::new(), |address| urls(address, settings.hosts, count))
+}
+
+fn head(length: usize) -> Vec<u8> {
+    format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n").into_bytes()
+}
+
+/// Slowly, but faster than anybody loses patience.
+fn dripping(body: &[u8]) -> Vec<Step> {
+    let parts = body.chunks((body.len() / 20).max(1));
+    let parts = parts.flat_map(|part| [Step::Pause(DRIP), Step::Send(part.to_vec())]);
+    std::iter::once(Step::Send(head(body.len()))).chain(parts).collect()
+}
+
+/// A byte now and then, for longer than anybody should wait.
+fn trickle() -> impl Iterator<Item = Step> {
+    (0..10_000).flat_map(|_| [Step::Send(b"x".to_vec()), Step::Pause(5 * DRIP)])
+}
+
+/// A body that breaks off, and what becomes of it when the rest is asked for.
+fn broken(kind: &str, request: &Request, before: usize, body: &[u8]) -> Vec<Step> {
+    let tag = if kind == "changed" { format!("\"{before}\"") } else { "\"same\"".to_owned() };
+    let first = request.first(&tag).filter(|first| kind != "whole" && *first < body.len());
+    let from = match kind {
+        "wrong-part" => first.map(|first| first + 1),
+        _ => first,
+    };
+    let part = &body[from.unwrap_or(0)..];
+    let range = format!("bytes {}-{}/{}", from.unwrap_or(0), body.len() - 1, body.len());
+    let answer = match from {
+        Some(_) => with(206, &[("etag", &tag), ("content-range", &range)], part),
+        None => with(200, &[("etag", &tag)], part),
+    };
+    if before >= 2 || part.len() < 2 {
+        return vec![Step::Send(answer)];
+    }
+    // The pause lets the client have what has been sent, which a reset would take back.
+    let half = answer.len() - part.len() / 2;
+    vec![Step::Send(answer[..half].to_vec()), Step::Pause(5 * DRIP), Step::Reset]
+}
+
+/// `/hop/COUNT/N`: so many redirects, relative ones, before the resource.
+fn hop(rest: &[&str], number: usize) -> Vec<Step> {
+    match rest.first().and_then(|count| count.parse::<usize>().ok()) {
+        Some(count @ 1..) => to(&format!("../{}/{number}", count - 1)),
+        _ => to(&format!("/plain/{number}")),
+    }
+}
+
+/// This server, by its other name.
+fn other(request: &Request) -> String {
+    let port = request.host.rsplit_once(':').map_or("80", |(_, port)| port);
+    let name = if request.host_name() == "localhost" { "127.0.0.1" } else { "localhost" };
+    format!("{name}:{port}")
+}
+
+fn encoded(kind: &str, body: &[u8]) -> Vec<Step> {
+    if kind == "packed" {
+        return vec![Step::Send(with(200, &[("content-encoding", "br")], body))];
+    }
+    let mut packed = if kind == "bomb" { packed(&vec![0; 16 << 20]) } else { packed(body) };
+    if kind == "cut" {
+        packed.truncate(packed.len() - 12);
+    }
+    vec![Step::Send(with(200, &[("content-encoding", "gzip")], &packed))]
+}
+
+fn packed(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    let written = encoder.write_all(bytes).and_then(|()| encoder.finish());
+    written.expect("memory takes everything")
+}
+
+fn chunked(body: &[u8]) -> Vec<Step> {
+    let mut answer = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n".to_vec();
+    for chunk in body.chunks(1000) {
+        let _ = write!(answer, "{:x}\r\n", chunk.len());
+        answer.extend_from_slice(chunk);
+        answer.extend_from_slice(b"\r\n");
+    }
+    answer.extend_from_slice(b"0\r\n\r\n");
+    vec![Step::Send(answer)]
+}

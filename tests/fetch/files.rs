@@ -1,0 +1,97 @@
+//! What is kept, and under which names.
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use cc_conformance::{case::Case, stops::prompt, subject::Subject};
+use cc_peers::origin::{Settings, body};
+use cc_workloads::{Cause, fetch::Wanted};
+
+use super::{
+    observe::{Asked, Observed},
+    origin,
+};
+
+pub(super) fn cases() -> Vec<Case> {
+    vec![
+        Case::new("files_are_whole_and_have_names", kept),
+        Case::new("a_file_from_another_run_is_replaced", replaced),
+        Case::new("what_fails_leaves_no_file", failed),
+        Case::new("a_stop_leaves_no_file", stopped),
+        Case::new("a_directory_that_is_gone", gone),
+    ]
+}
+
+pub(super) fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let entries = fs::read_dir(folder).expect("it is there").map(|entry| entry.expect("it can be read"));
+    let read = |path| fs::read(path).expect("it can be read");
+    entries.map(|entry| (entry.file_name().into_string().expect("it is text"), read(entry.path()))).collect()
+}
+
+fn content(number: usize) -> Vec<u8> {
+    let Settings { seed, size, .. } = Settings::default();
+    body(seed, number, size)
+}
+
+fn kept(subject: &Subject) {
+    let origin = origin(Settings::default());
+    let paths = ["/plain/1", "/gzip/1", "/reset/1", "/hop/2/7", "/plain/%2e%2e%2f8", "/plain/.9"];
+    let (asked, folder) = Asked::of(&origin, paths).kept_in("kept");
+    assert_eq!(Observed::whole(subject, &asked).status, 0);
+    let expected = [("1", 1), ("1-2", 1), ("1-3", 1), ("7", 7), ("_.._8", 0), ("_.9", 0)];
+    let expected = expected.map(|(name, number)| (name.to_owned(), content(number)));
+    assert!(files(&folder) == BTreeMap::from(expected), "{:?}", files(&folder).keys());
+    let mode = |path| {
+        std::os::unix::fs::PermissionsExt::mode(&fs::metadata(path).expect("it is there").permissions())
+    };
+    fs::write("other", "").expect("a file can be made");
+    assert_eq!(mode(folder.join("1")), mode("other".into()), "files are as others are");
+}
+
+fn replaced(subject: &Subject) {
+    let origin = origin(Settings::default());
+    let (asked, folder) = Asked::of(&origin, ["/plain/1", "/missing/2"]).kept_in("kept");
+    fs::write(folder.join("1"), "old").expect("a file can be made");
+    fs::write(folder.join("2"), "old").expect("a file can be made");
+    assert_eq!(Observed::whole(subject, &asked).status, 1);
+    assert!(files(&folder) == BTreeMap::from([("1".into(), content(1)), ("2".into(), b"old".to_vec())]));
+}
+
+fn failed(subject: &Subject) {
+    let origin = origin(Settings::default());
+    let paths = ["/short/1", "/bomb/2", "/cut/3", "/missing/4", "/packed/5", "/part/6"];
+    let (asked, folder) = Asked::of(&origin, paths).kept_in("kept");
+    let observed = Observed::whole(subject, &asked);
+    assert_eq!((observed.totals.failed, files(&folder)), (6, BTreeMap::new()));
+}
+
+fn stopped(subject: &Subject) {
+    let origin = origin(Settings::default());
+    let (asked, folder) = Asked::of(&origin, ["/trickle/1", "/trickle/2"]).kept_in("kept");
+    let asked = asked.but(|settings| settings.timeout = std::time::Duration::from_secs(30));
+    let ctx = subject.ctx(2);
+    let took = super::stops::stopped_when(
+        &ctx,
+        || until_there_is_a_file(&folder),
+        || {
+            assert_eq!(Observed::of(subject, &asked, &ctx).outputs, []);
+        },
+    );
+    prompt(took);
+    assert_eq!((files(&folder), ctx.stop.cause()), (BTreeMap::new(), Some(Cause::Test)));
+}
+
+/// Looks again and again: what happens is that a file appears.
+fn until_there_is_a_file(folder: &Path) {
+    while fs::read_dir(folder).expect("it is there").next().is_none() {
+        std::thread::yield_now();
+    }
+}
+
+/// Each says so, and nothing else is wrong.
+fn gone(subject: &Subject) {
+    let origin = origin(Settings::default());
+    let mut asked = Asked::of(&origin, ["/plain/1"]).but(|settings| settings.out = Some("gone".into()));
+    asked.0.wanted.push(Wanted::new("x"));
+    let observed = Observed::whole(subject, &asked);
+    assert!(observed.said[0].ends_with("cannot be kept: No such file or directory"), "{:?}", observed.said);
+}

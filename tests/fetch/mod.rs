@@ -1,0 +1,60 @@
+//! The cases of `fetch`.
+
+mod fails;
+mod faults;
+mod files;
+mod limits;
+mod mutants;
+mod observe;
+mod stops;
+
+use cc_conformance::{
+    case::Case,
+    subject::Subject,
+    workload::{Batch, Rejected, Run, Workload},
+};
+use cc_peers::origin::{Origin, Settings};
+use cc_workloads::{
+    Entry, Model,
+    fetch::{self, Job, Output},
+};
+
+use observe::{Asked, Observed};
+
+/// This workload.
+pub(crate) struct Fetch;
+
+impl Workload for Fetch {
+    const NAME: &'static str = "fetch";
+    type Run = fetch::Run;
+
+    fn entry(model: &mut Model) -> &mut Entry<Run<Self>> {
+        &mut model.fetch
+    }
+
+    fn warm_up(subject: &Subject) {
+        let origin = origin(Settings::default());
+        let _ = Observed::of(subject, &Asked::of(&origin, ["/plain/1"]), &subject.ctx(1));
+    }
+
+    fn cases() -> Vec<Case> {
+        let modules = [faults::cases, fails::cases, limits::cases, files::cases, stops::cases];
+        modules.into_iter().flat_map(|cases| cases()).collect()
+    }
+
+    fn mutants() -> Vec<(&'static str, Run<Self>)> {
+        mutants::all()
+    }
+
+    const REJECTED: &'static [Rejected] = mutants::REJECTED;
+}
+
+impl Batch for Fetch {
+    type Job = Job;
+    type Output = Output;
+}
+
+/// An origin, which ends when it is dropped.
+fn origin(settings: Settings) -> Origin {
+    Origin::start(settings).expect("there is a port")
+}
