@@ -20,6 +20,7 @@ use super::{
     backoff,
     body::Body,
     failure::{Failure, Trouble},
+    handover::{self, Handover},
     headers,
 };
 
@@ -84,6 +85,39 @@ impl Download {
             deadline,
             attempt: Attempt::Asked,
         })
+    }
+
+    /// All of it but what has come of its body, as plain data.
+    #[must_use]
+    pub fn hand_over(&self, now: Instant) -> Handover {
+        Handover {
+            index: self.ticket.index,
+            shown: self.ticket.shown.clone(),
+            url: self.url.clone(),
+            credentials: self.credentials.as_ref().map(|value| value.as_bytes().to_vec()),
+            seen: self.seen.clone(),
+            failures: self.failures,
+            path: self.path.clone(),
+            age: self.ticket.began.map(|began| now.saturating_duration_since(began)),
+            left: self.deadline.map(|deadline| deadline.saturating_duration_since(now)),
+        }
+    }
+
+    pub(super) fn from_handover(of: Handover, settings: &Arc<Settings>, now: Instant) -> Self {
+        let began = of.age.and_then(|age| now.checked_sub(age));
+        Self {
+            ticket: Ticket { index: of.index, shown: of.shown, host: host(&of.url), began },
+            url: of.url,
+            credentials: of.credentials.as_deref().map(handover::header),
+            seen: of.seen,
+            failures: of.failures,
+            path: of.path,
+            body: None,
+            status: StatusCode::OK,
+            settings: settings.clone(),
+            deadline: of.left.map(|left| now + left),
+            attempt: Attempt::Asked,
+        }
     }
 
     pub(super) fn keep_at(&mut self, path: PathBuf) {

@@ -1,7 +1,7 @@
 use http::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderName, LOCATION, RETRY_AFTER};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::*;
+use super::{super::handover::Returned, *};
 
 fn download(url: &str) -> Box<Download> {
     let settings = Arc::new(Settings { retries: 2, ..Settings::default() });
@@ -178,4 +178,26 @@ fn a_url_has_to_be_one() {
     let (shown, why) = failed("mailto:a@b").expect("it is none");
     assert_eq!((&*shown, why), ("list:7: mailto:a@b", Err(Failure::Scheme("mailto".to_owned()))));
     assert!(matches!(failed("//h/"), Some((_, Err(Failure::Url(_))))));
+}
+
+/// It goes on elsewhere, with what it knows; the part of the body stays with whoever has it.
+#[test]
+fn handed_over_it_is_the_same_but_for_its_body() {
+    let now = Instant::now();
+    let mut first = download("http://user:secret@h/a");
+    assert!(answered(&mut first, 200, &[(CONTENT_LENGTH, "4"), (ETAG, "\"v\"")]).is_continue());
+    assert!(first.received(b"ab").is_continue());
+    first.broke(Trouble::Closed);
+    let (returned, kept) = first.finish(now).give_back(now);
+    let told = postcard::to_stdvec(&returned).expect("it is plain data");
+    let returned: Returned = postcard::from_bytes(&told).expect("it is what was told");
+    assert!(!format!("{returned:?}").contains("secret"), "a password is shown");
+    let settings = Arc::new(Settings { retries: 2, ..Settings::default() });
+    let Next::Again(elsewhere, time) = returned.take_back(&settings, now).next else { panic!("it is over") };
+    let kept = kept.expect("there is to be another attempt");
+    assert!(time > now);
+    assert_eq!(asked(&kept, RANGE).as_deref(), Some("bytes=2-"));
+    assert_eq!(asked(&elsewhere, RANGE), None);
+    assert_eq!(asked(&elsewhere, AUTHORIZATION), asked(&kept, AUTHORIZATION));
+    assert_eq!((elsewhere.hand_over(now), elsewhere.failures), (kept.hand_over(now), 1));
 }
