@@ -78,7 +78,7 @@ async fn answer(
     }
     let (under_way, before) = counters.begin(request.host_name(), &request.path);
     counters.together(settings.together).await;
-    sleep(settings.latency).await;
+    sleep(counters.latency()).await;
     let mut steps = script::of(request, before, &settings);
     let last = steps.pop();
     for step in steps {

@@ -21,7 +21,7 @@ use std::{
 use anyhow::Context;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{
-    io::AsyncReadExt,
+    io::{AsyncBufReadExt, BufReader},
     net::{TcpListener, TcpSocket},
     runtime::{Builder, Runtime},
     signal::unix::{SignalKind, signal},
@@ -35,6 +35,8 @@ pub use stats::Stats;
 use stats::Counters;
 
 /// Serve resources, and faults, until standard input ends or SIGINT or SIGTERM comes.
+///
+/// A line `latency MS` on standard input lets requests wait for so long from then on, and is printed when they do.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Where clients connect; with port 0 the system chooses one, which is printed
@@ -101,14 +103,15 @@ pub fn main(args: &Args) -> anyhow::Result<()> {
     let served = runtime.block_on(async {
         let listeners = listen(args.listen, args.hosts)?;
         println!("listening at {}", listeners[0].local_addr()?);
+        let counters = Arc::<Counters>::default();
         tokio::select! {
-            ended = end() => ended,
-            never = serve(listeners, args.into()) => never,
+            ended = end(&counters) => ended,
+            never = serve(listeners, args.into(), counters.clone()) => never,
         }
     });
     // Somebody may still be reading standard input, which nobody can be kept from.
     runtime.shutdown_background();
-    served.with_context(|| format!("cannot listen at {}", args.listen))
+    served.with_context(|| format!("origin at {}", args.listen))
 }
 
 /// An origin on a thread of its own, which ends when this is dropped.
@@ -128,7 +131,7 @@ impl Origin {
         let address = listeners[0].local_addr()?;
         let counters = Arc::<Counters>::default();
         let (end, ended) = oneshot::channel::<()>();
-        let serve = serve_with(listeners, settings, counters.clone());
+        let serve = serve(listeners, settings, counters.clone());
         let run = move || {
             runtime.block_on(async {
                 tokio::select! { _ = ended => {}, _ = serve => {} }
@@ -194,15 +197,8 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Serves whoever connects, for ever.
-async fn serve(listeners: Vec<TcpListener>, settings: Settings) -> io::Result<()> {
-    serve_with(listeners, settings, Arc::default()).await
-}
-
-async fn serve_with(
-    listeners: Vec<TcpListener>,
-    settings: Settings,
-    counters: Arc<Counters>,
-) -> io::Result<()> {
+async fn serve(listeners: Vec<TcpListener>, settings: Settings, counters: Arc<Counters>) -> io::Result<()> {
+    counters.set_latency(settings.latency);
     let mut accepting = JoinSet::new();
     for listener in listeners {
         accepting.spawn(accept(listener, settings, counters.clone()));
@@ -226,16 +222,23 @@ async fn accept(listener: TcpListener, settings: Settings, counters: Arc<Counter
     }
 }
 
-/// Waits for the end of standard input, or a signal.
-async fn end() -> io::Result<()> {
+/// Waits for the end of standard input, or a signal, and does meanwhile what standard input says.
+async fn end(counters: &Counters) -> io::Result<()> {
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    let mut ignored = [0; 1024];
-    let mut stdin = tokio::io::stdin();
-    let closed = async { while stdin.read(&mut ignored).await.is_ok_and(|length| length > 0) {} };
     tokio::select! {
-        () = closed => {}
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+        told = obey(counters) => told,
+        _ = interrupt.recv() => Ok(()),
+        _ = terminate.recv() => Ok(()),
+    }
+}
+
+async fn obey(counters: &Counters) -> io::Result<()> {
+    let mut lines = BufReader::new(tokio::io::stdin()).lines();
+    while let Some(line) = lines.next_line().await? {
+        let latency = line.strip_prefix("latency ").and_then(|ms| ms.parse().ok());
+        let latency = latency.ok_or_else(|| io::Error::other(format!("{line:?} is not latency MS")))?;
+        counters.set_latency(Duration::from_millis(latency));
+        println!("{line}");
     }
     Ok(())
 }

@@ -2,7 +2,11 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
@@ -37,6 +41,8 @@ pub(super) struct Counters {
     more: Condvar,
     /// The peak, for those who must not hold their thread up.
     peak: watch::Sender<usize>,
+    /// How long every request waits, in microseconds. It may be changed while they do.
+    latency: AtomicU64,
 }
 
 #[derive(Default)]
@@ -53,6 +59,16 @@ pub(super) struct UnderWay {
 }
 
 impl Counters {
+    pub(super) fn latency(&self) -> Duration {
+        Duration::from_micros(self.latency.load(Ordering::Relaxed))
+    }
+
+    /// Requests that come from now on wait for so long.
+    pub(super) fn set_latency(&self, latency: Duration) {
+        let micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
+        self.latency.store(micros, Ordering::Relaxed);
+    }
+
     pub(super) fn stats(&self) -> Stats {
         self.state().stats.clone()
     }

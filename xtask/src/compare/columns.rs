@@ -13,59 +13,108 @@ pub(super) struct Column {
     pub cell: fn(&Row) -> String,
 }
 
+const MODEL: Column = Column { title: "model", unit: "", cell: label };
+const OUTPUT: Column = Column { title: "output", unit: "", cell: verdict };
+const WALL: Column = Column { title: "wall", unit: "ms", cell: |row| ms(row.wall_s.map(|wall| wall.median)) };
+const WALL_INTERVAL: Column = Column { title: "95 %", unit: "ms", cell: interval };
+const SPEEDUP: Column =
+    Column { title: "speed-up", unit: "×", cell: |row| fixed(row.speedup.map(|speedup| speedup.median), 2) };
+const SPEEDUP_INTERVAL: Column = Column { title: "95 %", unit: "×", cell: speedup };
+const ALIKE: Column = Column { title: "alike", unit: "", cell: |row| row.letters.clone() };
+const MEMORY: Column = Column { title: "memory", unit: "MB", cell: memory };
+const CPU: Column = Column { title: "CPU", unit: "ms", cell: |row| ms(row.cpu_s) };
+const CORES: Column = Column { title: "cores", unit: "used", cell: |row| fixed(row.cores, 2) };
+const FIRST: Column = Column { title: "first", unit: "ms", cell: |row| ms(row.first_s) };
+const STOP: Column = Column { title: "stop", unit: "ms", cell: |row| ms(row.stop_s) };
+const EMPTY: Column = Column { title: "empty", unit: "ms", cell: |row| ms(row.empty_s) };
+const CODE: Column = Column { title: "code", unit: "lines", cell: code };
+const FAILED: Column = Column { title: "failed", unit: "runs", cell: |row| row.failures.len().to_string() };
+const OUTLIERS: Column =
+    Column { title: "outliers", unit: "rounds", cell: |row| row.outliers.len().to_string() };
+const PROCS: Column = Column { title: "procs", unit: "peak", cell: |row| whole(row.processes) };
+const THREADS: Column = Column { title: "threads", unit: "peak", cell: |row| whole(row.threads) };
+const SWITCHES: Column = Column { title: "switches", unit: "own+forced", cell: switches };
+
 /// Of a program that ends by itself.
 const JOB: &[Column] = &[
-    Column { title: "model", unit: "", cell: label },
-    Column { title: "output", unit: "", cell: verdict },
-    Column { title: "wall", unit: "ms", cell: |row| ms(row.wall_s.map(|wall| wall.median)) },
-    Column { title: "95 %", unit: "ms", cell: interval },
-    Column { title: "speed-up", unit: "×", cell: |row| fixed(row.speedup.map(|speedup| speedup.median), 2) },
-    Column { title: "95 %", unit: "×", cell: speedup },
-    Column { title: "alike", unit: "", cell: |row| row.letters.clone() },
-    Column { title: "memory", unit: "MB", cell: memory },
-    Column { title: "CPU", unit: "ms", cell: |row| ms(row.cpu_s) },
-    Column { title: "cores", unit: "used", cell: |row| fixed(row.cores, 2) },
-    Column { title: "first", unit: "ms", cell: |row| ms(row.first_s) },
-    Column { title: "stop", unit: "ms", cell: |row| ms(row.stop_s) },
-    Column { title: "empty", unit: "ms", cell: |row| ms(row.empty_s) },
-    Column { title: "code", unit: "lines", cell: code },
-    Column { title: "failed", unit: "runs", cell: |row| row.failures.len().to_string() },
-    Column { title: "outliers", unit: "rounds", cell: |row| row.outliers.len().to_string() },
-    Column { title: "procs", unit: "peak", cell: |row| whole(row.processes) },
-    Column { title: "threads", unit: "peak", cell: |row| whole(row.threads) },
-    Column { title: "switches", unit: "own+forced", cell: switches },
+    MODEL,
+    OUTPUT,
+    WALL,
+    WALL_INTERVAL,
+    SPEEDUP,
+    SPEEDUP_INTERVAL,
+    ALIKE,
+    MEMORY,
+    CPU,
+    CORES,
+    FIRST,
+    STOP,
+    EMPTY,
+    CODE,
+    FAILED,
+    OUTLIERS,
+    PROCS,
+    THREADS,
+    SWITCHES,
+];
+
+/// Of one that only waits: how far its time is from what it waits for, and what waiting costs.
+const WAITING: &[Column] = &[
+    MODEL,
+    OUTPUT,
+    WALL,
+    WALL_INTERVAL,
+    Column { title: "ideal", unit: "×", cell: |row| fixed(row.of_ideal, 2) },
+    ALIKE,
+    FIRST,
+    MEMORY,
+    Column { title: "waiting", unit: "kB each", cell: |row| thousands(row.waiting_bytes) },
+    STOP,
+    CPU,
+    CORES,
+    EMPTY,
+    CODE,
+    FAILED,
+    OUTLIERS,
+    PROCS,
+    THREADS,
+    SWITCHES,
 ];
 
 /// Of one that serves: rates instead of times where that reads better.
 const SERVICE: &[Column] = &[
-    Column { title: "model", unit: "", cell: label },
-    Column { title: "output", unit: "", cell: verdict },
+    MODEL,
+    OUTPUT,
     Column { title: "-P 16", unit: "k req/s", cell: |row| thousands(served(row, |it| it.pipelined_per_s)) },
-    Column { title: "speed-up", unit: "×", cell: |row| fixed(row.speedup.map(|speedup| speedup.median), 2) },
-    Column { title: "95 %", unit: "×", cell: speedup },
-    Column { title: "alike", unit: "", cell: |row| row.letters.clone() },
+    SPEEDUP,
+    SPEEDUP_INTERVAL,
+    ALIKE,
     Column { title: "-P 1", unit: "k req/s", cell: |row| thousands(served(row, |it| it.single_per_s)) },
     Column { title: "p99", unit: "ms", cell: |row| ms(served(row, |it| it.p99_s)) },
-    Column { title: "memory", unit: "MB", cell: memory },
+    MEMORY,
     Column { title: "idle", unit: "kB each", cell: |row| thousands(served(row, |it| it.idle_bytes)) },
     Column { title: "CPU", unit: "µs/req", cell: |row| micro(served(row, |it| it.pipelined_cpu_s)) },
     Column { title: "-P 1", unit: "µs/req", cell: |row| micro(served(row, |it| it.single_cpu_s)) },
     Column { title: "p50", unit: "ms", cell: |row| ms(served(row, |it| it.p50_s)) },
     Column { title: "p99.9", unit: "ms", cell: |row| ms(served(row, |it| it.p999_s)) },
-    Column { title: "cores", unit: "used", cell: |row| fixed(row.cores, 2) },
-    Column { title: "stop", unit: "ms", cell: |row| ms(row.stop_s) },
-    Column { title: "empty", unit: "ms", cell: |row| ms(row.empty_s) },
-    Column { title: "code", unit: "lines", cell: code },
-    Column { title: "failed", unit: "runs", cell: |row| row.failures.len().to_string() },
-    Column { title: "outliers", unit: "rounds", cell: |row| row.outliers.len().to_string() },
-    Column { title: "procs", unit: "peak", cell: |row| whole(row.processes) },
-    Column { title: "threads", unit: "peak", cell: |row| whole(row.threads) },
-    Column { title: "switches", unit: "own+forced", cell: switches },
+    CORES,
+    STOP,
+    EMPTY,
+    CODE,
+    FAILED,
+    OUTLIERS,
+    PROCS,
+    THREADS,
+    SWITCHES,
 ];
 
 /// Those that there are in a comparison.
 pub(super) fn columns(comparison: &Comparison) -> &'static [Column] {
-    if comparison.is_service() { SERVICE } else { JOB }
+    match comparison {
+        it if it.is_service() => SERVICE,
+        Comparison { waiting: Some(_), .. } => WAITING,
+        _ => JOB,
+    }
 }
 
 /// Columns of text; the others are numbers.
@@ -181,9 +230,9 @@ mod tests {
             let at = rest.iter().position(|title| *title == column.title);
             rest = &rest[at.unwrap_or_else(|| panic!("{} is not explained", column.title)) + 1..];
         }
-        let unexplained = SERVICE.iter().find(|column| !named.contains(&column.title));
+        let unexplained = SERVICE.iter().chain(WAITING).find(|column| !named.contains(&column.title));
         assert!(unexplained.is_none(), "{:?} is not explained", unexplained.map(|column| column.title));
         assert!(page.lines().all(|line| line.chars().count() <= 80));
-        assert!(page.lines().count() <= 84, "a page, and what services add");
+        assert!(page.lines().count() <= 94, "a page, and what services and waiting add");
     }
 }

@@ -11,6 +11,7 @@ use super::{
     json::{Comparison, Kind, Phase, Row, SCHEMA, Sample, Verdict},
     machine::{Load, Machine},
     memory,
+    origin::Waiting,
     outliers::Outlier,
     scaling::{Point, Scaling},
     service::Served,
@@ -57,6 +58,7 @@ pub(crate) fn comparison() -> Comparison {
         prints_at_end: false,
         tool_note: Some("without what either calls binary".to_owned()),
         asked: None,
+        waiting: None,
         memory: memory::METHOD,
         rows,
         absent: vec!["GNU parallel: parallel is not installed".to_owned()],
@@ -85,6 +87,39 @@ pub(crate) fn service() -> Comparison {
         prints_at_end: true,
         tool_note: None,
         asked: Some("closed and open loops".to_owned()),
+        rows,
+        ..comparison()
+    }
+}
+
+/// Of fetch: the reference, which is not timed, a model and a tool.
+pub(crate) fn waiting() -> Comparison {
+    let mut rows = vec![
+        row("sequential", Kind::Reference, 500.0, 1.0, 31.0),
+        row("threads", Kind::Model, 412.0, 1.0, 19.0),
+        row("curl", Kind::Tool, 430.0, 1.0, 12.0),
+    ];
+    let waiting = Waiting { ideal_s: 0.4, sequential_s: 100.0, at_once: 250 };
+    for row in &mut rows {
+        row.speedup = None;
+        row.of_ideal = row.wall_s.map(|wall| wall.median / waiting.ideal_s);
+        row.waiting_bytes = row.memory_bytes.map(|bytes| bytes as f64 / waiting.at_once as f64);
+    }
+    rows[0].verdict = Verdict::Reference;
+    (rows[0].wall_s, rows[0].of_ideal, rows[0].letters) = (None, None, String::new());
+    rows[2].code = None;
+    Comparison {
+        workload: "fetch".to_owned(),
+        command: "cargo xtask compare fetch".to_owned(),
+        summary: summary(&rows),
+        query: "--concurrency 250".to_owned(),
+        checked: Vec::new(),
+        caption: "1,000 resources, 3 MB".to_owned(),
+        scaling: Vec::new(),
+        baseline: None,
+        any_order: true,
+        tool_note: None,
+        waiting: Some(waiting),
         rows,
         ..comparison()
     }
@@ -160,7 +195,14 @@ fn machine() -> Machine {
 fn input() -> Input {
     let at = |path: &str| Subject { path: Some(path.into()), ..Subject::default() };
     let empty = Subject { args: vec!["--none".to_owned()], is_empty: true, ..Subject::default() };
-    Input { name: "small".to_owned(), measured: at("in/small"), checked: at("in/smoke"), empty, output: None }
+    Input {
+        name: "small".to_owned(),
+        measured: at("in/small"),
+        checked: at("in/smoke"),
+        empty,
+        output: None,
+        resources: None,
+    }
 }
 
 fn rows() -> Vec<Row> {
@@ -240,6 +282,8 @@ fn row(name: &str, kind: Kind, wall: f64, speedup: f64, memory: f64) -> Row {
         processes: Some(1),
         code: Some(Code { workload: 106, mechanism: 58 }),
         service: None,
+        of_ideal: None,
+        waiting_bytes: None,
         oversubscribed: false,
         runs: 25,
         failures: Vec::new(),

@@ -42,6 +42,7 @@ impl Place {
             checked: Subject::default(),
             empty,
             output: None,
+            resources: None,
         };
         let queries = ["one", "two"].map(|name| Query::new(Dialect::Plain, name, &[]).unwrap()).to_vec();
         Self { folder: tempfile::tempdir().unwrap(), queries, input, cancel: Cancel::new().unwrap() }
@@ -60,6 +61,7 @@ impl Place {
             kept: self.folder.path(),
             traces: None,
             clients: None,
+            origin: None,
             cancel: Some(&self.cancel),
         }
     }

@@ -9,6 +9,8 @@ use anyhow::{Context, Result};
 use cc_workloads::{inputs, resize, sort, wordcount};
 use serde::{Deserialize, Serialize};
 
+use super::origin::Resources;
+
 /// Where an input comes from, as a manifest says it.
 #[derive(Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
@@ -21,6 +23,8 @@ pub(crate) enum Source {
     Text(wordcount::inputs::Spec),
     /// A file of lines in no order.
     Lines(sort::inputs::Spec),
+    /// A list of what an origin has.
+    Resources(Resources),
     EmptyFile,
     EmptyFolder,
     /// Nothing on a disk.
@@ -43,6 +47,9 @@ pub(crate) struct Input {
     pub empty: Subject,
     /// What the first query has to print, if that is known beforehand.
     pub output: Option<String>,
+    /// What an origin has, if that is asked for.
+    #[serde(skip)]
+    pub resources: Option<Resources>,
 }
 
 /// What one run works on: arguments, a path, or both.
@@ -68,6 +75,7 @@ impl Source {
                 let file = sort::inputs::prepare(spec, path)?;
                 return Ok(Subject { path: Some(file), ..Subject::default() });
             }
+            Self::Resources(resources) => return Ok(resources.subject(path)),
             Self::EmptyFile => fs::write(path, b"").with_context(|| path.display().to_string())?,
             Self::EmptyFolder => fs::create_dir_all(path).with_context(|| path.display().to_string())?,
             Self::Args { args, .. } => return Ok(Subject { args: args.clone(), ..Subject::default() }),
@@ -77,6 +85,10 @@ impl Source {
 
     pub(crate) fn is_on_disk(&self) -> bool {
         !matches!(self, Self::Args { .. })
+    }
+
+    pub(crate) fn resources(&self) -> Option<Resources> {
+        if let Self::Resources(resources) = self { Some(*resources) } else { None }
     }
 
     pub(crate) fn output(&self) -> Option<String> {
@@ -91,7 +103,14 @@ impl Input {
     /// Somebody's own file or directory.
     pub(crate) fn given(path: &Path, empty: Subject) -> Self {
         let measured = Subject { path: Some(path.to_owned()), ..Subject::default() };
-        Self { name: path.display().to_string(), checked: measured.clone(), measured, empty, output: None }
+        Self {
+            name: path.display().to_string(),
+            checked: measured.clone(),
+            measured,
+            empty,
+            output: None,
+            resources: None,
+        }
     }
 }
 

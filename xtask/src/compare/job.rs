@@ -25,6 +25,7 @@ use super::{
     manifest::Manifest,
     measure::{Entrant, Work, measure},
     memory, notes,
+    origin::Origin,
     query::{Query, line},
     say,
     service::{Clients, Service, peers},
@@ -103,6 +104,7 @@ impl Job {
         let args = ["--model", &entry.model, "--workers", &workers_arg, &self.workload];
         let own: &[&str] = match self.manifest.service {
             Some(_) => &["--listen", "127.0.0.1:0", "{query}"],
+            None if self.manifest.waits() => &["{query}", "--input", "{input}"],
             None => &["{query}", "{input}"],
         };
         let args = args.iter().chain(own).map(|arg| (*arg).to_owned()).collect();
@@ -154,8 +156,9 @@ impl Job {
         let selected = entrants.iter().find(|entrant| args.models.contains(&entrant.name));
         let entrant = selected.or(entrants.first()).context("there is a reference")?;
         let (input, effort) = (self.input(args, workspace)?, args.effort());
-        let clients = self.clients(workspace, &input);
-        let work = Work { clients: clients.as_ref(), ..self.work(&input, kept, cancel) };
+        let (clients, origin) = (self.clients(workspace, &input), self.origin(workspace, &input)?);
+        let work =
+            Work { clients: clients.as_ref(), origin: origin.as_ref(), ..self.work(&input, kept, cancel) };
         let comparisons = again(entrant, &work, &effort, count)?;
         Ok(Again {
             workload: self.workload.clone(),
@@ -188,6 +191,12 @@ impl Job {
         self.manifest.service.as_ref().map(|service| service.clients(peers(&workspace.target), input))
     }
 
+    /// What is asked, if that is another's.
+    fn origin(&self, workspace: &Workspace, input: &Input) -> Result<Option<Origin>> {
+        let listed = input.resources.zip(input.measured.path.as_ref());
+        listed.map(|(what, list)| Origin::start(&peers(&workspace.target), what, list)).transpose()
+    }
+
     fn work<'a>(&'a self, input: &'a Input, kept: &'a Path, cancel: &'a Cancel) -> Work<'a> {
         Work {
             queries: &self.queries,
@@ -197,6 +206,7 @@ impl Job {
             kept,
             traces: None,
             clients: None,
+            origin: None,
             cancel: Some(cancel),
         }
     }
@@ -213,12 +223,15 @@ impl Job {
         let input = self.input(args, workspace)?;
         let traces = Traces { folder: kept.with_file_name("trace"), workload: self.workload.clone() };
         let clients = self.clients(workspace, &input);
-        if args.trace && clients.is_some() {
-            absent.push(format!("traces: {} serves, and has no tasks to trace", self.workload));
+        let has_tasks = !self.manifest.has_peers();
+        if args.trace && !has_tasks {
+            absent.push(format!("traces: {} waits, and has no kernels to trace", self.workload));
         }
         let asked = clients.as_ref().map(Clients::said).transpose()?;
-        let traces = (args.trace && clients.is_none()).then_some(&traces);
-        let work = Work { traces, clients: clients.as_ref(), ..self.work(&input, kept, cancel) };
+        let traces = (args.trace && has_tasks).then_some(&traces);
+        let origin = self.origin(workspace, &input)?;
+        let (clients, origin) = (clients.as_ref(), origin.as_ref());
+        let work = Work { traces, clients, origin, ..self.work(&input, kept, cancel) };
         let (time, machine, watch) = (history::now(), Machine::this(), Watch::begin());
         let measured = measure(entrants, &work, &args.effort())?;
         let load = watch.end();
@@ -249,6 +262,7 @@ impl Job {
             scaling: measured.scaling,
             baseline: None,
             asked,
+            waiting: origin.map(Origin::waiting),
             memory: memory::METHOD,
             rows: measured.rows,
             absent,

@@ -13,6 +13,7 @@ use super::{
     drift::Drift,
     input::Input,
     machine::{Load, Machine},
+    origin::Waiting,
     outliers::Outlier,
     scaling::Scaling,
     service::Served,
@@ -69,6 +70,8 @@ pub(crate) struct Comparison {
     pub tool_note: Option<String>,
     /// Of a service: how it was asked, in words.
     pub asked: Option<String>,
+    /// Of a workload that only waits: what is known of it beforehand.
+    pub waiting: Option<Waiting>,
     /// How memory was measured.
     pub memory: &'static str,
     pub rows: Vec<Row>,
@@ -112,6 +115,9 @@ pub(crate) struct Row {
     pub code: Option<Code>,
     /// What it did for its clients, if it is a service.
     pub service: Option<Served>,
+    /// Its time by that of a run that does nothing but wait, and its memory by the requests that may be under way.
+    pub of_ideal: Option<f64>,
+    pub waiting_bytes: Option<f64>,
     pub oversubscribed: bool,
     pub runs: usize,
     pub failures: Vec<String>,
@@ -262,7 +268,9 @@ mod tests {
     #[test]
     fn the_page_names_every_field_and_no_other() {
         let mut written = BTreeSet::new();
-        paths(&serde_json::to_value(example::comparison()).unwrap(), "", &mut written);
+        for example in [example::comparison(), example::waiting()] {
+            paths(&serde_json::to_value(example).unwrap(), "", &mut written);
+        }
         let named = PAGE.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
         let named: BTreeSet<String> = named.map(str::to_owned).collect();
         let missing: Vec<_> = written.difference(&named).collect();

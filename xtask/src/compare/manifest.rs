@@ -97,13 +97,16 @@ impl Manifest {
             let source = self.source(size).with_context(|| workload.to_owned())?;
             source.make(&folder.join(size))
         };
+        let resources = self.source(size)?.resources();
+        // Odd files are in the smallest input, too: many queries on few files find more than few on many.
+        let checked = if resources.is_some() { size } else { "smoke" };
         Ok(Input {
             name: size.to_owned(),
             measured: make(size)?,
-            // Odd files are in the smallest input, too: many queries on few files find more than few on many.
-            checked: make("smoke")?,
+            checked: make(checked)?,
             empty: Subject { is_empty: true, ..make(EMPTY)? },
             output: self.source(size)?.output(),
+            resources,
         })
     }
 
@@ -117,6 +120,16 @@ impl Manifest {
     /// Whether it works on files, which may be somebody's own.
     pub(crate) fn takes_files(&self) -> bool {
         self.source(EMPTY).is_ok_and(Source::is_on_disk)
+    }
+
+    /// Whether it is asked for what an origin has.
+    pub(crate) fn waits(&self) -> bool {
+        self.input.values().any(|source| source.resources().is_some())
+    }
+
+    /// Whether its clients, or its servers, are those of `cc-peers`.
+    pub(crate) fn has_peers(&self) -> bool {
+        self.service.is_some() || self.waits()
     }
 
     fn source(&self, size: &str) -> Result<&Source> {

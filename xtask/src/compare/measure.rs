@@ -21,6 +21,7 @@ use super::{
     drift::{Drift, drift},
     input::{Input, Subject},
     json::{Kind, Phase, Row, Sample, seconds},
+    origin::Origin,
     paired::{Paired, Told, tell_apart},
     query::Query,
     rows::{State, Turn},
@@ -79,6 +80,8 @@ pub(crate) struct Work<'a> {
     pub traces: Option<&'a Traces>,
     /// Who asks, if it is a service.
     pub clients: Option<&'a Clients>,
+    /// What is asked, if all wait for that.
+    pub origin: Option<&'a Origin>,
     /// What ends it before its time.
     pub cancel: Option<&'a Cancel>,
 }
@@ -128,6 +131,7 @@ pub(crate) fn measure(entrants: &[Entrant], work: &Work<'_>, effort: &Effort) ->
         bail!("interrupted before anything was measured");
     }
     checked?;
+    work.origin.map(Origin::take_time).transpose()?;
     rounds.time();
     rounds.memory();
     rounds.stop();
@@ -154,8 +158,11 @@ pub(super) struct Rounds<'a> {
 impl Rounds<'_> {
     /// The timed rounds.
     fn time(&mut self) {
-        let counts = |state: &&State| state.is_right() && !state.entrant.slow;
-        let one = self.states.iter().filter(counts).map(|state| state.samples[0].wall_s);
+        let counts = |state: &&State| {
+            state.is_right() && !state.entrant.slow && self.has_time(state.entrant, Phase::Time)
+        };
+        let ideal = self.work.origin.map_or(0.0, |origin| origin.waiting().ideal_s);
+        let one = self.states.iter().filter(counts).map(|state| state.samples[0].wall_s.max(ideal));
         let fit = seconds(self.effort.budget) / one.sum::<f64>().max(1e-3);
         let count = self.effort.rounds.map_or((fit as usize).clamp(ROUNDS.0, ROUNDS.1), NonZeroUsize::get);
         self.rounds(Phase::Time, count, |_| Some(Plan::default()));
@@ -209,7 +216,9 @@ impl Rounds<'_> {
             let order = if round % 2 == 0 { order } else { order.into_iter().rev().collect() };
             for at in order {
                 let state = &self.states[at];
-                let takes_part = state.is_right() && state.entrant.takes_part(phase, round);
+                let takes_part = state.is_right()
+                    && state.entrant.takes_part(phase, round)
+                    && self.has_time(state.entrant, phase);
                 let Some(plan) = plan(state).filter(|_| takes_part) else { continue };
                 let sample = self.sample(state.entrant, phase, round, plan);
                 if self.is_cancelled() {
@@ -218,6 +227,12 @@ impl Rounds<'_> {
                 self.states[at].samples.push(sample);
             }
         }
+    }
+
+    /// Whether a run ends before somebody loses patience: one after the other, the reference waits for each request.
+    fn has_time(&self, entrant: &Entrant, phase: Phase) -> bool {
+        let waits = matches!(phase, Phase::Time | Phase::Memory | Phase::Stop);
+        self.work.origin.is_none() || entrant.kind != Kind::Reference || !waits
     }
 
     fn sample(&self, entrant: &Entrant, phase: Phase, round: usize, plan: Plan) -> Sample {

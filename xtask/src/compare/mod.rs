@@ -1,7 +1,7 @@
 //! `cargo xtask compare`: the models against each other, against the reference, and against the tools of today.
 //!
 //! In reading order: told by [`args`], [`build`] the programs, read the [`manifest`], and for each workload's [`job`]
-//! prepare the [`input`]. Then [`measure`](mod@measure), each [`run`](mod@run) in a process of its own (or, of a [`service`], [`serve`]d by one), its [`memory`] sampled over the [`tree`] of
+//! prepare the [`input`]. Then [`measure`](mod@measure), each [`run`](mod@run) in a process of its own (or, of a [`service`], [`serve`]d by one; what it waits for is an [`origin`]), its [`memory`] sampled over the [`tree`] of
 //! its processes, until somebody [`cancel`]s it: first [`checking`] that the outputs are the same ([`check`]), then the
 //! rounds, and at last a round that is [`tracing`] what each worker did when ([`trace`]). What the [`machine`] did meanwhile
 //! is watched.
@@ -41,6 +41,7 @@ mod manifest;
 mod measure;
 mod memory;
 mod notes;
+mod origin;
 mod outliers;
 mod paired;
 mod query;
@@ -114,7 +115,7 @@ fn compare(args: &Args) -> Result<Outcome, Failure> {
     let earlier = earlier.map_err(Failure::usage)?.unwrap_or_default();
     say("building the models' release programs");
     let built = workspace.build(&args.models)?;
-    if jobs.iter().any(|job| job.manifest.service.is_some()) && !args.list {
+    if jobs.iter().any(|job| job.manifest.has_peers()) && !args.list {
         workspace.release(service::PEERS)?;
     }
     // In the order of the reference's help.

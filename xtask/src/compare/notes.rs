@@ -9,6 +9,7 @@ use super::{
     columns::number,
     json::{Comparison, Kind, Row, Verdict},
     machine::percent,
+    origin::Waiting,
     outliers::Outlier,
     paired, scaling,
     service::LATE_S,
@@ -145,6 +146,15 @@ fn legend(comparison: &Comparison) -> Vec<String> {
             note("columns", "are explained one by one by cargo xtask compare --explain"),
         ];
     }
+    let ratio = match &comparison.waiting {
+        Some(waiting) => note("ideal", &format!("{}. {alike}", ideal(waiting))),
+        None => note(
+            "speed-up",
+            &format!(
+                "reference / row in the same round: median, and its 95 % interval by bootstrap. {alike}"
+            ),
+        ),
+    };
     vec![
         note("machine", &machine.shown()),
         note("command", command),
@@ -153,12 +163,7 @@ fn legend(comparison: &Comparison) -> Vec<String> {
             "wall",
             &format!("median, and its 95 % interval by bootstrap{few}; CPU is of the whole process tree"),
         ),
-        note(
-            "speed-up",
-            &format!(
-                "reference / row in the same round: median, and its 95 % interval by bootstrap. {alike}"
-            ),
-        ),
+        ratio,
         note("memory", comparison.memory),
         note(
             "first",
@@ -171,6 +176,16 @@ fn legend(comparison: &Comparison) -> Vec<String> {
         note("code", "lines of the workload's file + of the mechanism it uses, without comments and tests"),
         note("columns", "are explained one by one by cargo xtask compare --explain"),
     ]
+}
+
+/// What a run is measured by that only waits.
+fn ideal(Waiting { ideal_s, sequential_s, at_once }: &Waiting) -> String {
+    format!(
+        "time / that of a run that does nothing but wait, {} ms: latency × requests / {at_once} at once. One after the other \
+         they would take {} s, and so the reference is not timed. waiting: memory / {at_once}",
+        number(ideal_s * 1e3),
+        number(*sequential_s)
+    )
 }
 
 fn marks(comparison: &Comparison) -> Vec<String> {

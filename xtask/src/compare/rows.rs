@@ -7,6 +7,7 @@ use super::{
     check::Order,
     json::{Kind, Phase, Row, Sample, Verdict, seconds},
     measure::{Entrant, Work},
+    origin::Origin,
     outliers::outliers,
     run::Seen,
     service::Served,
@@ -91,6 +92,9 @@ impl<'a> State<'a> {
         let failed = |sample: &Sample| {
             Some(format!("{:?} round {}: {}", sample.phase, sample.round + 1, sample.failure.as_ref()?))
         };
+        let memory_bytes = sampled.or_else(max_rss);
+        let waiting = work.origin.map(Origin::waiting).filter(|_| sampled.is_some());
+        let ideal = work.origin.map(|origin| origin.waiting().ideal_s);
         let request = Request { query: &work.queries[0], subject: &work.input.measured };
         Row {
             name: entrant.name.clone(),
@@ -106,7 +110,7 @@ impl<'a> State<'a> {
             letters,
             cpu_s: cpu,
             cores: cpu.zip(wall).map(|(cpu, wall)| cpu / wall.median),
-            memory_bytes: sampled.or_else(max_rss),
+            memory_bytes,
             memory_is_max_rss: sampled.is_none(),
             first_s: self.median(Phase::Time, |sample| sample.first_s.filter(|_| !work.prints_at_end)),
             // A service stops at the end of every run.
@@ -120,6 +124,8 @@ impl<'a> State<'a> {
             processes: most(|sample| sample.processes),
             code: entrant.code,
             service: Served::medians(&self.served()),
+            of_ideal: wall.zip(ideal).map(|(wall, ideal)| wall.median / ideal),
+            waiting_bytes: memory_bytes.zip(waiting).map(|(bytes, it)| bytes as f64 / it.at_once as f64),
             oversubscribed: entrant.oversubscribed,
             runs: self.samples.len(),
             failures: self.samples.iter().filter_map(failed).collect(),

@@ -39,7 +39,11 @@ fn fastest(rows: &[&Row]) -> Option<String> {
             format!("{name}, {speedup}, has the least time, but cannot be told apart from it")
         }
         Some(speedup) => format!("fastest is {name}, {speedup}"),
-        None => format!("fastest is {name}, {} ms", number(wall(first) * 1e3)),
+        None => {
+            let of_ideal =
+                first.of_ideal.map(|times| format!(", {times:.2} × the ideal")).unwrap_or_default();
+            format!("fastest is {name}, {} ms{of_ideal}", number(wall(first) * 1e3))
+        }
     };
     let models: Vec<String> = models.iter().map(|row| row.shown()).collect();
     let alike =

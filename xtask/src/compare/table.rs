@@ -199,6 +199,7 @@ mod tests {
         assert_data_eq!(text(&comparison, None), file!["snapshots/wide.txt"].raw());
         assert_data_eq!(markdown(&comparison), file!["snapshots/table.md"].raw());
         assert_data_eq!(text(&example::service(), Some(80)), file!["snapshots/service.txt"].raw());
+        assert_data_eq!(text(&example::waiting(), Some(80)), file!["snapshots/waiting.txt"].raw());
     }
 
     #[test]

@@ -4,9 +4,11 @@
 //! run leaves behind can hide.
 
 use std::{
+    collections::HashSet,
     fs, io,
     os::{fd::AsFd, unix::process::ExitStatusExt},
     process::{self, ExitStatus},
+    sync::{LazyLock, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -86,9 +88,31 @@ pub(crate) fn cpu(pid: u32) -> Option<Duration> {
     read.then(|| Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32))
 }
 
-/// The descendants that have not ended.
+/// A child that is none of a run's, as long as this is there.
+pub(crate) struct Spared(u32);
+
+/// Spares a child: it belongs to no run.
+pub(crate) fn spare(pid: u32) -> Spared {
+    spared().insert(pid);
+    Spared(pid)
+}
+
+impl Drop for Spared {
+    fn drop(&mut self) {
+        spared().remove(&self.0);
+    }
+}
+
+fn spared() -> MutexGuard<'static, HashSet<u32>> {
+    static SPARED: LazyLock<Mutex<HashSet<u32>>> = LazyLock::new(Mutex::default);
+    SPARED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The descendants that have not ended, but for those that are spared.
 pub(crate) fn descendants() -> io::Result<Vec<Process>> {
-    let all = processes()?;
+    let mut all = processes()?;
+    let spared = spared();
+    all.retain(|(process, _)| !spared.contains(&process.pid));
     let mut found: Vec<Process> = Vec::new();
     let mut parents = vec![process::id()];
     while let Some(parent) = parents.pop() {

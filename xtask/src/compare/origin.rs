@@ -1,0 +1,140 @@
+//! What a workload waits for that does nothing but wait: the origin of `cc-peers`, in a process of its own beside all runs.
+//!
+//! While outputs are checked it answers at once, so that the reference, which asks for one resource after the other, can be
+//! waited for. When the clock counts, each request waits for the latency that the manifest says; how long that takes one
+//! after the other is known, and so the reference takes no part.
+
+use std::{
+    cell::RefCell,
+    fs,
+    io::{BufRead, BufReader, Write},
+    os::unix::process::CommandExt,
+    path::Path,
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+};
+
+use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    input::Subject,
+    tree::{Spared, spare},
+};
+
+/// What there is to be had, and how it is asked for.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Resources {
+    /// So many resources, at so many hosts by turns, of so many bytes at most.
+    count: u64,
+    hosts: u8,
+    bytes: u64,
+    /// Every request waits for so long.
+    latency_ms: u64,
+    /// So many requests may be under way at once.
+    concurrency: u64,
+}
+
+/// What is known beforehand of a run that only waits.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(crate) struct Waiting {
+    /// The time of a run that does nothing but wait: latency × requests / concurrency.
+    pub ideal_s: f64,
+    /// The same for who asks for one after the other.
+    pub sequential_s: f64,
+    /// How many requests may be under way at once.
+    pub at_once: u64,
+}
+
+impl Resources {
+    /// How all are asked for that `path` will list.
+    pub(crate) fn subject(&self, path: &Path) -> Subject {
+        let most = self.concurrency.to_string();
+        let args = ["--concurrency", &most, "--per-host", &most, "--no-times"].map(str::to_owned).to_vec();
+        Subject { args, path: Some(path.to_owned()), is_empty: false }
+    }
+
+    pub(crate) fn waiting(&self) -> Waiting {
+        let seconds = |requests: u64| (requests * self.latency_ms) as f64 / 1e3;
+        Waiting {
+            ideal_s: seconds(self.count.div_ceil(self.concurrency)),
+            sequential_s: seconds(self.count),
+            at_once: self.concurrency.min(self.count),
+        }
+    }
+}
+
+/// The origin, which ends when this is dropped.
+pub(crate) struct Origin {
+    resources: Resources,
+    child: Child,
+    pipes: RefCell<(ChildStdin, BufReader<ChildStdout>)>,
+    _spared: Spared,
+}
+
+impl Origin {
+    /// Starts one that answers at once, and has it list what there is in the file `list`.
+    pub(crate) fn start(peers: &Path, resources: Resources, list: &Path) -> Result<Self> {
+        let command = |listen: &str| {
+            let mut command = Command::new(peers);
+            command.args(["origin", "--listen", listen, "--hosts", &resources.hosts.to_string()]);
+            command
+        };
+        let mut serve = command("127.0.0.1:0");
+        serve.args(["--size", &resources.bytes.to_string()]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        // A Ctrl-C in the terminal is for this process, which ends it.
+        let mut child = serve.process_group(0).spawn().with_context(|| peers.display().to_string())?;
+        let pipes = child.stdin.take().zip(child.stdout.take()).context("both are piped")?;
+        let pipes = RefCell::new((pipes.0, BufReader::new(pipes.1)));
+        let origin = Self { resources, _spared: spare(child.id()), child, pipes };
+        let line = origin.line()?;
+        let address = line.strip_prefix("listening at ");
+        let address = address.with_context(|| format!("cc-peers origin says {line:?}"))?;
+        let listed = command(address).args(["--urls", &resources.count.to_string()]).output()?;
+        ensure!(listed.status.success(), "cc-peers origin --urls: {}", listed.status);
+        fs::write(list, listed.stdout).with_context(|| list.display().to_string())?;
+        Ok(origin)
+    }
+
+    /// From now on every request waits as long as the manifest says.
+    pub(crate) fn take_time(&self) -> Result<()> {
+        let told = format!("latency {}", self.resources.latency_ms);
+        writeln!(self.pipes.borrow_mut().0, "{told}")?;
+        let line = self.line()?;
+        ensure!(line == told, "cc-peers origin says {line:?}");
+        Ok(())
+    }
+
+    pub(crate) fn waiting(&self) -> Waiting {
+        self.resources.waiting()
+    }
+
+    fn line(&self) -> Result<String> {
+        let mut line = String::new();
+        self.pipes.borrow_mut().1.read_line(&mut line)?;
+        ensure!(!line.is_empty(), "cc-peers origin has ended");
+        Ok(line.trim_end().to_owned())
+    }
+}
+
+impl Drop for Origin {
+    fn drop(&mut self) {
+        // Whether it has ended by itself is of no interest any more.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ideal_is_as_many_latencies_as_there_are_turns() {
+        let resources = Resources { count: 5000, hosts: 1, bytes: 1, latency_ms: 200, concurrency: 1000 };
+        let waiting = Waiting { ideal_s: 1.0, sequential_s: 1000.0, at_once: 1000 };
+        assert_eq!(resources.waiting(), waiting);
+        let few = Resources { count: 1001, ..resources };
+        assert_eq!(few.waiting().ideal_s, 0.4);
+    }
+}
