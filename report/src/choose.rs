@@ -6,7 +6,7 @@ use maud::{Markup, html};
 
 use crate::{
     Report,
-    figures::{count, list, memory, ratio, time},
+    figures::{count, kilobytes, list, memory, ratio, time},
     granularity::metg,
     results::{Comparison, Grained, Metg, Row, by_time},
     table::{cell, slug},
@@ -195,11 +195,48 @@ fn of<'a>(report: &'a Report, workloads: &'a [&str]) -> impl Iterator<Item = &'a
 }
 
 fn computing(report: &Report) -> Vec<String> {
-    report.comparisons.iter().filter_map(fastest).collect()
+    let computes = |found: &&Comparison| found.asked.is_none() && found.waiting.is_none();
+    report.comparisons.iter().filter(computes).filter_map(fastest).collect()
 }
 
-/// Nothing here waits: what the fastest models do with the cores says so.
+/// What those say that wait, or else what the fastest models do with the cores.
 fn waiting(report: &Report) -> Vec<String> {
+    let said: Vec<String> = report.comparisons.iter().flat_map(patience).collect();
+    if said.is_empty() { nobody_waits(report) } else { said }
+}
+
+/// What a workload says that waits, for its clients or for others.
+fn patience(found: &Comparison) -> Vec<String> {
+    let ideal = |row: &Row| row.of_ideal;
+    let idle = |row: &Row| row.service.as_ref()?.idle_bytes;
+    [
+        each(found, "ideal", ideal, ratio, "time by that of a run that does nothing but wait"),
+        each(found, "waiting", |row| row.waiting_bytes, kilobytes, "memory for each request that waits"),
+        each(found, "idle", idle, kilobytes, "memory for each connection that says nothing"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// All models by one figure, the least first.
+fn each(
+    found: &Comparison,
+    column: &str,
+    value: fn(&Row) -> Option<f64>,
+    shown: fn(f64) -> String,
+    what: &str,
+) -> Option<String> {
+    let mut rows: Vec<(&Row, f64)> = found.models().filter_map(|row| Some((row, value(row)?))).collect();
+    rows.sort_by(|one, other| one.1.total_cmp(&other.1));
+    let all: Vec<String> = rows
+        .into_iter()
+        .map(|(row, value)| format!("{} {}", row.shown(), linked(found, row, column, &shown(value))))
+        .collect();
+    (!all.is_empty()).then(|| format!("{}: {what}: {}.", found.workload, list(&all)))
+}
+
+fn nobody_waits(report: &Report) -> Vec<String> {
     let busy = report.comparisons.iter().filter_map(|found| {
         let first = *ranked(found).first()?;
         Some(format!(
@@ -214,7 +251,7 @@ fn waiting(report: &Report) -> Vec<String> {
         return Vec::new();
     }
     vec![format!(
-        "**No workload measures this yet.** All of them compute: the fastest model uses {}.",
+        "**No workload was measured that waits.** These compute: the fastest model uses {}.",
         list(&busy)
     )]
 }

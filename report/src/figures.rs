@@ -38,6 +38,12 @@ pub fn memory(bytes: u64) -> String {
     format!("{}{NARROW}MB", mb(bytes))
 }
 
+/// A little memory with its unit.
+#[must_use]
+pub fn kilobytes(bytes: f64) -> String {
+    format!("{}{NARROW}kB", digits(bytes / 1e3))
+}
+
 /// A ratio.
 #[must_use]
 pub fn ratio(ratio: f64) -> String {

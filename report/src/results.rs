@@ -39,6 +39,9 @@ pub struct Comparison {
     /// Of a service: how it was asked.
     #[serde(default)]
     pub asked: Option<String>,
+    /// Of a workload that only waits: what is known of it beforehand.
+    #[serde(default)]
+    pub waiting: Option<Waiting>,
     pub memory: String,
     pub rows: Vec<Row>,
     pub absent: Vec<String>,
@@ -105,12 +108,23 @@ pub struct Row {
     pub code: Option<Code>,
     #[serde(default)]
     pub service: Option<Served>,
+    pub of_ideal: Option<f64>,
+    pub waiting_bytes: Option<f64>,
     pub runs: usize,
     pub failures: Vec<String>,
     #[serde(default)]
     pub outliers: Vec<Outlier>,
     pub timeline: Option<Timeline>,
     pub samples: Vec<Sample>,
+}
+
+/// What is known beforehand of a run that only waits.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[expect(missing_docs, reason = "as above")]
+pub struct Waiting {
+    pub ideal_s: f64,
+    pub sequential_s: f64,
+    pub at_once: u64,
 }
 
 /// A median with its 95 % interval.

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// The columns: a short name for links, the heading, the unit, and what it is.
-const COLUMNS: [(&str, &str, &str, &str); 23] = [
+const COLUMNS: [(&str, &str, &str, &str); 25] = [
     ("output", "output", "", "compared with the reference’s byte for byte, for all queries; ~ in any order"),
     ("wall", "time", "ms", "from start to end, median of the rounds"),
     ("interval", "95\u{202f}%", "ms", "where the median lies, by bootstrap"),
@@ -18,6 +18,12 @@ const COLUMNS: [(&str, &str, &str, &str); 23] = [
         "speed-up",
         "×",
         "the reference’s time by the row’s, round by round, with its 95\u{202f}% interval",
+    ),
+    (
+        "ideal",
+        "ideal",
+        "×",
+        "of a workload that only waits: the time by that of a run that does nothing but wait",
     ),
     (
         "alike",
@@ -42,6 +48,7 @@ const COLUMNS: [(&str, &str, &str, &str); 23] = [
     ("p999", "p99.9", "ms", "999 of 1000 of them"),
     ("request", "CPU", "µs/req", "processor time of the server for each request of the load"),
     ("idle", "idle", "kB each", "memory for each connection that says nothing"),
+    ("waiting", "waiting", "kB each", "memory for each request that may be under way: all of it, divided"),
     ("cpu", "CPU", "ms", "processor time of all its processes"),
     ("cores", "cores", "used", "processor time by time"),
     (
@@ -212,6 +219,7 @@ fn cells(row: &Row) -> Cells {
             true => format!("{} ({}–{})", ratio(speedup.median), ratio(speedup.low), ratio(speedup.high)),
             false => ratio(speedup.median),
         }),
+        shown(row.of_ideal, ratio),
         row.letters.clone(),
         shown(served(row, |it| it.pipelined_per_s), thousands),
         shown(served(row, |it| it.single_per_s), thousands),
@@ -220,6 +228,7 @@ fn cells(row: &Row) -> Cells {
         shown(served(row, |it| it.p999_s), ms),
         shown(served(row, |it| it.pipelined_cpu_s), |seconds| ratio(seconds * 1e6)),
         shown(served(row, |it| it.idle_bytes), |bytes| ratio(bytes / 1e3)),
+        shown(row.waiting_bytes, |bytes| ratio(bytes / 1e3)),
         shown(row.cpu_s, ms),
         shown(row.cores, ratio),
         row.memory_bytes.map_or_else(dash, |bytes| format!("{bound}{}", mb(bytes))),

@@ -30,6 +30,7 @@ pub fn say(found: &Comparison) -> Said {
         caution(found),
         alike(found, first, &order),
         slower(found),
+        one_by_one(found),
         cheapest(found, first),
         earliest(found, first),
         patient(found),
@@ -57,6 +58,16 @@ pub(crate) fn times(found: &Comparison, row: &Row) -> String {
 }
 
 fn headline(found: &Comparison, first: &Row) -> String {
+    if let Some((waiting, times)) = found.waiting.zip(first.of_ideal) {
+        return format!(
+            "{} takes {}, [{}](#{}) times the {} of a run that does nothing but wait",
+            first.shown(),
+            took(found, first),
+            ratio(times),
+            cell(&found.workload, first.shown(), "ideal"),
+            time(waiting.ideal_s)
+        );
+    }
     let Some(reference) = found.reference().filter(|reference| reference.shown() != first.shown()) else {
         return format!("No model is faster than the plain loop, which takes {}", took(found, first));
     };
@@ -100,6 +111,13 @@ fn slower(found: &Comparison) -> Option<String> {
     let said: Vec<String> =
         slower.map(|row| format!("**{}**, {} times as fast", row.shown(), times(found, row))).collect();
     (!said.is_empty()).then(|| format!("Slower than the plain loop: {}.", list(&said)))
+}
+
+/// What waiting for one thing after the other would take.
+fn one_by_one(found: &Comparison) -> Option<String> {
+    let waiting = found.waiting?;
+    let said = "One request after the other, the plain loop would wait for";
+    Some(format!("{said} {}: it is not timed.", time(waiting.sequential_s)))
 }
 
 fn cheapest(found: &Comparison, first: &Row) -> Option<String> {

@@ -116,7 +116,7 @@ fn theme(browser: &mut Browser) {
 
 fn filter(browser: &mut Browser) {
     let shown = "[...document.querySelectorAll('#table article')].filter(one => one.offsetHeight > 0).length";
-    assert_eq!(browser.ask(shown), 2);
+    assert_eq!(browser.ask(shown), 4);
     browser.ask("document.getElementById('only-grep').click()");
     assert_eq!(browser.ask(shown), 1);
     browser.ask("document.getElementById('only-all').click()");
