@@ -62,10 +62,15 @@
 //! - [`wordcount`] and [`sort`]: phases, with files between them;
 //! - [`pool`]: the runtime: how workers are started, driven, replaced and ended;
 //! - [`kv`]: workers that serve beside each other, and what a plan on several of them takes;
-//! - [`mesh`] and [`prefork`]: the ways between such workers, and whoever starts and replaces them.
+//! - [`mesh`] and [`prefork`]: the ways between such workers, and whoever starts and replaces them;
+//! - [`fetch`]: a process for each request that waits;
+//! - [`fleet`]: such processes, each asked by itself, and one thread that waits for all of them.
 
+pub mod fetch;
+pub mod fleet;
 pub mod grep;
 pub mod kv;
+mod lifeline;
 pub mod mandelbrot;
 pub mod mesh;
 pub mod pool;
@@ -90,7 +95,7 @@ pub const MODELS: &[Model] = &[Model {
     wordcount: Entry::Run(wordcount::run),
     sort: Entry::Run(sort::run),
     kv: Entry::Run(kv::run),
-    fetch: Entry::Declined("not written yet"),
+    fetch: Entry::Run(fetch::run),
 }];
 
 /// A line for each workload: in a worker process, does its part of it and does not return.
@@ -101,4 +106,5 @@ fn enter() {
     pool::enter("wordcount", wordcount::work);
     pool::enter("sort", sort::work);
     prefork::enter("kv", kv::work);
+    fleet::enter("fetch", fetch::work);
 }

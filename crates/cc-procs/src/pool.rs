@@ -397,6 +397,13 @@ impl Process {
         }));
     }
 
+    /// Kills it, and leaves it to whoever [ends](Process::end) it to wait for that.
+    pub(crate) fn kill(&self) {
+        if let Some(child) = self.child.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            let _ = child.kill();
+        }
+    }
+
     /// Kills it, since that reaches a suspended process too, and a worker has nothing to put in order.
     fn end(&self) -> Option<ExitStatus> {
         // Taken out of reach of the hook: a process id that was waited for may belong to somebody else.

@@ -18,40 +18,35 @@
 use std::{
     convert::Infallible,
     env,
-    io::{self, ErrorKind, IoSlice, IoSliceMut},
+    io::{self, ErrorKind},
     marker::PhantomData,
-    mem::MaybeUninit,
     net::TcpListener,
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
-        unix::{net::UnixStream, process::CommandExt},
+        unix::net::UnixStream,
     },
-    process::{self, Command, Stdio},
+    process,
     time::{Duration, Instant},
 };
 
 use cc_workloads::{Ctx, Error, Result, error::reason};
 use rustix::{
-    cmsg_space,
     event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
-    net::{
-        AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-        SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
-    },
+    net::RecvFlags,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::pool::{Process, WORKER};
+use crate::{
+    lifeline::{self, receive, send},
+    pool::{Process, WORKER},
+};
 
 /// How long to wait with the next try if a worker could not be started.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// How much longer than they may take workers are waited for when they are to stop.
 const GRACE: Duration = Duration::from_millis(250);
-
-/// No message on a lifeline is longer.
-const LONGEST: usize = 64 << 10;
 
 /// Has `ctx.workers` workers serve until a stop is requested, and returns what each tells at its end. That of a worker
 /// which is killed is lost. After a stop they have as much time as this.
@@ -227,11 +222,8 @@ impl<'a, R: DeserializeOwned> Seats<'a, R> {
 
 impl Worker {
     fn start(work: &str) -> io::Result<Self> {
-        let (lifeline, input) =
-            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
-        let mut command = Command::new(env::current_exe()?);
-        command.env(WORKER, work).stdin(input).stdout(Stdio::null()).process_group(0); // a Ctrl-C in the terminal is for the coordinator, which decides
-        Ok(Self { _process: Process::spawn(&mut command)?, lifeline, is_ready: false })
+        let (process, lifeline) = lifeline::start(work)?;
+        Ok(Self { _process: process, lifeline, is_ready: false })
     }
 }
 
@@ -327,39 +319,4 @@ fn begin<S: DeserializeOwned, R: Serialize>() -> io::Result<Place<S, R>> {
 
 fn failed(error: io::Error) -> Error {
     Error::worker("worker process", reason(&error))
-}
-
-/// Never waits: a worker that does not listen to what little it is told is suspended, or dying.
-fn send(to: &OwnedFd, message: &impl Serialize, with: Option<BorrowedFd<'_>>) -> io::Result<()> {
-    let bytes = postcard::to_stdvec(message).expect("plain data serializes");
-    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
-    let mut control = SendAncillaryBuffer::new(&mut space);
-    let fds = with.map(|fd| [fd]);
-    if let Some(fds) = &fds {
-        assert!(control.push(SendAncillaryMessage::ScmRights(fds)), "there is space for one");
-    }
-    let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-    sendmsg(to, &[IoSlice::new(&bytes)], &mut control, flags)?;
-    Ok(())
-}
-
-/// The next message, and what came with it. None at the end.
-fn receive<M: DeserializeOwned>(
-    from: &OwnedFd,
-    flags: RecvFlags,
-) -> Result<Option<(M, Option<OwnedFd>)>, Errno> {
-    let mut bytes = vec![0; LONGEST];
-    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let flags = flags | RecvFlags::CMSG_CLOEXEC;
-    let length = recvmsg(from, &mut [IoSliceMut::new(&mut bytes)], &mut control, flags)?.bytes;
-    if length == 0 {
-        return Ok(None);
-    }
-    let fd = control.drain().find_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
-        _ => None,
-    });
-    let message = postcard::from_bytes(&bytes[..length]).map_err(|_| Errno::BADMSG)?;
-    Ok(Some((message, fd)))
 }

@@ -2,7 +2,7 @@
 
 use std::{
     ops::ControlFlow::{self, Break, Continue},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -118,6 +118,20 @@ impl Download {
             deadline: of.left.map(|left| now + left),
             attempt: Attempt::Asked,
         }
+    }
+
+    /// Where the body is to be kept.
+    pub(super) fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
+    pub(super) fn settings(&self) -> &Arc<Settings> {
+        &self.settings
+    }
+
+    /// Whether it has a part of its body.
+    pub(super) fn is_begun(&self) -> bool {
+        self.body.is_some()
     }
 
     pub(super) fn keep_at(&mut self, path: PathBuf) {

@@ -4,8 +4,8 @@
 //! is: whoever has a part of it, and is handed the same download again, goes on with what he has.
 
 use std::{
-    fmt,
-    path::PathBuf,
+    fmt, fs,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -18,7 +18,9 @@ use super::{
     Output, Settings,
     attempt::{Attempted, Next},
     download::Download,
+    failure::Failure,
 };
+use crate::error::reason;
 
 /// A download, for whoever makes its next attempt.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +41,14 @@ pub struct Handover {
 }
 
 impl Handover {
+    /// Has the body kept in this folder, under a name of its own, until [`Returned::keep`] gives it
+    /// the one that it is to have.
+    #[must_use]
+    pub fn into_folder(self, folder: &Path) -> Self {
+        let path = self.path.map(|_| file(folder, self.index));
+        Self { path, ..self }
+    }
+
     /// The download as of now, with nothing of its body.
     ///
     /// # Panics
@@ -48,6 +58,11 @@ impl Handover {
     pub fn take_over(self, settings: &Arc<Settings>, now: Instant) -> Box<Download> {
         Box::new(Download::from_handover(self, settings, now))
     }
+}
+
+/// Where the body of a download is kept that somebody else makes.
+fn file(folder: &Path, index: usize) -> PathBuf {
+    folder.join(index.to_string())
 }
 
 /// Without the password.
@@ -62,6 +77,8 @@ impl fmt::Debug for Handover {
 pub struct Returned {
     host: String,
     held: Option<Duration>,
+    /// Whether a part of the body has come, and stays where it is.
+    is_begun: bool,
     next: Further,
 }
 
@@ -72,28 +89,53 @@ enum Further {
 }
 
 impl Attempted {
-    /// Tells it to whoever has handed the download over. If there is to be another attempt, the download is left over, with what
-    /// it has of its body.
+    /// Tells it to whoever has handed the download over. What is left over is the download, if there is to be another attempt
+    /// and it has a part of its body.
     #[must_use]
     pub fn give_back(self, now: Instant) -> (Returned, Option<Box<Download>>) {
         let until = |time: Instant| time.saturating_duration_since(now);
         let (next, left) = match self.next {
             Next::Done(output) => (Further::Done(output), None),
             Next::Again(download, time) => {
-                (Further::Again(download.hand_over(now), until(time)), Some(download))
+                let next = Further::Again(download.hand_over(now), until(time));
+                (next, Some(download).filter(|download| download.is_begun()))
             }
         };
-        (Returned { host: self.host.to_string(), held: self.held.map(until), next }, left)
+        let (host, held) = (self.host.to_string(), self.held.map(until));
+        (Returned { host, held, is_begun: left.is_some(), next }, left)
     }
 }
 
 impl Returned {
-    /// What the attempt came to, as of now, for [`super::Schedule::ended`].
+    /// Whether whoever made the attempt has a part of the body, and should make the next one, too.
     #[must_use]
-    pub fn take_back(self, settings: &Arc<Settings>, now: Instant) -> Attempted {
+    pub fn is_begun(&self) -> bool {
+        self.is_begun
+    }
+
+    /// Gives a body that was kept [in a folder](Handover::into_folder) the name that it is to have. That it cannot is what the attempt
+    /// came to, then.
+    #[must_use]
+    pub fn keep(mut self, of: &Download, folder: &Path) -> Self {
+        if let Further::Done(output) = &mut self.next
+            && output.outcome.is_ok()
+            && let Some(path) = of.path()
+            && let Err(error) = fs::rename(file(folder, output.index), path)
+        {
+            output.outcome = Err(Failure::Keep(reason(&error)));
+        }
+        self
+    }
+
+    /// What the attempt came to that was made of this download, as of now, for [`super::Schedule::ended`].
+    #[must_use]
+    pub fn take_back(self, of: &Download, now: Instant) -> Attempted {
         let next = match self.next {
             Further::Done(output) => Next::Done(output),
-            Further::Again(download, wait) => Next::Again(download.take_over(settings, now), now + wait),
+            Further::Again(mut download, wait) => {
+                download.path = of.path().map(Path::to_owned);
+                Next::Again(download.take_over(of.settings(), now), now + wait)
+            }
         };
         Attempted { host: self.host.into(), held: self.held.map(|held| now + held), next }
     }

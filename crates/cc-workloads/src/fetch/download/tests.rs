@@ -192,12 +192,38 @@ fn handed_over_it_is_the_same_but_for_its_body() {
     let told = postcard::to_stdvec(&returned).expect("it is plain data");
     let returned: Returned = postcard::from_bytes(&told).expect("it is what was told");
     assert!(!format!("{returned:?}").contains("secret"), "a password is shown");
-    let settings = Arc::new(Settings { retries: 2, ..Settings::default() });
-    let Next::Again(elsewhere, time) = returned.take_back(&settings, now).next else { panic!("it is over") };
-    let kept = kept.expect("there is to be another attempt");
+    let kept = kept.filter(|_| returned.is_begun()).expect("there is to be another attempt");
+    let Next::Again(elsewhere, time) = returned.take_back(&kept, now).next else { panic!("it is over") };
     assert!(time > now);
     assert_eq!(asked(&kept, RANGE).as_deref(), Some("bytes=2-"));
     assert_eq!(asked(&elsewhere, RANGE), None);
     assert_eq!(asked(&elsewhere, AUTHORIZATION), asked(&kept, AUTHORIZATION));
     assert_eq!((elsewhere.hand_over(now), elsewhere.failures), (kept.hand_over(now), 1));
+}
+
+/// Whoever makes the attempt knows another name of the file.
+#[test]
+fn a_body_that_somebody_else_has_kept_gets_its_name() {
+    let (scratch, now) = (tempfile::tempdir().expect("there is a place"), Instant::now());
+    let path = scratch.path().join("a");
+    let mut mine = download("http://h/a");
+    mine.keep_at(path.clone());
+    let folder = scratch.path().join("elsewhere");
+    std::fs::create_dir(&folder).expect("there is none");
+    let attempt = || {
+        let handover = mine.hand_over(now).into_folder(&folder);
+        let mut theirs = handover.take_over(mine.settings(), now);
+        assert!(answered(&mut theirs, 200, &[(CONTENT_LENGTH, "2")]).is_continue());
+        assert!(theirs.received(b"ab").is_continue());
+        theirs.finish(now).give_back(now).0
+    };
+    let returned = attempt();
+    assert!(!path.exists());
+    let Next::Done(output) = returned.keep(&mine, &folder).take_back(&mine, now).next else { panic!() };
+    assert!(output.outcome.is_ok_and(|fetched| fetched.bytes == 2));
+    assert_eq!(std::fs::read(&path).expect("it is kept"), b"ab");
+    let lost = attempt();
+    std::fs::remove_dir_all(&folder).expect("it is there");
+    let Next::Done(output) = lost.keep(&mine, &folder).take_back(&mine, now).next else { panic!() };
+    assert_eq!(output.outcome, Err(Failure::Keep("No such file or directory".to_owned())));
 }
