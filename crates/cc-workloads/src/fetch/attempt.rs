@@ -1,6 +1,7 @@
 //! What becomes of an attempt.
 
 use std::{
+    fs::File,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -13,6 +14,16 @@ pub struct Attempted {
     /// Until when nobody is to ask this host anything.
     pub(super) held: Option<Instant>,
     pub(super) next: Next,
+    /// The body, if it is there and has no name.
+    pub(super) file: Option<File>,
+}
+
+impl Attempted {
+    /// The body, if whoever [handed the download over](super::Handover::unnamed) is to keep it.
+    #[must_use]
+    pub fn take_file(&mut self) -> Option<File> {
+        self.file.take()
+    }
 }
 
 pub(super) enum Next {
@@ -41,11 +52,13 @@ impl Ticket {
     #[must_use]
     pub fn failed(self, why: &str, now: Instant) -> Attempted {
         let host = self.host.clone();
-        Attempted {
-            host,
-            held: None,
-            next: Next::Done(self.output(Err(Failure::Worker(why.to_owned())), now)),
-        }
+        Attempted { host, held: None, file: None, next: Next::Done(self.lost(why, now)) }
+    }
+
+    /// The download, lost for this reason.
+    #[must_use]
+    pub fn lost(self, why: &str, now: Instant) -> Output {
+        self.output(Err(Failure::Worker(why.to_owned())), now)
     }
 
     pub(super) fn output(self, outcome: Result<Fetched, Failure>, now: Instant) -> Output {

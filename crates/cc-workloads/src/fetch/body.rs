@@ -1,15 +1,18 @@
 //! What is done with the bytes of a body: not compressed any more, counted, digested, kept; none of them held.
 
 use std::{
+    fs::File,
     io::{self, Write},
-    path::Path,
 };
 
 use flate2::write::MultiGzDecoder;
 use http::HeaderValue;
 use xxhash_rust::xxh3::Xxh3;
 
-use super::{failure::Failure, place::Place};
+use super::{
+    failure::Failure,
+    place::{Keep, Place},
+};
 use crate::error::reason;
 
 /// So much may come of a compressed body whatever it was.
@@ -36,8 +39,8 @@ enum Decoder {
 
 impl Body {
     /// Nothing has come yet. At most `most` bytes may come out of a compressed one.
-    pub(super) fn begin(encoding: Option<&str>, path: Option<&Path>, most: u64) -> Result<Self, Failure> {
-        let place = Place::open(path).map_err(|error| Failure::Keep(reason(&error)))?;
+    pub(super) fn begin(encoding: Option<&str>, keep: &Keep, most: u64) -> Result<Self, Failure> {
+        let place = Place::open(keep).map_err(|error| Failure::Keep(reason(&error)))?;
         let out = Out { place, digest: Box::new(Xxh3::new()), bytes: 0, limit: None, failure: None };
         let decoder = match encoding {
             None => Decoder::Plain(out),
@@ -75,8 +78,8 @@ impl Body {
         written.map_err(|_| self.failure())
     }
 
-    /// The end: what it was, and it is kept.
-    pub(super) fn finish(mut self) -> Result<(u64, u64), Failure> {
+    /// The end: what it was, and it is kept, or comes along if it is to have no name.
+    pub(super) fn finish(mut self) -> Result<(u64, u64, Option<File>), Failure> {
         if let Decoder::Gzip(gzip) = &mut self.decoder
             && (self.received == 0 || gzip.try_finish().is_err())
         {
@@ -86,9 +89,8 @@ impl Body {
             Decoder::Plain(out) => out,
             Decoder::Gzip(gzip) => gzip.finish().map_err(|_| Failure::Gzip)?,
         };
-        let summary = (out.bytes, out.digest.digest());
-        out.place.keep().map_err(|error| Failure::Keep(reason(&error)))?;
-        Ok(summary)
+        let file = out.place.keep().map_err(|error| Failure::Keep(reason(&error)))?;
+        Ok((out.bytes, out.digest.digest(), file))
     }
 
     /// What a write ran into: what is behind the decoder says so itself, everything else is the decoder's.
@@ -173,9 +175,9 @@ mod tests {
     }
 
     fn taken(encoding: Option<&str>, bytes: &[u8], most: u64) -> Result<(u64, u64), Failure> {
-        let mut body = Body::begin(encoding, None, most)?;
+        let mut body = Body::begin(encoding, &Keep::Nowhere, most)?;
         bytes.chunks(1000).try_for_each(|chunk| body.take(chunk))?;
-        body.finish()
+        body.finish().map(|(bytes, digest, _)| (bytes, digest))
     }
 
     #[test]
@@ -210,12 +212,12 @@ mod tests {
 
     #[test]
     fn nothing_beyond_the_length_is_taken() {
-        let mut body = Body::begin(None, None, 0).unwrap();
+        let mut body = Body::begin(None, &Keep::Nowhere, 0).unwrap();
         body.length = Some(3);
         body.take(b"ab").unwrap();
         assert!(!body.is_whole());
         body.take(b"cdef").unwrap();
         assert!(body.is_whole());
-        assert_eq!(body.finish(), Ok((3, xxh3_64(b"abc"))));
+        assert!(body.finish().is_ok_and(|(bytes, digest, _)| (bytes, digest) == (3, xxh3_64(b"abc"))));
     }
 }

@@ -1,8 +1,9 @@
 //! One resource's way: what to ask, and what an answer means.
 
 use std::{
+    fs::File,
     ops::ControlFlow::{self, Break, Continue},
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -22,6 +23,7 @@ use super::{
     failure::{Failure, Trouble},
     handover::{self, Handover},
     headers,
+    place::{Arriving, Keep},
 };
 
 /// One resource, from when it is wanted until it is there or has failed. It may be moved between attempts, not copied.
@@ -32,7 +34,7 @@ pub struct Download {
     /// The addresses of the redirects that led here.
     seen: Vec<Url>,
     failures: u32,
-    path: Option<PathBuf>,
+    keep: Keep,
     body: Option<Body>,
     /// That of the answer with which the body began.
     status: StatusCode,
@@ -78,7 +80,7 @@ impl Download {
             credentials,
             seen: Vec::new(),
             failures: 0,
-            path: None,
+            keep: Keep::Nowhere,
             body: None,
             status: StatusCode::OK,
             settings: settings.clone(),
@@ -97,7 +99,7 @@ impl Download {
             credentials: self.credentials.as_ref().map(|value| value.as_bytes().to_vec()),
             seen: self.seen.clone(),
             failures: self.failures,
-            path: self.path.clone(),
+            keep: self.keep.clone(),
             age: self.ticket.began.map(|began| now.saturating_duration_since(began)),
             left: self.deadline.map(|deadline| deadline.saturating_duration_since(now)),
         }
@@ -111,7 +113,7 @@ impl Download {
             credentials: of.credentials.as_deref().map(handover::header),
             seen: of.seen,
             failures: of.failures,
-            path: of.path,
+            keep: of.keep,
             body: None,
             status: StatusCode::OK,
             settings: settings.clone(),
@@ -120,9 +122,14 @@ impl Download {
         }
     }
 
-    /// Where the body is to be kept.
-    pub(super) fn path(&self) -> Option<&Path> {
-        self.path.as_deref()
+    /// Whether the body is to be kept, and where.
+    pub(super) fn keep(&self) -> &Keep {
+        &self.keep
+    }
+
+    /// A place for the body that somebody else has taken, who was handed this over.
+    pub fn arriving(&self) -> Result<Arriving, Failure> {
+        Arriving::new(&self.keep)
     }
 
     pub(super) fn settings(&self) -> &Arc<Settings> {
@@ -135,7 +142,7 @@ impl Download {
     }
 
     pub(super) fn keep_at(&mut self, path: PathBuf) {
-        self.path = Some(path);
+        self.keep = Keep::At(path);
     }
 
     /// The host that the next request goes to.
@@ -218,7 +225,7 @@ impl Download {
         // First the old one goes, then the new one comes: two would be twice the descriptors.
         self.body = None;
         let encoding = headers::encoding(headers);
-        let mut body = Body::begin(encoding.as_deref(), self.path.as_deref(), self.settings.max_inflated)?;
+        let mut body = Body::begin(encoding.as_deref(), &self.keep, self.settings.max_inflated)?;
         body.length = headers::content_length(headers);
         body.tag = headers::strong_tag(headers);
         (self.body, self.status) = (Some(body), status);
@@ -284,10 +291,10 @@ impl Download {
     /// The attempt is over: what it came to.
     #[must_use]
     pub fn finish(mut self: Box<Self>, now: Instant) -> Attempted {
-        let host = self.host().clone();
+        let (host, mut file) = (self.host().clone(), None);
         let (held, next) = match std::mem::take(&mut self.attempt) {
             Attempt::Moved(url) => (None, Next::Again(self.moved(url), now)),
-            Attempt::Answered => (None, self.ended(now)),
+            Attempt::Answered => (None, self.ended(now, &mut file)),
             Attempt::Failed(why, wait) => {
                 // Too many requests are the host's concern, and not that of one resource.
                 let held = wait.filter(|_| why == Failure::Status(429)).map(|wait| now + wait);
@@ -295,7 +302,7 @@ impl Download {
             }
             Attempt::Asked => (None, self.failed(Failure::NoAnswer, None, now)),
         };
-        Attempted { host, held, next }
+        Attempted { host, held, next, file }
     }
 
     /// Goes there next. Credentials do not come along to another origin, nor come back from there.
@@ -310,13 +317,15 @@ impl Download {
         self
     }
 
-    fn ended(mut self: Box<Self>, now: Instant) -> Next {
+    fn ended(mut self: Box<Self>, now: Instant, file: &mut Option<File>) -> Next {
         let Some(body) = self.body.take_if(|body| body.is_whole()) else {
             let received = self.body.as_ref().map_or(0, Body::received);
             return self.failed(Failure::Short { received }, None, now);
         };
-        let outcome =
-            body.finish().map(|(bytes, digest)| Fetched { status: self.status.as_u16(), bytes, digest });
+        let outcome = body.finish().map(|(bytes, digest, unnamed)| {
+            *file = unnamed;
+            Fetched { status: self.status.as_u16(), bytes, digest }
+        });
         Next::Done(self.ticket.output(outcome, now))
     }
 

@@ -19,6 +19,7 @@ use super::{
     attempt::{Attempted, Next},
     download::Download,
     failure::Failure,
+    place::Keep,
 };
 use crate::error::reason;
 
@@ -33,7 +34,7 @@ pub struct Handover {
     pub(super) credentials: Option<Vec<u8>>,
     pub(super) seen: Vec<Url>,
     pub(super) failures: u32,
-    pub(super) path: Option<PathBuf>,
+    pub(super) keep: Keep,
     /// How long ago its first attempt began.
     pub(super) age: Option<Duration>,
     /// How long it is until the deadline.
@@ -45,8 +46,26 @@ impl Handover {
     /// the one that it is to have.
     #[must_use]
     pub fn into_folder(self, folder: &Path) -> Self {
-        let path = self.path.map(|_| file(folder, self.index));
-        Self { path, ..self }
+        let kept = Keep::At(file(folder, self.index));
+        self.or_nowhere(kept)
+    }
+
+    /// Has the body kept without a name: it [comes with](Attempted::take_file) what came of the attempt.
+    #[must_use]
+    pub fn unnamed(self) -> Self {
+        self.or_nowhere(Keep::Unnamed)
+    }
+
+    fn or_nowhere(self, kept: Keep) -> Self {
+        let keep = if self.keep == Keep::Nowhere { Keep::Nowhere } else { kept };
+        Self { keep, ..self }
+    }
+
+    /// The download that was handed over, as of now: it is to be kept where it was to be.
+    #[must_use]
+    pub fn take_back(mut self, of: &Download, now: Instant) -> Box<Download> {
+        self.keep = of.keep().clone();
+        self.take_over(of.settings(), now)
     }
 
     /// The download as of now, with nothing of its body.
@@ -119,7 +138,7 @@ impl Returned {
     pub fn keep(mut self, of: &Download, folder: &Path) -> Self {
         if let Further::Done(output) = &mut self.next
             && output.outcome.is_ok()
-            && let Some(path) = of.path()
+            && let Keep::At(path) = of.keep()
             && let Err(error) = fs::rename(file(folder, output.index), path)
         {
             output.outcome = Err(Failure::Keep(reason(&error)));
@@ -132,12 +151,9 @@ impl Returned {
     pub fn take_back(self, of: &Download, now: Instant) -> Attempted {
         let next = match self.next {
             Further::Done(output) => Next::Done(output),
-            Further::Again(mut download, wait) => {
-                download.path = of.path().map(Path::to_owned);
-                Next::Again(download.take_over(of.settings(), now), now + wait)
-            }
+            Further::Again(download, wait) => Next::Again(download.take_back(of, now), now + wait),
         };
-        Attempted { host: self.host.into(), held: self.held.map(|held| now + held), next }
+        Attempted { host: self.host.into(), held: self.held.map(|held| now + held), next, file: None }
     }
 }
 

@@ -42,6 +42,7 @@ pub use failure::{Failure, Trouble};
 pub use handover::{Handover, Returned};
 pub use limits::descriptors;
 pub use listing::Listing;
+pub use place::Arriving;
 pub use schedule::{Schedule, Turn};
 
 use crate::{

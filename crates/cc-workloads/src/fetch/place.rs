@@ -1,24 +1,42 @@
-//! Where a body goes: nowhere, or into a file that has its name only when it is whole.
+//! Where a body goes: nowhere, or into a file that has its name only when it is whole, if it is to have one.
 
 use std::{
-    fs::Permissions,
+    fs::{File, Permissions},
     io::{self, Write},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
+use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
+
+use super::failure::Failure;
+use crate::error::reason;
+
+/// Whether a body is kept, and where.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Keep {
+    #[default]
+    Nowhere,
+    At(PathBuf),
+    /// In a file without a name, for whoever is told what came of the attempt.
+    Unnamed,
+}
 
 /// Where a body is kept. What is not [kept](Place::keep) is removed when this is dropped.
 pub(super) enum Place {
     Nowhere,
     File { file: NamedTempFile, path: PathBuf },
+    Unnamed(File),
 }
 
 impl Place {
-    /// A file that will have this path, or nowhere.
-    pub(super) fn open(path: Option<&Path>) -> io::Result<Self> {
-        let Some(path) = path else { return Ok(Self::Nowhere) };
+    pub(super) fn open(keep: &Keep) -> io::Result<Self> {
+        let path = match keep {
+            Keep::Nowhere => return Ok(Self::Nowhere),
+            Keep::Unnamed => return tempfile::tempfile().map(Self::Unnamed),
+            Keep::At(path) => path,
+        };
         let folder = path.parent().unwrap_or(Path::new("."));
         // What the user's umask leaves of this: it is a file like any other when it is done.
         let mode = Permissions::from_mode(0o666);
@@ -26,12 +44,32 @@ impl Place {
         Ok(Self::File { file, path: path.to_owned() })
     }
 
-    /// Gives the file its name, which replaces one from another run.
-    pub(super) fn keep(self) -> io::Result<()> {
+    /// Gives the file its name, which replaces one from another run. One that has none is returned.
+    pub(super) fn keep(self) -> io::Result<Option<File>> {
         match self {
-            Self::Nowhere => Ok(()),
-            Self::File { file, path } => file.persist(path).map(drop).map_err(|failed| failed.error),
+            Self::Nowhere => Ok(None),
+            Self::File { file, path } => file.persist(path).map(|_| None).map_err(|failed| failed.error),
+            Self::Unnamed(file) => Ok(Some(file)),
         }
+    }
+}
+
+/// A body that somebody else has taken, on its way to where it is to be kept.
+pub struct Arriving(Place);
+
+impl Arriving {
+    pub(super) fn new(keep: &Keep) -> Result<Self, Failure> {
+        Place::open(keep).map(Self).map_err(|error| Failure::Keep(reason(&error)))
+    }
+
+    /// Takes more of it.
+    pub fn take(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        self.0.write_all(bytes).map_err(|error| Failure::Keep(reason(&error)))
+    }
+
+    /// It is whole, and gets its name.
+    pub fn keep(self) -> Result<(), Failure> {
+        self.0.keep().map(drop).map_err(|error| Failure::Keep(reason(&error)))
     }
 }
 
@@ -40,6 +78,7 @@ impl Write for Place {
         match self {
             Self::Nowhere => Ok(bytes.len()),
             Self::File { file, .. } => file.write(bytes),
+            Self::Unnamed(file) => file.write(bytes),
         }
     }
 
@@ -50,7 +89,10 @@ impl Write for Place {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::{
+        fs,
+        io::{Read, Seek},
+    };
 
     use super::*;
 
@@ -58,12 +100,28 @@ mod tests {
     fn a_file_has_its_name_when_it_is_kept() {
         let scratch = tempfile::tempdir().unwrap();
         let path = scratch.path().join("a");
-        let mut place = Place::open(Some(&path)).unwrap();
+        let mut place = Place::open(&Keep::At(path.clone())).unwrap();
         assert!(!path.exists());
         place.write_all(b"it").unwrap();
         place.keep().unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"it");
-        drop(Place::open(Some(&path)).unwrap());
+        drop(Place::open(&Keep::At(path)).unwrap());
         assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_file_without_a_name_is_whoevers_it_is_given_to() {
+        let scratch = tempfile::tempdir().unwrap();
+        let mut place = Place::open(&Keep::Unnamed).unwrap();
+        place.write_all(b"it").unwrap();
+        let mut file = place.keep().unwrap().unwrap();
+        let mut text = Vec::new();
+        file.rewind().unwrap();
+        file.read_to_end(&mut text).unwrap();
+        let path = scratch.path().join("a");
+        let mut arriving = Arriving::new(&Keep::At(path.clone())).unwrap();
+        arriving.take(&text).unwrap();
+        arriving.keep().unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"it");
     }
 }

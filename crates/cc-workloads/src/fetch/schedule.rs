@@ -4,12 +4,9 @@
 use std::{
     cmp::Reverse,
     collections::{BinaryHeap, HashMap, VecDeque},
-    path::PathBuf,
     sync::Arc,
     time::Instant,
 };
-
-use url::Url;
 
 use super::{
     Job, Output, Settings,
@@ -23,6 +20,8 @@ use super::{
 pub struct Schedule {
     settings: Arc<Settings>,
     deadline: Option<Instant>,
+    /// So many may be under way at once.
+    most: usize,
     /// So many are under way.
     running: usize,
     /// So many wait.
@@ -64,6 +63,7 @@ impl Schedule {
         let settings = Arc::new(job.settings.clone());
         let deadline = settings.deadline.and_then(|deadline| now.checked_add(deadline));
         let mut schedule = Self {
+            most: settings.concurrency,
             settings,
             deadline,
             running: 0,
@@ -73,27 +73,23 @@ impl Schedule {
             due: BinaryHeap::new(),
             settled: VecDeque::new(),
         };
-        schedule.fill(job);
+        for download in job.downloads(now) {
+            match download {
+                Ok(download) => schedule.push(download),
+                Err(failed) => schedule.settled.push_back(failed),
+            }
+        }
         schedule
     }
 
-    fn fill(&mut self, job: &Job) {
-        let mut names = Names::default();
-        for (index, wanted) in job.wanted.iter().enumerate() {
-            match Download::new(index, wanted, &self.settings, self.deadline) {
-                Ok(mut download) => {
-                    if let Some(path) = self.path(&mut names, download.url()) {
-                        download.keep_at(path);
-                    }
-                    self.queue(Box::new(download), VecDeque::push_back);
-                }
-                Err(failed) => self.settled.push_back(failed),
-            }
-        }
+    /// Takes one more.
+    pub fn push(&mut self, download: Box<Download>) {
+        self.queue(download, VecDeque::push_back);
     }
 
-    fn path(&self, names: &mut Names, url: &Url) -> Option<PathBuf> {
-        self.settings.out.as_ref().map(|folder| folder.join(names.name(url)))
+    /// So many may be under way at once from now on. Those that are more end by themselves.
+    pub fn limit(&mut self, most: usize) {
+        self.most = most;
     }
 
     /// What is to be done next. Asked again until it says to wait.
@@ -114,7 +110,20 @@ impl Schedule {
 
     /// Takes back an attempt. What it was the last of is returned, and is to be passed on.
     pub fn ended(&mut self, attempted: Attempted) -> Option<Output> {
-        let Attempted { host, held, next } = attempted;
+        self.ended_or_left(attempted, |_| true).unwrap_or_default()
+    }
+
+    /// The same, where not all hosts are this schedule's: a download that has been redirected to another is returned as well.
+    ///
+    /// # Errors
+    ///
+    /// That download, which is none of this schedule's any more.
+    pub fn ended_or_left(
+        &mut self,
+        attempted: Attempted,
+        is_ours: impl Fn(&str) -> bool,
+    ) -> Result<Option<Output>, Box<Download>> {
+        let Attempted { host, held, next, .. } = attempted;
         self.running -= 1;
         let at = self.hosts.get_mut(&host).expect("who has begun has a host");
         at.running -= 1;
@@ -123,11 +132,12 @@ impl Schedule {
             self.due.extend(held.map(|time| Reverse(Due { time, what: Held::Host(host.clone()) })));
         }
         let output = match next {
-            Next::Done(output) => Some(output),
+            Next::Done(output) => Ok(Some(output)),
+            Next::Again(download, _) if !is_ours(download.host()) => Err(download),
             Next::Again(download, time) => {
                 self.waiting += 1;
                 self.due.push(Reverse(Due { time, what: Held::Download(download) }));
-                None
+                Ok(None)
             }
         };
         self.forget_or_ready(&host);
@@ -179,7 +189,7 @@ impl Schedule {
 
     /// The next download of the next host: they take turns.
     fn start(&mut self, now: Instant) -> Option<Box<Download>> {
-        if self.running >= self.settings.concurrency {
+        if self.running >= self.most {
             return None;
         }
         loop {
@@ -203,7 +213,7 @@ impl Schedule {
     fn next_time(&self) -> Option<Instant> {
         let due = self.due.peek().map(|Reverse(due)| due.time);
         // One that is due finds no room: what ends makes some.
-        let due = due.filter(|_| self.running < self.settings.concurrency);
+        let due = due.filter(|_| self.running < self.most);
         [due, self.deadline].into_iter().flatten().min()
     }
 
@@ -226,6 +236,24 @@ impl Schedule {
 impl Host {
     fn may_start(&self, per_host: usize) -> bool {
         self.held_until.is_none() && self.running < per_host && !self.queue.is_empty()
+    }
+}
+
+impl Job {
+    /// All that is wanted, as of now, or why it cannot be had.
+    #[must_use]
+    pub fn downloads(&self, now: Instant) -> Vec<Result<Box<Download>, Output>> {
+        let settings = Arc::new(self.settings.clone());
+        let deadline = settings.deadline.and_then(|deadline| now.checked_add(deadline));
+        let mut names = Names::default();
+        let new = |(index, wanted)| {
+            let mut download = Download::new(index, wanted, &settings, deadline)?;
+            if let Some(folder) = &settings.out {
+                download.keep_at(folder.join(names.name(download.url())));
+            }
+            Ok(Box::new(download))
+        };
+        self.wanted.iter().enumerate().map(new).collect()
     }
 }
 

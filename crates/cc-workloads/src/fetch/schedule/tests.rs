@@ -165,3 +165,26 @@ proptest! {
         prop_assert_eq!(indices, (0..wanted.len()).collect::<Vec<_>>());
     }
 }
+
+/// A schedule may have some of the hosts, take more, and let go what is led elsewhere.
+#[test]
+fn what_is_led_to_a_host_of_others_is_let_go() {
+    let now = Instant::now();
+    let mut schedule = Schedule::new(&job(&[], 9, 9), now);
+    assert!(matches!(schedule.turn(now), Turn::Over));
+    schedule.limit(1);
+    let all = job(&["http://a/", "http://a/b"], 9, 9).downloads(now);
+    all.into_iter().for_each(|download| schedule.push(download.expect("it is a URL")));
+    let mut first = started(&mut schedule, now);
+    assert_eq!(hosts(&first), "a");
+    let mut download = first.pop().expect("there is one");
+    let to = "http://b/".parse().expect("it is visible");
+    let headers = [(http::header::LOCATION, to)].into_iter().collect();
+    let _ = download.answered(http::StatusCode::FOUND, &headers, std::time::SystemTime::UNIX_EPOCH);
+    let left = schedule.ended_or_left(download.finish(now), |host| host == "a");
+    assert_eq!(left.err().map(|download| download.url().to_string()).as_deref(), Some("http://b/"));
+    let mut second = started(&mut schedule, now);
+    let last = schedule.ended_or_left(refused(second.pop().expect("there is room"), now), |host| host == "a");
+    assert!(last.is_ok_and(|output| output.is_some_and(|output| output.index == 1)));
+    assert!(matches!(schedule.turn(now), Turn::Over));
+}
