@@ -62,10 +62,13 @@
 //! - [`wordcount`]: two phases, and what goes from worker to worker between them;
 //! - [`sort`]: the same, with names that do not say where things are;
 //! - [`kv`]: a server whose data is with the workers; its `node` is what they do;
+//! - [`fetch`]: requests to hosts, each of which belongs to one worker;
 //! - [`cluster`]: the small runtime of this model. It knows no workload, and its queue knows no transport: a
 //!   message broker could take the place of everything between queue and worker.
 
+mod client;
 pub mod cluster;
+pub mod fetch;
 pub mod grep;
 pub mod kv;
 pub mod mandelbrot;
@@ -85,7 +88,7 @@ const SERVICES: &[cluster::worker::Service] = &[
 ];
 
 /// What a worker can keep.
-const KEEPERS: &[cluster::keeper::Opening] = &[("kv", kv::keep)];
+const KEEPERS: &[cluster::keeper::Opening] = &[("kv", kv::keep), ("fetch", fetch::keep)];
 
 /// The model of this crate.
 pub const MODELS: &[Model] = &[Model {
@@ -99,7 +102,7 @@ pub const MODELS: &[Model] = &[Model {
     wordcount: Entry::Run(wordcount::run),
     sort: Entry::Run(sort::run),
     kv: Entry::Run(kv::run),
-    fetch: Entry::Declined("not written yet"),
+    fetch: Entry::Run(fetch::run),
 }];
 
 fn enter() {

@@ -6,6 +6,10 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::Duration,
 };
@@ -28,8 +32,33 @@ use super::wire::{
 /// A workload's side in a worker that keeps something: its name, and how that is begun, once for each session.
 pub type Opening = (&'static str, Open);
 
-/// Begins with an encoded job.
-pub type Open = fn(job: &[u8]) -> Result<Box<dyn Keeper>>;
+/// Begins with an encoded job, on the worker's runtime.
+pub type Open = fn(job: &[u8], waker: Waker) -> Result<Box<dyn Keeper>>;
+
+/// Wakes a keeper that waits for a question, since there is something else to [tend](Keeper::tend). It does not keep the session.
+#[derive(Clone)]
+pub struct Waker {
+    questions: Weak<Sender<Answers>>,
+    /// Whether it has been woken, and has not heard it: once is enough.
+    is_woken: Arc<AtomicBool>,
+}
+
+impl Waker {
+    /// Wakes it.
+    pub fn wake(&self) {
+        if let Some(questions) = self.questions.upgrade()
+            && !self.is_woken.swap(true, Ordering::AcqRel)
+        {
+            // If there is no room, it has enough to wake for.
+            let _ = questions.try_send(Answers::new());
+        }
+    }
+
+    /// It is awake: what happens from now on wakes it again.
+    pub fn heard(&self) {
+        self.is_woken.store(false, Ordering::Release);
+    }
+}
 
 /// What is kept. A panic loses it.
 pub trait Keeper: Send {
@@ -41,9 +70,9 @@ pub trait Keeper: Send {
     /// If it is nonsense, which ends the session.
     fn take(&mut self, number: u64, question: &[u8], answers: &mut Answers) -> Result<(), String>;
 
-    /// Does what is to be done from time to time, and says when to come back if nobody asks anything meanwhile; none is
-    /// not before the next question.
-    fn tend(&mut self) -> Option<Duration>;
+    /// Does what is to be done from time to time, or since it was [woken](Waker), which may answer questions as well. Says when to
+    /// come back if nothing happens meanwhile; none is not before something does.
+    fn tend(&mut self, answers: &mut Answers) -> Option<Duration>;
 }
 
 /// Whether an answer cannot be sent.
@@ -79,15 +108,17 @@ impl pb::keeper_server::Keeper for Rooms {
         let Some(ToKeeper { what: Some(Order::Hello(hello)) }) = messages.message().await? else {
             return Err(Status::invalid_argument("a session begins with a hello"));
         };
-        let keeper = self.open(&hello)?;
         let ((questions, inbox), (answers, stream)) = (bounded(QUESTIONS), mpsc::channel(AHEAD));
+        let questions = Arc::new(questions);
+        let waker = Waker { questions: Arc::downgrade(&questions), is_woken: Arc::default() };
+        let keeper = self.open(&hello, waker)?;
         let welcome = Welcome { tasks: (BYTES / LEAST) as u32, bytes: BYTES as u64 };
         let _ = answers.send(Ok(Answer::Welcome(welcome).into())).await;
         let thread_answers = answers.clone();
         let keep = move || keep(keeper, &inbox, &thread_answers);
         thread::Builder::new().name("keeper".to_owned()).spawn(keep)?;
         tokio::spawn(async move {
-            if let Err(status) = take_in(messages, questions).await {
+            if let Err(status) = take_in(messages, &questions).await {
                 let _ = answers.send(Err(status)).await;
             }
         });
@@ -96,7 +127,7 @@ impl pb::keeper_server::Keeper for Rooms {
 }
 
 impl Rooms {
-    fn open(&self, hello: &Hello) -> Result<Box<dyn Keeper>, Status> {
+    fn open(&self, hello: &Hello, waker: Waker) -> Result<Box<dyn Keeper>, Status> {
         if hello.version != super::VERSION {
             let why = format!("version {} cannot work for version {}", super::VERSION, hello.version);
             return Err(Status::failed_precondition(why));
@@ -104,12 +135,12 @@ impl Rooms {
         let opening = self.0.iter().find(|(name, _)| *name == hello.workload);
         let none = || Status::failed_precondition(format!("no workload {:?} here", hello.workload));
         let (_, open) = opening.ok_or_else(none)?;
-        open(&hello.job).map_err(|error| Status::failed_precondition(error.to_string()))
+        open(&hello.job, waker).map_err(|error| Status::failed_precondition(error.to_string()))
     }
 }
 
 /// Takes questions off the connection until the coordinator has no more, or has gone. It never waits for their answers.
-async fn take_in(mut messages: Streaming<ToKeeper>, questions: Sender<Answers>) -> Result<(), Status> {
+async fn take_in(mut messages: Streaming<ToKeeper>, questions: &Sender<Answers>) -> Result<(), Status> {
     let mut assembly = Assembly::default();
     while let Ok(Some(message)) = messages.message().await {
         let Some(Order::Questions(batch)) = message.what else {
@@ -147,7 +178,10 @@ fn converse(
 ) -> Result<(), String> {
     let mut answers = Answers::new();
     loop {
-        let patience = keeper.tend();
+        let patience = keeper.tend(&mut answers);
+        if !tell(&mut answers, out) {
+            return Ok(());
+        }
         let first = match patience {
             Some(patience) => inbox.recv_timeout(patience),
             None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -157,12 +191,15 @@ fn converse(
             Err(RecvTimeoutError::Timeout) => continue,
             Err(RecvTimeoutError::Disconnected) => return Ok(()),
         }
-        for batch in batches(answers.drain(..)) {
-            if out.blocking_send(Ok(Answer::Answers(batch).into())).is_err() {
-                return Ok(()); // the coordinator has gone
-            }
+        if !tell(&mut answers, out) {
+            return Ok(());
         }
     }
+}
+
+/// Whether there is somebody to be told.
+fn tell(answers: &mut Answers, out: &mpsc::Sender<Result<FromKeeper, Status>>) -> bool {
+    batches(answers.drain(..)).all(|batch| out.blocking_send(Ok(Answer::Answers(batch).into())).is_ok())
 }
 
 fn take(keeper: &mut dyn Keeper, questions: Answers, answers: &mut Answers) -> Result<(), String> {

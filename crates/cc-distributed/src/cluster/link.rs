@@ -49,8 +49,8 @@ struct Shared {
     session: Mutex<Option<Session>>,
     /// There are questions to be sent.
     asked: Notify,
-    /// Whether it is known if there is a session.
-    is_known: watch::Sender<bool>,
+    /// Whether there is a session, once that is known.
+    is_up: watch::Sender<Option<bool>>,
 }
 
 /// One session, as long as it lasts.
@@ -84,14 +84,25 @@ pub struct Ticket {
 
 impl Link {
     pub(super) fn new() -> Self {
-        let (is_known, _) = watch::channel(false);
-        Self(Arc::new(Shared { session: Mutex::default(), asked: Notify::new(), is_known }))
+        let (is_up, _) = watch::channel(None);
+        Self(Arc::new(Shared { session: Mutex::default(), asked: Notify::new(), is_up }))
     }
 
     /// Waits until it is known whether there is a worker.
     pub async fn known(&self) {
         // The sender is kept here.
-        let _ = self.0.is_known.subscribe().wait_for(|is_known| *is_known).await;
+        let _ = self.0.is_up.subscribe().wait_for(Option::is_some).await;
+    }
+
+    /// Waits until there is a worker.
+    pub async fn up(&self) {
+        let _ = self.0.is_up.subscribe().wait_for(|is_up| *is_up == Some(true)).await;
+    }
+
+    /// Whether there is a worker, as far as is known.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        *self.0.is_up.borrow() == Some(true)
     }
 
     /// Asks, as soon as there is credit. That of a small question comes back with the answer.
@@ -152,7 +163,7 @@ impl Link {
 
     /// There was no session to be had.
     pub(super) fn is_down(&self) {
-        self.0.is_known.send_replace(true);
+        self.0.is_up.send_replace(Some(false));
     }
 
     /// Asks and hears until the session ends, which was granted so many bytes.
@@ -219,13 +230,14 @@ impl<'a> Up<'a> {
         let all = bytes.clamp(1, u32::MAX as usize).min(Semaphore::MAX_PERMITS);
         let (credit, outbox, promised) = (Arc::new(Semaphore::new(all)), Answers::new(), HashMap::new());
         *link.session() = Some(Session { credit, all, last: 0, outbox, promised });
-        link.0.is_known.send_replace(true);
+        link.0.is_up.send_replace(Some(true));
         Self(link)
     }
 }
 
 impl Drop for Up<'_> {
     fn drop(&mut self) {
+        self.0.0.is_up.send_replace(Some(false));
         let session = self.0.session().take();
         // Wakes those who wait for it.
         session.inspect(|session| session.credit.close());

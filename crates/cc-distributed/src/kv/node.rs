@@ -19,7 +19,7 @@ use smallvec::SmallVec;
 
 use crate::cluster::{
     encode,
-    keeper::{self, Answers, Keeper},
+    keeper::{self, Answers, Keeper, Waker},
 };
 
 /// What a node is told in the beginning.
@@ -50,7 +50,7 @@ pub(super) enum Ask<P> {
 pub(super) type Told = SmallVec<[(usize, Answer); 1]>;
 
 /// Begins with a brief in a worker. The shards are new, whatever was at their place before.
-pub(crate) fn keep(brief: &[u8]) -> Result<Box<dyn Keeper>> {
+pub(crate) fn keep(brief: &[u8], _: Waker) -> Result<Box<dyn Keeper>> {
     let Brief { first, shards, max_memory } =
         postcard::from_bytes(brief).map_err(|error| Error::worker("brief", error))?;
     let budget = Budget::new(max_memory);
@@ -107,7 +107,7 @@ impl Keeper for Node {
         Ok(())
     }
 
-    fn tend(&mut self) -> Option<Duration> {
+    fn tend(&mut self, _: &mut Answers) -> Option<Duration> {
         if self.swept.elapsed() >= SWEEP.0 {
             self.swept = Instant::now();
             let (now, places) = (self.clock.now(), SWEEP.1 / self.places.places.len());
