@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeMap, fs, path::Path};
 
-use cc_conformance::{case::Case, stops::prompt, subject::Subject};
+use cc_conformance::{case::Case, stops::prompt, subject::Subject, trap::Trap};
 use cc_peers::origin::{Settings, body};
-use cc_workloads::{Cause, fetch::Wanted};
+use cc_workloads::{Cause, fault::Action, fetch::Wanted};
 
 use super::{
     observe::{Asked, Observed},
@@ -65,13 +65,16 @@ fn failed(subject: &Subject) {
 }
 
 fn stopped(subject: &Subject) {
-    let origin = origin(Settings::default());
+    let (origin, trap) = (origin(Settings::default()), Trap::new("trap"));
     let (asked, folder) = Asked::of(&origin, ["/trickle/1", "/trickle/2"]).kept_in("kept");
-    let asked = asked.but(|settings| settings.timeout = std::time::Duration::from_secs(30));
+    let asked = asked.but(|settings| {
+        settings.timeout = std::time::Duration::from_secs(30);
+        settings.faults.faults.push(trap.fault("/trickle/1", 1, Action::Note, 1));
+    });
     let ctx = subject.ctx(2);
     let took = super::stops::stopped_when(
         &ctx,
-        || until_there_is_a_file(&folder),
+        || until_a_body_has_begun(&trap),
         || {
             assert_eq!(Observed::of(subject, &asked, &ctx).outputs, []);
         },
@@ -80,9 +83,9 @@ fn stopped(subject: &Subject) {
     assert_eq!((files(&folder), ctx.stop.cause()), (BTreeMap::new(), Some(Cause::Test)));
 }
 
-/// Looks again and again: what happens is that a file appears.
-fn until_there_is_a_file(folder: &Path) {
-    while fs::read_dir(folder).expect("it is there").next().is_none() {
+/// Looks again and again: what happens is that a trace appears.
+fn until_a_body_has_begun(trap: &Trap) {
+    while trap.strikes() == 0 {
         std::thread::yield_now();
     }
 }

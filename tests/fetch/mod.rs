@@ -3,6 +3,7 @@
 mod fails;
 mod faults;
 mod files;
+mod kills;
 mod limits;
 mod mutants;
 mod observe;
@@ -38,7 +39,7 @@ impl Workload for Fetch {
     }
 
     fn cases() -> Vec<Case> {
-        let modules = [faults::cases, fails::cases, limits::cases, files::cases, stops::cases];
+        let modules = [faults::cases, fails::cases, kills::cases, limits::cases, files::cases, stops::cases];
         modules.into_iter().flat_map(|cases| cases()).collect()
     }
 

@@ -12,14 +12,15 @@
 //! - **Order.** None: results come as they are completed.
 //! - **Stop.** The sessions end, and with them the tasks and what they have.
 //! - **Fail.** A panic is caught on the worker, and is that download's failure. With a worker that is dead, or silent for too long,
-//!   all is lost that it had: its hosts go to another, if it has no successor at once, and their downloads begin anew. All that
-//!   were with it when it died are suspected, as nobody knows which it died of; those that have been twice are fetched
-//!   one at a time, and the third worker that dies of one is the last.
+//!   all is lost that it had: its hosts go to another, if it has no successor at once, and their downloads begin anew. Nobody
+//!   knows which of all that were with it it died of; one that has been twice among them is fetched while its worker has
+//!   nothing else, and is given up when three have died of that.
 
 mod frontier;
 mod node;
 
 use std::{
+    collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
@@ -47,13 +48,19 @@ use crate::cluster::{
     Cluster,
     command::Options,
     encode,
-    link::{Link, Unasked},
+    link::{Link, Promise, Unasked},
 };
 
 pub(crate) use self::node::keep;
 
-/// How many workers may die of a download; the last of them with nothing else that is suspected.
+/// How many workers may die of a download that had nothing else.
 const TRIES: u32 = 3;
+
+/// How many may die that had it among others before it is suspected.
+const CHANCES: u32 = 2;
+
+/// A worker's attention, in parts: a download takes one, and one that is suspected all of them.
+const ATTENTION: u32 = 1 << 24;
 
 /// So many bodies come back at once.
 const BODIES: usize = 16;
@@ -69,11 +76,13 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let (cluster, links) = Cluster::keep("fetch", |_, _| settings.clone(), &Options::new(&ctx.args), ctx)?;
     let (stop, mut stopped) = watch::channel(false);
     let _on_stop = ctx.stop.on_request(move || _ = stop.send_replace(true));
-    let frontier = Mutex::new(Frontier::new(links.len(), at_once, job.settings.per_host));
-    let (suspects, bodies) = (Semaphore::new(1), Semaphore::new(BODIES));
-    let desk = Arc::new(Desk { links, frontier, suspects, bodies });
-    let (done, outputs) = mpsc::channel(at_once.min(Semaphore::MAX_PERMITS));
     let downloads = job.downloads(Instant::now());
+    let hosts = downloads.iter().flatten().map(|download| host(download));
+    let frontier = Mutex::new(Frontier::new(hosts, links.len(), at_once, job.settings.per_host));
+    let attentive = |link| (link, Arc::new(Semaphore::new(ATTENTION as usize)));
+    let links = links.into_iter().map(attentive).collect();
+    let desk = Arc::new(Desk { links, frontier, bodies: Semaphore::new(BODIES) });
+    let (done, outputs) = mpsc::channel(at_once.min(Semaphore::MAX_PERMITS));
     let gathered = cluster.block_on(async {
         let mut feeding = JoinSet::new();
         feeding.spawn(feed(desk, downloads, done));
@@ -89,60 +98,84 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
 
 /// What all downloads have in common.
 struct Desk {
-    links: Vec<Link>,
+    /// The ways to the workers, and their attention.
+    links: Vec<(Link, Arc<Semaphore>)>,
     frontier: Mutex<Frontier>,
-    suspects: Semaphore,
     bodies: Semaphore,
 }
 
 // ANCHOR: fetch-feed
-/// Gives each download somebody who waits for it, after all hosts are known.
+/// Has somebody see to each host.
 async fn feed(desk: Arc<Desk>, downloads: Vec<Result<Box<Download>, Output>>, done: Done) {
-    downloads.iter().flatten().for_each(|download| desk.frontier().add(host(download)));
+    let mut hosts: HashMap<String, Vec<Box<Download>>> = HashMap::new();
     let mut all = JoinSet::new();
     for download in downloads {
         match download {
-            Ok(download) => _ = all.spawn(desk.clone().see_to(download, done.clone())),
+            Ok(download) => hosts.entry(host(&download).to_owned()).or_default().push(download),
             Err(failed) => _ = done.send(Ok(failed)).await,
         }
     }
+    hosts.into_values().for_each(|downloads| _ = all.spawn(desk.clone().hand_out(downloads, done.clone())));
     drop(done);
     while all.join_next().await.is_some() {}
 }
 
 impl Desk {
-    /// Has a download fetched, whoever has to do it, and passes on what became of it.
-    async fn see_to(self: Arc<Self>, mut download: Box<Download>, done: Done) {
-        let mut deaths = 0;
-        let (output, _window) = loop {
-            let (owner, window) = self.owner(&download).await;
-            let alone = if deaths + 1 == TRIES { self.suspects.acquire().await.ok() } else { None };
-            match self.ask(owner, &download).await {
-                Ok(Found::Output(output)) => break (output, window),
+    /// Asks for a host's downloads in their order, as there is room for them, and has somebody wait for each.
+    #[expect(clippy::vec_box, reason = "they come in boxes")]
+    async fn hand_out(self: Arc<Self>, downloads: Vec<Box<Download>>, done: Done) {
+        let mut all = JoinSet::new();
+        for download in downloads {
+            let asked = self.ask(&download, false).await;
+            all.spawn(self.clone().see_to(download, asked, done.clone()));
+        }
+        while all.join_next().await.is_some() {}
+    }
+
+    /// Waits for a download, asks again if need be, and passes on what became of it.
+    async fn see_to(self: Arc<Self>, mut download: Box<Download>, mut asked: Asked, done: Done) {
+        let (mut among_others, mut alone) = (0, 0);
+        let output = loop {
+            match self.answer(&mut asked, &download).await {
+                Ok(Found::Output(output)) => break output,
                 Ok(Found::Elsewhere(moved)) => download = moved,
                 Err(Lost::Before) => {}
-                Err(Lost::Within) => deaths += 1,
+                Err(Lost::Within) if asked.is_alone => alone += 1,
+                Err(Lost::Within) => among_others += 1,
             }
-            drop(alone);
-            if deaths == TRIES {
-                let lost = download.ticket().lost("killed its worker three times", Instant::now());
-                break (Ok(lost), window);
+            if alone == TRIES {
+                break Ok(download.ticket().lost("killed its worker three times", Instant::now()));
             }
+            drop(asked);
+            asked = self.ask(&download, among_others >= CHANCES).await;
         };
-        // Whoever waited for it has gone with the job.
+        // Whoever waited for it has gone with the job. There is room for another only then.
         let _ = done.send(output).await;
+    }
+
+    /// Asks the owner of its host for a download, if need be while it has nothing else.
+    async fn ask(&self, download: &Download, is_alone: bool) -> Asked {
+        let (owner, room) = self.owner(download).await;
+        let (link, attention) = &self.links[owner];
+        let parts = if is_alone { ATTENTION } else { 1 };
+        let attention = attention.clone().acquire_many_owned(parts).await.expect("it is never closed");
+        let handover = Box::new(download.hand_over(Instant::now()));
+        let share = self.frontier().share(owner);
+        let promise = ask(link, &Ask::Fetch(handover, share)).await;
+        Asked { owner, is_alone, promise: Some(promise), _room: room, _attention: attention }
     }
 
     /// The worker that a download belongs to, and room there. If there is none, its hosts go to another.
     async fn owner(&self, download: &Download) -> (usize, OwnedSemaphorePermit) {
         loop {
             let (owner, window) = self.frontier().find(host(download));
-            self.links[owner].known().await;
-            if self.links[owner].is_up() {
+            let (link, _) = &self.links[owner];
+            link.known().await;
+            if link.is_up() {
                 let room = window.acquire_owned().await.expect("it is never closed");
                 return (owner, room);
             }
-            let others = self.links.iter().map(|link| Box::pin(link.up()));
+            let others = self.links.iter().map(|(link, _)| Box::pin(link.up()));
             let ((), other, _) = select_all(others).await;
             let mut frontier = self.frontier();
             if frontier.find(host(download)).0 == owner && other != owner {
@@ -151,12 +184,11 @@ impl Desk {
         }
     }
 
-    /// Asks a worker for a download, and takes its body.
-    async fn ask(&self, owner: usize, download: &Download) -> Result<Found, Lost> {
-        let link = &self.links[owner];
-        let handover = Box::new(download.hand_over(Instant::now()));
-        let share = self.frontier().share(owner);
-        match tell(link, &Ask::Fetch(handover, share)).await? {
+    /// Waits for what a worker answers, and takes the body.
+    async fn answer(&self, asked: &mut Asked, download: &Download) -> Result<Found, Lost> {
+        let (link, _) = &self.links[asked.owner];
+        let promise = asked.promise.take().expect("it is waited for once");
+        match told(promise).await? {
             Told::Moved(handover) => Ok(Found::Elsewhere(handover.take_back(download, Instant::now()))),
             Told::Done(mut output, has_body) => {
                 if has_body && let Err(why) = self.body(link, download).await? {
@@ -174,7 +206,8 @@ impl Desk {
         let _room = self.bodies.acquire().await;
         let mut kept = download.arriving();
         loop {
-            let Told::Part(part) = tell(link, &Ask::More(download.ticket().index())).await? else {
+            let more = ask(link, &Ask::More(download.ticket().index())).await;
+            let Told::Part(part) = told(more).await? else {
                 return Err(Lost::Within);
             };
             if part.is_empty() {
@@ -190,13 +223,17 @@ impl Desk {
     }
 }
 
-/// What a worker answers.
-async fn tell(link: &Link, ask: &Ask) -> Result<Told, Lost> {
-    let promise = link.ask(encode(ask)).await.map_err(|why| match why {
+/// Asks a worker.
+async fn ask(link: &Link, what: &Ask) -> Result<Promise, Lost> {
+    link.ask(encode(what)).await.map_err(|why| match why {
         Unasked::Down => Lost::Before,
         Unasked::TooLarge => Lost::Within,
-    })?;
-    let told = promise.await.map_err(|_| Lost::Within)?;
+    })
+}
+
+/// What a worker answers.
+async fn told(promise: Result<Promise, Lost>) -> Result<Told, Lost> {
+    let told = promise?.await.map_err(|_| Lost::Within)?;
     postcard::from_bytes(&told).map_err(|_| Lost::Within)
 }
 // ANCHOR_END: fetch-feed
@@ -210,6 +247,17 @@ async fn gather(mut outputs: Receiver<Result<Output>>, ctx: &Ctx, out: &mut dyn 
     Ok(())
 }
 // ANCHOR_END: fetch-gather
+
+/// A download that a worker was asked for.
+struct Asked {
+    owner: usize,
+    /// Whether the worker has nothing else.
+    is_alone: bool,
+    /// Until it is waited for.
+    promise: Option<Result<Promise, Lost>>,
+    _room: OwnedSemaphorePermit,
+    _attention: OwnedSemaphorePermit,
+}
 
 /// What a worker has found.
 enum Found {

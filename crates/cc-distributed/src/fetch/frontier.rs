@@ -9,7 +9,7 @@ pub(super) struct Frontier {
     hosts: HashMap<String, Host>,
     /// How many downloads the hosts of each worker have.
     weights: Vec<usize>,
-    /// The workers that have hosts, or may be given some.
+    /// The workers that have hosts.
     owners: Vec<usize>,
     /// So many requests at once, of all workers together.
     most: usize,
@@ -26,17 +26,26 @@ struct Host {
 const AHEAD: usize = 2;
 
 impl Frontier {
-    /// No more workers take part than there may be requests.
-    pub(super) fn new(workers: usize, most: usize, per_host: usize) -> Self {
-        let owners = (0..workers.min(most)).collect();
+    /// Gives the hosts of all downloads, each named as often as it has some, to the workers, each to the one with the fewest. No
+    /// more workers take part than there may be requests.
+    pub(super) fn new<'a>(
+        hosts: impl IntoIterator<Item = &'a str>,
+        workers: usize,
+        most: usize,
+        per_host: usize,
+    ) -> Self {
         let ahead = per_host.min(most).saturating_mul(AHEAD).min(Semaphore::MAX_PERMITS);
-        Self { hosts: HashMap::new(), weights: vec![0; workers], owners, most, ahead }
-    }
-
-    /// Counts a download of this host, which belongs to the worker with the fewest if it is a new one.
-    pub(super) fn add(&mut self, host: &str) {
-        let owner = self.host(host).owner;
-        self.weights[owner] += 1;
+        let owners = (0..workers.min(most)).collect();
+        let mut frontier = Self { hosts: HashMap::new(), weights: vec![0; workers], owners, most, ahead };
+        for host in hosts {
+            let owner = frontier.host(host).owner;
+            frontier.weights[owner] += 1;
+        }
+        // Those that have none would keep a part of the limit.
+        let Self { owners, weights, .. } = &mut frontier;
+        let first = owners[0];
+        owners.retain(|owner| weights[*owner] > 0 || *owner == first);
+        frontier
     }
 
     /// Whom a host belongs to, and how many of its downloads may be there.
@@ -81,9 +90,7 @@ mod tests {
     use super::*;
 
     fn frontier(workers: usize, most: usize, hosts: &str) -> Frontier {
-        let mut frontier = Frontier::new(workers, most, 8);
-        hosts.split_whitespace().for_each(|host| frontier.add(host));
-        frontier
+        Frontier::new(hosts.split_whitespace(), workers, most, 8)
     }
 
     fn shares(frontier: &Frontier) -> Vec<usize> {
@@ -108,6 +115,12 @@ mod tests {
         assert_eq!(shares(&frontier), [1]);
         frontier.hand_on(0, 2);
         assert_eq!((frontier.find("a").0, frontier.find("e").0, shares(&frontier)), (2, 2, vec![1]));
+    }
+
+    #[test]
+    fn who_has_no_host_has_no_share() {
+        let mut frontier = frontier(2, 10, "a a");
+        assert_eq!((frontier.find("b").0, shares(&frontier)), (0, vec![10]));
     }
 
     #[test]

@@ -1,0 +1,128 @@
+//! Workers that die, or say nothing more, where there are any: what they had is fetched by others.
+
+use std::time::Duration;
+
+use cc_conformance::{
+    case::{Case, Needs},
+    subject::Subject,
+    trap::Trap,
+};
+use cc_peers::origin::{Origin, Settings};
+use cc_workloads::fault::Action;
+
+use super::{
+    faults::line,
+    files::files,
+    observe::{Asked, Observed},
+    origin,
+};
+
+pub(super) fn cases() -> Vec<Case> {
+    let mut cases = vec![
+        Case::new("suspended_worker_is_replaced", suspended).needs(Needs::Processes),
+        Case::new("killed_while_it_has_parts_of_others", killed_with_parts).needs(Needs::Processes),
+    ];
+    for (name, action) in [("killed", Action::Kill), ("aborted", Action::Abort)] {
+        for (place, from) in [("before_a_request", 0), ("within_a_body", 1)] {
+            let case = move |subject: &Subject| dies_once(subject, action, from);
+            cases.push(Case::new(format!("{name}_{place}"), case).needs(Needs::Processes));
+        }
+        let case = move |subject: &Subject| many_die(subject, action);
+        cases.push(Case::new(format!("{name}_many_times"), case).needs(Needs::Processes));
+        let case = move |subject: &Subject| again_and_again(subject, action);
+        cases.push(Case::new(format!("{name}_again_and_again"), case).needs(Needs::Processes));
+    }
+    cases
+}
+
+/// More than there may be at once, of a patience that no death outlasts.
+fn plain(origin: &Origin, count: usize) -> Asked {
+    let paths: Vec<String> = (0..count).map(|number| format!("/plain/{number}")).collect();
+    Asked::of(origin, paths.iter().map(String::as_str)).but(|settings| {
+        (settings.concurrency, settings.timeout) = (8, Duration::from_secs(10));
+    })
+}
+
+/// All but these are there, once, as files that are whole; nothing else is.
+fn assert_all_but(
+    observed: &Observed,
+    origin: &Origin,
+    count: usize,
+    lost: &[usize],
+    folder: &std::path::Path,
+) {
+    let there = || (0..count).filter(|number| !lost.contains(number));
+    let url = |number| format!("http://{}/plain/{number}", origin.address());
+    let mut lines: Vec<_> = there().map(|number| line(&url(number), number)).collect();
+    lines.sort();
+    let said: Vec<_> =
+        lost.iter().map(|number| format!("fetch: {}: killed its worker three times", url(*number))).collect();
+    assert_eq!((&observed.lines, &observed.said), (&lines, &said));
+    let mut names: Vec<_> = there().map(|number| number.to_string()).collect();
+    names.sort();
+    assert!(files(folder).keys().eq(&names), "{:?}", files(folder).keys());
+    for number in there() {
+        let Settings { seed, size, .. } = Settings::default();
+        assert!(files(folder)[&number.to_string()] == cc_peers::origin::body(seed, number, size), "{number}");
+    }
+}
+
+fn dies_once(subject: &Subject, action: Action, from: u64) {
+    let (origin, trap) = (origin(Settings::default()), Trap::new("trap"));
+    let (asked, folder) = plain(&origin, 40).kept_in("kept");
+    let fault = trap.fault("/plain/17", from, action, 1);
+    let observed = Observed::whole(subject, &asked.but(|settings| settings.faults.faults.push(fault)));
+    assert_all_but(&observed, &origin, 40, &[], &folder);
+    assert_eq!(trap.strikes(), 1, "no worker died");
+}
+
+/// Many are the death of a worker, once or twice.
+fn many_die(subject: &Subject, action: Action) {
+    let origin = origin(Settings::default());
+    let (asked, folder) = plain(&origin, 60).kept_in("kept");
+    let traps: Vec<Trap> = (0..4).map(|n| Trap::new(&format!("trap{n}"))).collect();
+    let asked = traps.iter().enumerate().fold(asked, |asked, (n, trap)| {
+        let fault = trap.fault(&format!("/plain/{}", n * 13 + 4), 0, action, 1 + u32::from(n % 2 == 0));
+        asked.but(|settings| settings.faults.faults.push(fault))
+    });
+    let observed = Observed::whole(subject, &asked);
+    assert_all_but(&observed, &origin, 60, &[], &folder);
+    assert_eq!(traps.iter().map(Trap::strikes).sum::<usize>(), 6);
+}
+
+/// One is the death of whoever fetches it. It is given up, and nothing else is. Whoever has many at once cannot know at first
+/// which it was.
+fn again_and_again(subject: &Subject, action: Action) {
+    let (origin, trap) = (origin(Settings::default()), Trap::new("trap"));
+    let (asked, folder) = plain(&origin, 40).kept_in("kept");
+    let fault = trap.fault("/plain/17", 1, action, 1000);
+    let observed = Observed::whole(subject, &asked.but(|settings| settings.faults.faults.push(fault)));
+    assert_all_but(&observed, &origin, 40, &[17], &folder);
+    assert!((3..=5).contains(&trap.strikes()), "struck {} times", trap.strikes());
+    assert_eq!(observed.status, 1);
+}
+
+/// A worker that hangs is taken for dead when it should have been done.
+fn suspended(subject: &Subject) {
+    let (origin, trap) = (origin(Settings::default()), Trap::new("trap"));
+    let (asked, folder) = plain(&origin, 40).kept_in("kept");
+    let fault = trap.fault("/plain/17", 0, Action::Suspend, 1);
+    let asked = asked.but(|settings| {
+        settings.timeout = Duration::from_millis(400);
+        settings.faults.faults.push(fault);
+    });
+    assert_all_but(&Observed::whole(subject, &asked), &origin, 40, &[], &folder);
+    assert_eq!(trap.strikes(), 1, "no worker was suspended");
+}
+
+/// What has come of a body that broke off is lost with its worker: it comes again, from the beginning.
+fn killed_with_parts(subject: &Subject) {
+    let (origin, trap) = (origin(Settings::default()), Trap::new("trap"));
+    let asked = Asked::of(&origin, ["/reset/1", "/plain/2"]).but(|settings| settings.concurrency = 1);
+    let fault = trap.fault("/plain/2", 0, Action::Kill, 1);
+    let observed = Observed::whole(subject, &asked.but(|settings| settings.faults.faults.push(fault)));
+    let url = |path: &str| format!("http://{}{path}", origin.address());
+    let mut lines = vec![line(&url("/reset/1"), 1), line(&url("/plain/2"), 2)];
+    lines.sort();
+    assert_eq!((observed.lines, trap.strikes()), (lines, 1));
+}
