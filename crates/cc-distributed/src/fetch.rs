@@ -132,27 +132,6 @@ impl Desk {
         while all.join_next().await.is_some() {}
     }
 
-    /// Waits for a download, asks again if need be, and passes on what became of it.
-    async fn see_to(self: Arc<Self>, mut download: Box<Download>, mut asked: Asked, done: Done) {
-        let (mut among_others, mut alone) = (0, 0);
-        let output = loop {
-            match self.answer(&mut asked, &download).await {
-                Ok(Found::Output(output)) => break output,
-                Ok(Found::Elsewhere(moved)) => download = moved,
-                Err(Lost::Before) => {}
-                Err(Lost::Within) if asked.is_alone => alone += 1,
-                Err(Lost::Within) => among_others += 1,
-            }
-            if alone == TRIES {
-                break Ok(download.ticket().lost("killed its worker three times", Instant::now()));
-            }
-            drop(asked);
-            asked = self.ask(&download, among_others >= CHANCES).await;
-        };
-        // Whoever waited for it has gone with the job. There is room for another only then.
-        let _ = done.send(output).await;
-    }
-
     /// Asks the owner of its host for a download, if need be while it has nothing else.
     async fn ask(&self, download: &Download, is_alone: bool) -> Asked {
         let (owner, room) = self.owner(download).await;
@@ -182,6 +161,44 @@ impl Desk {
                 frontier.hand_on(owner, other);
             }
         }
+    }
+
+    fn frontier(&self) -> MutexGuard<'_, Frontier> {
+        self.frontier.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Asks a worker.
+async fn ask(link: &Link, what: &Ask) -> Result<Promise, Lost> {
+    link.ask(encode(what)).await.map_err(|why| match why {
+        Unasked::Down => Lost::Before,
+        Unasked::TooLarge => Lost::Within,
+    })
+}
+
+// ANCHOR_END: fetch-feed
+
+// ANCHOR: fetch-work
+impl Desk {
+    /// Waits for a download, asks again if need be, and passes on what became of it.
+    async fn see_to(self: Arc<Self>, mut download: Box<Download>, mut asked: Asked, done: Done) {
+        let (mut among_others, mut alone) = (0, 0);
+        let output = loop {
+            match self.answer(&mut asked, &download).await {
+                Ok(Found::Output(output)) => break output,
+                Ok(Found::Elsewhere(moved)) => download = moved,
+                Err(Lost::Before) => {}
+                Err(Lost::Within) if asked.is_alone => alone += 1,
+                Err(Lost::Within) => among_others += 1,
+            }
+            if alone == TRIES {
+                break Ok(download.ticket().lost("killed its worker three times", Instant::now()));
+            }
+            drop(asked);
+            asked = self.ask(&download, among_others >= CHANCES).await;
+        };
+        // Whoever waited for it has gone with the job. There is room for another only then.
+        let _ = done.send(output).await;
     }
 
     /// Waits for what a worker answers, and takes the body.
@@ -217,18 +234,6 @@ impl Desk {
             kept = kept.and_then(|mut arriving| arriving.take(&part).map(|()| arriving));
         }
     }
-
-    fn frontier(&self) -> MutexGuard<'_, Frontier> {
-        self.frontier.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Asks a worker.
-async fn ask(link: &Link, what: &Ask) -> Result<Promise, Lost> {
-    link.ask(encode(what)).await.map_err(|why| match why {
-        Unasked::Down => Lost::Before,
-        Unasked::TooLarge => Lost::Within,
-    })
 }
 
 /// What a worker answers.
@@ -236,7 +241,7 @@ async fn told(promise: Result<Promise, Lost>) -> Result<Told, Lost> {
     let told = promise?.await.map_err(|_| Lost::Within)?;
     postcard::from_bytes(&told).map_err(|_| Lost::Within)
 }
-// ANCHOR_END: fetch-feed
+// ANCHOR_END: fetch-work
 
 // ANCHOR: fetch-gather
 /// Emits what comes.
