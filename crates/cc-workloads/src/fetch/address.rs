@@ -9,9 +9,14 @@ use url::Url;
 
 use super::failure::Failure;
 
-/// Only what is spoken here.
+/// A longer address is refused: ones of 8,000 bytes are what everybody is to understand (RFC 9110, 4.1).
+const LONGEST: usize = 8000;
+
+/// Only what is spoken here, and fits into a request.
 pub(super) fn fetchable(url: Url) -> Result<Url, Failure> {
-    if matches!(url.scheme(), "http" | "https") {
+    if url.as_str().len() > LONGEST {
+        Err(Failure::Url(format!("longer than {LONGEST} bytes")))
+    } else if matches!(url.scheme(), "http" | "https") {
         Ok(url)
     } else {
         Err(Failure::Scheme(url.scheme().to_owned()))

@@ -227,3 +227,14 @@ fn a_body_that_somebody_else_has_kept_gets_its_name() {
     let Next::Done(output) = lost.keep(&mine, &folder).take_back(&mine, now).next else { panic!() };
     assert_eq!(output.outcome, Err(Failure::Keep("No such file or directory".to_owned())));
 }
+
+#[test]
+fn an_address_has_an_end() {
+    let too_long = format!("http://h/{}", "a".repeat(8000));
+    let to = [(LOCATION, too_long.as_str())];
+    let why = Failure::Url("longer than 8000 bytes".to_owned());
+    assert_eq!(after(download("http://h/"), 302, &to).err(), Some(why.clone()));
+    let settings = Arc::new(Settings::default());
+    let refused = Download::new(0, &Wanted::new(&too_long), &settings, None);
+    assert_eq!(refused.err().map(|output| output.outcome), Some(Err(why)));
+}
