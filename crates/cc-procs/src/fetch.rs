@@ -104,7 +104,7 @@ impl Desk {
         let folder = |out| tempfile::Builder::new().prefix(".fetch-").tempdir_in(out);
         Ok(Self {
             schedule: Schedule::new(job, Instant::now()),
-            fleet: Fleet::new("fetch", &settings, at_once, &ctx.stop)?,
+            fleet: Fleet::new("fetch", &settings, ("--concurrency", at_once), &ctx.stop)?,
             seats: (0..at_once).map(|_| Seat::default()).collect(),
             vacant: (0..at_once).rev().collect(),
             idle: Vec::new(),
@@ -145,8 +145,7 @@ impl Desk {
             return Ok(self.idle.remove(at));
         }
         let number = self.vacant.pop().expect("as many seats as attempts");
-        let who = || format!("process {} of {}, see --concurrency", number + 1, self.seats.len());
-        self.fleet.start(number).map_err(|error| Error::worker(who(), error))?;
+        self.fleet.start(number).map_err(|error| Error::worker(self.fleet.who(number), error))?;
         Ok(number)
     }
 

@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! whoever asks ── lifeline: setup, task ──> worker
-//!              <── answer ────────────────
+//!              <── ready, answer ─────────
 //! ```
 //!
 //! As everywhere in this crate, a worker is gone the next moment when its lifeline ends.
@@ -35,7 +35,7 @@ use rustix::{
     io::Errno,
     net::RecvFlags,
 };
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
     lifeline::{receive, send, start},
@@ -45,6 +45,8 @@ use crate::{
 /// Worker processes that make answers `A`. Dropping it ends them.
 pub struct Fleet<A> {
     work: &'static str,
+    /// The flag that says how many there may be, for messages.
+    flag: &'static str,
     setup: Vec<u8>,
     /// By their numbers; those that have ended are none.
     workers: Vec<Option<Worker>>,
@@ -59,6 +61,14 @@ pub struct Fleet<A> {
 struct Worker {
     process: Process, // dropped first: it need not hear of its end
     lifeline: OwnedFd,
+    is_ready: bool,
+}
+
+/// What a worker says.
+#[derive(Serialize, Deserialize)]
+enum Word<A> {
+    Ready,
+    Answer(A),
 }
 
 /// What has happened.
@@ -73,8 +83,14 @@ pub enum News<A> {
 const BELL: u64 = u64::MAX;
 
 impl<A: DeserializeOwned> Fleet<A> {
-    /// A fleet, without workers yet, for the work that was given this name in [`enter`]. Each is told the `setup` first.
-    pub fn new<S: Serialize>(work: &'static str, setup: &S, most: usize, stop: &Stop) -> Result<Self> {
+    /// A fleet, without workers yet, for the work that was given this name in [`enter`]. There will be `most` of them at most, which
+    /// is what this flag says. Each is told the `setup` first.
+    pub fn new<S: Serialize>(
+        work: &'static str,
+        setup: &S,
+        (flag, most): (&'static str, usize),
+        stop: &Stop,
+    ) -> Result<Self> {
         let setup = postcard::to_stdvec(setup).expect("plain data serializes");
         let (bell, on_stop) = stop.bell()?;
         let failed = |error: Errno| Error::io("epoll")(error.into());
@@ -82,6 +98,7 @@ impl<A: DeserializeOwned> Fleet<A> {
         epoll::add(&epoll, &bell, EventData::new_u64(BELL), EventFlags::IN).map_err(failed)?;
         Ok(Self {
             work,
+            flag,
             setup,
             workers: (0..most).map(|_| None).collect(),
             epoll,
@@ -97,7 +114,7 @@ impl<A: DeserializeOwned> Fleet<A> {
         let (process, lifeline) = start(self.work)?;
         epoll::add(&self.epoll, &lifeline, EventData::new_u64(number as u64), EventFlags::IN)?;
         send(&lifeline, &self.setup, None)?;
-        self.workers[number] = Some(Worker { process, lifeline });
+        self.workers[number] = Some(Worker { process, lifeline, is_ready: false });
         Ok(())
     }
 
@@ -112,22 +129,36 @@ impl<A: DeserializeOwned> Fleet<A> {
     }
 
     /// What happens next, by this time. None if nothing did, or a stop was requested.
+    ///
+    /// # Errors
+    ///
+    /// If a worker ends before it is ready: then the system does not let it have what it needs.
     pub fn next(&mut self, until: Option<Instant>) -> Result<Option<News<A>>> {
         if self.events.is_empty() {
             self.wait(until)?;
         }
         let Some(number) = self.events.pop().map(|event| event.data.u64()) else { return Ok(None) };
         let number = usize::try_from(number).expect("workers are few");
-        let Some(worker) = self.workers.get(number).and_then(Option::as_ref) else { return Ok(None) };
-        Ok(match receive(&worker.lifeline, RecvFlags::DONTWAIT) {
-            Ok(Some((answer, _))) => Some(News::Answer(number, answer)),
-            Err(Errno::AGAIN | Errno::INTR) => None,
-            Ok(None) | Err(_) => {
+        let Some(worker) = self.workers.get_mut(number).and_then(Option::as_mut) else { return Ok(None) };
+        match receive(&worker.lifeline, RecvFlags::DONTWAIT) {
+            Ok(Some((Word::Ready, _))) => worker.is_ready = true,
+            Ok(Some((Word::Answer(answer), _))) => return Ok(Some(News::Answer(number, answer))),
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            Ok(None) | Err(_) if worker.is_ready => {
                 // It is waited for: nothing of it is left when the next one begins.
                 self.workers[number] = None;
-                Some(News::Death(number))
+                return Ok(Some(News::Death(number)));
             }
-        })
+            Ok(None) | Err(_) => {
+                return Err(Error::worker(self.who(number), "it ended before it was ready"));
+            }
+        }
+        Ok(None)
+    }
+
+    /// A worker, as a message names it.
+    pub fn who(&self, number: usize) -> String {
+        format!("process {} of {}, see {}", number + 1, self.workers.len(), self.flag)
     }
 
     fn wait(&mut self, until: Option<Instant>) -> Result<()> {
@@ -181,9 +212,10 @@ where
     let setup: Vec<u8> = hear(&lifeline).map_err(failed)?;
     let setup = postcard::from_bytes(&setup).map_err(|error| Error::worker("setup", error))?;
     let mut work = work(setup)?;
+    send(&lifeline, &Word::<A>::Ready, None).map_err(failed)?;
     loop {
         let answer = work(hear(&lifeline).map_err(failed)?);
-        send(&lifeline, &answer, None).map_err(failed)?;
+        send(&lifeline, &Word::Answer(answer), None).map_err(failed)?;
     }
 }
 
