@@ -26,14 +26,19 @@ pub(super) struct Line {
     pub(super) sender: SendRequest<Empty<Bytes>>,
     pub(super) connection: Connection,
     /// Given back when it is closed.
-    _room: OwnedSemaphorePermit,
+    room: OwnedSemaphorePermit,
 }
 
 impl Line {
     pub(super) async fn new(stream: Stream, room: OwnedSemaphorePermit) -> hyper::Result<Self> {
         let http = http1::Builder::new().max_buf_size(BUFFER).handshake(TokioIo::new(stream));
         let (sender, connection) = http.await?;
-        Ok(Self { sender, connection: Box::new(connection), _room: room })
+        Ok(Self { sender, connection: Box::new(connection), room })
+    }
+
+    /// Closes it.
+    fn into_room(self) -> OwnedSemaphorePermit {
+        self.room
     }
 }
 
@@ -60,14 +65,17 @@ impl Lines {
     }
 
     /// Room for another connection. Whoever asks makes one of the attempts that there may be, and has none: if all room is
-    /// taken, one is idle, and goes.
-    pub(super) async fn room(&self) -> OwnedSemaphorePermit {
+    /// taken, one is idle, and goes. Its room is handed on, and both is done under one lock: if it were given back first,
+    /// somebody else could take it, and nobody would give back another.
+    pub(super) fn room(&self) -> OwnedSemaphorePermit {
+        let mut idle = self.idle();
         if let Ok(room) = self.room.clone().try_acquire_owned() {
             return room;
         }
-        let oldest = self.idle().pop_front();
-        drop(oldest);
-        self.room.clone().acquire_owned().await.expect("it is never closed")
+        let oldest = idle.pop_front();
+        drop(idle);
+        let (_, oldest) = oldest.expect("no more are in use than there are other attempts");
+        oldest.into_room()
     }
 
     fn idle(&self) -> MutexGuard<'_, VecDeque<(Peer, Line)>> {

@@ -95,7 +95,7 @@ impl Client {
     }
 
     async fn open(&self, peer: &Peer) -> Result<Line, Trouble> {
-        let room = self.lines.room().await;
+        let room = self.lines.room();
         let stream = within(self.timeout, self.dial.stream(peer)).await?;
         Line::new(stream, room).map_err(trouble).await
     }
