@@ -175,7 +175,6 @@ async fn ask(link: &Link, what: &Ask) -> Result<Promise, Lost> {
         Unasked::TooLarge => Lost::Within,
     })
 }
-
 // ANCHOR_END: fetch-feed
 
 // ANCHOR: fetch-work

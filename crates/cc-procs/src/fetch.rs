@@ -78,18 +78,15 @@ struct Desk {
     homes: HashMap<usize, usize>,
     /// How many workers have died of a download.
     deaths: HashMap<usize, u32>,
-    /// When whose answer is overdue, in this order: patience is the same for all.
-    overdue: VecDeque<(Instant, usize, u64)>,
-    /// The number of the last attempt.
-    last: u64,
     /// Where workers put bodies.
     folder: Option<TempDir>,
 }
 
 #[derive(Default)]
 struct Seat {
-    /// The attempt, and its number.
-    in_hand: Option<(Box<Download>, u64)>,
+    in_hand: Option<Box<Download>>,
+    /// When its answer is overdue, if it ever is.
+    overdue: Option<Instant>,
     /// Others that have their bodies here.
     queue: VecDeque<Box<Download>>,
     /// Where its connection leads.
@@ -110,8 +107,6 @@ impl Desk {
             idle: Vec::new(),
             homes: HashMap::new(),
             deaths: HashMap::new(),
-            overdue: VecDeque::new(),
-            last: 0,
             // If there can be none, no body can be kept, as each worker will find.
             folder: job.settings.out.as_ref().and_then(|out| folder(out).ok()),
         })
@@ -157,9 +152,9 @@ impl Desk {
             None => handover,
         };
         self.fleet.ask(worker, &handover);
-        self.last += 1;
-        self.overdue.push_back((now + download.patience(now) + GRACE, worker, self.last));
-        self.seats[worker].in_hand = Some((download, self.last));
+        let seat = &mut self.seats[worker];
+        seat.overdue = now.checked_add(download.patience(now).saturating_add(GRACE));
+        seat.in_hand = Some(download);
     }
 }
 // ANCHOR_END: fetch-feed
@@ -189,8 +184,8 @@ pub(crate) fn work(settings: Settings) -> Result<impl FnMut(Handover) -> Returne
 impl Desk {
     /// Waits for what a worker made of its attempt, or for this time.
     fn gather(&mut self, until: Option<Instant>) -> Result<Option<Output>> {
-        let overdue = self.overdue();
-        match self.fleet.next([until, overdue].into_iter().flatten().min())? {
+        let next_overdue = self.end_overdue();
+        match self.fleet.next([until, next_overdue].into_iter().flatten().min())? {
             Some(News::Answer(worker, returned)) => self.take_back(worker, returned),
             Some(News::Death(worker)) => self.bury(worker),
             None => Ok(None),
@@ -198,7 +193,9 @@ impl Desk {
     }
 
     fn take_back(&mut self, worker: usize, returned: Returned) -> Result<Option<Output>> {
-        let (download, _) = self.seats[worker].in_hand.take().expect("who answers was asked");
+        let seat = &mut self.seats[worker];
+        seat.overdue = None;
+        let download = seat.in_hand.take().expect("who answers was asked");
         match returned.is_begun() {
             true => self.homes.insert(download.ticket().index(), worker),
             false => self.homes.remove(&download.ticket().index()),
@@ -221,7 +218,7 @@ impl Desk {
         self.idle.retain(|idle| *idle != worker);
         self.vacant.push(worker);
         queue.into_iter().try_for_each(|download| self.assign(download))?;
-        let Some((download, _)) = in_hand else { return Ok(None) };
+        let Some(download) = in_hand else { return Ok(None) };
         let ticket = download.ticket();
         let deaths = self.deaths.entry(ticket.index()).or_default();
         *deaths += 1;
@@ -233,19 +230,14 @@ impl Desk {
     }
 
     /// Kills whoever is overdue, and says when the next is.
-    fn overdue(&mut self) -> Option<Instant> {
+    fn end_overdue(&mut self) -> Option<Instant> {
         let now = Instant::now();
-        while let Some(&(time, worker, attempt)) = self.overdue.front() {
-            let is_at_it = self.seats[worker].in_hand.as_ref().is_some_and(|(_, own)| *own == attempt);
-            if is_at_it && time > now {
-                return Some(time);
-            }
-            if is_at_it {
+        for (worker, seat) in self.seats.iter_mut().enumerate() {
+            if seat.overdue.take_if(|time| *time <= now).is_some() {
                 self.fleet.kill(worker);
             }
-            self.overdue.pop_front();
         }
-        None
+        self.seats.iter().filter_map(|seat| seat.overdue).min()
     }
 }
 // ANCHOR_END: fetch-gather

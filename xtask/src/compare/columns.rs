@@ -7,6 +7,7 @@ use super::{
 };
 
 /// A column: what stands above it, in two lines, and what it shows of a row.
+#[derive(Clone, Copy)]
 pub(super) struct Column {
     pub title: &'static str,
     pub unit: &'static str,
@@ -35,28 +36,12 @@ const PROCS: Column = Column { title: "procs", unit: "peak", cell: |row| whole(r
 const THREADS: Column = Column { title: "threads", unit: "peak", cell: |row| whole(row.threads) };
 const SWITCHES: Column = Column { title: "switches", unit: "own+forced", cell: switches };
 
+/// The last of every table.
+const LAST: &[Column] = &[EMPTY, CODE, FAILED, OUTLIERS, PROCS, THREADS, SWITCHES];
+
 /// Of a program that ends by itself.
-const JOB: &[Column] = &[
-    MODEL,
-    OUTPUT,
-    WALL,
-    WALL_INTERVAL,
-    SPEEDUP,
-    SPEEDUP_INTERVAL,
-    ALIKE,
-    MEMORY,
-    CPU,
-    CORES,
-    FIRST,
-    STOP,
-    EMPTY,
-    CODE,
-    FAILED,
-    OUTLIERS,
-    PROCS,
-    THREADS,
-    SWITCHES,
-];
+const JOB: &[Column] =
+    &[MODEL, OUTPUT, WALL, WALL_INTERVAL, SPEEDUP, SPEEDUP_INTERVAL, ALIKE, MEMORY, CPU, CORES, FIRST, STOP];
 
 /// Of one that only waits: how far its time is from what it waits for, and what waiting costs.
 const WAITING: &[Column] = &[
@@ -72,13 +57,6 @@ const WAITING: &[Column] = &[
     STOP,
     CPU,
     CORES,
-    EMPTY,
-    CODE,
-    FAILED,
-    OUTLIERS,
-    PROCS,
-    THREADS,
-    SWITCHES,
 ];
 
 /// Of one that serves: rates instead of times where that reads better.
@@ -99,22 +77,16 @@ const SERVICE: &[Column] = &[
     Column { title: "p99.9", unit: "ms", cell: |row| ms(served(row, |it| it.p999_s)) },
     CORES,
     STOP,
-    EMPTY,
-    CODE,
-    FAILED,
-    OUTLIERS,
-    PROCS,
-    THREADS,
-    SWITCHES,
 ];
 
 /// Those that there are in a comparison.
-pub(super) fn columns(comparison: &Comparison) -> &'static [Column] {
-    match comparison {
+pub(super) fn columns(comparison: &Comparison) -> Vec<Column> {
+    let own = match comparison {
         it if it.is_service() => SERVICE,
         Comparison { waiting: Some(_), .. } => WAITING,
         _ => JOB,
-    }
+    };
+    [own, LAST].concat()
 }
 
 /// Columns of text; the others are numbers.
@@ -226,11 +198,12 @@ mod tests {
         let page = include_str!("explain.txt");
         let named: Vec<&str> = page.lines().filter_map(|line| line.get(..11)).map(str::trim_end).collect();
         let mut rest = named.as_slice();
-        for column in JOB {
+        for column in JOB.iter().chain(LAST) {
             let at = rest.iter().position(|title| *title == column.title);
             rest = &rest[at.unwrap_or_else(|| panic!("{} is not explained", column.title)) + 1..];
         }
-        let unexplained = SERVICE.iter().chain(WAITING).find(|column| !named.contains(&column.title));
+        let unexplained =
+            [SERVICE, WAITING].concat().into_iter().find(|column| !named.contains(&column.title));
         assert!(unexplained.is_none(), "{:?} is not explained", unexplained.map(|column| column.title));
         assert!(page.lines().all(|line| line.chars().count() <= 80));
         assert!(page.lines().count() <= 94, "a page, and what services and waiting add");

@@ -27,8 +27,8 @@ pub(crate) fn width() -> Option<usize> {
 /// The table with what there is to know about it, as plain text, with as many columns as there is room for.
 pub(crate) fn text(comparison: &Comparison, width: Option<usize>) -> String {
     let columns = columns(comparison);
-    let rows: Vec<Vec<String>> = comparison.rows.iter().map(|row| cells(columns, row)).collect();
-    let widths = fitting(widths(columns, &rows), width);
+    let rows: Vec<Vec<String>> = comparison.rows.iter().map(|row| cells(&columns, row)).collect();
+    let widths = fitting(widths(&columns, &rows), width);
     let rule = "─".repeat(total(&widths));
     let titles = line(&widths, columns.iter().map(|column| column.title));
     let units = line(&widths, columns.iter().map(|column| column.unit));
@@ -152,7 +152,7 @@ pub(crate) fn markdown(comparison: &Comparison) -> String {
     let mut table = format!("{}\n\n| {} |\n", heading(comparison), head.join(" | "));
     table += &format!("|{}|\n", align.collect::<Vec<_>>().join("|"));
     for row in &comparison.rows {
-        let cells = cells(columns, row).into_iter().map(|cell| cell.replace("\n ", ""));
+        let cells = cells(&columns, row).into_iter().map(|cell| cell.replace("\n ", ""));
         table += &format!("| {} |\n", cells.collect::<Vec<_>>().join(" | "));
     }
     more(comparison).iter().for_each(|cells| table += &format!("\n{}", piped(cells)));

@@ -11,12 +11,15 @@ use std::{
 
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 
-use super::{output::Output, report, seconds, signals::OnSignal};
+use super::{
+    output::Output,
+    report, seconds,
+    signals::{OnSignal, interrupted},
+};
 use crate::{
     contract::{Ctx, Model},
     error::{Error, Result, reason},
     fetch::{Job, Settings, Wanted},
-    stop::Cause,
 };
 
 /// Download many resources at once, with limits.
@@ -71,17 +74,12 @@ pub(super) fn main(model: &Model, ctx: &Ctx, args: &ArgMatches) -> Result<u8> {
     if ran.is_ok() && !ctx.stop.requested() {
         let _ = listing.finish(); // whether anybody reads it, the writer knows
     }
-    if let Some(Cause::Signal(signal)) = ctx.stop.cause() {
-        // The writer may be waiting for a reader that has stalled: it ends with the process.
-        return Ok(128 + u8::try_from(signal).unwrap_or(0));
+    if let Some(status) = interrupted(&ctx.stop) {
+        return Ok(status);
     }
     ran?;
     report("fetch", model, ctx, totals)?;
-    match output.finish() {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(141), // as if SIGPIPE had killed it
-        Err(error) => Err(Error::io("write error")(io::Error::other(reason(&error)))),
-        Ok(()) => Ok(status),
-    }
+    output.status(status)
 }
 
 impl Flags {

@@ -1,16 +1,19 @@
 //! `grep`'s flags and exit status.
 
-use std::{ffi::OsString, io, os::unix::ffi::OsStringExt, path::PathBuf};
+use std::{ffi::OsString, os::unix::ffi::OsStringExt, path::PathBuf};
 
 use clap::{ArgAction, ArgMatches, Args, Command, FromArgMatches};
 use serde_bytes::ByteBuf;
 
-use super::{output::Output, report, signals::OnSignal};
+use super::{
+    output::Output,
+    report,
+    signals::{OnSignal, interrupted},
+};
 use crate::{
     contract::{Ctx, Model},
-    error::{Error, Result, reason},
+    error::{Error, Result},
     grep::{Job, Query, Report},
-    stop::Cause,
 };
 
 /// Report the lines that match a pattern.
@@ -95,17 +98,12 @@ pub(super) fn main(model: &Model, ctx: &Ctx, args: &ArgMatches) -> Result<u8> {
     let mut printer = job.printer(&mut output);
     let ran = run(&job, ctx, &mut printer);
     let (status, totals) = (printer.status(), printer.totals());
-    if let Some(Cause::Signal(signal)) = ctx.stop.cause() {
-        // The writer may be waiting for a reader that has stalled: it ends with the process.
-        return Ok(128 + u8::try_from(signal).unwrap_or(0));
+    if let Some(status) = interrupted(&ctx.stop) {
+        return Ok(status);
     }
     ran?;
     report("grep", model, ctx, totals)?;
-    match output.finish() {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(141), // as if SIGPIPE had killed it
-        Err(error) => Err(Error::io("write error")(io::Error::other(reason(&error)))),
-        Ok(()) => Ok(status),
-    }
+    output.status(status)
 }
 
 impl Flags {

@@ -8,12 +8,15 @@ use std::{
 
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 
-use super::{output::Output, report, signals::OnSignal};
+use super::{
+    output::Output,
+    report,
+    signals::{OnSignal, interrupted},
+};
 use crate::{
     contract::{Block, Ctx, Model, Sink},
-    error::{Error, Result, reason},
+    error::{Error, Result},
     mandelbrot::{Job, Picture, Region, Shape, View},
-    stop::Cause,
 };
 
 /// Compute the iteration counts of every pixel of a part of the Mandelbrot set.
@@ -57,8 +60,8 @@ pub(super) fn main(model: &Model, ctx: &Ctx, args: &ArgMatches) -> Result<u8> {
     let mut output = Output::open(&ctx.stop)?;
     let mut picture = job.picture(&mut output);
     let ran = run(&job, ctx, &mut picture);
-    if let Some(Cause::Signal(signal)) = ctx.stop.cause() {
-        return Ok(128 + u8::try_from(signal).unwrap_or(0));
+    if let Some(status) = interrupted(&ctx.stop) {
+        return Ok(status);
     }
     ran?;
     report("mandelbrot", model, ctx, picture.totals())?;
@@ -71,11 +74,7 @@ pub(super) fn main(model: &Model, ctx: &Ctx, args: &ArgMatches) -> Result<u8> {
         let line = format!("{:032x} {width}x{height} max-iter {}\n", picture.digest(), flags.max_iter);
         let _ = output.push(Block::Out(line.into_bytes()));
     }
-    match output.finish() {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(141), // as if SIGPIPE had killed it
-        Err(error) => Err(Error::io("write error")(io::Error::other(reason(&error)))),
-        Ok(()) => Ok(u8::from(failed)),
-    }
+    output.status(u8::from(failed))
 }
 
 /// Under a temporary name until it is whole.

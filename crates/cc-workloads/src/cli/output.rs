@@ -12,7 +12,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, select};
 
 use crate::{
     contract::{Block, Sink},
-    error::{Error, Result},
+    error::{Error, Result, reason},
     stop::{OnRequest, Stop},
     trace,
 };
@@ -44,6 +44,15 @@ impl Output {
     pub(super) fn finish(self) -> io::Result<()> {
         drop(self.blocks);
         self.writer.join().expect("the writer does not panic")
+    }
+
+    /// The same, and the exit status: this one, or as if SIGPIPE had killed the program.
+    pub(super) fn status(self, status: u8) -> Result<u8> {
+        match self.finish() {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(141),
+            Err(error) => Err(Error::io("write error")(io::Error::other(reason(&error)))),
+            Ok(()) => Ok(status),
+        }
     }
 }
 

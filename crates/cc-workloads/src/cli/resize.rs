@@ -9,12 +9,15 @@ use std::{
 use clap::{ArgMatches, Args, Command, FromArgMatches, value_parser};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{output::Output, report, signals::OnSignal};
+use super::{
+    output::Output,
+    report,
+    signals::{OnSignal, interrupted},
+};
 use crate::{
     contract::{Block, Ctx, Model, Sink},
-    error::{Error, Result, reason},
+    error::{Error, Result},
     resize::{self, Fit, Format, Gallery, Job, Settings},
-    stop::Cause,
 };
 
 /// Make thumbnails of photographs.
@@ -71,18 +74,13 @@ pub(super) fn main(model: &Model, ctx: &Ctx, args: &ArgMatches) -> Result<u8> {
     progress.finish_and_clear();
     let Counted { mut gallery, .. } = gallery;
     let (status, totals, trouble) = (gallery.status(), gallery.totals(), gallery.error());
-    if let Some(Cause::Signal(signal)) = ctx.stop.cause() {
-        // The writer may be waiting for a reader that has stalled: it ends with the process.
-        return Ok(128 + u8::try_from(signal).unwrap_or(0));
+    if let Some(status) = interrupted(&ctx.stop) {
+        return Ok(status);
     }
     ran?;
     trouble.map_or(Ok(()), Err)?;
     report("resize", model, ctx, totals)?;
-    match output.finish() {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(141), // as if SIGPIPE had killed it
-        Err(error) => Err(Error::io("write error")(io::Error::other(reason(&error)))),
-        Ok(()) => Ok(status),
-    }
+    output.status(status)
 }
 
 impl Flags {

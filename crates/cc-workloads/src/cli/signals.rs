@@ -36,6 +36,15 @@ impl Drop for OnSignal {
     }
 }
 
+/// The exit status of a run that a signal has ended. Whoever gets it need not finish the output: the writer may be waiting for a
+/// reader that has stalled, and ends with the process.
+pub(super) fn interrupted(stop: &Stop) -> Option<u8> {
+    match stop.cause() {
+        Some(Cause::Signal(signal)) => Some(128 + u8::try_from(signal).unwrap_or(0)),
+        _ => None,
+    }
+}
+
 /// Has a write beyond the limit on the size of files fail. Otherwise it would end the process, with nobody left to say so
 /// and to clean up.
 pub(super) fn take_file_size_limit() {

@@ -1,15 +1,18 @@
 //! `sort`'s flags and exit status.
 
-use std::{env, io, path::PathBuf};
+use std::{env, path::PathBuf};
 
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 
-use super::{output::Output, report, signals::OnSignal};
+use super::{
+    output::Output,
+    report,
+    signals::{OnSignal, interrupted},
+};
 use crate::{
     contract::{Ctx, Model},
-    error::{Error, Result, reason},
+    error::Result,
     sort::{Job, Key, Query},
-    stop::Cause,
 };
 
 /// Sort the lines of files, which may be larger than memory.
@@ -69,9 +72,8 @@ pub(super) fn main(model: &Model, ctx: &Ctx, args: &ArgMatches) -> Result<u8> {
     let mut output = Output::open(&ctx.stop)?;
     let mut sorted = job.sorted(&mut output)?;
     let ran = run(&job, ctx, &mut sorted);
-    if let Some(Cause::Signal(signal)) = ctx.stop.cause() {
-        // The writer may be waiting for a reader that has stalled: it ends with the process.
-        return Ok(128 + u8::try_from(signal).unwrap_or(0));
+    if let Some(status) = interrupted(&ctx.stop) {
+        return Ok(status);
     }
     let totals = sorted.totals();
     ran?;
@@ -79,11 +81,7 @@ pub(super) fn main(model: &Model, ctx: &Ctx, args: &ArgMatches) -> Result<u8> {
         sorted.finish()?;
         report("sort", model, ctx, totals)?;
     }
-    match output.finish() {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(141), // as if SIGPIPE had killed it
-        Err(error) => Err(Error::io("write error")(io::Error::other(reason(&error)))),
-        Ok(()) => Ok(0),
-    }
+    output.status(0)
 }
 
 impl Flags {

@@ -31,6 +31,7 @@ pub(super) enum Place {
 }
 
 impl Place {
+    /// A file that will have its path when it is kept, one that never has any, or nowhere.
     pub(super) fn open(keep: &Keep) -> io::Result<Self> {
         let path = match keep {
             Keep::Nowhere => return Ok(Self::Nowhere),
