@@ -88,7 +88,10 @@ const SERVICES: &[cluster::worker::Service] = &[
 ];
 
 /// What a worker can keep.
-const KEEPERS: &[cluster::keeper::Opening] = &[("kv", kv::keep), ("fetch", fetch::keep)];
+const KEEPERS: &[cluster::keeper::Opening] = &[
+    cluster::keeper::Opening { name: "kv", open: kv::keep, requests: false },
+    cluster::keeper::Opening { name: "fetch", open: fetch::keep, requests: true },
+];
 
 /// The model of this crate.
 pub const MODELS: &[Model] = &[Model {

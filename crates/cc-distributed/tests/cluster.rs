@@ -243,6 +243,22 @@ fn names_are_served_below_the_root_only() {
 }
 
 #[test]
+fn requests_are_sent_only_by_who_was_started_to() {
+    let dir = site();
+    let fetch = |worker: &Worker| {
+        let mut command = coordinator(dir.path(), &[&worker.address]);
+        let run = command.args(["fetch", "--retries", "0", "http://127.0.0.1:1/"]).output().expect("it runs");
+        (run.status.code(), text(&run.stderr))
+    };
+    let worker = Worker::start(dir.path(), &["--listen", "127.0.0.1:0"]);
+    let why = format!("fetch: {}: started without --requests, so no fetch here\n", worker.address);
+    assert_eq!(fetch(&worker), (Some(2), why));
+    let worker = Worker::start(dir.path(), &["--listen", "127.0.0.1:0", "--requests"]);
+    let why = "fetch: http://127.0.0.1:1/: cannot be reached: Connection refused\n".to_owned();
+    assert_eq!(fetch(&worker), (Some(1), why));
+}
+
+#[test]
 fn an_image_is_served_below_the_root_only_and_its_contents_anywhere() {
     let dir = site();
     let worker = Worker::start(dir.path(), &["--listen", "127.0.0.1:0", "--root", "tree"]);

@@ -17,6 +17,7 @@ use super::{
     input::{Input, Subject},
     json::Kind,
     measure::{Effort, Entrant, Work},
+    origin::{Origin, Resources},
     query::{Dialect, Query},
     service::{Clients, Service},
 };
@@ -122,6 +123,18 @@ pub(crate) fn effort() -> Effort {
         service_rounds: 1,
         timeout: Duration::from_secs(30),
     }
+}
+
+/// An origin that lists what it is called with, and does this with a line of its input.
+pub(crate) fn origin(place: &Place, obeys: &str) -> Origin {
+    let program = place.path("origin");
+    let script = format!(
+        "#!/bin/sh\ncase \"$*\" in *--urls*) echo \"$*\"; exit;; esac\n\
+         echo listening at 127.0.0.1:7\nwhile read -r line; do {obeys}; done\n"
+    );
+    fs::write(&program, script).unwrap();
+    fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+    Origin::start(&program, Resources::FEW, &place.path("list")).unwrap()
 }
 
 /// A client that hears what a server says, called as `cc-peers` is.

@@ -47,6 +47,10 @@ pub(crate) struct Waiting {
 }
 
 impl Resources {
+    /// Nine, three at once.
+    #[cfg(test)]
+    pub(super) const FEW: Self = Self { count: 9, hosts: 2, bytes: 10, latency_ms: 20, concurrency: 3 };
+
     /// How all are asked for that `path` will list.
     pub(crate) fn subject(&self, path: &Path) -> Subject {
         let most = self.concurrency.to_string();
@@ -128,6 +132,40 @@ impl Drop for Origin {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::compare::{
+        alone,
+        fake::{self, Place},
+        tree,
+    };
+
+    #[test]
+    fn it_lists_what_there_is_and_takes_time_when_it_is_told_to() {
+        let _alone = alone();
+        let place = Place::new();
+        let origin = fake::origin(&place, "echo \"$line\"");
+        let listed = fs::read_to_string(place.path("list")).unwrap();
+        assert_eq!(listed, "origin --listen 127.0.0.1:7 --hosts 2 --urls 9\n");
+        origin.take_time().unwrap();
+        let child = origin.child.id();
+        assert!(tree::descendants().unwrap().iter().all(|process| process.pid != child), "taken for a run's");
+        let refused = fake::origin(&place, "echo what; exit").take_time();
+        assert_eq!(refused.unwrap_err().to_string(), "cc-peers origin says \"what\"");
+    }
+
+    /// Otherwise whatever a run leaves behind could hide.
+    #[test]
+    fn a_child_is_spared_no_longer_than_it_is_to_be() {
+        let _alone = alone();
+        let mut child = Command::new("sleep").arg("1000").spawn().unwrap();
+        let is_there = || tree::descendants().unwrap().iter().any(|process| process.pid == child.id());
+        assert!(is_there());
+        let spared = spare(child.id());
+        assert!(!is_there());
+        drop(spared);
+        assert!(is_there());
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
 
     #[test]
     fn the_ideal_is_as_many_latencies_as_there_are_turns() {

@@ -78,6 +78,12 @@ impl Lines {
         oldest.into_room()
     }
 
+    /// What nobody does here: somebody else who wants room.
+    #[cfg(test)]
+    pub(super) async fn wait_for_room(&self) -> OwnedSemaphorePermit {
+        self.room.clone().acquire_owned().await.expect("it is never closed")
+    }
+
     fn idle(&self) -> MutexGuard<'_, VecDeque<(Peer, Line)>> {
         self.idle.lock().expect("nothing panics under the lock")
     }

@@ -117,3 +117,19 @@ async fn idle_connections_make_room() {
     let other = open(&second.1).await;
     assert!(client.lines.take(&one).is_none() && client.lines.take(&other).is_some());
 }
+
+/// If it were given back first, whoever waits for some would have it, and nobody would give back another.
+#[tokio::test]
+async fn room_is_handed_on_whoever_else_waits_for_some() {
+    let (_listener, url) = listener().await;
+    let client = Client::new(&Settings::default(), 1);
+    let (peer, _) = addressed(Request::get(&url).body(()).unwrap());
+    let line = client.open(&peer).await.unwrap();
+    client.lines.keep(peer.clone(), line);
+    let mut waits = pin!(client.lines.wait_for_room());
+    assert!(futures::poll!(waits.as_mut()).is_pending());
+    let room = client.lines.room();
+    assert!(futures::poll!(waits.as_mut()).is_pending(), "it was given back");
+    drop(room);
+    assert!(futures::poll!(waits).is_ready());
+}

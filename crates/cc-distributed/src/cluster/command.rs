@@ -114,6 +114,12 @@ fn worker_command() -> Command {
                 .help("Serve coordinators with --shared-fs the files below this directory, and no others"),
         )
         .arg(
+            Arg::new("requests")
+                .long("requests")
+                .action(ArgAction::SetTrue)
+                .help("Send requests for coordinators (fetch), to whatever hosts they name"),
+        )
+        .arg(
             Arg::new("slots")
                 .long("slots")
                 .value_name("N")
@@ -163,7 +169,11 @@ fn stand(
     let address = listener.local_addr().map_err(Error::io("listener"))?;
     // For whoever asked for port 0. A closed standard output is no reason not to work.
     let _ = writeln!(io::stdout(), "listening on {address}");
-    worker::serve(listener, token, Worker { services, keepers, files, slots })?;
+    worker::serve(
+        listener,
+        token,
+        Worker { services, keepers, files, requests: args.get_flag("requests"), slots },
+    )?;
     Err(Error::worker("server", "ended"))
 }
 

@@ -29,8 +29,15 @@ use super::wire::{
     },
 };
 
-/// A workload's side in a worker that keeps something: its name, and how that is begun, once for each session.
-pub type Opening = (&'static str, Open);
+/// A workload's side in a worker that keeps something.
+pub struct Opening {
+    /// The workload.
+    pub name: &'static str,
+    /// How it is begun, once for each session.
+    pub open: Open,
+    /// Whether it has the worker send requests to whatever host the coordinator names.
+    pub requests: bool,
+}
 
 /// Begins with an encoded job, on the worker's runtime.
 pub type Open = fn(job: &[u8], waker: Waker) -> Result<Box<dyn Keeper>>;
@@ -94,7 +101,11 @@ pub(super) const LEAST: usize = 1024;
 const QUESTIONS: usize = 2 * BYTES / LEAST;
 
 /// The sessions of a worker that keep something.
-pub(super) struct Rooms(pub(super) &'static [Opening]);
+pub(super) struct Rooms {
+    pub(super) keepers: &'static [Opening],
+    /// Whether this worker was started to send requests.
+    pub(super) requests: bool,
+}
 
 #[tonic::async_trait]
 impl pb::keeper_server::Keeper for Rooms {
@@ -132,10 +143,14 @@ impl Rooms {
             let why = format!("version {} cannot work for version {}", super::VERSION, hello.version);
             return Err(Status::failed_precondition(why));
         }
-        let opening = self.0.iter().find(|(name, _)| *name == hello.workload);
+        let opening = self.keepers.iter().find(|opening| opening.name == hello.workload);
         let none = || Status::failed_precondition(format!("no workload {:?} here", hello.workload));
-        let (_, open) = opening.ok_or_else(none)?;
-        open(&hello.job, waker).map_err(|error| Status::failed_precondition(error.to_string()))
+        let opening = opening.ok_or_else(none)?;
+        if opening.requests && !self.requests {
+            let why = format!("started without --requests, so no {} here", opening.name);
+            return Err(Status::failed_precondition(why));
+        }
+        (opening.open)(&hello.job, waker).map_err(|error| Status::failed_precondition(error.to_string()))
     }
 }
 

@@ -79,7 +79,7 @@ pub(super) fn enter(services: &'static [Service], keepers: &'static [Opening]) {
         Ok(CONTENTS) => Files::None,
         _ => return,
     };
-    if let Err(error) = work(Worker { services, keepers, files, slots: 1 }) {
+    if let Err(error) = work(Worker { services, keepers, files, requests: true, slots: 1 }) {
         eprintln!("worker: {error}");
     }
     process::exit(1);

@@ -76,6 +76,8 @@ pub(super) struct Worker {
     pub(super) services: &'static [Service],
     pub(super) keepers: &'static [Opening],
     pub(super) files: Files,
+    /// Whether coordinators may have it send requests to others.
+    pub(super) requests: bool,
     /// Tasks at work at once in each session.
     pub(super) slots: usize,
 }
@@ -99,7 +101,8 @@ pub(super) fn serve(listener: TcpListener, token: Option<Token>, worker: Worker)
     runtime.map_err(Error::io("runtime"))?.block_on(async {
         listener.set_nonblocking(true).map_err(Error::io("listener"))?;
         let listener = tokio::net::TcpListener::from_std(listener).map_err(Error::io("listener"))?;
-        let rooms = KeeperServer::new(Rooms(worker.keepers)).max_decoding_message_size(MESSAGE);
+        let rooms = Rooms { keepers: worker.keepers, requests: worker.requests };
+        let rooms = KeeperServer::new(rooms).max_decoding_message_size(MESSAGE);
         let host = Host { worker, token: token.clone(), stores: Stores::default() };
         let service = WorkerServer::new(host).max_decoding_message_size(MESSAGE);
         Server::builder()

@@ -4,6 +4,7 @@ use rustix::fs::{CWD, Mode, mkfifoat};
 
 use super::*;
 use crate::compare::{
+    alone,
     fake::{self, Place},
     json::Verdict,
 };
@@ -91,6 +92,27 @@ fn runs_have_their_place_in_the_order_of_execution() {
     let timed = samples.iter().filter(|(_, sample)| sample.phase == Phase::Time);
     let timed: Vec<&str> = timed.map(|(name, _)| *name).collect();
     assert_eq!(timed, ["reference", "right", "right", "reference"]);
+}
+
+/// It would wait for one request after the other. The others' time is compared with what is known beforehand.
+#[test]
+fn where_all_wait_the_reference_is_checked_and_not_timed() {
+    let place = Place::new();
+    let origin = {
+        let _alone = alone();
+        fake::origin(&place, "echo \"$line\"")
+    };
+    let work = Work { origin: Some(&origin), ..place.work() };
+    let all = [Entrant { kind: Kind::Reference, ..place.right("reference") }, place.right("right")];
+    let measured = measure(&all, &work, &fake::effort()).unwrap();
+    let [reference, right] = &measured.rows[..] else { panic!("two rows") };
+    let phases = |row: &Row| row.samples.iter().map(|sample| sample.phase).collect::<Vec<_>>();
+    assert_eq!(phases(reference), [Phase::Check, Phase::Empty]);
+    assert_eq!(phases(right), [Phase::Check, Phase::Time, Phase::Time, Phase::Memory, Phase::Empty]);
+    assert_eq!((&right.verdict, &right.failures), (&Verdict::Same, &Vec::new()), "the origin is none of its");
+    let ideal = right.wall_s.unwrap().median / 0.06;
+    assert!((right.of_ideal.unwrap() - ideal).abs() < 1e-9 && reference.of_ideal.is_none());
+    assert!(right.speedup.is_none());
 }
 
 #[test]
