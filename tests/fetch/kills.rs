@@ -115,14 +115,16 @@ fn suspended(subject: &Subject) {
     assert_eq!(trap.strikes(), 1, "no worker was suspended");
 }
 
-/// What has come of a body that broke off is lost with its worker: it comes again, from the beginning.
+/// What has come of a body that broke off is lost with its worker: it comes again, from the beginning, from another. All workers
+/// have such a part when one of them dies.
 fn killed_with_parts(subject: &Subject) {
     let (origin, trap) = (origin(Settings::default()), Trap::new("trap"));
-    let asked = Asked::of(&origin, ["/reset/1", "/plain/2"]).but(|settings| settings.concurrency = 1);
-    let fault = trap.fault("/plain/2", 0, Action::Kill, 1);
+    let paths = ["/reset/1", "/reset/2", "/reset/3", "/reset/4", "/drip/5"];
+    let asked = Asked::of(&origin, paths).but(|settings| settings.concurrency = 4);
+    let fault = trap.fault("/drip/5", 10_000, Action::Kill, 1);
     let observed = Observed::whole(subject, &asked.but(|settings| settings.faults.faults.push(fault)));
     let url = |path: &str| format!("http://{}{path}", origin.address());
-    let mut lines = vec![line(&url("/reset/1"), 1), line(&url("/plain/2"), 2)];
+    let mut lines: Vec<_> = paths.iter().enumerate().map(|(nth, path)| line(&url(path), nth + 1)).collect();
     lines.sort();
     assert_eq!((observed.lines, trap.strikes()), (lines, 1));
 }
