@@ -14,7 +14,7 @@ pub(crate) fn fixture() -> PathBuf {
 
 pub(crate) fn report() -> Report {
     let mut report = Report::results(&fixture(), &[]).unwrap();
-    report.shelves = ["grep", "mandelbrot"].map(shelf).into();
+    report.shelves = ["fetch", "grep", "kv", "mandelbrot"].map(shelf).into();
     report
 }
 
