@@ -7,8 +7,8 @@
 //!   here that it is written.
 //! - **Bound.** The plan's, less what processes take for themselves, and smaller chunks if they are sent. One chunk more
 //!   than there are workers is on its way; of the merges two a worker are waited for. All runs are merged at once: reading
-//!   one keeps no file open, and a pass would send everything through this machine twice. With hundreds of runs a merge
-//!   reads as much in vain as it needs; more memory makes fewer of them.
+//!   one keeps no file open, and a pass would send everything through this machine twice. The less memory, the more runs
+//!   there are, and the finer are their indexes: or a merge would read more in vain than it needs.
 //! - **Order.** A line of promises, of runs and then of merges, collected in the order they were given. A merge that has to
 //!   be submitted again keeps its place in it.
 //! - **Stop.** Closing the cluster's queue breaks the promises and ends the sessions; with its session a worker leaves off
@@ -80,7 +80,9 @@ fn shared_out(plan: Plan, job: &Job, desk: &Desk) -> Plan {
         (false, true) => part_of(plan.room),
         (false, false) => part_of(plan.room) * workers / (3 * workers + 3),
     };
-    Plan { chunk: room / 8 * 5, room, merge: part_of(plan.merge), ..plan }
+    // There are more runs the less room there is, and no passes: so a merge must not read much of each in vain.
+    let block = (room >> 10).clamp(1 << 10, plan.block);
+    Plan { chunk: room / 8 * 5, room, merge: part_of(plan.merge), block, ..plan }
 }
 // ANCHOR_END: sort-run
 

@@ -131,7 +131,7 @@ fn get(packed: &mut &[u8]) -> u64 {
     number
 }
 
-/// A block is not smaller, unless a line beside it is larger.
+/// A block is not smaller, unless the plan says so or a line beside it is larger.
 pub(super) const BLOCK: u64 = 8 << 10;
 /// Nor is it smaller than so many times the line of its entry, so that an index is a small part of its run.
 const LINES: u64 = 32;
@@ -145,7 +145,8 @@ pub(super) struct RunWriter<'a> {
     name: String,
     bytes: u64,
     index: Packer,
-    /// Where the block begins.
+    /// How large a block is at the least, and where this one begins.
+    least: u64,
     block: u64,
     /// The beginning of the last line, and whether that is all of it.
     last: Vec<u8>,
@@ -153,10 +154,10 @@ pub(super) struct RunWriter<'a> {
 }
 
 impl<'a> RunWriter<'a> {
-    pub(super) fn new(keys: &'a Keys, shelf: &'a dyn Shelf, name: String) -> io::Result<Self> {
+    pub(super) fn new(keys: &'a Keys, shelf: &'a dyn Shelf, name: String, least: u64) -> io::Result<Self> {
         let draft = shelf.create(&name)?;
         let index = Packer::default();
-        Ok(Self { keys, draft, name, bytes: 0, index, block: 0, last: vec![], whole: true })
+        Ok(Self { keys, draft, name, bytes: 0, index, least, block: 0, last: vec![], whole: true })
     }
 
     /// Appends lines, each with its newline.
@@ -168,7 +169,7 @@ impl<'a> RunWriter<'a> {
         let last = mem::take(&mut self.last);
         self.offer(&last, self.whole, text, 0);
         let mut start = 0;
-        while let Some(line) = next_block(text, start) {
+        while let Some(line) = next_block(text, start, self.least) {
             let before = &text[..line - 1];
             let before = &before[memrchr(b'\n', before).map_or(0, |newline| newline + 1)..];
             self.offer(before, true, text, line);
@@ -188,12 +189,12 @@ impl<'a> RunWriter<'a> {
         let text = &text[line..];
         let line = memchr(b'\n', text).map_or(text, |end| &text[..end]);
         let size = at - self.block;
-        if size == 0 || (size < BLOCK && (line.len() as u64) < BLOCK) {
+        if size == 0 || (size < self.least && (line.len() as u64) < self.least) {
             return;
         }
         let stand_in = self.keys.stand_in(last, line);
         let is_known = whole || stand_in.len() <= last.len() || !self.keys.are_whole_lines();
-        let is_short = stand_in.len() as u64 * LINES <= size.max(BLOCK);
+        let is_short = stand_in.len() as u64 * LINES <= size.max(self.least);
         if is_known && is_short {
             self.index.push(at, stand_in);
             self.block = at;
@@ -211,8 +212,8 @@ impl<'a> RunWriter<'a> {
 }
 
 /// Where in the text the first line begins that is a block behind `start`.
-fn next_block(text: &[u8], start: usize) -> Option<usize> {
-    let far = start + BLOCK as usize;
+fn next_block(text: &[u8], start: usize, least: u64) -> Option<usize> {
+    let far = start + least as usize;
     let line = far + memchr(b'\n', text.get(far..)?)? + 1;
     (line < text.len()).then_some(line)
 }
@@ -236,7 +237,7 @@ mod tests {
     /// Writes these lines, which are in order, in texts of about so many bytes.
     fn run(keys: &Keys, lines: &[Vec<u8>], portion: usize) -> SortedRun {
         let shelf = Memory::default();
-        let mut writer = RunWriter::new(keys, &shelf, "run".to_owned()).unwrap();
+        let mut writer = RunWriter::new(keys, &shelf, "run".to_owned(), BLOCK).unwrap();
         let mut text = vec![];
         for line in lines {
             if line.len() >= portion {

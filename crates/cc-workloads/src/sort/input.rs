@@ -71,9 +71,7 @@ pub struct Chunks<'a> {
     files: Files<'a>,
     shelf: &'a dyn Shelf,
     stop: Stop,
-    /// How many bytes each is, and its room.
-    size: u64,
-    room: u64,
+    plan: Plan,
     number: u64,
     /// What is left of the file that is being cut.
     file: Option<(&'a Path, Range<u64>)>,
@@ -82,8 +80,8 @@ pub struct Chunks<'a> {
 
 impl<'a> Chunks<'a> {
     pub(super) fn new(job: &'a Job, plan: &Plan, shelf: &'a dyn Shelf, stop: &Stop) -> Self {
-        let (size, room, stop) = (plan.chunk, plan.room, stop.clone());
-        Self { job, files: files(job), shelf, stop, size, room, number: 0, file: None, stream: None }
+        let stop = stop.clone();
+        Self { job, files: files(job), shelf, stop, plan: *plan, number: 0, file: None, stream: None }
     }
 
     /// Begins with an operand. Returns what there is of it if there is nothing to cut.
@@ -122,7 +120,7 @@ impl<'a> Chunks<'a> {
             let mut draft = self.shelf.create(&item)?;
             while let Some(portion) = stream.next() {
                 draft.write_all(&portion?.bytes)?;
-                if stream.at() - start >= self.size {
+                if stream.at() - start >= self.plan.chunk {
                     break;
                 }
             }
@@ -138,8 +136,9 @@ impl<'a> Chunks<'a> {
     }
 
     fn chunk(&mut self, pieces: Vec<Piece>) -> Task {
+        let Plan { room, block, .. } = self.plan;
         self.number += 1;
-        Task::Chunk(Chunk { number: self.number - 1, pieces, room: self.room })
+        Task::Chunk(Chunk { number: self.number - 1, pieces, room, block })
     }
 }
 
@@ -147,7 +146,7 @@ impl Iterator for Chunks<'_> {
     type Item = Task;
 
     fn next(&mut self) -> Option<Task> {
-        let (mut pieces, mut left) = (Vec::new(), self.size);
+        let (mut pieces, mut left) = (Vec::new(), self.plan.chunk);
         while left > 0 && !self.stop.requested() {
             if let Some((path, range)) = &mut self.file {
                 let (start, end) = (range.start, range.end.min(range.start + left));

@@ -27,7 +27,7 @@ impl Chunk {
                 }
             }
         };
-        Self { number: self.number, pieces: self.pieces.iter().map(load).collect(), room: self.room }
+        Self { pieces: self.pieces.iter().map(load).collect(), ..*self }
     }
 }
 
@@ -74,7 +74,8 @@ mod tests {
             Query { base: scratch.path().as_os_str().as_encoded_bytes().to_vec().into(), ..Query::default() };
         fs::write(scratch.path().join("a"), "c\nb\na").unwrap();
         let piece = |start, end| Piece { path: b"a".to_vec().into(), content: Content::File, start, end };
-        let chunk = Chunk { number: 3, pieces: vec![piece(0, 3), piece(3, 5), piece(0, 1)], room: 1 << 20 };
+        let pieces = vec![piece(0, 3), piece(3, 5), piece(0, 1)];
+        let chunk = Chunk { number: 3, pieces, room: 1 << 20, block: 1 << 10 };
         let shelf = Memory::default();
         let loaded = chunk.load(&query, &shelf);
         assert!(loaded.pieces.iter().all(|piece| matches!(piece.content, Content::Bytes(_))));

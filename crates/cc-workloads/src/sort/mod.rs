@@ -171,6 +171,8 @@ pub struct Chunk {
     /// How many bytes the worker may use for text and what it knows of the lines. If they do not suffice, there are
     /// several runs.
     pub room: u64,
+    /// See [`Plan::block`].
+    pub block: u64,
 }
 
 /// The lines of a file that begin in a range.

@@ -4,6 +4,8 @@ use std::num::NonZeroUsize;
 
 use serde::{Deserialize, Serialize};
 
+use super::index::BLOCK;
+
 /// How large everything is that takes memory, so that all of it together stays within what the job allows:
 ///
 /// - while runs are made, each worker's room for text and lines, and what it writes through;
@@ -22,6 +24,9 @@ pub struct Plan {
     pub merge: u64,
     /// How many tasks may be between feed and gather: the context's window, or less if those would not fit.
     pub window: NonZeroUsize,
+    /// How large the blocks that an index tells apart are at the least. Of every run a merge reads half of one in vain, at
+    /// both ends.
+    pub block: u64,
     /// How many bytes the indexes of all runs may have.
     pub index: u64,
 }
@@ -49,14 +54,18 @@ impl Plan {
         let in_memory = size.is_some_and(|size| size.saturating_mul(2) <= memory);
         let for_merges = if in_memory { memory / 4 } else { memory / 4 * 3 };
         let merge = (for_merges / at_once(count, window)).min(MOST_MERGE);
-        let index = memory / 8;
-        if let Some(size) = size.filter(|_| in_memory) {
-            let chunk = (size / (4 * count)).clamp(64 << 10, MOST_ROOM / 2);
-            return Self { chunk, room: chunk.div_ceil(5) * 8, in_memory, merge, window, index };
-        }
-        let room = (memory / count / 4 * 3).min(MOST_ROOM);
-        // A line of 27 bytes, text and record, takes just so much of the room.
-        Self { chunk: room / 8 * 5, room, in_memory, merge, window, index }
+        let (chunk, room) = match size.filter(|_| in_memory) {
+            Some(size) => {
+                let chunk = (size / (4 * count)).clamp(64 << 10, MOST_ROOM / 2);
+                (chunk, chunk.div_ceil(5) * 8)
+            }
+            // A line of 27 bytes, text and record, takes just so much of the room.
+            None => {
+                let room = (memory / count / 4 * 3).min(MOST_ROOM);
+                (room / 8 * 5, room)
+            }
+        };
+        Self { chunk, room, in_memory, merge, window, block: BLOCK, index: memory / 8 }
     }
 
     /// How many runs a merge reads from, where an entry of an index stands for so many bytes of a run. At the ends of

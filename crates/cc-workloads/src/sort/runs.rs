@@ -2,11 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use super::{
-    Job, Made, Merges, Output, Plan, SortedRun,
-    index::{BLOCK, RunWriter},
-    keys::Keys,
-};
+use super::{Job, Made, Merges, Output, Plan, SortedRun, index::RunWriter, keys::Keys};
 use crate::{
     contract::Sink,
     error::{Error, Result, reason},
@@ -33,7 +29,7 @@ impl<'a> Runs<'a> {
     #[must_use]
     pub fn new(job: &Job, plan: &Plan, shelf: &'a dyn Shelf) -> Self {
         let (keys, unique) = (Keys::new(&job.query), job.query.unique);
-        Self { keys, unique, plan: *plan, shelf, runs: vec![], next: 0, passes: 0, block: BLOCK }
+        Self { keys, unique, plan: *plan, shelf, runs: vec![], next: 0, passes: 0, block: plan.block }
     }
 
     /// The sink of the first phase: keeps the runs of the chunks, and tells `out` how much was read, or what failed.
@@ -56,7 +52,7 @@ impl<'a> Runs<'a> {
         self.passes += 1;
         let name = format!("pass-{}", self.passes);
         let (keys, unique, size) = (self.keys.clone(), self.unique, self.plan.merge);
-        Some(Pass { keys, unique, size, shelf: self.shelf, name, runs })
+        Some(Pass { keys, unique, size, shelf: self.shelf, name, block: self.block, runs })
     }
 
     /// Puts what a pass has made in the place of the runs that it was made of.
@@ -65,7 +61,7 @@ impl<'a> Runs<'a> {
             // What cannot be removed now goes with the shelf.
             let _ = self.shelf.remove(&run.name);
         }
-        self.runs.insert(self.next, as_coarse(made, self.block));
+        self.runs.insert(self.next, made);
         self.next += 1;
         self.thin();
     }
@@ -80,7 +76,11 @@ impl<'a> Runs<'a> {
         for name in made.spent {
             let _ = self.shelf.remove(&name);
         }
-        self.runs.extend(made.runs.into_iter().map(|run| as_coarse(run, self.block)));
+        let before = self.runs.len();
+        self.runs.extend(made.runs);
+        if self.block > self.plan.block {
+            self.coarsen(before);
+        }
         self.thin();
     }
 
@@ -89,15 +89,16 @@ impl<'a> Runs<'a> {
         let size = |runs: &[SortedRun]| runs.iter().map(|run| run.index.size()).sum::<u64>();
         while size(&self.runs) > self.plan.index && self.block < u64::MAX / 2 {
             self.block *= 2;
-            for run in &mut self.runs {
-                run.index = run.index.coarser(self.block);
-            }
+            self.coarsen(0);
         }
     }
-}
 
-fn as_coarse(run: SortedRun, block: u64) -> SortedRun {
-    if block == BLOCK { run } else { SortedRun { index: run.index.coarser(block), ..run } }
+    /// Makes the indexes coarse of this run and those behind it.
+    fn coarsen(&mut self, first: usize) {
+        for run in &mut self.runs[first..] {
+            run.index = run.index.coarser(self.block);
+        }
+    }
 }
 
 struct Gather<'a, 'b> {
@@ -125,6 +126,8 @@ pub struct Pass<'a> {
     size: u64,
     shelf: &'a dyn Shelf,
     name: String,
+    /// How large the blocks of its run are at the least.
+    block: u64,
     runs: Vec<SortedRun>,
 }
 
@@ -137,7 +140,7 @@ impl Pass<'_> {
 
     /// The sink of these tasks: writes a run. What fails is told to `out`.
     pub fn writer<'b>(&'b self, out: &'b mut dyn Sink<Output>) -> Result<Writer<'b>> {
-        let run = RunWriter::new(&self.keys, self.shelf, self.name.clone());
+        let run = RunWriter::new(&self.keys, self.shelf, self.name.clone(), self.block);
         let run = run.map_err(|error| Error::Failed(write_failed(&error)))?;
         Ok(Writer { run, out })
     }
@@ -222,7 +225,7 @@ mod tests {
                 (0..4000).map(|n| format!("{:04} {run} {n} and more\n", random.u32(..keys))).collect();
             lines.sort_by(|one, other| one[..4].cmp(&other[..4]));
             let keys = runs.keys.clone();
-            let mut writer = RunWriter::new(&keys, shelf, format!("run-{run}")).unwrap();
+            let mut writer = RunWriter::new(&keys, shelf, format!("run-{run}"), runs.block).unwrap();
             writer.write(lines.concat().as_bytes()).unwrap();
             let made = Made { runs: vec![writer.finish().unwrap()], ..Made::default() };
             let _ = runs.gather(&mut Kept::default()).push(Output::Runs(made));
@@ -290,7 +293,7 @@ mod tests {
             let mut runs = Runs::new(&job, &plan, &shelf);
             let all = put(&mut runs, &shelf, count, 300);
             // Blocks are smaller on an average, since the last one of a run is.
-            let most = plan.fan_in(BLOCK / 2);
+            let most = plan.fan_in(runs.block / 2);
             assert!(runs.runs.len() > most, "no pass is needed");
             while let Some(pass) = runs.pass() {
                 let before = runs.runs.len() + pass.runs.len();

@@ -71,8 +71,8 @@ impl Sorter {
     fn write(&self, chunk: &Chunk, nth: usize, shelf: &dyn Shelf) -> Result<SortedRun, String> {
         let _span = trace::span("write");
         let failed = |error| format!("write failed: {}", reason(&error));
-        let mut run =
-            RunWriter::new(&self.keys, shelf, format!("run-{}-{nth}", chunk.number)).map_err(failed)?;
+        let name = format!("run-{}-{nth}", chunk.number);
+        let mut run = RunWriter::new(&self.keys, shelf, name, chunk.block).map_err(failed)?;
         let size = usize::try_from(chunk.room / PART).unwrap_or(PORTION).min(PORTION);
         let mut portion = Vec::with_capacity(size);
         let mut last: Option<&[u8]> = None;
