@@ -1,7 +1,7 @@
 //! Memory that is freed, and whether the process keeps it.
 
 /// Smaller rooms for chunks mean that memory is scarce, for each worker.
-const SCARCE: u64 = 4 << 20;
+const SCARCE: u64 = 1 << 20;
 
 /// From this size on a block is a mapping of its own, which is gone when it is freed; and no more than this is kept at
 /// the end of an arena. It is where glibc begins.
