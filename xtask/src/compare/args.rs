@@ -121,7 +121,7 @@ impl Args {
         let timeout = Duration::from_secs(self.timeout);
         let is_short = self.smoke || self.quick;
         let (memory_rounds, stop_rounds, empty_rounds, service_rounds) =
-            if is_short { (1, 1, 2, 1) } else { (2, 3, 5, 2) };
+            if is_short { (1, 1, 2, 1) } else { (2, 2, 5, 2) };
         let few = match (self.smoke, self.quick) {
             (true, _) => NonZeroUsize::new(3),
             (_, true) => NonZeroUsize::new(5),

@@ -53,14 +53,14 @@ impl Entrant {
         self.label.split(" (").next().unwrap_or_default().to_owned()
     }
 
-    /// Whether it takes part in this round.
+    /// Whether it takes part in this round. A tool's memory and its stop are looked at once: it is not ranked.
     fn takes_part(&self, phase: Phase, round: usize) -> bool {
-        !self.slow
-            || match phase {
-                Phase::Check | Phase::Empty => true,
-                Phase::Time => round == 0,
-                Phase::Memory | Phase::Stop | Phase::Trace | Phase::Service => false,
-            }
+        match phase {
+            Phase::Check | Phase::Empty => true,
+            Phase::Time => round == 0 || !self.slow,
+            Phase::Memory | Phase::Stop => !self.slow && (round == 0 || self.kind != Kind::Tool),
+            Phase::Trace | Phase::Service => !self.slow,
+        }
     }
 }
 
