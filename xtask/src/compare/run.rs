@@ -226,7 +226,8 @@ impl Reading {
         } else {
             let (pipe, end) = io::pipe()?;
             let _ = fcntl_setpipe_size(&pipe, PIPE); // the limit for all of a user's pipes may be reached
-            command.stdout(end).stderr(reading.null.try_clone()?);
+            // Not the null device opened above: gawk sets its stderr to append, and nothing can be spliced to that.
+            command.stdout(end).stderr(Stdio::null());
             reading.pipe = Some(pipe.into());
         }
         Ok(reading)
