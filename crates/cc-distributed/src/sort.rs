@@ -78,7 +78,7 @@ fn shared_out(plan: Plan, job: &Job, desk: &Desk) -> Plan {
     let room = match (plan.in_memory, desk.brief.shared_fs) {
         (true, _) => plan.room,
         (false, true) => part_of(plan.room),
-        (false, false) => part_of(plan.room) * workers / (2 * workers + 2),
+        (false, false) => part_of(plan.room) * 2 * workers / (5 * workers + 5),
     };
     // There are more runs the less room there is, and no passes: so a merge must not read much of each in vain.
     let block = (room >> 10).clamp(1 << 10, plan.block);
