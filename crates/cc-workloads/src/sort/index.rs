@@ -316,6 +316,18 @@ mod tests {
     }
 
     #[test]
+    fn blocks_are_as_small_as_the_plan_wants_them() {
+        let lines = lines(10_000, |n| format!("{:08} an ordinary line", n * 7).into_bytes());
+        let text: Vec<u8> = lines.iter().flat_map(|line| [line, &b"\n"[..]].concat()).collect();
+        let (keys, shelf) = (plain(false), Memory::default());
+        let mut writer = RunWriter::new(&keys, &shelf, "run".to_owned(), 1 << 10).unwrap();
+        writer.write(&text).unwrap();
+        let run = writer.finish().unwrap();
+        assert!((900..1400).contains(&(run.bytes / run.index.blocks())), "{} blocks", run.index.blocks());
+        check(&keys, &lines, &run);
+    }
+
+    #[test]
     fn an_index_of_long_lines_is_small_too() {
         let lines = lines(300, |n| [vec![b'x'; 5000], n.to_string().into_bytes()].concat());
         let run = run(&plain(false), &lines, 256 << 10);
