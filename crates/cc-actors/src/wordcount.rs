@@ -37,7 +37,8 @@ use cc_workloads::{
     Ctx, Error, Result, Sink,
     error::panic_reason,
     wordcount::{
-        self, Counts, Grain, Job, Output, PARTITIONS, Partition, Ranked, Read, Settings, Task, Tasks,
+        self, Counts, Grain, Job, Output, PARTITIONS, Partition, Ranked, Read, Settings, Task, Tasks, absorb,
+        divided, partitions,
     },
 };
 
@@ -53,7 +54,7 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
         let (supervisor, deaths) = system.mailbox(count);
         let (curator, reports) = system.mailbox(2 * count);
         let mut adders = Vec::new();
-        for (n, sums) in Counts::new(job.settings.seed).divided(count).into_iter().enumerate() {
+        for (n, sums) in divided(partitions(job.settings.seed), count).into_iter().enumerate() {
             let (adder, counts) = system.mailbox(count);
             let (settings, curator) = (&job.settings, curator.clone());
             system.spawn(format!("adder-{n}"), move || add(sums, &counts, settings, &curator))?;
@@ -131,7 +132,7 @@ impl Counter {
             self.to.walker.send(Request::Room(self.id))?;
             let partial = self.kernel.task(task);
             self.in_hand = None;
-            for (adder, counts) in self.to.adders.iter().zip(partial.counts.divided(self.to.adders.len())) {
+            for (adder, counts) in self.to.adders.iter().zip(divided(partial.counts, self.to.adders.len())) {
                 adder.send(Counted::Some(counts))?;
             }
             self.to.curator.send(Report::Read { read: partial.read, again: 0 })?;
@@ -169,8 +170,8 @@ fn add(
     settings: &Settings,
     curator: &Address<Report>,
 ) -> Result<(), Halted> {
-    while let Counted::Some(partitions) = counts.receive()? {
-        sums.iter_mut().zip(&partitions).for_each(|(sum, partition)| sum.absorb(partition));
+    while let Counted::Some(counts) = counts.receive()? {
+        absorb(&mut sums, &counts);
     }
     sums.into_iter().try_for_each(|sum| curator.send(ranked(sum, settings)))
 }
@@ -246,7 +247,7 @@ enum Request {
 /// To an adder.
 enum Counted {
     /// Its partitions of a task's counts.
-    Some(Vec<Partition>),
+    Some(Vec<Counts>),
     /// There are no more.
     All,
 }

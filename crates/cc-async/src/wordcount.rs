@@ -18,7 +18,10 @@ use std::{iter, mem, sync::Arc, thread};
 use cc_workloads::{
     Ctx, Error, Result, Sink,
     error::panic_reason,
-    wordcount::{Counter, Counts, Grain, Job, Output, Partial, Partition, Read, Settings, Task},
+    wordcount::{
+        Counter, Counts, Grain, Job, Output, Partial, Partition, Read, Settings, Task, absorb, divided,
+        partitions,
+    },
 };
 use futures::{
     future::join_all,
@@ -63,7 +66,7 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
 async fn count(tasks: Receiver<Task>, settings: Settings, workers: usize, done: Sender<Result<Output>>) {
     let settings = Arc::new(settings);
     let (mut adders, mut ends) = (Vec::new(), Vec::new());
-    for sums in Counts::new(settings.seed).divided(workers) {
+    for sums in divided(partitions(settings.seed), workers) {
         let (adder, counts) = mpsc::channel(1);
         adders.push(adder);
         ends.push(add(sums, counts, settings.clone(), done.clone()));
@@ -83,7 +86,7 @@ fn walk(job: &Job, ctx: &Ctx, walked: &Sender<Task>) {
 async fn feed(
     mut tasks: Receiver<Task>,
     settings: &Settings,
-    adders: Vec<Sender<Vec<Partition>>>,
+    adders: Vec<Sender<Vec<Counts>>>,
     ahead: usize,
     done: Sender<Result<Output>>,
 ) {
@@ -98,29 +101,27 @@ async fn feed(
 
 // ANCHOR: wordcount-work
 /// Has a task counted in the blocking pool, whose threads take the tasks in turn.
-async fn work(task: Task, counters: Arc<Pool<Counter>>) -> (Read, Option<Counts>) {
+async fn work(task: Task, counters: Arc<Pool<Counter>>) -> (Read, Vec<Counts>) {
     let task = Arc::new(task);
     let counted = in_pool({
         let task = task.clone();
         move || counters.lend().task(&task)
     });
     match counted.await {
-        Ok(Partial { read, counts }) => (read, Some(counts)),
-        Err(failure) => (task.failed(&panic_reason(&*failure.into_panic())), None),
+        Ok(Partial { read, counts }) => (read, counts),
+        Err(failure) => (task.failed(&panic_reason(&*failure.into_panic())), Vec::new()),
     }
 }
 
 /// Sends what was counted to the adders, and what was read to the end. Returns what is to be done again, apart.
 async fn shuffle(
-    counted: impl Stream<Item = (Read, Option<Counts>)>,
-    adders: &[Sender<Vec<Partition>>],
+    counted: impl Stream<Item = (Read, Vec<Counts>)>,
+    adders: &[Sender<Vec<Counts>>],
     done: &Sender<Result<Output>>,
 ) -> Vec<Task> {
     let (mut counted, mut failed) = (std::pin::pin!(counted), Vec::new());
     while let Some((mut read, counts)) = counted.next().await {
-        for (adder, counts) in
-            iter::zip(adders, counts.map_or_else(Vec::new, |counts| counts.divided(adders.len())))
-        {
+        for (adder, counts) in iter::zip(adders, divided(counts, adders.len())) {
             // An adder ends before its channel only if nobody wants its sums.
             let _ = adder.send(counts).await;
         }
@@ -135,13 +136,13 @@ async fn shuffle(
 /// Adds up what it is sent, and ranks the sums when there is no more.
 async fn add(
     mut sums: Vec<Partition>,
-    mut counts: Receiver<Vec<Partition>>,
+    mut counts: Receiver<Vec<Counts>>,
     settings: Arc<Settings>,
     done: Sender<Result<Output>>,
 ) {
     while let Some(counts) = counts.recv().await {
         let added = in_pool(move || {
-            sums.iter_mut().zip(&counts).for_each(|(sum, counts)| sum.absorb(counts));
+            absorb(&mut sums, &counts);
             sums
         });
         sums = added.await.expect("adding up does not panic");

@@ -22,14 +22,16 @@ use std::{
 use cc_workloads::{
     Ctx, Error, Result, Sink,
     error::panic_reason,
-    wordcount::{Counter, Counts, Grain, Job, Output, PARTITIONS, Partial, Partition, Ranked, Read, Task},
+    wordcount::{
+        Counter, Counts, Grain, Job, Output, PARTITIONS, Partial, Partition, Ranked, Read, Task, partitions,
+    },
 };
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 // ANCHOR: wordcount-run
 /// Runs the job on `ctx.workers` threads and one that feeds them; the calling thread gathers.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
-    let sums: Sums = (0..PARTITIONS).map(|n| Mutex::new(Partition::new(n, job.settings.seed))).collect();
+    let sums: Sums = partitions(job.settings.seed).into_iter().map(Mutex::new).collect();
     let failed = count(job.tasks(Grain::default(), &ctx.stop), &sums, job, ctx, out)?;
     if !failed.is_empty() {
         count(failed.into_iter(), &sums, job, ctx, out)?;
@@ -93,7 +95,6 @@ fn work(
         let read = match catch_unwind(AssertUnwindSafe(|| counter.task(&task))) {
             Ok(Partial { read, counts }) => {
                 add(&counts, sums, first);
-                counter.reuse(counts);
                 read
             }
             Err(panic) => task.failed(&panic_reason(&*panic)),
@@ -105,11 +106,11 @@ fn work(
 }
 
 /// Adds the counts of a task to those of all, beginning with this partition.
-fn add(counts: &Counts, sums: &Sums, first: usize) {
-    let partitions = counts.partitions().iter().cycle().skip(first).take(PARTITIONS);
-    for partition in partitions.filter(|partition| !partition.is_empty()) {
-        let sum = sums[partition.number()].lock();
-        sum.expect("adding up does not panic").absorb(partition);
+fn add(counts: &[Counts], sums: &Sums, first: usize) {
+    let in_turn = counts.iter().cycle().skip(first).take(PARTITIONS);
+    for counts in in_turn.filter(|counts| !counts.is_empty()) {
+        let sum = sums[counts.partition()].lock();
+        sum.expect("adding up does not panic").absorb(counts);
     }
 }
 // ANCHOR_END: wordcount-work

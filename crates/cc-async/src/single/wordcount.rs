@@ -15,7 +15,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use cc_workloads::{
     Ctx, Error, Result, Sink,
     error::panic_reason,
-    wordcount::{Counter, Counts, Grain, Job, Output, Partial, Partition, Ranked, Read, Task},
+    wordcount::{Counter, Grain, Job, Output, Partial, Partition, Ranked, Read, Task, absorb, partitions},
 };
 use tokio::{
     join,
@@ -44,7 +44,7 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
 /// Counts and ranks, slice by slice; in between, the others have their turn. To look for the next name blocks the
 /// thread too, but for less than a slice does.
 async fn work(job: &Job, ctx: &Ctx, done: Sender<Result<Output>>) {
-    let (mut counter, mut sums) = (Counter::new(&job.settings), Counts::new(job.settings.seed));
+    let (mut counter, mut sums) = (Counter::new(&job.settings), partitions(job.settings.seed));
     let (mut tasks, mut failed) = (job.tasks(GRAIN, &ctx.stop), Vec::new());
     while let Some(task) = tasks.next().or_else(|| failed.pop()) {
         let mut read = slice(&task, &mut counter, &mut sums);
@@ -63,12 +63,11 @@ async fn work(job: &Job, ctx: &Ctx, done: Sender<Result<Output>>) {
 }
 
 /// One slice. A panic is its failure, not the run's.
-fn slice(task: &Task, counter: &mut Counter, sums: &mut Counts) -> Read {
+fn slice(task: &Task, counter: &mut Counter, sums: &mut [Partition]) -> Read {
     // A counter begins each task afresh, so a panic leaves nothing behind that the next one would see.
     match catch_unwind(AssertUnwindSafe(|| counter.task(task))) {
         Ok(Partial { read, counts }) => {
-            sums.absorb(&counts);
-            counter.reuse(counts);
+            absorb(sums, &counts);
             read
         }
         Err(panic) => task.failed(&panic_reason(&*panic)),

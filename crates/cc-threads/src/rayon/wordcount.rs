@@ -22,7 +22,7 @@ use std::{
 use cc_workloads::{
     Ctx, Error, Result, Sink,
     error::panic_reason,
-    wordcount::{Counter, Counts, Grain, Job, Output, PARTITIONS, Partial, Partition, Ranked, Read, Task},
+    wordcount::{Counter, Counts, Grain, Job, Output, Partial, Partition, Ranked, Read, Task, partitions},
 };
 use rayon::{ThreadBuilder, ThreadPool, ThreadPoolBuilder, current_thread_index, prelude::*};
 
@@ -31,7 +31,7 @@ use rayon::{ThreadBuilder, ThreadPool, ThreadPoolBuilder, current_thread_index, 
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let counter = Counter::new(&job.settings);
     let counters = (0..ctx.workers.get()).map(|_| Mutex::new(counter.clone())).collect();
-    let sums = (0..PARTITIONS).map(|n| Partition::new(n, job.settings.seed)).collect();
+    let sums = partitions(job.settings.seed);
     ThreadPoolBuilder::new()
         .num_threads(ctx.workers.get())
         .thread_name(|n| format!("worker-{n}"))
@@ -69,7 +69,7 @@ impl Run<'_> {
                 scope.spawn(|_| counted = batch.par_iter().filter_map(|task| self.work(task)).collect());
                 tasks.by_ref().take(size).collect()
             });
-            self.add(counted.iter().filter_map(|(_, counts)| counts.as_ref()));
+            self.add(&counted);
             failed.append(&mut self.gather(counted, out));
             batch = next;
         }
@@ -81,7 +81,7 @@ impl Run<'_> {
 // ANCHOR: wordcount-work
 impl Run<'_> {
     /// Does a task, on a thread of the pool, unless nobody wants it any more.
-    fn work(&self, task: &Task) -> Option<(Read, Option<Counts>)> {
+    fn work(&self, task: &Task) -> Option<(Read, Vec<Counts>)> {
         if self.ctx.stop.requested() {
             return None;
         }
@@ -89,17 +89,18 @@ impl Run<'_> {
         let mut counter = self.counters[worker].lock().unwrap_or_else(PoisonError::into_inner);
         // A counter begins each task afresh, so a panic leaves nothing behind that the next one would see.
         Some(match catch_unwind(AssertUnwindSafe(|| counter.task(task))) {
-            Ok(Partial { read, counts }) => (read, Some(counts)),
-            Err(panic) => (task.failed(&panic_reason(&*panic)), None),
+            Ok(Partial { read, counts }) => (read, counts),
+            Err(panic) => (task.failed(&panic_reason(&*panic)), Vec::new()),
         })
     }
 
     /// Has every partition add up its part of what was counted.
-    fn add<'a>(&mut self, counts: impl Iterator<Item = &'a Counts>) {
-        let counts: Vec<_> = counts.collect();
-        let sums = self.sums.par_iter_mut().enumerate();
-        let add = |(n, sum): (usize, &mut Partition)| {
-            counts.iter().for_each(|counts| sum.absorb(&counts.partitions()[n]));
+    fn add(&mut self, counted: &[(Read, Vec<Counts>)]) {
+        let sums = self.sums.par_iter_mut();
+        let add = |sum: &mut Partition| {
+            let number = sum.number();
+            let counts = counted.iter().filter_map(|(_, counts)| counts.get(number));
+            counts.for_each(|counts| sum.absorb(counts));
         };
         self.pool.install(|| sums.for_each(add));
     }
@@ -108,13 +109,10 @@ impl Run<'_> {
 
 // ANCHOR: wordcount-gather
 impl Run<'_> {
-    /// Emits what was read in a step, returns the counts to the counters, and what is to be done again to the caller.
-    fn gather(&self, counted: Vec<(Read, Option<Counts>)>, out: &mut dyn Sink<Output>) -> Vec<Task> {
+    /// Emits what was read in a step, and returns what is to be done again.
+    fn gather(&self, counted: Vec<(Read, Vec<Counts>)>, out: &mut dyn Sink<Output>) -> Vec<Task> {
         let mut failed = Vec::new();
-        for (counter, (mut read, counts)) in self.counters.iter().cycle().zip(counted) {
-            if let Some(counts) = counts {
-                counter.lock().unwrap_or_else(PoisonError::into_inner).reuse(counts);
-            }
+        for (mut read, _) in counted {
             failed.append(&mut read.apart);
             if self.ctx.emit(Output::Read(read), out).is_break() {
                 break;

@@ -2,24 +2,23 @@
 
 use std::path::PathBuf;
 
+use pulp::{Arch, NullaryFnOnce};
+
 use super::{
     Counts, Piece, Read, Settings, Task,
-    counts::Room,
     read::Buffer,
-    table::{EIGHT, SIXTEEN, Word},
+    table::{EIGHT, SIXTEEN, Table, Word},
     words::{SMALL, each_word},
 };
 use crate::{error::reason, trace};
 
-/// Counts the words of tasks, one after the other. One per worker: it keeps its buffers from task to task.
+/// Counts the words of tasks, one after the other. One per worker: it keeps its buffer and its table from task to task.
 #[derive(Clone)]
 pub struct Counter {
     settings: Settings,
     base: PathBuf,
     buffer: Buffer,
-    spare: Option<Counts>,
-    /// What the last task's counts took.
-    usual: Room,
+    table: Table,
 }
 
 /// What came of a task on the map side.
@@ -27,41 +26,31 @@ pub struct Counter {
 pub struct Partial {
     /// What was read.
     pub read: Read,
-    /// How often each word occurs in it.
-    pub counts: Counts,
+    /// How often each word occurs in it: the counts of every partition, in order.
+    pub counts: Vec<Counts>,
 }
 
 impl Counter {
     /// A counter for the tasks of a job with these settings.
     #[must_use]
     pub fn new(settings: &Settings) -> Self {
-        let base = settings.base().to_owned();
         Self {
             settings: settings.clone(),
-            base,
+            base: settings.base().to_owned(),
             buffer: Buffer::default(),
-            spare: None,
-            usual: Room::default(),
+            table: Table::new(settings.seed),
         }
     }
 
-    /// Counts a task's words, from nothing.
+    /// Counts a task's words, from nothing, even if the last task ended in a panic.
     pub fn task(&mut self, task: &Task) -> Partial {
         let _span = trace::span("count");
-        let fresh = || Counts::with_room(self.usual, self.settings.seed);
-        let counts = self.spare.take().unwrap_or_else(fresh);
-        let mut partial = Partial { read: Read::default(), counts };
+        self.table.clear();
+        let mut read = Read::default();
         for piece in &task.pieces {
-            self.piece(piece, &mut partial);
+            self.piece(piece, &mut read);
         }
-        self.usual = partial.counts.room();
-        partial
-    }
-
-    /// Takes back the counts of a task, for the room that is in them.
-    pub fn reuse(&mut self, mut counts: Counts) {
-        counts.clear();
-        self.spare = Some(counts);
+        Partial { read, counts: Counts::of(&mut self.table) }
     }
 
     /// A fault planned for a place that is in no file.
@@ -71,11 +60,13 @@ impl Counter {
     }
 
     /// A piece that cannot be read to its end counts as far as it could be.
-    fn piece(&mut self, piece: &Piece, Partial { read, counts }: &mut Partial) {
+    fn piece(&mut self, piece: &Piece, read: &mut Read) {
         #[cfg(feature = "faults")]
         self.settings.faults.strike(&piece.path, piece.start);
         let mut words = Words::new(&self.settings);
-        let bytes = self.buffer.read(piece, &self.base, |text| words.count(text, counts));
+        let bytes = self.buffer.read(piece, &self.base, |text| {
+            Arch::new().dispatch(Count { text, words: &mut words, table: &mut self.table });
+        });
         read.totals.words += words.counted;
         match bytes {
             Ok(bytes) => {
@@ -92,7 +83,6 @@ struct Words {
     min_len: usize,
     /// Put into the bytes of a word, eight at a time.
     small: u64,
-    seed: u64,
     counted: u64,
 }
 
@@ -100,25 +90,11 @@ impl Words {
     fn new(settings: &Settings) -> Self {
         let small = if settings.ignore_case { SMALL } else { 0 };
         let small = u64::from_le_bytes([small; EIGHT]);
-        Self { min_len: settings.min_len, small, seed: settings.seed, counted: 0 }
-    }
-
-    fn count(&mut self, text: &[u8], counts: &mut Counts) {
-        // What is inlined here is also compiled for the widest registers, and used where the machine has them.
-        pulp::Arch::new().dispatch(
-            #[inline(always)]
-            || {
-                each_word(
-                    text,
-                    #[inline(always)]
-                    |start, end| self.count_word(text, start, end, counts),
-                );
-            },
-        );
+        Self { min_len: settings.min_len, small, counted: 0 }
     }
 
     #[inline(always)]
-    fn count_word(&mut self, text: &[u8], start: usize, end: usize, counts: &mut Counts) {
+    fn count_word(&mut self, text: &[u8], start: usize, end: usize, table: &mut Table) {
         let length = end - start;
         if length < self.min_len {
             return;
@@ -126,24 +102,46 @@ impl Words {
         self.counted += 1;
         if length <= EIGHT {
             let word = (eight(text, start) | self.small) & MASKS[length];
-            counts.add(Word::Eight(word), self.seed);
+            table.add(Word::Eight(word), 1);
         } else if length <= SIXTEEN {
             let (low, high) = (eight(text, start), eight(text, start + EIGHT));
             let word = [low | self.small, (high | self.small) & MASKS[length - EIGHT]];
-            counts.add(Word::Sixteen(word), self.seed);
+            table.add(Word::Sixteen(word), 1);
         } else {
-            self.count_long(&text[start..end], counts);
+            self.count_long(&text[start..end], table);
         }
     }
 
     #[cold]
-    fn count_long(&self, word: &[u8], counts: &mut Counts) {
+    fn count_long(&self, word: &[u8], table: &mut Table) {
         if self.small == 0 {
-            counts.add(Word::Long(word), self.seed);
+            table.add(Word::Long(word), 1);
         } else {
             let word: Vec<u8> = word.iter().map(|byte| byte | self.small as u8).collect();
-            counts.add(Word::Long(&word), self.seed);
+            table.add(Word::Long(&word), 1);
         }
+    }
+}
+
+/// The words of a text, to be counted with the widest registers of the machine: for these, too, is compiled what is
+/// inlined here. Of a closure that is called once, a shim is called, which is not.
+struct Count<'a> {
+    text: &'a [u8],
+    words: &'a mut Words,
+    table: &'a mut Table,
+}
+
+impl NullaryFnOnce for Count<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Self { text, words, table } = self;
+        each_word(
+            text,
+            #[inline(always)]
+            |start, end| words.count_word(text, start, end, table),
+        );
     }
 }
 
@@ -173,7 +171,7 @@ mod tests {
     use serde_bytes::ByteBuf;
 
     use super::*;
-    use crate::wordcount::Content;
+    use crate::wordcount::{Content, absorb, partitions};
 
     #[test]
     fn words_of_every_length_are_the_same_whatever_follows_and_in_either_case() {
@@ -188,7 +186,9 @@ mod tests {
             let task = Task { pieces: vec![Piece { content, ..Piece::file("t") }] };
             let Partial { read, counts } = Counter::new(&settings).task(&task);
             assert_eq!(read.totals.words, 3 * words.len() as u64);
-            let ranked = counts.into_iter().map(|partition| partition.rank(&settings).distinct);
+            let mut sums = partitions(settings.seed);
+            absorb(&mut sums, &counts);
+            let ranked = sums.into_iter().map(|partition| partition.rank(&settings).distinct);
             assert_eq!(ranked.sum::<u64>(), distinct as u64);
         }
     }

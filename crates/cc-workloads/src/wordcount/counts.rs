@@ -1,11 +1,13 @@
 //! Counts in partitions, how they meet, and what they travel as.
 
+use std::iter;
+
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
 use super::{
     Settings,
-    table::{Entry, Table, Word},
+    table::{Entry, List, Table, Word},
 };
 use crate::trace;
 
@@ -18,113 +20,75 @@ fn partition(hash: u64) -> usize {
     (hash >> (u64::BITS - PARTITIONS.ilog2())) as usize
 }
 
-/// Counts by word, in partitions.
+/// How often the words of one partition occur in the text of a task.
 #[derive(Clone, Debug)]
-pub struct Counts(Vec<Partition>);
+pub struct Counts {
+    partition: usize,
+    words: List,
+}
 
-/// How many words a partition has, about: of up to eight bytes, and of up to sixteen.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Room([usize; 2]);
-
-/// Those counts whose words belong together by their hash.
+/// How often the words of one partition occur in all that has been added. It is a table where counts are a list: in
+/// here, words are looked up.
 #[derive(Clone, Debug)]
 pub struct Partition {
     number: usize,
     table: Table,
-    seed: u64,
+}
+
+/// All [`PARTITIONS`] of them, without any words yet. Those whose counts meet must have the same seed.
+#[must_use]
+pub fn partitions(seed: u64) -> Vec<Partition> {
+    (0..PARTITIONS).map(|number| Partition::new(number, seed)).collect()
+}
+
+/// What there is of each partition, divided among so many owners, or as many as there are partitions: each has
+/// neighbours.
+#[must_use]
+pub fn divided<T>(each: Vec<T>, owners: usize) -> Vec<Vec<T>> {
+    let owners = owners.min(each.len());
+    let mut divided: Vec<_> = iter::repeat_with(Vec::new).take(owners).collect();
+    let count = each.len();
+    for (number, it) in each.into_iter().enumerate() {
+        divided[number * owners / count].push(it);
+    }
+    divided
+}
+
+/// Adds the counts of some partitions to the sums of the same, which are in the same order.
+pub fn absorb(sums: &mut [Partition], counts: &[Counts]) {
+    sums.iter_mut().zip(counts).for_each(|(sum, counts)| sum.absorb(counts));
 }
 
 impl Counts {
-    /// No words yet.
+    /// Takes the words out of a table, which keeps its room: the counts of every partition.
+    pub(super) fn of(table: &mut Table) -> Vec<Self> {
+        let lists = table.drain(PARTITIONS, partition).into_iter().enumerate();
+        lists.map(|(partition, words)| Self { partition, words }).collect()
+    }
+
+    /// Its partition's number, below [`PARTITIONS`].
     #[must_use]
-    pub fn new(seed: u64) -> Self {
-        Self((0..PARTITIONS).map(|number| Partition::new(number, seed)).collect())
+    pub fn partition(&self) -> usize {
+        self.partition
     }
 
-    /// No words yet, and room for about as many as these are.
-    pub(super) fn with_room(Room(words): Room, seed: u64) -> Self {
-        let partition = |number| Partition { number, table: Table::with_room(words), seed };
-        Self((0..PARTITIONS).map(partition).collect())
-    }
-
-    /// How much room the words take.
-    pub(super) fn room(&self) -> Room {
-        let words = self.0.iter().map(|partition| partition.table.short_words());
-        let [eights, sixteens] = words.fold([0; 2], |[a, b], [c, d]| [a + c, b + d]);
-        Room([eights / PARTITIONS, sixteens / PARTITIONS])
-    }
-
-    #[inline(always)]
-    pub(super) fn add(&mut self, word: Word, seed: u64) {
-        let hash = word.hash(seed);
-        self.0[partition(hash)].table.add(word, hash, 1, seed);
-    }
-
-    /// All [`PARTITIONS`] of them.
+    /// Whether there are no words in it.
     #[must_use]
-    pub fn partitions(&self) -> &[Partition] {
-        &self.0
+    pub fn is_empty(&self) -> bool {
+        self.words.is_empty()
     }
 
-    /// What travels to the owners of the partitions if there are `shares` of them, each with neighbouring partitions:
-    /// for each owner its [encoded](Partition::encode) counts.
-    #[must_use]
-    pub fn shares(&self, shares: usize) -> Vec<Vec<u8>> {
-        let mut encoded = vec![Vec::new(); shares];
-        for partition in &self.0 {
-            partition.encode(&mut encoded[partition.number * shares / PARTITIONS]);
-        }
-        encoded
-    }
-
-    /// The partitions, divided among so many owners, or as many as there are partitions: each has neighbours.
-    #[must_use]
-    pub fn divided(self, owners: usize) -> Vec<Vec<Partition>> {
-        let mut divided = vec![Vec::new(); owners.min(PARTITIONS)];
-        let owners = divided.len();
-        for partition in self {
-            divided[partition.number * owners / PARTITIONS].push(partition);
-        }
-        divided
-    }
-
-    /// Adds these counts, partition by partition.
-    pub fn absorb(&mut self, other: &Self) {
-        for (mine, others) in self.0.iter_mut().zip(&other.0) {
-            mine.absorb(others);
-        }
-    }
-
-    /// Forgets the words, and keeps the room.
-    pub fn clear(&mut self) {
-        for partition in &mut self.0 {
-            partition.table.clear();
-        }
-    }
-}
-
-/// The partitions by themselves.
-impl IntoIterator for Counts {
-    type Item = Partition;
-    type IntoIter = std::vec::IntoIter<Partition>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.0.into_iter()
-    }
-}
-
-/// From all [`PARTITIONS`].
-impl FromIterator<Partition> for Counts {
-    fn from_iter<I: IntoIterator<Item = Partition>>(partitions: I) -> Self {
-        Self(partitions.into_iter().collect())
+    /// Appends what [`Partition::absorb_encoded`] takes: for each word its length, its bytes and its count.
+    pub fn encode(&self, into: &mut Vec<u8>) {
+        self.words.each(|word, count| put(into, &word.entry(count)));
     }
 }
 
 impl Partition {
-    /// No words yet. Partitions that meet must have the same seed.
+    /// No words yet.
     #[must_use]
     pub fn new(number: usize, seed: u64) -> Self {
-        Self { number, table: Table::default(), seed }
+        Self { number, table: Table::new(seed) }
     }
 
     /// Its number, below [`PARTITIONS`].
@@ -133,22 +97,10 @@ impl Partition {
         self.number
     }
 
-    /// Whether there are no words in it.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.table.words() == 0
-    }
-
-    /// Adds the counts of the same partition, from elsewhere.
-    pub fn absorb(&mut self, other: &Self) {
+    /// Adds the counts of the same partition.
+    pub fn absorb(&mut self, counts: &Counts) {
         let _span = trace::span("add");
-        let Self { table, seed, .. } = self;
-        other.table.each(*seed, |word, hash, count| table.add(word, hash, count, *seed));
-    }
-
-    /// Appends what [`Partition::absorb_encoded`] takes: for each word its length, its bytes and its count.
-    pub fn encode(&self, into: &mut Vec<u8>) {
-        self.table.each(self.seed, |word, _, count| put(into, &word.entry(count)));
+        counts.words.each(|word, count| self.table.add(word, count));
     }
 
     /// Adds counts that have travelled. They may be of several partitions, of all of which this one is then the owner.
@@ -160,8 +112,7 @@ impl Partition {
         let _span = trace::span("add");
         while !encoded.is_empty() {
             let (bytes, count) = take(&mut encoded).ok_or("not encoded counts")?;
-            let word = Word::new(bytes);
-            self.table.add(word, word.hash(self.seed), count, self.seed);
+            self.table.add(Word::new(bytes), count);
         }
         Ok(())
     }
@@ -192,7 +143,12 @@ impl Ranked {
     /// The words and their counts.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], u64)> {
         let mut words = &self.words[..];
-        std::iter::from_fn(move || take(&mut words))
+        iter::from_fn(move || take(&mut words))
+    }
+
+    /// The words and their counts, as they are compared with those of other partitions.
+    pub(super) fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
+        self.iter().map(|(word, count)| Word::new(word).entry(count))
     }
 }
 
@@ -234,17 +190,15 @@ fn take_number(from: &mut &[u8]) -> Option<u64> {
 mod tests {
     use super::*;
 
-    fn counts(text: &str) -> Counts {
-        let mut counts = Counts::new(3);
-        for word in text.split(' ') {
-            counts.add(Word::new(word.as_bytes()), 3);
-        }
-        counts
+    fn counts(text: &str) -> Vec<Counts> {
+        let mut table = Table::new(3);
+        text.split(' ').for_each(|word| table.add(Word::new(word.as_bytes()), 1));
+        Counts::of(&mut table)
     }
 
-    fn list(counts: Counts) -> Vec<(String, u64)> {
+    fn list(sums: Vec<Partition>) -> Vec<(String, u64)> {
         let mut list: Vec<(String, u64)> = Vec::new();
-        for ranked in counts.into_iter().map(|partition| partition.rank(&Settings::default())) {
+        for ranked in sums.into_iter().map(|partition| partition.rank(&Settings::default())) {
             list.extend(
                 ranked.iter().map(|(word, count)| (String::from_utf8(word.to_vec()).unwrap(), count)),
             );
@@ -258,18 +212,28 @@ mod tests {
 
     #[test]
     fn counts_add_up_however_they_meet() {
-        let expected = list(counts(&format!("{ONE} {OTHER}")));
-        let mut met = counts(ONE);
-        met.absorb(&counts(OTHER));
-        assert_eq!(list(met), expected);
-
-        let mut travelled: Counts = counts(ONE);
-        for (mine, others) in travelled.0.iter_mut().zip(counts(OTHER)) {
+        let (mut met, mut travelled, mut at_once) = (partitions(3), partitions(3), partitions(3));
+        for counts in [counts(ONE), counts(OTHER)].iter().flatten() {
+            met[counts.partition()].absorb(counts);
             let mut encoded = Vec::new();
-            others.encode(&mut encoded);
-            mine.absorb_encoded(&encoded).unwrap();
+            counts.encode(&mut encoded);
+            travelled[counts.partition()].absorb_encoded(&encoded).unwrap();
         }
+        absorb(&mut at_once, &counts(&format!("{ONE} {OTHER}")));
+        let expected = list(at_once);
+        assert_eq!(expected.iter().map(|(_, count)| count).sum::<u64>(), 13);
+        assert_eq!(list(met), expected);
         assert_eq!(list(travelled), expected);
+    }
+
+    #[test]
+    fn every_owner_has_neighbours() {
+        for owners in [1, 2, 5, 63, 64, 65, 1000] {
+            let divided = divided((0..PARTITIONS).collect(), owners);
+            assert_eq!(divided.len(), owners.min(PARTITIONS));
+            assert!(divided.iter().all(|some| !some.is_empty()), "{owners}");
+            assert_eq!(divided.concat(), (0..PARTITIONS).collect::<Vec<_>>());
+        }
     }
 
     #[test]

@@ -37,7 +37,7 @@ use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
 pub use counter::{Counter, Partial};
-pub use counts::{Counts, PARTITIONS, Partition, Ranked};
+pub use counts::{Counts, PARTITIONS, Partition, Ranked, absorb, divided, partitions};
 pub use ranking::Ranking;
 pub use read::Loader;
 pub use shuffle::{Share, Shelved};

@@ -1,8 +1,13 @@
 //! The sink: merges the partitions and prints the words.
 
-use std::{cmp::Reverse, collections::BinaryHeap, ops::ControlFlow};
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, binary_heap::PeekMut},
+    iter,
+    ops::ControlFlow,
+};
 
-use super::{Output, Ranked, Read, Totals};
+use super::{Output, Ranked, Read, Totals, table::Entry};
 use crate::{
     contract::{Block, Sink},
     trace,
@@ -43,10 +48,10 @@ impl<'a> Ranking<'a> {
         let mut words = merged(&self.partitions);
         let mut text = Vec::with_capacity(BLOCK + 1024);
         for _ in 0..self.top.unwrap_or(usize::MAX) {
-            let Some((word, count)) = words.next() else { break };
-            put_decimal(&mut text, count);
+            let Some(word) = words.next() else { break };
+            put_decimal(&mut text, word.count());
             text.push(b'\t');
-            text.extend_from_slice(word);
+            word.append_to(&mut text);
             text.push(b'\n');
             if text.len() >= BLOCK {
                 self.out.push(Block::Out(std::mem::replace(&mut text, Vec::with_capacity(BLOCK + 1024))))?;
@@ -79,19 +84,18 @@ impl Sink<Output> for Ranking<'_> {
 }
 
 /// The words of all partitions, in order.
-fn merged(partitions: &[Ranked]) -> impl Iterator<Item = (&[u8], u64)> {
-    let mut lists: Vec<_> = partitions.iter().map(Ranked::iter).collect();
-    let head = |nth: usize, list: Option<(_, u64)>| list.map(|(word, count)| (count, Reverse(word), nth));
+fn merged(partitions: &[Ranked]) -> impl Iterator<Item = Entry<'_>> {
+    let mut lists: Vec<_> = partitions.iter().map(Ranked::entries).collect();
     let mut heads: BinaryHeap<_> =
-        lists.iter_mut().enumerate().filter_map(|(nth, list)| head(nth, list.next())).collect();
-    std::iter::from_fn(move || {
+        lists.iter_mut().enumerate().filter_map(|(nth, list)| Some(Reverse((list.next()?, nth)))).collect();
+    iter::from_fn(move || {
         let mut first = heads.peek_mut()?;
-        let (count, Reverse(word), nth) = *first;
-        match head(nth, lists[nth].next()) {
-            Some(next) => *first = next,
-            None => drop(std::collections::binary_heap::PeekMut::pop(first)),
+        let Reverse((entry, nth)) = *first;
+        match lists[nth].next() {
+            Some(next) => *first = Reverse((next, nth)),
+            None => drop(PeekMut::pop(first)),
         }
-        Some((word, count))
+        Some(entry)
     })
 }
 
@@ -112,7 +116,7 @@ fn put_decimal(into: &mut Vec<u8>, mut number: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wordcount::{Counter, Counts, Piece, Settings, Task, Trouble};
+    use crate::wordcount::{Counter, Piece, Settings, Task, Trouble, absorb, partitions};
     use serde_bytes::ByteBuf;
 
     struct Shown(String);
@@ -129,12 +133,12 @@ mod tests {
         let content = crate::wordcount::Content::Bytes(ByteBuf::from(text));
         let task = Task { pieces: vec![Piece { content, ..Piece::file("t") }] };
         let partial = Counter::new(settings).task(&task);
-        let mut counts = Counts::new(settings.seed);
-        counts.absorb(&partial.counts);
+        let mut sums = partitions(settings.seed);
+        absorb(&mut sums, &partial.counts);
         let mut shown = Shown(String::new());
         let mut ranking = Ranking::new(settings.top, &mut shown);
         let _ = ranking.push(Output::Read(partial.read));
-        for partition in counts {
+        for partition in sums {
             let _ = ranking.push(Output::Ranked(partition.rank(settings)));
         }
         let totals = ranking.totals();

@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::{Counter, Counts, Grain, Job, Output, Partial, Partition, Ranked, Read, Task};
+use super::{Counter, Grain, Job, Output, Partial, Partition, Ranked, Read, Task, absorb, partitions};
 use crate::{
     contract::{Ctx, Sink},
     error::{Error, Result, panic_reason},
@@ -11,7 +11,7 @@ use crate::{
 // ANCHOR: wordcount-run
 /// Runs the job on the calling thread.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
-    let (mut counter, mut sums) = (Counter::new(&job.settings), Counts::new(job.settings.seed));
+    let (mut counter, mut sums) = (Counter::new(&job.settings), partitions(job.settings.seed));
     let (mut tasks, mut failed) = (job.tasks(Grain::default(), &ctx.stop), Vec::new());
     while let Some(task) = tasks.next().or_else(|| failed.pop()) {
         let mut read = work(&task, &mut counter, &mut sums);
@@ -31,12 +31,11 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
 
 // ANCHOR: wordcount-work
 /// One task. A panic is that task's failure, not the run's, and then nothing of it counts.
-fn work(task: &Task, counter: &mut Counter, sums: &mut Counts) -> Read {
+fn work(task: &Task, counter: &mut Counter, sums: &mut [Partition]) -> Read {
     // A counter begins each task afresh, so a panic leaves nothing behind that the next one would see.
     match catch_unwind(AssertUnwindSafe(|| counter.task(task))) {
         Ok(Partial { read, counts }) => {
-            sums.absorb(&counts);
-            counter.reuse(counts);
+            absorb(sums, &counts);
             read
         }
         Err(panic) => task.failed(&panic_reason(&*panic)),

@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Counter, Partial, Partition, Ranked, Read, Settings, Task};
+use super::{Counter, Partial, Partition, Ranked, Read, Settings, Task, divided};
 use crate::{
     error::reason,
     shelf::{Shelf, Slice},
@@ -39,18 +39,19 @@ impl Counter {
         let Partial { read, counts } = self.task(task);
         #[cfg(feature = "faults")]
         self.strike(b"shuffle");
-        let put = || {
+        let put = move || {
             let (mut draft, mut end, mut slices) = (shelf.create(name)?, 0, Vec::with_capacity(shares));
-            for share in counts.shares(shares) {
-                draft.write_all(&share)?;
+            for share in divided(counts, shares) {
+                let mut encoded = Vec::new();
+                share.iter().for_each(|counts| counts.encode(&mut encoded));
+                draft.write_all(&encoded)?;
                 let start = end;
-                end += share.len() as u64;
+                end += encoded.len() as u64;
                 slices.push(Slice { name: name.to_owned(), start, end });
             }
             draft.finish().map(|()| slices)
         };
         let slices = put().map_err(|error| reason(&error))?;
-        self.reuse(counts);
         Ok(Shelved { read, slices })
     }
 }

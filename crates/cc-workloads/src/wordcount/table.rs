@@ -5,16 +5,26 @@
 //! them and one comparison. One of up to sixteen bytes is two numbers. A longer one is in an arena, and its slot says
 //! where.
 
-use std::cmp::Reverse;
+use std::{cmp::Reverse, iter, mem};
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// Counts by word.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Table {
+    seed: u64,
     eights: Slots<u64>,
     sixteens: Slots<[u64; 2]>,
     longs: Slots<Place>,
+    arena: Vec<u8>,
+}
+
+/// Words and their counts, in no order.
+#[derive(Clone, Debug, Default)]
+pub(super) struct List {
+    eights: Vec<Slot<u64>>,
+    sixteens: Vec<Slot<[u64; 2]>>,
+    longs: Vec<Slot<Place>>,
     arena: Vec<u8>,
 }
 
@@ -42,7 +52,7 @@ impl<'a> Word<'a> {
 
     /// Its hash; the same for the same word and seed, whoever asks.
     #[inline(always)]
-    pub(super) fn hash(self, seed: u64) -> u64 {
+    fn hash(self, seed: u64) -> u64 {
         match self {
             Self::Eight(eight) => eight.hash(seed),
             Self::Sixteen(sixteen) => sixteen.hash(seed),
@@ -100,14 +110,15 @@ impl Entry<'_> {
 }
 
 impl Table {
-    /// No words yet, and room for about so many of up to eight bytes and of up to sixteen.
-    pub(super) fn with_room([eights, sixteens]: [usize; 2]) -> Self {
-        Self { eights: Slots::with_room(eights), sixteens: Slots::with_room(sixteens), ..Self::default() }
-    }
-
-    /// How many words of up to eight bytes there are, and of up to sixteen.
-    pub(super) fn short_words(&self) -> [usize; 2] {
-        [self.eights.used, self.sixteens.used]
+    /// No words yet. The same word has the same hash in all tables with this seed.
+    pub(super) fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            eights: Slots::default(),
+            sixteens: Slots::default(),
+            longs: Slots::default(),
+            arena: Vec::new(),
+        }
     }
 
     /// How many words there are.
@@ -115,46 +126,61 @@ impl Table {
         self.eights.used + self.sixteens.used + self.longs.used
     }
 
-    /// Adds to a word's count. The hash is that of the word with `seed`.
+    /// Adds to a word's count.
     #[inline(always)]
-    pub(super) fn add(&mut self, word: Word, hash: u64, count: u64, seed: u64) {
+    pub(super) fn add(&mut self, word: Word, count: u64) {
+        let (seed, hash) = (self.seed, word.hash(self.seed));
         match word {
             Word::Eight(word) => self.eights.add(hash, count, seed, |key| *key == word, || word),
             Word::Sixteen(word) => self.sixteens.add(hash, count, seed, |key| *key == word, || word),
-            Word::Long(word) => self.add_long(word, hash, count, seed),
+            Word::Long(word) => self.add_long(word, hash, count),
         }
     }
 
     #[cold]
-    fn add_long(&mut self, word: &[u8], hash: u64, count: u64, seed: u64) {
+    fn add_long(&mut self, word: &[u8], hash: u64, count: u64) {
         let place = Place { hash, start: self.arena.len(), length: word.len() };
         let is = |key: &Place| key.hash == hash && key.of(&self.arena) == word;
         let before = self.longs.used;
-        self.longs.add(hash, count, seed, is, || place);
+        self.longs.add(hash, count, self.seed, is, || place);
         if self.longs.used > before {
             self.arena.extend_from_slice(word);
         }
     }
 
-    /// Calls `each` with every word, its hash and its count, in no order.
-    pub(super) fn each<'a>(&'a self, seed: u64, mut each: impl FnMut(Word<'a>, u64, u64)) {
-        self.eights.each(|key, count| each(Word::Eight(key), key.hash(seed), count));
-        self.sixteens.each(|key, count| each(Word::Sixteen(key), key.hash(seed), count));
-        self.longs.each(|key, count| each(Word::Long(key.of(&self.arena)), key.hash, count));
+    /// Takes the words out, and keeps the room: into so many lists, each word into `which` its hash says.
+    pub(super) fn drain(&mut self, lists: usize, which: impl Fn(u64) -> usize) -> Vec<List> {
+        let Self { seed, eights, sixteens, longs, arena } = self;
+        // A little more than their share, since they differ.
+        let room = |used: usize| used / lists * 9 / 8;
+        let list = || List {
+            eights: Vec::with_capacity(room(eights.used)),
+            sixteens: Vec::with_capacity(room(sixteens.used)),
+            ..List::default()
+        };
+        let mut lists: Vec<_> = iter::repeat_with(list).take(lists).collect();
+        eights.drain(|slot| lists[which(slot.key.hash(*seed))].eights.push(slot));
+        sixteens.drain(|slot| lists[which(slot.key.hash(*seed))].sixteens.push(slot));
+        // Long words are rare, and one may be very long: their bytes are kept no longer than they are needed.
+        let arena = mem::take(arena);
+        longs.drain(|slot| lists[which(slot.key.hash)].push_long(slot, &arena));
+        lists
     }
 
     /// Forgets the words, and keeps the room.
     pub(super) fn clear(&mut self) {
-        self.eights.clear();
-        self.sixteens.clear();
-        self.longs.clear();
+        self.eights.drain(|_| ());
+        self.sixteens.drain(|_| ());
+        self.longs.drain(|_| ());
         self.arena.clear();
     }
 
     /// The words in the order of the ranking, or the first so many of them.
     pub(super) fn ranked(&self, top: Option<usize>) -> Vec<Entry<'_>> {
         let mut entries = Vec::with_capacity(self.words());
-        self.each(0, |word, _, count| entries.push(word.entry(count)));
+        self.eights.each(|key, count| entries.push(Word::Eight(key).entry(count)));
+        self.sixteens.each(|key, count| entries.push(Word::Sixteen(key).entry(count)));
+        self.longs.each(|key, count| entries.push(Word::Long(key.of(&self.arena)).entry(count)));
         if let Some(top) = top.filter(|top| *top < entries.len()) {
             if top > 0 {
                 entries.select_nth_unstable(top - 1);
@@ -163,6 +189,25 @@ impl Table {
         }
         entries.sort_unstable();
         entries
+    }
+}
+
+impl List {
+    pub(super) fn is_empty(&self) -> bool {
+        self.eights.is_empty() && self.sixteens.is_empty() && self.longs.is_empty()
+    }
+
+    /// Calls `each` with every word and its count.
+    pub(super) fn each(&self, mut each: impl FnMut(Word, u64)) {
+        self.eights.iter().for_each(|slot| each(Word::Eight(slot.key), slot.count));
+        self.sixteens.iter().for_each(|slot| each(Word::Sixteen(slot.key), slot.count));
+        self.longs.iter().for_each(|slot| each(Word::Long(slot.key.of(&self.arena)), slot.count));
+    }
+
+    /// Appends a long word, whose place is in another arena.
+    fn push_long(&mut self, Slot { key, count }: Slot<Place>, arena: &[u8]) {
+        self.longs.push(Slot { key: Place { start: self.arena.len(), ..key }, count });
+        self.arena.extend_from_slice(key.of(arena));
     }
 }
 
@@ -230,11 +275,6 @@ impl<K> Default for Slots<K> {
 }
 
 impl<K: Key> Slots<K> {
-    fn with_room(keys: usize) -> Self {
-        let slots = if keys > 0 { (keys * 4 / 3 + 1).next_power_of_two().max(FEW) } else { 0 };
-        Self { slots: vec![Slot::default(); slots], used: 0 }
-    }
-
     /// Adds to the count of the key that `is` the one, or of a `new` one.
     #[inline(always)]
     fn add(&mut self, hash: u64, count: u64, seed: u64, is: impl Fn(&K) -> bool, new: impl FnOnce() -> K) {
@@ -264,7 +304,7 @@ impl<K: Key> Slots<K> {
     fn grow(&mut self, seed: u64) {
         let larger = vec![Slot::default(); (self.slots.len() * 2).max(FEW)];
         let mask = larger.len() - 1;
-        for slot in std::mem::replace(&mut self.slots, larger) {
+        for slot in mem::replace(&mut self.slots, larger) {
             if slot.count != 0 {
                 let mut at = slot.key.hash(seed) as usize & mask;
                 while self.slots[at].count != 0 {
@@ -279,9 +319,9 @@ impl<K: Key> Slots<K> {
         self.slots.iter().filter(|slot| slot.count != 0).for_each(|slot| each(slot.key, slot.count));
     }
 
-    fn clear(&mut self) {
+    fn drain(&mut self, mut each: impl FnMut(Slot<K>)) {
         if self.used > 0 {
-            self.slots.fill(Slot::default());
+            self.slots.iter_mut().filter(|slot| slot.count != 0).for_each(|slot| each(mem::take(slot)));
             self.used = 0;
         }
     }
@@ -295,15 +335,6 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-
-    fn table(words: &[(&[u8], u64)], hash: impl Fn(Word) -> u64) -> Table {
-        let mut table = Table::default();
-        for (word, count) in words {
-            let word = Word::new(word);
-            table.add(word, hash(word), *count, 7);
-        }
-        table
-    }
 
     fn bytes(entry: &Entry) -> Vec<u8> {
         let mut bytes = Vec::new();
@@ -332,35 +363,48 @@ mod tests {
         for (word, count) in &counted {
             *expected.entry(word.to_vec()).or_insert(0) += count;
         }
-        let table = table(&counted, |word| word.hash(7));
+        let mut table = Table::new(7);
+        for (word, count) in &counted {
+            table.add(Word::new(word), *count);
+        }
         assert_eq!(table.words(), expected.len());
-        let mut found = BTreeMap::new();
-        table.each(7, |word, hash, count| {
-            assert_eq!(hash, word.hash(7));
-            assert_eq!(found.insert(bytes(&word.entry(count)), count), None);
-        });
-        assert_eq!(found, expected);
-        let mut ranked: Vec<_> = expected.into_iter().collect();
+        let mut ranked: Vec<_> = expected.clone().into_iter().collect();
         ranked.sort_by(|one, other| other.1.cmp(&one.1).then(one.0.cmp(&other.0)));
         for top in [0, 1, 10, ranked.len(), ranked.len() + 1] {
             assert_eq!(listed(table.clone(), Some(top)), ranked[..top.min(ranked.len())]);
         }
-        assert_eq!(listed(table, None), ranked);
+        assert_eq!(listed(table.clone(), None), ranked);
+
+        let mut found = BTreeMap::new();
+        let lists = table.drain(5, |hash| hash as usize % 5);
+        for (nth, list) in lists.iter().enumerate() {
+            assert!(!list.is_empty());
+            list.each(|word, count| {
+                assert_eq!(word.hash(7) as usize % 5, nth);
+                assert_eq!(found.insert(bytes(&word.entry(count)), count), None);
+            });
+        }
+        assert_eq!(found, expected);
+        assert!(listed(table, None).is_empty());
     }
 
     #[test]
-    fn words_that_collide_are_told_apart() {
-        let words: [(&[u8], u64); 5] = [
-            (b"a", 1),
-            (b"b", 2),
-            (b"a word of more than sixteen", 3),
-            (b"another of more than that", 4),
-            (b"a", 5),
-        ];
-        let mut table = table(&words, |_| 3);
-        assert_eq!(table.words(), 4);
+    fn what_collides_is_told_apart() {
+        let (mut slots, hash) = (Slots::default(), 3);
+        for (key, count) in [(1, 1), (2, 2), (1, 5)] {
+            slots.add(hash, count, 7, |it| *it == key, || key);
+        }
+        let mut found = Vec::new();
+        slots.each(|key: u64, count| found.push((key, count)));
+        assert_eq!(found, [(1, 6), (2, 2)]);
+
+        let mut table = Table::new(7);
+        let (one, other) = ("a word of more than sixteen", "another of more than that");
+        for (word, count) in [(one, 1), (other, 2), (one, 5)] {
+            table.add_long(word.as_bytes(), hash, count);
+        }
+        assert_eq!(listed(table.clone(), None), [(one.into(), 6), (other.into(), 2)]);
         table.clear();
-        assert_eq!(table.words(), 0);
         assert!(listed(table, None).is_empty());
     }
 }

@@ -5,11 +5,12 @@
 //! anything is done with it, as simdjson does (Langdale and Lemire, Parsing Gigabytes of JSON per Second, 2019): then
 //! there are hardly any branches to be mispredicted.
 
+use wide::u8x16;
+
 /// Whether a byte belongs to a word: an ASCII letter, a digit or an apostrophe.
 #[inline(always)]
 pub(super) fn is_word(byte: u8) -> bool {
-    // Without a branch, so that the compiler does it for sixteen bytes at once.
-    ((byte | SMALL).wrapping_sub(b'a') < 26) | (byte.wrapping_sub(b'0') < 10) | (byte == b'\'')
+    byte.is_ascii_alphanumeric() || byte == b'\''
 }
 
 /// The bytes of a word in small letters are themselves with this bit: of what a word is made of, only capital letters
@@ -97,20 +98,20 @@ impl Edges {
 /// A bit for each byte: whether it belongs to a word.
 #[inline(always)]
 fn word_bits(block: &[u8; BLOCK]) -> u64 {
-    let mut ones = [0; BLOCK];
-    for (one, byte) in ones.iter_mut().zip(block) {
-        *one = u8::from(is_word(*byte));
-    }
-    let (eights, _) = ones.as_chunks::<EIGHT>();
-    let bits = |(nth, eight): (usize, &[u8; EIGHT])| gathered(*eight) << (EIGHT * nth);
-    eights.iter().enumerate().map(bits).fold(0, |all, bits| all | bits)
+    let (parts, _) = block.as_chunks::<{ u8x16::LANES as usize }>();
+    let bits = |part: &[u8; u8x16::LANES as usize]| u64::from(are_word(u8x16::new(*part)).to_bitmask());
+    parts.iter().rev().fold(0, |all, part| all << u8x16::LANES | bits(part))
 }
 
-/// Eight zeros and ones, as bits side by side.
+/// [`is_word`] of sixteen bytes: all ones, or none.
 #[inline(always)]
-fn gathered(ones: [u8; EIGHT]) -> u64 {
-    // The factor moves bit 8n to bit 56 + n, and no two bits to the same place.
-    u64::from_le_bytes(ones).wrapping_mul(0x0102_0408_1020_4080) >> 56
+fn are_word(bytes: u8x16) -> u8x16 {
+    let within = |bytes: u8x16, first: u8, last: u8| {
+        let above = bytes - u8x16::splat(first);
+        above.min(u8x16::splat(last - first)).simd_eq(above)
+    };
+    let letters = within(bytes | u8x16::splat(SMALL), b'a', b'z');
+    letters | within(bytes, b'0', b'9') | bytes.simd_eq(u8x16::splat(b'\''))
 }
 
 #[cfg(test)]
