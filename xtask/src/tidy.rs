@@ -116,6 +116,7 @@ const ALLOWED: [(&str, &[&str]); 6] = [
             "ureq",
             "url",
             "walkdir",
+            "wide",
             "xxhash-rust",
             "zune-jpeg",
         ],
