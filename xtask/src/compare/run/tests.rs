@@ -84,8 +84,10 @@ fn an_interruption_is_timed_until_the_last_descendant_is_gone() {
 
 #[test]
 fn an_interruption_hits_what_a_program_started_in_its_group() {
+    // What a script starts in its background ignores the signal, and would pass that on; a handler is not passed on.
+    let cancel = Some(Cancel::on_interrupt().unwrap());
     let interrupt = Some(Duration::from_millis(100));
-    let plan = Plan { interrupt, timeout: seconds(20), ..Plan::default() };
+    let plan = Plan { interrupt, cancel, timeout: seconds(20), ..Plan::default() };
     let seen = run(sh("sleep 1000; true"), plan).unwrap();
     assert!(seen.stop.is_some() && seen.leftovers.is_empty() && !seen.timed_out, "{seen:?}");
 }
