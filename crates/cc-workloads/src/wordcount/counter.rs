@@ -123,8 +123,8 @@ impl Words {
     }
 }
 
-/// The words of a text, to be counted with the widest registers of the machine: for these, too, is compiled what is
-/// inlined here. Of a closure that is called once, a shim is called, which is not.
+/// The words of a text, to be counted. What is inlined here is also compiled for the widest registers, which are used
+/// where the machine has them. A closure would not do: it is called by way of a shim, which is not inlined.
 struct Count<'a> {
     text: &'a [u8],
     words: &'a mut Words,
