@@ -192,4 +192,19 @@ mod tests {
             assert_eq!(ranked.sum::<u64>(), distinct as u64);
         }
     }
+
+    #[test]
+    fn what_a_panic_has_left_behind_does_not_count() {
+        let settings = Settings { min_len: 1, ..Settings::default() };
+        let mut counter = Counter::new(&settings);
+        for word in [&b"left"[..], b"left behind in the middle of a task"] {
+            counter.table.add(Word::new(word), 1);
+        }
+        let content = Content::Bytes(ByteBuf::from("one two one"));
+        let task = Task { pieces: vec![Piece { content, ..Piece::file("t") }] };
+        let mut sums = partitions(settings.seed);
+        absorb(&mut sums, &counter.task(&task).counts);
+        let distinct: u64 = sums.into_iter().map(|partition| partition.rank(&settings).distinct).sum();
+        assert_eq!(distinct, 2);
+    }
 }

@@ -385,6 +385,7 @@ mod tests {
             });
         }
         assert_eq!(found, expected);
+        assert_eq!(table.words(), 0);
         assert!(listed(table, None).is_empty());
     }
 
