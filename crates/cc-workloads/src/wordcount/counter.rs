@@ -2,13 +2,11 @@
 
 use std::path::PathBuf;
 
-use pulp::{Arch, NullaryFnOnce};
-
 use super::{
     Counts, Piece, Read, Settings, Task,
     read::Buffer,
     table::{EIGHT, SIXTEEN, Table, Word},
-    words::{SMALL, each_word},
+    words::{SMALL, WORDS, Window, each_window},
 };
 use crate::{error::reason, trace};
 
@@ -64,8 +62,9 @@ impl Counter {
         #[cfg(feature = "faults")]
         self.settings.faults.strike(&piece.path, piece.start);
         let mut words = Words::new(&self.settings);
+        let table = &mut self.table;
         let bytes = self.buffer.read(piece, &self.base, |text| {
-            Arch::new().dispatch(Count { text, words: &mut words, table: &mut self.table });
+            each_window(text, |window| words.count(&window, table));
         });
         read.totals.words += words.counted;
         match bytes {
@@ -78,80 +77,91 @@ impl Counter {
     }
 }
 
-/// What counts as a word.
+/// What counts as a word, and room for those of a window.
 struct Words {
     min_len: usize,
     /// Put into the bytes of a word, eight at a time.
     small: u64,
     counted: u64,
+    eights: [u64; WORDS],
+    sixteens: [[u64; 2]; WORDS],
+    /// Where they are.
+    longer: [[u32; 2]; WORDS],
 }
 
 impl Words {
     fn new(settings: &Settings) -> Self {
         let small = if settings.ignore_case { SMALL } else { 0 };
         let small = u64::from_le_bytes([small; EIGHT]);
-        Self { min_len: settings.min_len, small, counted: 0 }
+        let (eights, sixteens, longer) = ([0; WORDS], [[0; 2]; WORDS], [[0; 2]; WORDS]);
+        Self { min_len: settings.min_len, small, counted: 0, eights, sixteens, longer }
     }
 
-    #[inline(always)]
-    fn count_word(&mut self, text: &[u8], start: usize, end: usize, table: &mut Table) {
-        let length = end - start;
-        if length < self.min_len {
-            return;
+    /// Counts those of a window that are long enough.
+    fn count(&mut self, window: &Window, table: &mut Table) {
+        if let Some(word) = window.across.filter(|word| word.len() >= self.min_len) {
+            self.counted += 1;
+            self.count_one(word, table);
         }
-        self.counted += 1;
-        if length <= EIGHT {
-            let word = (eight(text, start) | self.small) & MASKS[length];
-            table.add(Word::Eight(word), 1);
-        } else if length <= SIXTEEN {
-            let (low, high) = (eight(text, start), eight(text, start + EIGHT));
-            let word = [low | self.small, (high | self.small) & MASKS[length - EIGHT]];
-            table.add(Word::Sixteen(word), 1);
-        } else {
-            self.count_long(&text[start..end], table);
+        let (eights, longer) = self.divide(window.text, window.places);
+        self.counted += (eights + longer) as u64;
+        table.count_eights(&self.eights[..eights]);
+        let mut sixteens = 0;
+        for [begin, end] in &self.longer[..longer] {
+            let (begin, length) = (*begin as usize, (end - begin) as usize);
+            if length <= SIXTEEN {
+                let (low, high) = (eight(window.text, begin), eight(window.text, begin + EIGHT));
+                let high = first(high | self.small, length - EIGHT);
+                self.sixteens[sixteens] = [low | self.small, high];
+                sixteens += 1;
+            } else {
+                self.count_one(&window.text[begin..begin + length], table);
+            }
         }
+        table.count_sixteens(&self.sixteens[..sixteens]);
+    }
+
+    /// Which words have up to eight bytes, as nearly all do, and which have more. Without a branch, which would be hard
+    /// to predict: every word is written down as either, and one of them is written over. Returns how many there are of
+    /// each.
+    #[inline(never)]
+    fn divide(&mut self, text: &[u8], places: &[[u32; 2]]) -> (usize, usize) {
+        let (small, min_len, more) = (self.small, self.min_len, self.min_len.max(EIGHT + 1));
+        let (mut enough, mut longer) = (0, 0);
+        for place in places {
+            let [begin, end] = place.map(|place| place as usize);
+            let length = end - begin;
+            self.eights[enough - longer] = first(eight(text, begin) | small, length);
+            self.longer[longer] = *place;
+            enough += usize::from(length >= min_len);
+            longer += usize::from(length >= more);
+        }
+        (enough - longer, longer)
     }
 
     #[cold]
-    fn count_long(&self, word: &[u8], table: &mut Table) {
+    fn count_one(&self, word: &[u8], table: &mut Table) {
         if self.small == 0 {
-            table.add(Word::Long(word), 1);
+            table.add(Word::new(word), 1);
         } else {
             let word: Vec<u8> = word.iter().map(|byte| byte | self.small as u8).collect();
-            table.add(Word::Long(&word), 1);
+            table.add(Word::new(&word), 1);
         }
     }
 }
 
-/// The words of a text, to be counted. What is inlined here is also compiled for the widest registers, which are used
-/// where the machine has them. A closure would not do: it is called by way of a shim, which is not inlined.
-struct Count<'a> {
-    text: &'a [u8],
-    words: &'a mut Words,
-    table: &'a mut Table,
+/// The first so many bytes, up to eight of them; of more, anything.
+#[inline(always)]
+fn first(bytes: u64, count: usize) -> u64 {
+    bytes & MASKS[count % MASKS.len()]
 }
 
-impl NullaryFnOnce for Count<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn call(self) {
-        let Self { text, words, table } = self;
-        each_word(
-            text,
-            #[inline(always)]
-            |start, end| words.count_word(text, start, end, table),
-        );
-    }
-}
-
-/// What is left of eight bytes of which the first so many are a word's.
-const MASKS: [u64; EIGHT + 1] = {
-    let mut masks = [0; EIGHT + 1];
-    let mut length = 1;
-    while length <= EIGHT {
-        masks[length] = u64::MAX >> (u64::BITS as usize - 8 * length);
-        length += 1;
+static MASKS: [u64; SIXTEEN] = {
+    let mut masks = [0; SIXTEEN];
+    let mut count = 1;
+    while count <= EIGHT {
+        masks[count] = u64::MAX >> (u64::BITS as usize - 8 * count);
+        count += 1;
     }
     masks
 };
@@ -159,11 +169,15 @@ const MASKS: [u64; EIGHT + 1] = {
 /// Eight bytes of the text, and zeros behind its end.
 #[inline(always)]
 fn eight(text: &[u8], at: usize) -> u64 {
-    let rest = &text[at..];
-    match rest.first_chunk() {
+    match text.get(at..at + EIGHT).and_then(<[u8]>::first_chunk) {
         Some(bytes) => u64::from_le_bytes(*bytes),
-        None => rest.iter().rev().fold(0, |eight, byte| eight << 8 | u64::from(*byte)),
+        None => last(&text[at..]),
     }
+}
+
+#[cold]
+fn last(bytes: &[u8]) -> u64 {
+    bytes.iter().rev().fold(0, |eight, byte| eight << 8 | u64::from(*byte))
 }
 
 #[cfg(test)]

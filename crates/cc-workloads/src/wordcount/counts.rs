@@ -100,7 +100,7 @@ impl Partition {
     /// Adds the counts of the same partition.
     pub fn absorb(&mut self, counts: &Counts) {
         let _span = trace::span("add");
-        counts.words.each(|word, count| self.table.add(word, count));
+        self.table.add_list(&counts.words);
     }
 
     /// Adds counts that have travelled. They may be of several partitions, of all of which this one is then the owner.

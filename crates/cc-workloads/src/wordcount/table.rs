@@ -127,22 +127,44 @@ impl Table {
     }
 
     /// Adds to a word's count.
-    #[inline(always)]
     pub(super) fn add(&mut self, word: Word, count: u64) {
-        let (seed, hash) = (self.seed, word.hash(self.seed));
         match word {
-            Word::Eight(word) => self.eights.add(hash, count, seed, |key| *key == word, || word),
-            Word::Sixteen(word) => self.sixteens.add(hash, count, seed, |key| *key == word, || word),
-            Word::Long(word) => self.add_long(word, hash, count),
+            Word::Eight(key) => self.eights.add(iter::once(Slot { key, count }), self.seed, PartialEq::eq),
+            Word::Sixteen(key) => {
+                self.sixteens.add(iter::once(Slot { key, count }), self.seed, PartialEq::eq);
+            }
+            Word::Long(bytes) => self.add_long(bytes, word.hash(self.seed), count),
+        }
+    }
+
+    /// Counts words of [`Word::Eight`]. Never inlined, so that its loop has the registers to itself.
+    #[inline(never)]
+    pub(super) fn count_eights(&mut self, words: &[u64]) {
+        self.eights.add(words.iter().map(|key| Slot { key: *key, count: 1 }), self.seed, PartialEq::eq);
+    }
+
+    /// Counts words of [`Word::Sixteen`]. Never inlined, for the same reason.
+    #[inline(never)]
+    pub(super) fn count_sixteens(&mut self, words: &[[u64; 2]]) {
+        self.sixteens.add(words.iter().map(|key| Slot { key: *key, count: 1 }), self.seed, PartialEq::eq);
+    }
+
+    /// Adds the counts of a list.
+    pub(super) fn add_list(&mut self, list: &List) {
+        self.eights.add(list.eights.iter().copied(), self.seed, PartialEq::eq);
+        self.sixteens.add(list.sixteens.iter().copied(), self.seed, PartialEq::eq);
+        for Slot { key, count } in &list.longs {
+            self.add_long(key.of(&list.arena), key.hash, *count);
         }
     }
 
     #[cold]
     fn add_long(&mut self, word: &[u8], hash: u64, count: u64) {
-        let place = Place { hash, start: self.arena.len(), length: word.len() };
-        let is = |key: &Place| key.hash == hash && key.of(&self.arena) == word;
+        let key = Place { hash, start: self.arena.len(), length: word.len() };
         let before = self.longs.used;
-        self.longs.add(hash, count, self.seed, is, || place);
+        self.longs.add(iter::once(Slot { key, count }), self.seed, |is, _| {
+            is.hash == hash && is.of(&self.arena) == word
+        });
         if self.longs.used > before {
             self.arena.extend_from_slice(word);
         }
@@ -275,34 +297,41 @@ impl<K> Default for Slots<K> {
 }
 
 impl<K: Key> Slots<K> {
-    /// Adds to the count of the key that `is` the one, or of a `new` one.
+    /// Adds to the counts of the keys that these are, and takes in those that are new. There is room for all of them
+    /// before the first is looked for, so that no slot moves in between.
     #[inline(always)]
-    fn add(&mut self, hash: u64, count: u64, seed: u64, is: impl Fn(&K) -> bool, new: impl FnOnce() -> K) {
+    fn add(&mut self, some: impl ExactSizeIterator<Item = Slot<K>>, seed: u64, is: impl Fn(&K, &K) -> bool) {
+        self.reserve(some.len(), seed);
         let mask = self.slots.len().wrapping_sub(1);
-        let mut at = hash as usize & mask;
-        while let Some(slot) = self.slots.get_mut(at) {
-            if is(&slot.key) {
-                slot.count += count;
-                return;
-            }
-            if slot.count == 0 {
-                *slot = Slot { key: new(), count };
-                self.used += 1;
-                if self.used * 4 >= self.slots.len() * 3 {
-                    self.grow(seed);
+        for Slot { key, count } in some {
+            let mut at = key.hash(seed) as usize & mask;
+            loop {
+                let slot = &mut self.slots[at];
+                if is(&slot.key, &key) {
+                    slot.count += count;
+                    break;
                 }
-                return;
+                if slot.count == 0 {
+                    *slot = Slot { key, count };
+                    self.used += 1;
+                    break;
+                }
+                at = (at + 1) & mask;
             }
-            at = (at + 1) & mask;
         }
-        // There are no slots yet.
-        self.grow(seed);
-        self.add(hash, count, seed, is, new);
+    }
+
+    /// Grows if a quarter would not be free with so many more.
+    #[inline(always)]
+    fn reserve(&mut self, more: usize, seed: u64) {
+        if (self.used + more) * 4 > self.slots.len() * 3 {
+            self.grow(self.used + more, seed);
+        }
     }
 
     #[cold]
-    fn grow(&mut self, seed: u64) {
-        let larger = vec![Slot::default(); (self.slots.len() * 2).max(FEW)];
+    fn grow(&mut self, keys: usize, seed: u64) {
+        let larger = vec![Slot::default(); (keys * 4).div_ceil(3).next_power_of_two().max(FEW)];
         let mask = larger.len() - 1;
         for slot in mem::replace(&mut self.slots, larger) {
             if slot.count != 0 {
@@ -391,15 +420,27 @@ mod tests {
 
     #[test]
     fn what_collides_is_told_apart() {
-        let (mut slots, hash) = (Slots::default(), 3);
-        for (key, count) in [(1, 1), (2, 2), (1, 5)] {
-            slots.add(hash, count, 7, |it| *it == key, || key);
+        #[derive(Clone, Copy, Debug, Default, PartialEq)]
+        struct Same(u8);
+        impl Key for Same {
+            fn hash(self, _: u64) -> u64 {
+                u64::MAX
+            }
         }
-        let mut found = Vec::new();
-        slots.each(|key: u64, count| found.push((key, count)));
-        assert_eq!(found, [(1, 6), (2, 2)]);
+        let mut slots = Slots::default();
+        // From the last slot on, and also where they have to move.
+        for round in 0..2 {
+            let some = (1..=40).map(|nth| Slot { key: Same(nth), count: u64::from(nth) });
+            slots.add(some.clone().collect::<Vec<_>>().into_iter(), 7, PartialEq::eq);
+            some.for_each(|slot| slots.add(iter::once(slot), 7, PartialEq::eq));
+            let mut found = Vec::new();
+            slots.each(|Same(key), count| found.push((key, count)));
+            found.sort_unstable();
+            let times = 2 * (round + 1);
+            assert_eq!(found, (1..=40).map(|nth| (nth, u64::from(nth) * times)).collect::<Vec<_>>());
+        }
 
-        let mut table = Table::new(7);
+        let (mut table, hash) = (Table::new(7), 3);
         let (one, other) = ("a word of more than sixteen", "another of more than that");
         for (word, count) in [(one, 1), (other, 2), (one, 5)] {
             table.add_long(word.as_bytes(), hash, count);

@@ -1,10 +1,15 @@
 //! Where the words of a text are.
 //!
 //! Sixty-four bytes are classified at once, each becoming a bit, and the words are the runs of ones: so the work goes
-//! with the words and not with their letters. Where a word begins or ends is written down for many blocks before
-//! anything is done with it, as simdjson does (Langdale and Lemire, Parsing Gigabytes of JSON per Second, 2019): then
-//! there are hardly any branches to be mispredicted.
+//! with the words and not with their letters. Where words begin and end is written down for a window of many such blocks
+//! before anything is done with it, as simdjson does (Langdale and Lemire, Parsing Gigabytes of JSON per Second, 2019):
+//! then there are hardly any branches to be mispredicted.
 
+use std::{iter, slice};
+
+use pulp::{Arch, NullaryFnOnce};
+#[cfg(target_arch = "x86_64")]
+use pulp::{bytemuck::cast, u8x64, u32x16, x86::V4};
 use wide::u8x16;
 
 /// Whether a byte belongs to a word: an ASCII letter, a digit or an apostrophe.
@@ -17,91 +22,151 @@ pub(super) fn is_word(byte: u8) -> bool {
 /// lack it.
 pub(super) const SMALL: u8 = 0x20;
 
-/// Calls `each` with the first byte of every word and the one behind it.
-#[inline(always)]
-pub(super) fn each_word(text: &[u8], mut each: impl FnMut(usize, usize)) {
-    let mut edges = Edges::from(0);
-    let (blocks, tail) = text.as_chunks::<BLOCK>();
-    for some in blocks.chunks(BLOCKS) {
-        for block in some {
-            edges.find(block);
-        }
-        edges.words(&mut each);
-    }
+/// The words that end in a window of text, in order, except that one which is still to end is first in the next window.
+pub(super) struct Window<'a> {
+    /// A word that has begun in an earlier window.
+    pub(super) across: Option<&'a [u8]>,
+    /// The text from the window on, which is more than the window.
+    pub(super) text: &'a [u8],
+    /// Where in it each of the other words begins, and where the first byte behind it is; [`WORDS`] of them at most.
+    pub(super) places: &'a [[u32; 2]],
+}
+
+/// The bytes of a block become a register of bits.
+const BLOCK: usize = 64;
+const WINDOW: usize = 32 * BLOCK;
+/// Each takes two bytes at least, one of them the gap behind it.
+pub(super) const WORDS: usize = WINDOW / 2;
+
+/// Calls `each` with all windows of a text.
+pub(super) fn each_window(text: &[u8], mut each: impl FnMut(Window)) {
+    let (blocks, tail) = text.as_chunks();
     // What is behind the end belongs to no word.
     let mut last = [0; BLOCK];
     last[..tail.len()].copy_from_slice(tail);
-    edges.find(&last);
-    edges.words(&mut each);
+    let windows = blocks.chunks(WINDOW / BLOCK).chain(iter::once(slice::from_ref(&last)));
+
+    let (mut finder, mut begun, mut start) = (Finder::new(), None, 0);
+    for blocks in windows {
+        let mut edges = finder.edges(blocks);
+        let mut across = None;
+        if let (Some(begin), [end, rest @ ..]) = (begun, edges) {
+            across = Some(&text[begin..start + *end as usize]);
+            (begun, edges) = (None, rest);
+        }
+        let (places, rest) = edges.as_chunks();
+        begun = begun.or(rest.first().map(|begin| start + *begin as usize));
+        each(Window { across, text: &text[start..], places });
+        start += blocks.len() * BLOCK;
+    }
 }
 
-/// So many bytes become a register of bits.
-const BLOCK: usize = 64;
-/// So many blocks are looked through before their words are passed on.
-const BLOCKS: usize = 32;
-/// As many as there can be, one that was left over, and what is written beyond them.
-const ROOM: usize = (BLOCKS + 1) * BLOCK + 1;
-const EIGHT: usize = 8;
-
-/// Where words begin and end, by turns.
-struct Edges {
-    places: [usize; ROOM],
-    count: usize,
-    /// Where the next block begins, and whether the byte before it belongs to a word.
-    at: usize,
+/// Finds where words begin and end, by turns.
+struct Finder {
+    arch: Arch,
+    places: [u32; WINDOW],
+    /// Whether the byte before the next block belongs to a word.
     before: u64,
 }
 
-impl Edges {
-    /// None yet; what comes begins at this place.
-    #[inline(always)]
-    fn from(at: usize) -> Self {
-        Self { places: [0; ROOM], count: 0, at, before: 0 }
+impl Finder {
+    fn new() -> Self {
+        Self { arch: Arch::new(), places: [0; WINDOW], before: 0 }
     }
 
-    /// Those of the next block.
+    /// Where they do in the next blocks.
+    fn edges(&mut self, blocks: &[[u8; BLOCK]]) -> &[u32] {
+        let (places, before) = (&mut self.places, &mut self.before);
+        let count = match self.arch {
+            #[cfg(target_arch = "x86_64")]
+            Arch::V4(simd) => simd.vectorize(Find { simd, blocks, places, before }),
+            arch => arch.dispatch(Find { simd: Portable, blocks, places, before }),
+        };
+        &self.places[..count]
+    }
+}
+
+/// What is compiled for the registers that a machine may have. No closure, since that would be called by way of a shim,
+/// which is not inlined.
+struct Find<'a, S> {
+    simd: S,
+    blocks: &'a [[u8; BLOCK]],
+    places: &'a mut [u32; WINDOW],
+    before: &'a mut u64,
+}
+
+impl<S: Instructions> NullaryFnOnce for Find<'_, S> {
+    /// How many there are.
+    type Output = usize;
+
     #[inline(always)]
-    fn find(&mut self, block: &[u8; BLOCK]) {
-        let bits = word_bits(block);
-        // Where a run of ones begins or ends, it is one and its neighbour is not.
-        let mut edges = bits ^ (bits << 1 | self.before);
-        self.before = bits >> (BLOCK - 1);
-        let count = edges.count_ones() as usize;
-        // Eight at a time, whether there are as many or not: it is hard to predict which edge is a block's last.
-        let (eights, _) = self.places[self.count..][..BLOCK].as_chunks_mut::<EIGHT>();
-        for places in &mut eights[..count.div_ceil(EIGHT)] {
-            for place in places {
-                *place = self.at + edges.trailing_zeros() as usize;
-                edges &= edges.wrapping_sub(1);
+    fn call(self) -> usize {
+        let Self { simd, blocks, places, before } = self;
+        let mut count = 0;
+        for (nth, block) in blocks.iter().enumerate() {
+            let bits = simd.word_bits(block);
+            // Where a run of ones begins or ends, it is one and its neighbour is not.
+            let edges = bits ^ (bits << 1 | *before);
+            *before = bits >> (BLOCK - 1);
+            let places = places[count..].first_chunk_mut().expect("a window has no more edges than bytes");
+            simd.ones(edges, (nth * BLOCK) as u32, places);
+            count += edges.count_ones() as usize;
+        }
+        count
+    }
+}
+
+/// What a machine's instructions differ in.
+trait Instructions: Copy {
+    /// A bit for each byte, the lowest for the first: whether it belongs to a word.
+    fn word_bits(self, block: &[u8; BLOCK]) -> u64;
+
+    /// Writes down which of the bits are ones, counted from `first`. What is behind as many places is left as anything.
+    fn ones(self, bits: u64, first: u32, places: &mut [u32; BLOCK]);
+}
+
+/// What every machine has.
+#[derive(Clone, Copy)]
+struct Portable;
+
+impl Instructions for Portable {
+    #[inline(always)]
+    fn word_bits(self, block: &[u8; BLOCK]) -> u64 {
+        let (parts, _) = block.as_chunks::<{ u8x16::LANES as usize }>();
+        let bits = |part: &[u8; u8x16::LANES as usize]| u64::from(are_word(u8x16::new(*part)).to_bitmask());
+        parts.iter().rev().fold(0, |all, part| all << u8x16::LANES | bits(part))
+    }
+
+    #[inline(always)]
+    fn ones(self, bits: u64, mut first: u32, places: &mut [u32; BLOCK]) {
+        let mut count = 0;
+        for byte in bits.to_le_bytes() {
+            // All eight, whether there are as many or not: it is hard to predict which is the last.
+            let eight = places[count..].first_chunk_mut::<8>().expect("not more than bits so far");
+            *eight = ONES[byte as usize].map(|place| first + u32::from(place));
+            count += byte.count_ones() as usize;
+            first += u8::BITS;
+        }
+    }
+}
+
+/// Which bits of a byte are ones, and zeros behind.
+static ONES: [[u8; 8]; 256] = {
+    let mut ones = [[0; 8]; 256];
+    let mut byte = 0;
+    while byte < ones.len() {
+        let (mut bit, mut count) = (0, 0);
+        while bit < u8::BITS {
+            if byte >> bit & 1 == 1 {
+                ones[byte][count] = bit as u8;
+                count += 1;
             }
+            bit += 1;
         }
-        self.count += count;
-        self.at += BLOCK;
+        byte += 1;
     }
-
-    /// Passes on the words that are complete.
-    #[inline(always)]
-    fn words(&mut self, each: &mut impl FnMut(usize, usize)) {
-        let (words, rest) = self.places[..self.count].as_chunks();
-        for [begin, end] in words {
-            each(*begin, *end);
-        }
-        let begun = rest.first().copied();
-        self.count = 0;
-        if let Some(begin) = begun {
-            self.places[0] = begin;
-            self.count = 1;
-        }
-    }
-}
-
-/// A bit for each byte: whether it belongs to a word.
-#[inline(always)]
-fn word_bits(block: &[u8; BLOCK]) -> u64 {
-    let (parts, _) = block.as_chunks::<{ u8x16::LANES as usize }>();
-    let bits = |part: &[u8; u8x16::LANES as usize]| u64::from(are_word(u8x16::new(*part)).to_bitmask());
-    parts.iter().rev().fold(0, |all, part| all << u8x16::LANES | bits(part))
-}
+    ones
+};
 
 /// [`is_word`] of sixteen bytes: all ones, or none.
 #[inline(always)]
@@ -114,13 +179,46 @@ fn are_word(bytes: u8x16) -> u8x16 {
     letters | within(bytes, b'0', b'9') | bytes.simd_eq(u8x16::splat(b'\''))
 }
 
+/// AVX-512, which has an instruction that moves those of sixteen numbers to the front that are wanted.
+#[cfg(target_arch = "x86_64")]
+impl Instructions for V4 {
+    #[inline(always)]
+    fn word_bits(self, block: &[u8; BLOCK]) -> u64 {
+        let bytes: u8x64 = cast(*block);
+        let splat = |byte| self.splat_u8x64(byte);
+        let within = |bytes, first: u8, last: u8| {
+            let above = self.wrapping_sub_u8x64(bytes, splat(first));
+            self.cmp_le_u8x64(above, splat(last - first)).0
+        };
+        let letters = within(self.or_u8x64(bytes, splat(SMALL)), b'a', b'z');
+        letters | within(bytes, b'0', b'9') | within(bytes, b'\'', b'\'')
+    }
+
+    #[inline(always)]
+    fn ones(self, bits: u64, first: u32, places: &mut [u32; BLOCK]) {
+        let upwards = u32x16(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+        let mut count = 0;
+        for part in (0..u64::BITS).step_by(16) {
+            let bits = (bits >> part) as u16;
+            let numbers = self.wrapping_add_u32x16(upwards, self.splat_u32x16(first + part));
+            let ones = self.avx512f._mm512_maskz_compress_epi32(bits, cast(numbers));
+            *places[count..].first_chunk_mut::<16>().expect("not more than bits so far") = cast(ones);
+            count += bits.count_ones() as usize;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn words(text: &[u8]) -> Vec<&[u8]> {
+    fn words(text: &[u8]) -> Vec<Vec<u8>> {
         let mut words = Vec::new();
-        each_word(text, |start, end| words.push(&text[start..end]));
+        each_window(text, |Window { across, text, places }| {
+            assert!(places.len() <= WORDS);
+            words.extend(across.map(<[u8]>::to_vec));
+            words.extend(places.iter().map(|[begin, end]| text[*begin as usize..*end as usize].to_vec()));
+        });
         words
     }
 
@@ -128,45 +226,49 @@ mod tests {
         text.split(|byte| !is_word(*byte)).filter(|word| !word.is_empty()).collect()
     }
 
-    #[test]
-    fn every_byte_is_classified_in_every_place() {
+    fn check_instructions(simd: impl Instructions) {
         for byte in 0..=u8::MAX {
             for place in 0..BLOCK {
                 let mut block = [b' '; BLOCK];
                 block[place] = byte;
-                assert_eq!(word_bits(&block), u64::from(is_word(byte)) << place, "{byte:#x} at {place}");
+                assert_eq!(simd.word_bits(&block), u64::from(is_word(byte)) << place, "{byte:#x} at {place}");
                 let mut block = [byte; BLOCK];
                 block[place] = b'x';
                 let all = if is_word(byte) { u64::MAX } else { 0 };
-                assert_eq!(word_bits(&block), all | 1 << place, "around {byte:#x} at {place}");
+                assert_eq!(simd.word_bits(&block), all | 1 << place, "around {byte:#x} at {place}");
             }
         }
+        let mut rng = fastrand::Rng::with_seed(1);
+        for _ in 0..1000 {
+            let bits = [rng.u64(..), rng.u64(..) & rng.u64(..) & rng.u64(..), 0, u64::MAX][rng.usize(..4)];
+            let mut places = [0; BLOCK];
+            simd.ones(bits, 1000, &mut places);
+            let ones: Vec<u32> = (0..64).filter(|bit| bits >> bit & 1 == 1).map(|bit| 1000 + bit).collect();
+            assert_eq!(places[..ones.len()], ones, "{bits:#x}");
+        }
+    }
+
+    #[test]
+    fn every_byte_is_classified_and_every_place_found_by_any_machine() {
+        check_instructions(Portable);
+        #[cfg(target_arch = "x86_64")]
+        V4::try_new().into_iter().for_each(check_instructions);
     }
 
     #[test]
     fn words_are_what_the_definition_says() {
         let mut rng = fastrand::Rng::with_seed(1);
         let some = b"abcXYZ019'' \n-\x00\xff\xc3\xa4@[`{/:";
-        for length in 0..400 {
+        for length in (0..400).chain(WINDOW - 2..WINDOW + 2).chain([5 * WINDOW]) {
             let text: Vec<u8> = (0..length).map(|_| *rng.choice(some).unwrap()).collect();
             assert_eq!(words(&text), by_definition(&text));
         }
     }
 
     #[test]
-    fn words_may_be_beyond_four_gibibytes() {
-        let (mut edges, mut words) = (Edges::from(u32::MAX as usize - 100), Vec::new());
-        for block in [[b'a'; BLOCK], [b'a'; BLOCK], [b' '; BLOCK]] {
-            edges.find(&block);
-            edges.words(&mut |begin, end| words.push((begin, end)));
-        }
-        assert_eq!(words, [(u32::MAX as usize - 100, u32::MAX as usize + 28)]);
-    }
-
-    #[test]
     fn words_may_be_as_long_as_the_text() {
-        for length in [1, 63, 64, 65, 128, 1000] {
-            assert_eq!(words(&vec![b'a'; length]), [&vec![b'a'; length][..]]);
+        for length in [1, 63, 64, 65, 128, WINDOW, 3 * WINDOW - 1] {
+            assert_eq!(words(&vec![b'a'; length]), [vec![b'a'; length]]);
         }
         assert!(words(b"").is_empty());
     }
