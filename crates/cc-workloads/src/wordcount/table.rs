@@ -297,12 +297,13 @@ impl<K> Default for Slots<K> {
 }
 
 impl<K: Key> Slots<K> {
-    /// Adds to the counts of the keys that these are, and takes in those that are new. There is room for all of them
-    /// before the first is looked for, so that no slot moves in between.
+    /// Adds to the counts of the keys that these are, and takes in those that are new.
     #[inline(always)]
-    fn add(&mut self, some: impl ExactSizeIterator<Item = Slot<K>>, seed: u64, is: impl Fn(&K, &K) -> bool) {
-        self.reserve(some.len(), seed);
-        let mask = self.slots.len().wrapping_sub(1);
+    fn add(&mut self, some: impl Iterator<Item = Slot<K>>, seed: u64, is: impl Fn(&K, &K) -> bool) {
+        if self.slots.is_empty() {
+            self.grow(seed);
+        }
+        let mut mask = self.slots.len() - 1;
         for Slot { key, count } in some {
             let mut at = key.hash(seed) as usize & mask;
             loop {
@@ -314,6 +315,10 @@ impl<K: Key> Slots<K> {
                 if slot.count == 0 {
                     *slot = Slot { key, count };
                     self.used += 1;
+                    if self.used * 4 >= self.slots.len() * 3 {
+                        self.grow(seed);
+                        mask = self.slots.len() - 1;
+                    }
                     break;
                 }
                 at = (at + 1) & mask;
@@ -321,17 +326,9 @@ impl<K: Key> Slots<K> {
         }
     }
 
-    /// Grows if a quarter would not be free with so many more.
-    #[inline(always)]
-    fn reserve(&mut self, more: usize, seed: u64) {
-        if (self.used + more) * 4 > self.slots.len() * 3 {
-            self.grow(self.used + more, seed);
-        }
-    }
-
     #[cold]
-    fn grow(&mut self, keys: usize, seed: u64) {
-        let larger = vec![Slot::default(); (keys * 4).div_ceil(3).next_power_of_two().max(FEW)];
+    fn grow(&mut self, seed: u64) {
+        let larger = vec![Slot::default(); (self.slots.len() * 2).max(FEW)];
         let mask = larger.len() - 1;
         for slot in mem::replace(&mut self.slots, larger) {
             if slot.count != 0 {
