@@ -136,7 +136,9 @@ impl Loader {
     pub fn load(&mut self, mut task: Task) -> Task {
         let _span = trace::serial("read");
         for piece in task.pieces.iter_mut().filter(|piece| piece.content == Content::File) {
-            let mut words = Vec::new();
+            // What is known to come, and the end of the last word.
+            let range = piece.end.map_or(0, |end| end - piece.start) as usize;
+            let mut words = Vec::with_capacity(range + MORE);
             let read = self.buffer.read(piece, &self.base, |text| words.extend_from_slice(text));
             match read {
                 Ok(bytes) => {
