@@ -182,6 +182,8 @@ fn last(bytes: &[u8]) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::{collections::BTreeMap, iter};
+
     use serde_bytes::ByteBuf;
 
     use super::*;
@@ -204,6 +206,37 @@ mod tests {
             absorb(&mut sums, &counts);
             let ranked = sums.into_iter().map(|partition| partition.rank(&settings).distinct);
             assert_eq!(ranked.sum::<u64>(), distinct as u64);
+        }
+    }
+
+    #[test]
+    fn words_across_windows_are_words_like_others() {
+        let mut rng = fastrand::Rng::with_seed(5);
+        let mut text = Vec::new();
+        while text.len() < 300 * WORDS {
+            // So few that each is across windows now and then, and within one at other times.
+            let (length, letter) = (rng.usize(1..20), *rng.choice(b"ab").unwrap());
+            text.extend(iter::repeat_n(letter, length));
+            text.push(b' ');
+        }
+        let content = Content::Bytes(ByteBuf::from(text.clone()));
+        let task = Task { pieces: vec![Piece { content, ..Piece::file("t") }] };
+        for min_len in 0..20 {
+            let mut expected = BTreeMap::new();
+            for word in text.split(|byte| *byte == b' ').filter(|word| word.len() >= min_len.max(1)) {
+                *expected.entry(word.to_vec()).or_insert(0) += 1;
+            }
+            let settings = Settings { min_len, ..Settings::default() };
+            let Partial { read, counts } = Counter::new(&settings).task(&task);
+            assert_eq!(read.totals.words, expected.values().sum::<u64>());
+            let mut sums = partitions(settings.seed);
+            absorb(&mut sums, &counts);
+            let ranked: Vec<_> = sums.into_iter().map(|partition| partition.rank(&settings)).collect();
+            let found =
+                ranked.iter().flat_map(|ranked| ranked.iter().map(|(word, count)| (word.to_vec(), count)));
+            let found: Vec<_> = found.collect();
+            assert_eq!(found.len(), expected.len(), "at least {min_len}");
+            assert_eq!(found.into_iter().collect::<BTreeMap<_, _>>(), expected, "at least {min_len}");
         }
     }
 
