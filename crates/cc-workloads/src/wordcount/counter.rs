@@ -123,7 +123,7 @@ impl Words {
 
     /// Which words have up to eight bytes, as nearly all do, and which have more. Without a branch, which would be hard
     /// to predict: every word is written down as either, and one of them is written over. Returns how many there are of
-    /// each.
+    /// each. Never inlined, so that the loop has the registers to itself.
     #[inline(never)]
     fn divide(&mut self, text: &[u8], places: &[[u32; 2]]) -> (usize, usize) {
         let (small, min_len, more) = (self.small, self.min_len, self.min_len.max(EIGHT + 1));
