@@ -1,10 +1,14 @@
 //! Faults within the work: a panic in every model; a worker that is killed, aborts or is suspended where it can, while
 //! it counts, while what it counted is being shuffled, and while it ranks.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::mpsc::sync_channel,
+    time::{Duration, Instant},
+};
 
 use cc_conformance::{
     case::{Case, Needs},
+    stdin::Stdin,
     stops::stopped_in,
     subject::Subject,
     trap::Trap,
@@ -29,6 +33,7 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new("killed_and_stopped", killed_and_stopped).needs(Needs::Processes),
         Case::new("suspended_and_stopped", suspended_and_stopped).needs(Needs::Processes),
         Case::new("no_room_for_the_counts", no_room_for_the_counts).needs(Needs::Processes),
+        Case::new("no_room_and_no_end", no_room_and_no_end).needs(Needs::Processes),
     ];
     for (name, action) in [("killed", Action::Kill), ("aborted", Action::Abort)] {
         let places: [(_, Struck); 6] = [
@@ -170,12 +175,28 @@ fn suspended_worker_is_replaced(subject: &Subject, place: &str) {
     assert!(since.elapsed() < Duration::from_secs(15), "noticed after {:?}", since.elapsed());
 }
 
-/// What workers leave for each other does not fit on the disk: the run ends, and says so. A limit on the size of files makes
-/// the same call fail.
+/// What workers leave for each other does not fit on the disk: the run ends, and says so.
 fn no_room_for_the_counts(subject: &Subject) {
+    no_room(subject, 1000, &Asked::of("large"));
+}
+
+/// The same, while standard input is silent and has no end: nobody waits for it.
+fn no_room_and_no_end(subject: &Subject) {
+    let (done, ended) = sync_channel::<()>(0);
+    let stdin = Stdin::from(move |writer| {
+        let _ = ended.recv(); // until the run has ended
+        drop(writer);
+    });
+    no_room(subject, 1, &Asked::new().at(corpus::path("odd/one-word")).at("-"));
+    drop(done);
+    drop(stdin);
+}
+
+/// A limit on the size of files makes the same call fail.
+fn no_room(subject: &Subject, bytes: u64, asked: &Asked) {
     let before = getrlimit(Resource::Fsize);
-    setrlimit(Resource::Fsize, Rlimit { current: Some(1000), ..before }).expect("it is a lower limit");
-    let observed = Observed::of(subject, &Asked::of("large"), &subject.ctx(2));
+    setrlimit(Resource::Fsize, Rlimit { current: Some(bytes), ..before }).expect("it is a lower limit");
+    let observed = Observed::of(subject, asked, &subject.ctx(2));
     setrlimit(Resource::Fsize, before).expect("it is the limit that there was");
     let why = observed.error.expect("no error");
     assert!(why.ends_with(": File too large"), "{why}");

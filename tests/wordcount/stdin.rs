@@ -2,7 +2,8 @@
 
 use std::{fs, io::Write, path::Path};
 
-use cc_conformance::{case::Case, stdin::Stdin, subject::Subject};
+use cc_conformance::{case::Case, stdin::Stdin, subject::Subject, tree};
+use cc_workloads::wordcount::Output;
 
 use super::{
     corpus,
@@ -34,16 +35,20 @@ fn stdin_is_large(subject: &Subject) {
     observed(subject, &Asked::new(), text).assert_same(&expected);
 }
 
-/// Words that arrive in parts are words all the same.
+/// Words that arrive in parts are words all the same, and do not make a task each.
 fn stdin_in_pieces(subject: &Subject) {
     let stdin = Stdin::from(|mut writer| {
         for part in ["ha", "lf a wo", "rd", " and", " half", " a", "", " wor", "d"] {
             writer.write_all(part.as_bytes()).expect("it is read");
+            tree::wait_until_quiet();
         }
     });
-    let observed = Observed::of(subject, &Asked::new(), &subject.ctx(2));
+    let mut tasks = 0;
+    let mut count = |output: &Output| tasks += usize::from(matches!(output, Output::Read(_)));
+    let observed = Observed::until(subject, &Asked::new(), &subject.ctx(2), None, &mut count);
     drop(stdin);
     assert_eq!(observed.out, "2\ta\n2\thalf\n2\tword\n1\tand\n");
+    assert_eq!(tasks, 1);
 }
 
 fn stdin_among_operands(subject: &Subject) {

@@ -1,8 +1,8 @@
 //! `wordcount` on async/await, on tokio's multi-thread runtime.
 //!
 //! - **Split.** A task is four mebibytes of text, and one `spawn_blocking`: reading blocks, and all the rest computes.
-//! - **Share.** Each group of partitions belongs to a tokio task, an adder, to whom the counts are sent. To add them up
-//!   computes too, so the adder moves its sums into the blocking pool and gets them back: what is owned by one at
+//! - **Share.** Each group of partitions belongs to a future, an adder, to whom the counts are sent; all adders are one
+//!   tokio task. To add counts up computes too, so the adder moves its sums into the blocking pool and gets them back: what is owned by one at
 //!   a time needs no lock, and an `await` may stand where a guard could not be held.
 //! - **Bound.** `buffer_unordered` has two tasks a worker under way, one in hand and one to go on with; an adder's channel
 //!   holds the counts of one task.
@@ -13,7 +13,7 @@
 //!   A task of many files is then done once more, file by file. A partition that cannot be ranked ends the run: a
 //!   part of the truth is none.
 
-use std::{iter, mem, sync::Arc, thread};
+use std::{iter, sync::Arc, thread};
 
 use cc_workloads::{
     Ctx, Error, Result, Sink,
@@ -51,8 +51,8 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
         let walk = move || walk(job, ctx, &walked);
         let thread = thread::Builder::new().name("walk".to_owned());
         thread.spawn_scoped(scope, walk).map_err(|e| Error::worker("thread", e))?;
-        let job = count(tasks, job.settings.clone(), ctx.workers.get(), done);
-        let counted = runtime.spawn(stop.clone().run_until_cancelled_owned(job));
+        let counting = count(tasks, job.settings.clone(), ctx.workers.get(), done);
+        let counted = runtime.spawn(stop.clone().run_until_cancelled_owned(counting));
         runtime.block_on(async {
             let gathered = stop.run_until_cancelled(gather(outputs, ctx, out)).await;
             // It must be gone before the pool is, which it would see aborting its tasks.
@@ -147,7 +147,7 @@ async fn add(
         });
         sums = added.await.expect("adding up does not panic");
     }
-    for sum in mem::take(&mut sums) {
+    for sum in sums {
         let (who, settings) = (format!("partition {}", sum.number()), settings.clone());
         let ranked = in_pool(move || sum.rank(&settings)).await;
         let output = ranked.map(Output::Ranked);

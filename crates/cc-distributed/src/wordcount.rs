@@ -54,8 +54,8 @@ const GRAIN: Grain = Grain { bytes: 1 << 20, files: 1024 };
 /// So many shares there are for each worker.
 const SHARES: usize = 4;
 
-/// So often shares are tried while counts cannot be fetched. A worker that has died is not waited for so long: what it
-/// had is counted again before.
+/// So many rounds of ranking there are at most. Before each, what could not be fetched in the last one, or was with a
+/// worker that is known to be lost, is counted again.
 const ROUNDS: usize = 5;
 
 // ANCHOR: wordcount-run

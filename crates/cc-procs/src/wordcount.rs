@@ -5,8 +5,9 @@
 //! - **Share.** Nothing in memory, a directory of files instead: mappers leave their counts there, hash-partitioned, and each
 //!   reducer reads its share of all of them. The files are in the page cache, which is memory that processes share
 //!   anyway; sent through this process, everything would be copied twice more.
-//! - **Bound.** Of text, two tasks a worker; of counts, those of one task in a mapper, and one share in a reducer. Here there
-//!   are names and places.
+//! - **Bound.** A worker has two tasks in hand, and as many as there are workers are queued: with all of their text, if that
+//!   came through a pipe. Of counts, a mapper has those of one task, and a reducer one share; here there are names and
+//!   places.
 //! - **Order.** None within a phase. Between them stands a barrier: no share is complete before the last task is counted.
 //! - **Stop.** The workers are killed, in the middle of a file, too: the directory is this process's, and removed with
 //!   all that is in it. Whoever waits finds the other end of a channel dropped.
@@ -24,7 +25,7 @@ use std::{
 };
 
 use cc_workloads::{
-    Ctx, Error, Result, Sink,
+    Cause, Ctx, Error, Result, Sink,
     error::panic_reason,
     shelf::Folder,
     wordcount::{Counter, Grain, Job, Output, PARTITIONS, Ranked, Settings, Share, Shelved, Task},
@@ -45,7 +46,9 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let folder = Folder::new(&env::temp_dir(), "cc-wordcount-").map_err(Error::io("temporary directory"))?;
     let shares = PARTITIONS.min(SHARES * ctx.workers.get());
     let setup = Setup { settings: job.settings.clone(), folder: folder.path().to_owned(), shares };
-    let pool = Pool::start("wordcount", &setup, ctx, Order::given_up)?;
+    // Nobody waits for one output before the next, so a longer queue would only hold more text.
+    let queue = Ctx { window: ctx.window.min(ctx.workers), ..ctx.clone() };
+    let pool = Pool::start("wordcount", &setup, &queue, Order::given_up)?;
     let mut shares = Share::none(shares);
     let tasks = job.tasks(Grain::default(), &ctx.stop);
     let failed = count(Order::count("", tasks), &mut shares, &pool, ctx, out)?;
@@ -82,7 +85,7 @@ fn rank(shares: Vec<Share>, pool: &Pool, ctx: &Ctx, out: &mut dyn Sink<Output>) 
     phase(orders, pool, ctx, |done| Ok(ctx.emit(Output::Ranked(done.ranked()?), out)))
 }
 
-/// One phase: it ends when all of its orders are done.
+/// One phase: it ends when all of its orders are done, or one of them cannot be.
 fn phase(
     orders: impl Iterator<Item = Order> + Send,
     pool: &Pool,
@@ -94,7 +97,8 @@ fn phase(
         let feed = move || feed(orders, pool, &done);
         let fed = thread::Builder::new().name("feed".to_owned()).spawn_scoped(scope, feed);
         fed.map_err(|e| Error::worker("thread", e))?;
-        gather(outputs, each)
+        // `feed` may be waiting for a pipe in which there will never be anything again.
+        gather(outputs, each).inspect_err(|_| ctx.stop.request(Cause::Break))
     })
 }
 // ANCHOR_END: wordcount-run

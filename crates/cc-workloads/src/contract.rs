@@ -59,6 +59,7 @@ impl<F> Entry<F> {
 }
 
 /// What every run is given beside its job.
+#[derive(Clone)]
 pub struct Ctx {
     /// How many workers do the work: threads, processes or hosts.
     pub workers: NonZeroUsize,

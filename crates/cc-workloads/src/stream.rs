@@ -33,6 +33,8 @@ pub(crate) struct Stream {
     whole: usize,
     ended: bool,
     finished: bool,
+    /// Whether portions are worth waiting for until they are full.
+    is_patient: bool,
     bell: Bell,
     _on_stop: OnRequest,
 }
@@ -75,9 +77,16 @@ impl Stream {
             whole: 0,
             ended: false,
             finished: false,
+            is_patient: false,
             bell,
             _on_stop: on_stop,
         })
+    }
+
+    /// The same, but every portion but the last one is full, however slowly it comes: for those who print nothing before
+    /// the end.
+    pub(crate) fn patient(self) -> Self {
+        Self { is_patient: true, ..self }
     }
 
     /// Where the next portion begins, or failed to.
@@ -94,7 +103,7 @@ impl Stream {
     /// portions, and whoever waits in `tail -f log | grep` sees each line as it arrives.
     fn fill(&mut self) -> io::Result<()> {
         while !self.ended && (self.whole == 0 || self.held.len() < self.limit) {
-            if !self.readable(self.whole == 0)? {
+            if !self.readable(self.is_patient || self.whole == 0)? {
                 break;
             }
             let old = self.held.len();

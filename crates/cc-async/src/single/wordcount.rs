@@ -2,8 +2,8 @@
 //!
 //! - **Split.** A slice is half a mebibyte of text, and a yield behind it: some milliseconds in which nobody else has a
 //!   turn. Larger ones would leave fewer counts to add up.
-//! - **Share.** One thread, so the sums are in one place and need no owner, lock or partitions; these are ranked slice by
-//!   slice, too.
+//! - **Share.** One thread, so the sums are in one place and need no owner and no lock. Partitions are ranked one by one,
+//!   with a yield behind each.
 //! - **Bound.** One slice in hand, and one output, however wide the window is.
 //! - **Order.** That of the tasks, as there is one worker; nobody asks for it.
 //! - **Stop.** A [`CancellationToken`](tokio_util::sync::CancellationToken) drops the futures at the `await` they have come to: after a slice at most.
@@ -42,7 +42,8 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
 
 // ANCHOR: wordcount-work
 /// Counts and ranks, slice by slice; in between, the others have their turn. To look for the next name blocks the
-/// thread too, but for less than a slice does.
+/// thread too, but for less than a slice does; a silent pipe, until it speaks or somebody asks for a stop. By then the
+/// others have nothing left to do.
 async fn work(job: &Job, ctx: &Ctx, done: Sender<Result<Output>>) {
     let (mut counter, mut sums) = (Counter::new(&job.settings), partitions(job.settings.seed));
     let (mut tasks, mut failed) = (job.tasks(GRAIN, &ctx.stop), Vec::new());

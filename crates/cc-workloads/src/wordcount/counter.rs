@@ -80,12 +80,12 @@ impl Counter {
 /// What counts as a word, and room for those of a window.
 struct Words {
     min_len: usize,
-    /// Put into the bytes of a word, eight at a time.
+    /// What is or'd into the bytes of a word, eight at a time.
     small: u64,
     counted: u64,
     eights: [u64; WORDS],
     sixteens: [[u64; 2]; WORDS],
-    /// Where they are.
+    /// Where the words of more than eight bytes are.
     longer: [[u32; 2]; WORDS],
 }
 
@@ -171,12 +171,12 @@ static MASKS: [u64; SIXTEEN] = {
 fn eight(text: &[u8], at: usize) -> u64 {
     match text.get(at..at + EIGHT).and_then(<[u8]>::first_chunk) {
         Some(bytes) => u64::from_le_bytes(*bytes),
-        None => last(&text[at..]),
+        None => tail(&text[at..]),
     }
 }
 
 #[cold]
-fn last(bytes: &[u8]) -> u64 {
+fn tail(bytes: &[u8]) -> u64 {
     bytes.iter().rev().fold(0, |eight, byte| eight << 8 | u64::from(*byte))
 }
 

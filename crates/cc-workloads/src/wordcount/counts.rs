@@ -41,8 +41,8 @@ pub fn partitions(seed: u64) -> Vec<Partition> {
     (0..PARTITIONS).map(|number| Partition::new(number, seed)).collect()
 }
 
-/// What there is of each partition, divided among so many owners, or as many as there are partitions: each has
-/// neighbours.
+/// Divides what there is of each partition into runs of neighbours: one for each owner, or for each partition if there
+/// are more owners than those.
 #[must_use]
 pub fn divided<T>(each: Vec<T>, owners: usize) -> Vec<Vec<T>> {
     let owners = owners.min(each.len());

@@ -50,8 +50,8 @@ use crate::{
     stop::Stop,
 };
 
-/// What a model provides: runs the job and pushes what was read of every task once, as they are completed, and then
-/// every partition once. Returns early, and cleans up, once a stop is requested.
+/// What a model provides: runs the job and pushes what was read of every task once, as they are completed, and every
+/// partition, or every share of partitions, once. Returns early, and cleans up, once a stop is requested.
 pub type Run = fn(&Job, &Ctx, &mut dyn Sink<Output>) -> Result<()>;
 
 /// What counts as a word, and how many are wanted: all that a worker must know.
@@ -110,7 +110,7 @@ impl Job {
 /// How coarse tasks are: the model's decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grain {
-    /// So much text is a task.
+    /// Pieces of text are put into a task until there is so much; none of them is larger.
     pub bytes: u64,
     /// No more files than this in one task.
     pub files: usize,
@@ -219,7 +219,7 @@ pub struct Read {
 pub struct Trouble {
     /// The file's name.
     pub path: ByteBuf,
-    /// Where in the file the range begins that was not counted.
+    /// Where in the file the range begins that was not counted, or not to its end.
     pub at: u64,
     /// The reason.
     pub why: String,
@@ -228,7 +228,7 @@ pub struct Trouble {
 /// How much was done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
-    /// Files counted, at least in part.
+    /// Files counted, at least their first range.
     pub files: u64,
     /// Bytes of text.
     pub bytes: u64,

@@ -261,7 +261,8 @@ impl Key for u64 {
 }
 
 impl Key for [u64; 2] {
-    /// Folded multiplication, as in wyhash.
+    /// Folded multiplication: the two halves of the product of what is to be hashed, mixed with constants and the seed,
+    /// as in Wang Yi's [wyhash](https://github.com/wangyi-fudan/wyhash).
     #[inline(always)]
     fn hash(self, seed: u64) -> u64 {
         let (low, high) = (self[0] ^ seed ^ 0x2d35_8dcc_aa6c_78a5, self[1] ^ 0x8bb8_4b93_962e_acc9);

@@ -1,7 +1,6 @@
 //! Where tasks come from: operands, directory walks, and inputs that can only be read in order.
 
 use std::{
-    collections::VecDeque,
     fs::{self, File},
     io, mem,
     os::unix::ffi::OsStringExt,
@@ -19,6 +18,9 @@ use crate::{
     stream::{self, Portion, Stream},
 };
 
+/// What is taken of a stream at once, at most: it is in memory as a whole, and twice or more where it travels.
+const PORTION: u64 = 1 << 20;
+
 /// The iterator of [`Job::tasks`].
 pub struct Tasks<'a> {
     job: &'a Job,
@@ -29,8 +31,10 @@ pub struct Tasks<'a> {
     implicit: Option<&'static str>,
     walk: Option<walkdir::IntoIter>,
     stream: Option<(Vec<u8>, Stream)>,
-    /// What is left of the file that was found last.
-    ranges: VecDeque<Piece>,
+    /// What was found last, if it is one piece.
+    found: Option<Piece>,
+    /// What is left of the file that was found last, if it is several.
+    ranges: Option<Ranges>,
     /// The task that is being put together, and its bytes.
     task: Task,
     bytes: u64,
@@ -47,7 +51,8 @@ impl<'a> Tasks<'a> {
             implicit,
             walk: None,
             stream: None,
-            ranges: VecDeque::new(),
+            found: None,
+            ranges: None,
             task: Task::default(),
             bytes: 0,
         }
@@ -59,8 +64,8 @@ impl<'a> Tasks<'a> {
             if self.stop.requested() {
                 return None;
             }
-            if let Some(range) = self.ranges.pop_front() {
-                return Some(range);
+            if let Some(piece) = self.found.take().or_else(|| self.ranges.as_mut()?.next()) {
+                return Some(piece);
             }
             if let Some((path, stream)) = &mut self.stream {
                 if !self.task.pieces.is_empty() {
@@ -86,18 +91,18 @@ impl<'a> Tasks<'a> {
 
     /// Begins with an operand.
     fn open(&mut self, root: &Path) {
-        if root == Path::new("-") {
+        if root.as_os_str() == "-" {
             return self.stream(b"(standard input)".to_vec(), stream::stdin());
         }
         let missing = |why| Piece::missing(root.as_os_str().to_owned().into_vec(), why);
         match fs::metadata(root) {
-            Err(error) => self.ranges.push_back(missing(reason(&error))),
+            Err(error) => self.found = Some(missing(reason(&error))),
             Ok(kind) if kind.is_file() => self.file(root.to_owned(), kind.len()),
             Ok(kind) if kind.is_dir() && self.job.recursive => {
                 let by_name = |a: &DirEntry, b: &DirEntry| a.path().as_os_str().cmp(b.path().as_os_str());
                 self.walk = Some(WalkDir::new(root).min_depth(1).sort_by(by_name).into_iter());
             }
-            Ok(kind) if kind.is_dir() => self.ranges.push_back(missing("Is a directory".to_owned())),
+            Ok(kind) if kind.is_dir() => self.found = Some(missing("Is a directory".to_owned())),
             // A pipe or a device. Opening one must not wait for its other end: that happens in `poll`.
             Ok(_) => self.stream(root.as_os_str().to_owned().into_vec(), stream::open(root)),
         }
@@ -116,34 +121,58 @@ impl<'a> Tasks<'a> {
             Err(error) => {
                 let path = error.path().map(Path::to_owned).unwrap_or_default();
                 let why = error.io_error().map_or_else(|| error.to_string(), reason);
-                self.ranges.push_back(Piece::missing(path.into_os_string().into_vec(), why));
+                self.found = Some(Piece::missing(path.into_os_string().into_vec(), why));
             }
         }
     }
 
-    /// Cuts a file. One that claims to be empty, as those in `/proc` do, is read to its end.
+    /// Cuts a file that is larger than a task. One that claims to be empty, as those in `/proc` do, is read to its end.
     fn file(&mut self, path: PathBuf, size: u64) {
+        let is_large = size > self.grain.bytes;
+        // Whether a large one can be opened is tried before: one message says so, instead of one for each range.
+        let opened = if is_large { stream::open(&path).map(drop) } else { Ok(()) };
         let path = path.into_os_string().into_vec();
-        if size <= self.grain.bytes {
-            let end = (size > 0).then_some(size);
-            self.ranges.push_back(Piece { end, ..Piece::file(path) });
-            return;
-        }
-        // As many as it takes, and of the same length, so that no small one is left over for the end.
-        let step = size.div_ceil(size.div_ceil(self.grain.bytes));
-        for start in (0..size).step_by(step as usize) {
-            let end = Some((start + step).min(size));
-            self.ranges.push_back(Piece { start, end, ..Piece::file(path.clone()) });
+        match opened {
+            Err(error) => self.found = Some(Piece::missing(path, reason(&error))),
+            Ok(()) if is_large => self.ranges = Some(Ranges::new(path, size, self.grain.bytes)),
+            Ok(()) => self.found = Some(Piece { end: (size > 0).then_some(size), ..Piece::file(path) }),
         }
     }
 
     fn stream(&mut self, path: Vec<u8>, file: io::Result<File>) {
         let whole: stream::Cut = |bytes| bytes.iter().rposition(|byte| !is_word(*byte)).map(|gap| gap + 1);
-        let stream = |file| Stream::new(file, self.grain.bytes, whole, &self.stop).map_err(stream::of_input);
+        let limit = self.grain.bytes.min(PORTION);
+        let stream = |file| Stream::new(file, limit, whole, &self.stop).map_err(stream::of_input);
         match file.and_then(stream) {
-            Ok(stream) => self.stream = Some((path, stream)),
-            Err(error) => self.ranges.push_back(Piece::missing(path, reason(&error))),
+            // Nothing is printed before the last word is counted, so there is no hurry.
+            Ok(stream) => self.stream = Some((path, stream.patient())),
+            Err(error) => self.found = Some(Piece::missing(path, reason(&error))),
         }
+    }
+}
+
+/// What is left of a file that is cut into ranges. They are made one by one: a file may claim any size.
+struct Ranges {
+    path: Vec<u8>,
+    at: u64,
+    step: u64,
+    size: u64,
+}
+
+impl Ranges {
+    /// As many as it takes, and of the same length, so that no small one is left over for the end.
+    fn new(path: Vec<u8>, size: u64, most: u64) -> Self {
+        Self { path, at: 0, step: size.div_ceil(size.div_ceil(most)), size }
+    }
+}
+
+impl Iterator for Ranges {
+    type Item = Piece;
+
+    fn next(&mut self) -> Option<Piece> {
+        let start = self.at;
+        self.at = self.size.min(start.saturating_add(self.step));
+        (start < self.size).then(|| Piece { start, end: Some(self.at), ..Piece::file(self.path.clone()) })
     }
 }
 
@@ -220,6 +249,19 @@ mod tests {
                 vec![('c', 0, Some(4)), ('d', 0, None), ('e', 0, Some(4))],
             ]
         );
+    }
+
+    #[test]
+    fn ranges_are_made_as_they_are_asked_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sparse");
+        File::create(&path).unwrap().set_len(1 << 40).unwrap();
+        let job = job(vec![path], false);
+        let mut tasks = job.tasks(Grain { bytes: 1, files: 1 }, &Stop::new());
+        for start in 0..3 {
+            let Some(Task { pieces }) = tasks.next() else { panic!("there is more") };
+            assert_eq!((pieces[0].start, pieces[0].end), (start, Some(start + 1)));
+        }
     }
 
     #[test]

@@ -22,7 +22,8 @@ pub(super) fn is_word(byte: u8) -> bool {
 /// lack it.
 pub(super) const SMALL: u8 = 0x20;
 
-/// The words that end in a window of text, in order, except that one which is still to end is first in the next window.
+/// The words whose ends are seen in a window of text, in order. A word that touches the window's end is
+/// [across](Window::across) in a later one, since the first byte behind it is there.
 pub(super) struct Window<'a> {
     /// A word that has begun in an earlier window.
     pub(super) across: Option<&'a [u8]>,
