@@ -107,7 +107,7 @@ impl Flags {
 fn listed(file: &Path) -> Result<Vec<Wanted>> {
     let failed = |error| Error::Usage(format!("--input {}: {}", file.display(), reason(&error)));
     let mut text = Vec::new();
-    if file == Path::new("-") {
+    if file.as_os_str() == "-" {
         io::stdin().lock().read_to_end(&mut text).map_err(failed)?;
     } else {
         text = fs::read(file).map_err(failed)?;

@@ -50,7 +50,7 @@ impl<'a> Tasks<'a> {
     /// Begins with an operand. Operands are few, so they may be asked what they are.
     fn open(&mut self, root: &Path) -> Option<Piece> {
         let name = || root.as_os_str().to_owned().into_vec();
-        if root == Path::new("-") {
+        if root.as_os_str() == "-" {
             return self.open_stream(b"(standard input)".to_vec(), stream::stdin());
         }
         if root.as_os_str().is_empty() && self.implicit.is_some() {
