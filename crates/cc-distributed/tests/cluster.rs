@@ -358,15 +358,16 @@ fn what_a_lost_worker_has_counted_is_counted_again() {
         let run = run.arg("wordcount").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
         let mut run = run.expect("the run starts");
         let mut input = run.stdin.take().expect("piped");
-        writeln!(input, "once twice twice").expect("written");
-        // From a stream, which nobody can read again.
+        // More than a task of it, from a stream, which nobody can read again.
+        input.write_all(&b"once twice twice\n".repeat(100_000)).expect("written");
         let has_counted = |worker: &&Worker| has_a_store(worker.child.id());
         assert!(soon(|| workers.iter().any(|worker| has_counted(&worker))));
         workers.iter().find(has_counted).expect("it keeps what it has").signal(signal);
         writeln!(input, "thrice thrice thrice").expect("written");
         drop(input);
         let run = run.wait_with_output().expect("it ends");
-        assert_eq!((run.status.code(), &*text(&run.stdout)), (Some(0), "3\tthrice\n2\ttwice\n1\tonce\n"));
+        let counts = "200000\ttwice\n100000\tonce\n3\tthrice\n";
+        assert_eq!((run.status.code(), &*text(&run.stdout)), (Some(0), counts));
     }
 }
 
