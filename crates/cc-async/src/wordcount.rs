@@ -2,8 +2,8 @@
 //!
 //! - **Split.** A task is four mebibytes of text, and one `spawn_blocking`: reading blocks, and all the rest computes.
 //! - **Share.** Each group of partitions belongs to a future, an adder, to whom the counts are sent; all adders are one
-//!   tokio task. To add counts up computes too, so the adder moves its sums into the blocking pool and gets them back: what is owned by one at
-//!   a time needs no lock, and an `await` may stand where a guard could not be held.
+//!   tokio task. To add counts up computes too, so the adder moves its sums into the blocking pool and gets them back:
+//!   what is owned by one at a time needs no lock, and an `await` may stand where a guard could not be held.
 //! - **Bound.** `buffer_unordered` has two tasks a worker under way, one in hand and one to go on with; an adder's channel
 //!   holds the counts of one task.
 //! - **Order.** None: counts can be added in any order. An adder ranks its partitions when its channel is closed.

@@ -5,8 +5,8 @@
 //! - **Share.** Nothing in memory, a directory of files instead: mappers leave their counts there, hash-partitioned, and each
 //!   reducer reads its share of all of them. The files are in the page cache, which is memory that processes share
 //!   anyway; sent through this process, everything would be copied twice more.
-//! - **Bound.** A worker has two tasks in hand, and as many as there are workers are queued: with all of their text, if that
-//!   came through a pipe. Of counts, a mapper has those of one task, and a reducer one share; here there are names and
+//! - **Bound.** A worker has two tasks in hand, and one more than there are workers is queued: with all of their text, if
+//!   that came through a pipe. Of counts, a mapper has those of one task, and a reducer one share; here there are names and
 //!   places.
 //! - **Order.** None within a phase. Between them stands a barrier: no share is complete before the last task is counted.
 //! - **Stop.** The workers are killed, in the middle of a file, too: the directory is this process's, and removed with

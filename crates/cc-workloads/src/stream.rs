@@ -83,8 +83,8 @@ impl Stream {
         })
     }
 
-    /// The same, but every portion but the last one is full, however slowly it comes: for those who print nothing before
-    /// the end.
+    /// The same, but it waits until a portion is full, however slowly it comes: for those who print nothing before the
+    /// end.
     pub(crate) fn patient(self) -> Self {
         Self { is_patient: true, ..self }
     }

@@ -267,11 +267,24 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_a_piece_that_says_so() {
         let dir = tempfile::tempdir().unwrap();
-        let roots = vec![dir.path().join("none"), dir.path().to_owned()];
+        // The second is a path, too: what it leads to would be a directory.
+        let roots = vec![dir.path().join("none"), "-/".into(), dir.path().to_owned()];
         let [task] = &tasks(&job(roots, false), 10, 9)[..] else { panic!("one task") };
         let whys: Vec<_> = task.pieces.iter().map(|piece| &piece.content).collect();
         let missing = |why: &str| Content::Missing(why.to_owned());
-        assert_eq!(whys, [&missing("No such file or directory"), &missing("Is a directory")]);
+        let none = missing("No such file or directory");
+        assert_eq!(whys, [&none, &none, &missing("Is a directory")]);
+    }
+
+    #[test]
+    fn a_large_file_that_cannot_be_opened_is_one_piece() {
+        let (job, stop) = (job(Vec::new(), false), Stop::new());
+        let mut tasks = job.tasks(Grain { bytes: 10, files: 9 }, &stop);
+        // As if it had been there a moment ago.
+        tasks.file(tempfile::tempdir().unwrap().path().join("gone"), 100);
+        let piece = tasks.piece().expect("it is told of");
+        assert_eq!(piece.content, Content::Missing("No such file or directory".to_owned()));
+        assert!(tasks.found.is_none() && tasks.ranges.is_none());
     }
 
     #[test]
