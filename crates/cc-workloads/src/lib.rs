@@ -23,6 +23,7 @@ pub mod grep;
 pub mod inputs;
 pub mod kv;
 pub mod mandelbrot;
+pub mod printable;
 pub mod report;
 pub mod resize;
 pub mod shelf;
