@@ -13,7 +13,7 @@ mod wordcount;
 
 use std::{process::ExitCode, sync::Arc};
 
-use cc_conformance::{isolate, subject, suite::Suite};
+use cc_conformance::{fault, isolate, subject, suite::Suite};
 use libtest_mimic::Arguments;
 use signal_hook::{consts::SIGXFSZ, flag};
 
@@ -31,6 +31,7 @@ const SUITES: &[Suite] = &[
 fn main() -> ExitCode {
     // As the programs do it: a write beyond the limit on the size of files fails, in worker processes as well.
     flag::register(SIGXFSZ, Arc::default()).expect("the signal can be taken");
+    fault::install();
     subject::enter();
     if let Some(name) = isolate::requested() {
         run(&name);

@@ -1,8 +1,7 @@
 //! Faults within: whoever fetches something panics, and that is all that is lost.
 
-use cc_conformance::{case::Case, subject::Subject, trap::Trap};
+use cc_conformance::{case::Case, fault::Action, subject::Subject, trap::Trap};
 use cc_peers::origin::{Origin, Settings};
-use cc_workloads::fault::Action;
 
 use super::{
     faults::line,
@@ -40,7 +39,7 @@ fn one_panics(subject: &Subject, from: u64) {
     let (origin, trap) = (origin(Settings::default()), Trap::new("trap"));
     let (asked, folder) = plain(&origin).kept_in("kept");
     let fault = trap.fault("/plain/7", from, Action::Panic, 1000);
-    let observed = Observed::whole(subject, &asked.but(|settings| settings.faults.faults.push(fault)));
+    let observed = Observed::whole(subject, &asked.with(fault));
     let url = |number| format!("http://{}/plain/{number}", origin.address());
     assert_eq!(observed.said, [format!("fetch: {}: panicked: planned", url(7))]);
     let others = || (0..COUNT).filter(|number| *number != 7);
@@ -56,8 +55,7 @@ fn one_panics(subject: &Subject, from: u64) {
 fn all_panic(subject: &Subject) {
     let (origin, trap) = (origin(Settings::default()), Trap::new("trap"));
     let fault = trap.fault("", WITHIN, Action::Panic, 1000);
-    let observed =
-        Observed::whole(subject, &plain(&origin).but(|settings| settings.faults.faults.push(fault)));
+    let observed = Observed::whole(subject, &plain(&origin).with(fault));
     let panicked = observed.said.iter().filter(|said| said.ends_with(": panicked: planned"));
     assert_eq!((panicked.count(), observed.totals.failed, trap.strikes()), (COUNT, COUNT as u64, COUNT));
 }

@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeMap, fs, path::Path};
 
-use cc_conformance::{case::Case, stops::prompt, subject::Subject, trap::Trap};
+use cc_conformance::{case::Case, fault::Action, stops::prompt, subject::Subject, trap::Trap};
 use cc_peers::origin::{Settings, body};
-use cc_workloads::{Cause, fault::Action, fetch::Wanted};
+use cc_workloads::{Cause, fetch::Wanted};
 
 use super::{
     observe::{Asked, Observed},
@@ -67,10 +67,8 @@ fn failed(subject: &Subject) {
 fn stopped(subject: &Subject) {
     let (origin, trap) = (origin(Settings::default()), Trap::new("trap"));
     let (asked, folder) = Asked::of(&origin, ["/trickle/1", "/trickle/2"]).kept_in("kept");
-    let asked = asked.but(|settings| {
-        settings.timeout = std::time::Duration::from_secs(30);
-        settings.faults.faults.push(trap.fault("/trickle/1", 1, Action::Note, 1));
-    });
+    let asked = asked.but(|settings| settings.timeout = std::time::Duration::from_secs(30));
+    let asked = asked.with(trap.fault("/trickle/1", 1, Action::Note, 1));
     let ctx = subject.ctx(2);
     let took = super::stops::stopped_when(
         &ctx,

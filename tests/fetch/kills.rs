@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use cc_conformance::{
     case::{Case, Needs},
+    fault::Action,
     subject::Subject,
     trap::Trap,
 };
 use cc_peers::origin::{Origin, Settings};
-use cc_workloads::fault::Action;
 
 use super::{
     faults::line,
@@ -71,7 +71,7 @@ fn dies_once(subject: &Subject, action: Action, from: u64) {
     let (origin, trap) = (origin(Settings::default()), Trap::new("trap"));
     let (asked, folder) = plain(&origin, 40).kept_in("kept");
     let fault = trap.fault("/plain/17", from, action, 1);
-    let observed = Observed::whole(subject, &asked.but(|settings| settings.faults.faults.push(fault)));
+    let observed = Observed::whole(subject, &asked.with(fault));
     assert_all_but(&observed, &origin, 40, &[], &folder);
     assert_eq!(trap.strikes(), 1, "no worker died");
 }
@@ -83,7 +83,7 @@ fn many_die(subject: &Subject, action: Action) {
     let traps: Vec<Trap> = (0..4).map(|n| Trap::new(&format!("trap{n}"))).collect();
     let asked = traps.iter().enumerate().fold(asked, |asked, (n, trap)| {
         let fault = trap.fault(&format!("/plain/{}", n * 13 + 4), 0, action, 1 + u32::from(n % 2 == 0));
-        asked.but(|settings| settings.faults.faults.push(fault))
+        asked.with(fault)
     });
     let observed = Observed::whole(subject, &asked);
     assert_all_but(&observed, &origin, 60, &[], &folder);
@@ -96,7 +96,7 @@ fn again_and_again(subject: &Subject, action: Action) {
     let (origin, trap) = (origin(Settings::default()), Trap::new("trap"));
     let (asked, folder) = plain(&origin, 40).kept_in("kept");
     let fault = trap.fault("/plain/17", 1, action, 1000);
-    let observed = Observed::whole(subject, &asked.but(|settings| settings.faults.faults.push(fault)));
+    let observed = Observed::whole(subject, &asked.with(fault));
     assert_all_but(&observed, &origin, 40, &[17], &folder);
     assert!((3..=5).contains(&trap.strikes()), "struck {} times", trap.strikes());
     assert_eq!(observed.status, 1);
@@ -107,10 +107,7 @@ fn suspended(subject: &Subject) {
     let (origin, trap) = (origin(Settings::default()), Trap::new("trap"));
     let (asked, folder) = plain(&origin, 40).kept_in("kept");
     let fault = trap.fault("/plain/17", 0, Action::Suspend, 1);
-    let asked = asked.but(|settings| {
-        settings.timeout = Duration::from_millis(400);
-        settings.faults.faults.push(fault);
-    });
+    let asked = asked.but(|settings| settings.timeout = Duration::from_millis(400)).with(fault);
     assert_all_but(&Observed::whole(subject, &asked), &origin, 40, &[], &folder);
     assert_eq!(trap.strikes(), 1, "no worker was suspended");
 }
@@ -122,7 +119,7 @@ fn killed_with_parts(subject: &Subject) {
     let paths = ["/reset/1", "/reset/2", "/reset/3", "/reset/4", "/drip/5"];
     let asked = Asked::of(&origin, paths).but(|settings| settings.concurrency = 4);
     let fault = trap.fault("/drip/5", 10_000, Action::Kill, 1);
-    let observed = Observed::whole(subject, &asked.but(|settings| settings.faults.faults.push(fault)));
+    let observed = Observed::whole(subject, &asked.with(fault));
     let url = |path: &str| format!("http://{}{path}", origin.address());
     let mut lines: Vec<_> = paths.iter().enumerate().map(|(nth, path)| line(&url(path), nth + 1)).collect();
     lines.sort();

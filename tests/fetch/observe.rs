@@ -2,7 +2,10 @@
 
 use std::{ops::ControlFlow, path::PathBuf, time::Duration};
 
-use cc_conformance::subject::Subject;
+use cc_conformance::{
+    fault::{Fault, Plan},
+    subject::Subject,
+};
 use cc_peers::origin::Origin;
 use cc_workloads::{
     Block, Ctx, Sink,
@@ -13,7 +16,7 @@ use super::Fetch;
 
 /// What is asked for.
 #[derive(Clone, Default)]
-pub(super) struct Asked(pub(super) Job);
+pub(super) struct Asked(pub(super) Job, Plan);
 
 impl Asked {
     /// These paths of an origin, at once, without much patience.
@@ -32,12 +35,18 @@ impl Asked {
             seed: 7,
             ..Settings::default()
         };
-        Self(Job { settings, wanted: urls.into_iter().map(Wanted::new).collect() })
+        Self(Job { settings, wanted: urls.into_iter().map(Wanted::new).collect() }, Plan::default())
     }
 
     /// Other settings.
     pub(super) fn but(mut self, change: impl FnOnce(&mut Settings)) -> Self {
         change(&mut self.0.settings);
+        self
+    }
+
+    /// A fault on the way.
+    pub(super) fn with(mut self, fault: Fault) -> Self {
+        self.1.push(fault);
         self
     }
 
@@ -105,7 +114,13 @@ impl Observed {
     }
 
     /// The same with a sink that wants nothing more after `most` pushes.
-    pub(super) fn until(subject: &Subject, Asked(job): &Asked, ctx: &Ctx, most: Option<usize>) -> Self {
+    pub(super) fn until(
+        subject: &Subject,
+        Asked(job, faults): &Asked,
+        ctx: &Ctx,
+        most: Option<usize>,
+    ) -> Self {
+        let _in_force = faults.enforce();
         let mut printed = Printed::default();
         let mut sink = Collector { listing: job.listing(false, &mut printed), outputs: vec![], most };
         let error = subject.try_run::<Fetch>(job, ctx, &mut sink).err().map(|error| error.to_string());

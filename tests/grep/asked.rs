@@ -2,10 +2,8 @@
 
 use std::{ffi::OsString, fmt, os::unix::ffi::OsStringExt, path::PathBuf};
 
-use cc_workloads::{
-    fault::Fault,
-    grep::{Job, Query, Report},
-};
+use cc_conformance::fault::{Fault, Plan};
+use cc_workloads::grep::{Job, Query, Report};
 use serde_bytes::ByteBuf;
 
 /// What is asked for.
@@ -16,6 +14,8 @@ pub(super) struct Asked {
     pub(super) query: Query,
     roots: Vec<PathBuf>,
     recursive: bool,
+    /// Faults on the way.
+    pub(super) faults: Plan,
 }
 
 /// Every flag that changes what one file shows, each to be tested alone and with every other.
@@ -74,7 +74,7 @@ impl Asked {
 
     /// A fault on the way. GNU grep has none.
     pub(super) fn with(mut self, fault: Fault) -> Self {
-        self.query.faults.faults.push(fault);
+        self.faults.push(fault);
         self
     }
 

@@ -7,12 +7,13 @@ use std::{
 
 use cc_conformance::{
     case::{Case, Needs},
+    fault::Action,
     stops::stopped_in,
     subject::Subject,
     trap::Trap,
     tree,
 };
-use cc_workloads::{Ctx, fault::Action};
+use cc_workloads::Ctx;
 
 use super::{
     asked::Asked,

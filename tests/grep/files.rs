@@ -9,10 +9,10 @@ use std::{
 
 use cc_conformance::{
     case::Case,
+    fault::Action,
     subject::Subject,
     trap::{Trap, fifo},
 };
-use cc_workloads::fault::Action;
 
 use super::{
     asked::Asked,

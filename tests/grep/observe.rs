@@ -61,6 +61,7 @@ impl Observed {
     /// The same with a sink that wants nothing more after `most` pushes.
     pub(super) fn until(subject: &Subject, asked: &Asked, ctx: &Ctx, most: Option<usize>) -> Self {
         let mut out = Collector { most, ..Collector::default() };
+        let _in_force = asked.faults.enforce();
         let (status, totals) = run(subject, &asked.job(), ctx, &mut out);
         Self { blocks: out.blocks, status, totals }
     }

@@ -10,12 +10,13 @@ use std::{
 
 use cc_conformance::{
     case::Case,
+    fault::Action,
     stdin::Stdin,
     stops::{prompt, pushes_once_it_has_asked, stopped_in, stopped_in_a_jam, stopped_in_silence},
     subject::Subject,
     trap::{Trap, fifo},
 };
-use cc_workloads::{Block, Cause, Ctx, Sink, fault::Action};
+use cc_workloads::{Block, Cause, Ctx, Sink};
 
 use super::{
     asked::Asked,

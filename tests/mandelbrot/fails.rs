@@ -7,15 +7,16 @@ use std::{
 
 use cc_conformance::{
     case::{Case, Needs},
+    fault::Action,
     stops::stopped_in,
     subject::Subject,
     trap::Trap,
     tree,
 };
-use cc_workloads::{fault::Action, mandelbrot::View};
+use cc_workloads::mandelbrot::View;
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::observe::{Observed, tiles, view, with};
+use super::observe::{Asked, Observed, tiles, view};
 
 pub(super) fn cases() -> Vec<Case> {
     let mut cases = vec![
@@ -62,7 +63,7 @@ fn name(tile: u64) -> String {
 /// A worker dies once, and nobody can tell from the picture.
 fn dies_once(subject: &Subject, action: Action, tile: u64) {
     let trap = Trap::new("trap");
-    let ambushed = with(whole(), trap.fault(&name(tile), 0, action, 1));
+    let ambushed = Asked::from(&whole()).with(trap.fault(&name(tile), 0, action, 1));
     Observed::of(subject, &ambushed, &subject.ctx(2)).assert_same(&Observed::reference(&whole()), &whole());
     assert_eq!(trap.strikes(), 1, "no worker died");
 }
@@ -70,8 +71,8 @@ fn dies_once(subject: &Subject, action: Action, tile: u64) {
 /// Many tiles kill their worker once or twice, each.
 fn many_die(subject: &Subject, action: Action) {
     let traps: Vec<Trap> = (0..6).map(|n| Trap::new(&format!("trap{n}"))).collect();
-    let ambushed = traps.iter().zip(0..).fold(whole(), |view, (trap, n)| {
-        with(view, trap.fault(&name(n * 17 + 3), 0, action, 1 + u32::from(n % 2 == 0)))
+    let ambushed = traps.iter().zip(0..).fold(Asked::from(&whole()), |asked, (trap, n)| {
+        asked.with(trap.fault(&name(n * 17 + 3), 0, action, 1 + u32::from(n % 2 == 0)))
     });
     Observed::of(subject, &ambushed, &subject.ctx(2)).assert_same(&Observed::reference(&whole()), &whole());
     assert_eq!(traps.iter().map(Trap::strikes).sum::<usize>(), 9);
@@ -81,7 +82,7 @@ fn many_die(subject: &Subject, action: Action) {
 /// are done.
 fn tile_fails(subject: &Subject, action: Action, culprit: u64) {
     let trap = Trap::new("trap");
-    let ambushed = with(whole(), trap.fault(&name(culprit), 0, action, 1000));
+    let ambushed = Asked::from(&whole()).with(trap.fault(&name(culprit), 0, action, 1000));
     let observed = Observed::of(subject, &ambushed, &subject.ctx(2));
     let failed: Vec<(u64, u32)> = observed.failed.into_iter().collect();
     assert_eq!(failed, [(culprit, 1)], "another tile failed, or more than one: {}", observed.messages);
@@ -101,7 +102,7 @@ fn tile_fails(subject: &Subject, action: Action, culprit: u64) {
 /// A tile fails in a task that is as large as the job asks for: a model may give up the task, and nothing else.
 fn panic_in_a_task_of_seven(subject: &Subject) {
     let trap = Trap::new("trap");
-    let ambushed = with(whole(), trap.fault(&name(MIDDLE), 0, Action::Panic, 1000));
+    let ambushed = Asked::from(&whole()).with(trap.fault(&name(MIDDLE), 0, Action::Panic, 1000));
     let observed = Observed::in_tasks_of(7, subject, &ambushed, &subject.ctx(2));
     let tiles = observed.failed.iter().flat_map(|(first, tiles)| *first..first + u64::from(*tiles));
     let failed: Vec<u64> = tiles.collect();
@@ -115,7 +116,7 @@ fn panic_in_a_task_of_seven(subject: &Subject) {
 /// Nothing can be done, and every tile is reported.
 fn panic_in_every_tile(subject: &Subject) {
     let trap = Trap::new("trap");
-    let ambushed = with(whole(), trap.fault("", 0, Action::Panic, 1000));
+    let ambushed = Asked::from(&whole()).with(trap.fault("", 0, Action::Panic, 1000));
     let observed = Observed::of(subject, &ambushed, &subject.ctx(2));
     assert_eq!(observed.done.len(), 0);
     assert_eq!(observed.failed.values().sum::<u32>(), 96);
@@ -125,7 +126,7 @@ fn panic_in_every_tile(subject: &Subject) {
 /// A stop while a dead worker is being replaced.
 fn killed_and_stopped(subject: &Subject) {
     let trap = Trap::halting("trap");
-    let ambushed = with(whole(), trap.fault(&name(MIDDLE), 0, Action::Kill, 1));
+    let ambushed = Asked::from(&whole()).with(trap.fault(&name(MIDDLE), 0, Action::Kill, 1));
     let observed = stopped_in(&trap, &subject.ctx(2), |_| (), |ctx| Observed::of(subject, &ambushed, ctx));
     observed.assert_part_of(&Observed::reference(&whole()), &whole());
     assert_eq!(observed.messages, "");
@@ -134,7 +135,7 @@ fn killed_and_stopped(subject: &Subject) {
 /// A worker that hangs does not keep a stop from ending everything.
 fn suspended_and_stopped(subject: &Subject) {
     let trap = Trap::halting("trap");
-    let ambushed = with(whole(), trap.fault(&name(MIDDLE), 0, Action::Suspend, 1));
+    let ambushed = Asked::from(&whole()).with(trap.fault(&name(MIDDLE), 0, Action::Suspend, 1));
     let ctx = subject.ctx(2);
     let observed =
         stopped_in(&trap, &ctx, tree::wait_until_stopped, |ctx| Observed::of(subject, &ambushed, ctx));
@@ -146,7 +147,7 @@ fn suspended_and_stopped(subject: &Subject) {
 /// A worker that hangs is noticed, and its tiles are done by others.
 fn suspended_worker_is_replaced(subject: &Subject) {
     let trap = Trap::new("trap");
-    let ambushed = with(whole(), trap.fault(&name(MIDDLE), 0, Action::Suspend, 1));
+    let ambushed = Asked::from(&whole()).with(trap.fault(&name(MIDDLE), 0, Action::Suspend, 1));
     let since = Instant::now();
     Observed::of(subject, &ambushed, &subject.ctx(2)).assert_same(&Observed::reference(&whole()), &whole());
     assert_eq!(trap.strikes(), 1, "no worker was suspended");
@@ -157,9 +158,9 @@ fn suspended_worker_is_replaced(subject: &Subject) {
 /// A worker that hangs and then goes on: its late results are not shown a second time.
 fn late_worker_is_not_believed_twice(subject: &Subject) {
     let (trap, gate) = (Trap::halting("trap"), Trap::halting("gate"));
-    let ambushed = with(whole(), trap.fault(&name(MIDDLE), 0, Action::Suspend, 1));
+    let ambushed = Asked::from(&whole()).with(trap.fault(&name(MIDDLE), 0, Action::Suspend, 1));
     // The second to try the tile, after the first is suspected, waits until the first has been woken.
-    let ambushed = with(ambushed, gate.fault(&name(MIDDLE), 0, Action::Block, 1));
+    let ambushed = ambushed.with(gate.fault(&name(MIDDLE), 0, Action::Block, 1));
     let observed = thread::scope(|scope| {
         let (trap, gate) = (&trap, &gate);
         scope.spawn(move || {

@@ -6,10 +6,12 @@ use std::{
     ops::ControlFlow,
 };
 
-use cc_conformance::subject::Subject;
+use cc_conformance::{
+    fault::{Fault, Plan},
+    subject::Subject,
+};
 use cc_workloads::{
     Block, Ctx, Sink,
-    fault::Fault,
     mandelbrot::{Job, Output, Picture, Shape, View},
 };
 
@@ -26,10 +28,31 @@ pub(super) fn tiled(view: View, rows: u32, columns: u32) -> View {
     View { tile: Shape { rows: pixels(rows), columns: pixels(columns) }, ..view }
 }
 
-/// The same picture, with a fault on the way.
-pub(super) fn with(mut view: View, fault: Fault) -> View {
-    view.faults.faults.push(fault);
-    view
+/// A picture, and the faults on the way to it.
+#[derive(Clone)]
+pub(super) struct Asked {
+    view: View,
+    faults: Plan,
+}
+
+impl Asked {
+    /// One more fault.
+    pub(super) fn with(mut self, fault: Fault) -> Self {
+        self.faults.push(fault);
+        self
+    }
+}
+
+impl From<&View> for Asked {
+    fn from(view: &View) -> Self {
+        Self { view: view.clone(), faults: Plan::default() }
+    }
+}
+
+impl From<&Self> for Asked {
+    fn from(asked: &Self) -> Self {
+        asked.clone()
+    }
 }
 
 fn pixels(number: u32) -> NonZeroU32 {
@@ -106,22 +129,25 @@ impl Sink<Block> for Messages {
 
 impl Observed {
     /// Runs it in this context.
-    pub(super) fn of(subject: &Subject, view: &View, ctx: &Ctx) -> Self {
-        Self::until(subject, view, ctx, None)
+    pub(super) fn of(subject: &Subject, asked: impl Into<Asked>, ctx: &Ctx) -> Self {
+        Self::until(subject, asked, ctx, None)
     }
 
     /// The same with a sink that wants nothing more after `most` pushes.
-    pub(super) fn until(subject: &Subject, view: &View, ctx: &Ctx, most: Option<usize>) -> Self {
-        Self::of_job(subject, &Job::new(view.clone()), ctx, most)
+    pub(super) fn until(subject: &Subject, asked: impl Into<Asked>, ctx: &Ctx, most: Option<usize>) -> Self {
+        let Asked { view, faults } = asked.into();
+        Self::of_job(subject, &Job::new(view), &faults, ctx, most)
     }
 
     /// The same in tasks of so many tiles.
-    pub(super) fn in_tasks_of(tiles: u32, subject: &Subject, view: &View, ctx: &Ctx) -> Self {
-        let job = Job { grain: NonZeroU32::new(tiles), ..Job::new(view.clone()) };
-        Self::of_job(subject, &job, ctx, None)
+    pub(super) fn in_tasks_of(tiles: u32, subject: &Subject, asked: impl Into<Asked>, ctx: &Ctx) -> Self {
+        let Asked { view, faults } = asked.into();
+        let job = Job { grain: NonZeroU32::new(tiles), ..Job::new(view) };
+        Self::of_job(subject, &job, &faults, ctx, None)
     }
 
-    fn of_job(subject: &Subject, job: &Job, ctx: &Ctx, most: Option<usize>) -> Self {
+    fn of_job(subject: &Subject, job: &Job, faults: &Plan, ctx: &Ctx, most: Option<usize>) -> Self {
+        let _in_force = faults.enforce();
         let mut messages = Messages(String::new());
         let mut sink = Collector {
             picture: job.picture(&mut messages),

@@ -5,19 +5,19 @@ use std::time::Instant;
 
 use cc_conformance::{
     case::Case,
+    fault::Action,
     stops::{prompt, pushes_once_it_has_asked, stopped_in, stopped_in_a_jam},
     subject::Subject,
     trap::Trap,
 };
 use cc_workloads::{
     Cause,
-    fault::Action,
     mandelbrot::{Job, Region, View},
 };
 
 use super::{
     Mandelbrot,
-    observe::{Observed, tiled, tiles, view, with},
+    observe::{Asked, Observed, tiled, tiles, view},
 };
 
 pub(super) fn cases() -> Vec<Case> {
@@ -40,12 +40,12 @@ fn long() -> View {
 /// A stop requested while a tile is being done.
 fn stop_midway(subject: &Subject) {
     let trap = Trap::halting("trap");
-    let view = with(long(), trap.fault("tile 5", 0, Action::Block, 1));
+    let (view, asked) = (long(), Asked::from(&long()).with(trap.fault("tile 5", 0, Action::Block, 1)));
     let observed =
-        stopped_in(&trap, &subject.ctx_with_window(2, 4), |_| (), |ctx| Observed::of(subject, &view, ctx));
+        stopped_in(&trap, &subject.ctx_with_window(2, 4), |_| (), |ctx| Observed::of(subject, &asked, ctx));
     let (done, all) = (observed.done.len() as u64, tiles(&view));
     assert!(done < all / 2, "{done} of {all} tiles were done");
-    observed.assert_part_of(&Observed::reference(&long()), &view);
+    observed.assert_part_of(&Observed::reference(&view), &view);
     assert_eq!(observed.messages, "");
 }
 
@@ -92,7 +92,7 @@ fn break_after_some(subject: &Subject) {
 /// After a Break, no more tiles are begun.
 fn break_ends_the_work(subject: &Subject) {
     let (view, notes) = (long(), Trap::new("notes"));
-    let noted = with(view.clone(), notes.fault("", 0, Action::Note, 1000));
+    let noted = Asked::from(&view).with(notes.fault("", 0, Action::Note, 1000));
     let observed = Observed::until(subject, &noted, &subject.ctx_with_window(2, 4), Some(3));
     assert_eq!(observed.pushes, 3);
     let (begun, all) = (notes.strikes() as u64, tiles(&view));

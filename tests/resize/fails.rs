@@ -8,12 +8,12 @@ use std::{
 
 use cc_conformance::{
     case::{Case, Needs},
+    fault::Action,
     stops::stopped_in,
     subject::Subject,
     trap::Trap,
     tree,
 };
-use cc_workloads::fault::Action;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::{

@@ -8,10 +8,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use cc_conformance::subject::Subject;
+use cc_conformance::{
+    fault::{Fault, Plan},
+    subject::Subject,
+};
 use cc_workloads::{
     Block, Ctx, Sink,
-    fault::Fault,
     resize::{Gallery, Job, Made, Output, Settings, Totals},
 };
 
@@ -25,13 +27,15 @@ pub(super) struct Asked {
     pub(super) recursive: bool,
     pub(super) out: Option<PathBuf>,
     pub(super) skip_existing: bool,
+    pub(super) faults: Plan,
 }
 
 impl Asked {
     /// Small thumbnails of nothing yet.
     pub(super) fn new() -> Self {
         let settings = Settings { width: 24, ..Settings::default() };
-        Self { settings, sources: vec![], recursive: false, out: None, skip_existing: false }
+        let (sources, faults) = (vec![], Plan::default());
+        Self { settings, sources, recursive: false, out: None, skip_existing: false, faults }
     }
 
     /// Of a part of the corpus and what is below it.
@@ -52,7 +56,7 @@ impl Asked {
 
     /// A fault on the way.
     pub(super) fn with(mut self, fault: Fault) -> Self {
-        self.settings.faults.faults.push(fault);
+        self.faults.push(fault);
         self
     }
 
@@ -137,6 +141,7 @@ impl Observed {
         let job = asked.job();
         let mut printed = Printed(vec![]);
         let gallery = job.gallery(&mut printed).expect("the folder can be made");
+        let _in_force = asked.faults.enforce();
         let mut sink = Collector { gallery, outputs: vec![], most, watch };
         subject.run::<Resize>(&job, ctx, &mut sink);
         let Collector { mut gallery, mut outputs, .. } = sink;

@@ -5,13 +5,13 @@ use std::time::Instant;
 
 use cc_conformance::{
     case::Case,
+    fault::Action,
     stops::{prompt, pushes_once_it_has_asked, stopped_in, stopped_in_a_jam},
     subject::Subject,
     trap::Trap,
 };
 use cc_workloads::{
     Cause,
-    fault::Action,
     resize::{Job, Settings},
 };
 

@@ -2,10 +2,8 @@
 
 use std::{env, path::PathBuf};
 
-use cc_workloads::{
-    fault::Fault,
-    sort::{Job, Key, Query},
-};
+use cc_conformance::fault::{Fault, Plan};
+use cc_workloads::sort::{Job, Key, Query};
 
 use super::corpus;
 
@@ -18,7 +16,7 @@ pub(super) struct Asked {
     /// The least that there can be, unless it is said: a megabyte for each worker.
     pub(super) memory: u64,
     pub(super) output: Option<PathBuf>,
-    pub(super) faults: Vec<Fault>,
+    pub(super) faults: Plan,
 }
 
 impl Asked {
@@ -55,9 +53,7 @@ impl Asked {
     }
 
     pub(super) fn query(&self) -> Query {
-        let mut query = query(&self.flags);
-        query.faults.faults.clone_from(&self.faults);
-        query
+        query(&self.flags)
     }
 
     pub(super) fn job(&self) -> Job {

@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 
 use cc_conformance::{
     case::{Case, Needs},
+    fault::Action,
     stops::stopped_in,
     subject::Subject,
     trap::Trap,
     tree,
 };
-use cc_workloads::{Cause, fault::Action};
+use cc_workloads::Cause;
 
 use super::{asked::Asked, corpus, files::LATE_MERGE, has_passes, observe::Observed};
 

@@ -8,8 +8,7 @@ use std::{
     path::Path,
 };
 
-use cc_conformance::{case::Case, subject::Subject, trap::Trap};
-use cc_workloads::fault::Action;
+use cc_conformance::{case::Case, fault::Action, subject::Subject, trap::Trap};
 use rustix::process::geteuid;
 
 use super::{

@@ -97,6 +97,7 @@ impl Observed {
             Err(error) => return Self::failed(&error),
         };
         let mut sink = Collector { sorted, pushes: 0, most, watch };
+        let _in_force = asked.faults.enforce();
         let ran = subject.try_run::<Sort>(&job, ctx, &mut sink);
         let Collector { sorted, pushes, .. } = sink;
         let (totals, has_failed) = (sorted.totals(), sorted.has_failed());

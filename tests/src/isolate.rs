@@ -15,7 +15,7 @@ use rustix::{
     process::{Pid, PidfdFlags, Signal, kill_process, kill_process_group, pidfd_open, set_child_subreaper},
 };
 
-use crate::{leftovers::Belongings, tree};
+use crate::{fault, leftovers::Belongings, tree};
 
 /// The environment variable that names the case to run.
 const CASE: &str = "CC_CONFORMANCE_CASE";
@@ -60,7 +60,8 @@ pub fn start(name: &str, variables: &[(&str, &Path)], limit: Duration) -> Result
     let file = |name: &str| File::create(at(name)).expect("a file can be made");
     let (out, err) = (file("out"), file("err"));
     let mut command = Command::new(env::current_exe().expect("a program knows its name"));
-    command.env(CASE, name).envs(variables.iter().copied()).env("TMPDIR", at("tmp")).current_dir(at("work"));
+    command.env(CASE, name).env(fault::PLAN, at("faults")).envs(variables.iter().copied());
+    command.env("TMPDIR", at("tmp")).current_dir(at("work"));
     command.stdin(Stdio::null()).stdout(out).stderr(err).process_group(0);
     let mut child = command.spawn().expect("the test program can be started again");
 

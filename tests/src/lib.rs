@@ -8,7 +8,7 @@
 //! 3. [`case`] and [`suite`]: what a model is asked to do, and the test made of it;
 //! 4. [`isolate`]: each case runs in a process of its own, under a time limit that says which case hung, and
 //!    where;
-//! 5. [`trap`]: forced points: a fault, or a halt in the middle of a chosen piece;
+//! 5. [`fault`] and [`trap`]: forced points: a fault, or a halt in the middle of a chosen piece;
 //! 6. [`stops`]: a stop at such a point, and how soon the run heeds it; [`stdin`]: input as it comes;
 //! 7. [`leftovers`] and [`tree`]: threads, processes, descriptors, files and memory, seen from outside; [`bounds`]: few
 //!    descriptors, and the peak of memory;
@@ -17,6 +17,7 @@
 
 pub mod bounds;
 pub mod case;
+pub mod fault;
 pub mod isolate;
 pub mod leftovers;
 pub mod linear;

@@ -2,14 +2,13 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     sync::OnceLock,
 };
 
-use cc_workloads::fault::{Action, Fault};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
-use serde_bytes::ByteBuf;
+
+use crate::fault::{Action, Fault};
 
 /// A fault's directory, beside which the test waits.
 pub struct Trap {
@@ -41,11 +40,10 @@ impl Trap {
         trap
     }
 
-    /// The fault to put into a query.
+    /// The fault to put into a plan.
     #[must_use]
-    pub fn fault(&self, file: &str, from: u64, action: Action, times: u32) -> Fault {
-        let dir = ByteBuf::from(self.dir.as_os_str().as_bytes());
-        Fault { file: ByteBuf::from(file), from, action, times, dir }
+    pub fn fault(&self, name: &str, from: u64, action: Action, times: u32) -> Fault {
+        Fault { name: name.to_owned(), from, action, times, dir: self.dir.clone() }
     }
 
     /// Waits until somebody has run into it, and returns who: a process.

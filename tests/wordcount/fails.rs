@@ -8,13 +8,13 @@ use std::{
 
 use cc_conformance::{
     case::{Case, Needs},
+    fault::{Action, Fault},
     stdin::Stdin,
     stops::stopped_in,
     subject::Subject,
     trap::Trap,
     tree,
 };
-use cc_workloads::fault::{Action, Fault};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::{

@@ -2,10 +2,12 @@
 
 use std::{ops::ControlFlow, path::PathBuf};
 
-use cc_conformance::subject::Subject;
+use cc_conformance::{
+    fault::{Fault, Plan},
+    subject::Subject,
+};
 use cc_workloads::{
     Block, Ctx, Sink,
-    fault::Fault,
     wordcount::{Job, Output, Ranking, Settings, Totals},
 };
 
@@ -17,6 +19,7 @@ pub(super) struct Asked {
     pub(super) settings: Settings,
     pub(super) roots: Vec<PathBuf>,
     pub(super) recursive: bool,
+    faults: Plan,
 }
 
 impl Asked {
@@ -45,12 +48,13 @@ impl Asked {
     }
 
     /// A fault on the way.
-    pub(super) fn with(self, fault: Fault) -> Self {
-        self.but(|settings| settings.faults.faults.push(fault))
+    pub(super) fn with(mut self, fault: Fault) -> Self {
+        self.faults.push(fault);
+        self
     }
 
     pub(super) fn job(&self) -> Job {
-        let Self { settings, roots, recursive } = self.clone();
+        let Self { settings, roots, recursive, .. } = self.clone();
         Job { settings, roots, recursive }
     }
 }
@@ -124,6 +128,7 @@ impl Observed {
         let job = asked.job();
         let mut printed = Printed::default();
         let mut sink = Collector { ranking: job.ranking(&mut printed), pushes: 0, most, watch };
+        let _in_force = asked.faults.enforce();
         let error = subject.try_run::<Wordcount>(&job, ctx, &mut sink).err().map(|error| error.to_string());
         let Collector { ranking, pushes, .. } = sink;
         let (totals, status) = (ranking.totals(), ranking.status());

@@ -4,12 +4,13 @@ use std::{io::PipeWriter, sync::mpsc::sync_channel, time::Instant};
 
 use cc_conformance::{
     case::Case,
+    fault::Action,
     stdin::Stdin,
     stops::{prompt, pushes_once_it_has_asked, stopped_in, stopped_in_a_jam, stopped_in_silence},
     subject::Subject,
     trap::Trap,
 };
-use cc_workloads::{Cause, fault::Action, wordcount::Output};
+use cc_workloads::{Cause, wordcount::Output};
 
 use super::{
     Wordcount, corpus,

@@ -164,6 +164,7 @@ pub(crate) fn run() -> Result<()> {
     wrong.extend(workloads(root)?);
     wrong.extend(links(root)?);
     wrong.extend(architecture(root)?);
+    wrong.extend(failpoints(root)?);
     if wrong.is_empty() {
         println!("tidy: dependencies, workload files and anchors, links, names: all in order");
         return Ok(());
@@ -202,6 +203,23 @@ fn packages(root: &Path) -> Result<Vec<Package>> {
         .context("cargo metadata")?;
     ensure!(metadata.status.success(), "cargo metadata: {}", String::from_utf8_lossy(&metadata.stderr));
     Ok(serde_json::from_slice::<Metadata>(&metadata.stdout)?.packages)
+}
+
+/// Sources outside the conformance suite that put a hook into the kernels' failpoints: a shipped program could be made to fail.
+fn failpoints(root: &Path) -> Result<Vec<String>> {
+    // In two parts, since this file is searched, too.
+    let install = concat!("failpoint::", "install");
+    let (mut paths, mut wrong) = (Vec::new(), Vec::new());
+    for folder in ["crates", "peers", "report", "xtask"] {
+        read_all(&root.join(folder), &mut paths, &mut String::new())?;
+    }
+    for path in paths.iter().filter(|path| path.extension().is_some_and(|end| end == "rs")) {
+        if fs::read_to_string(path)?.contains(install) {
+            let path = path.strip_prefix(root).unwrap_or(path);
+            wrong.push(format!("{} installs a failpoint's hook, which only tests may", path.display()));
+        }
+    }
+    Ok(wrong)
 }
 
 /// Who depends on what he may not.
@@ -394,6 +412,14 @@ mod tests {
         assert_eq!(wrong(package("cc-report", "xtask")), 0);
         assert_eq!(wrong(package("xtask", "cc-report")), 1);
         assert_eq!(wrong(package("cc-conformance", "cc-procs")), 0);
+    }
+
+    #[test]
+    fn only_the_suite_may_install_a_hook() {
+        let install = concat!("failpoint::", "install(|_, _| ());");
+        let files = [("crates/cc-procs/src/main.rs", install), ("tests/conformance.rs", install)];
+        let wrong = failpoints(tree(&files).path()).unwrap();
+        assert_eq!(wrong, ["crates/cc-procs/src/main.rs installs a failpoint's hook, which only tests may"]);
     }
 
     fn part(role: &str) -> String {

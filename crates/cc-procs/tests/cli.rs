@@ -26,6 +26,26 @@ fn grep() -> Cmd {
     Cmd::new(PROGRAM).args(["--workers", "2", "grep"])
 }
 
+/// The plans of the conformance suite are for its own program: this one has no code that carries them out.
+#[test]
+fn a_fault_plan_does_nothing_here() {
+    let dir = poems();
+    let (plan, trap) = (dir.path().join("plan"), dir.path().join("trap"));
+    fs::create_dir(&trap).expect("made");
+    let fault = |action: &str| {
+        format!(r#"{{"name": "", "from": 0, "action": "{action}", "times": 9, "dir": {trap:?}}}"#)
+    };
+    fs::write(&plan, format!(r#"{{"faults": [{}, {}]}}"#, fault("Note"), fault("Kill"))).expect("written");
+    let run =
+        grep().args(["-c", "are", "roses", "sugar"]).current_dir(&dir).env("CC_CONFORMANCE_FAULTS", &plan);
+    run.assert().code(0).stdout_eq(str![[r#"
+roses:2
+sugar:1
+
+"#]]);
+    assert_eq!(fs::read_dir(&trap).expect("it is there").count(), 0, "a fault has struck");
+}
+
 /// A directory with two files to search.
 fn poems() -> TempDir {
     let dir = tempfile::tempdir().expect("a temporary directory");

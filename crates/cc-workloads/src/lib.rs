@@ -16,8 +16,7 @@
 pub mod cli;
 pub mod contract;
 pub mod error;
-#[cfg(feature = "faults")]
-pub mod fault;
+pub mod failpoint;
 pub mod fetch;
 pub mod grep;
 pub mod inputs;

@@ -25,6 +25,7 @@ use super::{
     headers,
     place::{Arriving, Keep},
 };
+use crate::failpoint;
 
 /// One resource, from when it is wanted until it is there or has failed. It may be moved between attempts, not copied.
 pub struct Download {
@@ -181,8 +182,7 @@ impl Download {
     /// If a parsed URL is none for the `http` crate, which takes all that `url` makes of http and https.
     #[must_use]
     pub fn request(&self) -> Request<()> {
-        #[cfg(feature = "faults")]
-        self.settings.faults.strike(self.url.as_str().as_bytes(), 0);
+        failpoint::hit(self.url.as_str().as_bytes(), 0);
         let mut request = Request::get(self.url.as_str()).body(()).expect("a URL is a URL");
         let headers = request.headers_mut();
         headers.insert(USER_AGENT, HeaderValue::from_static(concat!("cc-fetch/", env!("CARGO_PKG_VERSION"))));
@@ -262,8 +262,7 @@ impl Download {
     /// Takes more of the body. `Break` means that no more of it is wanted.
     pub fn received(&mut self, bytes: &[u8]) -> ControlFlow<()> {
         let Some(body) = &mut self.body else { return Break(()) };
-        #[cfg(feature = "faults")]
-        self.settings.faults.strike(self.url.as_str().as_bytes(), body.received() + bytes.len() as u64);
+        failpoint::hit(self.url.as_str().as_bytes(), body.received() + bytes.len() as u64);
         match body.take(bytes) {
             Ok(()) => Continue(()),
             Err(why) => {

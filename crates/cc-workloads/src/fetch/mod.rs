@@ -74,9 +74,6 @@ pub struct Settings {
     pub max_inflated: u64,
     /// What the jitter of waits between attempts is drawn from.
     pub seed: u64,
-    /// What happens to whoever is about to ask for certain resources, or to take more of their bodies.
-    #[cfg(feature = "faults")]
-    pub faults: crate::fault::Plan,
 }
 
 /// An attempt may take this many times [`Settings::timeout`], or a server that sends a byte now and then would hold it for ever.
@@ -97,8 +94,6 @@ impl Default for Settings {
             out: None,
             max_inflated: 1 << 30,
             seed: 0,
-            #[cfg(feature = "faults")]
-            faults: crate::fault::Plan::default(),
         }
     }
 }

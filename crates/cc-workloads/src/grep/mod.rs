@@ -74,9 +74,6 @@ pub struct Query {
     pub no_messages: bool,
     /// The directory that relative names are relative to; the process's own if empty.
     pub base: ByteBuf,
-    /// Faults to carry out on the way.
-    #[cfg(feature = "faults")]
-    pub faults: crate::fault::Plan,
 }
 
 /// What a query reports.

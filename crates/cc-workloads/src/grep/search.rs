@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result, reason},
-    trace,
+    failpoint, trace,
 };
 
 /// A file with a NUL before this offset is binary from its beginning: GNU grep's first buffer.
@@ -66,8 +66,7 @@ impl Search {
 
     /// Searches a piece, block by block.
     fn piece(&mut self, piece: &Piece, limit: u64, spent: &mut Spent, output: &mut Output) {
-        #[cfg(feature = "faults")]
-        self.query.faults.strike(&piece.path, piece.start);
+        failpoint::hit(&piece.path, piece.start);
         let mut source = match Source::open(piece, self.query.base()) {
             Ok(source) => source,
             Err(error) => return output.found.push(Found::unreadable(piece, piece.start, &error)),

@@ -45,9 +45,6 @@ pub struct View {
     pub max_iter: u32,
     /// How the picture is cut.
     pub tile: Shape,
-    /// Faults to carry out on the way. Tile 7 is the file `tile 7`, and its byte 7.
-    #[cfg(feature = "faults")]
-    pub faults: crate::fault::Plan,
 }
 
 /// A part of the plane, from (x0, y0) at the lower left to (x1, y1). A pixel's point is in its middle.
@@ -221,8 +218,6 @@ impl View {
             region: Region::default(),
             max_iter: 1000,
             tile: Shape { rows, columns: width },
-            #[cfg(feature = "faults")]
-            faults: crate::fault::Plan::default(),
         }
     }
 

@@ -4,7 +4,7 @@ use pulp::{Arch, Simd, WithSimd};
 use serde_bytes::ByteBuf;
 
 use super::{Output, Task, Tile, View};
-use crate::trace;
+use crate::{failpoint, trace};
 
 /// A point with |z|² above this never comes back.
 const ESCAPE: f64 = 4.0;
@@ -60,9 +60,8 @@ impl Plane {
         let _span = trace::span("iterate");
         let mut counts = Vec::new();
         for number in task.first..task.first + u64::from(task.tiles) {
-            #[cfg(feature = "faults")]
-            if !self.view.faults.faults.is_empty() {
-                self.view.faults.strike(format!("tile {number}").as_bytes(), number);
+            if failpoint::is_enabled() {
+                failpoint::hit(format!("tile {number}").as_bytes(), number);
             }
             let tile = self.view.tile(number);
             let max_iter = self.view.max_iter;

@@ -74,9 +74,6 @@ pub struct Settings {
     pub enlarge: bool,
     /// The directory that relative names are relative to; the process's own if empty.
     pub base: ByteBuf,
-    /// Faults to carry out on the way.
-    #[cfg(feature = "faults")]
-    pub faults: crate::fault::Plan,
 }
 
 impl Default for Settings {
@@ -90,8 +87,6 @@ impl Default for Settings {
             quality: 85,
             enlarge: false,
             base: ByteBuf::new(),
-            #[cfg(feature = "faults")]
-            faults: crate::fault::Plan::default(),
         }
     }
 }

@@ -8,7 +8,7 @@ use super::{
     Content, Made, Output, Settings, Task, decode::decode, encode::encode, image::Image, read::read,
     scale::Scaler,
 };
-use crate::trace;
+use crate::{failpoint, trace};
 
 /// One worker's resizer. It starts no threads, and a panic leaves it usable. It holds one image, in buffers that
 /// are as large as the largest so far.
@@ -40,8 +40,7 @@ impl Resizer {
     }
 
     fn thumbnail(&mut self, task: &Task) -> Result<Made, String> {
-        #[cfg(feature = "faults")]
-        self.settings.faults.strike(&task.source, 0);
+        failpoint::hit(&task.source, 0);
         let file = match &task.content {
             Content::File => {
                 read(task, &self.base, &mut self.file)?;
@@ -51,8 +50,7 @@ impl Resizer {
             Content::Missing(why) => return Err(why.clone()),
         };
         let meta = decode(file, &mut self.image, Some(&self.settings))?;
-        #[cfg(feature = "faults")]
-        self.settings.faults.strike(&task.source, 1);
+        failpoint::hit(&task.source, 1);
         let frame = self.settings.frame(meta.orientation.of(meta.size))?.stored(&meta);
         let scaled = self.scaler.scale(&mut self.image, frame).turned(meta.orientation);
         let (width, height) = scaled.size();

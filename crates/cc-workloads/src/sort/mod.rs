@@ -78,10 +78,6 @@ pub struct Query {
     pub unique: bool,
     /// The directory that relative names are relative to; the process's own if empty.
     pub base: ByteBuf,
-    /// Faults to carry out on the way: at a piece of the input, by its name and first byte; before the end of a run is
-    /// written, by the name `run` and the chunk's number; at a merge, by the name `merge` and its number.
-    #[cfg(feature = "faults")]
-    pub faults: crate::fault::Plan,
 }
 
 /// A part of a line that is compared.

@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     error::reason,
+    failpoint,
     shelf::{Shelf, Slice},
     stop::Stop,
     trace,
@@ -93,8 +94,7 @@ impl Sorter {
                 run.write(line).map_err(failed)?;
             }
         }
-        #[cfg(feature = "faults")]
-        self.query.faults.strike(b"run", chunk.number);
+        failpoint::hit(b"run", chunk.number);
         run.write(&portion).map_err(failed)?;
         run.finish().map_err(failed)
     }
@@ -109,8 +109,7 @@ impl Sorter {
         let _span = trace::span("merge");
         // No more chunks will come, and their memory is needed for what is merged.
         self.lines = Lines::default();
-        #[cfg(feature = "faults")]
-        self.query.faults.strike(b"merge", merge.number);
+        failpoint::hit(b"merge", merge.number);
         self.merger.merge(merge, shelf, &self.keys, self.query.unique)
     }
 }

@@ -7,6 +7,7 @@ use memchr::memchr;
 use super::{Content, Piece, Query, Totals};
 use crate::{
     error::reason,
+    failpoint,
     shelf::{Shelf, Slice},
     stream,
 };
@@ -81,8 +82,7 @@ impl<'a> Source<'a> {
     }
 
     fn open(&self, piece: &'a Piece) -> Result<Open<'a>, String> {
-        #[cfg(feature = "faults")]
-        self.query.faults.strike(&piece.path, piece.start);
+        failpoint::hit(&piece.path, piece.start);
         let input = match &piece.content {
             Content::File => {
                 let file = stream::open(&self.query.base().join(piece.os_path()));

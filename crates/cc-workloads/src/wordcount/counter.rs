@@ -8,7 +8,7 @@ use super::{
     table::{EIGHT, SIXTEEN, Table, Word},
     words::{SMALL, WORDS, Window, each_window},
 };
-use crate::{error::reason, trace};
+use crate::{error::reason, failpoint, trace};
 
 /// Counts the words of tasks, one after the other. One per worker: it keeps its buffer and its table from task to task.
 #[derive(Clone)]
@@ -51,16 +51,9 @@ impl Counter {
         Partial { read, counts: Counts::of(&mut self.table) }
     }
 
-    /// A fault planned for a place that is in no file.
-    #[cfg(feature = "faults")]
-    pub(super) fn strike(&self, place: &[u8]) {
-        self.settings.faults.strike(place, 0);
-    }
-
     /// A piece that cannot be read to its end counts as far as it could be.
     fn piece(&mut self, piece: &Piece, read: &mut Read) {
-        #[cfg(feature = "faults")]
-        self.settings.faults.strike(&piece.path, piece.start);
+        failpoint::hit(&piece.path, piece.start);
         let mut words = Words::new(&self.settings);
         let table = &mut self.table;
         let bytes = self.buffer.read(piece, &self.base, |text| {

@@ -9,7 +9,7 @@ use super::{
     Settings,
     table::{Entry, List, Table, Word},
 };
-use crate::trace;
+use crate::{failpoint, trace};
 
 /// A word belongs to one of so many partitions, by its hash. There are more than most runs have workers, so that
 /// whoever is free finds one that nobody else has in hand.
@@ -121,8 +121,7 @@ impl Partition {
     #[must_use]
     pub fn rank(self, settings: &Settings) -> Ranked {
         let _span = trace::span("rank");
-        #[cfg(feature = "faults")]
-        settings.faults.strike(b"partition", self.number as u64);
+        failpoint::hit(b"partition", self.number as u64);
         let distinct = self.table.words() as u64;
         let mut words = Vec::new();
         self.table.ranked(settings.top).iter().for_each(|entry| put(&mut words, entry));

@@ -68,9 +68,6 @@ pub struct Settings {
     pub seed: u64,
     /// The directory that relative names are relative to; the process's own if empty.
     pub base: ByteBuf,
-    /// Faults to carry out on the way.
-    #[cfg(feature = "faults")]
-    pub faults: crate::fault::Plan,
 }
 
 impl Settings {

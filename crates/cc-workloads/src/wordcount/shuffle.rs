@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{Counter, Partial, Partition, Ranked, Read, Settings, Task, divided};
 use crate::{
     error::reason,
+    failpoint,
     shelf::{Shelf, Slice},
     trace,
 };
@@ -37,8 +38,7 @@ impl Counter {
     ) -> Result<Shelved, String> {
         let _span = trace::span("shelve");
         let Partial { read, counts } = self.task(task);
-        #[cfg(feature = "faults")]
-        self.strike(b"shuffle");
+        failpoint::hit(b"shuffle", 0);
         let put = move || {
             let (mut draft, mut end, mut slices) = (shelf.create(name)?, 0, Vec::with_capacity(shares));
             for share in divided(counts, shares) {
