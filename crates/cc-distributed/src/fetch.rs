@@ -73,7 +73,8 @@ type Done = Sender<Result<Output>>;
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let at_once = job.at_once();
     let settings = encode(&Settings { concurrency: at_once, ..job.settings.clone() });
-    let (cluster, links) = Cluster::keep("fetch", |_, _| settings.clone(), &Options::new(&ctx.args), ctx)?;
+    let options = Options::new(&ctx.args);
+    let (cluster, links) = Cluster::keep("fetch", |_, _| settings.clone(), None, &options, ctx)?;
     let (stop, mut stopped) = watch::channel(false);
     let _on_stop = ctx.stop.on_request(move || _ = stop.send_replace(true));
     let downloads = job.downloads(Instant::now());

@@ -16,7 +16,7 @@ use std::{collections::VecDeque, mem, ops::ControlFlow, thread};
 
 use cc_workloads::{
     Ctx, Error, Result, Sink,
-    grep::{Content, Grain, Job, Loader, Output, Query, Rest, Search, Task},
+    grep::{Grain, Job, Loader, Output, Query, Rest, Search, Task},
 };
 use crossbeam_channel::{Receiver, Sender, bounded, select_biased};
 use serde::{Deserialize, Serialize};
@@ -103,14 +103,9 @@ fn load(
 pub(crate) fn work(brief: &[u8], means: &Means) -> Result<Work> {
     let unreadable = |error| Error::worker("brief", error);
     let Brief { query, shared_fs } = postcard::from_bytes(brief).map_err(unreadable)?;
-    let (mut search, mut guard) = (Search::new(&query)?, means.files.guard(shared_fs, &query.base)?);
+    let mut search = Search::new(&query)?.within(means.files(shared_fs)?);
     Ok(Box::new(move |task| {
-        let mut task: Task = postcard::from_bytes(task).map_err(|error| error.to_string())?;
-        for piece in task.pieces.iter_mut().filter(|piece| piece.content == Content::File) {
-            if let Err(why) = guard.admit(&piece.path) {
-                piece.content = Content::Missing(why);
-            }
-        }
+        let task: Task = postcard::from_bytes(task).map_err(|error| error.to_string())?;
         Ok(encode(&search.task(&task)))
     }))
 }

@@ -52,6 +52,7 @@ use crate::cluster::{
     command::Options,
     encode,
     link::{Link, Promise, Ticket, Unasked},
+    runtime::current_thread,
 };
 
 /// A node has so many, so that a plan that holds some does not keep all others waiting.
@@ -70,12 +71,14 @@ pub fn run(listener: std::net::TcpListener, config: &Config, ctx: &Ctx) -> Resul
         let max_memory = config.share(nodes).max_memory;
         encode(&Brief { first: n * SHARDS, shards: SHARDS, max_memory })
     };
-    let (cluster, links) = Cluster::keep("kv", brief, &Options::new(&ctx.args), ctx)?;
+    let options = Options::new(&ctx.args);
+    let (cluster, links) = Cluster::keep("kv", brief, Some(options.lose_after), &options, ctx)?;
     let server = Server::new(config.clone(), SHARDS * links.len(), address.port());
     let (stop, stopped) = watch::channel(false);
     let _on_stop = ctx.stop.on_request(move || _ = stop.send_replace(true));
     let desk = Arc::new(Desk { server: server.clone(), nodes: Nodes(links), stopped: Stopped(stopped) });
-    let accepted = cluster.block_on(desk.serve(listener));
+    // The clients have this thread, and the connections to the nodes have the cluster's.
+    let accepted = current_thread().map(|runtime| runtime.block_on(desk.serve(listener))).flatten();
     cluster.close()?;
     accepted?;
     Ok(server.totals())

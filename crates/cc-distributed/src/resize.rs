@@ -17,7 +17,7 @@ use std::{ops::ControlFlow, thread};
 
 use cc_workloads::{
     Ctx, Error, Result, Sink,
-    resize::{Content, Job, Loader, Output, Resizer, Settings, Task},
+    resize::{Job, Loader, Output, Resizer, Settings, Task},
 };
 use futures::{StreamExt, executor::block_on_stream};
 use serde::{Deserialize, Serialize};
@@ -71,14 +71,9 @@ fn feed(job: &Job, mut loader: Option<Loader>, cluster: &Cluster, promises: Send
 pub(crate) fn work(brief: &[u8], means: &Means) -> Result<Work> {
     let unreadable = |error| Error::worker("brief", error);
     let Brief { settings, shared_fs } = postcard::from_bytes(brief).map_err(unreadable)?;
-    let (mut resizer, mut guard) = (Resizer::new(&settings), means.files.guard(shared_fs, &settings.base)?);
+    let mut resizer = Resizer::new(&settings).within(means.files(shared_fs)?);
     Ok(Box::new(move |task| {
-        let mut task: Task = postcard::from_bytes(task).map_err(|error| error.to_string())?;
-        if task.content == Content::File
-            && let Err(why) = guard.admit(&task.source)
-        {
-            task.content = Content::Missing(why);
-        }
+        let task: Task = postcard::from_bytes(task).map_err(|error| error.to_string())?;
         Ok(encode(&resizer.task(&task)))
     }))
 }

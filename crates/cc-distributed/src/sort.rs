@@ -110,18 +110,10 @@ fn feed(
 pub(crate) fn work(brief: &[u8], means: &Means) -> Result<Work> {
     let unreadable = |error| Error::worker("brief", error);
     let Brief { query, shared_fs } = postcard::from_bytes(brief).map_err(unreadable)?;
-    let mut guard = means.files.guard(shared_fs, &query.base)?;
-    let (mut sorter, shelf) = (Sorter::new(&query, &means.stop), means.shelf.clone());
+    let mut sorter = Sorter::new(&query, &means.stop).within(means.files(shared_fs)?);
+    let shelf = means.shelf.clone();
     Ok(Box::new(move |task| {
-        let mut task = postcard::from_bytes(task).map_err(|error| error.to_string())?;
-        if let Task::Chunk(chunk) = &mut task {
-            for piece in chunk.pieces.iter_mut().filter(|piece| piece.content == Content::File) {
-                if let Err(why) = guard.admit(&piece.path) {
-                    let name = String::from_utf8_lossy(&piece.path);
-                    piece.content = Content::Missing(format!("cannot read: {name}: {why}"));
-                }
-            }
-        }
+        let task = postcard::from_bytes(task).map_err(|error| error.to_string())?;
         let done = match &task {
             Task::Chunk(_) => Ok(sorter.task(&task, &*shelf)),
             Task::Merge(merge) => sorter.merge(merge, &*shelf),

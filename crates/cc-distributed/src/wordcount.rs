@@ -29,8 +29,7 @@ use cc_workloads::{
     Ctx, Error, Result, Sink,
     shelf::Slice,
     wordcount::{
-        Content, Counter, Grain, Job, Loader, Output, PARTITIONS, Ranked, Read, Settings, Share, Shelved,
-        Task,
+        Counter, Grain, Job, Loader, Output, PARTITIONS, Ranked, Read, Settings, Share, Shelved, Task,
     },
 };
 use futures::{StreamExt, executor::block_on_stream, stream};
@@ -122,15 +121,10 @@ fn feed(tasks: impl Iterator<Item = Counts>, desk: &Desk, counting: &Sender<Coun
 pub(crate) fn work(brief: &[u8], means: &Means) -> Result<Work> {
     let unreadable = |error| Error::worker("brief", error);
     let Brief { settings, shares, shared_fs } = postcard::from_bytes(brief).map_err(unreadable)?;
-    let (mut counter, mut guard) = (Counter::new(&settings), means.files.guard(shared_fs, &settings.base)?);
+    let mut counter = Counter::new(&settings).within(means.files(shared_fs)?);
     let shelf = means.shelf.clone();
     Ok(Box::new(move |order| match postcard::from_bytes(order).map_err(|error| error.to_string())? {
-        Order::Count { name, mut task } => {
-            for piece in task.pieces.iter_mut().filter(|piece| piece.content == Content::File) {
-                if let Err(why) = guard.admit(&piece.path) {
-                    piece.content = Content::Missing(why);
-                }
-            }
+        Order::Count { name, task } => {
             let shelved = counter.shelve(&task, &shelf.here(&name), shares, &*shelf);
             Ok(encode(&shelved.map_or_else(Counted::Full, Counted::Shelved)))
         }

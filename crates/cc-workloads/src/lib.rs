@@ -25,6 +25,7 @@ pub mod mandelbrot;
 pub mod printable;
 pub mod report;
 pub mod resize;
+pub mod root;
 pub mod shelf;
 pub mod sort;
 pub mod stop;

@@ -3,7 +3,7 @@
 use std::{
     env,
     io::{self, Write},
-    net::{SocketAddr, TcpListener, ToSocketAddrs},
+    net::{IpAddr, SocketAddr, TcpListener, ToSocketAddrs},
     num::NonZeroUsize,
     os::unix::ffi::OsStringExt,
     path::{Path, PathBuf},
@@ -11,13 +11,17 @@ use std::{
     time::Duration,
 };
 
-use cc_workloads::{Ctx, Error, Model, Result, cli};
+use cc_workloads::{
+    Ctx, Error, Model, Result, cli,
+    printable::{printable, printable_path},
+    root::Files,
+};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use super::{
     keeper::Opening,
     local,
-    root::Files,
+    log::Log,
     token::Token,
     worker::{self, Service, Worker},
 };
@@ -31,27 +35,38 @@ pub struct Options {
     pub token_file: Option<PathBuf>,
     /// Send names instead of contents.
     pub shared_fs: bool,
-    /// The time within which a silent worker is taken for dead.
+    /// The time within which a silent worker is suspected: what it was asked for is asked of others.
     pub suspect_after: Duration,
+    /// The time within which a silent worker is lost, if data is lost with it that nobody else has.
+    pub lose_after: Duration,
     /// Where workers of the run's own have their temporary files, if not where everybody has them.
     pub temporary: Option<PathBuf>,
+    /// The program that the run's own workers are, if not this one.
+    pub program: Option<PathBuf>,
 }
 
 /// Long enough for a pause of a busy machine, short enough to wait for.
 const SUSPECT_AFTER: Duration = Duration::from_secs(2);
+
+/// A wrong suspicion costs data here, so the pause is one that only a dead machine makes: it is longer than a virtual
+/// machine's migration or a swapping host's stall.
+const LOSE_AFTER: Duration = Duration::from_secs(30);
 
 impl Options {
     /// Reads them, and takes the defaults for those that are not there.
     #[must_use]
     pub fn new(args: &ArgMatches) -> Self {
         let workers = args.try_get_many::<String>("worker").ok().flatten();
-        let suspect_after = args.try_get_one("suspect-after").ok().flatten();
+        let time =
+            |name, default: Duration| args.try_get_one(name).ok().flatten().copied().unwrap_or(default);
         Self {
             workers: workers.unwrap_or_default().cloned().collect(),
             token_file: args.try_get_one("token-file").ok().flatten().cloned(),
             shared_fs: args.try_get_one("shared-fs").ok().flatten().copied().unwrap_or(false),
-            suspect_after: suspect_after.copied().unwrap_or(SUSPECT_AFTER),
+            suspect_after: time("suspect-after", SUSPECT_AFTER),
+            lose_after: time("lose-after", LOSE_AFTER),
             temporary: None,
+            program: None,
         }
     }
 
@@ -78,7 +93,7 @@ pub fn args(command: Command) -> Command {
         .arg(
             option("token-file", "FILE")
                 .value_parser(value_parser!(PathBuf))
-                .help("The secret that coordinator and workers share"),
+                .help("The secret that coordinator and workers share [default: the user's own, on this machine only]"),
         )
         .arg(
             Arg::new("shared-fs")
@@ -91,7 +106,12 @@ pub fn args(command: Command) -> Command {
         .arg(
             option("suspect-after", "SECONDS")
                 .value_parser(seconds)
-                .help("A worker's death is noticed within so many seconds [default: 2]"),
+                .help("A silent worker is suspected within so many seconds, and its tasks go to others [default: 2]"),
+        )
+        .arg(
+            option("lose-after", "SECONDS")
+                .value_parser(seconds)
+                .help("A silent worker that keeps data (kv) is given up, with its data, after so many seconds [default: 30]"),
         )
         .subcommand(worker_command())
 }
@@ -104,7 +124,7 @@ fn worker_command() -> Command {
                 .long("listen")
                 .value_name("ADDR")
                 .required(true)
-                .help("Where to listen, HOST:PORT; beyond loopback only with a token"),
+                .help("Where to listen, HOST:PORT; beyond loopback only with --token-file"),
         )
         .arg(
             Arg::new("root")
@@ -159,32 +179,47 @@ fn stand(
     keepers: &'static [Opening],
     args: &ArgMatches,
 ) -> Result<std::convert::Infallible> {
-    let token = args.get_one::<PathBuf>("token-file").map(|file| Token::read(file)).transpose()?;
-    let listener = listen(args.get_one::<String>("listen").expect("it is required"), token.is_some())?;
-    let files = match args.get_one::<PathBuf>("root") {
-        Some(root) => below(root)?,
-        None => Files::None,
+    let file = args.get_one::<PathBuf>("token-file");
+    let listener = listen(args.get_one::<String>("listen").expect("it is required"), file.is_some())?;
+    let (token, file) = match file {
+        Some(file) => (Token::read(file)?, file.clone()),
+        None => Token::of_user()?,
     };
+    let root = args.get_one::<PathBuf>("root");
+    let files = root.map_or(Ok(Files::None), |root| beneath(root))?;
     let slots = args.get_one("slots").copied().unwrap_or_else(Ctx::available_workers).get();
     let address = listener.local_addr().map_err(Error::io("listener"))?;
     // For whoever asked for port 0. A closed standard output is no reason not to work.
     let _ = writeln!(io::stdout(), "listening on {address}");
-    worker::serve(
-        listener,
-        token,
-        Worker { services, keepers, files, requests: args.get_flag("requests"), slots },
-    )?;
+    let log = Log::stderr();
+    log.report(address, format_args!("started with {slots} slots; token file {}", file.display()));
+    let requests = args.get_flag("requests");
+    worker::serve(listener, token, Worker { services, keepers, files, requests, slots }, log)?;
     Err(Error::worker("server", "ended"))
 }
 
-fn below(root: &Path) -> Result<Files> {
-    Files::below(root).map_err(Error::io(root.display().to_string()))
+fn beneath(root: &Path) -> Result<Files> {
+    Files::beneath(root).map_err(Error::io(printable_path(root).to_string()))
+}
+
+/// Refuses workers on other machines: the user's own token is no secret of theirs, and must not be sent there.
+pub(super) fn is_here(workers: &[String]) -> Result<()> {
+    let is_loopback = |worker: &&String| {
+        let host = worker.rsplit_once(':').map_or("", |(host, _)| host).trim_matches(['[', ']']);
+        host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    };
+    match workers.iter().find(|worker| !is_loopback(worker)) {
+        None => Ok(()),
+        Some(worker) => {
+            Err(Error::Usage(format!("{} is not on this machine: give --token-file", printable(worker))))
+        }
+    }
 }
 
 fn listen(address: &str, has_token: bool) -> Result<TcpListener> {
     let addresses: Vec<SocketAddr> = address.to_socket_addrs().map_err(Error::io(address))?.collect();
     if !has_token && !addresses.iter().all(|address| address.ip().is_loopback()) {
-        let why = "is not on loopback: without --token-file anybody on the network could use this worker";
+        let why = "is not on loopback: give the secret that its coordinators have, with --token-file";
         return Err(Error::Usage(format!("{address} {why}")));
     }
     TcpListener::bind(&addresses[..]).map_err(Error::io(address))

@@ -21,12 +21,18 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::wire::{
-    AHEAD, Assembly, PAYLOAD, batches,
-    pb::{
-        self, Batch, FromKeeper, Hello, ToKeeper, Welcome, from_keeper::What as Answer,
-        to_keeper::What as Order,
+use super::{
+    acceptor::Peer,
+    member::said,
+    session::Sessions,
+    wire::{
+        AHEAD, Assembly, PAYLOAD, batches,
+        pb::{
+            self, Batch, FromKeeper, Hello, ToKeeper, Welcome, from_keeper::What as Answer,
+            to_keeper::What as Order,
+        },
     },
+    worker::why,
 };
 
 /// A workload's side in a worker that keeps something.
@@ -105,6 +111,7 @@ pub(super) struct Rooms {
     pub(super) keepers: &'static [Opening],
     /// Whether this worker was started to send requests.
     pub(super) requests: bool,
+    pub(super) sessions: Sessions,
 }
 
 #[tonic::async_trait]
@@ -115,6 +122,7 @@ impl pb::keeper_server::Keeper for Rooms {
         &self,
         request: Request<Streaming<ToKeeper>>,
     ) -> Result<Response<Self::KeepStream>, Status> {
+        let peer = Peer::of(&request);
         let mut messages = request.into_inner();
         let Some(ToKeeper { what: Some(Order::Hello(hello)) }) = messages.message().await? else {
             return Err(Status::invalid_argument("a session begins with a hello"));
@@ -122,14 +130,24 @@ impl pb::keeper_server::Keeper for Rooms {
         let ((questions, inbox), (answers, stream)) = (bounded(QUESTIONS), mpsc::channel(AHEAD));
         let questions = Arc::new(questions);
         let waker = Waker { questions: Arc::downgrade(&questions), is_woken: Arc::default() };
+        let admitted = self.sessions.admit()?;
         let keeper = self.open(&hello, waker)?;
         let welcome = Welcome { tasks: (BYTES / LEAST) as u32, bytes: BYTES as u64 };
         let _ = answers.send(Ok(Answer::Welcome(welcome).into())).await;
         let thread_answers = answers.clone();
-        let keep = move || keep(keeper, &inbox, &thread_answers);
+        let keep = move || {
+            keep(keeper, &inbox, &thread_answers);
+            // What was kept is gone only now, and with it the thread.
+            drop(admitted);
+        };
         thread::Builder::new().name("keeper".to_owned()).spawn(keep)?;
+        let workload = hello.workload;
+        peer.report(format_args!("session of {workload} has begun"));
         tokio::spawn(async move {
-            if let Err(status) = take_in(messages, &questions).await {
+            let ended = take_in(messages, &questions).await;
+            drop(questions);
+            peer.report(format_args!("session of {workload} has ended: {}", why(&ended)));
+            if let Err(status) = ended {
                 let _ = answers.send(Err(status)).await;
             }
         });
@@ -155,9 +173,15 @@ impl Rooms {
 }
 
 /// Takes questions off the connection until the coordinator has no more, or has gone. It never waits for their answers.
-async fn take_in(mut messages: Streaming<ToKeeper>, questions: &Sender<Answers>) -> Result<(), Status> {
+/// Returns why it ended.
+async fn take_in(mut messages: Streaming<ToKeeper>, questions: &Sender<Answers>) -> Result<String, Status> {
     let mut assembly = Assembly::default();
-    while let Ok(Some(message)) = messages.message().await {
+    loop {
+        let message = match messages.message().await {
+            Ok(Some(message)) => message,
+            Ok(None) => return Ok("the coordinator has ended it".to_owned()),
+            Err(status) => return Ok(said(&status)),
+        };
         let Some(Order::Questions(batch)) = message.what else {
             return Err(Status::invalid_argument("a session is hello, then questions"));
         };
@@ -167,10 +191,9 @@ async fn take_in(mut messages: Streaming<ToKeeper>, questions: &Sender<Answers>)
             Err(TrySendError::Full(_)) => {
                 return Err(Status::resource_exhausted("more questions than credit"));
             }
-            Err(TrySendError::Disconnected(_)) => break,
+            Err(TrySendError::Disconnected(_)) => return Ok("what was kept is lost".to_owned()),
         }
     }
-    Ok(())
 }
 
 /// Keeps what is kept until the session ends, or it is lost.

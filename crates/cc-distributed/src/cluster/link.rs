@@ -58,6 +58,8 @@ struct Session {
     credit: Arc<Semaphore>,
     /// How much was granted.
     all: usize,
+    /// Whether the worker is silent: nothing new is asked of it then.
+    is_suspected: bool,
     /// The number of the last question.
     last: u64,
     outbox: Answers,
@@ -66,7 +68,8 @@ struct Session {
 
 /// A question that is not answered yet, and what it has of the credit.
 struct Promised {
-    answer: oneshot::Sender<Bytes>,
+    /// None if the promise was broken since the worker is suspected. The credit comes back with the answer only.
+    answer: Option<oneshot::Sender<Bytes>>,
     _credit: Option<Part>,
 }
 
@@ -99,7 +102,7 @@ impl Link {
         let _ = self.0.is_up.subscribe().wait_for(|is_up| *is_up == Some(true)).await;
     }
 
-    /// Whether there is a worker, as far as is known.
+    /// Whether there is a worker, as far as is known, and it is not suspected.
     #[must_use]
     pub fn is_up(&self) -> bool {
         *self.0.is_up.borrow() == Some(true)
@@ -112,7 +115,7 @@ impl Link {
     /// If there is no session, or it ends before anything was asked; or if the question is too large.
     pub async fn ask(&self, question: Vec<u8>) -> Result<Promise, Unasked> {
         let (credit, is_of) = self.credit(question.len()).await?;
-        let (_, promise) = self.push(&is_of, question, Some(credit)).ok_or(Unasked::Down)?;
+        let (_, promise) = self.push_new(&is_of, question, Some(credit))?;
         Ok(promise)
     }
 
@@ -123,14 +126,28 @@ impl Link {
     /// As there.
     pub async fn begin(&self, question: Vec<u8>) -> Result<(Promise, Ticket), Unasked> {
         let (credit, is_of) = self.credit(question.len()).await?;
-        let (number, promise) = self.push(&is_of, question, None).ok_or(Unasked::Down)?;
+        let (number, promise) = self.push_new(&is_of, question, None)?;
         Ok((promise, Ticket { number, credit, is_of }))
     }
 
-    /// Ends what was begun. The promise breaks at once if the session has ended in which that was.
+    /// Ends what was begun. The promise breaks at once if the session has ended in which that was. It does so, too, if the
+    /// worker is suspected, but that is told nevertheless: it may be alive, and must not wait for the end for ever.
     pub fn end(&self, ticket: Ticket, question: Vec<u8>) -> Promise {
         let pushed = self.push(&ticket.is_of, question, Some(ticket.credit));
         pushed.map_or_else(|| oneshot::channel().1, |(_, promise)| promise)
+    }
+
+    /// Queues a question that begins something new, unless the session has ended or the worker is suspected.
+    fn push_new(
+        &self,
+        credit: &Arc<Semaphore>,
+        question: Vec<u8>,
+        part: Option<Part>,
+    ) -> Result<(u64, Promise), Unasked> {
+        if self.session().as_ref().is_none_or(|session| session.is_suspected) {
+            return Err(Unasked::Down);
+        }
+        self.push(credit, question, part).ok_or(Unasked::Down)
     }
 
     /// Queues a question, unless the session has ended that this is the credit of.
@@ -141,19 +158,49 @@ impl Link {
         Some(session.push(question.into(), part))
     }
 
-    /// Waits for credit for so many bytes.
+    /// Waits for credit for so many bytes, as long as the worker is not suspected.
     async fn credit(&self, bytes: usize) -> Result<(Part, Arc<Semaphore>), Unasked> {
         if bytes as u64 > PAYLOAD {
             return Err(Unasked::TooLarge);
         }
         let (credit, parts) = {
             let session = self.session();
-            let session = session.as_ref().ok_or(Unasked::Down)?;
+            let session = session.as_ref().filter(|session| !session.is_suspected).ok_or(Unasked::Down)?;
             // One that is larger than all of it is let in alone.
-            (session.credit.clone(), bytes.max(LEAST).min(session.all))
+            (session.credit.clone(), bytes.max(LEAST).min(session.all) as u32)
         };
-        let part = credit.clone().acquire_many_owned(parts as u32).await;
+        if let Ok(part) = credit.clone().try_acquire_many_owned(parts) {
+            return Ok((part, credit));
+        }
+        let part = tokio::select! {
+            part = credit.clone().acquire_many_owned(parts) => part,
+            () = self.down() => return Err(Unasked::Down),
+        };
         part.map(|part| (part, credit)).map_err(|_: AcquireError| Unasked::Down)
+    }
+
+    /// Waits until there is no worker, or it is suspected.
+    async fn down(&self) {
+        // The sender is kept here.
+        let _ = self.0.is_up.subscribe().wait_for(|is_up| *is_up == Some(false)).await;
+    }
+
+    /// The worker is silent. Promises break, since nobody can say when they would be kept; nothing new is asked, and nothing
+    /// is lost yet.
+    pub(super) fn suspect(&self) {
+        let mut session = self.session();
+        let Some(session) = session.as_mut() else { return };
+        session.is_suspected = true;
+        session.promised.values_mut().for_each(|promised| promised.answer = None);
+        self.0.is_up.send_replace(Some(false));
+    }
+
+    /// The worker has given a sign of life, so all that it keeps is there.
+    pub(super) fn trust(&self) {
+        let mut session = self.session();
+        let Some(session) = session.as_mut() else { return };
+        session.is_suspected = false;
+        self.0.is_up.send_replace(Some(true));
     }
 
     fn session(&self) -> MutexGuard<'_, Option<Session>> {
@@ -202,9 +249,9 @@ impl Link {
             let mut session = self.session();
             let session = session.as_mut().expect("it is there until this ends");
             for (number, answer) in whole {
-                if let Some(promised) = session.promised.remove(&number) {
+                if let Some(sender) = session.promised.remove(&number).and_then(|promised| promised.answer) {
                     // Nobody may be waiting any more.
-                    let _ = promised.answer.send(answer);
+                    let _ = sender.send(answer);
                 }
             }
         }
@@ -217,6 +264,7 @@ impl Session {
         let (answer, promise) = oneshot::channel();
         self.last += 1;
         self.outbox.push((self.last, question));
+        let answer = (!self.is_suspected).then_some(answer);
         self.promised.insert(self.last, Promised { answer, _credit: credit });
         (self.last, promise)
     }
@@ -229,7 +277,7 @@ impl<'a> Up<'a> {
     fn new(link: &'a Link, bytes: usize) -> Self {
         let all = bytes.clamp(1, u32::MAX as usize).min(Semaphore::MAX_PERMITS);
         let (credit, outbox, promised) = (Arc::new(Semaphore::new(all)), Answers::new(), HashMap::new());
-        *link.session() = Some(Session { credit, all, last: 0, outbox, promised });
+        *link.session() = Some(Session { credit, all, is_suspected: false, last: 0, outbox, promised });
         link.0.is_up.send_replace(Some(true));
         Self(link)
     }

@@ -9,13 +9,13 @@ use std::{
     env,
     io::{self, Write},
     net::{Ipv4Addr, TcpListener},
-    path::Path,
+    path::PathBuf,
     process::{self, Stdio},
     thread,
     time::Duration,
 };
 
-use cc_workloads::{Error, Result};
+use cc_workloads::{Error, Result, root::Files};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     process::{Child, Command},
@@ -24,7 +24,7 @@ use tokio::{
 
 use super::{
     keeper::Opening,
-    root::Files,
+    log::Log,
     token::Token,
     worker::{self, Service, Worker},
 };
@@ -37,15 +37,26 @@ const CONTENTS: &str = "contents";
 /// A process that has not said its address after this time never will.
 const START: Duration = Duration::from_secs(5);
 
+/// How worker processes are started.
+pub(super) struct Launch {
+    /// The program, if it is not this one.
+    pub(super) program: Option<PathBuf>,
+    /// Whether tasks name files, or bring their contents along.
+    pub(super) names: bool,
+    /// Where temporary files go, if not where the environment says.
+    pub(super) temporary: Option<PathBuf>,
+}
+
 /// A worker process.
 pub(super) struct Process(Child);
 
 impl Process {
     /// Starts one. It is of no use before it is [greeted](Process::greet).
-    pub(super) fn start(names: bool, temporary: Option<&Path>) -> io::Result<Self> {
-        let child = Command::new(env::current_exe()?)
-            .env(WORKER, if names { NAMES } else { CONTENTS })
-            .envs(temporary.map(|dir| ("TMPDIR", dir)))
+    pub(super) fn start(launch: &Launch) -> io::Result<Self> {
+        let program = launch.program.clone().map_or_else(env::current_exe, Ok)?;
+        let child = Command::new(program)
+            .env(WORKER, if launch.names { NAMES } else { CONTENTS })
+            .envs(launch.temporary.iter().map(|dir| ("TMPDIR", dir)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             // A Ctrl-C in the terminal is the coordinator's affair: it must not lose its workers first.
@@ -97,5 +108,5 @@ fn work(worker: Worker) -> Result<()> {
         process::exit(0);
     };
     thread::Builder::new().name("lifeline".to_owned()).spawn(until_orphaned).map_err(Error::io("thread"))?;
-    worker::serve(listener, Some(token), worker)
+    worker::serve(listener, token, worker, Log::silent())
 }

@@ -13,12 +13,12 @@ use std::{
     convert::Infallible,
     error::Error,
     future::pending,
-    io,
-    path::{Path, PathBuf},
+    io::{self, Write},
+    pin::pin,
     time::Duration,
 };
 
-use cc_workloads::error::reason;
+use cc_workloads::{error::reason, printable::printable};
 use tokio::{
     sync::mpsc,
     time::{sleep, timeout},
@@ -33,8 +33,9 @@ use tonic::{
 use super::{
     Roster,
     link::Link,
-    local::Process,
+    local::{Launch, Process},
     queue::{Credit, Queue, Seat},
+    runtime::resolve,
     shelf::place_of,
     token::{self, Present, Token},
     wire::{
@@ -61,8 +62,10 @@ pub(super) struct Member {
     /// What sessions are for: to keep something, or if there is none, to do tasks.
     pub(super) link: Option<Link>,
     pub(super) roster: Roster,
-    /// A silent worker is taken for dead within this time.
+    /// A silent worker is suspected within this time, and lost at once, unless it keeps something.
     pub(super) suspect_after: Duration,
+    /// When a silent worker is lost with what it keeps, if that cannot be had again.
+    pub(super) lose_after: Option<Duration>,
 }
 
 /// Where the worker is.
@@ -70,7 +73,7 @@ pub(super) enum Place {
     /// It stands at this address.
     At(String),
     /// In a process that is started for each session.
-    Own { names: bool, temporary: Option<PathBuf> },
+    Own(Launch),
 }
 
 /// Why there is no session any more.
@@ -79,6 +82,8 @@ pub(super) enum Lost {
     Gone(String),
     /// It is alive and will not work for us, now or later.
     Refused(String),
+    /// Its process could not be started.
+    NotStarted(String),
 }
 
 type Client = WorkerClient<InterceptedService<Channel, Present>>;
@@ -86,20 +91,35 @@ type Client = WorkerClient<InterceptedService<Channel, Present>>;
 impl Member {
     /// Keeps the worker at work until the queue is closed.
     pub(super) async fn keep(self) {
-        let mut pause = PAUSE;
+        let (mut pause, mut refusal) = (PAUSE, None);
         loop {
             let mut welcome = false;
             let lost = match &self.place {
                 Place::At(address) => self.until_closed(self.session(address, &mut welcome)).await,
-                Place::Own { names, temporary } => {
-                    self.own_session(*names, temporary.as_deref(), &mut welcome).await
-                }
+                Place::Own(launch) => self.own_session(launch, &mut welcome).await,
             };
             let Some(lost) = lost else { return };
             self.link.iter().for_each(Link::is_down);
+            self.say(&lost, &mut refusal);
             self.roster.left(&self.name(), lost);
             pause = if welcome { PAUSE } else { LONGEST_PAUSE.min(pause * 2) };
-            self.until_closed(sleep(pause)).await;
+            if self.until_closed(sleep(pause)).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Names a worker that refuses to work while others do, once for each reason: the run goes on, and nothing else would
+    /// tell that this one is missing.
+    fn say(&self, lost: &Lost, refusal: &mut Option<String>) {
+        let Lost::Refused(why) = lost else {
+            *refusal = None;
+            return;
+        };
+        if self.roster.has_begun() && refusal.as_ref() != Some(why) {
+            // A closed standard error is no reason to end the run.
+            let _ = writeln!(io::stderr(), "{}: {}: {why}", self.hello.workload, printable(&self.name()));
+            *refusal = Some(why.clone());
         }
     }
 
@@ -119,16 +139,16 @@ impl Member {
     }
 
     /// A session with a new process, which ends with it.
-    async fn own_session(&self, names: bool, temporary: Option<&Path>, welcome: &mut bool) -> Option<Lost> {
-        let mut process = match Process::start(names, temporary) {
+    async fn own_session(&self, launch: &Launch, welcome: &mut bool) -> Option<Lost> {
+        let mut process = match Process::start(launch) {
             Ok(process) => process,
-            Err(error) => return Some(Lost::Gone(error.to_string())),
+            Err(error) => return Some(Lost::NotStarted(reason(&error))),
         };
         let session = async {
             let token = self.token.as_ref().expect("a local cluster has a token");
             match process.greet(token).await {
                 Ok(address) => self.session(&address, welcome).await,
-                Err(error) => Lost::Gone(error.to_string()),
+                Err(error) => Lost::NotStarted(reason(&error)),
             }
         };
         let lost = self.until_closed(session).await;
@@ -161,16 +181,27 @@ impl Member {
         Ok(client.max_decoding_message_size(MESSAGE))
     }
 
+    /// A connection to the first of its addresses that accepts one.
     async fn channel(&self, address: &str) -> Result<Channel, Lost> {
-        let channel = Endpoint::from_shared(format!("http://{address}"))?
+        let mut lost = Lost::Gone("no such host".to_owned());
+        for address in resolve(address).await.map_err(|error| Lost::Gone(reason(&error)))? {
+            match self.endpoint(&address.to_string())?.connect().await {
+                Ok(channel) => return Ok(channel),
+                Err(error) => lost = error.into(),
+            }
+        }
+        Err(lost)
+    }
+
+    fn endpoint(&self, address: &str) -> Result<Endpoint, Lost> {
+        let silence = self.lose_after.unwrap_or_default().max(self.suspect_after) * 4;
+        let endpoint = Endpoint::from_shared(format!("http://{address}"))?
             .connect_timeout(self.suspect_after / 2)
             .tcp_nodelay(true)
             // The heartbeat is quicker. This one closes what a session has left behind.
-            .http2_keep_alive_interval(self.suspect_after * 4)
-            .keep_alive_timeout(self.suspect_after * 4)
-            .connect()
-            .await?;
-        Ok(channel)
+            .http2_keep_alive_interval(silence)
+            .keep_alive_timeout(silence);
+        Ok(endpoint)
     }
 
     /// The greeting for a new session.
@@ -186,12 +217,26 @@ impl Member {
     async fn heartbeat(&self, address: &str) -> Result<Infallible, Lost> {
         let mut client = self.connect(address).await?;
         loop {
-            match timeout(self.suspect_after / 2, client.ping(Beat {})).await {
-                Ok(answer) => drop(answer?),
-                Err(_) => return Err(Lost::Gone("does not answer".to_owned())),
-            }
+            self.ping(&mut client).await?;
             sleep(self.suspect_after / 4).await;
         }
+    }
+
+    /// Waits for one sign of life. A worker whose data would be lost with it is suspected first: nothing is asked of it
+    /// then, and it has until `lose_after` to answer.
+    async fn ping(&self, client: &mut Client) -> Result<(), Lost> {
+        let mut answer = pin!(client.ping(Beat {}));
+        if let Ok(answer) = timeout(self.suspect_after / 2, &mut answer).await {
+            return Ok(answer.map(drop)?);
+        }
+        let silent = || Lost::Gone("does not answer".to_owned());
+        let (Some(link), Some(lose_after)) = (&self.link, self.lose_after) else { return Err(silent()) };
+        link.suspect();
+        // The pause before the ping, and the wait until now, are a part of the silence.
+        let left = lose_after.saturating_sub(self.suspect_after * 3 / 4);
+        timeout(left, answer).await.map_err(|_| silent())??;
+        link.trust();
+        Ok(())
     }
 
     /// Has the worker keep something, and asks it.
@@ -272,7 +317,9 @@ impl From<Order> for ToWorker {
 impl From<Status> for Lost {
     fn from(status: Status) -> Self {
         match status.code() {
-            Code::Unauthenticated | Code::FailedPrecondition => Self::Refused(status.message().to_owned()),
+            Code::Unauthenticated | Code::FailedPrecondition => {
+                Self::Refused(printable(status.message()).to_string())
+            }
             _ => Self::Gone(said(&status)),
         }
     }
@@ -286,7 +333,7 @@ impl From<tonic::transport::Error> for Lost {
 
 /// What a worker has said, or if it could not, what lies behind that.
 pub(super) fn said(status: &Status) -> String {
-    if status.source().is_some() { innermost(status) } else { status.message().to_owned() }
+    if status.source().is_some() { innermost(status) } else { printable(status.message()).to_string() }
 }
 
 /// What lies behind an error: the layers above only say that something does.

@@ -4,22 +4,27 @@
 //!
 //! - [`queue`]: which task is whose, and what was lost; knows no transport;
 //! - `member`: the coordinator's view of one worker, from the greeting to the suspicion that it is dead;
-//! - [`worker`]: the other side, which serves;
+//! - [`worker`]: the other side, which serves; `session`: what belongs to one session there, and its limits;
+//!   `acceptor`: who may connect; `log`: what a standing worker reports;
 //! - [`link`] and [`keeper`]: the two ends of a session that keeps something, and is asked;
 //! - `store` and [`shelf`]: what tasks leave with their workers, and how other workers get it; `lineage`: how it is
 //!   made again;
 //! - `local`: worker processes of the run's own;
 //! - [`command`]: the options, and the standing worker;
-//! - `wire`, `token` and [`root`]: payloads in frames, the shared secret, and what a worker may open.
+//! - `wire` and `token`: payloads in frames, and the shared secret;
+//! - `runtime`: threads whose start may fail.
 
+mod acceptor;
 pub mod command;
 pub mod keeper;
 pub(crate) mod lineage;
 pub mod link;
 mod local;
+mod log;
 mod member;
 pub mod queue;
-pub mod root;
+pub(crate) mod runtime;
+mod session;
 pub mod shelf;
 mod store;
 mod token;
@@ -29,24 +34,24 @@ pub mod worker;
 use std::{
     collections::HashSet,
     ops::ControlFlow,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
 use cc_workloads::{Cause, Ctx, Error, Result, Stop, stop::OnRequest};
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::{
-    runtime::{Builder, Runtime},
-    sync::watch,
-    task::JoinSet,
-    time::timeout,
-};
+use tokio::{sync::watch, task::JoinSet, time::timeout};
 
 use self::{
     command::Options,
     link::Link,
+    local::Launch,
     member::{Lost, Member, Place},
     queue::{Deaths, Kept, Lane, Outcome, Promise, Queue},
+    runtime::Background,
     token::Token,
     wire::{PAYLOAD, pb::Hello, room},
 };
@@ -60,13 +65,16 @@ const DRAIN: Duration = Duration::from_secs(1);
 /// Without any worker for so many times the time of suspicion, the run gives up.
 const PATIENCE: u32 = 5;
 
+/// Starts of worker processes that may fail in a row, for each worker of the cluster: the pauses between them double, so a
+/// system that lacks threads or descriptors has more than a second to recover.
+const STARTS: u32 = 6;
+
 /// The workers of one job. Dropping it ends them, or its sessions with them.
 pub struct Cluster {
     queue: Queue,
     roster: Roster,
     members: JoinSet<()>,
-    /// Taken when it is shut down.
-    runtime: Option<Runtime>,
+    runtime: Background,
     _on_stop: Option<OnRequest>,
 }
 
@@ -78,7 +86,7 @@ impl Cluster {
         let (places, token) = places(options, ctx)?;
         let hello = hello(workload, job);
         for place in places {
-            cluster.add(place, &token, hello.clone(), None, options.suspect_after);
+            cluster.add(place, &token, hello.clone(), None, options);
         }
         let on_stop = cluster.queue.clone();
         cluster._on_stop = Some(ctx.stop.on_request(move || on_stop.close()));
@@ -88,9 +96,13 @@ impl Cluster {
     /// Starts a cluster whose workers keep something, and returns the ways to them. Each is told its job, which is made of
     /// its number and of how many there are. A stop does not end it: whoever has started it ends it, when nothing is to be
     /// asked any more.
+    ///
+    /// What a silent worker keeps is lost only after `lose_after`; until then its link is
+    /// [suspected](Link::is_up). None: it can be had again, so suspicion and loss are one.
     pub fn keep(
         workload: &str,
         job: impl Fn(usize, usize) -> Vec<u8>,
+        lose_after: Option<Duration>,
         options: &Options,
         ctx: &Ctx,
     ) -> Result<(Self, Vec<Link>)> {
@@ -99,7 +111,7 @@ impl Cluster {
         let links: Vec<_> = places.iter().map(|_| Link::new()).collect();
         for (n, (place, link)) in places.into_iter().zip(&links).enumerate() {
             let hello = hello(workload, job(n, links.len()));
-            cluster.add(place, &token, hello, Some(link.clone()), options.suspect_after);
+            cluster.add(place, &token, hello, Some((link.clone(), lose_after)), options);
         }
         Ok((cluster, links))
     }
@@ -107,9 +119,7 @@ impl Cluster {
     fn new(ctx: &Ctx) -> Result<Self> {
         let queue = Queue::default();
         let roster = Roster::new(&queue, &ctx.stop);
-        let runtime =
-            Builder::new_multi_thread().worker_threads(2).thread_name("cluster").enable_all().build();
-        let runtime = Some(runtime.map_err(Error::io("runtime"))?);
+        let runtime = Background::start("cluster")?;
         Ok(Self { queue, roster, members: JoinSet::new(), runtime, _on_stop: None })
     }
 
@@ -119,21 +129,24 @@ impl Cluster {
         place: Place,
         token: &Option<Token>,
         hello: Hello,
-        link: Option<Link>,
-        suspect_after: Duration,
+        link: Option<(Link, Option<Duration>)>,
+        options: &Options,
     ) {
-        let runtime = self.runtime.as_ref().expect("it is taken in the end").handle();
+        let (runtime, suspect_after) = (self.runtime.handle(), options.suspect_after);
         if self.members.is_empty() {
             self.members.spawn_on(self.roster.clone().watch(suspect_after * PATIENCE), runtime);
         }
+        self.roster.0.workers.fetch_add(1, Ordering::Relaxed);
         let (token, queue, roster) = (token.clone(), self.queue.clone(), self.roster.clone());
-        let member = Member { place, token, hello, queue, link, roster, suspect_after };
+        let (link, lose_after) = link.map_or((None, None), |(link, after)| (Some(link), after));
+        let member = Member { place, token, hello, queue, link, roster, suspect_after, lose_after };
         self.members.spawn_on(member.keep(), runtime);
     }
 
-    /// Runs what belongs to the job where the cluster runs, and waits for it.
+    /// Runs what belongs to the job on the calling thread. What it spawns, and its timers and sockets, belong to the thread
+    /// that has the connections to the workers.
     pub(crate) fn block_on<T>(&self, what: impl Future<Output = T>) -> T {
-        self.runtime.as_ref().expect("it is taken in the end").block_on(what)
+        self.runtime.handle().block_on(what)
     }
 
     /// Queues a task.
@@ -196,11 +209,8 @@ impl Cluster {
 impl Drop for Cluster {
     fn drop(&mut self) {
         self.queue.close();
-        if let Some(runtime) = self.runtime.take() {
-            let all = async { while self.members.join_next().await.is_some() {} };
-            let _ = runtime.block_on(async { timeout(DRAIN, all).await });
-            runtime.shutdown_timeout(DRAIN);
-        }
+        let all = async { while self.members.join_next().await.is_some() {} };
+        let _ = self.runtime.handle().block_on(async { timeout(DRAIN, all).await });
     }
 }
 
@@ -222,10 +232,19 @@ fn hello(workload: &str, job: Vec<u8>) -> Hello {
 /// Where the workers are, and the token for them.
 fn places(options: &Options, ctx: &Ctx) -> Result<(Vec<Place>, Option<Token>)> {
     if options.workers.is_empty() {
-        let own = |_| Place::Own { names: options.shared_fs, temporary: options.temporary.clone() };
+        let own = |_| {
+            Place::Own(Launch {
+                program: options.program.clone(),
+                names: options.shared_fs,
+                temporary: options.temporary.clone(),
+            })
+        };
         return Ok(((0..ctx.workers.get()).map(own).collect(), Some(Token::random()?)));
     }
-    let token = options.token_file.as_deref().map(Token::read).transpose()?;
+    let token = match &options.token_file {
+        Some(file) => Some(Token::read(file)?),
+        None => command::is_here(&options.workers).and_then(|()| Token::of_user_if_any())?,
+    };
     Ok((options.workers.iter().cloned().map(Place::At).collect(), token))
 }
 
@@ -239,6 +258,12 @@ struct State {
     /// What became of the worker that was lost last.
     last: Mutex<String>,
     error: Mutex<Option<Error>>,
+    /// How many workers the cluster has, at work or not.
+    workers: AtomicU32,
+    /// Whether any worker has ever welcomed a session.
+    has_begun: AtomicBool,
+    /// Starts of processes that have failed since a session began or ended.
+    failed_starts: AtomicU32,
     queue: Queue,
     stop: Stop,
 }
@@ -251,6 +276,9 @@ impl Roster {
             present,
             last,
             error: Mutex::default(),
+            workers: AtomicU32::new(0),
+            has_begun: AtomicBool::new(false),
+            failed_starts: AtomicU32::new(0),
             queue: queue.clone(),
             stop: stop.clone(),
         }))
@@ -258,21 +286,39 @@ impl Roster {
 
     /// A worker is at work in a session, as long as this is kept.
     fn entered(&self, place: String) -> Present {
+        self.0.has_begun.store(true, Ordering::Relaxed);
+        self.0.failed_starts.store(0, Ordering::Relaxed);
         self.0.present.send_modify(|places| {
             places.insert(place.clone());
         });
         Present { roster: self.clone(), place }
     }
 
+    /// Whether any worker has ever welcomed a session.
+    fn has_begun(&self) -> bool {
+        self.0.has_begun.load(Ordering::Relaxed)
+    }
+
     /// A session has ended, or could not be begun.
     fn left(&self, who: &str, lost: Lost) {
         match lost {
-            Lost::Gone(why) => {
+            Lost::NotStarted(why) if self.has_failed_to_start() => {
+                self.fail(Error::worker("no worker can be started", why));
+            }
+            // A mistake in the configuration, and nothing has been done yet that could be lost: say so at once.
+            Lost::Refused(why) if !self.has_begun() => {
+                self.fail(Error::worker(who, why));
+            }
+            Lost::Gone(why) | Lost::Refused(why) | Lost::NotStarted(why) => {
                 *self.0.last.lock().unwrap_or_else(PoisonError::into_inner) = format!("{who}: {why}");
             }
-            // Not a failure to live with but a mistake of whoever configured it: say so at once.
-            Lost::Refused(why) => self.fail(Error::worker(who, why)),
         }
+    }
+
+    /// Whether this failed start is one too many, with no worker at work.
+    fn has_failed_to_start(&self) -> bool {
+        let failed = self.0.failed_starts.fetch_add(1, Ordering::Relaxed) + 1;
+        failed >= STARTS * self.0.workers.load(Ordering::Relaxed) && self.0.present.borrow().is_empty()
     }
 
     /// Ends the job. The first error is kept.
@@ -308,6 +354,7 @@ struct Present {
 
 impl Drop for Present {
     fn drop(&mut self) {
+        self.roster.0.failed_starts.store(0, Ordering::Relaxed);
         self.roster.0.present.send_modify(|places| {
             places.remove(&self.place);
         });

@@ -16,6 +16,7 @@ use std::{
     io,
     ops::Range,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
     time::Duration,
 };
 
@@ -103,10 +104,11 @@ impl Stores {
         let found = found.map_err(|error| Status::not_found(error.to_string()))?;
         // One is on its way while the next is read.
         let (frames, stream) = mpsc::channel(1);
-        tokio::task::spawn_blocking(move || {
+        let read = move || {
             // Whoever does not take them any more has gone.
             let _ = Frames::new(found).try_for_each(|frame| frames.blocking_send(frame));
-        });
+        };
+        thread::Builder::new().name("read".to_owned()).spawn(read)?;
         Ok(ReceiverStream::new(stream))
     }
 
@@ -340,7 +342,7 @@ impl Shelf for ClusterShelf {
 
 #[cfg(test)]
 mod tests {
-    use std::{future::pending, net::TcpListener, sync::mpsc::Receiver, thread};
+    use std::{future::pending, net::TcpListener, sync::mpsc::Receiver};
 
     use prost::bytes::Bytes;
     use tokio::{runtime::Builder, sync::oneshot};
@@ -380,7 +382,7 @@ mod tests {
         fn serve(&self, peer: Peer, token: &Token) -> String {
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
             let address = listener.local_addr().unwrap().to_string();
-            let demand = Demand(Some(token.clone()));
+            let demand = Demand(token.clone());
             self.handle.spawn(async move {
                 listener.set_nonblocking(true).unwrap();
                 let incoming = TcpIncoming::from(tokio::net::TcpListener::from_std(listener).unwrap());

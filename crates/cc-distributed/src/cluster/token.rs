@@ -1,17 +1,29 @@
-//! The token: who knows it belongs to the cluster.
+//! The token: a caller that knows it belongs to the cluster.
+//!
+//! Each user has one in a file of their own, made when it is first needed, so that on one machine their workers serve their
+//! coordinators and no other user's. On several machines a file is named on the command line.
 //!
 //! It travels with every call, and in clear: without TLS, whoever can listen on the network can read it. Workers
 //! present it to each other, too: a coordinator that has it may have them call any address.
 
-use std::{fmt::Write, fs, io, path::Path};
+use std::{
+    env,
+    fmt::Write as _,
+    fs::{DirBuilder, File},
+    io::{self, Read, Write},
+    os::unix::fs::{DirBuilderExt, MetadataExt},
+    path::{Path, PathBuf},
+};
 
-use cc_workloads::{Error, Result};
+use cc_workloads::{Error, Result, printable::printable_path};
 use subtle::ConstantTimeEq;
 use tonic::{
     Request, Status,
     metadata::{Ascii, MetadataValue},
     service::Interceptor,
 };
+
+use super::acceptor::Peer;
 
 const HEADER: &str = "authorization";
 
@@ -26,10 +38,32 @@ impl Token {
     }
 
     /// The one in this file, without the white space around it.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be read, holds no token, or others than its owner may read or change it.
     pub(super) fn read(path: &Path) -> Result<Self> {
-        let what = || format!("token file {}", path.display());
-        Self::new(&fs::read_to_string(path).map_err(Error::io(what()))?)
-            .map_err(|error| Error::Usage(format!("{}: {error}", what())))
+        let what = || format!("token file {}", printable_path(path));
+        let (mode, text) = read(path).map_err(Error::io(what()))?;
+        if mode & OTHERS != 0 {
+            let why = format!("{}: others may read or change it: chmod 600 {}", what(), printable_path(path));
+            return Err(Error::Usage(why));
+        }
+        Self::new(&text).map_err(|error| Error::Usage(format!("{}: {error}", what())))
+    }
+
+    /// The user's own, and the file that holds it: made if it is not there.
+    pub(super) fn of_user() -> Result<(Self, PathBuf)> {
+        let path = user_file()?;
+        if !path.exists() {
+            make(&path).map_err(Error::io(format!("token file {}", printable_path(&path))))?;
+        }
+        Ok((Self::read(&path)?, path))
+    }
+
+    /// The user's own, if there is one.
+    pub(super) fn of_user_if_any() -> Result<Option<Self>> {
+        user_file().ok().filter(|path| path.exists()).map(|path| Self::read(&path)).transpose()
     }
 
     pub(super) fn new(text: &str) -> Result<Self> {
@@ -46,6 +80,45 @@ impl Token {
     /// The secret itself, to pass it on.
     pub(super) fn text(&self) -> &[u8] {
         self.0.as_bytes().strip_prefix(b"Bearer ").unwrap_or_default()
+    }
+}
+
+/// A file's mode that lets others than its owner have a part in it.
+const OTHERS: u32 = 0o077;
+
+/// No token is longer.
+const LONGEST: u64 = 4096;
+
+/// The mode and the text of an opened file: what is read is what was checked.
+fn read(path: &Path) -> io::Result<(u32, String)> {
+    let (file, mut text) = (File::open(path)?, String::new());
+    let mode = file.metadata()?.mode();
+    file.take(LONGEST).read_to_string(&mut text)?;
+    Ok((mode, text))
+}
+
+/// Where the user's own token is.
+fn user_file() -> Result<PathBuf> {
+    let dir = |name: &str| env::var_os(name).map(PathBuf::from).filter(|dir| dir.is_absolute());
+    let config = dir("XDG_CONFIG_HOME").or_else(|| dir("HOME").map(|home| home.join(".config")));
+    let none = || {
+        Error::Usage(
+            "neither XDG_CONFIG_HOME nor HOME says where a token may be: give --token-file".to_owned(),
+        )
+    };
+    config.map(|config| config.join("cc-distributed/token")).ok_or_else(none)
+}
+
+/// Makes a file with a new token, which only its owner may read. It is there as a whole or not at all, and one that another
+/// process has made meanwhile stays.
+fn make(path: &Path) -> io::Result<()> {
+    let dir = path.parent().expect("it has a name");
+    DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    let mut file = tempfile::NamedTempFile::new_in(dir)?;
+    writeln!(file, "{}", random().map_err(io::Error::other)?)?;
+    match file.persist_noclobber(path) {
+        Err(failed) if failed.error.kind() != io::ErrorKind::AlreadyExists => Err(failed.error),
+        _ => Ok(()),
     }
 }
 
@@ -74,16 +147,20 @@ impl Interceptor for Present {
 
 /// The called side: lets no call through without the token.
 #[derive(Clone)]
-pub(super) struct Demand(pub(super) Option<Token>);
+pub(super) struct Demand(pub(super) Token);
 
 impl Interceptor for Demand {
     fn call(&mut self, request: Request<()>) -> Result<Request<()>, Status> {
-        let Some(Token(wanted)) = &self.0 else { return Ok(request) };
+        let Self(Token(wanted)) = self;
         let given = request.metadata().get(HEADER).map(MetadataValue::as_bytes).unwrap_or_default();
         // In constant time: how long a refusal takes must not tell how much of a guess was right.
-        if bool::from(given.ct_eq(wanted.as_bytes())) {
+        let is_right = bool::from(given.ct_eq(wanted.as_bytes()));
+        let peer = request.extensions().get::<Peer>();
+        if is_right {
+            peer.inspect(|peer| peer.trust());
             Ok(request)
         } else {
+            peer.inspect(|peer| peer.refuse());
             Err(Status::unauthenticated("wrong token"))
         }
     }
@@ -91,11 +168,16 @@ impl Interceptor for Demand {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        fs::{self, Permissions},
+        os::unix::fs::PermissionsExt,
+    };
+
     use super::*;
 
     fn demand(wanted: &Token, given: Option<Token>) -> bool {
         let request = Present(given).call(Request::new(())).unwrap();
-        Demand(Some(wanted.clone())).call(request).is_ok()
+        Demand(wanted.clone()).call(request).is_ok()
     }
 
     #[test]
@@ -104,6 +186,35 @@ mod tests {
         assert!(demand(&token, Some(token.clone())));
         assert!(!demand(&token, Some(Token::random().unwrap())));
         assert!(!demand(&token, None));
+    }
+
+    #[test]
+    fn a_token_file_is_made_once_and_is_its_owners_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("made/for/it/token");
+        make(&path).unwrap();
+        let token = Token::read(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        assert_eq!(fs::metadata(path.parent().unwrap()).unwrap().mode() & 0o777, 0o700);
+        make(&path).unwrap();
+        assert_eq!(Token::read(&path).unwrap().text(), token.text());
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_token_file_that_others_may_read_or_change_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("token");
+        fs::write(&path, "secret").unwrap();
+        for mode in [0o604, 0o640, 0o620, 0o602] {
+            fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+            let why = Token::read(&path).map(drop).unwrap_err().to_string();
+            assert!(why.ends_with(&format!("chmod 600 {}", path.display())), "{why}");
+        }
+        for mode in [0o600, 0o400] {
+            fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+            assert!(Token::read(&path).is_ok(), "{mode:o}");
+        }
     }
 
     #[test]

@@ -7,30 +7,32 @@
 
 use std::{
     net::TcpListener,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-    thread,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
-use cc_workloads::{Error, Result, Stop, error::panic_reason};
+use cc_workloads::{Error, Result, Stop, root::Files};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
-use prost::bytes::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{
-    Request, Response, Status, Streaming,
-    service::interceptor::InterceptedService,
-    transport::{Server, server::TcpIncoming},
+    Request, Response, Status, Streaming, service::interceptor::InterceptedService, transport::Server,
 };
 
 use super::{
+    acceptor::{self, Acceptor, Peer},
     keeper::{Opening, Rooms},
-    root::Files,
-    shelf::{ClusterShelf, Session, Stores},
+    log::Log,
+    member::said,
+    runtime::current_thread,
+    session::{self, Done, End, Held, Sessions, Slots},
+    shelf::{ClusterShelf, Stores},
     token::{Demand, Token},
     wire::{
-        AHEAD, Assembly, Frame, MESSAGE, PAYLOAD, frames,
+        AHEAD, Assembly, Frame, MESSAGE, frames,
         pb::{
             self, Beat, FromWorker, Hello, Parts, ToWorker, Welcome, from_worker::What as Answer,
             keeper_server::KeeperServer, to_worker::What as Order, worker_server::WorkerServer,
@@ -47,11 +49,22 @@ pub type Begin = fn(job: &[u8], means: &Means) -> Result<Work>;
 /// What a job has in the worker.
 pub struct Means {
     /// It may open these, and no others.
-    pub files: Files,
+    files: Files,
     /// What its tasks leave for those that come later, wherever they are done.
     pub shelf: Arc<ClusterShelf>,
     /// Requested when the session has ended: nobody waits for what it does any more.
     pub stop: Stop,
+}
+
+impl Means {
+    /// What the job may open, which sends contents, or `names`. Refuses names where none are served.
+    pub fn files(&self, names: bool) -> Result<Files> {
+        if names && matches!(self.files, Files::None) {
+            let why = "was started without --root: it takes contents, not --shared-fs";
+            return Err(Error::Usage(why.to_owned()));
+        }
+        Ok(self.files.clone())
+    }
 }
 
 /// From an encoded task to its encoded output, or to why it cannot be done. A panic is such a reason, too, and
@@ -71,6 +84,9 @@ const SILENCE: Duration = Duration::from_secs(20);
 /// are not.
 const CALLS: u32 = 64;
 
+/// The largest head of a call, which is read before its token is: the usual ones have less than 500 bytes.
+const HEAD: u32 = 16 << 10;
+
 /// What a worker has to offer.
 pub(super) struct Worker {
     pub(super) services: &'static [Service],
@@ -85,33 +101,30 @@ pub(super) struct Worker {
 /// A worker, and the sessions it has.
 struct Host {
     worker: Worker,
-    token: Option<Token>,
+    token: Token,
     stores: Stores,
+    sessions: Sessions,
 }
 
-/// A task, and its part of the credit.
-type Held = (u64, Bytes, OwnedSemaphorePermit);
-
-/// What came of it.
-type Done = (u64, Result<Bytes, String>);
-
 /// Serves until the process ends.
-pub(super) fn serve(listener: TcpListener, token: Option<Token>, worker: Worker) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(Error::io("runtime"))?.block_on(async {
+pub(super) fn serve(listener: TcpListener, token: Token, worker: Worker, log: Log) -> Result<()> {
+    current_thread()?.block_on(async {
         listener.set_nonblocking(true).map_err(Error::io("listener"))?;
         let listener = tokio::net::TcpListener::from_std(listener).map_err(Error::io("listener"))?;
-        let rooms = Rooms { keepers: worker.keepers, requests: worker.requests };
+        let connections = Acceptor::new(listener, acceptor::Limits::default(), log).connections();
+        let sessions = Sessions::default();
+        let rooms = Rooms { keepers: worker.keepers, requests: worker.requests, sessions: sessions.clone() };
         let rooms = KeeperServer::new(rooms).max_decoding_message_size(MESSAGE);
-        let host = Host { worker, token: token.clone(), stores: Stores::default() };
+        let host = Host { worker, token: token.clone(), stores: Stores::default(), sessions };
         let service = WorkerServer::new(host).max_decoding_message_size(MESSAGE);
         Server::builder()
             .http2_keepalive_interval(Some(SILENCE))
             .http2_keepalive_timeout(Some(SILENCE))
+            .http2_max_header_list_size(HEAD)
             .max_concurrent_streams(CALLS)
             .add_service(InterceptedService::new(service, Demand(token.clone())))
             .add_service(InterceptedService::new(rooms, Demand(token)))
-            .serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true)))
+            .serve_with_incoming(connections)
             .await
             .map_err(|error| Error::worker("server", error))
     })
@@ -126,6 +139,7 @@ impl pb::worker_server::Worker for Host {
         &self,
         request: Request<Streaming<ToWorker>>,
     ) -> Result<Response<Self::ServeStream>, Status> {
+        let peer = Peer::of(&request);
         let mut messages = request.into_inner();
         let Some(ToWorker { what: Some(Order::Hello(hello)) }) = messages.message().await? else {
             return Err(Status::invalid_argument("a session begins with a hello"));
@@ -134,21 +148,27 @@ impl pb::worker_server::Worker for Host {
         let (tasks, bytes) = (TASKS * slots, BYTES * slots);
         let (done, outputs) = mpsc::channel(slots);
         let (orders, inbox) = bounded(tasks);
-        let (session, work) = self.begin(hello).await?;
-        for (n, work) in work.into_iter().enumerate() {
-            let (inbox, done) = (inbox.clone(), done.clone());
-            let slot = move || slot(work, &inbox, &done);
-            thread::Builder::new().name(format!("slot-{n}")).spawn(slot)?;
-        }
+        let workload = hello.workload.clone();
+        let session = self.begin(hello, inbox, done).await?;
+        peer.report(format_args!("session of {workload} has begun"));
         let (answers, stream) = mpsc::channel(AHEAD);
         let welcome = Welcome { tasks: tasks as u32, bytes: bytes as u64 };
         let _ = answers.send(Ok(Answer::Welcome(welcome).into())).await;
-        tokio::spawn(put_out(outputs, answers.clone()));
+        let unfinished = Arc::new(AtomicUsize::new(0));
+        tokio::spawn(put_out(outputs, answers.clone(), unfinished.clone()));
+        let sessions = self.sessions.clone();
         tokio::spawn(async move {
-            if let Err(status) = take_in(messages, Arc::new(Semaphore::new(bytes)), orders).await {
+            let ended = take_in(messages, &sessions, bytes, orders, &unfinished).await;
+            // Before the answer, which a coordinator that does not read would keep waiting.
+            drop(session);
+            let left = unfinished.load(Ordering::Relaxed);
+            peer.report(format_args!(
+                "session of {workload} has ended with {left} tasks unfinished: {}",
+                why(&ended)
+            ));
+            if let Err(status) = ended {
                 let _ = answers.send(Err(status)).await;
             }
-            drop(session);
         });
         Ok(Response::new(ReceiverStream::new(stream)))
     }
@@ -163,20 +183,20 @@ impl pb::worker_server::Worker for Host {
 }
 
 impl Host {
-    /// Begins a session, with the work of each slot. Compiling a query takes a while: not on the thread that answers
-    /// pings.
-    async fn begin(&self, hello: Hello) -> Result<(Session, Vec<Work>), Status> {
+    /// Begins a session, whose slots take their tasks from `inbox`.
+    async fn begin(
+        &self,
+        hello: Hello,
+        inbox: Receiver<Held>,
+        done: mpsc::Sender<Done>,
+    ) -> Result<End, Status> {
         let begin = self.service(&hello)?;
-        let (session, shelf) = self.stores.open(&hello, self.token.clone())?;
+        let admitted = self.sessions.admit()?;
+        let (session, shelf) = self.stores.open(&hello, Some(self.token.clone()))?;
         let (files, stop) = (self.worker.files.clone(), session.stop.clone());
+        let slots = Slots { count: self.worker.slots, inbox, done, stop: stop.clone() };
         let means = Means { files, shelf: Arc::new(shelf), stop };
-        let slots = self.worker.slots;
-        let begun = move || (0..slots).map(|_| begin(&hello.job, &means)).collect::<Result<_>>();
-        match tokio::task::spawn_blocking(begun).await {
-            Ok(Ok(work)) => Ok((session, work)),
-            Ok(Err(error)) => Err(Status::failed_precondition(error.to_string())),
-            Err(error) => Err(Status::internal(error.to_string())),
-        }
+        session::start(move || begin(&hello.job, &means), slots, session, admitted).await
     }
 
     fn service(&self, hello: &Hello) -> Result<Begin, Status> {
@@ -190,57 +210,50 @@ impl Host {
     }
 }
 
-/// Does tasks until the session ends.
-fn slot(mut work: Work, inbox: &Receiver<Held>, done: &mpsc::Sender<Done>) {
-    for (id, task, credit) in inbox {
-        let output = catch_unwind(AssertUnwindSafe(|| work(&task)))
-            .unwrap_or_else(|panic| Err(panic_reason(&*panic)))
-            .and_then(fits);
-        // Before the answer, which tells the coordinator that there is room again.
-        drop((task, credit));
-        if done.blocking_send((id, output)).is_err() {
-            break; // the coordinator has gone
-        }
-    }
-}
-
-fn fits(output: Vec<u8>) -> Result<Bytes, String> {
-    if output.len() as u64 > PAYLOAD {
-        return Err("its output is too large to be sent".to_owned());
-    }
-    Ok(output.into())
-}
-
-/// Takes tasks off the connection until the coordinator has no more, or has gone.
+/// Takes tasks off the connection until the coordinator has no more, or has gone, and counts them as unfinished. Returns
+/// why it ended.
 async fn take_in(
     mut messages: Streaming<ToWorker>,
-    credit: Arc<Semaphore>,
+    sessions: &Sessions,
+    bytes: usize,
     orders: Sender<Held>,
-) -> Result<(), Status> {
-    let all = credit.available_permits();
+    unfinished: &AtomicUsize,
+) -> Result<String, Status> {
+    let credit = Arc::new(Semaphore::new(bytes));
     let (mut assembly, mut held) = (Assembly::default(), None);
-    while let Ok(Some(message)) = messages.message().await {
+    loop {
+        let message = match messages.message().await {
+            Ok(Some(message)) => message,
+            Ok(None) => return Ok("the coordinator has ended it".to_owned()),
+            Err(status) => return Ok(said(&status)),
+        };
         let Some(Order::Task(frame)) = message.what else {
             return Err(Status::invalid_argument("a session is hello, then tasks"));
         };
         if held.is_none() {
-            // A coordinator that keeps to its credit never waits here; to any other this is the limit.
-            let bytes = usize::try_from(frame.size).unwrap_or(usize::MAX).min(all);
-            held = credit.clone().acquire_many_owned(bytes as u32).await.ok();
+            held = Some(sessions.room(&credit, bytes, frame.size).await);
         }
         let Some((id, task)) = assembly.push(frame)? else { continue };
-        let permit = held.take().ok_or_else(|| Status::internal("no credit"))?;
-        match orders.try_send((id, task, permit)) {
-            Ok(()) => {}
+        let room = held.take().ok_or_else(|| Status::internal("no credit"))?;
+        match orders.try_send((id, task, room)) {
+            Ok(()) => _ = unfinished.fetch_add(1, Ordering::Relaxed),
             Err(TrySendError::Full(_)) => return Err(Status::resource_exhausted("more tasks than credit")),
-            Err(TrySendError::Disconnected(_)) => break,
+            Err(TrySendError::Disconnected(_)) => return Ok("its slots have ended".to_owned()),
         }
     }
-    Ok(())
+}
+
+/// Why a session has ended, in words.
+pub(super) fn why(ended: &Result<String, Status>) -> &str {
+    ended.as_ref().map_or_else(Status::message, String::as_str)
 }
 
 /// Puts the outputs on the connection, one after the other.
-async fn put_out(mut outputs: mpsc::Receiver<Done>, answers: mpsc::Sender<Result<FromWorker, Status>>) {
+async fn put_out(
+    mut outputs: mpsc::Receiver<Done>,
+    answers: mpsc::Sender<Result<FromWorker, Status>>,
+    unfinished: Arc<AtomicUsize>,
+) {
     while let Some((id, output)) = outputs.recv().await {
         let (kind, payload): (fn(Frame) -> Answer, _) = match output {
             Ok(output) => (Answer::Output, output),
@@ -251,6 +264,7 @@ async fn put_out(mut outputs: mpsc::Receiver<Done>, answers: mpsc::Sender<Result
                 return;
             }
         }
+        unfinished.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

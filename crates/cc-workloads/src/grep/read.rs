@@ -11,7 +11,7 @@ use memchr::{memchr, memrchr};
 use serde_bytes::ByteBuf;
 
 use super::{Content, Part, Piece, Query, Rest, Task};
-use crate::{error::reason, stream::open, trace};
+use crate::{error::reason, root::Files, trace};
 
 /// A reused buffer. Its bytes beyond what was read last are stale, never cleared: clearing it for every small file
 /// would cost more than the search.
@@ -50,9 +50,9 @@ pub(super) struct Lines {
 }
 
 impl<'a> Source<'a> {
-    pub(super) fn open(piece: &'a Piece, base: &Path) -> io::Result<Self> {
+    pub(super) fn open(piece: &'a Piece, base: &Path, files: &Files) -> io::Result<Self> {
         let input = match &piece.content {
-            Content::File => Input::File(open(&base.join(piece.os_path()))?),
+            Content::File => Input::File(files.open(&base.join(piece.os_path()))?),
             Content::Bytes(bytes) => Input::Bytes(bytes),
             Content::Missing(why) => return Err(io::Error::other(why.clone())),
         };
@@ -274,7 +274,7 @@ impl Loader {
     }
 
     fn piece(&mut self, piece: &Piece, limit: u64, rest: &mut Rest) -> io::Result<(Piece, u64)> {
-        let mut source = Source::open(piece, &self.base)?;
+        let mut source = Source::open(piece, &self.base, &Files::All)?;
         let lines = self.buffer.fill(&mut source, usize::try_from(limit).unwrap_or(usize::MAX / 4))?;
         let content = Content::Bytes(ByteBuf::from(&*self.buffer.lines(&lines)));
         if !source.is_done() {

@@ -15,7 +15,9 @@ use super::{
 };
 use crate::{
     error::{Error, Result, reason},
-    failpoint, trace,
+    failpoint,
+    root::Files,
+    trace,
 };
 
 /// A file with a NUL before this offset is binary from its beginning: GNU grep's first buffer.
@@ -35,13 +37,21 @@ const TEXT_SHARE: u64 = 4;
 pub struct Search {
     query: Query,
     matcher: RegexMatcher,
+    files: Files,
     buffer: Buffer,
 }
 
 impl Search {
     /// Compiles the query.
     pub fn new(query: &Query) -> Result<Self> {
-        Ok(Self { query: query.clone(), matcher: query.matcher()?, buffer: Buffer::default() })
+        let (files, buffer) = (Files::All, Buffer::default());
+        Ok(Self { query: query.clone(), matcher: query.matcher()?, files, buffer })
+    }
+
+    /// The same, but it opens these files only.
+    #[must_use]
+    pub fn within(self, files: Files) -> Self {
+        Self { files, ..self }
     }
 
     /// Does a task.
@@ -67,7 +77,7 @@ impl Search {
     /// Searches a piece, block by block.
     fn piece(&mut self, piece: &Piece, limit: u64, spent: &mut Spent, output: &mut Output) {
         failpoint::hit(&piece.path, piece.start);
-        let mut source = match Source::open(piece, self.query.base()) {
+        let mut source = match Source::open(piece, self.query.base(), &self.files) {
             Ok(source) => source,
             Err(error) => return output.found.push(Found::unreadable(piece, piece.start, &error)),
         };

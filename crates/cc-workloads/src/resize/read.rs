@@ -2,7 +2,6 @@
 
 use std::{
     ffi::OsStr,
-    fs::File,
     io::{self, Read},
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
@@ -11,7 +10,7 @@ use std::{
 use serde_bytes::ByteBuf;
 
 use super::{Content, MAX_BYTES, Settings, Task};
-use crate::{error::reason, trace};
+use crate::{error::reason, root::Files, trace};
 
 /// Reads files for those who do not share a file system with them.
 #[derive(Clone, Debug)]
@@ -34,7 +33,7 @@ impl Loader {
         }
         let _span = trace::serial("read");
         let mut bytes = Vec::new();
-        let content = match read(&task, &self.base, &mut bytes) {
+        let content = match read(&task, &self.base, &Files::All, &mut bytes) {
             Ok(()) => Content::Bytes(ByteBuf::from(bytes)),
             Err(why) => Content::Missing(why),
         };
@@ -50,10 +49,10 @@ impl Settings {
 }
 
 /// Reads the task's file into `bytes`; if that is not to be, says why.
-pub(super) fn read(task: &Task, base: &Path, bytes: &mut Vec<u8>) -> Result<(), String> {
+pub(super) fn read(task: &Task, base: &Path, files: &Files, bytes: &mut Vec<u8>) -> Result<(), String> {
     let why = |error: io::Error| reason(&error);
     bytes.clear();
-    let file = File::open(base.join(OsStr::from_bytes(&task.source))).map_err(why)?;
+    let file = files.open(&base.join(OsStr::from_bytes(&task.source))).map_err(why)?;
     let size = file.metadata().map_err(why)?.len();
     if size <= MAX_BYTES {
         bytes.reserve_exact(usize::try_from(size).expect("below the limit"));

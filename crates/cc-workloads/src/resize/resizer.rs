@@ -8,7 +8,7 @@ use super::{
     Content, Made, Output, Settings, Task, decode::decode, encode::encode, image::Image, read::read,
     scale::Scaler,
 };
-use crate::{failpoint, trace};
+use crate::{failpoint, root::Files, trace};
 
 /// One worker's resizer. It starts no threads, and a panic leaves it usable. It holds one image, in buffers that
 /// are as large as the largest so far.
@@ -16,6 +16,7 @@ use crate::{failpoint, trace};
 pub struct Resizer {
     settings: Settings,
     base: PathBuf,
+    files: Files,
     file: Vec<u8>,
     image: Image,
     scaler: Scaler,
@@ -26,7 +27,20 @@ impl Resizer {
     #[must_use]
     pub fn new(settings: &Settings) -> Self {
         let (settings, base) = (settings.clone(), settings.base().to_owned());
-        Self { settings, base, file: Vec::new(), image: Image::default(), scaler: Scaler::default() }
+        Self {
+            settings,
+            base,
+            files: Files::All,
+            file: Vec::new(),
+            image: Image::default(),
+            scaler: Scaler::default(),
+        }
+    }
+
+    /// The same, but it opens these files only.
+    #[must_use]
+    pub fn within(self, files: Files) -> Self {
+        Self { files, ..self }
     }
 
     /// Does a task.
@@ -43,7 +57,7 @@ impl Resizer {
         failpoint::hit(&task.source, 0);
         let file = match &task.content {
             Content::File => {
-                read(task, &self.base, &mut self.file)?;
+                read(task, &self.base, &self.files, &mut self.file)?;
                 &self.file
             }
             Content::Bytes(bytes) => &**bytes,

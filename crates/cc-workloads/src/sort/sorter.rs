@@ -7,6 +7,7 @@ use super::{
 use crate::{
     error::reason,
     failpoint,
+    root::Files,
     shelf::{Shelf, Slice},
     stop::Stop,
     trace,
@@ -22,6 +23,7 @@ pub struct Sorter {
     query: Query,
     keys: Keys,
     stop: Stop,
+    files: Files,
     lines: Lines,
     merger: Merger,
 }
@@ -32,7 +34,14 @@ impl Sorter {
     #[must_use]
     pub fn new(query: &Query, stop: &Stop) -> Self {
         let (query, keys) = (query.clone(), Keys::new(query));
-        Self { query, keys, stop: stop.clone(), lines: Lines::default(), merger: Merger::default() }
+        let (stop, lines, merger) = (stop.clone(), Lines::default(), Merger::default());
+        Self { query, keys, stop, files: Files::All, lines, merger }
+    }
+
+    /// The same, but it opens these files only.
+    #[must_use]
+    pub fn within(self, files: Files) -> Self {
+        Self { files, ..self }
     }
 
     /// Does a task. What it leaves for later tasks is on the shelf when this returns.
@@ -49,7 +58,7 @@ impl Sorter {
         heap::give_back(chunk.room);
         // Whatever a task left that panicked.
         self.lines.forget();
-        let mut source = Source::new(&self.query, &chunk.pieces, shelf);
+        let mut source = Source::new(&self.query, &chunk.pieces, shelf).within(&self.files);
         let mut made = Made { spent: chunk.spent(), ..Made::default() };
         let mut more = true;
         while more {

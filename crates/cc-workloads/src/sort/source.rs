@@ -8,8 +8,8 @@ use super::{Content, Piece, Query, Totals};
 use crate::{
     error::reason,
     failpoint,
+    root::Files,
     shelf::{Shelf, Slice},
-    stream,
 };
 
 /// What is read at once.
@@ -21,6 +21,7 @@ pub(super) const STEP: usize = 16 << 10;
 pub(super) struct Source<'a> {
     query: &'a Query,
     shelf: &'a dyn Shelf,
+    files: &'a Files,
     pieces: slice::Iter<'a, Piece>,
     open: Option<Open<'a>>,
     /// How much has been read; of lines it says nothing.
@@ -55,7 +56,13 @@ enum Place {
 
 impl<'a> Source<'a> {
     pub(super) fn new(query: &'a Query, pieces: &'a [Piece], shelf: &'a dyn Shelf) -> Self {
-        Self { query, shelf, pieces: pieces.iter(), open: None, read: Totals::default() }
+        let (pieces, files) = (pieces.iter(), &Files::All);
+        Self { query, shelf, files, pieces, open: None, read: Totals::default() }
+    }
+
+    /// The same, but it opens these files only.
+    pub(super) fn within(self, files: &'a Files) -> Self {
+        Self { files, ..self }
     }
 
     /// Reads the next bytes: some, unless there are none left.
@@ -85,7 +92,7 @@ impl<'a> Source<'a> {
         failpoint::hit(&piece.path, piece.start);
         let input = match &piece.content {
             Content::File => {
-                let file = stream::open(&self.query.base().join(piece.os_path()));
+                let file = self.files.open(&self.query.base().join(piece.os_path()));
                 Input::File(file.map_err(|error| cannot_read(piece.os_path(), &error))?)
             }
             Content::Shelf(name) => Input::Shelf(name),

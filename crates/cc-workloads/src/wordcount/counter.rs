@@ -8,13 +8,14 @@ use super::{
     table::{EIGHT, SIXTEEN, Table, Word},
     words::{SMALL, WORDS, Window, each_window},
 };
-use crate::{error::reason, failpoint, trace};
+use crate::{error::reason, failpoint, root::Files, trace};
 
 /// Counts the words of tasks, one after the other. One per worker: it keeps its buffer and its table from task to task.
 #[derive(Clone)]
 pub struct Counter {
     settings: Settings,
     base: PathBuf,
+    files: Files,
     buffer: Buffer,
     table: Table,
 }
@@ -35,9 +36,16 @@ impl Counter {
         Self {
             settings: settings.clone(),
             base: settings.base().to_owned(),
+            files: Files::All,
             buffer: Buffer::default(),
             table: Table::new(settings.seed),
         }
+    }
+
+    /// The same, but it opens these files only.
+    #[must_use]
+    pub fn within(self, files: Files) -> Self {
+        Self { files, ..self }
     }
 
     /// Counts a task's words, from nothing, even if the last task ended in a panic.
@@ -56,7 +64,7 @@ impl Counter {
         failpoint::hit(&piece.path, piece.start);
         let mut words = Words::new(&self.settings);
         let table = &mut self.table;
-        let bytes = self.buffer.read(piece, &self.base, |text| {
+        let bytes = self.buffer.read(piece, &self.base, &self.files, |text| {
             each_window(text, |window| words.count(&window, table));
         });
         read.totals.words += words.counted;

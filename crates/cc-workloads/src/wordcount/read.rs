@@ -10,7 +10,7 @@ use std::{
 use serde_bytes::ByteBuf;
 
 use super::{Content, Piece, Settings, Task, words::is_word};
-use crate::{error::reason, stream::open, trace};
+use crate::{error::reason, root::Files, trace};
 
 /// A reused buffer. Its bytes beyond what was read last are stale.
 #[derive(Clone, Default)]
@@ -29,6 +29,7 @@ impl Buffer {
         &mut self,
         piece: &Piece,
         base: &Path,
+        files: &Files,
         mut text: impl FnMut(&[u8]),
     ) -> io::Result<u64> {
         match &piece.content {
@@ -36,7 +37,7 @@ impl Buffer {
                 text(bytes);
                 Ok(piece.end.map_or(bytes.len() as u64, |end| end - piece.start))
             }
-            Content::File => self.file(piece, &open(&base.join(piece.os_path()))?, text),
+            Content::File => self.file(piece, &files.open(&base.join(piece.os_path()))?, text),
             Content::Missing(why) => Err(io::Error::other(why.clone())),
         }
     }
@@ -139,7 +140,7 @@ impl Loader {
             // What is known to come, and the end of the last word.
             let range = piece.end.map_or(0, |end| end - piece.start) as usize;
             let mut words = Vec::with_capacity(range + MORE);
-            let read = self.buffer.read(piece, &self.base, |text| words.extend_from_slice(text));
+            let read = self.buffer.read(piece, &self.base, &Files::All, |text| words.extend_from_slice(text));
             match read {
                 Ok(bytes) => {
                     piece.end = Some(piece.start + bytes);
@@ -181,7 +182,7 @@ mod tests {
         let (mut found, mut loaded, mut bytes) = (Vec::new(), Vec::new(), 0);
         for piece in pieces(text.len() as u64, step) {
             let mut buffer = Buffer::default();
-            bytes += buffer.read(&piece, &base, |text| found.extend(words(text))).unwrap();
+            bytes += buffer.read(&piece, &base, &Files::All, |text| found.extend(words(text))).unwrap();
             let task = loader.load(Task { pieces: vec![piece] });
             let Content::Bytes(text) = &task.pieces[0].content else { panic!("it can be read") };
             loaded.extend(words(text));

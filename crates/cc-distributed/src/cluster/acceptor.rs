@@ -1,0 +1,260 @@
+//! A worker's connections: how many there may be, and for how long without the token.
+//!
+//! Whoever can reach the port can connect. Such a peer costs a descriptor and a little memory, and must not keep a
+//! coordinator out: a connection is closed unless one of its calls brings the token in time, and of those that have brought
+//! none the oldest is closed for each that comes when there are too many.
+
+use std::{
+    collections::VecDeque,
+    future::Future,
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use cc_workloads::kv::accept_again;
+use futures::{Stream, stream};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpStream},
+    sync::{Notify, OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, transport::server::Connected};
+
+use super::log::Log;
+
+/// Limits on connections.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// Connections at once. A coordinator has two, another worker one; the kernel's queue holds those that come beyond.
+    pub(super) connections: usize,
+    /// Of these, connections that have not brought the token: a sound peer brings it within a round trip.
+    pub(super) strangers: usize,
+    /// When a connection that has not brought the token is closed.
+    pub(super) patience: Duration,
+}
+
+impl Default for Limits {
+    /// Together with the files of as many sessions as there may be, less than the usual limit of 1024 descriptors.
+    fn default() -> Self {
+        Self { connections: 512, strangers: 64, patience: Duration::from_secs(5) }
+    }
+}
+
+/// Accepts connections within limits.
+pub(super) struct Acceptor {
+    listener: TcpListener,
+    permits: Arc<Semaphore>,
+    registry: Arc<Registry>,
+}
+
+struct Registry {
+    limits: Limits,
+    log: Log,
+    /// Those that have not brought the token, the oldest first. A plain lock: it is held for a few operations.
+    strangers: Mutex<VecDeque<Peer>>,
+    /// A connection has been closed, so there is a descriptor again.
+    closed: Notify,
+}
+
+impl Acceptor {
+    pub(super) fn new(listener: TcpListener, limits: Limits, log: Log) -> Self {
+        let permits = Arc::new(Semaphore::new(limits.connections));
+        let registry = Registry { limits, log, strangers: Mutex::default(), closed: Notify::new() };
+        Self { listener, permits, registry: Arc::new(registry) }
+    }
+
+    /// The connections, as they come. It ends with an error of the listener.
+    pub(super) fn connections(self) -> impl Stream<Item = io::Result<Connection>> {
+        stream::unfold(self, async |acceptor| Some((acceptor.accept().await, acceptor)))
+    }
+
+    async fn accept(&self) -> io::Result<Connection> {
+        let permit = self.permits.clone().acquire_owned().await.expect("it is never closed");
+        loop {
+            match self.listener.accept().await {
+                Ok((stream, address)) => return Ok(self.registry.enter(stream, address, permit)),
+                Err(error) => {
+                    let pause = accept_again(&error).ok_or(error)?;
+                    if !pause.is_zero() {
+                        self.registry.make_room(pause).await;
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Registry {
+    fn enter(
+        self: &Arc<Self>,
+        stream: TcpStream,
+        address: SocketAddr,
+        permit: OwnedSemaphorePermit,
+    ) -> Connection {
+        // Disables Nagle's algorithm: otherwise a small reply waits for an acknowledgement.
+        let _ = stream.set_nodelay(true);
+        let identity = Identity {
+            address,
+            is_trusted: AtomicBool::new(false),
+            close: CancellationToken::new(),
+            registry: self.clone(),
+        };
+        let peer = Peer(Arc::new(identity));
+        let mut strangers = self.strangers();
+        if strangers.len() >= self.limits.strangers {
+            strangers.pop_front().inspect(Peer::close);
+        }
+        strangers.push_back(peer.clone());
+        drop(strangers);
+        let expiry = timeout(self.limits.patience, peer.0.close.clone().cancelled_owned());
+        let expiry: Expiry = Box::pin(async move { _ = expiry.await });
+        Connection { stream, peer, expiry: Some(expiry), _permit: permit }
+    }
+
+    /// There is no descriptor left: closes the oldest connection without the token, and waits until any is closed. Files are
+    /// closed, too, which this cannot see, so it waits for this long at most.
+    async fn make_room(&self, pause: Duration) {
+        self.strangers().pop_front().inspect(Peer::close);
+        let _ = timeout(pause, self.closed.notified()).await;
+    }
+
+    fn forget(&self, peer: &Peer) {
+        self.strangers().retain(|stranger| !Arc::ptr_eq(&stranger.0, &peer.0));
+    }
+
+    fn strangers(&self) -> MutexGuard<'_, VecDeque<Peer>> {
+        // No code of others runs under the lock, so it cannot be left half-changed.
+        self.strangers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The other end of a connection. A service finds it in the extensions of each request. Clones are the same peer.
+#[derive(Clone)]
+pub(super) struct Peer(Arc<Identity>);
+
+struct Identity {
+    address: SocketAddr,
+    /// Whether it has brought the token.
+    is_trusted: AtomicBool,
+    /// Cancelled to close the connection.
+    close: CancellationToken,
+    registry: Arc<Registry>,
+}
+
+impl Peer {
+    /// Who has sent this request.
+    pub(super) fn of<T>(request: &Request<T>) -> Self {
+        request.extensions().get::<Self>().cloned().expect("every connection of the acceptor has it")
+    }
+
+    /// A call has brought the token.
+    pub(super) fn trust(&self) {
+        if !self.0.is_trusted.swap(true, Ordering::Relaxed) {
+            self.0.registry.forget(self);
+        }
+    }
+
+    /// A call has brought a wrong token, or none.
+    pub(super) fn refuse(&self) {
+        self.0.registry.log.refused(self.0.address);
+    }
+
+    /// Reports what has happened to it.
+    pub(super) fn report(&self, what: impl std::fmt::Display) {
+        self.0.registry.log.report(self.0.address, what);
+    }
+
+    fn is_trusted(&self) -> bool {
+        self.0.is_trusted.load(Ordering::Relaxed)
+    }
+
+    fn close(&self) {
+        self.0.close.cancel();
+    }
+}
+
+/// Ready when a connection without the token is to be closed.
+type Expiry = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// An accepted connection. Reading from it fails when its peer has not brought the token in time.
+pub(super) struct Connection {
+    stream: TcpStream,
+    peer: Peer,
+    /// None from the first read on that finds the peer trusted.
+    expiry: Option<Expiry>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Connected for Connection {
+    type ConnectInfo = Peer;
+
+    fn connect_info(&self) -> Peer {
+        self.peer.clone()
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let registry = &self.peer.0.registry;
+        registry.forget(&self.peer);
+        // The acceptor is a task of the same thread: it runs when the stream has been closed, too.
+        registry.closed.notify_one();
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.peer.is_trusted() {
+            self.expiry = None;
+        }
+        if let Some(expiry) = &mut self.expiry
+            && expiry.as_mut().poll(context).is_ready()
+        {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, buffer)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffers: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, buffers)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}

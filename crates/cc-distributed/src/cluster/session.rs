@@ -1,0 +1,203 @@
+//! What belongs to one session in a worker, and how much of it there may be.
+//!
+//! A session has a thread that owns it. It begins the work, which may compile a query; it waits until the coordinator has
+//! gone; it joins the slots, and lets go of what the session kept, which may be gigabytes. None of this is done on the
+//! thread that answers pings.
+
+use std::{
+    convert::Infallible,
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    thread::{self, Scope},
+};
+
+use cc_workloads::{Result, Stop, error::panic_reason};
+use crossbeam_channel::{Receiver, Sender, bounded};
+use prost::bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tonic::Status;
+
+use super::{shelf, wire::PAYLOAD, worker::Work};
+
+/// Sessions at once in a worker, of all coordinators. Each has a thread for each slot, and a descriptor for what it keeps.
+const SESSIONS: usize = 64;
+
+/// Memory for encoded tasks that wait or are at work in a worker, of all sessions, in KiB. A task that is larger is let in
+/// alone.
+const MEMORY: usize = 1 << 20;
+
+/// The sessions of a worker. Clones are the same sessions.
+#[derive(Clone)]
+pub(super) struct Sessions {
+    places: Arc<Semaphore>,
+    memory: Arc<Semaphore>,
+}
+
+/// A session's place among [`SESSIONS`], for as long as it is kept.
+pub(super) struct Admitted {
+    _place: OwnedSemaphorePermit,
+}
+
+/// Memory for a task, of its session's and of the worker's.
+pub(super) struct Room {
+    _credit: OwnedSemaphorePermit,
+    _memory: OwnedSemaphorePermit,
+}
+
+impl Default for Sessions {
+    fn default() -> Self {
+        Self { places: Arc::new(Semaphore::new(SESSIONS)), memory: Arc::new(Semaphore::new(MEMORY)) }
+    }
+}
+
+impl Sessions {
+    /// Admits one more session, if there is a place.
+    pub(super) fn admit(&self) -> Result<Admitted, Status> {
+        let place = self.places.clone().try_acquire_owned();
+        let place =
+            place.map_err(|_| Status::resource_exhausted(format!("has {SESSIONS} sessions already")))?;
+        Ok(Admitted { _place: place })
+    }
+
+    /// Waits for memory for a task of this size. A coordinator that keeps to its credit never waits for the first part, and
+    /// for the second only while other sessions have all there is.
+    pub(super) async fn room(&self, credit: &Arc<Semaphore>, all: usize, size: u64) -> Room {
+        let bytes = usize::try_from(size).unwrap_or(usize::MAX).min(all) as u32;
+        let credit = credit.clone().acquire_many_owned(bytes).await.expect("it is never closed");
+        let kib = size.div_ceil(1024).min(MEMORY as u64) as u32;
+        let memory = self.memory.clone().acquire_many_owned(kib).await.expect("it is never closed");
+        Room { _credit: credit, _memory: memory }
+    }
+}
+
+/// A task, and the memory that it was granted.
+pub(super) type Held = (u64, Bytes, Room);
+
+/// A task's number, and its output or why there is none.
+pub(super) type Done = (u64, Result<Bytes, String>);
+
+/// What the slots of a session share.
+pub(super) struct Slots {
+    /// How many there are.
+    pub(super) count: usize,
+    /// Tasks for them. They end when it is closed.
+    pub(super) inbox: Receiver<Held>,
+    pub(super) done: mpsc::Sender<Done>,
+    /// Requested when the session has ended.
+    pub(super) stop: Stop,
+}
+
+/// Keeps a session. Dropping it ends it.
+pub(super) struct End {
+    _end: Sender<Infallible>,
+}
+
+/// Starts the thread that owns a session, and waits until its work has begun.
+pub(super) async fn start(
+    begin: impl Fn() -> Result<Work> + Send + 'static,
+    slots: Slots,
+    session: shelf::Session,
+    admitted: Admitted,
+) -> Result<End, Status> {
+    let (begun, is_begun) = oneshot::channel();
+    let (end, ended) = bounded(0);
+    let own = move || {
+        own(begin, slots, session, begun, &ended);
+        drop(admitted);
+    };
+    thread::Builder::new().name("session".to_owned()).spawn(own)?;
+    is_begun.await.map_err(|_| Status::internal("panicked when it began"))??;
+    Ok(End { _end: end })
+}
+
+/// The thread that owns a session.
+fn own(
+    begin: impl Fn() -> Result<Work>,
+    slots: Slots,
+    session: shelf::Session,
+    begun: oneshot::Sender<Result<(), Status>>,
+    ended: &Receiver<Infallible>,
+) {
+    let work: Result<Vec<Work>> = (0..slots.count).map(|_| begin()).collect();
+    // It shares what the session keeps.
+    drop(begin);
+    thread::scope(|scope| {
+        let started = work
+            .map_err(|error| Status::failed_precondition(error.to_string()))
+            .and_then(|work| slots.start(scope, work).map_err(Status::from));
+        // The receiver is gone if the coordinator is.
+        let _ = begun.send(started);
+        // Nothing is ever sent: it is disconnected when the session has ended.
+        let _ = ended.recv();
+        // Before the slots are joined: it asks them to stop, and ends what they fetch.
+        drop(session);
+    });
+}
+
+impl Slots {
+    /// Starts a thread for each.
+    fn start<'scope>(self, scope: &'scope Scope<'scope, '_>, work: Vec<Work>) -> io::Result<()> {
+        for (n, work) in work.into_iter().enumerate() {
+            let (inbox, done, stop) = (self.inbox.clone(), self.done.clone(), self.stop.clone());
+            let slot = move || slot(work, &inbox, &done, &stop);
+            thread::Builder::new().name(format!("slot-{n}")).spawn_scoped(scope, slot)?;
+        }
+        Ok(())
+    }
+}
+
+/// Does tasks until the session ends.
+fn slot(mut work: Work, inbox: &Receiver<Held>, done: &mpsc::Sender<Done>, stop: &Stop) {
+    for (id, task, room) in inbox {
+        if stop.requested() {
+            break;
+        }
+        let output = catch_unwind(AssertUnwindSafe(|| work(&task)))
+            .unwrap_or_else(|panic| Err(panic_reason(&*panic)))
+            .and_then(fits);
+        // Before the answer, which tells the coordinator that there is room again.
+        drop((task, room));
+        if done.blocking_send((id, output)).is_err() {
+            break; // the coordinator has gone
+        }
+    }
+}
+
+fn fits(output: Vec<u8>) -> Result<Bytes, String> {
+    if output.len() as u64 > PAYLOAD {
+        return Err("its output is too large to be sent".to_owned());
+    }
+    Ok(output.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+
+    #[test]
+    fn there_are_no_more_sessions_than_places() {
+        let sessions = Sessions::default();
+        let mut admitted: Vec<_> = (0..SESSIONS).map(|_| sessions.admit().unwrap()).collect();
+        assert!(sessions.admit().is_err());
+        admitted.pop();
+        assert!(sessions.admit().is_ok());
+    }
+
+    #[test]
+    fn all_sessions_together_have_no_more_memory_than_the_worker() {
+        let sessions = Sessions::default();
+        let credits = [(); 2].map(|()| Arc::new(Semaphore::new(1 << 20)));
+        let all = MEMORY as u64 * 1024;
+        let room = |n: usize, size| sessions.room(&credits[n], 1 << 20, size).now_or_never();
+        let first = room(0, all - 4096).expect("there is memory");
+        let second = room(1, 4096).expect("there is a little");
+        assert!(room(1, 1).is_none(), "all is taken");
+        drop(second);
+        assert!(room(1, 4097).is_none() && room(1, 4096).is_some());
+        drop(first);
+        assert!(room(0, PAYLOAD * 2).is_some(), "one that is too large is let in alone");
+    }
+}
