@@ -221,7 +221,8 @@ mod tests {
     fn a_file_whose_size_is_not_known_is_read_to_its_end() {
         let (_dir, base) = file(b"one two");
         let mut found = Vec::new();
-        let bytes = Buffer::default().read(&Piece::file("t"), &base, |text| found.extend(words(text)));
+        let bytes =
+            Buffer::default().read(&Piece::file("t"), &base, &Files::All, |text| found.extend(words(text)));
         assert_eq!((bytes.unwrap(), found), (7, words(b"one two")));
     }
 
@@ -230,7 +231,7 @@ mod tests {
         let (_dir, base) = file(b"one two");
         for (start, expected) in [(0, 7), (4, 3), (7, 0), (20, 0)] {
             let piece = Piece { start, end: Some(30), ..Piece::file("t") };
-            let bytes = Buffer::default().read(&piece, &base, |_| ()).unwrap();
+            let bytes = Buffer::default().read(&piece, &base, &Files::All, |_| ()).unwrap();
             assert_eq!(bytes, expected, "from {start}");
         }
     }
