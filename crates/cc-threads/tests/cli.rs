@@ -3,7 +3,10 @@
 use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
-    os::unix::fs::{MetadataExt, PermissionsExt, chown},
+    os::unix::{
+        fs::{MetadataExt, PermissionsExt, chown},
+        process::CommandExt,
+    },
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
@@ -258,6 +261,36 @@ fn a_setuid_file_of_another_user_stays_that_users() {
         let there = fs::metadata(&path).expect("it is there");
         assert_eq!((there.uid(), there.gid(), there.mode() & 0o7777), (1000, 1001, 0o755), "{args:?}");
         assert_ne!(fs::read(&path).expect("read"), b"old", "{args:?}");
+    }
+}
+
+/// Without a right to make files beside it, or to give one to the owner, the content is replaced and nothing else.
+#[test]
+fn a_file_that_may_be_written_but_not_replaced_is_written() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (folder, program) = (dir.path().join("folder"), dir.path().join("program"));
+    fs::create_dir(&folder).expect("made");
+    fs::copy(PROGRAM, &program).expect("copied");
+    fs::write(folder.join("file"), "b\na\n").expect("written");
+    let set = |path: &Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("it is ours");
+    };
+    set(dir.path(), 0o755);
+    set(&folder.join("file"), 0o666);
+    let before = fs::metadata(folder.join("file")).expect("it is there");
+    for mode in [0o555, 0o777] {
+        set(&folder, mode);
+        let mut command = Command::new(&program);
+        command.args(["sort", "file", "-o", "file"]).current_dir(&folder);
+        if geteuid().is_root() {
+            // As another user, since root may do everything.
+            command.uid(65534).gid(65534);
+        }
+        assert!(command.status().expect("the program starts").success(), "{mode:o}");
+        let there = fs::metadata(folder.join("file")).expect("it is there");
+        assert_eq!((there.uid(), there.mode()), (before.uid(), before.mode()), "{mode:o}");
+        assert_eq!(fs::read(folder.join("file")).expect("read"), b"a\nb\n");
+        assert_eq!(names(&folder), ["file"]);
     }
 }
 
