@@ -15,6 +15,7 @@ pub(super) fn cases() -> Vec<Case> {
     vec![
         Case::new("files_are_whole_and_have_names", kept),
         Case::new("a_file_from_another_run_is_replaced", replaced),
+        Case::new("a_link_is_replaced", a_link),
         Case::new("what_fails_leaves_no_file", failed),
         Case::new("a_stop_leaves_no_file", stopped),
         Case::new("a_directory_that_is_gone", gone),
@@ -54,6 +55,20 @@ fn replaced(subject: &Subject) {
     fs::write(folder.join("2"), "old").expect("a file can be made");
     assert_eq!(Observed::whole(subject, &asked).status, 1);
     assert!(files(&folder) == BTreeMap::from([("1".into(), content(1)), ("2".into(), b"old".to_vec())]));
+}
+
+/// A link in the directory is replaced, and what it names is not touched.
+fn a_link(subject: &Subject) {
+    let origin = origin(Settings::default());
+    let (asked, folder) = Asked::of(&origin, ["/plain/1"]).kept_in("kept");
+    fs::write("precious", "mine").expect("a file can be made");
+    std::os::unix::fs::symlink("../precious", folder.join("1")).expect("a link can be made");
+    assert_eq!(Observed::whole(subject, &asked).status, 0);
+    assert!(fs::symlink_metadata(folder.join("1")).is_ok_and(|there| there.is_file()), "the link is there");
+    assert_eq!(
+        (fs::read("precious").expect("it is there"), files(&folder)["1"].clone()),
+        (b"mine".to_vec(), content(1))
+    );
 }
 
 fn failed(subject: &Subject) {

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::symlink,
     path::Path,
     sync::{Arc, atomic::AtomicBool},
 };
@@ -19,6 +20,7 @@ use super::{
 pub(super) fn cases() -> Vec<Case> {
     vec![
         Case::new("into_a_folder", into_a_folder),
+        Case::new("links_lead_nowhere", links_lead_nowhere),
         Case::new("skip_existing", skip_existing),
         Case::new("targets_that_collide", targets_that_collide),
         Case::new("target_that_is_a_folder", target_that_is_a_folder),
@@ -34,6 +36,22 @@ fn into_a_folder(subject: &Subject) {
     assert!(observed.folder.contains_key(Path::new("below/this/deep.jpg")));
     // Once more, over what is there.
     conforms(subject, &asked);
+}
+
+/// A link in the folder is replaced, or reported, and nothing outside of the folder is touched.
+fn links_lead_nowhere(subject: &Subject) {
+    for dir in ["out", "outside"] {
+        fs::create_dir(dir).expect("it can be made");
+    }
+    fs::write("outside/precious", "mine").expect("it can be written");
+    symlink("../outside/precious", "out/plain.jpg").expect("it can be made");
+    symlink("../outside", "out/below").expect("it can be made");
+    let observed = Observed::of(subject, &Asked::of("good").into("out"), &subject.ctx(2));
+    assert_eq!((observed.totals.failed, observed.status), (1, 1), "{}", observed.said());
+    assert!(observed.said().contains("/deep.jpg: "), "{}", observed.said());
+    assert!(fs::symlink_metadata("out/plain.jpg").is_ok_and(|there| there.is_file()), "the link is there");
+    assert_eq!(fs::read("outside/precious").expect("it is there"), b"mine");
+    assert_eq!(fs::read_dir("outside").expect("it is there").count(), 1);
 }
 
 /// What is there is left as it is; the rest is made.

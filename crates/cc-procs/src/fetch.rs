@@ -28,8 +28,8 @@ use cc_workloads::{
     fetch::{
         Download, Handover, Job, Output, Returned, Schedule, Settings, Turn, blocking::Client, descriptors,
     },
+    temporary::TemporaryDir,
 };
-use tempfile::TempDir;
 
 use crate::fleet::{Fleet, News};
 
@@ -79,7 +79,7 @@ struct Desk {
     /// How many workers have died of a download.
     deaths: HashMap<usize, u32>,
     /// Where workers put bodies.
-    folder: Option<TempDir>,
+    folder: Option<TemporaryDir>,
 }
 
 #[derive(Default)]
@@ -98,7 +98,6 @@ impl Desk {
         let at_once = job.at_once();
         // A worker has one connection, whatever its host may have of them.
         let settings = Settings { concurrency: 1, per_host: 1, ..job.settings.clone() };
-        let folder = |out| tempfile::Builder::new().prefix(".fetch-").tempdir_in(out);
         Ok(Self {
             schedule: Schedule::new(job, Instant::now()),
             fleet: Fleet::new("fetch", &settings, ("--concurrency", at_once), &ctx.stop)?,
@@ -108,7 +107,7 @@ impl Desk {
             homes: HashMap::new(),
             deaths: HashMap::new(),
             // If there can be none, no body can be kept, as each worker will find.
-            folder: job.settings.out.as_ref().and_then(|out| folder(out).ok()),
+            folder: job.settings.out.as_ref().and_then(|out| TemporaryDir::new(out, ".cc-fetch-").ok()),
         })
     }
 }

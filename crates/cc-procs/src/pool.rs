@@ -26,14 +26,13 @@ use std::{
     env,
     error::Error as StdError,
     fs,
-    hash::{BuildHasher, RandomState},
     io::{self, BufRead, BufReader, Write},
     os::{
         fd::{AsFd, OwnedFd},
-        unix::{fs::DirBuilderExt, net::UnixStream, process::CommandExt},
+        unix::{net::UnixStream, process::CommandExt},
     },
     panic::{AssertUnwindSafe, catch_unwind},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{self, Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex, PoisonError},
     thread::{self, JoinHandle},
@@ -44,6 +43,7 @@ use cc_workloads::{
     Cause, Ctx, Error, Result, Stop,
     error::{panic_reason, reason},
     stop::OnRequest,
+    temporary::{self, Lock},
 };
 use crossbeam_channel::{Receiver, Sender, bounded, select_biased};
 use ipc_channel::{
@@ -61,6 +61,9 @@ const CREDITS: usize = 2;
 
 /// How often a task may kill its worker, and a worker fail to start, before it is given up.
 const TRIES: u32 = 3;
+
+/// How the name of a directory begins that has the socket over which a worker is met.
+const SOCKETS: &str = "cc-procs-";
 
 /// How long a worker may take to say that it is ready, which takes it some milliseconds.
 const HANDSHAKE: Duration = Duration::from_secs(5);
@@ -101,6 +104,7 @@ where
         ctx: &Ctx,
         give_up: GiveUp<T, O>,
     ) -> Result<Self> {
+        temporary::remove_abandoned(&SocketDir::base(), SOCKETS);
         let program = env::current_exe().map_err(Error::io("the program's own name"))?;
         let launch = Arc::new(Launch { program, name, setup: encode(setup) });
         let (fed, tasks) = bounded(ctx.window.get() + 1);
@@ -422,16 +426,18 @@ impl Drop for Process {
 /// The directory of the socket over which a worker is met. It exists for the moment of the handshake only.
 ///
 /// The owner chooses the name and the worker makes the directory, so that both know of it before it is there,
-/// and whichever of them is killed, the other removes it.
+/// and whichever of them is killed, the other removes it. If both are killed at once, the next pool does.
 struct SocketDir(PathBuf);
 
 impl SocketDir {
-    fn named() -> Self {
+    fn base() -> PathBuf {
         // The name of a socket has 107 bytes at most, of which about 50 are used here.
         let usual = env::temp_dir();
-        let base = if usual.as_os_str().len() <= 50 { &usual } else { Path::new("/tmp") };
-        let random = RandomState::new().hash_one(process::id());
-        Self(base.join(format!("cc-procs-{random:016x}")))
+        if usual.as_os_str().len() <= 50 { usual } else { PathBuf::from("/tmp") }
+    }
+
+    fn named() -> Self {
+        Self(temporary::random_name(&Self::base(), SOCKETS))
     }
 }
 
@@ -515,7 +521,8 @@ where
 {
     let lifeline = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     let sockets = env::temp_dir();
-    fs::DirBuilder::new().mode(0o700).create(&sockets)?;
+    // Says that the directory is in use.
+    let lock = Lock::make(&sockets)?;
     let sockets = SocketDir(sockets);
     let (server, name) = IpcOneShotServer::<Welcome<O>>::new()?;
     watch(lifeline.try_clone()?, SocketDir(sockets.0.clone()))?;
@@ -523,7 +530,7 @@ where
     let say = |line: &str| writeln!(&lifeline, "{line}").unwrap_or_else(|_| wait_for_the_end());
     say(&name);
     let Ok((_, Welcome { setup, tasks, replies })) = server.accept() else { wait_for_the_end() };
-    drop(sockets);
+    drop((sockets, lock));
     let mut work = work(&setup.open()?);
     say("ready");
     while let Ok(task) = tasks.recv() {

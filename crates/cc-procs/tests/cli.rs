@@ -5,6 +5,7 @@ use std::{
     io::{BufRead, BufReader, Read, Write},
     num::{NonZeroU32, NonZeroUsize},
     ops::ControlFlow,
+    path::Path,
     process::{Child, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
 };
@@ -425,4 +426,65 @@ fn the_kernels_of_a_traced_run_are_its_workers() {
     let files = files.map(|path| fs::read_to_string(path).expect("a trace"));
     let kernels: Vec<String> = files.filter(|text| text.contains("\"part\":\"kernel\"")).collect();
     assert!(!kernels.is_empty() && kernels.iter().all(|text| text.contains(&parent)), "{kernels:?}");
+}
+
+/// Runs that have a temporary directory.
+const RUNS: &[&[&str]] = &[&["sort", "-S", "4M", "-o", "sorted"], &["wordcount"]];
+
+/// A run of `args` that has put files into `tmp` below `dir`, and waits for the rest of its input.
+fn halfway(dir: &Path, args: &[&str]) -> Child {
+    let mut command = Command::new(PROGRAM);
+    command.args(["--workers", "2"]).args(args).current_dir(dir).env("TMPDIR", dir.join("tmp"));
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("the program starts");
+    let input = child.stdin.as_mut().expect("it is a pipe");
+    // Five times the memory that it has: when all of this is read, most of it is on the disk.
+    input.write_all(&b"a line of many to be put in order\n".repeat(20 << 15)).expect("it is read");
+    child
+}
+
+/// The directories of runs. Those of handshakes come and go.
+fn directories(dir: &Path) -> Vec<String> {
+    let mut names = names(dir);
+    names.retain(|name| !name.starts_with("cc-procs-"));
+    names
+}
+
+fn names(dir: &Path) -> Vec<String> {
+    let entries = fs::read_dir(dir).expect("the directory is there");
+    let mut names: Vec<_> =
+        entries.map(|entry| entry.expect("read").file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn what_a_killed_run_has_left_is_removed_by_the_next_and_nothing_of_others_is() {
+    for args in RUNS {
+        for signal in [Signal::KILL, Signal::QUIT, Signal::ABORT] {
+            let dir = tempfile::tempdir().expect("a directory");
+            let tmp = dir.path().join("tmp");
+            fs::create_dir(&tmp).expect("made");
+            let other = halfway(dir.path(), args);
+            let before = directories(&tmp);
+            assert_eq!(before.len(), 1, "{args:?}: one directory for each run");
+            let mut killed = halfway(dir.path(), args);
+            let pid = Pid::from_raw(killed.id().cast_signed()).expect("not zero");
+            kill_process(pid, signal).expect("the program still runs");
+            assert!(!killed.wait().expect("waited for").success());
+            let left = directories(&tmp);
+            assert!(left.len() == 2 && left.contains(&before[0]), "{args:?}: {left:?}");
+            let next = halfway(dir.path(), args);
+            let now = directories(&tmp);
+            assert!(
+                now.len() == 2 && now.contains(&before[0]) && now != left,
+                "{args:?}: {left:?}, then {now:?}"
+            );
+            for run in [other, next] {
+                assert!(run.wait_with_output().expect("waited for").status.success());
+            }
+            assert_eq!(names(&tmp), [""; 0], "{args:?}");
+            let beside = names(dir.path()).into_iter().filter(|name| name.starts_with('.'));
+            assert_eq!(beside.collect::<Vec<_>>(), [""; 0], "of the file of -o, nothing is left");
+        }
+    }
 }

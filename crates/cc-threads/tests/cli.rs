@@ -3,11 +3,16 @@
 use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
+    os::unix::{
+        fs::{MetadataExt, PermissionsExt, chown},
+        process::CommandExt,
+    },
+    path::Path,
     process::{Child, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
 };
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, geteuid, kill_process};
 use snapbox::{assert_data_eq, cmd::Command as Cmd, str};
 use tempfile::TempDir;
 
@@ -183,4 +188,121 @@ sort: cannot read: gone: No such file or directory
     sort().arg("file").assert().code(0).stdout_eq("");
     assert_eq!(fs::read(&file).expect("it is there"), b"9\n10\n");
     assert_eq!(fs::metadata(&file).expect("it is there").permissions().mode() & 0o777, 0o604);
+}
+
+/// Runs that have a temporary directory.
+const RUNS: &[&[&str]] = &[&["sort", "-S", "4M", "-o", "sorted"]];
+
+/// A run of `args` that has put files into `tmp` below `dir`, and waits for the rest of its input.
+fn halfway(dir: &Path, args: &[&str]) -> Child {
+    let mut command = Command::new(PROGRAM);
+    command.args(["--workers", "2"]).args(args).current_dir(dir).env("TMPDIR", dir.join("tmp"));
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("the program starts");
+    let input = child.stdin.as_mut().expect("it is a pipe");
+    // Five times the memory that it has: when all of this is read, most of it is on the disk.
+    input.write_all(&b"a line of many to be put in order\n".repeat(20 << 15)).expect("it is read");
+    child
+}
+
+fn names(dir: &Path) -> Vec<String> {
+    let entries = fs::read_dir(dir).expect("the directory is there");
+    let mut names: Vec<_> =
+        entries.map(|entry| entry.expect("read").file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn what_a_killed_run_has_left_is_removed_by_the_next_and_nothing_of_others_is() {
+    for args in RUNS {
+        for signal in [Signal::KILL, Signal::QUIT, Signal::ABORT] {
+            let dir = tempfile::tempdir().expect("a directory");
+            let tmp = dir.path().join("tmp");
+            fs::create_dir(&tmp).expect("made");
+            let other = halfway(dir.path(), args);
+            let before = names(&tmp);
+            assert_eq!(before.len(), 1, "{args:?}: one directory for each run");
+            let mut killed = halfway(dir.path(), args);
+            let pid = Pid::from_raw(killed.id().cast_signed()).expect("not zero");
+            kill_process(pid, signal).expect("the program still runs");
+            assert!(!killed.wait().expect("waited for").success());
+            let left = names(&tmp);
+            assert!(left.len() == 2 && left.contains(&before[0]), "{args:?}: {left:?}");
+            let next = halfway(dir.path(), args);
+            let now = names(&tmp);
+            assert!(
+                now.len() == 2 && now.contains(&before[0]) && now != left,
+                "{args:?}: {left:?}, then {now:?}"
+            );
+            for run in [other, next] {
+                assert!(run.wait_with_output().expect("waited for").status.success());
+            }
+            assert_eq!(names(&tmp), [""; 0], "{args:?}");
+            let beside = names(dir.path()).into_iter().filter(|name| name.starts_with('.'));
+            assert_eq!(beside.collect::<Vec<_>>(), [""; 0], "of the file of -o, nothing is left");
+        }
+    }
+}
+
+/// As root replaces a file of another user: it stays that user's, and is not a program with root's rights.
+#[test]
+fn a_setuid_file_of_another_user_stays_that_users() {
+    if !geteuid().is_root() {
+        eprintln!("skipped: only root can give a file to another user");
+        return;
+    }
+    let dir = poems();
+    let path = dir.path().join("out");
+    for args in [&["sort", "roses", "-o", "out"][..], &["mandelbrot", "--size", "64x64", "--out", "out"]] {
+        fs::write(&path, "old").expect("written");
+        chown(&path, Some(1000), Some(1001)).expect("root may");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o6755)).expect("root may");
+        Cmd::new(PROGRAM).args(args).current_dir(&dir).assert().code(0);
+        let there = fs::metadata(&path).expect("it is there");
+        assert_eq!((there.uid(), there.gid(), there.mode() & 0o7777), (1000, 1001, 0o755), "{args:?}");
+        assert_ne!(fs::read(&path).expect("read"), b"old", "{args:?}");
+    }
+}
+
+/// Without a right to make files beside it, or to give one to the owner, the content is replaced and nothing else.
+#[test]
+fn a_file_that_may_be_written_but_not_replaced_is_written() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (folder, program) = (dir.path().join("folder"), dir.path().join("program"));
+    fs::create_dir(&folder).expect("made");
+    fs::copy(PROGRAM, &program).expect("copied");
+    fs::write(folder.join("file"), "b\na\n").expect("written");
+    let set = |path: &Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("it is ours");
+    };
+    set(dir.path(), 0o755);
+    set(&folder.join("file"), 0o666);
+    let before = fs::metadata(folder.join("file")).expect("it is there");
+    for mode in [0o555, 0o777] {
+        set(&folder, mode);
+        let mut command = Command::new(&program);
+        command.args(["sort", "file", "-o", "file"]).current_dir(&folder);
+        if geteuid().is_root() {
+            // As another user, since root may do everything.
+            command.uid(65534).gid(65534);
+        }
+        assert!(command.status().expect("the program starts").success(), "{mode:o}");
+        let there = fs::metadata(folder.join("file")).expect("it is there");
+        assert_eq!((there.uid(), there.mode()), (before.uid(), before.mode()), "{mode:o}");
+        assert_eq!(fs::read(folder.join("file")).expect("read"), b"a\nb\n");
+        assert_eq!(names(&folder), ["file"]);
+    }
+}
+
+/// What `clean` says of a directory that a killed program has left, and of what is none.
+#[test]
+fn clean_lists_what_it_removes() {
+    let dir = tempfile::tempdir().expect("a directory");
+    for name in ["cc-sort-0123456789abcdef", "cc-sort-notes"] {
+        fs::create_dir(dir.path().join(name)).expect("made");
+    }
+    let run = || Cmd::new(PROGRAM).args(["clean", "."]).current_dir(&dir).assert().code(0);
+    run().stdout_eq("removed ./cc-sort-0123456789abcdef\n");
+    run().stdout_eq("");
+    assert_eq!(names(dir.path()), ["cc-sort-notes"]);
 }

@@ -23,6 +23,7 @@ pub mod inputs;
 pub mod kv;
 pub mod mandelbrot;
 pub mod printable;
+pub mod replace;
 pub mod report;
 pub mod resize;
 pub mod root;
@@ -30,6 +31,7 @@ pub mod shelf;
 pub mod sort;
 pub mod stop;
 mod stream;
+pub mod temporary;
 pub mod trace;
 pub mod wordcount;
 

@@ -9,17 +9,17 @@
 
 use std::{
     collections::HashMap,
-    fs::{self, File, Permissions},
+    fs::{self, File},
     io::{self, Write},
-    os::unix::fs::{FileExt, PermissionsExt},
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use serde::{Deserialize, Serialize};
-use tempfile::{Builder, NamedTempFile, TempDir};
+use tempfile::{Builder, NamedTempFile};
 
-use crate::error::reason;
+use crate::{error::reason, temporary::TemporaryDir};
 
 /// Where things are put, and read from.
 pub trait Shelf: Send + Sync {
@@ -76,16 +76,14 @@ impl Slice {
 pub struct Folder {
     path: PathBuf,
     /// Removes the directory when the folder is dropped, if it is this one's.
-    _owned: Option<TempDir>,
+    _owned: Option<TemporaryDir>,
 }
 
 impl Folder {
-    /// A new directory in `parent`, whose name begins with `prefix` and which nobody else may read. It and all that
-    /// is in it are gone with the folder.
+    /// A new directory in `parent`, whose name begins with `prefix` and which no other user may read. It and all that
+    /// is in it are gone with the folder, or when a later run finds that this process was killed ([`TemporaryDir`]).
     pub fn new(parent: &Path, prefix: &str) -> io::Result<Self> {
-        let private = Permissions::from_mode(0o700);
-        let owned = Builder::new().prefix(prefix).permissions(private).tempdir_in(parent);
-        let owned = owned.map_err(at(parent))?;
+        let owned = TemporaryDir::new(parent, prefix).map_err(at(parent))?;
         Ok(Self { path: owned.path().to_owned(), _owned: Some(owned) })
     }
 
@@ -223,6 +221,8 @@ impl Draft for MemoryDraft<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     fn put(shelf: &dyn Shelf, name: &str, bytes: &[u8]) {

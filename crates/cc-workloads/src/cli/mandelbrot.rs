@@ -17,6 +17,7 @@ use crate::{
     contract::{Block, Ctx, Model, Sink},
     error::{Error, Result},
     mandelbrot::{Job, Picture, Region, Shape, View},
+    replace::Replacement,
 };
 
 /// Compute the iteration counts of every pixel of a part of the Mandelbrot set.
@@ -77,17 +78,11 @@ pub(super) fn main(model: &Model, ctx: &Ctx, args: &ArgMatches) -> Result<u8> {
     output.status(u8::from(failed))
 }
 
-/// Under a temporary name until it is whole.
+/// A file that is there is replaced when the picture is whole.
 fn write(picture: &Picture, path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let file = tempfile::Builder::new().prefix(".cc-").permissions(readable()).tempfile_in(folder)?;
-    picture.write_png(file.as_file())?;
-    file.persist(path).map(drop).map_err(|error| error.error)
-}
-
-/// What a file has that is just written, before the umask: a temporary one would be its owner's alone.
-fn readable() -> std::fs::Permissions {
-    std::os::unix::fs::PermissionsExt::from_mode(0o666)
+    let mut file = Replacement::at(path)?;
+    picture.write_png(&mut file)?;
+    file.commit()
 }
 
 impl Flags {

@@ -1,5 +1,6 @@
 //! The command line that every model's program shares: `cc-threads [--model M] [--workers N] WORKLOAD …`.
 
+mod clean;
 mod fetch;
 mod grep;
 mod kv;
@@ -58,9 +59,14 @@ pub fn main(models: &[Model]) -> ExitCode {
     let name = matches.get_one::<String>("model").expect("has a default");
     let model = models.iter().find(|model| model.name == name).expect("clap checked the name");
     let (workload, args) = matches.subcommand().expect("clap requires one");
-    let ctx = context(&matches, args);
-    let (.., main) = WORKLOADS.iter().find(|(name, ..)| *name == workload).expect("clap checked the name");
-    let done = main(model, &ctx, args);
+    let done = if workload == clean::NAME {
+        clean::main(args)
+    } else {
+        let ctx = context(&matches, args);
+        let (.., main) =
+            WORKLOADS.iter().find(|(name, ..)| *name == workload).expect("clap checked the name");
+        main(model, &ctx, args)
+    };
     match done {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
@@ -141,7 +147,8 @@ pub fn command(models: &[Model]) -> Command {
                 .value_parser(value_parser!(NonZeroUsize))
                 .help("How many tasks may be in flight [default: sixteen per worker]"),
         )
-        .subcommands(WORKLOADS.iter().map(|(_, command, _)| command()));
+        .subcommands(WORKLOADS.iter().map(|(_, command, _)| command()))
+        .subcommand(clean::command());
     (first.args)(command)
 }
 

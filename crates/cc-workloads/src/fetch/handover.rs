@@ -4,7 +4,7 @@
 //! is: whoever has a part of it, and is handed the same download again, goes on with what he has.
 
 use std::{
-    fmt, fs,
+    fmt,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
@@ -19,7 +19,7 @@ use super::{
     attempt::{Attempted, Next},
     download::Download,
     failure::Failure,
-    place::Keep,
+    place::{self, Keep},
 };
 use crate::error::reason;
 
@@ -139,7 +139,7 @@ impl Returned {
         if let Further::Done(output) = &mut self.next
             && output.outcome.is_ok()
             && let Keep::At(path) = of.keep()
-            && let Err(error) = fs::rename(file(folder, output.index), path)
+            && let Err(error) = place::rename(&file(folder, output.index), path)
         {
             output.outcome = Err(Failure::Keep(reason(&error)));
         }

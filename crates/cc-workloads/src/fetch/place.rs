@@ -1,17 +1,15 @@
 //! Where a body goes: nowhere, or into a file that has its name only when it is whole, if it is to have one.
 
 use std::{
-    fs::{File, Permissions},
+    fs::File,
     io::{self, Write},
-    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
 use serde::{Deserialize, Serialize};
-use tempfile::NamedTempFile;
 
 use super::failure::Failure;
-use crate::error::reason;
+use crate::{error::reason, replace::Replacement};
 
 /// Whether a body is kept, and where.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,7 +24,7 @@ pub(super) enum Keep {
 /// Where a body is kept. What is not [kept](Place::keep) is removed when this is dropped.
 pub(super) enum Place {
     Nowhere,
-    File { file: NamedTempFile, path: PathBuf },
+    File(Replacement),
     Unnamed(File),
 }
 
@@ -38,21 +36,30 @@ impl Place {
             Keep::Unnamed => return tempfile::tempfile().map(Self::Unnamed),
             Keep::At(path) => path,
         };
-        let folder = path.parent().unwrap_or(Path::new("."));
-        // What the user's umask leaves of this: it is a file like any other when it is done.
-        let mode = Permissions::from_mode(0o666);
-        let file = tempfile::Builder::new().prefix(".fetch-").permissions(mode).tempfile_in(folder)?;
-        Ok(Self::File { file, path: path.to_owned() })
+        let (folder, name) = split(path);
+        Replacement::beneath(folder, name).map(Self::File)
     }
 
     /// Gives the file its name, which replaces one from another run. One that has none is returned.
     pub(super) fn keep(self) -> io::Result<Option<File>> {
         match self {
             Self::Nowhere => Ok(None),
-            Self::File { file, path } => file.persist(path).map(|_| None).map_err(|failed| failed.error),
+            Self::File(file) => file.commit().map(|()| None),
             Self::Unnamed(file) => Ok(Some(file)),
         }
     }
+}
+
+/// Gives a body that another process has kept in a file the name that it is to have.
+pub(super) fn rename(file: &Path, path: &Path) -> io::Result<()> {
+    let (folder, name) = split(path);
+    Replacement::moved_beneath(file, folder, name)?.commit()
+}
+
+/// The folder that bodies are kept in, and the name in it, which a list may have chosen.
+fn split(path: &Path) -> (&Path, &Path) {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    (folder, path.file_name().unwrap_or_default().as_ref())
 }
 
 /// A body that somebody else has taken, on its way to where it is to be kept.
@@ -78,7 +85,7 @@ impl Write for Place {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Nowhere => Ok(bytes.len()),
-            Self::File { file, .. } => file.write(bytes),
+            Self::File(file) => file.write(bytes),
             Self::Unnamed(file) => file.write(bytes),
         }
     }

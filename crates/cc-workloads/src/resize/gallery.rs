@@ -2,20 +2,20 @@
 
 use std::{
     ffi::OsStr,
-    fs::{self, OpenOptions},
+    fs,
     io::{self, Write},
     ops::ControlFlow,
     os::unix::ffi::OsStrExt,
-    path::{Component, Path},
+    path::Path,
 };
 
-use tempfile::Builder;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::{Made, Output};
 use crate::{
     contract::{Block, Sink},
     error::{Error, Result, reason},
+    replace::Replacement,
     report, trace,
 };
 
@@ -115,20 +115,15 @@ impl Sink<Output> for Gallery<'_> {
     }
 }
 
-/// Writes a file under a temporary name beside its own, which it gets when it is whole.
+/// Puts a file into the folder, and nowhere else: the name may come from a worker.
 fn write(folder: &Path, target: &Path, bytes: &[u8]) -> io::Result<()> {
-    if !target.components().all(|part| matches!(part, Component::Normal(_))) {
-        return Err(io::Error::new(io::ErrorKind::InvalidFilename, "not a name below the folder"));
-    }
-    let target = folder.join(target);
-    let parent = target.parent().expect("it is below the folder");
-    fs::create_dir_all(parent)?;
-    // Created as any new file is: a temporary file's own permissions let nobody else read it.
-    let create = |path: &Path| OpenOptions::new().write(true).create_new(true).open(path);
-    let mut file = Builder::new().make_in(parent, create)?;
-    file.as_file_mut().write_all(bytes)?;
-    file.persist(&target)?;
-    Ok(())
+    let mut file = Replacement::beneath(folder, target)?;
+    file.write_all(bytes)?;
+    file.commit().map_err(|error| match error.kind() {
+        // The folder has taken a new file, so it is only this one that may not be written to.
+        io::ErrorKind::PermissionDenied => io::Error::new(io::ErrorKind::AlreadyExists, reason(&error)),
+        _ => error,
+    })
 }
 
 /// What ends the run.

@@ -1,18 +1,16 @@
 //! The sink: where the sorted lines go.
 
 use std::{
-    fs::{self, File, OpenOptions},
     io::{self, Write},
     ops::ControlFlow,
     path::{Path, PathBuf},
 };
 
-use tempfile::{Builder, NamedTempFile};
-
 use super::{Output, Totals};
 use crate::{
     contract::{Block, Sink},
     error::{Error, Result, reason},
+    replace::Replacement,
     trace,
 };
 
@@ -82,62 +80,24 @@ impl Sink<Output> for Sorted<'_> {
 }
 
 /// The file of `-o`.
-enum Target {
-    /// What is there, or will be, and what is to take its place.
-    File { path: PathBuf, made: NamedTempFile },
-    /// Something that nothing can take the place of: a device, a pipe.
-    Device { path: PathBuf, device: File },
+struct Target {
+    path: PathBuf,
+    made: Replacement,
 }
 
 impl Target {
     fn open(path: &Path) -> Result<Self> {
-        let open = || match fs::metadata(path) {
-            Ok(there) if !there.is_file() => {
-                let device = OpenOptions::new().write(true).open(path)?;
-                Ok(Self::Device { path: path.to_owned(), device })
-            }
-            Ok(there) => {
-                // Whoever could not write to it must not replace it either.
-                OpenOptions::new().append(true).open(path)?;
-                let path = fs::canonicalize(path)?;
-                let made = beside(&path)?;
-                made.as_file().set_permissions(there.permissions())?;
-                Ok(Self::File { path, made })
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                Ok(Self::File { path: path.to_owned(), made: beside(path)? })
-            }
-            Err(error) => Err(error),
-        };
-        open().map_err(|error: io::Error| failed("open", path, &error))
+        let made = Replacement::at(path).map_err(|error| failed("open", path, &error))?;
+        Ok(Self { path: path.to_owned(), made })
     }
 
     fn write(&mut self, text: &[u8]) -> Result<()> {
-        match self {
-            Self::File { path, made } => {
-                made.as_file_mut().write_all(text).map_err(|error| failed("write", path, &error))
-            }
-            Self::Device { path, device } => {
-                device.write_all(text).map_err(|error| failed("write", path, &error))
-            }
-        }
+        self.made.write_all(text).map_err(|error| failed("write", &self.path, &error))
     }
 
     fn finish(self) -> Result<()> {
-        match self {
-            Self::File { path, made } => {
-                made.persist(&path).map(drop).map_err(|error| failed("write", &path, &error.error))
-            }
-            Self::Device { .. } => Ok(()),
-        }
+        self.made.commit().map_err(|error| failed("write", &self.path, &error))
     }
-}
-
-/// A new file with a temporary name, with the permissions of any new file.
-fn beside(path: &Path) -> io::Result<NamedTempFile> {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let create = |path: &Path| OpenOptions::new().write(true).create_new(true).open(path);
-    Builder::new().prefix(".sort-").make_in(parent, create)
 }
 
 fn failed(what: &str, path: &Path, error: &io::Error) -> Error {
@@ -146,7 +106,10 @@ fn failed(what: &str, path: &Path, error: &io::Error) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs::Permissions, os::unix::fs::PermissionsExt};
+    use std::{
+        fs::{self, Permissions},
+        os::unix::fs::PermissionsExt,
+    };
 
     use super::*;
 

@@ -1,0 +1,260 @@
+//! Temporary directories whose files need names, since several processes use them.
+//!
+//! A [`TemporaryDir`] is removed when it is dropped. A process that is killed or aborts drops nothing, so each directory is locked
+//! (`flock`) by the process that owns it, and the kernel releases the lock however that process ends. A program that makes
+//! a directory first removes those of its kind beside it whose lock is free ([`remove_abandoned`]). It touches only what has a name
+//! of this form, belongs to the same user, and is not a symbolic link.
+//!
+//! What needs no name is not here: it is a file without one (`tempfile::tempfile`, [`crate::replace`]), of which nothing is
+//! left in any case.
+
+use std::{
+    ffi::OsStr,
+    fs::{self, DirBuilder, File},
+    hash::{BuildHasher, RandomState},
+    io,
+    os::{
+        fd::OwnedFd,
+        unix::{
+            ffi::OsStrExt,
+            fs::{DirBuilderExt, MetadataExt},
+        },
+    },
+    path::{Path, PathBuf},
+    process,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use rustix::{
+    fs::{CWD, FlockOperation, Mode, OFlags, flock, openat},
+    process::geteuid,
+};
+
+/// What all names of temporary files begin with, before 16 hexadecimal digits.
+const PREFIXES: &[&str] = &["cc-sort-", "cc-wordcount-", "cc-procs-", ".cc-fetch-", ".cc-draft-"];
+/// A random name that is taken is unlikely; so many in a row mean that something else is wrong.
+const ATTEMPTS: usize = 8;
+
+/// The directories of this process that exist.
+static OWN: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+/// A directory that only this user may read. It is removed with all that is in it when this is dropped.
+#[derive(Debug)]
+pub struct TemporaryDir {
+    path: PathBuf,
+    _lock: Lock,
+}
+
+impl TemporaryDir {
+    /// A new directory in `parent`, whose name begins with `prefix`. Those that killed processes have left there are removed.
+    ///
+    /// # Errors
+    ///
+    /// If `parent` takes no new directory.
+    pub fn new(parent: &Path, prefix: &str) -> io::Result<Self> {
+        remove_abandoned(parent, prefix);
+        for _ in 0..ATTEMPTS {
+            let path = random_name(parent, prefix);
+            match Lock::make(&path) {
+                Ok(lock) => {
+                    own().push(path.clone());
+                    return Ok(Self { path, _lock: lock });
+                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(io::ErrorKind::AlreadyExists.into())
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for TemporaryDir {
+    fn drop(&mut self) {
+        remove(&self.path);
+        own().retain(|path| *path != self.path);
+    }
+}
+
+/// A path in `parent` that begins with `prefix` and is of the form that [`remove_abandoned`] knows.
+#[must_use]
+pub fn random_name(parent: &Path, prefix: &str) -> PathBuf {
+    // Keyed with random bytes of the system: two processes do not choose the same.
+    parent.join(format!("{prefix}{:016x}", RandomState::new().hash_one(process::id())))
+}
+
+/// The lock on a directory, which says that the process that uses it is alive.
+#[derive(Debug)]
+pub struct Lock {
+    _dir: OwnedFd,
+}
+
+impl Lock {
+    /// Makes a directory that only this user may read, and locks it.
+    ///
+    /// # Errors
+    ///
+    /// If there is something of this name, or its parent takes no new directory.
+    pub fn make(path: &Path) -> io::Result<Self> {
+        for _ in 0..ATTEMPTS {
+            DirBuilder::new().mode(0o700).create(path)?;
+            // Until it is locked, another process may take it for abandoned, and this waits until it is removed.
+            let Ok(dir) = open(path) else { continue };
+            let locked = flock(&dir, FlockOperation::LockExclusive);
+            // Where a file system has no locks, nothing is ever taken for abandoned.
+            if locked.is_err() || is_same(&dir, path) {
+                return Ok(Self { _dir: dir });
+            }
+        }
+        Err(io::ErrorKind::AlreadyExists.into())
+    }
+}
+
+/// Removes all directories of this process now, because it is about to end without dropping them. What its other threads
+/// or its workers put there meanwhile may be left, for the next run to remove.
+pub fn remove_all() {
+    let paths = own().clone();
+    paths.iter().for_each(|path| remove(path));
+}
+
+/// Removes what is in `parent`, begins with `prefix`, belongs to this user, and is locked by no process. Returns what it was.
+pub fn remove_abandoned(parent: &Path, prefix: &str) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(parent) else { return vec![] };
+    let names = entries.filter_map(|entry| Some(entry.ok()?.file_name()));
+    let ours = names.filter(|name| has_form(name, prefix)).map(|name| parent.join(name));
+    ours.filter(|path| remove_if_abandoned(path).is_ok_and(|removed| removed)).collect()
+}
+
+/// Removes what killed programs of this user have left in a directory, of all kinds. Returns what it was.
+pub fn clean(dir: &Path) -> Vec<PathBuf> {
+    PREFIXES.iter().flat_map(|prefix| remove_abandoned(dir, prefix)).collect()
+}
+
+fn own() -> MutexGuard<'static, Vec<PathBuf>> {
+    OWN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn has_form(name: &OsStr, prefix: &str) -> bool {
+    let digits = name.as_bytes().strip_prefix(prefix.as_bytes());
+    digits.is_some_and(|digits| digits.len() == 16 && digits.iter().all(u8::is_ascii_hexdigit))
+}
+
+/// The lock is held until all is removed, so that of two processes that clean up, one leaves it to the other.
+fn remove_if_abandoned(path: &Path) -> io::Result<bool> {
+    let there = open(path)?;
+    let metadata = File::from(there.try_clone()?).metadata()?;
+    if metadata.uid() != geteuid().as_raw()
+        || flock(&there, FlockOperation::NonBlockingLockExclusive).is_err()
+    {
+        return Ok(false);
+    }
+    if !is_same(&there, path) {
+        return Ok(false);
+    }
+    if metadata.is_dir() {
+        remove(path);
+    } else {
+        fs::remove_file(path)?;
+    }
+    Ok(!path.exists())
+}
+
+/// Opens a file or a directory, and no symbolic link. It waits for nothing, which opening a pipe could.
+fn open(path: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    Ok(openat(CWD, path, flags, Mode::empty())?)
+}
+
+/// Whether what is open is still what has this name.
+fn is_same(file: &OwnedFd, path: &Path) -> bool {
+    let open = rustix::fs::fstat(file).map(|stat| (stat.st_dev, stat.st_ino));
+    fs::symlink_metadata(path).is_ok_and(|there| open == Ok((there.dev(), there.ino())))
+}
+
+/// Removes a directory in which others may still make files.
+fn remove(path: &Path) {
+    // What another process or thread has just removed, or put there, makes this fail: try again.
+    let _ = (0..4).any(|_| fs::remove_dir_all(path).is_ok() || !path.exists());
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    const PREFIX: &str = "cc-test-";
+
+    fn names(dir: &Path) -> Vec<String> {
+        let entries = fs::read_dir(dir).unwrap();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_directory_is_its_users_alone_and_gone_with_its_owner() {
+        let scratch = tempfile::tempdir().unwrap();
+        let dir = TemporaryDir::new(scratch.path(), PREFIX).unwrap();
+        assert_eq!(fs::metadata(dir.path()).unwrap().permissions().mode() & 0o777, 0o700);
+        fs::create_dir(dir.path().join("sub")).unwrap();
+        drop(dir);
+        assert_eq!(names(scratch.path()), [""; 0]);
+    }
+
+    #[test]
+    fn only_what_is_abandoned_is_removed() {
+        let scratch = tempfile::tempdir().unwrap();
+        let at = |name: &str| scratch.path().join(name);
+        let (one, two) = (
+            TemporaryDir::new(scratch.path(), PREFIX).unwrap(),
+            TemporaryDir::new(scratch.path(), PREFIX).unwrap(),
+        );
+        // As a killed process leaves it: nothing holds the lock.
+        let left = at("cc-test-0123456789abcdef");
+        fs::create_dir_all(left.join("sub")).unwrap();
+        fs::write(at("cc-test-0123456789abcde0"), "a file").unwrap();
+        // These are none of ours.
+        for name in ["cc-test-notes", "cc-test-0123456789abcdeg", "other-0123456789abcdef"] {
+            fs::create_dir(at(name)).unwrap();
+        }
+        symlink(at("cc-test-notes"), at("cc-test-fedcba9876543210")).unwrap();
+        let mut removed = remove_abandoned(scratch.path(), PREFIX);
+        removed.sort();
+        assert_eq!(removed, [at("cc-test-0123456789abcde0"), left]);
+        assert!(one.path().exists() && two.path().exists());
+        assert_eq!(names(scratch.path()).len(), 6);
+        assert_eq!(remove_abandoned(scratch.path(), PREFIX), [""; 0].map(PathBuf::from));
+    }
+
+    #[test]
+    fn all_of_a_process_are_removed_at_once() {
+        let scratch = tempfile::tempdir().unwrap();
+        let dir = TemporaryDir::new(scratch.path(), PREFIX).unwrap();
+        fs::write(dir.path().join("file"), "").unwrap();
+        // Only its own: tests of the same process have directories, too.
+        assert!(own().contains(&dir.path().to_owned()));
+        remove(dir.path());
+        assert!(!dir.path().exists());
+        let path = dir.path().to_owned();
+        drop(dir);
+        assert!(!own().contains(&path));
+    }
+
+    #[test]
+    fn what_is_there_is_not_made() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = random_name(scratch.path(), PREFIX);
+        let lock = Lock::make(&path).unwrap();
+        assert_eq!(Lock::make(&path).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert!(!remove_if_abandoned(&path).unwrap());
+        drop(lock);
+        assert!(remove_if_abandoned(&path).unwrap());
+    }
+}
