@@ -57,7 +57,7 @@ impl Worker {
     fn start(dir: &Path, args: &[&str]) -> Self {
         let mut command = Command::new(PROGRAM);
         command.args(["worker", "--token-file", "token", "--slots", "1"]).args(args).current_dir(dir);
-        Self::spawn(&mut command)
+        Self::spawn(command.stderr(Stdio::null()))
     }
 
     fn spawn(command: &mut Command) -> Self {

@@ -314,7 +314,7 @@ mod tests {
     fn the_oldest_without_the_token_makes_room_and_no_other() {
         current_thread().unwrap().block_on(async {
             let door = Door::open(Limits { patience: Duration::from_secs(600), ..LIMITS }).await;
-            let (mut client, mut trusted) = door.connect().await;
+            let (mut client, trusted) = door.connect().await;
             trusted.peer.trust();
             let (_one, mut first) = door.connect().await;
             let (_two, second) = door.connect().await;

@@ -117,8 +117,9 @@ impl Member {
             return;
         };
         if self.roster.has_begun() && refusal.as_ref() != Some(why) {
+            let message = format!("{}: {}: {why}\n", self.hello.workload, printable(&self.name()));
             // A closed standard error is no reason to end the run.
-            let _ = writeln!(io::stderr(), "{}: {}: {why}", self.hello.workload, printable(&self.name()));
+            let _ = io::stderr().write_all(message.as_bytes());
             *refusal = Some(why.clone());
         }
     }
