@@ -103,11 +103,11 @@ fn work(worker: Worker) -> Result<()> {
     let token = Token::new(&token)?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(Error::io("listener"))?;
     let address = listener.local_addr().map_err(Error::io("listener"))?;
-    writeln!(io::stdout(), "{address}").map_err(Error::io("standard output"))?;
     let until_orphaned = || {
         let _ = io::copy(&mut io::stdin(), &mut io::sink());
         process::exit(0);
     };
     thread::Builder::new().name("lifeline".to_owned()).spawn(until_orphaned).map_err(Error::io("thread"))?;
+    writeln!(io::stdout(), "{address}").map_err(Error::io("standard output"))?;
     worker::serve(listener, token, worker, Log::silent())
 }

@@ -154,7 +154,11 @@ impl Member {
         };
         let lost = self.until_closed(session).await;
         process.end().await;
-        lost
+        lost.map(|lost| match lost {
+            // What it lacks it needs for a session: a thread, or descriptors.
+            Lost::Gone(why) if !*welcome => Lost::NotStarted(why),
+            lost => lost,
+        })
     }
 
     /// Works with the worker until it is lost.
