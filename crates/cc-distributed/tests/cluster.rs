@@ -1,12 +1,15 @@
 //! Standing workers, as somebody starts them by hand on several machines; here on one.
 
 use std::{
-    fs,
-    io::{BufRead, BufReader, Read, Write},
-    net::TcpListener,
-    os::fd::OwnedFd,
+    fs::{self, OpenOptions, Permissions},
+    io::{BufRead, BufReader, ErrorKind, Read, Write},
+    net::{TcpListener, TcpStream},
+    os::{
+        fd::OwnedFd,
+        unix::fs::{OpenOptionsExt, PermissionsExt},
+    },
     path::Path,
-    process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio},
+    process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Output, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -25,8 +28,8 @@ const SUSPECT_AFTER: &str = "1";
 /// A directory with a token and a tree to search.
 fn site() -> TempDir {
     let dir = tempfile::tempdir().expect("a temporary directory");
-    fs::write(dir.path().join("token"), "sesame-opens-the-door\n").expect("written");
-    fs::write(dir.path().join("wrong"), "barley-opens-no-door\n").expect("written");
+    keep_secret(&dir.path().join("token"), "sesame-opens-the-door\n");
+    keep_secret(&dir.path().join("wrong"), "barley-opens-no-door\n");
     fs::write(dir.path().join("secret"), "a needle nobody may see\n").expect("written");
     fs::create_dir_all(dir.path().join("tree/deep")).expect("made");
     for n in 0..200 {
@@ -36,17 +39,25 @@ fn site() -> TempDir {
     dir
 }
 
+/// Writes a file that only its owner may read.
+fn keep_secret(path: &Path, text: &str) {
+    let mut options = OpenOptions::new();
+    let mut file = options.write(true).create_new(true).mode(0o600).open(path).expect("made");
+    file.write_all(text.as_bytes()).expect("written");
+}
+
 /// A standing worker. It is killed in the end, whatever became of the test.
 struct Worker {
     child: Child,
     address: String,
+    log: Option<BufReader<ChildStderr>>,
 }
 
 impl Worker {
     fn start(dir: &Path, args: &[&str]) -> Self {
         let mut command = Command::new(PROGRAM);
         command.args(["worker", "--token-file", "token", "--slots", "1"]).args(args).current_dir(dir);
-        Self::spawn(&mut command)
+        Self::spawn(command.stderr(Stdio::null()))
     }
 
     fn spawn(command: &mut Command) -> Self {
@@ -54,7 +65,18 @@ impl Worker {
         let mut line = String::new();
         BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("read");
         let address = line.trim().strip_prefix("listening on ").expect("an address").to_owned();
-        Self { child, address }
+        let log = child.stderr.take().map(BufReader::new);
+        Self { child, address, log }
+    }
+
+    /// The next line of the log, without what is different each time.
+    fn logged(&mut self) -> String {
+        let mut line = String::new();
+        self.log.as_mut().expect("piped").read_line(&mut line).expect("read");
+        let mut parts = line.trim_end().splitn(4, ':');
+        // The program, and a peer's host and port.
+        assert_eq!((parts.next(), parts.next()), (Some("worker"), Some(" 127.0.0.1")), "{line}");
+        parts.nth(1).expect("there is more").trim_start().to_owned()
     }
 
     fn signal(&self, signal: Signal) {
@@ -204,6 +226,7 @@ fn the_wrong_token_and_none_are_refused() {
     for token in [&["--token-file", "wrong"][..], &[]] {
         let mut command = Command::new(PROGRAM);
         command.args(["--worker", &worker.address]).args(token).args(["grep", "e", "token"]);
+        command.env("XDG_CONFIG_HOME", dir.path());
         let run = command.current_dir(dir.path()).output().expect("it runs");
         assert_eq!((run.status.code(), text(&run.stdout)), (Some(2), String::new()));
         assert_eq!(text(&run.stderr), format!("grep: {}: wrong token\n", worker.address));
@@ -211,10 +234,178 @@ fn the_wrong_token_and_none_are_refused() {
 }
 
 #[test]
+fn a_worker_without_a_token_file_serves_the_coordinators_of_its_user_only() {
+    let dir = site();
+    let [here, elsewhere] = ["here", "elsewhere"].map(|home| dir.path().join(home));
+    let mut command = Command::new(PROGRAM);
+    command.args(["worker", "--listen", "127.0.0.1:0"]).env("XDG_CONFIG_HOME", &here);
+    let mut worker = Worker::spawn(command.stderr(Stdio::piped()));
+    let file = here.join("cc-distributed/token");
+    assert!(worker.logged().ends_with(&format!("token file {}", file.display())));
+    assert_eq!(fs::metadata(&file).expect("it is there").permissions().mode() & 0o777, 0o600);
+    let grep = |home: &Path| {
+        let mut command = Command::new(PROGRAM);
+        command.args(["--worker", &worker.address, "grep", "needle", "tree/deep/007"]);
+        let run = command.current_dir(dir.path()).env("XDG_CONFIG_HOME", home).output().expect("it runs");
+        (run.status.code(), text(&run.stdout), text(&run.stderr))
+    };
+    assert_eq!(grep(&here), (Some(0), "a needle 7\n".to_owned(), String::new()));
+    let why = format!("grep: {}: wrong token\n", worker.address);
+    assert_eq!(grep(&elsewhere), (Some(2), String::new(), why));
+    // Nobody else is told the user's own secret.
+    let run = Command::new(PROGRAM)
+        .args(["--worker", "192.0.2.1:7000", "grep", "e", "/dev/null"])
+        .env("XDG_CONFIG_HOME", &here)
+        .output()
+        .expect("it runs");
+    let why = "grep: 192.0.2.1:7000 is not on this machine: give --token-file\n";
+    assert_eq!((run.status.code(), &*text(&run.stderr)), (Some(2), why));
+}
+
+#[test]
+fn a_token_that_others_may_read_is_refused() {
+    let dir = site();
+    fs::write(dir.path().join("open"), "known-to-all\n").expect("written");
+    fs::set_permissions(dir.path().join("open"), Permissions::from_mode(0o644)).expect("set");
+    let why = "token file open: others may read or change it: chmod 600 open\n";
+    for (args, name) in [
+        (&["worker", "--token-file", "open", "--listen", "127.0.0.1:0"][..], "worker"),
+        (&["--token-file", "open", "--worker", "127.0.0.1:1", "grep", "e"], "grep"),
+    ] {
+        let run = Command::new(PROGRAM).args(args).current_dir(dir.path()).output().expect("it runs");
+        assert_eq!((run.status.code(), text(&run.stderr)), (Some(2), format!("{name}: {why}")));
+    }
+}
+
+#[test]
+fn a_worker_that_comes_back_with_another_token_is_named_and_the_run_goes_on() {
+    let dir = site();
+    let first = Worker::start(dir.path(), &["--listen", "127.0.0.1:0"]);
+    let second = Worker::start(dir.path(), &["--listen", "127.0.0.1:0"]);
+    let mut command = grep(dir.path(), &[&first.address, &second.address]);
+    command.stderr(Stdio::piped());
+    let mut talk = Talk::new(command);
+    let mut messages = BufReader::new(talk.run.stderr.take().expect("piped"));
+    talk.say("one");
+    assert_eq!(talk.hear(), "1:one");
+    let address = second.address.clone();
+    drop(second);
+    let mut command = Command::new(PROGRAM);
+    command.args(["worker", "--token-file", "wrong", "--listen", &address]).current_dir(dir.path());
+    let _second = Worker::spawn(&mut command);
+    let mut message = String::new();
+    messages.read_line(&mut message).expect("read");
+    assert_eq!(message, format!("grep: {address}: wrong token\n"));
+    talk.say("the first is sound");
+    assert_eq!(talk.hear(), "2:the first is sound");
+    assert_eq!(talk.end(), Some(0));
+    message.clear();
+    messages.read_to_string(&mut message).expect("read");
+    assert_eq!(message, "", "it is said once");
+}
+
+#[test]
+fn a_worker_logs_its_sessions_and_what_it_refuses() {
+    let dir = site();
+    let mut command = Command::new(PROGRAM);
+    command.args(["worker", "--token-file", "token", "--listen", "127.0.0.1:0", "--slots", "1"]);
+    let mut worker = Worker::spawn(command.current_dir(dir.path()).stderr(Stdio::piped()));
+    assert_eq!(worker.logged(), "started with 1 slots; token file token");
+    let mut talk = Talk::new(grep(dir.path(), &[&worker.address]));
+    talk.say("one");
+    assert_eq!(talk.hear(), "1:one");
+    assert_eq!(worker.logged(), "session of grep has begun");
+    talk.run.kill().expect("killed");
+    talk.run.wait().expect("waited for");
+    let ended = worker.logged();
+    assert!(ended.starts_with("session of grep has ended with 0 tasks unfinished: "), "{ended}");
+    let mut command = Command::new(PROGRAM);
+    command.args(["--worker", &worker.address, "--token-file", "wrong", "grep", "e", "token"]);
+    assert_eq!(command.current_dir(dir.path()).output().expect("it runs").status.code(), Some(2));
+    assert_eq!(worker.logged(), "refused: wrong token");
+}
+
+/// Connections that say nothing.
+fn silent(worker: &Worker, count: usize) -> Vec<TcpStream> {
+    (0..count).map(|_| TcpStream::connect(&worker.address).expect("it listens")).collect()
+}
+
+#[test]
+fn connections_without_a_token_keep_no_coordinator_out_and_the_oldest_are_closed() {
+    let dir = site();
+    for (limit, strangers) in [("ulimit -n 40", 200), ("true", 200)] {
+        let script = format!("{limit}; exec \"$0\" worker --token-file token --listen 127.0.0.1:0 --slots 1");
+        let mut command = Command::new("sh");
+        let worker = Worker::spawn(command.args(["-c", &script, PROGRAM]).current_dir(dir.path()));
+        let mut strangers = silent(&worker, strangers);
+        for _ in 0..2 {
+            let run = grep(dir.path(), &[&worker.address]).args(["needle", "tree/deep/007"]).output();
+            let run = run.expect("it runs");
+            assert_eq!((run.status.code(), &*text(&run.stdout)), (Some(0), "a needle 7\n"), "{limit}");
+        }
+        // Long before its time is up, and the youngest much later.
+        strangers[0].set_read_timeout(Some(Duration::from_secs(4))).expect("set");
+        assert!(is_closed(&mut strangers[0]), "the oldest is closed");
+        let last = strangers.last_mut().expect("there are many");
+        last.set_read_timeout(Some(Duration::from_secs(30))).expect("set");
+        assert!(is_closed(last), "the youngest is closed when its time is up");
+    }
+}
+
+/// Waits until a connection is closed, whatever was said before.
+fn is_closed(stream: &mut TcpStream) -> bool {
+    match stream.read_to_end(&mut Vec::new()) {
+        Ok(_) => true,
+        Err(error) => error.kind() == ErrorKind::ConnectionReset,
+    }
+}
+
+/// A run whose program is gone, so that no worker can be started any more.
+fn without_its_program(dir: &Path) -> Talk {
+    let program = dir.join("program");
+    fs::copy(PROGRAM, &program).expect("copied");
+    let mut command = Command::new(&program);
+    command.args(["--workers", "2", "grep"]).stderr(Stdio::piped());
+    let mut talk = Talk::new(command);
+    talk.say("one");
+    assert_eq!(talk.hear(), "1:one");
+    let workers = workers(talk.run.id(), 2);
+    fs::remove_file(program).expect("removed");
+    workers.into_iter().for_each(|worker| kill_process(pid(worker), Signal::KILL).expect("it is there"));
+    talk
+}
+
+#[test]
+fn a_run_whose_workers_cannot_be_started_any_more_says_why() {
+    let dir = site();
+    let mut talk = without_its_program(dir.path());
+    let since = Instant::now();
+    // The input stays open: it is not for the lack of tasks that it ends.
+    assert_eq!(talk.hear(), "");
+    let mut why = String::new();
+    talk.run.stderr.take().expect("piped").read_to_string(&mut why).expect("read");
+    assert_eq!(why, "grep: no worker can be started: No such file or directory\n");
+    assert_eq!(talk.run.wait().expect("waited for").code(), Some(2));
+    assert!(since.elapsed() < Duration::from_secs(8), "{:?}", since.elapsed());
+}
+
+#[test]
+fn a_stop_ends_a_run_whose_workers_cannot_be_started_any_more() {
+    let dir = site();
+    let mut talk = without_its_program(dir.path());
+    assert!(soon(|| children(talk.run.id()).is_empty()));
+    let since = Instant::now();
+    signal_to(&talk.run, Signal::TERM);
+    let status = talk.run.wait().expect("waited for");
+    // On a busy machine it has given up by then.
+    assert!(matches!(status.code(), Some(143 | 2)), "{status}");
+    assert!(since.elapsed() < Duration::from_secs(1), "{:?}", since.elapsed());
+}
+
+#[test]
 fn a_listener_beyond_loopback_needs_a_token() {
     let run = Command::new(PROGRAM).args(["worker", "--listen", "0.0.0.0:0"]).output().expect("it runs");
-    let why =
-        "0.0.0.0:0 is not on loopback: without --token-file anybody on the network could use this worker";
+    let why = "0.0.0.0:0 is not on loopback: give the secret that its coordinators have, with --token-file";
     assert_eq!((run.status.code(), text(&run.stderr)), (Some(2), format!("worker: {why}\n")));
 }
 

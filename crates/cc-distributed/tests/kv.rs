@@ -23,8 +23,13 @@ struct Server {
 
 impl Server {
     fn start(args: &[&str]) -> Self {
+        Self::start_with(&["--suspect-after", "1", "--lose-after", "1"], args)
+    }
+
+    /// The same, with these options of the cluster.
+    fn start_with(cluster: &[&str], args: &[&str]) -> Self {
         let mut command = Command::new(PROGRAM);
-        command.args(["--workers", "2", "--suspect-after", "1", "kv", "--listen", "127.0.0.1:0"]).args(args);
+        command.args(["--workers", "2"]).args(cluster).args(["kv", "--listen", "127.0.0.1:0"]).args(args);
         let mut child = command.stdout(Stdio::piped()).spawn().expect("the server starts");
         let mut line = String::new();
         BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("read");
@@ -258,6 +263,41 @@ fn loses_a_node(by: Signal) {
     });
     assert_eq!(execs, if is_first { ["nil", "[OK]"] } else { ["[OK]", "nil"] });
     assert_eq!(client.ask("MSET bar 3 foo 4"), "OK");
+    assert!(server.stop().0.success());
+}
+
+#[test]
+fn a_node_that_pauses_for_seconds_loses_nothing() {
+    let server = Server::start_with(&[], &[]);
+    let mut client = server.connect();
+    assert_eq!(client.ask("MSET bar 1 foo 2"), "OK");
+    let before = client.epochs();
+    let mut watching = server.connect();
+    assert_eq!(watching.ask("WATCH bar foo"), "OK");
+    let workers = server.workers();
+    let paused = Instant::now();
+    signal(workers[0], Signal::STOP);
+    let is_silent = |reply: &str| reply.starts_with("TRYAGAIN") || reply.starts_with("INDETERMINATE");
+    // Both are asked, so each answer but the first has the pause in it, until the node is suspected.
+    let mut refused = 0;
+    while refused == 0 || paused.elapsed() < Duration::from_secs(3) {
+        let both = client.ask("MGET bar foo");
+        assert!(is_silent(&both) || both == "[1 2]", "{both}");
+        refused += usize::from(is_silent(&both));
+    }
+    assert!(refused > 1, "a suspected node keeps nobody waiting");
+    signal(workers[0], Signal::CONT);
+    let both = loop {
+        let both = client.ask("MGET bar foo");
+        if !is_silent(&both) {
+            break both;
+        }
+        assert!(paused.elapsed() < PATIENCE, "{both}");
+    };
+    assert_eq!(both, "[1 2]");
+    assert_eq!(client.epochs(), before);
+    watching.say("MULTI\r\nINCR bar\r\nINCR foo\r\nEXEC");
+    assert_eq!([(); 4].map(|()| watching.hear()), ["OK", "QUEUED", "QUEUED", "[2 3]"]);
     assert!(server.stop().0.success());
 }
 

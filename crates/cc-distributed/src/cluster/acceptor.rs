@@ -258,3 +258,90 @@ impl AsyncWrite for Connection {
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use futures::StreamExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+    use crate::cluster::runtime::current_thread;
+
+    const LIMITS: Limits = Limits { connections: 3, strangers: 2, patience: Duration::from_millis(50) };
+
+    struct Door {
+        address: SocketAddr,
+        acceptor: Acceptor,
+    }
+
+    impl Door {
+        async fn open(limits: Limits) -> Self {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            Self { address, acceptor: Acceptor::new(listener, limits, Log::silent()) }
+        }
+
+        /// Both ends of a connection.
+        async fn connect(&self) -> (TcpStream, Connection) {
+            let client = TcpStream::connect(self.address).await.unwrap();
+            (client, self.acceptor.accept().await.unwrap())
+        }
+    }
+
+    async fn read(connection: &mut Connection) -> io::Result<u8> {
+        connection.read_u8().await
+    }
+
+    #[test]
+    fn a_connection_is_closed_in_time_unless_it_brings_the_token() {
+        current_thread().unwrap().block_on(async {
+            let door = Door::open(LIMITS).await;
+            let (_client, mut silent) = door.connect().await;
+            assert_eq!(read(&mut silent).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+            drop(silent);
+            let (mut client, mut trusted) = door.connect().await;
+            trusted.peer.trust();
+            assert!(timeout(LIMITS.patience * 3, read(&mut trusted)).await.is_err(), "it stays open");
+            client.write_u8(7).await.unwrap();
+            assert_eq!(read(&mut trusted).await.unwrap(), 7);
+            assert!(door.acceptor.registry.strangers().is_empty());
+        });
+    }
+
+    #[test]
+    fn the_oldest_without_the_token_makes_room_and_no_other() {
+        current_thread().unwrap().block_on(async {
+            let door = Door::open(Limits { patience: Duration::from_secs(600), ..LIMITS }).await;
+            let (mut client, trusted) = door.connect().await;
+            trusted.peer.trust();
+            let (_one, mut first) = door.connect().await;
+            let (_two, second) = door.connect().await;
+            // All places are taken, and the next waits for one.
+            let mut next = TcpStream::connect(door.address).await.unwrap();
+            let mut accepting = pin!(door.acceptor.accept());
+            assert!(futures::poll!(accepting.as_mut()).is_pending());
+            drop(second);
+            let mut third = accepting.await.unwrap();
+            drop(trusted);
+            assert_eq!(client.read(&mut [0]).await.unwrap(), 0);
+            let (_three, _fourth) = door.connect().await;
+            assert_eq!(read(&mut first).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+            next.write_u8(7).await.unwrap();
+            assert_eq!(read(&mut third).await.unwrap(), 7);
+        });
+    }
+
+    #[test]
+    fn the_stream_ends_with_the_listener_only() {
+        current_thread().unwrap().block_on(async {
+            let Door { address, acceptor } = Door::open(LIMITS).await;
+            let mut connections = pin!(acceptor.connections());
+            for _ in 0..2 * LIMITS.connections {
+                let _client = TcpStream::connect(address).await.unwrap();
+                drop(connections.next().await.unwrap().unwrap());
+            }
+        });
+    }
+}

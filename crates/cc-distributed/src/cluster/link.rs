@@ -291,3 +291,44 @@ impl Drop for Up<'_> {
         session.inspect(|session| session.credit.close());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use futures::FutureExt;
+
+    use super::*;
+
+    /// What is asked at once, or why it is not.
+    fn ask(link: &Link) -> Option<Result<Promise, Unasked>> {
+        link.ask(b"?".to_vec()).now_or_never()
+    }
+
+    #[test]
+    fn a_suspected_worker_keeps_its_session_and_is_asked_nothing_new() {
+        let link = Link::new();
+        let _up = Up::new(&link, 2 * LEAST);
+        let before = ask(&link).unwrap().unwrap();
+        let (_, ticket) = link.begin(b"begin".to_vec()).now_or_never().unwrap().unwrap();
+        let mut waiting = pin!(link.ask(b"when there is credit".to_vec()));
+        assert!(waiting.as_mut().now_or_never().is_none());
+
+        link.suspect();
+        assert!(before.now_or_never().is_some_and(|answer| answer.is_err()), "its promise breaks");
+        assert_eq!(waiting.now_or_never().map(|asked| asked.err()), Some(Some(Unasked::Down)));
+        assert_eq!(ask(&link).map(|asked| asked.err()), Some(Some(Unasked::Down)));
+        assert!(!link.is_up());
+        // What has begun is ended nevertheless, for the case that the worker is alive.
+        assert!(link.end(ticket, b"end".to_vec()).now_or_never().is_some_and(|answer| answer.is_err()));
+        let asked: Vec<_> =
+            link.session().as_ref().unwrap().outbox.iter().map(|(_, what)| what.clone()).collect();
+        assert_eq!(asked, [&b"?"[..], b"begin", b"end"]);
+
+        link.trust();
+        assert!(link.is_up());
+        assert!(ask(&link).is_none(), "answers have not come, so there is no credit");
+        link.session().as_mut().unwrap().promised.clear();
+        assert!(ask(&link).is_some_and(|asked| asked.is_ok()));
+    }
+}

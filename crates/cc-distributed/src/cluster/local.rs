@@ -70,7 +70,8 @@ impl Process {
     pub(super) async fn greet(&mut self, token: &Token) -> io::Result<String> {
         let gone = || io::Error::other("it ended at once");
         let (input, output) = (self.0.stdin.as_mut(), self.0.stdout.take());
-        input.ok_or_else(gone)?.write_all(&[token.text(), b"\n"].concat()).await?;
+        // The pipe is broken if it has ended before it could read this.
+        input.ok_or_else(gone)?.write_all(&[token.text(), b"\n"].concat()).await.map_err(|_| gone())?;
         let mut address = String::new();
         let mut output = BufReader::new(output.ok_or_else(gone)?);
         timeout(START, output.read_line(&mut address)).await??;
@@ -102,11 +103,11 @@ fn work(worker: Worker) -> Result<()> {
     let token = Token::new(&token)?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(Error::io("listener"))?;
     let address = listener.local_addr().map_err(Error::io("listener"))?;
-    writeln!(io::stdout(), "{address}").map_err(Error::io("standard output"))?;
     let until_orphaned = || {
         let _ = io::copy(&mut io::stdin(), &mut io::sink());
         process::exit(0);
     };
     thread::Builder::new().name("lifeline".to_owned()).spawn(until_orphaned).map_err(Error::io("thread"))?;
+    writeln!(io::stdout(), "{address}").map_err(Error::io("standard output"))?;
     worker::serve(listener, token, worker, Log::silent())
 }

@@ -40,8 +40,10 @@ impl Log {
     /// Reports what has happened to this peer. Text from outside is made [printable].
     pub(super) fn report(&self, peer: SocketAddr, what: impl Display) {
         if self.0.is_some() {
-            // A closed standard error is no reason not to work.
-            let _ = writeln!(io::stderr(), "worker: {peer}: {}", printable(&what.to_string()));
+            let line = format!("worker: {peer}: {}\n", printable(&what.to_string()));
+            // Written at once, so that lines of several workers are not mixed up. A closed standard error is no reason not to
+            // work.
+            let _ = io::stderr().write_all(line.as_bytes());
         }
     }
 

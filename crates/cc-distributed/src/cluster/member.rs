@@ -117,8 +117,9 @@ impl Member {
             return;
         };
         if self.roster.has_begun() && refusal.as_ref() != Some(why) {
+            let message = format!("{}: {}: {why}\n", self.hello.workload, printable(&self.name()));
             // A closed standard error is no reason to end the run.
-            let _ = writeln!(io::stderr(), "{}: {}: {why}", self.hello.workload, printable(&self.name()));
+            let _ = io::stderr().write_all(message.as_bytes());
             *refusal = Some(why.clone());
         }
     }
@@ -153,7 +154,11 @@ impl Member {
         };
         let lost = self.until_closed(session).await;
         process.end().await;
-        lost
+        lost.map(|lost| match lost {
+            // What it lacks it needs for a session: a thread, or descriptors.
+            Lost::Gone(why) if !*welcome => Lost::NotStarted(why),
+            lost => lost,
+        })
     }
 
     /// Works with the worker until it is lost.

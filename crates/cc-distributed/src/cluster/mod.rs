@@ -360,3 +360,36 @@ impl Drop for Present {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, num::NonZeroUsize, os::unix::fs::PermissionsExt, time::Instant};
+
+    use super::*;
+
+    /// How a cluster of workers that are this program ends, and how long that takes.
+    fn ended(program: &std::path::Path) -> (String, Duration) {
+        let ctx = Ctx::new(NonZeroUsize::new(2).unwrap());
+        let options = Options { program: Some(program.to_owned()), ..Options::new(&ctx.args) };
+        let since = Instant::now();
+        let cluster = Cluster::start("grep", Vec::new(), &options, &ctx).unwrap();
+        let promise = cluster.submit(b"task".to_vec(), Lane::Usual);
+        assert!(promise.blocking_recv().is_err(), "it ends for nobody");
+        (cluster.close().unwrap_err().to_string(), since.elapsed())
+    }
+
+    #[test]
+    fn a_cluster_without_a_program_to_start_ends_in_words() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("program");
+        let why = |program| ended(program).0;
+        assert_eq!(why(&file), "no worker can be started: No such file or directory");
+        fs::write(&file, "no program").unwrap();
+        assert_eq!(why(&file), "no worker can be started: Permission denied");
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+        assert_eq!(why(&file), "no worker can be started: Exec format error");
+        let (why, took) = ended("/bin/true".as_ref());
+        assert_eq!(why, "no worker can be started: it ended at once");
+        assert!(took < Duration::from_secs(8), "{took:?}");
+    }
+}

@@ -57,8 +57,9 @@ impl Drop for Background {
 ///
 /// If there are no descriptors left for it.
 pub(crate) fn current_thread() -> Result<Runtime> {
-    // tokio makes such a pair for signals when the first runtime is built, and panics if it cannot.
-    UnixStream::pair().map_err(Error::io("runtime"))?;
+    // tokio panics if it lacks descriptors for its signals. These are as many as a runtime takes.
+    let pairs: io::Result<Vec<_>> = (0..3).map(|_| UnixStream::pair()).collect();
+    drop(pairs.map_err(Error::io("runtime"))?);
     Builder::new_current_thread().enable_all().build().map_err(Error::io("runtime"))
 }
 

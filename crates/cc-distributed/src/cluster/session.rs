@@ -173,9 +173,59 @@ fn fits(output: Vec<u8>) -> Result<Bytes, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc::channel;
+
     use futures::FutureExt;
 
     use super::*;
+    use crate::cluster::{runtime::Background, shelf::Stores, wire::pb::Hello};
+
+    /// Says what becomes of the work that owns it.
+    struct Owned(std::sync::mpsc::Sender<&'static str>);
+
+    impl Drop for Owned {
+        fn drop(&mut self) {
+            self.0.send("dropped").unwrap();
+        }
+    }
+
+    #[test]
+    fn what_a_session_does_stops_with_it_and_its_threads_end() {
+        let background = Background::start("worker").unwrap();
+        let runtime = background.handle();
+        let (session, _shelf) = {
+            let _within = runtime.enter();
+            Stores::default().open(&Hello::default(), None).unwrap()
+        };
+        let ((orders, inbox), (done, outputs), (say, events)) = (bounded(2), mpsc::channel(2), channel());
+        let stop = session.stop.clone();
+        let slots = Slots { count: 1, inbox, done, stop: stop.clone() };
+        // Tasks that end when they are asked to stop.
+        let begin = move || {
+            let (work, stop) = (Owned(say.clone()), stop.clone());
+            let task = move |_: &[u8]| {
+                let (ask, asked) = bounded::<Infallible>(0);
+                let _on_stop = stop.on_request(move || drop(ask));
+                work.0.send("works").unwrap();
+                let _ = asked.recv();
+                Err("stopped".to_owned())
+            };
+            Ok(Box::new(task) as Work)
+        };
+        let sessions = Sessions::default();
+        let end = runtime.block_on(start(begin, slots, session, sessions.admit().unwrap())).unwrap();
+        let credit = Arc::new(Semaphore::new(2));
+        for id in 0..2 {
+            let room = runtime.block_on(sessions.room(&credit, 2, 1));
+            orders.send((id, Bytes::new(), room)).unwrap();
+        }
+        assert_eq!(events.recv(), Ok("works"));
+        drop(end);
+        // The second task is not begun, though it was there.
+        assert_eq!(events.iter().collect::<Vec<_>>(), ["dropped"]);
+        assert_eq!(outputs.len(), 1);
+        assert!(runtime.block_on(sessions.places.acquire_many(SESSIONS as u32)).is_ok(), "its place is free");
+    }
 
     #[test]
     fn there_are_no_more_sessions_than_places() {
