@@ -102,9 +102,10 @@ fn small_file_fails(subject: &Subject, action: Action) {
     let at = assert_failed(&observed, culprit, (action == Action::Panic).then_some("panicked: planned"));
     assert_eq!(at, 0);
     let strikes = trap.strikes();
-    let most = if action == Action::Panic { 2 } else { 6 };
-    // Once (or three times) among its neighbours, and as often alone.
-    assert!((most / 2..=most).contains(&strikes), "struck {strikes} times");
+    // Once (or three times) among its neighbours, and as often alone. A death while other tasks are in
+    // flight is not counted.
+    let (least, most) = if action == Action::Panic { (1, 2) } else { (3, 8) };
+    assert!((least..=most).contains(&strikes), "struck {strikes} times");
 
     let whole = Observed::reference(&asked);
     let (out, all) = (observed.out(), whole.out());

@@ -91,10 +91,11 @@ fn tile_fails(subject: &Subject, action: Action, culprit: u64) {
     let reason = reason.unwrap_or_else(|| panic!("another message: {:?}", observed.messages));
     assert!(action != Action::Panic || reason == "panicked: planned\n", "another reason: {reason:?}");
     assert_eq!(reason.lines().count(), 1, "{reason:?}");
-    // Once (or three times) among its neighbours, and as often alone.
-    let most = if action == Action::Panic { 2 } else { 6 };
+    // Once (or three times) among its neighbours, and as often alone. A death while other tasks are in
+    // flight is not counted.
+    let (least, most) = if action == Action::Panic { (1, 2) } else { (3, 8) };
     let strikes = trap.strikes();
-    assert!((most / 2..=most).contains(&strikes), "struck {strikes} times");
+    assert!((least..=most).contains(&strikes), "struck {strikes} times");
     let rest = Observed { failed: [].into(), ..observed };
     rest.assert_part_of(&Observed::reference(&whole()), &whole());
 }

@@ -92,7 +92,9 @@ fn image_fails(subject: &Subject, action: Action, from: u64) {
     assert!(is(name, corpus::MIDDLE), "another image: {name}");
     assert!(action != Action::Panic || why == "panicked: planned", "another reason: {why:?}");
     assert_eq!(observed.said(), format!("resize: {name}: {why}\n"));
-    assert_eq!(trap.strikes(), if action == Action::Panic { 1 } else { 3 });
+    // A death while other tasks are in flight is not counted.
+    let (least, most) = if action == Action::Panic { (1, 1) } else { (3, 4) };
+    assert!((least..=most).contains(&trap.strikes()), "struck {} times", trap.strikes());
     assert_eq!((observed.outputs.len(), observed.status), (corpus::MEDIUM, 1));
     assert_eq!(observed.folder.len(), corpus::MEDIUM - 1);
     let rest = observed.outputs.iter().filter(|shown| !shown.0.ends_with(corpus::MIDDLE.as_bytes()));

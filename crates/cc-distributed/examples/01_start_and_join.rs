@@ -37,15 +37,20 @@ fn main() -> Result<()> {
     let begin = Instant::now();
     let ctx = Ctx::new(Ctx::available_workers());
     let cluster = Cluster::start("primes", Vec::new(), &Options::new(&ctx.args), &ctx)?;
-    let tasks = LIMITS.map(|limit| cluster.submit(limit.to_string().into(), Lane::Usual));
+    let tasks = LIMITS.map(|limit| cluster.submit(limit.to_string().into(), Lane::Usual, line));
     for task in tasks {
         let end = task.blocking_recv().expect("nobody stops the run");
         let Outcome::Done(line) = end else { panic!("{end:?}") };
-        println!("{}", String::from_utf8_lossy(&line));
+        println!("{line}");
     }
     cluster.close()?;
     println!("at the same time: {:.0?}", begin.elapsed());
     Ok(())
+}
+
+/// What an answer says. One that is no text is not believed, and the task goes to another worker.
+fn line(_session: &str, answer: &[u8]) -> Result<String, String> {
+    String::from_utf8(answer.to_vec()).map_err(|_| "not text".to_owned())
 }
 
 /// In a worker: from the bytes of a task to the bytes of its output.

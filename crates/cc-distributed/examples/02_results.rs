@@ -1,7 +1,8 @@
 //! Lesson 2 of 4: bring the results back, in the order of the questions.
 //!
-//! A task goes out as bytes, to whichever worker has room, and its output comes back as bytes. `submit` returns at
-//! once, with the *promise* of that. The promises are kept in the order in which they were made, and waited for in
+//! A task goes out as bytes, to whichever worker has room, and its output comes back as bytes,
+//! which are checked: a worker is another program. `submit` returns at once, with the *promise* of
+//! what they say. The promises are kept in the order in which they were made, and waited for in
 //! that order. So the results are in order as well, whichever is ready first, and wherever.
 //!
 //! What to see: the last limit is ready long before the first, and its line is still the last.
@@ -21,7 +22,7 @@ fn main() -> Result<()> {
     enter(SERVICES, &[], &[]); // a worker process does not come back from here
     let ctx = Ctx::new(Ctx::available_workers());
     let cluster = Cluster::start("primes", Vec::new(), &Options::new(&ctx.args), &ctx)?;
-    let promises = LIMITS.map(|limit| cluster.submit(limit.to_string().into(), Lane::Usual));
+    let promises = LIMITS.map(|limit| cluster.submit(limit.to_string().into(), Lane::Usual, primes));
     let results = promises.map(|promise| result(promise).expect("no task fails"));
     cluster.close()?;
     for (limit, primes) in LIMITS.iter().zip(results) {
@@ -31,11 +32,16 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-fn result(promise: Promise) -> Result<usize, String> {
+fn result(promise: Promise<usize>) -> Result<usize, String> {
     match promise.blocking_recv().expect("nobody stops the run") {
-        Outcome::Done(output) => String::from_utf8_lossy(&output).parse().map_err(|_| "no number".to_owned()),
+        Outcome::Done(primes) => Ok(primes),
         Outcome::Failed { why, .. } => Err(why),
     }
+}
+
+/// What an answer says. One that is no number is not believed, and the task goes to another worker.
+fn primes(_session: &str, answer: &[u8]) -> Result<usize, String> {
+    String::from_utf8_lossy(answer).parse().map_err(|_| "not a number".to_owned())
 }
 
 /// In a worker: from the bytes of a task to the bytes of its output.

@@ -1,9 +1,10 @@
 //! Lesson 3 of 4: one task fails and takes its worker along; the others are done, the failure is reported by name.
 //!
-//! The worker aborts. All that the coordinator hears of it is that the connection ends; of a cut cable it would
-//! hear nothing at all, and get suspicious. In any case it does the same: what that worker had on *lease* is given
-//! to another. It cannot know which task was to blame, so the suspects are then tried one at a time, and what has
-//! lost its worker three times is given up. A task may thus be begun more than once; it is answered once.
+//! The worker aborts. All that the coordinator hears of it is that the connection ends; of a cut
+//! cable it would hear nothing at all, and get suspicious. In any case it does the same: what that
+//! worker had on *lease* is given to another. It cannot know which task was to blame, so the
+//! suspects are then tried one at a time, and what has lost its worker three times, when it was
+//! there alone, is given up. A task may thus be begun more than once; it is answered once.
 //!
 //! What to see: three results and a failure, each in its place, and no word on standard error: the dead do not
 //! talk.
@@ -25,7 +26,7 @@ fn main() -> Result<()> {
     enter(SERVICES, &[], &[]); // a worker process does not come back from here
     let ctx = Ctx::new(Ctx::available_workers());
     let cluster = Cluster::start("primes", Vec::new(), &Options::new(&ctx.args), &ctx)?;
-    let promises = LIMITS.map(|limit| cluster.submit(limit.into(), Lane::Usual));
+    let promises = LIMITS.map(|limit| cluster.submit(limit.into(), Lane::Usual, primes));
     let results = promises.map(result);
     cluster.close()?;
     for (limit, result) in LIMITS.iter().zip(&results) {
@@ -38,11 +39,16 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-fn result(promise: Promise) -> Result<usize, String> {
+fn result(promise: Promise<usize>) -> Result<usize, String> {
     match promise.blocking_recv().expect("nobody stops the run") {
-        Outcome::Done(output) => String::from_utf8_lossy(&output).parse().map_err(|_| "no number".to_owned()),
+        Outcome::Done(primes) => Ok(primes),
         Outcome::Failed { why, .. } => Err(why),
     }
+}
+
+/// What an answer says. One that is no number is not believed, and the task goes to another worker.
+fn primes(_session: &str, answer: &[u8]) -> Result<usize, String> {
+    String::from_utf8_lossy(answer).parse().map_err(|_| "not a number".to_owned())
 }
 
 /// In a worker: from the bytes of a task to the bytes of its output.

@@ -26,15 +26,14 @@ fn main() -> Result<()> {
     enter(SERVICES, &[], &[]); // a worker process does not come back from here
     let ctx = Ctx::new(Ctx::available_workers());
     let cluster = Cluster::start("primes", Vec::new(), &Options::new(&ctx.args), &ctx)?;
-    let submit = |limit: u32| (limit, cluster.submit(limit.to_string().into(), Lane::Usual));
+    let submit = |limit: u32| (limit, cluster.submit(limit.to_string().into(), Lane::Usual, primes));
     let mut tasks = (1..).map(|n| submit(n * STEP));
     let mut line: VecDeque<_> = tasks.by_ref().take(BOUND).collect();
     let found = loop {
         let in_flight = line.len();
         let (limit, promise) = line.pop_front().expect("it is full");
         let outcome = promise.blocking_recv().expect("nobody stops the run");
-        let Outcome::Done(output) = outcome else { panic!("{outcome:?}") };
-        let primes: usize = String::from_utf8_lossy(&output).parse().expect("a number");
+        let Outcome::Done(primes) = outcome else { panic!("{outcome:?}") };
         println!("{primes:6} primes below {limit}, {in_flight} in flight");
         if primes >= ENOUGH {
             break limit;
@@ -45,6 +44,11 @@ fn main() -> Result<()> {
     println!("{found} has enough");
     assert_eq!(found, 110_000);
     Ok(())
+}
+
+/// What an answer says. One that is no number is not believed, and the task goes to another worker.
+fn primes(_session: &str, answer: &[u8]) -> Result<usize, String> {
+    String::from_utf8_lossy(answer).parse().map_err(|_| "not a number".to_owned())
 }
 
 /// In a worker: from the bytes of a task to the bytes of its output.

@@ -9,8 +9,10 @@
 //! - **Order.** A line of promises, kept by whichever worker and collected in the order they were given.
 //! - **Stop.** Closing the cluster's queue breaks the promises and ends the sessions. The run's own workers
 //!   are killed; a standing one may finish its task for nobody: its answer finds no reader.
-//! - **Fail.** A silent worker is taken for dead: it is cut off, and its tasks go elsewhere, so it does not matter
-//!   whether it was. A panic comes back as a failure. A task whose worker was lost three times is given up.
+//! - **Fail.** A silent worker is taken for dead: it is cut off, and its tasks go elsewhere, so it
+//!   does not matter whether it was. So is a worker that answers with what is not of its task. A
+//!   panic comes back as a failure. A task that had its worker for itself when that was lost, three
+//!   times, is given up.
 
 use std::{collections::VecDeque, mem, ops::ControlFlow, thread};
 
@@ -24,7 +26,7 @@ use serde::{Deserialize, Serialize};
 use crate::cluster::{
     Cluster,
     command::Options,
-    encode,
+    decoded, encode,
     queue::{Lane, Promise},
     worker::{Means, Work},
 };
@@ -45,7 +47,7 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
         for n in 0..if brief.shared_fs { 1 } else { ctx.workers.get() } {
             let loader = (!brief.shared_fs).then(|| Loader::new(&job.query));
             let (cluster, tasks, rests) = (&cluster, tasks.clone(), rests.clone());
-            let load = move || load(loader, cluster, &tasks, &rests, ctx);
+            let load = move || load(loader, cluster, &tasks, &rests, job, ctx);
             thread(format!("load-{n}")).spawn_scoped(scope, load).map_err(failed)?;
         }
         drop((tasks, rests));
@@ -76,6 +78,7 @@ fn load(
     cluster: &Cluster,
     fed: &Receiver<Order>,
     urgent: &Receiver<Order>,
+    job: &Job,
     ctx: &Ctx,
 ) {
     let next = || {
@@ -92,8 +95,10 @@ fn load(
             Some(loader) => loader.load(task),
             None => (task, Rest::default()),
         };
+        let scope = task.scope(&job.query);
+        let check = decoded(move |_, output| scope.accepts(output));
         // Nobody waits for it any more if the run was stopped meanwhile.
-        let _ = done.send(Loaded { outcome: cluster.submit(encode(&task), lane), rest });
+        let _ = done.send(Loaded { outcome: cluster.submit(encode(&task), lane, check), rest });
     }
 }
 // ANCHOR_END: grep-feed
@@ -151,7 +156,7 @@ impl Way<'_> {
 
     /// Waits for what a worker makes of a task.
     fn output(&self, Loaded { outcome, rest }: Loaded) -> ControlFlow<(), Output> {
-        let mut output: Output = self.cluster.output(outcome.blocking_recv(), Task::failed)?;
+        let mut output = self.cluster.output(outcome.blocking_recv(), Task::failed)?;
         output.rest.extend(rest);
         ControlFlow::Continue(output)
     }
@@ -193,6 +198,6 @@ impl Order {
 
 /// The promise of what comes of a task that is on its way, and what was too large to be loaded with it.
 struct Loaded {
-    outcome: Promise,
+    outcome: Promise<Output>,
     rest: Rest,
 }

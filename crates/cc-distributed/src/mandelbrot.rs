@@ -8,8 +8,9 @@
 //! - **Order.** None: promises are taken as they are kept, and an output says where it belongs.
 //! - **Stop.** Closing the cluster's queue breaks the promises and ends the sessions. The run's own workers
 //!   are killed; a standing one may finish its task for nobody.
-//! - **Fail.** A silent worker is taken for dead: it is cut off, and its tasks go elsewhere. What panicked, or lost its
-//!   worker three times, is done once more, every tile for itself: only the culprit is given up.
+//! - **Fail.** A silent worker is taken for dead: it is cut off, and its tasks go elsewhere. So is
+//!   one that answers with other tiles. What panicked, or lost its worker three times when it had
+//!   that for itself, is done once more, every tile for itself: only the culprit is given up.
 
 use std::{ops::ControlFlow, thread};
 
@@ -24,7 +25,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use crate::cluster::{
     Cluster,
     command::Options,
-    encode,
+    decoded, encode,
     queue::{Kept, Lane, Promise},
     worker::{Means, Work},
 };
@@ -41,7 +42,7 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
         let feed = || feed(job, &cluster, promises, ctx);
         let thread = thread::Builder::new().name("feed".to_owned());
         thread.spawn_scoped(scope, feed).map_err(|e| Error::worker("thread", e))?;
-        gather(line, &cluster, ctx, out);
+        gather(line, job, &cluster, ctx, out);
         Ok(())
     })?;
     cluster.close()
@@ -50,13 +51,19 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
 
 // ANCHOR: mandelbrot-feed
 /// Submits the tasks.
-fn feed(job: &Job, cluster: &Cluster, promises: Sender<Promise>, ctx: &Ctx) {
+fn feed(job: &Job, cluster: &Cluster, promises: Sender<Promise<Output>>, ctx: &Ctx) {
     for task in job.tasks(GRAIN) {
-        let promise = cluster.submit(encode(&task), Lane::Usual);
+        let promise = submit(&task, Lane::Usual, job, cluster);
         if ctx.stop.requested() || promises.blocking_send(promise).is_err() {
             break;
         }
     }
+}
+
+/// Submits a task. Only counts of its own tiles are taken for an answer.
+fn submit(task: &Task, lane: Lane, job: &Job, cluster: &Cluster) -> Promise<Output> {
+    let scope = task.scope(&job.view);
+    cluster.submit(encode(task), lane, decoded(move |_, output| scope.accepts(output)))
 }
 // ANCHOR_END: mandelbrot-feed
 
@@ -74,19 +81,31 @@ pub(crate) fn work(view: &[u8], _: &Means) -> Result<Work> {
 
 // ANCHOR: mandelbrot-gather
 /// Emits the outputs as they come.
-fn gather(line: Receiver<Promise>, cluster: &Cluster, ctx: &Ctx, out: &mut dyn Sink<Output>) {
+fn gather(
+    line: Receiver<Promise<Output>>,
+    job: &Job,
+    cluster: &Cluster,
+    ctx: &Ctx,
+    out: &mut dyn Sink<Output>,
+) {
     let outcomes = ReceiverStream::new(line).buffer_unordered(ctx.window.get());
-    let _ = block_on_stream(outcomes).try_for_each(|outcome| settle(outcome, cluster, ctx, out));
+    let _ = block_on_stream(outcomes).try_for_each(|outcome| settle(outcome, job, cluster, ctx, out));
 }
 
 /// Emits an output, or those of its tiles if the task failed as a whole.
-fn settle(outcome: Kept, cluster: &Cluster, ctx: &Ctx, out: &mut dyn Sink<Output>) -> ControlFlow<()> {
+fn settle(
+    outcome: Kept<Output>,
+    job: &Job,
+    cluster: &Cluster,
+    ctx: &Ctx,
+    out: &mut dyn Sink<Output>,
+) -> ControlFlow<()> {
     let output = cluster.output(outcome, Task::failed)?;
     if output.counts.is_ok() || output.task.tiles == 1 {
         return ctx.emit(output, out);
     }
-    let tiles = output.task.apart().map(|tile| cluster.submit(encode(&tile), Lane::Urgent));
-    let promises: Vec<Promise> = tiles.collect();
-    promises.into_iter().try_for_each(|promise| settle(promise.blocking_recv(), cluster, ctx, out))
+    let tiles = output.task.apart().map(|tile| submit(&tile, Lane::Urgent, job, cluster));
+    let promises: Vec<_> = tiles.collect();
+    promises.into_iter().try_for_each(|promise| settle(promise.blocking_recv(), job, cluster, ctx, out))
 }
 // ANCHOR_END: mandelbrot-gather

@@ -10,8 +10,10 @@
 //!   looked at than are waited for, which is the bound.
 //! - **Stop.** Closing the cluster's queue breaks the promises and ends the sessions. The run's own workers
 //!   are killed; a standing one may finish its image for nobody.
-//! - **Fail.** A silent worker is taken for dead: it is cut off, and its images go elsewhere. An image whose worker was
-//!   lost three times is given up, as is one that is too large to be sent. A panic comes back as a failure.
+//! - **Fail.** A silent worker is taken for dead: it is cut off, and its images go elsewhere. So is
+//!   one whose thumbnail has another name than its task. An image that had its worker for itself
+//!   when that was lost, three times, is given up, as is one that is too large to be sent. A panic
+//!   comes back as a failure.
 
 use std::{ops::ControlFlow, thread};
 
@@ -27,7 +29,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use crate::cluster::{
     Cluster,
     command::Options,
-    encode,
+    decoded, encode,
     queue::{Lane, Promise},
     worker::{Means, Work},
 };
@@ -53,13 +55,21 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
 
 // ANCHOR: resize-feed
 /// Submits the tasks, ready for the journey: an image that a worker cannot open itself is put in.
-fn feed(job: &Job, mut loader: Option<Loader>, cluster: &Cluster, promises: Sender<Promise>, ctx: &Ctx) {
+fn feed(
+    job: &Job,
+    mut loader: Option<Loader>,
+    cluster: &Cluster,
+    promises: Sender<Promise<Output>>,
+    ctx: &Ctx,
+) {
     for task in job.tasks(&ctx.stop) {
         let task = match &mut loader {
             Some(loader) => loader.load(task),
             None => task,
         };
-        if promises.blocking_send(cluster.submit(encode(&task), Lane::Usual)).is_err() {
+        let scope = task.scope(&job.settings);
+        let check = decoded(move |_, output| scope.accepts(output));
+        if promises.blocking_send(cluster.submit(encode(&task), Lane::Usual, check)).is_err() {
             break;
         }
     }
@@ -81,7 +91,7 @@ pub(crate) fn work(brief: &[u8], means: &Means) -> Result<Work> {
 
 // ANCHOR: resize-gather
 /// Emits the outputs as they come.
-fn gather(line: Receiver<Promise>, cluster: &Cluster, ctx: &Ctx, out: &mut dyn Sink<Output>) {
+fn gather(line: Receiver<Promise<Output>>, cluster: &Cluster, ctx: &Ctx, out: &mut dyn Sink<Output>) {
     let outcomes = ReceiverStream::new(line).buffer_unordered(2 * ctx.workers.get());
     // If it breaks off, the job has ended.
     let _: ControlFlow<()> = block_on_stream(outcomes)

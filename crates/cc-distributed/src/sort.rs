@@ -13,9 +13,12 @@
 //!   be submitted again keeps its place in it.
 //! - **Stop.** Closing the cluster's queue breaks the promises and ends the sessions; with its session a worker leaves off
 //!   sorting and fetching. The run's own workers are killed.
-//! - **Fail.** What a lost worker has sorted is sorted again, from the file or from what was kept of a stream: the same runs,
-//!   under the same names, which a table says the new place of. A merge that could not read them is submitted again, and
-//!   so are its deaths. A task that fails ends the run, as does a full disk: a part of the lines is not what was asked for.
+//! - **Fail.** What a lost worker has sorted is sorted again, from the file or from what was kept
+//!   of a stream: the same runs, under the same names, which a table says the new place of. A merge
+//!   that could not read them is submitted again, and so are its deaths; if their worker is alive,
+//!   the merge is for another worker that reaches it, and if there is none, that ends the run. A
+//!   worker whose answer is not of its task gets no more of them. A task that fails ends the run,
+//!   as does a full disk: a part of the lines is not what was asked for.
 
 use std::{
     convert::identity,
@@ -24,8 +27,8 @@ use std::{
 
 use cc_workloads::{
     Ctx, Error, Result, Sink,
-    shelf::Slice,
-    sort::{Content, Job, Made, Output, Piece, Plan, Query, Runs, Sorter, Task},
+    printable::printable,
+    sort::{Content, Job, Made, Output, Piece, Plan, Query, Runs, Scope, Sorter, Task},
 };
 use futures::{StreamExt, executor::block_on_stream, stream};
 use serde::{Deserialize, Serialize};
@@ -34,18 +37,16 @@ use tokio::sync::Mutex;
 use crate::cluster::{
     Cluster,
     command::Options,
-    encode,
+    decoded, encode,
     lineage::{Lineage, Origin, Placed, Places},
-    queue::{Deaths, Kept, Lane, Promise},
+    queue::{Attempts, Kept, Lane, Promise},
+    reach::{Missing, Reach},
     shelf::place,
     worker::{Means, Work},
 };
 
 /// What a process takes for itself.
 const PROCESS: u64 = 3 << 20;
-
-/// So often a merge is tried while it cannot read from a worker that is at work all the same.
-const ROUNDS: usize = 5;
 
 // ANCHOR: sort-run
 /// Runs the job on the workers that the command line names, or on `ctx.workers` processes of its own.
@@ -54,7 +55,8 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let brief = Brief::new(&job.query, &options)?;
     let plan = job.plan(ctx)?;
     let cluster = Cluster::start("sort", encode(&brief), &options, ctx)?;
-    let desk = Desk { brief, cluster: &cluster, lineage: Lineage::at(&job.temporary), ctx };
+    let (lineage, reach) = (Lineage::at(&job.temporary), Reach::new(&cluster));
+    let desk = Desk { brief, cluster: &cluster, lineage, reach, ctx };
     // If it breaks off, the cluster knows why.
     let _ = sort(job, &shared_out(plan, job, &desk), &desk, out);
     cluster.close()
@@ -92,7 +94,7 @@ fn shared_out(plan: Plan, job: &Job, desk: &Desk) -> Plan {
 fn feed(
     chunks: impl Iterator<Item = Task>,
     desk: &Desk,
-) -> impl Iterator<Item = ControlFlow<(), (Origin, Kept)>> {
+) -> impl Iterator<Item = ControlFlow<(), (Origin, Kept<Done>)>> {
     let submit = |task| {
         let origin = desk.cluster.or_fail(desk.lineage.keep(&task))?;
         Continue((origin, desk.sort(task, Lane::Usual)))
@@ -121,7 +123,7 @@ pub(crate) fn work(brief: &[u8], means: &Means) -> Result<Work> {
         Ok(encode(&match done {
             Ok(Output::Runs(made)) => Done::Runs(shelf.place().to_owned(), made),
             Ok(output) => Done::Output(output),
-            Err((slice, why)) => Done::Missing(slice, why),
+            Err((slice, why)) => Done::Missing(Missing { at: shelf.place().to_owned(), slice, why }),
         }))
     }))
 }
@@ -130,7 +132,7 @@ pub(crate) fn work(brief: &[u8], means: &Means) -> Result<Work> {
 // ANCHOR: sort-gather
 /// Takes what comes of the chunks, in their order. Returns where everything is.
 fn gather(
-    line: impl Iterator<Item = ControlFlow<(), (Origin, Kept)>>,
+    line: impl Iterator<Item = ControlFlow<(), (Origin, Kept<Done>)>>,
     desk: &Desk,
     out: &mut dyn Sink<Output>,
 ) -> ControlFlow<(), Places> {
@@ -143,7 +145,7 @@ fn gather(
                 Output::Runs(made)
             }
             Done::Output(output) => output,
-            Done::Missing(slice, why) => return desk.fail(slice.name, why),
+            Done::Missing(what) => return desk.fail(what.slice.name, &what.why),
         };
         desk.ctx.emit(output, out)?;
     }
@@ -170,13 +172,14 @@ struct Desk<'a> {
     brief: Brief,
     cluster: &'a Cluster,
     lineage: Lineage,
+    reach: Reach<'a>,
     ctx: &'a Ctx,
 }
 
 impl Desk<'_> {
     /// Has a chunk sorted. What a worker cannot open itself is put in: files that are not shared, and what was kept of a
     /// stream.
-    fn sort(&self, task: Task, lane: Lane) -> Promise {
+    fn sort(&self, task: Task, lane: Lane) -> Promise<Done> {
         let is_name = |piece: &Piece| self.brief.shared_fs && !matches!(piece.content, Content::Shelf(_));
         let task = match task {
             Task::Chunk(chunk) if !chunk.pieces.iter().all(is_name) => {
@@ -184,30 +187,32 @@ impl Desk<'_> {
             }
             other => other,
         };
-        self.cluster.submit(encode(&task), lane)
+        self.submit(&task, lane, &Attempts::default())
     }
 
     /// Has a merge done, as often as it takes until all that it reads is there.
     async fn merge(&self, task: Task, places: &Mutex<Places>) -> ControlFlow<(), Output> {
-        let (deaths, mut gone, mut rounds) = (Deaths::default(), None, 0);
+        let (mut attempts, mut gone) = (Attempts::default(), None);
         loop {
             // Held while what is lost is sorted again: nobody else who misses it should have that done, too.
             let mut places = places.lock().await;
             self.restore(&mut places, gone).await?;
             let located = located(&task, &places);
             drop(places);
-            let outcome = self.cluster.submit_again(encode(&located), Lane::Usual, &deaths).await;
-            match self.answer(outcome)? {
+            self.reach.avoid(read_from(&located), &mut attempts);
+            match self.answer(self.submit(&located, Lane::Usual, &attempts).await)? {
                 Done::Output(output) => return Continue(output),
-                Done::Missing(_, why) if rounds == ROUNDS => return Continue(task.failed(&why)),
-                Done::Missing(slice, _) => {
-                    let place = place(&slice.name).to_owned();
-                    rounds += usize::from(self.cluster.has(&place));
-                    gone = Some(place);
-                }
+                Done::Missing(what) => gone = self.reach.lost_place(&what, &mut attempts).await?,
                 Done::Runs(..) => return self.fail("a merge", "has made runs"),
             }
         }
+    }
+
+    /// Submits a task. Only what can have come of it is taken for an answer.
+    fn submit(&self, task: &Task, lane: Lane, attempts: &Attempts) -> Promise<Done> {
+        let scope = task.scope(&self.brief.query);
+        let check = decoded(move |place, done: &Done| done.check(&scope, place));
+        self.cluster.submit_again(encode(task), lane, check, attempts)
     }
 
     /// Has sorted again what is at this place, and what was with workers that are known to be lost.
@@ -235,7 +240,7 @@ impl Desk<'_> {
     }
 
     /// What a worker answers, or what its failure is.
-    fn answer(&self, outcome: Kept) -> ControlFlow<(), Done> {
+    fn answer(&self, outcome: Kept<Done>) -> ControlFlow<(), Done> {
         self.cluster.output(outcome, |task: &Task, why| Done::Output(task.failed(why)))
     }
 
@@ -243,8 +248,8 @@ impl Desk<'_> {
         self.ctx.workers.get()
     }
 
-    fn fail<T>(&self, who: impl Into<String>, why: impl ToString) -> ControlFlow<(), T> {
-        self.cluster.fail(Error::worker(who, why))
+    fn fail<T>(&self, who: impl Into<String>, why: &str) -> ControlFlow<(), T> {
+        self.cluster.fail(Error::worker(who, printable(why)))
     }
 }
 
@@ -255,6 +260,12 @@ fn located(task: &Task, places: &Places) -> Task {
         merge.parts.iter_mut().for_each(|part| part.slice.name = places.full(&part.slice.name));
     }
     task
+}
+
+/// The places that a merge reads from.
+fn read_from(task: &Task) -> impl Iterator<Item = &str> {
+    let parts = if let Task::Merge(merge) = task { &merge.parts[..] } else { &[] };
+    parts.iter().map(|part| place(&part.slice.name))
 }
 
 /// What a worker is told of a job.
@@ -278,6 +289,22 @@ enum Done {
     Runs(String, Made),
     /// Lines, or why there is nothing.
     Output(Output),
-    /// This cannot be read, for this reason.
-    Missing(Slice, String),
+    /// Some runs cannot be read.
+    Missing(Missing),
+}
+
+impl Done {
+    /// Checks that a worker may answer this to a task that covers `scope`: its runs are in its own
+    /// session.
+    fn check(&self, scope: &Scope, place: &str) -> Result<(), String> {
+        match self {
+            Self::Runs(at, _) | Self::Missing(Missing { at, .. }) if at != place => {
+                Err("it speaks for another worker".to_owned())
+            }
+            Self::Runs(_, made) => scope.accepts_runs(made),
+            Self::Output(Output::Runs(_)) => Err("it does not say where its runs are".to_owned()),
+            Self::Output(output) => scope.accepts(output),
+            Self::Missing(what) => scope.reads(&what.slice),
+        }
+    }
 }

@@ -13,12 +13,15 @@
 //! - **Order.** None: counts can be added in any order. But all tasks must be counted before a share is complete.
 //! - **Stop.** Closing the cluster's queue breaks the promises and ends the sessions, and with its session a worker
 //!   gives up fetching. The run's own workers are killed.
-//! - **Fail.** What a lost worker had counted is counted again, and every share is given exactly one part of each task,
-//!   so nothing counts twice. A share that is lost is fetched and added up again elsewhere. A task that fails is done
-//!   once more, file by file; a share that fails ends the run, and so does a full disk: a part of the truth is none.
+//! - **Fail.** What a lost worker had counted is counted again, and every share is given exactly
+//!   one part of each task, so nothing counts twice. A share that is lost is fetched and added up
+//!   again elsewhere; so is one whose worker does not reach another that is alive. Only if no
+//!   worker reaches all others, that ends the run. A worker whose answer is not of its task gets no
+//!   more of them. A task that fails is done once more, file by file; a share that fails ends the
+//!   run, and so does a full disk: a part of the truth is none.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     env, mem,
     ops::ControlFlow::{self, Break, Continue},
     pin::Pin,
@@ -27,22 +30,28 @@ use std::{
 
 use cc_workloads::{
     Ctx, Error, Result, Sink,
+    printable::printable,
     shelf::Slice,
     wordcount::{
-        Counter, Grain, Job, Loader, Output, PARTITIONS, Ranked, Read, Settings, Share, Shelved, Task,
+        Counter, Grain, Job, Loader, Output, PARTITIONS, Ranked, Read, Scope, Settings, Share, Shelved, Task,
     },
 };
-use futures::{StreamExt, executor::block_on_stream, stream};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use futures::{
+    StreamExt,
+    executor::{block_on, block_on_stream},
+    stream,
+};
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::cluster::{
     Cluster,
     command::Options,
-    encode,
+    decoded, encode,
     lineage::{Lineage, Origin},
-    queue::{Kept, Lane},
+    queue::{Attempts, Kept, Lane},
+    reach::{Missing, Reach},
     shelf::place,
     worker::{Means, Work},
 };
@@ -53,8 +62,8 @@ const GRAIN: Grain = Grain { bytes: 1 << 20, files: 1024 };
 /// So many shares there are for each worker.
 const SHARES: usize = 4;
 
-/// So many rounds of ranking there are at most. Before each, what could not be fetched in the last one, or was with a
-/// worker that is known to be lost, is counted again.
+/// So many rounds of ranking there are at most in which something was with a worker that is lost.
+/// Before each, that is counted again.
 const ROUNDS: usize = 5;
 
 // ANCHOR: wordcount-run
@@ -63,7 +72,8 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let options = Options::new(&ctx.args);
     let brief = Brief::new(&job.settings, &options, ctx)?;
     let cluster = Cluster::start("wordcount", encode(&brief), &options, ctx)?;
-    let desk = Desk { brief, cluster: &cluster, lineage: Lineage::at(&env::temp_dir()), ctx };
+    let (lineage, reach) = (Lineage::at(&env::temp_dir()), Reach::new(&cluster));
+    let desk = Desk { brief, cluster: &cluster, lineage, reach, ctx };
     // If it breaks off, the cluster knows why.
     let _ = map_reduce(job, &desk, out);
     cluster.close()
@@ -106,8 +116,10 @@ fn feed(tasks: impl Iterator<Item = Counts>, desk: &Desk, counting: &Sender<Coun
             Some(loader) => loader.load(task),
             None => task,
         };
-        let order = Order::Count { name: counts.origin.name(), task };
-        let outcome = desk.cluster.submit(encode(&order), Lane::Usual);
+        let (name, shares, scope) = (counts.origin.name(), desk.brief.shares, task.scope());
+        let order = Order::Count { name: name.clone(), task };
+        let check = decoded(move |place, counted: &Counted| counted.check(&scope, place, &name, shares));
+        let outcome = desk.cluster.submit(encode(&order), Lane::Usual, check);
         if counting.blocking_send(Box::pin(async { (counts, outcome.await) })).is_err() {
             break;
         }
@@ -129,7 +141,8 @@ pub(crate) fn work(brief: &[u8], means: &Means) -> Result<Work> {
             Ok(encode(&shelved.map_or_else(Counted::Full, Counted::Shelved)))
         }
         Order::Rank(share) => {
-            let missing = |(slice, why)| Summed::Missing(slice, why);
+            let missing =
+                |(slice, why)| Summed::Missing(Missing { at: shelf.place().to_owned(), slice, why });
             Ok(encode(&share.rank(&settings, &*shelf).map_or_else(missing, Summed::Ranked)))
         }
     }))
@@ -147,11 +160,11 @@ fn gather(
     for (counts, outcome) in block_on_stream(ReceiverStream::new(line).buffer_unordered(desk.ahead())) {
         let Shelved { mut read, slices } = match desk.answer(outcome, Counted::Failed)? {
             Counted::Shelved(shelved) => shelved,
-            Counted::Failed(why) if counts.read.is_some() => return desk.fail("counted again", why),
+            Counted::Failed(why) if counts.read.is_some() => return desk.fail("counted again", &why),
             Counted::Failed(why) => {
                 Shelved { read: desk.task(&counts.origin)?.failed(&why), slices: Vec::new() }
             }
-            Counted::Full(why) => return desk.cluster.fail(Error::Failed(why)),
+            Counted::Full(why) => return desk.cluster.fail(Error::Failed(printable(&why).to_string())),
         };
         apart.append(&mut read.apart);
         match counts.read {
@@ -167,27 +180,34 @@ fn gather(
 /// Has the shares added up, and emits them.
 fn reduce(mut counts: Vec<Counts>, desk: &Desk, out: &mut dyn Sink<Output>) -> ControlFlow<()> {
     let mut left: Vec<usize> = (0..desk.brief.shares).collect();
-    let (mut gone, mut last) = (HashSet::new(), String::new());
-    for _ in 0..ROUNDS {
-        restore(&mut counts, gone, desk, out)?;
-        gone = HashSet::new();
-        let sums = stream::iter(mem::take(&mut left)).map(|number| desk.rank(number, &counts));
+    let (mut gone, mut attempts, mut rounds) = (HashSet::new(), HashMap::new(), 0);
+    while !left.is_empty() {
+        restore(&mut counts, mem::take(&mut gone), desk, out)?;
+        let mut missing = Vec::new();
+        let sums = stream::iter(mem::take(&mut left)).map(|number| {
+            let attempts: &Attempts = attempts.entry(number).or_default();
+            desk.rank(number, &counts, attempts)
+        });
         for (number, outcome) in block_on_stream(sums.buffer_unordered(desk.ahead())) {
             match desk.answer(outcome, Summed::Failed)? {
                 Summed::Ranked(ranked) => desk.ctx.emit(Output::Ranked(ranked), out)?,
-                Summed::Failed(why) => return desk.fail(format!("partition {number}"), why),
-                Summed::Missing(slice, why) => {
-                    gone.insert(place(&slice.name).to_owned());
-                    left.push(number);
-                    last = why;
-                }
+                Summed::Failed(why) => return desk.fail(format!("partition {number}"), &why),
+                Summed::Missing(what) => missing.push((number, what)),
             }
         }
-        if left.is_empty() {
-            return Continue(());
+        left.extend(missing.iter().map(|(number, _)| *number));
+        for (number, what) in missing {
+            let attempts = attempts.entry(number).or_default();
+            if let Some(lost) = block_on(desk.reach.lost_place(&what, attempts))? {
+                gone.insert(lost);
+            }
+        }
+        rounds += usize::from(!gone.is_empty());
+        if rounds == ROUNDS {
+            return desk.fail("counts", "their workers are lost again and again");
         }
     }
-    desk.fail(format!("partition {}", left[0]), last)
+    Continue(())
 }
 
 /// Has counted again what was at these places, or with workers that are known to be lost.
@@ -217,6 +237,7 @@ struct Desk<'a> {
     brief: Brief,
     cluster: &'a Cluster,
     lineage: Lineage,
+    reach: Reach<'a>,
     ctx: &'a Ctx,
 }
 
@@ -234,15 +255,23 @@ impl Desk<'_> {
     }
 
     /// Has a share added up: its part of all counts.
-    fn rank(&self, number: usize, counts: &[Counts]) -> impl Future<Output = (usize, Kept)> + use<> {
+    fn rank(
+        &self,
+        number: usize,
+        counts: &[Counts],
+        attempts: &Attempts,
+    ) -> impl Future<Output = (usize, Kept<Summed>)> + use<> {
         let parts = counts.iter().filter_map(|counts| counts.slices.get(number).cloned());
         let slices = parts.filter(|part| !part.is_empty()).collect();
-        let outcome = self.cluster.submit(encode(&Order::Rank(Share { number, slices })), Lane::Usual);
+        let (share, settings) = (Share { number, slices }, self.brief.settings.clone());
+        let order = encode(&Order::Rank(share.clone()));
+        let check = decoded(move |place, summed: &Summed| summed.check(&share, place, &settings));
+        let outcome = self.cluster.submit_again(order, Lane::Usual, check, attempts);
         async move { (number, outcome.await) }
     }
 
     /// What a worker answers to an order, or what its failure is.
-    fn answer<A: DeserializeOwned>(&self, outcome: Kept, failed: fn(String) -> A) -> ControlFlow<(), A> {
+    fn answer<A>(&self, outcome: Kept<A>, failed: fn(String) -> A) -> ControlFlow<(), A> {
         self.cluster.output(outcome, |_: &Order, why| failed(why.to_owned()))
     }
 
@@ -251,8 +280,8 @@ impl Desk<'_> {
         2 * self.ctx.workers.get()
     }
 
-    fn fail<T>(&self, who: impl Into<String>, why: impl ToString) -> ControlFlow<(), T> {
-        self.cluster.fail(Error::worker(who, why))
+    fn fail<T>(&self, who: impl Into<String>, why: &str) -> ControlFlow<(), T> {
+        self.cluster.fail(Error::worker(who, printable(why)))
     }
 }
 
@@ -266,7 +295,7 @@ struct Counts {
 }
 
 /// A task on its way.
-type Counting = Pin<Box<dyn Future<Output = (Counts, Kept)> + Send>>;
+type Counting = Pin<Box<dyn Future<Output = (Counts, Kept<Counted>)> + Send>>;
 
 /// What a worker is told of a job.
 #[derive(Serialize, Deserialize)]
@@ -301,11 +330,35 @@ enum Counted {
     Full(String),
 }
 
+impl Counted {
+    /// Checks that a worker may answer this to a task that covers `scope`: its counts are in its
+    /// own session.
+    fn check(&self, scope: &Scope, place: &str, name: &str, shares: usize) -> Result<(), String> {
+        match self {
+            Self::Shelved(shelved) => scope.accepts_shelved(shelved, &format!("{place}/{name}"), shares),
+            Self::Full(_) => Ok(()),
+            Self::Failed(_) => Err("it says of itself that its task has failed".to_owned()),
+        }
+    }
+}
+
 /// What came of a share.
 #[derive(Serialize, Deserialize)]
 enum Summed {
     Ranked(Ranked),
     Failed(String),
-    /// These counts cannot be had, for this reason.
-    Missing(Slice, String),
+    /// Some counts cannot be had.
+    Missing(Missing),
+}
+
+impl Summed {
+    /// Checks that a worker may answer this to a share.
+    fn check(&self, share: &Share, place: &str, settings: &Settings) -> Result<(), String> {
+        match self {
+            Self::Ranked(ranked) => share.accepts(settings, ranked),
+            Self::Missing(Missing { at, slice, .. }) if at == place && share.slices.contains(slice) => Ok(()),
+            Self::Missing(_) => Err("it misses what is not a part of its share".to_owned()),
+            Self::Failed(_) => Err("it says of itself that its share has failed".to_owned()),
+        }
+    }
 }

@@ -13,6 +13,7 @@
 //! 5. [`inputs`]: something to work on, made from a seed;
 //! 6. [`trace`]: what of it each thread did when, if somebody asks.
 
+mod bounded;
 pub mod cli;
 pub mod contract;
 pub mod error;

@@ -58,16 +58,17 @@ pub struct Slice {
 }
 
 impl Slice {
-    /// How many bytes it has.
+    /// How many bytes it has. One that ends before it begins, as none does that is not from
+    /// outside, has none.
     #[must_use]
     pub fn len(&self) -> u64 {
-        self.end - self.start
+        self.end.saturating_sub(self.start)
     }
 
     /// Whether it has none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.end == self.start
+        self.end <= self.start
     }
 }
 

@@ -52,6 +52,9 @@ use super::{
 const PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
+/// Bytes of the reason that a worker gives for a failure, at most: it is a line of a message.
+const REASON: u64 = 64 << 10;
+
 /// One worker of the cluster.
 pub(super) struct Member {
     pub(super) place: Place,
@@ -84,6 +87,9 @@ pub(super) enum Lost {
     Refused(String),
     /// Its process could not be started.
     NotStarted(String),
+    /// It has answered what it was not asked, or otherwise than it could: nothing that it says is
+    /// believed any more.
+    Distrusted(String),
 }
 
 type Client = WorkerClient<InterceptedService<Channel, Present>>;
@@ -100,6 +106,10 @@ impl Member {
             };
             let Some(lost) = lost else { return };
             self.link.iter().for_each(Link::is_down);
+            if let Lost::Distrusted(why) = &lost {
+                self.say_distrusted(why);
+                return self.roster.left(&self.name(), lost);
+            }
             self.say(&lost, &mut refusal);
             self.roster.left(&self.name(), lost);
             pause = if welcome { PAUSE } else { LONGEST_PAUSE.min(pause * 2) };
@@ -122,6 +132,14 @@ impl Member {
             let _ = io::stderr().write_all(message.as_bytes());
             *refusal = Some(why.clone());
         }
+    }
+
+    /// Names a worker that is at work no more while others are: nothing else would tell.
+    fn say_distrusted(&self, why: &str) {
+        let (workload, name) = (&self.hello.workload, self.name());
+        let line = format!("{workload}: {}: gets no more tasks: answered wrongly: {why}", printable(&name));
+        // A closed standard error is no reason to end the run.
+        let _ = writeln!(io::stderr(), "{line}");
     }
 
     fn name(&self) -> String {
@@ -223,6 +241,7 @@ impl Member {
         let mut client = self.connect(address).await?;
         loop {
             self.ping(&mut client).await?;
+            self.roster.heard(address);
             sleep(self.suspect_after / 4).await;
         }
     }
@@ -274,8 +293,8 @@ impl Member {
             return Err(Lost::Refused("does not speak our protocol".to_owned()));
         };
         *welcome = true;
-        let _present = self.roster.entered(place);
-        let seat = self.queue.join(Credit { tasks: credit.tasks as usize, bytes: credit.bytes });
+        let _present = self.roster.entered(place.clone());
+        let seat = self.queue.join(&place, Credit { tasks: credit.tasks as usize, bytes: credit.bytes });
         tokio::select! {
             lost = hand_out(&seat, messages) => lost,
             lost = take_in(&seat, answers) => lost,
@@ -298,19 +317,41 @@ async fn hand_out(seat: &Seat, messages: mpsc::Sender<ToWorker>) -> Result<Infal
 /// Takes the outputs, and never waits with them.
 async fn take_in(seat: &Seat, mut answers: Streaming<FromWorker>) -> Result<Infallible, Lost> {
     let mut assembly = Assembly::default();
-    while let Some(answer) = answers.message().await? {
-        let (frame, failed) = match answer.what {
-            Some(Answer::Output(frame)) => (frame, false),
-            Some(Answer::Failure(frame)) => (frame, true),
-            Some(Answer::Welcome(_)) | None => continue,
-        };
-        match assembly.push(frame)? {
-            Some((id, why)) if failed => seat.failed(id, String::from_utf8_lossy(&why).into_owned()),
-            Some((id, output)) => seat.done(id, output),
-            None => {}
-        }
+    while let Some(answer) = answers.message().await.map_err(unreadable)? {
+        take(seat, &mut assembly, answer).map_err(Lost::Distrusted)?;
     }
     Err(Lost::Gone("ended the session".to_owned()))
+}
+
+/// Takes a part of an output, or what is wrong with it.
+fn take(seat: &Seat, assembly: &mut Assembly, answer: FromWorker) -> Result<(), String> {
+    let (frame, failed) = match answer.what {
+        Some(Answer::Output(frame)) => (frame, false),
+        Some(Answer::Failure(frame)) => (frame, true),
+        Some(Answer::Welcome(_)) | None => return Err("it does not speak our protocol".to_owned()),
+    };
+    // Before any memory is taken for it.
+    if !seat.expects(frame.id) {
+        return Err("it answers a task that it does not have".to_owned());
+    }
+    if failed && frame.size > REASON {
+        return Err("it gives a reason that is too long".to_owned());
+    }
+    match assembly.push(frame).map_err(|status| status.message().to_owned())? {
+        Some((id, why)) if failed => seat.failed(id, printable(&why).to_string()),
+        Some((id, output)) => seat.done(id, output),
+        None => Ok(()),
+    }
+}
+
+/// What a stream has ended with. A message that is none, or is too large, is the worker's fault and
+/// not its death.
+fn unreadable(status: Status) -> Lost {
+    let is_of_message = matches!(status.code(), Code::Internal | Code::OutOfRange | Code::Unimplemented);
+    if is_of_message && status.source().is_none() {
+        return Lost::Distrusted(printable(status.message()).to_string());
+    }
+    status.into()
 }
 
 impl From<Order> for ToWorker {

@@ -8,7 +8,7 @@
 //!   `acceptor`: who may connect; `log`: what a standing worker reports;
 //! - [`link`] and [`keeper`]: the two ends of a session that keeps something, and is asked;
 //! - `store` and [`shelf`]: what tasks leave with their workers, and how other workers get it; `lineage`: how it is
-//!   made again;
+//!   made again; `reach`: which worker does not reach which;
 //! - `local`: worker processes of the run's own;
 //! - [`command`]: the options, and the standing worker;
 //! - `wire` and `token`: payloads in frames, and the shared secret;
@@ -23,6 +23,7 @@ mod local;
 mod log;
 mod member;
 pub mod queue;
+pub(crate) mod reach;
 pub(crate) mod runtime;
 mod session;
 pub mod shelf;
@@ -32,16 +33,16 @@ mod wire;
 pub mod worker;
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     ops::ControlFlow,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
-use cc_workloads::{Cause, Ctx, Error, Result, Stop, stop::OnRequest};
+use cc_workloads::{Cause, Ctx, Error, Result, Stop, printable::printable, stop::OnRequest};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::{sync::watch, task::JoinSet, time::timeout};
 
@@ -50,7 +51,7 @@ use self::{
     link::Link,
     local::Launch,
     member::{Lost, Member, Place},
-    queue::{Deaths, Kept, Lane, Outcome, Promise, Queue},
+    queue::{Attempts, Kept, Lane, Outcome, Promise, Queue, address},
     runtime::Background,
     token::Token,
     wire::{PAYLOAD, pb::Hello, room},
@@ -137,6 +138,7 @@ impl Cluster {
             self.members.spawn_on(self.roster.clone().watch(suspect_after * PATIENCE), runtime);
         }
         self.roster.0.workers.fetch_add(1, Ordering::Relaxed);
+        self.roster.0.trusted.fetch_add(1, Ordering::Relaxed);
         let (token, queue, roster) = (token.clone(), self.queue.clone(), self.roster.clone());
         let (link, lose_after) = link.map_or((None, None), |(link, after)| (Some(link), after));
         let member = Member { place, token, hello, queue, link, roster, suspect_after, lose_after };
@@ -149,41 +151,76 @@ impl Cluster {
         self.runtime.handle().block_on(what)
     }
 
-    /// Queues a task.
+    /// Queues a task. What a worker answers is believed only when the check has made an output of
+    /// it, which is told the session that it came from (`ADDRESS/SESSION`); a worker that answers
+    /// anything else gets no more tasks.
     #[must_use]
-    pub fn submit(&self, task: Vec<u8>, lane: Lane) -> Promise {
-        self.submit_again(task, lane, &Deaths::default())
+    pub fn submit<O: Send + 'static>(
+        &self,
+        task: Vec<u8>,
+        lane: Lane,
+        check: impl FnMut(&str, &[u8]) -> Result<O, String> + Send + 'static,
+    ) -> Promise<O> {
+        self.submit_again(task, lane, check, &Attempts::default())
     }
 
     /// Queues a task that was submitted before, in other words.
-    pub(crate) fn submit_again(&self, task: Vec<u8>, lane: Lane, deaths: &Deaths) -> Promise {
+    pub(crate) fn submit_again<O: Send + 'static>(
+        &self,
+        task: Vec<u8>,
+        lane: Lane,
+        check: impl FnMut(&str, &[u8]) -> Result<O, String> + Send + 'static,
+        attempts: &Attempts,
+    ) -> Promise<O> {
         if task.len() as u64 > PAYLOAD {
             return queue::settled(Outcome::Failed {
                 task: task.into(),
                 why: "too large to be sent".to_owned(),
             });
         }
-        self.queue.submit_again(task.into(), lane, deaths.clone())
+        self.queue.submit_again(task.into(), lane, check, attempts.clone())
     }
 
-    /// What came of a task: its output, or the one that `failed` makes of it. `Break` if the job has ended before, as it
-    /// does here if a worker sends nonsense.
-    pub fn output<T: DeserializeOwned, O: DeserializeOwned>(
+    /// What came of a task: its output, or the one that `failed` makes of it. `Break` if the job
+    /// has ended before.
+    pub fn output<T: DeserializeOwned, O>(
         &self,
-        outcome: Kept,
+        outcome: Kept<O>,
         failed: impl FnOnce(&T, &str) -> O,
     ) -> ControlFlow<(), O> {
         let Ok(outcome) = outcome else { return ControlFlow::Break(()) };
-        let output = match outcome {
-            Outcome::Done(output) => postcard::from_bytes(&output),
-            Outcome::Failed { task, why } => postcard::from_bytes(&task).map(|task| failed(&task, &why)),
+        let (task, why) = match outcome {
+            Outcome::Done(output) => return ControlFlow::Continue(output),
+            Outcome::Failed { task, why } => (task, why),
         };
-        self.or_fail(output.map_err(|error| Error::worker("output", error)))
+        let task = postcard::from_bytes(&task).map_err(|error| Error::worker("task", error));
+        self.or_fail(task.map(|task| failed(&task, &why)))
     }
 
     /// Whether the session at this [place](shelf::place) goes on, as far as is known here.
     pub(crate) fn has(&self, place: &str) -> bool {
         self.roster.0.present.borrow().contains(place)
+    }
+
+    /// Whether the session at this place goes on, as its worker confirms from now on: one that
+    /// another could not fetch from may have died without a sign. It takes no longer than it takes
+    /// to suspect a worker.
+    pub(crate) async fn is_alive(&self, place: &str) -> bool {
+        let mut present = self.roster.0.present.subscribe();
+        let mut beats = self.roster.0.beats.subscribe();
+        let count = |beats: &HashMap<String, u64>| beats.get(address(place)).copied().unwrap_or(0);
+        // The next answer may be that to a ping which was sent before.
+        let enough = count(&beats.borrow()) + 2;
+        tokio::select! {
+            _ = present.wait_for(|places| !places.contains(place)) => false,
+            heard = beats.wait_for(|beats| count(beats) >= enough) => heard.is_ok(),
+            () = self.queue.closed() => false,
+        }
+    }
+
+    /// Whether a worker is at work that may do a task after these attempts.
+    pub(crate) fn has_another(&self, attempts: &Attempts) -> bool {
+        self.roster.0.present.borrow().iter().any(|place| !attempts.avoids(address(place)))
     }
 
     /// Ends the job for this reason, unless it has ended for another.
@@ -223,6 +260,20 @@ pub(crate) fn encode(what: &impl Serialize) -> Vec<u8> {
     serialized().expect("plain data serializes")
 }
 
+/// A check for [`Cluster::submit`]: the answer is one value, whole and nothing behind it, that
+/// `accepts` has no fault to find with. That is told the session it came from, too.
+pub(crate) fn decoded<O: DeserializeOwned>(
+    accepts: impl Fn(&str, &O) -> Result<(), String>,
+) -> impl FnMut(&str, &[u8]) -> Result<O, String> {
+    move |session, answer| {
+        let (output, rest) = postcard::take_from_bytes(answer).map_err(|error| error.to_string())?;
+        if !rest.is_empty() {
+            return Err("there is more than one answer".to_owned());
+        }
+        accepts(session, &output).map(|()| output)
+    }
+}
+
 /// The greeting, as far as it is the same in every session.
 fn hello(workload: &str, job: Vec<u8>) -> Hello {
     let (version, workload) = (VERSION.to_owned(), workload.to_owned());
@@ -255,6 +306,10 @@ struct Roster(Arc<State>);
 struct State {
     /// The places of the sessions there are.
     present: watch::Sender<HashSet<String>>,
+    /// How many pings each worker has answered, by its address.
+    beats: watch::Sender<HashMap<String, u64>>,
+    /// How many workers have not answered wrongly.
+    trusted: AtomicUsize,
     /// What became of the worker that was lost last.
     last: Mutex<String>,
     error: Mutex<Option<Error>>,
@@ -274,6 +329,8 @@ impl Roster {
         let last = Mutex::new("none could be started".to_owned());
         Self(Arc::new(State {
             present,
+            beats: watch::Sender::default(),
+            trusted: AtomicUsize::default(),
             last,
             error: Mutex::default(),
             workers: AtomicU32::new(0),
@@ -312,6 +369,13 @@ impl Roster {
             Lost::Gone(why) | Lost::Refused(why) | Lost::NotStarted(why) => {
                 *self.0.last.lock().unwrap_or_else(PoisonError::into_inner) = format!("{who}: {why}");
             }
+            Lost::Distrusted(why) => {
+                let why = format!("{}: answered wrongly: {why}", printable(who));
+                *self.0.last.lock().unwrap_or_else(PoisonError::into_inner) = why.clone();
+                if self.0.trusted.fetch_sub(1, Ordering::Relaxed) == 1 {
+                    self.fail(Error::worker("no worker left", why));
+                }
+            }
         }
     }
 
@@ -319,6 +383,14 @@ impl Roster {
     fn has_failed_to_start(&self) -> bool {
         let failed = self.0.failed_starts.fetch_add(1, Ordering::Relaxed) + 1;
         failed >= STARTS * self.0.workers.load(Ordering::Relaxed) && self.0.present.borrow().is_empty()
+    }
+
+    /// The worker at this address has answered a ping.
+    fn heard(&self, address: &str) {
+        self.0.beats.send_modify(|beats| match beats.get_mut(address) {
+            Some(count) => *count += 1,
+            None => drop(beats.insert(address.to_owned(), 1)),
+        });
     }
 
     /// Ends the job. The first error is kept.

@@ -6,38 +6,45 @@
 //!
 //! Nobody can tell a dead worker from a slow one, so a task may be done twice. But only whoever holds its lease can
 //! settle it, and there is never more than one lease: that is why the output has each once.
+//!
+//! An answer is not believed either. Each task is submitted with a check, and what the check
+//! refuses completes nothing: the seat that it came from gets no more leases, and those that it has
+//! go to others.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
 };
 
+use cc_workloads::error::panic_reason;
 use prost::bytes::Bytes;
 use tokio::sync::{
     Notify,
     oneshot::{self, error::RecvError},
 };
 
-/// So many lost leases are no longer bad luck: the task kills its workers.
+/// So many workers that were lost while they had this task and no other are no longer bad luck: the
+/// task kills its workers.
 const DEATHS: u32 = 3;
 
 /// A task's number, in the order of submission.
 pub type Id = u64;
 
 /// Where a task's outcome is waited for. It fails if the queue is closed before.
-pub type Promise = oneshot::Receiver<Outcome>;
+pub type Promise<O> = oneshot::Receiver<Outcome<O>>;
 
 /// What has become of a promise.
-pub type Kept = Result<Outcome, RecvError>;
+pub type Kept<O> = Result<Outcome<O>, RecvError>;
 
 /// What came of a task.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// It was done; this is its encoded output.
-    Done(Bytes),
+pub enum Outcome<O> {
+    /// It was done; this is its output, as its check has made it of the answer.
+    Done(O),
     /// It was not, and will not be tried again.
     Failed {
         /// The task, as it was submitted.
@@ -49,7 +56,7 @@ pub enum Outcome {
 
 /// A promise that is kept already.
 #[must_use]
-pub fn settled(outcome: Outcome) -> Promise {
+pub fn settled<O>(outcome: Outcome<O>) -> Promise<O> {
     let (done, promise) = oneshot::channel();
     let _ = done.send(outcome);
     promise
@@ -64,19 +71,36 @@ pub enum Lane {
     Usual,
 }
 
-/// How often a task's lease was lost. Clones are the same count, for a task that has to be submitted in other words: who
-/// kills its workers does not become innocent by that.
+/// What earlier attempts at a task have shown, for a task that has to be submitted in other words.
 #[derive(Clone, Debug, Default)]
-pub struct Deaths(Arc<AtomicU32>);
+pub struct Attempts {
+    /// How many workers were lost that had this task and no other. Clones are the same count: a
+    /// task that kills its workers does not become innocent by other words.
+    deaths: Arc<AtomicU32>,
+    /// The addresses of workers that could not do it, and are to have it only if no other worker is
+    /// left.
+    avoided: BTreeSet<String>,
+}
 
-impl Deaths {
-    /// Only under the book's lock, so that no two counts cross.
-    fn get(&self) -> u32 {
-        self.0.load(Ordering::Relaxed)
+impl Attempts {
+    /// Lets the worker at this address have the task only if there is no other.
+    pub fn avoid(&mut self, address: &str) {
+        self.avoided.insert(address.to_owned());
     }
 
-    fn add_one(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+    /// Whether the worker at this address could not do it.
+    #[must_use]
+    pub fn avoids(&self, address: &str) -> bool {
+        self.avoided.contains(address)
+    }
+
+    /// Only under the book's lock, so that no two counts cross.
+    fn deaths(&self) -> u32 {
+        self.deaths.load(Ordering::Relaxed)
+    }
+
+    fn add_death(&self) {
+        self.deaths.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -110,23 +134,37 @@ struct Shared {
 }
 
 impl Queue {
-    /// Queues a task behind the others of its lane.
-    pub fn submit(&self, task: Bytes, lane: Lane) -> Promise {
-        self.submit_again(task, lane, Deaths::default())
+    /// Queues a task behind the others of its lane. The check is told which session an answer came
+    /// from, and makes the output of it, or says what is wrong with it; then the task is done
+    /// elsewhere.
+    pub fn submit<O: Send + 'static>(
+        &self,
+        task: Bytes,
+        lane: Lane,
+        check: impl FnMut(&str, &[u8]) -> Result<O, String> + Send + 'static,
+    ) -> Promise<O> {
+        self.submit_again(task, lane, check, Attempts::default())
     }
 
-    /// Queues a task that has these deaths behind it.
-    pub fn submit_again(&self, task: Bytes, lane: Lane, deaths: Deaths) -> Promise {
+    /// Queues a task that has these attempts behind it.
+    pub fn submit_again<O: Send + 'static>(
+        &self,
+        task: Bytes,
+        lane: Lane,
+        check: impl FnMut(&str, &[u8]) -> Result<O, String> + Send + 'static,
+        attempts: Attempts,
+    ) -> Promise<O> {
         let (done, promise) = oneshot::channel();
-        self.change(|book| book.submit(Entry { task, lane, done, deaths }));
+        let waiter = Box::new(Checked { check, done: Some(done) });
+        self.change(|book| book.submit(Entry { task, lane, waiter, attempts, must_be_alone: false }));
         promise
     }
 
-    /// Sits down a worker that grants this credit.
+    /// Sits down a worker that grants this credit, in the session of this name: `ADDRESS/SESSION`.
     #[must_use]
-    pub fn join(&self, credit: Credit) -> Seat {
-        let number = self.change(|book| book.join(credit));
-        Seat { queue: self.clone(), number }
+    pub fn join(&self, session: &str, credit: Credit) -> Seat {
+        let number = self.change(|book| book.join(address(session), credit));
+        Seat { queue: self.clone(), number, session: session.to_owned() }
     }
 
     /// Forgets every task. Who waits for a promise, a lease or the end is woken.
@@ -163,10 +201,11 @@ impl Queue {
     }
 }
 
-/// A worker's place at the queue. Dropping it gives up its leases.
+/// A worker's place at the queue. Dropping it gives up its leases: the worker was lost.
 pub struct Seat {
     queue: Queue,
     number: u64,
+    session: String,
 }
 
 impl Seat {
@@ -178,14 +217,52 @@ impl Seat {
         self.queue.until(next).await
     }
 
-    /// Returns a task's output, and its credit. What is not on lease here is ignored.
-    pub fn done(&self, id: Id, output: Bytes) {
-        self.queue.change(|book| book.settle(self.number, id, |_| Outcome::Done(output)));
+    /// Whether an answer under this number is waited for.
+    #[must_use]
+    pub fn expects(&self, id: Id) -> bool {
+        let book = self.queue.book();
+        book.closed || book.seats.get(&self.number).is_some_and(|held| held.leases.contains_key(&id))
+    }
+
+    /// Returns the answer to a task, and its credit.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it: the task's check refuses it, or the task is not on lease here. The
+    /// seat gets nothing more, and what it had is done elsewhere.
+    pub fn done(&self, id: Id, answer: Bytes) -> Result<(), String> {
+        let Some(mut entry) = self.take(id)? else { return Ok(()) };
+        // Not under the lock: it is code of others, and decodes what may be large.
+        let checked = catch_unwind(AssertUnwindSafe(|| entry.waiter.answer(&self.session, answer)));
+        let checked = checked.unwrap_or_else(|panic| Err(panic_reason(&*panic)));
+        self.queue.change(|book| match &checked {
+            Ok(()) => book.release(self.number, id),
+            Err(_) => book.distrust(self.number, Some((id, entry))),
+        });
+        checked
     }
 
     /// Returns a task that could not be done, and would fail again.
-    pub fn failed(&self, id: Id, why: String) {
-        self.queue.change(|book| book.settle(self.number, id, |task| Outcome::Failed { task, why }));
+    ///
+    /// # Errors
+    ///
+    /// As for an answer.
+    pub fn failed(&self, id: Id, why: String) -> Result<(), String> {
+        if let Some(entry) = self.take(id)? {
+            entry.waiter.fail(entry.task, why);
+            self.queue.change(|book| book.release(self.number, id));
+        }
+        Ok(())
+    }
+
+    /// Takes a task that is on lease here out of the book, while its answer is looked at. None if
+    /// the queue is closed.
+    fn take(&self, id: Id) -> Result<Option<Entry>, String> {
+        let taken = self.queue.book().take(self.number, id);
+        if taken.is_err() {
+            self.queue.change(|book| book.distrust(self.number, None));
+        }
+        taken
     }
 }
 
@@ -210,22 +287,62 @@ struct Book {
 struct Entry {
     task: Bytes,
     lane: Lane,
-    done: oneshot::Sender<Outcome>,
-    deaths: Deaths,
+    waiter: Box<dyn Waiter>,
+    attempts: Attempts,
+    /// Its worker was lost while it had others, too: only if it runs alone does the next loss say
+    /// which task it was.
+    must_be_alone: bool,
 }
 
 impl Entry {
     fn is_suspect(&self) -> bool {
-        self.deaths.get() > 0
+        self.must_be_alone || self.attempts.deaths() > 0
     }
+}
+
+/// Whoever waits for what comes of a task, whatever its output is.
+trait Waiter: Send {
+    /// Takes an answer, unless it is none, for this reason.
+    fn answer(&mut self, session: &str, answer: Bytes) -> Result<(), String>;
+
+    /// Takes the task back, which cannot be done.
+    fn fail(self: Box<Self>, task: Bytes, why: String);
+}
+
+/// A check, and where its output goes.
+struct Checked<O, C> {
+    check: C,
+    /// Taken when it is used.
+    done: Option<oneshot::Sender<Outcome<O>>>,
+}
+
+impl<O: Send, C: FnMut(&str, &[u8]) -> Result<O, String> + Send> Waiter for Checked<O, C> {
+    fn answer(&mut self, session: &str, answer: Bytes) -> Result<(), String> {
+        let output = (self.check)(session, &answer)?;
+        // The receiver is gone if the run was stopped; the output is then not needed.
+        let _ = self.done.take().map(|done| done.send(Outcome::Done(output)));
+        Ok(())
+    }
+
+    fn fail(mut self: Box<Self>, task: Bytes, why: String) {
+        let _ = self.done.take().map(|done| done.send(Outcome::Failed { task, why }));
+    }
+}
+
+/// The address of the worker that has this session: `ADDRESS/SESSION`.
+pub(super) fn address(session: &str) -> &str {
+    session.rsplit_once('/').map_or(session, |(address, _)| address)
 }
 
 /// What is on lease at one seat, with the sizes.
 struct Held {
+    address: String,
     credit: Credit,
     leases: BTreeMap<Id, u64>,
     /// One of them is a suspect.
     alone: bool,
+    /// It has answered wrongly.
+    is_distrusted: bool,
 }
 
 impl Held {
@@ -233,7 +350,7 @@ impl Held {
         let bytes = self.leases.values().sum::<u64>() + entry.task.len() as u64;
         let within = self.leases.len() < self.credit.tasks && bytes <= self.credit.bytes;
         // A worker that dies takes the tasks that wait behind the guilty one along. A suspect therefore runs
-        // alone: only then does the next death say who it was.
+        // alone: only then does the next death say which task it was.
         self.leases.is_empty() || (within && !self.alone && !entry.is_suspect())
     }
 }
@@ -247,49 +364,89 @@ impl Book {
         }
     }
 
-    fn join(&mut self, credit: Credit) -> u64 {
-        let number = self.number();
-        self.seats.insert(number, Held { credit, leases: BTreeMap::new(), alone: false });
+    fn join(&mut self, address: &str, credit: Credit) -> u64 {
+        let (number, address) = (self.number(), address.to_owned());
+        let held = Held { address, credit, leases: BTreeMap::new(), alone: false, is_distrusted: false };
+        self.seats.insert(number, held);
         number
     }
 
     fn lease(&mut self, seat: u64) -> Option<Lease> {
-        let &(_, id) = self.waiting.first()?;
-        let (entry, held) = (self.tasks.get(&id)?, self.seats.get_mut(&seat)?);
-        if !held.has_room_for(entry) {
+        let next = self.waiting.iter().copied().find(|(_, id)| !self.is_for_another(seat, *id))?;
+        let (entry, held) = (self.tasks.get(&next.1)?, self.seats.get_mut(&seat)?);
+        if held.is_distrusted || !held.has_room_for(entry) {
             return None;
         }
         held.alone = entry.is_suspect();
-        held.leases.insert(id, entry.task.len() as u64);
-        let lease = Lease { id, task: entry.task.clone() };
-        self.waiting.pop_first();
+        held.leases.insert(next.1, entry.task.len() as u64);
+        let lease = Lease { id: next.1, task: entry.task.clone() };
+        self.waiting.remove(&next);
         Some(lease)
     }
 
-    fn settle(&mut self, seat: u64, id: Id, outcome: impl FnOnce(Bytes) -> Outcome) {
-        if self.seats.get_mut(&seat).is_some_and(|held| held.leases.remove(&id).is_some()) {
-            self.keep_promise(id, outcome);
+    /// Whether this seat could not do the task before, and there is one that has not tried.
+    fn is_for_another(&self, seat: u64, id: Id) -> bool {
+        let (Some(entry), Some(held)) = (self.tasks.get(&id), self.seats.get(&seat)) else { return false };
+        let can_try = |held: &Held| !held.is_distrusted && !entry.attempts.avoids(&held.address);
+        entry.attempts.avoids(&held.address) && self.seats.values().any(can_try)
+    }
+
+    /// Takes out a task that is on lease at this seat. The lease stays, or the seat would be given
+    /// another.
+    fn take(&mut self, seat: u64, id: Id) -> Result<Option<Entry>, String> {
+        let is_leased = self.seats.get(&seat).is_some_and(|held| held.leases.contains_key(&id));
+        match self.tasks.remove(&id) {
+            Some(entry) if is_leased => Ok(Some(entry)),
+            Some(entry) => {
+                self.tasks.insert(id, entry);
+                Err("it answers a task that it does not have".to_owned())
+            }
+            None if self.closed => Ok(None),
+            None => Err("it answers a task that it does not have".to_owned()),
         }
     }
 
+    /// Ends a lease whose task is done with.
+    fn release(&mut self, seat: u64, id: Id) {
+        self.seats.get_mut(&seat).map(|held| held.leases.remove(&id));
+    }
+
+    /// Gives a seat no more leases, since this task's answer was wrong. What it had is innocent,
+    /// and is done elsewhere.
+    fn distrust(&mut self, seat: u64, taken: Option<(Id, Entry)>) {
+        if let Some((id, entry)) = taken.filter(|_| !self.closed) {
+            self.tasks.insert(id, entry);
+        }
+        let Some(held) = self.seats.get_mut(&seat) else { return };
+        held.is_distrusted = true;
+        for id in std::mem::take(&mut held.leases).into_keys() {
+            self.requeue(id);
+        }
+    }
+
+    /// Gives up the leases of a worker that was lost. Only a task that it had alone can be known to
+    /// be guilty of that.
     fn leave(&mut self, seat: u64) {
         let leases = self.seats.remove(&seat).map(|held| held.leases).unwrap_or_default();
+        let is_alone = leases.len() == 1;
         for id in leases.into_keys() {
             let Some(entry) = self.tasks.get_mut(&id) else { continue };
-            entry.deaths.add_one();
-            if entry.deaths.get() < DEATHS {
-                self.waiting.insert((entry.lane, id));
-            } else {
-                let why = format!("its worker was lost, {DEATHS} times");
-                self.keep_promise(id, |task| Outcome::Failed { task, why });
+            if is_alone {
+                entry.attempts.add_death();
+            }
+            entry.must_be_alone = !is_alone;
+            if entry.attempts.deaths() < DEATHS {
+                self.requeue(id);
+            } else if let Some(entry) = self.tasks.remove(&id) {
+                entry.waiter.fail(entry.task, format!("its worker was lost, {DEATHS} times"));
             }
         }
     }
 
-    fn keep_promise(&mut self, id: Id, outcome: impl FnOnce(Bytes) -> Outcome) {
-        if let Some(entry) = self.tasks.remove(&id) {
-            // Nobody waits for it any more if the run was stopped meanwhile.
-            let _ = entry.done.send(outcome(entry.task));
+    /// Puts a task back to its old place.
+    fn requeue(&mut self, id: Id) {
+        if let Some(entry) = self.tasks.get(&id) {
+            self.waiting.insert((entry.lane, id));
         }
     }
 
@@ -317,8 +474,35 @@ mod tests {
         Bytes::from_static(name.as_bytes())
     }
 
-    fn submit(queue: &Queue, names: &[&'static str]) -> Vec<Promise> {
-        names.iter().map(|name| queue.submit(task(name), Lane::Usual)).collect()
+    /// Believes everything but the word "lie", and remembers which session it came from.
+    fn check(session: &str, answer: &[u8]) -> Result<Answer, String> {
+        let is_lie = answer == b"lie";
+        if is_lie { Err("a lie".to_owned()) } else { Ok((session.to_owned(), answer.to_vec().into())) }
+    }
+
+    type Answer = (String, Bytes);
+
+    fn submit(queue: &Queue, names: &[&'static str]) -> Vec<Promise<Answer>> {
+        names.iter().map(|name| queue.submit(task(name), Lane::Usual, check)).collect()
+    }
+
+    fn join(queue: &Queue, credit: Credit) -> Seat {
+        queue.join("here/session", credit)
+    }
+
+    fn done(answer: &'static str) -> Result<Outcome<Answer>, oneshot::error::TryRecvError> {
+        Ok(Outcome::Done(("here/session".to_owned(), task(answer))))
+    }
+
+    /// Answers all that there is for this seat.
+    fn answer_all(seat: &Seat, answer: &'static str) {
+        loop {
+            let held = leases(seat);
+            if held.is_empty() {
+                return;
+            }
+            held.iter().for_each(|lease| seat.done(lease.id, task(answer)).unwrap());
+        }
     }
 
     /// The tasks there are for this seat now.
@@ -334,27 +518,26 @@ mod tests {
     fn an_output_keeps_the_promise_of_its_task() {
         let queue = Queue::default();
         let mut promises = submit(&queue, &["a", "b"]);
-        let seat = queue.join(ROOM);
+        let seat = join(&queue, ROOM);
         let [a, b] = &leases(&seat)[..] else { panic!("two tasks") };
-        seat.done(b.id, task("B"));
+        seat.done(b.id, task("B")).unwrap();
         assert!(promises[0].try_recv().is_err());
-        seat.done(a.id, task("A"));
-        assert_eq!(promises[0].try_recv(), Ok(Outcome::Done(task("A"))));
-        assert_eq!(promises[1].try_recv(), Ok(Outcome::Done(task("B"))));
+        seat.done(a.id, task("A")).unwrap();
+        assert_eq!((promises[0].try_recv(), promises[1].try_recv()), (done("A"), done("B")));
     }
 
     #[test]
     fn credit_is_in_tasks_and_in_bytes() {
         let queue = Queue::default();
         let _promises = submit(&queue, &["1", "22", "4444", "a longer one", "x"]);
-        let few = queue.join(Credit { tasks: 1, bytes: 100 });
+        let few = join(&queue, Credit { tasks: 1, bytes: 100 });
         assert_eq!(names(&leases(&few)), ["1"]);
-        let small = queue.join(Credit { tasks: 9, bytes: 6 });
+        let small = join(&queue, Credit { tasks: 9, bytes: 6 });
         let held = leases(&small);
         assert_eq!(names(&held), ["22", "4444"]);
-        small.done(held[0].id, task(""));
+        small.done(held[0].id, task("")).unwrap();
         assert!(leases(&small).is_empty(), "the long one has to wait until it is alone");
-        small.done(held[1].id, task(""));
+        small.done(held[1].id, task("")).unwrap();
         assert_eq!(names(&leases(&small)), ["a longer one"]);
     }
 
@@ -362,21 +545,21 @@ mod tests {
     fn what_the_output_waits_for_goes_first() {
         let queue = Queue::default();
         let _promises = submit(&queue, &["a", "b"]);
-        let _urgent = queue.submit(task("urgent"), Lane::Urgent);
-        assert_eq!(names(&leases(&queue.join(ROOM))), ["urgent", "a", "b"]);
+        let _urgent = queue.submit(task("urgent"), Lane::Urgent, check);
+        assert_eq!(names(&leases(&join(&queue, ROOM))), ["urgent", "a", "b"]);
     }
 
     #[test]
     fn lost_tasks_come_back_to_their_old_place() {
         let queue = Queue::default();
         let _promises = submit(&queue, &["a", "b", "c", "d"]);
-        let seat = queue.join(Credit { tasks: 2, ..ROOM });
+        let seat = join(&queue, Credit { tasks: 2, ..ROOM });
         assert_eq!(names(&leases(&seat)), ["a", "b"]);
         drop(seat);
-        let other = queue.join(ROOM);
+        let other = join(&queue, ROOM);
         let order: Vec<Bytes> = std::iter::from_fn(|| {
             let lease = leases(&other).into_iter().next()?;
-            other.done(lease.id, task(""));
+            other.done(lease.id, task("")).unwrap();
             Some(lease.task)
         })
         .take(3)
@@ -389,18 +572,51 @@ mod tests {
         let queue = Queue::default();
         let mut promises = submit(&queue, &["a", "b"]);
         let one = Credit { tasks: 1, ..ROOM };
-        let (first, other) = (queue.join(one), queue.join(one));
+        let (first, other) = (join(&queue, one), join(&queue, one));
         let (a, b) = (leases(&first), leases(&other));
-        other.done(a[0].id, task("not its own"));
+        assert!(first.expects(a[0].id) && !other.expects(a[0].id) && !first.expects(99));
+        assert!(other.done(a[0].id, task("not its own")).is_err());
         assert!(promises[0].try_recv().is_err());
-        first.done(a[0].id, task("A"));
-        first.done(a[0].id, task("twice"));
-        assert_eq!(promises[0].try_recv(), Ok(Outcome::Done(task("A"))));
+        assert_eq!(leases(&other), [], "it is not trusted any more");
+        first.done(a[0].id, task("A")).unwrap();
+        assert_eq!(promises[0].try_recv(), done("A"));
 
-        drop(other);
-        assert_eq!(leases(&first), b, "what was lost is done elsewhere");
-        first.failed(b[0].id, "why".to_owned());
+        assert_eq!(leases(&first), b, "what the other had is done elsewhere");
+        first.failed(b[0].id, "why".to_owned()).unwrap();
         assert_eq!(promises[1].try_recv(), Ok(Outcome::Failed { task: task("b"), why: "why".to_owned() }));
+        assert!(first.done(a[0].id, task("twice")).is_err());
+        let seat = join(&queue, ROOM);
+        assert!(seat.failed(99, "of a task that never was".to_owned()).is_err());
+    }
+
+    #[test]
+    fn a_wrong_answer_completes_nothing_and_loses_its_seat_all_tasks() {
+        let queue = Queue::default();
+        let mut promises = submit(&queue, &["a", "b", "c"]);
+        let liar = join(&queue, Credit { tasks: 2, ..ROOM });
+        let held = leases(&liar);
+        assert_eq!(liar.done(held[1].id, task("lie")), Err("a lie".to_owned()));
+        assert_eq!(leases(&liar), []);
+        assert!(liar.done(held[0].id, task("A")).is_err(), "it has nothing any more");
+        drop(liar);
+        let honest = join(&queue, ROOM);
+        assert_eq!(names(&leases(&honest)), ["a", "b", "c"], "in their old places, and none is suspected");
+        (1..=3).for_each(|id| honest.done(id, task("true")).unwrap());
+        assert!(promises.iter_mut().all(|promise| promise.try_recv() == done("true")));
+    }
+
+    #[test]
+    fn a_check_that_panics_is_a_wrong_answer() {
+        let queue = Queue::default();
+        let panics = |_: &str, answer: &[u8]| -> Result<u8, String> { Ok(answer[7]) };
+        let mut promise = queue.submit(task("a"), Lane::Usual, panics);
+        let seat = join(&queue, ROOM);
+        let held = leases(&seat);
+        assert!(seat.done(held[0].id, task("short")).unwrap_err().contains("panicked"));
+        assert!(promise.try_recv().is_err());
+        let other = join(&queue, ROOM);
+        other.done(leases(&other)[0].id, task("long enough")).unwrap();
+        assert_eq!(promise.try_recv(), Ok(Outcome::Done(b'o')));
     }
 
     #[test]
@@ -408,22 +624,41 @@ mod tests {
         let queue = Queue::default();
         let mut promises = submit(&queue, &["neighbour", "deadly", "another"]);
         // Each life of a worker takes what it is given, in order, until it comes upon the deadly one.
-        for _ in 0..3 {
-            let seat = queue.join(ROOM);
+        for _ in 0..4 {
+            let seat = join(&queue, ROOM);
             let mut held = VecDeque::from(leases(&seat));
             while let Some(lease) = held.pop_front().filter(|lease| lease.task != task("deadly")) {
-                seat.done(lease.id, task("fine"));
+                seat.done(lease.id, task("fine")).unwrap();
                 held.extend(leases(&seat));
             }
         }
-        let seat = queue.join(ROOM);
-        leases(&seat).iter().for_each(|lease| seat.done(lease.id, task("fine")));
+        answer_all(&join(&queue, ROOM), "fine");
         let Ok(Outcome::Failed { task: failed, why }) = promises[1].try_recv() else {
             panic!("it has failed")
         };
         assert_eq!((failed, &*why), (task("deadly"), "its worker was lost, 3 times"));
-        assert_eq!(promises[0].try_recv(), Ok(Outcome::Done(task("fine"))));
-        assert_eq!(promises[2].try_recv(), Ok(Outcome::Done(task("fine"))));
+        assert_eq!((promises[0].try_recv(), promises[2].try_recv()), (done("fine"), done("fine")));
+    }
+
+    /// Workers are killed at random, again and again, while they have several tasks: none of these
+    /// is guilty.
+    #[test]
+    fn who_is_lost_with_neighbours_is_not_blamed_but_runs_alone_once() {
+        let (queue, innocent) = (Queue::default(), Attempts::default());
+        for _ in 0..9 {
+            let mut promise = queue.submit_again(task("innocent"), Lane::Usual, check, innocent.clone());
+            let _neighbours = submit(&queue, &["one", "two"]);
+            let seat = join(&queue, ROOM);
+            assert_eq!(names(&leases(&seat)), ["innocent", "one", "two"]);
+            drop(seat);
+            let seat = join(&queue, ROOM);
+            for name in ["innocent", "one", "two"] {
+                let held = leases(&seat);
+                assert_eq!(names(&held), [name], "alone");
+                seat.done(held[0].id, task("fine")).unwrap();
+            }
+            assert_eq!((promise.try_recv(), innocent.deaths()), (done("fine"), 0));
+        }
     }
 
     #[test]
@@ -431,29 +666,28 @@ mod tests {
         let queue = Queue::default();
         let _promises = submit(&queue, &["a", "b"]);
         drop({
-            let seat = queue.join(Credit { tasks: 1, ..ROOM });
+            let seat = join(&queue, Credit { tasks: 1, ..ROOM });
             leases(&seat);
             seat
         });
-        let seat = queue.join(ROOM);
+        let seat = join(&queue, ROOM);
         let held = leases(&seat);
         assert_eq!(names(&held), ["a"]);
-        seat.done(held[0].id, task(""));
+        seat.done(held[0].id, task("")).unwrap();
         assert_eq!(names(&leases(&seat)), ["b"]);
     }
 
     #[test]
     fn deaths_are_counted_on_when_a_task_is_submitted_again() {
-        let (queue, deaths) = (Queue::default(), Deaths::default());
+        let (queue, attempts) = (Queue::default(), Attempts::default());
         for n in 1..=3 {
-            let mut promise = queue.submit_again(task("deadly"), Lane::Usual, deaths.clone());
-            let seat = queue.join(ROOM);
+            let mut promise = queue.submit_again(task("deadly"), Lane::Usual, check, attempts.clone());
+            let seat = join(&queue, ROOM);
             assert_eq!(leases(&seat).len(), 1);
             drop(seat);
             if n < 3 {
-                let other = queue.join(ROOM);
-                leases(&other).iter().for_each(|lease| other.done(lease.id, task("not like this")));
-                assert_eq!(promise.try_recv(), Ok(Outcome::Done(task("not like this"))));
+                answer_all(&join(&queue, ROOM), "not like this");
+                assert_eq!(promise.try_recv(), done("not like this"));
             } else {
                 assert!(matches!(promise.try_recv(), Ok(Outcome::Failed { .. })));
             }
@@ -461,15 +695,32 @@ mod tests {
     }
 
     #[test]
+    fn who_could_not_do_a_task_has_it_again_only_if_no_other_is_left() {
+        let (queue, mut attempts) = (Queue::default(), Attempts::default());
+        attempts.avoid("a:1");
+        let _again = queue.submit_again(task("again"), Lane::Usual, check, attempts);
+        let _promises = submit(&queue, &["next"]);
+        let (first, other) = (queue.join("a:1/x", ROOM), queue.join("b:1/y", ROOM));
+        assert_eq!(names(&leases(&first)), ["next"]);
+        assert_eq!(names(&leases(&other)), ["again"]);
+        drop(other);
+        first.done(2, task("fine")).unwrap();
+        let later = queue.join("a:1/z", ROOM);
+        assert_eq!(names(&leases(&later)), ["again"]);
+    }
+
+    #[test]
     fn closing_wakes_everybody() {
         let queue = Queue::default();
         let mut promises = submit(&queue, &["a"]);
-        let seat = queue.join(ROOM);
+        let seat = join(&queue, ROOM);
+        let held = leases(&seat);
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         queue.close();
         assert!(promises[0].try_recv().is_err());
         assert_eq!(runtime.block_on(seat.lease()), None);
         runtime.block_on(queue.closed());
-        assert!(queue.submit(task("b"), Lane::Usual).try_recv().is_err());
+        assert!(queue.submit(task("b"), Lane::Usual, check).try_recv().is_err());
+        assert_eq!(seat.done(held[0].id, task("late")), Ok(()), "which is not its fault");
     }
 }

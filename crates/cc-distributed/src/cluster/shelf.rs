@@ -10,6 +10,9 @@
 //! A journey takes longer than what it brings back, as a rule: all parts that a task needs are fetched at once, with one
 //! call for each worker that has some. There is one connection to each. A stream that is left in the middle would
 //! hold its flow-control window, so none is: a fetch runs to its end, or its connection is given up.
+//!
+//! How much a part has is said by names from elsewhere. Nothing is believed of it: what is here is
+//! compared with what there is, and memory for what comes from elsewhere is taken as it arrives.
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque, hash_map::Entry},
@@ -26,6 +29,7 @@ use cc_workloads::{
     shelf::{Draft, Shelf, Slice},
 };
 use futures::future::join_all;
+use prost::bytes::Bytes;
 use tokio::{
     runtime::Handle,
     sync::{mpsc, watch},
@@ -40,10 +44,11 @@ use tonic::{
 
 use super::{
     member::{innermost, said},
+    queue::address,
     store::{Store, Thing},
     token::{Present, Token},
     wire::{
-        FRAME, Frame, MESSAGE,
+        FRAME, Frame, MESSAGE, PAYLOAD,
         pb::{Hello, Part, Parts, worker_client::WorkerClient},
     },
 };
@@ -56,10 +61,6 @@ pub(crate) fn place(name: &str) -> &str {
 /// The place that a session is.
 pub(super) fn place_of(hello: &Hello) -> String {
     format!("{}/{}", hello.address, hello.session)
-}
-
-fn address(place: &str) -> &str {
-    place.rsplit_once('/').map_or(place, |(address, _)| address)
 }
 
 /// The stores of the sessions that a worker serves.
@@ -205,6 +206,22 @@ impl ClusterShelf {
         &self.place
     }
 
+    /// Which of these have to be fetched. Together they are no more than the largest payload: a
+    /// task for which more has to come could not return its output either.
+    fn wanted<'a>(&self, slices: &[&'a Slice]) -> Result<Vec<Wanted<'a>>, (usize, String)> {
+        let (mut wanted, mut left) = (Vec::new(), PAYLOAD);
+        for (nth, slice) in slices.iter().enumerate() {
+            if slice.start > slice.end {
+                return Err((nth, "no such part".to_owned()));
+            }
+            if self.own(&slice.name).is_none() && !slice.is_empty() {
+                left = left.checked_sub(slice.len()).ok_or((nth, "too large to be fetched".to_owned()))?;
+                wanted.push(Wanted { nth, slice });
+            }
+        }
+        Ok(wanted)
+    }
+
     /// The name within this worker's own store, if it is there.
     fn own<'a>(&self, name: &'a str) -> Option<&'a str> {
         match name.rsplit_once('/') {
@@ -214,7 +231,7 @@ impl ClusterShelf {
     }
 
     /// Fetches what is not here, from all who have some of it at once.
-    async fn fetch(&self, parts: Vec<Wanted<'_>>) -> Result<(), (usize, String)> {
+    async fn fetch<'a>(&self, parts: Vec<Wanted<'a>>) -> Result<HashMap<&'a str, Received>, (usize, String)> {
         let mut peers: BTreeMap<&str, Vec<Wanted>> = BTreeMap::new();
         parts.into_iter().for_each(|part| peers.entry(place(&part.slice.name)).or_default().push(part));
         let mut ended = self.ended.clone();
@@ -224,38 +241,39 @@ impl ClusterShelf {
         tokio::select! {
             biased;
             _ = ended.changed() => {
-                first.map_or(Ok(()), |nth| Err((nth, "not waited for: the session has ended".to_owned())))
+                let why = "not waited for: the session has ended".to_owned();
+                first.map_or_else(|| Ok(HashMap::new()), |nth| Err((nth, why)))
             }
             fetched = all => fetched.into_iter().collect(),
         }
     }
 
-    async fn fetch_from(&self, place: &str, parts: Vec<Wanted<'_>>) -> Result<(), (usize, String)> {
-        let (address, first) = (address(place), parts.first().map_or(0, |part| part.nth));
-        self.transfer(place, parts).await.map_err(|why| {
-            self.peers().remove(address);
+    async fn fetch_from<'a>(
+        &self,
+        place: &'a str,
+        parts: Vec<Wanted<'a>>,
+    ) -> Result<(&'a str, Received), (usize, String)> {
+        let first = parts.first().map_or(0, |part| part.nth);
+        let received = self.transfer(place, &parts).await;
+        received.map(|received| (place, received)).map_err(|why| {
+            self.peers().remove(address(place));
             (first, why)
         })
     }
 
-    async fn transfer(&self, place: &str, parts: Vec<Wanted<'_>>) -> Result<(), String> {
+    async fn transfer(&self, place: &str, parts: &[Wanted<'_>]) -> Result<Received, String> {
         let mut client = self.client(address(place))?;
-        let mut frames = self.in_time(client.fetch(asked(place, &parts)?)).await?.into_inner();
-        let mut rooms = parts.into_iter().map(|part| part.room);
-        let mut room: &mut [u8] = &mut [];
-        while let Some(Frame { mut data, .. }) = self.in_time(frames.message()).await? {
-            while !data.is_empty() {
-                if room.is_empty() {
-                    room = rooms.next().ok_or("sends more than it was asked for")?;
-                }
-                let some = data.split_to(data.len().min(room.len()));
-                let (filled, rest) = room.split_at_mut(some.len());
-                filled.copy_from_slice(&some);
-                room = rest;
+        let mut frames = self.in_time(client.fetch(asked(place, parts)?)).await?.into_inner();
+        let mut left = parts.iter().map(|part| part.slice.len()).fold(0, u64::saturating_add);
+        let mut received = Received::default();
+        while let Some(Frame { data, .. }) = self.in_time(frames.message()).await? {
+            left = left.checked_sub(data.len() as u64).ok_or("sends more than it was asked for")?;
+            if data.is_empty() {
+                return Err("sends frames without data".to_owned());
             }
+            received.0.push_back(data);
         }
-        let is_all = room.is_empty() && rooms.next().is_none();
-        if is_all { Ok(()) } else { Err("sends less than it was asked for".to_owned()) }
+        if left == 0 { Ok(received) } else { Err("sends less than it was asked for".to_owned()) }
     }
 
     /// The connection to this worker, which is made when it is used.
@@ -281,11 +299,31 @@ impl ClusterShelf {
     }
 }
 
-/// A part that is somewhere else, not empty, and the room for it.
+/// A part that is somewhere else, and not empty.
+#[derive(Clone, Copy)]
 struct Wanted<'a> {
     nth: usize,
     slice: &'a Slice,
-    room: &'a mut [u8],
+}
+
+/// What one worker has sent, in the frames that it came in: no memory is taken for what only was to
+/// come.
+#[derive(Default)]
+struct Received(VecDeque<Bytes>);
+
+impl Received {
+    /// Moves the next bytes, which there must be as many of.
+    fn append_to(&mut self, into: &mut Vec<u8>, bytes: u64) {
+        let mut left = bytes as usize;
+        while let Some(frame) = self.0.front_mut().filter(|_| left > 0) {
+            let some = frame.split_to(left.min(frame.len()));
+            into.extend_from_slice(&some);
+            left -= some.len();
+            if frame.is_empty() {
+                self.0.pop_front();
+            }
+        }
+    }
 }
 
 fn asked(place: &str, parts: &[Wanted]) -> Result<Parts, &'static str> {
@@ -313,25 +351,17 @@ impl Shelf for ClusterShelf {
         let at = |(nth, why): (usize, String)| {
             (nth, io::Error::other(format!("{}: {why}", address(place(&slices[nth].name)))))
         };
-        if let Some(nth) = slices.iter().position(|slice| slice.start > slice.end) {
-            return Err(at((nth, "no such part".to_owned())));
-        }
-        let (old, size) = (into.len(), slices.iter().map(|slice| slice.len()).sum::<u64>());
-        into.resize(old + size as usize, 0);
-        let (mut room, mut elsewhere) = (&mut into[old..], Vec::new());
+        let elsewhere = self.wanted(slices).map_err(at)?;
+        let mut received = self.runtime.block_on(self.fetch(elsewhere)).map_err(at)?;
         for (nth, slice) in slices.iter().enumerate() {
-            let (part, rest) = room.split_at_mut(slice.len() as usize);
-            room = rest;
-            match self.own(&slice.name) {
-                Some(name) => {
-                    let read = self.store.thing(name).and_then(|thing| thing.read(slice.start, part));
-                    read.map_err(|error| at((nth, reason(&error))))?;
-                }
-                None if slice.is_empty() => {}
-                None => elsewhere.push(Wanted { nth, slice, room: part }),
+            if let Some(name) = self.own(&slice.name) {
+                let own = Slice { name: name.to_owned(), ..Slice::clone(slice) };
+                self.store.read(&own, into).map_err(|error| at((nth, reason(&error))))?;
+            } else if let Some(received) = received.get_mut(place(&slice.name)) {
+                received.append_to(into, slice.len());
             }
         }
-        self.runtime.block_on(self.fetch(elsewhere)).map_err(at)
+        Ok(())
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
@@ -422,6 +452,8 @@ mod tests {
         Sound(Stores),
         /// Sends one frame, says so, and hangs.
         Hung(std::sync::mpsc::SyncSender<()>),
+        /// Sends these frames, whatever it is asked for.
+        Wrong(Vec<Frame>),
     }
 
     #[tonic::async_trait]
@@ -437,11 +469,20 @@ mod tests {
         }
 
         async fn fetch(&self, parts: Request<Parts>) -> Result<Response<Self::FetchStream>, Status> {
+            let (frames, stream) = mpsc::channel(1);
             let reached = match self {
                 Self::Sound(stores) => return stores.send(parts.into_inner()).map(Response::new),
                 Self::Hung(reached) => reached.clone(),
+                Self::Wrong(wrong) => {
+                    let wrong = wrong.clone();
+                    tokio::spawn(async move {
+                        for frame in wrong {
+                            let _ = frames.send(Ok(frame)).await;
+                        }
+                    });
+                    return Ok(Response::new(ReceiverStream::new(stream)));
+                }
             };
-            let (frames, stream) = mpsc::channel(1);
             tokio::spawn(async move {
                 let _ = frames.send(Ok(Frame { id: 0, size: 3, data: Bytes::from_static(b"x") })).await;
                 reached.send(()).unwrap();
@@ -551,6 +592,48 @@ mod tests {
         assert_eq!(refused(&other, &strange, 0, 3), format!("{address}: the session has ended"));
         drop(session);
         assert_eq!(refused(&other, &name, 0, 3), format!("{address}: the session has ended"));
+    }
+
+    #[test]
+    fn a_size_that_nothing_stands_behind_costs_no_memory() {
+        let (runtime, token) = (Runtime::start(), Token::random().unwrap());
+        let stores = Stores::default();
+        let address = runtime.serve(Peer::Sound(stores.clone()), &token);
+        let (_session, shelf) = runtime.open(&stores, &address, &token, FOREVER);
+        let name = put(&shelf, "0.0", b"abc");
+        let own = Runtime::start();
+        let (_other, other) = own.open(&Stores::default(), "elsewhere:1", &token, FOREVER);
+        for end in [4, 1 << 30, (1 << 30) + 1, 32 << 40, u64::MAX] {
+            for shelf in [&shelf, &other] {
+                let mut into = Vec::new();
+                let slice = |start, end| Slice { name: name.clone(), start, end };
+                let (nth, _) = shelf.read_all(&[&slice(0, 3), &slice(0, end)], &mut into).unwrap_err();
+                assert!(nth <= 1 && into.capacity() < 1 << 10, "{} bytes for {end}", into.capacity());
+            }
+        }
+        let beyond = Slice { name, start: 0, end: 32 << 40 };
+        let (_, error) = other.read_all(&[&beyond], &mut Vec::new()).unwrap_err();
+        assert_eq!(error.to_string(), format!("{address}: too large to be fetched"));
+    }
+
+    #[test]
+    fn frames_that_were_not_asked_for_are_not_taken() {
+        let (runtime, token) = (Runtime::start(), Token::random().unwrap());
+        let own = Runtime::start();
+        let (_session, shelf) = own.open(&Stores::default(), "elsewhere:1", &token, FOREVER);
+        let frame = |size, data: &'static [u8]| Frame { id: 0, size, data: Bytes::from_static(data) };
+        for (frames, why) in [
+            (vec![], "sends less than it was asked for"),
+            (vec![frame(3, b"ab")], "sends less than it was asked for"),
+            (vec![frame(3, b"abcd")], "sends more than it was asked for"),
+            (vec![frame(3, b"abc"), frame(3, b"d")], "sends more than it was asked for"),
+            (vec![frame(3, b"")], "sends frames without data"),
+            (vec![frame(u64::MAX, b"ab"), frame(u64::MAX, b"")], "sends frames without data"),
+        ] {
+            let address = runtime.serve(Peer::Wrong(frames), &token);
+            let read = read(&shelf, &format!("{address}/session/0.0"), 0, 3);
+            assert_eq!(read.unwrap_err(), format!("{address}: {why}"));
+        }
     }
 
     #[test]

@@ -16,6 +16,7 @@
 
 mod print;
 mod read;
+mod scope;
 mod search;
 pub mod sequential;
 mod tasks;
@@ -34,6 +35,7 @@ use serde_bytes::ByteBuf;
 
 pub use print::Printer;
 pub use read::Loader;
+pub use scope::Scope;
 pub use search::Search;
 pub use tasks::Tasks;
 
@@ -175,6 +177,7 @@ impl Default for Grain {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Task {
     /// What to search, in order.
+    #[serde(deserialize_with = "crate::bounded::list")]
     pub pieces: Vec<Piece>,
     /// The bytes after which the rest is handed back.
     pub limit: u64,
@@ -247,6 +250,7 @@ impl Task {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Output {
     /// What there is to say, in the order of the pieces.
+    #[serde(deserialize_with = "crate::bounded::list")]
     pub found: Vec<Found>,
     /// The totals of the files there is nothing to say of.
     pub others: Totals,
@@ -355,7 +359,7 @@ impl Found {
 
 /// What is left of a task, in order: an iterator over further tasks, each made when it is asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Rest(VecDeque<Part>);
+pub struct Rest(#[serde(deserialize_with = "crate::bounded::list")] VecDeque<Part>);
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Part {

@@ -89,7 +89,11 @@ impl<'a> Source<'a> {
     pub(super) fn unsearched(&self, next: u64, block: &Lines, step: u64, limit: u64) -> Part {
         let (path, end, last) = (self.piece.path.clone(), block.file_end(), block.ended);
         match self.input {
-            Input::File(_) => Part::Range { path, next, end, last, step, limit },
+            // Lines belong to the range that they begin in, and the last one may end behind it.
+            Input::File(_) => {
+                let end = self.piece.end.map_or(end, |range| end.min(range));
+                Part::Range { path, next, end, last, step, limit }
+            }
             Input::Bytes(bytes) => {
                 let content = Content::Bytes(ByteBuf::from(&bytes[self.offset(next)..self.offset(end)]));
                 let piece = Piece { path, content, start: next, end: None, last };

@@ -13,6 +13,7 @@
 
 mod picture;
 mod plane;
+mod scope;
 pub mod sequential;
 
 use std::num::NonZeroU32;
@@ -22,6 +23,7 @@ use serde_bytes::ByteBuf;
 
 pub use picture::{Picture, Totals};
 pub use plane::{Plane, escape_time};
+pub use scope::Scope;
 
 use crate::{
     contract::{Block, Ctx, Sink},

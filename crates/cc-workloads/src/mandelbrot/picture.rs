@@ -44,7 +44,7 @@ pub struct Picture<'a> {
 }
 
 /// Bytes of a count.
-const COUNT: usize = 4;
+pub(super) const COUNT: usize = 4;
 
 impl<'a> Picture<'a> {
     pub(super) fn new(job: &'a Job, messages: &'a mut dyn Sink<Block>) -> Self {

@@ -21,6 +21,7 @@ mod quality;
 mod read;
 mod resizer;
 mod scale;
+mod scope;
 pub mod sequential;
 mod tasks;
 #[cfg(feature = "libjpeg-turbo")]
@@ -35,6 +36,7 @@ use serde_bytes::ByteBuf;
 pub use gallery::{Gallery, Totals};
 pub use read::Loader;
 pub use resizer::Resizer;
+pub use scope::Scope;
 pub use tasks::Tasks;
 
 use crate::{

@@ -49,6 +49,27 @@ impl Index {
         Entries { packed: &self.packed, entry: Entry::default() }
     }
 
+    /// Whether this can be the index of a run of so many bytes: every entry is whole and its block
+    /// begins in the run, behind the one before. Only what has been checked may be asked for its
+    /// [entries](Index::entries) if it came from outside.
+    pub(super) fn is_of(&self, bytes: u64) -> bool {
+        let (mut packed, mut entries, mut last, mut line) = (&self.packed[..], 0, 0, 0);
+        while !packed.is_empty() {
+            let Some((step, length)) = checked(&mut packed, line) else { return false };
+            let at = last + u128::from(step);
+            if step == 0 || at > u128::from(bytes) {
+                return false;
+            }
+            (entries, last, line) = (entries + 1, at, length);
+        }
+        entries == self.entries
+    }
+
+    #[cfg(test)]
+    pub(super) fn packed(packed: &[u8], entries: u64) -> Self {
+        Self { packed: ByteBuf::from(packed), entries }
+    }
+
     /// The same with blocks that are not smaller than this.
     pub(super) fn coarser(&self, block: u64) -> Self {
         let mut coarser = Packer::default();
@@ -116,6 +137,21 @@ fn put(packed: &mut Vec<u8>, mut number: u64) {
         number >>= 7;
     }
     packed.push(number as u8);
+}
+
+/// Takes an entry that follows one whose line has so many bytes. Returns how far behind that its
+/// block begins, and the length of its own line; none if it is not whole.
+fn checked(packed: &mut &[u8], line: usize) -> Option<(u64, usize)> {
+    let (step, common, rest) = (checked_get(packed)?, checked_get(packed)?, checked_get(packed)?);
+    let (common, rest) = (usize::try_from(common).ok()?, usize::try_from(rest).ok()?);
+    *packed = packed.get(rest..)?;
+    (common <= line).then_some((step, common + rest))
+}
+
+/// As [`get`], for what may not be a number.
+fn checked_get(packed: &mut &[u8]) -> Option<u64> {
+    let length = packed.iter().position(|byte| byte & 0x80 == 0)? + 1;
+    (length <= 9).then(|| get(packed))
 }
 
 fn get(packed: &mut &[u8]) -> u64 {

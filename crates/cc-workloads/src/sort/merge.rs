@@ -11,6 +11,10 @@ use crate::{
     shelf::{Shelf, Slice},
 };
 
+/// Memory that is taken before anything has been read: many times the size of a usual merge. More
+/// is taken as it arrives, so that a size which nothing stands behind costs none.
+const RESERVED: usize = 64 << 20;
+
 /// Merges, one after the other, over the same memory.
 #[derive(Clone, Default)]
 pub(super) struct Merger {
@@ -65,11 +69,11 @@ impl Merger {
     /// Reads the parts, and finds the lines between the bounds.
     fn read(&mut self, merge: &Merge, shelf: &dyn Shelf, keys: &Keys) -> Result<Vec<Head>, (Slice, String)> {
         self.text.clear();
-        let size = merge.parts.iter().map(|part| part.slice.len()).sum::<u64>();
+        let size = merge.parts.iter().map(|part| part.slice.len()).fold(0, u64::saturating_add);
         let size = usize::try_from(size).unwrap_or(usize::MAX);
         // What a very long line has taken is not kept.
         self.text.shrink_to(size.saturating_mul(2));
-        self.text.reserve_exact(size);
+        self.text.reserve_exact(size.min(RESERVED));
         let slices: Vec<_> = merge.parts.iter().map(|part| &part.slice).collect();
         let unread = |(nth, error)| (Slice::clone(slices[nth]), reason(&error));
         shelf.read_all(&slices, &mut self.text).map_err(unread)?;

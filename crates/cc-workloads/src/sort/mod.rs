@@ -31,6 +31,7 @@ mod numeric;
 mod plan;
 mod records;
 mod runs;
+mod scope;
 pub mod sequential;
 mod sorted;
 mod sorter;
@@ -51,6 +52,7 @@ pub use index::Index;
 pub use input::Chunks;
 pub use plan::Plan;
 pub use runs::{Pass, Runs, Writer};
+pub use scope::Scope;
 pub use sorted::Sorted;
 pub use sorter::Sorter;
 pub use split::Merges;
@@ -274,10 +276,12 @@ pub enum Output {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Made {
     /// Its lines, sorted, in one run or several.
+    #[serde(deserialize_with = "crate::bounded::list")]
     pub runs: Vec<SortedRun>,
     /// How much was read.
     pub read: Totals,
     /// What the chunk was made of, if that was on the shelf: nobody will need it again.
+    #[serde(deserialize_with = "crate::bounded::list")]
     pub spent: Vec<String>,
 }
 

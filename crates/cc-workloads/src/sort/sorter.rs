@@ -2,7 +2,7 @@
 
 use super::{
     Chunk, Made, Merge, Output, Query, SortedRun, Task, heap, index::RunWriter, keys::Keys, merge::Merger,
-    records::Lines, source::Source,
+    records::Lines, scope::run_name, source::Source,
 };
 use crate::{
     error::reason,
@@ -81,7 +81,7 @@ impl Sorter {
     fn write(&self, chunk: &Chunk, nth: usize, shelf: &dyn Shelf) -> Result<SortedRun, String> {
         let _span = trace::span("write");
         let failed = |error| format!("write failed: {}", reason(&error));
-        let name = format!("run-{}-{nth}", chunk.number);
+        let name = run_name(chunk.number, nth);
         let mut run = RunWriter::new(&self.keys, shelf, name, chunk.block).map_err(failed)?;
         let size = usize::try_from(chunk.room / PART).unwrap_or(PORTION).min(PORTION);
         let mut portion = Vec::with_capacity(size);

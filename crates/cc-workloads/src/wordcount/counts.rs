@@ -145,6 +145,27 @@ impl Ranked {
         iter::from_fn(move || take(&mut words))
     }
 
+    /// Checks that these are so many words, in their order, and could be sums of counts of so many
+    /// bytes.
+    pub(super) fn check(&self, wanted: u64, bytes: u64) -> Result<(), String> {
+        // A sum may take nine bytes more than a count that it was made of.
+        let most = bytes.saturating_add(self.distinct.saturating_mul(9));
+        let (mut words, mut count) = (&self.words[..], 0);
+        while take(&mut words).is_some() {
+            count += 1;
+        }
+        if !words.is_empty() || count != wanted || self.words.len() as u64 > most {
+            return Err("its words are not as many as there should be".to_owned());
+        }
+        let is_sorted = self.entries().is_sorted_by(|one, next| one < next);
+        if is_sorted { Ok(()) } else { Err("its words are not in order".to_owned()) }
+    }
+
+    #[cfg(test)]
+    pub(super) fn of(distinct: u64, words: &[u8]) -> Self {
+        Self { distinct, words: ByteBuf::from(words) }
+    }
+
     /// The words and their counts, as they are compared with those of other partitions.
     pub(super) fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
         self.iter().map(|(word, count)| Word::new(word).entry(count))

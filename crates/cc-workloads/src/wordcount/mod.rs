@@ -20,6 +20,7 @@ mod counts;
 pub mod inputs;
 mod ranking;
 mod read;
+mod scope;
 pub mod sequential;
 mod shuffle;
 mod table;
@@ -40,6 +41,7 @@ pub use counter::{Counter, Partial};
 pub use counts::{Counts, PARTITIONS, Partition, Ranked, absorb, divided, partitions};
 pub use ranking::Ranking;
 pub use read::Loader;
+pub use scope::Scope;
 pub use shuffle::{Share, Shelved};
 pub use tasks::Tasks;
 
@@ -125,6 +127,7 @@ impl Default for Grain {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Task {
     /// What to count.
+    #[serde(deserialize_with = "crate::bounded::list")]
     pub pieces: Vec<Piece>,
 }
 
@@ -206,8 +209,10 @@ pub struct Read {
     /// How much.
     pub totals: Totals,
     /// What could not be read.
+    #[serde(deserialize_with = "crate::bounded::list")]
     pub troubles: Vec<Trouble>,
     /// The task failed as a whole: do these in its place.
+    #[serde(deserialize_with = "crate::bounded::list")]
     pub apart: Vec<Task>,
 }
 

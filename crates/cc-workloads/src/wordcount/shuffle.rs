@@ -20,6 +20,7 @@ pub struct Shelved {
     /// What was read.
     pub read: Read,
     /// Each share's slice; none at all if the task failed.
+    #[serde(deserialize_with = "crate::bounded::list")]
     pub slices: Vec<Slice>,
 }
 

@@ -1,0 +1,253 @@
+//! Workers that answer wrongly: a coordinator believes none of it, and an honest worker finishes
+//! the job.
+//!
+//! An *impostor* speaks the real protocol, between a coordinator and an honest standing worker. It
+//! passes on what both say, but for its one lie. A run has many impostors and one honest worker,
+//! which holds back its answers until every impostor has lied and was cut off: so each of them is
+//! asked, and the schedule is forced. Afterwards the output is right, every impostor was named,
+//! none got a second session, and what nobody was to read or write is as it was.
+
+mod impostor;
+mod lies;
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{BufRead, BufReader},
+    os::unix::fs::symlink,
+    path::Path,
+    process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+use impostor::{Impostors, Lie, Told};
+use tempfile::TempDir;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_cc-distributed");
+
+/// In a file that no task names.
+const CANARY: &str = "-----BEGIN PRIVATE KEY----- needle of the coordinator";
+
+/// A PNG of one pixel.
+const PIXEL: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0\x1f\x15\xc4\x89\0\0\0\nIDATx\x9cc\0\x01\0\0\
+    \x05\0\x01\r\n-\xb4\0\0\0\0IEND\xaeB`\x82";
+
+/// Kilobytes of address space that a coordinator has. It takes far less, and 32 TB are far more.
+const MEMORY: &str = "3000000";
+
+/// Impostors in a run: fewer than the tasks that are on their way at once.
+const IMPOSTORS: usize = 14;
+
+/// A directory with inputs, a token and a secret, and an honest worker.
+struct Site {
+    dir: TempDir,
+    worker: Child,
+    backend: String,
+}
+
+impl Site {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        fs::write(at("token"), "sesame-opens-the-door\n").unwrap();
+        fs::create_dir_all(at("private")).unwrap();
+        fs::write(at("private/key"), CANARY).unwrap();
+        fs::create_dir_all(at("tree")).unwrap();
+        for n in 0..700 {
+            let text = format!("hay {n}\na needle {n}\nmore hay\n").repeat(1 + n % 40);
+            fs::write(at(&format!("tree/{n:04}")), text).unwrap();
+        }
+        fs::write(at("large"), "some hay and a needle\nand more hay\n".repeat(60_000)).unwrap();
+        let lines = (0..90_000_u32).map(|n| format!("{:010} {n}\n", n.wrapping_mul(2_654_435_761)));
+        fs::write(at("lines"), lines.collect::<String>()).unwrap();
+        fs::create_dir_all(at("images")).unwrap();
+        for out in ["out-lied", "out-honest"] {
+            fs::create_dir(at(out)).unwrap();
+            symlink(at("private"), at(out).join("link")).unwrap();
+        }
+        (0..40).for_each(|n| fs::write(at(&format!("images/{n:02}.png")), PIXEL).unwrap());
+        let mut command = Command::new(PROGRAM);
+        command.args(["worker", "--token-file", "token", "--slots", "2", "--root", "."]);
+        command.args(["--listen", "127.0.0.1:0"]).current_dir(dir.path()).stdout(Stdio::piped());
+        let mut worker = command.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(worker.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let backend = line.trim().strip_prefix("listening on ").unwrap().to_owned();
+        Self { dir, worker, backend }
+    }
+
+    /// Runs a coordinator with these workers.
+    fn run(&self, workers: &[String], args: &[&str]) -> Output {
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("ulimit -v {MEMORY}; exec \"$0\" \"$@\""), PROGRAM]);
+        command.args(["--token-file", "token", "--suspect-after", "3", "--workers", "16"]);
+        workers.iter().for_each(|worker| drop(command.args(["--worker", worker])));
+        command.args(args).current_dir(self.dir.path()).output().unwrap()
+    }
+
+    /// What there is below the directory, except for what a run is to write.
+    fn files(&self) -> BTreeMap<String, Vec<u8>> {
+        let mut files = BTreeMap::new();
+        collect(self.dir.path(), &mut files);
+        files.retain(|name, _| !name.contains("/out-"));
+        files
+    }
+
+    /// Tells all these lies to a run with these arguments. `phase` says which tasks are lied about;
+    /// of those, the honest worker answers none before all lies have been told.
+    fn expose(&self, args: &[&str], phase: fn(&[u8]) -> bool, lies: Vec<(String, Lie)>) {
+        let honest = Impostors::new(&self.backend, Vec::new(), phase);
+        let truth = self.run(&honest.addresses(), &with_out(args, "honest"));
+        assert!(truth.status.success(), "{}", String::from_utf8_lossy(&truth.stderr));
+        let (before, mut lies) = (self.files(), lies);
+        while !lies.is_empty() {
+            let some = lies.split_off(lies.len().saturating_sub(IMPOSTORS));
+            let names: Vec<String> = some.iter().map(|(name, _)| name.clone()).collect();
+            let impostors = Impostors::new(&self.backend, some, phase);
+            let run = self.run(&impostors.addresses(), &with_out(args, "lied"));
+            self.check(&run, &truth, &impostors.end(), &names);
+        }
+        assert!(self.files() == before, "a file was made or changed");
+        let (honest, lied) = (self.out("honest"), self.out("lied"));
+        assert!(honest == lied, "other files were written: {:?}", lied.keys());
+    }
+
+    fn check(&self, run: &Output, truth: &Output, told: &[Told], names: &[String]) {
+        let err = String::from_utf8_lossy(&run.stderr);
+        for (told, name) in told.iter().zip(names) {
+            assert!(told.has_lied, "{name}: it was not asked\n{err}");
+            let line = format!("{}: gets no more tasks: answered wrongly: ", told.address);
+            assert!(err.contains(&line), "{name}: not noticed\n{err}");
+        }
+        for told in told {
+            assert_eq!(told.sessions, 1, "{names:?}");
+            assert!(!told.has_seen, "{names:?}: a worker was sent the secret");
+        }
+        assert_eq!(run.status.code(), truth.status.code(), "{names:?}\n{err}");
+        assert!(run.stdout == truth.stdout, "{names:?}: another output\n{err}");
+        assert!(!err.contains("PRIVATE") && !err.contains("panicked"), "{err}");
+    }
+
+    fn out(&self, name: &str) -> BTreeMap<String, Vec<u8>> {
+        let mut files = BTreeMap::new();
+        let dir = self.dir.path().join(format!("out-{name}"));
+        if dir.exists() {
+            collect(&dir, &mut files);
+        }
+        let short = |(path, bytes): (String, Vec<u8>)| (path.rsplit('/').next().unwrap().to_owned(), bytes);
+        files.into_iter().map(short).collect()
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        let _ = self.worker.kill();
+        let _ = self.worker.wait();
+    }
+}
+
+fn collect(dir: &Path, into: &mut BTreeMap<String, Vec<u8>>) {
+    for entry in fs::read_dir(dir).unwrap().flatten() {
+        if entry.file_type().unwrap().is_dir() {
+            collect(&entry.path(), into);
+        } else {
+            into.insert(entry.path().display().to_string(), fs::read(entry.path()).unwrap_or_default());
+        }
+    }
+}
+
+/// The arguments, with a folder of its own for each kind of run.
+fn with_out<'a>(args: &[&'a str], run: &'a str) -> Vec<&'a str> {
+    args.iter()
+        .map(|arg| {
+            if *arg != "OUT" {
+                arg
+            } else if run == "lied" {
+                "out-lied"
+            } else {
+                "out-honest"
+            }
+        })
+        .collect()
+}
+
+const ALL: fn(&[u8]) -> bool = |_| true;
+
+#[test]
+fn grep_believes_no_answer_that_is_not_of_its_task() {
+    let site = Site::new();
+    let lies = [lies::messages(), lies::payloads(), lies::grep(false)].concat();
+    site.expose(&["grep", "-rn", "needle", "tree", "large"], ALL, lies);
+    site.expose(&["--shared-fs", "grep", "-rn", "needle", "tree", "large"], ALL, lies::grep(true));
+}
+
+#[test]
+fn resize_writes_no_file_but_those_of_its_tasks() {
+    let site = Site::new();
+    let lies = [lies::messages(), lies::payloads(), lies::resize()].concat();
+    site.expose(&["resize", "--width", "9", "--enlarge", "--out", "OUT", "images"], ALL, lies);
+}
+
+#[test]
+fn mandelbrot_takes_no_counts_but_those_of_its_tiles() {
+    let lies = [lies::payloads(), lies::mandelbrot()].concat();
+    Site::new().expose(&["mandelbrot", "--size", "400x400", "--tile", "8x400"], ALL, lies);
+}
+
+#[test]
+fn wordcount_has_counts_only_where_its_tasks_say() {
+    let site = Site::new();
+    let args = ["wordcount", "-r", "tree", "large", "lines", "large", "lines", "large", "lines", "large"];
+    site.expose(&args, lies::is_count, [lies::payloads(), lies::count()].concat());
+    site.expose(&args, lies::is_rank, [lies::payloads(), lies::rank()].concat());
+}
+
+#[test]
+fn sort_has_runs_only_of_its_chunks() {
+    let site = Site::new();
+    let args = ["sort", "-S", "40M", "lines", "large"];
+    site.expose(&args, lies::is_chunk, [lies::payloads(), lies::chunk()].concat());
+    site.expose(&args, lies::is_merge, [lies::payloads(), lies::merge()].concat());
+}
+
+#[test]
+fn with_nobody_but_an_impostor_the_run_fails_and_names_it() {
+    let site = Site::new();
+    for (args, lies) in
+        [(&["grep", "-r", "needle", "tree"][..], lies::grep(false)), (&["sort", "lines"], lies::chunk())]
+    {
+        let mut impostors = Impostors::new(&site.backend, lies.into_iter().take(1).collect(), ALL);
+        let [liar] = &impostors.addresses()[..1] else { panic!("one") };
+        impostors.dismiss_the_honest();
+        let begin = Instant::now();
+        let run = site.run(&[liar.clone()], args);
+        let (out, err) = (String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
+        assert_eq!((run.status.code(), &*out), (Some(2), ""), "{err}");
+        let why = format!("{}: no worker left: {liar}: answered wrongly: ", args[0]);
+        assert!(err.lines().last().is_some_and(|line| line.starts_with(&why)), "{err}");
+        assert!(begin.elapsed() < Duration::from_secs(8), "it was noticed late");
+    }
+}
+
+/// A worker that others do not reach, though the coordinator does: only it can read what it has.
+#[test]
+fn what_a_worker_does_not_reach_another_does() {
+    let site = Site::new();
+    for args in [&["wordcount", "-r", "tree", "large", "lines"][..], &["sort", "-S", "40M", "lines", "large"]]
+    {
+        let truth = site.run(&Impostors::new(&site.backend, Vec::new(), ALL).addresses(), args);
+        let one_way = Impostors::isolated(&site.backend, &[true, false]);
+        let run = site.run(&one_way.addresses(), args);
+        assert_eq!(run.status.code(), Some(0), "{args:?}: {}", String::from_utf8_lossy(&run.stderr));
+        assert!(run.stdout == truth.stdout, "{args:?}: another output");
+
+        let neither = Impostors::isolated(&site.backend, &[true, true]);
+        let (run, addresses) = (site.run(&neither.addresses(), args), neither.addresses());
+        let err = String::from_utf8_lossy(&run.stderr);
+        let names = |one: usize, other: usize| {
+            err.contains(&format!("{} cannot fetch from {}", addresses[one], addresses[other]))
+        };
+        assert_eq!(run.status.code(), Some(2), "{args:?}: {err}");
+        assert!(names(0, 1) || names(1, 0), "{args:?}: {err}");
+    }
+}
