@@ -60,12 +60,14 @@
 //! - [`resize`]: names go out, thumbnails come back, in any order;
 //! - [`mandelbrot`]: many small tasks in few messages;
 //! - [`wordcount`] and [`sort`]: phases, with files between them;
+//! - `feed`: the thread that feeds it;
 //! - [`pool`]: the runtime: how workers are started, driven, replaced and ended;
 //! - [`kv`]: workers that serve beside each other, and what a plan on several of them takes;
 //! - [`mesh`] and [`prefork`]: the ways between such workers, and whoever starts and replaces them;
 //! - [`fetch`]: a process for each request that waits;
 //! - [`fleet`]: such processes, each asked by itself, and one thread that waits for all of them.
 
+mod feed;
 pub mod fetch;
 pub mod fleet;
 pub mod grep;
