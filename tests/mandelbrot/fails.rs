@@ -183,5 +183,5 @@ fn late_worker_is_not_believed_twice(subject: &Subject) {
 
 /// The tasks break off, which must not look like their end.
 fn source_panics(subject: &Subject) {
-    breaks_off::<Mandelbrot>(subject, &Job::new(&whole()), "source", 1);
+    breaks_off::<Mandelbrot>(subject, &Job::new(whole()), "source", 1);
 }
