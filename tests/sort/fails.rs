@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use cc_conformance::{
     case::{Case, Needs},
     fault::Action,
+    source::breaks_off,
     stops::stopped_in,
     subject::Subject,
     trap::Trap,
@@ -14,7 +15,7 @@ use cc_conformance::{
 };
 use cc_workloads::Cause;
 
-use super::{asked::Asked, corpus, files::LATE_MERGE, has_passes, observe::Observed};
+use super::{Sort, asked::Asked, corpus, files::LATE_MERGE, has_passes, observe::Observed};
 
 /// A place in the work: its part of the case's name, and where the fault is.
 type Place = (&'static str, &'static str, u64);
@@ -34,6 +35,7 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new("killed_and_stopped", killed_and_stopped).needs(Needs::Processes),
         Case::new("suspended_and_stopped", suspended_and_stopped).needs(Needs::Processes),
         Case::new("panic_in_memory", panic_in_memory),
+        Case::new("panic_in_the_source", source_panics),
     ];
     for place in PLACES {
         let name = place.0;
@@ -143,4 +145,11 @@ fn suspended_worker_is_replaced(subject: &Subject, (_, place, from): Place) {
     assert_eq!(trap.strikes(), 1, "no worker was suspended");
     // Two seconds to notice, perhaps twice; the rest is the work, in a dev build on a busy machine.
     assert!(since.elapsed() < Duration::from_secs(15), "noticed after {:?}", since.elapsed());
+}
+
+/// The input breaks off, or the list of the merges: neither must look like the end.
+fn source_panics(subject: &Subject) {
+    for source in ["source", "merges"] {
+        breaks_off::<Sort>(subject, &Asked::of("large", &[]).job(), source, 1);
+    }
 }

@@ -31,7 +31,7 @@ pub struct Plan {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {
     /// The failpoint's name ends so. The name is the path of a file or a URL, or says what is done: `tile 7`, `shuffle`,
-    /// `partition`, `run`, `merge`.
+    /// `partition`, `run`, `merge`. What makes the tasks is `source`, what makes those of the merges `merges`.
     pub name: String,
     /// The work has come so far, or farther: to this byte of the file, or to the run, merge or partition of this number.
     pub from: u64,

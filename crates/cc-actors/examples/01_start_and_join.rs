@@ -28,7 +28,7 @@ fn main() -> Result<(), Halted> {
     println!("one after the other: {:.0?}", begin.elapsed());
 
     let begin = Instant::now();
-    system(&Stop::new(), |system| {
+    system::<_, Halted>(&Stop::new(), |system| {
         let (starter, ends) = system.mailbox(LIMITS.len());
         for limit in LIMITS {
             let (worker, limits) = system.mailbox(1);

@@ -25,7 +25,7 @@ struct Report {
 
 fn main() -> Result<(), Halted> {
     let mut results = [0; LIMITS.len()];
-    system(&Stop::new(), |system| {
+    system::<_, Halted>(&Stop::new(), |system| {
         let (collator, reports) = system.mailbox(LIMITS.len());
         for (place, limit) in LIMITS.into_iter().enumerate() {
             let ((worker, orders), collator) = (system.mailbox(1), collator.clone());

@@ -11,7 +11,8 @@
 //!   ever: each workload's file says who may wait for whom, and who never does, since it sends only what was asked for.
 //! - **Failure.** An actor does not defend itself against its own bugs: it crashes, and somebody else deals with
 //!   that. [`System::watch`] starts one whose death is a message to its supervisor, with all that it left
-//!   behind. [`System::spawn`] starts one that the run cannot do without: its panic ends the run.
+//!   behind. [`System::spawn`] starts one that the run cannot do without: its panic is a [`Crash`], which ends the run and is
+//!   its result. So no actor has to guess from the silence of another whether there is nothing more to come.
 //!   [`System::spawn_loose`] starts one that nobody relies on: its panic is nobody else's business.
 
 use std::{
@@ -28,6 +29,28 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, at, bounded, select_
 /// address of the one that was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Halted;
+
+/// An actor that the run cannot do without has panicked.
+#[derive(Debug)]
+pub struct Crash {
+    /// The actor's name.
+    pub name: String,
+    /// What the panic said.
+    pub reason: String,
+}
+
+impl From<Crash> for Error {
+    fn from(Crash { name, reason }: Crash) -> Self {
+        Self::worker(name, reason)
+    }
+}
+
+/// For a run whose result has no place for the reason; the panic itself is on standard error.
+impl From<Crash> for Halted {
+    fn from(_: Crash) -> Self {
+        Self
+    }
+}
 
 /// Where an actor can be written to. Anybody may have one.
 pub struct Address<M>(Sender<M>);
@@ -101,19 +124,29 @@ pub struct System<'scope, 'env: 'scope> {
     /// Nothing is ever sent: the channel is closed when the run ends or is stopped, which wakes everybody at once.
     halt: Receiver<Infallible>,
     stop: Stop,
+    /// Has room for one [`Crash`]: those that follow from the first are not told.
+    crash: Sender<Crash>,
     /// Of the actors that are started through this, in bytes, if not the usual size.
     stack: Option<usize>,
 }
 
 /// Calls `run`, which starts the actors. Once it returns, or a stop is requested, they are halted; they have all
 /// ended when this function returns.
-pub fn system<'env, R>(stop: &Stop, run: impl for<'scope> FnOnce(System<'scope, 'env>) -> R) -> R {
-    let (closing, halt) = bounded(0);
-    thread::scope(|scope| {
+///
+/// # Errors
+///
+/// The [`Crash`] of an actor that the run cannot do without, and otherwise what `run` returns.
+pub fn system<'env, T, E: From<Crash>>(
+    stop: &Stop,
+    run: impl for<'scope> FnOnce(System<'scope, 'env>) -> Result<T, E>,
+) -> Result<T, E> {
+    let ((closing, halt), (crash, crashes)) = (bounded(0), bounded(1));
+    let result = thread::scope(|scope| {
         // A stop calls the hook, and the end of this closure, even by a panic, drops it: `closing` goes either way.
         let _open: OnRequest = stop.on_request(move || drop(closing));
-        run(System { scope, halt, stop: stop.clone(), stack: None })
-    })
+        run(System { scope, halt, stop: stop.clone(), crash, stack: None })
+    });
+    crashes.try_recv().map_or(result, |crash| Err(crash.into()))
 }
 
 impl<'scope> System<'scope, '_> {
@@ -131,16 +164,19 @@ impl<'scope> System<'scope, '_> {
         Self { stack: Some(stack), ..self.clone() }
     }
 
-    /// Starts an actor that the run cannot do without: if it panics, all are halted, and [`system`] panics.
+    /// Starts an actor that the run cannot do without: if it panics, all are halted, and [`system`] returns its [`Crash`].
     pub fn spawn(
         &self,
         name: impl Into<String>,
         body: impl FnOnce() -> Result<(), Halted> + Send + 'scope,
     ) -> Result<()> {
-        let link = Link(self.stop.clone());
-        self.start(name, move || {
-            let _link = link;
-            let _ = body();
+        let (name, stop, crash) = (name.into(), self.stop.clone(), self.crash.clone());
+        self.start(name.clone(), move || {
+            // What the panic leaves half-changed was the body's own, and is dropped with it.
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(body)) {
+                let _ = crash.try_send(Crash { name, reason: panic_reason(&*panic) });
+                stop.request(Cause::Break);
+            }
         })
     }
 
@@ -175,22 +211,16 @@ impl<'scope> System<'scope, '_> {
     }
 }
 
-/// Takes the run along when the thread that owns it panics.
-struct Link(Stop);
-
-impl Drop for Link {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            self.0.request(Cause::Break);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Barrier;
 
     use super::*;
+
+    /// A system whose tests need no result.
+    fn run<'env>(stop: &Stop, body: impl for<'scope> FnOnce(System<'scope, 'env>)) {
+        system(stop, |system| Ok::<_, Error>(body(system))).expect("no actor has panicked");
+    }
 
     /// An actor that adds up what it is sent, and dies of a zero.
     struct Adder {
@@ -212,7 +242,7 @@ mod tests {
 
     #[test]
     fn messages_arrive_in_the_order_sent() {
-        system(&Stop::new(), |system| {
+        run(&Stop::new(), |system| {
             let ((adder, numbers), (total, totals)) = (system.mailbox(1), system.mailbox(1));
             let mut state = Adder { numbers, sum: 0, total };
             system.spawn("adder", move || state.add()).expect("started");
@@ -225,7 +255,7 @@ mod tests {
 
     #[test]
     fn a_death_is_told_with_the_remains_and_a_successor_misses_nothing() {
-        system(&Stop::new(), |system| {
+        run(&Stop::new(), |system| {
             let ((adder, numbers), (total, totals)) = (system.mailbox(3), system.mailbox(3));
             let (supervisor, deaths) = system.mailbox(1);
             for number in [5, 0, 7] {
@@ -243,7 +273,7 @@ mod tests {
 
     #[test]
     fn a_normal_end_is_no_death() {
-        system(&Stop::new(), |system| {
+        run(&Stop::new(), |system| {
             let (supervisor, deaths) = system.mailbox::<Death<()>>(1);
             system.watch("brief", (), |()| Ok(()), supervisor).expect("started");
             // The last address goes with the actor.
@@ -253,7 +283,7 @@ mod tests {
 
     #[test]
     fn a_full_mailbox_holds_the_sender_up() {
-        system(&Stop::new(), |system| {
+        run(&Stop::new(), |system| {
             let (address, mailbox) = system.mailbox(2);
             let sender = address.clone();
             let barrier = &*Box::leak(Box::new(Barrier::new(2)));
@@ -276,7 +306,7 @@ mod tests {
     #[test]
     fn a_stop_wakes_who_waits_for_a_message_and_who_waits_for_room() {
         let stop = Stop::new();
-        let halted = system(&stop, |system| {
+        let halted = system::<_, Error>(&stop, |system| {
             let ((full, unread), (_nobody, empty)) = (system.mailbox(1), system.mailbox::<()>(1));
             let (told, telling) = bounded(3);
             let (reader, writer) = (told.clone(), told);
@@ -299,15 +329,15 @@ mod tests {
                 .expect("started");
             let _ = (telling.recv(), telling.recv());
             stop.request(Cause::Test);
-            telling.recv()
+            Ok(telling.recv())
         });
-        assert_eq!(halted, Ok("halted"));
+        assert_eq!(halted.expect("no actor has panicked"), Ok("halted"));
     }
 
     #[test]
     fn the_end_of_the_run_halts_those_who_wait() {
         let (ended, ends) = bounded(1);
-        system(&Stop::new(), |system| {
+        run(&Stop::new(), |system| {
             let (_address, mailbox) = system.mailbox::<()>(1);
             system
                 .spawn("waiting", move || {
@@ -323,7 +353,7 @@ mod tests {
     #[test]
     fn after_a_stop_nothing_more_is_received() {
         let stop = Stop::new();
-        system(&stop, |system| {
+        run(&stop, |system| {
             let (address, mailbox) = system.mailbox(1);
             address.send(1).expect("there is room");
             stop.request(Cause::Test);
@@ -332,15 +362,30 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_that_nobody_watches_for_ends_the_run() {
+    fn a_panic_that_nobody_watches_for_ends_the_run_and_is_its_error() {
         let stop = Stop::new();
-        let run = catch_unwind(|| {
-            system(&stop, |system| {
-                let (_address, mailbox) = system.mailbox::<()>(1);
-                system.spawn("vital", || panic!("a bug")).expect("started");
-                mailbox.receive()
-            })
+        let ended = system::<_, Error>(&stop, |system| {
+            let (_address, mailbox) = system.mailbox::<()>(1);
+            system.spawn("vital", || panic!("a bug"))?;
+            // This actor learns only that it is halted.
+            assert_eq!(mailbox.receive(), Err(Halted));
+            Ok(())
         });
-        assert!(run.is_err() && stop.requested());
+        assert_eq!(ended.expect_err("an actor has panicked").to_string(), "vital: panicked: a bug");
+        assert!(stop.requested());
+    }
+
+    #[test]
+    fn a_panic_of_the_source_is_not_the_end_of_its_messages() {
+        let ended = system::<Vec<u32>, Error>(&Stop::new(), |system| {
+            let (collator, numbers) = system.mailbox(1);
+            let count = move || {
+                collator.send(1)?;
+                panic!("a bug")
+            };
+            system.spawn("source", count)?;
+            Ok(std::iter::from_fn(|| numbers.receive().ok()).collect())
+        });
+        assert_eq!(ended.expect_err("an actor has panicked").to_string(), "source: panicked: a bug");
     }
 }

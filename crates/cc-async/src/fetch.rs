@@ -16,7 +16,7 @@
 use std::{future::pending, sync::Arc, time::Instant};
 
 use cc_workloads::{
-    Ctx, Error, Result, Sink,
+    Ctx, Result, Sink,
     error::panic_reason,
     fetch::{Attempted, Download, Job, Output, Schedule, Turn, descriptors},
 };
@@ -29,7 +29,10 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::{client::Client, runtime::token};
+use crate::{
+    client::Client,
+    runtime::{build, join, token},
+};
 
 /// A connection for each, and the file that it goes into.
 pub(crate) const DESCRIPTORS: usize = 2;
@@ -44,7 +47,7 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     descriptors(at_once, DESCRIPTORS)?;
     let mut runtime = Builder::new_multi_thread();
     runtime.worker_threads(ctx.workers.get()).max_blocking_threads(LOOKUPS).enable_all();
-    let runtime = runtime.build().map_err(Error::io("runtime"))?;
+    let runtime = build(&mut runtime)?;
     let (stop, _on_stop) = token(&ctx.stop);
     let client = Arc::new(Client::new(&job.settings, at_once));
     let (done, outputs) = mpsc::channel(at_once);
@@ -53,9 +56,8 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     runtime.block_on(async {
         stop.run_until_cancelled(gather(outputs, ctx, out)).await;
         // It is over as well, or about to be dropped: in the runtime, where its timers belong.
-        feed.await.expect("what panics is an attempt");
-    });
-    Ok(())
+        join(ctx, "feed", feed).await
+    })
 }
 // ANCHOR_END: fetch-run
 

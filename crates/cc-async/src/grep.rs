@@ -13,13 +13,14 @@
 //! - **Stop.** A [`CancellationToken`](tokio_util::sync::CancellationToken) drops `feed` and `gather` where they wait. Dropped promises abort what
 //!   has not begun, the walk finds its channel closed, and dropping the runtime waits for the kernels that
 //!   run.
-//! - **Fail.** A panic ends its task alone, and comes back as the `JoinError` of its handle. Nothing watches
-//!   over the process itself: an abort ends all, as with threads.
+//! - **Fail.** A panic ends its task alone, and comes back as the `JoinError` of its handle. One of `feed` or `walk` closes
+//!   a channel as their end does, so both are joined, and what the joins say is the run's result. Nothing watches over the
+//!   process itself: an abort ends all, as with threads.
 
 use std::{mem, ops::ControlFlow, sync::Arc, thread};
 
 use cc_workloads::{
-    Ctx, Error, Result, Sink,
+    Ctx, Result, Sink,
     grep::{Grain, Job, Output, Search, Task},
 };
 use futures::stream::{self, StreamExt};
@@ -28,7 +29,7 @@ use tokio::sync::mpsc::{self, Receiver, Sender};
 use crate::{
     pool::Pool,
     promise,
-    runtime::{runtime, token},
+    runtime::{join, join_thread, runtime, start_thread, token},
 };
 
 // ANCHOR: grep-run
@@ -41,14 +42,15 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let (walked, tasks) = mpsc::channel(1);
     let (promises, line) = mpsc::channel(ctx.window.get());
     thread::scope(|scope| {
-        // Not in the blocking pool: the pool is for what ends soon, and a walk would keep one of its threads.
-        let walk = move || walk(job, ctx, &walked);
-        let thread = thread::Builder::new().name("walk".to_owned());
-        thread.spawn_scoped(scope, walk).map_err(|e| Error::worker("thread", e))?;
+        let walk = start_thread(scope, "walk", move || walk(job, ctx, &walked))?;
         let feed = feed(tasks, promises, searches.clone());
-        runtime.spawn(stop.clone().run_until_cancelled_owned(feed));
-        runtime.block_on(stop.run_until_cancelled(gather(line, &searches, job, ctx, out)));
-        Ok(())
+        let fed = runtime.spawn(stop.clone().run_until_cancelled_owned(feed));
+        let fed = runtime.block_on(async {
+            stop.run_until_cancelled(gather(line, &searches, job, ctx, out)).await;
+            join(ctx, "feed", fed).await
+        });
+        join_thread(walk)?;
+        fed
     })
 }
 // ANCHOR_END: grep-run

@@ -40,7 +40,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::runtime::token;
+use crate::runtime::{build, token};
 
 /// Many more than there are workers, so that two of them seldom want the same.
 const SHARDS: usize = 64;
@@ -48,8 +48,7 @@ const SHARDS: usize = 64;
 // ANCHOR: kv-run
 /// Serves on a runtime of its own, with `ctx.workers` threads; the calling thread accepts.
 pub fn run(listener: net::TcpListener, config: &Config, ctx: &Ctx) -> Result<Totals> {
-    let runtime = Builder::new_multi_thread().worker_threads(ctx.workers.get()).enable_all().build();
-    let runtime = runtime.map_err(Error::io("runtime"))?;
+    let runtime = build(Builder::new_multi_thread().worker_threads(ctx.workers.get()).enable_all())?;
     let (stop, _on_stop) = token(&ctx.stop);
     runtime.block_on(async {
         let door = Door::new(listener, config, SHARDS, stop)?;

@@ -12,7 +12,8 @@
 //! - **Stop.** A [`CancellationToken`](tokio_util::sync::CancellationToken) drops `feed` and `gather` where they wait. Dropped handles abort what has not
 //!   begun; dropping the runtime waits for the kernels that run.
 //! - **Fail.** A panic ends its task alone, and comes back as the `JoinError` of its handle. Of several tiles, each is
-//!   then done alone, so that only the one that panics is lost.
+//!   then done alone, so that only the one that panics is lost. A panic of `feed` closes the channel as its end does, so it
+//!   is joined, and what the join says is the run's result.
 
 use std::sync::Arc;
 
@@ -28,7 +29,7 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::runtime::{runtime, token};
+use crate::runtime::{join, runtime, token};
 
 /// What a `spawn_blocking` is worth.
 const GRAIN: Grain = Grain { pixels: 2048 };
@@ -46,10 +47,8 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let fed = runtime.spawn(stop.clone().run_until_cancelled_owned(feed));
     runtime.block_on(async {
         stop.run_until_cancelled(gather(outputs, ctx, out)).await;
-        // It must be gone before the pool is, which it would see aborting its tasks.
-        fed.await.expect("what panics is caught in the pool");
-    });
-    Ok(())
+        join(ctx, "feed", fed).await
+    })
 }
 // ANCHOR_END: mandelbrot-run
 

@@ -9,12 +9,13 @@
 //!   thumbnail it is, so a large image holds nobody up.
 //! - **Stop.** A [`CancellationToken`](tokio_util::sync::CancellationToken) drops `feed` and `gather` where they wait. Dropped handles abort what has not
 //!   begun, the walk finds its channel closed, and an image in hand is finished.
-//! - **Fail.** A panic ends its task alone, and comes back as the `JoinError` of its handle.
+//! - **Fail.** A panic ends its task alone, and comes back as the `JoinError` of its handle. One of `feed` or `walk` closes
+//!   a channel as their end does, so both are joined, and what the joins say is the run's result.
 
 use std::{sync::Arc, thread};
 
 use cc_workloads::{
-    Ctx, Error, Result, Sink,
+    Ctx, Result, Sink,
     resize::{Job, Output, Resizer, Task},
 };
 use futures::stream::{self, StreamExt};
@@ -23,7 +24,7 @@ use tokio::sync::mpsc::{self, Receiver, Sender};
 use crate::{
     pool::Pool,
     promise::Promise,
-    runtime::{runtime, token},
+    runtime::{join, join_thread, runtime, start_thread, token},
 };
 
 // ANCHOR: resize-run
@@ -37,18 +38,15 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let (walked, tasks) = mpsc::channel(1);
     let (done, outputs) = mpsc::channel(1);
     thread::scope(|scope| {
-        // Not in the blocking pool: the pool is for what ends soon, and a walk would keep one of its threads.
-        let walk = move || walk(job, ctx, &walked);
-        let thread = thread::Builder::new().name("walk".to_owned());
-        thread.spawn_scoped(scope, walk).map_err(|e| Error::worker("thread", e))?;
+        let walk = start_thread(scope, "walk", move || walk(job, ctx, &walked))?;
         let feed = feed(tasks, resizers, ahead, done);
         let fed = runtime.spawn(stop.clone().run_until_cancelled_owned(feed));
-        runtime.block_on(async {
+        let fed = runtime.block_on(async {
             stop.run_until_cancelled(gather(outputs, ctx, out)).await;
-            // It must be gone before the pool is, which it would see aborting its tasks.
-            fed.await.expect("what panics is caught in the pool");
+            join(ctx, "feed", fed).await
         });
-        Ok(())
+        join_thread(walk)?;
+        fed
     })
 }
 // ANCHOR_END: resize-run

@@ -11,12 +11,13 @@
 //! - **Stop.** A [`CancellationToken`] drops `feed` and `gather` where they wait; dropped promises abort what has not begun.
 //!   A kernel sees the stop for itself, and dropping the runtime waits for it: before the shelf is emptied.
 //! - **Fail.** A panic ends its task alone, and comes back as the `JoinError` of its handle; that ends the run, since a part of
-//!   the lines is not what was asked for.
+//!   the lines is not what was asked for. For the same reason each phase joins `feed` and `walk` before it believes that the
+//!   line was all.
 
 use std::{ops::ControlFlow, sync::Arc, thread};
 
 use cc_workloads::{
-    Ctx, Error, Result, Sink,
+    Ctx, Result, Sink,
     shelf::Shelf,
     sort::{Job, Output, Runs, Sorter, Task},
 };
@@ -29,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     pool::Pool,
     promise,
-    runtime::{runtime, token},
+    runtime::{join, join_thread, runtime, start_thread, token},
 };
 
 // ANCHOR: sort-run
@@ -79,14 +80,16 @@ impl Phases<'_> {
         let (found, tasks_found) = mpsc::channel(1);
         let (promises, line) = mpsc::channel(self.window);
         thread::scope(|scope| {
-            // Not in the blocking pool: standard input may be silent for long, and would keep one of its threads.
-            let walk = move || walk(tasks, &found);
-            let thread = thread::Builder::new().name("walk".to_owned());
-            thread.spawn_scoped(scope, walk).map_err(|e| Error::worker("thread", e))?;
+            let walk = start_thread(scope, "walk", move || walk(tasks, &found))?;
             let feed = feed(tasks_found, promises, self.sorters.clone(), self.shelf.clone());
-            self.runtime.spawn(self.stop.clone().run_until_cancelled_owned(feed));
-            let gathered = self.stop.run_until_cancelled(gather(line, self.ctx, out));
-            Ok(self.runtime.block_on(gathered).unwrap_or(ControlFlow::Break(())))
+            let fed = self.runtime.spawn(self.stop.clone().run_until_cancelled_owned(feed));
+            let flow = self.runtime.block_on(async {
+                let flow = self.stop.run_until_cancelled(gather(line, self.ctx, out)).await;
+                join(self.ctx, "feed", fed).await?;
+                Ok(flow.unwrap_or(ControlFlow::Break(())))
+            });
+            join_thread(walk)?;
+            flow
         })
     }
 }

@@ -10,8 +10,8 @@
 //! - **Stop.** A [`CancellationToken`](tokio_util::sync::CancellationToken) drops `feed`, the adders and `gather` where they wait. Dropped handles abort what
 //!   has not begun; dropping the runtime waits for the kernels that run.
 //! - **Fail.** A panic ends its task alone, and comes back as the `JoinError` of its handle; nothing of the task is added.
-//!   A task of many files is then done once more, file by file. A partition that cannot be ranked ends the run: a
-//!   part of the truth is none.
+//!   A task of many files is then done once more, file by file. A partition that cannot be ranked ends the run, and so does
+//!   a panic of `walk` or of what adds up, which are joined: a part of the truth is none.
 
 use std::{iter, sync::Arc, thread};
 
@@ -35,7 +35,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     pool::Pool,
-    runtime::{runtime, token},
+    runtime::{join, join_thread, runtime, start_thread, token},
 };
 
 // ANCHOR: wordcount-run
@@ -47,18 +47,16 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let (walked, tasks) = mpsc::channel(1);
     let (done, outputs) = mpsc::channel(1);
     thread::scope(|scope| {
-        // Not in the blocking pool: the pool is for what ends soon, and a walk would keep one of its threads.
-        let walk = move || walk(job, ctx, &walked);
-        let thread = thread::Builder::new().name("walk".to_owned());
-        thread.spawn_scoped(scope, walk).map_err(|e| Error::worker("thread", e))?;
+        let walk = start_thread(scope, "walk", move || walk(job, ctx, &walked))?;
         let counting = count(tasks, job.settings.clone(), ctx.workers.get(), done);
         let counted = runtime.spawn(stop.clone().run_until_cancelled_owned(counting));
-        runtime.block_on(async {
+        let ended = runtime.block_on(async {
             let gathered = stop.run_until_cancelled(gather(outputs, ctx, out)).await;
-            // It must be gone before the pool is, which it would see aborting its tasks.
-            counted.await.expect("what panics is caught in the pool");
+            join(ctx, "count", counted).await?;
             gathered.unwrap_or(Ok(()))
-        })
+        });
+        join_thread(walk)?;
+        ended
     })
 }
 

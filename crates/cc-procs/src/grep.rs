@@ -11,7 +11,7 @@
 //!   suspended. Their owners see them end, break their promises, and the line runs empty.
 //! - **Fail.** A panic is caught in the worker and becomes the task's output. A worker that dies is replaced
 //!   and its task done again, unless it is the third that the task has killed. A worker that cannot be
-//!   started ends the run.
+//!   started ends the run, and so does a panic of `feed`, which is joined: it closes the line as the end does.
 
 use std::{
     collections::VecDeque,
@@ -22,13 +22,13 @@ use std::{
 };
 
 use cc_workloads::{
-    Ctx, Error, Result, Sink,
+    Ctx, Result, Sink,
     error::panic_reason,
     grep::{Grain, Job, Output, Query, Search, Task},
 };
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use crate::pool;
+use crate::{feed, pool};
 
 type Pool = pool::Pool<Task, Output>;
 type Promise = pool::Promise<Output>;
@@ -43,11 +43,10 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     thread::scope(|scope| {
         let pool = &pool;
         let feed = move || feed(job, ctx, pool, &promises);
-        let fed = thread::Builder::new().name("feed".to_owned()).spawn_scoped(scope, feed);
-        fed.map_err(|e| Error::worker("thread", e))?;
+        let fed = feed::start(scope, feed)?;
         gather(&line, pool, job, ctx, out);
         drop(line); // nobody gathers what is submitted from now on
-        Ok(())
+        feed::join(fed)
     })?;
     pool.finish()
 }

@@ -60,15 +60,19 @@
 //! - [`resize`]: names go out, thumbnails come back, in any order;
 //! - [`mandelbrot`]: many small tasks in few messages;
 //! - [`wordcount`] and [`sort`]: phases, with files between them;
+//! - `feed`: the thread that feeds it;
 //! - [`pool`]: the runtime: how workers are started, driven, replaced and ended;
+//! - `in_flight`: what a worker was given, and which of it a death counts against;
 //! - [`kv`]: workers that serve beside each other, and what a plan on several of them takes;
 //! - [`mesh`] and [`prefork`]: the ways between such workers, and whoever starts and replaces them;
 //! - [`fetch`]: a process for each request that waits;
 //! - [`fleet`]: such processes, each asked by itself, and one thread that waits for all of them.
 
+mod feed;
 pub mod fetch;
 pub mod fleet;
 pub mod grep;
+mod in_flight;
 pub mod kv;
 mod lifeline;
 pub mod mandelbrot;

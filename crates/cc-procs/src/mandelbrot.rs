@@ -13,7 +13,8 @@
 //!   `gather`, and `feed` and `gather` that of the last owner.
 //! - **Fail.** A panic is caught in the worker; a worker that dies is replaced, and its task done again, unless it is
 //!   the third that the task has killed. What failed is done once more in a second round, every tile for itself: only
-//!   the culprit is given up. A worker that cannot be started ends the run.
+//!   the culprit is given up. A worker that cannot be started ends the run, and so does a panic of `feed`, which is joined:
+//!   it closes the channel as the end does.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -21,13 +22,13 @@ use std::{
 };
 
 use cc_workloads::{
-    Ctx, Error, Result, Sink,
+    Ctx, Result, Sink,
     error::panic_reason,
     mandelbrot::{Grain, Job, Output, Plane, Task, View},
 };
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use crate::pool;
+use crate::{feed, pool};
 
 type Pool = pool::Pool<Task, Output>;
 
@@ -56,9 +57,10 @@ fn round(
     let (done, outputs) = bounded(ctx.window.get());
     thread::scope(|scope| {
         let feed = move || feed(tasks, pool, &done);
-        let fed = thread::Builder::new().name("feed".to_owned()).spawn_scoped(scope, feed);
-        fed.map_err(|e| Error::worker("thread", e))?;
-        Ok(gather(outputs, ctx, out))
+        let fed = feed::start(scope, feed)?;
+        let failed = gather(outputs, ctx, out);
+        feed::join(fed)?;
+        Ok(failed)
     })
 }
 // ANCHOR_END: mandelbrot-run

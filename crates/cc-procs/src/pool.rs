@@ -10,9 +10,9 @@
 //!                        └─── lifeline ─────┘
 //! ```
 //!
-//! A worker does its tasks in the order it got them, so a reply belongs to the first of the tasks in its
-//! hand; and when it dies, that is the task it was doing. The owner keeps a task until its output is there,
-//! so a lost task is simply given to the replacement.
+//! A worker does its tasks in the order it got them, so a reply belongs to the first of the tasks in flight. The
+//! owner keeps a task until its output is there, so a lost task is simply given to the replacement; and one that kills
+//! each worker that is given it alone is given up (`in_flight`).
 //!
 //! The *lifeline* is a socket and the worker's standard input. Its end on this side closes with this process,
 //! whatever kills it, and a worker whose lifeline has closed is gone the next moment.
@@ -22,7 +22,6 @@
 //! there is room for the output before it, which only the consumer of the outputs has to make.
 
 use std::{
-    collections::VecDeque,
     env,
     error::Error as StdError,
     fs,
@@ -53,14 +52,13 @@ use ipc_channel::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_bytes::ByteBuf;
 
+use crate::in_flight::{CREDITS, InFlight};
+
 /// The environment variable that makes a process a worker. Its value is the name of the work.
 pub(crate) const WORKER: &str = "CC_PROCS_WORKER";
 
-/// Tasks in a worker's hand: the one it is doing, and one to go on with while the output travels.
-const CREDITS: usize = 2;
-
-/// How often a task may kill its worker, and a worker fail to start, before it is given up.
-const TRIES: u32 = 3;
+/// How often a worker may fail to start before the run is given up.
+const STARTS: u32 = 3;
 
 /// How the name of a directory begins that has the socket over which a worker is met.
 const SOCKETS: &str = "cc-procs-";
@@ -97,7 +95,8 @@ where
     /// A pool of `ctx.workers` processes for the work that was given this name in [`enter`]. A worker is
     /// started when there is a task for it, and is told the `setup` first.
     ///
-    /// `give_up` makes the output of a task that has killed its worker too often.
+    /// `give_up` makes the output of a task that has killed its worker too often: three times, while it was the only one that
+    /// the worker had.
     pub fn start<S: Serialize>(
         name: &'static str,
         setup: &S,
@@ -186,12 +185,11 @@ impl Drop for Owners {
 struct Order<T, O> {
     task: T,
     done: Sender<O>,
-    deaths: u32,
 }
 
 impl<T, O> Order<T, O> {
     fn queue(queue: &Sender<Self>, task: T, done: Sender<O>) -> Option<()> {
-        queue.send(Self { task, done, deaths: 0 }).ok()
+        queue.send(Self { task, done }).ok()
     }
 
     fn promise(queue: &Sender<Self>, task: T) -> Option<Promise<O>> {
@@ -222,9 +220,6 @@ struct Owner<T, O> {
     give_up: GiveUp<T, O>,
 }
 
-/// What a worker was given and has not answered.
-type Hand<T, O> = VecDeque<Order<T, O>>;
-
 impl<T: Serialize, O: Serialize + DeserializeOwned> Owner<T, O> {
     fn run(self) -> Result<()> {
         let owned = catch_unwind(AssertUnwindSafe(|| self.own()))
@@ -240,20 +235,21 @@ impl<T: Serialize, O: Serialize + DeserializeOwned> Owner<T, O> {
 
     /// Has a worker as long as there are tasks for it.
     fn own(&self) -> Result<()> {
-        let mut hand = Hand::with_capacity(CREDITS);
+        let mut in_flight = InFlight::new();
         loop {
-            if hand.is_empty() {
+            if in_flight.is_empty() {
                 let Some(order) = self.next() else { return Ok(()) };
-                hand.push_back(order);
+                in_flight.push(order);
             }
             let worker = self.start()?;
-            let driven = self.drive(&worker, &mut hand);
+            let driven = self.drive(&worker, &mut in_flight);
             if driven.is_ok() || self.stop.requested() {
                 return Ok(());
             }
             drop(worker);
-            if driven == Err(Death::AtWork) {
-                self.blame(&mut hand);
+            if let Some(order) = in_flight.worker_died() {
+                let output = (self.give_up)(&order.task);
+                order.keep(output);
             }
         }
     }
@@ -263,42 +259,30 @@ impl<T: Serialize, O: Serialize + DeserializeOwned> Owner<T, O> {
         loop {
             tries += 1;
             match Worker::start(&self.launch, &self.stop) {
-                Err(_) if tries < TRIES && !self.stop.requested() => {}
+                Err(_) if tries < STARTS && !self.stop.requested() => {}
                 started => return started,
             }
         }
     }
 
     /// Keeps the worker busy until there are no more tasks, or it dies.
-    fn drive(&self, worker: &Worker<O>, hand: &mut Hand<T, O>) -> Result<(), Death> {
-        let mut given = 0; // of those in hand, which may be its predecessor's
+    fn drive(&self, worker: &Worker<O>, in_flight: &mut InFlight<Order<T, O>>) -> Result<(), Died> {
         loop {
-            while hand.len() < CREDITS
-                && let Some(order) = if hand.is_empty() { self.next() } else { self.next_if_any() }
+            while in_flight.has_room()
+                && let Some(order) = if in_flight.is_empty() { self.next() } else { self.next_if_any() }
             {
-                hand.push_back(order);
+                in_flight.push(order);
             }
-            for order in hand.range(given..) {
-                let death = if given == 0 { Death::Idle } else { Death::AtWork };
-                worker.give(&order.task).map_err(|_| death)?;
-                given += 1;
+            while let Some(order) = in_flight.next() {
+                // A task that did not reach the worker has not killed it, and is not counted as given.
+                worker.give(&order.task).map_err(|_| Died)?;
+                in_flight.give();
             }
-            if hand.is_empty() {
+            if in_flight.is_empty() {
                 return Ok(());
             }
-            let output = worker.replies.recv().map_err(|_| Death::AtWork)?;
-            hand.pop_front().expect("not empty").keep(output);
-            given -= 1;
-        }
-    }
-
-    /// Notes whose fault a death was: that of the task being done; the other had not begun.
-    fn blame(&self, hand: &mut Hand<T, O>) {
-        hand[0].deaths += 1;
-        if hand[0].deaths == TRIES {
-            let order = hand.pop_front().expect("not empty");
-            let output = (self.give_up)(&order.task);
-            order.keep(output);
+            let output = worker.replies.recv().map_err(|_| Died)?;
+            in_flight.complete().keep(output);
         }
     }
 
@@ -316,14 +300,8 @@ impl<T: Serialize, O: Serialize + DeserializeOwned> Owner<T, O> {
     }
 }
 
-/// In what state a worker was found dead.
-#[derive(PartialEq, Eq)]
-enum Death {
-    /// With tasks in hand: it was doing the first.
-    AtWork,
-    /// With none, which is found out when it is to be given one. So no task is to blame.
-    Idle,
-}
+/// The worker is dead.
+struct Died;
 
 /// A worker process that is ready, seen from its owner.
 struct Worker<O> {

@@ -12,7 +12,7 @@
 //!   other end of a channel dropped: the owners that of `gather`, and `gather` that of the last owner.
 //! - **Fail.** A panic is caught in the worker and becomes the task's output. A worker that dies is replaced
 //!   and its image done again, unless it is the third that the image has killed. A worker that cannot be
-//!   started ends the run.
+//!   started ends the run, and so does a panic of `feed`, which is joined: it closes the channel as the end does.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -20,13 +20,13 @@ use std::{
 };
 
 use cc_workloads::{
-    Ctx, Error, Result, Sink,
+    Ctx, Result, Sink,
     error::panic_reason,
     resize::{Job, Output, Resizer, Settings, Task},
 };
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use crate::pool;
+use crate::{feed, pool};
 
 type Pool = pool::Pool<Task, Output>;
 
@@ -39,10 +39,9 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     thread::scope(|scope| {
         let pool = &pool;
         let feed = move || feed(job, ctx, pool, &done);
-        let fed = thread::Builder::new().name("feed".to_owned()).spawn_scoped(scope, feed);
-        fed.map_err(|e| Error::worker("thread", e))?;
+        let fed = feed::start(scope, feed)?;
         gather(outputs, ctx, out);
-        Ok(())
+        feed::join(fed)
     })?;
     pool.finish()
 }

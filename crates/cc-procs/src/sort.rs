@@ -13,7 +13,8 @@
 //!   all that is in it. Their owners break their promises, and the line runs empty.
 //! - **Fail.** A panic is caught in the worker, and ends the run, since a part of the lines is not what was asked for. A
 //!   worker that dies is replaced, and what it had in hand done again: a run appears under its name when it is whole, and
-//!   again in the same place. A task that has killed three workers ends the run.
+//!   again in the same place. A task that has killed three workers ends the run, and so does a panic of `feed`, which each
+//!   phase joins before it believes that the line was all.
 
 use std::{
     ops::ControlFlow,
@@ -23,7 +24,7 @@ use std::{
 };
 
 use cc_workloads::{
-    Ctx, Error, Result, Sink, Stop,
+    Ctx, Result, Sink, Stop,
     error::panic_reason,
     shelf::Folder,
     sort::{Job, Output, Query, Runs, Sorter, Task},
@@ -31,7 +32,7 @@ use cc_workloads::{
 use crossbeam_channel::{Receiver, Sender, bounded};
 use serde::{Deserialize, Serialize};
 
-use crate::pool;
+use crate::{feed, pool};
 
 type Pool = pool::Pool<Task, Output>;
 type Promise = pool::Promise<Output>;
@@ -73,9 +74,10 @@ fn phase(
     let (promises, line) = bounded(window);
     thread::scope(|scope| {
         let feed = move || feed(tasks, &promises, pool);
-        let fed = thread::Builder::new().name("feed".to_owned()).spawn_scoped(scope, feed);
-        fed.map_err(|e| Error::worker("thread", e))?;
-        Ok(gather(line, ctx, out))
+        let fed = feed::start(scope, feed)?;
+        let flow = gather(line, ctx, out);
+        feed::join(fed)?;
+        Ok(flow)
     })
 }
 // ANCHOR_END: sort-run

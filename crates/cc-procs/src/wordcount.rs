@@ -14,7 +14,7 @@
 //! - **Fail.** A panic is caught in the worker; a worker that dies is replaced, and what it had in hand done again: a file
 //!   appears under its name when it is whole, and again in the same place, so a share has each task's counts once. A
 //!   task that has killed three workers is reported, one of many files after each has been tried apart. A share that
-//!   cannot be ranked ends the run: a part of the truth is none.
+//!   cannot be ranked ends the run, and so does a panic of `feed`, which each phase joins: a part of the truth is none.
 
 use std::{
     env,
@@ -33,7 +33,7 @@ use cc_workloads::{
 use crossbeam_channel::{Receiver, Sender, bounded};
 use serde::{Deserialize, Serialize};
 
-use crate::pool;
+use crate::{feed, pool};
 
 type Pool = pool::Pool<Order, Done>;
 
@@ -95,10 +95,11 @@ fn phase(
     let (done, outputs) = bounded(ctx.workers.get());
     thread::scope(|scope| {
         let feed = move || feed(orders, pool, &done);
-        let fed = thread::Builder::new().name("feed".to_owned()).spawn_scoped(scope, feed);
-        fed.map_err(|e| Error::worker("thread", e))?;
+        let fed = feed::start(scope, feed)?;
         // `feed` may be waiting for a pipe in which there will never be anything again.
-        gather(outputs, each).inspect_err(|_| ctx.stop.request(Cause::Break))
+        let gathered = gather(outputs, each).inspect_err(|_| ctx.stop.request(Cause::Break));
+        feed::join(fed)?;
+        gathered
     })
 }
 // ANCHOR_END: wordcount-run

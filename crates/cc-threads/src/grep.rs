@@ -10,8 +10,9 @@
 //! - **Order.** A line of promises, kept in whatever order and collected in the order they were given.
 //! - **Stop.** `feed` and the workers ask before each task; whoever waits, as `gather` does, waits on a
 //!   channel whose other end is dropped by somebody who stops.
-//! - **Fail.** A panic is caught where the task runs, and becomes the task's output. A thread cannot be killed
-//!   alone: an abort ends the program, which is what the process models are for.
+//! - **Fail.** A panic is caught where the task runs, and becomes the task's output. A panic of `feed` closes the line as
+//!   its end does, so all threads are joined, and what the join says is the run's result. A thread cannot be killed alone:
+//!   an abort ends the program, which is what the process models are for.
 
 use std::{
     collections::VecDeque,
@@ -22,11 +23,13 @@ use std::{
 };
 
 use cc_workloads::{
-    Ctx, Error, Result, Sink,
+    Ctx, Result, Sink,
     error::panic_reason,
     grep::{Grain, Job, Output, Search, Task},
 };
 use crossbeam_channel::{Receiver, Sender, bounded, select_biased};
+
+use crate::threads::Threads;
 
 // ANCHOR: grep-run
 /// Runs the job on `ctx.workers` threads and one that feeds them; the calling thread gathers.
@@ -36,20 +39,17 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let (fed, tasks) = bounded(ctx.window.get() + 1);
     let (urgent, rests) = bounded(ahead(ctx));
     thread::scope(|scope| {
-        let thread = |name: String| thread::Builder::new().name(name);
-        let failed = |e| Error::worker("thread", e);
+        let mut threads = Threads::new(scope, ctx);
         for n in 0..ctx.workers.get() {
             let (search, tasks, rests) = (search.clone(), tasks.clone(), rests.clone());
-            let work = move || work(search, &tasks, &rests, ctx);
-            thread(format!("worker-{n}")).spawn_scoped(scope, work).map_err(failed)?;
+            threads.spawn(format!("worker-{n}"), move || work(search, &tasks, &rests, ctx))?;
         }
         // The queues must close when the workers have gone, not when this function ends.
         drop((tasks, rests));
-        let feed = move || feed(job, ctx, &promises, &fed);
-        thread("feed".to_owned()).spawn_scoped(scope, feed).map_err(failed)?;
+        threads.spawn("feed", move || feed(job, ctx, &promises, &fed))?;
         gather(&line, &urgent, job, ctx, out);
         drop((line, urgent));
-        Ok(())
+        threads.join()
     })
 }
 // ANCHOR_END: grep-run

@@ -28,11 +28,13 @@
 //! empty, `gather` closes the `urgent` queue, and the workers have nothing left to wait for. A stop (Ctrl-C,
 //! or a reader of the output who has gone) takes the same way, only earlier: `feed` gets no more tasks, a
 //! worker finishes the one in its hands, and all other promises are broken. A task that panics is no stop:
-//! the panic is caught where it runs, and becomes its output.
+//! the panic is caught where it runs, and becomes its output. A panic anywhere else is the run's error: a queue that
+//! has closed is believed only after the thread that fed it was joined ([`threads`]).
 //!
 //! # Modules, in reading order
 //!
 //! - [`grep`]: the model itself, on `std::thread` and crossbeam's channels;
+//! - [`threads`]: how its threads are started and joined;
 //! - [`resize`] and [`mandelbrot`]: work without an order, from a queue and from a cursor;
 //! - [`wordcount`]: a large result that all workers add to, in parts that have a lock each;
 //! - [`sort`]: phases, one after the other, for workers that stay;
@@ -47,6 +49,7 @@ pub mod mandelbrot;
 pub mod rayon;
 pub mod resize;
 pub mod sort;
+pub mod threads;
 pub mod wordcount;
 
 use std::convert::identity;

@@ -7,7 +7,8 @@
 //! - **Bound.** Outputs wait in one bounded channel; when it is full, the workers do.
 //! - **Order.** None: an output says where it belongs.
 //! - **Stop.** The workers ask before each task. One that waits for room finds that `gather` has gone.
-//! - **Fail.** A panic is caught where the task runs, and becomes the task's output.
+//! - **Fail.** A panic is caught where the task runs, and becomes the task's output. A panic anywhere else ends the run: the
+//!   threads are joined, and the outputs are all there are only if all threads came to their end.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -16,11 +17,13 @@ use std::{
 };
 
 use cc_workloads::{
-    Ctx, Error, Result, Sink,
+    Ctx, Result, Sink,
     error::panic_reason,
     mandelbrot::{Grain, Job, Output, Plane, Tasks},
 };
 use crossbeam_channel::{Receiver, Sender, bounded};
+
+use crate::threads::Threads;
 
 // ANCHOR: mandelbrot-run
 /// Runs the job on `ctx.workers` threads; the calling thread gathers.
@@ -29,16 +32,15 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
         Shared { plane: Plane::new(&job.view), tasks: job.tasks(Grain::TILE), cursor: AtomicU64::new(0) };
     let (done, outputs) = bounded(ctx.window.get());
     thread::scope(|scope| {
+        let mut threads = Threads::new(scope, ctx);
         for n in 0..ctx.workers.get() {
             let (shared, done) = (&shared, done.clone());
-            let thread = thread::Builder::new().name(format!("worker-{n}"));
-            let work = move || work(shared, &done, ctx);
-            thread.spawn_scoped(scope, work).map_err(|e| Error::worker("thread", e))?;
+            threads.spawn(format!("worker-{n}"), move || work(shared, &done, ctx))?;
         }
         // The channel must close when the workers have gone, not when this function ends.
         drop(done);
         gather(outputs, ctx, out);
-        Ok(())
+        threads.join()
     })
 }
 // ANCHOR_END: mandelbrot-run

@@ -8,7 +8,8 @@
 //! - **Order.** None: an output says whose thumbnail it is, so a large image holds nobody up.
 //! - **Stop.** `feed` and the workers ask before each task; whoever waits, as `gather` does, waits on a channel
 //!   whose other end is dropped by somebody who stops. An image in hand is finished.
-//! - **Fail.** A panic is caught where the task runs, and becomes the task's output.
+//! - **Fail.** A panic is caught where the task runs, and becomes the task's output. A panic of `feed` closes the queue as
+//!   its end does, so all threads are joined, and what the join says is the run's result.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -16,11 +17,13 @@ use std::{
 };
 
 use cc_workloads::{
-    Ctx, Error, Result, Sink,
+    Ctx, Result, Sink,
     error::panic_reason,
     resize::{Job, Output, Resizer, Task},
 };
 use crossbeam_channel::{Receiver, Sender, bounded};
+
+use crate::threads::Threads;
 
 // ANCHOR: resize-run
 /// Runs the job on `ctx.workers` threads and one that feeds them; the calling thread gathers.
@@ -30,19 +33,16 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let (fed, tasks) = bounded(ahead);
     let (done, outputs) = bounded(ahead);
     thread::scope(|scope| {
-        let thread = |name: String| thread::Builder::new().name(name);
-        let failed = |e| Error::worker("thread", e);
+        let mut threads = Threads::new(scope, ctx);
         for n in 0..ctx.workers.get() {
             let (resizer, tasks, done) = (resizer.clone(), tasks.clone(), done.clone());
-            let work = move || work(resizer, &tasks, &done, ctx);
-            thread(format!("worker-{n}")).spawn_scoped(scope, work).map_err(failed)?;
+            threads.spawn(format!("worker-{n}"), move || work(resizer, &tasks, &done, ctx))?;
         }
         // The channels must close when the workers have gone, not when this function ends.
         drop((tasks, done));
-        let feed = move || feed(job, ctx, &fed);
-        thread("feed".to_owned()).spawn_scoped(scope, feed).map_err(failed)?;
+        threads.spawn("feed", move || feed(job, ctx, &fed))?;
         gather(outputs, ctx, out);
-        Ok(())
+        threads.join()
     })
 }
 // ANCHOR_END: resize-run

@@ -13,7 +13,8 @@
 //! - **Stop.** `feed` and the workers ask before each task, and the sorter within one; whoever waits, as `gather` does,
 //!   waits on a channel whose other end is dropped by somebody who stops. The shelf is emptied behind them all.
 //! - **Fail.** A panic is caught where the task runs, and becomes the task's output; that ends the run, since a part of
-//!   the lines is not what was asked for.
+//!   the lines is not what was asked for. For the same reason each phase joins its `feed` before it believes that the line
+//!   was all.
 
 use std::{
     ops::ControlFlow,
@@ -22,12 +23,14 @@ use std::{
 };
 
 use cc_workloads::{
-    Ctx, Error, Result, Sink,
+    Ctx, Result, Sink,
     error::panic_reason,
     shelf::Shelf,
     sort::{Job, Output, Runs, Sorter, Task},
 };
 use crossbeam_channel::{Receiver, Sender, bounded};
+
+use crate::threads::Threads;
 
 // ANCHOR: sort-run
 /// Runs the job on `ctx.workers` threads, and in each phase one that feeds them; the calling thread gathers.
@@ -37,11 +40,11 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let window = plan.window.get();
     let (fed, orders) = bounded(window + 1);
     thread::scope(|scope| {
+        let mut workers = Threads::new(scope, ctx);
         for n in 0..ctx.workers.get() {
             let orders = orders.clone();
             let work = move || work(Sorter::new(&job.query, &ctx.stop), shelf, &orders, ctx);
-            let thread = thread::Builder::new().name(format!("worker-{n}"));
-            thread.spawn_scoped(scope, work).map_err(failed)?;
+            workers.spawn(format!("worker-{n}"), work)?;
         }
         // The queue must close when the workers have gone, not when this function ends.
         drop(orders);
@@ -59,7 +62,7 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
             let _ = phase(runs.merges(), window, &fed, ctx, out)?;
         }
         drop(fed);
-        Ok(())
+        workers.join()
     })
 }
 
@@ -73,14 +76,12 @@ fn phase(
 ) -> Result<ControlFlow<()>> {
     let (promises, line) = bounded(window);
     thread::scope(|scope| {
-        let feed = move || feed(tasks, &promises, fed);
-        thread::Builder::new().name("feed".to_owned()).spawn_scoped(scope, feed).map_err(failed)?;
-        Ok(gather(line, ctx, out))
+        let mut threads = Threads::new(scope, ctx);
+        threads.spawn("feed", move || feed(tasks, &promises, fed))?;
+        let flow = gather(line, ctx, out);
+        threads.join()?;
+        Ok(flow)
     })
-}
-
-fn failed(error: std::io::Error) -> Error {
-    Error::worker("thread", error)
 }
 // ANCHOR_END: sort-run
 

@@ -11,7 +11,8 @@
 //! - **Stop.** `feed` and the workers ask before each task; whoever waits, as `gather` does, waits on a channel
 //!   whose other end is dropped by somebody who stops. The locks are held for microseconds, and nobody waits within.
 //! - **Fail.** A panic is caught where the task runs, and nothing of the task is added. A task of many files is then
-//!   done once more, file by file. A partition that cannot be ranked ends the run: a part of the truth is none.
+//!   done once more, file by file. A partition that cannot be ranked ends the run, and so does a panic anywhere else, which
+//!   is why all threads are joined: a part of the truth is none.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -27,6 +28,8 @@ use cc_workloads::{
     },
 };
 use crossbeam_channel::{Receiver, Sender, bounded};
+
+use crate::threads::Threads;
 
 // ANCHOR: wordcount-run
 /// Runs the job on `ctx.workers` threads and one that feeds them; the calling thread gathers.
@@ -54,18 +57,19 @@ fn count(
     let (fed, queue) = bounded(ahead);
     let (done, reads) = bounded(ahead);
     thread::scope(|scope| {
-        let thread = |name: String| thread::Builder::new().name(name);
-        let failed = |e| Error::worker("thread", e);
+        let mut threads = Threads::new(scope, ctx);
         for n in 0..ctx.workers.get() {
             let first = n * PARTITIONS / ctx.workers.get();
             let (counter, queue, done) = (Counter::new(&job.settings), queue.clone(), done.clone());
             let work = move || work(counter, &queue, sums, first, &done, ctx);
-            thread(format!("worker-{n}")).spawn_scoped(scope, work).map_err(failed)?;
+            threads.spawn(format!("worker-{n}"), work)?;
         }
         // The channels must close when the workers have gone, not when this function ends.
         drop((queue, done));
-        thread("feed".to_owned()).spawn_scoped(scope, move || feed(tasks, &fed)).map_err(failed)?;
-        Ok(gather(reads, ctx, out))
+        threads.spawn("feed", move || feed(tasks, &fed))?;
+        let failed = gather(reads, ctx, out);
+        threads.join()?;
+        Ok(failed)
     })
 }
 // ANCHOR_END: wordcount-run
@@ -134,6 +138,7 @@ fn rank(sums: Sums, job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<
     let sums = sums.into_iter().map(|sum| sum.into_inner().expect("adding up does not panic"));
     let (left, (done, ranked)) = (&Mutex::new(sums), bounded(ctx.workers.get()));
     thread::scope(|scope| {
+        let mut threads = Threads::new(scope, ctx);
         for n in 0..ctx.workers.get() {
             let done = done.clone();
             let next = move || left.lock().unwrap_or_else(PoisonError::into_inner).next();
@@ -142,17 +147,22 @@ fn rank(sums: Sums, job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<
                     && done.send(ranked_or_why(sum, job)).is_ok()
                 {}
             };
-            let thread = thread::Builder::new().name(format!("worker-{n}"));
-            thread.spawn_scoped(scope, work).map_err(|e| Error::worker("thread", e))?;
+            threads.spawn(format!("worker-{n}"), work)?;
         }
         drop(done);
-        for partition in ranked {
-            if ctx.emit(Output::Ranked(partition?), out).is_break() {
-                break;
-            }
-        }
-        Ok(())
+        emit(ranked, ctx, out)?;
+        threads.join()
     })
+}
+
+/// Emits the partitions as they are ranked. With the receiver, it drops what the workers may be waiting for.
+fn emit(ranked: Receiver<Result<Ranked>>, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
+    for partition in ranked {
+        if ctx.emit(Output::Ranked(partition?), out).is_break() {
+            break;
+        }
+    }
+    Ok(())
 }
 
 fn ranked_or_why(sum: Partition, job: &Job) -> Result<Ranked> {

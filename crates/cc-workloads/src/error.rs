@@ -51,6 +51,11 @@ impl Error {
     pub fn worker(who: impl Into<String>, reason: impl ToString) -> Self {
         Self::Worker { who: who.into(), reason: reason.to_string() }
     }
+
+    /// An [`Error::Worker`] for a thread or a task that has ended with this panic.
+    pub fn panicked(who: impl Into<String>, panic: &(dyn Any + Send)) -> Self {
+        Self::worker(who, panic_reason(panic))
+    }
 }
 
 /// An I/O error's text as the C library gives it, without Rust's ` (os error 2)`, as users of `grep` know it. What a library

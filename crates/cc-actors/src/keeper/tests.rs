@@ -1,7 +1,7 @@
 use std::{thread, time::Duration};
 
 use cc_workloads::{
-    Stop,
+    Error, Stop,
     kv::{Command, Config, Key, Slots, Value, When},
 };
 
@@ -20,7 +20,11 @@ const SHARDS: usize = 3;
 
 fn with_keepers(test: impl FnOnce(&Keepers)) {
     let server = Server::new(Config::default(), SHARDS, 0);
-    system(&Stop::new(), |system| test(&Keepers::start(&system, &server).unwrap()));
+    system(&Stop::new(), |system| {
+        test(&Keepers::start(&system, &server)?);
+        Ok::<_, Error>(())
+    })
+    .unwrap();
 }
 
 /// A key of that shard.

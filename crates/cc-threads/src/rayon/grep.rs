@@ -12,7 +12,8 @@
 //!   that is waited for is at most a window away.
 //! - **Stop.** A job in the pool cannot be called back: it asks when its turn comes, and breaks its promise.
 //! - **Fail.** A panic is caught in the job, and becomes the task's output. Left alone, it would end the run: the
-//!   scope passes it on to its caller.
+//!   scope passes it on to its caller. A panic of `feed` closes the line as its end does, so `feed` is joined, and what the
+//!   join says is the run's result.
 
 use std::{
     collections::VecDeque,
@@ -31,6 +32,8 @@ use cc_workloads::{
 use crossbeam_channel::{Receiver, Sender, bounded};
 use rayon::{Scope, ThreadBuilder, ThreadPoolBuilder, current_thread_index};
 
+use crate::threads::Threads;
+
 // ANCHOR: grep-run
 /// Runs the job on a pool of `ctx.workers` threads, made for it, and one thread that feeds them; the calling
 /// thread gathers.
@@ -46,14 +49,13 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
             // In place: the sink has to stay on this thread, and no worker is blocked by gathering.
             pool.in_place_scope(|scope| {
                 let pool = Pool { scope, searches: &searches, ctx };
-                thread::scope(|threads| {
-                    let feed = move || feed(job, &pool, &promises);
-                    let thread = thread::Builder::new().name("feed".to_owned());
-                    thread.spawn_scoped(threads, feed).map_err(|e| Error::worker("thread", e))?;
+                thread::scope(|scope| {
+                    let mut threads = Threads::new(scope, ctx);
+                    threads.spawn("feed", move || feed(job, &pool, &promises))?;
                     gather(&line, &pool, job, out);
                     // A feed that waits for room in the line is told that nobody makes any.
                     drop(line);
-                    Ok(())
+                    threads.join()
                 })
             })
         })

@@ -9,8 +9,8 @@
 //! - **Order.** None: an output says where it belongs.
 //! - **Stop.** A worker asks before each task, and finds that `gather` has gone. `try_for_each` then calls off what
 //!   others have not begun.
-//! - **Fail.** A panic is caught where the task runs. Left alone, it would end the run: rayon passes it on to its
-//!   caller.
+//! - **Fail.** A panic is caught where the task runs. Rayon passes any other on to `work`, where it becomes the run's
+//!   error: the outputs end early then, too.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -25,6 +25,8 @@ use rayon::{
     iter::{IntoParallelIterator, ParallelIterator},
 };
 
+use super::caught;
+
 // ANCHOR: mandelbrot-run
 /// Runs the job on a pool of `ctx.workers` threads, made for it; the calling thread gathers.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
@@ -36,12 +38,14 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
         // Scoped, because a pool that is merely dropped does not wait until its threads have ended.
         .build_scoped(ThreadBuilder::run, |pool| {
             // In place: the sink has to stay on this thread, and no worker is blocked by gathering.
+            let mut worked = Ok(());
             pool.in_place_scope(|scope| {
-                scope.spawn(|_| work(&tasks, &plane, done, ctx));
+                scope.spawn(|_| worked = caught("work", || work(&tasks, &plane, done, ctx)));
                 gather(outputs, ctx, out);
             });
+            worked
         })
-        .map_err(|e| Error::worker("pool", e))
+        .map_err(|e| Error::worker("pool", e))?
 }
 // ANCHOR_END: mandelbrot-run
 

@@ -9,8 +9,8 @@
 //!   worker may be done before the sink has written them.
 //! - **Order.** None, which is what `par_bridge` gives.
 //! - **Stop.** The tasks end once a stop is requested, and a worker that waits for room finds that `gather` has gone.
-//! - **Fail.** A panic is caught where the task runs. Left alone, it would end the run: rayon passes it on to its
-//!   caller.
+//! - **Fail.** A panic is caught where the task runs. Rayon passes one of the walk on to `feed`, where it becomes the run's
+//!   error: the outputs end early then, too.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -28,6 +28,8 @@ use rayon::{
     iter::{ParallelBridge, ParallelIterator},
 };
 
+use super::caught;
+
 // ANCHOR: resize-run
 /// Runs the job on a pool of `ctx.workers` threads, made for it; the calling thread gathers.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
@@ -40,12 +42,14 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
         // Scoped, because a pool that is merely dropped does not wait until its threads have ended.
         .build_scoped(ThreadBuilder::run, |pool| {
             // In place: the sink has to stay on this thread, and no worker is blocked by gathering.
+            let mut fed = Ok(());
             pool.in_place_scope(|scope| {
-                scope.spawn(|_| feed(job, &resizers, done, ctx));
+                scope.spawn(|_| fed = caught("feed", || feed(job, &resizers, done, ctx)));
                 gather(outputs, ctx, out);
             });
+            fed
         })
-        .map_err(|e| Error::worker("pool", e))
+        .map_err(|e| Error::worker("pool", e))?
 }
 // ANCHOR_END: resize-run
 

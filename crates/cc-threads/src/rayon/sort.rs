@@ -12,7 +12,7 @@
 //! - **Stop.** A job in the pool cannot be called back: it asks when its turn comes, and breaks its promise; within one, the
 //!   sorter asks. The scope ends when all have, and then the shelf is emptied.
 //! - **Fail.** A panic is caught in the job, and becomes the task's output; that ends the run, since a part of the lines is
-//!   not what was asked for.
+//!   not what was asked for. For the same reason each phase joins its `feed` before it believes that the line was all.
 
 use std::{
     ops::ControlFlow,
@@ -29,6 +29,8 @@ use cc_workloads::{
 };
 use crossbeam_channel::{Receiver, Sender, bounded};
 use rayon::{Scope, ThreadBuilder, ThreadPoolBuilder, current_thread_index};
+
+use crate::threads::Threads;
 
 // ANCHOR: sort-run
 /// Runs the job on a pool of `ctx.workers` threads, made for it, and in each phase one thread that feeds them; the calling
@@ -89,11 +91,12 @@ impl Pool<'_, '_> {
         out: &mut dyn Sink<Output>,
     ) -> Result<ControlFlow<()>> {
         let (promises, line) = bounded(self.window);
-        thread::scope(|threads| {
-            let feed = move || self.feed(tasks, &promises);
-            let thread = thread::Builder::new().name("feed".to_owned());
-            thread.spawn_scoped(threads, feed).map_err(|e| Error::worker("thread", e))?;
-            Ok(gather(line, self.ctx, out))
+        thread::scope(|scope| {
+            let mut threads = Threads::new(scope, self.ctx);
+            threads.spawn("feed", move || self.feed(tasks, &promises))?;
+            let flow = gather(line, self.ctx, out);
+            threads.join()?;
+            Ok(flow)
         })
     }
 }

@@ -17,6 +17,7 @@ use walkdir::{DirEntry, WalkDir};
 use super::{Content, Grain, Job, Piece, Task};
 use crate::{
     error::{Result, reason},
+    failpoint,
     stop::{Bell, Stop},
     stream::{self, Portion, Stream},
     trace,
@@ -32,6 +33,8 @@ pub struct Tasks<'a> {
     implicit: Option<&'static str>,
     walk: Option<Walk>,
     lines: Option<Lines>,
+    /// How often the next task was asked for.
+    asked: u64,
 }
 
 struct Walk {
@@ -44,7 +47,7 @@ impl<'a> Tasks<'a> {
     pub(super) fn new(job: &'a Job, grain: Grain, stop: &Stop) -> Self {
         let implicit = job.roots.is_empty().then_some(if job.recursive { "" } else { "-" });
         let (roots, stop) = (job.roots.iter(), stop.clone());
-        Self { job, grain, stop, roots, implicit, walk: None, lines: None }
+        Self { job, grain, stop, roots, implicit, walk: None, lines: None, asked: 0 }
     }
 
     /// Begins with an operand. Operands are few, so they may be asked what they are.
@@ -88,6 +91,8 @@ impl Iterator for Tasks<'_> {
     type Item = Task;
 
     fn next(&mut self) -> Option<Task> {
+        failpoint::hit(b"source", self.asked);
+        self.asked += 1;
         // Not while it may wait for a stream.
         let _span = self.lines.is_none().then(|| trace::serial("walk"));
         let mut pieces = Vec::new();

@@ -28,6 +28,7 @@ pub use scope::Scope;
 use crate::{
     contract::{Block, Ctx, Sink},
     error::Result,
+    failpoint,
 };
 
 /// What a model provides: runs the job and pushes every output once, as they are completed. Returns early, and
@@ -140,6 +141,7 @@ impl Tasks {
     /// The task with this number, counted from 0; none if there are not so many.
     #[must_use]
     pub fn get(&self, number: u64) -> Option<Task> {
+        failpoint::hit(b"source", number);
         let first = number.checked_mul(u64::from(self.each)).filter(|first| *first < self.tiles)?;
         let tiles = (self.tiles - first).min(u64::from(self.each)) as u32;
         Some(Task { first, tiles })

@@ -13,7 +13,7 @@ use walkdir::{DirEntry, WalkDir};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::{Content, Format, Job, Task};
-use crate::{error::reason, stop::Stop, trace};
+use crate::{error::reason, failpoint, stop::Stop, trace};
 
 /// The iterator of [`Job::tasks`].
 pub struct Tasks<'a> {
@@ -23,6 +23,8 @@ pub struct Tasks<'a> {
     walk: Option<Walk>,
     /// The digests of the targets so far: of a million thumbnails no more than some megabytes.
     targets: HashSet<u128>,
+    /// How often the next task was asked for.
+    asked: u64,
 }
 
 /// A directory that is an operand.
@@ -36,7 +38,7 @@ type Entries = Box<dyn Iterator<Item = walkdir::Result<DirEntry>> + Send>;
 impl<'a> Tasks<'a> {
     pub(super) fn new(job: &'a Job, stop: &Stop) -> Self {
         let (stop, sources) = (stop.clone(), job.sources.iter());
-        Self { job, stop, sources, walk: None, targets: HashSet::new() }
+        Self { job, stop, sources, walk: None, targets: HashSet::new(), asked: 0 }
     }
 
     /// Begins with an operand. Operands are few, so they may be asked what they are.
@@ -77,6 +79,8 @@ impl Iterator for Tasks<'_> {
     type Item = Task;
 
     fn next(&mut self) -> Option<Task> {
+        failpoint::hit(b"source", self.asked);
+        self.asked += 1;
         let _span = trace::serial("walk");
         while !self.stop.requested() {
             let task = if let Some(walk) = &mut self.walk {

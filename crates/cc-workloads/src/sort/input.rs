@@ -15,6 +15,7 @@ use serde_bytes::ByteBuf;
 use super::{Chunk, Content, Job, Piece, Plan, Task, source::cannot_read};
 use crate::{
     error::{Error, Result},
+    failpoint,
     shelf::Shelf,
     stop::Stop,
     stream::{self, Stream},
@@ -146,6 +147,7 @@ impl Iterator for Chunks<'_> {
     type Item = Task;
 
     fn next(&mut self) -> Option<Task> {
+        failpoint::hit(b"source", self.number);
         let (mut pieces, mut left) = (Vec::new(), self.plan.chunk);
         while left > 0 && !self.stop.requested() {
             if let Some((path, range)) = &mut self.file {

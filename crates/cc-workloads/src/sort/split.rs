@@ -3,7 +3,7 @@
 use std::mem;
 
 use super::{Bound, Merge, Part, SortedRun, Task, index::Entries, keys::Keys, losers::Losers};
-use crate::shelf::Slice;
+use crate::{failpoint, shelf::Slice};
 
 /// The merges of some runs, in the order of the result; each is found when it is asked for.
 pub struct Merges<'a> {
@@ -105,6 +105,7 @@ impl Iterator for Merges<'_> {
     type Item = Task;
 
     fn next(&mut self) -> Option<Task> {
+        failpoint::hit(b"merges", self.number);
         if self.is_done {
             return None;
         }

@@ -14,6 +14,7 @@ use walkdir::{DirEntry, WalkDir};
 use super::{Content, Grain, Job, Piece, Task, words::is_word};
 use crate::{
     error::reason,
+    failpoint,
     stop::Stop,
     stream::{self, Portion, Stream},
 };
@@ -38,6 +39,8 @@ pub struct Tasks<'a> {
     /// The task that is being put together, and its bytes.
     task: Task,
     bytes: u64,
+    /// How often the next task was asked for.
+    asked: u64,
 }
 
 impl<'a> Tasks<'a> {
@@ -55,6 +58,7 @@ impl<'a> Tasks<'a> {
             ranges: None,
             task: Task::default(),
             bytes: 0,
+            asked: 0,
         }
     }
 
@@ -190,6 +194,8 @@ impl Iterator for Tasks<'_> {
     type Item = Task;
 
     fn next(&mut self) -> Option<Task> {
+        failpoint::hit(b"source", self.asked);
+        self.asked += 1;
         while self.bytes < self.grain.bytes && self.task.pieces.len() < self.grain.files {
             let Some(piece) = self.piece() else { break };
             self.bytes += piece.size();
