@@ -19,7 +19,7 @@ pub(super) struct Asked {
     pub(super) settings: Settings,
     pub(super) roots: Vec<PathBuf>,
     pub(super) recursive: bool,
-    faults: Plan,
+    pub(super) faults: Plan,
 }
 
 impl Asked {
