@@ -24,6 +24,10 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new("nobody_listens", nobody_listens),
         Case::new("what_is_no_url", no_urls),
         Case::new("a_byte_now_and_then_is_not_enough", a_byte_now_and_then),
+        Case::new("what_has_no_body_is_whole_without_one", empty),
+        Case::new("a_kept_connection_that_the_server_closes_costs_no_retry", snubbed),
+        Case::new("no_password_and_no_escape_is_shown", nothing_shown),
+        Case::new("waits_longer_than_the_clock_reaches", vast_waits),
     ]
 }
 
@@ -135,4 +139,52 @@ fn a_byte_now_and_then(subject: &Subject) {
     let observed = Observed::whole(subject, &asked);
     assert_eq!(observed.outputs[0].outcome, Err(Failure::TimedOut));
     assert!(since.elapsed() < Duration::from_secs(20), "{:?}", since.elapsed());
+}
+
+/// 204 with a length: it is not waited for.
+fn empty(subject: &Subject) {
+    let origin = origin(Settings::default());
+    let asked = Asked::of(&origin, ["/empty/1"]).but(|settings| settings.retries = 0);
+    let observed = Observed::whole(subject, &asked);
+    let digest = xxhash_rust::xxh3::xxh3_64(b"");
+    assert_eq!(observed.lines, [format!("204\t0\t{digest:016x}\t{}", url(&origin, "/empty/1"))]);
+}
+
+/// The second request on each connection is read and gets no answer.
+fn snubbed(subject: &Subject) {
+    let origin = origin(Settings::default());
+    let paths: Vec<String> = (0..8).map(|number| format!("/snub/{number}")).collect();
+    let asked = Asked::of(&origin, paths.iter().map(String::as_str));
+    let asked = asked.but(|settings| (settings.concurrency, settings.retries) = (1, 0));
+    let observed = Observed::whole(subject, &asked);
+    let mut lines: Vec<_> = paths.iter().map(|path| line(&url(&origin, path), number(path))).collect();
+    lines.sort();
+    assert_eq!((observed.lines, observed.said), (lines, vec![]));
+}
+
+fn nothing_shown(subject: &Subject) {
+    let urls = ["ftp://u:s3cret@h/", "u:s3cret@h/x", "http://u:s3cret@[h/", "a\u{1b}[31mb", "http://a\"b/"];
+    let observed = Observed::whole(subject, &Asked::urls(urls));
+    assert_eq!(
+        observed.said,
+        [
+            "fetch: ftp://h/: ftp is neither http nor https",
+            "fetch: ***@h/x: u is neither http nor https",
+            "fetch: http://***@[h/: invalid IPv6 address",
+            "fetch: a\\u{1b}[31mb: relative URL without a base",
+            "fetch: http://a\"b/: a host that cannot be asked for",
+        ]
+    );
+}
+
+/// More seconds than there are instants.
+fn vast_waits(subject: &Subject) {
+    let origin = origin(Settings::default());
+    let vast = Duration::from_secs(1_000_000_000_000_000_000);
+    for timeout in [vast, Duration::MAX] {
+        let asked = Asked::of(&origin, ["/plain/1", "/reset/2", "/away/3"]);
+        let asked = asked.but(|settings| (settings.timeout, settings.deadline) = (timeout, Some(timeout)));
+        let observed = Observed::whole(subject, &asked);
+        assert_eq!((observed.status, observed.said), (0, vec![]));
+    }
 }

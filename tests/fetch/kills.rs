@@ -1,6 +1,6 @@
 //! Workers that die, or say nothing more, where there are any: what they had is fetched by others.
 
-use std::time::Duration;
+use std::{thread, time::Duration};
 
 use cc_conformance::{
     case::{Case, Needs},
@@ -21,6 +21,7 @@ pub(super) fn cases() -> Vec<Case> {
     let mut cases = vec![
         Case::new("suspended_worker_is_replaced", suspended).needs(Needs::Processes),
         Case::new("killed_while_it_has_parts_of_others", killed_with_parts).needs(Needs::Processes),
+        Case::new("stalled_in_a_body_is_not_taken_for_dead", stalled).needs(Needs::Processes),
     ];
     for (name, action) in [("killed", Action::Kill), ("aborted", Action::Abort)] {
         for (place, from) in [("before_a_request", 0), ("within_a_body", 1)] {
@@ -124,4 +125,23 @@ fn killed_with_parts(subject: &Subject) {
     let mut lines: Vec<_> = paths.iter().enumerate().map(|(nth, path)| line(&url(path), nth + 1)).collect();
     lines.sort();
     assert_eq!((observed.lines, trap.strikes()), (lines, 1));
+}
+
+/// Longer than a worker may be silent.
+const STALL: Duration = Duration::from_secs(4);
+
+/// A disk that takes its time, or a large gzip, holds up what fetches, and not what answers pings: nothing is fetched twice.
+fn stalled(subject: &Subject) {
+    let (origin, trap) = (origin(Settings::default()), Trap::halting("trap"));
+    let (asked, folder) = plain(&origin, 40).kept_in("kept");
+    let asked = asked.with(trap.fault("/plain/17", 1, Action::Block, 1));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let _ = trap.reached();
+            thread::sleep(STALL);
+            trap.open();
+        });
+        assert_all_but(&Observed::whole(subject, &asked), &origin, 40, &[], &folder);
+    });
+    assert_eq!(origin.stats().requests, 40);
 }

@@ -21,6 +21,7 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new("redirects_do_not_evade_the_limit_of_a_host", redirected),
         Case::new("the_deadline", deadline),
         Case::new("more_than_there_are_descriptors", descriptors),
+        Case::new("bodies_that_wait_for_their_rest_take_few_descriptors", parked),
     ]
 }
 
@@ -137,4 +138,17 @@ fn descriptors(subject: &Subject) {
         assert!(why.starts_with("--concurrency 200 takes") && why.contains("may have 100"), "{why}");
         assert_eq!(origin.stats().requests, 0);
     }
+}
+
+/// Each breaks off twice, and waits ten times as long as it takes to break off: without a limit, more files would be open
+/// at a time than this process may have.
+fn parked(subject: &Subject) {
+    let origin = origin(Settings::default());
+    cc_conformance::bounds::limit_descriptors(100);
+    let paths: Vec<String> = (0..400).map(|number| format!("/break/{number}")).collect();
+    let (asked, folder) = Asked::of(&origin, paths.iter().map(String::as_str)).kept_in("kept");
+    let asked = asked.but(patient).but(|settings| settings.concurrency = 8);
+    let observed = Observed::whole(subject, &asked);
+    assert_eq!((observed.status, observed.said), (0, vec![]));
+    assert_eq!(super::files::files(&folder).len(), paths.len());
 }

@@ -1,18 +1,21 @@
 //! Early ends: nothing more is wanted, or somebody asks for a stop. Nobody waits for a server after that.
 
 use std::{
+    path::Path,
     thread,
     time::{Duration, Instant},
 };
 
 use cc_conformance::{
     case::Case,
+    fault::{Action, Fault},
     stops::{prompt, pushes_once_it_has_asked, stopped_in_a_jam},
     subject::Subject,
+    trap::{Trap, fifo},
     tree,
 };
 use cc_peers::origin::{Origin, Settings};
-use cc_workloads::{Cause, Ctx};
+use cc_workloads::{Cause, Ctx, fetch::Failure};
 
 use super::{
     Fetch,
@@ -25,6 +28,8 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new("stop_in_flight", in_flight),
         Case::new("stop_in_the_middle_of_bodies", in_bodies),
         Case::new("stop_while_told_to_come_back_later", between_attempts),
+        Case::new("stop_in_a_name_lookup", in_a_lookup),
+        Case::new("a_name_lookup_that_is_not_answered_times_out", unanswered_lookup),
         Case::new("stop_before_the_start", before_the_start),
         Case::new("stop_while_the_sink_stalls", in_a_jam),
         Case::new("stop_by_its_own_sink", by_its_own_sink),
@@ -88,6 +93,46 @@ fn between_attempts(subject: &Subject) {
         Observed::of(subject, &patient(&origin, &["/limited/1"]), &ctx);
     });
     prompt(took);
+}
+
+/// A host whose lookup waits at the trap. Once that is open, the system has no address for it, and need not ask anyone: a
+/// part of it is too long.
+fn unanswered(trap: &Trap) -> (String, Fault) {
+    let host = format!("{}.test", "a".repeat(64));
+    (format!("http://{host}/"), trap.fault(&format!("lookup {host}"), 0, Action::Block, 1000))
+}
+
+fn in_a_lookup(subject: &Subject) {
+    let (ctx, trap) = (subject.ctx(2), Trap::halting("trap"));
+    let (url, fault) = unanswered(&trap);
+    let asked = Asked::urls([url]).but(|settings| settings.timeout = Duration::from_secs(60)).with(fault);
+    let reached = || _ = trap.reached();
+    let took = stopped_when(&ctx, reached, || {
+        let observed = Observed::of(subject, &asked, &ctx);
+        assert_eq!((observed.outputs, observed.error), (vec![], None));
+    });
+    prompt(took);
+    // The thread that looks up the name ends now, as it does where the system answers after all.
+    trap.open();
+}
+
+fn unanswered_lookup(subject: &Subject) {
+    let (origin, trap) = (origin(Settings::default()), Trap::new("trap"));
+    fifo(Path::new("trap/gate"));
+    let (url, fault) = unanswered(&trap);
+    for (timeout, deadline, why) in [(200, 60_000, Failure::TimedOut), (60_000, 400, Failure::Deadline)] {
+        let (timeout, deadline) = (Duration::from_millis(timeout), Duration::from_millis(deadline));
+        let plain = format!("http://{}/plain/1", origin.address());
+        let asked = Asked::urls([plain, url.clone()]).with(fault.clone()).but(|settings| {
+            (settings.timeout, settings.deadline, settings.retries) = (timeout, Some(deadline), 0);
+        });
+        let observed = Observed::whole(subject, &asked);
+        let failed: Vec<_> =
+            observed.outputs.iter().filter_map(|output| output.outcome.as_ref().err()).collect();
+        assert_eq!((failed, observed.totals.fetched), (vec![&why], 1));
+    }
+    assert!(trap.strikes() >= 2, "the name was not looked up");
+    trap.open();
 }
 
 fn before_the_start(subject: &Subject) {

@@ -8,6 +8,7 @@ use std::{
 use cc_conformance::{
     case::{Case, Needs},
     fault::Action,
+    source::breaks_off,
     stops::stopped_in,
     subject::Subject,
     trap::Trap,
@@ -16,6 +17,7 @@ use cc_conformance::{
 use cc_workloads::Ctx;
 
 use super::{
+    Grep,
     asked::Asked,
     corpus,
     observe::{Observed, difference},
@@ -26,6 +28,7 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new("panic_in_a_small_file", |subject| small_file_fails(subject, Action::Panic)),
         Case::new("panic_in_a_big_file", |subject| big_file_fails(subject, Action::Panic)),
         Case::new("panic_in_every_task", panic_in_every_task),
+        Case::new("panic_in_the_source", source_panics),
         Case::new("killed_and_stopped", killed_and_stopped).needs(Needs::Processes),
         Case::new("suspended_and_stopped", suspended_and_stopped).needs(Needs::Processes),
         Case::new("suspended_worker_is_replaced", suspended_worker_is_replaced).needs(Needs::Watched),
@@ -220,4 +223,10 @@ fn late_worker_is_not_believed_twice(subject: &Subject) {
         Observed::of(subject, &ambushed, &subject.ctx(2))
     });
     observed.assert_same(&Observed::reference(&asked), &asked);
+}
+
+/// The input breaks off, which must not look like its end.
+fn source_panics(subject: &Subject) {
+    let job = Asked::new("needle").flags(&["-r"]).at(corpus::path("many")).job();
+    breaks_off::<Grep>(subject, &job, "source", 1);
 }

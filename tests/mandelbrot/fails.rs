@@ -8,19 +8,24 @@ use std::{
 use cc_conformance::{
     case::{Case, Needs},
     fault::Action,
+    source::breaks_off,
     stops::stopped_in,
     subject::Subject,
     trap::Trap,
     tree,
 };
-use cc_workloads::mandelbrot::View;
+use cc_workloads::mandelbrot::{Job, View};
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::observe::{Asked, Observed, tiles, view};
+use super::{
+    Mandelbrot,
+    observe::{Asked, Observed, tiles, view},
+};
 
 pub(super) fn cases() -> Vec<Case> {
     let mut cases = vec![
         Case::new("panic_in_every_tile", panic_in_every_tile),
+        Case::new("panic_in_the_source", source_panics),
         Case::new("panic_in_a_task_of_seven", panic_in_a_task_of_seven),
         Case::new("killed_and_stopped", killed_and_stopped).needs(Needs::Processes),
         Case::new("suspended_and_stopped", suspended_and_stopped).needs(Needs::Processes),
@@ -175,4 +180,9 @@ fn late_worker_is_not_believed_twice(subject: &Subject) {
         Observed::of(subject, &ambushed, &subject.ctx(2))
     });
     observed.assert_same(&Observed::reference(&whole()), &whole());
+}
+
+/// The tasks break off, which must not look like their end.
+fn source_panics(subject: &Subject) {
+    breaks_off::<Mandelbrot>(subject, &Job::new(whole()), "source", 1);
 }

@@ -9,6 +9,7 @@ use std::{
 use cc_conformance::{
     case::{Case, Needs},
     fault::Action,
+    source::breaks_off,
     stops::stopped_in,
     subject::Subject,
     trap::Trap,
@@ -17,7 +18,7 @@ use cc_conformance::{
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::{
-    corpus,
+    Resize, corpus,
     observe::{Asked, Observed, is},
 };
 
@@ -26,6 +27,7 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new("panic_before_an_image", |subject| image_fails(subject, Action::Panic, BEFORE)),
         Case::new("panic_within_an_image", |subject| image_fails(subject, Action::Panic, WITHIN)),
         Case::new("panic_in_every_image", panic_in_every_image),
+        Case::new("panic_in_the_source", source_panics),
         Case::new("killed_and_stopped", killed_and_stopped).needs(Needs::Processes),
         Case::new("suspended_and_stopped", suspended_and_stopped).needs(Needs::Processes),
         Case::new("suspended_worker_is_replaced", suspended_worker_is_replaced).needs(Needs::Watched),
@@ -167,4 +169,9 @@ fn late_worker_is_not_believed_twice(subject: &Subject) {
         Observed::of(subject, &ambushed, &subject.ctx(2))
     });
     observed.assert_same(&whole);
+}
+
+/// The input breaks off, which must not look like its end.
+fn source_panics(subject: &Subject) {
+    breaks_off::<Resize>(subject, &album().job(), "source", 1);
 }

@@ -9,6 +9,7 @@ use std::{
 use cc_conformance::{
     case::{Case, Needs},
     fault::{Action, Fault},
+    source::breaks_off,
     stdin::Stdin,
     stops::stopped_in,
     subject::Subject,
@@ -18,6 +19,7 @@ use cc_conformance::{
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::{
+    Wordcount,
     corpus::{self, LARGEST, PLACES},
     observe::{Asked, Observed},
 };
@@ -27,6 +29,7 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new("panic_in_a_small_file", |subject| small_file_fails(subject, Action::Panic)),
         Case::new("panic_in_a_range", |subject| range_fails(subject, Action::Panic)),
         Case::new("panic_in_every_file", panic_in_every_file),
+        Case::new("panic_in_the_source", source_panics),
         Case::new("panic_in_a_partition", |subject| partition_fails(subject, Action::Panic)),
         Case::new("killed_in_a_partition_again_and_again", |subject| partition_fails(subject, Action::Kill))
             .needs(Needs::Processes),
@@ -203,4 +206,9 @@ fn no_room(subject: &Subject, bytes: u64, asked: &Asked) {
     let why = observed.error.expect("no error");
     assert!(why.ends_with(": File too large"), "{why}");
     assert_eq!(observed.out, "", "words of a failed run");
+}
+
+/// The input breaks off, which must not look like its end.
+fn source_panics(subject: &Subject) {
+    breaks_off::<Wordcount>(subject, &Asked::of("many").job(), "source", 1);
 }

@@ -10,7 +10,7 @@
 //! - **Order.** None: results come as they are completed.
 //! - **Stop.** A [`CancellationToken`](tokio_util::sync::CancellationToken) drops `feed`, wherever it waits, and with it the
 //!   handles of the attempts, whose drop aborts their tasks, whose drop closes their connections. Nobody in flight looks out for
-//!   a stop. Only a name that is being looked up is waited for: that is a thread, not a future.
+//!   a stop. A name is looked up by a thread, which is not waited for either: its answer finds its receiver gone.
 //! - **Fail.** A panic ends the task of one attempt, comes back from its handle, and is that download's failure.
 
 use std::{future::pending, sync::Arc, time::Instant};
@@ -37,16 +37,13 @@ use crate::{
 /// A connection for each, and the file that it goes into.
 pub(crate) const DESCRIPTORS: usize = 2;
 
-/// So many threads look up names.
-pub(crate) const LOOKUPS: usize = 8;
-
 // ANCHOR: fetch-run
 /// Runs the job on a runtime of its own, with `ctx.workers` threads; the calling thread gathers.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let at_once = job.at_once();
     descriptors(at_once, DESCRIPTORS)?;
     let mut runtime = Builder::new_multi_thread();
-    runtime.worker_threads(ctx.workers.get()).max_blocking_threads(LOOKUPS).enable_all();
+    runtime.worker_threads(ctx.workers.get()).enable_all();
     let runtime = build(&mut runtime)?;
     let (stop, _on_stop) = token(&ctx.stop);
     let client = Arc::new(Client::new(&job.settings, at_once));

@@ -2,7 +2,8 @@
 //!
 //! - **Split.** By host, as crawlers do: a host belongs to one worker, which has the schedule for it. So how many requests are under
 //!   way there, and until when it is to be left alone, is one worker's business, and true without a word between machines. A
-//!   redirect to a host of another's comes back, and goes there. A worker's requests are tasks on its runtime.
+//!   redirect to a host of another's comes back, and goes there. A worker's requests are tasks on a thread of
+//!   the session, and not on the one that answers pings: they write files and decompress.
 //! - **Share.** The limit of requests, in parts: each worker has one, and of the rest what is in proportion to its hosts'
 //!   downloads. It is told its part with each download, so that nobody has to be asked before a request. Credentials in URLs travel to
 //!   workers as all else does.
@@ -18,6 +19,7 @@
 
 mod frontier;
 mod node;
+mod writer;
 
 use std::{
     collections::HashMap,
@@ -27,7 +29,9 @@ use std::{
 
 use cc_workloads::{
     Ctx, Error, Result, Sink,
+    error::panic_reason,
     fetch::{Arriving, Download, Failure, Job, Output, Settings},
+    printable::printable,
 };
 use futures::future::select_all;
 use tokio::{
@@ -43,6 +47,7 @@ use tokio::{
 use self::{
     frontier::Frontier,
     node::{Ask, Told},
+    writer::Writer,
 };
 use crate::cluster::{
     Cluster,
@@ -82,7 +87,8 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let frontier = Mutex::new(Frontier::new(hosts, links.len(), at_once, job.settings.per_host));
     let attentive = |link| (link, Arc::new(Semaphore::new(ATTENTION as usize)));
     let links = links.into_iter().map(attentive).collect();
-    let desk = Arc::new(Desk { links, frontier, bodies: Semaphore::new(BODIES) });
+    let (writer, writing) = Writer::start(BODIES)?;
+    let desk = Arc::new(Desk { links, frontier, bodies: Semaphore::new(BODIES), writer });
     let (done, outputs) = mpsc::channel(at_once.min(Semaphore::MAX_PERMITS));
     let gathered = cluster.block_on(async {
         let mut feeding = JoinSet::new();
@@ -90,10 +96,13 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
         select! {
             biased;
             _ = stopped.wait_for(|is_requested| *is_requested) => Ok(()),
-            gathered = gather(outputs, ctx, out) => gathered,
+            gathered = gather(outputs, job, ctx, out) => gathered,
         }
     });
-    cluster.close().and(gathered)
+    // The tasks end with the cluster, and the writer with the last of them.
+    let closed = cluster.close();
+    let written = writing.join().map_err(|panic| Error::worker("writer", panic_reason(&*panic)));
+    closed.and(gathered).and(written)
 }
 // ANCHOR_END: fetch-run
 
@@ -103,6 +112,7 @@ struct Desk {
     links: Vec<(Link, Arc<Semaphore>)>,
     frontier: Mutex<Frontier>,
     bodies: Semaphore,
+    writer: Writer,
 }
 
 // ANCHOR: fetch-feed
@@ -206,32 +216,47 @@ impl Desk {
         let (link, _) = &self.links[asked.owner];
         let promise = asked.promise.take().expect("it is waited for once");
         match told(promise).await? {
-            Told::Moved(handover) => Ok(Found::Elsewhere(handover.take_back(download, Instant::now()))),
-            Told::Done(mut output, has_body) => {
-                if has_body && let Err(why) = self.body(link, download).await? {
+            Told::Moved(handover) => {
+                let moved = handover.take_back(download, Instant::now());
+                moved.map(Found::Elsewhere).map_err(|_| Lost::Within)
+            }
+            Told::Done(output, has_body) => {
+                let mut output = download.ticket().adopt(output);
+                if output.outcome.is_ok() && download.is_kept() && !has_body {
+                    return Err(Lost::Within);
+                }
+                if let Ok(fetched) = &output.outcome
+                    && has_body
+                    && let Err(why) = self.body(link, download, fetched.bytes).await?
+                {
                     output.outcome = Err(why);
                 }
                 Ok(Found::Output(Ok(output)))
             }
-            Told::Refused(why) => Ok(Found::Output(Err(Error::Usage(why)))),
+            Told::Refused(why) => Ok(Found::Output(Err(Error::Usage(printable(&why).to_string())))),
             Told::Part(_) => Err(Lost::Within),
         }
     }
 
-    /// Has a body come, part by part, and keeps it.
-    async fn body(&self, link: &Link, download: &Download) -> Result<Result<(), Failure>, Lost> {
+    /// Has a body of so many bytes come, part by part, and keeps it.
+    async fn body(&self, link: &Link, download: &Download, bytes: u64) -> Result<Result<(), Failure>, Lost> {
         let _room = self.bodies.acquire().await;
-        let mut kept = download.arriving();
+        let (mut kept, mut left) = (download.arriving(), bytes);
         loop {
             let more = ask(link, &Ask::More(download.ticket().index())).await;
             let Told::Part(part) = told(more).await? else {
                 return Err(Lost::Within);
             };
             if part.is_empty() {
-                return Ok(kept.and_then(Arriving::keep));
+                return match left {
+                    0 => Ok(self.writer.does(|| kept.and_then(Arriving::keep)).await),
+                    _ => Err(Lost::Within),
+                };
             }
+            left = left.checked_sub(part.len() as u64).ok_or(Lost::Within)?;
             // Also if it cannot be kept, the worker is to forget it.
-            kept = kept.and_then(|mut arriving| arriving.take(&part).map(|()| arriving));
+            let take = move || kept.and_then(|mut arriving| arriving.take(&part).map(|()| arriving));
+            kept = self.writer.does(take).await;
         }
     }
 }
@@ -244,11 +269,20 @@ async fn told(promise: Result<Promise, Lost>) -> Result<Told, Lost> {
 // ANCHOR_END: fetch-work
 
 // ANCHOR: fetch-gather
-/// Emits what comes.
-async fn gather(mut outputs: Receiver<Result<Output>>, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
-    while let Some(output) = outputs.recv().await
-        && ctx.emit(output?, out).is_continue()
-    {}
+/// Emits what comes, until there is one output for each resource that was wanted. That no more can come does not mean that
+/// all have: a task that panics drops its sender, too.
+async fn gather(
+    mut outputs: Receiver<Result<Output>>,
+    job: &Job,
+    ctx: &Ctx,
+    out: &mut dyn Sink<Output>,
+) -> Result<()> {
+    for _ in &job.wanted {
+        let output = outputs.recv().await.ok_or_else(|| Error::worker("feed", "a task panicked"))?;
+        if ctx.emit(output?, out).is_break() {
+            break;
+        }
+    }
     Ok(())
 }
 // ANCHOR_END: fetch-gather

@@ -26,7 +26,8 @@ use cc_workloads::{
     Ctx, Error, Result, Sink, Stop,
     error::panic_reason,
     fetch::{
-        Download, Handover, Job, Output, Returned, Schedule, Settings, Turn, blocking::Client, descriptors,
+        Download, Handover, Job, Output, PARKED, Returned, Schedule, Settings, Turn, blocking::Client,
+        descriptors,
     },
     temporary::TemporaryDir,
 };
@@ -173,9 +174,21 @@ pub(crate) fn work(settings: Settings) -> Result<impl FnMut(Handover) -> Returne
         let attempted =
             attempted.unwrap_or_else(|panic| ticket.failed(&panic_reason(&*panic), Instant::now()));
         let (returned, left) = attempted.give_back(Instant::now());
-        begun.extend(left.map(|download| (index, download)));
+        if let Some(download) = left {
+            keep(&mut begun, index, download);
+        }
         returned
     })
+}
+/// Keeps a body that broke off for its next attempt. Each may have a file that is open: if there are too many, another
+/// starts over, which the coordinator need not know.
+fn keep(begun: &mut HashMap<usize, Box<Download>>, index: usize, download: Box<Download>) {
+    if begun.len() >= PARKED
+        && let Some(other) = begun.keys().next().copied()
+    {
+        begun.remove(&other);
+    }
+    begun.insert(index, download);
 }
 // ANCHOR_END: fetch-work
 

@@ -109,6 +109,10 @@ async fn play(stream: &mut TcpStream, step: Step) -> io::Result<bool> {
             stream.set_zero_linger()?;
             return Ok(false);
         }
+        Step::Snub => {
+            stream.read(&mut [0; 1024]).await?;
+            return Ok(false);
+        }
         Step::Silence => {
             let mut ignored = [0; 1024];
             while stream.read(&mut ignored).await? > 0 {}

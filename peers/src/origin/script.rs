@@ -38,6 +38,8 @@ pub(super) enum Step {
     Close(Vec<u8>),
     /// Whatever has been sent, the connection is gone.
     Reset,
+    /// Until the client sends more, which gets no answer, as where a connection that is kept idle is closed meanwhile.
+    Snub,
     /// Until the client goes.
     Silence,
     /// The same again and again, until the client goes.
@@ -76,6 +78,20 @@ pub const FAULTS: &[(&str, Option<&str>)] = &[
     ("/away/27", None),
     ("/chunked/28", None),
     ("/silent/29", Some("timed out")),
+    ("/reset-open/30", Some("the body ended early, after 100 bytes")),
+    ("/open/31", None),
+    ("/length-and-chunks/32", None),
+    ("/old-chunks/33", Some("the answer is not HTTP, or its head has no end")),
+    ("/coded/34", Some("encoded as \"gzip, chunked\", which was not asked for")),
+    ("/vast/35", Some("the answer is not HTTP, or its head has no end")),
+    ("/two-lengths/36", Some("the answer is not HTTP, or its head has no end")),
+    ("/headers/37", None),
+    ("/large-head/38", Some("the answer is not HTTP, or its head has no end")),
+    ("/trailers/39", Some("the answer is not HTTP, or its head has no end")),
+    ("/no-last-chunk/40", Some("the body ended early, after 100 bytes")),
+    ("/half-last-chunk/41", Some("the body ended early, after 100 bytes")),
+    ("/vast-part/42", None),
+    ("/parts/43", None),
 ];
 
 /// The body of a resource, the same for the same seed: text, of a length that is as likely as any other.
@@ -143,7 +159,9 @@ pub(super) fn of(request: &Request, before: usize, settings: &Settings) -> Vec<S
         "trickle" => {
             vec![Step::Send(head(1 << 20)), Step::Pause(DRIP)].into_iter().chain(trickle()).collect()
         }
-        "reset" | "changed" | "whole" | "wrong-part" => broken(kind, request, before, &body()),
+        "reset" | "break" | "changed" | "whole" | "wrong-part" | "vast-part" | "parts" => {
+            broken(kind, request, before, &body())
+        }
         "hop" => hop(&rest, number),
         "circle" => to(&format!("/back/{number}")),
         "back" => to(&format!("/circle/{number}")),
@@ -157,7 +175,12 @@ pub(super) fn of(request: &Request, before: usize, settings: &Settings) -> Vec<S
         "long" => vec![Step::Send([ok(&body()), b"HTTP/1.1 200 Forged\r\n\r\n".to_vec()].concat())],
         "short" => vec![Step::Close([head(1000), vec![b'x'; 100]].concat())],
         "gzip" | "bomb" | "cut" | "packed" => encoded(kind, &body()),
-        "chunked" => chunked(&body()),
+        "chunked" => chunked("HTTP/1.1 200 OK\r\n", &body()),
+        "length-and-chunks" => chunked("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n", &body()),
+        "old-chunks" => chunked("HTTP/1.0 200 OK\r\n", &body()),
+        "reset-open" | "open" | "coded" | "vast" | "two-lengths" | "headers" | "large-head" | "trailers"
+        | "no-last-chunk" | "half-last-chunk" | "empty" => framed(kind, &body()),
+        "snub" => vec![Step::Send(ok(&body())), Step::Snub],
         "endless" => {
             vec![Step::Send(b"HTTP/1.1 200 OK\r\n".to_vec()), Step::Flood(b"x-more: and more\r\n".repeat(64))]
         }
@@ -207,7 +230,13 @@ fn broken(kind: &str, request: &Request, before: usize, body: &[u8]) -> Vec<Step
         _ => first,
     };
     let part = &body[from.unwrap_or(0)..];
-    let range = format!("bytes {}-{}/{}", from.unwrap_or(0), body.len() - 1, body.len());
+    let range = match kind {
+        // All lengths that follow from it overflow.
+        "vast-part" => format!("bytes {}-{}/*", from.unwrap_or(0), u64::MAX),
+        // Not all of the rest.
+        "parts" => format!("bytes {}-{}/{}", from.unwrap_or(0), body.len() - 1, body.len() + 1),
+        _ => format!("bytes {}-{}/{}", from.unwrap_or(0), body.len() - 1, body.len()),
+    };
     let answer = match from {
         Some(_) => with(206, &[("etag", &tag), ("content-range", &range)], part),
         None => with(200, &[("etag", &tag)], part),
@@ -217,8 +246,38 @@ fn broken(kind: &str, request: &Request, before: usize, body: &[u8]) -> Vec<Step
     }
     // The pause lets the client have what has been sent, which a reset would take back.
     let half = answer.len() - part.len() / 2;
-    vec![Step::Send(answer[..half].to_vec()), Step::Pause(5 * DRIP), Step::Reset]
+    let pause = if kind == "break" { DRIP } else { 5 * DRIP };
+    vec![Step::Send(answer[..half].to_vec()), Step::Pause(pause), Step::Reset]
 }
+
+/// Answers whose body ends in a way of its own, or nowhere.
+fn framed(kind: &str, body: &[u8]) -> Vec<Step> {
+    let answer =
+        |headers: &str, body: &[u8]| [b"HTTP/1.1 200 OK\r\n", headers.as_bytes(), b"\r\n", body].concat();
+    let (part, chunk) = ([b'x'; 100], [b"64\r\n", &[b'x'; 100][..], b"\r\n"].concat());
+    match kind {
+        "reset-open" => vec![Step::Send(answer("", &part)), Step::Pause(5 * DRIP), Step::Reset],
+        "open" => vec![Step::Close(answer("", body))],
+        "coded" => vec![Step::Send(answer("transfer-encoding: gzip, chunked\r\n", b"1\r\nx\r\n0\r\n\r\n"))],
+        "vast" => vec![Step::Close(answer(&format!("content-length: {}\r\n", u64::MAX), &part))],
+        "two-lengths" => vec![Step::Close(answer("content-length: 5\r\ncontent-length: 6\r\n", &part))],
+        "headers" => {
+            let many: String = (0..120).map(|number| format!("x-{number}: v\r\n")).collect();
+            vec![Step::Send(answer(&format!("{many}content-length: {}\r\n", body.len()), body))]
+        }
+        "large-head" => vec![Step::Send(answer(&format!("x: {}\r\n", "v".repeat(17 << 10)), b""))],
+        "trailers" => {
+            let begun = answer(CHUNKED, &[&chunk, &b"0\r\n"[..]].concat());
+            vec![Step::Send(begun), Step::Flood(b"x-more: and more\r\n".repeat(64))]
+        }
+        "no-last-chunk" => vec![Step::Close(answer(CHUNKED, &chunk))],
+        "half-last-chunk" => vec![Step::Close(answer(CHUNKED, &[&chunk, &b"0\r\n"[..]].concat()))],
+        // What has no body, whatever it says.
+        _ => vec![Step::Send(b"HTTP/1.1 204 No Content\r\ncontent-length: 5\r\n\r\n".to_vec())],
+    }
+}
+
+const CHUNKED: &str = "transfer-encoding: chunked\r\n";
 
 /// `/hop/COUNT/N`: so many redirects, relative ones, before the resource.
 fn hop(rest: &[&str], number: usize) -> Vec<Step> {
@@ -252,8 +311,8 @@ fn packed(bytes: &[u8]) -> Vec<u8> {
     written.expect("memory takes everything")
 }
 
-fn chunked(body: &[u8]) -> Vec<Step> {
-    let mut answer = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n".to_vec();
+fn chunked(head: &str, body: &[u8]) -> Vec<Step> {
+    let mut answer = format!("{head}{CHUNKED}\r\n").into_bytes();
     for chunk in body.chunks(1000) {
         let _ = write!(answer, "{:x}\r\n", chunk.len());
         answer.extend_from_slice(chunk);

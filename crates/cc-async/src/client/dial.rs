@@ -2,10 +2,17 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use cc_workloads::{error::reason, fetch::Trouble};
+use cc_workloads::{
+    error::reason,
+    fetch::{
+        Trouble,
+        lookup::{self, LOOKUPS},
+    },
+};
 use hyper::http::uri::Authority;
 use tokio::{
-    net::{TcpStream, lookup_host},
+    net::TcpStream,
+    sync::{Semaphore, oneshot},
     time::timeout,
 };
 use tokio_rustls::{
@@ -16,9 +23,6 @@ use tokio_rustls::{
 use tokio_util::either::Either;
 
 use super::io_trouble;
-
-/// A host may have more addresses, but so many are tried.
-const MOST_ADDRESSES: usize = 16;
 
 /// Whom a connection is with.
 #[derive(Clone, PartialEq, Eq)]
@@ -34,6 +38,8 @@ pub(super) type Stream = Either<TcpStream, Box<TlsStream<TcpStream>>>;
 pub(super) struct Dial {
     timeout: Duration,
     tls: TlsConnector,
+    /// The lookups that may still begin.
+    lookups: Arc<Semaphore>,
 }
 
 impl Dial {
@@ -45,13 +51,18 @@ impl Dial {
             .expect("ring has what these take")
             .with_root_certificates(roots)
             .with_no_client_auth();
-        Self { timeout, tls: Arc::new(config).into() }
+        let lookups = Arc::new(Semaphore::new(LOOKUPS));
+        Self { timeout, tls: Arc::new(config).into(), lookups }
     }
 
     pub(super) async fn stream(&self, peer: &Peer) -> Result<Stream, Trouble> {
         let host = peer.authority.host().trim_matches(['[', ']']);
         let port = peer.authority.port_u16().unwrap_or(if peer.is_tls { 443 } else { 80 });
-        let stream = self.first(&lookup(host, port).await?).await?;
+        let addresses = match lookup::known(host, port) {
+            Some(addresses) => addresses,
+            None => self.look_up(host, port).await?,
+        };
+        let stream = self.first(&addresses).await?;
         // Without it, it is slower.
         let _ = stream.set_nodelay(true);
         if !peer.is_tls {
@@ -62,28 +73,33 @@ impl Dial {
         Ok(Either::Right(Box::new(tls)))
     }
 
+    /// The addresses of a name, found by a thread, as the system has no call that does not block. If this is dropped, the
+    /// thread is not waited for.
+    async fn look_up(&self, host: &str, port: u16) -> lookup::Found {
+        let permit = self.lookups.clone().acquire_owned().await.expect("it is never closed");
+        let (found_tx, found_rx) = oneshot::channel();
+        let done = move |found| {
+            drop(permit);
+            // The receiver is gone if the attempt has ended meanwhile.
+            let _ = found_tx.send(found);
+        };
+        lookup::start(host, port, done)?;
+        found_rx.await.unwrap_or_else(|_| Err(Trouble::Unreachable("the lookup failed".to_owned())))
+    }
+
     /// A connection to the first of the addresses that answers. Each has its share of the time.
     async fn first(&self, addresses: &[SocketAddr]) -> Result<TcpStream, Trouble> {
-        let mut failed = Trouble::Unreachable(NO_SUCH_HOST.to_owned());
+        let mut failed = None;
         for address in addresses {
             let share = self.timeout / u32::try_from(addresses.len()).unwrap_or(u32::MAX);
-            match timeout(share, TcpStream::connect(address)).await {
+            let why = match timeout(share, TcpStream::connect(address)).await {
                 Ok(Ok(stream)) => return Ok(stream),
-                Ok(Err(error)) => failed = Trouble::Unreachable(reason(&error)),
-                Err(_) => failed = Trouble::TimedOut,
-            }
+                Ok(Err(error)) => Trouble::Unreachable(reason(&error)),
+                Err(_) => Trouble::TimedOut,
+            };
+            // Of several addresses, the first is the one that the host prefers.
+            failed.get_or_insert(why);
         }
-        Err(failed)
+        Err(failed.expect("a host has an address"))
     }
-}
-
-const NO_SUCH_HOST: &str = "no such host";
-
-/// The addresses of a host. Those of a name have to be looked up by a thread of the blocking pool, as the system has no call that
-/// does not block.
-async fn lookup(host: &str, port: u16) -> Result<Vec<SocketAddr>, Trouble> {
-    // This machine, whatever anybody says (RFC 6761).
-    let host = if host.eq_ignore_ascii_case("localhost") { "127.0.0.1" } else { host };
-    let found = lookup_host((host, port)).await.map_err(|_| Trouble::Unreachable(NO_SUCH_HOST.to_owned()))?;
-    Ok(found.take(MOST_ADDRESSES).collect())
 }

@@ -43,6 +43,8 @@ use self::{
 const BUFFER: usize = 16 << 10;
 /// A body that nobody wants is read nevertheless if it is no larger: that is cheaper than another connection.
 const DRAIN: u64 = 16 << 10;
+/// Maximum headers of an answer; the blocking client of the other models has the same limit.
+const HEADERS: usize = 128;
 
 /// A client, and the connections that it keeps for the next requests.
 pub(crate) struct Client {
@@ -54,7 +56,7 @@ pub(crate) struct Client {
 impl Client {
     /// A client without connections. Of those there will be as many as attempts are made at once, at most `at_once`.
     pub(crate) fn new(settings: &Settings, at_once: usize) -> Self {
-        let timeout = settings.timeout;
+        let timeout = settings.timeout();
         Self { timeout, dial: Dial::new(timeout), lines: Lines::new(at_once) }
     }
 
@@ -70,10 +72,26 @@ impl Client {
 
     async fn exchange(&self, download: &mut Download) -> Result<(), Trouble> {
         let (peer, request) = addressed(download.request());
-        let mut line = match self.idle(&peer).await {
-            Some(line) => line,
-            None => self.open(&peer).await?,
-        };
+        while let Some(line) = self.idle(&peer).await {
+            // A server may close a connection that was kept while the request is on its way there: GET is idempotent,
+            // so it is sent again (RFC 9112, 9.3.1).
+            match self.exchange_on(line, peer.clone(), request.clone(), download).await {
+                Err(Broken::BeforeAnswer(Trouble::Closed)) => {}
+                done => return done.map_err(Broken::into_trouble),
+            }
+        }
+        let line = self.open(&peer).await?;
+        self.exchange_on(line, peer, request, download).await.map_err(Broken::into_trouble)
+    }
+
+    /// Makes the exchange on this connection, which is kept if it can be used again.
+    async fn exchange_on(
+        &self,
+        mut line: Line,
+        peer: Peer,
+        request: Request<Empty<Bytes>>,
+        download: &mut Download,
+    ) -> Result<(), Broken> {
         let Line { sender, connection, .. } = &mut line;
         let (is_done, is_open) = beside(connection, self.converse(sender, request, download)).await;
         if is_done? && is_open {
@@ -106,14 +124,15 @@ impl Client {
         sender: &mut SendRequest<Empty<Bytes>>,
         request: Request<Empty<Bytes>>,
         download: &mut Download,
-    ) -> Result<bool, Trouble> {
-        let answer = within(self.timeout, sender.send_request(request).map_err(trouble)).await?;
-        let (head, body) = answer.into_parts();
-        if download.answered(head.status, &head.headers, SystemTime::now()).is_break() {
+    ) -> Result<bool, Broken> {
+        let answer = within(self.timeout, sender.send_request(request).map_err(trouble));
+        let (head, body) = answer.await.map_err(Broken::BeforeAnswer)?.into_parts();
+        if download.answered(&head, SystemTime::now()).is_break() {
             // If this fails, there is one connection less.
             return Ok(is_small(&body) && self.read(body, |_| true).await.unwrap_or(false));
         }
-        self.read(body, |bytes| download.received(bytes).is_continue()).await
+        let read = self.read(body, |bytes| download.received(bytes).is_continue());
+        read.await.map_err(Broken::InAnswer)
     }
 
     /// Reads a body to its end, or until it is not wanted any more. Whether that was its end.
@@ -125,6 +144,19 @@ impl Client {
             }
         }
         Ok(true)
+    }
+}
+
+/// Where an exchange broke off.
+enum Broken {
+    BeforeAnswer(Trouble),
+    InAnswer(Trouble),
+}
+
+impl Broken {
+    fn into_trouble(self) -> Trouble {
+        let (Self::BeforeAnswer(trouble) | Self::InAnswer(trouble)) = self;
+        trouble
     }
 }
 

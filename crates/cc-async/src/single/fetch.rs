@@ -26,7 +26,7 @@ use tokio::{
 
 use crate::{
     client::Client,
-    fetch::{DESCRIPTORS, LOOKUPS, feed},
+    fetch::{DESCRIPTORS, feed},
     runtime::token,
 };
 
@@ -36,7 +36,7 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let at_once = job.at_once();
     descriptors(at_once, DESCRIPTORS)?;
     let mut runtime = Builder::new_current_thread();
-    let runtime = runtime.max_blocking_threads(LOOKUPS).enable_all().build().map_err(Error::io("runtime"))?;
+    let runtime = runtime.enable_all().build().map_err(Error::io("runtime"))?;
     let (stop, _on_stop) = token(&ctx.stop);
     let client = &Client::new(&job.settings, at_once);
     let (done, outputs) = mpsc::channel(1);

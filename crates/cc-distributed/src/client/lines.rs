@@ -14,7 +14,7 @@ use hyper_util::rt::TokioIo;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
-    BUFFER,
+    BUFFER, HEADERS,
     dial::{Peer, Stream},
 };
 
@@ -31,7 +31,8 @@ pub(super) struct Line {
 
 impl Line {
     pub(super) async fn new(stream: Stream, room: OwnedSemaphorePermit) -> hyper::Result<Self> {
-        let http = http1::Builder::new().max_buf_size(BUFFER).handshake(TokioIo::new(stream));
+        let mut http = http1::Builder::new();
+        let http = http.max_buf_size(BUFFER).max_headers(HEADERS).handshake(TokioIo::new(stream));
         let (sender, connection) = http.await?;
         Ok(Self { sender, connection: Box::new(connection), room })
     }

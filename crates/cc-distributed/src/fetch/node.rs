@@ -1,7 +1,8 @@
 //! A node: the worker's side, which owns hosts and fetches what they have.
 //!
-//! The schedule belongs to the keeper's thread, which never waits for a server: an attempt is a task on the worker's runtime, and
-//! wakes the keeper when it is over. When the session ends, the tasks do.
+//! The schedule belongs to the keeper's thread, which never waits for a server: an attempt is a task on another thread of the
+//! session, and wakes the keeper when it is over. Tasks write files and decompress, so that thread is not the worker's own,
+//! which answers pings: a slow disk must not make a worker look dead. When the session ends, thread and tasks do.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -9,6 +10,7 @@ use std::{
     io::{Read, Seek},
     panic::AssertUnwindSafe,
     sync::Arc,
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -20,7 +22,8 @@ use cc_workloads::{
 use futures::FutureExt;
 use serde::{Deserialize, Serialize};
 use tokio::{
-    runtime::Handle,
+    runtime::Builder,
+    select,
     sync::{
         Semaphore,
         mpsc::{self, Receiver, Sender},
@@ -67,8 +70,13 @@ pub(super) enum Told {
 pub(crate) fn keep(job: &[u8], waker: Waker) -> Result<Box<dyn Keeper>> {
     let settings: Settings = postcard::from_bytes(job).map_err(|error| Error::worker("job", error))?;
     let at_once = settings.concurrency.clamp(1, Semaphore::MAX_PERMITS);
-    let (done, attempts) = mpsc::channel(at_once);
+    let ((start, downloads), (done, ended)) = (mpsc::channel(at_once), mpsc::channel(at_once));
     let client = Arc::new(Client::new(&settings, at_once));
+    let runtime = Builder::new_current_thread().enable_all().build().map_err(Error::io("runtime"))?;
+    let wakes = waker.clone();
+    let work = move || runtime.block_on(work(client, downloads, done, wakes));
+    let thread = thread::Builder::new().name("fetch".to_owned()).spawn(work);
+    let thread = Some(thread.map_err(|error| Error::worker("thread", error))?);
     let job = Job { settings, wanted: Vec::new() };
     Ok(Box::new(Node {
         schedule: Schedule::new(&job, Instant::now()),
@@ -77,11 +85,8 @@ pub(crate) fn keep(job: &[u8], waker: Waker) -> Result<Box<dyn Keeper>> {
         share: 0,
         asked: HashMap::new(),
         bodies: HashMap::new(),
-        client,
-        runtime: Handle::current(),
-        tasks: JoinSet::new(),
-        done,
-        attempts,
+        attempts: Attempts { start: Some(start), thread },
+        ended,
         waker,
     }))
 }
@@ -96,12 +101,31 @@ struct Node {
     asked: HashMap<usize, u64>,
     /// Those that wait to be asked for.
     bodies: HashMap<usize, File>,
-    client: Arc<Client>,
-    runtime: Handle,
-    tasks: JoinSet<()>,
-    done: Sender<Attempted>,
-    attempts: Receiver<Attempted>,
+    attempts: Attempts,
+    ended: Receiver<Attempted>,
     waker: Waker,
+}
+
+/// The thread that makes attempts.
+struct Attempts {
+    start: Option<Sender<Box<Download>>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Attempts {
+    fn start(&self, download: Box<Download>) {
+        let started = self.start.as_ref().map(|start| start.try_send(download));
+        started.expect("it is not dropped").expect("there is room for all that may be under way");
+    }
+}
+
+/// Aborts the attempts that are under way.
+impl Drop for Attempts {
+    fn drop(&mut self) {
+        drop(self.start.take());
+        // A panic of an attempt is caught, and the thread has nothing else to say.
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
 }
 
 impl Keeper for Node {
@@ -116,14 +140,13 @@ impl Keeper for Node {
 
     fn tend(&mut self, answers: &mut Answers) -> Option<Duration> {
         self.waker.heard();
-        while let Ok(attempted) = self.attempts.try_recv() {
+        while let Ok(attempted) = self.ended.try_recv() {
             self.ended(attempted, answers);
         }
-        while self.tasks.try_join_next().is_some() {}
         let now = Instant::now();
         loop {
             match self.schedule.turn(now) {
-                Turn::Start(download) => self.start(download),
+                Turn::Start(download) => self.attempts.start(download),
                 Turn::Settled(output) => self.tell(output.index, &Told::Done(output, false), answers),
                 Turn::Wait(until) => return until.map(|until| until.saturating_duration_since(now)),
                 Turn::Over => return None,
@@ -133,6 +156,35 @@ impl Keeper for Node {
 }
 
 // ANCHOR: fetch-work
+/// Makes attempts until the session ends, each as a task.
+async fn work(
+    client: Arc<Client>,
+    mut downloads: Receiver<Box<Download>>,
+    done: Sender<Attempted>,
+    waker: Waker,
+) {
+    let mut tasks = JoinSet::new();
+    loop {
+        select! {
+            download = downloads.recv() => match download {
+                Some(download) => _ = tasks.spawn(attempt(client.clone(), download, done.clone(), waker.clone())),
+                None => break,
+            },
+            Some(_) = tasks.join_next() => {}
+        }
+    }
+}
+
+/// Makes an attempt. A panic is that download's failure.
+async fn attempt(client: Arc<Client>, download: Box<Download>, done: Sender<Attempted>, waker: Waker) {
+    let ticket = download.ticket();
+    let attempted = AssertUnwindSafe(client.attempt(download)).catch_unwind().await;
+    let attempted = attempted.unwrap_or_else(|panic| ticket.failed(&panic_reason(&*panic), Instant::now()));
+    // The receiver is gone if the session has ended meanwhile.
+    let _ = done.send(attempted).await;
+    waker.wake();
+}
+
 impl Node {
     /// Takes a download over, unless there is no room for so many at once.
     fn take_over(&mut self, number: u64, handover: Handover, share: usize) -> Option<Told> {
@@ -141,29 +193,14 @@ impl Node {
             let refused = descriptors(self.settings.concurrency, DESCRIPTORS);
             return Some(Told::Refused(refused.err()?.to_string()));
         }
-        self.share = share;
-        self.schedule.limit(share);
+        self.share = share.min(self.settings.concurrency);
+        self.limit();
         self.asked.insert(handover.index, number);
         // It goes back as parts, and only the coordinator gives it a name.
         let download = handover.unnamed().take_over(&self.settings, Instant::now());
         self.hosts.extend(download.url().host_str().map(str::to_owned));
         self.schedule.push(download);
         None
-    }
-
-    /// Makes an attempt. A panic is that download's failure.
-    fn start(&mut self, download: Box<Download>) {
-        let (client, done, waker) = (self.client.clone(), self.done.clone(), self.waker.clone());
-        let work = async move {
-            let ticket = download.ticket();
-            let attempted = AssertUnwindSafe(client.attempt(download)).catch_unwind().await;
-            let attempted =
-                attempted.unwrap_or_else(|panic| ticket.failed(&panic_reason(&*panic), Instant::now()));
-            // If nobody takes it, the session has ended.
-            let _ = done.send(attempted).await;
-            waker.wake();
-        };
-        self.tasks.spawn_on(work, &self.runtime);
     }
 
     fn ended(&mut self, mut attempted: Attempted, answers: &mut Answers) {
@@ -192,7 +229,14 @@ impl Node {
             return (output, false);
         }
         self.bodies.insert(output.index, file);
+        self.limit();
         (output, true)
+    }
+
+    /// A body that waits to be asked for has a file that is open, like an attempt: together they are as many as attempts may
+    /// be under way.
+    fn limit(&mut self) {
+        self.schedule.limit(self.share.saturating_sub(self.bodies.len()));
     }
 
     /// The next part of a body, which is gone with the last.
@@ -202,6 +246,7 @@ impl Node {
         file.take(PART).read_to_end(&mut part).map_err(|error| reason(&error))?;
         if part.is_empty() {
             self.bodies.remove(&index);
+            self.limit();
         }
         Ok(Told::Part(part))
     }

@@ -61,6 +61,12 @@ impl Ticket {
         self.output(Err(Failure::Worker(why.to_owned())), now)
     }
 
+    /// What a peer says has become of the download. Which download that was is not left to the peer.
+    #[must_use]
+    pub fn adopt(self, output: Output) -> Output {
+        Output { index: self.index, url: self.shown, ..output }
+    }
+
     pub(super) fn output(self, outcome: Result<Fetched, Failure>, now: Instant) -> Output {
         let elapsed = self.began.map_or(Duration::ZERO, |began| now.saturating_duration_since(began));
         Output { index: self.index, url: self.shown, elapsed, outcome }

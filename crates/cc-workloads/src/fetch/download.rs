@@ -11,18 +11,19 @@ use std::{
 use http::{
     HeaderMap, HeaderValue, Request, StatusCode,
     header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, IF_RANGE, RANGE, USER_AGENT},
+    response::Parts,
 };
 use url::Url;
 
 use super::{
-    ATTEMPT, Fetched, MAX_REDIRECTS, Output, Settings, Wanted,
-    address::{credentials, fetchable, host, strip},
+    ATTEMPT, Fetched, LONGEST_WAIT, MAX_REDIRECTS, Output, Settings, Wanted,
+    address::{credentials, fetchable, host, shown, strip},
     attempt::{Attempted, Next, Ticket},
     backoff,
     body::Body,
     failure::{Failure, Trouble},
     handover::{self, Handover},
-    headers,
+    headers::{self, Framing},
     place::{Arriving, Keep},
 };
 use crate::failpoint;
@@ -50,8 +51,8 @@ pub struct Download {
 enum Attempt {
     #[default]
     Asked,
-    /// With a body that is being taken.
-    Answered,
+    /// With a body that is being taken, whose end is known in this way.
+    Answered(Framing),
     /// The answer leads elsewhere.
     Moved(Url),
     /// There is no more to it, and perhaps the server has said when to come back.
@@ -65,8 +66,10 @@ impl Download {
         settings: &Arc<Settings>,
         deadline: Option<Instant>,
     ) -> Result<Self, Output> {
-        let shown =
-            || wanted.line.as_ref().map_or(wanted.url.clone(), |line| format!("{line}: {}", wanted.url));
+        let shown = || {
+            let url = shown(&wanted.url);
+            wanted.line.as_ref().map_or(url.clone(), |line| format!("{line}: {url}"))
+        };
         let url = Url::parse(&wanted.url).map_err(|error| Failure::Url(error.to_string()));
         let mut url = url.and_then(fetchable).map_err(|why| {
             let elapsed = Duration::ZERO;
@@ -111,14 +114,14 @@ impl Download {
         Self {
             ticket: Ticket { index: of.index, shown: of.shown, host: host(&of.url), began },
             url: of.url,
-            credentials: of.credentials.as_deref().map(handover::header),
+            credentials: of.credentials.as_deref().and_then(handover::header),
             seen: of.seen,
             failures: of.failures,
             keep: of.keep,
             body: None,
             status: StatusCode::OK,
             settings: settings.clone(),
-            deadline: of.left.map(|left| now + left),
+            deadline: of.left.and_then(|left| now.checked_add(left)),
             attempt: Attempt::Asked,
         }
     }
@@ -126,6 +129,12 @@ impl Download {
     /// Whether the body is to be kept, and where.
     pub(super) fn keep(&self) -> &Keep {
         &self.keep
+    }
+
+    /// Whether the body is to be kept.
+    #[must_use]
+    pub fn is_kept(&self) -> bool {
+        self.keep != Keep::Nowhere
     }
 
     /// A place for the body that somebody else has taken, who was handed this over.
@@ -140,6 +149,11 @@ impl Download {
     /// Whether it has a part of its body.
     pub(super) fn is_begun(&self) -> bool {
         self.body.is_some()
+    }
+
+    /// Forgets what has come of the body.
+    pub(super) fn start_over(&mut self) {
+        self.body = None;
     }
 
     pub(super) fn keep_at(&mut self, path: PathBuf) {
@@ -171,7 +185,7 @@ impl Download {
     /// How long this attempt may take in all.
     #[must_use]
     pub fn patience(&self, now: Instant) -> Duration {
-        let most = self.settings.timeout.saturating_mul(ATTEMPT);
+        let most = self.settings.timeout().saturating_mul(ATTEMPT).min(LONGEST_WAIT);
         self.deadline.map_or(most, |deadline| most.min(deadline.saturating_duration_since(now)))
     }
 
@@ -179,11 +193,11 @@ impl Download {
     ///
     /// # Panics
     ///
-    /// If a parsed URL is none for the `http` crate, which takes all that `url` makes of http and https.
+    /// If a URL that is [fetchable](fetchable) is none for the `http` crate.
     #[must_use]
     pub fn request(&self) -> Request<()> {
         failpoint::hit(self.url.as_str().as_bytes(), 0);
-        let mut request = Request::get(self.url.as_str()).body(()).expect("a URL is a URL");
+        let mut request = Request::get(self.url.as_str()).body(()).expect("what is fetchable is a URI");
         let headers = request.headers_mut();
         headers.insert(USER_AGENT, HeaderValue::from_static(concat!("cc-fetch/", env!("CARGO_PKG_VERSION"))));
         headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
@@ -204,59 +218,63 @@ impl Download {
     }
 
     /// Takes the head of an answer. `Break` means that its body is of no interest.
-    pub fn answered(&mut self, status: StatusCode, headers: &HeaderMap, now: SystemTime) -> ControlFlow<()> {
-        let attempt = match status.as_u16() {
-            206 => self.resume(headers),
-            200..=299 => self.start(status, headers),
-            301 | 302 | 303 | 307 | 308 => self.redirect(headers),
-            416 if self.resumable().is_some() => Err(Failure::WrongPart),
-            code => Err(Failure::Status(code)),
-        };
-        self.attempt = match attempt {
-            Ok(Some(url)) => Attempt::Moved(url),
-            Ok(None) => Attempt::Answered,
-            Err(why) => Attempt::Failed(why, headers::retry_after(headers, now)),
-        };
-        if matches!(self.attempt, Attempt::Answered) { Continue(()) } else { Break(()) }
+    pub fn answered(&mut self, head: &Parts, now: SystemTime) -> ControlFlow<()> {
+        self.attempt = self
+            .meaning(head)
+            .unwrap_or_else(|why| Attempt::Failed(why, headers::retry_after(&head.headers, now)));
+        if matches!(self.attempt, Attempt::Answered(_)) { Continue(()) } else { Break(()) }
+    }
+
+    fn meaning(&mut self, head: &Parts) -> Result<Attempt, Failure> {
+        let framing = headers::framing(head)?;
+        match head.status.as_u16() {
+            206 => self.resume(&head.headers, framing)?,
+            200..=299 => self.start(head, framing)?,
+            301 | 302 | 303 | 307 | 308 => return self.redirect(&head.headers).map(Attempt::Moved),
+            416 if self.resumable().is_some() => return Err(Failure::WrongPart),
+            code => return Err(Failure::Status(code)),
+        }
+        Ok(Attempt::Answered(framing))
     }
 
     /// The body, from its first byte, whatever there was before.
-    fn start(&mut self, status: StatusCode, headers: &HeaderMap) -> Result<Option<Url>, Failure> {
+    fn start(&mut self, head: &Parts, framing: Framing) -> Result<(), Failure> {
         // First the old one goes, then the new one comes: two would be twice the descriptors.
         self.body = None;
-        let encoding = headers::encoding(headers);
+        let encoding = headers::encoding(&head.headers);
         let mut body = Body::begin(encoding.as_deref(), &self.keep, self.settings.max_inflated)?;
-        body.length = headers::content_length(headers);
-        body.tag = headers::strong_tag(headers);
-        (self.body, self.status) = (Some(body), status);
-        Ok(None)
+        body.length = framing.length();
+        body.tag = headers::strong_tag(&head.headers);
+        (self.body, self.status) = (Some(body), head.status);
+        Ok(())
     }
 
-    /// The rest of the body, if it is that.
-    fn resume(&mut self, headers: &HeaderMap) -> Result<Option<Url>, Failure> {
+    /// The rest of the body, if it is all of the rest.
+    fn resume(&mut self, headers: &HeaderMap, framing: Framing) -> Result<(), Failure> {
         let asked = self.resumable().map(|(first, tag)| (first, tag.clone()));
         let (Some((first, tag)), Some(body)) = (asked, &mut self.body) else {
             return Err(Failure::WrongPart);
         };
         let range = headers::content_range(headers).ok_or(Failure::WrongPart)?;
         let is_same = headers::strong_tag(headers).is_none_or(|other| other == tag);
-        let fits = body
-            .length
-            .is_none_or(|length| length == range.last + 1 && range.total.is_none_or(|n| n == length));
-        if range.first != first || !is_same || !fits {
+        let is_framed = framing.length().is_none_or(|length| length == range.length());
+        // The end has to be known: a part whose total is `*` may be followed by others.
+        let (end, known) = (range.end(), body.length.or(range.total));
+        let is_all = known == Some(end) && range.total.is_none_or(|total| total == end);
+        if range.first != first || !is_same || !is_framed || !is_all {
             return Err(Failure::WrongPart);
         }
-        body.length = Some(range.last + 1);
-        Ok(None)
+        body.length = Some(end);
+        Ok(())
     }
 
-    fn redirect(&self, headers: &HeaderMap) -> Result<Option<Url>, Failure> {
+    fn redirect(&self, headers: &HeaderMap) -> Result<Url, Failure> {
         let url = headers::location(headers, &self.url).ok_or(Failure::NoLocation)?;
         let url = fetchable(url)?;
         if url == self.url || self.seen.contains(&url) {
             return Err(Failure::RedirectLoop);
         }
-        if self.seen.len() >= MAX_REDIRECTS { Err(Failure::TooManyRedirects) } else { Ok(Some(url)) }
+        if self.seen.len() >= MAX_REDIRECTS { Err(Failure::TooManyRedirects) } else { Ok(url) }
     }
 
     /// Takes more of the body. `Break` means that no more of it is wanted.
@@ -274,15 +292,18 @@ impl Download {
 
     /// The connection failed, in this way.
     pub fn broke(&mut self, how: Trouble) {
-        let has_head = matches!(self.attempt, Attempt::Answered);
+        if how == Trouble::Eof && matches!(self.attempt, Attempt::Answered(Framing::UntilClose)) {
+            return;
+        }
+        let has_head = matches!(self.attempt, Attempt::Answered(_));
         let received = self.body.as_ref().map_or(0, Body::received);
         let why = match how {
             Trouble::Unreachable(why) => Failure::Unreachable(why),
             Trouble::Tls(why) => Failure::Tls(why),
             Trouble::TimedOut => Failure::TimedOut,
             Trouble::Malformed => Failure::Malformed,
-            Trouble::Closed if has_head => Failure::Short { received },
-            Trouble::Closed => Failure::NoAnswer,
+            Trouble::Eof | Trouble::Closed if has_head => Failure::Short { received },
+            Trouble::Eof | Trouble::Closed => Failure::NoAnswer,
         };
         self.attempt = Attempt::Failed(why, None);
     }
@@ -293,7 +314,7 @@ impl Download {
         let (host, mut file) = (self.host().clone(), None);
         let (held, next) = match std::mem::take(&mut self.attempt) {
             Attempt::Moved(url) => (None, Next::Again(self.moved(url), now)),
-            Attempt::Answered => (None, self.ended(now, &mut file)),
+            Attempt::Answered(_) => (None, self.ended(now, &mut file)),
             Attempt::Failed(why, wait) => {
                 // Too many requests are the host's concern, and not that of one resource.
                 let held = wait.filter(|_| why == Failure::Status(429)).map(|wait| now + wait);
@@ -352,4 +373,4 @@ impl Download {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

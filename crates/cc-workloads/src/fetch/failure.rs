@@ -100,7 +100,9 @@ pub enum Trouble {
     Tls(String),
     /// Nothing came in time.
     TimedOut,
-    /// The connection was closed or reset.
+    /// The server has closed the connection in an orderly way. After a body whose length nothing says, that is its end.
+    Eof,
+    /// The connection was reset, or ended in any other way that may have cut something off.
     Closed,
     /// What came is not HTTP, or more than a head may have.
     Malformed,

@@ -16,9 +16,11 @@ use url::Url;
 
 use super::{
     Output, Settings,
-    attempt::{Attempted, Next},
+    address::fetchable,
+    attempt::{Attempted, Next, Ticket},
     download::Download,
     failure::Failure,
+    headers::MAX_RETRY_AFTER,
     place::{self, Keep},
 };
 use crate::error::reason;
@@ -61,11 +63,17 @@ impl Handover {
         Self { keep, ..self }
     }
 
-    /// The download that was handed over, as of now: it is to be kept where it was to be.
-    #[must_use]
-    pub fn take_back(mut self, of: &Download, now: Instant) -> Box<Download> {
-        self.keep = of.keep().clone();
-        self.take_over(of.settings(), now)
+    /// The download that was handed over, as of now. What identifies it is taken from there, not from what came back: it is
+    /// the same resource, to be kept where it was to be.
+    ///
+    /// # Errors
+    ///
+    /// If it leads to an address that no redirect may lead to.
+    pub fn take_back(mut self, of: &Download, now: Instant) -> Result<Box<Download>, Failure> {
+        self.url = fetchable(self.url)?;
+        let Ticket { index, shown, .. } = of.ticket();
+        (self.index, self.shown, self.keep) = (index, shown, of.keep().clone());
+        Ok(self.take_over(of.settings(), now))
     }
 
     /// The download as of now, with nothing of its body.
@@ -149,17 +157,22 @@ impl Returned {
     /// What the attempt came to that was made of this download, as of now, for [`super::Schedule::ended`].
     #[must_use]
     pub fn take_back(self, of: &Download, now: Instant) -> Attempted {
+        // No wait is longer; a worker that says so would overflow the clock.
+        let after = |wait: Duration| now + wait.min(MAX_RETRY_AFTER);
         let next = match self.next {
             Further::Done(output) => Next::Done(output),
-            Further::Again(download, wait) => Next::Again(download.take_back(of, now), now + wait),
+            Further::Again(download, wait) => match download.take_back(of, now) {
+                Ok(download) => Next::Again(download, after(wait)),
+                Err(why) => Next::Done(of.ticket().output(Err(why), now)),
+            },
         };
-        Attempted { host: self.host.into(), held: self.held.map(|held| now + held), next, file: None }
+        Attempted { host: self.host.into(), held: self.held.map(after), next, file: None }
     }
 }
 
-/// Credentials are visible ASCII: they have been a header.
-pub(super) fn header(bytes: &[u8]) -> HeaderValue {
-    let mut value = HeaderValue::from_bytes(bytes).expect("it has been a header");
+/// Credentials, if they can be a header.
+pub(super) fn header(bytes: &[u8]) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_bytes(bytes).ok()?;
     value.set_sensitive(true);
-    value
+    Some(value)
 }

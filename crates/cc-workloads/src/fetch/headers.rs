@@ -3,10 +3,19 @@
 use std::time::{Duration, SystemTime};
 
 use http::{
-    HeaderMap, HeaderValue,
-    header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderName, LOCATION, RETRY_AFTER},
+    HeaderMap, HeaderValue, StatusCode, Version,
+    header::{
+        CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderName, LOCATION, RETRY_AFTER,
+        TRANSFER_ENCODING,
+    },
+    response::Parts,
 };
 use url::Url;
+
+use super::failure::Failure;
+
+/// The longest body, in bytes: no file is longer, and sums of two such lengths do not overflow.
+const LONGEST_BODY: u64 = i64::MAX as u64;
 
 /// A server that wants to be left alone for longer is asked again after this time nevertheless.
 pub(super) const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
@@ -23,6 +32,45 @@ pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Durati
     Some(wait.min(MAX_RETRY_AFTER))
 }
 
+/// How the end of a body is known (RFC 9112, 6.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Framing {
+    /// After so many bytes.
+    Length(u64),
+    /// After the last chunk and the trailers; the client sees it.
+    Chunked,
+    /// Where the server closes the connection in an orderly way. A reset is no end.
+    UntilClose,
+}
+
+impl Framing {
+    /// The length, if it is said.
+    pub(super) fn length(self) -> Option<u64> {
+        if let Self::Length(length) = self { Some(length) } else { None }
+    }
+}
+
+/// How the end of this answer's body is known.
+///
+/// # Errors
+///
+/// [`Failure::Malformed`] if the head contradicts itself, so that no end can be trusted, and [`Failure::Encoding`] for a
+/// transfer coding that was not asked for.
+pub(super) fn framing(head: &Parts) -> Result<Framing, Failure> {
+    if matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+        return Ok(Framing::Length(0));
+    }
+    let codings = list(&head.headers, TRANSFER_ENCODING);
+    match &codings[..] {
+        [] => Ok(content_length(&head.headers)?.map_or(Framing::UntilClose, Framing::Length)),
+        // HTTP/1.0 has no chunks: its sender does not mean them, or does not know what it passes on (RFC 9112, 6.1).
+        _ if head.version < Version::HTTP_11 => Err(Failure::Malformed),
+        // It overrides a length.
+        [coding] if coding.eq_ignore_ascii_case("chunked") => Ok(Framing::Chunked),
+        _ => Err(Failure::Encoding(codings.join(", "))),
+    }
+}
+
 /// Which part of a body an answer has: the first byte, and how many there are in all, as far as the server knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ContentRange {
@@ -31,18 +79,38 @@ pub(super) struct ContentRange {
     pub(super) total: Option<u64>,
 }
 
+impl ContentRange {
+    /// How many bytes the part has.
+    pub(super) fn length(&self) -> u64 {
+        self.end() - self.first
+    }
+
+    /// The byte after the last. It does not overflow, since no body is longer than [`LONGEST_BODY`].
+    pub(super) fn end(&self) -> u64 {
+        self.last + 1
+    }
+}
+
 /// `bytes 10-19/100`, or with `*` for an unknown total.
 pub(super) fn content_range(headers: &HeaderMap) -> Option<ContentRange> {
     let (range, total) = text(headers, CONTENT_RANGE)?.strip_prefix("bytes ")?.split_once('/')?;
     let (first, last) = range.split_once('-')?;
     let (first, last) = (digits(first)?, digits(last)?);
     let total = if total == "*" { None } else { Some(digits(total)?) };
-    let fits = first <= last && total.is_none_or(|total| last < total);
+    let fits = first <= last && last < LONGEST_BODY && total.is_none_or(|total| last < total);
     fits.then_some(ContentRange { first, last, total })
 }
 
-pub(super) fn content_length(headers: &HeaderMap) -> Option<u64> {
-    digits(text(headers, CONTENT_LENGTH)?)
+/// The length that is said once, or several times alike.
+fn content_length(headers: &HeaderMap) -> Result<Option<u64>, Failure> {
+    let mut length = None;
+    for text in list(headers, CONTENT_LENGTH) {
+        let said = digits(&text).filter(|said| *said <= LONGEST_BODY).ok_or(Failure::Malformed)?;
+        if length.replace(said).is_some_and(|other| other != said) {
+            return Err(Failure::Malformed);
+        }
+    }
+    Ok(length)
 }
 
 /// The body's version, if the server promises that equal tags are equal bytes. A weak tag does not.
@@ -72,6 +140,16 @@ fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     let mut values = headers.get_all(name).iter();
     let first = values.next()?;
     if values.any(|other| other != first) { None } else { first.to_str().ok().map(str::trim) }
+}
+
+/// The elements of all headers of this name, which may be lists (RFC 9110, 5.6.1). What is no UTF-8 stays wrong.
+fn list(headers: &HeaderMap, name: HeaderName) -> Vec<String> {
+    let mut elements = Vec::new();
+    for value in headers.get_all(name) {
+        let value = String::from_utf8_lossy(value.as_bytes());
+        elements.extend(value.split(',').map(|element| element.trim().to_owned()));
+    }
+    elements
 }
 
 /// A number of nothing but digits: `parse` alone would take a sign.
@@ -116,15 +194,70 @@ mod tests {
         let wrong =
             ["bytes 10-20/20", "bytes 2-1/20", "bytes */20", "bytes 1-/2", "bytes +1-2/3", "lines 1-2/3", ""];
         assert!(wrong.iter().all(|text| range(text).is_none()));
+        for last in ["9223372036854775807", "18446744073709551615", "18446744073709551616"] {
+            assert_eq!(range(&format!("bytes 3-{last}/*")), None, "{last}");
+        }
+    }
+
+    /// An answer's head with these headers.
+    fn head(status: u16, version: Version, headers: &[(HeaderName, &str)]) -> Parts {
+        let mut answer = http::Response::builder().status(status).version(version);
+        for (name, value) in headers {
+            answer = answer.header(name, *value);
+        }
+        answer.body(()).unwrap().into_parts().0
+    }
+
+    fn framed(headers: &[(HeaderName, &str)]) -> Result<Framing, Failure> {
+        framing(&head(200, Version::HTTP_11, headers))
     }
 
     #[test]
-    fn lengths_that_contradict_each_other_are_none() {
-        let mut twice = headers(CONTENT_LENGTH, "5");
-        twice.append(CONTENT_LENGTH, HeaderValue::from_static("5"));
-        assert_eq!(content_length(&twice), Some(5));
-        twice.append(CONTENT_LENGTH, HeaderValue::from_static("6"));
-        assert_eq!(content_length(&twice), None);
+    fn the_end_of_a_body_is_its_length_its_last_chunk_or_that_of_the_connection() {
+        assert_eq!(framed(&[(CONTENT_LENGTH, "5")]), Ok(Framing::Length(5)));
+        assert_eq!(framed(&[(TRANSFER_ENCODING, "Chunked")]), Ok(Framing::Chunked));
+        assert_eq!(framed(&[]), Ok(Framing::UntilClose));
+    }
+
+    #[test]
+    fn chunks_override_a_length() {
+        let both = [(CONTENT_LENGTH, "3"), (TRANSFER_ENCODING, "chunked")];
+        assert_eq!(framed(&both), Ok(Framing::Chunked));
+    }
+
+    #[test]
+    fn chunks_of_http_1_0_are_malformed() {
+        let old = |headers| framing(&head(200, Version::HTTP_10, headers));
+        assert_eq!(old(&[(TRANSFER_ENCODING, "chunked")]), Err(Failure::Malformed));
+        assert_eq!(old(&[(CONTENT_LENGTH, "5")]), Ok(Framing::Length(5)));
+    }
+
+    #[test]
+    fn transfer_codings_that_were_not_asked_for_are_named() {
+        for odd in ["gzip, chunked", "chunked, gzip", "identity", "chunked, chunked", ""] {
+            assert_eq!(framed(&[(TRANSFER_ENCODING, odd)]), Err(Failure::Encoding(odd.to_owned())));
+        }
+        let lines = [(TRANSFER_ENCODING, "gzip"), (TRANSFER_ENCODING, "chunked")];
+        assert_eq!(framed(&lines), Err(Failure::Encoding("gzip, chunked".to_owned())));
+    }
+
+    #[test]
+    fn some_answers_have_no_body_whatever_they_say() {
+        for status in [204, 304] {
+            let empty = framing(&head(status, Version::HTTP_11, &[(CONTENT_LENGTH, "5")]));
+            assert_eq!(empty, Ok(Framing::Length(0)));
+        }
+    }
+
+    #[test]
+    fn lengths_that_contradict_each_other_are_malformed() {
+        for alike in [&[(CONTENT_LENGTH, "5"), (CONTENT_LENGTH, "5")][..], &[(CONTENT_LENGTH, "5, 5")]] {
+            assert_eq!(framed(alike), Ok(Framing::Length(5)));
+        }
+        assert_eq!(framed(&[(CONTENT_LENGTH, "5"), (CONTENT_LENGTH, "6")]), Err(Failure::Malformed));
+        for odd in ["", "5,", "5, 6", "+5", "-1", "0x5", "9223372036854775808", "18446744073709551615"] {
+            assert_eq!(framed(&[(CONTENT_LENGTH, odd)]), Err(Failure::Malformed), "{odd}");
+        }
     }
 
     #[test]
@@ -154,6 +287,35 @@ mod tests {
         fn no_text_is_too_odd(text in "[ -~]{0,40}") {
             prop_assert!(wait(&text).is_none_or(|wait| wait <= MAX_RETRY_AFTER));
             prop_assert!(range(&text).is_none_or(|range| range.first <= range.last));
+        }
+
+        #[test]
+        fn a_range_has_a_length_whatever_its_numbers(first: u64, last: u64, total: Option<u64>) {
+            let total_text = total.map_or_else(|| "*".to_owned(), |total| total.to_string());
+            if let Some(range) = range(&format!("bytes {first}-{last}/{total_text}")) {
+                prop_assert_eq!((range.first, range.end()), (first, last + 1));
+                prop_assert_eq!(range.length(), last - first + 1);
+            } else {
+                prop_assert!(first > last || last >= LONGEST_BODY || total.is_some_and(|n| n <= last));
+            }
+        }
+
+        #[test]
+        fn no_head_is_too_odd(
+            status in 200u16..600,
+            is_old: bool,
+            headers in prop::collection::vec((any::<bool>(), "[ -~]{0,24}|[0-9]{0,22}|chunked"), 0..4),
+        ) {
+            let name = |is_length| if is_length { CONTENT_LENGTH } else { TRANSFER_ENCODING };
+            let headers: Vec<_> =
+                headers.iter().map(|(is_length, value)| (name(*is_length), value.as_str())).collect();
+            let version = if is_old { Version::HTTP_10 } else { Version::HTTP_11 };
+            match framing(&head(status, version, &headers)) {
+                Ok(Framing::Length(length)) => prop_assert!(length <= LONGEST_BODY),
+                Ok(Framing::Chunked) => prop_assert!(!is_old),
+                Ok(Framing::UntilClose) => prop_assert!(headers.is_empty()),
+                Err(why) => prop_assert!(matches!(why, Failure::Malformed | Failure::Encoding(_))),
+            }
         }
     }
 }

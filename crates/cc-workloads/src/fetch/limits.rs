@@ -2,10 +2,12 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use super::schedule::PARKED;
 use crate::error::{Error, Result};
 
-/// What a process has open beside its connections: standard streams, files that are being kept, what libraries have.
-const OTHERS: usize = 32;
+/// What a process has open apart from its requests: standard streams, what libraries have, and the files of bodies that
+/// broke off and wait for another attempt.
+const OTHERS: usize = 24 + PARKED;
 
 /// Sees to it that so many requests at once have their descriptors, `each` of them, by raising the limit as far as that is allowed.
 /// Fails with a message that names the limit if it is not far enough.

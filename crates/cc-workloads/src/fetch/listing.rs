@@ -1,9 +1,15 @@
 //! The sink: a line for each resource as it comes, and the failures at the end.
+//!
+//! A line on standard output is a result: the URL in it has been parsed, which leaves it in ASCII without control
+//! characters, and it has no credentials. Why something failed may be in the words of a list, a server or a worker.
 
 use std::ops::ControlFlow;
 
 use super::{Fetched, Output, Totals};
-use crate::contract::{Block, Sink};
+use crate::{
+    contract::{Block, Sink},
+    printable::printable,
+};
 
 /// Prints what was fetched as it comes; [`Listing::finish`] prints what was not.
 pub struct Listing<'a> {
@@ -35,7 +41,8 @@ impl<'a> Listing<'a> {
         self.failed.sort_by_key(|output| output.index);
         self.failed.iter().try_for_each(|Output { url, outcome, .. }| {
             let why = outcome.as_ref().err().map(ToString::to_string).unwrap_or_default();
-            self.out.push(Block::Err(format!("fetch: {url}: {why}\n").into_bytes()))
+            self.out
+                .push(Block::Err(format!("fetch: {}: {}\n", printable(url), printable(&why)).into_bytes()))
         })
     }
 
@@ -110,6 +117,17 @@ mod tests {
             ]
         );
         assert_eq!((totals, status), (Totals { fetched: 1, failed: 2, bytes: 7 }, 1));
+    }
+
+    #[test]
+    fn no_failure_commands_the_terminal() {
+        let mut printed = Printed::default();
+        let mut listing = Job::default().listing(false, &mut printed);
+        let why = Failure::Tls("not valid for \u{1b}[31m".to_owned());
+        let _ = listing.push(Output { url: "list\u{1b}[2J:7: x\r".to_owned(), ..output(0, Err(why)) });
+        let _ = listing.finish();
+        let expected = "fetch: list\\u{1b}[2J:7: x\\r: TLS: not valid for \\u{1b}[31m\n";
+        assert_eq!(printed.0, [Block::Err(expected.as_bytes().to_vec())]);
     }
 
     #[test]

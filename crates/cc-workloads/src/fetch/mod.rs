@@ -27,6 +27,7 @@ mod handover;
 mod headers;
 mod limits;
 mod listing;
+pub mod lookup;
 mod names;
 mod place;
 mod schedule;
@@ -43,7 +44,7 @@ pub use handover::{Handover, Returned};
 pub use limits::descriptors;
 pub use listing::Listing;
 pub use place::Arriving;
-pub use schedule::{Schedule, Turn};
+pub use schedule::{PARKED, Schedule, Turn};
 
 use crate::{
     contract::{Block, Ctx, Sink},
@@ -79,8 +80,19 @@ pub struct Settings {
 /// An attempt may take this many times [`Settings::timeout`], or a server that sends a byte now and then would hold it for ever.
 pub const ATTEMPT: u32 = 10;
 
+/// A longer time than any run waits. Adding it to the time of day does not overflow.
+pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(365 * 24 * 3600);
+
 /// So many redirects are followed for one resource.
 pub const MAX_REDIRECTS: usize = 10;
+
+impl Settings {
+    /// [`Settings::timeout`], or a year if that is shorter: a longer one would overflow the clock that it is added to.
+    #[must_use]
+    pub fn timeout(&self) -> Duration {
+        self.timeout.min(LONGEST_WAIT)
+    }
+}
 
 impl Default for Settings {
     /// 64 at once, eight at a host: what browsers do with six connections a host, and some more, since nobody waits for a page.
@@ -177,7 +189,8 @@ impl AddAssign<&Output> for Totals {
         match &output.outcome {
             Ok(fetched) => {
                 self.fetched += 1;
-                self.bytes += fetched.bytes;
+                // Workers say how many: no sum of theirs may overflow.
+                self.bytes = self.bytes.saturating_add(fetched.bytes);
             }
             Err(_) => self.failed += 1,
         }

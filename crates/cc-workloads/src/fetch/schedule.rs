@@ -16,6 +16,10 @@ use super::{
     names::Names,
 };
 
+/// Maximum bodies that broke off and are kept until their next attempt. Each may have a file that is open, which
+/// [`descriptors`](super::descriptors) reckons with, and a decoder of 40 KB. A download beyond them starts over.
+pub const PARKED: usize = 16;
+
 /// Every download of a run that is not under way.
 pub struct Schedule {
     settings: Arc<Settings>,
@@ -26,6 +30,8 @@ pub struct Schedule {
     running: usize,
     /// So many wait.
     waiting: usize,
+    /// So many of those have a part of their body, and with it a file that is open.
+    parked: usize,
     hosts: HashMap<Arc<str>, Host>,
     /// The hosts that have something to begin with, and may; each once.
     ready: VecDeque<Arc<str>>,
@@ -68,6 +74,7 @@ impl Schedule {
             deadline,
             running: 0,
             waiting: 0,
+            parked: 0,
             hosts: HashMap::new(),
             ready: VecDeque::new(),
             due: BinaryHeap::new(),
@@ -82,7 +89,7 @@ impl Schedule {
         schedule
     }
 
-    /// Takes one more.
+    /// Takes one more, of which nothing has come.
     pub fn push(&mut self, download: Box<Download>) {
         self.queue(download, VecDeque::push_back);
     }
@@ -134,7 +141,11 @@ impl Schedule {
         let output = match next {
             Next::Done(output) => Ok(Some(output)),
             Next::Again(download, _) if !is_ours(download.host()) => Err(download),
-            Next::Again(download, time) => {
+            Next::Again(mut download, time) => {
+                if download.is_begun() && self.parked == PARKED {
+                    download.start_over();
+                }
+                self.parked += usize::from(download.is_begun());
                 self.waiting += 1;
                 self.due.push(Reverse(Due { time, what: Held::Download(download) }));
                 Ok(None)
@@ -201,6 +212,7 @@ impl Schedule {
                 at.running += 1;
                 self.running += 1;
                 self.waiting -= 1;
+                self.parked -= usize::from(download.is_begun());
                 self.forget_or_ready(&host);
                 download.begin(now);
                 return Some(download);
@@ -229,7 +241,7 @@ impl Schedule {
         });
         let queued = self.hosts.values_mut().flat_map(|host| host.queue.drain(..));
         self.settled.extend(due.chain(queued).map(|download| download.give_up(Failure::Deadline, now)));
-        self.waiting = 0;
+        (self.waiting, self.parked) = (0, 0);
     }
 }
 

@@ -3,10 +3,12 @@
 use std::{
     error, fmt,
     io::{self, ErrorKind, Read, Write},
-    net::{SocketAddr, TcpStream, ToSocketAddrs},
-    time::{Duration, Instant},
+    net::{SocketAddr, TcpStream},
+    sync::LazyLock,
+    time::Instant,
 };
 
+use crossbeam_channel::{Receiver, Sender, at, bounded, select};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
@@ -15,13 +17,14 @@ use rustix::{
 use ureq::{
     Error, Timeout,
     config::Config,
-    http::Uri,
+    http::{Uri, uri::Scheme},
     unversioned::{
-        resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver},
+        resolver::{ResolvedSocketAddrs, Resolver},
         transport::{Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport},
     },
 };
 
+use super::super::{LONGEST_WAIT, failure::Trouble, lookup};
 use crate::{error::reason, stop::Bell};
 
 /// No connection could be made, for this reason.
@@ -54,16 +57,16 @@ impl Dial {
     /// A connection to the first of the addresses that answers. Each has its share of the time that is left.
     fn first(&self, addresses: &[SocketAddr], timeout: NextTimeout) -> Result<TcpStream, Error> {
         let deadline = deadline(timeout);
-        let mut failed = unreachable("no such host");
+        let mut failed = None;
         for (nth, address) in addresses.iter().enumerate() {
             let left = deadline.saturating_duration_since(Instant::now());
             let share = left / u32::try_from(addresses.len() - nth).unwrap_or(u32::MAX);
             match self.connect(*address, Instant::now() + share) {
                 Ok(stream) => return Ok(stream),
-                Err(error) => failed = error,
+                Err(error) => _ = failed.get_or_insert(error),
             }
         }
-        Err(failed)
+        Err(failed.unwrap_or(Error::HostNotFound))
     }
 
     fn connect(&self, address: SocketAddr, deadline: Instant) -> Result<TcpStream, Error> {
@@ -158,11 +161,9 @@ impl Transport for Line {
     }
 }
 
-/// A time that is further away than anybody waits.
-const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
-
 fn deadline(timeout: NextTimeout) -> Instant {
-    Instant::now() + if timeout.after.is_not_happening() { NEVER } else { (*timeout.after).min(NEVER) }
+    let left = if timeout.after.is_not_happening() { LONGEST_WAIT } else { *timeout.after };
+    Instant::now() + left.min(LONGEST_WAIT)
 }
 
 fn wait<'a>(what: PollFd<'a>, bell: &'a Bell, deadline: Instant, reason: Timeout) -> Result<(), Error> {
@@ -172,7 +173,7 @@ fn wait<'a>(what: PollFd<'a>, bell: &'a Bell, deadline: Instant, reason: Timeout
         let left = Timespec::try_from(left).expect("nobody waits for that long");
         match poll(&mut both, Some(&left)) {
             Ok(0) => return Err(Error::Timeout(reason)),
-            Ok(_) if !both[1].revents().is_empty() => return Err(io::Error::other("stopped").into()),
+            Ok(_) if !both[1].revents().is_empty() => return Err(stopped()),
             Ok(_) => return Ok(()),
             Err(Errno::INTR) => {}
             Err(error) => return Err(io::Error::from(error).into()),
@@ -180,26 +181,73 @@ fn wait<'a>(what: PollFd<'a>, bell: &'a Bell, deadline: Instant, reason: Timeout
     }
 }
 
-/// A host may have more addresses, but there is no room for them.
-const MOST_ADDRESSES: usize = 16;
+fn stopped() -> Error {
+    io::Error::other("stopped").into()
+}
 
-/// Finds the addresses of a host, on the calling thread. A name that the system has to look up takes as long as that does, and a stop
-/// waits for it.
+/// The lookups that this process may still begin. They are the process's and not a client's: there may be a client for
+/// each of hundreds of requests, and a lookup outlives the attempt that does not wait for it any more.
+static PERMITS: LazyLock<(Sender<()>, Receiver<()>)> = LazyLock::new(|| {
+    let (returned, permits) = bounded(lookup::LOOKUPS);
+    (0..lookup::LOOKUPS).for_each(|_| returned.send(()).expect("there is room for all"));
+    (returned, permits)
+});
+
+/// Finds the addresses of a host. Waiting for them ends with the stop, whose receiver this is.
 #[derive(Debug)]
-pub(super) struct Lookup;
+pub(super) struct Lookup(pub(super) Receiver<()>);
 
 impl Resolver for Lookup {
-    fn resolve(&self, uri: &Uri, _: &Config, _: NextTimeout) -> Result<ResolvedSocketAddrs, Error> {
+    fn resolve(&self, uri: &Uri, _: &Config, timeout: NextTimeout) -> Result<ResolvedSocketAddrs, Error> {
         let missing = || Error::BadUri(uri.to_string());
         let (scheme, authority) = (uri.scheme().ok_or_else(missing)?, uri.authority().ok_or_else(missing)?);
-        let mut named = DefaultResolver::host_and_port(scheme, authority).ok_or_else(missing)?;
-        // This machine, whatever anybody says (RFC 6761).
-        if authority.host().eq_ignore_ascii_case("localhost") {
-            named.replace_range(.."localhost".len(), "127.0.0.1");
-        }
-        let found = named.to_socket_addrs().map_err(|_| Error::HostNotFound)?;
+        let host = authority.host();
+        let default = if *scheme == Scheme::HTTPS { 443 } else { 80 };
+        let port = authority.port_u16().unwrap_or(default);
+        let found = lookup::known(host, port).map_or_else(|| self.look_up(host, port, timeout), Ok)?;
         let mut addresses = self.empty();
-        found.take(MOST_ADDRESSES).for_each(|address| addresses.push(address));
+        found.into_iter().for_each(|address| addresses.push(address));
         Ok(addresses)
+    }
+}
+
+impl Lookup {
+    fn look_up(&self, host: &str, port: u16, timeout: NextTimeout) -> Result<Vec<SocketAddr>, Error> {
+        let (returned, permits) = &*PERMITS;
+        let deadline = deadline(timeout);
+        self.receive(permits, deadline, timeout.reason)?;
+        let permit = Permit(returned);
+        let (found_tx, found_rx) = bounded(1);
+        let done = move |found| {
+            drop(permit);
+            // The receiver is gone if the attempt has ended meanwhile.
+            let _ = found_tx.send(found);
+        };
+        lookup::start(host, port, done).map_err(not_found)?;
+        self.receive(&found_rx, deadline, timeout.reason)?.map_err(not_found)
+    }
+
+    fn receive<T>(&self, from: &Receiver<T>, deadline: Instant, reason: Timeout) -> Result<T, Error> {
+        select! {
+            recv(from) -> received => received.map_err(|_| unreachable("the lookup failed")),
+            recv(self.0) -> _ => Err(stopped()),
+            recv(at(deadline)) -> _ => Err(Error::Timeout(reason)),
+        }
+    }
+}
+
+/// Leave to look up a name, which is returned when this is dropped.
+struct Permit(&'static Sender<()>);
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let _ = self.0.try_send(());
+    }
+}
+
+fn not_found(trouble: Trouble) -> Error {
+    match trouble {
+        Trouble::Unreachable(why) => unreachable(why),
+        _ => Error::HostNotFound,
     }
 }

@@ -3,6 +3,7 @@
 //! It is `ureq`, which knows HTTP, on connections of its own, which know the stop: whoever waits for a server waits for the stop as
 //! well. Redirects, retries and compression are not left to it: they are the [`Download`]'s.
 
+mod ends;
 mod line;
 
 use std::{
@@ -10,13 +11,18 @@ use std::{
     time::{Instant, SystemTime},
 };
 
+use crossbeam_channel::bounded;
 use ureq::{
     Agent, Body,
     config::AutoHeaderValue,
+    http::Response,
     unversioned::transport::{Connector, RustlsConnector},
 };
 
-use self::line::{Dial, Lookup, Unreachable};
+use self::{
+    ends::{Checker, End, content},
+    line::{Dial, Lookup, Unreachable},
+};
 use super::{Settings, attempt::Attempted, download::Download, failure::Trouble};
 use crate::{
     error::{Result, reason},
@@ -36,13 +42,16 @@ const DRAIN: u64 = 16 << 10;
 pub struct Client {
     agent: Agent,
     stop: Stop,
-    _on_stop: OnRequest,
+    _on_stop: [OnRequest; 2],
 }
 
 impl Client {
     /// A client without connections, whose waits end when the stop is requested.
     pub fn new(settings: &Settings, stop: &Stop) -> Result<Self> {
-        let (bell, on_stop) = stop.bell()?;
+        let (bell, rings) = stop.bell()?;
+        let (running, stopped) = bounded(0);
+        let ends_lookups = stop.on_request(move || drop(running));
+        let timeout = settings.timeout();
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
@@ -55,13 +64,14 @@ impl Client {
             .output_buffer_size(REQUEST)
             .max_idle_connections(settings.concurrency)
             .max_idle_connections_per_host(settings.per_host)
-            .timeout_connect(Some(settings.timeout))
-            .timeout_per_read(Some(settings.timeout))
-            .timeout_per_write(Some(settings.timeout))
+            .timeout_resolve(Some(timeout))
+            .timeout_connect(Some(timeout))
+            .timeout_per_read(Some(timeout))
+            .timeout_per_write(Some(timeout))
             .build();
-        let connector = Dial::new(bell).chain(RustlsConnector::default());
-        let agent = Agent::with_parts(config, connector, Lookup);
-        Ok(Self { agent, stop: stop.clone(), _on_stop: on_stop })
+        let connector = Dial::new(bell).chain(RustlsConnector::default()).chain(Checker);
+        let agent = Agent::with_parts(config, connector, Lookup(stopped));
+        Ok(Self { agent, stop: stop.clone(), _on_stop: [rings, ends_lookups] })
     }
 
     /// Makes an attempt, which takes as long as it takes, but ends with the stop. Then what came of it means nothing.
@@ -74,21 +84,35 @@ impl Client {
     }
 
     fn exchange(&self, download: &mut Download) -> Result<(), Trouble> {
-        let patience = download.patience(Instant::now());
-        let request = self.agent.configure_request(download.request()).timeout_global(Some(patience)).build();
-        let (head, body) = self.agent.run(request).map_err(trouble)?.into_parts();
-        if download.answered(head.status, &head.headers, SystemTime::now()).is_break() {
+        let (head, body) = self.ask(download)?.into_parts();
+        if download.answered(&head, SystemTime::now()).is_break() {
             drain(body);
             return Ok(());
         }
         self.read(body, |bytes| download.received(bytes).is_continue())
     }
 
+    /// Sends the request, and waits for the head of the answer. A server may close a connection that was kept while the
+    /// request is on its way there: GET is idempotent, so it is sent again (RFC 9112, 9.3.1). Each turn takes a
+    /// connection of those that are kept.
+    fn ask(&self, download: &Download) -> Result<Response<Body>, Trouble> {
+        let (began, patience) = (Instant::now(), download.patience(Instant::now()));
+        let request = download.request();
+        loop {
+            let left = patience.saturating_sub(began.elapsed());
+            let request = self.agent.configure_request(request.clone()).timeout_global(Some(left)).build();
+            match self.agent.run(request) {
+                Err(ureq::Error::Io(error)) if End::of(&error) == Some(End::Stale) => {}
+                answered => return answered.map_err(trouble),
+            }
+        }
+    }
+
     /// Reads the body to its end, or until it is not wanted any more.
     fn read(&self, body: Body, mut take: impl FnMut(&[u8]) -> bool) -> Result<(), Trouble> {
         let (mut reader, mut buffer) = (body.into_reader(), [0; READ]);
         while !self.stop.requested() {
-            match reader.read(&mut buffer) {
+            match content(|| reader.read(&mut buffer)) {
                 Ok(0) => break,
                 Ok(length) if take(&buffer[..length]) => {}
                 Ok(_) => break,
@@ -119,10 +143,19 @@ fn trouble(error: ureq::Error) -> Trouble {
         },
         ureq::Error::Tls(why) => Trouble::Tls(why.to_owned()),
         ureq::Error::Rustls(error) => Trouble::Tls(error.to_string()),
-        // What rustls finds wrong comes this way.
-        ureq::Error::Io(error) if error.kind() == ErrorKind::InvalidData => Trouble::Tls(reason(&error)),
-        ureq::Error::Io(_) => Trouble::Closed,
+        ureq::Error::Io(error) => io_trouble(&error),
         _ => Trouble::Malformed,
+    }
+}
+
+fn io_trouble(error: &io::Error) -> Trouble {
+    match End::of(error) {
+        Some(End::Orderly) => Trouble::Eof,
+        Some(End::Cut | End::Stale) => Trouble::Closed,
+        Some(End::TooLong) => Trouble::Malformed,
+        // What rustls finds wrong comes this way.
+        None if error.kind() == ErrorKind::InvalidData => Trouble::Tls(reason(error)),
+        None => Trouble::Closed,
     }
 }
 

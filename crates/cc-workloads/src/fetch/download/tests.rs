@@ -16,9 +16,15 @@ fn headers(of: &[(HeaderName, &str)]) -> HeaderMap {
         .collect()
 }
 
+/// The head of an answer.
+pub(in super::super) fn head(status: u16, headers: HeaderMap) -> Parts {
+    let mut head = http::Response::new(()).into_parts().0;
+    (head.status, head.headers) = (StatusCode::from_u16(status).expect("it is one"), headers);
+    head
+}
+
 fn answered(download: &mut Download, status: u16, of: &[(HeaderName, &str)]) -> ControlFlow<()> {
-    let status = StatusCode::from_u16(status).expect("it is one");
-    download.answered(status, &headers(of), SystemTime::UNIX_EPOCH)
+    download.answered(&head(status, headers(of)), SystemTime::UNIX_EPOCH)
 }
 
 /// The next attempt, after this answer without a body.
@@ -176,7 +182,7 @@ fn a_url_has_to_be_one() {
         Download::new(0, &wanted, &settings, None).err().map(|output| (output.url, output.outcome))
     };
     let (shown, why) = failed("mailto:a@b").expect("it is none");
-    assert_eq!((&*shown, why), ("list:7: mailto:a@b", Err(Failure::Scheme("mailto".to_owned()))));
+    assert_eq!((&*shown, why), ("list:7: ***@b", Err(Failure::Scheme("mailto".to_owned()))));
     assert!(matches!(failed("//h/"), Some((_, Err(Failure::Url(_))))));
 }
 

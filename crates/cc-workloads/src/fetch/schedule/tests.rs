@@ -3,7 +3,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::fetch::{Trouble, Wanted};
+use crate::fetch::{Trouble, Wanted, download::tests::head};
 
 fn job(urls: &[&str], concurrency: usize, per_host: usize) -> Job {
     let settings = Settings { concurrency, per_host, retries: 1, ..Settings::default() };
@@ -30,13 +30,13 @@ fn hung_up(mut download: Box<Download>, now: Instant) -> Attempted {
     download.finish(now)
 }
 
+fn answered(download: &mut Download, status: u16, headers: http::HeaderMap) {
+    let _ = download.answered(&head(status, headers), std::time::SystemTime::UNIX_EPOCH);
+}
+
 /// Ends an attempt for good.
 fn refused(mut download: Box<Download>, now: Instant) -> Attempted {
-    let _ = download.answered(
-        http::StatusCode::NOT_FOUND,
-        &http::HeaderMap::new(),
-        std::time::SystemTime::UNIX_EPOCH,
-    );
+    answered(&mut download, 404, http::HeaderMap::new());
     download.finish(now)
 }
 
@@ -90,7 +90,7 @@ fn a_host_that_is_held_is_left_alone() {
     let mut running = started(&mut schedule, now);
     let mut limited = running.remove(0);
     let wait = http::HeaderMap::from_iter([(http::header::RETRY_AFTER, http::HeaderValue::from_static("5"))]);
-    let _ = limited.answered(http::StatusCode::TOO_MANY_REQUESTS, &wait, std::time::SystemTime::UNIX_EPOCH);
+    answered(&mut limited, 429, wait);
     schedule.ended(limited.finish(now));
     let Turn::Wait(Some(time)) = schedule.turn(now) else { panic!("nobody may ask it") };
     assert_eq!(time, now + Duration::from_secs(5));
@@ -180,11 +180,36 @@ fn what_is_led_to_a_host_of_others_is_let_go() {
     let mut download = first.pop().expect("there is one");
     let to = "http://b/".parse().expect("it is visible");
     let headers = [(http::header::LOCATION, to)].into_iter().collect();
-    let _ = download.answered(http::StatusCode::FOUND, &headers, std::time::SystemTime::UNIX_EPOCH);
+    answered(&mut download, 302, headers);
     let left = schedule.ended_or_left(download.finish(now), |host| host == "a");
     assert_eq!(left.err().map(|download| download.url().to_string()).as_deref(), Some("http://b/"));
     let mut second = started(&mut schedule, now);
     let last = schedule.ended_or_left(refused(second.pop().expect("there is room"), now), |host| host == "a");
     assert!(last.is_ok_and(|output| output.is_some_and(|output| output.index == 1)));
     assert!(matches!(schedule.turn(now), Turn::Over));
+}
+
+/// A body that broke off after some of it had come.
+fn broken(mut download: Box<Download>, now: Instant) -> Attempted {
+    let headers = [(http::header::CONTENT_LENGTH, "9"), (http::header::ETAG, "\"v\"")];
+    let headers = headers.map(|(name, value)| (name, http::HeaderValue::from_static(value)));
+    answered(&mut download, 200, headers.into_iter().collect());
+    assert!(download.received(b"ab").is_continue());
+    hung_up(download, now)
+}
+
+/// However many break off at once, few keep a file open while they wait; and the next may when those have gone on.
+#[test]
+fn few_bodies_that_broke_off_are_kept_while_they_wait() {
+    let now = Instant::now();
+    let urls: Vec<String> = (0..3 * PARKED).map(|number| format!("http://a/{number}")).collect();
+    let urls: Vec<&str> = urls.iter().map(String::as_str).collect();
+    let mut schedule = Schedule::new(&job(&urls, urls.len(), urls.len()), now);
+    for download in started(&mut schedule, now) {
+        assert!(schedule.ended(broken(download, now)).is_none());
+    }
+    let later = now + Duration::from_secs(60);
+    let again = started(&mut schedule, later);
+    assert_eq!(again.iter().filter(|download| download.is_begun()).count(), PARKED);
+    assert_eq!((again.len(), schedule.parked), (urls.len(), 0));
 }
