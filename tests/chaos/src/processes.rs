@@ -1,0 +1,134 @@
+//! The processes of a run, found by the temporary directory in their environment, which no other run has.
+
+use std::{
+    collections::HashSet,
+    fs, io,
+    path::Path,
+    process::{Child, Command},
+    sync::Mutex,
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    process::{
+        Pid, PidfdFlags, Signal, WaitOptions, getpid, kill_process, pidfd_open, set_child_subreaper, waitpid,
+    },
+};
+
+/// The children that are waited for by the thread that started them.
+static CHILDREN: Mutex<Option<HashSet<u32>>> = Mutex::new(None);
+
+/// From now on orphans of the programs come to this process, whatever group or session they are in.
+pub(crate) fn adopt_orphans() -> io::Result<()> {
+    Ok(set_child_subreaper(Some(getpid()))?)
+}
+
+/// Starts a child that [`reap_orphans`] leaves alone.
+pub(crate) fn spawn(command: &mut Command) -> io::Result<Child> {
+    let mut children = CHILDREN.lock().expect("no thread panics while it holds this");
+    let child = command.spawn()?;
+    children.get_or_insert_default().insert(child.id());
+    Ok(child)
+}
+
+/// Says that a child has been waited for.
+pub(crate) fn forget(child: &Child) {
+    let mut children = CHILDREN.lock().expect("no thread panics while it holds this");
+    children.get_or_insert_default().remove(&child.id());
+}
+
+/// Waits for orphans that have ended, so that they do not use up the process numbers.
+pub(crate) fn reap_orphans() {
+    let mut children = CHILDREN.lock().expect("no thread panics while it holds this");
+    let children = children.get_or_insert_default();
+    let me = getpid().as_raw_nonzero().get().cast_unsigned();
+    for pid in numbers() {
+        let is_orphan = || stat(pid).is_some_and(|(state, parent)| state == 'Z' && parent == me);
+        if !children.contains(&pid) && is_orphan() {
+            let _ = waitpid(raw(pid), WaitOptions::NOHANG);
+        }
+    }
+}
+
+/// Waits for the end of a child; whether it came in time.
+pub(crate) fn wait_until(child: &Child, deadline: Instant) -> bool {
+    // Where it has been waited for, it has ended.
+    let Ok(handle) = pidfd_open(Pid::from_child(child), PidfdFlags::empty()) else { return true };
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let timeout = Timespec::try_from(left).expect("a limit is not that long");
+        let ended =
+            poll(&mut [PollFd::new(&handle, PollFlags::IN)], Some(&timeout)).is_ok_and(|ready| ready > 0);
+        if ended || left.is_zero() {
+            return ended;
+        }
+    }
+}
+
+/// The processes with this temporary directory, but for those that have ended.
+pub(crate) fn of(temporary: &Path) -> Vec<u32> {
+    let marker = format!("TMPDIR={}\0", temporary.display()).into_bytes();
+    let has = |pid: &u32| {
+        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environment.windows(marker.len()).any(|part| part == marker)
+    };
+    numbers().into_iter().filter(has).collect()
+}
+
+/// The processes that are still there after a while, described. The kernel has no event for the end of an orphan that
+/// has not come here yet.
+pub(crate) fn left(temporary: &Path, grace: Duration) -> Vec<String> {
+    let deadline = Instant::now() + grace;
+    loop {
+        let pids = of(temporary);
+        if pids.is_empty() || Instant::now() >= deadline {
+            return pids.into_iter().map(describe).collect();
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Kills all processes of a run, and those that they start meanwhile.
+pub(crate) fn kill(temporary: &Path) {
+    for _ in 0..100 {
+        let pids = of(temporary);
+        if pids.is_empty() {
+            break;
+        }
+        for pid in pids {
+            signal(pid, Signal::KILL);
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Sends a signal, if the process is still there.
+pub(crate) fn signal(pid: u32, signal: Signal) {
+    if let Some(pid) = raw(pid) {
+        let _ = kill_process(pid, signal);
+    }
+}
+
+fn raw(pid: u32) -> Option<Pid> {
+    Pid::from_raw(pid.cast_signed())
+}
+
+fn describe(pid: u32) -> String {
+    let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let line = String::from_utf8_lossy(&line).replace('\0', " ");
+    format!("{pid} ({}) {}", stat(pid).map_or('?', |(state, _)| state), line.trim_end())
+}
+
+fn numbers() -> Vec<u32> {
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect()
+}
+
+/// A process's state and its parent.
+fn stat(pid: u32) -> Option<(char, u32)> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let mut fields = stat[stat.rfind(')')? + 1..].split_whitespace();
+    Some((fields.next()?.chars().next()?, fields.next()?.parse().ok()?))
+}

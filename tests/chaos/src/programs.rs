@@ -1,0 +1,128 @@
+//! The programs: where they are, and what models and workloads they have.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::Options;
+
+/// The programs that have models, the reference first.
+const PROGRAMS: [&str; 6] =
+    ["cc-workloads", "cc-threads", "cc-actors", "cc-async", "cc-procs", "cc-distributed"];
+/// The other packages whose programs or libraries a run takes.
+const OTHERS: [&str; 2] = ["cc-peers", "cc-failpoints"];
+
+/// Where everything is.
+#[derive(Debug)]
+pub(crate) struct Programs {
+    /// Every model of every program, the reference first.
+    pub(crate) models: Vec<Model>,
+    /// The origin of `fetch`.
+    pub(crate) peers: PathBuf,
+    /// The library that lets calls fail.
+    pub(crate) failpoints: PathBuf,
+}
+
+/// A model, and what it can do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Model {
+    pub(crate) name: String,
+    pub(crate) program: PathBuf,
+    workloads: Vec<String>,
+}
+
+impl Model {
+    pub(crate) fn has(&self, workload: &str) -> bool {
+        self.workloads.iter().any(|name| name == workload)
+    }
+
+    /// Whether its workers are processes, which can be killed alone, and which take their part of `kv`'s data along.
+    pub(crate) fn has_processes(&self) -> bool {
+        matches!(&*self.name, "procs" | "distributed")
+    }
+}
+
+impl Programs {
+    /// Those of the directory that was given, or those beside this program, which are built if they are not up to date.
+    pub(crate) fn find(options: &Options) -> Result<Self> {
+        let dir = match &options.bin_dir {
+            Some(dir) => dir.canonicalize().with_context(|| dir.display().to_string())?,
+            None => build()?,
+        };
+        let mut models = Vec::new();
+        for program in PROGRAMS {
+            models.extend(listed(&dir.join(program))?);
+        }
+        Ok(Self {
+            models,
+            peers: found(dir.join("cc-peers"))?,
+            failpoints: found(dir.join("libcc_failpoints.so"))?,
+        })
+    }
+}
+
+fn found(path: PathBuf) -> Result<PathBuf> {
+    ensure!(path.exists(), "{} is missing: cargo build --release --workspace makes it", path.display());
+    Ok(path)
+}
+
+/// Each package by itself, as they are shipped, so that the features of one do not get into another.
+fn build() -> Result<PathBuf> {
+    let program = env::current_exe().context("the name of this program")?;
+    let dir = program.parent().context("a program lies in a directory")?;
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    for package in PROGRAMS.iter().chain(&OTHERS) {
+        let mut command = Command::new(&cargo);
+        command.args(["build", "--quiet", "--locked", "--package", package]);
+        command.args((!cfg!(debug_assertions)).then_some("--release"));
+        let status = command.status().with_context(|| format!("{}: give --bin-dir", cargo.display()))?;
+        ensure!(status.success(), "{package} does not build");
+    }
+    Ok(dir.to_owned())
+}
+
+/// The models of a program, by its own account.
+fn listed(program: &Path) -> Result<Vec<Model>> {
+    let path = found(program.to_owned())?;
+    let output =
+        Command::new(program).arg("--list-models").output().with_context(|| program.display().to_string())?;
+    ensure!(output.status.success(), "{} --list-models: {}", program.display(), output.status);
+    Ok(parse(&String::from_utf8(output.stdout)?, &path))
+}
+
+/// Lines of `model<TAB>mechanism<TAB>workload<TAB>why it has none, or nothing`.
+fn parse(listed: &str, program: &Path) -> Vec<Model> {
+    let mut models: Vec<Model> = Vec::new();
+    for line in listed.lines() {
+        let mut fields = line.split('\t');
+        let (Some(name), _, Some(workload), declined) =
+            (fields.next(), fields.next(), fields.next(), fields.next())
+        else {
+            continue;
+        };
+        if models.last().is_none_or(|last| last.name != name) {
+            models.push(Model { name: name.to_owned(), program: program.to_owned(), workloads: Vec::new() });
+        }
+        if declined.is_none_or(str::is_empty) {
+            models.last_mut().expect("one was just pushed").workloads.push(workload.to_owned());
+        }
+    }
+    models
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_workload_that_a_model_declines_is_not_run() {
+        let models =
+            parse("a\tby hand\tgrep\t\na\tby hand\tkv\ttoo slow\nb\tby foot\tkv\t\n", Path::new("p"));
+        assert_eq!(models.len(), 2);
+        assert!(models[0].has("grep") && !models[0].has("kv") && models[1].has("kv"));
+    }
+}

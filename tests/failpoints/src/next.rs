@@ -1,0 +1,38 @@
+//! libc's own functions, of which those of this library have taken the names.
+
+use std::{
+    ffi::{CStr, c_void},
+    ptr,
+    sync::atomic::{AtomicPtr, Ordering},
+};
+
+/// The next function of this name, looked up once.
+macro_rules! function {
+    ($name:ident: $type:ty) => {{
+        static FOUND: std::sync::atomic::AtomicPtr<std::ffi::c_void> =
+            std::sync::atomic::AtomicPtr::new(std::ptr::null_mut());
+        const NAME: &std::ffi::CStr =
+            match std::ffi::CStr::from_bytes_with_nul(concat!(stringify!($name), "\0").as_bytes()) {
+                Ok(name) => name,
+                Err(_) => panic!("the name of a function has no zero in it"),
+            };
+        std::mem::transmute::<*mut std::ffi::c_void, $type>($crate::next::find(&FOUND, NAME))
+    }};
+}
+pub(crate) use function;
+
+/// The function's address. It allocates nothing, and is called in any state of the process.
+pub(crate) fn find(found: &AtomicPtr<c_void>, name: &CStr) -> *mut c_void {
+    let known = found.load(Ordering::Relaxed);
+    if known != ptr::null_mut() {
+        return known;
+    }
+    // SAFETY: the name ends with a zero.
+    let next = unsafe { libc::dlsym(libc::RTLD_NEXT, name.as_ptr()) };
+    if next.is_null() {
+        // SAFETY: it does not return. There is nothing to call, and nothing that may unwind through C.
+        unsafe { libc::abort() };
+    }
+    found.store(next, Ordering::Relaxed);
+    next
+}
