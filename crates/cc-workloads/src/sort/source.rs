@@ -7,7 +7,6 @@ use memchr::memchr;
 use super::{Content, Piece, Query, Totals};
 use crate::{
     error::reason,
-    failpoint,
     shelf::{Shelf, Slice},
     stream,
 };
@@ -82,7 +81,6 @@ impl<'a> Source<'a> {
     }
 
     fn open(&self, piece: &'a Piece) -> Result<Open<'a>, String> {
-        failpoint::hit(&piece.path, piece.start);
         let input = match &piece.content {
             Content::File => {
                 let file = stream::open(&self.query.base().join(piece.os_path()));
