@@ -32,9 +32,7 @@ impl Chunk {
 }
 
 fn read(piece: &Piece, query: &Query, shelf: &dyn Shelf) -> Result<Content, String> {
-    // Faults are for those who do the work.
-    let query = Query { base: query.base.clone(), ..Query::default() };
-    let mut source = Source::new(&query, std::slice::from_ref(piece), shelf);
+    let mut source = Source::new(query, std::slice::from_ref(piece), shelf);
     let size = usize::try_from(piece.end - piece.start).unwrap_or(usize::MAX);
     // The last line ends behind the range.
     let mut bytes = vec![0; size.saturating_add(size.min(STEP) + 1)];

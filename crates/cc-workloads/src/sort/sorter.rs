@@ -58,6 +58,10 @@ impl Sorter {
         heap::give_back(chunk.room);
         // Whatever a task left that panicked.
         self.lines.forget();
+        // Here and not in `Source`, which also reads for the process that only hands chunks out.
+        for piece in &chunk.pieces {
+            failpoint::hit(&piece.path, piece.start);
+        }
         let mut source = Source::new(&self.query, &chunk.pieces, shelf).within(&self.files);
         let mut made = Made { spent: chunk.spent(), ..Made::default() };
         let mut more = true;

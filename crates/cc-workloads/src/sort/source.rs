@@ -7,7 +7,6 @@ use memchr::memchr;
 use super::{Content, Piece, Query, Totals};
 use crate::{
     error::reason,
-    failpoint,
     root::Files,
     shelf::{Shelf, Slice},
 };
@@ -89,7 +88,6 @@ impl<'a> Source<'a> {
     }
 
     fn open(&self, piece: &'a Piece) -> Result<Open<'a>, String> {
-        failpoint::hit(&piece.path, piece.start);
         let input = match &piece.content {
             Content::File => {
                 let file = self.files.open(&self.query.base().join(piece.os_path()));
