@@ -29,6 +29,7 @@ pub mod shelf;
 pub mod sort;
 pub mod stop;
 mod stream;
+mod sync;
 pub mod trace;
 pub mod wordcount;
 
