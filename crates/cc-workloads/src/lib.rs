@@ -32,6 +32,7 @@ pub mod shelf;
 pub mod sort;
 pub mod stop;
 mod stream;
+mod sync;
 pub mod temporary;
 pub mod trace;
 pub mod wordcount;

@@ -1,16 +1,13 @@
 //! The one way in which a run is asked to end early.
 
-use std::{
-    fmt,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::fmt;
 
 use rustix::event::{EventfdFlags, eventfd};
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    sync::{Arc, AtomicBool, Mutex, MutexGuard, Ordering, PoisonError},
+};
 
 /// Why a run was asked to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,0 +1,106 @@
+//! Models of the concurrency in the spec: the same source file, compiled against shuttle's primitives instead of std's, and run
+//! under thousands of random schedules. A schedule in which a model fails is printed, and can be replayed.
+
+// The harness is libtest-mimic's, since these files have unit tests of their own, which are for std's primitives.
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Trial};
+use shuttle::thread;
+
+use stop::{Cause, Stop};
+use sync::{Arc, AtomicUsize, Ordering};
+
+#[allow(dead_code, unreachable_pub)]
+#[path = "../src/error.rs"]
+mod error;
+#[allow(dead_code, unreachable_pub)]
+#[path = "../src/stop.rs"]
+mod stop;
+
+/// Shuttle's part in place of `src/sync.rs`.
+mod sync {
+    pub(crate) use shuttle::sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    };
+}
+
+/// Enough to find each of the mistakes that were tried: a hook registered after the look whether a stop was requested, and a
+/// request that is seen before its cause.
+const SCHEDULES: usize = 5_000;
+
+fn main() -> ExitCode {
+    let models: &[(&str, fn())] = &[
+        ("stop::a_hook_is_called_once_however_late_it_comes", a_hook_is_called_once_however_late_it_comes),
+        ("stop::a_dropped_hook_is_called_at_most_once", a_dropped_hook_is_called_at_most_once),
+        ("stop::every_reader_sees_the_first_cause", every_reader_sees_the_first_cause),
+        ("stop::a_hook_may_register_another", a_hook_may_register_another),
+    ];
+    let trial = |&(name, model): &(&'static str, fn())| {
+        Trial::test(name, move || {
+            shuttle::check_random(model, SCHEDULES);
+            Ok(())
+        })
+    };
+    let trials = models.iter().map(trial).collect();
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+/// A counter, and a hook that counts with it.
+fn counter() -> (Arc<AtomicUsize>, impl FnOnce() + Send + Clone + 'static) {
+    let count = Arc::new(AtomicUsize::new(0));
+    let counts = count.clone();
+    let hook = move || {
+        counts.fetch_add(1, Ordering::SeqCst);
+    };
+    (count, hook)
+}
+
+fn request(stop: &Stop, why: Cause) -> thread::JoinHandle<()> {
+    let stop = stop.clone();
+    thread::spawn(move || stop.request(why))
+}
+
+/// Registering and requesting race: the hook is called by one of them, and not by both.
+fn a_hook_is_called_once_however_late_it_comes() {
+    let (stop, (count, hook)) = (Stop::new(), counter());
+    let requests = [request(&stop, Cause::Test), request(&stop, Cause::Break)];
+    let _kept = stop.on_request(hook);
+    requests.into_iter().for_each(|request| request.join().unwrap());
+    assert_eq!(count.load(Ordering::SeqCst), 1);
+}
+
+/// Dropping a registration and requesting race: the hook is called once or not at all, and a neighbour in any case.
+fn a_dropped_hook_is_called_at_most_once() {
+    let (stop, (count, hook), (others, other)) = (Stop::new(), counter(), counter());
+    let (dropped, _kept) = (stop.on_request(hook), stop.on_request(other));
+    let request = request(&stop, Cause::Test);
+    drop(dropped);
+    request.join().unwrap();
+    assert!(count.load(Ordering::SeqCst) <= 1);
+    assert_eq!(others.load(Ordering::SeqCst), 1);
+}
+
+/// A stop that is seen has a cause, which never changes.
+fn every_reader_sees_the_first_cause() {
+    let stop = Stop::new();
+    let requests = [request(&stop, Cause::Test), request(&stop, Cause::Deadline)];
+    if stop.requested() {
+        let cause = stop.cause();
+        assert!(cause.is_some());
+        requests.into_iter().for_each(|request| request.join().unwrap());
+        assert_eq!(stop.cause(), cause);
+    }
+}
+
+/// A hook is not called under the lock: it may register, ask, and drop a registration.
+fn a_hook_may_register_another() {
+    let (stop, (count, hook)) = (Stop::new(), counter());
+    let inner = stop.clone();
+    let _kept = stop.on_request(move || {
+        assert!(inner.requested());
+        drop(inner.on_request(hook));
+    });
+    request(&stop, Cause::Test).join().unwrap();
+    assert_eq!(count.load(Ordering::SeqCst), 1);
+}
