@@ -39,7 +39,7 @@ pub(crate) struct Case {
 pub(crate) struct Inputs {
     /// The current directory of every run.
     pub(crate) dir: PathBuf,
-    origin: Child,
+    pub(crate) origin: Child,
 }
 
 impl Inputs {

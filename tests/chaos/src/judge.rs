@@ -37,6 +37,8 @@ pub(crate) struct Allowed {
     pub(crate) signals: [Option<i32>; 2],
     /// Nobody reads the output: it need not be complete.
     pub(crate) unread: bool,
+    /// Temporary files may be left.
+    pub(crate) temporary: bool,
 }
 
 /// What was seen of a run.
@@ -126,28 +128,35 @@ pub(crate) fn judge(seen: &Observed, expected: Option<&Expected>, old: &Files, a
     let stderr = String::from_utf8_lossy(&seen.stderr);
     let no_memory = allowed.abort && OUT_OF_MEMORY.iter().any(|words| stderr.contains(words));
     let Some(status) = seen.status else { return Verdict::Hang(seen.hung.clone()) };
-    if let Some(line) = panic(&stderr).filter(|_| !no_memory) {
-        return Verdict::Panic(line);
-    }
-    if let Some(process) = seen.processes.first() {
-        return Verdict::Left(format!("process {process}"));
-    }
     let ended_itself = status.signal().is_none();
-    if let Some(name) = seen.temporary.first().filter(|_| ended_itself && !no_memory) {
-        return Verdict::Left(format!("{} in the temporary directory, as {name}", seen.temporary.len()));
+    let verdict = remains(seen, ended_itself && !no_memory && !allowed.temporary)
+        .or_else(|| {
+            expected.and_then(|expected| wrong_files(&seen.files, &expected.files, old, ended_itself))
+        })
+        .unwrap_or_else(|| by_status(seen, status, expected, allowed, no_memory));
+    match (panic(&stderr), &verdict) {
+        // Output that is not true is worse than a panic, which often is its cause.
+        (Some(_), Verdict::Wrong(_)) if ended_itself => verdict,
+        (Some(line), _) if !no_memory => Verdict::Panic(line),
+        _ => verdict,
     }
-    if let Some(why) = seen.unanswered.first() {
-        return Verdict::Hang(why.clone());
+}
+
+/// What is left, and what clients have seen.
+fn remains(seen: &Observed, are_files_judged: bool) -> Option<Verdict> {
+    if let Some(process) = seen.processes.first() {
+        return Some(Verdict::Left(format!("process {process}")));
     }
     if let Some(why) = seen.wrong.first() {
-        return Verdict::Wrong(why.clone());
+        return Some(Verdict::Wrong(why.clone()));
     }
-    if let Some(why) =
-        expected.and_then(|expected| wrong_files(&seen.files, &expected.files, old, ended_itself))
-    {
-        return why;
+    if let Some(name) = seen.temporary.first().filter(|_| are_files_judged) {
+        return Some(Verdict::Left(format!(
+            "{} in the temporary directory, as {name}",
+            seen.temporary.len()
+        )));
     }
-    by_status(seen, status, expected, allowed, no_memory)
+    seen.unanswered.first().map(|why| Verdict::Hang(why.clone()))
 }
 
 fn panic(stderr: &str) -> Option<String> {
@@ -306,6 +315,7 @@ mod tests {
     fn a_panic_is_a_fault_whatever_comes_of_it() {
         let stderr = b"thread 'x' panicked at y.rs:1:1:\nno thread\n".to_vec();
         assert_eq!(letter(&Observed { stderr: stderr.clone(), ..right() }), 'P');
+        assert_eq!(letter(&Observed { stderr: stderr.clone(), stdout: Vec::new(), ..right() }), 'W');
         assert_eq!(letter(&Observed { stderr, ..failed() }), 'P');
         assert_eq!(letter(&Observed { status: Some(ExitStatus::from_raw(101 << 8)), ..failed() }), 'P');
     }

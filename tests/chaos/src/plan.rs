@@ -66,7 +66,8 @@ impl Failure {
             }
             Self::Nofile => Means::Nofile(random.u64(4..48)),
             Self::Nproc => Means::Nproc(random.u64(1..12)),
-            Self::Memory => Means::Memory(random.u64(8..400) << 20),
+            // With less the loader has no room for the program itself, and the kernel ends it.
+            Self::Memory => Means::Memory(random.u64(32..400) << 20),
         }
     }
 }

@@ -36,6 +36,12 @@ pub(crate) struct Model {
 }
 
 impl Model {
+    /// A program of a test.
+    #[cfg(test)]
+    pub(crate) fn fake(program: PathBuf) -> Self {
+        Self { name: "fake".to_owned(), program, workloads: Vec::new() }
+    }
+
     pub(crate) fn has(&self, workload: &str) -> bool {
         self.workloads.iter().any(|name| name == workload)
     }

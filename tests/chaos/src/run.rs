@@ -54,6 +54,13 @@ pub(crate) enum Means {
     Memory(u64),
 }
 
+impl Means {
+    /// Whether no descriptor can be had any more, which it takes to empty a directory.
+    fn keeps_from_cleaning_up(self) -> bool {
+        matches!(self, Self::Calls(Plan { class: Class::Descriptor, calls: 2.., .. }))
+    }
+}
+
 /// Where the output of a run goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reader {
@@ -149,6 +156,7 @@ impl Lab {
             abort: matches!(run.means, Means::Memory(_)),
             signals: disturbed.signals,
             unread: run.reader != Reader::Patient,
+            temporary: run.means.keeps_from_cleaning_up(),
         };
         let verdict = judge(&seen, run.case.expected.as_ref(), &run.case.old, allowed);
         let calls = place.calls();
@@ -230,7 +238,10 @@ impl Lab {
             kv::talk(address, demands, &mut talked);
             let disturbed = disturbing.join().expect("what disturbs a run does not panic");
             seen.wrong = talked.wrong;
-            seen.unanswered = if disturbed.is_disturbed { Vec::new() } else { talked.unanswered };
+            // A server that has ended says why, and that is judged.
+            let has_ended = processes::wait_until(child, Instant::now());
+            seen.unanswered =
+                if disturbed.is_disturbed || has_ended { Vec::new() } else { talked.unanswered };
             disturbed
         });
         processes::signal(child.id(), Signal::TERM);
@@ -373,4 +384,58 @@ fn replaced(text: &[u8], old: &[u8], new: &[u8]) -> Vec<u8> {
     }
     replaced.extend_from_slice(rest);
     replaced
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::judge::Order;
+
+    /// What a run of a program with this script is worth, where `one` is the right output.
+    fn letter(script: &str) -> char {
+        let base = tempfile::tempdir().unwrap();
+        let program = base.path().join("program");
+        fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+        let (stdout, files) = (b"one\n".to_vec(), crate::inputs::Files::new());
+        let expected = Expected { stdout, files, order: Order::Same, lines_are_final: true };
+        let case = Case {
+            workload: "grep",
+            args: vec![OUT.to_owned()],
+            old: Default::default(),
+            expected: Some(expected),
+        };
+        let model = Model::fake(program);
+        let none = PathBuf::from("/nonexistent");
+        let lab = Lab {
+            programs: Programs { models: Vec::new(), peers: none, failpoints: PathBuf::new() },
+            inputs: Inputs { dir: base.path().to_owned(), origin: Command::new("true").spawn().unwrap() },
+            cases: Vec::new(),
+            limit: Duration::from_secs(5),
+            base,
+        };
+        let run =
+            Run { number: 0, case: &case, model: &model, means: Means::Nothing, reader: Reader::Patient };
+        lab.run(run, &|_, _| Disturbed::default()).unwrap().verdict.letter()
+    }
+
+    #[test]
+    fn each_way_to_end_is_told_apart() {
+        assert_eq!(letter("echo one"), 'r');
+        assert_eq!(letter("echo no space >&2; exit 2"), 'e');
+        assert_eq!(letter("echo two"), 'W');
+        assert_eq!(letter("exit 2"), 'W');
+        assert_eq!(letter("kill -9 $$"), 'W');
+        assert_eq!(letter("echo one; echo \"thread 'x' panicked at y.rs\" >&2"), 'P');
+        assert_eq!(letter("echo one; touch $TMPDIR/left"), 'L');
+        // The arguments are --model fake --workers 2 grep and the output directory.
+        assert_eq!(letter("echo one; touch $6/left"), 'L');
+        assert_eq!(letter("echo one; sleep 1000 >/dev/null 2>&1 &"), 'L');
+    }
+
+    #[test]
+    fn a_program_that_does_not_end_is_ended() {
+        assert_eq!(letter("exec sleep 1000"), 'H');
+        assert_eq!(letter("trap '' TERM; while :; do sleep 1000; done"), 'H');
+    }
 }

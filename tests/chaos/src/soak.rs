@@ -88,7 +88,7 @@ impl Disturbance {
                 Means::Calls(Plan { class, role, first: random.u64(1..40), calls: random.u64(1..4) })
             }
             Self::Limit if random.bool() => Means::Nofile(random.u64(4..48)),
-            Self::Limit => Means::Memory(random.u64(8..400) << 20),
+            Self::Limit => Means::Memory(random.u64(32..400) << 20),
             _ => Means::Nothing,
         }
     }
