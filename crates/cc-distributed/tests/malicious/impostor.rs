@@ -7,6 +7,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use pb::{
@@ -19,6 +20,7 @@ use pb::{
 use tokio::{
     runtime::Runtime,
     sync::{mpsc, watch},
+    time::timeout,
 };
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{
@@ -31,7 +33,7 @@ use crate::CANARY;
 
 /// The generated protocol.
 #[allow(missing_docs, unreachable_pub, unused_qualifications, clippy::all, clippy::pedantic)]
-pub mod pb {
+pub(crate) mod pb {
     tonic::include_proto!("cc.cluster");
 }
 
@@ -40,31 +42,36 @@ pub mod pb {
 const MESSAGE: usize = 64 << 20;
 const FRAME: usize = 256 << 10;
 
+/// Nothing is waited for longer: then a lie was believed, and the test fails.
+const LONG: Duration = Duration::from_secs(20);
+
 /// What an impostor knows when it is to answer.
-pub struct Asked<'a> {
+pub(crate) struct Asked<'a> {
     /// Its session: `ADDRESS/SESSION`.
-    pub place: &'a str,
+    pub(crate) place: &'a str,
     /// The task's number, and the task.
-    pub id: u64,
-    pub task: &'a [u8],
+    pub(crate) id: u64,
+    pub(crate) task: &'a [u8],
     /// The true answer.
-    pub truth: &'a [u8],
+    pub(crate) truth: &'a [u8],
 }
 
 /// Makes a lie, of the tasks that it knows how to lie about.
-pub type Lie = Arc<dyn Fn(&Asked) -> Option<Vec<FromWorker>> + Send + Sync>;
+pub(crate) type Lie = Arc<dyn Fn(&Asked) -> Option<Vec<FromWorker>> + Send + Sync>;
 
 /// What became of an impostor.
-pub struct Told {
-    pub address: String,
-    pub sessions: usize,
-    pub has_lied: bool,
+pub(crate) struct Told {
+    pub(crate) address: String,
+    pub(crate) sessions: usize,
+    pub(crate) has_lied: bool,
+    /// Whether its session was ended when it had.
+    pub(crate) was_cut_off: bool,
     /// Whether it was sent what nobody should be.
-    pub has_seen: bool,
+    pub(crate) has_seen: bool,
 }
 
 /// Some impostors, and an honest worker behind them.
-pub struct Impostors {
+pub(crate) struct Impostors {
     all: Vec<Arc<Shared>>,
     left: watch::Sender<usize>,
     _runtime: Runtime,
@@ -75,23 +82,26 @@ struct Shared {
     backend: String,
     lie: Option<Lie>,
     phase: fn(&[u8]) -> bool,
+    /// Impostors that have no lie yet: all lie at once, or the first would spoil the others' answers.
+    unready: watch::Sender<usize>,
     /// Impostors that have not been cut off.
     left: watch::Sender<usize>,
     is_isolated: bool,
     sessions: AtomicUsize,
     has_lied: AtomicBool,
+    was_cut_off: AtomicBool,
     has_seen: AtomicBool,
 }
 
 impl Impostors {
     /// One for each lie, and the honest worker as the last.
-    pub fn new(backend: &str, lies: Vec<(String, Lie)>, phase: fn(&[u8]) -> bool) -> Self {
+    pub(crate) fn new(backend: &str, lies: Vec<(String, Lie)>, phase: fn(&[u8]) -> bool) -> Self {
         let lies = lies.into_iter().map(|(_, lie)| (Some(lie), false)).chain([(None, false)]);
         Self::start(backend, lies.collect(), phase)
     }
 
     /// Honest workers, some of which no other can fetch from.
-    pub fn isolated(backend: &str, isolated: &[bool]) -> Self {
+    pub(crate) fn isolated(backend: &str, isolated: &[bool]) -> Self {
         let all = isolated.iter().map(|is_isolated| (None, *is_isolated)).collect();
         Self::start(backend, all, |_| false)
     }
@@ -99,7 +109,8 @@ impl Impostors {
     fn start(backend: &str, all: Vec<(Option<Lie>, bool)>, phase: fn(&[u8]) -> bool) -> Self {
         let runtime = Runtime::new().unwrap();
         let _within = runtime.enter();
-        let left = watch::Sender::new(all.iter().filter(|(lie, _)| lie.is_some()).count());
+        let liars = all.iter().filter(|(lie, _)| lie.is_some()).count();
+        let (unready, left) = (watch::Sender::new(liars), watch::Sender::new(liars));
         let start = |(lie, is_isolated)| {
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
             let shared = Arc::new(Shared {
@@ -107,10 +118,12 @@ impl Impostors {
                 backend: backend.to_owned(),
                 lie,
                 phase,
+                unready: unready.clone(),
                 left: left.clone(),
                 is_isolated,
                 sessions: AtomicUsize::default(),
                 has_lied: AtomicBool::default(),
+                was_cut_off: AtomicBool::default(),
                 has_seen: AtomicBool::default(),
             });
             listener.set_nonblocking(true).unwrap();
@@ -125,21 +138,22 @@ impl Impostors {
         Self { all, left, _runtime: runtime }
     }
 
-    pub fn addresses(&self) -> Vec<String> {
+    pub(crate) fn addresses(&self) -> Vec<String> {
         self.all.iter().map(|shared| shared.address.clone()).collect()
     }
 
     /// Lets no honest worker wait.
-    pub fn dismiss_the_honest(&mut self) {
+    pub(crate) fn dismiss_the_honest(&mut self) {
         self.left.send_replace(0);
     }
 
     /// What became of them, the honest one last.
-    pub fn end(self) -> Vec<Told> {
+    pub(crate) fn end(self) -> Vec<Told> {
         let told = |shared: &Arc<Shared>| Told {
             address: shared.address.clone(),
             sessions: shared.sessions.load(Ordering::SeqCst),
             has_lied: shared.has_lied.load(Ordering::SeqCst),
+            was_cut_off: shared.was_cut_off.load(Ordering::SeqCst),
             has_seen: shared.has_seen.load(Ordering::SeqCst),
         };
         self.all.iter().map(told).collect()
@@ -272,23 +286,31 @@ async fn answer(shared: Arc<Shared>, tasks: Tasks, mut truths: Streaming<FromWor
         };
         let asked = Asked { place: &place, id: frame.id, task: &task, truth: &truth };
         if let Some(lies) = shared.lie(&asked) {
+            shared.unready.send_modify(|unready| *unready -= 1);
+            until_none(&shared.unready, &answers).await;
             for lie in lies {
                 let _ = answers.send(Ok(lie)).await;
             }
-            answers.closed().await;
+            let is_cut_off = timeout(LONG, answers.closed()).await.is_ok();
+            shared.was_cut_off.store(is_cut_off, Ordering::SeqCst);
             shared.left.send_modify(|left| *left -= 1);
             return;
         }
         if shared.lie.is_none() && (shared.phase)(&task) {
-            let mut left = shared.left.subscribe();
-            tokio::select! {
-                _ = left.wait_for(|left| *left == 0) => {}
-                () = answers.closed() => return,
-            }
+            until_none(&shared.left, &answers).await;
         }
         for message in output(frame.id, &truth) {
             let _ = answers.send(Ok(message)).await;
         }
+    }
+}
+
+/// Waits until there are none of these, or nobody to answer; or for long, if that fails.
+async fn until_none(these: &watch::Sender<usize>, answers: &Answers) {
+    let mut these = these.subscribe();
+    tokio::select! {
+        _ = timeout(LONG, these.wait_for(|these| *these == 0)) => {}
+        () = answers.closed() => {}
     }
 }
 
@@ -297,7 +319,7 @@ async fn say(answers: &Answers, what: Answer) {
 }
 
 /// An answer in the frames that it should come in.
-pub fn output(id: u64, payload: &[u8]) -> Vec<FromWorker> {
+pub(crate) fn output(id: u64, payload: &[u8]) -> Vec<FromWorker> {
     let size = payload.len() as u64;
     let frame = |data: &[u8]| FromWorker {
         what: Some(Answer::Output(Frame { id, size, data: data.to_vec().into() })),

@@ -61,7 +61,7 @@ fn told<T: DeserializeOwned + Serialize>(
 }
 
 /// Lies that have nothing to do with what is asked.
-pub fn messages() -> Vec<(String, Lie)> {
+pub(crate) fn messages() -> Vec<(String, Lie)> {
     let frame = |id, size, data: &[u8]| Frame { id, size, data: data.to_vec().into() };
     let message = |what| FromWorker { what: Some(what) };
     let out = move |id, size, data: &[u8]| message(Answer::Output(frame(id, size, data)));
@@ -92,7 +92,7 @@ pub fn messages() -> Vec<(String, Lie)> {
 }
 
 /// Answers that are none, or no longer one.
-pub fn payloads() -> Vec<(String, Lie)> {
+pub(crate) fn payloads() -> Vec<(String, Lie)> {
     let mut lies: Vec<(String, Lie)> = Vec::new();
     for part in [0, 1, 2, 10, 50, 90, 99] {
         lies.push(said(format!("{part} % of an answer"), move |asked| {
@@ -150,7 +150,7 @@ enum Rest {
 }
 
 /// Lies about a search; `by_name` where files are named and not sent.
-pub fn grep(by_name: bool) -> Vec<(String, Lie)> {
+pub(crate) fn grep(by_name: bool) -> Vec<(String, Lie)> {
     let mut lies = Vec::new();
     let mut left = |name: String, part: fn(&grep::Task, usize) -> Rest, nth: usize| {
         lies.push(told(format!("left: {name}"), move |asked, answer: &mut Grep| {
@@ -178,7 +178,7 @@ pub fn grep(by_name: bool) -> Vec<(String, Lie)> {
     let range = |task: &grep::Task, nth: usize| {
         let piece = task.pieces.last().unwrap();
         let (next, end, step, limit) = [
-            (piece.start + 1, HUGE << 20, 1 << 20, task.limit),
+            (piece.start + 1, 1 << 60, 1 << 20, task.limit),
             (piece.start + 1, u64::MAX, 1 << 20, task.limit),
             (piece.start + 1, 1 << 20, 0, task.limit),
             (piece.start + 1, 1 << 20, 1, task.limit),
@@ -246,7 +246,7 @@ pub fn grep(by_name: bool) -> Vec<(String, Lie)> {
 }
 
 /// Lies about a thumbnail.
-pub fn resize() -> Vec<(String, Lie)> {
+pub(crate) fn resize() -> Vec<(String, Lie)> {
     let mut lies = Vec::new();
     for name in NAMES.into_iter().chain(["01.png/", "./01.png", "../out-lied/01.png", "00.PNG", "/01.png"]) {
         lies.push(told(format!("the target {name:?}"), move |_, answer: &mut resize::Output| {
@@ -281,7 +281,7 @@ pub fn resize() -> Vec<(String, Lie)> {
 }
 
 /// Lies about tiles.
-pub fn mandelbrot() -> Vec<(String, Lie)> {
+pub(crate) fn mandelbrot() -> Vec<(String, Lie)> {
     let tiles: [fn(&mut mandelbrot::Task); 7] = [
         |task| task.first += 1,
         |task| task.first = 1 << 40,
@@ -354,17 +354,17 @@ struct Missing {
 }
 
 /// Whether a task of wordcount is of its first phase.
-pub fn is_count(task: &[u8]) -> bool {
+pub(crate) fn is_count(task: &[u8]) -> bool {
     task.first() == Some(&0)
 }
 
 /// Or of its second.
-pub fn is_rank(task: &[u8]) -> bool {
+pub(crate) fn is_rank(task: &[u8]) -> bool {
     task.first() == Some(&1)
 }
 
 /// Lies about counts.
-pub fn count() -> Vec<(String, Lie)> {
+pub(crate) fn count() -> Vec<(String, Lie)> {
     let mut lies = Vec::new();
     for name in NAMES {
         lies.push(told(format!("the file {name:?} is left"), move |_, answer: &mut Counted| {
@@ -432,7 +432,7 @@ pub fn count() -> Vec<(String, Lie)> {
 }
 
 /// Lies about sums.
-pub fn rank() -> Vec<(String, Lie)> {
+pub(crate) fn rank() -> Vec<(String, Lie)> {
     let words: [fn(&mut Ranked); 9] = [
         |ranked| ranked.distinct += 1,
         |ranked| ranked.distinct = 0,
@@ -496,17 +496,17 @@ struct Run {
 }
 
 /// Whether a task of sort is of its first phase.
-pub fn is_chunk(task: &[u8]) -> bool {
+pub(crate) fn is_chunk(task: &[u8]) -> bool {
     task.first() == Some(&0)
 }
 
 /// Or of its second.
-pub fn is_merge(task: &[u8]) -> bool {
+pub(crate) fn is_merge(task: &[u8]) -> bool {
     task.first() == Some(&1)
 }
 
 /// Lies about runs.
-pub fn chunk() -> Vec<(String, Lie)> {
+pub(crate) fn chunk() -> Vec<(String, Lie)> {
     let runs: [fn(&mut Made); 27] = [
         |made| made.runs[0].bytes = HUGE,
         |made| (made.runs[0].bytes, made.read.bytes) = (HUGE, HUGE),
@@ -567,7 +567,7 @@ pub fn chunk() -> Vec<(String, Lie)> {
 }
 
 /// Lies about merges.
-pub fn merge() -> Vec<(String, Lie)> {
+pub(crate) fn merge() -> Vec<(String, Lie)> {
     let lines: [fn(&mut Vec<u8>, &mut u64); 8] = [
         |_, lines| *lines += 1,
         |_, lines| *lines = 0,

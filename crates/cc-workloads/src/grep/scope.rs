@@ -76,11 +76,16 @@ impl Scope {
 
     /// What was found is of this task's pieces, in their order.
     fn found(&self, found: &[Found]) -> Result<(), String> {
-        let mut first = 0;
+        let (mut first, mut at) = (0, 0);
         for found in found {
-            let fits = |piece: &Extent| piece.path == found.path && piece.can_find(found.at, found.bytes);
-            let nth = self.pieces[first..].iter().position(fits);
-            first += nth.ok_or("something was found in a file or range that is not of the task")?;
+            let later = self.pieces.iter().enumerate().skip(first);
+            let mut fits = later.filter(|(nth, piece)| {
+                let is_later = *nth > first || found.at >= at;
+                is_later && piece.path == found.path && piece.can_find(found.at, found.bytes)
+            });
+            let (nth, _) = fits.next().ok_or("what was found is not of the task, or not in its order")?;
+            // What follows in the same piece is behind these lines.
+            (first, at) = (nth, found.at.saturating_add(found.bytes));
             found.check(self.rows)?;
             if found.bytes > self.limit.max(64).saturating_add(LINE) {
                 return Err("more bytes were searched than a task may".to_owned());
@@ -173,7 +178,8 @@ impl Extent {
         let end = part.end.is_none_or(|end| end <= self.end.unwrap_or(FILE));
         self.path == part.path
             && self.kind == part.kind
-            && (part.start >= from && end)
+            && (from..=self.end.unwrap_or(FILE)).contains(&part.start)
+            && end
             && (part.end.is_some() || self.end.is_none())
             && (self.last || !part.last)
     }

@@ -68,7 +68,8 @@ impl Scope {
 mod tests {
     use super::*;
     use crate::resize::{
-        Fit, Format, Resizer, encode,
+        Fit, Format, Resizer,
+        encode::encode,
         image::{Color, Meta},
         resizer::tests::picture,
     };

@@ -234,7 +234,7 @@ mod tests {
             bytes in 1_u64..300,
             files in 1_usize..4,
             top in prop::option::of(0_usize..9),
-            flags in 0..8,
+            flags in 0..8_u64,
             shares in 1_usize..80,
         ) {
             let (ignore_case, loads) = (flags & 1 > 0, flags & 2 > 0);
