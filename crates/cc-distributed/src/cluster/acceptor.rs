@@ -37,7 +37,7 @@ pub(super) struct Limits {
     /// Connections at once. A coordinator has two, another worker one; the kernel's queue holds those that come beyond.
     pub(super) connections: usize,
     /// Of these, connections that have not brought the token: a sound peer brings it within a round trip.
-    pub(super) strangers: usize,
+    pub(super) unauthenticated: usize,
     /// When a connection that has not brought the token is closed.
     pub(super) patience: Duration,
 }
@@ -45,7 +45,7 @@ pub(super) struct Limits {
 impl Default for Limits {
     /// Together with the files of as many sessions as there may be, less than the usual limit of 1024 descriptors.
     fn default() -> Self {
-        Self { connections: 512, strangers: 64, patience: Duration::from_secs(5) }
+        Self { connections: 512, unauthenticated: 64, patience: Duration::from_secs(5) }
     }
 }
 
@@ -60,7 +60,7 @@ struct Registry {
     limits: Limits,
     log: Log,
     /// Those that have not brought the token, the oldest first. A plain lock: it is held for a few operations.
-    strangers: Mutex<VecDeque<Peer>>,
+    unauthenticated: Mutex<VecDeque<Peer>>,
     /// A connection has been closed, so there is a descriptor again.
     closed: Notify,
 }
@@ -68,7 +68,7 @@ struct Registry {
 impl Acceptor {
     pub(super) fn new(listener: TcpListener, limits: Limits, log: Log) -> Self {
         let permits = Arc::new(Semaphore::new(limits.connections));
-        let registry = Registry { limits, log, strangers: Mutex::default(), closed: Notify::new() };
+        let registry = Registry { limits, log, unauthenticated: Mutex::default(), closed: Notify::new() };
         Self { listener, permits, registry: Arc::new(registry) }
     }
 
@@ -104,17 +104,17 @@ impl Registry {
         let _ = stream.set_nodelay(true);
         let identity = Identity {
             address,
-            is_trusted: AtomicBool::new(false),
+            is_authenticated: AtomicBool::new(false),
             close: CancellationToken::new(),
             registry: self.clone(),
         };
         let peer = Peer(Arc::new(identity));
-        let mut strangers = self.strangers();
-        if strangers.len() >= self.limits.strangers {
-            strangers.pop_front().inspect(Peer::close);
+        let mut unauthenticated = self.unauthenticated();
+        if unauthenticated.len() >= self.limits.unauthenticated {
+            unauthenticated.pop_front().inspect(Peer::close);
         }
-        strangers.push_back(peer.clone());
-        drop(strangers);
+        unauthenticated.push_back(peer.clone());
+        drop(unauthenticated);
         let expiry = timeout(self.limits.patience, peer.0.close.clone().cancelled_owned());
         let expiry: Expiry = Box::pin(async move { _ = expiry.await });
         Connection { stream, peer, expiry: Some(expiry), _permit: permit }
@@ -123,17 +123,17 @@ impl Registry {
     /// There is no descriptor left: closes the oldest connection without the token, and waits until any is closed. Files are
     /// closed, too, which this cannot see, so it waits for this long at most.
     async fn make_room(&self, pause: Duration) {
-        self.strangers().pop_front().inspect(Peer::close);
+        self.unauthenticated().pop_front().inspect(Peer::close);
         let _ = timeout(pause, self.closed.notified()).await;
     }
 
     fn forget(&self, peer: &Peer) {
-        self.strangers().retain(|stranger| !Arc::ptr_eq(&stranger.0, &peer.0));
+        self.unauthenticated().retain(|other| !Arc::ptr_eq(&other.0, &peer.0));
     }
 
-    fn strangers(&self) -> MutexGuard<'_, VecDeque<Peer>> {
+    fn unauthenticated(&self) -> MutexGuard<'_, VecDeque<Peer>> {
         // No code of others runs under the lock, so it cannot be left half-changed.
-        self.strangers.lock().unwrap_or_else(PoisonError::into_inner)
+        self.unauthenticated.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -144,7 +144,7 @@ pub(super) struct Peer(Arc<Identity>);
 struct Identity {
     address: SocketAddr,
     /// Whether it has brought the token.
-    is_trusted: AtomicBool,
+    is_authenticated: AtomicBool,
     /// Cancelled to close the connection.
     close: CancellationToken,
     registry: Arc<Registry>,
@@ -157,8 +157,8 @@ impl Peer {
     }
 
     /// A call has brought the token.
-    pub(super) fn trust(&self) {
-        if !self.0.is_trusted.swap(true, Ordering::Relaxed) {
+    pub(super) fn authenticate(&self) {
+        if !self.0.is_authenticated.swap(true, Ordering::Relaxed) {
             self.0.registry.forget(self);
         }
     }
@@ -173,8 +173,8 @@ impl Peer {
         self.0.registry.log.report(self.0.address, what);
     }
 
-    fn is_trusted(&self) -> bool {
-        self.0.is_trusted.load(Ordering::Relaxed)
+    fn is_authenticated(&self) -> bool {
+        self.0.is_authenticated.load(Ordering::Relaxed)
     }
 
     fn close(&self) {
@@ -189,7 +189,7 @@ type Expiry = Pin<Box<dyn Future<Output = ()> + Send>>;
 pub(super) struct Connection {
     stream: TcpStream,
     peer: Peer,
-    /// None from the first read on that finds the peer trusted.
+    /// None from the first read on that finds the peer authenticated.
     expiry: Option<Expiry>,
     _permit: OwnedSemaphorePermit,
 }
@@ -217,7 +217,7 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.peer.is_trusted() {
+        if self.peer.is_authenticated() {
             self.expiry = None;
         }
         if let Some(expiry) = &mut self.expiry
@@ -269,7 +269,7 @@ mod tests {
     use super::*;
     use crate::cluster::runtime::current_thread;
 
-    const LIMITS: Limits = Limits { connections: 3, strangers: 2, patience: Duration::from_millis(50) };
+    const LIMITS: Limits = Limits { connections: 3, unauthenticated: 2, patience: Duration::from_millis(50) };
 
     struct Door {
         address: SocketAddr,
@@ -301,12 +301,12 @@ mod tests {
             let (_client, mut silent) = door.connect().await;
             assert_eq!(read(&mut silent).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
             drop(silent);
-            let (mut client, mut trusted) = door.connect().await;
-            trusted.peer.trust();
-            assert!(timeout(LIMITS.patience * 3, read(&mut trusted)).await.is_err(), "it stays open");
+            let (mut client, mut authenticated) = door.connect().await;
+            authenticated.peer.authenticate();
+            assert!(timeout(LIMITS.patience * 3, read(&mut authenticated)).await.is_err(), "it stays open");
             client.write_u8(7).await.unwrap();
-            assert_eq!(read(&mut trusted).await.unwrap(), 7);
-            assert!(door.acceptor.registry.strangers().is_empty());
+            assert_eq!(read(&mut authenticated).await.unwrap(), 7);
+            assert!(door.acceptor.registry.unauthenticated().is_empty());
         });
     }
 
@@ -314,8 +314,8 @@ mod tests {
     fn the_oldest_without_the_token_makes_room_and_no_other() {
         current_thread().unwrap().block_on(async {
             let door = Door::open(Limits { patience: Duration::from_secs(600), ..LIMITS }).await;
-            let (mut client, trusted) = door.connect().await;
-            trusted.peer.trust();
+            let (mut client, authenticated) = door.connect().await;
+            authenticated.peer.authenticate();
             let (_one, mut first) = door.connect().await;
             let (_two, second) = door.connect().await;
             // All places are taken, and the next waits for one.
@@ -324,7 +324,7 @@ mod tests {
             assert!(futures::poll!(accepting.as_mut()).is_pending());
             drop(second);
             let mut third = accepting.await.unwrap();
-            drop(trusted);
+            drop(authenticated);
             assert_eq!(client.read(&mut [0]).await.unwrap(), 0);
             let (_three, _fourth) = door.connect().await;
             assert_eq!(read(&mut first).await.unwrap_err().kind(), io::ErrorKind::TimedOut);

@@ -130,7 +130,7 @@ impl pb::keeper_server::Keeper for Rooms {
         let ((questions, inbox), (answers, stream)) = (bounded(QUESTIONS), mpsc::channel(AHEAD));
         let questions = Arc::new(questions);
         let waker = Waker { questions: Arc::downgrade(&questions), is_woken: Arc::default() };
-        let admitted = self.sessions.admit()?;
+        let permit = self.sessions.admit()?;
         let keeper = self.open(&hello, waker)?;
         let welcome = Welcome { tasks: (BYTES / LEAST) as u32, bytes: BYTES as u64 };
         let _ = answers.send(Ok(Answer::Welcome(welcome).into())).await;
@@ -138,7 +138,7 @@ impl pb::keeper_server::Keeper for Rooms {
         let keep = move || {
             keep(keeper, &inbox, &thread_answers);
             // What was kept is gone only now, and with it the thread.
-            drop(admitted);
+            drop(permit);
         };
         thread::Builder::new().name("keeper".to_owned()).spawn(keep)?;
         let workload = hello.workload;

@@ -38,7 +38,7 @@ const CONTENTS: &str = "contents";
 const START: Duration = Duration::from_secs(5);
 
 /// How worker processes are started.
-pub(super) struct Launch {
+pub(super) struct WorkerSpec {
     /// The program, if it is not this one.
     pub(super) program: Option<PathBuf>,
     /// Whether tasks name files, or bring their contents along.
@@ -52,11 +52,11 @@ pub(super) struct Process(Child);
 
 impl Process {
     /// Starts one. It is of no use before it is [greeted](Process::greet).
-    pub(super) fn start(launch: &Launch) -> io::Result<Self> {
-        let program = launch.program.clone().map_or_else(env::current_exe, Ok)?;
+    pub(super) fn start(spec: &WorkerSpec) -> io::Result<Self> {
+        let program = spec.program.clone().map_or_else(env::current_exe, Ok)?;
         let child = Command::new(program)
-            .env(WORKER, if launch.names { NAMES } else { CONTENTS })
-            .envs(launch.temporary.iter().map(|dir| ("TMPDIR", dir)))
+            .env(WORKER, if spec.names { NAMES } else { CONTENTS })
+            .envs(spec.temporary.iter().map(|dir| ("TMPDIR", dir)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             // A Ctrl-C in the terminal is the coordinator's affair: it must not lose its workers first.

@@ -33,7 +33,7 @@ use tonic::{
 use super::{
     Roster,
     link::Link,
-    local::{Launch, Process},
+    local::{Process, WorkerSpec},
     queue::{Credit, Queue, Seat},
     runtime::resolve,
     shelf::place_of,
@@ -76,7 +76,7 @@ pub(super) enum Place {
     /// It stands at this address.
     At(String),
     /// In a process that is started for each session.
-    Own(Launch),
+    Own(WorkerSpec),
 }
 
 /// Why there is no session any more.
@@ -102,7 +102,7 @@ impl Member {
             let mut welcome = false;
             let lost = match &self.place {
                 Place::At(address) => self.until_closed(self.session(address, &mut welcome)).await,
-                Place::Own(launch) => self.own_session(launch, &mut welcome).await,
+                Place::Own(spec) => self.own_session(spec, &mut welcome).await,
             };
             let Some(lost) = lost else { return };
             self.link.iter().for_each(Link::is_down);
@@ -158,8 +158,8 @@ impl Member {
     }
 
     /// A session with a new process, which ends with it.
-    async fn own_session(&self, launch: &Launch, welcome: &mut bool) -> Option<Lost> {
-        let mut process = match Process::start(launch) {
+    async fn own_session(&self, spec: &WorkerSpec, welcome: &mut bool) -> Option<Lost> {
+        let mut process = match Process::start(spec) {
             Ok(process) => process,
             Err(error) => return Some(Lost::NotStarted(reason(&error))),
         };

@@ -49,10 +49,10 @@ use tokio::{sync::watch, task::JoinSet, time::timeout};
 use self::{
     command::Options,
     link::Link,
-    local::Launch,
+    local::WorkerSpec,
     member::{Lost, Member, Place},
     queue::{Attempts, Kept, Lane, Outcome, Promise, Queue, address},
-    runtime::Background,
+    runtime::RuntimeThread,
     token::Token,
     wire::{PAYLOAD, pb::Hello, room},
 };
@@ -75,7 +75,7 @@ pub struct Cluster {
     queue: Queue,
     roster: Roster,
     members: JoinSet<()>,
-    runtime: Background,
+    runtime: RuntimeThread,
     _on_stop: Option<OnRequest>,
 }
 
@@ -120,7 +120,7 @@ impl Cluster {
     fn new(ctx: &Ctx) -> Result<Self> {
         let queue = Queue::default();
         let roster = Roster::new(&queue, &ctx.stop);
-        let runtime = Background::start("cluster")?;
+        let runtime = RuntimeThread::start("cluster")?;
         Ok(Self { queue, roster, members: JoinSet::new(), runtime, _on_stop: None })
     }
 
@@ -284,7 +284,7 @@ fn hello(workload: &str, job: Vec<u8>) -> Hello {
 fn places(options: &Options, ctx: &Ctx) -> Result<(Vec<Place>, Option<Token>)> {
     if options.workers.is_empty() {
         let own = |_| {
-            Place::Own(Launch {
+            Place::Own(WorkerSpec {
                 program: options.program.clone(),
                 names: options.shared_fs,
                 temporary: options.temporary.clone(),

@@ -19,14 +19,14 @@ use tokio::{
 };
 
 /// A runtime that is driven by a thread of its own. Dropping it drops its tasks and joins the thread.
-pub(super) struct Background {
+pub(super) struct RuntimeThread {
     handle: Handle,
     /// Dropped to end the thread.
     end: Option<oneshot::Sender<Infallible>>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Background {
+impl RuntimeThread {
     /// Starts the thread under this name.
     pub(super) fn start(name: &str) -> Result<Self> {
         let runtime = current_thread()?;
@@ -43,7 +43,7 @@ impl Background {
     }
 }
 
-impl Drop for Background {
+impl Drop for RuntimeThread {
     fn drop(&mut self) {
         drop(self.end.take());
         // A panic of the thread has been reported by its hook; there is nothing to add.
@@ -106,15 +106,15 @@ mod tests {
                 self.0.send("dropped").unwrap();
             }
         }
-        let background = Background::start("background").unwrap();
+        let runtime_thread = RuntimeThread::start("test").unwrap();
         let (sender, events) = mpsc::channel();
-        background.handle().spawn(async move {
+        runtime_thread.handle().spawn(async move {
             let held = Held(sender);
             held.0.send("runs").unwrap();
             std::future::pending::<()>().await;
         });
         assert_eq!(events.recv(), Ok("runs"));
-        drop(background);
+        drop(runtime_thread);
         assert_eq!(events.iter().collect::<Vec<_>>(), ["dropped"]);
     }
 

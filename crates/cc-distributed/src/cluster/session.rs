@@ -30,49 +30,49 @@ const MEMORY: usize = 1 << 20;
 /// The sessions of a worker. Clones are the same sessions.
 #[derive(Clone)]
 pub(super) struct Sessions {
-    places: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     memory: Arc<Semaphore>,
 }
 
 /// A session's place among [`SESSIONS`], for as long as it is kept.
-pub(super) struct Admitted {
+pub(super) struct SessionPermit {
     _place: OwnedSemaphorePermit,
 }
 
 /// Memory for a task, of its session's and of the worker's.
-pub(super) struct Room {
+pub(super) struct Reservation {
     _credit: OwnedSemaphorePermit,
     _memory: OwnedSemaphorePermit,
 }
 
 impl Default for Sessions {
     fn default() -> Self {
-        Self { places: Arc::new(Semaphore::new(SESSIONS)), memory: Arc::new(Semaphore::new(MEMORY)) }
+        Self { permits: Arc::new(Semaphore::new(SESSIONS)), memory: Arc::new(Semaphore::new(MEMORY)) }
     }
 }
 
 impl Sessions {
     /// Admits one more session, if there is a place.
-    pub(super) fn admit(&self) -> Result<Admitted, Status> {
-        let place = self.places.clone().try_acquire_owned();
+    pub(super) fn admit(&self) -> Result<SessionPermit, Status> {
+        let place = self.permits.clone().try_acquire_owned();
         let place =
             place.map_err(|_| Status::resource_exhausted(format!("has {SESSIONS} sessions already")))?;
-        Ok(Admitted { _place: place })
+        Ok(SessionPermit { _place: place })
     }
 
     /// Waits for memory for a task of this size. A coordinator that keeps to its credit never waits for the first part, and
     /// for the second only while other sessions have all there is.
-    pub(super) async fn room(&self, credit: &Arc<Semaphore>, all: usize, size: u64) -> Room {
+    pub(super) async fn reserve(&self, credit: &Arc<Semaphore>, all: usize, size: u64) -> Reservation {
         let bytes = usize::try_from(size).unwrap_or(usize::MAX).min(all) as u32;
         let credit = credit.clone().acquire_many_owned(bytes).await.expect("it is never closed");
         let kib = size.div_ceil(1024).min(MEMORY as u64) as u32;
         let memory = self.memory.clone().acquire_many_owned(kib).await.expect("it is never closed");
-        Room { _credit: credit, _memory: memory }
+        Reservation { _credit: credit, _memory: memory }
     }
 }
 
 /// A task, and the memory that it was granted.
-pub(super) type Held = (u64, Bytes, Room);
+pub(super) type Held = (u64, Bytes, Reservation);
 
 /// A task's number, and its output or why there is none.
 pub(super) type Done = (u64, Result<Bytes, String>);
@@ -89,7 +89,7 @@ pub(super) struct Slots {
 }
 
 /// Keeps a session. Dropping it ends it.
-pub(super) struct End {
+pub(super) struct SessionGuard {
     _end: Sender<Infallible>,
 }
 
@@ -98,17 +98,17 @@ pub(super) async fn start(
     begin: impl Fn() -> Result<Work> + Send + 'static,
     slots: Slots,
     session: shelf::Session,
-    admitted: Admitted,
-) -> Result<End, Status> {
+    permit: SessionPermit,
+) -> Result<SessionGuard, Status> {
     let (begun, is_begun) = oneshot::channel();
     let (end, ended) = bounded(0);
     let own = move || {
         own(begin, slots, session, begun, &ended);
-        drop(admitted);
+        drop(permit);
     };
     thread::Builder::new().name("session".to_owned()).spawn(own)?;
     is_begun.await.map_err(|_| Status::internal("panicked when it began"))??;
-    Ok(End { _end: end })
+    Ok(SessionGuard { _end: end })
 }
 
 /// The thread that owns a session.
@@ -178,7 +178,7 @@ mod tests {
     use futures::FutureExt;
 
     use super::*;
-    use crate::cluster::{runtime::Background, shelf::Stores, wire::pb::Hello};
+    use crate::cluster::{runtime::RuntimeThread, shelf::Stores, wire::pb::Hello};
 
     /// Says what becomes of the work that owns it.
     struct Owned(std::sync::mpsc::Sender<&'static str>);
@@ -191,8 +191,8 @@ mod tests {
 
     #[test]
     fn what_a_session_does_stops_with_it_and_its_threads_end() {
-        let background = Background::start("worker").unwrap();
-        let runtime = background.handle();
+        let runtime_thread = RuntimeThread::start("worker").unwrap();
+        let runtime = runtime_thread.handle();
         let (session, _shelf) = {
             let _within = runtime.enter();
             Stores::default().open(&Hello::default(), None).unwrap()
@@ -216,7 +216,7 @@ mod tests {
         let end = runtime.block_on(start(begin, slots, session, sessions.admit().unwrap())).unwrap();
         let credit = Arc::new(Semaphore::new(2));
         for id in 0..2 {
-            let room = runtime.block_on(sessions.room(&credit, 2, 1));
+            let room = runtime.block_on(sessions.reserve(&credit, 2, 1));
             orders.send((id, Bytes::new(), room)).unwrap();
         }
         assert_eq!(events.recv(), Ok("works"));
@@ -224,15 +224,18 @@ mod tests {
         // The second task is not begun, though it was there.
         assert_eq!(events.iter().collect::<Vec<_>>(), ["dropped"]);
         assert_eq!(outputs.len(), 1);
-        assert!(runtime.block_on(sessions.places.acquire_many(SESSIONS as u32)).is_ok(), "its place is free");
+        assert!(
+            runtime.block_on(sessions.permits.acquire_many(SESSIONS as u32)).is_ok(),
+            "its place is free"
+        );
     }
 
     #[test]
     fn there_are_no_more_sessions_than_places() {
         let sessions = Sessions::default();
-        let mut admitted: Vec<_> = (0..SESSIONS).map(|_| sessions.admit().unwrap()).collect();
+        let mut permits: Vec<_> = (0..SESSIONS).map(|_| sessions.admit().unwrap()).collect();
         assert!(sessions.admit().is_err());
-        admitted.pop();
+        permits.pop();
         assert!(sessions.admit().is_ok());
     }
 
@@ -241,7 +244,7 @@ mod tests {
         let sessions = Sessions::default();
         let credits = [(); 2].map(|()| Arc::new(Semaphore::new(1 << 20)));
         let all = MEMORY as u64 * 1024;
-        let room = |n: usize, size| sessions.room(&credits[n], 1 << 20, size).now_or_never();
+        let room = |n: usize, size| sessions.reserve(&credits[n], 1 << 20, size).now_or_never();
         let first = room(0, all - 4096).expect("there is memory");
         let second = room(1, 4096).expect("there is a little");
         assert!(room(1, 1).is_none(), "all is taken");

@@ -157,7 +157,7 @@ impl Interceptor for Demand {
         let is_right = bool::from(given.ct_eq(wanted.as_bytes()));
         let peer = request.extensions().get::<Peer>();
         if is_right {
-            peer.inspect(|peer| peer.trust());
+            peer.inspect(|peer| peer.authenticate());
             Ok(request)
         } else {
             peer.inspect(|peer| peer.refuse());

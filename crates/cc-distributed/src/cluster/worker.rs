@@ -28,7 +28,7 @@ use super::{
     log::Log,
     member::said,
     runtime::current_thread,
-    session::{self, Done, End, Held, Sessions, Slots},
+    session::{self, Done, Held, SessionGuard, Sessions, Slots},
     shelf::{ClusterShelf, Stores},
     token::{Demand, Token},
     wire::{
@@ -189,14 +189,14 @@ impl Host {
         hello: Hello,
         inbox: Receiver<Held>,
         done: mpsc::Sender<Done>,
-    ) -> Result<End, Status> {
+    ) -> Result<SessionGuard, Status> {
         let begin = self.service(&hello)?;
-        let admitted = self.sessions.admit()?;
+        let permit = self.sessions.admit()?;
         let (session, shelf) = self.stores.open(&hello, Some(self.token.clone()))?;
         let (files, stop) = (self.worker.files.clone(), session.stop.clone());
         let slots = Slots { count: self.worker.slots, inbox, done, stop: stop.clone() };
         let means = Means { files, shelf: Arc::new(shelf), stop };
-        session::start(move || begin(&hello.job, &means), slots, session, admitted).await
+        session::start(move || begin(&hello.job, &means), slots, session, permit).await
     }
 
     fn service(&self, hello: &Hello) -> Result<Begin, Status> {
@@ -231,7 +231,7 @@ async fn take_in(
             return Err(Status::invalid_argument("a session is hello, then tasks"));
         };
         if held.is_none() {
-            held = Some(sessions.room(&credit, bytes, frame.size).await);
+            held = Some(sessions.reserve(&credit, bytes, frame.size).await);
         }
         let Some((id, task)) = assembly.push(frame)? else { continue };
         let room = held.take().ok_or_else(|| Status::internal("no credit"))?;
