@@ -43,6 +43,7 @@ use std::{
 use cc_workloads::{
     Cause, Ctx, Error, Result, Stop,
     error::{panic_reason, reason},
+    stdio,
     stop::OnRequest,
 };
 use crossbeam_channel::{Receiver, Sender, bounded, select_biased};
@@ -500,7 +501,7 @@ where
         return;
     }
     if let Err(error) = serve(work) {
-        eprintln!("{name} worker: {error}");
+        let _ = stdio::say(&format!("{name} worker: {error}\n")); // the status says the same
         process::exit(1);
     }
     process::exit(0);

@@ -4,14 +4,13 @@ use std::{
     env,
     io::{self, Write},
     net::{SocketAddr, TcpListener, ToSocketAddrs},
-    num::NonZeroUsize,
     os::unix::ffi::OsStringExt,
     path::{Path, PathBuf},
     process,
     time::Duration,
 };
 
-use cc_workloads::{Ctx, Error, Model, Result, cli};
+use cc_workloads::{Ctx, Error, Model, Result, cli, stdio};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use super::{
@@ -123,7 +122,7 @@ fn worker_command() -> Command {
             Arg::new("slots")
                 .long("slots")
                 .value_name("N")
-                .value_parser(value_parser!(NonZeroUsize))
+                .value_parser(cli::workers)
                 .help("How many tasks to work at at once [default: one per core]"),
         )
 }
@@ -148,7 +147,7 @@ pub fn enter(services: &'static [Service], keepers: &'static [Opening], models: 
     let Ok(matches) = cli::command(models).try_get_matches() else { return };
     if let Some(("worker", args)) = matches.subcommand() {
         let Err(error) = stand(services, keepers, args);
-        eprintln!("worker: {error}");
+        let _ = stdio::say(&format!("worker: {error}\n")); // the status says the same
         process::exit(2);
     }
 }

@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use cc_workloads::{Error, Result};
+use cc_workloads::{Error, Result, stdio};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     process::{Child, Command},
@@ -80,7 +80,7 @@ pub(super) fn enter(services: &'static [Service], keepers: &'static [Opening]) {
         _ => return,
     };
     if let Err(error) = work(Worker { services, keepers, files, requests: true, slots: 1 }) {
-        eprintln!("worker: {error}");
+        let _ = stdio::say(&format!("worker: {error}\n")); // the status says the same
     }
     process::exit(1);
 }

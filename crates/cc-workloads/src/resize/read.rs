@@ -2,9 +2,9 @@
 
 use std::{
     ffi::OsStr,
-    fs::File,
+    fs::OpenOptions,
     io::{self, Read},
-    os::unix::ffi::OsStrExt,
+    os::unix::{ffi::OsStrExt, fs::OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
@@ -53,8 +53,16 @@ impl Settings {
 pub(super) fn read(task: &Task, base: &Path, bytes: &mut Vec<u8>) -> Result<(), String> {
     let why = |error: io::Error| reason(&error);
     bytes.clear();
-    let file = File::open(base.join(OsStr::from_bytes(&task.source))).map_err(why)?;
-    let size = file.metadata().map_err(why)?.len();
+    // It was a file when the directory was read. If a FIFO has taken its place, opening it would
+    // wait for a writer.
+    let mut options = OpenOptions::new();
+    let options = options.read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
+    let file = options.open(base.join(OsStr::from_bytes(&task.source))).map_err(why)?;
+    let kind = file.metadata().map_err(why)?;
+    if !kind.is_file() && !kind.is_dir() {
+        return Err("Not a regular file".to_owned()); // of a directory, reading it says so
+    }
+    let size = kind.len();
     if size <= MAX_BYTES {
         bytes.reserve_exact(usize::try_from(size).expect("below the limit"));
         file.take(MAX_BYTES + 1).read_to_end(bytes).map_err(why)?;

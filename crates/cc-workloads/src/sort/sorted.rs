@@ -13,6 +13,7 @@ use super::{Output, Totals};
 use crate::{
     contract::{Block, Sink},
     error::{Error, Result, reason},
+    printable::printable_path,
     trace,
 };
 
@@ -141,7 +142,7 @@ fn beside(path: &Path) -> io::Result<NamedTempFile> {
 }
 
 fn failed(what: &str, path: &Path, error: &io::Error) -> Error {
-    Error::Failed(format!("{what} failed: {}: {}", path.display(), reason(error)))
+    Error::Failed(format!("{what} failed: {}: {}", printable_path(path), reason(error)))
 }
 
 #[cfg(test)]
