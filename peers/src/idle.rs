@@ -1,6 +1,9 @@
 //! `idle`: connections that are there and say nothing.
 
-use std::{io, net::TcpStream};
+use std::{
+    io::{self, Write},
+    net::TcpStream,
+};
 
 use anyhow::{Error, Result, ensure};
 
@@ -22,7 +25,7 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     connect::raise_descriptors()?;
     let wanted = args.connections;
     let (held, why) = hold(&args.server, wanted);
-    println!("holding {} of {wanted} connections", held.len());
+    writeln!(io::stdout(), "holding {} of {wanted} connections", held.len())?;
     io::copy(&mut io::stdin().lock(), &mut io::sink())?;
     why.map_or(Ok(()), |why| {
         Err(why.context(format!("only {} of {wanted} connections were possible", held.len())))

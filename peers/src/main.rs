@@ -1,5 +1,8 @@
 //! `cc-peers`: the other end of a workload's connections, in a process of its own.
 
+// What prints reports what it could not write; `println!` would panic.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod connect;
 mod idle;
 mod load;

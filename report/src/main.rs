@@ -1,5 +1,8 @@
 //! `cc-report`, which `cargo xtask` builds and runs when a report is asked for.
 
+// What prints reports what it could not write; `println!` would panic.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 use std::{
     fs,
     io::{self, Write as _},
@@ -48,7 +51,7 @@ fn write(file: &Path, report: &Report) -> Result<()> {
     let page = page::html(report, &way_back(folder));
     fs::write(file, &page).with_context(|| file.display().to_string())?;
     // Standard output may be carrying the results.
-    eprintln!("{}  ({} kB)", file.display(), page.len().div_ceil(1000));
+    xtask::out::say(format_args!("{}  ({} kB)", file.display(), page.len().div_ceil(1000)));
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! The checks are checked: wrong implementations must be rejected, each by the cases that look for what is wrong
 //! with it.
 
-use std::mem;
+use std::{mem, ops::ControlFlow};
 
 use cc_conformance::{
     mutant::{self, edited},
@@ -52,27 +52,32 @@ pub(super) const REJECTED: &[Rejected] = &[
     ("hangs", &["picture"], "mandelbrot::hangs::picture hung"),
 ];
 
+/// Emits the output of a task, which there is none of once a stop is requested.
+fn emit(output: Option<Output>, ctx: &Ctx, out: &mut dyn Sink<Output>) -> ControlFlow<()> {
+    output.map_or(ControlFlow::Break(()), |output| ctx.emit(output, out))
+}
+
 fn lets_panics_through(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
-    let plane = Plane::new(&job.view);
-    let _ = job.tasks(Grain::TILE).try_for_each(|task| ctx.emit(plane.task(&task), out));
+    let plane = Plane::new(&job.view, &ctx.stop);
+    let _ = job.tasks(Grain::TILE).try_for_each(|task| emit(plane.task(&task), ctx, out));
     Ok(())
 }
 
 /// Does sixteen tiles at a time, and gives all of them up for one.
 fn fails_whole_tasks(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
-    let plane = Plane::new(&job.view);
+    let plane = Plane::new(&job.view, &ctx.stop);
     let _ = job.tasks(Grain { pixels: 4096 }).try_for_each(|task| {
         let done = std::panic::catch_unwind(|| plane.task(&task));
-        ctx.emit(done.unwrap_or_else(|_| task.failed("panicked: planned")), out)
+        emit(done.unwrap_or_else(|_| Some(task.failed("panicked: planned"))), ctx, out)
     });
     Ok(())
 }
 
 /// Takes sixteen tiles at a time, whatever the job asks for.
 fn joins_as_it_likes(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
-    let plane = Plane::new(&job.view);
+    let plane = Plane::new(&job.view, &ctx.stop);
     let mut tasks = Job::new(job.view.clone()).tasks(Grain { pixels: 256 });
-    let _ = tasks.try_for_each(|task| ctx.emit(plane.task(&task), out));
+    let _ = tasks.try_for_each(|task| emit(plane.task(&task), ctx, out));
     Ok(())
 }
 

@@ -2,9 +2,13 @@
 //!
 //! A library only so that `cc-report`, which the light path does not build, reads the models' files as `show` does.
 
+// What prints goes through `out`, which does not panic and tells what could not be written.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod compare;
 pub mod models;
 mod new_workload;
+pub mod out;
 mod report;
 pub mod show;
 mod tidy;
@@ -32,21 +36,21 @@ const USAGE: u8 = 2;
 /// Does what the command line says.
 #[must_use]
 pub fn main() -> ExitCode {
-    match Command::parse() {
+    out::checked(match Command::parse() {
         Command::Compare(args) => compare::run(&args),
         Command::Report(args) => status(report::run(&args), USAGE),
         Command::Choose(args) => status(report::choose(&args), USAGE),
         Command::Show(args) => status(show::run(&args), USAGE),
         Command::NewWorkload(args) => status(new_workload::run(&args), USAGE),
         Command::Tidy => status(tidy::run(), 1),
-    }
+    })
 }
 
 fn status(done: anyhow::Result<()>, otherwise: u8) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            out::say(format_args!("error: {error:#}"));
             ExitCode::from(otherwise)
         }
     }

@@ -16,6 +16,7 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::{
     compare,
     models::{self, Kind},
+    out,
     show::is_keyword,
 };
 
@@ -32,12 +33,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let changes = changes(models::root(), &args.name)?;
     write(models::root(), &changes)?;
     for change in &changes {
-        println!("{} {}", if change.before.is_none() { "made   " } else { "changed" }, change.path.display());
+        let done = if change.before.is_none() { "made   " } else { "changed" };
+        out::print(format_args!("{done} {}", change.path.display()));
     }
     let name = &args.name;
-    println!(
+    out::print(format_args!(
         "\nNow `cargo test -p cc-conformance -- {name}::` lists what is to be written. See CONTRIBUTING.md."
-    );
+    ));
     Ok(())
 }
 

@@ -11,7 +11,10 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 
-use crate::models::{self, CRATES, SPEC};
+use crate::{
+    models::{self, CRATES, SPEC},
+    out,
+};
 
 /// What a model crate may depend on beside the spec: the mechanism it shows, and what carries plain data.
 const ALLOWED: [(&str, &[&str]); 6] = [
@@ -166,7 +169,7 @@ pub(crate) fn run() -> Result<()> {
     wrong.extend(architecture(root)?);
     wrong.extend(failpoints(root)?);
     if wrong.is_empty() {
-        println!("tidy: dependencies, workload files and anchors, links, names: all in order");
+        out::print("tidy: dependencies, workload files and anchors, links, names: all in order");
         return Ok(());
     }
     let list = wrong.iter().fold(String::new(), |mut list, line| {

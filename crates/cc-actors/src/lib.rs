@@ -80,6 +80,10 @@
 //! - [`kv`]: an actor for each client, and what it asks of the keepers;
 //! - [`fetch`]: connections that belong to actors, and one who brings them what there is to fetch.
 
+// What prints goes through `cc_workloads::stdio`, which does not panic and tells what could not be
+// written.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod actor;
 pub mod fetch;
 pub mod grep;

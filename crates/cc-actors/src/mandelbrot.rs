@@ -38,7 +38,7 @@ const CREDITS: usize = 2;
 // ANCHOR: mandelbrot-run
 /// Runs the job on `ctx.workers` workers; the calling thread is the last actor, the painter.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
-    let plane = Plane::new(&job.view);
+    let plane = Plane::new(&job.view, &ctx.stop);
     let count = ctx.workers.get();
     system(&ctx.stop, |system| {
         let (supervisor, deaths) = system.mailbox(count);
@@ -79,7 +79,7 @@ impl Worker {
     fn work(&mut self) -> Result<(), Halted> {
         loop {
             let task = self.in_hand.insert(self.tasks.receive()?);
-            let output = self.plane.task(task);
+            let output = self.plane.task(task).ok_or(Halted)?;
             self.in_hand = None;
             self.painter.send(Report::Done(self.id, output))?;
         }

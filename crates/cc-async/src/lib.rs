@@ -70,6 +70,10 @@
 //! - [`fetch`]: the same from the other side: requests that wait, each a future that owns its connection;
 //! - [`single`]: the variant, on a current-thread runtime.
 
+// What prints goes through `cc_workloads::stdio`, which does not panic and tells what could not be
+// written.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod client;
 pub mod fetch;
 pub mod grep;

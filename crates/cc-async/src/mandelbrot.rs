@@ -9,8 +9,9 @@
 //! - **Bound.** `buffer_unordered` has two tasks a worker under way, one in hand and one to go on with; the
 //!   channel holds the outputs that `gather` is behind, `window` at most.
 //! - **Order.** None: an output says where it belongs.
-//! - **Stop.** A [`CancellationToken`](tokio_util::sync::CancellationToken) drops `feed` and `gather` where they wait. Dropped handles abort what has not
-//!   begun; dropping the runtime waits for the kernels that run.
+//! - **Stop.** A [`CancellationToken`](tokio_util::sync::CancellationToken) drops `feed` and
+//!   `gather` where they wait. Dropped handles abort what has not begun; dropping the runtime waits
+//!   for the kernels that run, which ask between rows and within long ones.
 //! - **Fail.** A panic ends its task alone, and comes back as the `JoinError` of its handle. Of several tiles, each is
 //!   then done alone, so that only the one that panics is lost. A panic of `feed` closes the channel as its end does, so it
 //!   is joined, and what the join says is the run's result.
@@ -38,7 +39,7 @@ const GRAIN: Grain = Grain { pixels: 2048 };
 /// Runs the job on a runtime of its own, with `ctx.workers` threads for what computes; the calling thread
 /// gathers.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
-    let plane = Arc::new(Plane::new(&job.view));
+    let plane = Arc::new(Plane::new(&job.view, &ctx.stop));
     let ahead = 2 * ctx.workers.get();
     let runtime = runtime(ctx.workers)?;
     let (stop, _on_stop) = token(&ctx.stop);
@@ -64,21 +65,21 @@ async fn feed(tasks: Tasks, plane: Arc<Plane>, ahead: usize, done: Sender<Output
 // ANCHOR_END: mandelbrot-feed
 
 // ANCHOR: mandelbrot-work
-/// Does a task; if it panics, each of its tiles.
+/// Does a task; if it panics, each of its tiles. Once a stop is requested, there is no output.
 async fn work(task: Task, plane: &Arc<Plane>) -> Vec<Output> {
     match compute(task, plane).await {
         Err(_) if task.tiles > 1 => {
             let alone = |tile: Task| async move {
-                compute(tile, plane).await.unwrap_or_else(|why| tile.failed(&why))
+                compute(tile, plane).await.unwrap_or_else(|why| Some(tile.failed(&why)))
             };
-            stream::iter(task.apart()).then(alone).collect().await
+            stream::iter(task.apart()).filter_map(alone).collect().await
         }
-        done => vec![done.unwrap_or_else(|why| task.failed(&why))],
+        done => Vec::from_iter(done.unwrap_or_else(|why| Some(task.failed(&why)))),
     }
 }
 
 /// Has a task computed in the blocking pool; if it panics, says what of.
-async fn compute(task: Task, plane: &Arc<Plane>) -> Result<Output, String> {
+async fn compute(task: Task, plane: &Arc<Plane>) -> Result<Option<Output>, String> {
     let plane = plane.clone();
     let output = AbortOnDropHandle::new(spawn_blocking(move || plane.task(&task)));
     // Only dropping the handle aborts the task, and it is held: a failure is a panic.

@@ -1,5 +1,8 @@
 //! The command line as a user types it.
 
+#[path = "../../cc-workloads/tests/command_line/mod.rs"]
+mod command_line;
+
 use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
@@ -12,6 +15,8 @@ use snapbox::{assert_data_eq, cmd::Command as Cmd, str};
 use tempfile::TempDir;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_cc-async");
+
+command_line::tests!(PROGRAM, ["async", "async-single"]);
 const MODELS: [&str; 2] = ["async", "async-single"];
 
 fn grep() -> Cmd {

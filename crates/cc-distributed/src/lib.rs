@@ -66,6 +66,10 @@
 //! - [`cluster`]: the small runtime of this model. It knows no workload, and its queue knows no transport: a
 //!   message broker could take the place of everything between queue and worker.
 
+// What prints goes through `cc_workloads::stdio`, which does not panic and tells what could not be
+// written.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod client;
 pub mod cluster;
 pub mod fetch;

@@ -6,8 +6,9 @@
 //!   so nobody waits for a message. Stealing would cost a journey just when somebody has nothing to do.
 //! - **Bound.** `window` promises are waited for, each of a few numbers; the counts, when they come, are a task's.
 //! - **Order.** None: promises are taken as they are kept, and an output says where it belongs.
-//! - **Stop.** Closing the cluster's queue breaks the promises and ends the sessions. The run's own workers
-//!   are killed; a standing one may finish its task for nobody.
+//! - **Stop.** Closing the cluster's queue breaks the promises and ends the sessions. The run's own
+//!   workers are killed; in a standing one, the kernel asks whether its session has ended, between
+//!   rows and within long ones.
 //! - **Fail.** A silent worker is taken for dead: it is cut off, and its tasks go elsewhere. So is
 //!   one that answers with other tiles. What panicked, or lost its worker three times when it had
 //!   that for itself, is done once more, every tile for itself: only the culprit is given up.
@@ -68,13 +69,15 @@ fn submit(task: &Task, lane: Lane, job: &Job, cluster: &Cluster) -> Promise<Outp
 // ANCHOR_END: mandelbrot-feed
 
 // ANCHOR: mandelbrot-work
-/// Begins with a job in a worker: from here on, encoded tasks become encoded outputs.
-pub(crate) fn work(view: &[u8], _: &Means) -> Result<Work> {
+/// Begins with a job in a worker: from here on, encoded tasks become encoded outputs, until the
+/// session has ended.
+pub(crate) fn work(view: &[u8], means: &Means) -> Result<Work> {
     let view = postcard::from_bytes(view).map_err(|error| Error::worker("view", error))?;
-    let plane = Plane::new(&view);
+    let plane = Plane::new(&view, &means.stop);
     Ok(Box::new(move |task| {
         let task = postcard::from_bytes(task).map_err(|error| error.to_string())?;
-        Ok(encode(&plane.task(&task)))
+        let output = plane.task(&task).ok_or("the session has ended")?;
+        Ok(encode(&output))
     }))
 }
 // ANCHOR_END: mandelbrot-work

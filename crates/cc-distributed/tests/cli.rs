@@ -1,5 +1,8 @@
 //! The command line as a user types it.
 
+#[path = "../../cc-workloads/tests/command_line/mod.rs"]
+mod command_line;
+
 use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
@@ -13,6 +16,8 @@ use snapbox::{assert_data_eq, cmd::Command as Cmd, str};
 use tempfile::TempDir;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_cc-distributed");
+
+command_line::tests!(PROGRAM, ["distributed"]);
 
 /// More than a worker's start takes of a processor, in hundredths of a second.
 const START: u64 = 20;

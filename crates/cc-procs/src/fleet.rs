@@ -23,6 +23,7 @@ use std::{
 use cc_workloads::{
     Error, Result, Stop,
     error::reason,
+    stdio,
     stop::{Bell, OnRequest},
 };
 use rustix::{
@@ -195,7 +196,7 @@ where
         return;
     }
     let Err(error) = serve(work);
-    eprintln!("{name} worker: {error}");
+    let _ = stdio::say(&format!("{name} worker: {error}\n")); // the status says the same
     process::exit(1);
 }
 

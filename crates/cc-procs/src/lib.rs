@@ -68,6 +68,10 @@
 //! - [`fetch`]: a process for each request that waits;
 //! - [`fleet`]: such processes, each asked by itself, and one thread that waits for all of them.
 
+// What prints goes through `cc_workloads::stdio`, which does not panic and tells what could not be
+// written.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod feed;
 pub mod fetch;
 pub mod fleet;

@@ -22,7 +22,7 @@ use std::{
 };
 
 use cc_workloads::{
-    Ctx, Result, Sink,
+    Ctx, Result, Sink, Stop,
     error::panic_reason,
     mandelbrot::{Grain, Job, Output, Plane, Task, View},
 };
@@ -75,9 +75,10 @@ fn feed(mut tasks: impl Iterator<Item = Task>, pool: &Pool, done: &Sender<Output
 // ANCHOR: mandelbrot-work
 /// Prepares a worker process: what it returns does one task after the other there.
 pub(crate) fn work(view: &View) -> impl FnMut(Task) -> Output + use<> {
-    let plane = Plane::new(view);
+    // A stop kills the process, so there is none that the kernel could ask about.
+    let plane = Plane::new(view, &Stop::new());
     move |task| {
-        catch_unwind(AssertUnwindSafe(|| plane.task(&task)))
+        catch_unwind(AssertUnwindSafe(|| plane.task(&task).expect("no stop is requested here")))
             .unwrap_or_else(|panic| task.failed(&panic_reason(&*panic)))
     }
 }

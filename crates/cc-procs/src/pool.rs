@@ -41,6 +41,7 @@ use std::{
 use cc_workloads::{
     Cause, Ctx, Error, Result, Stop,
     error::{panic_reason, reason},
+    stdio,
     stop::OnRequest,
     temporary::{self, Lock},
 };
@@ -484,7 +485,7 @@ where
         return;
     }
     if let Err(error) = serve(work) {
-        eprintln!("{name} worker: {error}");
+        let _ = stdio::say(&format!("{name} worker: {error}\n")); // the status says the same
         process::exit(1);
     }
     process::exit(0);

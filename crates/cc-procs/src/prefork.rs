@@ -29,7 +29,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cc_workloads::{Ctx, Error, Result, error::reason};
+use cc_workloads::{Ctx, Error, Result, error::reason, stdio};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
@@ -295,7 +295,7 @@ pub fn enter<S: DeserializeOwned, R: Serialize>(
         return;
     }
     let Err(error) = begin().map_err(Error::io("lifeline")).and_then(work);
-    eprintln!("{name} worker: {error}");
+    let _ = stdio::say(&format!("{name} worker: {error}\n")); // the status says the same
     process::exit(1);
 }
 

@@ -42,6 +42,10 @@
 //! - [`fetch`]: a thread for each request that waits, and a schedule that they share;
 //! - [`rayon`]: the variant, in which a work-stealing pool does the sharing.
 
+// What prints goes through `cc_workloads::stdio`, which does not panic and tells what could not be
+// written.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod fetch;
 pub mod grep;
 pub mod kv;

@@ -6,9 +6,11 @@
 //!   its part beforehand would leave it to chance whose part is dear.
 //! - **Bound.** Outputs wait in one bounded channel; when it is full, the workers do.
 //! - **Order.** None: an output says where it belongs.
-//! - **Stop.** The workers ask before each task. One that waits for room finds that `gather` has gone.
-//! - **Fail.** A panic is caught where the task runs, and becomes the task's output. A panic anywhere else ends the run: the
-//!   threads are joined, and the outputs are all there are only if all threads came to their end.
+//! - **Stop.** The kernel asks, between rows and within long ones, and has no output then. A worker
+//!   that waits for room finds that `gather` has gone.
+//! - **Fail.** A panic is caught where the task runs, and becomes the task's output. A panic anywhere
+//!   else ends the run: the threads are joined, and the outputs are all there are only if all
+//!   threads came to their end.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -28,14 +30,14 @@ use crate::threads::Threads;
 // ANCHOR: mandelbrot-run
 /// Runs the job on `ctx.workers` threads; the calling thread gathers.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
-    let shared =
-        Shared { plane: Plane::new(&job.view), tasks: job.tasks(Grain::TILE), cursor: AtomicU64::new(0) };
+    let plane = Plane::new(&job.view, &ctx.stop);
+    let shared = Shared { plane, tasks: job.tasks(Grain::TILE), cursor: AtomicU64::new(0) };
     let (done, outputs) = bounded(ctx.window.get());
     thread::scope(|scope| {
         let mut threads = Threads::new(scope, ctx);
         for n in 0..ctx.workers.get() {
             let (shared, done) = (&shared, done.clone());
-            threads.spawn(format!("worker-{n}"), move || work(shared, &done, ctx))?;
+            threads.spawn(format!("worker-{n}"), move || work(shared, &done))?;
         }
         // The channel must close when the workers have gone, not when this function ends.
         drop(done);
@@ -54,13 +56,12 @@ struct Shared {
     cursor: AtomicU64,
 }
 
-/// Does tasks until there are no more.
-fn work(shared: &Shared, done: &Sender<Output>, ctx: &Ctx) {
-    while !ctx.stop.requested()
-        && let Some(task) = shared.tasks.get(shared.cursor.fetch_add(1, Relaxed))
-    {
+/// Does tasks until there are no more, or a stop is requested.
+fn work(shared: &Shared, done: &Sender<Output>) {
+    while let Some(task) = shared.tasks.get(shared.cursor.fetch_add(1, Relaxed)) {
         let output = catch_unwind(AssertUnwindSafe(|| shared.plane.task(&task)))
-            .unwrap_or_else(|panic| task.failed(&panic_reason(&*panic)));
+            .unwrap_or_else(|panic| Some(task.failed(&panic_reason(&*panic))));
+        let Some(output) = output else { break };
         if done.send(output).is_err() {
             break;
         }

@@ -1,5 +1,8 @@
 //! The command line as a user types it.
 
+#[path = "../../cc-workloads/tests/command_line/mod.rs"]
+mod command_line;
+
 use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
@@ -17,6 +20,8 @@ use snapbox::{assert_data_eq, cmd::Command as Cmd, str};
 use tempfile::TempDir;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_cc-threads");
+
+command_line::tests!(PROGRAM, ["threads", "rayon"]);
 
 fn grep() -> Cmd {
     Cmd::new(PROGRAM).args(["--workers", "2", "grep"])

@@ -13,6 +13,9 @@
 //! 5. [`inputs`]: something to work on, made from a seed;
 //! 6. [`trace`]: what of it each thread did when, if somebody asks.
 
+// What prints goes through `stdio`, which does not panic and tells what could not be written.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod bounded;
 pub mod cli;
 pub mod contract;
@@ -30,6 +33,7 @@ pub mod resize;
 pub mod root;
 pub mod shelf;
 pub mod sort;
+pub mod stdio;
 pub mod stop;
 mod stream;
 mod sync;

@@ -5,6 +5,7 @@
 //! GNU grep; everything that a program says in its own words goes through [`Printable`].
 
 use std::{
+    borrow::Cow,
     ffi::OsStr,
     fmt::{self, Display, Formatter, Write},
     os::unix::ffi::OsStrExt,
@@ -27,6 +28,19 @@ pub fn printable<T: AsRef<[u8]> + ?Sized>(text: &T) -> Printable<'_> {
 /// Displays a path without control characters.
 pub fn printable_path<P: AsRef<Path> + ?Sized>(path: &P) -> Printable<'_> {
     Printable(OsStr::as_bytes(path.as_ref().as_os_str()))
+}
+
+/// A message of one line or more without control characters, but for the ends of its lines. This is
+/// for a message that is whole: a name that is put into one is made [`printable`] first, or an end
+/// of a line in it would look like one of the message's.
+#[must_use]
+pub fn printable_lines(message: &[u8]) -> Cow<'_, [u8]> {
+    if str::from_utf8(message).is_ok_and(|text| !text.chars().any(|char| char != '\n' && is_obeyed(char))) {
+        return Cow::Borrowed(message);
+    }
+    let lines: Vec<String> =
+        message.split(|byte| *byte == b'\n').map(|line| printable(line).to_string()).collect();
+    Cow::Owned(lines.join("\n").into_bytes())
 }
 
 impl Display for Printable<'_> {
@@ -60,6 +74,12 @@ mod tests {
         assert_eq!(printable("\u{9b}2J \x7f").to_string(), r"\u{9b}2J \u{7f}");
         assert_eq!(printable("\u{202e}gpj.exe").to_string(), r"\u{202e}gpj.exe");
         assert_eq!(printable(b"\xff\xfe.txt").to_string(), r"\xff\xfe.txt");
+    }
+
+    #[test]
+    fn the_lines_of_a_message_stay_lines() {
+        assert_eq!(&*printable_lines(b"a\x1b[2J\nb\xff\n"), b"a\\u{1b}[2J\nb\\xff\n");
+        assert!(matches!(printable_lines("grep: Grüße\n".as_bytes()), Cow::Borrowed(_)));
     }
 
     #[test]

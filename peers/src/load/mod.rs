@@ -11,7 +11,11 @@ mod peers;
 #[cfg(test)]
 mod tests;
 
-use std::{num::NonZeroUsize, time::Duration};
+use std::{
+    io::{self, Write},
+    num::NonZeroUsize,
+    time::Duration,
+};
 
 use anyhow::{Result, ensure};
 
@@ -69,9 +73,9 @@ enum Limit {
 pub(crate) fn main(args: &Args) -> Result<()> {
     let outcome = run(args)?;
     if args.json {
-        println!("{}", serde_json::to_string(&outcome)?);
+        writeln!(io::stdout(), "{}", serde_json::to_string(&outcome)?)?;
     } else {
-        print!("{outcome}");
+        write!(io::stdout(), "{outcome}")?;
     }
     outcome.check()
 }

@@ -102,7 +102,7 @@ pub fn main(args: &Args) -> anyhow::Result<()> {
     let runtime = runtime()?;
     let served = runtime.block_on(async {
         let listeners = listen(args.listen, args.hosts)?;
-        println!("listening at {}", listeners[0].local_addr()?);
+        writeln!(io::stdout(), "listening at {}", listeners[0].local_addr()?)?;
         let counters = Arc::<Counters>::default();
         tokio::select! {
             ended = end(&counters) => ended,
@@ -238,7 +238,7 @@ async fn obey(counters: &Counters) -> io::Result<()> {
         let latency = line.strip_prefix("latency ").and_then(|ms| ms.parse().ok());
         let latency = latency.ok_or_else(|| io::Error::other(format!("{line:?} is not latency MS")))?;
         counters.set_latency(Duration::from_millis(latency));
-        println!("{line}");
+        writeln!(io::stdout(), "{line}")?;
     }
     Ok(())
 }

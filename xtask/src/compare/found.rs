@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::out;
+
 use super::{
     Args,
     again::Again,
@@ -62,9 +64,9 @@ impl Found {
             }
         };
         if !args.is_piped() {
-            println!("{table}\n");
+            out::print(format_args!("{table}\n"));
         }
-        troubles.iter().for_each(|trouble| eprintln!("{trouble}\n"));
+        troubles.iter().for_each(|trouble| out::say(format_args!("{trouble}\n")));
         outcome
     }
 }

@@ -62,6 +62,8 @@ use std::{io::IsTerminal, path::PathBuf, process::ExitCode};
 
 use anyhow::{Error, Result, anyhow, bail};
 
+use crate::out;
+
 pub(crate) use args::Args;
 use baseline::{Earlier, against};
 use build::{Entry, Workspace};
@@ -78,7 +80,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     let code = match compare(args) {
         Ok(outcome) => outcome.code(),
         Err(Failure { code, error }) => {
-            eprintln!("error: {error:#}");
+            out::say(format_args!("error: {error:#}"));
             code
         }
     };
@@ -105,7 +107,7 @@ impl Failure {
 
 fn compare(args: &Args) -> Result<Outcome, Failure> {
     if args.explain {
-        print!("{}", include_str!("explain.txt"));
+        out::print(include_str!("explain.txt").trim_end());
         return Ok(Outcome::Agree);
     }
     machine::load_average();
@@ -127,7 +129,7 @@ fn compare(args: &Args) -> Result<Outcome, Failure> {
     if built.broken.is_empty() {
         all_known(&args.models, &built.entries, &jobs).map_err(Failure::usage)?;
     }
-    built.broken.iter().for_each(|broken| eprintln!("error: {broken}: left out"));
+    built.broken.iter().for_each(|broken| out::say(format_args!("error: {broken}: left out")));
     let outcome = if built.broken.is_empty() { Outcome::Agree } else { Outcome::Failed };
     let cancel = Cancel::on_interrupt().map_err(Error::from)?;
     let bench = Bench { args, earlier, workspace: &workspace, entries: &built.entries, cancel: &cancel };
@@ -161,7 +163,9 @@ impl Bench<'_> {
                     written.push(job.workload.clone());
                 }
                 Ok(None) => {}
-                Err(error) if self.cancel.is_requested() => eprintln!("{}: {error:#}", job.workload),
+                Err(error) if self.cancel.is_requested() => {
+                    out::say(format_args!("{}: {error:#}", job.workload));
+                }
                 Err(error) => return Err(error.into()),
             }
             if self.cancel.is_requested() {
@@ -199,7 +203,7 @@ impl Bench<'_> {
         let args = self.args;
         let (entrants, absent) = job.entrants(self.entries, args)?;
         if !entrants.iter().any(|entrant| args.is_selected(&entrant.name)) {
-            absent.iter().for_each(|absent| eprintln!("{}: {absent}", job.workload));
+            absent.iter().for_each(|absent| out::say(format_args!("{}: {absent}", job.workload)));
             return Ok(None);
         }
         let folder = self.workspace.target.join("compare");
@@ -216,7 +220,8 @@ impl Bench<'_> {
             if let Some(file) = &args.baseline {
                 comparison.baseline = against(&comparison, &self.earlier, file);
                 if comparison.baseline.is_none() {
-                    eprintln!("{}: there is no earlier result of it in {}", job.workload, file.display());
+                    let file = file.display();
+                    out::say(format_args!("{}: there is no earlier result of it in {file}", job.workload));
                 }
             }
             history::keep(&comparison, &folder.join("history"))?;
@@ -274,14 +279,14 @@ fn all_known(names: &[String], entries: &[Entry], jobs: &[Job]) -> Result<()> {
 
 fn list(entries: &[Entry], jobs: &[Job]) {
     for job in jobs {
-        println!("{}", job.workload);
+        out::print(&job.workload);
         for entry in entries.iter().filter(|entry| entry.workload == job.workload) {
             let declined = entry.declined.as_ref().map_or(String::new(), |why| format!(" (declined: {why})"));
-            println!("  {:<16} {}{declined}", entry.model, entry.mechanism);
+            out::print(format_args!("  {:<16} {}{declined}", entry.model, entry.mechanism));
         }
         for tool in &job.manifest.tool {
             let what = tool.find().map_or_else(|| "not installed".to_owned(), |_| tool.version());
-            println!("  {:<16} {what}", tool.name);
+            out::print(format_args!("  {:<16} {what}", tool.name));
         }
     }
 }
@@ -289,7 +294,7 @@ fn list(entries: &[Entry], jobs: &[Job]) {
 /// Says what takes a while, to those who watch.
 fn say(what: &str) {
     if std::io::stderr().is_terminal() {
-        eprintln!("{what} …");
+        out::say(format_args!("{what} …"));
     }
 }
 

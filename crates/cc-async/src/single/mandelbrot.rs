@@ -6,7 +6,9 @@
 //!   cursor is a loop.
 //! - **Bound.** One tile in hand, and one output, however wide the window is.
 //! - **Order.** That of the tiles, as there is one worker; nobody asks for it.
-//! - **Stop.** A [`CancellationToken`](tokio_util::sync::CancellationToken) drops the futures at the `await` they have come to: after a tile at most.
+//! - **Stop.** A [`CancellationToken`](tokio_util::sync::CancellationToken) drops the futures at
+//!   the `await` they have come to; the kernel comes to it soon, since it asks between rows and
+//!   within long ones.
 //! - **Fail.** A panic is caught around the slice and becomes its output.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -28,7 +30,7 @@ use crate::runtime::token;
 // ANCHOR: mandelbrot-run
 /// Runs the job on the calling thread, as two futures that take turns.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
-    let plane = Plane::new(&job.view);
+    let plane = Plane::new(&job.view, &ctx.stop);
     let runtime = Builder::new_current_thread().build().map_err(Error::io("runtime"))?;
     let (stop, _on_stop) = token(&ctx.stop);
     let (done, outputs) = mpsc::channel(1);
@@ -42,17 +44,18 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
 /// Does the tasks, slice by slice; in between, the others have their turn.
 async fn work(job: &Job, plane: &Plane, done: Sender<Output>) {
     for task in job.tasks(Grain::TILE) {
-        if done.send(slice(plane, &task)).await.is_err() {
+        let Some(output) = slice(plane, &task) else { break };
+        if done.send(output).await.is_err() {
             break;
         }
         yield_now().await;
     }
 }
 
-/// One slice. A panic is its failure, not the run's.
-fn slice(plane: &Plane, task: &Task) -> Output {
+/// One slice. A panic is its failure, not the run's. None once a stop is requested.
+fn slice(plane: &Plane, task: &Task) -> Option<Output> {
     catch_unwind(AssertUnwindSafe(|| plane.task(task)))
-        .unwrap_or_else(|panic| task.failed(&panic_reason(&*panic)))
+        .unwrap_or_else(|panic| Some(task.failed(&panic_reason(&*panic))))
 }
 // ANCHOR_END: mandelbrot-work
 

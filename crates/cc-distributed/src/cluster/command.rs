@@ -4,7 +4,6 @@ use std::{
     env,
     io::{self, Write},
     net::{IpAddr, SocketAddr, TcpListener, ToSocketAddrs},
-    num::NonZeroUsize,
     os::unix::ffi::OsStringExt,
     path::{Path, PathBuf},
     process,
@@ -15,6 +14,7 @@ use cc_workloads::{
     Ctx, Error, Model, Result, cli,
     printable::{printable, printable_path},
     root::Files,
+    stdio,
 };
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
@@ -143,7 +143,7 @@ fn worker_command() -> Command {
             Arg::new("slots")
                 .long("slots")
                 .value_name("N")
-                .value_parser(value_parser!(NonZeroUsize))
+                .value_parser(cli::workers)
                 .help("How many tasks to work at at once [default: one per core]"),
         )
 }
@@ -168,7 +168,7 @@ pub fn enter(services: &'static [Service], keepers: &'static [Opening], models: 
     let Ok(matches) = cli::command(models).try_get_matches() else { return };
     if let Some(("worker", args)) = matches.subcommand() {
         let Err(error) = stand(services, keepers, args);
-        eprintln!("worker: {error}");
+        let _ = stdio::say(&format!("worker: {error}\n")); // the status says the same
         process::exit(2);
     }
 }

@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use cc_workloads::{Error, Result, root::Files};
+use cc_workloads::{Error, Result, root::Files, stdio};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     process::{Child, Command},
@@ -92,7 +92,7 @@ pub(super) fn enter(services: &'static [Service], keepers: &'static [Opening]) {
         _ => return,
     };
     if let Err(error) = work(Worker { services, keepers, files, requests: true, slots: 1 }) {
-        eprintln!("worker: {error}");
+        let _ = stdio::say(&format!("worker: {error}\n")); // the status says the same
     }
     process::exit(1);
 }

@@ -7,10 +7,11 @@
 //!   anything is shared; the cursor of the threads is touched for each.
 //! - **Bound.** Outputs wait in one bounded channel; when it is full, the workers do.
 //! - **Order.** None: an output says where it belongs.
-//! - **Stop.** A worker asks before each task, and finds that `gather` has gone. `try_for_each` then calls off what
-//!   others have not begun.
-//! - **Fail.** A panic is caught where the task runs. Rayon passes any other on to `work`, where it becomes the run's
-//!   error: the outputs end early then, too.
+//! - **Stop.** The kernel asks, between rows and within long ones, and has no output then. A worker
+//!   that waits for room finds that `gather` has gone. `try_for_each` then calls off what others
+//!   have not begun.
+//! - **Fail.** A panic is caught where the task runs. Rayon passes any other on to `work`, where it
+//!   becomes the run's error: the outputs end early then, too.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -30,7 +31,7 @@ use super::caught;
 // ANCHOR: mandelbrot-run
 /// Runs the job on a pool of `ctx.workers` threads, made for it; the calling thread gathers.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
-    let (plane, tasks) = (Plane::new(&job.view), job.tasks(Grain::TILE));
+    let (plane, tasks) = (Plane::new(&job.view, &ctx.stop), job.tasks(Grain::TILE));
     let (done, outputs) = bounded(ctx.window.get());
     ThreadPoolBuilder::new()
         .num_threads(ctx.workers.get())
@@ -40,7 +41,7 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
             // In place: the sink has to stay on this thread, and no worker is blocked by gathering.
             let mut worked = Ok(());
             pool.in_place_scope(|scope| {
-                scope.spawn(|_| worked = caught("work", || work(&tasks, &plane, done, ctx)));
+                scope.spawn(|_| worked = caught("work", || work(&tasks, &plane, done)));
                 gather(outputs, ctx, out);
             });
             worked
@@ -50,13 +51,13 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
 // ANCHOR_END: mandelbrot-run
 
 // ANCHOR: mandelbrot-work
-/// Does all tasks, on all threads of the pool.
-fn work(tasks: &Tasks, plane: &Plane, done: Sender<Output>, ctx: &Ctx) {
+/// Does all tasks, on all threads of the pool, unless a stop is requested.
+fn work(tasks: &Tasks, plane: &Plane, done: Sender<Output>) {
     let _ = (0..tasks.count_all()).into_par_iter().try_for_each(|number| {
-        let task = tasks.get(number).filter(|_| !ctx.stop.requested())?;
+        let task = tasks.get(number)?;
         let output = catch_unwind(AssertUnwindSafe(|| plane.task(&task)))
-            .unwrap_or_else(|panic| task.failed(&panic_reason(&*panic)));
-        done.send(output).ok()
+            .unwrap_or_else(|panic| Some(task.failed(&panic_reason(&*panic))));
+        done.send(output?).ok()
     });
 }
 // ANCHOR_END: mandelbrot-work

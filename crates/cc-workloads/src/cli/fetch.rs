@@ -9,17 +9,14 @@ use std::{
     time::Duration,
 };
 
-use clap::{ArgMatches, Args, Command, FromArgMatches};
+use clap::{ArgMatches, Args, Command};
 
-use super::{
-    output::Output,
-    report, seconds,
-    signals::{OnSignal, interrupted},
-};
+use super::{flags, output::with_output, report, seconds, signals::interrupted};
 use crate::{
     contract::{Ctx, Model},
     error::{Error, Result, reason},
     fetch::{Job, Settings, Wanted},
+    printable::printable_path,
 };
 
 /// Download many resources at once, with limits.
@@ -63,23 +60,29 @@ pub(super) fn command() -> Command {
 }
 
 pub(super) fn main(model: &Model, ctx: &Ctx, args: &ArgMatches) -> Result<u8> {
-    let flags = Flags::from_arg_matches(args).unwrap_or_else(|error| error.exit());
+    let flags: Flags = flags(args);
     let run = model.fetch.or_usage(model, "fetch")?;
     let (times, job) = (!flags.no_times, flags.job()?);
-    let _on_signal = OnSignal::request(&ctx.stop)?;
-    let mut output = Output::open(&ctx.stop)?;
-    let mut listing = job.listing(times, &mut output);
-    let ran = run(&job, ctx, &mut listing);
-    let (status, totals) = (listing.status(), listing.totals());
-    if ran.is_ok() && !ctx.stop.requested() {
-        let _ = listing.finish(); // whether anybody reads it, the writer knows
-    }
-    if let Some(status) = interrupted(&ctx.stop) {
-        return Ok(status);
-    }
-    ran?;
-    report("fetch", model, ctx, totals)?;
-    output.status(status)
+    with_output("fetch", &ctx.stop, |output| {
+        let mut listing = job.listing(times, output);
+        let ran = run(&job, ctx, &mut listing);
+        let (status, totals) = (listing.status(), listing.totals());
+        if ran.is_ok() && !ctx.stop.requested() {
+            let _ = listing.finish(); // the writer knows whether it is read
+        }
+        if let Some(status) = interrupted(&ctx.stop) {
+            return Ok(status);
+        }
+        ran?;
+        report("fetch", model, ctx, totals)?;
+        Ok(status)
+    })
+}
+
+/// What is made of a command line before anything is done.
+#[cfg(test)]
+pub(super) fn parse(args: &ArgMatches) -> Result<()> {
+    flags::<Flags>(args).job().map(drop)
 }
 
 impl Flags {
@@ -89,7 +92,8 @@ impl Flags {
             None => self.urls.iter().map(Wanted::new).collect(),
         };
         if let Some(folder) = &self.out {
-            let failed = |error| Error::Usage(format!("--out {}: {}", folder.display(), reason(&error)));
+            let failed =
+                |error| Error::Usage(format!("--out {}: {}", printable_path(folder), reason(&error)));
             fs::create_dir_all(folder).map_err(failed)?;
         }
         Ok(Job { settings: self.settings(), wanted })
@@ -105,7 +109,7 @@ impl Flags {
 
 /// The URLs of a file, each with its line.
 fn listed(file: &Path) -> Result<Vec<Wanted>> {
-    let failed = |error| Error::Usage(format!("--input {}: {}", file.display(), reason(&error)));
+    let failed = |error| Error::Usage(format!("--input {}: {}", printable_path(file), reason(&error)));
     let mut text = Vec::new();
     if file.as_os_str() == "-" {
         io::stdin().lock().read_to_end(&mut text).map_err(failed)?;

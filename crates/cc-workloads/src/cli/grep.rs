@@ -2,14 +2,10 @@
 
 use std::{ffi::OsString, os::unix::ffi::OsStringExt, path::PathBuf};
 
-use clap::{ArgAction, ArgMatches, Args, Command, FromArgMatches};
+use clap::{ArgAction, ArgMatches, Args, Command};
 use serde_bytes::ByteBuf;
 
-use super::{
-    output::Output,
-    report,
-    signals::{OnSignal, interrupted},
-};
+use super::{flags, output::with_output, report, signals::interrupted};
 use crate::{
     contract::{Ctx, Model},
     error::{Error, Result},
@@ -87,23 +83,28 @@ pub(super) fn command() -> Command {
 }
 
 pub(super) fn main(model: &Model, ctx: &Ctx, args: &ArgMatches) -> Result<u8> {
-    let job = Flags::from_arg_matches(args).unwrap_or_else(|error| error.exit()).job()?;
+    let job = flags::<Flags>(args).job()?;
     let run = model.grep.or_usage(model, "grep")?;
     job.query.check()?;
     if job.query.max == Some(0) && job.query.report != Report::FilesWithout {
         return Ok(1); // as GNU grep, without reading anything
     }
-    let _on_signal = OnSignal::request(&ctx.stop)?;
-    let mut output = Output::open(&ctx.stop)?;
-    let mut printer = job.printer(&mut output);
-    let ran = run(&job, ctx, &mut printer);
-    let (status, totals) = (printer.status(), printer.totals());
-    if let Some(status) = interrupted(&ctx.stop) {
-        return Ok(status);
-    }
-    ran?;
-    report("grep", model, ctx, totals)?;
-    output.status(status)
+    with_output("grep", &ctx.stop, |output| {
+        let mut printer = job.printer(output);
+        let ran = run(&job, ctx, &mut printer);
+        if let Some(status) = interrupted(&ctx.stop) {
+            return Ok(status);
+        }
+        ran?;
+        report("grep", model, ctx, printer.totals())?;
+        Ok(printer.status())
+    })
+}
+
+/// What is made of a command line before anything is done.
+#[cfg(test)]
+pub(super) fn parse(args: &ArgMatches) -> Result<()> {
+    flags::<Flags>(args).job()?.query.check()
 }
 
 impl Flags {

@@ -7,13 +7,14 @@ use std::{
     time::Duration,
 };
 
-use clap::{ArgMatches, Args, Command, FromArgMatches};
+use clap::{ArgMatches, Args, Command};
 
-use super::{report, seconds, signals::OnSignal};
+use super::{flags, output::Output, report, seconds, signals::Interrupts};
 use crate::{
-    contract::{Ctx, Model},
+    contract::{Block, Ctx, Model, Sink},
     error::{Error, Result, reason},
     kv::Config,
+    printable::printable_path,
 };
 
 /// Keep keys and values in memory, for clients that speak the protocol of Redis.
@@ -48,18 +49,30 @@ pub(super) fn command() -> Command {
 }
 
 pub(super) fn main(model: &Model, ctx: &Ctx, args: &ArgMatches) -> Result<u8> {
-    let flags = Flags::from_arg_matches(args).unwrap_or_else(|error| error.exit());
+    let flags: Flags = flags(args);
     let (listen, config) = (flags.listen, flags.config()?);
     let serve = model.kv.or_usage(model, "kv")?;
     config.may_listen(listen)?;
-    let _on_signal = OnSignal::request(&ctx.stop)?;
+    let interrupts = Interrupts::catch(&ctx.stop)?;
     let failed = || Error::io(format!("cannot listen at {listen}"));
     let listener = TcpListener::bind(listen).map_err(failed())?;
-    // What starts a server waits for this line, and learns the port from it.
-    println!("listening at {}", listener.local_addr().map_err(failed())?);
+    // What starts a server waits for this line, and learns the port from it: without it, there is
+    // nothing to serve.
+    let line = format!("listening at {}\n", listener.local_addr().map_err(failed())?);
+    let mut output = Output::open("kv", &ctx.stop, interrupts)?;
+    let _ = output.push(Block::Out(line.into_bytes()));
+    if let Some(status) = output.finish().map(|written| written.status(0)).filter(|status| *status != 0) {
+        return Ok(status);
+    }
     let totals = serve(listener, &config, ctx)?;
     report("kv", model, ctx, totals)?;
     Ok(0)
+}
+
+/// What is made of a command line before anything is done.
+#[cfg(test)]
+pub(super) fn parse(args: &ArgMatches) -> Result<()> {
+    flags::<Flags>(args).config().map(drop)
 }
 
 impl Flags {
@@ -72,7 +85,7 @@ impl Flags {
 
 /// The file's first line.
 fn password(file: &Path) -> Result<String> {
-    let wrong = |why: String| Error::Usage(format!("--password-file {}: {why}", file.display()));
+    let wrong = |why: String| Error::Usage(format!("--password-file {}: {why}", printable_path(file)));
     let text = fs::read_to_string(file).map_err(|error| wrong(reason(&error)))?;
     match text.lines().next() {
         Some(line) if !line.is_empty() => Ok(line.to_owned()),
@@ -80,7 +93,8 @@ fn password(file: &Path) -> Result<String> {
     }
 }
 
-fn size(text: &str) -> Result<u64, String> {
+/// A number of bytes, with K, M or G.
+pub(super) fn size(text: &str) -> Result<u64, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, suffix) = text.split_at(digits);
     let number: u64 = number.parse().map_err(|_| "a size begins with a number".to_owned())?;

@@ -6,18 +6,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::{ArgMatches, Args, Command, FromArgMatches};
+use clap::{ArgMatches, Args, Command};
 
-use super::{
-    output::Output,
-    report,
-    signals::{OnSignal, interrupted},
-};
+use super::{flags, output::with_output, report, signals::interrupted};
 use crate::{
     contract::{Block, Ctx, Model, Sink},
     error::{Error, Result},
     mandelbrot::{Job, Picture, Region, Shape, View},
+    printable::printable_path,
     replace::Replacement,
+    stop::Stop,
 };
 
 /// Compute the iteration counts of every pixel of a part of the Mandelbrot set.
@@ -54,35 +52,41 @@ pub(super) fn command() -> Command {
 }
 
 pub(super) fn main(model: &Model, ctx: &Ctx, args: &ArgMatches) -> Result<u8> {
-    let flags = Flags::from_arg_matches(args).unwrap_or_else(|error| error.exit());
+    let flags: Flags = flags(args);
     let run = model.mandelbrot.or_usage(model, "mandelbrot")?;
     let job = Job { view: flags.view()?, grain: flags.grain };
-    let _on_signal = OnSignal::request(&ctx.stop)?;
-    let mut output = Output::open(&ctx.stop)?;
-    let mut picture = job.picture(&mut output);
-    let ran = run(&job, ctx, &mut picture);
-    if let Some(status) = interrupted(&ctx.stop) {
-        return Ok(status);
-    }
-    ran?;
-    report("mandelbrot", model, ctx, picture.totals())?;
-    let failed = picture.failed();
-    if let Some(path) = &flags.out {
-        write(&picture, path).map_err(Error::io(path.display().to_string()))?;
-    }
-    if !failed {
-        let (width, height) = flags.size;
-        let line = format!("{:032x} {width}x{height} max-iter {}\n", picture.digest(), flags.max_iter);
-        let _ = output.push(Block::Out(line.into_bytes()));
-    }
-    output.status(u8::from(failed))
+    with_output("mandelbrot", &ctx.stop, |output| {
+        let mut picture = job.picture(output);
+        let ran = run(&job, ctx, &mut picture);
+        if let Some(status) = interrupted(&ctx.stop) {
+            return Ok(status);
+        }
+        ran?;
+        report("mandelbrot", model, ctx, picture.totals())?;
+        let failed = picture.failed();
+        if let Some(path) = &flags.out {
+            write(&picture, path, &ctx.stop).map_err(Error::io(printable_path(path).to_string()))?;
+        }
+        if !failed {
+            let (width, height) = flags.size;
+            let line = format!("{:032x} {width}x{height} max-iter {}\n", picture.digest(), flags.max_iter);
+            let _ = output.push(Block::Out(line.into_bytes())); // the writer knows whether it is read
+        }
+        Ok(u8::from(failed))
+    })
 }
 
 /// A file that is there is replaced when the picture is whole.
-fn write(picture: &Picture, path: &Path) -> io::Result<()> {
+fn write(picture: &Picture, path: &Path, stop: &Stop) -> io::Result<()> {
     let mut file = Replacement::at(path)?;
-    picture.write_png(&mut file)?;
+    picture.write_png(&mut file, stop)?;
     file.commit()
+}
+
+/// What is made of a command line before anything is done.
+#[cfg(test)]
+pub(super) fn parse(args: &ArgMatches) -> Result<()> {
+    flags::<Flags>(args).view().map(drop)
 }
 
 impl Flags {

@@ -9,23 +9,38 @@ mod output;
 mod resize;
 mod signals;
 mod sort;
+#[cfg(test)]
+mod tests;
 mod wordcount;
 
-use std::{num::NonZeroUsize, process::ExitCode, time::Duration};
+use std::{fmt::Write, num::NonZeroUsize, process::ExitCode, time::Duration};
 
-use clap::{Arg, ArgMatches, Command, value_parser};
+use anstream::{AutoStream, ColorChoice};
+use clap::{Arg, ArgMatches, Command, FromArgMatches};
 
 use crate::{
     contract::{Ctx, Entry, Model},
     error::{Error, Result},
     report::{Report, Totals},
+    stdio,
 };
 
 /// The exit status of a command line that asks for something that cannot be, and of `grep`'s trouble.
 const TROUBLE: u8 = 2;
 
+/// What messages begin with that are about no workload.
+const PROGRAM: &str = env!("CARGO_PKG_NAME");
+
 /// Given alone, prints the program's models for a harness that depends on none of them.
 pub const LIST_MODELS: &str = "--list-models";
+
+/// As many workers as a command line may ask for. Each is a thread or a process, and has an owner,
+/// a queue and a part of the memory; more than this are a slip of the hand.
+pub const MAX_WORKERS: usize = 1024;
+
+/// As many tasks in flight as a command line may ask for: four times as many as the most workers
+/// have by default. Queues have room for that many.
+pub const MAX_WINDOW: usize = 65_536;
 
 /// A workload on the command line: its name, its flags, and what is done with them.
 type Workload = (&'static str, fn() -> Command, fn(&Model, &Ctx, &ArgMatches) -> Result<u8>);
@@ -53,9 +68,12 @@ pub fn main(models: &[Model]) -> ExitCode {
         (model.enter)();
     }
     if std::env::args_os().nth(1).is_some_and(|first| first == LIST_MODELS) {
-        return list(models);
+        return output::print(PROGRAM, &list(models)).into();
     }
-    let matches = command(models).get_matches();
+    let matches = match command(models).try_get_matches() {
+        Ok(matches) => matches,
+        Err(told) => return tell(&told).into(),
+    };
     let name = matches.get_one::<String>("model").expect("has a default");
     let model = models.iter().find(|model| model.name == name).expect("clap checked the name");
     let (workload, args) = matches.subcommand().expect("clap requires one");
@@ -67,17 +85,35 @@ pub fn main(models: &[Model]) -> ExitCode {
             WORKLOADS.iter().find(|(name, ..)| *name == workload).expect("clap checked the name");
         main(model, &ctx, args)
     };
-    match done {
-        Ok(status) => ExitCode::from(status),
-        Err(error) => {
-            eprintln!("{workload}: {error}");
-            ExitCode::from(TROUBLE)
-        }
+    let status = done.unwrap_or_else(|error| {
+        // If standard error does not take it, the status says the same.
+        let _ = stdio::say(&format!("{workload}: {error}\n"));
+        TROUBLE
+    });
+    status.into()
+}
+
+/// Prints what clap has to say: the help that was asked for, or what is wrong with the command
+/// line. Returns the exit status.
+fn tell(told: &clap::Error) -> u8 {
+    if told.use_stderr() {
+        let text = in_style(told, AutoStream::choice(&std::io::stderr()));
+        let _ = stdio::write_err(text.as_bytes()); // the status says the same
+        TROUBLE
+    } else {
+        output::print(PROGRAM, &in_style(told, AutoStream::choice(&std::io::stdout())))
     }
 }
 
+/// With colours, unless the stream has no use for them.
+fn in_style(told: &clap::Error, choice: ColorChoice) -> String {
+    let text = told.render();
+    if choice == ColorChoice::Never { text.to_string() } else { text.ansi().to_string() }
+}
+
 /// A line for each model and workload: `name<TAB>mechanism<TAB>workload<TAB>why it has none, or nothing`.
-fn list(models: &[Model]) -> ExitCode {
+fn list(models: &[Model]) -> String {
+    let mut text = String::new();
     for model in models {
         let Model { name, mechanism, grep, resize, mandelbrot, wordcount, sort, kv, fetch, .. } = model;
         let entries = [
@@ -90,10 +126,11 @@ fn list(models: &[Model]) -> ExitCode {
             ("fetch", fetch.declined()),
         ];
         for (workload, declined) in entries {
-            println!("{name}\t{mechanism}\t{workload}\t{}", declined.unwrap_or_default());
+            let declined = declined.unwrap_or_default();
+            writeln!(text, "{name}\t{mechanism}\t{workload}\t{declined}").expect("a string takes any text");
         }
     }
-    ExitCode::SUCCESS
+    text
 }
 
 impl<F: Copy> Entry<F> {
@@ -123,7 +160,7 @@ pub fn command(models: &[Model]) -> Command {
     let names: Vec<&str> = models.iter().map(|model| model.name).collect();
     let mechanisms: Vec<String> =
         models.iter().map(|model| format!("{}: {}", model.name, model.mechanism)).collect();
-    let command = Command::new(env!("CARGO_PKG_NAME"))
+    let command = Command::new(PROGRAM)
         .about(mechanisms.join("\n"))
         .subcommand_required(true)
         .arg(
@@ -137,23 +174,24 @@ pub fn command(models: &[Model]) -> Command {
             Arg::new("workers")
                 .long("workers")
                 .value_name("N")
-                .value_parser(value_parser!(NonZeroUsize))
-                .help("How many workers [default: one per core]"),
+                .value_parser(workers)
+                .help(format!("How many workers, up to {MAX_WORKERS} [default: one per core]")),
         )
-        .arg(
-            Arg::new("window")
-                .long("window")
-                .value_name("N")
-                .value_parser(value_parser!(NonZeroUsize))
-                .help("How many tasks may be in flight [default: sixteen per worker]"),
-        )
+        .arg(Arg::new("window").long("window").value_name("N").value_parser(window).help(format!(
+            "How many tasks may be in flight, up to {MAX_WINDOW} [default: sixteen per worker]"
+        )))
         .subcommands(WORKLOADS.iter().map(|(_, command, _)| command()))
         .subcommand(clean::command());
     (first.args)(command)
 }
 
+/// As many workers as there are cores, within the limit.
+fn default_workers() -> NonZeroUsize {
+    Ctx::available_workers().min(NonZeroUsize::new(MAX_WORKERS).expect("it is not zero"))
+}
+
 fn context(matches: &ArgMatches, args: &ArgMatches) -> Ctx {
-    let workers = matches.get_one("workers").copied().unwrap_or_else(Ctx::available_workers);
+    let workers = matches.get_one("workers").copied().unwrap_or_else(default_workers);
     let mut ctx = Ctx::new(workers);
     if let Some(window) = matches.get_one("window") {
         ctx.window = *window;
@@ -162,23 +200,41 @@ fn context(matches: &ArgMatches, args: &ArgMatches) -> Ctx {
     ctx
 }
 
+/// The values of a workload's flags.
+fn flags<F: FromArgMatches>(args: &ArgMatches) -> F {
+    F::from_arg_matches(args).expect("clap has parsed them by the same definitions")
+}
+
+/// The number of workers of a command line.
+///
+/// # Errors
+///
+/// If it is no number from 1 to [`MAX_WORKERS`].
+pub fn workers(text: &str) -> Result<NonZeroUsize, String> {
+    up_to(text, MAX_WORKERS)
+}
+
+fn window(text: &str) -> Result<NonZeroUsize, String> {
+    up_to(text, MAX_WINDOW)
+}
+
+/// A number from 1 to `max`.
+fn up_to(text: &str, max: usize) -> Result<NonZeroUsize, String> {
+    let number = text.parse().ok().filter(|number: &NonZeroUsize| number.get() <= max);
+    number.ok_or_else(|| format!("it must be a number from 1 to {max}"))
+}
+
+/// The longest time that a flag takes: ten years. A longer one cannot be told from never, and a
+/// point of time so far away could not be computed.
+const MAX_SECONDS: f64 = 10.0 * 365.25 * 86_400.0;
+
 /// A time of a flag.
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "seconds are a number".to_owned())?;
     match Duration::try_from_secs_f64(seconds) {
+        _ if seconds > MAX_SECONDS => Err(format!("it must be {MAX_SECONDS} (ten years) at most")),
         Ok(time) if !time.is_zero() => Ok(time),
         Ok(_) => Err("it must be more than none".to_owned()),
         Err(error) => Err(error.to_string()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn seconds_may_be_fractions() {
-        assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
-        assert!(["", "x", "-1", "0", "inf", "NaN"].iter().all(|text| seconds(text).is_err()));
     }
 }

@@ -1,57 +1,120 @@
-//! Standard output and standard error, written by a thread of their own.
+//! What a program prints, written by a thread of its own.
 
-use std::{
-    fs::File,
-    io::{self, Write},
-    ops::ControlFlow,
-    os::fd::AsFd,
-    thread::{self, JoinHandle},
-};
+use std::{io, ops::ControlFlow, thread};
 
-use crossbeam_channel::{Receiver, Sender, bounded, select};
+use crossbeam_channel::{Receiver, Sender, bounded, select, select_biased};
 
+use super::{TROUBLE, signals::Interrupts};
 use crate::{
     contract::{Block, Sink},
     error::{Error, Result, reason},
+    printable::printable_lines,
+    stdio,
     stop::{OnRequest, Stop},
     trace,
 };
 
-/// A sink for what a program prints, which returns on a stop even while nobody reads the output.
+/// A sink for what a program prints, which returns on a stop even while nothing reads the output.
 pub(super) struct Output {
     blocks: Sender<Block>,
     stopped: Receiver<()>,
-    writer: JoinHandle<io::Result<()>>,
+    written: Receiver<Written>,
+    interrupts: Interrupts,
     _on_stop: OnRequest,
+}
+
+/// What has become of everything that was pushed.
+pub(super) struct Written {
+    results: Results,
+    /// Whether standard error has not taken a message.
+    message_lost: bool,
+}
+
+/// What has become of standard output.
+enum Results {
+    Whole,
+    /// Its reader has closed the pipe.
+    Unwanted,
+    /// They could not be written, which a message has said.
+    Lost,
 }
 
 /// Blocks on their way to the writer; each is a task's text at most.
 const QUEUE: usize = 4;
 
+/// The exit status of a process that SIGPIPE has ended, as a shell reports it.
+const SIGPIPE: u8 = 128 + 13;
+
+/// Runs a workload with a sink for what it prints. Catches signals from here on, reports the error
+/// of `run`, and returns the exit status when everything is written, or at once if a signal has
+/// ended the run.
+pub(super) fn with_output(
+    workload: &'static str,
+    stop: &Stop,
+    run: impl FnOnce(&mut Output) -> Result<u8>,
+) -> Result<u8> {
+    let interrupts = Interrupts::catch(stop)?;
+    let mut output = Output::open(workload, stop, interrupts)?;
+    let done = run(&mut output);
+    if let Some(status) = output.interrupts.status() {
+        return Ok(status);
+    }
+    let status = done.unwrap_or_else(|error| {
+        output.complain(&format!("{workload}: {error}\n"));
+        TROUBLE
+    });
+    let interrupts = output.interrupts.clone();
+    Ok(match output.finish() {
+        Some(written) => written.status(status),
+        None => interrupts.status().unwrap_or(TROUBLE),
+    })
+}
+
 impl Output {
-    pub(super) fn open(stop: &Stop) -> Result<Self> {
-        let out = io::stdout().as_fd().try_clone_to_owned().map(File::from);
-        let out = out.map_err(Error::io("standard output"))?;
+    pub(super) fn open(workload: &'static str, stop: &Stop, interrupts: Interrupts) -> Result<Self> {
         let (blocks, queue) = bounded(QUEUE);
-        let writer = thread::Builder::new().name("output".to_owned()).spawn(move || write(&queue, out));
-        let writer = writer.map_err(Error::io("thread"))?;
+        let (report, written) = bounded(1);
+        let write = move || {
+            let _ = report.send(write(workload, &queue));
+        };
+        thread::Builder::new().name("output".to_owned()).spawn(write).map_err(Error::io("thread"))?;
         let (ring, stopped) = bounded(0);
         let _on_stop = stop.on_request(move || drop(ring));
-        Ok(Self { blocks, stopped, writer, _on_stop })
+        Ok(Self { blocks, stopped, written, interrupts, _on_stop })
     }
 
-    /// Waits until everything is written. Returns what the writer ran into: a closed pipe, a full disk.
-    pub(super) fn finish(self) -> io::Result<()> {
+    /// Waits until everything is written, and says what has become of it. None if a signal arrives
+    /// before: the reader of the output may have stalled.
+    pub(super) fn finish(self) -> Option<Written> {
+        let (ring, interrupted) = bounded::<()>(0);
+        let _on_interrupt = self.interrupts.arrived().on_request(move || drop(ring));
         drop(self.blocks);
-        self.writer.join().expect("the writer does not panic")
+        select_biased! {
+            recv(self.written) -> written => Some(written.expect("the writer does not panic")),
+            recv(interrupted) -> _ => None,
+        }
     }
 
-    /// The same, and the exit status: this one, or as if SIGPIPE had killed the program.
-    pub(super) fn status(self, status: u8) -> Result<u8> {
-        match self.finish() {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(141),
-            Err(error) => Err(Error::io("write error")(io::Error::other(reason(&error)))),
-            Ok(()) => Ok(status),
+    /// Hands over a message, also when a stop was requested.
+    fn complain(&self, message: &str) {
+        let (ring, interrupted) = bounded::<()>(0);
+        let _on_interrupt = self.interrupts.arrived().on_request(move || drop(ring));
+        select! {
+            // It is refused if the writer has ended, which makes the exit status the same.
+            send(self.blocks, Block::Err(message.as_bytes().to_vec())) -> _ => {}
+            recv(interrupted) -> _ => {}
+        }
+    }
+}
+
+impl Written {
+    /// The exit status of a program that has this one if everything is written.
+    pub(super) fn status(&self, status: u8) -> u8 {
+        match self.results {
+            Results::Unwanted => SIGPIPE,
+            Results::Lost => TROUBLE,
+            Results::Whole if self.message_lost => TROUBLE,
+            Results::Whole => status,
         }
     }
 }
@@ -68,14 +131,36 @@ impl Sink<Block> for Output {
     }
 }
 
-fn write(queue: &Receiver<Block>, mut out: File) -> io::Result<()> {
+/// Writes blocks until there are no more, or until standard output takes no more.
+fn write(workload: &str, queue: &Receiver<Block>) -> Written {
+    let mut message_lost = false;
     for block in queue {
         let _span = trace::serial("output");
         match block {
-            Block::Out(text) => out.write_all(&text)?,
-            // Nobody can be told that standard error cannot be written.
-            Block::Err(text) => drop(io::stderr().write_all(&text)),
+            Block::Out(text) => {
+                if let Err(error) = stdio::write_out(&text) {
+                    return Written { results: lost(workload, &error), message_lost };
+                }
+            }
+            Block::Err(text) => message_lost |= stdio::write_err(&printable_lines(&text)).is_err(),
         }
     }
-    Ok(())
+    Written { results: Results::Whole, message_lost }
+}
+
+/// Says that results are lost, unless their reader has gone, which is a reader's way to say that it
+/// has enough.
+fn lost(workload: &str, error: &io::Error) -> Results {
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        return Results::Unwanted;
+    }
+    let _ = stdio::say(&format!("{workload}: write error: {}\n", reason(error)));
+    Results::Lost
+}
+
+/// Prints a text that is all that a program was asked for, and returns the exit status.
+pub(super) fn print(program: &str, text: &str) -> u8 {
+    let results =
+        stdio::write_out(text.as_bytes()).map_or_else(|error| lost(program, &error), |()| Results::Whole);
+    Written { results, message_lost: false }.status(0)
 }

@@ -6,17 +6,20 @@ use std::{
     path::PathBuf,
 };
 
-use clap::{ArgMatches, Args, Command, FromArgMatches, value_parser};
+use clap::{ArgMatches, Args, Command, value_parser};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{
-    output::Output,
+    flags,
+    kv::size,
+    output::{Output, with_output},
     report,
-    signals::{OnSignal, interrupted},
+    signals::interrupted,
 };
 use crate::{
     contract::{Block, Ctx, Model, Sink},
     error::{Error, Result},
+    printable::{printable, printable_lines},
     resize::{self, Fit, Format, Gallery, Job, Settings},
 };
 
@@ -44,6 +47,10 @@ struct Flags {
     /// Make larger what is smaller than asked for
     #[arg(long)]
     enlarge: bool,
+    /// Refuse an image that takes more memory to decode: a number of bytes, with K, M or G
+    /// [default: 1G]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    max_image_memory: Option<u64>,
     /// Take what is below the directories' own files, too
     #[arg(short = 'r', long)]
     recursive: bool,
@@ -63,24 +70,30 @@ pub(super) fn command() -> Command {
 }
 
 pub(super) fn main(model: &Model, ctx: &Ctx, args: &ArgMatches) -> Result<u8> {
-    let job = Flags::from_arg_matches(args).unwrap_or_else(|error| error.exit()).job()?;
+    let job = flags::<Flags>(args).job()?;
     let run = model.resize.or_usage(model, "resize")?;
-    let _on_signal = OnSignal::request(&ctx.stop)?;
-    let progress = progress(&job);
-    let mut output = Output::open(&ctx.stop)?;
-    let mut messages = Above { progress: &progress, output: &mut output };
-    let mut gallery = Counted { progress: &progress, gallery: job.gallery(&mut messages)? };
-    let ran = run(&job, ctx, &mut gallery);
-    progress.finish_and_clear();
-    let Counted { mut gallery, .. } = gallery;
-    let (status, totals, trouble) = (gallery.status(), gallery.totals(), gallery.error());
-    if let Some(status) = interrupted(&ctx.stop) {
-        return Ok(status);
-    }
-    ran?;
-    trouble.map_or(Ok(()), Err)?;
-    report("resize", model, ctx, totals)?;
-    output.status(status)
+    with_output("resize", &ctx.stop, |output| {
+        let progress = progress(&job);
+        let mut messages = Above { progress: &progress, output };
+        let mut gallery = Counted { progress: &progress, gallery: job.gallery(&mut messages)? };
+        let ran = run(&job, ctx, &mut gallery);
+        progress.finish_and_clear();
+        let Counted { mut gallery, .. } = gallery;
+        let (status, totals, trouble) = (gallery.status(), gallery.totals(), gallery.error());
+        if let Some(status) = interrupted(&ctx.stop) {
+            return Ok(status);
+        }
+        ran?;
+        trouble.map_or(Ok(()), Err)?;
+        report("resize", model, ctx, totals)?;
+        Ok(status)
+    })
+}
+
+/// What is made of a command line before anything is done.
+#[cfg(test)]
+pub(super) fn parse(args: &ArgMatches) -> Result<()> {
+    flags::<Flags>(args).job().map(drop)
 }
 
 impl Flags {
@@ -95,6 +108,7 @@ impl Flags {
             format: self.format,
             quality: self.quality.unwrap_or(Settings::default().quality),
             enlarge: self.enlarge,
+            memory: self.max_image_memory.unwrap_or(Settings::default().memory),
             ..Settings::default()
         };
         let Self { sources, recursive, out, skip_existing, .. } = self;
@@ -120,7 +134,7 @@ struct Counted<'a> {
 impl Sink<resize::Output> for Counted<'_> {
     fn push(&mut self, output: resize::Output) -> ControlFlow<()> {
         if !self.progress.is_hidden() {
-            self.progress.set_message(String::from_utf8_lossy(&output.source).into_owned());
+            self.progress.set_message(printable(&output.source).to_string());
         }
         let flow = self.gallery.push(output);
         self.progress.inc(1);
@@ -128,7 +142,8 @@ impl Sink<resize::Output> for Counted<'_> {
     }
 }
 
-/// The output, with messages above the line if there is one: who writes across it garbles both.
+/// The output, with messages above the line if there is one: written across it, they would garble
+/// both.
 struct Above<'a> {
     progress: &'a ProgressBar,
     output: &'a mut Output,
@@ -138,7 +153,7 @@ impl Sink<Block> for Above<'_> {
     fn push(&mut self, block: Block) -> ControlFlow<()> {
         match block {
             Block::Err(text) if !self.progress.is_hidden() => {
-                self.progress.println(String::from_utf8_lossy(&text).trim_end());
+                self.progress.println(String::from_utf8_lossy(&printable_lines(&text)).trim_end());
                 ControlFlow::Continue(())
             }
             block => self.output.push(block),

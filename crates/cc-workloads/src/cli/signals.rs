@@ -1,11 +1,21 @@
-//! From signals to a requested stop, or to an error.
+//! From signals to a requested stop, to the end of the process, or to an error.
 
-use std::{sync::Arc, thread};
+use std::{
+    fs, process,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
 
+use crossbeam_channel::bounded;
 use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ},
     flag,
-    iterator::{Handle, Signals},
+    iterator::Signals,
+    low_level::emulate_default_handler,
 };
 
 use crate::{
@@ -13,31 +23,87 @@ use crate::{
     stop::{Cause, Stop},
 };
 
-/// Requests a stop at the first of SIGINT, SIGTERM and SIGHUP, for as long as it lives.
-pub(super) struct OnSignal(Handle);
+/// A signal that repeats one this soon is the same request: `timeout` sends its signal to the
+/// process and then to the process's group, and a terminal's Ctrl-C may be passed on by the parent
+/// as well.
+const SAME_REQUEST: Duration = Duration::from_millis(100);
 
-impl OnSignal {
-    pub(super) fn request(stop: &Stop) -> Result<Self> {
-        let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(Error::io("signal handler"))?;
-        let (handle, stop) = (signals.handle(), stop.clone());
+/// What SIGINT, SIGTERM and SIGHUP have asked for, from the moment that [`Interrupts::catch`] is
+/// called to the end of the process.
+///
+/// The first of them requests the run's stop. The second ends the process by the signal's default
+/// action, even if a wait of the run never ends; the third does so even if the thread that handles
+/// the second is stuck.
+#[derive(Clone)]
+pub(super) struct Interrupts {
+    /// Requested by the first signal alone: the run's own stop may have another cause before.
+    arrived: Stop,
+}
+
+impl Interrupts {
+    /// Catches the signals from here on, and requests `stop` at the first.
+    pub(super) fn catch(stop: &Stop) -> Result<Self> {
+        let caught = caught();
+        let (arrived, ending) = (Stop::new(), Arc::new(AtomicBool::new(false)));
+        for signal in &caught {
+            flag::register_conditional_default(*signal, ending.clone())
+                .map_err(Error::io("signal handler"))?;
+        }
+        let mut signals = Signals::new(&caught).map_err(Error::io("signal handler"))?;
+        let (requests, asked) = bounded(1);
+        let (first, stop) = (arrived.clone(), stop.clone());
+        // A thread of its own, since a stop calls the hooks of all that wait, and one of them could
+        // be stuck.
+        let request = move || asked.into_iter().for_each(|signal| stop.request(Cause::Signal(signal)));
         let wait = move || {
+            let mut begun: Option<Instant> = None;
             for signal in signals.forever() {
-                stop.request(Cause::Signal(signal));
+                match begun {
+                    None => {
+                        begun = Some(Instant::now());
+                        first.request(Cause::Signal(signal));
+                        let _ = requests.send(signal);
+                    }
+                    Some(begun) if begun.elapsed() < SAME_REQUEST => {}
+                    Some(_) => end_at_once(signal, &ending),
+                }
             }
         };
+        thread::Builder::new().name("stop".to_owned()).spawn(request).map_err(Error::io("thread"))?;
         thread::Builder::new().name("signals".to_owned()).spawn(wait).map_err(Error::io("thread"))?;
-        Ok(Self(handle))
+        Ok(Self { arrived })
+    }
+
+    /// A stop that only a signal requests: for waits that outlast the run.
+    pub(super) fn arrived(&self) -> &Stop {
+        &self.arrived
+    }
+
+    /// The exit status that tells of the signal, if one has arrived.
+    pub(super) fn status(&self) -> Option<u8> {
+        interrupted(&self.arrived)
     }
 }
 
-impl Drop for OnSignal {
-    fn drop(&mut self) {
-        self.0.close();
-    }
+/// SIGINT and SIGTERM; SIGHUP unless it is ignored, which is what `nohup` asks for.
+fn caught() -> Vec<i32> {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    let is_ignored = ignored & (1 << (SIGHUP - 1)) != 0;
+    [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| *signal != SIGHUP || !is_ignored).collect()
 }
 
-/// The exit status of a run that a signal has ended. Whoever gets it need not finish the output: the writer may be waiting for a
-/// reader that has stalled, and ends with the process.
+/// Ends the process as if it had never caught the signal, so that its parent sees which one it was.
+/// Worker processes end when their parent does.
+fn end_at_once(signal: i32, ending: &AtomicBool) {
+    ending.store(true, Ordering::SeqCst);
+    let _ = emulate_default_handler(signal);
+    process::abort(); // not reached: the default action of each of these signals is to end the process
+}
+
+/// The exit status of a run that a signal has ended. The output of such a run need not be finished:
+/// the writer may be waiting for a reader that has stalled, and ends with the process.
 pub(super) fn interrupted(stop: &Stop) -> Option<u8> {
     match stop.cause() {
         Some(Cause::Signal(signal)) => Some(128 + u8::try_from(signal).unwrap_or(0)),

@@ -2,13 +2,9 @@
 
 use std::{env, path::PathBuf};
 
-use clap::{ArgMatches, Args, Command, FromArgMatches};
+use clap::{ArgMatches, Args, Command};
 
-use super::{
-    output::Output,
-    report,
-    signals::{OnSignal, interrupted},
-};
+use super::{flags, output::with_output, report, signals::interrupted};
 use crate::{
     contract::{Ctx, Model},
     error::Result,
@@ -64,24 +60,31 @@ pub(super) fn command() -> Command {
 }
 
 pub(super) fn main(model: &Model, ctx: &Ctx, args: &ArgMatches) -> Result<u8> {
-    let job = Flags::from_arg_matches(args).unwrap_or_else(|error| error.exit()).job();
+    let job = flags::<Flags>(args).job();
     let run = model.sort.or_usage(model, "sort")?;
-    let _on_signal = OnSignal::request(&ctx.stop)?;
-    // Before anything is made: what cannot be read is the first thing to be told.
-    job.plan(ctx)?;
-    let mut output = Output::open(&ctx.stop)?;
-    let mut sorted = job.sorted(&mut output)?;
-    let ran = run(&job, ctx, &mut sorted);
-    if let Some(status) = interrupted(&ctx.stop) {
-        return Ok(status);
-    }
-    let totals = sorted.totals();
-    ran?;
-    if ctx.stop.cause().is_none() || sorted.has_failed() {
-        sorted.finish()?;
-        report("sort", model, ctx, totals)?;
-    }
-    output.status(0)
+    with_output("sort", &ctx.stop, |output| {
+        // Before anything is made: what cannot be read is the first thing to be told.
+        job.plan(ctx)?;
+        let mut sorted = job.sorted(output)?;
+        let ran = run(&job, ctx, &mut sorted);
+        if let Some(status) = interrupted(&ctx.stop) {
+            return Ok(status);
+        }
+        let totals = sorted.totals();
+        ran?;
+        if ctx.stop.cause().is_none() || sorted.has_failed() {
+            sorted.finish()?;
+            report("sort", model, ctx, totals)?;
+        }
+        Ok(0)
+    })
+}
+
+/// What is made of a command line before anything is done.
+#[cfg(test)]
+pub(super) fn parse(args: &ArgMatches) -> Result<()> {
+    drop(flags::<Flags>(args).job());
+    Ok(())
 }
 
 impl Flags {
@@ -189,6 +192,8 @@ fn share_of_memory(percent: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use clap::FromArgMatches;
+
     use super::*;
 
     fn job(args: &[&str]) -> Job {

@@ -5,13 +5,9 @@ use std::{
     path::PathBuf,
 };
 
-use clap::{ArgMatches, Args, Command, FromArgMatches};
+use clap::{ArgMatches, Args, Command};
 
-use super::{
-    output::Output,
-    report,
-    signals::{OnSignal, interrupted},
-};
+use super::{flags, output::with_output, report, signals::interrupted};
 use crate::{
     contract::{Ctx, Model},
     error::Result,
@@ -47,22 +43,29 @@ pub(super) fn command() -> Command {
 }
 
 pub(super) fn main(model: &Model, ctx: &Ctx, args: &ArgMatches) -> Result<u8> {
-    let job = Flags::from_arg_matches(args).unwrap_or_else(|error| error.exit()).job();
+    let job = flags::<Flags>(args).job();
     let run = model.wordcount.or_usage(model, "wordcount")?;
-    let _on_signal = OnSignal::request(&ctx.stop)?;
-    let mut output = Output::open(&ctx.stop)?;
-    let mut ranking = job.ranking(&mut output);
-    let ran = run(&job, ctx, &mut ranking);
-    let (status, totals) = (ranking.status(), ranking.totals());
-    if ran.is_ok() && !ctx.stop.requested() {
-        let _ = ranking.finish(); // whether anybody reads it, the writer knows
-    }
-    if let Some(status) = interrupted(&ctx.stop) {
-        return Ok(status);
-    }
-    ran?;
-    report("wordcount", model, ctx, totals)?;
-    output.status(status)
+    with_output("wordcount", &ctx.stop, |output| {
+        let mut ranking = job.ranking(output);
+        let ran = run(&job, ctx, &mut ranking);
+        let (status, totals) = (ranking.status(), ranking.totals());
+        if ran.is_ok() && !ctx.stop.requested() {
+            let _ = ranking.finish(); // the writer knows whether it is read
+        }
+        if let Some(status) = interrupted(&ctx.stop) {
+            return Ok(status);
+        }
+        ran?;
+        report("wordcount", model, ctx, totals)?;
+        Ok(status)
+    })
+}
+
+/// What is made of a command line before anything is done.
+#[cfg(test)]
+pub(super) fn parse(args: &ArgMatches) -> Result<()> {
+    drop(flags::<Flags>(args).job());
+    Ok(())
 }
 
 impl Flags {

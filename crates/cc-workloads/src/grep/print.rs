@@ -7,6 +7,7 @@ use serde_bytes::ByteBuf;
 use super::{Binary, Found, Job, Output, Query, Report, Totals, Trouble, search::push_number, tasks::Enough};
 use crate::{
     contract::{Block, Sink},
+    printable::printable,
     trace,
 };
 
@@ -189,7 +190,8 @@ impl<'a> Printer<'a> {
 
     fn message(&mut self, path: &[u8], what: &str) -> ControlFlow<()> {
         self.flush()?;
-        self.out.push(Block::Err([b"grep: ", path, what.as_bytes(), b"\n"].concat()))
+        let message = format!("grep: {}{what}\n", printable(path));
+        self.out.push(Block::Err(message.into_bytes()))
     }
 
     fn flush(&mut self) -> ControlFlow<()> {

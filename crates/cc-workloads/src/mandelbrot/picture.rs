@@ -10,7 +10,9 @@ use xxhash_rust::xxh3::xxh3_128;
 use super::{Job, Output, Task, View};
 use crate::{
     contract::{Block, Sink},
-    report, trace,
+    report,
+    stop::Stop,
+    trace,
 };
 
 /// How much was done.
@@ -45,6 +47,9 @@ pub struct Picture<'a> {
 
 /// Bytes of a count.
 pub(super) const COUNT: usize = 4;
+
+/// Pixels written between two looks at the stop: some milliseconds.
+const LOOK: usize = 1 << 16;
 
 impl<'a> Picture<'a> {
     pub(super) fn new(job: &'a Job, messages: &'a mut dyn Sink<Block>) -> Self {
@@ -82,7 +87,12 @@ impl<'a> Picture<'a> {
 
     /// Writes the picture as PNG. What takes longer to escape is further along the palette, by the logarithm, so
     /// that there is as much to see far from the set as close to it; the set itself is black.
-    pub fn write_png(&self, out: impl Write) -> io::Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// Those of `out`, and one that is [`io::ErrorKind::Interrupted`] if `stop` is requested
+    /// meanwhile.
+    pub fn write_png(&self, out: impl Write, stop: &Stop) -> io::Result<()> {
         let _span = trace::serial("write");
         let mut encoder =
             png::Encoder::new(BufWriter::new(out), self.view.width.get(), self.view.height.get());
@@ -90,7 +100,10 @@ impl<'a> Picture<'a> {
         encoder.set_depth(png::BitDepth::Eight);
         let mut writer = encoder.write_header()?;
         let mut rows = writer.stream_writer()?;
-        for count in self.counts() {
+        for (nth, count) in self.counts().enumerate() {
+            if nth % LOOK == 0 && stop.requested() {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
             let colour = if count == self.view.max_iter { [0; 3] } else { colour(count) };
             rows.write_all(&colour)?;
         }

@@ -4,7 +4,7 @@ use pulp::{Arch, Simd, WithSimd};
 use serde_bytes::ByteBuf;
 
 use super::{Output, Task, Tile, View};
-use crate::{failpoint, trace};
+use crate::{failpoint, stop::Stop, trace};
 
 /// A point with |z|² above this never comes back.
 const ESCAPE: f64 = 4.0;
@@ -34,13 +34,15 @@ pub struct Plane {
     /// The imaginary part of each row's.
     rows: Vec<f64>,
     arch: Arch,
+    stop: Stop,
 }
 
 impl Plane {
-    /// Gets ready for a view: the best instructions that this machine has are chosen here. The counts are the
-    /// same with any, to the bit, since each is the same IEEE operations in the same order.
+    /// Gets ready for a view: the best instructions that this machine has are chosen here. The
+    /// counts are the same with any, to the bit, since each is the same IEEE operations in the same
+    /// order. Once `stop` is requested, no more is computed.
     #[must_use]
-    pub fn new(view: &View) -> Self {
+    pub fn new(view: &View, stop: &Stop) -> Self {
         let region = view.region;
         let centres = |pixels: u32, from: f64, to: f64| {
             let step = (to - from) / f64::from(pixels);
@@ -51,12 +53,14 @@ impl Plane {
             rows: centres(view.height.get(), region.y1, region.y0),
             view: view.clone(),
             arch: Arch::new(),
+            stop: stop.clone(),
         }
     }
 
-    /// Does a task.
+    /// Does a task. None once a stop is requested, which takes less than a tenth of a second to be
+    /// seen: a tile of many pixels, or of many iterations, takes as long as the user says.
     #[must_use]
-    pub fn task(&self, task: &Task) -> Output {
+    pub fn task(&self, task: &Task) -> Option<Output> {
         let _span = trace::span("iterate");
         let mut counts = Vec::new();
         for number in task.first..task.first + u64::from(task.tiles) {
@@ -66,9 +70,9 @@ impl Plane {
             let tile = self.view.tile(number);
             let max_iter = self.view.max_iter;
             counts.reserve_exact(tile.pixels() * 4);
-            self.arch.dispatch(Kernel { plane: self, tile, max_iter, counts: &mut counts });
+            self.arch.dispatch(Kernel { plane: self, tile, max_iter, counts: &mut counts })?;
         }
-        Output { task: *task, counts: Ok(ByteBuf::from(counts)) }
+        Some(Output { task: *task, counts: Ok(ByteBuf::from(counts)) })
     }
 }
 
@@ -86,37 +90,57 @@ const AT_ONCE: usize = 4;
 /// Room for as many pixels as the widest vectors take at once.
 const ROOM: usize = AT_ONCE * 8;
 
+/// Pixels of a row between two looks at the stop.
+const LOOK_PIXELS: usize = 4096;
+
+/// Iterations of the same pixels between two looks at the stop: less than a millisecond, and more
+/// than most pictures have.
+const LOOK_ITERATIONS: u32 = 1 << 14;
+
 impl WithSimd for Kernel<'_> {
-    type Output = ();
+    /// None if a stop is requested.
+    type Output = Option<()>;
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
+    fn with_simd<S: Simd>(self, simd: S) -> Option<()> {
         let Self { plane, tile, max_iter, counts } = self;
         let columns = &plane.columns[tile.column as usize..][..tile.columns as usize];
         for y in &plane.rows[tile.row as usize..][..tile.rows as usize] {
-            let mut columns = columns;
-            while !columns.is_empty() {
-                // A narrow rest is not worth four vectors.
-                let wide = columns.len() > S::F64_LANES;
-                let (now, later) =
-                    columns.split_at(columns.len().min(if wide { AT_ONCE } else { 1 } * S::F64_LANES));
-                let counted = if wide {
-                    count::<S, AT_ONCE>(simd, now, *y, max_iter)
-                } else {
-                    count::<S, 1>(simd, now, *y, max_iter)
-                };
-                for count in &counted[..now.len()] {
-                    counts.extend_from_slice(&(*count as u32).to_le_bytes());
+            for mut columns in columns.chunks(LOOK_PIXELS) {
+                if plane.stop.requested() {
+                    return None;
                 }
-                columns = later;
+                while !columns.is_empty() {
+                    // A narrow rest is not worth four vectors.
+                    let wide = columns.len() > S::F64_LANES;
+                    let (now, later) =
+                        columns.split_at(columns.len().min(if wide { AT_ONCE } else { 1 } * S::F64_LANES));
+                    let counted = if wide {
+                        count::<S, AT_ONCE>(simd, now, *y, max_iter, &plane.stop)?
+                    } else {
+                        count::<S, 1>(simd, now, *y, max_iter, &plane.stop)?
+                    };
+                    for count in &counted[..now.len()] {
+                        counts.extend_from_slice(&(*count as u32).to_le_bytes());
+                    }
+                    columns = later;
+                }
             }
         }
+        Some(())
     }
 }
 
-/// The counts of pixels in a row, as many as `N` vectors hold, or fewer.
+/// The counts of pixels in a row, as many as `N` vectors hold, or fewer. None if a stop is
+/// requested.
 #[inline(always)]
-fn count<S: Simd, const N: usize>(simd: S, x: &[f64], y: f64, max_iter: u32) -> [f64; ROOM] {
+fn count<S: Simd, const N: usize>(
+    simd: S,
+    x: &[f64],
+    y: f64,
+    max_iter: u32,
+    stop: &Stop,
+) -> Option<[f64; ROOM]> {
     // What is too many is far away, and so is done at once.
     let mut padded = [ESCAPE; ROOM];
     padded[..x.len()].copy_from_slice(x);
@@ -126,32 +150,49 @@ fn count<S: Simd, const N: usize>(simd: S, x: &[f64], y: f64, max_iter: u32) -> 
     let (escape, y) = (simd.splat_f64s(ESCAPE), simd.splat_f64s(y));
     let (mut re, mut im, mut counts) = ([zero; N], [zero; N], [zero; N]);
     let mut inside = [simd.less_than_or_equal_f64s(zero, zero); N];
-    for _ in 0..max_iter {
+    let mut left = max_iter;
+    while left > 0 {
         let mut any = false;
-        for n in 0..N {
-            let (re2, im2) = (simd.mul_f64s(re[n], re[n]), simd.mul_f64s(im[n], im[n]));
-            let bounded = simd.less_than_or_equal_f64s(simd.add_f64s(re2, im2), escape);
-            inside[n] = simd.and_m64s(inside[n], bounded);
-            counts[n] = simd.select_f64s(inside[n], simd.add_f64s(counts[n], one), counts[n]);
-            im[n] = simd.add_f64s(simd.mul_f64s(simd.add_f64s(re[n], re[n]), im[n]), y);
-            re[n] = simd.add_f64s(simd.sub_f64s(re2, im2), x[n]);
-            any |= simd.first_true_m64s(inside[n]) < S::F64_LANES;
+        let now = left.min(LOOK_ITERATIONS);
+        for _ in 0..now {
+            any = false;
+            for n in 0..N {
+                let (re2, im2) = (simd.mul_f64s(re[n], re[n]), simd.mul_f64s(im[n], im[n]));
+                let bounded = simd.less_than_or_equal_f64s(simd.add_f64s(re2, im2), escape);
+                inside[n] = simd.and_m64s(inside[n], bounded);
+                counts[n] = simd.select_f64s(inside[n], simd.add_f64s(counts[n], one), counts[n]);
+                im[n] = simd.add_f64s(simd.mul_f64s(simd.add_f64s(re[n], re[n]), im[n]), y);
+                re[n] = simd.add_f64s(simd.sub_f64s(re2, im2), x[n]);
+                any |= simd.first_true_m64s(inside[n]) < S::F64_LANES;
+            }
+            if !any {
+                break;
+            }
         }
-        if !any {
-            break;
+        left = if any { left - now } else { 0 };
+        if left > 0 && stop.requested() {
+            return None;
         }
     }
     let mut counted = [0.0; ROOM];
     S::as_mut_simd_f64s(&mut counted).0[..N].copy_from_slice(&counts);
-    counted
+    Some(counted)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{hint::black_box, num::NonZeroU32, time::Instant};
+    use std::{
+        hint::black_box,
+        num::NonZeroU32,
+        thread,
+        time::{Duration, Instant},
+    };
 
     use super::*;
-    use crate::mandelbrot::{Grain, Job, Region, Shape};
+    use crate::{
+        mandelbrot::{Grain, Job, Region, Shape},
+        stop::Cause,
+    };
 
     fn view(width: u32, height: u32, rows: u32, columns: u32) -> View {
         let some = |n| NonZeroU32::new(n).unwrap();
@@ -171,10 +212,10 @@ mod tests {
     fn the_kernel_counts_as_defined_in_tiles_of_any_shape() {
         for (rows, columns) in [(1, 1), (1, 97), (3, 5), (64, 64), (7, 33), (61, 4)] {
             let view = view(97, 61, rows, columns);
-            let plane = Plane::new(&view);
+            let plane = Plane::new(&view, &Stop::new());
             for task in Job::new(view.clone()).tasks(Grain::TILE) {
                 let tile = view.tile(task.first);
-                let counts = plane.task(&task).counts.unwrap();
+                let counts = plane.task(&task).unwrap().counts.unwrap();
                 let mut counts = counts.chunks(4).map(|count| u32::from_le_bytes(count.try_into().unwrap()));
                 for y in tile.row..tile.row + tile.rows {
                     for x in tile.column..tile.column + tile.columns {
@@ -189,8 +230,37 @@ mod tests {
     #[test]
     fn without_iterations_nothing_is_counted() {
         let view = View { max_iter: 0, ..view(9, 9, 9, 9) };
-        let output = Plane::new(&view).task(&Task { first: 0, tiles: 1 });
+        let output = Plane::new(&view, &Stop::new()).task(&Task { first: 0, tiles: 1 }).unwrap();
         assert_eq!(output.counts.unwrap(), [0; 9 * 9 * 4]);
+    }
+
+    #[test]
+    fn a_stop_is_seen_within_a_row_and_within_a_pixel() {
+        // Inside of the set, where each takes all of its iterations: for days, were it not stopped.
+        let region = Region { x0: -0.1, y0: -0.1, x1: 0.1, y1: 0.1 };
+        for (width, height) in [(1, 1), (1 << 20, 1), (1, 1 << 20)] {
+            let view = View { region, max_iter: u32::MAX, ..view(width, height, height, width) };
+            let stop = Stop::new();
+            let plane = Plane::new(&view, &stop);
+            let asked = thread::scope(|scope| {
+                let task = scope.spawn(|| plane.task(&Task { first: 0, tiles: 1 }));
+                let asked = Instant::now();
+                stop.request(Cause::Test);
+                assert_eq!(task.join().unwrap(), None);
+                asked.elapsed()
+            });
+            assert!(asked < Duration::from_secs(1), "{width}x{height}: {asked:?}");
+        }
+    }
+
+    #[test]
+    fn more_iterations_than_between_two_looks_are_counted() {
+        let view = View { max_iter: 3 * LOOK_ITERATIONS + 7, ..view(9, 5, 5, 9) };
+        let output = Plane::new(&view, &Stop::new()).task(&Task { first: 0, tiles: 1 }).unwrap();
+        let counts = output.counts.unwrap();
+        let mut counts = counts.chunks(4).map(|count| u32::from_le_bytes(count.try_into().unwrap()));
+        let pixels = (0..5).flat_map(|y| (0..9).map(move |x| (x, y)));
+        pixels.for_each(|(x, y)| assert_eq!(counts.next(), Some(defined(&view, x, y))));
     }
 
     #[test]
@@ -210,7 +280,7 @@ mod tests {
     #[ignore = "a measurement: cargo test --release -p cc-workloads -- --ignored --nocapture simd"]
     fn simd_is_faster_than_one_pixel_after_the_other() {
         let view = View { max_iter: 1000, ..view(1024, 1024, 1024, 1024) };
-        let plane = Plane::new(&view);
+        let plane = Plane::new(&view, &Stop::new());
         let mut ratios: Vec<f64> = (0..7)
             .map(|_| {
                 let begun = Instant::now();

@@ -11,9 +11,10 @@ use crate::{
 // ANCHOR: mandelbrot-run
 /// Runs the job on the calling thread.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
-    let plane = Plane::new(&job.view);
+    let plane = Plane::new(&job.view, &ctx.stop);
     for task in job.tasks(Grain::TILE) {
-        if ctx.stop.requested() || ctx.emit(work(&plane, &task), out).is_break() {
+        let Some(output) = work(&plane, &task) else { break };
+        if ctx.emit(output, out).is_break() {
             break;
         }
     }
@@ -22,9 +23,9 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
 // ANCHOR_END: mandelbrot-run
 
 // ANCHOR: mandelbrot-work
-/// One task. A panic is that task's failure, not the run's.
-fn work(plane: &Plane, task: &Task) -> Output {
+/// One task. A panic is that task's failure, not the run's. None once a stop is requested.
+fn work(plane: &Plane, task: &Task) -> Option<Output> {
     catch_unwind(AssertUnwindSafe(|| plane.task(task)))
-        .unwrap_or_else(|panic| task.failed(&panic_reason(&*panic)))
+        .unwrap_or_else(|panic| Some(task.failed(&panic_reason(&*panic))))
 }
 // ANCHOR_END: mandelbrot-work

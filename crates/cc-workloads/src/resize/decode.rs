@@ -6,12 +6,13 @@ use image_webp::WebPDecoder;
 use png::Transformations;
 use zune_jpeg::{
     JpegDecoder,
-    zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOptions},
+    zune_core::{colorspace::ColorSpace, options::DecoderOptions},
 };
 
 use super::{
-    Format, MAX_PIXELS, MAX_SIDE, Settings,
+    Format, MAX_MEMORY, MAX_PIXELS, MAX_SIDE, Settings,
     image::{Color, Image, Meta, Orientation},
+    jpeg::Layout,
 };
 use crate::trace;
 
@@ -32,10 +33,11 @@ mod turbo {
 /// is, if that is enough for a thumbnail with these settings.
 pub(super) fn decode(file: &[u8], image: &mut Image, settings: Option<&Settings>) -> Result<Meta, String> {
     let _span = trace::span("decode");
+    let memory = settings.map_or(MAX_MEMORY, |settings| settings.memory);
     match Format::of_content(file)? {
-        Format::Jpeg => jpeg(file, image, settings),
-        Format::Png => png(file, image),
-        Format::Webp => webp(file, image),
+        Format::Jpeg => jpeg(file, image, memory, settings),
+        Format::Png => png(file, image, memory),
+        Format::Webp => webp(file, image, memory),
     }
 }
 
@@ -54,7 +56,7 @@ impl Format {
 
 /// Whether an image of this size is worth its memory: asked before any is taken.
 pub(super) fn check((width, height): (u32, u32)) -> Result<(), String> {
-    let pixels = u64::from(width) * u64::from(height);
+    let pixels = pixels((width, height));
     match () {
         () if pixels == 0 => Err(format!("{width}x{height} has no pixels")),
         () if width.max(height) > MAX_SIDE => {
@@ -65,10 +67,27 @@ pub(super) fn check((width, height): (u32, u32)) -> Result<(), String> {
     }
 }
 
-fn jpeg(file: &[u8], image: &mut Image, settings: Option<&Settings>) -> Result<Meta, String> {
+/// Whether an image takes no more memory than it may: asked before any is taken.
+fn afford((width, height): (u32, u32), takes: u64, memory: u64) -> Result<(), String> {
+    if takes > memory {
+        let [takes, memory] = [takes, memory].map(|bytes| bytes.div_ceil(1 << 20));
+        return Err(format!(
+            "{width}x{height} takes {takes} MiB to decode, of {memory} MiB that an image may take"
+        ));
+    }
+    Ok(())
+}
+
+fn pixels((width, height): (u32, u32)) -> u64 {
+    u64::from(width) * u64::from(height)
+}
+
+fn jpeg(file: &[u8], image: &mut Image, memory: u64, settings: Option<&Settings>) -> Result<Meta, String> {
     let say = |error| format!("damaged JPEG: {error}");
     let options = DecoderOptions::default().set_max_width(usize::MAX).set_max_height(usize::MAX);
-    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(file), options.set_strict_mode(false));
+    let layout = Layout::of(file);
+    let reader = Layout::guarded(layout, file);
+    let mut decoder = JpegDecoder::new_with_options(reader, options.set_strict_mode(false));
     decoder.decode_headers().map_err(say)?;
     let size = decoder.dimensions().expect("the headers are decoded");
     let size = (size.0 as u32, size.1 as u32); // JPEG has sixteen bits for each
@@ -77,6 +96,11 @@ fn jpeg(file: &[u8], image: &mut Image, settings: Option<&Settings>) -> Result<M
         Some(ColorSpace::Luma) => (Color::Gray, ColorSpace::Luma),
         _ => (Color::Rgb, ColorSpace::RGB),
     };
+    layout.map_or(Ok(()), |layout| layout.check(file)).map_err(|why| format!("damaged JPEG: {why}"))?;
+    // Of a file whose segments are in disorder it is not known, so it counts as what takes the
+    // most.
+    let beside = layout.map_or(pixels(size) * 8, |layout| layout.memory());
+    afford(size, pixels(size) * color.memory() + beside, memory)?;
     let converted = matches!(decoder.input_colorspace(), Some(ColorSpace::CMYK | ColorSpace::YCCK));
     let profile = decoder.icc_profile().filter(|_| !converted);
     let orientation = Orientation::of_exif(decoder.exif().cloned());
@@ -91,11 +115,26 @@ fn jpeg(file: &[u8], image: &mut Image, settings: Option<&Settings>) -> Result<M
     Ok(meta)
 }
 
-fn png(file: &[u8], image: &mut Image) -> Result<Meta, String> {
+/// Deflate makes no more than this of a byte.
+const MAX_RATIO: u64 = 1032;
+
+/// Whether the file is large enough for the pixels that it says it has.
+fn check_deflated(file: &[u8], info: &png::Info) -> Result<(), String> {
+    let bits = pixels(info.size()) * info.bits_per_pixel() as u64;
+    if bits / 8 > MAX_RATIO * file.len() as u64 {
+        let (width, height) = info.size();
+        return Err(format!("damaged PNG: {} bytes are too few for {width}x{height} pixels", file.len()));
+    }
+    Ok(())
+}
+
+fn png(file: &[u8], image: &mut Image, memory: u64) -> Result<Meta, String> {
     let say = |error| format!("damaged PNG: {error}");
     let mut decoder = png::Decoder::new(Cursor::new(file));
     decoder.set_transformations(Transformations::normalize_to_color8());
-    check(decoder.read_header_info().map_err(say)?.size())?;
+    let header = decoder.read_header_info().map_err(say)?;
+    check(header.size())?;
+    check_deflated(file, header)?;
     let mut reader = decoder.read_info().map_err(say)?;
     let color = match reader.output_color_type().0 {
         png::ColorType::Grayscale => Color::Gray,
@@ -103,7 +142,9 @@ fn png(file: &[u8], image: &mut Image) -> Result<Meta, String> {
         png::ColorType::Rgb | png::ColorType::Indexed => Color::Rgb,
         png::ColorType::Rgba => Color::Rgba,
     };
-    image.reset(reader.info().size(), color);
+    let size = reader.info().size();
+    afford(size, pixels(size) * color.memory(), memory)?;
+    image.reset(size, color);
     reader.next_frame(image.samples_mut()).map_err(say)?;
     let info = reader.info();
     let exif = info.exif_metadata.as_ref().map(|exif| exif.to_vec());
@@ -112,11 +153,16 @@ fn png(file: &[u8], image: &mut Image) -> Result<Meta, String> {
     Ok(Meta { format: Format::Png, size, scale: 1.0, orientation, profile })
 }
 
-fn webp(file: &[u8], image: &mut Image) -> Result<Meta, String> {
+/// Bytes that the decoder takes beside a pixel: a lossless image is decoded with alpha first.
+const BESIDE_WEBP: u64 = 4;
+
+fn webp(file: &[u8], image: &mut Image, memory: u64) -> Result<Meta, String> {
     let say = |error| format!("damaged WebP: {error}");
     let mut decoder = WebPDecoder::new(Cursor::new(file)).map_err(say)?;
     check(decoder.dimensions())?;
     let color = if decoder.has_alpha() { Color::Rgba } else { Color::Rgb };
+    let size = decoder.dimensions();
+    afford(size, pixels(size) * (color.memory() + BESIDE_WEBP), memory)?;
     image.reset(decoder.dimensions(), color);
     decoder.read_image(image.samples_mut()).map_err(say)?;
     let orientation = Orientation::of_exif(decoder.exif_metadata().map_err(say)?);

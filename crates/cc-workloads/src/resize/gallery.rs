@@ -15,6 +15,7 @@ use super::{Made, Output};
 use crate::{
     contract::{Block, Sink},
     error::{Error, Result, reason},
+    printable::{printable, printable_path},
     replace::Replacement,
     report, trace,
 };
@@ -76,7 +77,8 @@ impl<'a> Gallery<'a> {
 
     fn failed(&mut self, source: &[u8], why: &str) -> ControlFlow<()> {
         self.totals.failed += 1;
-        self.out.push(Block::Err([b"resize: ", source, b": ", why.as_bytes(), b"\n"].concat()))
+        let message = format!("resize: {}: {why}\n", printable(source));
+        self.out.push(Block::Err(message.into_bytes()))
     }
 
     /// Puts a thumbnail in its place, or in the list.
@@ -85,7 +87,7 @@ impl<'a> Gallery<'a> {
             let target = Path::new(OsStr::from_bytes(target));
             if let Err(error) = write(folder, target, bytes) {
                 if is_of_this_one(&error) {
-                    let why = format!("{}: {}", folder.join(target).display(), reason(&error));
+                    let why = format!("{}: {}", printable_path(&folder.join(target)), reason(&error));
                     return self.failed(source, &why);
                 }
                 self.error = Some(ended(&folder.join(target), &error));
@@ -128,7 +130,7 @@ fn write(folder: &Path, target: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// What ends the run.
 fn ended(at: &Path, error: &io::Error) -> Error {
-    Error::io(at.display().to_string())(io::Error::other(reason(error)))
+    Error::io(printable_path(at).to_string())(io::Error::other(reason(error)))
 }
 
 /// Whether another thumbnail may well be written where this one cannot.

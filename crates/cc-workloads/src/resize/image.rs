@@ -32,6 +32,16 @@ impl Color {
         }
     }
 
+    /// Bytes that a pixel takes until it is scaled, which grey is for as a colour.
+    pub(super) fn memory(self) -> u64 {
+        match self {
+            Self::Gray => 1 + 3,
+            Self::GrayAlpha => 2 + 4,
+            Self::Rgb => 3,
+            Self::Rgba => 4,
+        }
+    }
+
     pub(super) fn has_alpha(self) -> bool {
         matches!(self, Self::GrayAlpha | Self::Rgba)
     }

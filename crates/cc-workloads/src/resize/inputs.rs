@@ -156,12 +156,16 @@ pub(super) fn exif(orientation: u8) -> Vec<u8> {
 
 /// A PNG of a few bytes whose header claims that they are 3.6 billion pixels.
 pub(super) fn huge() -> Vec<u8> {
+    claiming(60_000, 60_000)
+}
+
+/// A PNG of one pixel that says it has another size.
+pub(super) fn claiming(width: u32, height: u32) -> Vec<u8> {
     let image = Image { width: 1, height: 1, color: Color::Rgb, pixels: vec![0; 3] };
     let mut bytes = png(&image, &Meta::NONE).expect("a pixel is encoded");
     // Behind the signature and the chunk's length and name: width, height, five bytes more, the checksum.
-    let side = 60_000_u32.to_be_bytes();
-    bytes[16..20].copy_from_slice(&side);
-    bytes[20..24].copy_from_slice(&side);
+    bytes[16..20].copy_from_slice(&width.to_be_bytes());
+    bytes[20..24].copy_from_slice(&height.to_be_bytes());
     let sum = crc(&bytes[12..29]).to_be_bytes();
     bytes[29..33].copy_from_slice(&sum);
     bytes

@@ -16,6 +16,7 @@ mod encode;
 mod gallery;
 mod image;
 pub mod inputs;
+mod jpeg;
 #[cfg(test)]
 mod quality;
 mod read;
@@ -53,8 +54,12 @@ pub type Run = fn(&Job, &Ctx, &mut dyn Sink<Output>) -> Result<()>;
 pub const MAX_BYTES: u64 = 256 << 20;
 
 /// An image of more pixels is refused before any memory is taken for it: a few bytes can claim to be billions of
-/// them. A worker takes up to four bytes for each, and six more while it decodes a progressive JPEG.
+/// them.
 pub const MAX_PIXELS: u64 = 200_000_000;
+
+/// How much a worker may take for one image, unless [`Settings::memory`] says otherwise. A
+/// photograph of a hundred megapixels takes 300 MB, and 600 MB if it is a progressive JPEG.
+pub const MAX_MEMORY: u64 = 1 << 30;
 
 /// An image with a longer side is refused, and no thumbnail has one.
 pub const MAX_SIDE: u32 = 60_000;
@@ -74,6 +79,9 @@ pub struct Settings {
     pub quality: u8,
     /// Whether an image smaller than asked for is made larger.
     pub enlarge: bool,
+    /// How many bytes of memory an image may take: its pixels, and what its decoder keeps beside
+    /// them. One that takes more is refused before any is taken.
+    pub memory: u64,
     /// The directory that relative names are relative to; the process's own if empty.
     pub base: ByteBuf,
 }
@@ -88,6 +96,7 @@ impl Default for Settings {
             format: None,
             quality: 85,
             enlarge: false,
+            memory: MAX_MEMORY,
             base: ByteBuf::new(),
         }
     }

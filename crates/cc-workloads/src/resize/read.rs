@@ -52,8 +52,14 @@ impl Settings {
 pub(super) fn read(task: &Task, base: &Path, files: &Files, bytes: &mut Vec<u8>) -> Result<(), String> {
     let why = |error: io::Error| reason(&error);
     bytes.clear();
+    // It was a file when the directory was read. If a FIFO has taken its place, it is opened without
+    // waiting for a writer.
     let file = files.open(&base.join(OsStr::from_bytes(&task.source))).map_err(why)?;
-    let size = file.metadata().map_err(why)?.len();
+    let kind = file.metadata().map_err(why)?;
+    if !kind.is_file() && !kind.is_dir() {
+        return Err("Not a regular file".to_owned()); // of a directory, reading it says so
+    }
+    let size = kind.len();
     if size <= MAX_BYTES {
         bytes.reserve_exact(usize::try_from(size).expect("below the limit"));
         file.take(MAX_BYTES + 1).read_to_end(bytes).map_err(why)?;

@@ -10,8 +10,15 @@ use super::{
 };
 use crate::{failpoint, root::Files, trace};
 
+/// Bytes of pixels that a worker keeps from image to image: those of fifty megapixels. New memory
+/// costs its page faults, which a photograph of a usual size should not pay for.
+const KEPT_PIXELS: usize = 150 << 20;
+
+/// Bytes of a file that it keeps.
+const KEPT_FILE: usize = 32 << 20;
+
 /// One worker's resizer. It starts no threads, and a panic leaves it usable. It holds one image, in buffers that
-/// are as large as the largest so far.
+/// are as large as the largest so far, if that was of a usual size.
 #[derive(Clone, Debug)]
 pub struct Resizer {
     settings: Settings,
@@ -47,9 +54,21 @@ impl Resizer {
     #[must_use]
     pub fn task(&mut self, task: &Task) -> Output {
         let _span = trace::span("resize");
-        match self.thumbnail(task) {
+        let made = self.thumbnail(task);
+        self.release();
+        match made {
             Ok(made) => Output { source: task.source.clone(), target: task.target.clone(), made },
             Err(why) => task.failed(&why),
+        }
+    }
+
+    /// Gives back the buffers that an unusual image has filled.
+    fn release(&mut self) {
+        if self.image.pixels.capacity() > KEPT_PIXELS {
+            (self.image, self.scaler) = (Image::default(), Scaler::default());
+        }
+        if self.file.capacity() > KEPT_FILE {
+            self.file = Vec::new();
         }
     }
 
@@ -270,15 +289,140 @@ pub(super) mod tests {
         }
     }
 
+    /// A small JPEG whose frame header says another size.
+    fn claiming((width, height): (u16, u16), is_progressive: bool) -> Vec<u8> {
+        let mut file = jpeg(&picture(8, 8, Color::Gray), |encoder| encoder.set_progressive(is_progressive));
+        let marker = [0xff, if is_progressive { 0xc2 } else { 0xc0 }];
+        let frame = file.windows(2).position(|two| two == marker).unwrap();
+        let [[y0, y1], [x0, x1]] = [height, width].map(u16::to_be_bytes);
+        file[frame + 5..frame + 9].copy_from_slice(&[y0, y1, x0, x1]);
+        file
+    }
+
+    /// Why no thumbnail is made of a file, for which no memory must have been taken.
+    fn refused(settings: &Settings, file: Vec<u8>) -> String {
+        let mut resizer = Resizer::new(settings);
+        let Made::Failed(why) = resizer.task(&task(file)).made else { panic!("it is refused") };
+        assert_eq!(resizer.image.pixels.capacity(), 0, "{why}");
+        why
+    }
+
     #[test]
     fn a_jpeg_that_claims_to_be_huge_takes_no_memory() {
-        let mut file = jpeg(&picture(8, 8, Color::Gray), |_| {});
-        let frame = file.windows(2).position(|two| two == [0xff, 0xc0]).unwrap();
-        file[frame + 5..frame + 9].copy_from_slice(&[0xea, 0x60, 0xea, 0x60]);
-        let mut resizer = Resizer::new(&Settings::default());
-        let made = resizer.task(&task(file)).made;
-        assert_eq!(made, Made::Failed("60000x60000 is more than 200000000 pixels".to_owned()));
+        let why = refused(&Settings::default(), claiming((60_000, 60_000), false));
+        assert_eq!(why, "60000x60000 is more than 200000000 pixels");
+        for is_progressive in [false, true] {
+            let file = claiming((14_000, 14_000), is_progressive);
+            assert!(file.len() < 700);
+            let why = refused(&Settings::default(), file);
+            assert!(
+                why.starts_with("damaged JPEG: ") && why.contains("are too few for 3062500 blocks"),
+                "{why}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_png_whose_bytes_cannot_make_its_pixels_takes_no_memory() {
+        let file = inputs::claiming(14_000, 14_000);
+        let why = refused(&Settings::default(), file);
+        assert!(why.contains("are too few for 14000x14000 pixels"), "{why}");
+    }
+
+    #[test]
+    fn an_image_that_takes_more_memory_than_it_may_takes_none() {
+        let image = picture(200, 150, Color::Rgb);
+        let progressive = jpeg(&image, |encoder| encoder.set_progressive(true));
+        let files = [Format::Jpeg, Format::Png, Format::Webp].map(|format| encoded(&image, format));
+        for (file, pixel) in files.into_iter().chain([progressive]).zip([3, 3, 7, 9]) {
+            let takes = 200 * 150 * pixel;
+            let less = Settings { memory: takes - 1, ..Settings::default() };
+            let why = refused(&less, file.clone());
+            assert_eq!(why, "200x150 takes 1 MiB to decode, of 1 MiB that an image may take", "{pixel}");
+            // A progressive image's blocks are more than its pixels by those at the edges.
+            let enough = Settings { memory: takes * 11 / 10, ..Settings::default() };
+            assert!(made(&enough, file).is_ok(), "{pixel}");
+        }
+    }
+
+    #[test]
+    fn a_photograph_of_a_hundred_megapixels_may_take_what_it_takes() {
+        let pixels = 100_000_000;
+        assert!(pixels * (Color::Rgb.memory() + 2 * 3) < super::super::MAX_MEMORY);
+    }
+
+    #[test]
+    fn an_unusual_image_s_buffers_are_given_back() {
+        let side = 6300;
+        assert!(side * side * 4 > KEPT_PIXELS);
+        let image = Image {
+            width: side as u32,
+            height: side as u32,
+            color: Color::Rgba,
+            pixels: vec![0; side * side * 4],
+        };
+        let file = encoded(&image, Format::Png);
+        let mut resizer = Resizer::new(&Settings { width: 8, ..Settings::default() });
+        assert!(matches!(resizer.task(&task(file)).made, Made::Thumbnail { .. }));
         assert_eq!(resizer.image.pixels.capacity(), 0);
+    }
+
+    #[test]
+    fn a_jpeg_that_ends_before_its_image_does_is_damaged() {
+        let (image, gray) = (picture(120, 90, Color::Rgb), picture(120, 90, Color::Gray));
+        let files = [
+            ("baseline", jpeg(&image, |_| ())),
+            ("progressive", jpeg(&image, |encoder| encoder.set_progressive(true))),
+            ("with restarts", jpeg(&image, |encoder| encoder.set_restart_interval(3))),
+            ("grey", jpeg(&gray, |_| ())),
+            ("of four inks", jpeg(&picture(120, 90, Color::Rgba), |_| ())),
+        ];
+        for (name, file) in files {
+            for lost in [20, 50, file.len() / 8, file.len() / 4, file.len() / 3] {
+                let mut cut = file[..file.len() - 2 - lost].to_vec();
+                cut.truncate(cut.iter().rposition(|byte| *byte != 0xff).unwrap() + 1);
+                cut.extend([0xff, 0xd9]);
+                let why = made(&Settings::default(), cut).expect_err(name);
+                assert!(why.starts_with("damaged JPEG: "), "{name} without {lost}: {why}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_jpeg_of_any_size_is_whole() {
+        for (width, height) in [(1, 1), (1, 90), (90, 1), (7, 8), (8, 9), (16, 64), (17, 33), (200, 3)] {
+            for color in [Color::Gray, Color::Rgb] {
+                let image = picture(width, height, color);
+                let same = Settings { width, ..Settings::default() };
+                for (restarts, is_progressive) in [(0, false), (0, true), (1, false), (2, false)] {
+                    let file = jpeg(&image, |encoder| {
+                        encoder.set_progressive(is_progressive);
+                        encoder.set_restart_interval(restarts);
+                    });
+                    let case = format!("{width}x{height} {color:?} {restarts} {is_progressive}");
+                    assert!(made(&same, [&file[..], b"what a camera adds"].concat()).is_ok(), "{case}");
+                    made(&same, file).expect(&case);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_fifo_in_a_file_s_place_is_not_waited_for() {
+        let scratch = tempfile::tempdir().unwrap();
+        let mode = rustix::fs::Mode::from(0o600);
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            scratch.path().join("photo"),
+            rustix::fs::FileType::Fifo,
+            mode,
+            0,
+        )
+        .unwrap();
+        let base = ByteBuf::from(scratch.path().as_os_str().as_encoded_bytes());
+        let mut resizer = Resizer::new(&Settings { base, ..Settings::default() });
+        let task = Task { content: Content::File, ..task(Vec::new()) };
+        assert_eq!(resizer.task(&task).made, Made::Failed("Not a regular file".to_owned()));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use walkdir::{DirEntry, WalkDir};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::{Content, Format, Job, Task};
-use crate::{error::reason, failpoint, stop::Stop, trace};
+use crate::{error::reason, failpoint, printable::printable_path, stop::Stop, trace};
 
 /// The iterator of [`Job::tasks`].
 pub struct Tasks<'a> {
@@ -62,7 +62,7 @@ impl<'a> Tasks<'a> {
         let task = |content| Task { source: bytes(source), content, target: bytes(&target) };
         let Some(out) = &self.job.out else { return Some(task(Content::File)) };
         if !self.targets.insert(xxh3_128(target.as_os_str().as_bytes())) {
-            let why = format!("another image's thumbnail is {}, too", target.display());
+            let why = format!("another image's thumbnail is {}, too", printable_path(&target));
             return Some(task(Content::Missing(why)));
         }
         match fs::symlink_metadata(out.join(&target)) {

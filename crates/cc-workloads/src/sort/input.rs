@@ -16,6 +16,7 @@ use super::{Chunk, Content, Job, Piece, Plan, Task, source::cannot_read};
 use crate::{
     error::{Error, Result},
     failpoint,
+    printable::printable_path,
     shelf::Shelf,
     stop::Stop,
     stream::{self, Stream},
@@ -58,7 +59,7 @@ fn size_of(path: &Path, name: &Path) -> Result<Option<u64>> {
     let cannot = |error: io::Error| Error::Failed(cannot_read(name, &error));
     let kind = fs::metadata(path).map_err(cannot)?;
     if kind.is_dir() {
-        return Err(Error::Failed(format!("read failed: {}: Is a directory", name.display())));
+        return Err(Error::Failed(format!("read failed: {}: Is a directory", printable_path(name))));
     }
     if kind.is_file() {
         stream::open(path).map_err(cannot)?;

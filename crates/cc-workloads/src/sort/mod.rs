@@ -60,6 +60,7 @@ pub use split::Merges;
 use crate::{
     contract::{Block, Ctx, Sink},
     error::{Error, Result},
+    printable::printable_path,
     report,
     shelf::{Folder, Memory, Shelf, Slice},
     stop::Stop,
@@ -245,7 +246,7 @@ impl Task {
         let what = match self {
             Self::Chunk(Chunk { pieces, .. }) => {
                 pieces.first().map_or("an empty chunk".to_owned(), |piece| {
-                    format!("{} failed at byte {}", piece.os_path().display(), piece.start)
+                    format!("{} failed at byte {}", printable_path(piece.os_path()), piece.start)
                 })
             }
             Self::Merge(merge) => format!("merge {} failed", merge.number),

@@ -10,6 +10,7 @@ use super::{Output, Totals};
 use crate::{
     contract::{Block, Sink},
     error::{Error, Result, reason},
+    printable::printable_path,
     replace::Replacement,
     trace,
 };
@@ -101,7 +102,7 @@ impl Target {
 }
 
 fn failed(what: &str, path: &Path, error: &io::Error) -> Error {
-    Error::Failed(format!("{what} failed: {}: {}", path.display(), reason(error)))
+    Error::Failed(format!("{what} failed: {}: {}", printable_path(path), reason(error)))
 }
 
 #[cfg(test)]

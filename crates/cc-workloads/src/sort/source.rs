@@ -7,6 +7,7 @@ use memchr::memchr;
 use super::{Content, Piece, Query, Totals};
 use crate::{
     error::reason,
+    printable::printable_path,
     root::Files,
     shelf::{Shelf, Slice},
 };
@@ -74,7 +75,7 @@ impl<'a> Source<'a> {
             }
             let Some(open) = &mut self.open else { continue };
             let failed =
-                |error| format!("read failed: {}: {}", open.piece.os_path().display(), reason(&error));
+                |error| format!("read failed: {}: {}", printable_path(open.piece.os_path()), reason(&error));
             let read = open.read(self.shelf, room);
             match read {
                 Ok(0) => self.open = None,
@@ -191,7 +192,7 @@ impl Open<'_> {
 
 /// What is said of a file that cannot be read.
 pub(super) fn cannot_read(name: &Path, error: &io::Error) -> String {
-    format!("cannot read: {}: {}", name.display(), reason(error))
+    format!("cannot read: {}: {}", printable_path(name), reason(error))
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use std::{
 use super::{Output, Ranked, Read, Totals, table::Entry};
 use crate::{
     contract::{Block, Sink},
+    printable::printable,
     trace,
 };
 
@@ -64,8 +65,8 @@ impl<'a> Ranking<'a> {
         self.totals += read.totals;
         self.is_complete &= read.troubles.is_empty();
         read.troubles.into_iter().try_for_each(|trouble| {
-            let message = [b"wordcount: ", &trouble.path[..], b": ", trouble.why.as_bytes(), b"\n"].concat();
-            self.out.push(Block::Err(message))
+            let message = format!("wordcount: {}: {}\n", printable(&trouble.path), trouble.why);
+            self.out.push(Block::Err(message.into_bytes()))
         })
     }
 }

@@ -1,0 +1,386 @@
+//! What every program owes to its user, whatever its model: nothing that it could not write is a
+//! success, a signal ends every wait, and no name commands the terminal.
+//!
+//! Each program's tests include this file and call [`tests`] with the program and its models.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::Read,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::process::ExitStatusExt,
+    },
+    path::Path,
+    process::{Child, Command, Output, Stdio},
+    sync::{Mutex, MutexGuard, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    io::ioctl_fionread,
+    pipe::{PipeFlags, fcntl_getpipe_size, pipe_with},
+    process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open},
+};
+use tempfile::TempDir;
+
+/// Makes a test of each of these for a program with these models.
+macro_rules! tests {
+    ($program:expr, $models:expr) => {
+        mod command_line_tests {
+            use super::*;
+
+            #[test]
+            fn results_that_cannot_be_written_are_no_success() {
+                command_line::results_that_cannot_be_written_are_no_success($program, &$models);
+            }
+
+            #[test]
+            fn a_message_that_cannot_be_written_shows_in_the_status() {
+                command_line::a_message_that_cannot_be_written_shows_in_the_status($program, &$models);
+            }
+
+            #[test]
+            fn a_pipe_that_does_not_block_is_waited_for() {
+                command_line::a_pipe_that_does_not_block_is_waited_for($program, &$models);
+            }
+
+            #[test]
+            fn a_signal_ends_a_run_that_is_done_but_for_its_output() {
+                command_line::a_signal_ends_a_run_that_is_done_but_for_its_output($program, &$models);
+            }
+
+            #[test]
+            fn a_hangup_that_was_ignored_stays_ignored() {
+                command_line::a_hangup_that_was_ignored_stays_ignored($program, &$models);
+            }
+
+            #[test]
+            fn a_second_signal_ends_a_stop_that_is_stuck() {
+                command_line::a_second_signal_ends_a_stop_that_is_stuck($program, &$models);
+            }
+
+            #[test]
+            fn a_signal_ends_a_tile_without_end() {
+                command_line::a_signal_ends_a_tile_without_end($program, &$models);
+            }
+
+            #[test]
+            fn a_name_does_not_command_the_terminal() {
+                command_line::a_name_does_not_command_the_terminal($program, &$models);
+            }
+        }
+    };
+}
+pub(crate) use tests;
+
+/// These tests measure how soon a program ends, so they do not compete with each other.
+static ALONE: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A directory with a file of two lines.
+fn scratch() -> TempDir {
+    let scratch = tempfile::tempdir().expect("a temporary directory");
+    fs::write(scratch.path().join("f"), "b\na\n").expect("written");
+    scratch
+}
+
+fn program(program: &str, model: &str, args: &[&str], dir: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.args(["--model", model, "--workers", "2"]).args(args).current_dir(dir).stdin(Stdio::null());
+    command
+}
+
+/// Starts a program. With the command, which is used up, this side's ends of its pipes are closed.
+fn started(command: &mut Command) -> Child {
+    let child = command.spawn().expect("started");
+    command.stdin(Stdio::null()).stdout(Stdio::null());
+    child
+}
+
+/// The same, with a redirection as a shell makes it.
+fn redirected(name: &str, model: &str, args: &[&str], dir: &Path, redirection: &str) -> Output {
+    let mut shell = Command::new("sh");
+    shell.arg("-c").arg(format!("exec \"$0\" \"$@\" {redirection}")).arg(name);
+    if args.first().is_none_or(|arg| !arg.starts_with("--")) {
+        shell.args(["--model", model, "--workers", "2"]);
+    }
+    shell.args(args).current_dir(dir).stdin(Stdio::null()).output().expect("there is a shell")
+}
+
+fn full() -> File {
+    OpenOptions::new().write(true).open("/dev/full").expect("Linux has it")
+}
+
+pub(crate) fn results_that_cannot_be_written_are_no_success(name: &str, models: &[&str]) {
+    let scratch = scratch();
+    for model in models {
+        let some: [&[&str]; 7] = [
+            &["--help"],
+            &["--list-models"],
+            &["grep", "a", "f"],
+            &["sort", "f"],
+            &["wordcount", "f"],
+            &["mandelbrot", "--size", "8x8"],
+            &["kv", "--listen", "127.0.0.1:0"],
+        ];
+        for (redirection, why) in [(">/dev/full", "No space left"), (">&-", "Bad file descriptor")] {
+            for args in some {
+                let out = redirected(name, model, args, scratch.path(), redirection);
+                let said = String::from_utf8_lossy(&out.stderr);
+                assert_eq!(out.status.code(), Some(2), "{model} {args:?} {redirection}: {said}");
+                let is_declined = said.contains(" has no "); // which a variant may do
+                let is_told = said.contains("write error: ") && said.contains(why);
+                assert!(is_told || is_declined, "{model} {args:?}: {said}");
+            }
+            let none: [(&[&str], i32); 3] =
+                [(&["grep", "z", "f"], 1), (&["grep", "-q", "a", "f"], 0), (&["sort", "f", "-o", "out"], 0)];
+            for (args, status) in none {
+                let out = redirected(name, model, args, scratch.path(), redirection);
+                assert_eq!((out.status.code(), out.stderr), (Some(status), Vec::new()), "{model} {args:?}");
+            }
+        }
+        // What is opened in place of a closed descriptor is this, too; given on purpose, it is no
+        // error.
+        let null = OpenOptions::new().read(true).write(true).open("/dev/null").expect("it is there");
+        let status = program(name, model, &["sort", "f"], scratch.path()).stdout(null).status();
+        assert_eq!(status.expect("started").code(), Some(0), "{model}");
+    }
+}
+
+pub(crate) fn a_message_that_cannot_be_written_shows_in_the_status(name: &str, models: &[&str]) {
+    let scratch = scratch();
+    for model in models {
+        let some: [&[&str]; 6] = [
+            &["grep", "a", "missing", "f"],
+            &["grep", "(", "f"],
+            &["sort", "missing"],
+            &["wordcount", "missing"],
+            &["resize", "--width", "8", "missing"],
+            &["grep", "--no-such-flag"],
+        ];
+        for args in some {
+            for redirection in ["2>/dev/full", "2>&-"] {
+                let out = redirected(name, model, args, scratch.path(), redirection);
+                assert_eq!(out.status.code(), Some(2), "{model} {args:?} {redirection}");
+                let results: &[u8] =
+                    if args.contains(&"missing") && args[0] == "grep" { b"f:a\n" } else { b"" };
+                assert_eq!(out.stdout, results, "{model} {args:?} {redirection}");
+            }
+            let mut both = program(name, model, args, scratch.path());
+            let status = both.stdout(full()).stderr(full()).status().expect("started");
+            assert_eq!(status.code(), Some(2), "{model} {args:?}");
+        }
+    }
+}
+
+/// A file whose lines are more than a pipe holds, but no more than a pipe and what waits for it.
+fn lines(dir: &Path) {
+    let text: String = (0..12_000).map(|n| format!("line {n}\n")).collect();
+    fs::write(dir.join("lines"), text).expect("written");
+}
+
+/// A pipe, of which a program is given the writing end.
+fn pipe(flags: PipeFlags) -> (File, OwnedFd) {
+    let (reader, writer) = pipe_with(flags | PipeFlags::CLOEXEC).expect("a pipe");
+    (File::from(reader), writer)
+}
+
+/// Waits until a condition holds. It comes about by what the program does, and a program that does
+/// not do it fails.
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !holds() {
+        assert!(Instant::now() < deadline, "{what}");
+        thread::sleep(Duration::from_millis(1)); // between two looks
+    }
+}
+
+fn until_full(pipe: impl AsFd) {
+    let size = fcntl_getpipe_size(&pipe).expect("it is a pipe") as u64;
+    // Parts of pages are lost where a write begins, so it is full before it holds that much.
+    until("the pipe is full", || ioctl_fionread(&pipe).expect("it is a pipe") > size / 2);
+}
+
+fn pid(child: &Child) -> Pid {
+    Pid::from_child(child)
+}
+
+/// The names of a program's threads.
+fn threads(child: &Child) -> Vec<String> {
+    let tasks = fs::read_dir(format!("/proc/{}/task", child.id())).into_iter().flatten().flatten();
+    let names = tasks.filter_map(|task| fs::read_to_string(task.path().join("comm")).ok());
+    names.map(|name| name.trim().to_owned()).collect()
+}
+
+/// Waits until nothing is left of the run but the threads that outlast it.
+fn until_done(child: &Child) {
+    until("the run is done", || {
+        let threads = threads(child);
+        let rest = threads.iter().filter(|name| !["output", "signals", "stop"].contains(&name.as_str()));
+        threads.iter().any(|name| name == "signals") && rest.count() == 1
+    });
+}
+
+fn signal(child: &Child) {
+    kill_process(pid(child), Signal::INT).expect("the program still runs");
+}
+
+/// Interrupts a program, and says how long it took to end and how it did.
+fn interrupt(child: &mut Child) -> (Duration, Option<i32>) {
+    let asked = Instant::now();
+    signal(child);
+    let status = ended(child, Duration::from_secs(10));
+    (asked.elapsed(), status)
+}
+
+/// The exit status of a program, which is killed if it does not end in time.
+fn ended(child: &mut Child, within: Duration) -> Option<i32> {
+    let end = pidfd_open(pid(child), PidfdFlags::empty()).expect("it is ours");
+    let timeout = Timespec::try_from(within).expect("seconds");
+    let has_ended = poll(&mut [PollFd::new(&end, PollFlags::IN)], Some(&timeout)).expect("waited for") == 1;
+    if !has_ended {
+        child.kill().expect("it is ours");
+    }
+    let status = child.wait().expect("it is ours");
+    assert!(has_ended, "it did not end within {within:?}");
+    status.code()
+}
+
+pub(crate) fn a_pipe_that_does_not_block_is_waited_for(name: &str, models: &[&str]) {
+    let scratch = scratch();
+    lines(scratch.path());
+    let text = fs::read(scratch.path().join("lines")).expect("written");
+    for model in models {
+        let (reader, writer) = pipe(PipeFlags::NONBLOCK);
+        let mut child = started(program(name, model, &["grep", ".", "lines"], scratch.path()).stdout(writer));
+        until_full(&reader);
+        rustix::fs::fcntl_setfl(&reader, rustix::fs::OFlags::empty()).expect("it is ours");
+        let mut read = Vec::new();
+        { reader }.read_to_end(&mut read).expect("it blocks now");
+        assert_eq!(child.wait().expect("it is ours").code(), Some(0), "{model}");
+        assert!(read == text, "{model}: {} of {} bytes", read.len(), text.len());
+    }
+}
+
+pub(crate) fn a_signal_ends_a_run_that_is_done_but_for_its_output(name: &str, models: &[&str]) {
+    let _alone = alone();
+    let scratch = scratch();
+    lines(scratch.path());
+    for model in models {
+        let some: [&[&str]; 3] = [&["grep", ".", "lines"], &["sort", "lines"], &["wordcount", "lines"]];
+        for args in some {
+            let (reader, writer) = pipe(PipeFlags::empty());
+            let mut child = started(program(name, model, args, scratch.path()).stdout(writer));
+            until_full(&reader);
+            until_done(&child);
+            let (took, status) = interrupt(&mut child);
+            assert_eq!(status, Some(130), "{model} {args:?}");
+            assert!(took < Duration::from_secs(1), "{model} {args:?} took {took:?}");
+        }
+    }
+}
+
+/// As `nohup` has it. Of two signals the first shows in the exit status.
+pub(crate) fn a_hangup_that_was_ignored_stays_ignored(name: &str, models: &[&str]) {
+    let _alone = alone();
+    let scratch = scratch();
+    lines(scratch.path());
+    for model in models {
+        let (reader, writer) = pipe(PipeFlags::empty());
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "trap '' HUP; exec \"$0\" \"$@\"", name, "--model", model, "--workers", "2"]);
+        shell.args(["grep", ".", "lines"]).current_dir(&scratch).stdin(Stdio::null());
+        let mut child = started(shell.stdout(writer));
+        until_full(&reader);
+        until_done(&child);
+        kill_process(pid(&child), Signal::HUP).expect("it still runs");
+        assert_eq!(interrupt(&mut child).1, Some(130), "{model}");
+    }
+}
+
+/// The report to a harness goes into a pipe that is full and that nothing reads, which no stop
+/// interrupts.
+pub(crate) fn a_second_signal_ends_a_stop_that_is_stuck(name: &str, models: &[&str]) {
+    let _alone = alone();
+    let scratch = scratch();
+    for model in models {
+        let (reader, writer) = pipe(PipeFlags::NONBLOCK);
+        while rustix::io::write(&writer, &[0; 4096]).is_ok() {}
+        rustix::fs::fcntl_setfl(&writer, rustix::fs::OFlags::empty()).expect("it is ours");
+        let mut command = program(name, model, &["mandelbrot", "--size", "8x8"], scratch.path());
+        let mut child = started(command.stdin(writer).env("CC_REPORT_FD", "0").stdout(Stdio::null()));
+        until("it writes the report", || descriptors_of_input(&child) == 2);
+        let asked = Instant::now();
+        let status = loop {
+            if let Some(status) = child.try_wait().expect("it is ours") {
+                break status;
+            }
+            if asked.elapsed() > Duration::from_secs(10) {
+                child.kill().expect("it is ours");
+                panic!("{model} is stuck");
+            }
+            signal(&child);
+            thread::sleep(Duration::from_millis(1)); // between two signals
+        };
+        assert_eq!(status.signal(), Some(2), "{model}: its parent sees what has ended it");
+        assert!(asked.elapsed() >= Duration::from_millis(100), "{model}: a repeated signal is one request");
+        drop(reader);
+    }
+}
+
+/// How many descriptors of a program are of the pipe that is its standard input.
+fn descriptors_of_input(child: &Child) -> usize {
+    let fds = format!("/proc/{}/fd", child.id());
+    let Ok(input) = fs::read_link(format!("{fds}/0")) else { return 0 };
+    let all = fs::read_dir(&fds).into_iter().flatten().flatten();
+    all.filter(|fd| fs::read_link(fd.path()).is_ok_and(|path| path == input)).count()
+}
+
+/// The processor time that a program and its workers have taken, in ticks of the kernel's clock.
+fn ticks(child: &Child) -> u64 {
+    let processes = fs::read_dir("/proc").expect("listed").flatten();
+    let stats = processes.filter_map(|process| fs::read_to_string(process.path().join("stat")).ok());
+    let of = |stat: String| {
+        let (pid, rest) = (stat.split(' ').next()?.parse::<u32>().ok()?, stat.rsplit_once(')')?.1);
+        let fields: Vec<u64> =
+            rest.split_whitespace().skip(1).filter_map(|field| field.parse().ok()).collect();
+        let parent = *fields.first()?;
+        let is_of_it = pid == child.id() || parent == u64::from(child.id());
+        is_of_it.then(|| rest.split_whitespace().nth(11)?.parse::<u64>().ok()).flatten()
+    };
+    stats.filter_map(of).sum()
+}
+
+pub(crate) fn a_signal_ends_a_tile_without_end(name: &str, models: &[&str]) {
+    let _alone = alone();
+    let scratch = scratch();
+    for model in models {
+        let args = ["mandelbrot", "--max-iter", "4000000000"];
+        let mut child = started(program(name, model, &args, scratch.path()).stdout(Stdio::null()));
+        until("the workers compute", || ticks(&child) > 20);
+        let (took, status) = interrupt(&mut child);
+        assert_eq!(status, Some(130), "{model}");
+        assert!(took < Duration::from_secs(1), "{model} took {took:?}");
+    }
+}
+
+pub(crate) fn a_name_does_not_command_the_terminal(name: &str, models: &[&str]) {
+    let scratch = scratch();
+    let file = "a\x1b[31m\nb\u{9b}2J";
+    for model in models {
+        let some: [&[&str]; 4] =
+            [&["grep", "a", file], &["sort", file], &["wordcount", file], &["resize", "--width", "8", file]];
+        for args in some {
+            let out = program(name, model, args, scratch.path()).output().expect("started");
+            let said = String::from_utf8(out.stderr).expect("a message");
+            let is_plain = |line: &str| !line.chars().any(char::is_control);
+            assert!(said.ends_with('\n') && is_plain(said.trim_end()), "{model} {args:?}: {said:?}");
+            assert!(said.contains(r"a\u{1b}[31m\nb\u{9b}2J: No such file"), "{model} {args:?}: {said:?}");
+        }
+    }
+}
