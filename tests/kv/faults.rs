@@ -1,6 +1,10 @@
 //! A worker is killed: what its shards held is gone, all at once and visibly, and nothing else is.
 
-use std::{collections::BTreeMap, process};
+use std::{
+    collections::BTreeMap,
+    process,
+    time::{Duration, Instant},
+};
 
 use cc_conformance::{
     case::{Case, Needs},
@@ -16,13 +20,17 @@ use cc_conformance::{
 use cc_workloads::kv::{Config, Slots};
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{server::Served, talk::encoded};
+use super::{
+    server::Served,
+    talk::{Client, encoded},
+};
 
 pub(super) fn cases() -> Vec<Case> {
     let mut cases = vec![
         Case::new("a_killed_worker_loses_its_keys_and_no_others", loses_its_keys),
         Case::new("a_watch_across_a_death_fails", watch_across_a_death),
     ];
+    cases.push(Case::new("a_suspended_worker_is_left_out", suspended).needs(Needs::OneOf(&["procs"])));
     for kind in Kind::ALL {
         let name = format!("{kind:?}").to_lowercase();
         let some = move |subject: &Subject| histories(subject, kind, 2);
@@ -30,7 +38,9 @@ pub(super) fn cases() -> Vec<Case> {
         let many = move |subject: &Subject| histories(subject, kind, 20);
         cases.push(Case::new(format!("many_histories_with_kills_of_{name}"), many).long());
     }
-    cases.into_iter().map(|case| case.needs(Needs::Processes)).collect()
+    let processes =
+        |case: Case| if case.needs == Needs::Nothing { case.needs(Needs::Processes) } else { case };
+    cases.into_iter().map(processes).collect()
 }
 
 /// One of the workers, and what it owns.
@@ -143,5 +153,61 @@ fn histories(subject: &Subject, kind: Kind, count: u64) {
         let history = record(&[served.address], &plan, kills);
         check(&history, Limit::default()).assert_linearizable();
         worker.pid = pid.get();
+    }
+}
+
+/// Far more questions for its shard than one worker may have unanswered: the other one serves its own clients on at once,
+/// and those that wait for the suspended one are told so. When it goes on, it has what it had.
+fn suspended(subject: &Subject) {
+    let served = Served::start(subject, &Config::default());
+    let worker = any(&served);
+    let slots = Slots::new(epochs(&served).expect("nobody is down").len());
+    let key = |is_its: bool| {
+        let mut keys = (0..).map(|n| format!("key:{n}"));
+        keys.find(|key| worker.shards.contains(&slots.shard(key.as_bytes())) == is_its).expect("there are")
+    };
+    let (its, others) = (key(true), key(false));
+    served.client().says(&format!("SET {its} kept"), "+OK");
+    let signal = |signal| {
+        kill_process(Pid::from_raw(worker.pid.cast_signed()).expect("a process has a number"), signal)
+            .expect("it is there");
+    };
+    signal(Signal::STOP);
+    let _goes_on = Finally(|| signal(Signal::CONT));
+    let mut waiting: Vec<_> = (0..300).map(|_| served.client()).collect();
+    waiting.iter_mut().for_each(|client| client.send(&encoded(&format!("GET {its}")).repeat(20)));
+    for nth in 0..10 {
+        let asked = Instant::now();
+        served.client().says(&format!("SET {others} {nth}"), "+OK");
+        assert!(asked.elapsed() < Duration::from_secs(4), "client {nth} waits for {:?}", asked.elapsed());
+    }
+    for client in &mut waiting {
+        for _ in 0..20 {
+            let reply = client.reply();
+            assert!(reply.starts_with("-INDETERMINATE") || reply.starts_with("-TRYAGAIN"), "{reply}");
+        }
+    }
+    // From now on at once, also where several shards are asked.
+    let mut client = served.client();
+    for request in [format!("GET {its}"), format!("MSET {others} 1 {its} 1")] {
+        client.send(&encoded(&request));
+        assert!(client.reply().starts_with("-TRYAGAIN"), "{request}");
+    }
+    signal(Signal::CONT);
+    let is_back = |client: &mut Client| {
+        client.send(&encoded(&format!("GET {its}")));
+        client.reply() == "$kept"
+    };
+    while !is_back(&mut client) {}
+    waiting.iter_mut().for_each(|client| client.says(&format!("GET {its}"), "$kept"));
+    client.says(&format!("MSET {others} 1 {its} 1"), "+OK");
+}
+
+/// Does something at the end, also of a test that fails.
+struct Finally<F: Fn()>(F);
+
+impl<F: Fn()> Drop for Finally<F> {
+    fn drop(&mut self) {
+        (self.0)();
     }
 }

@@ -1,7 +1,12 @@
 //! What is said to a server, and what it answers. The kernels are tested in the spec: here it is whether a model uses them.
 
-use cc_conformance::{case::Case, subject::Subject};
-use cc_workloads::kv::Config;
+use std::time::Duration;
+
+use cc_conformance::{
+    case::{Case, Needs},
+    subject::Subject,
+};
+use cc_workloads::kv::{Clock, Config};
 
 use super::{
     server::Served,
@@ -20,6 +25,15 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new("malformed", malformed),
         Case::new("password", password),
         Case::new("large_values", large_values),
+        Case::new("a_web_page_is_hung_up_on", web_page),
+        Case::new("keys_expire", keys_expire),
+        Case::new("keys_expire_by_a_clock_that_only_goes_forward", manual_clock).needs(Needs::OneOf(&[
+            "sequential",
+            "threads",
+            "actors",
+            "async",
+            "async-single",
+        ])),
     ]
 }
 
@@ -189,6 +203,76 @@ fn password(subject: &Subject) {
     client.says("AUTH wrong", "-WRONGPASS invalid username-password pair or user is disabled.");
     client.says("AUTH secret", "+OK");
     client.says("GET a", "$nil");
+}
+
+/// What a browser sends on behalf of a page that tries to command the server, and what the page could make of it. What came
+/// before is run, nothing that follows is.
+fn web_page(subject: &Subject) {
+    let served = served(subject);
+    let mut other = served.client();
+    for (nth, attack) in [
+        &b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"[..],
+        b"GET / HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n",
+        b"OPTIONS / HTTP/1.1\r\nHOST: 127.0.0.1\r\n\r\n",
+        b"*1\r\n$4\r\nPoSt\r\n",
+        b"MULTI\r\npost\r\n",
+    ]
+    .iter()
+    .enumerate()
+    {
+        let mut page = served.client();
+        let body = format!("SET owned:{nth} yes\r\nEXEC\r\n");
+        page.send(&[&encoded(&format!("SET before:{nth} yes"))[..], attack, body.as_bytes()].concat());
+        assert_eq!(page.reply(), "+OK");
+        while page.next_reply().is_some() {}
+        other.says(&format!("MGET before:{nth} owned:{nth}"), "[$yes $nil]");
+    }
+}
+
+/// In every model, by the time that passes: also where workers read a clock of their own.
+fn keys_expire(subject: &Subject) {
+    let served = served(subject);
+    let mut client = served.client();
+    for key in 0..20 {
+        client.says(&format!("SET key:{key} 1 PX 50"), "+OK");
+        client.says(&format!("SET lasting:{key} 1 EX 1000"), "+OK");
+    }
+    let mut is_gone = || {
+        client.send(&encoded("EXISTS key:0 key:5 key:10 key:15 key:19"));
+        client.reply() == ":0"
+    };
+    while !is_gone() {}
+    client.says("TTL lasting:7", ":1000");
+    client.says("SET lasting:7 1 PX 50 XX", "+OK");
+    let mut is_gone = || {
+        client.send(&encoded("PTTL lasting:7"));
+        client.reply() == ":-2"
+    };
+    while !is_gone() {}
+}
+
+/// The date is set ahead, and back before the beginning. Neither keys that are there nor those that come later notice.
+fn manual_clock(subject: &Subject) {
+    let (clock, hands) = Clock::manual();
+    let served = Served::start(subject, &Config { clock, ..Config::default() });
+    let mut client = served.client();
+    client.says("SET day 1 EX 86400", "+OK");
+    let year = 365 * 86_400_000;
+    for wall in [60 * year, year, 57 * year] {
+        hands.set_wall(wall);
+        client.says("TTL day", ":86400");
+        client.says("SET lock v PX 300", "+OK");
+        client.says("PTTL lock", ":300");
+        hands.advance(Duration::from_millis(299));
+        client.says("PTTL lock", ":1");
+        hands.advance(Duration::from_millis(1));
+        client.says("GET lock", "$nil");
+        hands.advance(Duration::from_secs(3600));
+        client.says("GET day", "$1");
+        client.says("EXPIRE day 86400", ":1");
+    }
+    hands.advance(Duration::from_secs(86_400));
+    client.says("GET day", "$nil");
 }
 
 fn large_values(subject: &Subject) {

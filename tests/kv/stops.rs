@@ -19,6 +19,12 @@ pub(super) fn cases() -> Vec<Case> {
             let config = Config { drain: LONG, ..Config::default() };
             assert!(Served::start(subject, &config).time_to_stop() < SOON);
         }),
+        Case::new("times_beyond_any_clock", |subject| {
+            let (drain, idle_timeout) = (Duration::MAX, Some(Duration::MAX));
+            let served = Served::start(subject, &Config { drain, idle_timeout, ..Config::default() });
+            served.client().says("PING", "+PONG");
+            assert!(served.time_to_stop() < SOON);
+        }),
         Case::new("every_reply_is_one_of_a_request_that_was_run", replies_are_whole),
     ]
 }

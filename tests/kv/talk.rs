@@ -31,6 +31,11 @@ impl Client {
         let _ = self.0.get_mut().write_all(bytes);
     }
 
+    /// The same; whether the connection was still open, as far as that shows.
+    pub(super) fn trickle(&mut self, bytes: &[u8]) -> bool {
+        self.0.get_mut().write_all(bytes).is_ok()
+    }
+
     /// Sends a request, whose arguments are separated by blanks, and checks the reply (see [`Client::reply`]).
     pub(super) fn says(&mut self, request: &str, reply: &str) {
         self.send(&encoded(request));
@@ -57,6 +62,12 @@ impl Client {
     pub(super) fn next_reply(&mut self) -> Option<String> {
         let has_more = self.0.fill_buf().is_ok_and(|bytes| !bytes.is_empty());
         has_more.then(|| self.reply())
+    }
+
+    /// Whether the next reply begins, and is an array, or an error that begins like this. The rest of it is not taken.
+    pub(super) fn next_reply_is_large_or(&mut self, error: &str) -> bool {
+        let line = self.line().expect("there is a reply");
+        line.starts_with('*') || line.starts_with(error)
     }
 
     /// Whether the server has closed the connection, with nothing more to say. One that is torn off is closed, too.

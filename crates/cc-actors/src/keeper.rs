@@ -18,7 +18,7 @@ use std::{
 
 use cc_workloads::{
     Result,
-    kv::{Answer, Budget, Now, Part, Parts, Plan, Refusal, Replies, Reply, SWEEP, Server, Shard},
+    kv::{Answer, Budget, Clock, Part, Parts, Plan, Refusal, Replies, Reply, SWEEP, Server, Shard},
 };
 
 use crate::actor::{Address, Halted, Mailbox, System};
@@ -48,7 +48,7 @@ impl Keepers {
         let shards = 0..server.slots().shards();
         let started = shards.map(|number| {
             let (keeper, questions) = system.mailbox(MAILBOX);
-            let life = Keeper::new(server.budget().clone(), questions);
+            let life = Keeper::new(server, questions);
             system.spawn(format!("shard-{number}"), move || life.work())?;
             Ok(keeper)
         });
@@ -134,15 +134,17 @@ pub fn lost(shard: usize) -> Reply {
 struct Keeper {
     shard: Shard,
     budget: Budget,
+    clock: Clock,
     questions: Mailbox<Question>,
     swept: Instant,
 }
 
 // ANCHOR: kv-keep
 impl Keeper {
-    fn new(budget: Budget, questions: Mailbox<Question>) -> Self {
+    fn new(server: &Server, questions: Mailbox<Question>) -> Self {
+        let (budget, clock) = (server.budget().clone(), server.config().clock.clone());
         let shard = Shard::new(budget.clone(), fastrand::u64(..));
-        Self { shard, budget, questions, swept: Instant::now() }
+        Self { shard, budget, clock, questions, swept: Instant::now() }
     }
 
     /// Lives as often as it must. What a panic has gone through is not trusted again.
@@ -198,7 +200,7 @@ impl Keeper {
 
     /// Removes what has expired and nobody asks for. Ten times is a millisecond, in which nobody is served.
     fn sweep(&mut self) {
-        let now = Now::read();
+        let now = self.clock.now();
         let _ = (0..10).all(|_| self.shard.sweep(now, SWEEP.1));
         self.swept = Instant::now();
     }

@@ -38,9 +38,12 @@ use std::{
 
 use cc_workloads::{
     Ctx, Error, Result, Stop,
-    kv::{Config, Connection, Now, READ, Server, TOO_MANY, Totals, accept_again},
+    kv::{Clock, Config, Connection, Now, READ, Server, Slots, TOO_MANY, Totals, accept_again},
 };
-use rustix::io::Errno;
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    io::Errno,
+};
 
 use crate::{
     actor::{Address, Halted, Mailbox, System, system},
@@ -61,7 +64,7 @@ const STACK: usize = 256 << 10;
 /// Serves each client by an actor of its own; the calling thread is the last actor, the porter.
 pub fn run(listener: TcpListener, config: &Config, ctx: &Ctx) -> Result<Totals> {
     let port = listener.local_addr().map_err(Error::io("address of the listener"))?.port();
-    let server = Server::new(config.clone(), ctx.workers.get(), port);
+    let server = Server::new(config.clone(), Slots::shards_of(ctx.workers, 1)?, port);
     // The stop is a message among others here: it must not halt those who have something to finish.
     system(&Stop::new(), |system| {
         let (porter, notes) = system.mailbox(NOTES);
@@ -133,7 +136,7 @@ impl Doorman<'_, '_> {
             connection,
             keepers: self.to.keepers.clone(),
             stop: self.stop.clone(),
-            idle_timeout: self.server.config().idle_timeout,
+            clock: self.server.config().clock.clone(),
             stream: stream.clone(),
             _leave: leave,
         };
@@ -149,7 +152,7 @@ struct Client {
     connection: Connection,
     keepers: Keepers,
     stop: Stop,
-    idle_timeout: Option<Duration>,
+    clock: Clock,
     stream: Arc<TcpStream>,
     /// Last, so that it is dropped when all the rest is gone.
     _leave: Leave,
@@ -181,13 +184,17 @@ impl Client {
     fn converse(&mut self) -> io::Result<()> {
         // Without it, it is slower.
         let _ = self.stream.set_nodelay(true);
-        self.stream.set_read_timeout(self.idle_timeout)?;
-        self.stream.set_write_timeout(self.idle_timeout)?;
+        let mut has_limit = false;
         // What is not read into it is not touched.
         let mut buffer = [MaybeUninit::uninit(); READ];
         while !self.connection.is_over() {
-            if self.connection.wants_input() {
+            if let Some(pause) = self.connection.pause() {
+                if is_shut_within(&self.stream, pause)? {
+                    self.connection.end();
+                }
+            } else if self.connection.wants_input() {
                 self.connection.shrink();
+                limit(&self.stream, self.connection.patience(), &mut has_limit)?;
                 match rustix::io::read(&self.stream, &mut buffer).map(|(bytes, _)| bytes) {
                     Ok([]) => self.connection.end(),
                     Ok(bytes) => self.connection.received(bytes),
@@ -205,7 +212,7 @@ impl Client {
 
     /// Has run what was asked for, until nothing is left of it and of the replies.
     fn answer(&mut self) -> io::Result<()> {
-        let now = Now::read();
+        let now = self.clock.now();
         loop {
             while self.round(now) {}
             if self.connection.output().is_empty() {
@@ -234,6 +241,29 @@ impl Client {
     }
 }
 // ANCHOR_END: kv-work
+
+/// Has the next reads and writes fail after this time. Most clients never have a limit, and need no system call for it.
+fn limit(stream: &TcpStream, patience: Option<Duration>, has_limit: &mut bool) -> io::Result<()> {
+    if patience.is_some_and(|patience| patience.is_zero()) {
+        return Err(ErrorKind::TimedOut.into());
+    }
+    if patience.is_some() || *has_limit {
+        *has_limit = patience.is_some();
+        stream.set_read_timeout(patience)?;
+        stream.set_write_timeout(patience)?;
+    }
+    Ok(())
+}
+
+/// Waits for this time. Whether the socket's reading side was shut down meanwhile, by the client or by the porter.
+fn is_shut_within(stream: &TcpStream, time: Duration) -> io::Result<bool> {
+    let timeout = Timespec { tv_sec: time.as_secs().cast_signed(), tv_nsec: time.subsec_nanos().into() };
+    let mut socket = [PollFd::new(stream, PollFlags::RDHUP)];
+    match poll(&mut socket, Some(&timeout)) {
+        Err(error) if error != Errno::INTR => Err(error.into()),
+        _ => Ok(!socket[0].revents().is_empty()),
+    }
+}
 
 fn turn_away(mut stream: &TcpStream) {
     // Whoever is not there to be told is gone already.

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cc_workloads::{Error, Result};
+use cc_workloads::{Error, Result, kv::deadline_after};
 
 use crate::actor::{Address, Halted, Mailbox};
 
@@ -106,7 +106,7 @@ impl Porter {
         if self.closed.is_none() {
             self.door.close();
             self.hang_up(Shutdown::Read);
-            self.deadline = Some(Instant::now() + self.patience);
+            self.deadline = Some(deadline_after(self.patience));
         }
     }
 

@@ -27,8 +27,7 @@ use std::{
 use cc_workloads::{
     Ctx, Error, Result,
     kv::{
-        Budget, Config, Connection, Now, Plan, READ, Reply, SWEEP, Server, Shard, TOO_MANY, Totals,
-        accept_again,
+        Budget, Config, Connection, Plan, READ, Reply, SWEEP, Server, Shard, TOO_MANY, Totals, accept_again,
     },
 };
 use tokio::{
@@ -53,7 +52,7 @@ pub fn run(listener: net::TcpListener, config: &Config, ctx: &Ctx) -> Result<Tot
     runtime.block_on(async {
         let door = Door::new(listener, config, SHARDS, stop)?;
         let (shards, clients) = (Arc::new(Shards::new(&door.server)), TaskTracker::new());
-        let sweeping = tokio::spawn(sweep(shards.clone()));
+        let sweeping = tokio::spawn(sweep(door.server.clone(), shards.clone()));
         let welcome = |stream, connection, door: &Door| {
             let (client, shards) = (door.client(), shards.clone());
             clients.spawn(async move { client.serve(stream, connection, |plan| shards.run(plan)).await });
@@ -110,8 +109,7 @@ impl Door {
 
     /// What the task of a client takes along.
     pub(crate) fn client(&self) -> Client {
-        let patience = self.server.config().idle_timeout;
-        Client { patience, stop: self.stop.clone() }
+        Client { server: self.server.clone(), stop: self.stop.clone() }
     }
 }
 // ANCHOR_END: kv-accept
@@ -119,8 +117,7 @@ impl Door {
 // ANCHOR: kv-work
 /// A client's task.
 pub(crate) struct Client {
-    /// How long the client may neither say anything nor take anything.
-    patience: Option<Duration>,
+    server: Arc<Server>,
     stop: CancellationToken,
 }
 
@@ -144,11 +141,17 @@ impl Client {
         // Registered once, not for each request.
         let mut stopped = pin!(self.stop.cancelled());
         while !connection.is_over() {
-            if connection.wants_input() {
+            if let Some(pause) = connection.pause() {
+                select! {
+                    biased;
+                    () = &mut stopped => connection.end(),
+                    () = sleep(pause) => {}
+                }
+            } else if connection.wants_input() {
                 connection.shrink();
                 select! {
                     biased;
-                    readable = self.patiently(stream.readable()) => readable?,
+                    readable = within(connection.patience(), stream.readable()) => readable?,
                     () = &mut stopped => {}
                 }
                 read(stream, &mut connection)?;
@@ -168,7 +171,7 @@ impl Client {
         connection: &mut Connection,
         run: impl Fn(&Plan) -> Reply,
     ) -> io::Result<()> {
-        let now = Now::read();
+        let now = self.server.now();
         loop {
             while let Some(plan) = connection.next(now) {
                 connection.answer(run(&plan));
@@ -179,20 +182,23 @@ impl Client {
             while !connection.output().is_empty() {
                 match stream.try_write(connection.output()) {
                     Ok(bytes) => connection.wrote(bytes),
-                    Err(e) if e.kind() == ErrorKind::WouldBlock => self.patiently(stream.writable()).await?,
+                    Err(e) if e.kind() == ErrorKind::WouldBlock => {
+                        within(connection.patience(), stream.writable()).await?;
+                    }
                     Err(e) if e.kind() == ErrorKind::Interrupted => {}
                     Err(error) => return Err(error),
                 }
             }
         }
     }
+}
 
-    /// Waits for the client no longer than it may take.
-    async fn patiently(&self, ready: impl Future<Output = io::Result<()>>) -> io::Result<()> {
-        match self.patience {
-            Some(patience) => timeout(patience, ready).await?,
-            None => ready.await,
-        }
+/// Waits for the client no longer than it may take.
+async fn within(patience: Option<Duration>, ready: impl Future<Output = io::Result<()>>) -> io::Result<()> {
+    match patience {
+        Some(patience) if patience.is_zero() => Err(ErrorKind::TimedOut.into()),
+        Some(patience) => timeout(patience, ready).await?,
+        None => ready.await,
     }
 }
 
@@ -211,11 +217,11 @@ fn read(stream: &TcpStream, connection: &mut Connection) -> io::Result<()> {
 }
 
 /// Removes what has expired and nobody asks for, until it is dropped.
-async fn sweep(shards: Arc<Shards>) {
+async fn sweep(server: Arc<Server>, shards: Arc<Shards>) {
     let mut ticks = interval(SWEEP.0);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        let now = Now::read();
+        let now = server.now();
         for shard in 0..SHARDS {
             // Each time with the lock anew: it is not to be missed for long.
             let _ = (0..10).all(|_| shards.lock(shard).sweep(now, SWEEP.1 / SHARDS));

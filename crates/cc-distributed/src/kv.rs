@@ -31,7 +31,7 @@ use std::{
 use cc_workloads::{
     Ctx, Error, Result,
     kv::{
-        Config, Connection, Now, Part, Parts, Plan, READ, Refusal, Reply, Server, TOO_MANY, Totals,
+        Config, Connection, Now, Part, Parts, Plan, READ, Refusal, Reply, Server, Slots, TOO_MANY, Totals,
         accept_again,
     },
 };
@@ -67,13 +67,15 @@ const LARGE: usize = 64 << 10;
 /// Serves with the workers that the command line names, or with `ctx.workers` processes of its own.
 pub fn run(listener: std::net::TcpListener, config: &Config, ctx: &Ctx) -> Result<Totals> {
     let address = listener.local_addr().map_err(Error::io("address of the listener"))?;
+    Slots::shards_of(ctx.workers, SHARDS)?;
     let brief = |n, nodes| {
         let max_memory = config.share(nodes).max_memory;
         encode(&Brief { first: n * SHARDS, shards: SHARDS, max_memory })
     };
     let options = Options::new(&ctx.args);
     let (cluster, links) = Cluster::keep("kv", brief, Some(options.lose_after), &options, ctx)?;
-    let server = Server::new(config.clone(), SHARDS * links.len(), address.port());
+    let config = Config { shares: links.len(), ..config.clone() };
+    let server = Server::new(config, SHARDS * links.len(), address.port());
     let (stop, stopped) = watch::channel(false);
     let _on_stop = ctx.stop.on_request(move || _ = stop.send_replace(true));
     let desk = Arc::new(Desk { server: server.clone(), nodes: Nodes(links), stopped: Stopped(stopped) });
@@ -156,11 +158,17 @@ impl Desk {
         let _ = stream.set_nodelay(true);
         let mut ahead = 16;
         while !connection.is_over() {
-            if connection.wants_input() {
+            if let Some(pause) = connection.pause() {
+                tokio::select! {
+                    biased;
+                    () = self.stopped.wait() => connection.end(),
+                    () = sleep(pause) => {}
+                }
+            } else if connection.wants_input() {
                 connection.shrink();
                 self.hear(stream, &mut connection).await?;
             }
-            let now = Now::read();
+            let now = self.server.now();
             while self.round(&mut connection, now, &mut ahead).await || !connection.output().is_empty() {
                 self.write(stream, &mut connection).await?;
             }
@@ -203,7 +211,7 @@ impl Desk {
 
     async fn write(&self, stream: &mut TcpStream, connection: &mut Connection) -> io::Result<()> {
         while !connection.output().is_empty() {
-            let patience = self.server.config().idle_timeout;
+            let patience = connection.patience();
             let wrote = within(patience, stream.write(connection.output())).await?;
             connection.wrote(wrote);
         }
@@ -347,7 +355,9 @@ fn done(told: &[u8]) -> Option<Told> {
 
 /// What a client is told when a node was lost, or cannot say what it did.
 fn lost() -> Reply {
-    Reply::error("INDETERMINATE a node was lost that was asked; nobody knows whether it was done")
+    Reply::error(
+        "INDETERMINATE a node that was asked was lost or does not answer; what was asked may have been done",
+    )
 }
 
 impl From<Unasked> for Refusal {
@@ -387,6 +397,7 @@ async fn read(stream: &mut TcpStream, connection: &mut Connection) -> io::Result
 /// Does it within this time, if there is a limit.
 async fn within<T>(patience: Option<Duration>, what: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     match patience {
+        Some(patience) if patience.is_zero() => Err(io::ErrorKind::TimedOut.into()),
         Some(patience) => timeout(patience, what).await?,
         None => what.await,
     }

@@ -6,9 +6,9 @@
 //! - **Share.** Nothing. Each worker owns one shard, and asks for the keys of others by message. Within a process nobody
 //!   else is there, so there is no lock and nothing atomic to wait for. One shard and not several, so that a plan on all keys
 //!   has as many owners to ask as there are processes.
-//! - **Bound.** Plans under way in a worker, which bounds what the others have to keep for it, and of a client, by the size of
-//!   its answers; what waits for a way, beyond which no client is heard; connections and memory, of which each worker has
-//!   its share.
+//! - **Bound.** Questions that another worker has not answered, beyond which a client waits that asks its shard; plans of a
+//!   client, by the size of its answers; an answer, and all answers that clients have not taken, by memory; connections and
+//!   memory, of which each worker has its share.
 //! - **Order.** A way between two workers keeps it, so a client's plans on one shard may follow each other unanswered. One on
 //!   another shard waits until they are answered: what a client does later, nobody may see earlier. Plans on several
 //!   shards hold them in ascending order.
@@ -16,13 +16,16 @@
 //!   and goes on to answer the others, which may still need its shard, until all have got so far; then they are ended.
 //! - **Fail.** A worker that dies, of a panic or by a signal, takes its shard and its clients' connections along, and no
 //!   more. Others are told TRYAGAIN until its successor is there, or INDETERMINATE if it had been asked already. What it
-//!   held of other shards it holds no longer. A worker that hangs is not noticed.
+//!   held of other shards it holds no longer. A worker that does not answer is left out after a time: clients that ask its
+//!   shard are told TRYAGAIN, others go on, and what it holds of other shards is aborted. When it goes on, it is asked again,
+//!   and has what it had.
 
 mod own;
 mod shards;
 
 use std::{
-    collections::VecDeque,
+    cmp::Reverse,
+    collections::{BinaryHeap, VecDeque},
     convert::Infallible,
     io::{self, ErrorKind, Read, Write},
     net::{self, Shutdown},
@@ -33,7 +36,10 @@ use std::{
 
 use cc_workloads::{
     Ctx, Error, Result,
-    kv::{Config, Connection, Now, Plan, READ, SWEEP, Server, Shard, TOO_MANY, Totals, accept_again},
+    kv::{
+        Config, Connection, Now, Plan, READ, SWEEP, Server, Shard, Slots, TOO_MANY, Totals, accept_again,
+        deadline_after,
+    },
 };
 use mio::{
     Events, Interest, Poll, Token,
@@ -57,11 +63,13 @@ const AHEAD: usize = 256;
 const LARGE: usize = 64 << 10;
 /// A client who has more to say than so many buffers waits for the others' turns.
 const TURN: usize = 16;
+/// Longer waits end early: mio counts in 32 bits of milliseconds.
+const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
 // ANCHOR: kv-run
 /// Has worker processes serve; the calling thread replaces those that die.
 pub fn run(listener: net::TcpListener, config: &Config, ctx: &Ctx) -> Result<Totals> {
-    let share = config.share(ctx.workers.get());
+    let share = config.share(Slots::shards_of(ctx.workers, 1)?);
     let totals = prefork::run("kv", &share, &listener, ctx, config.drain)?;
     let mut sum = Totals::default();
     totals.into_iter().for_each(|totals: Totals| sum += totals);
@@ -87,6 +95,8 @@ struct Loop {
     clients: Slab<Client>,
     /// Who has not said all yet.
     unheard: Vec<usize>,
+    /// When the next turn is of clients whose password was wrong, the earliest first.
+    paused: BinaryHeap<Reverse<(Instant, usize)>>,
     /// Since when there may be clients to be accepted.
     backlog: Option<Instant>,
     swept: Instant,
@@ -99,6 +109,10 @@ struct Loop {
 struct Client {
     stream: TcpStream,
     connection: Connection,
+    /// The next plan, for which there is no room yet.
+    stalled: Option<Plan>,
+    /// There may be room for it now.
+    may_retry: bool,
     /// The numbers of the plans that are to be answered, in order.
     due: VecDeque<usize>,
     /// How many there may be.
@@ -126,7 +140,7 @@ impl Loop {
         let Place { number, workers, setup: config, listener, ways, lifeline } = place;
         let port = listener.local_addr().map_err(Error::io("address of the listener"))?.port();
         let server = Server::new(config, workers, port);
-        let shard = Shard::new(server.budget().clone(), fastrand::u64(..));
+        let shard = Shard::new(server.budget().clone(), fastrand::u64(..)).of_process(server.clone());
         listener.set_nonblocking(true).map_err(Error::io("listener"))?;
         let mut listener = TcpListener::from_std(listener);
         let poll = Poll::new().map_err(Error::io("poll"))?;
@@ -135,7 +149,8 @@ impl Loop {
         let fd = lifeline.as_fd().as_raw_fd();
         registry.register(&mut SourceFd(&fd), LIFELINE, Interest::READABLE).map_err(Error::io("poll"))?;
         let (registry, first) = (registry.try_clone().map_err(Error::io("poll"))?, LIFELINE.0 - workers);
-        let mut shards = Shards::new(number, shard, registry, Token(first), workers);
+        let room = (server.in_flight().clone(), server.config().max_memory.unwrap_or(u64::MAX));
+        let mut shards = Shards::new(number, shard, room, registry, Token(first), workers);
         ways.into_iter().try_for_each(|(worker, way)| shards.connect(worker, way))?;
         Ok(Self {
             poll,
@@ -145,6 +160,7 @@ impl Loop {
             shards,
             clients: Slab::new(),
             unheard: Vec::new(),
+            paused: BinaryHeap::new(),
             backlog: None,
             swept: Instant::now(),
             deadline: None,
@@ -155,11 +171,11 @@ impl Loop {
 
     /// Waits until there is something to do, and does it.
     fn turn(&mut self, events: &mut Events) -> Result<()> {
-        match self.poll.poll(events, self.patience()) {
+        match self.poll.poll(events, self.patience().map(|patience| patience.min(LONGEST_WAIT))) {
             Err(e) if e.kind() != ErrorKind::Interrupted => return Err(Error::io("poll")(e)),
             _ => {}
         }
-        let now = Now::read();
+        let now = self.server.now();
         for event in &*events {
             match event.token() {
                 LISTENER => self.backlog = self.backlog.or_else(|| Some(Instant::now())),
@@ -167,13 +183,27 @@ impl Loop {
                 token => self.happened(token, event),
             }
         }
-        for client in std::mem::take(&mut self.unheard).into_iter().chain(self.shards.take_ready()) {
+        while let Some(Reverse((at, client))) = self.paused.peek().copied()
+            && at <= Instant::now()
+        {
+            self.paused.pop();
+            self.unheard.push(client);
+        }
+        let ready = self.shards.take_ready();
+        for client in &ready {
+            if let Some(client) = self.clients.get_mut(*client) {
+                client.may_retry = true;
+            }
+        }
+        for client in std::mem::take(&mut self.unheard).into_iter().chain(ready) {
             self.serve(client, now);
         }
+        self.shards.hear_more();
         self.accept(now)?;
         self.look_around(now);
         self.drain()?;
         self.shards.have_clients(self.clients.len());
+        self.shards.tend();
         // Everything that was said in this turn goes at once.
         self.shards.flush();
         Ok(())
@@ -181,15 +211,17 @@ impl Loop {
 
     /// How long nothing needs to be done if nobody says anything.
     fn patience(&self) -> Option<Duration> {
-        if !self.unheard.is_empty() && self.shards.have_room() {
+        if !self.unheard.is_empty() || self.shards.have_resumed() || self.shards.have_more() {
             return Some(Duration::ZERO);
         }
-        let has_chores = self.backlog.is_some() || self.shards.are_volatile();
-        let until_idle = self.server.config().idle_timeout.map(|timeout| timeout / 4);
+        let has_chores = self.backlog.is_some() || self.shards.are_volatile() || self.shards.are_awaited();
+        let has_clients = !self.clients.is_empty();
+        let until_idle = self.server.config().patience_interval().filter(|_| has_clients);
+        let resumes = self.paused.peek().map(|Reverse((at, _))| at.saturating_duration_since(Instant::now()));
         let chores = has_chores.then_some(SWEEP.0);
         let waits = self.deadline.filter(|_| !self.has_told);
         let until_drained = waits.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        let all = [chores, until_idle, until_drained];
+        let all = [chores, until_idle, resumes, until_drained];
         all.into_iter().flatten().min().map(|patience| patience.max(Duration::from_millis(1)))
     }
 
@@ -200,7 +232,9 @@ impl Loop {
             client.has_ended |= event.is_read_closed() || event.is_error();
             client.is_readable |= event.is_readable() || client.has_ended;
             client.is_writable |= event.is_writable() || event.is_write_closed() || event.is_error();
-            self.unheard.push(token.0);
+            if client.connection.pause().is_none() {
+                self.unheard.push(token.0);
+            }
         }
     }
 
@@ -272,7 +306,10 @@ impl Loop {
         let Self { clients, shards, buffer, .. } = self;
         let Some(client) = clients.get_mut(number) else { return };
         match client.turn(number, shards, buffer, now).unwrap_or(After::Close) {
-            After::Wait => {}
+            After::Wait => {
+                let pause = client.connection.pause();
+                self.paused.extend(pause.map(|pause| Reverse((deadline_after(pause), number))));
+            }
             After::Again => self.unheard.push(number),
             After::Close => self.close(number),
         }
@@ -289,13 +326,14 @@ impl Loop {
 
     /// What is to be done from time to time.
     fn look_around(&mut self, now: Now) {
-        let every = self.server.config().idle_timeout.map_or(SWEEP.0, |timeout| SWEEP.0.min(timeout / 4));
+        let until_idle = self.server.config().patience_interval();
+        let every = until_idle.map_or(SWEEP.0, |interval| SWEEP.0.min(interval));
         if self.swept.elapsed() < every {
             return;
         }
         self.swept = Instant::now();
         self.shards.sweep(now);
-        if self.server.config().idle_timeout.is_some() {
+        if until_idle.is_some() {
             self.hang_up_on_idle();
         }
     }
@@ -311,7 +349,8 @@ impl Loop {
 impl Client {
     fn new(stream: TcpStream, connection: Connection) -> Self {
         let (is_readable, is_writable, has_ended) = (true, true, false);
-        Self { stream, connection, due: VecDeque::new(), ahead: 16, is_readable, is_writable, has_ended }
+        let (stalled, may_retry, due) = (None, false, VecDeque::new());
+        Self { stream, connection, stalled, may_retry, due, ahead: 16, is_readable, is_writable, has_ended }
     }
 
     /// Reads, asks, answers and writes until its socket or a shard has it wait, or it has had its turn.
@@ -323,7 +362,7 @@ impl Client {
                 return Ok(After::Close);
             }
             if has_stalled {
-                return Ok(After::Again);
+                return Ok(After::Wait);
             }
             let has_read = self.read(buffer)?;
             if !has_read && !has_written {
@@ -337,11 +376,16 @@ impl Client {
     /// Takes answers, and asks for what is next. Whether that was possible; if not, there is no room for it.
     fn ask(&mut self, number: usize, shards: &mut Shards, now: Now) -> bool {
         self.answer(shards);
+        let may_retry = std::mem::take(&mut self.may_retry);
+        if self.stalled.is_some() && !may_retry {
+            return false;
+        }
         while self.may_ask() {
-            if !shards.have_room() {
+            let Some(plan) = self.stalled.take().or_else(|| self.connection.next(now)) else { return true };
+            if !shards.admit(number, &plan) {
+                self.stalled = Some(plan);
                 return false;
             }
-            let Some(plan) = self.connection.next(now) else { return true };
             self.run(number, plan, shards);
         }
         true
@@ -431,7 +475,7 @@ impl Loop {
     fn stop(&mut self) {
         let _ = self.poll.registry().deregister(&mut self.listener);
         self.backlog = None;
-        self.deadline = Some(Instant::now() + self.server.config().drain);
+        self.deadline = Some(deadline_after(self.server.config().drain));
         let numbers: Vec<_> = self.clients.iter().map(|(number, _)| number).collect();
         for number in numbers {
             let client = &mut self.clients[number];

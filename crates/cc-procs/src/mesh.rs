@@ -6,7 +6,8 @@
 //! a loop is one write, and one read.)
 //!
 //! Nothing here waits: what cannot be written stays in the worker's memory. So nobody waits in a circle; but whoever sends
-//! must ask [`Mesh::is_full`] before, and send no more than the other can answer.
+//! must ask [`Mesh::is_full`] before, and send no more than the other can answer. A worker that does not read fills its own
+//! way, and no other.
 
 use std::{
     collections::VecDeque,
@@ -19,6 +20,10 @@ use serde::{Serialize, de::DeserializeOwned};
 
 /// So many bytes are encoded ahead. What is said beyond that stays as it is until these are written.
 const CHUNK: usize = 256 << 10;
+
+/// Most buffers that are read from one way before others have their turn: what is read is in memory until it is seen to, and
+/// the other end may write as fast as this one reads.
+const READS: usize = 16;
 
 /// Before each message: how many bytes it has.
 const HEADER: usize = size_of::<u64>();
@@ -40,6 +45,8 @@ struct Way<M> {
     /// So much of the outbox is written.
     written: usize,
     behind: VecDeque<M>,
+    /// There may be more to be read, of which no event will tell.
+    has_more: bool,
 }
 
 impl<M: Serialize + DeserializeOwned> Mesh<M> {
@@ -61,7 +68,7 @@ impl<M: Serialize + DeserializeOwned> Mesh<M> {
         let token = Token(self.first.0 + worker);
         self.registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
         let (inbox, outbox, behind) = (Vec::new(), Vec::new(), VecDeque::new());
-        self.ways[worker] = Some(Way { stream, inbox, outbox, written: 0, behind });
+        self.ways[worker] = Some(Way { stream, inbox, outbox, written: 0, behind, has_more: false });
         Ok(())
     }
 
@@ -77,10 +84,16 @@ impl<M: Serialize + DeserializeOwned> Mesh<M> {
         self.ways[worker].is_some()
     }
 
-    /// Whether so much waits for one of the others that nothing new should be begun.
+    /// Whether so much waits for this worker that it should be asked nothing new.
     #[must_use]
-    pub fn is_full(&self) -> bool {
-        self.ways.iter().flatten().any(|way| !way.behind.is_empty())
+    pub fn is_full(&self, worker: usize) -> bool {
+        self.ways[worker].as_ref().is_some_and(|way| !way.behind.is_empty())
+    }
+
+    /// Whether this worker may have said more than was [heard](Mesh::hear) of it.
+    #[must_use]
+    pub fn has_more(&self, worker: usize) -> bool {
+        self.ways[worker].as_ref().is_some_and(|way| way.has_more)
     }
 
     /// Says something, at the next [`flush`](Mesh::flush). Whether there is a way: nobody will hear it otherwise. (If there is,
@@ -92,7 +105,8 @@ impl<M: Serialize + DeserializeOwned> Mesh<M> {
         true
     }
 
-    /// Takes what the other has said. Whether the way goes on; if not, it has been removed.
+    /// Takes what the other has said, or a part of it: see [`has_more`](Mesh::has_more). Whether the way goes on; if not, it has
+    /// been removed.
     pub fn hear(&mut self, worker: usize, heard: &mut Vec<M>) -> bool {
         let Some(way) = &mut self.ways[worker] else { return false };
         let goes_on = way.read(&mut self.buffer, heard);
@@ -141,7 +155,8 @@ impl<M: Serialize + DeserializeOwned> Way<M> {
     }
 
     fn read(&mut self, buffer: &mut [u8], heard: &mut Vec<M>) -> bool {
-        loop {
+        self.has_more = false;
+        for _ in 0..READS {
             match self.stream.read(buffer) {
                 Ok(0) => return false,
                 Ok(bytes) => self.inbox.extend_from_slice(&buffer[..bytes]),
@@ -151,6 +166,8 @@ impl<M: Serialize + DeserializeOwned> Way<M> {
             }
             self.decode(heard);
         }
+        self.has_more = true;
+        true
     }
 
     fn decode(&mut self, heard: &mut Vec<M>) {

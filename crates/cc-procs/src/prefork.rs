@@ -29,7 +29,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cc_workloads::{Ctx, Error, Result, error::reason, stdio};
+use cc_workloads::{Ctx, Error, Result, error::reason, kv::deadline_after, stdio};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
@@ -70,7 +70,7 @@ pub fn run<S: Serialize, R: DeserializeOwned>(
         seats.listen(Some(bell.as_fd()), patience)?;
         seats.refill()?;
     }
-    seats.stop(Instant::now() + drain + GRACE)
+    seats.stop(deadline_after(drain.saturating_add(GRACE)))
 }
 
 /// The workers' places, and what they are filled with.
@@ -169,7 +169,7 @@ impl<'a, R: DeserializeOwned> Seats<'a, R> {
     /// Waits until a worker says something or dies, or something else is to be done.
     fn listen(&mut self, bell: Option<BorrowedFd<'_>>, patience: Option<Duration>) -> Result<()> {
         let timeout = patience.map(|time| Timespec {
-            tv_sec: time.as_secs().cast_signed(),
+            tv_sec: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
             tv_nsec: time.subsec_nanos().into(),
         });
         let lifelines = self.seats.iter().filter_map(|seat| Some(seat.worker.as_ref()?.lifeline.as_fd()));

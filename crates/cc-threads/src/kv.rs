@@ -28,12 +28,14 @@ use std::{
 use cc_workloads::{
     Ctx, Error, Result, Stop,
     kv::{
-        Budget, Config, Connection, Now, Plan, READ, Reply, SWEEP, Server, Shard, TOO_MANY, Totals,
-        accept_again,
+        Budget, Config, Connection, Plan, READ, Reply, SWEEP, Server, Shard, TOO_MANY, Totals, accept_again,
     },
 };
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
-use rustix::io::Errno;
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    io::Errno,
+};
 
 /// Many more than there are cores, so that two threads seldom want the same.
 const SHARDS: usize = 64;
@@ -55,7 +57,7 @@ pub fn run(listener: TcpListener, config: &Config, ctx: &Ctx) -> Result<Totals> 
     });
     let (ended, end) = bounded::<()>(0);
     thread::scope(|scope| {
-        let sweep = || sweep(&shards, &end);
+        let sweep = || sweep(&server, &shards, &end);
         let thread = thread::Builder::new().name("sweep".to_owned());
         thread.spawn_scoped(scope, sweep).map_err(|error| Error::worker("thread", error))?;
         let desk = Desk { server: &server, shards: &shards, clients: &clients, stop: &ctx.stop };
@@ -122,14 +124,17 @@ impl Desk<'_> {
     fn converse(self, stream: &TcpStream, mut connection: Connection) -> io::Result<()> {
         // Without it, it is slower.
         let _ = stream.set_nodelay(true);
-        let patience = self.server.config().idle_timeout;
-        stream.set_read_timeout(patience)?;
-        stream.set_write_timeout(patience)?;
+        let mut has_limit = false;
         // What is not read into it is not touched.
         let mut buffer = [MaybeUninit::uninit(); READ];
         while !connection.is_over() {
-            if connection.wants_input() {
+            if let Some(pause) = connection.pause() {
+                if is_shut_within(stream, pause)? {
+                    connection.end();
+                }
+            } else if connection.wants_input() {
                 connection.shrink();
+                limit(stream, connection.patience(), &mut has_limit)?;
                 match rustix::io::read(stream, &mut buffer).map(|(bytes, _)| bytes) {
                     Ok([]) => connection.end(),
                     Ok(bytes) => connection.received(bytes),
@@ -147,7 +152,7 @@ impl Desk<'_> {
 
     /// Runs what was asked for, until nothing is left of it and of the replies.
     fn answer(self, mut stream: &TcpStream, connection: &mut Connection) -> io::Result<()> {
-        let now = Now::read();
+        let now = self.server.now();
         loop {
             while let Some(plan) = connection.next(now) {
                 connection.answer(self.shards.run(&plan));
@@ -166,10 +171,33 @@ impl Desk<'_> {
     }
 }
 
+/// Has the next reads and writes fail after this time. Most clients never have a limit, and need no system call for it.
+fn limit(stream: &TcpStream, patience: Option<Duration>, has_limit: &mut bool) -> io::Result<()> {
+    if patience.is_some_and(|patience| patience.is_zero()) {
+        return Err(ErrorKind::TimedOut.into());
+    }
+    if patience.is_some() || *has_limit {
+        *has_limit = patience.is_some();
+        stream.set_read_timeout(patience)?;
+        stream.set_write_timeout(patience)?;
+    }
+    Ok(())
+}
+
+/// Waits for this time. Whether the socket's reading side was shut down meanwhile, by the client or for a stop.
+fn is_shut_within(stream: &TcpStream, time: Duration) -> io::Result<bool> {
+    let timeout = Timespec { tv_sec: time.as_secs().cast_signed(), tv_nsec: time.subsec_nanos().into() };
+    let mut socket = [PollFd::new(stream, PollFlags::RDHUP)];
+    match poll(&mut socket, Some(&timeout)) {
+        Err(error) if error != Errno::INTR => Err(error.into()),
+        _ => Ok(!socket[0].revents().is_empty()),
+    }
+}
+
 /// Removes what has expired and nobody asks for, until the channel closes.
-fn sweep(shards: &Shards, end: &Receiver<()>) {
+fn sweep(server: &Server, shards: &Shards, end: &Receiver<()>) {
     while end.recv_timeout(SWEEP.0) == Err(RecvTimeoutError::Timeout) {
-        let now = Now::read();
+        let now = server.now();
         for shard in 0..SHARDS {
             // Each time with the lock anew: it is not to be missed for long.
             let _ = (0..10).all(|_| shards.lock(shard).sweep(now, SWEEP.1 / SHARDS));

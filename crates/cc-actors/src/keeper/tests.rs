@@ -2,7 +2,7 @@ use std::{thread, time::Duration};
 
 use cc_workloads::{
     Error, Stop,
-    kv::{Command, Config, Key, Slots, Value, When},
+    kv::{Command, Config, Key, Now, Slots, Value, When},
 };
 
 use super::*;

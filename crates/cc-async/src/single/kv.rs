@@ -19,7 +19,7 @@ use std::{
 
 use cc_workloads::{
     Ctx, Error, Result,
-    kv::{Config, Now, Plan, Reply, SWEEP, Server, Shard, Totals},
+    kv::{Config, Plan, Reply, SWEEP, Server, Shard, Totals},
 };
 use tokio::{
     runtime::Builder,
@@ -61,7 +61,7 @@ async fn sweep(keys: Rc<Keys>) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         // Ten times is a millisecond, in which nobody is served.
-        let now = Now::read();
+        let now = keys.server.now();
         let _ = (0..10).all(|_| keys.shard.borrow_mut().sweep(now, SWEEP.1));
         ticks.tick().await;
     }

@@ -11,7 +11,7 @@ use std::{
 
 use cc_workloads::{
     Error, Result,
-    kv::{Answer, Budget, Now, Part, Parts, SWEEP, Shard},
+    kv::{Answer, Budget, Clock, Part, Parts, Refusal, SLOTS, SWEEP, Shard},
 };
 use prost::bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -51,17 +51,30 @@ pub(super) type Told = SmallVec<[(usize, Answer); 1]>;
 
 /// Begins with a brief in a worker. The shards are new, whatever was at their place before.
 pub(crate) fn keep(brief: &[u8], _: Waker) -> Result<Box<dyn Keeper>> {
-    let Brief { first, shards, max_memory } =
-        postcard::from_bytes(brief).map_err(|error| Error::worker("brief", error))?;
+    Ok(Box::new(node(brief)?))
+}
+
+fn node(brief: &[u8]) -> Result<Node> {
+    let brief: Brief = postcard::from_bytes(brief).map_err(|error| Error::worker("brief", error))?;
+    let Brief { first, shards, max_memory } = brief;
+    // Checked before anything is made of them: a coordinator must not be able to have this process abort.
+    if shards == 0 || first.checked_add(shards).is_none_or(|end| end > SLOTS) {
+        return Err(Error::worker(
+            "brief",
+            format!("{shards} shards from {first} on; there are {SLOTS} slots"),
+        ));
+    }
     let budget = Budget::new(max_memory);
+    // The answer to a whole plan has no more than what may be kept.
+    let room = max_memory.map_or(u64::MAX, |bytes| bytes / shards as u64);
     let place = |_| Place {
         shard: Shard::new(budget.clone(), fastrand::u64(..)),
         holder: None,
         queue: VecDeque::new(),
     };
-    let places = Places { first, places: (0..shards).map(place).collect() };
-    let clock = Clock { told: Now(0), at: Instant::now() };
-    Ok(Box::new(Node { places, plans: HashMap::new(), freed: Vec::new(), clock, swept: Instant::now() }))
+    let places = Places { room, first, places: (0..shards).map(place).collect() };
+    let (plans, freed, clock) = (HashMap::new(), Vec::new(), Clock::default());
+    Ok(Node { places, plans, freed, clock, swept: Instant::now() })
 }
 
 struct Node {
@@ -70,6 +83,7 @@ struct Node {
     plans: HashMap<u64, Plan>,
     /// Shards that were let go, and not given to the next yet.
     freed: Vec<usize>,
+    /// The node's own: machines have no clock in common, so the time that a part names is not used here.
     clock: Clock,
     swept: Instant,
 }
@@ -122,16 +136,17 @@ impl Keeper for Node {
 
 impl Node {
     /// Begins with a plan. There is nothing to be told yet if it has to wait.
-    fn begin(&mut self, number: u64, parts: Parts, is_whole: bool) -> Result<Option<Told>, String> {
+    fn begin(&mut self, number: u64, mut parts: Parts, is_whole: bool) -> Result<Option<Told>, String> {
         let is_ours = |part: &Part| self.places.has(part.shard);
         if !parts.iter().all(is_ours) || !parts.is_sorted_by(|one, other| one.shard < other.shard) {
             return Err("parts that are not of this node, or not in order".to_owned());
         }
-        parts.first().inspect(|part| self.clock.tell(part.now));
+        let now = self.clock.now();
+        parts.iter_mut().for_each(|part| part.now = now);
         if let ([part], true) = (&parts[..], is_whole)
             && self.places.of(part).is_free()
         {
-            return Ok(Some([(part.shard, self.places.of(part).shard.run(part))].into()));
+            return Ok(Some([(part.shard, self.places.run(part))].into()));
         }
         self.plans.insert(number, Plan { parts, held: 0, is_whole, is_prepared: false });
         Ok(self.advance(number))
@@ -214,6 +229,8 @@ fn encoded(told: &Told) -> Bytes {
 
 /// All shards of a node.
 struct Places {
+    /// Most bytes of values in the answer to a part.
+    room: u64,
     first: usize,
     places: Vec<Place>,
 }
@@ -231,10 +248,20 @@ impl Places {
         self.at(part.shard)
     }
 
+    fn run(&mut self, part: &Part) -> Answer {
+        self.fits(part).and_then(|()| self.of(part).shard.run(part))
+    }
+
+    /// Whether there is room for the answer on its way.
+    fn fits(&mut self, part: &Part) -> Result<(), Refusal> {
+        let room = self.room;
+        if self.of(part).shard.answer_fits(part, room) { Ok(()) } else { Err(Refusal::Large) }
+    }
+
     /// Prepares all, or none and returns which was refused.
     fn prepare(&mut self, parts: &[Part]) -> Result<(), Told> {
         for (at, part) in parts.iter().enumerate() {
-            if let Err(why) = self.of(part).shard.prepare(part) {
+            if let Err(why) = self.fits(part).and_then(|()| self.of(part).shard.prepare(part)) {
                 self.abort(&parts[..at]);
                 return Err([(part.shard, Err(why))].into());
             }
@@ -258,21 +285,34 @@ impl Place {
     }
 }
 
-/// The coordinator's clock, as far as it is known here: machines do not have one in common.
-struct Clock {
-    told: Now,
-    at: Instant,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Clock {
-    fn tell(&mut self, now: Now) {
-        if now > self.told {
-            (self.told, self.at) = (now, Instant::now());
+    fn brief(first: usize, shards: usize) -> Vec<u8> {
+        encode(&Brief { first, shards, max_memory: None })
+    }
+
+    #[test]
+    fn a_brief_with_impossible_shards_is_refused() {
+        for (first, shards) in
+            [(0, 0), (0, 1 << 40), (SLOTS, 1), (1, SLOTS), (usize::MAX, 1), (1, usize::MAX)]
+        {
+            assert!(node(&brief(first, shards)).is_err(), "{shards} shards from {first} on");
         }
     }
 
-    /// Never ahead of it.
-    fn now(&self) -> Now {
-        Now(self.told.0 + self.at.elapsed().as_millis() as u64)
+    /// Each byte of a question is replaced by a length that no memory has room for.
+    #[test]
+    fn a_question_with_impossible_lengths_is_an_error() {
+        let ops = SmallVec::from_buf([cc_workloads::kv::Command::Mget([(&b"key"[..]).into()].into())]);
+        let part = Part { shard: 0, now: cc_workloads::kv::Now(1), checks: Vec::new(), ops };
+        let question = encode(&Ask::Run(Parts::from_buf([part])));
+        for at in 0..question.len() {
+            let huge = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f];
+            let bytes = [&question[..at], &huge, &question[at + 1..]].concat();
+            // Some of them are numbers of shards or commands, and refused as such; none takes the process along.
+            let _ = node(&brief(0, 8)).unwrap().take(1, &bytes, &mut Answers::new());
+        }
     }
 }

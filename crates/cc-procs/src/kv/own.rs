@@ -1,9 +1,15 @@
 //! The shard that a worker owns: whoever asks, one after the other, and who waits while it is held.
 
-use std::collections::VecDeque;
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
-use cc_workloads::kv::{Answer, Now, Part, Plan, Replies, Reply, SWEEP, Shard};
+use cc_workloads::kv::{Answer, Now, Part, Plan, Refusal, Replies, Reply, SWEEP, Shard};
 use serde::{Deserialize, Serialize};
+
+/// A shard is held no longer for one plan, since whoever holds it may be suspended: the plan is aborted, and its commit refused.
+pub(super) const LEASE: Duration = Duration::from_secs(4);
 
 /// What the owner of a shard is asked.
 #[derive(Debug, Serialize, Deserialize)]
@@ -14,7 +20,7 @@ pub(super) enum Ask {
     Prepare(Part),
     /// To do what was prepared, and let go.
     Commit,
-    /// To forget it, and let go. This is not answered.
+    /// To forget it, however far it has come, and let go. This is not answered, but the part is if it was not yet.
     Abort,
 }
 
@@ -34,18 +40,22 @@ pub(super) struct Own {
     number: usize,
     shard: Shard,
     held: Option<Hold>,
+    /// Most bytes of values in an answer to another worker, which is a copy.
+    room: u64,
     /// Who came while it was held. No worker asks for more than it has credits.
     waiting: VecDeque<(usize, usize, Ask)>,
 }
 
 struct Hold {
     by: usize,
+    number: usize,
     part: Part,
+    since: Instant,
 }
 
 impl Own {
-    pub(super) fn new(number: usize, shard: Shard) -> Self {
-        Self { number, shard, held: None, waiting: VecDeque::new() }
+    pub(super) fn new(number: usize, shard: Shard, room: u64) -> Self {
+        Self { number, shard, held: None, room, waiting: VecDeque::new() }
     }
 
     /// Runs a plan that needs no other shard, if nobody has to be waited for.
@@ -58,13 +68,28 @@ impl Own {
 
     /// Does what a worker asks, and what others had to wait with until then.
     pub(super) fn ask(&mut self, by: usize, number: usize, ask: Ask, said: &mut VecDeque<Said>) {
-        let is_holder = matches!(ask, Ask::Commit | Ask::Abort);
-        if self.held.is_some() && !is_holder {
+        let is_end = matches!(ask, Ask::Commit | Ask::Abort);
+        if self.held.is_some() && !is_end {
             self.waiting.push_back((by, number, ask));
             return;
         }
         self.answer(by, number, ask, said);
         self.resume(said);
+    }
+
+    /// Aborts a plan that has held the shard for too long, if there is one.
+    pub(super) fn end_lease(&mut self, said: &mut VecDeque<Said>) -> bool {
+        let has_ended = self.held.as_ref().is_some_and(|hold| hold.since.elapsed() >= LEASE);
+        if has_ended {
+            self.abort();
+            self.resume(said);
+        }
+        has_ended
+    }
+
+    /// Whether it is held, so that the lease must be seen to.
+    pub(super) fn is_held(&self) -> bool {
+        self.held.is_some()
     }
 
     /// A worker has died: it holds nothing any more, and nothing is done for it.
@@ -89,23 +114,43 @@ impl Own {
 
     fn answer(&mut self, by: usize, number: usize, ask: Ask, said: &mut VecDeque<Said>) {
         let answer = match ask {
-            Ask::Run(part) => self.shard.run(&part),
-            Ask::Prepare(part) => self.prepare(by, part),
-            Ask::Commit => Ok(self.commit()),
-            Ask::Abort => return self.abort(),
+            Ask::Run(part) => self.fits(by, &part).and_then(|()| self.shard.run(&part)),
+            Ask::Prepare(part) => self.prepare(by, number, part),
+            Ask::Commit => self.commit(by, number),
+            Ask::Abort if self.is_held_by(by, number) => return self.abort(),
+            Ask::Abort => {
+                let before = self.waiting.len();
+                self.waiting.retain(|(other, its, _)| (*other, *its) != (by, number));
+                if self.waiting.len() == before {
+                    return;
+                }
+                Err(Refusal::Silent)
+            }
         };
         said.push_back(Said { to: by, from: self.number, number, answer });
     }
 
-    fn prepare(&mut self, by: usize, part: Part) -> Answer {
+    /// Whether there is room for the answer on its way.
+    fn fits(&self, by: usize, part: &Part) -> Result<(), Refusal> {
+        let fits = by == self.number || self.shard.answer_fits(part, self.room);
+        if fits { Ok(()) } else { Err(Refusal::Large) }
+    }
+
+    fn prepare(&mut self, by: usize, number: usize, part: Part) -> Answer {
+        self.fits(by, &part)?;
         self.shard.prepare(&part)?;
-        self.held = Some(Hold { by, part });
+        self.held = Some(Hold { by, number, part, since: Instant::now() });
         Ok(Replies::new())
     }
 
-    fn commit(&mut self) -> Replies {
-        let hold = self.held.take().expect("who commits has prepared");
-        self.shard.commit(&hold.part)
+    /// Refused if the lease has ended.
+    fn commit(&mut self, by: usize, number: usize) -> Answer {
+        let hold = self.held.take_if(|hold| (hold.by, hold.number) == (by, number)).ok_or(Refusal::Silent)?;
+        Ok(self.shard.commit(&hold.part))
+    }
+
+    fn is_held_by(&self, by: usize, number: usize) -> bool {
+        self.held.as_ref().is_some_and(|hold| (hold.by, hold.number) == (by, number))
     }
 
     fn abort(&mut self) {

@@ -79,7 +79,7 @@ impl Flags {
     fn config(self) -> Result<Config> {
         let Self { password_file, max_connections, max_memory, idle_timeout, drain, .. } = self;
         let password = password_file.as_deref().map(password).transpose()?;
-        Ok(Config { password, max_connections, max_memory, idle_timeout, drain })
+        Ok(Config { password, max_connections, max_memory, idle_timeout, drain, ..Config::default() })
     }
 }
 

@@ -21,6 +21,7 @@ use signal_hook::{
 use crate::{
     error::{Error, Result},
     stop::{Cause, Stop},
+    temporary,
 };
 
 /// A signal that repeats one this soon is the same request: `timeout` sends its signal to the
@@ -95,9 +96,11 @@ fn caught() -> Vec<i32> {
 }
 
 /// Ends the process as if it had never caught the signal, so that its parent sees which one it was.
-/// Worker processes end when their parent does.
+/// Worker processes end when their parent does. Temporary directories are removed here, since the
+/// process drops nothing any more; a third signal does not wait for that.
 fn end_at_once(signal: i32, ending: &AtomicBool) {
     ending.store(true, Ordering::SeqCst);
+    temporary::remove_all();
     let _ = emulate_default_handler(signal);
     process::abort(); // not reached: the default action of each of these signals is to end the process
 }

@@ -16,7 +16,7 @@ struct Shared {
 }
 
 impl Budget {
-    /// Up to so many bytes; none is no limit.
+    /// Up to so many bytes; `None` is no limit.
     #[must_use]
     pub fn new(limit: Option<u64>) -> Self {
         Self(Arc::new(Shared { limit: limit.unwrap_or(u64::MAX), granted: AtomicU64::new(0) }))
@@ -107,24 +107,40 @@ impl Drop for Purse {
     }
 }
 
-/// What a connection takes of a budget for what it keeps on a client's behalf.
+/// What something takes of a budget as long as it is kept; dropped, it is given back.
 #[derive(Debug)]
-pub(super) struct Charge {
+pub struct Charge {
     budget: Budget,
     taken: u64,
+    /// So many bytes are not counted.
+    free: usize,
 }
 
-/// So much is not counted, so that a client can still ask for something to be deleted when memory is full.
+/// Bytes of a connection that are not counted, so that a client can still ask for something to be deleted when memory
+/// is full.
 const FREE: usize = 2 * super::connection::READ;
 
 impl Charge {
-    pub(super) fn new(budget: Budget) -> Self {
-        Self { budget, taken: 0 }
+    /// Nothing is taken yet.
+    #[must_use]
+    pub fn new(budget: Budget) -> Self {
+        Self { budget, taken: 0, free: 0 }
+    }
+
+    /// The same, for what a connection keeps on a client's behalf.
+    pub(super) fn of_connection(budget: Budget) -> Self {
+        Self { budget, taken: 0, free: FREE }
+    }
+
+    /// Whether nothing is taken.
+    pub(super) fn is_zero(&self) -> bool {
+        self.taken == 0
     }
 
     /// So many bytes are kept now. Whether there is room for them; if not, no more are counted than before.
-    pub(super) fn is(&mut self, bytes: usize) -> bool {
-        let wanted = bytes.saturating_sub(FREE) as u64;
+    #[must_use = "what there is no room for must not be kept"]
+    pub fn is(&mut self, bytes: usize) -> bool {
+        let wanted = bytes.saturating_sub(self.free) as u64;
         if wanted <= self.taken {
             if wanted < self.taken {
                 self.budget.give(self.taken - wanted);
@@ -139,7 +155,7 @@ impl Charge {
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        self.is(0);
+        self.budget.give(self.taken);
     }
 }
 

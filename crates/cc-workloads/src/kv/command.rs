@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::{
-    Key, Now, Reply, Value,
+    Clock, Key, Reply, Value,
     resp::{Request, number},
     verb::Verb,
 };
@@ -65,6 +65,11 @@ pub enum Command {
     Stats,
 }
 
+/// Bytes that a step of a plan takes, about: a command for a shard, its reply, and where that goes.
+const STEP: usize = 256;
+/// What a shard tells of itself is as much work as this many replies.
+const STATS: usize = 8;
+
 /// Under which condition a SET sets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum When {
@@ -88,19 +93,19 @@ impl Command {
     /// # Errors
     ///
     /// What Redis 7.0 answers: of the syntax, of numbers, of a time of expiry that is none.
-    pub(super) fn parse(verb: Verb, request: &Request, now: Now) -> Result<Option<Self>, Reply> {
+    pub(super) fn parse(verb: Verb, request: &Request, clock: &Clock) -> Result<Option<Self>, Reply> {
         let key = || Key::from(request.argument(1));
         let keys = || request.from(1).map(Key::from).collect();
         Ok(Some(match verb {
             Verb::Get => Self::Get(key()),
-            Verb::Set => set(request, now)?,
+            Verb::Set => set(request, clock)?,
             Verb::Incr => Self::Add(key(), 1),
             Verb::Decr => Self::Add(key(), -1),
             Verb::Incrby => Self::Add(key(), number(request.argument(2)).ok_or(NO_NUMBER)?),
             Verb::Strlen => Self::Strlen(key()),
             Verb::Type => Self::Type(key()),
             Verb::Ttl | Verb::Pttl => Self::Ttl { key: key(), is_fine: verb == Verb::Pttl },
-            Verb::Expire | Verb::Pexpire => Self::Expire(key(), expiry(verb, request, now)?),
+            Verb::Expire | Verb::Pexpire => Self::Expire(key(), expiry(verb, request, clock)?),
             Verb::Persist => Self::Persist(key()),
             Verb::Mget => Self::Mget(keys()),
             Verb::Mset => mset(request)?,
@@ -110,6 +115,23 @@ impl Command {
             Verb::Flushdb => flushdb(request)?,
             _ => return Ok(None),
         }))
+    }
+
+    /// How many steps its plan has on this many shards: one for each key, or for each shard if it asks all of them.
+    pub(super) fn steps(&self, shards: usize) -> usize {
+        match self {
+            Self::Mget(keys) | Self::Del(keys) | Self::Exists(keys) | Self::Versions(keys) => keys.len(),
+            Self::Mset(pairs) => pairs.len(),
+            Self::Dbsize | Self::Flushdb => shards,
+            Self::Stats => shards * STATS,
+            _ => 1,
+        }
+    }
+
+    /// The bytes that it takes while it is under way, about: itself, its plan on this many shards, and its reply, but
+    /// not the values in that.
+    pub(super) fn weight(&self, shards: usize) -> usize {
+        self.heap() + self.steps(shards) * STEP
     }
 
     /// What keeps it in memory, about: while it is in a queue.
@@ -125,7 +147,7 @@ impl Command {
     }
 }
 
-fn set(request: &Request, now: Now) -> Result<Command, Reply> {
+fn set(request: &Request, clock: &Clock) -> Result<Command, Reply> {
     let (mut when, mut timing) = (None, None);
     let mut options = request.from(3);
     while let Some(option) = options.next() {
@@ -141,7 +163,7 @@ fn set(request: &Request, now: Now) -> Result<Command, Reply> {
             _ => return Err(SYNTAX),
         }
     }
-    let after = timing.map(|(time, unit)| milliseconds(time, unit, now, "set")).transpose()?;
+    let after = timing.map(|(time, unit)| milliseconds(time, unit, clock, "set")).transpose()?;
     if after.is_some_and(|after| after <= 0) {
         return Err(no_time("set"));
     }
@@ -154,18 +176,18 @@ fn flag(when: &mut Option<When>, is: When) -> Result<(), Reply> {
     if when.replace(is).is_none_or(|was| was == is) { Ok(()) } else { Err(SYNTAX) }
 }
 
-fn expiry(verb: Verb, request: &Request, now: Now) -> Result<i64, Reply> {
+fn expiry(verb: Verb, request: &Request, clock: &Clock) -> Result<i64, Reply> {
     if let Some(option) = request.from(3).next() {
         let option = String::from_utf8_lossy(option);
         return Err(Reply::Error(Cow::Owned(format!("ERR Unsupported option {option}"))));
     }
-    milliseconds(request.argument(2), if verb == Verb::Expire { 1000 } else { 1 }, now, verb.spec().name)
+    milliseconds(request.argument(2), if verb == Verb::Expire { 1000 } else { 1 }, clock, verb.spec().name)
 }
 
-/// A time from now, which must be one of the calendar, too.
-fn milliseconds(time: &[u8], unit: i64, Now(now): Now, command: &str) -> Result<i64, Reply> {
+/// A time from now. Its date must fit the calendar, too, as in Redis; the date is not kept.
+fn milliseconds(time: &[u8], unit: i64, clock: &Clock, command: &str) -> Result<i64, Reply> {
     let time = number(time).ok_or(NO_NUMBER)?.checked_mul(unit);
-    let time = time.filter(|time| time.checked_add_unsigned(now).is_some());
+    let time = time.filter(|time| time.checked_add_unsigned(clock.wall()).is_some());
     time.ok_or_else(|| no_time(command))
 }
 

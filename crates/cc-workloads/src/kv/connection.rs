@@ -7,8 +7,9 @@ use std::{
 };
 
 use super::{
-    Now, Plan, Reply, Server,
+    Now, Plan, Refusal, Reply, Server,
     budget::Charge,
+    clock::deadline_after,
     output::Output,
     resp::{Decoder, Found},
     session::{Session, Step},
@@ -31,8 +32,9 @@ pub const READ: usize = 16 * 1024;
 /// 3. what is in [`output`](Connection::output) is written, and it is told how much was. Then 2., and, if it
 ///    [wants](Connection::wants_input) to, 1. again; until it [is over](Connection::is_over).
 ///
-/// It is bounded: while a client does not take its replies, it wants no input and has no plans. It counts itself in
-/// and, when it is dropped, out.
+/// It is bounded: while a client does not take its replies, it wants no input and has no plans; what plans and replies take
+/// is counted (see [`Server::in_flight`]), and without room for it a request is answered with an error. After a wrong
+/// password it wants nothing for a while: see [`pause`](Connection::pause). It counts itself in and, when it is dropped, out.
 #[derive(Debug)]
 pub struct Connection {
     server: Arc<Server>,
@@ -42,6 +44,10 @@ pub struct Connection {
     /// So much of it is done with.
     done: usize,
     charge: Charge,
+    /// For plans and replies.
+    flight: Charge,
+    /// What plans that are not answered take, and replies that wait for those.
+    under_way: usize,
     waiting: VecDeque<Waiting>,
     /// The shard that the plans to be answered are on; none if they are on several.
     at: Option<usize>,
@@ -49,7 +55,12 @@ pub struct Connection {
     postponed: Option<Box<(Plan, Waiting)>>,
     output: Output,
     commands: u64,
+    /// When a request was last whole, or something was written.
     heard: Instant,
+    /// When the password must have been given.
+    auth_deadline: Option<Instant>,
+    /// Until when nothing is done for a client whose password was wrong.
+    paused_until: Option<Instant>,
     /// Nothing more will be received.
     has_ended: bool,
     /// Nothing more will be asked for.
@@ -63,16 +74,19 @@ pub struct Connection {
 /// What is to be replied, in order.
 #[derive(Debug)]
 enum Waiting {
-    /// What a plan is answered.
-    Asked,
+    /// What a plan of this weight is answered.
+    Asked(usize),
     /// The same, for a WATCH.
-    Watched,
+    Watched(usize),
     /// This, once all before it are replied.
     Reply(Reply),
 }
 
 /// No more plans at a time.
 const PIPELINE: usize = 1024;
+/// With plans of this many bytes under way, no others are begun: a client that sends large values waits for its own
+/// and is not refused because of them.
+const UNDER_WAY: usize = 256 * 1024;
 /// A connection that has nothing to do keeps no more than this for the next request.
 pub(super) const KEPT: usize = 2 * 1024;
 
@@ -81,19 +95,24 @@ impl Connection {
     #[must_use]
     pub fn new(server: &Arc<Server>) -> Option<Self> {
         let session = Session::new(server.enter()?, server);
+        let auth_deadline = session.is_stranger().then(|| deadline_after(server.stranger_enters()));
         Some(Self {
             server: server.clone(),
             session,
             decoder: Decoder::default(),
             input: Vec::new(),
             done: 0,
-            charge: Charge::new(server.budget.clone()),
+            charge: Charge::of_connection(server.budget.clone()),
+            flight: Charge::of_connection(server.in_flight().clone()),
+            under_way: 0,
             waiting: VecDeque::new(),
             at: None,
             postponed: None,
             output: Output::default(),
             commands: 0,
             heard: Instant::now(),
+            auth_deadline,
+            paused_until: None,
             has_ended: false,
             is_closing: false,
             needs_more: true,
@@ -104,7 +123,6 @@ impl Connection {
     /// These bytes were read. What is not a whole request yet is kept, and counts as memory. If there is no room for it,
     /// the request is refused, and its bytes are forgotten as they come.
     pub fn received(&mut self, bytes: &[u8]) {
-        self.heard = Instant::now();
         if self.is_closing {
             return;
         }
@@ -158,16 +176,32 @@ impl Connection {
             let asked = match step {
                 Step::Reply(reply) => {
                     self.reply(reply);
+                    if self.auth_deadline.is_some() {
+                        self.look_at_password();
+                    }
                     continue;
                 }
                 Step::Close(reply) => {
                     self.close(reply);
                     continue;
                 }
-                Step::Ask(plan) => self.ask(plan, Waiting::Asked),
+                Step::HangUp => {
+                    self.hang_up();
+                    continue;
+                }
+                Step::Ask(plan) | Step::Watch(plan) if !self.admits(&plan) => {
+                    self.session.forget_watch();
+                    self.reply(plan.refused(0, Refusal::Full));
+                    continue;
+                }
+                Step::Ask(plan) => {
+                    let weight = plan.weight();
+                    self.ask(plan, Waiting::Asked(weight))
+                }
                 Step::Watch(plan) => {
                     self.is_watching = true;
-                    self.ask(plan, Waiting::Watched)
+                    let weight = plan.weight();
+                    self.ask(plan, Waiting::Watched(weight))
                 }
             };
             if asked.is_some() {
@@ -185,19 +219,26 @@ impl Connection {
     /// If there is none.
     pub fn answer(&mut self, reply: Reply) {
         let reply = match self.waiting.pop_front().expect("a plan was asked for") {
-            Waiting::Asked => reply,
-            Waiting::Watched => {
+            Waiting::Asked(weight) => {
+                self.under_way -= weight;
+                reply
+            }
+            Waiting::Watched(weight) => {
+                self.under_way -= weight;
                 self.is_watching = false;
                 self.session.answered(reply)
             }
             Waiting::Reply(_) => unreachable!("replies do not wait at the head"),
         };
+        let reply = self.admitted(reply);
         self.output.push(reply);
         while let Some(Waiting::Reply(_)) = self.waiting.front() {
             if let Some(Waiting::Reply(reply)) = self.waiting.pop_front() {
+                self.under_way -= reply.weight();
                 self.output.push(reply);
             }
         }
+        self.recount();
     }
 
     /// How many plans are to be answered.
@@ -215,6 +256,10 @@ impl Connection {
     /// So much of the [output](Connection::output) was written.
     pub fn wrote(&mut self, bytes: usize) {
         self.output.wrote(bytes);
+        self.recount();
+        if self.server.config.idle_timeout.is_some() {
+            self.heard = Instant::now();
+        }
     }
 
     /// Whether more should be read.
@@ -226,18 +271,30 @@ impl Connection {
     /// Whether all is written that will ever be: the connection is to be closed.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        (self.is_closing || self.has_ended && self.needs_more)
+        let has_said_all = self.has_ended && (self.needs_more || self.paused_until.is_some());
+        (self.is_closing || has_said_all)
             && self.waiting.is_empty()
             && self.postponed.is_none()
             && self.output.is_empty()
     }
 
-    /// How long the client may stay silent; none is for ever. Nothing is left if it has been silent for too long: the
-    /// connection is to be closed.
+    /// How long the client may go on without a whole request, or without the password; `None` is for ever. Nothing is left
+    /// if that took too long: the connection is to be closed. Single bytes make it no longer.
     #[must_use]
     pub fn patience(&self) -> Option<Duration> {
-        let timeout = self.server.config.idle_timeout?;
-        Some(timeout.saturating_sub(self.heard.elapsed()))
+        let idle =
+            self.server.config.idle_timeout.map(|timeout| timeout.saturating_sub(self.heard.elapsed()));
+        let auth = self.auth_deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        [idle, auth].into_iter().flatten().min()
+    }
+
+    /// How long to wait before [`next`](Connection::next) is asked again, since the client's password was wrong. `None` is
+    /// not at all. Meanwhile the connection has no plans and [wants no input](Connection::wants_input), and others are
+    /// served; if the input [ends](Connection::end) meanwhile, it is over.
+    #[must_use]
+    pub fn pause(&self) -> Option<Duration> {
+        let left = self.paused_until?.saturating_duration_since(Instant::now());
+        (!left.is_zero()).then_some(left)
     }
 
     /// Gives back what memory a connection does not need that has nothing to do.
@@ -255,11 +312,53 @@ impl Connection {
 
     fn has_room(&self) -> bool {
         let may_ask = !self.is_closing && !self.is_watching && self.postponed.is_none();
-        may_ask && !self.output.is_full() && self.waiting.len() < PIPELINE
+        let is_bounded = self.waiting.len() < PIPELINE && self.under_way < UNDER_WAY;
+        may_ask && is_bounded && !self.output.is_full() && self.pause().is_none()
     }
 
     fn held(&self) -> usize {
         self.input.len() - self.done + self.decoder.heap()
+    }
+
+    /// Counts a plan that is about to be asked for, if there is room for it.
+    fn admits(&mut self, plan: &Plan) -> bool {
+        let (before, weight) = (self.under_way + self.output.weight(), plan.weight());
+        let is_admitted = self.flight.is(before + weight);
+        if is_admitted {
+            self.under_way += weight;
+        }
+        is_admitted
+    }
+
+    /// The reply, if there is room to keep it until the client has taken it.
+    fn admitted(&mut self, reply: Reply) -> Reply {
+        if !matches!(reply, Reply::Bulk(_) | Reply::Array(_)) {
+            return reply;
+        }
+        let kept = self.under_way + self.output.weight() + reply.weight();
+        if self.flight.is(kept) { reply } else { Reply::dropped() }
+    }
+
+    /// Gives back what is no longer under way.
+    fn recount(&mut self) {
+        if !self.flight.is_zero() {
+            // It never grows here.
+            let _ = self.flight.is(self.under_way + self.output.weight());
+        }
+    }
+
+    /// The client may have given the password, or a wrong one.
+    #[cold]
+    fn look_at_password(&mut self) {
+        if !self.session.is_stranger() {
+            (self.auth_deadline, self.paused_until) = (None, None);
+            self.server.stranger_leaves();
+            return;
+        }
+        let penalty = self.session.take_penalty();
+        if !penalty.is_zero() {
+            self.paused_until = Some(deadline_after(penalty));
+        }
     }
 
     /// The plan, unless it has to wait until others are answered.
@@ -276,34 +375,46 @@ impl Connection {
 
     fn reply(&mut self, reply: Reply) {
         if self.waiting.is_empty() {
-            self.output.push(reply);
-        } else {
-            self.waiting.push_back(Waiting::Reply(reply));
+            return self.output.push(reply);
         }
+        let reply = self.admitted(reply);
+        self.under_way += reply.weight();
+        self.waiting.push_back(Waiting::Reply(reply));
     }
 
     fn close(&mut self, reply: Reply) {
         self.reply(reply);
+        self.hang_up();
+    }
+
+    /// Nothing more is asked for, and what was received is forgotten.
+    fn hang_up(&mut self) {
         self.is_closing = true;
         (self.input, self.done) = (Vec::new(), 0);
-        self.charge.is(0);
+        let _ = self.charge.is(0);
     }
 
     /// What is done with is forgotten.
     fn tidy(&mut self) {
-        self.server.count(std::mem::take(&mut self.commands));
+        if self.commands > 0 {
+            self.heard = Instant::now();
+            self.server.count(std::mem::take(&mut self.commands));
+        }
         self.input.drain(..self.done);
         self.done = 0;
         if self.input.capacity() > KEPT && self.input.len() < self.input.capacity() / 4 {
             self.input.shrink_to(self.input.len());
         }
-        self.charge.is(self.held());
+        let _ = self.charge.is(self.held());
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
         self.server.count(self.commands);
+        if self.auth_deadline.is_some() {
+            self.server.stranger_leaves();
+        }
         self.server.leave();
     }
 }

@@ -41,14 +41,14 @@ mod verb;
 use std::{net::TcpListener, time::Duration};
 
 pub use accept::accept_again;
-pub use budget::Budget;
-pub use clock::Now;
+pub use budget::{Budget, Charge};
+pub use clock::{Clock, ManualClock, Now, deadline_after};
 pub use command::{Command, Keys, When};
 pub use connection::{Connection, READ, TOO_MANY};
 pub use data::{Key, Value};
 pub use plan::{Part, Parts, Plan};
 pub use reply::Reply;
-pub use server::{Config, Server, Totals};
+pub use server::{Config, Server, Tally, Totals};
 pub use session::{Session, Step};
 pub use shard::{Answer, Check, Refusal, Replies, Shard, Stats};
 pub use slots::{SLOTS, Slots, slot};

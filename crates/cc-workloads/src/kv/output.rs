@@ -25,6 +25,8 @@ struct Rest {
     /// The items still to come of an array, and of the arrays that it is in.
     items: Vec<vec::IntoIter<Reply>>,
     replies: VecDeque<Reply>,
+    /// What all that was pushed since this is there takes; it counts until all of it is encoded.
+    weight: usize,
 }
 
 /// So much is encoded ahead.
@@ -68,6 +70,12 @@ impl Output {
         self.bytes().is_empty()
     }
 
+    /// The bytes that it keeps beyond what every connection may, about.
+    pub(super) fn weight(&self) -> usize {
+        let ahead = (self.bytes.len() - self.written).saturating_sub(CHUNK);
+        ahead + self.rest.as_ref().map_or(0, |rest| rest.weight)
+    }
+
     /// One more reply, behind all others.
     pub(super) fn push(&mut self, reply: Reply) {
         match reply {
@@ -97,7 +105,9 @@ impl Output {
 
     #[cold]
     fn push_behind(&mut self, reply: Reply) {
-        self.rest.get_or_insert_default().replies.push_back(reply);
+        let rest = self.rest.get_or_insert_default();
+        rest.weight += reply.weight();
+        rest.replies.push_back(reply);
         self.encode_more();
     }
 

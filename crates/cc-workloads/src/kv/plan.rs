@@ -24,6 +24,7 @@ use super::{
 pub struct Plan {
     parts: Parts,
     join: Join,
+    weight: usize,
 }
 
 /// A plan's parts; mostly one.
@@ -48,14 +49,15 @@ impl Plan {
     pub fn new(command: Command, slots: Slots, now: Now) -> Self {
         match command.only_key() {
             Some(key) => {
-                let shard = slots.shard(key);
+                let (shard, weight) = (slots.shard(key), command.heap());
                 let part = Part { shard, now, checks: Vec::new(), ops: SmallVec::from_buf([command]) };
-                Self { parts: SmallVec::from_buf([part]), join: Join::One(shard) }
+                Self { parts: SmallVec::from_buf([part]), join: Join::One(shard), weight }
             }
             None => {
+                let weight = command.weight(slots.shards());
                 let mut planner = Planner::new(slots, now);
                 let join = planner.command(command);
-                Self { parts: planner.parts, join }
+                Self { parts: planner.parts, join, weight }
             }
         }
     }
@@ -65,6 +67,12 @@ impl Plan {
     #[must_use]
     pub fn parts(&self) -> &[Part] {
         &self.parts
+    }
+
+    /// The bytes that it takes while it is under way, about; the values in its reply are not among them.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        self.weight
     }
 
     /// The parts by themselves, for those who send them away.
@@ -98,6 +106,7 @@ impl Plan {
                 Err(why) => return self.refused(shard, why),
             }
         }
+        replies.sort_unstable_by_key(|(shard, _)| *shard);
         self.join.reply(&mut Inbox(replies))
     }
 
@@ -107,10 +116,15 @@ impl Plan {
         match why {
             Refusal::Changed => Reply::NilArray,
             Refusal::Down => Reply::down(shard),
+            Refusal::Silent => Reply::silent(shard),
             Refusal::Full if matches!(self.join, Join::Exec(_)) => Reply::error(
                 "EXECABORT Transaction discarded because of: OOM command not allowed when used memory > 'maxmemory'.",
             ),
             Refusal::Full => Reply::out_of_memory(),
+            Refusal::Large if matches!(self.join, Join::Exec(_)) => Reply::error(
+                "EXECABORT Transaction discarded because of: OOM its reply is larger than the memory for replies",
+            ),
+            Refusal::Large => Reply::error("OOM the reply is larger than the memory for replies"),
         }
     }
 
@@ -152,20 +166,20 @@ impl Planner {
         Self { slots, now, parts: Parts::new() }
     }
 
-    /// EXEC.
-    pub(super) fn exec(mut self, checks: Vec<Check>, queue: Vec<Queued>) -> Plan {
+    /// EXEC, of commands that take this many bytes, their plans and replies included.
+    pub(super) fn exec(mut self, checks: Vec<Check>, queue: Vec<Queued>, weight: usize) -> Plan {
         for check in checks {
             let shard = self.slots.shard(&check.key);
             self.part(shard).checks.push(check);
         }
         let joins = queue.into_iter().map(|queued| self.queued(queued)).collect();
-        Plan { parts: self.parts, join: Join::Exec(joins) }
+        Plan { parts: self.parts, join: Join::Exec(joins), weight }
     }
 
     /// INFO.
     pub(super) fn info(mut self, info: Box<Info>) -> Plan {
-        let join = self.queued(Queued::Info(info));
-        Plan { parts: self.parts, join }
+        let (join, weight) = (self.queued(Queued::Info(info)), Command::Stats.weight(self.slots.shards()));
+        Plan { parts: self.parts, join, weight }
     }
 
     fn queued(&mut self, queued: Queued) -> Join {

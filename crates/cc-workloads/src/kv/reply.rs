@@ -52,10 +52,18 @@ impl Reply {
         Self::error("OOM command not allowed when used memory > 'maxmemory'.")
     }
 
-    /// What a command is answered whose shard is down: its worker has died, and another one is being started.
+    /// What a command is answered whose shard is down: its owner has died and another one is being started, or it is
+    /// suspected of that.
     #[must_use]
     pub fn down(shard: usize) -> Self {
-        let text = format!("TRYAGAIN shard {shard} is being restarted; what it held is lost");
+        let text = format!("TRYAGAIN shard {shard} is down; if its owner has died, what it held is lost");
+        Self::Error(Cow::Owned(text))
+    }
+
+    /// What a command is answered whose shard has an owner that has not answered for some time.
+    #[must_use]
+    pub fn silent(shard: usize) -> Self {
+        let text = format!("TRYAGAIN the owner of shard {shard} does not answer; nothing was done");
         Self::Error(Cow::Owned(text))
     }
 
@@ -74,6 +82,27 @@ impl Reply {
             Self::Simple(text) | Self::Error(text) => text.len(),
             Self::Ok | Self::Int(_) | Self::Nil | Self::NilArray => 0,
         }
+    }
+
+    /// What is replied in place of a reply for which there is no memory, of a command that was run.
+    #[must_use]
+    pub const fn dropped() -> Self {
+        Self::error("OOM the reply takes more memory than is left for replies; the command was run")
+    }
+
+    /// The bytes that it keeps in memory, about. A value that several items in a row have in common counts once.
+    pub(super) fn weight(&self) -> usize {
+        fn weight(reply: &Reply, last: &mut *const u8) -> usize {
+            let own = match reply {
+                Reply::Bulk(value) if std::mem::replace(last, value.as_ptr()) == value.as_ptr() => 0,
+                Reply::Bulk(value) => value.len(),
+                Reply::Array(items) => items.iter().map(|item| weight(item, last)).sum(),
+                Reply::Simple(Cow::Owned(text)) | Reply::Error(Cow::Owned(text)) => text.len(),
+                _ => 0,
+            };
+            size_of::<Reply>() + own
+        }
+        weight(self, &mut std::ptr::null())
     }
 
     /// Appends the whole reply as it goes over the wire.
@@ -182,6 +211,15 @@ mod tests {
     fn its_size_is_that_of_its_strings() {
         let inner = Reply::Array(vec![Reply::bulk("abc"), Reply::Nil]);
         assert_eq!(Reply::Array(vec![inner, Reply::error("ERR"), Reply::Int(7)]).size(), 6);
+    }
+
+    #[test]
+    fn a_value_that_items_share_weighs_once() {
+        let value = Value::from(&[0; 1000][..]);
+        let shared = Reply::Array(vec![Reply::Bulk(value.clone()), Reply::Bulk(value.clone())]);
+        assert!((1000..1200).contains(&shared.weight()));
+        let copied = Reply::Array(vec![Reply::Bulk(value), Reply::bulk([0; 1000])]);
+        assert!(copied.weight() >= 2000);
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! The reference: one thread with one poll loop, one shard, and therefore nothing to share.
 
 use std::{
+    cmp::Reverse,
+    collections::BinaryHeap,
     io::{self, ErrorKind, Read, Write},
     net::{self, Shutdown},
     sync::Arc,
@@ -14,7 +16,9 @@ use mio::{
 };
 use slab::Slab;
 
-use super::{Config, Connection, Now, READ, SWEEP, Server, Shard, TOO_MANY, Totals, accept_again};
+use super::{
+    Config, Connection, Now, READ, SWEEP, Server, Shard, TOO_MANY, Totals, accept_again, deadline_after,
+};
 use crate::{
     contract::Ctx,
     error::{Error, Result},
@@ -54,6 +58,8 @@ struct Loop {
     clients: Slab<Client>,
     /// Who has not said all yet.
     unheard: Vec<Token>,
+    /// When the next turn is of clients whose password was wrong, the earliest first.
+    paused: BinaryHeap<Reverse<(Instant, usize)>>,
     /// There may be clients who could not be accepted for want of descriptors.
     has_backlog: bool,
     swept: Instant,
@@ -95,6 +101,7 @@ impl Loop {
             shard,
             clients: Slab::new(),
             unheard: Vec::new(),
+            paused: BinaryHeap::new(),
             has_backlog: false,
             swept: Instant::now(),
             buffer: vec![0; READ].into(),
@@ -105,10 +112,11 @@ impl Loop {
     fn turn(&mut self, events: &mut Events) -> Result<()> {
         let patience = if self.unheard.is_empty() { self.patience() } else { Some(Duration::ZERO) };
         wait(&mut self.poll, events, patience)?;
-        let now = Now::read();
+        let now = self.server.now();
         for token in std::mem::take(&mut self.unheard) {
             self.serve(token, now);
         }
+        self.resume(now);
         for event in &*events {
             match event.token() {
                 LISTENER => self.has_backlog = true,
@@ -126,9 +134,11 @@ impl Loop {
     /// How long nothing needs to be done if nobody says anything.
     fn patience(&self) -> Option<Duration> {
         let has_chores = self.has_backlog || self.shard.stats().volatile > 0;
-        let until_idle = self.server.config().idle_timeout.map(|timeout| timeout / 4);
+        let has_clients = !self.clients.is_empty();
+        let until_idle = self.server.config().patience_interval().filter(|_| has_clients);
+        let resumes = self.paused.peek().map(|Reverse((at, _))| at.saturating_duration_since(Instant::now()));
         let chores = has_chores.then_some(SWEEP.0);
-        [chores, until_idle]
+        [chores, until_idle, resumes]
             .into_iter()
             .flatten()
             .min()
@@ -182,7 +192,19 @@ impl Loop {
         client.has_ended |= event.is_read_closed() || event.is_error();
         client.is_readable |= event.is_readable() || client.has_ended;
         client.is_writable |= event.is_writable() || event.is_write_closed() || event.is_error();
-        self.serve(token, now);
+        if client.connection.pause().is_none() {
+            self.serve(token, now);
+        }
+    }
+
+    /// Gives clients their turn whose pause is over.
+    fn resume(&mut self, now: Now) {
+        while let Some(Reverse((at, key))) = self.paused.peek().copied()
+            && at <= Instant::now()
+        {
+            self.paused.pop();
+            self.serve(Token(key), now);
+        }
     }
 
     /// Gives a client its turn.
@@ -190,7 +212,10 @@ impl Loop {
         let Self { clients, shard, buffer, .. } = self;
         let Some(client) = clients.get_mut(token.0) else { return };
         match client.turn(shard, buffer, now).unwrap_or(After::Close) {
-            After::Wait => {}
+            After::Wait => {
+                let pause = client.connection.pause();
+                self.paused.extend(pause.map(|pause| Reverse((deadline_after(pause), token.0))));
+            }
             After::Again => self.unheard.push(token),
             After::Close => self.close(token),
         }
@@ -206,14 +231,15 @@ impl Loop {
 
     /// What is to be done from time to time.
     fn look_around(&mut self, now: Now) {
-        let every = self.server.config().idle_timeout.map_or(SWEEP.0, |timeout| SWEEP.0.min(timeout / 4));
+        let until_idle = self.server.config().patience_interval();
+        let every = until_idle.map_or(SWEEP.0, |interval| SWEEP.0.min(interval));
         if self.swept.elapsed() < every {
             return;
         }
         self.swept = Instant::now();
         // Ten times is a millisecond, in which nobody is served.
         let _ = (0..10).all(|_| self.shard.sweep(now, SWEEP.1));
-        if self.server.config().idle_timeout.is_some() {
+        if until_idle.is_some() {
             self.hang_up_on_idle();
         }
     }
@@ -286,8 +312,8 @@ impl Client {
 impl Loop {
     /// Answers what has arrived, for as long as clients take their replies and there is time.
     fn drain(mut self, events: &mut Events) -> Result<Totals> {
-        let deadline = Instant::now() + self.server.config().drain;
-        let now = Now::read();
+        let deadline = deadline_after(self.server.config().drain);
+        let now = self.server.now();
         // Nobody else is let in, and those who are there are heard for the last time.
         let _ = self.poll.registry().deregister(&mut self.listener);
         for token in self.tokens() {
@@ -321,8 +347,11 @@ impl Loop {
 }
 // ANCHOR_END: kv-drain
 
+/// Longer waits end early: mio counts in 32 bits of milliseconds.
+const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+
 fn wait(poll: &mut Poll, events: &mut Events, patience: Option<Duration>) -> Result<()> {
-    match poll.poll(events, patience) {
+    match poll.poll(events, patience.map(|patience| patience.min(LONGEST_WAIT))) {
         Err(e) if e.kind() != ErrorKind::Interrupted => Err(Error::io("poll")(e)),
         _ => Ok(()),
     }

@@ -2,7 +2,7 @@
 
 pub(super) mod local;
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
 use self::local::{unknown, unknown_subcommand};
 use super::{
@@ -26,6 +26,8 @@ pub enum Step {
     Watch(Plan),
     /// This answer is the last one.
     Close(Reply),
+    /// The connection is closed without an answer.
+    HangUp,
 }
 
 /// A connection's state, apart from its bytes.
@@ -33,6 +35,10 @@ pub enum Step {
 pub struct Session {
     id: u64,
     is_stranger: bool,
+    /// Wrong passwords so far.
+    wrong: u32,
+    /// The last request had one.
+    was_wrong: bool,
     name: Option<Box<[u8]>>,
     transaction: Option<Box<Transaction>>,
     watched: Vec<Check>,
@@ -48,7 +54,10 @@ pub struct Session {
 #[derive(Debug, Default)]
 struct Transaction {
     queue: Vec<Queue>,
+    /// What it takes, its plan and the frame of its reply included.
     bytes: usize,
+    /// What its plan will have.
+    steps: usize,
     /// Something could not be queued, so nothing will be run.
     is_broken: bool,
 }
@@ -68,12 +77,14 @@ impl Session {
         Self {
             id,
             is_stranger: server.config.password.is_some(),
+            wrong: 0,
+            was_wrong: false,
             name: None,
             transaction: None,
             watched: Vec::new(),
             watched_bytes: 0,
             watching: Keys::new(),
-            charge: Charge::new(server.budget.clone()),
+            charge: Charge::of_connection(server.budget.clone()),
         }
     }
 
@@ -88,6 +99,10 @@ impl Session {
     pub fn step(&mut self, request: &Request, now: Now, server: &Server) -> Step {
         let verb = match self.verb(request) {
             Ok(verb) => verb,
+            Err(_) if is_http(request.argument(0)) => {
+                server.warn_of_http();
+                return Step::HangUp;
+            }
             Err(reply) if request.argument(0).eq_ignore_ascii_case(b"exec") => {
                 return Step::Reply(self.exec_is_refused(&reply));
             }
@@ -102,9 +117,23 @@ impl Session {
             Verb::Exec => self.exec(now, server),
             Verb::Discard => Step::Reply(self.discard()),
             Verb::Watch => self.watch(request, now, server),
-            _ if self.transaction.is_some() => Step::Reply(self.queue(verb, request, now)),
+            _ if self.transaction.is_some() => Step::Reply(self.queue(verb, request, server)),
             _ => self.alone(verb, request, now, server),
         }
+    }
+
+    /// How long nothing more is to be done for a client that has just given a wrong password: longer with every one.
+    #[must_use]
+    pub fn take_penalty(&mut self) -> Duration {
+        match std::mem::take(&mut self.was_wrong) {
+            false => Duration::ZERO,
+            true => PENALTY.saturating_mul(1 << (self.wrong - 1).min(16)).min(LONGEST_PENALTY),
+        }
+    }
+
+    /// The WATCH that was just asked for is not asked: there is no room.
+    pub fn forget_watch(&mut self) {
+        self.watching = Keys::new();
     }
 
     /// A request was refused before it was read: there was no room for it.
@@ -140,7 +169,7 @@ impl Session {
     }
 
     fn alone(&mut self, verb: Verb, request: &Request, now: Now, server: &Server) -> Step {
-        match Command::parse(verb, request, now) {
+        match Command::parse(verb, request, &server.config.clock) {
             Err(reply) => Step::Reply(reply),
             Ok(Some(command)) => Step::Ask(Plan::new(command, server.slots, now)),
             Ok(None) if verb == Verb::Info => {
@@ -159,24 +188,31 @@ impl Session {
         Reply::Ok
     }
 
-    fn queue(&mut self, verb: Verb, request: &Request, now: Now) -> Reply {
-        let (queue, bytes) = match Command::parse(verb, request, now) {
+    fn queue(&mut self, verb: Verb, request: &Request, server: &Server) -> Reply {
+        let shards = server.slots.shards();
+        let (queue, bytes, steps) = match Command::parse(verb, request, &server.config.clock) {
             Ok(Some(command)) => {
-                let bytes = command.heap();
-                (Queue::Ask(command), bytes)
+                let (bytes, steps) = (command.weight(shards), command.steps(shards));
+                (Queue::Ask(command), bytes, steps)
             }
             Ok(None) => {
                 let kept = Kept::from(request);
-                let bytes = kept.heap();
-                (Queue::Local(verb, kept), bytes)
+                let (bytes, steps) = local_weight(verb, shards);
+                let bytes = bytes + 2 * kept.heap();
+                (Queue::Local(verb, kept), bytes, steps)
             }
-            Err(reply) => (Queue::Error(reply), 128),
+            Err(reply) => (Queue::Error(reply), 128, 1),
         };
         let transaction = self.transaction.as_mut().expect("a transaction is under way");
         if transaction.is_broken {
             return Reply::simple("QUEUED");
         }
         transaction.bytes += bytes + size_of::<Queue>();
+        transaction.steps += steps;
+        if transaction.steps > MAX_STEPS {
+            self.break_off();
+            return TOO_LONG;
+        }
         let bytes = transaction.bytes + self.watched_bytes;
         transaction.queue.push(queue);
         if self.charge.is(bytes) { Reply::simple("QUEUED") } else { self.refused() }
@@ -190,8 +226,9 @@ impl Session {
         if transaction.is_broken {
             return Step::Reply(Reply::error("EXECABORT Transaction discarded because of previous errors."));
         }
-        let queue = transaction.queue.into_iter().map(|queue| self.queued(queue, server)).collect();
-        ask(Planner::new(server.slots, now).exec(checks, queue))
+        let Transaction { queue, bytes, .. } = *transaction;
+        let queue = queue.into_iter().map(|queue| self.queued(queue, server)).collect();
+        ask(Planner::new(server.slots, now).exec(checks, queue, bytes))
     }
 
     /// What is refused of an EXEC itself ends the transaction.
@@ -244,7 +281,7 @@ impl Session {
 
     /// Nothing is watched and queued any more.
     fn forget(&mut self) -> Vec<Check> {
-        self.charge.is(0);
+        let _ = self.charge.is(0);
         self.watched_bytes = 0;
         std::mem::take(&mut self.watched)
     }
@@ -253,9 +290,39 @@ impl Session {
     fn break_off(&mut self) {
         if let Some(transaction) = &mut self.transaction {
             **transaction = Transaction { is_broken: true, ..Transaction::default() };
-            self.charge.is(self.watched_bytes);
+            let _ = self.charge.is(self.watched_bytes);
         }
     }
+}
+
+/// Most steps of a transaction, each on one key or one shard. All its shards are held while it is run: this many steps take
+/// a few tenths of a second at most, and others wait no longer.
+const MAX_STEPS: usize = 1 << 20;
+
+const TOO_LONG: Reply = Reply::error(
+    "ERR the transaction is too long: more than 1048576 keys, counting each shard that \
+                                      a command asks",
+);
+
+/// After the first wrong password; doubled with every further one.
+const PENALTY: Duration = Duration::from_millis(50);
+const LONGEST_PENALTY: Duration = Duration::from_secs(5);
+
+/// Bytes and steps of what a session answers by itself when a transaction is run: see [`Command::weight`].
+fn local_weight(verb: Verb, shards: usize) -> (usize, usize) {
+    match verb {
+        Verb::Info => (Command::Stats.weight(shards) + 4096, Command::Stats.steps(shards)),
+        // It tells of every command.
+        Verb::Command => (32 << 10, 64),
+        Verb::Config => (2048, 8),
+        _ => (256, 1),
+    }
+}
+
+/// Whether it is a word by which every HTTP request is known: POST, whose body a web page chooses, or the header that all
+/// others have. Redis and Valkey know the same two.
+fn is_http(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:")
 }
 
 /// A plan that asks nobody is answered.

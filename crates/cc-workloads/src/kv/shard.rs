@@ -2,6 +2,8 @@
 
 mod stats;
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
@@ -9,7 +11,7 @@ use hashbrown::hash_table::Entry as Place;
 
 pub use self::stats::Stats;
 use super::{
-    Budget, Command, Key, Keys, Now, Part, Reply, Value, When,
+    Budget, Command, Key, Keys, Now, Part, Reply, Server, Value, When,
     budget::Purse,
     command::NO_NUMBER,
     gone::Gone,
@@ -30,8 +32,12 @@ pub enum Refusal {
     Changed,
     /// There is not enough memory.
     Full,
+    /// The answer would be larger than what there is room for on its way.
+    Large,
     /// The shard is down.
     Down,
+    /// Its owner does not answer. Nothing was done.
+    Silent,
 }
 
 /// In a check's number: the key was not there.
@@ -61,10 +67,13 @@ pub struct Shard {
     /// The last version given.
     version: u64,
     volatile: usize,
-    /// The latest time that it was told: time does not go back, whoever tells it.
+    /// The latest time that it was told. Two threads may read the clock in one order and lock the shard in the other;
+    /// for the shard, time does not go back.
     now: u64,
     /// Where the next sweep begins.
     hand: usize,
+    /// The process whose only shard this is.
+    server: Option<Arc<Server>>,
 }
 
 impl Shard {
@@ -73,7 +82,13 @@ impl Shard {
     #[must_use]
     pub fn new(budget: Budget, epoch: u64) -> Self {
         let (table, gone, purse) = (Table::default(), Gone::default(), Purse::new(budget));
-        Self { table, gone, purse, epoch, version: 0, volatile: 0, now: 0, hand: 0 }
+        Self { table, gone, purse, epoch, version: 0, volatile: 0, now: 0, hand: 0, server: None }
+    }
+
+    /// The shard of a process that has no other and serves clients itself: INFO is told what that process has done.
+    #[must_use]
+    pub fn of_process(self, server: Arc<Server>) -> Self {
+        Self { server: Some(server), ..self }
     }
 
     /// Which of the shards that were at this place it is.
@@ -152,11 +167,38 @@ impl Shard {
         removed * 16 > places
     }
 
+    /// Whether the answer to a part, if it is a copy, has at most this many bytes of values, or is one value: no value is
+    /// so large that it cannot be told. To be asked before the part is run or prepared.
+    #[must_use]
+    pub fn answer_fits(&self, part: &Part, room: u64) -> bool {
+        // A value that the part itself sets may be in place of the one that is there.
+        let set = || part.ops.iter().map(Command::longest_set).max().unwrap_or(0);
+        match &part.ops[..] {
+            [Command::Mget(keys)] if keys.len() > 1 => self.copied(keys, 0) <= room,
+            [] | [_] => true,
+            ops => {
+                let set = set();
+                let copied = |command: &Command| match command {
+                    Command::Get(key) => self.copied([key], set),
+                    Command::Mget(keys) => self.copied(keys, set),
+                    _ => 0,
+                };
+                ops.iter().map(copied).sum::<u64>() <= room
+            }
+        }
+    }
+
+    fn copied<'a>(&self, keys: impl IntoIterator<Item = &'a Key>, least: usize) -> u64 {
+        let length = |key| self.live(key).map_or(0, |entry| entry.value.len()).max(least);
+        keys.into_iter().map(|key: &Key| length(key) as u64).sum()
+    }
+
     /// What INFO tells of it.
     #[must_use]
     pub fn stats(&self) -> Stats {
         let (keys, volatile) = (self.table.len() as u64, self.volatile as u64);
-        Stats { epoch: self.epoch, keys, volatile, memory: self.purse.used() }
+        let process = self.server.as_deref().map(Server::tally);
+        Stats { epoch: self.epoch, keys, volatile, memory: self.purse.used(), process }
     }
 
     fn tell(&mut self, Now(now): Now) {
@@ -365,6 +407,16 @@ impl Shard {
 const DIGITS: usize = 20;
 
 impl Command {
+    /// The length of the longest value that it sets.
+    fn longest_set(&self) -> usize {
+        match self {
+            Self::Set { value, .. } => value.len(),
+            Self::Add(..) => DIGITS,
+            Self::Mset(pairs) => pairs.iter().map(|(_, value)| value.len()).max().unwrap_or(0),
+            _ => 0,
+        }
+    }
+
     /// So much more memory it may take, at most.
     fn growth(&self) -> u64 {
         match self {

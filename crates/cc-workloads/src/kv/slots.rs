@@ -1,6 +1,10 @@
 //! Which shard a key belongs to.
 
+use std::num::NonZeroUsize;
+
 use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
 
 /// A key belongs to one of so many slots, as in Redis Cluster.
 pub const SLOTS: usize = 16384;
@@ -21,6 +25,20 @@ impl Slots {
     pub fn new(shards: usize) -> Self {
         assert!((1..=SLOTS).contains(&shards), "{shards} shards");
         Self { shards }
+    }
+
+    /// The number of shards of a server whose workers own this many each.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Usage`] if that is more than [`SLOTS`], which the number of workers decides.
+    pub fn shards_of(workers: NonZeroUsize, each: usize) -> Result<usize> {
+        let most = SLOTS / each.max(1);
+        if workers.get() > most {
+            let what = format!("--workers {workers}: kv has at most {most} workers in this model");
+            return Err(Error::Usage(what));
+        }
+        Ok(workers.get() * each)
     }
 
     /// How many shards there are.
@@ -78,6 +96,15 @@ mod tests {
         // The specification's own value, and those that `CLUSTER KEYSLOT` answers.
         assert_eq!(crc16(b"123456789"), 0x31c3);
         assert_eq!([slot(b"foo"), slot(b"bar"), slot(b"hello"), slot(b"")], [12182, 5061, 866, 0]);
+    }
+
+    #[test]
+    fn too_many_workers_are_a_usage_error() {
+        let workers = |n| NonZeroUsize::new(n).unwrap();
+        assert_eq!(Slots::shards_of(workers(2048), 8).unwrap(), SLOTS);
+        for (n, each) in [(2049, 8), (SLOTS + 1, 1), (usize::MAX, 8)] {
+            assert!(matches!(Slots::shards_of(workers(n), each), Err(Error::Usage(_))));
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::{
-    Reply, Server, Stats,
+    Reply, Server, Stats, Tally,
     resp::{MAX_BULK, Request},
     verb::{SPECS, Spec, Verb},
 };
@@ -14,61 +14,119 @@ pub(super) const VERSION: &str = "7.0.0";
 /// What INFO tells, as far as it is known without asking the shards.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Info {
-    sections: Vec<(&'static str, String)>,
+    wanted: Vec<&'static str>,
+    server: String,
+    /// Of this process, which answers.
+    own: Tally,
+    max_connections: usize,
+    max_memory: u64,
+    shares: usize,
 }
 
-/// The sections that need the shards.
-const OF_SHARDS: [&str; 3] = ["Memory", "Shards", "Keyspace"];
+const SECTIONS: [&str; 6] = ["Server", "Clients", "Memory", "Stats", "Shards", "Keyspace"];
+
+/// The sections that need no shard if this is the only process that serves clients.
+const OF_PROCESS: [&str; 3] = ["Server", "Clients", "Stats"];
 
 impl Info {
     /// The sections that are asked for; all of them, if none is.
     pub(super) fn new(request: &Request, server: &Server) -> Self {
-        let is_wanted = |name: &str| {
+        let is_wanted = |name: &&str| {
             let is = |argument: &[u8]| {
-                let any = [name, "all", "default", "everything"];
+                let any = [*name, "all", "default", "everything"];
                 any.iter().any(|any| argument.eq_ignore_ascii_case(any.as_bytes()))
             };
             request.len() == 1 || request.from(1).any(is)
         };
-        let sections = [
-            ("Server", self::server(server)),
-            ("Clients", clients(server)),
-            ("Memory", memory(server)),
-            ("Stats", stats(server)),
-            ("Shards", String::new()),
-            ("Keyspace", String::new()),
-        ];
-        Self { sections: sections.into_iter().filter(|(name, _)| is_wanted(name)).collect() }
+        let (max_connections, max_memory) = whole(server);
+        Self {
+            wanted: SECTIONS.into_iter().filter(is_wanted).collect(),
+            server: self::server(server),
+            own: server.tally(),
+            max_connections,
+            max_memory,
+            shares: server.config.shares,
+        }
     }
 
     /// Whether the shards have something to say.
     pub(super) fn asks_shards(&self) -> bool {
-        self.sections.iter().any(|(name, _)| OF_SHARDS.contains(name))
+        let is_local =
+            |name: &&'static str| OF_PROCESS.contains(name) && (self.shares == 1 || *name == "Server");
+        !self.wanted.iter().all(is_local)
     }
 
     /// With what each shard tells; none if it is down.
     pub(super) fn reply(&self, shards: &[Option<Stats>]) -> Reply {
         let mut text = String::new();
-        for (name, lines) in &self.sections {
+        for name in &self.wanted {
             let between = if text.is_empty() { "" } else { "\r\n" };
-            let of_shards = match *name {
-                "Memory" => line("used_memory", sum(shards, |stats| stats.memory)),
+            let lines = match *name {
+                "Server" => self.server.clone(),
+                "Clients" => self.clients(shards),
+                "Memory" => self.memory(shards),
+                "Stats" => self.stats(shards),
                 "Shards" => self::shards(shards),
-                "Keyspace" => keyspace(shards),
-                _ => String::new(),
+                _ => keyspace(shards),
             };
             // A String takes everything that is written to it.
-            let _ = write!(text, "{between}# {name}\r\n{of_shards}{lines}");
+            let _ = write!(text, "{between}# {name}\r\n{lines}");
         }
         Reply::bulk(text)
     }
+
+    /// Of all processes that serve clients, as far as they answer.
+    fn tally(&self, shards: &[Option<Stats>]) -> Tally {
+        let mut tallies = shards.iter().flatten().filter_map(|stats| stats.process).peekable();
+        if tallies.peek().is_none() {
+            return self.own;
+        }
+        let mut sum = Tally::default();
+        tallies.for_each(|tally| sum += tally);
+        sum
+    }
+
+    fn clients(&self, shards: &[Option<Stats>]) -> String {
+        line("connected_clients", self.tally(shards).clients) + &line("maxclients", self.max_connections)
+    }
+
+    fn memory(&self, shards: &[Option<Stats>]) -> String {
+        let used = sum(shards, |stats| stats.memory);
+        // A shard that is elsewhere takes its memory there, and of no budget that a process tells of.
+        let elsewhere = |stats: &Stats| if stats.process.is_some() { 0 } else { stats.memory };
+        let is_elsewhere = self.shares > 1;
+        let granted = self.tally(shards).granted + if is_elsewhere { sum(shards, elsewhere) } else { 0 };
+        [
+            line("used_memory", used),
+            line("granted_memory", granted),
+            line("maxmemory", self.max_memory),
+            // No worker has more than its part, also where the others have room.
+            line("maxmemory_per_worker", self.max_memory / self.shares.max(1) as u64),
+            line("maxmemory_policy", "noeviction"),
+        ]
+        .concat()
+    }
+
+    fn stats(&self, shards: &[Option<Stats>]) -> String {
+        let tally = self.tally(shards);
+        line("total_connections_received", tally.connections)
+            + &line("total_commands_processed", tally.commands)
+            + &line("rejected_connections", tally.refused)
+    }
+}
+
+/// How many clients and bytes all workers have; 0 bytes is no limit.
+fn whole(server: &Server) -> (usize, u64) {
+    let config = &server.config;
+    let (connections, memory) = config.whole.unwrap_or((config.max_connections, config.max_memory));
+    (connections, memory.unwrap_or(0))
 }
 
 fn line(name: &str, value: impl std::fmt::Display) -> String {
     format!("{name}:{value}\r\n")
 }
 
-fn sum(shards: &[Option<Stats>], of: fn(&Stats) -> u64) -> u64 {
+fn sum(shards: &[Option<Stats>], of: impl Fn(&Stats) -> u64) -> u64 {
     shards.iter().flatten().map(of).sum()
 }
 
@@ -85,23 +143,6 @@ fn server(server: &Server) -> String {
         line("uptime_in_days", uptime / 86400),
     ]
     .concat()
-}
-
-fn clients(server: &Server) -> String {
-    line("connected_clients", server.clients()) + &line("maxclients", server.config.max_connections)
-}
-
-fn memory(server: &Server) -> String {
-    let limit = server.config.max_memory.unwrap_or(0);
-    let granted = server.budget.granted();
-    line("granted_memory", granted) + &line("maxmemory", limit) + &line("maxmemory_policy", "noeviction")
-}
-
-fn stats(server: &Server) -> String {
-    let totals = server.totals();
-    line("total_connections_received", totals.connections)
-        + &line("total_commands_processed", totals.commands)
-        + &line("rejected_connections", totals.refused)
 }
 
 /// An epoch for each shard: another one than before is another shard, and what the old one held is lost.
@@ -123,11 +164,12 @@ fn keyspace(shards: &[Option<Stats>]) -> String {
 /// CONFIG GET: those of the settings whose names match one of the patterns.
 pub(super) fn config(request: &Request, server: &Server) -> Reply {
     let config = &server.config;
+    let (max_connections, max_memory) = whole(server);
     let settings = [
         ("appendonly", "no".to_owned()),
         ("databases", "1".to_owned()),
-        ("maxclients", config.max_connections.to_string()),
-        ("maxmemory", config.max_memory.unwrap_or(0).to_string()),
+        ("maxclients", max_connections.to_string()),
+        ("maxmemory", max_memory.to_string()),
         ("maxmemory-policy", "noeviction".to_owned()),
         ("port", server.port.to_string()),
         ("proto-max-bulk-len", MAX_BULK.to_string()),

@@ -124,7 +124,7 @@ fn a_watch_that_was_refused_watches_nothing() {
     client.connection.answer(Reply::down(0));
     assert_eq!(
         client.says("MULTI\r\nEXEC\r\n"),
-        "-TRYAGAIN shard 0 is being restarted; what it held is lost\r\n+OK\r\n*0\r\n"
+        "-TRYAGAIN shard 0 is down; if its owner has died, what it held is lost\r\n+OK\r\n*0\r\n"
     );
 }
 
@@ -214,6 +214,7 @@ fn strangers_are_kept_out() {
     assert_eq!(client.says("GET a\r\n"), "-NOAUTH Authentication required.\r\n");
     assert!(client.says("HELLO 2\r\n").starts_with("-NOAUTH HELLO"));
     for wrong in ["secre", "secret2", "", "Secret"] {
+        let mut client = Client::of(&client.connection.server);
         assert!(client.says(format!("AUTH '{wrong}'\r\n")).starts_with("-WRONGPASS"), "{wrong}");
     }
     assert_eq!(client.says("AUTH secret\r\nGET a\r\n"), "+OK\r\n$-1\r\n");
@@ -251,4 +252,129 @@ fn patience_ends() {
     assert_eq!(little.connection.patience(), Some(Duration::ZERO));
     let more = Client::with(Config { idle_timeout: Some(Duration::from_secs(100)), ..Config::default() });
     assert!(more.connection.patience().unwrap() > Duration::from_secs(50));
+}
+
+#[test]
+fn after_a_wrong_password_nothing_is_done_for_a_while() {
+    let mut client = Client::with(Config { password: Some("secret".into()), ..Config::default() });
+    assert!(client.connection.pause().is_none());
+    assert!(client.says("AUTH wrong\r\nAUTH secret\r\n").starts_with("-WRONGPASS"));
+    assert!(client.connection.pause().is_some() && !client.connection.wants_input());
+    assert_eq!(client.reads(), "", "the second guess is not looked at yet");
+    client.connection.paused_until = Some(Instant::now());
+    client.works();
+    assert_eq!(client.reads(), "+OK\r\n");
+    assert!(client.connection.pause().is_none() && client.connection.patience().is_none());
+    assert_eq!(client.connection.server.stranger_enters(), Duration::from_secs(10), "it is none any more");
+}
+
+#[test]
+fn penalties_grow_and_have_an_end() {
+    let config = Config { password: Some("secret".into()), ..Config::default() };
+    let mut client = Client::with(config);
+    let mut penalties = Vec::new();
+    for _ in 0..12 {
+        client.says("AUTH wrong\r\n");
+        penalties.push(client.connection.pause().unwrap());
+        client.connection.paused_until = None;
+    }
+    assert!(penalties[0] <= Duration::from_millis(50) && penalties[5] > Duration::from_millis(1500));
+    assert!(penalties[11] > Duration::from_secs(4) && penalties[11] <= Duration::from_secs(5));
+}
+
+#[test]
+fn strangers_have_less_time_in_a_crowd() {
+    let config = Config { password: Some("secret".into()), max_connections: 4, ..Config::default() };
+    let server = Server::new(config, 1, 0);
+    let mut strangers: Vec<_> = (0..4).map(|_| Client::of(&server)).collect();
+    let patience = |client: &Client| client.connection.patience().unwrap();
+    assert!(patience(&strangers[1]) > Duration::from_secs(9));
+    assert!(patience(&strangers[2]) <= Duration::from_secs(1));
+    strangers.truncate(1);
+    assert!(patience(&Client::of(&server)) > Duration::from_secs(9));
+}
+
+#[test]
+fn what_speaks_http_is_hung_up_on() {
+    for attack in ["POST / HTTP/1.1\r\n", "host: here\r\n", "*1\r\n$5\r\nHOST:\r\n", "MULTI\r\nPost\r\n"] {
+        let mut client = client();
+        let said = client.says(format!("PING\r\n{attack}SET a 1\r\nEXEC\r\n"));
+        assert_eq!(said.replace("+OK\r\n", ""), "+PONG\r\n", "{attack}");
+        assert!(client.connection.is_over());
+        assert_eq!(client.shard.stats().keys, 0);
+    }
+}
+
+#[test]
+fn a_transaction_is_bounded_by_its_steps() {
+    let shards = 64;
+    let server = Server::new(Config::default(), shards, 0);
+    let mut client = Client::of(&server);
+    client.says("MULTI\r\n");
+    let most = (1 << 20) / shards;
+    let said = client.says("DBSIZE\r\n".repeat(most + 2));
+    assert_eq!(said.matches("+QUEUED").count(), most + 1, "those behind the refusal, too");
+    assert_eq!(said.matches("-ERR the transaction is too long").count(), 1);
+    assert!(client.says("EXEC\r\n").starts_with("-EXECABORT"));
+}
+
+#[test]
+fn a_plan_counts_for_every_shard_and_is_given_back() {
+    let server = Server::new(Config { max_memory: Some(1 << 20), ..Config::default() }, 64, 0);
+    let mut client = Client::of(&server);
+    client.says("MULTI\r\n");
+    let said = client.says("DBSIZE\r\n".repeat(200));
+    assert_eq!(said.matches("-OOM").count(), 1, "each takes 64 steps");
+    assert!(client.says("EXEC\r\n").starts_with("-EXECABORT"));
+    assert_eq!((server.budget().granted(), server.in_flight().granted()), (0, 0));
+}
+
+#[test]
+fn replies_that_nobody_takes_are_counted() {
+    let server = Server::new(Config { max_memory: Some(1 << 20), ..Config::default() }, 1, 0);
+    let mut client = Client::of(&server);
+    let copy = || Reply::Array((0..7).map(|_| Reply::bulk([b'x'; 100_000])).collect());
+    let keys = format!("MGET{}\r\n", " a".repeat(7));
+    let mut answered = |reply| {
+        client.connection.received(keys.as_bytes());
+        assert!(client.connection.next(Now(1)).is_some());
+        client.connection.answer(reply);
+        client.reads()
+    };
+    assert!(answered(copy()).len() > 700_000);
+    assert_eq!(server.in_flight().granted(), 0);
+    let mut other = Client::of(&server);
+    other.connection.received(keys.as_bytes());
+    assert!(other.connection.next(Now(1)).is_some());
+    other.connection.answer(copy());
+    assert!(answered(copy()).starts_with("-OOM the reply"));
+    drop(other);
+    assert!(answered(copy()).len() > 700_000);
+    assert_eq!(server.in_flight().granted(), 0);
+}
+
+/// The date jumps in both directions; what expires does so after the time that has passed.
+#[test]
+fn keys_expire_whatever_the_date_is() {
+    let (clock, hands) = crate::kv::Clock::manual();
+    let server = Server::new(Config { clock, ..Config::default() }, 1, 0);
+    let mut client = Client::of(&server);
+    let mut says = |text: &str| {
+        client.connection.received(text.as_bytes());
+        while let Some(plan) = client.connection.next(server.now()) {
+            let reply = plan.run([&mut client.shard]);
+            client.connection.answer(reply);
+        }
+        client.reads()
+    };
+    assert_eq!(says("SET day 1 EX 86400\r\n"), "+OK\r\n");
+    for wall in [4_000_000_000_000, 0] {
+        hands.set_wall(wall);
+        assert_eq!(says("SET lock 1 PX 300\r\nPTTL lock\r\nTTL day\r\n"), "+OK\r\n:300\r\n:86400\r\n");
+        hands.advance(Duration::from_millis(300));
+        assert_eq!(says("EXISTS lock day\r\nEXPIRE day 86400\r\n"), ":1\r\n:1\r\n");
+    }
+    // What has no date is refused, as in Redis.
+    hands.set_wall(1 << 62);
+    assert!(says(&format!("PEXPIRE day {}\r\n", 1u64 << 62)).starts_with("-ERR invalid expire time"));
 }

@@ -23,13 +23,14 @@ pub(super) enum Join {
     Exec(Vec<Join>),
 }
 
-/// What each shard has replied, in order.
+/// What each shard has replied, in the order of the shards.
 pub(super) struct Inbox(pub(super) Vec<(usize, smallvec::IntoIter<[Reply; 1]>)>);
 
 impl Inbox {
     /// The shard's next reply.
     fn next(&mut self, shard: usize) -> Option<Reply> {
-        self.0.iter_mut().find(|(from, _)| *from == shard)?.1.next()
+        let at = self.0.binary_search_by_key(&shard, |(from, _)| *from).ok()?;
+        self.0[at].1.next()
     }
 
     /// The items of these shards' next replies, which are arrays, one for each time that a shard is named. If they

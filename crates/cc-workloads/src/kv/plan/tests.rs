@@ -35,7 +35,7 @@ fn ask(command: Command) -> Queued {
 }
 
 fn exec(checks: Vec<Check>, queue: impl IntoIterator<Item = Command>) -> Plan {
-    Planner::new(slots(), Now(1)).exec(checks, queue.into_iter().map(ask).collect())
+    Planner::new(slots(), Now(1)).exec(checks, queue.into_iter().map(ask).collect(), 0)
 }
 
 /// Two keys of different shards, the lower shard's first.

@@ -51,9 +51,10 @@ impl Session {
         let is_right =
             server.config.password.as_ref().is_none_or(|right| are_equal(right.as_bytes(), password));
         if user != b"default" || !is_right {
+            (self.wrong, self.was_wrong) = (self.wrong.saturating_add(1), true);
             return Some(Reply::error("WRONGPASS invalid username-password pair or user is disabled."));
         }
-        self.is_stranger = false;
+        (self.is_stranger, self.wrong) = (false, 0);
         None
     }
 

@@ -150,7 +150,7 @@ fn a_table_that_was_large_becomes_small() {
 
 #[test]
 fn stats_travel_as_replies() {
-    let stats = Stats { epoch: u64::MAX, keys: 1, volatile: 2, memory: 3 };
+    let stats = Stats { epoch: u64::MAX, keys: 1, volatile: 2, memory: 3, process: None };
     assert_eq!(Stats::try_from(Reply::from(stats)), Ok(stats));
     assert!(Stats::try_from(Reply::Ok).is_err());
 }
@@ -321,4 +321,26 @@ fn a_key_that_comes_and_goes_has_another_number() {
         shard.sweep(Now(0), 1000); // it knows better
         assert_eq!((shard.number(b"k"), shard.table.len()), (before, 0));
     }
+}
+
+#[test]
+fn an_answer_fits_if_its_values_do_or_it_is_one() {
+    let mut shard = shard();
+    for name in ["a", "b"] {
+        shard.apply(&set(name, &[0; 1000]), Now(1));
+    }
+    let get = |name| Command::Get(key(name));
+    let both = || Command::Mget([key("a"), key("b")].into_iter().collect());
+    for (ops, bytes) in [
+        (vec![get("a"), get("b")], 2000),
+        (vec![both()], 2000),
+        (vec![both(), get("c")], 2000),
+        // It may be the one that is set.
+        (vec![set("a", &[0; 3000]), get("a"), get("c")], 6000),
+    ] {
+        let part = part(vec![], ops);
+        assert!(shard.answer_fits(&part, bytes) && !shard.answer_fits(&part, bytes - 1), "{part:?}");
+    }
+    assert!(shard.answer_fits(&part(vec![], [get("a")]), 0));
+    assert!(shard.answer_fits(&part(vec![], [set("a", &[0; 1000]), get("c")]), 1000));
 }
