@@ -219,7 +219,11 @@ mod tests {
 
     /// A system whose tests need no result.
     fn run<'env>(stop: &Stop, body: impl for<'scope> FnOnce(System<'scope, 'env>)) {
-        system(stop, |system| Ok::<_, Error>(body(system))).expect("no actor has panicked");
+        let ran: Result<(), Error> = system(stop, |system| {
+            body(system);
+            Ok(())
+        });
+        ran.expect("no actor has panicked");
     }
 
     /// An actor that adds up what it is sent, and dies of a zero.

@@ -80,7 +80,7 @@ pub fn run(listener: std::net::TcpListener, config: &Config, ctx: &Ctx) -> Resul
     let _on_stop = ctx.stop.on_request(move || _ = stop.send_replace(true));
     let desk = Arc::new(Desk { server: server.clone(), nodes: Nodes(links), stopped: Stopped(stopped) });
     // The clients have this thread, and the connections to the nodes have the cluster's.
-    let accepted = current_thread().map(|runtime| runtime.block_on(desk.serve(listener))).flatten();
+    let accepted = current_thread().and_then(|runtime| runtime.block_on(desk.serve(listener)));
     cluster.close()?;
     accepted?;
     Ok(server.totals())

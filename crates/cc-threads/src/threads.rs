@@ -67,14 +67,14 @@ impl Drop for Alarm {
 
 #[cfg(test)]
 mod tests {
-    use std::{num::NonZeroUsize, sync::mpsc};
+    use std::{num::NonZeroUsize, sync::mpsc::sync_channel};
 
     use super::*;
 
     #[test]
     fn a_panic_is_the_runs_error_by_name_and_stops_the_other_threads() {
         let ctx = Ctx::new(NonZeroUsize::MIN);
-        let (stopped, waits) = mpsc::channel::<()>();
+        let (stopped, waits) = sync_channel::<()>(0);
         let _on_stop = ctx.stop.on_request(move || drop(stopped));
         let ended = thread::scope(|scope| {
             let mut threads = Threads::new(scope, &ctx);

@@ -66,7 +66,7 @@ fn a_hook_is_called_once_however_late_it_comes() {
     let (stop, (count, hook)) = (Stop::new(), counter());
     let requests = [request(&stop, Cause::Test), request(&stop, Cause::Break)];
     let _kept = stop.on_request(hook);
-    requests.into_iter().for_each(|request| request.join().unwrap());
+    requests.into_iter().for_each(|request| request.join().expect("no request panics"));
     assert_eq!(count.load(Ordering::SeqCst), 1);
 }
 
@@ -76,7 +76,7 @@ fn a_dropped_hook_is_called_at_most_once() {
     let (dropped, _kept) = (stop.on_request(hook), stop.on_request(other));
     let request = request(&stop, Cause::Test);
     drop(dropped);
-    request.join().unwrap();
+    request.join().expect("no request panics");
     assert!(count.load(Ordering::SeqCst) <= 1);
     assert_eq!(others.load(Ordering::SeqCst), 1);
 }
@@ -88,7 +88,7 @@ fn every_reader_sees_the_first_cause() {
     if stop.requested() {
         let cause = stop.cause();
         assert!(cause.is_some());
-        requests.into_iter().for_each(|request| request.join().unwrap());
+        requests.into_iter().for_each(|request| request.join().expect("no request panics"));
         assert_eq!(stop.cause(), cause);
     }
 }
@@ -101,6 +101,6 @@ fn a_hook_may_register_another() {
         assert!(inner.requested());
         drop(inner.on_request(hook));
     });
-    request(&stop, Cause::Test).join().unwrap();
+    request(&stop, Cause::Test).join().expect("no request panics");
     assert_eq!(count.load(Ordering::SeqCst), 1);
 }

@@ -110,7 +110,7 @@ async fn play(stream: &mut TcpStream, step: Step) -> io::Result<bool> {
             return Ok(false);
         }
         Step::Snub => {
-            stream.read(&mut [0; 1024]).await?;
+            let _ = stream.read(&mut [0; 1024]).await?;
             return Ok(false);
         }
         Step::Silence => {

@@ -2,7 +2,6 @@
 
 use std::{
     ffi::{CStr, c_void},
-    ptr,
     sync::atomic::{AtomicPtr, Ordering},
 };
 
@@ -24,7 +23,7 @@ pub(crate) use function;
 /// The function's address. It allocates nothing, and is called in any state of the process.
 pub(crate) fn find(found: &AtomicPtr<c_void>, name: &CStr) -> *mut c_void {
     let known = found.load(Ordering::Relaxed);
-    if known != ptr::null_mut() {
+    if !known.is_null() {
         return known;
     }
     // SAFETY: the name ends with a zero.

@@ -2,7 +2,6 @@
 
 use std::{
     env,
-    io::{self, Write},
     net::{IpAddr, SocketAddr, TcpListener, ToSocketAddrs},
     os::unix::ffi::OsStringExt,
     path::{Path, PathBuf},
@@ -190,7 +189,7 @@ fn stand(
     let slots = args.get_one("slots").copied().unwrap_or_else(Ctx::available_workers).get();
     let address = listener.local_addr().map_err(Error::io("listener"))?;
     // For whoever asked for port 0. A closed standard output is no reason not to work.
-    let _ = writeln!(io::stdout(), "listening on {address}");
+    let _ = stdio::write_out(format!("listening on {address}\n").as_bytes());
     let log = Log::stderr();
     log.report(address, format_args!("started with {slots} slots; token file {}", file.display()));
     let requests = args.get_flag("requests");

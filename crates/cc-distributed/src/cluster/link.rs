@@ -316,8 +316,8 @@ mod tests {
 
         link.suspect();
         assert!(before.now_or_never().is_some_and(|answer| answer.is_err()), "its promise breaks");
-        assert_eq!(waiting.now_or_never().map(|asked| asked.err()), Some(Some(Unasked::Down)));
-        assert_eq!(ask(&link).map(|asked| asked.err()), Some(Some(Unasked::Down)));
+        assert_eq!(waiting.now_or_never().map(Result::err), Some(Some(Unasked::Down)));
+        assert_eq!(ask(&link).map(Result::err), Some(Some(Unasked::Down)));
         assert!(!link.is_up());
         // What has begun is ended nevertheless, for the case that the worker is alive.
         assert!(link.end(ticket, b"end".to_vec()).now_or_never().is_some_and(|answer| answer.is_err()));

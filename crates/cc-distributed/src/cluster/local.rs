@@ -6,8 +6,7 @@
 //! closes it, and the worker ends, too.
 
 use std::{
-    env,
-    io::{self, Write},
+    env, io,
     net::{Ipv4Addr, TcpListener},
     path::PathBuf,
     process::{self, Stdio},
@@ -108,6 +107,6 @@ fn work(worker: Worker) -> Result<()> {
         process::exit(0);
     };
     thread::Builder::new().name("lifeline".to_owned()).spawn(until_orphaned).map_err(Error::io("thread"))?;
-    writeln!(io::stdout(), "{address}").map_err(Error::io("standard output"))?;
+    stdio::write_out(format!("{address}\n").as_bytes()).map_err(Error::io("standard output"))?;
     worker::serve(listener, token, worker, Log::silent())
 }

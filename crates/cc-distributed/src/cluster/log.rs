@@ -2,13 +2,12 @@
 
 use std::{
     fmt::Display,
-    io::{self, Write},
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-use cc_workloads::printable::printable;
+use cc_workloads::{printable::printable, stdio};
 
 /// Refused calls are reported once in this time: a caller without the token must not fill the log.
 const REFUSALS: Duration = Duration::from_secs(1);
@@ -43,7 +42,7 @@ impl Log {
             let line = format!("worker: {peer}: {}\n", printable(&what.to_string()));
             // Written at once, so that lines of several workers are not mixed up. A closed standard error is no reason not to
             // work.
-            let _ = io::stderr().write_all(line.as_bytes());
+            let _ = stdio::say(&line);
         }
     }
 

@@ -9,16 +9,9 @@
 //! cancelling it gives nothing back. So none ever does. The worker's credit is the room it has for tasks, so it
 //! always reads; what it sends is taken into the queue at once, which the job's window bounds.
 
-use std::{
-    convert::Infallible,
-    error::Error,
-    future::pending,
-    io::{self, Write},
-    pin::pin,
-    time::Duration,
-};
+use std::{convert::Infallible, error::Error, future::pending, io, pin::pin, time::Duration};
 
-use cc_workloads::{error::reason, printable::printable};
+use cc_workloads::{error::reason, printable::printable, stdio};
 use tokio::{
     sync::mpsc,
     time::{sleep, timeout},
@@ -127,9 +120,8 @@ impl Member {
             return;
         };
         if self.roster.has_begun() && refusal.as_ref() != Some(why) {
-            let message = format!("{}: {}: {why}\n", self.hello.workload, printable(&self.name()));
             // A closed standard error is no reason to end the run.
-            let _ = io::stderr().write_all(message.as_bytes());
+            let _ = stdio::say(&format!("{}: {}: {why}\n", self.hello.workload, printable(&self.name())));
             *refusal = Some(why.clone());
         }
     }
@@ -137,9 +129,9 @@ impl Member {
     /// Names a worker that is at work no more while others are: nothing else would tell.
     fn say_distrusted(&self, why: &str) {
         let (workload, name) = (&self.hello.workload, self.name());
-        let line = format!("{workload}: {}: gets no more tasks: answered wrongly: {why}", printable(&name));
+        let name = printable(&name);
         // A closed standard error is no reason to end the run.
-        let _ = writeln!(io::stderr(), "{line}");
+        let _ = stdio::say(&format!("{workload}: {name}: gets no more tasks: answered wrongly: {why}\n"));
     }
 
     fn name(&self) -> String {

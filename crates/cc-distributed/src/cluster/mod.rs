@@ -445,7 +445,7 @@ mod tests {
         let options = Options { program: Some(program.to_owned()), ..Options::new(&ctx.args) };
         let since = Instant::now();
         let cluster = Cluster::start("grep", Vec::new(), &options, &ctx).unwrap();
-        let promise = cluster.submit(b"task".to_vec(), Lane::Usual);
+        let promise = cluster.submit(b"task".to_vec(), Lane::Usual, |_, _| Ok(()));
         assert!(promise.blocking_recv().is_err(), "it ends for nobody");
         (cluster.close().unwrap_err().to_string(), since.elapsed())
     }

@@ -94,20 +94,20 @@ pub(super) async fn resolve(address: &str) -> io::Result<Vec<SocketAddr>> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc;
+    use std::sync::mpsc::{SyncSender, sync_channel};
 
     use super::*;
 
     #[test]
     fn dropping_it_drops_its_tasks_and_ends_its_thread() {
-        struct Held(mpsc::Sender<&'static str>);
+        struct Held(SyncSender<&'static str>);
         impl Drop for Held {
             fn drop(&mut self) {
                 self.0.send("dropped").unwrap();
             }
         }
         let runtime_thread = RuntimeThread::start("test").unwrap();
-        let (sender, events) = mpsc::channel();
+        let (sender, events) = sync_channel(2);
         runtime_thread.handle().spawn(async move {
             let held = Held(sender);
             held.0.send("runs").unwrap();

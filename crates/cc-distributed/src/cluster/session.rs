@@ -173,7 +173,7 @@ fn fits(output: Vec<u8>) -> Result<Bytes, String> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc::channel;
+    use std::sync::mpsc::{SyncSender, sync_channel};
 
     use futures::FutureExt;
 
@@ -181,7 +181,7 @@ mod tests {
     use crate::cluster::{runtime::RuntimeThread, shelf::Stores, wire::pb::Hello};
 
     /// Says what becomes of the work that owns it.
-    struct Owned(std::sync::mpsc::Sender<&'static str>);
+    struct Owned(SyncSender<&'static str>);
 
     impl Drop for Owned {
         fn drop(&mut self) {
@@ -197,7 +197,8 @@ mod tests {
             let _within = runtime.enter();
             Stores::default().open(&Hello::default(), None).unwrap()
         };
-        let ((orders, inbox), (done, outputs), (say, events)) = (bounded(2), mpsc::channel(2), channel());
+        let ((orders, inbox), (done, outputs), (say, events)) =
+            (bounded(2), mpsc::channel(2), sync_channel(3));
         let stop = session.stop.clone();
         let slots = Slots { count: 1, inbox, done, stop: stop.clone() };
         // Tasks that end when they are asked to stop.

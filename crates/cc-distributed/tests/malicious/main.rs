@@ -7,6 +7,8 @@
 //! asked, and the schedule is forced. Afterwards the output is right, every impostor was named,
 //! none got a second session, and what nobody was to read or write is as it was.
 
+#![allow(clippy::unwrap_used, clippy::type_complexity, reason = "a test")]
+
 mod impostor;
 mod lies;
 

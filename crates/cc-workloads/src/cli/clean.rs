@@ -1,17 +1,13 @@
 //! `clean`: removes what killed programs have left.
 
-use std::{
-    env,
-    io::{self, Write},
-    path::PathBuf,
-};
+use std::{env, path::PathBuf};
 
 use clap::{Arg, ArgMatches, Command, value_parser};
 
 use crate::{
     error::{Error, Result},
     printable::printable_path,
-    temporary,
+    stdio, temporary,
 };
 
 /// Its name on the command line.
@@ -28,8 +24,8 @@ pub(super) fn main(args: &ArgMatches) -> Result<u8> {
     let given = args.get_many::<PathBuf>("dirs").map(|dirs| dirs.cloned().collect());
     for dir in given.unwrap_or_else(|| vec![env::temp_dir()]) {
         for removed in temporary::clean(&dir) {
-            let listed = writeln!(io::stdout(), "removed {}", printable_path(&removed));
-            listed.map_err(Error::io("standard output"))?;
+            let line = format!("removed {}\n", printable_path(&removed));
+            stdio::write_out(line.as_bytes()).map_err(Error::io("write error"))?;
         }
     }
     Ok(0)

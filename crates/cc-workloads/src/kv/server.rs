@@ -2,7 +2,6 @@
 
 use std::{
     fmt,
-    io::{self, Write},
     net::SocketAddr,
     ops::AddAssign,
     sync::{
@@ -17,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::{Budget, Clock, Now, Slots};
 use crate::{
     error::{Error, Result},
-    report,
+    report, stdio,
 };
 
 /// How a server is to behave. Plain data, so that worker processes can be told.
@@ -249,7 +248,7 @@ impl Server {
         let is_due = |last| (last == 0 || now.saturating_sub(last) >= WARNING_INTERVAL).then_some(now);
         if self.warned.fetch_update(Relaxed, Relaxed, is_due).is_ok() {
             // There may be no standard error.
-            let _ = writeln!(io::stderr(), "kv: {HTTP}");
+            let _ = stdio::say(&format!("kv: {HTTP}\n"));
         }
     }
 

@@ -53,7 +53,10 @@ mod tests {
     use serde_bytes::ByteBuf;
 
     use super::*;
-    use crate::mandelbrot::{Grain, Job, Plane};
+    use crate::{
+        mandelbrot::{Grain, Job, Plane},
+        stop::Stop,
+    };
 
     fn view() -> View {
         let size = |n| NonZeroU32::new(n).unwrap();
@@ -63,10 +66,10 @@ mod tests {
     #[test]
     fn true_outputs_are_accepted() {
         let view = view();
-        let plane = Plane::new(&view);
+        let plane = Plane::new(&view, &Stop::new());
         for pixels in [1, 132, 500, 1 << 20] {
             for task in Job::new(view.clone()).tasks(Grain { pixels }) {
-                assert_eq!(task.scope(&view).accepts(&plane.task(&task)), Ok(()));
+                assert_eq!(task.scope(&view).accepts(&plane.task(&task).unwrap()), Ok(()));
                 assert_eq!(task.scope(&view).accepts(&task.failed("why")), Ok(()));
             }
         }
@@ -76,7 +79,7 @@ mod tests {
     fn an_output_is_of_the_tiles_of_its_task_and_fills_them() {
         let view = view();
         let task = Task { first: 1, tiles: 2 };
-        let (scope, truth) = (task.scope(&view), Plane::new(&view).task(&task));
+        let (scope, truth) = (task.scope(&view), Plane::new(&view, &Stop::new()).task(&task).unwrap());
         let counts = truth.counts.clone().unwrap();
         let others = [(0, 2), (2, 2), (1, 1), (1, 3), (u64::MAX, u32::MAX)];
         for task in others.map(|(first, tiles)| Task { first, tiles }) {

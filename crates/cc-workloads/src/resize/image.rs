@@ -32,14 +32,15 @@ impl Color {
         }
     }
 
-    /// Bytes that a pixel takes until it is scaled, which grey is for as a colour.
+    /// Bytes that a pixel takes until it is scaled. Grey is scaled as a colour, of which there is a
+    /// copy.
     pub(super) fn memory(self) -> u64 {
-        match self {
-            Self::Gray => 1 + 3,
-            Self::GrayAlpha => 2 + 4,
-            Self::Rgb => 3,
-            Self::Rgba => 4,
-        }
+        let copy = match self {
+            Self::Gray => 3,
+            Self::GrayAlpha => 4,
+            Self::Rgb | Self::Rgba => 0,
+        };
+        self.samples() as u64 + copy
     }
 
     pub(super) fn has_alpha(self) -> bool {

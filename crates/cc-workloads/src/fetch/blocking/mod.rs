@@ -151,11 +151,10 @@ fn trouble(error: ureq::Error) -> Trouble {
 fn io_trouble(error: &io::Error) -> Trouble {
     match End::of(error) {
         Some(End::Orderly) => Trouble::Eof,
-        Some(End::Cut | End::Stale) => Trouble::Closed,
         Some(End::TooLong) => Trouble::Malformed,
         // What rustls finds wrong comes this way.
         None if error.kind() == ErrorKind::InvalidData => Trouble::Tls(reason(error)),
-        None => Trouble::Closed,
+        Some(End::Cut | End::Stale) | None => Trouble::Closed,
     }
 }
 
