@@ -224,7 +224,7 @@ fn with_nobody_but_an_impostor_the_run_fails_and_names_it() {
         let [liar] = &impostors.addresses()[..1] else { panic!("one") };
         impostors.dismiss_the_honest();
         let begin = Instant::now();
-        let run = site.run(&[liar.clone()], args);
+        let run = site.run(std::slice::from_ref(liar), args);
         let (out, err) = (String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
         assert_eq!((run.status.code(), &*out), (Some(2), ""), "{err}");
         let why = format!("{}: no worker left: {liar}: answered wrongly: ", args[0]);
