@@ -30,7 +30,7 @@ pub struct Plan {
 /// Something that happens when a certain piece is about to be searched.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {
-    /// The failpoint's name ends so. The name is the path of a file or a URL, or says what is done: `tile 7`, `shuffle`,
+    /// The failpoint's name ends so; an empty name is that of every failpoint within a task. The name is the path of a file or a URL, or says what is done: `tile 7`, `shuffle`,
     /// `partition`, `run`, `merge`. What makes the tasks is `source`, what makes those of the merges `merges`.
     pub name: String,
     /// The work has come so far, or farther: to this byte of the file, or to the run, merge or partition of this number.
@@ -43,6 +43,9 @@ pub struct Fault {
     /// is a FIFO `reached` in it, the process id is written to that too, which waits for the test to read it.
     pub dir: PathBuf,
 }
+
+/// The failpoints where tasks are made, which are in no task.
+const SOURCES: [&[u8]; 2] = [b"source", b"merges"];
 
 /// What happens to the worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,7 +116,7 @@ impl Plan {
     /// Carries out what is planned for this place.
     fn strike(&self, name: &[u8], at: u64) {
         for fault in &self.faults {
-            if name.ends_with(fault.name.as_bytes()) && at >= fault.from && fault.has_a_turn() {
+            if fault.is_at(name) && at >= fault.from && fault.has_a_turn() {
                 fault.carry_out();
             }
         }
@@ -135,6 +138,10 @@ fn file() -> Option<&'static Path> {
 }
 
 impl Fault {
+    fn is_at(&self, name: &[u8]) -> bool {
+        name.ends_with(self.name.as_bytes()) && !(self.name.is_empty() && SOURCES.contains(&name))
+    }
+
     fn has_a_turn(&self) -> bool {
         let turn =
             |n: u32| OpenOptions::new().write(true).create_new(true).open(self.dir.join(n.to_string()));

@@ -14,9 +14,9 @@ mod lies;
 
 use std::{
     collections::BTreeMap,
-    fs,
+    fs::{self, Permissions},
     io::{BufRead, BufReader},
-    os::unix::fs::symlink,
+    os::unix::fs::{PermissionsExt, symlink},
     path::Path,
     process::{Child, Command, Output, Stdio},
     time::{Duration, Instant},
@@ -52,6 +52,7 @@ impl Site {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
         fs::write(at("token"), "sesame-opens-the-door\n").unwrap();
+        fs::set_permissions(at("token"), Permissions::from_mode(0o600)).unwrap();
         fs::create_dir_all(at("private")).unwrap();
         fs::write(at("private/key"), CANARY).unwrap();
         fs::create_dir_all(at("tree")).unwrap();
