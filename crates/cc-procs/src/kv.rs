@@ -361,7 +361,7 @@ impl Client {
             if self.connection.is_over() {
                 return Ok(After::Close);
             }
-            if has_stalled {
+            if has_stalled || self.connection.pause().is_some() {
                 return Ok(After::Wait);
             }
             let has_read = self.read(buffer)?;

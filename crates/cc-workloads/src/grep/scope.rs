@@ -7,7 +7,7 @@
 
 use serde_bytes::ByteBuf;
 
-use super::{Content, Found, Output, Part, Piece, Query, Rest, Task, Totals};
+use super::{Content, Found, Output, Part, Piece, Query, Task, Totals};
 
 /// No line is longer, since a worker has it in memory as a whole. A task may search such a line
 /// beyond its range.
@@ -71,7 +71,7 @@ impl Scope {
     pub fn accepts(&self, output: &Output) -> Result<(), String> {
         self.found(&output.found)?;
         self.others(&output.others)?;
-        self.rest(&output.rest)
+        self.rest(output)
     }
 
     /// What was found is of this task's pieces, in their order.
@@ -105,16 +105,20 @@ impl Scope {
 
     /// What is left lies within the pieces, in their order, each part behind the one before; and
     /// some of the task has been done, or the same could be left over for ever.
-    fn rest(&self, rest: &Rest) -> Result<(), String> {
+    fn rest(&self, output: &Output) -> Result<(), String> {
         let start = self.pieces.first().map_or(0, |piece| piece.start);
         let mut place = (0, start.saturating_add(1));
-        for part in &rest.0 {
+        for part in &output.rest.0 {
             place = match part {
                 Part::Task(task) => self.left(task, place)?,
                 Part::Range { path, next, end, last, step, limit } => {
                     // What a task searched is at least a block, or the limit if that is smaller.
                     if *step < self.limit.clamp(1, 4 << 10) || *limit != self.limit {
                         return Err("what is left is cut otherwise than the task".to_owned());
+                    }
+                    if let Some(nth) = self.continues(output.found.last(), path, *next, *end) {
+                        place = (nth, *end);
+                        continue;
                     }
                     // Without an end it is read on to the end of the file.
                     let end = (next < end).then_some(*end);
@@ -124,6 +128,19 @@ impl Scope {
             };
         }
         Ok(())
+    }
+
+    /// The piece whose last line goes on in this range, behind the piece's end: where NULs end lines,
+    /// too, a part of a line may have been searched, and the rest of it is left.
+    fn continues(&self, found: Option<&Found>, path: &ByteBuf, next: u64, end: u64) -> Option<usize> {
+        let found =
+            found.filter(|found| found.path == *path && found.at.saturating_add(found.bytes) == next)?;
+        let is_behind = |piece: &Extent| {
+            piece.path == *path
+                && piece.kind == Kind::File
+                && piece.end.is_some_and(|range| (found.at..=next).contains(&range))
+        };
+        self.pieces.iter().position(is_behind).filter(|_| (next..next.saturating_add(LINE)).contains(&end))
     }
 
     fn left(&self, task: &Task, mut place: Place) -> Result<Place, String> {
@@ -220,7 +237,7 @@ mod tests {
     use super::*;
     use crate::{
         Block, Sink, Stop,
-        grep::{Grain, Job, Loader, Report, Search},
+        grep::{Grain, Job, Loader, Report, Rest, Search},
     };
 
     fn piece(path: &str, content: &str, start: u64) -> Piece {

@@ -142,6 +142,8 @@ impl Connection {
     /// The next thing to be done on shards. None if there is nothing, or as long as there are too many replies to be
     /// written, or plans to be answered first.
     pub fn next(&mut self, now: Now) -> Option<Plan> {
+        // Only here, so that a pause does not end between two looks at it.
+        self.paused_until = self.paused_until.filter(|until| *until > Instant::now());
         if self.waiting.is_empty()
             && let Some(postponed) = self.postponed.take()
         {
@@ -293,8 +295,7 @@ impl Connection {
     /// served; if the input [ends](Connection::end) meanwhile, it is over.
     #[must_use]
     pub fn pause(&self) -> Option<Duration> {
-        let left = self.paused_until?.saturating_duration_since(Instant::now());
-        (!left.is_zero()).then_some(left)
+        self.paused_until.map(|until| until.saturating_duration_since(Instant::now()))
     }
 
     /// Gives back what memory a connection does not need that has nothing to do.
@@ -313,7 +314,7 @@ impl Connection {
     fn has_room(&self) -> bool {
         let may_ask = !self.is_closing && !self.is_watching && self.postponed.is_none();
         let is_bounded = self.waiting.len() < PIPELINE && self.under_way < UNDER_WAY;
-        may_ask && is_bounded && !self.output.is_full() && self.pause().is_none()
+        may_ask && is_bounded && !self.output.is_full() && self.paused_until.is_none()
     }
 
     fn held(&self) -> usize {

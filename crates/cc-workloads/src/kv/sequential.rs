@@ -263,6 +263,9 @@ impl Client {
             if self.connection.is_over() {
                 return Ok(After::Close);
             }
+            if self.connection.pause().is_some() {
+                return Ok(After::Wait);
+            }
             let has_read = self.read(buffer)?;
             if !has_read && !has_written {
                 return Ok(After::Wait);

@@ -50,7 +50,8 @@ impl Scope {
         }
         let sides = 1..=MAX_SIDE;
         let is_inside = *width <= self.width && self.height.is_none_or(|most| *height <= most);
-        let most = u64::from(*width) * u64::from(*height) * PIXEL + BESIDE;
+        let area = u64::from(*width).saturating_mul(u64::from(*height));
+        let most = area.saturating_mul(PIXEL).saturating_add(BESIDE);
         if !sides.contains(width)
             || !sides.contains(height)
             || !is_inside

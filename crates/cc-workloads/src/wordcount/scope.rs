@@ -139,7 +139,8 @@ mod tests {
 
     fn task(text: &str) -> Task {
         let content = Content::Bytes(ByteBuf::from(text));
-        Task { pieces: vec![Piece { content, ..Piece::file("a") }, Piece { start: 5, ..Piece::file("b") }] }
+        let range = Piece { start: 5, end: Some(9), ..Piece::file("b") };
+        Task { pieces: vec![Piece { content, ..Piece::file("a") }, range] }
     }
 
     fn shelved(task: &Task, shelf: &Memory) -> Shelved {
