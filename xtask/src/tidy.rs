@@ -84,9 +84,11 @@ const ALLOWED: [(&str, &[&str]); 6] = [
     (
         "cc-workloads",
         &[
+            "anstream",
             "base64",
             "clap",
             "crossbeam-channel",
+            "ctor",
             "fast_image_resize",
             "fastrand",
             "flate2",

@@ -1,8 +1,9 @@
 //! Failpoints: named places in the kernels at which a test makes something fail.
 //!
-//! A kernel calls [`hit`] once for each piece, tile or image, and what makes the tasks once for each task. That does nothing unless this process has installed a hook,
-//! and only the conformance suite installs one (`cargo xtask tidy`). What its hook does is code of the suite's own, and
-//! is told to it by a file of the test: nothing of it is in a shipped program, a job or a message.
+//! A kernel calls `hit` once for each piece, tile or image, and what makes the tasks once for each
+//! task. That does nothing unless this process has installed a hook, and only the conformance suite
+//! installs one (`cargo xtask tidy`). What its hook does is code of the suite's own, and is told to
+//! it by a file of the test: nothing of it is in a shipped program, a job or a message.
 
 use std::sync::OnceLock;
 

@@ -193,7 +193,7 @@ impl Download {
     ///
     /// # Panics
     ///
-    /// If a URL that is [fetchable](fetchable) is none for the `http` crate.
+    /// If a URL that was found fetchable is none for the `http` crate.
     #[must_use]
     pub fn request(&self) -> Request<()> {
         failpoint::hit(self.url.as_str().as_bytes(), 0);
