@@ -9,6 +9,7 @@ use std::{
     io,
     net::{SocketAddr, ToSocketAddrs},
     os::unix::net::UnixStream,
+    sync::mpsc::sync_channel,
     thread::{self, JoinHandle},
 };
 
@@ -49,6 +50,32 @@ impl Drop for RuntimeThread {
         // A panic of the thread has been reported by its hook; there is nothing to add.
         let _ = self.thread.take().map(JoinHandle::join);
     }
+}
+
+/// Starts a thread that does this with a runtime of its own.
+///
+/// The runtime is made on that thread: tokio panics where one is dropped within a future, as it would
+/// be if it waited here for a thread that cannot be started.
+///
+/// # Errors
+///
+/// If there is no thread, or there are no descriptors left for the runtime.
+pub(crate) fn with_runtime(
+    name: &str,
+    work: impl FnOnce(Runtime) + Send + 'static,
+) -> Result<JoinHandle<()>> {
+    let (made_tx, made_rx) = sync_channel(1);
+    let run = move || match current_thread() {
+        Ok(runtime) => {
+            // The receiver waits for it.
+            let _ = made_tx.send(Ok(()));
+            work(runtime);
+        }
+        Err(error) => _ = made_tx.send(Err(error)),
+    };
+    let thread = thread::Builder::new().name(name.to_owned()).spawn(run).map_err(Error::io("thread"))?;
+    let made = made_rx.recv().unwrap_or_else(|_| Err(Error::worker("thread", "panicked")));
+    made.map(|()| thread)
 }
 
 /// A runtime for the calling thread.

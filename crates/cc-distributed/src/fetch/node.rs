@@ -10,7 +10,7 @@ use std::{
     io::{Read, Seek},
     panic::AssertUnwindSafe,
     sync::Arc,
-    thread::{self, JoinHandle},
+    thread::JoinHandle,
     time::{Duration, Instant},
 };
 
@@ -22,7 +22,7 @@ use cc_workloads::{
 use futures::FutureExt;
 use serde::{Deserialize, Serialize};
 use tokio::{
-    runtime::Builder,
+    runtime::Runtime,
     select,
     sync::{
         Semaphore,
@@ -36,6 +36,7 @@ use crate::{
     cluster::{
         encode,
         keeper::{Answers, Keeper, Waker},
+        runtime::with_runtime,
     },
 };
 
@@ -72,11 +73,9 @@ pub(crate) fn keep(job: &[u8], waker: Waker) -> Result<Box<dyn Keeper>> {
     let at_once = settings.concurrency.clamp(1, Semaphore::MAX_PERMITS);
     let ((start, downloads), (done, ended)) = (mpsc::channel(at_once), mpsc::channel(at_once));
     let client = Arc::new(Client::new(&settings, at_once));
-    let runtime = Builder::new_current_thread().enable_all().build().map_err(Error::io("runtime"))?;
     let wakes = waker.clone();
-    let work = move || runtime.block_on(work(client, downloads, done, wakes));
-    let thread = thread::Builder::new().name("fetch".to_owned()).spawn(work);
-    let thread = Some(thread.map_err(|error| Error::worker("thread", error))?);
+    let work = move |runtime: Runtime| runtime.block_on(work(client, downloads, done, wakes));
+    let thread = Some(with_runtime("fetch", work)?);
     let job = Job { settings, wanted: Vec::new() };
     Ok(Box::new(Node {
         schedule: Schedule::new(&job, Instant::now()),
