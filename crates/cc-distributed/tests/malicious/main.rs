@@ -264,3 +264,13 @@ fn what_a_worker_does_not_reach_another_does() {
         assert!(names(0, 1) || names(1, 0), "{args:?}: {err}");
     }
 }
+
+/// The README says how many there are, without those of the test that is ignored.
+#[test]
+fn more_than_two_hundred_lies_are_told() {
+    let general = 2 * lies::messages().len() + 6 * lies::payloads().len();
+    let of_batches = [lies::grep(false), lies::grep(true), lies::resize(), lies::mandelbrot()];
+    let of_phases = [lies::count(), lies::chunk(), lies::merge()];
+    let own: usize = of_batches.iter().chain(&of_phases).map(Vec::len).sum();
+    assert!(general + own > 200, "{general} in general, {own} of one workload");
+}
