@@ -252,7 +252,7 @@ fn a_worker_without_a_token_file_serves_the_coordinators_of_its_user_only() {
     assert_eq!(grep(&here), (Some(0), "a needle 7\n".to_owned(), String::new()));
     let why = format!("grep: {}: wrong token\n", worker.address);
     assert_eq!(grep(&elsewhere), (Some(2), String::new(), why));
-    // Nobody else is told the user's own secret.
+    // The user's own secret is sent to no other machine.
     let run = Command::new(PROGRAM)
         .args(["--worker", "192.0.2.1:7000", "grep", "e", "/dev/null"])
         .env("XDG_CONFIG_HOME", &here)

@@ -35,7 +35,7 @@ pub(crate) struct Allowed {
     pub(crate) abort: bool,
     /// The signals that were sent to the program.
     pub(crate) signals: [Option<i32>; 2],
-    /// Nobody reads the output: it need not be complete.
+    /// The output is not read: it need not be complete.
     pub(crate) unread: bool,
     /// Temporary files may be left.
     pub(crate) temporary: bool,

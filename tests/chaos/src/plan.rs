@@ -116,7 +116,7 @@ pub(crate) fn failpoints(
 
 type Done<'a> = Result<(Cell<'a>, usize, Means, Outcome)>;
 
-/// Does a run; whether there is still somebody who wants to know.
+/// Does a run. Whether its result is still wanted.
 fn one<'a>(
     lab: &Lab,
     cells: &[Cell<'a>],

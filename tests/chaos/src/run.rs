@@ -322,7 +322,7 @@ impl Place {
         Ok((write.into(), (reader == Reader::Stalled).then_some(read)))
     }
 
-    /// Where a server listens, when it says so. It looks again and again, since nobody tells when a file has grown.
+    /// Where a server listens, when it says so. It looks again and again, since no event tells when a file has grown.
     fn address(&self, child: &Child, deadline: Instant) -> Option<SocketAddr> {
         loop {
             let printed = fs::read_to_string(self.dir.join("stdout")).unwrap_or_default();

@@ -1,6 +1,6 @@
 //! A worker's connections: how many there may be, and for how long without the token.
 //!
-//! Whoever can reach the port can connect. Such a peer costs a descriptor and a little memory, and must not keep a
+//! Every peer that reaches the port can connect. It costs a descriptor and a little memory, and must not keep a
 //! coordinator out: a connection is closed unless one of its calls brings the token in time, and of those that have brought
 //! none the oldest is closed for each that comes when there are too many.
 

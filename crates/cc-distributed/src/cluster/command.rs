@@ -36,7 +36,7 @@ pub struct Options {
     pub shared_fs: bool,
     /// The time within which a silent worker is suspected: what it was asked for is asked of others.
     pub suspect_after: Duration,
-    /// The time within which a silent worker is lost, if data is lost with it that nobody else has.
+    /// The time within which a silent worker is lost, if data is lost with it that no other worker has.
     pub lose_after: Duration,
     /// Where workers of the run's own have their temporary files, if not where everybody has them.
     pub temporary: Option<PathBuf>,

@@ -185,7 +185,7 @@ impl Link {
         let _ = self.0.is_up.subscribe().wait_for(|is_up| *is_up == Some(false)).await;
     }
 
-    /// The worker is silent. Promises break, since nobody can say when they would be kept; nothing new is asked, and nothing
+    /// The worker is silent. Promises break, since it is not known when they would be kept; nothing new is asked, and nothing
     /// is lost yet.
     pub(super) fn suspect(&self) {
         let mut session = self.session();

@@ -300,7 +300,7 @@ impl Entry {
     }
 }
 
-/// Whoever waits for what comes of a task, whatever its output is.
+/// The receiver of what comes of a task, whatever its output is.
 trait Waiter: Send {
     /// Takes an answer, unless it is none, for this reason.
     fn answer(&mut self, session: &str, answer: Bytes) -> Result<(), String>;

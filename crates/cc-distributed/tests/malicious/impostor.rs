@@ -66,7 +66,7 @@ pub(crate) struct Told {
     pub(crate) has_lied: bool,
     /// Whether its session was ended when it had.
     pub(crate) was_cut_off: bool,
-    /// Whether it was sent what nobody should be.
+    /// Whether it was sent what no worker should be.
     pub(crate) has_seen: bool,
 }
 
@@ -305,7 +305,7 @@ async fn answer(shared: Arc<Shared>, tasks: Tasks, mut truths: Streaming<FromWor
     }
 }
 
-/// Waits until there are none of these, or nobody to answer; or for long, if that fails.
+/// Waits until there are none of these, or no receiver of the answers; or for long, if that fails.
 async fn until_none(these: &watch::Sender<usize>, answers: &Answers) {
     let mut these = these.subscribe();
     tokio::select! {

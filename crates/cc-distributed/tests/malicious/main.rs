@@ -5,7 +5,7 @@
 //! passes on what both say, but for its one lie. A run has many impostors and one honest worker,
 //! which holds back its answers until every impostor has lied and was cut off: so each of them is
 //! asked, and the schedule is forced. Afterwards the output is right, every impostor was named,
-//! none got a second session, and what nobody was to read or write is as it was.
+//! none got a second session, and what no worker was to read or write is as it was.
 
 #![allow(clippy::unwrap_used, clippy::type_complexity, reason = "a test")]
 

@@ -1,4 +1,4 @@
-//! The addresses of a host, and a lookup that nobody has to wait for.
+//! The addresses of a host, and a lookup that no attempt has to wait for.
 //!
 //! The system looks up names with `getaddrinfo`, which honours `/etc/hosts`, `nsswitch.conf` and all that an administrator
 //! has set up, and which cannot be cancelled: where no server answers, it returns after ten seconds or more. So each
@@ -15,7 +15,7 @@ use std::{
 use super::failure::Trouble;
 use crate::{error::reason, failpoint};
 
-/// Maximum lookups at once, those included that nobody waits for any more: each has a thread.
+/// Maximum lookups at once, those included that no attempt waits for any more: each has a thread.
 pub const LOOKUPS: usize = 32;
 
 /// A host may have more addresses. Trying so many takes longer than any timeout.
