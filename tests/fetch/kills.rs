@@ -130,7 +130,8 @@ fn killed_with_parts(subject: &Subject) {
 /// Longer than a worker may be silent.
 const STALL: Duration = Duration::from_secs(4);
 
-/// A disk that takes its time, or a large gzip, holds up what fetches, and not what answers pings: nothing is fetched twice.
+/// A disk that takes its time, or a large gzip, holds up what fetches, and not what answers pings:
+/// nothing is fetched twice.
 fn stalled(subject: &Subject) {
     let (origin, trap) = (origin(Settings::default()), Trap::halting("trap"));
     let (asked, folder) = plain(&origin, 40).kept_in("kept");

@@ -140,8 +140,8 @@ fn descriptors(subject: &Subject) {
     }
 }
 
-/// Each breaks off twice, and waits ten times as long as it takes to break off: without a limit, more files would be open
-/// at a time than this process may have.
+/// Each breaks off twice, and waits ten times as long as it takes to break off: without a limit,
+/// more files would be open at a time than this process may have.
 fn parked(subject: &Subject) {
     let origin = origin(Settings::default());
     cc_conformance::bounds::limit_descriptors(100);

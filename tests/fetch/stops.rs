@@ -95,8 +95,8 @@ fn between_attempts(subject: &Subject) {
     prompt(took);
 }
 
-/// A host whose lookup waits at the trap. Once that is open, the system has no address for it, and need not ask anyone: a
-/// part of it is too long.
+/// A host whose lookup waits at the trap. Once that is open, the system has no address for it, and
+/// need not ask anyone: a part of it is too long.
 fn unanswered(trap: &Trap) -> (String, Fault) {
     let host = format!("{}.test", "a".repeat(64));
     (format!("http://{host}/"), trap.fault(&format!("lookup {host}"), 0, Action::Block, 1000))

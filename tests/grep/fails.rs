@@ -105,8 +105,8 @@ fn small_file_fails(subject: &Subject, action: Action) {
     let at = assert_failed(&observed, culprit, (action == Action::Panic).then_some("panicked: planned"));
     assert_eq!(at, 0);
     let strikes = trap.strikes();
-    // Once (or three times) among its neighbours, and as often alone. A death while other tasks are in
-    // flight is not counted.
+    // Once (or three times) among its neighbours, and as often alone. A death while other tasks are
+    // in flight is not counted.
     let (least, most) = if action == Action::Panic { (1, 2) } else { (3, 8) };
     assert!((least..=most).contains(&strikes), "struck {strikes} times");
 

@@ -156,7 +156,8 @@ fn info(subject: &Subject) {
 /// Longer than any of the limits of a test.
 const LONG: Duration = Duration::from_secs(20);
 
-/// Sends a byte of a request that never ends, as often as another client is answered, until it is hung up on.
+/// Sends a byte of a request that never ends, as often as another client is answered, until it is
+/// hung up on.
 fn is_hung_up_on(served: &Served, mut client: Client, mut other: Client) {
     let began = Instant::now();
     client.send(b"*2\r\n$4\r\nECHO\r\n$100000000\r\n");
@@ -181,7 +182,8 @@ fn trickles(subject: &Subject) {
     is_hung_up_on(&served, known, served.client());
 }
 
-/// They have no idle timeout, and say something all the time; a client that gives the password in time stays.
+/// They have no idle timeout, and say something all the time; a client that gives the password in
+/// time stays.
 fn strangers(subject: &Subject) {
     let auth_timeout = Duration::from_millis(500);
     let config = Config { password: Some("secret".to_owned()), auth_timeout, ..Config::default() };
@@ -200,7 +202,8 @@ fn strangers(subject: &Subject) {
     known.says("PING", "+PONG");
 }
 
-/// After the first five there are pauses of 50, 100, 200, 400 and 800 ms, in which others are served.
+/// After the first five there are pauses of 50, 100, 200, 400 and 800 ms, in which others are
+/// served.
 fn wrong_passwords(subject: &Subject) {
     let config = Config { password: Some("secret".to_owned()), ..Config::default() };
     let served = Served::start(subject, &config);
@@ -229,13 +232,13 @@ fn announced_sizes(subject: &Subject) {
     assert!(peak < 32 << 20, "{peak} bytes for what was only announced");
 }
 
-/// What a server may take in these tests with a maximum of this: as much again for plans and replies, as much twice for
-/// copies on their way between processes.
+/// What a server may take in these tests with a maximum of this: as much again for plans and
+/// replies, as much twice for copies on their way between processes.
 const MAX_MEMORY: u64 = 64 << 20;
 const MOST: u64 = 4 * MAX_MEMORY;
 
-/// One that asks every shard a hundred thousand times: each command becomes one for each shard. It is refused, or done without
-/// more memory than there is.
+/// One that asks every shard a hundred thousand times: each command becomes one for each shard. It
+/// is refused, or done without more memory than there is.
 fn long_transactions(subject: &Subject) {
     let config = Config { max_memory: Some(MAX_MEMORY), ..Config::default() };
     let served = Served::start(subject, &config);
@@ -264,7 +267,8 @@ fn long_transactions(subject: &Subject) {
     }
 }
 
-/// Six clients ask for two hundred megabytes each, and take nothing. Where replies are no copies, they may have them.
+/// Six clients ask for two hundred megabytes each, and take nothing. Where replies are no copies,
+/// they may have them.
 fn copies(subject: &Subject) {
     let config = Config { max_memory: Some(MAX_MEMORY), ..Config::default() };
     let served = Served::start(subject, &config);

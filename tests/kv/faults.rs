@@ -51,7 +51,7 @@ struct Worker {
 
 /// Kills a worker, and waits until another one has its shards.
 fn kill(served: &Served, pid: u32) -> Worker {
-    let (before, others) = (epochs(served).expect("nobody is down"), tree::children(process::id()));
+    let (before, others) = (epochs(served).expect("no worker is down"), tree::children(process::id()));
     kill_process(Pid::from_raw(pid.cast_signed()).expect("a process has a number"), Signal::KILL)
         .expect("it is there");
     let after = loop {
@@ -87,7 +87,7 @@ fn epochs(served: &Served) -> Option<Vec<u64>> {
 fn loses_its_keys(subject: &Subject) {
     let served = Served::start(subject, &Config::default());
     let worker = any(&served);
-    let slots = Slots::new(epochs(&served).expect("nobody is down").len());
+    let slots = Slots::new(epochs(&served).expect("no worker is down").len());
     let keys: BTreeMap<String, usize> =
         (0..500).map(|n| format!("key:{n}")).map(|key| (key.clone(), slots.shard(key.as_bytes()))).collect();
     let mut client = served.client();
@@ -108,7 +108,7 @@ fn loses_its_keys(subject: &Subject) {
 fn watch_across_a_death(subject: &Subject) {
     let served = Served::start(subject, &Config::default());
     let worker = any(&served);
-    let slots = Slots::new(epochs(&served).expect("nobody is down").len());
+    let slots = Slots::new(epochs(&served).expect("no worker is down").len());
     let key = |is_lost: bool| {
         let mut keys = (0..).map(|n| format!("key:{n}"));
         keys.find(|key| worker.shards.contains(&slots.shard(key.as_bytes())) == is_lost).expect("there are")
@@ -136,7 +136,7 @@ fn watch_across_a_death(subject: &Subject) {
 fn histories(subject: &Subject, kind: Kind, count: u64) {
     let served = Served::start(subject, &Config::default());
     let mut worker = any(&served);
-    let shards = epochs(&served).expect("nobody is down").len();
+    let shards = epochs(&served).expect("no worker is down").len();
     let slots = Slots::new(shards);
     for nth in 0..count {
         let keys = spread(shards.min(8), 1, &format!("h{nth}"), |key| slots.shard(key.as_bytes()));
@@ -156,12 +156,13 @@ fn histories(subject: &Subject, kind: Kind, count: u64) {
     }
 }
 
-/// Far more questions for its shard than one worker may have unanswered: the other one serves its own clients on at once,
-/// and those that wait for the suspended one are told so. When it goes on, it has what it had.
+/// Far more questions for its shard than one worker may have unanswered: the other one serves its
+/// own clients on at once, and those that wait for the suspended one are told so. When it goes on,
+/// it has what it had.
 fn suspended(subject: &Subject) {
     let served = Served::start(subject, &Config::default());
     let worker = any(&served);
-    let slots = Slots::new(epochs(&served).expect("nobody is down").len());
+    let slots = Slots::new(epochs(&served).expect("no worker is down").len());
     let key = |is_its: bool| {
         let mut keys = (0..).map(|n| format!("key:{n}"));
         keys.find(|key| worker.shards.contains(&slots.shard(key.as_bytes())) == is_its).expect("there are")

@@ -205,8 +205,8 @@ fn password(subject: &Subject) {
     client.says("GET a", "$nil");
 }
 
-/// What a browser sends on behalf of a page that tries to command the server, and what the page could make of it. What came
-/// before is run, nothing that follows is.
+/// What a browser sends on behalf of a page that tries to command the server, and what the page
+/// could make of it. What came before is run, nothing that follows is.
 fn web_page(subject: &Subject) {
     let served = served(subject);
     let mut other = served.client();
@@ -251,7 +251,8 @@ fn keys_expire(subject: &Subject) {
     while !is_gone() {}
 }
 
-/// The date is set ahead, and back before the beginning. Neither keys that are there nor those that come later notice.
+/// The date is set ahead, and back before the beginning. Neither keys that are there nor those that
+/// come later notice.
 fn manual_clock(subject: &Subject) {
     let (clock, hands) = Clock::manual();
     let served = Served::start(subject, &Config { clock, ..Config::default() });

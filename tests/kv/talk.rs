@@ -64,7 +64,8 @@ impl Client {
         has_more.then(|| self.reply())
     }
 
-    /// Whether the next reply begins, and is an array, or an error that begins like this. The rest of it is not taken.
+    /// Whether the next reply begins, and is an array, or an error that begins like this. The rest
+    /// of it is not taken.
     pub(super) fn next_reply_is_large_or(&mut self, error: &str) -> bool {
         let line = self.line().expect("there is a reply");
         line.starts_with('*') || line.starts_with(error)

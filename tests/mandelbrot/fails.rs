@@ -96,8 +96,8 @@ fn tile_fails(subject: &Subject, action: Action, culprit: u64) {
     let reason = reason.unwrap_or_else(|| panic!("another message: {:?}", observed.messages));
     assert!(action != Action::Panic || reason == "panicked: planned\n", "another reason: {reason:?}");
     assert_eq!(reason.lines().count(), 1, "{reason:?}");
-    // Once (or three times) among its neighbours, and as often alone. A death while other tasks are in
-    // flight is not counted.
+    // Once (or three times) among its neighbours, and as often alone. A death while other tasks are
+    // in flight is not counted.
     let (least, most) = if action == Action::Panic { (1, 2) } else { (3, 8) };
     let strikes = trap.strikes();
     assert!((least..=most).contains(&strikes), "struck {strikes} times");

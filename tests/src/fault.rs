@@ -1,8 +1,9 @@
 //! Faults that strike within the kernels, at their failpoints, so that no model knows of them.
 //!
-//! A plan is a file of the case, whose name is in an environment variable that every process of the case inherits. The hook
-//! that [`install`] puts into the kernels reads it at each failpoint. What has struck is recorded as files in a directory,
-//! which is what worker processes that come and go have in common.
+//! A plan is a file of the case, whose name is in an environment variable that every process of the
+//! case inherits. The hook that [`install`] puts into the kernels reads it at each failpoint. What
+//! has struck is recorded as files in a directory, which is what worker processes that come and go
+//! have in common.
 
 use std::{
     env,
@@ -17,7 +18,8 @@ use cc_workloads::failpoint;
 use rustix::process::{Signal, getpid, kill_process};
 use serde::{Deserialize, Serialize};
 
-/// The environment variable that names the file of the plan in force. There is no such file while no plan is.
+/// The environment variable that names the file of the plan in force. There is no such file while
+/// no plan is.
 pub const PLAN: &str = "CC_CONFORMANCE_FAULTS";
 
 /// The faults of a run.
@@ -30,17 +32,20 @@ pub struct Plan {
 /// Something that happens when a certain piece is about to be searched.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {
-    /// The failpoint's name ends so; an empty name is that of every failpoint within a task. The name is the path of a file or a URL, or says what is done: `tile 7`, `shuffle`,
-    /// `partition`, `run`, `merge`. What makes the tasks is `source`, what makes those of the merges `merges`.
+    /// The failpoint's name ends so; an empty name is that of every failpoint within a task. The
+    /// name is the path of a file or a URL, or says what is done: `tile 7`, `shuffle`, `partition`,
+    /// `run`, `merge`. What makes the tasks is `source`, what makes those of the merges `merges`.
     pub name: String,
-    /// The work has come so far, or farther: to this byte of the file, or to the run, merge or partition of this number.
+    /// The work has come so far, or farther: to this byte of the file, or to the run, merge or
+    /// partition of this number.
     pub from: u64,
     /// What happens.
     pub action: Action,
     /// How often at most, over all workers.
     pub times: u32,
-    /// A directory of this fault's own. The n-th strike makes the file `n` in it, with the process id. If there
-    /// is a FIFO `reached` in it, the process id is written to that too, which waits for the test to read it.
+    /// A directory of this fault's own. The n-th strike makes the file `n` in it, with the process
+    /// id. If there is a FIFO `reached` in it, the process id is written to that too, which waits
+    /// for the test to read it.
     pub dir: PathBuf,
 }
 
@@ -64,8 +69,8 @@ pub enum Action {
     Note,
 }
 
-/// Has this process carry out the plan that is in force when it reaches a failpoint. Called in each process of the suite,
-/// worker processes included.
+/// Has this process carry out the plan that is in force when it reaches a failpoint. Called in each
+/// process of the suite, worker processes included.
 pub fn install() {
     failpoint::install(|name, at| {
         if let Some(plan) = Plan::in_force() {
@@ -86,7 +91,8 @@ impl Plan {
         self.faults.push(fault);
     }
 
-    /// Puts the plan in force, in this process and those that it starts, until what is returned is dropped.
+    /// Puts the plan in force, in this process and those that it starts, until what is returned is
+    /// dropped.
     ///
     /// # Panics
     ///
@@ -103,7 +109,8 @@ impl Plan {
         InForce { file: Some(file.to_owned()) }
     }
 
-    /// The plan that is in force. Where there is none, no descriptor is needed to see that: a case may have none left.
+    /// The plan that is in force. Where there is none, no descriptor is needed to see that: a case
+    /// may have none left.
     fn in_force() -> Option<Self> {
         let file = file().filter(|file| file.exists())?;
         match fs::read(file) {
@@ -161,7 +168,8 @@ impl Fault {
             Action::Panic => panic!("planned"),
             Action::Abort => process::abort(),
             Action::Kill => signal(Signal::KILL),
-            // Sent to this thread: to the process, another thread may get it, while this one goes on for a moment.
+            // Sent to this thread: to the process, another thread may get it, while this one goes
+            // on for a moment.
             Action::Suspend => signal_hook::low_level::raise(signal_hook::consts::SIGSTOP)
                 .expect("a thread may signal itself"),
             Action::Block => drop(File::open(self.dir.join("gate"))),

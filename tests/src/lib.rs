@@ -9,7 +9,8 @@
 //! 4. [`isolate`]: each case runs in a process of its own, under a time limit that says which case hung, and
 //!    where;
 //! 5. [`fault`] and [`trap`]: forced points: a fault, or a halt in the middle of a chosen piece;
-//! 6. [`source`]: an input that breaks off; [`stops`]: a stop at such a point, and how soon the run heeds it; [`stdin`]: input as it comes;
+//! 6. [`source`]: an input that breaks off; [`stops`]: a stop at such a point, and how soon the run
+//!    heeds it; [`stdin`]: input as it comes;
 //! 7. [`leftovers`] and [`tree`]: threads, processes, descriptors, files and memory, seen from outside; [`bounds`]: few
 //!    descriptors, and the peak of memory;
 //! 8. [`mutant`]: wrong implementations, which the checks must reject;

@@ -14,8 +14,9 @@ use crate::{
     workload::Batch,
 };
 
-/// Runs a job whose source of tasks panics at the task of this number. That must not look like the end of the input: the run
-/// ends with an error that says so, or, where the calling thread makes the tasks, with the panic itself.
+/// Runs a job whose source of tasks panics at the task of this number. That must not look like the
+/// end of the input: the run ends with an error that says so, or, where the calling thread makes
+/// the tasks, with the panic itself.
 ///
 /// # Panics
 ///

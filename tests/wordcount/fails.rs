@@ -105,8 +105,8 @@ fn small_file_fails(subject: &Subject, action: Action) {
     assert!(said.starts_with(&begin), "another file: {said:?}");
     assert!(action != Action::Panic || said[begin.len()..] == *"panicked: planned\n", "{said:?}");
     assert_eq!(observed.status, 1);
-    // Among its neighbours and apart, three times each if it kills. A death while other tasks are in
-    // flight is not counted.
+    // Among its neighbours and apart, three times each if it kills. A death while other tasks are
+    // in flight is not counted.
     let (least, most) = if action == Action::Panic { (2, 2) } else { (6, 8) };
     assert!((least..=most).contains(&trap.strikes()), "struck {} times", trap.strikes());
     let others = corpus::files("many").into_iter().filter(|path| *path != named);

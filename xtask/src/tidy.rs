@@ -210,7 +210,8 @@ fn packages(root: &Path) -> Result<Vec<Package>> {
     Ok(serde_json::from_slice::<Metadata>(&metadata.stdout)?.packages)
 }
 
-/// Sources outside the conformance suite that put a hook into the kernels' failpoints: a shipped program could be made to fail.
+/// Sources outside the conformance suite that put a hook into the kernels' failpoints: a shipped
+/// program could be made to fail.
 fn failpoints(root: &Path) -> Result<Vec<String>> {
     // In two parts, since this file is searched, too.
     let install = concat!("failpoint::", "install");

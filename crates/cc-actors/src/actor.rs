@@ -9,11 +9,12 @@
 //!
 //! - **Backpressure.** Mailboxes are bounded, and sending to a full one waits. Actors that wait so in a circle wait for
 //!   ever: each workload's file says who may wait for whom, and who never does, since it sends only what was asked for.
-//! - **Failure.** An actor does not defend itself against its own bugs: it crashes, and somebody else deals with
-//!   that. [`System::watch`] starts one whose death is a message to its supervisor, with all that it left
-//!   behind. [`System::spawn`] starts one that the run cannot do without: its panic is a [`Crash`], which ends the run and is
-//!   its result. So no actor has to guess from the silence of another whether there is nothing more to come.
-//!   [`System::spawn_loose`] starts one that nobody relies on: its panic is nobody else's business.
+//! - **Failure.** An actor does not defend itself against its own bugs: it crashes, and somebody
+//!   else deals with that. [`System::watch`] starts one whose death is a message to its supervisor,
+//!   with all that it left behind. [`System::spawn`] starts one that the run cannot do without: its
+//!   panic is a [`Crash`], which ends the run and is its result. So no actor has to guess from the
+//!   silence of another whether there is nothing more to come. [`System::spawn_loose`] starts one
+//!   that nobody relies on: its panic is nobody else's business.
 
 use std::{
     convert::Infallible,
@@ -164,7 +165,8 @@ impl<'scope> System<'scope, '_> {
         Self { stack: Some(stack), ..self.clone() }
     }
 
-    /// Starts an actor that the run cannot do without: if it panics, all are halted, and [`system`] returns its [`Crash`].
+    /// Starts an actor that the run cannot do without: if it panics, all are halted, and [`system`]
+    /// returns its [`Crash`].
     pub fn spawn(
         &self,
         name: impl Into<String>,

@@ -242,7 +242,8 @@ impl Client {
 }
 // ANCHOR_END: kv-work
 
-/// Has the next reads and writes fail after this time. Most clients never have a limit, and need no system call for it.
+/// Has the next reads and writes fail after this time. Most clients never have a limit, and need no
+/// system call for it.
 fn limit(stream: &TcpStream, patience: Option<Duration>, has_limit: &mut bool) -> io::Result<()> {
     if patience.is_some_and(|patience| patience.is_zero()) {
         return Err(ErrorKind::TimedOut.into());
@@ -255,7 +256,8 @@ fn limit(stream: &TcpStream, patience: Option<Duration>, has_limit: &mut bool) -
     Ok(())
 }
 
-/// Waits for this time. Whether the socket's reading side was shut down meanwhile, by the client or by the porter.
+/// Waits for this time. Whether the socket's reading side was shut down meanwhile, by the client or
+/// by the porter.
 fn is_shut_within(stream: &TcpStream, time: Duration) -> io::Result<bool> {
     let timeout = Timespec { tv_sec: time.as_secs().cast_signed(), tv_nsec: time.subsec_nanos().into() };
     let mut socket = [PollFd::new(stream, PollFlags::RDHUP)];

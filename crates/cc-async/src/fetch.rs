@@ -8,9 +8,10 @@
 //! - **Bound.** As many attempts as are allowed, each with a connection: the limit of this model is that of descriptors. Results wait
 //!   in a bounded queue; while it is full, `feed` begins nothing more.
 //! - **Order.** None: results come as they are completed.
-//! - **Stop.** A [`CancellationToken`](tokio_util::sync::CancellationToken) drops `feed`, wherever it waits, and with it the
-//!   handles of the attempts, whose drop aborts their tasks, whose drop closes their connections. Nobody in flight looks out for
-//!   a stop. A name is looked up by a thread, which is not waited for either: its answer finds its receiver gone.
+//! - **Stop.** A [`CancellationToken`](tokio_util::sync::CancellationToken) drops `feed`, wherever
+//!   it waits, and with it the handles of the attempts, whose drop aborts their tasks, whose drop
+//!   closes their connections. Nobody in flight looks out for a stop. A name is looked up by a
+//!   thread, which is not waited for either: its answer finds its receiver gone.
 //! - **Fail.** A panic ends the task of one attempt, comes back from its handle, and is that download's failure.
 
 use std::{future::pending, sync::Arc, time::Instant};

@@ -13,9 +13,10 @@
 //! - **Stop.** A [`CancellationToken`](tokio_util::sync::CancellationToken) drops `feed` and `gather` where they wait. Dropped promises abort what
 //!   has not begun, the walk finds its channel closed, and dropping the runtime waits for the kernels that
 //!   run.
-//! - **Fail.** A panic ends its task alone, and comes back as the `JoinError` of its handle. One of `feed` or `walk` closes
-//!   a channel as their end does, so both are joined, and what the joins say is the run's result. Nothing watches over the
-//!   process itself: an abort ends all, as with threads.
+//! - **Fail.** A panic ends its task alone, and comes back as the `JoinError` of its handle. One of
+//!   `feed` or `walk` closes a channel as their end does, so both are joined, and what the joins
+//!   say is the run's result. Nothing watches over the process itself: an abort ends all, as with
+//!   threads.
 
 use std::{mem, ops::ControlFlow, sync::Arc, thread};
 

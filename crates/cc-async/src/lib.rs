@@ -36,9 +36,10 @@
 //! promises, with a promise its task, unless that has begun. What has begun is a plain function, which nobody
 //! can take the thread from; the runtime waits for it when it is dropped, at the end of `run`.
 //!
-//! A panic ends its task alone. The handle says so when it is awaited, and that becomes the task's output.
-//! A panic of the walk or of `feed` closes a channel just as their end does; so both are joined when `gather` has come to
-//! the end of the line, and the run has an end only if they have one.
+//! A panic ends its task alone. The handle says so when it is awaited, and that becomes the task's
+//! output. A panic of the walk or of `feed` closes a channel just as their end does; so both are
+//! joined when `gather` has come to the end of the line, and the run has an end only if they have
+//! one.
 //!
 //! # Without an order
 //!

@@ -12,9 +12,10 @@
 //! - **Stop.** A [`CancellationToken`](tokio_util::sync::CancellationToken) drops `feed` and
 //!   `gather` where they wait. Dropped handles abort what has not begun; dropping the runtime waits
 //!   for the kernels that run, which ask between rows and within long ones.
-//! - **Fail.** A panic ends its task alone, and comes back as the `JoinError` of its handle. Of several tiles, each is
-//!   then done alone, so that only the one that panics is lost. A panic of `feed` closes the channel as its end does, so it
-//!   is joined, and what the join says is the run's result.
+//! - **Fail.** A panic ends its task alone, and comes back as the `JoinError` of its handle. Of
+//!   several tiles, each is then done alone, so that only the one that panics is lost. A panic of
+//!   `feed` closes the channel as its end does, so it is joined, and what the join says is the
+//!   run's result.
 
 use std::sync::Arc;
 

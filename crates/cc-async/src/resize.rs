@@ -9,8 +9,9 @@
 //!   thumbnail it is, so a large image holds nobody up.
 //! - **Stop.** A [`CancellationToken`](tokio_util::sync::CancellationToken) drops `feed` and `gather` where they wait. Dropped handles abort what has not
 //!   begun, the walk finds its channel closed, and an image in hand is finished.
-//! - **Fail.** A panic ends its task alone, and comes back as the `JoinError` of its handle. One of `feed` or `walk` closes
-//!   a channel as their end does, so both are joined, and what the joins say is the run's result.
+//! - **Fail.** A panic ends its task alone, and comes back as the `JoinError` of its handle. One of
+//!   `feed` or `walk` closes a channel as their end does, so both are joined, and what the joins
+//!   say is the run's result.
 
 use std::{sync::Arc, thread};
 

@@ -1,8 +1,10 @@
-//! How a run begins and ends: a runtime of its own and a token for its stop; and everything that it has started is joined.
+//! How a run begins and ends: a runtime of its own and a token for its stop; and everything that it
+//! has started is joined.
 //!
-//! A channel does not say why it was closed: a future or a thread that panics drops its sender, too. So a reader may take a
-//! closed channel for the end of the input only because the task or thread that feeds it is joined afterwards, by [`join`]
-//! or [`join_thread`]: a panic there is the run's error.
+//! A channel does not say why it was closed: a future or a thread that panics drops its sender,
+//! too. So a reader may take a closed channel for the end of the input only because the task or
+//! thread that feeds it is joined afterwards, by [`join`] or [`join_thread`]: a panic there is the
+//! run's error.
 
 use std::{
     any::Any,
@@ -22,8 +24,8 @@ use tokio_util::sync::CancellationToken;
 
 /// A runtime with so many threads for what blocks or computes.
 ///
-/// The first of these threads is started here and stays. `spawn_blocking` panics if the system refuses a thread while the
-/// pool has none; where there is one, it queues the task for that.
+/// The first of these threads is started here and stays. `spawn_blocking` panics if the system
+/// refuses a thread while the pool has none; where there is one, it queues the task for that.
 ///
 /// # Errors
 ///
@@ -45,9 +47,10 @@ fn start(builder: &mut Builder) -> Result<Runtime> {
 
 /// Builds a multi-thread runtime. Replaces the builder's `on_thread_start`.
 ///
-/// If the system refuses a worker, tokio's `build` panics, and while it unwinds, waits for the workers that it has started
-/// already, which never end. It does not wait in a future, where blocking is forbidden; so it is called in one. The
-/// workers begin when it has returned; if it has panicked, they end instead.
+/// If the system refuses a worker, tokio's `build` panics, and while it unwinds, waits for the
+/// workers that it has started already, which never end. It does not wait in a future, where
+/// blocking is forbidden; so it is called in one. The workers begin when it has returned; if it has
+/// panicked, they end instead.
 ///
 /// # Errors
 ///
@@ -77,8 +80,8 @@ pub fn token(stop: &Stop) -> (CancellationToken, OnRequest) {
     (token, stop.on_request(move || doomed.cancel()))
 }
 
-/// Waits for a task of the runtime, before the runtime is dropped: otherwise the task would see the blocking pool abort
-/// what it has started there.
+/// Waits for a task of the runtime, before the runtime is dropped: otherwise the task would see the
+/// blocking pool abort what it has started there.
 ///
 /// # Errors
 ///
@@ -92,7 +95,8 @@ pub async fn join<T>(ctx: &Ctx, name: &str, task: JoinHandle<T>) -> Result<()> {
     })
 }
 
-/// Starts a thread for what waits in system calls, such as a walk: the blocking pool is for what ends soon.
+/// Starts a thread for what waits in system calls, such as a walk: the blocking pool is for what
+/// ends soon.
 ///
 /// # Errors
 ///

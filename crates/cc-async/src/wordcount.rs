@@ -9,9 +9,10 @@
 //! - **Order.** None: counts can be added in any order. An adder ranks its partitions when its channel is closed.
 //! - **Stop.** A [`CancellationToken`](tokio_util::sync::CancellationToken) drops `feed`, the adders and `gather` where they wait. Dropped handles abort what
 //!   has not begun; dropping the runtime waits for the kernels that run.
-//! - **Fail.** A panic ends its task alone, and comes back as the `JoinError` of its handle; nothing of the task is added.
-//!   A task of many files is then done once more, file by file. A partition that cannot be ranked ends the run, and so does
-//!   a panic of `walk` or of what adds up, which are joined: a part of the truth is none.
+//! - **Fail.** A panic ends its task alone, and comes back as the `JoinError` of its handle;
+//!   nothing of the task is added. A task of many files is then done once more, file by file. A
+//!   partition that cannot be ranked ends the run, and so does a panic of `walk` or of what adds
+//!   up, which are joined: a part of the truth is none.
 
 use std::{iter, sync::Arc, thread};
 

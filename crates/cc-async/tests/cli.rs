@@ -265,7 +265,8 @@ fn one_thread_is_one_thread() {
         input.write_all(b"yes\n").expect("written");
         child.stdout.take().expect("piped").read_exact(&mut [0; 4]).expect("read");
         let threads = named_threads(&child);
-        // Besides the calling thread there are those of every program: two for signals, one for the output.
+        // Besides the calling thread there are those of every program: two for signals, one for the
+        // output.
         let of_every_program = ["signals", "stop", "output"];
         let more = threads.iter().filter(|name| !of_every_program.contains(&&***name)).count() > 1;
         assert_eq!(more, of_its_own, "{model}: {threads:?}");

@@ -1,9 +1,10 @@
 //! `fetch` on a cluster.
 //!
-//! - **Split.** By host, as crawlers do: a host belongs to one worker, which has the schedule for it. So how many requests are under
-//!   way there, and until when it is to be left alone, is one worker's business, and true without a word between machines. A
-//!   redirect to a host of another's comes back, and goes there. A worker's requests are tasks on a thread of
-//!   the session, and not on the one that answers pings: they write files and decompress.
+//! - **Split.** By host, as crawlers do: a host belongs to one worker, which has the schedule for
+//!   it. So how many requests are under way there, and until when it is to be left alone, is one
+//!   worker's business, and true without a word between machines. A redirect to a host of another's
+//!   comes back, and goes there. A worker's requests are tasks on a thread of the session, and not
+//!   on the one that answers pings: they write files and decompress.
 //! - **Share.** The limit of requests, in parts: each worker has one, and of the rest what is in proportion to its hosts'
 //!   downloads. It is told its part with each download, so that nobody has to be asked before a request. Credentials in URLs travel to
 //!   workers as all else does.
@@ -269,8 +270,8 @@ async fn told(promise: Result<Promise, Lost>) -> Result<Told, Lost> {
 // ANCHOR_END: fetch-work
 
 // ANCHOR: fetch-gather
-/// Emits what comes, until there is one output for each resource that was wanted. That no more can come does not mean that
-/// all have: a task that panics drops its sender, too.
+/// Emits what comes, until there is one output for each resource that was wanted. That no more can
+/// come does not mean that all have: a task that panics drops its sender, too.
 async fn gather(
     mut outputs: Receiver<Result<Output>>,
     job: &Job,

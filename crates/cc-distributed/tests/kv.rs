@@ -278,14 +278,15 @@ fn a_node_that_pauses_for_seconds_loses_nothing() {
     let paused = Instant::now();
     signal(workers[0], Signal::STOP);
     let is_silent = |reply: &str| reply.starts_with("TRYAGAIN") || reply.starts_with("INDETERMINATE");
-    // Both are asked, so each answer but the first has the pause in it, until the node is suspected.
+    // Both are asked, so each answer but the first has the pause in it, until the node is
+    // suspected.
     let mut refused = 0;
     while refused == 0 || paused.elapsed() < Duration::from_secs(3) {
         let both = client.ask("MGET bar foo");
         assert!(is_silent(&both) || both == "[1 2]", "{both}");
         refused += usize::from(is_silent(&both));
     }
-    assert!(refused > 1, "a suspected node keeps nobody waiting");
+    assert!(refused > 1, "no client waits for a suspected node");
     signal(workers[0], Signal::CONT);
     let both = loop {
         let both = client.ask("MGET bar foo");

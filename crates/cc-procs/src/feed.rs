@@ -1,7 +1,8 @@
 //! The thread that feeds the pool: started, and joined before the end of its outputs is believed.
 //!
-//! A channel does not say why it was closed: a thread that panics drops its sender, too. So a closed channel is the end of the
-//! input only if [`join`] says that the thread which fed it came to its end.
+//! A channel does not say why it was closed: a thread that panics drops its sender, too. So a
+//! closed channel is the end of the input only if [`join`] says that the thread which fed it came
+//! to its end.
 
 use std::thread::{self, Scope, ScopedJoinHandle};
 

@@ -180,8 +180,8 @@ pub(crate) fn work(settings: Settings) -> Result<impl FnMut(Handover) -> Returne
         returned
     })
 }
-/// Keeps a body that broke off for its next attempt. Each may have a file that is open: if there are too many, another
-/// starts over, which the coordinator need not know.
+/// Keeps a body that broke off for its next attempt. Each may have a file that is open: if there
+/// are too many, another starts over, which the coordinator need not know.
 fn keep(begun: &mut HashMap<usize, Box<Download>>, index: usize, download: Box<Download>) {
     if begun.len() >= PARKED
         && let Some(other) = begun.keys().next().copied()

@@ -9,9 +9,10 @@
 //! - **Order.** A line of promises, kept in whatever order and collected in the order they were given.
 //! - **Stop.** The workers are killed: what they were doing is nobody's, and a kill also reaches one that is
 //!   suspended. Their owners see them end, break their promises, and the line runs empty.
-//! - **Fail.** A panic is caught in the worker and becomes the task's output. A worker that dies is replaced
-//!   and its task done again, unless it is the third that the task has killed. A worker that cannot be
-//!   started ends the run, and so does a panic of `feed`, which is joined: it closes the line as the end does.
+//! - **Fail.** A panic is caught in the worker and becomes the task's output. A worker that dies is
+//!   replaced and its task done again, unless it is the third that the task has killed. A worker
+//!   that cannot be started ends the run, and so does a panic of `feed`, which is joined: it closes
+//!   the line as the end does.
 
 use std::{
     collections::VecDeque,

@@ -1,12 +1,14 @@
 //! What a worker was given and has not answered, and which of it the worker's death counts against.
 //!
-//! A worker may be killed by the task that it runs, or from outside. So a death counts against a task only if that was the
-//! only one in flight. Each task that was in flight at a death is a suspect and is run alone: a task that kills its workers
-//! is given up after three deaths, and its neighbours are not.
+//! A worker may be killed by the task that it runs, or from outside. So a death counts against a
+//! task only if that was the only one in flight. Each task that was in flight at a death is a
+//! suspect and is run alone: a task that kills its workers is given up after three deaths, and its
+//! neighbours are not.
 
 use std::collections::VecDeque;
 
-/// How many tasks keep a worker busy: the one that it is doing, and one to go on with while the output travels.
+/// How many tasks keep a worker busy: the one that it is doing, and one to go on with while the
+/// output travels.
 pub(crate) const CREDITS: usize = 2;
 
 /// How many deaths a task may have counted against it before it is given up.
@@ -67,7 +69,8 @@ impl<T> InFlight<T> {
         self.attempts.pop_front().expect("it was given a task").task
     }
 
-    /// The worker is dead: another must be given all of it again. Returns the task that is not to be tried again.
+    /// The worker is dead: another must be given all of it again. Returns the task that is not to
+    /// be tried again.
     pub(crate) fn worker_died(&mut self) -> Option<T> {
         let in_flight = std::mem::take(&mut self.given);
         self.attempts.iter_mut().take(in_flight).for_each(|attempt| attempt.is_suspect = true);
@@ -134,7 +137,8 @@ mod tests {
     fn the_neighbour_of_a_guilty_task_is_not_guilty_wherever_it_stands() {
         let mut tasks = of("ab");
         give_all(&mut tasks);
-        // `b` kills its workers; and before it begins, three of them are killed from outside while they do `a`.
+        // `b` kills its workers; and before it begins, three of them are killed from outside while
+        // they do `a`.
         for death in 0..TRIES {
             assert_eq!(tasks.worker_died(), None, "death {death}");
             give_all(&mut tasks);
@@ -167,8 +171,8 @@ mod tests {
         assert_eq!(give_all(&mut tasks), "cd");
     }
 
-    /// Random kills and completions: whatever happens, each task comes out once, and is given up only if it was alone at
-    /// three deaths.
+    /// Random kills and completions: whatever happens, each task comes out once, and is given up
+    /// only if it was alone at three deaths.
     #[test]
     fn every_task_comes_out_once_whatever_dies_when() {
         for seed in 0..2000 {

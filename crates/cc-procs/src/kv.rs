@@ -6,19 +6,20 @@
 //! - **Share.** Nothing. Each worker owns one shard, and asks for the keys of others by message. Within a process nobody
 //!   else is there, so there is no lock and nothing atomic to wait for. One shard and not several, so that a plan on all keys
 //!   has as many owners to ask as there are processes.
-//! - **Bound.** Questions that another worker has not answered, beyond which a client waits that asks its shard; plans of a
-//!   client, by the size of its answers; an answer, and all answers that clients have not taken, by memory; connections and
-//!   memory, of which each worker has its share.
+//! - **Bound.** Questions that another worker has not answered, beyond which a client waits that
+//!   asks its shard; plans of a client, by the size of its answers; an answer, and all answers that
+//!   clients have not taken, by memory; connections and memory, of which each worker has its share.
 //! - **Order.** A way between two workers keeps it, so a client's plans on one shard may follow each other unanswered. One on
 //!   another shard waits until they are answered: what a client does later, nobody may see earlier. Plans on several
 //!   shards hold them in ascending order.
 //! - **Stop.** The coordinator tells the workers. Each answers what has arrived, closes its connections, tells its totals,
 //!   and goes on to answer the others, which may still need its shard, until all have got so far; then they are ended.
-//! - **Fail.** A worker that dies, of a panic or by a signal, takes its shard and its clients' connections along, and no
-//!   more. Others are told TRYAGAIN until its successor is there, or INDETERMINATE if it had been asked already. What it
-//!   held of other shards it holds no longer. A worker that does not answer is left out after a time: clients that ask its
-//!   shard are told TRYAGAIN, others go on, and what it holds of other shards is aborted. When it goes on, it is asked again,
-//!   and has what it had.
+//! - **Fail.** A worker that dies, of a panic or by a signal, takes its shard and its clients'
+//!   connections along, and no more. Others are told TRYAGAIN until its successor is there, or
+//!   INDETERMINATE if it had been asked already. What it held of other shards it holds no longer. A
+//!   worker that does not answer is left out after a time: clients that ask its shard are told
+//!   TRYAGAIN, others go on, and what it holds of other shards is aborted. When it goes on, it is
+//!   asked again, and has what it had.
 
 mod own;
 mod shards;

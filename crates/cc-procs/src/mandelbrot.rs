@@ -11,10 +11,11 @@
 //! - **Order.** None: an output says where it belongs.
 //! - **Stop.** The workers are killed. Whoever waits finds the other end of a channel dropped: the owners that of
 //!   `gather`, and `feed` and `gather` that of the last owner.
-//! - **Fail.** A panic is caught in the worker; a worker that dies is replaced, and its task done again, unless it is
-//!   the third that the task has killed. What failed is done once more in a second round, every tile for itself: only
-//!   the culprit is given up. A worker that cannot be started ends the run, and so does a panic of `feed`, which is joined:
-//!   it closes the channel as the end does.
+//! - **Fail.** A panic is caught in the worker; a worker that dies is replaced, and its task done
+//!   again, unless it is the third that the task has killed. What failed is done once more in a
+//!   second round, every tile for itself: only the culprit is given up. A worker that cannot be
+//!   started ends the run, and so does a panic of `feed`, which is joined: it closes the channel as
+//!   the end does.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},

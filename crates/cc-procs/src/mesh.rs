@@ -5,9 +5,9 @@
 //! (`ipc-channel` would take a system call and an allocation for each message. Here everything that was said in one turn of
 //! a loop is one write, and one read.)
 //!
-//! Nothing here waits: what cannot be written stays in the worker's memory. So nobody waits in a circle; but whoever sends
-//! must ask [`Mesh::is_full`] before, and send no more than the other can answer. A worker that does not read fills its own
-//! way, and no other.
+//! Nothing here waits: what cannot be written stays in the worker's memory. So nobody waits in a
+//! circle; but whoever sends must ask [`Mesh::is_full`] before, and send no more than the other can
+//! answer. A worker that does not read fills its own way, and no other.
 
 use std::{
     collections::VecDeque,
@@ -21,8 +21,8 @@ use serde::{Serialize, de::DeserializeOwned};
 /// So many bytes are encoded ahead. What is said beyond that stays as it is until these are written.
 const CHUNK: usize = 256 << 10;
 
-/// Most buffers that are read from one way before others have their turn: what is read is in memory until it is seen to, and
-/// the other end may write as fast as this one reads.
+/// Most buffers that are read from one way before others have their turn: what is read is in memory
+/// until it is seen to, and the other end may write as fast as this one reads.
 const READS: usize = 16;
 
 /// Before each message: how many bytes it has.
@@ -105,8 +105,8 @@ impl<M: Serialize + DeserializeOwned> Mesh<M> {
         true
     }
 
-    /// Takes what the other has said, or a part of it: see [`has_more`](Mesh::has_more). Whether the way goes on; if not, it has
-    /// been removed.
+    /// Takes what the other has said, or a part of it: see [`has_more`](Mesh::has_more). Whether
+    /// the way goes on; if not, it has been removed.
     pub fn hear(&mut self, worker: usize, heard: &mut Vec<M>) -> bool {
         let Some(way) = &mut self.ways[worker] else { return false };
         let goes_on = way.read(&mut self.buffer, heard);

@@ -10,9 +10,10 @@
 //!                        └─── lifeline ─────┘
 //! ```
 //!
-//! A worker does its tasks in the order it got them, so a reply belongs to the first of the tasks in flight. The
-//! owner keeps a task until its output is there, so a lost task is simply given to the replacement; and one that kills
-//! each worker that is given it alone is given up (`in_flight`).
+//! A worker does its tasks in the order it got them, so a reply belongs to the first of the tasks
+//! in flight. The owner keeps a task until its output is there, so a lost task is simply given to
+//! the replacement; and one that kills each worker that is given it alone is given up
+//! (`in_flight`).
 //!
 //! The *lifeline* is a socket and the worker's standard input. Its end on this side closes with this process,
 //! whatever kills it, and a worker whose lifeline has closed is gone the next moment.
@@ -96,8 +97,8 @@ where
     /// A pool of `ctx.workers` processes for the work that was given this name in [`enter`]. A worker is
     /// started when there is a task for it, and is told the `setup` first.
     ///
-    /// `give_up` makes the output of a task that has killed its worker too often: three times, while it was the only one that
-    /// the worker had.
+    /// `give_up` makes the output of a task that has killed its worker too often: three times,
+    /// while it was the only one that the worker had.
     pub fn start<S: Serialize>(
         name: &'static str,
         setup: &S,
@@ -275,7 +276,8 @@ impl<T: Serialize, O: Serialize + DeserializeOwned> Owner<T, O> {
                 in_flight.push(order);
             }
             while let Some(order) = in_flight.next() {
-                // A task that did not reach the worker has not killed it, and is not counted as given.
+                // A task that did not reach the worker has not killed it, and is not counted as
+                // given.
                 worker.give(&order.task).map_err(|_| Died)?;
                 in_flight.give();
             }
@@ -404,8 +406,9 @@ impl Drop for Process {
 
 /// The directory of the socket over which a worker is met. It exists for the moment of the handshake only.
 ///
-/// The owner chooses the name and the worker makes the directory, so that both know of it before it is there,
-/// and whichever of them is killed, the other removes it. If both are killed at once, the next pool does.
+/// The owner chooses the name and the worker makes the directory, so that both know of it before it
+/// is there, and whichever of them is killed, the other removes it. If both are killed at once, the
+/// next pool does.
 struct SocketDir(PathBuf);
 
 impl SocketDir {

@@ -10,9 +10,10 @@
 //! - **Order.** None: an output says whose thumbnail it is, so a large image holds nobody up.
 //! - **Stop.** The workers are killed, in the middle of an image too; no file is theirs. Whoever waits finds the
 //!   other end of a channel dropped: the owners that of `gather`, and `gather` that of the last owner.
-//! - **Fail.** A panic is caught in the worker and becomes the task's output. A worker that dies is replaced
-//!   and its image done again, unless it is the third that the image has killed. A worker that cannot be
-//!   started ends the run, and so does a panic of `feed`, which is joined: it closes the channel as the end does.
+//! - **Fail.** A panic is caught in the worker and becomes the task's output. A worker that dies is
+//!   replaced and its image done again, unless it is the third that the image has killed. A worker
+//!   that cannot be started ends the run, and so does a panic of `feed`, which is joined: it closes
+//!   the channel as the end does.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},

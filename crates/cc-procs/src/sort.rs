@@ -11,10 +11,11 @@
 //!   in the order of the input, or equal lines would not be.
 //! - **Stop.** The workers are killed, in the middle of a file, too: the directory is this process's, and removed with
 //!   all that is in it. Their owners break their promises, and the line runs empty.
-//! - **Fail.** A panic is caught in the worker, and ends the run, since a part of the lines is not what was asked for. A
-//!   worker that dies is replaced, and what it had in hand done again: a run appears under its name when it is whole, and
-//!   again in the same place. A task that has killed three workers ends the run, and so does a panic of `feed`, which each
-//!   phase joins before it believes that the line was all.
+//! - **Fail.** A panic is caught in the worker, and ends the run, since a part of the lines is not
+//!   what was asked for. A worker that dies is replaced, and what it had in hand done again: a run
+//!   appears under its name when it is whole, and again in the same place. A task that has killed
+//!   three workers ends the run, and so does a panic of `feed`, which each phase joins before it
+//!   believes that the line was all.
 
 use std::{
     ops::ControlFlow,

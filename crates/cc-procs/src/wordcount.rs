@@ -11,10 +11,11 @@
 //! - **Order.** None within a phase. Between them stands a barrier: no share is complete before the last task is counted.
 //! - **Stop.** The workers are killed, in the middle of a file, too: the directory is this process's, and removed with
 //!   all that is in it. Whoever waits finds the other end of a channel dropped.
-//! - **Fail.** A panic is caught in the worker; a worker that dies is replaced, and what it had in hand done again: a file
-//!   appears under its name when it is whole, and again in the same place, so a share has each task's counts once. A
-//!   task that has killed three workers is reported, one of many files after each has been tried apart. A share that
-//!   cannot be ranked ends the run, and so does a panic of `feed`, which each phase joins: a part of the truth is none.
+//! - **Fail.** A panic is caught in the worker; a worker that dies is replaced, and what it had in
+//!   hand done again: a file appears under its name when it is whole, and again in the same place,
+//!   so a share has each task's counts once. A task that has killed three workers is reported, one
+//!   of many files after each has been tried apart. A share that cannot be ranked ends the run, and
+//!   so does a panic of `feed`, which each phase joins: a part of the truth is none.
 
 use std::{
     env,

@@ -32,7 +32,8 @@ fn grep() -> Cmd {
     Cmd::new(PROGRAM).args(["--workers", "2", "grep"])
 }
 
-/// The plans of the conformance suite are for its own program: this one has no code that carries them out.
+/// The plans of the conformance suite are for its own program: this one has no code that carries
+/// them out.
 #[test]
 fn a_fault_plan_does_nothing_here() {
     let dir = poems();

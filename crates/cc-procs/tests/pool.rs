@@ -264,7 +264,8 @@ fn a_task_that_kills_three_workers_is_given_up() {
     assert_eq!(before.recv(), Ok(Said::Echo(ByteBuf::from("before"))));
     assert_eq!(fatal.recv(), Ok(Said::GivenUp));
     assert_eq!(after.recv(), Ok(Said::Echo(ByteBuf::from("after"))));
-    // Three times alone, and perhaps once while the next task was in flight, which counts against neither.
+    // Three times alone, and perhaps once while the next task was in flight, which counts against
+    // neither.
     assert!((3..=4).contains(&fs::read_dir(&dir).expect("read").count()));
     pool.finish().expect("nothing went wrong");
 }

@@ -1,5 +1,5 @@
-//! Where the system refuses a thread. Whichever of them it is, the run ends with all of the output or with an error: never
-//! with a part of it and status 0, and never not at all.
+//! Where the system refuses a thread. Whichever of them it is, the run ends with all of the output
+//! or with an error: never with a part of it and status 0, and never not at all.
 
 use std::{
     fs,
@@ -7,7 +7,8 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-/// The address space that a thread takes for its stack, in KiB: so few threads fit that they can be counted.
+/// The address space that a thread takes for its stack, in KiB: so few threads fit that they can be
+/// counted.
 const STACK: u64 = 1 << 20;
 
 /// More than all threads of a run with two workers.

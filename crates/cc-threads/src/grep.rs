@@ -10,9 +10,10 @@
 //! - **Order.** A line of promises, kept in whatever order and collected in the order they were given.
 //! - **Stop.** `feed` and the workers ask before each task; whoever waits, as `gather` does, waits on a
 //!   channel whose other end is dropped by somebody who stops.
-//! - **Fail.** A panic is caught where the task runs, and becomes the task's output. A panic of `feed` closes the line as
-//!   its end does, so all threads are joined, and what the join says is the run's result. A thread cannot be killed alone:
-//!   an abort ends the program, which is what the process models are for.
+//! - **Fail.** A panic is caught where the task runs, and becomes the task's output. A panic of
+//!   `feed` closes the line as its end does, so all threads are joined, and what the join says is
+//!   the run's result. A thread cannot be killed alone: an abort ends the program, which is what
+//!   the process models are for.
 
 use std::{
     collections::VecDeque,

@@ -24,12 +24,13 @@
 //! 4. A task that turned out too big has a *rest*. `gather` puts it on the `urgent` queue, which workers prefer,
 //!    and waits for its parts before it goes on along the line.
 //!
-//! Nothing has to be told to end: `feed` has no more tasks and drops its ends of the channels, the line runs
-//! empty, `gather` closes the `urgent` queue, and the workers have nothing left to wait for. A stop (Ctrl-C,
-//! or a reader of the output who has gone) takes the same way, only earlier: `feed` gets no more tasks, a
-//! worker finishes the one in its hands, and all other promises are broken. A task that panics is no stop:
-//! the panic is caught where it runs, and becomes its output. A panic anywhere else is the run's error: a queue that
-//! has closed is believed only after the thread that fed it was joined ([`threads`]).
+//! Nothing has to be told to end: `feed` has no more tasks and drops its ends of the channels, the
+//! line runs empty, `gather` closes the `urgent` queue, and the workers have nothing left to wait
+//! for. A stop (Ctrl-C, or a reader of the output who has gone) takes the same way, only earlier:
+//! `feed` gets no more tasks, a worker finishes the one in its hands, and all other promises are
+//! broken. A task that panics is no stop: the panic is caught where it runs, and becomes its
+//! output. A panic anywhere else is the run's error: a queue that has closed is believed only after
+//! the thread that fed it was joined ([`threads`]).
 //!
 //! # Modules, in reading order
 //!

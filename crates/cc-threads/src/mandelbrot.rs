@@ -8,9 +8,9 @@
 //! - **Order.** None: an output says where it belongs.
 //! - **Stop.** The kernel asks, between rows and within long ones, and has no output then. A worker
 //!   that waits for room finds that `gather` has gone.
-//! - **Fail.** A panic is caught where the task runs, and becomes the task's output. A panic anywhere
-//!   else ends the run: the threads are joined, and the outputs are all there are only if all
-//!   threads came to their end.
+//! - **Fail.** A panic is caught where the task runs, and becomes the task's output. A panic
+//!   anywhere else ends the run: the threads are joined, and the outputs are all there are only if
+//!   all threads came to their end.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},

@@ -8,8 +8,9 @@
 //! - **Order.** None: an output says whose thumbnail it is, so a large image holds nobody up.
 //! - **Stop.** `feed` and the workers ask before each task; whoever waits, as `gather` does, waits on a channel
 //!   whose other end is dropped by somebody who stops. An image in hand is finished.
-//! - **Fail.** A panic is caught where the task runs, and becomes the task's output. A panic of `feed` closes the queue as
-//!   its end does, so all threads are joined, and what the join says is the run's result.
+//! - **Fail.** A panic is caught where the task runs, and becomes the task's output. A panic of
+//!   `feed` closes the queue as its end does, so all threads are joined, and what the join says is
+//!   the run's result.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},

@@ -12,9 +12,9 @@
 //!   in the order of the input, or equal lines would not be.
 //! - **Stop.** `feed` and the workers ask before each task, and the sorter within one; whoever waits, as `gather` does,
 //!   waits on a channel whose other end is dropped by somebody who stops. The shelf is emptied behind them all.
-//! - **Fail.** A panic is caught where the task runs, and becomes the task's output; that ends the run, since a part of
-//!   the lines is not what was asked for. For the same reason each phase joins its `feed` before it believes that the line
-//!   was all.
+//! - **Fail.** A panic is caught where the task runs, and becomes the task's output; that ends the
+//!   run, since a part of the lines is not what was asked for. For the same reason each phase joins
+//!   its `feed` before it believes that the line was all.
 
 use std::{
     ops::ControlFlow,

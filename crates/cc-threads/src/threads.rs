@@ -1,8 +1,8 @@
 //! The threads of a run: each has a name and is joined, and if it panics, that is the run's error.
 //!
-//! A channel does not say why it was closed: a thread that panics drops its sender, too. So a reader may take a closed
-//! channel for the end of the input only because the thread that feeds it is joined afterwards, and [`Threads::join`] says
-//! whether it came to its end.
+//! A channel does not say why it was closed: a thread that panics drops its sender, too. So a
+//! reader may take a closed channel for the end of the input only because the thread that feeds it
+//! is joined afterwards, and [`Threads::join`] says whether it came to its end.
 
 use std::thread::{self, Scope, ScopedJoinHandle};
 
@@ -22,7 +22,8 @@ impl<'scope, 'env> Threads<'scope, 'env> {
         Self { scope, stop: ctx.stop.clone(), started: Vec::new() }
     }
 
-    /// Starts a thread. If it panics, the run is asked to stop: what it left undone would be waited for.
+    /// Starts a thread. If it panics, the run is asked to stop: what it left undone would be waited
+    /// for.
     ///
     /// # Errors
     ///
@@ -38,7 +39,8 @@ impl<'scope, 'env> Threads<'scope, 'env> {
         Ok(())
     }
 
-    /// Waits until all of them have ended. The channels on which they may be waiting must be closed before.
+    /// Waits until all of them have ended. The channels on which they may be waiting must be closed
+    /// before.
     ///
     /// # Errors
     ///

@@ -10,9 +10,10 @@
 //! - **Order.** None: counts can be added in any order, and each partition is ranked when there are no more.
 //! - **Stop.** `feed` and the workers ask before each task; whoever waits, as `gather` does, waits on a channel
 //!   whose other end is dropped by somebody who stops. The locks are held for microseconds, and nobody waits within.
-//! - **Fail.** A panic is caught where the task runs, and nothing of the task is added. A task of many files is then
-//!   done once more, file by file. A partition that cannot be ranked ends the run, and so does a panic anywhere else, which
-//!   is why all threads are joined: a part of the truth is none.
+//! - **Fail.** A panic is caught where the task runs, and nothing of the task is added. A task of
+//!   many files is then done once more, file by file. A partition that cannot be ranked ends the
+//!   run, and so does a panic anywhere else, which is why all threads are joined: a part of the
+//!   truth is none.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -155,7 +156,8 @@ fn rank(sums: Sums, job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<
     })
 }
 
-/// Emits the partitions as they are ranked. With the receiver, it drops what the workers may be waiting for.
+/// Emits the partitions as they are ranked. With the receiver, it drops what the workers may be
+/// waiting for.
 fn emit(ranked: Receiver<Result<Ranked>>, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     for partition in ranked {
         if ctx.emit(Output::Ranked(partition?), out).is_break() {

@@ -249,7 +249,8 @@ fn what_a_killed_run_has_left_is_removed_by_the_next_and_nothing_of_others_is() 
     }
 }
 
-/// As root replaces a file of another user: it stays that user's, and is not a program with root's rights.
+/// As root replaces a file of another user: it stays that user's, and is not a program with root's
+/// rights.
 #[test]
 fn a_setuid_file_of_another_user_stays_that_users() {
     if !geteuid().is_root() {
@@ -269,7 +270,8 @@ fn a_setuid_file_of_another_user_stays_that_users() {
     }
 }
 
-/// Without a right to make files beside it, or to give one to the owner, the content is replaced and nothing else.
+/// Without a right to make files beside it, or to give one to the owner, the content is replaced
+/// and nothing else.
 #[test]
 fn a_file_that_may_be_written_but_not_replaced_is_written() {
     let dir = tempfile::tempdir().expect("a directory");

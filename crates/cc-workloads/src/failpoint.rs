@@ -7,7 +7,8 @@
 
 use std::sync::OnceLock;
 
-/// What is called at each failpoint, with its name and how far the work on what has that name has come.
+/// What is called at each failpoint, with its name and how far the work on what has that name has
+/// come.
 pub type Hook = fn(name: &[u8], at: u64);
 
 static HOOK: OnceLock<Hook> = OnceLock::new();
@@ -27,7 +28,8 @@ pub(crate) fn is_enabled() -> bool {
     HOOK.get().is_some()
 }
 
-/// Calls the hook, if there is one: it may panic, block, or end the process. Costs one load and a branch otherwise.
+/// Calls the hook, if there is one: it may panic, block, or end the process. Costs one load and a
+/// branch otherwise.
 pub(crate) fn hit(name: &[u8], at: u64) {
     if let Some(hook) = HOOK.get() {
         hook(name, at);

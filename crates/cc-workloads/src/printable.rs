@@ -1,8 +1,9 @@
 //! Text from outside in messages: names of files, URLs, what a peer or a server has answered.
 //!
-//! A terminal obeys control characters: an escape sequence in a file's name could recolour the screen, set the
-//! window's title or hide the rest of a message. Results on standard output stay the bytes that they are, as with
-//! GNU grep; everything that a program says in its own words goes through [`Printable`].
+//! A terminal obeys control characters: an escape sequence in a file's name could recolour the
+//! screen, set the window's title or hide the rest of a message. Results on standard output stay
+//! the bytes that they are, as with GNU grep; everything that a program says in its own words goes
+//! through [`Printable`].
 
 use std::{
     borrow::Cow,
@@ -14,9 +15,9 @@ use std::{
 
 /// Displays text from outside in one line, with nothing in it that a terminal obeys.
 ///
-/// Control characters (C0, DEL and C1), line and paragraph separators, and the characters that change the writing
-/// direction are escaped as Rust does (`\n`, `\u{1b}`); a byte that is no UTF-8 is `\xNN`. All else stays as it is, a
-/// backslash too: the text is for people, not for parsing.
+/// Control characters (C0, DEL and C1), line and paragraph separators, and the characters that
+/// change the writing direction are escaped as Rust does (`\n`, `\u{1b}`); a byte that is no UTF-8
+/// is `\xNN`. All else stays as it is, a backslash too: the text is for people, not for parsing.
 #[derive(Clone, Copy, Debug)]
 pub struct Printable<'a>(&'a [u8]);
 
@@ -59,7 +60,8 @@ impl Display for Printable<'_> {
 
 /// Whether a terminal would do something other than draw this.
 fn is_obeyed(char: char) -> bool {
-    // The last two ranges embed, override and isolate the direction of writing (Unicode Standard Annex #9).
+    // The last two ranges embed, override and isolate the direction of writing (Unicode Standard
+    // Annex #9).
     char.is_control()
         || matches!(char, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

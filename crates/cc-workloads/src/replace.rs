@@ -1,19 +1,24 @@
-//! Files that a program replaces: the old content is there until the new one is complete, and stays if that never comes.
+//! Files that a program replaces: the old content is there until the new one is complete, and stays
+//! if that never comes.
 //!
-//! A [`Replacement`] is written into a file without a name (`O_TMPFILE`), of which nothing is left however the process ends.
-//! [`Replacement::commit`] gives it the target's name. For a file that is already there:
+//! A [`Replacement`] is written into a file without a name (`O_TMPFILE`), of which nothing is left
+//! however the process ends. [`Replacement::commit`] gives it the target's name. For a file that is
+//! already there:
 //!
-//! - **Owner, group, mode, access control list and `user.` attributes are kept.** The new file is given them first. Where it
-//!   cannot be given them (the file is another user's, and this process is not root's), its content is copied into the old
-//!   file instead.
-//! - **The set-user-ID and set-group-ID bits and capabilities are not kept**: they were granted to the old content.
-//! - **Other names of the file (hard links)** show the new content, too: it is copied into the file.
+//! - **Owner, group, mode, access control list and `user.` attributes are kept.** The new file is
+//!   given them first. Where it cannot be given them (the file is another user's, and this process
+//!   is not root's), its content is copied into the old file instead.
+//! - **The set-user-ID and set-group-ID bits and capabilities are not kept**: they were granted to
+//!   the old content.
+//! - **Other names of the file (hard links)** show the new content, too: it is copied into the
+//!   file.
 //! - **A symbolic link** is followed, and stays. **A device or a pipe** is written to directly.
-//! - **A file that this process may not write to** is not replaced, even if its directory would allow that.
+//! - **A file that this process may not write to** is not replaced, even if its directory would
+//!   allow that.
 //!
-//! [`Replacement::beneath`] is for names that come from elsewhere, such as a worker's answer. It follows no symbolic link below
-//! the directory, and a link, a pipe or another name of a file that is in the way is replaced as a name: nothing outside
-//! of the directory is ever written to.
+//! [`Replacement::beneath`] is for names that come from elsewhere, such as a worker's answer. It
+//! follows no symbolic link below the directory, and a link, a pipe or another name of a file that
+//! is in the way is replaced as a name: nothing outside of the directory is ever written to.
 
 use std::{
     collections::HashSet,
@@ -39,7 +44,8 @@ use rustix::{
 
 use crate::temporary;
 
-/// How a draft's name begins where it must have one. [`temporary::remove_abandoned`] knows the prefix.
+/// How a draft's name begins where it must have one. [`temporary::remove_abandoned`] knows the
+/// prefix.
 const DRAFT: &str = ".cc-draft-";
 /// The mode of a new file, of which the user's umask takes bits away.
 const NEW_FILE: u32 = 0o666;
@@ -50,7 +56,8 @@ const MAX_ATTRIBUTE: usize = 64 << 10;
 /// The attribute that is a file's access control list.
 const ACL: &[u8] = b"system.posix_acl_access";
 
-/// The new content of a file, on its way there. What is dropped before [`Replacement::commit`] changes nothing.
+/// The new content of a file, on its way there. What is dropped before [`Replacement::commit`]
+/// changes nothing.
 #[derive(Debug)]
 pub struct Replacement(Kind);
 
@@ -104,11 +111,13 @@ impl Replacement {
         Ok(Self(Kind::Regular { draft, target }))
     }
 
-    /// Begins to replace a file beneath a directory, which exists. Directories between the two are made.
+    /// Begins to replace a file beneath a directory, which exists. Directories between the two are
+    /// made.
     ///
     /// # Errors
     ///
-    /// If the name leads out of the directory (`..`, a symbolic link), or the directory takes no new file.
+    /// If the name leads out of the directory (`..`, a symbolic link), or the directory takes no
+    /// new file.
     pub fn beneath(folder: &Path, name: &Path) -> io::Result<Self> {
         let (dir, last) = open_beneath(folder, name)?;
         let is_there = statat(&dir, last, AtFlags::SYMLINK_NOFOLLOW).is_ok();
@@ -117,8 +126,8 @@ impl Replacement {
         Ok(Self(Kind::Regular { draft, target }))
     }
 
-    /// Begins to replace a file beneath a directory by one of the same file system that is complete, and that no other
-    /// process changes any more.
+    /// Begins to replace a file beneath a directory by one of the same file system that is
+    /// complete, and that no other process changes any more.
     ///
     /// # Errors
     ///
@@ -134,8 +143,8 @@ impl Replacement {
     ///
     /// # Errors
     ///
-    /// If the file has become one that may not be written to, or its directory has gone. The old content is whole then, unless
-    /// the new one had to be copied into the file.
+    /// If the file has become one that may not be written to, or its directory has gone. The old
+    /// content is whole then, unless the new one had to be copied into the file.
     pub fn commit(self) -> io::Result<()> {
         let Kind::Regular { draft, target } = self.0 else { return Ok(()) };
         match target {
@@ -186,7 +195,8 @@ fn open_folder(path: &Path) -> io::Result<OwnedFd> {
     Ok(openat(CWD, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
 }
 
-/// Opens a directory by a path that was resolved before. If a link has been put into it meanwhile, this fails.
+/// Opens a directory by a path that was resolved before. If a link has been put into it meanwhile,
+/// this fails.
 fn open_resolved(path: &Path) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     match openat2(CWD, path, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS) {
@@ -196,8 +206,9 @@ fn open_resolved(path: &Path) -> io::Result<OwnedFd> {
     }
 }
 
-/// Opens the directory that a name beneath `folder` is in, and makes it if it is not there. Each step is taken from the directory
-/// before it and follows no link, so that nothing that happens meanwhile leads outside.
+/// Opens the directory that a name beneath `folder` is in, and makes it if it is not there. Each
+/// step is taken from the directory before it and follows no link, so that nothing that happens
+/// meanwhile leads outside.
 fn open_beneath<'a>(folder: &Path, name: &'a Path) -> io::Result<(OwnedFd, &'a OsStr)> {
     let mut parts = Vec::new();
     for part in name.components() {
@@ -256,8 +267,8 @@ impl Draft {
         Self { file, name: None }
     }
 
-    /// A file that is removed when the draft is dropped. If the process is killed before, the next draft in this directory
-    /// removes it: its lock is free then.
+    /// A file that is removed when the draft is dropped. If the process is killed before, the next
+    /// draft in this directory removes it: its lock is free then.
     fn named(dir: OwnedFd, private: bool) -> io::Result<Self> {
         remove_abandoned_drafts(&dir);
         let mode = Mode::from_raw_mode(if private { 0o600 } else { NEW_FILE });
@@ -382,7 +393,8 @@ fn open_old(dir: &OwnedFd, name: &OsStr) -> io::Result<Option<File>> {
     }
 }
 
-/// The access control list and the `user.` attributes, and no others: those in `security.` are not for a new content.
+/// The access control list and the `user.` attributes, and no others: those in `security.` are not
+/// for a new content.
 fn copy_attributes(from: &File, to: &File) -> io::Result<()> {
     let (theirs, mine) = (attributes(from)?, attributes(to)?);
     for name in mine.iter().filter(|name| !theirs.contains(name)) {
@@ -411,7 +423,8 @@ fn draft_name() -> OsString {
     temporary::random_name(Path::new(""), DRAFT).into()
 }
 
-/// Removes what killed processes have left in a directory whose drafts have names, once for each directory.
+/// Removes what killed processes have left in a directory whose drafts have names, once for each
+/// directory.
 fn remove_abandoned_drafts(dir: &OwnedFd) {
     static SEEN: Mutex<Option<HashSet<(u64, u64)>>> = Mutex::new(None);
     let Ok(stat) = fstat(dir) else { return };
@@ -569,7 +582,8 @@ mod tests {
     fn access_control_lists_and_attributes_are_kept() {
         let scratch = Scratch::new();
         let (path, plain) = (scratch.old("file"), scratch.old("plain"));
-        // Version 2, then tag, permissions and user of each entry: the owner, user 1234, the group, the mask, others.
+        // Version 2, then tag, permissions and user of each entry: the owner, user 1234, the group,
+        // the mask, others.
         let entries =
             [(1, 6, u32::MAX), (2, 4, 1234), (4, 4, u32::MAX), (16, 4, u32::MAX), (32, 0, u32::MAX)];
         let mut list = 2_u32.to_le_bytes().to_vec();

@@ -32,13 +32,14 @@ impl Files {
     ///
     /// # Errors
     ///
-    /// If it cannot be opened, or the kernel cannot confine names to a directory (`openat2`, since Linux 5.6).
+    /// If it cannot be opened, or the kernel cannot confine names to a directory (`openat2`, since
+    /// Linux 5.6).
     pub fn beneath(root: &Path) -> io::Result<Self> {
         Root::new(root).map(Self::Beneath)
     }
 
-    /// Opens a file for reading, without waiting for the other end of a pipe. No check precedes the opening, so nothing that
-    /// is exchanged in between can lead elsewhere.
+    /// Opens a file for reading, without waiting for the other end of a pipe. No check precedes the
+    /// opening, so nothing that is exchanged in between can lead elsewhere.
     pub(crate) fn open(&self, path: &Path) -> io::Result<File> {
         match self {
             Self::All => stream::open(path),
@@ -59,7 +60,8 @@ struct Directory {
     path: PathBuf,
 }
 
-/// A path with `..` is resolved again when something was renamed meanwhile, anywhere: so often, and no more.
+/// A path with `..` is resolved again when something was renamed meanwhile, anywhere: so often, and
+/// no more.
 const TRIES: usize = 64;
 
 impl Root {
@@ -75,8 +77,8 @@ impl Root {
         }
     }
 
-    /// Opens what a path leads to. Only the name within the root is worked out here; the kernel resolves it, and does not
-    /// leave the root on the way.
+    /// Opens what a path leads to. Only the name within the root is worked out here; the kernel
+    /// resolves it, and does not leave the root on the way.
     fn open(&self, path: &Path) -> io::Result<File> {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
         if let Some(name) = self.name(path) {
@@ -85,7 +87,8 @@ impl Root {
                 opened => return Ok(opened?.into()),
             }
         }
-        // The root may go by another name, and a link may be absolute but lead to a place beneath the root.
+        // The root may go by another name, and a link may be absolute but lead to a place beneath
+        // the root.
         let path = fs::canonicalize(path).map_err(|_| outside())?;
         match self.resolve(self.name(&path).ok_or_else(outside)?, flags) {
             Err(Errno::XDEV) => Err(outside()),

@@ -81,8 +81,9 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// A new directory in `parent`, whose name begins with `prefix` and which no other user may read. It and all that
-    /// is in it are gone with the folder, or when a later run finds that this process was killed ([`TemporaryDir`]).
+    /// A new directory in `parent`, whose name begins with `prefix` and which no other user may
+    /// read. It and all that is in it are gone with the folder, or when a later run finds that this
+    /// process was killed ([`TemporaryDir`]).
     pub fn new(parent: &Path, prefix: &str) -> io::Result<Self> {
         let owned = TemporaryDir::new(parent, prefix).map_err(at(parent))?;
         Ok(Self { path: owned.path().to_owned(), _owned: Some(owned) })

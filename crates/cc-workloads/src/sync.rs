@@ -1,4 +1,5 @@
-//! What [`stop`](crate::stop) is made of. `tests/models.rs` compiles that file against shuttle's primitives instead.
+//! What [`stop`](crate::stop) is made of. `tests/models.rs` compiles that file against shuttle's
+//! primitives instead.
 
 pub(crate) use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,

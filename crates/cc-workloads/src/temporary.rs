@@ -1,12 +1,13 @@
 //! Temporary directories whose files need names, since several processes use them.
 //!
-//! A [`TemporaryDir`] is removed when it is dropped. A process that is killed or aborts drops nothing, so each directory is locked
-//! (`flock`) by the process that owns it, and the kernel releases the lock however that process ends. A program that makes
-//! a directory first removes those of its kind beside it whose lock is free ([`remove_abandoned`]). It touches only what has a name
-//! of this form, belongs to the same user, and is not a symbolic link.
+//! A [`TemporaryDir`] is removed when it is dropped. A process that is killed or aborts drops
+//! nothing, so each directory is locked (`flock`) by the process that owns it, and the kernel
+//! releases the lock however that process ends. A program that makes a directory first removes
+//! those of its kind beside it whose lock is free ([`remove_abandoned`]). It touches only what has
+//! a name of this form, belongs to the same user, and is not a symbolic link.
 //!
-//! What needs no name is not here: it is a file without one (`tempfile::tempfile`, [`crate::replace`]), of which nothing is
-//! left in any case.
+//! What needs no name is not here: it is a file without one (`tempfile::tempfile`,
+//! [`crate::replace`]), of which nothing is left in any case.
 
 use std::{
     ffi::OsStr,
@@ -38,7 +39,8 @@ const ATTEMPTS: usize = 8;
 /// The directories of this process that exist.
 static OWN: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
-/// A directory that only this user may read. It is removed with all that is in it when this is dropped.
+/// A directory that only this user may read. It is removed with all that is in it when this is
+/// dropped.
 #[derive(Debug)]
 pub struct TemporaryDir {
     path: PathBuf,
@@ -46,7 +48,8 @@ pub struct TemporaryDir {
 }
 
 impl TemporaryDir {
-    /// A new directory in `parent`, whose name begins with `prefix`. Those that killed processes have left there are removed.
+    /// A new directory in `parent`, whose name begins with `prefix`. Those that killed processes
+    /// have left there are removed.
     ///
     /// # Errors
     ///
@@ -103,7 +106,8 @@ impl Lock {
     pub fn make(path: &Path) -> io::Result<Self> {
         for _ in 0..ATTEMPTS {
             DirBuilder::new().mode(0o700).create(path)?;
-            // Until it is locked, another process may take it for abandoned, and this waits until it is removed.
+            // Until it is locked, another process may take it for abandoned, and this waits until
+            // it is removed.
             let Ok(dir) = open(path) else { continue };
             let locked = flock(&dir, FlockOperation::LockExclusive);
             // Where a file system has no locks, nothing is ever taken for abandoned.
@@ -115,14 +119,16 @@ impl Lock {
     }
 }
 
-/// Removes all directories of this process now, because it is about to end without dropping them. What its other threads
-/// or its workers put there meanwhile may be left, for the next run to remove.
+/// Removes all directories of this process now, because it is about to end without dropping them.
+/// What its other threads or its workers put there meanwhile may be left, for the next run to
+/// remove.
 pub fn remove_all() {
     let paths = own().clone();
     paths.iter().for_each(|path| remove(path));
 }
 
-/// Removes what is in `parent`, begins with `prefix`, belongs to this user, and is locked by no process. Returns what it was.
+/// Removes what is in `parent`, begins with `prefix`, belongs to this user, and is locked by no
+/// process. Returns what it was.
 pub fn remove_abandoned(parent: &Path, prefix: &str) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(parent) else { return vec![] };
     let names = entries.filter_map(|entry| Some(entry.ok()?.file_name()));
@@ -130,7 +136,8 @@ pub fn remove_abandoned(parent: &Path, prefix: &str) -> Vec<PathBuf> {
     ours.filter(|path| remove_if_abandoned(path).is_ok_and(|removed| removed)).collect()
 }
 
-/// Removes what killed programs of this user have left in a directory, of all kinds. Returns what it was.
+/// Removes what killed programs of this user have left in a directory, of all kinds. Returns what
+/// it was.
 pub fn clean(dir: &Path) -> Vec<PathBuf> {
     PREFIXES.iter().flat_map(|prefix| remove_abandoned(dir, prefix)).collect()
 }
@@ -144,7 +151,8 @@ fn has_form(name: &OsStr, prefix: &str) -> bool {
     digits.is_some_and(|digits| digits.len() == 16 && digits.iter().all(u8::is_ascii_hexdigit))
 }
 
-/// The lock is held until all is removed, so that of two processes that clean up, one leaves it to the other.
+/// The lock is held until all is removed, so that of two processes that clean up, one leaves it to
+/// the other.
 fn remove_if_abandoned(path: &Path) -> io::Result<bool> {
     let there = open(path)?;
     let metadata = File::from(there.try_clone()?).metadata()?;
@@ -164,7 +172,8 @@ fn remove_if_abandoned(path: &Path) -> io::Result<bool> {
     Ok(!path.exists())
 }
 
-/// Opens a file or a directory, and no symbolic link. It waits for nothing, which opening a pipe could.
+/// Opens a file or a directory, and no symbolic link. It waits for nothing, which opening a pipe
+/// could.
 fn open(path: &Path) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     Ok(openat(CWD, path, flags, Mode::empty())?)

@@ -1,7 +1,9 @@
-//! Models of the concurrency in the spec: the same source file, compiled against shuttle's primitives instead of std's, and run
-//! under thousands of random schedules. A schedule in which a model fails is printed, and can be replayed.
+//! Models of the concurrency in the spec: the same source file, compiled against shuttle's
+//! primitives instead of std's, and run under thousands of random schedules. A schedule in which a
+//! model fails is printed, and can be replayed.
 
-// The harness is libtest-mimic's, since these files have unit tests of their own, which are for std's primitives.
+// The harness is libtest-mimic's, since these files have unit tests of their own, which are for
+// std's primitives.
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Trial};
@@ -25,8 +27,8 @@ mod sync {
     };
 }
 
-/// Enough to find each of the mistakes that were tried: a hook registered after the look whether a stop was requested, and a
-/// request that is seen before its cause.
+/// Enough to find each of the mistakes that were tried: a hook registered after the look whether a
+/// stop was requested, and a request that is seen before its cause.
 const SCHEDULES: usize = 5_000;
 
 fn main() -> ExitCode {
@@ -70,7 +72,8 @@ fn a_hook_is_called_once_however_late_it_comes() {
     assert_eq!(count.load(Ordering::SeqCst), 1);
 }
 
-/// Dropping a registration and requesting race: the hook is called once or not at all, and a neighbour in any case.
+/// Dropping a registration and requesting race: the hook is called once or not at all, and a
+/// neighbour in any case.
 fn a_dropped_hook_is_called_at_most_once() {
     let (stop, (count, hook), (others, other)) = (Stop::new(), counter(), counter());
     let (dropped, _kept) = (stop.on_request(hook), stop.on_request(other));

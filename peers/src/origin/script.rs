@@ -38,7 +38,8 @@ pub(super) enum Step {
     Close(Vec<u8>),
     /// Whatever has been sent, the connection is gone.
     Reset,
-    /// Until the client sends more, which gets no answer, as where a connection that is kept idle is closed meanwhile.
+    /// Until the client sends more, which gets no answer, as where a connection that is kept idle
+    /// is closed meanwhile.
     Snub,
     /// Until the client goes.
     Silence,

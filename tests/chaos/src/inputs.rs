@@ -100,8 +100,8 @@ impl Case {
         }
     }
 
-    /// Whether each line that a failed run has written must be one of the reference's. Counts differ where a file could
-    /// not be read.
+    /// Whether each line that a failed run has written must be one of the reference's. Counts
+    /// differ where a file could not be read.
     pub(crate) fn lines_are_final(&self) -> bool {
         matches!(self.workload, "grep" | "resize" | "sort")
     }

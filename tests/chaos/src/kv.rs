@@ -19,8 +19,8 @@ const ATTEMPTS: usize = 8;
 /// What is asked of a server.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Demands {
-    /// An acknowledged value may be gone, as documented of models whose worker processes own the data. It may never be
-    /// an older one.
+    /// An acknowledged value may be gone, as documented of models whose worker processes own the
+    /// data. It may never be an older one.
     pub(crate) may_lose: bool,
     /// One call failed, or none: clients are served afterwards.
     pub(crate) must_serve: bool,

@@ -1,12 +1,13 @@
 //! `cc-chaos`: runs the release programs while what they need fails, and judges how each run ends.
 //!
-//! A run is *right* (the reference's output, status 0), or ends with an *error in words* (another status, and a message
-//! on standard error), or *aborts* where memory was limited. Anything else is a fault of the program: wrong output, a
-//! panic, a hang, a process or a file that is left behind. [`judge`] decides, and is tested with a program that does
-//! each of these things.
+//! A run is *right* (the reference's output, status 0), or ends with an *error in words* (another
+//! status, and a message on standard error), or *aborts* where memory was limited. Anything else is
+//! a fault of the program: wrong output, a panic, a hang, a process or a file that is left behind.
+//! [`judge`] decides, and is tested with a program that does each of these things.
 //!
-//! Read in this order: [`programs`] and [`inputs`] (what is run on what), [`plan`] (which call fails), [`run`] (one run
-//! and what was seen of it), [`judge`], [`kv`] (a server and its clients), [`soak`] (disturbances at random times).
+//! Read in this order: [`programs`] and [`inputs`] (what is run on what), [`plan`] (which call
+//! fails), [`run`] (one run and what was seen of it), [`judge`], [`kv`] (a server and its clients),
+//! [`soak`] (disturbances at random times).
 
 #[path = "../../failpoints/src/control.rs"]
 #[allow(dead_code, unreachable_pub, reason = "the preloaded library has the other half of the uses")]
@@ -68,7 +69,8 @@ pub(crate) struct Options {
     /// Everything random follows from it
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// Where the programs and the preloaded library are [default: beside this program, built if necessary]
+    /// Where the programs and the preloaded library are [default: beside this program, built if
+    /// necessary]
     #[arg(long, value_name = "DIR")]
     bin_dir: Option<PathBuf>,
     /// How many runs at once

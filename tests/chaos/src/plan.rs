@@ -1,4 +1,5 @@
-//! Which call fails, or which limit is set: the first time, one in the middle, and any, for each model and workload.
+//! Which call fails, or which limit is set: the first time, one in the middle, and any, for each
+//! model and workload.
 
 use std::{
     process::ExitCode,
@@ -161,8 +162,8 @@ fn tell(options: &Options, cell: Cell, number: usize, means: Means, outcome: &Ou
     }
 }
 
-/// Every failure that can happen in each model and workload, in a random order. The calls are counted in a run in which
-/// nothing fails.
+/// Every failure that can happen in each model and workload, in a random order. The calls are
+/// counted in a run in which nothing fails.
 fn cells<'a>(lab: &'a Lab, options: &Options) -> Result<Vec<Cell<'a>>> {
     let is_root = rustix::process::geteuid().is_root();
     if !is_root {

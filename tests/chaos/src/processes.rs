@@ -1,4 +1,5 @@
-//! The processes of a run, found by the temporary directory in their environment, which no other run has.
+//! The processes of a run, found by the temporary directory in their environment, which no other
+//! run has.
 
 use std::{
     collections::HashSet,
@@ -77,8 +78,8 @@ pub(crate) fn of(temporary: &Path) -> Vec<u32> {
     numbers().into_iter().filter(has).collect()
 }
 
-/// The processes that are still there after a while, described. The kernel has no event for the end of an orphan that
-/// has not come here yet.
+/// The processes that are still there after a while, described. The kernel has no event for the end
+/// of an orphan that has not come here yet.
 pub(crate) fn left(temporary: &Path, grace: Duration) -> Vec<String> {
     let deadline = Instant::now() + grace;
     loop {

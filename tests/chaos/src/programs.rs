@@ -46,14 +46,16 @@ impl Model {
         self.workloads.iter().any(|name| name == workload)
     }
 
-    /// Whether its workers are processes, which can be killed alone, and which take their part of `kv`'s data along.
+    /// Whether its workers are processes, which can be killed alone, and which take their part of
+    /// `kv`'s data along.
     pub(crate) fn has_processes(&self) -> bool {
         matches!(&*self.name, "procs" | "distributed")
     }
 }
 
 impl Programs {
-    /// Those of the directory that was given, or those beside this program, which are built if they are not up to date.
+    /// Those of the directory that was given, or those beside this program, which are built if they
+    /// are not up to date.
     pub(crate) fn find(options: &Options) -> Result<Self> {
         let dir = match &options.bin_dir {
             Some(dir) => dir.canonicalize().with_context(|| dir.display().to_string())?,
@@ -76,7 +78,8 @@ fn found(path: PathBuf) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// Each package by itself, as they are shipped, so that the features of one do not get into another.
+/// Each package by itself, as they are shipped, so that the features of one do not get into
+/// another.
 fn build() -> Result<PathBuf> {
     let program = env::current_exe().context("the name of this program")?;
     let dir = program.parent().context("a program lies in a directory")?;

@@ -1,4 +1,5 @@
-//! One run: a program is started in a place of its own, disturbed, waited for, and what it leaves is collected.
+//! One run: a program is started in a place of its own, disturbed, waited for, and what it leaves
+//! is collected.
 
 use std::{
     env,
@@ -232,7 +233,8 @@ impl Lab {
                 Means::Calls(plan) => plan.calls == 1,
                 _ => false,
             };
-            // Whether a disturbance fits between two requests or ends the server, only its clients' values are judged.
+            // Whether a disturbance fits between two requests or ends the server, only its clients'
+            // values are judged.
             let demands = Demands { may_lose: run.model.has_processes(), must_serve };
             let mut talked = Observed::default();
             kv::talk(address, demands, &mut talked);
@@ -322,7 +324,8 @@ impl Place {
         Ok((write.into(), (reader == Reader::Stalled).then_some(read)))
     }
 
-    /// Where a server listens, when it says so. It looks again and again, since no event tells when a file has grown.
+    /// Where a server listens, when it says so. It looks again and again, since no event tells when
+    /// a file has grown.
     fn address(&self, child: &Child, deadline: Instant) -> Option<SocketAddr> {
         loop {
             let printed = fs::read_to_string(self.dir.join("stdout")).unwrap_or_default();

@@ -1,5 +1,5 @@
-//! `soak`: what happens to programs in a long life, at random times: signals, workers that die or hang, a clock that steps,
-//! readers that stall, and limits.
+//! `soak`: what happens to programs in a long life, at random times: signals, workers that die or
+//! hang, a clock that steps, readers that stall, and limits.
 
 use std::{
     process::{Child, ExitCode},

@@ -1,4 +1,5 @@
-//! What the preloaded library and the program that preloads it agree on: names, classes, and a page of memory.
+//! What the preloaded library and the program that preloads it agree on: names, classes, and a page
+//! of memory.
 //!
 //! `cc-chaos` includes this file as a module of its own, since a `cdylib` cannot be linked.
 
@@ -7,11 +8,12 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 /// The environment variable that holds a [`Plan`]; without it no call fails.
 pub const PLAN: &str = "CC_FAILPOINT";
 
-/// The environment variable that names the file of the [`Control`] page, which has [`Control::BYTES`] bytes. Without it
-/// the library does nothing.
+/// The environment variable that names the file of the [`Control`] page, which has
+/// [`Control::BYTES`] bytes. Without it the library does nothing.
 pub const CONTROL: &str = "CC_FAILPOINT_CONTROL";
 
-/// The environment variable that the first process sets for its descendants: a process that finds it is a worker.
+/// The environment variable that the first process sets for its descendants: a process that finds
+/// it is a worker.
 pub const IS_WORKER: &str = "CC_FAILPOINT_IS_WORKER";
 
 /// A kind of resource, and so a set of library functions that fail in the same way.
@@ -25,7 +27,8 @@ pub enum Class {
     Descriptor,
     /// No space is left where a regular file or a directory is: `ENOSPC`.
     Disk,
-    /// An address cannot be listened at or connected to: `EADDRINUSE`, `EADDRNOTAVAIL`, `ECONNREFUSED`.
+    /// An address cannot be listened at or connected to: `EADDRINUSE`, `EADDRNOTAVAIL`,
+    /// `ECONNREFUSED`.
     Address,
     /// A host's name cannot be looked up for now: `EAI_AGAIN`.
     Lookup,
@@ -104,8 +107,8 @@ impl Plan {
     }
 }
 
-/// A page that all processes of a run and the harness share. It outlives a process that is killed, unlike what the
-/// process would write at its end.
+/// A page that all processes of a run and the harness share. It outlives a process that is killed,
+/// unlike what the process would write at its end.
 #[repr(C)]
 #[derive(Debug, Default)]
 pub struct Control {
@@ -113,7 +116,8 @@ pub struct Control {
     pub clock: AtomicI64,
     /// For each role and class the number of calls; of workers, that of the one with the most.
     pub calls: [[AtomicU64; Class::ALL.len()]; Role::ALL.len()],
-    /// For each role and class the number of calls that the library let fail, in all processes together.
+    /// For each role and class the number of calls that the library let fail, in all processes
+    /// together.
     pub failed: [[AtomicU64; Class::ALL.len()]; Role::ALL.len()],
 }
 

@@ -1,26 +1,30 @@
-//! Failpoints without a line of them in the programs: a library for `LD_PRELOAD` that stands between a program and libc.
+//! Failpoints without a line of them in the programs: a library for `LD_PRELOAD` that stands
+//! between a program and libc.
 //!
-//! The release programs run as they are shipped. Each function here has the name of a function of libc, counts its
-//! calls, and either calls libc's or fails as the kernel would if the resource had run out. Which call fails is a
-//! [`control::Plan`] in an environment variable; how many calls there were is in a page that the harness maps, too, so
-//! that it can choose the first call, one in the middle, or any.
+//! The release programs run as they are shipped. Each function here has the name of a function of
+//! libc, counts its calls, and either calls libc's or fails as the kernel would if the resource had
+//! run out. Which call fails is a [`control::Plan`] in an environment variable; how many calls
+//! there were is in a page that the harness maps, too, so that it can choose the first call, one in
+//! the middle, or any.
 //!
 //! # What it cannot see
 //!
-//! - System calls that are not made through libc: `rustix` makes its own (file locks, `renameat`, `O_TMPFILE`, `pipe` of
-//!   the models), and so do `tempfile` and `ipc-channel` in part. Real limits (`cc-chaos exec --nofile`, `--nproc`)
-//!   reach those.
-//! - Calls within libc: `opendir` and `getaddrinfo` open descriptors of their own. They are interposed as a whole.
-//! - `vfork` and `clone`: a function that returns twice cannot be wrapped. `std` starts processes with `posix_spawnp`,
-//!   or with `fork` where a child has to do more than that allows.
-//! - Memory. A Rust program aborts when an allocation fails, by design, wherever that is; `cc-chaos` has `RLIMIT_AS`
-//!   for it.
+//! - System calls that are not made through libc: `rustix` makes its own (file locks, `renameat`,
+//!   `O_TMPFILE`, `pipe` of the models), and so do `tempfile` and `ipc-channel` in part. Real
+//!   limits (`cc-chaos exec --nofile`, `--nproc`) reach those.
+//! - Calls within libc: `opendir` and `getaddrinfo` open descriptors of their own. They are
+//!   interposed as a whole.
+//! - `vfork` and `clone`: a function that returns twice cannot be wrapped. `std` starts processes
+//!   with `posix_spawnp`, or with `fork` where a child has to do more than that allows.
+//! - Memory. A Rust program aborts when an allocation fails, by design, wherever that is;
+//!   `cc-chaos` has `RLIMIT_AS` for it.
 //!
 //! # Safety
 //!
-//! Each function passes its arguments on to the function of the same name and type, and reads of them no more than
-//! that one would. `open`, `openat` and `fcntl` are variadic in C. Here they take the third argument always: on the
-//! Linux targets (x86-64, AArch64, RISC-V) it is passed in the same register either way.
+//! Each function passes its arguments on to the function of the same name and type, and reads of
+//! them no more than that one would. `open`, `openat` and `fcntl` are variadic in C. Here they take
+//! the third argument always: on the Linux targets (x86-64, AArch64, RISC-V) it is passed in the
+//! same register either way.
 
 #![expect(unsafe_code, reason = "functions of C are replaced and called")]
 
@@ -177,7 +181,8 @@ pub unsafe extern "C" fn opendir(path: *const c_char) -> *mut libc::DIR {
 /// That of the function of the same name in libc.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clock_gettime(clock: clockid_t, time: *mut timespec) -> c_int {
-    // SAFETY: libc's function has this type, and gets what this one was given; it has filled `time` if it succeeded.
+    // SAFETY: libc's function has this type, and gets what this one was given; it has filled `time`
+    // if it succeeded.
     unsafe {
         let status = next::function!(clock_gettime: unsafe extern "C" fn(clockid_t, *mut timespec) -> c_int)(
             clock, time,

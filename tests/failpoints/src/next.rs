@@ -29,7 +29,8 @@ pub(crate) fn find(found: &AtomicPtr<c_void>, name: &CStr) -> *mut c_void {
     // SAFETY: the name ends with a zero.
     let next = unsafe { libc::dlsym(libc::RTLD_NEXT, name.as_ptr()) };
     if next.is_null() {
-        // SAFETY: it does not return. There is nothing to call, and nothing that may unwind through C.
+        // SAFETY: it does not return. There is nothing to call, and nothing that may unwind through
+        // C.
         unsafe { libc::abort() };
     }
     found.store(next, Ordering::Relaxed);

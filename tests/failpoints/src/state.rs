@@ -1,4 +1,5 @@
-//! What this process is to do: read from its environment before `main`, and only counted up from then on.
+//! What this process is to do: read from its environment before `main`, and only counted up from
+//! then on.
 
 use std::{
     ffi::{CStr, CString, c_int},
@@ -51,8 +52,8 @@ impl State {
 
 fn variable(name: &str) -> Option<&'static CStr> {
     let name = CString::new(name).ok()?;
-    // SAFETY: the name ends with a zero, and so does a value. No other thread changes the environment yet, and no
-    // thread sets these variables later.
+    // SAFETY: the name ends with a zero, and so does a value. No other thread changes the
+    // environment yet, and no thread sets these variables later.
     unsafe {
         let value = libc::getenv(name.as_ptr());
         (!value.is_null()).then(|| CStr::from_ptr(value))
@@ -61,7 +62,8 @@ fn variable(name: &str) -> Option<&'static CStr> {
 
 /// The page that the harness has made.
 fn map(path: &CStr) -> Option<&'static Control> {
-    // SAFETY: the file has as many bytes, which are zeros or counts, and is mapped for as long as the process lives.
+    // SAFETY: the file has as many bytes, which are zeros or counts, and is mapped for as long as
+    // the process lives.
     unsafe {
         let open =
             next::function!(open: unsafe extern "C" fn(*const libc::c_char, c_int, libc::mode_t) -> c_int);
@@ -93,7 +95,8 @@ pub(crate) fn clock_offset() -> i64 {
     STATE.get().map_or(0, |state| state.control.clock.load(Ordering::Relaxed))
 }
 
-/// Whether a write needs space on a disk. Standard error never counts: what it says is what the harness judges by.
+/// Whether a write needs space on a disk. Standard error never counts: what it says is what the
+/// harness judges by.
 pub(crate) fn is_regular(fd: c_int) -> bool {
     if fd == libc::STDERR_FILENO {
         return false;

@@ -73,8 +73,8 @@ impl Client {
     async fn exchange(&self, download: &mut Download) -> Result<(), Trouble> {
         let (peer, request) = addressed(download.request());
         while let Some(line) = self.idle(&peer).await {
-            // A server may close a connection that was kept while the request is on its way there: GET is idempotent,
-            // so it is sent again (RFC 9112, 9.3.1).
+            // A server may close a connection that was kept while the request is on its way there:
+            // GET is idempotent, so it is sent again (RFC 9112, 9.3.1).
             match self.exchange_on(line, peer.clone(), request.clone(), download).await {
                 Err(Broken::BeforeAnswer(Trouble::Closed)) => {}
                 done => return done.map_err(Broken::into_trouble),

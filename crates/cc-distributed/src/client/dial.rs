@@ -73,8 +73,8 @@ impl Dial {
         Ok(Either::Right(Box::new(tls)))
     }
 
-    /// The addresses of a name, found by a thread, as the system has no call that does not block. If this is dropped, the
-    /// thread is not waited for.
+    /// The addresses of a name, found by a thread, as the system has no call that does not block.
+    /// If this is dropped, the thread is not waited for.
     async fn look_up(&self, host: &str, port: u16) -> lookup::Found {
         let permit = self.lookups.clone().acquire_owned().await.expect("it is never closed");
         let (found_tx, found_rx) = oneshot::channel();

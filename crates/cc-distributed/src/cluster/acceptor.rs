@@ -1,8 +1,9 @@
 //! A worker's connections: how many there may be, and for how long without the token.
 //!
-//! Every peer that reaches the port can connect. It costs a descriptor and a little memory, and must not keep a
-//! coordinator out: a connection is closed unless one of its calls brings the token in time, and of those that have brought
-//! none the oldest is closed for each that comes when there are too many.
+//! Every peer that reaches the port can connect. It costs a descriptor and a little memory, and
+//! must not keep a coordinator out: a connection is closed unless one of its calls brings the token
+//! in time, and of those that have brought none the oldest is closed for each that comes when there
+//! are too many.
 
 use std::{
     collections::VecDeque,
@@ -34,16 +35,19 @@ use super::log::Log;
 /// Limits on connections.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
-    /// Connections at once. A coordinator has two, another worker one; the kernel's queue holds those that come beyond.
+    /// Connections at once. A coordinator has two, another worker one; the kernel's queue holds
+    /// those that come beyond.
     pub(super) connections: usize,
-    /// Of these, connections that have not brought the token: a sound peer brings it within a round trip.
+    /// Of these, connections that have not brought the token: a sound peer brings it within a round
+    /// trip.
     pub(super) unauthenticated: usize,
     /// When a connection that has not brought the token is closed.
     pub(super) patience: Duration,
 }
 
 impl Default for Limits {
-    /// Together with the files of as many sessions as there may be, less than the usual limit of 1024 descriptors.
+    /// Together with the files of as many sessions as there may be, less than the usual limit of
+    /// 1024 descriptors.
     fn default() -> Self {
         Self { connections: 512, unauthenticated: 64, patience: Duration::from_secs(5) }
     }
@@ -59,7 +63,8 @@ pub(super) struct Acceptor {
 struct Registry {
     limits: Limits,
     log: Log,
-    /// Those that have not brought the token, the oldest first. A plain lock: it is held for a few operations.
+    /// Those that have not brought the token, the oldest first. A plain lock: it is held for a few
+    /// operations.
     unauthenticated: Mutex<VecDeque<Peer>>,
     /// A connection has been closed, so there is a descriptor again.
     closed: Notify,
@@ -120,8 +125,9 @@ impl Registry {
         Connection { stream, peer, expiry: Some(expiry), _permit: permit }
     }
 
-    /// There is no descriptor left: closes the oldest connection without the token, and waits until any is closed. Files are
-    /// closed, too, which this cannot see, so it waits for this long at most.
+    /// There is no descriptor left: closes the oldest connection without the token, and waits until
+    /// any is closed. Files are closed, too, which this cannot see, so it waits for this long at
+    /// most.
     async fn make_room(&self, pause: Duration) {
         self.unauthenticated().pop_front().inspect(Peer::close);
         let _ = timeout(pause, self.closed.notified()).await;
@@ -137,7 +143,8 @@ impl Registry {
     }
 }
 
-/// The other end of a connection. A service finds it in the extensions of each request. Clones are the same peer.
+/// The other end of a connection. A service finds it in the extensions of each request. Clones are
+/// the same peer.
 #[derive(Clone)]
 pub(super) struct Peer(Arc<Identity>);
 

@@ -34,9 +34,11 @@ pub struct Options {
     pub token_file: Option<PathBuf>,
     /// Send names instead of contents.
     pub shared_fs: bool,
-    /// The time within which a silent worker is suspected: what it was asked for is asked of others.
+    /// The time within which a silent worker is suspected: what it was asked for is asked of
+    /// others.
     pub suspect_after: Duration,
-    /// The time within which a silent worker is lost, if data is lost with it that no other worker has.
+    /// The time within which a silent worker is lost, if data is lost with it that no other worker
+    /// has.
     pub lose_after: Duration,
     /// Where workers of the run's own have their temporary files, if not where everybody has them.
     pub temporary: Option<PathBuf>,
@@ -47,8 +49,8 @@ pub struct Options {
 /// Long enough for a pause of a busy machine, short enough to wait for.
 const SUSPECT_AFTER: Duration = Duration::from_secs(2);
 
-/// A wrong suspicion costs data here, so the pause is one that only a dead machine makes: it is longer than a virtual
-/// machine's migration or a swapping host's stall.
+/// A wrong suspicion costs data here, so the pause is one that only a dead machine makes: it is
+/// longer than a virtual machine's migration or a swapping host's stall.
 const LOSE_AFTER: Duration = Duration::from_secs(30);
 
 impl Options {
@@ -201,7 +203,8 @@ fn beneath(root: &Path) -> Result<Files> {
     Files::beneath(root).map_err(Error::io(printable_path(root).to_string()))
 }
 
-/// Refuses workers on other machines: the user's own token is no secret of theirs, and must not be sent there.
+/// Refuses workers on other machines: the user's own token is no secret of theirs, and must not be
+/// sent there.
 pub(super) fn is_here(workers: &[String]) -> Result<()> {
     let is_loopback = |worker: &&String| {
         let host = worker.rsplit_once(':').map_or("", |(host, _)| host).trim_matches(['[', ']']);

@@ -68,7 +68,8 @@ struct Session {
 
 /// A question that is not answered yet, and what it has of the credit.
 struct Promised {
-    /// None if the promise was broken since the worker is suspected. The credit comes back with the answer only.
+    /// None if the promise was broken since the worker is suspected. The credit comes back with the
+    /// answer only.
     answer: Option<oneshot::Sender<Bytes>>,
     _credit: Option<Part>,
 }
@@ -130,14 +131,16 @@ impl Link {
         Ok((promise, Ticket { number, credit, is_of }))
     }
 
-    /// Ends what was begun. The promise breaks at once if the session has ended in which that was. It does so, too, if the
-    /// worker is suspected, but that is told nevertheless: it may be alive, and must not wait for the end for ever.
+    /// Ends what was begun. The promise breaks at once if the session has ended in which that was.
+    /// It does so, too, if the worker is suspected, but that is told nevertheless: it may be alive,
+    /// and must not wait for the end for ever.
     pub fn end(&self, ticket: Ticket, question: Vec<u8>) -> Promise {
         let pushed = self.push(&ticket.is_of, question, Some(ticket.credit));
         pushed.map_or_else(|| oneshot::channel().1, |(_, promise)| promise)
     }
 
-    /// Queues a question that begins something new, unless the session has ended or the worker is suspected.
+    /// Queues a question that begins something new, unless the session has ended or the worker is
+    /// suspected.
     fn push_new(
         &self,
         credit: &Arc<Semaphore>,
@@ -185,8 +188,8 @@ impl Link {
         let _ = self.0.is_up.subscribe().wait_for(|is_up| *is_up == Some(false)).await;
     }
 
-    /// The worker is silent. Promises break, since it is not known when they would be kept; nothing new is asked, and nothing
-    /// is lost yet.
+    /// The worker is silent. Promises break, since it is not known when they would be kept; nothing
+    /// new is asked, and nothing is lost yet.
     pub(super) fn suspect(&self) {
         let mut session = self.session();
         let Some(session) = session.as_mut() else { return };

@@ -40,8 +40,8 @@ impl Log {
     pub(super) fn report(&self, peer: SocketAddr, what: impl Display) {
         if self.0.is_some() {
             let line = format!("worker: {peer}: {}\n", printable(&what.to_string()));
-            // Written at once, so that lines of several workers are not mixed up. A closed standard error is no reason not to
-            // work.
+            // Written at once, so that lines of several workers are not mixed up. A closed standard
+            // error is no reason not to work.
             let _ = stdio::say(&line);
         }
     }

@@ -112,8 +112,8 @@ impl Member {
         }
     }
 
-    /// Names a worker that refuses to work while others do, once for each reason: the run goes on, and nothing else would
-    /// tell that this one is missing.
+    /// Names a worker that refuses to work while others do, once for each reason: the run goes on,
+    /// and nothing else would tell that this one is missing.
     fn say(&self, lost: &Lost, refusal: &mut Option<String>) {
         let Lost::Refused(why) = lost else {
             *refusal = None;
@@ -238,8 +238,8 @@ impl Member {
         }
     }
 
-    /// Waits for one sign of life. A worker whose data would be lost with it is suspected first: nothing is asked of it
-    /// then, and it has until `lose_after` to answer.
+    /// Waits for one sign of life. A worker whose data would be lost with it is suspected first:
+    /// nothing is asked of it then, and it has until `lose_after` to answer.
     async fn ping(&self, client: &mut Client) -> Result<(), Lost> {
         let mut answer = pin!(client.ping(Beat {}));
         if let Ok(answer) = timeout(self.suspect_after / 2, &mut answer).await {

@@ -4,8 +4,8 @@
 //!
 //! - [`queue`]: which task is whose, and what was lost; knows no transport;
 //! - `member`: the coordinator's view of one worker, from the greeting to the suspicion that it is dead;
-//! - [`worker`]: the other side, which serves; `session`: what belongs to one session there, and its limits;
-//!   `acceptor`: who may connect; `log`: what a standing worker reports;
+//! - [`worker`]: the other side, which serves; `session`: what belongs to one session there, and
+//!   its limits; `acceptor`: who may connect; `log`: what a standing worker reports;
 //! - [`link`] and [`keeper`]: the two ends of a session that keeps something, and is asked;
 //! - `store` and [`shelf`]: what tasks leave with their workers, and how other workers get it; `lineage`: how it is
 //!   made again; `reach`: which worker does not reach which;
@@ -66,8 +66,9 @@ const DRAIN: Duration = Duration::from_secs(1);
 /// Without any worker for so many times the time of suspicion, the run gives up.
 const PATIENCE: u32 = 5;
 
-/// Starts of worker processes that may fail in a row, for each worker of the cluster: the pauses between them double, so a
-/// system that lacks threads or descriptors has more than a second to recover.
+/// Starts of worker processes that may fail in a row, for each worker of the cluster: the pauses
+/// between them double, so a system that lacks threads or descriptors has more than a second to
+/// recover.
 const STARTS: u32 = 6;
 
 /// The workers of one job. Dropping it ends them, or its sessions with them.
@@ -145,8 +146,8 @@ impl Cluster {
         self.members.spawn_on(member.keep(), runtime);
     }
 
-    /// Runs what belongs to the job on the calling thread. What it spawns, and its timers and sockets, belong to the thread
-    /// that has the connections to the workers.
+    /// Runs what belongs to the job on the calling thread. What it spawns, and its timers and
+    /// sockets, belong to the thread that has the connections to the workers.
     pub(crate) fn block_on<T>(&self, what: impl Future<Output = T>) -> T {
         self.runtime.handle().block_on(what)
     }
@@ -362,7 +363,8 @@ impl Roster {
             Lost::NotStarted(why) if self.has_failed_to_start() => {
                 self.fail(Error::worker("no worker can be started", why));
             }
-            // A mistake in the configuration, and nothing has been done yet that could be lost: say so at once.
+            // A mistake in the configuration, and nothing has been done yet that could be lost: say
+            // so at once.
             Lost::Refused(why) if !self.has_begun() => {
                 self.fail(Error::worker(who, why));
             }
@@ -446,7 +448,7 @@ mod tests {
         let since = Instant::now();
         let cluster = Cluster::start("grep", Vec::new(), &options, &ctx).unwrap();
         let promise = cluster.submit(b"task".to_vec(), Lane::Usual, |_, _| Ok(()));
-        assert!(promise.blocking_recv().is_err(), "it ends for nobody");
+        assert!(promise.blocking_recv().is_err(), "no worker has answered");
         (cluster.close().unwrap_err().to_string(), since.elapsed())
     }
 

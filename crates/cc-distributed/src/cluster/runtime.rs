@@ -1,8 +1,9 @@
 //! Threads whose start may fail.
 //!
-//! tokio starts the threads of its multi-thread runtime and of its blocking pool itself. When the system has no thread
-//! to give, it panics, or it goes on with fewer threads than it needs and hangs. Threads of this crate are therefore
-//! started with `std`, which returns the error: one drives a current-thread runtime, and blocking work gets its own.
+//! tokio starts the threads of its multi-thread runtime and of its blocking pool itself. When the
+//! system has no thread to give, it panics, or it goes on with fewer threads than it needs and
+//! hangs. Threads of this crate are therefore started with `std`, which returns the error: one
+//! drives a current-thread runtime, and blocking work gets its own.
 
 use std::{
     convert::Infallible,
@@ -19,7 +20,8 @@ use tokio::{
     sync::oneshot,
 };
 
-/// A runtime that is driven by a thread of its own. Dropping it drops its tasks and joins the thread.
+/// A runtime that is driven by a thread of its own. Dropping it drops its tasks and joins the
+/// thread.
 pub(super) struct RuntimeThread {
     handle: Handle,
     /// Dropped to end the thread.
@@ -54,8 +56,8 @@ impl Drop for RuntimeThread {
 
 /// Starts a thread that does this with a runtime of its own.
 ///
-/// The runtime is made on that thread: tokio panics where one is dropped within a future, as it would
-/// be if it waited here for a thread that cannot be started.
+/// The runtime is made on that thread: tokio panics where one is dropped within a future, as it
+/// would be if it waited here for a thread that cannot be started.
 ///
 /// # Errors
 ///

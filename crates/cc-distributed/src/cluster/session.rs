@@ -1,8 +1,8 @@
 //! What belongs to one session in a worker, and how much of it there may be.
 //!
-//! A session has a thread that owns it. It begins the work, which may compile a query; it waits until the coordinator has
-//! gone; it joins the slots, and lets go of what the session kept, which may be gigabytes. None of this is done on the
-//! thread that answers pings.
+//! A session has a thread that owns it. It begins the work, which may compile a query; it waits
+//! until the coordinator has gone; it joins the slots, and lets go of what the session kept, which
+//! may be gigabytes. None of this is done on the thread that answers pings.
 
 use std::{
     convert::Infallible,
@@ -20,11 +20,12 @@ use tonic::Status;
 
 use super::{shelf, wire::PAYLOAD, worker::Work};
 
-/// Sessions at once in a worker, of all coordinators. Each has a thread for each slot, and a descriptor for what it keeps.
+/// Sessions at once in a worker, of all coordinators. Each has a thread for each slot, and a
+/// descriptor for what it keeps.
 const SESSIONS: usize = 64;
 
-/// Memory for encoded tasks that wait or are at work in a worker, of all sessions, in KiB. A task that is larger is let in
-/// alone.
+/// Memory for encoded tasks that wait or are at work in a worker, of all sessions, in KiB. A task
+/// that is larger is let in alone.
 const MEMORY: usize = 1 << 20;
 
 /// The sessions of a worker. Clones are the same sessions.
@@ -60,8 +61,8 @@ impl Sessions {
         Ok(SessionPermit { _place: place })
     }
 
-    /// Waits for memory for a task of this size. A coordinator that keeps to its credit never waits for the first part, and
-    /// for the second only while other sessions have all there is.
+    /// Waits for memory for a task of this size. A coordinator that keeps to its credit never waits
+    /// for the first part, and for the second only while other sessions have all there is.
     pub(super) async fn reserve(&self, credit: &Arc<Semaphore>, all: usize, size: u64) -> Reservation {
         let bytes = usize::try_from(size).unwrap_or(usize::MAX).min(all) as u32;
         let credit = credit.clone().acquire_many_owned(bytes).await.expect("it is never closed");

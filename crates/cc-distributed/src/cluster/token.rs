@@ -1,7 +1,8 @@
 //! The token: a caller that knows it belongs to the cluster.
 //!
-//! Each user has one in a file of their own, made when it is first needed, so that on one machine their workers serve their
-//! coordinators and no other user's. On several machines a file is named on the command line.
+//! Each user has one in a file of their own, made when it is first needed, so that on one machine
+//! their workers serve their coordinators and no other user's. On several machines a file is named
+//! on the command line.
 //!
 //! It travels with every call, and in clear: without TLS, whoever can listen on the network can read it. Workers
 //! present it to each other, too: a coordinator that has it may have them call any address.
@@ -109,8 +110,8 @@ fn user_file() -> Result<PathBuf> {
     config.map(|config| config.join("cc-distributed/token")).ok_or_else(none)
 }
 
-/// Makes a file with a new token, which only its owner may read. It is there as a whole or not at all, and one that another
-/// process has made meanwhile stays.
+/// Makes a file with a new token, which only its owner may read. It is there as a whole or not at
+/// all, and one that another process has made meanwhile stays.
 fn make(path: &Path) -> io::Result<()> {
     let dir = path.parent().expect("it has a name");
     DirBuilder::new().recursive(true).mode(0o700).create(dir)?;

@@ -57,7 +57,8 @@ pub struct Means {
 }
 
 impl Means {
-    /// What the job may open, which sends contents, or `names`. Refuses names where none are served.
+    /// What the job may open, which sends contents, or `names`. Refuses names where none are
+    /// served.
     pub fn files(&self, names: bool) -> Result<Files> {
         if names && matches!(self.files, Files::None) {
             let why = "was started without --root: it takes contents, not --shared-fs";
@@ -84,7 +85,8 @@ const SILENCE: Duration = Duration::from_secs(20);
 /// are not.
 const CALLS: u32 = 64;
 
-/// The largest head of a call, which is read before its token is: the usual ones have less than 500 bytes.
+/// The largest head of a call, which is read before its token is: the usual ones have less than 500
+/// bytes.
 const HEAD: u32 = 16 << 10;
 
 /// What a worker has to offer.
@@ -210,8 +212,8 @@ impl Host {
     }
 }
 
-/// Takes tasks off the connection until the coordinator has no more, or has gone, and counts them as unfinished. Returns
-/// why it ended.
+/// Takes tasks off the connection until the coordinator has no more, or has gone, and counts them
+/// as unfinished. Returns why it ended.
 async fn take_in(
     mut messages: Streaming<ToWorker>,
     sessions: &Sessions,

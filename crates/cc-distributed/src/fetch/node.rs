@@ -1,8 +1,9 @@
 //! A node: the worker's side, which owns hosts and fetches what they have.
 //!
-//! The schedule belongs to the keeper's thread, which never waits for a server: an attempt is a task on another thread of the
-//! session, and wakes the keeper when it is over. Tasks write files and decompress, so that thread is not the worker's own,
-//! which answers pings: a slow disk must not make a worker look dead. When the session ends, thread and tasks do.
+//! The schedule belongs to the keeper's thread, which never waits for a server: an attempt is a
+//! task on another thread of the session, and wakes the keeper when it is over. Tasks write files
+//! and decompress, so that thread is not the worker's own, which answers pings: a slow disk must
+//! not make a worker look dead. When the session ends, thread and tasks do.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -232,8 +233,8 @@ impl Node {
         (output, true)
     }
 
-    /// A body that waits to be asked for has a file that is open, like an attempt: together they are as many as attempts may
-    /// be under way.
+    /// A body that waits to be asked for has a file that is open, like an attempt: together they
+    /// are as many as attempts may be under way.
     fn limit(&mut self) {
         self.schedule.limit(self.share.saturating_sub(self.bodies.len()));
     }

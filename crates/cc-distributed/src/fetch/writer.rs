@@ -1,7 +1,8 @@
 //! The thread that writes bodies into their files.
 //!
-//! A file system may take its time. The threads of the runtime must not wait for it, since they send the pings by which a
-//! worker is known to be alive, and its blocking pool panics where the system refuses a thread.
+//! A file system may take its time. The threads of the runtime must not wait for it, since they
+//! send the pings by which a worker is known to be alive, and its blocking pool panics where the
+//! system refuses a thread.
 
 use std::thread::{Builder, JoinHandle};
 
@@ -40,7 +41,8 @@ impl Writer {
         work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
         let (done_tx, done_rx) = oneshot::channel();
-        // The receivers are gone if the run was stopped, or if the thread has panicked, which the next line says.
+        // The receivers are gone if the run was stopped, or if the thread has panicked, which the
+        // next line says.
         let _ = self.0.send(Box::new(move || _ = done_tx.send(work()))).await;
         done_rx.await.unwrap_or_else(|_| Err(Failure::Keep("its writer has ended".to_owned())))
     }

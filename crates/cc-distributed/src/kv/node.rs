@@ -57,7 +57,8 @@ pub(crate) fn keep(brief: &[u8], _: Waker) -> Result<Box<dyn Keeper>> {
 fn node(brief: &[u8]) -> Result<Node> {
     let brief: Brief = postcard::from_bytes(brief).map_err(|error| Error::worker("brief", error))?;
     let Brief { first, shards, max_memory } = brief;
-    // Checked before anything is made of them: a coordinator must not be able to have this process abort.
+    // Checked before anything is made of them: a coordinator must not be able to have this process
+    // abort.
     if shards == 0 || first.checked_add(shards).is_none_or(|end| end > SLOTS) {
         return Err(Error::worker(
             "brief",
@@ -83,7 +84,8 @@ struct Node {
     plans: HashMap<u64, Plan>,
     /// Shards that were let go, and not given to the next yet.
     freed: Vec<usize>,
-    /// The node's own: machines have no clock in common, so the time that a part names is not used here.
+    /// The node's own: machines have no clock in common, so the time that a part names is not used
+    /// here.
     clock: Clock,
     swept: Instant,
 }
@@ -311,7 +313,8 @@ mod tests {
         for at in 0..question.len() {
             let huge = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f];
             let bytes = [&question[..at], &huge, &question[at + 1..]].concat();
-            // Some of them are numbers of shards or commands, and refused as such; none takes the process along.
+            // Some of them are numbers of shards or commands, and refused as such; none takes the
+            // process along.
             let _ = node(&brief(0, 8)).unwrap().take(1, &bytes, &mut Answers::new());
         }
     }

@@ -82,7 +82,8 @@ struct Shared {
     backend: String,
     lie: Option<Lie>,
     phase: fn(&[u8]) -> bool,
-    /// Impostors that have no lie yet: all lie at once, or the first would spoil the others' answers.
+    /// Impostors that have no lie yet: all lie at once, or the first would spoil the others'
+    /// answers.
     unready: watch::Sender<usize>,
     /// Impostors that have not been cut off.
     left: watch::Sender<usize>,

@@ -8,7 +8,8 @@ use std::{
 use cc_workloads::kv::{Answer, Now, Part, Plan, Refusal, Replies, Reply, SWEEP, Shard};
 use serde::{Deserialize, Serialize};
 
-/// A shard is held no longer for one plan, since the worker that holds it may be suspended: the plan is aborted, and its commit refused.
+/// A shard is held no longer for one plan, since the worker that holds it may be suspended: the
+/// plan is aborted, and its commit refused.
 pub(super) const LEASE: Duration = Duration::from_secs(4);
 
 /// What the owner of a shard is asked.
@@ -20,7 +21,8 @@ pub(super) enum Ask {
     Prepare(Part),
     /// To do what was prepared, and let go.
     Commit,
-    /// To forget it, however far it has come, and let go. This is not answered, but the part is if it was not yet.
+    /// To forget it, however far it has come, and let go. This is not answered, but the part is if
+    /// it was not yet.
     Abort,
 }
 

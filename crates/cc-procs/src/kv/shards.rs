@@ -19,16 +19,18 @@ use smallvec::SmallVec;
 use super::own::{Ask, Own, Said};
 use crate::mesh::Mesh;
 
-/// Most questions of this worker that another one has not answered. The other keeps no more for it, and no more answers;
-/// and one that does not answer at all has clients wait that ask its shard, and no others.
+/// Most questions of this worker that another one has not answered. The other keeps no more for it,
+/// and no more answers; and one that does not answer at all has clients wait that ask its shard,
+/// and no others.
 const CREDITS: usize = 4096;
 
-/// A worker that has been asked something, and has said nothing for this time, is silent. Its [lease](super::own::LEASE) of
-/// another's shard has ended before, so that the other is not taken for silent, too.
+/// A worker that has been asked something, and has said nothing for this time, is silent. Its
+/// [lease](super::own::LEASE) of another's shard has ended before, so that the other is not taken
+/// for silent, too.
 const SILENCE: Duration = Duration::from_secs(5);
 
-/// A plan on several shards is committed no later than this after it was begun: as long as none of the leases that it has can
-/// have ended, also if this worker was suspended meanwhile.
+/// A plan on several shards is committed no later than this after it was begun: as long as none of
+/// the leases that it has can have ended, also if this worker was suspended meanwhile.
 const COMMIT_WITHIN: Duration = Duration::from_secs(2);
 
 /// An answer of this size counts as memory.
@@ -58,8 +60,8 @@ pub(super) struct Shards {
     heard: Vec<Message>,
     said: VecDeque<Said>,
     asked: Slab<Asked>,
-    /// Plans so far. Its last 32 bits are the upper ones of a plan's number, so that a late answer is not taken for another
-    /// plan's; the lower ones are its place.
+    /// Plans so far. Its last 32 bits are the upper ones of a plan's number, so that a late answer
+    /// is not taken for another plan's; the lower ones are its place.
     plans: usize,
     /// Clients for whom there is a reply, or room again.
     ready: Vec<usize>,
@@ -128,8 +130,9 @@ struct Prepared {
 }
 
 impl Shards {
-    /// Those of worker `me`, which has no way to the others yet. Events at the way to one will have this token, plus its number.
-    /// Answers between workers take of `in_flight`, and each has at most this many bytes of values or is one value.
+    /// Those of worker `me`, which has no way to the others yet. Events at the way to one will have
+    /// this token, plus its number. Answers between workers take of `in_flight`, and each has at
+    /// most this many bytes of values or is one value.
     pub(super) fn new(
         me: usize,
         shard: Shard,
@@ -159,7 +162,8 @@ impl Shards {
         self.own.run(plan)
     }
 
-    /// Whether a plan may be asked for. If not, its client is [ready](Shards::take_ready) when that has changed.
+    /// Whether a plan may be asked for. If not, its client is [ready](Shards::take_ready) when that
+    /// has changed.
     pub(super) fn admit(&mut self, client: usize, plan: &Plan) -> bool {
         let full = plan.parts().iter().map(|part| part.shard).find(|worker| !self.has_room(*worker));
         full.inspect(|worker| self.peers[*worker].stalled.push(client));
@@ -491,8 +495,8 @@ impl Shards {
         numbers.into_iter().for_each(|number| what(self, number, worker));
     }
 
-    /// A worker does not answer: a plan that waits for it is answered without it. What the worker does later of it is not waited
-    /// for, but what it would hold is let go.
+    /// A worker does not answer: a plan that waits for it is answered without it. What the worker
+    /// does later of it is not waited for, but what it would hold is let go.
     fn give_up_on(&mut self, number: usize, worker: usize) {
         let Some(asked) = self.of(number).filter(|asked| asked.awaited.contains(&worker)) else { return };
         match asked.phase {

@@ -11,9 +11,9 @@
 //! - **Order.** A line of promises. Jobs from outside the pool are begun in the order they were spawned, so the one
 //!   that is waited for is at most a window away.
 //! - **Stop.** A job in the pool cannot be called back: it asks when its turn comes, and breaks its promise.
-//! - **Fail.** A panic is caught in the job, and becomes the task's output. Left alone, it would end the run: the
-//!   scope passes it on to its caller. A panic of `feed` closes the line as its end does, so `feed` is joined, and what the
-//!   join says is the run's result.
+//! - **Fail.** A panic is caught in the job, and becomes the task's output. Left alone, it would
+//!   end the run: the scope passes it on to its caller. A panic of `feed` closes the line as its
+//!   end does, so `feed` is joined, and what the join says is the run's result.
 
 use std::{
     collections::VecDeque,

@@ -9,8 +9,8 @@
 //!   worker may be done before the sink has written them.
 //! - **Order.** None, which is what `par_bridge` gives.
 //! - **Stop.** The tasks end once a stop is requested, and a worker that waits for room finds that `gather` has gone.
-//! - **Fail.** A panic is caught where the task runs. Rayon passes one of the walk on to `feed`, where it becomes the run's
-//!   error: the outputs end early then, too.
+//! - **Fail.** A panic is caught where the task runs. Rayon passes one of the walk on to `feed`,
+//!   where it becomes the run's error: the outputs end early then, too.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},

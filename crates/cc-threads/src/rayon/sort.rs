@@ -11,8 +11,9 @@
 //!   waited for is at most a window away.
 //! - **Stop.** A job in the pool cannot be called back: it asks when its turn comes, and breaks its promise; within one, the
 //!   sorter asks. The scope ends when all have, and then the shelf is emptied.
-//! - **Fail.** A panic is caught in the job, and becomes the task's output; that ends the run, since a part of the lines is
-//!   not what was asked for. For the same reason each phase joins its `feed` before it believes that the line was all.
+//! - **Fail.** A panic is caught in the job, and becomes the task's output; that ends the run,
+//!   since a part of the lines is not what was asked for. For the same reason each phase joins its
+//!   `feed` before it believes that the line was all.
 
 use std::{
     ops::ControlFlow,

@@ -32,8 +32,9 @@ fn bare(url: &Url) -> Url {
     url
 }
 
-/// A URL that was refused, for messages: without what is before its host, which may be a password. What is no URL is looked
-/// through by hand, since `user:password@host` without a scheme is a common slip.
+/// A URL that was refused, for messages: without what is before its host, which may be a password.
+/// What is no URL is looked through by hand, since `user:password@host` without a scheme is a
+/// common slip.
 pub(super) fn shown(text: &str) -> String {
     if let Ok(url) = Url::parse(text)
         && url.host_str().is_some_and(|host| !host.is_empty())
@@ -48,7 +49,8 @@ pub(super) fn shown(text: &str) -> String {
     }
 }
 
-/// Where the authority would begin in what is no URL: after a scheme that a slash follows, and all slashes.
+/// Where the authority would begin in what is no URL: after a scheme that a slash follows, and all
+/// slashes.
 fn authority(text: &str) -> usize {
     let scheme = text.find(':').map_or(0, |colon| colon + 1);
     let start = if text[scheme..].starts_with('/') { scheme } else { 0 };

@@ -61,7 +61,8 @@ impl Ticket {
         self.output(Err(Failure::Worker(why.to_owned())), now)
     }
 
-    /// What a peer says has become of the download. Which download that was is not left to the peer.
+    /// What a peer says has become of the download. Which download that was is not left to the
+    /// peer.
     #[must_use]
     pub fn adopt(self, output: Output) -> Output {
         Output { index: self.index, url: self.shown, ..output }

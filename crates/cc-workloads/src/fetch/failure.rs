@@ -100,7 +100,8 @@ pub enum Trouble {
     Tls(String),
     /// Nothing came in time.
     TimedOut,
-    /// The server has closed the connection in an orderly way. After a body whose length nothing says, that is its end.
+    /// The server has closed the connection in an orderly way. After a body whose length nothing
+    /// says, that is its end.
     Eof,
     /// The connection was reset, or ended in any other way that may have cut something off.
     Closed,

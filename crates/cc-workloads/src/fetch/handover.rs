@@ -63,8 +63,8 @@ impl Handover {
         Self { keep, ..self }
     }
 
-    /// The download that was handed over, as of now. What identifies it is taken from there, not from what came back: it is
-    /// the same resource, to be kept where it was to be.
+    /// The download that was handed over, as of now. What identifies it is taken from there, not
+    /// from what came back: it is the same resource, to be kept where it was to be.
     ///
     /// # Errors
     ///

@@ -54,8 +54,8 @@ impl Framing {
 ///
 /// # Errors
 ///
-/// [`Failure::Malformed`] if the head contradicts itself, so that no end can be trusted, and [`Failure::Encoding`] for a
-/// transfer coding that was not asked for.
+/// [`Failure::Malformed`] if the head contradicts itself, so that no end can be trusted, and
+/// [`Failure::Encoding`] for a transfer coding that was not asked for.
 pub(super) fn framing(head: &Parts) -> Result<Framing, Failure> {
     if matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
         return Ok(Framing::Length(0));
@@ -63,7 +63,8 @@ pub(super) fn framing(head: &Parts) -> Result<Framing, Failure> {
     let codings = list(&head.headers, TRANSFER_ENCODING);
     match &codings[..] {
         [] => Ok(content_length(&head.headers)?.map_or(Framing::UntilClose, Framing::Length)),
-        // HTTP/1.0 has no chunks: its sender does not mean them, or does not know what it passes on (RFC 9112, 6.1).
+        // HTTP/1.0 has no chunks: its sender does not mean them, or does not know what it passes on
+        // (RFC 9112, 6.1).
         _ if head.version < Version::HTTP_11 => Err(Failure::Malformed),
         // It overrides a length.
         [coding] if coding.eq_ignore_ascii_case("chunked") => Ok(Framing::Chunked),
@@ -85,7 +86,8 @@ impl ContentRange {
         self.end() - self.first
     }
 
-    /// The byte after the last. It does not overflow, since no body is longer than [`LONGEST_BODY`].
+    /// The byte after the last. It does not overflow, since no body is longer than
+    /// [`LONGEST_BODY`].
     pub(super) fn end(&self) -> u64 {
         self.last + 1
     }
@@ -142,7 +144,8 @@ fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     if values.any(|other| other != first) { None } else { first.to_str().ok().map(str::trim) }
 }
 
-/// The elements of all headers of this name, which may be lists (RFC 9110, 5.6.1). What is no UTF-8 stays wrong.
+/// The elements of all headers of this name, which may be lists (RFC 9110, 5.6.1). What is no UTF-8
+/// stays wrong.
 fn list(headers: &HeaderMap, name: HeaderName) -> Vec<String> {
     let mut elements = Vec::new();
     for value in headers.get_all(name) {

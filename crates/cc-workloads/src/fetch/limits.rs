@@ -5,8 +5,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use super::schedule::PARKED;
 use crate::error::{Error, Result};
 
-/// What a process has open apart from its requests: standard streams, what libraries have, and the files of bodies that
-/// broke off and wait for another attempt.
+/// What a process has open apart from its requests: standard streams, what libraries have, and the
+/// files of bodies that broke off and wait for another attempt.
 const OTHERS: usize = 24 + PARKED;
 
 /// Sees to it that so many requests at once have their descriptors, `each` of them, by raising the limit as far as that is allowed.

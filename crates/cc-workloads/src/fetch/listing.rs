@@ -1,7 +1,8 @@
 //! The sink: a line for each resource as it comes, and the failures at the end.
 //!
-//! A line on standard output is a result: the URL in it has been parsed, which leaves it in ASCII without control
-//! characters, and it has no credentials. Why something failed may be in the words of a list, a server or a worker.
+//! A line on standard output is a result: the URL in it has been parsed, which leaves it in ASCII
+//! without control characters, and it has no credentials. Why something failed may be in the words
+//! of a list, a server or a worker.
 
 use std::ops::ControlFlow;
 

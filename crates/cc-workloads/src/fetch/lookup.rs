@@ -1,9 +1,10 @@
 //! The addresses of a host, and a lookup that no attempt has to wait for.
 //!
-//! The system looks up names with `getaddrinfo`, which honours `/etc/hosts`, `nsswitch.conf` and all that an administrator
-//! has set up, and which cannot be cancelled: where no server answers, it returns after ten seconds or more. So each
-//! lookup has a thread of its own, and an attempt waits for its answer, its timeout or the stop, whichever is first. A thread
-//! that is not waited for any more owns nothing of the run. It ends when the system answers, or with the process, which it
+//! The system looks up names with `getaddrinfo`, which honours `/etc/hosts`, `nsswitch.conf` and
+//! all that an administrator has set up, and which cannot be cancelled: where no server answers, it
+//! returns after ten seconds or more. So each lookup has a thread of its own, and an attempt waits
+//! for its answer, its timeout or the stop, whichever is first. A thread that is not waited for any
+//! more owns nothing of the run. It ends when the system answers, or with the process, which it
 //! does not keep from ending.
 
 use std::{
@@ -21,14 +22,15 @@ pub const LOOKUPS: usize = 32;
 /// A host may have more addresses. Trying so many takes longer than any timeout.
 const MOST_ADDRESSES: usize = 16;
 
-/// `getaddrinfo` has buffers on its stack. What a thread does not touch of its stack takes no memory.
+/// `getaddrinfo` has buffers on its stack. What a thread does not touch of its stack takes no
+/// memory.
 const STACK: usize = 256 << 10;
 
 /// What a lookup has found.
 pub type Found = Result<Vec<SocketAddr>, Trouble>;
 
-/// The addresses of a host that need no lookup: an address is its own, and `localhost` is this machine, whatever a server
-/// says (RFC 6761).
+/// The addresses of a host that need no lookup: an address is its own, and `localhost` is this
+/// machine, whatever a server says (RFC 6761).
 #[must_use]
 pub fn known(host: &str, port: u16) -> Option<Vec<SocketAddr>> {
     let host = host.trim_matches(['[', ']']);
@@ -40,8 +42,8 @@ pub fn known(host: &str, port: u16) -> Option<Vec<SocketAddr>> {
     Some(addresses.into_iter().map(|address| SocketAddr::new(address, port)).collect())
 }
 
-/// Begins a lookup on a thread of its own, which calls `done` with what it has found. The caller sees to it that there
-/// are no more than [`LOOKUPS`].
+/// Begins a lookup on a thread of its own, which calls `done` with what it has found. The caller
+/// sees to it that there are no more than [`LOOKUPS`].
 ///
 /// # Errors
 ///

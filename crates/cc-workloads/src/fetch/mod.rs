@@ -87,7 +87,8 @@ pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(365 * 24 * 3600);
 pub const MAX_REDIRECTS: usize = 10;
 
 impl Settings {
-    /// [`Settings::timeout`], or a year if that is shorter: a longer one would overflow the clock that it is added to.
+    /// [`Settings::timeout`], or a year if that is shorter: a longer one would overflow the clock
+    /// that it is added to.
     #[must_use]
     pub fn timeout(&self) -> Duration {
         self.timeout.min(LONGEST_WAIT)

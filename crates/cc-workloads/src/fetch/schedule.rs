@@ -16,8 +16,9 @@ use super::{
     names::Names,
 };
 
-/// Maximum bodies that broke off and are kept until their next attempt. Each may have a file that is open, which
-/// [`descriptors`](super::descriptors) reckons with, and a decoder of 40 KB. A download beyond them starts over.
+/// Maximum bodies that broke off and are kept until their next attempt. Each may have a file that
+/// is open, which [`descriptors`](super::descriptors) reckons with, and a decoder of 40 KB. A
+/// download beyond them starts over.
 pub const PARKED: usize = 16;
 
 /// Every download of a run that is not under way.

@@ -89,8 +89,8 @@ impl<'a> Source<'a> {
     pub(super) fn unsearched(&self, next: u64, block: &Lines, step: u64, limit: u64) -> Part {
         let (path, end, last) = (self.piece.path.clone(), block.file_end(), block.ended);
         match self.input {
-            // Lines belong to the range that they begin in. The last one may end behind it, and what
-            // is left of the range may be within it, where NULs end lines, too.
+            // Lines belong to the range that they begin in. The last one may end behind it, and
+            // what is left of the range may be within it, where NULs end lines, too.
             Input::File(_) => {
                 let range = self.piece.end.filter(|range| next < *range);
                 let end = range.map_or(end, |range| end.min(range));

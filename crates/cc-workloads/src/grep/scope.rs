@@ -130,8 +130,8 @@ impl Scope {
         Ok(())
     }
 
-    /// The piece whose last line goes on in this range, behind the piece's end: where NULs end lines,
-    /// too, a part of a line may have been searched, and the rest of it is left.
+    /// The piece whose last line goes on in this range, behind the piece's end: where NULs end
+    /// lines, too, a part of a line may have been searched, and the rest of it is left.
     fn continues(&self, found: Option<&Found>, path: &ByteBuf, next: u64, end: u64) -> Option<usize> {
         let found =
             found.filter(|found| found.path == *path && found.at.saturating_add(found.bytes) == next)?;

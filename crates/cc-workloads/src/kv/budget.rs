@@ -116,8 +116,8 @@ pub struct Charge {
     free: usize,
 }
 
-/// Bytes of a connection that are not counted, so that a client can still ask for something to be deleted when memory
-/// is full.
+/// Bytes of a connection that are not counted, so that a client can still ask for something to be
+/// deleted when memory is full.
 const FREE: usize = 2 * super::connection::READ;
 
 impl Charge {

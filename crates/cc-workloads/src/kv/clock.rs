@@ -1,8 +1,8 @@
 //! The time, as data, and the clocks that it is read from.
 //!
-//! Keys expire by a clock that only goes forward, at the same speed whatever happens to the date: a correction of the wall
-//! clock neither keeps a key for ever nor takes one early. The wall clock is read where a command names a date, and nowhere
-//! else.
+//! Keys expire by a clock that only goes forward, at the same speed whatever happens to the date: a
+//! correction of the wall clock neither keeps a key for ever nor takes one early. The wall clock is
+//! read where a command names a date, and nowhere else.
 
 use std::{
     sync::{
@@ -15,13 +15,14 @@ use std::{
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
-/// Milliseconds since the machine was started, those included in which it was suspended. The processes of one machine have
-/// this clock in common; two machines do not, so between them only durations travel. The model reads it once for a
-/// request; a shard never reads a clock.
+/// Milliseconds since the machine was started, those included in which it was suspended. The
+/// processes of one machine have this clock in common; two machines do not, so between them only
+/// durations travel. The model reads it once for a request; a shard never reads a clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Now(pub u64);
 
-/// Where a server reads the time: from the system, or from a [`ManualClock`] in a test. Clones are the same clock.
+/// Where a server reads the time: from the system, or from a [`ManualClock`] in a test. Clones are
+/// the same clock.
 #[derive(Clone, Debug, Default)]
 pub struct Clock(Option<Arc<Manual>>);
 
@@ -85,7 +86,8 @@ impl ManualClock {
 /// The longest time that is waited for: ten years. An `Instant` has room for it on every system.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
-/// The instant after this time, or in ten years if that is earlier: `Instant::now() + time` panics when it overflows.
+/// The instant after this time, or in ten years if that is earlier: `Instant::now() + time` panics
+/// when it overflows.
 #[must_use]
 pub fn deadline_after(time: Duration) -> Instant {
     Instant::now() + time.min(LONGEST)

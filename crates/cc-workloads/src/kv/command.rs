@@ -117,7 +117,8 @@ impl Command {
         }))
     }
 
-    /// How many steps its plan has on this many shards: one for each key, or for each shard if it asks all of them.
+    /// How many steps its plan has on this many shards: one for each key, or for each shard if it
+    /// asks all of them.
     pub(super) fn steps(&self, shards: usize) -> usize {
         match self {
             Self::Mget(keys) | Self::Del(keys) | Self::Exists(keys) | Self::Versions(keys) => keys.len(),
@@ -128,8 +129,8 @@ impl Command {
         }
     }
 
-    /// The bytes that it takes while it is under way, about: itself, its plan on this many shards, and its reply, but
-    /// not the values in that.
+    /// The bytes that it takes while it is under way, about: itself, its plan on this many shards,
+    /// and its reply, but not the values in that.
     pub(super) fn weight(&self, shards: usize) -> usize {
         self.heap() + self.steps(shards) * STEP
     }

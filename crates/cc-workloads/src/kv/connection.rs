@@ -32,9 +32,10 @@ pub const READ: usize = 16 * 1024;
 /// 3. what is in [`output`](Connection::output) is written, and it is told how much was. Then 2., and, if it
 ///    [wants](Connection::wants_input) to, 1. again; until it [is over](Connection::is_over).
 ///
-/// It is bounded: while a client does not take its replies, it wants no input and has no plans; what plans and replies take
-/// is counted (see [`Server::in_flight`]), and without room for it a request is answered with an error. After a wrong
-/// password it wants nothing for a while: see [`pause`](Connection::pause). It counts itself in and, when it is dropped, out.
+/// It is bounded: while a client does not take its replies, it wants no input and has no plans;
+/// what plans and replies take is counted (see [`Server::in_flight`]), and without room for it a
+/// request is answered with an error. After a wrong password it wants nothing for a while: see
+/// [`pause`](Connection::pause). It counts itself in and, when it is dropped, out.
 #[derive(Debug)]
 pub struct Connection {
     server: Arc<Server>,
@@ -84,8 +85,8 @@ enum Waiting {
 
 /// No more plans at a time.
 const PIPELINE: usize = 1024;
-/// With plans of this many bytes under way, no others are begun: a client that sends large values waits for its own
-/// and is not refused because of them.
+/// With plans of this many bytes under way, no others are begun: a client that sends large values
+/// waits for its own and is not refused because of them.
 const UNDER_WAY: usize = 256 * 1024;
 /// A connection that has nothing to do keeps no more than this for the next request.
 pub(super) const KEPT: usize = 2 * 1024;
@@ -280,8 +281,9 @@ impl Connection {
             && self.output.is_empty()
     }
 
-    /// How long the client may go on without a whole request, or without the password; `None` is for ever. Nothing is left
-    /// if that took too long: the connection is to be closed. Single bytes make it no longer.
+    /// How long the client may go on without a whole request, or without the password; `None` is
+    /// for ever. Nothing is left if that took too long: the connection is to be closed. Single
+    /// bytes make it no longer.
     #[must_use]
     pub fn patience(&self) -> Option<Duration> {
         let idle =
@@ -290,9 +292,10 @@ impl Connection {
         [idle, auth].into_iter().flatten().min()
     }
 
-    /// How long to wait before [`next`](Connection::next) is asked again, since the client's password was wrong. `None` is
-    /// not at all. Meanwhile the connection has no plans and [wants no input](Connection::wants_input), and others are
-    /// served; if the input [ends](Connection::end) meanwhile, it is over.
+    /// How long to wait before [`next`](Connection::next) is asked again, since the client's
+    /// password was wrong. `None` is not at all. Meanwhile the connection has no plans and [wants
+    /// no input](Connection::wants_input), and others are served; if the input
+    /// [ends](Connection::end) meanwhile, it is over.
     #[must_use]
     pub fn pause(&self) -> Option<Duration> {
         self.paused_until.map(|until| until.saturating_duration_since(Instant::now()))

@@ -69,7 +69,8 @@ impl Plan {
         &self.parts
     }
 
-    /// The bytes that it takes while it is under way, about; the values in its reply are not among them.
+    /// The bytes that it takes while it is under way, about; the values in its reply are not among
+    /// them.
     #[must_use]
     pub fn weight(&self) -> usize {
         self.weight

@@ -52,8 +52,8 @@ impl Reply {
         Self::error("OOM command not allowed when used memory > 'maxmemory'.")
     }
 
-    /// What a command is answered whose shard is down: its owner has died and another one is being started, or it is
-    /// suspected of that.
+    /// What a command is answered whose shard is down: its owner has died and another one is being
+    /// started, or it is suspected of that.
     #[must_use]
     pub fn down(shard: usize) -> Self {
         let text = format!("TRYAGAIN shard {shard} is down; if its owner has died, what it held is lost");
@@ -90,7 +90,8 @@ impl Reply {
         Self::error("OOM the reply takes more memory than is left for replies; the command was run")
     }
 
-    /// The bytes that it keeps in memory, about. A value that several items in a row have in common counts once.
+    /// The bytes that it keeps in memory, about. A value that several items in a row have in common
+    /// counts once.
     pub(super) fn weight(&self) -> usize {
         fn weight(reply: &Reply, last: &mut *const u8) -> usize {
             let own = match reply {

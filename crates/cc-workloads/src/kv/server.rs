@@ -28,18 +28,21 @@ pub struct Config {
     pub max_connections: usize,
     /// What keys, values and requests may take, in bytes; none is no limit. Nothing is evicted.
     pub max_memory: Option<u64>,
-    /// A client that has not sent a whole request for so long, and has not taken a reply either, is hung up on.
+    /// A client that has not sent a whole request for so long, and has not taken a reply either, is
+    /// hung up on.
     pub idle_timeout: Option<Duration>,
-    /// How long a client has to give the password, if there is one; a tenth of it while more than half of all clients
-    /// have not given it.
+    /// How long a client has to give the password, if there is one; a tenth of it while more than
+    /// half of all clients have not given it.
     pub auth_timeout: Duration,
     /// How long a server that is asked to stop waits for clients to take their replies.
     pub drain: Duration,
     /// Among how many workers the memory is divided, each of which has its part and no more.
     pub shares: usize,
-    /// In a worker's [share](Config::share): the clients and the bytes that all workers have, which INFO tells.
+    /// In a worker's [share](Config::share): the clients and the bytes that all workers have, which
+    /// INFO tells.
     pub whole: Option<(usize, Option<u64>)>,
-    /// Where the time is read. A manual clock is one process's: a worker in another reads the system's.
+    /// Where the time is read. A manual clock is one process's: a worker in another reads the
+    /// system's.
     #[serde(skip)]
     pub clock: Clock,
 }
@@ -93,8 +96,8 @@ impl Config {
         Err(Error::Usage(what))
     }
 
-    /// How often a loop that serves many connections has to look for those whose [patience](super::Connection::patience)
-    /// has ended; `None` is never.
+    /// How often a loop that serves many connections has to look for those whose
+    /// [patience](super::Connection::patience) has ended; `None` is never.
     #[must_use]
     pub fn patience_interval(&self) -> Option<Duration> {
         let until_auth = self.password.as_ref().map(|_| self.auth_timeout / HURRY);
@@ -124,8 +127,8 @@ pub struct Server {
     pub(super) config: Config,
     pub(super) slots: Slots,
     pub(super) budget: Budget,
-    /// For what is under way on behalf of clients and not yet written to them; as much again as the other budget, so that
-    /// reading works when memory is full of data.
+    /// For what is under way on behalf of clients and not yet written to them; as much again as the
+    /// other budget, so that reading works when memory is full of data.
     in_flight: Budget,
     pub(super) started: Instant,
     pub(super) port: u16,
@@ -139,7 +142,8 @@ pub struct Server {
     warned: AtomicU64,
 }
 
-/// Milliseconds in which a client that speaks HTTP is mentioned once: the clients must not fill the log.
+/// Milliseconds in which a client that speaks HTTP is mentioned once: the clients must not fill the
+/// log.
 const WARNING_INTERVAL: u64 = 60_000;
 
 impl Server {

@@ -122,7 +122,8 @@ impl Session {
         }
     }
 
-    /// How long nothing more is to be done for a client that has just given a wrong password: longer with every one.
+    /// How long nothing more is to be done for a client that has just given a wrong password:
+    /// longer with every one.
     #[must_use]
     pub fn take_penalty(&mut self) -> Duration {
         match std::mem::take(&mut self.was_wrong) {
@@ -295,8 +296,8 @@ impl Session {
     }
 }
 
-/// Most steps of a transaction, each on one key or one shard. All its shards are held while it is run: this many steps take
-/// a few tenths of a second at most, and others wait no longer.
+/// Most steps of a transaction, each on one key or one shard. All its shards are held while it is
+/// run: this many steps take a few tenths of a second at most, and others wait no longer.
 const MAX_STEPS: usize = 1 << 20;
 
 const TOO_LONG: Reply = Reply::error(
@@ -308,7 +309,8 @@ const TOO_LONG: Reply = Reply::error(
 const PENALTY: Duration = Duration::from_millis(50);
 const LONGEST_PENALTY: Duration = Duration::from_secs(5);
 
-/// Bytes and steps of what a session answers by itself when a transaction is run: see [`Command::weight`].
+/// Bytes and steps of what a session answers by itself when a transaction is run: see
+/// [`Command::weight`].
 fn local_weight(verb: Verb, shards: usize) -> (usize, usize) {
     match verb {
         Verb::Info => (Command::Stats.weight(shards) + 4096, Command::Stats.steps(shards)),
@@ -319,8 +321,8 @@ fn local_weight(verb: Verb, shards: usize) -> (usize, usize) {
     }
 }
 
-/// Whether it is a word by which every HTTP request is known: POST, whose body a web page chooses, or the header that all
-/// others have. Redis and Valkey know the same two.
+/// Whether it is a word by which every HTTP request is known: POST, whose body a web page chooses,
+/// or the header that all others have. Redis and Valkey know the same two.
 fn is_http(name: &[u8]) -> bool {
     name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:")
 }

@@ -67,8 +67,8 @@ pub struct Shard {
     /// The last version given.
     version: u64,
     volatile: usize,
-    /// The latest time that it was told. Two threads may read the clock in one order and lock the shard in the other;
-    /// for the shard, time does not go back.
+    /// The latest time that it was told. Two threads may read the clock in one order and lock the
+    /// shard in the other; for the shard, time does not go back.
     now: u64,
     /// Where the next sweep begins.
     hand: usize,
@@ -85,7 +85,8 @@ impl Shard {
         Self { table, gone, purse, epoch, version: 0, volatile: 0, now: 0, hand: 0, server: None }
     }
 
-    /// The shard of a process that has no other and serves clients itself: INFO is told what that process has done.
+    /// The shard of a process that has no other and serves clients itself: INFO is told what that
+    /// process has done.
     #[must_use]
     pub fn of_process(self, server: Arc<Server>) -> Self {
         Self { server: Some(server), ..self }
@@ -167,8 +168,9 @@ impl Shard {
         removed * 16 > places
     }
 
-    /// Whether the answer to a part, if it is a copy, has at most this many bytes of values, or is one value: no value is
-    /// so large that it cannot be told. To be asked before the part is run or prepared.
+    /// Whether the answer to a part, if it is a copy, has at most this many bytes of values, or is
+    /// one value: no value is so large that it cannot be told. To be asked before the part is run
+    /// or prepared.
     #[must_use]
     pub fn answer_fits(&self, part: &Part, room: u64) -> bool {
         // A value that the part itself sets may be in place of the one that is there.

@@ -92,7 +92,8 @@ impl Info {
 
     fn memory(&self, shards: &[Option<Stats>]) -> String {
         let used = sum(shards, |stats| stats.memory);
-        // A shard that is elsewhere takes its memory there, and of no budget that a process tells of.
+        // A shard that is elsewhere takes its memory there, and of no budget that a process tells
+        // of.
         let elsewhere = |stats: &Stats| if stats.process.is_some() { 0 } else { stats.memory };
         let is_elsewhere = self.shares > 1;
         let granted = self.tally(shards).granted + if is_elsewhere { sum(shards, elsewhere) } else { 0 };

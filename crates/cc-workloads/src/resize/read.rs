@@ -52,8 +52,8 @@ impl Settings {
 pub(super) fn read(task: &Task, base: &Path, files: &Files, bytes: &mut Vec<u8>) -> Result<(), String> {
     let why = |error: io::Error| reason(&error);
     bytes.clear();
-    // It was a file when the directory was read. If a FIFO has taken its place, it is opened without
-    // waiting for a writer.
+    // It was a file when the directory was read. If a FIFO has taken its place, it is opened
+    // without waiting for a writer.
     let file = files.open(&base.join(OsStr::from_bytes(&task.source))).map_err(why)?;
     let kind = file.metadata().map_err(why)?;
     if !kind.is_file() && !kind.is_dir() {

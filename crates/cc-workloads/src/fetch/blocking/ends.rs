@@ -1,7 +1,8 @@
 //! How a connection ends: in an orderly way, or cut off.
 //!
-//! `ureq` takes a reset in a body without a length for its end, and the first line of a last chunk for all of it. Here every
-//! end is an error that says which it was, and the [`Download`](super::Download) decides what it means.
+//! `ureq` takes a reset in a body without a length for its end, and the first line of a last chunk
+//! for all of it. Here every end is an error that says which it was, and the
+//! [`Download`](super::Download) decides what it means.
 
 use std::{cell::Cell, error, fmt, io, io::ErrorKind};
 
@@ -10,7 +11,8 @@ use ureq::{
     unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTimeout, Transport},
 };
 
-/// Maximum bytes of chunk sizes and trailers without any content among them, as `hyper` has it for trailers.
+/// Maximum bytes of chunk sizes and trailers without any content among them, as `hyper` has it for
+/// trailers.
 const MOST_FRAMING: usize = 16 << 10;
 
 /// Why a connection brings nothing more.
@@ -124,8 +126,9 @@ impl<T: Transport> Transport for Checked<T> {
 }
 
 thread_local! {
-    /// Bytes that the read of a body on this thread has received, and that were no content so far. The reader of a body and
-    /// its connection share no other value: `ureq` is between them, and calls one from the other on the same thread.
+    /// Bytes that the read of a body on this thread has received, and that were no content so far.
+    /// The reader of a body and its connection share no other value: `ureq` is between them, and
+    /// calls one from the other on the same thread.
     static FRAMING: Cell<Option<usize>> = const { Cell::new(None) };
 }
 

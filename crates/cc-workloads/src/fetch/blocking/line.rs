@@ -185,8 +185,9 @@ fn stopped() -> Error {
     io::Error::other("stopped").into()
 }
 
-/// The lookups that this process may still begin. They are the process's and not a client's: there may be a client for
-/// each of hundreds of requests, and a lookup outlives the attempt that does not wait for it any more.
+/// The lookups that this process may still begin. They are the process's and not a client's: there
+/// may be a client for each of hundreds of requests, and a lookup outlives the attempt that does
+/// not wait for it any more.
 static PERMITS: LazyLock<(Sender<()>, Receiver<()>)> = LazyLock::new(|| {
     let (returned, permits) = bounded(lookup::LOOKUPS);
     (0..lookup::LOOKUPS).for_each(|_| returned.send(()).expect("there is room for all"));

@@ -92,9 +92,9 @@ impl Client {
         self.read(body, |bytes| download.received(bytes).is_continue())
     }
 
-    /// Sends the request, and waits for the head of the answer. A server may close a connection that was kept while the
-    /// request is on its way there: GET is idempotent, so it is sent again (RFC 9112, 9.3.1). Each turn takes a
-    /// connection of those that are kept.
+    /// Sends the request, and waits for the head of the answer. A server may close a connection
+    /// that was kept while the request is on its way there: GET is idempotent, so it is sent again
+    /// (RFC 9112, 9.3.1). Each turn takes a connection of those that are kept.
     fn ask(&self, download: &Download) -> Result<Response<Body>, Trouble> {
         let (began, patience) = (Instant::now(), download.patience(Instant::now()));
         let request = download.request();

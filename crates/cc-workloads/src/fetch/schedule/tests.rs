@@ -198,7 +198,8 @@ fn broken(mut download: Box<Download>, now: Instant) -> Attempted {
     hung_up(download, now)
 }
 
-/// However many break off at once, few keep a file open while they wait; and the next may when those have gone on.
+/// However many break off at once, few keep a file open while they wait; and the next may when
+/// those have gone on.
 #[test]
 fn few_bodies_that_broke_off_are_kept_while_they_wait() {
     let now = Instant::now();
