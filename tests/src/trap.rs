@@ -62,14 +62,16 @@ impl Trap {
         }
     }
 
-    /// Lets everybody through from now on, whether or not anybody waits.
+    /// Lets everybody through from now on: who waits, and who comes later, even if the trap is gone by then.
     ///
     /// # Panics
     ///
     /// If the trap does not halt anybody.
     pub fn open(&self) {
-        let gate = OpenOptions::new().read(true).write(true).open(self.dir.join("gate"));
+        let path = self.dir.join("gate");
+        let gate = OpenOptions::new().read(true).write(true).open(&path);
         self.gate.set(gate.expect("a halting trap has a FIFO")).expect("it is opened once");
+        fs::remove_file(path).expect("nobody else removes it");
     }
 
     /// How often it has struck.

@@ -74,12 +74,22 @@ pub enum Lane {
 /// What earlier attempts at a task have shown, for a task that has to be submitted in other words.
 #[derive(Clone, Debug, Default)]
 pub struct Attempts {
-    /// How many workers were lost that had this task and no other. Clones are the same count: a
-    /// task that kills its workers does not become innocent by other words.
-    deaths: Arc<AtomicU32>,
+    /// Clones are the same counts: a task that kills its workers does not become innocent by other
+    /// words.
+    deaths: Arc<Deaths>,
     /// The addresses of workers that could not do it, and are to have it only if no other worker is
     /// left.
     avoided: BTreeSet<String>,
+}
+
+/// How many workers were lost that had a task. Counted under the book's lock only, so that no two
+/// counts cross.
+#[derive(Debug, Default)]
+struct Deaths {
+    /// They had no other.
+    alone: AtomicU32,
+    /// They had others, too, any of which may be guilty.
+    among_others: AtomicU32,
 }
 
 impl Attempts {
@@ -94,13 +104,20 @@ impl Attempts {
         self.avoided.contains(address)
     }
 
-    /// Only under the book's lock, so that no two counts cross.
-    fn deaths(&self) -> u32 {
-        self.deaths.load(Ordering::Relaxed)
+    /// Whether it is known that the task has lost so many workers.
+    fn is_guilty(&self) -> bool {
+        self.deaths.alone.load(Ordering::Relaxed) >= DEATHS
     }
 
-    fn add_death(&self) {
-        self.deaths.fetch_add(1, Ordering::Relaxed);
+    /// Whether it may be the one that a worker was lost by. Only if it runs alone does the next
+    /// loss say so.
+    fn is_suspect(&self) -> bool {
+        [&self.deaths.alone, &self.deaths.among_others].iter().any(|n| n.load(Ordering::Relaxed) > 0)
+    }
+
+    fn add_death(&self, is_alone: bool) {
+        let deaths = if is_alone { &self.deaths.alone } else { &self.deaths.among_others };
+        deaths.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -156,7 +173,7 @@ impl Queue {
     ) -> Promise<O> {
         let (done, promise) = oneshot::channel();
         let waiter = Box::new(Checked { check, done: Some(done) });
-        self.change(|book| book.submit(Entry { task, lane, waiter, attempts, must_be_alone: false }));
+        self.change(|book| book.submit(Entry { task, lane, waiter, attempts }));
         promise
     }
 
@@ -289,15 +306,6 @@ struct Entry {
     lane: Lane,
     waiter: Box<dyn Waiter>,
     attempts: Attempts,
-    /// Its worker was lost while it had others, too: only if it runs alone does the next loss say
-    /// which task it was.
-    must_be_alone: bool,
-}
-
-impl Entry {
-    fn is_suspect(&self) -> bool {
-        self.must_be_alone || self.attempts.deaths() > 0
-    }
 }
 
 /// The receiver of what comes of a task, whatever its output is.
@@ -351,7 +359,7 @@ impl Held {
         let within = self.leases.len() < self.credit.tasks && bytes <= self.credit.bytes;
         // A worker that dies takes the tasks that wait behind the guilty one along. A suspect therefore runs
         // alone: only then does the next death say which task it was.
-        self.leases.is_empty() || (within && !self.alone && !entry.is_suspect())
+        self.leases.is_empty() || (within && !self.alone && !entry.attempts.is_suspect())
     }
 }
 
@@ -377,7 +385,7 @@ impl Book {
         if held.is_distrusted || !held.has_room_for(entry) {
             return None;
         }
-        held.alone = entry.is_suspect();
+        held.alone = entry.attempts.is_suspect();
         held.leases.insert(next.1, entry.task.len() as u64);
         let lease = Lease { id: next.1, task: entry.task.clone() };
         self.waiting.remove(&next);
@@ -431,11 +439,8 @@ impl Book {
         let is_alone = leases.len() == 1;
         for id in leases.into_keys() {
             let Some(entry) = self.tasks.get_mut(&id) else { continue };
-            if is_alone {
-                entry.attempts.add_death();
-            }
-            entry.must_be_alone = !is_alone;
-            if entry.attempts.deaths() < DEATHS {
+            entry.attempts.add_death(is_alone);
+            if !entry.attempts.is_guilty() {
                 self.requeue(id);
             } else if let Some(entry) = self.tasks.remove(&id) {
                 entry.waiter.fail(entry.task, format!("its worker was lost, {DEATHS} times"));
@@ -640,25 +645,40 @@ mod tests {
         assert_eq!((promises[0].try_recv(), promises[2].try_recv()), (done("fine"), done("fine")));
     }
 
-    /// Workers are killed at random, again and again, while they have several tasks: none of these
-    /// is guilty.
+    /// Workers are killed at random, while they have several tasks: none of these is guilty.
     #[test]
     fn who_is_lost_with_neighbours_is_not_blamed_but_runs_alone_once() {
-        let (queue, innocent) = (Queue::default(), Attempts::default());
+        let queue = Queue::default();
         for _ in 0..9 {
-            let mut promise = queue.submit_again(task("innocent"), Lane::Usual, check, innocent.clone());
-            let _neighbours = submit(&queue, &["one", "two"]);
+            let mut promises = submit(&queue, &["one", "two", "three"]);
             let seat = join(&queue, ROOM);
-            assert_eq!(names(&leases(&seat)), ["innocent", "one", "two"]);
+            assert_eq!(names(&leases(&seat)), ["one", "two", "three"]);
             drop(seat);
             let seat = join(&queue, ROOM);
-            for name in ["innocent", "one", "two"] {
+            for name in ["one", "two", "three"] {
                 let held = leases(&seat);
                 assert_eq!(names(&held), [name], "alone");
                 seat.done(held[0].id, task("fine")).unwrap();
             }
-            assert_eq!((promise.try_recv(), innocent.deaths()), (done("fine"), 0));
+            assert!(promises.iter_mut().all(|promise| promise.try_recv() == done("fine")));
         }
+    }
+
+    #[test]
+    fn a_suspect_that_is_submitted_again_still_runs_alone() {
+        let (queue, attempts) = (Queue::default(), Attempts::default());
+        let _first = queue.submit_again(task("deadly"), Lane::Usual, check, attempts.clone());
+        let _neighbour = submit(&queue, &["neighbour"]);
+        drop(leases(&join(&queue, ROOM)));
+        answer_all(&join(&queue, ROOM), "not like this");
+        let _neighbour = submit(&queue, &["neighbour"]);
+        let _again = queue.submit_again(task("deadly"), Lane::Usual, check, attempts.clone());
+        let seat = join(&queue, ROOM);
+        let held = leases(&seat);
+        assert_eq!(names(&held), ["neighbour"]);
+        seat.done(held[0].id, task("")).unwrap();
+        assert_eq!(names(&leases(&seat)), ["deadly"]);
+        assert!(attempts.is_suspect() && !attempts.is_guilty());
     }
 
     #[test]
