@@ -7,15 +7,14 @@
 //! run's error.
 
 use std::{
-    any::Any,
     num::NonZeroUsize,
-    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    panic::resume_unwind,
     sync::{Arc, OnceLock},
     thread::{self, Scope, ScopedJoinHandle},
     time::Duration,
 };
 
-use cc_workloads::{Cause, Ctx, Error, Result, Stop, stop::OnRequest};
+use cc_workloads::{Cause, Ctx, Error, Result, Stop, refusal, stop::OnRequest};
 use tokio::{
     runtime::{Builder, Runtime},
     task::JoinHandle,
@@ -41,8 +40,8 @@ pub fn runtime(workers: NonZeroUsize) -> Result<Runtime> {
 
 fn start(builder: &mut Builder) -> Result<Runtime> {
     let runtime = build(builder)?;
-    let first = catch_unwind(AssertUnwindSafe(|| drop(runtime.spawn_blocking(|| ()))));
-    first.map(|()| runtime).map_err(|panic| refused(&*panic))
+    refusal::returned("thread", || drop(runtime.spawn_blocking(|| ())))?;
+    Ok(runtime)
 }
 
 /// Builds a multi-thread runtime. Replaces the builder's `on_thread_start`.
@@ -64,13 +63,19 @@ pub fn build(builder: &mut Builder) -> Result<Runtime> {
         }
     });
     let outside = Builder::new_current_thread().build().map_err(Error::io("runtime"))?;
-    let built = outside.block_on(async { catch_unwind(AssertUnwindSafe(|| builder.build())) });
+    let built = outside.block_on(async { refusal::returned("thread", || builder.build()) });
     let _ = is_built.set(built.is_ok());
-    built.map_err(|panic| refused(&*panic))?.map_err(Error::io("runtime"))
+    built?.map_err(Error::io("runtime"))
 }
 
-fn refused(panic: &(dyn Any + Send)) -> Error {
-    Error::panicked("thread", panic)
+/// Builds a runtime for the calling thread, with timers and sockets.
+///
+/// # Errors
+///
+/// If the system refuses what it waits with, which is where tokio panics for its signals.
+pub fn current_thread() -> Result<Runtime> {
+    let build = || Builder::new_current_thread().enable_all().build();
+    refusal::returned("runtime", build)?.map_err(Error::io("runtime"))
 }
 
 /// A token that is cancelled when a stop is requested, for as long as the other half is there.

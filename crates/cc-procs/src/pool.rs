@@ -42,7 +42,7 @@ use std::{
 use cc_workloads::{
     Cause, Ctx, Error, Result, Stop,
     error::{panic_reason, reason},
-    stdio,
+    refusal, stdio,
     stop::OnRequest,
     temporary::{self, Lock},
 };
@@ -50,6 +50,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, select_biased};
 use ipc_channel::{
     IpcError,
     ipc::{self, IpcOneShotServer, IpcReceiver, IpcSender, IpcSharedMemory},
+    platform::OsIpcSender,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_bytes::ByteBuf;
@@ -106,6 +107,7 @@ where
         give_up: GiveUp<T, O>,
     ) -> Result<Self> {
         temporary::remove_abandoned(&SocketDir::base(), SOCKETS);
+        measure()?;
         let program = env::current_exe().map_err(Error::io("the program's own name"))?;
         let launch = Arc::new(Launch { program, name, setup: encode(setup) });
         let (fed, tasks) = bounded(ctx.window.get() + 1);
@@ -501,6 +503,7 @@ where
     O: Serialize + DeserializeOwned,
     W: FnMut(T) -> O,
 {
+    measure()?;
     let lifeline = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     let sockets = env::temp_dir();
     // Says that the directory is in use.
@@ -520,6 +523,11 @@ where
         replies.send(output).unwrap_or_else(|_| wait_for_the_end());
     }
     Ok(())
+}
+
+/// Has ipc-channel measure a socket's buffer, which it does once, with the first message, and panics if it cannot.
+fn measure() -> Result<()> {
+    refusal::returned("ipc-channel", OsIpcSender::get_max_fragment_size).map(drop)
 }
 
 fn wait_for_the_end() -> ! {

@@ -27,6 +27,7 @@ pub mod inputs;
 pub mod kv;
 pub mod mandelbrot;
 pub mod printable;
+pub mod refusal;
 pub mod replace;
 pub mod report;
 pub mod resize;

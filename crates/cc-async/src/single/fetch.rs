@@ -13,21 +13,20 @@
 use std::{panic::AssertUnwindSafe, time::Instant};
 
 use cc_workloads::{
-    Ctx, Error, Result, Sink,
+    Ctx, Result, Sink,
     error::panic_reason,
     fetch::{Attempted, Download, Job, Output, Schedule, descriptors},
 };
 use futures::FutureExt;
 use tokio::{
     join,
-    runtime::Builder,
     sync::mpsc::{self, Receiver},
 };
 
 use crate::{
     client::Client,
     fetch::{DESCRIPTORS, feed},
-    runtime::token,
+    runtime::{current_thread, token},
 };
 
 // ANCHOR: fetch-run
@@ -35,8 +34,7 @@ use crate::{
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let at_once = job.at_once();
     descriptors(at_once, DESCRIPTORS)?;
-    let mut runtime = Builder::new_current_thread();
-    let runtime = runtime.enable_all().build().map_err(Error::io("runtime"))?;
+    let runtime = current_thread()?;
     let (stop, _on_stop) = token(&ctx.stop);
     let client = &Client::new(&job.settings, at_once);
     let (done, outputs) = mpsc::channel(1);

@@ -18,22 +18,24 @@ use std::{
 };
 
 use cc_workloads::{
-    Ctx, Error, Result,
+    Ctx, Result,
     kv::{Config, Plan, Reply, SWEEP, Server, Shard, Totals},
 };
 use tokio::{
-    runtime::Builder,
     task::{LocalSet, spawn_local},
     time::{MissedTickBehavior, interval, timeout},
 };
 use tokio_util::task::TaskTracker;
 
-use crate::{kv::Door, runtime::token};
+use crate::{
+    kv::Door,
+    runtime::{current_thread, token},
+};
 
 // ANCHOR: kv-run
 /// Serves on the calling thread.
 pub fn run(listener: TcpListener, config: &Config, ctx: &Ctx) -> Result<Totals> {
-    let runtime = Builder::new_current_thread().enable_all().build().map_err(Error::io("runtime"))?;
+    let runtime = current_thread()?;
     let (stop, _on_stop) = token(&ctx.stop);
     let serve = async {
         let door = Door::new(listener, config, 1, stop)?;

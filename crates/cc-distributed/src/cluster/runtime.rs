@@ -9,12 +9,11 @@ use std::{
     convert::Infallible,
     io,
     net::{SocketAddr, ToSocketAddrs},
-    os::unix::net::UnixStream,
     sync::mpsc::sync_channel,
     thread::{self, JoinHandle},
 };
 
-use cc_workloads::{Error, Result};
+use cc_workloads::{Error, Result, refusal};
 use tokio::{
     runtime::{Builder, Handle, Runtime},
     sync::oneshot,
@@ -86,10 +85,9 @@ pub(crate) fn with_runtime(
 ///
 /// If there are no descriptors left for it.
 pub(crate) fn current_thread() -> Result<Runtime> {
-    // tokio panics if it lacks descriptors for its signals. These are as many as a runtime takes.
-    let pairs: io::Result<Vec<_>> = (0..3).map(|_| UnixStream::pair()).collect();
-    drop(pairs.map_err(Error::io("runtime"))?);
-    Builder::new_current_thread().enable_all().build().map_err(Error::io("runtime"))
+    // tokio panics if it lacks descriptors for its signals.
+    let build = || Builder::new_current_thread().enable_all().build();
+    refusal::returned("runtime", build)?.map_err(Error::io("runtime"))
 }
 
 /// Runs blocking work on a thread of its own, under this name, and waits for its result.
