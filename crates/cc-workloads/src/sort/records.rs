@@ -54,6 +54,7 @@ impl Lines {
         stop: &Stop,
     ) -> Result<bool, String> {
         let (mut size, most) = plan::divided(room, size_of::<Record>());
+        let most = most.max(1);
         self.begin(size, most);
         let mut scanned = 0;
         while !stop.requested() {
@@ -277,6 +278,15 @@ mod tests {
             text.extend_from_slice(format!("{}\n", random.u32(..900)).as_bytes());
         }
         text
+    }
+
+    #[test]
+    fn there_is_room_for_a_line_however_little_it_is() {
+        for room in [0, 1, 40, 64] {
+            let portions = portions(b"b\na\nc\n", room, &Query::default());
+            let lines: Vec<_> = portions.concat();
+            assert_eq!(lines, [b"b\n", b"a\n", b"c\n"], "{room}");
+        }
     }
 
     #[test]
