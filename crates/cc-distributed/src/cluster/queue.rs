@@ -14,10 +14,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU32, Ordering},
-    },
 };
 
 use cc_workloads::error::panic_reason;
@@ -26,6 +22,8 @@ use tokio::sync::{
     Notify,
     oneshot::{self, error::RecvError},
 };
+
+use crate::sync::{Arc, AtomicU32, Mutex, MutexGuard, Ordering, PoisonError};
 
 /// So many workers that were lost while they had this task and no other are no longer bad luck: the
 /// task kills its workers.
@@ -471,6 +469,8 @@ impl Book {
 mod tests {
     use std::collections::VecDeque;
 
+    use futures::executor::block_on;
+
     use super::*;
 
     const ROOM: Credit = Credit { tasks: 3, bytes: 100 };
@@ -735,11 +735,10 @@ mod tests {
         let mut promises = submit(&queue, &["a"]);
         let seat = join(&queue, ROOM);
         let held = leases(&seat);
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         queue.close();
         assert!(promises[0].try_recv().is_err());
-        assert_eq!(runtime.block_on(seat.lease()), None);
-        runtime.block_on(queue.closed());
+        assert_eq!(block_on(seat.lease()), None);
+        block_on(queue.closed());
         assert!(queue.submit(task("b"), Lane::Usual, check).try_recv().is_err());
         assert_eq!(seat.done(held[0].id, task("late")), Ok(()), "which is not its fault");
     }
