@@ -78,7 +78,6 @@ pub mod kv;
 pub mod mandelbrot;
 pub mod resize;
 pub mod sort;
-mod sync;
 pub mod wordcount;
 
 use cc_workloads::{Entry, Model};

@@ -5,9 +5,9 @@
 //! primitives, so that shuttle decides at each of their operations which thread goes on. It prints a
 //! schedule under which a test fails, and `shuttle::replay` runs that again.
 //!
-//! This crate stands in for two others, which have no name in common: a test says
-//! `extern crate cc_schedules as crossbeam_channel`, or `as cc_workloads`, and the file's `use`
-//! lines find what they name.
+//! This crate stands in for three others, which have no name in common: a test says
+//! `extern crate cc_schedules as std`, `as crossbeam_channel` or `as cc_workloads`, and the file's
+//! `use` lines find here what they name.
 
 mod channel;
 #[allow(dead_code, missing_docs)]
@@ -21,7 +21,10 @@ mod spec;
 pub mod stop;
 pub mod sync;
 pub mod thread;
-pub mod tokio;
+pub mod tokio_sync;
+
+// What has no part in concurrency is std's own.
+pub use std::{collections, convert, fmt, io, iter, mem, num, ops, panic, process, str, time};
 
 pub use channel::{
     Iter, Ready, Receiver, RecvError, RecvTimeoutError, SendError, Sender, TryRecvError, TrySendError, at,
@@ -47,5 +50,5 @@ pub fn scheduling_point() {
 /// Panics as a test plans it: the panic is not printed, and shuttle does not take it for a failure
 /// of the test.
 pub fn planned_panic() -> ! {
-    std::panic::resume_unwind(Box::new("planned"))
+    panic::resume_unwind(Box::new("planned"))
 }

@@ -2,7 +2,14 @@
 
 use std::{collections::BTreeMap, process::ExitCode};
 
-use cc_schedules::{Case, run};
+use cc_schedules::{
+    Case, run,
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicUsize, Ordering},
+    },
+    tokio_sync as sync,
+};
 use futures::FutureExt;
 use prost::bytes::Bytes;
 use shuttle::{
@@ -12,14 +19,10 @@ use shuttle::{
 };
 
 use queue::{Credit, Id, Lane, Lease, Outcome, Promise, Queue, Seat};
-use sync::{Arc, AtomicUsize, Mutex, MutexGuard, Ordering};
 
-// What the queue's `use` lines find.
 extern crate cc_schedules as cc_workloads;
+extern crate cc_schedules as std;
 extern crate self as tokio;
-mod sync {
-    pub(crate) use cc_schedules::{sync::*, tokio::*};
-}
 
 #[allow(dead_code, missing_docs, unreachable_pub, unused_imports)]
 #[path = "../../../crates/cc-distributed/src/cluster/queue.rs"]

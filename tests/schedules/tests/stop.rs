@@ -4,7 +4,10 @@ use std::process::ExitCode;
 
 use cc_schedules::{
     Case, Cause, Stop, run,
-    sync::{Arc, AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 use shuttle::thread;
 

@@ -14,6 +14,10 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 use cc_workloads::error::panic_reason;
@@ -22,8 +26,6 @@ use tokio::sync::{
     Notify,
     oneshot::{self, error::RecvError},
 };
-
-use crate::sync::{Arc, AtomicU32, Mutex, MutexGuard, Ordering, PoisonError};
 
 /// So many workers that were lost while they had this task and no other are no longer bad luck: the
 /// task kills its workers.

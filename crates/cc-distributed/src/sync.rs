@@ -1,7 +1,0 @@
-//! What the cluster's queue is made of. `tests/schedules` compiles that file against shuttle's primitives
-//! instead.
-
-pub(crate) use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicU32, Ordering},
-};
