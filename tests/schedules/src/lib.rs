@@ -13,6 +13,7 @@ mod channel;
 #[allow(dead_code, missing_docs)]
 #[path = "../../../crates/cc-workloads/src/error.rs"]
 pub mod error;
+pub mod grep;
 pub mod oneshot;
 mod run;
 mod spec;

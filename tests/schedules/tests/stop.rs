@@ -76,11 +76,11 @@ fn every_reader_sees_the_first_cause() {
 /// A hook is not called under the lock: it may register, ask, and drop a registration.
 fn a_hook_may_register_another() {
     let (stop, (count, hook)) = (Stop::new(), counter());
-    let inner = stop.clone();
+    let (inner, request) = (stop.clone(), request(&stop, Cause::Test));
     let _kept = stop.on_request(move || {
         assert!(inner.requested());
         drop(inner.on_request(hook));
     });
-    request(&stop, Cause::Test).join().expect("no request panics");
+    request.join().expect("no request panics");
     assert_eq!(count.load(Ordering::SeqCst), 1);
 }
