@@ -1,4 +1,4 @@
-//! What [`stop`](crate::stop) is made of. `tests/models.rs` compiles that file against shuttle's
+//! What [`stop`](crate::stop) is made of. `tests/schedules` compiles that file against shuttle's
 //! primitives instead.
 
 pub(crate) use std::sync::{

@@ -471,6 +471,8 @@ impl Book {
 mod tests {
     use std::collections::VecDeque;
 
+    use futures::executor::block_on;
+
     use super::*;
 
     const ROOM: Credit = Credit { tasks: 3, bytes: 100 };
@@ -735,11 +737,10 @@ mod tests {
         let mut promises = submit(&queue, &["a"]);
         let seat = join(&queue, ROOM);
         let held = leases(&seat);
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         queue.close();
         assert!(promises[0].try_recv().is_err());
-        assert_eq!(runtime.block_on(seat.lease()), None);
-        runtime.block_on(queue.closed());
+        assert_eq!(block_on(seat.lease()), None);
+        block_on(queue.closed());
         assert!(queue.submit(task("b"), Lane::Usual, check).try_recv().is_err());
         assert_eq!(seat.done(held[0].id, task("late")), Ok(()), "which is not its fault");
     }

@@ -1,51 +1,28 @@
-//! Models of the concurrency in the spec: the same source file, compiled against shuttle's
-//! primitives instead of std's, and run under thousands of random schedules. A schedule in which a
-//! model fails is printed, and can be replayed.
+//! `Stop` under random schedules: hooks that are registered and dropped while a stop is requested.
 
-// The harness is libtest-mimic's, since these files have unit tests of their own, which are for
-// std's primitives.
 use std::process::ExitCode;
 
-use libtest_mimic::{Arguments, Trial};
+use cc_schedules::{
+    Case, Cause, Stop, run,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 use shuttle::thread;
-
-use stop::{Cause, Stop};
-use sync::{Arc, AtomicUsize, Ordering};
-
-#[allow(dead_code, unreachable_pub)]
-#[path = "../src/error.rs"]
-mod error;
-#[allow(dead_code, unreachable_pub)]
-#[path = "../src/stop.rs"]
-mod stop;
-
-/// Shuttle's part in place of `src/sync.rs`.
-mod sync {
-    pub(crate) use shuttle::sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    };
-}
 
 /// Enough to find each of the mistakes that were tried: a hook registered after the look whether a
 /// stop was requested, and a request that is seen before its cause.
 const SCHEDULES: usize = 5_000;
 
 fn main() -> ExitCode {
-    let models: &[(&str, fn())] = &[
+    let cases: &[Case] = &[
         ("stop::a_hook_is_called_once_however_late_it_comes", a_hook_is_called_once_however_late_it_comes),
         ("stop::a_dropped_hook_is_called_at_most_once", a_dropped_hook_is_called_at_most_once),
         ("stop::every_reader_sees_the_first_cause", every_reader_sees_the_first_cause),
         ("stop::a_hook_may_register_another", a_hook_may_register_another),
     ];
-    let trial = |&(name, model): &(&'static str, fn())| {
-        Trial::test(name, move || {
-            shuttle::check_random(model, SCHEDULES);
-            Ok(())
-        })
-    };
-    let trials = models.iter().map(trial).collect();
-    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+    run(cases, SCHEDULES)
 }
 
 /// A counter, and a hook that counts with it.
@@ -99,11 +76,11 @@ fn every_reader_sees_the_first_cause() {
 /// A hook is not called under the lock: it may register, ask, and drop a registration.
 fn a_hook_may_register_another() {
     let (stop, (count, hook)) = (Stop::new(), counter());
-    let inner = stop.clone();
+    let (inner, request) = (stop.clone(), request(&stop, Cause::Test));
     let _kept = stop.on_request(move || {
         assert!(inner.requested());
         drop(inner.on_request(hook));
     });
-    request(&stop, Cause::Test).join().expect("no request panics");
+    request.join().expect("no request panics");
     assert_eq!(count.load(Ordering::SeqCst), 1);
 }

@@ -1,0 +1,250 @@
+//! Stands in for the workload `grep`, and tests a concurrency model's file of it.
+//!
+//! A task is a number. Task 1 turns out to have a rest, a task of which has a rest itself.
+
+use std::{
+    collections::VecDeque,
+    ops::ControlFlow,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Ctx, Sink,
+    error::Result,
+    planned_panic, scheduling_point,
+    stop::{Cause, Stop},
+};
+
+/// What a model's file has to provide.
+pub type Run = fn(&Job, &Ctx, &mut dyn Sink<Output>) -> Result<()>;
+
+/// The tasks of a job, in the order in which their outputs are wanted.
+const TASKS: [u32; 6] = [0, 1, 10, 100, 11, 2];
+/// How many of them come from the source, and not from a rest.
+const FED: u32 = 3;
+/// Tasks between feed and gather.
+const WINDOW: usize = 2;
+
+/// How coarse tasks are, which is not asked here.
+#[derive(Default)]
+pub struct Grain;
+
+/// What goes to the workers.
+#[derive(Clone, Default, Serialize, Deserialize)]
+pub struct Query {
+    /// The task that a worker panics of.
+    panics: Option<u32>,
+}
+
+impl Query {
+    /// Whether it is in order.
+    ///
+    /// # Errors
+    ///
+    /// None.
+    pub fn check(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// A job.
+#[derive(Default)]
+pub struct Job {
+    /// What goes to the workers.
+    pub query: Query,
+    /// The task that the source panics before.
+    source_panics: Option<u32>,
+    /// Tasks that the source has made.
+    made: Arc<AtomicUsize>,
+}
+
+impl Job {
+    /// The tasks.
+    #[must_use]
+    pub fn tasks(&self, _: Grain, stop: &Stop) -> Tasks {
+        Tasks { next: 0, panics: self.source_panics, made: self.made.clone(), stop: stop.clone() }
+    }
+
+    /// Whether a task of a rest is to be done.
+    #[must_use]
+    pub fn wants(&self, _: &Task) -> bool {
+        true
+    }
+}
+
+/// The source of the tasks.
+pub struct Tasks {
+    next: u32,
+    panics: Option<u32>,
+    made: Arc<AtomicUsize>,
+    stop: Stop,
+}
+
+impl Iterator for Tasks {
+    type Item = Task;
+
+    fn next(&mut self) -> Option<Task> {
+        scheduling_point();
+        if self.panics == Some(self.next) {
+            planned_panic();
+        }
+        if self.next == FED || self.stop.requested() {
+            return None;
+        }
+        let task = Task(self.next);
+        self.next += 1;
+        self.made.fetch_add(1, SeqCst);
+        Some(task)
+    }
+}
+
+/// A task.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Task(u32);
+
+impl Task {
+    /// The output of a task that cannot be done.
+    #[must_use]
+    pub fn failed(&self, why: &str) -> Output {
+        Output { task: self.0, failed: Some(why.to_owned()), rest: Rest::default() }
+    }
+}
+
+/// What is left of a task.
+#[derive(Default, Serialize, Deserialize)]
+pub struct Rest(VecDeque<Task>);
+
+impl Iterator for Rest {
+    type Item = Task;
+
+    fn next(&mut self) -> Option<Task> {
+        self.0.pop_front()
+    }
+}
+
+/// What comes of a task.
+#[derive(Serialize, Deserialize)]
+pub struct Output {
+    task: u32,
+    failed: Option<String>,
+    /// What is left of the task, to be done in its place.
+    pub rest: Rest,
+}
+
+/// The kernel.
+#[derive(Clone)]
+pub struct Search(Query);
+
+impl Search {
+    /// Prepares it.
+    ///
+    /// # Errors
+    ///
+    /// None.
+    pub fn new(query: &Query) -> Result<Self> {
+        Ok(Self(query.clone()))
+    }
+
+    /// Does a task.
+    pub fn task(&mut self, task: &Task) -> Output {
+        scheduling_point();
+        if self.0.panics == Some(task.0) {
+            planned_panic();
+        }
+        let rest: &[u32] = match task.0 {
+            1 => &[10, 11],
+            10 => &[100],
+            _ => &[],
+        };
+        Output { task: task.0, failed: None, rest: Rest(rest.iter().copied().map(Task).collect()) }
+    }
+}
+
+/// Collects the outputs, and compares their number with that of the tasks made.
+struct Outputs {
+    outputs: Vec<(u32, Option<String>)>,
+    made: Arc<AtomicUsize>,
+    /// The most tasks that were made and not emitted.
+    most: usize,
+    /// After so many it wants nothing more.
+    enough: usize,
+}
+
+impl Outputs {
+    fn of(job: &Job) -> Self {
+        Self { outputs: Vec::new(), made: job.made.clone(), most: 0, enough: usize::MAX }
+    }
+
+    fn tasks(&self) -> Vec<u32> {
+        self.outputs.iter().map(|(task, _)| *task).collect()
+    }
+}
+
+impl Sink<Output> for Outputs {
+    fn push(&mut self, output: Output) -> ControlFlow<()> {
+        scheduling_point();
+        let emitted = self.outputs.iter().filter(|(task, _)| *task < FED).count();
+        self.most = self.most.max(self.made.load(SeqCst) - emitted);
+        self.outputs.push((output.task, output.failed));
+        if self.outputs.len() < self.enough { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    }
+}
+
+fn ctx() -> Ctx {
+    Ctx::with_window(2, WINDOW)
+}
+
+/// Every output comes once and in order, and no more than the window and this many tasks are between
+/// the source and the sink.
+pub fn outputs_come_in_order_and_bounded(run: Run, in_hand: usize) {
+    let job = Job::default();
+    let mut outputs = Outputs::of(&job);
+    run(&job, &ctx(), &mut outputs).expect("nothing has failed");
+    assert_eq!(outputs.tasks(), TASKS);
+    assert!(outputs.most <= WINDOW + in_hand, "{} tasks were between feed and gather", outputs.most);
+}
+
+/// A stop at any moment ends the run, and what was emitted is the beginning of the output.
+pub fn a_stop_ends_the_run(run: Run) {
+    let (job, ctx) = (Job::default(), ctx());
+    let mut outputs = Outputs::of(&job);
+    let stop = ctx.stop.clone();
+    let stops = shuttle::thread::spawn(move || stop.request(Cause::Test));
+    run(&job, &ctx, &mut outputs).expect("a stop is no error");
+    assert!(TASKS.starts_with(&outputs.tasks()), "{:?}", outputs.tasks());
+    stops.join().expect("it has not failed");
+}
+
+/// A sink that wants nothing more ends the run, and is given nothing more.
+pub fn a_sink_that_has_enough_ends_the_run(run: Run) {
+    let (job, ctx) = (Job::default(), ctx());
+    let mut outputs = Outputs { enough: 3, ..Outputs::of(&job) };
+    run(&job, &ctx, &mut outputs).expect("it is no error");
+    assert_eq!(outputs.tasks(), TASKS[..3]);
+    assert_eq!(ctx.stop.cause(), Some(Cause::Break));
+}
+
+/// A task that is lost to a panic is a failed output in its place, and the others are done.
+pub fn a_panic_is_its_tasks_output(run: Run, why: &str) {
+    let job = Job { query: Query { panics: Some(11) }, ..Job::default() };
+    let mut outputs = Outputs::of(&job);
+    run(&job, &ctx(), &mut outputs).expect("a failed task is no error of the run");
+    assert_eq!(outputs.tasks(), TASKS);
+    for (task, failed) in outputs.outputs {
+        assert_eq!(failed.as_deref(), (task == 11).then_some(why));
+    }
+}
+
+/// A panic of the source ends the run with an error that names it, never as if the input had ended.
+pub fn a_panic_of_the_source_is_the_runs_error(run: Run, name: &str) {
+    let job = Job { source_panics: Some(2), ..Job::default() };
+    let mut outputs = Outputs::of(&job);
+    let error = run(&job, &ctx(), &mut outputs).expect_err("the source has panicked");
+    assert_eq!(error.to_string(), format!("{name}: panicked: planned"));
+    assert!(TASKS.starts_with(&outputs.tasks()), "{:?}", outputs.tasks());
+}

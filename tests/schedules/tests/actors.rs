@@ -1,0 +1,211 @@
+//! Mailboxes, the supervisor and grep's actors under random schedules.
+
+use std::process::ExitCode;
+
+use cc_schedules::{
+    Case, Cause, Error, Stop, grep as spec, planned_panic, run,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+};
+use shuttle::thread;
+
+use actor::{Address, Death, Halted, Mailbox, System, system};
+
+extern crate cc_schedules as cc_workloads;
+extern crate cc_schedules as crossbeam_channel;
+extern crate cc_schedules as std;
+
+#[allow(dead_code, missing_docs, unreachable_pub, unused_imports)]
+#[path = "../../../crates/cc-actors/src/actor.rs"]
+mod actor;
+#[allow(dead_code, missing_docs, unreachable_pub, unused_imports)]
+#[path = "../../../crates/cc-actors/src/grep.rs"]
+mod grep;
+#[allow(dead_code, missing_docs, unreachable_pub, unused_imports)]
+#[path = "../../../crates/cc-actors/src/position.rs"]
+mod position;
+
+/// Each of the mistakes that were tried was found within a tenth of these: a mailbox that is read
+/// before the look at the stop or without one, a send that does not wait, a larger mailbox, a crash
+/// that is not told or looked for too early, a death without its task, a lost credit, and outputs that
+/// overtake each other.
+const SCHEDULES: usize = 1_000;
+
+fn main() -> ExitCode {
+    let cases: &[Case] = &[
+        ("mailbox::messages_arrive_once_in_order_and_bounded", messages_arrive_once_in_order_and_bounded),
+        ("mailbox::a_stop_wakes_all_that_wait", a_stop_wakes_all_that_wait),
+        ("supervisor::a_successor_misses_no_message", a_successor_misses_no_message),
+        ("system::a_panic_is_not_the_end_of_the_messages", a_panic_is_not_the_end_of_the_messages),
+        ("system::the_first_crash_ends_the_run_by_name", the_first_crash_ends_the_run_by_name),
+        ("grep::outputs_come_in_order_and_bounded", || spec::outputs_come_in_order_and_bounded(grep::run, 0)),
+        ("grep::a_stop_ends_the_run", || spec::a_stop_ends_the_run(grep::run)),
+        ("grep::a_sink_that_has_enough_ends_the_run", || {
+            spec::a_sink_that_has_enough_ends_the_run(grep::run)
+        }),
+        ("grep::a_panic_is_its_tasks_output", || {
+            spec::a_panic_is_its_tasks_output(grep::run, "panicked: planned");
+        }),
+        ("grep::a_panic_of_the_source_is_the_runs_error", || {
+            spec::a_panic_of_the_source_is_the_runs_error(grep::run, "walker");
+        }),
+    ];
+    run(cases, SCHEDULES)
+}
+
+/// Nothing is lost or doubled on the way, and a sender waits while the mailbox is full.
+fn messages_arrive_once_in_order_and_bounded() {
+    const CAPACITY: usize = 1;
+    let ended = system::<_, Error>(&Stop::new(), |system| {
+        let (address, mailbox) = system.mailbox(CAPACITY);
+        // Sent, less those that the reader has asked for.
+        let ahead = Arc::new(AtomicUsize::new(0));
+        for sender in [0, 10] {
+            let (address, ahead) = (address.clone(), ahead.clone());
+            system.spawn("sender", move || {
+                for number in 1..=2 {
+                    address.send(sender + number)?;
+                    ahead.fetch_add(1, SeqCst);
+                }
+                Ok(())
+            })?;
+        }
+        drop(address);
+        let mut received = Vec::new();
+        for asked in 1.. {
+            assert!(ahead.load(SeqCst) < CAPACITY + asked);
+            let Ok(number) = mailbox.receive() else { break };
+            received.push(number);
+        }
+        let (first, second): (Vec<u32>, Vec<u32>) = received.into_iter().partition(|number| *number < 10);
+        assert_eq!((first, second), (vec![1, 2], vec![11, 12]));
+        Ok(())
+    });
+    ended.expect("no actor has panicked");
+}
+
+/// A stop at any moment ends the wait for a message and, through it, the wait for room. Who sends to
+/// an actor that has halted is halted, too.
+fn a_stop_wakes_all_that_wait() {
+    let stop = Stop::new();
+    let stops = {
+        let stop = stop.clone();
+        thread::spawn(move || stop.request(Cause::Test))
+    };
+    let ended = system::<_, Error>(&stop, |system| {
+        let ((full, unread), (kept, empty)) = (system.mailbox(1), system.mailbox::<()>(1));
+        system.spawn("reader", move || {
+            let end = empty.receive();
+            drop(unread);
+            end
+        })?;
+        system.spawn("writer", move || {
+            full.send(0)?;
+            full.send(1)?;
+            panic!("there is no room, and nobody makes any");
+        })?;
+        let (address, mailbox) = system.mailbox(1);
+        assert_eq!(mailbox.receive(), Err(Halted));
+        // It is there for good, also for an actor that finds messages in its mailbox again and again.
+        address.send(()).expect("there is room");
+        assert_eq!(mailbox.receive(), Err(Halted));
+        drop(kept);
+        Ok(())
+    });
+    ended.expect("no actor has panicked");
+    stops.join().expect("it has not failed");
+}
+
+/// An actor that panics of each message `0`, and adds up the others.
+struct Adder {
+    numbers: Mailbox<u32>,
+    sum: u32,
+    total: Address<u32>,
+}
+
+impl Adder {
+    fn add(&mut self) -> Result<(), Halted> {
+        loop {
+            match self.numbers.receive() {
+                Ok(0) => planned_panic(),
+                Ok(number) => self.sum += number,
+                Err(Halted) => return self.total.send(self.sum),
+            }
+        }
+    }
+}
+
+/// Restarts each actor that has died, with what it left.
+fn supervise(
+    system: &System,
+    deaths: &Mailbox<Death<Adder>>,
+    restart: impl Fn(&System, Adder),
+) -> Result<(), Halted> {
+    loop {
+        let Death { remains, reason } = deaths.receive()?;
+        assert_eq!(reason, "panicked: planned");
+        restart(system, remains);
+    }
+}
+
+/// A mailbox outlives its actor: what is sent before, during and after a death is read once. The end
+/// of the run comes after every actor's.
+fn a_successor_misses_no_message() {
+    let ended = system::<u32, Error>(&Stop::new(), |system| {
+        let ((adder, numbers), (total, totals)) = (system.mailbox(1), system.mailbox(1));
+        let (supervisor, deaths) = system.mailbox(1);
+        let watcher = supervisor.clone();
+        let start = move |system: &System, state: Adder| {
+            system.watch("adder", state, Adder::add, watcher.clone()).expect("started");
+        };
+        start(&system, Adder { numbers, sum: 0, total });
+        let office = system.clone();
+        system.spawn("supervisor", move || supervise(&office, &deaths, start))?;
+        drop(supervisor);
+        for sender in [1, 10] {
+            let adder = adder.clone();
+            system
+                .spawn("sender", move || [sender, 0, sender].into_iter().try_for_each(|n| adder.send(n)))?;
+        }
+        drop(adder);
+        Ok(totals.receive().expect("the last of them reports"))
+    });
+    assert_eq!(ended.expect("no death is a crash"), 22);
+}
+
+/// A source that panics drops its address as one does that has come to its end. The run's result is
+/// its panic all the same, and not what was sent before.
+fn a_panic_is_not_the_end_of_the_messages() {
+    let ended = system::<usize, Error>(&Stop::new(), |system| {
+        let (collector, numbers) = system.mailbox(1);
+        system.spawn("source", move || {
+            collector.send(1)?;
+            planned_panic()
+        })?;
+        Ok(std::iter::from_fn(|| numbers.receive().ok()).count())
+    });
+    assert_eq!(ended.expect_err("the source has panicked").to_string(), "source: panicked: planned");
+}
+
+/// Of two actors that the run cannot do without and that panic, one is the run's error; all others
+/// are halted.
+fn the_first_crash_ends_the_run_by_name() {
+    let stop = Stop::new();
+    let ended = system::<usize, Error>(&stop, |system| {
+        let (collector, numbers) = system.mailbox(1);
+        for name in ["first", "second"] {
+            let collector = collector.clone();
+            system.spawn(name, move || {
+                collector.send(1)?;
+                planned_panic()
+            })?;
+        }
+        drop(collector);
+        Ok(std::iter::from_fn(|| numbers.receive().ok()).count())
+    });
+    let error = ended.expect_err("two actors have panicked").to_string();
+    assert!(["first: panicked: planned", "second: panicked: planned"].contains(&&*error), "{error}");
+    assert_eq!(stop.cause(), Some(Cause::Break));
+}
