@@ -228,13 +228,16 @@ impl Member {
         Ok(Hello { session, address: address.to_owned(), patience_ms, ..self.hello.clone() })
     }
 
-    /// Asks for a sign of life, so often that silence is noticed in time.
+    /// Asks for a sign of life, so often that silence is noticed in time, and whenever something
+    /// depends on the answer.
     async fn heartbeat(&self, address: &str) -> Result<Infallible, Lost> {
         let mut client = self.connect(address).await?;
+        let mut prompts = self.roster.prompts();
         loop {
+            let prompt = *prompts.borrow_and_update();
             self.ping(&mut client).await?;
-            self.roster.heard(address);
-            sleep(self.suspect_after / 4).await;
+            self.roster.heard(address, prompt);
+            let _ = timeout(self.suspect_after / 4, prompts.changed()).await;
         }
     }
 

@@ -204,17 +204,17 @@ impl Cluster {
     }
 
     /// Whether the session at this place goes on, as its worker confirms from now on: one that
-    /// another could not fetch from may have died without a sign. It takes no longer than it takes
-    /// to suspect a worker.
+    /// another could not fetch from may have died without a sign. It is pinged at once, so this
+    /// takes no longer than it takes to suspect a worker.
     pub(crate) async fn is_alive(&self, place: &str) -> bool {
         let mut present = self.roster.0.present.subscribe();
-        let mut beats = self.roster.0.beats.subscribe();
-        let count = |beats: &HashMap<String, u64>| beats.get(address(place)).copied().unwrap_or(0);
-        // The next answer may be that to a ping which was sent before.
-        let enough = count(&beats.borrow()) + 2;
+        let mut heard = self.roster.0.heard.subscribe();
+        let prompt = self.roster.prompt();
+        // An answer to a ping that was sent before the prompt tells nothing.
+        let is_later = |heard: &HashMap<String, u64>| heard.get(address(place)) >= Some(&prompt);
         tokio::select! {
             _ = present.wait_for(|places| !places.contains(place)) => false,
-            heard = beats.wait_for(|beats| count(beats) >= enough) => heard.is_ok(),
+            heard = heard.wait_for(is_later) => heard.is_ok(),
             () = self.queue.closed() => false,
         }
     }
@@ -307,8 +307,10 @@ struct Roster(Arc<State>);
 struct State {
     /// The places of the sessions there are.
     present: watch::Sender<HashSet<String>>,
-    /// How many pings each worker has answered, by its address.
-    beats: watch::Sender<HashMap<String, u64>>,
+    /// The number of the last prompt. Each asks for a ping of every worker.
+    prompts: watch::Sender<u64>,
+    /// For each worker's address the last prompt before the ping that it has answered last.
+    heard: watch::Sender<HashMap<String, u64>>,
     /// How many workers have not answered wrongly.
     trusted: AtomicUsize,
     /// What became of the worker that was lost last.
@@ -330,7 +332,8 @@ impl Roster {
         let last = Mutex::new("none could be started".to_owned());
         Self(Arc::new(State {
             present,
-            beats: watch::Sender::default(),
+            prompts: watch::Sender::default(),
+            heard: watch::Sender::default(),
             trusted: AtomicUsize::default(),
             last,
             error: Mutex::default(),
@@ -387,11 +390,24 @@ impl Roster {
         failed >= STARTS * self.0.workers.load(Ordering::Relaxed) && self.0.present.borrow().is_empty()
     }
 
-    /// The worker at this address has answered a ping.
-    fn heard(&self, address: &str) {
-        self.0.beats.send_modify(|beats| match beats.get_mut(address) {
-            Some(count) => *count += 1,
-            None => drop(beats.insert(address.to_owned(), 1)),
+    /// Has every worker pinged at once. Returns the prompt's number.
+    fn prompt(&self) -> u64 {
+        let mut number = 0;
+        self.0.prompts.send_modify(|last| {
+            *last += 1;
+            number = *last;
+        });
+        number
+    }
+
+    fn prompts(&self) -> watch::Receiver<u64> {
+        self.0.prompts.subscribe()
+    }
+
+    /// The worker at this address has answered a ping that was sent after this prompt.
+    fn heard(&self, address: &str, prompt: u64) {
+        self.0.heard.send_modify(|heard| {
+            heard.insert(address.to_owned(), prompt);
         });
     }
 

@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     net::TcpListener,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -19,8 +19,8 @@ use pb::{
 };
 use tokio::{
     runtime::Runtime,
-    sync::{mpsc, watch},
-    time::timeout,
+    sync::{OnceCell, mpsc, watch},
+    time::{sleep, timeout},
 };
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{
@@ -42,8 +42,9 @@ pub(crate) mod pb {
 const MESSAGE: usize = 64 << 20;
 const FRAME: usize = 256 << 10;
 
-/// Nothing is waited for longer: then a lie was believed, and the test fails.
-const LONG: Duration = Duration::from_secs(20);
+/// Limits every wait for an event. Nothing takes so long unless the test fails: a wait that ends
+/// with this is an error of its own.
+const LONG: Duration = Duration::from_secs(60);
 
 /// What an impostor knows when it is to answer.
 pub(crate) struct Asked<'a> {
@@ -59,13 +60,29 @@ pub(crate) struct Asked<'a> {
 /// Makes a lie, of the tasks that it knows how to lie about.
 pub(crate) type Lie = Arc<dyn Fn(&Asked) -> Option<Vec<FromWorker>> + Send + Sync>;
 
+/// What became of an impostor's lie.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// No task came that it could lie about.
+    #[default]
+    NotAsked,
+    /// Its session ended before it had lied.
+    Lost,
+    /// It was given tasks after the lie.
+    Believed,
+    /// Its session was ended after the lie.
+    CutOff,
+    /// The coordinator did neither.
+    Undecided,
+}
+
 /// What became of an impostor.
 pub(crate) struct Told {
     pub(crate) address: String,
     pub(crate) sessions: usize,
-    pub(crate) has_lied: bool,
-    /// Whether its session was ended when it had.
-    pub(crate) was_cut_off: bool,
+    pub(crate) fate: Fate,
+    /// Whether it has waited too long for the others.
+    pub(crate) was_late: bool,
     /// Whether it was sent what no worker should be.
     pub(crate) has_seen: bool,
 }
@@ -73,62 +90,80 @@ pub(crate) struct Told {
 /// Some impostors, and an honest worker behind them.
 pub(crate) struct Impostors {
     all: Vec<Arc<Shared>>,
-    left: watch::Sender<usize>,
     _runtime: Runtime,
+}
+
+/// What it does with the answers.
+enum Role {
+    /// Tells one lie.
+    Liar(Lie),
+    /// Holds them back until all lies have been told.
+    Honest,
+    /// Holds back the first one until the others have one, too.
+    Sharer { is_isolated: bool },
 }
 
 struct Shared {
     address: String,
     backend: String,
-    lie: Option<Lie>,
+    role: Role,
     phase: fn(&[u8]) -> bool,
     /// Impostors that have no lie yet: all lie at once, or the first would spoil the others'
-    /// answers.
+    /// answers. Or sharers that have no task yet.
     unready: watch::Sender<usize>,
     /// Impostors that have not been cut off.
     left: watch::Sender<usize>,
-    is_isolated: bool,
+    /// The connection that all fetches share: the honest worker has limits on connections.
+    fetches: OnceCell<Channel>,
     sessions: AtomicUsize,
-    has_lied: AtomicBool,
-    was_cut_off: AtomicBool,
+    /// Whether it is counted as ready: once, in whatever session.
+    is_ready: AtomicBool,
+    fate: Mutex<Fate>,
+    was_late: AtomicBool,
     has_seen: AtomicBool,
 }
 
 impl Impostors {
     /// One for each lie, and the honest worker as the last.
     pub(crate) fn new(backend: &str, lies: Vec<(String, Lie)>, phase: fn(&[u8]) -> bool) -> Self {
-        let lies = lies.into_iter().map(|(_, lie)| (Some(lie), false)).chain([(None, false)]);
-        Self::start(backend, lies.collect(), phase)
+        let liars = lies.into_iter().map(|(_, lie)| Role::Liar(lie));
+        Self::start(backend, liars.chain([Role::Honest]).collect(), phase)
     }
 
-    /// Honest workers, some of which no other can fetch from.
+    /// Honest workers, some of which no other can fetch from. None answers before each has a task,
+    /// so each keeps something that others need.
     pub(crate) fn isolated(backend: &str, isolated: &[bool]) -> Self {
-        let all = isolated.iter().map(|is_isolated| (None, *is_isolated)).collect();
-        Self::start(backend, all, |_| false)
+        let all = isolated.iter().map(|is_isolated| Role::Sharer { is_isolated: *is_isolated });
+        Self::start(backend, all.collect(), |_| true)
     }
 
-    fn start(backend: &str, all: Vec<(Option<Lie>, bool)>, phase: fn(&[u8]) -> bool) -> Self {
+    fn start(backend: &str, all: Vec<Role>, phase: fn(&[u8]) -> bool) -> Self {
         let runtime = Runtime::new().unwrap();
         let _within = runtime.enter();
-        let liars = all.iter().filter(|(lie, _)| lie.is_some()).count();
-        let (unready, left) = (watch::Sender::new(liars), watch::Sender::new(liars));
-        let start = |(lie, is_isolated)| {
+        let count =
+            |is_one: fn(&Role) -> bool| watch::Sender::new(all.iter().filter(|role| is_one(role)).count());
+        let unready = count(|role| !matches!(role, Role::Honest));
+        let left = count(|role| matches!(role, Role::Liar(_)));
+        let start = |role| {
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
             let shared = Arc::new(Shared {
                 address: listener.local_addr().unwrap().to_string(),
                 backend: backend.to_owned(),
-                lie,
+                role,
                 phase,
                 unready: unready.clone(),
                 left: left.clone(),
-                is_isolated,
+                fetches: OnceCell::new(),
                 sessions: AtomicUsize::default(),
-                has_lied: AtomicBool::default(),
-                was_cut_off: AtomicBool::default(),
+                is_ready: AtomicBool::default(),
+                fate: Mutex::default(),
+                was_late: AtomicBool::default(),
                 has_seen: AtomicBool::default(),
             });
             listener.set_nonblocking(true).unwrap();
             let incoming = TcpIncoming::from(tokio::net::TcpListener::from_std(listener).unwrap());
+            // Disables Nagle's algorithm: otherwise each answer waits 40 ms for an acknowledgement.
+            let incoming = incoming.with_nodelay(Some(true));
             let service = WorkerServer::new(Impostor(shared.clone())).max_decoding_message_size(MESSAGE);
             let service = service.max_encoding_message_size(MESSAGE);
             runtime.spawn(Server::builder().add_service(service).serve_with_incoming(incoming));
@@ -136,16 +171,11 @@ impl Impostors {
         };
         let all = all.into_iter().map(start).collect();
         drop(_within);
-        Self { all, left, _runtime: runtime }
+        Self { all, _runtime: runtime }
     }
 
     pub(crate) fn addresses(&self) -> Vec<String> {
         self.all.iter().map(|shared| shared.address.clone()).collect()
-    }
-
-    /// Lets no honest worker wait.
-    pub(crate) fn dismiss_the_honest(&mut self) {
-        self.left.send_replace(0);
     }
 
     /// What became of them, the honest one last.
@@ -153,8 +183,8 @@ impl Impostors {
         let told = |shared: &Arc<Shared>| Told {
             address: shared.address.clone(),
             sessions: shared.sessions.load(Ordering::SeqCst),
-            has_lied: shared.has_lied.load(Ordering::SeqCst),
-            was_cut_off: shared.was_cut_off.load(Ordering::SeqCst),
+            fate: *shared.fate.lock().unwrap(),
+            was_late: shared.was_late.load(Ordering::SeqCst),
             has_seen: shared.has_seen.load(Ordering::SeqCst),
         };
         self.all.iter().map(told).collect()
@@ -168,6 +198,8 @@ struct Impostor(Arc<Shared>);
 struct Session {
     place: String,
     tasks: HashMap<u64, Vec<u8>>,
+    /// How many there were.
+    count: watch::Sender<usize>,
 }
 
 type Tasks = Arc<Mutex<Session>>;
@@ -188,18 +220,19 @@ impl Worker for Impostor {
         let (orders, requests) = mpsc::channel(16);
         tokio::spawn(ask(self.0.clone(), tasks.clone(), request.into_inner(), orders));
         let request = with(&metadata, ReceiverStream::new(requests));
-        let truths = self.0.client().await?.serve(request).await?.into_inner();
+        let truths = WorkerClient::new(self.0.connect().await?).serve(request).await?.into_inner();
         let (answers, stream) = mpsc::channel(16);
         tokio::spawn(answer(shared, tasks, truths, answers));
         Ok(Response::new(ReceiverStream::new(stream)))
     }
 
     async fn fetch(&self, request: Request<Parts>) -> Result<Response<Self::FetchStream>, Status> {
-        if self.0.is_isolated {
+        if matches!(self.0.role, Role::Sharer { is_isolated: true }) {
             return Err(Status::unavailable("does not reach it"));
         }
         let metadata = request.metadata().clone();
-        self.0.client().await?.fetch(with(&metadata, request.into_inner())).await
+        let channel = self.0.fetches.get_or_try_init(|| self.0.connect()).await?.clone();
+        WorkerClient::new(channel).fetch(with(&metadata, request.into_inner())).await
     }
 
     async fn ping(&self, _: Request<Beat>) -> Result<Response<Beat>, Status> {
@@ -208,19 +241,83 @@ impl Worker for Impostor {
 }
 
 impl Shared {
-    async fn client(&self) -> Result<WorkerClient<Channel>, Status> {
+    async fn connect(&self) -> Result<Channel, Status> {
         let endpoint = Endpoint::from_shared(format!("http://{}", self.backend)).expect("an address");
         let channel = endpoint.tcp_nodelay(true).connect().await;
-        channel.map(WorkerClient::new).map_err(|error| Status::unavailable(error.to_string()))
+        channel.map_err(|error| Status::unavailable(error.to_string()))
     }
 
     /// The lie about this task, if it is time for it.
     fn lie(&self, asked: &Asked) -> Option<Vec<FromWorker>> {
-        let lie = self.lie.as_ref().filter(|_| (self.phase)(asked.task))?;
-        let lie = lie(asked)?;
-        self.has_lied.store(true, Ordering::SeqCst);
-        Some(lie)
+        let Role::Liar(lie) = &self.role else { return None };
+        let lies = (self.phase)(asked.task).then(|| lie(asked)).flatten()?;
+        self.is_first().then_some(lies)
     }
+
+    /// Whether this is the first time that it is ready.
+    fn is_first(&self) -> bool {
+        !self.is_ready.swap(true, Ordering::SeqCst)
+    }
+
+    /// Holds back an answer until it is time for it.
+    async fn hold_back(&self, task: &[u8], answers: &Answers) {
+        match self.role {
+            Role::Honest if (self.phase)(task) => self.until_none(&self.left, answers).await,
+            Role::Sharer { .. } if self.is_first() => self.until_ready(answers).await,
+            _ => {}
+        }
+    }
+
+    /// Lies when all others are about to, and begins to watch what becomes of it.
+    async fn tell(self: &Arc<Self>, lies: Vec<FromWorker>, tasks: &Tasks, answers: &Answers) {
+        self.until_ready(answers).await;
+        if answers.is_closed() {
+            return self.end(Fate::Lost);
+        }
+        let count = session(tasks).count.subscribe();
+        tokio::spawn(self.clone().judge(count, answers.clone()));
+        for lie in lies {
+            let _ = answers.send(Ok(lie)).await;
+        }
+    }
+
+    /// Waits until the coordinator shows whether it believes the lie. The next task does not tell: a
+    /// lie may begin with a true answer, which gives back its credit. But the one after that does:
+    /// it comes only when the coordinator has read all of the lie, and a later answer.
+    async fn judge(self: Arc<Self>, mut count: watch::Receiver<usize>, answers: Answers) {
+        let believed = *count.borrow() + 2;
+        let fate = tokio::select! {
+            () = answers.closed() => Fate::CutOff,
+            Ok(_) = count.wait_for(|count| *count >= believed) => Fate::Believed,
+            () = sleep(LONG) => Fate::Undecided,
+        };
+        self.end(fate);
+    }
+
+    async fn until_ready(&self, answers: &Answers) {
+        self.unready.send_modify(|unready| *unready -= 1);
+        self.until_none(&self.unready, answers).await;
+    }
+
+    fn end(&self, fate: Fate) {
+        *self.fate.lock().unwrap() = fate;
+        self.left.send_modify(|left| *left -= 1);
+    }
+
+    /// Waits until there are none of these, or no receiver of the answers.
+    async fn until_none(&self, these: &watch::Sender<usize>, answers: &Answers) {
+        let mut these = these.subscribe();
+        tokio::select! {
+            none = timeout(LONG, these.wait_for(|these| *these == 0)) => {
+                self.was_late.fetch_or(none.is_err(), Ordering::SeqCst);
+            }
+            () = answers.closed() => {}
+        }
+    }
+}
+
+fn session(tasks: &Tasks) -> MutexGuard<'_, Session> {
+    tasks.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The same call, with the caller's token.
@@ -241,14 +338,16 @@ async fn ask(
 ) {
     while let Ok(Some(message)) = messages.message().await {
         {
-            let mut session = tasks.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut session = session(&tasks);
             match &message.what {
                 Some(Order::Hello(hello)) => session.place = format!("{}/{}", hello.address, hello.session),
                 Some(Order::Task(frame)) => {
-                    session.tasks.entry(frame.id).or_default().extend_from_slice(&frame.data);
-                    if frame.data.windows(CANARY.len()).any(|bytes| bytes == CANARY.as_bytes()) {
-                        shared.has_seen.store(true, Ordering::SeqCst);
+                    if !session.tasks.contains_key(&frame.id) {
+                        session.count.send_modify(|count| *count += 1);
                     }
+                    session.tasks.entry(frame.id).or_default().extend_from_slice(&frame.data);
+                    let has_seen = String::from_utf8_lossy(&frame.data).contains(CANARY);
+                    shared.has_seen.fetch_or(has_seen, Ordering::SeqCst);
                 }
                 None => {}
             }
@@ -282,36 +381,18 @@ async fn answer(shared: Arc<Shared>, tasks: Tasks, mut truths: Streaming<FromWor
         }
         let truth = whole.remove(&frame.id).unwrap_or_default();
         let (place, task) = {
-            let session = tasks.lock().unwrap_or_else(PoisonError::into_inner);
+            let session = session(&tasks);
             (session.place.clone(), session.tasks.get(&frame.id).cloned().unwrap_or_default())
         };
         let asked = Asked { place: &place, id: frame.id, task: &task, truth: &truth };
         if let Some(lies) = shared.lie(&asked) {
-            shared.unready.send_modify(|unready| *unready -= 1);
-            until_none(&shared.unready, &answers).await;
-            for lie in lies {
-                let _ = answers.send(Ok(lie)).await;
-            }
-            let is_cut_off = timeout(LONG, answers.closed()).await.is_ok();
-            shared.was_cut_off.store(is_cut_off, Ordering::SeqCst);
-            shared.left.send_modify(|left| *left -= 1);
-            return;
+            shared.tell(lies, &tasks, &answers).await;
+            continue;
         }
-        if shared.lie.is_none() && (shared.phase)(&task) {
-            until_none(&shared.left, &answers).await;
-        }
+        shared.hold_back(&task, &answers).await;
         for message in output(frame.id, &truth) {
             let _ = answers.send(Ok(message)).await;
         }
-    }
-}
-
-/// Waits until there are none of these, or no receiver of the answers; or for long, if that fails.
-async fn until_none(these: &watch::Sender<usize>, answers: &Answers) {
-    let mut these = these.subscribe();
-    tokio::select! {
-        _ = timeout(LONG, these.wait_for(|these| *these == 0)) => {}
-        () = answers.closed() => {}
     }
 }
 

@@ -6,6 +6,9 @@
 //! which holds back its answers until every impostor has lied and was cut off: so each of them is
 //! asked, and the schedule is forced. Afterwards the output is right, every impostor was named,
 //! none got a second session, and what no worker was to read or write is as it was.
+//!
+//! No result depends on time. An impostor is believed if it gets tasks after its lie, and cut off
+//! if its session ends. The limits on waiting only end a run that hangs, which is then an error.
 
 #![allow(clippy::unwrap_used, clippy::type_complexity, reason = "a test")]
 
@@ -22,7 +25,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use impostor::{Impostors, Lie, Told};
+use impostor::{Fate, Impostors, Lie, Told};
 use tempfile::TempDir;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_cc-distributed");
@@ -37,8 +40,12 @@ const PIXEL: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06
 /// Kilobytes of address space that a coordinator has. It takes far less, and 32 TB are far more.
 const MEMORY: &str = "3000000";
 
-/// Impostors in a run: fewer than the tasks that are on their way at once.
+/// Impostors in a run: fewer than the tasks that are on their way at once, so that each has one.
 const IMPOSTORS: usize = 14;
+
+/// The seconds after which a silent worker is suspected, where none is silent: pings that are late
+/// on a busy machine must not end a session before its lie.
+const NEVER: &str = "120";
 
 /// A directory with inputs, a token and a secret, and an honest worker.
 struct Site {
@@ -60,8 +67,8 @@ impl Site {
             let text = format!("hay {n}\na needle {n}\nmore hay\n").repeat(1 + n % 40);
             fs::write(at(&format!("tree/{n:04}")), text).unwrap();
         }
-        fs::write(at("large"), "some hay and a needle\nand more hay\n".repeat(60_000)).unwrap();
-        let lines = (0..90_000_u32).map(|n| format!("{:010} {n}\n", n.wrapping_mul(2_654_435_761)));
+        fs::write(at("large"), "some hay and a needle\nand more hay\n".repeat(35_000)).unwrap();
+        let lines = (0..30_000_u32).map(|n| format!("{:010} {n}\n", n.wrapping_mul(2_654_435_761)));
         fs::write(at("lines"), lines.collect::<String>()).unwrap();
         fs::create_dir_all(at("images")).unwrap();
         for out in ["out-lied", "out-honest"] {
@@ -79,11 +86,11 @@ impl Site {
         Self { dir, worker, backend }
     }
 
-    /// Runs a coordinator with these workers.
+    /// Runs a coordinator with these workers, and waits for its end.
     fn run(&self, workers: &[String], args: &[&str]) -> Output {
         let mut command = Command::new("sh");
         command.args(["-c", &format!("ulimit -v {MEMORY}; exec \"$0\" \"$@\""), PROGRAM]);
-        command.args(["--token-file", "token", "--suspect-after", "3", "--workers", "16"]);
+        command.args(["--token-file", "token", "--suspect-after", NEVER, "--workers", "16"]);
         for worker in workers {
             command.args(["--worker", worker]);
         }
@@ -120,12 +127,13 @@ impl Site {
     fn check(&self, run: &Output, truth: &Output, told: &[Told], names: &[String]) {
         let err = String::from_utf8_lossy(&run.stderr);
         for (told, name) in told.iter().zip(names) {
-            assert!(told.has_lied, "{name}: it was not asked\n{err}");
             let line = format!("{}: gets no more tasks: answered wrongly: ", told.address);
-            assert!(told.was_cut_off && err.contains(&line), "{name}: it was believed\n{err}");
+            let is_named = err.contains(&line);
+            assert_eq!((told.fate, is_named), (Fate::CutOff, true), "{name}\n{err}");
         }
         for told in told {
             assert_eq!(told.sessions, 1, "{names:?}");
+            assert!(!told.was_late, "{names:?}: the schedule was not kept");
             assert!(!told.has_seen, "{names:?}: a worker was sent the secret");
         }
         assert_eq!(run.status.code(), truth.status.code(), "{names:?}\n{err}");
@@ -199,20 +207,20 @@ fn mandelbrot_takes_no_counts_but_those_of_its_tiles() {
     Site::new().expose(&["mandelbrot", "--size", "400x400", "--tile", "8x400"], ALL, lies);
 }
 
-const WORDCOUNT: [&str; 10] =
-    ["wordcount", "-r", "tree", "large", "lines", "large", "lines", "large", "lines", "large"];
-
 #[test]
 fn wordcount_has_counts_only_where_its_tasks_say() {
+    let site = Site::new();
+    // A task is a mebibyte: there is one for each impostor and the honest worker, and some are left.
+    let text = "some hay, and a needle, and hay\n".repeat((IMPOSTORS + 4) << 15);
+    fs::write(site.dir.path().join("text"), text).unwrap();
     let lies = [lies::payloads(), lies::count()].concat();
-    Site::new().expose(&WORDCOUNT, lies::is_count, lies);
+    site.expose(&["wordcount", "-r", "text", "tree"], lies::is_count, lies);
 }
 
 #[test]
-#[ignore = "its schedule is not forced: an impostor may be asked twice before all have lied"]
 fn wordcount_has_words_only_of_its_shares() {
     let lies = [lies::payloads(), lies::rank()].concat();
-    Site::new().expose(&WORDCOUNT, lies::is_rank, lies);
+    Site::new().expose(&["wordcount", "-r", "tree", "large"], lies::is_rank, lies);
 }
 
 #[test]
@@ -229,9 +237,8 @@ fn with_nobody_but_an_impostor_the_run_fails_and_names_it() {
     for (args, lies) in
         [(&["grep", "-r", "needle", "tree"][..], lies::grep(false)), (&["sort", "lines"], lies::chunk())]
     {
-        let mut impostors = Impostors::new(&site.backend, lies.into_iter().take(1).collect(), ALL);
+        let impostors = Impostors::new(&site.backend, lies.into_iter().take(1).collect(), ALL);
         let [liar] = &impostors.addresses()[..1] else { panic!("one") };
-        impostors.dismiss_the_honest();
         let begin = Instant::now();
         let run = site.run(std::slice::from_ref(liar), args);
         let (out, err) = (String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
@@ -265,12 +272,14 @@ fn what_a_worker_does_not_reach_another_does() {
     }
 }
 
-/// The README says how many there are, without those of the test that is ignored.
+/// The README says how many there are.
 #[test]
 fn more_than_two_hundred_lies_are_told() {
-    let general = 2 * lies::messages().len() + 6 * lies::payloads().len();
+    let general = 2 * lies::messages().len() + 7 * lies::payloads().len();
     let of_batches = [lies::grep(false), lies::grep(true), lies::resize(), lies::mandelbrot()];
-    let of_phases = [lies::count(), lies::chunk(), lies::merge()];
+    let of_phases = [lies::count(), lies::rank(), lies::chunk(), lies::merge()];
     let own: usize = of_batches.iter().chain(&of_phases).map(Vec::len).sum();
     assert!(general + own > 200, "{general} in general, {own} of one workload");
+    let readme = include_str!("../../README.md").split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(readme.contains("tells more than two hundred lies"));
 }

@@ -178,11 +178,15 @@ fn put(into: &mut Vec<u8>, entry: &Entry) {
     put_number(into, entry.count());
 }
 
+/// Takes a word and its count. If there is no whole one, nothing is taken: what is left over is
+/// then seen by the caller.
 fn take<'a>(from: &mut &'a [u8]) -> Option<(&'a [u8], u64)> {
-    let length = usize::try_from(take_number(from)?).ok()?;
-    let (word, rest) = from.split_at_checked(length)?;
-    *from = rest;
-    Some((word, take_number(from)?))
+    let mut left = *from;
+    let length = usize::try_from(take_number(&mut left)?).ok()?;
+    let (word, mut left) = left.split_at_checked(length)?;
+    let count = take_number(&mut left)?;
+    *from = left;
+    Some((word, count))
 }
 
 /// LEB128: seven bits a byte, the lowest first.
@@ -264,6 +268,17 @@ mod tests {
             assert!(Partition::new(0, 0).absorb_encoded(nonsense).is_err(), "{nonsense:?}");
         }
         assert!(Partition::new(0, 0).absorb_encoded(b"").is_ok());
+    }
+
+    /// A part of an entry behind the last one is no entry, and must not pass for the end.
+    #[test]
+    fn words_that_do_not_end_with_an_entry_are_refused() {
+        let words = b"\x01a\x02\x01b\x01";
+        assert_eq!(Ranked::of(2, words).check(2, 99), Ok(()));
+        for rest in [&b"\xff\xff\xff\xff\xff\xff\xff\xff\xff"[..], b"\x80", b"\x01", b"\x01c", b"\x01c\x80"] {
+            let ranked = Ranked::of(2, &[words, rest].concat());
+            assert!(ranked.check(2, 99).is_err(), "{rest:?}");
+        }
     }
 
     #[test]
