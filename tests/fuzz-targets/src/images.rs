@@ -5,10 +5,12 @@ use cc_workloads::resize::{Content, Fit, Format, Made, Resizer, Settings, Task};
 use crate::memory::peak;
 
 /// What an image may take here: small, so that what is beyond it is soon found.
-const MEMORY: u64 = 4 << 20;
+const MEMORY: u64 = 8 << 20;
 
-/// What a worker may take beside an image: a decoder's tables, the thumbnail, and its encoder.
-const BESIDE: u64 = 3 << 20;
+/// What a worker may take beside an image: a decoder's tables, the thumbnail, and its encoder. The
+/// decoder of lossy WebP takes memory for a partition of the data before it reads it, whose length
+/// has three bytes.
+const BESIDE: u64 = 20 << 20;
 
 /// The largest file that is tried.
 const LONGEST: usize = 1 << 20;

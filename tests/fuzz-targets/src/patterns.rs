@@ -30,8 +30,8 @@ pub fn patterns(bytes: &[u8]) {
     let plain = match Plain::new(query) {
         Ok(plain) => plain,
         Err(regex::Error::CompiledTooBig(_)) => return,
-        Err(_) => {
-            assert!(query.check().is_err(), "what is no regular expression is refused");
+        Err(error) => {
+            assert!(query.check().is_err(), "what is no regular expression is refused: {error}");
             return;
         }
     };
@@ -39,8 +39,11 @@ pub fn patterns(bytes: &[u8]) {
         return;
     }
     let whole = printed(query, text, 1 << 20);
-    let mut rng = random(bytes);
-    assert_eq!(printed(query, text, rng.u64(1..100)), whole, "in small tasks");
+    // A file is binary from its beginning if its first block is. No model has tasks that are smaller.
+    if !(text.contains(&0) && query.report.prints_text()) {
+        let mut rng = random(bytes);
+        assert_eq!(printed(query, text, rng.u64(1..100)), whole, "in small tasks");
+    }
     plain.check(query, text, &whole);
 }
 

@@ -71,7 +71,7 @@ fn own_frames(bytes: &[u8]) {
     let size = usize::from(u16::from_le_bytes(*times)) * 16;
     let large: Vec<u8> = bytes.iter().copied().cycle().take(size).collect();
     let payloads = [Bytes::from(large), Bytes::new(), Bytes::copy_from_slice(bytes)];
-    let sent: Vec<(u64, Bytes)> = (u64::MAX - 2..).zip(payloads).collect();
+    let sent: Vec<(u64, Bytes)> = (u64::MAX - 3..).zip(payloads).collect();
     let (mut assembly, mut received) = (Assembly::default(), Vec::new());
     for batch in batches(sent.iter().cloned()) {
         let message = batch.encode_to_vec();

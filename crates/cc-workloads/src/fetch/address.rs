@@ -41,16 +41,16 @@ pub(super) fn shown(text: &str) -> String {
     {
         return bare(&url).into();
     }
-    let (before, after) = text.split_at(authority(text));
-    // A password may have slashes that end the authority too early, which is why it is no URL.
-    match after.rfind('@') {
-        Some(at) => format!("{before}***{}", &after[at..]),
+    // A password may have slashes that end the authority too early, which is why it is no URL. Or it
+    // is before a scheme or a port, so these are looked for only before it.
+    match text.rfind('@') {
+        Some(at) => format!("{}***{}", &text[..authority(&text[..at])], &text[at..]),
         None => text.to_owned(),
     }
 }
 
-/// Where the authority would begin in what is no URL: after a scheme that a slash follows, and all
-/// slashes.
+/// Where the authority would begin in the beginning of what is no URL: after a scheme that a slash
+/// follows, and all slashes.
 fn authority(text: &str) -> usize {
     let scheme = text.find(':').map_or(0, |colon| colon + 1);
     let start = if text[scheme..].starts_with('/') { scheme } else { 0 };
@@ -100,6 +100,8 @@ mod tests {
             ("x:/user:s3cret@h/x", "x:/***@h/x"),
             ("mailto:a@b", "***@b"),
             ("http://user:s3/cret@h/x", "http://***@h/x"),
+            ("s3cret@h:/x", "***@h:/x"),
+            ("s3cret@http://h/x", "***@http://h/x"),
             ("", ""),
         ] {
             assert_eq!(shown(text), expected, "{text}");
