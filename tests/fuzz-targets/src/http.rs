@@ -42,19 +42,24 @@ enum Framing {
     UntilClose,
 }
 
-/// What a head means for a first request, by the rules in RFC 9112, 6.3, one after the other. None is
-/// that nothing of a body is of interest.
+/// What a head means for a first request, by the rules of RFC 9112, 6.3. `None` means that the body
+/// is of no interest.
 fn framing(head: &Parts) -> Option<Framing> {
     let elements = |name: &str| -> Vec<String> {
         let values = head.headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
         let joined: Vec<_> = values.collect();
-        if joined.is_empty() { vec![] } else { joined.join(",").split(',').map(|it| it.trim().to_owned()).collect() }
+        if joined.is_empty() {
+            vec![]
+        } else {
+            joined.join(",").split(',').map(|it| it.trim().to_owned()).collect()
+        }
     };
     let status = head.status.as_u16();
     if !(200..300).contains(&status) || status == 206 {
         return None;
     }
-    let encoding = head.headers.get("content-encoding").map(|value| String::from_utf8_lossy(value.as_bytes()));
+    let encoding =
+        head.headers.get("content-encoding").map(|value| String::from_utf8_lossy(value.as_bytes()));
     let encoding = encoding.unwrap_or_default().trim().to_ascii_lowercase();
     if !matches!(&*encoding, "" | "identity" | "gzip" | "x-gzip") {
         return None;
@@ -133,8 +138,8 @@ impl Resource {
 
 /// Bytes as the head of an answer.
 ///
-/// - A body is read if, and only if, its end is known; and whether it is whole is told by the framing
-///   alone: one byte less is no body, and bytes behind its end are none of it.
+/// - A body is read if, and only if, its end is known. Only its framing says whether it is whole:
+///   one byte less is an error, and bytes after its end are ignored.
 /// - A redirect leads to http or https, without credentials in its address, and those of the first
 ///   address go to no other origin.
 /// - No wait that a server asks for is longer than a minute.
@@ -166,7 +171,7 @@ fn redirected(head: &Parts, download: &Download) {
     assert_eq!(request.headers().contains_key(AUTHORIZATION), is_same, "{url}");
 }
 
-/// What becomes of a body of so many bytes, with this head, that ends in this way.
+/// The outcome for a body with this head and content that ends in this way.
 fn body(head: &Parts, content: &[&[u8]], end: Option<Trouble>) -> Result<Fetched, Failure> {
     let (mut resource, mut download) = Resource::new(0);
     if download.answered(head, SystemTime::UNIX_EPOCH).is_continue() {
@@ -202,7 +207,7 @@ fn ends(head: &Parts, framing: Framing) {
         if !is_packed(head) {
             assert_eq!(body(head, &[short], None), Err(Failure::Short { received }));
             let longer = body(head, &[&content, b"more"], None);
-            assert_eq!(longer, body(head, &[&content], None), "what is behind the end is not of the body");
+            assert_eq!(longer, body(head, &[&content], None), "bytes after the end are ignored");
         }
     }
 }
@@ -210,10 +215,12 @@ fn ends(head: &Parts, framing: Framing) {
 /// The content that a client gives to a download of what follows a head, and how it ends.
 fn content(framing: Framing, bytes: &[u8]) -> (Vec<u8>, Option<Trouble>) {
     match framing {
-        Framing::Length(length) => match usize::try_from(length).ok().and_then(|length| bytes.get(..length)) {
-            Some(content) => (content.to_vec(), None),
-            None => (bytes.to_vec(), Some(Trouble::Eof)),
-        },
+        Framing::Length(length) => {
+            match usize::try_from(length).ok().and_then(|length| bytes.get(..length)) {
+                Some(content) => (content.to_vec(), None),
+                None => (bytes.to_vec(), Some(Trouble::Eof)),
+            }
+        }
         Framing::UntilClose => (bytes.to_vec(), Some(Trouble::Eof)),
         Framing::Chunked => {
             let mut content = Vec::new();

@@ -7,17 +7,17 @@ use crate::memory::peak;
 /// What an image may take here: small, so that what is beyond it is soon found.
 const MEMORY: u64 = 8 << 20;
 
-/// What a worker may take beside an image: a decoder's tables, the thumbnail, and its encoder. The
-/// decoder of lossy WebP takes memory for a partition of the data before it reads it, whose length
+/// What a worker may take in addition: a decoder's tables, the thumbnail, and its encoder. The
+/// decoder of lossy WebP allocates a partition before it reads it, and the length of a partition
 /// has three bytes.
-const BESIDE: u64 = 20 << 20;
+const OVERHEAD: u64 = 20 << 20;
 
 /// The largest file that is tried.
 const LONGEST: usize = 1 << 20;
 
 /// Bytes as the file of an image.
 ///
-/// - Whatever its header says, no more memory is taken than an image may take.
+/// - No header makes it take more memory than an image may take.
 /// - A thumbnail has the size that it says it has, which is the one that was asked for or less, and
 ///   is an image of the format that was asked for: made smaller once more, it stays one.
 /// - The same file makes the same thumbnail with a worker that has made others before.
@@ -46,7 +46,7 @@ fn thumbnail(resizer: &mut Resizer, settings: &Settings, bytes: &[u8]) -> Option
     let task = Task { source, target, content: Content::Bytes(bytes.to_vec().into()) };
     let (output, memory) = peak(|| resizer.task(&task));
     // The decoders have the file's metadata, and perhaps all of the file, once more.
-    let most = settings.memory + BESIDE + 2 * bytes.len() as u64;
+    let most = settings.memory + OVERHEAD + 2 * bytes.len() as u64;
     assert!(memory <= most, "{memory} bytes of memory for a file of {}", bytes.len());
     assert_eq!(task.scope(settings).accepts(&output), Ok(()));
     match output.made {

@@ -65,7 +65,7 @@ fn words(line: &[u8]) -> Vec<std::ffi::OsString> {
         .collect()
 }
 
-/// The lines of a text, without their ends. Behind the last newline there is none.
+/// The lines of a text, without their ends. There is none after the last newline.
 fn lines(text: &[u8]) -> Vec<&[u8]> {
     let mut lines: Vec<&[u8]> = text.split(|byte| *byte == b'\n').collect();
     if lines.last().is_some_and(|last| last.is_empty()) {

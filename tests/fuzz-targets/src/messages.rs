@@ -12,7 +12,7 @@ use crate::{lines, memory::peak};
 ///
 /// - See [`properties::messages`].
 /// - An answer or a task that is decoded comes back from its encoding as it was. It takes memory in
-///   proportion to its bytes, whatever lengths these announce.
+///   proportion to its bytes; lengths that are only announced cost nothing.
 /// - An answer that belongs to no task is refused, and one that belongs to it is not.
 pub fn messages(bytes: &[u8]) {
     let Some((kind, payload)) = bytes.split_first() else { return };
@@ -42,12 +42,12 @@ pub fn blob_names(bytes: &[u8]) {
     properties::blob_names(bytes);
 }
 
-/// Bytes of memory that a byte of a message may take, and what each message may take besides. An
-/// element of a list is a byte at least, and the largest elements have about 200; vectors double.
+/// Bytes of memory for each byte of a message, and for each message. An element of a list is at
+/// least one byte long, the largest elements have about 200 in memory, and vectors double.
 const MEMORY: (u64, u64) = (512, 1 << 16);
 
-/// Lists are decoded into vectors that have room for this much in the beginning, if they announce as
-/// many elements.
+/// Lists are decoded into vectors that have room for this much in the beginning, if they announce
+/// as many elements.
 const AHEAD: u64 = 1 << 20;
 
 fn decoded<T: Serialize + DeserializeOwned + PartialEq + Debug>(bytes: &[u8]) -> Option<T> {

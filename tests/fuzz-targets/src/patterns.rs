@@ -17,15 +17,18 @@ const LONGEST: usize = 1 << 12;
 /// The first line as the words of a command line, the rest as a text to be searched.
 ///
 /// - A query comes back from the options that say it.
-/// - The lines that are found are those that a plain regular expression matches, one by one: what is
-///   searched for first to be fast makes no difference.
+/// - The lines that are found are those that a plain regular expression matches line by line: the
+///   literals that are searched for first make no difference.
 /// - How a text is divided into tasks makes none.
 pub fn patterns(bytes: &[u8]) {
     let bytes = &bytes[..bytes.len().min(LONGEST)];
     let (options, text) = first_line(bytes);
     let Some(Ok(job)) = jobs::grep(&words(options)) else { return };
     let query = &job.query;
-    assert_eq!(jobs::grep(&said(query)).expect("they are options").expect("there is a pattern").query, *query);
+    assert_eq!(
+        jobs::grep(&said(query)).expect("they are options").expect("there is a pattern").query,
+        *query
+    );
 
     let plain = match Plain::new(query) {
         Ok(plain) => plain,
@@ -39,7 +42,8 @@ pub fn patterns(bytes: &[u8]) {
         return;
     }
     let whole = printed(query, text, 1 << 20);
-    // A file is binary from its beginning if its first block is. No model has tasks that are smaller.
+    // A NUL in the first block makes the whole file binary. No model has tasks smaller than a
+    // block.
     if !(text.contains(&0) && query.report.prints_text()) {
         let mut rng = random(bytes);
         assert_eq!(printed(query, text, rng.u64(1..100)), whole, "in small tasks");
@@ -138,7 +142,7 @@ impl Plain {
             }
             chunk.invalid().iter().for_each(|byte| source += &format!(r"\x{byte:02x}"));
         }
-        // Written anew from what it means, so that no comment in it ends behind it.
+        // Printed from the parsed form, so that a comment at its end does not hide what follows.
         let parsed = regex_syntax::ParserBuilder::new()
             .unicode(false)
             .utf8(false)

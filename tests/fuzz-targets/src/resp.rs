@@ -138,8 +138,8 @@ const PLAIN: Manner = Manner { shards: 1, max_memory: None, at_once: 1, written:
 
 /// A whole conversation on a connection, with shards that answer.
 ///
-/// - The client gets the same replies however its bytes arrive, whatever the number of shards, how
-///   many plans are under way, and however the replies are taken.
+/// - The replies are the same for all ways in which the bytes can arrive, for any number of shards
+///   and of plans under way, and for all ways in which the client can read them.
 /// - It gets one well-formed reply for each request, also when there is no memory.
 /// - All memory that was granted is given back.
 pub fn conversation(bytes: &[u8]) {

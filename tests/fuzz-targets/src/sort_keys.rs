@@ -65,7 +65,7 @@ fn said(query: &Query) -> Vec<OsString> {
     words
 }
 
-/// Sorts lines in chunks, runs and merges of random sizes, which are far smaller than any real ones.
+/// Sorts lines in chunks, runs and merges of random sizes, which are far smaller than real ones.
 fn sorted(job: &Job, lines: &[&[u8]], rng: &mut fastrand::Rng) -> Vec<u8> {
     let (shelf, stop) = (Memory::default(), Stop::new());
     let mut sorter = Sorter::new(&job.query, &stop);
@@ -144,7 +144,7 @@ struct Line<'a> {
 
 enum Value<'a> {
     Text(&'a [u8]),
-    /// Whether it is below zero, and its digits before and behind the point.
+    /// Whether it is below zero, its digits before the point, and those after it.
     Number(bool, &'a [u8], &'a [u8]),
 }
 
@@ -194,7 +194,8 @@ impl<'a> Value<'a> {
             (Self::Text(one), Self::Text(other)) => one.cmp(other),
             (Self::Number(one, ..), Self::Number(other, ..)) if one != other => other.cmp(one),
             (Self::Number(below, ..), Self::Number(..)) => {
-                let length = |value: &Self| if let Self::Number(_, whole, _) = value { whole.len() } else { 0 };
+                let length =
+                    |value: &Self| if let Self::Number(_, whole, _) = value { whole.len() } else { 0 };
                 let longest = length(self).max(length(other));
                 let (one, other) = (self.digits(longest), other.digits(longest));
                 let order = digit_by_digit(&one, &other);
@@ -226,7 +227,7 @@ fn fields(line: &[u8], separator: Option<u8>) -> Vec<(usize, usize)> {
     for at in 0..line.len() {
         let ends = match separator {
             Some(separator) => line[at] == separator,
-            // Blanks belong to the field behind them.
+            // Blanks belong to the field that follows.
             None => at > 0 && is_blank(&line[at]) && !is_blank(&line[at - 1]),
         };
         if ends {

@@ -16,7 +16,7 @@ use url::Url;
 const LONGEST: usize = 8000;
 /// The most lines of an input.
 const LINES: usize = 40;
-/// A password that is in no URL by itself.
+/// A password that no input has by chance.
 const PASSWORD: &str = "0hunter2";
 
 /// Bytes as a list of URLs.
@@ -62,7 +62,9 @@ fn fetched(download: &Download, text: &str) {
     assert!(matches!(url.scheme(), "http" | "https") && url.as_str().len() <= LONGEST);
     assert_eq!((url.username(), url.password(), url.fragment()), ("", None, None));
     let uri = request.uri();
-    assert!(uri.host().is_some_and(|host| !host.is_empty()) && !uri.authority().unwrap().as_str().contains('@'));
+    assert!(
+        uri.host().is_some_and(|host| !host.is_empty()) && !uri.authority().unwrap().as_str().contains('@')
+    );
     let given = Url::parse(text).expect("it was found to be one");
     let decoded = |text| percent_decode_str(text).collect::<Vec<u8>>();
     let expected = (!given.username().is_empty() || given.password().is_some()).then(|| {

@@ -54,7 +54,8 @@ fn run(name: &str, target: Target, input: &[u8], what: &str) {
     }
 }
 
-/// Runs a target with each input of its corpus, so many mutations and so many random inputs.
+/// Runs a target with each input of its corpus, and with this number of mutations and random
+/// inputs.
 fn check(name: &str, mutations: usize, random: usize) {
     let (_, target) = TARGETS.iter().find(|(own, _)| *own == name).expect("it is a target");
     let inputs = corpus(name);
@@ -123,14 +124,14 @@ macro_rules! targets {
 
 // Mutations, and random inputs: as many as there is time for.
 targets! {
-    blob_names: 500, 500;
-    conversation: 1000, 1000;
-    http_body: 2000, 1000;
-    http_head: 2000, 1000;
-    images: 300, 1000;
-    messages: 2000, 2000;
-    patterns: 500, 1000;
-    resp: 2000, 2000;
-    sort_keys: 500, 1000;
-    urls: 500, 1000;
+    blob_names: 1000, 500;
+    conversation: 2000, 500;
+    http_body: 5000, 500;
+    http_head: 5000, 500;
+    images: 2000, 500;
+    messages: 2000, 1000;
+    patterns: 500, 300;
+    resp: 5000, 1000;
+    sort_keys: 1000, 500;
+    urls: 2000, 500;
 }

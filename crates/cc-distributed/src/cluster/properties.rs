@@ -127,7 +127,10 @@ fn names_fit_together(shelf: &ClusterShelf, name: &str) {
     }
     let full = shelf.here(name);
     if !name.contains('/') {
-        assert_eq!((place(&full), shelf.own(&full), shelf.own(name)), (shelf.place(), Some(name), Some(name)));
+        assert_eq!(
+            (place(&full), shelf.own(&full), shelf.own(name)),
+            (shelf.place(), Some(name), Some(name))
+        );
     } else if place(name) != shelf.place() {
         assert_eq!(shelf.own(name), None, "{name:?} is elsewhere");
         // A connection is only prepared, or refused since there is no such address.
@@ -147,7 +150,8 @@ fn operation(
     let own = shelf.own(name).map(str::to_owned);
     match what {
         "put" => {
-            let bytes: Vec<u8> = iter::repeat_n(name.as_bytes(), (number % 1000) as usize).flatten().copied().collect();
+            let bytes: Vec<u8> =
+                iter::repeat_n(name.as_bytes(), (number % 1000) as usize).flatten().copied().collect();
             let draft = shelf.create(name);
             assert_eq!(draft.is_ok(), own.is_some(), "only what is here is put here");
             if let (Ok(mut draft), Some(own)) = (draft, own) {
@@ -178,7 +182,9 @@ fn operation(
             let expected = part(blobs.get(name), 1, number);
             let sent = stores.send(parts).ok().map(|stream| {
                 let mut frames = stream.into_inner();
-                iter::from_fn(|| frames.blocking_recv()).flat_map(|frame| frame.expect("it is read").data).collect()
+                iter::from_fn(|| frames.blocking_recv())
+                    .flat_map(|frame| frame.expect("it is read").data)
+                    .collect()
             });
             assert_eq!(sent, expected.map(<[u8]>::to_vec));
         }

@@ -41,8 +41,9 @@ pub(super) fn shown(text: &str) -> String {
     {
         return bare(&url).into();
     }
-    // A password may have slashes that end the authority too early, which is why it is no URL. Or it
-    // is before a scheme or a port, so these are looked for only before it.
+    // A password may have slashes that end the authority too early, which is why it is no URL. It
+    // may also stand before the scheme or a port, so the authority is looked for only before the
+    // last `@`.
     match text.rfind('@') {
         Some(at) => format!("{}***{}", &text[..authority(&text[..at])], &text[at..]),
         None => text.to_owned(),

@@ -1,23 +1,24 @@
-//! What a WebP file must have for the image that it says it is: looked at before any memory is taken
-//! for that.
+//! Checks of a WebP file's headers, before any memory is taken for its pixels.
 //!
-//! The decoder takes memory for a frame of the size that the frame's own header says, and only then
-//! compares that with the size of the image. So the headers are compared here.
+//! The decoder allocates a frame of the size in the frame's own header, and only then compares that
+//! with the size of the image. So the headers are compared here.
 
 use super::decode::afford;
 
-/// Bytes that the decoder takes beside a pixel: a lossless image is decoded with alpha first.
-const BESIDE: u64 = 4;
-/// The same with a channel of alpha of its own, which is decoded as a lossless image, beside the
-/// colours in YUV.
-const BESIDE_WITH_ALPHA: u64 = 7;
-/// The same of an animation, whose first frame is decoded by itself and then put on a canvas.
-const BESIDE_ANIMATED: u64 = 8;
+/// Bytes that the decoder takes for each pixel in addition to the image: a lossless image is
+/// decoded with alpha first.
+const OVERHEAD: u64 = 4;
+/// The same for a lossy image with an alpha channel, which is decoded as a lossless image while the
+/// colours are there as YUV.
+const OVERHEAD_WITH_ALPHA: u64 = 7;
+/// The same for an animation: its first frame is decoded alone and then drawn on a canvas.
+const OVERHEAD_ANIMATED: u64 = 8;
 
 /// The parts of a file that take memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Layout {
-    beside: u64,
+    /// Bytes for each pixel in addition to the image.
+    overhead: u64,
     /// The size of a lossy frame.
     still: Option<Size>,
     /// That of the first lossy frame of an animation, and the one that it should have.
@@ -29,13 +30,13 @@ type Size = (u32, u32);
 impl Layout {
     /// That of a file, as far as it has one. The decoder refuses what it has not.
     pub(super) fn of(file: &[u8]) -> Self {
-        let mut layout = Self { beside: BESIDE, still: None, animated: None };
+        let mut layout = Self { overhead: OVERHEAD, still: None, animated: None };
         for (name, content) in chunks(file.get(12..).unwrap_or_default()) {
             match name {
                 b"VP8 " => layout.still = layout.still.or(frame_size(content)),
-                b"ALPH" => layout.beside = layout.beside.max(BESIDE_WITH_ALPHA),
+                b"ALPH" => layout.overhead = layout.overhead.max(OVERHEAD_WITH_ALPHA),
                 b"ANMF" => {
-                    layout.beside = BESIDE_ANIMATED;
+                    layout.overhead = OVERHEAD_ANIMATED;
                     layout.animated = layout.animated.or(animated_frame(content));
                 }
                 _ => {}
@@ -57,10 +58,11 @@ impl Layout {
         Ok(())
     }
 
-    /// Whether an image of this size, whose pixels take so many bytes, takes no more than it may.
+    /// Checks that an image of this size, with this number of bytes in a pixel, takes no more
+    /// memory than it may.
     pub(super) fn afford(&self, size: Size, pixel: u64, memory: u64) -> Result<(), String> {
         let pixels = u64::from(size.0) * u64::from(size.1);
-        afford(size, pixels * (pixel + self.beside), memory)
+        afford(size, pixels * (pixel + self.overhead), memory)
     }
 }
 
@@ -71,7 +73,7 @@ fn animated_frame(content: &[u8]) -> Option<(Size, Size)> {
     let (name, content) = chunks.next()?;
     let content = match name {
         b"VP8L" => return None,
-        // Colours follow on alpha, whatever the name of their chunk.
+        // The decoder takes the chunk after the alpha for the colours without looking at its name.
         b"ALPH" => chunks.next()?.1,
         _ => content,
     };
@@ -171,10 +173,10 @@ mod tests {
 
     #[test]
     fn alpha_and_animations_take_more() {
-        let layout = |file: Vec<u8>| Layout::of(&file).beside;
+        let layout = |file: Vec<u8>| Layout::of(&file).overhead;
         let colors = || chunk(b"VP8 ", &frame(40, 30));
-        assert_eq!(layout(LOSSY.to_vec()), BESIDE);
-        assert_eq!(layout(file(&[header(0x10), chunk(b"ALPH", b"??"), colors()])), BESIDE_WITH_ALPHA);
-        assert_eq!(layout(animation(&[colors()])), BESIDE_ANIMATED);
+        assert_eq!(layout(LOSSY.to_vec()), OVERHEAD);
+        assert_eq!(layout(file(&[header(0x10), chunk(b"ALPH", b"??"), colors()])), OVERHEAD_WITH_ALPHA);
+        assert_eq!(layout(animation(&[colors()])), OVERHEAD_ANIMATED);
     }
 }
