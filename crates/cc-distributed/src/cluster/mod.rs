@@ -12,7 +12,8 @@
 //! - `local`: worker processes of the run's own;
 //! - [`command`]: the options, and the standing worker;
 //! - `wire` and `token`: payloads in frames, and the shared secret;
-//! - `runtime`: threads whose start may fail.
+//! - `runtime`: threads whose start may fail;
+//! - `properties`: what the fuzz targets check of messages and blob names.
 
 mod acceptor;
 pub mod command;
@@ -22,6 +23,8 @@ pub mod link;
 mod local;
 mod log;
 mod member;
+#[doc(hidden)]
+pub mod properties;
 pub mod queue;
 pub(crate) mod reach;
 pub(crate) mod runtime;

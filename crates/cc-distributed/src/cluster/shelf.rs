@@ -191,7 +191,7 @@ pub struct ClusterShelf {
     ended: watch::Receiver<()>,
 }
 
-type Client = WorkerClient<InterceptedService<Channel, Present>>;
+pub(super) type Client = WorkerClient<InterceptedService<Channel, Present>>;
 
 impl ClusterShelf {
     /// The full name of something that is put here: what others have to ask for.
@@ -223,7 +223,7 @@ impl ClusterShelf {
     }
 
     /// The name within this worker's own store, if it is there.
-    fn own<'a>(&self, name: &'a str) -> Option<&'a str> {
+    pub(super) fn own<'a>(&self, name: &'a str) -> Option<&'a str> {
         match name.rsplit_once('/') {
             Some((place, name)) => (place == self.place).then_some(name),
             None => Some(name),
@@ -277,7 +277,7 @@ impl ClusterShelf {
     }
 
     /// The connection to this worker, which is made when it is used.
-    fn client(&self, address: &str) -> Result<Client, String> {
+    pub(super) fn client(&self, address: &str) -> Result<Client, String> {
         if let Some(client) = self.peers().get(address) {
             return Ok(client.clone());
         }
@@ -334,6 +334,11 @@ fn asked(place: &str, parts: &[Wanted]) -> Result<Parts, &'static str> {
     };
     let parts: Option<_> = parts.iter().map(|wanted| part(wanted.slice)).collect();
     Ok(Parts { session: session.to_owned(), parts: parts.ok_or("no such place")? })
+}
+
+/// What another worker is asked for that has this.
+pub(super) fn asked_for(slice: &Slice) -> Result<Parts, &'static str> {
+    asked(place(&slice.name), &[Wanted { nth: 0, slice }])
 }
 
 impl Shelf for ClusterShelf {

@@ -93,6 +93,11 @@ impl Assembly {
         let whole = grown == self.size;
         Ok(whole.then(|| (self.id, Bytes::from(std::mem::take(&mut self.held)))))
     }
+
+    /// The bytes that it has taken for a payload that is arriving.
+    pub(super) fn memory(&self) -> usize {
+        self.held.capacity()
+    }
 }
 
 #[cfg(test)]

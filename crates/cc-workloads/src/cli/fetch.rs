@@ -119,7 +119,8 @@ fn listed(file: &Path) -> Result<Vec<Wanted>> {
     Ok(lines(&String::from_utf8_lossy(&text), file))
 }
 
-fn lines(text: &str, file: &Path) -> Vec<Wanted> {
+/// The URLs of a text that comes from this file, each with its line.
+pub fn lines(text: &str, file: &Path) -> Vec<Wanted> {
     let lines = text.lines().map(str::trim).enumerate();
     let lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
     let at = |nth| Some(format!("{}:{}", file.display(), nth + 1));

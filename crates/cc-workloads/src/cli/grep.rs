@@ -107,6 +107,13 @@ pub(super) fn parse(args: &ArgMatches) -> Result<()> {
     flags::<Flags>(args).job()?.query.check()
 }
 
+/// The job of these words, the first of which is the program's name. None if clap refuses them, or
+/// explains something.
+pub fn job(words: &[OsString]) -> Option<Result<Job>> {
+    let matches = command().try_get_matches_from(words).ok()?;
+    Some(flags::<Flags>(&matches).job())
+}
+
 impl Flags {
     fn job(self) -> Result<Job> {
         let mut patterns = self.patterns.clone();

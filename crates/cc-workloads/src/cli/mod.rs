@@ -31,6 +31,13 @@ const TROUBLE: u8 = 2;
 /// What messages begin with that are about no workload.
 const PROGRAM: &str = env!("CARGO_PKG_NAME");
 
+/// What is made of the words of a command line, and of a list of URLs, without a run: for the fuzz
+/// targets, which no program has.
+#[doc(hidden)]
+pub mod jobs {
+    pub use super::{fetch::lines as urls, grep::job as grep, sort::job as sort};
+}
+
 /// Given alone, prints the program's models for a harness that depends on none of them.
 pub const LIST_MODELS: &str = "--list-models";
 

@@ -1,6 +1,6 @@
 //! `sort`'s flags and exit status.
 
-use std::{env, path::PathBuf};
+use std::{env, ffi::OsString, path::PathBuf};
 
 use clap::{ArgMatches, Args, Command};
 
@@ -85,6 +85,13 @@ pub(super) fn main(model: &Model, ctx: &Ctx, args: &ArgMatches) -> Result<u8> {
 pub(super) fn parse(args: &ArgMatches) -> Result<()> {
     drop(flags::<Flags>(args).job());
     Ok(())
+}
+
+/// The job of these words, the first of which is the program's name. None if clap refuses them, or
+/// explains something.
+pub fn job(words: &[OsString]) -> Option<Job> {
+    let matches = command().try_get_matches_from(words).ok()?;
+    Some(flags::<Flags>(&matches).job())
 }
 
 impl Flags {
@@ -192,13 +199,11 @@ fn share_of_memory(percent: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use clap::FromArgMatches;
-
     use super::*;
 
     fn job(args: &[&str]) -> Job {
-        let matches = command().try_get_matches_from([&["sort"], args].concat()).unwrap();
-        Flags::from_arg_matches(&matches).unwrap().job()
+        let words: Vec<OsString> = ["sort"].iter().chain(args).map(OsString::from).collect();
+        super::job(&words).unwrap()
     }
 
     fn key(from: usize, to: Option<usize>, flags: &str) -> Key {

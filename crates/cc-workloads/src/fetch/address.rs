@@ -41,20 +41,20 @@ pub(super) fn shown(text: &str) -> String {
     {
         return bare(&url).into();
     }
-    let (before, after) = text.split_at(authority(text));
-    // A password may have slashes that end the authority too early, which is why it is no URL.
-    match after.rfind('@') {
-        Some(at) => format!("{before}***{}", &after[at..]),
+    // A password may have slashes that end the authority too early, which is why it is no URL. It
+    // may also stand before the scheme or a port, so the authority is looked for only before the
+    // last `@`.
+    match text.rfind('@') {
+        Some(at) => format!("{}***{}", &text[..authority(&text[..at])], &text[at..]),
         None => text.to_owned(),
     }
 }
 
-/// Where the authority would begin in what is no URL: after a scheme (RFC 3986, 3.1) that a slash
+/// Where the authority would begin in the beginning of what is no URL: after a scheme that a slash
 /// follows, and all slashes.
 fn authority(text: &str) -> usize {
-    let is_of_a_scheme = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
-    let scheme = text.find(|c| !is_of_a_scheme(c)).filter(|end| text[*end..].starts_with(":/"));
-    let start = scheme.map_or(0, |colon| colon + 1);
+    let scheme = text.find(':').map_or(0, |colon| colon + 1);
+    let start = if text[scheme..].starts_with('/') { scheme } else { 0 };
     text.len() - text[start..].trim_start_matches('/').len()
 }
 
@@ -102,6 +102,8 @@ mod tests {
             ("x:/user:s3cret@h/x", "x:/***@h/x"),
             ("mailto:a@b", "***@b"),
             ("http://user:s3/cret@h/x", "http://***@h/x"),
+            ("s3cret@h:/x", "***@h:/x"),
+            ("s3cret@http://h/x", "***@http://h/x"),
             ("", ""),
         ] {
             assert_eq!(shown(text), expected, "{text}");

@@ -154,7 +154,7 @@ impl Query {
     }
 
     fn matcher(&self) -> Result<RegexMatcher> {
-        let patterns: Vec<String> = self.patterns.iter().map(|pattern| self.source(pattern)).collect();
+        let mut patterns: Vec<String> = self.patterns.iter().map(|pattern| self.source(pattern)).collect();
         let mut builder = RegexMatcherBuilder::new();
         builder
             .unicode(false)
@@ -162,20 +162,23 @@ impl Query {
             .line_terminator(Some(b'\n'))
             .case_insensitive(self.ignore_case)
             .word(self.word);
+        let mut parser = regex_syntax::ParserBuilder::new();
+        parser.unicode(false).utf8(false).multi_line(true);
         let wrong = |pattern: &str, why: &dyn ToString| Error::Pattern {
             pattern: pattern.to_owned(),
             reason: why.to_string(),
         };
-        for pattern in &patterns {
-            builder.build(pattern).map_err(|error| wrong(pattern, &error))?;
-            let parsed = regex_syntax::ParserBuilder::new()
-                .unicode(false)
-                .utf8(false)
-                .multi_line(true)
-                .build()
-                .parse(pattern);
-            if parsed.is_ok_and(|hir| hir.properties().look_set().contains_anchor_haystack()) {
+        for pattern in &mut patterns {
+            // The builder parses a pattern within parentheses: `a)(b` would be two groups there, and
+            // a comment at its end would hide the last one.
+            let parsed = parser.build().parse(pattern).map_err(|error| wrong(pattern, &error))?;
+            if parsed.properties().look_set().contains_anchor_haystack() {
                 return Err(wrong(pattern, &r"every line is searched by itself: use ^ and $, not \A and \z"));
+            }
+            if let Err(error) = builder.build(pattern) {
+                let ended = format!("{pattern}\n");
+                builder.build(&ended).map_err(|_| wrong(pattern, &error))?;
+                *pattern = ended;
             }
         }
         let shown = patterns.join("|");
@@ -441,4 +444,33 @@ fn next_match(matcher: &RegexMatcher, lines: &[u8], from: usize) -> Option<Range
 fn find(matcher: &RegexMatcher, text: &[u8], at: usize) -> Option<Range<usize>> {
     let hit = matcher.find_at(text, at).expect("a regex search does not fail")?;
     Some(hit.start()..hit.end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn query(pattern: &str) -> Query {
+        Query { patterns: vec![pattern.as_bytes().to_vec().into()], ..Query::default() }
+    }
+
+    fn refused(pattern: &str) -> String {
+        query(pattern).check().unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_pattern_is_a_regular_expression_by_itself() {
+        for pattern in ["a)(b", "a)|(?:b", ")("] {
+            assert!(refused(pattern).contains("unopened group"), "{pattern}");
+        }
+        assert!(refused("a(b").contains("unclosed group"));
+        assert!(refused(r"\Aa").contains("use ^ and $"));
+    }
+
+    #[test]
+    fn a_comment_ends_with_its_pattern() {
+        let query = query("(?x) a b # and no more");
+        let matcher = query.matcher().unwrap();
+        assert!(matcher.is_match(b"ab").unwrap() && !matcher.is_match(b"a b").unwrap());
+    }
 }

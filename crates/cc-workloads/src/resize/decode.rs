@@ -13,6 +13,7 @@ use super::{
     Format, MAX_MEMORY, MAX_PIXELS, MAX_SIDE, Settings,
     image::{Color, Image, Meta, Orientation},
     jpeg::Layout,
+    webp,
 };
 use crate::trace;
 
@@ -68,7 +69,7 @@ pub(super) fn check((width, height): (u32, u32)) -> Result<(), String> {
 }
 
 /// Whether an image takes no more memory than it may: asked before any is taken.
-fn afford((width, height): (u32, u32), takes: u64, memory: u64) -> Result<(), String> {
+pub(super) fn afford((width, height): (u32, u32), takes: u64, memory: u64) -> Result<(), String> {
     if takes > memory {
         let [takes, memory] = [takes, memory].map(|bytes| bytes.div_ceil(1 << 20));
         return Err(format!(
@@ -153,16 +154,16 @@ fn png(file: &[u8], image: &mut Image, memory: u64) -> Result<Meta, String> {
     Ok(Meta { format: Format::Png, size, scale: 1.0, orientation, profile })
 }
 
-/// Bytes that the decoder takes beside a pixel: a lossless image is decoded with alpha first.
-const BESIDE_WEBP: u64 = 4;
-
 fn webp(file: &[u8], image: &mut Image, memory: u64) -> Result<Meta, String> {
     let say = |error| format!("damaged WebP: {error}");
     let mut decoder = WebPDecoder::new(Cursor::new(file)).map_err(say)?;
+    // No chunk is longer than the file, whatever its header says.
+    decoder.set_memory_limit(file.len());
     check(decoder.dimensions())?;
     let color = if decoder.has_alpha() { Color::Rgba } else { Color::Rgb };
-    let size = decoder.dimensions();
-    afford(size, pixels(size) * (color.memory() + BESIDE_WEBP), memory)?;
+    let (size, layout) = (decoder.dimensions(), webp::Layout::of(file));
+    layout.check(size).map_err(|why| format!("damaged WebP: {why}"))?;
+    layout.afford(size, color.memory(), memory)?;
     image.reset(decoder.dimensions(), color);
     decoder.read_image(image.samples_mut()).map_err(say)?;
     let orientation = Orientation::of_exif(decoder.exif_metadata().map_err(say)?);

@@ -27,6 +27,7 @@ pub mod sequential;
 mod tasks;
 #[cfg(feature = "libjpeg-turbo")]
 mod turbo;
+mod webp;
 
 use std::path::PathBuf;
 

@@ -1,0 +1,2 @@
+#![no_main]
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| cc_fuzz_targets::sort_keys::sort_keys(bytes));

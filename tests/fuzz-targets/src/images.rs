@@ -1,0 +1,104 @@
+//! What `resize` reads: files that say they are images.
+
+use cc_workloads::resize::{Content, Fit, Format, Made, Resizer, Settings, Task};
+
+use crate::memory::peak;
+
+/// What an image may take here: small, so that what is beyond it is soon found.
+const MEMORY: u64 = 8 << 20;
+
+/// What a worker may take in addition: a decoder's tables, the thumbnail, and its encoder. The
+/// decoder of lossy WebP allocates a partition before it reads it, and the length of a partition
+/// has three bytes.
+const OVERHEAD: u64 = 20 << 20;
+
+/// The largest file that is tried.
+const LONGEST: usize = 1 << 20;
+
+/// Bytes as the file of an image.
+///
+/// - No header makes it take more memory than an image may take.
+/// - A thumbnail has the size that it says it has, which is the one that was asked for or less, and
+///   is an image of the format that was asked for: made smaller once more, it stays one.
+/// - The same file makes the same thumbnail with a worker that has made others before.
+pub fn images(bytes: &[u8]) {
+    let bytes = &bytes[..bytes.len().min(LONGEST)];
+    let small = Settings { width: 24, memory: MEMORY, ..Settings::default() };
+    let first = thumbnail(&mut Resizer::new(&small), &small, bytes);
+    let mut used = Resizer::new(&small);
+    let _ = thumbnail(&mut used, &small, &bytes[..bytes.len() / 2]);
+    assert!(thumbnail(&mut used, &small, bytes) == first, "what was made before makes no difference");
+    let Some(first) = first else { return };
+
+    let cover = (9, Some(7), Fit::Cover, Format::Webp);
+    for (width, height, fit, format) in [cover, (5, None, Fit::Contain, Format::Jpeg)] {
+        let settings = Settings { width, height, fit, format: Some(format), ..small.clone() };
+        let other = thumbnail(&mut Resizer::new(&settings), &settings, bytes).expect("it is an image");
+        assert_eq!(kind(&other), Some(format));
+        let of_first = thumbnail(&mut Resizer::new(&settings), &settings, &first);
+        assert!(of_first.is_some(), "a thumbnail is an image");
+    }
+}
+
+/// The thumbnail of a file, if it is an image.
+fn thumbnail(resizer: &mut Resizer, settings: &Settings, bytes: &[u8]) -> Option<Vec<u8>> {
+    let (source, target) = (b"photo".to_vec().into(), b"photo".to_vec().into());
+    let task = Task { source, target, content: Content::Bytes(bytes.to_vec().into()) };
+    let (output, memory) = peak(|| resizer.task(&task));
+    // The decoders have the file's metadata, and perhaps all of the file, once more.
+    let most = settings.memory + OVERHEAD + 2 * bytes.len() as u64;
+    assert!(memory <= most, "{memory} bytes of memory for a file of {}", bytes.len());
+    assert_eq!(task.scope(settings).accepts(&output), Ok(()));
+    match output.made {
+        Made::Thumbnail { bytes, width, height, pixels } => {
+            let is_within = width <= settings.width && settings.height.is_none_or(|most| height <= most);
+            assert!(is_within && u64::from(width) * u64::from(height) <= pixels, "{width}x{height}");
+            assert_eq!(size(&bytes), Some((width, height)));
+            Some(bytes.into_vec())
+        }
+        Made::Failed(why) => {
+            assert!(!why.is_empty());
+            None
+        }
+    }
+}
+
+fn kind(file: &[u8]) -> Option<Format> {
+    match file {
+        [0xff, 0xd8, ..] => Some(Format::Jpeg),
+        [0x89, b'P', b'N', b'G', ..] => Some(Format::Png),
+        [b'R', b'I', b'F', b'F', ..] => Some(Format::Webp),
+        _ => None,
+    }
+}
+
+/// The size that the header of a thumbnail says, read by hand.
+fn size(file: &[u8]) -> Option<(u32, u32)> {
+    match kind(file)? {
+        Format::Png => Some((number(file.get(16..20)?), number(file.get(20..24)?))),
+        Format::Jpeg => {
+            let mut at = 2;
+            loop {
+                let (marker, length) = (*file.get(at + 1)?, number(file.get(at + 2..at + 4)?));
+                if matches!(marker, 0xc0 | 0xc2) {
+                    return Some((number(file.get(at + 7..at + 9)?), number(file.get(at + 5..at + 7)?)));
+                }
+                at += 2 + length as usize;
+            }
+        }
+        Format::Webp => {
+            let mut at = 12;
+            while file.get(at..at + 4)? != b"VP8L" {
+                let length: [u8; 4] = file.get(at + 4..at + 8)?.try_into().ok()?;
+                at += 8 + (u32::from_le_bytes(length) as usize).next_multiple_of(2);
+            }
+            let bits = u32::from_le_bytes(file.get(at + 9..at + 13)?.try_into().ok()?);
+            Some(((bits & 0x3fff) + 1, (bits >> 14 & 0x3fff) + 1))
+        }
+    }
+}
+
+/// The number that is written in these bytes, the highest first.
+fn number(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0, |number, byte| number << 8 | u32::from(*byte))
+}

@@ -1,0 +1,248 @@
+//! What `sort` is asked: options with keys, and a text.
+
+use std::{cmp::Ordering, ffi::OsString, num::NonZeroUsize, ops::ControlFlow, os::unix::ffi::OsStringExt};
+
+use cc_workloads::{
+    Sink, Stop,
+    cli::jobs,
+    shelf::Memory,
+    sort::{Chunk, Content, Job, Key, Output, Piece, Plan, Query, Runs, Sorter, Task},
+};
+
+use crate::{first_line, lines, random, words};
+
+/// The longest text.
+const LONGEST: usize = 1 << 12;
+
+/// The first line as the words of a command line, the rest as a text to be sorted.
+///
+/// - A query comes back from the options that say it.
+/// - The order is that of a plain comparison, key by key, and stable: the prefixes by which most
+///   comparisons are decided, the runs, and the bounds of the merges make no difference.
+pub fn sort_keys(bytes: &[u8]) {
+    let bytes = &bytes[..bytes.len().min(LONGEST)];
+    let (options, text) = first_line(bytes);
+    let Some(job) = jobs::sort(&words(options)) else { return };
+    let again = jobs::sort(&said(&job.query)).expect("they are options");
+    assert_eq!(again.query, job.query);
+
+    let lines = lines(text);
+    let mut expected: Vec<Line> = lines.iter().map(|line| Line::new(line, &job.query)).collect();
+    expected.sort_by(|one, other| one.compare(other, &job.query));
+    if job.query.unique {
+        expected.dedup_by(|one, first| one.compare(first, &job.query).is_eq());
+    }
+    let expected: Vec<u8> = expected.iter().flat_map(|line| line.text.iter().chain(b"\n")).copied().collect();
+    let mut rng = random(bytes);
+    for _ in 0..2 {
+        let sorted = sorted(&job, &lines, &mut rng);
+        assert!(sorted == expected, "{:?} and not {:?}", sorted.escape_ascii(), expected.escape_ascii());
+    }
+}
+
+/// The words that say a query.
+fn said(query: &Query) -> Vec<OsString> {
+    let mut words: Vec<OsString> = vec!["program".into()];
+    if query.unique {
+        words.push("-u".into());
+    }
+    match query.separator {
+        Some(0) => words.push(r"--field-separator=\0".into()),
+        Some(separator) => {
+            words.push(OsString::from_vec([b"--field-separator=", &[separator][..]].concat()));
+        }
+        None => {}
+    }
+    // A key that says nothing of itself is compared as the flags say: there are none.
+    for key in &query.keys {
+        let mut flags = String::new();
+        for (is_set, flag) in [(key.numeric, 'n'), (key.reverse, 'r'), (key.skip_blanks, 'b')] {
+            flags.extend(is_set.then_some(flag));
+        }
+        let to = key.to.map_or_else(String::new, |to| format!(",{to}"));
+        words.push(format!("-k{}{flags}{to}", key.from.saturating_add(1)).into());
+    }
+    words
+}
+
+/// Sorts lines in chunks, runs and merges of random sizes, which are far smaller than real ones.
+fn sorted(job: &Job, lines: &[&[u8]], rng: &mut fastrand::Rng) -> Vec<u8> {
+    let (shelf, stop) = (Memory::default(), Stop::new());
+    let mut sorter = Sorter::new(&job.query, &stop);
+    let plan = Plan {
+        chunk: 64,
+        room: 64,
+        in_memory: true,
+        merge: rng.u64(1..200),
+        window: NonZeroUsize::MIN,
+        block: rng.u64(1..64),
+        index: *rng.choice(&[0, 100, u64::MAX]).expect("there are three"),
+    };
+    let (mut runs, mut out) = (Runs::new(job, &plan, &shelf), Out::default());
+    let mut rest = lines;
+    for number in 0.. {
+        if rest.is_empty() {
+            break;
+        }
+        let (some, others) = rest.split_at(rng.usize(1..=rest.len()));
+        rest = others;
+        let chunk = chunk(number, some, &plan, rng);
+        let output = done(&mut sorter, &job.query, &Task::Chunk(chunk), &shelf);
+        let _ = runs.gather(&mut out).push(output);
+    }
+    while let Some(pass) = runs.pass() {
+        let mut writer = pass.writer(&mut out).expect("there is memory");
+        for task in pass.merges() {
+            let _ = writer.push(done(&mut sorter, &job.query, &task, &shelf));
+        }
+        let made = writer.finish().expect("there is memory");
+        runs.put(pass, made);
+    }
+    let mut last = Out::default();
+    for task in runs.merges() {
+        let _ = last.push(done(&mut sorter, &job.query, &task, &shelf));
+    }
+    assert_eq!(out.read, lines.len() as u64, "every line is read once");
+    last.text
+}
+
+fn chunk(number: u64, lines: &[&[u8]], plan: &Plan, rng: &mut fastrand::Rng) -> Chunk {
+    let text: Vec<u8> = lines.iter().flat_map(|line| line.iter().chain(b"\n")).copied().collect();
+    let end = text.len() as u64;
+    let piece = Piece { path: b"f".to_vec().into(), content: Content::Bytes(text.into()), start: 0, end };
+    Chunk { number, pieces: vec![piece], room: rng.u64(64..2000), block: plan.block }
+}
+
+fn done(sorter: &mut Sorter, query: &Query, task: &Task, shelf: &Memory) -> Output {
+    let output = sorter.task(task, shelf);
+    assert_eq!(task.scope(query).accepts(&output), Ok(()));
+    output
+}
+
+#[derive(Default)]
+struct Out {
+    text: Vec<u8>,
+    read: u64,
+}
+
+impl Sink<Output> for Out {
+    fn push(&mut self, output: Output) -> ControlFlow<()> {
+        match output {
+            Output::Lines { text, .. } => self.text.extend_from_slice(&text),
+            Output::Read(totals) => self.read += totals.lines,
+            other => panic!("{other:?}"),
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// A line, and what of it is compared.
+struct Line<'a> {
+    text: &'a [u8],
+    values: Vec<Value<'a>>,
+}
+
+enum Value<'a> {
+    Text(&'a [u8]),
+    /// Whether it is below zero, its digits before the point, and those after it.
+    Number(bool, &'a [u8], &'a [u8]),
+}
+
+impl<'a> Line<'a> {
+    fn new(text: &'a [u8], query: &Query) -> Self {
+        let whole = [Key::default()];
+        let keys = if query.keys.is_empty() { &whole[..] } else { &query.keys };
+        Self { text, values: keys.iter().map(|key| Value::new(text, key, query.separator)).collect() }
+    }
+
+    fn compare(&self, other: &Self, query: &Query) -> Ordering {
+        for (nth, (one, other)) in self.values.iter().zip(&other.values).enumerate() {
+            let order = one.compare(other);
+            if order.is_ne() {
+                let is_reversed = query.keys.get(nth).is_some_and(|key| key.reverse);
+                return if is_reversed { order.reverse() } else { order };
+            }
+        }
+        Ordering::Equal
+    }
+}
+
+impl<'a> Value<'a> {
+    fn new(line: &'a [u8], key: &Key, separator: Option<u8>) -> Self {
+        let fields = fields(line, separator);
+        let mut start = fields.get(key.from).map_or(line.len(), |field| field.0);
+        while key.skip_blanks && line.get(start).is_some_and(is_blank) {
+            start += 1;
+        }
+        let end = key.to.and_then(|to| fields.get(to - 1)).map_or(line.len(), |field| field.1);
+        let text = &line[start..end.max(start)];
+        if key.numeric { Self::number(text) } else { Self::Text(text) }
+    }
+
+    fn number(text: &'a [u8]) -> Self {
+        let text = &text[count(text, is_blank)..];
+        let (is_negative, text) = text.strip_prefix(b"-").map_or((false, text), |rest| (true, rest));
+        let (whole, rest) = text.split_at(count(text, u8::is_ascii_digit));
+        let part = rest.strip_prefix(b".").unwrap_or_default();
+        let part = &part[..count(part, u8::is_ascii_digit)];
+        let is_zero = whole.iter().chain(part).all(|digit| *digit == b'0');
+        Self::Number(is_negative && !is_zero, whole, part)
+    }
+
+    fn compare(&self, other: &Self) -> Ordering {
+        match (self, other) {
+            (Self::Text(one), Self::Text(other)) => one.cmp(other),
+            (Self::Number(one, ..), Self::Number(other, ..)) if one != other => other.cmp(one),
+            (Self::Number(below, ..), Self::Number(..)) => {
+                let length =
+                    |value: &Self| if let Self::Number(_, whole, _) = value { whole.len() } else { 0 };
+                let longest = length(self).max(length(other));
+                let (one, other) = (self.digits(longest), other.digits(longest));
+                let order = digit_by_digit(&one, &other);
+                if *below { order.reverse() } else { order }
+            }
+            _ => unreachable!("a key is a number in all lines or in none"),
+        }
+    }
+
+    /// The digits, with as many before the point.
+    fn digits(&self, before: usize) -> Vec<u8> {
+        let Self::Number(_, whole, part) = self else { unreachable!("only numbers have digits") };
+        let mut digits = vec![b'0'; before - whole.len()];
+        digits.extend(whole.iter().chain(*part));
+        digits
+    }
+}
+
+/// What is missing at the end is zero.
+fn digit_by_digit(one: &[u8], other: &[u8]) -> Ordering {
+    let digit = |digits: &[u8], at| digits.get(at).copied().unwrap_or(b'0');
+    let orders = (0..one.len().max(other.len())).map(|at| digit(one, at).cmp(&digit(other, at)));
+    orders.fold(Ordering::Equal, Ordering::then)
+}
+
+/// Where each field begins and ends.
+fn fields(line: &[u8], separator: Option<u8>) -> Vec<(usize, usize)> {
+    let (mut fields, mut start) = (vec![], 0);
+    for at in 0..line.len() {
+        let ends = match separator {
+            Some(separator) => line[at] == separator,
+            // Blanks belong to the field that follows.
+            None => at > 0 && is_blank(&line[at]) && !is_blank(&line[at - 1]),
+        };
+        if ends {
+            fields.push((start, at));
+            start = at + usize::from(separator.is_some());
+        }
+    }
+    fields.push((start, line.len()));
+    fields
+}
+
+fn count(text: &[u8], is: impl Fn(&u8) -> bool) -> usize {
+    text.iter().take_while(|byte| is(byte)).count()
+}
+
+fn is_blank(byte: &u8) -> bool {
+    matches!(byte, b' ' | b'\t')
+}

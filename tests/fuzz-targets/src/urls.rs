@@ -1,0 +1,140 @@
+//! What `fetch` is asked: a list of URLs.
+
+use std::{collections::HashSet, path::Path, sync::Arc, time::Instant};
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use cc_workloads::{
+    cli::jobs,
+    fetch::{Download, Failure, Handover, Job, Output, Settings, Wanted},
+};
+use http::header::AUTHORIZATION;
+use percent_encoding::percent_decode_str;
+use serde_json::Value;
+use url::Url;
+
+/// The longest URL that is fetched.
+const LONGEST: usize = 8000;
+/// The most lines of an input.
+const LINES: usize = 40;
+/// A password that no input has by chance.
+const PASSWORD: &str = "0hunter2";
+
+/// Bytes as a list of URLs.
+///
+/// - Each line that is neither empty nor a comment is one resource, under its number.
+/// - What is fetched is of http or https; a request for it can be made, says the credentials of the
+///   URL in a header, and has them nowhere else.
+/// - What is refused is shown without a password.
+/// - Bodies are kept under names that differ, and lead nowhere else.
+/// - A download that is handed over is the same elsewhere.
+pub fn urls(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let text: String = text.split_inclusive('\n').take(LINES).collect();
+    let wanted = jobs::urls(&text, Path::new("list"));
+    let listed = text.split('\n').enumerate().filter(|(_, line)| {
+        let line = line.trim();
+        !line.is_empty() && !line.starts_with('#')
+    });
+    let listed: Vec<Wanted> = listed
+        .map(|(nth, line)| Wanted { url: line.trim().to_owned(), line: Some(format!("list:{}", nth + 1)) })
+        .collect();
+    assert_eq!(wanted, listed);
+
+    let settings = Settings { out: Some("/kept".into()), ..Settings::default() };
+    let job = Job { settings, wanted };
+    let (now, mut names) = (Instant::now(), HashSet::new());
+    for (nth, download) in job.downloads(now).into_iter().enumerate() {
+        let wanted = &job.wanted[nth];
+        match download {
+            Ok(download) => {
+                fetched(&download, &wanted.url);
+                let handover = handed_over(&job, &download, now);
+                assert!(names.insert(name(&handover).to_lowercase()), "no name is given twice");
+            }
+            Err(output) => refused(&output, nth, wanted),
+        }
+        no_password_is_shown(&wanted.url);
+    }
+}
+
+fn fetched(download: &Download, text: &str) {
+    let (url, request) = (download.url(), download.request());
+    assert!(matches!(url.scheme(), "http" | "https") && url.as_str().len() <= LONGEST);
+    assert_eq!((url.username(), url.password(), url.fragment()), ("", None, None));
+    let uri = request.uri();
+    assert!(
+        uri.host().is_some_and(|host| !host.is_empty()) && !uri.authority().unwrap().as_str().contains('@')
+    );
+    let given = Url::parse(text).expect("it was found to be one");
+    let decoded = |text| percent_decode_str(text).collect::<Vec<u8>>();
+    let expected = (!given.username().is_empty() || given.password().is_some()).then(|| {
+        let pair = [decoded(given.username()), decoded(given.password().unwrap_or_default())].join(&b':');
+        format!("Basic {}", BASE64_STANDARD.encode(pair))
+    });
+    let said = request.headers().get(AUTHORIZATION).map(|value| value.to_str().expect("it is ASCII"));
+    assert_eq!(said, expected.as_deref());
+    for (name, value) in request.headers() {
+        assert!(name == AUTHORIZATION || value.to_str().is_ok_and(|value| !value.contains('@')));
+    }
+}
+
+/// The download as another process has it, which must be the same.
+fn handed_over(job: &Job, download: &Download, now: Instant) -> Handover {
+    let handover = download.hand_over(now);
+    let bytes = postcard::to_allocvec(&handover).expect("plain data serializes");
+    let received: Handover = postcard::from_bytes(&bytes).expect("it was serialized");
+    assert_eq!(received, handover);
+    let settings = Arc::new(job.settings.clone());
+    let taken_over = received.take_over(&settings, now);
+    assert_eq!(taken_over.hand_over(now), handover);
+    assert_eq!(taken_over.request().headers(), download.request().headers());
+    handover
+}
+
+/// The name that the body is kept under, which is in the folder for bodies.
+fn name(handover: &Handover) -> String {
+    let json = serde_json::to_value(handover).expect("names are UTF-8 here");
+    let path = json.pointer("/keep/At").and_then(Value::as_str).expect("bodies are kept");
+    let name = path.strip_prefix("/kept/").expect("it is in the folder");
+    assert!(!name.is_empty() && name.len() < 255 && !name.starts_with(['.', '-', ' ']), "{name:?}");
+    assert!(!name.contains(['/', '\\', ':', '\0']) && !name.contains(char::is_control), "{name:?}");
+    name.to_owned()
+}
+
+fn refused(output: &Output, nth: usize, wanted: &Wanted) {
+    let Err(why) = &output.outcome else { panic!("it is refused") };
+    assert!(matches!(why, Failure::Url(_) | Failure::Scheme(_)), "{why:?}");
+    assert_eq!(output.index, nth);
+    let line = wanted.line.as_deref().expect("it comes from a list");
+    let shown = output.url.strip_prefix(line).and_then(|shown| shown.strip_prefix(": "));
+    if let Ok(url) = Url::parse(shown.expect("it says where it is from"))
+        && url.has_host()
+    {
+        // Stars are put in the place of what has to be guessed.
+        assert!(matches!((url.username(), url.password()), ("" | "***", None)), "{url}");
+    }
+}
+
+/// Puts a password before the last `@` of what may be a URL, as a slip of the hand does.
+fn no_password_is_shown(text: &str) {
+    let Some(at) = text.rfind('@') else { return };
+    let text = format!("{}{PASSWORD}{}", &text[..at], &text[at..]);
+    let has_host = |url: &Url| url.host_str().is_some_and(|host| !host.is_empty());
+    match Url::parse(&text) {
+        // It is a part of the path then.
+        Ok(url) if has_host(&url) && !is_password(&url) => return,
+        _ => {}
+    }
+    let job = Job { wanted: vec![Wanted::new(&text)], ..Job::default() };
+    let mut downloads = job.downloads(Instant::now()).into_iter();
+    let shown = match downloads.next().expect("there is one") {
+        Ok(download) => download.url().to_string(),
+        Err(output) => format!("{} {}", output.url, output.outcome.expect_err("it is refused")),
+    };
+    assert!(!shown.contains(PASSWORD), "{shown} is shown of {text}");
+}
+
+fn is_password(url: &Url) -> bool {
+    let credentials = [url.username(), url.password().unwrap_or_default()];
+    credentials.iter().any(|text| text.ends_with(PASSWORD))
+}
