@@ -509,20 +509,32 @@ where
     // Says that the directory is in use.
     let lock = Lock::make(&sockets)?;
     let sockets = SocketDir(sockets);
-    let (server, name) = IpcOneShotServer::<Welcome<O>>::new()?;
+    let (server, name) = refusal::returned("ipc-channel", IpcOneShotServer::<Welcome<O>>::new)
+        .map_err(|error| format!("no socket in {}: {error}", sockets.0.display()))??;
     watch(lifeline.try_clone()?, SocketDir(sockets.0.clone()))?;
-    // From here on, what cannot be said or heard is of no interest: the parent has gone, and `watch` ends this.
+    // From here on, what the parent does not say or hear is of no interest: it has gone, and `watch` ends this.
     let say = |line: &str| writeln!(&lifeline, "{line}").unwrap_or_else(|_| wait_for_the_end());
     say(&name);
-    let Ok((_, Welcome { setup, tasks, replies })) = server.accept() else { wait_for_the_end() };
+    let (_, Welcome { setup, tasks, replies }) = server.accept().or_else(unless_gone)?;
     drop((sockets, lock));
     let mut work = work(&setup.open()?);
     say("ready");
     while let Ok(task) = tasks.recv() {
         let output = work(task.open()?);
-        replies.send(output).unwrap_or_else(|_| wait_for_the_end());
+        replies.send(output).or_else(unless_gone)?;
     }
     Ok(())
+}
+
+/// The error of a channel, unless the parent has gone. A worker that has no descriptors for an output ends with
+/// it: its owner waits for one of the two.
+fn unless_gone<T>(error: IpcError) -> Result<T, IpcError> {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset};
+    match &error {
+        IpcError::Disconnected => wait_for_the_end(),
+        IpcError::Io(why) if matches!(why.kind(), BrokenPipe | ConnectionReset) => wait_for_the_end(),
+        _ => Err(error),
+    }
 }
 
 /// Has ipc-channel measure a socket's buffer, which it does once, with the first message, and panics if it cannot.

@@ -15,7 +15,9 @@ use cc_workloads::{Cause, Ctx, Error};
 use libtest_mimic::{Arguments, Trial};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
-    process::{Pid, PidfdFlags, Signal, getpid, kill_process, pidfd_open},
+    process::{
+        Pid, PidfdFlags, Resource, Rlimit, Signal, getpid, getrlimit, kill_process, pidfd_open, setrlimit,
+    },
 };
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
@@ -32,6 +34,7 @@ fn main() -> process::ExitCode {
         ("a_task_whose_worker_died_is_done_again", a_task_whose_worker_died_is_done_again),
         ("a_large_task_whose_worker_died_is_done_again", a_large_task_whose_worker_died_is_done_again),
         ("a_task_that_kills_three_workers_is_given_up", a_task_that_kills_three_workers_is_given_up),
+        ("an_output_that_cannot_be_said_ends_its_worker", an_output_that_cannot_be_said_ends_its_worker),
         ("an_idle_worker_that_was_killed_is_replaced", an_idle_worker_that_was_killed_is_replaced),
         ("an_idle_workers_death_is_no_tasks_fault", an_idle_workers_death_is_no_tasks_fault),
         ("all_workers_killed_at_once_are_replaced", all_workers_killed_at_once_are_replaced),
@@ -67,6 +70,8 @@ enum Deed {
     Suspend(PathBuf),
     /// Wait until this socket closes.
     Wait(PathBuf),
+    /// Say this when there are no descriptors left to say it with.
+    Exhaust(ByteBuf),
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -88,6 +93,11 @@ fn deeds(greeting: &u32) -> impl FnMut(Deed) -> Said + use<> {
         match deed {
             Deed::Echo(bytes) => return Said::Echo(bytes),
             Deed::Count => return Said::Count(count),
+            Deed::Exhaust(bytes) => {
+                let none = Rlimit { current: Some(0), ..getrlimit(Resource::Nofile) };
+                setrlimit(Resource::Nofile, none).expect("a limit may be lowered");
+                return Said::Echo(bytes);
+            }
             Deed::Pid => {}
             Deed::Die(times, dir, _) => {
                 let turn =
@@ -267,6 +277,14 @@ fn a_task_that_kills_three_workers_is_given_up() {
     // Three times alone, and perhaps once while the next task was in flight, which counts against
     // neither.
     assert!((3..=4).contains(&fs::read_dir(&dir).expect("read").count()));
+    pool.finish().expect("nothing went wrong");
+}
+
+fn an_output_that_cannot_be_said_ends_its_worker() {
+    let pool = start(&ctx(1));
+    // A message that is larger than a socket's buffer takes a channel of its own.
+    assert_eq!(do_it(&pool, Deed::Exhaust(vec![7; 8 << 20].into())), Said::GivenUp);
+    assert_eq!(do_it(&pool, Deed::Count), Said::Count(0));
     pool.finish().expect("nothing went wrong");
 }
 

@@ -53,6 +53,14 @@ pub(crate) fn reap_orphans() {
     }
 }
 
+/// Whether a child ignores this signal.
+pub(crate) fn is_ignored(child: &Child, signal: Signal) -> bool {
+    let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    mask & (1 << (signal.as_raw() - 1)) != 0
+}
+
 /// Waits for the end of a child; whether it came in time.
 pub(crate) fn wait_until(child: &Child, deadline: Instant) -> bool {
     // Where it has been waited for, it has ended.

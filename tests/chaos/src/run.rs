@@ -230,7 +230,8 @@ impl Lab {
             let disturbing = scope.spawn(|| disturb(child, place));
             let must_serve = match run.means {
                 Means::Nothing => true,
-                Means::Calls(plan) => plan.calls == 1,
+                // A worker that takes the place of one that has failed has a first call of its own.
+                Means::Calls(plan) => plan.calls == 1 && plan.role != Role::Worker,
                 _ => false,
             };
             // Whether a disturbance fits between two requests or ends the server, only its clients'
@@ -240,10 +241,11 @@ impl Lab {
             kv::talk(address, demands, &mut talked);
             let disturbed = disturbing.join().expect("what disturbs a run does not panic");
             seen.wrong = talked.wrong;
-            // A server that has ended says why, and that is judged.
-            let has_ended = processes::wait_until(child, Instant::now());
-            seen.unanswered =
-                if disturbed.is_disturbed || has_ended { Vec::new() } else { talked.unanswered };
+            if !disturbed.is_disturbed && !talked.unanswered.is_empty() {
+                // A server that ends says why, and that is judged.
+                let has_ended = processes::wait_until(child, Instant::now() + PROMPT);
+                seen.unanswered = if has_ended { Vec::new() } else { talked.unanswered };
+            }
             disturbed
         });
         processes::signal(child.id(), Signal::TERM);

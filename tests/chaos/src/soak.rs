@@ -156,7 +156,10 @@ impl Disturbance {
 }
 
 fn stop(child: &Child, random: &mut Rng) -> i32 {
-    let signal = [Signal::INT, Signal::TERM, Signal::HUP][random.usize(..3)];
+    let mut signals = vec![Signal::INT, Signal::TERM, Signal::HUP];
+    // Whoever started this with `nohup` has the programs ignore it as well.
+    signals.retain(|signal| !processes::is_ignored(child, *signal));
+    let signal = signals[random.usize(..signals.len())];
     processes::signal(child.id(), signal);
     signal.as_raw()
 }
