@@ -24,9 +24,9 @@ use crate::{
 pub type Run = fn(&Job, &Ctx, &mut dyn Sink<Output>) -> Result<()>;
 
 /// The tasks of a job, in the order in which their outputs are wanted.
-const TASKS: [u32; 6] = [0, 1, 10, 100, 11, 2];
-/// How many of them come from the source, and not from a rest.
-const FED: u32 = 3;
+const TASKS: [u32; 9] = [0, 1, 10, 100, 11, 2, 3, 4, 5];
+/// How many of them come from the source, and not from a rest: enough to fill every queue.
+const FED: u32 = 6;
 /// Tasks between feed and gather.
 const WINDOW: usize = 2;
 
@@ -229,14 +229,25 @@ pub fn a_sink_that_has_enough_ends_the_run(run: Run) {
     assert_eq!(ctx.stop.cause(), Some(Cause::Break));
 }
 
-/// A task that is lost to a panic is a failed output in its place, and the others are done.
+/// The task of which a worker panics or dies.
+pub const DEADLY: Task = Task(11);
+
+/// A task that panics is a failed output in its place, and the others are done.
 pub fn a_panic_is_its_tasks_output(run: Run, why: &str) {
-    let job = Job { query: Query { panics: Some(11) }, ..Job::default() };
-    let mut outputs = Outputs::of(&job);
-    run(&job, &ctx(), &mut outputs).expect("a failed task is no error of the run");
+    one_task_fails(run, &Job { query: Query { panics: Some(DEADLY.0) }, ..Job::default() }, why);
+}
+
+/// So is a task that is given up, by whatever the test has its workers do with [`DEADLY`].
+pub fn a_task_is_given_up(run: Run, why: &str) {
+    one_task_fails(run, &Job::default(), why);
+}
+
+fn one_task_fails(run: Run, job: &Job, why: &str) {
+    let mut outputs = Outputs::of(job);
+    run(job, &ctx(), &mut outputs).expect("a failed task is no error of the run");
     assert_eq!(outputs.tasks(), TASKS);
     for (task, failed) in outputs.outputs {
-        assert_eq!(failed.as_deref(), (task == 11).then_some(why));
+        assert_eq!(failed.as_deref(), (task == DEADLY.0).then_some(why));
     }
 }
 
