@@ -173,11 +173,13 @@ struct Outputs {
     most: usize,
     /// After so many it wants nothing more.
     enough: usize,
+    /// Requested by a thread that is started with the output of this task.
+    stop: Option<(u32, Stop)>,
 }
 
 impl Outputs {
     fn of(job: &Job) -> Self {
-        Self { outputs: Vec::new(), made: job.made.clone(), most: 0, enough: usize::MAX }
+        Self { outputs: Vec::new(), made: job.made.clone(), most: 0, enough: usize::MAX, stop: None }
     }
 
     fn tasks(&self) -> Vec<u32> {
@@ -190,6 +192,9 @@ impl Sink<Output> for Outputs {
         scheduling_point();
         let emitted = self.outputs.iter().filter(|(task, _)| *task < FED).count();
         self.most = self.most.max(self.made.load(SeqCst) - emitted);
+        if let Some((_, stop)) = self.stop.take_if(|(task, _)| *task == output.task) {
+            shuttle::thread::spawn(move || stop.request(Cause::Test));
+        }
         self.outputs.push((output.task, output.failed));
         if self.outputs.len() < self.enough { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }
@@ -218,6 +223,14 @@ pub fn a_stop_ends_the_run(run: Run) {
     run(&job, &ctx, &mut outputs).expect("a stop is no error");
     assert!(TASKS.starts_with(&outputs.tasks()), "{:?}", outputs.tasks());
     stops.join().expect("it has not failed");
+}
+
+/// So does one that comes when a rest is being handed out, to a worker that is about to take a task.
+pub fn a_stop_within_a_rest_ends_the_run(run: Run) {
+    let (job, ctx) = (Job::default(), Ctx::with_window(1, WINDOW));
+    let mut outputs = Outputs { stop: Some((1, ctx.stop.clone())), ..Outputs::of(&job) };
+    run(&job, &ctx, &mut outputs).expect("a stop is no error");
+    assert!(TASKS.starts_with(&outputs.tasks()), "{:?}", outputs.tasks());
 }
 
 /// A sink that wants nothing more ends the run, and is given nothing more.

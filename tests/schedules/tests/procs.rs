@@ -56,6 +56,7 @@ fn main() -> ExitCode {
             script().lives = 1;
             spec::a_stop_ends_the_run(grep::run);
         }),
+        ("grep::a_stop_within_a_rest_ends_the_run", || spec::a_stop_within_a_rest_ends_the_run(grep::run)),
         ("grep::a_sink_that_has_enough_ends_the_run", || {
             spec::a_sink_that_has_enough_ends_the_run(grep::run)
         }),
