@@ -7,14 +7,15 @@
 //! - **Bound.** `window` promises in the line, for each rest twice as many tasks as there are workers, and at each
 //!   worker what its credit allows, in tasks and in bytes.
 //! - **Order.** A line of promises, kept by whichever worker and collected in the order they were given.
-//! - **Stop.** Closing the cluster's queue breaks the promises and ends the sessions. The run's own workers
-//!   are killed; a standing one may finish its task for nobody: its answer finds no reader.
+//! - **Stop.** `gather` waits for the stop as well as for a promise. Closing the cluster's queue ends the
+//!   sessions. The run's own workers are killed; a standing one may finish its task for nobody: its
+//!   answer finds no reader.
 //! - **Fail.** A silent worker is taken for dead: it is cut off, and its tasks go elsewhere, so it
 //!   does not matter whether it was. So is a worker that answers with what is not of its task. A
-//!   panic comes back as a failure. A task that had its worker for itself when that was lost, three
-//!   times, is given up.
+//!   panic comes back as a failure; one of `feed` or `load` is the run's error. A task that had its
+//!   worker for itself when that was lost, three times, is given up.
 
-use std::{collections::VecDeque, mem, ops::ControlFlow, thread};
+use std::{collections::VecDeque, convert::Infallible, mem, ops::ControlFlow, thread};
 
 use cc_workloads::{
     Ctx, Error, Result, Sink,
@@ -23,12 +24,15 @@ use cc_workloads::{
 use crossbeam_channel::{Receiver, Sender, bounded, select_biased};
 use serde::{Deserialize, Serialize};
 
-use crate::cluster::{
-    Cluster,
-    command::Options,
-    decoded, encode,
-    queue::{Lane, Promise},
-    worker::{Means, Work},
+use crate::{
+    cluster::{
+        Cluster,
+        command::Options,
+        decoded, encode,
+        queue::{Lane, Promise},
+        worker::{Means, Work},
+    },
+    threads::Threads,
 };
 
 // ANCHOR: grep-run
@@ -40,22 +44,22 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let (promises, line) = bounded(ctx.window.get());
     let (fed, tasks) = bounded(ctx.workers.get());
     let (urgent, rests) = bounded(ahead(ctx));
+    let (running, stopped) = bounded(0);
+    let _on_stop = ctx.stop.on_request(move || drop(running));
     thread::scope(|scope| {
-        let thread = |name: String| thread::Builder::new().name(name);
-        let failed = |e| Error::worker("thread", e);
+        let mut threads = Threads::new(scope, ctx);
         // Names take no loading; contents keep as many threads reading as there are workers to read for.
         for n in 0..if brief.shared_fs { 1 } else { ctx.workers.get() } {
             let loader = (!brief.shared_fs).then(|| Loader::new(&job.query));
             let (cluster, tasks, rests) = (&cluster, tasks.clone(), rests.clone());
             let load = move || load(loader, cluster, &tasks, &rests, job, ctx);
-            thread(format!("load-{n}")).spawn_scoped(scope, load).map_err(failed)?;
+            threads.spawn(format!("load-{n}"), load)?;
         }
         drop((tasks, rests));
-        let feed = move || feed(job, ctx, &promises, &fed);
-        thread("feed".to_owned()).spawn_scoped(scope, feed).map_err(failed)?;
-        gather(&line, &Way { urgent, cluster: &cluster, job, ctx }, out);
+        threads.spawn("feed", move || feed(job, ctx, &promises, &fed))?;
+        gather(&line, &Way { urgent, stopped, cluster: &cluster, job, ctx }, out);
         drop(line);
-        Ok(())
+        threads.join()
     })?;
     cluster.close()
 }
@@ -125,6 +129,9 @@ fn gather(line: &Receiver<Receiver<Loaded>>, way: &Way, out: &mut dyn Sink<Outpu
 /// What an output needs on its way out.
 struct Way<'a> {
     urgent: Sender<Order>,
+    /// Closed by a stop. A promise is not enough to wait for: its task may lie in a queue that no
+    /// thread reads any more, and which stays as long as `urgent` does.
+    stopped: Receiver<Infallible>,
     cluster: &'a Cluster,
     job: &'a Job,
     ctx: &'a Ctx,
@@ -133,7 +140,11 @@ struct Way<'a> {
 impl Way<'_> {
     /// Emits one output, and in its place whatever is left of its task.
     fn settle(&self, promise: &Receiver<Loaded>, out: &mut dyn Sink<Output>) -> ControlFlow<()> {
-        let Ok(loaded) = promise.recv() else { return ControlFlow::Break(()) };
+        let loaded = select_biased! {
+            recv(self.stopped) -> _ => None,
+            recv(promise) -> loaded => loaded.ok(),
+        };
+        let Some(loaded) = loaded else { return ControlFlow::Break(()) };
         let mut output = self.output(loaded)?;
         let rest = mem::take(&mut output.rest);
         self.ctx.emit(output, out)?;

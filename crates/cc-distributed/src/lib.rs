@@ -63,6 +63,7 @@
 //! - [`sort`]: the same, with names that do not say where things are;
 //! - [`kv`]: a server whose data is with the workers; its `node` is what they do;
 //! - [`fetch`]: requests to hosts, each of which belongs to one worker;
+//! - `threads`: the threads that feed it, joined before the end of what they send is believed;
 //! - [`cluster`]: the small runtime of this model. It knows no workload, and its queue knows no transport: a
 //!   message broker could take the place of everything between queue and worker.
 
@@ -78,6 +79,7 @@ pub mod kv;
 pub mod mandelbrot;
 pub mod resize;
 pub mod sort;
+mod threads;
 pub mod wordcount;
 
 use cc_workloads::{Entry, Model};

@@ -23,12 +23,15 @@ use futures::{StreamExt, executor::block_on_stream};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio_stream::wrappers::ReceiverStream;
 
-use crate::cluster::{
-    Cluster,
-    command::Options,
-    decoded, encode,
-    queue::{Kept, Lane, Promise},
-    worker::{Means, Work},
+use crate::{
+    cluster::{
+        Cluster,
+        command::Options,
+        decoded, encode,
+        queue::{Kept, Lane, Promise},
+        worker::{Means, Work},
+    },
+    threads::Threads,
 };
 
 /// Small tiles travel together.
@@ -40,11 +43,10 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let cluster = Cluster::start("mandelbrot", encode(&job.view), &Options::new(&ctx.args), ctx)?;
     let (promises, line) = channel(1);
     thread::scope(|scope| {
-        let feed = || feed(job, &cluster, promises, ctx);
-        let thread = thread::Builder::new().name("feed".to_owned());
-        thread.spawn_scoped(scope, feed).map_err(|e| Error::worker("thread", e))?;
+        let mut threads = Threads::new(scope, ctx);
+        threads.spawn("feed", || feed(job, &cluster, promises, ctx))?;
         gather(line, job, &cluster, ctx, out);
-        Ok(())
+        threads.join()
     })?;
     cluster.close()
 }

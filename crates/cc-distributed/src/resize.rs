@@ -26,12 +26,15 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio_stream::wrappers::ReceiverStream;
 
-use crate::cluster::{
-    Cluster,
-    command::Options,
-    decoded, encode,
-    queue::{Lane, Promise},
-    worker::{Means, Work},
+use crate::{
+    cluster::{
+        Cluster,
+        command::Options,
+        decoded, encode,
+        queue::{Lane, Promise},
+        worker::{Means, Work},
+    },
+    threads::Threads,
 };
 
 // ANCHOR: resize-run
@@ -43,11 +46,10 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let loader = (!brief.shared_fs).then(|| Loader::new(&job.settings));
     let (promises, line) = channel(1);
     thread::scope(|scope| {
-        let feed = || feed(job, loader, &cluster, promises, ctx);
-        let thread = thread::Builder::new().name("feed".to_owned());
-        thread.spawn_scoped(scope, feed).map_err(|e| Error::worker("thread", e))?;
+        let mut threads = Threads::new(scope, ctx);
+        threads.spawn("feed", || feed(job, loader, &cluster, promises, ctx))?;
         gather(line, &cluster, ctx, out);
-        Ok(())
+        threads.join()
     })?;
     cluster.close()
 }

@@ -45,15 +45,18 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio_stream::wrappers::ReceiverStream;
 
-use crate::cluster::{
-    Cluster,
-    command::Options,
-    decoded, encode,
-    lineage::{Lineage, Origin},
-    queue::{Attempts, Kept, Lane},
-    reach::{Missing, Reach},
-    shelf::place,
-    worker::{Means, Work},
+use crate::{
+    cluster::{
+        Cluster,
+        command::Options,
+        decoded, encode,
+        lineage::{Lineage, Origin},
+        queue::{Attempts, Kept, Lane},
+        reach::{Missing, Reach},
+        shelf::place,
+        worker::{Means, Work},
+    },
+    threads::Threads,
 };
 
 /// A task.
@@ -97,11 +100,12 @@ fn count(
 ) -> ControlFlow<(), (Vec<Counts>, Vec<Task>)> {
     let (counting, line) = channel(1);
     thread::scope(|scope| {
-        let feed = move || feed(tasks, desk, &counting);
-        let thread = thread::Builder::new().name("feed".to_owned());
-        let thread = thread.spawn_scoped(scope, feed);
-        desk.cluster.or_fail(thread.map_err(|e| Error::worker("thread", e)))?;
-        gather(line, desk, out)
+        let mut threads = Threads::new(scope, desk.ctx);
+        let feed = move || _ = feed(tasks, desk, &counting);
+        desk.cluster.or_fail(threads.spawn("feed", feed))?;
+        let counted = gather(line, desk, out);
+        desk.cluster.or_fail(threads.join())?;
+        counted
     })
 }
 // ANCHOR_END: wordcount-run

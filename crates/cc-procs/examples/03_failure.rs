@@ -10,7 +10,7 @@
 
 use std::process;
 
-use cc_procs::pool::{Pool, enter};
+use cc_procs::{pool::Pool, worker::enter};
 use cc_workloads::{Ctx, Result};
 
 const LIMITS: [&str; 4] = ["1000", "10000", "ten thousand", "100000"];

@@ -40,7 +40,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
     lifeline::{receive, send, start},
-    pool::{Process, WORKER},
+    worker::{Process, WORKER},
 };
 
 /// Worker processes that make answers `A`. Dropping it ends them.

@@ -61,7 +61,8 @@
 //! - [`mandelbrot`]: many small tasks in few messages;
 //! - [`wordcount`] and [`sort`]: phases, with files between them;
 //! - `feed`: the thread that feeds it;
-//! - [`pool`]: the runtime: how workers are started, driven, replaced and ended;
+//! - [`pool`]: the runtime: how workers are driven and replaced;
+//! - [`worker`]: how a worker process is started, met and ended, and what it does;
 //! - `in_flight`: what a worker was given, and which of it a death counts against;
 //! - [`kv`]: workers that serve beside each other, and what a plan on several of them takes;
 //! - [`mesh`] and [`prefork`]: the ways between such workers, and whoever starts and replaces them;
@@ -86,6 +87,7 @@ pub mod prefork;
 pub mod resize;
 pub mod sort;
 pub mod wordcount;
+pub mod worker;
 
 use std::convert::identity;
 
@@ -108,11 +110,11 @@ pub const MODELS: &[Model] = &[Model {
 
 /// A line for each workload: in a worker process, does its part of it and does not return.
 fn enter() {
-    pool::enter("grep", grep::work);
-    pool::enter("resize", resize::work);
-    pool::enter("mandelbrot", mandelbrot::work);
-    pool::enter("wordcount", wordcount::work);
-    pool::enter("sort", sort::work);
+    worker::enter("grep", grep::work);
+    worker::enter("resize", resize::work);
+    worker::enter("mandelbrot", mandelbrot::work);
+    worker::enter("wordcount", wordcount::work);
+    worker::enter("sort", sort::work);
     prefork::enter("kv", kv::work);
     fleet::enter("fetch", fetch::work);
 }

@@ -10,7 +10,10 @@ use std::{
     process, thread,
 };
 
-use cc_procs::pool::{self, Pool, Promise};
+use cc_procs::{
+    pool::{Pool, Promise},
+    worker,
+};
 use cc_workloads::{Cause, Ctx, Error};
 use libtest_mimic::{Arguments, Trial};
 use rustix::{
@@ -23,8 +26,8 @@ use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
 fn main() -> process::ExitCode {
-    pool::enter("deeds", deeds);
-    pool::enter("stillborn", stillborn);
+    worker::enter("deeds", deeds);
+    worker::enter("stillborn", stillborn);
     let tests: &[(&str, fn())] = &[
         ("every_promise_gets_its_own_output", every_promise_gets_its_own_output),
         ("outputs_of_many_tasks_meet_in_one_channel", outputs_of_many_tasks_meet_in_one_channel),

@@ -5,6 +5,7 @@
 
 use std::{
     collections::VecDeque,
+    fmt,
     future::poll_fn,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Poll, Waker},
@@ -16,8 +17,15 @@ use shuttle::future::block_on;
 use crate::scheduling_point;
 
 /// The error of a send to a channel without receivers; the message is in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct SendError<T>(pub T);
+
+// Of every message, as crossbeam's.
+impl<T> fmt::Debug for SendError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SendError(..)")
+    }
+}
 
 /// The error of a receive from an empty channel without senders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -287,6 +295,12 @@ impl<T> Ready for Receiver<T> {
             state.waiting.push(waker.clone());
         }
         is_ready
+    }
+}
+
+impl<R: Ready> Ready for &R {
+    fn is_ready(&self, waker: &Waker) -> bool {
+        (*self).is_ready(waker)
     }
 }
 

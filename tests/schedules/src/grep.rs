@@ -1,6 +1,7 @@
 //! Stands in for the workload `grep`, and tests a concurrency model's file of it.
 //!
-//! A task is a number. Task 1 turns out to have a rest, a task of which has a rest itself.
+//! A task is a number. Task 1 turns out to have a rest, a task of which has a rest itself. So does the
+//! last, when there is nothing more to feed.
 
 use std::{
     collections::VecDeque,
@@ -24,9 +25,9 @@ use crate::{
 pub type Run = fn(&Job, &Ctx, &mut dyn Sink<Output>) -> Result<()>;
 
 /// The tasks of a job, in the order in which their outputs are wanted.
-const TASKS: [u32; 6] = [0, 1, 10, 100, 11, 2];
-/// How many of them come from the source, and not from a rest.
-const FED: u32 = 3;
+const TASKS: [u32; 10] = [0, 1, 10, 100, 11, 2, 3, 4, 5, 50];
+/// How many of them come from the source, and not from a rest: enough to fill every queue.
+const FED: u32 = 6;
 /// Tasks between feed and gather.
 const WINDOW: usize = 2;
 
@@ -37,8 +38,12 @@ pub struct Grain;
 /// What goes to the workers.
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub struct Query {
+    /// Where the files are.
+    pub base: String,
     /// The task that a worker panics of.
-    panics: Option<u32>,
+    pub panics: Option<u32>,
+    /// The task that a loader panics of.
+    pub loader_panics: Option<u32>,
 }
 
 impl Query {
@@ -108,6 +113,12 @@ impl Iterator for Tasks {
 pub struct Task(u32);
 
 impl Task {
+    /// What an answer to it may say.
+    #[must_use]
+    pub fn scope(&self, _: &Query) -> Scope {
+        Scope(self.0)
+    }
+
     /// The output of a task that cannot be done.
     #[must_use]
     pub fn failed(&self, why: &str) -> Output {
@@ -115,9 +126,49 @@ impl Task {
     }
 }
 
+/// What an answer to a task may say.
+pub struct Scope(u32);
+
+impl Scope {
+    /// Whether it is the answer to that task.
+    ///
+    /// # Errors
+    ///
+    /// If it is not.
+    pub fn accepts(&self, output: &Output) -> Result<(), String> {
+        if output.task == self.0 { Ok(()) } else { Err("it is of another task".to_owned()) }
+    }
+}
+
+/// Puts into a task what a worker cannot open.
+pub struct Loader(Query);
+
+impl Loader {
+    /// Prepares it.
+    #[must_use]
+    pub fn new(query: &Query) -> Self {
+        Self(query.clone())
+    }
+
+    /// Loads a task.
+    pub fn load(&mut self, task: Task) -> (Task, Rest) {
+        scheduling_point();
+        if self.0.loader_panics == Some(task.0) {
+            planned_panic();
+        }
+        (task, Rest::default())
+    }
+}
+
 /// What is left of a task.
 #[derive(Default, Serialize, Deserialize)]
 pub struct Rest(VecDeque<Task>);
+
+impl Extend<Task> for Rest {
+    fn extend<T: IntoIterator<Item = Task>>(&mut self, tasks: T) {
+        self.0.extend(tasks);
+    }
+}
 
 impl Iterator for Rest {
     type Item = Task;
@@ -150,6 +201,12 @@ impl Search {
         Ok(Self(query.clone()))
     }
 
+    /// With the files that a worker may open, which are none.
+    #[must_use]
+    pub fn within(self, (): ()) -> Self {
+        self
+    }
+
     /// Does a task.
     pub fn task(&mut self, task: &Task) -> Output {
         scheduling_point();
@@ -159,6 +216,7 @@ impl Search {
         let rest: &[u32] = match task.0 {
             1 => &[10, 11],
             10 => &[100],
+            5 => &[50],
             _ => &[],
         };
         Output { task: task.0, failed: None, rest: Rest(rest.iter().copied().map(Task).collect()) }
@@ -173,11 +231,13 @@ struct Outputs {
     most: usize,
     /// After so many it wants nothing more.
     enough: usize,
+    /// Requested by a thread that is started with the output of this task.
+    stop: Option<(u32, Stop)>,
 }
 
 impl Outputs {
     fn of(job: &Job) -> Self {
-        Self { outputs: Vec::new(), made: job.made.clone(), most: 0, enough: usize::MAX }
+        Self { outputs: Vec::new(), made: job.made.clone(), most: 0, enough: usize::MAX, stop: None }
     }
 
     fn tasks(&self) -> Vec<u32> {
@@ -190,6 +250,9 @@ impl Sink<Output> for Outputs {
         scheduling_point();
         let emitted = self.outputs.iter().filter(|(task, _)| *task < FED).count();
         self.most = self.most.max(self.made.load(SeqCst) - emitted);
+        if let Some((_, stop)) = self.stop.take_if(|(task, _)| *task == output.task) {
+            shuttle::thread::spawn(move || stop.request(Cause::Test));
+        }
         self.outputs.push((output.task, output.failed));
         if self.outputs.len() < self.enough { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }
@@ -220,6 +283,14 @@ pub fn a_stop_ends_the_run(run: Run) {
     stops.join().expect("it has not failed");
 }
 
+/// So does one that comes when a rest is being handed out, to a worker that is about to take a task.
+pub fn a_stop_within_a_rest_ends_the_run(run: Run) {
+    let (job, ctx) = (Job::default(), Ctx::with_window(1, WINDOW));
+    let mut outputs = Outputs { stop: Some((1, ctx.stop.clone())), ..Outputs::of(&job) };
+    run(&job, &ctx, &mut outputs).expect("a stop is no error");
+    assert!(TASKS.starts_with(&outputs.tasks()), "{:?}", outputs.tasks());
+}
+
 /// A sink that wants nothing more ends the run, and is given nothing more.
 pub fn a_sink_that_has_enough_ends_the_run(run: Run) {
     let (job, ctx) = (Job::default(), ctx());
@@ -229,22 +300,47 @@ pub fn a_sink_that_has_enough_ends_the_run(run: Run) {
     assert_eq!(ctx.stop.cause(), Some(Cause::Break));
 }
 
-/// A task that is lost to a panic is a failed output in its place, and the others are done.
+/// The task of which a worker panics or dies.
+pub const DEADLY: Task = Task(11);
+
+/// A task that panics is a failed output in its place, and the others are done.
 pub fn a_panic_is_its_tasks_output(run: Run, why: &str) {
-    let job = Job { query: Query { panics: Some(11) }, ..Job::default() };
-    let mut outputs = Outputs::of(&job);
-    run(&job, &ctx(), &mut outputs).expect("a failed task is no error of the run");
+    one_task_fails(
+        run,
+        &Job { query: Query { panics: Some(DEADLY.0), ..Query::default() }, ..Job::default() },
+        why,
+    );
+}
+
+/// So is a task that is given up, by whatever the test has its workers do with [`DEADLY`].
+pub fn a_task_is_given_up(run: Run, why: &str) {
+    one_task_fails(run, &Job::default(), why);
+}
+
+fn one_task_fails(run: Run, job: &Job, why: &str) {
+    let mut outputs = Outputs::of(job);
+    run(job, &ctx(), &mut outputs).expect("a failed task is no error of the run");
     assert_eq!(outputs.tasks(), TASKS);
     for (task, failed) in outputs.outputs {
-        assert_eq!(failed.as_deref(), (task == 11).then_some(why));
+        assert_eq!(failed.as_deref(), (task == DEADLY.0).then_some(why));
     }
 }
 
 /// A panic of the source ends the run with an error that names it, never as if the input had ended.
 pub fn a_panic_of_the_source_is_the_runs_error(run: Run, name: &str) {
-    let job = Job { source_panics: Some(2), ..Job::default() };
-    let mut outputs = Outputs::of(&job);
-    let error = run(&job, &ctx(), &mut outputs).expect_err("the source has panicked");
+    a_thread_panics(run, &Job { source_panics: Some(2), ..Job::default() }, &ctx(), name);
+}
+
+/// So does a panic of what loads the tasks, also while a rest is waited for that the same thread would
+/// load.
+pub fn a_panic_of_a_loader_is_the_runs_error(run: Run, name: &str) {
+    let query = Query { loader_panics: Some(2), ..Query::default() };
+    a_thread_panics(run, &Job { query, ..Job::default() }, &Ctx::with_window(1, WINDOW), name);
+}
+
+fn a_thread_panics(run: Run, job: &Job, ctx: &Ctx, name: &str) {
+    let mut outputs = Outputs::of(job);
+    let error = run(job, ctx, &mut outputs).expect_err("a thread has panicked");
     assert_eq!(error.to_string(), format!("{name}: panicked: planned"));
     assert!(TASKS.starts_with(&outputs.tasks()), "{:?}", outputs.tasks());
 }

@@ -42,6 +42,7 @@ fn main() -> ExitCode {
         ("system::the_first_crash_ends_the_run_by_name", the_first_crash_ends_the_run_by_name),
         ("grep::outputs_come_in_order_and_bounded", || spec::outputs_come_in_order_and_bounded(grep::run, 0)),
         ("grep::a_stop_ends_the_run", || spec::a_stop_ends_the_run(grep::run)),
+        ("grep::a_stop_within_a_rest_ends_the_run", || spec::a_stop_within_a_rest_ends_the_run(grep::run)),
         ("grep::a_sink_that_has_enough_ends_the_run", || {
             spec::a_sink_that_has_enough_ends_the_run(grep::run)
         }),

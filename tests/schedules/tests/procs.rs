@@ -1,0 +1,451 @@
+//! The pool's owners and grep on them under random schedules, with threads in place of processes.
+
+use std::{
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+};
+
+use cc_schedules::{Case, Cause, Ctx, bounded, grep as spec, run};
+use shuttle::thread;
+
+use pool::{Pool, Promise};
+use worker::script;
+
+extern crate cc_schedules as cc_workloads;
+extern crate cc_schedules as crossbeam_channel;
+extern crate cc_schedules as std;
+
+#[allow(dead_code, missing_docs, unreachable_pub, unused_imports)]
+#[path = "../../../crates/cc-procs/src/feed.rs"]
+mod feed;
+#[allow(dead_code, missing_docs, unreachable_pub, unused_imports)]
+#[path = "../../../crates/cc-procs/src/grep.rs"]
+mod grep;
+#[allow(dead_code, missing_docs, unreachable_pub, unused_imports)]
+#[path = "../../../crates/cc-procs/src/in_flight.rs"]
+mod in_flight;
+#[allow(dead_code, missing_docs, unreachable_pub, unused_imports)]
+#[path = "../../../crates/cc-procs/src/pool.rs"]
+mod pool;
+
+/// Each of the mistakes that were tried was found within half of these: a queue that stays open on a
+/// stop, an owner that waits for one queue or while it has tasks, an output that is lost, doubled or
+/// of another task, a task that is counted as given before it is, a death that counts against a
+/// neighbour, a credit too many, a suspect with others, and a thread that is not joined.
+const SCHEDULES: usize = 600;
+
+fn main() -> ExitCode {
+    let cases: &[Case] = &[
+        ("pool::each_task_comes_out_once_whatever_dies_when", each_task_comes_out_once_whatever_dies_when),
+        ("pool::what_is_ahead_is_bounded", what_is_ahead_is_bounded),
+        ("pool::what_was_submitted_is_done_before_the_end", what_was_submitted_is_done_before_the_end),
+        ("pool::promises_are_kept_whatever_dies_when", promises_are_kept_whatever_dies_when),
+        ("pool::a_stop_ends_every_wait", a_stop_ends_every_wait),
+        (
+            "pool::workers_that_cannot_be_started_end_every_wait",
+            workers_that_cannot_be_started_end_every_wait,
+        ),
+        ("grep::outputs_come_in_order_and_bounded", || {
+            script().lives = 2;
+            spec::outputs_come_in_order_and_bounded(grep::run, 2);
+        }),
+        ("grep::a_stop_ends_the_run", || {
+            script().lives = 1;
+            spec::a_stop_ends_the_run(grep::run);
+        }),
+        ("grep::a_stop_within_a_rest_ends_the_run", || spec::a_stop_within_a_rest_ends_the_run(grep::run)),
+        ("grep::a_sink_that_has_enough_ends_the_run", || {
+            spec::a_sink_that_has_enough_ends_the_run(grep::run)
+        }),
+        ("grep::a_panic_is_its_tasks_output", || {
+            spec::a_panic_is_its_tasks_output(grep::run, "panicked: planned");
+        }),
+        ("grep::a_task_that_kills_its_workers_is_its_own_output", || {
+            script().deadly = Some(worker::encode(&spec::DEADLY));
+            spec::a_task_is_given_up(grep::run, "killed its worker three times");
+        }),
+        ("grep::a_panic_of_the_source_is_the_runs_error", || {
+            spec::a_panic_of_the_source_is_the_runs_error(grep::run, "feed");
+        }),
+    ];
+    run(cases, SCHEDULES)
+}
+
+/// A task's output is its number, or none if it was given up.
+type Output = (u32, bool);
+
+fn start(ctx: &Ctx) -> Pool<u32, Output> {
+    let give_up = |task: &u32| {
+        assert_eq!(script().deaths_alone(&worker::encode(task)), in_flight::TRIES);
+        (*task, false)
+    };
+    Pool::start("numbers", &(), ctx, give_up).expect("threads can be had")
+}
+
+/// What comes of a task.
+fn output(task: u32) -> Output {
+    let is_deadly = script().deadly == Some(worker::encode(&task));
+    (task, !is_deadly)
+}
+
+/// Each output arrives once, though workers die, and only a task that was alone at three deaths is
+/// given up. Then no worker is left.
+fn each_task_comes_out_once_whatever_dies_when() {
+    const TASKS: u32 = 4;
+    script().lives = 2;
+    script().deadly = Some(worker::encode(&2u32));
+    let ctx = Ctx::with_window(2, 1);
+    let pool = Arc::new(start(&ctx));
+    let (done, outputs) = bounded(1);
+    let feed = {
+        let pool = pool.clone();
+        thread::spawn(move || (0..TASKS).for_each(|task| pool.submit_to(&done, task).expect("no stop")))
+    };
+    let mut came: Vec<Output> = outputs.iter().collect();
+    came.sort_unstable();
+    assert_eq!(came.len(), TASKS as usize, "{came:?}");
+    for (task, came) in (0..).zip(came) {
+        // A neighbour is not given up by chance: that takes three lives.
+        assert_eq!(came, output(task));
+    }
+    feed.join().expect("it has not failed");
+    Arc::into_inner(pool).expect("the feed has ended").finish().expect("no worker was refused");
+    assert_eq!(script().running, 0);
+}
+
+/// What is ahead of the consumer is what the queue, the worker's credit and the channel of the outputs
+/// have room for.
+fn what_is_ahead_is_bounded() {
+    const ROOM: usize = 2 + in_flight::CREDITS + 1;
+    let ctx = Ctx::with_window(1, 1);
+    let pool = Arc::new(start(&ctx));
+    let (done, outputs) = bounded(1);
+    let submitted = Arc::new(AtomicUsize::new(0));
+    let feed = {
+        let (pool, submitted) = (pool.clone(), submitted.clone());
+        thread::spawn(move || {
+            for task in 0..8 {
+                pool.submit_to(&done, task).expect("no stop");
+                submitted.fetch_add(1, SeqCst);
+            }
+        })
+    };
+    for received in 0.. {
+        assert!(submitted.load(SeqCst) <= received + ROOM);
+        if outputs.recv().is_err() {
+            break;
+        }
+    }
+    feed.join().expect("it has not failed");
+}
+
+/// The end of a pool comes after all that was submitted, to whichever queue.
+fn what_was_submitted_is_done_before_the_end() {
+    script().lives = 1;
+    let pool = start(&Ctx::with_window(2, 2));
+    let promises = [0, 1, 2].map(|task| pool.submit(task).expect("no stop"));
+    let urgent = [10, 11].map(|task| pool.submit_urgent(task).expect("no stop"));
+    pool.finish().expect("no worker was refused");
+    for (promise, task) in promises.into_iter().chain(urgent).zip([0, 1, 2, 10, 11]) {
+        assert_eq!(promise.recv(), Ok(output(task)));
+    }
+}
+
+/// The line of promises, as `feed` and `gather` have it, with an urgent task in between.
+fn promises_are_kept_whatever_dies_when() {
+    script().lives = 2;
+    let ctx = Ctx::with_window(2, 1);
+    let pool = Arc::new(start(&ctx));
+    let (promises, line) = bounded(1);
+    let feed = {
+        let pool = pool.clone();
+        thread::spawn(move || {
+            for task in 0..3 {
+                let promise: Promise<Output> = pool.submit(task).expect("no stop");
+                promises.send(promise).expect("it is gathered");
+            }
+        })
+    };
+    for (task, promise) in (0..).zip(&line) {
+        assert_eq!(promise.recv(), Ok(output(task)));
+        let urgent = pool.submit_urgent(10 + task).expect("no stop");
+        assert_eq!(urgent.recv(), Ok(output(10 + task)));
+        assert!(urgent.recv().is_err(), "it is kept once");
+    }
+    feed.join().expect("it has not failed");
+    Arc::into_inner(pool).expect("the feed has ended").finish().expect("no worker was refused");
+}
+
+/// A stop at any moment: who submits, who waits for an output, and who waits for a worker that does
+/// not answer. A promise is kept with its own output or broken.
+fn a_stop_ends_every_wait() {
+    script().lives = 1;
+    script().hangs = Some(worker::encode(&2u32));
+    let ctx = Ctx::with_window(2, 1);
+    let pool = Arc::new(start(&ctx));
+    let stops = {
+        let stop = ctx.stop.clone();
+        thread::spawn(move || stop.request(Cause::Test))
+    };
+    let (promises, line) = bounded(1);
+    let feed = {
+        let pool = pool.clone();
+        thread::spawn(move || {
+            for task in 0..6 {
+                let Some(promise) = pool.submit(task) else { return };
+                promises.send(promise).expect("it is gathered");
+            }
+        })
+    };
+    for (task, promise) in (0..).zip(&line) {
+        if let Ok(kept) = promise.recv() {
+            assert_eq!(kept, output(task));
+        }
+    }
+    [feed, stops].into_iter().for_each(|thread| thread.join().expect("it has not failed"));
+    Arc::into_inner(pool).expect("the feed has ended").finish().expect("a stop is no error");
+    assert_eq!(script().running, 0);
+}
+
+/// If workers cannot be started, all promises are broken, and the end says why.
+fn workers_that_cannot_be_started_end_every_wait() {
+    script().starts = Some(1);
+    script().lives = 1;
+    let ctx = Ctx::with_window(2, 1);
+    let pool = Arc::new(start(&ctx));
+    let (promises, line) = bounded(1);
+    let feed = {
+        let pool = pool.clone();
+        thread::spawn(move || {
+            for task in 0..4 {
+                let Some(promise) = pool.submit(task) else { return };
+                promises.send(promise).expect("it is gathered");
+            }
+        })
+    };
+    let kept = line.iter().filter(|promise| promise.recv().is_ok()).count();
+    feed.join().expect("it has not failed");
+    let ended = Arc::into_inner(pool).expect("the feed has ended").finish();
+    assert!(ended.is_err() || kept == 4, "{kept} promises were kept, and nothing was wrong");
+    assert_eq!(script().running, 0);
+}
+
+/// Threads in place of worker processes. They die at random, or as the script says.
+mod worker {
+    use std::{
+        collections::{BTreeMap, BTreeSet, VecDeque},
+        convert::Infallible,
+        sync::{Arc, Mutex, MutexGuard},
+    };
+
+    use cc_schedules::{
+        Error, Receiver, Result, Sender, Stop, TrySendError, bounded, scheduling_point, select_biased,
+        stop::OnRequest,
+    };
+    use serde::{Serialize, de::DeserializeOwned};
+    use shuttle::{
+        rand::{Rng, thread_rng},
+        thread,
+    };
+
+    use crate::in_flight::CREDITS;
+
+    /// Encoded, as tasks and outputs travel.
+    type Bytes = Vec<u8>;
+
+    pub(crate) fn encode(item: &impl Serialize) -> Bytes {
+        postcard::to_stdvec(item).expect("plain data serializes")
+    }
+
+    /// What is planned for the workers of a schedule, and what has become of them.
+    #[derive(Default)]
+    pub(crate) struct Script {
+        /// How many workers may die at random.
+        pub(crate) lives: u32,
+        /// A task that kills each worker that does it.
+        pub(crate) deadly: Option<Bytes>,
+        /// A task that is never answered.
+        pub(crate) hangs: Option<Bytes>,
+        /// How many workers can be started, if there is a limit.
+        pub(crate) starts: Option<u32>,
+        /// Workers that have not ended.
+        pub(crate) running: u32,
+        /// How many workers each task has lost that had no other task.
+        alone: BTreeMap<Bytes, u32>,
+        /// Tasks in flight when a worker died, until they are done.
+        suspects: BTreeSet<Bytes>,
+    }
+
+    impl Script {
+        pub(crate) fn deaths_alone(&self, task: &Bytes) -> u32 {
+            self.alone.get(task).copied().unwrap_or_default()
+        }
+
+        /// Whether a worker dies now.
+        fn kills(&mut self) -> bool {
+            let kills = self.lives > 0 && thread_rng().gen_bool(0.3);
+            self.lives -= u32::from(kills);
+            kills
+        }
+    }
+
+    shuttle::lazy_static! {
+        static ref SCRIPT: Mutex<Script> = Mutex::new(Script::default());
+    }
+
+    pub(crate) fn script() -> MutexGuard<'static, Script> {
+        SCRIPT.lock().expect("a test that fails ends")
+    }
+
+    /// How to start a worker.
+    pub(crate) struct Launch {
+        name: &'static str,
+        setup: Bytes,
+    }
+
+    impl Launch {
+        pub(crate) fn new(name: &'static str, setup: &impl Serialize) -> Result<Self> {
+            Ok(Self { name, setup: encode(setup) })
+        }
+
+        /// What a worker does with each task.
+        fn work(&self) -> Box<dyn FnMut(&[u8]) -> Bytes + Send> {
+            const ITS: &str = "it is what was sent";
+            if self.name == "numbers" {
+                return Box::new(|task| encode(&(postcard::from_bytes::<u32>(task).expect(ITS), true)));
+            }
+            let mut work = crate::grep::work(&postcard::from_bytes(&self.setup).expect(ITS));
+            Box::new(move |task| encode(&work(postcard::from_bytes(task).expect(ITS))))
+        }
+    }
+
+    /// The worker is dead.
+    pub(crate) struct Died;
+
+    /// A worker, seen from its owner.
+    pub(crate) struct Worker<O> {
+        thread: Option<thread::JoinHandle<()>>,
+        kill: Arc<Mutex<Option<Sender<Infallible>>>>,
+        tasks: Option<Sender<Bytes>>,
+        replies: Receiver<Bytes>,
+        /// What it was given and has not answered.
+        given: Mutex<VecDeque<Bytes>>,
+        _on_stop: OnRequest,
+        output: fn(&[u8]) -> O,
+    }
+
+    impl<O: DeserializeOwned> Worker<O> {
+        pub(crate) fn start(launch: &Launch, stop: &Stop) -> Result<Self> {
+            if let Some(starts) = &mut script().starts {
+                *starts = starts.checked_sub(1).ok_or_else(|| Error::worker("worker process", "planned"))?;
+            }
+            let (tasks, taken) = bounded(CREDITS);
+            let (sent, replies) = bounded(CREDITS);
+            let (alive, killed) = bounded(0);
+            let work = launch.work();
+            script().running += 1;
+            let thread = thread::spawn(move || {
+                serve(&taken, &sent, &killed, work);
+                script().running -= 1;
+            });
+            let kill = Arc::new(Mutex::new(Some(alive)));
+            let doomed = kill.clone();
+            let on_stop = stop.on_request(move || {
+                let alive = doomed.lock().expect("a test that fails ends").take();
+                drop(alive);
+            });
+            Ok(Self {
+                thread: Some(thread),
+                kill,
+                tasks: Some(tasks),
+                replies,
+                given: Mutex::default(),
+                _on_stop: on_stop,
+                output: |bytes| postcard::from_bytes(bytes).expect("it is what was sent"),
+            })
+        }
+
+        /// A worker that is dead may seem to take the task: it is in the pipe's buffer.
+        pub(crate) fn give(&self, task: &impl Serialize) -> Result<(), Died> {
+            let task = encode(task);
+            let mut given = self.given.lock().expect("a test that fails ends");
+            let has_suspect = given.iter().chain([&task]).any(|task| script().suspects.contains(task));
+            assert!(!has_suspect || given.is_empty(), "a suspect runs alone");
+            let sent = self.tasks.as_ref().expect("it is not dropped").try_send(task.clone());
+            match sent {
+                Err(TrySendError::Full(_)) => panic!("it was given more than its credit"),
+                Err(TrySendError::Disconnected(_)) if thread_rng().gen_bool(0.5) => {
+                    Self::died(&given);
+                    return Err(Died);
+                }
+                _ => {}
+            }
+            given.push_back(task);
+            assert!(given.len() <= CREDITS);
+            Ok(())
+        }
+
+        pub(crate) fn output(&self) -> Result<O, Died> {
+            let output = self.replies.recv();
+            let mut given = self.given.lock().expect("a test that fails ends");
+            let Ok(output) = output else {
+                Self::died(&given);
+                return Err(Died);
+            };
+            let task = given.pop_front().expect("it was given a task");
+            script().suspects.remove(&task);
+            Ok((self.output)(&output))
+        }
+
+        /// Notes what it takes along.
+        fn died(given: &VecDeque<Bytes>) {
+            let mut script = script();
+            script.suspects.extend(given.iter().cloned());
+            if given.len() == 1 {
+                *script.alone.entry(given[0].clone()).or_default() += 1;
+            }
+        }
+    }
+
+    /// As a process is: killed, and waited for.
+    impl<O> Drop for Worker<O> {
+        fn drop(&mut self) {
+            drop(self.kill.lock().expect("a test that fails ends").take());
+            drop(self.tasks.take());
+            self.thread.take().expect("it is dropped once").join().expect("it has not failed");
+        }
+    }
+
+    /// Does tasks until it is killed, or dies.
+    fn serve(
+        tasks: &Receiver<Bytes>,
+        replies: &Sender<Bytes>,
+        killed: &Receiver<Infallible>,
+        mut work: impl FnMut(&[u8]) -> Bytes,
+    ) {
+        loop {
+            let task = select_biased! {
+                recv(killed) -> _ => None,
+                recv(tasks) -> task => task.ok(),
+            };
+            let Some(task) = task else { return };
+            if script().kills() || script().deadly.as_ref() == Some(&task) {
+                return;
+            }
+            if script().hangs.as_ref() == Some(&task) {
+                let _ = killed.recv();
+                return;
+            }
+            let reply = work(&task);
+            scheduling_point();
+            // Its parent has gone on without it, or there is room for all that it can be asked.
+            let _ = replies.try_send(reply);
+            if script().kills() {
+                return;
+            }
+        }
+    }
+}

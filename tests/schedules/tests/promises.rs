@@ -1,0 +1,40 @@
+//! The line of promises of free threads under random schedules: grep with its threads.
+
+use std::process::ExitCode;
+
+use cc_schedules::{Case, grep as spec, run};
+
+extern crate cc_schedules as cc_workloads;
+extern crate cc_schedules as crossbeam_channel;
+extern crate cc_schedules as std;
+extern crate self as oneshot;
+
+// As the crate oneshot has them.
+pub(crate) use cc_schedules::oneshot::{Receiver, Sender, channel};
+
+#[allow(dead_code, missing_docs, unreachable_pub, unused_imports)]
+#[path = "../../../crates/cc-threads/src/grep.rs"]
+mod grep;
+#[allow(dead_code, missing_docs, unreachable_pub, unused_imports)]
+#[path = "../../../crates/cc-threads/src/threads.rs"]
+mod threads;
+
+const SCHEDULES: usize = 1_000;
+
+fn main() -> ExitCode {
+    let cases: &[Case] = &[
+        ("grep::outputs_come_in_order_and_bounded", || spec::outputs_come_in_order_and_bounded(grep::run, 2)),
+        ("grep::a_stop_ends_the_run", || spec::a_stop_ends_the_run(grep::run)),
+        ("grep::a_stop_within_a_rest_ends_the_run", || spec::a_stop_within_a_rest_ends_the_run(grep::run)),
+        ("grep::a_sink_that_has_enough_ends_the_run", || {
+            spec::a_sink_that_has_enough_ends_the_run(grep::run)
+        }),
+        ("grep::a_panic_is_its_tasks_output", || {
+            spec::a_panic_is_its_tasks_output(grep::run, "panicked: planned");
+        }),
+        ("grep::a_panic_of_the_source_is_the_runs_error", || {
+            spec::a_panic_of_the_source_is_the_runs_error(grep::run, "feed");
+        }),
+    ];
+    run(cases, SCHEDULES)
+}
