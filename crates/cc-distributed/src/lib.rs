@@ -4,8 +4,9 @@
 //! model's question is therefore not how to share the work (a queue does that, as elsewhere) but what to
 //! believe when nothing is heard: a worker that is dead, one that hangs, one whose cable was pulled and one that
 //! is merely slow look the same. The answer here is the usual one. Tasks are *repeatable*, handing one out is a
-//! *lease*, whoever is silent for too long is cut off and loses his leases, and only who holds a task's lease can
-//! settle it. A wrong suspicion then costs work, never correctness.
+//! *lease*, a worker that is silent for too long is cut off and loses its leases, and only a worker
+//! that holds a lease of a task can settle it, once. A wrong suspicion then costs work, never
+//! correctness.
 //!
 //! # One job's way through this crate
 //!

@@ -635,6 +635,34 @@ mod tests {
         assert_eq!(outside.names(), [""; 0]);
     }
 
+    /// What the name leads to meanwhile is another file: its content, and what it resembles, must not
+    /// be touched.
+    #[test]
+    fn a_file_that_becomes_a_link_leads_nowhere() {
+        let (scratch, outside) = (Scratch::new(), Scratch::new());
+        let (path, precious, usual) = (scratch.at("file"), outside.old("precious"), scratch.old("usual"));
+        fs::set_permissions(&precious, fs::Permissions::from_mode(0o640)).unwrap();
+        let usual = mode(&usual);
+        assert_ne!(usual, 0o640);
+        // A file with other names would be copied into.
+        for other_names in [false, true] {
+            if other_names {
+                fs::hard_link(&precious, outside.at("other")).unwrap();
+            }
+            let mut replacement = Replacement::at(&scratch.old("file")).unwrap();
+            replacement.write_all(b"new").unwrap();
+            fs::remove_file(&path).unwrap();
+            symlink(&precious, &path).unwrap();
+            assert!(replacement.commit().is_err(), "{other_names}");
+            assert!(fs::symlink_metadata(&path).unwrap().is_symlink());
+            replace(Replacement::beneath(scratch.0.path(), Path::new("file")).unwrap());
+            let there = fs::symlink_metadata(&path).unwrap();
+            assert!(there.is_file() && there.nlink() == 1);
+            assert_eq!((text(&path), mode(&path)), ("new".to_owned(), usual), "{other_names}");
+            assert_eq!((text(&precious), mode(&precious)), ("old, and longer".to_owned(), 0o640));
+        }
+    }
+
     #[test]
     fn where_a_draft_must_have_a_name_it_is_removed() {
         let scratch = Scratch::new();

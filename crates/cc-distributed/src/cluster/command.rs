@@ -195,7 +195,8 @@ fn stand(
     let log = Log::stderr();
     log.report(address, format_args!("started with {slots} slots; token file {}", file.display()));
     let requests = args.get_flag("requests");
-    worker::serve(listener, token, Worker { services, keepers, files, requests, slots }, log)?;
+    let silence = worker::SILENCE;
+    worker::serve(listener, token, Worker { services, keepers, files, requests, slots, silence }, log)?;
     Err(Error::worker("server", "ended"))
 }
 

@@ -90,7 +90,9 @@ pub(super) fn enter(services: &'static [Service], keepers: &'static [Opening]) {
         Ok(CONTENTS) => Files::None,
         _ => return,
     };
-    if let Err(error) = work(Worker { services, keepers, files, requests: true, slots: 1 }) {
+    if let Err(error) =
+        work(Worker { services, keepers, files, requests: true, slots: 1, silence: worker::SILENCE })
+    {
         let _ = stdio::say(&format!("worker: {error}\n")); // the status says the same
     }
     process::exit(1);

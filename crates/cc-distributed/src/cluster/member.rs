@@ -290,9 +290,14 @@ impl Member {
         *welcome = true;
         let _present = self.roster.entered(place.clone());
         let seat = self.queue.join(&place, Credit { tasks: credit.tasks as usize, bytes: credit.bytes });
+        // A process of the run's own has no name that tells the user anything.
+        let speaker = match &self.place {
+            Place::At(address) => format!("{}: ", printable(address)),
+            Place::Own(_) => String::new(),
+        };
         tokio::select! {
             lost = hand_out(&seat, messages) => lost,
-            lost = take_in(&seat, answers) => lost,
+            lost = take_in(&seat, &speaker, answers) => lost,
         }
     }
 }
@@ -309,17 +314,17 @@ async fn hand_out(seat: &Seat, messages: mpsc::Sender<ToWorker>) -> Result<Infal
     pending().await
 }
 
-/// Takes the outputs, and never waits with them.
-async fn take_in(seat: &Seat, mut answers: Streaming<FromWorker>) -> Result<Infallible, Lost> {
+/// Takes the outputs, and never waits with them. What the worker says begins with `speaker`.
+async fn take_in(seat: &Seat, speaker: &str, mut answers: Streaming<FromWorker>) -> Result<Infallible, Lost> {
     let mut assembly = Assembly::default();
     while let Some(answer) = answers.message().await.map_err(unreadable)? {
-        take(seat, &mut assembly, answer).map_err(Lost::Distrusted)?;
+        take(seat, speaker, &mut assembly, answer).map_err(Lost::Distrusted)?;
     }
     Err(Lost::Gone("ended the session".to_owned()))
 }
 
 /// Takes a part of an output, or what is wrong with it.
-fn take(seat: &Seat, assembly: &mut Assembly, answer: FromWorker) -> Result<(), String> {
+fn take(seat: &Seat, speaker: &str, assembly: &mut Assembly, answer: FromWorker) -> Result<(), String> {
     let (frame, failed) = match answer.what {
         Some(Answer::Output(frame)) => (frame, false),
         Some(Answer::Failure(frame)) => (frame, true),
@@ -333,7 +338,7 @@ fn take(seat: &Seat, assembly: &mut Assembly, answer: FromWorker) -> Result<(), 
         return Err("it gives a reason that is too long".to_owned());
     }
     match assembly.push(frame).map_err(|status| status.message().to_owned())? {
-        Some((id, why)) if failed => seat.failed(id, printable(&why).to_string()),
+        Some((id, why)) if failed => seat.failed(id, format!("{speaker}{}", printable(&why))),
         Some((id, output)) => seat.done(id, output),
         None => Ok(()),
     }

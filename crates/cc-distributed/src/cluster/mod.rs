@@ -93,6 +93,8 @@ impl Cluster {
         for place in places {
             cluster.add(place, &token, hello.clone(), None, options);
         }
+        let ticks = tick(cluster.queue.clone(), options.suspect_after);
+        cluster.members.spawn_on(ticks, cluster.runtime.handle());
         let on_stop = cluster.queue.clone();
         cluster._on_stop = Some(ctx.stop.on_request(move || on_stop.close()));
         Ok(cluster)
@@ -275,6 +277,13 @@ pub(crate) fn decoded<O: DeserializeOwned>(
             return Err("there is more than one answer".to_owned());
         }
         accepts(session, &output).map(|()| output)
+    }
+}
+
+/// Tells the queue that time passes, until it is closed.
+async fn tick(queue: Queue, period: Duration) {
+    while timeout(period, queue.closed()).await.is_err() {
+        queue.tick();
     }
 }
 

@@ -4,8 +4,14 @@
 //! [`Seat`]; a task handed out there is on *lease*. A seat that is given up, because its worker has died, hangs
 //! or cannot be reached, loses its leases, and their tasks go back to their old place in the queue.
 //!
-//! Nobody can tell a dead worker from a slow one, so a task may be done twice. But only whoever holds its lease can
-//! settle it, and there is never more than one lease: that is why the output has each once.
+//! Nobody can tell a dead worker from a slow one, so a task may be done twice. But only a seat that
+//! holds a lease of it can settle it, and the first answer that the check takes does so: that is why
+//! the output has each once.
+//!
+//! A worker may also be alive and never answer. When nothing waits, a task that has been on lease
+//! for long is handed out a second time, to a seat that has nothing else to do: the *backup task*
+//! of MapReduce (Dean & Ghemawat 2004). The queue has no clock. It is told that time passes, with
+//! [`Queue::tick`].
 //!
 //! An answer is not believed either. Each task is submitted with a check, and what the check
 //! refuses completes nothing: the seat that it came from gets no more leases, and those that it has
@@ -30,6 +36,9 @@ use tokio::sync::{
 /// So many workers that were lost while they had this task and no other are no longer bad luck: the
 /// task kills its workers.
 const DEATHS: u32 = 3;
+
+/// After so many ticks a task on lease is overdue, and is handed out again when a seat is idle.
+const OVERDUE: u64 = 5;
 
 /// A task's number, in the order of submission.
 pub type Id = u64;
@@ -173,7 +182,7 @@ impl Queue {
     ) -> Promise<O> {
         let (done, promise) = oneshot::channel();
         let waiter = Box::new(Checked { check, done: Some(done) });
-        self.change(|book| book.submit(Entry { task, lane, waiter, attempts }));
+        self.change(|book| book.submit(Entry { task, lane, waiter, attempts, is_settled: false }));
         promise
     }
 
@@ -182,6 +191,11 @@ impl Queue {
     pub fn join(&self, session: &str, credit: Credit) -> Seat {
         let number = self.change(|book| book.join(address(session), credit));
         Seat { queue: self.clone(), number, session: session.to_owned() }
+    }
+
+    /// Time has passed, which makes tasks overdue.
+    pub fn tick(&self) {
+        self.change(|book| book.ticks += 1);
     }
 
     /// Forgets every task. Who waits for a promise, a lease or the end is woken.
@@ -253,7 +267,7 @@ impl Seat {
         let checked = catch_unwind(AssertUnwindSafe(|| entry.waiter.answer(&self.session, answer)));
         let checked = checked.unwrap_or_else(|panic| Err(panic_reason(&*panic)));
         self.queue.change(|book| match &checked {
-            Ok(()) => book.release(self.number, id),
+            Ok(()) => book.settle(self.number, id, entry),
             Err(_) => book.distrust(self.number, Some((id, entry))),
         });
         checked
@@ -273,11 +287,14 @@ impl Seat {
     }
 
     /// Takes a task that is on lease here out of the book, while its answer is looked at. None if
-    /// the queue is closed.
+    /// no answer is needed: the queue is closed, or another seat has failed the task or is answering
+    /// it now.
     fn take(&self, id: Id) -> Result<Option<Entry>, String> {
         let taken = self.queue.book().take(self.number, id);
-        if taken.is_err() {
-            self.queue.change(|book| book.distrust(self.number, None));
+        match &taken {
+            Ok(Some(_)) => {}
+            Ok(None) => self.queue.change(|book| book.release(self.number, id)),
+            Err(_) => self.queue.change(|book| book.distrust(self.number, None)),
         }
         taken
     }
@@ -293,8 +310,9 @@ impl Drop for Seat {
 #[derive(Default)]
 struct Book {
     next: u64,
+    ticks: u64,
     closed: bool,
-    /// Not settled yet.
+    /// Not settled yet, or still on lease: late answers are checked, too.
     tasks: HashMap<Id, Entry>,
     /// Not on lease. Sorted, so that a lost task comes back to its old place, ahead of all that is younger.
     waiting: BTreeSet<(Lane, Id)>,
@@ -306,6 +324,8 @@ struct Entry {
     lane: Lane,
     waiter: Box<dyn Waiter>,
     attempts: Attempts,
+    /// An answer was taken.
+    is_settled: bool,
 }
 
 /// The receiver of what comes of a task, whatever its output is.
@@ -342,20 +362,26 @@ pub(super) fn address(session: &str) -> &str {
     session.rsplit_once('/').map_or(session, |(address, _)| address)
 }
 
-/// What is on lease at one seat, with the sizes.
+/// What is on lease at one seat.
 struct Held {
     address: String,
     credit: Credit,
-    leases: BTreeMap<Id, u64>,
+    leases: BTreeMap<Id, Leased>,
     /// One of them is a suspect.
     alone: bool,
     /// It has answered wrongly.
     is_distrusted: bool,
 }
 
+struct Leased {
+    bytes: u64,
+    /// The tick at which it was handed out.
+    since: u64,
+}
+
 impl Held {
     fn has_room_for(&self, entry: &Entry) -> bool {
-        let bytes = self.leases.values().sum::<u64>() + entry.task.len() as u64;
+        let bytes = self.leases.values().map(|leased| leased.bytes).sum::<u64>() + entry.task.len() as u64;
         let within = self.leases.len() < self.credit.tasks && bytes <= self.credit.bytes;
         // A worker that dies takes the tasks that wait behind the guilty one along. A suspect therefore runs
         // alone: only then does the next death say which task it was.
@@ -380,16 +406,30 @@ impl Book {
     }
 
     fn lease(&mut self, seat: u64) -> Option<Lease> {
-        let next = self.waiting.iter().copied().find(|(_, id)| !self.is_for_another(seat, *id))?;
-        let (entry, held) = (self.tasks.get(&next.1)?, self.seats.get_mut(&seat)?);
+        let waits = self.waiting.iter().map(|(_, id)| *id).find(|id| !self.is_for_another(seat, *id));
+        let id = waits.or_else(|| self.overdue(seat))?;
+        let (entry, held) = (self.tasks.get(&id)?, self.seats.get_mut(&seat)?);
         if held.is_distrusted || !held.has_room_for(entry) {
             return None;
         }
         held.alone = entry.attempts.is_suspect();
-        held.leases.insert(next.1, entry.task.len() as u64);
-        let lease = Lease { id: next.1, task: entry.task.clone() };
-        self.waiting.remove(&next);
-        Some(lease)
+        held.leases.insert(id, Leased { bytes: entry.task.len() as u64, since: self.ticks });
+        self.waiting.remove(&(entry.lane, id));
+        Some(Lease { id, task: entry.task.clone() })
+    }
+
+    /// The first task that others have had for long, for a seat that has nothing else to do.
+    fn overdue(&self, seat: u64) -> Option<Id> {
+        if !self.waiting.is_empty() || !self.seats.get(&seat)?.leases.is_empty() {
+            return None;
+        }
+        let all = || self.seats.values().flat_map(|held| &held.leases);
+        let is_old = |leased: &Leased| self.ticks - leased.since >= OVERDUE;
+        let is_open = |id: &Id| self.tasks.get(id).is_some_and(|entry| !entry.is_settled);
+        // Of several leases of a task, the last counts.
+        let is_overdue = |id: &Id| all().all(|(other, leased)| other != id || is_old(leased));
+        let old = all().filter(|(_, leased)| is_old(leased)).map(|(id, _)| *id);
+        old.filter(|id| is_open(id) && is_overdue(id) && !self.is_for_another(seat, *id)).min()
     }
 
     /// Whether this seat could not do the task before, and there is one that has not tried.
@@ -409,7 +449,7 @@ impl Book {
                 self.tasks.insert(id, entry);
                 Err("it answers a task that it does not have".to_owned())
             }
-            None if self.closed => Ok(None),
+            None if self.closed || is_leased => Ok(None),
             None => Err("it answers a task that it does not have".to_owned()),
         }
     }
@@ -417,6 +457,19 @@ impl Book {
     /// Ends a lease whose task is done with.
     fn release(&mut self, seat: u64, id: Id) {
         self.seats.get_mut(&seat).map(|held| held.leases.remove(&id));
+    }
+
+    /// Ends a lease with an answer that was taken. If it is the first, the task is settled; what
+    /// other seats answer later is only checked.
+    fn settle(&mut self, seat: u64, id: Id, entry: Entry) {
+        self.release(seat, id);
+        if !self.closed && self.is_on_lease(id) {
+            self.tasks.insert(id, Entry { is_settled: true, ..entry });
+        }
+    }
+
+    fn is_on_lease(&self, id: Id) -> bool {
+        self.seats.values().any(|held| held.leases.contains_key(&id))
     }
 
     /// Gives a seat no more leases, since this task's answer was wrong. What it had is innocent,
@@ -439,7 +492,9 @@ impl Book {
         let is_alone = leases.len() == 1;
         for id in leases.into_keys() {
             let Some(entry) = self.tasks.get_mut(&id) else { continue };
-            entry.attempts.add_death(is_alone);
+            if !entry.is_settled {
+                entry.attempts.add_death(is_alone);
+            }
             if !entry.attempts.is_guilty() {
                 self.requeue(id);
             } else if let Some(entry) = self.tasks.remove(&id) {
@@ -448,10 +503,14 @@ impl Book {
         }
     }
 
-    /// Puts a task back to its old place.
+    /// Puts a task back to its old place, unless another seat has it. If it is settled, it was kept
+    /// for this lease only.
     fn requeue(&mut self, id: Id) {
-        if let Some(entry) = self.tasks.get(&id) {
-            self.waiting.insert((entry.lane, id));
+        let is_on_lease = self.is_on_lease(id);
+        match self.tasks.get(&id) {
+            Some(entry) if !is_on_lease && entry.is_settled => drop(self.tasks.remove(&id)),
+            Some(entry) if !is_on_lease => drop(self.waiting.insert((entry.lane, id))),
+            _ => {}
         }
     }
 
@@ -729,6 +788,119 @@ mod tests {
         first.done(2, task("fine")).unwrap();
         let later = queue.join("a:1/z", ROOM);
         assert_eq!(names(&leases(&later)), ["again"]);
+    }
+
+    /// As much time as makes a task overdue.
+    fn pass_time(queue: &Queue) {
+        (0..OVERDUE).for_each(|_| queue.tick());
+    }
+
+    #[test]
+    fn an_overdue_task_is_for_an_idle_seat_too_and_the_first_answer_is_its_output() {
+        let queue = Queue::default();
+        let mut promises = submit(&queue, &["a", "b"]);
+        let (slow, other) = (join(&queue, ROOM), join(&queue, ROOM));
+        let held = leases(&slow);
+        (1..OVERDUE).for_each(|_| queue.tick());
+        assert_eq!(leases(&other), [], "nothing is overdue yet");
+        queue.tick();
+        let backup = leases(&other);
+        assert_eq!(names(&backup), ["a"], "one at a time, and the first one first");
+        assert_eq!(leases(&slow), [], "who has it does not get it again");
+        other.done(backup[0].id, task("A")).unwrap();
+        assert_eq!(promises[0].try_recv(), done("A"));
+        assert_eq!(names(&leases(&other)), ["b"]);
+        slow.done(held[0].id, task("late")).unwrap();
+        slow.done(held[1].id, task("B")).unwrap();
+        other.done(held[1].id, task("late")).unwrap();
+        assert_eq!(promises[1].try_recv(), done("B"));
+        assert!(queue.book().tasks.is_empty() && queue.book().waiting.is_empty());
+        assert!(slow.done(held[0].id, task("twice")).is_err());
+    }
+
+    #[test]
+    fn no_task_is_handed_out_again_while_others_wait_or_the_seat_is_at_work() {
+        let queue = Queue::default();
+        let _promises = submit(&queue, &["a", "b", "c"]);
+        let one = Credit { tasks: 1, ..ROOM };
+        let (slow, other) = (join(&queue, one), join(&queue, ROOM));
+        leases(&slow);
+        pass_time(&queue);
+        let held = leases(&other);
+        assert_eq!(names(&held), ["b", "c"]);
+        held.iter().for_each(|lease| other.done(lease.id, task("")).unwrap());
+        assert_eq!(names(&leases(&other)), ["a"]);
+        let third = join(&queue, ROOM);
+        assert_eq!(leases(&third), [], "the second lease is a new one");
+        pass_time(&queue);
+        assert_eq!(names(&leases(&third)), ["a"], "and is overdue in its turn");
+    }
+
+    #[test]
+    fn a_late_answer_is_checked_and_completes_nothing() {
+        let queue = Queue::default();
+        let mut promises = submit(&queue, &["a"]);
+        let (slow, other) = (join(&queue, ROOM), join(&queue, ROOM));
+        let id = leases(&slow)[0].id;
+        pass_time(&queue);
+        leases(&other);
+        other.done(id, task("A")).unwrap();
+        assert_eq!(promises[0].try_recv(), done("A"));
+        assert_eq!(slow.done(id, task("lie")), Err("a lie".to_owned()));
+        assert!(queue.book().tasks.is_empty() && queue.book().waiting.is_empty());
+        let _more = submit(&queue, &["b"]);
+        assert_eq!((leases(&slow), leases(&other).len()), (vec![], 1));
+    }
+
+    #[test]
+    fn a_backup_that_lies_or_is_lost_leaves_the_task_to_the_first_seat() {
+        let queue = Queue::default();
+        let mut promises = submit(&queue, &["a"]);
+        let slow = join(&queue, ROOM);
+        let id = leases(&slow)[0].id;
+        pass_time(&queue);
+        let liar = join(&queue, ROOM);
+        leases(&liar);
+        assert!(liar.done(id, task("lie")).is_err());
+        pass_time(&queue);
+        let lost = join(&queue, ROOM);
+        assert_eq!(names(&leases(&lost)), ["a"]);
+        drop(lost);
+        assert!(queue.book().waiting.is_empty() && promises[0].try_recv().is_err());
+        slow.done(id, task("A")).unwrap();
+        assert_eq!(promises[0].try_recv(), done("A"));
+        assert!(queue.book().tasks.is_empty());
+    }
+
+    #[test]
+    fn when_all_its_seats_are_lost_an_overdue_task_waits_once() {
+        let queue = Queue::default();
+        let mut promises = submit(&queue, &["a"]);
+        let (slow, other) = (join(&queue, ROOM), join(&queue, ROOM));
+        leases(&slow);
+        pass_time(&queue);
+        leases(&other);
+        drop((slow, other));
+        let last = join(&queue, ROOM);
+        let held = leases(&last);
+        assert_eq!(names(&held), ["a"]);
+        last.done(held[0].id, task("A")).unwrap();
+        assert_eq!(promises[0].try_recv(), done("A"));
+        assert_eq!(leases(&last), []);
+    }
+
+    #[test]
+    fn an_overdue_task_that_one_seat_has_failed_is_failed_once() {
+        let queue = Queue::default();
+        let mut promises = submit(&queue, &["a"]);
+        let (slow, other) = (join(&queue, ROOM), join(&queue, ROOM));
+        let id = leases(&slow)[0].id;
+        pass_time(&queue);
+        leases(&other);
+        other.failed(id, "why".to_owned()).unwrap();
+        assert_eq!(promises[0].try_recv(), Ok(Outcome::Failed { task: task("a"), why: "why".to_owned() }));
+        slow.done(id, task("late")).unwrap();
+        assert!(queue.book().tasks.is_empty() && queue.book().waiting.is_empty());
     }
 
     #[test]

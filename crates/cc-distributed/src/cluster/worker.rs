@@ -79,7 +79,7 @@ const TASKS: usize = 3;
 const BYTES: usize = 4 << 20;
 
 /// A coordinator that is gone without a word is forgotten after twice this time.
-const SILENCE: Duration = Duration::from_secs(20);
+pub(super) const SILENCE: Duration = Duration::from_secs(20);
 
 /// A connection has one session, or fetches for the slots of one worker; a few calls more are harmless, thousands
 /// are not.
@@ -98,6 +98,8 @@ pub(super) struct Worker {
     pub(super) requests: bool,
     /// Tasks at work at once in each session.
     pub(super) slots: usize,
+    /// See [`SILENCE`].
+    pub(super) silence: Duration,
 }
 
 /// A worker, and the sessions it has.
@@ -117,11 +119,12 @@ pub(super) fn serve(listener: TcpListener, token: Token, worker: Worker, log: Lo
         let sessions = Sessions::default();
         let rooms = Rooms { keepers: worker.keepers, requests: worker.requests, sessions: sessions.clone() };
         let rooms = KeeperServer::new(rooms).max_decoding_message_size(MESSAGE);
+        let silence = Some(worker.silence);
         let host = Host { worker, token: token.clone(), stores: Stores::default(), sessions };
         let service = WorkerServer::new(host).max_decoding_message_size(MESSAGE);
         Server::builder()
-            .http2_keepalive_interval(Some(SILENCE))
-            .http2_keepalive_timeout(Some(SILENCE))
+            .http2_keepalive_interval(silence)
+            .http2_keepalive_timeout(silence)
             .http2_max_header_list_size(HEAD)
             .max_concurrent_streams(CALLS)
             .add_service(InterceptedService::new(service, Demand(token.clone())))
@@ -273,5 +276,60 @@ async fn put_out(
 impl From<Answer> for FromWorker {
     fn from(what: Answer) -> Self {
         Self { what: Some(what) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use tokio::time::timeout;
+    use tonic::{Code, transport::Endpoint};
+
+    use super::*;
+    use crate::cluster::{VERSION, token::Present, wire::pb::worker_client::WorkerClient};
+
+    fn begin(_: &[u8], _: &Means) -> Result<Work> {
+        Ok(Box::new(|_| Err("there are no tasks".to_owned())))
+    }
+
+    /// It does not close its connection, and does not answer on it: as a machine without power.
+    #[test]
+    fn a_coordinator_that_is_gone_without_a_word_is_forgotten() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let token = Token::random().unwrap();
+        let (services, silence): (&[Service], _) = (&[("test", begin)], Duration::from_millis(100));
+        let worker =
+            Worker { services, keepers: &[], files: Files::None, requests: false, slots: 1, silence };
+        let served = token.clone();
+        // It serves until the process ends.
+        thread::spawn(move || serve(listener, served, worker, Log::silent()));
+        let connect = async || {
+            let channel = Endpoint::from_shared(address.clone()).unwrap().connect().await.unwrap();
+            WorkerClient::with_interceptor(channel, Present(Some(token.clone())))
+        };
+        let gone = current_thread().unwrap();
+        let _session = gone.block_on(async {
+            let (messages, requests) = mpsc::channel(1);
+            let (version, workload) = (VERSION.to_owned(), "test".to_owned());
+            let hello = Hello { version, workload, session: "session".to_owned(), ..Hello::default() };
+            messages.send(ToWorker { what: Some(Order::Hello(hello)) }).await.unwrap();
+            let mut client = connect().await;
+            let mut answers = client.serve(ReceiverStream::new(requests)).await.unwrap().into_inner();
+            assert!(answers.message().await.unwrap().is_some(), "it is welcome");
+            (messages, answers)
+        });
+        // From here on nothing drives that connection.
+        let asked = Parts { session: "session".to_owned(), parts: Vec::new() };
+        let is_over = async {
+            let mut client = connect().await;
+            let mut code = Code::Ok;
+            while code != Code::NotFound {
+                code = client.fetch(asked.clone()).await.map_or_else(|status| status.code(), |_| Code::Ok);
+            }
+        };
+        let waited = current_thread().unwrap().block_on(async { timeout(SILENCE * 2, is_over).await });
+        assert!(waited.is_ok(), "its session goes on");
     }
 }

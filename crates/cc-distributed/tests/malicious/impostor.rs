@@ -2,7 +2,8 @@
 
 use std::{
     collections::HashMap,
-    net::TcpListener,
+    fs,
+    net::{SocketAddr, TcpListener},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -85,6 +86,8 @@ pub(crate) struct Told {
     pub(crate) was_late: bool,
     /// Whether it was sent what no worker should be.
     pub(crate) has_seen: bool,
+    /// How many fetches it has refused.
+    pub(crate) refused: usize,
 }
 
 /// Some impostors, and an honest worker behind them.
@@ -94,13 +97,40 @@ pub(crate) struct Impostors {
 }
 
 /// What it does with the answers.
-enum Role {
+#[derive(Clone)]
+pub(crate) enum Role {
     /// Tells one lie.
     Liar(Lie),
     /// Holds them back until all lies have been told.
     Honest,
     /// Holds back the first one until the others have one, too.
-    Sharer { is_isolated: bool },
+    Sharer(Reached),
+    /// Is at work for ever.
+    Silent,
+}
+
+/// Which workers can fetch from this one.
+#[derive(Clone, Copy)]
+pub(crate) enum Reached {
+    ByAll,
+    ByNone,
+    /// By the worker that is this process.
+    By(u32),
+}
+
+/// Whether a process has the connection from this port to this address. All are of one machine.
+fn has_connection(process: u32, port: u16, to: &str) -> bool {
+    let to = to.rsplit_once(':').map_or(0, |(_, port)| port.parse::<u16>().unwrap());
+    let connections = fs::read_to_string(format!("/proc/{process}/net/tcp")).unwrap();
+    let inode = connections.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let is_it =
+            fields[1].ends_with(&format!(":{port:04X}")) && fields[2].ends_with(&format!(":{to:04X}"));
+        is_it.then(|| format!("socket:[{}]", fields[9]))
+    });
+    let open = fs::read_dir(format!("/proc/{process}/fd")).unwrap().flatten();
+    let mut open = open.filter_map(|entry| fs::read_link(entry.path()).ok());
+    inode.is_some_and(|inode| open.any(|file| file.as_os_str() == &*inode))
 }
 
 struct Shared {
@@ -121,30 +151,35 @@ struct Shared {
     fate: Mutex<Fate>,
     was_late: AtomicBool,
     has_seen: AtomicBool,
+    refused: AtomicUsize,
+    /// Which connections, by their ports, are those that reach it: the system's list of them is
+    /// long.
+    known: Mutex<HashMap<u16, bool>>,
 }
 
 impl Impostors {
     /// One for each lie, and the honest worker as the last.
     pub(crate) fn new(backend: &str, lies: Vec<(String, Lie)>, phase: fn(&[u8]) -> bool) -> Self {
         let liars = lies.into_iter().map(|(_, lie)| Role::Liar(lie));
-        Self::start(backend, liars.chain([Role::Honest]).collect(), phase)
+        let all = liars.chain([Role::Honest]).map(|role| (backend, role));
+        Self::start(all.collect(), phase)
     }
 
-    /// Honest workers, some of which no other can fetch from. None answers before each has a task,
-    /// so each keeps something that others need.
-    pub(crate) fn isolated(backend: &str, isolated: &[bool]) -> Self {
-        let all = isolated.iter().map(|is_isolated| Role::Sharer { is_isolated: *is_isolated });
-        Self::start(backend, all.collect(), |_| true)
+    /// Honest workers with these roles. None answers before each has a task, so each keeps something
+    /// that others need.
+    pub(crate) fn with_roles(backends: &[(&str, Role)]) -> Self {
+        Self::start(backends.to_vec(), |_| true)
     }
 
-    fn start(backend: &str, all: Vec<Role>, phase: fn(&[u8]) -> bool) -> Self {
+    fn start(all: Vec<(&str, Role)>, phase: fn(&[u8]) -> bool) -> Self {
         let runtime = Runtime::new().unwrap();
         let _within = runtime.enter();
-        let count =
-            |is_one: fn(&Role) -> bool| watch::Sender::new(all.iter().filter(|role| is_one(role)).count());
+        let count = |is_one: fn(&Role) -> bool| {
+            watch::Sender::new(all.iter().filter(|(_, role)| is_one(role)).count())
+        };
         let unready = count(|role| !matches!(role, Role::Honest));
         let left = count(|role| matches!(role, Role::Liar(_)));
-        let start = |role| {
+        let start = |(backend, role): (&str, Role)| {
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
             let shared = Arc::new(Shared {
                 address: listener.local_addr().unwrap().to_string(),
@@ -159,6 +194,8 @@ impl Impostors {
                 fate: Mutex::default(),
                 was_late: AtomicBool::default(),
                 has_seen: AtomicBool::default(),
+                refused: AtomicUsize::default(),
+                known: Mutex::default(),
             });
             listener.set_nonblocking(true).unwrap();
             let incoming = TcpIncoming::from(tokio::net::TcpListener::from_std(listener).unwrap());
@@ -186,6 +223,7 @@ impl Impostors {
             fate: *shared.fate.lock().unwrap(),
             was_late: shared.was_late.load(Ordering::SeqCst),
             has_seen: shared.has_seen.load(Ordering::SeqCst),
+            refused: shared.refused.load(Ordering::SeqCst),
         };
         self.all.iter().map(told).collect()
     }
@@ -227,7 +265,10 @@ impl Worker for Impostor {
     }
 
     async fn fetch(&self, request: Request<Parts>) -> Result<Response<Self::FetchStream>, Status> {
-        if matches!(self.0.role, Role::Sharer { is_isolated: true }) {
+        if let Role::Sharer(reached) = self.0.role
+            && !self.0.is_reached(reached, request.remote_addr())
+        {
+            self.0.refused.fetch_add(1, Ordering::SeqCst);
             return Err(Status::unavailable("does not reach it"));
         }
         let metadata = request.metadata().clone();
@@ -247,10 +288,24 @@ impl Shared {
         channel.map_err(|error| Status::unavailable(error.to_string()))
     }
 
+    /// Whether this peer can fetch from here.
+    fn is_reached(&self, by: Reached, peer: Option<SocketAddr>) -> bool {
+        match by {
+            Reached::ByAll => true,
+            Reached::ByNone => false,
+            Reached::By(process) => {
+                let port = peer.unwrap().port();
+                let mut known = self.known.lock().unwrap();
+                *known.entry(port).or_insert_with(|| has_connection(process, port, &self.address))
+            }
+        }
+    }
+
     /// The lie about this task, if it is time for it.
     fn lie(&self, asked: &Asked) -> Option<Vec<FromWorker>> {
         let Role::Liar(lie) = &self.role else { return None };
-        let lies = (self.phase)(asked.task).then(|| lie(asked)).flatten()?;
+        let is_time = (self.phase)(asked.task) && !self.is_ready.load(Ordering::SeqCst);
+        let lies = is_time.then(|| lie(asked)).flatten()?;
         self.is_first().then_some(lies)
     }
 
@@ -263,7 +318,7 @@ impl Shared {
     async fn hold_back(&self, task: &[u8], answers: &Answers) {
         match self.role {
             Role::Honest if (self.phase)(task) => self.until_none(&self.left, answers).await,
-            Role::Sharer { .. } if self.is_first() => self.until_ready(answers).await,
+            Role::Sharer(_) | Role::Silent if self.is_first() => self.until_ready(answers).await,
             _ => {}
         }
     }
@@ -390,6 +445,9 @@ async fn answer(shared: Arc<Shared>, tasks: Tasks, mut truths: Streaming<FromWor
             continue;
         }
         shared.hold_back(&task, &answers).await;
+        if matches!(shared.role, Role::Silent) {
+            continue;
+        }
         for message in output(frame.id, &truth) {
             let _ = answers.send(Ok(message)).await;
         }

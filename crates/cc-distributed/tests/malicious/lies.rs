@@ -91,6 +91,50 @@ pub(crate) fn messages() -> Vec<(String, Lie)> {
     ]
 }
 
+/// What a failure looks like that is to pass for a message of the program.
+pub(crate) const REASON: &str = "why\x1b[2J\nforged: line";
+
+/// A failure that is none, for this reason.
+pub(crate) fn failure() -> (String, Lie) {
+    said("a failure", |asked| {
+        let frame = Frame { id: asked.id, size: REASON.len() as u64, data: REASON.as_bytes().into() };
+        vec![FromWorker { what: Some(Answer::Failure(frame)) }]
+    })
+}
+
+/// The same reason in well-formed answers of each workload, which the coordinator has to take.
+pub(crate) fn reasons() -> [(&'static str, Lie); 5] {
+    let why = || REASON.to_owned();
+    let grep = told("", move |_, answer: &mut Grep| {
+        answer.found.first_mut()?.trouble = Some((1, why()));
+        Some(())
+    });
+    let resize = told("", move |_, answer: &mut resize::Output| {
+        answer.made = resize::Made::Failed(why());
+        Some(())
+    });
+    let mandelbrot = told("", move |_, answer: &mut mandelbrot::Output| {
+        answer.counts = Err(why());
+        Some(())
+    });
+    let wordcount = told("", move |asked, answer: &mut Counted| {
+        let (Words::Count { task, .. }, Counted::Shelved(shelved)) = (decode(asked.task), answer) else {
+            return None;
+        };
+        let piece = &task.pieces[0];
+        let (path, at) = (piece.path.clone(), piece.start);
+        shelved.read.troubles = vec![wordcount::Trouble { path, at, why: why() }];
+        Some(())
+    });
+    let sort = told("", move |_, answer: &mut Done| {
+        *answer = Done::Output(sort::Output::Failed(why()));
+        Some(())
+    });
+    let all = [grep, resize, mandelbrot, wordcount, sort].map(|(_, lie)| lie);
+    let mut names = ["grep", "resize", "mandelbrot", "wordcount", "sort"].into_iter();
+    all.map(|lie| (names.next().unwrap(), lie))
+}
+
 /// Answers that are none, or no longer one.
 pub(crate) fn payloads() -> Vec<(String, Lie)> {
     let mut lies: Vec<(String, Lie)> = Vec::new();

@@ -14,6 +14,7 @@
 
 mod impostor;
 mod lies;
+mod refusal;
 
 use std::{
     collections::BTreeMap,
@@ -22,10 +23,11 @@ use std::{
     os::unix::fs::{PermissionsExt, symlink},
     path::Path,
     process::{Child, Command, Output, Stdio},
+    slice, thread,
     time::{Duration, Instant},
 };
 
-use impostor::{Fate, Impostors, Lie, Told};
+use impostor::{Fate, Impostors, Lie, Reached, Role, Told};
 use tempfile::TempDir;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_cc-distributed");
@@ -41,7 +43,7 @@ const PIXEL: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06
 const MEMORY: &str = "3000000";
 
 /// Impostors in a run: fewer than the tasks that are on their way at once, so that each has one.
-const IMPOSTORS: usize = 14;
+const IMPOSTORS: usize = 20;
 
 /// The seconds after which a silent worker is suspected, where none is silent: pings that are late
 /// on a busy machine must not end a session before its lie.
@@ -49,21 +51,57 @@ const NEVER: &str = "120";
 
 /// A directory with inputs, a token and a secret, and an honest worker.
 struct Site {
+    worker: Worker,
     dir: TempDir,
-    worker: Child,
-    backend: String,
+}
+
+/// A standing worker. It is killed in the end, whatever became of the test.
+struct Worker {
+    child: Child,
+    address: String,
+}
+
+impl Worker {
+    /// Starts one in this directory, with the token of this file.
+    fn start(dir: &Path, token: &str, address: &str) -> Self {
+        let mut command = Command::new(PROGRAM);
+        command.args(["worker", "--token-file", token, "--slots", "2", "--root", "."]);
+        command.args(["--listen", address]).current_dir(dir).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let address = line.trim().strip_prefix("listening on ").unwrap().to_owned();
+        Self { child, address }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn keep_secret(path: &Path, text: &str) {
+    fs::write(path, text).unwrap();
+    fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
 }
 
 impl Site {
     fn new() -> Self {
+        Self::with_files(100)
+    }
+
+    /// One with so many files to search.
+    fn with_files(count: usize) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
-        fs::write(at("token"), "sesame-opens-the-door\n").unwrap();
-        fs::set_permissions(at("token"), Permissions::from_mode(0o600)).unwrap();
+        keep_secret(&at("token"), "sesame-opens-the-door\n");
+        keep_secret(&at("wrong"), "barley-opens-no-door\n");
         fs::create_dir_all(at("private")).unwrap();
         fs::write(at("private/key"), CANARY).unwrap();
         fs::create_dir_all(at("tree")).unwrap();
-        for n in 0..700 {
+        for n in 0..count {
             let text = format!("hay {n}\na needle {n}\nmore hay\n").repeat(1 + n % 40);
             fs::write(at(&format!("tree/{n:04}")), text).unwrap();
         }
@@ -76,21 +114,23 @@ impl Site {
             symlink(at("private"), at(out).join("link")).unwrap();
         }
         (0..40).for_each(|n| fs::write(at(&format!("images/{n:02}.png")), PIXEL).unwrap());
-        let mut command = Command::new(PROGRAM);
-        command.args(["worker", "--token-file", "token", "--slots", "2", "--root", "."]);
-        command.args(["--listen", "127.0.0.1:0"]).current_dir(dir.path()).stdout(Stdio::piped());
-        let mut worker = command.spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(worker.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let backend = line.trim().strip_prefix("listening on ").unwrap().to_owned();
-        Self { dir, worker, backend }
+        Self { worker: Worker::start(dir.path(), "token", "127.0.0.1:0"), dir }
+    }
+
+    fn backend(&self) -> &str {
+        &self.worker.address
     }
 
     /// Runs a coordinator with these workers, and waits for its end.
     fn run(&self, workers: &[String], args: &[&str]) -> Output {
+        self.run_within(NEVER, workers, args)
+    }
+
+    /// The same, with the seconds after which a silent worker is suspected.
+    fn run_within(&self, suspect_after: &str, workers: &[String], args: &[&str]) -> Output {
         let mut command = Command::new("sh");
         command.args(["-c", &format!("ulimit -v {MEMORY}; exec \"$0\" \"$@\""), PROGRAM]);
-        command.args(["--token-file", "token", "--suspect-after", NEVER, "--workers", "16"]);
+        command.args(["--token-file", "token", "--suspect-after", suspect_after, "--workers", "24"]);
         for worker in workers {
             command.args(["--worker", worker]);
         }
@@ -108,20 +148,24 @@ impl Site {
     /// Tells all these lies to a run with these arguments. `phase` says which tasks are lied about;
     /// of those, the honest worker answers none before all lies have been told.
     fn expose(&self, args: &[&str], phase: fn(&[u8]) -> bool, lies: Vec<(String, Lie)>) {
-        let honest = Impostors::new(&self.backend, Vec::new(), phase);
-        let truth = self.run(&honest.addresses(), &with_out(args, "honest"));
+        let truth = self.truth(&with_out(args, "honest"));
         assert!(truth.status.success(), "{}", String::from_utf8_lossy(&truth.stderr));
         let (before, mut lies) = (self.files(), lies);
         while !lies.is_empty() {
             let some = lies.split_off(lies.len().saturating_sub(IMPOSTORS));
             let names: Vec<String> = some.iter().map(|(name, _)| name.clone()).collect();
-            let impostors = Impostors::new(&self.backend, some, phase);
+            let impostors = Impostors::new(self.backend(), some, phase);
             let run = self.run(&impostors.addresses(), &with_out(args, "lied"));
             self.check(&run, &truth, &impostors.end(), &names);
         }
         assert!(self.files() == before, "a file was made or changed");
         let (honest, lied) = (self.out("honest"), self.out("lied"));
         assert!(honest == lied, "other files were written: {:?}", lied.keys());
+    }
+
+    /// What an honest worker alone makes of it.
+    fn truth(&self, args: &[&str]) -> Output {
+        self.run(&Impostors::new(self.backend(), Vec::new(), ALL).addresses(), args)
     }
 
     fn check(&self, run: &Output, truth: &Output, told: &[Told], names: &[String]) {
@@ -149,13 +193,6 @@ impl Site {
         }
         let short = |(path, bytes): (String, Vec<u8>)| (path.rsplit('/').next().unwrap().to_owned(), bytes);
         files.into_iter().map(short).collect()
-    }
-}
-
-impl Drop for Site {
-    fn drop(&mut self) {
-        let _ = self.worker.kill();
-        let _ = self.worker.wait();
     }
 }
 
@@ -188,7 +225,8 @@ const ALL: fn(&[u8]) -> bool = |_| true;
 
 #[test]
 fn grep_believes_no_answer_that_is_not_of_its_task() {
-    let site = Site::new();
+    // A task is 32 of them: there is one for each impostor and the honest worker, and some are left.
+    let site = Site::with_files(32 * (IMPOSTORS + 6));
     let lies = [lies::messages(), lies::payloads(), lies::grep(false)].concat();
     site.expose(&["grep", "-rn", "needle", "tree", "large"], ALL, lies);
     site.expose(&["--shared-fs", "grep", "-rn", "needle", "tree", "large"], ALL, lies::grep(true));
@@ -237,10 +275,10 @@ fn with_nobody_but_an_impostor_the_run_fails_and_names_it() {
     for (args, lies) in
         [(&["grep", "-r", "needle", "tree"][..], lies::grep(false)), (&["sort", "lines"], lies::chunk())]
     {
-        let impostors = Impostors::new(&site.backend, lies.into_iter().take(1).collect(), ALL);
-        let [liar] = &impostors.addresses()[..1] else { panic!("one") };
+        let impostors = Impostors::new(site.backend(), lies.into_iter().take(1).collect(), ALL);
+        let liar = &impostors.addresses()[0];
         let begin = Instant::now();
-        let run = site.run(std::slice::from_ref(liar), args);
+        let run = site.run(slice::from_ref(liar), args);
         let (out, err) = (String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
         assert_eq!((run.status.code(), &*out), (Some(2), ""), "{err}");
         let why = format!("{}: no worker left: {liar}: answered wrongly: ", args[0]);
@@ -249,26 +287,117 @@ fn with_nobody_but_an_impostor_the_run_fails_and_names_it() {
     }
 }
 
+/// Runs with two workers that share the data and are reached in these ways, and with what is more.
+fn run_apart(
+    site: &Site,
+    args: &[&str],
+    reached: [Reached; 2],
+    more: &[(&str, Role)],
+) -> (Output, Vec<Told>) {
+    let mut all = reached.map(|reached| (site.backend(), Role::Sharer(reached))).to_vec();
+    all.extend_from_slice(more);
+    let workers = Impostors::with_roles(&all);
+    let (run, told) = (site.run(&workers.addresses(), args), workers.end());
+    assert!(told.iter().all(|told| !told.was_late), "{args:?}: there is a task for each");
+    (run, told)
+}
+
+const SHUFFLES: [&[&str]; 2] = [
+    &["wordcount", "-r", "large", "tree", "large", "lines", "large"],
+    &["sort", "-S", "40M", "lines", "large"],
+];
+
 /// A worker that others do not reach, though the coordinator does: only it can read what it has.
 #[test]
 fn what_a_worker_does_not_reach_another_does() {
     let site = Site::new();
-    for args in [&["wordcount", "-r", "tree", "large", "lines"][..], &["sort", "-S", "40M", "lines", "large"]]
-    {
-        let truth = site.run(&Impostors::new(&site.backend, Vec::new(), ALL).addresses(), args);
-        let one_way = Impostors::isolated(&site.backend, &[true, false]);
-        let run = site.run(&one_way.addresses(), args);
+    for args in SHUFFLES {
+        let truth = site.truth(args);
+        let (run, told) = run_apart(&site, args, [Reached::ByNone, Reached::ByAll], &[]);
         assert_eq!(run.status.code(), Some(0), "{args:?}: {}", String::from_utf8_lossy(&run.stderr));
         assert!(run.stdout == truth.stdout, "{args:?}: another output");
+        assert!(told[0].refused > 0, "{args:?}: it was not asked");
+    }
+}
 
-        let neither = Impostors::isolated(&site.backend, &[true, true]);
-        let (run, addresses) = (site.run(&neither.addresses(), args), neither.addresses());
+#[test]
+fn two_workers_that_do_not_reach_each_other_end_the_run_and_are_named() {
+    let site = Site::new();
+    for args in SHUFFLES {
+        let (run, told) = run_apart(&site, args, [Reached::ByNone; 2], &[]);
         let err = String::from_utf8_lossy(&run.stderr);
         let names = |one: usize, other: usize| {
-            err.contains(&format!("{} cannot fetch from {}", addresses[one], addresses[other]))
+            err.contains(&format!("{} cannot fetch from {}", told[one].address, told[other].address))
         };
         assert_eq!(run.status.code(), Some(2), "{args:?}: {err}");
         assert!(names(0, 1) || names(1, 0), "{args:?}: {err}");
+    }
+}
+
+#[test]
+fn a_third_worker_that_reaches_both_does_what_the_two_cannot() {
+    let site = Site::new();
+    let third = Worker::start(site.dir.path(), "token", "127.0.0.1:0");
+    let both = [Reached::By(third.child.id()); 2];
+    for args in SHUFFLES {
+        let truth = site.truth(args);
+        let (run, told) = run_apart(&site, args, both, &[(&third.address, Role::Sharer(Reached::ByAll))]);
+        let err = String::from_utf8_lossy(&run.stderr);
+        assert_eq!((run.status.code(), &*err), (Some(0), ""), "{args:?}");
+        assert!(run.stdout == truth.stdout, "{args:?}: another output");
+        assert!(told[0].refused + told[1].refused > 0, "{args:?}: the two were kept apart");
+        assert!(told.iter().all(|told| told.sessions == 1), "{args:?}: no session was lost");
+    }
+}
+
+/// Its pings are answered, so it is not suspected; its tasks are done by another worker, too.
+#[test]
+fn a_worker_that_answers_no_task_does_not_hold_up_the_run() {
+    let site = Site::new();
+    let run = |args: &[&str]| {
+        let truth = site.truth(args);
+        let all = [Role::Silent, Role::Sharer(Reached::ByAll)].map(|role| (site.backend(), role));
+        let workers = Impostors::with_roles(&all);
+        let run = site.run_within("1", &workers.addresses(), args);
+        assert_eq!(run.status.code(), Some(0), "{args:?}: {}", String::from_utf8_lossy(&run.stderr));
+        assert!(run.stdout == truth.stdout, "{args:?}: another output");
+    };
+    // At once: each waits for the same time.
+    thread::scope(|scope| {
+        for args in [&["grep", "-rn", "needle", "tree"][..], SHUFFLES[1]] {
+            scope.spawn(move || run(args));
+        }
+    });
+}
+
+/// Asserts that all of this is messages of this workload, and nothing that a terminal obeys.
+fn assert_tame(workload: &str, err: &str) {
+    let is_message = |line: &str| line.starts_with(&format!("{workload}: "));
+    assert!(err.lines().all(is_message), "{err:?}");
+    assert!(!err.contains(|char: char| char.is_control() && char != '\n'), "{err:?}");
+}
+
+#[test]
+fn a_reason_is_one_line_and_names_the_worker_that_says_it() {
+    let site = Site::new();
+    for (workload, lie) in lies::reasons() {
+        let args: &[&str] = match workload {
+            "grep" => &["grep", "needle", "tree/0000"],
+            "resize" => &["resize", "--width", "9", "images/00.png"],
+            "mandelbrot" => &["mandelbrot", "--size", "9x9", "--tile", "9x9"],
+            "wordcount" => &["wordcount", "tree/0000"],
+            _ => &["sort", "lines"],
+        };
+        for (lie, is_named) in [(lies::failure().1, true), (lie, false)] {
+            let impostors = Impostors::new(site.backend(), vec![(String::new(), lie)], ALL);
+            let liar = &impostors.addresses()[0];
+            let run = site.run(slice::from_ref(liar), args);
+            let err = String::from_utf8_lossy(&run.stderr);
+            let reason = r"why\u{1b}[2J\nforged: line";
+            let said = if is_named { format!("{liar}: {reason}\n") } else { format!("{reason}\n") };
+            assert!(err.contains(&said) && !run.status.success(), "{workload}: {err}");
+            assert_tame(workload, &err);
+        }
     }
 }
 

@@ -181,9 +181,9 @@ impl<'a> Printer<'a> {
         self.troubled = true;
         match trouble {
             Trouble::Unreadable(_) if self.query.no_messages => ControlFlow::Continue(()),
-            Trouble::Unreadable(why) => self.message(&found.path, &format!(": {why}")),
+            Trouble::Unreadable(why) => self.message(&found.path, &format!(": {}", printable(why))),
             Trouble::Failed(why) => {
-                self.message(&found.path, &format!(" failed at byte {}: {why}", found.at))
+                self.message(&found.path, &format!(" failed at byte {}: {}", found.at, printable(why)))
             }
         }
     }

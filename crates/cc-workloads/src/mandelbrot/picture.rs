@@ -10,6 +10,7 @@ use xxhash_rust::xxh3::xxh3_128;
 use super::{Job, Output, Task, View};
 use crate::{
     contract::{Block, Sink},
+    printable::printable,
     report,
     stop::Stop,
     trace,
@@ -145,8 +146,8 @@ impl Sink<Output> for Picture<'_> {
                     1 => format!("tile {}", task.first),
                     many => format!("tiles {} to {}", task.first, task.first + u64::from(many) - 1),
                 };
-                self.messages
-                    .push(Block::Err(format!("mandelbrot: {tiles} failed: {why}\n").into_bytes()))?;
+                let message = format!("mandelbrot: {tiles} failed: {}\n", printable(&why));
+                self.messages.push(Block::Err(message.into_bytes()))?;
             }
         }
         ControlFlow::Continue(())

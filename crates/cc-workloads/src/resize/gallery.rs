@@ -77,7 +77,7 @@ impl<'a> Gallery<'a> {
 
     fn failed(&mut self, source: &[u8], why: &str) -> ControlFlow<()> {
         self.totals.failed += 1;
-        let message = format!("resize: {}: {why}\n", printable(source));
+        let message = format!("resize: {}: {}\n", printable(source), printable(why));
         self.out.push(Block::Err(message.into_bytes()))
     }
 

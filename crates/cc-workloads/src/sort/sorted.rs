@@ -10,7 +10,7 @@ use super::{Output, Totals};
 use crate::{
     contract::{Block, Sink},
     error::{Error, Result, reason},
-    printable::printable_path,
+    printable::{printable, printable_path},
     replace::Replacement,
     trace,
 };
@@ -73,7 +73,7 @@ impl Sink<Output> for Sorted<'_> {
                 self.totals.sorted += lines;
                 return self.write(text.into_vec());
             }
-            Output::Failed(why) => return self.fail(Error::Failed(why)),
+            Output::Failed(why) => return self.fail(Error::Failed(printable(&why).to_string())),
             Output::Runs(_) => {}
         }
         ControlFlow::Continue(())

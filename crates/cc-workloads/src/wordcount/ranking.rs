@@ -65,7 +65,8 @@ impl<'a> Ranking<'a> {
         self.totals += read.totals;
         self.is_complete &= read.troubles.is_empty();
         read.troubles.into_iter().try_for_each(|trouble| {
-            let message = format!("wordcount: {}: {}\n", printable(&trouble.path), trouble.why);
+            let (path, why) = (printable(&trouble.path), printable(&trouble.why));
+            let message = format!("wordcount: {path}: {why}\n");
             self.out.push(Block::Err(message.into_bytes()))
         })
     }
