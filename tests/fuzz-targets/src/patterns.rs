@@ -205,7 +205,7 @@ impl Plain {
             Report::FilesWithout if selected.is_empty() => out = format!("{NAME}\n").into_bytes(),
             Report::FilesWith | Report::FilesWithout | Report::Status => {}
         }
-        assert!(printed.out == out, "{:?} and not {:?}", printed.out.escape_ascii(), out.escape_ascii());
+        assert!(printed.out == out, "{} and not {}", printed.out.escape_ascii(), out.escape_ascii());
     }
 
     fn each_match(&self, line: &[u8], mut row: impl FnMut(&[u8])) {
