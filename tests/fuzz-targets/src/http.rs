@@ -206,8 +206,10 @@ fn ends(head: &Parts, framing: Framing) {
         let received = short.len() as u64;
         if !is_packed(head) {
             assert_eq!(body(head, &[short], None), Err(Failure::Short { received }));
-            let longer = body(head, &[&content, b"more"], None);
-            assert_eq!(longer, body(head, &[&content], None), "bytes after the end are ignored");
+            if length <= LONGEST {
+                let longer = body(head, &[&content, b"more"], None);
+                assert_eq!(longer, body(head, &[&content], None), "bytes after the end are ignored");
+            }
         }
     }
 }

@@ -160,7 +160,7 @@ pub fn conversation(bytes: &[u8]) {
         let cut = pieces(bytes, 1 + rng.usize(..12), &mut rng);
         let cut = replies(manner, &cut);
         if asked.is_always_the_same {
-            assert!(cut == whole, "{:?} and not {:?}", cut.escape_ascii(), whole.escape_ascii());
+            assert!(cut == whole, "{} and not {}", cut.escape_ascii(), whole.escape_ascii());
         } else {
             assert_eq!(count(&cut), asked.replies);
         }
@@ -270,7 +270,7 @@ impl Talk {
 fn count(mut bytes: &[u8]) -> usize {
     let mut count = 0;
     while !bytes.is_empty() {
-        bytes = reply(bytes).unwrap_or_else(|| panic!("no reply: {:?}", bytes.escape_ascii()));
+        bytes = reply(bytes).unwrap_or_else(|| panic!("no reply: {}", bytes.escape_ascii()));
         count += 1;
     }
     count

@@ -36,7 +36,7 @@ pub fn sort_keys(bytes: &[u8]) {
     let mut rng = random(bytes);
     for _ in 0..2 {
         let sorted = sorted(&job, &lines, &mut rng);
-        assert!(sorted == expected, "{:?} and not {:?}", sorted.escape_ascii(), expected.escape_ascii());
+        assert!(sorted == expected, "{} and not {}", sorted.escape_ascii(), expected.escape_ascii());
     }
 }
 

@@ -16,7 +16,7 @@ use url::Url;
 const LONGEST: usize = 8000;
 /// The most lines of an input.
 const LINES: usize = 40;
-/// A password that no input has by chance.
+/// A password that is looked for in what is shown.
 const PASSWORD: &str = "0hunter2";
 
 /// Bytes as a list of URLs.
@@ -117,7 +117,7 @@ fn refused(output: &Output, nth: usize, wanted: &Wanted) {
 
 /// Puts a password before the last `@` of what may be a URL, as a slip of the hand does.
 fn no_password_is_shown(text: &str) {
-    let Some(at) = text.rfind('@') else { return };
+    let Some(at) = text.rfind('@').filter(|_| !text.contains(PASSWORD)) else { return };
     let text = format!("{}{PASSWORD}{}", &text[..at], &text[at..]);
     let has_host = |url: &Url| url.host_str().is_some_and(|host| !host.is_empty());
     match Url::parse(&text) {

@@ -6,13 +6,14 @@ use image_webp::WebPDecoder;
 use png::Transformations;
 use zune_jpeg::{
     JpegDecoder,
+    errors::DecodeErrors,
     zune_core::{colorspace::ColorSpace, options::DecoderOptions},
 };
 
 use super::{
     Format, MAX_MEMORY, MAX_PIXELS, MAX_SIDE, Settings,
     image::{Color, Image, Meta, Orientation},
-    jpeg::Layout,
+    jpeg::{Guarded, Layout},
     webp,
 };
 use crate::trace;
@@ -83,13 +84,22 @@ fn pixels((width, height): (u32, u32)) -> u64 {
     u64::from(width) * u64::from(height)
 }
 
+/// A decoder of a JPEG file that has read its headers.
+fn jpeg_decoder(file: &[u8], layout: Option<Layout>) -> Result<JpegDecoder<Guarded<'_>>, DecodeErrors> {
+    let options = jpeg_options().set_strict_mode(false);
+    let mut decoder = JpegDecoder::new_with_options(Layout::guarded(layout, file), options);
+    decoder.decode_headers()?;
+    Ok(decoder)
+}
+
+fn jpeg_options() -> DecoderOptions {
+    DecoderOptions::default().set_max_width(usize::MAX).set_max_height(usize::MAX)
+}
+
 fn jpeg(file: &[u8], image: &mut Image, memory: u64, settings: Option<&Settings>) -> Result<Meta, String> {
     let say = |error| format!("damaged JPEG: {error}");
-    let options = DecoderOptions::default().set_max_width(usize::MAX).set_max_height(usize::MAX);
     let layout = Layout::of(file);
-    let reader = Layout::guarded(layout, file);
-    let mut decoder = JpegDecoder::new_with_options(reader, options.set_strict_mode(false));
-    decoder.decode_headers().map_err(say)?;
+    let decoder = jpeg_decoder(file, layout).map_err(say)?;
     let size = decoder.dimensions().expect("the headers are decoded");
     let size = (size.0 as u32, size.1 as u32); // JPEG has sixteen bits for each
     check(size)?;
@@ -109,12 +119,26 @@ fn jpeg(file: &[u8], image: &mut Image, memory: u64, settings: Option<&Settings>
     if let Some(scale) = settings.and_then(|settings| turbo::decode(file, &meta, color, settings, image)) {
         return Ok(Meta { scale, ..meta });
     }
-    // Strict from here on: what is missing is not made up of grey. Headers of real photographs are less than strict.
-    decoder.set_options(options.set_strict_mode(true).jpeg_set_out_colorspace(space));
-    image.reset(size, color);
-    decoder.decode_into(image.samples_mut()).map_err(say)?;
-    Ok(meta)
+    let mut decoder = Some(decoder);
+    for mark in MARKS {
+        let mut decoder = decoder.take().map_or_else(|| jpeg_decoder(file, layout), Ok).map_err(say)?;
+        // Strict from here on: what is missing is not made up of grey. Headers of real photographs
+        // are less than strict.
+        decoder.set_options(jpeg_options().set_strict_mode(true).jpeg_set_out_colorspace(space));
+        image.reset(size, color);
+        image.mark_end(mark);
+        decoder.decode_into(image.samples_mut()).map_err(say)?;
+        if !image.has_mark(mark) {
+            return Ok(meta);
+        }
+    }
+    Err("damaged JPEG: it ends before its image does".to_owned())
 }
+
+/// What the end of an image is filled with before it is decoded. The decoder stops without an error
+/// where another scan begins, and leaves the rest of the image as it was: pixels of another one. An
+/// image may end like one mark, but not like both.
+const MARKS: [u8; 2] = [0x55, 0xaa];
 
 /// Deflate makes no more than this of a byte.
 const MAX_RATIO: u64 = 1032;

@@ -11,6 +11,9 @@ pub(super) struct Image {
     pub(super) pixels: Vec<u8>,
 }
 
+/// How many samples a mark has: few real images end with as many that are alike.
+const MARK: usize = 64;
+
 /// What a pixel's samples are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Color {
@@ -114,6 +117,19 @@ impl Image {
     pub(super) fn samples_mut(&mut self) -> &mut [u8] {
         let len = self.len();
         &mut self.pixels[..len]
+    }
+
+    /// Fills the last samples with this one.
+    pub(super) fn mark_end(&mut self, sample: u8) {
+        let samples = self.samples_mut();
+        let start = samples.len().saturating_sub(MARK);
+        samples[start..].fill(sample);
+    }
+
+    /// Whether the last samples are all this one.
+    pub(super) fn has_mark(&self, sample: u8) -> bool {
+        let samples = self.samples();
+        samples[samples.len().saturating_sub(MARK)..].iter().all(|other| *other == sample)
     }
 
     pub(super) fn size(&self) -> (u32, u32) {

@@ -389,6 +389,36 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn a_jpeg_that_stops_at_another_scan_shows_nothing_of_the_last_image() {
+        let white = Image { width: 120, height: 90, color: Color::Rgb, pixels: vec![255; 120 * 90 * 3] };
+        let file = jpeg(&picture(120, 90, Color::Gray), |_| ());
+        // The header of the scan of a grey image.
+        let scan = [0xff, 0xda, 0, 8, 1, 1, 0, 0, 63, 0];
+        let data = file.windows(2).position(|two| two == [0xff, 0xda]).unwrap() + scan.len();
+        let mut resizer = Resizer::new(&Settings { width: 120, ..Settings::default() });
+        for part in [2, 3, 4] {
+            let at = data + (file.len() - data) / part;
+            let at = (at..).find(|at| file[at - 1] != 0xff).unwrap();
+            let cut = [&file[..at], &scan, &file[at..]].concat();
+            assert!(matches!(resizer.task(&task(encoded(&white, Format::Png))).made, Made::Thumbnail { .. }));
+            let made = resizer.task(&task(cut)).made;
+            assert!(matches!(&made, Made::Failed(why) if why.starts_with("damaged JPEG: ")), "{made:?}");
+        }
+    }
+
+    #[test]
+    fn a_jpeg_may_end_like_a_mark() {
+        for sample in [0, 0x55, 0xaa, 255] {
+            for side in [1, 3, 40] {
+                let pixels = vec![sample; (side * side) as usize];
+                let image = Image { width: side, height: side, color: Color::Gray, pixels };
+                let (decoded, _) = decoded(&jpeg(&image, |_| ()));
+                assert!(decoded.samples().iter().all(|other| *other == sample), "{sample} {side}");
+            }
+        }
+    }
+
+    #[test]
     fn a_jpeg_of_any_size_is_whole() {
         for (width, height) in [(1, 1), (1, 90), (90, 1), (7, 8), (8, 9), (16, 64), (17, 33), (200, 3)] {
             for color in [Color::Gray, Color::Rgb] {
