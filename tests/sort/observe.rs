@@ -92,7 +92,7 @@ impl Observed {
     ) -> Self {
         let job = asked.job();
         let mut printed = Printed { out: vec![], keeps };
-        let sorted = match job.sorted(&mut printed) {
+        let sorted = match job.sorted(&ctx.stop, &mut printed) {
             Ok(sorted) => sorted,
             Err(error) => return Self::failed(&error),
         };

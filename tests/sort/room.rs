@@ -10,6 +10,7 @@ use std::{
 };
 
 use cc_conformance::{case::Case, subject::Subject};
+use cc_workloads::Stop;
 use rustix::process::{Resource, Rlimit, geteuid, getrlimit, setrlimit};
 
 use super::{Sort, asked::Asked, observe::Observed, stdin};
@@ -81,7 +82,7 @@ fn full_file_system(subject: &Subject) {
     let mut job = Asked::of("large", &[]).job();
     job.temporary = "small".into();
     let mut out = Nothing;
-    let mut sorted = job.sorted(&mut out).expect("there is no file to open");
+    let mut sorted = job.sorted(&Stop::new(), &mut out).expect("there is no file to open");
     let ran = subject.try_run::<Sort>(&job, &subject.ctx(2), &mut sorted);
     let why = ran.and_then(|()| sorted.finish()).expect_err("it did not fit").to_string();
     assert!(why.starts_with("write failed: ") && why.ends_with(": No space left on device"), "{why}");

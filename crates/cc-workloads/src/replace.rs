@@ -27,7 +27,10 @@ use std::{
     io::{self, Seek, Write},
     os::{
         fd::{AsFd, AsRawFd, OwnedFd},
-        unix::{ffi::OsStrExt, fs::MetadataExt},
+        unix::{
+            ffi::OsStrExt,
+            fs::{MetadataExt, OpenOptionsExt},
+        },
     },
     path::{Component, Path, PathBuf},
     sync::{Mutex, PoisonError},
@@ -36,13 +39,16 @@ use std::{
 use rustix::{
     fs::{
         AtFlags, CWD, FlockOperation, Gid, Mode, OFlags, ResolveFlags, Uid, XattrFlags, fchmod, fchown,
-        fgetxattr, flistxattr, flock, fremovexattr, fsetxattr, fstat, ftruncate, linkat, mkdirat, openat,
-        openat2, renameat, statat, unlinkat,
+        fcntl_getfl, fcntl_setfl, fgetxattr, flistxattr, flock, fremovexattr, fsetxattr, fstat, ftruncate,
+        linkat, mkdirat, openat, openat2, renameat, statat, unlinkat,
     },
     io::Errno,
 };
 
-use crate::temporary;
+mod special;
+
+use crate::{stop::Stop, temporary};
+use special::Special;
 
 /// How a draft's name begins where it must have one. [`temporary::remove_abandoned`] knows the
 /// prefix.
@@ -64,7 +70,7 @@ pub struct Replacement(Kind);
 #[derive(Debug)]
 enum Kind {
     /// Written directly: a device, a pipe.
-    Special(File),
+    Special(Special),
     Regular {
         draft: Draft,
         target: Target,
@@ -83,16 +89,22 @@ enum Target {
 }
 
 impl Replacement {
-    /// Begins to replace a file that the user has named. It need not be there yet.
+    /// Begins to replace a file that the user has named. It need not be there yet. What is written
+    /// to directly may have to wait for its reader, until a stop is requested.
     ///
     /// # Errors
     ///
     /// If the file may not be written to, or its directory takes no new file.
-    pub fn at(path: &Path) -> io::Result<Self> {
+    pub fn at(path: &Path, stop: &Stop) -> io::Result<Self> {
         let target = resolve(path)?;
         let (Target::Named(file) | Target::Open(file)) = &target else { unreachable!("it is a path") };
-        let there = match OpenOptions::new().write(true).open(file) {
+        // A pipe without a reader is not waited for here.
+        let flags = OFlags::NONBLOCK.bits().cast_signed();
+        let there = match OpenOptions::new().write(true).custom_flags(flags).open(file) {
             Ok(there) => there,
+            Err(error) if error.raw_os_error() == Some(Errno::NXIO.raw_os_error()) => {
+                return Special::open(file, stop).map(Kind::Special).map(Self);
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let draft = Draft::new(open_folder(parent(file))?, false)?;
                 return Ok(Self(Kind::Regular { draft, target }));
@@ -100,7 +112,8 @@ impl Replacement {
             Err(error) => return Err(error),
         };
         if !there.metadata()?.is_file() {
-            return Ok(Self(Kind::Special(there)));
+            fcntl_setfl(&there, fcntl_getfl(&there)? - OFlags::NONBLOCK)?;
+            return Special::of(there, stop).map(Kind::Special).map(Self);
         }
         let draft = match &target {
             Target::Named(_) => open_folder(parent(file)).and_then(|folder| Draft::new(folder, true)),
@@ -153,16 +166,14 @@ impl Replacement {
             Target::Beneath { folder, name } => draft.replace_beneath(&folder, &name),
         }
     }
-
-    fn file(&mut self) -> &mut File {
-        let (Kind::Special(file) | Kind::Regular { draft: Draft { file, .. }, .. }) = &mut self.0;
-        file
-    }
 }
 
 impl Write for Replacement {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file().write(bytes)
+        match &mut self.0 {
+            Kind::Special(special) => special.write(bytes),
+            Kind::Regular { draft, .. } => draft.file.write(bytes),
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -491,7 +502,7 @@ mod tests {
     fn a_file_appears_when_it_is_complete_with_the_usual_mode() {
         let scratch = Scratch::new();
         let (path, usual) = (scratch.at("file"), scratch.old("usual"));
-        let mut replacement = Replacement::at(&path).unwrap();
+        let mut replacement = Replacement::at(&path, &Stop::new()).unwrap();
         replacement.write_all(b"ne").unwrap();
         assert_eq!(scratch.names(), ["usual"], "whatever ends the process now, nothing is left");
         replacement.write_all(b"w").unwrap();
@@ -504,7 +515,9 @@ mod tests {
     fn what_is_dropped_changes_nothing() {
         let scratch = Scratch::new();
         let path = scratch.old("file");
-        for begun in [Replacement::at(&path), Replacement::beneath(scratch.0.path(), Path::new("file"))] {
+        for begun in
+            [Replacement::at(&path, &Stop::new()), Replacement::beneath(scratch.0.path(), Path::new("file"))]
+        {
             begun.unwrap().write_all(b"new").unwrap();
             assert_eq!(text(&path), "old, and longer");
             assert_eq!(scratch.names(), ["file"]);
@@ -525,7 +538,7 @@ mod tests {
             if other_names {
                 fs::hard_link(&path, scratch.at("other")).unwrap();
             }
-            replace(Replacement::at(&path).unwrap());
+            replace(Replacement::at(&path, &Stop::new()).unwrap());
             let there = fs::metadata(&path).unwrap();
             assert_eq!((there.uid(), there.gid(), mode(&path)), (1000, 1001, 0o751), "{other_names}");
             assert_eq!(text(&path), "new");
@@ -539,7 +552,7 @@ mod tests {
         let (path, other) = (scratch.old("file"), scratch.at("other"));
         fs::hard_link(&path, &other).unwrap();
         let old = fs::metadata(&path).unwrap().ino();
-        replace(Replacement::at(&path).unwrap());
+        replace(Replacement::at(&path, &Stop::new()).unwrap());
         assert_eq!((text(&path), text(&other)), ("new".to_owned(), "new".to_owned()));
         assert_eq!(fs::metadata(&other).unwrap().ino(), old);
         assert_eq!(scratch.names(), ["file", "other"]);
@@ -553,16 +566,16 @@ mod tests {
         symlink("link", scratch.at("link of a link")).unwrap();
         symlink("not there yet", scratch.at("dangling")).unwrap();
         symlink("loop", scratch.at("loop")).unwrap();
-        replace(Replacement::at(&scratch.at("link of a link")).unwrap());
-        replace(Replacement::at(&scratch.at("dangling")).unwrap());
+        replace(Replacement::at(&scratch.at("link of a link"), &Stop::new()).unwrap());
+        replace(Replacement::at(&scratch.at("dangling"), &Stop::new()).unwrap());
         assert!(fs::symlink_metadata(scratch.at("link")).unwrap().is_symlink());
         assert_eq!(
             (text(&scratch.at("file")), text(&scratch.at("not there yet"))),
             ("new".into(), "new".into())
         );
-        assert!(Replacement::at(&scratch.at("loop")).is_err());
-        assert!(Replacement::at(scratch.0.path()).is_err(), "a directory is no file");
-        assert!(Replacement::at(&scratch.at("none/file")).is_err());
+        assert!(Replacement::at(&scratch.at("loop"), &Stop::new()).is_err());
+        assert!(Replacement::at(scratch.0.path(), &Stop::new()).is_err(), "a directory is no file");
+        assert!(Replacement::at(&scratch.at("none/file"), &Stop::new()).is_err());
     }
 
     #[test]
@@ -572,9 +585,11 @@ mod tests {
         let open = OpenOptions::new().write(true).open(&path).unwrap();
         let old = open.metadata().unwrap().ino();
         // As `/dev/stdout` leads to it.
-        replace(Replacement::at(Path::new(&format!("/proc/self/fd/{}", open.as_raw_fd()))).unwrap());
+        replace(
+            Replacement::at(Path::new(&format!("/proc/self/fd/{}", open.as_raw_fd())), &Stop::new()).unwrap(),
+        );
         assert_eq!((text(&path), fs::metadata(&path).unwrap().ino()), ("new".to_owned(), old));
-        let mut full = Replacement::at(Path::new("/dev/full")).unwrap();
+        let mut full = Replacement::at(Path::new("/dev/full"), &Stop::new()).unwrap();
         assert_eq!(full.write_all(b"new").unwrap_err().kind(), io::ErrorKind::StorageFull);
     }
 
@@ -596,8 +611,8 @@ mod tests {
             eprintln!("skipped: the file system has no access control lists or attributes");
             return;
         }
-        replace(Replacement::at(&path).unwrap());
-        replace(Replacement::at(&plain).unwrap());
+        replace(Replacement::at(&path, &Stop::new()).unwrap());
+        replace(Replacement::at(&plain, &Stop::new()).unwrap());
         let get = |path: &Path, name: &[u8]| {
             let mut value = [0; 256];
             getxattr(path, name, &mut value[..]).map(|length| value[..length].to_vec())
@@ -627,7 +642,7 @@ mod tests {
     fn a_folder_that_becomes_a_link_leads_nowhere() {
         let (scratch, outside) = (Scratch::new(), Scratch::new());
         fs::create_dir(scratch.at("folder")).unwrap();
-        let mut replacement = Replacement::at(&scratch.at("folder/file")).unwrap();
+        let mut replacement = Replacement::at(&scratch.at("folder/file"), &Stop::new()).unwrap();
         replacement.write_all(b"new").unwrap();
         fs::rename(scratch.at("folder"), scratch.at("moved")).unwrap();
         symlink(outside.0.path(), scratch.at("folder")).unwrap();
@@ -649,7 +664,7 @@ mod tests {
             if other_names {
                 fs::hard_link(&precious, outside.at("other")).unwrap();
             }
-            let mut replacement = Replacement::at(&scratch.old("file")).unwrap();
+            let mut replacement = Replacement::at(&scratch.old("file"), &Stop::new()).unwrap();
             replacement.write_all(b"new").unwrap();
             fs::remove_file(&path).unwrap();
             symlink(&precious, &path).unwrap();

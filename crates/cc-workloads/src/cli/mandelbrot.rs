@@ -78,7 +78,7 @@ pub(super) fn main(model: &Model, ctx: &Ctx, args: &ArgMatches) -> Result<u8> {
 
 /// A file that is there is replaced when the picture is whole.
 fn write(picture: &Picture, path: &Path, stop: &Stop) -> io::Result<()> {
-    let mut file = Replacement::at(path)?;
+    let mut file = Replacement::at(path, stop)?;
     picture.write_png(&mut file, stop)?;
     file.commit()
 }

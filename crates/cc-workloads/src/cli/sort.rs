@@ -65,7 +65,7 @@ pub(super) fn main(model: &Model, ctx: &Ctx, args: &ArgMatches) -> Result<u8> {
     with_output("sort", &ctx.stop, |output| {
         // Before anything is made: what cannot be read is the first thing to be told.
         job.plan(ctx)?;
-        let mut sorted = job.sorted(output)?;
+        let mut sorted = job.sorted(&ctx.stop, output)?;
         let ran = run(&job, ctx, &mut sorted);
         if let Some(status) = interrupted(&ctx.stop) {
             return Ok(status);

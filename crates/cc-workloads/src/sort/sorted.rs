@@ -12,6 +12,7 @@ use crate::{
     error::{Error, Result, reason},
     printable::{printable, printable_path},
     replace::Replacement,
+    stop::Stop,
     trace,
 };
 
@@ -24,8 +25,8 @@ pub struct Sorted<'a> {
 }
 
 impl<'a> Sorted<'a> {
-    pub(super) fn new(file: Option<&Path>, out: &'a mut dyn Sink<Block>) -> Result<Self> {
-        let file = file.map(Target::open).transpose()?;
+    pub(super) fn new(file: Option<&Path>, stop: &Stop, out: &'a mut dyn Sink<Block>) -> Result<Self> {
+        let file = file.map(|path| Target::open(path, stop)).transpose()?;
         Ok(Self { file, out, totals: Totals::default(), error: None })
     }
 
@@ -87,8 +88,8 @@ struct Target {
 }
 
 impl Target {
-    fn open(path: &Path) -> Result<Self> {
-        let made = Replacement::at(path).map_err(|error| failed("open", path, &error))?;
+    fn open(path: &Path, stop: &Stop) -> Result<Self> {
+        let made = Replacement::at(path, stop).map_err(|error| failed("open", path, &error))?;
         Ok(Self { path: path.to_owned(), made })
     }
 
@@ -136,7 +137,7 @@ mod tests {
     #[test]
     fn lines_are_printed_and_counted() {
         let mut printed = Printed(vec![]);
-        let mut sorted = Sorted::new(None, &mut printed).unwrap();
+        let mut sorted = Sorted::new(None, &Stop::new(), &mut printed).unwrap();
         let read = Totals { files: 1, bytes: 6, lines: 3, sorted: 0 };
         assert!(sorted.push(Output::Read(read)).is_continue());
         assert!(sorted.push(lines("a\nb\n")).is_continue() && sorted.push(lines("c\n")).is_continue());
@@ -152,7 +153,7 @@ mod tests {
         fs::write(&path, "b\na\n").unwrap();
         fs::set_permissions(&path, Permissions::from_mode(0o604)).unwrap();
         let mut printed = Printed(vec![]);
-        let mut sorted = Sorted::new(Some(&path), &mut printed).unwrap();
+        let mut sorted = Sorted::new(Some(&path), &Stop::new(), &mut printed).unwrap();
         assert!(sorted.push(lines("a\nb\n")).is_continue());
         assert_eq!(fs::read(&path).unwrap(), b"b\na\n");
         sorted.finish().unwrap();
@@ -167,7 +168,7 @@ mod tests {
         let path = scratch.path().join("file");
         for fails in [false, true] {
             let mut printed = Printed(vec![]);
-            let mut sorted = Sorted::new(Some(&path), &mut printed).unwrap();
+            let mut sorted = Sorted::new(Some(&path), &Stop::new(), &mut printed).unwrap();
             assert!(sorted.push(lines("a\n")).is_continue());
             if fails {
                 assert!(sorted.push(Output::Failed("why".to_owned())).is_break() && sorted.has_failed());
@@ -183,7 +184,7 @@ mod tests {
     #[test]
     fn a_device_is_written_to() {
         let mut printed = Printed(vec![]);
-        let mut sorted = Sorted::new(Some(Path::new("/dev/full")), &mut printed).unwrap();
+        let mut sorted = Sorted::new(Some(Path::new("/dev/full")), &Stop::new(), &mut printed).unwrap();
         assert!(sorted.push(lines("a\n")).is_break());
         let why = sorted.finish().unwrap_err().to_string();
         assert_eq!(why, "write failed: /dev/full: No space left on device");
