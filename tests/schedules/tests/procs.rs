@@ -35,7 +35,7 @@ mod pool;
 /// stop, an owner that waits for one queue or while it has tasks, an output that is lost, doubled or
 /// of another task, a task that is counted as given before it is, a death that counts against a
 /// neighbour, a credit too many, a suspect with others, and a thread that is not joined.
-const SCHEDULES: usize = 600;
+const SCHEDULES: usize = 400;
 
 fn main() -> ExitCode {
     let cases: &[Case] = &[
