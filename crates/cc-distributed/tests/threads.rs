@@ -1,6 +1,6 @@
-//! Where the system refuses a thread, to the coordinator or to a worker of its own. Whichever of them
-//! it is, the run ends with all of the output or with an error: never with a part of it and status
-//! 0, and never not at all.
+//! Where the system refuses a thread, to the coordinator or to a worker of its own. Whichever of
+//! them it is, the run ends with all of the output or with an error: never with a part of it and
+//! status 0, and never not at all.
 
 use std::{
     fs,

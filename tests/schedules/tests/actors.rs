@@ -29,8 +29,8 @@ mod position;
 
 /// Each of the mistakes that were tried was found within a tenth of these: a mailbox that is read
 /// before the look at the stop or without one, a send that does not wait, a larger mailbox, a crash
-/// that is not told or looked for too early, a death without its task, a lost credit, and outputs that
-/// overtake each other.
+/// that is not told or looked for too early, a death without its task, a lost credit, and outputs
+/// that overtake each other.
 const SCHEDULES: usize = 1_000;
 
 fn main() -> ExitCode {
@@ -87,8 +87,8 @@ fn messages_arrive_once_in_order_and_bounded() {
     ended.expect("no actor has panicked");
 }
 
-/// A stop at any moment ends the wait for a message and, through it, the wait for room. Who sends to
-/// an actor that has halted is halted, too.
+/// A stop at any moment ends the wait for a message and, through it, the wait for room. Who sends
+/// to an actor that has halted is halted, too.
 fn a_stop_wakes_all_that_wait() {
     let stop = Stop::new();
     let stops = {
@@ -105,11 +105,12 @@ fn a_stop_wakes_all_that_wait() {
         system.spawn("writer", move || {
             full.send(0)?;
             full.send(1)?;
-            panic!("there is no room, and nobody makes any");
+            panic!("there is no room for a second message");
         })?;
         let (address, mailbox) = system.mailbox(1);
         assert_eq!(mailbox.receive(), Err(Halted));
-        // It is there for good, also for an actor that finds messages in its mailbox again and again.
+        // It is there for good, also for an actor that finds messages in its mailbox again and
+        // again.
         address.send(()).expect("there is room");
         assert_eq!(mailbox.receive(), Err(Halted));
         drop(kept);
@@ -151,8 +152,8 @@ fn supervise(
     }
 }
 
-/// A mailbox outlives its actor: what is sent before, during and after a death is read once. The end
-/// of the run comes after every actor's.
+/// A mailbox outlives its actor: what is sent before, during and after a death is read once. The
+/// end of the run comes after every actor's.
 fn a_successor_misses_no_message() {
     let ended = system::<u32, Error>(&Stop::new(), |system| {
         let ((adder, numbers), (total, totals)) = (system.mailbox(1), system.mailbox(1));

@@ -1,4 +1,5 @@
-//! The line of promises of the cluster under random schedules: grep, with threads in place of workers.
+//! The line of promises of the cluster under random schedules: grep, with threads in place of
+//! workers.
 
 use std::process::ExitCode;
 
@@ -19,9 +20,9 @@ mod queue;
 #[path = "../../../crates/cc-distributed/src/threads.rs"]
 mod threads;
 
-/// Each of the mistakes that were tried was found within half of these: a wait for the promise alone,
-/// queues or a line that are kept open, a line that is too long, a loader that ends with the feed, and
-/// threads that are not joined or do not stop the run when they panic.
+/// Each of the mistakes that were tried was found within half of these: a wait for the promise
+/// alone, queues or a line that are kept open, a line that is too long, a loader that ends with the
+/// feed, and threads that are not joined or do not stop the run when they panic.
 const SCHEDULES: usize = 600;
 
 fn main() -> ExitCode {

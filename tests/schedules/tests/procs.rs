@@ -31,9 +31,9 @@ mod in_flight;
 #[path = "../../../crates/cc-procs/src/pool.rs"]
 mod pool;
 
-/// Each of the mistakes that were tried was found within half of these: a queue that stays open on a
-/// stop, an owner that waits for one queue or while it has tasks, an output that is lost, doubled or
-/// of another task, a task that is counted as given before it is, a death that counts against a
+/// Each of the mistakes that were tried was found within half of these: a queue that stays open on
+/// a stop, an owner that waits for one queue or while it has tasks, an output that is lost, doubled
+/// or of another task, a task that is counted as given before it is, a death that counts against a
 /// neighbour, a credit too many, a suspect with others, and a thread that is not joined.
 const SCHEDULES: usize = 400;
 
@@ -116,8 +116,8 @@ fn each_task_comes_out_once_whatever_dies_when() {
     assert_eq!(script().running, 0);
 }
 
-/// What is ahead of the consumer is what the queue, the worker's credit and the channel of the outputs
-/// have room for.
+/// What is ahead of the consumer is what the queue, the worker's credit and the channel of the
+/// outputs have room for.
 fn what_is_ahead_is_bounded() {
     const ROOM: usize = 2 + in_flight::CREDITS + 1;
     let ctx = Ctx::with_window(1, 1);

@@ -19,10 +19,10 @@ mod grep;
 #[path = "../../../crates/cc-threads/src/threads.rs"]
 mod threads;
 
-/// Each of the mistakes that were tried was found within a quarter of these: workers that leave a stop
-/// before the queues are empty, a worker that waits for one queue or ends with it, a line that is too
-/// long or not dropped before the join, a broken promise that is passed over, and a `feed` that is not
-/// joined.
+/// Each of the mistakes that were tried was found within a quarter of these: workers that leave a
+/// stop before the queues are empty, a worker that waits for one queue or ends with it, a line that
+/// is too long or not dropped before the join, a broken promise that is passed over, and a `feed`
+/// that is not joined.
 const SCHEDULES: usize = 1_000;
 
 fn main() -> ExitCode {
