@@ -33,7 +33,7 @@ const WINDOW: usize = 2;
 
 /// How coarse tasks are, which is not asked here.
 #[derive(Default)]
-pub struct Grain;
+pub struct Grain {}
 
 /// What goes to the workers.
 #[derive(Clone, Default, Serialize, Deserialize)]

@@ -27,11 +27,17 @@ const SCHEDULES: usize = 600;
 
 fn main() -> ExitCode {
     let cases: &[Case] = &[
-        ("grep::outputs_come_in_order_and_bounded", || spec::outputs_come_in_order_and_bounded(grep::run, 2)),
-        ("grep::a_stop_ends_the_run", || spec::a_stop_ends_the_run(grep::run)),
-        ("grep::a_stop_within_a_rest_ends_the_run", || spec::a_stop_within_a_rest_ends_the_run(grep::run)),
+        ("grep::outputs_come_in_order_and_bounded", || {
+            spec::outputs_come_in_order_and_bounded(grep::run, 2);
+        }),
+        ("grep::a_stop_ends_the_run", || {
+            spec::a_stop_ends_the_run(grep::run);
+        }),
+        ("grep::a_stop_within_a_rest_ends_the_run", || {
+            spec::a_stop_within_a_rest_ends_the_run(grep::run);
+        }),
         ("grep::a_sink_that_has_enough_ends_the_run", || {
-            spec::a_sink_that_has_enough_ends_the_run(grep::run)
+            spec::a_sink_that_has_enough_ends_the_run(grep::run);
         }),
         ("grep::a_task_that_kills_its_workers_is_its_own_output", || {
             spec::a_panic_is_its_tasks_output(grep::run, "its worker was lost, 3 times");

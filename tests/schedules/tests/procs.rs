@@ -56,9 +56,11 @@ fn main() -> ExitCode {
             script().lives = 1;
             spec::a_stop_ends_the_run(grep::run);
         }),
-        ("grep::a_stop_within_a_rest_ends_the_run", || spec::a_stop_within_a_rest_ends_the_run(grep::run)),
+        ("grep::a_stop_within_a_rest_ends_the_run", || {
+            spec::a_stop_within_a_rest_ends_the_run(grep::run);
+        }),
         ("grep::a_sink_that_has_enough_ends_the_run", || {
-            spec::a_sink_that_has_enough_ends_the_run(grep::run)
+            spec::a_sink_that_has_enough_ends_the_run(grep::run);
         }),
         ("grep::a_panic_is_its_tasks_output", || {
             spec::a_panic_is_its_tasks_output(grep::run, "panicked: planned");
@@ -256,6 +258,9 @@ mod worker {
     /// Encoded, as tasks and outputs travel.
     type Bytes = Vec<u8>;
 
+    /// What a worker does with each task.
+    type Work = Box<dyn FnMut(&[u8]) -> Bytes + Send>;
+
     pub(crate) fn encode(item: &impl Serialize) -> Bytes {
         postcard::to_stdvec(item).expect("plain data serializes")
     }
@@ -311,8 +316,7 @@ mod worker {
             Ok(Self { name, setup: encode(setup) })
         }
 
-        /// What a worker does with each task.
-        fn work(&self) -> Box<dyn FnMut(&[u8]) -> Bytes + Send> {
+        fn work(&self) -> Work {
             const ITS: &str = "it is what was sent";
             if self.name == "numbers" {
                 return Box::new(|task| encode(&(postcard::from_bytes::<u32>(task).expect(ITS), true)));

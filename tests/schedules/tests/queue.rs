@@ -197,7 +197,7 @@ fn an_answer_wakes_its_own_seat() {
         let seat = seat.clone();
         thread::spawn(move || {
             while let Some(lease) = block_on(seat.lease()) {
-                sent.try_send(lease).ok().expect("what was sent before is done");
+                sent.try_send(lease).expect("what was sent before is done");
             }
         })
     };
