@@ -1,5 +1,5 @@
-//! The coordinator's threads that feed a run: each has a name and is joined, and if it panics, that is
-//! the run's error.
+//! The coordinator's threads that feed a run: each has a name and is joined, and if it panics, that
+//! is the run's error.
 //!
 //! A channel does not say why it was closed: a thread that panics drops its sender, too. So a
 //! reader may take a closed channel for the end of the input only because the thread that feeds it

@@ -2,8 +2,9 @@
 //!
 //! It is this program again, started with an environment variable that [`enter`] looks for.
 //!
-//! The *lifeline* is a socket and the worker's standard input. Its end on the parent's side closes with the
-//! parent, whatever kills that, and a worker whose lifeline has closed is gone the next moment.
+//! The *lifeline* is a socket and the worker's standard input. Its end on the parent's side closes
+//! with the parent, whatever kills that, and a worker whose lifeline has closed is gone the next
+//! moment.
 
 use std::{
     env,
@@ -89,7 +90,8 @@ impl<O: Serialize + DeserializeOwned> Worker<O> {
         drop(command); // and with it this side's copy of `input`
         match Self::greet(&lifeline, &launch.setup) {
             Ok((tasks, replies)) => {
-                // Not before: ipc-channel leaves a socket open when it connects to a process that has gone.
+                // Not before: ipc-channel leaves a socket open when it connects to a process that
+                // has gone.
                 process.kill_on(stop);
                 Ok(Self { _process: process, tasks, replies, _lifeline: lifeline })
             }
@@ -100,7 +102,8 @@ impl<O: Serialize + DeserializeOwned> Worker<O> {
         }
     }
 
-    /// The handshake. Each wait in it is on the lifeline, and ends when the worker does, or is suspended.
+    /// The handshake. Each wait in it is on the lifeline, and ends when the worker does, or is
+    /// suspended.
     fn greet(lifeline: &UnixStream, setup: &[u8]) -> io::Result<(IpcSender<Parcel>, IpcReceiver<O>)> {
         lifeline.set_read_timeout(Some(HANDSHAKE))?;
         let mut said = BufReader::new(lifeline).lines();
@@ -124,8 +127,8 @@ impl<O: Serialize + DeserializeOwned> Worker<O> {
     }
 }
 
-/// A child process that is killed and waited for when this is dropped, and killed as soon as a stop is requested
-/// once [`Process::kill_on`] was called.
+/// A child process that is killed and waited for when this is dropped, and killed as soon as a stop
+/// is requested once [`Process::kill_on`] was called.
 pub(crate) struct Process {
     child: Arc<Mutex<Option<Child>>>,
     on_stop: Option<OnRequest>,
@@ -153,9 +156,11 @@ impl Process {
         }
     }
 
-    /// Kills it, since that reaches a suspended process too, and a worker has nothing to put in order.
+    /// Kills it, since that reaches a suspended process too, and a worker has nothing to put in
+    /// order.
     fn end(&self) -> Option<ExitStatus> {
-        // Taken out of reach of the hook: a process id that was waited for may belong to somebody else.
+        // Taken out of reach of the hook: a process id that was waited for may belong to somebody
+        // else.
         let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner).take()?;
         let _ = child.kill();
         child.wait().ok()
@@ -168,7 +173,8 @@ impl Drop for Process {
     }
 }
 
-/// The directory of the socket over which a worker is met. It exists for the moment of the handshake only.
+/// The directory of the socket over which a worker is met. It exists for the moment of the
+/// handshake only.
 ///
 /// The owner chooses the name and the worker makes the directory, so that both know of it before it
 /// is there, and whichever of them is killed, the other removes it. If both are killed at once, the
@@ -205,9 +211,9 @@ struct Welcome<O> {
 
 /// A message to a worker, of any size.
 ///
-/// A message larger than a socket's buffer is sent in fragments, whose sender waits for a reader: for ever,
-/// if that dies, since ipc-channel keeps the reading end open on the sender's side too. So large ones are put
-/// into shared memory, and sending never waits.
+/// A message larger than a socket's buffer is sent in fragments, whose sender waits for a reader:
+/// for ever, if that dies, since ipc-channel keeps the reading end open on the sender's side too.
+/// So large ones are put into shared memory, and sending never waits.
 #[derive(Serialize, Deserialize)]
 enum Parcel {
     Small(ByteBuf),
@@ -237,10 +243,11 @@ fn encode(item: &impl Serialize) -> Vec<u8> {
     postcard::to_stdvec(item).expect("plain data serializes")
 }
 
-/// In a process that was started as a worker for the work of this name, does it and does not return.
+/// In a process that was started as a worker for the work of this name, does it and does not
+/// return.
 ///
-/// `work` takes the setup and returns what does the tasks, one after the other. It must not count on a
-/// temporary directory: whatever files it makes are named by the parent.
+/// `work` takes the setup and returns what does the tasks, one after the other. It must not count
+/// on a temporary directory: whatever files it makes are named by the parent.
 pub fn enter<S, T, O, W>(name: &str, work: impl FnOnce(&S) -> W)
 where
     S: DeserializeOwned,
@@ -274,7 +281,8 @@ where
     let (server, name) = refusal::returned("ipc-channel", IpcOneShotServer::<Welcome<O>>::new)
         .map_err(|error| format!("no socket in {}: {error}", sockets.0.display()))??;
     watch(lifeline.try_clone()?, SocketDir(sockets.0.clone()))?;
-    // From here on, what the parent does not say or hear is of no interest: it has gone, and `watch` ends this.
+    // From here on, what the parent does not say or hear is of no interest: it has gone, and
+    // `watch` ends this.
     let say = |line: &str| writeln!(&lifeline, "{line}").unwrap_or_else(|_| wait_for_the_end());
     say(&name);
     let (_, Welcome { setup, tasks, replies }) = server.accept().or_else(unless_gone)?;

@@ -1,7 +1,7 @@
 //! Stands in for the workload `grep`, and tests a concurrency model's file of it.
 //!
-//! A task is a number. Task 1 turns out to have a rest, a task of which has a rest itself. So does the
-//! last, when there is nothing more to feed.
+//! A task is a number. Task 1 turns out to have a rest, a task of which has a rest itself. So does
+//! the last, when there is nothing more to feed.
 
 use std::{
     collections::VecDeque,
@@ -33,7 +33,7 @@ const WINDOW: usize = 2;
 
 /// How coarse tasks are, which is not asked here.
 #[derive(Default)]
-pub struct Grain;
+pub struct Grain {}
 
 /// What goes to the workers.
 #[derive(Clone, Default, Serialize, Deserialize)]
@@ -262,8 +262,8 @@ fn ctx() -> Ctx {
     Ctx::with_window(2, WINDOW)
 }
 
-/// Every output comes once and in order, and no more than the window and this many tasks are between
-/// the source and the sink.
+/// Every output comes once and in order, and no more than the window and this many tasks are
+/// between the source and the sink.
 pub fn outputs_come_in_order_and_bounded(run: Run, in_hand: usize) {
     let job = Job::default();
     let mut outputs = Outputs::of(&job);
@@ -283,7 +283,8 @@ pub fn a_stop_ends_the_run(run: Run) {
     stops.join().expect("it has not failed");
 }
 
-/// So does one that comes when a rest is being handed out, to a worker that is about to take a task.
+/// So does one that comes when a rest is being handed out, to a worker that is about to take a
+/// task.
 pub fn a_stop_within_a_rest_ends_the_run(run: Run) {
     let (job, ctx) = (Job::default(), Ctx::with_window(1, WINDOW));
     let mut outputs = Outputs { stop: Some((1, ctx.stop.clone())), ..Outputs::of(&job) };
@@ -331,8 +332,8 @@ pub fn a_panic_of_the_source_is_the_runs_error(run: Run, name: &str) {
     a_thread_panics(run, &Job { source_panics: Some(2), ..Job::default() }, &ctx(), name);
 }
 
-/// So does a panic of what loads the tasks, also while a rest is waited for that the same thread would
-/// load.
+/// So does a panic of what loads the tasks, also while a rest is waited for that the same thread
+/// would load.
 pub fn a_panic_of_a_loader_is_the_runs_error(run: Run, name: &str) {
     let query = Query { loader_panics: Some(2), ..Query::default() };
     a_thread_panics(run, &Job { query, ..Job::default() }, &Ctx::with_window(1, WINDOW), name);

@@ -1,9 +1,9 @@
 //! What the workspace's tests under random schedules are made of.
 //!
-//! Such a test compiles a source file of the product, unchanged, against stand-ins for what the file
-//! is written against, and runs it under thousands of schedules. The stand-ins are made of shuttle's
-//! primitives, so that shuttle decides at each of their operations which thread goes on. It prints a
-//! schedule under which a test fails, and `shuttle::replay` runs that again.
+//! Such a test compiles a source file of the product, unchanged, against stand-ins for what the
+//! file is written against, and runs it under thousands of schedules. The stand-ins are made of
+//! shuttle's primitives, so that shuttle decides at each of their operations which thread goes on.
+//! It prints a schedule under which a test fails, and `shuttle::replay` runs that again.
 //!
 //! This crate stands in for three others, which have no name in common: a test says
 //! `extern crate cc_schedules as std`, `as crossbeam_channel` or `as cc_workloads`, and the file's

@@ -16,8 +16,8 @@ const OVERTAKES: usize = 3;
 
 /// Runs each case under so many random schedules.
 ///
-/// In one half of them, each thread is as likely to go on as any other. In the other half each has a
-/// priority, so that one of them rests while others go far: by chance alone that is rare.
+/// In one half of them, each thread is as likely to go on as any other. In the other half each has
+/// a priority, so that one of them rests while others go far: by chance alone that is rare.
 ///
 /// The harness is libtest-mimic's, since the files under test have unit tests of their own, which
 /// are for std's primitives.

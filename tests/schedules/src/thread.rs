@@ -1,5 +1,5 @@
-//! Stands in for the part of `std::thread` that the files under test use: threads that have names and
-//! may panic.
+//! Stands in for the part of `std::thread` that the files under test use: threads that have names
+//! and may panic.
 
 use std::{
     io,

@@ -80,7 +80,8 @@ impl Worker {
         Self { seat, name, held: Vec::new(), shared: shared.clone() }
     }
 
-    /// Takes a task, waiting for it only if there is nothing else to do. None at the end of the job.
+    /// Takes a task, waiting for it only if there is nothing else to do. None at the end of the
+    /// job.
     fn take(&mut self) -> Option<()> {
         let lease = if self.held.is_empty() {
             block_on(self.seat.lease())?
@@ -185,8 +186,8 @@ fn what_a_lost_worker_had_wakes_another() {
     [lost, other].into_iter().for_each(|worker| worker.join().expect("it has not failed"));
 }
 
-/// A seat waits for a lease while its answers are taken elsewhere, as a connection does it; its credit
-/// is one task.
+/// A seat waits for a lease while its answers are taken elsewhere, as a connection does it; its
+/// credit is one task.
 fn an_answer_wakes_its_own_seat() {
     let queue = Queue::default();
     let promises = ["one", "two", "three"].map(|task| submit(&queue, task));
@@ -196,7 +197,7 @@ fn an_answer_wakes_its_own_seat() {
         let seat = seat.clone();
         thread::spawn(move || {
             while let Some(lease) = block_on(seat.lease()) {
-                sent.try_send(lease).ok().expect("what was sent before is done");
+                sent.try_send(lease).expect("what was sent before is done");
             }
         })
     };
@@ -239,7 +240,8 @@ fn each_task_comes_out_once_whatever_dies_when() {
     assert!(observe(&shared).holders.is_empty());
 }
 
-/// A worker that has answered wrongly gets nothing more, and what it had wakes another, which does it.
+/// A worker that has answered wrongly gets nothing more, and what it had wakes another, which does
+/// it.
 fn a_liar_gets_no_more() {
     let queue = Queue::default();
     let check = |_: &str, answer: &[u8]| {
