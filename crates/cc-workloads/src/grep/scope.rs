@@ -207,9 +207,8 @@ impl Found {
     fn check(&self, Rows { max, prints_text, names }: Rows) -> Result<(), String> {
         let most = self.bytes;
         let counts = [self.newlines, self.selected, self.matches];
-        // A search selects a line before it looks at the limit, also if that is 0 (`-L -m 0`).
-        let limit = max.map_or(most, |max| max.max(1));
-        let is_counted = counts.iter().all(|count| *count <= most) && self.selected <= limit;
+        let is_counted =
+            counts.iter().all(|count| *count <= most) && max.is_none_or(|max| self.selected <= max);
         let ends = match max {
             _ if self.at == 0 => 0,
             Some(_) => self.selected,
@@ -248,15 +247,6 @@ mod tests {
 
     fn query() -> Query {
         Query { patterns: vec![ByteBuf::from("e")], names: true, line_numbers: true, ..Query::default() }
-    }
-
-    #[test]
-    fn a_line_is_selected_also_if_none_is_wanted() {
-        let query = Query { max: Some(0), report: Report::FilesWithout, ..query() };
-        let task = Task { pieces: vec![piece("f", "e\ne\n", 0)], limit: 1 << 20 };
-        let output = Search::new(&query).unwrap().task(&task);
-        assert_eq!(output.found[0].selected, 1);
-        assert_eq!(task.scope(&query).accepts(&output), Ok(()));
     }
 
     fn range(path: &str, next: u64, end: u64) -> Part {

@@ -267,7 +267,10 @@ impl<'a> Page<'a> {
             // In a binary file a NUL ends a line, as in GNU grep.
             lines[nul..].iter_mut().filter(|byte| **byte == 0).for_each(|nul| *nul = b'\n');
         }
-        let flow = if self.query.invert {
+        let flow = if self.query.max == Some(0) {
+            // `-L -m 0`: no line is selected, and none needs to be searched.
+            self.end()
+        } else if self.query.invert {
             self.search_inverted(matcher, lines)
         } else {
             self.search_matching(matcher, lines)
@@ -449,6 +452,7 @@ fn find(matcher: &RegexMatcher, text: &[u8], at: usize) -> Option<Range<usize>> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::grep::Content;
 
     fn query(pattern: &str) -> Query {
         Query { patterns: vec![pattern.as_bytes().to_vec().into()], ..Query::default() }
@@ -465,6 +469,16 @@ mod tests {
         }
         assert!(refused("a(b").contains("unclosed group"));
         assert!(refused(r"\Aa").contains("use ^ and $"));
+    }
+
+    #[test]
+    fn no_line_is_selected_if_none_is_wanted() {
+        let query = Query { max: Some(0), report: Report::FilesWithout, ..query("e") };
+        let content = Content::Bytes(b"e\ne\n".to_vec().into());
+        let task = Task { pieces: vec![Piece { content, ..Piece::file("f") }], limit: 1 << 20 };
+        let output = Search::new(&query).unwrap().task(&task);
+        assert_eq!((output.found[0].selected, output.found[0].ended), (0, true));
+        assert_eq!(task.scope(&query).accepts(&output), Ok(()));
     }
 
     #[test]

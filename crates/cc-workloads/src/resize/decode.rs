@@ -36,12 +36,17 @@ mod turbo {
 pub(super) fn decode(file: &[u8], image: &mut Image, settings: Option<&Settings>) -> Result<Meta, String> {
     let _span = trace::span("decode");
     let memory = settings.map_or(MAX_MEMORY, |settings| settings.memory);
-    match Format::of_content(file)? {
+    let meta = match Format::of_content(file)? {
         Format::Jpeg => jpeg(file, image, memory, settings),
         Format::Png => png(file, image, memory),
         Format::Webp => webp(file, image, memory),
-    }
+    }?;
+    Ok(Meta { profile: meta.profile.filter(|profile| profile.len() <= MAX_PROFILE), ..meta })
 }
+
+/// The largest colour profile that goes with a thumbnail: more than a JPEG can have. Without a
+/// limit, a thumbnail could be larger than any that a coordinator takes from a worker.
+const MAX_PROFILE: usize = 24 << 20;
 
 impl Format {
     /// The format that a file begins as.
@@ -155,7 +160,11 @@ fn check_deflated(file: &[u8], info: &png::Info) -> Result<(), String> {
 
 fn png(file: &[u8], image: &mut Image, memory: u64) -> Result<Meta, String> {
     let say = |error| format!("damaged PNG: {error}");
-    let mut decoder = png::Decoder::new(Cursor::new(file));
+    // A profile is inflated while the headers are read, into a vector that doubles. A larger one is
+    // left out.
+    let limits = png::Limits { bytes: usize::try_from(memory / 2).unwrap_or(usize::MAX).min(MAX_PROFILE) };
+    let mut decoder = png::Decoder::new_with_limits(Cursor::new(file), limits);
+    decoder.set_ignore_text_chunk(true);
     decoder.set_transformations(Transformations::normalize_to_color8());
     let header = decoder.read_header_info().map_err(say)?;
     check(header.size())?;

@@ -272,6 +272,18 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn a_profile_that_is_larger_than_any_is_left_out() {
+        let image = picture(8, 8, Color::Rgb);
+        for (size, is_kept) in [(1000, true), (25 << 20, false)] {
+            let meta = Meta { profile: Some(vec![7; size]), ..Meta::NONE };
+            for file in [encode::png(&image, &meta).unwrap(), encode::webp(&image, &meta).unwrap()] {
+                let output = made(&Settings { width: 4, ..Settings::default() }, file).unwrap();
+                assert_eq!(decoded(&output).1.profile.is_some(), is_kept, "{size}");
+            }
+        }
+    }
+
+    #[test]
     fn a_file_that_is_no_whole_image_says_why() {
         let why = |file: &[u8]| made(&Settings::default(), file.to_vec()).unwrap_err();
         assert_eq!(why(b""), "the file is empty");
