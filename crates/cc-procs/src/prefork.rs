@@ -190,6 +190,9 @@ impl<'a, R: DeserializeOwned> Seats<'a, R> {
                 Ok(Some((Word::Result(result), _))) => seat.result = Some(result),
                 Err(Errno::AGAIN | Errno::INTR) => break,
                 Ok(None) | Err(_) if worker.is_ready || self.has_begun => {
+                    // A closed standard error is no reason to end the others.
+                    let _ =
+                        stdio::say(&format!("{}: worker {number} is lost, with what it held\n", self.work));
                     let pause = if worker.is_ready { Duration::ZERO } else { PAUSE };
                     seat.due = Instant::now() + pause;
                     // It is waited for: nothing of it is left when the next one begins.

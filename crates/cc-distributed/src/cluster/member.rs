@@ -103,6 +103,9 @@ impl Member {
                 self.say_distrusted(why);
                 return self.roster.left(&self.name(), lost);
             }
+            if welcome && self.link.is_some() {
+                self.say_lost(&lost);
+            }
             self.say(&lost, &mut refusal);
             self.roster.left(&self.name(), lost);
             pause = if welcome { PAUSE } else { LONGEST_PAUSE.min(pause * 2) };
@@ -110,6 +113,14 @@ impl Member {
                 return;
             }
         }
+    }
+
+    /// Names a node that is lost with its data, while the others serve on.
+    fn say_lost(&self, lost: &Lost) {
+        let (Lost::Gone(why) | Lost::Refused(why) | Lost::NotStarted(why) | Lost::Distrusted(why)) = lost;
+        let (workload, name, why) = (&self.hello.workload, self.name(), printable(why));
+        // A closed standard error is no reason to end the run.
+        let _ = stdio::say(&format!("{workload}: {}: lost, with what it held: {why}\n", printable(&name)));
     }
 
     /// Names a worker that refuses to work while others do, once for each reason: the run goes on,

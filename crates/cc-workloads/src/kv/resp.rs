@@ -54,6 +54,7 @@ pub struct Request<'a> {
     bytes: &'a [u8],
     arguments: &'a [Range<u32>],
     length: usize,
+    is_inline: bool,
 }
 
 impl<'a> Request<'a> {
@@ -62,6 +63,12 @@ impl<'a> Request<'a> {
     #[allow(clippy::len_without_is_empty, reason = "it never is")]
     pub fn len(&self) -> usize {
         self.arguments.len()
+    }
+
+    /// Whether it came as a line of words.
+    #[must_use]
+    pub fn is_inline(&self) -> bool {
+        self.is_inline
     }
 
     /// An argument; the first is the command's name.
@@ -111,7 +118,7 @@ impl From<&Request<'_>> for Kept {
 
 impl Kept {
     pub(super) fn request(&self) -> Request<'_> {
-        Request { bytes: &self.bytes, arguments: &self.arguments, length: 0 }
+        Request { bytes: &self.bytes, arguments: &self.arguments, length: 0, is_inline: false }
     }
 
     /// What it takes in memory, about.
@@ -229,8 +236,9 @@ impl Decoder {
         if std::mem::take(&mut self.discards) {
             return Found::Discarded(length);
         }
-        let bytes = if self.inline.is_empty() { bytes } else { &self.inline };
-        Found::Request(Request { bytes, arguments: &self.arguments, length })
+        let is_inline = !self.inline.is_empty();
+        let bytes = if is_inline { &self.inline } else { bytes };
+        Found::Request(Request { bytes, arguments: &self.arguments, length, is_inline })
     }
 
     fn start(&mut self, bytes: &[u8], is_stranger: bool) -> Result<bool, Malformed> {

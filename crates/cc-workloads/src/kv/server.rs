@@ -261,7 +261,7 @@ impl Server {
     }
 }
 
-const HTTP: &str = "possible attack: a client speaks HTTP (POST or Host:), as a web page would that tries to command \
+const HTTP: &str = "possible attack: a client speaks HTTP, as a web page would that tries to command \
                     this server; the connection is closed, and nothing that follows is run";
 
 /// What one process of a server has at the moment, and has done.

@@ -97,6 +97,10 @@ impl Session {
     /// What comes of a request.
     #[must_use]
     pub fn step(&mut self, request: &Request, now: Now, server: &Server) -> Step {
+        if is_request_line(request) {
+            server.warn_of_http();
+            return Step::HangUp;
+        }
         let verb = match self.verb(request) {
             Ok(verb) => verb,
             Err(_) if is_http(request.argument(0)) => {
@@ -325,6 +329,12 @@ fn local_weight(verb: Verb, shards: usize) -> (usize, usize) {
 /// or the header that all others have. Redis and Valkey know the same two.
 fn is_http(name: &[u8]) -> bool {
     name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:")
+}
+
+/// Whether it is the first line of an HTTP request (RFC 9112, 3), whose method may be the name of a
+/// command: `SET /path HTTP/1.1`.
+fn is_request_line(request: &Request) -> bool {
+    request.is_inline() && request.len() == 3 && request.argument(2).starts_with(b"HTTP/")
 }
 
 /// A plan that asks nobody is answered.

@@ -127,10 +127,11 @@ mod tests {
     /// Requests a stop when it is told to, and says how long `write` went on after that.
     fn stopped_after(write: impl FnOnce(&Stop, Tell<()>) -> io::Error) -> (String, Duration) {
         let (stop, (tell, told)) = (Stop::new(), channel());
+        let requested = stop.clone();
         thread::scope(|scope| {
-            let requests = scope.spawn(|| {
+            let requests = scope.spawn(move || {
                 told.recv().unwrap();
-                stop.request(Cause::Test);
+                requested.request(Cause::Test);
                 Instant::now()
             });
             let error = write(&stop, tell);

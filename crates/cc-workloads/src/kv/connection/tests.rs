@@ -296,7 +296,13 @@ fn strangers_have_less_time_in_a_crowd() {
 
 #[test]
 fn what_speaks_http_is_hung_up_on() {
-    for attack in ["POST / HTTP/1.1\r\n", "host: here\r\n", "*1\r\n$5\r\nHOST:\r\n", "MULTI\r\nPost\r\n"] {
+    for attack in [
+        "POST / HTTP/1.1\r\n",
+        "SET /a HTTP/1.1\r\n",
+        "host: here\r\n",
+        "*1\r\n$5\r\nHOST:\r\n",
+        "MULTI\r\nPost\r\n",
+    ] {
         let mut client = client();
         let said = client.says(format!("PING\r\n{attack}SET a 1\r\nEXEC\r\n"));
         assert_eq!(said.replace("+OK\r\n", ""), "+PONG\r\n", "{attack}");
