@@ -106,6 +106,9 @@ pub(super) const LEAST: usize = 1024;
 /// As many questions as the credit allows, and one for each that needs none, since it ends an earlier one.
 const QUESTIONS: usize = 2 * BYTES / LEAST;
 
+/// Bytes of answers that are told before the next question is taken.
+const AT_ONCE: usize = 1 << 20;
+
 /// The sessions of a worker that keep something.
 pub(super) struct Rooms {
     pub(super) keepers: &'static [Opening],
@@ -225,7 +228,11 @@ fn converse(
             None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
         };
         match first {
-            Ok(questions) => take(keeper, questions, &mut answers)?,
+            Ok(questions) => {
+                if !take(keeper, questions, &mut answers, out)? {
+                    return Ok(());
+                }
+            }
             Err(RecvTimeoutError::Timeout) => continue,
             Err(RecvTimeoutError::Disconnected) => return Ok(()),
         }
@@ -240,8 +247,27 @@ fn tell(answers: &mut Answers, out: &mpsc::Sender<Result<FromKeeper, Status>>) -
     batches(answers.drain(..)).all(|batch| out.blocking_send(Ok(Answer::Answers(batch).into())).is_ok())
 }
 
-fn take(keeper: &mut dyn Keeper, questions: Answers, answers: &mut Answers) -> Result<(), String> {
-    questions.into_iter().try_for_each(|(number, question)| keeper.take(number, &question, answers))
+/// Takes questions, and tells the answers whenever they have become many bytes: small questions may
+/// have large answers. Whether there is somebody to be told.
+fn take(
+    keeper: &mut dyn Keeper,
+    questions: Answers,
+    answers: &mut Answers,
+    out: &mpsc::Sender<Result<FromKeeper, Status>>,
+) -> Result<bool, String> {
+    let mut bytes = 0;
+    for (number, question) in questions {
+        let told = answers.len();
+        keeper.take(number, &question, answers)?;
+        bytes += answers[told..].iter().map(|(_, answer)| answer.len()).sum::<usize>();
+        if bytes >= AT_ONCE {
+            bytes = 0;
+            if !tell(answers, out) {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
 }
 
 impl Assembly {
@@ -254,5 +280,49 @@ impl Assembly {
 impl From<Answer> for FromKeeper {
     fn from(what: Answer) -> Self {
         Self { what: Some(what) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+
+    /// Answers each question with so many bytes, and counts them.
+    struct Copies(usize, Arc<AtomicUsize>);
+
+    impl Keeper for Copies {
+        fn take(&mut self, number: u64, _: &[u8], answers: &mut Answers) -> Result<(), String> {
+            self.1.fetch_add(1, Ordering::SeqCst);
+            answers.push((number, vec![7; self.0].into()));
+            Ok(())
+        }
+
+        fn tend(&mut self, _: &mut Answers) -> Option<Duration> {
+            None
+        }
+    }
+
+    #[test]
+    fn large_answers_are_not_made_before_the_earlier_ones_are_taken() {
+        const QUESTIONS: u64 = 64;
+        let ((questions, inbox), (out, mut told)) = (bounded(1), mpsc::channel(AHEAD));
+        let taken = Arc::new(AtomicUsize::new(0));
+        let mut keeper = Copies(AT_ONCE, taken.clone());
+        questions.send((0..QUESTIONS).map(|number| (number, Bytes::new())).collect()).unwrap();
+        drop(questions);
+        thread::scope(|scope| {
+            scope.spawn(move || converse(&mut keeper, &inbox, &out));
+            let mut received = 0;
+            while let Some(message) = told.blocking_recv() {
+                // One is being told, and the messages ahead are less than one.
+                let taken = taken.load(Ordering::SeqCst);
+                let Some(Answer::Answers(batch)) = message.unwrap().what else { panic!("answers") };
+                received += batch.frames.iter().map(|frame| frame.data.len()).sum::<usize>();
+                assert!(taken <= received / AT_ONCE + AHEAD + 2, "{taken} taken, {received} bytes received");
+            }
+            assert_eq!((received, taken.load(Ordering::SeqCst)), (64 * AT_ONCE, 64));
+        });
     }
 }
