@@ -186,8 +186,9 @@ impl Asked {
         let (mut watches, mut written) = (false, 0);
         for (nth, request) in decoded.requests.iter().flatten().enumerate() {
             let name = request[0].to_ascii_lowercase();
+            let is_request_line = request.len() == 3 && request[2].starts_with(b"HTTP/");
             match &*name {
-                b"post" | b"host:" => {
+                name if is_request_line || matches!(name, b"post" | b"host:") => {
                     asked.bytes = Some(nth.checked_sub(1).map_or(0, |last| decoded.ends[last]));
                     break;
                 }

@@ -144,6 +144,8 @@ fn a_server_goes_on_without_a_node_that_comes_back_and_refuses() {
     server.ask_until("SET bar 1", "+OK");
     server.ask_until("SET foo 2", "+OK");
     drop(node);
+    let lost = server.message();
+    assert!(lost.starts_with(&format!("kv: {address}: lost, with what it held: ")), "{lost}");
     let (version, role) = ("version 9.9.9 cannot work for version 0.1.0", "no workload \"kv\" here");
     for why in ["wrong token", version, role] {
         let (mut worker, mut refuser) = (None, None);

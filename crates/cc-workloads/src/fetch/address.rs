@@ -50,11 +50,12 @@ pub(super) fn shown(text: &str) -> String {
     }
 }
 
-/// Where the authority would begin in the beginning of what is no URL: after a scheme that a slash
-/// follows, and all slashes.
+/// Where the authority would begin in the beginning of what is no URL: after a scheme (RFC 3986, 3.1)
+/// that a slash follows, and all slashes.
 fn authority(text: &str) -> usize {
-    let scheme = text.find(':').map_or(0, |colon| colon + 1);
-    let start = if text[scheme..].starts_with('/') { scheme } else { 0 };
+    let is_of_a_scheme = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
+    let scheme = text.find(|c| !is_of_a_scheme(c)).filter(|end| text[*end..].starts_with(":/"));
+    let start = scheme.map_or(0, |colon| colon + 1);
     text.len() - text[start..].trim_start_matches('/').len()
 }
 
@@ -99,6 +100,7 @@ mod tests {
             ("user:s3cret@h/x", "***@h/x"),
             ("//user:s3cret@h/x", "//***@h/x"),
             ("//s3cret@:/", "//***@:/"),
+            ("//s3cret@:/@", "//***@"),
             ("x:/user:s3cret@h/x", "x:/***@h/x"),
             ("mailto:a@b", "***@b"),
             ("http://user:s3/cret@h/x", "http://***@h/x"),
