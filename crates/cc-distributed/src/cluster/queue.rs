@@ -871,6 +871,18 @@ mod tests {
     }
 
     #[test]
+    fn a_settled_task_is_not_suspected_when_a_seat_is_lost_that_still_has_it() {
+        let (queue, attempts) = (Queue::default(), Attempts::default());
+        let _promise = queue.submit_again(task("a"), Lane::Usual, check, attempts.clone());
+        let (slow, other) = (join(&queue, ROOM), join(&queue, ROOM));
+        leases(&slow);
+        pass_time(&queue);
+        other.done(leases(&other)[0].id, task("A")).unwrap();
+        drop(slow);
+        assert!(!attempts.is_suspect() && queue.book().tasks.is_empty());
+    }
+
+    #[test]
     fn when_all_its_seats_are_lost_an_overdue_task_waits_once() {
         let queue = Queue::default();
         let mut promises = submit(&queue, &["a"]);

@@ -45,6 +45,9 @@ const MEMORY: &str = "3000000";
 /// Impostors in a run: fewer than the tasks that are on their way at once, so that each has one.
 const IMPOSTORS: usize = 20;
 
+/// Seconds that a coordinator has. One that believes a lie may wait for ever, which fails the test.
+const LONGEST: &str = "90";
+
 /// The seconds after which a silent worker is suspected, where none is silent: pings that are late
 /// on a busy machine must not end a session before its lie.
 const NEVER: &str = "120";
@@ -129,7 +132,8 @@ impl Site {
     /// The same, with the seconds after which a silent worker is suspected.
     fn run_within(&self, suspect_after: &str, workers: &[String], args: &[&str]) -> Output {
         let mut command = Command::new("sh");
-        command.args(["-c", &format!("ulimit -v {MEMORY}; exec \"$0\" \"$@\""), PROGRAM]);
+        let limits = format!("ulimit -v {MEMORY}; exec timeout {LONGEST} \"$0\" \"$@\"");
+        command.args(["-c", &limits, PROGRAM]);
         command.args(["--token-file", "token", "--suspect-after", suspect_after, "--workers", "24"]);
         for worker in workers {
             command.args(["--worker", worker]);
