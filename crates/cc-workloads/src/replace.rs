@@ -650,8 +650,8 @@ mod tests {
         assert_eq!(outside.names(), [""; 0]);
     }
 
-    /// What the name leads to meanwhile is another file: its content, and what it resembles, must not
-    /// be touched.
+    /// What the name leads to meanwhile is another file: it must not be written to, and its mode
+    /// must not be taken over.
     #[test]
     fn a_file_that_becomes_a_link_leads_nowhere() {
         let (scratch, outside) = (Scratch::new(), Scratch::new());

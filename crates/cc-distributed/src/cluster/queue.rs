@@ -4,8 +4,8 @@
 //! [`Seat`]; a task handed out there is on *lease*. A seat that is given up, because its worker has died, hangs
 //! or cannot be reached, loses its leases, and their tasks go back to their old place in the queue.
 //!
-//! Nobody can tell a dead worker from a slow one, so a task may be done twice. But only a seat that
-//! holds a lease of it can settle it, and the first answer that the check takes does so: that is why
+//! A dead worker looks like a slow one, so a task may be done twice. But only a seat that holds a
+//! lease of it can settle it, and only the first answer that the check takes does so: that is why
 //! the output has each once.
 //!
 //! A worker may also be alive and never answer. When nothing waits, a task that has been on lease
@@ -287,8 +287,8 @@ impl Seat {
     }
 
     /// Takes a task that is on lease here out of the book, while its answer is looked at. None if
-    /// no answer is needed: the queue is closed, or another seat has failed the task or is answering
-    /// it now.
+    /// no answer is needed: the queue is closed, or another seat has failed the task or is
+    /// answering it now.
     fn take(&self, id: Id) -> Result<Option<Entry>, String> {
         let taken = self.queue.book().take(self.number, id);
         match &taken {
@@ -870,6 +870,18 @@ mod tests {
         slow.done(id, task("A")).unwrap();
         assert_eq!(promises[0].try_recv(), done("A"));
         assert!(queue.book().tasks.is_empty());
+    }
+
+    #[test]
+    fn a_settled_task_is_not_suspected_when_a_seat_is_lost_that_still_has_it() {
+        let (queue, attempts) = (Queue::default(), Attempts::default());
+        let _promise = queue.submit_again(task("a"), Lane::Usual, check, attempts.clone());
+        let (slow, other) = (join(&queue, ROOM), join(&queue, ROOM));
+        leases(&slow);
+        pass_time(&queue);
+        other.done(leases(&other)[0].id, task("A")).unwrap();
+        drop(slow);
+        assert!(!attempts.is_suspect() && queue.book().tasks.is_empty());
     }
 
     #[test]

@@ -132,6 +132,14 @@ mod tests {
     }
 
     #[test]
+    fn a_size_that_is_only_announced_takes_no_memory() {
+        let mut assembly = Assembly::default();
+        let announced = Frame { id: 1, size: PAYLOAD, data: Bytes::from_static(b"x") };
+        assert_eq!(assembly.push(announced).unwrap(), None);
+        assert!(assembly.held.capacity() <= MESSAGE);
+    }
+
+    #[test]
     fn nonsense_is_refused() {
         let frame = |id, size, data: &'static [u8]| Frame { id, size, data: Bytes::from_static(data) };
         assert!(assemble([frame(1, PAYLOAD + 1, b"x")]).is_err(), "too large");

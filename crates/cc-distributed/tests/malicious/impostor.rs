@@ -146,7 +146,7 @@ struct Shared {
     /// The connection that all fetches share: the honest worker has limits on connections.
     fetches: OnceCell<Channel>,
     sessions: AtomicUsize,
-    /// Whether it is counted as ready: once, in whatever session.
+    /// Whether it is counted as ready. It is once, also if it has several sessions.
     is_ready: AtomicBool,
     fate: Mutex<Fate>,
     was_late: AtomicBool,
@@ -165,8 +165,8 @@ impl Impostors {
         Self::start(all.collect(), phase)
     }
 
-    /// Honest workers with these roles. None answers before each has a task, so each keeps something
-    /// that others need.
+    /// Workers with these roles. No sharer answers before each of them has a task, so each keeps
+    /// something that others need.
     pub(crate) fn with_roles(backends: &[(&str, Role)]) -> Self {
         Self::start(backends.to_vec(), |_| true)
     }
@@ -336,9 +336,9 @@ impl Shared {
         }
     }
 
-    /// Waits until the coordinator shows whether it believes the lie. The next task does not tell: a
-    /// lie may begin with a true answer, which gives back its credit. But the one after that does:
-    /// it comes only when the coordinator has read all of the lie, and a later answer.
+    /// Waits until the coordinator shows whether it believes the lie. The next task does not tell:
+    /// a lie may begin with a true answer, which gives back its credit. But the one after that
+    /// does: it comes only when the coordinator has read all of the lie, and a later answer.
     async fn judge(self: Arc<Self>, mut count: watch::Receiver<usize>, answers: Answers) {
         let believed = *count.borrow() + 2;
         let fate = tokio::select! {

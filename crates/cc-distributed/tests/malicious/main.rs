@@ -45,6 +45,9 @@ const MEMORY: &str = "3000000";
 /// Impostors in a run: fewer than the tasks that are on their way at once, so that each has one.
 const IMPOSTORS: usize = 20;
 
+/// Seconds that a coordinator has. One that believes a lie may wait for ever, which fails the test.
+const LONGEST: &str = "90";
+
 /// The seconds after which a silent worker is suspected, where none is silent: pings that are late
 /// on a busy machine must not end a session before its lie.
 const NEVER: &str = "120";
@@ -55,7 +58,7 @@ struct Site {
     dir: TempDir,
 }
 
-/// A standing worker. It is killed in the end, whatever became of the test.
+/// A standing worker. It is killed in the end, also when the test fails.
 struct Worker {
     child: Child,
     address: String,
@@ -129,7 +132,8 @@ impl Site {
     /// The same, with the seconds after which a silent worker is suspected.
     fn run_within(&self, suspect_after: &str, workers: &[String], args: &[&str]) -> Output {
         let mut command = Command::new("sh");
-        command.args(["-c", &format!("ulimit -v {MEMORY}; exec \"$0\" \"$@\""), PROGRAM]);
+        let limits = format!("ulimit -v {MEMORY}; exec timeout {LONGEST} \"$0\" \"$@\"");
+        command.args(["-c", &limits, PROGRAM]);
         command.args(["--token-file", "token", "--suspect-after", suspect_after, "--workers", "24"]);
         for worker in workers {
             command.args(["--worker", worker]);
@@ -225,7 +229,7 @@ const ALL: fn(&[u8]) -> bool = |_| true;
 
 #[test]
 fn grep_believes_no_answer_that_is_not_of_its_task() {
-    // A task is 32 of them: there is one for each impostor and the honest worker, and some are left.
+    // A task is 32 of them: each impostor and the honest worker have one, and some are left.
     let site = Site::with_files(32 * (IMPOSTORS + 6));
     let lies = [lies::messages(), lies::payloads(), lies::grep(false)].concat();
     site.expose(&["grep", "-rn", "needle", "tree", "large"], ALL, lies);
@@ -248,7 +252,7 @@ fn mandelbrot_takes_no_counts_but_those_of_its_tiles() {
 #[test]
 fn wordcount_has_counts_only_where_its_tasks_say() {
     let site = Site::new();
-    // A task is a mebibyte: there is one for each impostor and the honest worker, and some are left.
+    // A task is a mebibyte: each impostor and the honest worker have one, and some are left.
     let text = "some hay, and a needle, and hay\n".repeat((IMPOSTORS + 4) << 15);
     fs::write(site.dir.path().join("text"), text).unwrap();
     let lies = [lies::payloads(), lies::count()].concat();

@@ -79,7 +79,7 @@ impl Keeper for Refuser {
     }
 }
 
-/// A server with these workers as its nodes. It is killed in the end, whatever became of the test.
+/// A server with these workers as its nodes. It is killed in the end, also when the test fails.
 struct Server {
     child: Child,
     client: BufReader<TcpStream>,
