@@ -62,9 +62,8 @@ fn fetched(download: &Download, text: &str) {
     assert!(matches!(url.scheme(), "http" | "https") && url.as_str().len() <= LONGEST);
     assert_eq!((url.username(), url.password(), url.fragment()), ("", None, None));
     let uri = request.uri();
-    assert!(
-        uri.host().is_some_and(|host| !host.is_empty()) && !uri.authority().unwrap().as_str().contains('@')
-    );
+    let authority = uri.authority().expect("it has a host").as_str();
+    assert!(uri.host().is_some_and(|host| !host.is_empty()) && !authority.contains('@'));
     let given = Url::parse(text).expect("it was found to be one");
     let decoded = |text| percent_decode_str(text).collect::<Vec<u8>>();
     let expected = (!given.username().is_empty() || given.password().is_some()).then(|| {

@@ -1,5 +1,7 @@
 //! The fuzz targets as property tests: over their corpora, mutations of these, and random bytes.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 use std::{
     collections::BTreeSet,
     fs,

@@ -111,11 +111,11 @@ pub fn blob_names(bytes: &[u8]) {
     }
     drop(registration);
     let parts = Parts { session: session.to_owned(), parts: Vec::new() };
-    assert!(stores.send(parts).is_err(), "a session that has ended has nothing");
+    assert!(stores.frames(parts).is_err(), "a session that has ended has nothing");
 }
 
-/// Operations of one input: each that is answered to another worker is a thread.
-const OPERATIONS: usize = 16;
+/// The most operations of one input.
+const OPERATIONS: usize = 100;
 
 fn names_fit_together(shelf: &ClusterShelf, name: &str) {
     let slice = Slice { name: name.to_owned(), start: 1, end: 3 };
@@ -180,12 +180,8 @@ fn operation(
             };
             let parts = Parts { session, parts: vec![Part { name: name.to_owned(), start: 1, end: number }] };
             let expected = part(blobs.get(name), 1, number);
-            let sent = stores.send(parts).ok().map(|stream| {
-                let mut frames = stream.into_inner();
-                iter::from_fn(|| frames.blocking_recv())
-                    .flat_map(|frame| frame.expect("it is read").data)
-                    .collect()
-            });
+            let sent = stores.frames(parts).ok();
+            let sent = sent.map(|frames| frames.flat_map(|frame| frame.expect("it is read").data).collect());
             assert_eq!(sent, expected.map(<[u8]>::to_vec));
         }
         _ => {}

@@ -95,6 +95,19 @@ impl Stores {
 
     /// Sends parts of what there is, one behind the other, in frames, as they are taken.
     pub(super) fn send(&self, parts: Parts) -> Result<ReceiverStream<Result<Frame, Status>>, Status> {
+        let mut found = self.frames(parts)?;
+        // One is on its way while the next is read.
+        let (frames, stream) = mpsc::channel(1);
+        let read = move || {
+            // Whoever does not take them any more has gone.
+            let _ = found.try_for_each(|frame| frames.blocking_send(frame));
+        };
+        thread::Builder::new().name("read".to_owned()).spawn(read)?;
+        Ok(ReceiverStream::new(stream))
+    }
+
+    /// The frames of parts that are all there.
+    pub(super) fn frames(&self, parts: Parts) -> Result<Frames, Status> {
         let store = self.lock().get(&parts.session).cloned();
         let store = store.ok_or_else(|| Status::not_found("the session has ended"))?;
         let find = |part: Part| {
@@ -102,15 +115,7 @@ impl Stores {
             thing.check(part.start, part.end).map(|()| (thing, part.start..part.end))
         };
         let found: io::Result<Vec<_>> = parts.parts.into_iter().map(find).collect();
-        let found = found.map_err(|error| Status::not_found(error.to_string()))?;
-        // One is on its way while the next is read.
-        let (frames, stream) = mpsc::channel(1);
-        let read = move || {
-            // Whoever does not take them any more has gone.
-            let _ = Frames::new(found).try_for_each(|frame| frames.blocking_send(frame));
-        };
-        thread::Builder::new().name("read".to_owned()).spawn(read)?;
-        Ok(ReceiverStream::new(stream))
+        found.map(Frames::new).map_err(|error| Status::not_found(error.to_string()))
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<Store>>> {
@@ -120,7 +125,7 @@ impl Stores {
 }
 
 /// Parts of things, in frames that are all full but the last.
-struct Frames {
+pub(super) struct Frames {
     parts: VecDeque<(Arc<Thing>, Range<u64>)>,
     size: u64,
     left: u64,
