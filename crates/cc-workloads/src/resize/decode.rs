@@ -102,7 +102,8 @@ fn jpeg_options() -> DecoderOptions {
 }
 
 fn jpeg(file: &[u8], image: &mut Image, memory: u64, settings: Option<&Settings>) -> Result<Meta, String> {
-    let say = |error| format!("damaged JPEG: {error}");
+    // Some of the decoder's errors end with a newline.
+    let say = |error: DecodeErrors| format!("damaged JPEG: {}", error.to_string().trim_end());
     let layout = Layout::of(file);
     let decoder = jpeg_decoder(file, layout).map_err(say)?;
     let size = decoder.dimensions().expect("the headers are decoded");
