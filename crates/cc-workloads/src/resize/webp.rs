@@ -147,9 +147,9 @@ mod tests {
     fn a_frame_has_the_size_of_its_image() {
         let alpha = chunk(b"ALPH", &[0; 1202][..1201]);
         let alpha = [alpha, vec![0]].concat();
-        let still = |frame| file(&[header(0), chunk(b"VP8 ", &frame)]);
-        let moved = |frame| animation(&[chunk(b"VP8 ", &frame)]);
-        let moved_with_alpha = |frame| animation(&[alpha.clone(), chunk(b"VP8 ", &frame)]);
+        let still = |frame: Vec<u8>| file(&[header(0), chunk(b"VP8 ", &frame)]);
+        let moved = |frame: Vec<u8>| animation(&[chunk(b"VP8 ", &frame)]);
+        let moved_with_alpha = |frame: Vec<u8>| animation(&[alpha.clone(), chunk(b"VP8 ", &frame)]);
         for file in [still as fn(_) -> _, moved] {
             made_of(file(frame(40, 30))).unwrap();
         }
