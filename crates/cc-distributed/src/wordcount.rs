@@ -65,8 +65,9 @@ const GRAIN: Grain = Grain { bytes: 1 << 20, files: 1024 };
 /// So many shares there are for each worker.
 const SHARES: usize = 4;
 
-/// So many rounds of ranking there are at most in which something was with a worker that is lost.
-/// Before each, that is counted again.
+/// Rounds in which workers with counts may be lost, for each worker of the run. A partition that
+/// ends its workers is known after a few losses, but each worker may have another such partition
+/// at the time.
 const ROUNDS: usize = 5;
 
 // ANCHOR: wordcount-run
@@ -207,7 +208,7 @@ fn reduce(mut counts: Vec<Counts>, desk: &Desk, out: &mut dyn Sink<Output>) -> C
             }
         }
         rounds += usize::from(!gone.is_empty());
-        if rounds == ROUNDS {
+        if rounds == ROUNDS * desk.ctx.workers.get() {
             return desk.fail("counts", "their workers are lost again and again");
         }
     }
