@@ -107,7 +107,7 @@ fn write(
 mod tests {
     use std::{
         io::Read,
-        sync::mpsc::{Sender as Tell, channel},
+        sync::mpsc::{SyncSender, sync_channel},
         time::{Duration, Instant},
     };
 
@@ -125,8 +125,8 @@ mod tests {
     }
 
     /// Requests a stop when it is told to, and says how long `write` went on after that.
-    fn stopped_after(write: impl FnOnce(&Stop, Tell<()>) -> io::Error) -> (String, Duration) {
-        let (stop, (tell, told)) = (Stop::new(), channel());
+    fn stopped_after(write: impl FnOnce(&Stop, SyncSender<()>) -> io::Error) -> (String, Duration) {
+        let (stop, (tell, told)) = (Stop::new(), sync_channel(1));
         let requested = stop.clone();
         thread::scope(|scope| {
             let requests = scope.spawn(move || {
