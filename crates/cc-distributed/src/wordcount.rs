@@ -65,9 +65,8 @@ const GRAIN: Grain = Grain { bytes: 1 << 20, files: 1024 };
 /// So many shares there are for each worker.
 const SHARES: usize = 4;
 
-/// Rounds in which workers with counts may be lost, for each worker of the run. A partition that
-/// ends its workers is known after a few losses, but each worker may have another such partition
-/// at the time.
+/// Rounds in which workers with counts may be lost, for each worker of the run: a partition that
+/// loses its workers is known after a few, but each worker may have another such partition.
 const ROUNDS: usize = 5;
 
 // ANCHOR: wordcount-run
@@ -201,6 +200,8 @@ fn reduce(mut counts: Vec<Counts>, desk: &Desk, out: &mut dyn Sink<Output>) -> C
             }
         }
         left.extend(missing.iter().map(|(number, _)| *number));
+        // The same ones come first each time, so that those that lose their workers are soon known.
+        left.sort_unstable();
         for (number, what) in missing {
             let attempts = attempts.entry(number).or_default();
             if let Some(lost) = block_on(desk.reach.lost_place(&what, attempts))? {
