@@ -62,7 +62,8 @@ impl Trap {
         }
     }
 
-    /// Lets everybody through from now on: who waits, and who comes later, even if the trap is gone by then.
+    /// Lets everybody through from now on: who waits, and who comes later, even if the trap is gone
+    /// by then.
     ///
     /// # Panics
     ///
@@ -71,7 +72,7 @@ impl Trap {
         let path = self.dir.join("gate");
         let gate = OpenOptions::new().read(true).write(true).open(&path);
         self.gate.set(gate.expect("a halting trap has a FIFO")).expect("it is opened once");
-        fs::remove_file(path).expect("nobody else removes it");
+        fs::remove_file(path).expect("nothing else removes it");
     }
 
     /// How often it has struck.

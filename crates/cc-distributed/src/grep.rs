@@ -7,9 +7,9 @@
 //! - **Bound.** `window` promises in the line, for each rest twice as many tasks as there are workers, and at each
 //!   worker what its credit allows, in tasks and in bytes.
 //! - **Order.** A line of promises, kept by whichever worker and collected in the order they were given.
-//! - **Stop.** `gather` waits for the stop as well as for a promise. Closing the cluster's queue ends the
-//!   sessions. The run's own workers are killed; a standing one may finish its task for nobody: its
-//!   answer finds no reader.
+//! - **Stop.** `gather` waits for the stop as well as for a promise. Closing the cluster's queue
+//!   ends the sessions. The run's own workers are killed; a standing one may finish its task in
+//!   vain: its answer finds no reader.
 //! - **Fail.** A silent worker is taken for dead: it is cut off, and its tasks go elsewhere, so it
 //!   does not matter whether it was. So is a worker that answers with what is not of its task. A
 //!   panic comes back as a failure; one of `feed` or `load` is the run's error. A task that had its

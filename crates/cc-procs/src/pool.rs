@@ -1,7 +1,7 @@
 //! A pool of worker processes: tasks go out, outputs come back, and a process that dies is replaced.
 //!
-//! Each [worker](crate::worker) has an *owner* here, a thread that starts it, gives it tasks, takes its
-//! outputs, and waits for its end:
+//! Each [worker](crate::worker) has an *owner* here, a thread that starts it, gives it tasks, takes
+//! its outputs, and waits for its end:
 //!
 //! ```text
 //! submit ──> queue ──> owner ── tasks ───> worker
@@ -64,8 +64,8 @@ where
     O: Serialize + DeserializeOwned + Send + 'static,
 {
     /// A pool of `ctx.workers` processes for the work that was given this name in
-    /// [`enter`](crate::worker::enter). A worker is started when there is a task for it, and is told
-    /// the `setup` first.
+    /// [`enter`](crate::worker::enter). A worker is started when there is a task for it, and is
+    /// told the `setup` first.
     ///
     /// `give_up` makes the output of a task that has killed its worker too often: three times,
     /// while it was the only one that the worker had.

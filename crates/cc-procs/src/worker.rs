@@ -296,8 +296,8 @@ where
     Ok(())
 }
 
-/// The error of a channel, unless the parent has gone. A worker that has no descriptors for an output ends with
-/// it: its owner waits for one of the two.
+/// The error of a channel, unless the parent has gone. A worker that has no descriptors for an
+/// output ends with it: its owner waits for one of the two.
 fn unless_gone<T>(error: IpcError) -> Result<T, IpcError> {
     use io::ErrorKind::{BrokenPipe, ConnectionReset};
     match &error {
@@ -307,7 +307,8 @@ fn unless_gone<T>(error: IpcError) -> Result<T, IpcError> {
     }
 }
 
-/// Has ipc-channel measure a socket's buffer, which it does once, with the first message, and panics if it cannot.
+/// Has ipc-channel measure a socket's buffer, which it does once, with the first message, and
+/// panics if it cannot.
 fn measure() -> Result<()> {
     refusal::returned("ipc-channel", OsIpcSender::get_max_fragment_size).map(drop)
 }

@@ -8,8 +8,9 @@
 //!   `feed` wait. For a rest two more tasks a worker, in a queue of their own, so that what is next in order
 //!   always gets in. A worker has one file open.
 //! - **Order.** A line of promises, kept in whatever order and collected in the order they were given.
-//! - **Stop.** `feed` and the workers ask before each task. `feed` ends, and the workers drop what is
-//!   queued: `gather`, which waits for an output, finds its promise broken, and closes the queues.
+//! - **Stop.** `feed` and the workers ask before each task. `feed` ends, and the workers drop what
+//!   is queued: `gather`, which waits for an output, finds its promise broken, and closes the
+//!   queues.
 //! - **Fail.** A panic is caught where the task runs, and becomes the task's output. A panic of
 //!   `feed` closes the line as its end does, so all threads are joined, and what the join says is
 //!   the run's result. A thread cannot be killed alone: an abort ends the program, which is what
@@ -77,8 +78,8 @@ fn work(mut search: Search, fed: &Receiver<Order>, urgent: &Receiver<Order>, ctx
         }
     };
     while let Some(Order { task, done }) = next() {
-        // Not the end: a task that is left in a queue would keep its promise open, for which `gather`
-        // waits with that queue's other end in hand.
+        // Not the end: a task that is left in a queue would keep its promise open, for which
+        // `gather` waits with that queue's other end in hand.
         if ctx.stop.requested() {
             continue;
         }

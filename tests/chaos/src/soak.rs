@@ -157,7 +157,7 @@ impl Disturbance {
 
 fn stop(child: &Child, random: &mut Rng) -> i32 {
     let mut signals = vec![Signal::INT, Signal::TERM, Signal::HUP];
-    // Whoever started this with `nohup` has the programs ignore it as well.
+    // A program that was started beneath `nohup` ignores it.
     signals.retain(|signal| !processes::is_ignored(child, *signal));
     let signal = signals[random.usize(..signals.len())];
     processes::signal(child.id(), signal);

@@ -248,7 +248,7 @@ fn tell(answers: &mut Answers, out: &mpsc::Sender<Result<FromKeeper, Status>>) -
 }
 
 /// Takes questions, and tells the answers whenever they have become many bytes: small questions may
-/// have large answers. Whether there is somebody to be told.
+/// have large answers. Whether there is a receiver.
 fn take(
     keeper: &mut dyn Keeper,
     questions: Answers,

@@ -50,8 +50,8 @@ pub(super) fn shown(text: &str) -> String {
     }
 }
 
-/// Where the authority would begin in the beginning of what is no URL: after a scheme (RFC 3986, 3.1)
-/// that a slash follows, and all slashes.
+/// Where the authority would begin in the beginning of what is no URL: after a scheme (RFC 3986,
+/// 3.1) that a slash follows, and all slashes.
 fn authority(text: &str) -> usize {
     let is_of_a_scheme = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
     let scheme = text.find(|c| !is_of_a_scheme(c)).filter(|end| text[*end..].starts_with(":/"));

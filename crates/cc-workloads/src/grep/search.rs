@@ -169,8 +169,8 @@ impl Query {
             reason: why.to_string(),
         };
         for pattern in &mut patterns {
-            // The builder parses a pattern within parentheses: `a)(b` would be two groups there, and
-            // a comment at its end would hide the last one.
+            // The builder parses a pattern within parentheses: `a)(b` would be two groups there,
+            // and a comment at its end would hide the last one.
             let parsed = parser.build().parse(pattern).map_err(|error| wrong(pattern, &error))?;
             if parsed.properties().look_set().contains_anchor_haystack() {
                 return Err(wrong(pattern, &r"every line is searched by itself: use ^ and $, not \A and \z"));

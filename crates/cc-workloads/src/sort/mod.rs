@@ -145,8 +145,8 @@ impl Job {
         Chunks::new(self, plan, shelf, stop)
     }
 
-    /// The sink of this job's outputs. What is to be printed goes to `out`. A stop ends the wait for the reader of
-    /// a pipe.
+    /// The sink of this job's outputs. What is to be printed goes to `out`. A stop ends the wait
+    /// for the reader of a pipe.
     pub fn sorted<'a>(&self, stop: &Stop, out: &'a mut dyn Sink<Block>) -> Result<Sorted<'a>> {
         Sorted::new(self.output.as_deref(), stop, out)
     }
