@@ -149,7 +149,7 @@ impl Process {
         }));
     }
 
-    /// Kills it, and leaves it to whoever [ends](Process::end) it to wait for that.
+    /// Kills it. That is waited for where it is [ended](Process::end).
     pub(crate) fn kill(&self) {
         if let Some(child) = self.child.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
             let _ = child.kill();
@@ -159,8 +159,7 @@ impl Process {
     /// Kills it, since that reaches a suspended process too, and a worker has nothing to put in
     /// order.
     fn end(&self) -> Option<ExitStatus> {
-        // Taken out of reach of the hook: a process id that was waited for may belong to somebody
-        // else.
+        // Taken out of reach of the hook: a process id that was waited for may be another process's.
         let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner).take()?;
         let _ = child.kill();
         child.wait().ok()
