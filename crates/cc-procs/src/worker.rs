@@ -159,7 +159,7 @@ impl Process {
     /// Kills it, since that reaches a suspended process too, and a worker has nothing to put in
     /// order.
     fn end(&self) -> Option<ExitStatus> {
-        // Taken out of reach of the hook: a process id that was waited for may be another process's.
+        // Out of the hook's reach: a process id that was waited for may be another process's.
         let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner).take()?;
         let _ = child.kill();
         child.wait().ok()

@@ -307,14 +307,15 @@ mod tests {
     #[test]
     fn large_answers_are_not_made_before_the_earlier_ones_are_taken() {
         const QUESTIONS: u64 = 64;
-        let ((questions, inbox), (out, mut told)) = (bounded(1), mpsc::channel(AHEAD));
+        let ((questions, inbox), (out, told)) = (bounded(1), mpsc::channel(AHEAD));
         let taken = Arc::new(AtomicUsize::new(0));
         let mut keeper = Copies(AT_ONCE, taken.clone());
         questions.send((0..QUESTIONS).map(|number| (number, Bytes::new())).collect()).unwrap();
         drop(questions);
         thread::scope(|scope| {
             scope.spawn(move || converse(&mut keeper, &inbox, &out));
-            let mut received = 0;
+            // Dropped by a panic here, which ends the thread.
+            let (mut told, mut received) = (told, 0);
             while let Some(message) = told.blocking_recv() {
                 // One is being told, and the messages ahead are less than one.
                 let taken = taken.load(Ordering::SeqCst);
