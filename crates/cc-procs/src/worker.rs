@@ -182,9 +182,12 @@ struct SocketDir(PathBuf);
 
 impl SocketDir {
     fn base() -> PathBuf {
-        // The name of a socket has 107 bytes at most, of which about 50 are used here.
         let usual = env::temp_dir();
-        if usual.as_os_str().len() <= 50 { usual } else { PathBuf::from("/tmp") }
+        // The name of a socket has 107 bytes at most, of which about 50 are used here. And a
+        // directory in which another user may put a socket in place of the worker's is not used:
+        // that socket would be sent the setup, and the ends of the channels.
+        let is_used = usual.as_os_str().len() <= 50 && temporary::is_safe(&usual);
+        if is_used { usual } else { PathBuf::from("/tmp") }
     }
 
     fn named() -> Self {

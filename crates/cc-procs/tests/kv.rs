@@ -22,8 +22,16 @@ struct Server {
 
 impl Server {
     fn start(workers: usize, flags: &[&str]) -> Self {
+        Self::spawn(&mut Self::command(workers, flags))
+    }
+
+    fn command(workers: usize, flags: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_cc-procs"));
         command.args(["--workers", &workers.to_string(), "kv", "--listen", "127.0.0.1:0"]).args(flags);
+        command
+    }
+
+    fn spawn(command: &mut Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).spawn().expect("the program starts");
         let mut line = String::new();
         let output = child.stdout.as_mut().expect("piped");
@@ -250,6 +258,20 @@ fn what_a_killed_worker_held_is_gone_and_nothing_else() {
     let mut third = server.client();
     assert!(![victim, other].contains(&third.worker()));
     assert_eq!(third.values(), values);
+    server.stop();
+}
+
+#[test]
+fn a_killed_worker_is_named_with_what_is_lost() {
+    let mut server = Server::spawn(Server::command(2, &[]).stderr(Stdio::piped()));
+    let mut said = BufReader::new(server.child.stderr.take().expect("piped"));
+    kill(server.client().worker());
+    let mut line = String::new();
+    said.read_line(&mut line).expect("read");
+    let number = line.strip_prefix("kv: worker ").and_then(|line| line.split_once(' '));
+    let (number, rest) = number.unwrap_or_else(|| panic!("{line:?}"));
+    assert!(["0", "1"].contains(&number), "{line:?}");
+    assert_eq!(rest, "is lost, with what it held\n");
     server.stop();
 }
 

@@ -9,17 +9,24 @@
 
 use std::{
     collections::HashMap,
-    fs::{self, File},
+    fs::File,
     io::{self, Write},
-    os::unix::fs::FileExt,
+    os::{fd::OwnedFd, unix::fs::FileExt},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use rustix::{
+    fs::{AtFlags, CWD, Mode, OFlags, fstat, openat, renameat, unlinkat},
+    io::Errno,
+    process::geteuid,
+};
 use serde::{Deserialize, Serialize};
-use tempfile::{Builder, NamedTempFile};
 
-use crate::{error::reason, temporary::TemporaryDir};
+use crate::{
+    error::reason,
+    temporary::{TemporaryDir, random_name},
+};
 
 /// Where things are put, and read from.
 pub trait Shelf: Send + Sync {
@@ -72,10 +79,13 @@ impl Slice {
     }
 }
 
-/// Files in a directory.
+/// Files in a directory. All of them are opened by their names in the directory that was opened
+/// first: a user who may rename it, since its parent is theirs, cannot put another one in its place.
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
+    /// An error is said where a file is wanted, so that a worker fails its tasks and not its start.
+    dir: Result<OwnedFd, Errno>,
     /// Removes the directory when the folder is dropped, if it is this one's.
     _owned: Option<TemporaryDir>,
 }
@@ -86,13 +96,15 @@ impl Folder {
     /// process was killed ([`TemporaryDir`]).
     pub fn new(parent: &Path, prefix: &str) -> io::Result<Self> {
         let owned = TemporaryDir::new(parent, prefix).map_err(at(parent))?;
-        Ok(Self { path: owned.path().to_owned(), _owned: Some(owned) })
+        let path = owned.path().to_owned();
+        let dir = open_private(&path).map_err(io::Error::from).map_err(at(&path))?;
+        Ok(Self { path, dir: Ok(dir), _owned: Some(owned) })
     }
 
-    /// The directory that somebody else has made, and will remove.
+    /// The directory that another process of this user has made, and will remove.
     #[must_use]
     pub fn at(path: PathBuf) -> Self {
-        Self { path, _owned: None }
+        Self { dir: open_private(&path), path, _owned: None }
     }
 
     /// Where it is.
@@ -100,20 +112,36 @@ impl Folder {
     pub fn path(&self) -> &Path {
         &self.path
     }
+
+    fn open(&self, name: &Path, flags: OFlags) -> io::Result<File> {
+        let dir = self.dir.as_ref().map_err(|error| *error)?;
+        let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        Ok(openat(dir, name, flags, Mode::RUSR | Mode::WUSR)?.into())
+    }
+}
+
+/// Opens a directory that is this user's alone.
+fn open_private(path: &Path) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let dir = openat(CWD, path, flags, Mode::empty())?;
+    let stat = fstat(&dir)?;
+    let is_private = stat.st_uid == geteuid().as_raw() && stat.st_mode & 0o077 == 0;
+    if is_private { Ok(dir) } else { Err(Errno::PERM) }
 }
 
 impl Shelf for Folder {
     fn create(&self, name: &str) -> io::Result<Box<dyn Draft + '_>> {
-        let path = self.path.join(name);
-        // A name of its own until it is whole: who does the same task at the same time must not be disturbed.
-        let file = Builder::new().prefix(name).suffix(".draft").tempfile_in(&self.path).map_err(at(&path))?;
-        Ok(Box::new(FileDraft { path, file }))
+        // A name of its own until it is whole: another worker may do the same task at the same time.
+        let draft = random_name(Path::new(""), &format!("{name}.draft-"));
+        let file = self.open(&draft, OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL);
+        let file = file.map_err(at(&self.path.join(name)))?;
+        Ok(Box::new(FileDraft { folder: self, name: name.to_owned(), draft: Some(draft), file }))
     }
 
     fn read(&self, slice: &Slice, into: &mut Vec<u8>) -> io::Result<()> {
         let path = self.path.join(&slice.name);
         let mut read = || {
-            let file = File::open(&path)?;
+            let file = self.open(Path::new(&slice.name), OFlags::RDONLY)?;
             let start = into.len();
             into.resize(start + size(slice.len())?, 0);
             file.read_exact_at(&mut into[start..], slice.start)
@@ -123,19 +151,23 @@ impl Shelf for Folder {
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        let path = self.path.join(name);
-        fs::remove_file(&path).map_err(at(&path))
+        let dir = self.dir.as_ref().map_err(|error| *error);
+        let removed = dir.and_then(|dir| unlinkat(dir, name, AtFlags::empty()));
+        removed.map_err(io::Error::from).map_err(at(&self.path.join(name)))
     }
 }
 
-struct FileDraft {
-    path: PathBuf,
-    file: NamedTempFile,
+struct FileDraft<'a> {
+    folder: &'a Folder,
+    name: String,
+    /// Its name while it is not whole.
+    draft: Option<PathBuf>,
+    file: File,
 }
 
-impl Write for FileDraft {
+impl Write for FileDraft<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.as_file_mut().write(bytes).map_err(at(&self.path))
+        self.file.write(bytes).map_err(at(&self.folder.path.join(&self.name)))
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -143,10 +175,25 @@ impl Write for FileDraft {
     }
 }
 
-impl Draft for FileDraft {
-    fn finish(self: Box<Self>) -> io::Result<()> {
-        let Self { path, file } = *self;
-        file.persist(&path).map(drop).map_err(|failed| at(&path)(failed.error))
+impl Draft for FileDraft<'_> {
+    fn finish(mut self: Box<Self>) -> io::Result<()> {
+        let (Ok(dir), Some(draft)) = (&self.folder.dir, self.draft.take()) else {
+            unreachable!("it was made there, and is finished once")
+        };
+        let renamed = renameat(dir, &draft, dir, &self.name);
+        if renamed.is_err() {
+            self.draft = Some(draft);
+        }
+        renamed.map_err(io::Error::from).map_err(at(&self.folder.path.join(&self.name)))
+    }
+}
+
+impl Drop for FileDraft<'_> {
+    fn drop(&mut self) {
+        if let (Ok(dir), Some(draft)) = (&self.folder.dir, &self.draft) {
+            // The directory may have been removed before, with all that was in it.
+            let _ = unlinkat(dir, draft, AtFlags::empty());
+        }
     }
 }
 
@@ -223,7 +270,10 @@ impl Draft for MemoryDraft<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::{
+        fs::{self, Permissions},
+        os::unix::fs::{PermissionsExt, symlink},
+    };
 
     use super::*;
 
@@ -313,6 +363,48 @@ mod tests {
         assert_eq!(count(), 1);
         drop(folder);
         assert_eq!(count(), 0);
+    }
+
+    /// What a user can do who owns the parent: rename what is in it.
+    #[test]
+    fn a_folder_stays_the_same_one_though_another_gets_its_name() {
+        let scratch = tempfile::tempdir().unwrap();
+        let folder = Folder::new(scratch.path(), "shelf-").unwrap();
+        put(&folder, "a", b"one");
+        let mut draft = folder.create("b").unwrap();
+        fs::rename(folder.path(), scratch.path().join("moved")).unwrap();
+        fs::create_dir(folder.path()).unwrap();
+        fs::write(folder.path().join("a"), "two").unwrap();
+        draft.write_all(b"three").unwrap();
+        draft.finish().unwrap();
+        assert_eq!(read(&folder, "a", 0, 3).unwrap(), b"> one");
+        assert_eq!(read(&folder, "b", 0, 5).unwrap(), b"> three");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_folder_that_others_may_use_and_a_link_are_refused() {
+        let scratch = tempfile::tempdir().unwrap();
+        let at = |name: &str| scratch.path().join(name);
+        fs::create_dir(at("open")).unwrap();
+        fs::set_permissions(at("open"), Permissions::from_mode(0o770)).unwrap();
+        fs::create_dir(at("private")).unwrap();
+        fs::set_permissions(at("private"), Permissions::from_mode(0o700)).unwrap();
+        symlink(at("private"), at("link")).unwrap();
+        for (name, is_used) in [("private", true), ("open", false), ("link", false)] {
+            assert_eq!(Folder::at(at(name)).create("a").is_ok(), is_used, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_dropped_unfinished_leaves_no_file() {
+        let scratch = tempfile::tempdir().unwrap();
+        let folder = Folder::new(scratch.path(), "shelf-").unwrap();
+        let mut draft = folder.create("a").unwrap();
+        draft.write_all(b"half").unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        drop(draft);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 
     #[test]

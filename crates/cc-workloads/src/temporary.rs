@@ -119,6 +119,18 @@ impl Lock {
     }
 }
 
+/// Whether no other user can rename or remove what this user makes in a directory: it belongs to
+/// this user or to root, and either no other user may write there or it is sticky, as `/tmp` is.
+#[must_use]
+pub fn is_safe(dir: &Path) -> bool {
+    const WRITABLE_BY_OTHERS: u32 = 0o022;
+    const STICKY: u32 = 0o1000;
+    fs::metadata(dir).is_ok_and(|found| {
+        let is_trusted = [0, geteuid().as_raw()].contains(&found.uid());
+        is_trusted && (found.mode() & WRITABLE_BY_OTHERS == 0 || found.mode() & STICKY != 0)
+    })
+}
+
 /// Removes all directories of this process now, because it is about to end without dropping them.
 /// What its other threads or its workers put there meanwhile may be left, for the next run to
 /// remove.
@@ -254,6 +266,17 @@ mod tests {
         let path = dir.path().to_owned();
         drop(dir);
         assert!(!own().contains(&path));
+    }
+
+    #[test]
+    fn a_directory_is_safe_where_no_other_user_can_rename_what_is_in_it() {
+        let scratch = tempfile::tempdir().unwrap();
+        for (mode, expected) in [(0o700, true), (0o755, true), (0o1777, true), (0o777, false), (0o770, false)]
+        {
+            fs::set_permissions(scratch.path(), fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(is_safe(scratch.path()), expected, "{mode:o}");
+        }
+        assert!(!is_safe(&scratch.path().join("absent")));
     }
 
     #[test]

@@ -97,7 +97,6 @@ impl Peer {
 /// A plan on its way.
 struct Asked {
     number: usize,
-    begun: Instant,
     /// Bytes of answers, and what they take of the budget.
     copied: usize,
     charge: Option<Charge>,
@@ -122,6 +121,7 @@ enum Phase {
 
 /// How far a plan has come that needs several shards as one.
 struct Prepared {
+    begun: Instant,
     /// What is not prepared yet, in ascending order of shards.
     rest: vec::IntoIter<Part>,
     held: Vec<usize>,
@@ -185,7 +185,6 @@ impl Shards {
         let number = (self.plans & 0xffff_ffff) << 32 | self.asked.vacant_key();
         let mut asked = Asked {
             number,
-            begun: Instant::now(),
             copied: 0,
             charge: None,
             is_dropped: false,
@@ -199,7 +198,8 @@ impl Shards {
         if is_one {
             asked.awaited.clear();
             let rest = parts.into_vec().into_iter();
-            asked.phase = Phase::Prepare(Prepared { rest, held: Vec::new(), lost: None });
+            let prepared = Prepared { begun: Instant::now(), rest, held: Vec::new(), lost: None };
+            asked.phase = Phase::Prepare(prepared);
             self.asked.insert(asked);
             self.prepare(number);
             self.settle();
@@ -413,7 +413,7 @@ impl Shards {
                 prepared.held.push(from);
                 match prepared.lost {
                     Some(lost) => self.give_up(number, lost, Refusal::Down),
-                    None if asked.begun.elapsed() > COMMIT_WITHIN => {
+                    None if prepared.begun.elapsed() > COMMIT_WITHIN => {
                         self.give_up(number, from, Refusal::Silent);
                     }
                     None => self.prepare(number),

@@ -336,6 +336,22 @@ fn a_plan_counts_for_every_shard_and_is_given_back() {
 }
 
 #[test]
+fn plans_that_are_not_answered_are_counted() {
+    let server = Server::new(Config { max_memory: Some(1 << 20), ..Config::default() }, 64, 0);
+    let transaction = format!("MULTI\r\n{}EXEC\r\n", "DBSIZE\r\n".repeat(20));
+    let asks = |client: &mut Client| {
+        client.connection.received(transaction.as_bytes());
+        client.connection.next(Now(1)).is_some()
+    };
+    let mut clients: Vec<_> = (0..100).map(|_| Client::of(&server)).collect();
+    let refused = clients.iter_mut().position(|client| !asks(client)).expect("the room has an end");
+    assert!(refused > 0, "there was no room for one plan");
+    assert!(clients[refused].reads().contains("-EXECABORT Transaction discarded because of: OOM"));
+    clients[0].connection.answer(Reply::Int(1));
+    assert!(asks(&mut clients[refused]), "an answered plan is still counted");
+}
+
+#[test]
 fn replies_that_nobody_takes_are_counted() {
     let server = Server::new(Config { max_memory: Some(1 << 20), ..Config::default() }, 1, 0);
     let mut client = Client::of(&server);
