@@ -116,7 +116,9 @@ pub(crate) fn entrant(name: &str, program: &str, args: &[String]) -> Entrant {
 pub(crate) fn effort() -> Effort {
     Effort {
         rounds: NonZeroUsize::new(2),
-        budget: Duration::from_secs(1),
+        at_least: 3,
+        at_most: 5,
+        limit: Duration::from_secs(1),
         memory_rounds: 1,
         stop_rounds: 1,
         empty_rounds: 1,

@@ -28,7 +28,7 @@ use super::{
     origin::Origin,
     query::{Query, line},
     say,
-    service::{Clients, Service, peers},
+    service::{Clients, PEERS, Service},
     summary,
     trace::Traces,
 };
@@ -81,7 +81,7 @@ impl Job {
         }
         for tool in self.manifest.tool.iter().filter(|tool| args.is_selected(&tool.name)) {
             match tool.find().map(|program| self.tool(tool, program, args.workers())) {
-                None => absent.push(format!("{}: {} is not installed", tool.name, tool.needs())),
+                None => absent.push(tool.missing()),
                 Some(entrant) if self.is_given && !entrant.call.takes_query() => {
                     absent.push(format!("{}: it does only what the manifest asks for", tool.name));
                 }
@@ -90,6 +90,13 @@ impl Job {
         }
         absent.extend(self.manifest.service.iter().filter_map(Service::missing));
         Ok((entrants, absent))
+    }
+
+    /// What could be compared with if it were installed.
+    pub(super) fn missing(&self, args: &Args) -> Vec<String> {
+        let tools = self.manifest.tool.iter().filter(|tool| args.is_selected(&tool.name));
+        let missing = tools.filter(|tool| tool.find().is_none()).map(Tool::missing);
+        missing.chain(self.manifest.service.iter().filter_map(Service::missing)).collect()
     }
 
     /// `is_one_of_many` says that there are others of the same name with other numbers of workers.
@@ -188,13 +195,13 @@ impl Job {
 
     /// Who asks, if it is a service.
     fn clients(&self, workspace: &Workspace, input: &Input) -> Option<Clients> {
-        self.manifest.service.as_ref().map(|service| service.clients(peers(&workspace.target), input))
+        self.manifest.service.as_ref().map(|service| service.clients(workspace.program(PEERS), input))
     }
 
     /// What is asked, if that is another's.
     fn origin(&self, workspace: &Workspace, input: &Input) -> Result<Option<Origin>> {
         let listed = input.resources.zip(input.measured.path.as_ref());
-        listed.map(|(what, list)| Origin::start(&peers(&workspace.target), what, list)).transpose()
+        listed.map(|(what, list)| Origin::start(&workspace.program(PEERS), what, list)).transpose()
     }
 
     fn work<'a>(&'a self, input: &'a Input, kept: &'a Path, cancel: &'a Cancel) -> Work<'a> {

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
 use super::{
-    build::Workspace,
+    build::{SPEC, Workspace},
     check::Order,
     external::Tool,
     granularity::Sweep,
@@ -14,6 +14,7 @@ use super::{
     query::{Dialect, Query},
     service::Service,
 };
+use crate::models;
 
 /// One workload's manifest. A workload with ordinary arguments needs no more than this to be compared.
 #[derive(Deserialize)]
@@ -58,17 +59,10 @@ const FILE: &str = "manifest.toml";
 /// What every job's cost of starting is measured with.
 const EMPTY: &str = "empty";
 
-/// The workloads that have a manifest.
+/// The workloads that have a manifest, in the order in which they are compared.
 pub(crate) fn workloads(workspace: &Workspace) -> Result<Vec<String>> {
-    let folder = workspace.root.join("workloads");
-    let mut names = Vec::new();
-    for entry in fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
-        let path = entry?.path();
-        if path.join(FILE).exists() {
-            names.extend(path.file_name().and_then(|name| name.to_str()).map(str::to_owned));
-        }
-    }
-    names.sort();
+    let mut names = models::workloads(&workspace.root)?;
+    names.retain(|name| workspace.root.join("workloads").join(name).join(FILE).exists());
     Ok(names)
 }
 
@@ -95,7 +89,7 @@ impl Manifest {
         let folder = workspace.target.join("inputs").join(workload);
         let make = |size: &str| {
             let source = self.source(size).with_context(|| workload.to_owned())?;
-            source.make(&folder.join(size))
+            source.make(&folder.join(size), &workspace.program(SPEC))
         };
         let resources = self.source(size)?.resources();
         // Odd files are in the smallest input, too: many queries on few files find more than few on many.
@@ -113,7 +107,8 @@ impl Manifest {
     /// Somebody's own file or directory instead.
     pub(crate) fn given(&self, workspace: &Workspace, workload: &str, path: &Path) -> Result<Input> {
         let empty = self.source(EMPTY).with_context(|| workload.to_owned())?;
-        let empty = empty.make(&workspace.target.join("inputs").join(workload).join(EMPTY))?;
+        let at = workspace.target.join("inputs").join(workload).join(EMPTY);
+        let empty = empty.make(&at, &workspace.program(SPEC))?;
         Ok(Input::given(path, Subject { is_empty: true, ..empty }))
     }
 
@@ -193,7 +188,7 @@ mod tests {
             let path = entry.unwrap().path().join(FILE);
             let Ok(text) = fs::read_to_string(&path) else { continue };
             let manifest = Manifest::parse(&text).unwrap_or_else(|error| panic!("{path:?}: {error:#}"));
-            for size in ["smoke", "small", "large", EMPTY] {
+            for size in ["smoke", "quick", "small", "large", EMPTY] {
                 manifest.source(size).unwrap_or_else(|error| panic!("{path:?}: {error:#}"));
             }
             manifest.queries(&[]).unwrap_or_else(|error| panic!("{path:?}: {error:#}"));
