@@ -110,11 +110,10 @@ impl Args {
 
     pub(super) fn size(&self) -> &'static str {
         match self.size {
-            Some(Size::Small) => "small",
             Some(Size::Large) => "large",
             None if self.smoke => "smoke",
             None if self.quick => "quick",
-            None => "small",
+            Some(Size::Small) | None => "small",
         }
     }
 

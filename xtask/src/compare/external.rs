@@ -34,9 +34,9 @@ pub(crate) struct Tool {
     #[serde(default)]
     env: BTreeMap<String, String>,
     pub order: Order,
-    /// What it calls our flags, where it calls them otherwise.
+    /// What it calls an argument of a query, where it calls it otherwise.
     #[serde(default)]
-    flags: BTreeMap<char, Vec<String>>,
+    replace: BTreeMap<String, Vec<String>>,
     stdin: Option<Names>,
     /// The names of files that it is not given.
     #[serde(default)]
@@ -107,7 +107,7 @@ impl Tool {
             program,
             args: self.args.iter().map(filled).collect(),
             env: self.env.iter().map(|(name, value)| (name.clone(), filled(value))).collect(),
-            flags: self.flags.clone(),
+            replace: self.replace.clone(),
             reads_names: self.stdin == Some(Names::Files),
             skip: self.skip.clone(),
         }

@@ -18,7 +18,7 @@ use super::{
     json::Kind,
     measure::{Effort, Entrant, Work},
     origin::{Origin, Resources},
-    query::{Dialect, Query},
+    query::Query,
     service::{Clients, Service},
 };
 
@@ -45,7 +45,7 @@ impl Place {
             output: None,
             resources: None,
         };
-        let queries = ["one", "two"].map(|name| Query::new(Dialect::Plain, name, &[]).unwrap()).to_vec();
+        let queries = ["one", "two"].map(|name| Query::new(name, &[])).to_vec();
         Self { folder: tempfile::tempdir().unwrap(), queries, input, cancel: Cancel::new().unwrap() }
     }
 

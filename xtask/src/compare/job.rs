@@ -50,12 +50,10 @@ impl Job {
         if args.input.is_some() && !manifest.takes_files() {
             bail!("{workload} reads no files; its own arguments come after --");
         }
-        let is_file = match &args.input {
-            Some(path) => !fs::metadata(path).with_context(|| path.display().to_string())?.is_dir(),
-            None => false,
-        };
-        let queries = manifest.queries(&args.query)?.into_iter();
-        let queries = queries.map(|query| if is_file { query } else { query.recursive() }).collect();
+        if let Some(path) = &args.input {
+            fs::metadata(path).with_context(|| path.display().to_string())?;
+        }
+        let queries = manifest.queries(&args.query);
         let is_given = !args.query.is_empty();
         Ok(Self { workload: workload.to_owned(), all: all.to_vec(), manifest, queries, is_given })
     }
@@ -181,7 +179,7 @@ impl Job {
     /// What is worked on.
     fn input(&self, args: &Args, workspace: &Workspace) -> Result<Input> {
         let mut input = match &args.input {
-            Some(path) => self.manifest.given(workspace, &self.workload, path)?,
+            Some(path) => self.manifest.given_input(workspace, &self.workload, path)?,
             None => {
                 say(&format!("preparing the {} input", args.size()));
                 self.manifest.prepare(workspace, &self.workload, args.size())?
@@ -282,7 +280,7 @@ impl Job {
     fn asked(&self, input: &Input) -> String {
         match &input.measured.args[..] {
             [] => self.queries[0].to_string(),
-            _ => line(&input.measured.with(&self.queries[0].arguments(|_| None))),
+            _ => line(&input.measured.with(&self.queries[0].args)),
         }
     }
 }

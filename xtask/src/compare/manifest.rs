@@ -11,7 +11,7 @@ use super::{
     external::Tool,
     granularity::Sweep,
     input::{Input, Source, Subject},
-    query::{Dialect, Query},
+    query::Query,
     service::Service,
 };
 use crate::models;
@@ -31,12 +31,12 @@ pub(crate) struct Manifest {
     /// Whether there is nothing to see before the end, so that a time to the first byte says nothing.
     #[serde(default)]
     pub prints_at_end: bool,
-    /// How the queries' arguments are read.
-    #[serde(default)]
-    dialect: Dialect,
     /// What `smoke`, `small` and `large` are, and `empty`: the job that shows what starting costs.
     input: BTreeMap<String, Source>,
     query: Vec<NamedQuery>,
+    /// What holds of a query that a user gives instead.
+    #[serde(default)]
+    given: Given,
     #[serde(default)]
     pub tool: Vec<Tool>,
     /// What is to be said of the comparison with the tools.
@@ -48,10 +48,26 @@ pub(crate) struct Manifest {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct NamedQuery {
     name: String,
     args: Vec<String>,
+    /// Whether every byte is read. Files that are left early are left earlier or later by chance.
+    #[serde(default = "yes")]
+    reads_everything: bool,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+struct Given {
+    /// The arguments that come before those of the user.
+    first: Vec<String>,
+    /// Whether it may leave files early.
+    may_leave_early: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// The file's name.
@@ -105,7 +121,7 @@ impl Manifest {
     }
 
     /// Somebody's own file or directory instead.
-    pub(crate) fn given(&self, workspace: &Workspace, workload: &str, path: &Path) -> Result<Input> {
+    pub(crate) fn given_input(&self, workspace: &Workspace, workload: &str, path: &Path) -> Result<Input> {
         let empty = self.source(EMPTY).with_context(|| workload.to_owned())?;
         let at = workspace.target.join("inputs").join(workload).join(EMPTY);
         let empty = empty.make(&at, &workspace.program(SPEC))?;
@@ -132,16 +148,24 @@ impl Manifest {
     }
 
     /// What the manifest asks, or what is asked instead: the first is measured, all are checked.
-    pub(crate) fn queries(&self, given: &[String]) -> Result<Vec<Query>> {
-        if !given.is_empty() && self.service.is_some() {
+    pub(crate) fn queries(&self, given: &[String]) -> Vec<Query> {
+        let named = |query: &NamedQuery| Query {
+            reads_everything: query.reads_everything,
+            ..Query::new(&query.name, &query.args)
+        };
+        match given {
+            [] => self.query.iter().map(named).collect(),
             // A service is talked to whatever it is told.
-            let named = |query: &NamedQuery| Query::new(self.dialect, &query.name, given);
-            return self.query.iter().map(named).collect();
+            _ if self.service.is_some() => {
+                self.query.iter().map(|query| Query::new(&query.name, given)).collect()
+            }
+            _ => vec![self.given_query(given)],
         }
-        if !given.is_empty() {
-            return Ok(vec![Query::new(self.dialect, "given", given)?]);
-        }
-        self.query.iter().map(|query| Query::new(self.dialect, &query.name, &query.args)).collect()
+    }
+
+    fn given_query(&self, args: &[String]) -> Query {
+        let args = [&self.given.first, args].concat();
+        Query { reads_everything: !self.given.may_leave_early, ..Query::new("given", &args) }
     }
 }
 
@@ -169,9 +193,18 @@ mod tests {
     #[test]
     fn a_workload_with_ordinary_arguments_needs_no_code() {
         let manifest = Manifest::parse(PLAIN).unwrap();
-        assert_eq!(manifest.queries(&[]).unwrap()[0].to_string(), "--top 10");
-        assert_eq!(manifest.queries(&["--all".to_owned()]).unwrap()[0].to_string(), "--all");
+        assert_eq!(manifest.queries(&[])[0].to_string(), "--top 10");
+        assert_eq!(manifest.queries(&["--all".to_owned()])[0].to_string(), "--all");
         assert!(manifest.takes_files() && manifest.order == Order::Any && manifest.tool.is_empty());
+    }
+
+    #[test]
+    fn a_users_query_may_need_arguments_before_it() {
+        let given = "[given]\nfirst = [\"-r\"]\nmay-leave-early = true";
+        let manifest = Manifest::parse(&format!("{PLAIN}\n{given}")).unwrap();
+        let query = &manifest.queries(&["-i".to_owned(), "x".to_owned()])[0];
+        assert_eq!((query.to_string().as_str(), query.reads_everything), ("-r -i x", false));
+        assert!(manifest.queries(&[])[0].reads_everything);
     }
 
     #[test]
@@ -191,7 +224,7 @@ mod tests {
             for size in ["smoke", "quick", "small", "large", EMPTY] {
                 manifest.source(size).unwrap_or_else(|error| panic!("{path:?}: {error:#}"));
             }
-            manifest.queries(&[]).unwrap_or_else(|error| panic!("{path:?}: {error:#}"));
+            assert!(!manifest.queries(&[]).is_empty(), "{path:?}");
         }
     }
 }

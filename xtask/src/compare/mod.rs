@@ -28,7 +28,6 @@ mod example;
 mod external;
 #[cfg(test)]
 mod fake;
-mod flags;
 mod flat;
 mod found;
 mod granularity;
