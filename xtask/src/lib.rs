@@ -5,6 +5,7 @@
 // What prints goes through `out`, which does not panic and tells what could not be written.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+mod cargo;
 mod compare;
 pub mod models;
 mod new_workload;

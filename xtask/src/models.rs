@@ -25,6 +25,8 @@ pub struct Model {
     pub name: String,
     /// What it is to its crate.
     pub kind: Kind,
+    /// The package that its program is built from.
+    pub package: String,
     /// The folder of its sources, from the root of the workspace.
     folder: PathBuf,
 }
@@ -74,7 +76,7 @@ fn of(root: &Path, name: &str) -> Result<Vec<Model>> {
             _ => Kind::Variant,
         };
         let folder = if kind == Kind::Variant { variant(root, &src, model) } else { src.clone() };
-        Model { name: (*model).to_owned(), kind, folder }
+        Model { name: (*model).to_owned(), kind, package: name.to_owned(), folder }
     };
     Ok(names.iter().enumerate().map(model).collect())
 }
@@ -86,7 +88,8 @@ fn variant(root: &Path, src: &Path, model: &str) -> PathBuf {
     if root.join(&whole).is_dir() { whole } else { src.join(short) }
 }
 
-/// The workloads there are: the folders in `workloads`, by name.
+/// The workloads there are: the folders in `workloads`, in the order of the README's grid, which begins with
+/// the simplest. One that the grid lacks comes last.
 pub fn workloads(root: &Path) -> Result<Vec<String>> {
     let folder = root.join("workloads");
     let mut names = Vec::new();
@@ -96,8 +99,15 @@ pub fn workloads(root: &Path) -> Result<Vec<String>> {
             names.push(entry.file_name().to_string_lossy().into_owned());
         }
     }
-    names.sort();
+    // Only the order comes from there.
+    let grid = fs::read_to_string(root.join("README.md")).unwrap_or_default();
+    names.sort_by_cached_key(|name| (row(&grid, name), name.clone()));
     Ok(names)
+}
+
+/// Where the row of a workload begins in the text of a grid.
+fn row(grid: &str, workload: &str) -> usize {
+    grid.find(&format!("\n| [{workload}](")).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]
@@ -116,5 +126,13 @@ mod tests {
         assert_eq!(file("rayon"), "crates/cc-threads/src/rayon/grep.rs");
         assert_eq!(file("async-single"), "crates/cc-async/src/single/grep.rs");
         assert!(all.iter().all(|model| root().join(model.file("grep")).exists()));
+    }
+
+    #[test]
+    fn workloads_come_in_the_order_of_the_grid() {
+        let names = workloads(root()).unwrap();
+        assert_eq!(names[..3], ["mandelbrot", "resize", "grep"]);
+        let grid = "[b](x) first\n| [a](workloads/a/README.md) |\n| [b](workloads/b/README.md) |\n";
+        assert!(row(grid, "a") < row(grid, "b") && row(grid, "b") < row(grid, "c"));
     }
 }

@@ -5,12 +5,11 @@
 use std::{
     ffi::OsString,
     path::{Path, PathBuf},
-    process::Command,
 };
 
 use anyhow::{Context, Result, ensure};
 
-use crate::{compare, models};
+use crate::{cargo::cargo, compare, models};
 
 /// Write the page of the last results again, without measuring
 #[derive(clap::Args)]
@@ -76,9 +75,8 @@ fn page(results: &Path, file: Option<&Path>, mut args: Vec<OsString>) -> Result<
 
 /// Builds it and runs it, where the user is.
 fn cc_report(results: &Path, args: Vec<OsString>) -> Result<()> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
-    command.args(["run", "--quiet", "--package", "cc-report", "--manifest-path"]);
+    let mut command = cargo();
+    command.args(["run", "--release", "--package", "cc-report", "--manifest-path"]);
     command.arg(models::root().join("Cargo.toml")).arg("--").arg("--results").arg(results).args(args);
     let status = command.status().context("cargo run --package cc-report")?;
     ensure!(status.success(), "cc-report: {status}");

@@ -1,17 +1,17 @@
 //! `cargo xtask tidy`: the structure that a compiler cannot keep. It judges no style.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
     fs,
     path::{Path, PathBuf},
-    process::Command,
 };
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 
 use crate::{
+    cargo::cargo,
     models::{self, CRATES, SPEC},
     out,
 };
@@ -170,6 +170,7 @@ pub(crate) fn run() -> Result<()> {
     wrong.extend(links(root)?);
     wrong.extend(architecture(root)?);
     wrong.extend(failpoints(root)?);
+    wrong.extend(features(root)?);
     if wrong.is_empty() {
         out::print("tidy: dependencies, workload files and anchors, links, names: all in order");
         return Ok(());
@@ -200,8 +201,7 @@ struct Dependency {
 }
 
 fn packages(root: &Path) -> Result<Vec<Package>> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let metadata = Command::new(cargo)
+    let metadata = cargo()
         .args(["metadata", "--no-deps", "--format-version", "1"])
         .current_dir(root)
         .output()
@@ -226,6 +226,64 @@ fn failpoints(root: &Path) -> Result<Vec<String>> {
         }
     }
     Ok(wrong)
+}
+
+/// Dependencies that cargo builds twice, since `cargo xtask` and the programs enable other features of them.
+fn features(root: &Path) -> Result<Vec<String>> {
+    let own = enabled(&cargo_tree(root, &["xtask"])?);
+    let programs = enabled(&cargo_tree(root, &[&[SPEC, "cc-peers"], &CRATES[..]].concat())?);
+    Ok(built_twice(&own, &programs))
+}
+
+/// The features that are enabled of each package: of one for the target, and of one for procedural macros and
+/// build scripts.
+type Features = BTreeMap<String, BTreeSet<String>>;
+
+fn built_twice(own: &Features, programs: &Features) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (package, enabled) in own {
+        let Some(others) = programs.get(package) else { continue };
+        let others: Vec<&str> = others.iter().map(String::as_str).collect();
+        for features in enabled.iter().filter(|features| !others.contains(&features.as_str())) {
+            wrong.push(format!(
+                "{package} is built twice: with [{features}] for xtask, with [{}] for the programs",
+                others.join("] and [")
+            ));
+        }
+    }
+    wrong
+}
+
+/// What these packages are built from, a line for each use of a package: `NAME VERSION [FEATURE,FEATURE]`.
+fn cargo_tree(root: &Path, packages: &[&str]) -> Result<String> {
+    let mut tree = cargo();
+    tree.args([
+        "tree",
+        "--edges",
+        "normal,build",
+        "--prefix",
+        "none",
+        "--no-dedupe",
+        "--format",
+        "{p} [{f}]",
+    ]);
+    for package in packages {
+        tree.args(["--package", package]);
+    }
+    let tree = tree.current_dir(root).output().context("cargo tree")?;
+    ensure!(tree.status.success(), "cargo tree: {}", String::from_utf8_lossy(&tree.stderr));
+    Ok(String::from_utf8(tree.stdout)?)
+}
+
+/// Reads what `cargo tree` prints.
+fn enabled(tree: &str) -> Features {
+    let mut all = Features::new();
+    for (package, features) in tree.lines().filter_map(|line| line.split_once(" [")) {
+        let package: Vec<&str> = package.split(' ').take(2).collect();
+        let Some((features, _)) = features.split_once(']') else { continue };
+        all.entry(package.join(" ")).or_default().insert(features.to_owned());
+    }
+    all
 }
 
 /// Who depends on what he may not.
@@ -404,6 +462,16 @@ mod tests {
     fn package(name: &str, dependency: &str) -> Package {
         let dependency = Dependency { name: dependency.to_owned(), kind: None };
         Package { name: name.to_owned(), dependencies: vec![dependency] }
+    }
+
+    #[test]
+    fn a_dependency_that_is_built_twice_is_found() {
+        let own = enabled("serde v1.0.1 [std]\nsyn v2.0.1 (proc-macro) [full]\nours v1.0.0 [x]\n");
+        let programs =
+            enabled("serde v1.0.1 [alloc,std]\nsyn v2.0.1 (proc-macro) []\nsyn v2.0.1 [full] (*)\n");
+        let expected = "serde v1.0.1 is built twice: with [std] for xtask, with [alloc,std] for the programs";
+        assert_eq!(built_twice(&own, &programs), [expected]);
+        assert!(built_twice(&programs, &programs).is_empty());
     }
 
     #[test]

@@ -15,8 +15,9 @@ use super::{baseline, measure::Effort, query::line};
 
 /// Run every model on the same work, check that all say the same, and measure them
 ///
-/// Exit status: 0 if all agree, 2 for wrong usage, 3 if outputs differ, 4 if nothing is selected, 5 if a run
-/// failed or timed out, 6 if --fail-on says so, 130 after Ctrl-C, which prints what has been measured by then.
+/// Exit status: 0 if all agree, 2 for wrong usage, 3 if outputs differ, 4 if nothing is selected, 5
+/// if a run failed or timed out, 6 if --fail-on says so, 130 after Ctrl-C, which prints what has
+/// been measured by then.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Which workloads [default: all]
@@ -25,19 +26,22 @@ pub(crate) struct Args {
     /// Only this model or tool, beside the reference; may be given many times
     #[arg(long = "model", value_name = "NAME")]
     pub(super) models: Vec<String>,
-    /// How many workers each model has [default: one per core]; of several numbers (1,2,4), each is tried
+    /// How many workers each model has [default: one per core]; of several numbers (1,2,4), each is
+    /// tried
     #[arg(long, value_name = "N", value_delimiter = ',')]
     pub(super) workers: Vec<NonZeroUsize>,
-    /// How many timed rounds [default: as many as fit into some seconds]
+    /// How many timed rounds [default: as many as fit into 45 seconds with all else that is
+    /// measured]
     #[arg(long, value_name = "N")]
     pub(super) rounds: Option<NonZeroUsize>,
-    /// How much to work on
-    #[arg(long, value_enum, default_value_t = Size::Small)]
-    pub(super) size: Size,
+    /// How much to work on [default: small]
+    #[arg(long, value_enum)]
+    pub(super) size: Option<Size>,
     /// Little work and few rounds: whether it works, not how fast
     #[arg(long, conflicts_with = "size")]
     pub(super) smoke: bool,
-    /// Few rounds: a first impression in seconds, with intervals as wide as that makes them
+    /// Less work and few rounds: a first impression in a minute, with intervals as wide as that
+    /// makes them
     #[arg(long, conflicts_with = "smoke")]
     pub(super) quick: bool,
     /// A file or directory to work on, instead of one made from a seed
@@ -49,14 +53,15 @@ pub(crate) struct Args {
     /// Cut the work ever finer instead, and say where each model drops to half of its best rate
     #[arg(long, conflicts_with_all = ["size", "input", "query", "markdown", "csv", "quick", "baseline"])]
     pub(super) granularity: bool,
-    /// Compare a program with itself so many times instead, and say how often it is called different: the reference, or the
-    /// model that is selected
+    /// Compare a program with itself so many times instead, and say how often it is called
+    /// different: the reference, or the model that is selected
     #[arg(long, value_name = "N", conflicts_with_all = ["granularity", "baseline", "csv", "markdown"])]
     pub(super) aa: Option<NonZeroUsize>,
     /// Also write the result with all samples to FILE; - is standard output, instead of the table
     #[arg(long, value_name = "FILE")]
     pub(super) json: Option<PathBuf>,
-    /// Also write a line of figures for each row to FILE; - is standard output, instead of the table
+    /// Also write a line of figures for each row to FILE; - is standard output, instead of the
+    /// table
     #[arg(long, value_name = "FILE")]
     pub(super) csv: Option<PathBuf>,
     #[command(flatten)]
@@ -64,11 +69,12 @@ pub(crate) struct Args {
     /// Say what has changed since an earlier result, as --json or target/compare/history has it
     #[arg(long, value_name = "FILE")]
     pub(super) baseline: Option<PathBuf>,
-    /// With a baseline: exit with 6 if a row is slower by more than this, as far as its whole 95 % interval goes
+    /// With a baseline: exit with 6 if a row is slower by more than this, as far as its whole 95 %
+    /// interval goes
     #[arg(long, value_name = "5%", requires = "baseline", value_parser = baseline::part)]
     pub(super) fail_on: Option<f64>,
-    /// Run each model once more, untimed, and record when its workers were busy: as a trace for ui.perfetto.dev in
-    /// target/compare/trace, and as timelines in the page of --html
+    /// Run each model once more, untimed, and record when its workers were busy: as a trace for
+    /// ui.perfetto.dev in target/compare/trace, and as timelines in the page of --html
     #[arg(long, conflicts_with_all = ["granularity", "aa"])]
     pub(super) trace: bool,
     /// Print the table as Markdown
@@ -85,6 +91,12 @@ pub(crate) struct Args {
     pub(super) query: Vec<String>,
 }
 
+/// How long a workload may take by default, for each number of workers: seven workloads, and the
+/// building of what has changed, end within seven minutes.
+const DEFAULT: Duration = Duration::from_secs(45);
+/// The same with `--quick`: seven workloads take a minute.
+const QUICK: Duration = Duration::from_secs(8);
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Size {
     Small,
@@ -98,9 +110,10 @@ impl Args {
 
     pub(super) fn size(&self) -> &'static str {
         match self.size {
-            _ if self.smoke => "smoke",
-            Size::Small => "small",
-            Size::Large => "large",
+            Some(Size::Large) => "large",
+            None if self.smoke => "smoke",
+            None if self.quick => "quick",
+            Some(Size::Small) | None => "small",
         }
     }
 
@@ -119,17 +132,35 @@ impl Args {
 
     pub(super) fn effort(&self) -> Effort {
         let timeout = Duration::from_secs(self.timeout);
-        let is_short = self.smoke || self.quick;
         let (memory_rounds, stop_rounds, empty_rounds, service_rounds) =
-            if is_short { (1, 1, 2, 1) } else { (2, 2, 5, 2) };
-        let few = match (self.smoke, self.quick) {
-            (true, _) => NonZeroUsize::new(3),
-            (_, true) => NonZeroUsize::new(5),
-            _ => None,
+            if self.smoke || self.quick { (1, 1, 2, 1) } else { (2, 2, 5, 2) };
+        let (limit, at_least, at_most) = match self.size() {
+            "quick" => (QUICK, 2, 5),
+            // How long a run of these takes is not known beforehand.
+            _ if self.input.is_some() || self.size == Some(Size::Large) => (DEFAULT, 5, 25),
+            _ if self.quick => (DEFAULT, 3, 5),
+            _ => (DEFAULT, 3, 25),
         };
-        let rounds = self.rounds.or(few);
-        let budget = Duration::from_secs(20 * self.counts().len() as u64);
-        Effort { rounds, budget, memory_rounds, stop_rounds, empty_rounds, service_rounds, timeout }
+        let rounds = self.rounds.or(NonZeroUsize::new(3).filter(|_| self.smoke));
+        let limit = limit * self.counts().len() as u32;
+        Effort {
+            rounds,
+            at_least,
+            at_most,
+            limit,
+            memory_rounds,
+            stop_rounds,
+            empty_rounds,
+            service_rounds,
+            timeout,
+        }
+    }
+
+    /// About how long so many workloads take, if that is known beforehand.
+    pub(super) fn estimate(&self, workloads: usize) -> Option<Duration> {
+        let is_known = self.rounds.is_none() && self.input.is_none() && self.size != Some(Size::Large);
+        let is_comparison = self.aa.is_none() && !self.granularity && !self.smoke;
+        (is_known && is_comparison).then(|| self.effort().limit * workloads as u32)
     }
 
     /// Whether something else than the table goes to standard output.
@@ -188,7 +219,23 @@ mod tests {
         }
         let args = parsed("--quick --baseline x --fail-on 5% --csv -").unwrap();
         assert_eq!((args.fail_on, args.is_piped()), (Some(0.05), true));
-        assert_eq!(args.effort().rounds.map(NonZeroUsize::get), Some(5));
+        assert_eq!((args.effort().rounds, args.effort().at_most), (None, 5));
         assert_eq!(parsed("--quick --rounds 9").unwrap().effort().rounds.map(NonZeroUsize::get), Some(9));
+    }
+
+    #[test]
+    fn a_quick_comparison_has_less_to_do_unless_the_size_is_given() {
+        let size = |line: &str| parsed(line).unwrap().size();
+        assert_eq!((size(""), size("--quick"), size("--smoke")), ("small", "quick", "smoke"));
+        assert_eq!((size("--quick --size small"), size("--quick --size large")), ("small", "large"));
+    }
+
+    #[test]
+    fn seven_workloads_take_less_than_seven_minutes_and_a_quick_look_at_them_a_minute() {
+        let estimate = |line: &str| parsed(line).unwrap().estimate(7);
+        assert!(estimate("").unwrap() < Duration::from_secs(7 * 60));
+        assert!(estimate("--quick").unwrap() <= Duration::from_secs(60));
+        assert_eq!(estimate("--workers 1,2"), estimate("").map(|one| 2 * one));
+        assert_eq!((estimate("--size large"), estimate("--rounds 9")), (None, None));
     }
 }

@@ -21,8 +21,8 @@ pub(crate) struct Call {
     pub program: PathBuf,
     pub args: Vec<String>,
     pub env: Vec<(String, String)>,
-    /// What it calls our flags, where it calls them otherwise.
-    pub flags: BTreeMap<char, Vec<String>>,
+    /// What it calls an argument of a query, where it calls it otherwise.
+    pub replace: BTreeMap<String, Vec<String>>,
     /// Whether it reads the names of the files from its standard input, a line each.
     pub reads_names: bool,
     /// The names of files that it is not given.
@@ -92,7 +92,7 @@ impl Call {
         for arg in &self.args {
             match arg.as_str() {
                 QUERY => {
-                    let asked = query.arguments(|letter| self.flags.get(&letter).cloned());
+                    let asked: Vec<String> = query.args.iter().flat_map(|arg| self.translated(arg)).collect();
                     all.extend(subject.with(&asked).into_iter().map(OsString::from));
                 }
                 INPUT => all.extend(subject.path.iter().map(OsString::from)),
@@ -101,6 +101,22 @@ impl Call {
             }
         }
         all
+    }
+
+    /// What the program calls an argument of a query. Of letters that are joined, as in `-rn`, each is
+    /// replaced on its own if one of them has another name.
+    fn translated(&self, arg: &str) -> Vec<String> {
+        if let Some(own) = self.replace.get(arg) {
+            return own.clone();
+        }
+        let letters = arg.strip_prefix('-').filter(|rest| rest.chars().all(|c| c.is_ascii_alphabetic()));
+        let each: Vec<String> =
+            letters.iter().flat_map(|letters| letters.chars()).map(|letter| format!("-{letter}")).collect();
+        if !each.iter().any(|flag| self.replace.contains_key(flag)) {
+            return vec![arg.to_owned()];
+        }
+        let own = |flag: &String| self.replace.get(flag).cloned().unwrap_or_else(|| vec![flag.clone()]);
+        each.iter().flat_map(own).collect()
     }
 }
 
@@ -122,15 +138,14 @@ mod tests {
     use std::io::Read;
 
     use super::*;
-    use crate::compare::query::Dialect;
 
     fn call(args: &[&str]) -> Call {
         let args = args.iter().map(|arg| (*arg).to_owned()).collect();
         Call { program: "t".into(), args, ..Call::default() }
     }
 
-    fn query(dialect: Dialect, args: &[&str]) -> Query {
-        Query::new(dialect, "q", &args.iter().map(|arg| (*arg).to_owned()).collect::<Vec<_>>()).unwrap()
+    fn query(args: &[&str]) -> Query {
+        Query::new("q", &args.iter().map(|arg| (*arg).to_owned()).collect::<Vec<_>>())
     }
 
     fn subject(path: &Path) -> Subject {
@@ -143,7 +158,7 @@ mod tests {
             let request = Request { query, subject };
             call(&["-j", "2", "{query}", "-o", "{out}/%s.jpg", "{input}", "{files}"]).shown(request).join(" ")
         };
-        let asked = query(Dialect::Plain, &["--top", "3"]);
+        let asked = query(&["--top", "3"]);
         assert_eq!(shown(&asked, &subject(Path::new("d"))), "t -j 2 --top 3 -o {out}/%s.jpg d {files}");
         let size = Subject { args: ["--size", "1x1"].map(str::to_owned).into(), ..Subject::default() };
         assert_eq!(shown(&asked, &size), "t -j 2 --size 1x1 --top 3 -o {out}/%s.jpg {files}");
@@ -151,11 +166,15 @@ mod tests {
 
     #[test]
     fn a_tool_gets_its_own_names_for_our_flags() {
-        let flags = [('r', vec![]), ('c', vec!["--count".to_owned(), "--include-zero".to_owned()])];
-        let call = Call { flags: flags.into(), ..call(&["{query}"]) };
-        let query = query(Dialect::Grep, &["-rci", "x"]);
-        let request = Request { query: &query, subject: &Subject::default() };
-        assert_eq!(call.shown(request), ["t", "--count", "--include-zero", "-i", "-e", "x"]);
+        let count = vec!["--count".to_owned(), "--include-zero".to_owned()];
+        let replace = [("-r".to_owned(), vec![]), ("-c".to_owned(), count)];
+        let call = Call { replace: replace.into(), ..call(&["{query}"]) };
+        let shown = |args: &[&str]| {
+            let request = Request { query: &query(args), subject: &Subject::default() };
+            call.shown(request).join(" ")
+        };
+        assert_eq!(shown(&["-rci", "x"]), "t --count --include-zero -i x");
+        assert_eq!(shown(&["-r", "-on", "--", "-x-"]), "t -on -- -x-");
     }
 
     #[test]
@@ -168,7 +187,7 @@ mod tests {
         }
         let call =
             Call { reads_names: true, skip: vec!["huge".to_owned()], ..call(&["{out}/%s", "{files}"]) };
-        let query = query(Dialect::Plain, &[]);
+        let query = query(&[]);
         let request = Request { query: &query, subject: &subject(&root) };
         for _ in 0..2 {
             let Called { command, stdin } = call.command(request, scratch.path()).unwrap();

@@ -162,7 +162,7 @@ impl Rounds<'_> {
     fn counted(&self, nth: usize, totals: &Totals) -> Totals {
         let mut totals = totals.clone();
         totals.retain(|name, _| !self.work.own_totals.contains(name));
-        if !self.work.queries[nth].reads_everything() {
+        if !self.work.queries[nth].reads_everything {
             totals.remove("bytes");
         }
         totals

@@ -19,6 +19,8 @@ pub(crate) struct Tool {
     program: String,
     /// The program that must be installed, if `program` only starts it.
     needs: Option<String>,
+    /// The command that installs it, for a user who lacks it.
+    install: Option<String>,
     /// The command that succeeds if all that it needs is installed, and says of which version, if it takes more than a
     /// program to be there.
     #[serde(default)]
@@ -32,9 +34,9 @@ pub(crate) struct Tool {
     #[serde(default)]
     env: BTreeMap<String, String>,
     pub order: Order,
-    /// What it calls our flags, where it calls them otherwise.
+    /// What it calls an argument of a query, where it calls it otherwise.
     #[serde(default)]
-    flags: BTreeMap<char, Vec<String>>,
+    replace: BTreeMap<String, Vec<String>>,
     stdin: Option<Names>,
     /// The names of files that it is not given.
     #[serde(default)]
@@ -55,10 +57,21 @@ pub(crate) fn installed(program: &str) -> Option<PathBuf> {
     std::env::split_paths(&folders).map(|folder| folder.join(program)).find(|path| path.is_file())
 }
 
+/// Says that a program is not installed, and which command installs it, if that is known.
+pub(crate) fn not_installed(program: &str, install: Option<&str>) -> String {
+    let hint = install.map(|command| format!(" ({command})")).unwrap_or_default();
+    format!("{program} is not installed{hint}")
+}
+
 impl Tool {
     /// What must be installed.
-    pub(crate) fn needs(&self) -> &str {
+    fn needs(&self) -> &str {
         self.needs.as_ref().unwrap_or(&self.program)
+    }
+
+    /// What to say if it is not installed.
+    pub(crate) fn missing(&self) -> String {
+        format!("{}: {}", self.name, not_installed(self.needs(), self.install.as_deref()))
     }
 
     /// Where it is installed, if all that it needs is.
@@ -94,7 +107,7 @@ impl Tool {
             program,
             args: self.args.iter().map(filled).collect(),
             env: self.env.iter().map(|(name, value)| (name.clone(), filled(value))).collect(),
-            flags: self.flags.clone(),
+            replace: self.replace.clone(),
             reads_names: self.stdin == Some(Names::Files),
             skip: self.skip.clone(),
         }
@@ -111,6 +124,7 @@ mod tests {
             name = "two of it"
             program = "sh"
             needs = "{needs}"
+            install = "apt install it"
             args = ["-P", "{{workers}}"]
             env = {{ THREADS = "{{workers}}" }}
             order = "unchecked"
@@ -131,7 +145,11 @@ mod tests {
     #[test]
     fn what_it_needs_must_be_installed() {
         assert!(tool("sh").find().is_some());
-        assert!(tool("no such program").find().is_none());
+        let absent = tool("no such program");
+        assert!(absent.find().is_none());
+        assert_eq!(absent.missing(), "two of it: no such program is not installed (apt install it)");
+        let unknown = Tool { install: None, ..absent };
+        assert_eq!(unknown.missing(), "two of it: no such program is not installed");
     }
 
     #[test]

@@ -18,7 +18,7 @@ use super::{
     json::Kind,
     measure::{Effort, Entrant, Work},
     origin::{Origin, Resources},
-    query::{Dialect, Query},
+    query::Query,
     service::{Clients, Service},
 };
 
@@ -45,7 +45,7 @@ impl Place {
             output: None,
             resources: None,
         };
-        let queries = ["one", "two"].map(|name| Query::new(Dialect::Plain, name, &[]).unwrap()).to_vec();
+        let queries = ["one", "two"].map(|name| Query::new(name, &[])).to_vec();
         Self { folder: tempfile::tempdir().unwrap(), queries, input, cancel: Cancel::new().unwrap() }
     }
 
@@ -116,7 +116,9 @@ pub(crate) fn entrant(name: &str, program: &str, args: &[String]) -> Entrant {
 pub(crate) fn effort() -> Effort {
     Effort {
         rounds: NonZeroUsize::new(2),
-        budget: Duration::from_secs(1),
+        at_least: 3,
+        at_most: 5,
+        limit: Duration::from_secs(1),
         memory_rounds: 1,
         stop_rounds: 1,
         empty_rounds: 1,

@@ -37,7 +37,7 @@ use super::{
     json::{Kind, seconds},
     machine::Machine,
     measure::{Entrant, crashed},
-    query::{Dialect, Query},
+    query::Query,
     run::{Plan, run},
     stats::median,
 };
@@ -115,7 +115,7 @@ impl Sweep {
         let rounds = args.rounds.map_or(rounds, NonZeroUsize::get);
         let progress = ProgressBar::no_length();
         progress.set_style(ProgressStyle::with_template("{spinner} {prefix} {msg}")?);
-        let query = Query::new(Dialect::Plain, "sweep", &[])?;
+        let query = Query::new("sweep", &[]);
         let bench = Bench { sweep: self, query, target, rounds, progress, kept: kept.to_owned(), cancel };
         let (reference, models) = entrants.split_first().context("there is a reference")?;
         let reference = bench.lane(reference, Handover::Single)?;

@@ -1,28 +1,32 @@
 //! What is worked on: what is made from a seed, what arguments say, or somebody's own files.
 
 use std::{
+    ffi::OsStr,
     fs,
+    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use anyhow::{Context, Result};
-use cc_workloads::{inputs, resize, sort, wordcount};
+use cc_workloads::cli::make_input::NAME as MAKE_INPUT;
 use serde::{Deserialize, Serialize};
 
-use super::origin::Resources;
+use super::{build::output, origin::Resources};
 
 /// Where an input comes from, as a manifest says it.
 #[derive(Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
+#[serde(try_from = "toml::Table")]
 pub(crate) enum Source {
-    /// A tree of text files.
-    Tree(inputs::Spec),
-    /// Folders of photographs, two of them broken.
-    Photographs(resize::inputs::Spec),
-    /// A folder of text with a large vocabulary.
-    Text(wordcount::inputs::Spec),
-    /// A file of lines in no order.
-    Lines(sort::inputs::Spec),
+    Plain(Plain),
+    /// Made from a seed by the program of the spec, which knows this kind of table.
+    Generated(toml::Table),
+}
+
+/// What takes no knowledge of a workload.
+#[derive(Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub(crate) enum Plain {
     /// A list of what an origin has.
     Resources(Resources),
     EmptyFile,
@@ -33,6 +37,17 @@ pub(crate) enum Source {
         /// What the first query has to print.
         output: Option<String>,
     },
+}
+
+impl TryFrom<toml::Table> for Source {
+    type Error = toml::de::Error;
+
+    fn try_from(table: toml::Table) -> Result<Self, toml::de::Error> {
+        match table.get("kind").and_then(toml::Value::as_str) {
+            Some("resources" | "empty-file" | "empty-folder" | "args") => table.try_into().map(Self::Plain),
+            _ => Ok(Self::Generated(table)),
+        }
+    }
 }
 
 /// What every run of a comparison works on.
@@ -62,41 +77,52 @@ pub(crate) struct Subject {
 }
 
 impl Source {
-    /// Makes it at `path`, unless it is there or needs no place.
-    pub(crate) fn make(&self, path: &Path) -> Result<Subject> {
+    /// Makes it at `path`, unless it is there or needs no place. `generator` is the program of the spec.
+    pub(crate) fn make(&self, path: &Path, generator: &Path) -> Result<Subject> {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;
         }
-        match self {
-            Self::Tree(spec) => inputs::prepare(spec, path)?,
-            Self::Photographs(spec) => resize::inputs::prepare(spec, path)?,
-            Self::Text(spec) => wordcount::inputs::prepare(spec, path)?,
-            Self::Lines(spec) => {
-                let file = sort::inputs::prepare(spec, path)?;
-                return Ok(Subject { path: Some(file), ..Subject::default() });
+        let path = match self {
+            Self::Plain(Plain::Resources(resources)) => return Ok(resources.subject(path)),
+            Self::Plain(Plain::Args { args, .. }) => {
+                return Ok(Subject { args: args.clone(), ..Subject::default() });
             }
-            Self::Resources(resources) => return Ok(resources.subject(path)),
-            Self::EmptyFile => fs::write(path, b"").with_context(|| path.display().to_string())?,
-            Self::EmptyFolder => fs::create_dir_all(path).with_context(|| path.display().to_string())?,
-            Self::Args { args, .. } => return Ok(Subject { args: args.clone(), ..Subject::default() }),
-        }
-        Ok(Subject { path: Some(path.to_owned()), ..Subject::default() })
+            Self::Plain(Plain::EmptyFile) => {
+                fs::write(path, b"").with_context(|| path.display().to_string())?;
+                path.to_owned()
+            }
+            Self::Plain(Plain::EmptyFolder) => {
+                fs::create_dir_all(path).with_context(|| path.display().to_string())?;
+                path.to_owned()
+            }
+            Self::Generated(table) => generate(table, path, generator)?,
+        };
+        Ok(Subject { path: Some(path), ..Subject::default() })
     }
 
     pub(crate) fn is_on_disk(&self) -> bool {
-        !matches!(self, Self::Args { .. })
+        !matches!(self, Self::Plain(Plain::Args { .. }))
     }
 
     pub(crate) fn resources(&self) -> Option<Resources> {
-        if let Self::Resources(resources) = self { Some(*resources) } else { None }
+        if let Self::Plain(Plain::Resources(resources)) = self { Some(*resources) } else { None }
     }
 
     pub(crate) fn output(&self) -> Option<String> {
         match self {
-            Self::Args { output, .. } => output.clone(),
+            Self::Plain(Plain::Args { output, .. }) => output.clone(),
             _ => None,
         }
     }
+}
+
+/// Has the program of the spec make the table's input at `path`. Returns where it is.
+fn generate(table: &toml::Table, path: &Path, generator: &Path) -> Result<PathBuf> {
+    let mut command = Command::new(generator);
+    command.arg(MAKE_INPUT).arg(serde_json::to_string(table)?).arg(path);
+    let printed = output(&mut command)?;
+    let made = printed.strip_suffix(b"\n").context("make-input prints a path")?;
+    Ok(PathBuf::from(OsStr::from_bytes(made)))
 }
 
 impl Input {
@@ -167,7 +193,9 @@ fn overridden(first: &[String], second: &[String]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::{super::alone, *};
 
     fn words(text: &str) -> Vec<String> {
         text.split_whitespace().map(str::to_owned).collect()
@@ -185,10 +213,32 @@ mod tests {
     }
 
     #[test]
+    fn a_generator_gets_the_manifests_table_and_says_where_the_input_is() {
+        let _alone = alone();
+        let scratch = tempfile::tempdir().unwrap();
+        let generator = scratch.path().join("generator");
+        let script = "#!/bin/sh\nprintf '%s' \"$2\" > \"$3\"\necho \"$3\"\n";
+        fs::write(&generator, script).unwrap();
+        fs::set_permissions(&generator, fs::Permissions::from_mode(0o755)).unwrap();
+        let source: Source = toml::from_str("kind = \"tree\"\nseed = 1").unwrap();
+        let path = scratch.path().join("inputs").join("small");
+        let subject = source.make(&path, &generator).unwrap();
+        assert_eq!(subject.path.as_ref(), Some(&path));
+        assert_eq!(fs::read_to_string(path).unwrap(), r#"{"kind":"tree","seed":1}"#);
+        assert!(source.is_on_disk() && source.resources().is_none() && source.output().is_none());
+    }
+
+    #[test]
+    fn a_kind_of_the_harness_must_be_complete() {
+        assert!(toml::from_str::<Source>("kind = \"args\"").is_err());
+        assert!(toml::from_str::<Source>("kind = \"args\"\nargs = []").is_ok());
+    }
+
+    #[test]
     fn the_files_below_a_folder_come_in_order() {
         let scratch = tempfile::tempdir().unwrap();
         let root = scratch.path().join("in");
-        let subject = Source::EmptyFolder.make(&root).unwrap();
+        let subject = Source::Plain(Plain::EmptyFolder).make(&root, Path::new("no generator")).unwrap();
         assert!(subject.files().unwrap().is_empty());
         fs::create_dir(root.join("b")).unwrap();
         for name in ["b/2", "a", "b/1"] {

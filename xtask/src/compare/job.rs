@@ -28,7 +28,7 @@ use super::{
     origin::Origin,
     query::{Query, line},
     say,
-    service::{Clients, Service, peers},
+    service::{Clients, PEERS, Service},
     summary,
     trace::Traces,
 };
@@ -50,12 +50,10 @@ impl Job {
         if args.input.is_some() && !manifest.takes_files() {
             bail!("{workload} reads no files; its own arguments come after --");
         }
-        let is_file = match &args.input {
-            Some(path) => !fs::metadata(path).with_context(|| path.display().to_string())?.is_dir(),
-            None => false,
-        };
-        let queries = manifest.queries(&args.query)?.into_iter();
-        let queries = queries.map(|query| if is_file { query } else { query.recursive() }).collect();
+        if let Some(path) = &args.input {
+            fs::metadata(path).with_context(|| path.display().to_string())?;
+        }
+        let queries = manifest.queries(&args.query);
         let is_given = !args.query.is_empty();
         Ok(Self { workload: workload.to_owned(), all: all.to_vec(), manifest, queries, is_given })
     }
@@ -81,7 +79,7 @@ impl Job {
         }
         for tool in self.manifest.tool.iter().filter(|tool| args.is_selected(&tool.name)) {
             match tool.find().map(|program| self.tool(tool, program, args.workers())) {
-                None => absent.push(format!("{}: {} is not installed", tool.name, tool.needs())),
+                None => absent.push(tool.missing()),
                 Some(entrant) if self.is_given && !entrant.call.takes_query() => {
                     absent.push(format!("{}: it does only what the manifest asks for", tool.name));
                 }
@@ -90,6 +88,13 @@ impl Job {
         }
         absent.extend(self.manifest.service.iter().filter_map(Service::missing));
         Ok((entrants, absent))
+    }
+
+    /// What could be compared with if it were installed.
+    pub(super) fn missing(&self, args: &Args) -> Vec<String> {
+        let tools = self.manifest.tool.iter().filter(|tool| args.is_selected(&tool.name));
+        let missing = tools.filter(|tool| tool.find().is_none()).map(Tool::missing);
+        missing.chain(self.manifest.service.iter().filter_map(Service::missing)).collect()
     }
 
     /// `is_one_of_many` says that there are others of the same name with other numbers of workers.
@@ -174,7 +179,7 @@ impl Job {
     /// What is worked on.
     fn input(&self, args: &Args, workspace: &Workspace) -> Result<Input> {
         let mut input = match &args.input {
-            Some(path) => self.manifest.given(workspace, &self.workload, path)?,
+            Some(path) => self.manifest.given_input(workspace, &self.workload, path)?,
             None => {
                 say(&format!("preparing the {} input", args.size()));
                 self.manifest.prepare(workspace, &self.workload, args.size())?
@@ -188,13 +193,13 @@ impl Job {
 
     /// Who asks, if it is a service.
     fn clients(&self, workspace: &Workspace, input: &Input) -> Option<Clients> {
-        self.manifest.service.as_ref().map(|service| service.clients(peers(&workspace.target), input))
+        self.manifest.service.as_ref().map(|service| service.clients(workspace.program(PEERS), input))
     }
 
     /// What is asked, if that is another's.
     fn origin(&self, workspace: &Workspace, input: &Input) -> Result<Option<Origin>> {
         let listed = input.resources.zip(input.measured.path.as_ref());
-        listed.map(|(what, list)| Origin::start(&peers(&workspace.target), what, list)).transpose()
+        listed.map(|(what, list)| Origin::start(&workspace.program(PEERS), what, list)).transpose()
     }
 
     fn work<'a>(&'a self, input: &'a Input, kept: &'a Path, cancel: &'a Cancel) -> Work<'a> {
@@ -275,7 +280,7 @@ impl Job {
     fn asked(&self, input: &Input) -> String {
         match &input.measured.args[..] {
             [] => self.queries[0].to_string(),
-            _ => line(&input.measured.with(&self.queries[0].arguments(|_| None))),
+            _ => line(&input.measured.with(&self.queries[0].args)),
         }
     }
 }

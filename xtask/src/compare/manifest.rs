@@ -6,14 +6,15 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
 use super::{
-    build::Workspace,
+    build::{SPEC, Workspace},
     check::Order,
     external::Tool,
     granularity::Sweep,
     input::{Input, Source, Subject},
-    query::{Dialect, Query},
+    query::Query,
     service::Service,
 };
+use crate::models;
 
 /// One workload's manifest. A workload with ordinary arguments needs no more than this to be compared.
 #[derive(Deserialize)]
@@ -30,12 +31,12 @@ pub(crate) struct Manifest {
     /// Whether there is nothing to see before the end, so that a time to the first byte says nothing.
     #[serde(default)]
     pub prints_at_end: bool,
-    /// How the queries' arguments are read.
-    #[serde(default)]
-    dialect: Dialect,
     /// What `smoke`, `small` and `large` are, and `empty`: the job that shows what starting costs.
     input: BTreeMap<String, Source>,
     query: Vec<NamedQuery>,
+    /// What holds of a query that a user gives instead.
+    #[serde(default)]
+    given: Given,
     #[serde(default)]
     pub tool: Vec<Tool>,
     /// What is to be said of the comparison with the tools.
@@ -47,10 +48,26 @@ pub(crate) struct Manifest {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct NamedQuery {
     name: String,
     args: Vec<String>,
+    /// Whether every byte is read. Files that are left early are left earlier or later by chance.
+    #[serde(default = "yes")]
+    reads_everything: bool,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+struct Given {
+    /// The arguments that come before those of the user.
+    first: Vec<String>,
+    /// Whether it may leave files early.
+    may_leave_early: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// The file's name.
@@ -58,17 +75,10 @@ const FILE: &str = "manifest.toml";
 /// What every job's cost of starting is measured with.
 const EMPTY: &str = "empty";
 
-/// The workloads that have a manifest.
+/// The workloads that have a manifest, in the order in which they are compared.
 pub(crate) fn workloads(workspace: &Workspace) -> Result<Vec<String>> {
-    let folder = workspace.root.join("workloads");
-    let mut names = Vec::new();
-    for entry in fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
-        let path = entry?.path();
-        if path.join(FILE).exists() {
-            names.extend(path.file_name().and_then(|name| name.to_str()).map(str::to_owned));
-        }
-    }
-    names.sort();
+    let mut names = models::workloads(&workspace.root)?;
+    names.retain(|name| workspace.root.join("workloads").join(name).join(FILE).exists());
     Ok(names)
 }
 
@@ -95,7 +105,7 @@ impl Manifest {
         let folder = workspace.target.join("inputs").join(workload);
         let make = |size: &str| {
             let source = self.source(size).with_context(|| workload.to_owned())?;
-            source.make(&folder.join(size))
+            source.make(&folder.join(size), &workspace.program(SPEC))
         };
         let resources = self.source(size)?.resources();
         // Odd files are in the smallest input, too: many queries on few files find more than few on many.
@@ -111,9 +121,10 @@ impl Manifest {
     }
 
     /// Somebody's own file or directory instead.
-    pub(crate) fn given(&self, workspace: &Workspace, workload: &str, path: &Path) -> Result<Input> {
+    pub(crate) fn given_input(&self, workspace: &Workspace, workload: &str, path: &Path) -> Result<Input> {
         let empty = self.source(EMPTY).with_context(|| workload.to_owned())?;
-        let empty = empty.make(&workspace.target.join("inputs").join(workload).join(EMPTY))?;
+        let at = workspace.target.join("inputs").join(workload).join(EMPTY);
+        let empty = empty.make(&at, &workspace.program(SPEC))?;
         Ok(Input::given(path, Subject { is_empty: true, ..empty }))
     }
 
@@ -137,16 +148,24 @@ impl Manifest {
     }
 
     /// What the manifest asks, or what is asked instead: the first is measured, all are checked.
-    pub(crate) fn queries(&self, given: &[String]) -> Result<Vec<Query>> {
-        if !given.is_empty() && self.service.is_some() {
+    pub(crate) fn queries(&self, given: &[String]) -> Vec<Query> {
+        let named = |query: &NamedQuery| Query {
+            reads_everything: query.reads_everything,
+            ..Query::new(&query.name, &query.args)
+        };
+        match given {
+            [] => self.query.iter().map(named).collect(),
             // A service is talked to whatever it is told.
-            let named = |query: &NamedQuery| Query::new(self.dialect, &query.name, given);
-            return self.query.iter().map(named).collect();
+            _ if self.service.is_some() => {
+                self.query.iter().map(|query| Query::new(&query.name, given)).collect()
+            }
+            _ => vec![self.given_query(given)],
         }
-        if !given.is_empty() {
-            return Ok(vec![Query::new(self.dialect, "given", given)?]);
-        }
-        self.query.iter().map(|query| Query::new(self.dialect, &query.name, &query.args)).collect()
+    }
+
+    fn given_query(&self, args: &[String]) -> Query {
+        let args = [&self.given.first, args].concat();
+        Query { reads_everything: !self.given.may_leave_early, ..Query::new("given", &args) }
     }
 }
 
@@ -174,9 +193,18 @@ mod tests {
     #[test]
     fn a_workload_with_ordinary_arguments_needs_no_code() {
         let manifest = Manifest::parse(PLAIN).unwrap();
-        assert_eq!(manifest.queries(&[]).unwrap()[0].to_string(), "--top 10");
-        assert_eq!(manifest.queries(&["--all".to_owned()]).unwrap()[0].to_string(), "--all");
+        assert_eq!(manifest.queries(&[])[0].to_string(), "--top 10");
+        assert_eq!(manifest.queries(&["--all".to_owned()])[0].to_string(), "--all");
         assert!(manifest.takes_files() && manifest.order == Order::Any && manifest.tool.is_empty());
+    }
+
+    #[test]
+    fn a_users_query_may_need_arguments_before_it() {
+        let given = "[given]\nfirst = [\"-r\"]\nmay-leave-early = true";
+        let manifest = Manifest::parse(&format!("{PLAIN}\n{given}")).unwrap();
+        let query = &manifest.queries(&["-i".to_owned(), "x".to_owned()])[0];
+        assert_eq!((query.to_string().as_str(), query.reads_everything), ("-r -i x", false));
+        assert!(manifest.queries(&[])[0].reads_everything);
     }
 
     #[test]
@@ -193,10 +221,10 @@ mod tests {
             let path = entry.unwrap().path().join(FILE);
             let Ok(text) = fs::read_to_string(&path) else { continue };
             let manifest = Manifest::parse(&text).unwrap_or_else(|error| panic!("{path:?}: {error:#}"));
-            for size in ["smoke", "small", "large", EMPTY] {
+            for size in ["smoke", "quick", "small", "large", EMPTY] {
                 manifest.source(size).unwrap_or_else(|error| panic!("{path:?}: {error:#}"));
             }
-            manifest.queries(&[]).unwrap_or_else(|error| panic!("{path:?}: {error:#}"));
+            assert!(!manifest.queries(&[]).is_empty(), "{path:?}");
         }
     }
 }

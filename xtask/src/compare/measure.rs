@@ -89,9 +89,14 @@ pub(crate) struct Work<'a> {
 /// How much is measured.
 #[derive(Clone, Copy)]
 pub(crate) struct Effort {
-    /// Timed rounds; by default as many as fit into `budget`.
+    /// Timed rounds; by default as many as fit into `limit`.
     pub rounds: Option<NonZeroUsize>,
-    pub budget: Duration,
+    /// The fewest and the most timed rounds, unless `rounds` is given.
+    pub at_least: usize,
+    pub at_most: usize,
+    /// How long the check and all phases may take. The first round of each phase, and `at_least` timed rounds,
+    /// are measured even if it takes longer.
+    pub limit: Duration,
     pub memory_rounds: usize,
     pub stop_rounds: usize,
     pub empty_rounds: usize,
@@ -100,8 +105,26 @@ pub(crate) struct Effort {
     pub timeout: Duration,
 }
 
-/// The fewest and the most timed rounds, if nobody says how many.
-const ROUNDS: (usize, usize) = (5, 25);
+/// A run that is interrupted takes about this part of an ordinary one, with what it takes to stop.
+const STOPPED: f64 = 0.6;
+impl Effort {
+    /// How many timed rounds there are, if one takes `round` seconds, `spent` seconds are gone, and what comes
+    /// after these rounds takes `later`.
+    fn timed_rounds(&self, round: f64, spent: f64, later: f64) -> usize {
+        let fit = ((seconds(self.limit) - spent - later) / round).max(0.0) as usize;
+        self.rounds.map_or(fit.clamp(self.at_least, self.at_most), NonZeroUsize::get)
+    }
+
+    /// Whether a phase may end before this round because the time is up.
+    fn is_enough(&self, phase: Phase, round: usize) -> bool {
+        match phase {
+            Phase::Time => self.rounds.is_none() && round >= self.at_least,
+            // One that was asked for its rounds has them all.
+            _ => self.rounds.is_none() && round >= 1,
+        }
+    }
+}
+
 /// Runs that are shorter cannot be interrupted in the middle.
 const STOPPABLE: f64 = 0.2;
 
@@ -162,10 +185,19 @@ impl Rounds<'_> {
             state.is_right() && !state.entrant.slow && self.has_time(state.entrant, Phase::Time)
         };
         let ideal = self.work.origin.map_or(0.0, |origin| origin.waiting().ideal_s);
-        let one = self.states.iter().filter(counts).map(|state| state.samples[0].wall_s.max(ideal));
-        let fit = seconds(self.effort.budget) / one.sum::<f64>().max(1e-3);
-        let count = self.effort.rounds.map_or((fit as usize).clamp(ROUNDS.0, ROUNDS.1), NonZeroUsize::get);
+        let timed: Vec<f64> =
+            self.states.iter().filter(counts).map(|state| state.samples[0].wall_s.max(ideal)).collect();
+        let round = timed.iter().sum::<f64>().max(1e-3);
+        let count =
+            self.effort.timed_rounds(round, seconds(self.began.elapsed()), self.later(timed.len(), round));
         self.rounds(Phase::Time, count, |_| Some(Plan::default()));
+    }
+
+    /// About how long one round of each later phase takes, if a round of all `programs` takes `round` seconds.
+    fn later(&self, programs: usize, round: f64) -> f64 {
+        let services = self.work.clients.map_or(0.0, |clients| clients.extra_s() * programs as f64);
+        let stopped = if self.work.clients.is_some() { 0.0 } else { STOPPED * round };
+        round + stopped + services
     }
 
     fn memory(&mut self) {
@@ -209,7 +241,12 @@ impl Rounds<'_> {
             Phase::Trace => "tracing",
             Phase::Service => "asking",
         };
+        let mut last = Duration::ZERO;
         for round in 0..count {
+            let began = self.began.elapsed();
+            if self.effort.is_enough(phase, round) && began + last > self.effort.limit {
+                break;
+            }
             self.progress.set_prefix(format!("{name}, round {} of {count}:", round + 1));
             let order: Vec<usize> = (0..self.states.len()).collect();
             // There and back: what gets slower while a round goes on does so for every row alike.
@@ -226,6 +263,7 @@ impl Rounds<'_> {
                 }
                 self.states[at].samples.push(sample);
             }
+            last = self.began.elapsed() - began;
         }
     }
 

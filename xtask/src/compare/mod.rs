@@ -28,7 +28,6 @@ mod example;
 mod external;
 #[cfg(test)]
 mod fake;
-mod flags;
 mod flat;
 mod found;
 mod granularity;
@@ -58,7 +57,7 @@ mod tracing;
 mod tree;
 mod usl;
 
-use std::{io::IsTerminal, path::PathBuf, process::ExitCode};
+use std::{io::IsTerminal, path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::{Error, Result, anyhow, bail};
 
@@ -112,28 +111,54 @@ fn compare(args: &Args) -> Result<Outcome, Failure> {
     }
     machine::load_average();
     let workspace = Workspace::find()?;
-    let mut jobs = jobs(args, &workspace).map_err(Failure::usage)?;
+    let jobs = jobs(args, &workspace).map_err(Failure::usage)?;
     let earlier = args.baseline.as_deref().map(baseline::load).transpose();
     let earlier = earlier.map_err(Failure::usage)?.unwrap_or_default();
-    say("building the models' release programs");
-    let built = workspace.build(&args.models)?;
-    if jobs.iter().any(|job| job.manifest.has_peers()) && !args.list {
-        workspace.release(service::PEERS)?;
-    }
-    // In the order of the reference's help.
-    jobs.sort_by_key(|job| built.entries.iter().position(|entry| entry.workload == job.workload));
+    all_known(&args.models, &workspace.models(), &jobs).map_err(Failure::usage)?;
+    let cancel = Cancel::on_interrupt().map_err(Error::from)?;
+    let has_peers = jobs.iter().any(|job| job.manifest.has_peers()) && !args.list;
+    out::say("building the release programs (cargo build --release): the first time, this takes minutes");
+    let built = match workspace.build(&args.models, has_peers, &cancel) {
+        Err(error) if cancel.is_requested() => {
+            out::say(format_args!("{error:#}"));
+            return Ok(Outcome::Interrupted);
+        }
+        built => built?,
+    };
     if args.list {
         list(&built.entries, &jobs);
         return Ok(Outcome::Agree);
     }
-    if built.broken.is_empty() {
-        all_known(&args.models, &built.entries, &jobs).map_err(Failure::usage)?;
-    }
     built.broken.iter().for_each(|broken| out::say(format_args!("error: {broken}: left out")));
     let outcome = if built.broken.is_empty() { Outcome::Agree } else { Outcome::Failed };
-    let cancel = Cancel::on_interrupt().map_err(Error::from)?;
     let bench = Bench { args, earlier, workspace: &workspace, entries: &built.entries, cancel: &cancel };
+    announce(args, &jobs);
     bench.all(&jobs, outcome)
+}
+
+/// Says what will be measured, about how long that takes, and what is missing.
+fn announce(args: &Args, jobs: &[Job]) {
+    let names: Vec<&str> = jobs.iter().map(|job| job.workload.as_str()).collect();
+    out::say(announced(&names, args.estimate(jobs.len())));
+    let mut missing: Vec<String> = Vec::new();
+    for tool in jobs.iter().flat_map(|job| job.missing(args)) {
+        if !missing.contains(&tool) {
+            missing.push(tool);
+        }
+    }
+    if !missing.is_empty() {
+        out::say(format_args!("left out, since it is not installed:\n  {}", missing.join("\n  ")));
+    }
+}
+
+/// `measuring mandelbrot, resize: about 90 s`
+fn announced(names: &[&str], estimate: Option<Duration>) -> String {
+    let time = match estimate.map(|time| time.as_secs()) {
+        None => String::new(),
+        Some(seconds) if seconds < 100 => format!(": about {seconds} s"),
+        Some(seconds) => format!(": about {} min", seconds.div_ceil(60)),
+    };
+    format!("measuring {}{time}", names.join(", "))
 }
 
 /// Where the last results are.
@@ -244,9 +269,9 @@ fn jobs(args: &Args, workspace: &Workspace) -> Result<Vec<Job>> {
     if is_for_one && args.workloads.len() != 1 {
         bail!("say which workload the input and the arguments are for: one of {}", all.join(", "));
     }
-    let names = if args.workloads.is_empty() { &all } else { &args.workloads };
+    let wanted = all.iter().filter(|name| args.workloads.is_empty() || args.workloads.contains(name));
     let mut jobs: Vec<Job> =
-        names.iter().map(|name| Job::new(name, &all, args, workspace)).collect::<Result<_>>()?;
+        wanted.map(|name| Job::new(name, &all, args, workspace)).collect::<Result<_>>()?;
     if args.granularity {
         if args.counts().len() > 1 {
             bail!("one number of workers at a time with --granularity");
@@ -261,12 +286,11 @@ fn jobs(args: &Args, workspace: &Workspace) -> Result<Vec<Job>> {
     Ok(jobs)
 }
 
-/// Whether somebody is called so; one who does not build is not known.
-fn all_known(names: &[String], entries: &[Entry], jobs: &[Job]) -> Result<()> {
-    let models = entries.iter().map(|entry| entry.model.as_str());
+/// Checks that each name is that of a model or a tool.
+fn all_known(names: &[String], models: &[&str], jobs: &[Job]) -> Result<()> {
     let tools = jobs.iter().flat_map(|job| &job.manifest.tool).map(|tool| tool.name.as_str());
     let mut known: Vec<&str> = Vec::new();
-    for name in models.chain(tools) {
+    for name in models.iter().copied().chain(tools) {
         if !known.contains(&name) {
             known.push(name);
         }
@@ -303,16 +327,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_is_measured_is_announced_with_its_time() {
+        let minutes = Some(Duration::from_secs(315));
+        assert_eq!(announced(&["grep", "kv"], minutes), "measuring grep, kv: about 6 min");
+        assert_eq!(announced(&["grep"], Some(Duration::from_secs(45))), "measuring grep: about 45 s");
+        assert_eq!(announced(&["grep"], None), "measuring grep");
+    }
+
+    #[test]
     fn a_name_that_nobody_has_is_refused() {
-        let entry = Entry {
-            model: "threads".to_owned(),
-            mechanism: String::new(),
-            workload: "grep".to_owned(),
-            declined: None,
-            program: "t".into(),
-            crate_dir: "c".into(),
-        };
-        let known = |name: &str| all_known(&[name.to_owned()], std::slice::from_ref(&entry), &[]);
+        let known = |name: &str| all_known(&[name.to_owned()], &["threads"], &[]);
         assert!(known("threads").is_ok());
         assert_eq!(
             known("thread").unwrap_err().to_string(),

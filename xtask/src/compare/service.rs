@@ -4,20 +4,14 @@
 //! meanwhile and what it holds. The rounds are those of every other workload; the rest, [`Served`], comes from
 //! rounds of its own, in which each server in turn is asked in other ways.
 
-use std::{
-    collections::BTreeMap,
-    fs::File,
-    path::{Path, PathBuf},
-    process::Command,
-    time::Duration,
-};
+use std::{collections::BTreeMap, fs::File, path::PathBuf, process::Command, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
 use super::{
     call::{Call, Called, Request},
-    external::installed,
+    external::{installed, not_installed},
     input::{Input, Subject},
     json::seconds,
     measure::{Entrant, Rounds},
@@ -59,6 +53,8 @@ struct Asked {
 #[serde(deny_unknown_fields)]
 struct Client {
     program: String,
+    /// The command that installs it, for a user who lacks it.
+    install: Option<String>,
     /// Once with requests one behind the other, once with one at a time: the rest of the arguments.
     args: Vec<String>,
     pipelined: Vec<String>,
@@ -135,7 +131,8 @@ impl Service {
     /// The client that is not installed.
     pub(crate) fn missing(&self) -> Option<String> {
         let client = self.client.as_ref().filter(|client| installed(&client.program).is_none())?;
-        Some(format!("{}: it is not installed, and so no client", client.program))
+        let Client { program, install, .. } = client;
+        Some(format!("{program}: no client, since {}", not_installed(program, install.as_deref())))
     }
 }
 
@@ -170,6 +167,11 @@ impl Clients {
              the server for each; -P 1: one at a time. p50, p99, p99.9: open loop, {rate} requests a second for all, drawn \
              (Poisson) for {seconds} s, each counted from when it was due. idle: memory of each of {idle} idle connections"
         ))
+    }
+
+    /// About how long all that is not the load takes with one server: the open loop, and as long for the rest.
+    pub(crate) fn extra_s(&self) -> f64 {
+        self.asked().map_or(0.0, |asked| 2.0 * asked.seconds)
     }
 
     fn asked(&self) -> Result<Asked> {
@@ -321,11 +323,6 @@ fn told(call: &Call) -> Result<(Call, Manner)> {
     let port = free_port()?;
     let args = call.args.iter().map(|arg| arg.replace(PORT, &port.to_string())).collect();
     Ok((Call { args, ..call.clone() }, Manner::Accepts(port)))
-}
-
-/// Where the programs of a release are, `cc-peers` among them.
-pub(crate) fn peers(target: &Path) -> PathBuf {
-    target.join("release").join(PEERS)
 }
 
 /// The package with the clients, and its program.

@@ -189,7 +189,10 @@ mod tests {
         );
         let unknown = Args { anchor: vec!["shuffle".to_owned()], ..args(&["threads"]) };
         assert_eq!(message(&unknown), "no part is called shuffle; there is feed, gather, run, work");
-        assert!(message(&Args { workload: "make".to_owned(), ..args(&[]) }).contains("there is fetch, grep"));
+        assert!(
+            message(&Args { workload: "make".to_owned(), ..args(&[]) })
+                .contains("there is mandelbrot, resize")
+        );
         assert!(message(&Args { diff: true, ..args(&["threads"]) }).contains("two models"));
     }
 

@@ -4,6 +4,7 @@ mod clean;
 mod fetch;
 mod grep;
 mod kv;
+pub mod make_input;
 mod mandelbrot;
 mod output;
 mod resize;
@@ -86,6 +87,8 @@ pub fn main(models: &[Model]) -> ExitCode {
     let (workload, args) = matches.subcommand().expect("clap requires one");
     let done = if workload == clean::NAME {
         clean::main(args)
+    } else if workload == make_input::NAME {
+        make_input::main(args)
     } else {
         let ctx = context(&matches, args);
         let (.., main) =
@@ -188,7 +191,8 @@ pub fn command(models: &[Model]) -> Command {
             "How many tasks may be in flight, up to {MAX_WINDOW} [default: sixteen per worker]"
         )))
         .subcommands(WORKLOADS.iter().map(|(_, command, _)| command()))
-        .subcommand(clean::command());
+        .subcommand(clean::command())
+        .subcommand(make_input::command());
     (first.args)(command)
 }
 

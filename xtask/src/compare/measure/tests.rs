@@ -142,3 +142,24 @@ fn what_was_measured_before_an_interruption_is_handed_over() {
     assert_eq!(measured.rows.iter().map(timed).collect::<Vec<_>>(), [1, 1, 2]);
     assert!(measured.rows.iter().all(|row| row.failures.is_empty() && row.memory_bytes.is_none()));
 }
+
+#[test]
+fn as_many_rounds_are_timed_as_fit_with_what_comes_later() {
+    let effort = Effort { rounds: None, limit: Duration::from_secs(45), ..fake::effort() };
+    assert_eq!(effort.timed_rounds(7.0, 8.0, 9.0), 4);
+    assert_eq!(effort.timed_rounds(1.0, 8.0, 9.0), effort.at_most);
+    assert_eq!(effort.timed_rounds(40.0, 80.0, 90.0), effort.at_least);
+    assert_eq!(Effort { rounds: NonZeroUsize::new(9), ..effort }.timed_rounds(40.0, 80.0, 90.0), 9);
+}
+
+#[test]
+fn when_the_time_is_up_each_phase_has_one_round_more() {
+    let effort = Effort { rounds: None, limit: Duration::ZERO, memory_rounds: 3, ..fake::effort() };
+    let place = Place::new();
+    let measured = measured(&place, Vec::new(), &effort);
+    let rounds = |phase: Phase| {
+        let samples = measured.rows[1].samples.iter();
+        samples.filter(|sample| sample.phase == phase).count()
+    };
+    assert_eq!((rounds(Phase::Time), rounds(Phase::Memory)), (effort.at_least, 1));
+}
