@@ -6,10 +6,11 @@
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod cargo;
-mod compare;
+pub mod compare;
 pub mod models;
 mod new_workload;
 pub mod out;
+mod process;
 mod report;
 pub mod show;
 mod tidy;
@@ -22,7 +23,7 @@ use clap::Parser;
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 enum Command {
-    Compare(compare::Args),
+    Compare(compare::plan::args::Args),
     Report(report::Args),
     Choose(report::Choose),
     Show(show::Args),
