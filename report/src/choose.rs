@@ -8,10 +8,14 @@ use crate::{
     Report,
     figures::{count, kilobytes, list, memory, ratio, time},
     granularity::metg,
-    results::{Comparison, Grained, Metg, Row, by_time},
+    results::by_time,
     table::{cell, slug},
     verdict::{times, took},
     words,
+};
+use xtask::compare::result::{
+    Comparison, Row,
+    granularity::{self, Metg},
 };
 
 /// What is said of one trait of a program.
@@ -172,7 +176,7 @@ fn fastest(found: &Comparison) -> Option<String> {
         format!(
             ", and keeps {} of {} busy",
             linked(found, first, "cores", &ratio(cores)),
-            count(found.machine.cores, "core")
+            count(found.machine.cores.get(), "core")
         )
     });
     let like = if like.is_empty() {
@@ -272,9 +276,9 @@ fn starting(report: &Report) -> Option<String> {
 fn small(report: &Report) -> Vec<String> {
     let mut said: Vec<String> = report.granularity.iter().flat_map(|swept| {
         let bound = |metg: Option<Metg>| metg.map_or(f64::MAX, |metg| metg.work_s);
-        let mut rows: Vec<&Grained> = swept.rows.iter().filter(|row| row.single.metg.is_some()).collect();
+        let mut rows: Vec<&granularity::Row> = swept.rows.iter().filter(|row| row.single.metg.is_some()).collect();
         rows.sort_by(|one, other| bound(one.single.metg).total_cmp(&bound(other.single.metg)));
-        let figure = |row: &&Grained, value| format!("{} [{}](#granularity-{}-{})", row.name, metg(value), swept.workload, slug(&row.name));
+        let figure = |row: &&granularity::Row, value| format!("{} [{}](#granularity-{}-{})", row.name, metg(value), swept.workload, slug(&row.name));
         let single: Vec<String> = rows.iter().map(|row| figure(row, row.single.metg)).collect();
         let joined: Vec<String> = rows.iter().map(|row| figure(row, row.joined.metg)).collect();
         [

@@ -17,10 +17,10 @@ use xtask::show::{
 use crate::{
     figures::count,
     look,
-    results::Kind,
     sources::{File, Shelf},
     table::slug,
 };
+use xtask::compare::result::Kind;
 
 /// The files on the page.
 #[must_use]

@@ -6,8 +6,8 @@ use crate::{
     chart::{Scale, axis, grid, percent},
     figures::{ms, tick},
     look,
-    results::{Comparison, Row},
 };
+use xtask::compare::result::{Comparison, Row};
 
 /// The two pictures on the page.
 #[must_use]

@@ -7,8 +7,11 @@ use crate::{
     chart::{Scale, mark, percent, segment},
     figures::{count, percent as share, ratio, time},
     look,
-    results::{Curve, Grained, Kind, Metg, Point, Swept},
     table::slug,
+};
+use xtask::compare::result::{
+    Kind,
+    granularity::{Curve, Metg, Point, Row, Swept},
 };
 
 /// A picture's height, its floor, and its ceiling.
@@ -42,12 +45,12 @@ fn article(swept: &Swept) -> Markup {
                 (picture(swept, "As the model joins tasks", |row| &row.joined))
             }
             (table(swept))
-            p class="quiet" { (swept.machine.shown()) " · " (count(swept.workers, "worker")) " · " (count(swept.rounds, "round")) " · " code { (swept.command) } }
+            p class="quiet" { (swept.machine.shown()) " · " (count(swept.workers.get(), "worker")) " · " (count(swept.rounds, "round")) " · " code { (swept.command) } }
         }
     }
 }
 
-fn picture(swept: &Swept, title: &str, curve: fn(&Grained) -> &Curve) -> Markup {
+fn picture(swept: &Swept, title: &str, curve: fn(&Row) -> &Curve) -> Markup {
     let scale = Scale::log(swept.tiles.iter().map(|cut| cut.work_s));
     html! {
         figure class="chart" {
@@ -75,7 +78,7 @@ fn height(part: f64) -> f64 {
     FLOOR - (FLOOR - CEILING) * part.clamp(0.0, 1.0)
 }
 
-fn line(row: &Grained, curve: &Curve, scale: &Scale) -> Markup {
+fn line(row: &Row, curve: &Curve, scale: &Scale) -> Markup {
     let class = look::class(&row.name, Kind::Model);
     let place = |point: &Point| (100.0 - scale.at(point.work_s), height(point.rate / curve.best));
     let title = |point: &Point| {
@@ -105,7 +108,7 @@ fn table(swept: &Swept) -> Markup {
     }
 }
 
-fn cells(swept: &Swept, row: &Grained) -> Markup {
+fn cells(swept: &Swept, row: &Row) -> Markup {
     let rate = |tile: &str| {
         let point = row.single.points.iter().find(|point| point.tile == tile)?;
         let bound = if point.stopped { "< " } else { "" };

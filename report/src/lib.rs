@@ -25,10 +25,11 @@ pub mod words;
 pub mod workers;
 
 use std::{fs, path::Path};
+use xtask::compare::result::{Comparison, granularity::Swept};
 
 use anyhow::Result;
 
-use results::{Comparison, Raw, Swept};
+use results::Raw;
 use sources::Shelf;
 
 /// All that the page is made from.

@@ -1,8 +1,7 @@
 //! How a model looks: one colour and one mark, the same in every chart, so that neither says anything alone.
 
 use maud::{Markup, html};
-
-use crate::results::Kind;
+use xtask::compare::result::Kind;
 
 /// The models whose looks are fixed. The colours are in style.css.
 const MODELS: [&str; 8] =

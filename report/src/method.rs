@@ -6,8 +6,9 @@ use maud::{Markup, html};
 use crate::{
     Report,
     figures::count,
-    results::{Comparison, Raw},
+    results::{Raw, workers},
 };
+use xtask::compare::result::Comparison;
 
 /// How a workload was measured.
 #[must_use]
@@ -18,11 +19,11 @@ pub fn article(found: &Comparison) -> Markup {
             dl {
                 dt { "machine" } dd { (found.machine.shown()) }
                 dt { "command" } dd { code { (found.command) } }
-                @if let Some(time) = &found.time { dt { "time" } dd { (time) @if let Some(commit) = &found.commit { ", commit " code { (commit) } } } }
+                @if !found.time.is_empty() { dt { "time" } dd { (found.time) @if let Some(commit) = &found.commit { ", commit " code { (commit) } } } }
                 @for warning in &found.warnings { dt { "warning" } dd { (warning) } }
                 @for unlike in found.baseline.iter().flat_map(|baseline| &baseline.unlike) { dt { "unlike the baseline" } dd { (unlike) } }
                 dt { "input" } dd { (found.input.name) ": " (found.caption) }
-                dt { "rounds" } dd { (count(found.rounds, "round")) ", interleaved, with " (found.workers_shown()) @if let Some(needed) = found.rounds_to_tell { "; to tell any two rows apart that differ by 3\u{202f}% takes " (needed) } }
+                dt { "rounds" } dd { (count(found.rounds, "round")) ", interleaved, with " (workers(found)) @if let Some(needed) = found.rounds_to_tell { "; to tell any two rows apart that differ by 3\u{202f}% takes " (needed) } }
                 dt { "measured" } dd { code { (found.query) } }
                 dt { "checked" } dd { @for (at, query) in found.checked.iter().enumerate() { @if at > 0 { " · " } code { (query) } } }
                 dt { "memory" } dd { (found.memory) }

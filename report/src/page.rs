@@ -3,9 +3,9 @@
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::{
-    Report, choose, code, costs, granularity, look, method, results::Comparison, samples, table, timeline,
-    verdict, workers,
+    Report, choose, code, costs, granularity, look, method, samples, table, timeline, verdict, workers,
 };
+use xtask::compare::result::Comparison;
 
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");

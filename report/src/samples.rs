@@ -6,8 +6,8 @@ use crate::{
     chart::{Scale, axis, grid, mark, percent, segment},
     figures::{ms, tick},
     look,
-    results::{Comparison, Outlier, Row, Sample},
 };
+use xtask::compare::result::{Comparison, Outlier, Row, Sample};
 
 /// A lane's height: its edges, and what each run adds within limits.
 const EDGE: f64 = 9.0;

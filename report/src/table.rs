@@ -5,8 +5,8 @@ use maud::{Markup, html};
 use crate::{
     figures::{mb, ms, ratio},
     look,
-    results::{Comparison, Estimate, Kind, Row, Served, Verdict},
 };
+use xtask::compare::result::{Comparison, Estimate, Kind, Row, Served, Verdict};
 
 /// The columns: a short name for links, the heading, the unit, and what it is.
 const COLUMNS: [(&str, &str, &str, &str); 25] = [
@@ -269,7 +269,7 @@ fn output(row: &Row) -> String {
         Verdict::Reference => "reference",
         Verdict::Same => "same",
         Verdict::Own => "its own",
-        Verdict::Differs { what } => return format!("differs: {what}"),
+        Verdict::Differs { what, .. } => return format!("differs: {what}"),
         Verdict::Failed => "failed",
     };
     if row.any_order && row.kind == Kind::Tool { format!("{said} ~") } else { said.to_owned() }

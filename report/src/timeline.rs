@@ -11,8 +11,8 @@ use crate::{
     chart::{Scale, axis, grid, percent, segment},
     figures::{count, list, ms, percent as share, tick, time},
     look,
-    results::{Comparison, Interval, Kind, Lane, Part, Row, Timeline},
 };
+use xtask::compare::result::{Comparison, Interval, Kind, Lane, Row, Share, Timeline};
 
 /// A lane's height, and that of the line above a model's lanes.
 const HEIGHT: f64 = 18.0;
@@ -205,7 +205,7 @@ fn path(lane: &Lane, name: &str, at: usize, longest: f64) -> Markup {
 fn mark(marks: &mut String, interval: &Interval, nth: usize, longest: f64) {
     let units = |seconds: f64| seconds / longest * UNITS;
     let whole = (interval.end_s - interval.start_s).max(f64::MIN_POSITIVE);
-    let high = |part: &Part| part.busy_s / whole * if part.kernel { 1.0 } else { 0.5 };
+    let high = |part: &Share| part.busy_s / whole * if part.kernel { 1.0 } else { 0.5 };
     let below: f64 = interval.parts[..nth].iter().map(high).sum();
     let height = high(&interval.parts[nth]).clamp(0.06, 1.0);
     let top = (1.0 - below - height).max(0.0);

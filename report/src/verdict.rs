@@ -4,10 +4,11 @@ use maud::{Markup, html};
 
 use crate::{
     figures::{count, list, memory, percent, ratio, time},
-    results::{Baseline, Changed, Comparison, Drift, Kind, Row, Verdict, by_time},
+    results::{by_time, workers},
     table::cell,
     words,
 };
+use xtask::compare::result::{Against, Change, Comparison, Drift, Kind, Row, Verdict};
 
 /// What is said of a workload.
 #[derive(Debug)]
@@ -217,9 +218,9 @@ fn drift(found: &Comparison) -> Option<String> {
 
 /// What has changed since an earlier result.
 fn since(found: &Comparison) -> Option<String> {
-    let Baseline { file, rows, .. } = found.baseline.as_ref()?;
+    let Against { file, rows, .. } = found.baseline.as_ref()?;
     let differs = rows.iter().filter(|row| row.differs);
-    let changed = differs.map(|Changed { label, ratio: times, low, high, .. }| {
+    let changed = differs.map(|Change { label, ratio: times, low, high, .. }| {
         format!("**{label}** takes {} ({}–{}) of its time then", ratio(*times), ratio(*low), ratio(*high))
     });
     let changed: Vec<String> = changed.collect();
@@ -267,7 +268,7 @@ pub fn article(found: &Comparison, back: &str) -> Markup {
             p class="headline" { (words::on_page(&headline, back)) "." }
             ul { @for sentence in sentences { li { (words::on_page(&sentence, back)) } } }
             p class="quiet" {
-                (found.caption) " · " (found.workers_shown())
+                (found.caption) " · " (workers(found))
                 " · " a href={ "#table-" (found.workload) } { "table" }
                 " · " a href={ "#samples-" (found.workload) } { "samples" }
                 " · " a href={ "#code-" (found.workload) } { "code" }

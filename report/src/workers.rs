@@ -6,10 +6,10 @@ use crate::{
     chart::{Scale, mark, percent, segment},
     figures::{count, list, percent as share},
     look,
-    results::{Comparison, Kind, Law, Row, Scaled, Scaling},
     table::cell,
     words,
 };
+use xtask::compare::result::{Comparison, Kind, Point, Row, Scaling, Usl};
 
 /// A picture’s height, its floor, and its ceiling.
 const HEIGHT: f64 = 180.0;
@@ -53,10 +53,10 @@ fn picture(found: &Comparison) -> Markup {
 
 fn curve(scaling: &Scaling, scale: &Scale, height: &dyn Fn(f64) -> f64) -> Markup {
     let class = look::class(&scaling.name, Kind::Model);
-    let place = |point: &Scaled| {
+    let place = |point: &Point| {
         let value = point.efficiency?;
-        let title = format!("{}, {}: {}", scaling.name, count(point.workers, "worker"), share(value));
-        Some((scale.at(point.workers as f64), height(value), title))
+        let title = format!("{}, {}: {}", scaling.name, count(point.workers.get(), "worker"), share(value));
+        Some((scale.at(point.workers.get() as f64), height(value), title))
     };
     let places: Vec<_> = scaling.points.iter().filter_map(place).collect();
     html! {
@@ -70,7 +70,7 @@ fn curve(scaling: &Scaling, scale: &Scale, height: &dyn Fn(f64) -> f64) -> Marku
 fn table(found: &Comparison) -> Markup {
     let counts = found.worker_counts();
     let shown = |scaling: &Scaling, count: usize| {
-        let point = scaling.points.iter().find(|point| point.workers == count)?;
+        let point = scaling.points.iter().find(|point| point.workers.get() == count)?;
         point.efficiency.map(share)
     };
     html! {
@@ -93,13 +93,13 @@ fn table(found: &Comparison) -> Markup {
 /// Whether so many cannot all be busy at once.
 fn is_over(found: &Comparison, count: usize) -> bool {
     let mut points = found.scaling.iter().flat_map(|scaling| &scaling.points);
-    points.any(|point| point.workers == count && point.over_cores)
+    points.any(|point| point.workers.get() == count && point.over_cores)
 }
 
 /// What the scalability law says, or what it would take to ask it.
 fn laws(found: &Comparison) -> Markup {
     let law = |scaling: &Scaling| {
-        let Law { contention, coherency, error } = scaling.law?;
+        let Usl { contention, coherency, error, .. } = scaling.law?;
         Some(format!(
             "{}: {} of the work is done by one worker at a time, each pair of workers costs {coherency:.4}; the law is off by {}.",
             scaling.name,
@@ -110,7 +110,7 @@ fn laws(found: &Comparison) -> Markup {
     let laws: Vec<String> = found.scaling.iter().filter_map(law).collect();
     html! {
         @if laws.is_empty() {
-            p class="quiet" { "The Universal Scalability Law is fitted to five numbers of workers and more within the cores, of which this machine has " (found.machine.cores) "." }
+            p class="quiet" { "The Universal Scalability Law is fitted to five numbers of workers and more within the cores, of which this machine has " (found.machine.cores.get()) "." }
         } @else {
             p { "The Universal Scalability Law, fitted:" }
             ul { @for law in laws { li { (law) } } }
@@ -123,7 +123,7 @@ fn one(found: &Comparison, back: &str) -> Markup {
     let said = at_one(found);
     html! {
         @if !said.is_empty() {
-            p { "Efficiency, the speed-up by the number of workers, with " (count(found.workers, "worker")) ": " (words::on_page(&list(&said), back)) "." }
+            p { "Efficiency, the speed-up by the number of workers, with " (count(found.workers.get(), "worker")) ": " (words::on_page(&list(&said), back)) "." }
         }
         p class="quiet" {
             "There is no picture: only one number of workers was measured. " code { "cargo xtask compare " (found.workload) " --workers 1,2,4 --html" } " measures several."
@@ -135,7 +135,7 @@ fn at_one(found: &Comparison) -> Vec<String> {
     let said = |row: &Row| {
         let speedup = row.speedup.filter(|_| row.kind == Kind::Model)?.median;
         let to = cell(&found.workload, row.shown(), "speed-up");
-        Some(format!("**{}** [{}](#{to})", row.shown(), share(speedup / found.workers.max(1) as f64)))
+        Some(format!("**{}** [{}](#{to})", row.shown(), share(speedup / found.workers.get() as f64)))
     };
     found.rows.iter().filter_map(said).collect()
 }

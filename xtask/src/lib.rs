@@ -1,6 +1,7 @@
 //! The project's own commands: `cargo xtask COMMAND`.
 //!
-//! A library only so that `cc-report`, which the light path does not build, reads the models' files as `show` does.
+//! A library only so that `cc-report`, which the light path does not build, reads the models' files
+//! as `show` does.
 
 // What prints goes through `out`, which does not panic and tells what could not be written.
 #![deny(clippy::print_stdout, clippy::print_stderr)]

@@ -1,8 +1,9 @@
-//! `cargo xtask compare`: the models against each other, against the reference, and against the tools of today.
+//! `cargo xtask compare`: the models against each other, against the reference, and against the
+//! tools of today.
 //!
-//! Four rooms over one [`result`]: the [`plan`] is made from the command line and the manifests, programs
-//! are built and [`measure`]d, [`stats`] say what the samples are worth, and it is [`show`]n. A [`job`] takes
-//! one workload through all of them.
+//! Four rooms over one [`result`]: the `plan` is made from the command line and the manifests,
+//! programs are built and `measure`d, `stats` say what the samples are worth, and `show` writes it.
+//! A `job` takes one workload through all of them.
 
 mod job;
 mod measure;
@@ -13,7 +14,7 @@ mod show;
 mod stats;
 mod words;
 
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use std::{process::ExitCode, time::Duration};
 
 use anyhow::{Error, Result, anyhow, bail};
 
@@ -175,7 +176,8 @@ impl Bench<'_> {
         self.args.html.write(&self.workspace.target, written)
     }
 
-    /// What comes of a workload, if any of its models is selected. It is written below `target/compare`.
+    /// What comes of a workload, if any of its models is selected. It is written below
+    /// `target/compare`.
     fn one(&self, job: &Job) -> Result<Option<Finding>> {
         let args = self.args;
         let (entrants, absent) = job.entrants(self.entries, args)?;

@@ -1,7 +1,8 @@
-//! `cargo xtask new-workload NAME`: the stubs of a workload, so that the compiler, the tests and `tidy` say what is to
-//! be written.
+//! `cargo xtask new-workload NAME`: the stubs of a workload, so that the compiler, the tests and
+//! `tidy` say what is to be written.
 //!
-//! All edits are made in memory, and what is Rust goes through rustfmt, before the first file is written.
+//! All edits are made in memory, and what is Rust goes through rustfmt, before the first file is
+//! written.
 
 use crate::process::family::alone;
 use std::{
@@ -198,7 +199,8 @@ fn after_last(text: &str, begins: &str, contains: &str, line: &str) -> Result<St
     Ok(lines.join("\n") + "\n")
 }
 
-/// Adds an item to the list between `begin` and `end`. Returns the text to its end, and the text behind it.
+/// Adds an item to the list between `begin` and `end`. Returns the text to its end, and the text
+/// behind it.
 fn append<'a>(text: &'a str, begin: &str, end: &str, item: &str) -> Result<(String, &'a str)> {
     let from = text.find(begin).with_context(|| format!("there is no {begin:?}"))? + begin.len();
     let to = text[from..].find(end).with_context(|| format!("there is no {end:?} behind {begin:?}"))? + from;

@@ -1,4 +1,5 @@
-//! Ctrl-C: the run that goes on is ended with all its processes, no other begins, and what has been measured is shown.
+//! Ctrl-C: the run that goes on is ended with all its processes, no other begins, and what has been
+//! measured is shown.
 
 use std::{
     io::{self, PipeReader, PipeWriter},

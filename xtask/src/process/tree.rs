@@ -1,7 +1,7 @@
 //! The processes that descend from this one.
 //!
-//! This process is their subreaper: one whose parent has ended becomes a child of this one, so that nothing a
-//! run leaves behind can hide.
+//! This process is their subreaper: one whose parent has ended becomes a child of this one, so that
+//! nothing a run leaves behind can hide.
 
 use std::{
     collections::HashSet,
@@ -55,8 +55,8 @@ pub(crate) struct Process {
     group: u32,
 }
 
-/// Waits for any child that has ended. Unlike the difference of two `getrusage(RUSAGE_CHILDREN)`, what `wait4`
-/// tells is this child's alone, its largest resident set too.
+/// Waits for any child that has ended. Unlike the difference of two `getrusage(RUSAGE_CHILDREN)`,
+/// what `wait4` tells is this child's alone, its largest resident set too.
 #[allow(unsafe_code)]
 pub(crate) fn reap() -> Option<Ended> {
     let mut status = 0;
@@ -73,7 +73,8 @@ pub(crate) fn reap() -> Option<Ended> {
     Some(Ended { pid, status: ExitStatus::from_raw(status), cpu, max_rss, switches })
 }
 
-/// What a process has taken of the cores so far, with threads that have ended; nothing if it is no more.
+/// What a process has taken of the cores so far, with threads that have ended; nothing if it is no
+/// more.
 #[allow(unsafe_code)]
 pub(crate) fn cpu(pid: u32) -> Option<Duration> {
     let pid = libc::pid_t::try_from(pid).ok()?;
@@ -124,7 +125,8 @@ pub(crate) fn descendants() -> io::Result<Vec<Process>> {
     Ok(found)
 }
 
-/// All processes that have not ended, each with its parent. (`/proc/PID/children` is not in every kernel.)
+/// All processes that have not ended, each with its parent. (`/proc/PID/children` is not in every
+/// kernel.)
 fn processes() -> io::Result<Vec<(Process, u32)>> {
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc")? {
@@ -136,8 +138,8 @@ fn processes() -> io::Result<Vec<(Process, u32)>> {
     Ok(found)
 }
 
-/// Reads `PID (NAME) STATE PARENT GROUP …`, where the name may contain anything. The number of threads is the 15th after
-/// the group.
+/// Reads `PID (NAME) STATE PARENT GROUP …`, where the name may contain anything. The number of
+/// threads is the 15th after the group.
 fn parse(pid: u32, stat: &str) -> Option<(Process, u32)> {
     let (before, after) = stat.rsplit_once(") ")?;
     let (_, name) = before.split_once('(')?;
@@ -149,8 +151,8 @@ fn parse(pid: u32, stat: &str) -> Option<(Process, u32)> {
     (!has_ended).then(|| (Process { pid, name: name.to_owned(), threads, group }, parent))
 }
 
-/// Waits until the last descendant is gone, and returns those that are left at the end of `patience`.
-/// What has ended meanwhile is handed to `ended`.
+/// Waits until the last descendant is gone, and returns those that are left at the end of
+/// `patience`. What has ended meanwhile is handed to `ended`.
 pub(crate) fn gone(patience: Duration, mut ended: impl FnMut(Ended)) -> io::Result<Vec<Process>> {
     let until = Instant::now() + patience;
     loop {
@@ -172,7 +174,8 @@ pub(crate) fn gone(patience: Duration, mut ended: impl FnMut(Ended)) -> io::Resu
     }
 }
 
-/// Interrupts a program as Ctrl-C in a terminal does: with all that it has started in this process's group.
+/// Interrupts a program as Ctrl-C in a terminal does: with all that it has started in this
+/// process's group.
 pub(crate) fn interrupt(program: Pid) -> io::Result<()> {
     kill_process(program, Signal::INT)?;
     let group = u32::try_from(Pid::as_raw(Some(getpgrp()))).expect("a group has a number");

@@ -1,4 +1,5 @@
-//! `cargo xtask report`, `cargo xtask choose` and `compare --html`: what was found, as a page or as advice.
+//! `cargo xtask report`, `cargo xtask choose` and `compare --html`: what was found, as a page or as
+//! advice.
 //!
 //! The work is done by `cc-report`, which is built only when it is asked for.
 

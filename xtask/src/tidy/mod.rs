@@ -18,7 +18,8 @@ use crate::{
     out,
 };
 
-/// What a model crate may depend on beside the spec: the mechanism it shows, and what carries plain data.
+/// What a model crate may depend on beside the spec: the mechanism it shows, and what carries plain
+/// data.
 const ALLOWED: [(&str, &[&str]); 6] = [
     ("cc-threads", &["crossbeam-channel", "fastrand", "oneshot", "rayon", "rustix"]),
     ("cc-actors", &["crossbeam-channel", "fastrand", "oneshot", "rustix"]),
@@ -139,14 +140,14 @@ const REPORT: &str = "cc-report";
 #[derive(Clone, Copy)]
 struct Parts {
     names: &'static [&'static str],
-    /// So many of them, the first ones, are in every file.
+    /// How many of them, the first ones, are in every file.
     required: usize,
 }
 
-/// Where workers help themselves, nobody feeds them.
+/// `feed` is missing where workers take tasks by themselves.
 const JOB: Parts = Parts { names: &["run", "work", "gather", "feed"], required: 3 };
-/// A client's conversation is the work, and nothing is gathered. Who lets clients in, how a plan is run on the shards as
-/// one, and how it all ends is shown where it is a part of its own.
+/// A client's conversation is the work, and nothing is gathered. Who lets clients in, how a plan is
+/// run on the shards as one, and how it all ends is shown where it is a part of its own.
 const SERVICE: Parts = Parts { names: &["run", "work", "plan", "accept", "drain"], required: 2 };
 
 impl Parts {
@@ -233,15 +234,16 @@ fn failpoints(root: &Path) -> Result<Vec<String>> {
     Ok(wrong)
 }
 
-/// Dependencies that cargo builds twice, since `cargo xtask` and the programs enable other features of them.
+/// Dependencies that cargo builds twice, since `cargo xtask` and the programs enable other features
+/// of them.
 fn features(root: &Path) -> Result<Vec<String>> {
     let own = enabled(&cargo_tree(root, &["xtask"])?);
     let programs = enabled(&cargo_tree(root, &[&[SPEC, "cc-peers"], &CRATES[..]].concat())?);
     Ok(built_twice(&own, &programs))
 }
 
-/// The features that are enabled of each package: of one for the target, and of one for procedural macros and
-/// build scripts.
+/// The features that are enabled of each package: of one for the target, and of one for procedural
+/// macros and build scripts.
 type Features = BTreeMap<String, BTreeSet<String>>;
 
 fn built_twice(own: &Features, programs: &Features) -> Vec<String> {
@@ -259,7 +261,8 @@ fn built_twice(own: &Features, programs: &Features) -> Vec<String> {
     wrong
 }
 
-/// What these packages are built from, a line for each use of a package: `NAME VERSION [FEATURE,FEATURE]`.
+/// What these packages are built from, a line for each use of a package: `NAME VERSION
+/// [FEATURE,FEATURE]`.
 fn cargo_tree(root: &Path, packages: &[&str]) -> Result<String> {
     let mut tree = cargo();
     tree.args([
@@ -320,7 +323,8 @@ fn dependencies(packages: &[Package]) -> Vec<String> {
     wrong
 }
 
-/// Model crates that lack a workload's file, and files that show other parts of it than they should.
+/// Model crates that lack a workload's file, and files that show other parts of it than they
+/// should.
 fn workloads(root: &Path) -> Result<Vec<String>> {
     let mut wrong = Vec::new();
     for workload in models::workloads(root)? {
@@ -406,8 +410,8 @@ fn targets(text: &str) -> impl Iterator<Item = &str> {
     text.split("](").skip(1).filter_map(|rest| rest.split(')').next())
 }
 
-/// Names in ARCHITECTURE.md that exist no more: every word set as code must be (the end of) a path of the
-/// workspace, or occur in its sources.
+/// Names in ARCHITECTURE.md that exist no more: every word set as code must be (the end of) a path
+/// of the workspace, or occur in its sources.
 fn architecture(root: &Path) -> Result<Vec<String>> {
     let Ok(text) = fs::read_to_string(root.join("ARCHITECTURE.md")) else { return Ok(Vec::new()) };
     let (mut paths, mut sources) = (Vec::new(), String::new());

@@ -1,5 +1,5 @@
-//! `--aa N`: a program against itself, again and again. Whoever calls it different is wrong, and that is counted: it is how
-//! far the machine and the statistics can be trusted.
+//! `--aa N`: a program against itself, many times. A difference that is found is an error, and
+//! errors are counted: it is how far the machine and the statistics can be trusted.
 
 use anyhow::{Context, Result};
 use serde::Serialize;
@@ -38,10 +38,10 @@ pub(crate) struct Once {
     pub ratio: Estimate,
 }
 
-/// How many rounds each comparison has, if nobody says.
+/// How many rounds each comparison has by default.
 const ROUNDS: usize = 7;
 
-/// Compares the entrant with itself so many times. Only timed rounds are of interest.
+/// Compares the entrant with itself `count` times. Only timed rounds are of interest.
 pub(crate) fn aa_test(
     entrant: &Entrant,
     work: &Work<'_>,

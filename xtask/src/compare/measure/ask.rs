@@ -21,8 +21,8 @@ use crate::compare::{
 };
 
 impl Rounds<'_> {
-    /// Starts the entrant's server and asks it what this run is for. The time and the cores' are those of the load; of a
-    /// server that is only started, until it serves.
+    /// Starts the entrant's server and asks it what this run is for. The time and the cores' are
+    /// those of the load; of a server that is only started, until it serves.
     pub(crate) fn serve(
         &self,
         clients: &Clients,

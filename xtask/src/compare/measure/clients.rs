@@ -1,8 +1,9 @@
 //! Workloads that serve: what is asked of them in place of files, and how fast they answer.
 //!
-//! A run of a service is a load of so many requests, in a closed loop: its time, what the server takes of the cores
-//! meanwhile and what it holds. The rounds are those of every other workload; the rest, [`Served`], comes from
-//! rounds of its own, in which each server in turn is asked in other ways.
+//! A run of a service is a load of a fixed number of requests, in a closed loop: its time, what the
+//! server takes of the cores meanwhile and what it holds. The rounds are those of every other
+//! workload; the rest, [`Served`], comes from rounds of its own, in which each server in turn is
+//! asked in other ways.
 
 use std::{fs::File, path::PathBuf, process::Command, time::Duration};
 
@@ -88,7 +89,8 @@ impl Clients {
         ))
     }
 
-    /// About how long all that is not the load takes with one server: the open loop, and as long for the rest.
+    /// About how long all that is not the load takes with one server: the open loop, and as long
+    /// for the rest.
     pub(crate) fn extra_s(&self) -> f64 {
         self.asked().map_or(0.0, |asked| 2.0 * asked.seconds)
     }
@@ -143,7 +145,8 @@ impl Clients {
     }
 }
 
-/// Of lines `"TEST","REQUESTS A SECOND",…`, all tests being of as many requests: how many there were in a second.
+/// Of lines `"TEST","REQUESTS A SECOND",…`, all tests being of as many requests: how many there
+/// were in a second.
 fn mean_rate(printed: &str) -> Result<f64> {
     let rate = |line: &str| line.split(',').nth(1)?.trim_matches('"').parse::<f64>().ok();
     let rates: Vec<f64> = printed.lines().filter_map(rate).filter(|rate| *rate > 0.0).collect();

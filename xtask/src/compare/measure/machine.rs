@@ -9,7 +9,7 @@ use crate::compare::{
 
 /// More than this is said. A clock tick of rounding is less.
 const WORTH: f64 = 0.02;
-/// So much of a core is somebody else's work.
+/// A part of a core that is busy with other work is said from here on.
 const BUSY: f64 = 0.5;
 
 impl Machine {
@@ -31,7 +31,7 @@ impl Machine {
     }
 
     /// In a line.
-    pub(crate) fn shown(&self) -> String {
+    pub fn shown(&self) -> String {
         let Self { cores, cpu, kernel, memory_bytes, .. } = self;
         let cores = plural(cores.get(), "core");
         let clock = self.governor.as_ref().map(|governor| format!(", governor {governor}"));
@@ -82,8 +82,8 @@ impl Watch {
     }
 }
 
-/// The load average of the last minute when this was called first: later, it is what this program itself makes of it, by
-/// building and by measuring.
+/// The load average of the last minute when this was called first: later, it is what this program
+/// itself makes of it, by building and by measuring.
 pub(crate) fn load_average() -> f64 {
     static FIRST: OnceLock<f64> = OnceLock::new();
     let now = || read("/proc/loadavg").split(' ').next().and_then(|first| first.parse().ok());
@@ -103,8 +103,8 @@ impl Ticks {
         Self::parse(&read("/proc/stat"))
     }
 
-    /// Reads `cpu  USER NICE SYSTEM IDLE IOWAIT IRQ SOFTIRQ STEAL GUEST GUEST_NICE`, of which the guests' are in the
-    /// user's already.
+    /// Reads `cpu  USER NICE SYSTEM IDLE IOWAIT IRQ SOFTIRQ STEAL GUEST GUEST_NICE`, of which the
+    /// guests' are in the user's already.
     fn parse(stat: &str) -> Self {
         let line = stat.lines().next().unwrap_or_default();
         let ticks: Vec<u64> = line.split_whitespace().skip(1).filter_map(|tick| tick.parse().ok()).collect();

@@ -30,11 +30,13 @@ impl Held {
     }
 }
 
-/// What all descendants have now, but for one. The page cache is not theirs; a page that several share counts once.
+/// What all descendants have now, but for one. The page cache is not theirs; a page that several
+/// share counts once.
 ///
-/// They cannot be asked all at the same moment, and while the second is asked, pages of the first may become shared with
-/// it, which counts them twice. So they are asked there and back. What was too much on the way there is too little on the
-/// way back, or the other way round, and the lesser sum is the answer: what is held for longer is in both.
+/// They cannot be asked all at the same moment, and while the second is asked, pages of the first
+/// may become shared with it, which counts them twice. So they are asked there and back. What was
+/// too much on the way there is too little on the way back, or the other way round, and the lesser
+/// sum is the answer: what is held for longer is in both.
 pub(crate) fn sample(without: Option<u32>) -> Held {
     let mut descendants = tree::descendants().unwrap_or_default();
     descendants.retain(|process| Some(process.pid) != without);

@@ -1,8 +1,10 @@
-//! What a workload waits for that does nothing but wait: the origin of `cc-peers`, in a process of its own beside all runs.
+//! What a workload waits for that does nothing but wait: the origin of `cc-peers`, in a process of
+//! its own beside all runs.
 //!
-//! While outputs are checked it answers at once, so that the reference, which asks for one resource after the other, can be
-//! waited for. When the clock counts, each request waits for the latency that the manifest says; how long that takes one
-//! after the other is known, and so the reference takes no part.
+//! While outputs are checked it answers at once, so that the reference, which asks for one resource
+//! after the other, can be waited for. When the clock counts, each request waits for the latency
+//! that the manifest says; how long that takes one after the other is known, and so the reference
+//! takes no part.
 
 use std::{
     cell::RefCell,

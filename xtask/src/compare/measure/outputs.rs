@@ -30,8 +30,9 @@ pub(crate) fn same(reference: &Path, other: &Path, order: Order) -> io::Result<O
     Ok(Some(Difference { line, expected: expected.shown(), found: found.shown() }))
 }
 
-/// Compares the lines of two kept outputs, whatever their order if that is said. Left out are the files that
-/// either calls binary (in `messages` or in its output): every program has its own words for them.
+/// Compares the lines of two kept outputs, whatever their order if that is said. Left out are the
+/// files that either calls binary (in `messages` or in its output): every program has its own words
+/// for them.
 pub(crate) fn lines(
     reference: &Path,
     messages: &Path,
@@ -68,7 +69,8 @@ fn in_order(mut expected: Lines, mut found: Lines) -> io::Result<Option<Differen
     }
 }
 
-/// Counts each line up in one and down in the other; hashes, since outputs may be larger than memory.
+/// Counts each line up in one and down in the other; hashes, since outputs may be larger than
+/// memory.
 fn in_any_order(
     mut expected: Lines,
     mut found: Lines,

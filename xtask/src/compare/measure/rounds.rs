@@ -47,7 +47,8 @@ pub(crate) struct Measured {
     pub rows: Vec<Row>,
     pub totals: Totals,
     pub rounds: usize,
-    /// How many it would take to tell any two models apart that differ by [`WORTH`](super::paired::WORTH).
+    /// How many it would take to tell any two models apart that differ by
+    /// [`WORTH`](crate::compare::stats::paired::WORTH).
     pub rounds_to_tell: Option<usize>,
     pub drift: Option<Drift>,
     pub scaling: Vec<Scaling>,
@@ -55,8 +56,8 @@ pub(crate) struct Measured {
     pub partial: bool,
 }
 
-/// Checks and measures the entrants, of whom the first is the reference. What was measured before an interruption is
-/// handed over.
+/// Checks and measures the entrants, of whom the first is the reference. What was measured before
+/// an interruption is handed over.
 pub(crate) fn measure(entrants: &[Entrant], work: &Work<'_>, effort: &Effort) -> Result<Measured> {
     let states = entrants.iter().map(State::new).collect();
     let progress = ProgressBar::no_length();
@@ -107,7 +108,8 @@ impl Rounds<'_> {
         self.rounds(Phase::Time, count, |_| Some(RunOptions::default()));
     }
 
-    /// About how long one round of each later phase takes, if a round of all `programs` takes `round` seconds.
+    /// About how long one round of each later phase takes, if a round of all `programs` takes
+    /// `round` seconds.
     fn later(&self, programs: usize, round: f64) -> f64 {
         let services = self.work.clients.map_or(0.0, |clients| clients.extra_s() * programs as f64);
         let stopped = if self.work.clients.is_some() { 0.0 } else { STOPPED * round };
@@ -181,7 +183,8 @@ impl Rounds<'_> {
         }
     }
 
-    /// Whether a run ends before somebody loses patience: one after the other, the reference waits for each request.
+    /// Whether a run ends soon enough to be timed: one after the other, the reference waits for
+    /// each request.
     fn has_time(&self, entrant: &Entrant, phase: Phase) -> bool {
         let waits = matches!(phase, Phase::Time | Phase::Memory | Phase::Stop);
         self.work.origin.is_none() || entrant.kind != Kind::Reference || !waits
@@ -261,7 +264,8 @@ impl Rounds<'_> {
         self.work.kept.join("scratch")
     }
 
-    /// Which rows can be told apart: tools are not compared with each other, and who has no times with nobody.
+    /// Which rows can be told apart: tools are not compared with each other, and a row without
+    /// times with no other.
     fn with_free_port(&self, times: &[Vec<(usize, f64)>]) -> Groups {
         let is_ranked = |at: &usize| self.states[*at].entrant.kind != Kind::Tool && !times[*at].is_empty();
         let ranked: Vec<usize> = (0..times.len()).filter(is_ranked).collect();

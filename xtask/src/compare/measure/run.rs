@@ -87,7 +87,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
 /// A pipe so large that a program seldom waits for this one to be scheduled.
 const PIPE: usize = 1 << 20;
 
-/// Runs the command and waits until nothing is left of it. An error if it could not be started, or was cancelled.
+/// Runs the command and waits until nothing is left of it. An error if it could not be started, or
+/// was cancelled.
 pub(crate) fn run(mut command: Command, plan: RunOptions) -> Result<Measurement> {
     let _alone = alone();
     let is_cancelled = || plan.cancel.as_ref().is_some_and(Cancel::is_requested);
@@ -158,8 +159,8 @@ struct Watch<'a> {
 }
 
 impl Watch<'_> {
-    /// Reads the output and does what the plan says until the program ends. False if its time was out before, or nobody
-    /// wants it any more.
+    /// Reads the output and does what the plan says until the program ends. False if its time was
+    /// out before, or it was cancelled.
     fn until_ended(&mut self, timeout: Option<Duration>, mut interrupt: Option<Duration>) -> Result<bool> {
         let pidfd = pidfd_open(self.pid, PidfdFlags::empty())?;
         let mut next_sample = self.sample.then_some(Duration::ZERO);
@@ -194,8 +195,8 @@ impl Watch<'_> {
     }
 }
 
-/// The reading end of a program's output. What comes is thrown away without being copied, so that reading takes
-/// as little as possible from the cores that are measured.
+/// The reading end of a program's output. What comes is thrown away without being copied, so that
+/// reading takes as little as possible from the cores that are measured.
 struct Reading {
     pipe: Option<OwnedFd>,
     null: File,
@@ -212,7 +213,8 @@ impl Reading {
         } else {
             let (pipe, end) = io::pipe()?;
             let _ = fcntl_setpipe_size(&pipe, PIPE); // the limit for all of a user's pipes may be reached
-            // Not the null device opened above: gawk sets its stderr to append, and nothing can be spliced to that.
+            // Not the null device opened above: gawk sets its stderr to append, and nothing can be
+            // spliced to that.
             command.stdout(end).stderr(Stdio::null());
             reading.pipe = Some(pipe.into());
         }

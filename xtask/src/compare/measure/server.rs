@@ -1,5 +1,5 @@
-//! One run of a service: a program that serves until it is told to stop, and meanwhile the programs that are its clients,
-//! one after the other. What was seen is of the server's processes alone.
+//! One run of a service: a program that serves until it is told to stop, and meanwhile the programs
+//! that are its clients, one after the other. What was seen is of the server's processes alone.
 
 use std::{
     fs::{self, File},
@@ -60,7 +60,7 @@ pub(crate) fn readable(path: &Path) -> io::Result<File> {
     File::options().read(true).write(true).create(true).truncate(true).open(path)
 }
 
-/// A port of this machine that nobody has.
+/// A free port of this machine.
 pub(crate) fn free_port() -> Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
@@ -87,7 +87,7 @@ pub(crate) struct Asked {
 
 /// Starts a server, lets `clients` have it, tells it to stop and waits until nothing is left of it.
 ///
-/// The run's time is from the start until it serves; whoever measures something else says so.
+/// The run's time is from the start until it serves; `clients` may measure something else.
 ///
 /// # Errors
 ///
@@ -197,7 +197,7 @@ impl Serving<'_> {
         Ok(())
     }
 
-    /// Waits until somebody accepts.
+    /// Waits until the server accepts a connection.
     fn accepts(&mut self, port: u16, until: Instant) -> Result<()> {
         self.address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         while TcpStream::connect(self.address).is_err() {
@@ -209,8 +209,8 @@ impl Serving<'_> {
         Ok(())
     }
 
-    /// Runs a client to its end, and samples meanwhile what the server holds, if that is wanted. What it prints goes to
-    /// `out`, if that is given.
+    /// Runs a client to its end, and samples meanwhile what the server holds, if that is wanted.
+    /// What it prints goes to `out`, if that is given.
     ///
     /// # Errors
     ///
@@ -233,8 +233,8 @@ impl Serving<'_> {
         Ok(Asked { printed: fs::read_to_string(&printed).unwrap_or_default(), cpu })
     }
 
-    /// Starts a client, waits for the first line that it prints, measures what the server holds more than before, and lets it
-    /// end. The line and the bytes.
+    /// Starts a client, waits for the first line that it prints, measures what the server holds
+    /// more than before, and lets it end. The line and the bytes.
     pub(crate) fn hold(&mut self, mut command: Command) -> Result<(String, f64)> {
         let program = command.get_program().display().to_string();
         let errors = self.scratch.join("client.err");
@@ -320,7 +320,8 @@ impl Serving<'_> {
         self.has_ended()
     }
 
-    /// Why it went wrong: that the server is no more, and what it said, comes before what a client has to say of it.
+    /// Why it went wrong: that the server is no more, and what it said, comes before what a client
+    /// has to say of it.
     fn why(&mut self, error: anyhow::Error, errors: &File) -> anyhow::Error {
         // Its connections and its output end a little before it does.
         let _ = poll_for(&mut [PollFd::new(&self.pidfd, PollFlags::IN)], ENDING);

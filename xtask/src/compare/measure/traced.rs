@@ -1,4 +1,5 @@
-//! The round after all others: each model once more, with the spans of its kernels. Tools have none.
+//! The round after all others: each model once more, with the spans of its kernels. Tools have
+//! none.
 
 use std::time::Duration;
 
@@ -16,7 +17,8 @@ use crate::compare::{
 };
 
 impl Rounds<'_> {
-    /// One run of each model that is right. What does not go through counts as a failed run, like any other.
+    /// One run of each model that is right. What does not go through counts as a failed run, like
+    /// any other.
     pub(crate) fn trace(&mut self) {
         let Some(traces) = self.work.traces else { return };
         self.progress.set_prefix("tracing:");

@@ -51,13 +51,13 @@ pub(crate) struct Args {
     /// A file or directory to work on, instead of one made from a seed
     #[arg(long, value_name = "PATH", conflicts_with_all = ["size", "smoke"])]
     pub(crate) input: Option<PathBuf>,
-    /// Kill a run after so many seconds
+    /// Kill a run after this time
     #[arg(long, value_name = "SECONDS", default_value_t = 120)]
     pub(crate) timeout: u64,
     /// Cut the work ever finer instead, and say where each model drops to half of its best rate
     #[arg(long, conflicts_with_all = ["size", "input", "query", "markdown", "csv", "quick", "baseline"])]
     pub(crate) granularity: bool,
-    /// Compare a program with itself so many times instead, and say how often it is called
+    /// Compare a program with itself N times instead, and say how often it is called
     /// different: the reference, or the model that is selected
     #[arg(long, value_name = "N", conflicts_with_all = ["granularity", "baseline", "csv", "markdown"])]
     pub(crate) aa: Option<NonZeroUsize>,
@@ -160,7 +160,7 @@ impl Args {
         }
     }
 
-    /// About how long so many workloads take, if that is known beforehand.
+    /// About how long this number of workloads takes, if that is known beforehand.
     pub(crate) fn estimate(&self, workloads: usize) -> Option<Duration> {
         let is_known = self.rounds.is_none() && self.input.is_none() && self.size != Some(Size::Large);
         let is_comparison = self.aa.is_none() && !self.granularity && !self.smoke;

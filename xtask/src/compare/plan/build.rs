@@ -121,8 +121,8 @@ impl Workspace {
         self.crates.iter().flat_map(|one| &one.models).map(String::as_str).collect()
     }
 
-    /// Builds the release programs of the wanted models, and that of `cc-peers` if `has_peers`, in one call of
-    /// cargo, which says on standard error what it does.
+    /// Builds the release programs of the wanted models, and that of `cc-peers` if `has_peers`, in
+    /// one call of cargo, which says on standard error what it does.
     ///
     /// # Errors
     ///
@@ -157,8 +157,8 @@ impl Workspace {
     ) -> Result<BTreeMap<String, PathBuf>> {
         let mut command = cargo();
         command.args(["build", "--release", "--keep-going", "--message-format=json-render-diagnostics"]);
-        // All packages, whichever programs are built: cargo unifies the features of what is named here, so that
-        // a program is the same, and is not built again, whatever else is asked for.
+        // All packages, whichever programs are built: cargo unifies the features of what is named
+        // here, so that a program is the same, and is not built again, whatever else is asked for.
         for package in self.crates.iter().map(|one| one.name.as_str()).chain([PEERS]) {
             command.args(["--package", package]);
         }
@@ -218,8 +218,8 @@ fn executables(messages: &[u8]) -> BTreeMap<String, PathBuf> {
     found
 }
 
-/// Runs the command and returns what it prints, whatever its exit status. If `cancel` is requested, the
-/// command and its descendants are killed.
+/// Runs the command and returns what it prints, whatever its exit status. If `cancel` is requested,
+/// the command and its descendants are killed.
 fn read_until_end(mut command: Command, cancel: &Cancel) -> Result<Vec<u8>> {
     let _alone = alone();
     // A compiler whose cargo has ended is still a descendant, and is killed as well.
@@ -311,8 +311,8 @@ mod tests {
         assert_eq!(needed(&[]), ORDER);
     }
 
-    /// What cargo printed for a workspace of two programs, of which `broken` has a type error and `whole` was
-    /// built before.
+    /// What cargo printed for a workspace of two programs, of which `broken` has a type error and
+    /// `whole` was built before.
     #[test]
     fn a_crate_that_does_not_build_is_missing_among_the_programs() {
         let programs = executables(include_bytes!("snapshots/build.jsonl"));

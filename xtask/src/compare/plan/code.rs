@@ -8,7 +8,8 @@ use std::{
 
 use crate::compare::result::Code;
 
-/// Counts the code of a model's workload: `src/<workload>.rs`, or a variant's `src/<variant>/<workload>.rs`.
+/// Counts the code of a model's workload: `src/<workload>.rs`, or a variant's
+/// `src/<variant>/<workload>.rs`.
 pub(crate) fn count(crate_dir: &Path, model: &str, workload: &str, workloads: &[String]) -> io::Result<Code> {
     let src = crate_dir.join("src");
     let reference = src.join(workload).join("sequential.rs");

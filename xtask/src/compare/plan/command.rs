@@ -14,8 +14,8 @@ use anyhow::Result;
 
 use crate::compare::{plan::query::Query, result::Subject};
 
-/// A program and its arguments. `{query}`, `{input}` and `{files}` are arguments of their own and stand for any
-/// number of them; `{out}`, a folder that is made anew for each run, may be a part of one.
+/// A program and its arguments. `{query}`, `{input}` and `{files}` are arguments of their own and
+/// stand for any number of them; `{out}`, an empty folder for each run, may be a part of one.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CommandTemplate {
     pub program: PathBuf,
@@ -48,7 +48,8 @@ const FILES: &str = "{files}";
 const OUT: &str = "{out}";
 
 impl CommandTemplate {
-    /// Whether it can be asked for this and that. Otherwise it does only what the first query asks for.
+    /// Whether it can be asked for this and that. Otherwise it does only what the first query asks
+    /// for.
     pub(crate) fn takes_query(&self) -> bool {
         self.args.iter().any(|arg| arg == QUERY)
     }
@@ -103,8 +104,8 @@ impl CommandTemplate {
         all
     }
 
-    /// What the program calls an argument of a query. Of letters that are joined, as in `-rn`, each is
-    /// replaced on its own if one of them has another name.
+    /// What the program calls an argument of a query. Of letters that are joined, as in `-rn`, each
+    /// is replaced on its own if one of them has another name.
     fn translated(&self, arg: &str) -> Vec<String> {
         if let Some(own) = self.replace.get(arg) {
             return own.clone();

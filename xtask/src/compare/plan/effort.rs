@@ -12,8 +12,8 @@ pub(crate) struct Effort {
     /// The fewest and the most timed rounds, unless `rounds` is given.
     pub at_least: usize,
     pub at_most: usize,
-    /// How long the check and all phases may take. The first round of each phase, and `at_least` timed rounds,
-    /// are measured even if it takes longer.
+    /// How long the check and all phases may take. The first round of each phase, and `at_least`
+    /// timed rounds, are measured even if it takes longer.
     pub limit: Duration,
     pub memory_rounds: usize,
     pub stop_rounds: usize,
@@ -24,8 +24,8 @@ pub(crate) struct Effort {
 }
 
 impl Effort {
-    /// How many timed rounds there are, if one takes `round` seconds, `spent` seconds are gone, and what comes
-    /// after these rounds takes `later`.
+    /// How many timed rounds there are, if one takes `round` seconds, `spent` seconds are gone, and
+    /// what comes after these rounds takes `later`.
     pub(crate) fn timed_rounds(&self, round: f64, spent: f64, later: f64) -> usize {
         let fit = ((seconds(self.limit) - spent - later) / round).max(0.0) as usize;
         self.rounds.map_or(fit.clamp(self.at_least, self.at_most), NonZeroUsize::get)

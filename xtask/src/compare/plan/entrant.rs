@@ -29,7 +29,8 @@ impl Entrant {
         self.label.split(" (").next().unwrap_or_default().to_owned()
     }
 
-    /// Whether it takes part in this round. A tool's memory and its stop are looked at once: it is not ranked.
+    /// Whether it takes part in this round. A tool's memory and its stop are looked at once: it is
+    /// not ranked.
     pub(crate) fn takes_part(&self, phase: Phase, round: usize) -> bool {
         match phase {
             Phase::Check | Phase::Empty => true,

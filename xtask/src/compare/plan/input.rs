@@ -1,4 +1,4 @@
-//! What is worked on: what is made from a seed, what arguments say, or somebody's own files.
+//! What is worked on: what is made from a seed, what arguments say, or a user's own files.
 
 use std::{
     ffi::OsStr,
@@ -54,7 +54,8 @@ impl TryFrom<toml::Table> for Source {
 }
 
 impl Source {
-    /// Makes it at `path`, unless it is there or needs no place. `generator` is the program of the spec.
+    /// Makes it at `path`, unless it is there or needs no place. `generator` is the program of the
+    /// spec.
     pub(crate) fn make(&self, path: &Path, generator: &Path) -> Result<Subject> {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;
@@ -103,7 +104,7 @@ fn generate(table: &toml::Table, path: &Path, generator: &Path) -> Result<PathBu
 }
 
 impl Input {
-    /// Somebody's own file or directory.
+    /// A user's own file or directory.
     pub(crate) fn given(path: &Path, empty: Subject) -> Self {
         let measured = Subject { path: Some(path.to_owned()), ..Subject::default() };
         Self { name: path.display().to_string(), checked: measured.clone(), measured, empty, output: None }
@@ -111,7 +112,8 @@ impl Input {
 }
 
 impl Subject {
-    /// The arguments for a run that is asked `query`, which has the last word on what both say, save to the empty job.
+    /// The arguments for a run that is asked `query`, which has the last word on what both say,
+    /// save to the empty job.
     pub(crate) fn with(&self, query: &[String]) -> Vec<String> {
         if self.is_empty { overridden(query, &self.args) } else { overridden(&self.args, query) }
     }

@@ -1,4 +1,5 @@
-//! `workloads/<name>/manifest.toml`: what a workload works on, what is asked of it, and what it is compared with.
+//! `workloads/<name>/manifest.toml`: what a workload works on, what is asked of it, and what it is
+//! compared with.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -16,7 +17,8 @@ use crate::{
     models::{self, SPEC},
 };
 
-/// One workload's manifest. A workload with ordinary arguments needs no more than this to be compared.
+/// One workload's manifest. A workload with ordinary arguments needs no more than this to be
+/// compared.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Manifest {
@@ -28,7 +30,8 @@ pub(crate) struct Manifest {
     /// Whether the models' lines have to come in the reference's order.
     #[serde(default)]
     pub order: Order,
-    /// Whether there is nothing to see before the end, so that a time to the first byte says nothing.
+    /// Whether there is nothing to see before the end, so that a time to the first byte says
+    /// nothing.
     #[serde(default)]
     pub prints_at_end: bool,
     /// What `smoke`, `small` and `large` are, and `empty`: the job that shows what starting costs.
@@ -107,7 +110,8 @@ impl Manifest {
             let source = self.source(size).with_context(|| workload.to_owned())?;
             source.make(&folder.join(size), &workspace.program(SPEC))
         };
-        // Odd files are in the smallest input, too: many queries on few files find more than few on many.
+        // Odd files are in the smallest input, too: many queries on few files find more than few on
+        // many.
         let checked = if self.resources(size).is_some() { size } else { "smoke" };
         Ok(Input {
             name: size.to_owned(),
@@ -118,7 +122,7 @@ impl Manifest {
         })
     }
 
-    /// Somebody's own file or directory instead.
+    /// A user's own file or directory instead.
     pub(crate) fn given_input(&self, workspace: &Workspace, workload: &str, path: &Path) -> Result<Input> {
         let empty = self.source(EMPTY).with_context(|| workload.to_owned())?;
         let at = workspace.target.join("inputs").join(workload).join(EMPTY);
@@ -131,7 +135,7 @@ impl Manifest {
         self.input.get(size).and_then(Source::resources)
     }
 
-    /// Whether it works on files, which may be somebody's own.
+    /// Whether it works on files, which may be a user's own.
     pub(crate) fn takes_files(&self) -> bool {
         self.source(EMPTY).is_ok_and(Source::is_on_disk)
     }

@@ -10,13 +10,13 @@ use crate::compare::result::{Subject, Waiting};
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Resources {
-    /// So many resources, at so many hosts by turns, of so many bytes at most.
+    /// The number of resources, of hosts that have them by turns, and the most bytes of one.
     pub count: u64,
     pub hosts: u8,
     pub bytes: u64,
     /// Every request waits for so long.
     pub latency_ms: u64,
-    /// So many requests may be under way at once.
+    /// The most requests that are in flight at once.
     pub concurrency: u64,
 }
 

@@ -25,12 +25,12 @@ pub(crate) struct Service {
 #[derive(Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Asked {
-    /// So many requests in a closed loop, one at a time on each connection.
+    /// Requests of a closed loop, one at a time on each connection.
     pub single: u64,
-    /// So many requests are due in a second, whoever is asked; for so long.
+    /// Requests that are due in a second, the same for every server, and for how long.
     pub rate: u64,
     pub seconds: f64,
-    /// So many connections that say nothing.
+    /// Connections that say nothing.
     pub idle: usize,
 }
 
@@ -45,7 +45,7 @@ pub(crate) struct Client {
     pub args: Vec<String>,
     pub pipelined: Vec<String>,
     pub single: Vec<String>,
-    /// So many requests, by size.
+    /// The number of requests, by size.
     pub requests: BTreeMap<String, u64>,
 }
 

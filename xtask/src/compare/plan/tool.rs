@@ -21,15 +21,17 @@ pub(crate) struct Tool {
     needs: Option<String>,
     /// The command that installs it, for a user who lacks it.
     install: Option<String>,
-    /// The command that succeeds if all that it needs is installed, and says of which version, if it takes more than a
-    /// program to be there.
+    /// The command that succeeds if all that it needs is installed, and says of which version, if
+    /// it takes more than a program to be there.
     #[serde(default)]
     probe: Vec<String>,
-    /// It takes so much longer than the models that one timed run must do, and none for memory and stopping.
+    /// It takes so much longer than the models that one timed run must do, and none for memory and
+    /// stopping.
     #[serde(default)]
     pub slow: bool,
-    /// All its arguments: those that make it do the same work, and the placeholders of [`CommandTemplate`]. `{workers}` stands
-    /// for their number. Without `{query}` it does only what the first query asks for.
+    /// All its arguments: those that make it do the same work, and the placeholders of
+    /// [`CommandTemplate`]. `{workers}` stands for their number. Without `{query}` it does only
+    /// what the first query asks for.
     args: Vec<String>,
     #[serde(default)]
     env: BTreeMap<String, String>,
@@ -100,7 +102,7 @@ impl Tool {
         said.lines().next().unwrap_or_default().to_owned()
     }
 
-    /// How it is called for the work of so many workers.
+    /// How it is called for the work of this number of workers.
     pub(crate) fn call(&self, program: PathBuf, workers: NonZeroUsize) -> CommandTemplate {
         let filled = |text: &String| text.replace("{workers}", &workers.to_string());
         CommandTemplate {

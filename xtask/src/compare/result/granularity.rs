@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::Machine;
 
 /// What a sweep came to.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Swept {
     pub workload: String,
     pub command: String,
@@ -31,7 +31,7 @@ pub struct Cut {
 }
 
 /// One model.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Row {
     pub name: String,
     pub label: String,
@@ -43,7 +43,7 @@ pub struct Row {
 }
 
 /// How a model's rate falls as the tiles become smaller.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Curve {
     /// The time of an empty job, which has been subtracted.
     pub empty_s: f64,

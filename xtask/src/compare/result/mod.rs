@@ -1,6 +1,8 @@
-//! What a comparison came to, with every raw sample. `SCHEMA.md` says what each field means in JSON.
+//! What a comparison came to, with every raw sample. `SCHEMA.md` says what each field means in
+//! JSON.
 //!
-//! This is the ground that all rooms stand on: it computes nothing, and uses nothing of the others.
+//! This is the ground that all rooms stand on, and what `cc-report` reads: it uses nothing of the
+//! others. What came later than the first results may be missing in a file, and has a default.
 
 #![expect(missing_docs, reason = "SCHEMA.md names every field, and a test holds it to that")]
 
@@ -8,35 +10,43 @@
 pub(crate) mod example;
 pub mod granularity;
 
-use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use cc_workloads::report::Totals;
 use serde::{Deserialize, Serialize};
 
-/// Counts up when a field is taken away or changes its meaning; a new one changes nothing for who reads the others.
+/// Counts up when a field is taken away or changes its meaning; a new one changes nothing for who
+/// reads the others.
 pub const SCHEMA: u32 = 1;
 
 /// A comparison of one workload.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Comparison {
+    #[serde(default)]
     pub schema: u32,
     pub workload: String,
     /// The command that does it again.
     pub command: String,
     /// When it began, UTC.
+    #[serde(default)]
     pub time: String,
     /// What was built, if it is known.
     pub commit: Option<String>,
     pub machine: Machine,
+    #[serde(default)]
     pub load: Load,
     /// What may have disturbed the figures.
+    #[serde(default)]
     pub warnings: Vec<String>,
     /// Whether it was interrupted: there are fewer rounds than there should be.
+    #[serde(default)]
     pub partial: bool,
     /// What came of it, in words.
+    #[serde(default)]
     pub summary: Vec<String>,
     pub input: Input,
     /// What the reference did.
+    #[serde(default)]
     pub totals: Totals,
     /// The query that was measured.
     pub query: String,
@@ -44,17 +54,20 @@ pub struct Comparison {
     pub checked: Vec<String>,
     pub workers: NonZeroUsize,
     pub rounds: usize,
-    /// How many it would take to tell any two models apart whose times differ by three in a hundred, if that can be said.
+    /// How many it would take to tell any two models apart whose times differ by three in a
+    /// hundred, if that can be said.
     pub rounds_to_tell: Option<usize>,
     /// Whether the rounds became longer or shorter as a whole; nothing if they are too few to say.
     pub drift: Option<Drift>,
     /// How the models scale, if several numbers of workers were tried.
+    #[serde(default)]
     pub scaling: Vec<Scaling>,
     /// What has changed since an earlier result.
     pub baseline: Option<Against>,
     /// What the totals say, in words.
     pub caption: String,
     /// Whether the models' lines were compared whatever their order.
+    #[serde(default)]
     pub any_order: bool,
     /// Whether there is no output before the end, and no time to the first byte.
     pub prints_at_end: bool,
@@ -72,7 +85,7 @@ pub struct Comparison {
 }
 
 /// One model or tool.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Row {
     pub name: String,
     /// The name as the table has it.
@@ -80,20 +93,24 @@ pub struct Row {
     pub mechanism: String,
     pub kind: Kind,
     /// How many it has.
+    #[serde(default = "one")]
     pub workers: NonZeroUsize,
     pub command: Vec<String>,
     pub verdict: Verdict,
     /// Whether the order of its lines was left out of the comparison.
+    #[serde(default)]
     pub any_order: bool,
     pub wall_s: Option<Estimate>,
     /// The reference's time divided by the row's, round by round.
     pub speedup: Option<Estimate>,
     /// Rows with one in common cannot be told apart.
+    #[serde(default)]
     pub letters: String,
     pub cpu_s: Option<f64>,
     pub cores: Option<f64>,
     pub memory_bytes: Option<u64>,
     /// Whether `memory_bytes` is `ru_maxrss`, the run being too short to be sampled.
+    #[serde(default)]
     pub memory_is_max_rss: bool,
     pub first_s: Option<f64>,
     pub stop_s: Option<f64>,
@@ -107,13 +124,16 @@ pub struct Row {
     pub code: Option<Code>,
     /// What it did for its clients, if it is a service.
     pub service: Option<Served>,
-    /// Its time by that of a run that does nothing but wait, and its memory by the requests that may be under way.
+    /// Its time by that of a run that does nothing but wait, and its memory by the requests that
+    /// may be under way.
     pub of_ideal: Option<f64>,
     pub waiting_bytes: Option<f64>,
+    #[serde(default)]
     pub oversubscribed: bool,
     pub runs: usize,
     pub failures: Vec<String>,
     /// Timed rounds that are far from the row's others. They count like all.
+    #[serde(default)]
     pub outliers: Vec<Outlier>,
     /// When its workers were busy, if it was traced.
     pub timeline: Option<Timeline>,
@@ -139,7 +159,9 @@ pub enum Verdict {
     /// In what: the query, and the output, the messages, the totals or the exit status.
     Differs {
         what: String,
+        #[serde(default)]
         difference: Option<Difference>,
+        #[serde(default)]
         kept: Vec<String>,
     },
     /// Its run for the check failed.
@@ -148,6 +170,7 @@ pub enum Verdict {
 
 /// One run.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Sample {
     /// Its number in the order of execution, over all rows.
     pub at: usize,
@@ -188,20 +211,22 @@ pub enum Phase {
 }
 
 /// What the figures were measured on.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Machine {
     pub cores: NonZeroUsize,
     pub cpu: String,
     pub kernel: String,
     pub memory_bytes: u64,
-    /// Who sets the processor's clock; nothing where that is not to be seen, as in most virtual machines.
+    /// Who sets the processor's clock; nothing where that is not to be seen, as in most virtual
+    /// machines.
     pub governor: Option<String>,
     /// Whether the clock may rise above its nominal rate for a while.
     pub turbo: Option<bool>,
 }
 
 /// What else the machine did during a comparison.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Load {
     /// The load average of the last minute before it began.
     pub average: f64,
@@ -212,7 +237,8 @@ pub struct Load {
 }
 
 /// What every run of a comparison works on.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Input {
     /// `small`, or the path that was given.
     pub name: String,
@@ -227,6 +253,7 @@ pub struct Input {
 
 /// What one run works on: arguments, a path, or both.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Subject {
     pub args: Vec<String>,
     pub path: Option<PathBuf>,
@@ -264,6 +291,7 @@ pub struct Code {
 
 /// What a server did for its clients. Of a row, the medians over the runs that measured it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Served {
     /// In the load.
     pub requests: Option<f64>,
@@ -305,16 +333,18 @@ pub struct Outlier {
 /// A trend of all rows together over the rounds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Drift {
-    /// How much longer the last round took than the first, as a part: Theil and Sen's slope, which single rounds do not move.
+    /// How much longer the last round took than the first, as a part: Theil and Sen's slope, which
+    /// single rounds do not move.
     pub change: f64,
-    /// How often rounds in a random order have a trend as strong as this one: Mann and Kendall's test, by permutation.
+    /// How often rounds in a random order have a trend as strong as this one: Mann and Kendall's
+    /// test, by permutation.
     pub p: f64,
     /// Whether that is seldom enough to be said.
     pub found: bool,
 }
 
 /// A model's times with few workers and with many.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Scaling {
     pub name: String,
     /// By number of workers, from few to many.
@@ -323,19 +353,20 @@ pub struct Scaling {
     pub law: Option<Usl>,
 }
 
-/// A model with so many workers.
-#[derive(Debug, Serialize, Deserialize)]
+/// A model with one number of workers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Point {
     pub workers: NonZeroUsize,
     /// Its own time with the fewest workers by that with these, in the same round.
     pub speedup: Option<Estimate>,
     /// The speed-up by how many times as many workers these are.
     pub efficiency: Option<f64>,
-    /// Whether there are more workers than cores: what is more than the cores cannot be busy at once.
+    /// Whether there are more workers than cores: what is more than the cores cannot be busy at
+    /// once.
     pub over_cores: bool,
 }
 
-/// What a row's throughput was with so many workers, fitted.
+/// A row's throughput by number of workers, fitted.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Usl {
     /// Throughput of one worker.
@@ -344,17 +375,20 @@ pub struct Usl {
     pub contention: f64,
     /// What each pair of workers costs, as a part of the work.
     pub coherency: f64,
-    /// How far the law is from what was measured: the root of the mean square, as a part of the throughput.
+    /// How far the law is from what was measured: the root of the mean square, as a part of the
+    /// throughput.
     pub error: f64,
 }
 
 /// What has changed since.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Against {
     pub file: String,
+    #[serde(default)]
     pub time: String,
     pub commit: Option<String>,
     /// In what the two are not alike, so that more than the code may be the cause.
+    #[serde(default)]
     pub unlike: Vec<String>,
     /// Of those that are in both.
     pub rows: Vec<Change>,
@@ -383,7 +417,8 @@ pub struct Timeline {
     pub wall_s: f64,
     /// What of the workers' time was spent in kernels: their time by that of all workers.
     pub busy: f64,
-    /// From the last moment at which two lanes were in kernels until the end; all of it, if no two ever were.
+    /// From the last moment at which two lanes were in kernels until the end; all of it, if no two
+    /// ever were.
     pub tail_s: f64,
     pub lanes: Vec<Lane>,
 }
@@ -418,17 +453,62 @@ pub struct Share {
     pub busy_s: f64,
 }
 
+/// The number of workers of a row that was written before rows had one.
+fn one() -> NonZeroUsize {
+    NonZeroUsize::MIN
+}
+
 impl Comparison {
     /// Whether what was compared are servers.
     pub fn is_service(&self) -> bool {
         self.asked.is_some()
     }
+
+    /// Whether it was run to see that it works, and not how fast.
+    pub fn is_smoke(&self) -> bool {
+        self.input.name == "smoke"
+    }
+
+    /// The rows beside the reference and the tools.
+    pub fn models(&self) -> impl Iterator<Item = &Row> {
+        self.rows.iter().filter(|row| row.kind == Kind::Model)
+    }
+
+    /// The plain loop.
+    pub fn reference(&self) -> Option<&Row> {
+        self.rows.iter().find(|row| row.kind == Kind::Reference)
+    }
+
+    /// The numbers of workers that were tried, from few to many.
+    pub fn worker_counts(&self) -> BTreeSet<usize> {
+        let points = self.scaling.iter().flat_map(|scaling| &scaling.points);
+        let counts: BTreeSet<usize> = points.map(|point| point.workers.get()).collect();
+        if counts.is_empty() { BTreeSet::from([self.workers.get()]) } else { counts }
+    }
 }
 
 impl Row {
-    /// What it is called in a sentence: its label without what is in parentheses.
-    pub fn shown(&self) -> String {
-        self.label.split(" (").next().unwrap_or_default().to_owned()
+    /// What it is called in a sentence, as no other row: its label without what is in parentheses.
+    pub fn shown(&self) -> &str {
+        self.label.split(" (").next().unwrap_or(&self.label)
+    }
+
+    /// The timed runs that count, in the order in which they were run.
+    pub fn timed(&self) -> Vec<&Sample> {
+        let counts = |sample: &&Sample| sample.phase == Phase::Time && sample.failure.is_none();
+        let mut timed: Vec<&Sample> = self.samples.iter().filter(counts).collect();
+        timed.sort_by_key(|sample| (sample.at, sample.round));
+        timed
+    }
+
+    /// Whether the two cannot be told apart.
+    pub fn is_like(&self, other: &Self) -> bool {
+        self.letters.chars().any(|letter| other.letters.contains(letter))
+    }
+
+    /// Its median time.
+    pub fn median(&self) -> Option<f64> {
+        self.wall_s.map(|wall| wall.median)
     }
 }
 

@@ -1,4 +1,5 @@
-//! The columns of the table, the most important first: those on the right are left out where there is no room.
+//! The columns of the table, the most important first: those on the right are left out where there
+//! is no room.
 
 use crate::compare::{
     result::{Comparison, Estimate, Kind, Row, Served, Verdict},

@@ -1,4 +1,5 @@
-//! Results that are kept: `target/compare/history/` has a file for each, named by its time, with the commit in it.
+//! Results that are kept: `target/compare/history/` has a file for each, named by its time, with
+//! the commit in it.
 
 use std::{
     fs,

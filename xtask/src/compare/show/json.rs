@@ -26,11 +26,12 @@ mod tests {
     use snapbox::{assert_data_eq, file};
 
     use super::*;
-    use crate::compare::result::{SCHEMA, example};
+    use crate::compare::result::{Comparison, SCHEMA, example};
 
     const PAGE: &str = include_str!("../result/SCHEMA.md");
 
-    /// The path of each field, where `[]` stands for each element. The names of totals are the workloads' own.
+    /// The path of each field, where `[]` stands for each element. The names of totals are the
+    /// workloads' own.
     fn paths(value: &Value, path: &str, all: &mut BTreeSet<String>) {
         match value {
             Value::Object(fields) if !path.ends_with("totals") => {
@@ -54,6 +55,27 @@ mod tests {
         let path = scratch.path().join("new/comparison.json");
         write(&example::comparison(), &path).unwrap();
         assert_data_eq!(fs::read_to_string(path).unwrap(), file!["snapshots/comparison.json"].raw());
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        for example in [example::comparison(), example::service(), example::waiting()] {
+            let written = serde_json::to_value(example).unwrap();
+            let read: Comparison = serde_json::from_value(written.clone()).unwrap();
+            assert_eq!(serde_json::to_value(read).unwrap(), written);
+        }
+    }
+
+    /// Results that were written before a field came.
+    #[test]
+    fn what_came_later_may_be_missing() {
+        let mut written = serde_json::to_value(example::comparison()).unwrap();
+        let fields = written.as_object_mut().unwrap();
+        for late in ["load", "warnings", "partial", "summary", "scaling", "baseline", "time", "drift"] {
+            fields.remove(late).unwrap();
+        }
+        let read: Comparison = serde_json::from_value(written).unwrap();
+        assert!(read.scaling.is_empty() && read.baseline.is_none() && !read.partial);
     }
 
     #[test]

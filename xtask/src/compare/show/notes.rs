@@ -1,4 +1,5 @@
-//! What stands above and below the table: what was measured, how to read it, what disturbed it, what went wrong.
+//! What stands above and below the table: what was measured, how to read it, what disturbed it,
+//! what went wrong.
 
 use std::{fmt::Write, path::Path};
 
@@ -11,7 +12,8 @@ use crate::compare::{
     words::{number, percent, plural},
 };
 
-/// From so many rounds on, the range from the least to the most has the true median in it in 95 of 100 cases.
+/// From this number of rounds on, the range from the least to the most has the true median in it in
+/// 95 of 100 cases.
 const ENOUGH: usize = 6;
 const FEW: &str = " (of so few rounds no more than the range of all, which is less sure)";
 /// The width of a note's title.
@@ -47,7 +49,8 @@ pub(crate) fn heading(comparison: &Comparison) -> String {
     )
 }
 
-/// What is to be said below the table, each with its title. `left_out` are the columns that there was no room for.
+/// What is to be said below the table, each with its title. `left_out` are the columns that there
+/// was no room for.
 pub(crate) fn notes(comparison: &Comparison, left_out: &[&str]) -> Vec<String> {
     let mut notes = Vec::new();
     let scaled = &comparison.scaling;
@@ -197,7 +200,8 @@ fn marks(comparison: &Comparison) -> Vec<String> {
     notes
 }
 
-/// What another client made of a service, and of which servers or of whose generator latencies say little.
+/// What another client made of a service, and of which servers or of whose generator latencies say
+/// little.
 fn clients(comparison: &Comparison) -> Vec<String> {
     if !comparison.is_service() {
         return Vec::new();
@@ -210,10 +214,10 @@ fn clients(comparison: &Comparison) -> Vec<String> {
     });
     let rates: Vec<String> = rates.collect();
     let late = served().filter(|(_, it)| it.late_p99_s.is_some_and(|late| late > LATE_S));
-    let late: Vec<String> = late.map(|(row, _)| row.shown()).collect();
+    let late: Vec<String> = late.map(|(row, _)| row.shown().to_owned()).collect();
     let behind =
         served().filter(|(_, it)| it.single_per_s.zip(it.rate_per_s).is_some_and(|(can, rate)| can < rate));
-    let behind: Vec<String> = behind.map(|(row, _)| row.shown()).collect();
+    let behind: Vec<String> = behind.map(|(row, _)| row.shown().to_owned()).collect();
     let mut notes = Vec::new();
     if !rates.is_empty() {
         let what = format!("with redis-benchmark, k req/s with -P 16/-P 1: {}", rates.join(", "));
@@ -322,7 +326,7 @@ fn tools(Comparison { rows, tool_note, .. }: &Comparison) -> String {
     note
 }
 
-/// What a run has done: a template's `{name}` is that total, `{name / 1e6}` so many millions of it.
+/// What a run has done: a template's `{name}` is that total, `{name / 1e6}` its millions.
 pub(crate) fn caption(template: &str, totals: &Totals) -> String {
     let mut text = String::new();
     let mut rest = template;

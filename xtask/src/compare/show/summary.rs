@@ -5,7 +5,8 @@ use crate::compare::{
     words::number,
 };
 
-/// Which model is fastest and which takes the least memory, each in a sentence. Nothing where nothing was timed.
+/// Which model is fastest and which takes the least memory, each in a sentence. Nothing where
+/// nothing was timed.
 pub(crate) fn summary(rows: &[Row]) -> Vec<String> {
     let measured: Vec<&Row> = rows.iter().filter(|row| counts(row)).collect();
     [fastest(&measured), leanest(&measured)].into_iter().flatten().collect()
@@ -45,7 +46,7 @@ fn fastest(rows: &[&Row]) -> Option<String> {
             format!("fastest is {name}, {} ms{of_ideal}", number(wall(first) * 1e3))
         }
     };
-    let models: Vec<String> = models.iter().map(|row| row.shown()).collect();
+    let models: Vec<String> = models.iter().map(|row| row.shown().to_owned()).collect();
     let alike =
         if models.is_empty() { String::new() } else { format!("; no difference from {}", list(&models)) };
     Some(said + &alike)
@@ -68,7 +69,7 @@ fn is_same(one: &Row, other: &Row) -> bool {
     one.name == other.name && one.workers == other.workers
 }
 
-/// Nobody reads more names than these in a sentence.
+/// The most names in a sentence: more are not read.
 const NAMES: usize = 8;
 
 /// `a, b and c`.

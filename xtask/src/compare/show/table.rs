@@ -19,13 +19,15 @@ const GAP: &str = "  ";
 /// The narrowest table: there are always the first columns.
 const NARROWEST: usize = 40;
 
-/// How wide the text may be: as `COLUMNS` has it, or the terminal. As wide as it gets where it goes elsewhere.
+/// How wide the text may be: as `COLUMNS` has it, or the terminal. As wide as it gets where it goes
+/// elsewhere.
 pub(crate) fn width() -> Option<usize> {
     let told = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
     told.or_else(|| terminal_size_of(std::io::stdout()).map(|(width, _)| width.0.into()))
 }
 
-/// The table with what there is to know about it, as plain text, with as many columns as there is room for.
+/// The table with what there is to know about it, as plain text, with as many columns as there is
+/// room for.
 pub(crate) fn text(comparison: &Comparison, width: Option<usize>) -> String {
     let columns = columns(comparison);
     let rows: Vec<Vec<String>> = comparison.rows.iter().map(|row| cells(&columns, row)).collect();
@@ -55,7 +57,7 @@ pub(crate) fn text(comparison: &Comparison, width: Option<usize>) -> String {
     format!("{}\n\n{table}{rule}\n{more}{}", wrapped(&heading(comparison), width), notes.join("\n"))
 }
 
-/// The tables that there are only if somebody asked for them.
+/// The tables that there are only if they were asked for.
 fn more(comparison: &Comparison) -> Vec<Vec<Vec<String>>> {
     let against = comparison.baseline.as_ref().map(Against::cells);
     [scaling::cells(&comparison.scaling), against].into_iter().flatten().collect()
@@ -120,7 +122,7 @@ fn wrapped(note: &str, width: usize) -> String {
     text.trim_end().to_owned()
 }
 
-/// Rows of cells one below the other, with a rule after so many of them.
+/// Rows of cells one below the other, with a rule after the first `heads`.
 pub(crate) fn aligned(rows: &[Vec<String>], heads: usize) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let cell = |row: &Vec<String>, at: usize| row.get(at).map_or(0, |cell| cell.width());

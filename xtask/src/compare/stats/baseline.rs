@@ -1,9 +1,11 @@
-//! `--baseline FILE`: this result against an earlier one, to see what a change to the code has cost.
+//! `--baseline FILE`: this result against an earlier one, to see what a change to the code has
+//! cost.
 //!
-//! The rounds of two results are not pairs: the machine was another one, or the same at another time. So each row's times
-//! are compared as two independent samples (Welch's t-test of their logarithms), and all rows together claim a difference
-//! that is none no more often than in five of a hundred comparisons (Holm). What has changed with the machine is in every
-//! row; the reference's row shows it.
+//! The rounds of two results are not pairs: the machine was another one, or the same at another
+//! time. So each row's times are compared as two independent samples (Welch's t-test of their
+//! logarithms), and all rows together claim a difference that is none no more often than in five of
+//! a hundred comparisons (Holm). What has changed with the machine is in every row; the reference's
+//! row shows it.
 
 use std::{fs, num::NonZeroUsize, path::Path};
 
@@ -117,7 +119,7 @@ fn change(row: &Row, earlier: &EarlierRow) -> Option<Change> {
     let Welch { difference, error, p, t } = Welch::of(&now, &before)?;
     Some(Change {
         name: row.name.clone(),
-        label: row.shown(),
+        label: row.shown().to_owned(),
         workers: row.workers,
         differs: false,
         p,
@@ -135,7 +137,7 @@ struct Welch {
     error: f64,
     /// How likely a difference as large as this one is where there is none, two-sided.
     p: f64,
-    /// So many errors to each side is the 95 % interval.
+    /// The 95 % interval, in standard errors to each side.
     t: f64,
 }
 
@@ -197,7 +199,7 @@ impl Change {
     }
 }
 
-/// Below a thousandth nobody wants to know how far.
+/// Below a thousandth, the exact value says nothing more.
 fn p(p: f64) -> String {
     if p < 0.001 { "< 0.001".to_owned() } else { format!("{p:.3}") }
 }
@@ -220,7 +222,7 @@ mod tests {
         show::json,
     };
 
-    /// The example, each of whose rows takes so many times as long.
+    /// The example, each of whose rows takes `ratio` times as long.
     fn comparison(ratio: f64) -> Comparison {
         let mut comparison = example::comparison();
         for (nth, row) in comparison.rows.iter_mut().enumerate() {

@@ -7,11 +7,11 @@ const LEVEL: f64 = 0.05;
 /// How often the rounds are shuffled.
 const SHUFFLES: usize = 5000;
 
-/// The drift of these rows: rounds, by number, and times in seconds. None from fewer than four rounds, of which no order
-/// is seldom.
+/// The drift of these rows: rounds, by number, and times in seconds. None from fewer than four
+/// rounds, of which no order is seldom.
 ///
-/// A round's level is the mean of its rows' logarithms, each without its own row's mean, so that a row which lacks a
-/// round changes nothing.
+/// A round's level is the mean of its rows' logarithms, each without its own row's mean, so that a
+/// row which lacks a round changes nothing.
 pub(crate) fn drift(rows: &[Vec<(usize, f64)>]) -> Option<Drift> {
     let levels = levels(rows);
     if levels.len() < 4 {
@@ -52,7 +52,8 @@ fn p(levels: &[f64]) -> f64 {
     (as_strong.count() + 1) as f64 / (SHUFFLES + 1) as f64
 }
 
-/// How far the pairs of rounds that rise outnumber those that fall, or the other way round (Kendall's S).
+/// How far the pairs of rounds that rise outnumber those that fall, or the other way round
+/// (Kendall's S).
 fn trend(levels: &[f64]) -> i64 {
     let sign = |(one, other): (usize, usize)| match levels[other].total_cmp(&levels[one]) {
         std::cmp::Ordering::Less => -1,

@@ -16,12 +16,13 @@ const RESAMPLES: usize = 5000;
 /// How often the interval may miss.
 const MISS: f64 = 0.05;
 
-/// The median of the samples, and its 95 % interval by bootstrap: where the medians of as many samples, drawn from these
-/// with replacement, lie. It supposes no distribution; times have none with a name.
+/// The median of the samples, and its 95 % interval by bootstrap: where the medians of as many
+/// samples, drawn from these with replacement, lie. It supposes no distribution; times have none
+/// with a name.
 ///
-/// Of few samples 95 % of these medians are too narrow an interval: it is as if Student's t were taken for normal. So more
-/// of them are taken, as many as make up for that (T. Hesterberg, "What Teachers Should Know about the Bootstrap", 2015,
-/// the expanded percentile interval).
+/// Of few samples 95 % of these medians are too narrow an interval: it is as if Student's t were
+/// taken for normal. So more of them are taken, as many as make up for that (T. Hesterberg, "What
+/// Teachers Should Know about the Bootstrap", 2015, the expanded percentile interval).
 pub(crate) fn estimate(samples: &[f64]) -> Option<Estimate> {
     let median = median(samples)?;
     // A fixed seed: the same samples always give the same interval.
@@ -75,7 +76,8 @@ mod tests {
 
     #[test]
     fn the_interval_of_known_data() {
-        // For 1..=101 the median's 95 % interval is, by order statistics, about the 41st to the 61st sample.
+        // For 1..=101 the median's 95 % interval is, by order statistics, about the 41st to the
+        // 61st sample.
         let samples: Vec<f64> = (1..=101).map(f64::from).collect();
         let Estimate { median, low, high } = estimate(&samples).unwrap();
         assert_eq!(median, 51.0);

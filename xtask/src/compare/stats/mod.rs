@@ -1,7 +1,8 @@
 //! What samples say, and how sure it is.
 //!
-//! An [`estimate`] is a median with its interval; [`paired`] rounds tell programs apart; [`drift`] and [`outliers`] say
-//! what was not steady, [`scaling`] and [`usl`] what more workers are good for, [`baseline`] what has changed.
+//! An [`estimate`] is a median with its interval; [`paired`] rounds tell programs apart; [`drift`]
+//! and [`outliers`] say what was not steady, [`scaling`] and [`usl`] what more workers are good
+//! for, [`baseline`] what has changed.
 
 pub(crate) mod baseline;
 pub(crate) mod drift;

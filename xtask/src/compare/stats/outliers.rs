@@ -1,18 +1,21 @@
 //! Rounds that took far longer, or far less long, than the others of their row.
 //!
-//! They are named and stay in: the medians hardly feel them, and a figure without them would say what somebody hoped for.
+//! They are named and stay in: the medians hardly feel them, and a figure without them would be a
+//! wish.
 
 use statrs::statistics::{Data, OrderStatistics};
 
 use crate::compare::result::Outlier;
 
-/// Tukey's fences: so many times the distance of the quartiles beyond them ("Exploratory Data Analysis", 1977).
+/// Tukey's fences: how far beyond the quartiles, in distances of these ("Exploratory Data
+/// Analysis", 1977).
 const INNER: f64 = 1.5;
 const OUTER: f64 = 3.0;
 /// A tenth of a percent is never far, however well the others agree.
 const NEGLIGIBLE: f64 = 1e-3;
 
-/// The outliers among the rounds, by number, and their times in seconds. Among fewer than five none can be told.
+/// The outliers among the rounds, by number, and their times in seconds. Among fewer than five none
+/// can be told.
 pub(crate) fn outliers(times: &[(usize, f64)]) -> Vec<Outlier> {
     if times.len() < 5 {
         return Vec::new();

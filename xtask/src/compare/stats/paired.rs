@@ -1,7 +1,8 @@
 //! Whether one row takes longer than another, and how many rounds it takes to tell.
 //!
-//! Two rows are compared round by round. What makes a whole round slow (another tenant, the clock of the processor) is in
-//! both times and leaves their ratio as it is. Ratios multiply, so it is their logarithms that are averaged and tested.
+//! Two rows are compared round by round. What makes a whole round slow (another tenant, the clock
+//! of the processor) is in both times and leaves their ratio as it is. Ratios multiply, so it is
+//! their logarithms that are averaged and tested.
 
 use serde::Serialize;
 use statrs::distribution::{ChiSquared, ContinuousCDF, StudentsT};
@@ -17,7 +18,7 @@ pub(crate) const LEVEL: f64 = 0.05;
 /// So often a difference that is there is to be found.
 const POWER: f64 = 0.8;
 
-/// Nobody waits for more rounds.
+/// More rounds than these are never asked for.
 const MOST: usize = 10_000;
 
 /// The times of one row relative to another's, round by round.
@@ -33,14 +34,15 @@ impl Paired {
         Self { logs: logs.filter(|log| log.is_finite()).collect() }
     }
 
-    /// How many times as long the one takes: the median of the ratios, and its 95 % interval by bootstrap.
+    /// How many times as long the one takes: the median of the ratios, and its 95 % interval by
+    /// bootstrap.
     pub(crate) fn ratio(&self) -> Option<Estimate> {
         let ratios: Vec<f64> = self.logs.iter().map(|log| log.exp()).collect();
         estimate::estimate(&ratios)
     }
 
-    /// How likely a difference as large as this one is where there is none: Student's t-test of paired samples, two-sided.
-    /// Nothing is unlikely after a single round.
+    /// How likely a difference as large as this one is where there is none: Student's t-test of
+    /// paired samples, two-sided. Nothing is unlikely after a single round.
     pub(crate) fn p(&self) -> f64 {
         let (mean, deviation) = self.moments();
         let Some(t) = self.distribution() else { return 1.0 };
@@ -51,11 +53,12 @@ impl Paired {
         2.0 * t.sf(statistic)
     }
 
-    /// How many rounds it takes to find a difference of so much, at this level, in four of five comparisons. None if these
-    /// are too few to say, or it would take thousands.
+    /// How many rounds it takes to find a difference of so much, at this level, in four of five
+    /// comparisons. None if these are too few to say, or it would take thousands.
     ///
-    /// The deviation that was seen may be smaller than it really is. Its upper limit of 80 % takes its place (R. H. Browne,
-    /// "On the use of a pilot sample for sample size determination", 1995).
+    /// The deviation that was seen may be smaller than it really is. Its upper limit of 80 % takes
+    /// its place (R. H. Browne, "On the use of a pilot sample for sample size determination",
+    /// 1995).
     pub(crate) fn rounds_for(&self, difference: f64, level: f64) -> Option<usize> {
         let degrees = self.logs.len().checked_sub(1).filter(|degrees| *degrees > 0)? as f64;
         let chi = ChiSquared::new(degrees).ok()?.inverse_cdf(1.0 - POWER);
@@ -92,7 +95,8 @@ impl Paired {
     }
 }
 
-/// Which of these differences may be claimed so that none is wrong, at this level, of all together (Holm's procedure).
+/// Which of these differences may be claimed so that none is wrong, at this level, of all together
+/// (Holm's procedure).
 pub(crate) fn significant(ps: &[f64], level: f64) -> Vec<bool> {
     let mut order: Vec<usize> = (0..ps.len()).collect();
     order.sort_by(|one, other| ps[*one].total_cmp(&ps[*other]));
@@ -109,10 +113,11 @@ pub(crate) fn significant(ps: &[f64], level: f64) -> Vec<bool> {
 /// What a table says of which rows can be told apart.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(crate) struct Groups {
-    /// For each row its letters: two that have one in common cannot be told apart. (A compact letter display; a letter is
-    /// a largest group of rows of which no two differ.)
+    /// For each row its letters: two that have one in common cannot be told apart. (A compact
+    /// letter display; a letter is a largest group of rows of which no two differ.)
     pub letters: Vec<String>,
-    /// How many rounds it takes to tell any two rows apart whose times differ by [`WORTH`]. None if it cannot be said.
+    /// How many rounds it takes to tell any two rows apart whose times differ by [`WORTH`]. None if
+    /// it cannot be said.
     pub rounds: Option<usize>,
 }
 
@@ -128,7 +133,8 @@ pub(crate) fn tell_apart(rows: &[Vec<(usize, f64)>]) -> Groups {
         let pair = (one.min(other), one.max(other));
         pairs.iter().position(|candidate| *candidate == pair).is_some_and(|at| differ[at])
     };
-    // The first to be claimed has to be the least likely one: that is the level for each if nothing is known of the others.
+    // The first to be claimed has to be the least likely one: that is the level for each if nothing
+    // is known of the others.
     let level = LEVEL / pairs.len().max(1) as f64;
     let rounds = paired.iter().map(|pair| pair.rounds_for(WORTH, level));
     let rounds: Option<Vec<usize>> = rounds.collect();
@@ -177,7 +183,8 @@ mod tests {
 
     use super::*;
 
-    /// Rounds on a machine as they are: some are slow as a whole, each time is a little off, and now and then one is far off.
+    /// Rounds on a machine as they are: some are slow as a whole, each time is a little off, and
+    /// now and then one is far off.
     struct Machine(Rng);
 
     impl Machine {
@@ -190,7 +197,7 @@ mod tests {
             true_time * round * disturbed * (0.02 * self.normal()).exp()
         }
 
-        /// So many rounds of two rows, of which the first takes so many times as long.
+        /// `count` rounds of two rows, of which the first takes `ratio` times as long.
         fn rounds(&mut self, ratio: f64, count: usize) -> Paired {
             let (mut one, mut other) = (Vec::new(), Vec::new());
             for nth in 0..count {
@@ -208,7 +215,8 @@ mod tests {
 
     #[test]
     fn the_test_gives_the_answers_of_the_tables() {
-        // Student's sleep data, the differences: t = 4.0621 with 9 degrees of freedom, p = 0.002833.
+        // Student's sleep data, the differences: t = 4.0621 with 9 degrees of freedom, p =
+        // 0.002833.
         let differences = paired(&[1.2, 2.4, 1.3, 1.3, 0.0, 1.0, 1.8, 0.8, 4.6, 1.4]);
         assert!((differences.p() - 0.002_833).abs() < 1e-6, "{}", differences.p());
         assert_eq!(paired(&[1.0]).p(), 1.0);

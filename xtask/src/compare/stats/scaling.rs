@@ -11,7 +11,8 @@ use crate::compare::{
 /// A row's timed rounds, by number.
 type Times = Vec<(usize, f64)>;
 
-/// How each model scales, if there is one that was measured with several counts. The times are the rows', in seconds.
+/// How each model scales, if there is one that was measured with several counts. The times are the
+/// rows', in seconds.
 pub(crate) fn scaling(rows: &[Row], times: &[Times], cores: NonZeroUsize) -> Vec<Scaling> {
     let mut all: Vec<Scaling> = Vec::new();
     for row in rows.iter().filter(|row| row.kind != Kind::Reference) {
@@ -114,7 +115,7 @@ mod tests {
         NonZeroUsize::new(n).unwrap()
     }
 
-    /// A row that works by the law with so many workers, in five rounds.
+    /// A row that follows the law with this number of workers, in five rounds.
     fn row(workers: usize) -> (Row, Times) {
         let law = Usl { rate: 10.0, contention: 0.05, coherency: 0.002, error: 0.0 };
         let time = 1.0 / law.at(workers);

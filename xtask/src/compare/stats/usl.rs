@@ -1,4 +1,5 @@
-//! The Universal Scalability Law: what keeps more workers from doing more (N. J. Gunther, "Guerrilla Capacity Planning", 2007).
+//! The Universal Scalability Law: what keeps more workers from doing more (N. J. Gunther,
+//! "Guerrilla Capacity Planning", 2007).
 
 use crate::compare::result::Usl;
 
@@ -8,8 +9,8 @@ pub(crate) const COUNTS: usize = 5;
 impl Usl {
     /// Fits the law to throughputs by number of workers. None from fewer than [`COUNTS`] counts.
     ///
-    /// `n / throughput` is linear in the three unknowns, so the least squares can be solved for. Each point counts by its
-    /// relative error.
+    /// `n / throughput` is linear in the three unknowns, so the least squares can be solved for.
+    /// Each point counts by its relative error.
     pub(crate) fn fit(points: &[(usize, f64)]) -> Option<Self> {
         let mut counts: Vec<usize> = points.iter().map(|(count, _)| *count).collect();
         counts.sort_unstable();
@@ -36,7 +37,7 @@ impl Usl {
         Some(usl)
     }
 
-    /// The throughput with so many workers, by the law.
+    /// The throughput with this number of workers, by the law.
     pub(crate) fn at(&self, count: usize) -> f64 {
         let n = count as f64;
         self.rate * n / (1.0 + self.contention * (n - 1.0) + self.coherency * n * (n - 1.0))

@@ -35,7 +35,8 @@ fn who_is_given_a_port_is_not_waited_for_to_name_it() {
     assert_eq!(with_free_port(&call("--listen")).unwrap().1, Manner::Says);
 }
 
-/// What became of this one; the others must be as they should. None, said aloud, where there is nothing to make a server with.
+/// What became of this one; the others must be as they should. None, said aloud, where there is
+/// nothing to make a server with.
 fn spoilt(place: &Place, entrant: Entrant, effort: &Effort) -> Option<Row> {
     if installed("python3").is_none() || installed("bash").is_none() {
         eprintln!("skipped: there is no python3 or no bash");

@@ -59,8 +59,8 @@ impl Lane<'_> {
     }
 }
 
-/// Between the smallest tile at which a model works at half of its best rate and the next one, where the line
-/// through both, over the logarithm of the work, crosses the half.
+/// Between the smallest tile at which a model works at half of its best rate and the next one,
+/// where the line through both, over the logarithm of the work, crosses the half.
 pub(crate) fn metg(points: &[Point], best: f64) -> Option<Metg> {
     let at = points.iter().rposition(|point| point.rate >= HALF * best)?;
     let Point { work_s, rate, tiles_per_message, .. } = points[at];

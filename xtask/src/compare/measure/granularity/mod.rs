@@ -1,16 +1,18 @@
 //! `--granularity`: how small tasks may become before a model spends its time on sharing them.
 //!
-//! The measure is Task Bench's METG(50 %), the minimum effective task granularity: the smallest task at which a
-//! model still works at half of its best rate. A picture whose pixels all cost the same is cut ever finer, so that
-//! a tile's work is known: what one worker needs for it with nobody to share with, which is the reference's time for
-//! it. A model's rate is the work that it does in a second; it counts tiles at what they cost by themselves, so that
-//! what a kernel loses on a tile that is smaller than its vectors is not held against the model.
+//! The measure is Task Bench's METG(50 %), the minimum effective task granularity: the smallest
+//! task at which a model still works at half of its best rate. A picture whose pixels all cost the
+//! same is cut ever finer, so that a tile's work is known: what one worker alone needs for it,
+//! which is the reference's time for it. A model's rate is the work that it does in a second; it
+//! counts tiles at what they cost by themselves, so that what a kernel loses on a tile that is
+//! smaller than its vectors is not held against the model.
 //!
-//! Every model is measured twice. With one tile a message (`--grain 1`), the figure is what its mechanism costs, and
-//! comparable; left alone, a model may join small tiles into one message, and the figure is what a user gets.
+//! Every model is measured twice. With one tile a message (`--grain 1`), the figure is what its
+//! mechanism costs, and comparable; left alone, a model may join small tiles into one message, and
+//! the figure is what a user gets.
 //!
-//! What an empty job takes is subtracted from every run. A picture has as many rows as keep a model busy for a given
-//! time at its best rate, and a sweep ends below a quarter of that.
+//! What an empty job takes is subtracted from every run. A picture has as many rows as keep a model
+//! busy for a given time at its best rate, and a sweep ends below a quarter of that.
 
 pub(crate) mod curve;
 pub(crate) mod picture;
@@ -51,7 +53,8 @@ use crate::{
     process::cancel::Cancel,
 };
 
-/// A run is stopped after so many times what it takes at the best rate: far below the part that ends a sweep.
+/// A run is stopped after this multiple of its time at the best rate: far below the part that ends
+/// a sweep.
 const PATIENCE: f64 = 8.0;
 /// When it is killed after that.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -107,7 +110,7 @@ impl Sweep {
         })
     }
 
-    /// The picture that has about so many tiles.
+    /// The picture that has about this number of tiles.
     fn picture(&self, tile: &str, tiles: f64) -> Picture {
         let (rows, columns) = shape(tile);
         let in_a_row = self.width.div_ceil(columns);

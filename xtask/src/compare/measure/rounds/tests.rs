@@ -12,7 +12,8 @@ use crate::{
 
 use super::*;
 
-/// Measures these after a reference that is right, and with another that is, whose row nobody may harm.
+/// Measures these after a reference that is right, and with another that is, whose row must stay
+/// intact.
 fn measured(place: &Place, entrants: Vec<Entrant>, effort: &Effort) -> Measured {
     let reference = Entrant { kind: Kind::Reference, ..place.right("reference") };
     let all: Vec<Entrant> = [reference].into_iter().chain(entrants).chain([place.right("right")]).collect();
@@ -97,7 +98,8 @@ fn runs_have_their_place_in_the_order_of_execution() {
     assert_eq!(timed, ["reference", "right", "right", "reference"]);
 }
 
-/// It would wait for one request after the other. The others' time is compared with what is known beforehand.
+/// It would wait for one request after the other. The others' time is compared with what is known
+/// beforehand.
 #[test]
 fn where_all_wait_the_reference_is_checked_and_not_timed() {
     let place = Place::new();
@@ -126,11 +128,11 @@ fn what_was_measured_before_an_interruption_is_handed_over() {
     let request = thread::spawn({
         let (cancel, pipe) = (place.cancel.clone(), pipe.clone());
         move || {
-            fs::read(pipe).unwrap(); // waits for somebody who writes
+            fs::read(pipe).unwrap(); // waits for a writer
             cancel.request();
         }
     });
-    // Checked, once timed, and in its second round nobody waits for it.
+    // Checked, once timed, and in its second round it is not waited for.
     let script = format!(
         "n=$(cat {0} 2> /dev/null); echo \"x$n\" > {0}; if [ \"$n\" = xx ]; then echo > {1}; sleep 1000; fi",
         place.path("count").display(),

@@ -37,7 +37,8 @@ fn the_cpu_time_of_children_counts() {
 
 #[test]
 fn the_memory_of_a_child_is_seen() {
-    // The grandchild holds 64 MiB in one shell variable, says so, and waits for a reader that never comes.
+    // The grandchild holds 64 MiB in one shell variable, says so, and waits for a reader that never
+    // comes.
     let script = "(v=$(head -c 67108864 /dev/zero | tr '\\0' x); echo ${#v}; exec sleep 100); true";
     let mut last = 0;
     for patience in [1, 5, 20] {
@@ -88,7 +89,8 @@ fn an_interruption_is_timed_until_the_last_descendant_is_gone() {
 
 #[test]
 fn an_interruption_hits_what_a_program_started_in_its_group() {
-    // What a script starts in its background ignores the signal, and would pass that on; a handler is not passed on.
+    // What a script starts in its background ignores the signal, and would pass that on; a handler
+    // is not passed on.
     let cancel = Some(Cancel::on_interrupt().unwrap());
     let interrupt = Some(Duration::from_millis(100));
     let plan = RunOptions { interrupt, cancel, timeout: seconds(20), ..RunOptions::default() };
@@ -105,7 +107,7 @@ fn a_run_that_nobody_wants_any_more_is_ended_with_its_descendants_and_no_other_b
     let request = thread::spawn({
         let (cancel, pipe) = (cancel.clone(), pipe.clone());
         move || {
-            let grandchild = std::fs::read_to_string(pipe).unwrap(); // waits for somebody who writes
+            let grandchild = std::fs::read_to_string(pipe).unwrap(); // waits for a writer
             cancel.request();
             grandchild
         }
@@ -136,7 +138,8 @@ fn switches_threads_and_processes_are_counted() {
     panic!("saw {last:?}");
 }
 
-/// So many bytes, in Python: what the program holds is known, but for the interpreters, which are small beside it.
+/// Bytes that are held, in Python: what the program holds is known, but for the interpreters, which
+/// are small beside it.
 const HELD: u64 = 512 << 20;
 
 /// Python programs that hold them until they are killed.

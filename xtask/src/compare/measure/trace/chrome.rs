@@ -1,5 +1,6 @@
-//! The file for ui.perfetto.dev and chrome://tracing: the Trace Event Format's complete events (`X`), whose times are in
-//! microseconds, and metadata (`M`) with the names of processes and threads.
+//! The file for ui.perfetto.dev and chrome://tracing: the Trace Event Format's complete events
+//! (`X`), whose times are in microseconds, and metadata (`M`) with the names of processes and
+//! threads.
 
 use serde_json::{Value, json};
 

@@ -138,8 +138,9 @@ struct Joined<'a> {
     parts: Vec<(&'a Piece, u64)>,
 }
 
-/// Joins what lies within a place, and what is the same with a gap between that nobody sees. Any two neighbours are
-/// together longer than a place, so that there are at most twice as many of them as of places.
+/// Joins what lies within a place, and what is the same with a gap between that is too small to be
+/// seen. Any two neighbours are together longer than a place, so that there are at most twice as
+/// many of them as of places.
 fn joined(pieces: &[Piece], place: u64) -> Vec<Joined<'_>> {
     let mut all: Vec<Joined<'_>> = Vec::new();
     for piece in pieces {

@@ -1,6 +1,7 @@
 //! `--trace`: each model once more, untimed, with the spans of its kernels.
 //!
-//! What its processes wrote is [`record`]ed, becomes a file for Perfetto ([`chrome`]), and the [`lanes`] of a timeline.
+//! What its processes wrote is [`record`]ed, becomes a file for Perfetto ([`chrome`]), and the
+//! [`lanes`] of a timeline.
 
 mod chrome;
 mod lanes;
@@ -35,7 +36,7 @@ pub(crate) struct Traced {
     lanes: Vec<Lived>,
 }
 
-/// A picture has about so many places along its axis. What lies within one of them is joined.
+/// About how many places a picture has along its axis. What lies within one of them is joined.
 const PLACES: u32 = 400;
 
 impl Traces {

@@ -34,7 +34,8 @@ impl Process {
         !self.spans.is_empty()
     }
 
-    /// What a process wrote. A line that is broken, as the last one of a process that was killed may be, is left out.
+    /// What a process wrote. A line that is broken, as the last one of a process that was killed
+    /// may be, is left out.
     fn parse(text: &str) -> Self {
         let mut process = Self::default();
         for record in text.lines().filter_map(|line| serde_json::from_str(line).ok()) {
@@ -54,7 +55,8 @@ impl Process {
     }
 }
 
-/// All processes that wrote something, the program first, then its workers in the order in which they were started.
+/// All processes that wrote something, the program first, then its workers in the order in which
+/// they were started.
 pub(crate) fn read(folder: &Path) -> Result<Vec<Process>> {
     let mut processes = Vec::new();
     for entry in fs::read_dir(folder)? {

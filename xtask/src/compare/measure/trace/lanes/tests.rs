@@ -32,7 +32,8 @@ fn spans_that_overlap_are_counted_once() {
     assert_eq!(pieces(spans), ["a 0-5", "b 5-12", "c 12-13", "b 13-15"]);
 }
 
-/// Two workers, of which the second is idle for most of the time, and what the first thread does for them.
+/// Two workers, of which the second is idle for most of the time, and what the first thread does
+/// for them.
 fn two() -> Vec<Process> {
     let spans = vec![
         span(1, "count", KERNEL, 100, 300),
