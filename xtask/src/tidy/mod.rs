@@ -222,7 +222,7 @@ fn failpoints(root: &Path) -> Result<Vec<String>> {
     // In two parts, since this file is searched, too.
     let install = concat!("failpoint::", "install");
     let (mut paths, mut wrong) = (Vec::new(), Vec::new());
-    for folder in ["crates", "peers", "report", "xtask"] {
+    for folder in ["crates", "tests/peers", "xtask"] {
         read_all(&root.join(folder), &mut paths, &mut String::new())?;
     }
     for path in paths.iter().filter(|path| path.extension().is_some_and(|end| end == "rs")) {
@@ -415,7 +415,7 @@ fn targets(text: &str) -> impl Iterator<Item = &str> {
 fn architecture(root: &Path) -> Result<Vec<String>> {
     let Ok(text) = fs::read_to_string(root.join("ARCHITECTURE.md")) else { return Ok(Vec::new()) };
     let (mut paths, mut sources) = (Vec::new(), String::new());
-    for folder in ["crates", "peers", "report", "workloads", "xtask", "tests", ".ci"] {
+    for folder in ["crates", "workloads", "xtask", "tests", ".ci"] {
         read_all(&root.join(folder), &mut paths, &mut sources)?;
     }
     let exists = |name: &str| root.join(name).exists() || paths.iter().any(|path| path.ends_with(name));
@@ -457,8 +457,8 @@ mod tests {
 
     fn tree(files: &[(&str, &str)]) -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
-        for folder in ["crates", "peers", "report", "workloads", "xtask", "tests", ".ci"] {
-            fs::create_dir(dir.path().join(folder)).unwrap();
+        for folder in ["crates", "workloads", "xtask", "tests/peers", ".ci"] {
+            fs::create_dir_all(dir.path().join(folder)).unwrap();
         }
         for (name, text) in files {
             let path = dir.path().join(name);

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use crate::{
     chart::{Scale, axis, grid, mark, percent, segment},
     figures::{ms, tick},
-    look,
+    theme,
 };
 use xtask::compare::result::{Comparison, Outlier, Row, Sample};
 
@@ -69,10 +69,10 @@ fn lane(row: &Row, scale: &Scale) -> Markup {
     let step = (height - 2.0 * EDGE) / timed.len().saturating_sub(1).max(1) as f64;
     let places: Vec<(f64, f64)> =
         timed.iter().enumerate().map(|(n, run)| (scale.at(run.wall_s), EDGE + step * n as f64)).collect();
-    let class = look::class(&row.name, row.kind);
+    let class = theme::class(&row.name, row.kind);
     html! {
         li class="lane" {
-            span class="who" { (look::key(&row.name, row.kind)) (row.shown()) }
+            span class="who" { (theme::key(&row.name, row.kind)) (row.shown()) }
             svg class={ "strip " (class) } width="100%" height=(format!("{height:.0}")) role="img" aria-label=(words(row, &timed)) {
                 (grid(scale))
                 @if let Some(wall) = row.wall_s { (interval(scale, wall.low, wall.median, wall.high)) }

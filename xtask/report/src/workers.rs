@@ -5,9 +5,8 @@ use maud::{Markup, html};
 use crate::{
     chart::{Scale, mark, percent, segment},
     figures::{count, list, percent as share},
-    look,
     table::cell,
-    words,
+    theme, words,
 };
 use xtask::compare::result::{Comparison, Kind, Point, Row, Scaling, Usl};
 
@@ -52,7 +51,7 @@ fn picture(found: &Comparison) -> Markup {
 }
 
 fn curve(scaling: &Scaling, scale: &Scale, height: &dyn Fn(f64) -> f64) -> Markup {
-    let class = look::class(&scaling.name, Kind::Model);
+    let class = theme::class(&scaling.name, Kind::Model);
     let place = |point: &Point| {
         let value = point.efficiency?;
         let title = format!("{}, {}: {}", scaling.name, count(point.workers.get(), "worker"), share(value));
@@ -82,7 +81,7 @@ fn table(found: &Comparison) -> Markup {
                     @for count in &counts { th scope="col" { (count) @if is_over(found, *count) { br; small { "more than cores" } } } }
                 } }
                 tbody { @for scaling in &found.scaling { tr {
-                    th scope="row" { (look::key(&scaling.name, Kind::Model)) (scaling.name) }
+                    th scope="row" { (theme::key(&scaling.name, Kind::Model)) (scaling.name) }
                     @for count in &counts { td { (shown(scaling, *count).unwrap_or_else(|| "–".to_owned())) } }
                 } } }
             }

@@ -1,6 +1,6 @@
 //! What `cargo xtask compare` found, as a page that is one file, and what to choose by it.
 //!
-//! In reading order: the [`results`] and the [`sources`] that were measured; [`figures`] as people read them; the [`look`]
+//! In reading order: the [`results`] and the [`sources`] that were measured; [`figures`] as people read them; the [`theme`]
 //! of a model, the same in every chart; [`words`] with links; then what is said: the [`verdict`] of a workload, its
 //! [`table`], its [`samples`], the efficiency by [`workers`], their [`timeline`], memory and time to first output ([`costs`]), the curve of
 //! [`granularity`], the [`code`], the [`method`], and what to [`choose`]; last the [`page`] around all of it. [`chart`] holds
@@ -12,13 +12,13 @@ pub mod code;
 pub mod costs;
 pub mod figures;
 pub mod granularity;
-pub mod look;
 pub mod method;
 pub mod page;
 pub mod results;
 pub mod samples;
 pub mod sources;
 pub mod table;
+pub mod theme;
 pub mod timeline;
 pub mod verdict;
 pub mod words;

@@ -10,7 +10,7 @@ use maud::{Markup, html};
 use crate::{
     chart::{Scale, axis, grid, percent, segment},
     figures::{count, list, ms, percent as share, tick, time},
-    look,
+    theme,
 };
 use xtask::compare::result::{Comparison, Interval, Kind, Lane, Row, Share, Timeline};
 
@@ -112,7 +112,7 @@ fn head(row: &Row, timeline: &Timeline, scale: &Scale) -> Markup {
     let is_right = from > 50.0;
     html! {
         li class="lane model" {
-            span class="who" { (look::key(&row.name, row.kind)) (row.shown()) }
+            span class="who" { (theme::key(&row.name, row.kind)) (row.shown()) }
             svg class="strip" width="100%" height=(HEAD) aria-hidden="true" {
                 (grid(scale))
                 @if has_tail(timeline) {
@@ -236,7 +236,7 @@ fn table(found: &Comparison) -> Markup {
                     th scope="col" { "run" br; small { "ms" } } th scope="col" class="output" { "each worker’s lane" }
                 } }
                 tbody { @for (row, timeline) in traced(found) { tr {
-                    th scope="row" { (look::key(&row.name, row.kind)) (row.shown()) }
+                    th scope="row" { (theme::key(&row.name, row.kind)) (row.shown()) }
                     td { (share(timeline.busy)) }
                     td { @if has_tail(timeline) { (ms(timeline.tail_s)) } @else { "all" } }
                     td { (ms(timeline.wall_s)) }

@@ -3,7 +3,7 @@
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::{
-    Report, choose, code, costs, granularity, look, method, samples, table, timeline, verdict, workers,
+    Report, choose, code, costs, granularity, method, samples, table, theme, timeline, verdict, workers,
 };
 use xtask::compare::result::Comparison;
 
@@ -41,7 +41,7 @@ pub fn html(report: &Report, back: &str) -> String {
             }
             body {
                 a class="skip" href="#main" { "To the verdict" }
-                (look::marks())
+                (theme::marks())
                 (header(report))
                 (contents(report))
                 main id="main" tabindex="-1" { (sections(report, back)) }

@@ -6,8 +6,8 @@ use crate::{
     Report,
     chart::{Scale, mark, percent, segment},
     figures::{count, percent as share, ratio, time},
-    look,
     table::slug,
+    theme,
 };
 use xtask::compare::result::{
     Kind,
@@ -79,7 +79,7 @@ fn height(part: f64) -> f64 {
 }
 
 fn line(row: &Row, curve: &Curve, scale: &Scale) -> Markup {
-    let class = look::class(&row.name, Kind::Model);
+    let class = theme::class(&row.name, Kind::Model);
     let place = |point: &Point| (100.0 - scale.at(point.work_s), height(point.rate / curve.best));
     let title = |point: &Point| {
         format!("{}, {} a task: {}", row.name, time(point.work_s), share(point.rate / curve.best))
@@ -116,7 +116,7 @@ fn cells(swept: &Swept, row: &Row) -> Markup {
     };
     html! {
         tr id={ "granularity-" (swept.workload) "-" (slug(&row.name)) } {
-            th scope="row" { (look::key(&row.name, Kind::Model)) (row.name) }
+            th scope="row" { (theme::key(&row.name, Kind::Model)) (row.name) }
             td { (metg(row.single.metg)) } td { (metg(row.joined.metg)) } td { (ratio(row.single.best)) }
             @for cut in &swept.tiles { td { (rate(&cut.tile).unwrap_or_else(|| "–".to_owned())) } }
         }

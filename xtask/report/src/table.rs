@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use crate::{
     figures::{mb, ms, ratio},
-    look,
+    theme,
 };
 use xtask::compare::result::{Comparison, Estimate, Kind, Row, Served, Verdict};
 
@@ -197,7 +197,7 @@ fn name(found: &Comparison, row: &Row) -> Markup {
     let name = row.shown();
     let more = row.label.strip_prefix(name).unwrap_or_default().trim();
     html! {
-        (look::key(&row.name, row.kind))
+        (theme::key(&row.name, row.kind))
         @if row.code.is_some() {
             a href={ "#code-" (found.workload) "-" (slug(&row.name)) } { (name) }
         } @else { (name) }

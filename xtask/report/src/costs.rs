@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use crate::{
     chart::{Scale, axis, grid, percent},
     figures::{ms, tick},
-    look,
+    theme,
 };
 use xtask::compare::result::{Comparison, Row};
 
@@ -51,8 +51,8 @@ fn bar(row: &Row, value: Option<f64>, unit: &str, scale: &Scale, shown: fn(f64) 
     let figure = value.map_or_else(|| "–".to_owned(), shown);
     html! {
         li class="lane" {
-            span class="who" { (look::key(&row.name, row.kind)) (row.shown()) }
-            svg class={ "strip " (look::class(&row.name, row.kind)) } width="100%" height="18" role="img" aria-label=(format!("{}: {figure} {unit}", row.shown())) {
+            span class="who" { (theme::key(&row.name, row.kind)) (row.shown()) }
+            svg class={ "strip " (theme::class(&row.name, row.kind)) } width="100%" height="18" role="img" aria-label=(format!("{}: {figure} {unit}", row.shown())) {
                 (grid(scale))
                 @if let Some(value) = value {
                     rect class="bar" x=(percent(zero)) width=(percent((scale.at(value) - zero).max(0.3))) y="4" height="10" {}

@@ -16,9 +16,9 @@ use xtask::show::{
 
 use crate::{
     figures::count,
-    look,
     sources::{File, Shelf},
     table::slug,
+    theme,
 };
 use xtask::compare::result::Kind;
 
@@ -79,7 +79,7 @@ fn listing(shelf: &Shelf, file: &File) -> Markup {
     html! {
         details class="listing" id={ "code-" (shelf.workload) "-" (slug(&file.model)) } {
             summary {
-                (look::key(&file.model, Kind::Model)) (file.model) " "
+                (theme::key(&file.model, Kind::Model)) (file.model) " "
                 code { (file.path) } " " small { (count(file.source.lines.len(), "line")) @if file.has_changed { ", changed since it was measured" } }
             }
             pre tabindex="0" aria-label=(file.path) { code { (lines(&file.source)) } }
