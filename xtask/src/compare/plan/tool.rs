@@ -73,7 +73,9 @@ impl Tool {
 
     /// What to say if it is not installed.
     pub(crate) fn missing(&self) -> String {
-        format!("{}: {}", self.name, not_installed(self.needs(), self.install.as_deref()))
+        // A probe asks for more than the program that it runs.
+        let what = if self.probe.is_empty() { self.needs() } else { &self.name };
+        format!("{}: {}", self.name, not_installed(what, self.install.as_deref()))
     }
 
     /// Where it is installed, if all that it needs is.
