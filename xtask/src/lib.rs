@@ -1,15 +1,17 @@
 //! The project's own commands: `cargo xtask COMMAND`.
 //!
-//! A library only so that `cc-report`, which the light path does not build, reads the models' files as `show` does.
+//! A library only so that `cc-report`, which the light path does not build, reads the models' files
+//! as `show` does.
 
 // What prints goes through `out`, which does not panic and tells what could not be written.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod cargo;
-mod compare;
+pub mod compare;
 pub mod models;
 mod new_workload;
 pub mod out;
+mod process;
 mod report;
 pub mod show;
 mod tidy;
@@ -22,7 +24,7 @@ use clap::Parser;
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 enum Command {
-    Compare(compare::Args),
+    Compare(compare::plan::args::Args),
     Report(report::Args),
     Choose(report::Choose),
     Show(show::Args),

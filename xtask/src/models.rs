@@ -88,8 +88,8 @@ fn variant(root: &Path, src: &Path, model: &str) -> PathBuf {
     if root.join(&whole).is_dir() { whole } else { src.join(short) }
 }
 
-/// The workloads there are: the folders in `workloads`, in the order of the README's grid, which begins with
-/// the simplest. One that the grid lacks comes last.
+/// The workloads there are: the folders in `workloads`, in the order of the README's grid, which
+/// begins with the simplest. One that the grid lacks comes last.
 pub fn workloads(root: &Path) -> Result<Vec<String>> {
     let folder = root.join("workloads");
     let mut names = Vec::new();

@@ -3,7 +3,7 @@
 
 use std::{
     fmt::Display,
-    io,
+    io::{self, IsTerminal},
     process::ExitCode,
     sync::atomic::{AtomicBool, Ordering::Relaxed},
 };
@@ -26,6 +26,13 @@ pub(crate) fn print(text: impl Display) {
 pub fn say(message: impl Display) {
     if !stdio::say(&format!("{message}\n")) {
         LOST.store(true, Relaxed);
+    }
+}
+
+/// Says what takes a while, to a user who watches.
+pub(crate) fn progress(what: &str) {
+    if io::stderr().is_terminal() {
+        say(format_args!("{what} …"));
     }
 }
 

@@ -22,7 +22,7 @@ esac
 "#;
 
 fn fifo(path: &Path) {
-    mkfifoat(CWD, path, Mode::RUSR | Mode::WUSR).unwrap();
+    mkfifoat(CWD, path, Mode::RUSR | Mode::WUSR).expect("there is no such file yet");
 }
 
 #[test]

@@ -9,43 +9,50 @@ use std::{
 use anyhow::{Context, Result, bail};
 use cc_workloads::Ctx;
 
-use super::{
-    Args,
-    again::{Again, again},
-    build::{Entry, Workspace},
-    call::Call,
-    cancel::Cancel,
-    check::Order,
-    code,
-    external::Tool,
-    history,
-    input::Input,
-    json::{self, Comparison, Kind},
-    machine::{self, Machine, Watch},
-    manifest::Manifest,
-    measure::{Entrant, Work, measure},
-    memory, notes,
-    origin::Origin,
-    query::{Query, line},
-    say,
-    service::{Clients, PEERS, Service},
-    summary,
-    trace::Traces,
+use crate::{
+    compare::{
+        measure::{
+            aa_test::{AaTest, aa_test},
+            clients::Clients,
+            machine::{self, Watch},
+            memory,
+            origin::Origin,
+            rounds::measure,
+            trace::Traces,
+            work::Work,
+        },
+        plan::{
+            args::Args,
+            build::{Entry, Workspace},
+            code,
+            command::CommandTemplate,
+            entrant::Entrant,
+            manifest::Manifest,
+            order::Order,
+            query::{Query, line},
+            service::{PEERS, Service},
+            tool::Tool,
+        },
+        result::{self, Comparison, Input, Kind, Machine},
+        show::{history, notes, summary},
+    },
+    out::progress,
+    process::cancel::Cancel,
 };
 
 /// One workload, and what is asked of it.
-pub(super) struct Job {
-    pub(super) workload: String,
+pub(crate) struct Job {
+    pub(crate) workload: String,
     /// All workloads that there are.
     all: Vec<String>,
-    pub(super) manifest: Manifest,
+    pub(crate) manifest: Manifest,
     queries: Vec<Query>,
     /// Whether the queries are not the manifest's.
     is_given: bool,
 }
 
 impl Job {
-    pub(super) fn new(workload: &str, all: &[String], args: &Args, workspace: &Workspace) -> Result<Self> {
+    pub(crate) fn new(workload: &str, all: &[String], args: &Args, workspace: &Workspace) -> Result<Self> {
         let manifest = Manifest::load(workspace, workload)?;
         if args.input.is_some() && !manifest.takes_files() {
             bail!("{workload} reads no files; its own arguments come after --");
@@ -59,7 +66,7 @@ impl Job {
     }
 
     /// The reference, the models and the tools, and what is missing and why.
-    pub(super) fn entrants(&self, entries: &[Entry], args: &Args) -> Result<(Vec<Entrant>, Vec<String>)> {
+    pub(crate) fn entrants(&self, entries: &[Entry], args: &Args) -> Result<(Vec<Entrant>, Vec<String>)> {
         let (mut entrants, mut absent) = (Vec::new(), Vec::new());
         let counts = args.counts();
         for (at, entry) in entries.iter().filter(|entry| entry.workload == self.workload).enumerate() {
@@ -91,7 +98,7 @@ impl Job {
     }
 
     /// What could be compared with if it were installed.
-    pub(super) fn missing(&self, args: &Args) -> Vec<String> {
+    pub(crate) fn missing(&self, args: &Args) -> Vec<String> {
         let tools = self.manifest.tool.iter().filter(|tool| args.is_selected(&tool.name));
         let missing = tools.filter(|tool| tool.find().is_none()).map(Tool::missing);
         missing.chain(self.manifest.service.iter().filter_map(Service::missing)).collect()
@@ -124,7 +131,7 @@ impl Job {
             label,
             mechanism: entry.mechanism.clone(),
             kind: if is_reference { Kind::Reference } else { Kind::Model },
-            call: Call { program: entry.program.clone(), args, ..Call::default() },
+            call: CommandTemplate { program: entry.program.clone(), args, ..CommandTemplate::default() },
             order: self.manifest.order,
             workers,
             code: Some(code::count(&entry.crate_dir, &entry.model, &self.workload, &self.all)?),
@@ -149,7 +156,7 @@ impl Job {
     }
 
     /// Compares the model that is selected, or else the reference, with itself.
-    pub(super) fn again(
+    pub(crate) fn aa_test(
         &self,
         entrants: &[Entrant],
         count: usize,
@@ -157,20 +164,20 @@ impl Job {
         workspace: &Workspace,
         kept: &Path,
         cancel: &Cancel,
-    ) -> Result<Again> {
+    ) -> Result<AaTest> {
         let selected = entrants.iter().find(|entrant| args.models.contains(&entrant.name));
         let entrant = selected.or(entrants.first()).context("there is a reference")?;
         let (input, effort) = (self.input(args, workspace)?, args.effort());
-        let (clients, origin) = (self.clients(workspace, &input), self.origin(workspace, &input)?);
+        let (clients, origin) = (self.clients(workspace, &input), self.origin(args, workspace, &input)?);
         let work =
             Work { clients: clients.as_ref(), origin: origin.as_ref(), ..self.work(&input, kept, cancel) };
-        let comparisons = again(entrant, &work, &effort, count)?;
-        Ok(Again {
+        let comparisons = aa_test(entrant, &work, &effort, count)?;
+        Ok(AaTest {
             workload: self.workload.clone(),
             command: args.command(),
             machine: Machine::this(),
             name: entrant.name.clone(),
-            rounds: Again::rounds(&effort),
+            rounds: AaTest::rounds(&effort),
             partial: comparisons.len() < count,
             comparisons,
         })
@@ -181,7 +188,7 @@ impl Job {
         let mut input = match &args.input {
             Some(path) => self.manifest.given_input(workspace, &self.workload, path)?,
             None => {
-                say(&format!("preparing the {} input", args.size()));
+                progress(&format!("preparing the {} input", args.size()));
                 self.manifest.prepare(workspace, &self.workload, args.size())?
             }
         };
@@ -193,12 +200,13 @@ impl Job {
 
     /// Who asks, if it is a service.
     fn clients(&self, workspace: &Workspace, input: &Input) -> Option<Clients> {
-        self.manifest.service.as_ref().map(|service| service.clients(workspace.program(PEERS), input))
+        self.manifest.service.as_ref().map(|service| Clients::of(service, workspace.program(PEERS), input))
     }
 
     /// What is asked, if that is another's.
-    fn origin(&self, workspace: &Workspace, input: &Input) -> Result<Option<Origin>> {
-        let listed = input.resources.zip(input.measured.path.as_ref());
+    fn origin(&self, args: &Args, workspace: &Workspace, input: &Input) -> Result<Option<Origin>> {
+        let resources = self.manifest.resources(args.size()).filter(|_| args.input.is_none());
+        let listed = resources.zip(input.measured.path.as_ref());
         listed.map(|(what, list)| Origin::start(&workspace.program(PEERS), what, list)).transpose()
     }
 
@@ -216,7 +224,7 @@ impl Job {
         }
     }
 
-    pub(super) fn compare(
+    pub(crate) fn compare(
         &self,
         entrants: &[Entrant],
         mut absent: Vec<String>,
@@ -234,7 +242,7 @@ impl Job {
         }
         let asked = clients.as_ref().map(Clients::said).transpose()?;
         let traces = (args.trace && has_tasks).then_some(&traces);
-        let origin = self.origin(workspace, &input)?;
+        let origin = self.origin(args, workspace, &input)?;
         let (clients, origin) = (clients.as_ref(), origin.as_ref());
         let work = Work { traces, clients, origin, ..self.work(&input, kept, cancel) };
         let (time, machine, watch) = (history::now(), Machine::this(), Watch::begin());
@@ -242,7 +250,7 @@ impl Job {
         let load = watch.end();
         let query = self.asked(&input);
         Ok(Comparison {
-            schema: json::SCHEMA,
+            schema: result::SCHEMA,
             workload: self.workload.clone(),
             command: args.command(),
             time,
@@ -268,7 +276,7 @@ impl Job {
             baseline: None,
             asked,
             waiting: origin.map(Origin::waiting),
-            memory: memory::METHOD,
+            memory: memory::METHOD.to_owned(),
             rows: measured.rows,
             absent,
         })

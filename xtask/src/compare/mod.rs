@@ -1,76 +1,34 @@
-//! `cargo xtask compare`: the models against each other, against the reference, and against the tools of today.
+//! `cargo xtask compare`: the models against each other, against the reference, and against the
+//! tools of today.
 //!
-//! In reading order: told by [`args`], [`build`] the programs, read the [`manifest`], and for each workload's [`job`]
-//! prepare the [`input`]. Then [`measure`](mod@measure), each [`run`](mod@run) in a process of its own (or, of a [`service`], [`serve`]d by one; what it waits for is an [`origin`]), its [`memory`] sampled over the [`tree`] of
-//! its processes, until somebody [`cancel`]s it: first [`checking`] that the outputs are the same ([`check`]), then the
-//! rounds, and at last a round that is [`tracing`] what each worker did when ([`trace`]). What the [`machine`] did meanwhile
-//! is watched.
-//!
-//! The samples become [`rows`] with [`stats`]; [`paired`] tells them apart, [`drift`] and [`outliers`] say what was not
-//! steady, [`scaling`] (and [`usl`]) what more workers are good for, [`baseline`] what has changed since an earlier
-//! result, and [`summary`] says it in words. All that is [`json`], kept in the [`history`], and a [`table`] of [`columns`] with
-//! [`notes`], or [`flat`] for a spreadsheet. How finely work may be cut is asked by [`granularity`], and by [`again`] how
-//! often a program is called different from itself; what is [`found`] is shown.
+//! Four rooms over one [`result`]: the `plan` is made from the command line and the manifests,
+//! programs are built and `measure`d, `stats` say what the samples are worth, and `show` writes it.
+//! A `job` takes one workload through all of them.
 
-mod again;
-mod args;
-mod baseline;
-mod build;
-mod call;
-mod cancel;
-mod check;
-mod checking;
-mod code;
-mod columns;
-mod drift;
-#[cfg(test)]
-mod example;
-mod external;
-#[cfg(test)]
-mod fake;
-mod flat;
-mod found;
-mod granularity;
-mod history;
-mod input;
 mod job;
-mod json;
-mod machine;
-mod manifest;
 mod measure;
-mod memory;
-mod notes;
-mod origin;
-mod outliers;
-mod paired;
-mod query;
-mod rows;
-mod run;
-mod scaling;
-mod serve;
-mod service;
+mod outcome;
+pub(crate) mod plan;
+pub mod result;
+mod show;
 mod stats;
-mod summary;
-mod table;
-mod trace;
-mod tracing;
-mod tree;
-mod usl;
+mod words;
 
-use std::{io::IsTerminal, path::PathBuf, process::ExitCode, time::Duration};
+use std::{process::ExitCode, time::Duration};
 
 use anyhow::{Error, Result, anyhow, bail};
 
-use crate::out;
+use crate::{out, process::cancel::Cancel};
 
-pub(crate) use args::Args;
-use baseline::{Earlier, against};
-use build::{Entry, Workspace};
-use cancel::Cancel;
-use found::{Found, Outcome};
 use job::Job;
-use manifest::workloads;
-pub(crate) use run::alone;
+use outcome::Outcome;
+use plan::{
+    args::Args,
+    build::{Entry, Workspace},
+    manifest::workloads,
+};
+use show::{csv, finding::Finding, history, json};
+use stats::baseline::{self, Earlier, against};
 
 const USAGE: u8 = 2;
 const NOTHING: u8 = 4;
@@ -106,10 +64,10 @@ impl Failure {
 
 fn compare(args: &Args) -> Result<Outcome, Failure> {
     if args.explain {
-        out::print(include_str!("explain.txt").trim_end());
+        out::print(include_str!("show/explain.txt").trim_end());
         return Ok(Outcome::Agree);
     }
-    machine::load_average();
+    measure::machine::load_average();
     let workspace = Workspace::find()?;
     let jobs = jobs(args, &workspace).map_err(Failure::usage)?;
     let earlier = args.baseline.as_deref().map(baseline::load).transpose();
@@ -161,11 +119,6 @@ fn announced(names: &[&str], estimate: Option<Duration>) -> String {
     format!("measuring {}{time}", names.join(", "))
 }
 
-/// Where the last results are.
-pub(crate) fn results() -> Result<PathBuf> {
-    Ok(Workspace::find()?.target.join("compare"))
-}
-
 /// What all workloads have in common.
 struct Bench<'a> {
     args: &'a Args,
@@ -210,7 +163,7 @@ impl Bench<'_> {
     }
 
     /// Writes what was asked for beside the tables.
-    fn write(&self, results: &[Found], written: &[String]) -> Result<()> {
+    fn write(&self, results: &[Finding], written: &[String]) -> Result<()> {
         if let Some(path) = &self.args.json {
             match results {
                 [one] => json::write(one, path)?,
@@ -218,28 +171,29 @@ impl Bench<'_> {
             }
         }
         if let Some(path) = &self.args.csv {
-            flat::write(results.iter().filter_map(Found::comparison), path)?;
+            csv::write(results.iter().filter_map(Finding::comparison), path)?;
         }
         self.args.html.write(&self.workspace.target, written)
     }
 
-    /// What comes of a workload, if any of its models is selected. It is written below `target/compare`.
-    fn one(&self, job: &Job) -> Result<Option<Found>> {
+    /// What comes of a workload, if any of its models is selected. It is written below
+    /// `target/compare`.
+    fn one(&self, job: &Job) -> Result<Option<Finding>> {
         let args = self.args;
         let (entrants, absent) = job.entrants(self.entries, args)?;
         if !entrants.iter().any(|entrant| args.is_selected(&entrant.name)) {
             absent.iter().for_each(|absent| out::say(format_args!("{}: {absent}", job.workload)));
             return Ok(None);
         }
-        let folder = self.workspace.target.join("compare");
+        let folder = self.workspace.results();
         let kept = folder.join(&job.workload);
         let sweep = job.manifest.granularity.as_ref().filter(|_| args.granularity);
         let (result, name) = if let Some(sweep) = sweep {
             let swept = sweep.run(&job.workload, &entrants, &absent, args, &kept, self.cancel)?;
-            (Found::Granularity(Box::new(swept)), format!("{}-granularity.json", job.workload))
+            (Finding::Granularity(Box::new(swept)), format!("{}-granularity.json", job.workload))
         } else if let Some(count) = args.aa {
-            let again = job.again(&entrants, count.get(), args, self.workspace, &kept, self.cancel)?;
-            (Found::Again(Box::new(again)), format!("{}-aa.json", job.workload))
+            let again = job.aa_test(&entrants, count.get(), args, self.workspace, &kept, self.cancel)?;
+            (Finding::AaTest(Box::new(again)), format!("{}-aa.json", job.workload))
         } else {
             let mut comparison = job.compare(&entrants, absent, args, self.workspace, &kept, self.cancel)?;
             if let Some(file) = &args.baseline {
@@ -250,7 +204,7 @@ impl Bench<'_> {
                 }
             }
             history::keep(&comparison, &folder.join("history"))?;
-            (Found::Comparison(Box::new(comparison)), format!("{}.json", job.workload))
+            (Finding::Comparison(Box::new(comparison)), format!("{}.json", job.workload))
         };
         json::write(&result, &folder.join(name))?;
         Ok(Some(result))
@@ -312,13 +266,6 @@ fn list(entries: &[Entry], jobs: &[Job]) {
             let what = tool.find().map_or_else(|| "not installed".to_owned(), |_| tool.version());
             out::print(format_args!("  {:<16} {what}", tool.name));
         }
-    }
-}
-
-/// Says what takes a while, to those who watch.
-fn say(what: &str) {
-    if std::io::stderr().is_terminal() {
-        out::say(format_args!("{what} …"));
     }
 }
 

@@ -104,14 +104,15 @@ impl Layout {
         }
     }
 
-    /// How wide a column is if so many fit beside each other.
+    /// How wide a column is if there are this many side by side.
     fn column(&self, columns: usize) -> Option<usize> {
         let gaps = width(GAP) * (columns - 1);
         let share = self.width?.saturating_sub(gaps) / columns;
         (columns > 1 && share >= NARROWEST).then_some(share)
     }
 
-    /// Titles beside each other, each above its column; or above each other if there is no width to keep to.
+    /// Titles beside each other, each above its column; or above each other if there is no width to
+    /// keep to.
     fn table<'a>(
         &self,
         titles: &[String],
@@ -187,7 +188,8 @@ fn changes<'a>(piece: &Piece<'a>, wide: bool) -> Vec<Row<'a>> {
     }
 }
 
-/// The spans in their styles, made as wide as that if it is given: filled up, or cut with an ellipsis.
+/// The spans in their styles, made as wide as that if it is given: filled up, or cut with an
+/// ellipsis.
 fn cut(spans: &Spans, width: Option<usize>) -> String {
     let needed: usize = spans.iter().map(|(_, text)| self::width(text)).sum();
     let limit = match width {

@@ -1,6 +1,7 @@
 //! `cargo xtask show`: a workload in several models, side by side in the terminal.
 //!
-//! In reading order: a [`source`] in its parts, [`highlight`]ed; what of several [`align`]s; the `layout`.
+//! In reading order: a [`source`] in its parts, [`highlight`]ed; what of several [`align`]s; the
+//! `layout`.
 
 pub mod align;
 pub mod highlight;

@@ -1,0 +1,576 @@
+//! `cargo xtask tidy`: the structure that a compiler cannot keep. It judges no style.
+
+mod imports;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::Deserialize;
+
+use crate::{
+    cargo::cargo,
+    models::{self, CRATES, SPEC},
+    out,
+};
+
+/// What a model crate may depend on beside the spec: the mechanism it shows, and what carries plain
+/// data.
+const ALLOWED: [(&str, &[&str]); 6] = [
+    ("cc-threads", &["crossbeam-channel", "fastrand", "oneshot", "rayon", "rustix"]),
+    ("cc-actors", &["crossbeam-channel", "fastrand", "oneshot", "rustix"]),
+    (
+        "cc-async",
+        &[
+            "fastrand",
+            "futures",
+            "http-body-util",
+            "hyper",
+            "hyper-util",
+            "rustix",
+            "tokio",
+            "tokio-rustls",
+            "tokio-util",
+            "webpki-roots",
+        ],
+    ),
+    (
+        "cc-procs",
+        &[
+            "crossbeam-channel",
+            "fastrand",
+            "ipc-channel",
+            "mio",
+            "postcard",
+            "rustix",
+            "serde",
+            "serde_bytes",
+            "slab",
+            "smallvec",
+            "tempfile",
+        ],
+    ),
+    (
+        "cc-distributed",
+        &[
+            "clap",
+            "crossbeam-channel",
+            "fastrand",
+            "futures",
+            "getrandom",
+            "http-body-util",
+            "hyper",
+            "hyper-util",
+            "postcard",
+            "prost",
+            "protox",
+            "rustix",
+            "serde",
+            "serde_bytes",
+            "smallvec",
+            "subtle",
+            "tempfile",
+            "tokio",
+            "tokio-rustls",
+            "tokio-stream",
+            "tokio-util",
+            "tonic",
+            "tonic-prost",
+            "tonic-prost-build",
+            "webpki-roots",
+        ],
+    ),
+    (
+        "cc-workloads",
+        &[
+            "anstream",
+            "base64",
+            "clap",
+            "crossbeam-channel",
+            "ctor",
+            "fast_image_resize",
+            "fastrand",
+            "flate2",
+            "grep-matcher",
+            "grep-regex",
+            "hashbrown",
+            "http",
+            "httpdate",
+            "image-webp",
+            "indicatif",
+            "jpeg-encoder",
+            "kamadak-exif",
+            "libc",
+            "memchr",
+            "mio",
+            "percent-encoding",
+            "png",
+            "pulp",
+            "regex-syntax",
+            "rustix",
+            "serde",
+            "serde_bytes",
+            "serde_json",
+            "signal-hook",
+            "slab",
+            "smallvec",
+            "tempfile",
+            "thiserror",
+            "turbojpeg",
+            "ureq",
+            "url",
+            "walkdir",
+            "wide",
+            "xxhash-rust",
+            "zune-jpeg",
+        ],
+    ),
+];
+
+/// What runs programs and reads files of the models, and must not be one of them.
+const COMMANDS: [&str; 3] = ["xtask", REPORT, "cc-peers"];
+/// What makes the page: nothing waits for it to be built.
+const REPORT: &str = "cc-report";
+
+/// The parts of a workload's files, so that they can stand side by side.
+#[derive(Clone, Copy)]
+struct Parts {
+    names: &'static [&'static str],
+    /// How many of them, the first ones, are in every file.
+    required: usize,
+}
+
+/// `feed` is missing where workers take tasks by themselves.
+const JOB: Parts = Parts { names: &["run", "work", "gather", "feed"], required: 3 };
+/// A client's conversation is the work, and nothing is gathered. Who lets clients in, how a plan is
+/// run on the shards as one, and how it all ends is shown where it is a part of its own.
+const SERVICE: Parts = Parts { names: &["run", "work", "plan", "accept", "drain"], required: 2 };
+
+impl Parts {
+    /// As the workload's manifest says, which may be a service's.
+    fn of(root: &Path, workload: &str) -> Result<Self> {
+        let path = root.join("workloads").join(workload).join("manifest.toml");
+        let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        let manifest: toml::Table = text.parse().with_context(|| path.display().to_string())?;
+        Ok(if manifest.contains_key("service") { SERVICE } else { JOB })
+    }
+
+    /// A plain loop may be all in one.
+    fn reference(self) -> Self {
+        Self { required: 1, ..self }
+    }
+}
+
+/// Checks the workspace that this program was built from.
+pub(crate) fn run() -> Result<()> {
+    let root = models::root();
+    let mut wrong = dependencies(&packages(root)?);
+    wrong.extend(workloads(root)?);
+    wrong.extend(links(root)?);
+    wrong.extend(architecture(root)?);
+    wrong.extend(failpoints(root)?);
+    wrong.extend(features(root)?);
+    wrong.extend(imports::cycles(root)?);
+    if wrong.is_empty() {
+        out::print(
+            "tidy: dependencies, features, imports, workload files and anchors, links, names: all in order",
+        );
+        return Ok(());
+    }
+    let list = wrong.iter().fold(String::new(), |mut list, line| {
+        let _ = write!(list, "\n  {line}");
+        list
+    });
+    bail!("the structure is out of order:{list}");
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    packages: Vec<Package>,
+}
+
+#[derive(Deserialize)]
+struct Package {
+    name: String,
+    dependencies: Vec<Dependency>,
+}
+
+#[derive(Deserialize)]
+struct Dependency {
+    name: String,
+    /// None for an ordinary one, else `dev` or `build`.
+    kind: Option<String>,
+}
+
+fn packages(root: &Path) -> Result<Vec<Package>> {
+    let metadata = cargo()
+        .args(["metadata", "--no-deps", "--format-version", "1"])
+        .current_dir(root)
+        .output()
+        .context("cargo metadata")?;
+    ensure!(metadata.status.success(), "cargo metadata: {}", String::from_utf8_lossy(&metadata.stderr));
+    Ok(serde_json::from_slice::<Metadata>(&metadata.stdout)?.packages)
+}
+
+/// Sources outside the conformance suite that put a hook into the kernels' failpoints: a shipped
+/// program could be made to fail.
+fn failpoints(root: &Path) -> Result<Vec<String>> {
+    // In two parts, since this file is searched, too.
+    let install = concat!("failpoint::", "install");
+    let (mut paths, mut wrong) = (Vec::new(), Vec::new());
+    for folder in ["crates", "tests/peers", "xtask"] {
+        read_all(&root.join(folder), &mut paths, &mut String::new())?;
+    }
+    for path in paths.iter().filter(|path| path.extension().is_some_and(|end| end == "rs")) {
+        if fs::read_to_string(path)?.contains(install) {
+            let path = path.strip_prefix(root).unwrap_or(path);
+            wrong.push(format!("{} installs a failpoint's hook, which only tests may", path.display()));
+        }
+    }
+    Ok(wrong)
+}
+
+/// Dependencies that cargo builds twice, since `cargo xtask` and the programs enable other features
+/// of them.
+fn features(root: &Path) -> Result<Vec<String>> {
+    let own = enabled(&cargo_tree(root, &["xtask"])?);
+    let programs = enabled(&cargo_tree(root, &[&[SPEC, "cc-peers"], &CRATES[..]].concat())?);
+    Ok(built_twice(&own, &programs))
+}
+
+/// The features that are enabled of each package: of one for the target, and of one for procedural
+/// macros and build scripts.
+type Features = BTreeMap<String, BTreeSet<String>>;
+
+fn built_twice(own: &Features, programs: &Features) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (package, enabled) in own {
+        let Some(others) = programs.get(package) else { continue };
+        let others: Vec<&str> = others.iter().map(String::as_str).collect();
+        for features in enabled.iter().filter(|features| !others.contains(&features.as_str())) {
+            wrong.push(format!(
+                "{package} is built twice: with [{features}] for xtask, with [{}] for the programs",
+                others.join("] and [")
+            ));
+        }
+    }
+    wrong
+}
+
+/// What these packages are built from, a line for each use of a package: `NAME VERSION
+/// [FEATURE,FEATURE]`.
+fn cargo_tree(root: &Path, packages: &[&str]) -> Result<String> {
+    let mut tree = cargo();
+    tree.args([
+        "tree",
+        "--edges",
+        "normal,build",
+        "--prefix",
+        "none",
+        "--no-dedupe",
+        "--format",
+        "{p} [{f}]",
+    ]);
+    for package in packages {
+        tree.args(["--package", package]);
+    }
+    let tree = tree.current_dir(root).output().context("cargo tree")?;
+    ensure!(tree.status.success(), "cargo tree: {}", String::from_utf8_lossy(&tree.stderr));
+    Ok(String::from_utf8(tree.stdout)?)
+}
+
+/// Reads what `cargo tree` prints.
+fn enabled(tree: &str) -> Features {
+    let mut all = Features::new();
+    for (package, features) in tree.lines().filter_map(|line| line.split_once(" [")) {
+        let package: Vec<&str> = package.split(' ').take(2).collect();
+        let Some((features, _)) = features.split_once(']') else { continue };
+        all.entry(package.join(" ")).or_default().insert(features.to_owned());
+    }
+    all
+}
+
+/// Who depends on what he may not.
+fn dependencies(packages: &[Package]) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for package in packages {
+        let allowed = ALLOWED.iter().find(|(name, _)| *name == package.name).map(|(_, allowed)| *allowed);
+        for Dependency { name, kind } in &package.dependencies {
+            let is_model = CRATES.contains(&name.as_str());
+            let is_command = COMMANDS.contains(&package.name.as_str());
+            if is_model && (allowed.is_some() || is_command) {
+                wrong.push(format!("{} depends on the model crate {name}", package.name));
+            } else if name == REPORT {
+                wrong.push(format!(
+                    "{} depends on {REPORT}, which is built only when it is asked for",
+                    package.name
+                ));
+            } else if kind.as_deref() != Some("dev")
+                && name != "cc-workloads"
+                && allowed.is_some_and(|allowed| !allowed.contains(&name.as_str()))
+            {
+                wrong.push(format!(
+                    "{} depends on {name}, which xtask/src/tidy/mod.rs does not list",
+                    package.name
+                ));
+            }
+        }
+    }
+    wrong
+}
+
+/// Model crates that lack a workload's file, and files that show other parts of it than they
+/// should.
+fn workloads(root: &Path) -> Result<Vec<String>> {
+    let mut wrong = Vec::new();
+    for workload in models::workloads(root)? {
+        let (file, shows) = (format!("{workload}.rs"), Parts::of(root, &workload)?);
+        for name in CRATES {
+            let src = Path::new("crates").join(name).join("src");
+            wrong.extend(parts(root, &src.join(&file), &workload, shows));
+            let variants = names(&root.join(&src))?.into_iter().map(|folder| src.join(folder).join(&file));
+            let variants = variants.filter(|path| root.join(path).exists());
+            wrong.extend(variants.flat_map(|path| parts(root, &path, &workload, shows)));
+        }
+        let reference = Path::new("crates").join(SPEC).join("src").join(&workload).join("sequential.rs");
+        wrong.extend(parts(root, &reference, &workload, shows.reference()));
+    }
+    Ok(wrong)
+}
+
+/// What is wrong with the parts that a file shows of a workload.
+fn parts(root: &Path, path: &Path, workload: &str, shows: Parts) -> Vec<String> {
+    let shown = path.display();
+    let Ok(source) = fs::read_to_string(root.join(path)) else { return vec![format!("{shown} is missing")] };
+    let anchors = match anchors(&source) {
+        Ok(anchors) => anchors,
+        Err(why) => return vec![format!("{shown}: {why}")],
+    };
+    let names: Vec<String> = shows.names.iter().map(|role| format!("{workload}-{role}")).collect();
+    let missing = names[..shows.required].iter().filter(|name| !anchors.contains(*name));
+    let missing = missing.map(|name| format!("{shown} lacks the anchor {name}"));
+    let unknown = anchors.iter().filter(|name| !names.contains(name));
+    missing.chain(unknown.map(|name| format!("{shown}: no part is called {name}"))).collect()
+}
+
+/// The anchors of a source, each of which must be closed and have something in it.
+fn anchors(source: &str) -> Result<BTreeSet<String>> {
+    let (mut open, mut closed) = (None, BTreeSet::new());
+    let mut is_empty = true;
+    for line in source.lines().map(str::trim) {
+        if let Some(name) = line.strip_prefix("// ANCHOR: ") {
+            ensure!(open.replace(name).is_none(), "anchor {name} begins within another");
+            is_empty = true;
+        } else if let Some(name) = line.strip_prefix("// ANCHOR_END: ") {
+            ensure!(open.take() == Some(name), "anchor {name} ends without having begun");
+            ensure!(!is_empty, "there is nothing in anchor {name}");
+            ensure!(closed.insert(name.to_owned()), "anchor {name} is there twice");
+        } else {
+            is_empty &= line.is_empty();
+        }
+    }
+    match open {
+        Some(name) => bail!("anchor {name} is never closed"),
+        None => Ok(closed),
+    }
+}
+
+/// Links in the pages that lead nowhere.
+fn links(root: &Path) -> Result<Vec<String>> {
+    let mut pages: Vec<_> = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"].map(PathBuf::from).into();
+    for folder in ["crates", "workloads"] {
+        pages.extend(
+            names(&root.join(folder))?.into_iter().map(|name| Path::new(folder).join(name).join("README.md")),
+        );
+    }
+    let mut wrong = Vec::new();
+    for page in pages {
+        let Ok(text) = fs::read_to_string(root.join(&page)) else {
+            wrong.push(format!("{} is missing", page.display()));
+            continue;
+        };
+        let here = root.join(&page);
+        let here = here.parent().context("a page lies in a folder")?;
+        for target in targets(&text) {
+            let file = target.split('#').next().unwrap_or_default();
+            if !file.is_empty() && !target.contains("://") && !here.join(file).exists() {
+                wrong.push(format!("{}: the link to {target} leads nowhere", page.display()));
+            }
+        }
+    }
+    Ok(wrong)
+}
+
+/// What the inline links of a page point to.
+fn targets(text: &str) -> impl Iterator<Item = &str> {
+    text.split("](").skip(1).filter_map(|rest| rest.split(')').next())
+}
+
+/// Names in ARCHITECTURE.md that exist no more: every word set as code must be (the end of) a path
+/// of the workspace, or occur in its sources.
+fn architecture(root: &Path) -> Result<Vec<String>> {
+    let Ok(text) = fs::read_to_string(root.join("ARCHITECTURE.md")) else { return Ok(Vec::new()) };
+    let (mut paths, mut sources) = (Vec::new(), String::new());
+    for folder in ["crates", "workloads", "xtask", "tests", ".ci"] {
+        read_all(&root.join(folder), &mut paths, &mut sources)?;
+    }
+    let exists = |name: &str| root.join(name).exists() || paths.iter().any(|path| path.ends_with(name));
+    let prose: String = text.split("```").step_by(2).collect();
+    let names = prose.split('`').skip(1).step_by(2);
+    let unknown = names.filter(|name| !exists(name) && !sources.contains(name.trim_end_matches("()")));
+    Ok(unknown.map(|name| format!("ARCHITECTURE.md: there is no {name}")).collect())
+}
+
+fn read_all(folder: &Path, paths: &mut Vec<PathBuf>, text: &mut String) -> Result<()> {
+    for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
+        let path = entry?.path();
+        if path.is_dir() {
+            read_all(&path, paths, text)?;
+        } else if path.extension().is_some_and(|end| end == "rs" || end == "toml" || end == "proto") {
+            text.push_str(&fs::read_to_string(&path)?);
+        }
+        paths.push(path);
+    }
+    Ok(())
+}
+
+/// The folders in a folder, by name.
+fn names(folder: &Path) -> Result<BTreeSet<String>> {
+    let entries = fs::read_dir(folder).with_context(|| folder.display().to_string())?;
+    let mut names = BTreeSet::new();
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            names.insert(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tree(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        for folder in ["crates", "workloads", "xtask", "tests/peers", ".ci"] {
+            fs::create_dir_all(dir.path().join(folder)).unwrap();
+        }
+        for (name, text) in files {
+            let path = dir.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        dir
+    }
+
+    fn package(name: &str, dependency: &str) -> Package {
+        let dependency = Dependency { name: dependency.to_owned(), kind: None };
+        Package { name: name.to_owned(), dependencies: vec![dependency] }
+    }
+
+    #[test]
+    fn a_dependency_that_is_built_twice_is_found() {
+        let own = enabled("serde v1.0.1 [std]\nsyn v2.0.1 (proc-macro) [full]\nours v1.0.0 [x]\n");
+        let programs =
+            enabled("serde v1.0.1 [alloc,std]\nsyn v2.0.1 (proc-macro) []\nsyn v2.0.1 [full] (*)\n");
+        let expected = "serde v1.0.1 is built twice: with [std] for xtask, with [alloc,std] for the programs";
+        assert_eq!(built_twice(&own, &programs), [expected]);
+        assert!(built_twice(&programs, &programs).is_empty());
+    }
+
+    #[test]
+    fn a_model_may_not_depend_on_another_nor_on_what_is_not_listed() {
+        let wrong = |package| dependencies(&[package]).len();
+        assert_eq!(wrong(package("cc-async", "tokio")), 0);
+        assert_eq!(wrong(package("cc-async", "cc-workloads")), 0);
+        assert_eq!(wrong(package("cc-async", "cc-threads")), 1);
+        assert_eq!(wrong(package("cc-async", "rayon")), 1);
+        assert_eq!(wrong(package("xtask", "cc-procs")), 1);
+        assert_eq!(wrong(package("cc-report", "cc-procs")), 1);
+        assert_eq!(wrong(package("cc-report", "xtask")), 0);
+        assert_eq!(wrong(package("xtask", "cc-report")), 1);
+        assert_eq!(wrong(package("cc-conformance", "cc-procs")), 0);
+    }
+
+    #[test]
+    fn only_the_suite_may_install_a_hook() {
+        let install = concat!("failpoint::", "install(|_, _| ());");
+        let files = [("crates/cc-procs/src/main.rs", install), ("tests/conformance.rs", install)];
+        let wrong = failpoints(tree(&files).path()).unwrap();
+        assert_eq!(wrong, ["crates/cc-procs/src/main.rs installs a failpoint's hook, which only tests may"]);
+    }
+
+    fn part(role: &str) -> String {
+        format!("// ANCHOR: sum-{role}\nfn {role}() {{}}\n// ANCHOR_END: sum-{role}\n")
+    }
+
+    #[test]
+    fn a_model_without_a_workload_or_with_other_parts_is_found() {
+        let whole: String = ["run", "work", "gather"].map(part).concat();
+        let fed = whole.clone() + &part("feed");
+        let lacking = whole.replace("sum-gather", "sum-gather-all");
+        let files = [
+            ("workloads/sum/manifest.toml", ""),
+            ("crates/cc-workloads/src/sum/sequential.rs", &part("run")),
+            ("crates/cc-threads/src/sum.rs", &whole),
+            ("crates/cc-threads/src/rayon/sum.rs", &lacking),
+            ("crates/cc-actors/src/sum.rs", &fed),
+            ("crates/cc-async/src/sum.rs", &whole),
+            ("crates/cc-async/src/single/mod.rs", ""),
+            ("crates/cc-procs/src/sum.rs", &whole),
+            ("crates/cc-distributed/src/lib.rs", ""),
+        ];
+        assert_eq!(
+            workloads(tree(&files).path()).unwrap(),
+            [
+                "crates/cc-threads/src/rayon/sum.rs lacks the anchor sum-gather",
+                "crates/cc-threads/src/rayon/sum.rs: no part is called sum-gather-all",
+                "crates/cc-distributed/src/sum.rs is missing",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_service_has_other_parts_than_a_job() {
+        let served = ["run", "work", "plan"].map(part).concat();
+        let path = "crates/cc-threads/src/sum.rs";
+        let wrong = |manifest, source: &str| {
+            let dir = tree(&[("workloads/sum/manifest.toml", manifest), (path, source)]);
+            let shows = Parts::of(dir.path(), "sum").unwrap();
+            parts(dir.path(), Path::new(path), "sum", shows)
+        };
+        assert!(wrong("[service]", &served).is_empty());
+        assert_eq!(wrong("[service]", &part("run")), [format!("{path} lacks the anchor sum-work")]);
+        let both =
+            [format!("{path} lacks the anchor sum-gather"), format!("{path}: no part is called sum-plan")];
+        assert_eq!(wrong("", &served), both);
+    }
+
+    #[test]
+    fn anchors_are_closed_once_and_hold_something() {
+        assert!(anchors("// ANCHOR: a\n").is_err());
+        assert!(anchors("// ANCHOR: a\n// ANCHOR: b\n").is_err());
+        assert!(anchors("// ANCHOR_END: a\n").is_err());
+        assert!(anchors("// ANCHOR: a\n\n// ANCHOR_END: a\n").is_err());
+        assert_eq!(anchors("// ANCHOR: a\nfn a() {}\n// ANCHOR_END: a\n").unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_link_to_nowhere_is_found() {
+        let page = "[a](ARCHITECTURE.md) [b](gone.md) [c](https://example.org) [d](#here)";
+        let dir = tree(&[("README.md", page), ("ARCHITECTURE.md", ""), ("CONTRIBUTING.md", "")]);
+        assert_eq!(links(dir.path()).unwrap(), ["README.md: the link to gone.md leads nowhere"]);
+    }
+
+    #[test]
+    fn a_name_that_is_no_more_is_found() {
+        let page = "`crates/x/a.rs` holds `Known` and `Unknown`.\n```\n`left alone`\n```\n";
+        let dir = tree(&[("ARCHITECTURE.md", page), ("crates/x/a.rs", "struct Known;")]);
+        assert_eq!(architecture(dir.path()).unwrap(), ["ARCHITECTURE.md: there is no Unknown"]);
+    }
+}
