@@ -363,7 +363,10 @@ fn is_closed(stream: &mut TcpStream) -> bool {
 /// A run whose program is gone, so that no worker can be started any more.
 fn without_its_program(dir: &Path) -> Talk {
     let program = dir.join("program");
-    fs::copy(PROGRAM, &program).expect("copied");
+    // By another process: a child that a test beside this one starts meanwhile would inherit the
+    // descriptor that is written to, and a program that is open for writing cannot be started.
+    let copied = Command::new("cp").arg(PROGRAM).arg(&program).status().expect("cp is there");
+    assert!(copied.success());
     let mut command = Command::new(&program);
     command.args(["--workers", "2", "grep"]).stderr(Stdio::piped());
     let mut talk = Talk::new(command);

@@ -111,7 +111,7 @@ struct Client {
     stream: TcpStream,
     connection: Connection,
     /// The next plan, for which there is no room yet.
-    stalled: Option<Plan>,
+    stalled: Option<Box<Plan>>,
     /// There may be room for it now.
     may_retry: bool,
     /// The numbers of the plans that are to be answered, in order.
@@ -377,19 +377,33 @@ impl Client {
     /// Takes answers, and asks for what is next. Whether that was possible; if not, there is no room for it.
     fn ask(&mut self, number: usize, shards: &mut Shards, now: Now) -> bool {
         self.answer(shards);
-        let may_retry = std::mem::take(&mut self.may_retry);
-        if self.stalled.is_some() && !may_retry {
+        if self.stalled.is_some() && !(self.may_retry && self.may_ask()) {
+            return false;
+        }
+        self.may_retry = false;
+        if let Some(plan) = self.stalled.take()
+            && !self.submit(number, *plan, shards)
+        {
             return false;
         }
         while self.may_ask() {
-            let Some(plan) = self.stalled.take().or_else(|| self.connection.next(now)) else { return true };
-            if !shards.admit(number, &plan) {
-                self.stalled = Some(plan);
+            let Some(plan) = self.connection.next(now) else { return true };
+            if !self.submit(number, plan, shards) {
                 return false;
             }
-            self.run(number, plan, shards);
         }
         true
+    }
+
+    /// Runs a plan or, if there is no room for it, keeps it for the next try. Whether there was.
+    fn submit(&mut self, number: usize, plan: Plan, shards: &mut Shards) -> bool {
+        let has_room = shards.admit(number, &plan);
+        if has_room {
+            self.run(number, plan, shards);
+        } else {
+            self.stalled = Some(Box::new(plan));
+        }
+        has_room
     }
 
     /// Whether it has not as much under way as it may.

@@ -186,7 +186,7 @@ impl SocketDir {
         // The name of a socket has 107 bytes at most, of which about 50 are used here. And a
         // directory in which another user may put a socket in place of the worker's is not used:
         // that socket would be sent the setup, and the ends of the channels.
-        let is_used = usual.as_os_str().len() <= 50 && temporary::is_safe(&usual);
+        let is_used = usual.as_os_str().len() <= 50 && !temporary::is_exposed(&usual);
         if is_used { usual } else { PathBuf::from("/tmp") }
     }
 

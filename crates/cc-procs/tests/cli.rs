@@ -322,7 +322,10 @@ fn nothing_is_left_when_the_program_is_killed_at_its_start() {
 fn workers_that_cannot_be_started_are_an_error() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let copy = dir.path().join("grep");
-    fs::copy(PROGRAM, &copy).expect("copied");
+    // By another process: a child that a test beside this one starts meanwhile would inherit the
+    // descriptor that is written to, and a program that is open for writing cannot be started.
+    let copied = Command::new("cp").arg(PROGRAM).arg(&copy).status().expect("cp is there");
+    assert!(copied.success());
     let mut command = Command::new(&copy);
     command.args(["grep", "e"]).stdin(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("the program starts");

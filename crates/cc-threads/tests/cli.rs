@@ -277,7 +277,10 @@ fn a_file_that_may_be_written_but_not_replaced_is_written() {
     let dir = tempfile::tempdir().expect("a directory");
     let (folder, program) = (dir.path().join("folder"), dir.path().join("program"));
     fs::create_dir(&folder).expect("made");
-    fs::copy(PROGRAM, &program).expect("copied");
+    // By another process: a child that a test beside this one starts meanwhile would inherit the
+    // descriptor that is written to, and a program that is open for writing cannot be started.
+    let copied = Command::new("cp").arg(PROGRAM).arg(&program).status().expect("cp is there");
+    assert!(copied.success());
     fs::write(folder.join("file"), "b\na\n").expect("written");
     let set = |path: &Path, mode| {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("it is ours");

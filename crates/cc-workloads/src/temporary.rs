@@ -119,15 +119,15 @@ impl Lock {
     }
 }
 
-/// Whether no other user can rename or remove what this user makes in a directory: it belongs to
-/// this user or to root, and either no other user may write there or it is sticky, as `/tmp` is.
+/// Whether another user can rename or remove what this user makes in a directory: it belongs to
+/// another user than root, or others may write there and it is not sticky, as `/tmp` is.
 #[must_use]
-pub fn is_safe(dir: &Path) -> bool {
+pub fn is_exposed(dir: &Path) -> bool {
     const WRITABLE_BY_OTHERS: u32 = 0o022;
     const STICKY: u32 = 0o1000;
     fs::metadata(dir).is_ok_and(|found| {
-        let is_trusted = [0, geteuid().as_raw()].contains(&found.uid());
-        is_trusted && (found.mode() & WRITABLE_BY_OTHERS == 0 || found.mode() & STICKY != 0)
+        let is_foreign = ![0, geteuid().as_raw()].contains(&found.uid());
+        is_foreign || (found.mode() & WRITABLE_BY_OTHERS != 0 && found.mode() & STICKY == 0)
     })
 }
 
@@ -269,14 +269,14 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_is_safe_where_no_other_user_can_rename_what_is_in_it() {
+    fn a_directory_is_exposed_where_another_user_can_rename_what_is_in_it() {
         let scratch = tempfile::tempdir().unwrap();
-        for (mode, expected) in [(0o700, true), (0o755, true), (0o1777, true), (0o777, false), (0o770, false)]
-        {
+        let modes = [(0o700, false), (0o755, false), (0o1777, false), (0o777, true), (0o770, true)];
+        for (mode, expected) in modes {
             fs::set_permissions(scratch.path(), fs::Permissions::from_mode(mode)).unwrap();
-            assert_eq!(is_safe(scratch.path()), expected, "{mode:o}");
+            assert_eq!(is_exposed(scratch.path()), expected, "{mode:o}");
         }
-        assert!(!is_safe(&scratch.path().join("absent")));
+        assert!(!is_exposed(&scratch.path().join("absent")));
     }
 
     #[test]

@@ -97,11 +97,8 @@ impl Peer {
 /// A plan on its way.
 struct Asked {
     number: usize,
-    /// Bytes of answers, and what they take of the budget.
-    copied: usize,
-    charge: Option<Charge>,
-    /// There was no room for an answer to what was done.
-    is_dropped: bool,
+    /// Answers that are large; in a box, since most are not, and each plan is moved several times.
+    copies: Option<Box<Copies>>,
     /// Who wants to know; none if he has gone.
     client: Option<usize>,
     plan: Plan,
@@ -112,10 +109,19 @@ struct Asked {
     reply: Option<Reply>,
 }
 
+/// What answers take of the budget that are large copies.
+struct Copies {
+    bytes: usize,
+    charge: Charge,
+    /// There was no room for an answer to what was done.
+    is_dropped: bool,
+}
+
 enum Phase {
     /// Each part for itself.
     Run,
-    Prepare(Prepared),
+    /// In a box, since most plans ask one shard.
+    Prepare(Box<Prepared>),
     Commit,
 }
 
@@ -185,9 +191,7 @@ impl Shards {
         let number = (self.plans & 0xffff_ffff) << 32 | self.asked.vacant_key();
         let mut asked = Asked {
             number,
-            copied: 0,
-            charge: None,
-            is_dropped: false,
+            copies: None,
             client: Some(client),
             plan,
             phase: Phase::Run,
@@ -199,7 +203,7 @@ impl Shards {
             asked.awaited.clear();
             let rest = parts.into_vec().into_iter();
             let prepared = Prepared { begun: Instant::now(), rest, held: Vec::new(), lost: None };
-            asked.phase = Phase::Prepare(prepared);
+            asked.phase = Phase::Prepare(Box::new(prepared));
             self.asked.insert(asked);
             self.prepare(number);
             self.settle();
@@ -463,7 +467,8 @@ impl Shards {
         // Who has prepared cannot refuse: it is gone.
         let is_torn =
             matches!(asked.phase, Phase::Commit) && answers.iter().any(|(_, answer)| answer.is_err());
-        let reply = match (asked.is_dropped, is_torn) {
+        let is_dropped = asked.copies.as_ref().is_some_and(|copies| copies.is_dropped);
+        let reply = match (is_dropped, is_torn) {
             (true, _) => Reply::dropped(),
             (false, true) => INDETERMINATE,
             (false, false) => asked.plan.reply(answers),
@@ -533,12 +538,13 @@ impl Asked {
         if bytes < LARGE {
             return answer;
         }
-        self.copied += bytes;
-        let charge = self.charge.get_or_insert_with(|| Charge::new(budget.clone()));
-        if charge.is(self.copied) {
+        let none = || Box::new(Copies { bytes: 0, charge: Charge::new(budget.clone()), is_dropped: false });
+        let copies = self.copies.get_or_insert_with(none);
+        copies.bytes += bytes;
+        if copies.charge.is(copies.bytes) {
             return answer;
         }
-        self.is_dropped = true;
+        copies.is_dropped = true;
         Err(Refusal::Large)
     }
 }
