@@ -80,7 +80,7 @@ impl Slice {
 }
 
 /// Files in a directory. All of them are opened by their names in the directory that was opened
-/// first: a user who may rename it, since its parent is theirs, cannot put another one in its place.
+/// first: the owner of its parent may rename it, but cannot put another one in its place.
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
@@ -131,7 +131,7 @@ fn open_private(path: &Path) -> Result<OwnedFd, Errno> {
 
 impl Shelf for Folder {
     fn create(&self, name: &str) -> io::Result<Box<dyn Draft + '_>> {
-        // A name of its own until it is whole: another worker may do the same task at the same time.
+        // A name of its own until it is whole, since another worker may do the same task meanwhile.
         let draft = random_name(Path::new(""), &format!("{name}.draft-"));
         let file = self.open(&draft, OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL);
         let file = file.map_err(at(&self.path.join(name)))?;

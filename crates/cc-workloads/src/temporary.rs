@@ -119,8 +119,8 @@ impl Lock {
     }
 }
 
-/// Whether another user can rename or remove what this user makes in a directory: it belongs to
-/// another user than root, or others may write there and it is not sticky, as `/tmp` is.
+/// Whether another user can rename or remove what this user makes in a directory: its owner is
+/// neither this user nor root, or others may write there and it is not sticky, as `/tmp` is.
 #[must_use]
 pub fn is_exposed(dir: &Path) -> bool {
     const WRITABLE_BY_OTHERS: u32 = 0o022;

@@ -1,10 +1,11 @@
 //! What `cargo xtask compare` found, as a page that is one file, and what to choose by it.
 //!
-//! In reading order: the [`results`] and the [`sources`] that were measured; [`figures`] as people read them; the [`theme`]
-//! of a model, the same in every chart; [`words`] with links; then what is said: the [`verdict`] of a workload, its
-//! [`table`], its [`samples`], the efficiency by [`workers`], their [`timeline`], memory and time to first output ([`costs`]), the curve of
-//! [`granularity`], the [`code`], the [`method`], and what to [`choose`]; last the [`page`] around all of it. [`chart`] holds
-//! what the pictures have in common.
+//! In reading order: the [`results`] and the [`sources`] that were measured; [`figures`] as people
+//! read them; the [`theme`] of a model, the same in every chart; [`words`] with links; then what is
+//! said: the [`verdict`] of a workload, its [`table`], its [`samples`], the efficiency by
+//! [`workers`], their [`timeline`], memory and time to first output ([`costs`]), the curve of
+//! [`granularity`], the [`code`], the [`method`], and what to [`choose`]; last the [`page`] around
+//! all of it. [`chart`] holds what the pictures have in common.
 
 pub mod chart;
 pub mod choose;
