@@ -77,7 +77,7 @@ fn parse<T: DeserializeOwned>(value: &serde_json::Value) -> Result<T> {
     T::deserialize(value).context("not a result of this version; run cargo xtask compare again")
 }
 
-/// The JSON files in a folder, by name. Those in folders within it, such as `history`, are left out.
+/// The JSON files in a folder, by name. Those in its subfolders, such as `history`, are left out.
 fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
