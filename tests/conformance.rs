@@ -3,30 +3,22 @@
 //! `cargo test -p cc-conformance` runs it, `-- grep::threads` a part of it, `-- --ignored` what takes longer.
 //! This program is also the process that each case runs in, and the worker process that a case's model spawns.
 
-mod fetch;
-mod grep;
-mod kv;
-mod mandelbrot;
-mod resize;
-mod sort;
-mod wordcount;
-
 use std::{process::ExitCode, sync::Arc};
 
 use cc_conformance::{fault, isolate, subject, suite::Suite};
+use cc_workloads::with_workloads;
 use libtest_mimic::Arguments;
 use signal_hook::{consts::SIGXFSZ, flag};
 
-/// All workloads.
-const SUITES: &[Suite] = &[
-    Suite::of::<grep::Grep>(),
-    Suite::of::<resize::Resize>(),
-    Suite::of::<mandelbrot::Mandelbrot>(),
-    Suite::of::<wordcount::Wordcount>(),
-    Suite::of::<sort::Sort>(),
-    Suite::of::<kv::Kv>(),
-    Suite::of::<fetch::Fetch>(),
-];
+macro_rules! suites {
+    ($($name:ident: $run:path,)*) => {
+        $(mod $name;)*
+
+        /// The tests of all workloads.
+        const SUITES: &[Suite] = &[$($name::SUITE,)*];
+    };
+}
+with_workloads!(suites);
 
 fn main() -> ExitCode {
     // As the programs do it: a write beyond the limit on the size of files fails, in worker processes as well.

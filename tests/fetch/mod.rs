@@ -12,6 +12,7 @@ mod stops;
 use cc_conformance::{
     case::Case,
     subject::Subject,
+    suite::Suite,
     workload::{Batch, Rejected, Run, Workload},
 };
 use cc_peers::origin::{Origin, Settings};
@@ -22,8 +23,11 @@ use cc_workloads::{
 
 use observe::{Asked, Observed};
 
+/// Its tests.
+pub(crate) const SUITE: Suite = Suite::of::<Fetch>();
+
 /// This workload.
-pub(crate) struct Fetch;
+struct Fetch;
 
 impl Workload for Fetch {
     const NAME: &'static str = "fetch";

@@ -18,6 +18,7 @@ use std::path::Path;
 use cc_conformance::{
     case::Case,
     subject::Subject,
+    suite::Suite,
     workload::{Batch, Rejected, Run, Workload},
 };
 use cc_workloads::{
@@ -28,8 +29,11 @@ use cc_workloads::{
 use asked::Asked;
 use observe::Observed;
 
+/// Its tests.
+pub(crate) const SUITE: Suite = Suite::of::<Grep>();
+
 /// This workload.
-pub(crate) struct Grep;
+struct Grep;
 
 impl Workload for Grep {
     const NAME: &'static str = "grep";

@@ -13,6 +13,7 @@ mod talk;
 use cc_conformance::{
     case::Case,
     subject::Subject,
+    suite::Suite,
     workload::{Rejected, Workload},
 };
 use cc_workloads::{
@@ -22,8 +23,11 @@ use cc_workloads::{
 
 use server::Served;
 
+/// Its tests.
+pub(crate) const SUITE: Suite = Suite::of::<Kv>();
+
 /// This workload.
-pub(crate) struct Kv;
+struct Kv;
 
 impl Workload for Kv {
     const NAME: &'static str = "kv";

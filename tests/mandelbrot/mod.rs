@@ -9,6 +9,7 @@ mod stops;
 use cc_conformance::{
     case::Case,
     subject::Subject,
+    suite::Suite,
     workload::{Batch, Rejected, Run, Workload},
 };
 use cc_workloads::{
@@ -18,8 +19,11 @@ use cc_workloads::{
 
 use observe::{Observed, view};
 
+/// Its tests.
+pub(crate) const SUITE: Suite = Suite::of::<Mandelbrot>();
+
 /// This workload.
-pub(crate) struct Mandelbrot;
+struct Mandelbrot;
 
 impl Workload for Mandelbrot {
     const NAME: &'static str = "mandelbrot";

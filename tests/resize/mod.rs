@@ -14,6 +14,7 @@ use std::path::Path;
 use cc_conformance::{
     case::Case,
     subject::Subject,
+    suite::Suite,
     workload::{Batch, Rejected, Run, Workload},
 };
 use cc_workloads::{
@@ -23,8 +24,11 @@ use cc_workloads::{
 
 use observe::{Asked, Observed};
 
+/// Its tests.
+pub(crate) const SUITE: Suite = Suite::of::<Resize>();
+
 /// This workload.
-pub(crate) struct Resize;
+struct Resize;
 
 impl Workload for Resize {
     const NAME: &'static str = "resize";

@@ -20,6 +20,7 @@ use std::path::Path;
 use cc_conformance::{
     case::Case,
     subject::Subject,
+    suite::Suite,
     workload::{Batch, Rejected, Run, Workload},
 };
 use cc_workloads::{
@@ -30,8 +31,11 @@ use cc_workloads::{
 use asked::Asked;
 use observe::Observed;
 
+/// Its tests.
+pub(crate) const SUITE: Suite = Suite::of::<Sort>();
+
 /// This workload.
-pub(crate) struct Sort;
+struct Sort;
 
 impl Workload for Sort {
     const NAME: &'static str = "sort";

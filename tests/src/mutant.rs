@@ -124,7 +124,7 @@ fn hoards<W: Batch>(job: &W::Job, ctx: &Ctx, out: &mut dyn Sink<W::Output>) -> R
 }
 
 fn unstopped(ctx: &Ctx) -> Ctx {
-    Ctx { workers: ctx.workers, window: ctx.window, stop: Stop::new(), args: ctx.args.clone() }
+    Ctx { workers: ctx.workers, window: ctx.window, stop: Stop::new(), options: ctx.options.clone() }
 }
 
 fn ignores_the_stop<W: Batch>(job: &W::Job, ctx: &Ctx, out: &mut dyn Sink<W::Output>) -> Result<()> {

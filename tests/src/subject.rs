@@ -2,8 +2,7 @@
 
 use std::num::NonZeroUsize;
 
-use cc_workloads::{Ctx, Entry, Model, Result, Sink};
-use clap::{ArgMatches, Command};
+use cc_workloads::{Ctx, Entry, Model, Options, Result, Sink};
 
 use crate::workload::{Batch, Run, Workload};
 
@@ -38,7 +37,7 @@ pub struct Subject {
     /// Whether it is a model that is tested once more, with options.
     pub is_retest: bool,
     /// The values of the model's own options.
-    pub args: ArgMatches,
+    pub options: Options,
     /// Where its workers are.
     pub workers: Workers,
     /// Whether files are read ahead and sent to the workers, so that what happens to a file while a worker has
@@ -61,7 +60,7 @@ impl Subject {
             model: *model,
             is_variant: false,
             is_retest: false,
-            args: ArgMatches::default(),
+            options: Options::default(),
             workers,
             loads: false,
         }
@@ -112,7 +111,7 @@ impl Subject {
     #[must_use]
     pub fn ctx(&self, workers: usize) -> Ctx {
         let mut ctx = Ctx::new(NonZeroUsize::new(workers).expect("a run has workers"));
-        ctx.args = self.args.clone();
+        ctx.options = self.options.clone();
         ctx
     }
 
@@ -139,8 +138,8 @@ const CRATES: &[(&[Model], Workers)] = &[
     (cc_distributed::MODELS, Workers::Watched),
 ];
 
-/// Models that are tested once more with options: the test's name, the model, the options.
-const RETESTS: &[(&str, &str, &[&str])] = &[("distributed_shared_fs", "distributed", &["--shared-fs"])];
+/// Models that are tested once more with switches: the test's name, the model, the switches.
+const RETESTS: &[(&str, &str, &[&str])] = &[("distributed_shared_fs", "distributed", &["shared-fs"])];
 
 /// Turns this process into a worker if it was started as one. The first call of `main`.
 pub fn enter() {
@@ -155,20 +154,18 @@ pub fn all() -> Vec<Subject> {
         for (nth, model) in models.iter().enumerate() {
             let subject = Subject { is_variant: nth > 0, ..Subject::of(model, *workers) };
             let retests = RETESTS.iter().filter(|(_, of, _)| *of == model.name);
-            let retests = retests.map(|(name, _, args)| retest(&subject, name, args)).collect::<Vec<_>>();
+            let retests =
+                retests.map(|(name, _, switches)| retest(&subject, name, switches)).collect::<Vec<_>>();
             let loads = model.name == "distributed";
-            subjects.push(Subject { args: args(model, &[]), loads, ..subject });
+            subjects.push(Subject { loads, ..subject });
             subjects.extend(retests);
         }
     }
     subjects
 }
 
-fn retest(subject: &Subject, name: &'static str, options: &[&str]) -> Subject {
-    Subject { name, is_retest: true, args: args(&subject.model, options), ..subject.clone() }
-}
-
-fn args(model: &Model, options: &[&str]) -> ArgMatches {
-    let command = (model.args)(Command::new("model").no_binary_name(true));
-    command.try_get_matches_from(options).expect("the model has these options")
+fn retest(subject: &Subject, name: &'static str, switches: &[&str]) -> Subject {
+    let mut retest = Subject { name, is_retest: true, ..subject.clone() };
+    switches.iter().for_each(|switch| retest.options.add(switch, ""));
+    retest
 }

@@ -29,8 +29,7 @@ enum Command {
     Choose(report::Choose),
     Show(show::Args),
     NewWorkload(new_workload::Args),
-    /// Check the structure that a compiler cannot
-    Tidy,
+    Tidy(tidy::Args),
 }
 
 /// The exit status of a command that cannot do what it is asked for.
@@ -45,7 +44,7 @@ pub fn main() -> ExitCode {
         Command::Choose(args) => status(report::choose(&args), USAGE),
         Command::Show(args) => status(show::run(&args), USAGE),
         Command::NewWorkload(args) => status(new_workload::run(&args), USAGE),
-        Command::Tidy => status(tidy::run(), 1),
+        Command::Tidy(args) => status(tidy::run(&args), 1),
     })
 }
 

@@ -7,8 +7,14 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 
-/// The crate of the spec, and of the sequential reference.
+/// The package of the spec, and of the sequential reference.
 pub const SPEC: &str = "cc-workloads";
+
+/// Its folder, which has a folder for each workload.
+pub const SPEC_FOLDER: &str = "workloads";
+
+/// The table of workloads.
+pub const TABLE: &str = "workloads/src/model.rs";
 
 /// The crates that hold a model, in the order of every table. None may depend on another.
 pub const CRATES: [&str; 5] = ["cc-threads", "cc-actors", "cc-async", "cc-procs", "cc-distributed"];
@@ -46,7 +52,7 @@ impl Model {
     /// The file that holds a workload in this model, from the root of the workspace.
     pub fn file(&self, workload: &str) -> PathBuf {
         match self.kind {
-            Kind::Reference => self.folder.join(workload).join("sequential.rs"),
+            Kind::Reference => self.folder.join(workload).join("src/sequential.rs"),
             Kind::Own | Kind::Variant => self.folder.join(workload).with_extension("rs"),
         }
     }
@@ -63,9 +69,19 @@ pub fn all(root: &Path) -> Result<Vec<Model>> {
 
 /// The models of a crate, as its table lists them.
 fn of(root: &Path, name: &str) -> Result<Vec<Model>> {
-    let src = Path::new("crates").join(name).join("src");
-    let table = root.join(&src).join("lib.rs");
-    let text = fs::read_to_string(&table).with_context(|| table.display().to_string())?;
+    let (src, table) = match name {
+        SPEC => (PathBuf::from(SPEC_FOLDER), root.join(TABLE)),
+        name => {
+            let src = Path::new("crates").join(name).join("src");
+            let table = root.join(&src).join("lib.rs");
+            (src, table)
+        }
+    };
+    let mut text = fs::read_to_string(&table).with_context(|| table.display().to_string())?;
+    // The table of a variant is in its own folder.
+    for folder in folders(&root.join(&src))? {
+        text += &fs::read_to_string(root.join(&src).join(folder).join("mod.rs")).unwrap_or_default();
+    }
     let names = text.lines().filter_map(|line| line.trim().strip_prefix("name: \"")?.strip_suffix("\","));
     let names: Vec<&str> = names.collect();
     ensure!(!names.is_empty(), "{} has no table of models", table.display());
@@ -88,26 +104,34 @@ fn variant(root: &Path, src: &Path, model: &str) -> PathBuf {
     if root.join(&whole).is_dir() { whole } else { src.join(short) }
 }
 
-/// The workloads there are: the folders in `workloads`, in the order of the README's grid, which
-/// begins with the simplest. One that the grid lacks comes last.
+/// The workloads there are: the folders in `workloads` that have a manifest, in the order of the
+/// table, which begins with the simplest. One that the table lacks comes last.
 pub fn workloads(root: &Path) -> Result<Vec<String>> {
-    let folder = root.join("workloads");
+    let folder = root.join(SPEC_FOLDER);
+    let mut names = folders(&folder)?;
+    names.retain(|name| folder.join(name).join("manifest.toml").exists());
+    // Only the order comes from there.
+    let table = fs::read_to_string(root.join(TABLE)).unwrap_or_default();
+    names.sort_by_cached_key(|name| (row(&table, name), name.clone()));
+    Ok(names)
+}
+
+/// The folders in a folder, by name.
+pub fn folders(folder: &Path) -> Result<Vec<String>> {
     let mut names = Vec::new();
-    for entry in fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
+    for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
         let entry = entry?;
         if entry.file_type()?.is_dir() {
             names.push(entry.file_name().to_string_lossy().into_owned());
         }
     }
-    // Only the order comes from there.
-    let grid = fs::read_to_string(root.join("README.md")).unwrap_or_default();
-    names.sort_by_cached_key(|name| (row(&grid, name), name.clone()));
+    names.sort();
     Ok(names)
 }
 
-/// Where the row of a workload begins in the text of a grid.
-fn row(grid: &str, workload: &str) -> usize {
-    grid.find(&format!("\n| [{workload}](")).unwrap_or(usize::MAX)
+/// Where the row of a workload begins in the text of the table.
+fn row(table: &str, workload: &str) -> usize {
+    table.find(&format!(" {workload}: cc_")).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]
@@ -121,7 +145,7 @@ mod tests {
             let model = all.iter().find(|model| model.name == name).unwrap();
             model.file("grep").display().to_string()
         };
-        assert_eq!(file("sequential"), "crates/cc-workloads/src/grep/sequential.rs");
+        assert_eq!(file("sequential"), "workloads/grep/src/sequential.rs");
         assert_eq!(file("threads"), "crates/cc-threads/src/grep.rs");
         assert_eq!(file("rayon"), "crates/cc-threads/src/rayon/grep.rs");
         assert_eq!(file("async-single"), "crates/cc-async/src/single/grep.rs");
@@ -129,10 +153,10 @@ mod tests {
     }
 
     #[test]
-    fn workloads_come_in_the_order_of_the_grid() {
+    fn workloads_come_in_the_order_of_the_table() {
         let names = workloads(root()).unwrap();
         assert_eq!(names[..3], ["mandelbrot", "resize", "grep"]);
-        let grid = "[b](x) first\n| [a](workloads/a/README.md) |\n| [b](workloads/b/README.md) |\n";
-        assert!(row(grid, "a") < row(grid, "b") && row(grid, "b") < row(grid, "c"));
+        let table = "b: first\n    a: cc_a::Run,\n    b: cc_b::Run,\n";
+        assert!(row(table, "a") < row(table, "b") && row(table, "b") < row(table, "c"));
     }
 }

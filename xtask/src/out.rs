@@ -8,7 +8,7 @@ use std::{
     sync::atomic::{AtomicBool, Ordering::Relaxed},
 };
 
-use cc_workloads::stdio;
+use cc_core::stdio;
 
 /// Whether something could not be written.
 static LOST: AtomicBool = AtomicBool::new(false);

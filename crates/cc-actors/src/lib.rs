@@ -85,32 +85,23 @@
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod actor;
-pub mod fetch;
-pub mod grep;
 pub mod keeper;
-pub mod kv;
-pub mod mandelbrot;
 pub mod porter;
 pub mod position;
-pub mod resize;
-pub mod sort;
-pub mod wordcount;
 
-use std::convert::identity;
+use cc_workloads::{Entry, Model, with_workloads};
 
-use cc_workloads::{Entry, Model};
+macro_rules! workloads {
+    ($($name:ident: $run:path,)*) => {
+        $(pub mod $name;)*
 
-/// The model of this crate.
-pub const MODELS: &[Model] = &[Model {
-    name: "actors",
-    mechanism: "threads that own their state, mailboxes",
-    enter: || {},
-    args: identity,
-    grep: Entry::Run(grep::run),
-    resize: Entry::Run(resize::run),
-    mandelbrot: Entry::Run(mandelbrot::run),
-    wordcount: Entry::Run(wordcount::run),
-    sort: Entry::Run(sort::run),
-    kv: Entry::Run(kv::run),
-    fetch: Entry::Run(fetch::run),
-}];
+        /// The model of this crate.
+        pub const MODELS: &[Model] = &[Model {
+            name: "actors",
+            mechanism: "threads that own their state, mailboxes",
+            enter: || {},
+            $($name: Entry::Run($name::run),)*
+        }];
+    };
+}
+with_workloads!(workloads);

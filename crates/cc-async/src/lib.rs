@@ -76,48 +76,27 @@
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod client;
-pub mod fetch;
-pub mod grep;
-pub mod kv;
-pub mod mandelbrot;
 pub mod pool;
 pub mod promise;
-pub mod resize;
 pub mod runtime;
 pub mod single;
-pub mod sort;
-pub mod wordcount;
 
-use std::convert::identity;
+use cc_workloads::{Entry, Model, with_workloads};
 
-use cc_workloads::{Entry, Model};
+macro_rules! workloads {
+    ($($name:ident: $run:path,)*) => {
+        $(pub mod $name;)*
 
-/// The models of this crate: async, and the variant on one thread.
-pub const MODELS: &[Model] = &[
-    Model {
-        name: "async",
-        mechanism: "tokio: multi-thread runtime, blocking pool",
-        enter: || {},
-        args: identity,
-        grep: Entry::Run(grep::run),
-        resize: Entry::Run(resize::run),
-        mandelbrot: Entry::Run(mandelbrot::run),
-        wordcount: Entry::Run(wordcount::run),
-        sort: Entry::Run(sort::run),
-        kv: Entry::Run(kv::run),
-        fetch: Entry::Run(fetch::run),
-    },
-    Model {
-        name: "async-single",
-        mechanism: "tokio: current-thread runtime",
-        enter: || {},
-        args: identity,
-        grep: Entry::Run(single::grep::run),
-        resize: Entry::Run(single::resize::run),
-        mandelbrot: Entry::Run(single::mandelbrot::run),
-        wordcount: Entry::Run(single::wordcount::run),
-        sort: Entry::Run(single::sort::run),
-        kv: Entry::Run(single::kv::run),
-        fetch: Entry::Run(single::fetch::run),
-    },
-];
+        /// The models of this crate: async, and the variant on one thread.
+        pub const MODELS: &[Model] = &[
+            Model {
+                name: "async",
+                mechanism: "tokio: multi-thread runtime, blocking pool",
+                enter: || {},
+                $($name: Entry::Run($name::run),)*
+            },
+            single::MODEL,
+        ];
+    };
+}
+with_workloads!(workloads);

@@ -24,10 +24,10 @@ use cc_workloads::{Ctx, Result};
 const LIMITS: [u32; 8] = [160_000, 140_000, 120_000, 100_000, 80_000, 60_000, 40_000, 20_000];
 
 /// What a worker can be asked for: a service has a name, and makes what does the tasks.
-const SERVICES: &[Service] = &[("primes", |_job, _means| Ok(Box::new(work)))];
+const SERVICES: &[Service] = &[Service::tasks("primes", |_job, _means| Ok(Box::new(work)))];
 
 fn main() -> Result<()> {
-    enter(SERVICES, &[], &[]); // a worker process does not come back from here
+    enter(SERVICES, &[]); // a worker process does not come back from here
     let begin = Instant::now();
     for limit in LIMITS {
         println!("{}", report(limit));
@@ -36,7 +36,7 @@ fn main() -> Result<()> {
 
     let begin = Instant::now();
     let ctx = Ctx::new(Ctx::available_workers());
-    let cluster = Cluster::start("primes", Vec::new(), &Options::new(&ctx.args), &ctx)?;
+    let cluster = Cluster::start("primes", Vec::new(), &Options::new(&ctx.options), &ctx)?;
     let tasks = LIMITS.map(|limit| cluster.submit(limit.to_string().into(), Lane::Usual, line));
     for task in tasks {
         let end = task.blocking_recv().expect("nobody stops the run");

@@ -16,12 +16,12 @@ use cc_distributed::cluster::{
 use cc_workloads::{Ctx, Result};
 
 const LIMITS: [u32; 8] = [160_000, 140_000, 120_000, 100_000, 80_000, 60_000, 40_000, 20_000];
-const SERVICES: &[Service] = &[("primes", |_job, _means| Ok(Box::new(work)))];
+const SERVICES: &[Service] = &[Service::tasks("primes", |_job, _means| Ok(Box::new(work)))];
 
 fn main() -> Result<()> {
-    enter(SERVICES, &[], &[]); // a worker process does not come back from here
+    enter(SERVICES, &[]); // a worker process does not come back from here
     let ctx = Ctx::new(Ctx::available_workers());
-    let cluster = Cluster::start("primes", Vec::new(), &Options::new(&ctx.args), &ctx)?;
+    let cluster = Cluster::start("primes", Vec::new(), &Options::new(&ctx.options), &ctx)?;
     let promises = LIMITS.map(|limit| cluster.submit(limit.to_string().into(), Lane::Usual, primes));
     let results = promises.map(|promise| result(promise).expect("no task fails"));
     cluster.close()?;

@@ -20,12 +20,12 @@ use cc_distributed::cluster::{
 use cc_workloads::{Ctx, Result};
 
 const LIMITS: [&str; 4] = ["1000", "10000", "ten thousand", "100000"];
-const SERVICES: &[Service] = &[("primes", |_job, _means| Ok(Box::new(work)))];
+const SERVICES: &[Service] = &[Service::tasks("primes", |_job, _means| Ok(Box::new(work)))];
 
 fn main() -> Result<()> {
-    enter(SERVICES, &[], &[]); // a worker process does not come back from here
+    enter(SERVICES, &[]); // a worker process does not come back from here
     let ctx = Ctx::new(Ctx::available_workers());
-    let cluster = Cluster::start("primes", Vec::new(), &Options::new(&ctx.args), &ctx)?;
+    let cluster = Cluster::start("primes", Vec::new(), &Options::new(&ctx.options), &ctx)?;
     let promises = LIMITS.map(|limit| cluster.submit(limit.into(), Lane::Usual, primes));
     let results = promises.map(result);
     cluster.close()?;

@@ -20,12 +20,12 @@ use cc_workloads::{Ctx, Result};
 const BOUND: usize = 3;
 const STEP: u32 = 10_000;
 const ENOUGH: usize = 10_000;
-const SERVICES: &[Service] = &[("primes", |_job, _means| Ok(Box::new(work)))];
+const SERVICES: &[Service] = &[Service::tasks("primes", |_job, _means| Ok(Box::new(work)))];
 
 fn main() -> Result<()> {
-    enter(SERVICES, &[], &[]); // a worker process does not come back from here
+    enter(SERVICES, &[]); // a worker process does not come back from here
     let ctx = Ctx::new(Ctx::available_workers());
-    let cluster = Cluster::start("primes", Vec::new(), &Options::new(&ctx.args), &ctx)?;
+    let cluster = Cluster::start("primes", Vec::new(), &Options::new(&ctx.options), &ctx)?;
     let submit = |limit: u32| (limit, cluster.submit(limit.to_string().into(), Lane::Usual, primes));
     let mut tasks = (1..).map(|n| submit(n * STEP));
     let mut line: VecDeque<_> = tasks.by_ref().take(BOUND).collect();

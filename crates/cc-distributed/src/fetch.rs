@@ -55,9 +55,12 @@ use crate::cluster::{
     command::Options,
     encode,
     link::{Link, Promise, Unasked},
+    worker::{Role, Service},
 };
 
-pub(crate) use self::node::keep;
+/// What a worker does for it: it sends requests.
+pub(crate) const SERVICE: Service =
+    Service { name: "fetch", role: Role::Keeper { open: node::keep, requests: true } };
 
 /// How many workers may die of a download that had nothing else.
 const TRIES: u32 = 3;
@@ -79,7 +82,7 @@ type Done = Sender<Result<Output>>;
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let at_once = job.at_once();
     let settings = encode(&Settings { concurrency: at_once, ..job.settings.clone() });
-    let options = Options::new(&ctx.args);
+    let options = Options::new(&ctx.options);
     let (cluster, links) = Cluster::keep("fetch", |_, _| settings.clone(), None, &options, ctx)?;
     let (stop, mut stopped) = watch::channel(false);
     let _on_stop = ctx.stop.on_request(move || _ = stop.send_replace(true));

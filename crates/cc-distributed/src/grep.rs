@@ -30,7 +30,7 @@ use crate::{
         command::Options,
         decoded, encode,
         queue::{Lane, Promise},
-        worker::{Means, Work},
+        worker::{Means, Service, Work},
     },
     threads::Threads,
 };
@@ -38,7 +38,7 @@ use crate::{
 // ANCHOR: grep-run
 /// Runs the job on the workers that the command line names, or on `ctx.workers` processes of its own.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
-    let options = Options::new(&ctx.args);
+    let options = Options::new(&ctx.options);
     let brief = Brief::new(&job.query, &options)?;
     let cluster = Cluster::start("grep", encode(&brief), &options, ctx)?;
     let (promises, line) = bounded(ctx.window.get());
@@ -106,6 +106,9 @@ fn load(
     }
 }
 // ANCHOR_END: grep-feed
+
+/// What a worker does for it.
+pub(crate) const SERVICE: Service = Service::tasks("grep", work);
 
 // ANCHOR: grep-work
 /// Begins with a job in a worker: from here on, encoded tasks become encoded outputs.

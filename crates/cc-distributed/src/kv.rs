@@ -45,7 +45,6 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-pub(crate) use self::node::keep;
 use self::node::{Ask, Brief, Told};
 use crate::cluster::{
     Cluster,
@@ -53,7 +52,12 @@ use crate::cluster::{
     encode,
     link::{Link, Promise, Ticket, Unasked},
     runtime::current_thread,
+    worker::{Role, Service},
 };
+
+/// What a worker does for it.
+pub(crate) const SERVICE: Service =
+    Service { name: "kv", role: Role::Keeper { open: node::keep, requests: false } };
 
 /// A node has so many, so that a plan that holds some does not keep all others waiting.
 const SHARDS: usize = 8;
@@ -72,7 +76,7 @@ pub fn run(listener: std::net::TcpListener, config: &Config, ctx: &Ctx) -> Resul
         let max_memory = config.share(nodes).max_memory;
         encode(&Brief { first: n * SHARDS, shards: SHARDS, max_memory })
     };
-    let options = Options::new(&ctx.args);
+    let options = Options::new(&ctx.options);
     let (cluster, links) = Cluster::keep("kv", brief, Some(options.lose_after), &options, ctx)?;
     let config = Config { shares: links.len(), ..config.clone() };
     let server = Server::new(config, SHARDS * links.len(), address.port());

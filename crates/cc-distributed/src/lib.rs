@@ -74,47 +74,28 @@
 
 mod client;
 pub mod cluster;
-pub mod fetch;
-pub mod grep;
-pub mod kv;
-pub mod mandelbrot;
-pub mod resize;
-pub mod sort;
 mod threads;
-pub mod wordcount;
 
-use cc_workloads::{Entry, Model};
+use cc_workloads::{Entry, Model, with_workloads};
 
-/// What a worker can be asked for.
-const SERVICES: &[cluster::worker::Service] = &[
-    ("grep", grep::work),
-    ("resize", resize::work),
-    ("mandelbrot", mandelbrot::work),
-    ("wordcount", wordcount::work),
-    ("sort", sort::work),
-];
+macro_rules! workloads {
+    ($($name:ident: $run:path,)*) => {
+        $(pub mod $name;)*
 
-/// What a worker can keep.
-const KEEPERS: &[cluster::keeper::Opening] = &[
-    cluster::keeper::Opening { name: "kv", open: kv::keep, requests: false },
-    cluster::keeper::Opening { name: "fetch", open: fetch::keep, requests: true },
-];
+        /// The model of this crate.
+        pub const MODELS: &[Model] = &[Model {
+            name: "distributed",
+            mechanism: "gRPC (tonic), N processes on loopback",
+            enter,
+            $($name: Entry::Run($name::run),)*
+        }];
 
-/// The model of this crate.
-pub const MODELS: &[Model] = &[Model {
-    name: "distributed",
-    mechanism: "gRPC (tonic), N processes on loopback",
-    enter,
-    args: cluster::command::args,
-    grep: Entry::Run(grep::run),
-    resize: Entry::Run(resize::run),
-    mandelbrot: Entry::Run(mandelbrot::run),
-    wordcount: Entry::Run(wordcount::run),
-    sort: Entry::Run(sort::run),
-    kv: Entry::Run(kv::run),
-    fetch: Entry::Run(fetch::run),
-}];
+        /// What a worker can be asked for.
+        const SERVICES: &[cluster::worker::Service] = &[$($name::SERVICE,)*];
+    };
+}
+with_workloads!(workloads);
 
 fn enter() {
-    cluster::command::enter(SERVICES, KEEPERS, MODELS);
+    cluster::command::enter(SERVICES, MODELS);
 }

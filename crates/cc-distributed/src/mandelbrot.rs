@@ -29,7 +29,7 @@ use crate::{
         command::Options,
         decoded, encode,
         queue::{Kept, Lane, Promise},
-        worker::{Means, Work},
+        worker::{Means, Service, Work},
     },
     threads::Threads,
 };
@@ -40,7 +40,7 @@ const GRAIN: Grain = Grain { pixels: 4096 };
 // ANCHOR: mandelbrot-run
 /// Runs the job on the workers that the command line names, or on `ctx.workers` processes of its own.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
-    let cluster = Cluster::start("mandelbrot", encode(&job.view), &Options::new(&ctx.args), ctx)?;
+    let cluster = Cluster::start("mandelbrot", encode(&job.view), &Options::new(&ctx.options), ctx)?;
     let (promises, line) = channel(1);
     thread::scope(|scope| {
         let mut threads = Threads::new(scope, ctx);
@@ -69,6 +69,9 @@ fn submit(task: &Task, lane: Lane, job: &Job, cluster: &Cluster) -> Promise<Outp
     cluster.submit(encode(task), lane, decoded(move |_, output| scope.accepts(output)))
 }
 // ANCHOR_END: mandelbrot-feed
+
+/// What a worker does for it.
+pub(crate) const SERVICE: Service = Service::tasks("mandelbrot", work);
 
 // ANCHOR: mandelbrot-work
 /// Begins with a job in a worker: from here on, encoded tasks become encoded outputs, until the

@@ -32,7 +32,7 @@ use crate::{
         command::Options,
         decoded, encode,
         queue::{Lane, Promise},
-        worker::{Means, Work},
+        worker::{Means, Service, Work},
     },
     threads::Threads,
 };
@@ -40,7 +40,7 @@ use crate::{
 // ANCHOR: resize-run
 /// Runs the job on the workers that the command line names, or on `ctx.workers` processes of its own.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
-    let options = Options::new(&ctx.args);
+    let options = Options::new(&ctx.options);
     let brief = Brief::new(&job.settings, &options)?;
     let cluster = Cluster::start("resize", encode(&brief), &options, ctx)?;
     let loader = (!brief.shared_fs).then(|| Loader::new(&job.settings));
@@ -77,6 +77,9 @@ fn feed(
     }
 }
 // ANCHOR_END: resize-feed
+
+/// What a worker does for it.
+pub(crate) const SERVICE: Service = Service::tasks("resize", work);
 
 // ANCHOR: resize-work
 /// Begins with a job in a worker: from here on, encoded tasks become encoded outputs.

@@ -42,7 +42,7 @@ use crate::cluster::{
     queue::{Attempts, Kept, Lane, Promise},
     reach::{Missing, Reach},
     shelf::place,
-    worker::{Means, Work},
+    worker::{Means, Service, Work},
 };
 
 /// What a process takes for itself.
@@ -51,7 +51,7 @@ const PROCESS: u64 = 3 << 20;
 // ANCHOR: sort-run
 /// Runs the job on the workers that the command line names, or on `ctx.workers` processes of its own.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
-    let options = Options { temporary: Some(job.temporary.clone()), ..Options::new(&ctx.args) };
+    let options = Options { temporary: Some(job.temporary.clone()), ..Options::new(&ctx.options) };
     let brief = Brief::new(&job.query, &options)?;
     let plan = job.plan(ctx)?;
     let cluster = Cluster::start("sort", encode(&brief), &options, ctx)?;
@@ -106,6 +106,9 @@ fn feed(
     block_on_stream(stream::iter(sorting).buffered(desk.workers() + 1))
 }
 // ANCHOR_END: sort-feed
+
+/// What a worker does for it.
+pub(crate) const SERVICE: Service = Service::tasks("sort", work);
 
 // ANCHOR: sort-work
 /// Begins with a job in a worker: from here on, encoded tasks become encoded answers.

@@ -54,7 +54,7 @@ use crate::{
         queue::{Attempts, Kept, Lane},
         reach::{Missing, Reach},
         shelf::place,
-        worker::{Means, Work},
+        worker::{Means, Service, Work},
     },
     threads::Threads,
 };
@@ -72,7 +72,7 @@ const ROUNDS: usize = 5;
 // ANCHOR: wordcount-run
 /// Runs the job on the workers that the command line names, or on `ctx.workers` processes of its own.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
-    let options = Options::new(&ctx.args);
+    let options = Options::new(&ctx.options);
     let brief = Brief::new(&job.settings, &options, ctx)?;
     let cluster = Cluster::start("wordcount", encode(&brief), &options, ctx)?;
     let (lineage, reach) = (Lineage::at(&env::temp_dir()), Reach::new(&cluster));
@@ -131,6 +131,9 @@ fn feed(tasks: impl Iterator<Item = Counts>, desk: &Desk, counting: &Sender<Coun
     Continue(())
 }
 // ANCHOR_END: wordcount-feed
+
+/// What a worker does for it.
+pub(crate) const SERVICE: Service = Service::tasks("wordcount", work);
 
 // ANCHOR: wordcount-work
 /// Begins with a job in a worker: from here on, encoded orders become encoded answers.

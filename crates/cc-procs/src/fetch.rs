@@ -32,7 +32,7 @@ use cc_workloads::{
     temporary::TemporaryDir,
 };
 
-use crate::fleet::{Fleet, News};
+use crate::fleet::{self, Fleet, News};
 
 /// Of the coordinator, for each worker: its lifeline, and one for another that is being started.
 const DESCRIPTORS: usize = 2;
@@ -158,6 +158,11 @@ impl Desk {
     }
 }
 // ANCHOR_END: fetch-feed
+
+/// In a worker process, does its part and does not return.
+pub(crate) fn enter() {
+    fleet::enter("fetch", work);
+}
 
 // ANCHOR: fetch-work
 /// Prepares a worker process: what it returns makes an attempt of each download that is handed over.

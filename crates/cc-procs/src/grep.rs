@@ -29,7 +29,7 @@ use cc_workloads::{
 };
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use crate::{feed, pool};
+use crate::{feed, pool, worker};
 
 type Pool = pool::Pool<Task, Output>;
 type Promise = pool::Promise<Output>;
@@ -64,6 +64,11 @@ fn feed(job: &Job, ctx: &Ctx, pool: &Pool, promises: &Sender<Promise>) {
     }
 }
 // ANCHOR_END: grep-feed
+
+/// In a worker process, does its part and does not return.
+pub(crate) fn enter() {
+    worker::enter("grep", work);
+}
 
 // ANCHOR: grep-work
 /// Prepares a worker process: what it returns does one task after the other there.

@@ -77,6 +77,11 @@ pub fn run(listener: net::TcpListener, config: &Config, ctx: &Ctx) -> Result<Tot
     Ok(sum)
 }
 
+/// In a worker process, does its part and does not return.
+pub(crate) fn enter() {
+    prefork::enter("kv", work);
+}
+
 /// A worker's part.
 pub(crate) fn work(place: Place<Config, Totals>) -> Result<Infallible> {
     let mut work = Loop::new(place)?;

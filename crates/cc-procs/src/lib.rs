@@ -74,47 +74,32 @@
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod feed;
-pub mod fetch;
 pub mod fleet;
-pub mod grep;
 mod in_flight;
-pub mod kv;
 mod lifeline;
-pub mod mandelbrot;
 pub mod mesh;
 pub mod pool;
 pub mod prefork;
-pub mod resize;
-pub mod sort;
-pub mod wordcount;
 pub mod worker;
 
-use std::convert::identity;
+use cc_workloads::{Entry, Model, with_workloads};
 
-use cc_workloads::{Entry, Model};
+macro_rules! workloads {
+    ($($name:ident: $run:path,)*) => {
+        $(pub mod $name;)*
 
-/// The models of this crate.
-pub const MODELS: &[Model] = &[Model {
-    name: "procs",
-    mechanism: "worker processes, ipc-channel",
-    enter,
-    args: identity,
-    grep: Entry::Run(grep::run),
-    resize: Entry::Run(resize::run),
-    mandelbrot: Entry::Run(mandelbrot::run),
-    wordcount: Entry::Run(wordcount::run),
-    sort: Entry::Run(sort::run),
-    kv: Entry::Run(kv::run),
-    fetch: Entry::Run(fetch::run),
-}];
+        /// The model of this crate.
+        pub const MODELS: &[Model] = &[Model {
+            name: "procs",
+            mechanism: "worker processes, ipc-channel",
+            enter,
+            $($name: Entry::Run($name::run),)*
+        }];
 
-/// A line for each workload: in a worker process, does its part of it and does not return.
-fn enter() {
-    worker::enter("grep", grep::work);
-    worker::enter("resize", resize::work);
-    worker::enter("mandelbrot", mandelbrot::work);
-    worker::enter("wordcount", wordcount::work);
-    worker::enter("sort", sort::work);
-    prefork::enter("kv", kv::work);
-    fleet::enter("fetch", fetch::work);
+        /// In a worker process, does its part of a workload and does not return.
+        fn enter() {
+            $($name::enter();)*
+        }
+    };
 }
+with_workloads!(workloads);

@@ -29,7 +29,7 @@ use cc_workloads::{
 };
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use crate::{feed, pool};
+use crate::{feed, pool, worker};
 
 type Pool = pool::Pool<Task, Output>;
 
@@ -72,6 +72,11 @@ fn feed(mut tasks: impl Iterator<Item = Task>, pool: &Pool, done: &Sender<Output
     let _ = tasks.try_for_each(|task| pool.submit_to(done, task));
 }
 // ANCHOR_END: mandelbrot-feed
+
+/// In a worker process, does its part and does not return.
+pub(crate) fn enter() {
+    worker::enter("mandelbrot", work);
+}
 
 // ANCHOR: mandelbrot-work
 /// Prepares a worker process: what it returns does one task after the other there.

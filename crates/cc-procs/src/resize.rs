@@ -27,7 +27,7 @@ use cc_workloads::{
 };
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use crate::{feed, pool};
+use crate::{feed, pool, worker};
 
 type Pool = pool::Pool<Task, Output>;
 
@@ -54,6 +54,11 @@ fn feed(job: &Job, ctx: &Ctx, pool: &Pool, done: &Sender<Output>) {
     let _ = job.tasks(&ctx.stop).try_for_each(|task| pool.submit_to(done, task));
 }
 // ANCHOR_END: resize-feed
+
+/// In a worker process, does its part and does not return.
+pub(crate) fn enter() {
+    worker::enter("resize", work);
+}
 
 // ANCHOR: resize-work
 /// Prepares a worker process: what it returns does one task after the other there.

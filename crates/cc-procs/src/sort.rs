@@ -33,7 +33,7 @@ use cc_workloads::{
 use crossbeam_channel::{Receiver, Sender, bounded};
 use serde::{Deserialize, Serialize};
 
-use crate::{feed, pool};
+use crate::{feed, pool, worker};
 
 type Pool = pool::Pool<Task, Output>;
 type Promise = pool::Promise<Output>;
@@ -94,6 +94,11 @@ fn feed(tasks: impl Iterator<Item = Task>, promises: &Sender<Promise>, pool: &Po
     }
 }
 // ANCHOR_END: sort-feed
+
+/// In a worker process, does its part and does not return.
+pub(crate) fn enter() {
+    worker::enter("sort", work);
+}
 
 // ANCHOR: sort-work
 /// Prepares a worker process: what it returns does one task after the other there.

@@ -34,7 +34,7 @@ use cc_workloads::{
 use crossbeam_channel::{Receiver, Sender, bounded};
 use serde::{Deserialize, Serialize};
 
-use crate::{feed, pool};
+use crate::{feed, pool, worker};
 
 type Pool = pool::Pool<Order, Done>;
 
@@ -111,6 +111,11 @@ fn feed(mut orders: impl Iterator<Item = Order>, pool: &Pool, done: &Sender<Done
     let _ = orders.try_for_each(|order| pool.submit_to(done, order));
 }
 // ANCHOR_END: wordcount-feed
+
+/// In a worker process, does its part and does not return.
+pub(crate) fn enter() {
+    worker::enter("wordcount", work);
+}
 
 // ANCHOR: wordcount-work
 /// Prepares a worker process: what it returns does one order after the other there.

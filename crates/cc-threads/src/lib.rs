@@ -47,50 +47,25 @@
 // written.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
-pub mod fetch;
-pub mod grep;
-pub mod kv;
-pub mod mandelbrot;
 pub mod rayon;
-pub mod resize;
-pub mod sort;
 pub mod threads;
-pub mod wordcount;
 
-use std::convert::identity;
+use cc_workloads::{Entry, Model, with_workloads};
 
-use cc_workloads::{Entry, Model};
+macro_rules! workloads {
+    ($($name:ident: $run:path,)*) => {
+        $(pub mod $name;)*
 
-/// The models of this crate: threads, and the variant on rayon's pool.
-pub const MODELS: &[Model] = &[
-    Model {
-        name: "threads",
-        mechanism: "std::thread, crossbeam channels",
-        enter: || {},
-        args: identity,
-        grep: Entry::Run(grep::run),
-        resize: Entry::Run(resize::run),
-        mandelbrot: Entry::Run(mandelbrot::run),
-        wordcount: Entry::Run(wordcount::run),
-        sort: Entry::Run(sort::run),
-        kv: Entry::Run(kv::run),
-        fetch: Entry::Run(fetch::run),
-    },
-    Model {
-        name: "rayon",
-        mechanism: "a thread pool (rayon)",
-        enter: || {},
-        args: identity,
-        grep: Entry::Run(rayon::grep::run),
-        resize: Entry::Run(rayon::resize::run),
-        mandelbrot: Entry::Run(rayon::mandelbrot::run),
-        wordcount: Entry::Run(rayon::wordcount::run),
-        sort: Entry::Run(rayon::sort::run),
-        kv: Entry::Declined(
-            "a pool shares out what computes; who waits for a client would keep one of its threads",
-        ),
-        fetch: Entry::Declined(
-            "a pool shares out what computes; who waits for a server would keep one of its threads",
-        ),
-    },
-];
+        /// The models of this crate: threads, and the variant on rayon's pool.
+        pub const MODELS: &[Model] = &[
+            Model {
+                name: "threads",
+                mechanism: "std::thread, crossbeam channels",
+                enter: || {},
+                $($name: Entry::Run($name::run),)*
+            },
+            rayon::MODEL,
+        ];
+    };
+}
+with_workloads!(workloads);

@@ -4,8 +4,7 @@ use std::{ffi::OsString, ops::ControlFlow, os::unix::ffi::OsStringExt};
 
 use cc_workloads::{
     Block, Sink,
-    cli::jobs,
-    grep::{Content, Job, Output, Piece, Query, Report, Search, Task},
+    grep::{self, Content, Job, Output, Piece, Query, Report, Search, Task},
 };
 use regex::bytes::{Regex, RegexBuilder};
 
@@ -23,10 +22,10 @@ const LONGEST: usize = 1 << 12;
 pub fn patterns(bytes: &[u8]) {
     let bytes = &bytes[..bytes.len().min(LONGEST)];
     let (options, text) = first_line(bytes);
-    let Some(Ok(job)) = jobs::grep(&words(options)) else { return };
+    let Some(Ok(job)) = grep::cli::job(&words(options)) else { return };
     let query = &job.query;
     assert_eq!(
-        jobs::grep(&said(query)).expect("they are options").expect("there is a pattern").query,
+        grep::cli::job(&said(query)).expect("they are options").expect("there is a pattern").query,
         *query
     );
 

@@ -4,9 +4,8 @@ use std::{cmp::Ordering, ffi::OsString, num::NonZeroUsize, ops::ControlFlow, os:
 
 use cc_workloads::{
     Sink, Stop,
-    cli::jobs,
     shelf::Memory,
-    sort::{Chunk, Content, Job, Key, Output, Piece, Plan, Query, Runs, Sorter, Task},
+    sort::{self, Chunk, Content, Job, Key, Output, Piece, Plan, Query, Runs, Sorter, Task},
 };
 
 use crate::{first_line, lines, random, words};
@@ -22,8 +21,8 @@ const LONGEST: usize = 1 << 12;
 pub fn sort_keys(bytes: &[u8]) {
     let bytes = &bytes[..bytes.len().min(LONGEST)];
     let (options, text) = first_line(bytes);
-    let Some(job) = jobs::sort(&words(options)) else { return };
-    let again = jobs::sort(&said(&job.query)).expect("they are options");
+    let Some(job) = sort::cli::job(&words(options)) else { return };
+    let again = sort::cli::job(&said(&job.query)).expect("they are options");
     assert_eq!(again.query, job.query);
 
     let lines = lines(text);

@@ -3,10 +3,7 @@
 use std::{collections::HashSet, path::Path, sync::Arc, time::Instant};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use cc_workloads::{
-    cli::jobs,
-    fetch::{Download, Failure, Handover, Job, Output, Settings, Wanted},
-};
+use cc_workloads::fetch::{self, Download, Failure, Handover, Job, Output, Settings, Wanted};
 use http::header::AUTHORIZATION;
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
@@ -30,7 +27,7 @@ const PASSWORD: &str = "0hunter2";
 pub fn urls(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let text: String = text.split_inclusive('\n').take(LINES).collect();
-    let wanted = jobs::urls(&text, Path::new("list"));
+    let wanted = fetch::cli::lines(&text, Path::new("list"));
     let listed = text.split('\n').enumerate().filter(|(_, line)| {
         let line = line.trim();
         !line.is_empty() && !line.starts_with('#')

@@ -11,14 +11,14 @@
 
 mod channel;
 #[allow(dead_code, missing_docs)]
-#[path = "../../../crates/cc-workloads/src/error.rs"]
+#[path = "../../../workloads/core/src/error.rs"]
 pub mod error;
 pub mod grep;
 pub mod oneshot;
 mod run;
 mod spec;
 #[allow(dead_code)]
-#[path = "../../../crates/cc-workloads/src/stop.rs"]
+#[path = "../../../workloads/core/src/stop.rs"]
 pub mod stop;
 pub mod sync;
 pub mod thread;

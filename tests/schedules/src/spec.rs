@@ -14,7 +14,7 @@ pub struct Ctx {
     /// How the run is asked to end early.
     pub stop: Stop,
     /// The options of the model itself: none.
-    pub args: (),
+    pub options: (),
 }
 
 impl Ctx {
@@ -26,7 +26,7 @@ impl Ctx {
     #[must_use]
     pub fn with_window(workers: usize, window: usize) -> Self {
         let not_zero = |n| NonZeroUsize::new(n).expect("a test has workers and a window");
-        Self { workers: not_zero(workers), window: not_zero(window), stop: Stop::new(), args: () }
+        Self { workers: not_zero(workers), window: not_zero(window), stop: Stop::new(), options: () }
     }
 
     /// For the unit tests of a file under test, which are compiled and not run.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use cc_workloads::Ctx;
+use cc_core::Ctx;
 
 use crate::{
     compare::{

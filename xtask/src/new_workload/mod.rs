@@ -15,11 +15,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::{
-    models::{self, Kind},
-    out,
-    show::is_keyword,
-};
+use crate::{models, out, show::is_keyword};
 
 /// Begin a workload: make the stubs that the compiler and the tests then ask to be written
 ///
@@ -44,26 +40,35 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// What the files of the spec are made from. Their names are relative to the workspace.
-const FILES: [(&str, &str); 6] = [
-    ("crates/cc-workloads/src/{{name}}/mod.rs", include_str!("../../templates/spec.rs.in")),
-    ("crates/cc-workloads/src/{{name}}/sequential.rs", include_str!("../../templates/sequential.rs.in")),
-    ("crates/cc-workloads/src/cli/{{name}}.rs", include_str!("../../templates/cli.rs.in")),
-    ("tests/{{name}}/mod.rs", include_str!("../../templates/tests.rs.in")),
+/// What a workload's own files are made from. Their names are relative to the workspace.
+const FILES: [(&str, &str); 7] = [
+    ("workloads/{{name}}/Cargo.toml", include_str!("../../templates/Cargo.toml.in")),
     ("workloads/{{name}}/README.md", include_str!("../../templates/README.md.in")),
     ("workloads/{{name}}/manifest.toml", include_str!("../../templates/manifest.toml.in")),
+    ("workloads/{{name}}/src/lib.rs", include_str!("../../templates/spec.rs.in")),
+    ("workloads/{{name}}/src/sequential.rs", include_str!("../../templates/sequential.rs.in")),
+    ("workloads/{{name}}/src/cli.rs", include_str!("../../templates/cli.rs.in")),
+    ("tests/{{name}}/mod.rs", include_str!("../../templates/tests.rs.in")),
 ];
 
 const MODEL: &str = include_str!("../../templates/model.rs.in");
 
-/// How each crate's file goes on after the workload's name.
-const HOW: [(&str, &str); 5] = [
-    ("cc-threads", "on free threads"),
-    ("cc-actors", "by actors"),
-    ("cc-async", "on async/await"),
-    ("cc-procs", "in worker processes"),
-    ("cc-distributed", "on a cluster"),
+/// What a worker process does for the workload.
+const PROCS: &str = include_str!("../../templates/procs.rs.in");
+const DISTRIBUTED: &str = include_str!("../../templates/distributed.rs.in");
+
+/// How each crate's file goes on after the workload's name, and what else it must have.
+const HOW: [(&str, &str, &str); 5] = [
+    ("cc-threads", "on free threads", ""),
+    ("cc-actors", "by actors", ""),
+    ("cc-async", "on async/await", ""),
+    ("cc-procs", "in worker processes", PROCS),
+    ("cc-distributed", "on a cluster", DISTRIBUTED),
 ];
+
+/// The packages that depend on each workload, and the tables of the variants.
+const PACKAGES: &str = "workloads/Cargo.toml";
+const VARIANTS: [&str; 2] = ["crates/cc-threads/src/rayon/mod.rs", "crates/cc-async/src/single/mod.rs"];
 
 /// A file as it is to be.
 struct Change {
@@ -82,17 +87,15 @@ fn changes(root: &Path, name: &str) -> Result<Vec<Change>> {
     for (path, template) in FILES {
         changes.push(made(root, &fill(path), fill(template))?);
     }
-    for (of, how) in HOW {
-        let text = fill(MODEL).replace("{{how}}", how);
+    for (of, how, more) in HOW {
+        let text = fill(&MODEL.replace("{{how}}", how).replace("{{more}}", more));
         changes.push(made(root, &format!("crates/{of}/src/{name}.rs"), text)?);
-        changes.push(edited(root, &format!("crates/{of}/src/lib.rs"), |text| table(text, name))?);
     }
-    changes.push(edited(root, "crates/cc-workloads/src/lib.rs", |text| table(text, name))?);
-    changes.push(edited(root, "crates/cc-workloads/src/contract.rs", |text| contract(text, name))?);
-    changes.push(edited(root, "crates/cc-workloads/src/cli/mod.rs", |text| command_line(text, name))?);
-    changes.push(edited(root, "tests/conformance.rs", |text| suites(text, name, &kind))?);
-    let row = row(root, name)?;
-    changes.push(edited(root, "README.md", |text| after_last(text, "| [", "(workloads/", &row))?);
+    changes.push(edited(root, models::TABLE, |text| row(text, name))?);
+    changes.push(edited(root, PACKAGES, |text| dependency(text, name))?);
+    for table in VARIANTS {
+        changes.push(edited(root, table, |text| declined(text, name))?);
+    }
     for change in changes.iter_mut().filter(|change| change.path.extension().is_some_and(|end| end == "rs")) {
         change.after = formatted(root, &change.after).with_context(|| change.path.display().to_string())?;
     }
@@ -107,13 +110,16 @@ fn check(root: &Path, name: &str) -> Result<()> {
     ensure!(is_name, "{name:?} cannot be a module's name: lowercase letters, digits and _, please");
     let is_there = |folder: &str| root.join(folder).join(name).exists();
     ensure!(!is_there("workloads"), "there is a workload called {name} already");
-    let contract = fs::read_to_string(root.join("crates/cc-workloads/src/contract.rs"))?;
-    ensure!(!contract.contains(&format!("    pub {name}: ")), "a Model has a field called {name} already");
-    for of in HOW.map(|(of, _)| of).into_iter().chain([models::SPEC]) {
-        let src = format!("crates/{of}/src");
+    let table = fs::read_to_string(root.join(models::TABLE))?;
+    ensure!(
+        !table.contains(&format!("            pub {name}: ")),
+        "a Model has a field called {name} already"
+    );
+    for src in HOW.map(|(of, ..)| format!("crates/{of}/src")).into_iter().chain(["workloads/src".to_owned()])
+    {
         ensure!(!is_there(&src), "{src} has a folder called {name} already");
         let lib = fs::read_to_string(root.join(&src).join("lib.rs"))?;
-        ensure!(!lib.contains(&format!("mod {name};")), "{of} has a module called {name} already");
+        ensure!(!lib.contains(&format!("mod {name};")), "{src} has a module called {name} already");
     }
     Ok(())
 }
@@ -137,80 +143,33 @@ fn edited(root: &Path, path: &str, edit: impl FnOnce(&str) -> Result<String>) ->
     Ok(Change { path: path.into(), before: Some(before), after })
 }
 
-/// In a crate's `lib.rs`: the module, and an entry in each model's table.
-fn table(text: &str, name: &str) -> Result<String> {
-    let text = after_last(text, "pub mod ", ";", &format!("pub mod {name};"))?;
-    let entry = format!("{name}: Entry::Declined(\"not written yet\")");
-    let mut done = String::new();
-    let mut left = text.as_str();
-    while let Some(at) = left.find("Model {\n") {
-        let indent = left[..at].lines().last().unwrap_or_default();
-        let indent = " ".repeat(indent.len() - indent.trim_start().len());
-        let (model, rest) = append(left, "Model {\n", &format!("\n{indent}}}"), &entry)?;
-        done += &model;
-        left = rest;
-    }
-    ensure!(!done.is_empty(), "there is no table of models");
-    Ok(done + left)
+/// In the table: the workload's row.
+fn row(text: &str, name: &str) -> Result<String> {
+    after_last(text, |line| line.contains(": cc_"), &format!("            {name}: cc_{name}::Run,"))
 }
 
-/// In `contract.rs`: the field of `Model`.
-fn contract(text: &str, name: &str) -> Result<String> {
-    let (before, after) = text.split_once("use crate::{").context("there is no `use crate::{`")?;
-    let text = format!("{before}use crate::{{{name},{after}");
-    let field = format!("\n    /// TODO: what it is, in a few words.\n    pub {name}: Entry<{name}::Run>");
-    whole(append(&text, "pub struct Model {\n", "\n}", &field)?)
+/// In the spec's manifest: the workload's package.
+fn dependency(text: &str, name: &str) -> Result<String> {
+    let is_workload = |line: &str| line.starts_with("cc-") && line.contains("{ path = ");
+    after_last(text, is_workload, &format!("cc-{name} = {{ path = \"{name}\" }}"))
 }
 
-/// In `cli/mod.rs`: the subcommand, and a line of the list.
-fn command_line(text: &str, name: &str) -> Result<String> {
-    let text = after_last(text, "mod ", ";", &format!("mod {name};"))?;
-    let row = format!("(\"{name}\", {name}::command, {name}::main)");
-    let text = whole(append(&text, "const WORKLOADS: ", "];", &row)?)?;
-    let text = whole(append(&text, "let Model {", ".. } = model", name)?)?;
-    let row = format!("(\"{name}\", {name}.declined())");
-    whole(append(&text, "let entries =", "];", &row)?)
+/// In a variant's table: that it has none yet.
+fn declined(text: &str, name: &str) -> Result<String> {
+    let (before, model) = text.split_once(": Model = Model {\n").context("there is no table of a variant")?;
+    let (entries, after) = model.split_once("\n};").context("the table of the variant has no end")?;
+    let entry = format!("    {name}: Entry::Declined(\"not written yet\"),");
+    Ok(format!("{before}: Model = Model {{\n{entries}\n{entry}\n}};{after}"))
 }
 
-/// In `conformance.rs`: the workload's tests.
-fn suites(text: &str, name: &str, kind: &str) -> Result<String> {
-    let text = after_last(text, "mod ", ";", &format!("mod {name};"))?;
-    whole(append(&text, "const SUITES: ", "];", &format!("Suite::of::<{name}::{kind}>()"))?)
-}
-
-/// In `README.md`: the row of the grid, with a link to each model that has a file.
-fn row(root: &Path, name: &str) -> Result<String> {
-    let cell = |model: &models::Model| match model.kind {
-        Kind::Variant => "–".to_owned(),
-        Kind::Reference | Kind::Own => format!("[file]({})", model.file(name).display()),
-    };
-    let cells: Vec<String> = models::all(root)?.iter().map(cell).collect();
-    Ok(format!("| [{name}](workloads/{name}/README.md) | {} |", cells.join(" | ")))
-}
-
-/// The text with a line more, behind the last that begins so and contains that.
-fn after_last(text: &str, begins: &str, contains: &str, line: &str) -> Result<String> {
-    let is_place = |line: &&str| line.starts_with(begins) && line.contains(contains);
-    let count = text.lines().count();
-    let place = text.lines().rev().position(|line| is_place(&line));
-    let Some(back) = place else { bail!("there is no line that begins with {begins:?}") };
+/// The text with a line more, after the last that is one of those.
+fn after_last(text: &str, is_one: impl Fn(&str) -> bool, line: &str) -> Result<String> {
     let mut lines: Vec<&str> = text.lines().collect();
-    lines.insert(count - back, line);
+    let Some(last) = lines.iter().rposition(|line| is_one(line)) else {
+        bail!("there is no line that {line:?} could follow")
+    };
+    lines.insert(last + 1, line);
     Ok(lines.join("\n") + "\n")
-}
-
-/// Adds an item to the list between `begin` and `end`. Returns the text to its end, and the text
-/// behind it.
-fn append<'a>(text: &'a str, begin: &str, end: &str, item: &str) -> Result<(String, &'a str)> {
-    let from = text.find(begin).with_context(|| format!("there is no {begin:?}"))? + begin.len();
-    let to = text[from..].find(end).with_context(|| format!("there is no {end:?} behind {begin:?}"))? + from;
-    let before = text[..to].trim_end().trim_end_matches(',');
-    let comma = if before.ends_with(['{', '[']) { "" } else { "," };
-    Ok((format!("{before}{comma} {item},{end}"), &text[to + end.len()..]))
-}
-
-fn whole((text, rest): (String, &str)) -> Result<String> {
-    Ok(text + rest)
 }
 
 /// The source as rustfmt has it, which also finds what is no Rust any more.
@@ -279,37 +238,26 @@ mod tests {
     #[test]
     fn every_place_of_this_workspace_is_found() {
         let files = workspace("to_and_fro");
-        let contract = &files["crates/cc-workloads/src/contract.rs"];
-        assert!(contract.contains("    pub to_and_fro: Entry<to_and_fro::Run>,\n}\n"));
-        assert!(contract.contains(", to_and_fro") || contract.contains(" to_and_fro,"));
-        let entries = |file: &str| {
-            let lines = files[file].lines().map(str::trim);
-            lines.filter(|line| *line == "to_and_fro: Entry::Declined(\"not written yet\"),").count()
-        };
-        for (of, models) in [("cc-workloads", 1), ("cc-threads", 2), ("cc-async", 2), ("cc-procs", 1)] {
-            let file = format!("crates/{of}/src/lib.rs");
-            assert_eq!(entries(&file), models, "{file}");
-            assert!(files[&file].contains("\npub mod to_and_fro;\n"));
+        let lines = |file: &str, line: &str| files[file].lines().filter(|one| *one == line).count();
+        assert_eq!(lines(models::TABLE, "            to_and_fro: cc_to_and_fro::Run,"), 1);
+        assert_eq!(lines(PACKAGES, "cc-to_and_fro = { path = \"to_and_fro\" }"), 1);
+        for table in VARIANTS {
+            assert_eq!(lines(table, "    to_and_fro: Entry::Declined(\"not written yet\"),"), 1, "{table}");
         }
-        // Whether a list fits on a line depends on the name.
-        let list =
-            files["crates/cc-workloads/src/cli/mod.rs"].split_whitespace().collect::<Vec<_>>().join(" ");
-        for text in [
-            " mod to_and_fro; ",
-            "(\"to_and_fro\", to_and_fro::command, to_and_fro::main),",
-            "to_and_fro, .. } = model",
-            "(\"to_and_fro\", to_and_fro.declined())",
-        ] {
-            assert!(list.contains(text), "{text}");
-        }
-        let tests = &files["tests/conformance.rs"];
-        assert!(
-            tests.contains("\nmod to_and_fro;\n") && tests.contains("Suite::of::<to_and_fro::ToAndFro>()")
-        );
-        let link = "| [to_and_fro](workloads/to_and_fro/README.md) | [file](crates/cc-workloads/src/to_and_fro/sequential.rs) | \
-                    [file](crates/cc-threads/src/to_and_fro.rs) | – |";
-        assert!(files["README.md"].contains(link));
+        assert!(files["tests/to_and_fro/mod.rs"].contains("Suite::of::<ToAndFro>()"));
         assert!(files.values().all(|text| !text.contains("{{")), "a place was not filled in");
+    }
+
+    /// What is not in files of its own: "one line in one table", and what a package and two variants
+    /// need besides.
+    #[test]
+    fn a_workload_is_four_lines_in_the_files_of_others() {
+        let changes = changes(models::root(), "sum").unwrap();
+        let lines = |change: &Change| {
+            let before = change.before.as_ref()?;
+            Some(change.after.lines().count() - before.lines().count())
+        };
+        assert_eq!(changes.iter().filter_map(lines).sum::<usize>(), 4);
     }
 
     #[test]
@@ -335,19 +283,15 @@ mod tests {
 
     #[test]
     fn a_place_that_is_not_there_is_said() {
-        assert!(contract("pub struct Other {\n}\n", "sum").is_err());
-        assert!(table("pub mod a;\n", "sum").is_err());
-        assert!(suites("mod a;\n", "sum", "Sum").unwrap_err().to_string().contains("SUITES"));
-        assert!(after_last("a\nb\n", "c", "", "d").is_err());
+        assert!(row("macro_rules! with_workloads {}\n", "sum").is_err());
+        assert!(dependency("[dependencies]\n", "sum").is_err());
+        assert!(declined("mod a;\n", "sum").unwrap_err().to_string().contains("no table"));
     }
 
     #[test]
-    fn lists_grow_at_their_end() {
-        let appended = |text| whole(append(text, "[", "]", "c").unwrap()).unwrap();
-        assert_eq!(appended("x[a, b] y"), "x[a, b, c,] y");
-        assert_eq!(appended("[\n    a,\n    b,\n];"), "[\n    a,\n    b, c,];");
-        assert_eq!(appended("[]"), "[ c,]");
-        assert_eq!(after_last("a 1\na 2\nb\n", "a", "", "a 3").unwrap(), "a 1\na 2\na 3\nb\n");
+    fn a_line_comes_after_the_last_of_its_kind() {
+        let done = after_last("a 1\na 2\nb\n", |line| line.starts_with('a'), "a 3");
+        assert_eq!(done.unwrap(), "a 1\na 2\na 3\nb\n");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `cargo xtask tidy`: the structure that a compiler cannot keep. It judges no style.
 
+mod derived;
 mod imports;
 
 use std::{
@@ -14,12 +15,12 @@ use serde::Deserialize;
 
 use crate::{
     cargo::cargo,
-    models::{self, CRATES, SPEC},
+    models::{self, CRATES, SPEC, SPEC_FOLDER, folders},
     out,
 };
 
 /// What a model crate may depend on beside the spec: the mechanism it shows, and what carries plain
-/// data.
+/// data. What all workloads are made of must not know a command line, a model, or a workload.
 const ALLOWED: [(&str, &[&str]); 6] = [
     ("cc-threads", &["crossbeam-channel", "fastrand", "oneshot", "rayon", "rustix"]),
     ("cc-actors", &["crossbeam-channel", "fastrand", "oneshot", "rustix"]),
@@ -85,51 +86,25 @@ const ALLOWED: [(&str, &[&str]); 6] = [
         ],
     ),
     (
-        "cc-workloads",
+        "cc-core",
         &[
-            "anstream",
-            "base64",
-            "clap",
             "crossbeam-channel",
             "ctor",
-            "fast_image_resize",
             "fastrand",
-            "flate2",
-            "grep-matcher",
-            "grep-regex",
-            "hashbrown",
-            "http",
-            "httpdate",
-            "image-webp",
-            "indicatif",
-            "jpeg-encoder",
-            "kamadak-exif",
-            "libc",
-            "memchr",
-            "mio",
-            "percent-encoding",
-            "png",
-            "pulp",
-            "regex-syntax",
             "rustix",
             "serde",
-            "serde_bytes",
             "serde_json",
             "signal-hook",
-            "slab",
-            "smallvec",
             "tempfile",
             "thiserror",
-            "turbojpeg",
-            "ureq",
-            "url",
             "walkdir",
-            "wide",
             "xxhash-rust",
-            "zune-jpeg",
         ],
     ),
 ];
+
+/// What a workload must not depend on: how its tasks are shared out is a model's decision.
+const MECHANISMS: [&str; 6] = ["futures", "ipc-channel", "oneshot", "rayon", "tokio", "tonic"];
 
 /// What runs programs and reads files of the models, and must not be one of them.
 const COMMANDS: [&str; 3] = ["xtask", REPORT, "cc-peers"];
@@ -165,19 +140,45 @@ impl Parts {
     }
 }
 
+/// Check the structure that a compiler cannot
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Write what is made of the tables: the README's grid, and the format of the workloads' files
+    #[arg(long)]
+    write: bool,
+}
+
 /// Checks the workspace that this program was built from.
-pub(crate) fn run() -> Result<()> {
+pub(crate) fn run(args: &Args) -> Result<()> {
     let root = models::root();
-    let mut wrong = dependencies(&packages(root)?);
+    if args.write {
+        let (path, before, after) = derived::readme(root)?;
+        if before != after {
+            fs::write(&path, after).with_context(|| path.display().to_string())?;
+            out::print("wrote the grid of README.md");
+        }
+        for file in derived::format(root, true)? {
+            out::print(format_args!("formatted {file}"));
+        }
+    }
+    let mut wrong = dependencies(&packages(root)?, &models::workloads(root)?);
     wrong.extend(workloads(root)?);
     wrong.extend(links(root)?);
     wrong.extend(architecture(root)?);
     wrong.extend(failpoints(root)?);
     wrong.extend(features(root)?);
     wrong.extend(imports::cycles(root)?);
+    wrong.extend(essays(root)?);
+    let (_, before, after) = derived::readme(root)?;
+    if before != after {
+        wrong.push("README.md: the grid is not that of the tables (cargo xtask tidy --write)".to_owned());
+    }
+    let unformatted = derived::format(root, false)?;
+    wrong
+        .extend(unformatted.iter().map(|file| format!("{file} is not formatted (cargo xtask tidy --write)")));
     if wrong.is_empty() {
         out::print(
-            "tidy: dependencies, features, imports, workload files and anchors, links, names: all in order",
+            "tidy: dependencies, features, imports, workload files and anchors, grid, links, names: all in order",
         );
         return Ok(());
     }
@@ -222,7 +223,7 @@ fn failpoints(root: &Path) -> Result<Vec<String>> {
     // In two parts, since this file is searched, too.
     let install = concat!("failpoint::", "install");
     let (mut paths, mut wrong) = (Vec::new(), Vec::new());
-    for folder in ["crates", "tests/peers", "xtask"] {
+    for folder in ["crates", "tests/peers", SPEC_FOLDER, "xtask"] {
         read_all(&root.join(folder), &mut paths, &mut String::new())?;
     }
     for path in paths.iter().filter(|path| path.extension().is_some_and(|end| end == "rs")) {
@@ -294,16 +295,24 @@ fn enabled(tree: &str) -> Features {
     all
 }
 
-/// Who depends on what he may not.
-fn dependencies(packages: &[Package]) -> Vec<String> {
+/// Packages that depend on what they must not.
+fn dependencies(packages: &[Package], workloads: &[String]) -> Vec<String> {
+    let is_workload = |name: &str| {
+        name.strip_prefix("cc-").is_some_and(|name| workloads.iter().any(|workload| workload == name))
+    };
     let mut wrong = Vec::new();
     for package in packages {
         let allowed = ALLOWED.iter().find(|(name, _)| *name == package.name).map(|(_, allowed)| *allowed);
         for Dependency { name, kind } in &package.dependencies {
             let is_model = CRATES.contains(&name.as_str());
             let is_command = COMMANDS.contains(&package.name.as_str());
-            if is_model && (allowed.is_some() || is_command) {
+            let of_workload = is_workload(&package.name);
+            if is_model && (allowed.is_some() || is_command || of_workload) {
                 wrong.push(format!("{} depends on the model crate {name}", package.name));
+            } else if of_workload && is_workload(name) {
+                wrong.push(format!("{} depends on another workload, {name}", package.name));
+            } else if of_workload && kind.is_none() && MECHANISMS.contains(&name.as_str()) {
+                wrong.push(format!("{} depends on {name}, which is a model's mechanism", package.name));
             } else if name == REPORT {
                 wrong.push(format!(
                     "{} depends on {REPORT}, which is built only when it is asked for",
@@ -332,11 +341,11 @@ fn workloads(root: &Path) -> Result<Vec<String>> {
         for name in CRATES {
             let src = Path::new("crates").join(name).join("src");
             wrong.extend(parts(root, &src.join(&file), &workload, shows));
-            let variants = names(&root.join(&src))?.into_iter().map(|folder| src.join(folder).join(&file));
+            let variants = folders(&root.join(&src))?.into_iter().map(|folder| src.join(folder).join(&file));
             let variants = variants.filter(|path| root.join(path).exists());
             wrong.extend(variants.flat_map(|path| parts(root, &path, &workload, shows)));
         }
-        let reference = Path::new("crates").join(SPEC).join("src").join(&workload).join("sequential.rs");
+        let reference = Path::new(SPEC_FOLDER).join(&workload).join("src/sequential.rs");
         wrong.extend(parts(root, &reference, &workload, shows.reference()));
     }
     Ok(wrong)
@@ -379,14 +388,28 @@ fn anchors(source: &str) -> Result<BTreeSet<String>> {
     }
 }
 
+/// Model crates that do not say what a workload shows of their model.
+fn essays(root: &Path) -> Result<Vec<String>> {
+    let mut wrong = Vec::new();
+    for name in CRATES {
+        let path = Path::new("crates").join(name).join("src/lib.rs");
+        let text = fs::read_to_string(root.join(&path)).with_context(|| path.display().to_string())?;
+        let essay: String = text.lines().filter(|line| line.starts_with("//!")).collect();
+        for workload in models::workloads(root)? {
+            if !essay.contains(&format!("[`{workload}`]")) {
+                wrong.push(format!("{} does not say what {workload} shows", path.display()));
+            }
+        }
+    }
+    Ok(wrong)
+}
+
 /// Links in the pages that lead nowhere.
 fn links(root: &Path) -> Result<Vec<String>> {
     let mut pages: Vec<_> = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"].map(PathBuf::from).into();
-    for folder in ["crates", "workloads"] {
-        pages.extend(
-            names(&root.join(folder))?.into_iter().map(|name| Path::new(folder).join(name).join("README.md")),
-        );
-    }
+    let crates = folders(&root.join("crates"))?.into_iter().map(|name| Path::new("crates").join(name));
+    let workloads = models::workloads(root)?.into_iter().map(|name| Path::new(SPEC_FOLDER).join(name));
+    pages.extend(crates.chain(workloads).map(|folder| folder.join("README.md")));
     let mut wrong = Vec::new();
     for page in pages {
         let Ok(text) = fs::read_to_string(root.join(&page)) else {
@@ -438,19 +461,6 @@ fn read_all(folder: &Path, paths: &mut Vec<PathBuf>, text: &mut String) -> Resul
     Ok(())
 }
 
-/// The folders in a folder, by name.
-fn names(folder: &Path) -> Result<BTreeSet<String>> {
-    let entries = fs::read_dir(folder).with_context(|| folder.display().to_string())?;
-    let mut names = BTreeSet::new();
-    for entry in entries {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            names.insert(entry.file_name().to_string_lossy().into_owned());
-        }
-    }
-    Ok(names)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -485,11 +495,19 @@ mod tests {
 
     #[test]
     fn a_model_may_not_depend_on_another_nor_on_what_is_not_listed() {
-        let wrong = |package| dependencies(&[package]).len();
+        let workloads = ["sum".to_owned(), "sort".to_owned()];
+        let wrong = |package| dependencies(&[package], &workloads).len();
         assert_eq!(wrong(package("cc-async", "tokio")), 0);
         assert_eq!(wrong(package("cc-async", "cc-workloads")), 0);
         assert_eq!(wrong(package("cc-async", "cc-threads")), 1);
         assert_eq!(wrong(package("cc-async", "rayon")), 1);
+        assert_eq!(wrong(package("cc-core", "serde")), 0);
+        assert_eq!(wrong(package("cc-core", "clap")), 1);
+        assert_eq!(wrong(package("cc-core", "cc-sum")), 1);
+        assert_eq!(wrong(package("cc-sum", "clap")), 0);
+        assert_eq!(wrong(package("cc-sum", "rayon")), 1);
+        assert_eq!(wrong(package("cc-sum", "cc-sort")), 1);
+        assert_eq!(wrong(package("cc-sum", "cc-threads")), 1);
         assert_eq!(wrong(package("xtask", "cc-procs")), 1);
         assert_eq!(wrong(package("cc-report", "cc-procs")), 1);
         assert_eq!(wrong(package("cc-report", "xtask")), 0);
@@ -516,7 +534,7 @@ mod tests {
         let lacking = whole.replace("sum-gather", "sum-gather-all");
         let files = [
             ("workloads/sum/manifest.toml", ""),
-            ("crates/cc-workloads/src/sum/sequential.rs", &part("run")),
+            ("workloads/sum/src/sequential.rs", &part("run")),
             ("crates/cc-threads/src/sum.rs", &whole),
             ("crates/cc-threads/src/rayon/sum.rs", &lacking),
             ("crates/cc-actors/src/sum.rs", &fed),

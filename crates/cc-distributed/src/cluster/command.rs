@@ -18,7 +18,6 @@ use cc_workloads::{
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use super::{
-    keeper::Opening,
     local,
     log::Log,
     token::Token,
@@ -56,14 +55,14 @@ const LOSE_AFTER: Duration = Duration::from_secs(30);
 impl Options {
     /// Reads them, and takes the defaults for those that are not there.
     #[must_use]
-    pub fn new(args: &ArgMatches) -> Self {
-        let workers = args.try_get_many::<String>("worker").ok().flatten();
+    pub fn new(given: &cc_workloads::Options) -> Self {
+        // What the command line has not refused is in order.
         let time =
-            |name, default: Duration| args.try_get_one(name).ok().flatten().copied().unwrap_or(default);
+            |name, default| given.get(name).and_then(|text| seconds(text.to_str()?).ok()).unwrap_or(default);
         Self {
-            workers: workers.unwrap_or_default().cloned().collect(),
-            token_file: args.try_get_one("token-file").ok().flatten().cloned(),
-            shared_fs: args.try_get_one("shared-fs").ok().flatten().copied().unwrap_or(false),
+            workers: given.all("worker").map(|address| address.to_string_lossy().into_owned()).collect(),
+            token_file: given.get("token-file").map(PathBuf::from),
+            shared_fs: given.get("shared-fs").is_some(),
             suspect_after: time("suspect-after", SUSPECT_AFTER),
             lose_after: time("lose-after", LOSE_AFTER),
             temporary: None,
@@ -160,26 +159,22 @@ fn seconds(text: &str) -> Result<Duration, String> {
 }
 
 /// In a process that was started as a worker, by a run or by hand, works and does not return.
-pub fn enter(services: &'static [Service], keepers: &'static [Opening], models: &[Model]) {
-    local::enter(services, keepers);
+pub fn enter(services: &'static [Service], models: &[Model]) {
+    local::enter(services);
     if !env::args_os().any(|arg| arg == "worker") {
         return;
     }
     // A line that is wrong, or asks for help, is left to whoever reads command lines here.
-    let Ok(matches) = cli::command(models).try_get_matches() else { return };
+    let Ok(matches) = cli::command(models, args).try_get_matches() else { return };
     if let Some(("worker", args)) = matches.subcommand() {
-        let Err(error) = stand(services, keepers, args);
+        let Err(error) = stand(services, args);
         let _ = stdio::say(&format!("worker: {error}\n")); // the status says the same
         process::exit(2);
     }
 }
 
 /// The standing worker. It ends with a signal, and has nothing to lose then: coordinators notice.
-fn stand(
-    services: &'static [Service],
-    keepers: &'static [Opening],
-    args: &ArgMatches,
-) -> Result<std::convert::Infallible> {
+fn stand(services: &'static [Service], args: &ArgMatches) -> Result<std::convert::Infallible> {
     let file = args.get_one::<PathBuf>("token-file");
     let listener = listen(args.get_one::<String>("listen").expect("it is required"), file.is_some())?;
     let (token, file) = match file {
@@ -196,7 +191,7 @@ fn stand(
     log.report(address, format_args!("started with {slots} slots; token file {}", file.display()));
     let requests = args.get_flag("requests");
     let silence = worker::SILENCE;
-    worker::serve(listener, token, Worker { services, keepers, files, requests, slots, silence }, log)?;
+    worker::serve(listener, token, Worker { services, files, requests, slots, silence }, log)?;
     Err(Error::worker("server", "ended"))
 }
 

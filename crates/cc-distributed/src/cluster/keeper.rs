@@ -32,18 +32,8 @@ use super::{
             to_keeper::What as Order,
         },
     },
-    worker::why,
+    worker::{Role, Service, why},
 };
-
-/// A workload's side in a worker that keeps something.
-pub struct Opening {
-    /// The workload.
-    pub name: &'static str,
-    /// How it is begun, once for each session.
-    pub open: Open,
-    /// Whether it has the worker send requests to whatever host the coordinator names.
-    pub requests: bool,
-}
 
 /// Begins with an encoded job, on the worker's runtime.
 pub type Open = fn(job: &[u8], waker: Waker) -> Result<Box<dyn Keeper>>;
@@ -111,7 +101,7 @@ const AT_ONCE: usize = 1 << 20;
 
 /// The sessions of a worker that keep something.
 pub(super) struct Rooms {
-    pub(super) keepers: &'static [Opening],
+    pub(super) services: &'static [Service],
     /// Whether this worker was started to send requests.
     pub(super) requests: bool,
     pub(super) sessions: Sessions,
@@ -164,14 +154,17 @@ impl Rooms {
             let why = format!("version {} cannot work for version {}", super::VERSION, hello.version);
             return Err(Status::failed_precondition(why));
         }
-        let opening = self.keepers.iter().find(|opening| opening.name == hello.workload);
+        let keeper = self.services.iter().find_map(|service| match service.role {
+            Role::Keeper { open, requests } if service.name == hello.workload => Some((open, requests)),
+            _ => None,
+        });
         let none = || Status::failed_precondition(format!("no workload {:?} here", hello.workload));
-        let opening = opening.ok_or_else(none)?;
-        if opening.requests && !self.requests {
-            let why = format!("started without --requests, so no {} here", opening.name);
+        let (open, requests) = keeper.ok_or_else(none)?;
+        if requests && !self.requests {
+            let why = format!("started without --requests, so no {} here", hello.workload);
             return Err(Status::failed_precondition(why));
         }
-        (opening.open)(&hello.job, waker).map_err(|error| Status::failed_precondition(error.to_string()))
+        open(&hello.job, waker).map_err(|error| Status::failed_precondition(error.to_string()))
     }
 }
 

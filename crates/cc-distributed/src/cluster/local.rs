@@ -22,7 +22,6 @@ use tokio::{
 };
 
 use super::{
-    keeper::Opening,
     log::Log,
     token::Token,
     worker::{self, Service, Worker},
@@ -84,15 +83,13 @@ impl Process {
 }
 
 /// In a process that was started as a worker, works and does not return.
-pub(super) fn enter(services: &'static [Service], keepers: &'static [Opening]) {
+pub(super) fn enter(services: &'static [Service]) {
     let files = match env::var(WORKER).as_deref() {
         Ok(NAMES) => Files::All,
         Ok(CONTENTS) => Files::None,
         _ => return,
     };
-    if let Err(error) =
-        work(Worker { services, keepers, files, requests: true, slots: 1, silence: worker::SILENCE })
-    {
+    if let Err(error) = work(Worker { services, files, requests: true, slots: 1, silence: worker::SILENCE }) {
         let _ = stdio::say(&format!("worker: {error}\n")); // the status says the same
     }
     process::exit(1);

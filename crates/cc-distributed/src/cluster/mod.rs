@@ -472,7 +472,7 @@ mod tests {
     /// How a cluster of workers that are this program ends, and how long that takes.
     fn ended(program: &std::path::Path) -> (String, Duration) {
         let ctx = Ctx::new(NonZeroUsize::new(2).unwrap());
-        let options = Options { program: Some(program.to_owned()), ..Options::new(&ctx.args) };
+        let options = Options { program: Some(program.to_owned()), ..Options::new(&ctx.options) };
         let since = Instant::now();
         let cluster = Cluster::start("grep", Vec::new(), &options, &ctx).unwrap();
         let promise = cluster.submit(b"task".to_vec(), Lane::Usual, |_, _| Ok(()));

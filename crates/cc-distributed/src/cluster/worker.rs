@@ -24,7 +24,7 @@ use tonic::{
 
 use super::{
     acceptor::{self, Acceptor, Peer},
-    keeper::{Opening, Rooms},
+    keeper::{Open, Rooms},
     log::Log,
     member::said,
     runtime::current_thread,
@@ -40,8 +40,34 @@ use super::{
     },
 };
 
-/// A workload's side in the worker: its name, and how a job of it is begun, once for each slot.
-pub type Service = (&'static str, Begin);
+/// A workload's side in the worker.
+pub struct Service {
+    /// The workload.
+    pub name: &'static str,
+    /// What the worker does for it.
+    pub role: Role,
+}
+
+/// What a worker does for a workload.
+pub enum Role {
+    /// Its tasks. A job is begun once for each slot.
+    Tasks(Begin),
+    /// It keeps something. A job is begun once for each session.
+    Keeper {
+        /// How it is begun.
+        open: Open,
+        /// Whether it has the worker send requests to whatever host the coordinator names.
+        requests: bool,
+    },
+}
+
+impl Service {
+    /// A workload whose tasks the worker does.
+    #[must_use]
+    pub const fn tasks(name: &'static str, begin: Begin) -> Self {
+        Self { name, role: Role::Tasks(begin) }
+    }
+}
 
 /// Begins with an encoded job.
 pub type Begin = fn(job: &[u8], means: &Means) -> Result<Work>;
@@ -92,7 +118,6 @@ const HEAD: u32 = 16 << 10;
 /// What a worker has to offer.
 pub(super) struct Worker {
     pub(super) services: &'static [Service],
-    pub(super) keepers: &'static [Opening],
     pub(super) files: Files,
     /// Whether coordinators may have it send requests to others.
     pub(super) requests: bool,
@@ -117,7 +142,8 @@ pub(super) fn serve(listener: TcpListener, token: Token, worker: Worker, log: Lo
         let listener = tokio::net::TcpListener::from_std(listener).map_err(Error::io("listener"))?;
         let connections = Acceptor::new(listener, acceptor::Limits::default(), log).connections();
         let sessions = Sessions::default();
-        let rooms = Rooms { keepers: worker.keepers, requests: worker.requests, sessions: sessions.clone() };
+        let rooms =
+            Rooms { services: worker.services, requests: worker.requests, sessions: sessions.clone() };
         let rooms = KeeperServer::new(rooms).max_decoding_message_size(MESSAGE);
         let silence = Some(worker.silence);
         let host = Host { worker, token: token.clone(), stores: Stores::default(), sessions };
@@ -209,9 +235,12 @@ impl Host {
             let why = format!("version {} cannot work for version {}", super::VERSION, hello.version);
             return Err(Status::failed_precondition(why));
         }
-        let service = self.worker.services.iter().find(|(name, _)| *name == hello.workload);
+        let begin = self.worker.services.iter().find_map(|service| match service.role {
+            Role::Tasks(begin) if service.name == hello.workload => Some(begin),
+            _ => None,
+        });
         let none = || Status::failed_precondition(format!("no workload {:?} here", hello.workload));
-        service.map(|&(_, begin)| begin).ok_or_else(none)
+        begin.ok_or_else(none)
     }
 }
 
@@ -299,9 +328,9 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let token = Token::random().unwrap();
-        let (services, silence): (&[Service], _) = (&[("test", begin)], Duration::from_millis(100));
-        let worker =
-            Worker { services, keepers: &[], files: Files::None, requests: false, slots: 1, silence };
+        const SERVICES: &[Service] = &[Service::tasks("test", begin)];
+        let (services, silence) = (SERVICES, Duration::from_millis(100));
+        let worker = Worker { services, files: Files::None, requests: false, slots: 1, silence };
         let served = token.clone();
         // It serves until the process ends.
         thread::spawn(move || serve(listener, served, worker, Log::silent()));

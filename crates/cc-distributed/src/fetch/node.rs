@@ -69,7 +69,7 @@ pub(super) enum Told {
     Refused(String),
 }
 
-pub(crate) fn keep(job: &[u8], waker: Waker) -> Result<Box<dyn Keeper>> {
+pub(super) fn keep(job: &[u8], waker: Waker) -> Result<Box<dyn Keeper>> {
     let settings: Settings = postcard::from_bytes(job).map_err(|error| Error::worker("job", error))?;
     let at_once = settings.concurrency.clamp(1, Semaphore::MAX_PERMITS);
     let ((start, downloads), (done, ended)) = (mpsc::channel(at_once), mpsc::channel(at_once));

@@ -50,7 +50,7 @@ pub(super) enum Ask<P> {
 pub(super) type Told = SmallVec<[(usize, Answer); 1]>;
 
 /// Begins with a brief in a worker. The shards are new, whatever was at their place before.
-pub(crate) fn keep(brief: &[u8], _: Waker) -> Result<Box<dyn Keeper>> {
+pub(super) fn keep(brief: &[u8], _: Waker) -> Result<Box<dyn Keeper>> {
     Ok(Box::new(node(brief)?))
 }
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Result, bail, ensure};
-use cc_workloads::report::Totals;
+use cc_core::report::Totals;
 
 use crate::compare::{
     measure::{

@@ -2,7 +2,7 @@
 
 use std::process::ExitStatus;
 
-use cc_workloads::report::Totals;
+use cc_core::report::Totals;
 
 /// What the reference did for a query.
 pub(crate) struct Expected {

@@ -21,7 +21,7 @@ impl Machine {
         let kib = field(&read("/proc/meminfo"), "MemTotal").unwrap_or_default();
         let kib: u64 = kib.trim_end_matches(" kB").parse().unwrap_or(0);
         Self {
-            cores: cc_workloads::Ctx::available_workers(),
+            cores: cc_core::Ctx::available_workers(),
             cpu: field(&read("/proc/cpuinfo"), "model name").unwrap_or_else(|| "unknown CPU".to_owned()),
             kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
             memory_bytes: kib * 1024,

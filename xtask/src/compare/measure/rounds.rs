@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Result, bail};
-use cc_workloads::{Ctx, report::Totals};
+use cc_core::{Ctx, report::Totals};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::{

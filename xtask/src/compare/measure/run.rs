@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use cc_workloads::{
+use cc_core::{
     report::{REPORT_FD, Report},
     trace::{self, TRACE_DIR},
 };

@@ -15,7 +15,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use cc_workloads::{
+use cc_core::{
     report::REPORT_FD,
     trace::{self, TRACE_DIR},
 };

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use cc_workloads::Ctx;
+use cc_core::Ctx;
 use clap::ValueEnum;
 
 use crate::{

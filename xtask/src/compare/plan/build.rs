@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use cc_workloads::cli::LIST_MODELS;
+use cc_core::report::LIST_MODELS;
 use rustix::{
     event::{PollFd, PollFlags},
     process::{getpid, set_child_subreaper},

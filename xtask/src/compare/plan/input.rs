@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use cc_workloads::cli::make_input::NAME as MAKE_INPUT;
+use cc_core::report::MAKE_INPUT;
 use serde::Deserialize;
 
 use crate::compare::{

@@ -80,9 +80,7 @@ const EMPTY: &str = "empty";
 
 /// The workloads that have a manifest, in the order in which they are compared.
 pub(crate) fn workloads(workspace: &Workspace) -> Result<Vec<String>> {
-    let mut names = models::workloads(&workspace.root)?;
-    names.retain(|name| workspace.root.join("workloads").join(name).join(FILE).exists());
-    Ok(names)
+    models::workloads(&workspace.root)
 }
 
 impl Manifest {

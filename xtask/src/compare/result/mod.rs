@@ -12,7 +12,7 @@ pub mod granularity;
 
 use std::{collections::BTreeSet, num::NonZeroUsize, path::PathBuf, time::Duration};
 
-use cc_workloads::report::Totals;
+use cc_core::report::Totals;
 use serde::{Deserialize, Serialize};
 
 /// Counts up when a field is taken away or changes its meaning; a new one changes nothing for who

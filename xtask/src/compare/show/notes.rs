@@ -3,7 +3,7 @@
 
 use std::{fmt::Write, path::Path};
 
-use cc_workloads::report::Totals;
+use cc_core::report::Totals;
 
 use crate::compare::{
     measure::clients::LATE_S,

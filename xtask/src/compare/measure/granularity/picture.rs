@@ -1,6 +1,6 @@
 //! A picture that is cut, and one run that computes it.
 
-use cc_workloads::report::Totals;
+use cc_core::report::Totals;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Picture {

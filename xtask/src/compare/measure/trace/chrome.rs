@@ -58,7 +58,7 @@ fn complete(span: &Span, pid: u32, started_ns: u64) -> Value {
 mod tests {
     use std::{num::NonZeroUsize, time::Duration};
 
-    use cc_workloads::trace::Part;
+    use cc_core::trace::Part;
     use snapbox::{assert_data_eq, file};
 
     use super::super::record::tests::process;

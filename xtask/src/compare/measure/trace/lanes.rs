@@ -2,7 +2,7 @@
 
 use std::{cmp::Reverse, collections::BTreeMap, num::NonZeroUsize};
 
-use cc_workloads::trace::Part;
+use cc_core::trace::Part;
 
 use crate::compare::{
     measure::trace::record::{Process, Span},

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
 use anyhow::{Context, Result};
-use cc_workloads::trace::{Part, Record};
+use cc_core::trace::{Part, Record};
 
 /// A process, and what its threads did.
 #[derive(Debug, Default)]

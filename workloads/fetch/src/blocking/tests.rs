@@ -1,0 +1,78 @@
+use std::{
+    io::Write,
+    net::{Ipv4Addr, TcpListener, TcpStream},
+    sync::mpsc::sync_channel,
+    thread,
+};
+
+use super::*;
+use cc_core::stop::Cause;
+
+use crate::{Failure, Fetched, Job, Schedule, Turn, Wanted};
+
+/// A server that gives every connection to `serve`, and its address. It ends with the last of `connections`.
+fn serving(connections: usize, serve: fn(TcpStream)) -> (String, thread::JoinHandle<()>) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let url = format!("http://localhost:{}/", listener.local_addr().unwrap().port());
+    let thread = thread::spawn(move || {
+        listener.incoming().take(connections).for_each(|stream| serve(stream.unwrap()));
+    });
+    (url, thread)
+}
+
+/// What comes of fetching it so many times, one after the other.
+fn fetched(url: &str, times: usize, stop: &Stop) -> Vec<std::result::Result<Fetched, Failure>> {
+    let settings = Settings { retries: 0, ..Settings::default() };
+    let client = Client::new(&settings, stop).unwrap();
+    let job = Job { settings, wanted: vec![Wanted::new(url); times] };
+    let mut schedule = Schedule::new(&job, Instant::now());
+    let mut outcomes = vec![];
+    while let Turn::Start(download) = schedule.turn(Instant::now()) {
+        outcomes.extend(schedule.ended(client.attempt(download)).map(|output| output.outcome));
+    }
+    outcomes
+}
+
+fn read_request(stream: &mut TcpStream) -> bool {
+    let mut buffer = [0; 4096];
+    stream.read(&mut buffer).is_ok_and(|length| length > 0)
+}
+
+#[test]
+fn a_connection_is_used_again() {
+    let (url, server) = serving(1, |mut stream| {
+        while read_request(&mut stream) {
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi").unwrap();
+        }
+    });
+    let outcomes = fetched(&url, 3, &Stop::new());
+    assert!(outcomes.iter().all(|outcome| matches!(outcome, Ok(Fetched { status: 200, bytes: 2, .. }))));
+    server.join().unwrap();
+}
+
+#[test]
+fn a_connection_on_which_too_much_came_is_not() {
+    let (url, server) = serving(2, |mut stream| {
+        assert!(read_request(&mut stream));
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhiHTTP/1.1 404 No\r\n\r\n").unwrap();
+    });
+    let outcomes = fetched(&url, 2, &Stop::new());
+    assert!(outcomes.iter().all(|outcome| matches!(outcome, Ok(Fetched { status: 200, bytes: 2, .. }))));
+    server.join().unwrap();
+}
+
+#[test]
+fn a_stop_ends_an_attempt_in_flight() {
+    let (url, server) = serving(1, |mut stream| {
+        assert!(read_request(&mut stream));
+        // Until the client hangs up, which it would not do by itself for half a minute.
+        assert!(!read_request(&mut stream));
+    });
+    let (stop, (ended, end)) = (Stop::new(), sync_channel(1));
+    let asks = stop.clone();
+    let client = thread::spawn(move || ended.send(fetched(&url, 1, &asks).len()));
+    stop.request(Cause::Test);
+    assert!(end.recv_timeout(std::time::Duration::from_secs(10)).is_ok());
+    client.join().unwrap().unwrap();
+    drop(server);
+}

@@ -1,0 +1,42 @@
+//! How many descriptors a run may have.
+
+use cc_core::error::{Error, Result};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use super::schedule::PARKED;
+/// What a process has open apart from its requests: standard streams, what libraries have, and the
+/// files of bodies that broke off and wait for another attempt.
+const OTHERS: usize = 24 + PARKED;
+
+/// Sees to it that so many requests at once have their descriptors, `each` of them, by raising the limit as far as that is allowed.
+/// Fails with a message that names the limit if it is not far enough.
+pub fn descriptors(at_once: usize, each: usize) -> Result<()> {
+    let wanted = at_once.saturating_mul(each).saturating_add(OTHERS) as u64;
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_none_or(|current| current >= wanted) {
+        return Ok(());
+    }
+    if limit.maximum.is_none_or(|most| most >= wanted) {
+        let raised = Rlimit { current: Some(wanted), ..limit };
+        return setrlimit(Resource::Nofile, raised)
+            .map_err(|error| Error::io("limit of descriptors")(error.into()));
+    }
+    let most = limit.maximum.unwrap_or(0);
+    Err(Error::Usage(format!(
+        "--concurrency {at_once} takes {wanted} descriptors, and this process may have {most} (ulimit -Hn)"
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_than_the_system_has_are_refused() {
+        assert!(descriptors(1, 1).is_ok());
+        let error = descriptors(usize::MAX / 2, 2).map_err(|error| error.to_string());
+        assert!(
+            error.is_ok() || error.is_err_and(|why| why.contains("--concurrency") && why.contains("ulimit"))
+        );
+    }
+}

@@ -1,0 +1,212 @@
+//! The printer: folds outputs, which come in order, into what the user sees.
+
+use std::{mem, ops::ControlFlow};
+
+use cc_core::{
+    contract::{Block, Sink},
+    printable::printable,
+    trace,
+};
+use serde_bytes::ByteBuf;
+
+use super::{Binary, Found, Job, Output, Query, Report, Totals, Trouble, search::push_number, tasks::Enough};
+/// The sink that every model's outputs go to. See [`Job::printer`].
+pub struct Printer<'a> {
+    query: &'a Query,
+    enough: &'a Enough,
+    out: &'a mut dyn Sink<Block>,
+    /// Text of the output in hand. It goes on as one block: a block for each file would wake the writer for a line.
+    text: Vec<u8>,
+    file: File,
+    totals: Totals,
+    troubled: bool,
+}
+
+/// What is known of the file whose ranges are coming in.
+#[derive(Default)]
+struct File {
+    selected: u64,
+    /// Line terminators in the ranges so far.
+    newlines: u64,
+    binary: bool,
+    settled: bool,
+}
+
+impl<'a> Printer<'a> {
+    pub(super) fn new(job: &'a Job, out: &'a mut dyn Sink<Block>) -> Self {
+        let (query, enough) = (&job.query, &*job.enough);
+        let (text, file, totals) = Default::default();
+        Self { query, enough, out, text, file, totals, troubled: false }
+    }
+
+    /// The totals of everything that was printed.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        self.totals
+    }
+
+    /// `grep`'s exit status: 0 if a line was selected, 1 if not, 2 after trouble, which `-q` forgives.
+    #[must_use]
+    pub fn status(&self) -> u8 {
+        let selected = self.totals.lines > 0;
+        match (self.troubled, selected) {
+            (true, true) if self.query.report == Report::Status => 0,
+            (true, _) => 2,
+            (false, selected) => u8::from(!selected),
+        }
+    }
+
+    fn found(&mut self, found: Found) -> ControlFlow<()> {
+        if found.at == 0 {
+            self.file = File::default();
+            self.enough.begin(&found.path);
+            self.totals.files += u64::from(found.trouble.is_none());
+        } else if self.file.settled {
+            return ControlFlow::Continue(()); // read ahead for nothing
+        }
+        let path = found.path.clone();
+        self.file.settled = found.ended;
+        match &found.trouble {
+            Some(trouble) => {
+                self.enough.settle(&path);
+                return self.trouble(&found, trouble);
+            }
+            None => self.lines(found)?,
+        }
+        if self.file.settled {
+            self.enough.settle(&path);
+            self.summary(&path);
+        }
+        if self.query.report == Report::Status && self.totals.lines > 0 {
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// The selected lines of a range, or that a binary file has some.
+    fn lines(&mut self, mut found: Found) -> ControlFlow<()> {
+        let numbers_from = self.file.newlines;
+        self.cut(&mut found);
+        self.file.selected += found.selected;
+        self.file.newlines += found.newlines;
+        self.file.settled |= self.query.max == Some(self.file.selected);
+        self.totals.bytes += found.bytes;
+        self.totals.lines += found.selected;
+        self.totals.matches += found.matches;
+        if !self.query.report.prints_text() {
+            return ControlFlow::Continue(());
+        }
+
+        let was_binary = self.file.binary;
+        self.file.binary |= found.binary != Binary::No;
+        let matched = found.binary == Binary::Matched || (was_binary && found.selected > 0);
+        let path = if matched { found.path.clone() } else { ByteBuf::new() };
+        if !was_binary && !found.text.is_empty() {
+            let mut text = self.numbered(found, numbers_from);
+            if self.text.is_empty() {
+                self.text = text;
+            } else {
+                self.text.append(&mut text);
+            }
+        }
+        if matched {
+            self.file.settled = true;
+            return self.message(&path, ": binary file matches");
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Cuts off what is behind the line that settles the file, as if nobody had read further: behind the last that
+    /// `-m` wants, or the first selected one if the file is known to be binary.
+    fn cut(&self, found: &mut Found) {
+        let text = self.query.report.prints_text();
+        let wanted = match self.query.max {
+            _ if self.file.binary && text => 1,
+            Some(max) => max - self.file.selected,
+            None => u64::MAX,
+        };
+        if found.selected < wanted || found.ends.is_empty() {
+            return;
+        }
+        let rows = found.rows.partition_point(|row| u64::from(row.nth) < wanted);
+        found.matches = if text && !self.file.binary { rows as u64 } else { wanted };
+        if let Some(row) = found.rows.get(rows) {
+            found.text.truncate(row.at as usize);
+        }
+        found.rows.truncate(rows);
+        found.selected = wanted;
+        let last = usize::try_from(wanted - 1).ok().and_then(|nth| found.ends.get(nth));
+        found.bytes = last.map_or(found.bytes, |end| u64::from(*end));
+    }
+
+    /// The text, with the line numbers that could not be known before.
+    fn numbered(&self, found: Found, before: u64) -> Vec<u8> {
+        if !self.query.line_numbers || found.rows.is_empty() {
+            return found.text.into_vec();
+        }
+        let prefix = if self.query.names { found.path.len() + 1 } else { 0 };
+        let mut text = Vec::with_capacity(found.text.len() + found.rows.len() * 8);
+        let mut copied = 0;
+        for row in &found.rows {
+            let at = row.at as usize + prefix;
+            text.extend_from_slice(&found.text[copied..at]);
+            push_number(&mut text, before + u64::from(row.line) + 1);
+            copied = at;
+        }
+        text.extend_from_slice(&found.text[copied..]);
+        text
+    }
+
+    /// What is said of a file when it has ended.
+    fn summary(&mut self, path: &[u8]) {
+        let selected = self.file.selected;
+        let line = &mut self.text;
+        match self.query.report {
+            Report::Count => {
+                if self.query.names {
+                    line.extend_from_slice(path);
+                    line.push(b':');
+                }
+                line.extend_from_slice(selected.to_string().as_bytes());
+            }
+            Report::FilesWith if selected > 0 => line.extend_from_slice(path),
+            Report::FilesWithout if selected == 0 => line.extend_from_slice(path),
+            _ => return,
+        }
+        line.push(b'\n');
+    }
+
+    fn trouble(&mut self, found: &Found, trouble: &Trouble) -> ControlFlow<()> {
+        self.troubled = true;
+        match trouble {
+            Trouble::Unreadable(_) if self.query.no_messages => ControlFlow::Continue(()),
+            Trouble::Unreadable(why) => self.message(&found.path, &format!(": {}", printable(why))),
+            Trouble::Failed(why) => {
+                self.message(&found.path, &format!(" failed at byte {}: {}", found.at, printable(why)))
+            }
+        }
+    }
+
+    fn message(&mut self, path: &[u8], what: &str) -> ControlFlow<()> {
+        self.flush()?;
+        let message = format!("grep: {}{what}\n", printable(path));
+        self.out.push(Block::Err(message.into_bytes()))
+    }
+
+    fn flush(&mut self) -> ControlFlow<()> {
+        if self.text.is_empty() {
+            return ControlFlow::Continue(());
+        }
+        self.out.push(Block::Out(mem::take(&mut self.text)))
+    }
+}
+
+impl Sink<Output> for Printer<'_> {
+    fn push(&mut self, output: Output) -> ControlFlow<()> {
+        let _span = trace::serial("print");
+        self.totals += output.others;
+        let found = output.found.into_iter().try_for_each(|found| self.found(found));
+        self.flush()?;
+        found
+    }
+}

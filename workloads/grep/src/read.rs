@@ -1,0 +1,292 @@
+//! Reading the lines of a piece, block by block, into a buffer.
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+};
+
+use cc_core::{error::reason, root::Files, trace};
+use memchr::{memchr, memrchr};
+use serde_bytes::ByteBuf;
+
+use super::{Content, Part, Piece, Query, Rest, Task};
+/// A reused buffer. Its bytes beyond what was read last are stale, never cleared: clearing it for every small file
+/// would cost more than the search.
+#[derive(Clone, Default)]
+pub(super) struct Buffer {
+    bytes: Vec<u8>,
+}
+
+/// A piece that is being read.
+pub(super) struct Source<'a> {
+    piece: &'a Piece,
+    input: Input<'a>,
+    /// Where the next block begins.
+    next: u64,
+    /// Whether a line is known to begin there.
+    at_line: bool,
+    /// Whether there are no more blocks.
+    done: bool,
+}
+
+enum Input<'a> {
+    File(File),
+    Bytes(&'a [u8]),
+}
+
+/// A block of whole lines.
+pub(super) struct Lines {
+    /// Where they are in the buffer.
+    start: usize,
+    /// The byte behind them in the buffer.
+    end: usize,
+    /// Where they are in the file.
+    pub(super) at: u64,
+    /// Whether the file ends with them.
+    pub(super) ended: bool,
+}
+
+impl<'a> Source<'a> {
+    pub(super) fn open(piece: &'a Piece, base: &Path, files: &Files) -> io::Result<Self> {
+        let input = match &piece.content {
+            Content::File => Input::File(files.open(&base.join(piece.os_path()))?),
+            Content::Bytes(bytes) => Input::Bytes(bytes),
+            Content::Missing(why) => return Err(io::Error::other(why.clone())),
+        };
+        let at_line = piece.start == 0 || matches!(input, Input::Bytes(_));
+        Ok(Self { piece, input, next: piece.start, at_line, done: false })
+    }
+
+    /// Where the next block begins.
+    pub(super) fn next(&self) -> u64 {
+        self.next
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.done
+    }
+
+    /// What has not been read, as tasks of `limit` bytes.
+    pub(super) fn rest(&self, limit: u64) -> io::Result<Part> {
+        let (path, next, last) = (self.piece.path.clone(), self.next, self.piece.last);
+        let end = match (&self.input, self.piece.end) {
+            (Input::Bytes(bytes), _) => {
+                let content = Content::Bytes(ByteBuf::from(&bytes[self.offset(next)..]));
+                let piece = Piece { path, content, start: next, end: None, last };
+                return Ok(Part::Task(Task { pieces: vec![piece], limit }));
+            }
+            (_, Some(end)) => end,
+            // What is appended from now on is left out: it may be our own output.
+            (Input::File(file), None) => file.metadata()?.len(),
+        };
+        Ok(Part::Range { path, next, end, last, step: limit, limit })
+    }
+
+    /// The lines from `next` on to the end of a block, which were read and not searched, as tasks of `step` bytes.
+    pub(super) fn unsearched(&self, next: u64, block: &Lines, step: u64, limit: u64) -> Part {
+        let (path, end, last) = (self.piece.path.clone(), block.file_end(), block.ended);
+        match self.input {
+            // Lines belong to the range that they begin in. The last one may end behind it, and
+            // what is left of the range may be within it, where NULs end lines, too.
+            Input::File(_) => {
+                let range = self.piece.end.filter(|range| next < *range);
+                let end = range.map_or(end, |range| end.min(range));
+                Part::Range { path, next, end, last, step, limit }
+            }
+            Input::Bytes(bytes) => {
+                let content = Content::Bytes(ByteBuf::from(&bytes[self.offset(next)..self.offset(end)]));
+                let piece = Piece { path, content, start: next, end: None, last };
+                Part::Task(Task { pieces: vec![piece], limit })
+            }
+        }
+    }
+
+    fn offset(&self, at: u64) -> usize {
+        usize::try_from(at - self.piece.start).expect("within a slice")
+    }
+
+    /// Reads from `at` on until `room` is full or the input ends.
+    fn read(&mut self, at: u64, room: &mut [u8]) -> io::Result<usize> {
+        if let Input::Bytes(bytes) = self.input {
+            let bytes = &bytes[self.offset(at)..];
+            let read = bytes.len().min(room.len());
+            room[..read].copy_from_slice(&bytes[..read]);
+            return Ok(read);
+        }
+        let Input::File(file) = &mut self.input else { unreachable!("there are two") };
+        let mut read = 0;
+        while read < room.len() {
+            // From its beginning a file is read as a stream, so that one without positions (in /proc, say) can be.
+            let more = if at == 0 {
+                file.read(&mut room[read..])
+            } else {
+                file.read_at(&mut room[read..], at + read as u64)
+            };
+            match more {
+                Ok(0) => break,
+                Ok(more) => read += more,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(read)
+    }
+}
+
+impl Lines {
+    pub(super) fn len(&self) -> usize {
+        self.end - self.start
+    }
+
+    fn file_end(&self) -> u64 {
+        self.at + self.len() as u64
+    }
+}
+
+impl Buffer {
+    /// How much is read beyond a block to find the end of its last line.
+    const MORE: usize = 8 << 10;
+
+    pub(super) fn lines(&mut self, lines: &Lines) -> &mut [u8] {
+        &mut self.bytes[lines.start..lines.end]
+    }
+
+    /// Reads the next block of a source: about `size` bytes, or one longer line.
+    pub(super) fn fill(&mut self, source: &mut Source, size: usize) -> io::Result<Lines> {
+        let size = size.max(64);
+        let usual = size + Self::MORE;
+        if self.bytes.len() > usual.saturating_mul(2) {
+            self.bytes = Vec::new(); // a long line has passed
+        }
+        self.reserve(usual);
+
+        // One byte before the range tells whether a line begins with it.
+        let from = if source.at_line { source.next } else { source.next - 1 };
+        let left = source.piece.end.map(|end| end.saturating_sub(from));
+        // A range is as long as a block, and the byte before it.
+        let is_last = left.is_some_and(|left| left <= size as u64 + 1);
+        let want =
+            left.filter(|_| is_last).map_or(size, |left| usize::try_from(left).expect("a block at most"));
+        let read = source.read(from, &mut self.bytes[..want])?;
+        let mut eof = read < want;
+
+        // The first line that begins in the block; one that begins behind its last byte belongs to the next.
+        let begins = if is_last { read.min(want.saturating_sub(1)) } else { read };
+        let newline = memchr(b'\n', &self.bytes[..begins]);
+        let start = if source.at_line { Some(0) } else { newline.map(|newline| newline + 1) };
+        let (start, end) = match start {
+            None => (read, read),
+            Some(start) if eof => (start, read),
+            // The last line of a range is the one that its last byte belongs to.
+            Some(start) if is_last => {
+                (start, self.line_end(source, from, want.saturating_sub(1), want, &mut eof)?)
+            }
+            Some(start) => match memrchr(b'\n', &self.bytes[start..read]) {
+                Some(newline) => (start, start + newline + 1),
+                None => (start, self.line_end(source, from, read, read, &mut eof)?),
+            },
+        };
+        source.next = from + end as u64;
+        source.at_line |= newline.is_some();
+        source.done = eof || is_last || source.piece.end.is_some_and(|end| source.next >= end);
+        let ended = source.done && source.piece.last;
+        Ok(Lines { start, end, at: from + start as u64, ended })
+    }
+
+    /// The end of the line that the byte at `inside` belongs to, reading on beyond `read` where necessary.
+    fn line_end(
+        &mut self,
+        source: &mut Source,
+        from: u64,
+        inside: usize,
+        read: usize,
+        eof: &mut bool,
+    ) -> io::Result<usize> {
+        let (mut scanned, mut read) = (inside, read);
+        loop {
+            if let Some(newline) = memchr(b'\n', &self.bytes[scanned..read]) {
+                let end = scanned + newline + 1;
+                *eof &= end == read; // what was read behind the line is not handed out
+                return Ok(end);
+            }
+            if *eof {
+                return Ok(read);
+            }
+            scanned = read;
+            // Doubling, so that a line of a hundred megabytes is not copied a thousand times.
+            let want = if read < self.bytes.len() { self.bytes.len() } else { read * 2 };
+            self.reserve(want);
+            read += source.read(from + read as u64, &mut self.bytes[read..want])?;
+            *eof = read < want;
+        }
+    }
+
+    fn reserve(&mut self, size: usize) {
+        if self.bytes.len() < size {
+            self.bytes.resize(size, 0);
+        }
+    }
+}
+
+/// Reads files for those who do not share a file system with them. One per loading thread.
+pub struct Loader {
+    base: PathBuf,
+    buffer: Buffer,
+}
+
+impl Loader {
+    /// A loader for the tasks of this query.
+    #[must_use]
+    pub fn new(query: &Query) -> Self {
+        Self { base: query.base().to_owned(), buffer: Buffer::default() }
+    }
+
+    /// Puts the contents of its files into the task, and returns it with what was too large for one go, which
+    /// belongs behind the [`Output::rest`](super::Output::rest) of the task. A file that cannot be read is reported by whoever does
+    /// the task.
+    #[must_use]
+    pub fn load(&mut self, task: Task) -> (Task, Rest) {
+        let _span = trace::serial("read");
+        let limit = task.limit;
+        let mut loaded = Task { pieces: Vec::with_capacity(task.pieces.len()), limit };
+        let (mut rest, mut size) = (Rest::default(), 0);
+        let mut pieces = task.pieces.into_iter();
+        for piece in pieces.by_ref() {
+            if piece.content != Content::File {
+                loaded.pieces.push(piece);
+                continue;
+            }
+            match self.piece(&piece, limit, &mut rest) {
+                Ok((piece, lines)) => {
+                    size += lines;
+                    loaded.pieces.push(piece);
+                }
+                Err(error) => {
+                    loaded.pieces.push(Piece { content: Content::Missing(reason(&error)), ..piece });
+                }
+            }
+            if size >= limit || !rest.is_empty() {
+                break;
+            }
+        }
+        let left: Vec<_> = pieces.collect();
+        if !left.is_empty() {
+            rest.push(Part::Task(Task { pieces: left, limit }));
+        }
+        (loaded, rest)
+    }
+
+    fn piece(&mut self, piece: &Piece, limit: u64, rest: &mut Rest) -> io::Result<(Piece, u64)> {
+        let mut source = Source::open(piece, &self.base, &Files::All)?;
+        let lines = self.buffer.fill(&mut source, usize::try_from(limit).unwrap_or(usize::MAX / 4))?;
+        let content = Content::Bytes(ByteBuf::from(&*self.buffer.lines(&lines)));
+        if !source.is_done() {
+            rest.push(source.rest(limit)?);
+        }
+        let loaded =
+            Piece { path: piece.path.clone(), content, start: lines.at, end: None, last: lines.ended };
+        Ok((loaded, lines.len() as u64))
+    }
+}

@@ -1,0 +1,401 @@
+//! Whether an output belongs to a task.
+//!
+//! A worker on another machine is another program, perhaps another's. What it answers is checked
+//! against the task that it was sent before any of it is used: paths, ranges and sizes are a part
+//! of that task, and what is left of a task names nothing but the task's own pieces. What the lines
+//! say cannot be checked without searching them again.
+
+use serde_bytes::ByteBuf;
+
+use super::{Content, Found, Output, Part, Piece, Query, Task, Totals};
+
+/// No line is longer, since a worker has it in memory as a whole. A task may search such a line
+/// beyond its range.
+const LINE: u64 = 1 << 40;
+
+/// No file is larger.
+const FILE: u64 = 1 << 50;
+
+/// What a task covers, without the contents. See [`Task::scope`].
+#[derive(Clone, Debug)]
+pub struct Scope {
+    pieces: Vec<Extent>,
+    limit: u64,
+    rows: Rows,
+}
+
+/// What a query says of the rows and totals that may be found.
+#[derive(Clone, Copy, Debug)]
+struct Rows {
+    max: Option<u64>,
+    prints_text: bool,
+    names: bool,
+}
+
+/// A piece without its content.
+#[derive(Clone, Debug)]
+struct Extent {
+    path: ByteBuf,
+    kind: Kind,
+    start: u64,
+    /// The byte behind the range; of a file, none is wherever that ends.
+    end: Option<u64>,
+    last: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    File,
+    Bytes,
+    Missing,
+}
+
+/// A place among the pieces: a piece's number, and a byte of it. What comes later is not before it.
+type Place = (usize, u64);
+
+impl Task {
+    /// What an output of this task may speak of.
+    #[must_use]
+    pub fn scope(&self, query: &Query) -> Scope {
+        let rows = Rows { max: query.max, prints_text: query.report.prints_text(), names: query.names };
+        Scope { pieces: self.pieces.iter().map(Extent::of).collect(), limit: self.limit, rows }
+    }
+}
+
+impl Scope {
+    /// Checks that the output is one of this task.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it, in words that quote no text from outside.
+    pub fn accepts(&self, output: &Output) -> Result<(), String> {
+        self.found(&output.found)?;
+        self.others(&output.others)?;
+        self.rest(output)
+    }
+
+    /// What was found is of this task's pieces, in their order.
+    fn found(&self, found: &[Found]) -> Result<(), String> {
+        let (mut first, mut at) = (0, 0);
+        for found in found {
+            let later = self.pieces.iter().enumerate().skip(first);
+            let mut fits = later.filter(|(nth, piece)| {
+                let is_later = *nth > first || found.at >= at;
+                is_later && piece.path == found.path && piece.can_find(found.at, found.bytes)
+            });
+            let (nth, _) = fits.next().ok_or("what was found is not of the task, or not in its order")?;
+            // What follows in the same piece is behind these lines.
+            (first, at) = (nth, found.at.saturating_add(found.bytes));
+            found.check(self.rows)?;
+            if found.bytes > self.limit.max(64).saturating_add(LINE) {
+                return Err("more bytes were searched than a task may".to_owned());
+            }
+        }
+        Ok(())
+    }
+
+    fn others(&self, others: &Totals) -> Result<(), String> {
+        let files = self.pieces.len() as u64;
+        let most = files.saturating_mul(self.limit.saturating_add(LINE));
+        if others.files > files || others.bytes > most || others.lines > 0 || others.matches > 0 {
+            return Err("its totals are not those of the task".to_owned());
+        }
+        Ok(())
+    }
+
+    /// What is left lies within the pieces, in their order, each part behind the one before; and
+    /// some of the task has been done, or the same could be left over for ever.
+    fn rest(&self, output: &Output) -> Result<(), String> {
+        let start = self.pieces.first().map_or(0, |piece| piece.start);
+        let mut place = (0, start.saturating_add(1));
+        for part in &output.rest.0 {
+            place = match part {
+                Part::Task(task) => self.left(task, place)?,
+                Part::Range { path, next, end, last, step, limit } => {
+                    // What a task searched is at least a block, or the limit if that is smaller.
+                    if *step < self.limit.clamp(1, 4 << 10) || *limit != self.limit {
+                        return Err("what is left is cut otherwise than the task".to_owned());
+                    }
+                    if let Some(nth) = self.continues(output.found.last(), path, *next, *end) {
+                        place = (nth, *end);
+                        continue;
+                    }
+                    // Without an end it is read on to the end of the file.
+                    let end = (next < end).then_some(*end);
+                    let (kind, path, start, last) = (Kind::File, path.clone(), *next, *last);
+                    self.within(&Extent { path, kind, start, end, last }, place)?
+                }
+            };
+        }
+        Ok(())
+    }
+
+    /// The piece whose last line goes on in this range, behind the piece's end: where NULs end
+    /// lines, too, a part of a line may have been searched, and the rest of it is left.
+    fn continues(&self, found: Option<&Found>, path: &ByteBuf, next: u64, end: u64) -> Option<usize> {
+        let found =
+            found.filter(|found| found.path == *path && found.at.saturating_add(found.bytes) == next)?;
+        let is_behind = |piece: &Extent| {
+            piece.path == *path
+                && piece.kind == Kind::File
+                && piece.end.is_some_and(|range| (found.at..=next).contains(&range))
+        };
+        self.pieces.iter().position(is_behind).filter(|_| (next..next.saturating_add(LINE)).contains(&end))
+    }
+
+    fn left(&self, task: &Task, mut place: Place) -> Result<Place, String> {
+        if task.limit != self.limit || task.pieces.is_empty() {
+            return Err("what is left is cut otherwise than the task".to_owned());
+        }
+        for piece in &task.pieces {
+            place = self.within(&Extent::of(piece), place)?;
+        }
+        Ok(place)
+    }
+
+    /// The place behind this part, which must lie within a piece and not before `place`.
+    fn within(&self, part: &Extent, place: Place) -> Result<Place, String> {
+        let (first, at) = place;
+        let later = self.pieces.iter().enumerate().skip(first);
+        let mut fits = later.filter(|(nth, piece)| {
+            let from = if *nth == first { at.max(piece.start) } else { piece.start };
+            piece.has(part, from)
+        });
+        let (nth, _) = fits.next().ok_or("what is left of the task is not a part of it")?;
+        Ok((nth, part.end.unwrap_or(u64::MAX).max(part.start.saturating_add(1))))
+    }
+}
+
+impl Extent {
+    fn of(piece: &Piece) -> Self {
+        let (kind, end) = match &piece.content {
+            Content::File => (Kind::File, piece.end),
+            Content::Bytes(bytes) => (Kind::Bytes, Some(piece.start.saturating_add(bytes.len() as u64))),
+            Content::Missing(_) => (Kind::Missing, Some(piece.start)),
+        };
+        Self { path: piece.path.clone(), kind, start: piece.start, end, last: piece.last }
+    }
+
+    /// Whether lines of this piece may begin at this place and have so many bytes.
+    fn can_find(&self, at: u64, bytes: u64) -> bool {
+        // A range of a file begins with the byte before it, which tells whether a line begins
+        // there.
+        let start = if self.kind == Kind::File { self.start.saturating_sub(1) } else { self.start };
+        let end = self.end.unwrap_or(FILE);
+        let is_there = match self.kind {
+            Kind::File => true,
+            Kind::Bytes => at.saturating_add(bytes) <= end,
+            Kind::Missing => bytes == 0,
+        };
+        (start..=end).contains(&at) && is_there
+    }
+
+    /// Whether this is a part of the piece, from this byte on.
+    fn has(&self, part: &Self, from: u64) -> bool {
+        let end = part.end.is_none_or(|end| end <= self.end.unwrap_or(FILE));
+        self.path == part.path
+            && self.kind == part.kind
+            && (from..=self.end.unwrap_or(FILE)).contains(&part.start)
+            && end
+            && (part.end.is_some() || self.end.is_none())
+            && (self.last || !part.last)
+    }
+}
+
+impl Found {
+    /// Checks the numbers that a printer counts on.
+    fn check(&self, Rows { max, prints_text, names }: Rows) -> Result<(), String> {
+        let most = self.bytes;
+        let counts = [self.newlines, self.selected, self.matches];
+        let is_counted =
+            counts.iter().all(|count| *count <= most) && max.is_none_or(|max| self.selected <= max);
+        let ends = match max {
+            _ if self.at == 0 => 0,
+            Some(_) => self.selected,
+            None => self.selected.min(1),
+        };
+        let ends_fit = self.ends.len() as u64 == ends
+            && self.ends.is_sorted()
+            && self.ends.last().is_none_or(|end| u64::from(*end) <= self.bytes);
+        if !is_counted || !ends_fit || (!prints_text && !self.text.is_empty()) {
+            return Err("its lines are not those of the range".to_owned());
+        }
+        let prefix = if names { self.path.len() + 1 } else { 0 };
+        let rows_fit = self.rows.is_sorted_by_key(|row| row.at)
+            && self.rows.is_sorted_by_key(|row| row.nth)
+            && self.rows.last().is_none_or(|row| row.at as usize + prefix <= self.text.len());
+        if rows_fit { Ok(()) } else { Err("its rows are not in its text".to_owned()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, ops::ControlFlow};
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use cc_core::{Block, Sink, Stop};
+
+    use crate::{Grain, Job, Loader, Report, Rest, Search};
+
+    fn piece(path: &str, content: &str, start: u64) -> Piece {
+        let content = Content::Bytes(ByteBuf::from(content));
+        Piece { content, start, last: start == 0, ..Piece::file(path) }
+    }
+
+    fn query() -> Query {
+        Query { patterns: vec![ByteBuf::from("e")], names: true, line_numbers: true, ..Query::default() }
+    }
+
+    fn range(path: &str, next: u64, end: u64) -> Part {
+        let path = ByteBuf::from(path);
+        Part::Range { path, next, end, last: false, step: 4096, limit: 4096 }
+    }
+
+    fn left(piece: Piece) -> Part {
+        Part::Task(Task { pieces: vec![piece], limit: 4096 })
+    }
+
+    fn with_rest(parts: Vec<Part>) -> Output {
+        Output { rest: Rest(parts.into()), ..Output::default() }
+    }
+
+    #[test]
+    fn what_is_left_of_a_task_is_its_own() {
+        let file = Piece { start: 100, end: Some(900), last: false, ..Piece::file("file") };
+        let bytes = piece("bytes", "one\ntwo\nthree\n", 50);
+        let task = Task { pieces: vec![file.clone(), bytes.clone()], limit: 4096 };
+        let scope = task.scope(&query());
+        for fine in [
+            vec![range("file", 101, 900), left(bytes.clone())],
+            vec![range("file", 899, 900)],
+            vec![left(bytes.clone())],
+            vec![left(Piece { start: 200, end: Some(300), ..file.clone() })],
+        ] {
+            assert_eq!(scope.accepts(&with_rest(fine.clone())), Ok(()), "{fine:?}");
+        }
+        let empty = Part::Task(Task { pieces: vec![], limit: 4096 });
+        let step = |step, limit| Part::Range {
+            path: ByteBuf::from("file"),
+            next: 200,
+            end: 300,
+            last: false,
+            step,
+            limit,
+        };
+        for foreign in [
+            vec![range("other", 200, 300)],
+            vec![range("../file", 200, 300)],
+            vec![range("/etc/passwd", 200, 300)],
+            vec![range("file", 99, 900)],
+            vec![range("file", 101, 901)],
+            vec![range("file", 901, 901)],
+            vec![range("file", 500, 500)],
+            vec![range("bytes", 51, 60)],
+            vec![range("file", 100, 900)],
+            vec![left(file.clone()), left(bytes.clone())],
+            vec![range("file", 300, 900), range("file", 200, 300)],
+            vec![range("file", 200, 300), range("file", 200, 300)],
+            vec![left(bytes.clone()), range("file", 200, 300)],
+            vec![left(Piece { end: None, start: 200, ..file.clone() })],
+            vec![left(Piece { last: true, start: 200, ..file.clone() })],
+            vec![left(Piece { start: 200, ..Piece::file("bytes") })],
+            vec![left(piece("bytes", "one\ntwo\nthree\nmore\n", 50))],
+            vec![left(Piece::missing("file", "gone".to_owned()))],
+            vec![step(0, 4096)],
+            vec![step(1, 4096)],
+            vec![step(4096, 1)],
+            vec![empty],
+        ] {
+            assert!(scope.accepts(&with_rest(foreign.clone())).is_err(), "{foreign:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_found_is_of_the_task() {
+        let task = Task { pieces: vec![piece("a", "one\ntwo\n", 0), piece("b", "three\n", 7)], limit: 4096 };
+        let (query, mut search) = (query(), Search::new(&query()).unwrap());
+        let (scope, output) = (task.scope(&query), search.task(&task));
+        assert_eq!(scope.accepts(&output), Ok(()));
+        let lies: [fn(&mut Found); 12] = [
+            |found| found.path = ByteBuf::from("c"),
+            |found| found.at = 6,
+            |found| found.at = u64::MAX,
+            |found| found.bytes = u64::MAX,
+            |found| found.bytes += 1,
+            |found| found.newlines = u64::MAX,
+            |found| found.selected = u64::MAX,
+            |found| found.matches = u64::MAX,
+            |found| found.ends = vec![7, 3],
+            |found| found.ends = vec![u32::MAX],
+            |found| found.rows[0].at = u32::MAX,
+            |found| found.rows.insert(0, super::super::Row { at: 1, line: 0, nth: 9 }),
+        ];
+        for (nth, lie) in lies.iter().enumerate() {
+            let mut output = output.clone();
+            lie(output.found.last_mut().unwrap());
+            assert!(scope.accepts(&output).is_err(), "lie {nth}");
+        }
+        let mut reordered = output.clone();
+        reordered.found.reverse();
+        assert!(scope.accepts(&reordered).is_err());
+        for others in [Totals { files: 3, ..Totals::default() }, Totals { lines: 1, ..Totals::default() }] {
+            assert!(scope.accepts(&Output { others, ..output.clone() }).is_err());
+        }
+    }
+
+    struct Shown(Vec<u8>);
+
+    impl Sink<Block> for Shown {
+        fn push(&mut self, block: Block) -> ControlFlow<()> {
+            let (Block::Out(text) | Block::Err(text)) = block;
+            self.0.extend(text);
+            ControlFlow::Continue(())
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+        /// Whatever a search answers is accepted, by names and by contents, and so is what is left
+        /// of what is left.
+        #[test]
+        fn true_outputs_are_accepted(
+            texts in prop::collection::vec("[ae\n\0]{0,400}", 1..5),
+            bytes in 1_u64..300,
+            files in 1_usize..4,
+            max in prop::option::of(1_u64..5),
+            report in 0..4,
+            flags in 0..16,
+            loads in any::<bool>(),
+        ) {
+            let dir = tempfile::tempdir().unwrap();
+            for (nth, text) in texts.iter().enumerate() {
+                fs::write(dir.path().join(nth.to_string()), text).unwrap();
+            }
+            let report =
+                [Report::Lines, Report::Matches, Report::Count, Report::FilesWith][report as usize];
+            let (names, line_numbers) = (flags & 1 > 0, flags & 2 > 0);
+            let (invert, unnamed) = (flags & 4 > 0, flags & 8 > 0);
+            let query = Query { max, report, names, line_numbers, invert, ..query() };
+            let roots = vec![dir.path().to_owned(), if unnamed { "/nowhere" } else { "/proc/self/stat" }.into()];
+            let job = Job::new(query.clone(), roots, true);
+            let (mut search, mut loader) = (Search::new(&query).unwrap(), Loader::new(&query));
+            let mut shown = Shown(Vec::new());
+            let mut printer = job.printer(&mut shown);
+            let mut left: Vec<Task> = job.tasks(Grain { bytes, files }, &Stop::new()).collect();
+            left.reverse();
+            while let Some(task) = left.pop() {
+                let (task, more) = if loads { loader.load(task) } else { (task, Rest::default()) };
+                let mut output = search.task(&task);
+                prop_assert_eq!(task.scope(&query).accepts(&output), Ok(()), "{:?} {:?}", task, output);
+                let mut rest = std::mem::take(&mut output.rest);
+                rest.extend(more);
+                let _ = printer.push(output);
+                let rest: Vec<Task> = rest.filter(|task| job.wants(task)).collect();
+                left.extend(rest.into_iter().rev());
+            }
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! From many pixels to few.
+
+use cc_core::trace;
+use fast_image_resize::{
+    CropBox, FilterType, MulDiv, PixelTrait, ResizeAlg, ResizeOptions, Resizer,
+    images::{TypedImage, TypedImageRef},
+    pixels::{U8x3, U8x4},
+};
+
+use super::{
+    Fit, Settings,
+    decode::check,
+    image::{Color, Image, Meta},
+};
+/// What of an image goes into its thumbnail, and how large that is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Frame {
+    /// Of the thumbnail.
+    pub(super) size: (u32, u32),
+    /// Of the part of the image, which is in its middle.
+    pub(super) part: (f64, f64),
+    /// Of the whole image.
+    pub(super) whole: (f64, f64),
+}
+
+impl Frame {
+    /// The frame of the image as it is stored, and as large as it was decoded. That may be a part of a pixel less than
+    /// the pixels it has.
+    pub(super) fn stored(self, meta: &Meta) -> Self {
+        let of = |size| {
+            let (width, height) = meta.orientation.of(size);
+            (width * meta.scale, height * meta.scale)
+        };
+        Self { size: meta.orientation.of(self.size), part: of(self.part), whole: of(self.whole) }
+    }
+}
+
+impl Settings {
+    /// The frame of an image of this size, unless the thumbnail would be larger than an image may be.
+    pub(super) fn frame(&self, size: (u32, u32)) -> Result<Frame, String> {
+        if self.width == 0 || self.height == Some(0) {
+            return Err("a thumbnail without pixels was asked for".to_owned());
+        }
+        let frame = self.fit(size);
+        check(frame.size).map_err(|why| format!("its thumbnail of {why}"))?;
+        Ok(frame)
+    }
+
+    fn fit(&self, (width, height): (u32, u32)) -> Frame {
+        let whole = (f64::from(width), f64::from(height));
+        let (wide, high) = (f64::from(self.width), f64::from(self.height.unwrap_or(u32::MAX)));
+        let fits = (wide / whole.0).min(high / whole.1);
+        if self.fit == Fit::Contain || self.height.is_none() {
+            let scale = if self.enlarge { fits } else { fits.min(1.0) };
+            return Frame { size: (round(whole.0 * scale), round(whole.1 * scale)), part: whole, whole };
+        }
+        // The box keeps its shape, and shrinks until no side of the image would be enlarged.
+        let shrink = if self.enlarge { 1.0 } else { (whole.0 / wide).min(whole.1 / high).min(1.0) };
+        let size = (round(wide * shrink), round(high * shrink));
+        let covers = (whole.0 / wide).min(whole.1 / high);
+        let part = if self.fit == Fit::Cover {
+            (whole.0.min(wide * covers), whole.1.min(high * covers))
+        } else {
+            whole
+        };
+        Frame { size, part, whole }
+    }
+}
+
+/// The nearest number of pixels, of which there is one at least.
+fn round(pixels: f64) -> u32 {
+    (pixels.round() as u32).max(1)
+}
+
+/// Scales images with a Lanczos filter.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Scaler {
+    filter: Resizer,
+    sums: Vec<u16>,
+}
+
+impl Scaler {
+    /// Scales the middle of an image. If it has alpha, its samples are multiplied by that, and the result's are, too:
+    /// otherwise what is not to be seen would shine through at the edges.
+    pub(super) fn scale(&mut self, image: &mut Image, Frame { size, part, whole }: Frame) -> Image {
+        let _span = trace::span("scale");
+        let color = image.color;
+        if color == Color::GrayAlpha {
+            *image = image.in_color();
+        }
+        if color.has_alpha() {
+            MulDiv::new().multiply_alpha_inplace_typed(&mut view::<U8x4>(image)).expect("it has alpha");
+        }
+        let middle = |side: f64, part: f64| ((side - part) / 2.0).max(0.0);
+        let (left, top) = (middle(whole.0, part.0), middle(whole.1, part.1));
+        let rows = self.join_rows(image, part.1 / f64::from(size.1));
+        // Of the library's functions for each kind of pixel, two are enough: they are large, and grey images are rare.
+        if color == Color::Gray {
+            *image = image.in_color();
+        }
+        let mut scaled = Image::default();
+        scaled.reset(size, image.color);
+        let part = CropBox { left, top: top / rows, width: part.0, height: part.1 / rows };
+        if color.has_alpha() {
+            self.pixels::<U8x4>(image, part, &mut scaled);
+        } else {
+            self.pixels::<U8x3>(image, part, &mut scaled);
+        }
+        if color.is_gray() { scaled.in_gray() } else { scaled }
+    }
+
+    /// Averages as many rows to one as leave the filter at least twice as many as it makes; says how many. A filter
+    /// over the whole image would read each row six times, for a difference that is hardly measured.
+    fn join_rows(&mut self, image: &mut Image, scale: f64) -> f64 {
+        let shift = ((scale / 2.0).max(1.0) as u32).ilog2().min(8);
+        if shift == 0 {
+            return 1.0;
+        }
+        let (line, height) = (image.width as usize * image.color.samples(), image.height as usize);
+        let joined = height.div_ceil(1 << shift);
+        for row in 0..joined {
+            self.sums.clear();
+            self.sums.resize(line, 1 << (shift - 1)); // so that what the shift cuts off is rounded
+            let samples = |y: usize| &image.pixels[y.min(height - 1) * line..][..line];
+            for y in ((row << shift)..((row + 1) << shift)).step_by(2) {
+                let pairs = samples(y).iter().zip(samples(y + 1));
+                let add = |(sum, (a, b)): (&mut u16, (&u8, &u8))| *sum += u16::from(*a) + u16::from(*b);
+                self.sums.iter_mut().zip(pairs).for_each(add);
+            }
+            // What is overwritten has been read.
+            let samples = &mut image.pixels[row * line..(row + 1) * line];
+            samples.iter_mut().zip(&self.sums).for_each(|(sample, sum)| *sample = (sum >> shift) as u8);
+        }
+        image.height = joined as u32;
+        f64::from(1_u32 << shift)
+    }
+
+    /// For one kind of pixel: the library's functions that take any kind would be compiled for all it has.
+    fn pixels<P: PixelTrait>(&mut self, image: &Image, part: CropBox, scaled: &mut Image) {
+        let (width, height) = image.size();
+        let source =
+            TypedImageRef::<P>::from_buffer(width, height, image.samples()).expect("the buffer has its size");
+        let options = ResizeOptions::new()
+            .resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3))
+            .crop(part.left, part.top, part.width, part.height)
+            .use_alpha(false);
+        self.filter
+            .resize_typed(&source, &mut view::<P>(scaled), &options)
+            .expect("the part is in the image");
+    }
+}
+
+/// The image's own buffer: a copy would double what an image takes.
+fn view<P: PixelTrait>(image: &mut Image) -> TypedImage<'_, P> {
+    let (width, height) = image.size();
+    TypedImage::from_buffer(width, height, image.samples_mut()).expect("the buffer has its size")
+}
+
+/// Undoes the multiplication by alpha, as far as eight bits allow.
+pub(super) fn divide(image: &mut Image) {
+    let color = image.color;
+    if color.is_gray() {
+        *image = image.in_color();
+    }
+    MulDiv::new().divide_alpha_inplace_typed(&mut view::<U8x4>(image)).expect("it has alpha");
+    if color.is_gray() {
+        *image = image.in_gray();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fast_image_resize::CpuExtensions;
+    use fastrand::Rng;
+    use xxhash_rust::xxh3::xxh3_128;
+
+    use super::*;
+
+    fn frame(fit: Fit, width: u32, height: Option<u32>, enlarge: bool, size: (u32, u32)) -> Frame {
+        Settings { fit, width, height, enlarge, ..Settings::default() }.frame(size).unwrap()
+    }
+
+    fn size(fit: Fit, width: u32, height: Option<u32>, enlarge: bool, of: (u32, u32)) -> (u32, u32) {
+        frame(fit, width, height, enlarge, of).size
+    }
+
+    #[test]
+    fn an_image_that_is_contained_keeps_its_shape() {
+        use Fit::Contain;
+        assert_eq!(size(Contain, 512, None, false, (4000, 3000)), (512, 384));
+        assert_eq!(size(Contain, 512, None, false, (3000, 4000)), (512, 683));
+        assert_eq!(size(Contain, 512, Some(512), false, (3000, 4000)), (384, 512));
+        assert_eq!(size(Contain, 512, Some(100), false, (4000, 3000)), (133, 100));
+        assert_eq!(size(Contain, 512, None, false, (300, 200)), (300, 200));
+        assert_eq!(size(Contain, 600, None, true, (300, 200)), (600, 400));
+        assert_eq!(size(Contain, 10, None, false, (50_000, 1)), (10, 1));
+    }
+
+    #[test]
+    fn an_image_that_covers_is_cut_on_both_sides() {
+        let wide = frame(Fit::Cover, 100, Some(100), false, (4000, 3000));
+        assert_eq!((wide.size, wide.part), ((100, 100), (3000.0, 3000.0)));
+        let high = frame(Fit::Cover, 200, Some(100), false, (1000, 3000));
+        assert_eq!((high.size, high.part), ((200, 100), (1000.0, 500.0)));
+        for side in 1..400 {
+            let Frame { part, .. } = frame(Fit::Cover, 7 * side + 1, Some(side), true, (997, 991));
+            assert!(part.0 <= 997.0 && part.1 <= 991.0, "{part:?}");
+        }
+    }
+
+    #[test]
+    fn a_box_shrinks_until_nothing_is_enlarged() {
+        for fit in [Fit::Cover, Fit::Exact] {
+            assert_eq!(size(fit, 400, Some(200), false, (4000, 3000)), (400, 200));
+            assert_eq!(size(fit, 400, Some(200), false, (200, 300)), (200, 100));
+            assert_eq!(size(fit, 400, Some(200), true, (200, 300)), (400, 200));
+        }
+        assert_eq!(frame(Fit::Exact, 400, Some(200), false, (4000, 3000)).part, (4000.0, 3000.0));
+    }
+
+    #[test]
+    fn a_thumbnail_has_some_pixels_and_not_too_many() {
+        let wrong = |width, height, enlarge| {
+            let settings = Settings { width, height, enlarge, fit: Fit::Exact, ..Settings::default() };
+            settings.frame((10, 10)).unwrap_err()
+        };
+        assert_eq!(wrong(0, None, false), "a thumbnail without pixels was asked for");
+        assert_eq!(wrong(10, Some(0), false), "a thumbnail without pixels was asked for");
+        assert!(wrong(100_000, Some(10), true).starts_with("its thumbnail of 100000x10 "));
+    }
+
+    #[test]
+    fn any_size_is_scaled_to_any_other() {
+        let mut scaler = Scaler::default();
+        for color in [Color::Gray, Color::GrayAlpha, Color::Rgb, Color::Rgba] {
+            for (side, to) in [(1, 1), (2, 1), (7, 1), (64, 9), (257, 3), (1031, 1), (3, 8)] {
+                let mut image = Image::default();
+                image.reset((side, side), color);
+                image.pixels.fill(255);
+                let whole = (f64::from(side), f64::from(side));
+                let frame = Frame { size: (to, to), part: whole, whole };
+                let scaled = scaler.scale(&mut image, frame);
+                assert_eq!((scaled.size(), scaled.color), ((to, to), color));
+                assert!(scaled.pixels.iter().all(|sample| *sample == 255), "{side} to {to}");
+            }
+        }
+    }
+
+    fn noise(size: (u32, u32), color: Color) -> Image {
+        let mut image = Image::default();
+        image.reset(size, color);
+        Rng::with_seed(1).fill(image.samples_mut());
+        image
+    }
+
+    /// Hosts of different kinds scale alike.
+    #[test]
+    #[expect(unsafe_code, reason = "whoever sets extensions says that the processor has them")]
+    fn plain_code_scales_to_the_same_samples() {
+        let (mut detected, mut plain) = (Scaler::default(), Scaler::default());
+        // SAFETY: none are needed.
+        unsafe { plain.filter.set_cpu_extensions(CpuExtensions::None) };
+        for color in [Color::Gray, Color::GrayAlpha, Color::Rgb, Color::Rgba] {
+            for size in [(400, 300), (100, 77), (33, 290), (64, 64), (1, 1)] {
+                let frame =
+                    Settings { fit: Fit::Exact, width: size.0, height: Some(size.1), ..Settings::default() };
+                let frame = frame.frame((401, 303)).unwrap();
+                let digest = |scaler: &mut Scaler| {
+                    xxh3_128(scaler.scale(&mut noise((401, 303), color), frame).samples())
+                };
+                assert_eq!(digest(&mut detected), digest(&mut plain), "{color:?} to {size:?}");
+            }
+        }
+    }
+
+    #[test]
+    #[expect(unsafe_code, reason = "whoever sets extensions says that the processor has them")]
+    fn plain_code_multiplies_and_divides_to_the_same_samples() {
+        let (detected, mut plain) = (MulDiv::new(), MulDiv::new());
+        // SAFETY: none are needed.
+        unsafe { plain.set_cpu_extensions(CpuExtensions::None) };
+        let digest = |by: &MulDiv, divide: bool| {
+            let mut image = noise((517, 129), Color::Rgba);
+            by.multiply_alpha_inplace_typed(&mut view::<U8x4>(&mut image)).unwrap();
+            if divide {
+                by.divide_alpha_inplace_typed(&mut view::<U8x4>(&mut image)).unwrap();
+            }
+            xxh3_128(image.samples())
+        };
+        for divide in [false, true] {
+            assert_eq!(digest(&detected, divide), digest(&plain, divide), "divided: {divide}");
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! Where tasks come from: operands, and walks through directories.
+
+use std::{
+    collections::HashSet,
+    fs,
+    os::unix::{ffi::OsStrExt, fs::MetadataExt},
+    path::{Path, PathBuf},
+    slice,
+};
+
+use cc_core::{error::reason, failpoint, printable::printable_path, stop::Stop, trace};
+use serde_bytes::ByteBuf;
+use walkdir::{DirEntry, WalkDir};
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::{Content, Format, Job, Task};
+/// The iterator of [`Job::tasks`].
+pub struct Tasks<'a> {
+    job: &'a Job,
+    stop: Stop,
+    sources: slice::Iter<'a, PathBuf>,
+    walk: Option<Walk>,
+    /// The digests of the targets so far: of a million thumbnails no more than some megabytes.
+    targets: HashSet<u128>,
+    /// How often the next task was asked for.
+    asked: u64,
+}
+
+/// A directory that is an operand.
+struct Walk {
+    root: PathBuf,
+    entries: Entries,
+}
+
+type Entries = Box<dyn Iterator<Item = walkdir::Result<DirEntry>> + Send>;
+
+impl<'a> Tasks<'a> {
+    pub(super) fn new(job: &'a Job, stop: &Stop) -> Self {
+        let (stop, sources) = (stop.clone(), job.sources.iter());
+        Self { job, stop, sources, walk: None, targets: HashSet::new(), asked: 0 }
+    }
+
+    /// Begins with an operand. Operands are few, so they may be asked what they are.
+    fn open(&mut self, source: &Path) -> Option<Task> {
+        match fs::metadata(source) {
+            Err(error) => Some(missing(source, reason(&error))),
+            Ok(kind) if kind.is_dir() => {
+                self.walk = Some(Walk::new(source, self.job));
+                None
+            }
+            Ok(kind) if kind.is_file() => {
+                self.image(source, Path::new(source.file_name().expect("it is no directory")))
+            }
+            Ok(_) => Some(missing(source, "Not a regular file".to_owned())),
+        }
+    }
+
+    /// The task of an image, unless its thumbnail is there already.
+    fn image(&mut self, source: &Path, below: &Path) -> Option<Task> {
+        let target = self.job.settings.target(below);
+        let task = |content| Task { source: bytes(source), content, target: bytes(&target) };
+        let Some(out) = &self.job.out else { return Some(task(Content::File)) };
+        if !self.targets.insert(xxh3_128(target.as_os_str().as_bytes())) {
+            let why = format!("another image's thumbnail is {}, too", printable_path(&target));
+            return Some(task(Content::Missing(why)));
+        }
+        match fs::symlink_metadata(out.join(&target)) {
+            Ok(there) if is_same(&there, source) => {
+                Some(task(Content::Missing("its thumbnail would take its place".to_owned())))
+            }
+            Ok(_) if self.job.skip_existing => None,
+            _ => Some(task(Content::File)),
+        }
+    }
+}
+
+impl Iterator for Tasks<'_> {
+    type Item = Task;
+
+    fn next(&mut self) -> Option<Task> {
+        failpoint::hit(b"source", self.asked);
+        self.asked += 1;
+        let _span = trace::serial("walk");
+        while !self.stop.requested() {
+            let task = if let Some(walk) = &mut self.walk {
+                match walk.entries.next() {
+                    Some(Ok(entry)) => {
+                        let below =
+                            entry.path().strip_prefix(&walk.root).expect("the walk stays below its root");
+                        let below = below.to_owned();
+                        self.image(entry.path(), &below)
+                    }
+                    Some(Err(error)) => {
+                        let why = error.io_error().map_or_else(|| error.to_string(), reason);
+                        Some(missing(error.path().unwrap_or(&walk.root), why))
+                    }
+                    None => {
+                        self.walk = None;
+                        None
+                    }
+                }
+            } else {
+                let source = self.sources.next()?;
+                self.open(source)
+            };
+            if task.is_some() {
+                return task;
+            }
+        }
+        None
+    }
+}
+
+impl Walk {
+    /// The images of a directory, in the order of their names. What is in the folder of the thumbnails is none of
+    /// them, wherever that is.
+    fn new(root: &Path, job: &Job) -> Self {
+        let out = job.out.as_ref().and_then(|out| fs::canonicalize(out).ok());
+        let is_out = move |entry: &DirEntry| {
+            let out = out.as_deref().filter(|out| out.file_name() == Some(entry.file_name()));
+            out.is_some_and(|out| fs::canonicalize(entry.path()).is_ok_and(|path| path == out))
+        };
+        let depth = if job.recursive { usize::MAX } else { 1 };
+        let entries = WalkDir::new(root).min_depth(1).max_depth(depth).sort_by_file_name().into_iter();
+        let entries = entries.filter_entry(move |entry| !entry.file_type().is_dir() || !is_out(entry));
+        let is_image =
+            |entry: &DirEntry| entry.file_type().is_file() && Format::of_name(entry.path()).is_some();
+        let entries = entries.filter(move |entry| entry.as_ref().map_or(true, is_image));
+        Self { root: root.to_owned(), entries: Box::new(entries) }
+    }
+}
+
+impl super::Settings {
+    /// The name of the thumbnail of an image with this name. Without a format it is the image's own, since what
+    /// is in the image is not known before it is read.
+    fn target(&self, name: &Path) -> PathBuf {
+        match self.format {
+            Some(format) if Format::of_name(name) == Some(format) => name.to_owned(),
+            Some(format) if Format::of_name(name).is_some() => name.with_extension(format.extension()),
+            Some(format) => {
+                let mut name = name.as_os_str().to_owned();
+                name.push(".");
+                name.push(format.extension());
+                name.into()
+            }
+            None => name.to_owned(),
+        }
+    }
+}
+
+impl Format {
+    /// The format that a file of this name should have.
+    fn of_name(name: &Path) -> Option<Self> {
+        let is = |end: &&str| name.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(end));
+        match () {
+            () if ["jpg", "jpeg"].iter().any(&is) => Some(Self::Jpeg),
+            () if is(&"png") => Some(Self::Png),
+            () if is(&"webp") => Some(Self::Webp),
+            () => None,
+        }
+    }
+
+    fn extension(self) -> &'static str {
+        match self {
+            Self::Jpeg => "jpg",
+            Self::Png => "png",
+            Self::Webp => "webp",
+        }
+    }
+}
+
+/// An operand, or a directory, that gives no image.
+fn missing(source: &Path, why: String) -> Task {
+    Task { source: bytes(source), content: Content::Missing(why), target: ByteBuf::new() }
+}
+
+fn bytes(path: &Path) -> ByteBuf {
+    ByteBuf::from(path.as_os_str().as_bytes())
+}
+
+fn is_same(there: &fs::Metadata, source: &Path) -> bool {
+    fs::metadata(source).is_ok_and(|source| (source.dev(), source.ino()) == (there.dev(), there.ino()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cc_core::stop::Cause;
+
+    use crate::Settings;
+
+    /// A folder of images, and the job of thumbnails of it.
+    struct Folder(tempfile::TempDir);
+
+    impl Folder {
+        fn new(files: &[&str]) -> Self {
+            let folder = Self(tempfile::tempdir().unwrap());
+            for file in files {
+                let path = folder.0.path().join("in").join(file);
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write(path, b"?").unwrap();
+            }
+            folder
+        }
+
+        fn job(&self, sources: &[&str]) -> Job {
+            Job {
+                settings: Settings::default(),
+                sources: sources.iter().map(|source| self.0.path().join(source)).collect(),
+                recursive: false,
+                out: Some(self.0.path().join("out")),
+                skip_existing: false,
+            }
+        }
+    }
+
+    /// Each task's target, or what is wrong.
+    fn tasks(job: &Job) -> Vec<String> {
+        let tell = |task: Task| match task.content {
+            Content::Missing(why) => format!("! {why}"),
+            _ => String::from_utf8(task.target.to_vec()).unwrap(),
+        };
+        job.tasks(&Stop::new()).map(tell).collect()
+    }
+
+    #[test]
+    fn a_folder_s_own_images_are_taken_in_the_order_of_their_names() {
+        let folder = Folder::new(&["b.JPG", "a.jpeg", "c.png", "d.WebP", "e.txt", "f", "sub/g.jpg"]);
+        assert_eq!(tasks(&folder.job(&["in"])), ["a.jpeg", "b.JPG", "c.png", "d.WebP"]);
+    }
+
+    #[test]
+    fn recursively_the_folders_are_kept() {
+        let folder = Folder::new(&["a.jpg", "sub/deep/b.jpg", "sub/c.jpg"]);
+        let job = Job { recursive: true, ..folder.job(&["in"]) };
+        assert_eq!(tasks(&job), ["a.jpg", "sub/c.jpg", "sub/deep/b.jpg"]);
+    }
+
+    #[test]
+    fn an_operand_is_taken_whatever_its_name() {
+        let folder = Folder::new(&["scan.001", "sub/b"]);
+        assert_eq!(tasks(&folder.job(&["in/scan.001", "in/sub/b"])), ["scan.001", "b"]);
+    }
+
+    #[test]
+    fn an_operand_that_is_not_there_is_named() {
+        let folder = Folder::new(&["a.jpg"]);
+        let tasks = tasks(&folder.job(&["gone.jpg", "in"]));
+        assert_eq!(tasks, ["! No such file or directory", "a.jpg"]);
+        assert_eq!(self::tasks(&folder.job(&["../../../dev/null"])).len(), 1);
+    }
+
+    #[test]
+    fn the_name_follows_the_format() {
+        let folder = Folder::new(&["a.JPG", "b.jpeg", "c.png", "d.webp", "e.001"]);
+        let sources = ["in/a.JPG", "in/b.jpeg", "in/c.png", "in/d.webp", "in/e.001"];
+        let mut job = folder.job(&sources);
+        job.settings.format = Some(Format::Jpeg);
+        assert_eq!(tasks(&job), ["a.JPG", "b.jpeg", "c.jpg", "d.jpg", "e.001.jpg"]);
+        job.settings.format = Some(Format::Webp);
+        assert_eq!(tasks(&job), ["a.webp", "b.webp", "c.webp", "d.webp", "e.001.webp"]);
+    }
+
+    #[test]
+    fn two_images_cannot_have_one_thumbnail() {
+        let folder = Folder::new(&["a.jpg", "a.png", "sub/a.jpg"]);
+        let mut job = folder.job(&["in", "in/sub/a.jpg"]);
+        assert_eq!(tasks(&job), ["a.jpg", "a.png", "! another image's thumbnail is a.jpg, too"]);
+        job.settings.format = Some(Format::Webp);
+        assert_eq!(tasks(&job).iter().filter(|task| task.starts_with('!')).count(), 2);
+        job.out = None;
+        assert_eq!(tasks(&job), ["a.webp", "a.webp", "a.webp"]);
+    }
+
+    #[test]
+    fn what_is_there_is_skipped_and_no_image_is_overwritten_by_its_thumbnail() {
+        let folder = Folder::new(&["a.jpg", "b.jpg"]);
+        fs::create_dir(folder.0.path().join("out")).unwrap();
+        fs::write(folder.0.path().join("out/a.jpg"), b"?").unwrap();
+        let mut job = Job { skip_existing: true, ..folder.job(&["in"]) };
+        assert_eq!(tasks(&job), ["b.jpg"]);
+        job.out = Some(folder.0.path().join("in"));
+        assert_eq!(tasks(&job), ["! its thumbnail would take its place"; 2]);
+    }
+
+    #[test]
+    fn thumbnails_below_the_images_are_not_made_thumbnails_of() {
+        let folder = Folder::new(&["a.jpg", "out/a.jpg", "sub/out/b.jpg"]);
+        let mut job = Job { recursive: true, ..folder.job(&["in"]) };
+        job.out = Some(folder.0.path().join("in/out"));
+        assert_eq!(tasks(&job), ["a.jpg", "sub/out/b.jpg"]);
+    }
+
+    #[test]
+    fn a_stop_ends_the_walk() {
+        let folder = Folder::new(&["a.jpg", "b.jpg"]);
+        let (job, stop) = (folder.job(&["in"]), Stop::new());
+        let mut tasks = job.tasks(&stop);
+        assert!(tasks.next().is_some());
+        stop.request(Cause::Test);
+        assert!(tasks.next().is_none());
+    }
+}
