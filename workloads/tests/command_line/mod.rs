@@ -1,7 +1,12 @@
 //! What every program owes to its user, whatever its model: nothing that it could not write is a
-//! success, a signal ends every wait, and no name commands the terminal.
+//! success, a signal ends every wait, and no name commands the terminal. In [`grep`] and
+//! [`pictures`] is what is promised of workloads.
 //!
-//! Each program's tests include this file and call [`tests`] with the program and its models.
+//! Each program's tests include this file as `command_line`, and call [`tests`] with the program
+//! and its models.
+
+mod grep;
+mod pictures;
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -25,50 +30,46 @@ use rustix::{
 };
 use tempfile::TempDir;
 
+pub(crate) use self::{grep::*, pictures::*};
+
 /// Makes a test of each of these for a program with these models.
 macro_rules! tests {
+    (@each $arguments:tt $($name:ident)*) => {
+        $(
+            #[test]
+            fn $name() {
+                $crate::command_line::$name $arguments;
+            }
+        )*
+    };
     ($program:expr, $models:expr) => {
         mod command_line_tests {
             use super::*;
 
-            #[test]
-            fn results_that_cannot_be_written_are_no_success() {
-                command_line::results_that_cannot_be_written_are_no_success($program, &$models);
-            }
+            $crate::command_line::tests! { @each ($program, &$models)
+                results_that_cannot_be_written_are_no_success
+                a_message_that_cannot_be_written_shows_in_the_status
+                a_pipe_that_does_not_block_is_waited_for
+                a_signal_ends_a_run_that_is_done_but_for_its_output
+                a_hangup_that_was_ignored_stays_ignored
+                a_second_signal_ends_a_stop_that_is_stuck
+                a_signal_ends_a_tile_without_end
+                a_name_does_not_command_the_terminal
 
-            #[test]
-            fn a_message_that_cannot_be_written_shows_in_the_status() {
-                command_line::a_message_that_cannot_be_written_shows_in_the_status($program, &$models);
-            }
+                lines_of_many_files_carry_names_in_the_order_asked_for
+                a_directory_is_searched_in_the_order_of_paths
+                every_variant_says_the_same
+                standard_input_is_searched_and_no_match_is_status_1
+                a_missing_file_is_named_and_the_rest_is_searched
+                a_wrong_pattern_or_flag_is_status_2
+                a_line_is_reported_while_the_input_is_still_open_and_ctrl_c_is_130
+                ctrl_c_ends_it_while_nobody_reads_the_output
+                a_closed_pipe_ends_it_silently
+                enough_is_enough_on_an_input_without_end
 
-            #[test]
-            fn a_pipe_that_does_not_block_is_waited_for() {
-                command_line::a_pipe_that_does_not_block_is_waited_for($program, &$models);
-            }
-
-            #[test]
-            fn a_signal_ends_a_run_that_is_done_but_for_its_output() {
-                command_line::a_signal_ends_a_run_that_is_done_but_for_its_output($program, &$models);
-            }
-
-            #[test]
-            fn a_hangup_that_was_ignored_stays_ignored() {
-                command_line::a_hangup_that_was_ignored_stays_ignored($program, &$models);
-            }
-
-            #[test]
-            fn a_second_signal_ends_a_stop_that_is_stuck() {
-                command_line::a_second_signal_ends_a_stop_that_is_stuck($program, &$models);
-            }
-
-            #[test]
-            fn a_signal_ends_a_tile_without_end() {
-                command_line::a_signal_ends_a_tile_without_end($program, &$models);
-            }
-
-            #[test]
-            fn a_name_does_not_command_the_terminal() {
-                command_line::a_name_does_not_command_the_terminal($program, &$models);
+                a_tiny_picture_is_the_references_however_it_is_cut
+                a_picture_becomes_a_thumbnail_and_what_is_none_is_named
+                help_and_wrong_flags_of_the_other_workloads
             }
         }
     };
@@ -80,6 +81,14 @@ static ALONE: Mutex<()> = Mutex::new(());
 
 fn alone() -> MutexGuard<'static, ()> {
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A directory with two files to search.
+pub(crate) fn poems() -> TempDir {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    fs::write(dir.path().join("roses"), "Roses are red,\nviolets are blue,\n").expect("written");
+    fs::write(dir.path().join("sugar"), "sugar is sweet\r\nand so are you").expect("written");
+    dir
 }
 
 /// A directory with a file of two lines.
@@ -110,6 +119,13 @@ fn redirected(name: &str, model: &str, args: &[&str], dir: &Path, redirection: &
         shell.args(["--model", model, "--workers", "2"]);
     }
     shell.args(args).current_dir(dir).stdin(Stdio::null()).output().expect("there is a shell")
+}
+
+/// Panics unless a program has ended so and printed this.
+fn assert_printed(out: &Output, status: i32, printed: &str, what: &str) {
+    let said = String::from_utf8_lossy(&out.stderr);
+    assert_eq!(out.status.code(), Some(status), "{what}: {said}");
+    assert_eq!(String::from_utf8_lossy(&out.stdout), printed, "{what}: {said}");
 }
 
 fn full() -> File {
@@ -236,6 +252,14 @@ fn interrupt(child: &mut Child) -> (Duration, Option<i32>) {
     signal(child);
     let status = ended(child, Duration::from_secs(10));
     (asked.elapsed(), status)
+}
+
+/// Interrupts a program, which ends with the status of an interrupted one.
+pub(crate) fn assert_interrupted(child: &mut Child) {
+    let (took, status) = interrupt(child);
+    assert_eq!(status, Some(130));
+    // Twice what is promised, for a machine that is busy with other tests.
+    assert!(took < Duration::from_millis(400), "ended {took:?} after SIGINT");
 }
 
 /// The exit status of a program, which is killed if it does not end in time.

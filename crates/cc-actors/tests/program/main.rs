@@ -1,6 +1,13 @@
-//! The tests of the program: one executable, since each takes a while to link.
+//! The tests of the program: one executable, since each takes a while to link. What is the same for
+//! all programs is in `workloads/tests`.
+
+#[path = "../../../../workloads/tests/command_line/mod.rs"]
+mod command_line;
+#[path = "../../../../workloads/tests/lessons/mod.rs"]
+mod lessons;
+#[path = "../../../../workloads/tests/threads/mod.rs"]
+mod threads;
 
 mod cli;
 mod examples;
 mod kv;
-mod threads;

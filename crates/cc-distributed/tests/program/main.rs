@@ -1,7 +1,16 @@
-//! The tests of the program: one executable, since each takes a while to link.
+//! The tests of the program: one executable, since each takes a while to link. What is the same for
+//! all programs is in `workloads/tests`.
+
+#[path = "../../../../workloads/tests/command_line/mod.rs"]
+mod command_line;
+#[path = "../../../../workloads/tests/lessons/mod.rs"]
+mod lessons;
+#[path = "../../../../workloads/tests/threads/mod.rs"]
+mod threads;
+#[path = "../../../../workloads/tests/command_line/workers.rs"]
+mod workers;
 
 mod cli;
 mod cluster;
 mod examples;
 mod kv;
-mod threads;

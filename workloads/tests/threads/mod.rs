@@ -1,5 +1,8 @@
-//! Where the system refuses a thread. Whichever of them it is, the run ends with all of the output
-//! or with an error: never with a part of it and status 0, and never not at all.
+//! Where the system refuses a thread, to a program or to one of its worker processes. Whichever of
+//! them it is, the run ends with all of the output or with an error: never with a part of it and
+//! status 0, and never not at all.
+//!
+//! Each program's tests include this file as `threads`, and call [`tests`] with the program.
 
 use std::{
     fs,
@@ -7,19 +10,49 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
+/// Makes a test of each of these for a program.
+macro_rules! tests {
+    ($program:expr) => {
+        mod threads_tests {
+            use super::*;
+
+            #[test]
+            fn sort_leaves_the_file_as_it_was_or_sorted() {
+                $crate::threads::sort_leaves_the_file_as_it_was_or_sorted($program);
+            }
+
+            #[test]
+            fn grep_counts_all_or_fails() {
+                $crate::threads::grep_counts_all_or_fails($program);
+            }
+
+            #[test]
+            fn mandelbrot_computes_all_or_fails() {
+                $crate::threads::mandelbrot_computes_all_or_fails($program);
+            }
+
+            #[test]
+            fn wordcount_counts_all_or_fails() {
+                $crate::threads::wordcount_counts_all_or_fails($program);
+            }
+        }
+    };
+}
+pub(crate) use tests;
+
 /// The address space that a thread takes for its stack, in KiB: so few threads fit that they can be
 /// counted.
 const STACK: u64 = 1 << 20;
 
-/// More than all threads of a run with two workers.
-const ENOUGH: u64 = 10;
+/// More than all threads of any process of a run with two workers.
+pub(crate) const ENOUGH: u64 = 10;
 
 /// Runs the program where there is room for so many threads.
-fn run(threads: u64, args: &[&str], dir: &Path) -> Output {
+pub(crate) fn run(program: &str, threads: u64, args: &[&str], dir: &Path) -> Output {
     let limit = threads * STACK + STACK / 2;
     Command::new("timeout")
         .args(["--signal=KILL", "60", "sh", "-c", "ulimit -v $0 && exec \"$@\"", &limit.to_string()])
-        .arg(env!("CARGO_BIN_EXE_cc-threads"))
+        .arg(program)
         .args(["--workers", "2"])
         .args(args)
         .env("RUST_MIN_STACK", (STACK << 10).to_string())
@@ -34,7 +67,7 @@ fn lines(count: u32) -> String {
 }
 
 /// Whether the run was done. If it was not, it says why.
-fn is_done(threads: u64, output: &Output) -> bool {
+pub(crate) fn is_done(threads: u64, output: &Output) -> bool {
     let said = String::from_utf8_lossy(&output.stderr);
     let status = output.status;
     assert!(status.code().is_some(), "with {threads} threads: {status} (killed if it hung)\n{said}");
@@ -42,15 +75,14 @@ fn is_done(threads: u64, output: &Output) -> bool {
     status.success()
 }
 
-#[test]
-fn sort_leaves_the_file_as_it_was_or_sorted() {
+pub(crate) fn sort_leaves_the_file_as_it_was_or_sorted(program: &str) {
     let dir = tempfile::tempdir().expect("a directory");
     let (file, unsorted) = (dir.path().join("file"), lines(100_000));
     let mut sorted: Vec<&str> = unsorted.lines().collect();
     sorted.sort_unstable();
     for threads in 0..=ENOUGH {
         fs::write(&file, &unsorted).expect("written");
-        let output = run(threads, &["sort", "-S", "2M", "-o", "file", "file"], dir.path());
+        let output = run(program, threads, &["sort", "-S", "2M", "-o", "file", "file"], dir.path());
         let left = fs::read_to_string(&file).expect("it is there");
         let expected = if is_done(threads, &output) { sorted.clone() } else { unsorted.lines().collect() };
         assert!(left.lines().eq(expected), "with {threads} threads, {} bytes are left", left.len());
@@ -58,26 +90,35 @@ fn sort_leaves_the_file_as_it_was_or_sorted() {
     }
 }
 
-#[test]
-fn grep_counts_all_or_fails() {
+pub(crate) fn grep_counts_all_or_fails(program: &str) {
     let dir = tempfile::tempdir().expect("a directory");
     (0..200).for_each(|n| fs::write(dir.path().join(format!("{n}.txt")), lines(100)).expect("written"));
     for threads in 0..=ENOUGH {
-        let output = run(threads, &["grep", "-r", "-h", "0", "."], dir.path());
+        let output = run(program, threads, &["grep", "-r", "-h", "0", "."], dir.path());
         let found = output.stdout.iter().filter(|byte| **byte == b'\n').count();
         assert!(!is_done(threads, &output) || found == 200 * 100, "with {threads} threads: {found} lines");
         assert!(threads < ENOUGH || output.status.success(), "the limit is too low: {output:?}");
     }
 }
 
-#[test]
-fn mandelbrot_computes_all_or_fails() {
+pub(crate) fn mandelbrot_computes_all_or_fails(program: &str) {
     let dir = tempfile::tempdir().expect("a directory");
-    let args = ["mandelbrot", "--size", "64x64"];
-    let whole = run(ENOUGH, &args, dir.path());
+    prints_all_or_fails(program, &["mandelbrot", "--size", "64x64"], dir.path());
+}
+
+pub(crate) fn wordcount_counts_all_or_fails(program: &str) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let files = ["one", "two", "three"];
+    files.iter().for_each(|file| fs::write(dir.path().join(file), lines(100)).expect("written"));
+    prints_all_or_fails(program, &["wordcount", "one", "two", "three"], dir.path());
+}
+
+/// Panics if what a run prints that is done depends on how many threads there may be.
+fn prints_all_or_fails(program: &str, args: &[&str], dir: &Path) {
+    let whole = run(program, ENOUGH, args, dir);
     assert!(is_done(ENOUGH, &whole), "the limit is too low: {whole:?}");
     for threads in 0..ENOUGH {
-        let output = run(threads, &args, dir.path());
+        let output = run(program, threads, args, dir);
         assert!(!is_done(threads, &output) || output.stdout == whole.stdout, "with {threads} threads");
     }
 }
