@@ -39,7 +39,7 @@ pub(super) fn line(url: &str, number: usize) -> String {
     format!("200\t{}\t{digest:016x}\t{url}", body.len())
 }
 
-fn number(path: &str) -> usize {
+pub(super) fn number(path: &str) -> usize {
     path.rsplit('/').next().and_then(|number| number.parse().ok()).expect("a path ends with a number")
 }
 

@@ -28,7 +28,7 @@ pub(super) fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     entries.map(|entry| (entry.file_name().into_string().expect("it is text"), read(entry.path()))).collect()
 }
 
-fn content(number: usize) -> Vec<u8> {
+pub(super) fn content(number: usize) -> Vec<u8> {
     let Settings { seed, size, .. } = Settings::default();
     body(seed, number, size)
 }

@@ -1,4 +1,4 @@
-//! Workers that die, or say nothing more, where there are any: what they had is fetched by others.
+//! Workers that die again and again, or say nothing more: what they had is fetched by others.
 
 use std::{thread, time::Duration};
 
@@ -24,12 +24,6 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new("stalled_in_a_body_is_not_taken_for_dead", stalled).needs(Needs::Processes),
     ];
     for (name, action) in [("killed", Action::Kill), ("aborted", Action::Abort)] {
-        for (place, from) in [("before_a_request", 0), ("within_a_body", 1)] {
-            let case = move |subject: &Subject| dies_once(subject, action, from);
-            cases.push(Case::new(format!("{name}_{place}"), case).needs(Needs::Processes));
-        }
-        let case = move |subject: &Subject| many_die(subject, action);
-        cases.push(Case::new(format!("{name}_many_times"), case).needs(Needs::Processes));
         let case = move |subject: &Subject| again_and_again(subject, action);
         cases.push(Case::new(format!("{name}_again_and_again"), case).needs(Needs::Processes));
     }
@@ -37,7 +31,7 @@ pub(super) fn cases() -> Vec<Case> {
 }
 
 /// More than there may be at once, of a patience that no death outlasts.
-fn plain(origin: &Origin, count: usize) -> Asked {
+pub(super) fn plain(origin: &Origin, count: usize) -> Asked {
     let paths: Vec<String> = (0..count).map(|number| format!("/plain/{number}")).collect();
     Asked::of(origin, paths.iter().map(String::as_str)).but(|settings| {
         (settings.concurrency, settings.timeout) = (8, Duration::from_secs(10));
@@ -45,7 +39,7 @@ fn plain(origin: &Origin, count: usize) -> Asked {
 }
 
 /// All but these are there, once, as files that are whole; nothing else is.
-fn assert_all_but(
+pub(super) fn assert_all_but(
     observed: &Observed,
     origin: &Origin,
     count: usize,
@@ -66,29 +60,6 @@ fn assert_all_but(
         let Settings { seed, size, .. } = Settings::default();
         assert!(files(folder)[&number.to_string()] == cc_peers::origin::body(seed, number, size), "{number}");
     }
-}
-
-fn dies_once(subject: &Subject, action: Action, from: u64) {
-    let (origin, trap) = (origin(Settings::default()), Trap::new("trap"));
-    let (asked, folder) = plain(&origin, 40).kept_in("kept");
-    let fault = trap.fault("/plain/17", from, action, 1);
-    let observed = Observed::whole(subject, &asked.with(fault));
-    assert_all_but(&observed, &origin, 40, &[], &folder);
-    assert_eq!(trap.strikes(), 1, "no worker died");
-}
-
-/// Many are the death of a worker, once or twice.
-fn many_die(subject: &Subject, action: Action) {
-    let origin = origin(Settings::default());
-    let (asked, folder) = plain(&origin, 60).kept_in("kept");
-    let traps: Vec<Trap> = (0..4).map(|n| Trap::new(&format!("trap{n}"))).collect();
-    let asked = traps.iter().enumerate().fold(asked, |asked, (n, trap)| {
-        let fault = trap.fault(&format!("/plain/{}", n * 13 + 4), 0, action, 1 + u32::from(n % 2 == 0));
-        asked.with(fault)
-    });
-    let observed = Observed::whole(subject, &asked);
-    assert_all_but(&observed, &origin, 60, &[], &folder);
-    assert_eq!(traps.iter().map(Trap::strikes).sum::<usize>(), 6);
 }
 
 /// One is the death of whoever fetches it. It is given up, and nothing else is. Whoever has many at once cannot know at first

@@ -4,6 +4,7 @@ mod fails;
 mod faults;
 mod files;
 mod kills;
+mod laws;
 mod limits;
 mod mutants;
 mod observe;
@@ -11,6 +12,7 @@ mod stops;
 
 use cc_conformance::{
     case::Case,
+    laws::of_every_batch,
     subject::Subject,
     suite::Suite,
     workload::{Batch, Rejected, Run, Workload},
@@ -44,7 +46,8 @@ impl Workload for Fetch {
 
     fn cases() -> Vec<Case> {
         let modules = [faults::cases, fails::cases, kills::cases, limits::cases, files::cases, stops::cases];
-        modules.into_iter().flat_map(|cases| cases()).collect()
+        let own = modules.into_iter().flat_map(|cases| cases());
+        of_every_batch::<Self>().into_iter().chain(own).collect()
     }
 
     fn mutants() -> Vec<(&'static str, Run<Self>)> {

@@ -1,4 +1,4 @@
-//! Early ends: nothing more is wanted, or somebody asks for a stop. Nobody waits for a server after that.
+//! Early ends that are particular to `fetch`: no stop waits for a server, nor for a resolver.
 
 use std::{
     path::Path,
@@ -9,7 +9,7 @@ use std::{
 use cc_conformance::{
     case::Case,
     fault::{Action, Fault},
-    stops::{prompt, pushes_once_it_has_asked, stopped_in_a_jam},
+    stops::prompt,
     subject::Subject,
     trap::{Trap, fifo},
     tree,
@@ -18,7 +18,6 @@ use cc_peers::origin::{Origin, Settings};
 use cc_workloads::{Cause, Ctx, fetch::Failure};
 
 use super::{
-    Fetch,
     observe::{Asked, Observed},
     origin,
 };
@@ -30,10 +29,6 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new("stop_while_told_to_come_back_later", between_attempts),
         Case::new("stop_in_a_name_lookup", in_a_lookup),
         Case::new("a_name_lookup_that_is_not_answered_times_out", unanswered_lookup),
-        Case::new("stop_before_the_start", before_the_start),
-        Case::new("stop_while_the_sink_stalls", in_a_jam),
-        Case::new("stop_by_its_own_sink", by_its_own_sink),
-        Case::new("break_after_some", break_after_some),
         Case::new("results_come_as_they_are_completed", as_they_are_completed),
     ]
 }
@@ -54,7 +49,7 @@ pub(super) fn stopped_when(ctx: &Ctx, until: impl FnOnce() + Send, run: impl FnO
 }
 
 /// Longer than any stop may take.
-fn patient(origin: &Origin, paths: &[&str]) -> Asked {
+pub(super) fn patient(origin: &Origin, paths: &[&str]) -> Asked {
     Asked::of(origin, paths.iter().copied()).but(|settings| settings.timeout = Duration::from_secs(60))
 }
 
@@ -133,40 +128,6 @@ fn unanswered_lookup(subject: &Subject) {
     }
     assert!(trap.strikes() >= 2, "the name was not looked up");
     trap.open();
-}
-
-fn before_the_start(subject: &Subject) {
-    let origin = origin(Settings::default());
-    let ctx = subject.ctx(2);
-    ctx.stop.request(Cause::Test);
-    let since = Instant::now();
-    let observed = Observed::of(subject, &patient(&origin, &["/plain/1", "x"]), &ctx);
-    assert_eq!((observed.outputs, origin.stats().requests), (vec![], 0));
-    prompt(since.elapsed());
-}
-
-fn in_a_jam(subject: &Subject) {
-    let origin = origin(Settings::default());
-    let ctx = subject.ctx(2);
-    let asked = patient(&origin, &["/plain/1"; 200]);
-    stopped_in_a_jam(&ctx, |sink| subject.run::<Fetch>(&asked.0, &ctx, sink));
-}
-
-fn by_its_own_sink(subject: &Subject) {
-    let origin = origin(Settings::default());
-    let ctx = subject.ctx(2);
-    let asked = patient(&origin, &["/plain/1"; 100]);
-    let pushes = pushes_once_it_has_asked(&ctx, |sink| subject.run::<Fetch>(&asked.0, &ctx, sink));
-    assert_eq!(pushes, 1, "pushed after the request");
-}
-
-fn break_after_some(subject: &Subject) {
-    let origin = origin(Settings::default());
-    for most in [1, 5] {
-        let ctx = subject.ctx(2);
-        let observed = Observed::until(subject, &patient(&origin, &["/plain/1"; 100]), &ctx, Some(most));
-        assert_eq!((observed.outputs.len(), ctx.stop.cause()), (most, Some(Cause::Break)));
-    }
 }
 
 /// The first result is enough, and the others never come.

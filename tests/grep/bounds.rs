@@ -5,16 +5,9 @@ use std::{
     io::{BufWriter, Write},
     ops::ControlFlow,
     path::{Path, PathBuf},
-    process,
 };
 
-use cc_conformance::{
-    bounds::limit_descriptors,
-    case::{Case, Needs},
-    stdin::Stdin,
-    subject::Subject,
-    tree,
-};
+use cc_conformance::{bounds::limit_descriptors, case::Case, stdin::Stdin, subject::Subject, tree};
 use cc_workloads::{Block, Ctx, Sink};
 
 use super::{
@@ -24,10 +17,7 @@ use super::{
 };
 
 pub(super) fn cases() -> Vec<Case> {
-    let mut cases = vec![
-        Case::new("descriptor_limit_of_64", descriptor_limit_of_64),
-        Case::new("no_threads_but_the_models", no_threads_but_the_models).needs(Needs::CountedThreads),
-    ];
+    let mut cases = vec![Case::new("descriptor_limit_of_64", descriptor_limit_of_64)];
     for (name, shape) in [("one_file", Shape::File), ("many_files", Shape::Tree), ("stdin", Shape::Stdin)] {
         let case = move |subject: &Subject| slow_reader(subject, shape, 8);
         cases.push(Case::new(format!("slow_reader_of_{name}"), case));
@@ -127,26 +117,4 @@ fn descriptor_limit_of_64(subject: &Subject) {
         conforms(subject, &everything(Asked::new("needle").flags(flags)));
     }
     conforms(subject, &everything(Asked::new("needle")).at_all(files::troublesome()));
-}
-
-/// The kernels and what they are made of start no threads of their own.
-fn no_threads_but_the_models(subject: &Subject) {
-    struct Count(usize);
-    impl Sink<Block> for Count {
-        fn push(&mut self, _: Block) -> ControlFlow<()> {
-            self.0 = self.0.max(tree::threads(process::id()).len());
-            ControlFlow::Continue(())
-        }
-    }
-    let most = subject.threads(2);
-    let patterns = ["needle", "(needle|hay|stack) +[a-z]*x?", r"\w+ \w+ \w+", "(a|b|c|d|e|f|g){3,9}"];
-    for pattern in patterns {
-        for flags in [&[][..], &["-i"], &["-w", "-o"], &["-v"]] {
-            let asked = Asked::new(pattern).or("1234").flags(flags).flag("-r");
-            let asked = asked.at(corpus::path("many/01")).at(corpus::path("odd"));
-            let mut count = Count(0);
-            let _ = observe::run(subject, &asked.job(), &subject.ctx(2), &mut count);
-            assert!((1..=most).contains(&count.0), "{} threads instead of {most}: {asked}", count.0);
-        }
-    }
 }

@@ -1,23 +1,13 @@
-//! Faults within the work: a panic in every model; a worker that is killed, aborts or is suspended where it can.
-
-use std::{
-    thread,
-    time::{Duration, Instant},
-};
+//! Faults within the work: a task that panics, or ends its worker, again and again.
 
 use cc_conformance::{
     case::{Case, Needs},
     fault::Action,
-    source::breaks_off,
-    stops::stopped_in,
     subject::Subject,
     trap::Trap,
-    tree,
 };
-use cc_workloads::Ctx;
 
 use super::{
-    Grep,
     asked::Asked,
     corpus,
     observe::{Observed, difference},
@@ -28,57 +18,18 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new("panic_in_a_small_file", |subject| small_file_fails(subject, Action::Panic)),
         Case::new("panic_in_a_big_file", |subject| big_file_fails(subject, Action::Panic)),
         Case::new("panic_in_every_task", panic_in_every_task),
-        Case::new("panic_in_the_source", source_panics),
-        Case::new("killed_and_stopped", killed_and_stopped).needs(Needs::Processes),
-        Case::new("suspended_and_stopped", suspended_and_stopped).needs(Needs::Processes),
-        Case::new("suspended_worker_is_replaced", suspended_worker_is_replaced).needs(Needs::Watched),
-        Case::new("late_worker_is_not_believed_twice", late_worker_is_not_believed_twice)
-            .needs(Needs::Watched),
     ];
     for (name, action) in [("killed", Action::Kill), ("aborted", Action::Abort)] {
-        let places = [
-            ("first", "00/00/00.txt", 0),
-            ("middle", "05/50/16.txt", 0),
-            ("last", "09/a/b/c/d/e/f/g/h/97/31.txt", 0),
-            ("big_file", "big", 2 << 20),
-        ];
-        for (place, file, from) in places {
-            let case = move |subject: &Subject| dies_once(subject, action, file, from);
-            cases.push(Case::new(format!("{name}_at_{place}"), case).needs(Needs::Processes));
-        }
         let case = move |subject: &Subject| small_file_fails(subject, action);
         cases.push(Case::new(format!("{name}_again_and_again"), case).needs(Needs::Processes));
         let case = move |subject: &Subject| big_file_fails(subject, action);
         cases.push(Case::new(format!("{name}_again_and_again_in_a_big_file"), case).needs(Needs::Processes));
-        let case = move |subject: &Subject| many_die(subject, action);
-        cases.push(Case::new(format!("{name}_many_times"), case).needs(Needs::Processes));
     }
     cases
 }
 
-fn everything() -> Asked {
+pub(super) fn everything() -> Asked {
     Asked::new("needle").flags(&["-r", "-H", "-n"]).at(corpus::path("big")).at(corpus::path("many"))
-}
-
-/// A worker dies once, and nobody can tell from the output.
-fn dies_once(subject: &Subject, action: Action, file: &str, from: u64) {
-    let trap = Trap::new("trap");
-    let asked = everything();
-    let ambushed = asked.clone().with(trap.fault(file, from, action, 1));
-    Observed::of(subject, &ambushed, &subject.ctx(2)).assert_same(&Observed::reference(&asked), &asked);
-    assert_eq!(trap.strikes(), 1, "no worker died");
-}
-
-/// Many tasks kill their worker once or twice, each.
-fn many_die(subject: &Subject, action: Action) {
-    let asked = everything();
-    let traps: Vec<Trap> = (0..6).map(|n| Trap::new(&format!("trap{n}"))).collect();
-    let ambushed = traps.iter().enumerate().fold(asked.clone(), |asked, (n, trap)| {
-        let file = format!("{}/07.txt", corpus::directory(n * 17 + 1));
-        asked.with(trap.fault(&file, 0, action, 1 + u32::from(n % 2 == 0)))
-    });
-    Observed::of(subject, &ambushed, &subject.ctx(2)).assert_same(&Observed::reference(&asked), &asked);
-    assert_eq!(traps.iter().map(Trap::strikes).sum::<usize>(), 9);
 }
 
 /// What is printed when one file fails at this byte, and for which reason if that is known.
@@ -165,68 +116,4 @@ fn panic_in_every_task(subject: &Subject) {
     let messages = err.windows(26).filter(|part| part == b"failed at byte 0: panicked").count();
     assert_eq!(messages, corpus::odd_files().len() + 320);
     assert_eq!(observed.status, 2);
-}
-
-/// A stop while a dead worker is being replaced.
-fn killed_and_stopped(subject: &Subject) {
-    let trap = Trap::halting("trap");
-    let asked = everything();
-    let ambushed = asked.clone().with(trap.fault("05/50/16.txt", 0, Action::Kill, 1));
-    let observed = stopped_in(&trap, &subject.ctx(2), |_| (), |ctx| Observed::of(subject, &ambushed, ctx));
-    observed.assert_begins(&Observed::reference(&asked), &asked);
-}
-
-/// A worker that hangs does not keep a stop from ending everything.
-fn suspended_and_stopped(subject: &Subject) {
-    let trap = Trap::halting("trap");
-    let asked = everything();
-    let ambushed = asked.clone().with(trap.fault("03/30/16.txt", 0, Action::Suspend, 1));
-    let run = |ctx: &Ctx| Observed::of(subject, &ambushed, ctx);
-    let observed = stopped_in(&trap, &subject.ctx(2), tree::wait_until_stopped, run);
-    observed.assert_begins(&Observed::reference(&asked), &asked);
-}
-
-/// A worker that hangs is noticed, and its tasks are done by others.
-fn suspended_worker_is_replaced(subject: &Subject) {
-    for (n, (file, from)) in
-        [("00/00/00.txt", 0), ("05/50/16.txt", 0), ("big", 2 << 20)].into_iter().enumerate()
-    {
-        let trap = Trap::new(&format!("trap{n}"));
-        let asked = everything();
-        let ambushed = asked.clone().with(trap.fault(file, from, Action::Suspend, 1));
-        let since = Instant::now();
-        Observed::of(subject, &ambushed, &subject.ctx(2)).assert_same(&Observed::reference(&asked), &asked);
-        assert_eq!(trap.strikes(), 1, "no worker was suspended");
-        // Two seconds to notice; the rest is the work, in a dev build on a busy machine.
-        assert!(since.elapsed() < Duration::from_secs(10), "noticed after {:?}", since.elapsed());
-    }
-}
-
-/// A worker that hangs and then goes on: its late results are not shown a second time.
-fn late_worker_is_not_believed_twice(subject: &Subject) {
-    let (trap, gate) = (Trap::halting("trap"), Trap::halting("gate"));
-    let asked = everything();
-    let ambushed = asked.clone().with(trap.fault("03/30/16.txt", 0, Action::Suspend, 1));
-    // The second to try the task, after the first is suspected, waits until the first has been woken.
-    let ambushed = ambushed.with(gate.fault("03/30/17.txt", 0, Action::Block, 1));
-    let observed = thread::scope(|scope| {
-        let (trap, gate) = (&trap, &gate);
-        scope.spawn(move || {
-            let suspended = trap.reached();
-            let _ = gate.reached();
-            // It may have been ended meanwhile, which is a model's right.
-            let pid =
-                rustix::process::Pid::from_raw(suspended.cast_signed()).expect("a process has a number");
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::CONT);
-            gate.open();
-        });
-        Observed::of(subject, &ambushed, &subject.ctx(2))
-    });
-    observed.assert_same(&Observed::reference(&asked), &asked);
-}
-
-/// The input breaks off, which must not look like its end.
-fn source_panics(subject: &Subject) {
-    let job = Asked::new("needle").flags(&["-r"]).at(corpus::path("many")).job();
-    breaks_off::<Grep>(subject, &job, "source", 1);
 }

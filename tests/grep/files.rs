@@ -17,7 +17,7 @@ use cc_conformance::{
 use super::{
     asked::Asked,
     corpus, gnu,
-    observe::{Observed, conforms, conforms_in},
+    observe::{Observed, conforms},
 };
 
 pub(super) fn cases() -> Vec<Case> {
@@ -38,11 +38,6 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new("empty_job", empty_job),
         Case::new("file_vanishes", file_vanishes),
         Case::new("file_shrinks", file_shrinks),
-        Case::new("one_worker", |subject| with_workers(subject, 1, None)),
-        Case::new("three_workers", |subject| with_workers(subject, 3, None)),
-        Case::new("sixty_four_workers", |subject| with_workers(subject, 64, None)),
-        Case::new("window_of_one", |subject| with_workers(subject, 2, Some(1))),
-        Case::new("one_worker_window_of_one", |subject| with_workers(subject, 1, Some(1))),
     ]
 }
 
@@ -309,19 +304,4 @@ fn file_shrinks(subject: &Subject) {
     // The first range was done before; where it ends is the model's decision.
     let first = text[..1 << 19].split_inclusive(|byte| *byte == b'\n').filter(|line| line.contains(&b'7'));
     assert!(out.starts_with(&first.flatten().copied().collect::<Vec<_>>()[..]), "the first range is missing");
-}
-
-fn with_workers(subject: &Subject, workers: usize, window: Option<usize>) {
-    let ctx = || {
-        let mut ctx = subject.ctx(workers);
-        if let Some(window) = window {
-            ctx.window = window.try_into().expect("a window is not zero");
-        }
-        ctx
-    };
-    let everything = |asked: Asked| asked.at_all(["odd", "many", "big", "long"].map(corpus::path)).flag("-r");
-    for flags in [&["-H", "-n"][..], &["-c"], &["-m2"]] {
-        conforms_in(subject, &everything(Asked::new("needle").flags(flags)), &ctx());
-    }
-    conforms_in(subject, &Asked::new("[hy]").flags(&["-o", "-n"]).at(corpus::path("big")), &ctx());
 }

@@ -7,6 +7,7 @@ mod fails;
 mod files;
 mod flags;
 mod gnu;
+mod laws;
 mod mutants;
 mod observe;
 mod random;
@@ -17,6 +18,7 @@ use std::path::Path;
 
 use cc_conformance::{
     case::Case,
+    laws::of_every_batch,
     subject::Subject,
     suite::Suite,
     workload::{Batch, Rejected, Run, Workload},
@@ -54,7 +56,8 @@ impl Workload for Grep {
     fn cases() -> Vec<Case> {
         let modules = [flags::cases, files::cases, stdin::cases, random::cases];
         let modules = modules.into_iter().chain([stops::cases, fails::cases, bounds::cases]);
-        modules.flat_map(|cases| cases()).collect()
+        let own = modules.flat_map(|cases| cases());
+        of_every_batch::<Self>().into_iter().chain(own).collect()
     }
 
     fn mutants() -> Vec<(&'static str, Run<Self>)> {

@@ -20,6 +20,8 @@ pub(super) struct Observed {
     pub(super) status: u8,
     /// What was counted.
     pub(super) totals: Totals,
+    /// How many blocks were pushed.
+    pub(super) pushes: usize,
 }
 
 /// Keeps blocks, until it is told that nothing more is wanted.
@@ -63,7 +65,7 @@ impl Observed {
         let mut out = Collector { most, ..Collector::default() };
         let _in_force = asked.faults.enforce();
         let (status, totals) = run(subject, &asked.job(), ctx, &mut out);
-        Self { blocks: out.blocks, status, totals }
+        Self { blocks: out.blocks, status, totals, pushes: out.pushes }
     }
 
     /// What the reference shows.

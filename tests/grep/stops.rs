@@ -1,22 +1,21 @@
-//! Early ends: nothing more is wanted, or somebody asks for a stop. Reading ends, what was shown is a beginning of
-//! the whole, and nothing is left behind.
+//! Early ends that are particular to `grep`: in the middle of a file, while an input is silent, and by
+//! flags that have enough. What was shown is a beginning of the whole, and nothing is left behind.
 
 use std::{
     io::Write,
     ops::ControlFlow,
     sync::mpsc::{SyncSender, sync_channel},
-    time::Instant,
 };
 
 use cc_conformance::{
     case::Case,
     fault::Action,
     stdin::Stdin,
-    stops::{prompt, pushes_once_it_has_asked, stopped_in, stopped_in_a_jam, stopped_in_silence},
+    stops::{stopped_in, stopped_in_silence},
     subject::Subject,
     trap::{Trap, fifo},
 };
-use cc_workloads::{Block, Cause, Ctx, Sink};
+use cc_workloads::{Block, Ctx, Sink};
 
 use super::{
     asked::Asked,
@@ -28,26 +27,21 @@ pub(super) fn cases() -> Vec<Case> {
     vec![
         Case::new("stop_midway", stop_midway),
         Case::new("stop_within_a_big_file", stop_within_a_big_file),
-        Case::new("stop_before_the_start", stop_before_the_start),
-        Case::new("stop_while_the_reader_stalls", stop_while_the_reader_stalls),
         Case::new("stop_while_stdin_is_silent", stop_while_stdin_is_silent),
         Case::new("stop_while_a_fifo_is_silent", stop_while_a_fifo_is_silent),
-        Case::new("stop_by_its_own_sink", stop_by_its_own_sink),
-        Case::new("break_after_some", break_after_some),
-        Case::new("break_stops_reading", break_stops_reading),
         Case::new("quiet_stops_reading", quiet_stops_reading),
         Case::new("max_stops_reading", max_stops_reading),
         Case::new("endless_stdin", endless_stdin),
     ]
 }
 
-fn in_many(pattern: &str) -> Asked {
+pub(super) fn in_many(pattern: &str) -> Asked {
     Asked::new(pattern).flags(&["-r", "-H", "-n"]).at(corpus::path("many"))
 }
 
 /// The first file of each directory leaves a trace, and so each task does.
-const FIRST: &str = "/00.txt";
-const ALL: u32 = corpus::DIRECTORIES as u32;
+pub(super) const FIRST: &str = "/00.txt";
+pub(super) const ALL: u32 = corpus::DIRECTORIES as u32;
 
 fn narrow(subject: &Subject) -> Ctx {
     subject.ctx_with_window(2, 4)
@@ -76,25 +70,6 @@ fn stop_within_a_big_file(subject: &Subject) {
     let observed = stopped_in(&trap, &narrow(subject), |_| (), |ctx| Observed::of(subject, &ambushed, ctx));
     assert!(observed.out().len() < whole.out().len(), "nothing was left out");
     observed.assert_begins(&whole, &asked);
-}
-
-fn stop_before_the_start(subject: &Subject) {
-    for asked in [in_many("needle"), Asked::new("needle").at(corpus::path("big"))] {
-        let ctx = subject.ctx(2);
-        ctx.stop.request(Cause::Test);
-        let since = Instant::now();
-        let observed = Observed::of(subject, &asked, &ctx);
-        prompt(since.elapsed());
-        assert_eq!(observed.blocks, [], "{asked}");
-    }
-}
-
-/// A stop requested while nobody takes the output, and every queue is full.
-fn stop_while_the_reader_stalls(subject: &Subject) {
-    for asked in [in_many(""), Asked::new("[hy]").flags(&["-o", "-n"]).at(corpus::path("big"))] {
-        let ctx = subject.ctx(2);
-        stopped_in_a_jam(&ctx, |sink| observe::run(subject, &asked.job(), &ctx, sink));
-    }
 }
 
 /// Tells of the first block, and wants more.
@@ -128,38 +103,6 @@ fn stop_while_stdin_is_silent(subject: &Subject) {
 fn stop_while_a_fifo_is_silent(subject: &Subject) {
     fifo("fifo".as_ref());
     stop_while_input_is_awaited(subject, &Asked::new("needle").at(corpus::path("odd/crlf")).at("fifo"));
-}
-
-/// A stop requested by another thread's hand, so to speak: from within the push, which goes on wanting more.
-fn stop_by_its_own_sink(subject: &Subject) {
-    let (job, ctx) = (in_many("needle").job(), narrow(subject));
-    let pushes = pushes_once_it_has_asked(&ctx, |sink| observe::run(subject, &job, &ctx, sink));
-    // The output in whose middle it was requested, one block; nothing of the next.
-    assert_eq!(pushes, 1, "blocks from the request on");
-}
-
-/// A sink that has enough after so many blocks is given no more, and what it has is a beginning.
-fn break_after_some(subject: &Subject) {
-    let big = || Asked::new("[hy]").flags(&["-o", "-n"]).at(corpus::path("big"));
-    for asked in [in_many("needle"), in_many("hay").flag("-c"), big()] {
-        let whole = Observed::reference(&asked);
-        for most in [1, 2, 7, 40] {
-            let ctx = subject.ctx(2);
-            let observed = Observed::until(subject, &asked, &ctx, Some(most));
-            observed.assert_begins(&whole, &asked);
-            assert_eq!(ctx.stop.cause(), Some(Cause::Break), "the run was not asked to stop");
-        }
-    }
-}
-
-fn break_stops_reading(subject: &Subject) {
-    let notes = Trap::new("notes");
-    let asked = in_many("needle").with(notes.fault(FIRST, 0, Action::Note, ALL));
-    let observed = Observed::until(subject, &asked, &narrow(subject), Some(3));
-    assert!(!observed.out().is_empty());
-    let done = notes.strikes();
-    // A model may cut its tasks smaller than these.
-    assert!((1..60).contains(&done), "{done} of {ALL} tasks were begun");
 }
 
 /// `-q` is satisfied by the first selected line, and stops the run.

@@ -1,6 +1,7 @@
 //! The cases of `mandelbrot`.
 
 mod fails;
+mod laws;
 mod mutants;
 mod observe;
 mod pictures;
@@ -8,6 +9,7 @@ mod stops;
 
 use cc_conformance::{
     case::Case,
+    laws::of_every_batch,
     subject::Subject,
     suite::Suite,
     workload::{Batch, Rejected, Run, Workload},
@@ -38,7 +40,8 @@ impl Workload for Mandelbrot {
     }
 
     fn cases() -> Vec<Case> {
-        [pictures::cases, stops::cases, fails::cases].into_iter().flat_map(|cases| cases()).collect()
+        let own = [pictures::cases, stops::cases, fails::cases].into_iter().flat_map(|cases| cases());
+        of_every_batch::<Self>().into_iter().chain(own).collect()
     }
 
     fn mutants() -> Vec<(&'static str, Run<Self>)> {

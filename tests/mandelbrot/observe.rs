@@ -31,7 +31,7 @@ pub(super) fn tiled(view: View, rows: u32, columns: u32) -> View {
 /// A picture, and the faults on the way to it.
 #[derive(Clone)]
 pub(super) struct Asked {
-    view: View,
+    pub(super) view: View,
     faults: Plan,
 }
 

@@ -1,21 +1,9 @@
 //! Pictures of all shapes, cut in all ways: every tile comes once, and every count is the reference's.
 
-use std::{ops::ControlFlow, process};
+use cc_conformance::{case::Case, subject::Subject};
+use cc_workloads::mandelbrot::{Region, View, escape_time};
 
-use cc_conformance::{
-    case::{Case, Needs},
-    subject::Subject,
-    tree,
-};
-use cc_workloads::{
-    Sink,
-    mandelbrot::{Job, Output, Region, View, escape_time},
-};
-
-use super::{
-    Mandelbrot,
-    observe::{Observed, conforms, conforms_in, tiled, tiles, view},
-};
+use super::observe::{Observed, conforms, tiled, tiles, view};
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
@@ -34,12 +22,6 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new("tiles_a_task", tiles_a_task),
         Case::new("max_iter", max_iter),
         Case::new("other_regions", other_regions),
-        Case::new("one_worker", |subject| with_workers(subject, 1, None)),
-        Case::new("three_workers", |subject| with_workers(subject, 3, None)),
-        Case::new("sixty_four_workers", |subject| with_workers(subject, 64, None)),
-        Case::new("window_of_one", |subject| with_workers(subject, 2, Some(1))),
-        Case::new("one_worker_window_of_one", |subject| with_workers(subject, 1, Some(1))),
-        Case::new("no_threads_but_the_models", no_threads_but_the_models).needs(Needs::Reference),
     ]
 }
 
@@ -88,28 +70,4 @@ fn other_regions(subject: &Subject) {
     ] {
         conforms(subject, &View { region: Region { x0, y0, x1, y1 }, ..view(90, 70) });
     }
-}
-
-fn with_workers(subject: &Subject, workers: usize, window: Option<usize>) {
-    let ctx = || match window {
-        Some(window) => subject.ctx_with_window(workers, window),
-        None => subject.ctx(workers),
-    };
-    conforms_in(subject, &view(300, 200), &ctx());
-    conforms_in(subject, &tiled(view(30, 20), 1, 1), &ctx());
-    conforms_in(subject, &view(1, 1), &ctx());
-}
-
-/// The kernel starts no threads of its own.
-fn no_threads_but_the_models(subject: &Subject) {
-    struct Count(usize);
-    impl Sink<Output> for Count {
-        fn push(&mut self, _: Output) -> ControlFlow<()> {
-            self.0 = self.0.max(tree::threads(process::id()).len());
-            ControlFlow::Continue(())
-        }
-    }
-    let mut count = Count(0);
-    subject.run::<Mandelbrot>(&Job::new(view(300, 200)), &subject.ctx(2), &mut count);
-    assert_eq!(count.0, 1, "{} threads instead of 1", count.0);
 }

@@ -1,20 +1,13 @@
 //! Images of all kinds, good and bad, from folders of all kinds: every thumbnail is the reference's, to the byte.
 
-use std::{env, fs, ops::ControlFlow, os::unix::fs::symlink, path::PathBuf, process};
+use std::{env, fs, os::unix::fs::symlink, path::PathBuf};
 
-use cc_conformance::{
-    case::{Case, Needs},
-    subject::Subject,
-    tree,
-};
-use cc_workloads::{
-    Sink,
-    resize::{Fit, Format, Job, Made, Output, Settings},
-};
+use cc_conformance::{case::Case, subject::Subject};
+use cc_workloads::resize::{Fit, Format, Made, Settings};
 
 use super::{
-    Resize, corpus,
-    observe::{Asked, Observed, conforms, conforms_in},
+    corpus,
+    observe::{Asked, conforms},
 };
 
 pub(super) fn cases() -> Vec<Case> {
@@ -28,12 +21,6 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new("relative_names", relative_names),
         Case::new("nothing_to_do", nothing_to_do),
         Case::new("two_thousand_of_one_pixel", two_thousand_of_one_pixel),
-        Case::new("one_worker", |subject| with_workers(subject, 1, None)),
-        Case::new("three_workers", |subject| with_workers(subject, 3, None)),
-        Case::new("sixty_four_workers", |subject| with_workers(subject, 64, None)),
-        Case::new("window_of_one", |subject| with_workers(subject, 2, Some(1))),
-        Case::new("one_worker_window_of_one", |subject| with_workers(subject, 1, Some(1))),
-        Case::new("no_threads_but_the_models", no_threads_but_the_models).needs(Needs::Reference),
     ]
 }
 
@@ -146,30 +133,4 @@ fn nothing_to_do(subject: &Subject) {
 fn two_thousand_of_one_pixel(subject: &Subject) {
     let observed = conforms(subject, &Asked::of("tiny"));
     assert_eq!(observed.totals.images, corpus::TINY as u64);
-}
-
-fn with_workers(subject: &Subject, workers: usize, window: Option<usize>) {
-    let ctx = || match window {
-        Some(window) => subject.ctx_with_window(workers, window),
-        None => subject.ctx(workers),
-    };
-    conforms_in(subject, &Asked::of("good").at(corpus::path("bad")), &ctx());
-    conforms_in(subject, &Asked::new().at(corpus::path("good/plain.jpg")), &ctx());
-}
-
-/// The kernel, and what it is made of, start no threads of their own.
-fn no_threads_but_the_models(subject: &Subject) {
-    struct Count(usize);
-    impl Sink<Output> for Count {
-        fn push(&mut self, _: Output) -> ControlFlow<()> {
-            self.0 = self.0.max(tree::threads(process::id()).len());
-            ControlFlow::Continue(())
-        }
-    }
-    let (settings, sources) = (Settings { width: 24, ..Settings::default() }, vec![corpus::path("good")]);
-    let job = Job { settings, sources, recursive: true, out: None, skip_existing: false };
-    let mut count = Count(0);
-    subject.run::<Resize>(&job, &subject.ctx(2), &mut count);
-    assert_eq!(count.0, 1, "{} threads instead of 1", count.0);
-    let _ = Observed::of(subject, &Asked::of("bad"), &subject.ctx(2));
 }

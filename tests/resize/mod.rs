@@ -5,6 +5,7 @@ mod corpus;
 mod fails;
 mod folder;
 mod images;
+mod laws;
 mod mutants;
 mod observe;
 mod stops;
@@ -13,6 +14,7 @@ use std::path::Path;
 
 use cc_conformance::{
     case::Case,
+    laws::of_every_batch,
     subject::Subject,
     suite::Suite,
     workload::{Batch, Rejected, Run, Workload},
@@ -48,7 +50,8 @@ impl Workload for Resize {
 
     fn cases() -> Vec<Case> {
         let modules = [images::cases, bounds::cases, folder::cases, stops::cases, fails::cases];
-        modules.into_iter().flat_map(|cases| cases()).collect()
+        let own = modules.into_iter().flat_map(|cases| cases());
+        of_every_batch::<Self>().into_iter().chain(own).collect()
     }
 
     fn mutants() -> Vec<(&'static str, Run<Self>)> {

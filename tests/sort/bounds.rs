@@ -1,14 +1,10 @@
 //! Bounds: memory, descriptors, threads.
 
-use std::process;
-
 use cc_conformance::{
     bounds::{limit_descriptors, peak_memory},
-    case::{Case, Needs},
+    case::Case,
     subject::Subject,
-    tree,
 };
-use cc_workloads::sort::Output;
 
 use super::{
     asked::Asked,
@@ -19,7 +15,6 @@ use super::{
 pub(super) fn cases() -> Vec<Case> {
     vec![
         Case::new("descriptor_limit_of_32", descriptor_limit_of_32),
-        Case::new("no_threads_but_the_models", no_threads_but_the_models).needs(Needs::CountedThreads),
         Case::new("memory_for_24_mb", |subject| memory(subject, 4, 2)),
         Case::new("memory_for_96_mb", |subject| memory(subject, 16, 2)).long(),
         Case::new("memory_for_96_mb_8_workers", |subject| memory(subject, 16, 8)).long(),
@@ -31,15 +26,6 @@ fn descriptor_limit_of_32(subject: &Subject) {
     limit_descriptors(32);
     conforms_in(subject, "large", "plain", 0, &subject.ctx(1));
     conforms_in(subject, "large", "plain", 0, &subject.ctx(2));
-}
-
-/// The kernels and what they are made of start no threads of their own.
-fn no_threads_but_the_models(subject: &Subject) {
-    let most = subject.threads(2);
-    let mut seen = 0;
-    let mut count = |_: &Output| seen = seen.max(tree::threads(process::id()).len());
-    Observed::until(subject, &Asked::of("large", &[]), &subject.ctx(2), None, &mut count);
-    assert!((1..=most).contains(&seen), "{seen} threads instead of {most}");
 }
 
 /// What is taken for all workers together: so little that the text does not fit into it. Those who merge all runs at once

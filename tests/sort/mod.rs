@@ -6,6 +6,7 @@ mod corpus;
 mod fails;
 mod files;
 mod gnu;
+mod laws;
 mod mutants;
 mod observe;
 mod oracle;
@@ -19,6 +20,7 @@ use std::path::Path;
 
 use cc_conformance::{
     case::Case,
+    laws::of_every_batch,
     subject::Subject,
     suite::Suite,
     workload::{Batch, Rejected, Run, Workload},
@@ -64,7 +66,8 @@ impl Workload for Sort {
             room::cases,
             bounds::cases,
         ];
-        modules.into_iter().flat_map(|cases| cases()).collect()
+        let own = modules.into_iter().flat_map(|cases| cases());
+        of_every_batch::<Self>().into_iter().chain(own).collect()
     }
 
     fn mutants() -> Vec<(&'static str, Run<Self>)> {

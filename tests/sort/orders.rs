@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, fs};
 
 use cc_conformance::{
     case::{Case, Needs},
+    laws::with_workers,
     subject::Subject,
 };
 use cc_workloads::{
@@ -13,6 +14,7 @@ use cc_workloads::{
 };
 
 use super::{
+    Sort,
     asked::Asked,
     corpus::{self, ODD_ORDERS, ORDERS, RUNS},
     gnu,
@@ -26,9 +28,7 @@ const PLENTY: u64 = 256 << 20;
 pub(super) fn cases() -> Vec<Case> {
     let mut cases = vec![
         Case::new("corpus_takes_passes", corpus_takes_passes),
-        Case::new("one_worker", |subject| with_workers(subject, 1)),
-        Case::new("5_workers", |subject| with_workers(subject, 5)),
-        Case::new("64_workers", |subject| with_workers(subject, 64)),
+        Case::new("5_workers", |subject| with_workers::<Sort>(subject, 5, None)),
         Case::new("window_of_one", window_of_one),
         Case::new("nothing", |subject| drop(conforms(subject, &Asked::new(&[]).at("/dev/null")))),
         Case::new("equal_keys_keep_their_order", equal_keys_keep_their_order),
@@ -77,16 +77,6 @@ impl<T> cc_workloads::Sink<T> for Forgets {
     fn push(&mut self, _: T) -> std::ops::ControlFlow<()> {
         std::ops::ControlFlow::Continue(())
     }
-}
-
-/// In memory or not: with more workers there is more of it.
-fn with_workers(subject: &Subject, workers: usize) {
-    conforms_in(subject, "large", "plain", 0, &subject.ctx(workers));
-    conforms_in(subject, "large", "unique_first_fields", 0, &subject.ctx(workers));
-    for order in ODD_ORDERS {
-        conforms_in(subject, "odd/longer-than-the-room", order, 0, &subject.ctx(workers));
-    }
-    conforms_in(subject, "odd/empty", "plain", 0, &subject.ctx(workers));
 }
 
 fn window_of_one(subject: &Subject) {

@@ -1,30 +1,23 @@
-//! Early ends: nothing more is wanted, or somebody asks for a stop. Work ends, and nothing is left behind.
+//! Early ends that are particular to `sort`: in each phase, and while an input is silent.
 
 use std::{
     fs,
     io::{PipeWriter, Write},
     ops::ControlFlow,
     sync::mpsc::sync_channel,
-    time::Instant,
 };
 
 use cc_conformance::{
     case::Case,
     fault::Action,
     stdin::Stdin,
-    stops::{prompt, pushes_once_it_has_asked, stopped_in, stopped_in_a_jam, stopped_in_silence},
+    stops::{stopped_in, stopped_in_a_jam, stopped_in_silence},
     subject::Subject,
     trap::Trap,
 };
-use cc_workloads::{Cause, Sink, sort::Output};
+use cc_workloads::{Sink, sort::Output};
 
-use super::{
-    Sort,
-    asked::Asked,
-    corpus::{self, RUNS},
-    files::LATE_MERGE,
-    observe::Observed,
-};
+use super::{Sort, asked::Asked, corpus, files::LATE_MERGE, observe::Observed};
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
@@ -32,13 +25,8 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new("stop_while_a_run_is_written", |subject| stop_at(subject, "run", 3)),
         Case::new("stop_in_a_pass", |subject| stop_at(subject, "merge", 2)),
         Case::new("stop_while_merging", |subject| stop_at(subject, "merge", LATE_MERGE)),
-        Case::new("stop_before_the_start", stop_before_the_start),
         Case::new("stop_while_stdin_is_silent", stop_while_stdin_is_silent),
-        Case::new("stop_while_the_sink_stalls", stop_while_the_sink_stalls),
         Case::new("stop_while_the_sink_takes_no_lines", stop_while_the_sink_takes_no_lines),
-        Case::new("stop_by_its_own_sink", stop_by_its_own_sink),
-        Case::new("break_after_some", break_after_some),
-        Case::new("break_ends_the_work", break_ends_the_work),
     ]
 }
 
@@ -61,15 +49,6 @@ fn stop_at(subject: &Subject, place: &str, from: u64) {
     }
     assert_eq!(fs::read("out").expect("it was there"), b"as it was");
     assert_eq!(fs::read_dir(".").expect("it can be read").count(), 2, "something is beside the output");
-}
-
-fn stop_before_the_start(subject: &Subject) {
-    let ctx = subject.ctx(2);
-    ctx.stop.request(Cause::Test);
-    let since = Instant::now();
-    let observed = Observed::of(subject, &Asked::of("large", &[]), &ctx);
-    assert_eq!((observed.pushes, &*observed.out), (0, &b""[..]), "something was done");
-    prompt(since.elapsed());
 }
 
 /// A stop requested while standard input is waited for, whose writer has said something and stays.
@@ -95,12 +74,6 @@ fn stop_while_stdin_is_silent(subject: &Subject) {
     }
 }
 
-/// A stop requested while nobody takes the outputs, and every queue is full.
-fn stop_while_the_sink_stalls(subject: &Subject) {
-    let ctx = subject.ctx(2);
-    stopped_in_a_jam(&ctx, |sink| subject.run::<Sort>(&Asked::of("large", &[]).job(), &ctx, sink));
-}
-
 /// The same when the lines come.
 fn stop_while_the_sink_takes_no_lines(subject: &Subject) {
     struct Lines<'a>(&'a mut dyn Sink<Output>);
@@ -116,40 +89,5 @@ fn stop_while_the_sink_takes_no_lines(subject: &Subject) {
         let ctx = subject.ctx(2);
         let job = Asked::of("large", &[]).in_memory_of(memory).job();
         stopped_in_a_jam(&ctx, |sink| subject.run::<Sort>(&job, &ctx, &mut Lines(sink)));
-    }
-}
-
-/// A stop requested from within the push, which goes on wanting more.
-fn stop_by_its_own_sink(subject: &Subject) {
-    let ctx = subject.ctx(2);
-    let pushes = pushes_once_it_has_asked(&ctx, |sink| {
-        subject.run::<Sort>(&Asked::of("large", &[]).job(), &ctx, sink);
-    });
-    assert_eq!(pushes, 1, "pushed after the request");
-}
-
-/// A sink that has enough after so many outputs is given no more, be it what was read or lines.
-fn break_after_some(subject: &Subject) {
-    for most in [1, 3, 13, 14, 20] {
-        let ctx = subject.ctx(2);
-        let observed = Observed::until(subject, &Asked::of("large", &[]), &ctx, Some(most), &mut |_| ());
-        assert_eq!(observed.pushes, most);
-        assert_eq!(ctx.stop.cause(), Some(Cause::Break), "the run was not asked to stop");
-        assert!(!subject.facts.merges_in_passes || observed.out.is_empty() == (most as u64 <= RUNS));
-    }
-}
-
-/// After a Break, no more of the input is sorted, or of the result merged.
-fn break_ends_the_work(subject: &Subject) {
-    let phases = [("run", 0, 1, RUNS), ("merge", LATE_MERGE, RUNS + LATE_MERGE, 25)];
-    for (nth, (place, from, most, all)) in phases.into_iter().enumerate() {
-        let notes = Trap::new(&format!("notes-{nth}"));
-        let noted = Asked::of("large", &[]).with(notes.fault(place, from, Action::Note, 1000));
-        let most = usize::try_from(most).expect("it is small");
-        let observed =
-            Observed::until(subject, &noted, &subject.ctx_with_window(2, 2), Some(most), &mut |_| ());
-        assert_eq!(observed.pushes, most);
-        let begun = notes.strikes() as u64;
-        assert!(begun <= all * 3 / 4, "{begun} of {all} tasks were begun");
     }
 }

@@ -10,7 +10,7 @@
 //!    where;
 //! 5. [`fault`] and [`trap`]: forced points: a fault, or a halt in the middle of a chosen piece;
 //! 6. [`source`]: an input that breaks off; [`stops`]: a stop at such a point, and how soon the run
-//!    heeds it; [`stdin`]: input as it comes;
+//!    heeds it; [`stdin`]: input as it comes; [`laws`]: the cases of every workload that has a job;
 //! 7. [`leftovers`] and [`tree`]: threads, processes, descriptors, files and memory, seen from outside; [`bounds`]: few
 //!    descriptors, and the peak of memory;
 //! 8. [`mutant`]: wrong implementations, which the checks must reject;
@@ -20,6 +20,7 @@ pub mod bounds;
 pub mod case;
 pub mod fault;
 pub mod isolate;
+pub mod laws;
 pub mod leftovers;
 pub mod linear;
 pub mod mutant;

@@ -3,23 +3,19 @@
 use std::{
     fs::{self, File},
     io::{BufWriter, Write},
-    process,
 };
 
 use cc_conformance::{
     bounds::{limit_descriptors, peak_memory},
-    case::{Case, Needs},
+    case::Case,
     subject::Subject,
-    tree,
 };
-use cc_workloads::wordcount::Output;
 
 use super::observe::{Asked, Observed, conforms};
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
         Case::new("descriptor_limit_of_32", descriptor_limit_of_32),
-        Case::new("no_threads_but_the_models", no_threads_but_the_models).needs(Needs::CountedThreads),
         Case::new("memory_of_a_million_words", |subject| memory(subject, 1_000_000, 2, 5)),
         Case::new("memory_of_10_million_words", |subject| memory(subject, 10_000_000, 2, 5)).long(),
         Case::new("memory_of_10_million_words_64_workers", |subject| memory(subject, 10_000_000, 64, 8))
@@ -33,15 +29,6 @@ fn descriptor_limit_of_32(subject: &Subject) {
     for part in ["many", "large", "odd"] {
         conforms(subject, &Asked::of(part));
     }
-}
-
-/// The kernels and what they are made of start no threads of their own.
-fn no_threads_but_the_models(subject: &Subject) {
-    let most = subject.threads(2);
-    let mut seen = 0;
-    let mut count = |_: &Output| seen = seen.max(tree::threads(process::id()).len());
-    Observed::until(subject, &Asked::of("large"), &subject.ctx(2), None, &mut count);
-    assert!((1..=most).contains(&seen), "{seen} threads instead of {most}");
 }
 
 /// What the programs themselves take, with their runtimes and buffers, in every process.

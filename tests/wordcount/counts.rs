@@ -18,13 +18,11 @@ use proptest::{
 
 use super::{
     corpus,
-    observe::{Asked, Observed, conforms, conforms_in},
+    observe::{Asked, Observed, conforms},
 };
 
 pub(super) fn cases() -> Vec<Case> {
     let mut cases = vec![
-        Case::new("one_worker", |subject| with_workers(subject, 1)),
-        Case::new("64_workers", |subject| with_workers(subject, 64)),
         Case::new("many_files", |subject| drop(conforms(subject, &Asked::of("many")))),
         Case::new("nothing", |subject| drop(conforms(subject, &Asked::new().at("/dev/null")))),
         Case::new("an_empty_folder", an_empty_folder),
@@ -75,12 +73,6 @@ fn settings(part: &'static str) -> Vec<(&'static str, Asked)> {
         return all; // only the names are asked for
     }
     all.into_iter().map(|(name, asked)| (name, asked.at(corpus::path(part)))).collect()
-}
-
-fn with_workers(subject: &Subject, workers: usize) {
-    for part in ["large", "many", "small"] {
-        conforms_in(subject, &Asked::of(part), &subject.ctx(workers));
-    }
 }
 
 fn an_empty_folder(subject: &Subject) {

@@ -4,6 +4,7 @@ mod bounds;
 mod corpus;
 mod counts;
 mod fails;
+mod laws;
 mod mutants;
 mod observe;
 mod stdin;
@@ -13,6 +14,7 @@ use std::path::Path;
 
 use cc_conformance::{
     case::Case,
+    laws::of_every_batch,
     subject::Subject,
     suite::Suite,
     workload::{Batch, Rejected, Run, Workload},
@@ -48,7 +50,8 @@ impl Workload for Wordcount {
 
     fn cases() -> Vec<Case> {
         let modules = [counts::cases, stdin::cases, stops::cases, fails::cases, bounds::cases];
-        modules.into_iter().flat_map(|cases| cases()).collect()
+        let own = modules.into_iter().flat_map(|cases| cases());
+        of_every_batch::<Self>().into_iter().chain(own).collect()
     }
 
     fn mutants() -> Vec<(&'static str, Run<Self>)> {
