@@ -2,13 +2,16 @@
 
 use std::{fs, path::PathBuf};
 
-use cc_conformance::{case::Case, subject::Subject};
+use cc_conformance::{
+    case::Case,
+    random::{caught, each},
+    subject::Subject,
+};
 use fastrand::Rng;
 use proptest::{
     collection::vec,
-    prelude::{Just, ProptestConfig, Strategy, any, prop_oneof},
+    prelude::{Just, Strategy, any, prop_oneof},
     sample::select,
-    test_runner::{RngAlgorithm, TestCaseError, TestRng, TestRunner},
 };
 
 use super::{
@@ -16,6 +19,9 @@ use super::{
     corpus, gnu,
     observe::{Observed, conforms},
 };
+
+/// How often a case that fails is made smaller.
+const SHRINKS: u32 = 400;
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
@@ -119,18 +125,11 @@ fn asked(patterns: &[Pattern], flags: &[&'static str]) -> Asked {
     patterns.iter().fold(Asked::default(), |asked, pattern| asked.or(pattern.source.as_str())).flags(&flags)
 }
 
-/// The same cases every time, so that what fails here fails elsewhere.
-fn runner(cases: u32) -> TestRunner {
-    let config =
-        ProptestConfig { cases, failure_persistence: None, max_shrink_iters: 400, ..Default::default() };
-    TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha))
-}
-
 /// Small files, some of them below directories, as operands in their order.
 fn trees(cases: u32, check: &dyn Fn(&Asked)) {
     let tree = vec((select(&["", "a/", "b/", "b/c/"][..]), content()), 1..6);
     let strategy = (tree, vec(pattern(), 1..3), flags());
-    checked(runner(cases).run(&strategy, |(tree, patterns, flags)| {
+    each(cases, SHRINKS, &strategy, |(tree, patterns, flags)| {
         let mut asked = asked(&patterns, &flags).flag("-H");
         for (n, (dir, content)) in tree.iter().enumerate() {
             fs::create_dir_all(dir.trim_end_matches('/'))
@@ -139,8 +138,8 @@ fn trees(cases: u32, check: &dyn Fn(&Asked)) {
             fs::write(&name, content)?;
             asked = asked.at(name);
         }
-        caught(check, &asked)
-    }));
+        caught(|| check(&asked))
+    });
 }
 
 /// A file of several ranges, with lines of any length.
@@ -148,7 +147,7 @@ fn ranges(cases: u32, check: &dyn Fn(&Asked)) {
     let flags = select(&["-n", "-c", "-v", "-o", "-l", "-m3", "-m500", "-m20000", "-i"][..]);
     let pattern = select(&["needles?", "hay +of", "^[A-Z]+ ", "x_1 *$", "1234", "^$"][..]);
     let strategy = (any::<u64>(), 1_000_000..3_300_000usize, pattern, vec(flags, 0..4));
-    checked(runner(cases).run(&strategy, |(seed, size, pattern, flags)| {
+    each(cases, SHRINKS, &strategy, |(seed, size, pattern, flags)| {
         let mut random = Rng::with_seed(seed);
         let mut text = corpus::prose(&mut random, size);
         // A few lines that are longer than most, and one longer than a range.
@@ -158,18 +157,7 @@ fn ranges(cases: u32, check: &dyn Fn(&Asked)) {
             text[at..end].iter_mut().filter(|byte| **byte == b'\n').for_each(|byte| *byte = b' ');
         }
         fs::write("ranges", text)?;
-        caught(check, &Asked::new(pattern).flags(&flags).flag("-H").at(PathBuf::from("ranges")).at("ranges"))
-    }));
-}
-
-/// A panic fails this one of the random cases, and makes the runner look for a smaller one.
-fn caught(check: &dyn Fn(&Asked), asked: &Asked) -> Result<(), TestCaseError> {
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| check(asked)))
-        .map_err(|panic| TestCaseError::fail(cc_workloads::error::panic_reason(&*panic)))
-}
-
-fn checked<T: std::fmt::Debug>(ran: Result<(), proptest::test_runner::TestError<T>>) {
-    if let Err(error) = ran {
-        panic!("{error}");
-    }
+        let asked = Asked::new(pattern).flags(&flags).flag("-H").at(PathBuf::from("ranges")).at("ranges");
+        caught(|| check(&asked))
+    });
 }

@@ -2,16 +2,18 @@
 
 use std::fs;
 
-use cc_conformance::{case::Case, subject::Subject};
-use fastrand::Rng;
-use proptest::{
-    collection::vec,
-    prelude::*,
-    sample::select,
-    test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner},
+use cc_conformance::{
+    case::Case,
+    random::{caught, each},
+    subject::Subject,
 };
+use fastrand::Rng;
+use proptest::{collection::vec, prelude::*, sample::select};
 
 use super::{asked::Asked, gnu, observe::Observed, oracle::Expected};
+
+/// How often a case that fails is made smaller.
+const SHRINKS: u32 = 300;
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
@@ -55,12 +57,6 @@ fn flags() -> impl Strategy<Value = Vec<String>> {
     })
 }
 
-/// The same cases every time, so that what fails here fails elsewhere.
-fn runner(cases: u32) -> TestRunner {
-    let config = Config { cases, failure_persistence: None, max_shrink_iters: 300, ..Config::default() };
-    TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha))
-}
-
 /// Short lines in several files.
 fn small(cases: u32, check: &dyn Fn(&Asked)) {
     let byte = prop_oneof![
@@ -69,23 +65,24 @@ fn small(cases: u32, check: &dyn Fn(&Asked)) {
         1 => select(&b"\0\r~\xff\xc3"[..]),
     ];
     let files = vec(vec(byte, 0..200), 1..4);
-    checked(runner(cases).run(&(files, flags()), |(files, flags)| {
+    each(cases, SHRINKS, &(files, flags()), |(files, flags)| {
         let mut asked = Asked { flags, ..Asked::new(&[]) };
         for (nth, text) in files.iter().enumerate() {
             fs::write(format!("text-{nth}"), text)?;
             asked = asked.at(format!("text-{nth}"));
         }
-        caught(check, &asked)
-    }));
+        caught(|| check(&asked))
+    });
 }
 
 /// So many lines that there are several runs, in memory or not.
 fn large(cases: u32, check: &dyn Fn(&Asked)) {
     let strategy = (any::<u64>(), 1000..1_300_000usize, select(&[2, 12, 40, 3000][..]), flags());
-    checked(runner(cases).run(&strategy, |(seed, size, longest, flags)| {
+    each(cases, SHRINKS, &strategy, |(seed, size, longest, flags)| {
         fs::write("text", text(seed, size, longest))?;
-        caught(check, &Asked { flags, ..Asked::new(&[]) }.at("text"))
-    }));
+        let asked = Asked { flags, ..Asked::new(&[]) }.at("text");
+        caught(|| check(&asked))
+    });
 }
 
 fn text(seed: u64, size: usize, longest: usize) -> Vec<u8> {
@@ -104,16 +101,4 @@ fn text(seed: u64, size: usize, longest: usize) -> Vec<u8> {
         text.push(b'\n');
     }
     text
-}
-
-/// A panic fails this one of the random cases, and makes the runner look for a smaller one.
-fn caught(check: &dyn Fn(&Asked), asked: &Asked) -> Result<(), TestCaseError> {
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| check(asked)))
-        .map_err(|panic| TestCaseError::fail(cc_workloads::error::panic_reason(&*panic)))
-}
-
-fn checked<T: std::fmt::Debug>(ran: Result<(), proptest::test_runner::TestError<T>>) {
-    if let Err(error) = ran {
-        panic!("{error}");
-    }
 }

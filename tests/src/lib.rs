@@ -13,7 +13,7 @@
 //!    heeds it; [`stdin`]: input as it comes; [`laws`]: the cases of every workload that has a job;
 //! 7. [`leftovers`] and [`tree`]: threads, processes, descriptors, files and memory, seen from outside; [`bounds`]: few
 //!    descriptors, and the peak of memory;
-//! 8. [`mutant`]: wrong implementations, which the checks must reject;
+//! 8. [`random`]: cases by chance, the same in every run; [`mutant`]: wrong implementations, which the checks must reject;
 //! 9. [`linear`]: histories of concurrent clients of a server, and whether they are linearizable.
 
 pub mod bounds;
@@ -24,6 +24,7 @@ pub mod laws;
 pub mod leftovers;
 pub mod linear;
 pub mod mutant;
+pub mod random;
 pub mod source;
 pub mod stdin;
 pub mod stops;
