@@ -53,11 +53,7 @@ const DEATHS: usize = 16;
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let at_once = job.at_once();
     descriptors(at_once, DESCRIPTORS)?;
-    // A fetcher has one connection, whatever its host may have of them.
-    let fetching = Fetching {
-        settings: Settings { concurrency: 1, per_host: 1, ..job.settings.clone() },
-        stop: ctx.stop.clone(),
-    };
+    let fetching = Fetching { settings: job.settings.single_connection(), stop: ctx.stop.clone() };
     system(&ctx.stop, |system| {
         let (dispatcher, reports) = system.mailbox(at_once);
         let (supervisor, deaths) = system.mailbox(DEATHS);
@@ -112,7 +108,7 @@ impl Dispatcher {
     }
 
     fn assign(&mut self, download: Box<Download>) -> Result<(), Halted> {
-        let origin = download.url().origin().ascii_serialization();
+        let origin = download.origin();
         let id = self.idle.take(&origin).expect("as many fetchers as attempts");
         self.desks[id].origin = origin;
         self.desks[id].fetcher.send(download)

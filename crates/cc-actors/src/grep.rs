@@ -13,7 +13,8 @@
 //!
 //! - **Split.** A task is 32 files or a mebibyte. What a searcher finds too large it hands back, and the collator
 //!   has the rest done in mebibytes.
-//! - **Share.** Nothing. The walk, the table of who has room, the searches and the outputs that came early have one
+//! - **Share.** Nothing but the spec's `SharedCutoff`, by which the printer ends a stream that it has done with. The walk, the
+//!   table of who has room, the searches and the outputs that came early have one
 //!   owner each. A queue that all searchers take from would be shared state: the dispatcher decides who gets what.
 //! - **Bound.** Work is done on demand only. The walker takes one step for a credit, of which there are `window`; a
 //!   searcher gets a task for each time it says that it has room, which is for the one in hand and one more, so that it

@@ -18,7 +18,9 @@ use std::{
 
 use cc_workloads::{
     Result,
-    kv::{Answer, Budget, Clock, Part, Parts, Plan, Refusal, Replies, Reply, SWEEP, Server, Shard},
+    kv::{
+        self, Answer, Clock, Part, Parts, Plan, Refusal, Replies, Reply, SWEEP, Server, Shard, SharedBudget,
+    },
 };
 
 use crate::actor::{Address, Halted, Mailbox, System};
@@ -133,7 +135,7 @@ pub fn lost(shard: usize) -> Reply {
 /// One life of an actor that keeps a shard, or several, one after the other.
 struct Keeper {
     shard: Shard,
-    budget: Budget,
+    budget: SharedBudget,
     clock: Clock,
     questions: Mailbox<Question>,
     swept: Instant,
@@ -143,7 +145,7 @@ struct Keeper {
 impl Keeper {
     fn new(server: &Server, questions: Mailbox<Question>) -> Self {
         let (budget, clock) = (server.budget().clone(), server.config().clock.clone());
-        let shard = Shard::new(budget.clone(), fastrand::u64(..));
+        let shard = Shard::empty(&budget);
         Self { shard, budget, clock, questions, swept: Instant::now() }
     }
 
@@ -152,7 +154,7 @@ impl Keeper {
         loop {
             match catch_unwind(AssertUnwindSafe(|| self.live())) {
                 Ok(halted) => return halted,
-                Err(_reported) => self.shard = Shard::new(self.budget.clone(), fastrand::u64(..)),
+                Err(_reported) => self.shard = Shard::empty(&self.budget),
             }
         }
     }
@@ -160,7 +162,7 @@ impl Keeper {
     fn live(&mut self) -> Result<(), Halted> {
         loop {
             let chores = self.shard.stats().volatile > 0;
-            match self.questions.serve_until(chores.then(|| self.swept + SWEEP.0))? {
+            match self.questions.serve_until(chores.then(|| self.swept + SWEEP))? {
                 Some(Question::Run(parts, to)) => {
                     // It does not matter if nobody waits for it any more.
                     let _ = to.send(parts.iter().map(|part| self.run(part)).collect());
@@ -168,7 +170,7 @@ impl Keeper {
                 Some(Question::Hold(part, to)) => self.be_held(&part, to),
                 None => {}
             }
-            if chores && self.swept.elapsed() >= SWEEP.0 {
+            if chores && self.swept.elapsed() >= SWEEP {
                 self.sweep();
             }
         }
@@ -198,10 +200,10 @@ impl Keeper {
         }
     }
 
-    /// Removes what has expired and nobody asks for. Ten times is a millisecond, in which nobody is served.
+    /// Removes what has expired and nobody asks for.
     fn sweep(&mut self) {
         let now = self.clock.now();
-        let _ = (0..10).all(|_| self.shard.sweep(now, SWEEP.1));
+        kv::sweep(1, |places| self.shard.sweep(now, places));
         self.swept = Instant::now();
     }
 }

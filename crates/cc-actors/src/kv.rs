@@ -28,17 +28,17 @@
 
 use std::{
     convert::Infallible,
-    io::{self, ErrorKind, Read, Write},
+    io::{self, ErrorKind, Write},
     iter,
     mem::MaybeUninit,
-    net::{Shutdown, TcpListener, TcpStream},
+    net::{TcpListener, TcpStream},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use cc_workloads::{
     Ctx, Error, Result, Stop,
-    kv::{Clock, Config, Connection, Now, READ, Server, Slots, TOO_MANY, Totals, accept_again},
+    kv::{Clock, Config, Connection, Now, READ, Server, Slots, Totals, accept_again, hang_up, turn_away},
 };
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
@@ -265,20 +265,6 @@ fn is_shut_within(stream: &TcpStream, time: Duration) -> io::Result<bool> {
         Err(error) if error != Errno::INTR => Err(error.into()),
         _ => Ok(!socket[0].revents().is_empty()),
     }
-}
-
-fn turn_away(mut stream: &TcpStream) {
-    // Whoever is not there to be told is gone already.
-    let _ = stream.write(TOO_MANY);
-    hang_up(stream);
-}
-
-/// Closes it so that the client gets the last reply: if something that it said is unread by then, the kernel takes the
-/// reply back.
-fn hang_up(mut stream: &TcpStream) {
-    let is_shut = stream.shutdown(Shutdown::Write).is_ok() && stream.set_nonblocking(true).is_ok();
-    let mut buffer = [0; 4096];
-    let _ = is_shut && (0..64).all(|_| stream.read(&mut buffer).is_ok_and(|bytes| bytes > 0));
 }
 
 #[cfg(test)]

@@ -35,8 +35,8 @@ use std::{
 
 use cc_workloads::{
     Ctx, Error, Result, Sink,
-    shelf::Shelf,
-    sort::{self, Job, Output, Runs, Task},
+    shelf::{Memory, Shelf},
+    sort::{self, Job, Output, Task, external},
 };
 
 use crate::actor::{Address, Death, Halted, Mailbox, System, system};
@@ -45,23 +45,14 @@ use crate::actor::{Address, Death, Halted, Mailbox, System, system};
 /// Runs the job on `ctx.workers` workers; the calling thread is the last actor of each phase, the collator.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let plan = job.plan(ctx)?;
-    let shelf = &*job.shelf(&plan)?;
-    let team =
-        Team { sorter: sort::Sorter::new(&job.query, &ctx.stop), shelf, window: plan.window.get(), ctx };
-    let mut runs = Runs::new(job, &plan, shelf);
-    let mut flow = team.phase(job.chunks(&plan, shelf, &ctx.stop), &mut runs.gather(out))?;
-    while flow.is_continue()
-        && let Some(pass) = runs.pass()
-    {
-        let mut writer = pass.writer(out)?;
-        flow = team.phase(pass.merges(), &mut writer)?;
-        let made = writer.finish()?;
-        runs.put(pass, made);
-    }
-    if flow.is_continue() {
-        let _ = team.phase(runs.merges(), out)?;
-    }
-    Ok(())
+    let shelf: &dyn Shelf = if plan.in_memory { &Memory::default() } else { &job.folder()? };
+    let team = Team {
+        sorter: sort::Sorter::new(&job.query, &ctx.stop),
+        shelf,
+        window: ctx.window.min(plan.fits).get(),
+        ctx,
+    };
+    external(job, &plan, shelf, ctx, out, |tasks, out| team.phase(tasks, out))
 }
 
 /// What the actors of each phase begin with.
@@ -207,8 +198,7 @@ fn gather(
             let _ = walker.send(Request::Credit);
         }
     }
-    // The tasks end early, too, when a stop is requested.
-    Ok(if ctx.stop.requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    Ok(ctx.stop.flow()) // a stop ends the tasks early
 }
 // ANCHOR_END: sort-gather
 

@@ -26,16 +26,10 @@
 //!   the task, has the walker hand it out again file by file if it was of many, and starts a fresh counter on the same
 //!   mailbox. A partition that cannot be ranked ends the run: a part of the truth is none.
 
-use std::{
-    collections::VecDeque,
-    mem,
-    ops::ControlFlow,
-    panic::{AssertUnwindSafe, catch_unwind},
-};
+use std::{collections::VecDeque, mem, ops::ControlFlow};
 
 use cc_workloads::{
     Ctx, Error, Result, Sink,
-    error::panic_reason,
     wordcount::{
         self, Counts, Grain, Job, Output, PARTITIONS, Partition, Ranked, Read, Settings, Task, Tasks, absorb,
         divided, partitions,
@@ -178,11 +172,7 @@ fn add(
 
 /// Nobody could go on in the place of an adder, whose sums would be gone: so it defends itself.
 fn ranked(sum: Partition, settings: &Settings) -> Report {
-    let who = format!("partition {}", sum.number());
-    match catch_unwind(AssertUnwindSafe(|| sum.rank(settings))) {
-        Ok(ranked) => Report::Ranked(ranked),
-        Err(panic) => Report::Lost(Error::worker(who, panic_reason(&*panic))),
-    }
+    sum.try_rank(settings).map_or_else(Report::Lost, Report::Ranked)
 }
 // ANCHOR_END: wordcount-work
 

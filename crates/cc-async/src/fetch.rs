@@ -16,6 +16,7 @@
 
 use std::{future::pending, sync::Arc, time::Instant};
 
+use cc_fetch_client::Client;
 use cc_workloads::{
     Ctx, Result, Sink,
     error::panic_reason,
@@ -30,10 +31,7 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::{
-    client::Client,
-    runtime::{build, join, token},
-};
+use crate::runtime::{build, join, token};
 
 /// A connection for each, and the file that it goes into.
 pub(crate) const DESCRIPTORS: usize = 2;

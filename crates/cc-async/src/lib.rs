@@ -75,7 +75,6 @@
 // written.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
-mod client;
 pub mod pool;
 pub mod promise;
 pub mod runtime;

@@ -18,8 +18,8 @@ use std::{ops::ControlFlow, sync::Arc, thread};
 
 use cc_workloads::{
     Ctx, Result, Sink,
-    shelf::Shelf,
-    sort::{Job, Output, Runs, Sorter, Task},
+    shelf::{Memory, Shelf},
+    sort::{Job, Output, Sorter, Task, external},
 };
 use tokio::{
     runtime::Runtime,
@@ -38,25 +38,14 @@ use crate::{
 /// gathers.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let plan = job.plan(ctx)?;
-    let shelf: Arc<dyn Shelf> = job.shelf(&plan)?.into();
+    let shelf: Arc<dyn Shelf> =
+        if plan.in_memory { Arc::new(Memory::default()) } else { Arc::new(job.folder()?) };
     let runtime = runtime(ctx.workers)?;
     let (stop, _on_stop) = token(&ctx.stop);
     let sorters = Arc::new(Pool::new(Sorter::new(&job.query, &ctx.stop)));
-    let phases = Phases { runtime, stop, sorters, shelf: shelf.clone(), window: plan.window.get(), ctx };
-    let mut runs = Runs::new(job, &plan, &*shelf);
-    let mut flow = phases.phase(job.chunks(&plan, &*shelf, &ctx.stop), &mut runs.gather(out))?;
-    while flow.is_continue()
-        && let Some(pass) = runs.pass()
-    {
-        let mut writer = pass.writer(out)?;
-        flow = phases.phase(pass.merges(), &mut writer)?;
-        let made = writer.finish()?;
-        runs.put(pass, made);
-    }
-    if flow.is_continue() {
-        let _ = phases.phase(runs.merges(), out)?;
-    }
-    Ok(())
+    let phases =
+        Phases { runtime, stop, sorters, shelf: shelf.clone(), window: ctx.window.min(plan.fits).get(), ctx };
+    external(job, &plan, &*shelf, ctx, out, |tasks, out| phases.phase(tasks, out))
 }
 
 /// What all phases run on.
@@ -134,8 +123,7 @@ async fn gather(mut line: Receiver<Promise>, ctx: &Ctx, out: &mut dyn Sink<Outpu
     while let Some(promise) = line.recv().await {
         ctx.emit(promise.kept().await, out)?;
     }
-    // The tasks end early, too, when a stop is requested.
-    if ctx.stop.requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    ctx.stop.flow() // a stop ends the tasks early
 }
 // ANCHOR_END: sort-gather
 

@@ -17,7 +17,7 @@
 use std::{iter, sync::Arc, thread};
 
 use cc_workloads::{
-    Ctx, Error, Result, Sink,
+    Ctx, Result, Sink,
     error::panic_reason,
     wordcount::{
         Counter, Counts, Grain, Job, Output, Partial, Partition, Read, Settings, Task, absorb, divided,
@@ -147,11 +147,9 @@ async fn add(
         sums = added.await.expect("adding up does not panic");
     }
     for sum in sums {
-        let (who, settings) = (format!("partition {}", sum.number()), settings.clone());
-        let ranked = in_pool(move || sum.rank(&settings)).await;
-        let output = ranked.map(Output::Ranked);
-        let output = output.map_err(|failure| Error::worker(who, panic_reason(&*failure.into_panic())));
-        if done.send(output).await.is_err() {
+        let settings = settings.clone();
+        let ranked = in_pool(move || sum.try_rank(&settings)).await.expect("it catches a panic");
+        if done.send(ranked.map(Output::Ranked)).await.is_err() {
             break;
         }
     }

@@ -72,7 +72,6 @@
 // written.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
-mod client;
 pub mod cluster;
 mod threads;
 

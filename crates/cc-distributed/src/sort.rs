@@ -22,7 +22,7 @@
 
 use std::{
     convert::identity,
-    ops::ControlFlow::{self, Break, Continue},
+    ops::ControlFlow::{self, Continue},
 };
 
 use cc_workloads::{
@@ -153,7 +153,8 @@ fn gather(
         desk.ctx.emit(output, out)?;
     }
     // The chunks end early, too, when a stop is requested.
-    if desk.ctx.stop.requested() { Break(()) } else { Continue(places) }
+    desk.ctx.stop.flow()?;
+    Continue(places)
 }
 
 /// Emits what comes of the merges, in their order.
@@ -165,7 +166,7 @@ fn merge(
     out: &mut dyn Sink<Output>,
 ) -> ControlFlow<()> {
     let merges = stream::iter(runs.merges()).map(|task| desk.merge(task, places));
-    let window = plan.window.get().min(2 * desk.workers());
+    let window = desk.ctx.window.min(plan.fits).get().min(2 * desk.workers());
     block_on_stream(merges.buffered(window)).try_for_each(|output| desk.ctx.emit(output?, out))
 }
 // ANCHOR_END: sort-gather

@@ -28,7 +28,7 @@ use cc_workloads::{
     Ctx, Result, Sink, Stop,
     error::panic_reason,
     shelf::Folder,
-    sort::{Job, Output, Query, Runs, Sorter, Task},
+    sort::{Job, Output, Query, Sorter, Task, external},
 };
 use crossbeam_channel::{Receiver, Sender, bounded};
 use serde::{Deserialize, Serialize};
@@ -47,20 +47,8 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let give_up = |task: &Task| task.failed("killed its worker three times");
     // Dropped before the folder: nobody must write to that when it is removed.
     let pool = Pool::start("sort", &setup, ctx, give_up)?;
-    let window = plan.window.get();
-    let mut runs = Runs::new(job, &plan, &folder);
-    let mut flow = phase(job.chunks(&plan, &folder, &ctx.stop), window, &pool, ctx, &mut runs.gather(out))?;
-    while flow.is_continue()
-        && let Some(pass) = runs.pass()
-    {
-        let mut writer = pass.writer(out)?;
-        flow = phase(pass.merges(), window, &pool, ctx, &mut writer)?;
-        let made = writer.finish()?;
-        runs.put(pass, made);
-    }
-    if flow.is_continue() {
-        let _ = phase(runs.merges(), window, &pool, ctx, out)?;
-    }
+    let window = ctx.window.min(plan.fits).get();
+    external(job, &plan, &folder, ctx, out, |tasks, out| phase(tasks, window, &pool, ctx, out))?;
     pool.finish()
 }
 
@@ -120,8 +108,7 @@ fn gather(line: Receiver<Promise>, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Con
         let Ok(output) = promise.recv() else { return ControlFlow::Break(()) };
         ctx.emit(output, out)?;
     }
-    // The tasks end early, too, when a stop is requested.
-    if ctx.stop.requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    ctx.stop.flow() // a stop ends the tasks early
 }
 // ANCHOR_END: sort-gather
 

@@ -25,8 +25,8 @@ use std::{
 use cc_workloads::{
     Ctx, Result, Sink,
     error::panic_reason,
-    shelf::Shelf,
-    sort::{Job, Output, Runs, Sorter, Task},
+    shelf::{Memory, Shelf},
+    sort::{Job, Output, Sorter, Task, external},
 };
 use crossbeam_channel::{Receiver, Sender, bounded};
 
@@ -36,8 +36,8 @@ use crate::threads::Threads;
 /// Runs the job on `ctx.workers` threads, and in each phase one that feeds them; the calling thread gathers.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let plan = job.plan(ctx)?;
-    let shelf = &*job.shelf(&plan)?;
-    let window = plan.window.get();
+    let shelf: &dyn Shelf = if plan.in_memory { &Memory::default() } else { &job.folder()? };
+    let window = ctx.window.min(plan.fits).get();
     let (fed, orders) = bounded(window + 1);
     thread::scope(|scope| {
         let mut workers = Threads::new(scope, ctx);
@@ -48,19 +48,7 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
         }
         // The queue must close when the workers have gone, not when this function ends.
         drop(orders);
-        let mut runs = Runs::new(job, &plan, shelf);
-        let mut flow = phase(job.chunks(&plan, shelf, &ctx.stop), window, &fed, ctx, &mut runs.gather(out))?;
-        while flow.is_continue()
-            && let Some(pass) = runs.pass()
-        {
-            let mut writer = pass.writer(out)?;
-            flow = phase(pass.merges(), window, &fed, ctx, &mut writer)?;
-            let made = writer.finish()?;
-            runs.put(pass, made);
-        }
-        if flow.is_continue() {
-            let _ = phase(runs.merges(), window, &fed, ctx, out)?;
-        }
+        external(job, &plan, shelf, ctx, out, |tasks, out| phase(tasks, window, &fed, ctx, out))?;
         drop(fed);
         workers.join()
     })
@@ -120,8 +108,7 @@ fn gather(line: Receiver<Promise>, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Con
         let Ok(output) = promise.recv() else { return ControlFlow::Break(()) };
         ctx.emit(output, out)?;
     }
-    // The tasks end early, too, when a stop is requested.
-    if ctx.stop.requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    ctx.stop.flow() // a stop ends the tasks early
 }
 // ANCHOR_END: sort-gather
 

@@ -22,7 +22,7 @@ use std::{
 };
 
 use cc_workloads::{
-    Ctx, Error, Result, Sink,
+    Ctx, Result, Sink,
     error::panic_reason,
     wordcount::{
         Counter, Counts, Grain, Job, Output, PARTITIONS, Partial, Partition, Ranked, Read, Task, partitions,
@@ -145,7 +145,7 @@ fn rank(sums: Sums, job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<
             let next = move || left.lock().unwrap_or_else(PoisonError::into_inner).next();
             let work = move || {
                 while let Some(sum) = next()
-                    && done.send(ranked_or_why(sum, job)).is_ok()
+                    && done.send(sum.try_rank(&job.settings)).is_ok()
                 {}
             };
             threads.spawn(format!("worker-{n}"), work)?;
@@ -165,11 +165,5 @@ fn emit(ranked: Receiver<Result<Ranked>>, ctx: &Ctx, out: &mut dyn Sink<Output>)
         }
     }
     Ok(())
-}
-
-fn ranked_or_why(sum: Partition, job: &Job) -> Result<Ranked> {
-    let who = format!("partition {}", sum.number());
-    catch_unwind(AssertUnwindSafe(|| sum.rank(&job.settings)))
-        .map_err(|panic| Error::worker(who, panic_reason(&*panic)))
 }
 // ANCHOR_END: wordcount-gather

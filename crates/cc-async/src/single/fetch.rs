@@ -12,6 +12,7 @@
 
 use std::{panic::AssertUnwindSafe, time::Instant};
 
+use cc_fetch_client::Client;
 use cc_workloads::{
     Ctx, Result, Sink,
     error::panic_reason,
@@ -24,7 +25,6 @@ use tokio::{
 };
 
 use crate::{
-    client::Client,
     fetch::{DESCRIPTORS, feed},
     runtime::{current_thread, token},
 };

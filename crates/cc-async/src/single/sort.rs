@@ -18,8 +18,8 @@ use std::{
 use cc_workloads::{
     Ctx, Error, Result, Sink,
     error::panic_reason,
-    shelf::Shelf,
-    sort::{Job, Output, Runs, Sorter, Task},
+    shelf::{Memory, Shelf},
+    sort::{Job, Output, Sorter, Task, external},
 };
 use tokio::{
     join,
@@ -35,24 +35,11 @@ use crate::runtime::token;
 /// Runs the job on the calling thread, in each phase as two futures that take turns.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let plan = job.plan(ctx)?;
-    let shelf = &*job.shelf(&plan)?;
+    let shelf: &dyn Shelf = if plan.in_memory { &Memory::default() } else { &job.folder()? };
     let runtime = Builder::new_current_thread().build().map_err(Error::io("runtime"))?;
     let (stop, _on_stop) = token(&ctx.stop);
     let mut phases = Phases { runtime, stop, sorter: Sorter::new(&job.query, &ctx.stop), shelf, ctx };
-    let mut runs = Runs::new(job, &plan, shelf);
-    let mut flow = phases.phase(job.chunks(&plan, shelf, &ctx.stop), &mut runs.gather(out));
-    while flow.is_continue()
-        && let Some(pass) = runs.pass()
-    {
-        let mut writer = pass.writer(out)?;
-        flow = phases.phase(pass.merges(), &mut writer);
-        let made = writer.finish()?;
-        runs.put(pass, made);
-    }
-    if flow.is_continue() {
-        let _ = phases.phase(runs.merges(), out);
-    }
-    Ok(())
+    external(job, &plan, shelf, ctx, out, |tasks, out| Ok(phases.phase(tasks, out)))
 }
 
 /// What all phases run on.
@@ -106,7 +93,6 @@ async fn gather(mut outputs: Receiver<Output>, ctx: &Ctx, out: &mut dyn Sink<Out
     while let Some(output) = outputs.recv().await {
         ctx.emit(output, out)?;
     }
-    // The tasks end early, too, when a stop is requested.
-    if ctx.stop.requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    ctx.stop.flow() // a stop ends the tasks early
 }
 // ANCHOR_END: sort-gather

@@ -15,7 +15,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use cc_workloads::{
     Ctx, Error, Result, Sink,
     error::panic_reason,
-    wordcount::{Counter, Grain, Job, Output, Partial, Partition, Ranked, Read, Task, absorb, partitions},
+    wordcount::{Counter, Grain, Job, Output, Partial, Partition, Read, Task, absorb, partitions},
 };
 use tokio::{
     join,
@@ -56,7 +56,7 @@ async fn work(job: &Job, ctx: &Ctx, done: Sender<Result<Output>>) {
         yield_now().await;
     }
     for sum in sums {
-        if done.send(ranked_or_why(sum, job).map(Output::Ranked)).await.is_err() {
+        if done.send(sum.try_rank(&job.settings).map(Output::Ranked)).await.is_err() {
             return;
         }
         yield_now().await;
@@ -73,12 +73,6 @@ fn slice(task: &Task, counter: &mut Counter, sums: &mut [Partition]) -> Read {
         }
         Err(panic) => task.failed(&panic_reason(&*panic)),
     }
-}
-
-fn ranked_or_why(sum: Partition, job: &Job) -> Result<Ranked> {
-    let who = format!("partition {}", sum.number());
-    catch_unwind(AssertUnwindSafe(|| sum.rank(&job.settings)))
-        .map_err(|panic| Error::worker(who, panic_reason(&*panic)))
 }
 // ANCHOR_END: wordcount-work
 

@@ -25,8 +25,8 @@ use std::{
 use cc_workloads::{
     Ctx, Error, Result, Sink,
     error::panic_reason,
-    shelf::Shelf,
-    sort::{Job, Output, Plan, Runs, Sorter, Task},
+    shelf::{Memory, Shelf},
+    sort::{Job, Output, Sorter, Task, external},
 };
 use crossbeam_channel::{Receiver, Sender, bounded};
 use rayon::{Scope, ThreadBuilder, ThreadPoolBuilder, current_thread_index};
@@ -38,7 +38,7 @@ use crate::threads::Threads;
 /// thread gathers.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let plan = job.plan(ctx)?;
-    let shelf = job.shelf(&plan)?;
+    let shelf: &dyn Shelf = if plan.in_memory { &Memory::default() } else { &job.folder()? };
     let sorter = Sorter::new(&job.query, &ctx.stop);
     let sorters: Vec<_> = (0..ctx.workers.get()).map(|_| Mutex::new(sorter.clone())).collect();
     ThreadPoolBuilder::new()
@@ -48,8 +48,9 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
         .build_scoped(ThreadBuilder::run, |pool| {
             // In place: the sink has to stay on this thread, and no worker is blocked by gathering.
             pool.in_place_scope(|scope| {
-                Pool { scope, sorters: &sorters, shelf: &*shelf, window: plan.window.get(), ctx }
-                    .sort(job, &plan, out)
+                let (sorters, shelf, window) = (&sorters[..], shelf, ctx.window.min(plan.fits).get());
+                let pool = Pool { scope, sorters, shelf, window, ctx };
+                external(job, &plan, shelf, ctx, out, |tasks, out| pool.phase(tasks, out))
             })
         })
         .map_err(|e| Error::worker("pool", e))?
@@ -67,24 +68,6 @@ struct Pool<'a, 'scope> {
 }
 
 impl Pool<'_, '_> {
-    /// Goes from phase to phase.
-    fn sort(&self, job: &Job, plan: &Plan, out: &mut dyn Sink<Output>) -> Result<()> {
-        let mut runs = Runs::new(job, plan, self.shelf);
-        let mut flow = self.phase(job.chunks(plan, self.shelf, &self.ctx.stop), &mut runs.gather(out))?;
-        while flow.is_continue()
-            && let Some(pass) = runs.pass()
-        {
-            let mut writer = pass.writer(out)?;
-            flow = self.phase(pass.merges(), &mut writer)?;
-            let made = writer.finish()?;
-            runs.put(pass, made);
-        }
-        if flow.is_continue() {
-            let _ = self.phase(runs.merges(), out)?;
-        }
-        Ok(())
-    }
-
     /// Has the workers do these tasks, and emits what comes of them.
     fn phase(
         &self,
@@ -149,8 +132,7 @@ fn gather(line: Receiver<Promise>, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Con
         let Ok(output) = promise.recv() else { return ControlFlow::Break(()) };
         ctx.emit(output, out)?;
     }
-    // The tasks end early, too, when a stop is requested.
-    if ctx.stop.requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    ctx.stop.flow() // a stop ends the tasks early
 }
 // ANCHOR_END: sort-gather
 

@@ -125,7 +125,7 @@ impl Run<'_> {
     fn rank(self, out: &mut dyn Sink<Output>) -> Result<()> {
         let Self { job, ctx, pool, sums, .. } = self;
         let ranked: Vec<Result<Ranked>> =
-            pool.install(|| sums.into_par_iter().map(|sum| ranked_or_why(sum, job)).collect());
+            pool.install(|| sums.into_par_iter().map(|sum| sum.try_rank(&job.settings)).collect());
         for partition in ranked {
             if ctx.emit(Output::Ranked(partition?), out).is_break() {
                 break;
@@ -133,11 +133,5 @@ impl Run<'_> {
         }
         Ok(())
     }
-}
-
-fn ranked_or_why(sum: Partition, job: &Job) -> Result<Ranked> {
-    let who = format!("partition {}", sum.number());
-    catch_unwind(AssertUnwindSafe(|| sum.rank(&job.settings)))
-        .map_err(|panic| Error::worker(who, panic_reason(&*panic)))
 }
 // ANCHOR_END: wordcount-gather
