@@ -73,6 +73,7 @@
 // written.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+mod caught;
 mod feed;
 pub mod fleet;
 mod in_flight;

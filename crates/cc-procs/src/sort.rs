@@ -17,23 +17,17 @@
 //!   three workers ends the run, and so does a panic of `feed`, which each phase joins before it
 //!   believes that the line was all.
 
-use std::{
-    ops::ControlFlow,
-    panic::{AssertUnwindSafe, catch_unwind},
-    path::PathBuf,
-    thread,
-};
+use std::{ops::ControlFlow, path::PathBuf, thread};
 
 use cc_workloads::{
     Ctx, Result, Sink, Stop,
-    error::panic_reason,
     shelf::Folder,
     sort::{Job, Output, Query, Sorter, Task, external},
 };
 use crossbeam_channel::{Receiver, Sender, bounded};
 use serde::{Deserialize, Serialize};
 
-use crate::{feed, pool, worker};
+use crate::{caught::caught, feed, pool, worker};
 
 type Pool = pool::Pool<Task, Output>;
 type Promise = pool::Promise<Output>;
@@ -44,9 +38,8 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let plan = job.plan(ctx)?;
     let folder = job.folder()?;
     let setup = Setup { query: job.query.clone(), folder: folder.path().to_owned() };
-    let give_up = |task: &Task| task.failed("killed its worker three times");
     // Dropped before the folder: nobody must write to that when it is removed.
-    let pool = Pool::start("sort", &setup, ctx, give_up)?;
+    let pool = Pool::start("sort", &setup, ctx, Task::failed)?;
     let window = ctx.window.min(plan.fits).get();
     external(job, &plan, &folder, ctx, out, |tasks, out| phase(tasks, window, &pool, ctx, out))?;
     pool.finish()
@@ -93,11 +86,7 @@ pub(crate) fn enter() {
 pub(crate) fn work(Setup { query, folder }: &Setup) -> impl FnMut(Task) -> Output + use<> {
     // Nobody requests this stop: a worker is killed.
     let (mut sorter, folder) = (Sorter::new(query, &Stop::new()), Folder::at(folder.clone()));
-    move |task| {
-        // A sorter begins each task afresh, so a panic leaves nothing behind that the next one would see.
-        catch_unwind(AssertUnwindSafe(|| sorter.task(&task, &folder)))
-            .unwrap_or_else(|panic| task.failed(&panic_reason(&*panic)))
-    }
+    caught(move |task| sorter.task(task, &folder), Task::failed)
 }
 // ANCHOR_END: sort-work
 

@@ -9,6 +9,7 @@
 use std::{
     env,
     error::Error as StdError,
+    fmt::Display,
     fs,
     io::{self, BufRead, BufReader, Write},
     os::{
@@ -257,10 +258,16 @@ where
     O: Serialize + DeserializeOwned,
     W: FnMut(T) -> O,
 {
+    enter_as(name, || serve(work));
+}
+
+/// In a process that was started as a worker for the work of this name, runs it, and ends the process
+/// with it.
+pub(crate) fn enter_as<E: Display>(name: &str, run: impl FnOnce() -> Result<(), E>) {
     if env::var_os(WORKER).is_none_or(|worker| worker != name) {
         return;
     }
-    if let Err(error) = serve(work) {
+    if let Err(error) = run() {
         let _ = stdio::say(&format!("{name} worker: {error}\n")); // the status says the same
         process::exit(1);
     }
