@@ -48,12 +48,8 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
 // ANCHOR: grep-feed
 /// Submits the tasks, and lines up the promises of their outputs.
 fn feed(job: &Job, ctx: &Ctx, pool: &Pool, promises: &Sender<Promise>) {
-    for task in job.tasks(Grain::default(), &ctx.stop) {
-        let Some(promise) = pool.submit(task) else { break };
-        if promises.send(promise).is_err() {
-            break;
-        }
-    }
+    let mut tasks = job.tasks(Grain::default(), &ctx.stop);
+    let _ = tasks.try_for_each(|task| promises.send(pool.submit(task)?).ok());
 }
 // ANCHOR_END: grep-feed
 

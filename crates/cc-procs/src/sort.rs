@@ -66,13 +66,8 @@ fn phase(
 
 // ANCHOR: sort-feed
 /// Submits the tasks, and lines up the promises of their outputs.
-fn feed(tasks: impl Iterator<Item = Task>, promises: &Sender<Promise>, pool: &Pool) {
-    for task in tasks {
-        let Some(promise) = pool.submit(task) else { break };
-        if promises.send(promise).is_err() {
-            break;
-        }
-    }
+fn feed(mut tasks: impl Iterator<Item = Task>, promises: &Sender<Promise>, pool: &Pool) {
+    let _ = tasks.try_for_each(|task| promises.send(pool.submit(task)?).ok());
 }
 // ANCHOR_END: sort-feed
 

@@ -274,12 +274,11 @@ pub(crate) fn enter_as<E: Display>(name: &str, run: impl FnOnce() -> Result<(), 
     process::exit(0);
 }
 
-fn serve<S, T, O, W>(work: impl FnOnce(&S) -> W) -> Result<(), Box<dyn StdError>>
+fn serve<S, T, O, W: FnMut(T) -> O>(work: impl FnOnce(&S) -> W) -> Result<(), Box<dyn StdError>>
 where
     S: DeserializeOwned,
     T: DeserializeOwned,
     O: Serialize + DeserializeOwned,
-    W: FnMut(T) -> O,
 {
     measure()?;
     let lifeline = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
