@@ -39,9 +39,9 @@ use crate::cluster::{
     command::Options,
     decoded, encode,
     lineage::{Lineage, Origin, Placed, Places},
+    location::place,
     queue::{Attempts, Kept, Lane, Promise},
     reach::{Missing, Reach},
-    shelf::place,
     worker::{Means, Service, Work},
 };
 

@@ -23,16 +23,16 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::{
     acceptor::Peer,
-    member::said,
+    codec::VERSION,
     session::Sessions,
+    status::{said, why},
     wire::{
-        AHEAD, Assembly, PAYLOAD, batches,
+        AHEAD, Assembly, LEAST, PAYLOAD, batches,
         pb::{
-            self, Batch, FromKeeper, Hello, ToKeeper, Welcome, from_keeper::What as Answer,
-            to_keeper::What as Order,
+            self, FromKeeper, Hello, ToKeeper, Welcome, from_keeper::What as Answer, to_keeper::What as Order,
         },
     },
-    worker::{Role, Service, why},
+    worker::{Role, Service},
 };
 
 /// Begins with an encoded job, on the worker's runtime.
@@ -89,9 +89,6 @@ pub type Answers = Vec<(u64, Bytes)>;
 
 /// Bytes granted. A question counts as [`LEAST`] at least, so there are never more than a few thousand.
 const BYTES: usize = 8 << 20;
-
-/// What a small question takes of the credit.
-pub(super) const LEAST: usize = 1024;
 
 /// As many questions as the credit allows, and one for each that needs none, since it ends an earlier one.
 const QUESTIONS: usize = 2 * BYTES / LEAST;
@@ -150,8 +147,8 @@ impl pb::keeper_server::Keeper for Rooms {
 
 impl Rooms {
     fn open(&self, hello: &Hello, waker: Waker) -> Result<Box<dyn Keeper>, Status> {
-        if hello.version != super::VERSION {
-            let why = format!("version {} cannot work for version {}", super::VERSION, hello.version);
+        if hello.version != VERSION {
+            let why = format!("version {} cannot work for version {}", VERSION, hello.version);
             return Err(Status::failed_precondition(why));
         }
         let keeper = self.services.iter().find_map(|service| match service.role {
@@ -261,19 +258,6 @@ fn take(
         }
     }
     Ok(true)
-}
-
-impl Assembly {
-    /// Takes a batch; returns the payloads that it completes.
-    pub(super) fn whole(&mut self, batch: Batch) -> Result<Answers, Status> {
-        batch.frames.into_iter().filter_map(|frame| self.push(frame).transpose()).collect()
-    }
-}
-
-impl From<Answer> for FromKeeper {
-    fn from(what: Answer) -> Self {
-        Self { what: Some(what) }
-    }
 }
 
 #[cfg(test)]

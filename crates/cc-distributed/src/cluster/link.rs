@@ -20,10 +20,10 @@ use tokio::sync::{AcquireError, Notify, OwnedSemaphorePermit, Semaphore, mpsc, o
 use tonic::Streaming;
 
 use super::{
-    keeper::{Answers, LEAST},
-    member::Lost,
+    keeper::Answers,
+    lost::Lost,
     wire::{
-        Assembly, PAYLOAD, batches,
+        Assembly, LEAST, PAYLOAD, batches,
         pb::{FromKeeper, ToKeeper, from_keeper::What as Answer, to_keeper::What as Order},
     },
 };
@@ -235,8 +235,7 @@ impl Link {
             self.0.asked.notified().await;
             let questions = self.session().as_mut().map(|session| mem::take(&mut session.outbox));
             for batch in batches(questions.unwrap_or_default().into_iter()) {
-                let message = ToKeeper { what: Some(Order::Questions(batch)) };
-                if messages.send(message).await.is_err() {
+                if messages.send(Order::Questions(batch).into()).await.is_err() {
                     return pending().await; // whoever takes the answers hears why
                 }
             }

@@ -9,7 +9,7 @@
 //! cancelling it gives nothing back. So none ever does. The worker's credit is the room it has for tasks, so it
 //! always reads; what it sends is taken into the queue at once, which the job's window bounds.
 
-use std::{convert::Infallible, error::Error, future::pending, io, pin::pin, time::Duration};
+use std::{convert::Infallible, future::pending, pin::pin, time::Duration};
 
 use cc_workloads::{error::reason, printable::printable, stdio};
 use tokio::{
@@ -18,7 +18,7 @@ use tokio::{
 };
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{
-    Code, Status, Streaming,
+    Streaming,
     service::interceptor::InterceptedService,
     transport::{Channel, Endpoint},
 };
@@ -27,14 +27,15 @@ use super::{
     Roster,
     link::Link,
     local::{Process, WorkerSpec},
+    location::place_of,
+    lost::Lost,
     queue::{Credit, Queue, Seat},
     runtime::resolve,
-    shelf::place_of,
     token::{self, Present, Token},
     wire::{
         AHEAD, Assembly, MESSAGE, frames,
         pb::{
-            Beat, FromKeeper, FromWorker, Hello, ToKeeper, ToWorker, from_keeper::What as Told,
+            Beat, FromKeeper, FromWorker, Hello, ToWorker, from_keeper::What as Told,
             from_worker::What as Answer, keeper_client::KeeperClient, to_keeper::What as Asked,
             to_worker::What as Order, worker_client::WorkerClient,
         },
@@ -70,19 +71,6 @@ pub(super) enum Place {
     At(String),
     /// In a process that is started for each session.
     Own(WorkerSpec),
-}
-
-/// Why there is no session any more.
-pub(super) enum Lost {
-    /// The worker is dead, or might be.
-    Gone(String),
-    /// It is alive and will not work for us, now or later.
-    Refused(String),
-    /// Its process could not be started.
-    NotStarted(String),
-    /// It has answered what it was not asked, or otherwise than it could: nothing that it says is
-    /// believed any more.
-    Distrusted(String),
 }
 
 type Client = WorkerClient<InterceptedService<Channel, Present>>;
@@ -277,7 +265,7 @@ impl Member {
         let (messages, requests) = mpsc::channel(AHEAD);
         let hello = self.hello(address)?;
         let place = place_of(&hello);
-        let _ = messages.send(ToKeeper { what: Some(Asked::Hello(hello)) }).await;
+        let _ = messages.send(Asked::Hello(hello).into()).await;
         let mut answers = client.keep(ReceiverStream::new(requests)).await?.into_inner();
         let Some(FromKeeper { what: Some(Told::Welcome(credit)) }) = answers.message().await? else {
             return Err(Lost::Refused("does not speak our protocol".to_owned()));
@@ -328,7 +316,7 @@ async fn hand_out(seat: &Seat, messages: mpsc::Sender<ToWorker>) -> Result<Infal
 /// Takes the outputs, and never waits with them. What the worker says begins with `speaker`.
 async fn take_in(seat: &Seat, speaker: &str, mut answers: Streaming<FromWorker>) -> Result<Infallible, Lost> {
     let mut assembly = Assembly::default();
-    while let Some(answer) = answers.message().await.map_err(unreadable)? {
+    while let Some(answer) = answers.message().await.map_err(Lost::unreadable)? {
         take(seat, speaker, &mut assembly, answer).map_err(Lost::Distrusted)?;
     }
     Err(Lost::Gone("ended the session".to_owned()))
@@ -353,51 +341,4 @@ fn take(seat: &Seat, speaker: &str, assembly: &mut Assembly, answer: FromWorker)
         Some((id, output)) => seat.done(id, output),
         None => Ok(()),
     }
-}
-
-/// What a stream has ended with. A message that is none, or is too large, is the worker's fault and
-/// not its death.
-fn unreadable(status: Status) -> Lost {
-    let is_of_message = matches!(status.code(), Code::Internal | Code::OutOfRange | Code::Unimplemented);
-    if is_of_message && status.source().is_none() {
-        return Lost::Distrusted(printable(status.message()).to_string());
-    }
-    status.into()
-}
-
-impl From<Order> for ToWorker {
-    fn from(what: Order) -> Self {
-        Self { what: Some(what) }
-    }
-}
-
-impl From<Status> for Lost {
-    fn from(status: Status) -> Self {
-        match status.code() {
-            Code::Unauthenticated | Code::FailedPrecondition => {
-                Self::Refused(printable(status.message()).to_string())
-            }
-            _ => Self::Gone(said(&status)),
-        }
-    }
-}
-
-impl From<tonic::transport::Error> for Lost {
-    fn from(error: tonic::transport::Error) -> Self {
-        Self::Gone(innermost(&error))
-    }
-}
-
-/// What a worker has said, or if it could not, what lies behind that.
-pub(super) fn said(status: &Status) -> String {
-    if status.source().is_some() { innermost(status) } else { printable(status.message()).to_string() }
-}
-
-/// What lies behind an error: the layers above only say that something does.
-pub(super) fn innermost(error: &(dyn Error + 'static)) -> String {
-    let mut error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.downcast_ref::<io::Error>().map_or_else(|| error.to_string(), reason)
 }

@@ -16,12 +16,15 @@
 //! - `properties`: what the fuzz targets check of messages and blob names.
 
 mod acceptor;
+mod codec;
 pub mod command;
 pub mod keeper;
 pub(crate) mod lineage;
 pub mod link;
 mod local;
+pub(crate) mod location;
 mod log;
+mod lost;
 mod member;
 #[doc(hidden)]
 pub mod properties;
@@ -30,6 +33,7 @@ pub(crate) mod reach;
 pub(crate) mod runtime;
 mod session;
 pub mod shelf;
+mod status;
 mod store;
 mod token;
 mod wire;
@@ -46,22 +50,22 @@ use std::{
 };
 
 use cc_workloads::{Cause, Ctx, Error, Result, Stop, printable::printable, stop::OnRequest};
-use serde::{Serialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
 use tokio::{sync::watch, task::JoinSet, time::timeout};
 
+pub(crate) use self::codec::{decoded, encode};
 use self::{
+    codec::VERSION,
     command::Options,
     link::Link,
     local::WorkerSpec,
-    member::{Lost, Member, Place},
+    lost::Lost,
+    member::{Member, Place},
     queue::{Attempts, Kept, Lane, Outcome, Promise, Queue, address},
     runtime::RuntimeThread,
     token::Token,
-    wire::{PAYLOAD, pb::Hello, room},
+    wire::{PAYLOAD, pb::Hello},
 };
-
-/// Jobs, tasks and outputs are understood only by the version that wrote them.
-const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The time there is to end worker processes; more than that, and the machine has other trouble.
 const DRAIN: Duration = Duration::from_secs(1);
@@ -203,7 +207,7 @@ impl Cluster {
         self.or_fail(task.map(|task| failed(&task, &why)))
     }
 
-    /// Whether the session at this [place](shelf::place) goes on, as far as is known here.
+    /// Whether the session at this [place](location::place) goes on, as far as is known here.
     pub(crate) fn has(&self, place: &str) -> bool {
         self.roster.0.present.borrow().contains(place)
     }
@@ -254,29 +258,6 @@ impl Drop for Cluster {
         self.queue.close();
         let all = async { while self.members.join_next().await.is_some() {} };
         let _ = self.runtime.handle().block_on(async { timeout(DRAIN, all).await });
-    }
-}
-
-/// What goes on the journey: plain data, as bytes.
-pub(crate) fn encode(what: &impl Serialize) -> Vec<u8> {
-    let serialized = || {
-        let size = postcard::experimental::serialized_size(what)?;
-        postcard::to_extend(what, Vec::with_capacity(room(size)))
-    };
-    serialized().expect("plain data serializes")
-}
-
-/// A check for [`Cluster::submit`]: the answer is one value, whole and nothing behind it, that
-/// `accepts` has no fault to find with. That is told the session it came from, too.
-pub(crate) fn decoded<O: DeserializeOwned>(
-    accepts: impl Fn(&str, &O) -> Result<(), String>,
-) -> impl FnMut(&str, &[u8]) -> Result<O, String> {
-    move |session, answer| {
-        let (output, rest) = postcard::take_from_bytes(answer).map_err(|error| error.to_string())?;
-        if !rest.is_empty() {
-            return Err("there is more than one answer".to_owned());
-        }
-        accepts(session, &output).map(|()| output)
     }
 }
 

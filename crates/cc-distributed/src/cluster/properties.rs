@@ -10,8 +10,9 @@ use prost::{Message, bytes::Bytes};
 use tokio::runtime::Builder;
 
 use super::{
+    location::place,
     queue::address,
-    shelf::{self, ClusterShelf, Stores, place},
+    shelf::{self, ClusterShelf, Stores},
     wire::{
         Assembly, Batch, FRAME, MESSAGE, batches,
         pb::{FromKeeper, FromWorker, Hello, Part, Parts, ToKeeper, ToWorker},

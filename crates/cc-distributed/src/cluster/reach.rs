@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Cluster,
+    location::place,
     queue::{Attempts, address},
-    shelf::place,
 };
 
 /// Something that a worker cannot have.

@@ -43,8 +43,9 @@ use tonic::{
 };
 
 use super::{
-    member::{innermost, said},
+    location::{place, place_of},
     queue::address,
+    status::{innermost, said},
     store::{Store, Thing},
     token::{Present, Token},
     wire::{
@@ -52,16 +53,6 @@ use super::{
         pb::{Hello, Part, Parts, worker_client::WorkerClient},
     },
 };
-
-/// The place of the thing with this name: `ADDRESS/SESSION`.
-pub(crate) fn place(name: &str) -> &str {
-    name.rsplit_once('/').map_or("", |(place, _)| place)
-}
-
-/// The place that a session is.
-pub(super) fn place_of(hello: &Hello) -> String {
-    format!("{}/{}", hello.address, hello.session)
-}
 
 /// The stores of the sessions that a worker serves.
 #[derive(Clone, Default)]

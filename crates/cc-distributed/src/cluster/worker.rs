@@ -24,12 +24,13 @@ use tonic::{
 
 use super::{
     acceptor::{self, Acceptor, Peer},
+    codec::VERSION,
     keeper::{Open, Rooms},
     log::Log,
-    member::said,
     runtime::current_thread,
     session::{self, Done, Held, SessionGuard, Sessions, Slots},
     shelf::{ClusterShelf, Stores},
+    status::{said, why},
     token::{Demand, Token},
     wire::{
         AHEAD, Assembly, Frame, MESSAGE, frames,
@@ -231,8 +232,8 @@ impl Host {
     }
 
     fn service(&self, hello: &Hello) -> Result<Begin, Status> {
-        if hello.version != super::VERSION {
-            let why = format!("version {} cannot work for version {}", super::VERSION, hello.version);
+        if hello.version != VERSION {
+            let why = format!("version {} cannot work for version {}", VERSION, hello.version);
             return Err(Status::failed_precondition(why));
         }
         let begin = self.worker.services.iter().find_map(|service| match service.role {
@@ -277,11 +278,6 @@ async fn take_in(
     }
 }
 
-/// Why a session has ended, in words.
-pub(super) fn why(ended: &Result<String, Status>) -> &str {
-    ended.as_ref().map_or_else(Status::message, String::as_str)
-}
-
 /// Puts the outputs on the connection, one after the other.
 async fn put_out(
     mut outputs: mpsc::Receiver<Done>,
@@ -302,12 +298,6 @@ async fn put_out(
     }
 }
 
-impl From<Answer> for FromWorker {
-    fn from(what: Answer) -> Self {
-        Self { what: Some(what) }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::thread;
@@ -316,7 +306,7 @@ mod tests {
     use tonic::{Code, transport::Endpoint};
 
     use super::*;
-    use crate::cluster::{VERSION, token::Present, wire::pb::worker_client::WorkerClient};
+    use crate::cluster::{token::Present, wire::pb::worker_client::WorkerClient};
 
     fn begin(_: &[u8], _: &Means) -> Result<Work> {
         Ok(Box::new(|_| Err("there are no tasks".to_owned())))
