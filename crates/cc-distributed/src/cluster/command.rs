@@ -18,10 +18,11 @@ use cc_workloads::{
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use super::{
+    host::{self, Worker},
     local,
     log::Log,
     token::Token,
-    worker::{self, Service, Worker},
+    worker::Service,
 };
 
 /// The options of a run.
@@ -190,8 +191,8 @@ fn stand(services: &'static [Service], args: &ArgMatches) -> Result<std::convert
     let log = Log::stderr();
     log.report(address, format_args!("started with {slots} slots; token file {}", file.display()));
     let requests = args.get_flag("requests");
-    let silence = worker::SILENCE;
-    worker::serve(listener, token, Worker { services, files, requests, slots, silence }, log)?;
+    let silence = host::SILENCE;
+    host::serve(listener, token, Worker { services, files, requests, slots, silence }, log)?;
     Err(Error::worker("server", "ended"))
 }
 

@@ -4,21 +4,26 @@
 //!
 //! - [`queue`]: which task is whose, and what was lost; knows no transport;
 //! - `member`: the coordinator's view of one worker, from the greeting to the suspicion that it is dead;
-//! - [`worker`]: the other side, which serves; `session`: what belongs to one session there, and
-//!   its limits; `acceptor`: who may connect; `log`: what a standing worker reports;
-//! - [`link`] and [`keeper`]: the two ends of a session that keeps something, and is asked;
+//! - [`worker`]: what a workload does there, task by task; `host`: the other side, which serves;
+//!   `session`: what belongs to one session there, and its limits; `acceptor`: which peers may
+//!   connect; `log`: what a standing worker reports;
+//! - [`link`] and `keeper_host`: the two ends of a session that keeps something, and is asked;
+//!   [`keeper`]: what a workload keeps there;
 //! - `store` and [`shelf`]: what tasks leave with their workers, and how other workers get it; `lineage`: how it is
 //!   made again; `reach`: which worker does not reach which;
 //! - `local`: worker processes of the run's own;
 //! - [`command`]: the options, and the standing worker;
-//! - `wire` and `token`: payloads in frames, and the shared secret;
+//! - `wire` and `token`: payloads in frames, and the shared secret; `codec`: what a workload sends, as
+//!   bytes; `location`: where a session's blobs are; `lost` and `status`: why a session has ended;
 //! - `runtime`: threads whose start may fail;
 //! - `properties`: what the fuzz targets check of messages and blob names.
 
 mod acceptor;
 mod codec;
 pub mod command;
+mod host;
 pub mod keeper;
+mod keeper_host;
 pub(crate) mod lineage;
 pub mod link;
 mod local;
