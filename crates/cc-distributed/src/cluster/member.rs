@@ -24,12 +24,12 @@ use tonic::{
 };
 
 use super::{
-    Roster,
     link::Link,
     local::{Process, WorkerSpec},
     location::place_of,
     lost::Lost,
     queue::{Credit, Queue, Seat},
+    roster::Roster,
     runtime::resolve,
     token::{self, Present, Token},
     wire::{

@@ -14,7 +14,7 @@ use cc_workloads::{Error, printable::printable, shelf::Slice};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Cluster,
+    coordinator::Cluster,
     location::place,
     queue::{Attempts, address},
 };
