@@ -29,8 +29,8 @@ use super::{
     log::Log,
     runtime::current_thread,
     session::{self, Done, Held, SessionGuard, Sessions, Slots},
-    shelf::Stores,
     status::{said, why},
+    stores::Stores,
     token::{Demand, Token},
     wire::{
         AHEAD, Assembly, Frame, MESSAGE, frames,

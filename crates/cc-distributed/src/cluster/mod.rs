@@ -11,8 +11,8 @@
 //!   connect; `log`: what a standing worker reports;
 //! - [`link`] and `keeper_host`: the two ends of a session that keeps something, and is asked;
 //!   [`keeper`]: what a workload keeps there;
-//! - `store` and [`shelf`]: what tasks leave with their workers, and how other workers get it; `lineage`: how it is
-//!   made again; `reach`: which worker does not reach which;
+//! - `store` and [`shelf`]: what tasks leave with their workers; `stores` and `peers`: how other workers
+//!   get it; `lineage`: how it is made again; `reach`: which worker does not reach which;
 //! - `local`: worker processes of the run's own;
 //! - [`command`]: the options, and the standing worker;
 //! - `wire` and `token`: payloads in frames, and the shared secret; `codec`: what a workload sends, as
@@ -24,6 +24,8 @@ mod acceptor;
 mod codec;
 pub mod command;
 mod coordinator;
+#[cfg(test)]
+mod fixtures;
 mod host;
 pub mod keeper;
 mod keeper_host;
@@ -34,6 +36,7 @@ pub(crate) mod location;
 mod log;
 mod lost;
 mod member;
+mod peers;
 #[doc(hidden)]
 pub mod properties;
 pub mod queue;
@@ -44,6 +47,7 @@ mod session;
 pub mod shelf;
 mod status;
 mod store;
+mod stores;
 mod token;
 mod wire;
 pub mod worker;

@@ -18,7 +18,7 @@ use prost::bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tonic::Status;
 
-use super::{shelf, wire::PAYLOAD, worker::Work};
+use super::{stores, wire::PAYLOAD, worker::Work};
 
 /// Sessions at once in a worker, of all coordinators. Each has a thread for each slot, and a
 /// descriptor for what it keeps.
@@ -98,7 +98,7 @@ pub(super) struct SessionGuard {
 pub(super) async fn start(
     begin: impl Fn() -> Result<Work> + Send + 'static,
     slots: Slots,
-    session: shelf::Session,
+    session: stores::Session,
     permit: SessionPermit,
 ) -> Result<SessionGuard, Status> {
     let (begun, is_begun) = oneshot::channel();
@@ -116,7 +116,7 @@ pub(super) async fn start(
 fn own(
     begin: impl Fn() -> Result<Work>,
     slots: Slots,
-    session: shelf::Session,
+    session: stores::Session,
     begun: oneshot::Sender<Result<(), Status>>,
     ended: &Receiver<Infallible>,
 ) {
@@ -179,7 +179,7 @@ mod tests {
     use futures::FutureExt;
 
     use super::*;
-    use crate::cluster::{runtime::RuntimeThread, shelf::Stores, wire::pb::Hello};
+    use crate::cluster::{runtime::RuntimeThread, stores::Stores, wire::pb::Hello};
 
     /// Says what becomes of the work that owns it.
     struct Owned(SyncSender<&'static str>);
