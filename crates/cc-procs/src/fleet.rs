@@ -40,7 +40,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
     lifeline::{receive, send, start},
-    worker::{Process, WORKER},
+    process::{Process, WORKER},
 };
 
 /// Worker processes that make answers `A`. Dropping it ends them.

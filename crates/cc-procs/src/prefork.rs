@@ -39,7 +39,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
     lifeline::{self, receive, send},
-    worker::{Process, WORKER},
+    process::{Process, WORKER},
 };
 
 /// How long to wait with the next try if a worker could not be started.
