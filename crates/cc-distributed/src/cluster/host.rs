@@ -24,11 +24,12 @@ use tonic::{
 
 use super::{
     acceptor::{self, Acceptor, Peer},
+    admission::Sessions,
     codec::VERSION,
     keeper_host::KeeperHost,
     log::Log,
     runtime::current_thread,
-    session::{self, Done, Held, SessionGuard, Sessions, Slots},
+    session::{self, Done, Held, SessionGuard, Slots},
     status::{said, why},
     stores::Stores,
     token::{Demand, Token},

@@ -18,9 +18,9 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::{
     acceptor::Peer,
+    admission::Sessions,
     codec::VERSION,
     keeper::{Answers, Keeper, Waker},
-    session::Sessions,
     status::{said, why},
     wire::{
         AHEAD, Assembly, LEAST, batches,
