@@ -25,12 +25,11 @@ use tonic::{
 use super::{
     acceptor::{self, Acceptor, Peer},
     admission::Sessions,
-    codec::VERSION,
     keeper_host::KeeperHost,
     log::Log,
     runtime::current_thread,
     session::{self, Done, Held, SessionGuard, Slots},
-    status::{said, why},
+    status::{next, why},
     stores::Stores,
     token::{Demand, Token},
     wire::{
@@ -40,7 +39,7 @@ use super::{
             keeper_server::KeeperServer, to_worker::What as Order, worker_server::WorkerServer,
         },
     },
-    worker::{Begin, Means, Role, Service},
+    worker::{Means, Role, Service},
 };
 
 /// Tasks granted for each slot: one at work, and two on the way so that it need not wait.
@@ -166,26 +165,16 @@ impl Host {
         inbox: Receiver<Held>,
         done: mpsc::Sender<Done>,
     ) -> Result<SessionGuard, Status> {
-        let begin = self.service(&hello)?;
+        let begin = Service::find(self.worker.services, &hello, |role| match role {
+            Role::Tasks(begin) => Some(*begin),
+            Role::Keeper { .. } => None,
+        })?;
         let permit = self.sessions.admit()?;
         let (session, shelf) = self.stores.open(&hello, Some(self.token.clone()))?;
         let (files, stop) = (self.worker.files.clone(), session.stop.clone());
         let slots = Slots { count: self.worker.slots, inbox, done, stop: stop.clone() };
         let means = Means { files, shelf: Arc::new(shelf), stop };
         session::start(move || begin(&hello.job, &means), slots, session, permit).await
-    }
-
-    fn service(&self, hello: &Hello) -> Result<Begin, Status> {
-        if hello.version != VERSION {
-            let why = format!("version {} cannot work for version {}", VERSION, hello.version);
-            return Err(Status::failed_precondition(why));
-        }
-        let begin = self.worker.services.iter().find_map(|service| match service.role {
-            Role::Tasks(begin) if service.name == hello.workload => Some(begin),
-            _ => None,
-        });
-        let none = || Status::failed_precondition(format!("no workload {:?} here", hello.workload));
-        begin.ok_or_else(none)
     }
 }
 
@@ -201,10 +190,9 @@ async fn take_in(
     let credit = Arc::new(Semaphore::new(bytes));
     let (mut assembly, mut held) = (Assembly::default(), None);
     loop {
-        let message = match messages.message().await {
-            Ok(Some(message)) => message,
-            Ok(None) => return Ok("the coordinator has ended it".to_owned()),
-            Err(status) => return Ok(said(&status)),
+        let message = match next(&mut messages).await {
+            Ok(message) => message,
+            Err(ended) => return Ok(ended),
         };
         let Some(Order::Task(frame)) = message.what else {
             return Err(Status::invalid_argument("a session is hello, then tasks"));
@@ -250,7 +238,9 @@ mod tests {
     use tonic::{Code, transport::Endpoint};
 
     use super::*;
-    use crate::cluster::{token::Present, wire::pb::worker_client::WorkerClient, worker::Work};
+    use crate::cluster::{
+        codec::VERSION, token::Present, wire::pb::worker_client::WorkerClient, worker::Work,
+    };
 
     fn begin(_: &[u8], _: &Means) -> Result<Work> {
         Ok(Box::new(|_| Err("there are no tasks".to_owned())))

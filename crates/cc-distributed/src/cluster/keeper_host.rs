@@ -19,9 +19,8 @@ use tonic::{Request, Response, Status, Streaming};
 use super::{
     acceptor::Peer,
     admission::Sessions,
-    codec::VERSION,
     keeper::{Answers, Keeper, Waker},
-    status::{said, why},
+    status::{next, why},
     wire::{
         AHEAD, Assembly, LEAST, batches,
         pb::{
@@ -91,16 +90,10 @@ impl pb::keeper_server::Keeper for KeeperHost {
 
 impl KeeperHost {
     fn open(&self, hello: &Hello, waker: Waker) -> Result<Box<dyn Keeper>, Status> {
-        if hello.version != VERSION {
-            let why = format!("version {} cannot work for version {}", VERSION, hello.version);
-            return Err(Status::failed_precondition(why));
-        }
-        let keeper = self.services.iter().find_map(|service| match service.role {
-            Role::Keeper { open, requests } if service.name == hello.workload => Some((open, requests)),
-            _ => None,
-        });
-        let none = || Status::failed_precondition(format!("no workload {:?} here", hello.workload));
-        let (open, requests) = keeper.ok_or_else(none)?;
+        let (open, requests) = Service::find(self.services, hello, |role| match role {
+            Role::Keeper { open, requests } => Some((*open, *requests)),
+            Role::Tasks(_) => None,
+        })?;
         if requests && !self.requests {
             let why = format!("started without --requests, so no {} here", hello.workload);
             return Err(Status::failed_precondition(why));
@@ -114,10 +107,9 @@ impl KeeperHost {
 async fn take_in(mut messages: Streaming<ToKeeper>, questions: &Sender<Answers>) -> Result<String, Status> {
     let mut assembly = Assembly::default();
     loop {
-        let message = match messages.message().await {
-            Ok(Some(message)) => message,
-            Ok(None) => return Ok("the coordinator has ended it".to_owned()),
-            Err(status) => return Ok(said(&status)),
+        let message = match next(&mut messages).await {
+            Ok(message) => message,
+            Err(ended) => return Ok(ended),
         };
         let Some(Order::Questions(batch)) = message.what else {
             return Err(Status::invalid_argument("a session is hello, then questions"));

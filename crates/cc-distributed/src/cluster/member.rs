@@ -18,7 +18,7 @@ use tokio::{
 };
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{
-    Streaming,
+    Response, Status, Streaming,
     service::interceptor::InterceptedService,
     transport::{Channel, Endpoint},
 };
@@ -29,15 +29,14 @@ use super::{
     location::place_of,
     lost::Lost,
     queue::{Credit, Queue, Seat},
-    roster::Roster,
+    roster::{self, Roster},
     runtime::resolve,
     token::{self, Present, Token},
     wire::{
         AHEAD, Assembly, MESSAGE, frames,
         pb::{
-            Beat, FromKeeper, FromWorker, Hello, ToWorker, from_keeper::What as Told,
-            from_worker::What as Answer, keeper_client::KeeperClient, to_keeper::What as Asked,
-            to_worker::What as Order, worker_client::WorkerClient,
+            Beat, FromWorker, Hello, ToWorker, Welcome, from_worker::What as Answer,
+            keeper_client::KeeperClient, to_worker::What as Order, worker_client::WorkerClient,
         },
     },
 };
@@ -257,37 +256,45 @@ impl Member {
         Ok(())
     }
 
+    /// Begins a session with this call, if the worker welcomes it.
+    async fn begin<M: From<Hello>, A: Into<Option<Welcome>>, C>(
+        &self,
+        address: &str,
+        welcome: &mut bool,
+        call: impl FnOnce(ReceiverStream<M>) -> C,
+    ) -> Result<Session<M, A>, Lost>
+    where
+        C: Future<Output = Result<Response<Streaming<A>>, Status>>,
+    {
+        let (messages, requests) = mpsc::channel(AHEAD);
+        let hello = self.hello(address)?;
+        let place = place_of(&hello);
+        let _ = messages.send(hello.into()).await;
+        let mut answers = call(ReceiverStream::new(requests)).await?.into_inner();
+        let Some(credit) = answers.message().await?.and_then(Into::into) else {
+            return Err(Lost::Refused("does not speak our protocol".to_owned()));
+        };
+        *welcome = true;
+        let present = self.roster.entered(place.clone());
+        Ok(Session { place, credit, messages, answers, _present: present })
+    }
+
     /// Has the worker keep something, and asks it.
     async fn ask(&self, link: &Link, address: &str, welcome: &mut bool) -> Result<Infallible, Lost> {
         let client =
             KeeperClient::with_interceptor(self.channel(address).await?, Present(self.token.clone()));
         let mut client = client.max_decoding_message_size(MESSAGE);
-        let (messages, requests) = mpsc::channel(AHEAD);
-        let hello = self.hello(address)?;
-        let place = place_of(&hello);
-        let _ = messages.send(Asked::Hello(hello).into()).await;
-        let mut answers = client.keep(ReceiverStream::new(requests)).await?.into_inner();
-        let Some(FromKeeper { what: Some(Told::Welcome(credit)) }) = answers.message().await? else {
-            return Err(Lost::Refused("does not speak our protocol".to_owned()));
-        };
-        *welcome = true;
-        let _present = self.roster.entered(place);
-        link.exchange(credit.bytes as usize, messages, answers).await
+        let call = |requests| async move { client.keep(requests).await };
+        let session = self.begin(address, welcome, call).await?;
+        link.exchange(session.credit.bytes as usize, session.messages, session.answers).await
     }
 
     /// Exchanges tasks for outputs.
     async fn exchange(&self, address: &str, welcome: &mut bool) -> Result<Infallible, Lost> {
         let mut client = self.connect(address).await?;
-        let (messages, requests) = mpsc::channel(AHEAD);
-        let hello = self.hello(address)?;
-        let place = place_of(&hello);
-        let _ = messages.send(Order::Hello(hello).into()).await;
-        let mut answers = client.serve(ReceiverStream::new(requests)).await?.into_inner();
-        let Some(FromWorker { what: Some(Answer::Welcome(credit)) }) = answers.message().await? else {
-            return Err(Lost::Refused("does not speak our protocol".to_owned()));
-        };
-        *welcome = true;
-        let _present = self.roster.entered(place.clone());
+        let call = |requests| async move { client.serve(requests).await };
+        let Session { place, credit, messages, answers, _present } =
+            self.begin(address, welcome, call).await?;
         let seat = self.queue.join(&place, Credit { tasks: credit.tasks as usize, bytes: credit.bytes });
         // A process of the run's own has no name that tells the user anything.
         let speaker = match &self.place {
@@ -299,6 +306,15 @@ impl Member {
             lost = take_in(&seat, &speaker, answers) => lost,
         }
     }
+}
+
+/// A session that the worker has welcomed.
+struct Session<M, A> {
+    place: String,
+    credit: Welcome,
+    messages: mpsc::Sender<M>,
+    answers: Streaming<A>,
+    _present: roster::Present,
 }
 
 /// Sends the tasks that the worker's credit has room for.

@@ -15,8 +15,9 @@
 //!   get it; `lineage`: how it is made again; `reach`: which worker does not reach which;
 //! - `local`: worker processes of the run's own;
 //! - [`command`]: the options of a run; `standing`: a worker that is started by hand;
-//! - `wire` and `token`: payloads in frames, and the shared secret; `codec`: what a workload sends, as
-//!   bytes; `location`: where a session's blobs are; `lost` and `status`: why a session has ended;
+//! - `wire` and `messages`: payloads in frames, and what messages are made of; `token`: the shared
+//!   secret; `codec`: what a workload sends, as bytes; `location`: where a session's blobs are; `lost`
+//!   and `status`: why a session has ended;
 //! - `runtime`: threads whose start may fail;
 //! - `properties`: what the fuzz targets check of messages and blob names.
 
@@ -37,6 +38,7 @@ pub(crate) mod location;
 mod log;
 mod lost;
 mod member;
+mod messages;
 mod peers;
 #[doc(hidden)]
 pub mod properties;

@@ -3,7 +3,7 @@
 use std::{error::Error, io};
 
 use cc_workloads::{error::reason, printable::printable};
-use tonic::Status;
+use tonic::{Status, Streaming};
 
 /// What a worker has said, or if it could not, what lies behind that.
 pub(super) fn said(status: &Status) -> String {
@@ -17,6 +17,15 @@ pub(super) fn innermost(error: &(dyn Error + 'static)) -> String {
         error = source;
     }
     error.downcast_ref::<io::Error>().map_or_else(|| error.to_string(), reason)
+}
+
+/// The next message of a coordinator, or if there is none, why its session has ended.
+pub(super) async fn next<M>(messages: &mut Streaming<M>) -> Result<M, String> {
+    match messages.message().await {
+        Ok(Some(message)) => Ok(message),
+        Ok(None) => Err("the coordinator has ended it".to_owned()),
+        Err(status) => Err(said(&status)),
+    }
 }
 
 /// Why a session has ended, in words.

@@ -14,30 +14,6 @@ pub(super) mod pb {
     tonic::include_proto!("cc.cluster");
 }
 
-impl From<pb::to_worker::What> for pb::ToWorker {
-    fn from(what: pb::to_worker::What) -> Self {
-        Self { what: Some(what) }
-    }
-}
-
-impl From<pb::from_worker::What> for pb::FromWorker {
-    fn from(what: pb::from_worker::What) -> Self {
-        Self { what: Some(what) }
-    }
-}
-
-impl From<pb::to_keeper::What> for pb::ToKeeper {
-    fn from(what: pb::to_keeper::What) -> Self {
-        Self { what: Some(what) }
-    }
-}
-
-impl From<pb::from_keeper::What> for pb::FromKeeper {
-    fn from(what: pb::from_keeper::What) -> Self {
-        Self { what: Some(what) }
-    }
-}
-
 pub(super) use pb::{Batch, Frame};
 
 /// The data of one frame: large enough that its cost does not show, small enough to check as it arrives.

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use cc_workloads::{Error, Result, Stop, root::Files};
+use tonic::Status;
 
-use super::{keeper::Open, shelf::ClusterShelf};
+use super::{codec::VERSION, keeper::Open, shelf::ClusterShelf, wire::pb::Hello};
 
 /// A workload's side in the worker.
 pub struct Service {
@@ -32,6 +33,22 @@ impl Service {
     #[must_use]
     pub const fn tasks(name: &'static str, begin: Begin) -> Self {
         Self { name, role: Role::Tasks(begin) }
+    }
+
+    /// What a session asks for: the role of its workload, if coordinator and worker have the same
+    /// version and the role is one that `plays` knows.
+    pub(super) fn find<T>(
+        services: &[Self],
+        hello: &Hello,
+        plays: impl Fn(&Role) -> Option<T>,
+    ) -> Result<T, Status> {
+        if hello.version != VERSION {
+            let why = format!("version {VERSION} cannot work for version {}", hello.version);
+            return Err(Status::failed_precondition(why));
+        }
+        let of_workload = services.iter().filter(|service| service.name == hello.workload);
+        let none = || Status::failed_precondition(format!("no workload {:?} here", hello.workload));
+        of_workload.filter_map(|service| plays(&service.role)).next().ok_or_else(none)
     }
 }
 
