@@ -2,7 +2,7 @@
 
 use std::{ops::ControlFlow, time::Duration};
 
-use cc_workloads::{Ctx, Error, Result, stop::OnRequest};
+use cc_workloads::{Ctx, Error, Result, printable::printable, stop::OnRequest};
 use serde::de::DeserializeOwned;
 use tokio::{task::JoinSet, time::timeout};
 
@@ -174,6 +174,11 @@ impl Cluster {
     pub(crate) fn fail<T>(&self, why: Error) -> ControlFlow<(), T> {
         self.roster.fail(why);
         ControlFlow::Break(())
+    }
+
+    /// Ends the job since this task or worker has failed. The reason may be a worker's words.
+    pub(crate) fn fail_with<T>(&self, who: impl Into<String>, why: &str) -> ControlFlow<(), T> {
+        self.fail(Error::worker(who, printable(why)))
     }
 
     /// What was to be had. If it was not, the job ends.
