@@ -53,8 +53,8 @@ impl Options {
         }
     }
 
-    /// Where relative names begin for a worker, if they begin at `base` for us: workers that share our files
-    /// have a current directory of their own.
+    /// Where relative names begin for a worker, if they begin at `base` for us: workers that share
+    /// our files have a current directory of their own.
     pub fn base(&self, base: &[u8]) -> Result<Vec<u8>> {
         if !self.shared_fs || !base.is_empty() {
             return Ok(base.to_vec());
@@ -115,7 +115,7 @@ pub fn enter(services: &'static [Service], models: &[Model]) {
     if !env::args_os().any(|arg| arg == "worker") {
         return;
     }
-    // A line that is wrong, or asks for help, is left to whoever reads command lines here.
+    // A line that is wrong, or asks for help, is left to the command line of the run.
     let Ok(matches) = cli::command(models, args).try_get_matches() else { return };
     if let Some(("worker", args)) = matches.subcommand() {
         let Err(error) = standing::stand(services, args);

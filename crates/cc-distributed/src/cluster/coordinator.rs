@@ -35,8 +35,9 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts the cluster that the command line asks for: the workers that it names, or `ctx.workers` processes
-    /// of its own. It does not wait for them: tasks may be submitted at once.
+    /// Starts the cluster that the command line asks for: the workers that it names, or
+    /// `ctx.workers` processes of its own. It does not wait for them: tasks may be submitted at
+    /// once.
     pub fn start(workload: &str, job: Vec<u8>, options: &Options, ctx: &Ctx) -> Result<Self> {
         let mut cluster = Self::new(ctx)?;
         let (places, token) = places(options, ctx)?;
@@ -51,9 +52,9 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// Starts a cluster whose workers keep something, and returns the ways to them. Each is told its job, which is made of
-    /// its number and of how many there are. A stop does not end it: whoever has started it ends it, when nothing is to be
-    /// asked any more.
+    /// Starts a cluster whose workers keep something, and returns the ways to them. Each is told
+    /// its job, which is made of its number and of how many there are. A stop does not end it: the
+    /// caller closes it when nothing is to be asked any more.
     ///
     /// What a silent worker keeps is lost only after `lose_after`; until then its link is
     /// [suspected](Link::is_up). None: it can be had again, so suspicion and loss are one.
@@ -153,7 +154,8 @@ impl Cluster {
         self.or_fail(task.map(|task| failed(&task, &why)))
     }
 
-    /// Whether the session at this [place](super::location::place) goes on, as far as is known here.
+    /// Whether the session at this [place](super::location::place) goes on, as far as is known
+    /// here.
     pub(crate) fn has(&self, place: &str) -> bool {
         self.roster.has(place)
     }

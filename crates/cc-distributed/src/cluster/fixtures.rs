@@ -1,5 +1,7 @@
 //! Workers for the tests of what one fetches from another: sound ones, and those that hang or lie.
 
+#![cfg(test)]
+
 use std::{
     future::pending,
     io::Write,
@@ -35,7 +37,7 @@ use super::{
     },
 };
 
-/// Nobody waits for so long: whatever ends in time has ended for another reason.
+/// Longer than a test takes: a wait that ends in time has ended for another reason.
 pub(super) const FOREVER: Duration = Duration::from_secs(600);
 
 /// A runtime as a worker has one: a thread drives it, and others wait for what happens there.

@@ -1,9 +1,9 @@
 //! The worker: serves sessions, each one coordinator's job.
 //!
-//! One thread moves messages, and answers pings whatever the slots do; the slots are threads of their own,
-//! since a kernel would keep the messages waiting. The messages are never kept waiting by the slots either:
-//! the credit that a session is granted is the room there is for its tasks, so what arrives is always taken
-//! off the connection.
+//! One thread moves messages, and answers pings whatever the slots do; the slots are threads of
+//! their own, since a kernel would keep the messages waiting. The messages are never kept waiting
+//! by the slots either: the credit that a session is granted is the room there is for its tasks, so
+//! what arrives is always taken off the connection.
 
 use std::{
     net::TcpListener,
@@ -51,8 +51,8 @@ const BYTES: usize = 4 << 20;
 /// A coordinator that is gone without a word is forgotten after twice this time.
 pub(super) const SILENCE: Duration = Duration::from_secs(20);
 
-/// A connection has one session, or fetches for the slots of one worker; a few calls more are harmless, thousands
-/// are not.
+/// A connection has one session, or fetches for the slots of one worker; a few calls more are
+/// harmless, thousands are not.
 const CALLS: u32 = 64;
 
 /// The largest head of a call, which is read before its token is: the usual ones have less than 500

@@ -17,7 +17,8 @@ use super::wire::PAYLOAD;
 /// Begins with an encoded job, on the worker's runtime.
 pub type Open = fn(job: &[u8], waker: Waker) -> Result<Box<dyn Keeper>>;
 
-/// Wakes a keeper that waits for a question, since there is something else to [tend](Keeper::tend). It does not keep the session.
+/// Wakes a keeper that waits for a question, since there is something else to [tend](Keeper::tend).
+/// It does not keep the session.
 #[derive(Clone)]
 pub struct Waker {
     questions: Weak<Sender<Answers>>,
@@ -49,16 +50,18 @@ impl Waker {
 
 /// What is kept. A panic loses it.
 pub trait Keeper: Send {
-    /// Takes a question; each has another number, larger than all before it. What can be answered now, of this or of earlier
-    /// questions, goes into `answers`. Nothing that does not depend on others may wait.
+    /// Takes a question; each has another number, larger than all before it. What can be answered
+    /// now, of this or of earlier questions, goes into `answers`. Nothing that does not depend on
+    /// others may wait.
     ///
     /// # Errors
     ///
     /// If it is nonsense, which ends the session.
     fn take(&mut self, number: u64, question: &[u8], answers: &mut Answers) -> Result<(), String>;
 
-    /// Does what is to be done from time to time, or since it was [woken](Waker), which may answer questions as well. Says when to
-    /// come back if nothing happens meanwhile; none is not before something does.
+    /// Does what is to be done from time to time, or since it was [woken](Waker), which may answer
+    /// questions as well. Says when to come back if nothing happens meanwhile; none is not before
+    /// something does.
     fn tend(&mut self, answers: &mut Answers) -> Option<Duration>;
 }
 

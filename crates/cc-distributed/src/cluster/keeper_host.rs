@@ -1,8 +1,10 @@
-//! The worker's side of a session that keeps something: state that belongs to the session, and is gone with it.
+//! The worker's side of a session that keeps something: state that belongs to the session, and is
+//! gone with it.
 //!
-//! What is kept has a thread of its own, which nobody else can reach: there is nothing to lock, and a question that takes long
-//! keeps no ping from being answered. Questions are never kept waiting on the connection, however long their answers may
-//! take: the credit that the session is granted is the room there is for them.
+//! What is kept has a thread of its own, which no other thread reaches: there is nothing to lock,
+//! and a question that takes long keeps no ping from being answered. Questions are never kept
+//! waiting on the connection, however long their answers may take: the credit that the session is
+//! granted is the room there is for them.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -30,10 +32,12 @@ use super::{
     worker::{Role, Service},
 };
 
-/// Bytes granted. A question counts as [`LEAST`] at least, so there are never more than a few thousand.
+/// Bytes granted. A question counts as [`LEAST`] at least, so there are never more than a few
+/// thousand.
 const BYTES: usize = 8 << 20;
 
-/// As many questions as the credit allows, and one for each that needs none, since it ends an earlier one.
+/// As many questions as the credit allows, and one for each that needs none, since it ends an
+/// earlier one.
 const QUESTIONS: usize = 2 * BYTES / LEAST;
 
 /// Bytes of answers that are told before the next question is taken.
@@ -102,8 +106,8 @@ impl KeeperHost {
     }
 }
 
-/// Takes questions off the connection until the coordinator has no more, or has gone. It never waits for their answers.
-/// Returns why it ended.
+/// Takes questions off the connection until the coordinator has no more, or has gone. It never
+/// waits for their answers. Returns why it ended.
 async fn take_in(mut messages: Streaming<ToKeeper>, questions: &Sender<Answers>) -> Result<String, Status> {
     let mut assembly = Assembly::default();
     loop {
@@ -133,7 +137,7 @@ fn keep(
 ) {
     let told = catch_unwind(AssertUnwindSafe(|| converse(&mut *keeper, inbox, answers)));
     if let Err(why) = told.unwrap_or_else(|panic| Err(panic_reason(&*panic))) {
-        // Nobody is left who could be told that.
+        // The receiver is gone if the session has ended.
         let _ = answers.blocking_send(Err(Status::aborted(why)));
     }
 }
@@ -168,7 +172,7 @@ fn converse(
     }
 }
 
-/// Whether there is somebody to be told.
+/// Sends answers. Whether there is a receiver.
 fn tell(answers: &mut Answers, out: &mpsc::Sender<Result<FromKeeper, Status>>) -> bool {
     batches(answers.drain(..)).all(|batch| out.blocking_send(Ok(Answer::Answers(batch).into())).is_ok())
 }

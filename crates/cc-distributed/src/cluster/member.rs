@@ -1,13 +1,15 @@
 //! The coordinator's view of one worker.
 //!
-//! A *session* is one connection with the job's tasks and outputs, and a second one for the heartbeat: a ping
-//! must not wait behind a mebibyte of tasks. A session that ends, for whatever reason, is over for good. The
-//! worker's leases are given up, its connection is closed so that nothing late can arrive, and a new session is
-//! tried: that is how a worker that was suspected wrongly, or joins late, comes (back) to work.
+//! A *session* is one connection with the job's tasks and outputs, and a second one for the
+//! heartbeat: a ping must not wait behind a mebibyte of tasks. A session that ends, for whatever
+//! reason, is over for good. The worker's leases are given up, its connection is closed so that
+//! nothing late can arrive, and a new session is tried: that is how a worker that was suspected
+//! wrongly, or joins late, comes (back) to work.
 //!
-//! A stream that stalls would do worse than wait: it would hold the connection's flow-control window, and
-//! cancelling it gives nothing back. So none ever does. The worker's credit is the room it has for tasks, so it
-//! always reads; what it sends is taken into the queue at once, which the job's window bounds.
+//! A stream that stalls would do worse than wait: it would hold the connection's flow-control
+//! window, and cancelling it gives nothing back. So none ever does. The worker's credit is the room
+//! it has for tasks, so it always reads; what it sends is taken into the queue at once, which the
+//! job's window bounds.
 
 use std::{convert::Infallible, future::pending, pin::pin, time::Duration};
 
@@ -322,7 +324,7 @@ async fn hand_out(seat: &Seat, messages: mpsc::Sender<ToWorker>) -> Result<Infal
     while let Some(lease) = seat.lease().await {
         for frame in frames(lease.id, lease.task) {
             if messages.send(Order::Task(frame).into()).await.is_err() {
-                break; // whoever takes the answers hears why
+                break; // `take_in` learns why
             }
         }
     }

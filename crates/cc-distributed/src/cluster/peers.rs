@@ -2,8 +2,8 @@
 //!
 //! A journey takes longer than what it brings back, as a rule: all parts that a task needs are
 //! fetched at once, with one call for each worker that has some. There is one connection to each. A
-//! stream that is left in the middle would hold its flow-control window, so none is: a fetch runs to
-//! its end, or its connection is given up.
+//! stream that is left in the middle would hold its flow-control window, so none is: a fetch runs
+//! to its end, or its connection is given up.
 //!
 //! What a worker sends is compared with what it was asked for, and memory for it is taken as it
 //! arrives.

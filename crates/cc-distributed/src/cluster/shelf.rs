@@ -1,11 +1,13 @@
 //! The shelf of a session, which reaches over all of its workers.
 //!
-//! What a task makes stays with the worker that made it, in the session's `Store`, and its name says where that is:
-//! `ADDRESS/SESSION/NAME`. Whoever is given the name can have the thing, or parts of it, from there. The coordinator
-//! hands on names only; the bytes go from worker to worker.
+//! What a task makes stays with the worker that made it, in the session's `Store`, and its name
+//! says where that is: `ADDRESS/SESSION/NAME`. A task that is given the name reads the thing, or
+//! parts of it, from there. The coordinator hands on names only; the bytes go from worker to
+//! worker.
 //!
-//! A worker that is lost takes along what it had. Nobody mends that here: a part that cannot be had is an error in
-//! good time, and whoever handed out the name has the thing made again.
+//! A worker that is lost takes along what it had. That is not mended here: a part that cannot be
+//! had is an error in good time, and the coordinator, which has handed out the name, has the thing
+//! made again.
 //!
 //! How much a part has is said by names from elsewhere. Nothing is believed of it: what is here is
 //! compared with what there is, and memory for what comes from elsewhere is taken as it arrives.
@@ -31,13 +33,14 @@ pub struct ClusterShelf {
     place: String,
     store: Arc<Store>,
     pub(super) peers: Peers,
-    /// Connections are driven by the worker's runtime; the slots that wait for them are threads outside of it.
+    /// Connections are driven by the worker's runtime; the slots that wait for them are threads
+    /// outside of it.
     runtime: Handle,
 }
 
 impl ClusterShelf {
-    /// The shelf at this place, which has this store there. The calling thread is within the runtime
-    /// of the worker.
+    /// The shelf at this place, which has this store there. The calling thread is within the
+    /// runtime of the worker.
     pub(super) fn new(place: String, store: Arc<Store>, peers: Peers) -> Self {
         Self { place, store, peers, runtime: Handle::current() }
     }
@@ -80,7 +83,7 @@ impl ClusterShelf {
 }
 
 impl Shelf for ClusterShelf {
-    /// Begins something here: nobody can put anything elsewhere.
+    /// Begins something here: a task writes to its own worker only.
     fn create(&self, name: &str) -> io::Result<Box<dyn Draft + '_>> {
         let own = self.own(name).ok_or_else(|| io::Error::other(format!("{name}: is not here")))?;
         self.store.create(own)
@@ -146,7 +149,7 @@ mod tests {
                 "{start}..{end} from elsewhere"
             );
         }
-        assert!(other_shelf.create(&name).is_err(), "nobody writes elsewhere");
+        assert!(other_shelf.create(&name).is_err(), "a task writes to its own worker only");
         assert!(other_shelf.remove(&name).is_err());
     }
 

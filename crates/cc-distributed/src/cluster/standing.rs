@@ -60,7 +60,7 @@ pub(super) fn stand(services: &'static [Service], args: &ArgMatches) -> Result<s
     let files = root.map_or(Ok(Files::None), |root| beneath(root))?;
     let slots = args.get_one("slots").copied().unwrap_or_else(Ctx::available_workers).get();
     let address = listener.local_addr().map_err(Error::io("listener"))?;
-    // For whoever asked for port 0. A closed standard output is no reason not to work.
+    // Tells which port was chosen for port 0. A closed standard output is no reason not to work.
     let _ = stdio::write_out(format!("listening on {address}\n").as_bytes());
     let log = Log::stderr();
     log.report(address, format_args!("started with {slots} slots; token file {}", file.display()));

@@ -31,7 +31,8 @@ use super::{
 pub(super) struct Stores(Arc<Mutex<HashMap<String, Arc<Store>>>>);
 
 impl Stores {
-    /// Begins a session. It lasts as long as the first of these is kept; the other is for its tasks.
+    /// Begins a session. It lasts as long as the first of these is kept; the other is for its
+    /// tasks.
     pub(super) fn open(
         &self,
         hello: &Hello,
@@ -55,7 +56,7 @@ impl Stores {
         // One is on its way while the next is read.
         let (frames, stream) = mpsc::channel(1);
         let read = move || {
-            // Whoever does not take them any more has gone.
+            // The receiver is gone if the other worker is.
             let _ = found.try_for_each(|frame| frames.blocking_send(frame));
         };
         thread::Builder::new().name("read".to_owned()).spawn(read)?;
@@ -120,8 +121,8 @@ impl Iterator for Frames {
     }
 }
 
-/// A session's registration. When it is dropped, what is on its shelf is gone for the others, and the session's own
-/// tasks wait for nobody any more.
+/// A session's registration. When it is dropped, what is on its shelf is gone for the others, and
+/// the waits of the session's own tasks end.
 pub(super) struct Session {
     stores: Stores,
     name: String,

@@ -61,7 +61,7 @@ pub struct Means {
     pub(super) files: Files,
     /// What its tasks leave for those that come later, wherever they are done.
     pub shelf: Arc<ClusterShelf>,
-    /// Requested when the session has ended: nobody waits for what it does any more.
+    /// Requested when the session has ended: what its tasks do is not needed any more.
     pub stop: Stop,
 }
 
@@ -77,6 +77,6 @@ impl Means {
     }
 }
 
-/// From an encoded task to its encoded output, or to why it cannot be done. A panic is such a reason, too, and
-/// must leave the function usable.
+/// From an encoded task to its encoded output, or to why it cannot be done. A panic is such a
+/// reason, too, and must leave the function usable.
 pub type Work = Box<dyn FnMut(&[u8]) -> Result<Vec<u8>, String> + Send>;
