@@ -286,17 +286,15 @@ impl Member {
         let client =
             KeeperClient::with_interceptor(self.channel(address).await?, Present(self.token.clone()));
         let mut client = client.max_decoding_message_size(MESSAGE);
-        let call = |requests| async move { client.keep(requests).await };
-        let session = self.begin(address, welcome, call).await?;
+        let session = self.begin(address, welcome, |requests| client.keep(requests)).await?;
         link.exchange(session.credit.bytes as usize, session.messages, session.answers).await
     }
 
     /// Exchanges tasks for outputs.
     async fn exchange(&self, address: &str, welcome: &mut bool) -> Result<Infallible, Lost> {
         let mut client = self.connect(address).await?;
-        let call = |requests| async move { client.serve(requests).await };
         let Session { place, credit, messages, answers, _present } =
-            self.begin(address, welcome, call).await?;
+            self.begin(address, welcome, |requests| client.serve(requests)).await?;
         let seat = self.queue.join(&place, Credit { tasks: credit.tasks as usize, bytes: credit.bytes });
         // A process of the run's own has no name that tells the user anything.
         let speaker = match &self.place {
