@@ -39,7 +39,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
     lifeline::{receive, send, start},
-    worker::{Process, enter_as},
+    process::{Process, enter_as},
 };
 
 /// Worker processes that make answers `A`. Dropping it ends them.

@@ -38,7 +38,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
     lifeline::{self, receive, send},
-    worker::{Process, enter_as},
+    process::{Process, enter_as},
 };
 
 /// How long to wait with the next try if a worker could not be started.
