@@ -1,15 +1,19 @@
 //! Keepers: each is an actor that owns a shard, and runs what it is sent or is held by who sent it.
 //!
-//! - **Answers.** A question carries the sending end of the channel for its answer, which has room for it: a keeper never
-//!   waits for the one that it answers. If that end is dropped without an answer, the question was lost with the shard.
-//! - **Holds.** Whoever is granted a [`Hold`] has the keeper's only ear: it waits for what comes through that channel, and
-//!   everybody else's messages wait in its mailbox. A hold is a value, so it ends with whoever has it, however he ends.
-//! - **Deadlock.** A keeper waits for a message, or for the end of a hold. Whoever holds some asks only for those behind
-//!   them, so who holds the last one waits for nobody, and whoever waits for him waits in vain no longer than for that; and
-//!   so on to the first. Whoever holds none may wait for anybody.
-//! - **Fail.** A panic ends a keeper's life, and with it go the shard and the question in hand. The next life begins at
-//!   once on the same thread and mailbox, since a thread that must be started first can be refused. Nothing is known of
-//!   what was in hand but that it is lost; what was in the mailbox was not begun, and finds an empty shard.
+//! - **Answers.** A question carries the sending end of the channel for its answer, which has room
+//!   for it: a keeper never waits for the one that it answers. If that end is dropped without an
+//!   answer, the question was lost with the shard.
+//! - **Holds.** Whoever is granted a [`Hold`] has the keeper's only ear: it waits for what comes
+//!   through that channel, and everybody else's messages wait in its mailbox. A hold is a value, so
+//!   it ends with whoever has it, however he ends.
+//! - **Deadlock.** A keeper waits for a message, or for the end of a hold. Whoever holds some asks
+//!   only for those behind them, so who holds the last one waits for nobody, and whoever waits for
+//!   him waits in vain no longer than for that; and so on to the first. Whoever holds none may wait
+//!   for anybody.
+//! - **Fail.** A panic ends a keeper's life, and with it go the shard and the question in hand. The
+//!   next life begins at once on the same thread and mailbox, since a thread that must be started
+//!   first can be refused. Nothing is known of what was in hand but that it is lost; what was in
+//!   the mailbox was not begun, and finds an empty shard.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -28,7 +32,8 @@ use crate::actor::{Address, Halted, Mailbox, System};
 /// So many questions may wait for a keeper before those who ask do.
 const MAILBOX: usize = 128;
 
-/// The addresses of all keepers, by the numbers of their shards. They end when nobody has these any more.
+/// The addresses of all keepers, by the numbers of their shards. They end when nobody has these any
+/// more.
 #[derive(Clone)]
 pub struct Keepers(Vec<Address<Question>>);
 
@@ -40,7 +45,8 @@ enum Question {
     Hold(Part, oneshot::Sender<Result<Hold, Refusal>>),
 }
 
-/// A part is prepared, and its keeper does nothing before this is used. Dropping it gives the part up.
+/// A part is prepared, and its keeper does nothing before this is used. Dropping it gives the part
+/// up.
 pub struct Hold(oneshot::Sender<oneshot::Sender<Replies>>);
 
 // ANCHOR: kv-hold
@@ -78,7 +84,8 @@ impl Keepers {
         plan.reply(asked.into_iter().map(|(shard, to)| (shard, answer(to).unwrap_or(Err(Refusal::Down)))))
     }
 
-    /// Has these run, one after the other, and nothing between them. What is sent later is run later.
+    /// Has these run, one after the other, and nothing between them. What is sent later is run
+    /// later.
     fn ask(&self, shard: usize, parts: Parts) -> oneshot::Receiver<Vec<Answer>> {
         let (to, answers) = oneshot::channel();
         // If nobody takes it, it is dropped, which whoever waits for the answers finds.

@@ -10,21 +10,26 @@
 //!                 └╌╌╌ sockets ╌╌╌┘      answers
 //! ```
 //!
-//! - **Split.** An actor for each client, which waits for its socket, and a [keeper](crate::keeper) for each shard, as many
-//!   as `ctx.workers`. What a client has sent at once goes to a keeper in one message, as far as it is for the same: a
-//!   pipeline that changes from one to another costs a journey for each change.
-//! - **Share.** Nothing but what the [`Server`] counts. A plan on several shards holds their keepers, in ascending order.
-//! - **Bound.** Clients, by number; what is under way for each, by the length of a round. A client that does not take its replies keeps its
-//!   own actor, which then asks for nothing. Mailboxes have room for some questions, and an answer has its own channel.
-//! - **Deadlock.** Solid arrows wait for room. Clients and the doorman write to others, who write to nobody. While a client
-//!   holds keepers it waits only for those [behind them](crate::keeper).
-//! - **Order.** A keeper's mailbox. A client's questions are in it in their order; those for another keeper are sent
-//!   when they are answered, or somebody might see the later one first.
-//! - **Stop.** A message to the [porter](crate::porter), who shuts the listener and the reading sides of all sockets: clients
-//!   find the end of their input, answer what was there, and go. After the time to drain the writing sides follow. The
-//!   keepers go when nobody can ask them any more.
-//! - **Fail.** A panic of a client's actor is its own end. One of a keeper's loses its shard and the questions in its hands, whose
-//!   reply is `INDETERMINATE`; it goes on with an empty one, of another epoch.
+//! - **Split.** An actor for each client, which waits for its socket, and a [keeper](crate::keeper)
+//!   for each shard, as many as `ctx.workers`. What a client has sent at once goes to a keeper in
+//!   one message, as far as it is for the same: a pipeline that changes from one to another costs a
+//!   journey for each change.
+//! - **Share.** Nothing but what the [`Server`] counts. A plan on several shards holds their
+//!   keepers, in ascending order.
+//! - **Bound.** Clients, by number; what is under way for each, by the length of a round. A client
+//!   that does not take its replies keeps its own actor, which then asks for nothing. Mailboxes
+//!   have room for some questions, and an answer has its own channel.
+//! - **Deadlock.** Solid arrows wait for room. Clients and the doorman write to others, who write
+//!   to nobody. While a client holds keepers it waits only for those [behind them](crate::keeper).
+//! - **Order.** A keeper's mailbox. A client's questions are in it in their order; those for
+//!   another keeper are sent when they are answered, or somebody might see the later one first.
+//! - **Stop.** A message to the [porter](crate::porter), who shuts the listener and the reading
+//!   sides of all sockets: clients find the end of their input, answer what was there, and go.
+//!   After the time to drain the writing sides follow. The keepers go when nobody can ask them any
+//!   more.
+//! - **Fail.** A panic of a client's actor is its own end. One of a keeper's loses its shard and
+//!   the questions in its hands, whose reply is `INDETERMINATE`; it goes on with an empty one, of
+//!   another epoch.
 
 use std::{
     convert::Infallible,

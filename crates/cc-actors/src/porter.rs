@@ -1,8 +1,8 @@
 //! The porter: the actor that owns the door, and the book of who is inside.
 //!
-//! Clients wait in the kernel for what their sockets bring, where no message reaches them. The porter has all sockets
-//! in its book, and wakes clients by shutting theirs. It writes to nobody who has not asked it, so it never waits for
-//! anybody.
+//! Clients wait in the kernel for what their sockets bring, where no message reaches them. The
+//! porter has all sockets in its book, and wakes clients by shutting theirs. It writes to nobody
+//! who has not asked it, so it never waits for anybody.
 
 use std::{
     collections::HashMap,
@@ -101,7 +101,8 @@ impl Porter {
         self.inside.insert(number, stream);
     }
 
-    /// Closes the door. Those who are inside may say nothing more, and have so long to take their replies.
+    /// Closes the door. Those who are inside may say nothing more, and have so long to take their
+    /// replies.
     fn close(&mut self) {
         if self.closed.is_none() {
             self.door.close();
