@@ -100,6 +100,7 @@ pub mod actor;
 pub mod keeper;
 pub mod porter;
 pub mod position;
+pub mod supervisor;
 
 use cc_workloads::{Entry, Model, with_workloads};
 

@@ -26,6 +26,9 @@ mod grep;
 #[allow(dead_code, missing_docs, unreachable_pub, unused_imports)]
 #[path = "../../../crates/cc-actors/src/position.rs"]
 mod position;
+#[allow(dead_code, missing_docs, unreachable_pub, unused_imports)]
+#[path = "../../../crates/cc-actors/src/supervisor.rs"]
+mod supervisor;
 
 /// Each of the mistakes that were tried was found within a third of these: a mailbox that is read
 /// before the look at the stop or without one, a send that does not wait, a larger mailbox, a crash
