@@ -1,16 +1,16 @@
 //! The runtime of this model: mailboxes, and threads that are started, watched and waited for.
 //!
-//! An actor is a thread that owns its state and one [`Mailbox`]. Its state is reachable through
-//! that mailbox only: whoever has an [`Address`] may send, nobody else may read. So there is
-//! nothing to lock, and whatever an actor does between two messages, it does alone.
+//! An actor is a thread that owns its state and one [`Mailbox`]. Its state is reachable through that
+//! mailbox only: every actor that has its [`Address`] may send, and no other may read. So there is
+//! nothing to lock, and what an actor does between two messages, it does alone.
 //!
 //! A [`System`] is the actors of one run. No actor is interrupted: receiving gives [`Halted`] when
 //! the run is over or was asked to stop, sending when the actor at the other end has gone, and an
 //! actor passes that on with `?`.
 //!
 //! - **Backpressure.** Mailboxes are bounded, and sending to a full one waits. Actors that wait so
-//!   in a circle wait for ever: each workload's file says who may wait for whom, and who never
-//!   does, since it sends only what was asked for.
+//!   in a circle wait for ever: each workload's file says which actor may wait for which, and which
+//!   never waits, since it sends only what was asked for.
 //! - **Failure.** An actor does not defend itself against its own bugs: it crashes, and another
 //!   actor deals with that. [`System::watch`] starts one whose death is a message to its
 //!   [supervisor](crate::supervisor), with all that it left behind. [`System::spawn`] starts one
@@ -51,7 +51,7 @@ impl From<Crash> for Halted {
     }
 }
 
-/// Where an actor can be written to. Anybody may have one.
+/// Where an actor can be written to. Any actor may have one.
 pub struct Address<M>(Sender<M>);
 
 impl<M> Address<M> {
@@ -70,7 +70,7 @@ impl<M> Clone for Address<M> {
     }
 }
 
-/// What an actor was sent and has not read. It has one owner, who may leave it to a successor.
+/// What an actor was sent and has not read. It has one owner, which may leave it to a successor.
 pub struct Mailbox<M> {
     messages: Receiver<M>,
     halt: Receiver<Infallible>,
@@ -98,7 +98,7 @@ impl<M> Mailbox<M> {
     }
 
     /// As [`Mailbox::receive_until`], for an actor that others rely on until they have ended: it is
-    /// halted only when nobody has its address any more.
+    /// halted only when no actor has its address any more.
     pub fn serve_until(&self, time: Option<Instant>) -> Result<Option<M>, Halted> {
         let Some(time) = time else { return self.messages.recv().map(Some).map_err(|_| Halted) };
         match self.messages.recv_deadline(time) {
@@ -121,8 +121,8 @@ pub struct Death<S> {
 #[derive(Clone)]
 pub struct System<'scope, 'env: 'scope> {
     scope: &'scope Scope<'scope, 'env>,
-    /// Nothing is ever sent: the channel is closed when the run ends or is stopped, which wakes
-    /// everybody at once.
+    /// Nothing is ever sent: the channel is closed when the run ends or is stopped, which wakes all
+    /// actors at once.
     halt: Receiver<Infallible>,
     stop: Stop,
     /// Has room for one [`Crash`]: those that follow from the first are not told.
@@ -160,8 +160,7 @@ impl<'scope> System<'scope, '_> {
         (Address(address), Mailbox { messages, halt: self.halt.clone() })
     }
 
-    /// The same run, for actors for whom a stack of so many bytes does, and of whom there are very
-    /// many.
+    /// The same run, for very many actors that need a stack of only so many bytes.
     #[must_use]
     pub fn small(&self, stack: usize) -> Self {
         Self { stack: Some(stack), ..self.clone() }
@@ -208,7 +207,7 @@ impl<'scope> System<'scope, '_> {
         supervisor: Address<Death<S>>,
     ) -> Result<()> {
         self.start(name, move || {
-            // The supervisor is told that the state may be half-changed; nobody else sees it.
+            // The supervisor is told that the state may be half-changed; no other actor sees it.
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| body(&mut state))) {
                 let reason = panic_reason(&*panic);
                 let _ = supervisor.send(Death { remains: state, reason });
@@ -216,10 +215,10 @@ impl<'scope> System<'scope, '_> {
         })
     }
 
-    /// Starts an actor that nobody relies on. A panic, which is reported with its name, ends it and
+    /// Starts an actor that no other relies on. A panic, which is reported with its name, ends it and
     /// nothing else.
     pub fn spawn_loose(&self, name: impl Into<String>, body: impl FnOnce() + Send + 'scope) -> Result<()> {
-        // Nobody sees what it leaves behind.
+        // No other actor sees what it leaves behind.
         self.start(name, || drop(catch_unwind(AssertUnwindSafe(body))))
     }
 
