@@ -4,7 +4,7 @@
 /// its number in that rest.
 ///
 /// The order is lexicographic. So a rest comes behind its task and before the next one, however
-/// often a part leaves a rest in turn, and nobody has to know beforehand how much there will be.
+/// often a part leaves a rest in turn, and no actor has to know beforehand how much there will be.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position(Vec<usize>);
 
