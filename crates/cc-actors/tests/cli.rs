@@ -143,8 +143,8 @@ fn a_line_is_reported_while_the_input_is_still_open_and_ctrl_c_is_130() {
 fn ctrl_c_ends_it_while_nobody_reads_the_output() {
     let mut child = interactive(&[]);
     let mut input = child.stdin.take().expect("piped");
-    // More than the pipe to us holds, so that the writer has to wait for us; but less than both pipes hold, so that
-    // this test never waits for the program.
+    // More than the pipe to us holds, so that the writer has to wait for us; but less than both
+    // pipes hold, so that this test never waits for the program.
     for _ in 0..80 {
         input.write_all(&[b'e', b'\n'].repeat(512)).expect("written");
     }

@@ -1,8 +1,10 @@
-//! The lessons, run as a reader runs them. Each asserts its own result; this is what it must have said.
+//! The lessons, run as a reader runs them. Each asserts its own result; this is what it must have
+//! said.
 
 use std::{env, path::Path, process::Command};
 
-/// What a lesson prints. Cargo builds the lessons before the tests, but not for `--test examples` alone.
+/// What a lesson prints. Cargo builds the lessons before the tests, but not for `--test examples`
+/// alone.
 fn lesson(name: &str) -> String {
     let test = env::current_exe().expect("this program");
     let built = test.parent().and_then(Path::parent).expect("two folders up");
