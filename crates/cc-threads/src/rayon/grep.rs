@@ -20,46 +20,39 @@ use std::{
     mem,
     ops::ControlFlow,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Mutex, PoisonError},
     thread,
 };
 
 use cc_workloads::{
-    Ctx, Error, Result, Sink,
+    Ctx, Result, Sink,
     error::panic_reason,
     grep::{Grain, Job, Output, Search, Task},
 };
 use crossbeam_channel::{Receiver, Sender, bounded};
-use rayon::{Scope, ThreadBuilder, ThreadPoolBuilder, current_thread_index};
+use rayon::Scope;
 
+use super::pool::{Kernels, with_pool};
 use crate::threads::Threads;
 
 // ANCHOR: grep-run
 /// Runs the job on a pool of `ctx.workers` threads, made for it, and one thread that feeds them; the calling
 /// thread gathers.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
-    let search = Search::new(&job.query)?;
-    let searches: Vec<_> = (0..ctx.workers.get()).map(|_| Mutex::new(search.clone())).collect();
+    let searches = Kernels::new(&Search::new(&job.query)?, ctx);
     let (promises, line) = bounded(ctx.window.get());
-    ThreadPoolBuilder::new()
-        .num_threads(ctx.workers.get())
-        .thread_name(|n| format!("worker-{n}"))
-        // Scoped, because a pool that is merely dropped does not wait until its threads have ended.
-        .build_scoped(ThreadBuilder::run, |pool| {
-            // In place: the sink has to stay on this thread, and no worker is blocked by gathering.
-            pool.in_place_scope(|scope| {
-                let pool = Pool { scope, searches: &searches, ctx };
-                thread::scope(|scope| {
-                    let mut threads = Threads::new(scope, ctx);
-                    threads.spawn("feed", move || feed(job, &pool, &promises))?;
-                    gather(&line, &pool, job, out);
-                    // A feed that waits for room in the line is told that nobody makes any.
-                    drop(line);
-                    threads.join()
-                })
+    with_pool(ctx, |pool| {
+        pool.in_place_scope(|scope| {
+            let pool = Pool { scope, searches: &searches, ctx };
+            thread::scope(|scope| {
+                let mut threads = Threads::new(scope, ctx);
+                threads.spawn("feed", move || feed(job, &pool, &promises))?;
+                gather(&line, &pool, job, out);
+                // Ends a `feed` that waits for room in the line: nothing is taken out of it any more.
+                drop(line);
+                threads.join()
             })
         })
-        .map_err(|e| Error::worker("pool", e))?
+    })
 }
 // ANCHOR_END: grep-run
 
@@ -83,8 +76,7 @@ fn feed(job: &Job, pool: &Pool, promises: &Sender<Promise>) {
 #[derive(Clone, Copy)]
 struct Pool<'a, 'scope> {
     scope: &'a Scope<'scope>,
-    /// One for each worker.
-    searches: &'scope [Mutex<Search>],
+    searches: &'scope Kernels<Search>,
     ctx: &'scope Ctx,
 }
 
@@ -102,9 +94,8 @@ impl Pool<'_, '_> {
 }
 
 /// Does a task, on a thread of the pool.
-fn work(task: &Task, searches: &[Mutex<Search>]) -> Output {
-    let worker = current_thread_index().expect("jobs run in the pool");
-    let mut search = searches[worker].lock().unwrap_or_else(PoisonError::into_inner);
+fn work(task: &Task, searches: &Kernels<Search>) -> Output {
+    let mut search = searches.mine();
     // A search begins each task afresh, so a panic leaves nothing behind that the next one would see.
     catch_unwind(AssertUnwindSafe(|| search.task(task)))
         .unwrap_or_else(|panic| task.failed(&panic_reason(&*panic)))

@@ -16,37 +16,28 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use cc_workloads::{
-    Ctx, Error, Result, Sink,
+    Ctx, Result, Sink,
     error::panic_reason,
     mandelbrot::{Grain, Job, Output, Plane, Tasks},
 };
 use crossbeam_channel::{Receiver, Sender, bounded};
-use rayon::{
-    ThreadBuilder, ThreadPoolBuilder,
-    iter::{IntoParallelIterator, ParallelIterator},
-};
+use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
-use super::caught;
+use super::pool::{catch_panic, with_pool};
 
 // ANCHOR: mandelbrot-run
 /// Runs the job on a pool of `ctx.workers` threads, made for it; the calling thread gathers.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let (plane, tasks) = (Plane::new(&job.view, &ctx.stop), job.tasks(Grain::TILE));
     let (done, outputs) = bounded(ctx.window.get());
-    ThreadPoolBuilder::new()
-        .num_threads(ctx.workers.get())
-        .thread_name(|n| format!("worker-{n}"))
-        // Scoped, because a pool that is merely dropped does not wait until its threads have ended.
-        .build_scoped(ThreadBuilder::run, |pool| {
-            // In place: the sink has to stay on this thread, and no worker is blocked by gathering.
-            let mut worked = Ok(());
-            pool.in_place_scope(|scope| {
-                scope.spawn(|_| worked = caught("work", || work(&tasks, &plane, done)));
-                gather(outputs, ctx, out);
-            });
-            worked
-        })
-        .map_err(|e| Error::worker("pool", e))?
+    with_pool(ctx, |pool| {
+        let mut worked = Ok(());
+        pool.in_place_scope(|scope| {
+            scope.spawn(|_| worked = catch_panic("work", || work(&tasks, &plane, done)));
+            gather(outputs, ctx, out);
+        });
+        worked
+    })
 }
 // ANCHOR_END: mandelbrot-run
 

@@ -18,19 +18,19 @@
 use std::{
     ops::ControlFlow,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Mutex, PoisonError},
     thread,
 };
 
 use cc_workloads::{
-    Ctx, Error, Result, Sink,
+    Ctx, Result, Sink,
     error::panic_reason,
     shelf::{Memory, Shelf},
     sort::{Job, Output, Sorter, Task, external},
 };
 use crossbeam_channel::{Receiver, Sender, bounded};
-use rayon::{Scope, ThreadBuilder, ThreadPoolBuilder, current_thread_index};
+use rayon::Scope;
 
+use super::pool::{Kernels, with_pool};
 use crate::threads::Threads;
 
 // ANCHOR: sort-run
@@ -39,29 +39,21 @@ use crate::threads::Threads;
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let plan = job.plan(ctx)?;
     let shelf: &dyn Shelf = if plan.in_memory { &Memory::default() } else { &job.folder()? };
-    let sorter = Sorter::new(&job.query, &ctx.stop);
-    let sorters: Vec<_> = (0..ctx.workers.get()).map(|_| Mutex::new(sorter.clone())).collect();
-    ThreadPoolBuilder::new()
-        .num_threads(ctx.workers.get())
-        .thread_name(|n| format!("worker-{n}"))
-        // Scoped, because a pool that is merely dropped does not wait until its threads have ended.
-        .build_scoped(ThreadBuilder::run, |pool| {
-            // In place: the sink has to stay on this thread, and no worker is blocked by gathering.
-            pool.in_place_scope(|scope| {
-                let (sorters, shelf, window) = (&sorters[..], shelf, ctx.window.min(plan.fits).get());
-                let pool = Pool { scope, sorters, shelf, window, ctx };
-                external(job, &plan, shelf, ctx, out, |tasks, out| pool.phase(tasks, out))
-            })
+    let sorters = Kernels::new(&Sorter::new(&job.query, &ctx.stop), ctx);
+    with_pool(ctx, |pool| {
+        pool.in_place_scope(|scope| {
+            let window = ctx.window.min(plan.fits).get();
+            let pool = Pool { scope, sorters: &sorters, shelf, window, ctx };
+            external(job, &plan, shelf, ctx, out, |tasks, out| pool.phase(tasks, out))
         })
-        .map_err(|e| Error::worker("pool", e))?
+    })
 }
 
 /// The pool during one run: where jobs are spawned, and what they borrow.
 #[derive(Clone, Copy)]
 struct Pool<'a, 'scope> {
     scope: &'a Scope<'scope>,
-    /// One for each worker.
-    sorters: &'scope [Mutex<Sorter>],
+    sorters: &'scope Kernels<Sorter>,
     shelf: &'scope dyn Shelf,
     window: usize,
     ctx: &'scope Ctx,
@@ -116,9 +108,8 @@ impl Pool<'_, '_> {
 
 // ANCHOR: sort-work
 /// Does a task, on a thread of the pool.
-fn work(task: &Task, sorters: &[Mutex<Sorter>], shelf: &dyn Shelf) -> Output {
-    let worker = current_thread_index().expect("jobs run in the pool");
-    let mut sorter = sorters[worker].lock().unwrap_or_else(PoisonError::into_inner);
+fn work(task: &Task, sorters: &Kernels<Sorter>, shelf: &dyn Shelf) -> Output {
+    let mut sorter = sorters.mine();
     // A sorter begins each task afresh, so a panic leaves nothing behind that the next one would see.
     catch_unwind(AssertUnwindSafe(|| sorter.task(task, shelf)))
         .unwrap_or_else(|panic| task.failed(&panic_reason(&*panic)))

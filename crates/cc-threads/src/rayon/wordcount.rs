@@ -14,35 +14,28 @@
 //! - **Fail.** A panic is caught where the task runs, and nothing of the task is added. A task of many files is then
 //!   done once more, file by file. A partition that cannot be ranked ends the run: a part of the truth is none.
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Mutex, PoisonError},
-};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use cc_workloads::{
-    Ctx, Error, Result, Sink,
+    Ctx, Result, Sink,
     error::panic_reason,
     wordcount::{Counter, Counts, Grain, Job, Output, Partial, Partition, Ranked, Read, Task, partitions},
 };
-use rayon::{ThreadBuilder, ThreadPool, ThreadPoolBuilder, current_thread_index, prelude::*};
+use rayon::{ThreadPool, prelude::*};
+
+use super::pool::{Kernels, with_pool};
 
 // ANCHOR: wordcount-run
 /// Runs the job on a pool of `ctx.workers` threads, made for it; the calling thread reads ahead, and gathers.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
-    let counter = Counter::new(&job.settings);
-    let counters = (0..ctx.workers.get()).map(|_| Mutex::new(counter.clone())).collect();
+    let counters = Kernels::new(&Counter::new(&job.settings), ctx);
     let sums = partitions(job.settings.seed);
-    ThreadPoolBuilder::new()
-        .num_threads(ctx.workers.get())
-        .thread_name(|n| format!("worker-{n}"))
-        // Scoped, because a pool that is merely dropped does not wait until its threads have ended.
-        .build_scoped(ThreadBuilder::run, |pool| {
-            let mut run = Run { job, ctx, pool, counters, sums };
-            let failed = run.steps(job.tasks(Grain::default(), &ctx.stop), out);
-            run.steps(failed.into_iter(), out);
-            if ctx.stop.requested() { Ok(()) } else { run.rank(out) }
-        })
-        .map_err(|e| Error::worker("pool", e))?
+    with_pool(ctx, |pool| {
+        let mut run = Run { job, ctx, pool, counters, sums };
+        let failed = run.steps(job.tasks(Grain::default(), &ctx.stop), out);
+        run.steps(failed.into_iter(), out);
+        if ctx.stop.requested() { Ok(()) } else { run.rank(out) }
+    })
 }
 
 /// What all steps work on.
@@ -50,8 +43,7 @@ struct Run<'a> {
     job: &'a Job,
     ctx: &'a Ctx,
     pool: &'a ThreadPool,
-    /// One for each worker, behind a lock that nobody else takes.
-    counters: Vec<Mutex<Counter>>,
+    counters: Kernels<Counter>,
     sums: Vec<Partition>,
 }
 // ANCHOR_END: wordcount-run
@@ -85,8 +77,7 @@ impl Run<'_> {
         if self.ctx.stop.requested() {
             return None;
         }
-        let worker = current_thread_index().expect("jobs run in the pool");
-        let mut counter = self.counters[worker].lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counter = self.counters.mine();
         // A counter begins each task afresh, so a panic leaves nothing behind that the next one would see.
         Some(match catch_unwind(AssertUnwindSafe(|| counter.task(task))) {
             Ok(Partial { read, counts }) => (read, counts),
