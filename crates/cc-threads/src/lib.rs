@@ -47,6 +47,8 @@
 // written.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+mod caught;
+pub mod promise;
 pub mod rayon;
 pub mod threads;
 

@@ -13,19 +13,17 @@
 //!   all threads came to their end.
 
 use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::atomic::{AtomicU64, Ordering::Relaxed},
     thread,
 };
 
 use cc_workloads::{
     Ctx, Result, Sink,
-    error::panic_reason,
     mandelbrot::{Grain, Job, Output, Plane, Tasks},
 };
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use crate::threads::Threads;
+use crate::{caught::caught, threads::Threads};
 
 // ANCHOR: mandelbrot-run
 /// Runs the job on `ctx.workers` threads; the calling thread gathers.
@@ -59,8 +57,7 @@ struct Shared {
 /// Does tasks until there are no more, or a stop is requested.
 fn work(shared: &Shared, done: &Sender<Output>) {
     while let Some(task) = shared.tasks.get(shared.cursor.fetch_add(1, Relaxed)) {
-        let output = catch_unwind(AssertUnwindSafe(|| shared.plane.task(&task)))
-            .unwrap_or_else(|panic| Some(task.failed(&panic_reason(&*panic))));
+        let output = caught(|| shared.plane.task(&task), |why| Some(task.failed(why)));
         let Some(output) = output else { break };
         if done.send(output).is_err() {
             break;

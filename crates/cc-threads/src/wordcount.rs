@@ -16,21 +16,19 @@
 //!   truth is none.
 
 use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Mutex, PoisonError},
     thread,
 };
 
 use cc_workloads::{
     Ctx, Result, Sink,
-    error::panic_reason,
     wordcount::{
         Counter, Counts, Grain, Job, Output, PARTITIONS, Partial, Partition, Ranked, Read, Task, partitions,
     },
 };
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use crate::threads::Threads;
+use crate::{caught::caught, threads::Threads};
 
 // ANCHOR: wordcount-run
 /// Runs the job on `ctx.workers` threads and one that feeds them; the calling thread gathers.
@@ -96,14 +94,9 @@ fn work(
         if ctx.stop.requested() {
             break;
         }
-        // A counter begins each task afresh, so a panic leaves nothing behind that the next one would see.
-        let read = match catch_unwind(AssertUnwindSafe(|| counter.task(&task))) {
-            Ok(Partial { read, counts }) => {
-                add(&counts, sums, first);
-                read
-            }
-            Err(panic) => task.failed(&panic_reason(&*panic)),
-        };
+        let failed = |why: &str| Partial { read: task.failed(why), counts: Vec::new() };
+        let Partial { read, counts } = caught(|| counter.task(&task), failed);
+        add(&counts, sums, first);
         if done.send(read).is_err() {
             break;
         }

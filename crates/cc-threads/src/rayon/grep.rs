@@ -15,24 +15,17 @@
 //!   end the run: the scope passes it on to its caller. A panic of `feed` closes the line as its
 //!   end does, so `feed` is joined, and what the join says is the run's result.
 
-use std::{
-    collections::VecDeque,
-    mem,
-    ops::ControlFlow,
-    panic::{AssertUnwindSafe, catch_unwind},
-    thread,
-};
+use std::{collections::VecDeque, mem, ops::ControlFlow, thread};
 
 use cc_workloads::{
     Ctx, Result, Sink,
-    error::panic_reason,
     grep::{Grain, Job, Output, Search, Task},
 };
 use crossbeam_channel::{Receiver, Sender, bounded};
 use rayon::Scope;
 
 use super::pool::{Kernels, with_pool};
-use crate::threads::Threads;
+use crate::{caught::caught, promise, threads::Threads};
 
 // ANCHOR: grep-run
 /// Runs the job on a pool of `ctx.workers` threads, made for it, and one thread that feeds them; the calling
@@ -62,11 +55,11 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
 /// On a thread of its own: walking waits for the disk, or for standard input, and a worker must not wait.
 fn feed(job: &Job, pool: &Pool, promises: &Sender<Promise>) {
     for task in job.tasks(Grain::default(), &pool.ctx.stop) {
-        let (done, promise) = oneshot::channel();
+        let (order, promise) = Order::new(task);
         if promises.send(promise).is_err() {
             break;
         }
-        pool.spawn(task, done);
+        pool.spawn(order);
     }
 }
 // ANCHOR_END: grep-feed
@@ -82,23 +75,19 @@ struct Pool<'a, 'scope> {
 
 impl Pool<'_, '_> {
     /// Has a worker do the task and keep the promise.
-    fn spawn(&self, task: Task, done: oneshot::Sender<Output>) {
-        let (searches, ctx) = (self.searches, self.ctx);
-        self.scope.spawn(move |_| {
-            if !ctx.stop.requested() {
-                // Nobody waits for it any more if the run was stopped meanwhile.
-                let _ = done.send(work(&task, searches));
-            }
-        });
+    fn spawn(&self, order: Order) {
+        let Self { searches, ctx, .. } = *self;
+        self.scope.spawn(move |_| work(order, searches, ctx));
     }
 }
 
-/// Does a task, on a thread of the pool.
-fn work(task: &Task, searches: &Kernels<Search>) -> Output {
-    let mut search = searches.mine();
-    // A search begins each task afresh, so a panic leaves nothing behind that the next one would see.
-    catch_unwind(AssertUnwindSafe(|| search.task(task)))
-        .unwrap_or_else(|panic| task.failed(&panic_reason(&*panic)))
+/// Does a task, on a thread of the pool, unless a stop is requested by then.
+fn work(order: Order, searches: &Kernels<Search>, ctx: &Ctx) {
+    if !ctx.stop.requested() {
+        let mut search = searches.mine();
+        let output = caught(|| search.task(&order.task), |why| order.task.failed(why));
+        order.keep(output);
+    }
 }
 // ANCHOR_END: grep-work
 
@@ -110,7 +99,7 @@ fn gather(line: &Receiver<Promise>, pool: &Pool, job: &Job, out: &mut dyn Sink<O
 
 /// Emits one output, and in its place whatever is left of its task.
 fn settle(promise: Promise, pool: &Pool, job: &Job, out: &mut dyn Sink<Output>) -> ControlFlow<()> {
-    let Ok(mut output) = promise.recv() else { return ControlFlow::Break(()) };
+    let mut output = promise.kept()?;
     let rest = mem::take(&mut output.rest);
     pool.ctx.emit(output, out)?;
 
@@ -122,8 +111,8 @@ fn settle(promise: Promise, pool: &Pool, job: &Job, out: &mut dyn Sink<Output>) 
             settle(line.pop_front().expect("it is full"), pool, job, out)?;
         }
         if job.wants(&task) {
-            let (done, promise) = oneshot::channel();
-            pool.spawn(task, done);
+            let (order, promise) = Order::new(task);
+            pool.spawn(order);
             line.push_back(promise);
         }
     }
@@ -131,5 +120,5 @@ fn settle(promise: Promise, pool: &Pool, job: &Job, out: &mut dyn Sink<Output>) 
 }
 // ANCHOR_END: grep-gather
 
-/// Where an output is waited for.
-type Promise = oneshot::Receiver<Output>;
+type Order = promise::Order<Task, Output>;
+type Promise = promise::Promise<Output>;

@@ -13,17 +13,15 @@
 //! - **Fail.** A panic is caught where the task runs. Rayon passes any other on to `work`, where it
 //!   becomes the run's error: the outputs end early then, too.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use cc_workloads::{
     Ctx, Result, Sink,
-    error::panic_reason,
     mandelbrot::{Grain, Job, Output, Plane, Tasks},
 };
 use crossbeam_channel::{Receiver, Sender, bounded};
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
 use super::pool::{catch_panic, with_pool};
+use crate::caught::caught;
 
 // ANCHOR: mandelbrot-run
 /// Runs the job on a pool of `ctx.workers` threads, made for it; the calling thread gathers.
@@ -46,8 +44,7 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
 fn work(tasks: &Tasks, plane: &Plane, done: Sender<Output>) {
     let _ = (0..tasks.count_all()).into_par_iter().try_for_each(|number| {
         let task = tasks.get(number)?;
-        let output = catch_unwind(AssertUnwindSafe(|| plane.task(&task)))
-            .unwrap_or_else(|panic| Some(task.failed(&panic_reason(&*panic))));
+        let output = caught(|| plane.task(&task), |why| Some(task.failed(why)));
         done.send(output?).ok()
     });
 }

@@ -12,17 +12,15 @@
 //! - **Fail.** A panic is caught where the task runs. Rayon passes one of the walk on to `feed`,
 //!   where it becomes the run's error: the outputs end early then, too.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use cc_workloads::{
     Ctx, Result, Sink,
-    error::panic_reason,
     resize::{Job, Output, Resizer, Task},
 };
 use crossbeam_channel::{Receiver, Sender, bounded};
 use rayon::iter::{ParallelBridge, ParallelIterator};
 
 use super::pool::{Kernels, catch_panic, with_pool};
+use crate::caught::caught;
 
 // ANCHOR: resize-run
 /// Runs the job on a pool of `ctx.workers` threads, made for it; the calling thread gathers.
@@ -52,9 +50,7 @@ fn feed(job: &Job, resizers: &Kernels<Resizer>, done: Sender<Output>, ctx: &Ctx)
 /// Does a task, on a thread of the pool.
 fn work(task: &Task, resizers: &Kernels<Resizer>) -> Output {
     let mut resizer = resizers.mine();
-    // A resizer fills its buffers anew for each image, so a panic leaves nothing behind that the next one would see.
-    catch_unwind(AssertUnwindSafe(|| resizer.task(task)))
-        .unwrap_or_else(|panic| task.failed(&panic_reason(&*panic)))
+    caught(|| resizer.task(task), |why| task.failed(why))
 }
 // ANCHOR_END: resize-work
 

@@ -15,15 +15,10 @@
 //!   since a part of the lines is not what was asked for. For the same reason each phase joins its
 //!   `feed` before it believes that the line was all.
 
-use std::{
-    ops::ControlFlow,
-    panic::{AssertUnwindSafe, catch_unwind},
-    thread,
-};
+use std::{ops::ControlFlow, thread};
 
 use cc_workloads::{
     Ctx, Result, Sink,
-    error::panic_reason,
     shelf::{Memory, Shelf},
     sort::{Job, Output, Sorter, Task, external},
 };
@@ -31,7 +26,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use rayon::Scope;
 
 use super::pool::{Kernels, with_pool};
-use crate::threads::Threads;
+use crate::{caught::caught, promise, threads::Threads};
 
 // ANCHOR: sort-run
 /// Runs the job on a pool of `ctx.workers` threads, made for it, and in each phase one thread that feeds them; the calling
@@ -85,47 +80,40 @@ impl Pool<'_, '_> {
     /// On a thread of its own: standard input may be silent, and a worker must not wait.
     fn feed(&self, tasks: impl Iterator<Item = Task>, promises: &Sender<Promise>) {
         for task in tasks {
-            let (done, promise) = oneshot::channel();
+            let (order, promise) = Order::new(task);
             if promises.send(promise).is_err() {
                 break;
             }
-            self.spawn(task, done);
+            self.spawn(order);
         }
     }
 
     /// Has a worker do the task and keep the promise.
-    fn spawn(&self, task: Task, done: oneshot::Sender<Output>) {
+    fn spawn(&self, order: Order) {
         let Self { sorters, shelf, ctx, .. } = *self;
-        self.scope.spawn(move |_| {
-            if !ctx.stop.requested() {
-                // Nobody waits for it any more if the run was stopped meanwhile.
-                let _ = done.send(work(&task, sorters, shelf));
-            }
-        });
+        self.scope.spawn(move |_| work(order, sorters, shelf, ctx));
     }
 }
 // ANCHOR_END: sort-feed
 
 // ANCHOR: sort-work
-/// Does a task, on a thread of the pool.
-fn work(task: &Task, sorters: &Kernels<Sorter>, shelf: &dyn Shelf) -> Output {
-    let mut sorter = sorters.mine();
-    // A sorter begins each task afresh, so a panic leaves nothing behind that the next one would see.
-    catch_unwind(AssertUnwindSafe(|| sorter.task(task, shelf)))
-        .unwrap_or_else(|panic| task.failed(&panic_reason(&*panic)))
+/// Does a task, on a thread of the pool, unless a stop is requested by then.
+fn work(order: Order, sorters: &Kernels<Sorter>, shelf: &dyn Shelf, ctx: &Ctx) {
+    if !ctx.stop.requested() {
+        let mut sorter = sorters.mine();
+        let output = caught(|| sorter.task(&order.task, shelf), |why| order.task.failed(why));
+        order.keep(output);
+    }
 }
 // ANCHOR_END: sort-work
 
 // ANCHOR: sort-gather
 /// Emits the outputs in the order of their promises. With the line, it drops what `feed` may be waiting for.
 fn gather(line: Receiver<Promise>, ctx: &Ctx, out: &mut dyn Sink<Output>) -> ControlFlow<()> {
-    for promise in line {
-        let Ok(output) = promise.recv() else { return ControlFlow::Break(()) };
-        ctx.emit(output, out)?;
-    }
+    line.into_iter().try_for_each(|promise| ctx.emit(promise.kept()?, out))?;
     ctx.stop.flow() // a stop ends the tasks early
 }
 // ANCHOR_END: sort-gather
 
-/// Where an output is waited for.
-type Promise = oneshot::Receiver<Output>;
+type Order = promise::Order<Task, Output>;
+type Promise = promise::Promise<Output>;

@@ -14,16 +14,14 @@
 //! - **Fail.** A panic is caught where the task runs, and nothing of the task is added. A task of many files is then
 //!   done once more, file by file. A partition that cannot be ranked ends the run: a part of the truth is none.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use cc_workloads::{
     Ctx, Result, Sink,
-    error::panic_reason,
-    wordcount::{Counter, Counts, Grain, Job, Output, Partial, Partition, Ranked, Read, Task, partitions},
+    wordcount::{Counter, Grain, Job, Output, Partial, Partition, Ranked, Task, partitions},
 };
 use rayon::{ThreadPool, prelude::*};
 
 use super::pool::{Kernels, with_pool};
+use crate::caught::caught;
 
 // ANCHOR: wordcount-run
 /// Runs the job on a pool of `ctx.workers` threads, made for it; the calling thread reads ahead, and gathers.
@@ -72,25 +70,22 @@ impl Run<'_> {
 
 // ANCHOR: wordcount-work
 impl Run<'_> {
-    /// Does a task, on a thread of the pool, unless nobody wants it any more.
-    fn work(&self, task: &Task) -> Option<(Read, Vec<Counts>)> {
+    /// Does a task, on a thread of the pool, unless a stop is requested by then.
+    fn work(&self, task: &Task) -> Option<Partial> {
         if self.ctx.stop.requested() {
             return None;
         }
         let mut counter = self.counters.mine();
-        // A counter begins each task afresh, so a panic leaves nothing behind that the next one would see.
-        Some(match catch_unwind(AssertUnwindSafe(|| counter.task(task))) {
-            Ok(Partial { read, counts }) => (read, counts),
-            Err(panic) => (task.failed(&panic_reason(&*panic)), Vec::new()),
-        })
+        let failed = |why: &str| Partial { read: task.failed(why), counts: Vec::new() };
+        Some(caught(|| counter.task(task), failed))
     }
 
     /// Has every partition add up its part of what was counted.
-    fn add(&mut self, counted: &[(Read, Vec<Counts>)]) {
+    fn add(&mut self, counted: &[Partial]) {
         let sums = self.sums.par_iter_mut();
         let add = |sum: &mut Partition| {
             let number = sum.number();
-            let counts = counted.iter().filter_map(|(_, counts)| counts.get(number));
+            let counts = counted.iter().filter_map(|partial| partial.counts.get(number));
             counts.for_each(|counts| sum.absorb(counts));
         };
         self.pool.install(|| sums.for_each(add));
@@ -101,9 +96,9 @@ impl Run<'_> {
 // ANCHOR: wordcount-gather
 impl Run<'_> {
     /// Emits what was read in a step, and returns what is to be done again.
-    fn gather(&self, counted: Vec<(Read, Vec<Counts>)>, out: &mut dyn Sink<Output>) -> Vec<Task> {
+    fn gather(&self, counted: Vec<Partial>, out: &mut dyn Sink<Output>) -> Vec<Task> {
         let mut failed = Vec::new();
-        for (mut read, _) in counted {
+        for Partial { mut read, .. } in counted {
             failed.append(&mut read.apart);
             if self.ctx.emit(Output::Read(read), out).is_break() {
                 break;
