@@ -35,12 +35,10 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let (urgent, rests) = bounded(ahead(ctx));
     thread::scope(|scope| {
         let mut threads = Threads::new(scope, ctx);
-        for n in 0..ctx.workers.get() {
+        threads.spawn_workers(move |_| {
             let (search, tasks, rests) = (search.clone(), tasks.clone(), rests.clone());
-            threads.spawn(format!("worker-{n}"), move || work(search, &tasks, &rests, ctx))?;
-        }
-        // The queues must close when the workers have gone, not when this function ends.
-        drop((tasks, rests));
+            move || work(search, &tasks, &rests, ctx)
+        })?;
         threads.spawn("feed", move || feed(job, ctx, &promises, &fed))?;
         gather(&line, &urgent, job, ctx, out);
         drop((line, urgent));

@@ -29,16 +29,14 @@ use crate::{caught::caught, threads::Threads};
 /// Runs the job on `ctx.workers` threads; the calling thread gathers.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let plane = Plane::new(&job.view, &ctx.stop);
-    let shared = Shared { plane, tasks: job.tasks(Grain::TILE), cursor: AtomicU64::new(0) };
+    let shared = &Shared { plane, tasks: job.tasks(Grain::TILE), cursor: AtomicU64::new(0) };
     let (done, outputs) = bounded(ctx.window.get());
     thread::scope(|scope| {
         let mut threads = Threads::new(scope, ctx);
-        for n in 0..ctx.workers.get() {
-            let (shared, done) = (&shared, done.clone());
-            threads.spawn(format!("worker-{n}"), move || work(shared, &done))?;
-        }
-        // The channel must close when the workers have gone, not when this function ends.
-        drop(done);
+        threads.spawn_workers(move |_| {
+            let done = done.clone();
+            move || work(shared, &done)
+        })?;
         gather(outputs, ctx, out);
         threads.join()
     })

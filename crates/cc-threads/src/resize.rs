@@ -31,12 +31,10 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let (done, outputs) = bounded(ahead);
     thread::scope(|scope| {
         let mut threads = Threads::new(scope, ctx);
-        for n in 0..ctx.workers.get() {
+        threads.spawn_workers(move |_| {
             let (resizer, tasks, done) = (resizer.clone(), tasks.clone(), done.clone());
-            threads.spawn(format!("worker-{n}"), move || work(resizer, &tasks, &done, ctx))?;
-        }
-        // The channels must close when the workers have gone, not when this function ends.
-        drop((tasks, done));
+            move || work(resizer, &tasks, &done, ctx)
+        })?;
         threads.spawn("feed", move || feed(job, ctx, &fed))?;
         gather(outputs, ctx, out);
         threads.join()

@@ -36,13 +36,10 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let (fed, orders) = bounded(window + 1);
     thread::scope(|scope| {
         let mut workers = Threads::new(scope, ctx);
-        for n in 0..ctx.workers.get() {
+        workers.spawn_workers(move |_| {
             let orders = orders.clone();
-            let work = move || work(Sorter::new(&job.query, &ctx.stop), shelf, &orders, ctx);
-            workers.spawn(format!("worker-{n}"), work)?;
-        }
-        // The queue must close when the workers have gone, not when this function ends.
-        drop(orders);
+            move || work(Sorter::new(&job.query, &ctx.stop), shelf, &orders, ctx)
+        })?;
         external(job, &plan, shelf, ctx, out, |tasks, out| phase(tasks, window, &fed, ctx, out))?;
         drop(fed);
         workers.join()

@@ -57,14 +57,11 @@ fn count(
     let (done, reads) = bounded(ahead);
     thread::scope(|scope| {
         let mut threads = Threads::new(scope, ctx);
-        for n in 0..ctx.workers.get() {
+        threads.spawn_workers(move |n| {
             let first = n * PARTITIONS / ctx.workers.get();
             let (counter, queue, done) = (Counter::new(&job.settings), queue.clone(), done.clone());
-            let work = move || work(counter, &queue, sums, first, &done, ctx);
-            threads.spawn(format!("worker-{n}"), work)?;
-        }
-        // The channels must close when the workers have gone, not when this function ends.
-        drop((queue, done));
+            move || work(counter, &queue, sums, first, &done, ctx)
+        })?;
         threads.spawn("feed", move || feed(tasks, &fed))?;
         let failed = gather(reads, ctx, out);
         threads.join()?;
@@ -133,17 +130,15 @@ fn rank(sums: Sums, job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<
     let (left, (done, ranked)) = (&Mutex::new(sums), bounded(ctx.workers.get()));
     thread::scope(|scope| {
         let mut threads = Threads::new(scope, ctx);
-        for n in 0..ctx.workers.get() {
+        threads.spawn_workers(move |_| {
             let done = done.clone();
             let next = move || left.lock().unwrap_or_else(PoisonError::into_inner).next();
-            let work = move || {
+            move || {
                 while let Some(sum) = next()
                     && done.send(sum.try_rank(&job.settings)).is_ok()
                 {}
-            };
-            threads.spawn(format!("worker-{n}"), work)?;
-        }
-        drop(done);
+            }
+        })?;
         emit(ranked, ctx, out)?;
         threads.join()
     })
@@ -151,7 +146,11 @@ fn rank(sums: Sums, job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<
 
 /// Emits the partitions as they are ranked. With the receiver, it drops what the workers may be
 /// waiting for.
-fn emit(ranked: Receiver<Result<Ranked>>, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
+pub(crate) fn emit(
+    ranked: impl IntoIterator<Item = Result<Ranked>>,
+    ctx: &Ctx,
+    out: &mut dyn Sink<Output>,
+) -> Result<()> {
     for partition in ranked {
         if ctx.emit(Output::Ranked(partition?), out).is_break() {
             break;

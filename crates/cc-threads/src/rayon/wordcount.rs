@@ -21,7 +21,7 @@ use cc_workloads::{
 use rayon::{ThreadPool, prelude::*};
 
 use super::pool::{Kernels, with_pool};
-use crate::caught::caught;
+use crate::{caught::caught, wordcount::emit};
 
 // ANCHOR: wordcount-run
 /// Runs the job on a pool of `ctx.workers` threads, made for it; the calling thread reads ahead, and gathers.
@@ -112,12 +112,7 @@ impl Run<'_> {
         let Self { job, ctx, pool, sums, .. } = self;
         let ranked: Vec<Result<Ranked>> =
             pool.install(|| sums.into_par_iter().map(|sum| sum.try_rank(&job.settings)).collect());
-        for partition in ranked {
-            if ctx.emit(Output::Ranked(partition?), out).is_break() {
-                break;
-            }
-        }
-        Ok(())
+        emit(ranked, ctx, out)
     }
 }
 // ANCHOR_END: wordcount-gather
