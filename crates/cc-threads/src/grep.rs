@@ -26,6 +26,9 @@ use crossbeam_channel::{Receiver, Sender, bounded, select_biased};
 
 use crate::{caught::caught, promise, threads::Threads};
 
+type Order = promise::Order<Task, Output>;
+type Promise = promise::Promise<Output>;
+
 // ANCHOR: grep-run
 /// Runs the job on `ctx.workers` threads and one that feeds them; the calling thread gathers.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
@@ -125,6 +128,3 @@ fn settle(
 fn ahead(ctx: &Ctx) -> usize {
     2 * ctx.workers.get()
 }
-
-type Order = promise::Order<Task, Output>;
-type Promise = promise::Promise<Output>;

@@ -54,13 +54,10 @@ struct Shared {
 
 /// Does tasks until there are no more, or a stop is requested.
 fn work(shared: &Shared, done: &Sender<Output>) {
-    while let Some(task) = shared.tasks.get(shared.cursor.fetch_add(1, Relaxed)) {
-        let output = caught(|| shared.plane.task(&task), |why| Some(task.failed(why)));
-        let Some(output) = output else { break };
-        if done.send(output).is_err() {
-            break;
-        }
-    }
+    while let Some(task) = shared.tasks.get(shared.cursor.fetch_add(1, Relaxed))
+        && let Some(output) = caught(|| shared.plane.task(&task), |why| Some(task.failed(why)))
+        && done.send(output).is_ok()
+    {}
 }
 // ANCHOR_END: mandelbrot-work
 

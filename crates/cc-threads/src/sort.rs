@@ -27,6 +27,9 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::{caught::caught, promise, threads::Threads};
 
+type Order = promise::Order<Task, Output>;
+type Promise = promise::Promise<Output>;
+
 // ANCHOR: sort-run
 /// Runs the job on `ctx.workers` threads, and in each phase one that feeds them; the calling thread gathers.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
@@ -97,6 +100,3 @@ fn gather(line: Receiver<Promise>, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Con
     ctx.stop.flow() // a stop ends the tasks early
 }
 // ANCHOR_END: sort-gather
-
-type Order = promise::Order<Task, Output>;
-type Promise = promise::Promise<Output>;

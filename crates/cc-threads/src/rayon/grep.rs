@@ -27,6 +27,9 @@ use rayon::Scope;
 use super::pool::{Kernels, with_pool};
 use crate::{caught::caught, promise, threads::Threads};
 
+type Order = promise::Order<Task, Output>;
+type Promise = promise::Promise<Output>;
+
 // ANCHOR: grep-run
 /// Runs the job on a pool of `ctx.workers` threads, made for it, and one thread that feeds them; the calling
 /// thread gathers.
@@ -83,11 +86,12 @@ impl Pool<'_, '_> {
 
 /// Does a task, on a thread of the pool, unless a stop is requested by then.
 fn work(order: Order, searches: &Kernels<Search>, ctx: &Ctx) {
-    if !ctx.stop.requested() {
-        let mut search = searches.mine();
-        let output = caught(|| search.task(&order.task), |why| order.task.failed(why));
-        order.keep(output);
+    if ctx.stop.requested() {
+        return;
     }
+    let mut search = searches.mine();
+    let output = caught(|| search.task(&order.task), |why| order.task.failed(why));
+    order.keep(output);
 }
 // ANCHOR_END: grep-work
 
@@ -119,6 +123,3 @@ fn settle(promise: Promise, pool: &Pool, job: &Job, out: &mut dyn Sink<Output>) 
     line.into_iter().try_for_each(|promise| settle(promise, pool, job, out))
 }
 // ANCHOR_END: grep-gather
-
-type Order = promise::Order<Task, Output>;
-type Promise = promise::Promise<Output>;

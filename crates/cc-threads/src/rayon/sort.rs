@@ -28,6 +28,9 @@ use rayon::Scope;
 use super::pool::{Kernels, with_pool};
 use crate::{caught::caught, promise, threads::Threads};
 
+type Order = promise::Order<Task, Output>;
+type Promise = promise::Promise<Output>;
+
 // ANCHOR: sort-run
 /// Runs the job on a pool of `ctx.workers` threads, made for it, and in each phase one thread that feeds them; the calling
 /// thread gathers.
@@ -99,11 +102,12 @@ impl Pool<'_, '_> {
 // ANCHOR: sort-work
 /// Does a task, on a thread of the pool, unless a stop is requested by then.
 fn work(order: Order, sorters: &Kernels<Sorter>, shelf: &dyn Shelf, ctx: &Ctx) {
-    if !ctx.stop.requested() {
-        let mut sorter = sorters.mine();
-        let output = caught(|| sorter.task(&order.task, shelf), |why| order.task.failed(why));
-        order.keep(output);
+    if ctx.stop.requested() {
+        return;
     }
+    let mut sorter = sorters.mine();
+    let output = caught(|| sorter.task(&order.task, shelf), |why| order.task.failed(why));
+    order.keep(output);
 }
 // ANCHOR_END: sort-work
 
@@ -114,6 +118,3 @@ fn gather(line: Receiver<Promise>, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Con
     ctx.stop.flow() // a stop ends the tasks early
 }
 // ANCHOR_END: sort-gather
-
-type Order = promise::Order<Task, Output>;
-type Promise = promise::Promise<Output>;
