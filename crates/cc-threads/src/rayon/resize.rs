@@ -3,8 +3,8 @@
 //! - **Split.** A task is one image, a job in the pool.
 //! - **Share.** The iterator over the names is bridged into the pool: a worker that is free takes the next one, under a
 //!   lock that is held while the walk goes one file on. There is nothing to steal in a stream; the whole list
-//!   would have to be there first. A worker's own resizer comes with the thread (`map_init` would make one for each
-//!   batch), behind a lock that nobody else takes.
+//!   would have to be there first. A worker has a resizer of its own, which it finds by its index
+//!   in the pool ([`Kernels`]); `map_init` would make one for each batch.
 //! - **Bound.** Nothing is queued: a worker takes a name when it is ready for it. As many thumbnails as two a
 //!   worker may be done before the sink has written them.
 //! - **Order.** None, which is what `par_bridge` gives.
