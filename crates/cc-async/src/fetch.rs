@@ -19,7 +19,6 @@ use std::{future::pending, sync::Arc, time::Instant};
 use cc_fetch_client::Client;
 use cc_workloads::{
     Ctx, Result, Sink,
-    error::panic_reason,
     fetch::{Attempted, Download, Job, Output, Schedule, Turn, descriptors},
 };
 use futures::{StreamExt, stream::FuturesUnordered};
@@ -29,9 +28,11 @@ use tokio::{
     sync::mpsc::{self, Receiver, Sender},
     time::sleep_until,
 };
-use tokio_util::task::AbortOnDropHandle;
 
-use crate::runtime::{build, join, token};
+use crate::{
+    runtime::{build, join, token},
+    spawned::Spawned,
+};
 
 /// A connection for each, and the file that it goes into.
 pub(crate) const DESCRIPTORS: usize = 2;
@@ -100,12 +101,8 @@ async fn clock(until: Option<Instant>) {
 /// Has an attempt made by a task, for as long as somebody waits for it.
 async fn work(client: Arc<Client>, download: Box<Download>) -> Attempted {
     let ticket = download.ticket();
-    let task = AbortOnDropHandle::new(spawn(async move { client.attempt(download).await }));
-    match task.await {
-        Ok(attempted) => attempted,
-        // Only dropping the handle aborts the task, and this one is held: the task has panicked.
-        Err(failure) => ticket.failed(&panic_reason(&*failure.into_panic()), Instant::now()),
-    }
+    let attempted = Spawned::new(spawn(async move { client.attempt(download).await })).await;
+    attempted.unwrap_or_else(|why| ticket.failed(&why, Instant::now()))
 }
 // ANCHOR_END: fetch-work
 

@@ -79,6 +79,7 @@ pub mod pool;
 pub mod promise;
 pub mod runtime;
 pub mod single;
+pub mod spawned;
 
 use cc_workloads::{Entry, Model, with_workloads};
 

@@ -21,7 +21,6 @@ use std::sync::Arc;
 
 use cc_workloads::{
     Ctx, Result, Sink,
-    error::panic_reason,
     mandelbrot::{Grain, Job, Output, Plane, Task, Tasks},
 };
 use futures::stream::{self, StreamExt};
@@ -29,9 +28,11 @@ use tokio::{
     sync::mpsc::{self, Receiver, Sender},
     task::spawn_blocking,
 };
-use tokio_util::task::AbortOnDropHandle;
 
-use crate::runtime::{join, runtime, token};
+use crate::{
+    runtime::{join, runtime, token},
+    spawned::Spawned,
+};
 
 /// What a `spawn_blocking` is worth.
 const GRAIN: Grain = Grain { pixels: 2048 };
@@ -82,9 +83,7 @@ async fn work(task: Task, plane: &Arc<Plane>) -> Vec<Output> {
 /// Has a task computed in the blocking pool; if it panics, says what of.
 async fn compute(task: Task, plane: &Arc<Plane>) -> Result<Option<Output>, String> {
     let plane = plane.clone();
-    let output = AbortOnDropHandle::new(spawn_blocking(move || plane.task(&task)));
-    // Only dropping the handle aborts the task, and it is held: a failure is a panic.
-    output.await.map_err(|failure| panic_reason(&*failure.into_panic()))
+    Spawned::new(spawn_blocking(move || plane.task(&task))).await
 }
 // ANCHOR_END: mandelbrot-work
 

@@ -18,10 +18,8 @@ use std::{iter, sync::Arc, thread};
 
 use cc_workloads::{
     Ctx, Result, Sink,
-    error::panic_reason,
     wordcount::{
-        Counter, Counts, Grain, Job, Output, Partial, Partition, Read, Settings, Task, absorb, divided,
-        partitions,
+        Counter, Counts, Grain, Job, Output, Partial, Partition, Settings, Task, absorb, divided, partitions,
     },
 };
 use futures::{
@@ -30,13 +28,14 @@ use futures::{
 };
 use tokio::{
     sync::mpsc::{self, Receiver, Sender},
-    task::{JoinError, spawn_blocking},
+    task::spawn_blocking,
 };
-use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     pool::Pool,
+    promise::Promise,
     runtime::{join, join_thread, runtime, start_thread, token},
+    spawned::Spawned,
 };
 
 // ANCHOR: wordcount-run
@@ -100,28 +99,21 @@ async fn feed(
 
 // ANCHOR: wordcount-work
 /// Has a task counted in the blocking pool, whose threads take the tasks in turn.
-async fn work(task: Task, counters: Arc<Pool<Counter>>) -> (Read, Vec<Counts>) {
-    let task = Arc::new(task);
-    let counted = in_pool({
-        let task = task.clone();
-        move || counters.lend().task(&task)
-    });
-    match counted.await {
-        Ok(Partial { read, counts }) => (read, counts),
-        Err(failure) => (task.failed(&panic_reason(&*failure.into_panic())), Vec::new()),
-    }
+async fn work(task: Task, counters: Arc<Pool<Counter>>) -> Partial {
+    let failed = |task: &Task, why: &str| Partial { read: task.failed(why), counts: Vec::new() };
+    Promise::of(task, failed, move |task| counters.lend().task(task)).kept().await
 }
 
 /// Sends what was counted to the adders, and what was read to the end. Returns what is to be done again, apart.
 async fn shuffle(
-    counted: impl Stream<Item = (Read, Vec<Counts>)>,
+    counted: impl Stream<Item = Partial>,
     adders: &[Sender<Vec<Counts>>],
     done: &Sender<Result<Output>>,
 ) -> Vec<Task> {
     let (mut counted, mut failed) = (std::pin::pin!(counted), Vec::new());
-    while let Some((mut read, counts)) = counted.next().await {
+    while let Some(Partial { mut read, counts }) = counted.next().await {
         for (adder, counts) in iter::zip(adders, divided(counts, adders.len())) {
-            // An adder ends before its channel only if nobody wants its sums.
+            // An adder ends before its channel only if its sums are not wanted.
             let _ = adder.send(counts).await;
         }
         failed.append(&mut read.apart);
@@ -140,24 +132,20 @@ async fn add(
     done: Sender<Result<Output>>,
 ) {
     while let Some(counts) = counts.recv().await {
-        let added = in_pool(move || {
+        let added = Spawned::new(spawn_blocking(move || {
             absorb(&mut sums, &counts);
             sums
-        });
+        }));
         sums = added.await.expect("adding up does not panic");
     }
     for sum in sums {
         let settings = settings.clone();
-        let ranked = in_pool(move || sum.try_rank(&settings)).await.expect("it catches a panic");
+        let ranked = Spawned::new(spawn_blocking(move || sum.try_rank(&settings)));
+        let ranked = ranked.await.expect("it catches a panic");
         if done.send(ranked.map(Output::Ranked)).await.is_err() {
             break;
         }
     }
-}
-
-/// Has something done in the blocking pool. An error is a panic: only dropping the handle aborts it, and it is held.
-async fn in_pool<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, JoinError> {
-    AbortOnDropHandle::new(spawn_blocking(work)).await
 }
 // ANCHOR_END: wordcount-work
 
