@@ -30,7 +30,7 @@ use tokio::{
 };
 
 use crate::{
-    runtime::{build, join, token},
+    runtime::{Run, build},
     spawned::Spawned,
 };
 
@@ -44,17 +44,13 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     descriptors(at_once, DESCRIPTORS)?;
     let mut runtime = Builder::new_multi_thread();
     runtime.worker_threads(ctx.workers.get()).enable_all();
-    let runtime = build(&mut runtime)?;
-    let (stop, _on_stop) = token(&ctx.stop);
+    let run = Run::on(build(&mut runtime)?, ctx);
     let client = Arc::new(Client::new(&job.settings, at_once));
     let (done, outputs) = mpsc::channel(at_once);
     let feed = feed(Schedule::new(job, Instant::now()), move |download| work(client.clone(), download), done);
-    let feed = runtime.spawn(stop.clone().run_until_cancelled_owned(feed));
-    runtime.block_on(async {
-        stop.run_until_cancelled(gather(outputs, ctx, out)).await;
-        // It is over as well, or about to be dropped: in the runtime, where its timers belong.
-        join(ctx, "feed", feed).await
-    })
+    let feed = run.spawn(feed);
+    run.block_on(gather(outputs, ctx, out));
+    run.join("feed", feed)
 }
 // ANCHOR_END: fetch-run
 
@@ -107,7 +103,7 @@ async fn work(client: Arc<Client>, download: Box<Download>) -> Attempted {
 // ANCHOR_END: fetch-work
 
 // ANCHOR: fetch-gather
-/// Emits what comes. The sink may block: this is the thread that called `run`, which polls nothing else.
+/// Emits what comes.
 async fn gather(mut outputs: Receiver<Output>, ctx: &Ctx, out: &mut dyn Sink<Output>) {
     while let Some(output) = outputs.recv().await
         && ctx.emit(output, out).is_continue()

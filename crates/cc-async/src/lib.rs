@@ -80,6 +80,7 @@ pub mod promise;
 pub mod runtime;
 pub mod single;
 pub mod spawned;
+pub mod walk;
 
 use cc_workloads::{Entry, Model, with_workloads};
 

@@ -31,32 +31,21 @@ use tokio::{
     task::spawn_blocking,
 };
 
-use crate::{
-    pool::Pool,
-    promise::Promise,
-    runtime::{join, join_thread, runtime, start_thread, token},
-    spawned::Spawned,
-};
+use crate::{pool::Pool, promise::Promise, runtime::Run, spawned::Spawned, walk::walk};
 
 // ANCHOR: wordcount-run
 /// Runs the job on a runtime of its own, with `ctx.workers` threads for what blocks; the calling thread
 /// gathers.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
-    let runtime = runtime(ctx.workers)?;
-    let (stop, _on_stop) = token(&ctx.stop);
-    let (walked, tasks) = mpsc::channel(1);
+    let run = Run::start(ctx)?;
     let (done, outputs) = mpsc::channel(1);
     thread::scope(|scope| {
-        let walk = start_thread(scope, "walk", move || walk(job, ctx, &walked))?;
-        let counting = count(tasks, job.settings.clone(), ctx.workers.get(), done);
-        let counted = runtime.spawn(stop.clone().run_until_cancelled_owned(counting));
-        let ended = runtime.block_on(async {
-            let gathered = stop.run_until_cancelled(gather(outputs, ctx, out)).await;
-            join(ctx, "count", counted).await?;
-            gathered.unwrap_or(Ok(()))
-        });
-        join_thread(walk)?;
-        ended
+        let (walk, tasks) = walk(scope, job.tasks(Grain::default(), &ctx.stop))?;
+        let count = run.spawn(count(tasks, job.settings.clone(), ctx.workers.get(), done));
+        let gathered = run.block_on(gather(outputs, ctx, out));
+        let counted = run.join("count", count);
+        walk.join().and(counted)?;
+        gathered.unwrap_or(Ok(()))
     })
 }
 
@@ -75,11 +64,6 @@ async fn count(tasks: Receiver<Task>, settings: Settings, workers: usize, done: 
 // ANCHOR_END: wordcount-run
 
 // ANCHOR: wordcount-feed
-/// Walks the directories: what waits in system calls is no future.
-fn walk(job: &Job, ctx: &Ctx, walked: &Sender<Task>) {
-    let _ = job.tasks(Grain::default(), &ctx.stop).try_for_each(|task| walked.blocking_send(task));
-}
-
 /// Has the tasks counted, some at a time, and then those again that have failed as a whole. Closes the adders' channels.
 async fn feed(
     mut tasks: Receiver<Task>,
@@ -150,8 +134,7 @@ async fn add(
 // ANCHOR_END: wordcount-work
 
 // ANCHOR: wordcount-gather
-/// Emits the outputs as they come. The sink may block: this is the thread that called `run`, which polls
-/// nothing but this future, and the runtime goes on without it.
+/// Emits the outputs as they come.
 async fn gather(mut outputs: Receiver<Result<Output>>, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     while let Some(output) = outputs.recv().await
         && ctx.emit(output?, out).is_continue()
