@@ -93,7 +93,7 @@ fn work(
         }
         let failed = |why: &str| Partial { read: task.failed(why), counts: Vec::new() };
         let Partial { read, counts } = caught(|| counter.task(&task), failed);
-        add(&counts, sums, first);
+        add(counts, sums, first);
         if done.send(read).is_err() {
             break;
         }
@@ -101,7 +101,7 @@ fn work(
 }
 
 /// Adds the counts of a task to those of all, beginning with this partition.
-fn add(counts: &[Counts], sums: &Sums, first: usize) {
+fn add(counts: Vec<Counts>, sums: &Sums, first: usize) {
     let in_turn = counts.iter().cycle().skip(first).take(PARTITIONS);
     for counts in in_turn.filter(|counts| !counts.is_empty()) {
         let sum = sums[counts.partition()].lock();
