@@ -1,5 +1,5 @@
-//! Promises give order and bound in one: who feeds lines them up in the order of the tasks, in a
-//! bounded queue, and who gathers waits for each in turn, whichever is kept first.
+//! Promises give order and bound in one: `feed` lines them up in the order of the tasks, in a
+//! bounded queue, and `gather` waits for each in turn, whichever is kept first.
 
 use std::ops::ControlFlow;
 
@@ -23,7 +23,7 @@ pub struct Order<T, O> {
 }
 
 impl<T, O> Order<T, O> {
-    /// For a queue of tasks, and for the line.
+    /// The order goes to the workers, its promise into the line.
     pub fn new(task: T) -> (Self, Promise<O>) {
         let (done, promise) = oneshot::channel();
         (Self { task, done }, Promise(promise))
