@@ -59,9 +59,7 @@ pub fn run(listener: net::TcpListener, config: &Config, ctx: &Ctx) -> Result<Tot
             clients.spawn(async move { client.serve(stream, connection, |plan| shards.run(plan)).await });
         };
         door.accept(welcome).await?;
-        clients.close();
-        // Whoever has not gone by then goes with the runtime.
-        let _ = timeout(config.drain, clients.wait()).await;
+        drain(&clients, config.drain).await;
         sweeping.abort();
         Ok(door.server.totals())
     })
@@ -112,6 +110,13 @@ impl Door {
     pub(crate) fn client(&self) -> Client {
         Client { server: self.server.clone(), stop: self.stop.clone() }
     }
+}
+
+/// Waits until all clients have gone, for this time at most. Those that have not go with the
+/// runtime.
+pub(crate) async fn drain(clients: &TaskTracker, time: Duration) {
+    clients.close();
+    let _ = timeout(time, clients.wait()).await;
 }
 // ANCHOR_END: kv-accept
 

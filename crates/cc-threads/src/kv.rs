@@ -38,6 +38,8 @@ use rustix::{
     io::Errno,
 };
 
+use crate::threads;
+
 /// Many more than there are cores, so that two threads seldom want the same.
 const SHARDS: usize = 64;
 
@@ -58,9 +60,7 @@ pub fn run(listener: TcpListener, config: &Config, ctx: &Ctx) -> Result<Totals> 
     });
     let (ended, end) = bounded::<()>(0);
     thread::scope(|scope| {
-        let sweep = || sweep(&server, &shards, &end);
-        let thread = thread::Builder::new().name("sweep".to_owned());
-        thread.spawn_scoped(scope, sweep).map_err(|error| Error::worker("thread", error))?;
+        threads::start(scope, "sweep", || sweep(&server, &shards, &end))?;
         let desk = Desk { server: &server, shards: &shards, clients: &clients, stop: &ctx.stop };
         let accepted = desk.accept(scope, &listener);
         clients.drain(config.drain);

@@ -23,12 +23,12 @@ use cc_workloads::{
 };
 use tokio::{
     task::{LocalSet, spawn_local},
-    time::{MissedTickBehavior, interval, timeout},
+    time::{MissedTickBehavior, interval},
 };
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    kv::Door,
+    kv::{Door, drain},
     runtime::{current_thread, token},
 };
 
@@ -46,9 +46,7 @@ pub fn run(listener: TcpListener, config: &Config, ctx: &Ctx) -> Result<Totals> 
             clients.spawn_local(async move { client.serve(stream, connection, |plan| keys.run(plan)).await });
         };
         door.accept(welcome).await?;
-        clients.close();
-        // Whoever has not gone by then goes with the runtime.
-        let _ = timeout(config.drain, clients.wait()).await;
+        drain(&clients, config.drain).await;
         sweeping.abort();
         Ok(door.server.totals())
     };
