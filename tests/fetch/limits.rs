@@ -48,7 +48,7 @@ fn patient(settings: &mut cc_workloads::fetch::Settings) {
 
 /// One after the other is all that the reference does.
 fn expected(subject: &Subject, peak: usize) -> usize {
-    if subject.name == Subject::reference().name { 1 } else { peak }
+    if subject.facts.is_reference { 1 } else { peak }
 }
 
 fn per_host(subject: &Subject) {

@@ -61,7 +61,7 @@ fn patient(origin: &Origin, paths: &[&str]) -> Asked {
 fn stopped_at_peak(subject: &Subject, path: &str, peak: usize) {
     let origin = origin(Settings::default());
     let ctx = subject.ctx(2);
-    let peak = if subject.name == Subject::reference().name { 1 } else { peak };
+    let peak = if subject.facts.is_reference { 1 } else { peak };
     let asked = patient(&origin, &vec![path; 40]);
     let took = stopped_when(
         &ctx,

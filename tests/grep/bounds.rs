@@ -26,7 +26,7 @@ use super::{
 pub(super) fn cases() -> Vec<Case> {
     let mut cases = vec![
         Case::new("descriptor_limit_of_64", descriptor_limit_of_64),
-        Case::new("no_threads_but_the_models", no_threads_but_the_models).needs(Needs::OneOf(COUNTED)),
+        Case::new("no_threads_but_the_models", no_threads_but_the_models).needs(Needs::CountedThreads),
     ];
     for (name, shape) in [("one_file", Shape::File), ("many_files", Shape::Tree), ("stdin", Shape::Stdin)] {
         let case = move |subject: &Subject| slow_reader(subject, shape, 8);
@@ -129,15 +129,6 @@ fn descriptor_limit_of_64(subject: &Subject) {
     conforms(subject, &everything(Asked::new("needle")).at_all(files::troublesome()));
 }
 
-/// The models whose threads are known by number.
-const COUNTED: &[&str] = &["sequential", "threads"];
-
-/// How many threads such a model has with so many workers.
-fn threads_of(model: &str, workers: usize) -> usize {
-    // The one that called it gathers, one feeds, the rest work.
-    if model == "threads" { 2 + workers } else { 1 }
-}
-
 /// The kernels and what they are made of start no threads of their own.
 fn no_threads_but_the_models(subject: &Subject) {
     struct Count(usize);
@@ -147,7 +138,7 @@ fn no_threads_but_the_models(subject: &Subject) {
             ControlFlow::Continue(())
         }
     }
-    let most = threads_of(subject.name, 2);
+    let most = subject.threads(2);
     let patterns = ["needle", "(needle|hay|stack) +[a-z]*x?", r"\w+ \w+ \w+", "(a|b|c|d|e|f|g){3,9}"];
     for pattern in patterns {
         for flags in [&[][..], &["-i"], &["-w", "-o"], &["-v"]] {

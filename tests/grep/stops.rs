@@ -184,8 +184,8 @@ fn max_stops_reading(subject: &Subject) {
     let noted = asked.clone().with(notes.fault("big", 0, Action::Note, 1000));
     Observed::of(subject, &noted, &subject.ctx(2)).assert_same(&Observed::reference(&asked), &asked);
     let done = notes.strikes();
-    // The file is searched in a dozen ranges, or in slices of an eighth of one.
-    let slices = if subject.name == "async-single" { 8 } else { 1 };
+    // The file is searched in a dozen ranges, or in slices of one.
+    let slices = subject.facts.slices;
     assert!((2..8 * slices).contains(&done), "{done} of {} ranges were searched", 12 * slices);
 }
 

@@ -32,11 +32,7 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new("announced_sizes_take_no_memory", announced_sizes),
         Case::new("a_transaction_over_all_shards_is_bounded", long_transactions),
         Case::new("copies_of_values_are_bounded", copies),
-        Case::new("too_many_workers_are_a_usage_error", too_many_workers).needs(Needs::OneOf(&[
-            "actors",
-            "procs",
-            "distributed",
-        ])),
+        Case::new("too_many_workers_are_a_usage_error", too_many_workers).needs(Needs::LimitedWorkers),
     ]
 }
 

@@ -30,7 +30,7 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new("a_killed_worker_loses_its_keys_and_no_others", loses_its_keys),
         Case::new("a_watch_across_a_death_fails", watch_across_a_death),
     ];
-    cases.push(Case::new("a_suspended_worker_is_left_out", suspended).needs(Needs::OneOf(&["procs"])));
+    cases.push(Case::new("a_suspended_worker_is_left_out", suspended).needs(Needs::Unwatched));
     for kind in Kind::ALL {
         let name = format!("{kind:?}").to_lowercase();
         let some = move |subject: &Subject| histories(subject, kind, 2);

@@ -27,13 +27,7 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new("large_values", large_values),
         Case::new("a_web_page_is_hung_up_on", web_page),
         Case::new("keys_expire", keys_expire),
-        Case::new("keys_expire_by_a_clock_that_only_goes_forward", manual_clock).needs(Needs::OneOf(&[
-            "sequential",
-            "threads",
-            "actors",
-            "async",
-            "async-single",
-        ])),
+        Case::new("keys_expire_by_a_clock_that_only_goes_forward", manual_clock).needs(Needs::OneProcess),
     ]
 }
 

@@ -39,8 +39,7 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new("sixty_four_workers", |subject| with_workers(subject, 64, None)),
         Case::new("window_of_one", |subject| with_workers(subject, 2, Some(1))),
         Case::new("one_worker_window_of_one", |subject| with_workers(subject, 1, Some(1))),
-        Case::new("no_threads_but_the_models", no_threads_but_the_models)
-            .needs(Needs::OneOf(&["sequential"])),
+        Case::new("no_threads_but_the_models", no_threads_but_the_models).needs(Needs::Reference),
     ]
 }
 

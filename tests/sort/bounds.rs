@@ -12,14 +12,14 @@ use cc_workloads::sort::Output;
 
 use super::{
     asked::Asked,
-    corpus, has_passes,
+    corpus,
     observe::{Observed, conforms_in},
 };
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
         Case::new("descriptor_limit_of_32", descriptor_limit_of_32),
-        Case::new("no_threads_but_the_models", no_threads_but_the_models).needs(Needs::OneOf(COUNTED)),
+        Case::new("no_threads_but_the_models", no_threads_but_the_models).needs(Needs::CountedThreads),
         Case::new("memory_for_24_mb", |subject| memory(subject, 4, 2)),
         Case::new("memory_for_96_mb", |subject| memory(subject, 16, 2)).long(),
         Case::new("memory_for_96_mb_8_workers", |subject| memory(subject, 16, 8)).long(),
@@ -33,13 +33,9 @@ fn descriptor_limit_of_32(subject: &Subject) {
     conforms_in(subject, "large", "plain", 0, &subject.ctx(2));
 }
 
-/// The models whose threads are known by number.
-const COUNTED: &[&str] = &["sequential", "threads"];
-
 /// The kernels and what they are made of start no threads of their own.
 fn no_threads_but_the_models(subject: &Subject) {
-    // The one that called it gathers, one feeds, the rest work.
-    let most = if subject.name == "threads" { 2 + 2 } else { 1 };
+    let most = subject.threads(2);
     let mut seen = 0;
     let mut count = |_: &Output| seen = seen.max(tree::threads(process::id()).len());
     Observed::until(subject, &Asked::of("large", &[]), &subject.ctx(2), None, &mut count);
@@ -49,7 +45,7 @@ fn no_threads_but_the_models(subject: &Subject) {
 /// What is taken for all workers together: so little that the text does not fit into it. Those who merge all runs at once
 /// need more, or there are too many.
 fn allowed(subject: &Subject) -> u64 {
-    if has_passes(subject) { 8 << 20 } else { 40 << 20 }
+    if subject.facts.merges_in_passes { 8 << 20 } else { 40 << 20 }
 }
 
 /// Rounding by the allocator, and stacks that are touched for the first time.

@@ -15,7 +15,7 @@ use cc_conformance::{
 };
 use cc_workloads::Cause;
 
-use super::{Sort, asked::Asked, corpus, files::LATE_MERGE, has_passes, observe::Observed};
+use super::{Sort, asked::Asked, corpus, files::LATE_MERGE, observe::Observed};
 
 /// A place in the work: its part of the case's name, and where the fault is.
 type Place = (&'static str, &'static str, u64);
@@ -90,7 +90,7 @@ fn task_fails(subject: &Subject, action: Action, (_, place, from): Place) {
     let observed = Observed::of(subject, &ambushed, &ctx);
     let sorted = observed.totals.sorted;
     let why = observed.why();
-    assert!(sorted == 0 || from == LATE_MERGE || !has_passes(subject), "lines of a failed run");
+    assert!(sorted == 0 || from == LATE_MERGE || !subject.facts.merges_in_passes, "lines of a failed run");
     let named = match place {
         "merge" => "merge ",
         _ if why.contains("large/") => "", // a chunk is called after where its first piece begins

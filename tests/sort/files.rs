@@ -161,8 +161,7 @@ fn no_temporary_folder(subject: &Subject) {
     let mut pushes = 0;
     let ran = subject.try_run::<super::Sort>(&job, &subject.ctx(2), &mut Counts(&mut pushes));
     let why = ran.expect_err("there is no room").to_string();
-    // Whose files have no names makes no directory for them.
-    let what = if subject.name.starts_with("distributed") {
+    let what = if subject.facts.has_nameless_files {
         "write failed:"
     } else {
         "cannot create a temporary directory in"

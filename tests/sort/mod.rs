@@ -82,8 +82,3 @@ impl Batch for Sort {
         matches!(output, Output::Lines { lines: 1.., .. })
     }
 }
-
-/// Whether this model merges some runs first where there are too many.
-fn has_passes(subject: &Subject) -> bool {
-    !subject.name.starts_with("distributed")
-}

@@ -35,7 +35,7 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new("unique_keeps_the_first", unique_keeps_the_first),
         Case::new("named_twice", named_twice),
         Case::new("many_files", many_files),
-        Case::new("gnu_orders", gnu_orders).needs(Needs::OneOf(&["sequential"])).unless(gnu::missing),
+        Case::new("gnu_orders", gnu_orders).needs(Needs::Reference).unless(gnu::missing),
         Case::new("line_of_100_mb", line_of_100_mb).long(),
     ];
     for (order, _) in ORDERS {

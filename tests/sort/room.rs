@@ -38,8 +38,8 @@ fn no_room(subject: &Subject, bytes: u64, asked: &Asked) {
     assert_eq!(observed.out, b"", "lines of a failed run");
     let why = observed.why();
     assert!(why.ends_with(": File too large"), "{why}");
-    // All runs of a worker may be in one file, which is too large before the result is.
-    let is_result = asked.output.is_some() && !subject.name.starts_with("distributed");
+    // A file with all runs of a worker is too large before the result is.
+    let is_result = asked.output.is_some() && !subject.facts.has_nameless_files;
     assert_eq!(why == "write failed: out: File too large", is_result, "another file: {why}");
     assert_eq!(fs::read("out").expect("it was there"), b"as it was");
     assert_eq!(fs::read_dir(".").expect("it can be read").count(), 1, "something is beside the output");

@@ -23,7 +23,6 @@ use super::{
     asked::Asked,
     corpus::{self, RUNS},
     files::LATE_MERGE,
-    has_passes,
     observe::Observed,
 };
 
@@ -55,7 +54,7 @@ fn stop_at(subject: &Subject, place: &str, from: u64) {
     if place == "merge" {
         assert_eq!(read, whole.lines, "merged before everything was sorted");
         assert!(sorted < whole.sorted, "nothing was left out");
-        assert!(from == LATE_MERGE || sorted == 0 || !has_passes(subject), "a pass is no result");
+        assert!(from == LATE_MERGE || sorted == 0 || !subject.facts.merges_in_passes, "a pass is no result");
     } else {
         assert!(read < whole.lines, "nothing was left out");
         assert_eq!(sorted, 0, "merged before everything was sorted");
@@ -136,7 +135,7 @@ fn break_after_some(subject: &Subject) {
         let observed = Observed::until(subject, &Asked::of("large", &[]), &ctx, Some(most), &mut |_| ());
         assert_eq!(observed.pushes, most);
         assert_eq!(ctx.stop.cause(), Some(Cause::Break), "the run was not asked to stop");
-        assert!(!has_passes(subject) || observed.out.is_empty() == (most as u64 <= RUNS));
+        assert!(!subject.facts.merges_in_passes || observed.out.is_empty() == (most as u64 <= RUNS));
     }
 }
 

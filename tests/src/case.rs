@@ -23,10 +23,18 @@ pub enum Needs {
     Nothing,
     /// Workers that are processes: a signal or an abort would end the caller otherwise.
     Processes,
-    /// Workers whose silence is noticed.
+    /// The same, and their silence is noticed.
     Watched,
-    /// To be one of these.
-    OneOf(&'static [&'static str]),
+    /// Workers that are processes, whose silence is not noticed.
+    Unwatched,
+    /// Workers in this process.
+    OneProcess,
+    /// To be the reference.
+    Reference,
+    /// Threads whose number is known.
+    CountedThreads,
+    /// Servers that refuse more workers than they can have.
+    LimitedWorkers,
 }
 
 impl Case {
@@ -56,11 +64,16 @@ impl Case {
     /// Whether it is for this model.
     #[must_use]
     pub fn applies(&self, subject: &Subject) -> bool {
+        let facts = &subject.facts;
         match self.needs {
             Needs::Nothing => true,
-            Needs::Processes => subject.workers.are_processes(),
-            Needs::Watched => subject.workers == Workers::Watched,
-            Needs::OneOf(models) => models.contains(&subject.name),
+            Needs::Processes => facts.workers.are_processes(),
+            Needs::Watched => facts.workers == Workers::Watched,
+            Needs::Unwatched => facts.workers == Workers::Processes,
+            Needs::OneProcess => facts.workers == Workers::Threads,
+            Needs::Reference => facts.is_reference,
+            Needs::CountedThreads => facts.threads.is_some(),
+            Needs::LimitedWorkers => facts.limits_workers,
         }
     }
 }

@@ -25,6 +25,73 @@ impl Workers {
     }
 }
 
+/// What the cases may know of a subject. No case compares names: a model that comes later has a row
+/// in the table, and no case changes.
+#[derive(Clone, Copy)]
+pub struct Facts {
+    /// Where its workers are.
+    pub workers: Workers,
+    /// Whether it is the reference itself, which does one task after the other. What is known from
+    /// elsewhere is compared with the reference alone, since all others are compared with that.
+    pub is_reference: bool,
+    /// How many threads it has with so many workers, if that can be said.
+    pub threads: Option<fn(usize) -> usize>,
+    /// Into how many slices it cuts a task, so that others have their turn in between.
+    pub slices: usize,
+    /// Whether files are read ahead and sent to the workers, so that what happens to a file while
+    /// a worker has it is not seen.
+    pub reads_ahead: bool,
+    /// Whether what tasks leave for those of a later phase is in files without names: no directory
+    /// is made for them, and all that a worker leaves may be in one of them.
+    pub has_nameless_files: bool,
+    /// Whether it merges some sorted runs first where there are too many.
+    pub merges_in_passes: bool,
+    /// Whether its servers refuse more workers than they can have.
+    pub limits_workers: bool,
+}
+
+/// What holds for most.
+const THREADS: Facts = Facts {
+    workers: Workers::Threads,
+    is_reference: false,
+    threads: None,
+    slices: 1,
+    reads_ahead: false,
+    has_nameless_files: false,
+    merges_in_passes: true,
+    limits_workers: false,
+};
+
+const DISTRIBUTED: Facts = Facts {
+    workers: Workers::Watched,
+    reads_ahead: true,
+    has_nameless_files: true,
+    merges_in_passes: false,
+    limits_workers: true,
+    ..THREADS
+};
+
+/// What is known of each subject, by its name.
+const FACTS: &[(&str, Facts)] = &[
+    ("sequential", Facts { is_reference: true, threads: Some(|_| 1), ..THREADS }),
+    // The one that called it gathers, one feeds, the rest work.
+    ("threads", Facts { threads: Some(|workers| 2 + workers), ..THREADS }),
+    ("rayon", THREADS),
+    ("actors", Facts { limits_workers: true, ..THREADS }),
+    ("async", THREADS),
+    ("async-single", Facts { slices: 8, ..THREADS }),
+    ("procs", Facts { workers: Workers::Processes, limits_workers: true, ..THREADS }),
+    ("distributed", DISTRIBUTED),
+    ("distributed_shared_fs", Facts { reads_ahead: false, ..DISTRIBUTED }),
+];
+
+impl Facts {
+    fn of(name: &str) -> Self {
+        let row = FACTS.iter().find(|(of, _)| *of == name);
+        row.unwrap_or_else(|| panic!("{name} has no row in the table of facts")).1
+    }
+}
+
 /// A model as it is tested.
 #[derive(Clone)]
 pub struct Subject {
@@ -38,11 +105,8 @@ pub struct Subject {
     pub is_retest: bool,
     /// The values of the model's own options.
     pub options: Options,
-    /// Where its workers are.
-    pub workers: Workers,
-    /// Whether files are read ahead and sent to the workers, so that what happens to a file while a worker has
-    /// it is not seen.
-    pub loads: bool,
+    /// What is known of it.
+    pub facts: Facts,
 }
 
 impl Subject {
@@ -50,19 +114,18 @@ impl Subject {
     #[must_use]
     pub fn reference() -> Self {
         let [model] = cc_workloads::MODELS else { panic!("there is one reference") };
-        Self::of(model, Workers::Threads)
+        Self::of(model)
     }
 
     /// A model without options.
-    fn of(model: &Model, workers: Workers) -> Self {
+    fn of(model: &Model) -> Self {
         Self {
             name: model.name,
             model: *model,
             is_variant: false,
             is_retest: false,
             options: Options::default(),
-            workers,
-            loads: false,
+            facts: Facts::of(model.name),
         }
     }
 
@@ -70,6 +133,7 @@ impl Subject {
     #[must_use]
     pub fn mutant<W: Workload>(name: &'static str, run: Run<W>) -> Self {
         let mut mutant = Self { name, ..Self::reference() };
+        mutant.facts.is_reference = false;
         *W::entry(&mut mutant.model) = Entry::Run(run);
         mutant
     }
@@ -103,6 +167,17 @@ impl Subject {
         }
     }
 
+    /// How many threads it has with so many workers.
+    ///
+    /// # Panics
+    ///
+    /// If that is not known.
+    #[must_use]
+    pub fn threads(&self, workers: usize) -> usize {
+        let threads = self.facts.threads.expect("the case is for subjects whose threads are counted");
+        threads(workers)
+    }
+
     /// The context of a run with so many workers and the default window.
     ///
     /// # Panics
@@ -128,14 +203,14 @@ impl Subject {
     }
 }
 
-/// The models of every crate, and where their workers are.
-const CRATES: &[(&[Model], Workers)] = &[
-    (cc_workloads::MODELS, Workers::Threads),
-    (cc_threads::MODELS, Workers::Threads),
-    (cc_actors::MODELS, Workers::Threads),
-    (cc_async::MODELS, Workers::Threads),
-    (cc_procs::MODELS, Workers::Processes),
-    (cc_distributed::MODELS, Workers::Watched),
+/// The models of every crate.
+const CRATES: &[&[Model]] = &[
+    cc_workloads::MODELS,
+    cc_threads::MODELS,
+    cc_actors::MODELS,
+    cc_async::MODELS,
+    cc_procs::MODELS,
+    cc_distributed::MODELS,
 ];
 
 /// Models that are tested once more with switches: the test's name, the model, the switches.
@@ -143,21 +218,20 @@ const RETESTS: &[(&str, &str, &[&str])] = &[("distributed_shared_fs", "distribut
 
 /// Turns this process into a worker if it was started as one. The first call of `main`.
 pub fn enter() {
-    CRATES.iter().flat_map(|(models, _)| *models).for_each(|model| (model.enter)());
+    CRATES.iter().copied().flatten().for_each(|model| (model.enter)());
 }
 
 /// Everything that is to be tested.
 #[must_use]
 pub fn all() -> Vec<Subject> {
     let mut subjects = Vec::new();
-    for (models, workers) in CRATES {
+    for models in CRATES {
         for (nth, model) in models.iter().enumerate() {
-            let subject = Subject { is_variant: nth > 0, ..Subject::of(model, *workers) };
+            let subject = Subject { is_variant: nth > 0, ..Subject::of(model) };
             let retests = RETESTS.iter().filter(|(_, of, _)| *of == model.name);
             let retests =
                 retests.map(|(name, _, switches)| retest(&subject, name, switches)).collect::<Vec<_>>();
-            let loads = model.name == "distributed";
-            subjects.push(Subject { loads, ..subject });
+            subjects.push(subject);
             subjects.extend(retests);
         }
     }
@@ -165,7 +239,7 @@ pub fn all() -> Vec<Subject> {
 }
 
 fn retest(subject: &Subject, name: &'static str, switches: &[&str]) -> Subject {
-    let mut retest = Subject { name, is_retest: true, ..subject.clone() };
+    let mut retest = Subject { name, is_retest: true, facts: Facts::of(name), ..subject.clone() };
     switches.iter().for_each(|switch| retest.options.add(switch, ""));
     retest
 }

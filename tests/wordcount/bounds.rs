@@ -19,7 +19,7 @@ use super::observe::{Asked, Observed, conforms};
 pub(super) fn cases() -> Vec<Case> {
     vec![
         Case::new("descriptor_limit_of_32", descriptor_limit_of_32),
-        Case::new("no_threads_but_the_models", no_threads_but_the_models).needs(Needs::OneOf(COUNTED)),
+        Case::new("no_threads_but_the_models", no_threads_but_the_models).needs(Needs::CountedThreads),
         Case::new("memory_of_a_million_words", |subject| memory(subject, 1_000_000, 2, 5)),
         Case::new("memory_of_10_million_words", |subject| memory(subject, 10_000_000, 2, 5)).long(),
         Case::new("memory_of_10_million_words_64_workers", |subject| memory(subject, 10_000_000, 64, 8))
@@ -35,13 +35,9 @@ fn descriptor_limit_of_32(subject: &Subject) {
     }
 }
 
-/// The models whose threads are known by number.
-const COUNTED: &[&str] = &["sequential", "threads"];
-
 /// The kernels and what they are made of start no threads of their own.
 fn no_threads_but_the_models(subject: &Subject) {
-    // The one that called it gathers, one feeds, the rest work.
-    let most = if subject.name == "threads" { 2 + 2 } else { 1 };
+    let most = subject.threads(2);
     let mut seen = 0;
     let mut count = |_: &Output| seen = seen.max(tree::threads(process::id()).len());
     Observed::until(subject, &Asked::of("large"), &subject.ctx(2), None, &mut count);

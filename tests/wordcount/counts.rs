@@ -30,8 +30,8 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new("an_empty_folder", an_empty_folder),
         Case::new("troublesome_operands", troublesome_operands),
         Case::new("random_texts", random_texts),
-        Case::new("by_definition", by_definition).needs(Needs::OneOf(&["sequential"])),
-        Case::new("shell", shell).needs(Needs::OneOf(&["sequential"])).unless(missing_shell),
+        Case::new("by_definition", by_definition).needs(Needs::Reference),
+        Case::new("shell", shell).needs(Needs::Reference).unless(missing_shell),
         Case::new("word_of_100_mb", word_of_100_mb).long(),
         Case::new("two_gb_of_one_word", two_gb_of_one_word).long(),
     ];

@@ -2,7 +2,7 @@
 
 use std::{env, path::Path, process::Command};
 
-/// What a lesson prints. Cargo builds the lessons before the tests, but not for `--test examples` alone.
+/// What a lesson prints. Cargo builds the lessons before the tests, but not for `--test program` alone.
 fn lesson(name: &str) -> String {
     let test = env::current_exe().expect("this program");
     let built = test.parent().and_then(Path::parent).expect("two folders up");

@@ -1,6 +1,6 @@
 //! The command line as a user types it.
 
-#[path = "../../../workloads/tests/command_line/mod.rs"]
+#[path = "../../../../workloads/tests/command_line/mod.rs"]
 mod command_line;
 
 use std::{

@@ -3,7 +3,7 @@
 
 use std::{env, path::Path, process::Command};
 
-/// What a lesson prints. Cargo builds the lessons before the tests, but not for `--test examples`
+/// What a lesson prints. Cargo builds the lessons before the tests, but not for `--test program`
 /// alone.
 fn lesson(name: &str) -> String {
     let test = env::current_exe().expect("this program");

@@ -1,13 +1,12 @@
 //! The command line as a user types it.
 
-#[path = "../../../workloads/tests/command_line/mod.rs"]
+#[path = "../../../../workloads/tests/command_line/mod.rs"]
 mod command_line;
 
 use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
     process::{Child, Command, ExitStatus, Stdio},
-    thread,
     time::{Duration, Instant},
 };
 
@@ -15,12 +14,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use snapbox::{assert_data_eq, cmd::Command as Cmd, str};
 use tempfile::TempDir;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_cc-distributed");
+const PROGRAM: &str = env!("CARGO_BIN_EXE_cc-actors");
 
-command_line::tests!(PROGRAM, ["distributed"]);
-
-/// More than a worker's start takes of a processor, in hundredths of a second.
-const START: u64 = 20;
+command_line::tests!(PROGRAM, ["actors"]);
 
 fn grep() -> Cmd {
     Cmd::new(PROGRAM).args(["--workers", "2", "grep"])
@@ -76,6 +72,26 @@ sugar:2:and so are you
 }
 
 #[test]
+fn any_number_of_searchers_and_credits_gives_the_same() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    for n in 0..100 {
+        fs::write(dir.path().join(format!("{n:02}")), "a line\n".repeat(n * 50)).expect("written");
+    }
+    // Its output is many times what a task may put out, so a rest has rests.
+    fs::write(dir.path().join("50"), "a long line\n".repeat(100_000)).expect("written");
+    let output = |workers: &str, window: &str| {
+        let run = Cmd::new(PROGRAM).args(["--workers", workers, "--window", window, "grep", "-ron", "."]);
+        run.current_dir(&dir).assert().code(0).get_output().stdout.clone()
+    };
+    let expected = output("1", "1");
+    assert_eq!(expected.iter().filter(|byte| **byte == b'\n').count(), 100_000 * 11 + (4950 - 50) * 50 * 6);
+    for (workers, window) in [("1", "16"), ("2", "1"), ("3", "5"), ("16", "2"), ("16", "200")] {
+        // Not `assert_eq`, which would print all of it.
+        assert!(output(workers, window) == expected, "{workers} searchers, {window} credits");
+    }
+}
+
+#[test]
 fn standard_input_is_searched_and_no_match_is_status_1() {
     grep().args(["-o", "b.."]).stdin("abcd\nxbyz\n").assert().code(0).stdout_eq(str![[r#"
 bcd
@@ -127,8 +143,8 @@ fn a_line_is_reported_while_the_input_is_still_open_and_ctrl_c_is_130() {
 fn ctrl_c_ends_it_while_nobody_reads_the_output() {
     let mut child = interactive(&[]);
     let mut input = child.stdin.take().expect("piped");
-    // More than the pipe to us holds, so that the writer has to wait for us; but less than both pipes hold, so that
-    // this test never waits for the program.
+    // More than the pipe to us holds, so that the writer has to wait for us; but less than both
+    // pipes hold, so that this test never waits for the program.
     for _ in 0..80 {
         input.write_all(&[b'e', b'\n'].repeat(512)).expect("written");
     }
@@ -161,95 +177,35 @@ fn enough_is_enough_on_an_input_without_end() {
     }
 }
 
-fn program() -> Cmd {
-    Cmd::new(PROGRAM).args(["--workers", "2"])
+/// Another workload, by two workers.
+fn run(workload: &str, args: &[&str]) -> Cmd {
+    Cmd::new(PROGRAM).args(["--workers", "2", workload]).args(args)
 }
 
-/// One pixel.
-const DOT: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\0\0\x01\0\0\0\x01\x08\x02\0\0\0\x90\x77\x53\xde\
-    \0\0\0\x0cIDAT\x78\xda\x63\xe0\x3a\x21\x07\0\x01\xd0\0\xf1\x1a\xa1\x42\x58\0\0\0\0IEND\xae\x42\x60\x82";
-
 #[test]
-fn a_picture_has_the_same_digest_however_it_is_cut_and_sent() {
-    for tile in ["1x1", "4x30", "7x3"] {
-        let run = program().args(["mandelbrot", "--size", "30x20", "--tile", tile]).assert().code(0);
-        run.stdout_eq("2bcc814983bee1c5762b1bcdeb2023d3 30x20 max-iter 1000\n").stderr_eq("");
+fn a_tiny_picture_is_the_references_however_it_is_cut() {
+    for tile in ["1x1", "4x3", "999x999"] {
+        let picture = run("mandelbrot", &["--size", "30x20", "--tile", tile]);
+        picture.assert().code(0).stdout_eq("2bcc814983bee1c5762b1bcdeb2023d3 30x20 max-iter 1000\n");
     }
 }
 
 #[test]
-fn thumbnails_come_back_and_what_is_no_image_is_named() {
-    let dir = tempfile::tempdir().expect("a temporary directory");
-    fs::write(dir.path().join("dot.png"), DOT).expect("written");
-    fs::write(dir.path().join("text.jpg"), "no image").expect("written");
-    for options in [&[][..], &["--shared-fs"]] {
-        let run = program().args(options).args(["resize", "--width", "8", "--out", "small", "."]);
-        let out = run.current_dir(dir.path()).assert().code(1).stdout_eq("").get_output().stderr.clone();
-        let out = String::from_utf8_lossy(&out).into_owned();
-        assert!(out.starts_with("resize: ./text.jpg: ") && out.lines().count() == 1, "{out}");
-        let small = fs::read(dir.path().join("small/dot.png")).expect("the thumbnail is there");
-        assert_eq!(small[..8], DOT[..8]);
-        fs::remove_dir_all(dir.path().join("small")).expect("removed");
-    }
+fn a_picture_becomes_a_thumbnail_and_what_is_none_is_named() {
+    let dir = poems();
+    run("mandelbrot", &["--size", "30x20", "--out", "set.png"]).current_dir(&dir).assert().code(0);
+    let thumbnails = run("resize", &["--width", "15", "set.png", "missing.png", "roses"]);
+    let done = thumbnails.current_dir(&dir).assert().code(1).stdout_eq("[..] 15x10 set.png\n");
+    let messages = String::from_utf8_lossy(&done.get_output().stderr).into_owned();
+    assert!(messages.contains("resize: missing.png: No such file or directory\n"), "{messages}");
+    assert!(messages.contains("resize: roses: "), "{messages}");
+    assert_eq!(messages.lines().count(), 2, "{messages}");
 }
 
 #[test]
-fn wrong_flags_of_either_are_status_2_and_help_names_the_right_ones() {
-    program().args(["mandelbrot", "--tile", "0x3"]).assert().code(2).stdout_eq("");
-    program().args(["resize", "."]).assert().code(2).stdout_eq("");
-    for (workload, flag) in [("mandelbrot", "--max-iter"), ("resize", "--width")] {
-        let out = program().args([workload, "--help"]).assert().code(0).get_output().stdout.clone();
-        let out = String::from_utf8_lossy(&out).into_owned();
-        assert!(out.contains(flag) && out.contains("--shared-fs"), "{out}");
+fn help_and_wrong_flags_of_the_other_workloads() {
+    for workload in ["resize", "mandelbrot"] {
+        run(workload, &["--help"]).assert().code(0);
+        run(workload, &["--no-such-flag"]).assert().code(2);
     }
-}
-
-#[test]
-fn ctrl_c_ends_a_picture_that_takes_long() {
-    let mut command = Command::new(PROGRAM);
-    command.args([
-        "--workers",
-        "2",
-        "mandelbrot",
-        "--region",
-        "-0.1,-0.1,0.1,0.1",
-        "--max-iter",
-        "100000000",
-    ]);
-    let mut child = command.stdout(Stdio::piped()).spawn().expect("the program starts");
-    while !is_computing(&child) {
-        assert_eq!(child.try_wait().expect("it was started"), None, "it has ended");
-        thread::yield_now();
-    }
-    assert_eq!(interrupt(&mut child).code(), Some(130));
-}
-
-/// Whether one of a program's workers has computed for longer than it takes to start. Whoever wants to know that has
-/// to look: the kernel tells nobody what another process does with its time.
-fn is_computing(program: &Child) -> bool {
-    let parent = program.id().to_string();
-    let processes = fs::read_dir("/proc").expect("Linux").flatten();
-    let stats = processes.filter_map(|process| fs::read_to_string(process.path().join("stat")).ok());
-    let ticks = stats.filter_map(|stat| {
-        // Behind the name in parentheses: the state's letter, the parent, and nine fields on the time in user mode.
-        let (_, rest) = stat.rsplit_once(')')?;
-        let mut fields = rest.split_whitespace().skip(1);
-        (fields.next()? == parent).then(|| fields.nth(9)?.parse::<u64>().ok()).flatten()
-    });
-    ticks.max().is_some_and(|ticks| ticks >= START)
-}
-
-/// What its worker processes do is traced like what it does itself: they inherit where to.
-#[test]
-fn the_kernels_of_a_traced_run_are_its_workers() {
-    let (dir, traces) = (poems(), tempfile::tempdir().expect("a temporary directory"));
-    let mut command = Command::new(PROGRAM);
-    command.args(["--workers", "2", "grep", "-r", "e"]).arg(dir.path()).env("CC_TRACE", traces.path());
-    let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("the program starts");
-    let parent = format!("\"parent\":{},", child.id());
-    assert!(child.wait_with_output().expect("waited for").status.success());
-    let files = fs::read_dir(traces.path()).expect("listed").map(|entry| entry.expect("an entry").path());
-    let files = files.map(|path| fs::read_to_string(path).expect("a trace"));
-    let kernels: Vec<String> = files.filter(|text| text.contains("\"part\":\"kernel\"")).collect();
-    assert!(!kernels.is_empty() && kernels.iter().all(|text| text.contains(&parent)), "{kernels:?}");
 }

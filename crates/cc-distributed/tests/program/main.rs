@@ -1,0 +1,7 @@
+//! The tests of the program: one executable, since each takes a while to link.
+
+mod cli;
+mod cluster;
+mod examples;
+mod kv;
+mod threads;

@@ -1,0 +1,6 @@
+//! The tests of the program: one executable, since each takes a while to link.
+
+mod cli;
+mod examples;
+mod kv;
+mod threads;
