@@ -1,8 +1,8 @@
 //! The runtime of this model: mailboxes, and threads that are started, watched and waited for.
 //!
-//! An actor is a thread that owns its state and one [`Mailbox`]. Its state is reachable through that
-//! mailbox only: every actor that has its [`Address`] may send, and no other may read. So there is
-//! nothing to lock, and what an actor does between two messages, it does alone.
+//! An actor is a thread that owns its state and one [`Mailbox`]. Its state is reachable through
+//! that mailbox only: every actor that has its [`Address`] may send, and no other may read. So
+//! there is nothing to lock, and what an actor does between two messages, it does alone.
 //!
 //! A [`System`] is the actors of one run. No actor is interrupted: receiving gives [`Halted`] when
 //! the run is over or was asked to stop, sending when the actor at the other end has gone, and an
@@ -215,8 +215,8 @@ impl<'scope> System<'scope, '_> {
         })
     }
 
-    /// Starts an actor that no other relies on. A panic, which is reported with its name, ends it and
-    /// nothing else.
+    /// Starts an actor that no other relies on. A panic, which is reported with its name, ends it
+    /// and nothing else.
     pub fn spawn_loose(&self, name: impl Into<String>, body: impl FnOnce() + Send + 'scope) -> Result<()> {
         // No other actor sees what it leaves behind.
         self.start(name, || drop(catch_unwind(AssertUnwindSafe(body))))

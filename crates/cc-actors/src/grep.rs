@@ -70,7 +70,6 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
         };
         let supervisor = Supervisor::new(&system, workers, children);
         let searchers = supervisor.start_all(workers)?;
-        // Announced here and not by the searcher: a restarted searcher would announce it twice.
         // It cannot fail, since the dispatcher's mailbox is still here.
         for id in 0..workers {
             for _ in 0..AHEAD {

@@ -51,7 +51,6 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
         let supervisor = Supervisor::new(&system, count, children);
         let workers = supervisor.start_all(count)?;
         for id in 0..count {
-            // Announced here and not by the worker: a restarted worker would announce it twice.
             // It cannot fail, since the walker's mailbox is still here.
             let _ = to.walker.send(Room(id));
         }

@@ -47,7 +47,8 @@ pub struct ChildSpec<F, K, M, A, T = M> {
     pub to: A,
     /// Makes a worker's kernel.
     pub kernel: F,
-    /// A worker's life.
+    /// A worker's life. Its first request for a task is not made here but where it is started,
+    /// since a restarted worker would make it twice.
     pub work: Work<Worker<K, M, A, T>>,
     /// What becomes of the task in hand after a panic.
     pub report_failure: ReportFailure<Worker<K, M, A, T>, T>,

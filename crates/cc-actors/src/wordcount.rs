@@ -66,7 +66,6 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
         let supervisor = Supervisor::new(&system, count, children);
         let counters = supervisor.start_all(count)?;
         for id in 0..count {
-            // Announced here and not by the counter: a restarted counter would announce it twice.
             // It cannot fail, since the walker's mailbox is still here.
             let _ = to.walker.send(Request::Room(id));
         }
