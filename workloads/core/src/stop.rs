@@ -74,7 +74,6 @@ impl Stop {
     }
 
     /// `Break` once it is requested, for loops and what they return.
-    #[must_use]
     pub fn flow(&self) -> ControlFlow<()> {
         if self.requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
