@@ -9,7 +9,7 @@
 mod cargo;
 pub mod compare;
 pub mod models;
-mod new_workload;
+pub mod new_workload;
 pub mod out;
 mod process;
 mod report;

@@ -1,14 +1,16 @@
 //! Lesson 1 of 4: start actors, and wait until all of them are done.
 //!
-//! The loop is the sequential version: one call of `report` after the other. Then each limit is sent to an actor, a
-//! thread with a mailbox that only it reads. `system.mailbox` makes both ends: the address is named after the actor
-//! that is written to, the mailbox after what comes in it. An actor is not joined, but says when it is done: whoever
-//! waits for something, waits for a message. If the system ends first, `receive` and `send` return `Halted`.
+//! The loop is the sequential version: one call of `report` after the other. Then each limit is
+//! sent to an actor, a thread with a mailbox that only it reads. `system.mailbox` makes both ends:
+//! the address is named after the actor that is written to, the mailbox after what comes in it. An
+//! actor is not joined, but says when it is done: whoever waits for something, waits for a message.
+//! If the system ends first, `receive` and `send` return `Halted`.
 //!
-//! What to see: the same lines, but in the order in which they are ready; and on two cores or more it takes
-//! less time.
+//! What to see: the same lines, but in the order in which they are ready; and on two cores or more
+//! it takes less time.
 //!
-//! When not: when there is no state to keep apart, as here; a thread that is joined says the same with fewer words.
+//! When not: when there is no state to keep apart, as here; a thread that is joined says the same
+//! with fewer words.
 
 use std::time::Instant;
 

@@ -1,8 +1,8 @@
 //! Lesson 2 of 4: bring the results back, in the order of the questions.
 //!
-//! Nothing is returned: a result is a message, and messages from several actors come as they are ready. So an
-//! answer says what it answers. The order has one owner, the *collator*, which puts each result in its place; here
-//! the main thread is that.
+//! Nothing is returned: a result is a message, and messages from several actors come as they are
+//! ready. So an answer says what it answers. The order has one owner, the *collator*, which puts
+//! each result in its place; here the main thread is that.
 //!
 //! What to see: the last limit is ready long before the first, and its line is still the last.
 

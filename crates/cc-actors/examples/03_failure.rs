@@ -1,11 +1,12 @@
 //! Lesson 3 of 4: one task fails; the others are done, the failure is reported by name.
 //!
-//! Let it crash: a worker that is started with `watch` does not try to save itself when it panics. It is dead, with its thread, and its supervisor
-//! gets its *remains*, all that it owned. They tell which task it was busy with, and they hold its mailbox, in
-//! which the next tasks lie unharmed: the supervisor reports the one and starts a successor for the others.
+//! Let it crash: a worker that is started with `watch` does not try to save itself when it panics.
+//! It is dead, with its thread, and its supervisor gets its *remains*, all that it owned. They tell
+//! which task it was busy with, and they hold its mailbox, in which the next tasks lie unharmed:
+//! the supervisor reports the one and starts a successor for the others.
 //!
-//! What to see: three results and a failure, each in its place. Standard error has the panic too: Rust reports it
-//! there before anybody can catch it.
+//! What to see: three results and a failure, each in its place. Standard error has the panic too:
+//! Rust reports it there before anybody can catch it.
 
 use cc_actors::actor::{Address, Death, Halted, Mailbox, System, system};
 use cc_workloads::Stop;

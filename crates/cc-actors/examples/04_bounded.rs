@@ -1,13 +1,14 @@
-//! Lesson 4 of 4: a producer that is faster than its consumer, and a bound on what lies between them.
+//! Lesson 4 of 4: a producer that is faster than its consumer, and a bound on what lies between
+//! them.
 //!
-//! The producer works on demand: it makes one limit for each *credit*, of which the consumer sends three in the
-//! beginning, and one more for each limit that is done. So there are never more than three under way, and memory
-//! stays flat. (A full mailbox would slow its sender down too; but whoever waits for room reads nothing meanwhile, and
-//! two that wait so for each other wait for ever.)
-//! Nobody can look into another's mailbox, so a message carries what the other has to know.
+//! The producer works on demand: it makes one limit for each *credit*, of which the consumer sends
+//! three in the beginning, and one more for each limit that is done. So there are never more than
+//! three under way, and memory stays flat. (A full mailbox would slow its sender down too; but
+//! whoever waits for room reads nothing meanwhile, and two that wait so for each other wait for
+//! ever.) Nobody can look into another's mailbox, so a message carries what the other has to know.
 //!
-//! What to see: however fast the producer is, there are never more than three under way. When the consumer has
-//! enough, it leaves the system, which halts the producer.
+//! What to see: however fast the producer is, there are never more than three under way. When the
+//! consumer has enough, it leaves the system, which halts the producer.
 
 use cc_actors::actor::{Address, Halted, Mailbox, system};
 use cc_workloads::Stop;

@@ -1,20 +1,23 @@
 //! The runtime of this model: mailboxes, and threads that are started, watched and waited for.
 //!
-//! An actor is a thread that owns its state and one [`Mailbox`]. Its state is reachable through that mailbox
-//! only: whoever has an [`Address`] may send, nobody else may read. So there is nothing to lock, and whatever an
-//! actor does between two messages, it does alone.
+//! An actor is a thread that owns its state and one [`Mailbox`]. Its state is reachable through
+//! that mailbox only: every actor that has its [`Address`] may send, and no other may read. So
+//! there is nothing to lock, and what an actor does between two messages, it does alone.
 //!
-//! A [`System`] is the actors of one run. No actor is interrupted: receiving gives [`Halted`] when the run is over
-//! or was asked to stop, sending when the actor at the other end has gone, and an actor passes that on with `?`.
+//! A [`System`] is the actors of one run. No actor is interrupted: receiving gives [`Halted`] when
+//! the run is over or was asked to stop, sending when the actor at the other end has gone, and an
+//! actor passes that on with `?`.
 //!
-//! - **Backpressure.** Mailboxes are bounded, and sending to a full one waits. Actors that wait so in a circle wait for
-//!   ever: each workload's file says who may wait for whom, and who never does, since it sends only what was asked for.
-//! - **Failure.** An actor does not defend itself against its own bugs: it crashes, and somebody
-//!   else deals with that. [`System::watch`] starts one whose death is a message to its supervisor,
-//!   with all that it left behind. [`System::spawn`] starts one that the run cannot do without: its
-//!   panic is a [`Crash`], which ends the run and is its result. So no actor has to guess from the
-//!   silence of another whether there is nothing more to come. [`System::spawn_loose`] starts one
-//!   that nobody relies on: its panic is nobody else's business.
+//! - **Backpressure.** Mailboxes are bounded, and sending to a full one waits. Actors that wait so
+//!   in a circle wait for ever: each workload's file says which actor may wait for which, and which
+//!   never waits, since it sends only what was asked for.
+//! - **Failure.** An actor does not defend itself against its own bugs: it crashes, and another
+//!   actor deals with that. [`System::watch`] starts one whose death is a message to its
+//!   [supervisor](crate::supervisor), with all that it left behind. [`System::spawn`] starts one
+//!   that the run cannot do without: its panic is a [`Crash`], which ends the run and is its
+//!   result. So no actor has to guess from the silence of another whether there is nothing more to
+//!   come. [`System::escalate`] ends the run in the same way without a panic.
+//!   [`System::spawn_loose`] starts an actor that no other relies on: its panic ends nothing else.
 
 use std::{
     convert::Infallible,
@@ -24,25 +27,20 @@ use std::{
 };
 
 use cc_workloads::{Cause, Error, Result, Stop, error::panic_reason, stop::OnRequest};
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, at, bounded, select_biased};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, at, bounded, select_biased};
 
-/// There is nothing left to do: the run has ended or was stopped, the mailbox that was written to is gone, or every
-/// address of the one that was read.
+/// There is nothing left to do: the run has ended or was stopped, the mailbox that was written to
+/// is gone, or every address of the one that was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Halted;
 
-/// An actor that the run cannot do without has panicked.
+/// An actor that the run cannot do without has panicked, or has given up with this error.
 #[derive(Debug)]
-pub struct Crash {
-    /// The actor's name.
-    pub name: String,
-    /// What the panic said.
-    pub reason: String,
-}
+pub struct Crash(Error);
 
 impl From<Crash> for Error {
-    fn from(Crash { name, reason }: Crash) -> Self {
-        Self::worker(name, reason)
+    fn from(Crash(error): Crash) -> Self {
+        error
     }
 }
 
@@ -53,7 +51,7 @@ impl From<Crash> for Halted {
     }
 }
 
-/// Where an actor can be written to. Anybody may have one.
+/// Where an actor can be written to. Any actor may have one.
 pub struct Address<M>(Sender<M>);
 
 impl<M> Address<M> {
@@ -72,7 +70,7 @@ impl<M> Clone for Address<M> {
     }
 }
 
-/// What an actor was sent and has not read. It has one owner, who may leave it to a successor.
+/// What an actor was sent and has not read. It has one owner, which may leave it to a successor.
 pub struct Mailbox<M> {
     messages: Receiver<M>,
     halt: Receiver<Infallible>,
@@ -81,7 +79,8 @@ pub struct Mailbox<M> {
 impl<M> Mailbox<M> {
     /// The next message, waited for.
     pub fn receive(&self) -> Result<M, Halted> {
-        // Biased, so that the end comes before what is left in the mailbox. A closed channel is ready at once.
+        // Biased, so that the end comes before what is left in the mailbox. A closed channel is
+        // ready at once.
         select_biased! {
             recv(self.halt) -> _ => Err(Halted),
             recv(self.messages) -> message => message.map_err(|_| Halted),
@@ -98,8 +97,8 @@ impl<M> Mailbox<M> {
         }
     }
 
-    /// As [`Mailbox::receive_until`], for an actor that others rely on until they have ended: it is halted only when
-    /// nobody has its address any more.
+    /// As [`Mailbox::receive_until`], for an actor that others rely on until they have ended: it is
+    /// halted only when no actor has its address any more.
     pub fn serve_until(&self, time: Option<Instant>) -> Result<Option<M>, Halted> {
         let Some(time) = time else { return self.messages.recv().map(Some).map_err(|_| Halted) };
         match self.messages.recv_deadline(time) {
@@ -122,7 +121,8 @@ pub struct Death<S> {
 #[derive(Clone)]
 pub struct System<'scope, 'env: 'scope> {
     scope: &'scope Scope<'scope, 'env>,
-    /// Nothing is ever sent: the channel is closed when the run ends or is stopped, which wakes everybody at once.
+    /// Nothing is ever sent: the channel is closed when the run ends or is stopped, which wakes all
+    /// actors at once.
     halt: Receiver<Infallible>,
     stop: Stop,
     /// Has room for one [`Crash`]: those that follow from the first are not told.
@@ -131,8 +131,8 @@ pub struct System<'scope, 'env: 'scope> {
     stack: Option<usize>,
 }
 
-/// Calls `run`, which starts the actors. Once it returns, or a stop is requested, they are halted; they have all
-/// ended when this function returns.
+/// Calls `run`, which starts the actors. Once it returns, or a stop is requested, they are halted;
+/// they have all ended when this function returns.
 ///
 /// # Errors
 ///
@@ -143,7 +143,8 @@ pub fn system<'env, T, E: From<Crash>>(
 ) -> Result<T, E> {
     let ((closing, halt), (crash, crashes)) = (bounded(0), bounded(1));
     let result = thread::scope(|scope| {
-        // A stop calls the hook, and the end of this closure, even by a panic, drops it: `closing` goes either way.
+        // A stop calls the hook, and the end of this closure, even by a panic, drops it: `closing`
+        // goes either way.
         let _open: OnRequest = stop.on_request(move || drop(closing));
         run(System { scope, halt, stop: stop.clone(), crash, stack: None })
     });
@@ -151,15 +152,15 @@ pub fn system<'env, T, E: From<Crash>>(
 }
 
 impl<'scope> System<'scope, '_> {
-    /// A mailbox with room for `capacity` messages, and its address. They are there before the actor is, so that
-    /// actors can know each other.
+    /// A mailbox with room for `capacity` messages, and its address. They are there before the
+    /// actor is, so that actors can know each other.
     #[must_use]
     pub fn mailbox<M>(&self, capacity: usize) -> (Address<M>, Mailbox<M>) {
         let (address, messages) = bounded(capacity);
         (Address(address), Mailbox { messages, halt: self.halt.clone() })
     }
 
-    /// The same run, for actors for whom a stack of so many bytes does, and of whom there are very many.
+    /// The same run, for very many actors that need a stack of only so many bytes.
     #[must_use]
     pub fn small(&self, stack: usize) -> Self {
         Self { stack: Some(stack), ..self.clone() }
@@ -172,18 +173,32 @@ impl<'scope> System<'scope, '_> {
         name: impl Into<String>,
         body: impl FnOnce() -> Result<(), Halted> + Send + 'scope,
     ) -> Result<()> {
-        let (name, stop, crash) = (name.into(), self.stop.clone(), self.crash.clone());
+        let (name, system) = (name.into(), self.clone());
         self.start(name.clone(), move || {
             // What the panic leaves half-changed was the body's own, and is dropped with it.
             if let Err(panic) = catch_unwind(AssertUnwindSafe(body)) {
-                let _ = crash.try_send(Crash { name, reason: panic_reason(&*panic) });
-                stop.request(Cause::Break);
+                system.escalate(Error::panicked(name, &*panic));
             }
         })
     }
 
-    /// Starts an actor that is watched: if it panics, `supervisor` is sent its [`Death`], and its thread ends.
-    /// The state is apart from the body, unlike in [`System::spawn`], because it must survive the panic.
+    /// Halts all actors, because one cannot go on that the run cannot do without: [`system`]
+    /// returns this error.
+    pub fn escalate(&self, error: Error) -> Halted {
+        let _ = self.crash.try_send(Crash(error));
+        self.stop.request(Cause::Break);
+        Halted
+    }
+
+    /// Whether the run has ended or was stopped.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        matches!(self.halt.try_recv(), Err(TryRecvError::Disconnected))
+    }
+
+    /// Starts an actor that is watched: if it panics, `supervisor` is sent its [`Death`], and its
+    /// thread ends. The state is apart from the body, unlike in [`System::spawn`], because it must
+    /// survive the panic.
     pub fn watch<S: Send + 'scope>(
         &self,
         name: impl Into<String>,
@@ -192,7 +207,7 @@ impl<'scope> System<'scope, '_> {
         supervisor: Address<Death<S>>,
     ) -> Result<()> {
         self.start(name, move || {
-            // The supervisor is told that the state may be half-changed; nobody else sees it.
+            // The supervisor is told that the state may be half-changed; no other actor sees it.
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| body(&mut state))) {
                 let reason = panic_reason(&*panic);
                 let _ = supervisor.send(Death { remains: state, reason });
@@ -200,9 +215,10 @@ impl<'scope> System<'scope, '_> {
         })
     }
 
-    /// Starts an actor that nobody relies on. A panic, which is reported with its name, ends it and nothing else.
+    /// Starts an actor that no other relies on. A panic, which is reported with its name, ends it
+    /// and nothing else.
     pub fn spawn_loose(&self, name: impl Into<String>, body: impl FnOnce() + Send + 'scope) -> Result<()> {
-        // Nobody sees what it leaves behind.
+        // No other actor sees what it leaves behind.
         self.start(name, || drop(catch_unwind(AssertUnwindSafe(body))))
     }
 

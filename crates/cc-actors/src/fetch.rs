@@ -1,97 +1,102 @@
 //! `fetch` by actors.
 //!
 //! ```text
-//!      a download, to one who is idle
+//!        a download, for an idle one
 //!   ┌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌> fetchers <───> servers
 //!   ╎                                   ╎    │ death
 //!   ╎     what an attempt came to       ╎    v
 //!  dispatcher <╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌┴╌╌ supervisor
-//!   │                                        │
-//!   └───────────────> curator <──────────────┘
-//!     outputs            └──> sink
+//!   │
+//!   └───────────────> curator ──> sink
+//!     outputs
 //! ```
 //!
-//! - **Split.** A fetcher for each request that may be under way. It makes one attempt, waiting in the kernel for the answer, and
-//!   reports. One that has to come back later is the dispatcher's again, and its fetcher does something else.
-//! - **Share.** Nothing. The dispatcher owns the schedule: the limits, the hosts, and who has been told to come back when. It
-//!   waits for a report or for the next such time. A fetcher owns its client, with one connection that it keeps: the dispatcher
-//!   remembers where it leads, and brings the next download from there to it.
-//! - **Bound.** As many fetchers as requests are allowed: the limit of this model is what the system lets a process have of
-//!   threads and descriptors. All are started before any is sent something, so that too many are refused at once. When the sink
-//!   is behind, the curator's mailbox fills and the dispatcher waits: what is under way ends, and nothing more is asked for.
-//! - **Deadlock.** Dotted arrows never wait: only an idle fetcher is sent a download, and a mailbox has room for it; the dispatcher's has
-//!   room for a report of every fetcher, who sends the next only after another download. The others all lead to the curator, who waits
-//!   for nobody but the sink.
+//! - **Split.** A fetcher for each request that may be in flight. It makes one attempt, waiting in
+//!   the kernel for the answer, and reports. An attempt that has to be made again later is the
+//!   dispatcher's, and its fetcher does something else.
+//! - **Share.** Nothing. The dispatcher owns the schedule: the limits, the hosts, and when each
+//!   download may be tried again. It waits for a report or for the next such time. A fetcher owns
+//!   its client, with one connection that it keeps: the dispatcher remembers where it leads, and
+//!   brings the next download from there to it.
+//! - **Bound.** As many fetchers as requests are allowed: the limit of this model is what the
+//!   system lets a process have of threads and descriptors. All are started before any is sent
+//!   something, so that too many are refused at once. When the sink is slow, the curator's mailbox
+//!   fills and the dispatcher waits: what is in flight ends, and nothing more is asked for.
+//! - **Deadlock.** Dotted arrows never wait: only an idle fetcher is sent a download, and a mailbox
+//!   has room for it; the dispatcher's has room for a report of every fetcher, which sends the next
+//!   only after another download. The dispatcher waits for room at the curator, which waits for
+//!   nothing but the sink.
 //! - **Order.** None: outputs are passed on as they come.
-//! - **Stop.** It halts whoever waits for a message, and thereby whoever waits to send him one; a request in flight waits in `poll` for
-//!   the stop as well.
-//! - **Fail.** Let it crash: a fetcher that panics is dead, with its thread and its connection. The supervisor is sent what it left, starts
-//!   one with a fresh client, which takes over the mailbox, and reports the download that was in hand as failed.
+//! - **Stop.** An actor that waits for a message is halted, and its mailbox goes with it, which
+//!   ends the wait of every actor that sends to it; a request in flight waits in `poll` for the
+//!   stop as well.
+//! - **Fail.** Let it crash: a fetcher that panics is dead, with its thread and its connection. Its
+//!   [supervisor](crate::supervisor) reports the download in hand as failed and starts a fetcher
+//!   with a fresh client on the same mailbox.
 
 use std::{collections::HashMap, time::Instant};
 
 use cc_workloads::{
-    Ctx, Error, Result, Sink, Stop,
-    fetch::{
-        Attempted, Download, Job, Output, Schedule, Settings, Ticket, Turn, blocking::Client, descriptors,
-    },
+    Ctx, Error, Result, Sink,
+    fetch::{Attempted, Download, Job, Output, Schedule, Ticket, Turn, blocking::Client, descriptors},
 };
 
-use crate::actor::{Address, Death, Halted, Mailbox, System, system};
+use crate::actor::{Address, Halted, Mailbox, system};
+use crate::supervisor::{self, ChildSpec, Supervisor};
 
-/// What TLS and the decoder need, and some more. What a thread does not touch of its stack is not there.
+/// Stack of a fetcher, in bytes: what TLS and the decoder need, and some more. The system provides
+/// only the pages that a thread touches.
 const STACK: usize = 256 << 10;
 
-/// Of a fetcher: its bell, a file, a connection, and one that it keeps while that is to somebody else.
+/// Descriptors of a fetcher: its bell, a file, a connection, and the last one, which it keeps until
+/// one to another host is there.
 const DESCRIPTORS: usize = 4;
 
-/// So many may have died before the supervisor looks. More have to wait for it, which they do not mind.
+/// Maximum deaths in the supervisor's mailbox; the thread of another dead fetcher waits for room.
 const DEATHS: usize = 16;
 
 // ANCHOR: fetch-run
-/// Runs the job on a fetcher for each request that may be under way; the calling thread is the last actor, the curator.
+/// Runs the job on a fetcher for each request that may be under way; the calling thread is the last
+/// actor, the curator.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let at_once = job.at_once();
     descriptors(at_once, DESCRIPTORS)?;
-    // A fetcher has one connection, whatever its host may have of them.
-    let fetching = Fetching {
-        settings: Settings { concurrency: 1, per_host: 1, ..job.settings.clone() },
-        stop: ctx.stop.clone(),
-    };
+    let settings = job.settings.single_connection();
+    let client = || Client::new(&settings, &ctx.stop);
     system(&ctx.stop, |system| {
         let (dispatcher, reports) = system.mailbox(at_once);
-        let (supervisor, deaths) = system.mailbox(DEATHS);
         let (curator, outputs) = system.mailbox(at_once);
-        let to = Addresses { dispatcher, supervisor };
+        let children =
+            ChildSpec { name: "fetcher", capacity: 1, to: dispatcher, kernel: client, work, report_failure };
+        let supervisor = Supervisor::new(&system.small(STACK), DEATHS, children);
         let mut desks = Vec::with_capacity(at_once);
         for id in 0..at_once {
-            let (fetcher, orders) = system.mailbox(1);
-            let started = Fetcher::new(&fetching, id, orders, to.clone()).and_then(|new| new.start(&system));
             let who = || format!("fetcher {} of {at_once}, see --concurrency", id + 1);
-            started.map_err(|error| Error::worker(who(), error))?;
+            let fetcher = supervisor.start(id).map_err(|error| Error::worker(who(), error))?;
             desks.push(Desk { fetcher, origin: String::new() });
         }
-        let (office, watch) = (system.clone(), curator.clone());
-        system.spawn("supervisor", move || supervise(&office, &deaths, &fetching, &watch))?;
+        system.spawn("supervisor", move || supervisor.supervise())?;
         let dispatcher = Dispatcher::new(Schedule::new(job, Instant::now()), desks, curator);
         system.spawn("dispatcher", move || dispatcher.work(&reports))?;
-        gather(&outputs, job, ctx, out)
+        gather(&outputs, job, ctx, out);
+        Ok(())
     })
 }
 // ANCHOR_END: fetch-run
 
 // ANCHOR: fetch-feed
-/// The dispatcher owns the schedule, and knows who is idle and where his connection leads.
+/// The dispatcher owns the schedule, and knows which fetchers are idle and where their connections
+/// lead.
 struct Dispatcher {
     schedule: Schedule,
     /// By the fetcher's number.
     desks: Vec<Desk>,
     idle: Idle,
-    curator: Address<Result<Output>>,
+    curator: Address<Output>,
 }
 
 impl Dispatcher {
-    fn new(schedule: Schedule, desks: Vec<Desk>, curator: Address<Result<Output>>) -> Self {
+    fn new(schedule: Schedule, desks: Vec<Desk>, curator: Address<Output>) -> Self {
         let idle = Idle(HashMap::from([(String::new(), (0..desks.len()).collect())]));
         Self { schedule, desks, idle, curator }
     }
@@ -100,7 +105,7 @@ impl Dispatcher {
         loop {
             match self.schedule.turn(Instant::now()) {
                 Turn::Start(download) => self.assign(download)?,
-                Turn::Settled(output) => self.curator.send(Ok(output))?,
+                Turn::Settled(output) => self.curator.send(output)?,
                 Turn::Wait(until) => {
                     if let Some(ended) = reports.receive_until(until)? {
                         self.take_back(ended)?;
@@ -112,7 +117,7 @@ impl Dispatcher {
     }
 
     fn assign(&mut self, download: Box<Download>) -> Result<(), Halted> {
-        let origin = download.url().origin().ascii_serialization();
+        let origin = download.origin();
         let id = self.idle.take(&origin).expect("as many fetchers as attempts");
         self.desks[id].origin = origin;
         self.desks[id].fetcher.send(download)
@@ -120,11 +125,11 @@ impl Dispatcher {
 
     fn take_back(&mut self, Ended { id, attempted }: Ended) -> Result<(), Halted> {
         self.idle.put(self.desks[id].origin.clone(), id);
-        self.schedule.ended(attempted).map_or(Ok(()), |output| self.curator.send(Ok(output)))
+        self.schedule.ended(attempted).map_or(Ok(()), |output| self.curator.send(output))
     }
 }
 
-/// Who has nothing to do, by the origin that he has spoken with last; those who have not spoken are under "".
+/// The idle fetchers, by the origin of their last download; those that have had none are under "".
 struct Idle(HashMap<String, Vec<usize>>);
 
 impl Idle {
@@ -132,7 +137,8 @@ impl Idle {
         self.0.entry(origin).or_default().push(id);
     }
 
-    /// One who may still have a connection to this origin, or else one who has none, or else anybody.
+    /// A fetcher that may still have a connection to this origin, or else one that has none, or
+    /// else any other.
     fn take(&mut self, origin: &str) -> Option<usize> {
         let known = [origin, ""].into_iter().find(|known| self.0.contains_key(*known));
         let known = known.or_else(|| self.0.keys().next().map(String::as_str))?.to_owned();
@@ -147,91 +153,45 @@ impl Idle {
 // ANCHOR_END: fetch-feed
 
 // ANCHOR: fetch-work
-/// A fetcher owns its client, and thereby a connection. What it owned when it died says which download was in hand.
-struct Fetcher {
-    id: usize,
-    client: Client,
-    orders: Mailbox<Box<Download>>,
-    in_hand: Option<Ticket>,
-    to: Addresses,
-}
+/// A fetcher owns its client, and thereby a connection; its supervisor starts another if it panics.
+type Fetcher = supervisor::Worker<Client, Box<Download>, Address<Ended>, Ticket>;
 
-impl Fetcher {
-    fn new(fetching: &Fetching, id: usize, orders: Mailbox<Box<Download>>, to: Addresses) -> Result<Self> {
-        let client = Client::new(&fetching.settings, &fetching.stop)?;
-        Ok(Self { id, client, orders, in_hand: None, to })
-    }
-
-    fn start(self, system: &System) -> Result<()> {
-        let supervisor = self.to.supervisor.clone();
-        system.small(STACK).watch(format!("fetcher-{}", self.id), self, Self::work, supervisor)
-    }
-
-    /// Makes the attempts that it is sent.
-    fn work(&mut self) -> Result<(), Halted> {
-        loop {
-            let download = self.orders.receive()?;
-            self.in_hand = Some(download.ticket());
-            let attempted = self.client.attempt(download);
-            self.in_hand = None;
-            self.to.dispatcher.send(Ended { id: self.id, attempted })?;
-        }
-    }
-}
-
-/// The supervisor starts another fetcher in the place of one that died, and reports the download that it died of.
-fn supervise(
-    system: &System,
-    deaths: &Mailbox<Death<Fetcher>>,
-    fetching: &Fetching,
-    curator: &Address<Result<Output>>,
-) -> Result<(), Halted> {
+/// Makes the attempts that it is sent.
+fn work(fetcher: &mut Fetcher) -> Result<(), Halted> {
     loop {
-        let Death { remains: Fetcher { id, orders, in_hand, to, .. }, reason } = deaths.receive()?;
-        // What a panic has gone through is not trusted again.
-        let started = Fetcher::new(fetching, id, orders, to.clone()).and_then(|fresh| fresh.start(system));
-        if let Err(error) = started {
-            curator.send(Err(error))?;
-        }
-        if let Some(ticket) = in_hand {
-            to.dispatcher.send(Ended { id, attempted: ticket.failed(&reason, Instant::now()) })?;
-        }
+        let download = fetcher.mailbox.receive()?;
+        fetcher.in_hand = Some(download.ticket());
+        let attempted = fetcher.kernel.attempt(download);
+        fetcher.in_hand = None;
+        fetcher.to.send(Ended { id: fetcher.id, attempted })?;
     }
+}
+
+/// Reports the download that a fetcher had in hand when it panicked.
+fn report_failure(fetcher: &Fetcher, ticket: Ticket, reason: &str) -> Result<(), Halted> {
+    fetcher.to.send(Ended { id: fetcher.id, attempted: ticket.failed(reason, Instant::now()) })
 }
 // ANCHOR_END: fetch-work
 
 // ANCHOR: fetch-gather
-/// The curator, who owns the sink, emits what comes, until there is one output for each that was wanted.
-fn gather(outputs: &Mailbox<Result<Output>>, job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
+/// The curator owns the sink, and emits what comes, until there is one output for each that was
+/// wanted.
+fn gather(outputs: &Mailbox<Output>, job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) {
     for _ in &job.wanted {
         let Ok(output) = outputs.receive() else { break };
         // An attempt that the stop has ended came to nothing.
-        if ctx.stop.requested() || ctx.emit(output?, out).is_break() {
+        if ctx.stop.requested() || ctx.emit(output, out).is_break() {
             break;
         }
     }
-    Ok(())
 }
 // ANCHOR_END: fetch-gather
-
-/// What every fetcher begins with.
-struct Fetching {
-    settings: Settings,
-    stop: Stop,
-}
 
 /// What the dispatcher knows of a fetcher.
 struct Desk {
     fetcher: Address<Box<Download>>,
-    /// Whom it was sent to last.
+    /// The origin of its last download.
     origin: String,
-}
-
-/// Whom a fetcher can write to.
-#[derive(Clone)]
-struct Addresses {
-    dispatcher: Address<Ended>,
-    supervisor: Address<Death<Fetcher>>,
 }
 
 /// To the dispatcher: what this fetcher's attempt came to. The fetcher is idle again.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!      ┌─────────────────────── how many there were ───────────────────────┐
-//!      │     tasks            a task, to one who has room         outputs  v
+//!      │     tasks                     a task, for its room       outputs  v
 //!   walker ────────> dispatcher ────────────────────> searchers ─────────> collator ──> sink
 //!      ^              ^   ^            room               │ │                │  │
 //!      │              │   └───────────────────────────────┘ │ death          │  │
@@ -11,23 +11,28 @@
 //!      └─────────────────────────────── credits ────────────────────────────────┘
 //! ```
 //!
-//! - **Split.** A task is 32 files or a mebibyte. What a searcher finds too large it hands back, and the collator
-//!   has the rest done in mebibytes.
-//! - **Share.** Nothing. The walk, the table of who has room, the searches and the outputs that came early have one
-//!   owner each. A queue that all searchers take from would be shared state: the dispatcher decides who gets what.
-//! - **Bound.** Work is done on demand only. The walker takes one step for a credit, of which there are `window`; a
-//!   searcher gets a task for each time it says that it has room, which is for the one in hand and one more, so that it
-//!   need not wait while the dispatcher chooses; two tasks a searcher are ahead in a rest.
-//! - **Deadlock.** Messages go in circles, but nobody waits for room in one. The walker's mailbox has room for all
-//!   credits, a searcher's for the tasks it asked for, the supervisor's for the death of every searcher: sending to
-//!   these never waits. So the dispatcher waits for nobody, the collator for the dispatcher and the sink, and all
-//!   others for these two, whose mailboxes have room for what is usually under way.
-//! - **Order.** A task carries its [`Position`]. The dispatcher hands out what is foremost, and the collator keeps
-//!   what comes early.
-//! - **Stop.** It halts whoever waits for a message, and thereby whoever waits to send him one; a sink that waits
-//!   returns. A kernel that runs is not interrupted.
-//! - **Fail.** Let it crash: a searcher that panics is dead, with its thread. The supervisor is sent what it left,
-//!   reports the task that it had in hand, and starts a fresh searcher, which takes over the mailbox.
+//! - **Split.** A task is 32 files or a mebibyte. What a searcher finds too large it hands back,
+//!   and the collator has the rest done in mebibytes.
+//! - **Share.** Nothing but the spec's `SharedCutoff`, by which the printer ends a stream that it
+//!   needs no more of. The walk, the table of searchers with room, each search and the outputs that
+//!   came early have one owner each. A queue that all searchers take from would be shared state:
+//!   the dispatcher decides which searcher gets which task.
+//! - **Bound.** Work is done on demand only. The walker takes one step for a credit, of which there
+//!   are `window`. A searcher asks for the task in hand and for one more, so that it need not wait
+//!   while the dispatcher chooses. In a rest, two tasks for each searcher are ahead.
+//! - **Deadlock.** Messages go in circles, but no actor waits for room in one. The walker's mailbox
+//!   has room for all credits, a searcher's for the tasks it asked for, the supervisor's for the
+//!   death of every searcher: sending to these never waits. So the dispatcher never waits for room,
+//!   the collator waits for the dispatcher and the sink, and all others wait for these two, whose
+//!   mailboxes have room for what is usually in flight.
+//! - **Order.** A task carries its [`Position`]. The dispatcher hands out the foremost task, and
+//!   the collator keeps outputs that come early.
+//! - **Stop.** An actor that waits for a message is halted, and its mailbox goes with it, which
+//!   ends the wait of every actor that sends to it; a sink that waits returns. A kernel that runs
+//!   is not interrupted.
+//! - **Fail.** Let it crash: a searcher that panics is dead, with its thread. Its
+//!   [supervisor](crate::supervisor) reports the task in hand and starts a searcher with a fresh
+//!   search on the same mailbox.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -35,13 +40,14 @@ use std::{
 };
 
 use cc_workloads::{
-    Ctx, Error, Result, Sink,
+    Ctx, Result, Sink,
     grep::{Grain, Job, Output, Rest, Search, Task, Tasks},
 };
 
 use crate::{
-    actor::{Address, Death, Halted, Mailbox, System, system},
+    actor::{Address, Halted, Mailbox, system},
     position::Position,
+    supervisor::{self, ChildSpec, Supervisor},
 };
 
 // ANCHOR: grep-run
@@ -52,26 +58,31 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     system(&ctx.stop, |system| {
         let (walker, credits) = system.mailbox(window);
         let (dispatcher, requests) = system.mailbox(window + 4 * workers);
-        let (supervisor, deaths) = system.mailbox(workers);
         let (collator, reports) = system.mailbox(window + 2 * workers);
-        let to = Addresses { walker, dispatcher, supervisor, collator };
-        let mut searchers = Vec::new();
+        let to = Addresses { walker, dispatcher, collator };
+        let children = ChildSpec {
+            name: "searcher",
+            capacity: AHEAD,
+            to: to.clone(),
+            kernel: || Ok(search.clone()),
+            work,
+            report_failure,
+        };
+        let supervisor = Supervisor::new(&system, workers, children);
+        let searchers = supervisor.start_all(workers)?;
+        // It cannot fail, since the dispatcher's mailbox is still here.
         for id in 0..workers {
-            let (searcher, orders) = system.mailbox(AHEAD);
-            // Not by the searcher: its successor would say it again. It cannot fail, as the mailbox is still here.
             for _ in 0..AHEAD {
                 let _ = to.dispatcher.send(Request::Room(id));
             }
-            Searcher { id, search: search.clone(), orders, in_hand: None, to: to.clone() }.start(&system)?;
-            searchers.push(searcher);
         }
         let (tasks, addresses) = (job.tasks(Grain::default(), &ctx.stop), to.clone());
         system.spawn("walker", move || walk(tasks, &credits, &addresses))?;
         system.spawn("dispatcher", move || dispatch(&requests, &searchers))?;
-        let (office, addresses) = (system.clone(), to.clone());
-        system.spawn("supervisor", move || supervise(&office, &deaths, &search, &addresses))?;
+        system.spawn("supervisor", move || supervisor.supervise())?;
         Collator { job, ctx, out, to, next: Position::of(0), early: BTreeMap::new(), rests: Vec::new() }
-            .gather(&reports)
+            .gather(&reports);
+        Ok(())
     })
 }
 // ANCHOR_END: grep-run
@@ -87,7 +98,7 @@ fn walk(mut tasks: Tasks, credits: &Mailbox<Credit>, to: &Addresses) -> Result<(
     Ok(())
 }
 
-/// The dispatcher owns the table of who has room and what waits, and brings the two together.
+/// The dispatcher owns the tables of free room and of waiting tasks, and matches them.
 fn dispatch(requests: &Mailbox<Request>, searchers: &[Address<Order>]) -> Result<(), Halted> {
     let (mut room, mut waiting) = (VecDeque::new(), BTreeMap::new());
     loop {
@@ -107,52 +118,25 @@ fn dispatch(requests: &Mailbox<Request>, searchers: &[Address<Order>]) -> Result
 // ANCHOR_END: grep-feed
 
 // ANCHOR: grep-work
-/// A searcher owns its compiled search. What it owned when it died says which task was in hand.
-struct Searcher {
-    id: usize,
-    search: Search,
-    orders: Mailbox<Order>,
-    in_hand: Option<Order>,
-    to: Addresses,
-}
+/// A searcher owns its compiled search; its supervisor starts another if it panics.
+type Searcher = supervisor::Worker<Search, Order, Addresses>;
 
-impl Searcher {
-    fn start(self, system: &System) -> Result<()> {
-        let supervisor = self.to.supervisor.clone();
-        system.watch(format!("searcher-{}", self.id), self, Self::work, supervisor)
-    }
-
-    /// Takes a task, asks for another in its place, does it, and reports its output.
-    fn work(&mut self) -> Result<(), Halted> {
-        loop {
-            let order = self.in_hand.insert(self.orders.receive()?);
-            self.to.dispatcher.send(Request::Room(self.id))?;
-            let output = self.search.task(&order.task);
-            let position = order.position.clone();
-            self.in_hand = None;
-            self.to.collator.send(Report::Done(position, output))?;
-        }
-    }
-}
-
-/// The supervisor reports the task that a searcher died of, and starts a fresh one in its place.
-fn supervise(
-    system: &System,
-    deaths: &Mailbox<Death<Searcher>>,
-    search: &Search,
-    to: &Addresses,
-) -> Result<(), Halted> {
+/// Takes a task, asks for another in its place, does it, and reports its output.
+fn work(searcher: &mut Searcher) -> Result<(), Halted> {
     loop {
-        let Death { mut remains, reason } = deaths.receive()?;
-        if let Some(Order { position, task }) = remains.in_hand.take() {
-            to.collator.send(Report::Done(position, task.failed(&reason)))?;
-        }
-        // What a panic has gone through is not trusted again.
-        let fresh = Searcher { search: search.clone(), ..remains };
-        if let Err(error) = fresh.start(system) {
-            to.collator.send(Report::Lost(error))?;
-        }
+        let order = searcher.in_hand.insert(searcher.mailbox.receive()?);
+        searcher.to.dispatcher.send(Request::Room(searcher.id))?;
+        let output = searcher.kernel.task(&order.task);
+        let position = order.position.clone();
+        searcher.in_hand = None;
+        searcher.to.collator.send(Report::Done(position, output))?;
     }
+}
+
+/// Reports the task that a searcher had in hand when it panicked.
+fn report_failure(searcher: &Searcher, order: Order, reason: &str) -> Result<(), Halted> {
+    let Order { position, task } = order;
+    searcher.to.collator.send(Report::Done(position, task.failed(reason)))
 }
 // ANCHOR_END: grep-work
 
@@ -163,9 +147,9 @@ struct Collator<'a> {
     ctx: &'a Ctx,
     out: &'a mut dyn Sink<Output>,
     to: Addresses,
-    /// Whose turn it is.
+    /// The position of the output that is emitted next.
     next: Position,
-    /// Outputs whose turn has not come.
+    /// Outputs of later positions.
     early: BTreeMap<Position, Output>,
     /// What is left of the tasks that `next` is inside of, the innermost last.
     rests: Vec<Level>,
@@ -173,9 +157,9 @@ struct Collator<'a> {
 
 impl Collator<'_> {
     /// Emits the outputs in the order of their positions.
-    fn gather(mut self, reports: &Mailbox<Report>) -> Result<()> {
+    fn gather(mut self, reports: &Mailbox<Report>) {
         for _ in 0..self.ctx.window.get() {
-            // Nobody takes it if the walk is over, as a short one may be by now.
+            // The walker has gone if the walk is over, as a short one may be by now.
             let _ = self.to.walker.send(Credit);
         }
         let mut end = None;
@@ -185,18 +169,17 @@ impl Collator<'_> {
             match report {
                 Report::Done(position, output) => drop(self.early.insert(position, output)),
                 Report::Walked(tasks) => end = Some(Position::of(tasks)),
-                Report::Lost(error) => return Err(error),
             }
             while let Some(output) = self.early.remove(&self.next) {
                 if self.settle(output).is_err() {
-                    return Ok(());
+                    return;
                 }
             }
         }
-        Ok(())
     }
 
-    /// Emits one output, has whatever is left of its task done in its place, and goes on behind that.
+    /// Emits one output, has whatever is left of its task done in its place, and goes on behind
+    /// that.
     fn settle(&mut self, mut output: Output) -> Result<(), Halted> {
         let rest = mem::take(&mut output.rest);
         if self.ctx.emit(output, self.out).is_break() {
@@ -220,7 +203,7 @@ impl Collator<'_> {
             self.rests.pop();
             self.next.leave();
         }
-        // Nobody takes it if the walk is over.
+        // The walker has gone if the walk is over.
         let _ = self.to.walker.send(Credit);
         Ok(())
     }
@@ -230,12 +213,11 @@ impl Collator<'_> {
 /// Tasks that a searcher has asked for beside the one in hand: one.
 const AHEAD: usize = 1;
 
-/// Whom everybody can write to.
+/// The actors that the others send messages to.
 #[derive(Clone)]
 struct Addresses {
     walker: Address<Credit>,
     dispatcher: Address<Request>,
-    supervisor: Address<Death<Searcher>>,
     collator: Address<Report>,
 }
 
@@ -262,8 +244,6 @@ enum Report {
     Done(Position, Output),
     /// From the walker: there were so many tasks.
     Walked(usize),
-    /// From the supervisor: a searcher cannot be replaced.
-    Lost(Error),
 }
 
 /// A rest that is being done.

@@ -1,15 +1,19 @@
-//! Keepers: each is an actor that owns a shard, and runs what it is sent or is held by who sent it.
+//! Keepers: each is an actor that owns a shard, and runs or prepares what clients' actors send it.
 //!
-//! - **Answers.** A question carries the sending end of the channel for its answer, which has room for it: a keeper never
-//!   waits for the one that it answers. If that end is dropped without an answer, the question was lost with the shard.
-//! - **Holds.** Whoever is granted a [`Hold`] has the keeper's only ear: it waits for what comes through that channel, and
-//!   everybody else's messages wait in its mailbox. A hold is a value, so it ends with whoever has it, however he ends.
-//! - **Deadlock.** A keeper waits for a message, or for the end of a hold. Whoever holds some asks only for those behind
-//!   them, so who holds the last one waits for nobody, and whoever waits for him waits in vain no longer than for that; and
-//!   so on to the first. Whoever holds none may wait for anybody.
-//! - **Fail.** A panic ends a keeper's life, and with it go the shard and the question in hand. The next life begins at
-//!   once on the same thread and mailbox, since a thread that must be started first can be refused. Nothing is known of
-//!   what was in hand but that it is lost; what was in the mailbox was not begun, and finds an empty shard.
+//! - **Answers.** A question carries the sending end of the channel for its answer, which has room
+//!   for it: a keeper never waits for the client that it answers. If that end is dropped without an
+//!   answer, the question was lost with the shard.
+//! - **Holds.** The client that is granted a [`Hold`] is the only one the keeper listens to: the
+//!   keeper waits for what comes through that channel, and all other messages wait in its mailbox.
+//!   A hold is a value, so it ends with the client's actor, however that ends.
+//! - **Deadlock.** A keeper waits for a message, or for the end of a hold. A client that holds some
+//!   keepers asks only for those after them, so the client that holds the last one waits for
+//!   nothing and finishes; then the one before it can, and so on to the first. A client that holds
+//!   none may wait for any keeper.
+//! - **Fail.** A panic ends a keeper's life, and with it go the shard and the question in hand. The
+//!   next life begins at once on the same thread and mailbox, since a thread that must be started
+//!   first can be refused. Nothing is known of what was in hand but that it is lost; what was in
+//!   the mailbox was not begun, and finds an empty shard.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -18,15 +22,18 @@ use std::{
 
 use cc_workloads::{
     Result,
-    kv::{Answer, Budget, Clock, Part, Parts, Plan, Refusal, Replies, Reply, SWEEP, Server, Shard},
+    kv::{
+        self, Answer, Clock, Part, Parts, Plan, Refusal, Replies, Reply, SWEEP, Server, Shard, SharedBudget,
+    },
 };
 
 use crate::actor::{Address, Halted, Mailbox, System};
 
-/// So many questions may wait for a keeper before those who ask do.
+/// Maximum questions in a keeper's mailbox; a client that asks more waits for room.
 const MAILBOX: usize = 128;
 
-/// The addresses of all keepers, by the numbers of their shards. They end when nobody has these any more.
+/// The addresses of all keepers, by the numbers of their shards. The keepers end when the last
+/// clone of these is dropped.
 #[derive(Clone)]
 pub struct Keepers(Vec<Address<Question>>);
 
@@ -38,7 +45,8 @@ enum Question {
     Hold(Part, oneshot::Sender<Result<Hold, Refusal>>),
 }
 
-/// A part is prepared, and its keeper does nothing before this is used. Dropping it gives the part up.
+/// A part is prepared, and its keeper does nothing before this is used. Dropping it gives the part
+/// up.
 pub struct Hold(oneshot::Sender<oneshot::Sender<Replies>>);
 
 // ANCHOR: kv-hold
@@ -76,10 +84,11 @@ impl Keepers {
         plan.reply(asked.into_iter().map(|(shard, to)| (shard, answer(to).unwrap_or(Err(Refusal::Down)))))
     }
 
-    /// Has these run, one after the other, and nothing between them. What is sent later is run later.
+    /// Has these run, one after the other, and nothing between them. What is sent later is run
+    /// later.
     fn ask(&self, shard: usize, parts: Parts) -> oneshot::Receiver<Vec<Answer>> {
         let (to, answers) = oneshot::channel();
-        // If nobody takes it, it is dropped, which whoever waits for the answers finds.
+        // If the keeper has gone, `to` is dropped, and the wait for the answers fails.
         let _ = self.0[shard].send(Question::Run(parts, to));
         answers
     }
@@ -133,7 +142,7 @@ pub fn lost(shard: usize) -> Reply {
 /// One life of an actor that keeps a shard, or several, one after the other.
 struct Keeper {
     shard: Shard,
-    budget: Budget,
+    budget: SharedBudget,
     clock: Clock,
     questions: Mailbox<Question>,
     swept: Instant,
@@ -143,7 +152,7 @@ struct Keeper {
 impl Keeper {
     fn new(server: &Server, questions: Mailbox<Question>) -> Self {
         let (budget, clock) = (server.budget().clone(), server.config().clock.clone());
-        let shard = Shard::new(budget.clone(), fastrand::u64(..));
+        let shard = Shard::empty(&budget);
         Self { shard, budget, clock, questions, swept: Instant::now() }
     }
 
@@ -152,7 +161,7 @@ impl Keeper {
         loop {
             match catch_unwind(AssertUnwindSafe(|| self.live())) {
                 Ok(halted) => return halted,
-                Err(_reported) => self.shard = Shard::new(self.budget.clone(), fastrand::u64(..)),
+                Err(_reported) => self.shard = Shard::empty(&self.budget),
             }
         }
     }
@@ -160,15 +169,16 @@ impl Keeper {
     fn live(&mut self) -> Result<(), Halted> {
         loop {
             let chores = self.shard.stats().volatile > 0;
-            match self.questions.serve_until(chores.then(|| self.swept + SWEEP.0))? {
+            match self.questions.serve_until(chores.then(|| self.swept + SWEEP))? {
                 Some(Question::Run(parts, to)) => {
-                    // It does not matter if nobody waits for it any more.
+                    // The receiver is gone if the client's actor is; the answers are then not
+                    // needed.
                     let _ = to.send(parts.iter().map(|part| self.run(part)).collect());
                 }
                 Some(Question::Hold(part, to)) => self.be_held(&part, to),
                 None => {}
             }
-            if chores && self.swept.elapsed() >= SWEEP.0 {
+            if chores && self.swept.elapsed() >= SWEEP {
                 self.sweep();
             }
         }
@@ -186,7 +196,7 @@ impl Keeper {
             return;
         }
         let (hold, end) = oneshot::channel();
-        // If nobody takes it, it is dropped.
+        // If the client's actor has gone, the hold is dropped, which ends it.
         let _ = to.send(Ok(Hold(hold)));
         match end.recv() {
             Ok(to) => {
@@ -198,10 +208,10 @@ impl Keeper {
         }
     }
 
-    /// Removes what has expired and nobody asks for. Ten times is a millisecond, in which nobody is served.
+    /// Removes expired keys that no client asks for.
     fn sweep(&mut self) {
         let now = self.clock.now();
-        let _ = (0..10).all(|_| self.shard.sweep(now, SWEEP.1));
+        kv::sweep(1, |places| self.shard.sweep(now, places));
         self.swept = Instant::now();
     }
 }

@@ -10,35 +10,42 @@
 //!                 └╌╌╌ sockets ╌╌╌┘      answers
 //! ```
 //!
-//! - **Split.** An actor for each client, which waits for its socket, and a [keeper](crate::keeper) for each shard, as many
-//!   as `ctx.workers`. What a client has sent at once goes to a keeper in one message, as far as it is for the same: a
-//!   pipeline that changes from one to another costs a journey for each change.
-//! - **Share.** Nothing but what the [`Server`] counts. A plan on several shards holds their keepers, in ascending order.
-//! - **Bound.** Clients, by number; what is under way for each, by the length of a round. A client that does not take its replies keeps its
-//!   own actor, which then asks for nothing. Mailboxes have room for some questions, and an answer has its own channel.
-//! - **Deadlock.** Solid arrows wait for room. Clients and the doorman write to others, who write to nobody. While a client
-//!   holds keepers it waits only for those [behind them](crate::keeper).
-//! - **Order.** A keeper's mailbox. A client's questions are in it in their order; those for another keeper are sent
-//!   when they are answered, or somebody might see the later one first.
-//! - **Stop.** A message to the [porter](crate::porter), who shuts the listener and the reading sides of all sockets: clients
-//!   find the end of their input, answer what was there, and go. After the time to drain the writing sides follow. The
-//!   keepers go when nobody can ask them any more.
-//! - **Fail.** A panic of a client's actor is its own end. One of a keeper's loses its shard and the questions in its hands, whose
-//!   reply is `INDETERMINATE`; it goes on with an empty one, of another epoch.
+//! - **Split.** An actor for each client, which waits for its socket, and a [keeper](crate::keeper)
+//!   for each shard, as many as `ctx.workers`. What a client has sent at once goes to a keeper in
+//!   one message, as far as it is for the same: a pipeline that changes from one to another costs a
+//!   journey for each change.
+//! - **Share.** Nothing but what the [`Server`] counts. A plan on several shards holds their
+//!   keepers, in ascending order.
+//! - **Bound.** Clients, by number; what is under way for each, by the length of a round. A client
+//!   that does not take its replies keeps its own actor, which then asks for nothing. Mailboxes
+//!   have room for some questions, and an answer has its own channel.
+//! - **Deadlock.** Solid arrows wait for room. Clients and the doorman write to keepers and the
+//!   porter, which wait for room nowhere. While a client holds keepers it waits only for those
+//!   [after them](crate::keeper).
+//! - **Order.** A keeper's mailbox. A client's questions are in it in their order; those for
+//!   another keeper are sent when they are answered, or another client might see the later one
+//!   first.
+//! - **Stop.** A message to the [porter](crate::porter), which shuts the listener and the reading
+//!   sides of all sockets: clients find the end of their input, answer what was there, and go.
+//!   After the time to drain the writing sides follow. The keepers go when no client can ask them
+//!   any more.
+//! - **Fail.** A panic of a client's actor is its own end. One of a keeper's loses its shard and
+//!   the questions in its hands, whose reply is `INDETERMINATE`; it goes on with an empty one, of
+//!   another epoch.
 
 use std::{
     convert::Infallible,
-    io::{self, ErrorKind, Read, Write},
+    io::{self, ErrorKind, Write},
     iter,
     mem::MaybeUninit,
-    net::{Shutdown, TcpListener, TcpStream},
+    net::{TcpListener, TcpStream},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use cc_workloads::{
     Ctx, Error, Result, Stop,
-    kv::{Clock, Config, Connection, Now, READ, Server, Slots, TOO_MANY, Totals, accept_again},
+    kv::{Clock, Config, Connection, Now, READ, Server, Slots, Totals, accept_again, hang_up, turn_away},
 };
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
@@ -51,7 +58,7 @@ use crate::{
     porter::{Note, Porter},
 };
 
-/// So many notes may wait for the porter, who is quick.
+/// Maximum notes in the mailbox of the porter, which never waits long.
 const NOTES: usize = 64;
 
 /// So many plans of a client may be under way.
@@ -65,7 +72,8 @@ const STACK: usize = 256 << 10;
 pub fn run(listener: TcpListener, config: &Config, ctx: &Ctx) -> Result<Totals> {
     let port = listener.local_addr().map_err(Error::io("address of the listener"))?.port();
     let server = Server::new(config.clone(), Slots::shards_of(ctx.workers, 1)?, port);
-    // The stop is a message among others here: it must not halt those who have something to finish.
+    // The stop is a message among others here: it must not halt actors that have something to
+    // finish.
     system(&Stop::new(), |system| {
         let (porter, notes) = system.mailbox(NOTES);
         let bell = porter.clone();
@@ -82,7 +90,7 @@ pub fn run(listener: TcpListener, config: &Config, ctx: &Ctx) -> Result<Totals> 
 }
 // ANCHOR_END: kv-run
 
-/// Whom a client can write to.
+/// The actors that a client sends messages to.
 #[derive(Clone)]
 struct Addresses {
     keepers: Keepers,
@@ -94,7 +102,7 @@ struct Doorman<'scope, 'env> {
     system: System<'scope, 'env>,
     server: Arc<Server>,
     stop: Stop,
-    /// Nobody has its address any more when the door is closed.
+    /// Its only address is dropped when the door is closed.
     closed: Mailbox<Infallible>,
     to: Addresses,
 }
@@ -129,7 +137,7 @@ impl Doorman<'_, '_> {
     fn welcome(&self, number: u64, stream: TcpStream) {
         let Some(connection) = Connection::new(&self.server) else { return turn_away(&stream) };
         let stream = Arc::new(stream);
-        // If the porter is gone, so is the system, and nobody is served.
+        // If the porter is gone, so is the system, and no client is served.
         let Ok(()) = self.to.porter.send(Note::Entered(number, stream.clone())) else { return };
         let leave = Leave { number, porter: self.to.porter.clone() };
         let client = Client {
@@ -173,7 +181,7 @@ impl Drop for Leave {
 
 // ANCHOR: kv-work
 impl Client {
-    /// Serves it to its end. Whatever goes wrong concerns nobody else.
+    /// Serves it to its end. An error concerns no other client.
     fn work(mut self) {
         if self.converse().is_ok() {
             hang_up(&self.stream);
@@ -265,20 +273,6 @@ fn is_shut_within(stream: &TcpStream, time: Duration) -> io::Result<bool> {
         Err(error) if error != Errno::INTR => Err(error.into()),
         _ => Ok(!socket[0].revents().is_empty()),
     }
-}
-
-fn turn_away(mut stream: &TcpStream) {
-    // Whoever is not there to be told is gone already.
-    let _ = stream.write(TOO_MANY);
-    hang_up(stream);
-}
-
-/// Closes it so that the client gets the last reply: if something that it said is unread by then, the kernel takes the
-/// reply back.
-fn hang_up(mut stream: &TcpStream) {
-    let is_shut = stream.shutdown(Shutdown::Write).is_ok() && stream.set_nonblocking(true).is_ok();
-    let mut buffer = [0; 4096];
-    let _ = is_shut && (0..64).all(|_| stream.read(&mut buffer).is_ok_and(|bytes| bytes > 0));
 }
 
 #[cfg(test)]

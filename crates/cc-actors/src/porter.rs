@@ -1,8 +1,8 @@
-//! The porter: the actor that owns the door, and the book of who is inside.
+//! The porter: the actor that owns the door, and the book of connected clients.
 //!
-//! Clients wait in the kernel for what their sockets bring, where no message reaches them. The porter has all sockets
-//! in its book, and wakes clients by shutting theirs. It writes to nobody who has not asked it, so it never waits for
-//! anybody.
+//! Clients' actors wait in the kernel for what their sockets bring, where no message reaches them.
+//! The porter has all sockets in its book, and wakes clients by shutting theirs. It sends no
+//! message, so it never waits for room.
 
 use std::{
     collections::HashMap,
@@ -24,7 +24,7 @@ pub enum Note {
     Left(u64),
     /// A stop is requested.
     Stop,
-    /// From the doorman: nobody will enter any more, for this reason if it is not the stop.
+    /// From the doorman: no client will enter any more, for this reason if it is not the stop.
     Shut(Option<Error>),
 }
 
@@ -37,21 +37,21 @@ pub struct Porter {
     /// What newcomers find shut down, too.
     closed: Option<Shutdown>,
     deadline: Option<Instant>,
-    /// Nobody will enter any more.
+    /// No client will enter any more.
     is_shut: bool,
     failed: Option<Error>,
 }
 
-/// Whoever waits at this listener waits no longer when this is dropped.
+/// A listener; dropping it ends the doorman's wait there.
 struct Door {
     listener: Arc<TcpListener>,
-    /// Nobody writes to the doorman: he sees that it is gone.
+    /// No message is sent to the doorman, which sees only that this address is gone.
     open: Option<Address<Infallible>>,
 }
 
 // ANCHOR: kv-drain
 impl Porter {
-    /// Nobody is inside yet. `open` is dropped when the door is closed.
+    /// No client is inside yet. `open` is dropped when the door is closed.
     #[must_use]
     pub fn new(listener: Arc<TcpListener>, open: Address<Infallible>, patience: Duration) -> Self {
         Self {
@@ -65,7 +65,7 @@ impl Porter {
         }
     }
 
-    /// Keeps the book until everybody has left, and nobody will enter any more.
+    /// Keeps the book until all clients have left, and none will enter any more.
     pub fn work(mut self, notes: &Mailbox<Note>) -> Result<()> {
         while !(self.is_shut && self.inside.is_empty()) {
             match notes.receive_until(self.deadline) {
@@ -101,7 +101,8 @@ impl Porter {
         self.inside.insert(number, stream);
     }
 
-    /// Closes the door. Those who are inside may say nothing more, and have so long to take their replies.
+    /// Closes the door. Clients that are inside can send nothing more, and have the time to drain
+    /// to take their replies.
     fn close(&mut self) {
         if self.closed.is_none() {
             self.door.close();
@@ -110,7 +111,7 @@ impl Porter {
         }
     }
 
-    /// Shuts all sockets down, and those of who enters from now on.
+    /// Shuts all sockets down, and those of clients that enter from now on.
     fn hang_up(&mut self, how: Shutdown) {
         (self.closed, self.deadline) = (Some(how), None);
         // One that the client has closed cannot be shut down.
@@ -122,7 +123,7 @@ impl Porter {
 impl Door {
     fn close(&mut self) {
         self.open = None;
-        // Fails only if nobody waits there any more.
+        // Fails only if the listener is shut already.
         let _ = rustix::net::shutdown(&*self.listener, rustix::net::Shutdown::Read);
     }
 }
@@ -177,7 +178,7 @@ mod tests {
         assert!(ended.is_err());
     }
 
-    /// Leaves, and says that nobody will enter, once its socket is shut.
+    /// Leaves, and says that no other client will enter, once its socket is shut.
     fn leave(client: Arc<TcpStream>, porter: Address<Note>) {
         std::thread::spawn(move || {
             let _ = std::io::Read::read(&mut &*client, &mut [0]);

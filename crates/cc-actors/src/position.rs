@@ -1,10 +1,10 @@
 //! Where a task belongs in the order, when some tasks turn out to be many.
 
-/// A task's place in the order: its number, or the place of the task whose rest it belongs to and its number in that
-/// rest.
+/// A task's place in the order: its number, or the place of the task whose rest it belongs to and
+/// its number in that rest.
 ///
-/// The order is lexicographic. So a rest comes behind its task and before the next one, however often a part leaves a
-/// rest in turn, and nobody has to know beforehand how much there will be.
+/// The order is lexicographic. So a rest comes behind its task and before the next one, however
+/// often a part leaves a rest in turn, and no actor has to know beforehand how much there will be.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position(Vec<usize>);
 

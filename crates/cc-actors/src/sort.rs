@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!      ┌────────────────── how many there were ─────────────────────┐
-//!      │     a task, to one who has room            outputs         v
+//!      │       a task, for its room                outputs          v
 //!   walker ───────────────────────────> workers ───────────────> collator ──> runs, or sink
 //!    ^  ^             room              │     │                   │ ^
 //!    │  └───────────────────────────────┘     │ death             │ │
@@ -11,22 +11,25 @@
 //!    └────────────────────── credits ─────────────────────────────┘
 //! ```
 //!
-//! - **Split.** A task is a chunk to be sorted, then a range of the result to be merged. Each phase is a [`system`] of its own:
-//!   when all that its walker found has been collated, its actors end, and so the runs are the collator's alone again, to be
-//!   lent to the next walker.
-//! - **Share.** Nothing. The workers leave the runs on a shelf, to which a thing is handed over whole and never changes
-//!   again: like a message, but one that many may read a part of.
-//! - **Bound.** The walker hands out a task for a worker's room and a credit of the collator's; of these there are as many as
-//!   the plan's window, since text that waits for its turn is memory as well.
-//! - **Deadlock.** The walker's mailbox has room for all credits and a request of every worker, the supervisor's for its death,
-//!   and a worker's for the task that it asked for. So all wait for room at the collator only, who waits for nobody but the
-//!   sink.
-//! - **Order.** A task has a number, and the collator keeps what comes early. The runs have to be in the order of the input,
-//!   or equal lines would not be.
-//! - **Stop.** It halts whoever waits for a message, and thereby whoever waits to send him one; a sink that waits returns, and
-//!   the sorter in a worker's hands leaves off. The shelf is emptied behind them all.
-//! - **Fail.** Let it crash: a worker that panics is dead, with its thread. The supervisor is sent what it left, reports the
-//!   task as failed, and starts a successor. The report ends the run, since a part of the lines is not what was asked for.
+//! - **Split.** A task is a chunk to be sorted, then a range of the result to be merged. Each phase
+//!   is a [`system`] of its own: when all outputs of its walker's tasks have been collated, its
+//!   actors end, and so the runs are the collator's alone again, to be lent to the next walker.
+//! - **Share.** Nothing. The workers leave the runs on a shelf, where a run never changes once it
+//!   is complete: like a message, but one of which many actors may read a part.
+//! - **Bound.** The walker hands out a task for a worker's room and a credit of the collator's.
+//!   There are as many credits as the plan's window, since text that waits to be emitted is memory
+//!   as well.
+//! - **Deadlock.** The walker's mailbox has room for all credits and a request of every worker, the
+//!   supervisor's for its death, and a worker's for the task that it asked for. So all actors wait
+//!   for room at the collator only, which waits for nothing but the sink.
+//! - **Order.** A task has a number, and the collator keeps outputs that come early. The runs have
+//!   to be in the order of the input, or equal lines would not be.
+//! - **Stop.** An actor that waits for a message is halted, and its mailbox goes with it, which
+//!   ends the wait of every actor that sends to it; a sink that waits returns, and a sorter that
+//!   runs leaves off. The shelf is emptied after all of them have ended.
+//! - **Fail.** Let it crash: a worker that panics is dead, with its thread. Its
+//!   [supervisor](crate::supervisor) reports the task in hand as failed and starts a successor. The
+//!   report ends the run, since a part of the lines is not what was asked for.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -34,40 +37,28 @@ use std::{
 };
 
 use cc_workloads::{
-    Ctx, Error, Result, Sink,
-    shelf::Shelf,
-    sort::{self, Job, Output, Runs, Task},
+    Ctx, Result, Sink,
+    shelf::{Memory, Shelf},
+    sort::{self, Job, Output, Task, external},
 };
 
-use crate::actor::{Address, Death, Halted, Mailbox, System, system};
+use crate::actor::{Address, Halted, Mailbox, system};
+use crate::supervisor::{self, ChildSpec, Supervisor};
 
 // ANCHOR: sort-run
-/// Runs the job on `ctx.workers` workers; the calling thread is the last actor of each phase, the collator.
+/// Runs the job on `ctx.workers` workers; the calling thread is the last actor of each phase, the
+/// collator.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let plan = job.plan(ctx)?;
-    let shelf = &*job.shelf(&plan)?;
-    let team =
-        Team { sorter: sort::Sorter::new(&job.query, &ctx.stop), shelf, window: plan.window.get(), ctx };
-    let mut runs = Runs::new(job, &plan, shelf);
-    let mut flow = team.phase(job.chunks(&plan, shelf, &ctx.stop), &mut runs.gather(out))?;
-    while flow.is_continue()
-        && let Some(pass) = runs.pass()
-    {
-        let mut writer = pass.writer(out)?;
-        flow = team.phase(pass.merges(), &mut writer)?;
-        let made = writer.finish()?;
-        runs.put(pass, made);
-    }
-    if flow.is_continue() {
-        let _ = team.phase(runs.merges(), out)?;
-    }
-    Ok(())
+    let shelf: &dyn Shelf = if plan.in_memory { &Memory::default() } else { &job.folder()? };
+    let kernel = Kernel { sorter: sort::Sorter::new(&job.query, &ctx.stop), shelf };
+    let team = Team { kernel, window: ctx.window.min(plan.fits).get(), ctx };
+    external(job, &plan, shelf, ctx, out, |tasks, out| team.phase(tasks, out))
 }
 
 /// What the actors of each phase begin with.
 struct Team<'a> {
-    sorter: sort::Sorter,
-    shelf: &'a dyn Shelf,
+    kernel: Kernel<'a>,
     window: usize,
     ctx: &'a Ctx,
 }
@@ -79,27 +70,24 @@ impl Team<'_> {
         tasks: impl Iterator<Item = Task> + Send,
         out: &mut dyn Sink<Output>,
     ) -> Result<ControlFlow<()>> {
-        let Self { sorter, shelf, window, ctx } = self;
+        let (window, ctx) = (self.window, self.ctx);
         let count = ctx.workers.get();
         system(&ctx.stop, |system| {
             let (walker, requests) = system.mailbox(window + count);
-            let (supervisor, deaths) = system.mailbox(count);
             let (collator, reports) = system.mailbox(count);
-            let to = Addresses { walker, supervisor, collator };
-            let mut workers = Vec::new();
+            let to = Addresses { walker, collator };
+            let kernel = || Ok(self.kernel.clone());
+            let children =
+                ChildSpec { name: "worker", capacity: 1, to: to.clone(), kernel, work, report_failure };
+            let supervisor = Supervisor::new(&system, count, children);
+            let workers = supervisor.start_all(count)?;
             for id in 0..count {
-                let (worker, orders) = system.mailbox(1);
-                // Not by the worker: its successor would say it again. It cannot fail, as the mailbox is still here.
+                // It cannot fail, since the walker's mailbox is still here.
                 let _ = to.walker.send(Request::Room(id));
-                Worker { id, sorter: sorter.clone(), shelf: *shelf, orders, in_hand: None, to: to.clone() }
-                    .start(&system)?;
-                workers.push(worker);
             }
-            let (credits, collator) = (*window, to.collator.clone());
-            system.spawn("walker", move || feed(tasks, credits, &requests, &workers, &collator))?;
-            let (office, collator) = (system.clone(), to.collator);
-            system.spawn("supervisor", move || supervise(&office, &deaths, sorter, &collator))?;
-            gather(&reports, &to.walker, ctx, out)
+            system.spawn("walker", move || feed(tasks, window, &requests, &workers, &to.collator))?;
+            system.spawn("supervisor", move || supervisor.supervise())?;
+            Ok(gather(&reports, &to.walker, ctx, out))
         })
     }
 }
@@ -132,91 +120,69 @@ fn feed(
 // ANCHOR_END: sort-feed
 
 // ANCHOR: sort-work
-/// A worker owns its sorter. What it owned when it died says which task was in hand.
-struct Worker<'a> {
-    id: usize,
+/// A worker owns its sorter; its supervisor starts another if it panics.
+type Worker<'a> = supervisor::Worker<Kernel<'a>, Order, Addresses>;
+
+/// A sorter, and where it leaves and finds the runs.
+#[derive(Clone)]
+struct Kernel<'a> {
     sorter: sort::Sorter,
     shelf: &'a dyn Shelf,
-    orders: Mailbox<Order>,
-    in_hand: Option<Order>,
-    to: Addresses<'a>,
 }
 
-impl<'a> Worker<'a> {
-    fn start(self, system: &System<'a, '_>) -> Result<()> {
-        let supervisor = self.to.supervisor.clone();
-        system.watch(format!("worker-{}", self.id), self, Self::work, supervisor)
-    }
-
-    /// Takes a task, asks for another in its place, does it, and reports its output.
-    fn work(&mut self) -> Result<(), Halted> {
-        loop {
-            let Order { number, task } = self.in_hand.insert(self.orders.receive()?);
-            // Nobody takes it if the walk is over.
-            let _ = self.to.walker.send(Request::Room(self.id));
-            let report = Report::Done(*number, self.sorter.task(task, self.shelf));
-            self.in_hand = None;
-            self.to.collator.send(report)?;
-        }
-    }
-}
-
-/// The supervisor reports the task that a worker died of, and starts another in its place.
-fn supervise<'a>(
-    system: &System<'a, '_>,
-    deaths: &Mailbox<Death<Worker<'a>>>,
-    sorter: &sort::Sorter,
-    collator: &Address<Report>,
-) -> Result<(), Halted> {
+/// Takes a task, asks for another in its place, does it, and reports its output.
+fn work(worker: &mut Worker) -> Result<(), Halted> {
     loop {
-        let Death { mut remains, reason } = deaths.receive()?;
-        if let Some(Order { number, task }) = remains.in_hand.take() {
-            collator.send(Report::Done(number, task.failed(&reason)))?;
-        }
-        // What a panic has gone through is not trusted again.
-        let fresh = Worker { sorter: sorter.clone(), ..remains };
-        if let Err(error) = fresh.start(system) {
-            collator.send(Report::Lost(error))?;
-        }
+        let Order { number, task } = worker.in_hand.insert(worker.mailbox.receive()?);
+        // The walker has gone if the walk is over.
+        let _ = worker.to.walker.send(Request::Room(worker.id));
+        let Kernel { sorter, shelf } = &mut worker.kernel;
+        let report = Report::Done(*number, sorter.task(task, *shelf));
+        worker.in_hand = None;
+        worker.to.collator.send(report)?;
     }
+}
+
+/// Reports the task that a worker had in hand when it panicked.
+fn report_failure(worker: &Worker, order: Order, reason: &str) -> Result<(), Halted> {
+    let Order { number, task } = order;
+    worker.to.collator.send(Report::Done(number, task.failed(reason)))
 }
 // ANCHOR_END: sort-work
 
 // ANCHOR: sort-gather
-/// The collator, who owns the order and the sink, emits the outputs by their numbers, and gives a credit for each.
+/// The collator owns the order and the sink. It emits the outputs by their numbers, and gives a
+/// credit for each.
 fn gather(
     reports: &Mailbox<Report>,
     walker: &Address<Request>,
     ctx: &Ctx,
     out: &mut dyn Sink<Output>,
-) -> Result<ControlFlow<()>> {
+) -> ControlFlow<()> {
     let (mut next, mut end, mut early) = (0, None, BTreeMap::new());
     while end != Some(next) {
         match reports.receive() {
             Ok(Report::Done(number, output)) => drop(early.insert(number, output)),
             Ok(Report::Walked(tasks)) => end = Some(tasks),
-            Ok(Report::Lost(error)) => return Err(error),
-            Err(Halted) => return Ok(ControlFlow::Break(())),
+            Err(Halted) => return ControlFlow::Break(()),
         }
         while let Some(output) = early.remove(&next) {
             if ctx.emit(output, out).is_break() {
-                return Ok(ControlFlow::Break(()));
+                return ControlFlow::Break(());
             }
             next += 1;
-            // Nobody takes it if the walk is over.
+            // The walker has gone if the walk is over.
             let _ = walker.send(Request::Credit);
         }
     }
-    // The tasks end early, too, when a stop is requested.
-    Ok(if ctx.stop.requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    ctx.stop.flow() // a stop ends the tasks early
 }
 // ANCHOR_END: sort-gather
 
-/// Whom a worker can write to.
+/// The actors that a worker sends messages to.
 #[derive(Clone)]
-struct Addresses<'a> {
+struct Addresses {
     walker: Address<Request>,
-    supervisor: Address<Death<Worker<'a>>>,
     collator: Address<Report>,
 }
 
@@ -240,6 +206,4 @@ enum Report {
     Done(usize, Output),
     /// From the walker: there were so many tasks.
     Walked(usize),
-    /// From the supervisor: a worker cannot be replaced.
-    Lost(Error),
 }

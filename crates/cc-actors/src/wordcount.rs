@@ -12,46 +12,45 @@
 //! ```
 //!
 //! - **Split.** A task is four mebibytes of text. Its counts travel in one message to each adder.
-//! - **Share.** Nothing. Each partition has one owner, an adder with a few of them, who needs no lock: whatever is
-//!   counted, by whomever, comes to its mailbox. There are as many adders as counters, with little work for each.
-//! - **Bound.** A counter asks for its next task when it begins one, and the walker takes one step for each that is asked
-//!   for. An adder's mailbox has room for the counts of one task from each counter.
-//! - **Deadlock.** Counters wait for room at the adders, and all wait for room at the curator, who waits for nobody but the
-//!   sink. When it writes to the adders, they have nothing else to come. All other mailboxes have room for whatever was
-//!   asked for.
-//! - **Order.** A counter sends its counts before it reports. So when all tasks are reported, all counts are in the adders'
-//!   mailboxes, and the curator's word that there are no more comes behind them.
-//! - **Stop.** It halts whoever waits for a message; a sink that waits returns. A task in hand is finished.
-//! - **Fail.** Let it crash: a counter that panics is dead, and nothing of its task has been sent. The supervisor reports
-//!   the task, has the walker hand it out again file by file if it was of many, and starts a fresh counter on the same
-//!   mailbox. A partition that cannot be ranked ends the run: a part of the truth is none.
+//! - **Share.** Nothing. Each partition has one owner, an adder with a few of them, which needs no
+//!   lock: all counts of its words come to its mailbox. There are as many adders as counters, with
+//!   little work for each.
+//! - **Bound.** A counter asks for its next task when it begins one, and the walker takes one step
+//!   for each request. An adder's mailbox has room for the counts of one task from each counter.
+//! - **Deadlock.** Counters wait for room at the adders, and all actors wait for room at the
+//!   curator, which waits for nothing but the sink. When it writes to the adders, no counts are
+//!   left to come. All other mailboxes have room for all that was asked for.
+//! - **Order.** A counter sends its counts before it reports. So when all tasks are reported, all
+//!   counts are in the adders' mailboxes, and the curator's message that there are no more comes
+//!   after them.
+//! - **Stop.** An actor that waits for a message is halted; a sink that waits returns. A task in
+//!   hand is finished.
+//! - **Fail.** Let it crash: a counter that panics is dead, and nothing of its task has been sent.
+//!   Its [supervisor](crate::supervisor) reports the task, has the walker hand it out again file by
+//!   file if it was of many, and starts a counter with a fresh kernel on the same mailbox. A
+//!   partition that cannot be ranked ends the run: a part of the truth is none.
 
-use std::{
-    collections::VecDeque,
-    mem,
-    ops::ControlFlow,
-    panic::{AssertUnwindSafe, catch_unwind},
-};
+use std::{collections::VecDeque, mem, ops::ControlFlow};
 
 use cc_workloads::{
-    Ctx, Error, Result, Sink,
-    error::panic_reason,
+    Ctx, Result, Sink,
     wordcount::{
         self, Counts, Grain, Job, Output, PARTITIONS, Partition, Ranked, Read, Settings, Task, Tasks, absorb,
         divided, partitions,
     },
 };
 
-use crate::actor::{Address, Death, Halted, Mailbox, System, system};
+use crate::actor::{Address, Halted, Mailbox, system};
+use crate::supervisor::{self, ChildSpec, Supervisor};
 
 // ANCHOR: wordcount-run
-/// Runs the job on `ctx.workers` counters and as many adders; the calling thread is the last actor, the curator.
+/// Runs the job on `ctx.workers` counters and as many adders; the calling thread is the last actor,
+/// the curator.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
-    let kernel = wordcount::Counter::new(&job.settings);
+    let counter = wordcount::Counter::new(&job.settings);
     let count = ctx.workers.get();
     system(&ctx.stop, |system| {
         let (walker, requests) = system.mailbox(2 * count);
-        let (supervisor, deaths) = system.mailbox(count);
         let (curator, reports) = system.mailbox(2 * count);
         let mut adders = Vec::new();
         for (n, sums) in divided(partitions(job.settings.seed), count).into_iter().enumerate() {
@@ -60,26 +59,27 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
             system.spawn(format!("adder-{n}"), move || add(sums, &counts, settings, &curator))?;
             adders.push(adder);
         }
-        let to = Addresses { walker, supervisor, adders, curator };
-        let mut counters = Vec::new();
+        let to = Addresses { walker, adders, curator };
+        let kernel = || Ok(counter.clone());
+        let children =
+            ChildSpec { name: "counter", capacity: 1, to: to.clone(), kernel, work, report_failure };
+        let supervisor = Supervisor::new(&system, count, children);
+        let counters = supervisor.start_all(count)?;
         for id in 0..count {
-            let (counter, tasks) = system.mailbox(1);
-            // Here and not by the counter, whose successor has no more room than its predecessor asked for.
+            // It cannot fail, since the walker's mailbox is still here.
             let _ = to.walker.send(Request::Room(id));
-            Counter { id, kernel: kernel.clone(), tasks, in_hand: None, to: to.clone() }.start(&system)?;
-            counters.push(counter);
         }
-        let (walk, curator) = (job.tasks(Grain::default(), &ctx.stop), to.curator.clone());
-        system.spawn("walker", move || feed(walk, &requests, &counters, &curator))?;
-        let (office, addresses) = (system.clone(), to.clone());
-        system.spawn("supervisor", move || supervise(&office, &deaths, &kernel, &addresses))?;
+        let walk = job.tasks(Grain::default(), &ctx.stop);
+        system.spawn("walker", move || feed(walk, &requests, &counters, &to.curator))?;
+        system.spawn("supervisor", move || supervisor.supervise())?;
         gather(&reports, &to.adders, ctx, out)
     })
 }
 // ANCHOR_END: wordcount-run
 
 // ANCHOR: wordcount-feed
-/// The walker owns the walk, and hands out a task for each that is asked for; first those that are to be done again.
+/// The walker owns the walk, and hands out a task for each that is asked for; first those that are
+/// to be done again.
 fn feed(
     walk: Tasks,
     requests: &Mailbox<Request>,
@@ -110,60 +110,37 @@ fn feed(
 // ANCHOR_END: wordcount-feed
 
 // ANCHOR: wordcount-work
-/// A counter owns its kernel. What it owned when it died says which task was in hand.
-struct Counter {
-    id: usize,
-    kernel: wordcount::Counter,
-    tasks: Mailbox<Task>,
-    in_hand: Option<Task>,
-    to: Addresses,
-}
+/// A counter owns its kernel; its supervisor starts another if it panics.
+type Counter = supervisor::Worker<wordcount::Counter, Task, Addresses>;
 
-impl Counter {
-    fn start(self, system: &System) -> Result<()> {
-        let supervisor = self.to.supervisor.clone();
-        system.watch(format!("counter-{}", self.id), self, Self::work, supervisor)
-    }
-
-    /// Takes a task, asks for another in its place, counts it, sends each adder its part, and reports.
-    fn work(&mut self) -> Result<(), Halted> {
-        loop {
-            let task = self.in_hand.insert(self.tasks.receive()?);
-            self.to.walker.send(Request::Room(self.id))?;
-            let partial = self.kernel.task(task);
-            self.in_hand = None;
-            for (adder, counts) in self.to.adders.iter().zip(divided(partial.counts, self.to.adders.len())) {
-                adder.send(Counted::Some(counts))?;
-            }
-            self.to.curator.send(Report::Read { read: partial.read, again: 0 })?;
-        }
-    }
-}
-
-/// The supervisor reports the task that a counter died of, or has it done apart, and starts another counter in the
-/// dead one's place.
-fn supervise(
-    system: &System,
-    deaths: &Mailbox<Death<Counter>>,
-    kernel: &wordcount::Counter,
-    to: &Addresses,
-) -> Result<(), Halted> {
+/// Takes a task, asks for another in its place, counts it, sends each adder its part, and reports.
+fn work(counter: &mut Counter) -> Result<(), Halted> {
     loop {
-        let Death { mut remains, reason } = deaths.receive()?;
-        if let Some(task) = remains.in_hand.take() {
-            let mut read = task.failed(&reason);
-            let apart = mem::take(&mut read.apart);
-            to.curator.send(Report::Read { read, again: apart.len() as i64 })?;
-            to.walker.send(Request::Again(apart))?;
+        let task = counter.in_hand.insert(counter.mailbox.receive()?);
+        counter.to.walker.send(Request::Room(counter.id))?;
+        let partial = counter.kernel.task(task);
+        counter.in_hand = None;
+        let Addresses { adders, curator, .. } = &counter.to;
+        for (adder, counts) in adders.iter().zip(divided(partial.counts, adders.len())) {
+            adder.send(Counted::Some(counts))?;
         }
-        let fresh = Counter { kernel: kernel.clone(), ..remains };
-        if let Err(error) = fresh.start(system) {
-            to.curator.send(Report::Lost(error))?;
-        }
+        curator.send(Report::Read { read: partial.read, again: 0 })?;
     }
+}
+
+/// Reports the task that a counter had in hand when it panicked, and has its files done one by one
+/// if there are several.
+fn report_failure(counter: &Counter, task: Task, reason: &str) -> Result<(), Halted> {
+    let mut read = task.failed(reason);
+    let apart = mem::take(&mut read.apart);
+    counter.to.curator.send(Report::Read { read, again: apart.len() as i64 })?;
+    counter.to.walker.send(Request::Again(apart))
 }
 
 /// An adder owns some partitions. It adds up what it is sent, and ranks them when there is no more.
+///
+/// An adder has no successor, which would lack the sums: a panic while it ranks is an error
+/// instead.
 fn add(
     mut sums: Vec<Partition>,
     counts: &Mailbox<Counted>,
@@ -173,29 +150,20 @@ fn add(
     while let Counted::Some(counts) = counts.receive()? {
         absorb(&mut sums, &counts);
     }
-    sums.into_iter().try_for_each(|sum| curator.send(ranked(sum, settings)))
-}
-
-/// Nobody could go on in the place of an adder, whose sums would be gone: so it defends itself.
-fn ranked(sum: Partition, settings: &Settings) -> Report {
-    let who = format!("partition {}", sum.number());
-    match catch_unwind(AssertUnwindSafe(|| sum.rank(settings))) {
-        Ok(ranked) => Report::Ranked(ranked),
-        Err(panic) => Report::Lost(Error::worker(who, panic_reason(&*panic))),
-    }
+    sums.into_iter().try_for_each(|sum| curator.send(Report::Ranked(sum.try_rank(settings))))
 }
 // ANCHOR_END: wordcount-work
 
 // ANCHOR: wordcount-gather
-/// The curator, who owns the sink, emits what is reported. When every task has been, it tells the adders that there are
-/// no more counts, and then waits for the partitions.
+/// The curator owns the sink, and emits what is reported. When every task has been, it tells the
+/// adders that there are no more counts, and then waits for the partitions.
 fn gather(
     reports: &Mailbox<Report>,
     adders: &[Address<Counted>],
     ctx: &Ctx,
     out: &mut dyn Sink<Output>,
 ) -> Result<()> {
-    // Of the tasks that there are, and will be as far as is known, those that have not been reported.
+    // Tasks that are known of and have not been reported.
     let (mut left, mut is_walked, mut ranked) = (0, false, 0);
     while ranked < PARTITIONS
         && let Ok(report) = reports.receive()
@@ -211,9 +179,8 @@ fn gather(
             }
             Report::Ranked(partition) => {
                 ranked += 1;
-                ctx.emit(Output::Ranked(partition), out)
+                ctx.emit(Output::Ranked(partition?), out)
             }
-            Report::Lost(error) => return Err(error),
         };
         if flow.is_break() {
             break;
@@ -227,11 +194,10 @@ fn gather(
 }
 // ANCHOR_END: wordcount-gather
 
-/// Whom a counter can write to.
+/// The actors that a counter sends messages to.
 #[derive(Clone)]
 struct Addresses {
     walker: Address<Request>,
-    supervisor: Address<Death<Counter>>,
     adders: Vec<Address<Counted>>,
     curator: Address<Report>,
 }
@@ -258,8 +224,6 @@ enum Report {
     Read { read: Read, again: i64 },
     /// From the walker: there were so many tasks.
     Walked(i64),
-    /// From an adder.
-    Ranked(Ranked),
-    /// A counter cannot be replaced, or a partition not ranked.
-    Lost(Error),
+    /// From an adder: a partition, or why it cannot be ranked.
+    Ranked(Result<Ranked>),
 }

@@ -16,9 +16,9 @@
 
 use std::{future::pending, sync::Arc, time::Instant};
 
+use cc_fetch_client::Client;
 use cc_workloads::{
     Ctx, Result, Sink,
-    error::panic_reason,
     fetch::{Attempted, Download, Job, Output, Schedule, Turn, descriptors},
 };
 use futures::{StreamExt, stream::FuturesUnordered};
@@ -28,11 +28,10 @@ use tokio::{
     sync::mpsc::{self, Receiver, Sender},
     time::sleep_until,
 };
-use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
-    client::Client,
-    runtime::{build, join, token},
+    runtime::{Run, build},
+    spawned::Spawned,
 };
 
 /// A connection for each, and the file that it goes into.
@@ -45,17 +44,13 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     descriptors(at_once, DESCRIPTORS)?;
     let mut runtime = Builder::new_multi_thread();
     runtime.worker_threads(ctx.workers.get()).enable_all();
-    let runtime = build(&mut runtime)?;
-    let (stop, _on_stop) = token(&ctx.stop);
+    let run = Run::on(build(&mut runtime)?, ctx);
     let client = Arc::new(Client::new(&job.settings, at_once));
     let (done, outputs) = mpsc::channel(at_once);
     let feed = feed(Schedule::new(job, Instant::now()), move |download| work(client.clone(), download), done);
-    let feed = runtime.spawn(stop.clone().run_until_cancelled_owned(feed));
-    runtime.block_on(async {
-        stop.run_until_cancelled(gather(outputs, ctx, out)).await;
-        // It is over as well, or about to be dropped: in the runtime, where its timers belong.
-        join(ctx, "feed", feed).await
-    })
+    let feed = run.spawn(feed);
+    run.block_on(gather(outputs, ctx, out));
+    run.join("feed", feed)
 }
 // ANCHOR_END: fetch-run
 
@@ -102,17 +97,13 @@ async fn clock(until: Option<Instant>) {
 /// Has an attempt made by a task, for as long as somebody waits for it.
 async fn work(client: Arc<Client>, download: Box<Download>) -> Attempted {
     let ticket = download.ticket();
-    let task = AbortOnDropHandle::new(spawn(async move { client.attempt(download).await }));
-    match task.await {
-        Ok(attempted) => attempted,
-        // Only dropping the handle aborts the task, and this one is held: the task has panicked.
-        Err(failure) => ticket.failed(&panic_reason(&*failure.into_panic()), Instant::now()),
-    }
+    let attempted = Spawned::new(spawn(async move { client.attempt(download).await })).await;
+    attempted.unwrap_or_else(|why| ticket.failed(&why, Instant::now()))
 }
 // ANCHOR_END: fetch-work
 
 // ANCHOR: fetch-gather
-/// Emits what comes. The sink may block: this is the thread that called `run`, which polls nothing else.
+/// Emits what comes.
 async fn gather(mut outputs: Receiver<Output>, ctx: &Ctx, out: &mut dyn Sink<Output>) {
     while let Some(output) = outputs.recv().await
         && ctx.emit(output, out).is_continue()

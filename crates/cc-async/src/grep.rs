@@ -27,42 +27,26 @@ use cc_workloads::{
 use futures::stream::{self, StreamExt};
 use tokio::sync::mpsc::{self, Receiver, Sender};
 
-use crate::{
-    pool::Pool,
-    promise,
-    runtime::{join, join_thread, runtime, start_thread, token},
-};
+use crate::{pool::Pool, promise, runtime::Run, walk::walk};
 
 // ANCHOR: grep-run
 /// Runs the job on a runtime of its own, with `ctx.workers` threads for what blocks; the calling thread
 /// gathers.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let searches = Arc::new(Pool::new(Search::new(&job.query)?));
-    let runtime = runtime(ctx.workers)?;
-    let (stop, _on_stop) = token(&ctx.stop);
-    let (walked, tasks) = mpsc::channel(1);
+    let run = Run::start(ctx)?;
     let (promises, line) = mpsc::channel(ctx.window.get());
     thread::scope(|scope| {
-        let walk = start_thread(scope, "walk", move || walk(job, ctx, &walked))?;
-        let feed = feed(tasks, promises, searches.clone());
-        let fed = runtime.spawn(stop.clone().run_until_cancelled_owned(feed));
-        let fed = runtime.block_on(async {
-            stop.run_until_cancelled(gather(line, &searches, job, ctx, out)).await;
-            join(ctx, "feed", fed).await
-        });
-        join_thread(walk)?;
-        fed
+        let (walk, tasks) = walk(scope, job.tasks(Grain::default(), &ctx.stop))?;
+        let feed = run.spawn(feed(tasks, promises, searches.clone()));
+        run.block_on(gather(line, &searches, job, ctx, out));
+        let fed = run.join("feed", feed);
+        walk.join().and(fed)
     })
 }
 // ANCHOR_END: grep-run
 
 // ANCHOR: grep-feed
-/// Walks the directories and reads standard input: what waits in system calls is no future.
-fn walk(job: &Job, ctx: &Ctx, walked: &Sender<Task>) {
-    let mut tasks = job.tasks(Grain::default(), &ctx.stop);
-    while tasks.next().is_some_and(|task| walked.blocking_send(task).is_ok()) {}
-}
-
 /// Starts the tasks, each when there is a place in the line for the promise of its output.
 async fn feed(mut tasks: Receiver<Task>, promises: Sender<Promise>, searches: Arc<Pool<Search>>) {
     while let Ok(place) = promises.reserve().await {
@@ -81,8 +65,7 @@ fn work(task: Task, searches: &Arc<Pool<Search>>) -> Promise {
 // ANCHOR_END: grep-work
 
 // ANCHOR: grep-gather
-/// Emits the outputs in the order of their promises. The sink may block: this is the thread that called
-/// `run`, which polls nothing but this future, and the runtime goes on without it.
+/// Emits the outputs in the order of their promises.
 async fn gather(
     mut line: Receiver<Promise>,
     searches: &Arc<Pool<Search>>,

@@ -16,9 +16,9 @@
 //!   replaced by an empty one, of another epoch.
 
 use std::{
-    io::{self, ErrorKind, Read, Write},
+    io::{self, ErrorKind},
     mem::MaybeUninit,
-    net::{self, Shutdown},
+    net,
     pin::pin,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
@@ -27,7 +27,8 @@ use std::{
 use cc_workloads::{
     Ctx, Error, Result,
     kv::{
-        Budget, Config, Connection, Plan, READ, Reply, SWEEP, Server, Shard, TOO_MANY, Totals, accept_again,
+        self, Config, Connection, Plan, READ, Reply, SWEEP, Server, Shard, SharedBudget, Totals,
+        accept_again, hang_up, turn_away,
     },
 };
 use tokio::{
@@ -58,9 +59,7 @@ pub fn run(listener: net::TcpListener, config: &Config, ctx: &Ctx) -> Result<Tot
             clients.spawn(async move { client.serve(stream, connection, |plan| shards.run(plan)).await });
         };
         door.accept(welcome).await?;
-        clients.close();
-        // Whoever has not gone by then goes with the runtime.
-        let _ = timeout(config.drain, clients.wait()).await;
+        drain(&clients, config.drain).await;
         sweeping.abort();
         Ok(door.server.totals())
     })
@@ -96,7 +95,7 @@ impl Door {
             match accepted {
                 Ok((stream, _)) => match Connection::new(&self.server) {
                     Some(connection) => welcome(stream, connection, self),
-                    None => turn_away(stream),
+                    None => turn_away(&stream),
                 },
                 Err(error) => match accept_again(&error) {
                     Some(pause) => _ = self.stop.run_until_cancelled(sleep(pause)).await,
@@ -111,6 +110,13 @@ impl Door {
     pub(crate) fn client(&self) -> Client {
         Client { server: self.server.clone(), stop: self.stop.clone() }
     }
+}
+
+/// Waits until all clients have gone, for this time at most. Those that have not go with the
+/// runtime.
+pub(crate) async fn drain(clients: &TaskTracker, time: Duration) {
+    clients.close();
+    let _ = timeout(time, clients.wait()).await;
 }
 // ANCHOR_END: kv-accept
 
@@ -127,7 +133,7 @@ impl Client {
         // Without it, it is slower.
         let _ = stream.set_nodelay(true);
         if self.converse(&stream, connection, run).await.is_ok() {
-            hang_up(stream);
+            hang_up(&stream);
         }
     }
 
@@ -218,13 +224,13 @@ fn read(stream: &TcpStream, connection: &mut Connection) -> io::Result<()> {
 
 /// Removes what has expired and nobody asks for, until it is dropped.
 async fn sweep(server: Arc<Server>, shards: Arc<Shards>) {
-    let mut ticks = interval(SWEEP.0);
+    let mut ticks = interval(SWEEP);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let now = server.now();
         for shard in 0..SHARDS {
-            // Each time with the lock anew: it is not to be missed for long.
-            let _ = (0..10).all(|_| shards.lock(shard).sweep(now, SWEEP.1 / SHARDS));
+            // The lock is taken for each slice, so that plans get it in between.
+            kv::sweep(SHARDS, |places| shards.lock(shard).sweep(now, places));
         }
         ticks.tick().await;
     }
@@ -235,13 +241,13 @@ async fn sweep(server: Arc<Server>, shards: Arc<Shards>) {
 /// All keys, under so many locks.
 struct Shards {
     shards: Vec<Mutex<Shard>>,
-    budget: Budget,
+    budget: SharedBudget,
 }
 
 impl Shards {
     fn new(server: &Server) -> Self {
         let budget = server.budget().clone();
-        let shards = (0..SHARDS).map(|_| Mutex::new(Shard::new(budget.clone(), fastrand::u64(..))));
+        let shards = (0..SHARDS).map(|_| Mutex::new(Shard::empty(&budget)));
         Self { shards: shards.collect(), budget }
     }
 
@@ -258,33 +264,10 @@ impl Shards {
         let lock = &self.shards[shard];
         lock.lock().unwrap_or_else(|poisoned| {
             let mut shard = poisoned.into_inner();
-            *shard = Shard::new(self.budget.clone(), fastrand::u64(..));
+            *shard = Shard::empty(&self.budget);
             lock.clear_poison();
             shard
         })
     }
 }
 // ANCHOR_END: kv-plan
-
-fn turn_away(stream: TcpStream) {
-    // Nothing is known of a new socket's readiness, but there is room in its buffer. Whoever is not there to be told is
-    // gone already.
-    if let Ok(mut stream) = stream.into_std() {
-        let _ = stream.write(TOO_MANY);
-        close(stream);
-    }
-}
-
-fn hang_up(stream: TcpStream) {
-    if let Ok(stream) = stream.into_std() {
-        close(stream);
-    }
-}
-
-/// Closes it so that the client gets the last reply: if something that it said is unread by then, the kernel takes the
-/// reply back.
-fn close(mut stream: net::TcpStream) {
-    let mut buffer = [0; 4096];
-    let is_shut = stream.shutdown(Shutdown::Write).is_ok();
-    let _ = is_shut && (0..64).all(|_| stream.read(&mut buffer).is_ok_and(|bytes| bytes > 0));
-}

@@ -13,7 +13,7 @@
 //! *blocking pool*, one thread for each that was asked for, that runs plain functions to their end. The
 //! calling thread is neither: it stays in `block_on`, with the sink, which must not change threads.
 //!
-//! 1. `walk` has a thread of its own, since a directory or standard input can only be read by blocking
+//! 1. [`walk`] has a thread of its own, since a directory or standard input can only be read by blocking
 //!    (tokio's `fs` and `stdin` do so too, call by call, in the pool). Its tasks go into a bounded channel
 //!    that both worlds understand: the thread waits in `blocking_send`, the future on the other end in
 //!    `recv().await`.
@@ -31,7 +31,7 @@
 //!
 //! If all goes well, the walk ends and drops its end of the channel, `feed` then drops its end of the line,
 //! and `gather` comes to the end of the line. A stop need not be asked about in any of these places: it
-//! cancels a token, and who runs under the token is dropped where it waits. Dropping is what cancellation
+//! cancels a token, and what runs under the token is dropped where it waits. Dropping is what cancellation
 //! means in async Rust, and everything follows from ownership: with `gather` goes the line, with the line the
 //! promises, with a promise its task, unless that has begun. What has begun is a plain function, which nobody
 //! can take the thread from; the runtime waits for it when it is dropped, at the end of `run`.
@@ -39,7 +39,7 @@
 //! A panic ends its task alone. The handle says so when it is awaited, and that becomes the task's
 //! output. A panic of the walk or of `feed` closes a channel just as their end does; so both are
 //! joined when `gather` has come to the end of the line, and the run has an end only if they have
-//! one.
+//! one. [`runtime::Run`] is all of this: the runtime, the token, and what is joined.
 //!
 //! # Without an order
 //!
@@ -52,16 +52,19 @@
 //!
 //! # Alone on one thread
 //!
-//! [`single::grep`] is async without the blocking pool: `feed`, `work` and `gather` are three futures that
-//! one thread polls in turn. That they take turns makes nothing faster, which is the lesson: async is about
-//! *waiting*, and parallelism comes from threads. In return the futures borrow what they like from the
-//! function that runs them, without a lock or an `Arc`.
+//! [`single::grep`] is async without the blocking pool: `feed`, `work` and `gather` are three
+//! futures that one thread polls in turn, slice by slice (`single/slice.rs`). That they take turns
+//! makes nothing faster, which is the lesson: async is about *waiting*, and parallelism comes from
+//! threads. In return the futures borrow what they like from the function that runs them, without a
+//! lock or an `Arc`.
 //!
 //! # Modules, in reading order
 //!
 //! - [`grep`]: the model itself, on tokio's multi-thread runtime;
-//! - [`runtime`]: what every run begins with;
+//! - [`runtime`]: what every run begins and ends with;
+//! - [`walk`]: the thread that looks for its tasks;
 //! - [`promise`]: the output of a task in the blocking pool;
+//! - [`spawned`]: why the error of what was spawned is a panic;
 //! - [`pool`]: what blocking tasks borrow from;
 //! - [`resize`]: images, as they are completed;
 //! - [`mandelbrot`]: many small tasks that only compute;
@@ -75,11 +78,12 @@
 // written.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
-mod client;
 pub mod pool;
 pub mod promise;
 pub mod runtime;
 pub mod single;
+pub mod spawned;
+pub mod walk;
 
 use cc_workloads::{Entry, Model, with_workloads};
 

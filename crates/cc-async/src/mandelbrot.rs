@@ -21,7 +21,6 @@ use std::sync::Arc;
 
 use cc_workloads::{
     Ctx, Result, Sink,
-    error::panic_reason,
     mandelbrot::{Grain, Job, Output, Plane, Task, Tasks},
 };
 use futures::stream::{self, StreamExt};
@@ -29,9 +28,8 @@ use tokio::{
     sync::mpsc::{self, Receiver, Sender},
     task::spawn_blocking,
 };
-use tokio_util::task::AbortOnDropHandle;
 
-use crate::runtime::{join, runtime, token};
+use crate::{runtime::Run, spawned::Spawned};
 
 /// What a `spawn_blocking` is worth.
 const GRAIN: Grain = Grain { pixels: 2048 };
@@ -42,15 +40,11 @@ const GRAIN: Grain = Grain { pixels: 2048 };
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let plane = Arc::new(Plane::new(&job.view, &ctx.stop));
     let ahead = 2 * ctx.workers.get();
-    let runtime = runtime(ctx.workers)?;
-    let (stop, _on_stop) = token(&ctx.stop);
+    let run = Run::start(ctx)?;
     let (done, outputs) = mpsc::channel(ctx.window.get());
-    let feed = feed(job.tasks(GRAIN), plane, ahead, done);
-    let fed = runtime.spawn(stop.clone().run_until_cancelled_owned(feed));
-    runtime.block_on(async {
-        stop.run_until_cancelled(gather(outputs, ctx, out)).await;
-        join(ctx, "feed", fed).await
-    })
+    let feed = run.spawn(feed(job.tasks(GRAIN), plane, ahead, done));
+    run.block_on(gather(outputs, ctx, out));
+    run.join("feed", feed)
 }
 // ANCHOR_END: mandelbrot-run
 
@@ -82,15 +76,12 @@ async fn work(task: Task, plane: &Arc<Plane>) -> Vec<Output> {
 /// Has a task computed in the blocking pool; if it panics, says what of.
 async fn compute(task: Task, plane: &Arc<Plane>) -> Result<Option<Output>, String> {
     let plane = plane.clone();
-    let output = AbortOnDropHandle::new(spawn_blocking(move || plane.task(&task)));
-    // Only dropping the handle aborts the task, and it is held: a failure is a panic.
-    output.await.map_err(|failure| panic_reason(&*failure.into_panic()))
+    Spawned::new(spawn_blocking(move || plane.task(&task))).await
 }
 // ANCHOR_END: mandelbrot-work
 
 // ANCHOR: mandelbrot-gather
-/// Emits the outputs as they come. The sink may block: this is the thread that called `run`, which polls
-/// nothing but this future, and the runtime goes on without it.
+/// Emits the outputs as they come.
 async fn gather(mut outputs: Receiver<Output>, ctx: &Ctx, out: &mut dyn Sink<Output>) {
     while let Some(output) = outputs.recv().await
         && ctx.emit(output, out).is_continue()

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use cc_workloads::error::panic_reason;
 use tokio::task::spawn_blocking;
-use tokio_util::task::AbortOnDropHandle;
+
+use crate::spawned::Spawned;
 
 /// The output of a task that has been started. Dropping it calls the task off if it has not begun.
 pub struct Promise<T, O> {
     task: Arc<T>,
-    output: AbortOnDropHandle<O>,
+    output: Spawned<O>,
     failed: fn(&T, &str) -> O,
 }
 
@@ -21,16 +21,12 @@ impl<T: Send + Sync + 'static, O: Send + 'static> Promise<T, O> {
             let task = task.clone();
             move || work(&task)
         });
-        Self { task, output: AbortOnDropHandle::new(output), failed }
+        Self { task, output: Spawned::new(output), failed }
     }
 
     /// The output, waited for.
     pub async fn kept(self) -> O {
-        match self.output.await {
-            Ok(output) => output,
-            // Only dropping a promise aborts its task, and this one is held: the task has panicked.
-            Err(failure) => (self.failed)(&self.task, &panic_reason(&*failure.into_panic())),
-        }
+        self.output.await.unwrap_or_else(|why| (self.failed)(&self.task, &why))
     }
 }
 

@@ -22,11 +22,7 @@ use cc_workloads::{
 use futures::stream::{self, StreamExt};
 use tokio::sync::mpsc::{self, Receiver, Sender};
 
-use crate::{
-    pool::Pool,
-    promise::Promise,
-    runtime::{join, join_thread, runtime, start_thread, token},
-};
+use crate::{pool::Pool, promise::Promise, runtime::Run, walk::walk};
 
 // ANCHOR: resize-run
 /// Runs the job on a runtime of its own, with `ctx.workers` threads for what blocks; the calling thread
@@ -34,30 +30,19 @@ use crate::{
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let resizers = Arc::new(Pool::new(Resizer::new(&job.settings)));
     let ahead = 2 * ctx.workers.get();
-    let runtime = runtime(ctx.workers)?;
-    let (stop, _on_stop) = token(&ctx.stop);
-    let (walked, tasks) = mpsc::channel(1);
+    let run = Run::start(ctx)?;
     let (done, outputs) = mpsc::channel(1);
     thread::scope(|scope| {
-        let walk = start_thread(scope, "walk", move || walk(job, ctx, &walked))?;
-        let feed = feed(tasks, resizers, ahead, done);
-        let fed = runtime.spawn(stop.clone().run_until_cancelled_owned(feed));
-        let fed = runtime.block_on(async {
-            stop.run_until_cancelled(gather(outputs, ctx, out)).await;
-            join(ctx, "feed", fed).await
-        });
-        join_thread(walk)?;
-        fed
+        let (walk, tasks) = walk(scope, job.tasks(&ctx.stop))?;
+        let feed = run.spawn(feed(tasks, resizers, ahead, done));
+        run.block_on(gather(outputs, ctx, out));
+        let fed = run.join("feed", feed);
+        walk.join().and(fed)
     })
 }
 // ANCHOR_END: resize-run
 
 // ANCHOR: resize-feed
-/// Walks the directories: what waits in system calls is no future.
-fn walk(job: &Job, ctx: &Ctx, walked: &Sender<Task>) {
-    let _ = job.tasks(&ctx.stop).try_for_each(|task| walked.blocking_send(task));
-}
-
 /// Has the tasks done, some at a time, and passes on what is done first.
 async fn feed(mut tasks: Receiver<Task>, resizers: Arc<Pool<Resizer>>, ahead: usize, done: Sender<Output>) {
     let tasks = stream::poll_fn(|cx| tasks.poll_recv(cx));
@@ -76,8 +61,7 @@ async fn work(task: Task, resizers: Arc<Pool<Resizer>>) -> Output {
 // ANCHOR_END: resize-work
 
 // ANCHOR: resize-gather
-/// Emits the outputs as they come. The sink may block: this is the thread that called `run`, which polls
-/// nothing but this future, and the runtime goes on without it.
+/// Emits the outputs as they come.
 async fn gather(mut outputs: Receiver<Output>, ctx: &Ctx, out: &mut dyn Sink<Output>) {
     while let Some(output) = outputs.recv().await
         && ctx.emit(output, out).is_continue()

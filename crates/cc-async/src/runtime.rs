@@ -3,14 +3,13 @@
 //!
 //! A channel does not say why it was closed: a future or a thread that panics drops its sender,
 //! too. So a reader may take a closed channel for the end of the input only because the task or
-//! thread that feeds it is joined afterwards, by [`join`] or [`join_thread`]: a panic there is the
-//! run's error.
+//! thread that feeds it is joined afterwards, by [`Run::join`] or
+//! [`Walk::join`](crate::walk::Walk::join): a panic there is the run's error.
 
 use std::{
     num::NonZeroUsize,
     panic::resume_unwind,
     sync::{Arc, OnceLock},
-    thread::{self, Scope, ScopedJoinHandle},
     time::Duration,
 };
 
@@ -21,15 +20,79 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+/// What a run runs on.
+///
+/// The runtime is dropped before anything else of it, and waits for what its blocking threads are
+/// doing.
+pub struct Run<'a> {
+    runtime: Runtime,
+    stop: CancellationToken,
+    _on_stop: OnRequest,
+    ctx: &'a Ctx,
+}
+
+impl<'a> Run<'a> {
+    /// A run on a runtime of its own, with `ctx.workers` threads for what blocks or computes.
+    ///
+    /// # Errors
+    ///
+    /// If the system refuses the first threads.
+    pub fn start(ctx: &'a Ctx) -> Result<Self> {
+        Ok(Self::on(runtime(ctx.workers)?, ctx))
+    }
+
+    /// A run on the calling thread alone, without timers and sockets.
+    ///
+    /// # Errors
+    ///
+    /// If the system refuses the runtime.
+    pub fn on_this_thread(ctx: &'a Ctx) -> Result<Self> {
+        let runtime = Builder::new_current_thread().build().map_err(Error::io("runtime"))?;
+        Ok(Self::on(runtime, ctx))
+    }
+
+    /// A run on this runtime.
+    pub fn on(runtime: Runtime, ctx: &'a Ctx) -> Self {
+        let (stop, on_stop) = token(&ctx.stop);
+        Self { runtime, stop, _on_stop: on_stop, ctx }
+    }
+
+    /// Has a worker of the runtime poll `future`, which is dropped where it waits when a stop is
+    /// requested.
+    pub fn spawn<F>(&self, future: F) -> JoinHandle<Option<F::Output>>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        self.runtime.spawn(self.stop.clone().run_until_cancelled_owned(future))
+    }
+
+    /// Polls `future` on the calling thread. Nothing else is polled there, so a sink may block it,
+    /// and the other threads go on. None if a stop was requested, which drops it where it waits.
+    pub fn block_on<F: Future>(&self, future: F) -> Option<F::Output> {
+        self.runtime.block_on(self.stop.run_until_cancelled(future))
+    }
+
+    /// Waits for a spawned task, before the runtime is dropped: otherwise the task would see the
+    /// blocking pool abort what it has started there.
+    ///
+    /// # Errors
+    ///
+    /// If the task has panicked. What else is under way then is asked to stop.
+    pub fn join<T>(&self, name: &str, task: JoinHandle<T>) -> Result<()> {
+        let Err(failure) = self.runtime.block_on(task) else { return Ok(()) };
+        self.ctx.stop.request(Cause::Break);
+        Err(match failure.try_into_panic() {
+            Ok(panic) => Error::panicked(name, &*panic),
+            Err(cancelled) => Error::worker(name, cancelled),
+        })
+    }
+}
+
 /// A runtime with so many threads for what blocks or computes.
 ///
 /// The first of these threads is started here and stays. `spawn_blocking` panics if the system
 /// refuses a thread while the pool has none; where there is one, it queues the task for that.
-///
-/// # Errors
-///
-/// If the system refuses the first threads.
-pub fn runtime(workers: NonZeroUsize) -> Result<Runtime> {
+fn runtime(workers: NonZeroUsize) -> Result<Runtime> {
     let mut builder = Builder::new_multi_thread();
     builder
         .worker_threads(1) // it only passes things on
@@ -85,48 +148,10 @@ pub fn token(stop: &Stop) -> (CancellationToken, OnRequest) {
     (token, stop.on_request(move || doomed.cancel()))
 }
 
-/// Waits for a task of the runtime, before the runtime is dropped: otherwise the task would see the
-/// blocking pool abort what it has started there.
-///
-/// # Errors
-///
-/// If the task has panicked. What else is under way then is asked to stop.
-pub async fn join<T>(ctx: &Ctx, name: &str, task: JoinHandle<T>) -> Result<()> {
-    let Err(failure) = task.await else { return Ok(()) };
-    ctx.stop.request(Cause::Break);
-    Err(match failure.try_into_panic() {
-        Ok(panic) => Error::panicked(name, &*panic),
-        Err(cancelled) => Error::worker(name, cancelled),
-    })
-}
-
-/// Starts a thread for what waits in system calls, such as a walk: the blocking pool is for what
-/// ends soon.
-///
-/// # Errors
-///
-/// If the system refuses it.
-pub fn start_thread<'scope>(
-    scope: &'scope Scope<'scope, '_>,
-    name: &str,
-    body: impl FnOnce() + Send + 'scope,
-) -> Result<ScopedJoinHandle<'scope, ()>> {
-    let thread = thread::Builder::new().name(name.to_owned());
-    thread.spawn_scoped(scope, body).map_err(|e| Error::worker("thread", e))
-}
-
-/// Waits for a thread.
-///
-/// # Errors
-///
-/// If it has panicked.
-pub fn join_thread(thread: ScopedJoinHandle<()>) -> Result<()> {
-    let name = thread.thread().name().unwrap_or("thread").to_owned();
-    thread.join().map_err(|panic| Error::panicked(name, &*panic))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::future::pending;
+
     use super::*;
 
     /// More than there are addresses: the system refuses a thread with such a stack.
@@ -145,15 +170,19 @@ mod tests {
     #[test]
     fn a_panic_of_a_task_is_the_runs_error_and_stops_the_run() {
         let ctx = Ctx::new(NonZeroUsize::MIN);
-        let runtime = runtime(ctx.workers).unwrap();
-        let feed = runtime.spawn(async { panic!("planned") });
-        let why = message(runtime.block_on(join::<()>(&ctx, "feed", feed)));
+        let run = Run::start(&ctx).unwrap();
+        let feed = run.spawn(async { panic!("planned") });
+        let why = message(run.join::<Option<()>>("feed", feed));
         assert_eq!((&*why, ctx.stop.requested()), ("feed: panicked: planned", true));
     }
 
     #[test]
-    fn a_panic_of_a_thread_is_the_runs_error() {
-        let joined = thread::scope(|scope| join_thread(start_thread(scope, "walk", || panic!("planned"))?));
-        assert_eq!(message(joined), "walk: panicked: planned");
+    fn a_stop_drops_what_waits() {
+        let ctx = Ctx::new(NonZeroUsize::MIN);
+        let run = Run::start(&ctx).unwrap();
+        let feed = run.spawn(pending::<()>());
+        ctx.stop.request(Cause::Test);
+        assert_eq!(run.block_on(pending::<()>()), None);
+        assert!(run.join("feed", feed).is_ok());
     }
 }

@@ -8,8 +8,9 @@
 //!   and of a phase that is over, nothing.
 //! - **Order.** A line of promises, awaited in the order they were made. The runs have to be in the order of the input, or
 //!   equal lines would not be. The promises are spawned tasks, so they are kept also while `gather` does not poll.
-//! - **Stop.** A [`CancellationToken`] drops `feed` and `gather` where they wait; dropped promises abort what has not begun.
-//!   A kernel sees the stop for itself, and dropping the runtime waits for it: before the shelf is emptied.
+//! - **Stop.** A [`CancellationToken`](tokio_util::sync::CancellationToken) drops `feed` and
+//!   `gather` where they wait; dropped promises abort what has not begun. A kernel sees the stop for
+//!   itself, and dropping the runtime waits for it: before the shelf is emptied.
 //! - **Fail.** A panic ends its task alone, and comes back as the `JoinError` of its handle; that
 //!   ends the run, since a part of the lines is not what was asked for. For the same reason each
 //!   phase joins `feed` and `walk` before it believes that the line was all.
@@ -18,52 +19,30 @@ use std::{ops::ControlFlow, sync::Arc, thread};
 
 use cc_workloads::{
     Ctx, Result, Sink,
-    shelf::Shelf,
-    sort::{Job, Output, Runs, Sorter, Task},
+    shelf::{Memory, Shelf},
+    sort::{Job, Output, Sorter, Task, external},
 };
-use tokio::{
-    runtime::Runtime,
-    sync::mpsc::{self, Receiver, Sender},
-};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::mpsc::{self, Receiver, Sender};
 
-use crate::{
-    pool::Pool,
-    promise,
-    runtime::{join, join_thread, runtime, start_thread, token},
-};
+use crate::{pool::Pool, promise, runtime::Run, walk::walk};
 
 // ANCHOR: sort-run
 /// Runs the job on a runtime of its own, with `ctx.workers` threads for what blocks; the calling thread
 /// gathers.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let plan = job.plan(ctx)?;
-    let shelf: Arc<dyn Shelf> = job.shelf(&plan)?.into();
-    let runtime = runtime(ctx.workers)?;
-    let (stop, _on_stop) = token(&ctx.stop);
+    let shelf: Arc<dyn Shelf> =
+        if plan.in_memory { Arc::new(Memory::default()) } else { Arc::new(job.folder()?) };
+    let run = Run::start(ctx)?;
     let sorters = Arc::new(Pool::new(Sorter::new(&job.query, &ctx.stop)));
-    let phases = Phases { runtime, stop, sorters, shelf: shelf.clone(), window: plan.window.get(), ctx };
-    let mut runs = Runs::new(job, &plan, &*shelf);
-    let mut flow = phases.phase(job.chunks(&plan, &*shelf, &ctx.stop), &mut runs.gather(out))?;
-    while flow.is_continue()
-        && let Some(pass) = runs.pass()
-    {
-        let mut writer = pass.writer(out)?;
-        flow = phases.phase(pass.merges(), &mut writer)?;
-        let made = writer.finish()?;
-        runs.put(pass, made);
-    }
-    if flow.is_continue() {
-        let _ = phases.phase(runs.merges(), out)?;
-    }
-    Ok(())
+    let phases = Phases { run, sorters, shelf: shelf.clone(), window: ctx.window.min(plan.fits).get(), ctx };
+    external(job, &plan, &*shelf, ctx, out, |tasks, out| phases.phase(tasks, out))
 }
 
 /// What all phases run on.
 struct Phases<'a> {
     /// Dropped before the shelf is, and waits for what its threads are doing.
-    runtime: Runtime,
-    stop: CancellationToken,
+    run: Run<'a>,
     sorters: Arc<Pool<Sorter>>,
     shelf: Arc<dyn Shelf>,
     window: usize,
@@ -77,34 +56,20 @@ impl Phases<'_> {
         tasks: impl Iterator<Item = Task> + Send,
         out: &mut dyn Sink<Output>,
     ) -> Result<ControlFlow<()>> {
-        let (found, tasks_found) = mpsc::channel(1);
         let (promises, line) = mpsc::channel(self.window);
         thread::scope(|scope| {
-            let walk = start_thread(scope, "walk", move || walk(tasks, &found))?;
-            let feed = feed(tasks_found, promises, self.sorters.clone(), self.shelf.clone());
-            let fed = self.runtime.spawn(self.stop.clone().run_until_cancelled_owned(feed));
-            let flow = self.runtime.block_on(async {
-                let flow = self.stop.run_until_cancelled(gather(line, self.ctx, out)).await;
-                join(self.ctx, "feed", fed).await?;
-                Ok(flow.unwrap_or(ControlFlow::Break(())))
-            });
-            join_thread(walk)?;
-            flow
+            let (walk, tasks) = walk(scope, tasks)?;
+            let feed = self.run.spawn(feed(tasks, promises, self.sorters.clone(), self.shelf.clone()));
+            let flow = self.run.block_on(gather(line, self.ctx, out));
+            let fed = self.run.join("feed", feed);
+            walk.join().and(fed)?;
+            Ok(flow.unwrap_or(ControlFlow::Break(())))
         })
     }
 }
 // ANCHOR_END: sort-run
 
 // ANCHOR: sort-feed
-/// Finds the tasks, reading standard input and the indexes of runs: what waits in system calls or computes is no future.
-fn walk(tasks: impl Iterator<Item = Task>, found: &Sender<Task>) {
-    for task in tasks {
-        if found.blocking_send(task).is_err() {
-            break;
-        }
-    }
-}
-
 /// Starts the tasks, each when there is a place in the line for the promise of its output.
 async fn feed(
     mut tasks: Receiver<Task>,
@@ -128,14 +93,12 @@ fn work(task: Task, sorters: &Arc<Pool<Sorter>>, shelf: &Arc<dyn Shelf>) -> Prom
 // ANCHOR_END: sort-work
 
 // ANCHOR: sort-gather
-/// Emits the outputs in the order of their promises. The sink may block: this is the thread that called
-/// `run`, which polls nothing but this future, and the runtime goes on without it.
+/// Emits the outputs in the order of their promises.
 async fn gather(mut line: Receiver<Promise>, ctx: &Ctx, out: &mut dyn Sink<Output>) -> ControlFlow<()> {
     while let Some(promise) = line.recv().await {
         ctx.emit(promise.kept().await, out)?;
     }
-    // The tasks end early, too, when a stop is requested.
-    if ctx.stop.requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    ctx.stop.flow() // a stop ends the tasks early
 }
 // ANCHOR_END: sort-gather
 

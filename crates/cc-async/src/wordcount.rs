@@ -17,11 +17,9 @@
 use std::{iter, sync::Arc, thread};
 
 use cc_workloads::{
-    Ctx, Error, Result, Sink,
-    error::panic_reason,
+    Ctx, Result, Sink,
     wordcount::{
-        Counter, Counts, Grain, Job, Output, Partial, Partition, Read, Settings, Task, absorb, divided,
-        partitions,
+        Counter, Counts, Grain, Job, Output, Partial, Partition, Settings, Task, absorb, divided, partitions,
     },
 };
 use futures::{
@@ -30,34 +28,24 @@ use futures::{
 };
 use tokio::{
     sync::mpsc::{self, Receiver, Sender},
-    task::{JoinError, spawn_blocking},
+    task::spawn_blocking,
 };
-use tokio_util::task::AbortOnDropHandle;
 
-use crate::{
-    pool::Pool,
-    runtime::{join, join_thread, runtime, start_thread, token},
-};
+use crate::{pool::Pool, promise::Promise, runtime::Run, spawned::Spawned, walk::walk};
 
 // ANCHOR: wordcount-run
 /// Runs the job on a runtime of its own, with `ctx.workers` threads for what blocks; the calling thread
 /// gathers.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
-    let runtime = runtime(ctx.workers)?;
-    let (stop, _on_stop) = token(&ctx.stop);
-    let (walked, tasks) = mpsc::channel(1);
+    let run = Run::start(ctx)?;
     let (done, outputs) = mpsc::channel(1);
     thread::scope(|scope| {
-        let walk = start_thread(scope, "walk", move || walk(job, ctx, &walked))?;
-        let counting = count(tasks, job.settings.clone(), ctx.workers.get(), done);
-        let counted = runtime.spawn(stop.clone().run_until_cancelled_owned(counting));
-        let ended = runtime.block_on(async {
-            let gathered = stop.run_until_cancelled(gather(outputs, ctx, out)).await;
-            join(ctx, "count", counted).await?;
-            gathered.unwrap_or(Ok(()))
-        });
-        join_thread(walk)?;
-        ended
+        let (walk, tasks) = walk(scope, job.tasks(Grain::default(), &ctx.stop))?;
+        let count = run.spawn(count(tasks, job.settings.clone(), ctx.workers.get(), done));
+        let gathered = run.block_on(gather(outputs, ctx, out));
+        let counted = run.join("count", count);
+        walk.join().and(counted)?;
+        gathered.unwrap_or(Ok(()))
     })
 }
 
@@ -76,11 +64,6 @@ async fn count(tasks: Receiver<Task>, settings: Settings, workers: usize, done: 
 // ANCHOR_END: wordcount-run
 
 // ANCHOR: wordcount-feed
-/// Walks the directories: what waits in system calls is no future.
-fn walk(job: &Job, ctx: &Ctx, walked: &Sender<Task>) {
-    let _ = job.tasks(Grain::default(), &ctx.stop).try_for_each(|task| walked.blocking_send(task));
-}
-
 /// Has the tasks counted, some at a time, and then those again that have failed as a whole. Closes the adders' channels.
 async fn feed(
     mut tasks: Receiver<Task>,
@@ -100,28 +83,21 @@ async fn feed(
 
 // ANCHOR: wordcount-work
 /// Has a task counted in the blocking pool, whose threads take the tasks in turn.
-async fn work(task: Task, counters: Arc<Pool<Counter>>) -> (Read, Vec<Counts>) {
-    let task = Arc::new(task);
-    let counted = in_pool({
-        let task = task.clone();
-        move || counters.lend().task(&task)
-    });
-    match counted.await {
-        Ok(Partial { read, counts }) => (read, counts),
-        Err(failure) => (task.failed(&panic_reason(&*failure.into_panic())), Vec::new()),
-    }
+async fn work(task: Task, counters: Arc<Pool<Counter>>) -> Partial {
+    let failed = |task: &Task, why: &str| Partial { read: task.failed(why), counts: Vec::new() };
+    Promise::of(task, failed, move |task| counters.lend().task(task)).kept().await
 }
 
 /// Sends what was counted to the adders, and what was read to the end. Returns what is to be done again, apart.
 async fn shuffle(
-    counted: impl Stream<Item = (Read, Vec<Counts>)>,
+    counted: impl Stream<Item = Partial>,
     adders: &[Sender<Vec<Counts>>],
     done: &Sender<Result<Output>>,
 ) -> Vec<Task> {
     let (mut counted, mut failed) = (std::pin::pin!(counted), Vec::new());
-    while let Some((mut read, counts)) = counted.next().await {
+    while let Some(Partial { mut read, counts }) = counted.next().await {
         for (adder, counts) in iter::zip(adders, divided(counts, adders.len())) {
-            // An adder ends before its channel only if nobody wants its sums.
+            // An adder ends before its channel only if its sums are not wanted.
             let _ = adder.send(counts).await;
         }
         failed.append(&mut read.apart);
@@ -140,32 +116,25 @@ async fn add(
     done: Sender<Result<Output>>,
 ) {
     while let Some(counts) = counts.recv().await {
-        let added = in_pool(move || {
+        let added = Spawned::new(spawn_blocking(move || {
             absorb(&mut sums, &counts);
             sums
-        });
+        }));
         sums = added.await.expect("adding up does not panic");
     }
     for sum in sums {
-        let (who, settings) = (format!("partition {}", sum.number()), settings.clone());
-        let ranked = in_pool(move || sum.rank(&settings)).await;
-        let output = ranked.map(Output::Ranked);
-        let output = output.map_err(|failure| Error::worker(who, panic_reason(&*failure.into_panic())));
-        if done.send(output).await.is_err() {
+        let settings = settings.clone();
+        let ranked = Spawned::new(spawn_blocking(move || sum.try_rank(&settings)));
+        let ranked = ranked.await.expect("it catches a panic");
+        if done.send(ranked.map(Output::Ranked)).await.is_err() {
             break;
         }
     }
 }
-
-/// Has something done in the blocking pool. An error is a panic: only dropping the handle aborts it, and it is held.
-async fn in_pool<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, JoinError> {
-    AbortOnDropHandle::new(spawn_blocking(work)).await
-}
 // ANCHOR_END: wordcount-work
 
 // ANCHOR: wordcount-gather
-/// Emits the outputs as they come. The sink may block: this is the thread that called `run`, which polls
-/// nothing but this future, and the runtime goes on without it.
+/// Emits the outputs as they come.
 async fn gather(mut outputs: Receiver<Result<Output>>, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     while let Some(output) = outputs.recv().await
         && ctx.emit(output?, out).is_continue()

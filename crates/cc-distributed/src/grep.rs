@@ -18,13 +18,13 @@
 use std::{collections::VecDeque, convert::Infallible, mem, ops::ControlFlow, thread};
 
 use cc_workloads::{
-    Ctx, Error, Result, Sink,
+    Ctx, Result, Sink,
     grep::{Grain, Job, Loader, Output, Query, Rest, Search, Task},
 };
 use crossbeam_channel::{Receiver, Sender, bounded, select_biased};
-use serde::{Deserialize, Serialize};
 
 use crate::{
+    brief::Brief,
     cluster::{
         Cluster,
         command::Options,
@@ -39,7 +39,7 @@ use crate::{
 /// Runs the job on the workers that the command line names, or on `ctx.workers` processes of its own.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let options = Options::new(&ctx.options);
-    let brief = Brief::new(&job.query, &options)?;
+    let brief = brief(&job.query, &options)?;
     let cluster = Cluster::start("grep", encode(&brief), &options, ctx)?;
     let (promises, line) = bounded(ctx.window.get());
     let (fed, tasks) = bounded(ctx.workers.get());
@@ -113,8 +113,7 @@ pub(crate) const SERVICE: Service = Service::tasks("grep", work);
 // ANCHOR: grep-work
 /// Begins with a job in a worker: from here on, encoded tasks become encoded outputs.
 pub(crate) fn work(brief: &[u8], means: &Means) -> Result<Work> {
-    let unreadable = |error| Error::worker("brief", error);
-    let Brief { query, shared_fs } = postcard::from_bytes(brief).map_err(unreadable)?;
+    let Brief { job: query, shared_fs } = Brief::<Query>::read(brief)?;
     let mut search = Search::new(&query)?.within(means.files(shared_fs)?);
     Ok(Box::new(move |task| {
         let task: Task = postcard::from_bytes(task).map_err(|error| error.to_string())?;
@@ -177,23 +176,15 @@ impl Way<'_> {
 }
 // ANCHOR_END: grep-gather
 
+/// What a worker is told: the query, whose relative names begin where they begin here.
+fn brief(query: &Query, options: &Options) -> Result<Brief<Query>> {
+    let base = options.base(&query.base)?.into();
+    Ok(Brief { job: Query { base, ..query.clone() }, shared_fs: options.shared_fs })
+}
+
 /// How many tasks of a rest are on their way at once: one in each worker's hands, and one waiting for it.
 fn ahead(ctx: &Ctx) -> usize {
     2 * ctx.workers.get()
-}
-
-/// What a worker is told of a job.
-#[derive(Serialize, Deserialize)]
-struct Brief {
-    query: Query,
-    shared_fs: bool,
-}
-
-impl Brief {
-    fn new(query: &Query, options: &Options) -> Result<Self> {
-        let base = options.base(&query.base)?.into();
-        Ok(Self { query: Query { base, ..query.clone() }, shared_fs: options.shared_fs })
-    }
 }
 
 /// A task and where its outcome is waited for.

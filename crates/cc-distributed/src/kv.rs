@@ -31,8 +31,8 @@ use std::{
 use cc_workloads::{
     Ctx, Error, Result,
     kv::{
-        Config, Connection, Now, Part, Parts, Plan, READ, Refusal, Reply, Server, Slots, TOO_MANY, Totals,
-        accept_again,
+        Config, Connection, Now, Part, Parts, Plan, READ, Refusal, Reply, Server, Slots, Totals,
+        accept_again, hang_up, turn_away,
     },
 };
 use prost::bytes::Bytes;
@@ -140,15 +140,15 @@ impl Desk {
     fn welcome(self: &Arc<Self>, stream: TcpStream, clients: &mut JoinSet<()>) {
         let desk = self.clone();
         match Connection::new(&self.server) {
-            Some(connection) => clients.spawn(async move { desk.client(stream, connection).await }),
-            None => clients.spawn(turn_away(stream)),
-        };
+            Some(connection) => _ = clients.spawn(async move { desk.client(stream, connection).await }),
+            None => turn_away(&stream),
+        }
     }
 
     /// Serves a client to its end. Whatever goes wrong concerns nobody else; the runtime keeps a panic from others.
     async fn client(&self, mut stream: TcpStream, connection: Connection) {
         if self.converse(&mut stream, connection).await.is_ok() {
-            hang_up(stream).await;
+            hang_up(&stream);
         }
     }
 }
@@ -405,18 +405,4 @@ async fn within<T>(patience: Option<Duration>, what: impl Future<Output = io::Re
         Some(patience) => timeout(patience, what).await?,
         None => what.await,
     }
-}
-
-async fn turn_away(stream: TcpStream) {
-    // Whoever is not there to be told is gone already.
-    let _ = stream.try_write(TOO_MANY);
-    hang_up(stream).await;
-}
-
-/// Closes it so that the client gets the last reply: if something that it said is unread by then, the kernel takes the
-/// reply back.
-async fn hang_up(mut stream: TcpStream) {
-    let mut buffer = [0; 4096];
-    let _ = stream.shutdown().await.is_ok()
-        && (0..64).all(|_| stream.try_read(&mut buffer).is_ok_and(|bytes| bytes > 0));
 }

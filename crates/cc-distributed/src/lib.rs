@@ -64,6 +64,7 @@
 //! - [`sort`]: the same, with names that do not say where things are;
 //! - [`kv`]: a server whose data is with the workers; its `node` is what they do;
 //! - [`fetch`]: requests to hosts, each of which belongs to one worker;
+//! - `brief`: what a worker is told of a job;
 //! - `threads`: the threads that feed it, joined before the end of what they send is believed;
 //! - [`cluster`]: the small runtime of this model. It knows no workload, and its queue knows no transport: a
 //!   message broker could take the place of everything between queue and worker.
@@ -72,7 +73,7 @@
 // written.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
-mod client;
+mod brief;
 pub mod cluster;
 mod threads;
 

@@ -18,15 +18,15 @@
 use std::{ops::ControlFlow, thread};
 
 use cc_workloads::{
-    Ctx, Error, Result, Sink,
+    Ctx, Result, Sink,
     resize::{Job, Loader, Output, Resizer, Settings, Task},
 };
 use futures::{StreamExt, executor::block_on_stream};
-use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::{
+    brief::Brief,
     cluster::{
         Cluster,
         command::Options,
@@ -41,7 +41,7 @@ use crate::{
 /// Runs the job on the workers that the command line names, or on `ctx.workers` processes of its own.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let options = Options::new(&ctx.options);
-    let brief = Brief::new(&job.settings, &options)?;
+    let brief = brief(&job.settings, &options)?;
     let cluster = Cluster::start("resize", encode(&brief), &options, ctx)?;
     let loader = (!brief.shared_fs).then(|| Loader::new(&job.settings));
     let (promises, line) = channel(1);
@@ -84,8 +84,7 @@ pub(crate) const SERVICE: Service = Service::tasks("resize", work);
 // ANCHOR: resize-work
 /// Begins with a job in a worker: from here on, encoded tasks become encoded outputs.
 pub(crate) fn work(brief: &[u8], means: &Means) -> Result<Work> {
-    let unreadable = |error| Error::worker("brief", error);
-    let Brief { settings, shared_fs } = postcard::from_bytes(brief).map_err(unreadable)?;
+    let Brief { job: settings, shared_fs } = Brief::<Settings>::read(brief)?;
     let mut resizer = Resizer::new(&settings).within(means.files(shared_fs)?);
     Ok(Box::new(move |task| {
         let task: Task = postcard::from_bytes(task).map_err(|error| error.to_string())?;
@@ -104,16 +103,8 @@ fn gather(line: Receiver<Promise<Output>>, cluster: &Cluster, ctx: &Ctx, out: &m
 }
 // ANCHOR_END: resize-gather
 
-/// What a worker is told of a job.
-#[derive(Serialize, Deserialize)]
-struct Brief {
-    settings: Settings,
-    shared_fs: bool,
-}
-
-impl Brief {
-    fn new(settings: &Settings, options: &Options) -> Result<Self> {
-        let base = options.base(&settings.base)?.into();
-        Ok(Self { settings: Settings { base, ..settings.clone() }, shared_fs: options.shared_fs })
-    }
+/// What a worker is told: the settings, whose relative names begin where they begin here.
+fn brief(settings: &Settings, options: &Options) -> Result<Brief<Settings>> {
+    let base = options.base(&settings.base)?.into();
+    Ok(Brief { job: Settings { base, ..settings.clone() }, shared_fs: options.shared_fs })
 }

@@ -22,27 +22,29 @@
 
 use std::{
     convert::identity,
-    ops::ControlFlow::{self, Break, Continue},
+    ops::ControlFlow::{self, Continue},
 };
 
 use cc_workloads::{
     Ctx, Error, Result, Sink,
-    printable::printable,
     sort::{Content, Job, Made, Output, Piece, Plan, Query, Runs, Scope, Sorter, Task},
 };
 use futures::{StreamExt, executor::block_on_stream, stream};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
-use crate::cluster::{
-    Cluster,
-    command::Options,
-    decoded, encode,
-    lineage::{Lineage, Origin, Placed, Places},
-    queue::{Attempts, Kept, Lane, Promise},
-    reach::{Missing, Reach},
-    shelf::place,
-    worker::{Means, Service, Work},
+use crate::{
+    brief::Brief,
+    cluster::{
+        Cluster,
+        command::Options,
+        decoded, encode,
+        lineage::{Lineage, Origin, Placed, Places},
+        location::place,
+        queue::{Attempts, Kept, Lane, Promise},
+        reach::{Missing, Reach},
+        worker::{Means, Service, Work},
+    },
 };
 
 /// What a process takes for itself.
@@ -52,7 +54,7 @@ const PROCESS: u64 = 3 << 20;
 /// Runs the job on the workers that the command line names, or on `ctx.workers` processes of its own.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let options = Options { temporary: Some(job.temporary.clone()), ..Options::new(&ctx.options) };
-    let brief = Brief::new(&job.query, &options)?;
+    let brief = brief(&job.query, &options)?;
     let plan = job.plan(ctx)?;
     let cluster = Cluster::start("sort", encode(&brief), &options, ctx)?;
     let (lineage, reach) = (Lineage::at(&job.temporary), Reach::new(&cluster));
@@ -113,8 +115,7 @@ pub(crate) const SERVICE: Service = Service::tasks("sort", work);
 // ANCHOR: sort-work
 /// Begins with a job in a worker: from here on, encoded tasks become encoded answers.
 pub(crate) fn work(brief: &[u8], means: &Means) -> Result<Work> {
-    let unreadable = |error| Error::worker("brief", error);
-    let Brief { query, shared_fs } = postcard::from_bytes(brief).map_err(unreadable)?;
+    let Brief { job: query, shared_fs } = Brief::<Query>::read(brief)?;
     let mut sorter = Sorter::new(&query, &means.stop).within(means.files(shared_fs)?);
     let shelf = means.shelf.clone();
     Ok(Box::new(move |task| {
@@ -148,12 +149,13 @@ fn gather(
                 Output::Runs(made)
             }
             Done::Output(output) => output,
-            Done::Missing(what) => return desk.fail(what.slice.name, &what.why),
+            Done::Missing(what) => return desk.cluster.fail_with(what.slice.name, &what.why),
         };
         desk.ctx.emit(output, out)?;
     }
     // The chunks end early, too, when a stop is requested.
-    if desk.ctx.stop.requested() { Break(()) } else { Continue(places) }
+    desk.ctx.stop.flow()?;
+    Continue(places)
 }
 
 /// Emits what comes of the merges, in their order.
@@ -165,14 +167,14 @@ fn merge(
     out: &mut dyn Sink<Output>,
 ) -> ControlFlow<()> {
     let merges = stream::iter(runs.merges()).map(|task| desk.merge(task, places));
-    let window = plan.window.get().min(2 * desk.workers());
+    let window = desk.ctx.window.min(plan.fits).get().min(2 * desk.workers());
     block_on_stream(merges.buffered(window)).try_for_each(|output| desk.ctx.emit(output?, out))
 }
 // ANCHOR_END: sort-gather
 
 /// The coordinator's side of the job.
 struct Desk<'a> {
-    brief: Brief,
+    brief: Brief<Query>,
     cluster: &'a Cluster,
     lineage: Lineage,
     reach: Reach<'a>,
@@ -186,7 +188,7 @@ impl Desk<'_> {
         let is_name = |piece: &Piece| self.brief.shared_fs && !matches!(piece.content, Content::Shelf(_));
         let task = match task {
             Task::Chunk(chunk) if !chunk.pieces.iter().all(is_name) => {
-                Task::Chunk(chunk.load(&self.brief.query, self.lineage.shelf()))
+                Task::Chunk(chunk.load(&self.brief.job, self.lineage.shelf()))
             }
             other => other,
         };
@@ -206,14 +208,14 @@ impl Desk<'_> {
             match self.answer(self.submit(&located, Lane::Usual, &attempts).await)? {
                 Done::Output(output) => return Continue(output),
                 Done::Missing(what) => gone = self.reach.lost_place(&what, &mut attempts).await?,
-                Done::Runs(..) => return self.fail("a merge", "has made runs"),
+                Done::Runs(..) => return self.cluster.fail_with("a merge", "has made runs"),
             }
         }
     }
 
     /// Submits a task. Only what can have come of it is taken for an answer.
     fn submit(&self, task: &Task, lane: Lane, attempts: &Attempts) -> Promise<Done> {
-        let scope = task.scope(&self.brief.query);
+        let scope = task.scope(&self.brief.job);
         let check = decoded(move |place, done: &Done| done.check(&scope, place));
         self.cluster.submit_again(encode(task), lane, check, attempts)
     }
@@ -238,7 +240,7 @@ impl Desk<'_> {
         match self.answer(self.sort(task, Lane::Urgent).await)? {
             Done::Runs(place, made) if sorted.again(&place, &made) => Continue(()),
             Done::Output(Output::Failed(why)) => self.cluster.fail(Error::Failed(why)),
-            _ => self.fail("sorted again", "files have changed meanwhile"),
+            _ => self.cluster.fail_with("sorted again", "files have changed meanwhile"),
         }
     }
 
@@ -249,10 +251,6 @@ impl Desk<'_> {
 
     fn workers(&self) -> usize {
         self.ctx.workers.get()
-    }
-
-    fn fail<T>(&self, who: impl Into<String>, why: &str) -> ControlFlow<(), T> {
-        self.cluster.fail(Error::worker(who, printable(why)))
     }
 }
 
@@ -271,18 +269,10 @@ fn read_from(task: &Task) -> impl Iterator<Item = &str> {
     parts.iter().map(|part| place(&part.slice.name))
 }
 
-/// What a worker is told of a job.
-#[derive(Serialize, Deserialize)]
-struct Brief {
-    query: Query,
-    shared_fs: bool,
-}
-
-impl Brief {
-    fn new(query: &Query, options: &Options) -> Result<Self> {
-        let base = options.base(&query.base)?.into();
-        Ok(Self { query: Query { base, ..query.clone() }, shared_fs: options.shared_fs })
-    }
+/// What a worker is told: the query, whose relative names begin where they begin here.
+fn brief(query: &Query, options: &Options) -> Result<Brief<Query>> {
+    let base = options.base(&query.base)?.into();
+    Ok(Brief { job: Query { base, ..query.clone() }, shared_fs: options.shared_fs })
 }
 
 /// What came of a task.

@@ -46,14 +46,15 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::{
+    brief::Brief,
     cluster::{
         Cluster,
         command::Options,
         decoded, encode,
         lineage::{Lineage, Origin},
+        location::place,
         queue::{Attempts, Kept, Lane},
         reach::{Missing, Reach},
-        shelf::place,
         worker::{Means, Service, Work},
     },
     threads::Threads,
@@ -73,7 +74,7 @@ const ROUNDS: usize = 5;
 /// Runs the job on the workers that the command line names, or on `ctx.workers` processes of its own.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let options = Options::new(&ctx.options);
-    let brief = Brief::new(&job.settings, &options, ctx)?;
+    let brief = brief(&job.settings, &options, ctx)?;
     let cluster = Cluster::start("wordcount", encode(&brief), &options, ctx)?;
     let (lineage, reach) = (Lineage::at(&env::temp_dir()), Reach::new(&cluster));
     let desk = Desk { brief, cluster: &cluster, lineage, reach, ctx };
@@ -113,14 +114,14 @@ fn count(
 // ANCHOR: wordcount-feed
 /// Submits the tasks, ready for the journey: what a worker cannot open itself is put in.
 fn feed(tasks: impl Iterator<Item = Counts>, desk: &Desk, counting: &Sender<Counting>) -> ControlFlow<()> {
-    let mut loader = (!desk.brief.shared_fs).then(|| Loader::new(&desk.brief.settings));
+    let mut loader = (!desk.brief.shared_fs).then(|| Loader::new(&desk.brief.job.settings));
     for counts in tasks {
         let task = desk.task(&counts.origin)?;
         let task = match &mut loader {
             Some(loader) => loader.load(task),
             None => task,
         };
-        let (name, shares, scope) = (counts.origin.name(), desk.brief.shares, task.scope());
+        let (name, shares, scope) = (counts.origin.name(), desk.brief.job.shares, task.scope());
         let order = Order::Count { name: name.clone(), task };
         let check = decoded(move |place, counted: &Counted| counted.check(&scope, place, &name, shares));
         let outcome = desk.cluster.submit(encode(&order), Lane::Usual, check);
@@ -138,8 +139,7 @@ pub(crate) const SERVICE: Service = Service::tasks("wordcount", work);
 // ANCHOR: wordcount-work
 /// Begins with a job in a worker: from here on, encoded orders become encoded answers.
 pub(crate) fn work(brief: &[u8], means: &Means) -> Result<Work> {
-    let unreadable = |error| Error::worker("brief", error);
-    let Brief { settings, shares, shared_fs } = postcard::from_bytes(brief).map_err(unreadable)?;
+    let Brief { job: Setup { settings, shares }, shared_fs } = Brief::read(brief)?;
     let mut counter = Counter::new(&settings).within(means.files(shared_fs)?);
     let shelf = means.shelf.clone();
     Ok(Box::new(move |order| match postcard::from_bytes(order).map_err(|error| error.to_string())? {
@@ -167,7 +167,9 @@ fn gather(
     for (counts, outcome) in block_on_stream(ReceiverStream::new(line).buffer_unordered(desk.ahead())) {
         let Shelved { mut read, slices } = match desk.answer(outcome, Counted::Failed)? {
             Counted::Shelved(shelved) => shelved,
-            Counted::Failed(why) if counts.read.is_some() => return desk.fail("counted again", &why),
+            Counted::Failed(why) if counts.read.is_some() => {
+                return desk.cluster.fail_with("counted again", &why);
+            }
             Counted::Failed(why) => {
                 Shelved { read: desk.task(&counts.origin)?.failed(&why), slices: Vec::new() }
             }
@@ -177,7 +179,7 @@ fn gather(
         match counts.read {
             None => desk.ctx.emit(Output::Read(read.clone()), out)?,
             Some(first) if first == read => {}
-            Some(_) => return desk.fail("counted again", "files have changed meanwhile"),
+            Some(_) => return desk.cluster.fail_with("counted again", "files have changed meanwhile"),
         }
         counted.push(Counts { read: Some(read), slices, ..counts });
     }
@@ -186,7 +188,7 @@ fn gather(
 
 /// Has the shares added up, and emits them.
 fn reduce(mut counts: Vec<Counts>, desk: &Desk, out: &mut dyn Sink<Output>) -> ControlFlow<()> {
-    let mut left: Vec<usize> = (0..desk.brief.shares).collect();
+    let mut left: Vec<usize> = (0..desk.brief.job.shares).collect();
     let (mut gone, mut attempts, mut rounds) = (HashSet::new(), HashMap::new(), 0);
     while !left.is_empty() {
         restore(&mut counts, mem::take(&mut gone), desk, out)?;
@@ -198,7 +200,7 @@ fn reduce(mut counts: Vec<Counts>, desk: &Desk, out: &mut dyn Sink<Output>) -> C
         for (number, outcome) in block_on_stream(sums.buffer_unordered(desk.ahead())) {
             match desk.answer(outcome, Summed::Failed)? {
                 Summed::Ranked(ranked) => desk.ctx.emit(Output::Ranked(ranked), out)?,
-                Summed::Failed(why) => return desk.fail(format!("partition {number}"), &why),
+                Summed::Failed(why) => return desk.cluster.fail_with(format!("partition {number}"), &why),
                 Summed::Missing(what) => missing.push((number, what)),
             }
         }
@@ -213,7 +215,7 @@ fn reduce(mut counts: Vec<Counts>, desk: &Desk, out: &mut dyn Sink<Output>) -> C
         }
         rounds += usize::from(!gone.is_empty());
         if rounds == ROUNDS * desk.ctx.workers.get() {
-            return desk.fail("counts", "their workers are lost again and again");
+            return desk.cluster.fail_with("counts", "their workers are lost again and again");
         }
     }
     Continue(())
@@ -243,7 +245,7 @@ fn restore(
 
 /// The coordinator's side of the job.
 struct Desk<'a> {
-    brief: Brief,
+    brief: Brief<Setup>,
     cluster: &'a Cluster,
     lineage: Lineage,
     reach: Reach<'a>,
@@ -272,7 +274,7 @@ impl Desk<'_> {
     ) -> impl Future<Output = (usize, Kept<Summed>)> + use<> {
         let parts = counts.iter().filter_map(|counts| counts.slices.get(number).cloned());
         let slices = parts.filter(|part| !part.is_empty()).collect();
-        let (share, settings) = (Share { number, slices }, self.brief.settings.clone());
+        let (share, settings) = (Share { number, slices }, self.brief.job.settings.clone());
         let order = encode(&Order::Rank(share.clone()));
         let check = decoded(move |place, summed: &Summed| summed.check(&share, place, &settings));
         let outcome = self.cluster.submit_again(order, Lane::Usual, check, attempts);
@@ -288,10 +290,6 @@ impl Desk<'_> {
     fn ahead(&self) -> usize {
         2 * self.ctx.workers.get()
     }
-
-    fn fail<T>(&self, who: impl Into<String>, why: &str) -> ControlFlow<(), T> {
-        self.cluster.fail(Error::worker(who, printable(why)))
-    }
 }
 
 /// A task, and where its counts are.
@@ -306,21 +304,20 @@ struct Counts {
 /// A task on its way.
 type Counting = Pin<Box<dyn Future<Output = (Counts, Kept<Counted>)> + Send>>;
 
-/// What a worker is told of a job.
-#[derive(Serialize, Deserialize)]
-struct Brief {
-    settings: Settings,
-    shares: usize,
-    shared_fs: bool,
+/// What a worker is told: the settings, whose relative names begin where they begin here.
+fn brief(settings: &Settings, options: &Options, ctx: &Ctx) -> Result<Brief<Setup>> {
+    let base = options.base(&settings.base)?.into();
+    let workers = options.workers.len().max(ctx.workers.get());
+    let shares = PARTITIONS.min(SHARES * workers);
+    let settings = Settings { base, ..settings.clone() };
+    Ok(Brief { job: Setup { settings, shares }, shared_fs: options.shared_fs })
 }
 
-impl Brief {
-    fn new(settings: &Settings, options: &Options, ctx: &Ctx) -> Result<Self> {
-        let base = options.base(&settings.base)?.into();
-        let workers = options.workers.len().max(ctx.workers.get());
-        let shares = PARTITIONS.min(SHARES * workers);
-        Ok(Self { settings: Settings { base, ..settings.clone() }, shares, shared_fs: options.shared_fs })
-    }
+/// What all tasks have in common.
+#[derive(Serialize, Deserialize)]
+struct Setup {
+    settings: Settings,
+    shares: usize,
 }
 
 /// What a worker is to do.

@@ -20,8 +20,8 @@ type Answer = Result<usize, String>;
 fn main() -> Result<()> {
     enter("primes", |()| work); // a worker process does not come back from here
     let ctx = Ctx::new(Ctx::available_workers());
-    let give_up = |_: &String| Err("killed its worker three times".to_owned());
-    let pool: Pool<String, Answer> = Pool::start("primes", &(), &ctx, give_up)?;
+    let failed = |_: &String, why: &str| Err(why.to_owned());
+    let pool: Pool<String, Answer> = Pool::start("primes", &(), &ctx, failed)?;
     let promises = LIMITS.map(|limit| pool.submit(limit.to_owned()).expect("the pool is open"));
     let results = promises.map(|promise| promise.recv().expect("nobody stops the run"));
     for (limit, result) in LIMITS.iter().zip(&results) {

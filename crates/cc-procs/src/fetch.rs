@@ -97,11 +97,14 @@ struct Seat {
 impl Desk {
     fn new(job: &Job, ctx: &Ctx) -> Result<Self> {
         let at_once = job.at_once();
-        // A worker has one connection, whatever its host may have of them.
-        let settings = Settings { concurrency: 1, per_host: 1, ..job.settings.clone() };
         Ok(Self {
             schedule: Schedule::new(job, Instant::now()),
-            fleet: Fleet::new("fetch", &settings, ("--concurrency", at_once), &ctx.stop)?,
+            fleet: Fleet::new(
+                "fetch",
+                &job.settings.single_connection(),
+                ("--concurrency", at_once),
+                &ctx.stop,
+            )?,
             seats: (0..at_once).map(|_| Seat::default()).collect(),
             vacant: (0..at_once).rev().collect(),
             idle: Vec::new(),
@@ -126,7 +129,7 @@ impl Desk {
             Some(home) => self.idle.retain(|idle| *idle != home),
             None => {}
         }
-        let origin = download.url().origin().ascii_serialization();
+        let origin = download.origin();
         let worker = home.map_or_else(|| self.free(&origin), Ok)?;
         self.seats[worker].origin = origin;
         self.hand_over(worker, download);

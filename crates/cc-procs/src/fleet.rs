@@ -13,7 +13,7 @@
 
 use std::{
     convert::Infallible,
-    env, io,
+    io,
     marker::PhantomData,
     os::fd::{AsFd, OwnedFd},
     process, thread,
@@ -23,7 +23,6 @@ use std::{
 use cc_workloads::{
     Error, Result, Stop,
     error::reason,
-    stdio,
     stop::{Bell, OnRequest},
 };
 use rustix::{
@@ -40,7 +39,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
     lifeline::{receive, send, start},
-    worker::{Process, WORKER},
+    process::{Process, enter_as},
 };
 
 /// Worker processes that make answers `A`. Dropping it ends them.
@@ -192,12 +191,7 @@ where
     A: Serialize,
     W: FnMut(T) -> A,
 {
-    if env::var_os(WORKER).is_none_or(|worker| worker != name) {
-        return;
-    }
-    let Err(error) = serve(work);
-    let _ = stdio::say(&format!("{name} worker: {error}\n")); // the status says the same
-    process::exit(1);
+    enter_as(name, || serve(work).map(|never| match never {}));
 }
 
 fn serve<S, T, A, W>(work: impl FnOnce(S) -> Result<W>) -> Result<Infallible>

@@ -14,22 +14,15 @@
 //!   that cannot be started ends the run, and so does a panic of `feed`, which is joined: it closes
 //!   the line as the end does.
 
-use std::{
-    collections::VecDeque,
-    mem,
-    ops::ControlFlow,
-    panic::{AssertUnwindSafe, catch_unwind},
-    thread,
-};
+use std::{collections::VecDeque, mem, ops::ControlFlow, thread};
 
 use cc_workloads::{
     Ctx, Result, Sink,
-    error::panic_reason,
     grep::{Grain, Job, Output, Query, Search, Task},
 };
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use crate::{feed, pool, worker};
+use crate::{caught::caught, feed, pool, worker};
 
 type Pool = pool::Pool<Task, Output>;
 type Promise = pool::Promise<Output>;
@@ -38,8 +31,7 @@ type Promise = pool::Promise<Output>;
 /// Runs the job in `ctx.workers` processes; the calling thread gathers what comes back.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     job.query.check()?; // or each worker would find the mistake for itself
-    let give_up = |task: &Task| task.failed("killed its worker three times");
-    let pool = Pool::start("grep", &job.query, ctx, give_up)?;
+    let pool = Pool::start("grep", &job.query, ctx, Task::failed)?;
     let (promises, line) = bounded(ctx.window.get());
     thread::scope(|scope| {
         let pool = &pool;
@@ -56,12 +48,8 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
 // ANCHOR: grep-feed
 /// Submits the tasks, and lines up the promises of their outputs.
 fn feed(job: &Job, ctx: &Ctx, pool: &Pool, promises: &Sender<Promise>) {
-    for task in job.tasks(Grain::default(), &ctx.stop) {
-        let Some(promise) = pool.submit(task) else { break };
-        if promises.send(promise).is_err() {
-            break;
-        }
-    }
+    let mut tasks = job.tasks(Grain::default(), &ctx.stop);
+    let _ = tasks.try_for_each(|task| promises.send(pool.submit(task)?).ok());
 }
 // ANCHOR_END: grep-feed
 
@@ -74,11 +62,7 @@ pub(crate) fn enter() {
 /// Prepares a worker process: what it returns does one task after the other there.
 pub(crate) fn work(query: &Query) -> impl FnMut(Task) -> Output + use<> {
     let mut search = Search::new(query).expect("checked before it was sent");
-    move |task| {
-        // A search begins each task afresh, so a panic leaves nothing behind that the next one would see.
-        catch_unwind(AssertUnwindSafe(|| search.task(&task)))
-            .unwrap_or_else(|panic| task.failed(&panic_reason(&*panic)))
-    }
+    caught(move |task| search.task(task), Task::failed)
 }
 // ANCHOR_END: grep-work
 

@@ -14,6 +14,9 @@ pub(crate) const CREDITS: usize = 2;
 /// How many deaths a task may have counted against it before it is given up.
 pub(crate) const TRIES: u32 = 3;
 
+/// Why a task is given up.
+pub(crate) const KILLED: &str = "killed its worker three times";
+
 /// The tasks that an owner has taken from the queue, the first of which its worker was given.
 pub(crate) struct InFlight<T> {
     /// In the order in which they were taken, which is the order in which a worker does them.

@@ -29,7 +29,7 @@ use std::{
     collections::{BinaryHeap, VecDeque},
     convert::Infallible,
     io::{self, ErrorKind, Read, Write},
-    net::{self, Shutdown},
+    net,
     os::fd::{AsFd, AsRawFd},
     sync::Arc,
     time::{Duration, Instant},
@@ -38,8 +38,8 @@ use std::{
 use cc_workloads::{
     Ctx, Error, Result,
     kv::{
-        Config, Connection, Now, Plan, READ, SWEEP, Server, Shard, Slots, TOO_MANY, Totals, accept_again,
-        deadline_after,
+        Config, Connection, Now, Plan, READ, SWEEP, Server, Shard, Slots, Totals, accept_again,
+        deadline_after, hang_up, turn_away,
     },
 };
 use mio::{
@@ -146,7 +146,7 @@ impl Loop {
         let Place { number, workers, setup: config, listener, ways, lifeline } = place;
         let port = listener.local_addr().map_err(Error::io("address of the listener"))?.port();
         let server = Server::new(config, workers, port);
-        let shard = Shard::new(server.budget().clone(), fastrand::u64(..)).of_process(server.clone());
+        let shard = Shard::empty(server.budget()).of_process(server.clone());
         listener.set_nonblocking(true).map_err(Error::io("listener"))?;
         let mut listener = TcpListener::from_std(listener);
         let poll = Poll::new().map_err(Error::io("poll"))?;
@@ -224,7 +224,7 @@ impl Loop {
         let has_clients = !self.clients.is_empty();
         let until_idle = self.server.config().patience_interval().filter(|_| has_clients);
         let resumes = self.paused.peek().map(|Reverse((at, _))| at.saturating_duration_since(Instant::now()));
-        let chores = has_chores.then_some(SWEEP.0);
+        let chores = has_chores.then_some(SWEEP);
         let waits = self.deadline.filter(|_| !self.has_told);
         let until_drained = waits.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let all = [chores, until_idle, resumes, until_drained];
@@ -284,15 +284,11 @@ impl Loop {
         let (clients, fewest) = (self.clients.len(), self.shards.fewest_clients());
         let has_room = clients < self.server.config().max_connections;
         let is_near = clients <= fewest.saturating_add(fewest / 8);
-        clients <= fewest || has_room && (is_near || since.elapsed() >= SWEEP.0)
+        clients <= fewest || has_room && (is_near || since.elapsed() >= SWEEP)
     }
 
     fn welcome(&mut self, mut stream: TcpStream, now: Now) {
-        let Some(connection) = Connection::new(&self.server) else {
-            // Whoever is not there to be told is gone already.
-            let _ = stream.write(TOO_MANY);
-            return hang_up(stream, &mut self.buffer);
-        };
+        let Some(connection) = Connection::new(&self.server) else { return turn_away(&stream) };
         let entry = self.clients.vacant_entry();
         let (number, interest) = (entry.key(), Interest::READABLE | Interest::WRITABLE);
         // Without it, it is slower.
@@ -326,14 +322,14 @@ impl Loop {
             client.forget(&mut self.shards);
             // Closing it does the same, if this fails.
             let _ = self.poll.registry().deregister(&mut client.stream);
-            hang_up(client.stream, &mut self.buffer);
+            hang_up(&client.stream);
         }
     }
 
     /// What is to be done from time to time.
     fn look_around(&mut self, now: Now) {
         let until_idle = self.server.config().patience_interval();
-        let every = until_idle.map_or(SWEEP.0, |interval| SWEEP.0.min(interval));
+        let every = until_idle.map_or(SWEEP, |interval| SWEEP.min(interval));
         if self.swept.elapsed() < every {
             return;
         }
@@ -521,11 +517,3 @@ impl Loop {
     }
 }
 // ANCHOR_END: kv-drain
-
-/// Closes it so that the client gets the last reply: if something that he said is unread by then, the kernel takes the
-/// reply back.
-fn hang_up(mut stream: TcpStream, buffer: &mut [u8]) {
-    if stream.shutdown(Shutdown::Write).is_ok() {
-        let _ = (0..TURN).all(|_| stream.read(buffer).is_ok_and(|bytes| bytes > 0));
-    }
-}

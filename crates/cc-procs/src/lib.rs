@@ -63,6 +63,7 @@
 //! - `feed`: the thread that feeds it;
 //! - [`pool`]: the runtime: how workers are driven and replaced;
 //! - [`worker`]: how a worker process is started, met and ended, and what it does;
+//! - `process`: a child process, which ends with what owns it;
 //! - `in_flight`: what a worker was given, and which of it a death counts against;
 //! - [`kv`]: workers that serve beside each other, and what a plan on several of them takes;
 //! - [`mesh`] and [`prefork`]: the ways between such workers, and whoever starts and replaces them;
@@ -73,6 +74,7 @@
 // written.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+mod caught;
 mod feed;
 pub mod fleet;
 mod in_flight;
@@ -80,6 +82,7 @@ mod lifeline;
 pub mod mesh;
 pub mod pool;
 pub mod prefork;
+mod process;
 pub mod worker;
 
 use cc_workloads::{Entry, Model, with_workloads};

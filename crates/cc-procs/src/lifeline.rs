@@ -23,7 +23,7 @@ use rustix::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::worker::{Process, WORKER};
+use crate::process::{Process, WORKER};
 
 /// No message is longer. A socket has room for one by default.
 const LONGEST: usize = 192 << 10;

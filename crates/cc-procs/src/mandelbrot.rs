@@ -17,19 +17,15 @@
 //!   started ends the run, and so does a panic of `feed`, which is joined: it closes the channel as
 //!   the end does.
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    thread,
-};
+use std::thread;
 
 use cc_workloads::{
     Ctx, Result, Sink, Stop,
-    error::panic_reason,
     mandelbrot::{Grain, Job, Output, Plane, Task, View},
 };
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use crate::{feed, pool, worker};
+use crate::{caught::caught, feed, pool, worker};
 
 type Pool = pool::Pool<Task, Output>;
 
@@ -39,8 +35,7 @@ const GRAIN: Grain = Grain { pixels: 8192 };
 // ANCHOR: mandelbrot-run
 /// Runs the job in `ctx.workers` processes; the calling thread gathers what comes back.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
-    let give_up = |task: &Task| task.failed("killed its worker three times");
-    let pool = Pool::start("mandelbrot", &job.view, ctx, give_up)?;
+    let pool = Pool::start("mandelbrot", &job.view, ctx, Task::failed)?;
     let failed = round(job.tasks(GRAIN), &pool, ctx, out)?;
     if !failed.is_empty() {
         round(failed.into_iter().flat_map(Task::apart), &pool, ctx, out)?;
@@ -83,10 +78,7 @@ pub(crate) fn enter() {
 pub(crate) fn work(view: &View) -> impl FnMut(Task) -> Output + use<> {
     // A stop kills the process, so there is none that the kernel could ask about.
     let plane = Plane::new(view, &Stop::new());
-    move |task| {
-        catch_unwind(AssertUnwindSafe(|| plane.task(&task).expect("no stop is requested here")))
-            .unwrap_or_else(|panic| task.failed(&panic_reason(&*panic)))
-    }
+    caught(move |task| plane.task(task).expect("no stop is requested here"), Task::failed)
 }
 // ANCHOR_END: mandelbrot-work
 

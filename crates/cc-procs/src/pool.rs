@@ -30,7 +30,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, select_biased};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    in_flight::{CREDITS, InFlight},
+    in_flight::{CREDITS, InFlight, KILLED},
     worker::{Died, Launch, Worker},
 };
 
@@ -67,13 +67,13 @@ where
     /// [`enter`](crate::worker::enter). A worker is started when there is a task for it, and is
     /// told the `setup` first.
     ///
-    /// `give_up` makes the output of a task that has killed its worker too often: three times,
+    /// `failed` makes the output of a task that has killed its worker too often: three times,
     /// while it was the only one that the worker had.
     pub fn start<S: Serialize>(
         name: &'static str,
         setup: &S,
         ctx: &Ctx,
-        give_up: GiveUp<T, O>,
+        failed: Failed<T, O>,
     ) -> Result<Self> {
         let launch = Arc::new(Launch::new(name, setup)?);
         let (fed, tasks) = bounded(ctx.window.get() + 1);
@@ -89,7 +89,7 @@ where
         let mut pool = Self { queues, on_stop, owners: Owners(Vec::new()) };
         for n in 0..ctx.workers.get() {
             let (launch, fed, urgent) = (launch.clone(), tasks.clone(), rests.clone());
-            let owner = Owner { launch, fed, urgent, stop: ctx.stop.clone(), give_up };
+            let owner = Owner { launch, fed, urgent, stop: ctx.stop.clone(), failed };
             let thread = thread::Builder::new().name(format!("owner-{n}")).spawn(move || owner.run());
             pool.owners.0.push(thread.map_err(|e| Error::worker("thread", e))?);
         }
@@ -131,8 +131,8 @@ where
     }
 }
 
-/// Makes the output of a task that cannot be done.
-pub type GiveUp<T, O> = fn(&T) -> O;
+/// Makes the output of a task that cannot be done, with the reason.
+pub type Failed<T, O> = fn(&T, &str) -> O;
 
 /// The threads that own a worker each.
 struct Owners(Vec<JoinHandle<Result<()>>>);
@@ -180,7 +180,7 @@ struct Owner<T, O> {
     fed: Receiver<Order<T, O>>,
     urgent: Receiver<Order<T, O>>,
     stop: Stop,
-    give_up: GiveUp<T, O>,
+    failed: Failed<T, O>,
 }
 
 impl<T: Serialize, O: Serialize + DeserializeOwned> Owner<T, O> {
@@ -211,7 +211,7 @@ impl<T: Serialize, O: Serialize + DeserializeOwned> Owner<T, O> {
             }
             drop(worker);
             if let Some(order) = in_flight.worker_died() {
-                let output = (self.give_up)(&order.task);
+                let output = (self.failed)(&order.task, KILLED);
                 order.keep(output);
             }
         }

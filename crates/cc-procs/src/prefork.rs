@@ -17,7 +17,6 @@
 
 use std::{
     convert::Infallible,
-    env,
     io::{self, ErrorKind},
     marker::PhantomData,
     net::TcpListener,
@@ -39,7 +38,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
     lifeline::{self, receive, send},
-    worker::{Process, WORKER},
+    process::{Process, enter_as},
 };
 
 /// How long to wait with the next try if a worker could not be started.
@@ -294,12 +293,7 @@ pub fn enter<S: DeserializeOwned, R: Serialize>(
     name: &str,
     work: impl FnOnce(Place<S, R>) -> Result<Infallible>,
 ) {
-    if env::var_os(WORKER).is_none_or(|worker| worker != name) {
-        return;
-    }
-    let Err(error) = begin().map_err(Error::io("lifeline")).and_then(work);
-    let _ = stdio::say(&format!("{name} worker: {error}\n")); // the status says the same
-    process::exit(1);
+    enter_as(name, || begin().map_err(Error::io("lifeline")).and_then(work).map(|never| match never {}));
 }
 
 fn begin<S: DeserializeOwned, R: Serialize>() -> io::Result<Place<S, R>> {

@@ -15,27 +15,22 @@
 //!   that cannot be started ends the run, and so does a panic of `feed`, which is joined: it closes
 //!   the channel as the end does.
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    thread,
-};
+use std::thread;
 
 use cc_workloads::{
     Ctx, Result, Sink,
-    error::panic_reason,
     resize::{Job, Output, Resizer, Settings, Task},
 };
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use crate::{feed, pool, worker};
+use crate::{caught::caught, feed, pool, worker};
 
 type Pool = pool::Pool<Task, Output>;
 
 // ANCHOR: resize-run
 /// Runs the job in `ctx.workers` processes; the calling thread gathers what comes back.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
-    let give_up = |task: &Task| task.failed("killed its worker three times");
-    let pool = Pool::start("resize", &job.settings, ctx, give_up)?;
+    let pool = Pool::start("resize", &job.settings, ctx, Task::failed)?;
     let (done, outputs) = bounded(ctx.workers.get());
     thread::scope(|scope| {
         let pool = &pool;
@@ -64,11 +59,7 @@ pub(crate) fn enter() {
 /// Prepares a worker process: what it returns does one task after the other there.
 pub(crate) fn work(settings: &Settings) -> impl FnMut(Task) -> Output + use<> {
     let mut resizer = Resizer::new(settings);
-    move |task| {
-        // A resizer fills its buffers anew for each image, so a panic leaves nothing behind that the next one would see.
-        catch_unwind(AssertUnwindSafe(|| resizer.task(&task)))
-            .unwrap_or_else(|panic| task.failed(&panic_reason(&*panic)))
-    }
+    caught(move |task| resizer.task(task), Task::failed)
 }
 // ANCHOR_END: resize-work
 

@@ -17,23 +17,17 @@
 //!   three workers ends the run, and so does a panic of `feed`, which each phase joins before it
 //!   believes that the line was all.
 
-use std::{
-    ops::ControlFlow,
-    panic::{AssertUnwindSafe, catch_unwind},
-    path::PathBuf,
-    thread,
-};
+use std::{ops::ControlFlow, path::PathBuf, thread};
 
 use cc_workloads::{
     Ctx, Result, Sink, Stop,
-    error::panic_reason,
     shelf::Folder,
-    sort::{Job, Output, Query, Runs, Sorter, Task},
+    sort::{Job, Output, Query, Sorter, Task, external},
 };
 use crossbeam_channel::{Receiver, Sender, bounded};
 use serde::{Deserialize, Serialize};
 
-use crate::{feed, pool, worker};
+use crate::{caught::caught, feed, pool, worker};
 
 type Pool = pool::Pool<Task, Output>;
 type Promise = pool::Promise<Output>;
@@ -44,23 +38,10 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let plan = job.plan(ctx)?;
     let folder = job.folder()?;
     let setup = Setup { query: job.query.clone(), folder: folder.path().to_owned() };
-    let give_up = |task: &Task| task.failed("killed its worker three times");
     // Dropped before the folder: nobody must write to that when it is removed.
-    let pool = Pool::start("sort", &setup, ctx, give_up)?;
-    let window = plan.window.get();
-    let mut runs = Runs::new(job, &plan, &folder);
-    let mut flow = phase(job.chunks(&plan, &folder, &ctx.stop), window, &pool, ctx, &mut runs.gather(out))?;
-    while flow.is_continue()
-        && let Some(pass) = runs.pass()
-    {
-        let mut writer = pass.writer(out)?;
-        flow = phase(pass.merges(), window, &pool, ctx, &mut writer)?;
-        let made = writer.finish()?;
-        runs.put(pass, made);
-    }
-    if flow.is_continue() {
-        let _ = phase(runs.merges(), window, &pool, ctx, out)?;
-    }
+    let pool = Pool::start("sort", &setup, ctx, Task::failed)?;
+    let window = ctx.window.min(plan.fits).get();
+    external(job, &plan, &folder, ctx, out, |tasks, out| phase(tasks, window, &pool, ctx, out))?;
     pool.finish()
 }
 
@@ -85,13 +66,8 @@ fn phase(
 
 // ANCHOR: sort-feed
 /// Submits the tasks, and lines up the promises of their outputs.
-fn feed(tasks: impl Iterator<Item = Task>, promises: &Sender<Promise>, pool: &Pool) {
-    for task in tasks {
-        let Some(promise) = pool.submit(task) else { break };
-        if promises.send(promise).is_err() {
-            break;
-        }
-    }
+fn feed(mut tasks: impl Iterator<Item = Task>, promises: &Sender<Promise>, pool: &Pool) {
+    let _ = tasks.try_for_each(|task| promises.send(pool.submit(task)?).ok());
 }
 // ANCHOR_END: sort-feed
 
@@ -105,11 +81,7 @@ pub(crate) fn enter() {
 pub(crate) fn work(Setup { query, folder }: &Setup) -> impl FnMut(Task) -> Output + use<> {
     // Nobody requests this stop: a worker is killed.
     let (mut sorter, folder) = (Sorter::new(query, &Stop::new()), Folder::at(folder.clone()));
-    move |task| {
-        // A sorter begins each task afresh, so a panic leaves nothing behind that the next one would see.
-        catch_unwind(AssertUnwindSafe(|| sorter.task(&task, &folder)))
-            .unwrap_or_else(|panic| task.failed(&panic_reason(&*panic)))
-    }
+    caught(move |task| sorter.task(task, &folder), Task::failed)
 }
 // ANCHOR_END: sort-work
 
@@ -120,8 +92,7 @@ fn gather(line: Receiver<Promise>, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Con
         let Ok(output) = promise.recv() else { return ControlFlow::Break(()) };
         ctx.emit(output, out)?;
     }
-    // The tasks end early, too, when a stop is requested.
-    if ctx.stop.requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    ctx.stop.flow() // a stop ends the tasks early
 }
 // ANCHOR_END: sort-gather
 

@@ -17,24 +17,17 @@
 //!   of many files after each has been tried apart. A share that cannot be ranked ends the run, and
 //!   so does a panic of `feed`, which each phase joins: a part of the truth is none.
 
-use std::{
-    env,
-    ops::ControlFlow,
-    panic::{AssertUnwindSafe, catch_unwind},
-    path::PathBuf,
-    thread,
-};
+use std::{env, ops::ControlFlow, path::PathBuf, thread};
 
 use cc_workloads::{
     Cause, Ctx, Error, Result, Sink,
-    error::panic_reason,
     shelf::Folder,
     wordcount::{Counter, Grain, Job, Output, PARTITIONS, Ranked, Settings, Share, Shelved, Task},
 };
 use crossbeam_channel::{Receiver, Sender, bounded};
 use serde::{Deserialize, Serialize};
 
-use crate::{feed, pool, worker};
+use crate::{caught::caught, feed, pool, worker};
 
 type Pool = pool::Pool<Order, Done>;
 
@@ -49,7 +42,7 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let setup = Setup { settings: job.settings.clone(), folder: folder.path().to_owned(), shares };
     // Nobody waits for one output before the next, so a longer queue would only hold more text.
     let queue = Ctx { window: ctx.window.min(ctx.workers), ..ctx.clone() };
-    let pool = Pool::start("wordcount", &setup, &queue, Order::given_up)?;
+    let pool = Pool::start("wordcount", &setup, &queue, Order::failed)?;
     let mut shares = Share::none(shares);
     let tasks = job.tasks(Grain::default(), &ctx.stop);
     let failed = count(Order::count("", tasks), &mut shares, &pool, ctx, out)?;
@@ -122,17 +115,14 @@ pub(crate) fn enter() {
 pub(crate) fn work(Setup { settings, folder, shares }: &Setup) -> impl FnMut(Order) -> Done + use<> {
     let (settings, folder, shares) = (settings.clone(), Folder::at(folder.clone()), *shares);
     let mut counter = Counter::new(&settings);
-    move |order| {
-        // A counter begins each task afresh, so a panic leaves nothing behind that the next one would see.
-        let done = catch_unwind(AssertUnwindSafe(|| match &order {
+    let kernel = move |order: &Order| {
+        let done = match order {
             Order::Count { name, task } => counter.shelve(task, name, shares, &folder).map(Done::Counted),
             Order::Rank(share) => share.rank(&settings, &folder).map(Done::Ranked).map_err(|(_, why)| why),
-        }));
-        match done {
-            Ok(done) => done.unwrap_or_else(|why| order.lost(why)),
-            Err(panic) => order.failed(&panic_reason(&*panic)),
-        }
-    }
+        };
+        done.unwrap_or_else(|why| order.lost(why))
+    };
+    caught(kernel, Order::failed)
 }
 // ANCHOR_END: wordcount-work
 
@@ -181,10 +171,6 @@ impl Order {
     /// Orders to count these tasks, whose names begin so.
     fn count(prefix: &str, tasks: impl Iterator<Item = Task> + Send) -> impl Iterator<Item = Self> + Send {
         (0u64..).zip(tasks).map(move |(n, task)| Self::Count { name: format!("{prefix}{n}"), task })
-    }
-
-    fn given_up(&self) -> Done {
-        self.failed("killed its worker three times")
     }
 
     /// A task that fails is missed by nobody but itself.

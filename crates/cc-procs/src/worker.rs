@@ -16,8 +16,7 @@ use std::{
         unix::{net::UnixStream, process::CommandExt},
     },
     path::PathBuf,
-    process::{self, Child, Command, ExitStatus, Stdio},
-    sync::{Arc, Mutex, PoisonError},
+    process::{self, Command, Stdio},
     thread,
     time::Duration,
 };
@@ -25,8 +24,7 @@ use std::{
 use cc_workloads::{
     Error, Result, Stop,
     error::reason,
-    refusal, stdio,
-    stop::OnRequest,
+    refusal,
     temporary::{self, Lock},
 };
 use ipc_channel::{
@@ -37,8 +35,7 @@ use ipc_channel::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_bytes::ByteBuf;
 
-/// The environment variable that makes a process a worker. Its value is the name of the work.
-pub(crate) const WORKER: &str = "CC_PROCS_WORKER";
+use crate::process::{Process, WORKER, enter_as};
 
 /// How the name of a directory begins that has the socket over which a worker is met.
 const SOCKETS: &str = "cc-procs-";
@@ -127,51 +124,6 @@ impl<O: Serialize + DeserializeOwned> Worker<O> {
     }
 }
 
-/// A child process that is killed and waited for when this is dropped, and killed as soon as a stop
-/// is requested once [`Process::kill_on`] was called.
-pub(crate) struct Process {
-    child: Arc<Mutex<Option<Child>>>,
-    on_stop: Option<OnRequest>,
-}
-
-impl Process {
-    pub(crate) fn spawn(command: &mut Command) -> io::Result<Self> {
-        Ok(Self { child: Arc::new(Mutex::new(Some(command.spawn()?))), on_stop: None })
-    }
-
-    fn kill_on(&mut self, stop: &Stop) {
-        let doomed = self.child.clone();
-        self.on_stop = Some(stop.on_request(move || {
-            // Its end is not waited for here: that is the owner's part.
-            if let Some(child) = doomed.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
-                let _ = child.kill();
-            }
-        }));
-    }
-
-    /// Kills it. That is waited for where it is [ended](Process::end).
-    pub(crate) fn kill(&self) {
-        if let Some(child) = self.child.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
-            let _ = child.kill();
-        }
-    }
-
-    /// Kills it, since that reaches a suspended process too, and a worker has nothing to put in
-    /// order.
-    fn end(&self) -> Option<ExitStatus> {
-        // Out of the hook's reach: a process id that was waited for may be another process's.
-        let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner).take()?;
-        let _ = child.kill();
-        child.wait().ok()
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        self.end();
-    }
-}
-
 /// The directory of the socket over which a worker is met. It exists for the moment of the
 /// handshake only.
 ///
@@ -257,22 +209,14 @@ where
     O: Serialize + DeserializeOwned,
     W: FnMut(T) -> O,
 {
-    if env::var_os(WORKER).is_none_or(|worker| worker != name) {
-        return;
-    }
-    if let Err(error) = serve(work) {
-        let _ = stdio::say(&format!("{name} worker: {error}\n")); // the status says the same
-        process::exit(1);
-    }
-    process::exit(0);
+    enter_as(name, || serve(work));
 }
 
-fn serve<S, T, O, W>(work: impl FnOnce(&S) -> W) -> Result<(), Box<dyn StdError>>
+fn serve<S, T, O, W: FnMut(T) -> O>(work: impl FnOnce(&S) -> W) -> Result<(), Box<dyn StdError>>
 where
     S: DeserializeOwned,
     T: DeserializeOwned,
     O: Serialize + DeserializeOwned,
-    W: FnMut(T) -> O,
 {
     measure()?;
     let lifeline = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);

@@ -136,7 +136,7 @@ fn ctx(workers: usize) -> Ctx {
 }
 
 fn start(ctx: &Ctx) -> Pool<Deed, Said> {
-    Pool::start("deeds", &GREETING, ctx, |_| Said::GivenUp).expect("started")
+    Pool::start("deeds", &GREETING, ctx, |_, _| Said::GivenUp).expect("started")
 }
 
 fn submit(pool: &Pool<Deed, Said>, deed: Deed) -> Promise<Said> {
@@ -234,7 +234,7 @@ fn large_messages_travel_both_ways() {
 fn no_worker_without_a_task() {
     // It could not be had: nobody has noticed.
     let pool: Pool<Deed, Said> =
-        Pool::start("stillborn", &GREETING, &ctx(2), |_| Said::GivenUp).expect("started");
+        Pool::start("stillborn", &GREETING, &ctx(2), |_, _| Said::GivenUp).expect("started");
     pool.finish().expect("no worker was needed");
 }
 
@@ -333,7 +333,7 @@ fn all_workers_killed_at_once_are_replaced() {
 
 fn a_worker_that_is_never_ready_is_an_error() {
     let ctx = ctx(2);
-    let pool = Pool::start("stillborn", &GREETING, &ctx, |_: &Deed| Said::GivenUp).expect("started");
+    let pool = Pool::start("stillborn", &GREETING, &ctx, |_: &Deed, _| Said::GivenUp).expect("started");
     assert!(submit(&pool, Deed::Pid).recv().is_err());
     let Err(Error::Worker { who, reason }) = pool.finish() else { panic!("it must fail") };
     assert_eq!(who, "worker process");

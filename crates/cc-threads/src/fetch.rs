@@ -13,7 +13,6 @@
 //! - **Fail.** A panic is caught where the attempt is made, and is that download's failure.
 
 use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Condvar, Mutex, MutexGuard},
     thread,
     time::Instant,
@@ -21,10 +20,11 @@ use std::{
 
 use cc_workloads::{
     Ctx, Error, Result, Sink, Stop,
-    error::panic_reason,
     fetch::{Attempted, Download, Job, Output, Schedule, Turn, blocking::Client, descriptors},
 };
 use crossbeam_channel::{Receiver, Sender, bounded};
+
+use crate::caught::caught;
 
 /// What TLS and the decoder need, and some more. What a thread does not touch of its stack is not there.
 const STACK: usize = 256 << 10;
@@ -80,8 +80,7 @@ fn work(board: &Board, client: &Client, done: &Sender<Output>, stop: &Stop) {
 
 fn attempt(client: &Client, download: Box<Download>) -> Attempted {
     let ticket = download.ticket();
-    catch_unwind(AssertUnwindSafe(|| client.attempt(download)))
-        .unwrap_or_else(|panic| ticket.failed(&panic_reason(&*panic), Instant::now()))
+    caught(|| client.attempt(download), |why| ticket.failed(why, Instant::now()))
 }
 // ANCHOR_END: fetch-work
 

@@ -16,22 +16,18 @@
 //!   the run's result. A thread cannot be killed alone: an abort ends the program, which is what
 //!   the process models are for.
 
-use std::{
-    collections::VecDeque,
-    mem,
-    ops::ControlFlow,
-    panic::{AssertUnwindSafe, catch_unwind},
-    thread,
-};
+use std::{collections::VecDeque, mem, ops::ControlFlow, thread};
 
 use cc_workloads::{
     Ctx, Result, Sink,
-    error::panic_reason,
     grep::{Grain, Job, Output, Search, Task},
 };
 use crossbeam_channel::{Receiver, Sender, bounded, select_biased};
 
-use crate::threads::Threads;
+use crate::{caught::caught, promise, threads::Threads};
+
+type Order = promise::Order<Task, Output>;
+type Promise = promise::Promise<Output>;
 
 // ANCHOR: grep-run
 /// Runs the job on `ctx.workers` threads and one that feeds them; the calling thread gathers.
@@ -42,12 +38,10 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let (urgent, rests) = bounded(ahead(ctx));
     thread::scope(|scope| {
         let mut threads = Threads::new(scope, ctx);
-        for n in 0..ctx.workers.get() {
+        threads.spawn_workers(move |_| {
             let (search, tasks, rests) = (search.clone(), tasks.clone(), rests.clone());
-            threads.spawn(format!("worker-{n}"), move || work(search, &tasks, &rests, ctx))?;
-        }
-        // The queues must close when the workers have gone, not when this function ends.
-        drop((tasks, rests));
+            move || work(search, &tasks, &rests, ctx)
+        })?;
         threads.spawn("feed", move || feed(job, ctx, &promises, &fed))?;
         gather(&line, &urgent, job, ctx, out);
         drop((line, urgent));
@@ -77,17 +71,14 @@ fn work(mut search: Search, fed: &Receiver<Order>, urgent: &Receiver<Order>, ctx
             recv(fed) -> order => order.or_else(|_| urgent.recv()).ok(),
         }
     };
-    while let Some(Order { task, done }) = next() {
+    while let Some(order) = next() {
         // Not the end: a task that is left in a queue would keep its promise open, for which
         // `gather` waits with that queue's other end in hand.
         if ctx.stop.requested() {
             continue;
         }
-        // A search begins each task afresh, so a panic leaves nothing behind that the next one would see.
-        let output = catch_unwind(AssertUnwindSafe(|| search.task(&task)))
-            .unwrap_or_else(|panic| task.failed(&panic_reason(&*panic)));
-        // Nobody waits for it any more if the run was stopped meanwhile.
-        let _ = done.send(output);
+        let output = caught(|| search.task(&order.task), |why| order.task.failed(why));
+        order.keep(output);
     }
 }
 // ANCHOR_END: grep-work
@@ -112,7 +103,7 @@ fn settle(
     ctx: &Ctx,
     out: &mut dyn Sink<Output>,
 ) -> ControlFlow<()> {
-    let Ok(mut output) = promise.recv() else { return ControlFlow::Break(()) };
+    let mut output = promise.kept()?;
     let rest = mem::take(&mut output.rest);
     ctx.emit(output, out)?;
 
@@ -136,21 +127,4 @@ fn settle(
 /// How many tasks of a rest are on their way at once: one in each worker's hands, and one waiting for it.
 fn ahead(ctx: &Ctx) -> usize {
     2 * ctx.workers.get()
-}
-
-/// Where an output is waited for. The thread sleeps at once: one that yields now and then to look again, as
-/// crossbeam's do, seems busy to the kernel, which then leaves two workers on one core.
-type Promise = oneshot::Receiver<Output>;
-
-/// A task and its promise's other end.
-struct Order {
-    task: Task,
-    done: oneshot::Sender<Output>,
-}
-
-impl Order {
-    fn new(task: Task) -> (Self, Promise) {
-        let (done, promise) = oneshot::channel();
-        (Self { task, done }, promise)
-    }
 }

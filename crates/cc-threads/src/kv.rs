@@ -16,7 +16,7 @@
 
 use std::{
     collections::HashMap,
-    io::{self, ErrorKind, Read, Write},
+    io::{self, ErrorKind, Write},
     mem::MaybeUninit,
     net::{Shutdown, TcpListener, TcpStream},
     panic::{AssertUnwindSafe, catch_unwind},
@@ -28,7 +28,8 @@ use std::{
 use cc_workloads::{
     Ctx, Error, Result, Stop,
     kv::{
-        Budget, Config, Connection, Plan, READ, Reply, SWEEP, Server, Shard, TOO_MANY, Totals, accept_again,
+        self, Config, Connection, Plan, READ, Reply, SWEEP, Server, Shard, SharedBudget, Totals,
+        accept_again, hang_up, turn_away,
     },
 };
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
@@ -36,6 +37,8 @@ use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
 };
+
+use crate::threads;
 
 /// Many more than there are cores, so that two threads seldom want the same.
 const SHARDS: usize = 64;
@@ -57,9 +60,7 @@ pub fn run(listener: TcpListener, config: &Config, ctx: &Ctx) -> Result<Totals> 
     });
     let (ended, end) = bounded::<()>(0);
     thread::scope(|scope| {
-        let sweep = || sweep(&server, &shards, &end);
-        let thread = thread::Builder::new().name("sweep".to_owned());
-        thread.spawn_scoped(scope, sweep).map_err(|error| Error::worker("thread", error))?;
+        threads::start(scope, "sweep", || sweep(&server, &shards, &end))?;
         let desk = Desk { server: &server, shards: &shards, clients: &clients, stop: &ctx.stop };
         let accepted = desk.accept(scope, &listener);
         clients.drain(config.drain);
@@ -198,11 +199,11 @@ fn is_shut_within(stream: &TcpStream, time: Duration) -> io::Result<bool> {
 
 /// Removes what has expired and nobody asks for, until the channel closes.
 fn sweep(server: &Server, shards: &Shards, end: &Receiver<()>) {
-    while end.recv_timeout(SWEEP.0) == Err(RecvTimeoutError::Timeout) {
+    while end.recv_timeout(SWEEP) == Err(RecvTimeoutError::Timeout) {
         let now = server.now();
         for shard in 0..SHARDS {
-            // Each time with the lock anew: it is not to be missed for long.
-            let _ = (0..10).all(|_| shards.lock(shard).sweep(now, SWEEP.1 / SHARDS));
+            // The lock is taken for each slice, so that plans get it in between.
+            kv::sweep(SHARDS, |places| shards.lock(shard).sweep(now, places));
         }
     }
 }
@@ -212,13 +213,13 @@ fn sweep(server: &Server, shards: &Shards, end: &Receiver<()>) {
 /// All keys, under so many locks.
 struct Shards {
     shards: Vec<Mutex<Shard>>,
-    budget: Budget,
+    budget: SharedBudget,
 }
 
 impl Shards {
     fn new(server: &Server) -> Self {
         let budget = server.budget().clone();
-        let shards = (0..SHARDS).map(|_| Mutex::new(Shard::new(budget.clone(), fastrand::u64(..))));
+        let shards = (0..SHARDS).map(|_| Mutex::new(Shard::empty(&budget)));
         Self { shards: shards.collect(), budget }
     }
 
@@ -235,7 +236,7 @@ impl Shards {
         let lock = &self.shards[shard];
         lock.lock().unwrap_or_else(|poisoned| {
             let mut shard = poisoned.into_inner();
-            *shard = Shard::new(self.budget.clone(), fastrand::u64(..));
+            *shard = Shard::empty(&self.budget);
             lock.clear_poison();
             shard
         })
@@ -309,18 +310,4 @@ impl Drop for Client<'_> {
         self.clients.open().streams.remove(&self.number);
         self.clients.fewer.notify_all();
     }
-}
-
-fn turn_away(mut stream: &TcpStream) {
-    // Whoever is not there to be told is gone already.
-    let _ = stream.write(TOO_MANY);
-    hang_up(stream);
-}
-
-/// Closes it so that the client gets the last reply: if something that it said is unread by then, the kernel takes the
-/// reply back.
-fn hang_up(mut stream: &TcpStream) {
-    let is_shut = stream.shutdown(Shutdown::Write).is_ok() && stream.set_nonblocking(true).is_ok();
-    let mut buffer = [0; 4096];
-    let _ = is_shut && (0..64).all(|_| stream.read(&mut buffer).is_ok_and(|bytes| bytes > 0));
 }

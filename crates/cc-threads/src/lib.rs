@@ -28,25 +28,27 @@
 //! line runs empty, `gather` closes the `urgent` queue, and the workers have nothing left to wait
 //! for. A stop (Ctrl-C, or a reader of the output who has gone) takes the same way, only earlier:
 //! `feed` gets no more tasks, a worker finishes the one in its hands, and all other promises are
-//! broken. A task that panics is no stop: the panic is caught where it runs, and becomes its
-//! output. A panic anywhere else is the run's error: a queue that has closed is believed only after
-//! the thread that fed it was joined ([`threads`]).
+//! broken. A task that panics is no stop: the panic is caught where it runs (`caught.rs`), and
+//! becomes its output. A panic anywhere else is the run's error: a queue that has closed is
+//! believed only after the thread that fed it was joined ([`threads`]).
 //!
 //! # Modules, in reading order
 //!
 //! - [`grep`]: the model itself, on `std::thread` and crossbeam's channels;
-//! - [`threads`]: how its threads are started and joined;
+//! - [`promise`]: both ends of a promise, and [`threads`]: how threads are started and joined;
 //! - [`resize`] and [`mandelbrot`]: work without an order, from a queue and from a cursor;
 //! - [`wordcount`]: a large result that all workers add to, in parts that have a lock each;
 //! - [`sort`]: phases, one after the other, for workers that stay;
 //! - [`kv`]: a thread for each client, and locks around what they share;
 //! - [`fetch`]: a thread for each request that waits, and a schedule that they share;
-//! - [`rayon`]: the variant, in which a work-stealing pool does the sharing.
+//! - [`rayon`]: the variant, in which a work-stealing pool does the sharing (`rayon/pool.rs`).
 
 // What prints goes through `cc_workloads::stdio`, which does not panic and tells what could not be
 // written.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+mod caught;
+pub mod promise;
 pub mod rayon;
 pub mod threads;
 

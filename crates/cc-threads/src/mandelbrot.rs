@@ -13,34 +13,30 @@
 //!   all threads came to their end.
 
 use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::atomic::{AtomicU64, Ordering::Relaxed},
     thread,
 };
 
 use cc_workloads::{
     Ctx, Result, Sink,
-    error::panic_reason,
     mandelbrot::{Grain, Job, Output, Plane, Tasks},
 };
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use crate::threads::Threads;
+use crate::{caught::caught, threads::Threads};
 
 // ANCHOR: mandelbrot-run
 /// Runs the job on `ctx.workers` threads; the calling thread gathers.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let plane = Plane::new(&job.view, &ctx.stop);
-    let shared = Shared { plane, tasks: job.tasks(Grain::TILE), cursor: AtomicU64::new(0) };
+    let shared = &Shared { plane, tasks: job.tasks(Grain::TILE), cursor: AtomicU64::new(0) };
     let (done, outputs) = bounded(ctx.window.get());
     thread::scope(|scope| {
         let mut threads = Threads::new(scope, ctx);
-        for n in 0..ctx.workers.get() {
-            let (shared, done) = (&shared, done.clone());
-            threads.spawn(format!("worker-{n}"), move || work(shared, &done))?;
-        }
-        // The channel must close when the workers have gone, not when this function ends.
-        drop(done);
+        threads.spawn_workers(move |_| {
+            let done = done.clone();
+            move || work(shared, &done)
+        })?;
         gather(outputs, ctx, out);
         threads.join()
     })
@@ -58,14 +54,10 @@ struct Shared {
 
 /// Does tasks until there are no more, or a stop is requested.
 fn work(shared: &Shared, done: &Sender<Output>) {
-    while let Some(task) = shared.tasks.get(shared.cursor.fetch_add(1, Relaxed)) {
-        let output = catch_unwind(AssertUnwindSafe(|| shared.plane.task(&task)))
-            .unwrap_or_else(|panic| Some(task.failed(&panic_reason(&*panic))));
-        let Some(output) = output else { break };
-        if done.send(output).is_err() {
-            break;
-        }
-    }
+    while let Some(task) = shared.tasks.get(shared.cursor.fetch_add(1, Relaxed))
+        && let Some(output) = caught(|| shared.plane.task(&task), |why| Some(task.failed(why)))
+        && done.send(output).is_ok()
+    {}
 }
 // ANCHOR_END: mandelbrot-work
 

@@ -12,19 +12,15 @@
 //!   `feed` closes the queue as its end does, so all threads are joined, and what the join says is
 //!   the run's result.
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    thread,
-};
+use std::thread;
 
 use cc_workloads::{
     Ctx, Result, Sink,
-    error::panic_reason,
     resize::{Job, Output, Resizer, Task},
 };
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use crate::threads::Threads;
+use crate::{caught::caught, threads::Threads};
 
 // ANCHOR: resize-run
 /// Runs the job on `ctx.workers` threads and one that feeds them; the calling thread gathers.
@@ -35,12 +31,10 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let (done, outputs) = bounded(ahead);
     thread::scope(|scope| {
         let mut threads = Threads::new(scope, ctx);
-        for n in 0..ctx.workers.get() {
+        threads.spawn_workers(move |_| {
             let (resizer, tasks, done) = (resizer.clone(), tasks.clone(), done.clone());
-            threads.spawn(format!("worker-{n}"), move || work(resizer, &tasks, &done, ctx))?;
-        }
-        // The channels must close when the workers have gone, not when this function ends.
-        drop((tasks, done));
+            move || work(resizer, &tasks, &done, ctx)
+        })?;
         threads.spawn("feed", move || feed(job, ctx, &fed))?;
         gather(outputs, ctx, out);
         threads.join()
@@ -62,9 +56,7 @@ fn work(mut resizer: Resizer, fed: &Receiver<Task>, done: &Sender<Output>, ctx: 
         if ctx.stop.requested() {
             break;
         }
-        // A resizer fills its buffers anew for each image, so a panic leaves nothing behind that the next one would see.
-        let output = catch_unwind(AssertUnwindSafe(|| resizer.task(&task)))
-            .unwrap_or_else(|panic| task.failed(&panic_reason(&*panic)));
+        let output = caught(|| resizer.task(&task), |why| task.failed(why));
         if done.send(output).is_err() {
             break;
         }

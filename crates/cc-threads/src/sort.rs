@@ -16,51 +16,34 @@
 //!   run, since a part of the lines is not what was asked for. For the same reason each phase joins
 //!   its `feed` before it believes that the line was all.
 
-use std::{
-    ops::ControlFlow,
-    panic::{AssertUnwindSafe, catch_unwind},
-    thread,
-};
+use std::{ops::ControlFlow, thread};
 
 use cc_workloads::{
     Ctx, Result, Sink,
-    error::panic_reason,
-    shelf::Shelf,
-    sort::{Job, Output, Runs, Sorter, Task},
+    shelf::{Memory, Shelf},
+    sort::{Job, Output, Sorter, Task, external},
 };
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use crate::threads::Threads;
+use crate::{caught::caught, promise, threads::Threads};
+
+type Order = promise::Order<Task, Output>;
+type Promise = promise::Promise<Output>;
 
 // ANCHOR: sort-run
 /// Runs the job on `ctx.workers` threads, and in each phase one that feeds them; the calling thread gathers.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let plan = job.plan(ctx)?;
-    let shelf = &*job.shelf(&plan)?;
-    let window = plan.window.get();
+    let shelf: &dyn Shelf = if plan.in_memory { &Memory::default() } else { &job.folder()? };
+    let window = ctx.window.min(plan.fits).get();
     let (fed, orders) = bounded(window + 1);
     thread::scope(|scope| {
         let mut workers = Threads::new(scope, ctx);
-        for n in 0..ctx.workers.get() {
+        workers.spawn_workers(move |_| {
             let orders = orders.clone();
-            let work = move || work(Sorter::new(&job.query, &ctx.stop), shelf, &orders, ctx);
-            workers.spawn(format!("worker-{n}"), work)?;
-        }
-        // The queue must close when the workers have gone, not when this function ends.
-        drop(orders);
-        let mut runs = Runs::new(job, &plan, shelf);
-        let mut flow = phase(job.chunks(&plan, shelf, &ctx.stop), window, &fed, ctx, &mut runs.gather(out))?;
-        while flow.is_continue()
-            && let Some(pass) = runs.pass()
-        {
-            let mut writer = pass.writer(out)?;
-            flow = phase(pass.merges(), window, &fed, ctx, &mut writer)?;
-            let made = writer.finish()?;
-            runs.put(pass, made);
-        }
-        if flow.is_continue() {
-            let _ = phase(runs.merges(), window, &fed, ctx, out)?;
-        }
+            move || work(Sorter::new(&job.query, &ctx.stop), shelf, &orders, ctx)
+        })?;
+        external(job, &plan, shelf, ctx, out, |tasks, out| phase(tasks, window, &fed, ctx, out))?;
         drop(fed);
         workers.join()
     })
@@ -89,8 +72,8 @@ fn phase(
 /// Queues the tasks, and in the same order the promises of their outputs.
 fn feed(tasks: impl Iterator<Item = Task>, promises: &Sender<Promise>, fed: &Sender<Order>) {
     for task in tasks {
-        let (done, promise) = oneshot::channel();
-        if promises.send(promise).is_err() || fed.send(Order { task, done }).is_err() {
+        let (order, promise) = Order::new(task);
+        if promises.send(promise).is_err() || fed.send(order).is_err() {
             break;
         }
     }
@@ -100,15 +83,12 @@ fn feed(tasks: impl Iterator<Item = Task>, promises: &Sender<Promise>, fed: &Sen
 // ANCHOR: sort-work
 /// Does tasks until there are no more.
 fn work(mut sorter: Sorter, shelf: &dyn Shelf, orders: &Receiver<Order>, ctx: &Ctx) {
-    for Order { task, done } in orders {
+    for order in orders {
         if ctx.stop.requested() {
             break;
         }
-        // A sorter begins each task afresh, so a panic leaves nothing behind that the next one would see.
-        let output = catch_unwind(AssertUnwindSafe(|| sorter.task(&task, shelf)))
-            .unwrap_or_else(|panic| task.failed(&panic_reason(&*panic)));
-        // Nobody waits for it any more if the run was stopped meanwhile.
-        let _ = done.send(output);
+        let output = caught(|| sorter.task(&order.task, shelf), |why| order.task.failed(why));
+        order.keep(output);
     }
 }
 // ANCHOR_END: sort-work
@@ -116,21 +96,7 @@ fn work(mut sorter: Sorter, shelf: &dyn Shelf, orders: &Receiver<Order>, ctx: &C
 // ANCHOR: sort-gather
 /// Emits the outputs in the order of their promises. With the line, it drops what `feed` may be waiting for.
 fn gather(line: Receiver<Promise>, ctx: &Ctx, out: &mut dyn Sink<Output>) -> ControlFlow<()> {
-    for promise in line {
-        let Ok(output) = promise.recv() else { return ControlFlow::Break(()) };
-        ctx.emit(output, out)?;
-    }
-    // The tasks end early, too, when a stop is requested.
-    if ctx.stop.requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    line.into_iter().try_for_each(|promise| ctx.emit(promise.kept()?, out))?;
+    ctx.stop.flow() // a stop ends the tasks early
 }
 // ANCHOR_END: sort-gather
-
-/// Where an output is waited for. The thread sleeps at once: one that yields now and then to look again, as
-/// crossbeam's do, seems busy to the kernel, which then leaves two workers on one core.
-type Promise = oneshot::Receiver<Output>;
-
-/// A task and its promise's other end.
-struct Order {
-    task: Task,
-    done: oneshot::Sender<Output>,
-}

@@ -6,20 +6,32 @@
 
 use std::thread::{self, Scope, ScopedJoinHandle};
 
-use cc_workloads::{Cause, Ctx, Error, Result, Stop};
+use cc_workloads::{Cause, Ctx, Error, Result};
 
 /// The threads that a run, or a phase of it, has started.
 pub struct Threads<'scope, 'env: 'scope> {
     scope: &'scope Scope<'scope, 'env>,
-    stop: Stop,
+    ctx: &'env Ctx,
     started: Vec<ScopedJoinHandle<'scope, ()>>,
 }
 
 impl<'scope, 'env> Threads<'scope, 'env> {
     /// No threads yet. The scope waits for all of them even if [`Threads::join`] is never reached.
     #[must_use]
-    pub fn new(scope: &'scope Scope<'scope, 'env>, ctx: &Ctx) -> Self {
-        Self { scope, stop: ctx.stop.clone(), started: Vec::new() }
+    pub fn new(scope: &'scope Scope<'scope, 'env>, ctx: &'env Ctx) -> Self {
+        Self { scope, ctx, started: Vec::new() }
+    }
+
+    /// Starts `ctx.workers` threads; `worker` makes what each of them runs, by its number.
+    ///
+    /// `worker` is dropped then, so it should own the ends of channels that it clones for the
+    /// workers: they close with the last worker, and not when the run ends.
+    ///
+    /// # Errors
+    ///
+    /// If the system has no room for a thread more.
+    pub fn spawn_workers<F: FnOnce() + Send + 'scope>(&mut self, worker: impl Fn(usize) -> F) -> Result<()> {
+        (0..self.ctx.workers.get()).try_for_each(|n| self.spawn(format!("worker-{n}"), worker(n)))
     }
 
     /// Starts a thread. If it panics, the run is asked to stop: what it left undone would be waited
@@ -29,13 +41,12 @@ impl<'scope, 'env> Threads<'scope, 'env> {
     ///
     /// If the system has no room for a thread more.
     pub fn spawn(&mut self, name: impl Into<String>, body: impl FnOnce() + Send + 'scope) -> Result<()> {
-        let alarm = Alarm(self.stop.clone());
+        let alarm = Alarm(self.ctx);
         let body = move || {
             let _alarm = alarm;
             body();
         };
-        let thread = thread::Builder::new().name(name.into()).spawn_scoped(self.scope, body);
-        self.started.push(thread.map_err(|e| Error::worker("thread", e))?);
+        self.started.push(start(self.scope, name, body)?);
         Ok(())
     }
 
@@ -51,18 +62,32 @@ impl<'scope, 'env> Threads<'scope, 'env> {
     }
 }
 
+/// Starts a thread. The scope waits for it, and passes its panic on if the handle is not joined.
+///
+/// # Errors
+///
+/// If the system has no room for it.
+pub fn start<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    name: impl Into<String>,
+    body: impl FnOnce() + Send + 'scope,
+) -> Result<ScopedJoinHandle<'scope, ()>> {
+    let thread = thread::Builder::new().name(name.into());
+    thread.spawn_scoped(scope, body).map_err(|error| Error::worker("thread", error))
+}
+
 fn join(thread: ScopedJoinHandle<()>) -> Result<()> {
     let name = thread.thread().name().unwrap_or("thread").to_owned();
     thread.join().map_err(|panic| Error::panicked(name, &*panic))
 }
 
 /// Requests a stop if it is dropped by a panic.
-struct Alarm(Stop);
+struct Alarm<'a>(&'a Ctx);
 
-impl Drop for Alarm {
+impl Drop for Alarm<'_> {
     fn drop(&mut self) {
         if thread::panicking() {
-            self.0.request(Cause::Break);
+            self.0.stop.request(Cause::Break);
         }
     }
 }

@@ -16,21 +16,19 @@
 //!   truth is none.
 
 use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Mutex, PoisonError},
     thread,
 };
 
 use cc_workloads::{
-    Ctx, Error, Result, Sink,
-    error::panic_reason,
+    Ctx, Result, Sink,
     wordcount::{
         Counter, Counts, Grain, Job, Output, PARTITIONS, Partial, Partition, Ranked, Read, Task, partitions,
     },
 };
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use crate::threads::Threads;
+use crate::{caught::caught, threads::Threads};
 
 // ANCHOR: wordcount-run
 /// Runs the job on `ctx.workers` threads and one that feeds them; the calling thread gathers.
@@ -59,14 +57,11 @@ fn count(
     let (done, reads) = bounded(ahead);
     thread::scope(|scope| {
         let mut threads = Threads::new(scope, ctx);
-        for n in 0..ctx.workers.get() {
+        threads.spawn_workers(move |n| {
             let first = n * PARTITIONS / ctx.workers.get();
             let (counter, queue, done) = (Counter::new(&job.settings), queue.clone(), done.clone());
-            let work = move || work(counter, &queue, sums, first, &done, ctx);
-            threads.spawn(format!("worker-{n}"), work)?;
-        }
-        // The channels must close when the workers have gone, not when this function ends.
-        drop((queue, done));
+            move || work(counter, &queue, sums, first, &done, ctx)
+        })?;
         threads.spawn("feed", move || feed(tasks, &fed))?;
         let failed = gather(reads, ctx, out);
         threads.join()?;
@@ -96,14 +91,9 @@ fn work(
         if ctx.stop.requested() {
             break;
         }
-        // A counter begins each task afresh, so a panic leaves nothing behind that the next one would see.
-        let read = match catch_unwind(AssertUnwindSafe(|| counter.task(&task))) {
-            Ok(Partial { read, counts }) => {
-                add(&counts, sums, first);
-                read
-            }
-            Err(panic) => task.failed(&panic_reason(&*panic)),
-        };
+        let failed = |why: &str| Partial { read: task.failed(why), counts: Vec::new() };
+        let Partial { read, counts } = caught(|| counter.task(&task), failed);
+        add(counts, sums, first);
         if done.send(read).is_err() {
             break;
         }
@@ -111,7 +101,7 @@ fn work(
 }
 
 /// Adds the counts of a task to those of all, beginning with this partition.
-fn add(counts: &[Counts], sums: &Sums, first: usize) {
+fn add(counts: Vec<Counts>, sums: &Sums, first: usize) {
     let in_turn = counts.iter().cycle().skip(first).take(PARTITIONS);
     for counts in in_turn.filter(|counts| !counts.is_empty()) {
         let sum = sums[counts.partition()].lock();
@@ -140,17 +130,15 @@ fn rank(sums: Sums, job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<
     let (left, (done, ranked)) = (&Mutex::new(sums), bounded(ctx.workers.get()));
     thread::scope(|scope| {
         let mut threads = Threads::new(scope, ctx);
-        for n in 0..ctx.workers.get() {
+        threads.spawn_workers(move |_| {
             let done = done.clone();
             let next = move || left.lock().unwrap_or_else(PoisonError::into_inner).next();
-            let work = move || {
+            move || {
                 while let Some(sum) = next()
-                    && done.send(ranked_or_why(sum, job)).is_ok()
+                    && done.send(sum.try_rank(&job.settings)).is_ok()
                 {}
-            };
-            threads.spawn(format!("worker-{n}"), work)?;
-        }
-        drop(done);
+            }
+        })?;
         emit(ranked, ctx, out)?;
         threads.join()
     })
@@ -158,18 +146,16 @@ fn rank(sums: Sums, job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<
 
 /// Emits the partitions as they are ranked. With the receiver, it drops what the workers may be
 /// waiting for.
-fn emit(ranked: Receiver<Result<Ranked>>, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
+pub(crate) fn emit(
+    ranked: impl IntoIterator<Item = Result<Ranked>>,
+    ctx: &Ctx,
+    out: &mut dyn Sink<Output>,
+) -> Result<()> {
     for partition in ranked {
         if ctx.emit(Output::Ranked(partition?), out).is_break() {
             break;
         }
     }
     Ok(())
-}
-
-fn ranked_or_why(sum: Partition, job: &Job) -> Result<Ranked> {
-    let who = format!("partition {}", sum.number());
-    catch_unwind(AssertUnwindSafe(|| sum.rank(&job.settings)))
-        .map_err(|panic| Error::worker(who, panic_reason(&*panic)))
 }
 // ANCHOR_END: wordcount-gather

@@ -13,8 +13,13 @@ use crate::Options;
 /// The programs that have models, the reference first.
 const PROGRAMS: [&str; 6] =
     ["cc-workloads", "cc-threads", "cc-actors", "cc-async", "cc-procs", "cc-distributed"];
-/// The other packages whose programs or libraries a run takes.
-const OTHERS: [&str; 2] = ["cc-peers", "cc-failpoints"];
+/// The package of the other ends of connections.
+const PEERS: &str = "cc-peers";
+/// The package of the library that lets calls fail.
+const FAILPOINTS: &str = "cc-failpoints";
+/// How variables begin that describe the package that `cargo run` runs. Build scripts that look at them
+/// would be run again, and that of ring does: all that depends on it would be built again.
+const DESCRIBING: [&str; 2] = ["CARGO_PKG_", "CARGO_MANIFEST_"];
 
 /// Where everything is.
 #[derive(Debug)]
@@ -78,18 +83,24 @@ fn found(path: PathBuf) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// Each package by itself, as they are shipped, so that the features of one do not get into
-/// another.
+/// The programs as `cargo xtask compare` builds them, so that what it has built is not built again.
 fn build() -> Result<PathBuf> {
     let program = env::current_exe().context("the name of this program")?;
     let dir = program.parent().context("a program lies in a directory")?;
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    for package in PROGRAMS.iter().chain(&OTHERS) {
+    let programs = [&PROGRAMS[..], &[PEERS]].concat();
+    for packages in [&programs[..], &[FAILPOINTS]] {
+        let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut command = Command::new(&cargo);
-        command.args(["build", "--quiet", "--locked", "--package", package]);
+        command.args(["build", "--locked"]);
         command.args((!cfg!(debug_assertions)).then_some("--release"));
+        command.args(packages.iter().flat_map(|package| ["--package", package]));
+        for (name, _) in env::vars_os() {
+            if DESCRIBING.iter().any(|begin| name.to_string_lossy().starts_with(begin)) {
+                command.env_remove(name);
+            }
+        }
         let status = command.status().with_context(|| format!("{}: give --bin-dir", cargo.display()))?;
-        ensure!(status.success(), "{package} does not build");
+        ensure!(status.success(), "{} does not build", packages.join(", "));
     }
     Ok(dir.to_owned())
 }

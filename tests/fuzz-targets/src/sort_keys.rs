@@ -73,7 +73,7 @@ fn sorted(job: &Job, lines: &[&[u8]], rng: &mut fastrand::Rng) -> Vec<u8> {
         room: 64,
         in_memory: true,
         merge: rng.u64(1..200),
-        window: NonZeroUsize::MIN,
+        fits: NonZeroUsize::MIN,
         block: rng.u64(1..64),
         index: *rng.choice(&[0, 100, u64::MAX]).expect("there are three"),
     };

@@ -113,7 +113,9 @@ fn refused(output: &Output, nth: usize, wanted: &Wanted) {
 
 /// Puts a password before the last `@` of what may be a URL, as a slip of the hand does.
 fn no_password_is_shown(text: &str) {
-    let Some(at) = text.rfind('@').filter(|_| !text.contains(PASSWORD)) else { return };
+    // A scheme is shown in small letters.
+    let is_there = text.to_ascii_lowercase().contains(PASSWORD);
+    let Some(at) = text.rfind('@').filter(|_| !is_there) else { return };
     let text = format!("{}{PASSWORD}{}", &text[..at], &text[at..]);
     let has_host = |url: &Url| url.host_str().is_some_and(|host| !host.is_empty());
     match Url::parse(&text) {

@@ -12,6 +12,7 @@ use cc_schedules::{
 use shuttle::thread;
 
 use actor::{Address, Death, Halted, Mailbox, System, system};
+use supervisor::{ChildSpec, Supervisor, Worker};
 
 extern crate cc_schedules as cc_workloads;
 extern crate cc_schedules as crossbeam_channel;
@@ -26,6 +27,9 @@ mod grep;
 #[allow(dead_code, missing_docs, unreachable_pub, unused_imports)]
 #[path = "../../../crates/cc-actors/src/position.rs"]
 mod position;
+#[allow(dead_code, missing_docs, unreachable_pub, unused_imports)]
+#[path = "../../../crates/cc-actors/src/supervisor.rs"]
+mod supervisor;
 
 /// Each of the mistakes that were tried was found within a third of these: a mailbox that is read
 /// before the look at the stop or without one, a send that does not wait, a larger mailbox, a crash
@@ -38,6 +42,11 @@ fn main() -> ExitCode {
         ("mailbox::messages_arrive_once_in_order_and_bounded", messages_arrive_once_in_order_and_bounded),
         ("mailbox::a_stop_wakes_all_that_wait", a_stop_wakes_all_that_wait),
         ("supervisor::a_successor_misses_no_message", a_successor_misses_no_message),
+        ("supervisor::the_task_in_hand_is_reported_once", the_task_in_hand_is_reported_once),
+        (
+            "supervisor::a_worker_that_cannot_be_replaced_ends_the_run",
+            a_worker_that_cannot_be_replaced_ends_the_run,
+        ),
         ("system::a_panic_is_not_the_end_of_the_messages", a_panic_is_not_the_end_of_the_messages),
         ("system::the_first_crash_ends_the_run_by_name", the_first_crash_ends_the_run_by_name),
         ("grep::outputs_come_in_order_and_bounded", || {
@@ -181,6 +190,65 @@ fn a_successor_misses_no_message() {
         Ok(totals.receive().expect("the last of them reports"))
     });
     assert_eq!(ended.expect("no death is a crash"), 22);
+}
+
+/// Sends back what it is sent, and panics of each message `0`; its kernel counts them.
+type Echo = Worker<u32, u32, Address<(u32, bool)>>;
+
+fn echo(echo: &mut Echo) -> Result<(), Halted> {
+    loop {
+        let number = *echo.in_hand.insert(echo.mailbox.receive()?);
+        if number == 0 {
+            planned_panic();
+        }
+        echo.kernel += 1;
+        echo.in_hand = None;
+        echo.to.send((number, true))?;
+    }
+}
+
+fn report_failure(echo: &Echo, number: u32, reason: &str) -> Result<(), Halted> {
+    assert_eq!(reason, "panicked: planned");
+    echo.to.send((number, false))
+}
+
+/// What is reported of these numbers by two workers, if only so many kernels can be made.
+fn echoes(numbers: [u32; 5], kernels: usize, stop: &Stop) -> Result<Vec<(u32, bool)>, Error> {
+    let made = Arc::new(AtomicUsize::new(0));
+    system(stop, |system| {
+        let (to, reports) = system.mailbox(1);
+        let kernel = || {
+            let is_enough = made.fetch_add(1, SeqCst) >= kernels;
+            if is_enough { Err(Error::Failed("no kernel".to_owned())) } else { Ok(0) }
+        };
+        let children = ChildSpec { name: "echo", capacity: 1, to, kernel, work: echo, report_failure };
+        let supervisor = Supervisor::new(&system, 1, children);
+        let workers = supervisor.start_all(2)?;
+        system.spawn("supervisor", move || supervisor.supervise())?;
+        system.spawn("sender", move || {
+            numbers.into_iter().zip([0, 1].into_iter().cycle()).try_for_each(|(n, id)| workers[id].send(n))
+        })?;
+        Ok(numbers.iter().map_while(|_| reports.receive().ok()).collect())
+    })
+}
+
+/// Two workers die at any moment, one of them twice: each number is reported once, done or failed.
+fn the_task_in_hand_is_reported_once() {
+    let mut reports = echoes([0, 0, 1, 2, 0], 5, &Stop::new()).expect("there are kernels");
+    reports.sort_unstable();
+    assert_eq!(reports, [(0, false), (0, false), (0, false), (1, true), (2, true)]);
+}
+
+/// All are halted if a dead worker has no successor, and the result is the reason. If the run was
+/// stopped before, it needs no successor.
+fn a_worker_that_cannot_be_replaced_ends_the_run() {
+    let stop = Stop::new();
+    let ended = echoes([0, 1, 2, 3, 4], 2, &stop);
+    assert_eq!(ended.expect_err("there is no third kernel").to_string(), "no kernel");
+    assert_eq!(stop.cause(), Some(Cause::Break));
+    let stop = Stop::new();
+    stop.request(Cause::Test);
+    assert_eq!(echoes([0, 1, 2, 3, 4], 2, &stop).expect("it was stopped"), []);
 }
 
 /// A source that panics drops its address as one does that has come to its end. The run's result is

@@ -11,6 +11,9 @@ extern crate cc_schedules as std;
 extern crate self as tokio;
 
 #[allow(dead_code, missing_docs, unreachable_pub, unused_imports)]
+#[path = "../../../crates/cc-distributed/src/brief.rs"]
+mod brief;
+#[allow(dead_code, missing_docs, unreachable_pub, unused_imports)]
 #[path = "../../../crates/cc-distributed/src/grep.rs"]
 mod grep;
 #[allow(dead_code, missing_docs, unreachable_pub, unused_imports)]

@@ -19,6 +19,9 @@ extern crate cc_schedules as crossbeam_channel;
 extern crate cc_schedules as std;
 
 #[allow(dead_code, missing_docs, unreachable_pub, unused_imports)]
+#[path = "../../../crates/cc-procs/src/caught.rs"]
+mod caught;
+#[allow(dead_code, missing_docs, unreachable_pub, unused_imports)]
 #[path = "../../../crates/cc-procs/src/feed.rs"]
 mod feed;
 #[allow(dead_code, missing_docs, unreachable_pub, unused_imports)]
@@ -80,11 +83,11 @@ fn main() -> ExitCode {
 type Output = (u32, bool);
 
 fn start(ctx: &Ctx) -> Pool<u32, Output> {
-    let give_up = |task: &u32| {
+    let failed = |task: &u32, _: &str| {
         assert_eq!(script().deaths_alone(&worker::encode(task)), in_flight::TRIES);
         (*task, false)
     };
-    Pool::start("numbers", &(), ctx, give_up).expect("threads can be had")
+    Pool::start("numbers", &(), ctx, failed).expect("threads can be had")
 }
 
 /// What comes of a task.

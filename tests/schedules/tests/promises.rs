@@ -13,8 +13,14 @@ extern crate self as oneshot;
 pub(crate) use cc_schedules::oneshot::{Receiver, Sender, channel};
 
 #[allow(dead_code, missing_docs, unreachable_pub, unused_imports)]
+#[path = "../../../crates/cc-threads/src/caught.rs"]
+mod caught;
+#[allow(dead_code, missing_docs, unreachable_pub, unused_imports)]
 #[path = "../../../crates/cc-threads/src/grep.rs"]
 mod grep;
+#[allow(dead_code, missing_docs, unreachable_pub, unused_imports)]
+#[path = "../../../crates/cc-threads/src/promise.rs"]
+mod promise;
 #[allow(dead_code, missing_docs, unreachable_pub, unused_imports)]
 #[path = "../../../crates/cc-threads/src/threads.rs"]
 mod threads;

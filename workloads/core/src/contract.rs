@@ -103,7 +103,7 @@ impl Ctx {
         if out.push(item).is_break() {
             self.stop.request(Cause::Break);
         }
-        if self.stop.requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        self.stop.flow()
     }
 }
 

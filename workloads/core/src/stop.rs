@@ -1,6 +1,6 @@
 //! The one way in which a run is asked to end early.
 
-use std::fmt;
+use std::{fmt, ops::ControlFlow};
 
 use rustix::event::{EventfdFlags, eventfd};
 
@@ -71,6 +71,11 @@ impl Stop {
     #[must_use]
     pub fn requested(&self) -> bool {
         self.0.requested.load(Ordering::Acquire)
+    }
+
+    /// `Break` once it is requested, for loops and what they return.
+    pub fn flow(&self) -> ControlFlow<()> {
+        if self.requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
     /// Why, if anybody has asked.

@@ -170,6 +170,12 @@ impl Download {
         &self.url
     }
 
+    /// Where a connection for the next request leads: those of one origin can be used again.
+    #[must_use]
+    pub fn origin(&self) -> String {
+        self.url.origin().ascii_serialization()
+    }
+
     /// Whose this is.
     #[must_use]
     pub fn ticket(&self) -> Ticket {

@@ -96,6 +96,12 @@ impl Settings {
     pub fn timeout(&self) -> Duration {
         self.timeout.min(LONGEST_WAIT)
     }
+
+    /// The same for a worker that makes one request at a time, whatever its host may have of them.
+    #[must_use]
+    pub fn single_connection(&self) -> Self {
+        Self { concurrency: 1, per_host: 1, ..self.clone() }
+    }
 }
 
 impl Default for Settings {

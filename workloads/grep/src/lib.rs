@@ -130,14 +130,14 @@ pub struct Job {
     pub roots: Vec<PathBuf>,
     /// `-r`: search what is below a directory.
     pub recursive: bool,
-    enough: Arc<tasks::Enough>,
+    cutoff: Arc<tasks::SharedCutoff>,
 }
 
 impl Job {
     /// A job.
     #[must_use]
     pub fn new(query: Query, roots: Vec<PathBuf>, recursive: bool) -> Self {
-        Self { query, roots, recursive, enough: Arc::default() }
+        Self { query, roots, recursive, cutoff: Arc::default() }
     }
 
     /// The job's tasks, in order; the iterator walks directories and reads standard input as it is asked for
@@ -155,7 +155,7 @@ impl Job {
     /// is settled meanwhile (`-m` is reached, a binary file has matched, a range of it has failed).
     #[must_use]
     pub fn wants(&self, task: &Task) -> bool {
-        !task.pieces.first().is_some_and(|piece| piece.start > 0 && self.enough.of(&piece.path))
+        !task.pieces.first().is_some_and(|piece| piece.start > 0 && self.cutoff.of(&piece.path))
     }
 }
 

@@ -9,11 +9,13 @@ use cc_core::{
 };
 use serde_bytes::ByteBuf;
 
-use super::{Binary, Found, Job, Output, Query, Report, Totals, Trouble, search::push_number, tasks::Enough};
+use super::{
+    Binary, Found, Job, Output, Query, Report, Totals, Trouble, search::push_number, tasks::SharedCutoff,
+};
 /// The sink that every model's outputs go to. See [`Job::printer`].
 pub struct Printer<'a> {
     query: &'a Query,
-    enough: &'a Enough,
+    cutoff: &'a SharedCutoff,
     out: &'a mut dyn Sink<Block>,
     /// Text of the output in hand. It goes on as one block: a block for each file would wake the writer for a line.
     text: Vec<u8>,
@@ -34,9 +36,9 @@ struct File {
 
 impl<'a> Printer<'a> {
     pub(super) fn new(job: &'a Job, out: &'a mut dyn Sink<Block>) -> Self {
-        let (query, enough) = (&job.query, &*job.enough);
+        let (query, cutoff) = (&job.query, &*job.cutoff);
         let (text, file, totals) = Default::default();
-        Self { query, enough, out, text, file, totals, troubled: false }
+        Self { query, cutoff, out, text, file, totals, troubled: false }
     }
 
     /// The totals of everything that was printed.
@@ -59,7 +61,7 @@ impl<'a> Printer<'a> {
     fn found(&mut self, found: Found) -> ControlFlow<()> {
         if found.at == 0 {
             self.file = File::default();
-            self.enough.begin(&found.path);
+            self.cutoff.begin(&found.path);
             self.totals.files += u64::from(found.trouble.is_none());
         } else if self.file.settled {
             return ControlFlow::Continue(()); // read ahead for nothing
@@ -68,13 +70,13 @@ impl<'a> Printer<'a> {
         self.file.settled = found.ended;
         match &found.trouble {
             Some(trouble) => {
-                self.enough.settle(&path);
+                self.cutoff.settle(&path);
                 return self.trouble(&found, trouble);
             }
             None => self.lines(found)?,
         }
         if self.file.settled {
-            self.enough.settle(&path);
+            self.cutoff.settle(&path);
             self.summary(&path);
         }
         if self.query.report == Report::Status && self.totals.lines > 0 {

@@ -164,14 +164,14 @@ impl Iterator for Walk {
 struct Lines {
     path: Vec<u8>,
     stream: Stream,
-    enough: Arc<Enough>,
+    cutoff: Arc<SharedCutoff>,
 }
 
 impl Lines {
     fn new(job: &Job, path: Vec<u8>, file: File, limit: u64, stop: &Stop) -> Result<Self> {
         let stream = Stream::new(file, limit, |bytes| memrchr(b'\n', bytes).map(|at| at + 1), stop)?;
-        job.enough.ring_for(&path, stream.bell().clone());
-        Ok(Self { path, stream, enough: job.enough.clone() })
+        job.cutoff.ring_for(&path, stream.bell().clone());
+        Ok(Self { path, stream, cutoff: job.cutoff.clone() })
     }
 }
 
@@ -192,13 +192,13 @@ impl Iterator for Lines {
 
 impl Drop for Lines {
     fn drop(&mut self) {
-        self.enough.forget();
+        self.cutoff.forget();
     }
 }
 
 /// What the printer tells those who read ahead of it: of this file, nothing more is wanted.
 #[derive(Debug, Default)]
-pub(super) struct Enough(Mutex<State>);
+pub(super) struct SharedCutoff(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -215,7 +215,7 @@ struct Times {
     printed: usize,
 }
 
-impl Enough {
+impl SharedCutoff {
     /// The printer is done with this file.
     pub(super) fn settle(&self, path: &ByteBuf) {
         let mut state = self.state();
@@ -263,21 +263,21 @@ mod tests {
 
     #[test]
     fn only_the_stream_that_is_printed_is_told_that_it_is_enough() {
-        let (stop, enough, name) = (Stop::new(), Enough::default(), ByteBuf::from(*b"-"));
+        let (stop, cutoff, name) = (Stop::new(), SharedCutoff::default(), ByteBuf::from(*b"-"));
         let bells = [stop.bell().unwrap(), stop.bell().unwrap()];
         let has_rung = |nth: usize| {
             let mut fds = [PollFd::new(&bells[nth].0, PollFlags::IN)];
             poll(&mut fds, Some(&rustix::event::Timespec::default())).unwrap() == 1
         };
-        enough.ring_for(&name, bells[0].0.clone());
-        enough.begin(&name);
+        cutoff.ring_for(&name, bells[0].0.clone());
+        cutoff.begin(&name);
         // It has ended, and the next one of its name is being read.
-        enough.forget();
-        enough.ring_for(&name, bells[1].0.clone());
-        enough.settle(&name);
+        cutoff.forget();
+        cutoff.ring_for(&name, bells[1].0.clone());
+        cutoff.settle(&name);
         assert!(!has_rung(0) && !has_rung(1));
-        enough.begin(&name);
-        enough.settle(&name);
+        cutoff.begin(&name);
+        cutoff.settle(&name);
         assert!(!has_rung(0) && has_rung(1));
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{
 
 /// What the shards and connections of a process share of memory. What is not granted is not taken: nothing is evicted.
 #[derive(Clone, Debug)]
-pub struct Budget(Arc<Shared>);
+pub struct SharedBudget(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -15,14 +15,14 @@ struct Shared {
     granted: AtomicU64,
 }
 
-impl Budget {
+impl SharedBudget {
     /// Up to so many bytes; `None` is no limit.
     #[must_use]
     pub fn new(limit: Option<u64>) -> Self {
         Self(Arc::new(Shared { limit: limit.unwrap_or(u64::MAX), granted: AtomicU64::new(0) }))
     }
 
-    /// Asks for so many bytes, which are [given](Budget::give) back one day; or for none, if there are not as many left.
+    /// Asks for so many bytes, which are [given](SharedBudget::give) back one day; or for none, if there are not as many left.
     #[must_use]
     pub fn take(&self, bytes: u64) -> bool {
         let more = |granted: u64| granted.checked_add(bytes).filter(|granted| *granted <= self.0.limit);
@@ -45,7 +45,7 @@ impl Budget {
 /// A shard's part of a budget, with some at hand, so that most changes need not ask.
 #[derive(Debug)]
 pub(super) struct Purse {
-    budget: Budget,
+    budget: SharedBudget,
     /// So much is asked for at once.
     chunk: i64,
     /// Granted and not used.
@@ -58,7 +58,7 @@ pub(super) struct Purse {
 const CHUNK: (u64, u64) = (64 * 1024, 4096);
 
 impl Purse {
-    pub(super) fn new(budget: Budget) -> Self {
+    pub(super) fn new(budget: SharedBudget) -> Self {
         let chunk = (budget.0.limit / CHUNK.1).min(CHUNK.0) as i64;
         Self { budget, chunk, spare: 0, used: 0 }
     }
@@ -110,7 +110,7 @@ impl Drop for Purse {
 /// What something takes of a budget as long as it is kept; dropped, it is given back.
 #[derive(Debug)]
 pub struct Charge {
-    budget: Budget,
+    budget: SharedBudget,
     taken: u64,
     /// So many bytes are not counted.
     free: usize,
@@ -123,12 +123,12 @@ const FREE: usize = 2 * super::connection::READ;
 impl Charge {
     /// Nothing is taken yet.
     #[must_use]
-    pub fn new(budget: Budget) -> Self {
+    pub fn new(budget: SharedBudget) -> Self {
         Self { budget, taken: 0, free: 0 }
     }
 
     /// The same, for what a connection keeps on a client's behalf.
-    pub(super) fn of_connection(budget: Budget) -> Self {
+    pub(super) fn of_connection(budget: SharedBudget) -> Self {
         Self { budget, taken: 0, free: FREE }
     }
 
@@ -165,16 +165,16 @@ mod tests {
 
     #[test]
     fn no_more_is_granted_than_there_is() {
-        let budget = Budget::new(Some(100));
+        let budget = SharedBudget::new(Some(100));
         assert!(budget.take(60) && !budget.take(41) && budget.take(40) && !budget.take(u64::MAX));
         budget.give(100);
         assert_eq!(budget.granted(), 0);
-        assert!(Budget::new(None).take(u64::MAX));
+        assert!(SharedBudget::new(None).take(u64::MAX));
     }
 
     #[test]
     fn a_purse_gives_back_what_it_does_not_need() {
-        let budget = Budget::new(Some(1 << 20));
+        let budget = SharedBudget::new(Some(1 << 20));
         let mut purse = Purse::new(budget.clone());
         assert!(purse.promise(1 << 20) && !purse.promise((1 << 20) + 1));
         purse.spend(100);

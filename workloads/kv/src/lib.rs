@@ -28,6 +28,7 @@ mod clock;
 mod command;
 mod connection;
 mod data;
+mod farewell;
 mod gone;
 mod output;
 mod plan;
@@ -45,11 +46,12 @@ mod verb;
 use std::{net::TcpListener, time::Duration};
 
 pub use accept::accept_again;
-pub use budget::{Budget, Charge};
+pub use budget::{Charge, SharedBudget};
 pub use clock::{Clock, ManualClock, Now, deadline_after};
 pub use command::{Command, Keys, When};
 pub use connection::{Connection, READ, TOO_MANY};
 pub use data::{Key, Value};
+pub use farewell::{hang_up, turn_away};
 pub use plan::{Part, Parts, Plan};
 pub use reply::Reply;
 pub use server::{Config, Server, Tally, Totals};
@@ -64,5 +66,14 @@ use cc_core::{contract::Ctx, error::Result};
 /// request, whatever clients do.
 pub type Serve = fn(TcpListener, &Config, &Ctx) -> Result<Totals>;
 
-/// How often each shard is to be [swept](Shard::sweep), and at how many places.
-pub const SWEEP: (Duration, usize) = (Duration::from_millis(100), 4096);
+/// How often each shard is to be [swept](sweep).
+pub const SWEEP: Duration = Duration::from_millis(100);
+
+/// Sweeps one of a process's shards: calls `slice` with a number of places to be
+/// [swept](Shard::sweep), again and again while it says that many entries had expired, but for no
+/// longer than about a millisecond for all shards together. Others may get at the shard in between.
+pub fn sweep(shards: usize, mut slice: impl FnMut(usize) -> bool) {
+    const PLACES: usize = 4096;
+    const SLICES: usize = 10;
+    let _ = (0..SLICES).all(|_| slice(PLACES / shards));
+}

@@ -4,7 +4,7 @@ use std::{
     cmp::Reverse,
     collections::BinaryHeap,
     io::{self, ErrorKind, Read, Write},
-    net::{self, Shutdown},
+    net,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -21,7 +21,8 @@ use mio::{
 use slab::Slab;
 
 use super::{
-    Config, Connection, Now, READ, SWEEP, Server, Shard, TOO_MANY, Totals, accept_again, deadline_after,
+    Config, Connection, Now, READ, SWEEP, Server, Shard, Totals, accept_again, deadline_after, hang_up,
+    sweep, turn_away,
 };
 /// Whether something is at the listener.
 const LISTENER: Token = Token(usize::MAX - 1);
@@ -92,7 +93,7 @@ impl Loop {
         listener.set_nonblocking(true).map_err(Error::io("listener"))?;
         let mut listener = TcpListener::from_std(listener);
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE).map_err(Error::io("poll"))?;
-        let shard = Shard::new(server.budget().clone(), fastrand::u64(..));
+        let shard = Shard::empty(server.budget());
         Ok(Self {
             poll,
             listener,
@@ -136,7 +137,7 @@ impl Loop {
         let has_clients = !self.clients.is_empty();
         let until_idle = self.server.config().patience_interval().filter(|_| has_clients);
         let resumes = self.paused.peek().map(|Reverse((at, _))| at.saturating_duration_since(Instant::now()));
-        let chores = has_chores.then_some(SWEEP.0);
+        let chores = has_chores.then_some(SWEEP);
         [chores, until_idle, resumes]
             .into_iter()
             .flatten()
@@ -164,11 +165,7 @@ impl Loop {
     }
 
     fn welcome(&mut self, mut stream: TcpStream, now: Now) {
-        let Some(connection) = Connection::new(&self.server) else {
-            // Whoever is not there to be told is gone already.
-            let _ = stream.write(TOO_MANY);
-            return hang_up(stream, &mut self.buffer);
-        };
+        let Some(connection) = Connection::new(&self.server) else { return turn_away(&stream) };
         let entry = self.clients.vacant_entry();
         let token = Token(entry.key());
         // Without it, it is slower.
@@ -224,20 +221,19 @@ impl Loop {
         if let Some(mut client) = self.clients.try_remove(token.0) {
             // Closing it does the same, if this fails.
             let _ = self.poll.registry().deregister(&mut client.stream);
-            hang_up(client.stream, &mut self.buffer);
+            hang_up(&client.stream);
         }
     }
 
     /// What is to be done from time to time.
     fn look_around(&mut self, now: Now) {
         let until_idle = self.server.config().patience_interval();
-        let every = until_idle.map_or(SWEEP.0, |interval| SWEEP.0.min(interval));
+        let every = until_idle.map_or(SWEEP, |interval| SWEEP.min(interval));
         if self.swept.elapsed() < every {
             return;
         }
         self.swept = Instant::now();
-        // Ten times is a millisecond, in which nobody is served.
-        let _ = (0..10).all(|_| self.shard.sweep(now, SWEEP.1));
+        sweep(1, |places| self.shard.sweep(now, places));
         if until_idle.is_some() {
             self.hang_up_on_idle();
         }
@@ -356,14 +352,6 @@ fn wait(poll: &mut Poll, events: &mut Events, patience: Option<Duration>) -> Res
     match poll.poll(events, patience.map(|patience| patience.min(LONGEST_WAIT))) {
         Err(e) if e.kind() != ErrorKind::Interrupted => Err(Error::io("poll")(e)),
         _ => Ok(()),
-    }
-}
-
-/// Closes it so that the client gets the last reply: if something that he said is unread by then, the kernel takes the
-/// reply back.
-fn hang_up(mut stream: TcpStream, buffer: &mut [u8]) {
-    if stream.shutdown(Shutdown::Write).is_ok() {
-        let _ = (0..TURN).all(|_| stream.read(buffer).is_ok_and(|bytes| bytes > 0));
     }
 }
 

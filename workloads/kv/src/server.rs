@@ -17,7 +17,7 @@ use cc_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Budget, Clock, Now, Slots};
+use super::{Clock, Now, SharedBudget, Slots};
 /// How a server is to behave. Plain data, so that worker processes can be told.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Config {
@@ -125,10 +125,10 @@ const LONGEST_INTERVAL: Duration = Duration::from_secs(3600);
 pub struct Server {
     pub(super) config: Config,
     pub(super) slots: Slots,
-    pub(super) budget: Budget,
+    pub(super) budget: SharedBudget,
     /// For what is under way on behalf of clients and not yet written to them; as much again as the
     /// other budget, so that reading works when memory is full of data.
-    in_flight: Budget,
+    in_flight: SharedBudget,
     pub(super) started: Instant,
     pub(super) port: u16,
     clients: AtomicUsize,
@@ -149,7 +149,7 @@ impl Server {
     /// Nobody is connected yet. The port is what INFO tells.
     #[must_use]
     pub fn new(config: Config, shards: usize, port: u16) -> Arc<Self> {
-        let [budget, in_flight] = [(); 2].map(|()| Budget::new(config.max_memory));
+        let [budget, in_flight] = [(); 2].map(|()| SharedBudget::new(config.max_memory));
         let [clients, strangers] = [const { AtomicUsize::new(0) }; 2];
         let [connections, refused, commands, warned] = [const { AtomicU64::new(0) }; 4];
         Arc::new(Self {
@@ -182,13 +182,13 @@ impl Server {
 
     /// What shards and connections have of memory between them.
     #[must_use]
-    pub fn budget(&self) -> &Budget {
+    pub fn budget(&self) -> &SharedBudget {
         &self.budget
     }
 
     /// What plans and replies have of memory between them until clients have taken the replies.
     #[must_use]
-    pub fn in_flight(&self) -> &Budget {
+    pub fn in_flight(&self) -> &SharedBudget {
         &self.in_flight
     }
 

@@ -11,7 +11,7 @@ use hashbrown::hash_table::Entry as Place;
 
 pub use self::stats::Stats;
 use super::{
-    Budget, Command, Key, Keys, Now, Part, Reply, Server, Value, When,
+    Command, Key, Keys, Now, Part, Reply, Server, SharedBudget, Value, When,
     budget::Purse,
     command::NO_NUMBER,
     gone::Gone,
@@ -57,7 +57,7 @@ pub struct Check {
 
 /// Some of the keys, and what belongs to them. It belongs to whoever may change it: a lock, an actor, a process.
 ///
-/// It never asks the clock, never waits, and takes no more memory than its [`Budget`] grants.
+/// It never asks the clock, never waits, and takes no more memory than its [`SharedBudget`] grants.
 #[derive(Debug)]
 pub struct Shard {
     table: Table,
@@ -77,10 +77,16 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// An empty one. The epoch tells it from those that were lost before it, so it must be one that was not there yet:
+    /// An empty one, of an epoch that was not there yet.
+    #[must_use]
+    pub fn empty(budget: &SharedBudget) -> Self {
+        Self::new(budget.clone(), fastrand::u64(..))
+    }
+
+    /// An empty one of this epoch. The epoch tells it from those that were lost before it, so it must be one that was not there yet:
     /// a random number will do.
     #[must_use]
-    pub fn new(budget: Budget, epoch: u64) -> Self {
+    pub fn new(budget: SharedBudget, epoch: u64) -> Self {
         let (table, gone, purse) = (Table::default(), Gone::default(), Purse::new(budget));
         Self { table, gone, purse, epoch, version: 0, volatile: 0, now: 0, hand: 0, server: None }
     }

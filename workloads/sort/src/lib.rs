@@ -23,6 +23,7 @@
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod cli;
+mod external;
 mod heap;
 mod index;
 mod input;
@@ -54,12 +55,13 @@ use cc_core::{
     error::{Error, Result},
     printable::printable_path,
     report,
-    shelf::{Folder, Memory, Shelf, Slice},
+    shelf::{Folder, Shelf, Slice},
     stop::Stop,
 };
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
+pub use external::{Tasks, external};
 pub use index::Index;
 pub use input::Chunks;
 pub use plan::Plan;
@@ -130,12 +132,8 @@ impl Job {
         Ok(plan)
     }
 
-    /// A shelf for workers that are threads of this process: in memory if all fits there, otherwise a folder.
-    pub fn shelf(&self, plan: &Plan) -> Result<Box<dyn Shelf>> {
-        if plan.in_memory { Ok(Box::new(Memory::default())) } else { Ok(Box::new(self.folder()?)) }
-    }
-
-    /// A folder as the shelf, for this process and others.
+    /// A new folder as the shelf, which any process can use. Workers that are threads of this one may have
+    /// theirs in memory instead, if the [plan](Plan::in_memory) has room for it.
     pub fn folder(&self) -> Result<Folder> {
         Folder::new(&self.temporary, "cc-sort-")
             .map_err(|error| Error::Failed(format!("cannot create a temporary directory in {error}")))

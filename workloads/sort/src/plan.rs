@@ -22,8 +22,8 @@ pub struct Plan {
     pub in_memory: bool,
     /// About how many bytes of the result a merge is.
     pub merge: u64,
-    /// How many tasks may be between feed and gather: the context's window, or less if those would not fit.
-    pub window: NonZeroUsize,
+    /// How many tasks there is room for between feed and gather.
+    pub fits: NonZeroUsize,
     /// How large the blocks that an index tells apart are at the least. Of every run a merge reads half of one in vain, at
     /// both ends.
     pub block: u64,
@@ -44,16 +44,17 @@ const AHEAD: NonZeroUsize = NonZeroUsize::new(4).expect("four is not zero");
 const BEHIND: u64 = 6;
 
 impl Plan {
-    /// How so many workers sort an input of this size, if that is known, with so much memory.
+    /// How so many workers sort an input of this size, if that is known, with so much memory, and with no
+    /// more than `window` tasks between feed and gather.
     #[must_use]
     pub fn new(memory: u64, workers: NonZeroUsize, window: NonZeroUsize, size: Option<u64>) -> Self {
         let count = workers.get() as u64;
         let memory = memory.max(LEAST.saturating_mul(count));
-        let window = window.min(workers.saturating_mul(AHEAD));
+        let fits = window.min(workers.saturating_mul(AHEAD));
         // A run is in memory once more while it is put on the shelf, and a chunk with its lines until then.
         let in_memory = size.is_some_and(|size| size.saturating_mul(2) <= memory);
         let for_merges = if in_memory { memory / 4 } else { memory / 4 * 3 };
-        let merge = (for_merges / at_once(count, window)).min(MOST_MERGE);
+        let merge = (for_merges / at_once(count, fits)).min(MOST_MERGE);
         let (chunk, room) = match size.filter(|_| in_memory) {
             Some(size) => {
                 let chunk = (size / (4 * count)).clamp(64 << 10, MOST_ROOM / 2);
@@ -65,7 +66,7 @@ impl Plan {
                 (room / 8 * 5, room)
             }
         };
-        Self { chunk, room, in_memory, merge, window, block: BLOCK, index: memory / 8 }
+        Self { chunk, room, in_memory, merge, fits, block: BLOCK, index: memory / 8 }
     }
 
     /// How many runs a merge reads from, where an entry of an index stands for so many bytes of a run. At the ends of
@@ -120,7 +121,7 @@ mod tests {
     #[test]
     fn everything_fits_while_runs_are_merged() {
         for (memory, workers, plan) in plans() {
-            let text = at_once(workers, plan.window) * plan.merge;
+            let text = at_once(workers, plan.fits) * plan.merge;
             assert!(text + plan.index <= memory, "{memory} {workers} {plan:?}");
             assert!(plan.merge >= 8 << 10);
         }
@@ -135,7 +136,7 @@ mod tests {
         for size in [100_u64 << 10, 10 << 20, 120 << 20] {
             let plan = plan(256 << 20, 2, Some(size));
             assert!(size + 2 * plan.room < 256 << 20, "{plan:?}");
-            assert!(size + at_once(2, plan.window) * plan.merge < 256 << 20, "{plan:?}");
+            assert!(size + at_once(2, plan.fits) * plan.merge < 256 << 20, "{plan:?}");
         }
     }
 

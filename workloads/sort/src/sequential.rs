@@ -5,33 +5,20 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-use super::{Job, Output, Runs, Sorter, Task};
+use super::{Job, Output, Sorter, Task, external};
 use cc_core::{
     contract::{Ctx, Sink},
     error::{Result, panic_reason},
-    shelf::Shelf,
+    shelf::{Memory, Shelf},
 };
 
 // ANCHOR: sort-run
 /// Runs the job on the calling thread.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let plan = job.plan(ctx)?;
-    let shelf = &*job.shelf(&plan)?;
+    let shelf: &dyn Shelf = if plan.in_memory { &Memory::default() } else { &job.folder()? };
     let sorter = &mut Sorter::new(&job.query, &ctx.stop);
-    let mut runs = Runs::new(job, &plan, shelf);
-    let mut flow = phase(job.chunks(&plan, shelf, &ctx.stop), sorter, shelf, ctx, &mut runs.gather(out));
-    while flow.is_continue()
-        && let Some(pass) = runs.pass()
-    {
-        let mut writer = pass.writer(out)?;
-        flow = phase(pass.merges(), sorter, shelf, ctx, &mut writer);
-        let made = writer.finish()?;
-        runs.put(pass, made);
-    }
-    if flow.is_continue() {
-        let _ = phase(runs.merges(), sorter, shelf, ctx, out);
-    }
-    Ok(())
+    external(job, &plan, shelf, ctx, out, |tasks, out| Ok(phase(tasks, sorter, shelf, ctx, out)))
 }
 // ANCHOR_END: sort-run
 
@@ -47,7 +34,7 @@ fn phase(
     for task in tasks {
         ctx.emit(work(&task, sorter, shelf), out)?;
     }
-    if ctx.stop.requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    ctx.stop.flow() // a stop ends the tasks early
 }
 // ANCHOR_END: sort-gather
 

@@ -1,8 +1,14 @@
 //! Counts in partitions, how they meet, and what they travel as.
 
-use std::iter;
+use std::{
+    iter,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
 
-use cc_core::{failpoint, trace};
+use cc_core::{
+    error::{Error, Result},
+    failpoint, trace,
+};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
@@ -125,6 +131,16 @@ impl Partition {
         let mut words = Vec::new();
         self.table.ranked(settings.top).iter().for_each(|entry| put(&mut words, entry));
         Ranked { distinct, words: ByteBuf::from(words) }
+    }
+
+    /// The same, where a panic is the partition's failure.
+    ///
+    /// # Errors
+    ///
+    /// If it panics, with the partition's number. What was counted in it is lost, and so is the run.
+    pub fn try_rank(self, settings: &Settings) -> Result<Ranked> {
+        let who = format!("partition {}", self.number);
+        catch_unwind(AssertUnwindSafe(|| self.rank(settings))).map_err(|panic| Error::panicked(who, &*panic))
     }
 }
 

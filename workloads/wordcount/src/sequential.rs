@@ -2,10 +2,10 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::{Counter, Grain, Job, Output, Partial, Partition, Ranked, Read, Task, absorb, partitions};
+use super::{Counter, Grain, Job, Output, Partial, Partition, Read, Task, absorb, partitions};
 use cc_core::{
     contract::{Ctx, Sink},
-    error::{Error, Result, panic_reason},
+    error::{Result, panic_reason},
 };
 
 // ANCHOR: wordcount-run
@@ -21,7 +21,7 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
         }
     }
     for sum in sums {
-        if ctx.stop.requested() || ctx.emit(Output::Ranked(ranked_or_why(sum, job)?), out).is_break() {
+        if ctx.stop.requested() || ctx.emit(Output::Ranked(sum.try_rank(&job.settings)?), out).is_break() {
             break;
         }
     }
@@ -40,11 +40,5 @@ fn work(task: &Task, counter: &mut Counter, sums: &mut [Partition]) -> Read {
         }
         Err(panic) => task.failed(&panic_reason(&*panic)),
     }
-}
-
-fn ranked_or_why(sum: Partition, job: &Job) -> Result<Ranked> {
-    let who = format!("partition {}", sum.number());
-    catch_unwind(AssertUnwindSafe(|| sum.rank(&job.settings)))
-        .map_err(|panic| Error::worker(who, panic_reason(&*panic)))
 }
 // ANCHOR_END: wordcount-work

@@ -21,23 +21,34 @@ use crate::{models, out, show::is_keyword};
 ///
 /// CONTRIBUTING.md tells how to go on.
 #[derive(clap::Args)]
-pub(crate) struct Args {
+pub struct Args {
     /// Its name, which is also its module's: `wordcount`
     name: String,
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let changes = changes(models::root(), &args.name)?;
-    write(models::root(), &changes)?;
-    for change in &changes {
-        let done = if change.before.is_none() { "made   " } else { "changed" };
-        out::print(format_args!("{done} {}", change.path.display()));
-    }
     let name = &args.name;
+    for line in make(models::root(), name)? {
+        out::print(line);
+    }
     out::print(format_args!(
-        "\nNow `cargo test -p cc-conformance -- {name}::` lists what is to be written. See CONTRIBUTING.md."
+        "\nNow `cargo test -p cc-conformance --test conformance -- {name}::` lists what is to be written. \
+         See CONTRIBUTING.md."
     ));
     Ok(())
+}
+
+/// Begins a workload in the workspace at `root`. Returns a line for each file, with what was done to
+/// it.
+///
+/// # Errors
+///
+/// If the name is none or is taken, or if a file cannot be made. Nothing is changed then.
+pub fn make(root: &Path, name: &str) -> Result<Vec<String>> {
+    let changes = changes(root, name)?;
+    write(root, &changes)?;
+    let done = |change: &Change| if change.before.is_none() { "made   " } else { "changed" };
+    Ok(changes.iter().map(|change| format!("{} {}", done(change), change.path.display())).collect())
 }
 
 /// What a workload's own files are made from. Their names are relative to the workspace.

@@ -22,23 +22,9 @@ use crate::{
 /// What a model crate may depend on beside the spec: the mechanism it shows, and what carries plain
 /// data. What all workloads are made of must not know a command line, a model, or a workload.
 const ALLOWED: [(&str, &[&str]); 6] = [
-    ("cc-threads", &["crossbeam-channel", "fastrand", "oneshot", "rayon", "rustix"]),
-    ("cc-actors", &["crossbeam-channel", "fastrand", "oneshot", "rustix"]),
-    (
-        "cc-async",
-        &[
-            "fastrand",
-            "futures",
-            "http-body-util",
-            "hyper",
-            "hyper-util",
-            "rustix",
-            "tokio",
-            "tokio-rustls",
-            "tokio-util",
-            "webpki-roots",
-        ],
-    ),
+    ("cc-threads", &["crossbeam-channel", "oneshot", "rayon", "rustix"]),
+    ("cc-actors", &["crossbeam-channel", "oneshot", "rustix"]),
+    ("cc-async", &["cc-fetch-client", "futures", "rustix", "tokio", "tokio-util"]),
     (
         "cc-procs",
         &[
@@ -58,14 +44,11 @@ const ALLOWED: [(&str, &[&str]); 6] = [
     (
         "cc-distributed",
         &[
+            "cc-fetch-client",
             "clap",
             "crossbeam-channel",
-            "fastrand",
             "futures",
             "getrandom",
-            "http-body-util",
-            "hyper",
-            "hyper-util",
             "postcard",
             "prost",
             "protox",
@@ -76,13 +59,11 @@ const ALLOWED: [(&str, &[&str]); 6] = [
             "subtle",
             "tempfile",
             "tokio",
-            "tokio-rustls",
             "tokio-stream",
             "tokio-util",
             "tonic",
             "tonic-prost",
             "tonic-prost-build",
-            "webpki-roots",
         ],
     ),
     (

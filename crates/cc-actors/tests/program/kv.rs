@@ -160,7 +160,8 @@ fn a_stop_waits_no_longer_for_clients_that_do_not_read() {
     deaf.send(&format!("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n${}\r\n{value}\r\n", value.len()));
     assert_eq!(deaf.lines(1), ["+OK"]);
     deaf.send(&"GET k\r\n".repeat(8));
-    // The first byte of the first of them is there, and much more than fits between here and there is behind it.
+    // The first byte of the first of them is there, and much more than fits between here and there
+    // is behind it.
     let mut first = [0];
     deaf.0.read_exact(&mut first).unwrap();
     let mut other = server.client();

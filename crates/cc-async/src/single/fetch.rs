@@ -12,6 +12,7 @@
 
 use std::{panic::AssertUnwindSafe, time::Instant};
 
+use cc_fetch_client::Client;
 use cc_workloads::{
     Ctx, Result, Sink,
     error::panic_reason,
@@ -24,9 +25,8 @@ use tokio::{
 };
 
 use crate::{
-    client::Client,
     fetch::{DESCRIPTORS, feed},
-    runtime::{current_thread, token},
+    runtime::{Run, current_thread},
 };
 
 // ANCHOR: fetch-run
@@ -34,14 +34,13 @@ use crate::{
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let at_once = job.at_once();
     descriptors(at_once, DESCRIPTORS)?;
-    let runtime = current_thread()?;
-    let (stop, _on_stop) = token(&ctx.stop);
+    let run = Run::on(current_thread()?, ctx);
     let client = &Client::new(&job.settings, at_once);
     let (done, outputs) = mpsc::channel(1);
     let schedule = Schedule::new(job, Instant::now());
     let all =
         async { join!(feed(schedule, |download| work(client, download), done), gather(outputs, ctx, out)) };
-    runtime.block_on(stop.run_until_cancelled(all));
+    run.block_on(all);
     Ok(())
 }
 // ANCHOR_END: fetch-run

@@ -13,27 +13,22 @@
 //!   all, which is why `feed` looks for the next task only when everything before it has been printed: it may
 //!   have to wait for standard input.
 
-use std::{
-    mem,
-    panic::{AssertUnwindSafe, catch_unwind},
-};
+use std::mem;
 
 use cc_workloads::{
-    Ctx, Error, Result, Sink,
-    error::panic_reason,
+    Ctx, Result, Sink,
     grep::{Grain, Job, Output, Rest, Search, Task},
 };
 use tokio::{
     join,
-    runtime::Builder,
     sync::{
         mpsc::{self, Receiver, Sender},
         oneshot,
     },
-    task::yield_now,
 };
 
-use crate::runtime::token;
+use super::slice::{send_and_yield, slice};
+use crate::runtime::Run;
 
 /// How much is done before the others have their turn: a small part of a task of the other models.
 const SLICE: Grain = Grain { bytes: 128 << 10, files: 8 };
@@ -42,12 +37,11 @@ const SLICE: Grain = Grain { bytes: 128 << 10, files: 8 };
 /// Runs the job on the calling thread, as three futures that take turns.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let search = Search::new(&job.query)?;
-    let runtime = Builder::new_current_thread().build().map_err(Error::io("runtime"))?;
-    let (stop, _on_stop) = token(&ctx.stop);
+    let run = Run::on_this_thread(ctx)?;
     let (fed, tasks) = mpsc::channel(1);
     let (outputs, line) = mpsc::channel(1);
     let all = async { join!(feed(job, ctx, fed), work(search, tasks, outputs, job), gather(line, ctx, out)) };
-    runtime.block_on(stop.run_until_cancelled(all));
+    run.block_on(all);
     Ok(())
 }
 // ANCHOR_END: grep-run
@@ -72,14 +66,13 @@ async fn work(mut search: Search, mut fed: Receiver<Order>, line: Sender<Output>
     while let Some(Order { task, done }) = fed.recv().await {
         let (mut next, mut left) = (Some(task), Rest::default());
         while let Some(task) = next {
-            let mut output = slice(&mut search, &task);
+            let mut output = slice(|| search.task(&task), |why| task.failed(why));
             // What is left of this slice comes before what was left of those around it.
             let around = mem::replace(&mut left, mem::take(&mut output.rest));
             left.extend(around);
-            if line.send(output).await.is_err() {
+            if send_and_yield(&line, output).await.is_err() {
                 return;
             }
-            yield_now().await;
             // `gather` awaits nothing between taking an output and emitting it: room in the line says that it is
             // out, and only then is it known which of the rest is still wanted.
             if line.reserve().await.is_err() {
@@ -89,13 +82,6 @@ async fn work(mut search: Search, mut fed: Receiver<Order>, line: Sender<Output>
         }
         drop(done);
     }
-}
-
-/// One slice. A panic is its failure, not the run's.
-fn slice(search: &mut Search, task: &Task) -> Output {
-    // A search begins each task afresh, so a panic leaves nothing behind that the next one would see.
-    catch_unwind(AssertUnwindSafe(|| search.task(task)))
-        .unwrap_or_else(|panic| task.failed(&panic_reason(&*panic)))
 }
 // ANCHOR_END: grep-work
 

@@ -19,16 +19,16 @@ use std::{
 
 use cc_workloads::{
     Ctx, Result,
-    kv::{Config, Plan, Reply, SWEEP, Server, Shard, Totals},
+    kv::{self, Config, Plan, Reply, SWEEP, Server, Shard, Totals},
 };
 use tokio::{
     task::{LocalSet, spawn_local},
-    time::{MissedTickBehavior, interval, timeout},
+    time::{MissedTickBehavior, interval},
 };
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    kv::Door,
+    kv::{Door, drain},
     runtime::{current_thread, token},
 };
 
@@ -46,9 +46,7 @@ pub fn run(listener: TcpListener, config: &Config, ctx: &Ctx) -> Result<Totals> 
             clients.spawn_local(async move { client.serve(stream, connection, |plan| keys.run(plan)).await });
         };
         door.accept(welcome).await?;
-        clients.close();
-        // Whoever has not gone by then goes with the runtime.
-        let _ = timeout(config.drain, clients.wait()).await;
+        drain(&clients, config.drain).await;
         sweeping.abort();
         Ok(door.server.totals())
     };
@@ -59,12 +57,11 @@ pub fn run(listener: TcpListener, config: &Config, ctx: &Ctx) -> Result<Totals> 
 // ANCHOR: kv-work
 /// Removes what has expired and nobody asks for, until it is dropped.
 async fn sweep(keys: Rc<Keys>) {
-    let mut ticks = interval(SWEEP.0);
+    let mut ticks = interval(SWEEP);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        // Ten times is a millisecond, in which nobody is served.
         let now = keys.server.now();
-        let _ = (0..10).all(|_| keys.shard.borrow_mut().sweep(now, SWEEP.1));
+        kv::sweep(1, |places| keys.shard.borrow_mut().sweep(now, places));
         ticks.tick().await;
     }
 }
@@ -93,5 +90,5 @@ impl Keys {
 // ANCHOR_END: kv-plan
 
 fn empty(server: &Server) -> Shard {
-    Shard::new(server.budget().clone(), fastrand::u64(..))
+    Shard::empty(server.budget())
 }

@@ -11,51 +11,37 @@
 //!   within long ones.
 //! - **Fail.** A panic is caught around the slice and becomes its output.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use cc_workloads::{
-    Ctx, Error, Result, Sink,
-    error::panic_reason,
-    mandelbrot::{Grain, Job, Output, Plane, Task},
+    Ctx, Result, Sink,
+    mandelbrot::{Grain, Job, Output, Plane},
 };
 use tokio::{
     join,
-    runtime::Builder,
     sync::mpsc::{self, Receiver, Sender},
-    task::yield_now,
 };
 
-use crate::runtime::token;
+use super::slice::{send_and_yield, slice};
+use crate::runtime::Run;
 
 // ANCHOR: mandelbrot-run
 /// Runs the job on the calling thread, as two futures that take turns.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let plane = Plane::new(&job.view, &ctx.stop);
-    let runtime = Builder::new_current_thread().build().map_err(Error::io("runtime"))?;
-    let (stop, _on_stop) = token(&ctx.stop);
+    let run = Run::on_this_thread(ctx)?;
     let (done, outputs) = mpsc::channel(1);
-    let all = async { join!(work(job, &plane, done), gather(outputs, ctx, out)) };
-    runtime.block_on(stop.run_until_cancelled(all));
+    run.block_on(async { join!(work(job, &plane, done), gather(outputs, ctx, out)) });
     Ok(())
 }
 // ANCHOR_END: mandelbrot-run
 
 // ANCHOR: mandelbrot-work
-/// Does the tasks, slice by slice; in between, the others have their turn.
+/// Does the tasks, slice by slice, until a stop is requested; in between, the others have their turn.
 async fn work(job: &Job, plane: &Plane, done: Sender<Output>) {
-    for task in job.tasks(Grain::TILE) {
-        let Some(output) = slice(plane, &task) else { break };
-        if done.send(output).await.is_err() {
-            break;
-        }
-        yield_now().await;
-    }
-}
-
-/// One slice. A panic is its failure, not the run's. None once a stop is requested.
-fn slice(plane: &Plane, task: &Task) -> Option<Output> {
-    catch_unwind(AssertUnwindSafe(|| plane.task(task)))
-        .unwrap_or_else(|panic| Some(task.failed(&panic_reason(&*panic))))
+    let mut tasks = job.tasks(Grain::TILE);
+    while let Some(task) = tasks.next()
+        && let Some(output) = slice(|| plane.task(&task), |why| Some(task.failed(why)))
+        && send_and_yield(&done, output).await.is_ok()
+    {}
 }
 // ANCHOR_END: mandelbrot-work
 

@@ -5,6 +5,7 @@ pub mod grep;
 pub mod kv;
 pub mod mandelbrot;
 pub mod resize;
+mod slice;
 pub mod sort;
 pub mod wordcount;
 

@@ -9,31 +9,25 @@
 //! - **Stop.** A [`CancellationToken`](tokio_util::sync::CancellationToken) drops the futures at the `await` they have come to: after an image at most.
 //! - **Fail.** A panic is caught around the slice and becomes its output.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use cc_workloads::{
-    Ctx, Error, Result, Sink,
-    error::panic_reason,
-    resize::{Job, Output, Resizer, Task},
+    Ctx, Result, Sink,
+    resize::{Job, Output, Resizer},
 };
 use tokio::{
     join,
-    runtime::Builder,
     sync::mpsc::{self, Receiver, Sender},
-    task::yield_now,
 };
 
-use crate::runtime::token;
+use super::slice::{send_and_yield, slice};
+use crate::runtime::Run;
 
 // ANCHOR: resize-run
 /// Runs the job on the calling thread, as two futures that take turns.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let resizer = Resizer::new(&job.settings);
-    let runtime = Builder::new_current_thread().build().map_err(Error::io("runtime"))?;
-    let (stop, _on_stop) = token(&ctx.stop);
+    let run = Run::on_this_thread(ctx)?;
     let (done, outputs) = mpsc::channel(1);
-    let all = async { join!(work(job, ctx, resizer, done), gather(outputs, ctx, out)) };
-    runtime.block_on(stop.run_until_cancelled(all));
+    run.block_on(async { join!(work(job, ctx, resizer, done), gather(outputs, ctx, out)) });
     Ok(())
 }
 // ANCHOR_END: resize-run
@@ -43,18 +37,11 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
 /// thread too, but for less than an image does.
 async fn work(job: &Job, ctx: &Ctx, mut resizer: Resizer, done: Sender<Output>) {
     for task in job.tasks(&ctx.stop) {
-        if done.send(slice(&mut resizer, &task)).await.is_err() {
+        let output = slice(|| resizer.task(&task), |why| task.failed(why));
+        if send_and_yield(&done, output).await.is_err() {
             break;
         }
-        yield_now().await;
     }
-}
-
-/// One slice. A panic is its failure, not the run's.
-fn slice(resizer: &mut Resizer, task: &Task) -> Output {
-    // A resizer fills its buffers anew for each image, so a panic leaves nothing behind that the next one would see.
-    catch_unwind(AssertUnwindSafe(|| resizer.task(task)))
-        .unwrap_or_else(|panic| task.failed(&panic_reason(&*panic)))
 }
 // ANCHOR_END: resize-work
 

@@ -6,59 +6,38 @@
 //! - **Share.** One thread, one sorter, so nothing is shared and there is nothing to lock.
 //! - **Bound.** One slice in hand, and one output, however wide the window is.
 //! - **Order.** That of the tasks, as there is one worker.
-//! - **Stop.** A [`CancellationToken`] drops the futures at the `await` they have come to. A slice is not dropped; its kernel
-//!   sees the stop for itself.
+//! - **Stop.** A [`CancellationToken`](tokio_util::sync::CancellationToken) drops the futures at
+//!   the `await` they have come to. A slice is not dropped; its kernel sees the stop for itself.
 //! - **Fail.** A panic is caught around the slice; that ends the run, since a part of the lines is not what was asked for.
 
-use std::{
-    ops::ControlFlow,
-    panic::{AssertUnwindSafe, catch_unwind},
-};
+use std::ops::ControlFlow;
 
 use cc_workloads::{
-    Ctx, Error, Result, Sink,
-    error::panic_reason,
-    shelf::Shelf,
-    sort::{Job, Output, Runs, Sorter, Task},
+    Ctx, Result, Sink,
+    shelf::{Memory, Shelf},
+    sort::{Job, Output, Sorter, Task, external},
 };
 use tokio::{
     join,
-    runtime::{Builder, Runtime},
     sync::mpsc::{self, Receiver, Sender},
-    task::yield_now,
 };
-use tokio_util::sync::CancellationToken;
 
-use crate::runtime::token;
+use super::slice::{send_and_yield, slice};
+use crate::runtime::Run;
 
 // ANCHOR: sort-run
 /// Runs the job on the calling thread, in each phase as two futures that take turns.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let plan = job.plan(ctx)?;
-    let shelf = &*job.shelf(&plan)?;
-    let runtime = Builder::new_current_thread().build().map_err(Error::io("runtime"))?;
-    let (stop, _on_stop) = token(&ctx.stop);
-    let mut phases = Phases { runtime, stop, sorter: Sorter::new(&job.query, &ctx.stop), shelf, ctx };
-    let mut runs = Runs::new(job, &plan, shelf);
-    let mut flow = phases.phase(job.chunks(&plan, shelf, &ctx.stop), &mut runs.gather(out));
-    while flow.is_continue()
-        && let Some(pass) = runs.pass()
-    {
-        let mut writer = pass.writer(out)?;
-        flow = phases.phase(pass.merges(), &mut writer);
-        let made = writer.finish()?;
-        runs.put(pass, made);
-    }
-    if flow.is_continue() {
-        let _ = phases.phase(runs.merges(), out);
-    }
-    Ok(())
+    let shelf: &dyn Shelf = if plan.in_memory { &Memory::default() } else { &job.folder()? };
+    let run = Run::on_this_thread(ctx)?;
+    let mut phases = Phases { run, sorter: Sorter::new(&job.query, &ctx.stop), shelf, ctx };
+    external(job, &plan, shelf, ctx, out, |tasks, out| Ok(phases.phase(tasks, out)))
 }
 
 /// What all phases run on.
 struct Phases<'a> {
-    runtime: Runtime,
-    stop: CancellationToken,
+    run: Run<'a>,
     sorter: Sorter,
     shelf: &'a dyn Shelf,
     ctx: &'a Ctx,
@@ -69,8 +48,8 @@ impl Phases<'_> {
     fn phase(&mut self, tasks: impl Iterator<Item = Task>, out: &mut dyn Sink<Output>) -> ControlFlow<()> {
         let (done, outputs) = mpsc::channel(1);
         let work = work(tasks, &mut self.sorter, self.shelf, done);
-        let all = async { join!(work, gather(outputs, self.ctx, out)).1 };
-        self.runtime.block_on(self.stop.run_until_cancelled(all)).unwrap_or(ControlFlow::Break(()))
+        let flow = self.run.block_on(async { join!(work, gather(outputs, self.ctx, out)).1 });
+        flow.unwrap_or(ControlFlow::Break(()))
     }
 }
 // ANCHOR_END: sort-run
@@ -85,18 +64,11 @@ async fn work(
     done: Sender<Output>,
 ) {
     for task in tasks {
-        if done.send(slice(&task, sorter, shelf)).await.is_err() {
+        let output = slice(|| sorter.task(&task, shelf), |why| task.failed(why));
+        if send_and_yield(&done, output).await.is_err() {
             return;
         }
-        yield_now().await;
     }
-}
-
-/// One slice. A panic is its failure.
-fn slice(task: &Task, sorter: &mut Sorter, shelf: &dyn Shelf) -> Output {
-    // A sorter begins each task afresh, so a panic leaves nothing behind that the next one would see.
-    catch_unwind(AssertUnwindSafe(|| sorter.task(task, shelf)))
-        .unwrap_or_else(|panic| task.failed(&panic_reason(&*panic)))
 }
 // ANCHOR_END: sort-work
 
@@ -106,7 +78,6 @@ async fn gather(mut outputs: Receiver<Output>, ctx: &Ctx, out: &mut dyn Sink<Out
     while let Some(output) = outputs.recv().await {
         ctx.emit(output, out)?;
     }
-    // The tasks end early, too, when a stop is requested.
-    if ctx.stop.requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    ctx.stop.flow() // a stop ends the tasks early
 }
 // ANCHOR_END: sort-gather

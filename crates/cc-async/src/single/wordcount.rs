@@ -10,21 +10,17 @@
 //! - **Fail.** A panic is caught around the slice, and nothing of it is added. A task of many files is then done once more,
 //!   file by file. A partition that cannot be ranked ends the run: a part of the truth is none.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use cc_workloads::{
-    Ctx, Error, Result, Sink,
-    error::panic_reason,
-    wordcount::{Counter, Grain, Job, Output, Partial, Partition, Ranked, Read, Task, absorb, partitions},
+    Ctx, Result, Sink,
+    wordcount::{Counter, Grain, Job, Output, Partial, absorb, partitions},
 };
 use tokio::{
     join,
-    runtime::Builder,
     sync::mpsc::{self, Receiver, Sender},
-    task::yield_now,
 };
 
-use crate::runtime::token;
+use super::slice::{send_and_yield, slice};
+use crate::runtime::Run;
 
 /// What is counted between two yields.
 const GRAIN: Grain = Grain { bytes: 512 << 10, files: 128 };
@@ -32,11 +28,10 @@ const GRAIN: Grain = Grain { bytes: 512 << 10, files: 128 };
 // ANCHOR: wordcount-run
 /// Runs the job on the calling thread, as two futures that take turns.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
-    let runtime = Builder::new_current_thread().build().map_err(Error::io("runtime"))?;
-    let (stop, _on_stop) = token(&ctx.stop);
+    let run = Run::on_this_thread(ctx)?;
     let (done, outputs) = mpsc::channel(1);
-    let all = async { join!(work(job, ctx, done), gather(outputs, ctx, out)).1 };
-    runtime.block_on(stop.run_until_cancelled(all)).unwrap_or(Ok(()))
+    let gathered = run.block_on(async { join!(work(job, ctx, done), gather(outputs, ctx, out)).1 });
+    gathered.unwrap_or(Ok(()))
 }
 // ANCHOR_END: wordcount-run
 
@@ -48,37 +43,21 @@ async fn work(job: &Job, ctx: &Ctx, done: Sender<Result<Output>>) {
     let (mut counter, mut sums) = (Counter::new(&job.settings), partitions(job.settings.seed));
     let (mut tasks, mut failed) = (job.tasks(GRAIN, &ctx.stop), Vec::new());
     while let Some(task) = tasks.next().or_else(|| failed.pop()) {
-        let mut read = slice(&task, &mut counter, &mut sums);
+        let failed_task = |why: &str| Partial { read: task.failed(why), counts: Vec::new() };
+        let Partial { mut read, counts } = slice(|| counter.task(&task), failed_task);
+        absorb(&mut sums, &counts);
+        drop(counts);
         failed.append(&mut read.apart);
-        if done.send(Ok(Output::Read(read))).await.is_err() {
+        if send_and_yield(&done, Ok(Output::Read(read))).await.is_err() {
             return;
         }
-        yield_now().await;
     }
     for sum in sums {
-        if done.send(ranked_or_why(sum, job).map(Output::Ranked)).await.is_err() {
+        let ranked = sum.try_rank(&job.settings).map(Output::Ranked);
+        if send_and_yield(&done, ranked).await.is_err() {
             return;
         }
-        yield_now().await;
     }
-}
-
-/// One slice. A panic is its failure, not the run's.
-fn slice(task: &Task, counter: &mut Counter, sums: &mut [Partition]) -> Read {
-    // A counter begins each task afresh, so a panic leaves nothing behind that the next one would see.
-    match catch_unwind(AssertUnwindSafe(|| counter.task(task))) {
-        Ok(Partial { read, counts }) => {
-            absorb(sums, &counts);
-            read
-        }
-        Err(panic) => task.failed(&panic_reason(&*panic)),
-    }
-}
-
-fn ranked_or_why(sum: Partition, job: &Job) -> Result<Ranked> {
-    let who = format!("partition {}", sum.number());
-    catch_unwind(AssertUnwindSafe(|| sum.rank(&job.settings)))
-        .map_err(|panic| Error::worker(who, panic_reason(&*panic)))
 }
 // ANCHOR_END: wordcount-work
 

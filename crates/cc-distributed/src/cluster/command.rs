@@ -1,28 +1,11 @@
-//! The command line: the options of this model, and the standing worker.
+//! The command line: the options of this model.
 
-use std::{
-    env,
-    net::{IpAddr, SocketAddr, TcpListener, ToSocketAddrs},
-    os::unix::ffi::OsStringExt,
-    path::{Path, PathBuf},
-    process,
-    time::Duration,
-};
+use std::{env, net::IpAddr, os::unix::ffi::OsStringExt, path::PathBuf, process, time::Duration};
 
-use cc_workloads::{
-    Ctx, Error, Model, Result, cli,
-    printable::{printable, printable_path},
-    root::Files,
-    stdio,
-};
-use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use cc_workloads::{Error, Model, Result, cli, printable::printable, stdio};
+use clap::{Arg, ArgAction, Command, value_parser};
 
-use super::{
-    local,
-    log::Log,
-    token::Token,
-    worker::{self, Service, Worker},
-};
+use super::{local, standing, worker::Service};
 
 /// The options of a run.
 #[derive(Debug)]
@@ -70,8 +53,8 @@ impl Options {
         }
     }
 
-    /// Where relative names begin for a worker, if they begin at `base` for us: workers that share our files
-    /// have a current directory of their own.
+    /// Where relative names begin for a worker, if they begin at `base` for us: workers that share
+    /// our files have a current directory of their own.
     pub fn base(&self, base: &[u8]) -> Result<Vec<u8>> {
         if !self.shared_fs || !base.is_empty() {
             return Ok(base.to_vec());
@@ -113,39 +96,7 @@ pub fn args(command: Command) -> Command {
                 .value_parser(seconds)
                 .help("A silent worker that keeps data (kv) is given up, with its data, after so many seconds [default: 30]"),
         )
-        .subcommand(worker_command())
-}
-
-fn worker_command() -> Command {
-    Command::new("worker")
-        .about("Stand ready as a worker for coordinators on other machines")
-        .arg(
-            Arg::new("listen")
-                .long("listen")
-                .value_name("ADDR")
-                .required(true)
-                .help("Where to listen, HOST:PORT; beyond loopback only with --token-file"),
-        )
-        .arg(
-            Arg::new("root")
-                .long("root")
-                .value_name("DIR")
-                .value_parser(value_parser!(PathBuf))
-                .help("Serve coordinators with --shared-fs the files below this directory, and no others"),
-        )
-        .arg(
-            Arg::new("requests")
-                .long("requests")
-                .action(ArgAction::SetTrue)
-                .help("Send requests for coordinators (fetch), to whatever hosts they name"),
-        )
-        .arg(
-            Arg::new("slots")
-                .long("slots")
-                .value_name("N")
-                .value_parser(cli::workers)
-                .help("How many tasks to work at at once [default: one per core]"),
-        )
+        .subcommand(standing::command())
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -164,39 +115,13 @@ pub fn enter(services: &'static [Service], models: &[Model]) {
     if !env::args_os().any(|arg| arg == "worker") {
         return;
     }
-    // A line that is wrong, or asks for help, is left to whoever reads command lines here.
+    // A line that is wrong, or asks for help, is left to the command line of the run.
     let Ok(matches) = cli::command(models, args).try_get_matches() else { return };
     if let Some(("worker", args)) = matches.subcommand() {
-        let Err(error) = stand(services, args);
+        let Err(error) = standing::stand(services, args);
         let _ = stdio::say(&format!("worker: {error}\n")); // the status says the same
         process::exit(2);
     }
-}
-
-/// The standing worker. It ends with a signal, and has nothing to lose then: coordinators notice.
-fn stand(services: &'static [Service], args: &ArgMatches) -> Result<std::convert::Infallible> {
-    let file = args.get_one::<PathBuf>("token-file");
-    let listener = listen(args.get_one::<String>("listen").expect("it is required"), file.is_some())?;
-    let (token, file) = match file {
-        Some(file) => (Token::read(file)?, file.clone()),
-        None => Token::of_user()?,
-    };
-    let root = args.get_one::<PathBuf>("root");
-    let files = root.map_or(Ok(Files::None), |root| beneath(root))?;
-    let slots = args.get_one("slots").copied().unwrap_or_else(Ctx::available_workers).get();
-    let address = listener.local_addr().map_err(Error::io("listener"))?;
-    // For whoever asked for port 0. A closed standard output is no reason not to work.
-    let _ = stdio::write_out(format!("listening on {address}\n").as_bytes());
-    let log = Log::stderr();
-    log.report(address, format_args!("started with {slots} slots; token file {}", file.display()));
-    let requests = args.get_flag("requests");
-    let silence = worker::SILENCE;
-    worker::serve(listener, token, Worker { services, files, requests, slots, silence }, log)?;
-    Err(Error::worker("server", "ended"))
-}
-
-fn beneath(root: &Path) -> Result<Files> {
-    Files::beneath(root).map_err(Error::io(printable_path(root).to_string()))
 }
 
 /// Refuses workers on other machines: the user's own token is no secret of theirs, and must not be
@@ -212,13 +137,4 @@ pub(super) fn is_here(workers: &[String]) -> Result<()> {
             Err(Error::Usage(format!("{} is not on this machine: give --token-file", printable(worker))))
         }
     }
-}
-
-fn listen(address: &str, has_token: bool) -> Result<TcpListener> {
-    let addresses: Vec<SocketAddr> = address.to_socket_addrs().map_err(Error::io(address))?.collect();
-    if !has_token && !addresses.iter().all(|address| address.ip().is_loopback()) {
-        let why = "is not on loopback: give the secret that its coordinators have, with --token-file";
-        return Err(Error::Usage(format!("{address} {why}")));
-    }
-    TcpListener::bind(&addresses[..]).map_err(Error::io(address))
 }

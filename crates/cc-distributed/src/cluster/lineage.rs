@@ -19,7 +19,7 @@ use cc_workloads::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{encode, store::Store};
+use super::{codec::encode, store::Store};
 
 /// The tasks of a job.
 pub(crate) struct Lineage {

@@ -1,11 +1,14 @@
-//! The coordinator's side of sessions that keep something: questions of many go to one worker, on one stream.
+//! The coordinator's side of sessions that keep something: questions of many go to one worker, on
+//! one stream.
 //!
-//! A question has a number, and a promise of its answer. It takes a part of the credit that the worker has granted; whoever
-//! comes when there is none waits here, and not on the stream, which therefore never stalls. Questions go in the order in
-//! which they were asked, those that are there together travel together.
+//! A question has a number, and a promise of its answer. It takes a part of the credit that the
+//! worker has granted; a caller that finds none waits here, and not on the stream, which therefore
+//! never stalls. Questions go in the order in which they were asked, those that are there together
+//! travel together.
 //!
-//! When the session ends, whatever became of the worker, all promises break: nobody knows what was done, and nothing is asked
-//! again. A session that comes later is another one, with nothing of what this one kept.
+//! When the session ends, whatever became of the worker, all promises break: it is not known what
+//! was done, and nothing is asked again. A session that comes later is another one, with nothing of
+//! what this one kept.
 
 use std::{
     collections::HashMap,
@@ -20,15 +23,16 @@ use tokio::sync::{AcquireError, Notify, OwnedSemaphorePermit, Semaphore, mpsc, o
 use tonic::Streaming;
 
 use super::{
-    keeper::{Answers, LEAST},
-    member::Lost,
+    keeper::Answers,
+    lost::Lost,
     wire::{
-        Assembly, PAYLOAD, batches,
+        Assembly, LEAST, PAYLOAD, batches,
         pb::{FromKeeper, ToKeeper, from_keeper::What as Answer, to_keeper::What as Order},
     },
 };
 
-/// Where an answer is waited for. It fails if the session ends before: nobody knows what was done.
+/// Where an answer is waited for. It fails if the session ends before: it is not known what was
+/// done.
 pub type Promise = oneshot::Receiver<Bytes>;
 
 /// Why nothing was asked.
@@ -40,7 +44,7 @@ pub enum Unasked {
     TooLarge,
 }
 
-/// The way to one worker, whoever that is at a time. Clones are the same way.
+/// The way to one worker, through all its sessions. Clones are the same way.
 #[derive(Clone)]
 pub struct Link(Arc<Shared>);
 
@@ -77,7 +81,8 @@ struct Promised {
 /// A part of a session's credit.
 type Part = OwnedSemaphorePermit;
 
-/// What a question has begun that another has to end. That one needs no credit but this, so that whoever has begun can end.
+/// What a question has begun that another has to end. That one needs no credit but this, so that
+/// what has begun can end.
 pub struct Ticket {
     /// The question's number.
     pub number: u64,
@@ -113,14 +118,16 @@ impl Link {
     ///
     /// # Errors
     ///
-    /// If there is no session, or it ends before anything was asked; or if the question is too large.
+    /// If there is no session, or it ends before anything was asked; or if the question is too
+    /// large.
     pub async fn ask(&self, question: Vec<u8>) -> Result<Promise, Unasked> {
         let (credit, is_of) = self.credit(question.len()).await?;
         let (_, promise) = self.push_new(&is_of, question, Some(credit))?;
         Ok(promise)
     }
 
-    /// As [`ask`](Link::ask), for a question that begins something. The credit stays with the ticket.
+    /// As [`ask`](Link::ask), for a question that begins something. The credit stays with the
+    /// ticket.
     ///
     /// # Errors
     ///
@@ -235,9 +242,8 @@ impl Link {
             self.0.asked.notified().await;
             let questions = self.session().as_mut().map(|session| mem::take(&mut session.outbox));
             for batch in batches(questions.unwrap_or_default().into_iter()) {
-                let message = ToKeeper { what: Some(Order::Questions(batch)) };
-                if messages.send(message).await.is_err() {
-                    return pending().await; // whoever takes the answers hears why
+                if messages.send(Order::Questions(batch).into()).await.is_err() {
+                    return pending().await; // `take_in` learns why
                 }
             }
         }
@@ -253,7 +259,7 @@ impl Link {
             let session = session.as_mut().expect("it is there until this ends");
             for (number, answer) in whole {
                 if let Some(sender) = session.promised.remove(&number).and_then(|promised| promised.answer) {
-                    // Nobody may be waiting any more.
+                    // The receiver may be gone.
                     let _ = sender.send(answer);
                 }
             }

@@ -22,9 +22,10 @@ use tokio::{
 };
 
 use super::{
+    host::{self, Worker},
     log::Log,
     token::Token,
-    worker::{self, Service, Worker},
+    worker::Service,
 };
 
 /// Set in a worker process: to whether it opens files by name, or has their contents sent.
@@ -89,7 +90,7 @@ pub(super) fn enter(services: &'static [Service]) {
         Ok(CONTENTS) => Files::None,
         _ => return,
     };
-    if let Err(error) = work(Worker { services, files, requests: true, slots: 1, silence: worker::SILENCE }) {
+    if let Err(error) = work(Worker { services, files, requests: true, slots: 1, silence: host::SILENCE }) {
         let _ = stdio::say(&format!("worker: {error}\n")); // the status says the same
     }
     process::exit(1);
@@ -107,5 +108,5 @@ fn work(worker: Worker) -> Result<()> {
     };
     thread::Builder::new().name("lifeline".to_owned()).spawn(until_orphaned).map_err(Error::io("thread"))?;
     stdio::write_out(format!("{address}\n").as_bytes()).map_err(Error::io("standard output"))?;
-    worker::serve(listener, token, worker, Log::silent())
+    host::serve(listener, token, worker, Log::silent())
 }

@@ -1,15 +1,17 @@
 //! The coordinator's view of one worker.
 //!
-//! A *session* is one connection with the job's tasks and outputs, and a second one for the heartbeat: a ping
-//! must not wait behind a mebibyte of tasks. A session that ends, for whatever reason, is over for good. The
-//! worker's leases are given up, its connection is closed so that nothing late can arrive, and a new session is
-//! tried: that is how a worker that was suspected wrongly, or joins late, comes (back) to work.
+//! A *session* is one connection with the job's tasks and outputs, and a second one for the
+//! heartbeat: a ping must not wait behind a mebibyte of tasks. A session that ends, for whatever
+//! reason, is over for good. The worker's leases are given up, its connection is closed so that
+//! nothing late can arrive, and a new session is tried: that is how a worker that was suspected
+//! wrongly, or joins late, comes (back) to work.
 //!
-//! A stream that stalls would do worse than wait: it would hold the connection's flow-control window, and
-//! cancelling it gives nothing back. So none ever does. The worker's credit is the room it has for tasks, so it
-//! always reads; what it sends is taken into the queue at once, which the job's window bounds.
+//! A stream that stalls would do worse than wait: it would hold the connection's flow-control
+//! window, and cancelling it gives nothing back. So none ever does. The worker's credit is the room
+//! it has for tasks, so it always reads; what it sends is taken into the queue at once, which the
+//! job's window bounds.
 
-use std::{convert::Infallible, error::Error, future::pending, io, pin::pin, time::Duration};
+use std::{convert::Infallible, future::pending, pin::pin, time::Duration};
 
 use cc_workloads::{error::reason, printable::printable, stdio};
 use tokio::{
@@ -18,25 +20,25 @@ use tokio::{
 };
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{
-    Code, Status, Streaming,
+    Response, Status, Streaming,
     service::interceptor::InterceptedService,
     transport::{Channel, Endpoint},
 };
 
 use super::{
-    Roster,
     link::Link,
     local::{Process, WorkerSpec},
+    location::place_of,
+    lost::Lost,
     queue::{Credit, Queue, Seat},
+    roster::{self, Roster},
     runtime::resolve,
-    shelf::place_of,
     token::{self, Present, Token},
     wire::{
         AHEAD, Assembly, MESSAGE, frames,
         pb::{
-            Beat, FromKeeper, FromWorker, Hello, ToKeeper, ToWorker, from_keeper::What as Told,
-            from_worker::What as Answer, keeper_client::KeeperClient, to_keeper::What as Asked,
-            to_worker::What as Order, worker_client::WorkerClient,
+            Beat, FromWorker, Hello, ToWorker, Welcome, from_worker::What as Answer,
+            keeper_client::KeeperClient, to_worker::What as Order, worker_client::WorkerClient,
         },
     },
 };
@@ -70,19 +72,6 @@ pub(super) enum Place {
     At(String),
     /// In a process that is started for each session.
     Own(WorkerSpec),
-}
-
-/// Why there is no session any more.
-pub(super) enum Lost {
-    /// The worker is dead, or might be.
-    Gone(String),
-    /// It is alive and will not work for us, now or later.
-    Refused(String),
-    /// Its process could not be started.
-    NotStarted(String),
-    /// It has answered what it was not asked, or otherwise than it could: nothing that it says is
-    /// believed any more.
-    Distrusted(String),
 }
 
 type Client = WorkerClient<InterceptedService<Channel, Present>>;
@@ -269,37 +258,43 @@ impl Member {
         Ok(())
     }
 
+    /// Begins a session with this call, if the worker welcomes it.
+    async fn begin<M: From<Hello>, A: Into<Option<Welcome>>, C>(
+        &self,
+        address: &str,
+        welcome: &mut bool,
+        call: impl FnOnce(ReceiverStream<M>) -> C,
+    ) -> Result<Session<M, A>, Lost>
+    where
+        C: Future<Output = Result<Response<Streaming<A>>, Status>>,
+    {
+        let (messages, requests) = mpsc::channel(AHEAD);
+        let hello = self.hello(address)?;
+        let place = place_of(&hello);
+        let _ = messages.send(hello.into()).await;
+        let mut answers = call(ReceiverStream::new(requests)).await?.into_inner();
+        let Some(credit) = answers.message().await?.and_then(Into::into) else {
+            return Err(Lost::Refused("does not speak our protocol".to_owned()));
+        };
+        *welcome = true;
+        let present = self.roster.entered(place.clone());
+        Ok(Session { place, credit, messages, answers, _present: present })
+    }
+
     /// Has the worker keep something, and asks it.
     async fn ask(&self, link: &Link, address: &str, welcome: &mut bool) -> Result<Infallible, Lost> {
         let client =
             KeeperClient::with_interceptor(self.channel(address).await?, Present(self.token.clone()));
         let mut client = client.max_decoding_message_size(MESSAGE);
-        let (messages, requests) = mpsc::channel(AHEAD);
-        let hello = self.hello(address)?;
-        let place = place_of(&hello);
-        let _ = messages.send(ToKeeper { what: Some(Asked::Hello(hello)) }).await;
-        let mut answers = client.keep(ReceiverStream::new(requests)).await?.into_inner();
-        let Some(FromKeeper { what: Some(Told::Welcome(credit)) }) = answers.message().await? else {
-            return Err(Lost::Refused("does not speak our protocol".to_owned()));
-        };
-        *welcome = true;
-        let _present = self.roster.entered(place);
-        link.exchange(credit.bytes as usize, messages, answers).await
+        let session = self.begin(address, welcome, |requests| client.keep(requests)).await?;
+        link.exchange(session.credit.bytes as usize, session.messages, session.answers).await
     }
 
     /// Exchanges tasks for outputs.
     async fn exchange(&self, address: &str, welcome: &mut bool) -> Result<Infallible, Lost> {
         let mut client = self.connect(address).await?;
-        let (messages, requests) = mpsc::channel(AHEAD);
-        let hello = self.hello(address)?;
-        let place = place_of(&hello);
-        let _ = messages.send(Order::Hello(hello).into()).await;
-        let mut answers = client.serve(ReceiverStream::new(requests)).await?.into_inner();
-        let Some(FromWorker { what: Some(Answer::Welcome(credit)) }) = answers.message().await? else {
-            return Err(Lost::Refused("does not speak our protocol".to_owned()));
-        };
-        *welcome = true;
-        let _present = self.roster.entered(place.clone());
+        let Session { place, credit, messages, answers, _present } =
+            self.begin(address, welcome, |requests| client.serve(requests)).await?;
         let seat = self.queue.join(&place, Credit { tasks: credit.tasks as usize, bytes: credit.bytes });
         // A process of the run's own has no name that tells the user anything.
         let speaker = match &self.place {
@@ -313,12 +308,21 @@ impl Member {
     }
 }
 
+/// A session that the worker has welcomed.
+struct Session<M, A> {
+    place: String,
+    credit: Welcome,
+    messages: mpsc::Sender<M>,
+    answers: Streaming<A>,
+    _present: roster::Present,
+}
+
 /// Sends the tasks that the worker's credit has room for.
 async fn hand_out(seat: &Seat, messages: mpsc::Sender<ToWorker>) -> Result<Infallible, Lost> {
     while let Some(lease) = seat.lease().await {
         for frame in frames(lease.id, lease.task) {
             if messages.send(Order::Task(frame).into()).await.is_err() {
-                break; // whoever takes the answers hears why
+                break; // `take_in` learns why
             }
         }
     }
@@ -328,7 +332,7 @@ async fn hand_out(seat: &Seat, messages: mpsc::Sender<ToWorker>) -> Result<Infal
 /// Takes the outputs, and never waits with them. What the worker says begins with `speaker`.
 async fn take_in(seat: &Seat, speaker: &str, mut answers: Streaming<FromWorker>) -> Result<Infallible, Lost> {
     let mut assembly = Assembly::default();
-    while let Some(answer) = answers.message().await.map_err(unreadable)? {
+    while let Some(answer) = answers.message().await.map_err(Lost::unreadable)? {
         take(seat, speaker, &mut assembly, answer).map_err(Lost::Distrusted)?;
     }
     Err(Lost::Gone("ended the session".to_owned()))
@@ -353,51 +357,4 @@ fn take(seat: &Seat, speaker: &str, assembly: &mut Assembly, answer: FromWorker)
         Some((id, output)) => seat.done(id, output),
         None => Ok(()),
     }
-}
-
-/// What a stream has ended with. A message that is none, or is too large, is the worker's fault and
-/// not its death.
-fn unreadable(status: Status) -> Lost {
-    let is_of_message = matches!(status.code(), Code::Internal | Code::OutOfRange | Code::Unimplemented);
-    if is_of_message && status.source().is_none() {
-        return Lost::Distrusted(printable(status.message()).to_string());
-    }
-    status.into()
-}
-
-impl From<Order> for ToWorker {
-    fn from(what: Order) -> Self {
-        Self { what: Some(what) }
-    }
-}
-
-impl From<Status> for Lost {
-    fn from(status: Status) -> Self {
-        match status.code() {
-            Code::Unauthenticated | Code::FailedPrecondition => {
-                Self::Refused(printable(status.message()).to_string())
-            }
-            _ => Self::Gone(said(&status)),
-        }
-    }
-}
-
-impl From<tonic::transport::Error> for Lost {
-    fn from(error: tonic::transport::Error) -> Self {
-        Self::Gone(innermost(&error))
-    }
-}
-
-/// What a worker has said, or if it could not, what lies behind that.
-pub(super) fn said(status: &Status) -> String {
-    if status.source().is_some() { innermost(status) } else { printable(status.message()).to_string() }
-}
-
-/// What lies behind an error: the layers above only say that something does.
-pub(super) fn innermost(error: &(dyn Error + 'static)) -> String {
-    let mut error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.downcast_ref::<io::Error>().map_or_else(|| error.to_string(), reason)
 }

@@ -10,8 +10,11 @@ use prost::{Message, bytes::Bytes};
 use tokio::runtime::Builder;
 
 use super::{
+    location::place,
+    peers,
     queue::address,
-    shelf::{self, ClusterShelf, Stores, place},
+    shelf::ClusterShelf,
+    stores::Stores,
     wire::{
         Assembly, Batch, FRAME, MESSAGE, batches,
         pb::{FromKeeper, FromWorker, Hello, Part, Parts, ToKeeper, ToWorker},
@@ -119,7 +122,7 @@ const OPERATIONS: usize = 100;
 
 fn names_fit_together(shelf: &ClusterShelf, name: &str) {
     let slice = Slice { name: name.to_owned(), start: 1, end: 3 };
-    let asked = shelf::asked_for(&slice);
+    let asked = peers::asked_for(&slice);
     assert_eq!(asked.is_ok(), place(name).contains('/'), "{name:?} has a location");
     if let Ok(Parts { session, parts }) = asked {
         let [Part { name: own, start: 1, end: 3 }] = &parts[..] else { panic!("{parts:?}") };
@@ -134,7 +137,7 @@ fn names_fit_together(shelf: &ClusterShelf, name: &str) {
     } else if place(name) != shelf.place() {
         assert_eq!(shelf.own(name), None, "{name:?} is elsewhere");
         // A connection is only prepared, or refused since there is no such address.
-        let _ = shelf.client(address(place(name)));
+        let _ = shelf.peers.client(address(place(name)));
     }
 }
 

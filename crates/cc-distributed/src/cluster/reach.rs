@@ -10,13 +10,13 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use cc_workloads::{Error, printable::printable, shelf::Slice};
+use cc_workloads::shelf::Slice;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Cluster,
+    coordinator::Cluster,
+    location::place,
     queue::{Attempts, address},
-    shelf::place,
 };
 
 /// Something that a worker cannot have.
@@ -69,7 +69,7 @@ impl<'a> Reach<'a> {
             return Continue(None);
         }
         let who = format!("{at} cannot fetch from {}", address(from));
-        self.cluster.fail(Error::worker(who, printable(&missing.why)))
+        self.cluster.fail_with(who, &missing.why)
     }
 
     fn knows(&self, at: &str, from: &str) -> bool {

@@ -1,4 +1,4 @@
-//! What belongs to one session in a worker, and how much of it there may be.
+//! What belongs to one session in a worker.
 //!
 //! A session has a thread that owns it. It begins the work, which may compile a query; it waits
 //! until the coordinator has gone; it joins the slots, and lets go of what the session kept, which
@@ -8,69 +8,21 @@ use std::{
     convert::Infallible,
     io,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
     thread::{self, Scope},
 };
 
 use cc_workloads::{Result, Stop, error::panic_reason};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use prost::bytes::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tonic::Status;
 
-use super::{shelf, wire::PAYLOAD, worker::Work};
-
-/// Sessions at once in a worker, of all coordinators. Each has a thread for each slot, and a
-/// descriptor for what it keeps.
-const SESSIONS: usize = 64;
-
-/// Memory for encoded tasks that wait or are at work in a worker, of all sessions, in KiB. A task
-/// that is larger is let in alone.
-const MEMORY: usize = 1 << 20;
-
-/// The sessions of a worker. Clones are the same sessions.
-#[derive(Clone)]
-pub(super) struct Sessions {
-    permits: Arc<Semaphore>,
-    memory: Arc<Semaphore>,
-}
-
-/// A session's place among [`SESSIONS`], for as long as it is kept.
-pub(super) struct SessionPermit {
-    _place: OwnedSemaphorePermit,
-}
-
-/// Memory for a task, of its session's and of the worker's.
-pub(super) struct Reservation {
-    _credit: OwnedSemaphorePermit,
-    _memory: OwnedSemaphorePermit,
-}
-
-impl Default for Sessions {
-    fn default() -> Self {
-        Self { permits: Arc::new(Semaphore::new(SESSIONS)), memory: Arc::new(Semaphore::new(MEMORY)) }
-    }
-}
-
-impl Sessions {
-    /// Admits one more session, if there is a place.
-    pub(super) fn admit(&self) -> Result<SessionPermit, Status> {
-        let place = self.permits.clone().try_acquire_owned();
-        let place =
-            place.map_err(|_| Status::resource_exhausted(format!("has {SESSIONS} sessions already")))?;
-        Ok(SessionPermit { _place: place })
-    }
-
-    /// Waits for memory for a task of this size. A coordinator that keeps to its credit never waits
-    /// for the first part, and for the second only while other sessions have all there is.
-    pub(super) async fn reserve(&self, credit: &Arc<Semaphore>, all: usize, size: u64) -> Reservation {
-        let bytes = usize::try_from(size).unwrap_or(usize::MAX).min(all) as u32;
-        let credit = credit.clone().acquire_many_owned(bytes).await.expect("it is never closed");
-        let kib = size.div_ceil(1024).min(MEMORY as u64) as u32;
-        let memory = self.memory.clone().acquire_many_owned(kib).await.expect("it is never closed");
-        Reservation { _credit: credit, _memory: memory }
-    }
-}
+use super::{
+    admission::{Reservation, SessionPermit},
+    stores,
+    wire::PAYLOAD,
+    worker::Work,
+};
 
 /// A task, and the memory that it was granted.
 pub(super) type Held = (u64, Bytes, Reservation);
@@ -98,7 +50,7 @@ pub(super) struct SessionGuard {
 pub(super) async fn start(
     begin: impl Fn() -> Result<Work> + Send + 'static,
     slots: Slots,
-    session: shelf::Session,
+    session: stores::Session,
     permit: SessionPermit,
 ) -> Result<SessionGuard, Status> {
     let (begun, is_begun) = oneshot::channel();
@@ -116,7 +68,7 @@ pub(super) async fn start(
 fn own(
     begin: impl Fn() -> Result<Work>,
     slots: Slots,
-    session: shelf::Session,
+    session: stores::Session,
     begun: oneshot::Sender<Result<(), Status>>,
     ended: &Receiver<Infallible>,
 ) {
@@ -174,12 +126,20 @@ fn fits(output: Vec<u8>) -> Result<Bytes, String> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc::{SyncSender, sync_channel};
+    use std::sync::{
+        Arc,
+        mpsc::{SyncSender, sync_channel},
+    };
 
-    use futures::FutureExt;
+    use tokio::sync::Semaphore;
 
     use super::*;
-    use crate::cluster::{runtime::RuntimeThread, shelf::Stores, wire::pb::Hello};
+    use crate::cluster::{
+        admission::{SESSIONS, Sessions},
+        runtime::RuntimeThread,
+        stores::Stores,
+        wire::pb::Hello,
+    };
 
     /// Says what becomes of the work that owns it.
     struct Owned(SyncSender<&'static str>);
@@ -230,29 +190,5 @@ mod tests {
             runtime.block_on(sessions.permits.acquire_many(SESSIONS as u32)).is_ok(),
             "its place is free"
         );
-    }
-
-    #[test]
-    fn there_are_no_more_sessions_than_places() {
-        let sessions = Sessions::default();
-        let mut permits: Vec<_> = (0..SESSIONS).map(|_| sessions.admit().unwrap()).collect();
-        assert!(sessions.admit().is_err());
-        permits.pop();
-        assert!(sessions.admit().is_ok());
-    }
-
-    #[test]
-    fn all_sessions_together_have_no_more_memory_than_the_worker() {
-        let sessions = Sessions::default();
-        let credits = [(); 2].map(|()| Arc::new(Semaphore::new(1 << 20)));
-        let all = MEMORY as u64 * 1024;
-        let room = |n: usize, size| sessions.reserve(&credits[n], 1 << 20, size).now_or_never();
-        let first = room(0, all - 4096).expect("there is memory");
-        let second = room(1, 4096).expect("there is a little");
-        assert!(room(1, 1).is_none(), "all is taken");
-        drop(second);
-        assert!(room(1, 4097).is_none() && room(1, 4096).is_some());
-        drop(first);
-        assert!(room(0, PAYLOAD * 2).is_some(), "one that is too large is let in alone");
     }
 }

@@ -25,6 +25,9 @@ pub(super) const MESSAGE: usize = 4 << 20;
 /// No payload is larger: a line of a gigabyte cannot be searched elsewhere.
 pub(super) const PAYLOAD: u64 = 1 << 30;
 
+/// What a small question takes of the credit.
+pub(super) const LEAST: usize = 1024;
+
 /// Messages that may lie between a task of ours and the connection.
 pub(super) const AHEAD: usize = 4;
 
@@ -92,6 +95,11 @@ impl Assembly {
         self.held.extend_from_slice(&frame.data);
         let whole = grown == self.size;
         Ok(whole.then(|| (self.id, Bytes::from(std::mem::take(&mut self.held)))))
+    }
+
+    /// Takes a batch; returns the payloads that it completes.
+    pub(super) fn whole(&mut self, batch: Batch) -> Result<Vec<(u64, Bytes)>, Status> {
+        batch.frames.into_iter().filter_map(|frame| self.push(frame).transpose()).collect()
     }
 
     /// The bytes that it has taken for a payload that is arriving.

@@ -15,6 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use cc_fetch_client::Client;
 use cc_workloads::{
     Error, Result,
     error::{panic_reason, reason},
@@ -32,13 +33,10 @@ use tokio::{
     task::JoinSet,
 };
 
-use crate::{
-    client::Client,
-    cluster::{
-        encode,
-        keeper::{Answers, Keeper, Waker},
-        runtime::with_runtime,
-    },
+use crate::cluster::{
+    encode,
+    keeper::{Answers, Keeper, Waker},
+    runtime::with_runtime,
 };
 
 /// A connection for each, and the file that it goes into.

@@ -11,7 +11,7 @@ use std::{
 
 use cc_workloads::{
     Error, Result,
-    kv::{Answer, Budget, Clock, Part, Parts, Refusal, SLOTS, SWEEP, Shard},
+    kv::{self, Answer, Clock, Part, Parts, Refusal, SLOTS, SWEEP, Shard, SharedBudget},
 };
 use prost::bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -65,14 +65,10 @@ fn node(brief: &[u8]) -> Result<Node> {
             format!("{shards} shards from {first} on; there are {SLOTS} slots"),
         ));
     }
-    let budget = Budget::new(max_memory);
+    let budget = SharedBudget::new(max_memory);
     // The answer to a whole plan has no more than what may be kept.
     let room = max_memory.map_or(u64::MAX, |bytes| bytes / shards as u64);
-    let place = |_| Place {
-        shard: Shard::new(budget.clone(), fastrand::u64(..)),
-        holder: None,
-        queue: VecDeque::new(),
-    };
+    let place = |_| Place { shard: Shard::empty(&budget), holder: None, queue: VecDeque::new() };
     let places = Places { room, first, places: (0..shards).map(place).collect() };
     let (plans, freed, clock) = (HashMap::new(), Vec::new(), Clock::default());
     Ok(Node { places, plans, freed, clock, swept: Instant::now() })
@@ -124,15 +120,15 @@ impl Keeper for Node {
     }
 
     fn tend(&mut self, _: &mut Answers) -> Option<Duration> {
-        if self.swept.elapsed() >= SWEEP.0 {
+        if self.swept.elapsed() >= SWEEP {
             self.swept = Instant::now();
-            let (now, places) = (self.clock.now(), SWEEP.1 / self.places.places.len());
+            let (now, shards) = (self.clock.now(), self.places.places.len());
             // A shard that is held has memory set aside, which a sweep would give back.
             let free = self.places.places.iter_mut().filter(|place| place.holder.is_none());
-            free.for_each(|place| _ = (0..10).all(|_| place.shard.sweep(now, places)));
+            free.for_each(|place| kv::sweep(shards, |places| place.shard.sweep(now, places)));
         }
         let has_volatile = self.places.places.iter().any(|place| place.shard.stats().volatile > 0);
-        has_volatile.then(|| SWEEP.0.saturating_sub(self.swept.elapsed()))
+        has_volatile.then(|| SWEEP.saturating_sub(self.swept.elapsed()))
     }
 }
 
@@ -307,8 +303,8 @@ mod tests {
     /// Each byte of a question is replaced by a length that no memory has room for.
     #[test]
     fn a_question_with_impossible_lengths_is_an_error() {
-        let ops = SmallVec::from_buf([cc_workloads::kv::Command::Mget([(&b"key"[..]).into()].into())]);
-        let part = Part { shard: 0, now: cc_workloads::kv::Now(1), checks: Vec::new(), ops };
+        let ops = SmallVec::from_buf([kv::Command::Mget([(&b"key"[..]).into()].into())]);
+        let part = Part { shard: 0, now: kv::Now(1), checks: Vec::new(), ops };
         let question = encode(&Ask::Run(Parts::from_buf([part])));
         for at in 0..question.len() {
             let huge = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f];

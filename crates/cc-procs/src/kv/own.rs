@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cc_workloads::kv::{Answer, Now, Part, Plan, Refusal, Replies, Reply, SWEEP, Shard};
+use cc_workloads::kv::{self, Answer, Now, Part, Plan, Refusal, Replies, Reply, Shard};
 use serde::{Deserialize, Serialize};
 
 /// A shard is held no longer for one plan, since the worker that holds it may be suspended: the
@@ -103,10 +103,12 @@ impl Own {
         self.resume(said);
     }
 
-    /// See [`SWEEP`]. Who holds it has memory set aside, so it is left alone.
+    /// Removes what has expired. A shard that is held is left alone: it has memory set aside, which a
+    /// sweep would give back.
     pub(super) fn sweep(&mut self, now: Now) {
-        // Ten times is a millisecond, in which nobody is served.
-        let _ = self.held.is_none() && (0..10).all(|_| self.shard.sweep(now, SWEEP.1));
+        if self.held.is_none() {
+            kv::sweep(1, |places| self.shard.sweep(now, places));
+        }
     }
 
     /// Whether there is anything to be swept.

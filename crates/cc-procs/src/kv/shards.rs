@@ -9,7 +9,7 @@ use std::{
 
 use cc_workloads::{
     Error, Result,
-    kv::{Answer, Budget, Charge, Now, Part, Plan, Refusal, Reply, Shard},
+    kv::{Answer, Charge, Now, Part, Plan, Refusal, Reply, Shard, SharedBudget},
 };
 use mio::{Registry, Token};
 use serde::{Deserialize, Serialize};
@@ -69,7 +69,7 @@ pub(super) struct Shards {
     has_resumed: bool,
     peers: Vec<Peer>,
     /// For answers of others, which are copies, until clients take them.
-    in_flight: Budget,
+    in_flight: SharedBudget,
 }
 
 /// A worker, as this one knows it; itself included.
@@ -142,7 +142,7 @@ impl Shards {
     pub(super) fn new(
         me: usize,
         shard: Shard,
-        (in_flight, room): (Budget, u64),
+        (in_flight, room): (SharedBudget, u64),
         registry: Registry,
         first: Token,
         workers: usize,
@@ -533,7 +533,7 @@ impl Shards {
 
 impl Asked {
     /// Counts an answer, which is a copy; or has an error in its place, if there is no room for it.
-    fn keep(&mut self, answer: Answer, budget: &Budget) -> Answer {
+    fn keep(&mut self, answer: Answer, budget: &SharedBudget) -> Answer {
         let bytes: usize = answer.iter().flatten().map(Reply::size).sum();
         if bytes < LARGE {
             return answer;

@@ -4,8 +4,8 @@
 //!   and the rest is spawned in mebibytes. `par_iter` would need the whole list of files first, and `par_bridge`
 //!   forgets their order.
 //! - **Share.** The pool shares the jobs out; there is no queue to be seen. As all jobs come from outside,
-//!   they wait in the pool's common one, and there is nothing to steal. A worker finds its own search by its
-//!   index in the pool, behind a lock that nobody else takes.
+//!   they wait in the pool's common one, and there is nothing to steal. A worker has a search of its own,
+//!   which it finds by its index in the pool ([`Kernels`]).
 //! - **Bound.** `window` promises in the line, and for a rest two more tasks a worker: the pool takes any number of
 //!   jobs, so whoever spawns has to count. A worker has one file open.
 //! - **Order.** A line of promises. Jobs from outside the pool are begun in the order they were spawned, so the one
@@ -15,51 +15,40 @@
 //!   end the run: the scope passes it on to its caller. A panic of `feed` closes the line as its
 //!   end does, so `feed` is joined, and what the join says is the run's result.
 
-use std::{
-    collections::VecDeque,
-    mem,
-    ops::ControlFlow,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Mutex, PoisonError},
-    thread,
-};
+use std::{collections::VecDeque, mem, ops::ControlFlow, thread};
 
 use cc_workloads::{
-    Ctx, Error, Result, Sink,
-    error::panic_reason,
+    Ctx, Result, Sink,
     grep::{Grain, Job, Output, Search, Task},
 };
 use crossbeam_channel::{Receiver, Sender, bounded};
-use rayon::{Scope, ThreadBuilder, ThreadPoolBuilder, current_thread_index};
+use rayon::Scope;
 
-use crate::threads::Threads;
+use super::pool::{Kernels, with_pool};
+use crate::{caught::caught, promise, threads::Threads};
+
+type Order = promise::Order<Task, Output>;
+type Promise = promise::Promise<Output>;
 
 // ANCHOR: grep-run
 /// Runs the job on a pool of `ctx.workers` threads, made for it, and one thread that feeds them; the calling
 /// thread gathers.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
-    let search = Search::new(&job.query)?;
-    let searches: Vec<_> = (0..ctx.workers.get()).map(|_| Mutex::new(search.clone())).collect();
+    let searches = Kernels::new(&Search::new(&job.query)?, ctx);
     let (promises, line) = bounded(ctx.window.get());
-    ThreadPoolBuilder::new()
-        .num_threads(ctx.workers.get())
-        .thread_name(|n| format!("worker-{n}"))
-        // Scoped, because a pool that is merely dropped does not wait until its threads have ended.
-        .build_scoped(ThreadBuilder::run, |pool| {
-            // In place: the sink has to stay on this thread, and no worker is blocked by gathering.
-            pool.in_place_scope(|scope| {
-                let pool = Pool { scope, searches: &searches, ctx };
-                thread::scope(|scope| {
-                    let mut threads = Threads::new(scope, ctx);
-                    threads.spawn("feed", move || feed(job, &pool, &promises))?;
-                    gather(&line, &pool, job, out);
-                    // A feed that waits for room in the line is told that nobody makes any.
-                    drop(line);
-                    threads.join()
-                })
+    with_pool(ctx, |pool| {
+        pool.in_place_scope(|scope| {
+            let pool = Pool { scope, searches: &searches, ctx };
+            thread::scope(|scope| {
+                let mut threads = Threads::new(scope, ctx);
+                threads.spawn("feed", move || feed(job, &pool, &promises))?;
+                gather(&line, &pool, job, out);
+                // Ends a `feed` that waits for room in the line: nothing is taken out of it any more.
+                drop(line);
+                threads.join()
             })
         })
-        .map_err(|e| Error::worker("pool", e))?
+    })
 }
 // ANCHOR_END: grep-run
 
@@ -69,11 +58,11 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
 /// On a thread of its own: walking waits for the disk, or for standard input, and a worker must not wait.
 fn feed(job: &Job, pool: &Pool, promises: &Sender<Promise>) {
     for task in job.tasks(Grain::default(), &pool.ctx.stop) {
-        let (done, promise) = oneshot::channel();
+        let (order, promise) = Order::new(task);
         if promises.send(promise).is_err() {
             break;
         }
-        pool.spawn(task, done);
+        pool.spawn(order);
     }
 }
 // ANCHOR_END: grep-feed
@@ -83,31 +72,26 @@ fn feed(job: &Job, pool: &Pool, promises: &Sender<Promise>) {
 #[derive(Clone, Copy)]
 struct Pool<'a, 'scope> {
     scope: &'a Scope<'scope>,
-    /// One for each worker.
-    searches: &'scope [Mutex<Search>],
+    searches: &'scope Kernels<Search>,
     ctx: &'scope Ctx,
 }
 
 impl Pool<'_, '_> {
     /// Has a worker do the task and keep the promise.
-    fn spawn(&self, task: Task, done: oneshot::Sender<Output>) {
-        let (searches, ctx) = (self.searches, self.ctx);
-        self.scope.spawn(move |_| {
-            if !ctx.stop.requested() {
-                // Nobody waits for it any more if the run was stopped meanwhile.
-                let _ = done.send(work(&task, searches));
-            }
-        });
+    fn spawn(&self, order: Order) {
+        let Self { searches, ctx, .. } = *self;
+        self.scope.spawn(move |_| work(order, searches, ctx));
     }
 }
 
-/// Does a task, on a thread of the pool.
-fn work(task: &Task, searches: &[Mutex<Search>]) -> Output {
-    let worker = current_thread_index().expect("jobs run in the pool");
-    let mut search = searches[worker].lock().unwrap_or_else(PoisonError::into_inner);
-    // A search begins each task afresh, so a panic leaves nothing behind that the next one would see.
-    catch_unwind(AssertUnwindSafe(|| search.task(task)))
-        .unwrap_or_else(|panic| task.failed(&panic_reason(&*panic)))
+/// Does a task, on a thread of the pool, unless a stop is requested by then.
+fn work(order: Order, searches: &Kernels<Search>, ctx: &Ctx) {
+    if ctx.stop.requested() {
+        return;
+    }
+    let mut search = searches.mine();
+    let output = caught(|| search.task(&order.task), |why| order.task.failed(why));
+    order.keep(output);
 }
 // ANCHOR_END: grep-work
 
@@ -119,7 +103,7 @@ fn gather(line: &Receiver<Promise>, pool: &Pool, job: &Job, out: &mut dyn Sink<O
 
 /// Emits one output, and in its place whatever is left of its task.
 fn settle(promise: Promise, pool: &Pool, job: &Job, out: &mut dyn Sink<Output>) -> ControlFlow<()> {
-    let Ok(mut output) = promise.recv() else { return ControlFlow::Break(()) };
+    let mut output = promise.kept()?;
     let rest = mem::take(&mut output.rest);
     pool.ctx.emit(output, out)?;
 
@@ -131,14 +115,11 @@ fn settle(promise: Promise, pool: &Pool, job: &Job, out: &mut dyn Sink<Output>) 
             settle(line.pop_front().expect("it is full"), pool, job, out)?;
         }
         if job.wants(&task) {
-            let (done, promise) = oneshot::channel();
-            pool.spawn(task, done);
+            let (order, promise) = Order::new(task);
+            pool.spawn(order);
             line.push_back(promise);
         }
     }
     line.into_iter().try_for_each(|promise| settle(promise, pool, job, out))
 }
 // ANCHOR_END: grep-gather
-
-/// Where an output is waited for.
-type Promise = oneshot::Receiver<Output>;

@@ -13,40 +13,29 @@
 //! - **Fail.** A panic is caught where the task runs. Rayon passes any other on to `work`, where it
 //!   becomes the run's error: the outputs end early then, too.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use cc_workloads::{
-    Ctx, Error, Result, Sink,
-    error::panic_reason,
+    Ctx, Result, Sink,
     mandelbrot::{Grain, Job, Output, Plane, Tasks},
 };
 use crossbeam_channel::{Receiver, Sender, bounded};
-use rayon::{
-    ThreadBuilder, ThreadPoolBuilder,
-    iter::{IntoParallelIterator, ParallelIterator},
-};
+use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
-use super::caught;
+use super::pool::{catch_panic, with_pool};
+use crate::caught::caught;
 
 // ANCHOR: mandelbrot-run
 /// Runs the job on a pool of `ctx.workers` threads, made for it; the calling thread gathers.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let (plane, tasks) = (Plane::new(&job.view, &ctx.stop), job.tasks(Grain::TILE));
     let (done, outputs) = bounded(ctx.window.get());
-    ThreadPoolBuilder::new()
-        .num_threads(ctx.workers.get())
-        .thread_name(|n| format!("worker-{n}"))
-        // Scoped, because a pool that is merely dropped does not wait until its threads have ended.
-        .build_scoped(ThreadBuilder::run, |pool| {
-            // In place: the sink has to stay on this thread, and no worker is blocked by gathering.
-            let mut worked = Ok(());
-            pool.in_place_scope(|scope| {
-                scope.spawn(|_| worked = caught("work", || work(&tasks, &plane, done)));
-                gather(outputs, ctx, out);
-            });
-            worked
-        })
-        .map_err(|e| Error::worker("pool", e))?
+    with_pool(ctx, |pool| {
+        let mut worked = Ok(());
+        pool.in_place_scope(|scope| {
+            scope.spawn(|_| worked = catch_panic("work", || work(&tasks, &plane, done)));
+            gather(outputs, ctx, out);
+        });
+        worked
+    })
 }
 // ANCHOR_END: mandelbrot-run
 
@@ -55,8 +44,7 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
 fn work(tasks: &Tasks, plane: &Plane, done: Sender<Output>) {
     let _ = (0..tasks.count_all()).into_par_iter().try_for_each(|number| {
         let task = tasks.get(number)?;
-        let output = catch_unwind(AssertUnwindSafe(|| plane.task(&task)))
-            .unwrap_or_else(|panic| Some(task.failed(&panic_reason(&*panic))));
+        let output = caught(|| plane.task(&task), |why| Some(task.failed(why)));
         done.send(output?).ok()
     });
 }

@@ -2,13 +2,12 @@
 
 pub mod grep;
 pub mod mandelbrot;
+mod pool;
 pub mod resize;
 pub mod sort;
 pub mod wordcount;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
-use cc_workloads::{Entry, Error, Model, Result};
+use cc_workloads::{Entry, Model};
 
 /// The variant.
 pub(crate) const MODEL: Model = Model {
@@ -27,10 +26,3 @@ pub(crate) const MODEL: Model = Model {
         "a pool shares out what computes; who waits for a server would keep one of its threads",
     ),
 };
-
-/// Runs a job that feeds the others. Its panic closes the channel of the outputs as its end does,
-/// so it is told apart here.
-fn caught(name: &str, job: impl FnOnce()) -> Result<()> {
-    // The run ends with this error, and nothing that the job has changed is looked at.
-    catch_unwind(AssertUnwindSafe(job)).map_err(|panic| Error::panicked(name, &*panic))
-}

@@ -3,8 +3,8 @@
 //! - **Split.** A task is one image, a job in the pool.
 //! - **Share.** The iterator over the names is bridged into the pool: a worker that is free takes the next one, under a
 //!   lock that is held while the walk goes one file on. There is nothing to steal in a stream; the whole list
-//!   would have to be there first. A worker's own resizer comes with the thread (`map_init` would make one for each
-//!   batch), behind a lock that nobody else takes.
+//!   would have to be there first. A worker has a resizer of its own, which it finds by its index
+//!   in the pool ([`Kernels`]); `map_init` would make one for each batch.
 //! - **Bound.** Nothing is queued: a worker takes a name when it is ready for it. As many thumbnails as two a
 //!   worker may be done before the sink has written them.
 //! - **Order.** None, which is what `par_bridge` gives.
@@ -12,50 +12,35 @@
 //! - **Fail.** A panic is caught where the task runs. Rayon passes one of the walk on to `feed`,
 //!   where it becomes the run's error: the outputs end early then, too.
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Mutex, PoisonError},
-};
-
 use cc_workloads::{
-    Ctx, Error, Result, Sink,
-    error::panic_reason,
+    Ctx, Result, Sink,
     resize::{Job, Output, Resizer, Task},
 };
 use crossbeam_channel::{Receiver, Sender, bounded};
-use rayon::{
-    ThreadBuilder, ThreadPoolBuilder, current_thread_index,
-    iter::{ParallelBridge, ParallelIterator},
-};
+use rayon::iter::{ParallelBridge, ParallelIterator};
 
-use super::caught;
+use super::pool::{Kernels, catch_panic, with_pool};
+use crate::caught::caught;
 
 // ANCHOR: resize-run
 /// Runs the job on a pool of `ctx.workers` threads, made for it; the calling thread gathers.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
-    let resizer = Resizer::new(&job.settings);
-    let resizers: Vec<_> = (0..ctx.workers.get()).map(|_| Mutex::new(resizer.clone())).collect();
+    let resizers = Kernels::new(&Resizer::new(&job.settings), ctx);
     let (done, outputs) = bounded(2 * ctx.workers.get());
-    ThreadPoolBuilder::new()
-        .num_threads(ctx.workers.get())
-        .thread_name(|n| format!("worker-{n}"))
-        // Scoped, because a pool that is merely dropped does not wait until its threads have ended.
-        .build_scoped(ThreadBuilder::run, |pool| {
-            // In place: the sink has to stay on this thread, and no worker is blocked by gathering.
-            let mut fed = Ok(());
-            pool.in_place_scope(|scope| {
-                scope.spawn(|_| fed = caught("feed", || feed(job, &resizers, done, ctx)));
-                gather(outputs, ctx, out);
-            });
-            fed
-        })
-        .map_err(|e| Error::worker("pool", e))?
+    with_pool(ctx, |pool| {
+        let mut fed = Ok(());
+        pool.in_place_scope(|scope| {
+            scope.spawn(|_| fed = catch_panic("feed", || feed(job, &resizers, done, ctx)));
+            gather(outputs, ctx, out);
+        });
+        fed
+    })
 }
 // ANCHOR_END: resize-run
 
 // ANCHOR: resize-feed
 /// Has the tasks done as they are found: whoever is free takes the walk one step on.
-fn feed(job: &Job, resizers: &[Mutex<Resizer>], done: Sender<Output>, ctx: &Ctx) {
+fn feed(job: &Job, resizers: &Kernels<Resizer>, done: Sender<Output>, ctx: &Ctx) {
     let tasks = job.tasks(&ctx.stop).par_bridge();
     let _ = tasks.try_for_each(|task| done.send(work(&task, resizers)));
 }
@@ -63,12 +48,9 @@ fn feed(job: &Job, resizers: &[Mutex<Resizer>], done: Sender<Output>, ctx: &Ctx)
 
 // ANCHOR: resize-work
 /// Does a task, on a thread of the pool.
-fn work(task: &Task, resizers: &[Mutex<Resizer>]) -> Output {
-    let worker = current_thread_index().expect("jobs run in the pool");
-    let mut resizer = resizers[worker].lock().unwrap_or_else(PoisonError::into_inner);
-    // A resizer fills its buffers anew for each image, so a panic leaves nothing behind that the next one would see.
-    catch_unwind(AssertUnwindSafe(|| resizer.task(task)))
-        .unwrap_or_else(|panic| task.failed(&panic_reason(&*panic)))
+fn work(task: &Task, resizers: &Kernels<Resizer>) -> Output {
+    let mut resizer = resizers.mine();
+    caught(|| resizer.task(task), |why| task.failed(why))
 }
 // ANCHOR_END: resize-work
 

@@ -2,9 +2,9 @@
 //!
 //! - **Split.** Sorting a chunk, then merging a range of the result: each is a job in the pool. `par_sort` would need all lines
 //!   in memory, and a record for each; a chunk is what there is room for, and is sorted by one worker.
-//! - **Share.** The pool shares the jobs out. A worker finds its sorter, with the memory that one task leaves for the next, by
-//!   its index in the pool, behind a lock that nobody else takes. What is on the shelf is written once, and read when
-//!   all of it is there.
+//! - **Share.** The pool shares the jobs out. A worker has a sorter of its own, with the memory that one task
+//!   leaves for the next, and finds it by its index in the pool ([`Kernels`]). What is on the
+//!   shelf is written once, and read when all of it is there.
 //! - **Bound.** The plan's: as many promises in the line as it allows. The pool takes any number of jobs, so whoever spawns
 //!   has to count.
 //! - **Order.** A line of promises. Jobs from outside the pool are begun in the order they were spawned, so the one that is
@@ -15,76 +15,49 @@
 //!   since a part of the lines is not what was asked for. For the same reason each phase joins its
 //!   `feed` before it believes that the line was all.
 
-use std::{
-    ops::ControlFlow,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Mutex, PoisonError},
-    thread,
-};
+use std::{ops::ControlFlow, thread};
 
 use cc_workloads::{
-    Ctx, Error, Result, Sink,
-    error::panic_reason,
-    shelf::Shelf,
-    sort::{Job, Output, Plan, Runs, Sorter, Task},
+    Ctx, Result, Sink,
+    shelf::{Memory, Shelf},
+    sort::{Job, Output, Sorter, Task, external},
 };
 use crossbeam_channel::{Receiver, Sender, bounded};
-use rayon::{Scope, ThreadBuilder, ThreadPoolBuilder, current_thread_index};
+use rayon::Scope;
 
-use crate::threads::Threads;
+use super::pool::{Kernels, with_pool};
+use crate::{caught::caught, promise, threads::Threads};
+
+type Order = promise::Order<Task, Output>;
+type Promise = promise::Promise<Output>;
 
 // ANCHOR: sort-run
 /// Runs the job on a pool of `ctx.workers` threads, made for it, and in each phase one thread that feeds them; the calling
 /// thread gathers.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let plan = job.plan(ctx)?;
-    let shelf = job.shelf(&plan)?;
-    let sorter = Sorter::new(&job.query, &ctx.stop);
-    let sorters: Vec<_> = (0..ctx.workers.get()).map(|_| Mutex::new(sorter.clone())).collect();
-    ThreadPoolBuilder::new()
-        .num_threads(ctx.workers.get())
-        .thread_name(|n| format!("worker-{n}"))
-        // Scoped, because a pool that is merely dropped does not wait until its threads have ended.
-        .build_scoped(ThreadBuilder::run, |pool| {
-            // In place: the sink has to stay on this thread, and no worker is blocked by gathering.
-            pool.in_place_scope(|scope| {
-                Pool { scope, sorters: &sorters, shelf: &*shelf, window: plan.window.get(), ctx }
-                    .sort(job, &plan, out)
-            })
+    let shelf: &dyn Shelf = if plan.in_memory { &Memory::default() } else { &job.folder()? };
+    let sorters = Kernels::new(&Sorter::new(&job.query, &ctx.stop), ctx);
+    with_pool(ctx, |pool| {
+        pool.in_place_scope(|scope| {
+            let window = ctx.window.min(plan.fits).get();
+            let pool = Pool { scope, sorters: &sorters, shelf, window, ctx };
+            external(job, &plan, shelf, ctx, out, |tasks, out| pool.phase(tasks, out))
         })
-        .map_err(|e| Error::worker("pool", e))?
+    })
 }
 
 /// The pool during one run: where jobs are spawned, and what they borrow.
 #[derive(Clone, Copy)]
 struct Pool<'a, 'scope> {
     scope: &'a Scope<'scope>,
-    /// One for each worker.
-    sorters: &'scope [Mutex<Sorter>],
+    sorters: &'scope Kernels<Sorter>,
     shelf: &'scope dyn Shelf,
     window: usize,
     ctx: &'scope Ctx,
 }
 
 impl Pool<'_, '_> {
-    /// Goes from phase to phase.
-    fn sort(&self, job: &Job, plan: &Plan, out: &mut dyn Sink<Output>) -> Result<()> {
-        let mut runs = Runs::new(job, plan, self.shelf);
-        let mut flow = self.phase(job.chunks(plan, self.shelf, &self.ctx.stop), &mut runs.gather(out))?;
-        while flow.is_continue()
-            && let Some(pass) = runs.pass()
-        {
-            let mut writer = pass.writer(out)?;
-            flow = self.phase(pass.merges(), &mut writer)?;
-            let made = writer.finish()?;
-            runs.put(pass, made);
-        }
-        if flow.is_continue() {
-            let _ = self.phase(runs.merges(), out)?;
-        }
-        Ok(())
-    }
-
     /// Has the workers do these tasks, and emits what comes of them.
     fn phase(
         &self,
@@ -110,49 +83,38 @@ impl Pool<'_, '_> {
     /// On a thread of its own: standard input may be silent, and a worker must not wait.
     fn feed(&self, tasks: impl Iterator<Item = Task>, promises: &Sender<Promise>) {
         for task in tasks {
-            let (done, promise) = oneshot::channel();
+            let (order, promise) = Order::new(task);
             if promises.send(promise).is_err() {
                 break;
             }
-            self.spawn(task, done);
+            self.spawn(order);
         }
     }
 
     /// Has a worker do the task and keep the promise.
-    fn spawn(&self, task: Task, done: oneshot::Sender<Output>) {
+    fn spawn(&self, order: Order) {
         let Self { sorters, shelf, ctx, .. } = *self;
-        self.scope.spawn(move |_| {
-            if !ctx.stop.requested() {
-                // Nobody waits for it any more if the run was stopped meanwhile.
-                let _ = done.send(work(&task, sorters, shelf));
-            }
-        });
+        self.scope.spawn(move |_| work(order, sorters, shelf, ctx));
     }
 }
 // ANCHOR_END: sort-feed
 
 // ANCHOR: sort-work
-/// Does a task, on a thread of the pool.
-fn work(task: &Task, sorters: &[Mutex<Sorter>], shelf: &dyn Shelf) -> Output {
-    let worker = current_thread_index().expect("jobs run in the pool");
-    let mut sorter = sorters[worker].lock().unwrap_or_else(PoisonError::into_inner);
-    // A sorter begins each task afresh, so a panic leaves nothing behind that the next one would see.
-    catch_unwind(AssertUnwindSafe(|| sorter.task(task, shelf)))
-        .unwrap_or_else(|panic| task.failed(&panic_reason(&*panic)))
+/// Does a task, on a thread of the pool, unless a stop is requested by then.
+fn work(order: Order, sorters: &Kernels<Sorter>, shelf: &dyn Shelf, ctx: &Ctx) {
+    if ctx.stop.requested() {
+        return;
+    }
+    let mut sorter = sorters.mine();
+    let output = caught(|| sorter.task(&order.task, shelf), |why| order.task.failed(why));
+    order.keep(output);
 }
 // ANCHOR_END: sort-work
 
 // ANCHOR: sort-gather
 /// Emits the outputs in the order of their promises. With the line, it drops what `feed` may be waiting for.
 fn gather(line: Receiver<Promise>, ctx: &Ctx, out: &mut dyn Sink<Output>) -> ControlFlow<()> {
-    for promise in line {
-        let Ok(output) = promise.recv() else { return ControlFlow::Break(()) };
-        ctx.emit(output, out)?;
-    }
-    // The tasks end early, too, when a stop is requested.
-    if ctx.stop.requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    line.into_iter().try_for_each(|promise| ctx.emit(promise.kept()?, out))?;
+    ctx.stop.flow() // a stop ends the tasks early
 }
 // ANCHOR_END: sort-gather
-
-/// Where an output is waited for.
-type Promise = oneshot::Receiver<Output>;

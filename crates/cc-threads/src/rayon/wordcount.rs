@@ -14,35 +14,26 @@
 //! - **Fail.** A panic is caught where the task runs, and nothing of the task is added. A task of many files is then
 //!   done once more, file by file. A partition that cannot be ranked ends the run: a part of the truth is none.
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Mutex, PoisonError},
-};
-
 use cc_workloads::{
-    Ctx, Error, Result, Sink,
-    error::panic_reason,
-    wordcount::{Counter, Counts, Grain, Job, Output, Partial, Partition, Ranked, Read, Task, partitions},
+    Ctx, Result, Sink,
+    wordcount::{Counter, Grain, Job, Output, Partial, Partition, Ranked, Task, partitions},
 };
-use rayon::{ThreadBuilder, ThreadPool, ThreadPoolBuilder, current_thread_index, prelude::*};
+use rayon::{ThreadPool, prelude::*};
+
+use super::pool::{Kernels, with_pool};
+use crate::{caught::caught, wordcount::emit};
 
 // ANCHOR: wordcount-run
 /// Runs the job on a pool of `ctx.workers` threads, made for it; the calling thread reads ahead, and gathers.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
-    let counter = Counter::new(&job.settings);
-    let counters = (0..ctx.workers.get()).map(|_| Mutex::new(counter.clone())).collect();
+    let counters = Kernels::new(&Counter::new(&job.settings), ctx);
     let sums = partitions(job.settings.seed);
-    ThreadPoolBuilder::new()
-        .num_threads(ctx.workers.get())
-        .thread_name(|n| format!("worker-{n}"))
-        // Scoped, because a pool that is merely dropped does not wait until its threads have ended.
-        .build_scoped(ThreadBuilder::run, |pool| {
-            let mut run = Run { job, ctx, pool, counters, sums };
-            let failed = run.steps(job.tasks(Grain::default(), &ctx.stop), out);
-            run.steps(failed.into_iter(), out);
-            if ctx.stop.requested() { Ok(()) } else { run.rank(out) }
-        })
-        .map_err(|e| Error::worker("pool", e))?
+    with_pool(ctx, |pool| {
+        let mut run = Run { job, ctx, pool, counters, sums };
+        let failed = run.steps(job.tasks(Grain::default(), &ctx.stop), out);
+        run.steps(failed.into_iter(), out);
+        if ctx.stop.requested() { Ok(()) } else { run.rank(out) }
+    })
 }
 
 /// What all steps work on.
@@ -50,8 +41,7 @@ struct Run<'a> {
     job: &'a Job,
     ctx: &'a Ctx,
     pool: &'a ThreadPool,
-    /// One for each worker, behind a lock that nobody else takes.
-    counters: Vec<Mutex<Counter>>,
+    counters: Kernels<Counter>,
     sums: Vec<Partition>,
 }
 // ANCHOR_END: wordcount-run
@@ -80,26 +70,22 @@ impl Run<'_> {
 
 // ANCHOR: wordcount-work
 impl Run<'_> {
-    /// Does a task, on a thread of the pool, unless nobody wants it any more.
-    fn work(&self, task: &Task) -> Option<(Read, Vec<Counts>)> {
+    /// Does a task, on a thread of the pool, unless a stop is requested by then.
+    fn work(&self, task: &Task) -> Option<Partial> {
         if self.ctx.stop.requested() {
             return None;
         }
-        let worker = current_thread_index().expect("jobs run in the pool");
-        let mut counter = self.counters[worker].lock().unwrap_or_else(PoisonError::into_inner);
-        // A counter begins each task afresh, so a panic leaves nothing behind that the next one would see.
-        Some(match catch_unwind(AssertUnwindSafe(|| counter.task(task))) {
-            Ok(Partial { read, counts }) => (read, counts),
-            Err(panic) => (task.failed(&panic_reason(&*panic)), Vec::new()),
-        })
+        let mut counter = self.counters.mine();
+        let failed = |why: &str| Partial { read: task.failed(why), counts: Vec::new() };
+        Some(caught(|| counter.task(task), failed))
     }
 
     /// Has every partition add up its part of what was counted.
-    fn add(&mut self, counted: &[(Read, Vec<Counts>)]) {
+    fn add(&mut self, counted: &[Partial]) {
         let sums = self.sums.par_iter_mut();
         let add = |sum: &mut Partition| {
             let number = sum.number();
-            let counts = counted.iter().filter_map(|(_, counts)| counts.get(number));
+            let counts = counted.iter().filter_map(|partial| partial.counts.get(number));
             counts.for_each(|counts| sum.absorb(counts));
         };
         self.pool.install(|| sums.for_each(add));
@@ -110,9 +96,9 @@ impl Run<'_> {
 // ANCHOR: wordcount-gather
 impl Run<'_> {
     /// Emits what was read in a step, and returns what is to be done again.
-    fn gather(&self, counted: Vec<(Read, Vec<Counts>)>, out: &mut dyn Sink<Output>) -> Vec<Task> {
+    fn gather(&self, counted: Vec<Partial>, out: &mut dyn Sink<Output>) -> Vec<Task> {
         let mut failed = Vec::new();
-        for (mut read, _) in counted {
+        for Partial { mut read, .. } in counted {
             failed.append(&mut read.apart);
             if self.ctx.emit(Output::Read(read), out).is_break() {
                 break;
@@ -125,19 +111,8 @@ impl Run<'_> {
     fn rank(self, out: &mut dyn Sink<Output>) -> Result<()> {
         let Self { job, ctx, pool, sums, .. } = self;
         let ranked: Vec<Result<Ranked>> =
-            pool.install(|| sums.into_par_iter().map(|sum| ranked_or_why(sum, job)).collect());
-        for partition in ranked {
-            if ctx.emit(Output::Ranked(partition?), out).is_break() {
-                break;
-            }
-        }
-        Ok(())
+            pool.install(|| sums.into_par_iter().map(|sum| sum.try_rank(&job.settings)).collect());
+        emit(ranked, ctx, out)
     }
-}
-
-fn ranked_or_why(sum: Partition, job: &Job) -> Result<Ranked> {
-    let who = format!("partition {}", sum.number());
-    catch_unwind(AssertUnwindSafe(|| sum.rank(&job.settings)))
-        .map_err(|panic| Error::worker(who, panic_reason(&*panic)))
 }
 // ANCHOR_END: wordcount-gather

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::{Budget, When};
+use crate::{SharedBudget, When};
 
 const SHARDS: usize = 5;
 
@@ -10,7 +10,7 @@ fn slots() -> Slots {
 }
 
 fn shards(of: usize) -> Vec<Shard> {
-    (0..of).map(|n| Shard::new(Budget::new(None), n as u64)).collect()
+    (0..of).map(|n| Shard::new(SharedBudget::new(None), n as u64)).collect()
 }
 
 fn run(plan: &Plan, shards: &mut [Shard]) -> Reply {
@@ -62,7 +62,7 @@ fn if_one_part_is_refused_nothing_is_done() {
     let check = Check { key: key(high), epoch: 77, number: 0 };
     assert_eq!(run(&exec(vec![check], [set(low, b"1"), set(high, b"1")]), &mut shards), Reply::NilArray);
     let full = slots().shard(&key(high));
-    shards[full] = Shard::new(Budget::new(Some(10)), 0);
+    shards[full] = Shard::new(SharedBudget::new(Some(10)), 0);
     let pairs = vec![(key(low), Value::number(1)), (key(high), Value::number(1))];
     let plan = Plan::new(Command::Mset(pairs.clone()), slots(), Now(1));
     assert_eq!(run(&plan, &mut shards), Reply::out_of_memory());

@@ -2,7 +2,7 @@ mod redis;
 
 use std::{
     io::{BufRead, BufReader},
-    net::SocketAddr,
+    net::{Shutdown, SocketAddr},
     thread::{self, JoinHandle},
 };
 

@@ -16,13 +16,13 @@ fn part(checks: Vec<Check>, ops: impl IntoIterator<Item = Command>) -> Part {
     Part { shard: 0, now: Now(1), checks, ops: ops.into_iter().collect() }
 }
 
-fn with_room(bytes: u64) -> (Shard, Budget) {
-    let budget = Budget::new(Some(bytes));
+fn with_room(bytes: u64) -> (Shard, SharedBudget) {
+    let budget = SharedBudget::new(Some(bytes));
     (Shard::new(budget.clone(), 1), budget)
 }
 
 fn shard() -> Shard {
-    Shard::new(Budget::new(None), 1)
+    Shard::new(SharedBudget::new(None), 1)
 }
 
 fn watched(shard: &mut Shard, name: &str) -> Check {
@@ -67,7 +67,7 @@ fn a_watched_key_that_changes_is_noticed() {
         |shard| _ = shard.apply(&Command::Expire(key("a"), 100), Now(1)),
         |shard| _ = shard.apply(&Command::Del([key("a")].into()), Now(1)),
         |shard| _ = shard.apply(&Command::Flushdb, Now(1)),
-        |shard| *shard = Shard::new(Budget::new(None), 2),
+        |shard| *shard = Shard::new(SharedBudget::new(None), 2),
     ];
     for change in changes {
         let mut shard = shard();
@@ -260,7 +260,7 @@ fn commands() -> impl Strategy<Value = Command> {
 proptest! {
     #[test]
     fn a_shard_does_what_a_naive_one_does(steps in prop::collection::vec((commands(), 0..2000u64, any::<bool>()), 1..60)) {
-        let budget = Budget::new(None);
+        let budget = SharedBudget::new(None);
         let (mut shard, mut naive, mut now) = (Shard::new(budget.clone(), 1), Naive::default(), 0);
         for (command, later, sweeps) in steps {
             now += later;
@@ -281,7 +281,7 @@ proptest! {
 
     #[test]
     fn no_more_memory_is_granted_than_there_is(steps in prop::collection::vec(commands(), 1..80), limit in 0..1500u64) {
-        let budget = Budget::new(Some(limit));
+        let budget = SharedBudget::new(Some(limit));
         let mut shard = Shard::new(budget.clone(), 1);
         for command in steps {
             shard.apply(&command, Now(1));
@@ -293,7 +293,7 @@ proptest! {
 /// A key that is watched while it is not there, or no longer: each way in which it may come and go.
 #[test]
 fn a_key_that_comes_and_goes_has_another_number() {
-    let mut shard = Shard::new(Budget::new(None), 1);
+    let mut shard = Shard::new(SharedBudget::new(None), 1);
     let key = || Key::from(&b"k"[..]);
     let set = |after| Command::Set { key: key(), value: b"v"[..].into(), after, when: When::Always };
     let del = || Command::Del(Keys::from_iter([key()]));

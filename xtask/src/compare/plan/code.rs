@@ -50,9 +50,11 @@ fn sources(folder: &Path) -> io::Result<Vec<PathBuf>> {
     paths.filter(is_source).collect()
 }
 
-/// Lines of code in Rust's source. Tests stand at its end.
+/// Lines of code in Rust's source. Tests stand at its end, or are all of it.
 fn lines(source: &str) -> usize {
-    let code = source.lines().take_while(|line| !line.starts_with("#[cfg(test)]"));
+    let is_code =
+        |line: &&str| !["#[cfg(test)]", "#![cfg(test)]"].iter().any(|tests| line.starts_with(tests));
+    let code = source.lines().take_while(is_code);
     code.map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("//")).count()
 }
 
@@ -65,6 +67,7 @@ mod tests {
         let source =
             "//! Why.\n\nfn a() {\n    // Because.\n    b(); // so\n}\n\n#[cfg(test)]\nmod tests {}\n";
         assert_eq!(lines(source), 3);
+        assert_eq!(lines("//! Fixtures.\n\n#![cfg(test)]\n\nfn a() {}\n"), 0);
     }
 
     #[test]

@@ -2,12 +2,10 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use cc_workloads::{
-    error::reason,
-    fetch::{
-        Trouble,
-        lookup::{self, LOOKUPS},
-    },
+use cc_core::error::reason;
+use cc_fetch::{
+    Trouble,
+    lookup::{self, LOOKUPS},
 };
 use hyper::http::uri::Authority;
 use tokio::{
@@ -22,7 +20,7 @@ use tokio_rustls::{
 };
 use tokio_util::either::Either;
 
-use super::io_trouble;
+use crate::io_trouble;
 
 /// Whom a connection is with.
 #[derive(Clone, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 use std::net::Ipv4Addr;
 
-use cc_workloads::fetch::{Failure, Fetched, Job, Schedule, Turn, Wanted};
+use cc_fetch::{Failure, Fetched, Job, Schedule, Turn, Wanted};
 use tokio::{
     join,
     net::{TcpListener, TcpStream},

@@ -15,10 +15,8 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use cc_workloads::{
-    error::reason,
-    fetch::{Attempted, Download, Settings, Trouble},
-};
+use cc_core::error::reason;
+use cc_fetch::{Attempted, Download, Settings, Trouble};
 use futures::{
     TryFutureExt, TryStreamExt,
     future::{Either, select},
@@ -47,7 +45,7 @@ const DRAIN: u64 = 16 << 10;
 const HEADERS: usize = 128;
 
 /// A client, and the connections that it keeps for the next requests.
-pub(crate) struct Client {
+pub struct Client {
     timeout: Duration,
     dial: Dial,
     lines: Lines,
@@ -55,13 +53,13 @@ pub(crate) struct Client {
 
 impl Client {
     /// A client without connections. Of those there will be as many as attempts are made at once, at most `at_once`.
-    pub(crate) fn new(settings: &Settings, at_once: usize) -> Self {
+    pub fn new(settings: &Settings, at_once: usize) -> Self {
         let timeout = settings.timeout();
         Self { timeout, dial: Dial::new(timeout), lines: Lines::new(at_once) }
     }
 
     /// Makes an attempt. If this is dropped, the connection is closed.
-    pub(crate) async fn attempt(&self, mut download: Box<Download>) -> Attempted {
+    pub async fn attempt(&self, mut download: Box<Download>) -> Attempted {
         let patience = download.patience(Instant::now());
         let exchange = timeout(patience, self.exchange(&mut download)).await;
         if let Err(trouble) = exchange.unwrap_or(Err(Trouble::TimedOut)) {

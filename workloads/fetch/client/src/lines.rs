@@ -13,7 +13,7 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{
+use crate::{
     BUFFER, HEADERS,
     dial::{Peer, Stream},
 };
