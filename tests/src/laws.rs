@@ -214,8 +214,9 @@ fn stop_before_the_start<W: Laws>(subject: &Subject) {
         ctx.stop.request(Cause::Test);
         let since = Instant::now();
         let observed = W::observe(subject, &asked, &ctx, None);
-        prompt(since.elapsed());
+        let took = since.elapsed();
         W::assert_nothing(&observed, &asked);
+        prompt(took);
     }
 }
 
