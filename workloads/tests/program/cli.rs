@@ -2,7 +2,7 @@
 
 use crate::{command_line, threads};
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_cc-workloads");
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_cc-workloads");
 
 command_line::tests!(PROGRAM, ["sequential"]);
 threads::tests!(PROGRAM);

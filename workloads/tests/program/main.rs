@@ -5,6 +5,8 @@
 mod command_line;
 #[path = "../threads/mod.rs"]
 mod threads;
+#[path = "../threads/sort.rs"]
+mod threads_of_sort;
 
 mod cli;
 mod trace;

@@ -17,11 +17,6 @@ macro_rules! tests {
             use super::*;
 
             #[test]
-            fn sort_leaves_the_file_as_it_was_or_sorted() {
-                $crate::threads::sort_leaves_the_file_as_it_was_or_sorted($program);
-            }
-
-            #[test]
             fn grep_counts_all_or_fails() {
                 $crate::threads::grep_counts_all_or_fails($program);
             }
@@ -62,7 +57,7 @@ pub(crate) fn run(program: &str, threads: u64, args: &[&str], dir: &Path) -> Out
         .expect("it can be started")
 }
 
-fn lines(count: u32) -> String {
+pub(crate) fn lines(count: u32) -> String {
     (0..count).rev().map(|n| format!("{n:06}\n")).collect()
 }
 
@@ -73,21 +68,6 @@ pub(crate) fn is_done(threads: u64, output: &Output) -> bool {
     assert!(status.code().is_some(), "with {threads} threads: {status} (killed if it hung)\n{said}");
     assert!(status.success() || !said.is_empty(), "with {threads} threads: {status} without a word");
     status.success()
-}
-
-pub(crate) fn sort_leaves_the_file_as_it_was_or_sorted(program: &str) {
-    let dir = tempfile::tempdir().expect("a directory");
-    let (file, unsorted) = (dir.path().join("file"), lines(100_000));
-    let mut sorted: Vec<&str> = unsorted.lines().collect();
-    sorted.sort_unstable();
-    for threads in 0..=ENOUGH {
-        fs::write(&file, &unsorted).expect("written");
-        let output = run(program, threads, &["sort", "-S", "2M", "-o", "file", "file"], dir.path());
-        let left = fs::read_to_string(&file).expect("it is there");
-        let expected = if is_done(threads, &output) { sorted.clone() } else { unsorted.lines().collect() };
-        assert!(left.lines().eq(expected), "with {threads} threads, {} bytes are left", left.len());
-        assert!(threads < ENOUGH || output.status.success(), "the limit is too low: {output:?}");
-    }
 }
 
 pub(crate) fn grep_counts_all_or_fails(program: &str) {

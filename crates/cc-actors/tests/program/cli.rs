@@ -6,7 +6,7 @@ use snapbox::cmd::Command as Cmd;
 
 use crate::{command_line, threads};
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_cc-actors");
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_cc-actors");
 
 command_line::tests!(PROGRAM, ["actors"]);
 threads::tests!(PROGRAM);

@@ -15,7 +15,7 @@ use crate::{
     threads::{self, ENOUGH, is_done, run},
 };
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_cc-async");
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_cc-async");
 
 const MODELS: [&str; 2] = ["async", "async-single"];
 

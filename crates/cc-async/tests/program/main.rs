@@ -7,6 +7,8 @@ mod command_line;
 mod lessons;
 #[path = "../../../../workloads/tests/threads/mod.rs"]
 mod threads;
+#[path = "../../../../workloads/tests/threads/sort.rs"]
+mod threads_of_sort;
 
 mod cli;
 mod examples;

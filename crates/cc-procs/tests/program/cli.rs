@@ -17,7 +17,7 @@ use crate::{
     leftovers, threads, workers,
 };
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_cc-procs");
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_cc-procs");
 
 command_line::tests!(PROGRAM, ["procs"]);
 threads::tests!(PROGRAM);

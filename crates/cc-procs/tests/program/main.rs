@@ -9,6 +9,8 @@ mod leftovers;
 mod lessons;
 #[path = "../../../../workloads/tests/threads/mod.rs"]
 mod threads;
+#[path = "../../../../workloads/tests/threads/sort.rs"]
+mod threads_of_sort;
 #[path = "../../../../workloads/tests/command_line/workers.rs"]
 mod workers;
 

@@ -19,7 +19,7 @@ use crate::{
     threads,
 };
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_cc-threads");
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_cc-threads");
 
 command_line::tests!(PROGRAM, ["threads", "rayon"]);
 threads::tests!(PROGRAM);
