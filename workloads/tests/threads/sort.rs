@@ -1,4 +1,4 @@
-//! A sort onto its input, where the system refuses a thread. cc-distributed has no such test so far.
+//! A sort onto its input, where the system refuses a thread. cc-distributed has no such test yet.
 
 use std::fs;
 
