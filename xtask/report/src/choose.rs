@@ -35,19 +35,19 @@ type Proof = (&'static str, &'static str, &'static str, &'static str);
 const DEATHS: [Proof; 3] = [
     (
         "grep",
-        "tests/grep/fails.rs",
+        "tests/src/laws.rs",
         "killed_many_times",
         "workers are killed nine times, and the output is the same",
     ),
     (
         "resize",
-        "tests/resize/fails.rs",
+        "tests/src/laws.rs",
         "killed_many_times",
         "workers are killed again and again, and every image is made",
     ),
     (
         "mandelbrot",
-        "tests/mandelbrot/fails.rs",
+        "tests/src/laws.rs",
         "killed_many_times",
         "workers are killed again and again, and the picture is the same",
     ),
@@ -55,7 +55,7 @@ const DEATHS: [Proof; 3] = [
 /// A worker that says nothing more.
 const SILENCE: [Proof; 1] = [(
     "grep",
-    "tests/grep/fails.rs",
+    "tests/src/laws.rs",
     "suspended_worker_is_replaced",
     "a worker that hangs is noticed and replaced",
 )];
@@ -71,10 +71,10 @@ const PANICS: [Proof; 2] = [
 ];
 /// A stop at an awkward moment.
 const STOPS: [Proof; 2] = [
-    ("grep", "tests/grep/stops.rs", "stop_while_the_reader_stalls", "it ends though nobody reads its output"),
+    ("grep", "tests/grep/laws.rs", "stop_while_the_reader_stalls", "it ends though nobody reads its output"),
     (
         "mandelbrot",
-        "tests/mandelbrot/stops.rs",
+        "tests/src/laws.rs",
         "stop_while_the_sink_stalls",
         "it ends though nothing takes the picture",
     ),
