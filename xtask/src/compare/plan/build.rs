@@ -87,7 +87,8 @@ impl Workspace {
         let has_program = |package: &Package| {
             let is_program = |target: &Target| target.name == package.name && target.is_program();
             let is_in_crates = package.manifest_path.starts_with(found.workspace_root.join("crates"));
-            is_in_crates && package.name.starts_with("cc-") && package.targets.iter().any(is_program)
+            let has_models = package.name == SPEC || is_in_crates && package.name.starts_with("cc-");
+            has_models && package.targets.iter().any(is_program)
         };
         let packages = found.packages.into_iter().filter(has_program);
         let models = models::all(&found.workspace_root)?;

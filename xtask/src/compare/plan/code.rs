@@ -12,7 +12,7 @@ use crate::compare::result::Code;
 /// `src/<variant>/<workload>.rs`.
 pub(crate) fn count(crate_dir: &Path, model: &str, workload: &str, workloads: &[String]) -> io::Result<Code> {
     let src = crate_dir.join("src");
-    let reference = src.join(workload).join("sequential.rs");
+    let reference = crate_dir.join(workload).join("src/sequential.rs");
     if reference.exists() {
         return Ok(Code { workload: lines(&fs::read_to_string(reference)?), mechanism: 0 });
     }
