@@ -8,14 +8,15 @@ use std::{
 
 /// What Git knows of the workspace, in a folder of its own.
 fn copy(root: &Path, to: &Path) {
-    let listed = Command::new("git").args(["ls-files", "-z"]).current_dir(root).output().unwrap();
+    let listed = Command::new("git").args(["ls-files", "-z"]).current_dir(root).output();
+    let listed = listed.expect("there is git");
     assert!(listed.status.success(), "this is no checkout");
-    for name in String::from_utf8(listed.stdout).unwrap().split_terminator('\0') {
+    for name in String::from_utf8_lossy(&listed.stdout).split_terminator('\0') {
         let (from, to) = (root.join(name), to.join(name));
-        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::create_dir_all(to.parent().expect("a file lies in a folder")).expect("made");
         // A file may be deleted and still be known.
         if from.exists() {
-            fs::copy(from, to).unwrap();
+            fs::copy(from, to).expect("copied");
         }
     }
 }
