@@ -31,7 +31,7 @@
 //!   ends the wait of every actor that sends to it; a request in flight waits in `poll` for the
 //!   stop as well.
 //! - **Fail.** Let it crash: a fetcher that panics is dead, with its thread and its connection. Its
-//!   [supervisor](crate::supervisor) reports the download in hand as failed and starts a fetcher
+//!   [supervisor] reports the download in hand as failed and starts a fetcher
 //!   with a fresh client on the same mailbox.
 
 use std::{collections::HashMap, time::Instant};

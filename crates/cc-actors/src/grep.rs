@@ -31,7 +31,7 @@
 //!   ends the wait of every actor that sends to it; a sink that waits returns. A kernel that runs
 //!   is not interrupted.
 //! - **Fail.** Let it crash: a searcher that panics is dead, with its thread. Its
-//!   [supervisor](crate::supervisor) reports the task in hand and starts a searcher with a fresh
+//!   [supervisor] reports the task in hand and starts a searcher with a fresh
 //!   search on the same mailbox.
 
 use std::{

@@ -20,7 +20,7 @@
 //! - **Order.** None: an output says where it belongs.
 //! - **Stop.** An actor that waits for a message is halted; a sink that waits returns. A kernel
 //!   that runs is not interrupted.
-//! - **Fail.** Let it crash: the [supervisor](crate::supervisor) of a worker that panics reports
+//! - **Fail.** Let it crash: the [supervisor] of a worker that panics reports
 //!   the task in hand and starts a successor on the same mailbox. If the task has several tiles,
 //!   the painter has each done alone, so that only the one that kills is lost.
 

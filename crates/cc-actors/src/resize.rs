@@ -25,7 +25,7 @@
 //!   ends the wait of every actor that sends to it; a sink that waits returns. An image in hand is
 //!   finished.
 //! - **Fail.** Let it crash: a worker that panics is dead, with its thread. Its
-//!   [supervisor](crate::supervisor) reports the image in hand and starts a worker with a fresh
+//!   [supervisor] reports the image in hand and starts a worker with a fresh
 //!   resizer on the same mailbox.
 
 use cc_workloads::{

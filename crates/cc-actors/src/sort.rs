@@ -28,7 +28,7 @@
 //!   ends the wait of every actor that sends to it; a sink that waits returns, and a sorter that
 //!   runs leaves off. The shelf is emptied after all of them have ended.
 //! - **Fail.** Let it crash: a worker that panics is dead, with its thread. Its
-//!   [supervisor](crate::supervisor) reports the task in hand as failed and starts a successor. The
+//!   [supervisor] reports the task in hand as failed and starts a successor. The
 //!   report ends the run, since a part of the lines is not what was asked for.
 
 use std::{

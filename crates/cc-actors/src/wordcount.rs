@@ -26,7 +26,7 @@
 //! - **Stop.** An actor that waits for a message is halted; a sink that waits returns. A task in
 //!   hand is finished.
 //! - **Fail.** Let it crash: a counter that panics is dead, and nothing of its task has been sent.
-//!   Its [supervisor](crate::supervisor) reports the task, has the walker hand it out again file by
+//!   Its [supervisor] reports the task, has the walker hand it out again file by
 //!   file if it was of many, and starts a counter with a fresh kernel on the same mailbox. A
 //!   partition that cannot be ranked ends the run: a part of the truth is none.
 

@@ -15,7 +15,7 @@ use serde::{
 /// of.
 const MOST: usize = 1 << 16;
 
-/// Decodes a list of at most [`MOST`] elements: `#[serde(deserialize_with =
+/// Decodes a list of at most `MOST` elements: `#[serde(deserialize_with =
 /// "crate::bounded::list")]`.
 pub fn list<'de, D, T, L>(from: D) -> Result<L, D::Error>
 where

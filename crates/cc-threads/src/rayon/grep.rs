@@ -5,7 +5,7 @@
 //!   forgets their order.
 //! - **Share.** The pool shares the jobs out; there is no queue to be seen. As all jobs come from outside,
 //!   they wait in the pool's common one, and there is nothing to steal. A worker has a search of its own,
-//!   which it finds by its index in the pool ([`Kernels`]).
+//!   which it finds by its index in the pool (`Kernels`).
 //! - **Bound.** `window` promises in the line, and for a rest two more tasks a worker: the pool takes any number of
 //!   jobs, so whoever spawns has to count. A worker has one file open.
 //! - **Order.** A line of promises. Jobs from outside the pool are begun in the order they were spawned, so the one

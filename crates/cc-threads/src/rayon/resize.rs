@@ -4,7 +4,7 @@
 //! - **Share.** The iterator over the names is bridged into the pool: a worker that is free takes the next one, under a
 //!   lock that is held while the walk goes one file on. There is nothing to steal in a stream; the whole list
 //!   would have to be there first. A worker has a resizer of its own, which it finds by its index
-//!   in the pool ([`Kernels`]); `map_init` would make one for each batch.
+//!   in the pool (`Kernels`); `map_init` would make one for each batch.
 //! - **Bound.** Nothing is queued: a worker takes a name when it is ready for it. As many thumbnails as two a
 //!   worker may be done before the sink has written them.
 //! - **Order.** None, which is what `par_bridge` gives.
