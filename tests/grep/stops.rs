@@ -1,5 +1,6 @@
-//! Early ends that are particular to `grep`: in the middle of a file, while an input is silent, and by
-//! flags that have enough. What was shown is a beginning of the whole, and nothing is left behind.
+//! Early ends that are particular to `grep`: in the middle of a file, while an input is silent, and
+//! by flags that have enough. What was shown is a beginning of the whole, and nothing is left
+//! behind.
 
 use std::{
     io::Write,

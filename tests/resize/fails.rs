@@ -1,5 +1,5 @@
-//! Faults within the work: an image that panics, or ends its worker, again and again. There is never
-//! half a file in the folder, nor a temporary one.
+//! Faults within the work: an image that panics, or ends its worker, again and again. There is
+//! never half a file in the folder, nor a temporary one.
 
 use super::{
     corpus,

@@ -41,7 +41,8 @@ pub(super) fn cases() -> Vec<Case> {
         let name = place.0;
         let dies_always = move |subject: &Subject| task_fails(subject, Action::Kill, place);
         cases.push(Case::new(format!("killed_again_and_again_{name}"), dies_always).needs(Needs::Processes));
-        // Two seconds to notice, perhaps twice; the rest is the work, in a dev build on a busy machine.
+        // Two seconds to notice, perhaps twice; the rest is the work, in a dev build on a busy
+        // machine.
         let within = Duration::from_secs(15);
         let suspended = move |subject: &Subject| replaced::<Sort>(subject, "trap", &at(place), within);
         cases.push(Case::new(format!("suspended_{name}"), suspended).needs(Needs::Watched));

@@ -1,5 +1,5 @@
-//! Faults within the work: what panics, or ends its worker, again and again; workers that hang in each
-//! phase; and no room for what is shuffled.
+//! Faults within the work: what panics, or ends its worker, again and again; workers that hang in
+//! each phase; and no room for what is shuffled.
 
 use std::{sync::mpsc::sync_channel, time::Duration};
 

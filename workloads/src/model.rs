@@ -4,8 +4,8 @@ use clap::{ArgMatches, Command};
 
 use crate::{Ctx, Entry, Result, output::Outcome};
 
-/// Hands the table of workloads to a macro: a line for each, with its name and the type of a model's
-/// function, the simplest first.
+/// Hands the table of workloads to a macro: a line for each, with its name and the type of a
+/// model's function, the simplest first.
 #[macro_export]
 macro_rules! with_workloads {
     ($then:ident) => {
@@ -33,8 +33,8 @@ macro_rules! table {
             pub name: &'static str,
             /// The mechanism in a few words: "`std::thread` + crossbeam channels".
             pub mechanism: &'static str,
-            /// The first call of every `main`, tests included: in a program that was started as this
-            /// model's worker process, it does the worker's part and does not return.
+            /// The first call of every `main`, tests included: in a program that was started as
+            /// this model's worker process, it does the worker's part and does not return.
             pub enter: fn(),
             $(
                 #[doc = concat!("What it has of [`", stringify!($name), "`](crate::", stringify!($name), ").")]

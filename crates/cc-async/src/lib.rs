@@ -13,10 +13,10 @@
 //! *blocking pool*, one thread for each that was asked for, that runs plain functions to their end. The
 //! calling thread is neither: it stays in `block_on`, with the sink, which must not change threads.
 //!
-//! 1. [`walk`] has a thread of its own, since a directory or standard input can only be read by blocking
-//!    (tokio's `fs` and `stdin` do so too, call by call, in the pool). Its tasks go into a bounded channel
-//!    that both worlds understand: the thread waits in `blocking_send`, the future on the other end in
-//!    `recv().await`.
+//! 1. [`walk`] has a thread of its own, since a directory or standard input can only be read by
+//!    blocking (tokio's `fs` and `stdin` do so too, call by call, in the pool). Its tasks go into a
+//!    bounded channel that both worlds understand: the thread waits in `blocking_send`, the future
+//!    on the other end in `recv().await`.
 //! 2. `feed`, a future on the worker, first waits for a place in the `line`; that is the *backpressure*, and
 //!    the bound on memory. Then it waits for a task.
 //! 3. `work` hands the task to the blocking pool. What comes back at once is a handle, the *promise* of the
@@ -31,10 +31,11 @@
 //!
 //! If all goes well, the walk ends and drops its end of the channel, `feed` then drops its end of the line,
 //! and `gather` comes to the end of the line. A stop need not be asked about in any of these places: it
-//! cancels a token, and what runs under the token is dropped where it waits. Dropping is what cancellation
-//! means in async Rust, and everything follows from ownership: with `gather` goes the line, with the line the
-//! promises, with a promise its task, unless that has begun. What has begun is a plain function, which nobody
-//! can take the thread from; the runtime waits for it when it is dropped, at the end of `run`.
+//! cancels a token, and what runs under the token is dropped where it waits. Dropping is what
+//! cancellation means in async Rust, and everything follows from ownership: with `gather` goes the
+//! line, with the line the promises, with a promise its task, unless that has begun. What has begun
+//! is a plain function, which nobody can take the thread from; the runtime waits for it when it is
+//! dropped, at the end of `run`.
 //!
 //! A panic ends its task alone. The handle says so when it is awaited, and that becomes the task's
 //! output. A panic of the walk or of `feed` closes a channel just as their end does; so both are

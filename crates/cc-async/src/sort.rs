@@ -9,8 +9,8 @@
 //! - **Order.** A line of promises, awaited in the order they were made. The runs have to be in the order of the input, or
 //!   equal lines would not be. The promises are spawned tasks, so they are kept also while `gather` does not poll.
 //! - **Stop.** A [`CancellationToken`](tokio_util::sync::CancellationToken) drops `feed` and
-//!   `gather` where they wait; dropped promises abort what has not begun. A kernel sees the stop for
-//!   itself, and dropping the runtime waits for it: before the shelf is emptied.
+//!   `gather` where they wait; dropped promises abort what has not begun. A kernel sees the stop
+//!   for itself, and dropping the runtime waits for it: before the shelf is emptied.
 //! - **Fail.** A panic ends its task alone, and comes back as the `JoinError` of its handle; that
 //!   ends the run, since a part of the lines is not what was asked for. For the same reason each
 //!   phase joins `feed` and `walk` before it believes that the line was all.

@@ -58,8 +58,8 @@ impl Drop for Process {
     }
 }
 
-/// In a process that was started as a worker for the work of this name, runs it, and ends the process
-/// with it.
+/// In a process that was started as a worker for the work of this name, runs it, and ends the
+/// process with it.
 pub(crate) fn enter_as<E: Display>(name: &str, run: impl FnOnce() -> Result<(), E>) {
     if env::var_os(WORKER).is_none_or(|worker| worker != name) {
         return;

@@ -17,8 +17,8 @@ const PROGRAMS: [&str; 6] =
 const PEERS: &str = "cc-peers";
 /// The package of the library that lets calls fail.
 const FAILPOINTS: &str = "cc-failpoints";
-/// How variables begin that describe the package that `cargo run` runs. Build scripts that look at them
-/// would be run again, and that of ring does: all that depends on it would be built again.
+/// How variables begin that describe the package that `cargo run` runs. Build scripts that look at
+/// them would be run again, and that of ring does: all that depends on it would be built again.
 const DESCRIBING: [&str; 2] = ["CARGO_PKG_", "CARGO_MANIFEST_"];
 
 /// Where everything is.

@@ -15,7 +15,8 @@ use crate::{
     trace,
 };
 
-/// The exit status of a command line that asks for something that cannot be, and of `grep`'s trouble.
+/// The exit status of a command line that asks for something that cannot be, and of `grep`'s
+/// trouble.
 pub const TROUBLE: u8 = 2;
 
 /// A sink for what a program prints, which returns on a stop even while nothing reads the output.

@@ -22,7 +22,8 @@ impl SharedBudget {
         Self(Arc::new(Shared { limit: limit.unwrap_or(u64::MAX), granted: AtomicU64::new(0) }))
     }
 
-    /// Asks for so many bytes, which are [given](SharedBudget::give) back one day; or for none, if there are not as many left.
+    /// Asks for so many bytes, which are [given](SharedBudget::give) back one day; or for none, if
+    /// there are not as many left.
     #[must_use]
     pub fn take(&self, bytes: u64) -> bool {
         let more = |granted: u64| granted.checked_add(bytes).filter(|granted| *granted <= self.0.limit);

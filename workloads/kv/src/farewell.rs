@@ -6,8 +6,8 @@ use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 
 use crate::TOO_MANY;
 
-/// Maximum reads of what a client has sent and nobody will answer: a client that goes on sending must
-/// not keep its server here.
+/// Maximum reads of what a client has sent and nobody will answer: a client that goes on sending
+/// must not keep its server here.
 const READS: usize = 64;
 
 /// Tells a client that there are too many, and hangs up. Never waits: a new connection's buffer has
@@ -17,9 +17,9 @@ pub fn turn_away(stream: impl AsFd) {
     hang_up(stream);
 }
 
-/// Ends a connection so that the client gets the last reply, and never waits. A socket that is closed
-/// while it has unread bytes is reset, and a reset discards what the client has not read (RFC 2525,
-/// section 2.17).
+/// Ends a connection so that the client gets the last reply, and never waits. A socket that is
+/// closed while it has unread bytes is reset, and a reset discards what the client has not read
+/// (RFC 2525, section 2.17).
 pub fn hang_up(stream: impl AsFd) {
     let mut buffer = [0; 4096];
     let mut read = || recv(&stream, &mut buffer, RecvFlags::DONTWAIT).is_ok_and(|(bytes, _)| bytes > 0);

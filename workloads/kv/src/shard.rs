@@ -83,8 +83,8 @@ impl Shard {
         Self::new(budget.clone(), fastrand::u64(..))
     }
 
-    /// An empty one of this epoch. The epoch tells it from those that were lost before it, so it must be one that was not there yet:
-    /// a random number will do.
+    /// An empty one of this epoch. The epoch tells it from those that were lost before it, so it
+    /// must be one that was not there yet: a random number will do.
     #[must_use]
     pub fn new(budget: SharedBudget, epoch: u64) -> Self {
         let (table, gone, purse) = (Table::default(), Gone::default(), Purse::new(budget));

@@ -16,8 +16,8 @@ pub type Tasks<'a> = dyn Iterator<Item = Task> + Send + 'a;
 /// Has runs made of the input, merges some of them while there are more than a merge can read from,
 /// and merges the rest into the result.
 ///
-/// `phase` is the model's part: it has the workers do these tasks, emits their outputs in the order of
-/// the tasks, and breaks if nothing more is wanted.
+/// `phase` is the model's part: it has the workers do these tasks, emits their outputs in the order
+/// of the tasks, and breaks if nothing more is wanted.
 ///
 /// # Errors
 ///

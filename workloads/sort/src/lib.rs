@@ -132,8 +132,8 @@ impl Job {
         Ok(plan)
     }
 
-    /// A new folder as the shelf, which any process can use. Workers that are threads of this one may have
-    /// theirs in memory instead, if the [plan](Plan::in_memory) has room for it.
+    /// A new folder as the shelf, which any process can use. Workers that are threads of this one
+    /// may have theirs in memory instead, if the [plan](Plan::in_memory) has room for it.
     pub fn folder(&self) -> Result<Folder> {
         Folder::new(&self.temporary, "cc-sort-")
             .map_err(|error| Error::Failed(format!("cannot create a temporary directory in {error}")))

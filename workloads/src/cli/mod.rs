@@ -76,7 +76,8 @@ pub fn main_with(models: &[Model], add: AddOptions) -> ExitCode {
     status.into()
 }
 
-/// Runs a workload and tells the harness, if there is one, how much was done. Returns the exit status.
+/// Runs a workload and tells the harness, if there is one, how much was done. Returns the exit
+/// status.
 fn run(
     models: &[Model],
     add: AddOptions,

@@ -137,7 +137,8 @@ impl Partition {
     ///
     /// # Errors
     ///
-    /// If it panics, with the partition's number. What was counted in it is lost, and so is the run.
+    /// If it panics, with the partition's number. What was counted in it is lost, and so is the
+    /// run.
     pub fn try_rank(self, settings: &Settings) -> Result<Ranked> {
         let who = format!("partition {}", self.number);
         catch_unwind(AssertUnwindSafe(|| self.rank(settings))).map_err(|panic| Error::panicked(who, &*panic))

@@ -38,8 +38,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Begins a workload in the workspace at `root`. Returns a line for each file, with what was done to
-/// it.
+/// Begins a workload in the workspace at `root`. Returns a line for each file, with what was done
+/// to it.
 ///
 /// # Errors
 ///
@@ -259,8 +259,8 @@ mod tests {
         assert!(files.values().all(|text| !text.contains("{{")), "a place was not filled in");
     }
 
-    /// What is not in files of its own: "one line in one table", and what a package and two variants
-    /// need besides.
+    /// What is not in files of its own: "one line in one table", and what a package and two
+    /// variants need besides.
     #[test]
     fn a_workload_is_four_lines_in_the_files_of_others() {
         let changes = changes(models::root(), "sum").unwrap();

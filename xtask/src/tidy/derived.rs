@@ -52,8 +52,8 @@ fn with_grid(page: &str, grid: &str) -> Option<String> {
     Some([&page[..begin], grid, &page[begin + length..]].concat())
 }
 
-/// Has rustfmt format, or only check, the files of the workloads: a macro declares their modules, so
-/// `cargo fmt` does not find them. Returns what it says of files that are not formatted.
+/// Has rustfmt format, or only check, the files of the workloads: a macro declares their modules,
+/// so `cargo fmt` does not find them. Returns what it says of files that are not formatted.
 pub(super) fn format(root: &Path, write: bool) -> Result<Vec<String>> {
     let mut files = Vec::new();
     for workload in models::workloads(root)? {

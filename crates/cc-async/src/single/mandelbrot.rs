@@ -35,7 +35,8 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
 // ANCHOR_END: mandelbrot-run
 
 // ANCHOR: mandelbrot-work
-/// Does the tasks, slice by slice, until a stop is requested; in between, the others have their turn.
+/// Does the tasks, slice by slice, until a stop is requested; in between, the others have their
+/// turn.
 async fn work(job: &Job, plane: &Plane, done: Sender<Output>) {
     let mut tasks = job.tasks(Grain::TILE);
     while let Some(task) = tasks.next()

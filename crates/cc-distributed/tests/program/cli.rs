@@ -74,14 +74,15 @@ fn ctrl_c_ends_a_picture_that_takes_long() {
     assert_interrupted(&mut child);
 }
 
-/// Whether one of a program's workers has computed for longer than it takes to start. Whoever wants to know that has
-/// to look: the kernel tells nobody what another process does with its time.
+/// Whether one of a program's workers has computed for longer than it takes to start. Whoever wants
+/// to know that has to look: the kernel tells nobody what another process does with its time.
 fn is_computing(program: &Child) -> bool {
     let parent = program.id().to_string();
     let processes = fs::read_dir("/proc").expect("Linux").flatten();
     let stats = processes.filter_map(|process| fs::read_to_string(process.path().join("stat")).ok());
     let ticks = stats.filter_map(|stat| {
-        // Behind the name in parentheses: the state's letter, the parent, and nine fields on the time in user mode.
+        // Behind the name in parentheses: the state's letter, the parent, and nine fields on the
+        // time in user mode.
         let (_, rest) = stat.rsplit_once(')')?;
         let mut fields = rest.split_whitespace().skip(1);
         (fields.next()? == parent).then(|| fields.nth(9)?.parse::<u64>().ok()).flatten()

@@ -103,8 +103,8 @@ impl Own {
         self.resume(said);
     }
 
-    /// Removes what has expired. A shard that is held is left alone: it has memory set aside, which a
-    /// sweep would give back.
+    /// Removes what has expired. A shard that is held is left alone: it has memory set aside, which
+    /// a sweep would give back.
     pub(super) fn sweep(&mut self, now: Now) {
         if self.held.is_none() {
             kv::sweep(1, |places| self.shard.sweep(now, places));

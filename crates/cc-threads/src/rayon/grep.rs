@@ -4,8 +4,8 @@
 //!   and the rest is spawned in mebibytes. `par_iter` would need the whole list of files first, and `par_bridge`
 //!   forgets their order.
 //! - **Share.** The pool shares the jobs out; there is no queue to be seen. As all jobs come from outside,
-//!   they wait in the pool's common one, and there is nothing to steal. A worker has a search of its own,
-//!   which it finds by its index in the pool (`Kernels`).
+//!   they wait in the pool's common one, and there is nothing to steal. A worker has a search of
+//!   its own, which it finds by its index in the pool (`Kernels`).
 //! - **Bound.** `window` promises in the line, and for a rest two more tasks a worker: the pool takes any number of
 //!   jobs, so whoever spawns has to count. A worker has one file open.
 //! - **Order.** A line of promises. Jobs from outside the pool are begun in the order they were spawned, so the one
@@ -43,7 +43,8 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
                 let mut threads = Threads::new(scope, ctx);
                 threads.spawn("feed", move || feed(job, &pool, &promises))?;
                 gather(&line, &pool, job, out);
-                // Ends a `feed` that waits for room in the line: nothing is taken out of it any more.
+                // Ends a `feed` that waits for room in the line: nothing is taken out of it any
+                // more.
                 drop(line);
                 threads.join()
             })

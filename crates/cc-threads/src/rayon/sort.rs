@@ -2,9 +2,9 @@
 //!
 //! - **Split.** Sorting a chunk, then merging a range of the result: each is a job in the pool. `par_sort` would need all lines
 //!   in memory, and a record for each; a chunk is what there is room for, and is sorted by one worker.
-//! - **Share.** The pool shares the jobs out. A worker has a sorter of its own, with the memory that one task
-//!   leaves for the next, and finds it by its index in the pool (`Kernels`). What is on the
-//!   shelf is written once, and read when all of it is there.
+//! - **Share.** The pool shares the jobs out. A worker has a sorter of its own, with the memory
+//!   that one task leaves for the next, and finds it by its index in the pool (`Kernels`). What is
+//!   on the shelf is written once, and read when all of it is there.
 //! - **Bound.** The plan's: as many promises in the line as it allows. The pool takes any number of jobs, so whoever spawns
 //!   has to count.
 //! - **Order.** A line of promises. Jobs from outside the pool are begun in the order they were spawned, so the one that is
