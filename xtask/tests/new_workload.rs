@@ -6,17 +6,16 @@ use std::{
     process::Command,
 };
 
-/// What Git knows of the workspace, in a folder of its own.
-fn copy(root: &Path, to: &Path) {
-    let listed = Command::new("git").args(["ls-files", "-z"]).current_dir(root).output();
-    let listed = listed.expect("there is git");
-    assert!(listed.status.success(), "this is no checkout");
-    for name in String::from_utf8_lossy(&listed.stdout).split_terminator('\0') {
-        let (from, to) = (root.join(name), to.join(name));
-        fs::create_dir_all(to.parent().expect("a file lies in a folder")).expect("made");
-        // A file may be deleted and still be known.
-        if from.exists() {
-            fs::copy(from, to).expect("copied");
+/// Copies a folder, without what Git and cargo keep in it.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("made");
+    for entry in fs::read_dir(from).expect("read") {
+        let entry = entry.expect("read");
+        let (path, name) = (entry.path(), entry.file_name());
+        if path.is_dir() && name != ".git" && name != "target" {
+            copy(&path, &to.join(name));
+        } else if path.is_file() {
+            fs::copy(&path, to.join(name)).expect("copied");
         }
     }
 }
