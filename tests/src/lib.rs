@@ -14,7 +14,7 @@
 //! 7. [`leftovers`] and [`tree`]: threads, processes, descriptors, files and memory, seen from outside; [`bounds`]: few
 //!    descriptors, and the peak of memory;
 //! 8. [`random`]: cases by chance, the same in every run; [`mutant`]: wrong implementations, which
-//! the checks must reject;
+//!    the checks must reject;
 //! 9. [`linear`]: histories of concurrent clients of a server, and whether they are linearizable.
 
 pub mod bounds;
