@@ -30,7 +30,7 @@ pub(super) struct Served {
     folder: Option<PathBuf>,
 }
 
-/// So many resources, some of which are one.
+/// This many resources, some of which are the same one.
 fn served(paths: &[&str]) -> Served {
     let origin = origin(Settings::default());
     Served { asked: patient(&origin, paths), origin, folder: None }

@@ -106,7 +106,7 @@ pub trait Laws: Batch {
     /// Runs it with a sink of the case's own.
     fn run(subject: &Subject, asked: &Self::Asked, ctx: &Ctx, out: &mut dyn Sink<Self::Pushed>);
 
-    /// Runs it with a sink that wants so many pushes, if not all.
+    /// Runs it with a sink that wants `most` pushes, if not all.
     fn observe(subject: &Subject, asked: &Self::Asked, ctx: &Ctx, most: Option<usize>) -> Self::Observed;
 
     /// How often something was pushed.
@@ -241,7 +241,7 @@ fn in_window(subject: &Subject, window: Option<usize>) -> Ctx {
     window.map_or_else(|| subject.ctx(2), |window| subject.ctx_with_window(2, window))
 }
 
-/// A sink that has enough after so many pushes is given no more, and what it has is right.
+/// A sink that has enough after some pushes is given no more, and what it has is right.
 fn break_after_some<W: Laws>(subject: &Subject) {
     for (asked, pushes) in W::breaks() {
         let expected = W::expected(&asked);

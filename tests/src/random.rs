@@ -11,7 +11,7 @@ use proptest::{
     test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner},
 };
 
-/// Runs so many cases, and tries so often to make one smaller that fails.
+/// Runs this many cases, and tries this often to make a failing one smaller.
 ///
 /// # Panics
 ///

@@ -34,7 +34,7 @@ pub struct Facts {
     /// Whether it is the reference itself, which does one task after the other. What is known from
     /// elsewhere is compared with the reference alone, since all others are compared with that.
     pub is_reference: bool,
-    /// How many threads it has with so many workers, if that can be said.
+    /// How many threads it has with a number of workers, if that is known.
     pub threads: Option<fn(usize) -> usize>,
     /// Into how many slices it cuts a task, so that others have their turn in between.
     pub slices: usize,
@@ -167,7 +167,7 @@ impl Subject {
         }
     }
 
-    /// How many threads it has with so many workers.
+    /// How many threads it has with this many workers.
     ///
     /// # Panics
     ///

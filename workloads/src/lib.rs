@@ -12,7 +12,7 @@
 //!    reference that every model is compared with;
 //! 5. [`cli`]: the command line that every model's program shares;
 //! 6. [`inputs`]: something to work on, made from a seed;
-//! 7. [`trace`]: what of it each thread did when, if somebody asks.
+//! 7. [`trace`]: what of it each thread did when, on request.
 
 // What prints goes through `stdio`, which does not panic and tells what could not be written.
 #![deny(clippy::print_stdout, clippy::print_stderr)]

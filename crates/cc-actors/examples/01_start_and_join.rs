@@ -3,7 +3,7 @@
 //! The loop is the sequential version: one call of `report` after the other. Then each limit is
 //! sent to an actor, a thread with a mailbox that only it reads. `system.mailbox` makes both ends:
 //! the address is named after the actor that is written to, the mailbox after what comes in it. An
-//! actor is not joined, but says when it is done: whoever waits for something, waits for a message.
+//! actor is not joined, but says when it is done: every wait is one for a message.
 //! If the system ends first, `receive` and `send` return `Halted`.
 //!
 //! What to see: the same lines, but in the order in which they are ready; and on two cores or more

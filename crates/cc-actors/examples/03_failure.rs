@@ -6,7 +6,7 @@
 //! the supervisor reports the one and starts a successor for the others.
 //!
 //! What to see: three results and a failure, each in its place. Standard error has the panic too:
-//! Rust reports it there before anybody can catch it.
+//! Rust reports it there before it can be caught.
 
 use cc_actors::actor::{Address, Death, Halted, Mailbox, System, system};
 use cc_workloads::Stop;

@@ -4,8 +4,9 @@
 //! The producer works on demand: it makes one limit for each *credit*, of which the consumer sends
 //! three in the beginning, and one more for each limit that is done. So there are never more than
 //! three under way, and memory stays flat. (A full mailbox would slow its sender down too; but
-//! whoever waits for room reads nothing meanwhile, and two that wait so for each other wait for
-//! ever.) Nobody can look into another's mailbox, so a message carries what the other has to know.
+//! an actor that waits for room reads nothing meanwhile, and two that wait for each other's room
+//! wait for ever: a deadlock.) A mailbox can be read by its owner only, so a message carries what
+//! the receiver has to know.
 //!
 //! What to see: however fast the producer is, there are never more than three under way. When the
 //! consumer has enough, it leaves the system, which halts the producer.

@@ -160,7 +160,7 @@ impl<'scope> System<'scope, '_> {
         (Address(address), Mailbox { messages, halt: self.halt.clone() })
     }
 
-    /// The same run, for very many actors that need a stack of only so many bytes.
+    /// The same run, for very many actors, each with a stack of this many bytes.
     #[must_use]
     pub fn small(&self, stack: usize) -> Self {
         Self { stack: Some(stack), ..self.clone() }

@@ -71,7 +71,7 @@ where
     A: Clone + Send + 'scope,
     T: Send + 'scope,
 {
-    /// A supervisor in whose mailbox there is room for so many deaths.
+    /// A supervisor. Its mailbox has room for `capacity` deaths.
     #[must_use]
     pub fn new(system: &System<'scope, 'env>, capacity: usize, children: ChildSpec<F, K, M, A, T>) -> Self {
         let (address, deaths) = system.mailbox(capacity);
@@ -90,7 +90,7 @@ where
         Ok(address)
     }
 
-    /// Starts so many workers, with numbers from 0 on.
+    /// Starts `count` workers, with numbers from 0 on.
     ///
     /// # Errors
     ///
@@ -152,7 +152,7 @@ mod tests {
         adder.to.send(format!("{}: {number} {reason}", adder.id))
     }
 
-    /// What two adders, of which one is sent these numbers, report. There are kernels for so many.
+    /// What two adders, of which one is sent these numbers, report. `kernels` of them can be made.
     fn reports(numbers: &[u32], kernels: usize) -> Result<Vec<String>> {
         let made = AtomicUsize::new(0);
         system(&Stop::new(), |system| {

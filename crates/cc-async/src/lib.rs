@@ -34,7 +34,7 @@
 //! cancels a token, and what runs under the token is dropped where it waits. Dropping is what
 //! cancellation means in async Rust, and everything follows from ownership: with `gather` goes the
 //! line, with the line the promises, with a promise its task, unless that has begun. What has begun
-//! is a plain function, which nobody can take the thread from; the runtime waits for it when it is
+//! is a plain function, which cannot be made to give up its thread; the runtime waits for it when it is
 //! dropped, at the end of `run`.
 //!
 //! A panic ends its task alone. The handle says so when it is awaited, and that becomes the task's

@@ -212,7 +212,7 @@ fn report_failure(echo: &Echo, number: u32, reason: &str) -> Result<(), Halted> 
     echo.to.send((number, false))
 }
 
-/// What is reported of these numbers by two workers, if only so many kernels can be made.
+/// What is reported of these numbers by two workers, if only this many kernels can be made.
 fn echoes(numbers: [u32; 5], kernels: usize, stop: &Stop) -> Result<Vec<(u32, bool)>, Error> {
     let made = Arc::new(AtomicUsize::new(0));
     system(stop, |system| {

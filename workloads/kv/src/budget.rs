@@ -22,7 +22,7 @@ impl SharedBudget {
         Self(Arc::new(Shared { limit: limit.unwrap_or(u64::MAX), granted: AtomicU64::new(0) }))
     }
 
-    /// Asks for so many bytes, which are [given](SharedBudget::give) back one day; or for none, if
+    /// Asks for this many bytes, which are [given](SharedBudget::give) back one day; or for none, if
     /// there are not as many left.
     #[must_use]
     pub fn take(&self, bytes: u64) -> bool {

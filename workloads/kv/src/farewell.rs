@@ -6,7 +6,7 @@ use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 
 use crate::TOO_MANY;
 
-/// Maximum reads of what a client has sent and nobody will answer: a client that goes on sending
+/// Maximum reads of what a client has sent and will not be answered: a client that goes on sending
 /// must not keep its server here.
 const READS: usize = 64;
 

@@ -44,7 +44,7 @@ const AHEAD: NonZeroUsize = NonZeroUsize::new(4).expect("four is not zero");
 const BEHIND: u64 = 6;
 
 impl Plan {
-    /// How so many workers sort an input of this size, if that is known, with so much memory, and
+    /// How this many workers sort an input of this size, if that is known, with this much memory, and
     /// with no more than `window` tasks between feed and gather.
     #[must_use]
     pub fn new(memory: u64, workers: NonZeroUsize, window: NonZeroUsize, size: Option<u64>) -> Self {

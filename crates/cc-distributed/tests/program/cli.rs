@@ -74,8 +74,8 @@ fn ctrl_c_ends_a_picture_that_takes_long() {
     assert_interrupted(&mut child);
 }
 
-/// Whether one of a program's workers has computed for longer than it takes to start. Whoever wants
-/// to know that has to look: the kernel tells nobody what another process does with its time.
+/// Whether one of a program's workers has computed for longer than it takes to start. This has to be
+/// looked at again and again: the kernel sends no event for another process's time.
 fn is_computing(program: &Child) -> bool {
     let parent = program.id().to_string();
     let processes = fs::read_dir("/proc").expect("Linux").flatten();
