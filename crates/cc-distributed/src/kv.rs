@@ -7,7 +7,7 @@
 //! - **Share.** Nothing. A node's shards belong to one thread there, and to the session with it. What all clients ask
 //!   goes to a node on one stream, in which questions that are there at the same time travel together.
 //! - **Bound.** Connections, by number; questions on their way to a node, by the credit that it has granted, in bytes; plans
-//!   that a client has on its way, by how large its answers are. A client that does not take its replies is not heard.
+//!   that a client has on its way, by how large their answers may be. A client that does not take its replies is not heard.
 //! - **Order.** A stream keeps the order, and a node's shards do. A plan on several nodes goes through them in ascending
 //!   order: a shard is held for it from when it is prepared until it is run, and others line up there, not on the stream.
 //! - **Stop.** Clients are heard for the last time and answered while there is time to drain; then the sessions
@@ -23,7 +23,10 @@ use std::{
     io,
     mem::MaybeUninit,
     pin::pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::{Poll, ready},
     time::Duration,
 };
@@ -35,7 +38,6 @@ use cc_workloads::{
         accept_again, hang_up, turn_away,
     },
 };
-use prost::bytes::Bytes;
 use rustix::net::{Shutdown, shutdown};
 use tokio::{
     io::{AsyncRead, AsyncWriteExt, ReadBuf},
@@ -62,10 +64,11 @@ pub(crate) const SERVICE: Service =
 /// A node has so many, so that a plan that holds some does not keep all others waiting.
 const SHARDS: usize = 8;
 
-/// A client has no more plans on their way at once: an answer is a copy, and waits here until all before it are taken.
+/// A client has no more plans on their way at once.
 const AHEAD: usize = 256;
-/// With answers of this size it has only one.
-const LARGE: usize = 64 << 10;
+/// Nor more of them than have answers of so many bytes, though always one: an answer is a copy, and waits here until all
+/// before it are taken.
+const BYTES: usize = 4 << 20;
 
 // ANCHOR: kv-run
 /// Serves with the workers that the command line names, or with `ctx.workers` processes of its own.
@@ -82,7 +85,8 @@ pub fn run(listener: std::net::TcpListener, config: &Config, ctx: &Ctx) -> Resul
     let server = Server::new(config, SHARDS * links.len(), address.port());
     let (stop, stopped) = watch::channel(false);
     let _on_stop = ctx.stop.on_request(move || _ = stop.send_replace(true));
-    let desk = Arc::new(Desk { server: server.clone(), nodes: Nodes(links), stopped: Stopped(stopped) });
+    let nodes = Nodes::new(links);
+    let desk = Arc::new(Desk { server: server.clone(), nodes, stopped: Stopped(stopped) });
     // The clients have this thread, and the connections to the nodes have the cluster's.
     let accepted = current_thread().and_then(|runtime| runtime.block_on(desk.serve(listener)));
     cluster.close()?;
@@ -119,7 +123,7 @@ impl Desk {
 
     /// Lets clients in. Those who come before it is known which nodes there are wait at the door.
     async fn accept(self: &Arc<Self>, listener: &TcpListener, clients: &mut JoinSet<()>) -> Result<()> {
-        for link in &self.nodes.0 {
+        for link in &self.nodes.links {
             link.known().await;
         }
         loop {
@@ -160,7 +164,6 @@ impl Desk {
     async fn converse(&self, stream: &mut TcpStream, mut connection: Connection) -> io::Result<()> {
         // Without it, it is slower.
         let _ = stream.set_nodelay(true);
-        let mut ahead = 16;
         while !connection.is_over() {
             if let Some(pause) = connection.pause() {
                 tokio::select! {
@@ -173,7 +176,7 @@ impl Desk {
                 self.hear(stream, &mut connection).await?;
             }
             let now = self.server.now();
-            while self.round(&mut connection, now, &mut ahead).await || !connection.output().is_empty() {
+            while self.round(&mut connection, now).await || !connection.output().is_empty() {
                 self.write(stream, &mut connection).await?;
             }
         }
@@ -196,20 +199,20 @@ impl Desk {
     }
 
     /// Has some plans run, which are all on their way before the first is answered. Whether there were any.
-    async fn round(&self, connection: &mut Connection, now: Now, ahead: &mut usize) -> bool {
-        let mut asked = Vec::new();
-        while asked.len() < *ahead
+    async fn round(&self, connection: &mut Connection, now: Now) -> bool {
+        let (mut asked, mut bytes) = (Vec::new(), 0);
+        while asked.len() < AHEAD
+            && bytes < BYTES
             && let Some(mut plan) = connection.next(now)
         {
+            bytes += self.nodes.longest_answer(plan.parts());
             let sent = self.nodes.send(&mut plan).await;
             asked.push((plan, sent));
         }
-        let (has_any, mut largest) = (!asked.is_empty(), 0);
+        let has_any = !asked.is_empty();
         for (plan, sent) in asked {
-            connection.answer(sent.reply(&plan, &mut largest).await);
+            connection.answer(sent.reply(&plan).await);
         }
-        // As many as before would be too many; or could have been more.
-        *ahead = if largest >= LARGE { 1 } else { AHEAD.min(*ahead * 2) };
         has_any
     }
 
@@ -225,7 +228,12 @@ impl Desk {
 // ANCHOR_END: kv-work
 
 /// The ways to all nodes, in the order of their shards.
-struct Nodes(Vec<Link>);
+struct Nodes {
+    links: Vec<Link>,
+    /// The length of the longest value that each shard was ever sent, and so of the longest that it can
+    /// answer with: no value is made but by a client.
+    longest: Vec<AtomicUsize>,
+}
 
 /// What was asked, on behalf of a plan.
 enum Sent {
@@ -237,6 +245,22 @@ enum Sent {
 
 // ANCHOR: kv-plan
 impl Nodes {
+    fn new(links: Vec<Link>) -> Self {
+        let longest = (0..SHARDS * links.len()).map(|_| AtomicUsize::new(0)).collect();
+        Self { links, longest }
+    }
+
+    /// The most bytes of values in a plan's answer. What is about to be set counts from now on: a shard
+    /// that answers with it was sent it before.
+    fn longest_answer(&self, parts: &[Part]) -> usize {
+        let longest = |part: &Part| {
+            let longest = &self.longest[part.shard];
+            let set = part.longest_set();
+            part.values().saturating_mul(longest.fetch_max(set, Ordering::Relaxed).max(set))
+        };
+        parts.iter().map(longest).fold(0, usize::saturating_add)
+    }
+
     /// Asks what a plan needs. One on several nodes is run to its end meanwhile.
     async fn send(&self, plan: &mut Plan) -> Sent {
         let parts = plan.take_parts();
@@ -273,13 +297,13 @@ impl Nodes {
     }
 
     fn of(&self, shard: usize) -> &Link {
-        &self.0[shard / SHARDS]
+        &self.links[shard / SHARDS]
     }
 }
 
 impl Sent {
-    /// What the plan is answered, and the size of the largest answer so far.
-    async fn reply(self, plan: &Plan, largest: &mut usize) -> Reply {
+    /// What the plan is answered.
+    async fn reply(self, plan: &Plan) -> Reply {
         let asked = match self {
             Self::Asked(asked) => asked,
             Self::Done(reply) => return reply,
@@ -293,7 +317,6 @@ impl Sent {
                     continue;
                 }
             };
-            *largest = told.as_ref().map_or(0, Bytes::len).max(*largest);
             match told.ok().and_then(|told| done(&told)) {
                 Some(told) => answers.extend(told),
                 None if plan.is_isolated() => return lost(),

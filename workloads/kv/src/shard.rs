@@ -180,12 +180,11 @@ impl Shard {
     #[must_use]
     pub fn answer_fits(&self, part: &Part, room: u64) -> bool {
         // A value that the part itself sets may be in place of the one that is there.
-        let set = || part.ops.iter().map(Command::longest_set).max().unwrap_or(0);
         match &part.ops[..] {
             [Command::Mget(keys)] if keys.len() > 1 => self.copied(keys, 0) <= room,
             [] | [_] => true,
             ops => {
-                let set = set();
+                let set = part.longest_set();
                 let copied = |command: &Command| match command {
                     Command::Get(key) => self.copied([key], set),
                     Command::Mget(keys) => self.copied(keys, set),
@@ -413,6 +412,25 @@ impl Shard {
 
 /// A number has no more.
 const DIGITS: usize = 20;
+
+impl Part {
+    /// The length of the longest value that it sets.
+    #[must_use]
+    pub fn longest_set(&self) -> usize {
+        self.ops.iter().map(Command::longest_set).max().unwrap_or(0)
+    }
+
+    /// How many values its answer has, at most.
+    #[must_use]
+    pub fn values(&self) -> usize {
+        let values = |command: &Command| match command {
+            Command::Get(_) => 1,
+            Command::Mget(keys) => keys.len(),
+            _ => 0,
+        };
+        self.ops.iter().map(values).sum()
+    }
+}
 
 impl Command {
     /// The length of the longest value that it sets.

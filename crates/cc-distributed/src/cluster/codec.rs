@@ -11,7 +11,7 @@ pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
 pub(crate) fn encode(what: &impl Serialize) -> Vec<u8> {
     let serialized = || {
         let size = postcard::experimental::serialized_size(what)?;
-        postcard::to_extend(what, Vec::with_capacity(room(size)))
+        postcard::to_io(what, Vec::with_capacity(room(size)))
     };
     serialized().expect("plain data serializes")
 }
