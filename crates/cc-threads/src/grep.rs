@@ -53,12 +53,7 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
 // ANCHOR: grep-feed
 /// Queues the tasks, and in the same order the promises of their outputs.
 fn feed(job: &Job, ctx: &Ctx, promises: &Sender<Promise>, fed: &Sender<Order>) {
-    for task in job.tasks(Grain::default(), &ctx.stop) {
-        let (order, promise) = Order::new(task);
-        if promises.send(promise).is_err() || fed.send(order).is_err() {
-            break;
-        }
-    }
+    let _ = job.tasks(Grain::default(), &ctx.stop).try_for_each(|task| Order::place(task, promises, fed));
 }
 // ANCHOR_END: grep-feed
 

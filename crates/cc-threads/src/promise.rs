@@ -3,6 +3,8 @@
 
 use std::ops::ControlFlow;
 
+use crossbeam_channel::Sender;
+
 /// Where the output of a task is waited for. The thread sleeps at once: one that yields now and
 /// then to look again, as crossbeam's do, seems busy to the kernel, which then leaves two workers
 /// on one core.
@@ -27,6 +29,14 @@ impl<T, O> Order<T, O> {
     pub fn new(task: T) -> (Self, Promise<O>) {
         let (done, promise) = oneshot::channel();
         (Self { task, done }, Promise(promise))
+    }
+
+    /// Queues a task for the workers, and before it the promise of its output in the line. Breaks if
+    /// one of them has no receiver any more.
+    pub fn place(task: T, promises: &Sender<Promise<O>>, fed: &Sender<Self>) -> ControlFlow<()> {
+        let (order, promise) = Self::new(task);
+        let placed = promises.send(promise).is_ok() && fed.send(order).is_ok();
+        if placed { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }
 
     /// Keeps the promise. Its receiver is gone if the run was stopped; the output is then not

@@ -70,13 +70,8 @@ fn phase(
 
 // ANCHOR: sort-feed
 /// Queues the tasks, and in the same order the promises of their outputs.
-fn feed(tasks: impl Iterator<Item = Task>, promises: &Sender<Promise>, fed: &Sender<Order>) {
-    for task in tasks {
-        let (order, promise) = Order::new(task);
-        if promises.send(promise).is_err() || fed.send(order).is_err() {
-            break;
-        }
-    }
+fn feed(mut tasks: impl Iterator<Item = Task>, promises: &Sender<Promise>, fed: &Sender<Order>) {
+    let _ = tasks.try_for_each(|task| Order::place(task, promises, fed));
 }
 // ANCHOR_END: sort-feed
 

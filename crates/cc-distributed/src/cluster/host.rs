@@ -29,7 +29,7 @@ use super::{
     log::Log,
     runtime::current_thread,
     session::{self, Done, Held, SessionGuard, Slots},
-    status::{next, why},
+    status::{next, tell_end, why},
     stores::Stores,
     token::{Demand, Token},
     wire::{
@@ -141,9 +141,7 @@ impl pb::worker_server::Worker for Host {
                 "session of {workload} has ended with {left} tasks unfinished: {}",
                 why(&ended)
             ));
-            if let Err(status) = ended {
-                let _ = answers.send(Err(status)).await;
-            }
+            tell_end(ended, &answers).await;
         });
         Ok(Response::new(ReceiverStream::new(stream)))
     }

@@ -22,7 +22,7 @@ use super::{
     acceptor::Peer,
     admission::Sessions,
     keeper::{Answers, Keeper, Waker},
-    status::{next, why},
+    status::{next, tell_end, why},
     wire::{
         AHEAD, Assembly, LEAST, batches,
         pb::{
@@ -84,9 +84,7 @@ impl pb::keeper_server::Keeper for KeeperHost {
             let ended = take_in(messages, &questions).await;
             drop(questions);
             peer.report(format_args!("session of {workload} has ended: {}", why(&ended)));
-            if let Err(status) = ended {
-                let _ = answers.send(Err(status)).await;
-            }
+            tell_end(ended, &answers).await;
         });
         Ok(Response::new(ReceiverStream::new(stream)))
     }

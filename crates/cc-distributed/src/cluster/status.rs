@@ -3,6 +3,7 @@
 use std::{error::Error, io};
 
 use cc_workloads::{error::reason, printable::printable};
+use tokio::sync::mpsc::Sender;
 use tonic::{Status, Streaming};
 
 /// What a worker has said, or if it could not, what lies behind that.
@@ -25,6 +26,13 @@ pub(super) async fn next<M>(messages: &mut Streaming<M>) -> Result<M, String> {
         Ok(Some(message)) => Ok(message),
         Ok(None) => Err("the coordinator has ended it".to_owned()),
         Err(status) => Err(said(&status)),
+    }
+}
+
+/// Tells a coordinator why its session has ended, unless it has ended it itself.
+pub(super) async fn tell_end<M>(ended: Result<String, Status>, answers: &Sender<Result<M, Status>>) {
+    if let Err(status) = ended {
+        let _ = answers.send(Err(status)).await;
     }
 }
 
