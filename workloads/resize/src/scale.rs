@@ -1,11 +1,7 @@
 //! From many pixels to few.
 
 use cc_core::trace;
-use fast_image_resize::{
-    CropBox, FilterType, MulDiv, PixelTrait, ResizeAlg, ResizeOptions, Resizer,
-    images::{TypedImage, TypedImageRef},
-    pixels::{U8x3, U8x4},
-};
+use cc_resize_filter::{CropBox, Filter, Pixel};
 
 use super::{
     Fit, Settings,
@@ -75,7 +71,7 @@ fn round(pixels: f64) -> u32 {
 /// Scales images with a Lanczos filter.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Scaler {
-    filter: Resizer,
+    filter: Filter,
     sums: Vec<u16>,
 }
 
@@ -89,7 +85,8 @@ impl Scaler {
             *image = image.in_color();
         }
         if color.has_alpha() {
-            MulDiv::new().multiply_alpha_inplace_typed(&mut view::<U8x4>(image)).expect("it has alpha");
+            let size = image.size();
+            self.filter.multiply_alpha(image.samples_mut(), size);
         }
         let middle = |side: f64, part: f64| ((side - part) / 2.0).max(0.0);
         let (left, top) = (middle(whole.0, part.0), middle(whole.1, part.1));
@@ -101,11 +98,8 @@ impl Scaler {
         let mut scaled = Image::default();
         scaled.reset(size, image.color);
         let part = CropBox { left, top: top / rows, width: part.0, height: part.1 / rows };
-        if color.has_alpha() {
-            self.pixels::<U8x4>(image, part, &mut scaled);
-        } else {
-            self.pixels::<U8x3>(image, part, &mut scaled);
-        }
+        let pixel = if color.has_alpha() { Pixel::Rgba } else { Pixel::Rgb };
+        self.filter.scale(pixel, (image.samples(), image.size()), part, (scaled.samples_mut(), size));
         if color.is_gray() { scaled.in_gray() } else { scaled }
     }
 
@@ -134,26 +128,6 @@ impl Scaler {
         image.height = joined as u32;
         f64::from(1_u32 << shift)
     }
-
-    /// For one kind of pixel: the library's functions that take any kind would be compiled for all it has.
-    fn pixels<P: PixelTrait>(&mut self, image: &Image, part: CropBox, scaled: &mut Image) {
-        let (width, height) = image.size();
-        let source =
-            TypedImageRef::<P>::from_buffer(width, height, image.samples()).expect("the buffer has its size");
-        let options = ResizeOptions::new()
-            .resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3))
-            .crop(part.left, part.top, part.width, part.height)
-            .use_alpha(false);
-        self.filter
-            .resize_typed(&source, &mut view::<P>(scaled), &options)
-            .expect("the part is in the image");
-    }
-}
-
-/// The image's own buffer: a copy would double what an image takes.
-fn view<P: PixelTrait>(image: &mut Image) -> TypedImage<'_, P> {
-    let (width, height) = image.size();
-    TypedImage::from_buffer(width, height, image.samples_mut()).expect("the buffer has its size")
 }
 
 /// Undoes the multiplication by alpha, as far as eight bits allow.
@@ -162,7 +136,8 @@ pub(super) fn divide(image: &mut Image) {
     if color.is_gray() {
         *image = image.in_color();
     }
-    MulDiv::new().divide_alpha_inplace_typed(&mut view::<U8x4>(image)).expect("it has alpha");
+    let size = image.size();
+    Filter::default().divide_alpha(image.samples_mut(), size);
     if color.is_gray() {
         *image = image.in_gray();
     }
@@ -170,7 +145,6 @@ pub(super) fn divide(image: &mut Image) {
 
 #[cfg(test)]
 mod tests {
-    use fast_image_resize::CpuExtensions;
     use fastrand::Rng;
     use xxhash_rust::xxh3::xxh3_128;
 
@@ -255,11 +229,9 @@ mod tests {
 
     /// Hosts of different kinds scale alike.
     #[test]
-    #[expect(unsafe_code, reason = "whoever sets extensions says that the processor has them")]
     fn plain_code_scales_to_the_same_samples() {
-        let (mut detected, mut plain) = (Scaler::default(), Scaler::default());
-        // SAFETY: none are needed.
-        unsafe { plain.filter.set_cpu_extensions(CpuExtensions::None) };
+        let mut detected = Scaler::default();
+        let mut plain = Scaler { filter: Filter::plain(), ..Scaler::default() };
         for color in [Color::Gray, Color::GrayAlpha, Color::Rgb, Color::Rgba] {
             for size in [(400, 300), (100, 77), (33, 290), (64, 64), (1, 1)] {
                 let frame =
@@ -274,16 +246,13 @@ mod tests {
     }
 
     #[test]
-    #[expect(unsafe_code, reason = "whoever sets extensions says that the processor has them")]
     fn plain_code_multiplies_and_divides_to_the_same_samples() {
-        let (detected, mut plain) = (MulDiv::new(), MulDiv::new());
-        // SAFETY: none are needed.
-        unsafe { plain.set_cpu_extensions(CpuExtensions::None) };
-        let digest = |by: &MulDiv, divide: bool| {
+        let (detected, plain) = (Filter::default(), Filter::plain());
+        let digest = |filter: &Filter, divide: bool| {
             let mut image = noise((517, 129), Color::Rgba);
-            by.multiply_alpha_inplace_typed(&mut view::<U8x4>(&mut image)).unwrap();
+            filter.multiply_alpha(image.samples_mut(), (517, 129));
             if divide {
-                by.divide_alpha_inplace_typed(&mut view::<U8x4>(&mut image)).unwrap();
+                filter.divide_alpha(image.samples_mut(), (517, 129));
             }
             xxh3_128(image.samples())
         };
