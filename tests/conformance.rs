@@ -3,7 +3,7 @@
 //! `cargo test -p cc-conformance` runs it, `-- grep::threads` a part of it, `-- --ignored` what takes longer.
 //! This program is also the process that each case runs in, and the worker process that a case's model spawns.
 
-use std::{process::ExitCode, sync::Arc};
+use std::{num::NonZeroUsize, process::ExitCode, sync::Arc, thread};
 
 use cc_conformance::{fault, isolate, subject, suite::Suite};
 use cc_workloads::with_workloads;
@@ -29,8 +29,13 @@ fn main() -> ExitCode {
         run(&name);
         return ExitCode::SUCCESS;
     }
+    let mut arguments = Arguments::from_args();
+    // A third of the time a case waits, for a limit or for a worker to be missed.
+    arguments
+        .test_threads
+        .get_or_insert_with(|| 2 * thread::available_parallelism().map_or(1, NonZeroUsize::get));
     let trials = SUITES.iter().flat_map(|suite| (suite.trials)()).collect();
-    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+    libtest_mimic::run(&arguments, trials).exit_code()
 }
 
 /// Runs a case in this process.

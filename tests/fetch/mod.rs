@@ -33,6 +33,7 @@ struct Fetch;
 
 impl Workload for Fetch {
     const NAME: &'static str = "fetch";
+    const READS_FILES: bool = false;
     type Run = fetch::Run;
 
     fn entry(model: &mut Model) -> &mut Entry<Run<Self>> {

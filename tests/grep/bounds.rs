@@ -19,7 +19,7 @@ use super::{
 pub(super) fn cases() -> Vec<Case> {
     let mut cases = vec![Case::new("descriptor_limit_of_64", descriptor_limit_of_64)];
     for (name, shape) in [("one_file", Shape::File), ("many_files", Shape::Tree), ("stdin", Shape::Stdin)] {
-        let case = move |subject: &Subject| slow_reader(subject, shape, 8);
+        let case = move |subject: &Subject| slow_reader(subject, shape, 5);
         cases.push(Case::new(format!("slow_reader_of_{name}"), case));
         let case = move |subject: &Subject| slow_reader(subject, shape, 100);
         cases.push(Case::new(format!("slow_reader_of_{name}_1_gb"), case).long());
@@ -52,7 +52,7 @@ impl Sink<Block> for Slow {
         let (Block::Out(text) | Block::Err(text)) = block;
         self.pushes += 1;
         self.out += text.len() as u64;
-        if self.pushes < 8 || self.pushes.is_multiple_of(16) {
+        if self.pushes < 8 || self.pushes.is_multiple_of(64) {
             tree::wait_until_quiet();
             self.peak = self.peak.max(tree::memory());
         }

@@ -12,6 +12,10 @@ use super::{
     observe::{Observed, conforms},
 };
 
+/// The flags with which a model can go wrong: they need the order of what is found, or say when it is
+/// enough. In all others only the kernel can, which is the same in every model.
+const IN_MODELS: [&str; 7] = ["-n", "-c", "-l", "-L", "-q", "-m1", "-m40"];
+
 pub(super) fn cases() -> Vec<Case> {
     let mut cases = vec![
         Case::new("no_flag", |subject| {
@@ -20,7 +24,8 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new("gnu_no_flag", |subject| {
             plain(&[]).into_iter().for_each(|asked| agrees(subject, asked));
         })
-        .unless(gnu::missing),
+        .unless(gnu::missing)
+        .long_in_models(),
     ];
     for flag in FLAGS {
         let name = flag.trim_start_matches('-');
@@ -28,13 +33,14 @@ pub(super) fn cases() -> Vec<Case> {
         let name =
             if name == "F" || name == "H" || name == "L" { format!("upper_{name}") } else { name.to_owned() };
         let name = name.to_lowercase();
-        cases.push(Case::new(format!("flag_{name}"), |subject| {
+        let case = Case::new(format!("flag_{name}"), |subject| {
             combinations(flag).iter().for_each(|asked| conforms(subject, &odd(asked.clone())));
-        }));
+        });
+        cases.push(if IN_MODELS.contains(flag) { case } else { case.long_in_models() });
         let agree = |subject: &Subject| {
             combinations(flag).into_iter().for_each(|asked| agrees(subject, asked));
         };
-        cases.push(Case::new(format!("gnu_flag_{name}"), agree).unless(gnu::missing));
+        cases.push(Case::new(format!("gnu_flag_{name}"), agree).unless(gnu::missing).long_in_models());
     }
     cases
 }

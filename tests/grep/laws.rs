@@ -81,7 +81,7 @@ impl Laws for Grep {
         let everything =
             |asked: Asked| asked.at_all(["odd", "many", "big", "long"].map(corpus::path)).flag("-r");
         let flags = [&["-H", "-n"][..], &["-c"], &["-m2"]].into_iter();
-        flags.map(|flags| everything(Asked::new("needle").flags(flags))).chain([big()]).collect()
+        flags.map(|flags| everything(Asked::new("needle").flags(flags))).chain([lines()]).collect()
     }
 
     fn counted() -> Vec<Asked> {
@@ -135,7 +135,12 @@ impl Laws for Grep {
     }
 }
 
-/// A file that is searched in a dozen ranges, and shows more than all of its lines.
+/// A file that is searched in a dozen ranges, and shows all of its lines.
+fn lines() -> Asked {
+    Asked::new("h").flag("-n").at(corpus::path("big"))
+}
+
+/// The same, and shows more than all of its lines.
 fn big() -> Asked {
     Asked::new("[hy]").flags(&["-o", "-n"]).at(corpus::path("big"))
 }

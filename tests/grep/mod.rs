@@ -54,9 +54,9 @@ impl Workload for Grep {
     }
 
     fn cases() -> Vec<Case> {
-        let modules = [flags::cases, files::cases, stdin::cases, random::cases];
-        let modules = modules.into_iter().chain([stops::cases, fails::cases, bounds::cases]);
-        let own = modules.flat_map(|cases| cases());
+        let of_options = [files::cases, fails::cases].into_iter().flat_map(|cases| cases());
+        let others = [flags::cases, stdin::cases, random::cases, stops::cases, bounds::cases];
+        let own = of_options.map(Case::about_options).chain(others.into_iter().flat_map(|cases| cases()));
         of_every_batch::<Self>().into_iter().chain(own).collect()
     }
 

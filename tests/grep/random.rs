@@ -27,10 +27,12 @@ pub(super) fn cases() -> Vec<Case> {
     vec![
         Case::new("random_trees", |subject| trees(24, &|asked| conforms(subject, asked))),
         Case::new("gnu_random_trees", |subject| trees(60, &|asked| agrees(subject, asked)))
-            .unless(gnu::missing),
+            .unless(gnu::missing)
+            .long_in_models(),
         Case::new("random_ranges", |subject| ranges(6, &|asked| conforms(subject, asked))),
         Case::new("gnu_random_ranges", |subject| ranges(6, &|asked| agrees(subject, asked)))
-            .unless(gnu::missing),
+            .unless(gnu::missing)
+            .long_in_models(),
         Case::new("many_random_trees", |subject| trees(2000, &|asked| conforms(subject, asked))).long(),
         Case::new("many_gnu_random_trees", |subject| trees(4000, &|asked| agrees(subject, asked)))
             .unless(gnu::missing)

@@ -24,7 +24,7 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new("stdin_among_operands", stdin_among_operands),
         Case::new("stdin_is_large", stdin_is_large),
         Case::new("stdin_is_odd", stdin_is_odd),
-        Case::new("gnu_stdin", gnu_stdin).unless(gnu::missing),
+        Case::new("gnu_stdin", gnu_stdin).unless(gnu::missing).long_in_models(),
         Case::new("lines_come_out_as_they_come_in", lines_come_out_as_they_come_in),
     ]
 }

@@ -31,6 +31,7 @@ struct Kv;
 
 impl Workload for Kv {
     const NAME: &'static str = "kv";
+    const READS_FILES: bool = false;
     type Run = Serve;
 
     fn entry(model: &mut Model) -> &mut Entry<Serve> {

@@ -29,6 +29,7 @@ struct Mandelbrot;
 
 impl Workload for Mandelbrot {
     const NAME: &'static str = "mandelbrot";
+    const READS_FILES: bool = false;
     type Run = mandelbrot::Run;
 
     fn entry(model: &mut Model) -> &mut Entry<Run<Self>> {

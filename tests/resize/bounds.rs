@@ -39,25 +39,25 @@ impl Sink<Output> for Slow {
     }
 }
 
-/// Each worker holds an image, and some thumbnails wait for the reader; that is all, after thirty images or three
+/// Each worker holds an image, and some thumbnails wait for the reader; that is all, after ten images or two
 /// hundred.
 fn memory_for_many_images(subject: &Subject) {
     let image = u64::from(corpus::LARGE.0) * u64::from(corpus::LARGE.1) * 3;
     for workers in [2, 4] {
-        let peak = peak(subject, workers, 30);
+        let peak = peak(subject, workers, "large.jpg", 16);
         // Twice, since it is a file before it is an image and the allocator rounds up.
         let most = workers as u64 * (2 * image + WORKER) + SLACK;
         assert!(peak <= most, "{} MB with {workers} workers, not {}", peak / 1_000_000, most / 1_000_000);
     }
-    let (few, many) = (peak(subject, 2, 30), peak(subject, 2, 300));
+    let (few, many) = (peak(subject, 2, corpus::MIDDLE, 10), peak(subject, 2, corpus::MIDDLE, 200));
     let (few_mb, many_mb) = (few / 1_000_000, many / 1_000_000);
-    assert!(many <= few * 13 / 10 + SLACK / 2, "{few_mb} MB for 30 images, {many_mb} MB for 300");
+    assert!(many <= few * 13 / 10 + SLACK / 2, "{few_mb} MB for 10 images, {many_mb} MB for 200");
 }
 
 /// The most memory that the family of processes has while the reader is waited for.
-fn peak(subject: &Subject, workers: usize, images: usize) -> u64 {
+fn peak(subject: &Subject, workers: usize, image: &str, images: usize) -> u64 {
     let mut asked = Asked::new();
-    asked.sources = vec![corpus::path("large.jpg"); images];
+    asked.sources = vec![corpus::path(image); images];
     // Large thumbnails, so that those that pile up are seen.
     asked.settings = Settings { width: 320, format: Some(Format::Png), ..asked.settings };
     let mut slow = Slow::default();

@@ -49,8 +49,9 @@ impl Workload for Resize {
     }
 
     fn cases() -> Vec<Case> {
-        let modules = [images::cases, bounds::cases, folder::cases, stops::cases, fails::cases];
-        let own = modules.into_iter().flat_map(|cases| cases());
+        let of_options = [images::cases, folder::cases, fails::cases].into_iter().flat_map(|cases| cases());
+        let others = [bounds::cases, stops::cases].into_iter().flat_map(|cases| cases());
+        let own = of_options.map(Case::about_options).chain(others);
         of_every_batch::<Self>().into_iter().chain(own).collect()
     }
 

@@ -35,7 +35,7 @@ pub(super) const REJECTED: &[Rejected] = &[
     ("stops_early", &["good_images", "bad_images", "two_thousand_of_one_pixel"], "the images differ"),
     ("does_nothing", &["good_images", "bad_images"], "the images differ"),
     ("hoards", &["break_ends_the_work"], "images were begun"),
-    ("hoards", &["memory_for_many_images"], "MB for 300"),
+    ("hoards", &["memory_for_many_images"], "MB for 200"),
     ("keeps_every_image", &["memory_for_many_images"], "MB with 2 workers"),
     ("ignores_the_stop", &["stop_midway", "stop_before_the_start"], ""),
     ("ignores_the_stop", &["stop_by_its_own_sink"], "pushed after the request"),

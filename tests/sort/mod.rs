@@ -56,17 +56,9 @@ impl Workload for Sort {
     }
 
     fn cases() -> Vec<Case> {
-        let modules = [
-            orders::cases,
-            random::cases,
-            files::cases,
-            stdin::cases,
-            stops::cases,
-            fails::cases,
-            room::cases,
-            bounds::cases,
-        ];
-        let own = modules.into_iter().flat_map(|cases| cases());
+        let of_options = [files::cases, fails::cases].into_iter().flat_map(|cases| cases());
+        let others = [orders::cases, random::cases, stdin::cases, stops::cases, room::cases, bounds::cases];
+        let own = of_options.map(Case::about_options).chain(others.into_iter().flat_map(|cases| cases()));
         of_every_batch::<Self>().into_iter().chain(own).collect()
     }
 

@@ -20,7 +20,8 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new("random_lines", |subject| small(40, &|asked| conforms(subject, asked))),
         Case::new("random_runs", |subject| large(3, &|asked| conforms(subject, asked))),
         Case::new("gnu_random_lines", |subject| small(40, &|asked| agrees(subject, asked)))
-            .unless(gnu::missing),
+            .unless(gnu::missing)
+            .long_in_models(),
         Case::new("many_random_lines", |subject| small(3000, &|asked| conforms(subject, asked))).long(),
         Case::new("many_random_runs", |subject| large(60, &|asked| conforms(subject, asked))).long(),
         Case::new("many_gnu_random_lines", |subject| small(3000, &|asked| agrees(subject, asked)))

@@ -12,8 +12,21 @@ pub struct Case {
     pub needs: Needs,
     /// Says why this machine cannot do it, if it cannot.
     pub missing: fn() -> Option<&'static str>,
-    /// Whether it takes long, and runs only with `--ignored`.
-    pub long: bool,
+    /// Where it runs only with `--ignored`.
+    pub long: Long,
+    /// Whether it is about what a model's options change.
+    pub is_about_options: bool,
+}
+
+/// Where a case runs only with `--ignored`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Long {
+    /// Nowhere.
+    Nowhere,
+    /// In every model but the reference: other cases compare each model with that.
+    InModels,
+    /// Everywhere, since it takes long.
+    Everywhere,
 }
 
 /// What a case needs of a model.
@@ -40,7 +53,15 @@ pub enum Needs {
 impl Case {
     /// A case for any model.
     pub fn new(name: impl Into<String>, run: impl Fn(&Subject) + 'static) -> Self {
-        Self { name: name.into(), run: Box::new(run), needs: Needs::Nothing, missing: || None, long: false }
+        let name = name.into();
+        Self {
+            name,
+            run: Box::new(run),
+            needs: Needs::Nothing,
+            missing: || None,
+            long: Long::Nowhere,
+            is_about_options: false,
+        }
     }
 
     /// For those models only.
@@ -58,7 +79,30 @@ impl Case {
     /// Only with `--ignored`.
     #[must_use]
     pub fn long(self) -> Self {
-        Self { long: true, ..self }
+        Self { long: Long::Everywhere, ..self }
+    }
+
+    /// Only with `--ignored`, but for the reference.
+    #[must_use]
+    pub fn long_in_models(self) -> Self {
+        Self { long: Long::InModels, ..self }
+    }
+
+    /// It is about what a model's options change: a model that is tested once more, with options, does
+    /// the others only with `--ignored`.
+    #[must_use]
+    pub fn about_options(self) -> Self {
+        Self { is_about_options: true, ..self }
+    }
+
+    /// Whether this model does it only with `--ignored`.
+    #[must_use]
+    pub fn is_long(&self, subject: &Subject) -> bool {
+        match self.long {
+            Long::Nowhere => subject.is_retest && !self.is_about_options,
+            Long::InModels => !subject.facts.is_reference,
+            Long::Everywhere => true,
+        }
     }
 
     /// Whether it is for this model.

@@ -198,11 +198,12 @@ pub fn of_every_batch<W: Laws>() -> Vec<Case> {
         of_watched("suspended_worker_is_replaced", suspended_worker_is_replaced::<W>),
         of_watched("late_worker_is_not_believed_twice", late_worker_is_not_believed_twice::<W>),
     ];
-    let mut cases: Vec<Case> = laws.into_iter().flatten().collect();
+    let mut cases: Vec<Case> = laws.into_iter().flatten().map(Case::about_options).collect();
     for (name, action) in [("killed", Action::Kill), ("aborted", Action::Abort)] {
         for (end, place) in W::deaths() {
             let case = move |subject: &Subject| dies_once::<W>(subject, action, &place);
-            cases.push(Case::new(format!("{name}_{end}"), case).needs(Needs::Processes));
+            let case = Case::new(format!("{name}_{end}"), case).needs(Needs::Processes);
+            cases.push(case.about_options());
         }
     }
     cases

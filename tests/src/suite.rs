@@ -57,7 +57,7 @@ impl Suite {
 fn trials<W: Workload>() -> Vec<Trial> {
     let corpus = Arc::new(Corpus { make: W::corpus, made: OnceLock::new() });
     let mut trials = vec![];
-    for subject in subject::all() {
+    for subject in subject::all().into_iter().filter(|subject| W::READS_FILES || !subject.is_retest) {
         match subject.entry::<W>() {
             Entry::Run(_) => {
                 let cases = W::cases().into_iter().filter(|case| case.applies(&subject));
@@ -85,7 +85,8 @@ fn run<W: Workload>(subject: &str, case: &str) {
 /// A case of a model, in a process of its own.
 fn trial<W: Workload>(subject: &Subject, case: &Case, corpus: &Arc<Corpus>) -> Trial {
     let name = format!("{}::{}::{}", W::NAME, subject.name, case.name);
-    let (limit, missing) = (if case.long { LONG } else { LIMIT }, case.missing);
+    let (is_long, missing) = (case.is_long(subject), case.missing);
+    let limit = if is_long { LONG } else { LIMIT };
     let start = {
         let (name, corpus) = (name.clone(), Arc::clone(corpus));
         move || match missing() {
@@ -96,7 +97,7 @@ fn trial<W: Workload>(subject: &Subject, case: &Case, corpus: &Arc<Corpus>) -> T
             },
         }
     };
-    Trial::ignorable_test(name, start).with_ignored_flag(case.long)
+    Trial::ignorable_test(name, start).with_ignored_flag(is_long)
 }
 
 /// A model that has no such workload: only a variant may decline.

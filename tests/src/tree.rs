@@ -1,23 +1,28 @@
 //! A process and its descendants, seen through `/proc`.
 
-use std::{collections::VecDeque, fmt::Write, fs, path::PathBuf, process, thread, time::Duration};
+use std::{fmt::Write, fs, path::PathBuf, process, thread, time::Duration};
 
 /// The children of a process that the kernel still knows, those included that ended and were not waited for.
 #[must_use]
 pub fn children(of: u32) -> Vec<u32> {
-    let pids = numbers("/proc".into()).into_iter();
-    pids.filter(|pid| stat(&format!("/proc/{pid}/stat")).is_some_and(|(_, parent)| parent == of)).collect()
+    parents().into_iter().filter(|(_, parent)| *parent == of).map(|(pid, _)| pid).collect()
 }
 
 /// A process and all that descend from it.
 #[must_use]
 pub fn family(of: u32) -> Vec<u32> {
-    let (mut family, mut next) = (Vec::new(), VecDeque::from([of]));
-    while let Some(pid) = next.pop_front() {
-        family.push(pid);
-        next.extend(children(pid));
+    let (parents, mut family, mut seen) = (parents(), vec![of], 0);
+    while let Some(&member) = family.get(seen) {
+        family.extend(parents.iter().filter(|(_, parent)| *parent == member).map(|(pid, _)| pid));
+        seen += 1;
     }
     family
+}
+
+/// All processes with their parents.
+fn parents() -> Vec<(u32, u32)> {
+    let parent = |pid| Some((pid, stat(&format!("/proc/{pid}/stat"))?.1));
+    numbers("/proc".into()).into_iter().filter_map(parent).collect()
 }
 
 /// The threads of a process.

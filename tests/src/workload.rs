@@ -28,6 +28,9 @@ pub trait Workload: Sized + 'static {
     /// Makes the inputs that the cases share, in an empty directory (see [`crate::suite::corpus`]).
     fn corpus(_dir: &Path) {}
 
+    /// Whether its tasks read files. Those who have other options than others have them for that.
+    const READS_FILES: bool = true;
+
     /// What every model is asked to do.
     fn cases() -> Vec<Case>;
 

@@ -49,8 +49,9 @@ impl Workload for Wordcount {
     }
 
     fn cases() -> Vec<Case> {
-        let modules = [counts::cases, stdin::cases, stops::cases, fails::cases, bounds::cases];
-        let own = modules.into_iter().flat_map(|cases| cases());
+        let of_options = fails::cases().into_iter().map(Case::about_options);
+        let others = [counts::cases, stdin::cases, stops::cases, bounds::cases];
+        let own = of_options.chain(others.into_iter().flat_map(|cases| cases()));
         of_every_batch::<Self>().into_iter().chain(own).collect()
     }
 
