@@ -35,7 +35,15 @@ fn main() -> ExitCode {
         .test_threads
         .get_or_insert_with(|| 2 * thread::available_parallelism().map_or(1, NonZeroUsize::get));
     let trials = SUITES.iter().flat_map(|suite| (suite.trials)()).collect();
-    libtest_mimic::run(&arguments, trials).exit_code()
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    if conclusion.num_ignored > 0 && !arguments.list {
+        println!(
+            "{} cases were left out: what takes long, and what says above what is missing. All of them:\n    \
+             cargo test -p cc-conformance -- --include-ignored\n",
+            conclusion.num_ignored
+        );
+    }
+    conclusion.exit_code()
 }
 
 /// Runs a case in this process.
