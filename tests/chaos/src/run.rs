@@ -398,6 +398,10 @@ mod tests {
 
     /// What a run of a program with this script is worth, where `one` is the right output.
     fn letter(script: &str) -> char {
+        letter_within(Duration::from_secs(5), script)
+    }
+
+    fn letter_within(limit: Duration, script: &str) -> char {
         let base = tempfile::tempdir().unwrap();
         let program = base.path().join("program");
         fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
@@ -416,7 +420,7 @@ mod tests {
             programs: Programs { models: Vec::new(), peers: none, failpoints: PathBuf::new() },
             inputs: Inputs { dir: base.path().to_owned(), origin: Command::new("true").spawn().unwrap() },
             cases: Vec::new(),
-            limit: Duration::from_secs(5),
+            limit,
             base,
         };
         let run =
@@ -440,7 +444,8 @@ mod tests {
 
     #[test]
     fn a_program_that_does_not_end_is_ended() {
-        assert_eq!(letter("exec sleep 1000"), 'H');
-        assert_eq!(letter("trap '' TERM; while :; do sleep 1000; done"), 'H');
+        let soon = Duration::from_millis(200);
+        assert_eq!(letter_within(soon, "exec sleep 1000"), 'H');
+        assert_eq!(letter_within(soon, "trap '' TERM; while :; do sleep 1000; done"), 'H');
     }
 }
