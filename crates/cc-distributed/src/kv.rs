@@ -429,3 +429,32 @@ async fn within<T>(patience: Option<Duration>, what: impl Future<Output = io::Re
         None => what.await,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use cc_workloads::kv::{Command, Key, When};
+
+    use super::*;
+
+    fn part(shard: usize, command: Command) -> [Part; 1] {
+        [Part { shard, now: Now(1), checks: Vec::new(), ops: [command].into() }]
+    }
+
+    #[test]
+    fn an_answer_may_have_the_longest_value_that_its_shard_was_sent() {
+        let longest = [AtomicUsize::new(0), AtomicUsize::new(0)].into();
+        let nodes = Nodes { links: Vec::new(), longest };
+        let key = || Key::from(&b"key"[..]);
+        let get = |shard| nodes.longest_answer(&part(shard, Command::Get(key())));
+        let set = |length| {
+            let value = vec![b'x'; length].as_slice().into();
+            part(1, Command::Set { key: key(), value, after: None, when: When::Always })
+        };
+        assert_eq!(get(1), 0);
+        assert_eq!(nodes.longest_answer(&set(1 << 20)), 0, "it answers with no value");
+        assert_eq!(nodes.longest_answer(&set(3)), 0);
+        assert_eq!((get(0), get(1)), (0, 1 << 20));
+        let keys = (0..3).map(|_| key()).collect();
+        assert_eq!(nodes.longest_answer(&part(1, Command::Mget(keys))), 3 << 20);
+    }
+}
