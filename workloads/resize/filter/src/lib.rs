@@ -33,7 +33,7 @@ pub struct Filter {
 impl Filter {
     /// A filter in code for any processor. Its results are those of the faster ones.
     #[must_use]
-    #[expect(unsafe_code, reason = "whoever sets extensions says that the processor has them")]
+    #[expect(unsafe_code, reason = "to set extensions is to say that the processor has them")]
     pub fn plain() -> Self {
         let mut filter = Self::default();
         // SAFETY: none are needed.
