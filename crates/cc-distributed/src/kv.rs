@@ -66,7 +66,7 @@ const SHARDS: usize = 8;
 
 /// A client has no more plans on their way at once.
 const AHEAD: usize = 256;
-/// Nor more of them than have answers of so many bytes, though always one: an answer is a copy, and waits here until all
+/// Nor more of them than have answers of these bytes, though always one: an answer is a copy, and waits here until all
 /// before it are taken.
 const BYTES: usize = 4 << 20;
 
