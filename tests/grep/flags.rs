@@ -12,8 +12,8 @@ use super::{
     observe::{Observed, conforms},
 };
 
-/// The flags with which a model can go wrong: they need the order of what is found, or say when it is
-/// enough. In all others only the kernel can, which is the same in every model.
+/// The flags with which a model can go wrong: they need the order of what is found, or say when it
+/// is enough. In all others only the kernel can, which is the same in every model.
 const IN_MODELS: [&str; 7] = ["-n", "-c", "-l", "-L", "-q", "-m1", "-m40"];
 
 pub(super) fn cases() -> Vec<Case> {

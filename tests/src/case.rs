@@ -88,8 +88,8 @@ impl Case {
         Self { long: Long::InModels, ..self }
     }
 
-    /// It is about what a model's options change: a model that is tested once more, with options, does
-    /// the others only with `--ignored`.
+    /// It is about what a model's options change: a model that is tested once more, with options,
+    /// does the others only with `--ignored`.
     #[must_use]
     pub fn about_options(self) -> Self {
         Self { is_about_options: true, ..self }

@@ -28,8 +28,8 @@ pub trait Workload: Sized + 'static {
     /// Makes the inputs that the cases share, in an empty directory (see [`crate::suite::corpus`]).
     fn corpus(_dir: &Path) {}
 
-    /// Whether its tasks read files, which is what the options of a model that is tested once more are about: without
-    /// files it would do the same again.
+    /// Whether its tasks read files, which is what the options of a model that is tested once more
+    /// are about: without files it would do the same again.
     const READS_FILES: bool = true;
 
     /// What every model is asked to do.

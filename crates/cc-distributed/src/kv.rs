@@ -7,7 +7,8 @@
 //! - **Share.** Nothing. A node's shards belong to one thread there, and to the session with it. What all clients ask
 //!   goes to a node on one stream, in which questions that are there at the same time travel together.
 //! - **Bound.** Connections, by number; questions on their way to a node, by the credit that it has granted, in bytes; plans
-//!   that a client has on its way, by how large their answers may be. A client that does not take its replies is not heard.
+//!   that a client has on its way, by how large their answers may be. A client that does not take its
+//!   replies is not heard.
 //! - **Order.** A stream keeps the order, and a node's shards do. A plan on several nodes goes through them in ascending
 //!   order: a shard is held for it from when it is prepared until it is run, and others line up there, not on the stream.
 //! - **Stop.** Clients are heard for the last time and answered while there is time to drain; then the sessions
@@ -66,8 +67,8 @@ const SHARDS: usize = 8;
 
 /// A client has no more plans on their way at once.
 const AHEAD: usize = 256;
-/// Nor more of them than have answers of these bytes, though always one: an answer is a copy, and waits here until all
-/// before it are taken.
+/// Nor more of them than have answers of these bytes, though always one: an answer is a copy, and
+/// waits here until all before it are taken.
 const BYTES: usize = 4 << 20;
 
 // ANCHOR: kv-run
@@ -230,8 +231,8 @@ impl Desk {
 /// The ways to all nodes, in the order of their shards.
 struct Nodes {
     links: Vec<Link>,
-    /// The length of the longest value that each shard was ever sent, and so of the longest that it can
-    /// answer with: no value is made but by a client.
+    /// The length of the longest value that each shard was ever sent, and so of the longest that it
+    /// can answer with: no value is made but by a client.
     longest: Vec<AtomicUsize>,
 }
 
@@ -250,8 +251,8 @@ impl Nodes {
         Self { links, longest }
     }
 
-    /// The most bytes of values in a plan's answer. What is about to be set counts from now on: a shard
-    /// that answers with it was sent it before.
+    /// The most bytes of values in a plan's answer. What it is about to set counts from now on: a
+    /// shard that answers with it was sent it before.
     fn longest_answer(&self, parts: &[Part]) -> usize {
         let longest = |part: &Part| {
             let longest = &self.longest[part.shard];

@@ -31,8 +31,8 @@ impl<T, O> Order<T, O> {
         (Self { task, done }, Promise(promise))
     }
 
-    /// Queues a task for the workers, and before it the promise of its output in the line. Breaks if
-    /// one of them has no receiver any more.
+    /// Queues a task for the workers, and before it the promise of its output in the line. Breaks
+    /// if one of them has no receiver any more.
     pub fn place(task: T, promises: &Sender<Promise<O>>, fed: &Sender<Self>) -> ControlFlow<()> {
         let (order, promise) = Self::new(task);
         let placed = promises.send(promise).is_ok() && fed.send(order).is_ok();

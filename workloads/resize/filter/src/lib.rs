@@ -1,8 +1,8 @@
 //! The filter of `resize`: a library's, for the two kinds of pixel that thumbnails are made of.
 //!
 //! It is a package for the time it takes to build. The library's functions are generic, so they are
-//! compiled where they are used, in a minute: here that is once, and in the workload it would be once
-//! more for its tests.
+//! compiled where they are used, in a minute: here that is once, and in the workload it would be
+//! once more for its tests.
 
 pub use fast_image_resize::CropBox;
 use fast_image_resize::{
@@ -56,7 +56,8 @@ impl Filter {
         }
     }
 
-    /// For one kind of pixel: the library's functions that take any kind would be compiled for all it has.
+    /// For one kind of pixel: the library's functions that take any kind would be compiled for all
+    /// it has.
     fn scale_pixels<P: PixelTrait>(
         &mut self,
         (samples, (width, height)): (&[u8], Size),
