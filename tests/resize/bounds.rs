@@ -39,8 +39,8 @@ impl Sink<Output> for Slow {
     }
 }
 
-/// Each worker holds an image, and some thumbnails wait for the reader; that is all, after ten images
-/// or two hundred.
+/// Each worker holds an image, and some thumbnails wait for the reader; that is all, after ten
+/// images or two hundred.
 fn memory_for_many_images(subject: &Subject) {
     let image = u64::from(corpus::LARGE.0) * u64::from(corpus::LARGE.1) * 3;
     for workers in [2, 4] {

@@ -26,7 +26,8 @@ use super::{
 const PLENTY: u64 = 256 << 20;
 
 /// The orders and the odd texts in which a model can go wrong: it may lose, repeat or exchange
-/// lines, whatever their keys are. In all others only the kernel can, which is the same in every model.
+/// lines, whatever their keys are. In all others only the kernel can, which is the same in every
+/// model.
 const IN_MODELS: [&str; 3] = ["plain", "first_field", "unique_first_fields"];
 const ODD_IN_MODELS: [&str; 4] = ["all-equal", "no-newline", "reversed", "sorted"];
 

@@ -7,8 +7,8 @@
 //! - **Share.** Nothing. A node's shards belong to one thread there, and to the session with it. What all clients ask
 //!   goes to a node on one stream, in which questions that are there at the same time travel together.
 //! - **Bound.** Connections, by number; questions on their way to a node, by the credit that it has granted, in bytes; plans
-//!   that a client has on its way, by how large their answers may be. A client that does not take its
-//!   replies is not heard.
+//!   that a client has on its way, by how large their answers may be. A client that does not take
+//!   its replies is not heard.
 //! - **Order.** A stream keeps the order, and a node's shards do. A plan on several nodes goes through them in ascending
 //!   order: a shard is held for it from when it is prepared until it is run, and others line up there, not on the stream.
 //! - **Stop.** Clients are heard for the last time and answered while there is time to drain; then the sessions
