@@ -6,8 +6,10 @@ use std::{
     iter,
     num::NonZeroUsize,
     os::unix::net::{UnixListener, UnixStream},
+    panic::resume_unwind,
     path::{Path, PathBuf},
     process, thread,
+    time::Duration,
 };
 
 use cc_procs::{
@@ -15,7 +17,8 @@ use cc_procs::{
     worker,
 };
 use cc_workloads::{Cause, Ctx, Error};
-use libtest_mimic::{Arguments, Trial};
+use crossbeam_channel::RecvTimeoutError;
+use libtest_mimic::{Arguments, Failed, Trial};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     process::{
@@ -46,16 +49,26 @@ fn main() -> process::ExitCode {
         ("a_stop_frees_owners_that_wait_for_room", a_stop_frees_owners_that_wait_for_room),
         ("a_panic_in_the_program_ends_the_workers", a_panic_in_the_program_ends_the_workers),
     ];
-    let tests = tests
-        .iter()
-        .map(|&(name, test)| {
-            Trial::test(name, move || {
-                test();
-                Ok(())
-            })
-        })
-        .collect();
+    let tests = tests.iter().map(|&(name, test)| Trial::test(name, move || in_time(test))).collect();
     libtest_mimic::run(&Arguments::from_args(), tests).exit_code()
+}
+
+/// Maximum time of one test, each of which takes less than a second on an idle machine.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Runs a test, and fails by the test's name if it hangs: otherwise only the time limit of a whole
+/// CI run would end it.
+fn in_time(test: fn()) -> Result<(), Failed> {
+    let (ended_tx, ended_rx) = crossbeam_channel::bounded(1);
+    let run = thread::spawn(move || {
+        let _ended_tx = ended_tx; // closes with the test, also when that panics
+        test();
+    });
+    if ended_rx.recv_timeout(LIMIT) == Err::<(), _>(RecvTimeoutError::Timeout) {
+        return Err(format!("hung: it has not ended within {LIMIT:?}").into());
+    }
+    run.join().unwrap_or_else(|panic| resume_unwind(panic));
+    Ok(())
 }
 
 /// What a worker can be asked to do.
@@ -315,8 +328,10 @@ fn all_workers_killed_at_once_are_replaced() {
     let gate = dir.path().join("gate");
     let listener = UnixListener::bind(&gate).expect("bound");
     let pool = start(&ctx(3));
-    let promises: Vec<_> = (0..3).map(|_| submit(&pool, Deed::Wait(gate.clone()))).collect();
-    let held: Vec<_> = (0..3).map(|_| arrival(&listener)).collect();
+    // One after the other: an owner takes a second task before its worker has the first, but not
+    // between that and the output.
+    let (promises, held): (Vec<_>, Vec<_>) =
+        (0..3).map(|_| (submit(&pool, Deed::Wait(gate.clone())), arrival(&listener))).unzip();
     let echoes: Vec<_> = (0..24).map(|n| submit(&pool, echo(n.to_string()))).collect();
     for (_, worker) in &held {
         kill(*worker);
