@@ -1,7 +1,8 @@
-//! The conformance suite: one test per workload × model × case, generated from the tables.
+//! The conformance suite: one test per workload × model × case, generated from tables.
 //!
-//! `cargo test -p cc-conformance` runs it, `-- grep::threads` a part of it, `-- --ignored` what takes longer.
-//! This program is also the process that each case runs in, and the worker process that a case's model spawns.
+//! `cargo test -p cc-conformance` runs it, `-- grep::threads` runs a part of it, `-- --ignored` the
+//! long cases. Each case runs in a process of its own, which is this program too, and so are the
+//! worker processes that the models start.
 
 use std::{num::NonZeroUsize, process::ExitCode, sync::Arc, thread};
 
@@ -21,8 +22,9 @@ macro_rules! suites {
 with_workloads!(suites);
 
 fn main() -> ExitCode {
-    // As the programs do it: a write beyond the limit on the size of files fails, in worker processes as well.
-    flag::register(SIGXFSZ, Arc::default()).expect("the signal can be taken");
+    // As the programs do: with a handler for SIGXFSZ, a write beyond the limit on file sizes fails
+    // and does not end the process. Worker processes run this line as well.
+    flag::register(SIGXFSZ, Arc::default()).expect("the signal's handler can be set");
     fault::install();
     subject::enter();
     if let Some(name) = isolate::requested() {
@@ -30,7 +32,8 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let mut arguments = Arguments::from_args();
-    // A third of the time a case waits, for a limit or for a worker to be missed.
+    // More cases at once than cores, because a case spends much of its time waiting: for a limit,
+    // or until a dead worker is noticed.
     arguments
         .test_threads
         .get_or_insert_with(|| 2 * thread::available_parallelism().map_or(1, NonZeroUsize::get));
@@ -38,7 +41,7 @@ fn main() -> ExitCode {
     let conclusion = libtest_mimic::run(&arguments, trials);
     if conclusion.num_ignored > 0 && !arguments.list {
         println!(
-            "{} cases were left out: what takes long, and what says above what is missing. All of them:\n    \
+            "{} cases did not run: long ones, and those that lack something, as said above. To run all:\n    \
              cargo test -p cc-conformance -- --include-ignored\n",
             conclusion.num_ignored
         );

@@ -1,13 +1,13 @@
-//! Faults within: whoever fetches something panics, and that is all that is lost.
+//! Faults within the work: a download panics, and no other is lost.
 
-use cc_conformance::{case::Case, fault::Action, subject::Subject, trap::Trap};
+use cc_conformance::{case::Case, failpoint::Failpoint, fault::Action, subject::Subject};
 use cc_peers::origin::{Origin, Settings};
 
 use super::{
     faults::line,
     files::files,
-    observe::{Asked, Observed},
     origin,
+    run_result::{Invocation, RunResult},
 };
 
 pub(super) fn cases() -> Vec<Case> {
@@ -18,44 +18,45 @@ pub(super) fn cases() -> Vec<Case> {
     ]
 }
 
-/// Before anything is asked for.
+/// Before the request is sent.
 const BEFORE: u64 = 0;
-/// With a first part of the body, before it is taken.
+/// When the first part of the body has arrived, before it is written.
 const WITHIN: u64 = 1;
 
-/// More resources than there may be at once.
+/// More resources than downloads at once.
 const COUNT: usize = 40;
 
-/// So that whoever has panicked is needed again.
+/// Maximum downloads at once. It is so small that every place is used again, also that of a
+/// download that panicked.
 const AT_ONCE: usize = 4;
 
-fn plain(origin: &Origin) -> Asked {
+fn plain(origin: &Origin) -> Invocation {
     let paths: Vec<String> = (0..COUNT).map(|number| format!("/plain/{number}")).collect();
-    Asked::of(origin, paths.iter().map(String::as_str)).but(|settings| settings.concurrency = AT_ONCE)
+    Invocation::of(origin, paths.iter().map(String::as_str)).but(|settings| settings.concurrency = AT_ONCE)
 }
 
-/// It is reported by name and not tried again, nothing of it is left behind, and all others are there.
+/// The resource is reported by name, is not retried, and leaves no file. All others are fetched.
 fn one_panics(subject: &Subject, from: u64) {
-    let (origin, trap) = (origin(Settings::default()), Trap::new("trap"));
-    let (asked, folder) = plain(&origin).kept_in("kept");
-    let fault = trap.fault("/plain/7", from, Action::Panic, 1000);
-    let observed = Observed::whole(subject, &asked.with(fault));
+    let (origin, failpoint) = (origin(Settings::default()), Failpoint::new("failpoint"));
+    let (invocation, folder) = plain(&origin).kept_in("kept");
+    let fault = failpoint.fault("/plain/7", from, Action::Panic, 1000);
+    let run_result = RunResult::whole(subject, &invocation.with(fault));
     let url = |number| format!("http://{}/plain/{number}", origin.address());
-    assert_eq!(observed.said, [format!("fetch: {}: panicked: planned", url(7))]);
+    assert_eq!(run_result.said, [format!("fetch: {}: panicked: planned", url(7))]);
     let others = || (0..COUNT).filter(|number| *number != 7);
     let mut lines: Vec<_> = others().map(|number| line(&url(number), number)).collect();
     lines.sort();
-    assert_eq!((observed.lines, observed.status, trap.strikes()), (lines, 1, 1));
+    assert_eq!((run_result.lines, run_result.status, failpoint.hits()), (lines, 1, 1));
     let mut names: Vec<_> = others().map(|number| number.to_string()).collect();
     names.sort();
     assert!(files(&folder).keys().eq(&names), "{:?}", files(&folder).keys());
 }
 
-/// There is always somebody to fail at the next.
+/// Every download panics, and each is reported.
 fn all_panic(subject: &Subject) {
-    let (origin, trap) = (origin(Settings::default()), Trap::new("trap"));
-    let fault = trap.fault("", WITHIN, Action::Panic, 1000);
-    let observed = Observed::whole(subject, &plain(&origin).with(fault));
-    let panicked = observed.said.iter().filter(|said| said.ends_with(": panicked: planned"));
-    assert_eq!((panicked.count(), observed.totals.failed, trap.strikes()), (COUNT, COUNT as u64, COUNT));
+    let (origin, failpoint) = (origin(Settings::default()), Failpoint::new("failpoint"));
+    let fault = failpoint.fault("", WITHIN, Action::Panic, 1000);
+    let run_result = RunResult::whole(subject, &plain(&origin).with(fault));
+    let panicked = run_result.said.iter().filter(|said| said.ends_with(": panicked: planned"));
+    assert_eq!((panicked.count(), run_result.totals.failed, failpoint.hits()), (COUNT, COUNT as u64, COUNT));
 }

@@ -1,14 +1,16 @@
-//! What is kept, and under which names.
+//! The files that are written, and their names.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
-use cc_conformance::{case::Case, fault::Action, stops::prompt, subject::Subject, trap::Trap};
+use cc_conformance::{
+    case::Case, failpoint::Failpoint, fault::Action, stops::assert_prompt, subject::Subject,
+};
 use cc_peers::origin::{Settings, body};
 use cc_workloads::{Cause, fetch::Wanted};
 
 use super::{
-    observe::{Asked, Observed},
     origin,
+    run_result::{Invocation, RunResult},
 };
 
 pub(super) fn cases() -> Vec<Case> {
@@ -36,8 +38,8 @@ pub(super) fn content(number: usize) -> Vec<u8> {
 fn kept(subject: &Subject) {
     let origin = origin(Settings::default());
     let paths = ["/plain/1", "/gzip/1", "/reset/1", "/hop/2/7", "/plain/%2e%2e%2f8", "/plain/.9"];
-    let (asked, folder) = Asked::of(&origin, paths).kept_in("kept");
-    assert_eq!(Observed::whole(subject, &asked).status, 0);
+    let (invocation, folder) = Invocation::of(&origin, paths).kept_in("kept");
+    assert_eq!(RunResult::whole(subject, &invocation).status, 0);
     let expected = [("1", 1), ("1-2", 1), ("1-3", 1), ("7", 7), ("_.._8", 0), ("_.9", 0)];
     let expected = expected.map(|(name, number)| (name.to_owned(), content(number)));
     assert!(files(&folder) == BTreeMap::from(expected), "{:?}", files(&folder).keys());
@@ -50,20 +52,20 @@ fn kept(subject: &Subject) {
 
 fn replaced(subject: &Subject) {
     let origin = origin(Settings::default());
-    let (asked, folder) = Asked::of(&origin, ["/plain/1", "/missing/2"]).kept_in("kept");
+    let (invocation, folder) = Invocation::of(&origin, ["/plain/1", "/missing/2"]).kept_in("kept");
     fs::write(folder.join("1"), "old").expect("a file can be made");
     fs::write(folder.join("2"), "old").expect("a file can be made");
-    assert_eq!(Observed::whole(subject, &asked).status, 1);
+    assert_eq!(RunResult::whole(subject, &invocation).status, 1);
     assert!(files(&folder) == BTreeMap::from([("1".into(), content(1)), ("2".into(), b"old".to_vec())]));
 }
 
-/// A link in the directory is replaced, and what it names is not touched.
+/// A link in the output directory is replaced, and its target is not touched.
 fn a_link(subject: &Subject) {
     let origin = origin(Settings::default());
-    let (asked, folder) = Asked::of(&origin, ["/plain/1"]).kept_in("kept");
+    let (invocation, folder) = Invocation::of(&origin, ["/plain/1"]).kept_in("kept");
     fs::write("precious", "mine").expect("a file can be made");
     std::os::unix::fs::symlink("../precious", folder.join("1")).expect("a link can be made");
-    assert_eq!(Observed::whole(subject, &asked).status, 0);
+    assert_eq!(RunResult::whole(subject, &invocation).status, 0);
     assert!(fs::symlink_metadata(folder.join("1")).is_ok_and(|there| there.is_file()), "the link is there");
     assert_eq!(
         (fs::read("precious").expect("it is there"), files(&folder)["1"].clone()),
@@ -74,40 +76,45 @@ fn a_link(subject: &Subject) {
 fn failed(subject: &Subject) {
     let origin = origin(Settings::default());
     let paths = ["/short/1", "/bomb/2", "/cut/3", "/missing/4", "/packed/5", "/part/6"];
-    let (asked, folder) = Asked::of(&origin, paths).kept_in("kept");
-    let observed = Observed::whole(subject, &asked);
-    assert_eq!((observed.totals.failed, files(&folder)), (6, BTreeMap::new()));
+    let (invocation, folder) = Invocation::of(&origin, paths).kept_in("kept");
+    let run_result = RunResult::whole(subject, &invocation);
+    assert_eq!((run_result.totals.failed, files(&folder)), (6, BTreeMap::new()));
 }
 
 fn stopped(subject: &Subject) {
-    let (origin, trap) = (origin(Settings::default()), Trap::new("trap"));
-    let (asked, folder) = Asked::of(&origin, ["/trickle/1", "/trickle/2"]).kept_in("kept");
-    let asked = asked.but(|settings| settings.timeout = std::time::Duration::from_secs(30));
-    let asked = asked.with(trap.fault("/trickle/1", 1, Action::Note, 1));
+    let (origin, failpoint) = (origin(Settings::default()), Failpoint::new("failpoint"));
+    let (invocation, folder) = Invocation::of(&origin, ["/trickle/1", "/trickle/2"]).kept_in("kept");
+    let invocation = invocation.but(|settings| settings.timeout = std::time::Duration::from_secs(30));
+    let invocation = invocation.with(failpoint.fault("/trickle/1", 1, Action::Note, 1));
     let ctx = subject.ctx(2);
     let took = super::stops::stopped_when(
         &ctx,
-        || until_a_body_has_begun(&trap),
+        || until_a_body_has_begun(&failpoint),
         || {
-            assert_eq!(Observed::of(subject, &asked, &ctx).outputs, []);
+            assert_eq!(RunResult::of(subject, &invocation, &ctx).outputs, []);
         },
     );
-    prompt(took);
+    assert_prompt(took);
     assert_eq!((files(&folder), ctx.stop.cause()), (BTreeMap::new(), Some(Cause::Test)));
 }
 
-/// Looks again and again: what happens is that a trace appears.
-fn until_a_body_has_begun(trap: &Trap) {
-    while trap.strikes() == 0 {
+/// Polls until the failpoint's directory has a file.
+fn until_a_body_has_begun(failpoint: &Failpoint) {
+    while failpoint.hits() == 0 {
         std::thread::yield_now();
     }
 }
 
-/// Each says so, and nothing else is wrong.
+/// Each resource is reported as not saved, and nothing else fails.
 fn gone(subject: &Subject) {
     let origin = origin(Settings::default());
-    let mut asked = Asked::of(&origin, ["/plain/1"]).but(|settings| settings.out = Some("gone".into()));
-    asked.0.wanted.push(Wanted::new("x"));
-    let observed = Observed::whole(subject, &asked);
-    assert!(observed.said[0].ends_with("cannot be kept: No such file or directory"), "{:?}", observed.said);
+    let mut invocation =
+        Invocation::of(&origin, ["/plain/1"]).but(|settings| settings.out = Some("gone".into()));
+    invocation.0.wanted.push(Wanted::new("x"));
+    let run_result = RunResult::whole(subject, &invocation);
+    assert!(
+        run_result.said[0].ends_with("cannot be saved: No such file or directory"),
+        "{:?}",
+        run_result.said
+    );
 }

@@ -1,20 +1,20 @@
-//! Workers that die again and again, or say nothing more: what they had is fetched by others.
+//! Workers that die repeatedly or hang: other workers do their downloads.
 
 use std::{thread, time::Duration};
 
 use cc_conformance::{
     case::{Case, Needs},
+    failpoint::Failpoint,
     fault::Action,
     subject::Subject,
-    trap::Trap,
 };
 use cc_peers::origin::{Origin, Settings};
 
 use super::{
     faults::line,
     files::files,
-    observe::{Asked, Observed},
     origin,
+    run_result::{Invocation, RunResult},
 };
 
 pub(super) fn cases() -> Vec<Case> {
@@ -30,17 +30,18 @@ pub(super) fn cases() -> Vec<Case> {
     cases
 }
 
-/// More than there may be at once, of a patience that no death outlasts.
-pub(super) fn plain(origin: &Origin, count: usize) -> Asked {
+/// More resources than downloads at once, with a timeout that a replaced worker does not reach.
+pub(super) fn plain(origin: &Origin, count: usize) -> Invocation {
     let paths: Vec<String> = (0..count).map(|number| format!("/plain/{number}")).collect();
-    Asked::of(origin, paths.iter().map(String::as_str)).but(|settings| {
+    Invocation::of(origin, paths.iter().map(String::as_str)).but(|settings| {
         (settings.concurrency, settings.timeout) = (8, Duration::from_secs(10));
     })
 }
 
-/// All but these are there, once, as files that are whole; nothing else is.
+/// Asserts that all resources except these were fetched once and are complete files, and that there
+/// is nothing else.
 pub(super) fn assert_all_but(
-    observed: &Observed,
+    run_result: &RunResult,
     origin: &Origin,
     count: usize,
     lost: &[usize],
@@ -52,7 +53,7 @@ pub(super) fn assert_all_but(
     lines.sort();
     let said: Vec<_> =
         lost.iter().map(|number| format!("fetch: {}: killed its worker three times", url(*number))).collect();
-    assert_eq!((&observed.lines, &observed.said), (&lines, &said));
+    assert_eq!((&run_result.lines, &run_result.said), (&lines, &said));
     let mut names: Vec<_> = there().map(|number| number.to_string()).collect();
     names.sort();
     assert!(files(folder).keys().eq(&names), "{:?}", files(folder).keys());
@@ -62,58 +63,58 @@ pub(super) fn assert_all_but(
     }
 }
 
-/// One is the death of whoever fetches it. It is given up, and nothing else is. Whoever has many at once cannot know at first
-/// which it was.
+/// One resource kills each worker that fetches it. It is given up, and nothing else is. A worker
+/// with several downloads in flight does not show at first which of them killed it.
 fn again_and_again(subject: &Subject, action: Action) {
-    let (origin, trap) = (origin(Settings::default()), Trap::new("trap"));
-    let (asked, folder) = plain(&origin, 40).kept_in("kept");
-    let fault = trap.fault("/plain/17", 1, action, 1000);
-    let observed = Observed::whole(subject, &asked.with(fault));
-    assert_all_but(&observed, &origin, 40, &[17], &folder);
-    assert!((3..=5).contains(&trap.strikes()), "struck {} times", trap.strikes());
-    assert_eq!(observed.status, 1);
+    let (origin, failpoint) = (origin(Settings::default()), Failpoint::new("failpoint"));
+    let (invocation, folder) = plain(&origin, 40).kept_in("kept");
+    let fault = failpoint.fault("/plain/17", 1, action, 1000);
+    let run_result = RunResult::whole(subject, &invocation.with(fault));
+    assert_all_but(&run_result, &origin, 40, &[17], &folder);
+    assert!((3..=5).contains(&failpoint.hits()), "hit {} times", failpoint.hits());
+    assert_eq!(run_result.status, 1);
 }
 
-/// A worker that hangs is taken for dead when it should have been done.
+/// A worker that hangs is taken for dead when its download should have ended.
 fn suspended(subject: &Subject) {
-    let (origin, trap) = (origin(Settings::default()), Trap::new("trap"));
-    let (asked, folder) = plain(&origin, 40).kept_in("kept");
-    let fault = trap.fault("/plain/17", 0, Action::Suspend, 1);
-    let asked = asked.but(|settings| settings.timeout = Duration::from_millis(400)).with(fault);
-    assert_all_but(&Observed::whole(subject, &asked), &origin, 40, &[], &folder);
-    assert_eq!(trap.strikes(), 1, "no worker was suspended");
+    let (origin, failpoint) = (origin(Settings::default()), Failpoint::new("failpoint"));
+    let (invocation, folder) = plain(&origin, 40).kept_in("kept");
+    let fault = failpoint.fault("/plain/17", 0, Action::Suspend, 1);
+    let invocation = invocation.but(|settings| settings.timeout = Duration::from_millis(400)).with(fault);
+    assert_all_but(&RunResult::whole(subject, &invocation), &origin, 40, &[], &folder);
+    assert_eq!(failpoint.hits(), 1, "no worker was suspended");
 }
 
-/// What has come of a body that broke off is lost with its worker: it comes again, from the beginning, from another. All workers
-/// have such a part when one of them dies.
+/// The part of a broken body is lost with its worker: another worker fetches it from the beginning.
+/// All workers have such a part when one of them dies.
 fn killed_with_parts(subject: &Subject) {
-    let (origin, trap) = (origin(Settings::default()), Trap::new("trap"));
+    let (origin, failpoint) = (origin(Settings::default()), Failpoint::new("failpoint"));
     let paths = ["/reset/1", "/reset/2", "/reset/3", "/reset/4", "/drip/5"];
-    let asked = Asked::of(&origin, paths).but(|settings| settings.concurrency = 4);
-    let fault = trap.fault("/drip/5", 10_000, Action::Kill, 1);
-    let observed = Observed::whole(subject, &asked.with(fault));
+    let invocation = Invocation::of(&origin, paths).but(|settings| settings.concurrency = 4);
+    let fault = failpoint.fault("/drip/5", 10_000, Action::Kill, 1);
+    let run_result = RunResult::whole(subject, &invocation.with(fault));
     let url = |path: &str| format!("http://{}{path}", origin.address());
     let mut lines: Vec<_> = paths.iter().enumerate().map(|(nth, path)| line(&url(path), nth + 1)).collect();
     lines.sort();
-    assert_eq!((observed.lines, trap.strikes()), (lines, 1));
+    assert_eq!((run_result.lines, failpoint.hits()), (lines, 1));
 }
 
-/// Longer than a worker may be silent.
+/// Longer than a worker may leave pings unanswered.
 const STALL: Duration = Duration::from_secs(4);
 
-/// A disk that takes its time, or a large gzip, holds up what fetches, and not what answers pings:
-/// nothing is fetched twice.
+/// A slow disk or a large gzip file delays downloads but not the answers to pings: nothing is
+/// fetched twice.
 fn stalled(subject: &Subject) {
-    let (origin, trap) = (origin(Settings::default()), Trap::halting("trap"));
-    let (asked, folder) = plain(&origin, 40).kept_in("kept");
-    let asked = asked.with(trap.fault("/plain/17", 1, Action::Block, 1));
+    let (origin, failpoint) = (origin(Settings::default()), Failpoint::halting("failpoint"));
+    let (invocation, folder) = plain(&origin, 40).kept_in("kept");
+    let invocation = invocation.with(failpoint.fault("/plain/17", 1, Action::Block, 1));
     thread::scope(|scope| {
         scope.spawn(|| {
-            let _ = trap.reached();
+            let _ = failpoint.reached();
             thread::sleep(STALL);
-            trap.open();
+            failpoint.open();
         });
-        assert_all_but(&Observed::whole(subject, &asked), &origin, 40, &[], &folder);
+        assert_all_but(&RunResult::whole(subject, &invocation), &origin, 40, &[], &folder);
     });
     assert_eq!(origin.stats().requests, 40);
 }

@@ -1,4 +1,4 @@
-//! What the laws of every workload are asked with.
+//! What this workload provides to the common laws (`cc_conformance::laws`).
 
 use std::{fs, path::PathBuf};
 
@@ -18,38 +18,38 @@ use super::{
     faults::{line, number},
     files::{content, files},
     kills::{assert_all_but, plain},
-    observe::{Asked, Observed},
     origin,
+    run_result::{Invocation, RunResult},
     stops::patient,
 };
 
-/// A job, the origin that it asks, and the directory that it may fill.
+/// A job, its origin, and its output directory.
 pub(super) struct Served {
-    asked: Asked,
+    invocation: Invocation,
     origin: Origin,
     folder: Option<PathBuf>,
 }
 
-/// This many resources, some of which are the same one.
+/// A job over these paths, some of which are equal.
 fn served(paths: &[&str]) -> Served {
     let origin = origin(Settings::default());
-    Served { asked: patient(&origin, paths), origin, folder: None }
+    Served { invocation: patient(&origin, paths), origin, folder: None }
 }
 
-/// How many resources the ordinary job has: more than there may be at once.
+/// The number of resources of the ordinary job. It is more than there are downloads at once.
 const COUNT: usize = 60;
 
 impl Laws for Fetch {
-    type Asked = Served;
+    type Invocation = Served;
     type Expected = ();
-    type Observed = Observed;
+    type RunResult = RunResult;
     type Pushed = Output;
 
     fn ordinary() -> Served {
         let (origin, folder) = (origin(Settings::default()), PathBuf::from("kept"));
         fs::create_dir_all(&folder).expect("a directory can be made");
-        let asked = plain(&origin, COUNT).but(|settings| settings.out = Some(folder.clone()));
-        Served { asked, origin, folder: Some(folder) }
+        let invocation = plain(&origin, COUNT).but(|settings| settings.out = Some(folder.clone()));
+        Served { invocation, origin, folder: Some(folder) }
     }
 
     fn middle() -> Vec<Place> {
@@ -87,9 +87,9 @@ impl Laws for Fetch {
         vec![Self::ordinary()]
     }
 
-    /// The limits decide how much has begun at a Break, and how many threads there are; the tasks
-    /// come from a schedule that has no failpoint; and the timeout decides when a worker that hangs
-    /// is taken for dead, which is a case of its own.
+    /// `fetch` has its own cases instead of some laws. The limits decide how much has begun at a
+    /// Break, and how many threads there are. The tasks come from a schedule, which has no
+    /// failpoint. The timeout decides when a worker that hangs is taken for dead.
     fn name(law: &'static str) -> Option<&'static str> {
         match law {
             "break_ends_the_work"
@@ -102,36 +102,36 @@ impl Laws for Fetch {
     }
 
     fn with(served: Served, fault: Fault) -> Served {
-        Served { asked: served.asked.with(fault), ..served }
+        Served { invocation: served.invocation.with(fault), ..served }
     }
 
     fn job(served: &Served) -> Job {
-        served.asked.0.clone()
+        served.invocation.0.clone()
     }
 
     fn expected(_: &Served) {}
 
     fn run(subject: &Subject, served: &Served, ctx: &Ctx, out: &mut dyn Sink<Output>) {
-        subject.run::<Self>(&served.asked.0, ctx, out);
+        subject.run::<Self>(&served.invocation.0, ctx, out);
     }
 
-    fn observe(subject: &Subject, served: &Served, ctx: &Ctx, most: Option<usize>) -> Observed {
-        Observed::until(subject, &served.asked, ctx, most)
+    fn observe(subject: &Subject, served: &Served, ctx: &Ctx, most: Option<usize>) -> RunResult {
+        RunResult::until(subject, &served.invocation, ctx, most)
     }
 
-    fn pushes(observed: &Observed) -> usize {
-        observed.outputs.len()
+    fn pushes(run_result: &RunResult) -> usize {
+        run_result.outputs.len()
     }
 
-    fn assert_whole(observed: &Observed, (): &(), served: &Served) {
-        assert_eq!((&observed.error, observed.status), (&None, 0));
+    fn assert_whole(run_result: &RunResult, (): &(), served: &Served) {
+        assert_eq!((&run_result.error, run_result.status), (&None, 0));
         let folder = served.folder.as_deref().expect("all of the ordinary job is kept");
-        assert_all_but(observed, &served.origin, COUNT, &[], folder);
+        assert_all_but(run_result, &served.origin, COUNT, &[], folder);
     }
 
-    fn assert_part(observed: &Observed, (): &(), served: &Served) {
-        assert_eq!((&observed.error, &observed.said), (&None, &vec![]));
-        for shown in &observed.lines {
+    fn assert_part(run_result: &RunResult, (): &(), served: &Served) {
+        assert_eq!((&run_result.error, &run_result.said), (&None, &vec![]));
+        for shown in &run_result.lines {
             let url = shown.rsplit('\t').next().expect("a line has fields");
             assert_eq!(*shown, line(url, number(url)));
         }
@@ -139,7 +139,7 @@ impl Laws for Fetch {
         kept.for_each(|(name, text)| assert!(text == content(number(&name)), "{name}"));
     }
 
-    fn assert_nothing(observed: &Observed, served: &Served) {
-        assert_eq!((&observed.outputs, served.origin.stats().requests), (&vec![], 0), "something was done");
+    fn assert_nothing(run_result: &RunResult, served: &Served) {
+        assert_eq!((&run_result.outputs, served.origin.stats().requests), (&vec![], 0), "something was done");
     }
 }

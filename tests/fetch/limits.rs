@@ -1,4 +1,4 @@
-//! How many requests there are at once, and when.
+//! The limits of concurrent requests, and of their rate.
 
 use std::time::{Duration, Instant};
 
@@ -7,8 +7,8 @@ use cc_peers::origin::{Origin, Settings};
 use cc_workloads::fetch::Failure;
 
 use super::{
-    observe::{Asked, Observed},
     origin,
+    run_result::{Invocation, RunResult},
 };
 
 pub(super) fn cases() -> Vec<Case> {
@@ -25,36 +25,37 @@ pub(super) fn cases() -> Vec<Case> {
     ]
 }
 
-/// Whoever begins more than is allowed has begun it by then. Nothing waits for that: who does not is not seen doing it, at worst.
+/// A client that exceeds a limit has done so within this time. A client that is slower passes
+/// unnoticed: no correct client fails for lack of time.
 const LATENCY: Duration = Duration::from_millis(50);
 
-/// At two hosts, who answer when so many requests are under way.
+/// An origin with two hosts, which answer once `together` requests are in flight.
 fn slow(together: usize) -> Settings {
     Settings { latency: LATENCY, together, hosts: 2, ..Settings::default() }
 }
 
-/// So many resources at each of two hosts.
-fn at_two_hosts(origin: &Origin, count: usize) -> Asked {
+/// `count` resources at each of the two hosts.
+fn at_two_hosts(origin: &Origin, count: usize) -> Invocation {
     let port = origin.address().port();
     let hosts = ["127.0.0.1", "127.0.0.2"];
     let urls = (0..count).flat_map(|n| hosts.map(|host| format!("http://{host}:{port}/plain/{n}")));
-    Asked::urls(urls).but(patient)
+    Invocation::urls(urls).but(patient)
 }
 
-/// Who gives up asks again, while the origin is still busy with the first time.
+/// A long timeout: a client that gave up and retried would have two requests at the origin.
 fn patient(settings: &mut cc_workloads::fetch::Settings) {
     settings.timeout = Duration::from_secs(60);
 }
 
-/// One after the other is all that the reference does.
+/// The expected peak: the reference sends one request after the other.
 fn expected(subject: &Subject, peak: usize) -> usize {
     if subject.facts.is_reference { 1 } else { peak }
 }
 
 fn per_host(subject: &Subject) {
     let origin = origin(slow(expected(subject, 6)));
-    let asked = at_two_hosts(&origin, 20).but(|settings| settings.per_host = 3);
-    assert_eq!(Observed::whole(subject, &asked).status, 0);
+    let invocation = at_two_hosts(&origin, 20).but(|settings| settings.per_host = 3);
+    assert_eq!(RunResult::whole(subject, &invocation).status, 0);
     let stats = origin.stats();
     for host in stats.hosts.values() {
         assert_eq!(host.peak, expected(subject, 3), "{stats:?}");
@@ -64,91 +65,96 @@ fn per_host(subject: &Subject) {
 
 fn at_once(subject: &Subject) {
     let origin = origin(slow(expected(subject, 5)));
-    let asked = at_two_hosts(&origin, 20).but(|settings| settings.concurrency = 5);
-    assert_eq!(Observed::whole(subject, &asked).status, 0);
+    let invocation = at_two_hosts(&origin, 20).but(|settings| settings.concurrency = 5);
+    assert_eq!(RunResult::whole(subject, &invocation).status, 0);
     assert_eq!(origin.stats().peak, expected(subject, 5), "at once");
 }
 
 fn many_at_once(subject: &Subject) {
     let origin = origin(slow(expected(subject, 400)));
-    let asked =
+    let invocation =
         at_two_hosts(&origin, 200).but(|settings| (settings.concurrency, settings.per_host) = (400, 200));
-    let observed = Observed::whole(subject, &asked);
-    assert_eq!((observed.status, observed.totals.fetched), (0, 400));
+    let run_result = RunResult::whole(subject, &invocation);
+    assert_eq!((run_result.status, run_result.totals.fetched), (0, 400));
 }
 
-/// There is one place, and the first is told to come back in a second.
+/// Only one request may be in flight, and the first resource asks to be retried in a second. The
+/// others are fetched meanwhile.
 fn later(subject: &Subject) {
     let origin = origin(Settings { hosts: 2, ..Settings::default() });
     let port = origin.address().port();
     let others = (0..10).map(|n| format!("http://127.0.0.2:{port}/plain/{n}"));
-    let asked = Asked::urls([format!("http://127.0.0.1:{port}/limited/1")].into_iter().chain(others));
-    let observed = Observed::whole(subject, &asked.but(|settings| settings.concurrency = 1));
-    let last = observed.outputs.last().expect("there are some");
-    assert_eq!((last.index, observed.status), (0, 0));
+    let invocation =
+        Invocation::urls([format!("http://127.0.0.1:{port}/limited/1")].into_iter().chain(others));
+    let run_result = RunResult::whole(subject, &invocation.but(|settings| settings.concurrency = 1));
+    let last = run_result.outputs.last().expect("there are some");
+    assert_eq!((last.index, run_result.status), (0, 0));
     assert!(last.elapsed >= Duration::from_secs(1), "back after {:?}", last.elapsed);
 }
 
-/// The host is left alone for a second, by all.
+/// No request goes to the host for a second.
 fn held(subject: &Subject) {
     let origin = origin(Settings::default());
-    let asked =
-        Asked::of(&origin, ["/limited/1", "/plain/2", "/plain/3"]).but(|settings| settings.concurrency = 1);
-    let observed = Observed::whole(subject, &asked);
-    assert_eq!((observed.outputs[0].index, observed.status), (0, 0), "{:?}", observed.outputs);
+    let invocation = Invocation::of(&origin, ["/limited/1", "/plain/2", "/plain/3"])
+        .but(|settings| settings.concurrency = 1);
+    let run_result = RunResult::whole(subject, &invocation);
+    assert_eq!((run_result.outputs[0].index, run_result.status), (0, 0), "{:?}", run_result.outputs);
 }
 
-/// Each leads to the other host, which has a limit of its own.
+/// Each resource redirects to the other host, which has a limit of its own.
 fn redirected(subject: &Subject) {
     let origin = origin(Settings { hosts: 1, ..slow(expected(subject, 2)) });
     let paths: Vec<String> = (0..20).map(|number| format!("/away/{number}")).collect();
-    let asked = Asked::of(&origin, paths.iter().map(String::as_str)).but(|settings| settings.per_host = 2);
-    assert_eq!(Observed::whole(subject, &asked.but(patient)).status, 0);
+    let invocation =
+        Invocation::of(&origin, paths.iter().map(String::as_str)).but(|settings| settings.per_host = 2);
+    assert_eq!(RunResult::whole(subject, &invocation.but(patient)).status, 0);
     let stats = origin.stats();
     assert!(stats.hosts["localhost"].peak <= expected(subject, 2), "{stats:?}");
     assert_eq!(stats.hosts["127.0.0.1"].peak, expected(subject, 2), "{stats:?}");
 }
 
-/// What is under way and what has not begun: all of it has failed by then.
+/// At the deadline, both the downloads in flight and those that have not begun fail.
 fn deadline(subject: &Subject) {
     let origin = origin(Settings::default());
-    let asked = Asked::of(&origin, ["/plain/0"].into_iter().chain(["/silent/1"; 6])).but(|settings| {
-        settings.timeout = Duration::from_secs(60);
-        (settings.per_host, settings.deadline) = (3, Some(Duration::from_millis(400)));
-    });
+    let invocation =
+        Invocation::of(&origin, ["/plain/0"].into_iter().chain(["/silent/1"; 6])).but(|settings| {
+            settings.timeout = Duration::from_secs(60);
+            (settings.per_host, settings.deadline) = (3, Some(Duration::from_millis(400)));
+        });
     let since = Instant::now();
-    let observed = Observed::whole(subject, &asked);
+    let run_result = RunResult::whole(subject, &invocation);
     assert!(since.elapsed() < Duration::from_secs(10), "{:?}", since.elapsed());
-    let late = observed.outputs.iter().filter(|output| output.outcome == Err(Failure::Deadline));
-    assert_eq!((late.count(), observed.totals.fetched), (6, 1), "{observed:?}");
+    let late = run_result.outputs.iter().filter(|output| output.outcome == Err(Failure::Deadline));
+    assert_eq!((late.count(), run_result.totals.fetched), (6, 1), "{run_result:?}");
 }
 
-/// Whoever needs one for each request says so before the first.
+/// A model that needs a descriptor per request reports the lack of descriptors before the first
+/// request.
 fn descriptors(subject: &Subject) {
     let origin = origin(Settings::default());
     cc_conformance::bounds::limit_descriptors(100);
     let paths: Vec<String> = (0..200).map(|number| format!("/plain/{number}")).collect();
-    let asked =
-        Asked::of(&origin, paths.iter().map(String::as_str)).but(|settings| settings.concurrency = 200);
-    let observed = Observed::of(subject, &asked, &subject.ctx(2));
+    let invocation =
+        Invocation::of(&origin, paths.iter().map(String::as_str)).but(|settings| settings.concurrency = 200);
+    let run_result = RunResult::of(subject, &invocation, &subject.ctx(2));
     if expected(subject, 2) == 1 {
-        assert_eq!((observed.error, observed.status), (None, 0));
+        assert_eq!((run_result.error, run_result.status), (None, 0));
     } else {
-        let why = observed.error.expect("there are not enough");
+        let why = run_result.error.expect("there are not enough");
         assert!(why.starts_with("--concurrency 200 takes") && why.contains("may have 100"), "{why}");
         assert_eq!(origin.stats().requests, 0);
     }
 }
 
-/// Each breaks off twice, and waits ten times as long as it takes to break off: without a limit,
-/// more files would be open at a time than this process may have.
+/// Each body breaks off twice, and waits ten times as long as that takes. Without a limit, more
+/// files would be open at once than this process may have.
 fn parked(subject: &Subject) {
     let origin = origin(Settings::default());
     cc_conformance::bounds::limit_descriptors(100);
     let paths: Vec<String> = (0..400).map(|number| format!("/break/{number}")).collect();
-    let (asked, folder) = Asked::of(&origin, paths.iter().map(String::as_str)).kept_in("kept");
-    let asked = asked.but(patient).but(|settings| settings.concurrency = 8);
-    let observed = Observed::whole(subject, &asked);
-    assert_eq!((observed.status, observed.said), (0, vec![]));
+    let (invocation, folder) = Invocation::of(&origin, paths.iter().map(String::as_str)).kept_in("kept");
+    let invocation = invocation.but(patient).but(|settings| settings.concurrency = 8);
+    let run_result = RunResult::whole(subject, &invocation);
+    assert_eq!((run_result.status, run_result.said), (0, vec![]));
     assert_eq!(super::files::files(&folder).len(), paths.len());
 }

@@ -7,7 +7,7 @@ mod kills;
 mod laws;
 mod limits;
 mod mutants;
-mod observe;
+mod run_result;
 mod stops;
 
 use cc_conformance::{
@@ -23,12 +23,12 @@ use cc_workloads::{
     fetch::{self, Job, Output},
 };
 
-use observe::{Asked, Observed};
+use run_result::{Invocation, RunResult};
 
-/// Its tests.
+/// The tests of this workload.
 pub(crate) const SUITE: Suite = Suite::of::<Fetch>();
 
-/// This workload.
+/// The workload under test.
 struct Fetch;
 
 impl Workload for Fetch {
@@ -42,7 +42,7 @@ impl Workload for Fetch {
 
     fn warm_up(subject: &Subject) {
         let origin = origin(Settings::default());
-        let _ = Observed::of(subject, &Asked::of(&origin, ["/plain/1"]), &subject.ctx(1));
+        let _ = RunResult::of(subject, &Invocation::of(&origin, ["/plain/1"]), &subject.ctx(1));
     }
 
     fn cases() -> Vec<Case> {
@@ -63,7 +63,7 @@ impl Batch for Fetch {
     type Output = Output;
 }
 
-/// An origin, which ends when it is dropped.
+/// Starts an origin, which stops when it is dropped.
 fn origin(settings: Settings) -> Origin {
     Origin::start(settings).expect("there is a port")
 }

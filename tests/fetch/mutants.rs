@@ -1,4 +1,4 @@
-//! Wrong implementations, each wrong in one way.
+//! The mutants of this workload: implementations that are each wrong in one way.
 
 use cc_conformance::{
     mutant::{self, edited},
@@ -28,7 +28,7 @@ pub(super) fn all() -> Vec<(&'static str, Run<Fetch>)> {
     all
 }
 
-/// Of each mutant the cases that reject it, and a part of what they say.
+/// Each mutant, the cases that must reject it, and a part of the message with which they do.
 pub(super) const REJECTED: &[Rejected] = &[
     ("drops_one", &["every_fault", "plain_ones"], "one output each"),
     ("repeats_one", &["every_fault", "plain_ones"], "one output each"),
@@ -56,7 +56,7 @@ pub(super) const REJECTED: &[Rejected] = &[
     ("keeps_what_failed", &["what_fails_leaves_no_file"], "files.rs"),
 ];
 
-/// Threads, which can do more at once than they should, doing another job.
+/// The threads model, which can have more requests at once, with another job.
 fn altered(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>, alter: impl FnOnce(&mut Job)) -> Result<()> {
     let mut job = job.clone();
     alter(&mut job);
@@ -88,7 +88,7 @@ fn loses_a_failure(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<(
     edited::<Fetch>(job, ctx, out, |_, output| if is_lost(&output) { vec![] } else { vec![output] })
 }
 
-/// Asks the other host itself, as if the redirect had led there with all that was known.
+/// Sends the credentials to the other host, as if they were meant for it.
 fn keeps_credentials(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     altered(job, ctx, out, |job| {
         for wanted in job.wanted.iter_mut().filter(|wanted| wanted.url.contains("/away/")) {

@@ -1,4 +1,5 @@
-//! Early ends that are particular to `fetch`: no stop waits for a server, nor for a resolver.
+//! Early ends that are particular to `fetch`: a stop waits neither for a server nor for a name
+//! lookup.
 
 use std::{
     path::Path,
@@ -8,18 +9,18 @@ use std::{
 
 use cc_conformance::{
     case::Case,
+    failpoint::{Failpoint, fifo},
     fault::{Action, Fault},
-    stops::prompt,
+    stops::assert_prompt,
     subject::Subject,
-    trap::{Trap, fifo},
     tree,
 };
 use cc_peers::origin::{Origin, Settings};
 use cc_workloads::{Cause, Ctx, fetch::Failure};
 
 use super::{
-    observe::{Asked, Observed},
     origin,
+    run_result::{Invocation, RunResult},
 };
 
 pub(super) fn cases() -> Vec<Case> {
@@ -33,7 +34,8 @@ pub(super) fn cases() -> Vec<Case> {
     ]
 }
 
-/// Does a run beside a thread that asks it to stop when `until` returns; how long it went on after that.
+/// Runs while another thread requests a stop once `until` returns. Returns the time from the
+/// request to the end of the run.
 pub(super) fn stopped_when(ctx: &Ctx, until: impl FnOnce() + Send, run: impl FnOnce()) -> Duration {
     thread::scope(|scope| {
         let stopper = scope.spawn(|| {
@@ -48,25 +50,25 @@ pub(super) fn stopped_when(ctx: &Ctx, until: impl FnOnce() + Send, run: impl FnO
     })
 }
 
-/// Longer than any stop may take.
-pub(super) fn patient(origin: &Origin, paths: &[&str]) -> Asked {
-    Asked::of(origin, paths.iter().copied()).but(|settings| settings.timeout = Duration::from_secs(60))
+/// A job whose timeout is longer than any stop may take.
+pub(super) fn patient(origin: &Origin, paths: &[&str]) -> Invocation {
+    Invocation::of(origin, paths.iter().copied()).but(|settings| settings.timeout = Duration::from_secs(60))
 }
 
 fn stopped_at_peak(subject: &Subject, path: &str, peak: usize) {
     let origin = origin(Settings::default());
     let ctx = subject.ctx(2);
     let peak = if subject.facts.is_reference { 1 } else { peak };
-    let asked = patient(&origin, &vec![path; 40]);
+    let invocation = patient(&origin, &vec![path; 40]);
     let took = stopped_when(
         &ctx,
         || origin.wait_for_peak(peak),
         || {
-            let observed = Observed::of(subject, &asked, &ctx);
-            assert_eq!((observed.outputs, observed.error), (vec![], None));
+            let run_result = RunResult::of(subject, &invocation, &ctx);
+            assert_eq!((run_result.outputs, run_result.error), (vec![], None));
         },
     );
-    prompt(took);
+    assert_prompt(took);
 }
 
 fn in_flight(subject: &Subject) {
@@ -85,56 +87,58 @@ fn between_attempts(subject: &Subject) {
         tree::wait_until_quiet();
     };
     let took = stopped_when(&ctx, waits, || {
-        Observed::of(subject, &patient(&origin, &["/limited/1"]), &ctx);
+        RunResult::of(subject, &patient(&origin, &["/limited/1"]), &ctx);
     });
-    prompt(took);
+    assert_prompt(took);
 }
 
-/// A host whose lookup waits at the trap. Once that is open, the system has no address for it, and
-/// need not ask anyone: a part of it is too long.
-fn unanswered(trap: &Trap) -> (String, Fault) {
+/// A URL with a host whose lookup waits at the failpoint, and the fault for that. When the
+/// failpoint opens, the lookup fails without asking a server, because a part of the name is too
+/// long.
+fn unanswered(failpoint: &Failpoint) -> (String, Fault) {
     let host = format!("{}.test", "a".repeat(64));
-    (format!("http://{host}/"), trap.fault(&format!("lookup {host}"), 0, Action::Block, 1000))
+    (format!("http://{host}/"), failpoint.fault(&format!("lookup {host}"), 0, Action::Block, 1000))
 }
 
 fn in_a_lookup(subject: &Subject) {
-    let (ctx, trap) = (subject.ctx(2), Trap::halting("trap"));
-    let (url, fault) = unanswered(&trap);
-    let asked = Asked::urls([url]).but(|settings| settings.timeout = Duration::from_secs(60)).with(fault);
-    let reached = || _ = trap.reached();
+    let (ctx, failpoint) = (subject.ctx(2), Failpoint::halting("failpoint"));
+    let (url, fault) = unanswered(&failpoint);
+    let invocation =
+        Invocation::urls([url]).but(|settings| settings.timeout = Duration::from_secs(60)).with(fault);
+    let reached = || _ = failpoint.reached();
     let took = stopped_when(&ctx, reached, || {
-        let observed = Observed::of(subject, &asked, &ctx);
-        assert_eq!((observed.outputs, observed.error), (vec![], None));
+        let run_result = RunResult::of(subject, &invocation, &ctx);
+        assert_eq!((run_result.outputs, run_result.error), (vec![], None));
     });
-    prompt(took);
-    // The thread that looks up the name ends now, as it does where the system answers after all.
-    trap.open();
+    assert_prompt(took);
+    // Lets the thread of the lookup end, as it does when the system answers late.
+    failpoint.open();
 }
 
 fn unanswered_lookup(subject: &Subject) {
-    let (origin, trap) = (origin(Settings::default()), Trap::new("trap"));
-    fifo(Path::new("trap/gate"));
-    let (url, fault) = unanswered(&trap);
+    let (origin, failpoint) = (origin(Settings::default()), Failpoint::new("failpoint"));
+    fifo(Path::new("failpoint/gate"));
+    let (url, fault) = unanswered(&failpoint);
     for (timeout, deadline, why) in [(200, 60_000, Failure::TimedOut), (60_000, 400, Failure::Deadline)] {
         let (timeout, deadline) = (Duration::from_millis(timeout), Duration::from_millis(deadline));
         let plain = format!("http://{}/plain/1", origin.address());
-        let asked = Asked::urls([plain, url.clone()]).with(fault.clone()).but(|settings| {
+        let invocation = Invocation::urls([plain, url.clone()]).with(fault.clone()).but(|settings| {
             (settings.timeout, settings.deadline, settings.retries) = (timeout, Some(deadline), 0);
         });
-        let observed = Observed::whole(subject, &asked);
+        let run_result = RunResult::whole(subject, &invocation);
         let failed: Vec<_> =
-            observed.outputs.iter().filter_map(|output| output.outcome.as_ref().err()).collect();
-        assert_eq!((failed, observed.totals.fetched), (vec![&why], 1));
+            run_result.outputs.iter().filter_map(|output| output.outcome.as_ref().err()).collect();
+        assert_eq!((failed, run_result.totals.fetched), (vec![&why], 1));
     }
-    assert!(trap.strikes() >= 2, "the name was not looked up");
-    trap.open();
+    assert!(failpoint.hits() >= 2, "the name was not looked up");
+    failpoint.open();
 }
 
-/// The first result is enough, and the others never come.
+/// The sink returns Break at the first result; the others never come.
 fn as_they_are_completed(subject: &Subject) {
     let origin = origin(Settings::default());
     let ctx = subject.ctx(2);
-    let asked = patient(&origin, &["/plain/1", "/silent/2", "/silent/3"]);
-    let observed = Observed::until(subject, &asked, &ctx, Some(1));
-    assert_eq!(observed.outputs[0].index, 0);
+    let invocation = patient(&origin, &["/plain/1", "/silent/2", "/silent/3"]);
+    let run_result = RunResult::until(subject, &invocation, &ctx, Some(1));
+    assert_eq!(run_result.outputs[0].index, 0);
 }

@@ -11,9 +11,9 @@ use cc_conformance::{bounds::limit_descriptors, case::Case, stdin::Stdin, subjec
 use cc_workloads::{Block, Ctx, Sink};
 
 use super::{
-    asked::Asked,
     corpus, files,
-    observe::{self, conforms},
+    invocation::Invocation,
+    run_result::{self, conforms},
 };
 
 pub(super) fn cases() -> Vec<Case> {
@@ -34,13 +34,15 @@ enum Shape {
     Stdin,
 }
 
-/// How large a reader's input is that puts out ten megabytes.
+/// The size of an input for which the output has ten megabytes.
 const SMALL: u64 = 1_500_000;
 
-/// How much may be in flight in one run and happen not to be in another: a mebibyte or two for each task.
+/// Allowed difference between two runs: the number of tasks in flight varies, by a mebibyte or two
+/// per task.
 const SLACK: u64 = 16 << 20;
 
-/// Reads slowly: waits before it takes a block until everybody else has nothing more to do, and measures.
+/// A slow reader: before it takes a block, it waits until all other threads sleep, and measures
+/// memory.
 struct Slow {
     pushes: u64,
     out: u64,
@@ -60,7 +62,8 @@ impl Sink<Block> for Slow {
     }
 }
 
-/// With `-on .` the output is many times the input; what waits for a slow reader does not grow with it.
+/// With `-on .` the output is many times the input. The memory for what waits for a slow reader
+/// does not grow with it.
 fn slow_reader(subject: &Subject, shape: Shape, times: u64) {
     let size = if matches!(shape, Shape::Stdin) { SMALL * 6 } else { SMALL };
     let small = peak(subject, shape, size);
@@ -72,21 +75,22 @@ fn slow_reader(subject: &Subject, shape: Shape, times: u64) {
     );
 }
 
-/// The most memory that the family of processes has while the reader is waited for.
+/// The peak memory of the processes while they wait for the reader.
 fn peak(subject: &Subject, shape: Shape, size: u64) -> u64 {
     let name = PathBuf::from(size.to_string());
-    // What fills the queues is the output; of standard input, which cannot be handed back, the input too.
+    // With few flags, the output fills the queues. Standard input cannot be read a second time, so
+    // its text waits in the queues as well.
     let flags: &[_] = if matches!(shape, Shape::Stdin) { &["-n"] } else { &["-o", "-n"] };
-    let asked = Asked::new(".").flags(flags);
-    let asked = match shape {
+    let invocation = Invocation::new(".").flags(flags);
+    let invocation = match shape {
         Shape::File | Shape::Stdin => {
             write_lines(&name, size);
-            if matches!(shape, Shape::File) { asked.at(&name) } else { asked }
+            if matches!(shape, Shape::File) { invocation.at(&name) } else { invocation }
         }
         Shape::Tree => {
             fs::create_dir(&name).expect("it can be made");
             (0..size / 50_000).for_each(|n| write_lines(&name.join(n.to_string()), 50_000));
-            asked.flag("-r").at(&name)
+            invocation.flag("-r").at(&name)
         }
     };
     let stdin = matches!(shape, Shape::Stdin).then(|| {
@@ -96,7 +100,7 @@ fn peak(subject: &Subject, shape: Shape, size: u64) -> u64 {
     let mut ctx: Ctx = subject.ctx(2);
     ctx.window = 4.try_into().expect("four is not zero");
     let mut slow = Slow { pushes: 0, out: 0, peak: 0 };
-    let _ = observe::run(subject, &asked.job(), &ctx, &mut slow);
+    let _ = run_result::run(subject, &invocation.job(), &ctx, &mut slow);
     drop(stdin);
     assert!(slow.out > size * if flags.len() == 2 { 5 } else { 1 }, "{} bytes of output", slow.out);
     slow.peak
@@ -109,12 +113,13 @@ fn write_lines(name: &Path, size: u64) {
     }
 }
 
-/// With 64 descriptors nothing runs out of them, however many files there are.
+/// A run needs at most 64 descriptors, independent of the number of files.
 fn descriptor_limit_of_64(subject: &Subject) {
     limit_descriptors(64);
-    let everything = |asked: Asked| asked.at_all(["odd", "many", "big"].map(corpus::path)).flag("-r");
+    let everything =
+        |invocation: Invocation| invocation.at_all(["odd", "many", "big"].map(corpus::path)).flag("-r");
     for flags in [&["-H", "-n"][..], &["-v", "-c"]] {
-        conforms(subject, &everything(Asked::new("needle").flags(flags)));
+        conforms(subject, &everything(Invocation::new("needle").flags(flags)));
     }
-    conforms(subject, &everything(Asked::new("needle")).at_all(files::troublesome()));
+    conforms(subject, &everything(Invocation::new("needle")).at_all(files::troublesome()));
 }

@@ -1,4 +1,4 @@
-//! The inputs: the odd files, many small ones and a big one, made once for all cases.
+//! The inputs: odd files, many small ones and a big one, made once for all cases.
 
 use std::{
     ffi::OsStr,
@@ -13,13 +13,13 @@ pub(super) use cc_conformance::suite::corpus as path;
 
 const MIB: usize = 1 << 20;
 
-/// How many directories `many` has; each holds 32 files, as many as a task takes.
+/// The number of directories in `many`. Each has 32 files, which is the maximum for one task.
 pub(super) const DIRECTORIES: usize = 100;
 
-/// How many lines with `needle` the big file has: one in each of these many equal parts.
+/// The number of lines with `needle` in the big file: one in each of this number of equal parts.
 pub(super) const PARTS: usize = 240;
 
-/// How many bytes each of the big file's parts has.
+/// The size of each part of the big file, in bytes.
 pub(super) const PART: usize = 50_000;
 
 /// Makes the corpus in a directory.
@@ -38,7 +38,7 @@ pub(super) fn odd_files() -> Vec<PathBuf> {
     files
 }
 
-/// Whether GNU grep decides by its buffers whether this file is binary.
+/// Whether it depends on GNU grep's buffers whether it takes this file for binary.
 pub(super) fn is_up_to_buffers(file: &Path) -> bool {
     file.file_name().is_some_and(|name| name.as_bytes().starts_with(b"deep-nul"))
 }
@@ -116,7 +116,7 @@ fn many(dir: &Path) {
     }
 }
 
-/// The name of a directory of `many`, some of them deep.
+/// The name of a directory in `many`; some are deep.
 pub(super) fn directory(at: usize) -> String {
     match at % 10 {
         7 => format!("{:02}/a/b/c/d/e/f/g/h/{at:02}", at / 10),
@@ -142,20 +142,20 @@ fn big(path: &Path) {
     fs::write(path, text).expect("the corpus can be written");
 }
 
-/// One line of this size between two short ones, with the needle at its beginning, middle and end.
+/// A line of this size between two short ones, with the needle at its beginning, middle and end.
 pub(super) fn long(size: usize) -> Vec<u8> {
     let half = vec![b'-'; size / 2];
     [b"short hay\nneedle ", &half[..], b" needle ", &half[..], b" needle\nshort needle"].concat()
 }
 
-/// Lines of words, most of them short, of exactly this size.
+/// Lines of words, most of them short, of exactly this total size.
 pub(super) fn prose(random: &mut Rng, size: usize) -> Vec<u8> {
     const WORDS: &[&str] = &[
         "hay", "stack", "the", "of", "Hay", "a", "needles", "x_1", "needle", "NEEDLE", "1234", "-", "\t", "",
     ];
     let mut text = Vec::with_capacity(size + 16);
     while text.len() < size {
-        // The needles are rare, the lines of any length.
+        // Rare words in few lines, and lines of any length.
         let common = if random.u8(..) < 12 { WORDS.len() } else { 6 };
         text.extend(WORDS[random.usize(..common)].as_bytes());
         text.push(if random.u8(..) < 30 { b'\n' } else { b' ' });

@@ -1,4 +1,4 @@
-//! What the laws of every workload are asked with.
+//! What this workload provides to the common laws (`cc_conformance::laws`).
 
 use cc_conformance::{
     fault::{Fault, Plan},
@@ -8,22 +8,21 @@ use cc_conformance::{
 use cc_workloads::{Block, Ctx, Sink, grep::Job};
 
 use super::{
-    Grep,
-    asked::Asked,
-    corpus,
+    Grep, corpus,
     fails::everything,
-    observe::{self, Observed},
+    invocation::Invocation,
+    run_result::{self, RunResult},
     stops::{ALL, FIRST, in_many},
 };
 
 impl Laws for Grep {
-    type Asked = Asked;
-    type Expected = Observed;
-    type Observed = Observed;
-    /// What a user sees, as the printer makes it of the outputs.
+    type Invocation = Invocation;
+    type Expected = RunResult;
+    type RunResult = RunResult;
+    /// What a user sees: the printer's blocks.
     type Pushed = Block;
 
-    fn ordinary() -> Asked {
+    fn ordinary() -> Invocation {
         everything()
     }
 
@@ -50,46 +49,52 @@ impl Laws for Grep {
         vec![Place::new("00/00/00.txt", 0), Place::new("05/50/16.txt", 0), Place::new("big", 2 << 20)]
     }
 
-    /// Two files of one task.
+    /// Two files of the same task.
     fn late() -> (Place, Place) {
         (Place::new("03/30/16.txt", 0), Place::new("03/30/17.txt", 0))
     }
 
-    fn stopped() -> Vec<Asked> {
-        vec![in_many("needle"), Asked::new("needle").at(corpus::path("big"))]
+    fn stopped() -> Vec<Invocation> {
+        vec![in_many("needle"), Invocation::new("needle").at(corpus::path("big"))]
     }
 
-    fn jams() -> Vec<(Asked, Option<usize>)> {
+    fn jams() -> Vec<(Invocation, Option<usize>)> {
         vec![(in_many(""), None), (big(), None), (in_many("needle"), Some(4))]
     }
 
-    fn breaks() -> Vec<(Asked, Vec<usize>)> {
-        [in_many("needle"), in_many("hay").flag("-c"), big()].map(|asked| (asked, vec![1, 2, 7, 40])).into()
+    fn breaks() -> Vec<(Invocation, Vec<usize>)> {
+        [in_many("needle"), in_many("hay").flag("-c"), big()]
+            .map(|invocation| (invocation, vec![1, 2, 7, 40]))
+            .into()
     }
 
-    fn cut() -> Vec<Cut<Asked>> {
-        // A model may cut its tasks smaller than these.
-        let (place, begun, all) = (Place::new(FIRST, 0), 1..60, ALL as usize);
-        vec![Cut { asked: in_many("needle"), window: 4, most: 3, place, begun, all, what: "tasks" }]
+    fn cut() -> Vec<Cut<Invocation>> {
+        // A model may make smaller tasks than these.
+        let place = Place::new(FIRST, 0);
+        let begun = 1..60;
+        let all = ALL as usize;
+        vec![Cut { invocation: in_many("needle"), window: 4, most: 3, place, begun, all, what: "tasks" }]
     }
 
-    fn sources() -> Vec<(Asked, &'static str)> {
-        vec![(Asked::new("needle").flag("-r").at(corpus::path("many")), "source")]
+    fn sources() -> Vec<(Invocation, &'static str)> {
+        vec![(Invocation::new("needle").flag("-r").at(corpus::path("many")), "source")]
     }
 
-    fn varied() -> Vec<Asked> {
-        let everything =
-            |asked: Asked| asked.at_all(["odd", "many", "big", "long"].map(corpus::path)).flag("-r");
+    fn varied() -> Vec<Invocation> {
+        let everything = |invocation: Invocation| {
+            invocation.at_all(["odd", "many", "big", "long"].map(corpus::path)).flag("-r")
+        };
         let flags = [&["-H", "-n"][..], &["-c"], &["-m2"]].into_iter();
-        flags.map(|flags| everything(Asked::new("needle").flags(flags))).chain([lines()]).collect()
+        flags.map(|flags| everything(Invocation::new("needle").flags(flags))).chain([lines()]).collect()
     }
 
-    fn counted() -> Vec<Asked> {
+    fn counted() -> Vec<Invocation> {
         let patterns = ["needle", "(needle|hay|stack) +[a-z]*x?", r"\w+ \w+ \w+", "(a|b|c|d|e|f|g){3,9}"];
         let flags = [&[][..], &["-i"], &["-w", "-o"], &["-v"]];
         let pairs = patterns.into_iter().flat_map(|pattern| flags.map(|flags| (pattern, flags)));
-        let asked = pairs.map(|(pattern, flags)| Asked::new(pattern).or("1234").flags(flags).flag("-r"));
-        asked.map(|asked| asked.at(corpus::path("many/01")).at(corpus::path("odd"))).collect()
+        let invocation =
+            pairs.map(|(pattern, flags)| Invocation::new(pattern).or("1234").flags(flags).flag("-r"));
+        invocation.map(|invocation| invocation.at(corpus::path("many/01")).at(corpus::path("odd"))).collect()
     }
 
     fn name(law: &'static str) -> Option<&'static str> {
@@ -100,47 +105,47 @@ impl Laws for Grep {
         })
     }
 
-    fn with(asked: Asked, fault: Fault) -> Asked {
-        asked.with(fault)
+    fn with(invocation: Invocation, fault: Fault) -> Invocation {
+        invocation.with(fault)
     }
 
-    fn job(asked: &Asked) -> Job {
-        asked.job()
+    fn job(invocation: &Invocation) -> Job {
+        invocation.job()
     }
 
-    fn expected(asked: &Asked) -> Observed {
-        let mut asked = asked.clone();
-        asked.faults = Plan::default();
-        Observed::reference(&asked)
+    fn expected(invocation: &Invocation) -> RunResult {
+        let mut invocation = invocation.clone();
+        invocation.faults = Plan::default();
+        RunResult::reference(&invocation)
     }
 
-    fn run(subject: &Subject, asked: &Asked, ctx: &Ctx, out: &mut dyn Sink<Block>) {
-        let _ = observe::run(subject, &asked.job(), ctx, out);
+    fn run(subject: &Subject, invocation: &Invocation, ctx: &Ctx, out: &mut dyn Sink<Block>) {
+        let _ = run_result::run(subject, &invocation.job(), ctx, out);
     }
 
-    fn observe(subject: &Subject, asked: &Asked, ctx: &Ctx, most: Option<usize>) -> Observed {
-        Observed::until(subject, asked, ctx, most)
+    fn observe(subject: &Subject, invocation: &Invocation, ctx: &Ctx, most: Option<usize>) -> RunResult {
+        RunResult::until(subject, invocation, ctx, most)
     }
 
-    fn pushes(observed: &Observed) -> usize {
-        observed.pushes
+    fn pushes(run_result: &RunResult) -> usize {
+        run_result.pushes
     }
 
-    fn assert_whole(observed: &Observed, expected: &Observed, asked: &Asked) {
-        observed.assert_same(expected, asked);
+    fn assert_whole(run_result: &RunResult, expected: &RunResult, invocation: &Invocation) {
+        run_result.assert_same(expected, invocation);
     }
 
-    fn assert_part(observed: &Observed, expected: &Observed, asked: &Asked) {
-        observed.assert_begins(expected, asked);
+    fn assert_part(run_result: &RunResult, expected: &RunResult, invocation: &Invocation) {
+        run_result.assert_begins(expected, invocation);
     }
 }
 
-/// A file that is searched in a dozen ranges, and shows all of its lines.
-fn lines() -> Asked {
-    Asked::new("h").flag("-n").at(corpus::path("big"))
+/// A file that is searched in a dozen ranges, and of which all lines are shown.
+fn lines() -> Invocation {
+    Invocation::new("h").flag("-n").at(corpus::path("big"))
 }
 
-/// The same, and shows more than all of its lines.
-fn big() -> Asked {
-    Asked::new("[hy]").flags(&["-o", "-n"]).at(corpus::path("big"))
+/// The same file, of which more is shown than its lines.
+fn big() -> Invocation {
+    Invocation::new("[hy]").flags(&["-o", "-n"]).at(corpus::path("big"))
 }

@@ -1,16 +1,16 @@
 //! The cases of `grep`.
 
-mod asked;
 mod bounds;
 mod corpus;
 mod fails;
 mod files;
 mod flags;
 mod gnu;
+mod invocation;
 mod laws;
 mod mutants;
-mod observe;
 mod random;
+mod run_result;
 mod stdin;
 mod stops;
 
@@ -28,13 +28,13 @@ use cc_workloads::{
     grep::{self, Job, Output},
 };
 
-use asked::Asked;
-use observe::Observed;
+use invocation::Invocation;
+use run_result::RunResult;
 
-/// Its tests.
+/// The tests of this workload.
 pub(crate) const SUITE: Suite = Suite::of::<Grep>();
 
-/// This workload.
+/// The workload under test.
 struct Grep;
 
 impl Workload for Grep {
@@ -46,7 +46,7 @@ impl Workload for Grep {
     }
 
     fn warm_up(subject: &Subject) {
-        let _ = Observed::of(subject, &Asked::new("needle").at("/dev/null"), &subject.ctx(1));
+        let _ = RunResult::of(subject, &Invocation::new("needle").at("/dev/null"), &subject.ctx(1));
     }
 
     fn corpus(dir: &Path) {

@@ -1,5 +1,4 @@
-//! The checks are checked: wrong implementations must be rejected, each by the cases that look for what is wrong
-//! with it.
+//! The mutants of this workload: each must be rejected by the cases that look for its mistake.
 
 use std::{mem, ops::ControlFlow};
 
@@ -14,7 +13,7 @@ use cc_workloads::{
 
 use super::Grep;
 
-/// Those of every workload, and some of this one's own.
+/// The mutants of every workload, and those of this one.
 pub(super) fn all() -> Vec<(&'static str, Run<Grep>)> {
     let own: [(_, Run<Grep>); 4] = [
         ("swaps_two", swaps_two),
@@ -25,7 +24,7 @@ pub(super) fn all() -> Vec<(&'static str, Run<Grep>)> {
     mutant::all::<Grep>().into_iter().chain(own).collect()
 }
 
-/// Each mutant, the cases that must reject it, and a part of what they must say.
+/// Each mutant, the cases that must reject it, and a part of the message with which they do.
 pub(super) const REJECTED: &[Rejected] = &[
     ("drops_one", &["tree", "no_flag", "flag_n", "big_file"], "differ"),
     ("repeats_one", &["tree", "no_flag", "flag_n", "big_file"], "differ"),
@@ -65,18 +64,18 @@ fn swaps_two(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     })
 }
 
-/// Shows the right lines and counts too little: does less, or pretends to.
+/// Shows the right lines, but counts too little.
 fn loses_totals(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     edited::<Grep>(job, ctx, out, |_, output| vec![Output { others: Totals::default(), ..output }])
 }
 
-/// Never asks whether the rest of a file is still wanted.
+/// Never checks whether the rest of a file is still wanted.
 fn reads_on(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     fn settle(task: &Task, search: &mut Search, ctx: &Ctx, out: &mut dyn Sink<Output>) -> ControlFlow<()> {
         let mut output = search.task(task);
-        let rest = mem::take(&mut output.rest);
+        let remainder = mem::take(&mut output.remainder);
         ctx.emit(output, out)?;
-        rest.into_iter().try_for_each(|task| settle(&task, search, ctx, out))
+        remainder.into_iter().try_for_each(|task| settle(&task, search, ctx, out))
     }
     let mut search = Search::new(&job.query)?;
     let _ = job.tasks(Grain::default(), &ctx.stop).try_for_each(|task| settle(&task, &mut search, ctx, out));

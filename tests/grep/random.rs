@@ -15,41 +15,43 @@ use proptest::{
 };
 
 use super::{
-    asked::Asked,
     corpus, gnu,
-    observe::{Observed, conforms},
+    invocation::Invocation,
+    run_result::{RunResult, conforms},
 };
 
-/// How often a case that fails is made smaller.
+/// Maximum number of attempts to make a failing case smaller.
 const SHRINKS: u32 = 400;
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
-        Case::new("random_trees", |subject| trees(24, &|asked| conforms(subject, asked))),
-        Case::new("gnu_random_trees", |subject| trees(60, &|asked| agrees(subject, asked)))
+        Case::new("random_trees", |subject| trees(24, &|invocation| conforms(subject, invocation))),
+        Case::new("gnu_random_trees", |subject| trees(60, &|invocation| agrees(subject, invocation)))
             .unless(gnu::missing)
             .long_in_models(),
-        Case::new("random_ranges", |subject| ranges(6, &|asked| conforms(subject, asked))),
-        Case::new("gnu_random_ranges", |subject| ranges(6, &|asked| agrees(subject, asked)))
+        Case::new("random_ranges", |subject| ranges(6, &|invocation| conforms(subject, invocation))),
+        Case::new("gnu_random_ranges", |subject| ranges(6, &|invocation| agrees(subject, invocation)))
             .unless(gnu::missing)
             .long_in_models(),
-        Case::new("many_random_trees", |subject| trees(2000, &|asked| conforms(subject, asked))).long(),
-        Case::new("many_gnu_random_trees", |subject| trees(4000, &|asked| agrees(subject, asked)))
+        Case::new("many_random_trees", |subject| trees(2000, &|invocation| conforms(subject, invocation)))
+            .long(),
+        Case::new("many_gnu_random_trees", |subject| trees(4000, &|invocation| agrees(subject, invocation)))
             .unless(gnu::missing)
             .long(),
-        Case::new("many_random_ranges", |subject| ranges(200, &|asked| conforms(subject, asked))).long(),
-        Case::new("many_gnu_random_ranges", |subject| ranges(200, &|asked| agrees(subject, asked)))
+        Case::new("many_random_ranges", |subject| ranges(200, &|invocation| conforms(subject, invocation)))
+            .long(),
+        Case::new("many_gnu_random_ranges", |subject| ranges(200, &|invocation| agrees(subject, invocation)))
             .unless(gnu::missing)
             .long(),
     ]
 }
 
-fn agrees(subject: &Subject, asked: &Asked) {
-    gnu::agrees(asked, &Observed::of(subject, asked, &subject.ctx(2)), None);
+fn agrees(subject: &Subject, invocation: &Invocation) {
+    gnu::agrees(invocation, &RunResult::of(subject, invocation, &subject.ctx(2)), None);
 }
 
-/// A pattern that means the same in both languages, and whether it means the same with `-o` too: there the one
-/// prefers the first alternative, the other the longest match.
+/// A pattern that means the same to both programs, and whether that holds with `-o` too. With `-o`,
+/// one program prefers the first alternative, the other the longest match.
 #[derive(Clone, Debug)]
 struct Pattern {
     source: String,
@@ -65,7 +67,7 @@ fn repetition() -> impl Strategy<Value = &'static str> {
     select(&["", "", "", "*", "+", "?", "{2}", "{1,2}"][..])
 }
 
-/// Single characters and classes, repeated: the first match is the longest.
+/// Repeated single characters and classes: their first match is the longest.
 fn plain() -> impl Strategy<Value = String> {
     vec((atom(), repetition()).prop_map(|(atom, times)| atom + times), 1..4).prop_map(|parts| parts.concat())
 }
@@ -94,7 +96,8 @@ fn flags() -> impl Strategy<Value = Vec<&'static str>> {
     vec(flag, 0..4)
 }
 
-/// A file's bytes: mostly lines of a few letters, so that patterns match; now and then a NUL.
+/// The content of a file: mostly lines of a few letters, so that patterns match, and sometimes a
+/// NUL.
 fn content() -> impl Strategy<Value = Vec<u8>> {
     let byte = prop_oneof![
         30 => select(&b"abcABC_ -z"[..]),
@@ -113,53 +116,58 @@ fn content() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// The flags that are left when those are taken away on which the two would rightly differ with these patterns.
-fn asked(patterns: &[Pattern], flags: &[&'static str]) -> Asked {
+/// An invocation with these flags, without those for which the two programs may differ with these
+/// patterns.
+fn invocation(patterns: &[Pattern], flags: &[&'static str]) -> Invocation {
     let is_simple = patterns.len() == 1 && patterns[0].is_plain;
     let is_fixed = flags.contains(&"-F");
     let agreed = |flag: &&&str| match **flag {
         "-o" => is_simple || (is_fixed && patterns.len() == 1),
-        // What is a word when a match may be empty, or one of several, is each one's own affair.
+        // The two programs differ in what a word is if a match may be empty, or one of several.
         "-w" => (is_simple && patterns[0].source.bytes().all(|b| b.is_ascii_alphabetic())) || is_fixed,
         _ => true,
     };
     let flags: Vec<&'static str> = flags.iter().filter(agreed).copied().collect();
-    patterns.iter().fold(Asked::default(), |asked, pattern| asked.or(pattern.source.as_str())).flags(&flags)
+    patterns
+        .iter()
+        .fold(Invocation::default(), |invocation, pattern| invocation.or(pattern.source.as_str()))
+        .flags(&flags)
 }
 
-/// Small files, some of them below directories, as operands in their order.
-fn trees(cases: u32, check: &dyn Fn(&Asked)) {
+/// Small files, some of them below directories, as operands in this order.
+fn trees(cases: u32, check: &dyn Fn(&Invocation)) {
     let tree = vec((select(&["", "a/", "b/", "b/c/"][..]), content()), 1..6);
     let strategy = (tree, vec(pattern(), 1..3), flags());
     each(cases, SHRINKS, &strategy, |(tree, patterns, flags)| {
-        let mut asked = asked(&patterns, &flags).flag("-H");
+        let mut invocation = invocation(&patterns, &flags).flag("-H");
         for (n, (dir, content)) in tree.iter().enumerate() {
             fs::create_dir_all(dir.trim_end_matches('/'))
                 .or_else(|e| if dir.is_empty() { Ok(()) } else { Err(e) })?;
             let name = format!("{dir}{n}");
             fs::write(&name, content)?;
-            asked = asked.at(name);
+            invocation = invocation.at(name);
         }
-        caught(|| check(&asked))
+        caught(|| check(&invocation))
     });
 }
 
 /// A file of several ranges, with lines of any length.
-fn ranges(cases: u32, check: &dyn Fn(&Asked)) {
+fn ranges(cases: u32, check: &dyn Fn(&Invocation)) {
     let flags = select(&["-n", "-c", "-v", "-o", "-l", "-m3", "-m500", "-m20000", "-i"][..]);
     let pattern = select(&["needles?", "hay +of", "^[A-Z]+ ", "x_1 *$", "1234", "^$"][..]);
     let strategy = (any::<u64>(), 1_000_000..3_300_000usize, pattern, vec(flags, 0..4));
     each(cases, SHRINKS, &strategy, |(seed, size, pattern, flags)| {
         let mut random = Rng::with_seed(seed);
         let mut text = corpus::prose(&mut random, size);
-        // A few lines that are longer than most, and one longer than a range.
+        // Some long lines, and one that is longer than a range.
         for long in [2000, 70_000, 70_000, 1_200_000].into_iter().take(random.usize(..5)) {
             let at = random.usize(..size);
             let end = (at + long).min(size);
             text[at..end].iter_mut().filter(|byte| **byte == b'\n').for_each(|byte| *byte = b' ');
         }
         fs::write("ranges", text)?;
-        let asked = Asked::new(pattern).flags(&flags).flag("-H").at(PathBuf::from("ranges")).at("ranges");
-        caught(|| check(&asked))
+        let invocation =
+            Invocation::new(pattern).flags(&flags).flag("-H").at(PathBuf::from("ranges")).at("ranges");
+        caught(|| check(&invocation))
     });
 }

@@ -12,9 +12,9 @@ use cc_workloads::{Block, Sink};
 use rustix::stdio::dup2_stdin;
 
 use super::{
-    asked::Asked,
     corpus, gnu,
-    observe::{self, Observed},
+    invocation::Invocation,
+    run_result::{self, RunResult},
 };
 
 pub(super) fn cases() -> Vec<Case> {
@@ -29,21 +29,21 @@ pub(super) fn cases() -> Vec<Case> {
     ]
 }
 
-fn observed(subject: &Subject, asked: &Asked, text: &[u8]) -> Observed {
+fn run_result(subject: &Subject, invocation: &Invocation, text: &[u8]) -> RunResult {
     let _stdin = Stdin::of(text.to_vec());
-    Observed::of(subject, asked, &subject.ctx(2))
+    RunResult::of(subject, invocation, &subject.ctx(2))
 }
 
-fn conforms(subject: &Subject, asked: &Asked, text: &[u8]) {
+fn conforms(subject: &Subject, invocation: &Invocation, text: &[u8]) {
     let shown = |subject| {
-        let mut observed = observed(subject, asked, text);
-        if asked.query.max.is_some() {
-            // How far the piece that has enough is searched depends on how the input was cut as it came in.
-            observed.totals.bytes = 0;
+        let mut run_result = run_result(subject, invocation, text);
+        if invocation.query.max.is_some() {
+            // The number of bytes searched depends on how the input was divided as it arrived.
+            run_result.totals.bytes = 0;
         }
-        observed
+        run_result
     };
-    shown(subject).assert_same(&shown(&Subject::reference()), asked);
+    shown(subject).assert_same(&shown(&Subject::reference()), invocation);
 }
 
 fn read(part: &str) -> Vec<u8> {
@@ -52,55 +52,56 @@ fn read(part: &str) -> Vec<u8> {
 
 fn stdin_is_a_file(subject: &Subject) {
     dup2_stdin(File::open(corpus::path("big")).expect("it is there")).expect("it can be replaced");
-    let observed = Observed::of(subject, &Asked::new("needle").flags(&["-n", "-H"]), &subject.ctx(2));
+    let run_result = RunResult::of(subject, &Invocation::new("needle").flags(&["-n", "-H"]), &subject.ctx(2));
     dup2_stdin(File::open("/dev/null").expect("it is there")).expect("it can be replaced");
-    let file = Observed::reference(&Asked::new("needle").flags(&["-n"]).at(corpus::path("big"))).out();
+    let file = RunResult::reference(&Invocation::new("needle").flags(&["-n"]).at(corpus::path("big"))).out();
     let lines = file.split_inclusive(|byte| *byte == b'\n');
     let expected: Vec<u8> = lines.flat_map(|line| [b"(standard input):", line].concat()).collect();
-    assert!(observed.out() == expected, "{}", observe::difference(&observed.out(), &expected));
+    assert!(run_result.out() == expected, "{}", run_result::difference(&run_result.out(), &expected));
 }
 
-/// Lines that arrive in several pieces are one line each.
+/// A line that arrives in several pieces is one line.
 fn stdin_in_pieces(subject: &Subject) {
-    let (seen, told) = sync_channel(0);
+    let (shown_tx, shown_rx) = sync_channel(0);
     let stdin = Stdin::from(move |mut writer| {
         for piece in ["needle 1\nhay\nnee", "dle 2", "\n"] {
-            writer.write_all(piece.as_bytes()).expect("somebody reads");
+            writer.write_all(piece.as_bytes()).expect("the run reads its input");
         }
-        // The reader has been given all that came before, so the next begins a piece of its own.
-        until(&told, b"3:needle");
+        // The reader has taken all that was written before, so the next text arrives in a piece of
+        // its own.
+        until(&shown_rx, b"3:needle");
         for piece in ["needle", " 3", "\n\n", "needle 4"] {
-            writer.write_all(piece.as_bytes()).expect("somebody reads");
+            writer.write_all(piece.as_bytes()).expect("the run reads its input");
         }
         drop(writer);
-        for _ in told {}
+        for _ in shown_rx {}
     });
-    let out = shown(subject, &Asked::new("needle").flag("-o").flag("-n"), seen);
+    let out = shown(subject, &Invocation::new("needle").flag("-o").flag("-n"), shown_tx);
     drop(stdin);
     assert_eq!(String::from_utf8_lossy(&out), "1:needle\n3:needle\n4:needle\n6:needle\n");
 }
 
 /// Each line is shown before the next one is written, as in `tail -f log | grep`.
 fn lines_come_out_as_they_come_in(subject: &Subject) {
-    let (seen, told) = sync_channel(0);
+    let (shown_tx, shown_rx) = sync_channel(0);
     let stdin = Stdin::from(move |mut writer| {
         for n in 0..40 {
-            writeln!(writer, "hay\nneedle {n}").expect("somebody reads");
-            until(&told, format!("needle {n}\n").as_bytes());
+            writeln!(writer, "hay\nneedle {n}").expect("the run reads its input");
+            until(&shown_rx, format!("needle {n}\n").as_bytes());
         }
     });
-    let out = shown(subject, &Asked::new("needle"), seen);
+    let out = shown(subject, &Invocation::new("needle"), shown_tx);
     drop(stdin);
     assert_eq!(String::from_utf8_lossy(&out).lines().count(), 40);
 }
 
-/// Waits for a block with this text.
-fn until(told: &Receiver<Vec<u8>>, text: &[u8]) {
-    let _ = told.iter().find(|block| block.windows(text.len()).any(|part| part == text));
+/// Waits for a block that contains this text.
+fn until(shown_rx: &Receiver<Vec<u8>>, text: &[u8]) {
+    let _ = shown_rx.iter().find(|block| block.windows(text.len()).any(|part| part == text));
 }
 
-/// Runs it, tells of each block as it is shown, and returns all of them.
-fn shown(subject: &Subject, asked: &Asked, seen: SyncSender<Vec<u8>>) -> Vec<u8> {
+/// Runs the job, sends each block to the writer as it is shown, and returns all of them.
+fn shown(subject: &Subject, invocation: &Invocation, shown_tx: SyncSender<Vec<u8>>) -> Vec<u8> {
     struct Tell(Vec<u8>, SyncSender<Vec<u8>>);
     impl Sink<Block> for Tell {
         fn push(&mut self, block: Block) -> ControlFlow<()> {
@@ -110,36 +111,36 @@ fn shown(subject: &Subject, asked: &Asked, seen: SyncSender<Vec<u8>>) -> Vec<u8>
             ControlFlow::Continue(())
         }
     }
-    let mut tell = Tell(Vec::new(), seen);
-    let _ = observe::run(subject, &asked.job(), &subject.ctx(2), &mut tell);
+    let mut tell = Tell(Vec::new(), shown_tx);
+    let _ = run_result::run(subject, &invocation.job(), &subject.ctx(2), &mut tell);
     tell.0
 }
 
 fn stdin_among_operands(subject: &Subject) {
     let text = read("odd/no-newline");
-    let asked = Asked::new("needle").flags(&["-H", "-n"]);
-    let asked = asked.at(corpus::path("odd/crlf")).at("-").at("missing").at(corpus::path("big"));
-    conforms(subject, &asked, &text);
-    // A second time there is nothing left to read.
-    conforms(subject, &asked.clone().at("-").at(corpus::path("odd/utf8")), &text);
-    conforms(subject, &asked.flag("-r").at(corpus::path("odd")), &text);
+    let invocation = Invocation::new("needle").flags(&["-H", "-n"]);
+    let invocation = invocation.at(corpus::path("odd/crlf")).at("-").at("missing").at(corpus::path("big"));
+    conforms(subject, &invocation, &text);
+    // The second time, standard input is at its end.
+    conforms(subject, &invocation.clone().at("-").at(corpus::path("odd/utf8")), &text);
+    conforms(subject, &invocation.flag("-r").at(corpus::path("odd")), &text);
 }
 
 fn stdin_is_large(subject: &Subject) {
     let text = read("big");
     for flags in [&["-n"][..], &["-c"], &["-o", "-n"], &["-m30", "-n"], &["-v", "-n"], &["-l"]] {
-        conforms(subject, &Asked::new("needle").flags(flags).at("-"), &text);
+        conforms(subject, &Invocation::new("needle").flags(flags).at("-"), &text);
     }
-    conforms(subject, &Asked::new("[hy]").flags(&["-o", "-n"]), &text[..2 << 20]);
-    conforms(subject, &Asked::new("needle").flags(&["-c", "-H"]), &read("long"));
+    conforms(subject, &Invocation::new("[hy]").flags(&["-o", "-n"]), &text[..2 << 20]);
+    conforms(subject, &Invocation::new("needle").flags(&["-c", "-H"]), &read("long"));
 }
 
-/// The odd files that are binary or not however they come in: a pipe hands out at least a page at once, and lines
-/// before a NUL that has not come in yet are shown.
+/// The odd files that are binary, or text, independent of how they arrive. A pipe delivers at least
+/// a page at once, and the lines before a NUL that has not arrived yet are shown.
 fn odd_texts() -> impl Iterator<Item = Vec<u8>> {
     let texts = corpus::odd_files().into_iter().map(|file| std::fs::read(file).expect("the corpus is there"));
     let comes_late = |text: &[u8]| {
-        // What is behind the last newline is looked at when the input has ended.
+        // The text after the last newline is searched only when the input has ended.
         let ends = text.iter().rposition(|byte| *byte == b'\n').unwrap_or(0).min(4096);
         text.iter().skip(ends).any(|byte| *byte == 0)
     };
@@ -149,7 +150,7 @@ fn odd_texts() -> impl Iterator<Item = Vec<u8>> {
 fn stdin_is_odd(subject: &Subject) {
     for text in odd_texts() {
         for flags in [&["-n"][..], &["-v", "-c"], &["-L"]] {
-            conforms(subject, &Asked::new("needle").flags(flags), &text);
+            conforms(subject, &Invocation::new("needle").flags(flags), &text);
         }
     }
 }
@@ -157,10 +158,10 @@ fn stdin_is_odd(subject: &Subject) {
 fn gnu_stdin(subject: &Subject) {
     for text in odd_texts() {
         for flags in [&["-n"][..], &["-v"], &["-c"], &["-L"], &["-o", "-n", "-m2"], &["-q"], &["-H", "-i"]] {
-            let asked = Asked::new("needle").flags(flags).at("-");
+            let invocation = Invocation::new("needle").flags(flags).at("-");
             std::fs::write("text", &text).expect("it can be written");
             let file = File::open("text").expect("it was written");
-            gnu::agrees(&asked, &observed(subject, &asked, &text), Some(file));
+            gnu::agrees(&invocation, &run_result(subject, &invocation, &text), Some(file));
         }
     }
 }

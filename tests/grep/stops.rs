@@ -1,6 +1,6 @@
 //! Early ends that are particular to `grep`: in the middle of a file, while an input is silent, and
-//! by flags that have enough. What was shown is a beginning of the whole, and nothing is left
-//! behind.
+//! by flags that end the search. What was shown is a prefix of the whole output, and nothing is
+//! left behind by the run.
 
 use std::{
     io::Write,
@@ -10,18 +10,18 @@ use std::{
 
 use cc_conformance::{
     case::Case,
+    failpoint::{Failpoint, fifo},
     fault::Action,
     stdin::Stdin,
     stops::{stopped_in, stopped_in_silence},
     subject::Subject,
-    trap::{Trap, fifo},
 };
 use cc_workloads::{Block, Ctx, Sink};
 
 use super::{
-    asked::Asked,
     corpus,
-    observe::{self, Observed, conforms},
+    invocation::Invocation,
+    run_result::{self, RunResult, conforms},
 };
 
 pub(super) fn cases() -> Vec<Case> {
@@ -36,11 +36,12 @@ pub(super) fn cases() -> Vec<Case> {
     ]
 }
 
-pub(super) fn in_many(pattern: &str) -> Asked {
-    Asked::new(pattern).flags(&["-r", "-H", "-n"]).at(corpus::path("many"))
+pub(super) fn in_many(pattern: &str) -> Invocation {
+    Invocation::new(pattern).flags(&["-r", "-H", "-n"]).at(corpus::path("many"))
 }
 
-/// The first file of each directory leaves a trace, and so each task does.
+/// Ends the name of the first file of each directory. A note at it counts tasks, because each
+/// directory is one task.
 pub(super) const FIRST: &str = "/00.txt";
 pub(super) const ALL: u32 = corpus::DIRECTORIES as u32;
 
@@ -48,32 +49,34 @@ fn narrow(subject: &Subject) -> Ctx {
     subject.ctx_with_window(2, 4)
 }
 
-/// A stop requested while a task in the middle is being done.
+/// A stop is requested while a task in the middle is being done.
 fn stop_midway(subject: &Subject) {
-    let asked = in_many("needle");
-    let whole = Observed::reference(&asked);
-    let (trap, notes) = (Trap::halting("trap"), Trap::new("notes"));
-    let noted = asked.clone().with(notes.fault(FIRST, 0, Action::Note, ALL));
-    let ambushed = noted.with(trap.fault("02/20/00.txt", 0, Action::Block, 1));
-    let observed = stopped_in(&trap, &narrow(subject), |_| (), |ctx| Observed::of(subject, &ambushed, ctx));
-    assert!(observed.out().len() < whole.out().len(), "nothing was left out");
-    observed.assert_begins(&whole, &asked);
-    let done = notes.strikes();
+    let invocation = in_many("needle");
+    let whole = RunResult::reference(&invocation);
+    let (failpoint, notes) = (Failpoint::halting("failpoint"), Failpoint::new("notes"));
+    let noted = invocation.clone().with(notes.fault(FIRST, 0, Action::Note, ALL));
+    let faulty = noted.with(failpoint.fault("02/20/00.txt", 0, Action::Block, 1));
+    let run_result =
+        stopped_in(&failpoint, &narrow(subject), |_| (), |ctx| RunResult::of(subject, &faulty, ctx));
+    assert!(run_result.out().len() < whole.out().len(), "nothing was left out");
+    run_result.assert_begins(&whole, &invocation);
+    let done = notes.hits();
     assert!((3..60).contains(&done), "{done} of {ALL} tasks were begun");
 }
 
-/// A stop requested while a range in the middle of a file is being searched.
+/// A stop is requested while a range in the middle of a file is being searched.
 fn stop_within_a_big_file(subject: &Subject) {
-    let asked = Asked::new("[hy]").flags(&["-o", "-n"]).at(corpus::path("big"));
-    let whole = Observed::reference(&asked);
-    let trap = Trap::halting("trap");
-    let ambushed = asked.clone().with(trap.fault("big", 3 << 20, Action::Block, 1));
-    let observed = stopped_in(&trap, &narrow(subject), |_| (), |ctx| Observed::of(subject, &ambushed, ctx));
-    assert!(observed.out().len() < whole.out().len(), "nothing was left out");
-    observed.assert_begins(&whole, &asked);
+    let invocation = Invocation::new("[hy]").flags(&["-o", "-n"]).at(corpus::path("big"));
+    let whole = RunResult::reference(&invocation);
+    let failpoint = Failpoint::halting("failpoint");
+    let faulty = invocation.clone().with(failpoint.fault("big", 3 << 20, Action::Block, 1));
+    let run_result =
+        stopped_in(&failpoint, &narrow(subject), |_| (), |ctx| RunResult::of(subject, &faulty, ctx));
+    assert!(run_result.out().len() < whole.out().len(), "nothing was left out");
+    run_result.assert_begins(&whole, &invocation);
 }
 
-/// Tells of the first block, and wants more.
+/// A sink that reports the first block, and asks for more.
 struct Tell(SyncSender<()>);
 
 impl Sink<Block> for Tell {
@@ -83,66 +86,69 @@ impl Sink<Block> for Tell {
     }
 }
 
-/// Requests a stop once there is output and everybody waits for more input.
-fn stop_while_input_is_awaited(subject: &Subject, asked: &Asked) {
+/// Requests a stop once there is output and all threads wait for more input.
+fn stop_while_input_is_awaited(subject: &Subject, invocation: &Invocation) {
     let ctx = subject.ctx(2);
-    stopped_in_silence(&ctx, |told| observe::run(subject, &asked.job(), &ctx, &mut Tell(told)));
+    stopped_in_silence(&ctx, |output_tx| {
+        run_result::run(subject, &invocation.job(), &ctx, &mut Tell(output_tx))
+    });
 }
 
 fn stop_while_stdin_is_silent(subject: &Subject) {
-    let (end, ended) = sync_channel::<()>(0);
+    let (end_tx, end_rx) = sync_channel::<()>(0);
     let stdin = Stdin::from(move |mut writer| {
-        writer.write_all(b"needle\nand half a li").expect("somebody reads");
-        let _ = ended.recv();
+        writer.write_all(b"needle\nand half a li").expect("the run reads its input");
+        let _ = end_rx.recv();
     });
-    stop_while_input_is_awaited(subject, &Asked::new("needle"));
-    drop(end);
+    stop_while_input_is_awaited(subject, &Invocation::new("needle"));
+    drop(end_tx);
     drop(stdin);
 }
 
-/// A FIFO that nobody opens for writing.
+/// A FIFO that no process opens for writing.
 fn stop_while_a_fifo_is_silent(subject: &Subject) {
     fifo("fifo".as_ref());
-    stop_while_input_is_awaited(subject, &Asked::new("needle").at(corpus::path("odd/crlf")).at("fifo"));
+    stop_while_input_is_awaited(subject, &Invocation::new("needle").at(corpus::path("odd/crlf")).at("fifo"));
 }
 
-/// `-q` is satisfied by the first selected line, and stops the run.
+/// `-q` ends the run at the first selected line.
 fn quiet_stops_reading(subject: &Subject) {
-    let notes = Trap::new("notes");
-    let asked = in_many("needle 3 5").flag("-q").with(notes.fault(FIRST, 0, Action::Note, ALL));
-    let observed = Observed::of(subject, &asked, &narrow(subject));
-    assert_eq!((observed.status, &observed.blocks[..]), (0, &[][..]));
-    let done = notes.strikes();
+    let notes = Failpoint::new("notes");
+    let invocation = in_many("needle 3 5").flag("-q").with(notes.fault(FIRST, 0, Action::Note, ALL));
+    let run_result = RunResult::of(subject, &invocation, &narrow(subject));
+    assert_eq!((run_result.status, &run_result.blocks[..]), (0, &[][..]));
+    let done = notes.hits();
     assert!((4..60).contains(&done), "{done} of {ALL} tasks were begun");
-    // What lies behind it is not even looked for.
-    conforms(subject, &Asked::new("needle").flag("-q").at(corpus::path("odd/crlf")).at("missing"));
-    conforms(subject, &Asked::new("needle").flag("-q").at("missing").at(corpus::path("odd/crlf")));
-    conforms(subject, &Asked::new("no such").flag("-q").at("missing").at(corpus::path("odd/crlf")));
+    // Later operands are not even opened.
+    conforms(subject, &Invocation::new("needle").flag("-q").at(corpus::path("odd/crlf")).at("missing"));
+    conforms(subject, &Invocation::new("needle").flag("-q").at("missing").at(corpus::path("odd/crlf")));
+    conforms(subject, &Invocation::new("no such").flag("-q").at("missing").at(corpus::path("odd/crlf")));
 }
 
-/// Once `-m` is reached, no further range of the file is searched, and the next file is.
+/// Once `-m` is reached, no further range of this file is searched; the next file is.
 fn max_stops_reading(subject: &Subject) {
-    let notes = Trap::new("notes");
-    let asked =
-        Asked::new("needle").flags(&["-n", "-m25"]).at(corpus::path("big")).at(corpus::path("odd/crlf"));
-    let noted = asked.clone().with(notes.fault("big", 0, Action::Note, 1000));
-    Observed::of(subject, &noted, &subject.ctx(2)).assert_same(&Observed::reference(&asked), &asked);
-    let done = notes.strikes();
-    // The file is searched in a dozen ranges, or in slices of one.
+    let notes = Failpoint::new("notes");
+    let invocation =
+        Invocation::new("needle").flags(&["-n", "-m25"]).at(corpus::path("big")).at(corpus::path("odd/crlf"));
+    let noted = invocation.clone().with(notes.fault("big", 0, Action::Note, 1000));
+    RunResult::of(subject, &noted, &subject.ctx(2))
+        .assert_same(&RunResult::reference(&invocation), &invocation);
+    let done = notes.hits();
+    // The file is searched in a dozen ranges; a model may divide each of them into slices.
     let slices = subject.facts.slices;
     assert!((2..8 * slices).contains(&done), "{done} of {} ranges were searched", 12 * slices);
 }
 
-/// `yes | grep -m1 y`, and the like: the input never ends, the run does.
+/// `yes | grep -m1 y` and similar: the input never ends, but the run does.
 fn endless_stdin(subject: &Subject) {
     for flags in [&["-m1"][..], &["-m100000", "-c"], &["-q"], &["-l"], &["-L"]] {
         let stdin = Stdin::from(|mut writer| while writer.write_all(&b"y\n".repeat(4096)).is_ok() {});
-        let observed = Observed::of(subject, &Asked::new("y").flags(flags), &subject.ctx(2));
+        let run_result = RunResult::of(subject, &Invocation::new("y").flags(flags), &subject.ctx(2));
         drop(stdin);
-        assert_eq!(observed.status, 0, "{flags:?}");
+        assert_eq!(run_result.status, 0, "{flags:?}");
     }
     let stdin = Stdin::from(|mut writer| while writer.write_all(&b"y\n".repeat(4096)).is_ok() {});
-    let observed = Observed::until(subject, &Asked::new("y").flag("-n"), &subject.ctx(2), Some(5));
+    let run_result = RunResult::until(subject, &Invocation::new("y").flag("-n"), &subject.ctx(2), Some(5));
     drop(stdin);
-    assert!(observed.out().starts_with(b"1:y\n2:y\n3:y\n"));
+    assert!(run_result.out().starts_with(b"1:y\n2:y\n3:y\n"));
 }

@@ -1,4 +1,4 @@
-//! Bounds: clients, memory, descriptors, patience.
+//! Bounds: clients, memory, descriptors, time.
 
 use std::{
     net::TcpListener,
@@ -36,14 +36,15 @@ pub(super) fn cases() -> Vec<Case> {
     ]
 }
 
-/// Workers who have the clients between them may each turn some away before all places are taken.
-const PLACES: usize = 8;
+/// Maximum number of clients in this test. Workers that share the clients may each refuse some
+/// before the maximum is reached.
+const MAX_CLIENTS: usize = 8;
 
 fn too_many_clients(subject: &Subject) {
-    let config = Config { max_connections: PLACES, ..Config::default() };
+    let config = Config { max_connections: MAX_CLIENTS, ..Config::default() };
     let served = Served::start(subject, &config);
     let (mut inside, mut outside) = (Vec::new(), 0);
-    for _ in 0..2 * PLACES {
+    for _ in 0..2 * MAX_CLIENTS {
         let mut client = served.client();
         client.send(&encoded("PING"));
         match client.reply().as_str() {
@@ -52,9 +53,13 @@ fn too_many_clients(subject: &Subject) {
             other => panic!("{other}"),
         }
     }
-    assert!((PLACES / 2..=PLACES).contains(&inside.len()) && outside > 0, "{} inside", inside.len());
+    assert!(
+        (MAX_CLIENTS / 2..=MAX_CLIENTS).contains(&inside.len()) && outside > 0,
+        "{} inside",
+        inside.len()
+    );
     inside.iter_mut().for_each(|client| client.says("PING", "+PONG"));
-    // A place is free again when the server has seen that its client is gone.
+    // A client counts until the server has seen that it is gone.
     inside.clear();
     let again = || {
         let mut client = served.client();
@@ -64,14 +69,15 @@ fn too_many_clients(subject: &Subject) {
     while !again() {}
 }
 
-/// The server is without descriptors, not without clients: those whom it has are served on, and the next one is when
-/// there is one again.
+/// While the server has no free descriptor, its present clients are served. The next client is
+/// served when there is a descriptor again.
 fn no_more_descriptors(subject: &Subject) {
     let served = Served::start(subject, &Config::default());
     let mut first = served.client();
     first.says("SET a 1", "+OK");
     limit_descriptors(64);
-    // In this process each client takes two; none is left for the last ones.
+    // Client and server are in this process, so each connection takes two descriptors; none is left
+    // for the last.
     let connect = || std::net::TcpStream::connect(served.address).ok();
     let flood: Vec<_> = (0..64).map_while(|_| connect()).collect();
     first.says("GET a", "$1");
@@ -89,13 +95,13 @@ fn no_more_memory(subject: &Subject) {
         greedy.send(&request);
         assert_eq!(greedy.reply(), "-OOM command not allowed when used memory > 'maxmemory'.");
     });
-    assert!(peak < 24 << 20, "{peak} bytes for what was refused");
+    assert!(peak < 24 << 20, "{peak} bytes for a refused request");
     greedy.says("GET large", "$nil");
     other.says("GET a", "$1");
 }
 
-/// They ask for a thousand times a megabyte each, and take nothing. With a key of his own for each, some keys are not
-/// where their client is.
+/// Clients request a megabyte a thousand times each, and read nothing. Each has its own key, so
+/// some keys are at another worker than their client.
 fn who_does_not_read(subject: &Subject) {
     let served = Served::start(subject, &Config::default());
     let keys = ["a", "b", "c", "d"];
@@ -113,7 +119,7 @@ fn who_does_not_read(subject: &Subject) {
             other.says("PING", "+PONG");
         }
     });
-    assert!(peak < 128 << 20, "{peak} bytes for replies that nobody takes");
+    assert!(peak < 128 << 20, "{peak} bytes for replies that are not read");
     other.says("STRLEN d", ":1048576");
 }
 
@@ -127,7 +133,7 @@ fn who_says_nothing(subject: &Subject) {
     served.client().says("PING", "+PONG");
 }
 
-/// Whichever worker is asked: what all have, and what one may have.
+/// The answer of any worker to INFO has the totals of all workers, and the limits of one.
 fn info(subject: &Subject) {
     let config = Config { max_memory: Some(MAX_MEMORY), max_connections: 101, ..Config::default() };
     let served = Served::start(subject, &config);
@@ -149,17 +155,17 @@ fn info(subject: &Subject) {
     clients[0].says("CONFIG GET maxmemory", &format!("[$maxmemory ${MAX_MEMORY}]"));
 }
 
-/// Longer than any of the limits of a test.
+/// Longer than any time limit in these tests.
 const LONG: Duration = Duration::from_secs(20);
 
-/// Sends a byte of a request that never ends, as often as another client is answered, until it is
-/// hung up on.
+/// Sends single bytes of a request that never ends, while another client is answered, until the
+/// server closes the connection.
 fn is_hung_up_on(served: &Served, mut client: Client, mut other: Client) {
     let began = Instant::now();
     client.send(b"*2\r\n$4\r\nECHO\r\n$100000000\r\n");
     while client.trickle(b"x") {
         other.says("AUTH secret", "+OK");
-        assert!(began.elapsed() < LONG, "bytes keep a place");
+        assert!(began.elapsed() < LONG, "a client that sends single bytes is not disconnected");
     }
     drop(other);
     let mut next = served.client();
@@ -178,8 +184,8 @@ fn trickles(subject: &Subject) {
     is_hung_up_on(&served, known, served.client());
 }
 
-/// They have no idle timeout, and say something all the time; a client that gives the password in
-/// time stays.
+/// Clients that do not give the password are disconnected, even if there is no idle timeout and
+/// they send requests all the time. A client that gives it in time stays.
 fn strangers(subject: &Subject) {
     let auth_timeout = Duration::from_millis(500);
     let config = Config { password: Some("secret".to_owned()), auth_timeout, ..Config::default() };
@@ -192,14 +198,14 @@ fn strangers(subject: &Subject) {
     other.says("AUTH secret", "+OK");
     while talkative.trickle(&encoded("PING")) {
         other.says("PING", "+PONG");
-        assert!(began.elapsed() < LONG, "a stranger keeps a place");
+        assert!(began.elapsed() < LONG, "a client without the password is not disconnected");
     }
     assert!(silent.is_closed());
     known.says("PING", "+PONG");
 }
 
-/// After the first five there are pauses of 50, 100, 200, 400 and 800 ms, in which others are
-/// served.
+/// The pauses after the six wrong guesses are 0, 50, 100, 200, 400 and 800 ms; other clients are
+/// served meanwhile.
 fn wrong_passwords(subject: &Subject) {
     let config = Config { password: Some("secret".to_owned()), ..Config::default() };
     let served = Served::start(subject, &config);
@@ -209,12 +215,12 @@ fn wrong_passwords(subject: &Subject) {
     guessing.send(&encoded("AUTH guess").repeat(6));
     for nth in 0..6 {
         assert!(guessing.reply().starts_with("-WRONGPASS"));
-        let asked = Instant::now();
+        let since = Instant::now();
         other.says("PING", "+PONG");
-        assert!(asked.elapsed() < Duration::from_secs(5), "others wait after guess {nth}");
+        assert!(since.elapsed() < Duration::from_secs(5), "others wait after guess {nth}");
     }
     assert!(began.elapsed() >= Duration::from_millis(1550), "guesses come too fast: {:?}", began.elapsed());
-    // The pause after the sixth does not hold up a stop.
+    // The pause after the sixth guess does not delay a stop.
     assert!(served.time_to_stop() < LONG);
 }
 
@@ -225,16 +231,16 @@ fn announced_sizes(subject: &Subject) {
         clients.iter_mut().for_each(|client| client.send(b"*1048576\r\n$536870912\r\nx"));
         served.client().says("PING", "+PONG");
     });
-    assert!(peak < 32 << 20, "{peak} bytes for what was only announced");
+    assert!(peak < 32 << 20, "{peak} bytes for sizes that were only announced");
 }
 
-/// What a server may take in these tests with a maximum of this: as much again for plans and
-/// replies, as much twice for copies on their way between processes.
+/// The `maxmemory` of these tests. A server may take four times as much: as much again for plans
+/// and replies, and twice for copies in flight between processes.
 const MAX_MEMORY: u64 = 64 << 20;
 const MOST: u64 = 4 * MAX_MEMORY;
 
-/// One that asks every shard a hundred thousand times: each command becomes one for each shard. It
-/// is refused, or done without more memory than there is.
+/// A transaction of a hundred thousand commands, each of which goes to every shard. It is refused,
+/// or done within the memory limit.
 fn long_transactions(subject: &Subject) {
     let config = Config { max_memory: Some(MAX_MEMORY), ..Config::default() };
     let served = Served::start(subject, &config);
@@ -248,12 +254,12 @@ fn long_transactions(subject: &Subject) {
                 (0..1000).for_each(|_| drop(client.reply()));
             }
             client.send(&encoded("EXEC"));
-            let asked = Instant::now();
+            let since = Instant::now();
             other.says("PING", "+PONG");
             assert!(
-                asked.elapsed() < Duration::from_secs(5),
+                since.elapsed() < Duration::from_secs(5),
                 "{command}: others wait for {:?}",
-                asked.elapsed()
+                since.elapsed()
             );
             let reply = client.reply();
             assert!(reply.starts_with('[') || reply.starts_with("-EXECABORT"), "{reply:.80}");
@@ -263,8 +269,8 @@ fn long_transactions(subject: &Subject) {
     }
 }
 
-/// Six clients ask for two hundred megabytes each, and take nothing. Where replies are no copies,
-/// they may have them.
+/// Six clients request two hundred megabytes each, and read nothing. A model whose replies do not
+/// copy values may answer them.
 fn copies(subject: &Subject) {
     let config = Config { max_memory: Some(MAX_MEMORY), ..Config::default() };
     let served = Served::start(subject, &config);
@@ -287,7 +293,7 @@ fn copies(subject: &Subject) {
         }
     });
     assert!(peak < MOST, "{peak} bytes for copies");
-    // A value by itself can be read, whichever worker has it.
+    // A single value can be read through any worker.
     clients.iter_mut().zip(keys).for_each(|(client, key)| {
         client.close_half();
         served.client().says(&format!("STRLEN {key}"), ":1048576");

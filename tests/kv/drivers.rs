@@ -1,5 +1,5 @@
-//! A driver that people use, the `redis` crate's, blocking and asynchronous: whatever it asks on connecting, in whatever
-//! pieces it sends its requests.
+//! A driver that is in common use, that of the `redis` crate, blocking and asynchronous. It tests
+//! the requests that a driver sends on connecting, and how it divides them.
 
 use std::time::Duration;
 
@@ -22,7 +22,8 @@ pub(super) fn cases() -> Vec<Case> {
     ]
 }
 
-/// The first runtime of a process opens two sockets, for signals, that are there until it ends.
+/// The first runtime of a process opens two sockets, for signals, which stay open until the process
+/// ends.
 pub(super) fn warm_up() {
     drop(runtime());
 }
@@ -68,7 +69,8 @@ fn blocking(subject: &Subject) {
     );
 }
 
-/// With an optimistic lock, as the driver's own documentation has it: everybody adds to the same number, by WATCH, GET and EXEC.
+/// With an optimistic lock, as in the driver's documentation: all clients add to the same number,
+/// by WATCH, GET and EXEC.
 fn transaction(mut redis: Connection, times: usize) {
     for _ in 0..times {
         let (sum,): (i64,) = redis::transaction(&mut redis, &["sum"], |redis, pipe| {
@@ -86,7 +88,7 @@ fn asynchronous(subject: &Subject) {
         (0..3).for_each(|_| drop(scope.spawn(|| transaction(connect(&served), 50))));
     });
     let sums: Vec<i64> = runtime().block_on(async {
-        // One connection for all of them, which is what this driver's are made for.
+        // One connection for all tasks, for which this driver is made.
         let redis = client(&served, None).get_multiplexed_async_connection().await.expect("it is answered");
         let mut tasks = JoinSet::new();
         for key in 0..100 {
@@ -99,7 +101,7 @@ fn asynchronous(subject: &Subject) {
     assert_eq!(redis::cmd("DBSIZE").query::<i64>(&mut connect(&served)).expect("it is answered"), 101);
 }
 
-/// Adds to a number of its own, in pipelines, the last of which is a transaction.
+/// Adds to its own number, in pipelines, the last of which is a transaction.
 async fn count(mut redis: redis::aio::MultiplexedConnection, key: usize) -> i64 {
     for _ in 0..9 {
         let twice = pipe()

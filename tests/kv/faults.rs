@@ -1,4 +1,5 @@
-//! A worker is killed: what its shards held is gone, all at once and visibly, and nothing else is.
+//! A worker is killed: its shards lose their keys, all at once and visibly, and no other shard
+//! does.
 
 use std::{
     collections::BTreeMap,
@@ -43,13 +44,13 @@ pub(super) fn cases() -> Vec<Case> {
     cases.into_iter().map(processes).collect()
 }
 
-/// One of the workers, and what it owns.
+/// A worker, and the shards that it owns.
 struct Worker {
     pid: u32,
     shards: Vec<usize>,
 }
 
-/// Kills a worker, and waits until another one has its shards.
+/// Kills a worker, and waits until another worker owns its shards.
 fn kill(served: &Served, pid: u32) -> Worker {
     let (before, others) = (epochs(served).expect("no worker is down"), tree::children(process::id()));
     kill_process(Pid::from_raw(pid.cast_signed()).expect("a process has a number"), Signal::KILL)
@@ -66,16 +67,18 @@ fn kill(served: &Served, pid: u32) -> Worker {
     Worker { pid, shards }
 }
 
-/// Any of them. It is killed, since that shows what it owns.
+/// Any worker. To learn which shards a worker owns, the first worker is killed; the result is its
+/// successor.
 fn any(served: &Served) -> Worker {
-    // They are there once all shards are.
+    // All workers are there when all shards answer.
     while epochs(served).is_none() {}
     let worker = kill(served, *tree::children(process::id()).first().expect("there are workers"));
     assert!(!worker.shards.is_empty());
     worker
 }
 
-/// What INFO tells of the shards; none while one is down, or if whoever is asked dies.
+/// The epochs of all shards, from INFO. `None` while a shard is down, or if the worker that is
+/// asked dies.
 fn epochs(served: &Served) -> Option<Vec<u64>> {
     let mut client = served.client();
     client.send(&encoded("INFO"));
@@ -104,7 +107,7 @@ fn loses_its_keys(subject: &Subject) {
     client.says("DBSIZE", &format!(":{kept}"));
 }
 
-/// Also of a key that was not there before, and is not there now.
+/// A watch also ends for a key that was missing before and is missing afterwards.
 fn watch_across_a_death(subject: &Subject) {
     let served = Served::start(subject, &Config::default());
     let worker = any(&served);
@@ -113,7 +116,7 @@ fn watch_across_a_death(subject: &Subject) {
         let mut keys = (0..).map(|n| format!("key:{n}"));
         keys.find(|key| worker.shards.contains(&slots.shard(key.as_bytes())) == is_lost).expect("there are")
     };
-    // One of them may be a client of the worker that dies.
+    // Some of them may be clients of the worker that dies.
     let mut clients: Vec<_> = (0..8).map(|_| served.client()).collect();
     clients.iter_mut().for_each(|client| client.says(&format!("WATCH {}", key(true)), "+OK"));
     kill(&served, worker.pid);
@@ -156,19 +159,20 @@ fn histories(subject: &Subject, kind: Kind, count: u64) {
     }
 }
 
-/// Far more questions for its shard than one worker may have unanswered: the other one serves its
-/// own clients on at once, and those that wait for the suspended one are told so. When it goes on,
-/// it has what it had.
+/// The suspended worker gets far more requests for its shard than may be unanswered. The other
+/// worker still serves its own clients at once, and clients that wait for the suspended one get an
+/// error. When the worker goes on, it has its keys.
 fn suspended(subject: &Subject) {
     let served = Served::start(subject, &Config::default());
     let worker = any(&served);
     let slots = Slots::new(epochs(&served).expect("no worker is down").len());
-    let key = |is_its: bool| {
+    let key = |is_suspended: bool| {
         let mut keys = (0..).map(|n| format!("key:{n}"));
-        keys.find(|key| worker.shards.contains(&slots.shard(key.as_bytes())) == is_its).expect("there are")
+        keys.find(|key| worker.shards.contains(&slots.shard(key.as_bytes())) == is_suspended)
+            .expect("there are")
     };
-    let (its, others) = (key(true), key(false));
-    served.client().says(&format!("SET {its} kept"), "+OK");
+    let (suspended, others) = (key(true), key(false));
+    served.client().says(&format!("SET {suspended} kept"), "+OK");
     let signal = |signal| {
         kill_process(Pid::from_raw(worker.pid.cast_signed()).expect("a process has a number"), signal)
             .expect("it is there");
@@ -176,11 +180,11 @@ fn suspended(subject: &Subject) {
     signal(Signal::STOP);
     let _goes_on = Finally(|| signal(Signal::CONT));
     let mut waiting: Vec<_> = (0..300).map(|_| served.client()).collect();
-    waiting.iter_mut().for_each(|client| client.send(&encoded(&format!("GET {its}")).repeat(20)));
+    waiting.iter_mut().for_each(|client| client.send(&encoded(&format!("GET {suspended}")).repeat(20)));
     for nth in 0..10 {
-        let asked = Instant::now();
+        let since = Instant::now();
         served.client().says(&format!("SET {others} {nth}"), "+OK");
-        assert!(asked.elapsed() < Duration::from_secs(4), "client {nth} waits for {:?}", asked.elapsed());
+        assert!(since.elapsed() < Duration::from_secs(4), "client {nth} waits for {:?}", since.elapsed());
     }
     for client in &mut waiting {
         for _ in 0..20 {
@@ -188,23 +192,23 @@ fn suspended(subject: &Subject) {
             assert!(reply.starts_with("-INDETERMINATE") || reply.starts_with("-TRYAGAIN"), "{reply}");
         }
     }
-    // From now on at once, also where several shards are asked.
+    // Further requests are refused at once, also those that need several shards.
     let mut client = served.client();
-    for request in [format!("GET {its}"), format!("MSET {others} 1 {its} 1")] {
+    for request in [format!("GET {suspended}"), format!("MSET {others} 1 {suspended} 1")] {
         client.send(&encoded(&request));
         assert!(client.reply().starts_with("-TRYAGAIN"), "{request}");
     }
     signal(Signal::CONT);
     let is_back = |client: &mut Client| {
-        client.send(&encoded(&format!("GET {its}")));
+        client.send(&encoded(&format!("GET {suspended}")));
         client.reply() == "$kept"
     };
     while !is_back(&mut client) {}
-    waiting.iter_mut().for_each(|client| client.says(&format!("GET {its}"), "$kept"));
-    client.says(&format!("MSET {others} 1 {its} 1"), "+OK");
+    waiting.iter_mut().for_each(|client| client.says(&format!("GET {suspended}"), "$kept"));
+    client.says(&format!("MSET {others} 1 {suspended} 1"), "+OK");
 }
 
-/// Does something at the end, also of a test that fails.
+/// Runs a function when it is dropped, also if the test panics.
 struct Finally<F: Fn()>(F);
 
 impl<F: Fn()> Drop for Finally<F> {

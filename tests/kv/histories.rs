@@ -25,16 +25,16 @@ pub(super) fn cases() -> Vec<Case> {
     cases
 }
 
-/// Keys are spread over as many slots, whoever owns them.
-const PLACES: usize = 8;
+/// The number of shards over which keys are spread. It does not depend on the model.
+const SHARDS: usize = 8;
 
-/// One server for all of them: each has keys that nobody has used.
+/// One server for all histories; each has keys of its own.
 fn histories(subject: &Subject, kind: Kind, count: u64) {
     let served = Served::start(subject, &Config::default());
-    let slots = Slots::new(PLACES);
+    let slots = Slots::new(SHARDS);
     let mut overlapping = 0;
     for nth in 0..count {
-        let keys = spread(PLACES, 1, &format!("h{nth}"), |key| slots.shard(key.as_bytes()));
+        let keys = spread(SHARDS, 1, &format!("h{nth}"), |key| slots.shard(key.as_bytes()));
         let plan = Plan::random(kind, keys, 4, MAX_OPERATIONS, nth);
         let history = record(&[served.address], &plan, Vec::new());
         let (answered, refused, unknown) = history.counts();
@@ -42,5 +42,5 @@ fn histories(subject: &Subject, kind: Kind, count: u64) {
         overlapping += history.overlapping();
         check(&history, Limit::default()).assert_linearizable();
     }
-    assert!(overlapping > 0, "nothing happened at the same time");
+    assert!(overlapping > 0, "no operations overlapped");
 }

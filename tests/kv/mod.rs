@@ -23,10 +23,10 @@ use cc_workloads::{
 
 use server::Served;
 
-/// Its tests.
+/// The tests of this workload.
 pub(crate) const SUITE: Suite = Suite::of::<Kv>();
 
-/// This workload.
+/// The workload under test.
 struct Kv;
 
 impl Workload for Kv {

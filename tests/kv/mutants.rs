@@ -1,4 +1,5 @@
-//! Wrong servers, each wrong in one way. Those that answer wrongly are the checker's own tests (`linear`).
+//! The mutants of this workload: servers that are each wrong in one way. Servers with wrong answers
+//! are in the checker's own tests (`linear`).
 
 use std::{fs::File, io::Write, mem, net::TcpListener, thread, time::Duration};
 
@@ -35,7 +36,7 @@ pub(super) fn all() -> Vec<(&'static str, Serve)> {
     ]
 }
 
-/// Of each mutant the cases that reject it, and a part of what they say.
+/// Each mutant, the cases that must reject it, and a part of the message with which they do.
 pub(super) const REJECTED: &[Rejected] = &[
     ("does_nothing", &["commands"], "talk.rs"),
     ("turns_everybody_away", &["commands", "half_closed"], "max number of clients"),
@@ -49,7 +50,7 @@ pub(super) const REJECTED: &[Rejected] = &[
     ("leaves_the_listener", &["a_stop_before_the_first_client"], "descriptor"),
 ];
 
-/// What is right.
+/// Runs the reference.
 fn reference(listener: TcpListener, config: &Config, ctx: &Ctx) -> Result<Totals> {
     match Subject::reference().entry::<Kv>() {
         Entry::Run(serve) => serve(listener, config, ctx),
@@ -62,7 +63,7 @@ fn does_nothing(_: TcpListener, _: &Config, _: &Ctx) -> Result<Totals> {
 }
 
 fn turns_everybody_away(listener: TcpListener, config: &Config, ctx: &Ctx) -> Result<Totals> {
-    let (mut stream, _) = listener.accept().expect("somebody comes");
+    let (mut stream, _) = listener.accept().expect("a client connects");
     let _ = stream.write(TOO_MANY);
     drop(stream);
     reference(listener, config, ctx)

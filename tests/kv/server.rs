@@ -14,9 +14,9 @@ use cc_workloads::{
 
 use super::{Kv, talk::Client};
 
-/// A server that runs until it is stopped, at the latest when this is dropped.
+/// A running server. It is stopped when this is dropped, at the latest.
 pub(super) struct Served {
-    /// Where it listens.
+    /// The address at which it listens.
     pub(super) address: SocketAddr,
     stop: Stop,
     thread: Option<JoinHandle<Result<Totals>>>,
@@ -40,18 +40,18 @@ impl Served {
         Client::new(self.address)
     }
 
-    /// Asks for a stop, and returns at once.
+    /// Requests a stop, and returns at once.
     pub(super) fn request_stop(&self) {
         self.stop.request(Cause::Test);
     }
 
-    /// Stops it, and returns what it did.
+    /// Stops the server, and returns its totals.
     pub(super) fn stop(mut self) -> Totals {
         self.request_stop();
         self.join().expect("it was started").expect("it serves until it is stopped")
     }
 
-    /// Stops it, and returns how long that took.
+    /// Stops the server, and returns how long that took.
     pub(super) fn time_to_stop(self) -> Duration {
         let began = Instant::now();
         self.stop();

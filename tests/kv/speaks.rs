@@ -1,4 +1,5 @@
-//! What is said to a server, and what it answers. The kernels are tested in the spec: here it is whether a model uses them.
+//! Requests to a server, and their replies. The kernels are tested in the spec; these cases test
+//! that each model uses them correctly.
 
 use std::time::Duration;
 
@@ -65,7 +66,7 @@ fn commands(subject: &Subject) {
     assert_eq!(served.stop().commands, 19);
 }
 
-/// So many keys that every shard has some.
+/// Enough keys for every shard to have some.
 fn plans_span_shards(subject: &Subject) {
     let served = served(subject);
     let mut client = served.client();
@@ -100,7 +101,7 @@ fn transaction(subject: &Subject) {
     other.says("GET key:7", "$7");
 }
 
-/// Whichever of the watched keys it is, and whichever shard it is in.
+/// Each of the watched keys counts, independent of its shard.
 fn watch(subject: &Subject) {
     let served = served(subject);
     let [mut one, mut other] = [served.client(), served.client()];
@@ -117,7 +118,7 @@ fn watch(subject: &Subject) {
     }
 }
 
-/// Replies come in the order of the requests, whichever shards these are for.
+/// Replies come in the order of the requests, independent of the shards.
 fn pipelined(subject: &Subject) {
     let served = served(subject);
     let mut client = served.client();
@@ -129,7 +130,7 @@ fn pipelined(subject: &Subject) {
             requests.extend(encoded("PING"));
         }
     }
-    // Somebody has to read while they are sent.
+    // A second thread reads, because both sides would block once their buffers are full.
     std::thread::scope(|scope| {
         let mut sender = served.client();
         let sent = scope.spawn(move || {
@@ -169,7 +170,7 @@ fn half_closed(subject: &Subject) {
     assert!(client.is_closed());
 }
 
-/// It is told what was wrong, and hung up on, and nobody else is.
+/// A client that sends malformed requests gets an error and is disconnected; no other client is.
 fn malformed(subject: &Subject) {
     let served = served(subject);
     let mut other = served.client();
@@ -199,8 +200,8 @@ fn password(subject: &Subject) {
     client.says("GET a", "$nil");
 }
 
-/// What a browser sends on behalf of a page that tries to command the server, and what the page
-/// could make of it. What came before is run, nothing that follows is.
+/// The request of a browser for a web page that tries to command the server. Commands before it are
+/// run, commands that follow in it are not.
 fn web_page(subject: &Subject) {
     let served = served(subject);
     let mut other = served.client();
@@ -223,7 +224,7 @@ fn web_page(subject: &Subject) {
     }
 }
 
-/// In every model, by the time that passes: also where workers read a clock of their own.
+/// Keys expire as time passes, also in models whose workers read their own clocks.
 fn keys_expire(subject: &Subject) {
     let served = served(subject);
     let mut client = served.client();
@@ -245,8 +246,8 @@ fn keys_expire(subject: &Subject) {
     while !is_gone() {}
 }
 
-/// The date is set ahead, and back before the beginning. Neither keys that are there nor those that
-/// come later notice.
+/// The date is set ahead, and then back before the start. Neither existing keys nor later ones are
+/// affected.
 fn manual_clock(subject: &Subject) {
     let (clock, hands) = Clock::manual();
     let served = Served::start(subject, &Config { clock, ..Config::default() });

@@ -1,4 +1,4 @@
-//! Stops: what has arrived is answered, and nobody holds it up.
+//! Stops: requests that have arrived are answered, and no client delays the stop.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ pub(super) fn cases() -> Vec<Case> {
     ]
 }
 
-/// Far longer than a stop takes that nobody holds up.
+/// Far longer than a stop takes.
 const LONG: Duration = Duration::from_secs(60);
 const SOON: Duration = Duration::from_secs(20);
 
@@ -59,7 +59,7 @@ fn who_does_not_read(subject: &Subject) {
     assert!(served.time_to_stop() < SOON);
 }
 
-/// The stop comes while requests do. A reply is the next number, and the last one is whole.
+/// The stop comes while requests do. Each reply is the next number, and the last one is complete.
 fn replies_are_whole(subject: &Subject) {
     let served = Served::start(subject, &Config::default());
     let mut client = served.client();
@@ -73,6 +73,6 @@ fn replies_are_whole(subject: &Subject) {
         assert_eq!(reply, format!(":{}", replies + 1));
     }
     assert!(replies <= 100);
-    // Every request counts that was run, and no other.
+    // All requests that were run are counted, and no others.
     assert!(served.stop().commands > replies);
 }

@@ -1,4 +1,4 @@
-//! A client that says what it is told to, and reads replies as they are on the wire.
+//! A client that sends what the test says, and reads replies as they are on the wire.
 
 use std::{
     io::{BufRead, BufReader, ErrorKind, Read, Write},
@@ -6,8 +6,8 @@ use std::{
     time::Duration,
 };
 
-/// A reply that takes longer than this does not come.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Maximum time for a reply; a server that takes longer has failed to answer.
+const REPLY_LIMIT: Duration = Duration::from_secs(30);
 
 /// A connection.
 pub(super) struct Client(BufReader<TcpStream>);
@@ -16,7 +16,7 @@ impl Client {
     pub(super) fn new(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).expect("it listens");
         stream.set_nodelay(true).expect("it is a socket");
-        stream.set_read_timeout(Some(PATIENCE)).expect("it is a socket");
+        stream.set_read_timeout(Some(REPLY_LIMIT)).expect("it is a socket");
         Self(BufReader::new(stream))
     }
 
@@ -25,24 +25,26 @@ impl Client {
         self.0.get_mut().write_all(bytes).expect("the server reads");
     }
 
-    /// The same to a server that may be gone.
+    /// Sends bytes to a server that may be gone.
     pub(super) fn try_send(&mut self, bytes: &[u8]) {
-        // Whether it is shows in what it replies.
+        // The reply shows whether it is.
         let _ = self.0.get_mut().write_all(bytes);
     }
 
-    /// The same; whether the connection was still open, as far as that shows.
+    /// Sends bytes, and returns whether the connection was still open, as far as can be seen.
     pub(super) fn trickle(&mut self, bytes: &[u8]) -> bool {
         self.0.get_mut().write_all(bytes).is_ok()
     }
 
-    /// Sends a request, whose arguments are separated by blanks, and checks the reply (see [`Client::reply`]).
+    /// Sends a request, whose arguments are separated by blanks, and checks the reply (see
+    /// [`Client::reply`]).
     pub(super) fn says(&mut self, request: &str, reply: &str) {
         self.send(&encoded(request));
         assert_eq!(self.reply(), reply, "{request}");
     }
 
-    /// A reply as text: `+OK`, `-ERR …`, `:1`, `$value`, `$nil`, `[:1 $value]`, `nil` for no array.
+    /// The next reply as text: `+OK`, `-ERR …`, `:1`, `$value`, `$nil`, `[:1 $value]`, `nil` for a
+    /// missing array.
     pub(super) fn reply(&mut self) -> String {
         let line = self.line().expect("there is a reply");
         let (kind, rest) = line.split_at(1);
@@ -58,20 +60,21 @@ impl Client {
         }
     }
 
-    /// The same; none if the connection is closed between two replies.
+    /// Like `reply`, but `None` if the connection is closed between two replies.
     pub(super) fn next_reply(&mut self) -> Option<String> {
         let has_more = self.0.fill_buf().is_ok_and(|bytes| !bytes.is_empty());
         has_more.then(|| self.reply())
     }
 
-    /// Whether the next reply begins, and is an array, or an error that begins like this. The rest
-    /// of it is not taken.
+    /// Whether the next reply begins, and is an array or an error with this prefix. The remainder
+    /// is not read.
     pub(super) fn next_reply_is_large_or(&mut self, error: &str) -> bool {
         let line = self.line().expect("there is a reply");
         line.starts_with('*') || line.starts_with(error)
     }
 
-    /// Whether the server has closed the connection, with nothing more to say. One that is torn off is closed, too.
+    /// Whether the server has closed the connection without a further reply. A reset counts as
+    /// closed.
     pub(super) fn is_closed(&mut self) -> bool {
         match self.0.read(&mut [0]) {
             Ok(bytes) => bytes == 0,
@@ -79,7 +82,7 @@ impl Client {
         }
     }
 
-    /// Nothing more will be sent.
+    /// Closes the sending half of the connection.
     pub(super) fn close_half(&self) {
         self.0.get_ref().shutdown(Shutdown::Write).expect("it is open");
     }
@@ -103,7 +106,7 @@ pub(super) fn encoded(request: &str) -> Vec<u8> {
     of(&request.split(' ').map(str::as_bytes).collect::<Vec<_>>())
 }
 
-/// The same of these arguments.
+/// A request of these arguments.
 pub(super) fn of(arguments: &[&[u8]]) -> Vec<u8> {
     let mut bytes = format!("*{}\r\n", arguments.len()).into_bytes();
     for argument in arguments {

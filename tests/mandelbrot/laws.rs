@@ -1,4 +1,4 @@
-//! What the laws of every workload are asked with.
+//! What this workload provides to the common laws (`cc_conformance::laws`).
 
 use cc_conformance::{
     fault::Fault,
@@ -13,18 +13,18 @@ use cc_workloads::{
 use super::{
     Mandelbrot,
     fails::{LAST, MIDDLE, name, whole},
-    observe::{Asked, Observed, tiled, tiles, view},
+    run_result::{Invocation, RunResult, tiled, tiles, view},
     stops::long,
 };
 
 impl Laws for Mandelbrot {
-    type Asked = Asked;
-    type Expected = Observed;
-    type Observed = Observed;
+    type Invocation = Invocation;
+    type Expected = RunResult;
+    type RunResult = RunResult;
     type Pushed = Output;
 
-    fn ordinary() -> Asked {
-        Asked::from(&whole())
+    fn ordinary() -> Invocation {
+        Invocation::from(&whole())
     }
 
     fn middle() -> Vec<Place> {
@@ -40,72 +40,80 @@ impl Laws for Mandelbrot {
         places.map(|(place, tile)| (format!("in_the_{place}_tile"), Place::new(name(tile), 0))).collect()
     }
 
-    fn stopped() -> Vec<Asked> {
-        vec![Asked::from(&long())]
+    fn stopped() -> Vec<Invocation> {
+        vec![Invocation::from(&long())]
     }
 
-    fn jams() -> Vec<(Asked, Option<usize>)> {
+    fn jams() -> Vec<(Invocation, Option<usize>)> {
         [tiled(view(120, 100), 1, 1), view(300, 200)].iter().map(|view| (view.into(), None)).collect()
     }
 
-    fn breaks() -> Vec<(Asked, Vec<usize>)> {
-        vec![(Asked::from(&tiled(view(64, 48), 1, 1)), vec![1, 2, 7, 40])]
+    fn breaks() -> Vec<(Invocation, Vec<usize>)> {
+        vec![(Invocation::from(&tiled(view(64, 48), 1, 1)), vec![1, 2, 7, 40])]
     }
 
-    fn cut() -> Vec<Cut<Asked>> {
+    fn cut() -> Vec<Cut<Invocation>> {
         let all = usize::try_from(tiles(&long())).expect("it is small");
         let (place, begun) = (Place::new("", 0), 3..all / 2);
-        vec![Cut { asked: Asked::from(&long()), window: 4, most: 3, place, begun, all, what: "tiles" }]
+        vec![Cut {
+            invocation: Invocation::from(&long()),
+            window: 4,
+            most: 3,
+            place,
+            begun,
+            all,
+            what: "tiles",
+        }]
     }
 
-    fn varied() -> Vec<Asked> {
-        [view(300, 200), tiled(view(30, 20), 1, 1), view(1, 1)].iter().map(Asked::from).collect()
+    fn varied() -> Vec<Invocation> {
+        [view(300, 200), tiled(view(30, 20), 1, 1), view(1, 1)].iter().map(Invocation::from).collect()
     }
 
-    fn counted() -> Vec<Asked> {
-        vec![Asked::from(&view(300, 200))]
+    fn counted() -> Vec<Invocation> {
+        vec![Invocation::from(&view(300, 200))]
     }
 
-    fn with(asked: Asked, fault: Fault) -> Asked {
-        asked.with(fault)
+    fn with(invocation: Invocation, fault: Fault) -> Invocation {
+        invocation.with(fault)
     }
 
-    fn job(asked: &Asked) -> Job {
-        Job::new(asked.view.clone())
+    fn job(invocation: &Invocation) -> Job {
+        Job::new(invocation.view.clone())
     }
 
-    fn expected(asked: &Asked) -> Observed {
-        Observed::reference(&asked.view)
+    fn expected(invocation: &Invocation) -> RunResult {
+        RunResult::reference(&invocation.view)
     }
 
-    fn run(subject: &Subject, asked: &Asked, ctx: &Ctx, out: &mut dyn Sink<Output>) {
-        subject.run::<Self>(&Self::job(asked), ctx, out);
+    fn run(subject: &Subject, invocation: &Invocation, ctx: &Ctx, out: &mut dyn Sink<Output>) {
+        subject.run::<Self>(&Self::job(invocation), ctx, out);
     }
 
-    fn observe(subject: &Subject, asked: &Asked, ctx: &Ctx, most: Option<usize>) -> Observed {
-        Observed::until(subject, asked, ctx, most)
+    fn observe(subject: &Subject, invocation: &Invocation, ctx: &Ctx, most: Option<usize>) -> RunResult {
+        RunResult::until(subject, invocation, ctx, most)
     }
 
-    fn pushes(observed: &Observed) -> usize {
-        observed.pushes
+    fn pushes(run_result: &RunResult) -> usize {
+        run_result.pushes
     }
 
-    fn assert_whole(observed: &Observed, expected: &Observed, asked: &Asked) {
-        observed.assert_same(expected, &asked.view);
+    fn assert_whole(run_result: &RunResult, expected: &RunResult, invocation: &Invocation) {
+        run_result.assert_same(expected, &invocation.view);
     }
 
-    fn assert_part(observed: &Observed, expected: &Observed, asked: &Asked) {
-        observed.assert_part_of(expected, &asked.view);
-        assert_eq!(observed.messages, "");
+    fn assert_part(run_result: &RunResult, expected: &RunResult, invocation: &Invocation) {
+        run_result.assert_part_of(expected, &invocation.view);
+        assert_eq!(run_result.messages, "");
     }
 
-    /// The model decides how many tiles are in a task, so there may be fewer tasks than that.
-    fn assert_broken_off(_: &Subject, observed: &Observed, most: usize) {
-        assert!(observed.pushes <= most);
+    /// The model decides how many tiles are in a task, so there may be fewer pushes than `most`.
+    fn assert_broken_off(_: &Subject, run_result: &RunResult, most: usize) {
+        assert!(run_result.pushes <= most);
     }
 
-    fn assert_lacks(observed: &Observed, place: &Place) {
+    fn assert_lacks(run_result: &RunResult, place: &Place) {
         assert_eq!(place.name, name(MIDDLE));
-        assert!(!observed.done.contains(&MIDDLE), "no worker was suspended");
+        assert!(!run_result.done.contains(&MIDDLE), "no worker was suspended");
     }
 }

@@ -3,8 +3,8 @@
 mod fails;
 mod laws;
 mod mutants;
-mod observe;
 mod pictures;
+mod run_result;
 mod stops;
 
 use cc_conformance::{
@@ -19,12 +19,12 @@ use cc_workloads::{
     mandelbrot::{self, Job, Output},
 };
 
-use observe::{Observed, view};
+use run_result::{RunResult, view};
 
-/// Its tests.
+/// The tests of this workload.
 pub(crate) const SUITE: Suite = Suite::of::<Mandelbrot>();
 
-/// This workload.
+/// The workload under test.
 struct Mandelbrot;
 
 impl Workload for Mandelbrot {
@@ -37,7 +37,7 @@ impl Workload for Mandelbrot {
     }
 
     fn warm_up(subject: &Subject) {
-        let _ = Observed::of(subject, &view(1, 1), &subject.ctx(1));
+        let _ = RunResult::of(subject, &view(1, 1), &subject.ctx(1));
     }
 
     fn cases() -> Vec<Case> {

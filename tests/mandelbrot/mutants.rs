@@ -1,5 +1,4 @@
-//! The checks are checked: wrong implementations must be rejected, each by the cases that look for what is wrong
-//! with it.
+//! The mutants of this workload: each must be rejected by the cases that look for its mistake.
 
 use std::{mem, ops::ControlFlow};
 
@@ -14,7 +13,7 @@ use cc_workloads::{
 
 use super::Mandelbrot;
 
-/// Those of every workload, and some of this one's own.
+/// The mutants of every workload, and those of this one.
 pub(super) fn all() -> Vec<(&'static str, Run<Mandelbrot>)> {
     let own: [(_, Run<Mandelbrot>); 5] = [
         ("lets_panics_through", lets_panics_through),
@@ -26,7 +25,7 @@ pub(super) fn all() -> Vec<(&'static str, Run<Mandelbrot>)> {
     mutant::all::<Mandelbrot>().into_iter().chain(own).collect()
 }
 
-/// Each mutant, the cases that must reject it, and a part of what they must say.
+/// Each mutant, the cases that must reject it, and a part of the message with which they do.
 pub(super) const REJECTED: &[Rejected] = &[
     ("drops_one", &["picture", "tiles_of_one_pixel", "one_row"], "tiles are missing"),
     ("repeats_one", &["picture", "tiles_of_one_pixel", "one_row"], "came twice"),
@@ -52,7 +51,7 @@ pub(super) const REJECTED: &[Rejected] = &[
     ("hangs", &["picture"], "mandelbrot::hangs::picture hung"),
 ];
 
-/// Emits the output of a task, which there is none of once a stop is requested.
+/// Emits the output of a task, which is `None` once a stop is requested.
 fn emit(output: Option<Output>, ctx: &Ctx, out: &mut dyn Sink<Output>) -> ControlFlow<()> {
     output.map_or(ControlFlow::Break(()), |output| ctx.emit(output, out))
 }
@@ -63,7 +62,7 @@ fn lets_panics_through(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Resu
     Ok(())
 }
 
-/// Does sixteen tiles at a time, and gives all of them up for one.
+/// Does sixteen tiles at a time, and gives up all of them if one fails.
 fn fails_whole_tasks(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let plane = Plane::new(&job.view, &ctx.stop);
     let _ = job.tasks(Grain { pixels: 4096 }).try_for_each(|task| {
@@ -73,7 +72,7 @@ fn fails_whole_tasks(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result
     Ok(())
 }
 
-/// Takes sixteen tiles at a time, whatever the job asks for.
+/// Does sixteen tiles at a time, and ignores the number that the job asks for.
 fn joins_as_it_likes(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let plane = Plane::new(&job.view, &ctx.stop);
     let mut tasks = Job::new(job.view.clone()).tasks(Grain { pixels: 256 });
@@ -81,7 +80,7 @@ fn joins_as_it_likes(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result
     Ok(())
 }
 
-/// One tile's counts are its neighbour's, and the other way round.
+/// Exchanges the counts of two tiles.
 fn swaps_places(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let mut held = vec![];
     edited::<Mandelbrot>(job, ctx, out, |nth, mut output| match nth {

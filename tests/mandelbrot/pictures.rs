@@ -1,9 +1,10 @@
-//! Pictures of all shapes, cut in all ways: every tile comes once, and every count is the reference's.
+//! Pictures of all shapes, divided in all ways: every tile comes once, and every count is the
+//! reference's.
 
 use cc_conformance::{case::Case, subject::Subject};
 use cc_workloads::mandelbrot::{Region, View, escape_time};
 
-use super::observe::{Observed, conforms, tiled, tiles, view};
+use super::run_result::{RunResult, conforms, tiled, tiles, view};
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
@@ -25,12 +26,12 @@ pub(super) fn cases() -> Vec<Case> {
     ]
 }
 
-/// Not only as the reference has them.
+/// Compares with the definition, and not only with the reference.
 fn counts_are_as_defined(subject: &Subject) {
     let view = tiled(view(75, 50), 9, 20);
-    let observed = Observed::of(subject, &view, &subject.ctx(2));
+    let run_result = RunResult::of(subject, &view, &subject.ctx(2));
     let Region { x0, y0, x1, y1 } = view.region;
-    let mut counts = observed.counts.iter();
+    let mut counts = run_result.counts.iter();
     for row in 0..50 {
         for column in 0..75 {
             let x = x0 + (f64::from(column) + 0.5) * ((x1 - x0) / 75.0);
@@ -39,17 +40,18 @@ fn counts_are_as_defined(subject: &Subject) {
             assert_eq!(counts.next(), Some(&defined), "row {row}, column {column}");
         }
     }
-    assert!(observed.counts.contains(&view.max_iter), "some of it is in the set");
+    assert!(run_result.counts.contains(&view.max_iter), "some of it is in the set");
 }
 
-/// As many as the job asks for, however many the model would have chosen.
+/// Tasks have the number of tiles that the job asks for, independent of what the model would
+/// choose.
 fn tiles_a_task(subject: &Subject) {
     let view = tiled(view(60, 40), 4, 4);
     for each in [1, 7, 1000] {
-        let observed = Observed::in_tasks_of(each, subject, &view, &subject.ctx(2));
-        observed.assert_same(&Observed::reference(&view), &view);
+        let run_result = RunResult::in_tasks_of(each, subject, &view, &subject.ctx(2));
+        run_result.assert_same(&RunResult::reference(&view), &view);
         let tasks = tiles(&view).div_ceil(each.into());
-        assert_eq!(observed.tasks, tasks, "tasks are not of {each}");
+        assert_eq!(run_result.tasks, tasks, "tasks are not of {each}");
     }
 }
 
@@ -59,7 +61,7 @@ fn max_iter(subject: &Subject) {
     }
 }
 
-/// All inside, all outside, far in, upside down, and nothing at all.
+/// Regions inside and outside of the set, deep zooms, upside down, and of no extent.
 fn other_regions(subject: &Subject) {
     for (x0, y0, x1, y1) in [
         (-0.1, -0.1, 0.1, 0.1),

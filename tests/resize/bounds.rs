@@ -1,4 +1,4 @@
-//! Bounds: memory, however many images there are and however slow the reader is.
+//! Bounds: memory with many images and with a slow reader.
 
 use std::ops::ControlFlow;
 
@@ -8,19 +8,22 @@ use cc_workloads::{
     resize::{Format, Made, Output, Settings},
 };
 
-use super::{Resize, corpus, observe::Asked};
+use super::{Resize, corpus, run_result::Invocation};
 
 pub(super) fn cases() -> Vec<Case> {
     vec![Case::new("memory_for_many_images", memory_for_many_images)]
 }
 
-/// What a worker may need beside the image in its hands: buffers, stacks, and itself, if it is a process.
+/// Memory of a worker besides its image: buffers, stacks, and the process itself in models with
+/// worker processes.
 const WORKER: u64 = 4 << 20;
 
-/// What may be in flight in one run and happen not to be in another, and what there is before a run.
+/// Allowed difference between two runs: the number of images in flight varies, and so does the
+/// memory before a run.
 const SLACK: u64 = 16 << 20;
 
-/// Waits before it takes an output until everybody else has nothing more to do, and measures.
+/// A slow reader: before it takes an output, it waits until all other threads sleep, and measures
+/// memory.
 #[derive(Default)]
 struct Slow {
     pushes: usize,
@@ -39,13 +42,13 @@ impl Sink<Output> for Slow {
     }
 }
 
-/// Each worker holds an image, and some thumbnails wait for the reader; that is all, after ten
-/// images or two hundred.
+/// Memory is that of one image per worker and of some thumbnails that wait for the reader. It is
+/// the same for ten images and for two hundred.
 fn memory_for_many_images(subject: &Subject) {
     let image = u64::from(corpus::LARGE.0) * u64::from(corpus::LARGE.1) * 3;
     for workers in [2, 4] {
         let peak = peak(subject, workers, "large.jpg", 16);
-        // Twice, since it is a file before it is an image and the allocator rounds up.
+        // Twice an image: the file is in memory before the image is, and the allocator rounds up.
         let most = workers as u64 * (2 * image + WORKER) + SLACK;
         assert!(peak <= most, "{} MB with {workers} workers, not {}", peak / 1_000_000, most / 1_000_000);
     }
@@ -54,14 +57,14 @@ fn memory_for_many_images(subject: &Subject) {
     assert!(many <= few * 13 / 10 + SLACK / 2, "{few_mb} MB for 10 images, {many_mb} MB for 200");
 }
 
-/// The most memory that the family of processes has while the reader is waited for.
+/// The peak memory of the processes while they wait for the reader.
 fn peak(subject: &Subject, workers: usize, image: &str, images: usize) -> u64 {
-    let mut asked = Asked::new();
-    asked.sources = vec![corpus::path(image); images];
-    // Large thumbnails, so that those that pile up are seen.
-    asked.settings = Settings { width: 320, format: Some(Format::Png), ..asked.settings };
+    let mut invocation = Invocation::new();
+    invocation.sources = vec![corpus::path(image); images];
+    // Large thumbnails, so that memory shows if they pile up.
+    invocation.settings = Settings { width: 320, format: Some(Format::Png), ..invocation.settings };
     let mut slow = Slow::default();
-    subject.run::<Resize>(&asked.job(), &subject.ctx_with_window(workers, 4), &mut slow);
+    subject.run::<Resize>(&invocation.job(), &subject.ctx_with_window(workers, 4), &mut slow);
     assert_eq!(slow.pushes, images);
     slow.peak
 }

@@ -1,4 +1,5 @@
-//! The images: good ones of every kind, bad ones, a few medium ones, and two thousand of one pixel.
+//! The images: good ones of every kind, bad ones, some of medium size, and two thousand of one
+//! pixel.
 
 use std::{
     ffi::OsStr,
@@ -9,19 +10,19 @@ use std::{
 
 pub(super) use cc_conformance::suite::corpus as path;
 
-/// How many images `medium` has.
+/// The number of images in `medium`.
 pub(super) const MEDIUM: usize = 96;
 
-/// How many images of one pixel `tiny` has.
+/// The number of images of one pixel in `tiny`.
 pub(super) const TINY: usize = 2000;
 
-/// How large `large.jpg` is.
+/// The width and the height of `large.jpg`.
 pub(super) const LARGE: (u16, u16) = (960, 720);
 
-/// The one in the middle of `medium`.
+/// The image in the middle of `medium`.
 pub(super) const MIDDLE: &str = "medium/048.jpg";
 
-/// Those of `bad` that can be opened, and a part of what is said of each.
+/// The files of `bad` that can be opened, and a part of the message about each.
 pub(super) const BAD: &[(&str, &str)] = &[
     ("bomb.jpg", "pixels"),
     ("bomb.png", "60000x60000 is more than"),
@@ -94,7 +95,7 @@ fn good(dir: &Path) {
     at_depth("grey-alpha.png", 2, ColorType::GrayscaleAlpha, BitDepth::Eight);
     at_depth("sixteen-bit.png", 6, ColorType::Rgb, BitDepth::Sixteen);
     at_depth("sixteen-bit-alpha.png", 8, ColorType::Rgba, BitDepth::Sixteen);
-    // The same pixels as plain.png's, in the seven passes that the encoder does not make.
+    // The same pixels as in plain.png, in seven passes, which the encoder does not make.
     write(&dir.join("interlaced.png"), &interlaced(&scene(70, 50, 3), 70, 50));
     let palette = png(&scene(70, 50, 1), 70, 50, ColorType::Indexed, |e| {
         e.set_palette((0..=255).flat_map(|n| [n, 255 - n, n / 2]).collect::<Vec<u8>>());
@@ -108,7 +109,7 @@ fn good(dir: &Path) {
     {
         write(&dir.join(name), &webp(&scene(80, 40, bytes), 80, 40, color));
     }
-    // Made by libwebp: what writes it in Rust is lossless.
+    // Made by libwebp, because the encoder in Rust is only lossless.
     write(&dir.join("lossy.webp"), include_bytes!("lossy.webp"));
     for (name, width, height) in [("one-pixel.png", 1, 1), ("wide.png", 2000, 1), ("high.png", 1, 2000)] {
         write(&dir.join(name), &png(&scene(width, height, 3), width, height, ColorType::Rgb, |_| ()));
@@ -135,7 +136,7 @@ fn bad(dir: &Path) {
     garbled[middle..middle + 64].fill(0x55);
     write(&dir.join("garbled.png"), &garbled);
 
-    // What each claims is far more than it has.
+    // Each header claims a size far beyond that of the data.
     let mut bomb = lossless;
     let side = 60_000_u32.to_be_bytes();
     bomb[16..24].copy_from_slice(&[side, side].concat());
@@ -148,35 +149,36 @@ fn bad(dir: &Path) {
     write(&dir.join("bomb.jpg"), &bomb);
     let mut bomb = lossless_webp;
     let frame = bomb.windows(4).position(|name| name == b"VP8L").expect("it is lossless");
-    // Fourteen bits each, behind the chunk's length and a signature.
+    // Width and height have fourteen bits each; they follow the chunk's length and a signature.
     bomb[frame + 9..frame + 12].fill(0xff);
     write(&dir.join("bomb.webp"), &bomb);
 }
 
-/// Operands that cannot be read, whoever asks, and what is said of each. Made in the current directory.
+/// Operands that no user can read, and the message about each. They are made in the current
+/// directory.
 pub(super) fn troublesome() -> Vec<(PathBuf, &'static str)> {
     fs::create_dir_all("troublesome/directory.jpg").expect("it can be made");
     let at = |name: &str| Path::new("troublesome").join(name);
     for (link, target) in [("dangling.jpg", "nowhere"), ("loop.jpg", "loop.jpg")] {
-        let _ = symlink(target, at(link)); // it may be there already
+        let _ = symlink(target, at(link)); // fails if the link exists
     }
     if !at("fifo.jpg").exists() {
-        cc_conformance::trap::fifo(&at("fifo.jpg"));
+        cc_conformance::failpoint::fifo(&at("fifo.jpg"));
     }
     vec![
         (at("missing.jpg"), "No such file or directory"),
         (at("dangling.jpg"), "No such file or directory"),
         (at("loop.jpg"), "Too many levels of symbolic links"),
         (at("directory.jpg/x.jpg"), "No such file or directory"),
-        // Nobody has opened it for writing.
+        // Opening the FIFO would wait for a writer.
         (at("fifo.jpg"), "Not a regular file"),
         ("/dev/null".into(), "Not a regular file"),
-        // It opens, and cannot be read.
+        // It can be opened, but not read.
         ("/proc/self/mem".into(), "Input/output error"),
     ]
 }
 
-/// Something to be seen: `samples` bytes for each pixel.
+/// A test picture, with `samples` bytes per pixel.
 fn scene(width: u32, height: u32, samples: usize) -> Vec<u8> {
     let mut random = fastrand::Rng::with_seed(u64::from(width * height));
     let mut bytes = Vec::with_capacity((width * height) as usize * samples);
@@ -231,11 +233,12 @@ fn png(
     bytes
 }
 
-/// Where each pass of an interlaced PNG begins, across and down, and how far apart its pixels are.
+/// For each pass of an interlaced PNG: the first column and row, and the distance between its
+/// pixels in both directions.
 const PASSES: [[usize; 4]; 7] =
     [[0, 0, 8, 8], [4, 0, 8, 8], [0, 4, 4, 8], [2, 0, 4, 4], [0, 2, 2, 4], [1, 0, 2, 2], [0, 1, 1, 2]];
 
-/// An interlaced PNG of three samples a pixel, not compressed.
+/// An uncompressed, interlaced PNG with three samples per pixel.
 fn interlaced(pixels: &[u8], width: u32, height: u32) -> Vec<u8> {
     let (wide, high) = (width as usize, height as usize);
     let mut passes = vec![];
@@ -259,7 +262,7 @@ fn chunk(name: &[u8; 4], data: &[u8]) -> Vec<u8> {
     [&length.to_be_bytes()[..], &named, &crc(&named).to_be_bytes()].concat()
 }
 
-/// A zlib stream of one block, as it is.
+/// A zlib stream with one uncompressed block.
 fn stored(data: &[u8]) -> Vec<u8> {
     let length = u16::try_from(data.len()).expect("it is one block");
     let (low, high) = data.iter().fold((1, 0), |(low, high): (u32, u32), byte| {
@@ -276,13 +279,13 @@ fn webp(pixels: &[u8], width: u32, height: u32, color: image_webp::ColorType) ->
     bytes
 }
 
-/// Exif data that say how the camera was held, and nothing else.
+/// Exif data with the orientation only.
 fn exif(orientation: u8) -> Vec<u8> {
     let entry = [0x01, 0x12, 0, 3, 0, 0, 0, 1, 0, orientation, 0, 0];
     [b"MM\0*\0\0\0\x08\0\x01".as_slice(), &entry, &[0; 4]].concat()
 }
 
-/// The checksum of a PNG's chunk.
+/// The checksum of a PNG chunk.
 fn crc(bytes: &[u8]) -> u32 {
     let step = |sum: u32, _| if sum & 1 == 1 { (sum >> 1) ^ 0xedb8_8320 } else { sum >> 1 };
     !bytes.iter().fold(u32::MAX, |sum, byte| (0..8).fold(sum ^ u32::from(*byte), step))

@@ -1,15 +1,15 @@
-//! Faults within the work: an image that panics, or ends its worker, again and again. There is
-//! never half a file in the folder, nor a temporary one.
+//! Faults within the work: an image that panics, or that ends its worker, each time it is tried.
+//! The folder never has half a file nor a temporary one.
 
 use super::{
     corpus,
-    observe::{Asked, Observed, is},
+    run_result::{Invocation, RunResult, is},
 };
 use cc_conformance::{
     case::{Case, Needs},
+    failpoint::Failpoint,
     fault::Action,
     subject::Subject,
-    trap::Trap,
 };
 
 pub(super) fn cases() -> Vec<Case> {
@@ -30,38 +30,38 @@ pub(super) const BEFORE: u64 = 0;
 /// Between decoding and encoding it.
 pub(super) const WITHIN: u64 = 1;
 
-pub(super) fn album() -> Asked {
-    Asked::of("medium").into("out")
+pub(super) fn album() -> Invocation {
+    Invocation::of("medium").into("out")
 }
 
-/// An image fails whenever it is tried: it is reported by name, and the others are done.
+/// An image fails each time it is tried. It is reported by name, and the other images are done.
 fn image_fails(subject: &Subject, action: Action, from: u64) {
-    let trap = Trap::new("trap");
-    let ambushed = album().with(trap.fault(corpus::MIDDLE, from, action, 1000));
-    let whole = Observed::reference(&album());
-    let observed = Observed::of(subject, &ambushed, &subject.ctx(2));
-    let [(name, why)] = &observed.failures()[..] else {
-        panic!("not one failure: {:?}", observed.failures())
+    let failpoint = Failpoint::new("failpoint");
+    let faulty = album().with(failpoint.fault(corpus::MIDDLE, from, action, 1000));
+    let whole = RunResult::reference(&album());
+    let run_result = RunResult::of(subject, &faulty, &subject.ctx(2));
+    let [(name, why)] = &run_result.failures()[..] else {
+        panic!("not one failure: {:?}", run_result.failures())
     };
     assert!(is(name, corpus::MIDDLE), "another image: {name}");
     assert!(action != Action::Panic || why == "panicked: planned", "another reason: {why:?}");
-    assert_eq!(observed.said(), format!("resize: {name}: {why}\n"));
-    // A death while other tasks are in flight is not counted.
+    assert_eq!(run_result.said(), format!("resize: {name}: {why}\n"));
+    // A death while other tasks are in flight is not counted, so there may be one more.
     let (least, most) = if action == Action::Panic { (1, 1) } else { (3, 4) };
-    assert!((least..=most).contains(&trap.strikes()), "struck {} times", trap.strikes());
-    assert_eq!((observed.outputs.len(), observed.status), (corpus::MEDIUM, 1));
-    assert_eq!(observed.folder.len(), corpus::MEDIUM - 1);
-    let rest = observed.outputs.iter().filter(|shown| !shown.0.ends_with(corpus::MIDDLE.as_bytes()));
-    let rest = Observed { outputs: rest.cloned().collect(), ..observed };
+    assert!((least..=most).contains(&failpoint.hits()), "hit {} times", failpoint.hits());
+    assert_eq!((run_result.outputs.len(), run_result.status), (corpus::MEDIUM, 1));
+    assert_eq!(run_result.folder.len(), corpus::MEDIUM - 1);
+    let rest = run_result.outputs.iter().filter(|shown| !shown.0.ends_with(corpus::MIDDLE.as_bytes()));
+    let rest = RunResult { outputs: rest.cloned().collect(), ..run_result };
     rest.assert_part_of(&whole);
 }
 
-/// Nothing can be done, and every image is reported.
+/// Every image fails, and each is reported.
 fn panic_in_every_image(subject: &Subject) {
-    let trap = Trap::new("trap");
-    let ambushed = album().with(trap.fault(".jpg", WITHIN, Action::Panic, 1000));
-    let observed = Observed::of(subject, &ambushed, &subject.ctx(2));
-    let panicked = observed.failures().iter().filter(|(_, why)| why == "panicked: planned").count();
-    assert_eq!((panicked, observed.outputs.len()), (corpus::MEDIUM, corpus::MEDIUM));
-    assert!(observed.folder.is_empty(), "{:?}", observed.folder.keys());
+    let failpoint = Failpoint::new("failpoint");
+    let faulty = album().with(failpoint.fault(".jpg", WITHIN, Action::Panic, 1000));
+    let run_result = RunResult::of(subject, &faulty, &subject.ctx(2));
+    let panicked = run_result.failures().iter().filter(|(_, why)| why == "panicked: planned").count();
+    assert_eq!((panicked, run_result.outputs.len()), (corpus::MEDIUM, corpus::MEDIUM));
+    assert!(run_result.folder.is_empty(), "{:?}", run_result.folder.keys());
 }

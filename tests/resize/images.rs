@@ -1,4 +1,5 @@
-//! Images of all kinds, good and bad, from folders of all kinds: every thumbnail is the reference's, to the byte.
+//! Images of all kinds, good and bad, from folders of all kinds: every thumbnail equals the
+//! reference's, byte by byte.
 
 use std::{env, fs, os::unix::fs::symlink, path::PathBuf};
 
@@ -7,7 +8,7 @@ use cc_workloads::resize::{Fit, Format, Made, Settings};
 
 use super::{
     corpus,
-    observe::{Asked, conforms},
+    run_result::{Invocation, conforms},
 };
 
 pub(super) fn cases() -> Vec<Case> {
@@ -25,18 +26,18 @@ pub(super) fn cases() -> Vec<Case> {
 }
 
 fn good_images(subject: &Subject) {
-    let observed = conforms(subject, &Asked::of("good"));
-    assert_eq!(observed.failures(), []);
-    assert_eq!(observed.status, 0);
+    let run_result = conforms(subject, &Invocation::of("good"));
+    assert_eq!(run_result.failures(), []);
+    assert_eq!(run_result.status, 0);
     let made = |end: &str| {
-        let shown = observed.outputs.iter().find(|shown| shown.0.ends_with(end.as_bytes()));
+        let shown = run_result.outputs.iter().find(|shown| shown.0.ends_with(end.as_bytes()));
         shown.map(|shown| &shown.2).expect("there is an output of each")
     };
     let size_of = |end: &str| match made(end) {
         Made::Thumbnail { width, height, .. } => (*width, *height),
         Made::Failed(why) => panic!("{end}: {why}"),
     };
-    // 90 × 60, made 24 wide as they are seen.
+    // 90 × 60 pixels, made 24 wide after they are turned upright.
     assert_eq!((size_of("/plain.jpg"), size_of("/cmyk.jpg")), ((24, 16), (24, 16)));
     assert_eq!((size_of("/turned-3.jpg"), size_of("/turned-6.jpg")), ((24, 16), (24, 36)));
     assert_eq!(size_of("/one-pixel.png"), (1, 1));
@@ -45,9 +46,9 @@ fn good_images(subject: &Subject) {
 
 fn other_formats(subject: &Subject) {
     for (format, quality) in [(Format::Jpeg, 40), (Format::Png, 85), (Format::Webp, 85)] {
-        let mut asked = Asked::of("good");
-        asked.settings = Settings { format: Some(format), quality, ..asked.settings };
-        assert_eq!(conforms(subject, &asked).failures(), []);
+        let mut invocation = Invocation::of("good");
+        invocation.settings = Settings { format: Some(format), quality, ..invocation.settings };
+        assert_eq!(conforms(subject, &invocation).failures(), []);
     }
 }
 
@@ -56,81 +57,89 @@ fn fits(subject: &Subject) {
         [(Fit::Contain, None), (Fit::Contain, Some(9)), (Fit::Cover, Some(30)), (Fit::Exact, Some(7))]
     {
         for enlarge in [false, true] {
-            let mut asked = Asked::new();
+            let mut invocation = Invocation::new();
             let names = ["plain.jpg", "turned-6.jpg", "alpha.png", "one-pixel.png", "wide.png"];
-            asked.sources = names.map(|name| corpus::path("good").join(name)).into();
-            asked.settings = Settings { width: 40, height, fit, enlarge, ..asked.settings };
-            conforms(subject, &asked);
+            invocation.sources = names.map(|name| corpus::path("good").join(name)).into();
+            invocation.settings = Settings { width: 40, height, fit, enlarge, ..invocation.settings };
+            conforms(subject, &invocation);
         }
     }
 }
 
-/// Each is reported by name with the reason, and the good ones between them are done.
+/// Each bad image is reported by name and with the reason, and the good ones between them are done.
 fn bad_images(subject: &Subject) {
     let good = corpus::path("good/plain.jpg");
-    let asked = corpus::BAD
-        .iter()
-        .fold(Asked::new().at(&good), |asked, (name, _)| asked.at(corpus::path("bad").join(name)).at(&good));
-    let observed = conforms(subject, &asked);
-    let failures = observed.failures();
+    let invocation = corpus::BAD.iter().fold(Invocation::new().at(&good), |invocation, (name, _)| {
+        invocation.at(corpus::path("bad").join(name)).at(&good)
+    });
+    let run_result = conforms(subject, &invocation);
+    let failures = run_result.failures();
     assert_eq!(failures.len(), corpus::BAD.len(), "{failures:?}");
     for ((name, why), (failed, reason)) in corpus::BAD.iter().zip(&failures) {
         assert!(failed.ends_with(&format!("/{name}")) && reason.contains(why), "{failed}: {reason}");
-        assert!(observed.said().contains(&format!("resize: {failed}: {reason}\n")), "{}", observed.said());
+        assert!(
+            run_result.said().contains(&format!("resize: {failed}: {reason}\n")),
+            "{}",
+            run_result.said()
+        );
     }
-    assert_eq!(observed.status, 1);
-    assert_eq!(observed.totals.images, corpus::BAD.len() as u64 + 1);
-    conforms(subject, &Asked::of("bad"));
+    assert_eq!(run_result.status, 1);
+    assert_eq!(run_result.totals.images, corpus::BAD.len() as u64 + 1);
+    conforms(subject, &Invocation::of("bad"));
 }
 
 fn troublesome_operands(subject: &Subject) {
     let troublesome = corpus::troublesome();
-    let mut asked = Asked::new().at(corpus::path("good/plain.jpg"));
-    asked.sources.extend(troublesome.iter().map(|(path, _)| path.clone()));
-    // A folder named as an image is a folder.
-    asked = asked.at("troublesome/directory.jpg").at(corpus::path("good/plain.png"));
-    let observed = conforms(subject, &asked);
-    let said = observed.said();
+    let mut invocation = Invocation::new().at(corpus::path("good/plain.jpg"));
+    invocation.sources.extend(troublesome.iter().map(|(path, _)| path.clone()));
+    // A folder with an image's name is a folder.
+    invocation = invocation.at("troublesome/directory.jpg").at(corpus::path("good/plain.png"));
+    let run_result = conforms(subject, &invocation);
+    let said = run_result.said();
     for (path, why) in &troublesome {
         let expected = format!("resize: {}: {why}\n", path.display());
         assert!(said.contains(&expected), "no {expected:?} in {said}");
     }
-    assert_eq!((observed.status, observed.totals.images), (1, 2));
-    // Below a folder they are no images.
-    conforms(subject, &Asked { recursive: true, ..Asked::new() }.at("troublesome"));
+    assert_eq!((run_result.status, run_result.totals.images), (1, 2));
+    // Below a folder these files are not taken for images.
+    conforms(subject, &Invocation { recursive: true, ..Invocation::new() }.at("troublesome"));
 }
 
 fn folders(subject: &Subject) {
-    let flat = conforms(subject, &Asked::new().at(corpus::path("good")));
-    let deep = conforms(subject, &Asked::of("good"));
+    let flat = conforms(subject, &Invocation::new().at(corpus::path("good")));
+    let deep = conforms(subject, &Invocation::of("good"));
     assert_eq!(flat.outputs.len() + 1, deep.outputs.len(), "one is below");
-    // Without a folder to write to, nobody minds one that comes twice.
-    conforms(subject, &Asked::of("good").at(corpus::path("good")).at(corpus::path("good/plain.jpg")));
+    // Without an output folder, an image may come twice.
+    conforms(subject, &Invocation::of("good").at(corpus::path("good")).at(corpus::path("good/plain.jpg")));
 }
 
-/// Names that are relative are reported so, and mean the same to every worker.
+/// Relative names are reported as they are, and mean the same file in every worker.
 fn relative_names(subject: &Subject) {
     symlink(corpus::path("good"), "good").expect("a link can be made");
     env::set_current_dir("good").expect("it is a directory");
-    let asked = Asked { recursive: true, ..Asked::new() };
-    let observed =
-        conforms(subject, &asked.clone().at("plain.jpg").at("./below/../plain.png").at("-dash.jpg"));
-    assert_eq!(observed.failures(), []);
-    assert!(observed.said().contains(" plain.jpg\n") && observed.said().contains(" ./below/../plain.png\n"));
-    conforms(subject, &asked.at("."));
+    let invocation = Invocation { recursive: true, ..Invocation::new() };
+    let run_result =
+        conforms(subject, &invocation.clone().at("plain.jpg").at("./below/../plain.png").at("-dash.jpg"));
+    assert_eq!(run_result.failures(), []);
+    assert!(
+        run_result.said().contains(" plain.jpg\n") && run_result.said().contains(" ./below/../plain.png\n")
+    );
+    conforms(subject, &invocation.at("."));
 }
 
 fn nothing_to_do(subject: &Subject) {
     fs::write("notes.txt", "no image").expect("it can be written");
-    let here = Asked { recursive: true, ..Asked::new() };
-    for asked in [Asked::new(), Asked::of("none"), here.at("."), Asked::of("none").into("out")] {
-        let observed = conforms(subject, &asked);
-        assert_eq!((observed.outputs.len(), observed.status), (0, 0));
+    let here = Invocation { recursive: true, ..Invocation::new() };
+    for invocation in
+        [Invocation::new(), Invocation::of("none"), here.at("."), Invocation::of("none").into("out")]
+    {
+        let run_result = conforms(subject, &invocation);
+        assert_eq!((run_result.outputs.len(), run_result.status), (0, 0));
     }
     assert!(PathBuf::from("out").is_dir());
 }
 
 fn two_thousand_of_one_pixel(subject: &Subject) {
-    let observed = conforms(subject, &Asked::of("tiny"));
-    assert_eq!(observed.totals.images, corpus::TINY as u64);
+    let run_result = conforms(subject, &Invocation::of("tiny"));
+    assert_eq!(run_result.totals.images, corpus::TINY as u64);
 }

@@ -1,4 +1,4 @@
-//! What the laws of every workload are asked with.
+//! What this workload provides to the common laws (`cc_conformance::laws`).
 
 use cc_conformance::{
     fault::{Fault, Plan},
@@ -13,16 +13,16 @@ use cc_workloads::{
 use super::{
     Resize, corpus,
     fails::{BEFORE, WITHIN, album},
-    observe::{Asked, Observed},
+    run_result::{Invocation, RunResult},
 };
 
 impl Laws for Resize {
-    type Asked = Asked;
-    type Expected = Observed;
-    type Observed = Observed;
+    type Invocation = Invocation;
+    type Expected = RunResult;
+    type RunResult = RunResult;
     type Pushed = Output;
 
-    fn ordinary() -> Asked {
+    fn ordinary() -> Invocation {
         album()
     }
 
@@ -44,64 +44,75 @@ impl Laws for Resize {
         ]
     }
 
-    fn jams() -> Vec<(Asked, Option<usize>)> {
-        vec![(Asked::of("medium"), Some(4))]
+    fn jams() -> Vec<(Invocation, Option<usize>)> {
+        vec![(Invocation::of("medium"), Some(4))]
     }
 
-    fn breaks() -> Vec<(Asked, Vec<usize>)> {
-        vec![(Asked::of("tiny"), vec![1, 2, 7, 40])]
+    fn breaks() -> Vec<(Invocation, Vec<usize>)> {
+        vec![(Invocation::of("tiny"), vec![1, 2, 7, 40])]
     }
 
-    fn cut() -> Vec<Cut<Asked>> {
+    fn cut() -> Vec<Cut<Invocation>> {
         let all = corpus::MEDIUM;
-        // At the second of an image's two places; it is begun once.
+        // Each image passes the failpoint `WITHIN` once; `BEFORE` has the same name.
         let (place, begun) = (Place::new(".jpg", WITHIN), 3..all / 2);
-        vec![Cut { asked: Asked::of("medium"), window: 4, most: 3, place, begun, all, what: "images" }]
+        vec![Cut {
+            invocation: Invocation::of("medium"),
+            window: 4,
+            most: 3,
+            place,
+            begun,
+            all,
+            what: "images",
+        }]
     }
 
-    fn varied() -> Vec<Asked> {
-        vec![Asked::of("good").at(corpus::path("bad")), Asked::new().at(corpus::path("good/plain.jpg"))]
+    fn varied() -> Vec<Invocation> {
+        vec![
+            Invocation::of("good").at(corpus::path("bad")),
+            Invocation::new().at(corpus::path("good/plain.jpg")),
+        ]
     }
 
-    fn counted() -> Vec<Asked> {
-        vec![Asked::of("good"), Asked::of("bad")]
+    fn counted() -> Vec<Invocation> {
+        vec![Invocation::of("good"), Invocation::of("bad")]
     }
 
-    fn with(asked: Asked, fault: Fault) -> Asked {
-        asked.with(fault)
+    fn with(invocation: Invocation, fault: Fault) -> Invocation {
+        invocation.with(fault)
     }
 
-    fn job(asked: &Asked) -> Job {
-        asked.job()
+    fn job(invocation: &Invocation) -> Job {
+        invocation.job()
     }
 
-    fn expected(asked: &Asked) -> Observed {
-        Observed::reference(&Asked { faults: Plan::default(), ..asked.clone() })
+    fn expected(invocation: &Invocation) -> RunResult {
+        RunResult::reference(&Invocation { faults: Plan::default(), ..invocation.clone() })
     }
 
-    fn run(subject: &Subject, asked: &Asked, ctx: &Ctx, out: &mut dyn Sink<Output>) {
-        subject.run::<Self>(&asked.job(), ctx, out);
+    fn run(subject: &Subject, invocation: &Invocation, ctx: &Ctx, out: &mut dyn Sink<Output>) {
+        subject.run::<Self>(&invocation.job(), ctx, out);
     }
 
-    fn observe(subject: &Subject, asked: &Asked, ctx: &Ctx, most: Option<usize>) -> Observed {
-        Observed::until(subject, asked, ctx, most, &mut |_| ())
+    fn observe(subject: &Subject, invocation: &Invocation, ctx: &Ctx, most: Option<usize>) -> RunResult {
+        RunResult::until(subject, invocation, ctx, most, &mut |_| ())
     }
 
-    fn pushes(observed: &Observed) -> usize {
-        observed.outputs.len()
+    fn pushes(run_result: &RunResult) -> usize {
+        run_result.outputs.len()
     }
 
-    fn assert_whole(observed: &Observed, expected: &Observed, _: &Asked) {
-        observed.assert_same(expected);
+    fn assert_whole(run_result: &RunResult, expected: &RunResult, _: &Invocation) {
+        run_result.assert_same(expected);
     }
 
-    fn assert_part(observed: &Observed, expected: &Observed, asked: &Asked) {
-        observed.assert_part_of(expected);
-        // What goes to a folder is not printed.
-        assert!(asked.out.is_none() || observed.said().is_empty(), "{}", observed.said());
+    fn assert_part(run_result: &RunResult, expected: &RunResult, invocation: &Invocation) {
+        run_result.assert_part_of(expected);
+        // Thumbnails that go to a folder are not printed.
+        assert!(invocation.out.is_none() || run_result.said().is_empty(), "{}", run_result.said());
     }
 
-    fn assert_lacks(observed: &Observed, _: &Place) {
-        assert!(observed.outputs.len() < corpus::MEDIUM, "no worker was suspended");
+    fn assert_lacks(run_result: &RunResult, _: &Place) {
+        assert!(run_result.outputs.len() < corpus::MEDIUM, "no worker was suspended");
     }
 }

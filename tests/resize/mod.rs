@@ -7,7 +7,7 @@ mod folder;
 mod images;
 mod laws;
 mod mutants;
-mod observe;
+mod run_result;
 mod stops;
 
 use std::path::Path;
@@ -24,12 +24,12 @@ use cc_workloads::{
     resize::{self, Job, Output},
 };
 
-use observe::{Asked, Observed};
+use run_result::{Invocation, RunResult};
 
-/// Its tests.
+/// The tests of this workload.
 pub(crate) const SUITE: Suite = Suite::of::<Resize>();
 
-/// This workload.
+/// The workload under test.
 struct Resize;
 
 impl Workload for Resize {
@@ -41,7 +41,7 @@ impl Workload for Resize {
     }
 
     fn warm_up(subject: &Subject) {
-        let _ = Observed::of(subject, &Asked::of("none"), &subject.ctx(1));
+        let _ = RunResult::of(subject, &Invocation::of("none"), &subject.ctx(1));
     }
 
     fn corpus(dir: &Path) {

@@ -1,5 +1,4 @@
-//! The checks are checked: wrong implementations must be rejected, each by the cases that look for what is wrong
-//! with it.
+//! The mutants of this workload: each must be rejected by the cases that look for its mistake.
 
 use std::{fs, mem};
 
@@ -14,7 +13,7 @@ use cc_workloads::{
 
 use super::Resize;
 
-/// Those of every workload, and some of this one's own.
+/// The mutants of every workload, and those of this one.
 pub(super) fn all() -> Vec<(&'static str, Run<Resize>)> {
     let own: [(_, Run<Resize>); 7] = [
         ("lets_panics_through", lets_panics_through),
@@ -28,7 +27,7 @@ pub(super) fn all() -> Vec<(&'static str, Run<Resize>)> {
     mutant::all::<Resize>().into_iter().chain(own).collect()
 }
 
-/// Each mutant, the cases that must reject it, and a part of what they must say.
+/// Each mutant, the cases that must reject it, and a part of the message with which they do.
 pub(super) const REJECTED: &[Rejected] = &[
     ("drops_one", &["good_images", "into_a_folder"], "the images differ"),
     ("repeats_one", &["good_images", "into_a_folder"], "the images differ"),
@@ -72,7 +71,7 @@ fn hides_failures(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()
     })
 }
 
-/// One image gets its neighbour's thumbnail, and the other way round.
+/// Exchanges the thumbnails of two images.
 fn swaps_two(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let mut held = vec![];
     edited::<Resize>(job, ctx, out, |nth, mut output| match nth {
@@ -98,7 +97,7 @@ fn alters_a_byte(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()>
     })
 }
 
-/// Every thumbnail in one folder.
+/// Writes all thumbnails into one folder.
 fn forgets_the_folders(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     edited::<Resize>(job, ctx, out, |_, mut output| {
         let name = output.target.rsplit(|byte| *byte == b'/').next().map(<[u8]>::to_vec);
@@ -107,7 +106,7 @@ fn forgets_the_folders(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Resu
     })
 }
 
-/// Writes into the folder itself, and not to the end.
+/// Writes the target itself and not a temporary file, and not to its end.
 fn leaves_half_a_file(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     if let Some(folder) = &job.out {
         fs::write(folder.join(".half"), "half").expect("it can be written");
@@ -115,7 +114,7 @@ fn leaves_half_a_file(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Resul
     sequential::run(job, ctx, out)
 }
 
-/// Each image has buffers of its own, which stay until the end.
+/// Keeps the buffers of each image until the end.
 fn keeps_every_image(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let mut resizers = vec![];
     let _ = job.tasks(&ctx.stop).try_for_each(|task| {

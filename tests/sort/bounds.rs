@@ -7,9 +7,9 @@ use cc_conformance::{
 };
 
 use super::{
-    asked::Asked,
     corpus,
-    observe::{Observed, conforms_in},
+    invocation::Invocation,
+    run_result::{RunResult, conforms_in},
 };
 
 pub(super) fn cases() -> Vec<Case> {
@@ -21,42 +21,43 @@ pub(super) fn cases() -> Vec<Case> {
     ]
 }
 
-/// With 32 descriptors nothing runs out of them, however many runs there are: a merge keeps none of them open.
+/// A run needs at most 32 descriptors, independent of the number of runs: a merge keeps no file
+/// open.
 fn descriptor_limit_of_32(subject: &Subject) {
     limit_descriptors(32);
     conforms_in(subject, "large", "plain", 0, &subject.ctx(1));
     conforms_in(subject, "large", "plain", 0, &subject.ctx(2));
 }
 
-/// What is taken for all workers together: so little that the text does not fit into it. Those who merge all runs at once
-/// need more, or there are too many.
+/// The memory limit of all workers together. It is so small that the text does not fit. A model
+/// that merges all runs at once needs more memory, or there would be too many runs.
 fn allowed(subject: &Subject) -> u64 {
     if subject.facts.merges_in_passes { 8 << 20 } else { 40 << 20 }
 }
 
-/// Rounding by the allocator, and stacks that are touched for the first time.
+/// Memory per worker beyond the limit: rounding by the allocator, and stacks.
 const WORKER: u64 = 1 << 20;
 
-/// The large text so many times over does not take more memory than is allowed, and a quarter of it, beyond what a run of
-/// nothing takes.
+/// Sorting the large text `times` times takes at most the limit and a quarter of it, beyond the
+/// memory of a run on almost no input.
 fn memory(subject: &Subject, times: usize, workers: usize) {
-    // That is over so soon that its peak can be missed.
-    let nothing = (0..5).map(|_| peak(subject, &Asked::of("odd/no-newline", &[]), workers)).max();
+    // Such a run is so short that its peak can be missed.
+    let nothing = (0..5).map(|_| peak(subject, &Invocation::of("odd/no-newline", &[]), workers)).max();
     let nothing = nothing.expect("there are five");
-    let mut asked = Asked::new(&["-k1,1"]).in_memory_of(allowed(subject));
+    let mut invocation = Invocation::new(&["-k1,1"]).in_memory_of(allowed(subject));
     for _ in 0..times {
-        asked = corpus::files("large").into_iter().fold(asked, Asked::at);
+        invocation = corpus::files("large").into_iter().fold(invocation, Invocation::at);
     }
-    let peak = peak(subject, &asked, workers);
+    let peak = peak(subject, &invocation, workers);
     let most = nothing + allowed(subject) * 5 / 4 + WORKER * workers as u64;
     let [peak, most, nothing] = [peak, most, nothing].map(|bytes| bytes >> 10);
     assert!(peak <= most, "{peak} KiB, more than {most} ({nothing} for nothing)");
 }
 
-/// The most memory that a run takes.
-fn peak(subject: &Subject, asked: &Asked, workers: usize) -> u64 {
+/// The peak memory of a run.
+fn peak(subject: &Subject, invocation: &Invocation, workers: usize) -> u64 {
     peak_memory(|| {
-        let observed = Observed::forgotten(subject, asked, &subject.ctx(workers));
-        assert_eq!(observed.error, None);
+        let run_result = RunResult::forgotten(subject, invocation, &subject.ctx(workers));
+        assert_eq!(run_result.error, None);
     })
 }

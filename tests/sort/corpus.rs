@@ -1,4 +1,4 @@
-//! The texts: odd ones, and one that makes many runs; and what becomes of them, as the oracle has it.
+//! The texts: odd ones, and one that makes many runs; with the order that the oracle gives them.
 
 use std::{
     fs,
@@ -12,18 +12,18 @@ use cc_workloads::sort::Totals;
 use fastrand::Rng;
 
 use super::{
-    asked::Asked,
+    invocation::Invocation,
     oracle::{self, Expected},
 };
 
-/// The files of `large`: their names, and about how many bytes they have. With the least memory, runs are of less than
-/// 480 kilobytes, and a merge reads from nine of them, or seven if there is one worker.
+/// The files of `large`: names, and approximate sizes in bytes. With the least memory, a run has
+/// less than 480 kilobytes, and a merge reads nine of them, or seven if there is one worker.
 pub(super) const LARGE: [(&str, usize); 3] = [("a", 3 << 20), ("b", 2 << 20), ("c", 1 << 20)];
 
-/// More of these than a merge can read from.
+/// The number of runs of `large` with the least memory. It is more than one merge can read.
 pub(super) const RUNS: u64 = 13;
 
-/// The orders that the oracle is asked for, by name.
+/// The orders for which the oracle is asked: name and flags.
 pub(super) const ORDERS: &[(&str, &[&str])] = &[
     ("plain", &[]),
     ("reversed", &["-r"]),
@@ -36,7 +36,7 @@ pub(super) const ORDERS: &[(&str, &[&str])] = &[
     ("everything", &["-u", "-r", "-t,", "-k2b,3", "-k1,1n"]),
 ];
 
-/// Those that odd texts are sorted in.
+/// The orders in which the odd texts are sorted.
 pub(super) const ODD_ORDERS: [&str; 3] = ["plain", "reversed", "unique"];
 
 /// The flags of an order.
@@ -56,12 +56,12 @@ pub(super) fn make(dir: &Path) {
         write(&dir.join("odd").join(name), &text);
         jobs.extend(ODD_ORDERS.iter().map(|order| (format!("odd/{name}"), *order)));
     }
-    // The oracle is slow.
+    // In parallel, because the oracle is slow.
     let jobs = Mutex::new(jobs);
     thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
-                let next = || jobs.lock().expect("nobody panics").pop();
+                let next = || jobs.lock().expect("no thread panics").pop();
                 while let Some((part, order)) = next() {
                     expect(dir, &part, order);
                 }
@@ -70,18 +70,18 @@ pub(super) fn make(dir: &Path) {
     });
 }
 
-/// Asks the oracle, and keeps what it says.
+/// Asks the oracle, and stores its answer.
 fn expect(dir: &Path, part: &str, order: &str) {
     let texts: Vec<_> =
         files_of(&dir.join(part)).iter().map(|file| fs::read(file).expect("it is there")).collect();
-    let Expected { out, totals } = oracle::sorted(&texts, &Asked::new(flags(order)).query());
+    let Expected { out, totals } = oracle::sorted(&texts, &Invocation::new(flags(order)).query());
     let Totals { files, bytes, lines, sorted } = totals;
     write(&dir.join("expected").join(part).join(order), &out);
     let totals = format!("{files} {bytes} {lines} {sorted}");
     write(&dir.join("totals").join(part).join(order), totals.as_bytes());
 }
 
-/// What the oracle has said.
+/// The oracle's answer.
 pub(super) fn expected(part: &str, order: &str) -> Expected {
     let read = |what: &str| fs::read(path(what).join(part).join(order)).expect("the oracle was asked");
     let totals = String::from_utf8(read("totals")).expect("they are text");
@@ -90,7 +90,8 @@ pub(super) fn expected(part: &str, order: &str) -> Expected {
     Expected { out: read("expected"), totals: Totals { files, bytes, lines, sorted } }
 }
 
-/// Lines of which some are equal, more have equal fields, and each tells where it comes from; the last has no newline.
+/// Lines: some are equal, more have equal fields, and each shows where it comes from. The last has
+/// no newline.
 pub(super) fn lines(random: &mut Rng, size: usize) -> Vec<u8> {
     const WORDS: [&str; 12] = [
         "a",
@@ -113,7 +114,7 @@ pub(super) fn lines(random: &mut Rng, size: usize) -> Vec<u8> {
         let number =
             f64::from(random.i32(-5000..5000)) / f64::from(random.choice([1, 1, 10, 1000]).expect("some"));
         let blanks = &"   "[..random.usize(..3)];
-        // One in four is not the only one of its kind.
+        // One in four has a copy.
         let place = if random.u8(..4) == 0 { 0 } else { text.len() };
         text.extend_from_slice(
             format!("{word}{blanks} {number},{blanks}{other} {word},{place}\n").as_bytes(),
@@ -123,7 +124,7 @@ pub(super) fn lines(random: &mut Rng, size: usize) -> Vec<u8> {
     text
 }
 
-/// Texts at the edges of what a text is.
+/// Edge cases of texts.
 fn odd(random: &mut Rng) -> Vec<(&'static str, Vec<u8>)> {
     let numbered =
         |lines: u32| (0..lines).map(|n| format!("{n:08} and some more\n")).collect::<String>().into_bytes();
@@ -131,7 +132,7 @@ fn odd(random: &mut Rng) -> Vec<(&'static str, Vec<u8>)> {
     let reversed = sorted.chunks(23).rev().flatten().copied().collect();
     let mut alike = vec![];
     for _ in 0..3000 {
-        // Equal for longer than prefixes are looked up for.
+        // Lines with common prefixes longer than the prefixes that a sort compares first.
         let common = [7, 8, 448, 449, 900][random.usize(..5)];
         alike.extend(std::iter::repeat_n(b'=', common));
         alike.extend_from_slice(format!("{}\n", random.u32(..700)).as_bytes());
@@ -150,7 +151,7 @@ fn odd(random: &mut Rng) -> Vec<(&'static str, Vec<u8>)> {
         ("reversed", reversed),
         ("alike", alike),
         ("noise", noise),
-        // With the least memory, chunks are of 480 kilobytes, and the room for one is 768.
+        // With the least memory, a chunk has 480 kilobytes, and its buffer 768.
         ("longer-than-a-chunk", [&long(600_000, b'2')[..], &some, b"\n", &long(600_000, b'1')].concat()),
         (
             "longer-than-the-room",
@@ -170,7 +171,7 @@ fn write(path: &Path, bytes: &[u8]) {
     fs::write(path, bytes).expect("it can be written");
 }
 
-/// A file of the corpus, or those of a folder of it.
+/// A file of the corpus, or the files of one of its folders.
 pub(super) fn files(part: &str) -> Vec<PathBuf> {
     files_of(&path(part))
 }

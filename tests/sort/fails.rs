@@ -1,21 +1,23 @@
-//! Faults within the work: a panic in every model; a worker that is killed, aborts or is suspended where it can, while it
-//! sorts, while a run is written, in a pass, and in the last merges. What cannot be done ends the run by its name, since
-//! a part of the lines is not what was asked for.
+//! Faults within the work: a panic in every model, and a worker that is killed, aborts or is
+//! suspended, where workers are processes. They happen while a chunk is sorted, while a run is
+//! written, in a pass, and in the last merges. A task that always fails ends the run with an error
+//! that names it, because a result without its lines would be wrong.
 
 use std::time::Duration;
 
 use cc_conformance::{
     case::{Case, Needs},
+    failpoint::Failpoint,
     fault::Action,
     laws::{Place, dies_once, replaced},
     subject::Subject,
-    trap::Trap,
 };
 use cc_workloads::Cause;
 
-use super::{Sort, asked::Asked, files::LATE_MERGE, observe::Observed};
+use super::{Sort, files::LATE_MERGE, invocation::Invocation, run_result::RunResult};
 
-/// A place in the work: its part of the case's name, and where the fault is.
+/// A place in the work: its part of the case's name, the name of the failpoint, and from where on
+/// it hits.
 type Named = (&'static str, &'static str, u64);
 
 const PLACES: [Named; 7] = [
@@ -44,7 +46,7 @@ pub(super) fn cases() -> Vec<Case> {
         // Two seconds to notice, perhaps twice; the rest is the work, in a dev build on a busy
         // machine.
         let within = Duration::from_secs(15);
-        let suspended = move |subject: &Subject| replaced::<Sort>(subject, "trap", &at(place), within);
+        let suspended = move |subject: &Subject| replaced::<Sort>(subject, "failpoint", &at(place), within);
         cases.push(Case::new(format!("suspended_{name}"), suspended).needs(Needs::Watched));
     }
     cases
@@ -54,37 +56,37 @@ fn at((_, name, from): Named) -> Place {
     Place::new(name, from)
 }
 
-/// A task that fails whenever it is tried ends the run, which says what failed.
+/// A task that fails each time it is tried ends the run, with an error that names the task.
 fn task_fails(subject: &Subject, action: Action, (_, place, from): Named) {
-    let trap = Trap::new("trap");
-    // Others that would fail as well are not begun, or not told of.
-    let ambushed = Asked::of("large", &[]).with(trap.fault(place, from, action, 1000));
+    let failpoint = Failpoint::new("failpoint");
+    // Later tasks would fail too, but they are not begun, or not reported.
+    let faulty = Invocation::of("large", &[]).with(failpoint.fault(place, from, action, 1000));
     let ctx = subject.ctx(2);
-    let observed = Observed::of(subject, &ambushed, &ctx);
-    let sorted = observed.totals.sorted;
-    let why = observed.why();
+    let run_result = RunResult::of(subject, &faulty, &ctx);
+    let sorted = run_result.totals.sorted;
+    let why = run_result.why();
     assert!(sorted == 0 || from == LATE_MERGE || !subject.facts.merges_in_passes, "lines of a failed run");
     let named = match place {
         "merge" => "merge ",
-        _ if why.contains("large/") => "", // a chunk is called after where its first piece begins
+        _ if why.contains("large/") => "", // a chunk is named after its first piece
         _ => panic!("the error has no name: {why}"),
     };
     assert!(why.starts_with(named) && why.contains(" failed"), "{why}");
     assert!(action != Action::Panic || why.ends_with(": panicked: planned"), "{why}");
     assert_eq!(ctx.stop.cause(), Some(Cause::Break), "the run was not asked to stop");
     if action == Action::Kill {
-        // Neighbours of this one may have been tried meanwhile.
-        assert!(trap.strikes() >= 3, "given up after {} deaths", trap.strikes());
+        // Other tasks may have hit the failpoint meanwhile.
+        assert!(failpoint.hits() >= 3, "given up after {} deaths", failpoint.hits());
     }
 }
 
-/// Where runs are not in files.
+/// Panics while all runs are in memory.
 fn panic_in_memory(subject: &Subject) {
     for (nth, (place, from)) in [("large/b", 1 << 20), ("run", 2), ("merge", 1)].into_iter().enumerate() {
-        let trap = Trap::new(&format!("trap{nth}"));
-        let ambushed = Asked::of("large", &[]).in_memory_of(256 << 20);
-        let ambushed = ambushed.with(trap.fault(place, from, Action::Panic, 1));
-        let why = Observed::of(subject, &ambushed, &subject.ctx(2)).why();
+        let failpoint = Failpoint::new(&format!("failpoint{nth}"));
+        let faulty = Invocation::of("large", &[]).in_memory_of(256 << 20);
+        let faulty = faulty.with(failpoint.fault(place, from, Action::Panic, 1));
+        let why = RunResult::of(subject, &faulty, &subject.ctx(2)).why();
         assert!(why.ends_with(": panicked: planned"), "{why}");
     }
 }

@@ -1,5 +1,5 @@
-//! The files that are sorted and the one that is made: what cannot be read ends the run by name, what is there is left as
-//! it was until all is done.
+//! Input and output files. An input that cannot be read ends the run with its name; an existing
+//! output is unchanged until the result is complete.
 
 use std::{
     collections::BTreeMap,
@@ -8,13 +8,13 @@ use std::{
     path::Path,
 };
 
-use cc_conformance::{case::Case, fault::Action, subject::Subject, trap::Trap};
+use cc_conformance::{case::Case, failpoint::Failpoint, fault::Action, subject::Subject};
 use rustix::process::geteuid;
 
 use super::{
-    asked::Asked,
     corpus::{self, LARGE},
-    observe::{Observed, assert_same},
+    invocation::Invocation,
+    run_result::{RunResult, assert_same},
 };
 
 pub(super) fn cases() -> Vec<Case> {
@@ -32,12 +32,12 @@ pub(super) fn cases() -> Vec<Case> {
     ]
 }
 
-/// The last of many cannot be read: nothing is written, neither printed nor into a file.
+/// The last of many inputs cannot be read. Nothing is printed, and no file is written.
 fn cannot_read(subject: &Subject, name: &Path) -> String {
-    let asked = Asked::of("large", &[]).at(name);
-    let printed = Observed::of(subject, &asked, &subject.ctx(2));
+    let invocation = Invocation::of("large", &[]).at(name);
+    let printed = RunResult::of(subject, &invocation, &subject.ctx(2));
     assert_eq!(printed.out, b"");
-    let written = Observed::of(subject, &asked.into("out"), &subject.ctx(2));
+    let written = RunResult::of(subject, &invocation.into("out"), &subject.ctx(2));
     assert!(!Path::new("out").exists(), "something was written");
     assert_eq!(printed.error, written.error);
     printed.why()
@@ -59,17 +59,17 @@ fn may_read_everything() -> Option<&'static str> {
 
 fn unreadable_file(subject: &Subject) {
     fs::write("secret", "a\n").expect("it can be written");
-    fs::set_permissions("secret", Permissions::from_mode(0o000)).expect("it is ours");
+    fs::set_permissions("secret", Permissions::from_mode(0o000)).expect("the test may change its own file");
     assert_eq!(cannot_read(subject, Path::new("secret")), "cannot read: secret: Permission denied");
 }
 
-/// It can be opened, and no more.
+/// The file can be opened, but not read.
 fn file_whose_reading_fails(subject: &Subject) {
     let why = cannot_read(subject, Path::new("/proc/self/mem"));
     assert!(why.contains("/proc/self/mem: Input/output error"), "{why}");
 }
 
-/// What there is in the current directory: names, contents and permissions.
+/// The files in the current directory: names, contents and permissions.
 fn all() -> BTreeMap<String, (Vec<u8>, u32)> {
     let entries = fs::read_dir(".").expect("it can be read").map(|entry| entry.expect("it can be read"));
     let files = entries.filter(|entry| entry.metadata().is_ok_and(|kind| kind.is_file()));
@@ -84,36 +84,36 @@ fn output_is_new(subject: &Subject) {
     fs::write("other", "").expect("it can be written");
     let usual = all()["other"].1;
     for part in ["odd/zeros", "large", "odd/empty"] {
-        let asked = Asked::of(part, &[]).into("new");
-        let observed = Observed::of(subject, &asked, &subject.ctx(2));
-        assert_eq!((&*observed.out, &observed.error), (&b""[..], &None));
+        let invocation = Invocation::of(part, &[]).into("new");
+        let run_result = RunResult::of(subject, &invocation, &subject.ctx(2));
+        assert_eq!((&*run_result.out, &run_result.error), (&b""[..], &None));
         let expected = corpus::expected(part, "plain");
-        assert_eq!(observed.totals, expected.totals);
+        assert_eq!(run_result.totals, expected.totals);
         assert_same(&all()["new"].0, &expected.out);
         assert_eq!((all()["new"].1, all().len()), (usual, 2), "not as a new file is");
         fs::remove_file("new").expect("it was made");
     }
 }
 
-/// The copies of a file in the current directory, with permissions that nothing has by default.
-fn inputs() -> Asked {
-    let mut asked = Asked::new(&["-k1,1"]);
+/// Copies of a file in the current directory, with unusual permissions.
+fn inputs() -> Invocation {
+    let mut invocation = Invocation::new(&["-k1,1"]);
     for (name, _) in LARGE {
         fs::copy(corpus::path("large").join(name), name).expect("it can be copied");
-        fs::set_permissions(name, Permissions::from_mode(0o640)).expect("it is ours");
-        asked = asked.at(name);
+        fs::set_permissions(name, Permissions::from_mode(0o640)).expect("the test may change its own file");
+        invocation = invocation.at(name);
     }
-    asked
+    invocation
 }
 
-/// It is replaced when everything has been read, and keeps its permissions.
+/// The input is replaced after everything has been read, and keeps its permissions.
 fn output_onto_an_input(subject: &Subject) {
     for memory in [0, 256 << 20] {
-        let asked = inputs().in_memory_of(memory).into("b");
+        let invocation = inputs().in_memory_of(memory).into("b");
         let expected = corpus::expected("large", "first_field");
         let before = all();
-        let observed = Observed::of(subject, &asked, &subject.ctx(2));
-        assert_eq!((observed.error, observed.totals), (None, expected.totals));
+        let run_result = RunResult::of(subject, &invocation, &subject.ctx(2));
+        assert_eq!((run_result.error, run_result.totals), (None, expected.totals));
         let mut now = all();
         let (text, mode) = now.remove("b").expect("it was there");
         assert_same(&text, &expected.out);
@@ -122,41 +122,41 @@ fn output_onto_an_input(subject: &Subject) {
     }
 }
 
-/// The file that a link names is replaced, not the link.
+/// If the output is a link, the file that it names is replaced.
 fn output_through_a_link(subject: &Subject) {
-    let asked = inputs().into("link");
+    let invocation = inputs().into("link");
     symlink("c", "link").expect("it can be made");
     let expected = corpus::expected("large", "first_field");
-    assert_eq!(Observed::of(subject, &asked, &subject.ctx(2)).error, None);
+    assert_eq!(RunResult::of(subject, &invocation, &subject.ctx(2)).error, None);
     assert!(fs::symlink_metadata("link").is_ok_and(|kind| kind.is_symlink()), "the link is gone");
     assert_same(&all()["c"].0, &expected.out);
 }
 
-/// Whatever fails, the input is as it was, and nothing lies beside it.
+/// After any failure the input is unchanged, and there are no other files.
 fn output_after_a_failure(subject: &Subject) {
-    // In the first phase, in a pass, and when half of the result is written.
+    // In the first phase, in a pass, and when half of the result has been written.
     for (nth, (place, from)) in [("c", 0), ("merge", 0), ("merge", LATE_MERGE)].into_iter().enumerate() {
-        let asked = inputs().into("b");
+        let invocation = inputs().into("b");
         let before = all();
-        let trap = Trap::new(&format!("trap-{nth}"));
-        let asked = asked.with(trap.fault(place, from, Action::Panic, 1));
-        let why = Observed::of(subject, &asked, &subject.ctx(2)).why();
+        let failpoint = Failpoint::new(&format!("failpoint-{nth}"));
+        let invocation = invocation.with(failpoint.fault(place, from, Action::Panic, 1));
+        let why = RunResult::of(subject, &invocation, &subject.ctx(2)).why();
         assert!(why.ends_with("panicked: planned"), "{why}");
         assert!(all() == before, "a file was touched");
     }
 }
 
-/// Passes have no merge of that number.
+/// A merge of the last phase: no pass has this number of merges.
 pub(super) const LATE_MERGE: u64 = 50;
 
 fn output_into_no_folder(subject: &Subject) {
-    let asked = Asked::of("large", &[]).into("none/out");
-    let why = Observed::of(subject, &asked, &subject.ctx(2)).why();
+    let invocation = Invocation::of("large", &[]).into("none/out");
+    let why = RunResult::of(subject, &invocation, &subject.ctx(2)).why();
     assert_eq!(why, "open failed: none/out: No such file or directory");
 }
 
 fn no_temporary_folder(subject: &Subject) {
-    let mut job = Asked::of("large", &[]).job();
+    let mut job = Invocation::of("large", &[]).job();
     job.temporary = "none".into();
     let mut pushes = 0;
     let ran = subject.try_run::<super::Sort>(&job, &subject.ctx(2), &mut Counts(&mut pushes));

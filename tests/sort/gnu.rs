@@ -1,13 +1,13 @@
-//! GNU sort, where it is installed: the same job, done by somebody else.
+//! The same jobs done by GNU sort, where it is installed.
 
 use std::{
     process::{Command, Stdio},
     sync::LazyLock,
 };
 
-use super::{asked::Asked, observe::assert_same};
+use super::{invocation::Invocation, run_result::assert_same};
 
-/// Why it cannot be asked, if it cannot.
+/// Why there is no GNU sort to compare with, or `None` if there is.
 pub(super) fn missing() -> Option<&'static str> {
     (!*INSTALLED).then_some("GNU sort is not installed")
 }
@@ -17,14 +17,19 @@ static INSTALLED: LazyLock<bool> = LazyLock::new(|| {
     version.is_ok_and(|version| version.stdout.windows(13).any(|text| text == b"GNU coreutils"))
 });
 
-/// Panics unless GNU sort prints this, in the C locale.
-pub(super) fn agrees(asked: &Asked, out: &[u8]) {
+/// Asserts that GNU sort, in the C locale, has the same output.
+pub(super) fn agrees(invocation: &Invocation, out: &[u8]) {
     let mut sort = Command::new("sort");
-    sort.arg("-s").args(&asked.flags).arg("--").args(&asked.files).env("LC_ALL", "C").stdin(Stdio::null());
+    sort.arg("-s")
+        .args(&invocation.flags)
+        .arg("--")
+        .args(&invocation.files)
+        .env("LC_ALL", "C")
+        .stdin(Stdio::null());
     let said = sort.output().expect("GNU sort can be started");
     assert!(said.status.success(), "GNU sort: {}", String::from_utf8_lossy(&said.stderr));
     if out != said.stdout {
-        eprintln!("GNU sort {} has another order", asked.flags.join(" "));
+        eprintln!("GNU sort {} has another order", invocation.flags.join(" "));
     }
     assert_same(out, &said.stdout);
 }

@@ -1,4 +1,4 @@
-//! What the laws of every workload are asked with.
+//! What this workload provides to the common laws (`cc_conformance::laws`).
 
 use cc_conformance::{
     fault::Fault,
@@ -12,31 +12,31 @@ use cc_workloads::{
 
 use super::{
     Sort,
-    asked::Asked,
     corpus::{self, ODD_ORDERS, RUNS},
     files::LATE_MERGE,
-    observe::Observed,
+    invocation::Invocation,
     oracle::Expected,
+    run_result::RunResult,
 };
 
-/// A part of the corpus, in an order that the oracle was asked for when the corpus was made.
+/// A job over a part of the corpus, in an order for which the oracle was asked.
 pub(super) struct Known {
-    asked: Asked,
+    invocation: Invocation,
     part: &'static str,
     order: &'static str,
 }
 
 fn known(part: &'static str, order: &'static str) -> Known {
-    Known { asked: Asked::of(part, corpus::flags(order)), part, order }
+    Known { invocation: Invocation::of(part, corpus::flags(order)), part, order }
 }
 
 impl Laws for Sort {
-    type Asked = Known;
+    type Invocation = Known;
     type Expected = Expected;
-    type Observed = Observed;
+    type RunResult = RunResult;
     type Pushed = Output;
 
-    /// Some lines are equal in this order, and keep the order of the input.
+    /// Some lines are equal in this order, and must keep the order of the input.
     fn ordinary() -> Known {
         known("large", "first_field")
     }
@@ -45,18 +45,18 @@ impl Laws for Sort {
         vec![Place::new("run", 5), Place::new("merge", 1)]
     }
 
-    /// None of them reaches three deaths, whichever worker comes by first.
+    /// No task reaches three deaths, independent of which worker has it.
     fn deadly() -> Vec<(Place, u32)> {
         let places = [("large/a", 1 << 20), ("run", 2), ("run", 6), ("merge", 2), ("merge", LATE_MERGE)];
         places.into_iter().map(|(name, from)| (Place::new(name, from), 1)).collect()
     }
 
-    /// Workers are killed in each phase, and aborted in some: cases of its own.
+    /// `fails.rs` has the cases in which a worker dies once.
     fn deaths() -> Vec<(String, Place)> {
         vec![]
     }
 
-    /// The last chunk, of which there is one piece.
+    /// The last chunk, which has a single piece.
     fn late() -> (Place, Place) {
         (Place::new("large/c", 500 << 10), Place::new("large/c", 500 << 10))
     }
@@ -68,15 +68,15 @@ impl Laws for Sort {
     fn cut() -> Vec<Cut<Known>> {
         let phases = [("run", 0, 1, RUNS), ("merge", LATE_MERGE, RUNS + LATE_MERGE, 25)].into_iter();
         let cut = phases.map(|(name, from, most, all)| {
-            let (asked, place) = (known("large", "plain"), Place::new(name, from));
+            let (invocation, place) = (known("large", "plain"), Place::new(name, from));
             let small = |number| usize::try_from(number).expect("it is small");
             let (most, all) = (small(most), small(all));
-            Cut { asked, window: 2, most, place, begun: 0..all * 3 / 4 + 1, all, what: "tasks" }
+            Cut { invocation, window: 2, most, place, begun: 0..all * 3 / 4 + 1, all, what: "tasks" }
         });
         cut.collect()
     }
 
-    /// The input breaks off, or the list of the merges.
+    /// The source of the chunks panics, or that of the merges.
     fn sources() -> Vec<(Known, &'static str)> {
         ["source", "merges"].map(|source| (known("large", "plain"), source)).into()
     }
@@ -87,8 +87,8 @@ impl Laws for Sort {
         some.into_iter().chain(odd).map(|(part, order)| known(part, order)).collect()
     }
 
-    /// A worker that hangs is replaced in each phase, and narrow windows are combined with much
-    /// memory: cases of its own.
+    /// `sort` has its own cases for a worker that hangs, one per phase, and for a narrow window,
+    /// which they combine with much memory.
     fn name(law: &'static str) -> Option<&'static str> {
         match law {
             "sixty_four_workers" => Some("64_workers"),
@@ -98,11 +98,11 @@ impl Laws for Sort {
     }
 
     fn with(known: Known, fault: Fault) -> Known {
-        Known { asked: known.asked.with(fault), ..known }
+        Known { invocation: known.invocation.with(fault), ..known }
     }
 
     fn job(known: &Known) -> Job {
-        known.asked.job()
+        known.invocation.job()
     }
 
     fn expected(known: &Known) -> Expected {
@@ -110,34 +110,35 @@ impl Laws for Sort {
     }
 
     fn run(subject: &Subject, known: &Known, ctx: &Ctx, out: &mut dyn Sink<Output>) {
-        subject.run::<Self>(&known.asked.job(), ctx, out);
+        subject.run::<Self>(&known.invocation.job(), ctx, out);
     }
 
-    fn observe(subject: &Subject, known: &Known, ctx: &Ctx, most: Option<usize>) -> Observed {
-        Observed::until(subject, &known.asked, ctx, most, &mut |_| ())
+    fn observe(subject: &Subject, known: &Known, ctx: &Ctx, most: Option<usize>) -> RunResult {
+        RunResult::until(subject, &known.invocation, ctx, most, &mut |_| ())
     }
 
-    fn pushes(observed: &Observed) -> usize {
-        observed.pushes
+    fn pushes(run_result: &RunResult) -> usize {
+        run_result.pushes
     }
 
-    fn assert_whole(observed: &Observed, expected: &Expected, _: &Known) {
-        observed.assert(expected);
+    fn assert_whole(run_result: &RunResult, expected: &Expected, _: &Known) {
+        run_result.assert(expected);
     }
 
-    fn assert_part(observed: &Observed, expected: &Expected, _: &Known) {
-        observed.assert_stopped();
-        assert!(expected.out.starts_with(&observed.out), "the lines are no beginning");
+    fn assert_part(run_result: &RunResult, expected: &Expected, _: &Known) {
+        run_result.assert_stopped();
+        assert!(expected.out.starts_with(&run_result.out), "the lines are no beginning");
     }
 
-    fn assert_nothing(observed: &Observed, _: &Known) {
-        assert_eq!((observed.pushes, &*observed.out), (0, &b""[..]), "something was done");
+    fn assert_nothing(run_result: &RunResult, _: &Known) {
+        assert_eq!((run_result.pushes, &*run_result.out), (0, &b""[..]), "something was done");
     }
 
-    /// Be it what was read or lines: where there are passes, it is known when the lines begin.
-    fn assert_broken_off(subject: &Subject, observed: &Observed, most: usize) {
-        assert_eq!(observed.pushes, most);
+    /// A push is a count of lines read, or lines. In models that merge in passes, lines begin after
+    /// a known number of pushes.
+    fn assert_broken_off(subject: &Subject, run_result: &RunResult, most: usize) {
+        assert_eq!(run_result.pushes, most);
         let is_known = subject.facts.merges_in_passes;
-        assert!(!is_known || observed.out.is_empty() == (most as u64 <= RUNS));
+        assert!(!is_known || run_result.out.is_empty() == (most as u64 <= RUNS));
     }
 }

@@ -1,18 +1,18 @@
 //! The cases of `sort`.
 
-mod asked;
 mod bounds;
 mod corpus;
 mod fails;
 mod files;
 mod gnu;
+mod invocation;
 mod laws;
 mod mutants;
-mod observe;
 mod oracle;
 mod orders;
 mod random;
 mod room;
+mod run_result;
 mod stdin;
 mod stops;
 
@@ -30,13 +30,13 @@ use cc_workloads::{
     sort::{self, Job, Output},
 };
 
-use asked::Asked;
-use observe::Observed;
+use invocation::Invocation;
+use run_result::RunResult;
 
-/// Its tests.
+/// The tests of this workload.
 pub(crate) const SUITE: Suite = Suite::of::<Sort>();
 
-/// This workload.
+/// The workload under test.
 struct Sort;
 
 impl Workload for Sort {
@@ -48,7 +48,7 @@ impl Workload for Sort {
     }
 
     fn warm_up(subject: &Subject) {
-        let _ = Observed::of(subject, &Asked::of("odd/no-newline", &[]), &subject.ctx(1));
+        let _ = RunResult::of(subject, &Invocation::of("odd/no-newline", &[]), &subject.ctx(1));
     }
 
     fn corpus(dir: &Path) {

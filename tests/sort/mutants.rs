@@ -1,4 +1,4 @@
-//! The checks are checked: wrong implementations must be rejected, each by the cases that look for what is wrong with it.
+//! The mutants of this workload: each must be rejected by the cases that look for its mistake.
 
 use std::{
     collections::VecDeque,
@@ -13,8 +13,8 @@ use cc_conformance::{
 };
 use cc_workloads::{
     Ctx, Result, Sink, Stop,
+    blobs::{BlobStore, MemStore},
     error::panic_reason,
-    shelf::{Memory, Shelf},
     sort::{Job, Made, Output, Runs, Sorter, Task, sequential},
 };
 use serde_bytes::ByteBuf;
@@ -24,7 +24,7 @@ use super::{
     oracle::{are_equal, lines},
 };
 
-/// Those of every workload, and some of this one's own.
+/// The mutants of every workload, and those of this one.
 pub(super) fn all() -> Vec<(&'static str, Run<Sort>)> {
     let own: [(_, Run<Sort>); 18] = [
         ("swaps_equal_lines", swaps_equal_lines),
@@ -49,7 +49,7 @@ pub(super) fn all() -> Vec<(&'static str, Run<Sort>)> {
     mutant::all::<Sort>().into_iter().chain(own).collect()
 }
 
-/// Each mutant, the cases that must reject it, and a part of what they must say.
+/// Each mutant, the cases that must reject it, and a part of the message with which they do.
 pub(super) const REJECTED: &[Rejected] = &[
     ("drops_one", &["large_plain", "stdin_is_larger_than_memory"], "differ"),
     ("repeats_one", &["large_plain", "in_memory_plain"], "differ"),
@@ -94,7 +94,7 @@ pub(super) const REJECTED: &[Rejected] = &[
     ("hangs", &["large_plain"], "sort::hangs::large_plain hung"),
 ];
 
-/// The reference, with something done to all of its lines.
+/// The reference, with all of its lines changed by `alter`.
 fn altered(
     job: &Job,
     ctx: &Ctx,
@@ -144,11 +144,15 @@ fn keeps_the_last_of_equal_lines(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output
     })
 }
 
-/// The same job, but for something.
+/// A copy of the job with a change.
 fn copy(job: &Job, change: impl FnOnce(&mut Job)) -> Job {
-    let (query, files, memory) = (job.query.clone(), job.files.clone(), job.memory);
-    let (temporary, output) = (job.temporary.clone(), job.output.clone());
-    let mut copy = Job { query, files, memory, temporary, output };
+    let mut copy = Job {
+        query: job.query.clone(),
+        files: job.files.clone(),
+        memory: job.memory,
+        temporary: job.temporary.clone(),
+        output: job.output.clone(),
+    };
     change(&mut copy);
     copy
 }
@@ -165,7 +169,7 @@ fn doubles_a_line(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()
     })
 }
 
-/// One merge is passed on before the one that it should follow.
+/// Passes on one merge before its predecessor.
 fn merges_out_of_order(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let mut held = None;
     edited::<Sort>(job, ctx, out, |nth, output| match nth {
@@ -177,7 +181,7 @@ fn merges_out_of_order(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Resu
     })
 }
 
-/// The last line of the result has no newline.
+/// Leaves out the last newline of the result.
 fn ends_no_line(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     edited::<Sort>(job, ctx, out, |_, mut output| {
         if let Output::Lines { text, .. } = &mut output {
@@ -187,7 +191,8 @@ fn ends_no_line(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> 
     })
 }
 
-/// The reference, phase by phase; `runs_of` may do something to what came of a chunk, `keeps_passes` says whether a pass is kept.
+/// The reference, phase by phase. `runs_of` may change the runs of a chunk; `keeps_passes` decides
+/// whether a pass is kept.
 fn phases(
     job: &Job,
     ctx: &Ctx,
@@ -196,11 +201,11 @@ fn phases(
     keeps_passes: bool,
 ) -> Result<()> {
     let plan = job.plan(ctx)?;
-    let shelf = &Memory::default();
+    let blobs = &MemStore::default();
     let mut sorter = Sorter::new(&job.query, &ctx.stop);
-    let mut runs = Runs::new(job, &plan, shelf);
-    for (nth, task) in (0..).zip(job.chunks(&plan, shelf, &ctx.stop)) {
-        let made = match sorter.task(&task, shelf) {
+    let mut runs = Runs::new(job, &plan, blobs);
+    for (nth, task) in (0..).zip(job.chunks(&plan, blobs, &ctx.stop)) {
+        let made = match sorter.task(&task, blobs) {
             Output::Runs(made) => runs_of(nth, made).into_iter().map(Output::Runs).collect(),
             other => vec![other],
         };
@@ -210,7 +215,7 @@ fn phases(
     }
     while let Some(pass) = runs.pass() {
         let mut writer = pass.writer(out)?;
-        if pass.merges().try_for_each(|task| ctx.emit(sorter.task(&task, shelf), &mut writer)).is_break() {
+        if pass.merges().try_for_each(|task| ctx.emit(sorter.task(&task, blobs), &mut writer)).is_break() {
             return Ok(());
         }
         let made = writer.finish()?;
@@ -218,7 +223,7 @@ fn phases(
             runs.put(pass, made);
         }
     }
-    let _ = runs.merges().try_for_each(|task| ctx.emit(sorter.task(&task, shelf), out));
+    let _ = runs.merges().try_for_each(|task| ctx.emit(sorter.task(&task, blobs), out));
     Ok(())
 }
 
@@ -230,7 +235,8 @@ fn loses_a_run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     phases(job, ctx, out, lose, true)
 }
 
-/// Every other chunk's run comes first: each is in order, and the whole would be but for equal lines.
+/// Takes every second run first. Each run is in order, and so is the result, except for equal
+/// lines.
 fn keeps_runs_of_two_workers_apart(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let mut held = VecDeque::new();
     let reorder = |nth: u64, made: Made| {
@@ -248,22 +254,22 @@ fn forgets_a_pass(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()
     phases(job, ctx, out, |_, made| vec![made], false)
 }
 
-/// Each chunk's lines are a result of their own.
+/// Passes on the sorted lines of each chunk without a merge.
 fn does_not_merge(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let plan = job.plan(ctx)?;
-    let shelf = &Memory::default();
+    let blobs = &MemStore::default();
     let mut sorter = Sorter::new(&job.query, &ctx.stop);
-    for task in job.chunks(&plan, shelf, &ctx.stop) {
-        let mut runs = Runs::new(job, &plan, shelf);
-        let _ = ctx.emit(sorter.task(&task, shelf), &mut runs.gather(out));
+    for task in job.chunks(&plan, blobs, &ctx.stop) {
+        let mut runs = Runs::new(job, &plan, blobs);
+        let _ = ctx.emit(sorter.task(&task, blobs), &mut runs.gather(out));
         for task in runs.merges() {
-            let _ = ctx.emit(sorter.task(&task, shelf), out);
+            let _ = ctx.emit(sorter.task(&task, blobs), out);
         }
     }
     Ok(())
 }
 
-/// Between the reference and the sink.
+/// A sink between the reference and the caller's sink.
 struct Between<'a, F>(&'a mut dyn Sink<Output>, F);
 
 impl<F: FnMut(Output) -> Option<Output>> Sink<Output> for Between<'_, F> {
@@ -291,17 +297,17 @@ fn lets_panics_through(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Resu
     phases(job, ctx, out, |_, made| vec![made], true)
 }
 
-/// Looks whether a stop is requested when a phase is over.
+/// Checks for a stop only between phases.
 fn stops_after_the_phase(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let plan = job.plan(ctx)?;
-    let (shelf, never) = (&Memory::default(), Stop::new());
+    let (blobs, never) = (&MemStore::default(), Stop::new());
     let mut sorter = Sorter::new(&job.query, &never);
-    let mut runs = Runs::new(job, &plan, shelf);
+    let mut runs = Runs::new(job, &plan, blobs);
     let mut work = |task: Task| {
-        catch_unwind(AssertUnwindSafe(|| sorter.task(&task, shelf)))
+        catch_unwind(AssertUnwindSafe(|| sorter.task(&task, blobs)))
             .unwrap_or_else(|panic| task.failed(&panic_reason(&*panic)))
     };
-    for task in job.chunks(&plan, shelf, &never) {
+    for task in job.chunks(&plan, blobs, &never) {
         let _ = runs.gather(out).push(work(task));
     }
     while !ctx.stop.requested()
@@ -314,7 +320,7 @@ fn stops_after_the_phase(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Re
         let made = writer.finish()?;
         runs.put(pass, made);
     }
-    // It was not asked while the last pass went on.
+    // The stop is not checked during the last pass.
     for task in runs.merges() {
         let _ = out.push(work(task));
     }
@@ -323,7 +329,7 @@ fn stops_after_the_phase(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Re
 
 fn leaves_its_folder(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let folder = job.folder()?;
-    drop(folder.create("draft").and_then(cc_workloads::shelf::Draft::finish));
+    drop(folder.create("draft").and_then(cc_workloads::blobs::BlobWriter::finish));
     mem::forget(folder);
     sequential::run(job, ctx, out)
 }
@@ -332,7 +338,7 @@ fn holds_everything_in_memory(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) 
     sequential::run(&copy(job, |job| job.memory = u64::MAX), ctx, out)
 }
 
-/// As many descriptors as there are chunks, several times.
+/// Keeps several descriptors open per chunk.
 fn keeps_runs_open(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let folder = job.folder()?;
     let mut kept = vec![];
@@ -343,7 +349,7 @@ fn keeps_runs_open(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<(
     phases(job, ctx, out, keep, true)
 }
 
-/// The file that the result goes to is there at once.
+/// Creates the output file at the beginning.
 fn writes_as_it_goes(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let write = |output| {
         if let (Output::Lines { text, .. }, Some(path)) = (&output, &job.output) {

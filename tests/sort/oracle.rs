@@ -1,12 +1,13 @@
-//! What the order is, written a second time and as plainly as can be: all lines in memory, the keys cut out, a stable sort.
+//! The oracle: a second implementation of the order, as simple as possible. It keeps all lines in
+//! memory, extracts the keys, and uses a stable sort.
 
 use std::{cmp::Ordering, fs, path::PathBuf};
 
 use cc_workloads::sort::{Key, Query, Totals};
 
-use super::asked::Asked;
+use super::invocation::Invocation;
 
-/// What a run has to show.
+/// The expected result of a run.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Expected {
     pub(super) out: Vec<u8>,
@@ -14,16 +15,16 @@ pub(super) struct Expected {
 }
 
 impl Expected {
-    /// Of a job, in which standard input is this.
-    pub(super) fn of(asked: &Asked, stdin: &[u8]) -> Self {
-        let implicit = asked.files.is_empty().then(|| PathBuf::from("-"));
+    /// The expected result of a job with this standard input.
+    pub(super) fn of(invocation: &Invocation, stdin: &[u8]) -> Self {
+        let implicit = invocation.files.is_empty().then(|| PathBuf::from("-"));
         let mut stdin = Some(stdin.to_vec());
         let read = |path: &PathBuf| match path.to_str() {
             Some("-") => stdin.take().unwrap_or_default(),
             _ => fs::read(path).expect("the file is there"),
         };
-        let texts: Vec<Vec<u8>> = asked.files.iter().chain(&implicit).map(read).collect();
-        sorted(&texts, &asked.query())
+        let texts: Vec<Vec<u8>> = invocation.files.iter().chain(&implicit).map(read).collect();
+        sorted(&texts, &invocation.query())
     }
 }
 
@@ -45,7 +46,7 @@ pub(super) fn sorted(texts: &[Vec<u8>], query: &Query) -> Expected {
     Expected { out, totals: Totals { files: texts.len() as u64, bytes, lines: read, sorted: written } }
 }
 
-/// The lines, without their newlines. Behind the last newline there is no empty one.
+/// The lines, without their newlines. There is no empty line after the last newline.
 pub(super) fn lines(text: &[u8]) -> Vec<&[u8]> {
     let mut lines: Vec<&[u8]> = text.split(|byte| *byte == b'\n').collect();
     if lines.last().is_some_and(|last| last.is_empty()) {
@@ -59,7 +60,7 @@ pub(super) fn are_equal(one: &[u8], other: &[u8], query: &Query) -> bool {
     compare(&values(one, query), &values(other, query), query).is_eq()
 }
 
-/// What is compared of a line, key by key.
+/// A key of a line, as it is compared.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Value<'a> {
     Bytes(&'a [u8]),
@@ -89,13 +90,13 @@ fn compare(one: &[Value], other: &[Value], query: &Query) -> Ordering {
     Ordering::Equal
 }
 
-/// Where each field begins and ends.
+/// The start and the end of each field.
 fn fields(line: &[u8], separator: Option<u8>) -> Vec<(usize, usize)> {
     let (mut fields, mut start) = (vec![], 0);
     for at in 0..line.len() {
         let ends = match separator {
             Some(separator) => line[at] == separator,
-            // Blanks belong to the field behind them.
+            // Blanks belong to the field that follows them.
             None => at > 0 && is_blank(line[at]) && !is_blank(line[at - 1]),
         };
         if ends {
@@ -121,10 +122,10 @@ fn is_blank(byte: u8) -> bool {
     byte == b' ' || byte == b'\t'
 }
 
-/// As many digits on either side of the point as any number in these tests has.
+/// Maximum number of digits on either side of the point: no number in these tests has more.
 const DIGITS: usize = 64;
 
-/// A text in whose order numbers are.
+/// Encodes a number as text whose order is the order of numbers.
 fn number(text: &[u8]) -> Vec<u8> {
     let blanks = text.iter().position(|byte| !is_blank(*byte)).unwrap_or(text.len());
     let text = &text[blanks..];

@@ -1,4 +1,4 @@
-//! Ordinary jobs and odd texts, in memory and beyond it, against the oracle and GNU sort.
+//! Ordinary jobs and odd texts, in memory and in files, against the oracle and GNU sort.
 
 use std::{collections::BTreeSet, fs};
 
@@ -9,24 +9,24 @@ use cc_conformance::{
 };
 use cc_workloads::{
     Stop,
-    shelf::Memory,
+    blobs::MemStore,
     sort::{Runs, Sorter},
 };
 
 use super::{
     Sort,
-    asked::Asked,
     corpus::{self, ODD_ORDERS, ORDERS, RUNS},
     gnu,
-    observe::{Observed, conforms, conforms_in},
+    invocation::Invocation,
     oracle::Expected,
+    run_result::{RunResult, conforms, conforms_in},
 };
 
-/// Enough for everything that there is in the corpus.
+/// Enough memory for every text of the corpus.
 const PLENTY: u64 = 256 << 20;
 
-/// The orders and the odd texts in which a model can go wrong: it may lose, repeat or exchange
-/// lines, whatever their keys are. In all others only the kernel can, which is the same in every
+/// The orders and the odd texts with which a model can go wrong: it may lose, repeat or exchange
+/// lines with any keys. With all others only the kernel can go wrong, which is the same in every
 /// model.
 const IN_MODELS: [&str; 3] = ["plain", "first_field", "unique_first_fields"];
 const ODD_IN_MODELS: [&str; 4] = ["all-equal", "no-newline", "reversed", "sorted"];
@@ -36,7 +36,7 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new("corpus_takes_passes", corpus_takes_passes),
         Case::new("5_workers", |subject| with_workers::<Sort>(subject, 5, None)),
         Case::new("window_of_one", window_of_one),
-        Case::new("nothing", |subject| drop(conforms(subject, &Asked::new(&[]).at("/dev/null")))),
+        Case::new("nothing", |subject| drop(conforms(subject, &Invocation::new(&[]).at("/dev/null")))),
         Case::new("equal_keys_keep_their_order", equal_keys_keep_their_order),
         Case::new("unique_keeps_the_first", unique_keeps_the_first),
         Case::new("named_twice", named_twice),
@@ -61,18 +61,20 @@ pub(super) fn cases() -> Vec<Case> {
     cases
 }
 
-/// Of the text that many cases are about there are more runs than can be merged at once, more than once.
+/// The text of many cases has more runs than one merge pass can join.
 fn corpus_takes_passes(subject: &Subject) {
-    let (job, ctx, shelf) = (Asked::of("large", &[]).job(), subject.ctx(2), Memory::default());
+    let job = Invocation::of("large", &[]).job();
+    let ctx = subject.ctx(2);
+    let blobs = MemStore::default();
     let plan = job.plan(&ctx).expect("the corpus can be read");
     assert!(!plan.in_memory);
-    let mut runs = Runs::new(&job, &plan, &shelf);
+    let mut runs = Runs::new(&job, &plan, &blobs);
     let mut sorter = Sorter::new(&job.query, &Stop::new());
     let (mut chunks, mut none) = (0, Forgets);
-    let tasks: Vec<_> = job.chunks(&plan, &shelf, &ctx.stop).collect();
+    let tasks: Vec<_> = job.chunks(&plan, &blobs, &ctx.stop).collect();
     for task in tasks {
         chunks += 1;
-        let _ = cc_workloads::Sink::push(&mut runs.gather(&mut none), sorter.task(&task, &shelf));
+        let _ = cc_workloads::Sink::push(&mut runs.gather(&mut none), sorter.task(&task, &blobs));
     }
     assert_eq!(chunks, RUNS);
     assert!(runs.pass().is_some(), "one merge suffices");
@@ -101,21 +103,22 @@ fn odd(subject: &Subject, name: &str) {
     }
 }
 
-/// Where the lines of a key come from is told by their numbers: across chunks, files, runs and passes they ascend.
+/// The numbers in the lines of a key show their position in the input: they ascend across chunks,
+/// files, runs and passes.
 fn equal_keys_keep_their_order(subject: &Subject) {
     let lines =
         |from: usize, to: usize| (from..to).map(|n| format!("{} {n}\n", n * 7 % 3)).collect::<String>();
     let cuts = [0, 90_000, 90_001, 250_000, 400_000];
-    let mut asked = Asked::new(&["-k1,1"]);
+    let mut invocation = Invocation::new(&["-k1,1"]);
     for pair in cuts.windows(2) {
         let name = pair[0].to_string();
         fs::write(&name, lines(pair[0], pair[1])).expect("it can be written");
-        asked = asked.at(name);
+        invocation = invocation.at(name);
     }
     for memory in [0, PLENTY] {
-        let observed = Observed::of(subject, &asked.clone().in_memory_of(memory), &subject.ctx(2));
-        assert_eq!(observed.error, None);
-        let text = String::from_utf8(observed.out).expect("it is text");
+        let run_result = RunResult::of(subject, &invocation.clone().in_memory_of(memory), &subject.ctx(2));
+        assert_eq!(run_result.error, None);
+        let text = String::from_utf8(run_result.out).expect("it is text");
         let pair = |line: &str| {
             let (key, place) = line.split_once(' ').expect("there are two fields");
             (key.to_owned(), place.parse::<u32>().expect("it is a number"))
@@ -126,7 +129,7 @@ fn equal_keys_keep_their_order(subject: &Subject) {
     }
 }
 
-/// Of each key, the line that is the first in the input; there are several in every run.
+/// Only the first line of each key in the input is kept; each run has several.
 fn unique_keeps_the_first(subject: &Subject) {
     let text: String = (0..200_000).map(|n| format!("{:05} {n}\n", n * 7919 % 10_007)).collect();
     fs::write("text", &text).expect("it can be written");
@@ -134,53 +137,53 @@ fn unique_keeps_the_first(subject: &Subject) {
     let mut first: Vec<&str> = text.lines().filter(|line| seen.insert(&line[..5])).collect();
     first.sort_unstable();
     for memory in [0, PLENTY] {
-        let asked = Asked::new(&["-u", "-k1,1"]).at("text").in_memory_of(memory);
-        let observed = Observed::of(subject, &asked, &subject.ctx(2));
-        assert_eq!(observed.totals.sorted, 10_007);
-        super::observe::assert_same(&observed.out, (first.join("\n") + "\n").as_bytes());
+        let invocation = Invocation::new(&["-u", "-k1,1"]).at("text").in_memory_of(memory);
+        let run_result = RunResult::of(subject, &invocation, &subject.ctx(2));
+        assert_eq!(run_result.totals.sorted, 10_007);
+        super::run_result::assert_same(&run_result.out, (first.join("\n") + "\n").as_bytes());
     }
 }
 
-/// What is named twice is there twice, also if it is cut.
+/// A file that is named twice is sorted in twice, even if it is divided.
 fn named_twice(subject: &Subject) {
     let file = corpus::path("large/c");
-    let asked = Asked::new(&["-k1,1"]).at(&file).at(corpus::path("odd/zeros")).at(&file);
-    conforms(subject, &asked);
+    let invocation = Invocation::new(&["-k1,1"]).at(&file).at(corpus::path("odd/zeros")).at(&file);
+    conforms(subject, &invocation);
 }
 
 fn many_files(subject: &Subject) {
-    let mut asked = Asked::new(&["-r"]);
+    let mut invocation = Invocation::new(&["-r"]);
     for n in 0..500 {
         let name = format!("{n:03}");
         fs::write(&name, format!("{}\nfile {n}\n{}", n % 7, n * n)).expect("it can be written");
-        asked = asked.at(name);
+        invocation = invocation.at(name);
     }
-    conforms(subject, &asked);
+    conforms(subject, &invocation);
 }
 
-/// The oracle is asked, too.
+/// Compares with GNU sort and with the oracle.
 fn gnu_orders(subject: &Subject) {
     for (order, flags) in ORDERS {
-        let asked = Asked::of("large", flags);
-        gnu::agrees(&asked, &Observed::of(subject, &asked, &subject.ctx(2)).out);
-        gnu::agrees(&asked, &corpus::expected("large", order).out);
+        let invocation = Invocation::of("large", flags);
+        gnu::agrees(&invocation, &RunResult::of(subject, &invocation, &subject.ctx(2)).out);
+        gnu::agrees(&invocation, &corpus::expected("large", order).out);
     }
     for name in corpus::odd_names() {
         for order in ODD_ORDERS {
             let part = format!("odd/{name}");
-            gnu::agrees(&Asked::of(&part, corpus::flags(order)), &corpus::expected(&part, order).out);
+            gnu::agrees(&Invocation::of(&part, corpus::flags(order)), &corpus::expected(&part, order).out);
         }
     }
 }
 
-/// A line that no room is for.
+/// A line that is larger than the memory limit.
 fn line_of_100_mb(subject: &Subject) {
     let long = |end: &[u8]| [&vec![b'l'; 100_000_000][..], end, b"\n"].concat();
     let text = [&b"z\n"[..], &long(b"2"), b"m\n", &long(b"1"), b"a"].concat();
     fs::write("long", &text).expect("it can be written");
     for flags in [&[][..], &["-u", "-k1,1"]] {
-        let asked = Asked::new(flags).at("long");
-        let observed = Observed::of(subject, &asked, &subject.ctx(2));
-        observed.assert(&Expected::of(&asked, &[]));
+        let invocation = Invocation::new(flags).at("long");
+        let run_result = RunResult::of(subject, &invocation, &subject.ctx(2));
+        run_result.assert(&Expected::of(&invocation, &[]));
     }
 }

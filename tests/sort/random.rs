@@ -10,37 +10,39 @@ use cc_conformance::{
 use fastrand::Rng;
 use proptest::{collection::vec, prelude::*, sample::select};
 
-use super::{asked::Asked, gnu, observe::Observed, oracle::Expected};
+use super::{gnu, invocation::Invocation, oracle::Expected, run_result::RunResult};
 
-/// How often a case that fails is made smaller.
+/// Maximum number of attempts to make a failing case smaller.
 const SHRINKS: u32 = 300;
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
-        Case::new("random_lines", |subject| small(40, &|asked| conforms(subject, asked))),
-        Case::new("random_runs", |subject| large(3, &|asked| conforms(subject, asked))),
-        Case::new("gnu_random_lines", |subject| small(40, &|asked| agrees(subject, asked)))
+        Case::new("random_lines", |subject| small(40, &|invocation| conforms(subject, invocation))),
+        Case::new("random_runs", |subject| large(3, &|invocation| conforms(subject, invocation))),
+        Case::new("gnu_random_lines", |subject| small(40, &|invocation| agrees(subject, invocation)))
             .unless(gnu::missing)
             .long_in_models(),
-        Case::new("many_random_lines", |subject| small(3000, &|asked| conforms(subject, asked))).long(),
-        Case::new("many_random_runs", |subject| large(60, &|asked| conforms(subject, asked))).long(),
-        Case::new("many_gnu_random_lines", |subject| small(3000, &|asked| agrees(subject, asked)))
+        Case::new("many_random_lines", |subject| small(3000, &|invocation| conforms(subject, invocation)))
+            .long(),
+        Case::new("many_random_runs", |subject| large(60, &|invocation| conforms(subject, invocation)))
+            .long(),
+        Case::new("many_gnu_random_lines", |subject| small(3000, &|invocation| agrees(subject, invocation)))
             .unless(gnu::missing)
             .long(),
-        Case::new("many_gnu_random_runs", |subject| large(60, &|asked| agrees(subject, asked)))
+        Case::new("many_gnu_random_runs", |subject| large(60, &|invocation| agrees(subject, invocation)))
             .unless(gnu::missing)
             .long(),
     ]
 }
 
-fn conforms(subject: &Subject, asked: &Asked) {
-    Observed::of(subject, asked, &subject.ctx(2)).assert(&Expected::of(asked, &[]));
+fn conforms(subject: &Subject, invocation: &Invocation) {
+    RunResult::of(subject, invocation, &subject.ctx(2)).assert(&Expected::of(invocation, &[]));
 }
 
-fn agrees(subject: &Subject, asked: &Asked) {
-    let observed = Observed::of(subject, asked, &subject.ctx(2));
-    assert_eq!(observed.error, None);
-    gnu::agrees(asked, &observed.out);
+fn agrees(subject: &Subject, invocation: &Invocation) {
+    let run_result = RunResult::of(subject, invocation, &subject.ctx(2));
+    assert_eq!(run_result.error, None);
+    gnu::agrees(invocation, &run_result.out);
 }
 
 fn flags() -> impl Strategy<Value = Vec<String>> {
@@ -59,7 +61,7 @@ fn flags() -> impl Strategy<Value = Vec<String>> {
 }
 
 /// Short lines in several files.
-fn small(cases: u32, check: &dyn Fn(&Asked)) {
+fn small(cases: u32, check: &dyn Fn(&Invocation)) {
     let byte = prop_oneof![
         20 => select(&b"abA  ,01.-\t"[..]),
         6 => Just(b'\n'),
@@ -67,22 +69,22 @@ fn small(cases: u32, check: &dyn Fn(&Asked)) {
     ];
     let files = vec(vec(byte, 0..200), 1..4);
     each(cases, SHRINKS, &(files, flags()), |(files, flags)| {
-        let mut asked = Asked { flags, ..Asked::new(&[]) };
+        let mut invocation = Invocation { flags, ..Invocation::new(&[]) };
         for (nth, text) in files.iter().enumerate() {
             fs::write(format!("text-{nth}"), text)?;
-            asked = asked.at(format!("text-{nth}"));
+            invocation = invocation.at(format!("text-{nth}"));
         }
-        caught(|| check(&asked))
+        caught(|| check(&invocation))
     });
 }
 
-/// So many lines that there are several runs, in memory or not.
-fn large(cases: u32, check: &dyn Fn(&Asked)) {
+/// Enough lines for several runs, in memory or in files.
+fn large(cases: u32, check: &dyn Fn(&Invocation)) {
     let strategy = (any::<u64>(), 1000..1_300_000usize, select(&[2, 12, 40, 3000][..]), flags());
     each(cases, SHRINKS, &strategy, |(seed, size, longest, flags)| {
         fs::write("text", text(seed, size, longest))?;
-        let asked = Asked { flags, ..Asked::new(&[]) }.at("text");
-        caught(|| check(&asked))
+        let invocation = Invocation { flags, ..Invocation::new(&[]) }.at("text");
+        caught(|| check(&invocation))
     });
 }
 
@@ -90,7 +92,7 @@ fn text(seed: u64, size: usize, longest: usize) -> Vec<u8> {
     let mut random = Rng::with_seed(seed);
     let mut text = Vec::with_capacity(size + longest);
     while text.len() < size {
-        // Mostly of one letter, so that lines begin alike for long.
+        // Mostly of one letter, so that lines have long common prefixes.
         let length = random.usize(..longest);
         let odd = random.usize(..=length);
         let line =

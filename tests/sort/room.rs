@@ -1,7 +1,7 @@
-//! A disk that is full: the run ends with an error that says so, and nothing is left of it.
+//! A full disk: the run ends with an error that says so, and leaves no files.
 //!
-//! A limit on the size of files makes the same call fail, in a chosen phase; and where a small file system may be mounted,
-//! it is filled.
+//! A limit on file sizes makes the same call fail in a chosen phase. On a machine where the test
+//! may mount a small file system, it is filled as well.
 
 use std::{
     fs,
@@ -13,36 +13,36 @@ use cc_conformance::{case::Case, subject::Subject};
 use cc_workloads::Stop;
 use rustix::process::{Resource, Rlimit, geteuid, getrlimit, setrlimit};
 
-use super::{Sort, asked::Asked, observe::Observed, stdin};
+use super::{Sort, invocation::Invocation, run_result::RunResult, stdin};
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
-        Case::new("no_room_for_the_input", |subject| no_room(subject, 100 << 10, &Asked::new(&[]))),
-        Case::new("no_room_for_a_run", |subject| no_room(subject, 100 << 10, &Asked::of("large", &[]))),
-        Case::new("no_room_for_a_pass", |subject| no_room(subject, 1 << 20, &Asked::of("large", &[]))),
+        Case::new("no_room_for_the_input", |subject| no_room(subject, 100 << 10, &Invocation::new(&[]))),
+        Case::new("no_room_for_a_run", |subject| no_room(subject, 100 << 10, &Invocation::of("large", &[]))),
+        Case::new("no_room_for_a_pass", |subject| no_room(subject, 1 << 20, &Invocation::of("large", &[]))),
         Case::new("no_room_for_the_result", |subject| {
-            no_room(subject, 3 << 20, &Asked::of("large", &[]).into("out"));
+            no_room(subject, 3 << 20, &Invocation::of("large", &[]).into("out"));
         }),
         Case::new("full_file_system", full_file_system).unless(may_not_mount),
     ]
 }
 
-/// No file may have more bytes than these.
-fn no_room(subject: &Subject, bytes: u64, asked: &Asked) {
+/// Runs with `bytes` as the limit on file sizes.
+fn no_room(subject: &Subject, bytes: u64, invocation: &Invocation) {
     fs::write("out", "as it was").expect("it can be written");
     let text = stdin::large();
     let before = getrlimit(Resource::Fsize);
     setrlimit(Resource::Fsize, Rlimit { current: Some(bytes), ..before }).expect("it is a lower limit");
-    let observed = Observed::with_stdin(subject, asked, &subject.ctx(2), &text);
-    setrlimit(Resource::Fsize, before).expect("it is the limit that there was");
-    assert_eq!(observed.out, b"", "lines of a failed run");
-    let why = observed.why();
+    let run_result = RunResult::with_stdin(subject, invocation, &subject.ctx(2), &text);
+    setrlimit(Resource::Fsize, before).expect("it is the former limit");
+    assert_eq!(run_result.out, b"", "lines of a failed run");
+    let why = run_result.why();
     assert!(why.ends_with(": File too large"), "{why}");
-    // A file with all runs of a worker is too large before the result is.
-    let is_result = asked.output.is_some() && !subject.facts.has_nameless_files;
+    // Where one file has all runs of a worker, it reaches the limit before the result does.
+    let is_result = invocation.output.is_some() && !subject.facts.has_nameless_files;
     assert_eq!(why == "write failed: out: File too large", is_result, "another file: {why}");
     assert_eq!(fs::read("out").expect("it was there"), b"as it was");
-    assert_eq!(fs::read_dir(".").expect("it can be read").count(), 1, "something is beside the output");
+    assert_eq!(fs::read_dir(".").expect("it can be read").count(), 1, "there are files besides the output");
 }
 
 fn may_not_mount() -> Option<&'static str> {
@@ -53,7 +53,7 @@ fn may_not_mount() -> Option<&'static str> {
     may().is_none().then_some("no file system can be mounted here")
 }
 
-/// A file system in memory, until this is dropped.
+/// A file system in memory, unmounted on drop.
 struct Mounted<'a>(&'a Path);
 
 impl<'a> Mounted<'a> {
@@ -75,11 +75,11 @@ impl Drop for Mounted<'_> {
     }
 }
 
-/// Runs of six megabytes do not fit into four.
+/// Six megabytes of runs do not fit into a file system of four.
 fn full_file_system(subject: &Subject) {
     fs::create_dir("small").expect("it can be made");
     let small = Mounted::at(Path::new("small"), "4m").expect("it could be mounted before");
-    let mut job = Asked::of("large", &[]).job();
+    let mut job = Invocation::of("large", &[]).job();
     job.temporary = "small".into();
     let mut out = Nothing;
     let mut sorted = job.sorted(&Stop::new(), &mut out).expect("there is no file to open");

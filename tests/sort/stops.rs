@@ -9,15 +9,15 @@ use std::{
 
 use cc_conformance::{
     case::Case,
+    failpoint::Failpoint,
     fault::Action,
     stdin::Stdin,
     stops::{stopped_in, stopped_in_a_jam, stopped_in_silence},
     subject::Subject,
-    trap::Trap,
 };
 use cc_workloads::{Sink, sort::Output};
 
-use super::{Sort, asked::Asked, corpus, files::LATE_MERGE, observe::Observed};
+use super::{Sort, corpus, files::LATE_MERGE, invocation::Invocation, run_result::RunResult};
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
@@ -30,15 +30,18 @@ pub(super) fn cases() -> Vec<Case> {
     ]
 }
 
-/// A stop requested when somebody is here. What was to be replaced is as it was, and nothing is beside it.
+/// A stop is requested when a worker is at this place. The output is unchanged, and there are no
+/// other files.
 fn stop_at(subject: &Subject, place: &str, from: u64) {
     fs::write("out", "as it was").expect("it can be written");
-    let trap = Trap::halting("trap");
-    let ambushed = Asked::of("large", &[]).into("out").with(trap.fault(place, from, Action::Block, 1));
-    let observed = stopped_in(&trap, &subject.ctx(2), |_| (), |ctx| Observed::of(subject, &ambushed, ctx));
+    let failpoint = Failpoint::halting("failpoint");
+    let faulty =
+        Invocation::of("large", &[]).into("out").with(failpoint.fault(place, from, Action::Block, 1));
+    let run_result =
+        stopped_in(&failpoint, &subject.ctx(2), |_| (), |ctx| RunResult::of(subject, &faulty, ctx));
     let whole = corpus::expected("large", "plain").totals;
-    let (read, sorted) = (observed.totals.lines, observed.totals.sorted);
-    observed.assert_stopped();
+    let (read, sorted) = (run_result.totals.lines, run_result.totals.sorted);
+    run_result.assert_stopped();
     if place == "merge" {
         assert_eq!(read, whole.lines, "merged before everything was sorted");
         assert!(sorted < whole.sorted, "nothing was left out");
@@ -48,33 +51,35 @@ fn stop_at(subject: &Subject, place: &str, from: u64) {
         assert_eq!(sorted, 0, "merged before everything was sorted");
     }
     assert_eq!(fs::read("out").expect("it was there"), b"as it was");
-    assert_eq!(fs::read_dir(".").expect("it can be read").count(), 2, "something is beside the output");
+    assert_eq!(fs::read_dir(".").expect("it can be read").count(), 2, "there are files besides the output");
 }
 
-/// A stop requested while standard input is waited for, whose writer has said something and stays.
+/// A stop is requested while the run waits for standard input, whose writer has written something
+/// and keeps the pipe open.
 fn stop_while_stdin_is_silent(subject: &Subject) {
     let large = fs::read(corpus::path("large/b")).expect("the corpus is there");
     for text in [vec![], b"half a line".to_vec(), large] {
         let ctx = subject.ctx(2);
-        let (done, stopped) = sync_channel::<()>(0);
+        let (done_tx, done_rx) = sync_channel::<()>(0);
         let stdin = Stdin::from(move |mut writer: PipeWriter| {
             writer.write_all(&text).expect("it is read");
-            let _ = stopped.recv(); // until the run has ended
+            let _ = done_rx.recv(); // until the run has ended
             drop(writer);
         });
-        let asked = Asked::new(&[]).at(corpus::path("odd/no-newline")).at("-");
-        let observed = stopped_in_silence(&ctx, |told| {
-            // A model need not say anything before the end: whoever asks waits until all are waiting.
-            told.send(()).expect("the test listens");
-            Observed::of(subject, &asked, &ctx)
+        let invocation = Invocation::new(&[]).at(corpus::path("odd/no-newline")).at("-");
+        let run_result = stopped_in_silence(&ctx, |output_tx| {
+            // A model need not push anything before the end. So the message is sent now, and the
+            // stop comes once all threads wait.
+            output_tx.send(()).expect("the test listens");
+            RunResult::of(subject, &invocation, &ctx)
         });
-        assert_eq!(observed.totals.sorted, 0);
-        drop(done);
+        assert_eq!(run_result.totals.sorted, 0);
+        drop(done_tx);
         drop(stdin);
     }
 }
 
-/// The same when the lines come.
+/// A stop is requested while the sink blocks at the first lines of the result.
 fn stop_while_the_sink_takes_no_lines(subject: &Subject) {
     struct Lines<'a>(&'a mut dyn Sink<Output>);
     impl Sink<Output> for Lines<'_> {
@@ -87,7 +92,7 @@ fn stop_while_the_sink_takes_no_lines(subject: &Subject) {
     }
     for memory in [0, 256 << 20] {
         let ctx = subject.ctx(2);
-        let job = Asked::of("large", &[]).in_memory_of(memory).job();
+        let job = Invocation::of("large", &[]).in_memory_of(memory).job();
         stopped_in_a_jam(&ctx, |sink| subject.run::<Sort>(&job, &ctx, &mut Lines(sink)));
     }
 }

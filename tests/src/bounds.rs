@@ -1,4 +1,4 @@
-//! Bounds: few descriptors to do with, and how much memory a run takes.
+//! Bounds: a limit on descriptors, and the peak of memory.
 
 use std::{
     fs::File,
@@ -11,7 +11,7 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 
 use crate::tree;
 
-/// From here on, this process and its children have no more descriptors than these.
+/// Limits the open descriptors of this process and of each child to `most`.
 pub fn limit_descriptors(most: usize) {
     let limit = Some(most as u64);
     setrlimit(Resource::Nofile, Rlimit { current: limit, maximum: limit }).expect("it is less than before");
@@ -19,10 +19,12 @@ pub fn limit_descriptors(most: usize) {
     assert!(opened.len() < most, "the limit does not hold");
 }
 
-/// The most memory that this process and its descendants have during a run, in bytes, beyond what they had before. It
-/// is looked at again and again, since the kernel keeps no maximum for a family.
+/// The peak of the memory of this process and its descendants during a run, in bytes, less what
+/// they had before. It polls, because the kernel keeps no maximum for a group of processes.
 pub fn peak_memory(run: impl FnOnce()) -> u64 {
-    let (before, peak, ended) = (tree::memory(), AtomicU64::new(0), AtomicBool::new(false));
+    let before = tree::memory();
+    let peak = AtomicU64::new(0);
+    let ended = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
             while !ended.load(Ordering::Relaxed) {
@@ -30,7 +32,7 @@ pub fn peak_memory(run: impl FnOnce()) -> u64 {
                 thread::sleep(Duration::from_millis(5));
             }
         });
-        // Also when the run panics, or the thread would never end.
+        // Set on a panic as well; otherwise the scope would wait for the thread for ever.
         let _end = Ending(&ended);
         run();
     });

@@ -1,31 +1,32 @@
-//! What a model is asked to do.
+//! A case: one thing that a model is asked to do.
 
 use crate::subject::{Subject, Workers};
 
 /// One thing that a model is asked to do.
 pub struct Case {
-    /// Its part of the test's name.
+    /// The last part of the test's name.
     pub name: String,
-    /// Does it, and panics if the model gets it wrong. In a process of its own.
+    /// Runs the case, and panics if the model gets it wrong. It is called in a process of its own.
     pub run: Box<dyn Fn(&Subject)>,
-    /// Which models it is for.
+    /// Which models the case is for.
     pub needs: Needs,
-    /// Says why this machine cannot do it, if it cannot.
+    /// Returns why this machine cannot run the case, or `None` if it can.
     pub missing: fn() -> Option<&'static str>,
     /// Where it runs only with `--ignored`.
     pub long: Long,
-    /// Whether it is about what a model's options change.
+    /// Whether the case checks something that a model's options change.
     pub is_about_options: bool,
 }
 
 /// Where a case runs only with `--ignored`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Long {
-    /// Nowhere.
+    /// In no model: an ordinary test run includes the case.
     Nowhere,
-    /// In every model but the reference: other cases compare each model with that.
+    /// In every model except the reference. For cases that only a kernel can get wrong: other cases
+    /// compare each model with the reference.
     InModels,
-    /// Everywhere, since it takes long.
+    /// In every model, because the case takes long.
     Everywhere,
 }
 
@@ -34,19 +35,19 @@ pub enum Long {
 pub enum Needs {
     /// Any model.
     Nothing,
-    /// Workers that are processes: a signal or an abort would end the caller otherwise.
+    /// Workers that are processes. In other models a signal or an abort would end the caller too.
     Processes,
-    /// The same, and their silence is noticed.
+    /// Workers that are processes, and whose silence is noticed: one that hangs is replaced.
     Watched,
     /// Workers that are processes, whose silence is not noticed.
     Unwatched,
-    /// Workers in this process.
+    /// Workers that are threads of the caller's process.
     OneProcess,
-    /// To be the reference.
+    /// The model is the reference.
     Reference,
-    /// Threads whose number is known.
+    /// A known number of threads.
     CountedThreads,
-    /// Servers that refuse more workers than they can have.
+    /// Servers that refuse to start with more workers than they can have.
     LimitedWorkers,
 }
 
@@ -64,38 +65,38 @@ impl Case {
         }
     }
 
-    /// For those models only.
+    /// Restricts the case to models that meet these needs.
     #[must_use]
     pub fn needs(self, needs: Needs) -> Self {
         Self { needs, ..self }
     }
 
-    /// Skipped, aloud, where something is missing.
+    /// Skips the case, and says why, on a machine where `missing` returns a reason.
     #[must_use]
     pub fn unless(self, missing: fn() -> Option<&'static str>) -> Self {
         Self { missing, ..self }
     }
 
-    /// Only with `--ignored`.
+    /// Runs the case only with `--ignored`.
     #[must_use]
     pub fn long(self) -> Self {
         Self { long: Long::Everywhere, ..self }
     }
 
-    /// Only with `--ignored`, but for the reference.
+    /// Runs the case only with `--ignored`, except in the reference.
     #[must_use]
     pub fn long_in_models(self) -> Self {
         Self { long: Long::InModels, ..self }
     }
 
-    /// It is about what a model's options change: a model that is tested once more, with options,
-    /// does the others only with `--ignored`.
+    /// Marks a case that checks something that a model's options change. A model that is tested
+    /// once more with options runs its other cases only with `--ignored`.
     #[must_use]
     pub fn about_options(self) -> Self {
         Self { is_about_options: true, ..self }
     }
 
-    /// Whether this model does it only with `--ignored`.
+    /// Whether the case runs only with `--ignored` in this model.
     #[must_use]
     pub fn is_long(&self, subject: &Subject) -> bool {
         match self.long {
@@ -105,7 +106,7 @@ impl Case {
         }
     }
 
-    /// Whether it is for this model.
+    /// Whether the case is for this model.
     #[must_use]
     pub fn applies(&self, subject: &Subject) -> bool {
         let facts = &subject.facts;

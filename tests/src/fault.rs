@@ -1,9 +1,9 @@
-//! Faults that strike within the kernels, at their failpoints, so that no model knows of them.
+//! Faults at the kernels' failpoints. A plan says which fault happens at which failpoint; no model
+//! knows of it.
 //!
-//! A plan is a file of the case, whose name is in an environment variable that every process of the
-//! case inherits. The hook that [`install`] puts into the kernels reads it at each failpoint. What
-//! has struck is recorded as files in a directory, which is what worker processes that come and go
-//! have in common.
+//! A plan is a file. Its name is in an environment variable that all processes of the case inherit.
+//! The hook that [`install`] puts into the kernels reads the file at each failpoint. Hits are
+//! recorded as files in a directory, because worker processes that come and go share nothing else.
 
 use std::{
     env,
@@ -18,38 +18,39 @@ use cc_workloads::failpoint;
 use rustix::process::{Signal, getpid, kill_process};
 use serde::{Deserialize, Serialize};
 
-/// The environment variable that names the file of the plan in force. There is no such file while
-/// no plan is.
+/// The environment variable that names the file of the plan in force. The file does not exist while
+/// no plan is in force.
 pub const PLAN: &str = "CC_CONFORMANCE_FAULTS";
 
 /// The faults of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
-    /// They are looked at in order.
+    /// They are tried in this order.
     faults: Vec<Fault>,
 }
 
-/// Something that happens when a certain piece is about to be searched.
+/// Something that happens when the work reaches a failpoint.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {
-    /// The failpoint's name ends so; an empty name is that of every failpoint within a task. The
-    /// name is the path of a file or a URL, or says what is done: `tile 7`, `shuffle`, `partition`,
-    /// `run`, `merge`. What makes the tasks is `source`, what makes those of the merges `merges`.
+    /// The end of the failpoint's name; an empty name stands for every failpoint within a task. A
+    /// failpoint is named after the path of a file, a URL, or the step: `tile 7`, `shuffle`,
+    /// `partition`, `run`, `merge`. The source of tasks is named `source`, that of the merges
+    /// `merges`.
     pub name: String,
-    /// The work has come so far, or farther: to this byte of the file, or to the run, merge or
+    /// How far the work has come at least: to this byte of the file, or to the run, merge or
     /// partition of this number.
     pub from: u64,
     /// What happens.
     pub action: Action,
-    /// How often at most, over all workers.
+    /// Maximum number of hits, over all workers.
     pub times: u32,
-    /// A directory of this fault's own. The n-th strike makes the file `n` in it, with the process
-    /// id. If there is a FIFO `reached` in it, the process id is written to that too, which waits
-    /// for the test to read it.
+    /// This fault's own directory. The n-th hit, counted from 0, creates the file `n` with the
+    /// process id. If the directory has a FIFO `reached`, the id is written to that too, and the
+    /// process waits there until the test reads it.
     pub dir: PathBuf,
 }
 
-/// The failpoints where tasks are made, which are in no task.
+/// The failpoints at which tasks are made. They are not within a task.
 const SOURCES: [&[u8]; 2] = [b"source", b"merges"];
 
 /// What happens to the worker.
@@ -65,38 +66,38 @@ pub enum Action {
     Suspend,
     /// The task waits until the test has the FIFO `gate` in the fault's directory open for writing.
     Block,
-    /// Nothing, beyond leaving a trace.
+    /// Nothing; the hit is recorded.
     Note,
 }
 
-/// Has this process carry out the plan that is in force when it reaches a failpoint. Called in each
-/// process of the suite, worker processes included.
+/// Installs the hook that carries out the plan in force at each failpoint of this process. Every
+/// process of the suite calls it, worker processes too.
 pub fn install() {
     failpoint::install(|name, at| {
         if let Some(plan) = Plan::in_force() {
-            plan.strike(name, at);
+            plan.hit(name, at);
         }
     });
 }
 
-/// Takes a plan out of force when it is dropped.
+/// A plan in force. Dropping it removes the plan.
 #[must_use]
 pub struct InForce {
     file: Option<PathBuf>,
 }
 
 impl Plan {
-    /// One more fault.
+    /// Adds a fault.
     pub fn push(&mut self, fault: Fault) {
         self.faults.push(fault);
     }
 
-    /// Puts the plan in force, in this process and those that it starts, until what is returned is
-    /// dropped.
+    /// Puts the plan in force, in this process and those that it starts, until the returned guard
+    /// is dropped.
     ///
     /// # Panics
     ///
-    /// If another plan is in force, or this is no process of a case.
+    /// If another plan is in force, or if this process does not run a case.
     pub fn enforce(&self) -> InForce {
         if self.faults.is_empty() {
             return InForce { file: None };
@@ -104,13 +105,16 @@ impl Plan {
         let file = file().expect("a case's process has a file for its plan");
         assert!(!file.exists(), "one plan at a time");
         let text = serde_json::to_vec(self).expect("a plan is plain data");
-        let draft = file.with_extension("draft");
-        fs::write(&draft, text).and_then(|()| fs::rename(&draft, file)).expect("a plan can be written");
+        // Written under another name and then renamed, so that no process reads half a plan.
+        let temporary = file.with_extension("draft");
+        fs::write(&temporary, text)
+            .and_then(|()| fs::rename(&temporary, file))
+            .expect("a plan can be written");
         InForce { file: Some(file.to_owned()) }
     }
 
-    /// The plan that is in force. Where there is none, no descriptor is needed to see that: a case
-    /// may have none left.
+    /// The plan in force. If there is none, no descriptor is needed to see that: a case may have
+    /// used up all descriptors.
     fn in_force() -> Option<Self> {
         let file = file().filter(|file| file.exists())?;
         match fs::read(file) {
@@ -120,10 +124,10 @@ impl Plan {
         }
     }
 
-    /// Carries out what is planned for this place.
-    fn strike(&self, name: &[u8], at: u64) {
+    /// Carries out the faults that are planned for this failpoint.
+    fn hit(&self, name: &[u8], at: u64) {
         for fault in &self.faults {
-            if fault.is_at(name) && at >= fault.from && fault.has_a_turn() {
+            if fault.is_at(name) && at >= fault.from && fault.takes_a_hit() {
                 fault.carry_out();
             }
         }
@@ -138,7 +142,7 @@ impl Drop for InForce {
     }
 }
 
-/// Where the plan in force is.
+/// The file of the plan in force.
 fn file() -> Option<&'static Path> {
     static FILE: OnceLock<Option<PathBuf>> = OnceLock::new();
     FILE.get_or_init(|| env::var_os(PLAN).map(PathBuf::from)).as_deref()
@@ -149,10 +153,12 @@ impl Fault {
         name.ends_with(self.name.as_bytes()) && !(self.name.is_empty() && SOURCES.contains(&name))
     }
 
-    fn has_a_turn(&self) -> bool {
-        let turn =
+    /// Claims the next hit, if any is left. Creating a file with `create_new` is atomic, so no two
+    /// processes claim the same hit.
+    fn takes_a_hit(&self) -> bool {
+        let claim =
             |n: u32| OpenOptions::new().write(true).create_new(true).open(self.dir.join(n.to_string()));
-        let Some(mut file) = (0..self.times).find_map(|n| turn(n).ok()) else { return false };
+        let Some(mut file) = (0..self.times).find_map(|n| claim(n).ok()) else { return false };
         let note =
             |file: &mut File| write!(file, "{}", process::id()).expect("the test's directory takes a note");
         note(&mut file);
@@ -168,8 +174,8 @@ impl Fault {
             Action::Panic => panic!("planned"),
             Action::Abort => process::abort(),
             Action::Kill => signal(Signal::KILL),
-            // Sent to this thread: to the process, another thread may get it, while this one goes
-            // on for a moment.
+            // Raised for this thread. If the signal went to the process, another thread might take
+            // it while this one ran on for a moment.
             Action::Suspend => signal_hook::low_level::raise(signal_hook::consts::SIGSTOP)
                 .expect("a thread may signal itself"),
             Action::Block => drop(File::open(self.dir.join("gate"))),

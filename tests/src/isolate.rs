@@ -1,5 +1,5 @@
-//! Each case in a process of its own: what it leaves behind is its own, an abort ends nothing else, and who hangs
-//! can be named and ended.
+//! Runs each case in a process of its own. So a check finds only what this case leaves behind, an
+//! abort ends no other case, and a process that hangs can be described and ended.
 
 use std::{
     env,
@@ -20,12 +20,12 @@ use crate::{fault, leftovers::Belongings, tree};
 /// The environment variable that names the case to run.
 const CASE: &str = "CC_CONFORMANCE_CASE";
 
-/// How a case ended that did not pass.
+/// How a case failed.
 #[derive(Debug)]
 pub enum Failure {
-    /// It failed, with what it said.
+    /// It failed, with its messages.
     Failed(String),
-    /// It was still running when its time was up, with what its threads were doing.
+    /// It was still running at the time limit, with what its threads were doing.
     Hung(String),
 }
 
@@ -35,27 +35,27 @@ pub fn requested() -> Option<String> {
     env::var(CASE).ok()
 }
 
-/// Runs a case in this process, which was started for it, and checks that nothing is left behind: neither by
-/// `warm_up`, which is a run of the same model, nor by the case.
+/// Runs a case in this process, which was started for it. Checks that nothing is left behind:
+/// neither by `warm_up`, which is a short run of the same model, nor by the case.
 pub fn run(warm_up: impl FnOnce(), case: impl FnOnce()) {
-    // Orphans of the models' workers come here, and are seen.
+    // Orphans of the models' workers become children of this process, and so are seen.
     set_child_subreaper(Some(rustix::process::getpid())).expect("a process may adopt its descendants");
     let at_first = Belongings::now();
     warm_up();
-    // A library may keep a descriptor per process, as tokio does for signals; it must not keep one per run.
+    // A library may keep a descriptor per process, as tokio does for signals, but not one per run.
     at_first.check_all_but_descriptors();
     let before = Belongings::now();
     case();
     before.check();
 }
 
-/// Runs the case `name` in a process of its own, with a current directory, a temporary directory and `variables`
-/// of its own.
+/// Runs the case `name` in a process of its own, with a current directory, a temporary directory
+/// and `variables` of its own.
 pub fn start(name: &str, variables: &[(&str, &Path)], limit: Duration) -> Result<(), Failure> {
-    let place = tempfile::Builder::new().prefix("cc-").tempdir().expect("a directory can be made");
-    let at = |name: &str| place.path().join(name);
-    for dir in ["work", "tmp"] {
-        fs::create_dir(at(dir)).expect("a directory can be made");
+    let dir = tempfile::Builder::new().prefix("cc-").tempdir().expect("a directory can be made");
+    let at = |name: &str| dir.path().join(name);
+    for name in ["work", "tmp"] {
+        fs::create_dir(at(name)).expect("a directory can be made");
     }
     let file = |name: &str| File::create(at(name)).expect("a file can be made");
     let (out, err) = (file("out"), file("err"));
@@ -80,7 +80,7 @@ pub fn start(name: &str, variables: &[(&str, &Path)], limit: Duration) -> Result
     Err(Failure::Failed(format!("{name}: {status}{signal}\n{}{out}", said("err"))))
 }
 
-/// Waits for its end, if that comes in time.
+/// Waits for the process, at most for `limit`.
 fn wait(child: &mut Child, limit: Duration) -> Option<ExitStatus> {
     let handle = pidfd_open(pid(child), PidfdFlags::empty()).expect("a child has a descriptor");
     let deadline = Instant::now() + limit;
@@ -117,7 +117,7 @@ fn pid(child: &Child) -> Pid {
 ///
 /// # Panics
 ///
-/// If it was given none.
+/// If the variable is not set.
 #[must_use]
 pub fn directory(variable: &str) -> PathBuf {
     env::var_os(variable).expect("the parent set it").into()

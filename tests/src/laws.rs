@@ -1,9 +1,10 @@
-//! Laws: what every workload that has a job owes its user, in every model.
+//! Laws: the cases that every workload with a job must pass, in every model.
 //!
-//! Nothing is done after a stop or a Break, however full the queues are; what came until then is
-//! right; an input that breaks off is no end; the result does not depend on the number of workers;
-//! and a worker that dies or hangs is replaced, with nothing lost or doubled. The cases are written
-//! here once. A workload says what an ordinary job is, and what it has seen of a run.
+//! After a stop or a Break no more work begins, however full the queues are; what was pushed before
+//! is right. A source that panics does not look like the end of the input. The result does not
+//! depend on the number of workers. A worker that dies or hangs is replaced, and no output is lost
+//! or doubled. The cases are written here once. A workload provides an ordinary job and a way to
+//! judge a run.
 
 use std::{
     ops::{ControlFlow, Range},
@@ -16,120 +17,127 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{
     case::{Case, Needs},
+    failpoint::Failpoint,
     fault::{Action, Fault},
     source::breaks_off,
-    stops::{prompt, pushes_once_it_has_asked, stopped_in, stopped_in_a_jam},
+    stops::{assert_prompt, pushes_once_it_has_asked, stopped_in, stopped_in_a_jam},
     subject::Subject,
-    trap::Trap,
     tree,
     workload::Batch,
 };
 
-/// What a workload says about itself, so that the laws can be asked of it.
+/// What a workload provides to be tested by the laws.
 pub trait Laws: Batch {
-    /// A job as a user would type it, with the faults on its way, and what must be there meanwhile.
-    type Asked;
-    /// What a run of it must show.
+    /// A job as a user would type it, with its planned faults and the files that it needs.
+    type Invocation;
+    /// The expected result of a run.
     type Expected;
-    /// What a run has shown.
-    type Observed;
-    /// What the sink of a run is given: an output, or what a printer makes of it.
+    /// The actual result of a run.
+    type RunResult;
+    /// What is pushed to the sink: an output, or what a printer makes of it.
     type Pushed;
 
     /// A job that has many tasks.
-    fn ordinary() -> Self::Asked;
+    fn ordinary() -> Self::Invocation;
 
-    /// Places in the middle of the ordinary job. No model has finished all others when a task is at
-    /// one of them.
+    /// Places in the middle of the ordinary job: while a task is at one of them, no model has
+    /// finished all other tasks.
     fn middle() -> Vec<Place>;
 
-    /// Places in the ordinary job at which a task ends its worker so often. None is given up.
+    /// Places in the ordinary job, and how often a task ends its worker there. No task is given up
+    /// after that number of deaths.
     fn deadly() -> Vec<(Place, u32)>;
 
-    /// Where a worker dies once, in the ordinary job: the end of the case's name, and the place.
+    /// Places in the ordinary job at which a worker dies once: the end of the case's name, and the
+    /// place.
     fn deaths() -> Vec<(String, Place)>;
 
-    /// Where a worker hangs, in the ordinary job.
+    /// Places in the ordinary job at which a worker hangs.
     fn hangs() -> Vec<Place> {
         Self::middle()
     }
 
-    /// Where a worker hangs, and where another one comes when the first is taken for dead.
+    /// Where a worker hangs, and where the worker that takes over its task waits.
     fn late() -> (Place, Place) {
         let place = || Self::middle().swap_remove(0);
         (place(), place())
     }
 
-    /// Jobs that begin with a stop.
-    fn stopped() -> Vec<Self::Asked> {
+    /// Jobs that are run with a stop already requested.
+    fn stopped() -> Vec<Self::Invocation> {
         vec![Self::ordinary()]
     }
 
-    /// Jobs whose outputs fill every queue, and the window.
-    fn jams() -> Vec<(Self::Asked, Option<usize>)> {
+    /// Jobs whose outputs fill every queue, and the window if it is not the default.
+    fn jams() -> Vec<(Self::Invocation, Option<usize>)> {
         vec![(Self::ordinary(), None)]
     }
 
-    /// Jobs, and after how many pushes their sink has enough.
-    fn breaks() -> Vec<(Self::Asked, Vec<usize>)>;
+    /// Jobs, and after how many pushes their sink returns Break.
+    fn breaks() -> Vec<(Self::Invocation, Vec<usize>)>;
 
-    /// Jobs that are seen to end with a Break.
-    fn cut() -> Vec<Cut<Self::Asked>>;
+    /// Jobs that end with a Break, and how much may have begun by then.
+    fn cut() -> Vec<Cut<Self::Invocation>>;
 
-    /// Jobs whose source of tasks panics at the second one, and the source's name.
-    fn sources() -> Vec<(Self::Asked, &'static str)> {
+    /// Jobs whose source of tasks panics at the second task, and the source's name.
+    fn sources() -> Vec<(Self::Invocation, &'static str)> {
         vec![(Self::ordinary(), "source")]
     }
 
-    /// Jobs that are done by few and many workers, and through narrow windows.
-    fn varied() -> Vec<Self::Asked>;
+    /// Jobs that are run with few and many workers, and with narrow windows.
+    fn varied() -> Vec<Self::Invocation>;
 
-    /// Jobs whose threads are counted.
-    fn counted() -> Vec<Self::Asked> {
+    /// Jobs during which threads are counted.
+    fn counted() -> Vec<Self::Invocation> {
         vec![Self::ordinary()]
     }
 
-    /// The name of a law's case, or nothing if the workload has cases of its own instead.
+    /// The name of a law's case, or `None` if the workload has cases of its own instead.
     fn name(law: &'static str) -> Option<&'static str> {
         Some(law)
     }
 
-    /// The same job with one more fault.
-    fn with(asked: Self::Asked, fault: Fault) -> Self::Asked;
+    /// The same job with one more planned fault.
+    fn with(invocation: Self::Invocation, fault: Fault) -> Self::Invocation;
 
-    /// The job alone.
-    fn job(asked: &Self::Asked) -> Self::Job;
+    /// The job, without its faults.
+    fn job(invocation: &Self::Invocation) -> Self::Job;
 
-    /// What a run must show. Faults do not strike meanwhile, and nothing is left of it.
-    fn expected(asked: &Self::Asked) -> Self::Expected;
+    /// Computes the expected result, with no fault in force, and leaves nothing behind.
+    fn expected(invocation: &Self::Invocation) -> Self::Expected;
 
-    /// Runs it with a sink of the case's own.
-    fn run(subject: &Subject, asked: &Self::Asked, ctx: &Ctx, out: &mut dyn Sink<Self::Pushed>);
+    /// Runs the job with a sink of the case's own.
+    fn run(subject: &Subject, invocation: &Self::Invocation, ctx: &Ctx, out: &mut dyn Sink<Self::Pushed>);
 
-    /// Runs it with a sink that wants `most` pushes, if not all.
-    fn observe(subject: &Subject, asked: &Self::Asked, ctx: &Ctx, most: Option<usize>) -> Self::Observed;
+    /// Runs the job with a sink that returns Break at push number `most`, if given.
+    fn observe(
+        subject: &Subject,
+        invocation: &Self::Invocation,
+        ctx: &Ctx,
+        most: Option<usize>,
+    ) -> Self::RunResult;
 
-    /// How often something was pushed.
-    fn pushes(observed: &Self::Observed) -> usize;
+    /// The number of pushes.
+    fn pushes(run_result: &Self::RunResult) -> usize;
 
-    /// Panics unless all of it is there, and right.
-    fn assert_whole(observed: &Self::Observed, expected: &Self::Expected, asked: &Self::Asked);
+    /// Asserts that the result is complete and right.
+    fn assert_whole(run_result: &Self::RunResult, expected: &Self::Expected, invocation: &Self::Invocation);
 
-    /// Panics unless what there is of it is right, in a run that ended early.
-    fn assert_part(observed: &Self::Observed, expected: &Self::Expected, asked: &Self::Asked);
+    /// Asserts that the result of a run that ended early is right as far as it goes.
+    fn assert_part(run_result: &Self::RunResult, expected: &Self::Expected, invocation: &Self::Invocation);
 
-    /// Panics if something was done.
-    fn assert_nothing(observed: &Self::Observed, _asked: &Self::Asked) {
-        assert_eq!(Self::pushes(observed), 0, "something was done");
+    /// Asserts that nothing was pushed.
+    fn assert_nothing(run_result: &Self::RunResult, _invocation: &Self::Invocation) {
+        assert_eq!(Self::pushes(run_result), 0, "something was done");
     }
 
-    /// Panics if a run that ended with this push shows too little, or too much.
-    fn assert_broken_off(_subject: &Subject, observed: &Self::Observed, most: usize) {
-        assert_eq!(Self::pushes(observed), most);
+    /// Asserts how much a run shows that ended with a Break at push number `most`.
+    fn assert_broken_off(_subject: &Subject, run_result: &Self::RunResult, most: usize) {
+        assert_eq!(Self::pushes(run_result), most);
     }
 
-    /// Panics if what was to be done here is there.
-    fn assert_lacks(_observed: &Self::Observed, _place: &Place) {}
+    /// Asserts that the output of the work at this place is missing.
+    fn assert_lacks(_run_result: &Self::RunResult, _place: &Place) {}
 }
 
 /// A place in the work: the end of a failpoint's name, and how far the work has come at least.
@@ -142,32 +150,32 @@ pub struct Place {
 }
 
 impl Place {
-    /// This place.
+    /// The place with this name, at `from` or later.
     pub fn new(name: impl Into<String>, from: u64) -> Self {
         Self { name: name.into(), from }
     }
 
     /// A fault at this place.
-    fn fault(&self, trap: &Trap, action: Action, times: u32) -> Fault {
-        trap.fault(&self.name, self.from, action, times)
+    fn fault(&self, failpoint: &Failpoint, action: Action, times: u32) -> Fault {
+        failpoint.fault(&self.name, self.from, action, times)
     }
 }
 
-/// A job that ends with a Break, and how much of it may have begun by then.
+/// A job that ends with a Break, and how many pieces of work may have begun by then.
 pub struct Cut<A> {
     /// The job.
-    pub asked: A,
-    /// Its window.
+    pub invocation: A,
+    /// The run's window.
     pub window: usize,
-    /// The Break comes with this push.
+    /// The push at which the sink returns Break.
     pub most: usize,
-    /// A failpoint that is passed by everything that is begun.
+    /// A failpoint that every piece of work passes once when it begins.
     pub place: Place,
-    /// How much is begun.
+    /// How many pieces may begin.
     pub begun: Range<usize>,
-    /// How much there is of it.
+    /// How many pieces the whole job has.
     pub all: usize,
-    /// What it is.
+    /// What the pieces are called in the message.
     pub what: &'static str,
 }
 
@@ -210,30 +218,30 @@ pub fn of_every_batch<W: Laws>() -> Vec<Case> {
 }
 
 fn stop_before_the_start<W: Laws>(subject: &Subject) {
-    for asked in W::stopped() {
+    for invocation in W::stopped() {
         let ctx = subject.ctx(2);
         ctx.stop.request(Cause::Test);
         let since = Instant::now();
-        let observed = W::observe(subject, &asked, &ctx, None);
+        let run_result = W::observe(subject, &invocation, &ctx, None);
         let took = since.elapsed();
-        W::assert_nothing(&observed, &asked);
-        prompt(took);
+        W::assert_nothing(&run_result, &invocation);
+        assert_prompt(took);
     }
 }
 
-/// A stop requested while the sink takes nothing, and every queue is full.
+/// A stop is requested while the sink blocks and every queue is full.
 fn stop_while_the_sink_stalls<W: Laws>(subject: &Subject) {
-    for (asked, window) in W::jams() {
+    for (invocation, window) in W::jams() {
         let ctx = in_window(subject, window);
-        stopped_in_a_jam(&ctx, |sink| W::run(subject, &asked, &ctx, sink));
+        stopped_in_a_jam(&ctx, |sink| W::run(subject, &invocation, &ctx, sink));
     }
 }
 
-/// A stop requested from within the push, which goes on wanting more.
+/// The sink requests a stop within a push, and still asks for more.
 fn stop_by_its_own_sink<W: Laws>(subject: &Subject) {
-    for (asked, window) in W::jams() {
+    for (invocation, window) in W::jams() {
         let ctx = in_window(subject, window);
-        let pushes = pushes_once_it_has_asked(&ctx, |sink| W::run(subject, &asked, &ctx, sink));
+        let pushes = pushes_once_it_has_asked(&ctx, |sink| W::run(subject, &invocation, &ctx, sink));
         assert_eq!(pushes, 1, "pushed after the request");
     }
 }
@@ -242,18 +250,18 @@ fn in_window(subject: &Subject, window: Option<usize>) -> Ctx {
     window.map_or_else(|| subject.ctx(2), |window| subject.ctx_with_window(2, window))
 }
 
-/// A sink that has enough after some pushes is given no more, and what it has is right.
+/// A sink that returns Break is given no more, and what it has is right.
 fn break_after_some<W: Laws>(subject: &Subject) {
-    for (asked, pushes) in W::breaks() {
-        let expected = W::expected(&asked);
+    for (invocation, pushes) in W::breaks() {
+        let expected = W::expected(&invocation);
         for most in pushes {
             let ctx = subject.ctx(2);
-            let observed = W::observe(subject, &asked, &ctx, Some(most));
-            W::assert_part(&observed, &expected, &asked);
-            W::assert_broken_off(subject, &observed, most);
-            if W::pushes(&observed) < most {
-                // Tasks so large that there are fewer of them.
-                W::assert_whole(&observed, &expected, &asked);
+            let run_result = W::observe(subject, &invocation, &ctx, Some(most));
+            W::assert_part(&run_result, &expected, &invocation);
+            W::assert_broken_off(subject, &run_result, most);
+            if W::pushes(&run_result) < most {
+                // The job has fewer tasks than `most`, so it was complete before the Break.
+                W::assert_whole(&run_result, &expected, &invocation);
             } else {
                 assert_eq!(ctx.stop.cause(), Some(Cause::Break), "the run was not asked to stop");
             }
@@ -261,49 +269,49 @@ fn break_after_some<W: Laws>(subject: &Subject) {
     }
 }
 
-/// After a Break, no more is begun.
+/// After a Break, no more work begins.
 fn break_ends_the_work<W: Laws>(subject: &Subject) {
     for (nth, cut) in W::cut().into_iter().enumerate() {
-        let Cut { asked, window, most, place, begun, all, what } = cut;
-        let notes = Trap::new(&format!("notes{nth}"));
-        let noted = W::with(asked, place.fault(&notes, Action::Note, u32::MAX));
-        let observed = W::observe(subject, &noted, &subject.ctx_with_window(2, window), Some(most));
-        assert_eq!(W::pushes(&observed), most);
-        let strikes = notes.strikes();
-        assert!(begun.contains(&strikes), "{strikes} of {all} {what} were begun");
+        let Cut { invocation, window, most, place, begun, all, what } = cut;
+        let notes = Failpoint::new(&format!("notes{nth}"));
+        let noted = W::with(invocation, place.fault(&notes, Action::Note, u32::MAX));
+        let run_result = W::observe(subject, &noted, &subject.ctx_with_window(2, window), Some(most));
+        assert_eq!(W::pushes(&run_result), most);
+        let hits = notes.hits();
+        assert!(begun.contains(&hits), "{hits} of {all} {what} were begun");
     }
 }
 
-/// What makes the tasks breaks off, which must not look like their end.
+/// The source of tasks panics, which must not look like the end of the input.
 fn panic_in_the_source<W: Laws>(subject: &Subject) {
-    for (asked, source) in W::sources() {
-        breaks_off::<W>(subject, &W::job(&asked), source, 1);
+    for (invocation, source) in W::sources() {
+        breaks_off::<W>(subject, &W::job(&invocation), source, 1);
     }
 }
 
-/// However many workers there are, and however few tasks may be on their way.
+/// The result does not depend on the number of workers or on the window.
 pub fn with_workers<W: Laws>(subject: &Subject, workers: usize, window: Option<usize>) {
-    for asked in W::varied() {
+    for invocation in W::varied() {
         let ctx = match window {
             Some(window) => subject.ctx_with_window(workers, window),
             None => subject.ctx(workers),
         };
-        let expected = W::expected(&asked);
-        W::assert_whole(&W::observe(subject, &asked, &ctx, None), &expected, &asked);
+        let expected = W::expected(&invocation);
+        W::assert_whole(&W::observe(subject, &invocation, &ctx, None), &expected, &invocation);
     }
 }
 
-/// The kernels, and what they are made of, start no threads of their own.
+/// Neither the kernels nor their libraries start threads.
 fn no_threads_but_the_models<W: Laws>(subject: &Subject) {
     let most = subject.threads(2);
-    for asked in W::counted() {
+    for invocation in W::counted() {
         let mut count = Threads(0);
-        W::run(subject, &asked, &subject.ctx(2), &mut count);
+        W::run(subject, &invocation, &subject.ctx(2), &mut count);
         assert!((1..=most).contains(&count.0), "{} threads instead of {most}", count.0);
     }
 }
 
-/// The most threads that this process has had at a push.
+/// The maximum number of threads of this process at a push.
 struct Threads(usize);
 
 impl<T> Sink<T> for Threads {
@@ -315,85 +323,91 @@ impl<T> Sink<T> for Threads {
 
 /// A worker dies once, and the output does not show it.
 pub fn dies_once<W: Laws>(subject: &Subject, action: Action, place: &Place) {
-    let trap = Trap::new("trap");
-    struck::<W>(subject, place.fault(&trap, action, 1));
-    assert_eq!(trap.strikes(), 1, "no worker died");
+    let failpoint = Failpoint::new("failpoint");
+    hit::<W>(subject, place.fault(&failpoint, action, 1));
+    assert_eq!(failpoint.hits(), 1, "no worker died");
 }
 
-/// An ordinary run with this fault, which the output does not show.
-fn struck<W: Laws>(subject: &Subject, fault: Fault) {
-    let asked = W::with(W::ordinary(), fault);
-    let expected = W::expected(&asked);
-    W::assert_whole(&W::observe(subject, &asked, &subject.ctx(2), None), &expected, &asked);
+/// Runs the ordinary job with this fault; the output does not show it.
+fn hit<W: Laws>(subject: &Subject, fault: Fault) {
+    let invocation = W::with(W::ordinary(), fault);
+    let expected = W::expected(&invocation);
+    W::assert_whole(&W::observe(subject, &invocation, &subject.ctx(2), None), &expected, &invocation);
 }
 
-/// Many places end their worker, some of them more than once.
+/// Workers die at many places, at some of them more than once.
 fn many_die<W: Laws>(subject: &Subject, action: Action) {
     let places = W::deadly();
-    let traps: Vec<Trap> = (0..places.len()).map(|n| Trap::new(&format!("trap{n}"))).collect();
-    let asked = traps.iter().zip(&places).fold(W::ordinary(), |asked, (trap, (place, times))| {
-        W::with(asked, place.fault(trap, action, *times))
-    });
-    let expected = W::expected(&asked);
-    W::assert_whole(&W::observe(subject, &asked, &subject.ctx(2), None), &expected, &asked);
+    let failpoints: Vec<Failpoint> =
+        (0..places.len()).map(|n| Failpoint::new(&format!("failpoint{n}"))).collect();
+    let invocation =
+        failpoints.iter().zip(&places).fold(W::ordinary(), |invocation, (failpoint, (place, times))| {
+            W::with(invocation, place.fault(failpoint, action, *times))
+        });
+    let expected = W::expected(&invocation);
+    W::assert_whole(&W::observe(subject, &invocation, &subject.ctx(2), None), &expected, &invocation);
     let deaths = places.iter().map(|(_, times)| *times as usize).sum::<usize>();
-    assert_eq!(traps.iter().map(Trap::strikes).sum::<usize>(), deaths);
+    assert_eq!(failpoints.iter().map(Failpoint::hits).sum::<usize>(), deaths);
 }
 
-/// A stop while a dead worker is being replaced, or one hangs.
+/// A stop while a dead worker is being replaced, or while a worker hangs.
 fn dies_and_is_stopped<W: Laws>(subject: &Subject, action: Action) {
     for (nth, place) in W::middle().into_iter().enumerate() {
-        let trap = Trap::halting(&format!("trap{nth}"));
-        let asked = W::with(W::ordinary(), place.fault(&trap, action, 1));
-        let expected = W::expected(&asked);
+        let failpoint = Failpoint::halting(&format!("failpoint{nth}"));
+        let invocation = W::with(W::ordinary(), place.fault(&failpoint, action, 1));
+        let expected = W::expected(&invocation);
         let is_down = |pid| {
             if action == Action::Suspend {
                 tree::wait_until_stopped(pid);
             }
         };
-        let run = |ctx: &Ctx| W::observe(subject, &asked, ctx, None);
-        let observed = stopped_in(&trap, &subject.ctx(2), is_down, run);
-        W::assert_part(&observed, &expected, &asked);
+        let run = |ctx: &Ctx| W::observe(subject, &invocation, ctx, None);
+        let run_result = stopped_in(&failpoint, &subject.ctx(2), is_down, run);
+        W::assert_part(&run_result, &expected, &invocation);
         if action == Action::Suspend {
-            W::assert_lacks(&observed, &place);
+            W::assert_lacks(&run_result, &place);
         }
     }
 }
 
 fn suspended_worker_is_replaced<W: Laws>(subject: &Subject) {
     for (nth, place) in W::hangs().into_iter().enumerate() {
-        // Two seconds to notice; the rest is the work, in a dev build on a busy machine.
-        replaced::<W>(subject, &format!("trap{nth}"), &place, Duration::from_secs(10));
+        // The models notice within two seconds; the rest is for the work, in a debug build on a
+        // busy machine.
+        replaced::<W>(subject, &format!("failpoint{nth}"), &place, Duration::from_secs(10));
     }
 }
 
-/// A worker that hangs is noticed in time, and what it had is done by others.
-pub fn replaced<W: Laws>(subject: &Subject, trap: &str, place: &Place, within: Duration) {
-    let trap = Trap::new(trap);
+/// A worker that hangs is noticed in time, and other workers do its tasks.
+pub fn replaced<W: Laws>(subject: &Subject, failpoint: &str, place: &Place, within: Duration) {
+    let failpoint = Failpoint::new(failpoint);
     let since = Instant::now();
-    struck::<W>(subject, place.fault(&trap, Action::Suspend, 1));
-    assert_eq!(trap.strikes(), 1, "no worker was suspended");
+    hit::<W>(subject, place.fault(&failpoint, Action::Suspend, 1));
+    assert_eq!(failpoint.hits(), 1, "no worker was suspended");
     assert!(since.elapsed() < within, "noticed after {:?}", since.elapsed());
 }
 
-/// A worker that hangs and then goes on: its late results are not shown a second time.
+/// A worker hangs, is replaced, and then goes on: its late results are not shown a second time.
 fn late_worker_is_not_believed_twice<W: Laws>(subject: &Subject) {
-    let ((suspended, tried), trap, gate) = (W::late(), Trap::halting("trap"), Trap::halting("gate"));
-    let asked = W::with(W::ordinary(), suspended.fault(&trap, Action::Suspend, 1));
-    // The second to try the task, after the first is suspected, waits until the first was woken.
-    let asked = W::with(asked, tried.fault(&gate, Action::Block, 1));
-    let expected = W::expected(&asked);
-    let observed = thread::scope(|scope| {
-        let (trap, gate) = (&trap, &gate);
+    let (suspended, retried) = W::late();
+    let failpoint = Failpoint::halting("failpoint");
+    let gate = Failpoint::halting("gate");
+    let invocation = W::with(W::ordinary(), suspended.fault(&failpoint, Action::Suspend, 1));
+    // The worker that takes over the task, once the first is suspected, waits until the first has
+    // been woken.
+    let invocation = W::with(invocation, retried.fault(&gate, Action::Block, 1));
+    let expected = W::expected(&invocation);
+    let run_result = thread::scope(|scope| {
+        let (failpoint, gate) = (&failpoint, &gate);
         scope.spawn(move || {
-            let suspended = trap.reached();
+            let suspended = failpoint.reached();
             let _ = gate.reached();
-            // It may have been ended meanwhile, which is a model's right.
+            // The model may have ended the suspended worker meanwhile.
             let pid = Pid::from_raw(suspended.cast_signed()).expect("a process has a number");
             let _ = kill_process(pid, Signal::CONT);
             gate.open();
         });
-        W::observe(subject, &asked, &subject.ctx(2), None)
+        W::observe(subject, &invocation, &subject.ctx(2), None)
     });
-    W::assert_whole(&observed, &expected, &asked);
+    W::assert_whole(&run_result, &expected, &invocation);
 }

@@ -1,4 +1,4 @@
-//! What a run leaves behind: it should be nothing.
+//! What a run leaves behind, which must be nothing.
 
 use std::{
     collections::BTreeMap,
@@ -10,7 +10,7 @@ use std::{
 
 use crate::tree;
 
-/// What this process has: threads, children, open descriptors, temporary files.
+/// The threads, children, open descriptors and temporary files of this process.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Belongings {
     threads: usize,
@@ -20,7 +20,7 @@ pub struct Belongings {
 }
 
 impl Belongings {
-    /// What there is now. The orphans of descendants count as children: see [`crate::isolate`].
+    /// Reads the current state. Orphans of descendants count as children: see [`crate::isolate`].
     #[must_use]
     pub fn now() -> Self {
         let me = process::id();
@@ -32,8 +32,8 @@ impl Belongings {
         }
     }
 
-    /// Panics unless there is soon nothing beyond what there was: a thread that has been joined, or a scope that
-    /// has been left, is a moment ahead of the kernel's own bookkeeping.
+    /// Asserts that the current state soon equals this one. A thread that was joined, or a scope
+    /// that was left, can return a moment before the kernel updates `/proc`.
     ///
     /// # Panics
     ///
@@ -42,18 +42,18 @@ impl Belongings {
         self.check_by(|now| now == self);
     }
 
-    /// The same, whatever descriptors there are.
+    /// Like [`Belongings::check`], except for descriptors.
     ///
     /// # Panics
     ///
-    /// If something else was left behind.
+    /// If a thread, child or file was left behind.
     pub fn check_all_but_descriptors(&self) {
         let but_descriptors = |of: &Self| (of.threads, of.children.clone(), of.temporary.clone());
         self.check_by(|now| but_descriptors(now) == but_descriptors(self));
     }
 
-    /// It looks again and again: the kernel has no event for a thread's or a descriptor's disappearance from
-    /// `/proc`.
+    /// Polls, because the kernel has no event for the moment when a thread or a descriptor
+    /// disappears from `/proc`.
     fn check_by(&self, is_same: impl Fn(&Self) -> bool) {
         let deadline = Instant::now() + Duration::from_secs(2);
         let mut now = Self::now();
@@ -67,7 +67,8 @@ impl Belongings {
 }
 
 fn descriptors() -> BTreeMap<String, PathBuf> {
-    // The directory's own descriptor is among them, and is gone when its target is looked up.
+    // The descriptor that reads the directory is listed too; it is closed when its target is looked
+    // up.
     let named = files("/proc/self/fd".into()).into_iter().filter_map(|fd| {
         let name = fd.file_name()?.to_str()?.to_owned();
         Some((name, fs::read_link(fd).ok()?))

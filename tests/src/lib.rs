@@ -1,24 +1,28 @@
-//! The conformance suite's harness: what it takes to ask whether a model does what the reference does.
+//! The harness of the conformance suite: it asks whether a model does what the reference does.
 //!
-//! The cases themselves are in a folder for each workload, one test per workload × model × case. Here is what all of
-//! them are made of, in reading order:
+//! The cases are in one folder per workload; each makes one test per workload × model. The harness,
+//! in reading order:
 //!
-//! 1. [`workload`]: what a workload's tests provide;
-//! 2. [`subject`]: the table of what is tested, from the models' own tables;
-//! 3. [`case`] and [`suite`]: what a model is asked to do, and the test made of it;
-//! 4. [`isolate`]: each case runs in a process of its own, under a time limit that says which case hung, and
-//!    where;
-//! 5. [`fault`] and [`trap`]: forced points: a fault, or a halt in the middle of a chosen piece;
-//! 6. [`source`]: an input that breaks off; [`stops`]: a stop at such a point, and how soon the run
-//!    heeds it; [`stdin`]: input as it comes; [`laws`]: the cases of every workload that has a job;
-//! 7. [`leftovers`] and [`tree`]: threads, processes, descriptors, files and memory, seen from outside; [`bounds`]: few
-//!    descriptors, and the peak of memory;
-//! 8. [`random`]: cases by chance, the same in every run; [`mutant`]: wrong implementations, which
-//!    the checks must reject;
+//! 1. [`workload`]: what the tests of a workload provide;
+//! 2. [`subject`]: the table of what is tested, made from the models' own tables;
+//! 3. [`case`] and [`suite`]: one thing that a model is asked to do, and the test that is made of
+//!    it;
+//! 4. [`isolate`]: each case runs in a process of its own, under a time limit; a case that hangs is
+//!    reported with what each of its threads was doing;
+//! 5. [`fault`] and [`failpoint`]: planned faults at chosen points of the work, and halts that the
+//!    test waits for;
+//! 6. [`source`]: a job whose source of tasks panics; [`stops`]: a stop at a chosen moment, and how
+//!    soon the run ends after it; [`stdin`]: standard input that the test writes; [`laws`]: the
+//!    cases of every workload that has a job;
+//! 7. [`leftovers`] and [`tree`]: threads, processes, descriptors, files and memory, as `/proc`
+//!    shows them; [`bounds`]: a limit on descriptors, and the peak of memory;
+//! 8. [`random`]: random cases, the same in every run; [`mutant`]: wrong implementations, which the
+//!    cases must reject;
 //! 9. [`linear`]: histories of concurrent clients of a server, and whether they are linearizable.
 
 pub mod bounds;
 pub mod case;
+pub mod failpoint;
 pub mod fault;
 pub mod isolate;
 pub mod laws;
@@ -31,6 +35,5 @@ pub mod stdin;
 pub mod stops;
 pub mod subject;
 pub mod suite;
-pub mod trap;
 pub mod tree;
 pub mod workload;

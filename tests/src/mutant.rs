@@ -1,6 +1,7 @@
-//! Wrong implementations, each wrong in one way. A check that lets one of them pass checks nothing.
+//! Mutants: implementations that are each wrong in one way. A suite that lets one of them pass has
+//! a gap.
 //!
-//! Those here are wrong in any workload: they are the reference, with something done to it.
+//! The mutants of this file exist for every workload: each is the reference with one change.
 
 use std::{
     env,
@@ -40,16 +41,17 @@ pub fn all<W: Batch>() -> Vec<(&'static str, Run<W>)> {
     ]
 }
 
-/// What is right.
+/// Runs the reference.
 fn reference<W: Batch>(job: &W::Job, ctx: &Ctx, out: &mut dyn Sink<W::Output>) -> Result<()> {
     Subject::reference().try_run::<W>(job, ctx, out)
 }
 
-/// Stands between the reference and the sink, and passes on what `edit` makes of the n-th output.
+/// A sink between the reference and the caller's sink. It replaces the n-th output by what `edit`
+/// returns.
 struct Between<'a, W: Batch, F> {
     out: &'a mut dyn Sink<W::Output>,
     edit: F,
-    /// How many outputs have come that show something.
+    /// How many outputs have come of which the user sees something.
     nth: usize,
 }
 
@@ -63,7 +65,7 @@ impl<W: Batch, F: FnMut(usize, W::Output) -> Vec<W::Output>> Sink<W::Output> for
     }
 }
 
-/// The reference, whose n-th output becomes what `edit` makes of it.
+/// Runs the reference and replaces its n-th output by what `edit` returns.
 pub fn edited<W: Batch>(
     job: &W::Job,
     ctx: &Ctx,
@@ -94,7 +96,7 @@ fn does_nothing<W: Batch>(_: &W::Job, _: &Ctx, _: &mut dyn Sink<W::Output>) -> R
     Ok(())
 }
 
-/// Passes an output on when the next one comes.
+/// Passes an output on only when the next one comes.
 fn holds_one_back<W: Batch>(job: &W::Job, ctx: &Ctx, out: &mut dyn Sink<W::Output>) -> Result<()> {
     struct Held<'a, O>(&'a mut dyn Sink<O>, Option<O>);
     impl<O> Sink<O> for Held<'_, O> {
@@ -108,7 +110,7 @@ fn holds_one_back<W: Batch>(job: &W::Job, ctx: &Ctx, out: &mut dyn Sink<W::Outpu
     ran
 }
 
-/// Keeps everything in memory before it passes the first on.
+/// Collects all outputs before it passes on the first.
 fn hoards<W: Batch>(job: &W::Job, ctx: &Ctx, out: &mut dyn Sink<W::Output>) -> Result<()> {
     struct Hoard<O>(Vec<O>);
     impl<O> Sink<O> for Hoard<O> {
@@ -123,6 +125,7 @@ fn hoards<W: Batch>(job: &W::Job, ctx: &Ctx, out: &mut dyn Sink<W::Output>) -> R
     Ok(())
 }
 
+/// The same context with a stop that is never requested.
 fn unstopped(ctx: &Ctx) -> Ctx {
     Ctx { workers: ctx.workers, window: ctx.window, stop: Stop::new(), options: ctx.options.clone() }
 }
@@ -143,11 +146,11 @@ fn pushes_after_break<W: Batch>(job: &W::Job, ctx: &Ctx, out: &mut dyn Sink<W::O
 }
 
 fn starts_a_thread<W: Batch>(job: &W::Job, ctx: &Ctx, out: &mut dyn Sink<W::Output>) -> Result<()> {
-    let (end, ended) = std::sync::mpsc::sync_channel::<()>(0);
+    let (end_tx, end_rx) = std::sync::mpsc::sync_channel::<()>(0);
     thread::scope(|scope| {
-        scope.spawn(move || ended.recv());
+        scope.spawn(move || end_rx.recv());
         let ran = reference::<W>(job, ctx, out);
-        drop(end);
+        drop(end_tx);
         ran
     })
 }
@@ -158,7 +161,7 @@ fn leaves_a_thread<W: Batch>(job: &W::Job, ctx: &Ctx, out: &mut dyn Sink<W::Outp
 }
 
 fn leaves_a_process<W: Batch>(job: &W::Job, ctx: &Ctx, out: &mut dyn Sink<W::Output>) -> Result<()> {
-    // It ends at once, and nobody waits for it.
+    // It ends at once and stays a zombie, because nothing waits for it.
     let child = Command::new("true").stdin(Stdio::null()).spawn().expect("a process can be started");
     mem::forget(child);
     reference::<W>(job, ctx, out)

@@ -11,11 +11,12 @@ use proptest::{
     test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner},
 };
 
-/// Runs this many cases, and tries this often to make a failing one smaller.
+/// Runs `cases` random cases. If one fails, tries up to `max_shrink_iters` times to find a smaller
+/// one.
 ///
 /// # Panics
 ///
-/// If a case fails, with the smallest one that was found.
+/// If a case fails, with the smallest failing case that was found.
 pub fn each<S: Strategy<Value: Debug>>(
     cases: u32,
     max_shrink_iters: u32,
@@ -29,7 +30,7 @@ pub fn each<S: Strategy<Value: Debug>>(
     }
 }
 
-/// A panic fails this one of the random cases, and makes the runner look for a smaller one.
+/// Turns a panic into a failure of this random case, so that the runner looks for a smaller one.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! A stop at a chosen moment, and how soon the run heeds it.
+//! A stop at a chosen moment, and how soon the run ends after it.
 
 use std::{
     ops::ControlFlow,
@@ -9,82 +9,85 @@ use std::{
 
 use cc_workloads::{Cause, Ctx, Sink, Stop};
 
-use crate::{trap::Trap, tree};
+use crate::{failpoint::Failpoint, tree};
 
-/// From the request to the end of the run. Users are promised a fifth of that; the machine may be busy.
+/// Maximum time from the request to the end of the run. It is five times what users are promised,
+/// because the machine may be busy.
 const PROMPT: Duration = Duration::from_secs(1);
 
-/// Panics if the run went on for too long after the request.
+/// Asserts that a run ended soon enough after the request.
 ///
 /// # Panics
 ///
-/// If it did.
-pub fn prompt(took: Duration) {
+/// If it took too long.
+pub fn assert_prompt(took: Duration) {
     assert!(took < PROMPT, "{took:?} from the request to the end");
 }
 
-/// Does a run in this context, and requests a stop when a process has run into the trap, which halts it, and
-/// `then` has seen to it. The trap opens when the request has been made.
+/// Runs with this context, and requests a stop when a process has hit the halting failpoint and
+/// `then` has returned. The failpoint opens after the request.
 ///
 /// # Panics
 ///
-/// If the run goes on for too long after that.
+/// If the run goes on for too long after the request.
 pub fn stopped_in<R>(
-    trap: &Trap,
+    failpoint: &Failpoint,
     ctx: &Ctx,
     then: impl FnOnce(u32) + Send,
     run: impl FnOnce(&Ctx) -> R,
 ) -> R {
     let ask = |stop: &Stop| {
-        then(trap.reached());
+        then(failpoint.reached());
         let since = request(stop);
-        trap.open();
+        failpoint.open();
         since
     };
     stopped(ctx, ask, || run(ctx))
 }
 
-/// Does a run in this context, and requests a stop when the run has told of an output and everybody waits: for input,
-/// or for room.
+/// Runs with this context, and requests a stop when the run has sent a message and then all threads
+/// sleep: for lack of input, or because every queue is full.
 ///
 /// # Panics
 ///
-/// If the run goes on for too long after that, or ends without having told of anything.
+/// If the run goes on for too long after the request, or ends without having sent a message.
 pub fn stopped_in_silence<R>(ctx: &Ctx, run: impl FnOnce(SyncSender<()>) -> R) -> R {
-    let (tell, told) = sync_channel(1);
+    let (output_tx, output_rx) = sync_channel(1);
     let ask = move |stop: &Stop| {
-        told.recv().expect("there is an output");
+        output_rx.recv().expect("there is an output");
         tree::wait_until_quiet();
         request(stop)
     };
-    stopped(ctx, ask, || run(tell))
+    stopped(ctx, ask, || run(output_tx))
 }
 
-/// Does a run whose sink takes one output and no more, and requests a stop when every queue is full.
+/// Runs with a sink that takes one output and then blocks, and requests a stop when every queue is
+/// full.
 ///
 /// # Panics
 ///
-/// If the run goes on for too long after that, or has no output.
+/// If the run goes on for too long after the request, or has no output.
 pub fn stopped_in_a_jam<T, R>(ctx: &Ctx, run: impl FnOnce(&mut dyn Sink<T>) -> R) -> R {
-    stopped_in_silence(ctx, |told| run(&mut Stalled { stop: ctx.stop.clone(), told }))
+    stopped_in_silence(ctx, |output_tx| run(&mut Stalled { stop: ctx.stop.clone(), output_tx }))
 }
 
-/// Does a run whose sink requests a stop whenever it is given something, and wants more, and returns how often it was.
+/// Runs with a sink that requests a stop at each push and still asks for more. Returns the number
+/// of pushes.
 pub fn pushes_once_it_has_asked<T, R>(ctx: &Ctx, run: impl FnOnce(&mut dyn Sink<T>) -> R) -> usize {
-    let mut asks = Asks { stop: ctx.stop.clone(), pushes: 0 };
-    let _ = run(&mut asks);
-    asks.pushes
+    let mut sink = RequestsStop { stop: ctx.stop.clone(), pushes: 0 };
+    let _ = run(&mut sink);
+    sink.pushes
 }
 
-/// Does a run beside a thread that asks it to stop, and says since when.
+/// Runs while another thread requests a stop. `ask` returns when it made the request.
 fn stopped<R>(ctx: &Ctx, ask: impl FnOnce(&Stop) -> Instant + Send, run: impl FnOnce() -> R) -> R {
     let stop = ctx.stop.clone();
     thread::scope(|scope| {
         let stopper = scope.spawn(move || ask(&stop));
-        let observed = run();
+        let run_result = run();
         let ended = Instant::now();
-        prompt(ended - stopper.join().expect("the stopper does not panic"));
-        observed
+        assert_prompt(ended - stopper.join().expect("the stopper does not panic"));
+        run_result
     })
 }
 
@@ -94,31 +97,31 @@ fn request(stop: &Stop) -> Instant {
     since
 }
 
-/// Takes an output, tells that it has, and returns when a stop is requested.
+/// Takes one output, reports it, and blocks until a stop is requested.
 struct Stalled {
     stop: Stop,
-    told: SyncSender<()>,
+    output_tx: SyncSender<()>,
 }
 
 impl<T> Sink<T> for Stalled {
     fn push(&mut self, _: T) -> ControlFlow<()> {
-        let (wake, woken) = sync_channel(1);
+        let (wake_tx, wake_rx) = sync_channel(1);
         let _on_stop = self.stop.on_request(move || {
-            let _ = wake.send(());
+            let _ = wake_tx.send(());
         });
-        self.told.send(()).expect("the test listens");
-        woken.recv().expect("the hook is kept");
+        self.output_tx.send(()).expect("the test listens");
+        wake_rx.recv().expect("the hook is kept");
         ControlFlow::Break(())
     }
 }
 
-/// Asks for a stop each time, and counts.
-struct Asks {
+/// Requests a stop at each push, and counts the pushes.
+struct RequestsStop {
     stop: Stop,
     pushes: usize,
 }
 
-impl<T> Sink<T> for Asks {
+impl<T> Sink<T> for RequestsStop {
     fn push(&mut self, _: T) -> ControlFlow<()> {
         self.pushes += 1;
         self.stop.request(Cause::Test);

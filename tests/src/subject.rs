@@ -1,4 +1,4 @@
-//! What is tested: every model that the crates have, and the ways of using one that deserve tests of their own.
+//! What is tested: every model of the crates, and some models once more with options.
 
 use std::num::NonZeroUsize;
 
@@ -6,51 +6,52 @@ use cc_workloads::{Ctx, Entry, Model, Options, Result, Sink};
 
 use crate::workload::{Batch, Run, Workload};
 
-/// Where a model's workers are, which decides what faults they can survive.
+/// Where a model's workers are. That decides which faults a run can survive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Workers {
-    /// In this process: an abort ends them all, and the caller with them.
+    /// In this process: an abort ends all of them and the caller.
     Threads,
     /// Each in a process of its own, which can be killed.
     Processes,
-    /// The same, and one that hangs is noticed and replaced.
+    /// Each in a process of its own, and one that hangs is noticed and replaced.
     Watched,
 }
 
 impl Workers {
-    /// Whether one can be killed alone.
+    /// Whether a single worker can be killed.
     #[must_use]
     pub fn are_processes(self) -> bool {
         self != Self::Threads
     }
 }
 
-/// What the cases may know of a subject. No case compares names: a model that comes later has a row
-/// in the table, and no case changes.
+/// What a case may know of a subject. Cases never compare a subject's name: a model that is added
+/// gets a row in the table, and no case changes.
 #[derive(Clone, Copy)]
 pub struct Facts {
     /// Where its workers are.
     pub workers: Workers,
-    /// Whether it is the reference itself, which does one task after the other. What is known from
-    /// elsewhere is compared with the reference alone, since all others are compared with that.
+    /// Whether it is the reference, which does one task after the other. Results that are known
+    /// from elsewhere are compared only with the reference; all other models are compared with the
+    /// reference.
     pub is_reference: bool,
-    /// How many threads it has with a number of workers, if that is known.
+    /// How many threads it has with a given number of workers, if that is known.
     pub threads: Option<fn(usize) -> usize>,
-    /// Into how many slices it cuts a task, so that others have their turn in between.
+    /// Into how many slices it divides a task, so that other tasks have their turn in between.
     pub slices: usize,
-    /// Whether files are read ahead and sent to the workers, so that what happens to a file while
-    /// a worker has it is not seen.
+    /// Whether files are read ahead and sent to the workers. Then a change of a file while a worker
+    /// has it is not seen.
     pub reads_ahead: bool,
-    /// Whether what tasks leave for those of a later phase is in files without names: no directory
-    /// is made for them, and all that a worker leaves may be in one of them.
+    /// Whether the data that tasks leave for a later phase lies in files without names. Then no
+    /// directory is made for them, and one file may hold all data of a worker.
     pub has_nameless_files: bool,
-    /// Whether it merges some sorted runs first where there are too many.
+    /// Whether it merges in several passes if there are too many sorted runs.
     pub merges_in_passes: bool,
-    /// Whether its servers refuse more workers than they can have.
+    /// Whether its servers refuse to start with more workers than they can have.
     pub limits_workers: bool,
 }
 
-/// What holds for most.
+/// The facts of most models.
 const THREADS: Facts = Facts {
     workers: Workers::Threads,
     is_reference: false,
@@ -71,10 +72,10 @@ const DISTRIBUTED: Facts = Facts {
     ..THREADS
 };
 
-/// What is known of each subject, by its name.
+/// The facts of each subject, by name.
 const FACTS: &[(&str, Facts)] = &[
     ("sequential", Facts { is_reference: true, threads: Some(|_| 1), ..THREADS }),
-    // The one that called it gathers, one feeds, the rest work.
+    // The calling thread collects, one thread feeds, the others work.
     ("threads", Facts { threads: Some(|workers| 2 + workers), ..THREADS }),
     ("rayon", THREADS),
     ("actors", Facts { limits_workers: true, ..THREADS }),
@@ -92,12 +93,12 @@ impl Facts {
     }
 }
 
-/// A model as it is tested.
+/// A model or a variant under test.
 #[derive(Clone)]
 pub struct Subject {
-    /// Its part of the test's name.
+    /// The second part of the test's name.
     pub name: &'static str,
-    /// The implementations.
+    /// The model, with its implementation of each workload.
     pub model: Model,
     /// Whether it is a variant of its crate's model, which may decline a workload.
     pub is_variant: bool,
@@ -105,7 +106,7 @@ pub struct Subject {
     pub is_retest: bool,
     /// The values of the model's own options.
     pub options: Options,
-    /// What is known of it.
+    /// The facts that a case may ask for.
     pub facts: Facts,
 }
 
@@ -117,7 +118,7 @@ impl Subject {
         Self::of(model)
     }
 
-    /// A model without options.
+    /// A model with its default options.
     fn of(model: &Model) -> Self {
         Self {
             name: model.name,
@@ -129,7 +130,7 @@ impl Subject {
         }
     }
 
-    /// The reference, with another implementation of this workload.
+    /// A subject that runs this implementation of the workload, in place of the reference's.
     #[must_use]
     pub fn mutant<W: Workload>(name: &'static str, run: Run<W>) -> Self {
         let mut mutant = Self { name, ..Self::reference() };
@@ -138,7 +139,7 @@ impl Subject {
         mutant
     }
 
-    /// What the model has of this workload.
+    /// The model's entry for this workload.
     #[must_use]
     pub fn entry<W: Workload>(&self) -> Entry<Run<W>> {
         *W::entry(&mut self.model.clone())
@@ -148,7 +149,7 @@ impl Subject {
     ///
     /// # Panics
     ///
-    /// If the model has none of this workload, or if the run fails as a whole.
+    /// If the model does not implement this workload, or if the run fails as a whole.
     pub fn run<W: Batch>(&self, job: &W::Job, ctx: &Ctx, out: &mut dyn Sink<W::Output>) {
         if let Err(error) = self.try_run::<W>(job, ctx, out) {
             panic!("{} failed: {error}", self.name);
@@ -159,7 +160,7 @@ impl Subject {
     ///
     /// # Panics
     ///
-    /// If the model has none of this workload.
+    /// If the model does not implement this workload.
     pub fn try_run<W: Batch>(&self, job: &W::Job, ctx: &Ctx, out: &mut dyn Sink<W::Output>) -> Result<()> {
         match self.entry::<W>() {
             Entry::Run(run) => run(job, ctx, out),
@@ -167,7 +168,7 @@ impl Subject {
         }
     }
 
-    /// How many threads it has with this many workers.
+    /// How many threads the model has with this number of workers.
     ///
     /// # Panics
     ///
@@ -178,7 +179,7 @@ impl Subject {
         threads(workers)
     }
 
-    /// The context of a run with so many workers and the default window.
+    /// The context of a run with this number of workers and the default window.
     ///
     /// # Panics
     ///
@@ -213,15 +214,16 @@ const CRATES: &[&[Model]] = &[
     cc_distributed::MODELS,
 ];
 
-/// Models that are tested once more with switches: the test's name, the model, the switches.
+/// Models that are tested once more with options: the subject's name, the model, the options.
 const RETESTS: &[(&str, &str, &[&str])] = &[("distributed_shared_fs", "distributed", &["shared-fs"])];
 
-/// Turns this process into a worker if it was started as one. The first call of `main`.
+/// Turns this process into a worker if a model started it as one. `main` calls it before it reads
+/// its arguments.
 pub fn enter() {
     CRATES.iter().copied().flatten().for_each(|model| (model.enter)());
 }
 
-/// Everything that is to be tested.
+/// All subjects.
 #[must_use]
 pub fn all() -> Vec<Subject> {
     let mut subjects = Vec::new();

@@ -17,20 +17,22 @@ use crate::{
     workload::{Rejected, Workload},
 };
 
-/// After this time a case has hung. The machine may be busy.
+/// Time limit of a case: one that runs longer has hung. It is generous, because the machine may be
+/// busy.
 const LIMIT: Duration = Duration::from_secs(120);
+/// The same for a case that runs only with `--ignored`.
 const LONG: Duration = Duration::from_secs(900);
-/// For a mutant that hangs on purpose.
+/// The same for a mutant that hangs on purpose.
 const SOON: Duration = Duration::from_secs(4);
 
-/// The environment variable that tells a case where its workload's inputs are.
+/// The environment variable that names the directory of the workload's inputs.
 const CORPUS: &str = "CC_CONFORMANCE_CORPUS";
 
-/// The path of a part of the inputs that [`Workload::corpus`] made.
+/// The path of one of the inputs that [`Workload::corpus`] made.
 ///
 /// # Panics
 ///
-/// If this is not a case's process.
+/// If this process does not run a case.
 #[must_use]
 pub fn corpus(part: &str) -> PathBuf {
     isolate::directory(CORPUS).join(part)
@@ -40,7 +42,7 @@ pub fn corpus(part: &str) -> PathBuf {
 pub struct Suite {
     /// The workload's name.
     pub name: &'static str,
-    /// All of them.
+    /// Makes all its tests.
     pub trials: fn() -> Vec<Trial>,
     /// Runs a case in this process, given the subject's name and the case's.
     pub run: fn(&str, &str),
@@ -82,7 +84,7 @@ fn run<W: Workload>(subject: &str, case: &str) {
     isolate::run(|| W::warm_up(&subject), || (case.run)(&subject));
 }
 
-/// A case of a model, in a process of its own.
+/// The test of a case in a model. It runs the case in a process of its own.
 fn trial<W: Workload>(subject: &Subject, case: &Case, corpus: &Arc<Corpus>) -> Trial {
     let name = format!("{}::{}::{}", W::NAME, subject.name, case.name);
     let (is_long, missing) = (case.is_long(subject), case.missing);
@@ -100,7 +102,7 @@ fn trial<W: Workload>(subject: &Subject, case: &Case, corpus: &Arc<Corpus>) -> T
     Trial::ignorable_test(name, start).with_ignored_flag(is_long)
 }
 
-/// A model that has no such workload: only a variant may decline.
+/// The test of a model that declines the workload. It fails unless the model is a variant.
 fn is_written<W: Workload>(subject: &Subject, why: &'static str) -> Trial {
     let may_decline = subject.is_variant;
     Trial::ignorable_test(format!("{}::{}::is_written", W::NAME, subject.name), move || {
@@ -108,7 +110,7 @@ fn is_written<W: Workload>(subject: &Subject, why: &'static str) -> Trial {
     })
 }
 
-/// A mutant, which must be rejected by each of these cases, and for this reason.
+/// The test of a mutant: each of these cases must reject it, for this reason.
 fn mutant<W: Workload>(rejected: &'static Rejected, corpus: &Arc<Corpus>) -> Trial {
     let (mutant, cases, why) = *rejected;
     let nth = W::REJECTED.iter().filter(|other| other.0 == mutant).position(|other| other.1 == cases);
@@ -136,7 +138,7 @@ fn rejects<W: Workload>(case: &str, mutant: &str, why: &str, corpus: &Corpus) ->
     }
 }
 
-/// A workload's inputs, made when the first case needs them, and gone with the last.
+/// A workload's inputs: made when the first case needs them, removed after the last test.
 struct Corpus {
     make: fn(&Path),
     made: OnceLock<TempDir>,

@@ -1,25 +1,27 @@
-//! A process and its descendants, seen through `/proc`.
+//! A process and its descendants, as `/proc` shows them.
 
 use std::{fmt::Write, fs, path::PathBuf, process, thread, time::Duration};
 
-/// The children of a process that the kernel still knows, those included that ended and were not waited for.
+/// The children of a process, zombies included.
 #[must_use]
 pub fn children(of: u32) -> Vec<u32> {
     parents().into_iter().filter(|(_, parent)| *parent == of).map(|(pid, _)| pid).collect()
 }
 
-/// A process and all that descend from it.
+/// A process and all its descendants.
 #[must_use]
 pub fn family(of: u32) -> Vec<u32> {
-    let (parents, mut family, mut seen) = (parents(), vec![of], 0);
-    while let Some(&member) = family.get(seen) {
+    let parents = parents();
+    let mut family = vec![of];
+    let mut visited = 0;
+    while let Some(&member) = family.get(visited) {
         family.extend(parents.iter().filter(|(_, parent)| *parent == member).map(|(pid, _)| pid));
-        seen += 1;
+        visited += 1;
     }
     family
 }
 
-/// All processes with their parents.
+/// All processes, each with its parent.
 fn parents() -> Vec<(u32, u32)> {
     let parent = |pid| Some((pid, stat(&format!("/proc/{pid}/stat"))?.1));
     numbers("/proc".into()).into_iter().filter_map(parent).collect()
@@ -31,9 +33,9 @@ pub fn threads(of: u32) -> Vec<u32> {
     numbers(format!("/proc/{of}/task").into())
 }
 
-/// Sleeps until every other thread of the family has been asleep for a few looks in a row: whoever fills a queue
-/// has filled it, whoever can go on has gone on. It looks again and again, since the kernel tells nobody that a
-/// thread has fallen asleep.
+/// Waits until every other thread of the family has been asleep in five observations in a row. By
+/// then the queues are full and every thread that can go on has gone on. It polls, because the
+/// kernel has no event for a thread that falls asleep.
 pub fn wait_until_quiet() {
     let me = rustix::thread::gettid().as_raw_nonzero().get().cast_unsigned();
     let mut quiet = 0;
@@ -49,15 +51,16 @@ pub fn wait_until_quiet() {
     }
 }
 
-/// Waits until every thread of a process that is stopping itself has stopped. It has told that it will, and does so a
-/// moment later; only the process's parent is told by the kernel.
+/// Waits until every thread of a process that suspends itself has stopped. The process announces
+/// this a moment before it happens, and the kernel informs only its parent.
 pub fn wait_until_stopped(pid: u32) {
     while !describe(pid).lines().all(|line| line.contains(": T in ") || line.contains(": t in ")) {
         thread::yield_now();
     }
 }
 
-/// The anonymous and shared memory of the family, in bytes, shared pages divided among those who share them.
+/// The anonymous and shared memory of the family, in bytes. Each process counts its proportional
+/// share (PSS) of shared pages.
 #[must_use]
 pub fn memory() -> u64 {
     family(process::id()).into_iter().map(memory_of).sum()
@@ -70,7 +73,7 @@ fn memory_of(pid: u32) -> u64 {
     rollup.lines().filter(wanted).filter_map(kilobytes).sum::<u64>() * 1024
 }
 
-/// What every thread of the family is doing, for the report of a hang.
+/// Describes what every thread of the family is doing, for the report of a hang.
 #[must_use]
 pub fn describe(of: u32) -> String {
     let mut text = String::new();
@@ -79,7 +82,9 @@ pub fn describe(of: u32) -> String {
             let read =
                 |what| fs::read_to_string(format!("/proc/{pid}/task/{task}/{what}")).unwrap_or_default();
             let state = stat(&format!("/proc/{pid}/task/{task}/stat")).map_or('?', |(state, _)| state);
-            let (name, waits, call) = (read("comm"), read("wchan"), read("syscall"));
+            let name = read("comm");
+            let waits = read("wchan");
+            let call = read("syscall");
             let (name, call) = (name.trim(), call.split_whitespace().next().unwrap_or("?"));
             let _ = writeln!(
                 text,
@@ -95,7 +100,7 @@ fn numbers(dir: PathBuf) -> Vec<u32> {
     entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect()
 }
 
-/// A task's state and its process's parent.
+/// The state of a thread and the parent of its process.
 fn stat(path: &str) -> Option<(char, u32)> {
     let stat = fs::read_to_string(path).ok()?;
     let mut fields = stat[stat.rfind(')')? + 1..].split_whitespace();

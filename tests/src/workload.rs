@@ -1,4 +1,4 @@
-//! What a workload's tests provide.
+//! What the tests of a workload provide.
 
 use std::path::Path;
 
@@ -9,51 +9,55 @@ use crate::{case::Case, subject::Subject};
 /// What a model provides for a workload.
 pub type Run<W> = <W as Workload>::Run;
 
-/// A mutant's name, the cases that must reject it, and a part of what they must say; `hung` of one that hangs.
+/// A mutant's name, the cases that must reject it, and a part of the message with which they reject
+/// it. The part contains `hung` if the mutant must hang.
 pub type Rejected = (&'static str, &'static [&'static str], &'static str);
 
-/// A workload, as it is tested.
+/// A workload under test.
 pub trait Workload: Sized + 'static {
     /// Its name: the first part of its tests' names.
     const NAME: &'static str;
     /// What a model provides.
     type Run: Copy + 'static;
 
-    /// The workload's place in the table of the models.
+    /// The workload's entry in a model.
     fn entry(model: &mut Model) -> &mut Entry<Run<Self>>;
 
-    /// A short run, so that what a library makes once for each process is there before the case begins.
+    /// A short run. It makes what a library creates once per process, so that this exists before
+    /// the case begins and does not count as left behind by it.
     fn warm_up(subject: &Subject);
 
     /// Makes the inputs that the cases share, in an empty directory (see [`crate::suite::corpus`]).
     fn corpus(_dir: &Path) {}
 
-    /// Whether its tasks read files, which is what the options of a model that is tested once more
-    /// are about: without files it would do the same again.
+    /// Whether its tasks read files. A model that is tested once more with options (see
+    /// [`Subject::is_retest`]) is tested only on workloads that do, because these options are about
+    /// how files are read.
     const READS_FILES: bool = true;
 
-    /// What every model is asked to do.
+    /// The cases of this workload.
     fn cases() -> Vec<Case>;
 
-    /// Wrong implementations.
+    /// Wrong implementations, by name.
     fn mutants() -> Vec<(&'static str, Run<Self>)> {
         vec![]
     }
 
-    /// Which cases reject them.
+    /// For each mutant, the cases that must reject it.
     const REJECTED: &'static [Rejected] = &[];
 }
 
-/// A workload that has a job, and is done when that is.
+/// A workload with a job: a run ends when the job is done.
 pub trait Batch:
     Workload<Run = fn(&<Self as Batch>::Job, &Ctx, &mut dyn Sink<<Self as Batch>::Output>) -> Result<()>>
 {
-    /// What is to be done.
+    /// The input of a run.
     type Job;
     /// What a model pushes.
     type Output: Clone;
 
-    /// Whether something of this output is seen; a mutant alters one of which it is.
+    /// Whether the user sees something of this output. A mutant alters only outputs of which this
+    /// is true.
     fn shows(_output: &Self::Output) -> bool {
         true
     }

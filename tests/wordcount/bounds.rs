@@ -11,7 +11,7 @@ use cc_conformance::{
     subject::Subject,
 };
 
-use super::observe::{Asked, Observed, conforms};
+use super::run_result::{Invocation, RunResult, conforms};
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
@@ -23,21 +23,22 @@ pub(super) fn cases() -> Vec<Case> {
     ]
 }
 
-/// With 32 descriptors nothing runs out of them, however many files there are.
+/// A run needs at most 32 descriptors, independent of the number of files.
 fn descriptor_limit_of_32(subject: &Subject) {
     limit_descriptors(32);
     for part in ["many", "large", "odd"] {
-        conforms(subject, &Asked::of(part));
+        conforms(subject, &Invocation::of(part));
     }
 }
 
-/// What the programs themselves take, with their runtimes and buffers, in every process.
+/// Memory of each process without words: the runtime and buffers.
 const BASE: u64 = 12 << 20;
 
-/// A vocabulary of so many words takes at most so many halves of the memory that it takes the reference.
+/// With a vocabulary of `words` words, a run takes at most `halves` halves of the reference's
+/// memory.
 fn memory(subject: &Subject, words: u64, workers: usize, halves: u64) {
     let mut file = BufWriter::new(File::create("words").expect("it can be made"));
-    // Three times, in other orders, so that the same words are met in different tasks.
+    // Three times, in different orders, so that the same words are in different tasks.
     for step in [1, 7_654_321, 3_141_593] {
         for n in 0..words {
             let word = n * step % words;
@@ -53,11 +54,11 @@ fn memory(subject: &Subject, words: u64, workers: usize, halves: u64) {
     assert!(mine <= most, "{mine} MiB, more than {most} ({} for the reference)", reference >> 20);
 }
 
-/// The most memory that a run takes.
+/// The peak memory of a run.
 fn peak(subject: &Subject, workers: usize) -> u64 {
-    let asked = Asked::new().at("words").but(|settings| settings.top = Some(1));
+    let invocation = Invocation::new().at("words").but(|settings| settings.top = Some(1));
     peak_memory(|| {
-        let observed = Observed::of(subject, &asked, &subject.ctx(workers));
-        assert_eq!(observed.error, None);
+        let run_result = RunResult::of(subject, &invocation, &subject.ctx(workers));
+        assert_eq!(run_result.error, None);
     })
 }

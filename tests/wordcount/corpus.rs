@@ -8,13 +8,13 @@ use std::{
 pub(super) use cc_conformance::suite::corpus as path;
 use cc_workloads::wordcount::inputs::{self, Spec};
 
-/// How many files `many` has.
+/// The number of files in `many`.
 pub(super) const MANY: usize = 3000;
 
-/// How many files `large` has, and how many bytes.
+/// The number of files in `large`, and their total size in bytes.
 pub(super) const LARGE: (usize, u64) = (40, 32 << 20);
 
-/// The file that has half of `large`, and places in its first task, in the middle and in its last one.
+/// The file that has half of `large`, and positions in its first, a middle and its last task.
 pub(super) const LARGEST: &str = "00000.txt";
 pub(super) const PLACES: [u64; 3] = [0, 6 << 20, 12 << 20];
 
@@ -32,7 +32,7 @@ fn text(at: &Path, files: usize, bytes: u64) {
     inputs::generate(&spec, at).expect("the text can be made");
 }
 
-/// Texts at the edges of what a text is.
+/// Edge cases of texts.
 pub(super) fn odd() -> Vec<(&'static str, Vec<u8>)> {
     vec![
         ("empty", vec![]),
@@ -45,7 +45,7 @@ pub(super) fn odd() -> Vec<(&'static str, Vec<u8>)> {
         ("apostrophes", b"'' ' it's 'quoted' rock'n'roll '".to_vec()),
         ("sixteen", b"abcdefghijklmno abcdefghijklmnop abcdefghijklmnopq abcdefghijklmnop".to_vec()),
         ("long-word", [&vec![b'w'; 200_000][..], b" ", &vec![b'w'; 200_000], b" x"].concat()),
-        // Longer than a task, so that there are ranges in which no word begins.
+        // Longer than a task, so that no word begins in some ranges.
         ("longer-than-a-task", [b"first ", &vec![b'l'; 9 << 20][..], b" last"].concat()),
         ("one-repeated", b"the ".repeat(1 << 20)),
     ]

@@ -1,22 +1,22 @@
-//! Faults within the work: what panics, or ends its worker, again and again; workers that hang in
-//! each phase; and no room for what is shuffled.
+//! Faults within the work: files and ranges that panic, or that end their worker, each time they
+//! are tried; workers that hang in each phase; and a full disk during the shuffle.
 
 use std::{sync::mpsc::sync_channel, time::Duration};
 
 use cc_conformance::{
     case::{Case, Needs},
+    failpoint::Failpoint,
     fault::Action,
     laws::{Place, replaced},
     stdin::Stdin,
     subject::Subject,
-    trap::Trap,
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::{
     Wordcount,
     corpus::{self, LARGEST, PLACES},
-    observe::{Asked, Observed},
+    run_result::{Invocation, RunResult},
 };
 
 pub(super) fn cases() -> Vec<Case> {
@@ -36,98 +36,101 @@ pub(super) fn cases() -> Vec<Case> {
         let case = move |subject: &Subject| range_fails(subject, action);
         cases.push(Case::new(format!("{name}_by_a_range"), case).needs(Needs::Processes));
     }
-    // Two seconds to notice, perhaps twice; the rest is the work, in a dev build on a busy machine.
+    // The model notices within two seconds, perhaps twice; the rest is for the work, in a debug
+    // build on a busy machine.
     let within = Duration::from_secs(15);
     for (end, place) in [("counting", LARGEST), ("shuffling", "shuffle"), ("ranking", "partition")] {
         let case = move |subject: &Subject| {
-            replaced::<Wordcount>(subject, "trap", &Place::new(place, 0), within);
+            replaced::<Wordcount>(subject, "failpoint", &Place::new(place, 0), within);
         };
         cases.push(Case::new(format!("suspended_{end}"), case).needs(Needs::Watched));
     }
     cases
 }
 
-/// A file among many in one task fails whenever it is tried: it is reported by name, and its neighbours count.
+/// One file of a task with many fails each time it is tried. It is reported by name, and the other
+/// files are counted.
 fn small_file_fails(subject: &Subject, action: Action) {
-    let trap = Trap::new("trap");
+    let failpoint = Failpoint::new("failpoint");
     let (culprit, named) = ("13/1213", corpus::path("many/13/1213"));
-    let ambushed = Asked::of("many").with(trap.fault(culprit, 0, action, 1000));
-    let observed = Observed::of(subject, &ambushed, &subject.ctx(2));
+    let faulty = Invocation::of("many").with(failpoint.fault(culprit, 0, action, 1000));
+    let run_result = RunResult::of(subject, &faulty, &subject.ctx(2));
     let begin = format!("wordcount: {}: failed at byte 0: ", named.display());
-    let [said] = &observed.said[..] else { panic!("not one message: {:?}", observed.said) };
+    let [said] = &run_result.said[..] else { panic!("not one message: {:?}", run_result.said) };
     assert!(said.starts_with(&begin), "another file: {said:?}");
     assert!(action != Action::Panic || said[begin.len()..] == *"panicked: planned\n", "{said:?}");
-    assert_eq!(observed.status, 1);
-    // Among its neighbours and apart, three times each if it kills. A death while other tasks are
-    // in flight is not counted.
+    assert_eq!(run_result.status, 1);
+    // A panic: once among its neighbours and once alone. Deaths: three times in each way. A death
+    // while other tasks are in flight is not counted, so there may be more.
     let (least, most) = if action == Action::Panic { (2, 2) } else { (6, 8) };
-    assert!((least..=most).contains(&trap.strikes()), "struck {} times", trap.strikes());
+    assert!((least..=most).contains(&failpoint.hits()), "hit {} times", failpoint.hits());
     let others = corpus::files("many").into_iter().filter(|path| *path != named);
-    let others = others.fold(Asked::new(), Asked::at);
-    let expected = Observed::reference(&others);
-    assert!(observed.out == expected.out, "the others' words differ");
-    assert_eq!(observed.totals, expected.totals);
+    let others = others.fold(Invocation::new(), Invocation::at);
+    let expected = RunResult::reference(&others);
+    assert!(run_result.out == expected.out, "the others' words differ");
+    assert_eq!(run_result.totals, expected.totals);
 }
 
-/// A range of a large file fails whenever it is tried: it is reported with its place, and the rest counts.
+/// A range of a large file fails each time it is tried. It is reported with its position, and the
+/// other ranges are counted.
 fn range_fails(subject: &Subject, action: Action) {
-    let trap = Trap::new("trap");
-    let ambushed = Asked::of("large").with(trap.fault(LARGEST, PLACES[2], action, 1000));
-    let observed = Observed::of(subject, &ambushed, &subject.ctx(2));
-    // How many ranges there are behind the place depends on how coarse the model's tasks are.
-    let (count, begin) = (observed.said.len(), format!("{LARGEST}: failed at byte "));
+    let failpoint = Failpoint::new("failpoint");
+    let faulty = Invocation::of("large").with(failpoint.fault(LARGEST, PLACES[2], action, 1000));
+    let run_result = RunResult::of(subject, &faulty, &subject.ctx(2));
+    // The number of ranges after the position depends on the size of the model's tasks.
+    let (count, begin) = (run_result.said.len(), format!("{LARGEST}: failed at byte "));
     assert!(
-        (1..20).contains(&count) && observed.said.iter().all(|said| said.contains(&begin)),
+        (1..20).contains(&count) && run_result.said.iter().all(|said| said.contains(&begin)),
         "{:?}",
-        observed.said
+        run_result.said
     );
-    let whole = Observed::reference(&Asked::of("large")).totals;
-    let lost = whole.words - observed.totals.words;
+    let whole = RunResult::reference(&Invocation::of("large")).totals;
+    let lost = whole.words - run_result.totals.words;
     assert!((1..whole.words / 3).contains(&lost), "{lost} words of {} are lost", whole.words);
-    assert_eq!(observed.error, None);
+    assert_eq!(run_result.error, None);
 }
 
 fn panic_in_every_file(subject: &Subject) {
-    let trap = Trap::new("trap");
-    let ambushed = Asked::of("small").with(trap.fault(".txt", 0, Action::Panic, 1000));
-    let observed = Observed::of(subject, &ambushed, &subject.ctx(2));
-    assert_eq!((&*observed.out, observed.said.len(), observed.status), ("", 10, 1));
+    let failpoint = Failpoint::new("failpoint");
+    let faulty = Invocation::of("small").with(failpoint.fault(".txt", 0, Action::Panic, 1000));
+    let run_result = RunResult::of(subject, &faulty, &subject.ctx(2));
+    assert_eq!((&*run_result.out, run_result.said.len(), run_result.status), ("", 10, 1));
 }
 
-/// A partition that cannot be ranked ends the run, since what is left would not be what was asked for.
+/// A partition that cannot be ranked ends the run, because the result would lack its words.
 fn partition_fails(subject: &Subject, action: Action) {
-    let trap = Trap::new("trap");
-    let ambushed = Asked::of("large").with(trap.fault("partition", 2, action, 1000));
-    let observed = Observed::of(subject, &ambushed, &subject.ctx(2));
-    let error = observed.error.expect("the run did not fail");
+    let failpoint = Failpoint::new("failpoint");
+    let faulty = Invocation::of("large").with(failpoint.fault("partition", 2, action, 1000));
+    let run_result = RunResult::of(subject, &faulty, &subject.ctx(2));
+    let error = run_result.error.expect("the run did not fail");
     assert!(error.starts_with("partition "), "{error:?}");
     assert!(action != Action::Panic || error.ends_with(": panicked: planned"), "{error:?}");
 }
 
-/// What workers leave for each other does not fit on the disk: the run ends, and says so.
+/// The counts that workers pass to each other do not fit on the disk. The run ends with an error.
 fn no_room_for_the_counts(subject: &Subject) {
-    no_room(subject, 1000, &Asked::of("large"));
+    no_room(subject, 1000, &Invocation::of("large"));
 }
 
-/// The same, while standard input is silent and has no end: nobody waits for it.
+/// The same while standard input is silent and does not end: the run does not wait for it.
 fn no_room_and_no_end(subject: &Subject) {
-    let (done, ended) = sync_channel::<()>(0);
+    let (done_tx, done_rx) = sync_channel::<()>(0);
     let stdin = Stdin::from(move |writer| {
-        let _ = ended.recv(); // until the run has ended
+        let _ = done_rx.recv(); // until the run has ended
         drop(writer);
     });
-    no_room(subject, 1, &Asked::new().at(corpus::path("odd/one-word")).at("-"));
-    drop(done);
+    no_room(subject, 1, &Invocation::new().at(corpus::path("odd/one-word")).at("-"));
+    drop(done_tx);
     drop(stdin);
 }
 
-/// A limit on the size of files makes the same call fail.
-fn no_room(subject: &Subject, bytes: u64, asked: &Asked) {
+/// Runs with a limit on file sizes, which stands for a full disk: it makes the same call fail.
+fn no_room(subject: &Subject, bytes: u64, invocation: &Invocation) {
     let before = getrlimit(Resource::Fsize);
     setrlimit(Resource::Fsize, Rlimit { current: Some(bytes), ..before }).expect("it is a lower limit");
-    let observed = Observed::of(subject, asked, &subject.ctx(2));
-    setrlimit(Resource::Fsize, before).expect("it is the limit that there was");
-    let why = observed.error.expect("no error");
+    let run_result = RunResult::of(subject, invocation, &subject.ctx(2));
+    setrlimit(Resource::Fsize, before).expect("it is the former limit");
+    let why = run_result.error.expect("no error");
     assert!(why.ends_with(": File too large"), "{why}");
-    assert_eq!(observed.out, "", "words of a failed run");
+    assert_eq!(run_result.out, "", "words of a failed run");
 }

@@ -1,4 +1,4 @@
-//! What the laws of every workload are asked with.
+//! What this workload provides to the common laws (`cc_conformance::laws`).
 
 use cc_conformance::{
     fault::{Fault, Plan},
@@ -13,17 +13,17 @@ use cc_workloads::{
 use super::{
     Wordcount,
     corpus::{self, LARGEST, PLACES},
-    observe::{Asked, Observed},
+    run_result::{Invocation, RunResult},
 };
 
 impl Laws for Wordcount {
-    type Asked = Asked;
-    type Expected = Observed;
-    type Observed = Observed;
+    type Invocation = Invocation;
+    type Expected = RunResult;
+    type RunResult = RunResult;
     type Pushed = Output;
 
-    fn ordinary() -> Asked {
-        Asked::of("large")
+    fn ordinary() -> Invocation {
+        Invocation::of("large")
     }
 
     fn middle() -> Vec<Place> {
@@ -56,26 +56,26 @@ impl Laws for Wordcount {
         (Place::new(SMALL, 0), Place::new(SMALL, 0))
     }
 
-    fn breaks() -> Vec<(Asked, Vec<usize>)> {
-        vec![(Asked::of("large"), vec![1, 3]), (Asked::of("small"), vec![2, 5])]
+    fn breaks() -> Vec<(Invocation, Vec<usize>)> {
+        vec![(Invocation::of("large"), vec![1, 3]), (Invocation::of("small"), vec![2, 5])]
     }
 
-    fn cut() -> Vec<Cut<Asked>> {
-        let asked = Asked::of("large").at(corpus::path("large")).at(corpus::path("large"));
+    fn cut() -> Vec<Cut<Invocation>> {
+        let invocation = Invocation::of("large").at(corpus::path("large")).at(corpus::path("large"));
         let all = 3 * (corpus::LARGE.0 + 3);
         let (place, begun) = (Place::new(".txt", 0), 1..all * 3 / 4);
-        vec![Cut { asked, window: 4, most: 1, place, begun, all, what: "pieces" }]
+        vec![Cut { invocation, window: 4, most: 1, place, begun, all, what: "pieces" }]
     }
 
-    fn sources() -> Vec<(Asked, &'static str)> {
-        vec![(Asked::of("many"), "source")]
+    fn sources() -> Vec<(Invocation, &'static str)> {
+        vec![(Invocation::of("many"), "source")]
     }
 
-    fn varied() -> Vec<Asked> {
-        ["large", "many", "small"].map(Asked::of).into()
+    fn varied() -> Vec<Invocation> {
+        ["large", "many", "small"].map(Invocation::of).into()
     }
 
-    /// A worker that hangs is replaced in each of the phases, which are cases of their own.
+    /// `wordcount` has its own cases for a worker that hangs, one per phase.
     fn name(law: &'static str) -> Option<&'static str> {
         match law {
             "sixty_four_workers" => Some("64_workers"),
@@ -84,42 +84,42 @@ impl Laws for Wordcount {
         }
     }
 
-    fn with(asked: Asked, fault: Fault) -> Asked {
-        asked.with(fault)
+    fn with(invocation: Invocation, fault: Fault) -> Invocation {
+        invocation.with(fault)
     }
 
-    fn job(asked: &Asked) -> Job {
-        asked.job()
+    fn job(invocation: &Invocation) -> Job {
+        invocation.job()
     }
 
-    fn expected(asked: &Asked) -> Observed {
-        Observed::reference(&Asked { faults: Plan::default(), ..asked.clone() })
+    fn expected(invocation: &Invocation) -> RunResult {
+        RunResult::reference(&Invocation { faults: Plan::default(), ..invocation.clone() })
     }
 
-    fn run(subject: &Subject, asked: &Asked, ctx: &Ctx, out: &mut dyn Sink<Output>) {
-        subject.run::<Self>(&asked.job(), ctx, out);
+    fn run(subject: &Subject, invocation: &Invocation, ctx: &Ctx, out: &mut dyn Sink<Output>) {
+        subject.run::<Self>(&invocation.job(), ctx, out);
     }
 
-    fn observe(subject: &Subject, asked: &Asked, ctx: &Ctx, most: Option<usize>) -> Observed {
-        Observed::until(subject, asked, ctx, most, &mut |_| ())
+    fn observe(subject: &Subject, invocation: &Invocation, ctx: &Ctx, most: Option<usize>) -> RunResult {
+        RunResult::until(subject, invocation, ctx, most, &mut |_| ())
     }
 
-    fn pushes(observed: &Observed) -> usize {
-        observed.pushes
+    fn pushes(run_result: &RunResult) -> usize {
+        run_result.pushes
     }
 
-    fn assert_whole(observed: &Observed, expected: &Observed, _: &Asked) {
-        observed.assert_same(expected);
+    fn assert_whole(run_result: &RunResult, expected: &RunResult, _: &Invocation) {
+        run_result.assert_same(expected);
     }
 
-    fn assert_part(observed: &Observed, _: &Observed, _: &Asked) {
-        assert_eq!(observed.said, [""; 0]);
+    fn assert_part(run_result: &RunResult, _: &RunResult, _: &Invocation) {
+        assert_eq!(run_result.said, [""; 0]);
     }
 
-    fn assert_nothing(observed: &Observed, _: &Asked) {
-        assert_eq!((observed.pushes, &*observed.out), (0, ""), "something was done");
+    fn assert_nothing(run_result: &RunResult, _: &Invocation) {
+        assert_eq!((run_result.pushes, &*run_result.out), (0, ""), "something was done");
     }
 }
 
-/// A file of which there is one range.
+/// A file with a single range.
 const SMALL: &str = "00007.txt";

@@ -6,7 +6,7 @@ mod counts;
 mod fails;
 mod laws;
 mod mutants;
-mod observe;
+mod run_result;
 mod stdin;
 mod stops;
 
@@ -24,12 +24,12 @@ use cc_workloads::{
     wordcount::{self, Job, Output},
 };
 
-use observe::{Asked, Observed};
+use run_result::{Invocation, RunResult};
 
-/// Its tests.
+/// The tests of this workload.
 pub(crate) const SUITE: Suite = Suite::of::<Wordcount>();
 
-/// This workload.
+/// The workload under test.
 struct Wordcount;
 
 impl Workload for Wordcount {
@@ -41,7 +41,7 @@ impl Workload for Wordcount {
     }
 
     fn warm_up(subject: &Subject) {
-        let _ = Observed::of(subject, &Asked::of("small"), &subject.ctx(1));
+        let _ = RunResult::of(subject, &Invocation::of("small"), &subject.ctx(1));
     }
 
     fn corpus(dir: &Path) {

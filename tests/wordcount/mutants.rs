@@ -1,5 +1,4 @@
-//! The checks are checked: wrong implementations must be rejected, each by the cases that look for what is wrong
-//! with it.
+//! The mutants of this workload: each must be rejected by the cases that look for its mistake.
 
 use cc_conformance::{
     mutant,
@@ -12,7 +11,7 @@ use cc_workloads::{
 
 use super::Wordcount;
 
-/// Those of every workload, and some of this one's own.
+/// The mutants of every workload, and those of this one.
 pub(super) fn all() -> Vec<(&'static str, Run<Wordcount>)> {
     let own: [(_, Run<Wordcount>); 5] = [
         ("lets_panics_through", lets_panics_through),
@@ -24,7 +23,7 @@ pub(super) fn all() -> Vec<(&'static str, Run<Wordcount>)> {
     mutant::all::<Wordcount>().into_iter().chain(own).collect()
 }
 
-/// Each mutant, the cases that must reject it, and a part of what they must say.
+/// Each mutant, the cases that must reject it, and a part of the message with which they do.
 pub(super) const REJECTED: &[Rejected] = &[
     ("drops_one", &["large_all", "many_files"], "differ"),
     ("repeats_one", &["large_all", "many_files"], "differ"),
@@ -54,7 +53,7 @@ pub(super) const REJECTED: &[Rejected] = &[
     ("hangs", &["large_all"], "wordcount::hangs::large_all hung"),
 ];
 
-/// The sums of these counts, ranked.
+/// Ranks the sums of these counts.
 fn ranked(sums: Vec<Partition>, settings: &Settings, ctx: &Ctx, out: &mut dyn Sink<Output>) {
     let mut ranked = sums.into_iter().map(|sum| Output::Ranked(sum.rank(settings)));
     let _ = ranked.try_for_each(|output| ctx.emit(output, out));
@@ -84,7 +83,7 @@ fn hides_troubles(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()
     cc_workloads::wordcount::sequential::run(job, ctx, &mut Hides(out))
 }
 
-/// Each task's counts are ranked by themselves.
+/// Ranks the counts of each task separately.
 fn ranks_before_the_end(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let mut counter = Counter::new(&job.settings);
     for task in job.tasks(Grain::default(), &ctx.stop) {
@@ -108,7 +107,7 @@ fn adds_a_task_twice(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result
     Ok(())
 }
 
-/// Every range is taken for a file of its own.
+/// Takes every range for a file of its own.
 fn cuts_words(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let (mut counter, mut sums) = (Counter::new(&job.settings), partitions(job.settings.seed));
     for mut task in job.tasks(Grain { bytes: 1 << 20, files: 1 }, &ctx.stop) {

@@ -7,7 +7,7 @@ use cc_workloads::wordcount::Output;
 
 use super::{
     corpus,
-    observe::{Asked, Observed},
+    run_result::{Invocation, RunResult},
 };
 
 pub(super) fn cases() -> Vec<Case> {
@@ -22,20 +22,20 @@ fn largest() -> Vec<u8> {
     fs::read(corpus::path("large/chapter-0").join(corpus::LARGEST)).expect("the corpus is there")
 }
 
-fn observed(subject: &Subject, asked: &Asked, text: Vec<u8>) -> Observed {
+fn run_result(subject: &Subject, invocation: &Invocation, text: Vec<u8>) -> RunResult {
     let _stdin = Stdin::of(text);
-    Observed::of(subject, asked, &subject.ctx(2))
+    RunResult::of(subject, invocation, &subject.ctx(2))
 }
 
-/// More than fits into the tasks that are under way.
+/// Standard input is larger than the tasks in flight.
 fn stdin_is_large(subject: &Subject) {
     let text = largest();
-    let expected = observed(&Subject::reference(), &Asked::new(), text.clone());
+    let expected = run_result(&Subject::reference(), &Invocation::new(), text.clone());
     assert!(expected.totals.words > 1_000_000, "{:?}", expected.totals);
-    observed(subject, &Asked::new(), text).assert_same(&expected);
+    run_result(subject, &Invocation::new(), text).assert_same(&expected);
 }
 
-/// Words that arrive in parts are words all the same, and do not make a task each.
+/// A word that arrives in several pieces is one word, and small pieces do not make a task each.
 fn stdin_in_pieces(subject: &Subject) {
     let stdin = Stdin::from(|mut writer| {
         for part in ["ha", "lf a wo", "rd", " and", " half", " a", "", " wor", "d"] {
@@ -45,16 +45,16 @@ fn stdin_in_pieces(subject: &Subject) {
     });
     let mut tasks = 0;
     let mut count = |output: &Output| tasks += usize::from(matches!(output, Output::Read(_)));
-    let observed = Observed::until(subject, &Asked::new(), &subject.ctx(2), None, &mut count);
+    let run_result = RunResult::until(subject, &Invocation::new(), &subject.ctx(2), None, &mut count);
     drop(stdin);
-    assert_eq!(observed.out, "2\ta\n2\thalf\n2\tword\n1\tand\n");
+    assert_eq!(run_result.out, "2\ta\n2\thalf\n2\tword\n1\tand\n");
     assert_eq!(tasks, 1);
 }
 
 fn stdin_among_operands(subject: &Subject) {
     let file = corpus::path("odd/one-word");
-    let asked = Asked::new().at(&file).at("-").at(Path::new("-")).at(&file);
-    let observed = observed(subject, &asked, b"a word on standard input".to_vec());
-    assert_eq!(observed.out, "3\tword\n1\ta\n1\tinput\n1\ton\n1\tstandard\n");
-    assert_eq!(observed.totals.files, 4);
+    let invocation = Invocation::new().at(&file).at("-").at(Path::new("-")).at(&file);
+    let run_result = run_result(subject, &invocation, b"a word on standard input".to_vec());
+    assert_eq!(run_result.out, "3\tword\n1\ta\n1\tinput\n1\ton\n1\tstandard\n");
+    assert_eq!(run_result.totals.files, 4);
 }

@@ -4,17 +4,17 @@ use std::{io::PipeWriter, sync::mpsc::sync_channel};
 
 use cc_conformance::{
     case::Case,
+    failpoint::Failpoint,
     fault::Action,
     stdin::Stdin,
     stops::{stopped_in, stopped_in_silence},
     subject::Subject,
-    trap::Trap,
 };
 use cc_workloads::wordcount::Output;
 
 use super::{
     corpus,
-    observe::{Asked, Observed},
+    run_result::{Invocation, RunResult},
 };
 
 pub(super) fn cases() -> Vec<Case> {
@@ -25,34 +25,37 @@ pub(super) fn cases() -> Vec<Case> {
     ]
 }
 
-/// A stop requested in the middle of the text.
+/// A stop is requested in the middle of the text.
 fn stop_while_counting(subject: &Subject) {
-    let trap = Trap::halting("trap");
-    let ambushed = Asked::of("large").with(trap.fault(corpus::LARGEST, corpus::PLACES[1], Action::Block, 1));
+    let failpoint = Failpoint::halting("failpoint");
+    let faulty =
+        Invocation::of("large").with(failpoint.fault(corpus::LARGEST, corpus::PLACES[1], Action::Block, 1));
     let mut ranked = 0;
     let mut watch = |output: &Output| ranked += usize::from(matches!(output, Output::Ranked(_)));
     stopped_in(
-        &trap,
+        &failpoint,
         &subject.ctx(2),
         |_| (),
         |ctx| {
-            Observed::until(subject, &ambushed, ctx, None, &mut watch);
+            RunResult::until(subject, &faulty, ctx, None, &mut watch);
         },
     );
     assert_eq!(ranked, 0, "ranked without all of the text");
 }
 
-/// A stop requested when everything is counted.
+/// A stop is requested when all words have been counted.
 fn stop_while_ranking(subject: &Subject) {
-    let trap = Trap::halting("trap");
-    let ambushed = Asked::of("large").with(trap.fault("partition", 3, Action::Block, 1));
-    let whole = Observed::reference(&Asked::of("large"));
-    let observed = stopped_in(&trap, &subject.ctx(2), |_| (), |ctx| Observed::of(subject, &ambushed, ctx));
-    assert_eq!(observed.said, [""; 0]);
-    assert!(observed.totals.distinct < whole.totals.distinct, "nothing was left out");
+    let failpoint = Failpoint::halting("failpoint");
+    let faulty = Invocation::of("large").with(failpoint.fault("partition", 3, Action::Block, 1));
+    let whole = RunResult::reference(&Invocation::of("large"));
+    let run_result =
+        stopped_in(&failpoint, &subject.ctx(2), |_| (), |ctx| RunResult::of(subject, &faulty, ctx));
+    assert_eq!(run_result.said, [""; 0]);
+    assert!(run_result.totals.distinct < whole.totals.distinct, "nothing was left out");
 }
 
-/// A stop requested while the walk waits for standard input, whose writer says nothing and stays.
+/// A stop is requested while the source waits for standard input, whose writer writes nothing and
+/// keeps the pipe open.
 fn stop_while_stdin_is_silent(subject: &Subject) {
     let ctx = subject.ctx(2);
     let (done, stopped) = sync_channel::<()>(0);
@@ -60,11 +63,12 @@ fn stop_while_stdin_is_silent(subject: &Subject) {
         let _ = stopped.recv(); // until the run has ended
         drop(writer);
     });
-    let asked = Asked::new().at(corpus::path("odd/one-word")).at("-");
-    stopped_in_silence(&ctx, |told| {
-        // A model may read ahead before it says anything: whoever asks waits until all are waiting.
-        told.send(()).expect("the test listens");
-        Observed::of(subject, &asked, &ctx)
+    let invocation = Invocation::new().at(corpus::path("odd/one-word")).at("-");
+    stopped_in_silence(&ctx, |output_tx| {
+        // A model may read ahead before its first push. So the message is sent now, and the stop
+        // comes once all threads wait.
+        output_tx.send(()).expect("the test listens");
+        RunResult::of(subject, &invocation, &ctx)
     });
     drop(done);
     drop(stdin);

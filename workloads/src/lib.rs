@@ -1,20 +1,20 @@
 //! The spec that every concurrency model of this workspace is written against.
 //!
 //! A *workload* is a practical program. Its pure work (search these bytes, print these lines) is a
-//! kernel in a package of its own; how that work is shared out, bounded, ordered, stopped and
-//! survived is the subject of the model crates, and these packages know nothing of it. Read in this
-//! order:
+//! kernel, in a package of its own that knows nothing of concurrency. The model crates decide how
+//! the work is distributed, bounded, ordered and stopped, and what happens when a worker fails.
+//! Read in this order:
 //!
 //! 1. [`contract`]: what a run is given ([`Ctx`]), and where its results go ([`Sink`]);
-//! 2. [`stop`]: the one way in which a run is asked to end early;
+//! 2. [`stop`]: how a run is asked to end early;
 //! 3. [`model`]: the table of workloads, and what a model provides for each ([`Model`]);
-//! 4. [`grep`]: a workload: its job, its tasks, its kernel, its printer, and the sequential
+//! 4. [`mandelbrot`] and [`grep`]: two workloads: job, tasks, kernel, sink, and the sequential
 //!    reference that every model is compared with;
 //! 5. [`cli`]: the command line that every model's program shares;
-//! 6. [`inputs`]: something to work on, made from a seed;
-//! 7. [`trace`]: what of it each thread did when, on request.
+//! 6. [`inputs`]: inputs, made from a seed;
+//! 7. [`trace`]: records when each thread worked, on request.
 
-// What prints goes through `stdio`, which does not panic and tells what could not be written.
+// Programs print with `stdio`, which does not panic and reports output that it could not write.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 #[macro_use]
@@ -22,7 +22,7 @@ pub mod model;
 pub mod cli;
 
 pub use cc_core::{
-    contract, error, failpoint, inputs, output, printable, quantity, refusal, replace, report, root, shelf,
+    blobs, contract, error, failpoint, inputs, output, printable, quantity, refusal, replace, report, root,
     signals, stdio, stop, stream, temporary, trace,
 };
 pub use contract::{Block, Ctx, Entry, Options, Sink};

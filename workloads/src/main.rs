@@ -1,4 +1,4 @@
-//! `cc-workloads`: the workloads as programs, done by a plain loop. See `cc-workloads --help`.
+//! `cc-workloads`: the workloads as programs that run a plain loop. See `cc-workloads --help`.
 
 fn main() -> std::process::ExitCode {
     cc_workloads::cli::main(cc_workloads::MODELS)

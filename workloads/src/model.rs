@@ -4,8 +4,8 @@ use clap::{ArgMatches, Command};
 
 use crate::{Ctx, Entry, Result, output::Outcome};
 
-/// Hands the table of workloads to a macro: a line for each, with its name and the type of a
-/// model's function, the simplest first.
+/// Passes the table of workloads to a macro: a line per workload, the simplest first, with its name
+/// and the type of a model's function for it.
 #[macro_export]
 macro_rules! with_workloads {
     ($then:ident) => {
@@ -23,21 +23,21 @@ macro_rules! with_workloads {
 
 macro_rules! table {
     ($($name:ident: $package:ident::$run:ident,)*) => {
-        /// A concurrency model, as the table of the workloads it is written for.
+        /// A concurrency model: its function for each workload.
         ///
-        /// Being one struct, it makes a forgotten workload or a wrong signature a compile error in
-        /// the model's crate.
+        /// Because this is one struct, a forgotten workload or a wrong signature is a compile error
+        /// in the model's crate.
         #[derive(Clone, Copy)]
         pub struct Model {
-            /// What `--model` takes, and the row's name in every table.
+            /// The value of `--model`, and the name of the row in every table.
             pub name: &'static str,
             /// The mechanism in a few words: "`std::thread` + crossbeam channels".
             pub mechanism: &'static str,
-            /// The first call of every `main`, tests included: in a program that was started as
-            /// this model's worker process, it does the worker's part and does not return.
+            /// The first call of every `main`, including those of tests. In a process that was
+            /// started as a worker of this model, it does the worker's part and does not return.
             pub enter: fn(),
             $(
-                #[doc = concat!("What it has of [`", stringify!($name), "`](crate::", stringify!($name), ").")]
+                #[doc = concat!("Its function for [`", stringify!($name), "`](crate::", stringify!($name), ").")]
                 pub $name: Entry<$package::$run>,
             )*
         }
@@ -54,7 +54,7 @@ macro_rules! table {
             },
         },)*];
 
-        /// The sequential reference, in the same table as the models that are compared with it.
+        /// The sequential reference, as a model like those that are compared with it.
         pub const MODELS: &[Model] = &[Model {
             name: "sequential",
             mechanism: "a plain loop",
@@ -66,16 +66,19 @@ macro_rules! table {
 
 /// A workload on the command line.
 pub(crate) struct Workload {
-    /// The subcommand.
+    /// The name of the subcommand.
     pub name: &'static str,
     /// Its flags.
     pub command: fn() -> Command,
-    /// What a run makes of them before anything is done.
-    #[cfg_attr(not(test), expect(dead_code, reason = "what is made of flags is tested for all"))]
+    /// Checks the flags as a run does before it begins.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "a test of the command line calls it for every workload")
+    )]
     pub parse: fn(&ArgMatches) -> Result<()>,
-    /// Why a model has none, if it has none.
+    /// Why a model has declined the workload, if it has.
     pub declined: fn(&Model) -> Option<&'static str>,
-    /// Does what the flags ask for.
+    /// Runs the workload with these flags.
     pub main: fn(&Model, &Ctx, &ArgMatches) -> Result<Outcome>,
 }
 

@@ -1,16 +1,18 @@
 //! Lesson 1 of 4: start actors, and wait until all of them are done.
 //!
-//! The loop is the sequential version: one call of `report` after the other. Then each limit is
-//! sent to an actor, a thread with a mailbox that only it reads. `system.mailbox` makes both ends:
-//! the address is named after the actor that is written to, the mailbox after what comes in it. An
-//! actor is not joined, but says when it is done: every wait is one for a message.
-//! If the system ends first, `receive` and `send` return `Halted`.
+//! The loop is the sequential version: it calls `report` for one limit after the other. Then each
+//! limit is sent to an actor: a thread with a mailbox that only this thread reads. `system.mailbox`
+//! makes both ends of the channel. The address is named after the actor that receives, the mailbox
+//! after the messages in it. No actor waits for another by joining its thread: an actor sends a
+//! message when it is done. (`system` joins all threads at its end.) `receive` returns `Halted`
+//! when the system ends, or when no address of the mailbox is left; `send` returns it when the
+//! mailbox is gone. An actor passes it on with `?` and ends.
 //!
-//! What to see: the same lines, but in the order in which they are ready; and on two cores or more
-//! it takes less time.
+//! What to see: the actors print the same lines, but in the order in which they finish. With two
+//! cores or more, they take less time than the loop.
 //!
-//! When not: when there is no state to keep apart, as here; a thread that is joined says the same
-//! with fewer words.
+//! When not to use it: if there is no state to isolate, as here. A thread that is joined does the
+//! same with less code.
 
 use std::time::Instant;
 
@@ -19,19 +21,19 @@ use cc_workloads::Stop;
 
 const LIMITS: [u32; 8] = [160_000, 140_000, 120_000, 100_000, 80_000, 60_000, 40_000, 20_000];
 
-/// What an actor says in the end.
+/// An actor's last message.
 struct Done;
 
 fn main() -> Result<(), Halted> {
-    let begin = Instant::now();
+    let start = Instant::now();
     for limit in LIMITS {
         report(limit);
     }
-    println!("one after the other: {:.0?}", begin.elapsed());
+    println!("one after the other: {:.0?}", start.elapsed());
 
-    let begin = Instant::now();
+    let start = Instant::now();
     system::<_, Halted>(&Stop::new(), |system| {
-        let (starter, ends) = system.mailbox(LIMITS.len());
+        let (starter, completions) = system.mailbox(LIMITS.len());
         for limit in LIMITS {
             let (worker, limits) = system.mailbox(1);
             let starter = starter.clone();
@@ -39,15 +41,15 @@ fn main() -> Result<(), Halted> {
                 report(limits.receive()?);
                 starter.send(Done)
             };
-            system.spawn("worker", work).expect("a thread can be started");
+            system.spawn("worker", work).expect("the system can start a thread");
             worker.send(limit)?;
         }
         for _ in LIMITS {
-            let Done = ends.receive()?;
+            let Done = completions.receive()?;
         }
         Ok(())
     })?;
-    println!("at the same time: {:.0?}", begin.elapsed());
+    println!("at the same time: {:.0?}", start.elapsed());
     Ok(())
 }
 
@@ -55,7 +57,7 @@ fn report(limit: u32) {
     println!("{:6} primes below {limit}", primes_below(limit));
 }
 
-/// The work of all lessons: a pure function, slow enough to be worth sharing out.
+/// The work of all lessons: a pure function, slow enough to be worth running concurrently.
 fn primes_below(limit: u32) -> usize {
     (2..limit).filter(|n| (2..).take_while(|d| d * d <= *n).all(|d| n % d != 0)).count()
 }

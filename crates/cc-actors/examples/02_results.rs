@@ -1,10 +1,10 @@
-//! Lesson 2 of 4: bring the results back, in the order of the questions.
+//! Lesson 2 of 4: return the results in the order of the requests.
 //!
-//! Nothing is returned: a result is a message, and messages from several actors come as they are
-//! ready. So an answer says what it answers. The order has one owner, the *collator*, which puts
-//! each result in its place; here the main thread is that.
+//! An actor returns nothing: a result is a message, and messages from several actors arrive in the
+//! order in which they are sent. So a result carries the position of its task. One actor, the
+//! *collector*, owns the order and puts each result at its position. Here it is the main thread.
 //!
-//! What to see: the last limit is ready long before the first, and its line is still the last.
+//! What to see: the last limit is finished long before the first, and its line is still the last.
 
 use cc_actors::actor::{Halted, system};
 use cc_workloads::Stop;
@@ -12,33 +12,34 @@ use cc_workloads::Stop;
 const LIMITS: [u32; 8] = [160_000, 140_000, 120_000, 100_000, 80_000, 60_000, 40_000, 20_000];
 
 /// To a worker.
-struct Order {
-    place: usize,
+struct Task {
+    position: usize,
     limit: u32,
 }
 
-/// To the collator.
-struct Report {
-    place: usize,
+/// To the collector.
+struct Output {
+    position: usize,
     primes: usize,
 }
 
 fn main() -> Result<(), Halted> {
     let mut results = [0; LIMITS.len()];
     system::<_, Halted>(&Stop::new(), |system| {
-        let (collator, reports) = system.mailbox(LIMITS.len());
-        for (place, limit) in LIMITS.into_iter().enumerate() {
-            let ((worker, orders), collator) = (system.mailbox(1), collator.clone());
+        let (collector, outputs) = system.mailbox(LIMITS.len());
+        for (position, limit) in LIMITS.into_iter().enumerate() {
+            let (worker, tasks) = system.mailbox(1);
+            let collector = collector.clone();
             let work = move || {
-                let Order { place, limit } = orders.receive()?;
-                collator.send(Report { place, primes: primes_below(limit) })
+                let Task { position, limit } = tasks.receive()?;
+                collector.send(Output { position, primes: primes_below(limit) })
             };
-            system.spawn("worker", work).expect("a thread can be started");
-            worker.send(Order { place, limit })?;
+            system.spawn("worker", work).expect("the system can start a thread");
+            worker.send(Task { position, limit })?;
         }
         for _ in LIMITS {
-            let Report { place, primes } = reports.receive()?;
-            results[place] = primes;
+            let Output { position, primes } = outputs.receive()?;
+            results[position] = primes;
         }
         Ok(())
     })?;
@@ -49,7 +50,7 @@ fn main() -> Result<(), Halted> {
     Ok(())
 }
 
-/// The work of all lessons: a pure function, slow enough to be worth sharing out.
+/// The work of all lessons: a pure function, slow enough to be worth running concurrently.
 fn primes_below(limit: u32) -> usize {
     (2..limit).filter(|n| (2..).take_while(|d| d * d <= *n).all(|d| n % d != 0)).count()
 }

@@ -1,15 +1,18 @@
-//! Lesson 4 of 4: a producer that is faster than its consumer, and a bound on what lies between
-//! them.
+//! Lesson 4 of 4: a producer that is faster than its consumer, and a bound on the tasks in flight.
 //!
-//! The producer works on demand: it makes one limit for each *credit*, of which the consumer sends
-//! three in the beginning, and one more for each limit that is done. So there are never more than
-//! three under way, and memory stays flat. (A full mailbox would slow its sender down too; but
-//! an actor that waits for room reads nothing meanwhile, and two that wait for each other's room
-//! wait for ever: a deadlock.) A mailbox can be read by its owner only, so a message carries what
-//! the receiver has to know.
+//! The producer works on demand: it makes one task for each *credit*. The consumer sends three
+//! credits at the beginning, and one more after each task that is done. So at most three tasks are
+//! in flight, and memory use does not grow.
 //!
-//! What to see: however fast the producer is, there are never more than three under way. When the
-//! consumer has enough, it leaves the system, which halts the producer.
+//! The bound of the mailbox alone would slow the producer down as well. But an actor that waits for
+//! room in a full mailbox does not read its own. Two actors that wait for room in each other's
+//! mailboxes wait forever: a deadlock. Here both mailboxes have room for `BOUND` messages, and with
+//! three credits there are never more: no `send` waits. No other actor can look into a mailbox, so
+//! the messages carry the counts that are printed here.
+//!
+//! What to see: 1, 2, and then always 3 in flight, since a fourth task needs a credit, which is
+//! sent when a task is done. When the consumer has found what it looks for, it returns. This ends
+//! the system, which halts the producer.
 
 use cc_actors::actor::{Address, Halted, Mailbox, system};
 use cc_workloads::Stop;
@@ -18,55 +21,62 @@ const BOUND: u32 = 3;
 const STEP: u32 = 10_000;
 const ENOUGH: usize = 10_000;
 
-/// To the producer: room for one more. It says how many are done.
-struct Credit(u32);
+/// To the producer: permission to make one more task. Says how many tasks are done.
+struct Credit {
+    done: u32,
+}
 
-/// To the consumer: the next limit, and how many are under way with it.
-struct Order {
+/// To the consumer: the next task, a limit below which it counts the primes.
+struct Task {
     limit: u32,
-    under_way: u32,
+    /// How many tasks were in flight when this one was made, as far as the producer knew. Includes
+    /// this one.
+    in_flight: u32,
 }
 
 fn main() -> Result<(), Halted> {
     let found = system(&Stop::new(), |system| {
         let (producer, credits) = system.mailbox(BOUND as usize);
-        let (consumer, orders) = system.mailbox(BOUND as usize);
-        system.spawn("producer", move || produce(&credits, &consumer)).expect("a thread can be started");
-        consume(&orders, &producer)
+        let (consumer, tasks) = system.mailbox(BOUND as usize);
+        let produce = move || produce(&credits, &consumer);
+        system.spawn("producer", produce).expect("the system can start a thread");
+        consume(&tasks, &producer)
     })?;
     println!("{found} has enough");
     assert_eq!(found, 110_000);
     Ok(())
 }
 
-/// Makes one limit for each credit, for as long as there are any.
-fn produce(credits: &Mailbox<Credit>, consumer: &Address<Order>) -> Result<(), Halted> {
+/// Makes one task for each credit, until it is halted.
+fn produce(credits: &Mailbox<Credit>, consumer: &Address<Task>) -> Result<(), Halted> {
     let mut made = 0;
     loop {
-        let Credit(done) = credits.receive()?;
+        let Credit { done } = credits.receive()?;
         made += 1;
-        consumer.send(Order { limit: made * STEP, under_way: made - done })?;
+        consumer.send(Task { limit: made * STEP, in_flight: made - done })?;
     }
 }
 
 /// Finds the first limit with enough primes below it.
-fn consume(orders: &Mailbox<Order>, producer: &Address<Credit>) -> Result<u32, Halted> {
-    (0..BOUND).try_for_each(|_| producer.send(Credit(0)))?;
+fn consume(tasks: &Mailbox<Task>, producer: &Address<Credit>) -> Result<u32, Halted> {
+    for _ in 0..BOUND {
+        producer.send(Credit { done: 0 })?;
+    }
     let mut done = 0;
     loop {
-        let Order { limit, under_way } = orders.receive()?;
+        let Task { limit, in_flight } = tasks.receive()?;
         let primes = primes_below(limit);
-        println!("{primes:6} primes below {limit}, {under_way} under way");
-        assert!(under_way <= BOUND);
+        println!("{primes:6} primes below {limit}, {in_flight} in flight");
+        assert!(in_flight <= BOUND);
         if primes >= ENOUGH {
             return Ok(limit);
         }
         done += 1;
-        producer.send(Credit(done))?;
+        producer.send(Credit { done })?;
     }
 }
 
-/// The work of all lessons: a pure function, slow enough to be worth sharing out.
+/// The work of all lessons: a pure function, slow enough to be worth running concurrently.
 fn primes_below(limit: u32) -> usize {
     (2..limit).filter(|n| (2..).take_while(|d| d * d <= *n).all(|d| n % d != 0)).count()
 }

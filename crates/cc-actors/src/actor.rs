@@ -1,23 +1,25 @@
-//! The runtime of this model: mailboxes, and threads that are started, watched and waited for.
+//! The runtime of this model: mailboxes, and threads that are started, watched and joined.
 //!
-//! An actor is a thread that owns its state and one [`Mailbox`]. Its state is reachable through
-//! that mailbox only: every actor that has its [`Address`] may send, and no other may read. So
-//! there is nothing to lock, and what an actor does between two messages, it does alone.
+//! An actor is a thread that owns its state and one [`Mailbox`]. Any actor that has the mailbox's
+//! [`Address`] may send to it, and only its owner may receive from it. Between two messages an
+//! actor works alone on its state, so there is nothing to lock. The compiler checks that a sender
+//! does not use a message that it has moved; that actors share no other state is this crate's
+//! discipline.
 //!
-//! A [`System`] is the actors of one run. No actor is interrupted: receiving gives [`Halted`] when
-//! the run is over or was asked to stop, sending when the actor at the other end has gone, and an
-//! actor passes that on with `?`.
+//! A [`System`] is the actors of one run. No actor is interrupted: `receive` returns [`Halted`]
+//! when the run is over or was stopped, or when no address of the mailbox is left. `send` returns
+//! it when the mailbox is gone. An actor passes it on with `?`.
 //!
-//! - **Backpressure.** Mailboxes are bounded, and sending to a full one waits. Actors that wait so
-//!   in a circle wait for ever: each workload's file says which actor may wait for which, and which
-//!   never waits, since it sends only what was asked for.
-//! - **Failure.** An actor does not defend itself against its own bugs: it crashes, and another
-//!   actor deals with that. [`System::watch`] starts one whose death is a message to its
-//!   [supervisor](crate::supervisor), with all that it left behind. [`System::spawn`] starts one
-//!   that the run cannot do without: its panic is a [`Crash`], which ends the run and is its
-//!   result. So no actor has to guess from the silence of another whether there is nothing more to
-//!   come. [`System::escalate`] ends the run in the same way without a panic.
-//!   [`System::spawn_loose`] starts an actor that no other relies on: its panic ends nothing else.
+//! - **Backpressure.** Mailboxes are bounded, and `send` waits while one is full. Actors that wait
+//!   for each other in a circle deadlock. So each workload's file says which actor may wait for
+//!   which, and which never waits, since it sends only what was asked for.
+//! - **Failure.** An actor has no code for its own bugs: it crashes, and another actor handles
+//!   that. [`System::watch`] starts an actor whose death is a message to its
+//!   [supervisor](crate::supervisor), with all the state that it owned. [`System::spawn`] starts
+//!   one that the run needs: its panic is a [`Crash`], which ends the run and is its result. So a
+//!   closed mailbox is never mistaken for the end of the messages. [`System::escalate`] ends the
+//!   run in the same way without a panic. [`System::spawn_loose`] starts an actor that no other
+//!   relies on: its panic ends nothing else.
 
 use std::{
     convert::Infallible,
@@ -29,12 +31,12 @@ use std::{
 use cc_workloads::{Cause, Error, Result, Stop, error::panic_reason, stop::OnRequest};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, at, bounded, select_biased};
 
-/// There is nothing left to do: the run has ended or was stopped, the mailbox that was written to
-/// is gone, or every address of the one that was read.
+/// The actor should return: the run is over or was stopped, or the other end of the channel is
+/// gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Halted;
 
-/// An actor that the run cannot do without has panicked, or has given up with this error.
+/// The error of an actor that the run needs, and that has panicked or given up.
 #[derive(Debug)]
 pub struct Crash(Error);
 
@@ -44,64 +46,65 @@ impl From<Crash> for Error {
     }
 }
 
-/// For a run whose result has no place for the reason; the panic itself is on standard error.
+/// For a run whose result cannot carry the error; the panic's message is on standard error.
 impl From<Crash> for Halted {
     fn from(_: Crash) -> Self {
         Self
     }
 }
 
-/// Where an actor can be written to. Any actor may have one.
+/// The sending end of a mailbox. Any number of actors may have one.
 pub struct Address<M>(Sender<M>);
 
 impl<M> Address<M> {
     /// Sends a message, and waits while the mailbox is full.
     ///
-    /// Needs no eye on the stop: an actor that halts drops its mailbox, and that ends the wait.
+    /// It need not check for a stop: the receiver is halted, returns and drops its mailbox, which
+    /// ends the wait.
     pub fn send(&self, message: M) -> Result<(), Halted> {
         self.0.send(message).map_err(|_| Halted)
     }
 }
 
-// Derived, it would ask for messages that can be cloned.
+// Not derived: that would require `M: Clone`.
 impl<M> Clone for Address<M> {
     fn clone(&self) -> Self {
         Self(self.0.clone())
     }
 }
 
-/// What an actor was sent and has not read. It has one owner, which may leave it to a successor.
+/// The receiving end of a mailbox. It has one owner, which may leave it to a successor.
 pub struct Mailbox<M> {
-    messages: Receiver<M>,
-    halt: Receiver<Infallible>,
+    messages_rx: Receiver<M>,
+    halt_rx: Receiver<Infallible>,
 }
 
 impl<M> Mailbox<M> {
-    /// The next message, waited for.
+    /// Waits for the next message.
     pub fn receive(&self) -> Result<M, Halted> {
-        // Biased, so that the end comes before what is left in the mailbox. A closed channel is
-        // ready at once.
+        // Biased, so that a halt comes before the messages that are left. A closed channel is
+        // ready to receive from at once.
         select_biased! {
-            recv(self.halt) -> _ => Err(Halted),
-            recv(self.messages) -> message => message.map_err(|_| Halted),
+            recv(self.halt_rx) -> _ => Err(Halted),
+            recv(self.messages_rx) -> message => message.map_err(|_| Halted),
         }
     }
 
-    /// As [`Mailbox::receive`]; none, if it is that time before a message has come.
+    /// As [`Mailbox::receive`], but returns `None` if no message arrives before this time.
     pub fn receive_until(&self, time: Option<Instant>) -> Result<Option<M>, Halted> {
         let Some(time) = time else { return self.receive().map(Some) };
         select_biased! {
-            recv(self.halt) -> _ => Err(Halted),
-            recv(self.messages) -> message => message.map(Some).map_err(|_| Halted),
+            recv(self.halt_rx) -> _ => Err(Halted),
+            recv(self.messages_rx) -> message => message.map(Some).map_err(|_| Halted),
             recv(at(time)) -> _ => Ok(None),
         }
     }
 
-    /// As [`Mailbox::receive_until`], for an actor that others rely on until they have ended: it is
-    /// halted only when no actor has its address any more.
+    /// As [`Mailbox::receive_until`], for an actor that others need until they have ended. A stop
+    /// does not halt it: it is halted when no actor has its address any more.
     pub fn serve_until(&self, time: Option<Instant>) -> Result<Option<M>, Halted> {
-        let Some(time) = time else { return self.messages.recv().map(Some).map_err(|_| Halted) };
-        match self.messages.recv_deadline(time) {
+        let Some(time) = time else { return self.messages_rx.recv().map(Some).map_err(|_| Halted) };
+        match self.messages_rx.recv_deadline(time) {
             Ok(message) => Ok(Some(message)),
             Err(RecvTimeoutError::Timeout) => Ok(None),
             Err(RecvTimeoutError::Disconnected) => Err(Halted),
@@ -109,11 +112,11 @@ impl<M> Mailbox<M> {
     }
 }
 
-/// What a supervisor is told when an actor that it watches has panicked.
+/// To a supervisor: an actor that it watches has panicked.
 pub struct Death<S> {
-    /// Whatever the actor owned: its mailbox, and what it was busy with. It may be half-changed.
-    pub remains: S,
-    /// What the panic said.
+    /// All that the actor owned, its mailbox included. The panic may have left it inconsistent.
+    pub state: S,
+    /// The panic's message.
     pub reason: String,
 }
 
@@ -121,52 +124,55 @@ pub struct Death<S> {
 #[derive(Clone)]
 pub struct System<'scope, 'env: 'scope> {
     scope: &'scope Scope<'scope, 'env>,
-    /// Nothing is ever sent: the channel is closed when the run ends or is stopped, which wakes all
+    /// No message is ever sent on it. It closes when the run ends or is stopped, which wakes all
     /// actors at once.
-    halt: Receiver<Infallible>,
+    halt_rx: Receiver<Infallible>,
     stop: Stop,
-    /// Has room for one [`Crash`]: those that follow from the first are not told.
-    crash: Sender<Crash>,
-    /// Of the actors that are started through this, in bytes, if not the usual size.
+    /// Has room for one [`Crash`]: those that follow from the first are dropped.
+    crash_tx: Sender<Crash>,
+    /// Stack of the actors that are started through this, in bytes, if not the default.
     stack: Option<usize>,
 }
 
-/// Calls `run`, which starts the actors. Once it returns, or a stop is requested, they are halted;
-/// they have all ended when this function returns.
+/// Calls `run`, which starts the actors. They are halted when `run` returns or a stop is requested,
+/// and have all ended when this function returns.
 ///
 /// # Errors
 ///
-/// The [`Crash`] of an actor that the run cannot do without, and otherwise what `run` returns.
+/// The [`Crash`] of an actor that was started with [`System::spawn`]; otherwise that of `run`.
 pub fn system<'env, T, E: From<Crash>>(
     stop: &Stop,
     run: impl for<'scope> FnOnce(System<'scope, 'env>) -> Result<T, E>,
 ) -> Result<T, E> {
-    let ((closing, halt), (crash, crashes)) = (bounded(0), bounded(1));
+    let (halt_tx, halt_rx) = bounded(0);
+    let (crash_tx, crash_rx) = bounded(1);
     let result = thread::scope(|scope| {
-        // A stop calls the hook, and the end of this closure, even by a panic, drops it: `closing`
-        // goes either way.
-        let _open: OnRequest = stop.on_request(move || drop(closing));
-        run(System { scope, halt, stop: stop.clone(), crash, stack: None })
+        // Dropping `halt_tx` halts the actors. The hook drops it: a stop calls the hook, and the
+        // end of this closure, also by a panic, drops the hook. That comes before the scope joins
+        // the actors, which would otherwise wait for ever.
+        let _hook: OnRequest = stop.on_request(move || drop(halt_tx));
+        run(System { scope, halt_rx, stop: stop.clone(), crash_tx, stack: None })
     });
-    crashes.try_recv().map_or(result, |crash| Err(crash.into()))
+    crash_rx.try_recv().map_or(result, |crash| Err(crash.into()))
 }
 
 impl<'scope> System<'scope, '_> {
-    /// A mailbox with room for `capacity` messages, and its address. They are there before the
-    /// actor is, so that actors can know each other.
+    /// A mailbox with room for `capacity` messages, and its address. They exist before the actor
+    /// does, so that actors can have each other's addresses.
     #[must_use]
     pub fn mailbox<M>(&self, capacity: usize) -> (Address<M>, Mailbox<M>) {
-        let (address, messages) = bounded(capacity);
-        (Address(address), Mailbox { messages, halt: self.halt.clone() })
+        let (messages_tx, messages_rx) = bounded(capacity);
+        (Address(messages_tx), Mailbox { messages_rx, halt_rx: self.halt_rx.clone() })
     }
 
-    /// The same run, for very many actors, each with a stack of this many bytes.
+    /// The same run; actors that are started through it have stacks of this many bytes. For a large
+    /// number of actors.
     #[must_use]
     pub fn small(&self, stack: usize) -> Self {
         Self { stack: Some(stack), ..self.clone() }
     }
 
-    /// Starts an actor that the run cannot do without: if it panics, all are halted, and [`system`]
+    /// Starts an actor that the run needs: if it panics, all actors are halted, and [`system`]
     /// returns its [`Crash`].
     pub fn spawn(
         &self,
@@ -175,17 +181,18 @@ impl<'scope> System<'scope, '_> {
     ) -> Result<()> {
         let (name, system) = (name.into(), self.clone());
         self.start(name.clone(), move || {
-            // What the panic leaves half-changed was the body's own, and is dropped with it.
+            // Unwind safe: the closure owns all that the panic may have left inconsistent, and is
+            // dropped with it.
             if let Err(panic) = catch_unwind(AssertUnwindSafe(body)) {
                 system.escalate(Error::panicked(name, &*panic));
             }
         })
     }
 
-    /// Halts all actors, because one cannot go on that the run cannot do without: [`system`]
-    /// returns this error.
+    /// Halts all actors, because one that the run needs cannot go on: [`system`] returns this
+    /// error.
     pub fn escalate(&self, error: Error) -> Halted {
-        let _ = self.crash.try_send(Crash(error));
+        let _ = self.crash_tx.try_send(Crash(error));
         self.stop.request(Cause::Break);
         Halted
     }
@@ -193,11 +200,11 @@ impl<'scope> System<'scope, '_> {
     /// Whether the run has ended or was stopped.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        matches!(self.halt.try_recv(), Err(TryRecvError::Disconnected))
+        matches!(self.halt_rx.try_recv(), Err(TryRecvError::Disconnected))
     }
 
     /// Starts an actor that is watched: if it panics, `supervisor` is sent its [`Death`], and its
-    /// thread ends. The state is apart from the body, unlike in [`System::spawn`], because it must
+    /// thread ends. Unlike in [`System::spawn`], the state is outside of the body, because it must
     /// survive the panic.
     pub fn watch<S: Send + 'scope>(
         &self,
@@ -207,18 +214,18 @@ impl<'scope> System<'scope, '_> {
         supervisor: Address<Death<S>>,
     ) -> Result<()> {
         self.start(name, move || {
-            // The supervisor is told that the state may be half-changed; no other actor sees it.
+            // Unwind safe: only the supervisor sees the state, and it expects an inconsistent one.
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| body(&mut state))) {
                 let reason = panic_reason(&*panic);
-                let _ = supervisor.send(Death { remains: state, reason });
+                let _ = supervisor.send(Death { state, reason });
             }
         })
     }
 
-    /// Starts an actor that no other relies on. A panic, which is reported with its name, ends it
-    /// and nothing else.
+    /// Starts an actor that no other relies on. A panic, whose message has the actor's name, ends
+    /// it and nothing else.
     pub fn spawn_loose(&self, name: impl Into<String>, body: impl FnOnce() + Send + 'scope) -> Result<()> {
-        // No other actor sees what it leaves behind.
+        // Unwind safe: the closure owns all that the panic may have left inconsistent.
         self.start(name, || drop(catch_unwind(AssertUnwindSafe(body))))
     }
 
@@ -244,7 +251,7 @@ mod tests {
         ran.expect("no actor has panicked");
     }
 
-    /// An actor that adds up what it is sent, and dies of a zero.
+    /// An actor that adds up the numbers that it is sent, and panics on a zero.
     struct Adder {
         numbers: Mailbox<u32>,
         sum: u32,
@@ -265,7 +272,8 @@ mod tests {
     #[test]
     fn messages_arrive_in_the_order_sent() {
         run(&Stop::new(), |system| {
-            let ((adder, numbers), (total, totals)) = (system.mailbox(1), system.mailbox(1));
+            let (adder, numbers) = system.mailbox(1);
+            let (total, totals) = system.mailbox(1);
             let mut state = Adder { numbers, sum: 0, total };
             system.spawn("adder", move || state.add()).expect("started");
             for (number, sum) in [(1, 1), (20, 21), (300, 321)] {
@@ -276,35 +284,36 @@ mod tests {
     }
 
     #[test]
-    fn a_death_is_told_with_the_remains_and_a_successor_misses_nothing() {
+    fn a_death_carries_the_state_and_a_successor_misses_nothing() {
         run(&Stop::new(), |system| {
-            let ((adder, numbers), (total, totals)) = (system.mailbox(3), system.mailbox(3));
+            let (adder, numbers) = system.mailbox(3);
+            let (total, totals) = system.mailbox(3);
             let (supervisor, deaths) = system.mailbox(1);
             for number in [5, 0, 7] {
                 adder.send(number).expect("there is room");
             }
             let state = Adder { numbers, sum: 0, total };
             system.watch("adder", state, Adder::add, supervisor.clone()).expect("started");
-            let Death { remains, reason } = deaths.receive().expect("told");
+            let Death { state, reason } = deaths.receive().expect("it was sent");
             assert!(reason.starts_with("panicked: ") && reason.contains("a zero"), "{reason}");
-            assert_eq!(remains.sum, 5);
-            system.watch("adder", remains, Adder::add, supervisor).expect("started");
+            assert_eq!(state.sum, 5);
+            system.watch("adder", state, Adder::add, supervisor).expect("started");
             assert_eq!([totals.receive(), totals.receive()], [Ok(5), Ok(12)]);
         });
     }
 
     #[test]
-    fn a_normal_end_is_no_death() {
+    fn a_normal_return_is_no_death() {
         run(&Stop::new(), |system| {
             let (supervisor, deaths) = system.mailbox::<Death<()>>(1);
             system.watch("brief", (), |()| Ok(()), supervisor).expect("started");
-            // The last address goes with the actor.
+            // The actor has dropped the last address.
             assert!(deaths.receive().is_err());
         });
     }
 
     #[test]
-    fn a_full_mailbox_holds_the_sender_up() {
+    fn a_sender_waits_while_the_mailbox_is_full() {
         run(&Stop::new(), |system| {
             let (address, mailbox) = system.mailbox(2);
             let sender = address.clone();
@@ -326,12 +335,13 @@ mod tests {
     }
 
     #[test]
-    fn a_stop_wakes_who_waits_for_a_message_and_who_waits_for_room() {
+    fn a_stop_wakes_a_receiver_and_a_sender_that_wait() {
         let stop = Stop::new();
         let halted = system::<_, Error>(&stop, |system| {
-            let ((full, unread), (_nobody, empty)) = (system.mailbox(1), system.mailbox::<()>(1));
-            let (told, telling) = bounded(3);
-            let (reader, writer) = (told.clone(), told);
+            let (full, unread) = system.mailbox(1);
+            let (_address, empty) = system.mailbox::<()>(1);
+            let (steps_tx, steps_rx) = bounded(3);
+            let (reader, writer) = (steps_tx.clone(), steps_tx);
             full.send(0).expect("there is room");
             system
                 .spawn("reader", move || {
@@ -349,27 +359,27 @@ mod tests {
                     end
                 })
                 .expect("started");
-            let _ = (telling.recv(), telling.recv());
+            let _ = (steps_rx.recv(), steps_rx.recv());
             stop.request(Cause::Test);
-            Ok(telling.recv())
+            Ok(steps_rx.recv())
         });
         assert_eq!(halted.expect("no actor has panicked"), Ok("halted"));
     }
 
     #[test]
-    fn the_end_of_the_run_halts_those_who_wait() {
-        let (ended, ends) = bounded(1);
+    fn the_end_of_the_run_halts_actors_that_wait() {
+        let (ended_tx, ended_rx) = bounded(1);
         run(&Stop::new(), |system| {
             let (_address, mailbox) = system.mailbox::<()>(1);
             system
                 .spawn("waiting", move || {
                     let end = mailbox.receive();
-                    ended.send(end).expect("room");
+                    ended_tx.send(end).expect("room");
                     end
                 })
                 .expect("started");
         });
-        assert_eq!(ends.try_recv(), Ok(Err(Halted)), "it has ended before the system does");
+        assert_eq!(ended_rx.try_recv(), Ok(Err(Halted)), "the actor ends before `system` returns");
     }
 
     #[test]
@@ -384,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_that_nobody_watches_for_ends_the_run_and_is_its_error() {
+    fn a_panic_of_an_unwatched_actor_ends_the_run_and_is_its_error() {
         let stop = Stop::new();
         let ended = system::<_, Error>(&stop, |system| {
             let (_address, mailbox) = system.mailbox::<()>(1);
@@ -400,9 +410,9 @@ mod tests {
     #[test]
     fn a_panic_of_the_source_is_not_the_end_of_its_messages() {
         let ended = system::<Vec<u32>, Error>(&Stop::new(), |system| {
-            let (collator, numbers) = system.mailbox(1);
+            let (collector, numbers) = system.mailbox(1);
             let count = move || {
-                collator.send(1)?;
+                collector.send(1)?;
                 panic!("a bug")
             };
             system.spawn("source", count)?;

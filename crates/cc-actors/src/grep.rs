@@ -1,38 +1,41 @@
 //! `grep` by actors.
 //!
 //! ```text
-//!      ┌─────────────────────── how many there were ───────────────────────┐
-//!      │     tasks                     a task, for its room       outputs  v
-//!   walker ────────> dispatcher ────────────────────> searchers ─────────> collator ──> sink
-//!      ^              ^   ^            room               │ │                │  │
-//!      │              │   └───────────────────────────────┘ │ death          │  │
-//!      │              │                                     └──> supervisor ─┘  │
-//!      │              └──────────────── tasks of a rest ────────────────────────┤
-//!      └─────────────────────────────── credits ────────────────────────────────┘
+//!      ┌───────────────────── number of tasks ─────────────────────┐
+//!      │     tasks                     tasks            outputs    v
+//!   source ────────> dispatcher ─────────────> workers ────────> collector ──> sink
+//!      ^              ^   ^        ready        │ │                │  │
+//!      │              │   └─────────────────────┘ │ death          │  │
+//!      │              │                           └──> supervisor ─┘  │
+//!      │              └─────────── tasks of a remainder ──────────────┤
+//!      └───────────────────────────── credits ────────────────────────┘
 //! ```
 //!
-//! - **Split.** A task is 32 files or a mebibyte. What a searcher finds too large it hands back,
-//!   and the collator has the rest done in mebibytes.
-//! - **Share.** Nothing but the spec's `SharedCutoff`, by which the printer ends a stream that it
-//!   needs no more of. The walk, the table of searchers with room, each search and the outputs that
-//!   came early have one owner each. A queue that all searchers take from would be shared state:
-//!   the dispatcher decides which searcher gets which task.
-//! - **Bound.** Work is done on demand only. The walker takes one step for a credit, of which there
-//!   are `window`. A searcher asks for the task in hand and for one more, so that it need not wait
-//!   while the dispatcher chooses. In a rest, two tasks for each searcher are ahead.
-//! - **Deadlock.** Messages go in circles, but no actor waits for room in one. The walker's mailbox
-//!   has room for all credits, a searcher's for the tasks it asked for, the supervisor's for the
-//!   death of every searcher: sending to these never waits. So the dispatcher never waits for room,
-//!   the collator waits for the dispatcher and the sink, and all others wait for these two, whose
-//!   mailboxes have room for what is usually in flight.
-//! - **Order.** A task carries its [`Position`]. The dispatcher hands out the foremost task, and
-//!   the collator keeps outputs that come early.
-//! - **Stop.** An actor that waits for a message is halted, and its mailbox goes with it, which
-//!   ends the wait of every actor that sends to it; a sink that waits returns. A kernel that runs
-//!   is not interrupted.
-//! - **Fail.** Let it crash: a searcher that panics is dead, with its thread. Its
-//!   [supervisor] reports the task in hand and starts a searcher with a fresh
-//!   search on the same mailbox.
+//! - **Split.** A task is at most 32 files, or about a mebibyte of a stream. It ends after a
+//!   mebibyte of input, or a quarter of that of output. The worker hands back what is left as a
+//!   *remainder*: further tasks, which the collector submits.
+//! - **Share.** Nothing but the spec's `SharedCutoff`, in which the sink (the printer) notes that
+//!   it needs no more of a file. The source then stops reading it if it is a stream, and the
+//!   collector drops the rest of its remainder ([`Job::wants`]). The iterator of the tasks, the
+//!   table of workers that are ready, each search and the early outputs have one owner each. A
+//!   queue from which all workers take would be shared state: here the dispatcher decides which
+//!   worker gets which task.
+//! - **Bound.** The source lists one task for each credit, of which there are `window`. A worker is
+//!   sent a task and one more, so that it need not wait while the dispatcher chooses. Of
+//!   each remainder, at most two tasks per worker are submitted and not yet emitted.
+//! - **Deadlock.** Messages go in circles, but no circle of actors waits for room. The source's
+//!   mailbox has room for all credits, a worker's for the tasks that it asked for, and the
+//!   supervisor's for the death of every worker: sending to these never waits. So the dispatcher
+//!   never waits for room. The collector waits only for room at the dispatcher, and for the sink.
+//!   All others wait only for room at these two.
+//! - **Order.** A task carries its [`Position`]. The dispatcher sends the foremost task first, and
+//!   the collector keeps outputs that arrive early.
+//! - **Stop.** A stop makes every pending `receive` return [`Halted`]. The actor returns and drops
+//!   its mailbox, which wakes the senders that wait for room in it. `Sink::push` returns as well. A
+//!   worker finishes its task first.
+//! - **Fail.** Let it crash: a panic ends the worker and its thread. Its [supervisor] reports the
+//!   task that it was running as failed, and starts a worker with a new search on the same mailbox.
+//!   The files of a failed task become its remainder, so only the file that fails is lost.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -41,7 +44,7 @@ use std::{
 
 use cc_workloads::{
     Ctx, Result, Sink,
-    grep::{Grain, Job, Output, Rest, Search, Task, Tasks},
+    grep::{Grain, Job, Output, Remainder, Search, Task, Tasks},
 };
 
 use crate::{
@@ -50,205 +53,230 @@ use crate::{
     supervisor::{self, ChildSpec, Supervisor},
 };
 
+/// Maximum tasks in flight per worker: one that it runs, and one that is in its mailbox when it
+/// finishes. It asks for the next task when it begins one, so only the others are in its mailbox.
+const IN_FLIGHT: usize = 2;
+
+/// Maximum tasks of one remainder, per worker, that are submitted and not yet emitted. They suffice
+/// for all workers if no other tasks are left.
+const REMAINDER_IN_FLIGHT: usize = IN_FLIGHT;
+
 // ANCHOR: grep-run
-/// Runs the job on `ctx.workers` searchers; the calling thread is the last actor, the collator.
+/// Runs the job on `ctx.workers` workers; the calling thread is the last actor, the collector.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let search = Search::new(&job.query)?;
-    let (workers, window) = (ctx.workers.get(), ctx.window.get());
+    let (count, window) = (ctx.workers.get(), ctx.window.get());
     system(&ctx.stop, |system| {
-        let (walker, credits) = system.mailbox(window);
-        let (dispatcher, requests) = system.mailbox(window + 4 * workers);
-        let (collator, reports) = system.mailbox(window + 2 * workers);
-        let to = Addresses { walker, dispatcher, collator };
+        let (source, credits) = system.mailbox(window);
+        // Once the actors run, these two sizes decide only how often a sender waits. Both have room
+        // for a window and for the tasks of a remainder; the dispatcher's also for the requests of
+        // the workers. The first `Ready` of every worker must fit, since no actor receives yet.
+        let (dispatcher, commands) = system.mailbox(window + (REMAINDER_IN_FLIGHT + IN_FLIGHT) * count);
+        let (collector, events) = system.mailbox(window + REMAINDER_IN_FLIGHT * count);
+        let to = Addresses { source, dispatcher, collector };
         let children = ChildSpec {
-            name: "searcher",
-            capacity: AHEAD,
+            name: "worker",
+            capacity: IN_FLIGHT - 1,
             to: to.clone(),
             kernel: || Ok(search.clone()),
             work,
             report_failure,
         };
-        let supervisor = Supervisor::new(&system, workers, children);
-        let searchers = supervisor.start_all(workers)?;
-        // It cannot fail, since the dispatcher's mailbox is still here.
-        for id in 0..workers {
-            for _ in 0..AHEAD {
-                let _ = to.dispatcher.send(Request::Room(id));
+        let supervisor = Supervisor::new(&system, count, children);
+        let workers = supervisor.start_all(count)?;
+        for id in 0..count {
+            for _ in 0..IN_FLIGHT - 1 {
+                // `send` does not wait: there is room. It cannot fail: the mailbox still exists.
+                let _ = to.dispatcher.send(Command::Ready(id));
             }
         }
         let (tasks, addresses) = (job.tasks(Grain::default(), &ctx.stop), to.clone());
-        system.spawn("walker", move || walk(tasks, &credits, &addresses))?;
-        system.spawn("dispatcher", move || dispatch(&requests, &searchers))?;
+        system.spawn("source", move || feed(tasks, &credits, &addresses))?;
+        system.spawn("dispatcher", move || dispatch(&commands, &workers))?;
         system.spawn("supervisor", move || supervisor.supervise())?;
-        Collator { job, ctx, out, to, next: Position::of(0), early: BTreeMap::new(), rests: Vec::new() }
-            .gather(&reports);
+        Collector::new(ctx, job, to, out).gather(&events);
         Ok(())
     })
 }
 // ANCHOR_END: grep-run
 
 // ANCHOR: grep-feed
-/// The walker owns the walk, and takes one step for each credit.
-fn walk(mut tasks: Tasks, credits: &Mailbox<Credit>, to: &Addresses) -> Result<(), Halted> {
+/// The source: owns the tasks, and submits one for each credit.
+fn feed(mut tasks: Tasks, credits: &Mailbox<Credit>, to: &Addresses) -> Result<(), Halted> {
     for number in 0.. {
         let Credit = credits.receive()?;
-        let Some(task) = tasks.next() else { return to.collator.send(Report::Walked(number)) };
-        to.dispatcher.send(Request::Do(Order { position: Position::of(number), task }))?;
+        let Some(task) = tasks.next() else { return to.collector.send(Event::End(number)) };
+        to.dispatcher.send(Command::Run(Request { position: Position::of(number), task }))?;
     }
     Ok(())
 }
 
-/// The dispatcher owns the tables of free room and of waiting tasks, and matches them.
-fn dispatch(requests: &Mailbox<Request>, searchers: &[Address<Order>]) -> Result<(), Halted> {
-    let (mut room, mut waiting) = (VecDeque::new(), BTreeMap::new());
+/// The dispatcher: owns the tables of ready workers and of waiting tasks, and matches them.
+fn dispatch(commands: &Mailbox<Command>, workers: &[Address<Request>]) -> Result<(), Halted> {
+    let mut ready = VecDeque::new();
+    let mut waiting = BTreeMap::new();
     loop {
-        match requests.receive()? {
-            Request::Room(id) => room.push_back(id),
-            Request::Do(Order { position, task }) => drop(waiting.insert(position, task)),
+        match commands.receive()? {
+            Command::Ready(id) => ready.push_back(id),
+            Command::Run(Request { position, task }) => {
+                waiting.insert(position, task);
+            }
         }
-        // Not `while`: each request makes up at most one pair.
+        // One of the two tables was empty before, so a command completes at most one pair.
         if let Some(foremost) = waiting.first_entry()
-            && let Some(id) = room.pop_front()
+            && let Some(id) = ready.pop_front()
         {
             let (position, task) = foremost.remove_entry();
-            searchers[id].send(Order { position, task })?;
+            workers[id].send(Request { position, task })?;
         }
     }
 }
 // ANCHOR_END: grep-feed
 
 // ANCHOR: grep-work
-/// A searcher owns its compiled search; its supervisor starts another if it panics.
-type Searcher = supervisor::Worker<Search, Order, Addresses>;
-
-/// Takes a task, asks for another in its place, does it, and reports its output.
-fn work(searcher: &mut Searcher) -> Result<(), Halted> {
+/// Receives a task, asks for the next one, runs the task, and sends its output.
+fn work(worker: &mut Worker) -> Result<(), Halted> {
     loop {
-        let order = searcher.in_hand.insert(searcher.mailbox.receive()?);
-        searcher.to.dispatcher.send(Request::Room(searcher.id))?;
-        let output = searcher.kernel.task(&order.task);
-        let position = order.position.clone();
-        searcher.in_hand = None;
-        searcher.to.collator.send(Report::Done(position, output))?;
+        let request = worker.current.insert(worker.mailbox.receive()?);
+        worker.to.dispatcher.send(Command::Ready(worker.id))?;
+        let output = worker.kernel.task(&request.task);
+        let position = request.position.clone();
+        worker.current = None;
+        worker.to.collector.send(Event::Output(position, output))?;
     }
 }
 
-/// Reports the task that a searcher had in hand when it panicked.
-fn report_failure(searcher: &Searcher, order: Order, reason: &str) -> Result<(), Halted> {
-    let Order { position, task } = order;
-    searcher.to.collator.send(Report::Done(position, task.failed(reason)))
+/// Reports the task that a worker was running when it panicked.
+fn report_failure(worker: &Worker, request: Request, reason: &str) -> Result<(), Halted> {
+    let Request { position, task } = request;
+    worker.to.collector.send(Event::Output(position, task.failed(reason)))
 }
 // ANCHOR_END: grep-work
 
 // ANCHOR: grep-gather
-/// The collator owns the order, and the sink, which cannot leave the calling thread.
-struct Collator<'a> {
-    job: &'a Job,
-    ctx: &'a Ctx,
-    out: &'a mut dyn Sink<Output>,
-    to: Addresses,
-    /// The position of the output that is emitted next.
-    next: Position,
-    /// Outputs of later positions.
-    early: BTreeMap<Position, Output>,
-    /// What is left of the tasks that `next` is inside of, the innermost last.
-    rests: Vec<Level>,
-}
-
-impl Collator<'_> {
+impl Collector<'_> {
     /// Emits the outputs in the order of their positions.
-    fn gather(mut self, reports: &Mailbox<Report>) {
+    fn gather(mut self, events: &Mailbox<Event>) {
         for _ in 0..self.ctx.window.get() {
-            // The walker has gone if the walk is over, as a short one may be by now.
-            let _ = self.to.walker.send(Credit);
+            self.send_credit();
         }
         let mut end = None;
         while end.as_ref() != Some(&self.next)
-            && let Ok(report) = reports.receive()
+            && let Ok(event) = events.receive()
         {
-            match report {
-                Report::Done(position, output) => drop(self.early.insert(position, output)),
-                Report::Walked(tasks) => end = Some(Position::of(tasks)),
+            match event {
+                Event::Output(position, output) => {
+                    self.early.insert(position, output);
+                }
+                Event::End(tasks) => end = Some(Position::of(tasks)),
             }
             while let Some(output) = self.early.remove(&self.next) {
-                if self.settle(output).is_err() {
+                if self.emit_in_order(output).is_err() {
                     return;
                 }
             }
         }
     }
 
-    /// Emits one output, has whatever is left of its task done in its place, and goes on behind
-    /// that.
-    fn settle(&mut self, mut output: Output) -> Result<(), Halted> {
-        let rest = mem::take(&mut output.rest);
+    /// Emits the output at `next`. Submits more tasks of the remainders that are open, closes those
+    /// that are done, and moves `next` on. If none is open, sends a credit.
+    fn emit_in_order(&mut self, mut output: Output) -> Result<(), Halted> {
+        let remainder = mem::take(&mut output.remainder);
         if self.ctx.emit(output, self.out).is_break() {
             return Err(Halted);
         }
-        self.rests.push(Level { rest, asked: 0 });
+        self.levels.push(Level { remainder, submitted: 0 });
         self.next.enter();
-        while let Some(level) = self.rests.last_mut() {
-            // One task in each searcher's hands, and one that waits for it.
-            let ahead = self.next.number() + 2 * self.ctx.workers.get();
-            while level.asked < ahead
-                && let Some(task) = level.rest.find(|task| self.job.wants(task))
+        while let Some(level) = self.levels.last_mut() {
+            let limit = self.next.number() + REMAINDER_IN_FLIGHT * self.ctx.workers.get();
+            while level.submitted < limit
+                && let Some(task) = level.remainder.find(|task| self.job.wants(task))
             {
-                let position = self.next.sibling(level.asked);
-                self.to.dispatcher.send(Request::Do(Order { position, task }))?;
-                level.asked += 1;
+                let position = self.next.sibling(level.submitted);
+                self.to.dispatcher.send(Command::Run(Request { position, task }))?;
+                level.submitted += 1;
             }
-            if self.next.number() < level.asked {
+            if self.next.number() < level.submitted {
                 return Ok(());
             }
-            self.rests.pop();
+            self.levels.pop();
             self.next.leave();
         }
-        // The walker has gone if the walk is over.
-        let _ = self.to.walker.send(Credit);
+        self.send_credit();
         Ok(())
+    }
+
+    /// Allows the source to submit one more task.
+    fn send_credit(&self) {
+        // An error only means that the source has ended: after its last task, or because the run is
+        // over. The next `receive` reports the latter.
+        let _ = self.to.source.send(Credit);
     }
 }
 // ANCHOR_END: grep-gather
 
-/// Tasks that a searcher has asked for beside the one in hand: one.
-const AHEAD: usize = 1;
+/// A worker owns its compiled search.
+type Worker = supervisor::Worker<Search, Request, Addresses>;
+
+/// The actor that owns the order of the outputs, and the sink, which cannot leave the calling
+/// thread.
+struct Collector<'a> {
+    ctx: &'a Ctx,
+    job: &'a Job,
+    to: Addresses,
+    /// The position of the output that is emitted next.
+    next: Position,
+    /// Outputs of later positions.
+    early: BTreeMap<Position, Output>,
+    /// The remainders that contain `next`, the innermost last.
+    levels: Vec<Level>,
+    out: &'a mut dyn Sink<Output>,
+}
+
+impl<'a> Collector<'a> {
+    fn new(ctx: &'a Ctx, job: &'a Job, to: Addresses, out: &'a mut dyn Sink<Output>) -> Self {
+        let next = Position::of(0);
+        Self { ctx, job, to, next, early: BTreeMap::new(), levels: Vec::new(), out }
+    }
+}
+
+/// A remainder whose tasks are in flight.
+struct Level {
+    /// The tasks that were not submitted.
+    remainder: Remainder,
+    /// Number of tasks that were submitted.
+    submitted: usize,
+}
 
 /// The actors that the others send messages to.
 #[derive(Clone)]
 struct Addresses {
-    walker: Address<Credit>,
-    dispatcher: Address<Request>,
-    collator: Address<Report>,
+    source: Address<Credit>,
+    dispatcher: Address<Command>,
+    collector: Address<Event>,
 }
 
-/// To the walker: room for one more task.
+/// To the source: permission to submit one more task.
 struct Credit;
 
 /// To the dispatcher.
-enum Request {
-    /// From the walker, or the collator.
-    Do(Order),
-    /// From this searcher: room for one task.
-    Room(usize),
+enum Command {
+    /// From the source, or from the collector: have a worker run this.
+    Run(Request),
+    /// From this worker: it has room for one more task.
+    Ready(usize),
 }
 
-/// To a searcher.
-struct Order {
+/// To a worker: a task, and where its output belongs.
+struct Request {
     position: Position,
     task: Task,
 }
 
-/// To the collator.
-enum Report {
-    /// From a searcher, or from its supervisor.
-    Done(Position, Output),
-    /// From the walker: there were so many tasks.
-    Walked(usize),
-}
-
-/// A rest that is being done.
-struct Level {
-    rest: Rest,
-    /// How many of its tasks were handed out.
-    asked: usize,
+/// To the collector.
+enum Event {
+    /// From a worker, or from its supervisor.
+    Output(Position, Output),
+    /// From the source: the number of tasks.
+    End(usize),
 }

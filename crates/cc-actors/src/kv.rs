@@ -1,42 +1,42 @@
 //! `kv` by actors.
 //!
 //! ```text
-//!               who is inside          questions
-//!   doorman ─────────────────> porter      ┌──> keepers
-//!      │  <╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌  ^ ╎        │       ╎
-//!      └╌╌╌╌╌╌> clients ────────┘ ╎        │       ╎
-//!        start    ^ ^ └────────────────────┘       ╎
-//!                 ╎ └╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌┘
-//!                 └╌╌╌ sockets ╌╌╌┘      answers
+//!              connection events           requests
+//!   acceptor ───────────────────> registry    ┌───> shard actors
+//!      │  <╌╌╌╌╌╌ listener ╌╌╌╌╌╌╌  ^ ╎       │       ╎
+//!      └╌╌╌╌╌╌> clients ────────────┘ ╎       │       ╎
+//!        start    ^ ^ └───────────────────────┘       ╎
+//!                 ╎ └╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌┘
+//!                 └╌╌╌╌ sockets ╌╌╌╌╌╌┘      replies
 //! ```
 //!
-//! - **Split.** An actor for each client, which waits for its socket, and a [keeper](crate::keeper)
-//!   for each shard, as many as `ctx.workers`. What a client has sent at once goes to a keeper in
-//!   one message, as far as it is for the same: a pipeline that changes from one to another costs a
-//!   journey for each change.
-//! - **Share.** Nothing but what the [`Server`] counts. A plan on several shards holds their
-//!   keepers, in ascending order.
-//! - **Bound.** Clients, by number; what is under way for each, by the length of a round. A client
-//!   that does not take its replies keeps its own actor, which then asks for nothing. Mailboxes
-//!   have room for some questions, and an answer has its own channel.
-//! - **Deadlock.** Solid arrows wait for room. Clients and the doorman write to keepers and the
-//!   porter, which wait for room nowhere. While a client holds keepers it waits only for those
-//!   [after them](crate::keeper).
-//! - **Order.** A keeper's mailbox. A client's questions are in it in their order; those for
-//!   another keeper are sent when they are answered, or another client might see the later one
-//!   first.
-//! - **Stop.** A message to the [porter](crate::porter), which shuts the listener and the reading
-//!   sides of all sockets: clients find the end of their input, answer what was there, and go.
-//!   After the time to drain the writing sides follow. The keepers go when no client can ask them
-//!   any more.
-//! - **Fail.** A panic of a client's actor is its own end. One of a keeper's loses its shard and
-//!   the questions in its hands, whose reply is `INDETERMINATE`; it goes on with an empty one, of
-//!   another epoch.
+//! - **Split.** An actor per client, which waits for its socket, and a [shard
+//!   actor](crate::shard_actor) per shard, of which there are `ctx.workers`. Consecutive pipelined
+//!   requests for one shard travel in one message; every change to another shard costs a round
+//!   trip.
+//! - **Share.** Nothing but the counters and limits of the [`Server`], and the sockets: the
+//!   registry may shut down the listener and the socket of each client. A plan on several shards
+//!   holds their actors, in ascending order.
+//! - **Bound.** Clients, by number; the plans in flight per client, by `PLANS_IN_FLIGHT`. A
+//!   client that does not read its replies blocks its own actor, which then sends no requests.
+//!   Mailboxes have room for some requests, and each reply has its own channel.
+//! - **Deadlock.** Solid arrows wait for room. Clients and the acceptor send to shard actors and
+//!   the registry, which wait for room nowhere. A client that holds shards waits only for [higher
+//!   ones](crate::shard_actor).
+//! - **Order.** A shard actor's mailbox keeps the order of a client's requests. Requests for
+//!   another shard are sent only after these are answered: otherwise another client might see the
+//!   effect of the later one first.
+//! - **Stop.** A message to the [registry](crate::connection_registry), which shuts down the
+//!   listener and the reading sides of all sockets. The clients' actors find the end of their
+//!   input, answer what has arrived, and end. After the time to drain the writing sides are shut
+//!   down as well. The shard actors end when no client can send to them any more.
+//! - **Fail.** A panic of a client's actor ends that client only. A panic of a shard actor loses
+//!   its shard and the requests that were running, whose reply is `INDETERMINATE`. The actor goes
+//!   on with an empty shard, of another epoch.
 
 use std::{
     convert::Infallible,
     io::{self, ErrorKind, Write},
-    iter,
     mem::MaybeUninit,
     net::{TcpListener, TcpStream},
     sync::Arc,
@@ -54,146 +54,121 @@ use rustix::{
 
 use crate::{
     actor::{Address, Halted, Mailbox, System, system},
-    keeper::Keepers,
-    porter::{Note, Porter},
+    connection_registry::{ConnectionEvent, ConnectionRegistry},
+    shard_actor::ShardRouter,
 };
 
-/// Maximum notes in the mailbox of the porter, which never waits long.
-const NOTES: usize = 64;
+/// Maximum events in the registry's mailbox. It never waits for anything else, so a few suffice.
+const EVENTS: usize = 64;
 
-/// So many plans of a client may be under way.
-const ROUND: usize = 256;
+/// Maximum plans in flight per client: the replies to all of them may be in memory at once.
+const PLANS_IN_FLIGHT: usize = 256;
 
-/// A client's actor calls nothing deep. What it does not touch of its stack is not there.
+/// Stack of a client's actor, in bytes: its calls are not deep. The system provides only the pages
+/// that a thread touches.
 const STACK: usize = 256 << 10;
 
 // ANCHOR: kv-run
-/// Serves each client by an actor of its own; the calling thread is the last actor, the porter.
+/// Serves each client by an actor of its own; the calling thread is the last actor, the registry.
 pub fn run(listener: TcpListener, config: &Config, ctx: &Ctx) -> Result<Totals> {
     let port = listener.local_addr().map_err(Error::io("address of the listener"))?.port();
     let server = Server::new(config.clone(), Slots::shards_of(ctx.workers, 1)?, port);
-    // The stop is a message among others here: it must not halt actors that have something to
-    // finish.
+    // The system has a stop of its own, which is never requested: the user's stop must not halt
+    // actors that still have requests to answer. It becomes a message instead.
     system(&Stop::new(), |system| {
-        let (porter, notes) = system.mailbox(NOTES);
-        let bell = porter.clone();
-        let _on_stop = ctx.stop.on_request(move || _ = bell.send(Note::Stop));
-        let (listener, (open, closed)) = (Arc::new(listener), system.mailbox(1));
-        let book = Porter::new(listener.clone(), open, config.drain);
-        let to = Addresses { keepers: Keepers::start(&system, &server)?, porter };
-        let (server, stop) = (server.clone(), ctx.stop.clone());
-        let doorman = Doorman { system: system.small(STACK), server, stop, closed, to };
-        system.spawn("doorman", move || doorman.work(&listener))?;
-        book.work(&notes)
+        let (registry, events) = system.mailbox(EVENTS);
+        let registry_on_stop = registry.clone();
+        let _on_stop = ctx.stop.on_request(move || {
+            let _ = registry_on_stop.send(ConnectionEvent::Stop);
+        });
+        let listener = Arc::new(listener);
+        let (open, closed) = system.mailbox(1);
+        let connections = ConnectionRegistry::new(listener.clone(), open, config.drain);
+        let to = Addresses { shards: ShardRouter::start(&system, &server)?, registry };
+        let acceptor = Acceptor {
+            system: system.small(STACK),
+            server: server.clone(),
+            stop: ctx.stop.clone(),
+            closed,
+            to,
+        };
+        system.spawn("acceptor", move || acceptor.work(&listener))?;
+        connections.work(&events)
     })?;
     Ok(server.totals())
 }
 // ANCHOR_END: kv-run
 
-/// The actors that a client sends messages to.
-#[derive(Clone)]
-struct Addresses {
-    keepers: Keepers,
-    porter: Address<Note>,
-}
-
-/// The actor at the listener.
-struct Doorman<'scope, 'env> {
-    system: System<'scope, 'env>,
-    server: Arc<Server>,
-    stop: Stop,
-    /// Its only address is dropped when the door is closed.
-    closed: Mailbox<Infallible>,
-    to: Addresses,
-}
-
 // ANCHOR: kv-accept
-impl Doorman<'_, '_> {
+impl Acceptor<'_, '_> {
     fn work(self, listener: &TcpListener) -> Result<(), Halted> {
-        let failed = self.accept(listener).err();
-        self.to.porter.send(Note::Shut(failed))
+        let error = self.accept(listener).err();
+        self.to.registry.send(ConnectionEvent::AcceptorEnded(error))
     }
 
-    /// Lets clients in until a stop is requested.
+    /// Accepts clients until a stop is requested.
     fn accept(&self, listener: &TcpListener) -> Result<()> {
         let mut number = 0;
         loop {
-            match listener.accept() {
-                _ if self.stop.requested() => return Ok(()),
+            let accepted = listener.accept();
+            if self.stop.requested() {
+                return Ok(());
+            }
+            match accepted {
                 Ok((stream, _)) => {
                     number += 1;
-                    self.welcome(number, stream);
+                    self.spawn_client(number, stream);
                 }
                 Err(error) => match accept_again(&error) {
-                    // For so long, unless the porter closes the door meanwhile.
-                    Some(pause) => _ = self.closed.serve_until(Some(Instant::now() + pause)),
+                    // Waits for this time, or until the registry closes the listener.
+                    Some(pause) => {
+                        let _ = self.closed.serve_until(Some(Instant::now() + pause));
+                    }
                     None => return Err(Error::io("accept")(error)),
                 },
             }
         }
     }
 
-    /// Gives a client an actor, or tells it that there is none.
-    fn welcome(&self, number: u64, stream: TcpStream) {
+    /// Starts an actor for a client, or turns the client away.
+    fn spawn_client(&self, number: u64, stream: TcpStream) {
         let Some(connection) = Connection::new(&self.server) else { return turn_away(&stream) };
         let stream = Arc::new(stream);
-        // If the porter is gone, so is the system, and no client is served.
-        let Ok(()) = self.to.porter.send(Note::Entered(number, stream.clone())) else { return };
-        let leave = Leave { number, porter: self.to.porter.clone() };
+        // If the registry has ended, so has the run, and no client is served.
+        let opened = ConnectionEvent::Opened(number, stream.clone());
+        let Ok(()) = self.to.registry.send(opened) else { return };
+        let registration = Registration { number, registry: self.to.registry.clone() };
         let client = Client {
             connection,
-            keepers: self.to.keepers.clone(),
+            shards: self.to.shards.clone(),
             stop: self.stop.clone(),
             clock: self.server.config().clock.clone(),
             stream: stream.clone(),
-            _leave: leave,
+            _registration: registration,
         };
-        if self.system.spawn_loose(format!("client-{number}"), move || client.work()).is_err() {
+        if self.system.spawn_loose(format!("client-{number}"), move || client.serve()).is_err() {
             turn_away(&stream);
         }
     }
 }
 // ANCHOR_END: kv-accept
 
-/// An actor that serves one client.
-struct Client {
-    connection: Connection,
-    keepers: Keepers,
-    stop: Stop,
-    clock: Clock,
-    stream: Arc<TcpStream>,
-    /// Last, so that it is dropped when all the rest is gone.
-    _leave: Leave,
-}
-
-/// Tells the porter, when it is dropped, that a client has gone.
-struct Leave {
-    number: u64,
-    porter: Address<Note>,
-}
-
-impl Drop for Leave {
-    fn drop(&mut self) {
-        // If the porter is gone, so is the system.
-        let _ = self.porter.send(Note::Left(self.number));
-    }
-}
-
 // ANCHOR: kv-work
 impl Client {
-    /// Serves it to its end. An error concerns no other client.
-    fn work(mut self) {
-        if self.converse().is_ok() {
+    /// Serves the client until it has gone. An error affects no other client.
+    fn serve(mut self) {
+        if self.exchange().is_ok() {
             hang_up(&self.stream);
         }
     }
 
-    /// Reads, asks and writes by turns.
-    fn converse(&mut self) -> io::Result<()> {
-        // Without it, it is slower.
+    /// Reads requests, has them run and writes the replies, until the connection ends.
+    fn exchange(&mut self) -> io::Result<()> {
+        // Disables Nagle's algorithm: otherwise a small reply waits for an acknowledgement.
         let _ = self.stream.set_nodelay(true);
         let mut has_limit = false;
-        // What is not read into it is not touched.
+        // Uninitialized: the part that no read fills is never touched, so its pages of the stack
+        // are never committed.
         let mut buffer = [MaybeUninit::uninit(); READ];
         while !self.connection.is_over() {
             if let Some(pause) = self.connection.pause() {
@@ -202,7 +177,7 @@ impl Client {
                 }
             } else if self.connection.wants_input() {
                 self.connection.shrink();
-                limit(&self.stream, self.connection.patience(), &mut has_limit)?;
+                limit(&self.stream, self.connection.time_left(), &mut has_limit)?;
                 match rustix::io::read(&self.stream, &mut buffer).map(|(bytes, _)| bytes) {
                     Ok([]) => self.connection.end(),
                     Ok(bytes) => self.connection.received(bytes),
@@ -218,11 +193,11 @@ impl Client {
         Ok(())
     }
 
-    /// Has run what was asked for, until nothing is left of it and of the replies.
+    /// Runs all requests that have arrived, and writes all replies.
     fn answer(&mut self) -> io::Result<()> {
         let now = self.clock.now();
         loop {
-            while self.round(now) {}
+            while self.run_plans(now) {}
             if self.connection.output().is_empty() {
                 return Ok(());
             }
@@ -236,13 +211,18 @@ impl Client {
         }
     }
 
-    /// Has as much run as can be under way at once, and says whether there was anything.
-    fn round(&mut self, now: Now) -> bool {
-        let mut plans: Vec<_> = iter::from_fn(|| self.connection.next(now)).take(ROUND).collect();
+    /// Runs the next plans, as many as may be in flight at once. Returns whether there were any.
+    fn run_plans(&mut self, now: Now) -> bool {
+        let mut plans = Vec::new();
+        while plans.len() < PLANS_IN_FLIGHT
+            && let Some(plan) = self.connection.next(now)
+        {
+            plans.push(plan);
+        }
         let replies = match &mut plans[..] {
-            [plan] if !plan.is_isolated() => vec![self.keepers.run_each(plan)],
-            [plan] if plan.parts().len() > 1 => vec![self.keepers.run(plan)],
-            plans => self.keepers.run_in_order(plans),
+            [plan] if !plan.is_isolated() => vec![self.shards.run_each(plan)],
+            [plan] if plan.parts().len() > 1 => vec![self.shards.run(plan)],
+            plans => self.shards.run_in_order(plans),
         };
         replies.into_iter().for_each(|reply| self.connection.answer(reply));
         !plans.is_empty()
@@ -250,22 +230,63 @@ impl Client {
 }
 // ANCHOR_END: kv-work
 
-/// Has the next reads and writes fail after this time. Most clients never have a limit, and need no
+/// The actor that accepts clients.
+struct Acceptor<'scope, 'env> {
+    system: System<'scope, 'env>,
+    server: Arc<Server>,
+    stop: Stop,
+    /// Its only address is dropped when the listener is closed.
+    closed: Mailbox<Infallible>,
+    to: Addresses,
+}
+
+/// The actors that a client sends messages to.
+#[derive(Clone)]
+struct Addresses {
+    shards: ShardRouter,
+    registry: Address<ConnectionEvent>,
+}
+
+/// The actor that serves one client.
+struct Client {
+    connection: Connection,
+    shards: ShardRouter,
+    stop: Stop,
+    clock: Clock,
+    stream: Arc<TcpStream>,
+    /// Declared last, so that it is dropped last: the registry is told when all else is gone.
+    _registration: Registration,
+}
+
+/// Reports, when it is dropped, that a client has gone: also if its actor panics.
+struct Registration {
+    number: u64,
+    registry: Address<ConnectionEvent>,
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        // If the registry has ended, so has the run.
+        let _ = self.registry.send(ConnectionEvent::Closed(self.number));
+    }
+}
+
+/// Limits the time of the next reads and writes. Most clients never have a limit, and need no
 /// system call for it.
-fn limit(stream: &TcpStream, patience: Option<Duration>, has_limit: &mut bool) -> io::Result<()> {
-    if patience.is_some_and(|patience| patience.is_zero()) {
+fn limit(stream: &TcpStream, timeout: Option<Duration>, has_limit: &mut bool) -> io::Result<()> {
+    if timeout.is_some_and(|timeout| timeout.is_zero()) {
         return Err(ErrorKind::TimedOut.into());
     }
-    if patience.is_some() || *has_limit {
-        *has_limit = patience.is_some();
-        stream.set_read_timeout(patience)?;
-        stream.set_write_timeout(patience)?;
+    if timeout.is_some() || *has_limit {
+        *has_limit = timeout.is_some();
+        stream.set_read_timeout(timeout)?;
+        stream.set_write_timeout(timeout)?;
     }
     Ok(())
 }
 
-/// Waits for this time. Whether the socket's reading side was shut down meanwhile, by the client or
-/// by the porter.
+/// Waits for this time. Returns whether the socket's reading side was shut down meanwhile, by the
+/// client or by the registry.
 fn is_shut_within(stream: &TcpStream, time: Duration) -> io::Result<bool> {
     let timeout = Timespec { tv_sec: time.as_secs().cast_signed(), tv_nsec: time.subsec_nanos().into() };
     let mut socket = [PollFd::new(stream, PollFlags::RDHUP)];

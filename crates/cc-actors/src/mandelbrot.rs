@@ -1,28 +1,28 @@
 //! `mandelbrot` by actors.
 //!
 //! ```text
-//!             a task, for a report
-//!   painter ────────────────────────> workers        (the painter has the cursor, and the sink)
-//!      ^ ^           reports          │     │
-//!      │ └────────────────────────────┘     │ death
-//!      └──────────── supervisor <───────────┘
+//!                   tasks
+//!   collector ───────────────────> workers      (the collector owns the cursor and the sink)
+//!      ^ ^         outputs          │   │
+//!      │ └──────────────────────────┘   │ death
+//!      └──────────  supervisor <────────┘
 //! ```
 //!
-//! - **Split.** A task is one tile, or so many that they have a thousand pixels: with less in it, a
-//!   message would cost more than its work.
-//! - **Share.** Nothing. The painter owns the cursor as well as the picture, since going one number
-//!   on is no work for an actor: a report buys a task, so a task costs two messages. A worker that
-//!   is done sooner reports sooner, and gets more.
-//! - **Bound.** Credits: each worker is given two tasks at first, one for its hands and one that
-//!   waits for it, and then one for each report. So there are never more outputs than that.
-//! - **Deadlock.** No actor waits for room: every mailbox has it for all that its reader has asked
-//!   for.
+//! - **Split.** A task is as many whole tiles (rectangles of the picture) as fit in 1024 pixels,
+//!   but at least one: with much less work, its messages would cost more than it does.
+//! - **Share.** Nothing. The collector owns the cursor as well as the sink, since advancing the
+//!   cursor is too little work for an actor of its own. It answers each output with the next task,
+//!   so a task costs two messages. A worker that finishes sooner is sent more tasks.
+//! - **Bound.** Each worker is sent two tasks at first, one to run and one that waits in its
+//!   mailbox, and then one for each output. So at most two tasks per worker are in flight.
+//! - **Deadlock.** No send waits: each mailbox has room for every message that can be in flight to
+//!   it.
 //! - **Order.** None: an output says where it belongs.
-//! - **Stop.** An actor that waits for a message is halted; a sink that waits returns. A kernel
-//!   that runs is not interrupted.
-//! - **Fail.** Let it crash: the [supervisor] of a worker that panics reports
-//!   the task in hand and starts a successor on the same mailbox. If the task has several tiles,
-//!   the painter has each done alone, so that only the one that kills is lost.
+//! - **Stop.** A stop makes every pending `receive` return [`Halted`], and `Sink::push` returns as
+//!   well. The kernel checks for a stop within each tile, and then has no output.
+//! - **Fail.** Let it crash: the [supervisor] of a worker that panics reports the task that it was
+//!   running, and starts a successor on the same mailbox. If the task has several tiles, the
+//!   collector sends each of them as a task of its own, so that only the tile that panics is lost.
 
 use cc_workloads::{
     Ctx, Result, Sink,
@@ -32,110 +32,119 @@ use cc_workloads::{
 use crate::actor::{Address, Halted, Mailbox, system};
 use crate::supervisor::{self, ChildSpec, Supervisor};
 
-/// Minimum work in a task, so that it is worth its messages.
+/// Maximum pixels of a task of several tiles. With far fewer, its messages would cost more than its
+/// work.
 const GRAIN: Grain = Grain { pixels: 1024 };
 
-/// Tasks that a worker is given before it has reported one.
-const CREDITS: usize = 2;
+/// Maximum tasks in flight per worker: one that it runs, and one that is in its mailbox when it
+/// finishes. All of them fit in its mailbox, since it is sent them before it has received any.
+const IN_FLIGHT: usize = 2;
 
 // ANCHOR: mandelbrot-run
-/// Runs the job on `ctx.workers` workers; the calling thread is the last actor, the painter.
+/// Runs the job on `ctx.workers` workers; the calling thread is the last actor, the collector.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let plane = Plane::new(&job.view, &ctx.stop);
     let count = ctx.workers.get();
     system(&ctx.stop, |system| {
-        let (painter, reports) = system.mailbox(CREDITS * count);
-        let kernel = || Ok(plane.clone());
-        let children =
-            ChildSpec { name: "worker", capacity: CREDITS, to: painter, kernel, work, report_failure };
+        let (collector, events) = system.mailbox(IN_FLIGHT * count);
+        let children = ChildSpec {
+            name: "worker",
+            capacity: IN_FLIGHT,
+            to: collector,
+            kernel: || Ok(plane.clone()),
+            work,
+            report_failure,
+        };
         let supervisor = Supervisor::new(&system, count, children);
         let workers = supervisor.start_all(count)?;
         system.spawn("supervisor", move || supervisor.supervise())?;
-        let cursor = job.tasks(GRAIN);
-        Painter { ctx, out, workers, cursor, again: Vec::new(), under_way: 0 }.gather(&reports);
+        let tasks = job.tasks(GRAIN);
+        Collector { ctx, workers, tasks, retry: Vec::new(), in_flight: 0, out }.gather(&events);
         Ok(())
     })
 }
 // ANCHOR_END: mandelbrot-run
 
 // ANCHOR: mandelbrot-work
-/// A worker owns its plane; its supervisor starts another if it panics.
-type Worker = supervisor::Worker<Plane, Task, Address<Report>>;
-
-/// Does a task, and reports its output, which is to ask for another.
+/// Runs tasks and sends their outputs, each of which asks for the next task.
 fn work(worker: &mut Worker) -> Result<(), Halted> {
     loop {
-        let task = worker.in_hand.insert(worker.mailbox.receive()?);
+        let task = worker.current.insert(worker.mailbox.receive()?);
         let output = worker.kernel.task(task).ok_or(Halted)?;
-        worker.in_hand = None;
-        worker.to.send(Report::Done(worker.id, output))?;
+        worker.current = None;
+        worker.to.send(Event::Output(worker.id, output))?;
     }
 }
 
-/// Reports the task that a worker had in hand when it panicked. The painter is told of several
-/// tiles that the worker died of one of them.
+/// Reports the task that a worker was running when it panicked.
 fn report_failure(worker: &Worker, task: Task, reason: &str) -> Result<(), Halted> {
     worker.to.send(if task.tiles > 1 {
-        Report::Again(worker.id, task)
+        Event::Retry(worker.id, task)
     } else {
-        Report::Done(worker.id, task.failed(reason))
+        Event::Output(worker.id, task.failed(reason))
     })
 }
 // ANCHOR_END: mandelbrot-work
 
 // ANCHOR: mandelbrot-gather
-/// The painter owns the cursor, and the sink, which cannot leave the calling thread.
-struct Painter<'a> {
-    ctx: &'a Ctx,
-    out: &'a mut dyn Sink<Output>,
-    workers: Vec<Address<Task>>,
-    cursor: Tasks,
-    /// Tiles of which one has killed a worker.
-    again: Vec<Task>,
-    /// How many tasks the workers have.
-    under_way: usize,
-}
-
-impl Painter<'_> {
-    /// Emits the outputs as they are reported, and pays for each with a task.
-    fn gather(mut self, reports: &Mailbox<Report>) {
-        for _ in 0..CREDITS {
-            (0..self.workers.len()).for_each(|id| self.hand_out(id));
+impl Collector<'_> {
+    /// Emits the outputs as they arrive, and sends a task for each.
+    fn gather(mut self, events: &Mailbox<Event>) {
+        for _ in 0..IN_FLIGHT {
+            for id in 0..self.workers.len() {
+                self.send_task(id);
+            }
         }
-        while self.under_way > 0
-            && let Ok(report) = reports.receive()
+        while self.in_flight > 0
+            && let Ok(event) = events.receive()
         {
-            self.under_way -= 1;
-            match report {
-                Report::Done(id, output) => {
-                    self.hand_out(id);
+            self.in_flight -= 1;
+            match event {
+                Event::Output(id, output) => {
+                    self.send_task(id);
                     if self.ctx.emit(output, self.out).is_break() {
                         break;
                     }
                 }
-                Report::Again(id, task) => {
-                    self.again.extend(task.apart());
-                    self.hand_out(id);
+                Event::Retry(id, task) => {
+                    self.retry.extend(task.split());
+                    self.send_task(id);
                 }
             }
         }
     }
 
-    /// Sends this worker a task, if there is one left.
-    fn hand_out(&mut self, id: usize) {
-        if let Some(task) = self.again.pop().or_else(|| self.cursor.next()) {
-            self.under_way += 1;
-            // An error means that the run is stopped, which `receive` says too.
+    /// Sends a worker a task, if one is left.
+    fn send_task(&mut self, id: usize) {
+        if let Some(task) = self.retry.pop().or_else(|| self.tasks.next()) {
+            self.in_flight += 1;
+            // An error means that the run is stopped, which `receive` reports as well.
             let _ = self.workers[id].send(task);
         }
     }
 }
 // ANCHOR_END: mandelbrot-gather
 
-/// To the painter. What names a worker is its request for a task, too.
-enum Report {
-    /// From a worker, or from its supervisor.
-    Done(usize, Output),
-    /// From the supervisor: the worker died of one of these tiles.
-    Again(usize, Task),
+/// A worker owns its plane.
+type Worker = supervisor::Worker<Plane, Task, Address<Event>>;
+
+/// The actor that owns the cursor, and the sink, which cannot leave the calling thread.
+struct Collector<'a> {
+    ctx: &'a Ctx,
+    workers: Vec<Address<Task>>,
+    /// The cursor: the tasks that no worker was sent.
+    tasks: Tasks,
+    /// Tiles of failed tasks, each to be sent again on its own.
+    retry: Vec<Task>,
+    /// Number of tasks that workers were sent and that no event has answered.
+    in_flight: usize,
+    out: &'a mut dyn Sink<Output>,
+}
+
+/// To the collector, from the worker with this number or from its supervisor. It also asks for the
+/// worker's next task.
+enum Event {
+    Output(usize, Output),
+    /// The worker has panicked in one of these tiles.
+    Retry(usize, Task),
 }

@@ -1,27 +1,27 @@
-//! Where a task belongs in the order, when some tasks turn out to be many.
+//! The position of a task in the order, where a task may turn out to be several.
 
-/// A task's place in the order: its number, or the place of the task whose rest it belongs to and
-/// its number in that rest.
+/// The position of a task: its number or, for a task of a remainder, the position of the task that
+/// left the remainder, and its number in that.
 ///
-/// The order is lexicographic. So a rest comes behind its task and before the next one, however
-/// often a part leaves a rest in turn, and no actor has to know beforehand how much there will be.
+/// Positions are ordered lexicographically. So the tasks of a remainder come after the task that
+/// left it and before the next one, at any depth, and no actor need know how many they will be.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position(Vec<usize>);
 
 impl Position {
-    /// The place of the task with this number.
+    /// The position of the source's task with this number.
     #[must_use]
     pub fn of(number: usize) -> Self {
         Self(vec![number])
     }
 
-    /// The number in the innermost list.
+    /// Its last number: its place in the innermost remainder, or among the source's tasks.
     #[must_use]
     pub fn number(&self) -> usize {
         *self.0.last().expect("a position has a number")
     }
 
-    /// The place with another number in the innermost list.
+    /// The position with another last number: another task of the same remainder.
     #[must_use]
     pub fn sibling(&self, number: usize) -> Self {
         let mut sibling = self.clone();
@@ -29,15 +29,15 @@ impl Position {
         sibling
     }
 
-    /// Goes on to the first of the rest of the task here.
+    /// Moves to the first task of the remainder of the task here.
     pub fn enter(&mut self) {
         self.0.push(0);
     }
 
-    /// Goes on from the end of a rest to what comes behind its task.
+    /// Moves from the end of a remainder to the task after the one that left it.
     pub fn leave(&mut self) {
         self.0.pop();
-        *self.0.last_mut().expect("who left had entered") += 1;
+        *self.0.last_mut().expect("`leave` follows an `enter`") += 1;
     }
 }
 
@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_left_of_a_task_comes_between_it_and_the_next() {
+    fn a_remainder_comes_between_its_task_and_the_next() {
         let mut inside = Position::of(3);
         inside.enter();
         let mut deeper = inside.clone();
@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn behind_what_is_left_comes_the_next_task() {
+    fn the_next_task_follows_a_remainder() {
         let mut position = Position::of(3);
         position.enter();
         position = position.sibling(7);

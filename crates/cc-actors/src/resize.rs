@@ -1,32 +1,32 @@
 //! `resize` by actors.
 //!
 //! ```text
-//!              a task, for its room              outputs
-//!   walker ────────────────────────────> workers ─────────> curator ──> sink
-//!      ^                room              │    │              ^ ^
-//!      └──────────────────────────────────┘    │ death        │ │ how many
-//!                                supervisor <──┘              │ │ there were
-//!                                    └────────────────────────┘ │
-//!   walker ─────────────────────────────────────────────────────┘
+//!              tasks               outputs
+//!   source ───────────> workers ─────────────> collector ──> sink
+//!    │  ^      ready     │   │                    ^  ^
+//!    │  └────────────────┘   │ death              │  │
+//!    │         supervisor <──┘                    │  │
+//!    │             └──────────────────────────────┘  │
+//!    └─────────────── number of tasks ───────────────┘
 //! ```
 //!
-//! - **Split.** A task is one image: large enough that its messages cost nothing compared with it.
-//! - **Share.** Nothing. The walk, each resizer and the sink have one owner each. The workers ask
-//!   the walker itself: where any task will do, there is nothing for a dispatcher to decide.
-//! - **Bound.** Work is done on demand only: a worker asks for its next task when it begins one,
-//!   and the walker takes one step for each request. What takes memory is the image in a worker's
-//!   hands; two thumbnails for each worker may wait for the curator.
-//! - **Deadlock.** The walker's mailbox has room for a request of every worker, the supervisor's
-//!   for its death, and a worker's for the task that it asked for. So all actors wait for room at
-//!   the curator only, which waits for nothing but the sink.
-//! - **Order.** None: an output names its thumbnail, so a large image holds up no other. The
-//!   curator is a collator that has nothing to collate.
-//! - **Stop.** An actor that waits for a message is halted, and its mailbox goes with it, which
-//!   ends the wait of every actor that sends to it; a sink that waits returns. An image in hand is
-//!   finished.
-//! - **Fail.** Let it crash: a worker that panics is dead, with its thread. Its
-//!   [supervisor] reports the image in hand and starts a worker with a fresh
-//!   resizer on the same mailbox.
+//! - **Split.** A task is one image: large enough that its messages cost little compared with it.
+//! - **Share.** Nothing. The iterator of the tasks, each resizer and the sink have one owner each.
+//!   The workers ask the source for tasks. It does not matter which task is done first, so there
+//!   is nothing for a dispatcher to decide.
+//! - **Bound.** A worker asks for its next task when it begins one, and the source lists one image
+//!   for each request. The memory is that of the image that each worker has decoded, and of three
+//!   thumbnails per worker: two in the collector's mailbox, and one that waits for room.
+//! - **Deadlock.** The source's mailbox has room for a request of every worker, the supervisor's
+//!   for the death of every worker, and a worker's for the task that it asked for. So actors wait
+//!   for room only at the collector, which waits for nothing but the sink.
+//! - **Order.** None: an output names its thumbnail, so a large image delays no other.
+//! - **Stop.** A stop makes every pending `receive` return [`Halted`]. The actor returns and drops
+//!   its mailbox, which wakes the senders that wait for room in it. `Sink::push` returns as well. A
+//!   worker finishes its image first.
+//! - **Fail.** Let it crash: a panic ends the worker and its thread. Its [supervisor] reports the
+//!   image that it was resizing as failed, and starts a worker with a new resizer on the same
+//!   mailbox.
 
 use cc_workloads::{
     Ctx, Result, Sink,
@@ -37,43 +37,48 @@ use crate::actor::{Address, Halted, Mailbox, system};
 use crate::supervisor::{self, ChildSpec, Supervisor};
 
 // ANCHOR: resize-run
-/// Runs the job on `ctx.workers` workers; the calling thread is the last actor, the curator.
+/// Runs the job on `ctx.workers` workers; the calling thread is the last actor, the collector.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let resizer = Resizer::new(&job.settings);
     let count = ctx.workers.get();
     system(&ctx.stop, |system| {
-        let (walker, requests) = system.mailbox(count);
-        let (curator, reports) = system.mailbox(2 * count);
-        let to = Addresses { walker, curator };
-        let kernel = || Ok(resizer.clone());
-        let children =
-            ChildSpec { name: "worker", capacity: 1, to: to.clone(), kernel, work, report_failure };
+        let (source, requests) = system.mailbox(count);
+        let (collector, events) = system.mailbox(2 * count);
+        let to = Addresses { source, collector };
+        let children = ChildSpec {
+            name: "worker",
+            capacity: 1,
+            to: to.clone(),
+            kernel: || Ok(resizer.clone()),
+            work,
+            report_failure,
+        };
         let supervisor = Supervisor::new(&system, count, children);
         let workers = supervisor.start_all(count)?;
         for id in 0..count {
-            // It cannot fail, since the walker's mailbox is still here.
-            let _ = to.walker.send(Room(id));
+            // `send` cannot fail: the source's mailbox still exists.
+            let _ = to.source.send(Ready(id));
         }
-        let walk = job.tasks(&ctx.stop);
-        system.spawn("walker", move || feed(walk, &requests, &workers, &to.curator))?;
+        let tasks = job.tasks(&ctx.stop);
+        system.spawn("source", move || feed(tasks, &requests, &workers, &to.collector))?;
         system.spawn("supervisor", move || supervisor.supervise())?;
-        gather(&reports, ctx, out);
+        gather(ctx, &events, out);
         Ok(())
     })
 }
 // ANCHOR_END: resize-run
 
 // ANCHOR: resize-feed
-/// The walker owns the walk, and takes one step for each worker that has room.
+/// The source: owns the tasks, and sends one to each worker that is ready.
 fn feed(
-    mut walk: Tasks,
-    requests: &Mailbox<Room>,
+    mut tasks: Tasks,
+    requests: &Mailbox<Ready>,
     workers: &[Address<Task>],
-    curator: &Address<Report>,
+    collector: &Address<Event>,
 ) -> Result<(), Halted> {
     for number in 0.. {
-        let Room(id) = requests.receive()?;
-        let Some(task) = walk.next() else { return curator.send(Report::Walked(number)) };
+        let Ready(id) = requests.receive()?;
+        let Some(task) = tasks.next() else { return collector.send(Event::End(number)) };
         workers[id].send(task)?;
     }
     Ok(())
@@ -81,62 +86,64 @@ fn feed(
 // ANCHOR_END: resize-feed
 
 // ANCHOR: resize-work
-/// A worker owns its resizer; its supervisor starts another if it panics.
-type Worker = supervisor::Worker<Resizer, Task, Addresses>;
-
-/// Takes a task, asks for another in its place, does it, and reports its output.
+/// Receives a task, asks for the next one, runs the task, and sends its output.
 fn work(worker: &mut Worker) -> Result<(), Halted> {
     loop {
-        let task = worker.in_hand.insert(worker.mailbox.receive()?);
-        // The walker has gone if the walk is over.
-        let _ = worker.to.walker.send(Room(worker.id));
+        let task = worker.current.insert(worker.mailbox.receive()?);
+        // An error only means that the source has ended: after its last task, or because the run is
+        // over. The next `receive` reports the latter.
+        let _ = worker.to.source.send(Ready(worker.id));
         let output = worker.kernel.task(task);
-        worker.in_hand = None;
-        worker.to.curator.send(Report::Done(output))?;
+        worker.current = None;
+        worker.to.collector.send(Event::Output(output))?;
     }
 }
 
-/// Reports the image that a worker had in hand when it panicked.
+/// Reports the image that a worker was resizing when it panicked.
 fn report_failure(worker: &Worker, task: Task, reason: &str) -> Result<(), Halted> {
-    worker.to.curator.send(Report::Done(task.failed(reason)))
+    worker.to.collector.send(Event::Output(task.failed(reason)))
 }
 // ANCHOR_END: resize-work
 
 // ANCHOR: resize-gather
-/// The curator owns the sink. It emits the outputs as they are reported, until there have been as
-/// many as tasks.
-fn gather(reports: &Mailbox<Report>, ctx: &Ctx, out: &mut dyn Sink<Output>) {
-    let (mut done, mut end) = (0, None);
-    while end != Some(done)
-        && let Ok(report) = reports.receive()
+/// The collector: owns the sink, and emits the outputs as they arrive, until there were as many as
+/// tasks.
+fn gather(ctx: &Ctx, events: &Mailbox<Event>, out: &mut dyn Sink<Output>) {
+    let mut emitted = 0;
+    let mut end = None;
+    while end != Some(emitted)
+        && let Ok(event) = events.receive()
     {
-        match report {
-            Report::Done(output) => {
-                done += 1;
+        match event {
+            Event::Output(output) => {
+                emitted += 1;
                 if ctx.emit(output, out).is_break() {
                     break;
                 }
             }
-            Report::Walked(tasks) => end = Some(tasks),
+            Event::End(tasks) => end = Some(tasks),
         }
     }
 }
 // ANCHOR_END: resize-gather
 
+/// A worker owns its resizer.
+type Worker = supervisor::Worker<Resizer, Task, Addresses>;
+
 /// The actors that a worker sends messages to.
 #[derive(Clone)]
 struct Addresses {
-    walker: Address<Room>,
-    curator: Address<Report>,
+    source: Address<Ready>,
+    collector: Address<Event>,
 }
 
-/// To the walker: this worker has room for a task.
-struct Room(usize);
+/// To the source: this worker has room for a task.
+struct Ready(usize);
 
-/// To the curator.
-enum Report {
+/// To the collector.
+enum Event {
     /// From a worker, or from its supervisor.
-    Done(Output),
-    /// From the walker: there were so many tasks.
-    Walked(usize),
+    Output(Output),
+    /// From the source: the number of tasks.
+    End(usize),
 }

@@ -2,13 +2,14 @@
 //!
 //! Let it crash: a [`Worker`] has no code for its own bugs. A panic ends its thread, and all that
 //! it owned goes to its [`Supervisor`] as a message, a [`Death`]. The supervisor reports the task
-//! in hand as failed and starts a successor on the same mailbox. Senders keep their addresses, so
-//! no other actor has code for a failure.
+//! that the worker was running as failed, and starts a successor on the same mailbox. Senders keep
+//! their addresses, so none of them notices the death. At most, another actor submits the parts of
+//! the failed task again.
 //!
 //! - **Strategy.** One for one: workers share nothing, so the death of one says nothing about the
 //!   others.
 //! - **State.** The successor takes over what the panic cannot have changed: the number, the
-//!   mailbox and the addresses. It gets a fresh kernel.
+//!   mailbox and the addresses. It gets a new kernel.
 //! - **Intensity.** Restarts are not limited: each death costs a task, and tasks are finite.
 //! - **Escalation.** A worker that cannot be replaced ends the run with that error, since the tasks
 //!   in its mailbox would never be done.
@@ -17,7 +18,8 @@ use cc_workloads::Result;
 
 use crate::actor::{Address, Death, Halted, Mailbox, System};
 
-/// What a supervised worker owns: apart from its body, so that it survives a panic.
+/// What a supervised worker owns. It is kept outside of the worker's function, so that it survives
+/// a panic.
 pub struct Worker<K, M, A, T = M> {
     /// Its number, by which a sender of tasks finds its address.
     pub id: usize,
@@ -26,15 +28,15 @@ pub struct Worker<K, M, A, T = M> {
     /// Tasks that it has been sent.
     pub mailbox: Mailbox<M>,
     /// The task that the kernel is doing, or what is needed to report it.
-    pub in_hand: Option<T>,
-    /// Where it sends its requests and outputs.
+    pub current: Option<T>,
+    /// The addresses to which it sends its requests and outputs.
     pub to: A,
 }
 
 /// Receives tasks and sends their outputs, until the worker is halted.
 pub type Work<W> = fn(&mut W) -> Result<(), Halted>;
 
-/// Reports the task that a worker had in hand when it panicked for this reason.
+/// Reports the task that a worker was running when it panicked for this reason.
 pub type ReportFailure<W, T> = fn(&W, T, &str) -> Result<(), Halted>;
 
 /// How the workers of a supervisor are started, at first and after a panic.
@@ -43,22 +45,22 @@ pub struct ChildSpec<F, K, M, A, T = M> {
     pub name: &'static str,
     /// Maximum tasks in a worker's mailbox.
     pub capacity: usize,
-    /// Where every worker sends its requests and outputs.
+    /// The addresses to which every worker sends its requests and outputs.
     pub to: A,
     /// Makes a worker's kernel.
     pub kernel: F,
-    /// A worker's life. Its first request for a task is not made here but where it is started,
-    /// since a restarted worker would make it twice.
+    /// What a worker does. It does not make the worker's first request for a task, which is made
+    /// where the worker is first started: a restarted worker would make it twice.
     pub work: Work<Worker<K, M, A, T>>,
-    /// What becomes of the task in hand after a panic.
+    /// Reports the task that a worker was running when it panicked.
     pub report_failure: ReportFailure<Worker<K, M, A, T>, T>,
 }
 
-/// The actor that starts a run's workers, and learns of their deaths.
+/// The actor that starts a run's workers, and is sent their deaths.
 pub struct Supervisor<'scope, 'env, F, K, M, A, T = M> {
     system: System<'scope, 'env>,
     children: ChildSpec<F, K, M, A, T>,
-    /// Its own address, for each worker that it starts.
+    /// Its own address, to which a worker that it starts sends its death.
     address: Address<Death<Worker<K, M, A, T>>>,
     deaths: Mailbox<Death<Worker<K, M, A, T>>>,
 }
@@ -71,7 +73,7 @@ where
     A: Clone + Send + 'scope,
     T: Send + 'scope,
 {
-    /// A supervisor. Its mailbox has room for `capacity` deaths.
+    /// A supervisor whose mailbox has room for `capacity` deaths.
     #[must_use]
     pub fn new(system: &System<'scope, 'env>, capacity: usize, children: ChildSpec<F, K, M, A, T>) -> Self {
         let (address, deaths) = system.mailbox(capacity);
@@ -82,11 +84,11 @@ where
     ///
     /// # Errors
     ///
-    /// If there can be no kernel or no thread for it.
+    /// If its kernel cannot be made, or the system refuses a thread.
     pub fn start(&self, id: usize) -> Result<Address<M>> {
         let kernel = (self.children.kernel)()?;
         let (address, mailbox) = self.system.mailbox(self.children.capacity);
-        self.watch(Worker { id, kernel, mailbox, in_hand: None, to: self.children.to.clone() })?;
+        self.watch(Worker { id, kernel, mailbox, current: None, to: self.children.to.clone() })?;
         Ok(address)
     }
 
@@ -99,14 +101,14 @@ where
         (0..count).map(|id| self.start(id)).collect()
     }
 
-    /// The supervisor's life: reports what each death has cost, and restarts the worker.
+    /// For each death, reports the task that the worker was running, and starts a successor.
     pub fn supervise(self) -> Result<(), Halted> {
         loop {
-            let Death { mut remains, reason } = self.deaths.receive()?;
-            if let Some(task) = remains.in_hand.take() {
-                (self.children.report_failure)(&remains, task, &reason)?;
+            let Death { state: mut worker, reason } = self.deaths.receive()?;
+            if let Some(task) = worker.current.take() {
+                (self.children.report_failure)(&worker, task, &reason)?;
             }
-            if let Err(error) = self.restart(remains) {
+            if let Err(error) = self.restart(worker) {
                 // A run that is over needs no successor.
                 return Err(if self.system.is_over() { Halted } else { self.system.escalate(error) });
             }
@@ -114,10 +116,10 @@ where
     }
 
     /// Starts a successor on the mailbox of a worker that has panicked.
-    fn restart(&self, remains: Worker<K, M, A, T>) -> Result<()> {
-        // The panic may have left the old kernel half-changed.
+    fn restart(&self, dead: Worker<K, M, A, T>) -> Result<()> {
+        // The panic may have left the old kernel inconsistent.
         let kernel = (self.children.kernel)()?;
-        self.watch(Worker { kernel, ..remains })
+        self.watch(Worker { kernel, ..dead })
     }
 
     fn watch(&self, worker: Worker<K, M, A, T>) -> Result<()> {
@@ -135,15 +137,15 @@ mod tests {
     use super::*;
     use crate::actor::system;
 
-    /// Adds up what it is sent, and panics of a zero.
+    /// Adds up the numbers that it is sent, and panics on a zero.
     type Adder = Worker<u32, u32, Address<String>>;
 
     fn work(adder: &mut Adder) -> Result<(), Halted> {
         loop {
-            let number = *adder.in_hand.insert(adder.mailbox.receive()?);
+            let number = *adder.current.insert(adder.mailbox.receive()?);
             assert_ne!(number, 0, "a zero");
             adder.kernel += number;
-            adder.in_hand = None;
+            adder.current = None;
             adder.to.send(format!("{}: {}", adder.id, adder.kernel))?;
         }
     }
@@ -152,7 +154,8 @@ mod tests {
         adder.to.send(format!("{}: {number} {reason}", adder.id))
     }
 
-    /// What two adders, of which one is sent these numbers, report. `kernels` of them can be made.
+    /// The reports of two adders, one of which is sent these numbers. Only `kernels` kernels can be
+    /// made.
     fn reports(numbers: &[u32], kernels: usize) -> Result<Vec<String>> {
         let made = AtomicUsize::new(0);
         system(&Stop::new(), |system| {
@@ -164,7 +167,8 @@ mod tests {
             let capacity = numbers.len();
             let children = ChildSpec { name: "adder", capacity, to, kernel, work, report_failure };
             let supervisor = Supervisor::new(&system, 2, children);
-            let (adder, _idle) = (supervisor.start(1)?, supervisor.start(2)?);
+            let adder = supervisor.start(1)?;
+            let _idle = supervisor.start(2)?;
             system.spawn("supervisor", move || supervisor.supervise())?;
             for number in numbers {
                 adder.send(*number).expect("there is room");
@@ -185,8 +189,8 @@ mod tests {
 
     #[test]
     fn a_worker_that_cannot_be_replaced_ends_the_run() {
-        let ended = reports(&[5, 0, 7], 2);
-        assert_eq!(ended.expect_err("there is no third kernel").to_string(), "no kernel");
+        let result = reports(&[5, 0, 7], 2);
+        assert_eq!(result.expect_err("there is no third kernel").to_string(), "no kernel");
     }
 
     #[test]

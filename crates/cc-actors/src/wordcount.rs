@@ -1,42 +1,44 @@
 //! `wordcount` by actors.
 //!
 //! ```text
-//!            a task            counts           ranked partitions
-//!   walker ──────────> counters ──────> adders ───────────────────> curator ──> sink
-//!    ^  ^      room    │  │  │            ^                         ^ ^ ^ │
-//!    │  └──────────────┘  │  └────────────│──── what was read ──────┘ │ │ │
-//!    │ again              │ death         └─────── no more counts ────│─│─┘
-//!    └───── supervisor <──┘                                           │ │
-//!                └────────────────── what has failed ─────────────────┘ │
-//!   walker ─────────────────────── how many tasks there were ───────────┘
+//!            tasks            counts             ranked partitions
+//!   source ─────────> mappers ──────> reducers ───────────────────> collector ──> sink
+//!    │ ^ ^    ready    │ │ │             ^                           ^ ^ ^ │
+//!    │ │ └─────────────┘ │ └─────────────│────── what was read ──────┘ │ │ │
+//!    │ │ retry           │ death         └────── end of counts ────────│─│─┘
+//!    │ └── supervisor <──┘                                             │ │
+//!    │         └───────────────────── failed tasks ────────────────────┘ │
+//!    └─────────────────────────────── number of tasks ───────────────────┘
 //! ```
 //!
-//! - **Split.** A task is four mebibytes of text. Its counts travel in one message to each adder.
-//! - **Share.** Nothing. Each partition has one owner, an adder with a few of them, which needs no
-//!   lock: all counts of its words come to its mailbox. There are as many adders as counters, with
-//!   little work for each.
-//! - **Bound.** A counter asks for its next task when it begins one, and the walker takes one step
-//!   for each request. An adder's mailbox has room for the counts of one task from each counter.
-//! - **Deadlock.** Counters wait for room at the adders, and all actors wait for room at the
-//!   curator, which waits for nothing but the sink. When it writes to the adders, no counts are
-//!   left to come. All other mailboxes have room for all that was asked for.
-//! - **Order.** A counter sends its counts before it reports. So when all tasks are reported, all
-//!   counts are in the adders' mailboxes, and the curator's message that there are no more comes
-//!   after them.
-//! - **Stop.** An actor that waits for a message is halted; a sink that waits returns. A task in
-//!   hand is finished.
-//! - **Fail.** Let it crash: a counter that panics is dead, and nothing of its task has been sent.
-//!   Its [supervisor] reports the task, has the walker hand it out again file by
-//!   file if it was of many, and starts a counter with a fresh kernel on the same mailbox. A
-//!   partition that cannot be ranked ends the run: a part of the truth is none.
+//! - **Split.** A task is four mebibytes of text. Its counts travel in one message to each reducer.
+//! - **Share.** Nothing. Each partition has one owner, a reducer with a few of them, which needs no
+//!   lock: all counts of its words arrive in its mailbox. There are as many reducers as mappers,
+//!   with little work for each.
+//! - **Bound.** A mapper asks for its next task when it begins one, and the source lists one task
+//!   for each request. A reducer's mailbox has room for the counts of one task from each mapper.
+//! - **Deadlock.** Mappers wait for room at the reducers, mappers and the supervisor at the source,
+//!   and all of these at the collector, which waits for nothing but the sink. When the collector
+//!   writes to the reducers, no counts are left to arrive, so the reducers empty their mailboxes.
+//!   The source never waits for a mapper: it sends only tasks that were asked for.
+//! - **Order.** A mapper sends its counts before it reports the task. So when all tasks are
+//!   reported, all counts are in the reducers' mailboxes, and the collector's message that ends
+//!   them is received after them.
+//! - **Stop.** A stop makes every pending `receive` return [`Halted`]. The actor returns and drops
+//!   its mailbox, which wakes the senders that wait for room in it. `Sink::push` returns as well. A
+//!   mapper finishes its task first.
+//! - **Fail.** Let it crash: a panic ends the mapper and its thread, and none of its task's counts
+//!   have been sent. Its [supervisor] reports the task, submits the files of a task of several
+//!   files again, one by one, and starts a mapper with a new kernel on the same mailbox. A
+//!   partition that cannot be ranked ends the run, since an incomplete result would be wrong.
 
 use std::{collections::VecDeque, mem, ops::ControlFlow};
 
 use cc_workloads::{
     Ctx, Result, Sink,
     wordcount::{
-        self, Counts, Grain, Job, Output, PARTITIONS, Partition, Ranked, Read, Settings, Task, Tasks, absorb,
-        divided, partitions,
+        Counter, Counts, Grain, Job, Output, PARTITIONS, Partition, Ranked, Read, Settings, Task, Tasks,
+        absorb, divided, partitions,
     },
 };
 
@@ -44,64 +46,70 @@ use crate::actor::{Address, Halted, Mailbox, system};
 use crate::supervisor::{self, ChildSpec, Supervisor};
 
 // ANCHOR: wordcount-run
-/// Runs the job on `ctx.workers` counters and as many adders; the calling thread is the last actor,
-/// the curator.
+/// Runs the job on `ctx.workers` mappers and as many reducers; the calling thread is the last
+/// actor, the collector.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
-    let counter = wordcount::Counter::new(&job.settings);
+    let counter = Counter::new(&job.settings);
     let count = ctx.workers.get();
     system(&ctx.stop, |system| {
-        let (walker, requests) = system.mailbox(2 * count);
-        let (curator, reports) = system.mailbox(2 * count);
-        let mut adders = Vec::new();
+        let (source, commands) = system.mailbox(2 * count);
+        let (collector, events) = system.mailbox(2 * count);
+        let mut reducers = Vec::new();
         for (n, sums) in divided(partitions(job.settings.seed), count).into_iter().enumerate() {
-            let (adder, counts) = system.mailbox(count);
-            let (settings, curator) = (&job.settings, curator.clone());
-            system.spawn(format!("adder-{n}"), move || add(sums, &counts, settings, &curator))?;
-            adders.push(adder);
+            let (reducer, inputs) = system.mailbox(count);
+            let (settings, collector) = (&job.settings, collector.clone());
+            system.spawn(format!("reducer-{n}"), move || reduce(settings, sums, &inputs, &collector))?;
+            reducers.push(reducer);
         }
-        let to = Addresses { walker, adders, curator };
-        let kernel = || Ok(counter.clone());
-        let children =
-            ChildSpec { name: "counter", capacity: 1, to: to.clone(), kernel, work, report_failure };
+        let to = Addresses { source, reducers, collector };
+        let children = ChildSpec {
+            name: "mapper",
+            capacity: 1,
+            to: to.clone(),
+            kernel: || Ok(counter.clone()),
+            work,
+            report_failure,
+        };
         let supervisor = Supervisor::new(&system, count, children);
-        let counters = supervisor.start_all(count)?;
+        let mappers = supervisor.start_all(count)?;
         for id in 0..count {
-            // It cannot fail, since the walker's mailbox is still here.
-            let _ = to.walker.send(Request::Room(id));
+            // `send` cannot fail: the source's mailbox still exists.
+            let _ = to.source.send(Command::Ready(id));
         }
-        let walk = job.tasks(Grain::default(), &ctx.stop);
-        system.spawn("walker", move || feed(walk, &requests, &counters, &to.curator))?;
+        let tasks = job.tasks(Grain::default(), &ctx.stop);
+        system.spawn("source", move || feed(tasks, &commands, &mappers, &to.collector))?;
         system.spawn("supervisor", move || supervisor.supervise())?;
-        gather(&reports, &to.adders, ctx, out)
+        gather(ctx, &events, &to.reducers, out)
     })
 }
 // ANCHOR_END: wordcount-run
 
 // ANCHOR: wordcount-feed
-/// The walker owns the walk, and hands out a task for each that is asked for; first those that are
-/// to be done again.
+/// The source: owns the tasks, and sends one to each mapper that is ready, retries first.
 fn feed(
-    walk: Tasks,
-    requests: &Mailbox<Request>,
-    counters: &[Address<Task>],
-    curator: &Address<Report>,
+    tasks: Tasks,
+    commands: &Mailbox<Command>,
+    mappers: &[Address<Task>],
+    collector: &Address<Event>,
 ) -> Result<(), Halted> {
-    let (mut walk, mut walked) = (Some(walk), 0);
-    let (mut again, mut idle) = (VecDeque::new(), Vec::new());
+    let mut tasks = Some(tasks);
+    let mut listed = 0;
+    let mut retry = VecDeque::new();
+    let mut ready = Vec::new();
     loop {
-        match requests.receive()? {
-            Request::Room(id) => idle.push(id),
-            Request::Again(tasks) => again.extend(tasks),
+        match commands.receive()? {
+            Command::Ready(id) => ready.push(id),
+            Command::Retry(tasks) => retry.extend(tasks),
         }
-        while let Some(id) = idle.pop() {
-            let next = || walk.as_mut()?.next().inspect(|_| walked += 1);
-            if let Some(task) = again.pop_front().or_else(next) {
-                counters[id].send(task)?;
+        while let Some(id) = ready.pop() {
+            let next = || tasks.as_mut()?.next().inspect(|_| listed += 1);
+            if let Some(task) = retry.pop_front().or_else(next) {
+                mappers[id].send(task)?;
                 continue;
             }
-            idle.push(id);
-            if walk.take().is_some() {
-                curator.send(Report::Walked(walked))?;
+            ready.push(id);
+            if tasks.take().is_some() {
+                collector.send(Event::End(listed))?;
             }
             break;
         }
@@ -110,74 +118,74 @@ fn feed(
 // ANCHOR_END: wordcount-feed
 
 // ANCHOR: wordcount-work
-/// A counter owns its kernel; its supervisor starts another if it panics.
-type Counter = supervisor::Worker<wordcount::Counter, Task, Addresses>;
-
-/// Takes a task, asks for another in its place, counts it, sends each adder its part, and reports.
-fn work(counter: &mut Counter) -> Result<(), Halted> {
+/// Receives a task, asks for the next one, counts its words, sends each reducer its part of the
+/// counts, and reports the task.
+fn work(mapper: &mut Mapper) -> Result<(), Halted> {
     loop {
-        let task = counter.in_hand.insert(counter.mailbox.receive()?);
-        counter.to.walker.send(Request::Room(counter.id))?;
-        let partial = counter.kernel.task(task);
-        counter.in_hand = None;
-        let Addresses { adders, curator, .. } = &counter.to;
-        for (adder, counts) in adders.iter().zip(divided(partial.counts, adders.len())) {
-            adder.send(Counted::Some(counts))?;
+        let task = mapper.current.insert(mapper.mailbox.receive()?);
+        mapper.to.source.send(Command::Ready(mapper.id))?;
+        let partial = mapper.kernel.task(task);
+        mapper.current = None;
+        let Addresses { reducers, collector, .. } = &mapper.to;
+        for (reducer, counts) in reducers.iter().zip(divided(partial.counts, reducers.len())) {
+            reducer.send(ReducerInput::Counts(counts))?;
         }
-        curator.send(Report::Read { read: partial.read, again: 0 })?;
+        collector.send(Event::Read { read: partial.read, retries: 0 })?;
     }
 }
 
-/// Reports the task that a counter had in hand when it panicked, and has its files done one by one
-/// if there are several.
-fn report_failure(counter: &Counter, task: Task, reason: &str) -> Result<(), Halted> {
+/// Reports the task that a mapper was counting when it panicked. If the task has several files,
+/// each of them becomes a task of its own.
+fn report_failure(mapper: &Mapper, task: Task, reason: &str) -> Result<(), Halted> {
     let mut read = task.failed(reason);
-    let apart = mem::take(&mut read.apart);
-    counter.to.curator.send(Report::Read { read, again: apart.len() as i64 })?;
-    counter.to.walker.send(Request::Again(apart))
+    let split = mem::take(&mut read.split);
+    mapper.to.collector.send(Event::Read { read, retries: split.len() as i64 })?;
+    mapper.to.source.send(Command::Retry(split))
 }
 
-/// An adder owns some partitions. It adds up what it is sent, and ranks them when there is no more.
+/// A reducer: owns some partitions, adds all counts of their words to them, and ranks them.
 ///
-/// An adder has no successor, which would lack the sums: a panic while it ranks is an error
-/// instead.
-fn add(
-    mut sums: Vec<Partition>,
-    counts: &Mailbox<Counted>,
+/// A reducer is not supervised, because a successor would not have the sums: a panic ends the run.
+fn reduce(
     settings: &Settings,
-    curator: &Address<Report>,
+    mut sums: Vec<Partition>,
+    inputs: &Mailbox<ReducerInput>,
+    collector: &Address<Event>,
 ) -> Result<(), Halted> {
-    while let Counted::Some(counts) = counts.receive()? {
+    while let ReducerInput::Counts(counts) = inputs.receive()? {
         absorb(&mut sums, &counts);
     }
-    sums.into_iter().try_for_each(|sum| curator.send(Report::Ranked(sum.try_rank(settings))))
+    sums.into_iter().try_for_each(|sum| collector.send(Event::Ranked(sum.try_rank(settings))))
 }
 // ANCHOR_END: wordcount-work
 
 // ANCHOR: wordcount-gather
-/// The curator owns the sink, and emits what is reported. When every task has been, it tells the
-/// adders that there are no more counts, and then waits for the partitions.
+/// The collector: owns the sink, and emits what arrives. When every task has been reported, it
+/// tells the reducers that there are no more counts, and then receives the ranked partitions.
 fn gather(
-    reports: &Mailbox<Report>,
-    adders: &[Address<Counted>],
     ctx: &Ctx,
+    events: &Mailbox<Event>,
+    reducers: &[Address<ReducerInput>],
     out: &mut dyn Sink<Output>,
 ) -> Result<()> {
-    // Tasks that are known of and have not been reported.
-    let (mut left, mut is_walked, mut ranked) = (0, false, 0);
+    // Number of known tasks that have not been reported; negative until the source has ended.
+    let mut unreported = 0;
+    let mut has_ended = false;
+    let mut ranked = 0;
     while ranked < PARTITIONS
-        && let Ok(report) = reports.receive()
+        && let Ok(event) = events.receive()
     {
-        let flow = match report {
-            Report::Walked(tasks) => {
-                (left, is_walked) = (left + tasks, true);
+        let flow = match event {
+            Event::End(tasks) => {
+                unreported += tasks;
+                has_ended = true;
                 ControlFlow::Continue(())
             }
-            Report::Read { read, again } => {
-                left += again - 1;
+            Event::Read { read, retries } => {
+                unreported += retries - 1;
                 ctx.emit(Output::Read(read), out)
             }
-            Report::Ranked(partition) => {
+            Event::Ranked(partition) => {
                 ranked += 1;
                 ctx.emit(Output::Ranked(partition?), out)
             }
@@ -185,45 +193,49 @@ fn gather(
         if flow.is_break() {
             break;
         }
-        if left == 0 && mem::take(&mut is_walked) {
-            // An error means that the run is being halted, which the next wait finds, too.
-            let _ = adders.iter().try_for_each(|adder| adder.send(Counted::All));
+        // Once: `has_ended` is taken.
+        if unreported == 0 && mem::take(&mut has_ended) {
+            // An error means that the run is being halted, which the next `receive` reports, too.
+            let _ = reducers.iter().try_for_each(|reducer| reducer.send(ReducerInput::End));
         }
     }
     Ok(())
 }
 // ANCHOR_END: wordcount-gather
 
-/// The actors that a counter sends messages to.
+/// A worker of the first phase; it owns its counter.
+type Mapper = supervisor::Worker<Counter, Task, Addresses>;
+
+/// The actors that a mapper sends messages to.
 #[derive(Clone)]
 struct Addresses {
-    walker: Address<Request>,
-    adders: Vec<Address<Counted>>,
-    curator: Address<Report>,
+    source: Address<Command>,
+    reducers: Vec<Address<ReducerInput>>,
+    collector: Address<Event>,
 }
 
-/// To the walker.
-enum Request {
-    /// This counter has room for a task.
-    Room(usize),
-    /// From the supervisor: do these, too.
-    Again(Vec<Task>),
+/// To the source.
+enum Command {
+    /// From this mapper: it has room for a task.
+    Ready(usize),
+    /// From the supervisor: have these tasks counted as well.
+    Retry(Vec<Task>),
 }
 
-/// To an adder.
-enum Counted {
-    /// Its partitions of a task's counts.
-    Some(Vec<Counts>),
-    /// There are no more.
-    All,
+/// To a reducer.
+enum ReducerInput {
+    /// From a mapper: a task's counts of the reducer's partitions.
+    Counts(Vec<Counts>),
+    /// From the collector: there are no more counts.
+    End,
 }
 
-/// To the curator.
-enum Report {
-    /// A task is done, or has failed, and there are so many more in its place.
-    Read { read: Read, again: i64 },
-    /// From the walker: there were so many tasks.
-    Walked(i64),
-    /// From an adder: a partition, or why it cannot be ranked.
+/// To the collector.
+enum Event {
+    /// A task was counted, or has failed and is replaced by this number of tasks.
+    Read { read: Read, retries: i64 },
+    /// From the source: the number of its tasks.
+    End(i64),
+    /// From a reducer: a partition, or why it cannot be ranked.
     Ranked(Result<Ranked>),
 }

@@ -1,11 +1,13 @@
-//! Lesson 4 of 4: a producer that is faster than its consumer, and a bound on what lies between them.
+//! Lesson 4 of 4: a producer that is faster than its consumer, and a bounded queue between them.
 //!
-//! `produce` makes limits without end. The queue has room for three, and `send` waits while it is full: the
-//! producer is slowed down to the consumer's pace (*backpressure*), and memory stays flat. While it waits it holds
-//! no thread, so a thousand producers could do the same. The end comes from the other side: a consumer who has
-//! enough drops the queue, and `send` fails. Nobody needs a flag.
+//! `produce` makes limits without end. The queue has room for three, and `send` waits while the
+//! queue is full. This slows the producer down to the pace of the consumer (*backpressure*), so
+//! memory use does not grow. A producer that waits holds no thread, so there could be a thousand of
+//! them. The consumer also ends the run: when it has found what it looks for, it drops its end of
+//! the queue, and `send` returns an error. No flag is needed.
 //!
-//! What to see: however fast the producer is, there are never more than three in the queue.
+//! What to see: however fast the producer is, at most three limits wait in the queue. Two more
+//! exist: the one that the consumer works on, and the one that the producer tries to send.
 
 use tokio::{
     sync::mpsc::{self, Receiver, Sender},
@@ -18,29 +20,31 @@ const ENOUGH: usize = 10_000;
 
 #[tokio::main]
 async fn main() {
-    let (tasks, queue) = mpsc::channel(BOUND);
-    let producer = tokio::spawn(produce(tasks));
-    let found = consume(queue).await;
-    producer.await.expect("it ends when the queue is closed");
+    let (tasks_tx, tasks_rx) = mpsc::channel(BOUND);
+    let producer = tokio::spawn(produce(tasks_tx));
+    let found = consume(tasks_rx).await;
+    producer.await.expect("`produce` does not panic");
     println!("{found} has enough");
     assert_eq!(found, 110_000);
 }
 
-/// Queues one limit after the other, until nobody takes them.
-async fn produce(tasks: Sender<u32>) {
+/// Sends one limit after the other, until the receiver is dropped.
+async fn produce(tasks_tx: Sender<u32>) {
     for n in 1.. {
-        if tasks.send(n * STEP).await.is_err() {
+        if tasks_tx.send(n * STEP).await.is_err() {
             break;
         }
     }
 }
 
-/// Finds the first limit with enough primes below it. It owns the queue, and closes it by returning.
-async fn consume(mut queue: Receiver<u32>) -> u32 {
+/// Finds the first limit with enough primes below it. Takes the receiver by value, so that the
+/// queue closes when this function returns; otherwise the producer would wait in `send` forever.
+async fn consume(mut tasks_rx: Receiver<u32>) -> u32 {
     loop {
-        let limit = queue.recv().await.expect("the producer does not end first");
-        let primes = spawn_blocking(move || primes_below(limit)).await.expect("it does not panic");
-        let waiting = queue.len();
+        let limit = tasks_rx.recv().await.expect("the producer ends only after the receiver is dropped");
+        let counted = spawn_blocking(move || primes_below(limit));
+        let primes = counted.await.expect("`primes_below` does not panic");
+        let waiting = tasks_rx.len();
         println!("{primes:6} primes below {limit}, {waiting} waiting");
         assert!(waiting <= BOUND);
         if primes >= ENOUGH {
@@ -49,7 +53,7 @@ async fn consume(mut queue: Receiver<u32>) -> u32 {
     }
 }
 
-/// The work of all lessons: a pure function, slow enough to be worth sharing out.
+/// The work of all lessons: a pure function, slow enough to be worth running concurrently.
 fn primes_below(limit: u32) -> usize {
     (2..limit).filter(|n| (2..).take_while(|d| d * d <= *n).all(|d| n % d != 0)).count()
 }

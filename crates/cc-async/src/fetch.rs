@@ -1,25 +1,29 @@
 //! `fetch` on async/await, on tokio's multi-thread runtime.
 //!
-//! - **Split.** A task for each request that is under way. It costs what it keeps until the answer comes, twenty kilobytes, most
-//!   of them the connection's buffers, and no stack; so the runtime's workers, one for each core, poll a thousand as well as
-//!   ten. Waiting is all that this workload does, and what async is for.
-//! - **Share.** The client with its idle connections, under a lock that is held to take one or put one back. The schedule
-//!   belongs to `feed` alone, which awaits the attempts and so is told of each: no lock, and nobody to notify.
-//! - **Bound.** As many attempts as are allowed, each with a connection: the limit of this model is that of descriptors. Results wait
-//!   in a bounded queue; while it is full, `feed` begins nothing more.
-//! - **Order.** None: results come as they are completed.
-//! - **Stop.** A [`CancellationToken`](tokio_util::sync::CancellationToken) drops `feed`, wherever
-//!   it waits, and with it the handles of the attempts, whose drop aborts their tasks, whose drop
-//!   closes their connections. Nobody in flight looks out for a stop. A name is looked up by a
-//!   thread, which is not waited for either: its answer finds its receiver gone.
-//! - **Fail.** A panic ends the task of one attempt, comes back from its handle, and is that download's failure.
+//! - **Split.** A task for each request in flight. Until the response arrives, it takes no stack,
+//!   only the memory that it keeps, most of it in the connection's buffers. So the runtime's
+//!   workers, one per core, poll a thousand requests as well as ten. This workload only waits,
+//!   which is what async is for.
+//! - **Share.** The client with its idle connections, under a lock that is held to take or return
+//!   one. `feed` alone owns the schedule and awaits the attempts, so the schedule needs no lock and
+//!   no notification.
+//! - **Bound.** As many attempts as are allowed, each with a connection: the limit of this model is
+//!   the limit of descriptors. Results wait in a bounded queue. While it is full, `feed` starts no
+//!   more attempts.
+//! - **Order.** None: results are emitted as they are completed.
+//! - **Stop.** A [`CancellationToken`](tokio_util::sync::CancellationToken) drops `feed` where it
+//!   waits. Its drop drops the handles of the attempts, which aborts their tasks, which closes
+//!   their connections. So no attempt has to check for a stop. A thread that looks up a name is not
+//!   waited for either: it finds that the receiver of its result is gone.
+//! - **Fail.** A panic ends the task of one attempt, comes back from its handle, and is that
+//!   download's failure.
 
 use std::{future::pending, sync::Arc, time::Instant};
 
 use cc_fetch_client::Client;
 use cc_workloads::{
     Ctx, Result, Sink,
-    fetch::{Attempted, Download, Job, Output, Schedule, Turn, descriptors},
+    fetch::{Action, Attempted, Download, Job, Output, Schedule, descriptors},
 };
 use futures::{StreamExt, stream::FuturesUnordered};
 use tokio::{
@@ -34,58 +38,60 @@ use crate::{
     spawned::Spawned,
 };
 
-/// A connection for each, and the file that it goes into.
+/// Maximum descriptors of an attempt: a connection, and the file that its body goes into.
 pub(crate) const DESCRIPTORS: usize = 2;
 
 // ANCHOR: fetch-run
-/// Runs the job on a runtime of its own, with `ctx.workers` threads; the calling thread gathers.
+/// Runs the job on its own runtime, with `ctx.workers` threads; the calling thread gathers.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let at_once = job.at_once();
     descriptors(at_once, DESCRIPTORS)?;
     let mut runtime = Builder::new_multi_thread();
     runtime.worker_threads(ctx.workers.get()).enable_all();
-    let run = Run::on(build(&mut runtime)?, ctx);
+    let run = Run::on(ctx, build(&mut runtime)?);
     let client = Arc::new(Client::new(&job.settings, at_once));
-    let (done, outputs) = mpsc::channel(at_once);
-    let feed = feed(Schedule::new(job, Instant::now()), move |download| work(client.clone(), download), done);
-    let feed = run.spawn(feed);
-    run.block_on(gather(outputs, ctx, out));
+    let (outputs_tx, outputs_rx) = mpsc::channel(at_once);
+    let schedule = Schedule::new(job, Instant::now());
+    let feed = run.spawn(feed(schedule, move |download| work(client.clone(), download), outputs_tx));
+    run.block_on(gather(ctx, outputs_rx, out));
     run.join("feed", feed)
 }
 // ANCHOR_END: fetch-run
 
 // ANCHOR: fetch-feed
-/// Begins what may begin, and awaits everything that is under way at once. Whether `work` is a task or only a future is not seen
-/// from here.
+/// Starts the attempts that may start, and awaits all that are in flight. The variant on one thread
+/// uses it, too: an attempt may be a task or a plain future.
 pub(crate) async fn feed<F: Future<Output = Attempted>>(
     mut schedule: Schedule,
     work: impl Fn(Box<Download>) -> F,
-    done: Sender<Output>,
+    outputs_tx: Sender<Output>,
 ) {
     let mut attempts = FuturesUnordered::new();
     loop {
-        let output = match schedule.turn(Instant::now()) {
-            Turn::Start(download) => {
+        let output = match schedule.poll(Instant::now()) {
+            Action::Start(download) => {
                 attempts.push(work(download));
                 None
             }
-            Turn::Settled(output) => Some(output),
-            Turn::Wait(until) => select! {
-                Some(attempted) = attempts.next() => schedule.ended(attempted),
-                () = clock(until) => None,
+            Action::Emit(output) => Some(output),
+            // Both branches are cancel safe. `next` takes an attempt out only when it is completed,
+            // and the schedule gives the time to wait for again.
+            Action::Wait(until) => select! {
+                Some(attempted) = attempts.next() => schedule.complete(attempted),
+                () = sleep_or_forever(until) => None,
             },
-            Turn::Over => break,
+            Action::Done => break,
         };
         if let Some(output) = output
-            && done.send(output).await.is_err()
+            && outputs_tx.send(output).await.is_err()
         {
             break;
         }
     }
 }
 
-/// Waits for this time, or for ever.
-async fn clock(until: Option<Instant>) {
+/// Waits until this time. Without a time, waits forever.
+async fn sleep_or_forever(until: Option<Instant>) {
     match until {
         Some(until) => sleep_until(until.into()).await,
         None => pending().await,
@@ -94,19 +100,21 @@ async fn clock(until: Option<Instant>) {
 // ANCHOR_END: fetch-feed
 
 // ANCHOR: fetch-work
-/// Has an attempt made by a task, for as long as somebody waits for it.
+/// Makes an attempt in a task of its own. Dropping this future aborts the task.
 async fn work(client: Arc<Client>, download: Box<Download>) -> Attempted {
-    let ticket = download.ticket();
+    let id = download.ticket();
     let attempted = Spawned::new(spawn(async move { client.attempt(download).await })).await;
-    attempted.unwrap_or_else(|why| ticket.failed(&why, Instant::now()))
+    attempted.unwrap_or_else(|why| id.failed(&why, Instant::now()))
 }
 // ANCHOR_END: fetch-work
 
 // ANCHOR: fetch-gather
-/// Emits what comes.
-async fn gather(mut outputs: Receiver<Output>, ctx: &Ctx, out: &mut dyn Sink<Output>) {
-    while let Some(output) = outputs.recv().await
-        && ctx.emit(output, out).is_continue()
-    {}
+/// Emits the outputs as they arrive.
+async fn gather(ctx: &Ctx, mut outputs_rx: Receiver<Output>, out: &mut dyn Sink<Output>) {
+    while let Some(output) = outputs_rx.recv().await {
+        if ctx.emit(output, out).is_break() {
+            break;
+        }
+    }
 }
 // ANCHOR_END: fetch-gather

@@ -1,19 +1,22 @@
 //! `kv` on async/await, on tokio's multi-thread runtime.
 //!
-//! - **Split.** A task for each client. It costs what it keeps between two requests, not a stack, so there may be as many as
-//!   there are descriptors; the runtime's workers, one for each core, poll whichever has been heard of.
-//! - **Share.** All keys, in shards with a lock each. It is std's lock and not tokio's: a plan takes less time than going to
-//!   sleep would, and since no guard can be kept across an `await` (the future would not be `Send`), nobody is polled who
-//!   holds one. Locks are taken in ascending order of shards, so that no two tasks wait for each other.
-//! - **Bound.** Connections, by number; what each of them holds, by what it is. What is read goes into a buffer on the
-//!   worker's stack, which a future has only while it is polled. A client that does not take its replies is not asked for
-//!   more requests.
-//! - **Order.** A client's requests are run in their order, by its task. Plans on the same shards are run in the order in
-//!   which their locks were had.
-//! - **Stop.** A [`CancellationToken`] ends `accept`, and wakes every task that waits for its client: it reads a last time
-//!   what has arrived, answers, and ends. Whoever is left after the time to drain is dropped with the runtime.
-//! - **Fail.** A panic ends the task of one client. If it held a lock, nobody knows what is left of that shard: it is
-//!   replaced by an empty one, of another epoch.
+//! - **Split.** A task for each client. Between two requests it takes no stack, only the memory
+//!   that it keeps, so the limit of clients is the limit of descriptors. The runtime's workers, one
+//!   per core, poll the tasks whose sockets are ready.
+//! - **Share.** All keys, in shards that have a lock each. The lock is of `std`, not of tokio: a
+//!   plan takes less time than a task switch would. Its guard is not `Send`, so a future that kept
+//!   one across an `await` would not compile as a task. Locks are taken in ascending order of
+//!   shards, so a deadlock is impossible.
+//! - **Bound.** The number of connections, and the memory that each may hold. The read buffer is on
+//!   the stack of the worker, and not in the future of each client. From a client that does not
+//!   read its replies, no more requests are read.
+//! - **Order.** A client's requests are run in their order, by its task. Plans on the same shards
+//!   are run in the order in which they get the locks.
+//! - **Stop.** A [`CancellationToken`] ends `accept` and wakes each task that waits for its client.
+//!   The task reads once more what has arrived, answers, and ends. Tasks that are left after the
+//!   time to drain are dropped with the runtime.
+//! - **Fail.** A panic ends the task of one client. If the task held the lock of a shard, the shard
+//!   may be inconsistent. It is replaced by an empty one with another epoch.
 
 use std::{
     io::{self, ErrorKind},
@@ -42,40 +45,35 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::runtime::{build, token};
 
-/// Many more than there are workers, so that two of them seldom want the same.
+/// Number of shards, each with a lock: many more than workers, so that two tasks seldom want the
+/// same lock.
 const SHARDS: usize = 64;
 
 // ANCHOR: kv-run
-/// Serves on a runtime of its own, with `ctx.workers` threads; the calling thread accepts.
+/// Serves on its own runtime, with `ctx.workers` threads; the calling thread accepts.
 pub fn run(listener: net::TcpListener, config: &Config, ctx: &Ctx) -> Result<Totals> {
     let runtime = build(Builder::new_multi_thread().worker_threads(ctx.workers.get()).enable_all())?;
     let (stop, _on_stop) = token(&ctx.stop);
     runtime.block_on(async {
-        let door = Door::new(listener, config, SHARDS, stop)?;
-        let (shards, clients) = (Arc::new(Shards::new(&door.server)), TaskTracker::new());
-        let sweeping = tokio::spawn(sweep(door.server.clone(), shards.clone()));
-        let welcome = |stream, connection, door: &Door| {
-            let (client, shards) = (door.client(), shards.clone());
+        let acceptor = Acceptor::new(listener, config, SHARDS, stop)?;
+        let shards = Arc::new(Shards::new(&acceptor.server));
+        let clients = TaskTracker::new();
+        let sweeping = tokio::spawn(sweep(acceptor.server.clone(), shards.clone()));
+        let spawn_client = |client: Client, stream, connection| {
+            let shards = shards.clone();
             clients.spawn(async move { client.serve(stream, connection, |plan| shards.run(plan)).await });
         };
-        door.accept(welcome).await?;
+        acceptor.accept(spawn_client).await?;
         drain(&clients, config.drain).await;
         sweeping.abort();
-        Ok(door.server.totals())
+        Ok(acceptor.server.totals())
     })
 }
 // ANCHOR_END: kv-run
 
 // ANCHOR: kv-accept
-/// Where clients come in.
-pub(crate) struct Door {
-    listener: TcpListener,
-    pub(crate) server: Arc<Server>,
-    stop: CancellationToken,
-}
-
-impl Door {
-    /// Must be called in a runtime.
+impl Acceptor {
+    /// Must be called within a runtime: the listener is registered with it.
     pub(crate) fn new(
         listener: net::TcpListener,
         config: &Config,
@@ -89,12 +87,13 @@ impl Door {
         Ok(Self { listener, server: Server::new(config.clone(), shards, port), stop })
     }
 
-    /// Lets clients in until a stop is requested.
-    pub(crate) async fn accept(&self, welcome: impl Fn(TcpStream, Connection, &Self)) -> Result<()> {
+    /// Accepts clients until a stop is requested. `accept` is cancel safe: a connection that is not
+    /// returned stays in the listener's backlog.
+    pub(crate) async fn accept(&self, spawn_client: impl Fn(Client, TcpStream, Connection)) -> Result<()> {
         while let Some(accepted) = self.stop.run_until_cancelled(self.listener.accept()).await {
             match accepted {
                 Ok((stream, _)) => match Connection::new(&self.server) {
-                    Some(connection) => welcome(stream, connection, self),
+                    Some(connection) => spawn_client(self.client(), stream, connection),
                     None => turn_away(&stream),
                 },
                 Err(error) => match accept_again(&error) {
@@ -106,14 +105,14 @@ impl Door {
         Ok(())
     }
 
-    /// What the task of a client takes along.
-    pub(crate) fn client(&self) -> Client {
+    /// What the task of a client owns.
+    fn client(&self) -> Client {
         Client { server: self.server.clone(), stop: self.stop.clone() }
     }
 }
 
-/// Waits until all clients have gone, for this time at most. Those that have not go with the
-/// runtime.
+/// Waits until the tasks of all clients have ended, or for this time at most. Those that are left
+/// are dropped with the runtime.
 pub(crate) async fn drain(clients: &TaskTracker, time: Duration) {
     clients.close();
     let _ = timeout(time, clients.wait()).await;
@@ -121,33 +120,28 @@ pub(crate) async fn drain(clients: &TaskTracker, time: Duration) {
 // ANCHOR_END: kv-accept
 
 // ANCHOR: kv-work
-/// A client's task.
-pub(crate) struct Client {
-    server: Arc<Server>,
-    stop: CancellationToken,
-}
-
 impl Client {
-    /// Serves it to its end. Whatever goes wrong concerns nobody else.
+    /// Serves a client until its connection ends. An error concerns this client only.
     pub(crate) async fn serve(self, stream: TcpStream, connection: Connection, run: impl Fn(&Plan) -> Reply) {
-        // Without it, it is slower.
+        // Disables Nagle's algorithm: otherwise a small reply waits for an acknowledgement.
         let _ = stream.set_nodelay(true);
-        if self.converse(&stream, connection, run).await.is_ok() {
+        if self.exchange(&stream, connection, run).await.is_ok() {
             hang_up(&stream);
         }
     }
 
-    /// Reads, runs and writes by turns.
-    async fn converse(
+    /// Reads requests, runs them and writes the replies, until the connection ends.
+    async fn exchange(
         &self,
         stream: &TcpStream,
         mut connection: Connection,
         run: impl Fn(&Plan) -> Reply,
     ) -> io::Result<()> {
-        // Registered once, not for each request.
+        // Registered with the token once, and not for each request.
         let mut stopped = pin!(self.stop.cancelled());
         while !connection.is_over() {
             if let Some(pause) = connection.pause() {
+                // Cancel safe: `connection` knows how long the pause still is.
                 select! {
                     biased;
                     () = &mut stopped => connection.end(),
@@ -155,9 +149,12 @@ impl Client {
                 }
             } else if connection.wants_input() {
                 connection.shrink();
+                // Cancel safe: `readable` consumes nothing, and the read below has no `await`.
+                // `biased` saves the random choice of a branch, which makes no difference here:
+                // after either, what has arrived is read.
                 select! {
                     biased;
-                    readable = within(connection.patience(), stream.readable()) => readable?,
+                    readable = within(connection.time_left(), stream.readable()) => readable?,
                     () = &mut stopped => {}
                 }
                 read(stream, &mut connection)?;
@@ -170,7 +167,7 @@ impl Client {
         Ok(())
     }
 
-    /// Runs what was asked for, until nothing is left of it and of the replies.
+    /// Runs the plans of the requests that were read, and writes all replies.
     async fn answer(
         &self,
         stream: &TcpStream,
@@ -188,10 +185,10 @@ impl Client {
             while !connection.output().is_empty() {
                 match stream.try_write(connection.output()) {
                     Ok(bytes) => connection.wrote(bytes),
-                    Err(e) if e.kind() == ErrorKind::WouldBlock => {
-                        within(connection.patience(), stream.writable()).await?;
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                        within(connection.time_left(), stream.writable()).await?;
                     }
-                    Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
                     Err(error) => return Err(error),
                 }
             }
@@ -199,30 +196,31 @@ impl Client {
     }
 }
 
-/// Waits for the client no longer than it may take.
-async fn within(patience: Option<Duration>, ready: impl Future<Output = io::Result<()>>) -> io::Result<()> {
-    match patience {
-        Some(patience) if patience.is_zero() => Err(ErrorKind::TimedOut.into()),
-        Some(patience) => timeout(patience, ready).await?,
+/// Waits until the socket is ready, or fails after the time-out.
+async fn within(limit: Option<Duration>, ready: impl Future<Output = io::Result<()>>) -> io::Result<()> {
+    match limit {
+        Some(limit) if limit.is_zero() => Err(ErrorKind::TimedOut.into()),
+        Some(limit) => timeout(limit, ready).await?,
         None => ready.await,
     }
 }
 
-/// Reads what is there. Apart, so that the buffer is not kept in the future of every client.
+/// Reads what has arrived. A function that is not `async`: in one that is, the buffer could become
+/// part of the future, once per client.
 fn read(stream: &TcpStream, connection: &mut Connection) -> io::Result<()> {
     let mut buffer = [MaybeUninit::uninit(); READ];
     let room = &mut buffer[..];
     match stream.try_io(Interest::READABLE, move || Ok(rustix::io::read(stream, room)?)) {
         Ok(([], _)) => connection.end(),
         Ok((bytes, _)) => connection.received(bytes),
-        // It turned out otherwise: it is waited for again.
-        Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+        // `WouldBlock` has cleared tokio's cached readiness; the caller waits for the next event.
+        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
         Err(error) => return Err(error),
     }
     Ok(())
 }
 
-/// Removes what has expired and nobody asks for, until it is dropped.
+/// Removes expired entries that no request touches, until it is dropped.
 async fn sweep(server: Arc<Server>, shards: Arc<Shards>) {
     let mut ticks = interval(SWEEP);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -230,7 +228,7 @@ async fn sweep(server: Arc<Server>, shards: Arc<Shards>) {
         let now = server.now();
         for shard in 0..SHARDS {
             // The lock is taken for each slice, so that plans get it in between.
-            kv::sweep(SHARDS, |places| shards.lock(shard).sweep(now, places));
+            kv::sweep(SHARDS, |slots| shards.lock(shard).sweep(now, slots));
         }
         ticks.tick().await;
     }
@@ -238,28 +236,25 @@ async fn sweep(server: Arc<Server>, shards: Arc<Shards>) {
 // ANCHOR_END: kv-work
 
 // ANCHOR: kv-plan
-/// All keys, under so many locks.
-struct Shards {
-    shards: Vec<Mutex<Shard>>,
-    budget: SharedBudget,
-}
-
 impl Shards {
     fn new(server: &Server) -> Self {
         let budget = server.budget().clone();
-        let shards = (0..SHARDS).map(|_| Mutex::new(Shard::empty(&budget)));
-        Self { shards: shards.collect(), budget }
+        let shards = (0..SHARDS).map(|_| Mutex::new(Shard::empty(&budget))).collect();
+        Self { shards, budget }
     }
 
-    /// Runs a plan on the shards that it needs, all of them held.
+    /// Runs a plan while holding the locks of all of its shards. A plan's parts are in ascending
+    /// order of their shards, so two plans never wait for each other.
     fn run(&self, plan: &Plan) -> Reply {
         if let [part] = plan.parts() {
             return plan.run([&mut *self.lock(part.shard)]);
         }
-        let mut held: Vec<_> = plan.parts().iter().map(|part| self.lock(part.shard)).collect();
-        plan.run(held.iter_mut().map(|shard| &mut **shard))
+        let mut guards: Vec<_> = plan.parts().iter().map(|part| self.lock(part.shard)).collect();
+        plan.run(guards.iter_mut().map(|shard| &mut **shard))
     }
 
+    /// Locks a shard. If a panic has poisoned the lock, the shard may be inconsistent: it is
+    /// replaced by an empty one.
     fn lock(&self, shard: usize) -> MutexGuard<'_, Shard> {
         let lock = &self.shards[shard];
         lock.lock().unwrap_or_else(|poisoned| {
@@ -271,3 +266,22 @@ impl Shards {
     }
 }
 // ANCHOR_END: kv-plan
+
+/// Accepts clients, on several threads or on one.
+pub(crate) struct Acceptor {
+    listener: TcpListener,
+    pub(crate) server: Arc<Server>,
+    stop: CancellationToken,
+}
+
+/// What the task of a client owns.
+pub(crate) struct Client {
+    server: Arc<Server>,
+    stop: CancellationToken,
+}
+
+/// All keys, in [`SHARDS`] shards with a lock each.
+struct Shards {
+    shards: Vec<Mutex<Shard>>,
+    budget: SharedBudget,
+}

@@ -1,90 +1,111 @@
 //! async/await: many activities that wait, on few threads.
 //!
-//! An `async fn` is a function that can be left in the middle. Called, it does nothing but return a *future*;
-//! polled, it runs to the next `await` that has to wait, and says who shall wake it. So a thread is not held
-//! by what waits, and a thousand futures that wait cost a thousand small values, not a thousand stacks. The
-//! price is a rule that no compiler checks: between two `await`s a future has its thread for itself, and one
-//! that computes or blocks there stops all the others. A grep does hardly anything else. This crate shows
-//! what async does well for such a program (bounds, order, cancellation) and where the work itself has to go.
+//! A call of an `async fn` runs nothing: it returns a *future*. When a future is polled, it runs
+//! until an `await` is not ready. Then it leaves a *waker* with what it waits for, and returns. The
+//! waker tells the runtime to poll it again. So a future that waits holds no thread: a thousand of
+//! them take a thousand small values, and not a thousand stacks.
+//!
+//! The price is a rule that no compiler checks. Between two `await`s a future has its thread to
+//! itself, and one that computes or blocks there stops all other futures on that thread. A grep
+//! does little else. This crate shows what async does well for such a program (bounds, order,
+//! cancellation), and where the work itself has to go.
 //!
 //! # One job's way through this crate
 //!
-//! [`grep::run`] builds a tokio runtime, which has two kinds of threads: a *worker* that polls futures, and a
-//! *blocking pool*, one thread for each that was asked for, that runs plain functions to their end. The
-//! calling thread is neither: it stays in `block_on`, with the sink, which must not change threads.
+//! [`grep::run`] builds a tokio runtime with two kinds of threads. A *worker* polls futures; a
+//! *blocking pool*, with as many threads as there are workers in `ctx`, runs plain functions to
+//! their end. The calling thread is neither. It stays in `block_on`, with the sink, which must not
+//! change threads.
 //!
-//! 1. [`walk`] has a thread of its own, since a directory or standard input can only be read by
-//!    blocking (tokio's `fs` and `stdin` do so too, call by call, in the pool). Its tasks go into a
-//!    bounded channel that both worlds understand: the thread waits in `blocking_send`, the future
-//!    on the other end in `recv().await`.
-//! 2. `feed`, a future on the worker, first waits for a place in the `line`; that is the *backpressure*, and
-//!    the bound on memory. Then it waits for a task.
-//! 3. `work` hands the task to the blocking pool. What comes back at once is a handle, the *promise* of the
-//!    output, and goes into the line. On a thread of the blocking pool, the task borrows a compiled search
-//!    and gives it back: [`pool::Pool`] is where such values lie meanwhile, and has no threads.
-//! 4. `gather`, on the calling thread, takes promises out of the line in the order they were made, and awaits
-//!    each. So the output is in order whatever order the tasks were done in.
-//! 5. A task that turned out too big has a *rest*. `settle` starts its parts a few at a time, `buffered`, and
-//!    emits their outputs before `gather` goes on along the line.
+//! 1. The [`source`](source::Source) is a thread of its own that lists the files, since directories
+//!    and standard input can only be read by blocking calls. Tokio's `fs` and `stdin` make these
+//!    calls, too, one by one in the blocking pool. A bounded channel takes the tasks to `feed`: the
+//!    thread waits in `blocking_send`, the future in `recv().await`.
+//! 2. `feed`, a future on the worker, first waits for room in the queue of pending results. This is
+//!    the *backpressure*, and it bounds the memory. Then it waits for a task.
+//! 3. `work` spawns the task in the blocking pool. It returns immediately with a handle, the
+//!    *pending result*, which goes into that queue. On a thread of the blocking pool, the task
+//!    borrows a compiled search from an object pool, [`pool::Pool`], and gives it back.
+//! 4. `gather`, on the calling thread, takes the pending results in the order of the tasks, and
+//!    awaits each. So the outputs are in order although the tasks are done in any order.
+//! 5. If a task is too large, its output has a *remainder*: further tasks. `emit_in_order` starts a
+//!    few of these at a time, by `buffered`, and emits their outputs before `gather` goes on.
 //!
 //! # Ends
 //!
-//! If all goes well, the walk ends and drops its end of the channel, `feed` then drops its end of the line,
-//! and `gather` comes to the end of the line. A stop need not be asked about in any of these places: it
-//! cancels a token, and what runs under the token is dropped where it waits. Dropping is what
-//! cancellation means in async Rust, and everything follows from ownership: with `gather` goes the
-//! line, with the line the promises, with a promise its task, unless that has begun. What has begun
-//! is a plain function, which cannot be made to give up its thread; the runtime waits for it when it is
-//! dropped, at the end of `run`.
+//! In a run without trouble, the source ends first and drops its end of the channel. Then `feed`
+//! ends and closes the queue of pending results, and `gather` ends when that queue is empty.
 //!
-//! A panic ends its task alone. The handle says so when it is awaited, and that becomes the task's
-//! output. A panic of the walk or of `feed` closes a channel just as their end does; so both are
-//! joined when `gather` has come to the end of the line, and the run has an end only if they have
-//! one. [`runtime::Run`] is all of this: the runtime, the token, and what is joined.
+//! No future checks for a stop. A stop cancels a token, and the futures that run under the token
+//! are dropped at the `await` where they wait. Dropping is what cancellation means in async Rust;
+//! the rest follows from ownership. `gather` owns the queue, the queue owns the pending results,
+//! and each of these owns its task, which is cancelled unless it has begun. A task that has begun
+//! is a plain function and cannot be interrupted. The runtime waits for it when it is dropped, at
+//! the end of `run`.
+//!
+//! A future must be *cancel safe* where it can be dropped: what it has taken out of a channel is
+//! lost then. In a run that is stopped, nothing is needed any more. A `select!` drops futures in a
+//! run that goes on; a comment at each says why nothing is lost.
+//!
+//! A panic ends its task alone. The handle reports it when it is awaited, and it becomes the task's
+//! output. A panic of the source or of `feed` closes a channel just as their normal end does. So
+//! both are joined after `gather` has ended, and the joins give the run's result.
+//! [`runtime::Run`] does all of this: it holds the runtime and the token, and joins.
 //!
 //! # Without an order
 //!
-//! In [`resize`] and [`mandelbrot`] outputs may come in any order, so there is no line. `feed` is a stream: tasks go
-//! in, `work` makes a future of each, and `buffer_unordered` polls a few of these at a time and lets out what is done
-//! first. Bound, sharing and end are those of the stream, and nothing is left to write but the loop that pulls it.
+//! In [`resize`] and [`mandelbrot`], outputs may come in any order, so there are no pending results
+//! in a queue. `feed` is a stream: `work` makes a future of each task, and `buffer_unordered` polls
+//! a few of these at a time and yields the output that is completed first.
 //!
-//! In [`wordcount`] what is counted must meet. Each group of partitions belongs to a task of the runtime, which moves it into
-//! the blocking pool to have something added, and has it back behind the `await`: ownership goes where a lock would not.
+//! In [`wordcount`], counts of the same words must be added up. A future, the reducer, owns each
+//! group of partitions, and all reducers are joined in one task of the runtime. To add counts, a
+//! reducer moves its partitions into the blocking pool, and gets them back after the `await`. This
+//! moves the ownership, where threads would take a lock.
 //!
-//! # Alone on one thread
+//! # On one thread
 //!
 //! [`single::grep`] is async without the blocking pool: `feed`, `work` and `gather` are three
-//! futures that one thread polls in turn, slice by slice (`single/slice.rs`). That they take turns
-//! makes nothing faster, which is the lesson: async is about *waiting*, and parallelism comes from
-//! threads. In return the futures borrow what they like from the function that runs them, without a
-//! lock or an `Arc`.
+//! futures that one thread polls in turn, slice by slice (`single/slice.rs`). Taking turns makes
+//! nothing faster: async is about *waiting*, and parallelism comes from threads. In return, the
+//! futures may borrow from the function that runs them, without an `Arc` or a lock.
+//!
+//! # Waiting for several futures
+//!
+//! | tool | waits for | used in |
+//! |---|---|---|
+//! | `join!` | a fixed number of futures, until all have ended | [`single`] |
+//! | `join_all` | a list of futures, until all have ended | [`wordcount`] |
+//! | `select!` | the first of several; drops the others | [`fetch`], [`kv`] |
+//! | `FuturesUnordered` | a growing set, one output at a time, as completed | [`fetch`] |
+//! | `buffer_unordered` | a few of a stream at a time, as completed | [`resize`], [`mandelbrot`] |
+//! | `buffered` | the same, but in order | [`grep`] |
+//! | `TaskTracker` | spawned tasks whose outputs are not needed | [`kv`] |
 //!
 //! # Modules, in reading order
 //!
-//! - [`grep`]: the model itself, on tokio's multi-thread runtime;
-//! - [`runtime`]: what every run begins and ends with;
-//! - [`walk`]: the thread that looks for its tasks;
-//! - [`promise`]: the output of a task in the blocking pool;
-//! - [`spawned`]: why the error of what was spawned is a panic;
-//! - [`pool`]: what blocking tasks borrow from;
-//! - [`resize`]: images, as they are completed;
 //! - [`mandelbrot`]: many small tasks that only compute;
-//! - [`wordcount`]: two phases, and state that several tasks add to;
-//! - [`sort`]: phases, and a stream of promises for each;
-//! - [`kv`]: what async is for: clients that wait, and little to do for each;
-//! - [`fetch`]: the same from the other side: requests that wait, each a future that owns its connection;
+//! - [`runtime`]: how every run begins and ends; [`spawned`]: a handle whose only error is a panic;
+//! - [`resize`]: images, as they are completed;
+//! - [`source`]: the thread that lists the tasks; [`pending`]: the pending result of a task in the
+//!   blocking pool; [`pool`]: the object pool from which blocking tasks borrow;
+//! - [`grep`]: outputs in order, and remainders;
+//! - [`wordcount`]: two phases, and state that is owned by futures;
+//! - [`sort`]: phases, each with a queue of pending results;
+//! - [`kv`]: what async is for: many clients that wait, and little work for each;
+//! - [`fetch`]: the other side: many requests that wait, each a future that owns its connection;
 //! - [`single`]: the variant, on a current-thread runtime.
 
-// What prints goes through `cc_workloads::stdio`, which does not panic and tells what could not be
+// All output goes through `cc_workloads::stdio`, which does not panic and reports what could not be
 // written.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+pub mod pending;
 pub mod pool;
-pub mod promise;
 pub mod runtime;
 pub mod single;
+pub mod source;
 pub mod spawned;
-pub mod walk;
 
 use cc_workloads::{Entry, Model, with_workloads};
 

@@ -1,30 +1,33 @@
-//! Values that are dear to make, lent to one blocking task after the other.
+//! An object pool: kernels that are expensive to make, lent to one blocking task after the other.
 //!
-//! A task in tokio's blocking pool owns what it uses, and runs on whatever thread is free. So what a thread
-//! of one's own would keep from task to task (a compiled search, a warm buffer) is borrowed here and given
-//! back.
+//! A task in tokio's blocking pool must own what it uses, and runs on any thread that is free. A
+//! thread of one's own would keep its kernel from task to task (a compiled search, a warm buffer).
+//! Here, a task borrows a kernel from this pool and gives it back.
 
 use std::{
     ops::{Deref, DerefMut},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-/// As many values as were ever borrowed at the same time. Nobody waits for one, so what bounds them is what
-/// bounds the borrowers: the threads of the blocking pool.
+/// A pool of values. It has no threads; tokio's blocking pool has those.
+///
+/// It never waits: if no value is idle, it makes another. So it holds as many values as were ever
+/// lent at the same time: at most one for each thread of the blocking pool.
 #[derive(Debug)]
 pub struct Pool<T> {
     model: T,
-    /// A standard mutex, not tokio's: it is held for a push or a pop, and never across an `await`.
+    /// A lock of `std`, not of tokio: it is held for one push or pop, and never across an `await`.
     idle: Mutex<Vec<T>>,
 }
 
 impl<T: Clone> Pool<T> {
-    /// A pool of clones of `model`.
+    /// An empty pool, which will make its values by cloning `model`.
     pub fn new(model: T) -> Self {
         Self { model, idle: Mutex::default() }
     }
 
-    /// Lends the value that came back last, whose memory is likeliest to be in a cache still.
+    /// Lends the value that was returned last, since its memory is the most likely to be in a
+    /// cache.
     pub fn lend(&self) -> Lent<'_, T> {
         let value = self.idle().pop().unwrap_or_else(|| self.model.clone());
         Lent { value: Some(value), pool: self }
@@ -33,15 +36,15 @@ impl<T: Clone> Pool<T> {
 
 impl<T> Pool<T> {
     fn idle(&self) -> MutexGuard<'_, Vec<T>> {
-        // Whole values go in and out, so a panic elsewhere leaves nothing half-done.
+        // Poison is ignored: a push or pop is never left half-done by a panic elsewhere.
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A value that goes back to its pool when it is dropped, also by a borrower that panics.
+/// A value that returns to its pool when it is dropped, also while its borrower unwinds.
 #[derive(Debug)]
 pub struct Lent<'a, T> {
-    /// None only once it has gone back.
+    /// None only after `drop` has taken it.
     value: Option<T>,
     pool: &'a Pool<T>,
 }
@@ -50,13 +53,13 @@ impl<T> Deref for Lent<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        self.value.as_ref().expect("goes back last")
+        self.value.as_ref().expect("only `drop` takes the value")
     }
 }
 
 impl<T> DerefMut for Lent<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
-        self.value.as_mut().expect("goes back last")
+        self.value.as_mut().expect("only `drop` takes the value")
     }
 }
 
@@ -73,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_borrower_changed_is_there_for_the_next() {
+    fn the_next_borrower_gets_what_the_last_has_changed() {
         let pool = Pool::new(Vec::new());
         pool.lend().push(1);
         pool.lend().push(2);
@@ -81,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn what_came_back_last_is_lent_first() {
+    fn the_value_that_was_returned_last_is_lent_first() {
         let pool = Pool::new(0);
         let (mut first, mut second) = (pool.lend(), pool.lend());
         (*first, *second) = (1, 2);
@@ -90,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn there_are_as_many_as_were_borrowed_at_the_same_time() {
+    fn there_are_as_many_values_as_were_lent_at_the_same_time() {
         let (pool, both_have_one) = (Pool::new(()), Barrier::new(2));
         thread::scope(|scope| {
             for _ in 0..2 {
@@ -105,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_borrower_that_panics_gives_back() {
+    fn a_borrower_that_panics_returns_its_value() {
         let pool = Pool::new(0);
         let panicked = catch_unwind(|| {
             *pool.lend() = 1;

@@ -1,10 +1,10 @@
-//! How a run begins and ends: a runtime of its own and a token for its stop; and everything that it
-//! has started is joined.
+//! How a run begins and ends: it has its own runtime and a token for its stop, and joins all that
+//! it has started.
 //!
-//! A channel does not say why it was closed: a future or a thread that panics drops its sender,
-//! too. So a reader may take a closed channel for the end of the input only because the task or
-//! thread that feeds it is joined afterwards, by [`Run::join`] or
-//! [`Walk::join`](crate::walk::Walk::join): a panic there is the run's error.
+//! A closed channel does not tell why it was closed: a future or a thread that panics drops its
+//! sender, too. A receiver may take a closed channel for the end of the input only because a join
+//! follows: [`Run::join`] or [`Source::join`](crate::source::Source::join) reports whether the
+//! sender panicked.
 
 use std::{
     num::NonZeroUsize,
@@ -20,11 +20,16 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// What a run runs on.
-///
-/// The runtime is dropped before anything else of it, and waits for what its blocking threads are
-/// doing.
+/// Maximum number of tasks in flight at a time: two per worker. One is being done. The other waits
+/// in the queue of the blocking pool, so no thread of the pool idles while `gather` is busy.
+pub fn in_flight(ctx: &Ctx) -> usize {
+    2 * ctx.workers.get()
+}
+
+/// The runtime of a run, and the token for its stop.
 pub struct Run<'a> {
+    /// The first field, and so the first to be dropped. Its drop waits for all functions that run
+    /// in the blocking pool.
     runtime: Runtime,
     stop: CancellationToken,
     _on_stop: OnRequest,
@@ -32,33 +37,34 @@ pub struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    /// A run on a runtime of its own, with `ctx.workers` threads for what blocks or computes.
+    /// A run on a multi-thread runtime, with `ctx.workers` threads in its blocking pool.
     ///
     /// # Errors
     ///
-    /// If the system refuses the first threads.
+    /// If the system cannot create the first threads.
     pub fn start(ctx: &'a Ctx) -> Result<Self> {
-        Ok(Self::on(runtime(ctx.workers)?, ctx))
+        Ok(Self::on(ctx, runtime(ctx.workers)?))
     }
 
     /// A run on the calling thread alone, without timers and sockets.
     ///
     /// # Errors
     ///
-    /// If the system refuses the runtime.
+    /// If the runtime cannot be created.
     pub fn on_this_thread(ctx: &'a Ctx) -> Result<Self> {
         let runtime = Builder::new_current_thread().build().map_err(Error::io("runtime"))?;
-        Ok(Self::on(runtime, ctx))
+        Ok(Self::on(ctx, runtime))
     }
 
-    /// A run on this runtime.
-    pub fn on(runtime: Runtime, ctx: &'a Ctx) -> Self {
+    /// A run on the given runtime.
+    pub fn on(ctx: &'a Ctx, runtime: Runtime) -> Self {
         let (stop, on_stop) = token(&ctx.stop);
         Self { runtime, stop, _on_stop: on_stop, ctx }
     }
 
-    /// Has a worker of the runtime poll `future`, which is dropped where it waits when a stop is
-    /// requested.
+    /// Spawns `future` as a task of the runtime. A stop cancels it: it is dropped at the `await`
+    /// where it waits. What it holds there is lost, which is fine in a stopped run: no more outputs
+    /// are needed.
     pub fn spawn<F>(&self, future: F) -> JoinHandle<Option<F::Output>>
     where
         F: Future<Output: Send> + Send + 'static,
@@ -66,18 +72,19 @@ impl<'a> Run<'a> {
         self.runtime.spawn(self.stop.clone().run_until_cancelled_owned(future))
     }
 
-    /// Polls `future` on the calling thread. Nothing else is polled there, so a sink may block it,
-    /// and the other threads go on. None if a stop was requested, which drops it where it waits.
+    /// Polls `future` on the calling thread. On a multi-thread runtime, nothing else is polled
+    /// there, so a sink that blocks this thread does not block the others. Returns none if a stop
+    /// was requested, which drops the future at the `await` where it waits.
     pub fn block_on<F: Future>(&self, future: F) -> Option<F::Output> {
         self.runtime.block_on(self.stop.run_until_cancelled(future))
     }
 
-    /// Waits for a spawned task, before the runtime is dropped: otherwise the task would see the
-    /// blocking pool abort what it has started there.
+    /// Waits for a spawned task. This must happen before the runtime shuts down: otherwise the task
+    /// sees its blocking tasks cancelled, and takes that for a panic.
     ///
     /// # Errors
     ///
-    /// If the task has panicked. What else is under way then is asked to stop.
+    /// If the task has panicked. Then a stop of the run is requested, too.
     pub fn join<T>(&self, name: &str, task: JoinHandle<T>) -> Result<()> {
         let Err(failure) = self.runtime.block_on(task) else { return Ok(()) };
         self.ctx.stop.request(Cause::Break);
@@ -88,14 +95,14 @@ impl<'a> Run<'a> {
     }
 }
 
-/// A runtime with so many threads for what blocks or computes.
+/// Builds a multi-thread runtime with `workers` threads in its blocking pool, and one worker.
 ///
-/// The first of these threads is started here and stays. `spawn_blocking` panics if the system
-/// refuses a thread while the pool has none; where there is one, it queues the task for that.
+/// The first thread of the pool is created here, and stays. `spawn_blocking` panics if the system
+/// cannot create a thread while the pool has none; if it has one, it queues the task instead.
 fn runtime(workers: NonZeroUsize) -> Result<Runtime> {
     let mut builder = Builder::new_multi_thread();
     builder
-        .worker_threads(1) // it only passes things on
+        .worker_threads(1) // it polls futures that only pass messages on
         .max_blocking_threads(workers.get())
         .thread_keep_alive(Duration::MAX);
     start(&mut builder)
@@ -109,19 +116,19 @@ fn start(builder: &mut Builder) -> Result<Runtime> {
 
 /// Builds a multi-thread runtime. Replaces the builder's `on_thread_start`.
 ///
-/// If the system refuses a worker, tokio's `build` panics, and while it unwinds, waits for the
-/// workers that it has started already, which never end. It does not wait in a future, where
-/// blocking is forbidden; so it is called in one. The workers begin when it has returned; if it has
-/// panicked, they end instead.
+/// If the system cannot create a worker, tokio's `build` panics. While it unwinds, it waits for the
+/// workers that were already started, and these never end. Within a future, where blocking is
+/// forbidden, it does not wait; so `build` is called in a future. The workers begin only after it
+/// has returned. If it has panicked, they end instead.
 ///
 /// # Errors
 ///
-/// If the system refuses a thread, or what the runtime waits with.
+/// If the system cannot create a thread, or the descriptors for timers and sockets.
 pub fn build(builder: &mut Builder) -> Result<Runtime> {
     let is_built = Arc::new(OnceLock::<bool>::new());
-    let begin = is_built.clone();
+    let may_begin = is_built.clone();
     builder.on_thread_start(move || {
-        if !*begin.wait() {
+        if !*may_begin.wait() {
             resume_unwind(Box::new("there is no runtime"));
         }
     });
@@ -135,17 +142,19 @@ pub fn build(builder: &mut Builder) -> Result<Runtime> {
 ///
 /// # Errors
 ///
-/// If the system refuses what it waits with, which is where tokio panics for its signals.
+/// If the system cannot create its descriptors. Tokio panics if these are the ones for signals;
+/// that panic is returned as an error, too.
 pub fn current_thread() -> Result<Runtime> {
     let build = || Builder::new_current_thread().enable_all().build();
     refusal::returned("runtime", build)?.map_err(Error::io("runtime"))
 }
 
-/// A token that is cancelled when a stop is requested, for as long as the other half is there.
+/// Returns a token that a stop cancels, and the registration that connects the two. Dropping the
+/// registration disconnects them.
 pub fn token(stop: &Stop) -> (CancellationToken, OnRequest) {
     let token = CancellationToken::new();
-    let doomed = token.clone();
-    (token, stop.on_request(move || doomed.cancel()))
+    let cancelled_by_stop = token.clone();
+    (token, stop.on_request(move || cancelled_by_stop.cancel()))
 }
 
 #[cfg(test)]
@@ -154,7 +163,7 @@ mod tests {
 
     use super::*;
 
-    /// More than there are addresses: the system refuses a thread with such a stack.
+    /// A stack larger than the address space: the system cannot create such a thread.
     const STACK: usize = 1 << 47;
 
     fn message<T>(result: Result<T>) -> String {
@@ -177,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stop_drops_what_waits() {
+    fn a_stop_drops_futures_that_wait() {
         let ctx = Ctx::new(NonZeroUsize::MIN);
         let run = Run::start(&ctx).unwrap();
         let feed = run.spawn(pending::<()>());

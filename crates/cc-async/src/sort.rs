@@ -1,106 +1,104 @@
 //! `sort` on async/await, on tokio's multi-thread runtime.
 //!
-//! - **Split.** Sorting a chunk, then merging a range of the result: each is one `spawn_blocking`, since it computes, and reads
-//!   and writes files.
-//! - **Share.** The shelf, which all tasks own a part of: what is put there is written once, and read when all of it is there.
-//!   Sorters go round in a [`Pool`], with the memory that one task leaves for the next.
-//! - **Bound.** The plan's: as many promises in the line as it allows, since text that waits for its turn is memory as well;
-//!   and of a phase that is over, nothing.
-//! - **Order.** A line of promises, awaited in the order they were made. The runs have to be in the order of the input, or
-//!   equal lines would not be. The promises are spawned tasks, so they are kept also while `gather` does not poll.
+//! - **Split.** Sorting a chunk, then merging a range of the result: each is one call of
+//!   `spawn_blocking`, since it computes, and reads and writes files.
+//! - **Share.** All tasks share the blob store through an `Arc`. A run in it is written once, and
+//!   read only after all of it is written. Tasks borrow sorters from an object [`Pool`]; a sorter
+//!   reuses its memory from task to task.
+//! - **Bound.** The plan's: its number of pending results, since text that waits for its turn takes
+//!   memory, too. A phase that has ended leaves nothing in memory but its runs.
+//! - **Order.** A queue of pending results, awaited in the order of the tasks. Runs must stay in
+//!   the order of the input, or equal lines would not. Pending results are spawned, so they are
+//!   completed also while `gather` is not polled.
 //! - **Stop.** A [`CancellationToken`](tokio_util::sync::CancellationToken) drops `feed` and
-//!   `gather` where they wait; dropped promises abort what has not begun. A kernel sees the stop
-//!   for itself, and dropping the runtime waits for it: before the shelf is emptied.
-//! - **Fail.** A panic ends its task alone, and comes back as the `JoinError` of its handle; that
-//!   ends the run, since a part of the lines is not what was asked for. For the same reason each
-//!   phase joins `feed` and `walk` before it believes that the line was all.
+//!   `gather` where they wait. Dropping pending results cancels the tasks that have not begun. A
+//!   kernel that runs checks for the stop itself. Dropping the runtime waits for it, and only then
+//!   is the blob store emptied.
+//! - **Fail.** A panic ends its task alone, and comes back as the `JoinError` of its handle. That
+//!   ends the run, since an incomplete result is wrong. For the same reason, each phase joins
+//!   `feed` and the source before it trusts that the tasks were complete.
 
 use std::{ops::ControlFlow, sync::Arc, thread};
 
 use cc_workloads::{
     Ctx, Result, Sink,
-    shelf::{Memory, Shelf},
+    blobs::{BlobStore, MemStore},
     sort::{Job, Output, Sorter, Task, external},
 };
 use tokio::sync::mpsc::{self, Receiver, Sender};
 
-use crate::{pool::Pool, promise, runtime::Run, walk::walk};
+use crate::{pending, pool::Pool, runtime::Run, source::Source};
 
 // ANCHOR: sort-run
-/// Runs the job on a runtime of its own, with `ctx.workers` threads for what blocks; the calling thread
-/// gathers.
+/// Runs the job on its own runtime, with `ctx.workers` threads for blocking tasks; the calling
+/// thread gathers.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let plan = job.plan(ctx)?;
-    let shelf: Arc<dyn Shelf> =
-        if plan.in_memory { Arc::new(Memory::default()) } else { Arc::new(job.folder()?) };
-    let run = Run::start(ctx)?;
+    let blobs: Arc<dyn BlobStore> =
+        if plan.in_memory { Arc::new(MemStore::default()) } else { Arc::new(job.folder()?) };
     let sorters = Arc::new(Pool::new(Sorter::new(&job.query, &ctx.stop)));
-    let phases = Phases { run, sorters, shelf: shelf.clone(), window: ctx.window.min(plan.fits).get(), ctx };
-    external(job, &plan, &*shelf, ctx, out, |tasks, out| phases.phase(tasks, out))
+    let window = ctx.window.min(plan.fits).get();
+    // Declared after `blobs`, so it is dropped before: its drop waits for kernels that use them.
+    let run = Run::start(ctx)?;
+    external(job, &plan, &*blobs, ctx, out, |tasks, out| {
+        run_phase(ctx, &run, &sorters, &blobs, tasks, window, out)
+    })
 }
 
-/// What all phases run on.
-struct Phases<'a> {
-    /// Dropped before the shelf is, and waits for what its threads are doing.
-    run: Run<'a>,
-    sorters: Arc<Pool<Sorter>>,
-    shelf: Arc<dyn Shelf>,
+/// Has the blocking pool do the tasks of one phase, and emits their outputs in order.
+fn run_phase(
+    ctx: &Ctx,
+    run: &Run,
+    sorters: &Arc<Pool<Sorter>>,
+    blobs: &Arc<dyn BlobStore>,
+    tasks: impl Iterator<Item = Task> + Send,
     window: usize,
-    ctx: &'a Ctx,
-}
-
-impl Phases<'_> {
-    /// Has these tasks done, and emits what comes of them.
-    fn phase(
-        &self,
-        tasks: impl Iterator<Item = Task> + Send,
-        out: &mut dyn Sink<Output>,
-    ) -> Result<ControlFlow<()>> {
-        let (promises, line) = mpsc::channel(self.window);
-        thread::scope(|scope| {
-            let (walk, tasks) = walk(scope, tasks)?;
-            let feed = self.run.spawn(feed(tasks, promises, self.sorters.clone(), self.shelf.clone()));
-            let flow = self.run.block_on(gather(line, self.ctx, out));
-            let fed = self.run.join("feed", feed);
-            walk.join().and(fed)?;
-            Ok(flow.unwrap_or(ControlFlow::Break(())))
-        })
-    }
+    out: &mut dyn Sink<Output>,
+) -> Result<ControlFlow<()>> {
+    let (pending_tx, pending_rx) = mpsc::channel(window);
+    thread::scope(|scope| {
+        let (source, tasks_rx) = Source::start(scope, tasks)?;
+        let feed = run.spawn(feed(sorters.clone(), blobs.clone(), tasks_rx, pending_tx));
+        let flow = run.block_on(gather(ctx, pending_rx, out));
+        let fed = run.join("feed", feed);
+        source.join().and(fed)?;
+        Ok(flow.unwrap_or(ControlFlow::Break(())))
+    })
 }
 // ANCHOR_END: sort-run
 
 // ANCHOR: sort-feed
-/// Starts the tasks, each when there is a place in the line for the promise of its output.
+/// Starts the tasks, each only when there is room for its pending result.
 async fn feed(
-    mut tasks: Receiver<Task>,
-    promises: Sender<Promise>,
     sorters: Arc<Pool<Sorter>>,
-    shelf: Arc<dyn Shelf>,
+    blobs: Arc<dyn BlobStore>,
+    mut tasks_rx: Receiver<Task>,
+    pending_tx: Sender<Pending>,
 ) {
-    while let Ok(place) = promises.reserve().await {
-        let Some(task) = tasks.recv().await else { break };
-        place.send(work(task, &sorters, &shelf));
+    // The permit comes first: to spawn a task and then wait for room would exceed the bound by one.
+    while let Ok(permit) = pending_tx.reserve().await {
+        let Some(task) = tasks_rx.recv().await else { break };
+        permit.send(work(&sorters, &blobs, task));
     }
 }
 // ANCHOR_END: sort-feed
 
 // ANCHOR: sort-work
-/// Has a task done in the blocking pool, whose threads take the tasks in turn.
-fn work(task: Task, sorters: &Arc<Pool<Sorter>>, shelf: &Arc<dyn Shelf>) -> Promise {
-    let (sorters, shelf) = (sorters.clone(), shelf.clone());
-    Promise::of(task, Task::failed, move |task| sorters.lend().task(task, &*shelf))
+/// Starts a task in the blocking pool.
+fn work(sorters: &Arc<Pool<Sorter>>, blobs: &Arc<dyn BlobStore>, task: Task) -> Pending {
+    let (sorters, blobs) = (sorters.clone(), blobs.clone());
+    Pending::spawn(task, Task::failed, move |task| sorters.lend().task(task, &*blobs))
 }
 // ANCHOR_END: sort-work
 
 // ANCHOR: sort-gather
-/// Emits the outputs in the order of their promises.
-async fn gather(mut line: Receiver<Promise>, ctx: &Ctx, out: &mut dyn Sink<Output>) -> ControlFlow<()> {
-    while let Some(promise) = line.recv().await {
-        ctx.emit(promise.kept().await, out)?;
+/// Emits the outputs in the order of the tasks.
+async fn gather(ctx: &Ctx, mut pending_rx: Receiver<Pending>, out: &mut dyn Sink<Output>) -> ControlFlow<()> {
+    while let Some(pending) = pending_rx.recv().await {
+        ctx.emit(pending.output().await, out)?;
     }
-    ctx.stop.flow() // a stop ends the tasks early
+    ctx.stop.flow() // a stop also ends the tasks early, and no output may tell
 }
 // ANCHOR_END: sort-gather
 
-/// The output of a task that has been started.
-type Promise = promise::Promise<Task, Output>;
+type Pending = pending::Pending<Task, Output>;

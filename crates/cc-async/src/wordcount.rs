@@ -1,20 +1,24 @@
 //! `wordcount` on async/await, on tokio's multi-thread runtime.
 //!
-//! - **Split.** A task is four mebibytes of text, and one `spawn_blocking`: reading blocks, and all the rest computes.
-//! - **Share.** Each group of partitions belongs to a future, an adder, to whom the counts are sent; all adders are one
-//!   tokio task. To add counts up computes too, so the adder moves its sums into the blocking pool and gets them back:
-//!   what is owned by one at a time needs no lock, and an `await` may stand where a guard could not be held.
-//! - **Bound.** `buffer_unordered` has two tasks a worker under way, one in hand and one to go on with; an adder's channel
-//!   holds the counts of one task.
-//! - **Order.** None: counts can be added in any order. An adder ranks its partitions when its channel is closed.
-//! - **Stop.** A [`CancellationToken`](tokio_util::sync::CancellationToken) drops `feed`, the adders and `gather` where they wait. Dropped handles abort what
-//!   has not begun; dropping the runtime waits for the kernels that run.
+//! - **Split.** A task is four mebibytes of text, and one call of `spawn_blocking`: reading blocks,
+//!   and the rest computes.
+//! - **Share.** A future, the reducer, owns each group of partitions and receives their counts; all
+//!   reducers are joined in one task of the runtime. Adding counts computes, too, so a reducer
+//!   moves its sums into the blocking pool and gets them back. A value with one owner needs no
+//!   lock, and may be kept across an `await`, where the guard of a lock may not.
+//! - **Bound.** `buffer_unordered` keeps two tasks per worker in flight: one is being done, one
+//!   waits. The channel of a reducer holds the counts of one task.
+//! - **Order.** None: counts can be added in any order. A reducer ranks its partitions when its
+//!   channel is closed.
+//! - **Stop.** A [`CancellationToken`](tokio_util::sync::CancellationToken) drops `feed`, the
+//!   reducers and `gather` where they wait. Dropped handles abort tasks that have not begun.
+//!   Dropping the runtime waits for kernels that run.
 //! - **Fail.** A panic ends its task alone, and comes back as the `JoinError` of its handle;
-//!   nothing of the task is added. A task of many files is then done once more, file by file. A
-//!   partition that cannot be ranked ends the run, and so does a panic of `walk` or of what adds
-//!   up, which are joined: a part of the truth is none.
+//!   nothing of the task is added. A task of many files is then split and done once more, file by
+//!   file. A partition that cannot be ranked ends the run, since an incomplete count is a wrong
+//!   result. So does a panic of the source or of a reducer, which the joins report.
 
-use std::{iter, sync::Arc, thread};
+use std::{iter, pin::pin, sync::Arc, thread};
 
 use cc_workloads::{
     Ctx, Result, Sink,
@@ -31,102 +35,120 @@ use tokio::{
     task::spawn_blocking,
 };
 
-use crate::{pool::Pool, promise::Promise, runtime::Run, spawned::Spawned, walk::walk};
+use crate::{
+    pending::Pending,
+    pool::Pool,
+    runtime::{Run, in_flight},
+    source::Source,
+    spawned::Spawned,
+};
 
 // ANCHOR: wordcount-run
-/// Runs the job on a runtime of its own, with `ctx.workers` threads for what blocks; the calling thread
-/// gathers.
+/// Runs the job on its own runtime, with `ctx.workers` threads for blocking tasks; the calling
+/// thread gathers.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
+    let settings = Arc::new(job.settings.clone());
     let run = Run::start(ctx)?;
-    let (done, outputs) = mpsc::channel(1);
+    let (outputs_tx, outputs_rx) = mpsc::channel(1);
     thread::scope(|scope| {
-        let (walk, tasks) = walk(scope, job.tasks(Grain::default(), &ctx.stop))?;
-        let count = run.spawn(count(tasks, job.settings.clone(), ctx.workers.get(), done));
-        let gathered = run.block_on(gather(outputs, ctx, out));
+        let (source, tasks_rx) = Source::start(scope, job.tasks(Grain::default(), &ctx.stop))?;
+        let count = run.spawn(count(settings, ctx.workers.get(), tasks_rx, in_flight(ctx), outputs_tx));
+        let gathered = run.block_on(gather(ctx, outputs_rx, out));
         let counted = run.join("count", count);
-        walk.join().and(counted)?;
+        source.join().and(counted)?;
         gathered.unwrap_or(Ok(()))
     })
 }
 
-/// Feeds the adders, and with them until all is ranked.
-async fn count(tasks: Receiver<Task>, settings: Settings, workers: usize, done: Sender<Result<Output>>) {
-    let settings = Arc::new(settings);
-    let (mut adders, mut ends) = (Vec::new(), Vec::new());
+/// Feeds the reducers, and polls them until all partitions are ranked.
+async fn count(
+    settings: Arc<Settings>,
+    workers: usize,
+    tasks_rx: Receiver<Task>,
+    in_flight: usize,
+    outputs_tx: Sender<Result<Output>>,
+) {
+    let mut counts_txs = Vec::new();
+    let mut reducers = Vec::new();
     for sums in divided(partitions(settings.seed), workers) {
-        let (adder, counts) = mpsc::channel(1);
-        adders.push(adder);
-        ends.push(add(sums, counts, settings.clone(), done.clone()));
+        let (counts_tx, counts_rx) = mpsc::channel(1);
+        counts_txs.push(counts_tx);
+        reducers.push(reduce(settings.clone(), sums, counts_rx, outputs_tx.clone()));
     }
-    // On this task they only pass things on; what takes long is in the pool.
-    tokio::join!(feed(tasks, &settings, adders, 2 * workers, done), join_all(ends));
+    // One task suffices for all of them: these futures only pass messages on, and what computes
+    // runs in the blocking pool.
+    tokio::join!(feed(&settings, tasks_rx, in_flight, counts_txs, outputs_tx), join_all(reducers));
 }
 // ANCHOR_END: wordcount-run
 
 // ANCHOR: wordcount-feed
-/// Has the tasks counted, some at a time, and then those again that have failed as a whole. Closes the adders' channels.
+/// Keeps `in_flight` tasks in flight, then does the parts of those that have failed. Takes the
+/// senders by value: a reducer ranks its partitions when they are dropped.
 async fn feed(
-    mut tasks: Receiver<Task>,
     settings: &Settings,
-    adders: Vec<Sender<Vec<Counts>>>,
-    ahead: usize,
-    done: Sender<Result<Output>>,
+    mut tasks_rx: Receiver<Task>,
+    in_flight: usize,
+    counts_txs: Vec<Sender<Vec<Counts>>>,
+    outputs_tx: Sender<Result<Output>>,
 ) {
     let counters = Arc::new(Pool::new(Counter::new(settings)));
-    let tasks = stream::poll_fn(move |cx| tasks.poll_recv(cx));
-    let failed =
-        shuffle(tasks.map(|task| work(task, counters.clone())).buffer_unordered(ahead), &adders, &done);
-    let apart = stream::iter(failed.await);
-    shuffle(apart.map(|task| work(task, counters.clone())).buffer_unordered(ahead), &adders, &done).await;
+    let tasks = stream::poll_fn(move |cx| tasks_rx.poll_recv(cx));
+    let counted = tasks.map(|task| work(&counters, task)).buffer_unordered(in_flight);
+    let failed = shuffle(counted, &counts_txs, &outputs_tx).await;
+    let counted = stream::iter(failed).map(|task| work(&counters, task)).buffer_unordered(in_flight);
+    shuffle(counted, &counts_txs, &outputs_tx).await;
 }
 // ANCHOR_END: wordcount-feed
 
 // ANCHOR: wordcount-work
-/// Has a task counted in the blocking pool, whose threads take the tasks in turn.
-async fn work(task: Task, counters: Arc<Pool<Counter>>) -> Partial {
+/// Counts a task in the blocking pool.
+async fn work(counters: &Arc<Pool<Counter>>, task: Task) -> Partial {
+    let counters = counters.clone();
     let failed = |task: &Task, why: &str| Partial { read: task.failed(why), counts: Vec::new() };
-    Promise::of(task, failed, move |task| counters.lend().task(task)).kept().await
+    Pending::spawn(task, failed, move |task| counters.lend().task(task)).output().await
 }
 
-/// Sends what was counted to the adders, and what was read to the end. Returns what is to be done again, apart.
+/// Sends the counts of tasks to the reducers, and what was read to `gather`. Returns the parts of
+/// failed tasks, to be done once more.
 async fn shuffle(
     counted: impl Stream<Item = Partial>,
-    adders: &[Sender<Vec<Counts>>],
-    done: &Sender<Result<Output>>,
+    counts_txs: &[Sender<Vec<Counts>>],
+    outputs_tx: &Sender<Result<Output>>,
 ) -> Vec<Task> {
-    let (mut counted, mut failed) = (std::pin::pin!(counted), Vec::new());
+    let mut counted = pin!(counted);
+    let mut failed = Vec::new();
     while let Some(Partial { mut read, counts }) = counted.next().await {
-        for (adder, counts) in iter::zip(adders, divided(counts, adders.len())) {
-            // An adder ends before its channel only if its sums are not wanted.
-            let _ = adder.send(counts).await;
+        for (counts_tx, counts) in iter::zip(counts_txs, divided(counts, counts_txs.len())) {
+            // Fails only if the reducer has ended, because its sums are not needed.
+            let _ = counts_tx.send(counts).await;
         }
-        failed.append(&mut read.apart);
-        if done.send(Ok(Output::Read(read))).await.is_err() {
+        failed.append(&mut read.split);
+        if outputs_tx.send(Ok(Output::Read(read))).await.is_err() {
             break;
         }
     }
     failed
 }
 
-/// Adds up what it is sent, and ranks the sums when there is no more.
-async fn add(
-    mut sums: Vec<Partition>,
-    mut counts: Receiver<Vec<Counts>>,
+/// Adds the counts that it receives to its sums, and ranks these when the channel is closed.
+async fn reduce(
     settings: Arc<Settings>,
-    done: Sender<Result<Output>>,
+    mut sums: Vec<Partition>,
+    mut counts_rx: Receiver<Vec<Counts>>,
+    outputs_tx: Sender<Result<Output>>,
 ) {
-    while let Some(counts) = counts.recv().await {
+    while let Some(counts) = counts_rx.recv().await {
         let added = Spawned::new(spawn_blocking(move || {
             absorb(&mut sums, &counts);
             sums
         }));
-        sums = added.await.expect("adding up does not panic");
+        sums = added.await.expect("`absorb` does not panic");
     }
     for sum in sums {
         let settings = settings.clone();
         let ranked = Spawned::new(spawn_blocking(move || sum.try_rank(&settings)));
-        let ranked = ranked.await.expect("it catches a panic");
-        if done.send(ranked.map(Output::Ranked)).await.is_err() {
+        let ranked = ranked.await.expect("`try_rank` catches panics");
+        if outputs_tx.send(ranked.map(Output::Ranked)).await.is_err() {
             break;
         }
     }
@@ -134,11 +156,17 @@ async fn add(
 // ANCHOR_END: wordcount-work
 
 // ANCHOR: wordcount-gather
-/// Emits the outputs as they come.
-async fn gather(mut outputs: Receiver<Result<Output>>, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
-    while let Some(output) = outputs.recv().await
-        && ctx.emit(output?, out).is_continue()
-    {}
+/// Emits the outputs as they arrive.
+async fn gather(
+    ctx: &Ctx,
+    mut outputs_rx: Receiver<Result<Output>>,
+    out: &mut dyn Sink<Output>,
+) -> Result<()> {
+    while let Some(output) = outputs_rx.recv().await {
+        if ctx.emit(output?, out).is_break() {
+            break;
+        }
+    }
     Ok(())
 }
 // ANCHOR_END: wordcount-gather

@@ -1,15 +1,18 @@
-//! Lesson 1 of 4: start workers that could be anywhere, and wait until all is done that they were given.
+//! Lesson 1 of 4: start workers that could be on any machine, and wait until all tasks are done.
 //!
-//! The loop is the sequential version: one call of `report` after the other. Then each limit is a task for a
-//! cluster: a coordinator, here, and workers, which are this program once more and talk with it over gRPC.
-//! Workers on other machines would do the same. So what a worker prints is seen by nobody: whatever is to be seen
-//! here must be sent. And no worker is joined, since it may vanish without a word: what is waited for is the task.
+//! The loop is the sequential version: it calls `report` for one limit after the other. Then each
+//! limit is a task for a *cluster*: a coordinator, which is in this process, and workers, which are
+//! this same program started again. They exchange messages over gRPC, as they would between
+//! machines. So all that is to be printed here has to be sent here. The program does not join the
+//! workers, because a worker may vanish without a message. It waits for the tasks.
 //!
-//! What to see: the same lines, from elsewhere. On two cores or more it takes less time, but not as little as it
-//! could: whichever worker is ready first is sent three tasks at once, so that it need not wait for each, and here
-//! these are the largest.
+//! What to see: the same lines in the same order, because the results are awaited in the order of
+//! submission. With two cores or more, the cluster takes less time than the loop, but more than it
+//! could. The first worker that is ready is sent three tasks at once, so that it need not wait for
+//! each, and here these are the three largest.
 //!
-//! When not: when one machine is enough, as here. Everything costs a message, and every message a copy.
+//! When not to use it: if one machine is enough, as here. Every task costs messages, and every
+//! message costs copies.
 
 use std::time::Instant;
 
@@ -23,37 +26,39 @@ use cc_workloads::{Ctx, Result};
 
 const LIMITS: [u32; 8] = [160_000, 140_000, 120_000, 100_000, 80_000, 60_000, 40_000, 20_000];
 
-/// What a worker can be asked for: a service has a name, and makes what does the tasks.
-const SERVICES: &[Service] = &[Service::tasks("primes", |_job, _means| Ok(Box::new(work)))];
+/// What a worker offers. A service has a name, and a function that prepares a job and returns the
+/// function that does its tasks.
+const SERVICES: &[Service] = &[Service::tasks("primes", |_context, _job| Ok(Box::new(work)))];
 
 fn main() -> Result<()> {
-    enter(SERVICES, &[]); // a worker process does not come back from here
-    let begin = Instant::now();
+    enter(SERVICES, &[]); // in a worker process, this does the tasks and does not return
+    let start = Instant::now();
     for limit in LIMITS {
         println!("{}", report(limit));
     }
-    println!("one after the other: {:.0?}", begin.elapsed());
+    println!("one after the other: {:.0?}", start.elapsed());
 
-    let begin = Instant::now();
+    let start = Instant::now();
     let ctx = Ctx::new(Ctx::available_workers());
     let cluster = Cluster::start("primes", Vec::new(), &Options::new(&ctx.options), &ctx)?;
-    let tasks = LIMITS.map(|limit| cluster.submit(limit.to_string().into(), Lane::Usual, line));
-    for task in tasks {
-        let end = task.blocking_recv().expect("nobody stops the run");
-        let Outcome::Done(line) = end else { panic!("{end:?}") };
+    let pending = LIMITS.map(|limit| cluster.submit(limit.to_string().into(), Lane::Usual, line));
+    for result in pending {
+        let outcome = result.blocking_recv().expect("the run is not stopped");
+        let Outcome::Done(line) = outcome else { panic!("{outcome:?}") };
         println!("{line}");
     }
     cluster.close()?;
-    println!("at the same time: {:.0?}", begin.elapsed());
+    println!("at the same time: {:.0?}", start.elapsed());
     Ok(())
 }
 
-/// What an answer says. One that is no text is not believed, and the task goes to another worker.
+/// Checks an answer, and decodes it. If it is not text, the worker gets no more tasks, and another
+/// worker does this one.
 fn line(_session: &str, answer: &[u8]) -> Result<String, String> {
     String::from_utf8(answer.to_vec()).map_err(|_| "not text".to_owned())
 }
 
-/// In a worker: from the bytes of a task to the bytes of its output.
+/// In a worker: turns an encoded task into its encoded output.
 fn work(task: &[u8]) -> Result<Vec<u8>, String> {
     let limit = String::from_utf8_lossy(task).parse().map_err(|_| "not a number")?;
     Ok(report(limit).into())
@@ -63,7 +68,7 @@ fn report(limit: u32) -> String {
     format!("{:6} primes below {limit}", primes_below(limit))
 }
 
-/// The work of all lessons: a pure function, slow enough to be worth sharing out.
+/// The work of all lessons: a pure function, slow enough to be worth running concurrently.
 fn primes_below(limit: u32) -> usize {
     (2..limit).filter(|n| (2..).take_while(|d| d * d <= *n).all(|d| n % d != 0)).count()
 }

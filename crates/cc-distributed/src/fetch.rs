@@ -1,22 +1,27 @@
 //! `fetch` on a cluster.
 //!
-//! - **Split.** By host, as crawlers do: a host belongs to one worker, which has the schedule for
-//!   it. So how many requests are under way there, and until when it is to be left alone, is one
-//!   worker's business, and true without a word between machines. A redirect to a host of another's
-//!   comes back, and goes there. A worker's requests are tasks on a thread of the session, and not
-//!   on the one that answers pings: they write files and decompress.
-//! - **Share.** The limit of requests, in parts: each worker has one, and of the rest what is in proportion to its hosts'
-//!   downloads. It is told its part with each download, so that nobody has to be asked before a request. Credentials in URLs travel to
-//!   workers as all else does.
-//! - **Bound.** Each machine's descriptors: the limit of this model is that of all machines together. Of a host, twice as many downloads
-//!   are with its worker as requests may be under way there. Bodies are files without names where they were fetched, and
-//!   some at a time come back in parts, when they are asked for. While the sink is behind, no more is handed out.
-//! - **Order.** None: results come as they are completed.
-//! - **Stop.** The sessions end, and with them the tasks and what they have.
-//! - **Fail.** A panic is caught on the worker, and is that download's failure. With a worker that is dead, or silent for too long,
-//!   all is lost that it had: its hosts go to another, if it has no successor at once, and their downloads begin anew. Nobody
-//!   knows which of all that were with it it died of; one that has been twice among them is fetched while its worker has
-//!   nothing else, and is given up when three have died of that.
+//! - **Split.** By host, as crawlers do. A host belongs to one worker, and that worker has the
+//!   schedule for it. So the number of requests in flight at a host, and the time until which it
+//!   must not be asked, are known in one place, without messages between machines. A redirect to a
+//!   host of another worker is returned, and goes to that worker. A worker makes its requests as
+//!   tasks on a separate thread of the session, not on the thread that answers pings, because they
+//!   write files and decompress.
+//! - **Share.** The limit of concurrent requests is divided: each worker gets one request, and of
+//!   the rest a part in proportion to the downloads of its hosts. Each download tells the worker
+//!   its current part, so no message is needed before a request. Credentials in URLs are sent to
+//!   workers like all other data.
+//! - **Bound.** The file descriptors of each machine: the limit of this model is the sum over all
+//!   machines. A host's worker has at most twice as many of its downloads as requests may be in
+//!   flight there. Bodies are unnamed files at the worker. The coordinator fetches some of them at
+//!   a time, in parts. While the sink is slow, no more downloads are sent.
+//! - **Order.** None: results are emitted in the order of completion.
+//! - **Stop.** The sessions end, and with them the tasks and the bodies at the workers.
+//! - **Fail.** A panic is caught at the worker and fails its download only. A worker that dies, or
+//!   is silent for too long, loses everything that it has. If it is not replaced at once, its hosts
+//!   go to another worker; their downloads begin again. When a worker is lost, the coordinator
+//!   cannot know which of its downloads was the cause. A download that was in flight at two losses
+//!   is quarantined: it runs while its worker has nothing else. If three workers are lost while it
+//!   runs alone, it fails.
 
 mod frontier;
 mod node;
@@ -47,133 +52,145 @@ use tokio::{
 
 use self::{
     frontier::Frontier,
-    node::{Ask, Told},
+    node::{Request, Response},
     writer::Writer,
 };
 use crate::cluster::{
     Cluster,
     command::Options,
     encode,
-    link::{Link, Promise, Unasked},
+    link::{Link, Pending, SendError},
     worker::{Role, Service},
 };
 
-/// What a worker does for it: it sends requests.
+/// What a worker does for this workload: it sends requests.
 pub(crate) const SERVICE: Service =
-    Service { name: "fetch", role: Role::Keeper { open: node::keep, requests: true } };
+    Service { name: "fetch", role: Role::Stateful { open: node::open, requests: true } };
 
-/// How many workers may die of a download that had nothing else.
-const TRIES: u32 = 3;
+/// Maximum workers lost while a download runs alone; after that it fails.
+const MAX_LOSSES_ALONE: u32 = 3;
 
-/// How many may die that had it among others before it is suspected.
-const CHANCES: u32 = 2;
+/// Workers lost while a download runs among others, after which it is quarantined.
+const LOSSES_BEFORE_QUARANTINE: u32 = 2;
 
-/// A worker's attention, in parts: a download takes one, and one that is suspected all of them.
-const ATTENTION: u32 = 1 << 24;
+/// Permits of each worker. A download holds one; a quarantined download holds all, and so is alone.
+/// There are more than a worker can have downloads.
+const PERMITS: u32 = 1 << 24;
 
-/// So many bodies come back at once.
+/// Maximum bodies that are transferred from workers at the same time.
 const BODIES: usize = 16;
 
-type Done = Sender<Result<Output>>;
+type OutputSender = Sender<Result<Output>>;
 
 // ANCHOR: fetch-run
-/// Runs the job on the workers that the command line names, or on `ctx.workers` processes of its own; the calling thread
-/// gathers.
+/// Runs the job on the workers that the command line names, or on `ctx.workers` processes that it
+/// starts. The calling thread gathers.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
-    let at_once = job.at_once();
-    let settings = encode(&Settings { concurrency: at_once, ..job.settings.clone() });
+    let concurrency = job.at_once();
+    let settings = encode(&Settings { concurrency, ..job.settings.clone() });
     let options = Options::new(&ctx.options);
-    let (cluster, links) = Cluster::keep("fetch", |_, _| settings.clone(), None, &options, ctx)?;
-    let (stop, mut stopped) = watch::channel(false);
-    let _on_stop = ctx.stop.on_request(move || _ = stop.send_replace(true));
+    let (cluster, links) = Cluster::start_stateful("fetch", |_, _| settings.clone(), None, &options, ctx)?;
+    let (stop_tx, mut stop_rx) = watch::channel(false);
+    let _on_stop = ctx.stop.on_request(move || _ = stop_tx.send_replace(true));
     let downloads = job.downloads(Instant::now());
     let hosts = downloads.iter().flatten().map(|download| host(download));
-    let frontier = Mutex::new(Frontier::new(hosts, links.len(), at_once, job.settings.per_host));
-    let attentive = |link| (link, Arc::new(Semaphore::new(ATTENTION as usize)));
-    let links = links.into_iter().map(attentive).collect();
-    let (writer, writing) = Writer::start(BODIES)?;
-    let desk = Arc::new(Desk { links, frontier, bodies: Semaphore::new(BODIES), writer });
-    let (done, outputs) = mpsc::channel(at_once.min(Semaphore::MAX_PERMITS));
+    let frontier = Frontier::new(hosts, links.len(), concurrency, job.settings.per_host);
+    let (writer, writer_thread) = Writer::start(BODIES)?;
+    let coordinator = Arc::new(Coordinator {
+        workers: links.into_iter().map(Worker::new).collect(),
+        frontier: Mutex::new(frontier),
+        body_permits: Semaphore::new(BODIES),
+        writer,
+    });
+    let (outputs_tx, outputs_rx) = mpsc::channel(concurrency.min(Semaphore::MAX_PERMITS));
     let gathered = cluster.block_on(async {
+        // Dropped at the end of this block, which aborts the tasks that are left.
         let mut feeding = JoinSet::new();
-        feeding.spawn(feed(desk, downloads, done));
+        feeding.spawn(feed(coordinator, downloads, outputs_tx));
         select! {
             biased;
-            _ = stopped.wait_for(|is_requested| *is_requested) => Ok(()),
-            gathered = gather(outputs, job, ctx, out) => gathered,
+            _ = stop_rx.wait_for(|is_requested| *is_requested) => Ok(()),
+            gathered = gather(ctx, job, outputs_rx, out) => gathered,
         }
     });
-    // The tasks end with the cluster, and the writer with the last of them.
+    // Dropping the cluster's runtime drops the tasks, and with the last of them the writer's
+    // sender. So the writer's thread can be joined only after this.
     let closed = cluster.close();
-    let written = writing.join().map_err(|panic| Error::worker("writer", panic_reason(&*panic)));
+    let written = writer_thread.join().map_err(|panic| Error::worker("writer", panic_reason(&*panic)));
     closed.and(gathered).and(written)
 }
 // ANCHOR_END: fetch-run
 
-/// What all downloads have in common.
-struct Desk {
-    /// The ways to the workers, and their attention.
-    links: Vec<(Link, Arc<Semaphore>)>,
-    frontier: Mutex<Frontier>,
-    bodies: Semaphore,
-    writer: Writer,
-}
-
 // ANCHOR: fetch-feed
-/// Has somebody see to each host.
-async fn feed(desk: Arc<Desk>, downloads: Vec<Result<Box<Download>, Output>>, done: Done) {
+/// Sends the downloads of each host, in a task per host.
+async fn feed(
+    coordinator: Arc<Coordinator>,
+    downloads: Vec<Result<Box<Download>, Output>>,
+    outputs_tx: OutputSender,
+) {
     let mut hosts: HashMap<String, Vec<Box<Download>>> = HashMap::new();
-    let mut all = JoinSet::new();
     for download in downloads {
         match download {
             Ok(download) => hosts.entry(host(&download).to_owned()).or_default().push(download),
-            Err(failed) => _ = done.send(Ok(failed)).await,
+            Err(failed) => _ = outputs_tx.send(Ok(failed)).await,
         }
     }
-    hosts.into_values().for_each(|downloads| _ = all.spawn(desk.clone().hand_out(downloads, done.clone())));
-    drop(done);
-    while all.join_next().await.is_some() {}
+    let mut tasks = JoinSet::new();
+    for downloads in hosts.into_values() {
+        tasks.spawn(coordinator.clone().send_downloads(downloads, outputs_tx.clone()));
+    }
+    drop(outputs_tx);
+    while tasks.join_next().await.is_some() {}
 }
 
-impl Desk {
-    /// Asks for a host's downloads in their order, as there is room for them, and has somebody wait for each.
+impl Coordinator {
+    /// Sends a host's downloads in their order, as its worker has room, and follows each in a task.
     #[expect(clippy::vec_box, reason = "they come in boxes")]
-    async fn hand_out(self: Arc<Self>, downloads: Vec<Box<Download>>, done: Done) {
-        let mut all = JoinSet::new();
+    async fn send_downloads(self: Arc<Self>, downloads: Vec<Box<Download>>, outputs_tx: OutputSender) {
+        let mut tasks = JoinSet::new();
         for download in downloads {
-            let asked = self.ask(&download, false).await;
-            all.spawn(self.clone().see_to(download, asked, done.clone()));
+            let sent = self.send(&download, false).await;
+            tasks.spawn(self.clone().follow(download, sent, outputs_tx.clone()));
         }
-        while all.join_next().await.is_some() {}
+        while tasks.join_next().await.is_some() {}
     }
 
-    /// Asks the owner of its host for a download, if need be while it has nothing else.
-    async fn ask(&self, download: &Download, is_alone: bool) -> Asked {
-        let (owner, room) = self.owner(download).await;
-        let (link, attention) = &self.links[owner];
-        let parts = if is_alone { ATTENTION } else { 1 };
-        let attention = attention.clone().acquire_many_owned(parts).await.expect("it is never closed");
+    /// Sends a download to the worker that owns its host; if `is_alone`, when that worker has
+    /// nothing else.
+    async fn send(&self, download: &Download, is_alone: bool) -> SentDownload {
+        let (owner, window_permit) = self.owner(download).await;
+        let Worker { link, permits } = &self.workers[owner];
+        let count = if is_alone { PERMITS } else { 1 };
+        let worker_permits = permits.clone().acquire_many_owned(count).await.expect("it is never closed");
         let handover = Box::new(download.hand_over(Instant::now()));
         let share = self.frontier().share(owner);
-        let promise = ask(link, &Ask::Fetch(handover, share)).await;
-        Asked { owner, is_alone, promise: Some(promise), _room: room, _attention: attention }
+        let pending = request(link, &Request::Fetch(handover, share)).await;
+        SentDownload {
+            owner,
+            is_alone,
+            pending: Some(pending),
+            _window_permit: window_permit,
+            _worker_permits: worker_permits,
+        }
     }
 
-    /// The worker that a download belongs to, and room there. If there is none, its hosts go to another.
+    /// The worker that owns the host of a download, and a permit of the host's window. If the
+    /// worker is down, all of its hosts are transferred to the first other one that is up.
     async fn owner(&self, download: &Download) -> (usize, OwnedSemaphorePermit) {
         loop {
             let (owner, window) = self.frontier().find(host(download));
-            let (link, _) = &self.links[owner];
-            link.known().await;
+            let link = &self.workers[owner].link;
+            link.until_known().await;
             if link.is_up() {
-                let room = window.acquire_owned().await.expect("it is never closed");
-                return (owner, room);
+                let permit = window.acquire_owned().await.expect("it is never closed");
+                return (owner, permit);
             }
-            let others = self.links.iter().map(|(link, _)| Box::pin(link.up()));
-            let ((), other, _) = select_all(others).await;
+            let up = self.workers.iter().map(|worker| Box::pin(worker.link.until_up()));
+            let ((), other, _) = select_all(up).await;
             let mut frontier = self.frontier();
+            // Another task may have transferred the hosts while this one waited.
             if frontier.find(host(download)).0 == owner && other != owner {
-                frontier.hand_on(owner, other);
+                frontier.transfer(owner, other);
             }
         }
     }
@@ -183,106 +200,122 @@ impl Desk {
     }
 }
 
-/// Asks a worker.
-async fn ask(link: &Link, what: &Ask) -> Result<Promise, Lost> {
-    link.ask(encode(what)).await.map_err(|why| match why {
-        Unasked::Down => Lost::Before,
-        Unasked::TooLarge => Lost::Within,
+/// Sends a request to a worker.
+async fn request(link: &Link, request: &Request) -> Result<Pending, WorkerLost> {
+    link.request(encode(request)).await.map_err(|error| match error {
+        SendError::Down => WorkerLost::BeforeSend,
+        SendError::TooLarge => WorkerLost::AfterSend,
     })
 }
 // ANCHOR_END: fetch-feed
 
 // ANCHOR: fetch-work
-impl Desk {
-    /// Waits for a download, asks again if need be, and passes on what became of it.
-    async fn see_to(self: Arc<Self>, mut download: Box<Download>, mut asked: Asked, done: Done) {
-        let (mut among_others, mut alone) = (0, 0);
+impl Coordinator {
+    /// Waits for a download, sends it again if its worker is lost, and passes its output on.
+    async fn follow(
+        self: Arc<Self>,
+        mut download: Box<Download>,
+        mut sent: SentDownload,
+        outputs_tx: OutputSender,
+    ) {
+        let mut losses_among_others = 0;
+        let mut losses_alone = 0;
         let output = loop {
-            match self.answer(&mut asked, &download).await {
-                Ok(Found::Output(output)) => break output,
-                Ok(Found::Elsewhere(moved)) => download = moved,
-                Err(Lost::Before) => {}
-                Err(Lost::Within) if asked.is_alone => alone += 1,
-                Err(Lost::Within) => among_others += 1,
+            match self.outcome(&mut sent, &download).await {
+                Ok(Outcome::Output(output)) => break output,
+                Ok(Outcome::Moved(moved)) => download = moved,
+                Err(WorkerLost::BeforeSend) => {}
+                Err(WorkerLost::AfterSend) if sent.is_alone => losses_alone += 1,
+                Err(WorkerLost::AfterSend) => losses_among_others += 1,
             }
-            if alone == TRIES {
+            if losses_alone == MAX_LOSSES_ALONE {
                 break Ok(download.ticket().lost("killed its worker three times", Instant::now()));
             }
-            drop(asked);
-            asked = self.ask(&download, among_others >= CHANCES).await;
+            // Gives back its permits first: a quarantined download needs all of them.
+            drop(sent);
+            sent = self.send(&download, losses_among_others >= LOSSES_BEFORE_QUARANTINE).await;
         };
-        // Whoever waited for it has gone with the job. There is room for another only then.
-        let _ = done.send(output).await;
+        // The receiver is gone if the run was stopped. `sent` is dropped after this, so there is
+        // room for another download only when the sink has room for this output.
+        let _ = outputs_tx.send(output).await;
     }
 
-    /// Waits for what a worker answers, and takes the body.
-    async fn answer(&self, asked: &mut Asked, download: &Download) -> Result<Found, Lost> {
-        let (link, _) = &self.links[asked.owner];
-        let promise = asked.promise.take().expect("it is waited for once");
-        match told(promise).await? {
-            Told::Moved(handover) => {
+    /// Waits for a worker's response to a download, and fetches its body.
+    async fn outcome(&self, sent: &mut SentDownload, download: &Download) -> Result<Outcome, WorkerLost> {
+        let link = &self.workers[sent.owner].link;
+        let pending = sent.pending.take().expect("it is awaited once");
+        match response(pending).await? {
+            Response::Moved(handover) => {
                 let moved = handover.take_back(download, Instant::now());
-                moved.map(Found::Elsewhere).map_err(|_| Lost::Within)
+                moved.map(Outcome::Moved).map_err(|_| WorkerLost::AfterSend)
             }
-            Told::Done(output, has_body) => {
+            Response::Done(output, has_body) => {
                 let mut output = download.ticket().adopt(output);
                 if output.outcome.is_ok() && download.is_kept() && !has_body {
-                    return Err(Lost::Within);
+                    return Err(WorkerLost::AfterSend);
                 }
                 if let Ok(fetched) = &output.outcome
                     && has_body
-                    && let Err(why) = self.body(link, download, fetched.bytes).await?
+                    && let Err(failure) = self.body(link, download, fetched.bytes).await?
                 {
-                    output.outcome = Err(why);
+                    output.outcome = Err(failure);
                 }
-                Ok(Found::Output(Ok(output)))
+                Ok(Outcome::Output(Ok(output)))
             }
-            Told::Refused(why) => Ok(Found::Output(Err(Error::Usage(printable(&why).to_string())))),
-            Told::Part(_) => Err(Lost::Within),
+            Response::Refused(why) => Ok(Outcome::Output(Err(Error::Usage(printable(&why).to_string())))),
+            Response::Part(_) => Err(WorkerLost::AfterSend),
         }
     }
 
-    /// Has a body of so many bytes come, part by part, and keeps it.
-    async fn body(&self, link: &Link, download: &Download, bytes: u64) -> Result<Result<(), Failure>, Lost> {
-        let _room = self.bodies.acquire().await;
-        let (mut kept, mut left) = (download.arriving(), bytes);
+    /// Fetches a body of this length, part by part, and writes it to its file. The inner result is
+    /// a failure to write it.
+    async fn body(
+        &self,
+        link: &Link,
+        download: &Download,
+        bytes: u64,
+    ) -> Result<Result<(), Failure>, WorkerLost> {
+        let _permit = self.body_permits.acquire().await;
+        let mut arriving = download.arriving();
+        let mut left = bytes;
         loop {
-            let more = ask(link, &Ask::More(download.ticket().index())).await;
-            let Told::Part(part) = told(more).await? else {
-                return Err(Lost::Within);
+            let pending = request(link, &Request::NextPart(download.ticket().index())).await;
+            let Response::Part(part) = response(pending).await? else {
+                return Err(WorkerLost::AfterSend);
             };
             if part.is_empty() {
                 return match left {
-                    0 => Ok(self.writer.does(|| kept.and_then(Arriving::keep)).await),
-                    _ => Err(Lost::Within),
+                    0 => Ok(self.writer.run(|| arriving.and_then(Arriving::keep)).await),
+                    _ => Err(WorkerLost::AfterSend),
                 };
             }
-            left = left.checked_sub(part.len() as u64).ok_or(Lost::Within)?;
-            // Also if it cannot be kept, the worker is to forget it.
-            let take = move || kept.and_then(|mut arriving| arriving.take(&part).map(|()| arriving));
-            kept = self.writer.does(take).await;
+            left = left.checked_sub(part.len() as u64).ok_or(WorkerLost::AfterSend)?;
+            // After a failure to write, the other parts are still fetched: the worker forgets a
+            // body only with its last part.
+            let write = move || arriving.and_then(|mut file| file.take(&part).map(|()| file));
+            arriving = self.writer.run(write).await;
         }
     }
 }
 
-/// What a worker answers.
-async fn told(promise: Result<Promise, Lost>) -> Result<Told, Lost> {
-    let told = promise?.await.map_err(|_| Lost::Within)?;
-    postcard::from_bytes(&told).map_err(|_| Lost::Within)
+/// Waits for a worker's response.
+async fn response(pending: Result<Pending, WorkerLost>) -> Result<Response, WorkerLost> {
+    let response = pending?.await.map_err(|_| WorkerLost::AfterSend)?;
+    postcard::from_bytes(&response).map_err(|_| WorkerLost::AfterSend)
 }
 // ANCHOR_END: fetch-work
 
 // ANCHOR: fetch-gather
-/// Emits what comes, until there is one output for each resource that was wanted. That no more can
-/// come does not mean that all have: a task that panics drops its sender, too.
+/// Emits the outputs, until there is one for each wanted resource. It counts them, because the end
+/// of the channel does not mean that all were sent: a task that panics drops its sender, too.
 async fn gather(
-    mut outputs: Receiver<Result<Output>>,
-    job: &Job,
     ctx: &Ctx,
+    job: &Job,
+    mut outputs_rx: Receiver<Result<Output>>,
     out: &mut dyn Sink<Output>,
 ) -> Result<()> {
     for _ in &job.wanted {
-        let output = outputs.recv().await.ok_or_else(|| Error::worker("feed", "a task panicked"))?;
+        let output = outputs_rx.recv().await.ok_or_else(|| Error::worker("feed", "a task panicked"))?;
         if ctx.emit(output?, out).is_break() {
             break;
         }
@@ -291,33 +324,53 @@ async fn gather(
 }
 // ANCHOR_END: fetch-gather
 
-/// A download that a worker was asked for.
-struct Asked {
+/// What all downloads share.
+struct Coordinator {
+    workers: Vec<Worker>,
+    frontier: Mutex<Frontier>,
+    body_permits: Semaphore,
+    writer: Writer,
+}
+
+/// The coordinator's link to a worker, and the permits for downloads there.
+struct Worker {
+    link: Link,
+    permits: Arc<Semaphore>,
+}
+
+impl Worker {
+    fn new(link: Link) -> Self {
+        Self { link, permits: Arc::new(Semaphore::new(PERMITS as usize)) }
+    }
+}
+
+/// A download that was sent to a worker. Dropping it gives its permits back.
+struct SentDownload {
     owner: usize,
     /// Whether the worker has nothing else.
     is_alone: bool,
-    /// Until it is waited for.
-    promise: Option<Result<Promise, Lost>>,
-    _room: OwnedSemaphorePermit,
-    _attention: OwnedSemaphorePermit,
+    /// None when it was awaited.
+    pending: Option<Result<Pending, WorkerLost>>,
+    _window_permit: OwnedSemaphorePermit,
+    _worker_permits: OwnedSemaphorePermit,
 }
 
-/// What a worker has found.
-enum Found {
-    /// The end, or why the run has to end.
+/// How a download has ended at a worker.
+enum Outcome {
+    /// Its output, or an error that ends the run.
     Output(Result<Output>),
-    /// The download goes on at another host.
-    Elsewhere(Box<Download>),
+    /// A redirect: it continues at another host.
+    Moved(Box<Download>),
 }
 
-/// A worker that was lost, or says what makes no sense.
-enum Lost {
-    /// Before it was asked.
-    Before,
-    /// It may have died of it.
-    Within,
+/// A worker was lost, or its response makes no sense.
+enum WorkerLost {
+    /// Before it had the request, which therefore is not the cause.
+    BeforeSend,
+    /// After it had the request, which may be the cause.
+    AfterSend,
 }
 
 fn host(download: &Download) -> &str {
-    download.url().host_str().expect("a URL of http has a host")
+    download.url().host_str().expect("an http URL has a host")
 }

@@ -1,64 +1,72 @@
 //! `grep` on a cluster.
 //!
-//! - **Split.** A task is 32 files or a mebibyte, as everywhere; on the wire it carries its files' contents, since
-//!   a worker elsewhere has other files. With `--shared-fs` it carries their names.
-//! - **Share.** Nothing: coordinator and workers have only messages in common. A worker is sent the query once, when
-//!   its session begins, and compiles it there.
-//! - **Bound.** `window` promises in the line, for each rest twice as many tasks as there are workers, and at each
-//!   worker what its credit allows, in tasks and in bytes.
-//! - **Order.** A line of promises, kept by whichever worker and collected in the order they were given.
-//! - **Stop.** `gather` waits for the stop as well as for a promise. Closing the cluster's queue
-//!   ends the sessions. The run's own workers are killed; a standing one may finish its task in
-//!   vain: its answer finds no reader.
-//! - **Fail.** A silent worker is taken for dead: it is cut off, and its tasks go elsewhere, so it
-//!   does not matter whether it was. So is a worker that answers with what is not of its task. A
-//!   panic comes back as a failure; one of `feed` or `load` is the run's error. A task that had its
-//!   worker for itself when that was lost, three times, is given up.
+//! - **Split.** A task is 32 files or one mebibyte, as in every model. It is sent with its files'
+//!   contents, because a worker on another machine has other files. With `--shared-fs` it is sent
+//!   with their names.
+//! - **Share.** Nothing: coordinator and workers exchange only messages. A worker is sent the query
+//!   once, when its session begins, and compiles it there.
+//! - **Bound.** At most `window` results are pending. For each remainder of a task, at most two
+//!   tasks per worker are in flight. A worker has as many tasks and bytes as its credit allows.
+//! - **Order.** `feed` queues the pending results in the order of the tasks, and `gather` waits for
+//!   them in that order. The workers complete them in any order.
+//! - **Stop.** `gather` waits for the stop as well as for a result. Closing the cluster's queue
+//!   ends the sessions. The worker processes of the run are killed. A standing worker may finish
+//!   its task; the answer is then dropped.
+//! - **Fail.** A silent worker is taken for dead: it is cut off, and its tasks go to other workers.
+//!   Tasks are repeatable, so a wrong suspicion is harmless. A worker whose answer does not belong
+//!   to its task is cut off too. A panic of the kernel is sent back as a failure; a panic of `feed`
+//!   or `load` is the run's error. A task that was alone on its worker at three losses is given up.
 
 use std::{collections::VecDeque, convert::Infallible, mem, ops::ControlFlow, thread};
 
 use cc_workloads::{
     Ctx, Result, Sink,
-    grep::{Grain, Job, Loader, Output, Query, Rest, Search, Task},
+    grep::{Grain, Job, Loader, Output, Query, Remainder, Search, Task},
 };
 use crossbeam_channel::{Receiver, Sender, bounded, select_biased};
 
 use crate::{
-    brief::Brief,
     cluster::{
         Cluster,
         command::Options,
         decoded, encode,
-        queue::{Lane, Promise},
-        worker::{Means, Service, Work},
+        queue::{Lane, Pending},
+        worker::{JobContext, Service, Work},
     },
+    job_setup::JobSetup,
     threads::Threads,
 };
 
 // ANCHOR: grep-run
-/// Runs the job on the workers that the command line names, or on `ctx.workers` processes of its own.
+/// Runs the job on the workers that the command line names, or on `ctx.workers` processes that it
+/// starts.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let options = Options::new(&ctx.options);
-    let brief = brief(&job.query, &options)?;
-    let cluster = Cluster::start("grep", encode(&brief), &options, ctx)?;
-    let (promises, line) = bounded(ctx.window.get());
-    let (fed, tasks) = bounded(ctx.workers.get());
-    let (urgent, rests) = bounded(ahead(ctx));
-    let (running, stopped) = bounded(0);
-    let _on_stop = ctx.stop.on_request(move || drop(running));
+    let setup = job_setup(&job.query, &options)?;
+    let cluster = Cluster::start("grep", encode(&setup), &options, ctx)?;
+    let (pending_tx, pending_rx) = bounded(ctx.window.get());
+    let (tasks_tx, tasks_rx) = bounded(ctx.workers.get());
+    let (urgent_tx, urgent_rx) = bounded(in_flight(ctx));
+    let (stop_tx, stop_rx) = bounded(0);
+    let _on_stop = ctx.stop.on_request(move || drop(stop_tx));
+    // With names there is nothing to read; with contents, one thread per worker reads files.
+    let loaders = if setup.shared_fs { 1 } else { ctx.workers.get() };
     thread::scope(|scope| {
         let mut threads = Threads::new(scope, ctx);
-        // Names take no loading; contents keep as many threads reading as there are workers to read for.
-        for n in 0..if brief.shared_fs { 1 } else { ctx.workers.get() } {
-            let loader = (!brief.shared_fs).then(|| Loader::new(&job.query));
-            let (cluster, tasks, rests) = (&cluster, tasks.clone(), rests.clone());
-            let load = move || load(loader, cluster, &tasks, &rests, job, ctx);
+        for n in 0..loaders {
+            let loader = (!setup.shared_fs).then(|| Loader::new(&job.query));
+            let (cluster, tasks_rx, urgent_rx) = (&cluster, tasks_rx.clone(), urgent_rx.clone());
+            let load = move || load(ctx, job, cluster, loader, &tasks_rx, &urgent_rx);
             threads.spawn(format!("load-{n}"), load)?;
         }
-        drop((tasks, rests));
-        threads.spawn("feed", move || feed(job, ctx, &promises, &fed))?;
-        gather(&line, &Way { urgent, stopped, cluster: &cluster, job, ctx }, out);
-        drop(line);
+        // Only the loaders keep receivers. A receiver kept here would stay open when all loaders
+        // have ended, and `feed` or `gather` would wait forever for room in the channel.
+        drop((tasks_rx, urgent_rx));
+        threads.spawn("feed", move || feed(ctx, job, &pending_tx, &tasks_tx))?;
+        gather(&Gatherer { ctx, job, cluster: &cluster, stop_rx, urgent_tx }, &pending_rx, out);
+        // `feed` may be waiting for room; without a receiver its `send` fails, and it can be
+        // joined.
+        drop(pending_rx);
         threads.join()
     })?;
     cluster.close()
@@ -66,55 +74,57 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
 // ANCHOR_END: grep-run
 
 // ANCHOR: grep-feed
-/// Queues the tasks, and in the same order the promises of their outputs.
-fn feed(job: &Job, ctx: &Ctx, promises: &Sender<Receiver<Loaded>>, fed: &Sender<Order>) {
+/// Queues the tasks, and in the same order their pending results.
+fn feed(ctx: &Ctx, job: &Job, pending_tx: &Sender<Receiver<Loaded>>, tasks_tx: &Sender<Request>) {
     for task in job.tasks(Grain::default(), &ctx.stop) {
-        let (order, promise) = Order::new(task, Lane::Usual);
-        if promises.send(promise).is_err() || fed.send(order).is_err() {
+        let (request, loaded_rx) = Request::new(task, Lane::Usual);
+        if pending_tx.send(loaded_rx).is_err() || tasks_tx.send(request).is_err() {
             break;
         }
     }
 }
 
-/// Makes tasks ready for the journey: what a worker cannot open itself is put in.
+/// Prepares tasks for sending: what a worker cannot open is read into its task.
 fn load(
-    mut loader: Option<Loader>,
-    cluster: &Cluster,
-    fed: &Receiver<Order>,
-    urgent: &Receiver<Order>,
-    job: &Job,
     ctx: &Ctx,
+    job: &Job,
+    cluster: &Cluster,
+    mut loader: Option<Loader>,
+    tasks_rx: &Receiver<Request>,
+    urgent_rx: &Receiver<Request>,
 ) {
+    // Urgent tasks first, because the output waits for them. `feed` closes its channel at the end
+    // of the input; urgent tasks may still come until `gather` closes theirs.
     let next = || {
         select_biased! {
-            recv(urgent) -> order => order.ok(),
-            recv(fed) -> order => order.or_else(|_| urgent.recv()).ok(),
+            recv(urgent_rx) -> request => request.ok(),
+            recv(tasks_rx) -> request => request.or_else(|_| urgent_rx.recv()).ok(),
         }
     };
-    while let Some(Order { task, lane, done }) = next() {
+    while let Some(Request { task, lane, reply }) = next() {
         if ctx.stop.requested() {
             break;
         }
-        let (task, rest) = match &mut loader {
+        let (task, remainder) = match &mut loader {
             Some(loader) => loader.load(task),
-            None => (task, Rest::default()),
+            None => (task, Remainder::default()),
         };
         let scope = task.scope(&job.query);
         let check = decoded(move |_, output| scope.accepts(output));
-        // Nobody waits for it any more if the run was stopped meanwhile.
-        let _ = done.send(Loaded { outcome: cluster.submit(encode(&task), lane, check), rest });
+        // The receiver is gone if the run was stopped; the result is then not needed.
+        let _ = reply.send(Loaded { pending: cluster.submit(encode(&task), lane, check), remainder });
     }
 }
 // ANCHOR_END: grep-feed
 
-/// What a worker does for it.
+/// What a worker does for this workload.
 pub(crate) const SERVICE: Service = Service::tasks("grep", work);
 
 // ANCHOR: grep-work
-/// Begins with a job in a worker: from here on, encoded tasks become encoded outputs.
-pub(crate) fn work(brief: &[u8], means: &Means) -> Result<Work> {
-    let Brief { job: query, shared_fs } = Brief::<Query>::read(brief)?;
-    let mut search = Search::new(&query)?.within(means.files(shared_fs)?);
+/// Prepares a job in a worker. The returned function turns encoded tasks into encoded outputs.
+pub(crate) fn work(context: &JobContext, setup: &[u8]) -> Result<Work> {
+    let JobSetup { job: query, shared_fs } = JobSetup::<Query>::decode(setup)?;
+    let mut search = Search::new(&query)?.within(context.files(shared_fs)?);
     Ok(Box::new(move |task| {
         let task: Task = postcard::from_bytes(task).map_err(|error| error.to_string())?;
         Ok(encode(&search.task(&task)))
@@ -123,86 +133,89 @@ pub(crate) fn work(brief: &[u8], means: &Means) -> Result<Work> {
 // ANCHOR_END: grep-work
 
 // ANCHOR: grep-gather
-/// Emits the outputs in the order of their promises.
-fn gather(line: &Receiver<Receiver<Loaded>>, way: &Way, out: &mut dyn Sink<Output>) {
-    let _ = line.iter().try_for_each(|promise| way.settle(&promise, out));
+/// Emits the outputs in the order of the tasks.
+fn gather(gatherer: &Gatherer, pending_rx: &Receiver<Receiver<Loaded>>, out: &mut dyn Sink<Output>) {
+    let _ = pending_rx.iter().try_for_each(|loaded_rx| gatherer.emit_in_order(&loaded_rx, out));
 }
 
-/// What an output needs on its way out.
-struct Way<'a> {
-    urgent: Sender<Order>,
-    /// Closed by a stop. A promise is not enough to wait for: its task may lie in a queue that no
-    /// thread reads any more, and which stays as long as `urgent` does.
-    stopped: Receiver<Infallible>,
-    cluster: &'a Cluster,
-    job: &'a Job,
-    ctx: &'a Ctx,
-}
-
-impl Way<'_> {
-    /// Emits one output, and in its place whatever is left of its task.
-    fn settle(&self, promise: &Receiver<Loaded>, out: &mut dyn Sink<Output>) -> ControlFlow<()> {
+impl Gatherer<'_> {
+    /// Emits one output, followed by the outputs of the remainder of its task.
+    fn emit_in_order(&self, loaded_rx: &Receiver<Loaded>, out: &mut dyn Sink<Output>) -> ControlFlow<()> {
         let loaded = select_biased! {
-            recv(self.stopped) -> _ => None,
-            recv(promise) -> loaded => loaded.ok(),
+            recv(self.stop_rx) -> _ => None,
+            recv(loaded_rx) -> loaded => loaded.ok(),
         };
         let Some(loaded) = loaded else { return ControlFlow::Break(()) };
         let mut output = self.output(loaded)?;
-        let rest = mem::take(&mut output.rest);
+        let remainder = mem::take(&mut output.remainder);
         self.ctx.emit(output, out)?;
 
-        let mut line = VecDeque::new();
-        for task in rest {
-            if line.len() == ahead(self.ctx) {
-                self.settle(&line.pop_front().expect("it is full"), out)?;
+        let mut pending = VecDeque::new();
+        for task in remainder {
+            if pending.len() == in_flight(self.ctx) {
+                let first = pending.pop_front().expect("in_flight is at least 2");
+                self.emit_in_order(&first, out)?;
             }
             if self.job.wants(&task) {
-                let (order, promise) = Order::new(task, Lane::Urgent);
-                line.push_back(promise);
-                if self.urgent.send(order).is_err() {
+                let (request, loaded_rx) = Request::new(task, Lane::Urgent);
+                pending.push_back(loaded_rx);
+                if self.urgent_tx.send(request).is_err() {
                     return ControlFlow::Break(());
                 }
             }
         }
-        line.iter().try_for_each(|promise| self.settle(promise, out))
+        pending.iter().try_for_each(|loaded_rx| self.emit_in_order(loaded_rx, out))
     }
 
-    /// Waits for what a worker makes of a task.
-    fn output(&self, Loaded { outcome, rest }: Loaded) -> ControlFlow<(), Output> {
-        let mut output = self.cluster.output(outcome.blocking_recv(), Task::failed)?;
-        output.rest.extend(rest);
+    /// Waits for the output of a task.
+    fn output(&self, Loaded { pending, remainder }: Loaded) -> ControlFlow<(), Output> {
+        let mut output = self.cluster.output(pending.blocking_recv(), Task::failed)?;
+        output.remainder.extend(remainder);
         ControlFlow::Continue(output)
     }
 }
 // ANCHOR_END: grep-gather
 
-/// What a worker is told: the query, whose relative names begin where they begin here.
-fn brief(query: &Query, options: &Options) -> Result<Brief<Query>> {
-    let base = options.base(&query.base)?.into();
-    Ok(Brief { job: Query { base, ..query.clone() }, shared_fs: options.shared_fs })
+/// What `gather` needs for each output.
+struct Gatherer<'a> {
+    ctx: &'a Ctx,
+    job: &'a Job,
+    cluster: &'a Cluster,
+    /// Disconnected by a stop. Waiting for the result alone is not enough: after a stop its task
+    /// may lie in the urgent channel, which no loader reads, and which stays open because
+    /// `urgent_tx` is held here.
+    stop_rx: Receiver<Infallible>,
+    urgent_tx: Sender<Request>,
 }
 
-/// How many tasks of a rest are on their way at once: one in each worker's hands, and one waiting for it.
-fn ahead(ctx: &Ctx) -> usize {
+/// What a worker is told: the query, with the directory in which relative names begin.
+fn job_setup(query: &Query, options: &Options) -> Result<JobSetup<Query>> {
+    let base = options.base(&query.base)?.into();
+    Ok(JobSetup { job: Query { base, ..query.clone() }, shared_fs: options.shared_fs })
+}
+
+/// Tasks of a remainder in flight: for each worker one that runs and one that waits there.
+fn in_flight(ctx: &Ctx) -> usize {
     2 * ctx.workers.get()
 }
 
-/// A task and where its outcome is waited for.
-struct Order {
+/// A task, and where its pending result goes.
+struct Request {
     task: Task,
     lane: Lane,
-    done: Sender<Loaded>,
+    reply: Sender<Loaded>,
 }
 
-impl Order {
+impl Request {
     fn new(task: Task, lane: Lane) -> (Self, Receiver<Loaded>) {
-        let (done, promise) = bounded(1);
-        (Self { task, lane, done }, promise)
+        let (reply, loaded_rx) = bounded(1);
+        (Self { task, lane, reply }, loaded_rx)
     }
 }
 
-/// The promise of what comes of a task that is on its way, and what was too large to be loaded with it.
+/// The pending result of a task that was submitted, and the part of the task that was too large to
+/// load with it.
 struct Loaded {
-    outcome: Promise<Output>,
-    rest: Rest,
+    pending: Pending<Output>,
+    remainder: Remainder,
 }

@@ -1,21 +1,25 @@
 //! `kv` on a cluster.
 //!
-//! - **Split.** A node is a worker that owns shards. Clients connect to the coordinator, which owns none and asks the nodes
-//!   that do: one request of a client is a message there and one back, which is what this model costs, and the
-//!   coordinator's processor is what limits it. That clients could connect to any node would spare some of the way only where
-//!   they know which, as Redis Cluster's do.
-//! - **Share.** Nothing. A node's shards belong to one thread there, and to the session with it. What all clients ask
-//!   goes to a node on one stream, in which questions that are there at the same time travel together.
-//! - **Bound.** Connections, by number; questions on their way to a node, by the credit that it has granted, in bytes; plans
-//!   that a client has on its way, by how large their answers may be. A client that does not take
-//!   its replies is not heard.
-//! - **Order.** A stream keeps the order, and a node's shards do. A plan on several nodes goes through them in ascending
-//!   order: a shard is held for it from when it is prepared until it is run, and others line up there, not on the stream.
-//! - **Stop.** Clients are heard for the last time and answered while there is time to drain; then the sessions
-//!   end, and with them what they kept.
-//! - **Fail.** A node that is silent for too long is taken for dead, and its session is over: whoever waits for an answer
-//!   is told that it is indeterminate, whoever asks from then on that the shard is down. Another session has
-//!   empty shards, of other epochs, so that it does not matter whether the node was dead: what it held nobody can ask for.
+//! - **Split.** A node is a worker that owns shards. Clients connect to the coordinator, which owns
+//!   no shards and sends their requests to the nodes. Each request of a client costs one message to
+//!   a node and one back; that is the price of this model, and the coordinator's processor limits
+//!   the throughput. If clients could connect to any node, they would save a message only where
+//!   they know which node to ask, as clients of Redis Cluster do.
+//! - **Share.** Nothing. A node's shards belong to one thread there, and exist as long as the
+//!   session. The requests of all clients for a node use one stream; those that are queued at the
+//!   same time share a message.
+//! - **Bound.** The number of connections. Requests in flight to a node: by the credit that it has
+//!   granted, in bytes. Plans in flight of a client: by number, and by the possible size of their
+//!   replies. The server reads nothing from a client that does not take its replies.
+//! - **Order.** A stream keeps the order of requests, and so does a shard. A plan on several nodes
+//!   visits them in ascending order. Each shard is held for it from its preparation to its commit;
+//!   other plans queue at the shard, not on the stream.
+//! - **Stop.** The server reads once more from each client, and answers that within the drain time.
+//!   Then the sessions end, and with them the data.
+//! - **Fail.** A node that is silent for too long is taken for dead, and its session ends. Requests
+//!   that have no answer are answered with `INDETERMINATE`, later ones with `TRYAGAIN`. The next
+//!   session has empty shards with other epochs. If the old node is still alive, that is harmless:
+//!   no request can reach its data.
 
 mod node;
 
@@ -48,90 +52,89 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use self::node::{Ask, Brief, Told};
+use self::node::{NodeSetup, Request, Response};
 use crate::cluster::{
     Cluster,
     command::Options,
     encode,
-    link::{Link, Promise, Ticket, Unasked},
+    link::{CreditHold, Link, Pending, SendError},
     runtime::current_thread,
     worker::{Role, Service},
 };
 
-/// What a worker does for it.
+/// What a worker does for this workload.
 pub(crate) const SERVICE: Service =
-    Service { name: "kv", role: Role::Keeper { open: node::keep, requests: false } };
+    Service { name: "kv", role: Role::Stateful { open: node::open, requests: false } };
 
-/// A node has so many, so that a plan that holds some does not keep all others waiting.
+/// Shards per node: several, so that a plan that holds some does not block all other plans.
 const SHARDS: usize = 8;
 
-/// A client has no more plans on their way at once.
-const AHEAD: usize = 256;
-/// Nor more of them than have answers of these bytes, though always one: an answer is a copy, and
-/// waits here until all before it are taken.
-const BYTES: usize = 4 << 20;
+/// Maximum plans in flight per client: replies are sent in order, so an early answer is buffered
+/// here until all before it have arrived.
+const PLANS_IN_FLIGHT: usize = 256;
+
+/// Maximum bytes of values in the replies to a client's plans in flight, because each reply is a
+/// copy that is buffered here. One plan is always allowed.
+const REPLY_BYTES_IN_FLIGHT: usize = 4 << 20;
 
 // ANCHOR: kv-run
-/// Serves with the workers that the command line names, or with `ctx.workers` processes of its own.
+/// Serves with the workers that the command line names, or with `ctx.workers` processes that it
+/// starts.
 pub fn run(listener: std::net::TcpListener, config: &Config, ctx: &Ctx) -> Result<Totals> {
     let address = listener.local_addr().map_err(Error::io("address of the listener"))?;
     Slots::shards_of(ctx.workers, SHARDS)?;
-    let brief = |n, nodes| {
+    let setup = |n, nodes| {
         let max_memory = config.share(nodes).max_memory;
-        encode(&Brief { first: n * SHARDS, shards: SHARDS, max_memory })
+        encode(&NodeSetup { first: n * SHARDS, shards: SHARDS, max_memory })
     };
     let options = Options::new(&ctx.options);
-    let (cluster, links) = Cluster::keep("kv", brief, Some(options.lose_after), &options, ctx)?;
+    let (cluster, links) = Cluster::start_stateful("kv", setup, Some(options.lose_after), &options, ctx)?;
     let config = Config { shares: links.len(), ..config.clone() };
     let server = Server::new(config, SHARDS * links.len(), address.port());
-    let (stop, stopped) = watch::channel(false);
-    let _on_stop = ctx.stop.on_request(move || _ = stop.send_replace(true));
-    let nodes = Nodes::new(links);
-    let desk = Arc::new(Desk { server: server.clone(), nodes, stopped: Stopped(stopped) });
-    // The clients have this thread, and the connections to the nodes have the cluster's.
-    let accepted = current_thread().and_then(|runtime| runtime.block_on(desk.serve(listener)));
+    let (stop_tx, stop_rx) = watch::channel(false);
+    let _on_stop = ctx.stop.on_request(move || _ = stop_tx.send_replace(true));
+    let coordinator =
+        Arc::new(Coordinator { server: server.clone(), nodes: Nodes::new(links), stop: StopSignal(stop_rx) });
+    // The clients are served on this thread; the connections to the nodes are on the cluster's.
+    let accepted = current_thread().and_then(|runtime| runtime.block_on(coordinator.serve(listener)));
     cluster.close()?;
     accepted?;
     Ok(server.totals())
 }
 // ANCHOR_END: kv-run
 
-/// What all clients have in common.
-struct Desk {
-    server: Arc<Server>,
-    nodes: Nodes,
-    stopped: Stopped,
-}
-
 // ANCHOR: kv-accept
-impl Desk {
-    /// Serves until a stop is requested, and drains then.
+impl Coordinator {
+    /// Serves until a stop is requested, and then drains.
     async fn serve(self: Arc<Self>, listener: std::net::TcpListener) -> Result<()> {
         listener.set_nonblocking(true).map_err(Error::io("listener"))?;
         let listener = TcpListener::from_std(listener).map_err(Error::io("listener"))?;
         let mut clients = JoinSet::new();
         let accepted = tokio::select! {
-            () = self.stopped.wait() => Ok(()),
+            () = self.stop.requested() => Ok(()),
             accepted = self.accept(&listener, &mut clients) => accepted,
         };
+        // From here on the kernel refuses connections.
         drop(listener);
-        // Whoever is left after that time is dropped.
-        let _ =
-            timeout(self.server.config().drain, async { while clients.join_next().await.is_some() {} }).await;
+        let drained = async { while clients.join_next().await.is_some() {} };
+        // Clients that are left after the drain time are disconnected.
+        let _ = timeout(self.server.config().drain, drained).await;
         clients.shutdown().await;
         accepted
     }
 
-    /// Lets clients in. Those who come before it is known which nodes there are wait at the door.
+    /// Accepts clients. Before the state of all nodes is known, they wait in the listener's
+    /// backlog.
     async fn accept(self: &Arc<Self>, listener: &TcpListener, clients: &mut JoinSet<()>) -> Result<()> {
         for link in &self.nodes.links {
-            link.known().await;
+            link.until_known().await;
         }
         loop {
+            // Both branches are cancel safe: no connection is lost when `accept` is dropped.
             tokio::select! {
                 Some(_) = clients.join_next() => {}
                 accepted = listener.accept() => match accepted {
-                    Ok((stream, _)) => self.welcome(stream, clients),
+                    Ok((stream, _)) => self.start_client(stream, clients),
                     Err(error) => match accept_again(&error) {
                         Some(pause) => sleep(pause).await,
                         None => return Err(Error::io("accept")(error)),
@@ -141,16 +144,19 @@ impl Desk {
         }
     }
 
-    /// Gives a client a task, or tells it that there are too many.
-    fn welcome(self: &Arc<Self>, stream: TcpStream, clients: &mut JoinSet<()>) {
-        let desk = self.clone();
+    /// Starts a task for a client, or tells the client that there are too many.
+    fn start_client(self: &Arc<Self>, stream: TcpStream, clients: &mut JoinSet<()>) {
+        let coordinator = self.clone();
         match Connection::new(&self.server) {
-            Some(connection) => _ = clients.spawn(async move { desk.client(stream, connection).await }),
+            Some(connection) => {
+                clients.spawn(async move { coordinator.client(stream, connection).await });
+            }
             None => turn_away(&stream),
         }
     }
 
-    /// Serves a client to its end. Whatever goes wrong concerns nobody else; the runtime keeps a panic from others.
+    /// Serves a client to its end. An error ends only this connection. The runtime catches a panic
+    /// in a task, so that ends only this connection, too.
     async fn client(&self, mut stream: TcpStream, connection: Connection) {
         if self.converse(&mut stream, connection).await.is_ok() {
             hang_up(&stream);
@@ -160,58 +166,61 @@ impl Desk {
 // ANCHOR_END: kv-accept
 
 // ANCHOR: kv-work
-impl Desk {
-    /// Reads, has run, and writes by turns.
+impl Coordinator {
+    /// Reads requests, has them executed and writes the replies, in turns.
     async fn converse(&self, stream: &mut TcpStream, mut connection: Connection) -> io::Result<()> {
-        // Without it, it is slower.
+        // Disables Nagle's algorithm: otherwise a small reply waits for an acknowledgement.
         let _ = stream.set_nodelay(true);
         while !connection.is_over() {
             if let Some(pause) = connection.pause() {
                 tokio::select! {
                     biased;
-                    () = self.stopped.wait() => connection.end(),
+                    () = self.stop.requested() => connection.end(),
                     () = sleep(pause) => {}
                 }
             } else if connection.wants_input() {
                 connection.shrink();
-                self.hear(stream, &mut connection).await?;
+                self.receive(stream, &mut connection).await?;
             }
             let now = self.server.now();
-            while self.round(&mut connection, now).await || !connection.output().is_empty() {
+            while self.execute_some(&mut connection, now).await || !connection.output().is_empty() {
                 self.write(stream, &mut connection).await?;
             }
         }
         Ok(())
     }
 
-    /// Waits for what the client says, or for the stop: then it is heard for the last time.
-    async fn hear(&self, stream: &mut TcpStream, connection: &mut Connection) -> io::Result<()> {
-        let patience = connection.patience();
+    /// Waits for input of the client, or for the stop; then it reads for the last time.
+    async fn receive(&self, stream: &mut TcpStream, connection: &mut Connection) -> io::Result<()> {
+        let time_left = connection.time_left();
         tokio::select! {
             biased;
-            heard = within(patience, read(stream, connection)) => return heard,
-            () = self.stopped.wait() => {}
+            // Cancel safe: `read` gives bytes to the connection in the same poll that reads them.
+            received = within(time_left, read(stream, connection)) => return received,
+            () = self.stop.requested() => {}
         }
-        // Nobody says more then, and what has arrived is still to be had.
+        // Later input is refused; input that has arrived can still be read.
         let _ = shutdown(&*stream, Shutdown::Read);
-        within(patience, read(stream, connection)).await?;
+        within(time_left, read(stream, connection)).await?;
         connection.end();
         Ok(())
     }
 
-    /// Has some plans run, which are all on their way before the first is answered. Whether there were any.
-    async fn round(&self, connection: &mut Connection, now: Now) -> bool {
-        let (mut asked, mut bytes) = (Vec::new(), 0);
-        while asked.len() < AHEAD
-            && bytes < BYTES
+    /// Executes some plans of a client; all are in flight before the first is answered. Returns
+    /// whether there were any.
+    async fn execute_some(&self, connection: &mut Connection, now: Now) -> bool {
+        let mut in_flight = Vec::new();
+        let mut bytes = 0;
+        while in_flight.len() < PLANS_IN_FLIGHT
+            && bytes < REPLY_BYTES_IN_FLIGHT
             && let Some(mut plan) = connection.next(now)
         {
             bytes += self.nodes.longest_answer(plan.parts());
             let sent = self.nodes.send(&mut plan).await;
-            asked.push((plan, sent));
+            in_flight.push((plan, sent));
         }
-        let has_any = !asked.is_empty();
-        for (plan, sent) in asked {
+        let has_any = !in_flight.is_empty();
+        for (plan, sent) in in_flight {
             connection.answer(sent.reply(&plan).await);
         }
         has_any
@@ -219,30 +228,14 @@ impl Desk {
 
     async fn write(&self, stream: &mut TcpStream, connection: &mut Connection) -> io::Result<()> {
         while !connection.output().is_empty() {
-            let patience = connection.patience();
-            let wrote = within(patience, stream.write(connection.output())).await?;
+            let time_left = connection.time_left();
+            let wrote = within(time_left, stream.write(connection.output())).await?;
             connection.wrote(wrote);
         }
         Ok(())
     }
 }
 // ANCHOR_END: kv-work
-
-/// The ways to all nodes, in the order of their shards.
-struct Nodes {
-    links: Vec<Link>,
-    /// The length of the longest value that each shard was ever sent, and so of the longest that it
-    /// can answer with: no value is made but by a client.
-    longest: Vec<AtomicUsize>,
-}
-
-/// What was asked, on behalf of a plan.
-enum Sent {
-    /// Each of these nodes, or it is down.
-    Asked(Vec<(usize, Result<Promise, Unasked>)>),
-    /// It is answered.
-    Done(Reply),
-}
 
 // ANCHOR: kv-plan
 impl Nodes {
@@ -251,76 +244,82 @@ impl Nodes {
         Self { links, longest }
     }
 
-    /// The most bytes of values in a plan's answer. What it is about to set counts from now on: a
-    /// shard that answers with it was sent it before.
+    /// Maximum bytes of values in the answer to a plan. A value that the plan sets counts for all
+    /// later plans: a shard can answer only with a value that it was sent.
     fn longest_answer(&self, parts: &[Part]) -> usize {
         let longest = |part: &Part| {
-            let longest = &self.longest[part.shard];
             let set = part.longest_set();
-            part.values().saturating_mul(longest.fetch_max(set, Ordering::Relaxed).max(set))
+            // `Relaxed` suffices: the value is an estimate, and guards no other memory.
+            let before = self.longest[part.shard].fetch_max(set, Ordering::Relaxed);
+            part.values().saturating_mul(before.max(set))
         };
         parts.iter().map(longest).fold(0, usize::saturating_add)
     }
 
-    /// Asks what a plan needs. One on several nodes is run to its end meanwhile.
-    async fn send(&self, plan: &mut Plan) -> Sent {
+    /// Sends a plan to the nodes that it needs. A transaction on several nodes is executed to its
+    /// end here.
+    async fn send(&self, plan: &mut Plan) -> SentPlan {
         let parts = plan.take_parts();
-        if plan.is_isolated() && !is_on_one(&parts) {
-            return Sent::Done(self.transact(plan, &parts).await);
+        if plan.is_isolated() && !is_on_one_node(&parts) {
+            return SentPlan::Done(self.transact(plan, &parts).await);
         }
-        let mut asked = Vec::with_capacity(1);
+        let mut pending = Vec::with_capacity(1);
         for parts in by_node(&parts) {
             let shard = parts[0].shard;
-            asked.push((shard, self.of(shard).ask(encode(&Ask::Run(parts))).await));
+            pending.push((shard, self.link_of(shard).request(encode(&Request::Run(parts))).await));
         }
-        Sent::Asked(asked)
+        SentPlan::Pending(pending)
     }
 
-    /// Prepares, in ascending order; and then commits, or aborts.
+    /// Executes a transaction by two-phase commit: prepares all nodes in ascending order, and then
+    /// commits, or aborts.
     async fn transact(&self, plan: &Plan, parts: &Parts) -> Reply {
-        let mut held = Vec::new();
+        let mut holds = Vec::new();
         for parts in by_node(parts) {
-            match Hold::new(self.of(parts[0].shard), parts).await {
-                Ok(hold) => held.push(hold),
-                // Nothing was done, and those who have prepared are let go.
-                Err((shard, why)) => return plan.refused(shard, why),
+            match Hold::new(self.link_of(parts[0].shard), parts).await {
+                Ok(hold) => holds.push(hold),
+                // Nothing was executed. Dropping the holds aborts on the nodes that have prepared.
+                Err((shard, refusal)) => return plan.refused(shard, refusal),
             }
         }
-        let all: Vec<_> = held.into_iter().map(Hold::commit).collect();
-        let mut answers = Told::new();
-        for promise in all {
-            match promise.await.ok().and_then(|told| done(&told)) {
-                Some(told) => answers.extend(told),
-                None => return lost(),
+        // All commits are sent before the first is awaited: the transaction is decided, so each
+        // node must commit even if another one is lost.
+        let commits: Vec<_> = holds.into_iter().map(Hold::commit).collect();
+        let mut answers = Response::new();
+        for pending in commits {
+            match pending.await.ok().and_then(|response| decode_executed(&response)) {
+                Some(response) => answers.extend(response),
+                None => return indeterminate(),
             }
         }
         plan.reply(answers)
     }
 
-    fn of(&self, shard: usize) -> &Link {
+    fn link_of(&self, shard: usize) -> &Link {
         &self.links[shard / SHARDS]
     }
 }
 
-impl Sent {
-    /// What the plan is answered.
+impl SentPlan {
+    /// Waits for the reply to the plan.
     async fn reply(self, plan: &Plan) -> Reply {
-        let asked = match self {
-            Self::Asked(asked) => asked,
+        let pending = match self {
+            Self::Pending(pending) => pending,
             Self::Done(reply) => return reply,
         };
-        let mut answers = Told::new();
-        for (shard, asked) in asked {
-            let told = match asked {
-                Ok(promise) => promise.await,
-                Err(why) => {
-                    answers.push((shard, Err(why.into())));
+        let mut answers = Response::new();
+        for (shard, pending) in pending {
+            let response = match pending {
+                Ok(pending) => pending.await,
+                Err(error) => {
+                    answers.push((shard, Err(error.into())));
                     continue;
                 }
             };
-            match told.ok().and_then(|told| done(&told)) {
-                Some(told) => answers.extend(told),
-                None if plan.is_isolated() => return lost(),
+            match response.ok().and_then(|response| decode_executed(&response)) {
+                Some(response) => answers.extend(response),
+                None if plan.is_isolated() => return indeterminate(),
+                // `Plan::reply` says which shards have no answer.
                 None => {}
             }
         }
@@ -328,86 +327,110 @@ impl Sent {
     }
 }
 
-/// A node's shards, held for a plan. It lets go of them when it is dropped, however far it has come: when the client has
-/// gone, or another node has refused.
-struct Hold<'a> {
-    link: &'a Link,
-    ticket: Option<Ticket>,
-}
-
 impl<'a> Hold<'a> {
+    /// Prepares the parts of one node. An error names a shard, and why it refuses.
     async fn new(link: &'a Link, parts: &[Part]) -> Result<Self, (usize, Refusal)> {
         let shard = parts[0].shard;
-        let begun = link.begin(encode(&Ask::Prepare(parts))).await;
-        let (promise, ticket) = begun.map_err(|why| (shard, why.into()))?;
-        let hold = Self { link, ticket: Some(ticket) };
-        // If the node is lost now, nothing was done either.
-        let told = promise.await.ok().and_then(|told| postcard::from_bytes::<Told>(&told).ok());
-        match &told.ok_or((shard, Refusal::Down))?[..] {
-            [(shard, Err(why)), ..] => Err((*shard, *why)),
+        let begun = link.begin(encode(&Request::Prepare(parts))).await;
+        let (pending, credit) = begun.map_err(|error| (shard, error.into()))?;
+        let hold = Self { link, credit: Some(credit) };
+        // If the node is lost before it answers, nothing was executed either.
+        let response = pending.await.ok().and_then(|bytes| postcard::from_bytes::<Response>(&bytes).ok());
+        match &response.ok_or((shard, Refusal::Down))?[..] {
+            [(shard, Err(refusal)), ..] => Err((*shard, *refusal)),
             _ => Ok(hold),
         }
     }
 
-    fn commit(mut self) -> Promise {
-        let ticket = self.ticket.take().expect("it is there until the end");
-        let commit = encode(&Ask::<Parts>::Commit(ticket.number));
-        self.link.end(ticket, commit)
+    fn commit(mut self) -> Pending {
+        let credit = self.credit.take().expect("it is taken only here and by drop");
+        let commit = encode(&Request::<Parts>::Commit(credit.number));
+        self.link.end(credit, commit)
     }
 }
 
 impl Drop for Hold<'_> {
     fn drop(&mut self) {
-        if let Some(ticket) = self.ticket.take() {
-            let abort = encode(&Ask::<Parts>::Abort(ticket.number));
-            // Nobody waits for the answer.
-            drop(self.link.end(ticket, abort));
+        if let Some(credit) = self.credit.take() {
+            let abort = encode(&Request::<Parts>::Abort(credit.number));
+            // The response is not needed.
+            drop(self.link.end(credit, abort));
         }
     }
 }
 // ANCHOR_END: kv-plan
+
+/// What the tasks of all clients share.
+struct Coordinator {
+    server: Arc<Server>,
+    nodes: Nodes,
+    stop: StopSignal,
+}
+
+/// The links to all nodes, in the order of their shards.
+struct Nodes {
+    links: Vec<Link>,
+    /// For each shard the length of the longest value that it was ever sent. Only clients make
+    /// values, so this is also the longest value that it can answer with.
+    longest: Vec<AtomicUsize>,
+}
+
+/// A plan that was sent to its nodes.
+enum SentPlan {
+    /// For each node the first of its shards in the plan, and the pending response.
+    Pending(Vec<(usize, Result<Pending, SendError>)>),
+    /// The plan is complete already.
+    Done(Reply),
+}
+
+/// A node's shards, held for a plan. Dropping it aborts the plan on that node: when the client has
+/// gone, or another node has refused.
+struct Hold<'a> {
+    link: &'a Link,
+    credit: Option<CreditHold>,
+}
 
 /// A plan's parts, node by node.
 fn by_node(parts: &Parts) -> impl Iterator<Item = &[Part]> {
     parts.chunk_by(|one, other| one.shard / SHARDS == other.shard / SHARDS)
 }
 
-fn is_on_one(parts: &Parts) -> bool {
+fn is_on_one_node(parts: &Parts) -> bool {
     by_node(parts).nth(1).is_none()
 }
 
-/// What a node has answered to something that is then done, or refused; none, if nobody knows.
-fn done(told: &[u8]) -> Option<Told> {
-    postcard::from_bytes(told).ok().filter(|told: &Told| !told.is_empty())
+/// A node's response to parts that it has executed or refused. None if it does not say which.
+fn decode_executed(response: &[u8]) -> Option<Response> {
+    postcard::from_bytes(response).ok().filter(|response: &Response| !response.is_empty())
 }
 
-/// What a client is told when a node was lost, or cannot say what it did.
-fn lost() -> Reply {
-    Reply::error(
-        "INDETERMINATE a node that was asked was lost or does not answer; what was asked may have been done",
-    )
+/// The reply if a node was lost, or cannot say what it did.
+fn indeterminate() -> Reply {
+    Reply::error("INDETERMINATE a node was lost or does not answer; the request may have been executed")
 }
 
-impl From<Unasked> for Refusal {
-    fn from(why: Unasked) -> Self {
-        match why {
-            Unasked::Down => Self::Down,
-            Unasked::TooLarge => Self::Full,
+impl From<SendError> for Refusal {
+    fn from(error: SendError) -> Self {
+        match error {
+            SendError::Down => Self::Down,
+            SendError::TooLarge => Self::Full,
         }
     }
 }
 
-/// Whether a stop is requested, for those who wait.
-struct Stopped(watch::Receiver<bool>);
+/// Becomes true when a stop is requested.
+struct StopSignal(watch::Receiver<bool>);
 
-impl Stopped {
-    async fn wait(&self) {
-        // Whoever would request it is gone only if it was.
+impl StopSignal {
+    async fn requested(&self) {
+        // It fails only if the sender is gone: when the callback has requested the stop, or the run
+        // has ended.
         let _ = self.0.clone().wait_for(|is_requested| *is_requested).await;
     }
 }
 
-/// Takes what there is to be read. The buffer is there only while it is.
+/// Reads the input that has arrived. The buffer exists only during the poll, so a client that is
+/// idle has none.
 async fn read(stream: &mut TcpStream, connection: &mut Connection) -> io::Result<()> {
     poll_fn(|context| {
         let mut buffer = [MaybeUninit::uninit(); READ];
@@ -422,12 +445,12 @@ async fn read(stream: &mut TcpStream, connection: &mut Connection) -> io::Result
     .await
 }
 
-/// Does it within this time, if there is a limit.
-async fn within<T>(patience: Option<Duration>, what: impl Future<Output = io::Result<T>>) -> io::Result<T> {
-    match patience {
-        Some(patience) if patience.is_zero() => Err(io::ErrorKind::TimedOut.into()),
-        Some(patience) => timeout(patience, what).await?,
-        None => what.await,
+/// Waits for an operation, for at most this time if there is a limit.
+async fn within<T>(limit: Option<Duration>, operation: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    match limit {
+        Some(limit) if limit.is_zero() => Err(io::ErrorKind::TimedOut.into()),
+        Some(limit) => timeout(limit, operation).await?,
+        None => operation.await,
     }
 }
 

@@ -1,80 +1,95 @@
 //! Distributed: a coordinator and workers over gRPC.
 //!
-//! Machines share nothing. Whatever one knows of another came in a message, and was true when that was sent. The
-//! model's question is therefore not how to share the work (a queue does that, as elsewhere) but what to
-//! believe when nothing is heard: a worker that is dead, one that hangs, one whose cable was pulled and one that
-//! is merely slow look the same. The answer here is the usual one. Tasks are *repeatable*, handing one out is a
-//! *lease*, a worker that is silent for too long is cut off and loses its leases, and only a worker
-//! that holds a lease of a task can settle it, once. A wrong suspicion then costs work, never
-//! correctness.
+//! Machines share nothing. What one machine knows of another arrived in a message, and was true
+//! when that message was sent. A queue can share the work, as in the other models. The question of
+//! this model is what to believe when no message arrives. A worker that is dead, one that hangs,
+//! one whose cable is cut and one that is only slow look the same from outside.
+//!
+//! The answer here is the usual one, for tasks that are *repeatable* (idempotent). The coordinator
+//! hands out a task on a *lease*. A worker that is silent for too long is suspected: its session
+//! ends, and its leases go to other workers. So a task may run several times (*at-least-once*), but
+//! only a worker that holds a lease can complete it, and only the first accepted answer counts. For
+//! repeatable tasks a wrong suspicion therefore costs work, never correctness. For data that only
+//! one worker holds, as in [`kv`], a wrong suspicion costs that data; see below.
 //!
 //! # One job's way through this crate
 //!
-//! [`grep::run`] is called on the main thread, which in the end *gathers*. It starts a [`cluster`]: a tokio
-//! runtime with one *member* for each worker, which speaks with it, and a [queue](cluster::queue) of encoded
-//! tasks between the members and the job. If the command line names no workers, each member starts one, as a
-//! process of its own.
+//! [`grep::run`] is called on the main thread, which later *gathers*. It starts a [`cluster`]: a
+//! tokio runtime with one *member* for each worker, and a [queue](cluster::queue) of encoded tasks.
+//! A member is the coordinator's side of the connection to its worker. If the command line names no
+//! workers, each member starts one as a process.
 //!
-//! 1. `feed` walks the directories. For each task it puts a *promise* into the `line`, which is bounded: that is the
-//!    backpressure, and the bound on memory.
-//! 2. `load` makes the task ready for its journey: it reads the files' contents into it, or leaves the names
-//!    (`--shared-fs`), and submits it to the queue as bytes. The queue gives a promise of its own, of the
-//!    output, and this is what keeps the one in the line.
-//! 3. A member has greeted its worker with the job, and was granted a *credit*. As far as that goes it takes tasks on
-//!    lease and sends them, in frames of a quarter of a mebibyte, on one stream.
-//! 4. The worker runs the kernel (`work`) in its *slots*, threads that do a task each, and sends each output
-//!    back. A panic goes back as a failure.
-//! 5. The member hands the output to the queue, which keeps its promise, and `gather` emits the outputs in
-//!    the order of the line. What is left of a task goes the same way, on the urgent lane.
+//! 1. `feed` lists the files. For each task it puts a *pending result* into a channel. The channel
+//!    is bounded: that is the backpressure, and the bound on memory.
+//! 2. `load` prepares the task for sending. It reads the files' contents into it, or leaves the
+//!    names (`--shared-fs`), and submits it to the queue as bytes. The queue returns a pending
+//!    result too, for the output; `load` passes it to `gather`.
+//! 3. The member has sent the job to its worker, in a *hello*, and was granted a *credit*. While
+//!    credit is left it takes tasks on lease and sends them on one stream, in frames of 256 KiB.
+//! 4. The worker runs the kernel (`work`) in its *slots*: threads that each do one task at a time.
+//!    It sends back each output. A panic is sent back as a failure.
+//! 5. The member hands the output to the queue, which completes the pending result. `gather` emits
+//!    the outputs in the order of the tasks. A remainder of a task is submitted in the same way, in
+//!    the urgent lane.
 //!
-//! Meanwhile the member asks its worker for a sign of life, on a connection of its own. When there is none,
-//! or the stream breaks, it leaves the queue and closes the connection, so that nothing late arrives, and the
-//! leases go to whoever has room. The member then tries again, from the beginning: a session is never mended.
-//! A task that was lost three times is given up.
+//! Meanwhile the member pings its worker, on a second connection. If no answer comes, or the stream
+//! breaks, the member leaves the queue and closes the connection, so that no late answer arrives.
+//! The queue gives its leases to workers that have credit left. The member then starts another
+//! session from the beginning: a session is never resumed.
 //!
-//! When a job ends, or is stopped, the queue closes: promises break, members leave their sessions, processes of
-//! the run's own are killed and waited for. They hold nothing that could be lost.
+//! When a worker is lost, the queue cannot know which of its tasks was the cause. It *quarantines*
+//! all of them: each runs alone from then on. A task that was alone on its worker at three losses
+//! is given up.
 //!
-//! [`resize`] and [`mandelbrot`] need no order. They take the promises in the line as they are kept, a bounded number
-//! of them at a time (`buffer_unordered`), and so one slow worker holds up nothing but its own tasks.
+//! When a job ends or is stopped, the queue closes. Pending results are abandoned, members leave
+//! their sessions, and the worker processes that the run started are killed and waited for. They
+//! hold nothing that must be saved.
 //!
-//! [`wordcount`] has a *shuffle*: what the tasks of the first phase make is needed by all of the second. It does not
-//! come back. A worker keeps it on a [shelf](cluster::shelf) of its session, and returns names, which say where it is;
-//! the tasks of the second phase are given these names, and fetch the bytes from worker to worker. With this, losing
-//! a worker is no longer harmless: what it had done is lost, too, though its leases were settled. So the coordinator
-//! keeps the tasks themselves, and each thing is known by its session and its attempt. When a session has ended, or
-//! somebody could not fetch from it, its tasks are done again elsewhere, and then those that wait for them. Nothing
-//! is used twice, since who needs it is told one name for each task.
+//! [`resize`] and [`mandelbrot`] need no order. They take results in the order of completion, from
+//! a bounded number of pending ones (`buffer_unordered`). So one slow worker delays only its own
+//! tasks.
 //!
-//! [`sort`] does the same with runs of sorted lines, and its second phase has an order. There a task that could not
-//! fetch something waits for its turn, and while it does, what is lost is made again.
+//! [`wordcount`] has a *shuffle*: every task of the second phase needs results of all tasks of the
+//! first. These results do not come back to the coordinator. A worker keeps them in a [blob
+//! store](cluster::blob_store) of its session, and returns names that say where they are. The tasks
+//! of the second phase get these names, and fetch the bytes directly from the workers. With a
+//! shuffle, losing a worker is no longer harmless: the results of tasks that were complete are lost
+//! as well. So the coordinator keeps the tasks (their *lineage*). When a session has ended, or
+//! another worker could not fetch from it, the coordinator has its tasks done again, and then the
+//! tasks that need them. A name contains the session and the attempt, and a task of the second
+//! phase gets one name for each task of the first, so nothing is counted twice.
 //!
-//! [`kv`] is a server, and *keeps* what others only pass on: a worker owns shards of the data, for as long as the session
-//! lasts. Its questions are not repeatable, so nothing is leased and nothing is done again. When a session ends, what it
-//! kept is lost, and whoever waits for an answer is told that nobody knows it. The next session begins with nothing, under
-//! another name: what a worker that was only slow still holds can be asked by nobody. To go on without a loss there would have to
-//! be a second copy, and an agreement on which of two is the right one; both are beyond what this crate shows.
+//! [`sort`] shuffles runs of sorted lines, and its second phase has an order. A task there that
+//! could not fetch a run keeps its position in the order while the run is made again.
+//!
+//! [`kv`] is a server, and its workers are *stateful*: each owns shards of the data, for as long as
+//! its session lasts. Requests are not repeatable, so nothing is leased and nothing is sent twice.
+//! When a session ends, its data is lost, and every request that has no answer yet is answered as
+//! *indeterminate*: it may have been executed or not. The next session begins with empty shards and
+//! another name. If the old worker was only slow, no request can reach its data any more. To
+//! survive a loss, the server would need replicas and a consensus protocol between them; both are
+//! beyond what this crate shows.
 //!
 //! # Modules, in reading order
 //!
-//! - [`grep`]: what is told to whom, and in which order it comes back;
+//! - [`mandelbrot`]: small tasks, several of which travel in one message;
 //! - [`resize`]: large tasks, which travel as contents or as names;
-//! - [`mandelbrot`]: small tasks, which travel together;
-//! - [`wordcount`]: two phases, and what goes from worker to worker between them;
-//! - [`sort`]: the same, with names that do not say where things are;
-//! - [`kv`]: a server whose data is with the workers; its `node` is what they do;
+//! - [`grep`]: outputs in order, and remainders of tasks;
+//! - [`wordcount`]: two phases, and a shuffle between them;
+//! - [`sort`]: the same, with names that do not contain the location;
 //! - [`fetch`]: requests to hosts, each of which belongs to one worker;
-//! - `brief`: what a worker is told of a job;
-//! - `threads`: the threads that feed it, joined before the end of what they send is believed;
-//! - [`cluster`]: the small runtime of this model. It knows no workload, and its queue knows no transport: a
-//!   message broker could take the place of everything between queue and worker.
+//! - [`kv`]: a server whose data is with the workers; its `node` is their side;
+//! - `job_setup`: what a worker is told once about a job;
+//! - `threads`: the coordinator's threads, joined before the end of their output is trusted;
+//! - [`cluster`]: the small runtime of this model. It knows no workload, and its queue knows no
+//!   transport: a message broker could replace everything between queue and worker.
 
-// What prints goes through `cc_workloads::stdio`, which does not panic and tells what could not be
-// written.
+// All printing goes through `cc_workloads::stdio`, which does not panic, and reports what could not
+// be written.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
-mod brief;
 pub mod cluster;
+mod job_setup;
 mod threads;
 
 use cc_workloads::{Entry, Model, with_workloads};
@@ -83,7 +98,7 @@ macro_rules! workloads {
     ($($name:ident: $run:path,)*) => {
         $(pub mod $name;)*
 
-        /// The model of this crate.
+        /// The model that this crate implements.
         pub const MODELS: &[Model] = &[Model {
             name: "distributed",
             mechanism: "gRPC (tonic), N processes on loopback",
@@ -91,7 +106,7 @@ macro_rules! workloads {
             $($name: Entry::Run($name::run),)*
         }];
 
-        /// What a worker can be asked for.
+        /// The services that a worker of this crate offers.
         const SERVICES: &[cluster::worker::Service] = &[$($name::SERVICE,)*];
     };
 }

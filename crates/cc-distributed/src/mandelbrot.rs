@@ -1,17 +1,21 @@
 //! `mandelbrot` on a cluster.
 //!
-//! - **Split.** A task is some tiles that follow each other, of 4096 pixels together, or one that is larger: a task's
-//!   messages cost the same whatever is in it, so small tiles travel together.
-//! - **Share.** By credit: a worker that has done a task is sent another, which waits there before the worker is free,
-//!   so nobody waits for a message. Stealing would cost a journey just when somebody has nothing to do.
-//! - **Bound.** `window` promises are waited for, each of a few numbers; the counts, when they come, are a task's.
-//! - **Order.** None: promises are taken as they are kept, and an output says where it belongs.
-//! - **Stop.** Closing the cluster's queue breaks the promises and ends the sessions. The run's own
-//!   workers are killed; in a standing one, the kernel asks whether its session has ended, between
-//!   rows and within long ones.
-//! - **Fail.** A silent worker is taken for dead: it is cut off, and its tasks go elsewhere. So is
-//!   one that answers with other tiles. What panicked, or lost its worker three times when it had
-//!   that for itself, is done once more, every tile for itself: only the culprit is given up.
+//! - **Split.** A task is a run of consecutive tiles, 4096 pixels in total, or one tile that is
+//!   larger. The messages of a task cost the same for any number of pixels, so small tiles share
+//!   one.
+//! - **Share.** By credit: a worker has several tasks in flight, so the next one has arrived before
+//!   the worker is free, and it does not wait for a message. Work stealing would cost a round trip
+//!   at the moment when a worker is idle.
+//! - **Bound.** At most `window` results are pending. A pending task is a few numbers; its result
+//!   is the counts of its tiles.
+//! - **Order.** None: results are taken in the order of completion, and each output says which
+//!   tiles it has.
+//! - **Stop.** Closing the cluster's queue abandons the pending results and ends the sessions. The
+//!   worker processes of the run are killed. In a standing worker the kernel checks for the end of
+//!   its session, between rows and within long ones.
+//! - **Fail.** A silent worker is taken for dead: it is cut off, and its tasks go to other workers.
+//!   So is a worker that answers with other tiles. A task that panicked, or was given up because it
+//!   lost three workers, is retried tile by tile, so that only the tile that causes it fails.
 
 use std::{ops::ControlFlow, thread};
 
@@ -28,24 +32,25 @@ use crate::{
         Cluster,
         command::Options,
         decoded, encode,
-        queue::{Kept, Lane, Promise},
-        worker::{Means, Service, Work},
+        queue::{Completion, Lane, Pending},
+        worker::{JobContext, Service, Work},
     },
     threads::Threads,
 };
 
-/// Small tiles travel together.
+/// Pixels per task: enough that computing them takes longer than sending the task's messages.
 const GRAIN: Grain = Grain { pixels: 4096 };
 
 // ANCHOR: mandelbrot-run
-/// Runs the job on the workers that the command line names, or on `ctx.workers` processes of its own.
+/// Runs the job on the workers that the command line names, or on `ctx.workers` processes that it
+/// starts.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let cluster = Cluster::start("mandelbrot", encode(&job.view), &Options::new(&ctx.options), ctx)?;
-    let (promises, line) = channel(1);
+    let (pending_tx, pending_rx) = channel(1);
     thread::scope(|scope| {
         let mut threads = Threads::new(scope, ctx);
-        threads.spawn("feed", || feed(job, &cluster, promises, ctx))?;
-        gather(line, job, &cluster, ctx, out);
+        threads.spawn("feed", || feed(ctx, job, &cluster, pending_tx))?;
+        gather(ctx, job, &cluster, pending_rx, out);
         threads.join()
     })?;
     cluster.close()
@@ -54,31 +59,31 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
 
 // ANCHOR: mandelbrot-feed
 /// Submits the tasks.
-fn feed(job: &Job, cluster: &Cluster, promises: Sender<Promise<Output>>, ctx: &Ctx) {
+fn feed(ctx: &Ctx, job: &Job, cluster: &Cluster, pending_tx: Sender<Pending<Output>>) {
     for task in job.tasks(GRAIN) {
-        let promise = submit(&task, Lane::Usual, job, cluster);
-        if ctx.stop.requested() || promises.blocking_send(promise).is_err() {
+        let pending = submit(job, cluster, &task, Lane::Usual);
+        if ctx.stop.requested() || pending_tx.blocking_send(pending).is_err() {
             break;
         }
     }
 }
 
-/// Submits a task. Only counts of its own tiles are taken for an answer.
-fn submit(task: &Task, lane: Lane, job: &Job, cluster: &Cluster) -> Promise<Output> {
+/// Submits a task. An answer is accepted only if it has the counts of this task's tiles.
+fn submit(job: &Job, cluster: &Cluster, task: &Task, lane: Lane) -> Pending<Output> {
     let scope = task.scope(&job.view);
     cluster.submit(encode(task), lane, decoded(move |_, output| scope.accepts(output)))
 }
 // ANCHOR_END: mandelbrot-feed
 
-/// What a worker does for it.
+/// What a worker does for this workload.
 pub(crate) const SERVICE: Service = Service::tasks("mandelbrot", work);
 
 // ANCHOR: mandelbrot-work
-/// Begins with a job in a worker: from here on, encoded tasks become encoded outputs, until the
-/// session has ended.
-pub(crate) fn work(view: &[u8], means: &Means) -> Result<Work> {
+/// Prepares a job in a worker. The returned function turns encoded tasks into encoded outputs,
+/// until the session has ended.
+pub(crate) fn work(context: &JobContext, view: &[u8]) -> Result<Work> {
     let view = postcard::from_bytes(view).map_err(|error| Error::worker("view", error))?;
-    let plane = Plane::new(&view, &means.stop);
+    let plane = Plane::new(&view, &context.stop);
     Ok(Box::new(move |task| {
         let task = postcard::from_bytes(task).map_err(|error| error.to_string())?;
         let output = plane.task(&task).ok_or("the session has ended")?;
@@ -88,32 +93,40 @@ pub(crate) fn work(view: &[u8], means: &Means) -> Result<Work> {
 // ANCHOR_END: mandelbrot-work
 
 // ANCHOR: mandelbrot-gather
-/// Emits the outputs as they come.
+/// Emits the outputs in the order of completion.
 fn gather(
-    line: Receiver<Promise<Output>>,
+    ctx: &Ctx,
     job: &Job,
     cluster: &Cluster,
-    ctx: &Ctx,
+    pending_rx: Receiver<Pending<Output>>,
     out: &mut dyn Sink<Output>,
 ) {
-    let outcomes = ReceiverStream::new(line).buffer_unordered(ctx.window.get());
-    let _ = block_on_stream(outcomes).try_for_each(|outcome| settle(outcome, job, cluster, ctx, out));
+    let completions = ReceiverStream::new(pending_rx).buffer_unordered(ctx.window.get());
+    for completion in block_on_stream(completions) {
+        if emit(ctx, job, cluster, completion, out).is_break() {
+            break;
+        }
+    }
 }
 
-/// Emits an output, or those of its tiles if the task failed as a whole.
-fn settle(
-    outcome: Kept<Output>,
+/// Emits the output of a task. A failed task of several tiles is retried tile by tile instead.
+fn emit(
+    ctx: &Ctx,
     job: &Job,
     cluster: &Cluster,
-    ctx: &Ctx,
+    completion: Completion<Output>,
     out: &mut dyn Sink<Output>,
 ) -> ControlFlow<()> {
-    let output = cluster.output(outcome, Task::failed)?;
+    let output = cluster.output(completion, Task::failed)?;
     if output.counts.is_ok() || output.task.tiles == 1 {
         return ctx.emit(output, out);
     }
-    let tiles = output.task.apart().map(|tile| submit(&tile, Lane::Urgent, job, cluster));
-    let promises: Vec<_> = tiles.collect();
-    promises.into_iter().try_for_each(|promise| settle(promise.blocking_recv(), job, cluster, ctx, out))
+    let tiles = output.task.split();
+    // All are submitted before the first is awaited, so that they run in parallel.
+    let pending: Vec<_> = tiles.map(|tile| submit(job, cluster, &tile, Lane::Urgent)).collect();
+    for tile in pending {
+        emit(ctx, job, cluster, tile.blocking_recv(), out)?;
+    }
+    ControlFlow::Continue(())
 }
 // ANCHOR_END: mandelbrot-gather

@@ -1,9 +1,9 @@
-//! The coordinator's threads that feed a run: each has a name and is joined, and if it panics, that
-//! is the run's error.
+//! The coordinator's threads that feed a run. Each has a name and is joined; a panic of one is the
+//! run's error.
 //!
-//! A channel does not say why it was closed: a thread that panics drops its sender, too. So a
-//! reader may take a closed channel for the end of the input only because the thread that feeds it
-//! is joined afterwards, and [`Threads::join`] says whether it came to its end.
+//! A closed channel does not say why it was closed: a thread that panics drops its sender, too. A
+//! reader may take a closed channel for the end of the input only because the feeding thread is
+//! joined afterwards: [`Threads::join`] reports whether it panicked.
 
 use std::thread::{self, Scope, ScopedJoinHandle};
 
@@ -17,26 +17,27 @@ pub(crate) struct Threads<'scope, 'env: 'scope> {
 }
 
 impl<'scope, 'env> Threads<'scope, 'env> {
-    /// No threads yet. The scope waits for all of them even if [`Threads::join`] is never reached.
+    /// Creates an empty set of threads. The scope joins them even if [`Threads::join`] is not
+    /// called.
     #[must_use]
     pub(crate) fn new(scope: &'scope Scope<'scope, 'env>, ctx: &Ctx) -> Self {
         Self { scope, stop: ctx.stop.clone(), started: Vec::new() }
     }
 
-    /// Starts a thread. If it panics, the run is asked to stop: what it left undone would be waited
-    /// for.
+    /// Starts a thread. If it panics, a stop of the run is requested: other threads would wait
+    /// forever for results that it can no longer produce.
     ///
     /// # Errors
     ///
-    /// If the system has no room for a thread more.
+    /// If the system refuses another thread.
     pub(crate) fn spawn(
         &mut self,
         name: impl Into<String>,
         body: impl FnOnce() + Send + 'scope,
     ) -> Result<()> {
-        let alarm = Alarm(self.stop.clone());
+        let stop_on_panic = StopOnPanic(self.stop.clone());
         let body = move || {
-            let _alarm = alarm;
+            let _stop_on_panic = stop_on_panic;
             body();
         };
         let thread = thread::Builder::new().name(name.into()).spawn_scoped(self.scope, body);
@@ -44,15 +45,16 @@ impl<'scope, 'env> Threads<'scope, 'env> {
         Ok(())
     }
 
-    /// Waits until all of them have ended. The channels on which they may be waiting must be closed
-    /// before.
+    /// Waits until all threads have ended. The caller must first close every channel on which they
+    /// may be waiting.
     ///
     /// # Errors
     ///
     /// The first panic, with the thread's name.
     pub(crate) fn join(self) -> Result<()> {
-        let ends: Vec<_> = self.started.into_iter().map(join).collect();
-        ends.into_iter().collect()
+        // All are joined before the first error is returned.
+        let results: Vec<_> = self.started.into_iter().map(join).collect();
+        results.into_iter().collect()
     }
 }
 
@@ -61,10 +63,10 @@ fn join(thread: ScopedJoinHandle<()>) -> Result<()> {
     thread.join().map_err(|panic| Error::panicked(name, &*panic))
 }
 
-/// Requests a stop if it is dropped by a panic.
-struct Alarm(Stop);
+/// Requests a stop if a panic drops it.
+struct StopOnPanic(Stop);
 
-impl Drop for Alarm {
+impl Drop for StopOnPanic {
     fn drop(&mut self) {
         if thread::panicking() {
             self.0.request(Cause::Break);
@@ -81,27 +83,27 @@ mod tests {
     #[test]
     fn a_panic_is_the_runs_error_by_name_and_stops_the_other_threads() {
         let ctx = Ctx::new(NonZeroUsize::MIN);
-        let (stopped, waits) = sync_channel::<()>(0);
-        let _on_stop = ctx.stop.on_request(move || drop(stopped));
-        let ended = thread::scope(|scope| {
+        let (stop_tx, stop_rx) = sync_channel::<()>(0);
+        let _on_stop = ctx.stop.on_request(move || drop(stop_tx));
+        let result = thread::scope(|scope| {
             let mut threads = Threads::new(scope, &ctx);
-            threads.spawn("waits", move || assert!(waits.recv().is_err()))?;
+            threads.spawn("waits", move || assert!(stop_rx.recv().is_err()))?;
             threads.spawn("feed", || panic!("planned"))?;
             threads.join()
         });
-        let error = ended.expect_err("a thread has panicked").to_string();
+        let error = result.expect_err("a thread panicked").to_string();
         assert_eq!(error, "feed: panicked: planned");
         assert_eq!(ctx.stop.cause(), Some(Cause::Break));
     }
 
     #[test]
-    fn threads_that_come_to_their_end_are_no_error() {
+    fn threads_that_return_are_no_error() {
         let ctx = Ctx::new(NonZeroUsize::MIN);
-        let ended = thread::scope(|scope| {
+        let result = thread::scope(|scope| {
             let mut threads = Threads::new(scope, &ctx);
             threads.spawn("feed", || ())?;
             threads.join()
         });
-        assert!(ended.is_ok() && !ctx.stop.requested());
+        assert!(result.is_ok() && !ctx.stop.requested());
     }
 }

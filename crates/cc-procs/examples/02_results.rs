@@ -1,11 +1,12 @@
-//! Lesson 2 of 4: bring the results back, in the order of the questions.
+//! Lesson 2 of 4: return the results in the order of the requests.
 //!
-//! All that two processes can exchange is bytes. Here the question is an argument, and the answer comes through a
-//! pipe that is the worker's standard output: turned into text there, and back into a number here. A worker with
-//! its pipe is the *promise* of a result. The promises are kept in the order in which they were made, and waited
-//! for in that order. So the results are in order as well, whichever is ready first.
+//! Processes exchange bytes and nothing else. Here the request is an argument. The result comes
+//! back through a pipe that is the worker's standard output: the worker prints a number as text,
+//! and the program parses it. A worker with its pipe is a *pending result*. The workers are kept in
+//! the order in which they were started, and waited for in that order. So the results are in order,
+//! no matter which worker finishes first.
 //!
-//! What to see: the last limit is ready long before the first, and its line is still the last.
+//! What to see: the last limit is finished long before the first, and its line is still the last.
 
 use std::{
     env,
@@ -21,8 +22,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("{}", primes_below(limit.parse()?));
         return Ok(());
     }
-    let promises: Vec<_> = LIMITS.into_iter().map(start).collect::<io::Result<_>>()?;
-    let results: Vec<_> = promises.into_iter().map(result).collect::<Result<_, _>>()?;
+    let workers: Vec<_> = LIMITS.into_iter().map(start_worker).collect::<io::Result<_>>()?;
+    let results: Vec<_> = workers.into_iter().map(result).collect::<Result<_, _>>()?;
     for (limit, primes) in LIMITS.iter().zip(&results) {
         println!("{primes:6} primes below {limit}");
     }
@@ -30,17 +31,18 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn start(limit: u32) -> io::Result<Child> {
+fn start_worker(limit: u32) -> io::Result<Child> {
     Command::new(env::current_exe()?).arg(limit.to_string()).stdout(Stdio::piped()).spawn()
 }
 
-/// Reads the pipe to its end, and then waits for the worker: one whose pipe is full would wait for us.
+/// Reads the pipe to its end, and only then waits for the worker. In the other order, a worker with
+/// more output than the pipe has room for would wait for a reader, and the program for the worker.
 fn result(worker: Child) -> Result<usize, Box<dyn Error>> {
     let output = worker.wait_with_output()?;
     Ok(String::from_utf8(output.stdout)?.trim().parse()?)
 }
 
-/// The work of all lessons: a pure function, slow enough to be worth sharing out.
+/// The work of all lessons: a pure function, slow enough to be worth running concurrently.
 fn primes_below(limit: u32) -> usize {
     (2..limit).filter(|n| (2..).take_while(|d| d * d <= *n).all(|d| n % d != 0)).count()
 }

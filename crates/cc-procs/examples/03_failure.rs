@@ -1,12 +1,14 @@
-//! Lesson 3 of 4: one task fails and takes its worker along; the others are done, the failure is reported by name.
+//! Lesson 3 of 4: one task kills its worker; the others are done, and the failure is reported with
+//! its task.
 //!
-//! The worker aborts, which no thread survives; a `kill -9`, or the kernel when memory is short, does the same to
-//! it. A process that does one task could be waited for, as before. The crate's pool keeps its workers busy with
-//! one task after the other, so a death may hit two: the one that was being done, and one that lay ready. The pool
-//! starts another worker and gives it both again. A task that has killed three workers is given up.
+//! The worker aborts, which ends its process. A `kill -9` does the same, and so does Linux when
+//! memory runs out. The crate's pool gives a worker up to two tasks, so that it need not wait for
+//! the next. If a worker dies, the pool starts another one and repeats the tasks that have no output
+//! yet. With two tasks in flight, the pool cannot know which one has killed the worker, so it then
+//! runs each of them alone. A task that was running alone at three deaths is given up.
 //!
-//! What to see: three results and a failure, each in its place, and no word on standard error: the dead do not
-//! talk.
+//! What to see: three results and one failure, each at its place in the order. Standard error is
+//! empty: a process that aborts prints nothing.
 
 use std::process;
 
@@ -15,30 +17,30 @@ use cc_workloads::{Ctx, Result};
 
 const LIMITS: [&str; 4] = ["1000", "10000", "ten thousand", "100000"];
 
-type Answer = Result<usize, String>;
+type Output = Result<usize, String>;
 
 fn main() -> Result<()> {
-    enter("primes", |()| work); // a worker process does not come back from here
+    enter("primes", |()| work); // in a worker process, this does the tasks and does not return
     let ctx = Ctx::new(Ctx::available_workers());
-    let failed = |_: &String, why: &str| Err(why.to_owned());
-    let pool: Pool<String, Answer> = Pool::start("primes", &(), &ctx, failed)?;
-    let promises = LIMITS.map(|limit| pool.submit(limit.to_owned()).expect("the pool is open"));
-    let results = promises.map(|promise| promise.recv().expect("nobody stops the run"));
+    let failed = |_: &String, reason: &str| Err(reason.to_owned());
+    let pool: Pool<String, Output> = Pool::start(&ctx, "primes", &(), failed)?;
+    let pending = LIMITS.map(|limit| pool.submit(limit.to_owned()).expect("the run is not stopped"));
+    let results = pending.map(|result| result.recv().expect("the run is not stopped"));
     for (limit, result) in LIMITS.iter().zip(&results) {
         match result {
             Ok(primes) => println!("{primes:6} primes below {limit}"),
-            Err(why) => println!("failed: {limit}: {why}"),
+            Err(reason) => println!("failed: {limit}: {reason}"),
         }
     }
     assert_eq!(results, [Ok(168), Ok(1_229), Err("killed its worker three times".to_owned()), Ok(9_592)]);
     pool.finish()
 }
 
-fn work(limit: String) -> Answer {
+fn work(limit: String) -> Output {
     Ok(primes_below(limit.parse().unwrap_or_else(|_| process::abort())))
 }
 
-/// The work of all lessons: a pure function, slow enough to be worth sharing out.
+/// The work of all lessons: a pure function, slow enough to be worth running concurrently.
 fn primes_below(limit: u32) -> usize {
     (2..limit).filter(|n| (2..).take_while(|d| d * d <= *n).all(|d| n % d != 0)).count()
 }

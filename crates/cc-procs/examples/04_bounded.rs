@@ -1,12 +1,18 @@
-//! Lesson 4 of 4: a producer that is faster than its consumer, and a bound on what lies between them.
+//! Lesson 4 of 4: a producer that is faster than its consumer, and a bound on the tasks in flight.
 //!
-//! A pipe is bounded too, but in bytes, and there are two: one takes the limits to the worker, one the answers
-//! back. Whoever fills the first without reading the second may wait for a worker that waits for him. So the bound
-//! is kept by counting: there are never more than three limits *in flight*, sent and not answered. They fit into
-//! any pipe, so sending never waits. The end is the end of a pipe: the worker's input closes, and it has nothing
-//! left to do.
+//! Here the main program is the producer, and a worker process the consumer. Two pipes connect
+//! them: one carries tasks (each a limit for `primes_below`) to the worker, the other its results
+//! back. A pipe is bounded, but in bytes. If the program fills the first pipe and does not read the
+//! second, then the program may wait for room in the first while the worker waits for room in the
+//! second: a deadlock. So the program counts. At most three tasks are *in flight*, which means sent
+//! and not answered. They fit into any pipe, so a write never waits.
 //!
-//! What to see: there are limits without end, and never more than three in flight.
+//! The run ends when the program has a result that is large enough and closes the first pipe. Two
+//! tasks are still in flight then. The worker does them, and their results are not read. Then it
+//! finds the end of its input and exits.
+//!
+//! What to see: the producer never runs out of tasks, but each line says that three are in flight.
+//! The last line comes after the worker has exited.
 
 use std::{
     env,
@@ -28,18 +34,20 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let mut command = Command::new(env::current_exe()?);
     let mut worker = command.arg("worker").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-    let mut tasks = worker.stdin.take().expect("piped");
-    let mut answers = BufReader::new(worker.stdout.take().expect("piped")).lines();
-    let (mut sent, mut answered) = (0, 0);
+    let mut tasks = worker.stdin.take().expect("standard input is a pipe");
+    let stdout = worker.stdout.take().expect("standard output is a pipe");
+    let mut results = BufReader::new(stdout).lines();
+    let mut sent = 0;
+    let mut done = 0;
     let found = loop {
-        while sent - answered < BOUND {
+        while sent - done < BOUND {
             sent += 1;
             writeln!(tasks, "{}", sent * STEP)?;
         }
-        let primes: usize = answers.next().ok_or("the worker has died")??.parse()?;
-        let in_flight = sent - answered;
-        answered += 1;
-        let limit = answered * STEP; // the worker answers in the order of the questions
+        let primes: usize = results.next().ok_or("the worker has died")??.parse()?;
+        let in_flight = sent - done;
+        done += 1;
+        let limit = done * STEP; // the worker does the tasks in the order of the pipe
         println!("{primes:6} primes below {limit}, {in_flight} in flight");
         if primes >= ENOUGH {
             break limit;
@@ -52,7 +60,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The work of all lessons: a pure function, slow enough to be worth sharing out.
+/// The work of all lessons: a pure function, slow enough to be worth running concurrently.
 fn primes_below(limit: u32) -> usize {
     (2..limit).filter(|n| (2..).take_while(|d| d * d <= *n).all(|d| n % d != 0)).count()
 }

@@ -1,11 +1,14 @@
-//! Where a worker process catches the panic of a task.
+//! Catches the panic of a task in a worker process.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use cc_workloads::error::panic_reason;
 
-/// Does one task after the other. A panic is that task's failure, and the worker goes on: a kernel
-/// begins each task afresh, so a panic leaves nothing behind that the next one would see.
+/// Returns a function that does one task after the other. A panic becomes the output that `failed`
+/// makes of its message, and the worker continues.
+///
+/// `AssertUnwindSafe` is sound here: a kernel resets its buffers at the start of each task, so the
+/// next task never sees state that a panic has left half-changed.
 pub(crate) fn caught<T, O>(
     mut kernel: impl FnMut(&T) -> O,
     failed: impl Fn(&T, &str) -> O,

@@ -1,8 +1,8 @@
-//! The thread that feeds the pool: started, and joined before the end of its outputs is believed.
+//! The thread that submits the tasks to the pool.
 //!
-//! A channel does not say why it was closed: a thread that panics drops its sender, too. So a
-//! closed channel is the end of the input only if [`join`] says that the thread which fed it came
-//! to its end.
+//! A closed channel does not tell why it was closed: a thread that panics drops its sender just as
+//! one that returns. So a closed channel is the end of the input only if [`join`] reports that the
+//! thread returned.
 
 use std::thread::{self, Scope, ScopedJoinHandle};
 
@@ -21,13 +21,14 @@ pub(crate) fn start<'scope>(
     thread.spawn_scoped(scope, feed).map_err(|e| Error::worker("thread", e))
 }
 
-/// Waits for it. What it may be waiting for must be dropped before.
+/// Joins the thread. The other ends of the channels that it may be waiting for must be dropped
+/// before; otherwise the join could wait for ever.
 ///
 /// # Errors
 ///
-/// If it has panicked.
-pub(crate) fn join(feed: ScopedJoinHandle<()>) -> Result<()> {
-    feed.join().map_err(|panic| Error::panicked("feed", &*panic))
+/// If the thread has panicked.
+pub(crate) fn join(thread: ScopedJoinHandle<()>) -> Result<()> {
+    thread.join().map_err(|panic| Error::panicked("feed", &*panic))
 }
 
 #[cfg(test)]

@@ -1,22 +1,28 @@
 //! `fetch` in worker processes.
 //!
-//! - **Split.** A worker process for each request that is under way, as in servers that fork beforehand. It makes one attempt,
-//!   waiting in the kernel for the answer, and reports. One that has to come back later is the coordinator's again, and its worker
-//!   does something else.
-//! - **Share.** Nothing. The coordinator owns the schedule and speaks to no server; a worker owns its client, with one
-//!   connection, and the part of a body that broke off. That stays where it is, so the coordinator knows who has it, and
-//!   hands that download to him again, even if it has to wait for him.
-//! - **Bound.** As many workers as requests are allowed, started when there is something for them: the limit of this model is what the
-//!   system lets a user have of processes, and the memory that each has to itself. While the sink is behind, nothing is begun.
-//! - **Order.** None: results come as they are completed.
-//! - **Stop.** The workers are killed: what they were doing is nobody's, and a kill also reaches one that is suspended.
-//! - **Fail.** A panic is caught in the worker, and is that download's failure. If a worker dies, the attempt is made again by another,
-//!   unless it is the third that has died of it; what the dead one had of other bodies comes again. One that has not
-//!   answered when its attempt must be over is killed. Workers write into a folder of the run, and the coordinator alone
-//!   gives files their names: whatever a worker leaves behind goes with the folder.
+//! - **Split.** A worker process per request that may be in flight. It makes one attempt, in
+//!   blocking system calls, and returns the result. A download that must be retried later returns
+//!   to the coordinator, and its worker is free for another.
+//! - **Share.** Nothing. The coordinator owns the schedule and sends no requests itself. A worker
+//!   owns its client, with one connection, and the partial bodies of downloads that broke off. A
+//!   partial body stays in its worker. The coordinator remembers which worker that is, and sends it
+//!   the download again, even if the download has to wait for the worker.
+//! - **Bound.** As many workers as requests are allowed, each started when it is first needed: the
+//!   limit of this model is the number of processes that the system allows a user, and the memory
+//!   that each has to itself. While the sink is slow, no attempt begins.
+//! - **Order.** None: results are emitted as they are completed.
+//! - **Stop.** The workers are killed: a worker holds nothing that anything else needs, and a kill
+//!   also ends one that is suspended.
+//! - **Fail.** A panic is caught in the worker, and is that download's failure. If a worker dies,
+//!   another repeats the attempt; after three deaths the download fails. The partial bodies of
+//!   other downloads are lost, and fetched again. A worker that has not answered some time after
+//!   its attempt must be over is killed. Workers write into a directory of the run, and only the
+//!   coordinator gives files their final names: what a dead worker leaves there is removed with the
+//!   directory.
 
 use std::{
     collections::{HashMap, VecDeque},
+    mem,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::{Duration, Instant},
@@ -26,34 +32,39 @@ use cc_workloads::{
     Ctx, Error, Result, Sink, Stop,
     error::panic_reason,
     fetch::{
-        Download, Handover, Job, Output, PARKED, Returned, Schedule, Settings, Turn, blocking::Client,
+        Action, Download, Handover, Job, Output, PARKED, Returned, Schedule, Settings, blocking::Client,
         descriptors,
     },
     temporary::TemporaryDir,
 };
 
-use crate::fleet::{self, Fleet, News};
+use crate::fleet::{self, Event, Fleet};
 
-/// Of the coordinator, for each worker: its lifeline, and one for another that is being started.
+/// Descriptors of the coordinator per worker: its lifeline, and one for another that is being
+/// started.
 const DESCRIPTORS: usize = 2;
 
-/// How many workers may die of a download before it is given up.
-const TRIES: u32 = 3;
+/// Maximum deaths of workers while they attempt the same download; at this number it fails.
+const MAX_DEATHS: u32 = 3;
 
-/// How much longer than its attempt may take a worker is waited for.
+/// Time after which a worker is killed, from the end of the time that its attempt may take.
 const GRACE: Duration = Duration::from_secs(5);
 
 // ANCHOR: fetch-run
-/// Runs the job in a process for each request that may be under way; the calling thread coordinates, and gathers.
+/// Runs the job in a process per request that may be in flight; the calling thread coordinates
+/// them, and gathers.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     descriptors(job.at_once(), DESCRIPTORS)?;
-    let mut desk = Desk::new(job, ctx)?;
+    let mut coordinator = Coordinator::new(ctx, job)?;
     while !ctx.stop.requested() {
-        let output = match desk.schedule.turn(Instant::now()) {
-            Turn::Start(download) => desk.assign(download).map(|()| None)?,
-            Turn::Settled(output) => Some(output),
-            Turn::Wait(until) => desk.gather(until)?,
-            Turn::Over => break,
+        let output = match coordinator.schedule.poll(Instant::now()) {
+            Action::Start(download) => {
+                coordinator.feed(download)?;
+                None
+            }
+            Action::Emit(output) => Some(output),
+            Action::Wait(until) => coordinator.gather(until)?,
+            Action::Done => break,
         };
         if let Some(output) = output
             && ctx.emit(output, out).is_break()
@@ -65,199 +76,208 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
 }
 // ANCHOR_END: fetch-run
 
-/// What the coordinator knows.
-struct Desk {
-    schedule: Schedule,
-    fleet: Fleet<Returned>,
-    /// By the worker's number.
-    seats: Vec<Seat>,
-    /// Seats without a worker.
-    vacant: Vec<usize>,
-    /// Workers with nothing to do, those that have had something last at the end.
-    idle: Vec<usize>,
-    /// Who has a part of a download's body.
-    homes: HashMap<usize, usize>,
-    /// How many workers have died of a download.
-    deaths: HashMap<usize, u32>,
-    /// Where workers put bodies.
-    folder: Option<TemporaryDir>,
-}
-
-#[derive(Default)]
-struct Seat {
-    in_hand: Option<Box<Download>>,
-    /// When its answer is overdue, if it ever is.
-    overdue: Option<Instant>,
-    /// Others that have their bodies here.
-    queue: VecDeque<Box<Download>>,
-    /// Where its connection leads.
-    origin: String,
-}
-
-impl Desk {
-    fn new(job: &Job, ctx: &Ctx) -> Result<Self> {
-        let at_once = job.at_once();
-        Ok(Self {
-            schedule: Schedule::new(job, Instant::now()),
-            fleet: Fleet::new(
-                "fetch",
-                &job.settings.single_connection(),
-                ("--concurrency", at_once),
-                &ctx.stop,
-            )?,
-            seats: (0..at_once).map(|_| Seat::default()).collect(),
-            vacant: (0..at_once).rev().collect(),
-            idle: Vec::new(),
-            homes: HashMap::new(),
-            deaths: HashMap::new(),
-            // If there can be none, no body can be kept, as each worker will find.
-            folder: job.settings.out.as_ref().and_then(|out| TemporaryDir::new(out, ".cc-fetch-").ok()),
-        })
-    }
-}
-
 // ANCHOR: fetch-feed
-impl Desk {
-    /// Hands a download to whoever has a part of it, or else to a worker that is idle, or else to a new one.
-    fn assign(&mut self, download: Box<Download>) -> Result<()> {
-        let home = self.homes.get(&download.ticket().index()).copied();
-        match home {
-            Some(home) if self.seats[home].in_hand.is_some() => {
-                self.seats[home].queue.push_back(download);
+impl Coordinator {
+    /// Sends a download to the worker that has a part of it; otherwise to one that is idle;
+    /// otherwise to one that it starts.
+    fn feed(&mut self, download: Box<Download>) -> Result<()> {
+        let index = download.ticket().index();
+        let origin = download.origin();
+        let worker = match self.partial.get(&index).copied() {
+            Some(worker) if self.slots[worker].current.is_some() => {
+                self.slots[worker].queue.push_back(download);
                 return Ok(());
             }
-            Some(home) => self.idle.retain(|idle| *idle != home),
-            None => {}
-        }
-        let origin = download.origin();
-        let worker = home.map_or_else(|| self.free(&origin), Ok)?;
-        self.seats[worker].origin = origin;
-        self.hand_over(worker, download);
+            Some(worker) => {
+                self.idle.retain(|idle| *idle != worker);
+                worker
+            }
+            None => self.idle_worker(&origin)?,
+        };
+        self.slots[worker].origin = origin;
+        self.send(worker, download);
         Ok(())
     }
 
-    /// A worker that is free, if possible one whose connection leads there.
-    fn free(&mut self, origin: &str) -> Result<usize> {
-        let known = self.idle.iter().rposition(|idle| self.seats[*idle].origin == origin);
-        if let Some(at) = known.or(self.idle.len().checked_sub(1)) {
+    /// An idle worker, if possible with a connection to this origin; otherwise another that it
+    /// starts.
+    fn idle_worker(&mut self, origin: &str) -> Result<usize> {
+        let connected = self.idle.iter().rposition(|idle| self.slots[*idle].origin == origin);
+        if let Some(at) = connected.or(self.idle.len().checked_sub(1)) {
             return Ok(self.idle.remove(at));
         }
-        let number = self.vacant.pop().expect("as many seats as attempts");
-        self.fleet.start(number).map_err(|error| Error::worker(self.fleet.who(number), error))?;
+        let number = self.free.pop().expect("there are as many slots as attempts");
+        self.fleet.start(number).map_err(|error| Error::worker(self.fleet.name(number), error))?;
         Ok(number)
     }
 
-    fn hand_over(&mut self, worker: usize, download: Box<Download>) {
+    fn send(&mut self, worker: usize, download: Box<Download>) {
         let now = Instant::now();
         let handover = download.hand_over(now);
         let handover = match &self.folder {
             Some(folder) => handover.into_folder(folder.path()),
             None => handover,
         };
-        self.fleet.ask(worker, &handover);
-        let seat = &mut self.seats[worker];
-        seat.overdue = now.checked_add(download.patience(now).saturating_add(GRACE));
-        seat.in_hand = Some(download);
+        self.fleet.send(worker, &handover);
+        let slot = &mut self.slots[worker];
+        slot.deadline = now.checked_add(download.time_left(now).saturating_add(GRACE));
+        slot.current = Some(download);
     }
 }
 // ANCHOR_END: fetch-feed
 
-/// In a worker process, does its part and does not return.
+/// In a worker process of this workload, makes attempts and does not return.
 pub(crate) fn enter() {
     fleet::enter("fetch", work);
 }
 
 // ANCHOR: fetch-work
-/// Prepares a worker process: what it returns makes an attempt of each download that is handed over.
+/// Returns the function that makes an attempt of each download, in a worker process.
 pub(crate) fn work(settings: Settings) -> Result<impl FnMut(Handover) -> Returned> {
     let settings = Arc::new(settings);
     let client = Client::new(&settings, &Stop::default())?;
-    let mut begun: HashMap<usize, Box<Download>> = HashMap::new();
+    let mut partial: HashMap<usize, Box<Download>> = HashMap::new();
     Ok(move |handover: Handover| {
         let index = handover.index;
-        let mine = begun.remove(&index);
-        let download = mine.unwrap_or_else(|| handover.take_over(&settings, Instant::now()));
+        let begun = partial.remove(&index);
+        let download = begun.unwrap_or_else(|| handover.take_over(&settings, Instant::now()));
         let ticket = download.ticket();
-        let attempted = catch_unwind(AssertUnwindSafe(|| client.attempt(download)));
-        let attempted =
-            attempted.unwrap_or_else(|panic| ticket.failed(&panic_reason(&*panic), Instant::now()));
-        let (returned, left) = attempted.give_back(Instant::now());
-        if let Some(download) = left {
-            keep(&mut begun, index, download);
+        // Unwind safe: the panic drops the download and the connection that it used.
+        let attempted = catch_unwind(AssertUnwindSafe(|| client.attempt(download)))
+            .unwrap_or_else(|panic| ticket.failed(&panic_reason(&*panic), Instant::now()));
+        let (returned, broken_off) = attempted.give_back(Instant::now());
+        if let Some(download) = broken_off {
+            keep(&mut partial, index, download);
         }
         returned
     })
 }
-/// Keeps a body that broke off for its next attempt. Each may have a file that is open: if there
-/// are too many, another starts over, which the coordinator need not know.
-fn keep(begun: &mut HashMap<usize, Box<Download>>, index: usize, download: Box<Download>) {
-    if begun.len() >= PARKED
-        && let Some(other) = begun.keys().next().copied()
+
+/// Keeps a partial body for the next attempt. Each may have an open file, so there is a limit:
+/// above it, another body is dropped. That download starts over here, which the coordinator need
+/// not know.
+fn keep(partial: &mut HashMap<usize, Box<Download>>, index: usize, download: Box<Download>) {
+    if partial.len() >= PARKED
+        && let Some(other) = partial.keys().next().copied()
     {
-        begun.remove(&other);
+        partial.remove(&other);
     }
-    begun.insert(index, download);
+    partial.insert(index, download);
 }
 // ANCHOR_END: fetch-work
 
 // ANCHOR: fetch-gather
-impl Desk {
-    /// Waits for what a worker made of its attempt, or for this time.
+impl Coordinator {
+    /// Waits for the result of an attempt, until this time.
     fn gather(&mut self, until: Option<Instant>) -> Result<Option<Output>> {
-        let next_overdue = self.end_overdue();
-        match self.fleet.next([until, next_overdue].into_iter().flatten().min())? {
-            Some(News::Answer(worker, returned)) => self.take_back(worker, returned),
-            Some(News::Death(worker)) => self.bury(worker),
+        let next_deadline = self.kill_overdue();
+        match self.fleet.next_event([until, next_deadline].into_iter().flatten().min())? {
+            Some(Event::Answer(worker, returned)) => self.on_answer(worker, returned),
+            Some(Event::Death(worker)) => self.on_worker_death(worker),
             None => Ok(None),
         }
     }
 
-    fn take_back(&mut self, worker: usize, returned: Returned) -> Result<Option<Output>> {
-        let seat = &mut self.seats[worker];
-        seat.overdue = None;
-        let download = seat.in_hand.take().expect("who answers was asked");
-        match returned.is_begun() {
-            true => self.homes.insert(download.ticket().index(), worker),
-            false => self.homes.remove(&download.ticket().index()),
-        };
-        match self.seats[worker].queue.pop_front() {
-            Some(next) => self.hand_over(worker, next),
+    fn on_answer(&mut self, worker: usize, returned: Returned) -> Result<Option<Output>> {
+        let slot = &mut self.slots[worker];
+        slot.deadline = None;
+        let download = slot.current.take().expect("an answer follows a request");
+        let index = download.ticket().index();
+        if returned.is_begun() {
+            self.partial.insert(index, worker);
+        } else {
+            self.partial.remove(&index);
+        }
+        match self.slots[worker].queue.pop_front() {
+            Some(next) => self.send(worker, next),
             None => self.idle.push(worker),
         }
         let returned = match &self.folder {
             Some(folder) => returned.keep(&download, folder.path()),
             None => returned,
         };
-        Ok(self.schedule.ended(returned.take_back(&download, Instant::now())))
+        Ok(self.schedule.complete(returned.take_back(&download, Instant::now())))
     }
 
-    /// Gives what a dead worker had to others.
-    fn bury(&mut self, worker: usize) -> Result<Option<Output>> {
-        let Seat { in_hand, queue, .. } = std::mem::take(&mut self.seats[worker]);
-        self.homes.retain(|_, home| *home != worker);
+    /// Sends the downloads of a dead worker to others, and fails the one that it was attempting if
+    /// that was the third death.
+    fn on_worker_death(&mut self, worker: usize) -> Result<Option<Output>> {
+        let WorkerSlot { current, queue, .. } = mem::take(&mut self.slots[worker]);
+        self.partial.retain(|_, other| *other != worker);
         self.idle.retain(|idle| *idle != worker);
-        self.vacant.push(worker);
-        queue.into_iter().try_for_each(|download| self.assign(download))?;
-        let Some(download) = in_hand else { return Ok(None) };
+        self.free.push(worker);
+        for download in queue {
+            self.feed(download)?;
+        }
+        let Some(download) = current else { return Ok(None) };
         let ticket = download.ticket();
         let deaths = self.deaths.entry(ticket.index()).or_default();
         *deaths += 1;
-        if *deaths == TRIES {
+        if *deaths == MAX_DEATHS {
             let failed = ticket.failed("killed its worker three times", Instant::now());
-            return Ok(self.schedule.ended(failed));
+            return Ok(self.schedule.complete(failed));
         }
-        self.assign(download).map(|()| None)
+        self.feed(download)?;
+        Ok(None)
     }
 
-    /// Kills whoever is overdue, and says when the next is.
-    fn end_overdue(&mut self) -> Option<Instant> {
+    /// Kills the workers that are overdue. Returns the next deadline of another.
+    fn kill_overdue(&mut self) -> Option<Instant> {
         let now = Instant::now();
-        for (worker, seat) in self.seats.iter_mut().enumerate() {
-            if seat.overdue.take_if(|time| *time <= now).is_some() {
+        for (worker, slot) in self.slots.iter_mut().enumerate() {
+            if slot.deadline.take_if(|deadline| *deadline <= now).is_some() {
                 self.fleet.kill(worker);
             }
         }
-        self.seats.iter().filter_map(|seat| seat.overdue).min()
+        self.slots.iter().filter_map(|slot| slot.deadline).min()
     }
 }
 // ANCHOR_END: fetch-gather
+
+/// Shares the downloads out to the workers, and knows what each has.
+struct Coordinator {
+    schedule: Schedule,
+    fleet: Fleet<Returned>,
+    /// By the worker's number.
+    slots: Vec<WorkerSlot>,
+    /// Numbers of slots without a worker.
+    free: Vec<usize>,
+    /// Workers without a request, the one that became idle last at the end.
+    idle: Vec<usize>,
+    /// The worker that has a part of a download's body, by the download's index.
+    partial: HashMap<usize, usize>,
+    /// Number of workers that have died during an attempt, by the download's index.
+    deaths: HashMap<usize, u32>,
+    /// The directory in which workers write bodies.
+    folder: Option<TemporaryDir>,
+}
+
+#[derive(Default)]
+struct WorkerSlot {
+    /// The download that the worker attempts.
+    current: Option<Box<Download>>,
+    /// When the worker is killed if it has not answered.
+    deadline: Option<Instant>,
+    /// Downloads that wait for this worker, since it has parts of their bodies.
+    queue: VecDeque<Box<Download>>,
+    /// The origin of its last download, to which it may still have a connection.
+    origin: String,
+}
+
+impl Coordinator {
+    fn new(ctx: &Ctx, job: &Job) -> Result<Self> {
+        let count = job.at_once();
+        let settings = job.settings.single_connection();
+        Ok(Self {
+            schedule: Schedule::new(job, Instant::now()),
+            fleet: Fleet::new(&ctx.stop, "fetch", &settings, "--concurrency", count)?,
+            slots: (0..count).map(|_| WorkerSlot::default()).collect(),
+            free: (0..count).rev().collect(),
+            idle: Vec::new(),
+            partial: HashMap::new(),
+            deaths: HashMap::new(),
+            // If it cannot be created, each worker fails with that reason when it keeps a body.
+            folder: job.settings.out.as_ref().and_then(|out| TemporaryDir::new(out, ".cc-fetch-").ok()),
+        })
+    }
+}

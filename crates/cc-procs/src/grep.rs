@@ -1,18 +1,26 @@
 //! `grep` in worker processes.
 //!
-//! - **Split.** A task is the names of 32 files, or a range of one. Names travel and contents do not: every
-//!   process sees the same files. Only what can be read just once, as standard input, is handed over.
-//! - **Share.** Nothing. A worker gets a copy of the query and compiles it for itself; between the processes
-//!   there are only messages.
-//! - **Bound.** `window` promises in the line, and for each rest as many tasks as keep every worker busy. A
-//!   worker has two tasks in hand, so that it does not idle while an output travels, and one file open.
-//! - **Order.** A line of promises, kept in whatever order and collected in the order they were given.
-//! - **Stop.** The workers are killed: what they were doing is nobody's, and a kill also reaches one that is
-//!   suspended. Their owners see them end, break their promises, and the line runs empty.
-//! - **Fail.** A panic is caught in the worker and becomes the task's output. A worker that dies is
-//!   replaced and its task done again, unless it is the third that the task has killed. A worker
-//!   that cannot be started ends the run, and so does a panic of `feed`, which is joined: it closes
-//!   the line as the end does.
+//! - **Split.** A task is the names of 32 files, or a range of one. The workers read the files,
+//!   which all processes see. Only the contents of an input that can be read just once, such as
+//!   standard input, travel in a task.
+//! - **Share.** Nothing. A worker gets a copy of the query and compiles it itself; the processes
+//!   exchange only messages.
+//! - **Bound.** The queue of pending results has room for `window`. The queue of requests has room
+//!   for one more, so that `feed` normally waits only for room among the pending results. A worker
+//!   has two tasks in flight, so that it does not wait while an output travels, and one file open.
+//!   Of each remainder, at most two tasks per worker are submitted and not emitted; they wait in
+//!   the pool's urgent queue. A remainder of a remainder has the same bound again.
+//! - **Order.** A queue of pending results: workers complete them in any order, `gather` takes them
+//!   in the order of the tasks.
+//! - **Stop.** The workers are killed: a worker holds nothing that anything else needs, and a kill
+//!   also ends one that is suspended. Their owners end and drop their requests. So `gather` finds
+//!   its pending result abandoned, and returns.
+//! - **Fail.** A panic is caught in the worker, and becomes the task's output. A worker that dies
+//!   is replaced, and its tasks are done again; a task that was alone at three deaths fails. The
+//!   files of a failed task become its remainder, so only the file that fails is lost. A worker
+//!   that cannot be started ends the run. If `feed` panics, the run fails after the outputs of what
+//!   was submitted. A closed channel does not tell a panic from a normal end, so `run` joins the
+//!   thread to find out.
 
 use std::{collections::VecDeque, mem, ops::ControlFlow, thread};
 
@@ -24,76 +32,90 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::{caught::caught, feed, pool, worker};
 
-type Pool = pool::Pool<Task, Output>;
-type Promise = pool::Promise<Output>;
-
 // ANCHOR: grep-run
-/// Runs the job in `ctx.workers` processes; the calling thread gathers what comes back.
+/// Runs the job in `ctx.workers` processes, fed by one thread; the calling thread gathers.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
-    job.query.check()?; // or each worker would find the mistake for itself
-    let pool = Pool::start("grep", &job.query, ctx, Task::failed)?;
-    let (promises, line) = bounded(ctx.window.get());
+    // Here, so that an error in the query is reported once and not by each worker.
+    job.query.check()?;
+    let pool = Pool::start(ctx, "grep", &job.query, Task::failed)?;
+    let (pending_tx, pending_rx) = bounded(ctx.window.get());
     thread::scope(|scope| {
         let pool = &pool;
-        let feed = move || feed(job, ctx, pool, &promises);
-        let fed = feed::start(scope, feed)?;
-        gather(&line, pool, job, ctx, out);
-        drop(line); // nobody gathers what is submitted from now on
-        feed::join(fed)
+        let feeder = feed::start(scope, move || feed(ctx, job, pool, &pending_tx))?;
+        gather(ctx, job, pool, &pending_rx, out);
+        // Before the join: `feed` may be waiting for room among the pending results, which nothing
+        // takes any more.
+        drop(pending_rx);
+        feed::join(feeder)
     })?;
     pool.finish()
 }
 // ANCHOR_END: grep-run
 
 // ANCHOR: grep-feed
-/// Submits the tasks, and lines up the promises of their outputs.
-fn feed(job: &Job, ctx: &Ctx, pool: &Pool, promises: &Sender<Promise>) {
-    let mut tasks = job.tasks(Grain::default(), &ctx.stop);
-    let _ = tasks.try_for_each(|task| promises.send(pool.submit(task)?).ok());
+/// Submits the tasks, and queues their pending results in the same order.
+fn feed(ctx: &Ctx, job: &Job, pool: &Pool, pending_tx: &Sender<Pending>) {
+    for task in job.tasks(Grain::default(), &ctx.stop) {
+        let Some(pending) = pool.submit(task) else { break };
+        if pending_tx.send(pending).is_err() {
+            break;
+        }
+    }
 }
 // ANCHOR_END: grep-feed
 
-/// In a worker process, does its part and does not return.
+/// In a worker process of this workload, does the tasks and does not return.
 pub(crate) fn enter() {
     worker::enter("grep", work);
 }
 
 // ANCHOR: grep-work
-/// Prepares a worker process: what it returns does one task after the other there.
+/// Returns the function that does the tasks, one by one, in a worker process.
 pub(crate) fn work(query: &Query) -> impl FnMut(Task) -> Output + use<> {
-    let mut search = Search::new(query).expect("checked before it was sent");
+    let mut search = Search::new(query).expect("`run` has checked the query");
     caught(move |task| search.task(task), Task::failed)
 }
 // ANCHOR_END: grep-work
 
 // ANCHOR: grep-gather
-/// Emits the outputs in the order of their promises.
-fn gather(line: &Receiver<Promise>, pool: &Pool, job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) {
-    let _ = line.iter().try_for_each(|promise| settle(&promise, pool, job, ctx, out));
-}
-
-/// Emits one output, and in its place whatever is left of its task.
-fn settle(
-    promise: &Promise,
-    pool: &Pool,
-    job: &Job,
-    ctx: &Ctx,
-    out: &mut dyn Sink<Output>,
-) -> ControlFlow<()> {
-    let Ok(mut output) = promise.recv() else { return ControlFlow::Break(()) };
-    let rest = mem::take(&mut output.rest);
-    ctx.emit(output, out)?;
-
-    let mut ahead = VecDeque::with_capacity(pool.credits());
-    for task in rest {
-        if ahead.len() == pool.credits() {
-            settle(&ahead.pop_front().expect("there are workers"), pool, job, ctx, out)?;
-        }
-        if job.wants(&task) {
-            let Some(promise) = pool.submit_urgent(task) else { return ControlFlow::Break(()) };
-            ahead.push_back(promise);
+/// Emits the outputs in the order of the tasks.
+fn gather(ctx: &Ctx, job: &Job, pool: &Pool, pending_rx: &Receiver<Pending>, out: &mut dyn Sink<Output>) {
+    for pending in pending_rx {
+        if emit_in_order(ctx, job, pool, pending, out).is_break() {
+            break;
         }
     }
-    ahead.iter().try_for_each(|promise| settle(promise, pool, job, ctx, out))
+}
+
+/// Emits the output of one task, and after it the outputs of the task's remainder.
+fn emit_in_order(
+    ctx: &Ctx,
+    job: &Job,
+    pool: &Pool,
+    pending: Pending,
+    out: &mut dyn Sink<Output>,
+) -> ControlFlow<()> {
+    let Ok(mut output) = pending.recv() else { return ControlFlow::Break(()) };
+    let remainder = mem::take(&mut output.remainder);
+    ctx.emit(output, out)?;
+
+    let mut queue = VecDeque::new();
+    for task in remainder {
+        if queue.len() == pool.max_in_flight() {
+            let first = queue.pop_front().expect("the queue is full");
+            emit_in_order(ctx, job, pool, first, out)?;
+        }
+        if job.wants(&task) {
+            let Some(pending) = pool.submit_urgent(task) else { return ControlFlow::Break(()) };
+            queue.push_back(pending);
+        }
+    }
+    for pending in queue {
+        emit_in_order(ctx, job, pool, pending, out)?;
+    }
+    ControlFlow::Continue(())
 }
 // ANCHOR_END: grep-gather
+
+type Pool = pool::Pool<Task, Output>;
+type Pending = pool::Pending<Output>;

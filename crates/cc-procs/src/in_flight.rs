@@ -1,28 +1,31 @@
-//! What a worker was given and has not answered, and which of it the worker's death counts against.
+//! The tasks in flight to one worker, and which of them its death counts against.
 //!
 //! A worker may be killed by the task that it runs, or from outside. So a death counts against a
-//! task only if that was the only one in flight. Each task that was in flight at a death is a
-//! suspect and is run alone: a task that kills its workers is given up after three deaths, and its
-//! neighbours are not.
+//! task only if no other was in flight. All tasks that were in flight at a death are *suspects*,
+//! and each of them is run alone (quarantine). So a task that kills its worker is given up after
+//! three deaths while it runs alone (a death in company is not counted). The tasks that were in
+//! flight with it are not given up.
 
 use std::collections::VecDeque;
 
-/// How many tasks keep a worker busy: the one that it is doing, and one to go on with while the
-/// output travels.
-pub(crate) const CREDITS: usize = 2;
+/// Maximum tasks in flight per worker: the one that it runs, and one that it begins while the
+/// output of the first travels.
+pub(crate) const IN_FLIGHT: usize = 2;
 
-/// How many deaths a task may have counted against it before it is given up.
-pub(crate) const TRIES: u32 = 3;
+/// Maximum deaths that are counted against a task; at this number it is given up.
+pub(crate) const MAX_DEATHS: u32 = 3;
 
-/// Why a task is given up.
+/// The reason for which a task is given up: the three deaths while it was alone in flight.
 pub(crate) const KILLED: &str = "killed its worker three times";
 
-/// The tasks that an owner has taken from the queue, the first of which its worker was given.
+/// The tasks that an owner has taken from the queues. The worker has been sent the first `sent` of
+/// them.
 pub(crate) struct InFlight<T> {
-    /// In the order in which they were taken, which is the order in which a worker does them.
+    /// In the order in which they were taken. A worker does them in this order.
     attempts: VecDeque<Attempt<T>>,
-    /// How many of them the worker has.
-    given: usize,
+    /// Number of the attempts that this worker has been sent. After a death it is zero, although
+    /// there may be attempts: those of the dead worker, which its successor is sent again.
+    sent: usize,
 }
 
 struct Attempt<T> {
@@ -33,55 +36,58 @@ struct Attempt<T> {
 
 impl<T> InFlight<T> {
     pub(crate) fn new() -> Self {
-        Self { attempts: VecDeque::with_capacity(CREDITS), given: 0 }
+        Self { attempts: VecDeque::with_capacity(IN_FLIGHT), sent: 0 }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.attempts.is_empty()
     }
 
-    /// Whether another task may be taken: not while there is a suspect, which must be alone.
+    /// Whether another task may be taken. While there is a suspect, none may: it must run alone.
     pub(crate) fn has_room(&self) -> bool {
-        self.attempts.len() < CREDITS && !self.attempts.iter().any(|attempt| attempt.is_suspect)
+        self.attempts.len() < IN_FLIGHT && !self.attempts.iter().any(|attempt| attempt.is_suspect)
     }
 
-    /// Takes a task.
+    /// Adds a task.
     pub(crate) fn push(&mut self, task: T) {
         self.attempts.push_back(Attempt { task, deaths: 0, is_suspect: false });
     }
 
-    /// The task that the worker may be given next.
+    /// The task that the worker may be sent next.
     pub(crate) fn next(&self) -> Option<&T> {
         let is_suspect = self.attempts.front()?.is_suspect;
-        let limit = if is_suspect { 1 } else { CREDITS };
-        (self.given < limit).then(|| self.attempts.get(self.given).map(|attempt| &attempt.task))?
+        let limit = if is_suspect { 1 } else { IN_FLIGHT };
+        (self.sent < limit).then(|| self.attempts.get(self.sent).map(|attempt| &attempt.task))?
     }
 
-    /// The worker was given the [next](Self::next) task.
-    pub(crate) fn give(&mut self) {
-        self.given += 1;
+    /// The worker has been sent the [next](Self::next) task.
+    pub(crate) fn mark_sent(&mut self) {
+        self.sent += 1;
     }
 
-    /// The worker has answered: with the output of the first task, as it does them in order.
+    /// The worker has sent an output. It is that of the first task, since a worker does its tasks
+    /// in order.
     ///
     /// # Panics
     ///
-    /// If it was given none.
+    /// If the worker has been sent no task.
     pub(crate) fn complete(&mut self) -> T {
-        self.given = self.given.checked_sub(1).expect("an output is that of a task");
-        self.attempts.pop_front().expect("it was given a task").task
+        self.sent = self.sent.checked_sub(1).expect("an output follows a task");
+        self.attempts.pop_front().expect("it was sent a task").task
     }
 
-    /// The worker is dead: another must be given all of it again. Returns the task that is not to
-    /// be tried again.
-    pub(crate) fn worker_died(&mut self) -> Option<T> {
-        let in_flight = std::mem::take(&mut self.given);
-        self.attempts.iter_mut().take(in_flight).for_each(|attempt| attempt.is_suspect = true);
-        if in_flight != 1 {
+    /// The worker is dead, and its successor must be sent all tasks again. Returns the task that is
+    /// given up, if one is.
+    pub(crate) fn on_worker_death(&mut self) -> Option<T> {
+        let sent = std::mem::take(&mut self.sent);
+        for attempt in self.attempts.iter_mut().take(sent) {
+            attempt.is_suspect = true;
+        }
+        if sent != 1 {
             return None;
         }
         self.attempts[0].deaths += 1;
-        if self.attempts[0].deaths < TRIES {
+        if self.attempts[0].deaths < MAX_DEATHS {
             return None;
         }
         self.attempts.pop_front().map(|attempt| attempt.task)
@@ -92,14 +98,14 @@ impl<T> InFlight<T> {
 mod tests {
     use super::*;
 
-    /// Gives the worker all that it may be given, and says what that is.
-    fn give_all(in_flight: &mut InFlight<char>) -> String {
-        let mut given = String::new();
+    /// Sends the worker all tasks that it may be sent, and returns them.
+    fn send_all(in_flight: &mut InFlight<char>) -> String {
+        let mut sent = String::new();
         while let Some(&task) = in_flight.next() {
-            in_flight.give();
-            given.push(task);
+            in_flight.mark_sent();
+            sent.push(task);
         }
-        given
+        sent
     }
 
     fn of(tasks: &str) -> InFlight<char> {
@@ -111,11 +117,11 @@ mod tests {
     #[test]
     fn a_death_with_several_tasks_in_flight_counts_against_none_and_each_is_run_alone() {
         let mut tasks = of("ab");
-        assert_eq!((give_all(&mut tasks), tasks.worker_died()), ("ab".to_owned(), None));
-        assert_eq!(give_all(&mut tasks), "a");
+        assert_eq!((send_all(&mut tasks), tasks.on_worker_death()), ("ab".to_owned(), None));
+        assert_eq!(send_all(&mut tasks), "a");
         assert!(!tasks.has_room());
         assert_eq!(tasks.complete(), 'a');
-        assert_eq!(give_all(&mut tasks), "b");
+        assert_eq!(send_all(&mut tasks), "b");
         assert!(!tasks.has_room());
         assert_eq!(tasks.complete(), 'b');
         assert!(tasks.is_empty() && tasks.has_room());
@@ -124,11 +130,11 @@ mod tests {
     #[test]
     fn a_task_that_was_alone_at_three_deaths_is_given_up_and_its_neighbour_is_not() {
         let mut tasks = of("ab");
-        give_all(&mut tasks);
+        send_all(&mut tasks);
         let deaths: Vec<_> = (0..4)
             .map(|_| {
-                let given_up = tasks.worker_died();
-                give_all(&mut tasks);
+                let given_up = tasks.on_worker_death();
+                send_all(&mut tasks);
                 given_up
             })
             .collect();
@@ -137,47 +143,48 @@ mod tests {
     }
 
     #[test]
-    fn the_neighbour_of_a_guilty_task_is_not_guilty_wherever_it_stands() {
+    fn a_task_beside_the_one_that_kills_is_not_given_up_in_either_order() {
         let mut tasks = of("ab");
-        give_all(&mut tasks);
-        // `b` kills its workers; and before it begins, three of them are killed from outside while
-        // they do `a`.
-        for death in 0..TRIES {
-            assert_eq!(tasks.worker_died(), None, "death {death}");
-            give_all(&mut tasks);
+        send_all(&mut tasks);
+        // Three workers are killed from outside while they do `a`. After that, `b` kills its
+        // workers.
+        for death in 0..MAX_DEATHS {
+            assert_eq!(tasks.on_worker_death(), None, "death {death}");
+            send_all(&mut tasks);
         }
         assert_eq!(tasks.complete(), 'a');
-        give_all(&mut tasks);
-        let deaths: Vec<_> = (0..TRIES).map(|_| (tasks.worker_died(), give_all(&mut tasks)).0).collect();
+        send_all(&mut tasks);
+        let deaths: Vec<_> =
+            (0..MAX_DEATHS).map(|_| (tasks.on_worker_death(), send_all(&mut tasks)).0).collect();
         assert_eq!(deaths, [None, None, Some('b')]);
     }
 
     #[test]
-    fn a_death_before_any_task_is_given_counts_against_none() {
+    fn a_death_before_any_task_is_sent_counts_against_none() {
         let mut tasks = of("a");
         for _ in 0..10 {
-            assert_eq!(tasks.worker_died(), None);
+            assert_eq!(tasks.on_worker_death(), None);
         }
-        assert_eq!(give_all(&mut tasks), "a");
+        assert_eq!(send_all(&mut tasks), "a");
     }
 
     #[test]
-    fn a_task_that_has_survived_makes_room_for_as_many_as_before() {
+    fn after_the_suspects_as_many_tasks_are_in_flight_as_before() {
         let mut tasks = of("ab");
-        give_all(&mut tasks);
-        assert_eq!(tasks.worker_died(), None);
+        send_all(&mut tasks);
+        assert_eq!(tasks.on_worker_death(), None);
         for task in "ab".chars() {
-            give_all(&mut tasks);
+            send_all(&mut tasks);
             assert_eq!(tasks.complete(), task);
         }
         "cd".chars().for_each(|task| tasks.push(task));
-        assert_eq!(give_all(&mut tasks), "cd");
+        assert_eq!(send_all(&mut tasks), "cd");
     }
 
-    /// Random kills and completions: whatever happens, each task comes out once, and is given up
-    /// only if it was alone at three deaths.
+    /// With random deaths and completions, each task comes out once, and is given up only if it was
+    /// alone at three deaths.
     #[test]
-    fn every_task_comes_out_once_whatever_dies_when() {
+    fn every_task_comes_out_once_with_random_deaths() {
         for seed in 0..2000 {
             let mut random = fastrand::Rng::with_seed(seed);
             let (mut tasks, mut next, mut out) = (InFlight::new(), 0, Vec::new());
@@ -187,21 +194,21 @@ mod tests {
                     tasks.push(next);
                     next += 1;
                 }
-                let mut given: Vec<usize> = tasks.attempts.iter().take(tasks.given).map(|a| a.task).collect();
+                let mut sent: Vec<usize> = tasks.attempts.iter().take(tasks.sent).map(|a| a.task).collect();
                 while let Some(&task) = tasks.next() {
-                    tasks.give();
-                    given.push(task);
+                    tasks.mark_sent();
+                    sent.push(task);
                 }
                 if random.bool() {
-                    if let [only] = given[..] {
+                    if let [only] = sent[..] {
                         alone[only] += 1;
                     }
-                    let given_up = tasks.worker_died();
-                    assert!(given_up.is_none_or(|task| alone[task] == TRIES), "{given_up:?} {alone:?}");
+                    let given_up = tasks.on_worker_death();
+                    assert!(given_up.is_none_or(|task| alone[task] == MAX_DEATHS), "{given_up:?} {alone:?}");
                     out.extend(given_up);
-                } else if !given.is_empty() {
-                    assert_eq!(tasks.complete(), given[0]);
-                    out.push(given[0]);
+                } else if !sent.is_empty() {
+                    assert_eq!(tasks.complete(), sent[0]);
+                    out.push(sent[0]);
                 }
             }
             assert_eq!(out, (0..alone.len()).collect::<Vec<_>>());

@@ -1,25 +1,28 @@
 //! `kv` on worker processes.
 //!
-//! - **Split.** Worker processes that all accept on one listener, each with one thread and one poll loop, as the
-//!   [reference](cc_workloads::kv::sequential). Who accepts a client serves it: with a worker for each core, no core waits
-//!   for another to read or write. A client goes to who has the fewest, since nobody can take one back.
-//! - **Share.** Nothing. Each worker owns one shard, and asks for the keys of others by message. Within a process nobody
-//!   else is there, so there is no lock and nothing atomic to wait for. One shard and not several, so that a plan on all keys
-//!   has as many owners to ask as there are processes.
-//! - **Bound.** Questions that another worker has not answered, beyond which a client waits that
-//!   asks its shard; plans of a client, by the size of its answers; an answer, and all answers that
-//!   clients have not taken, by memory; connections and memory, of which each worker has its share.
-//! - **Order.** A way between two workers keeps it, so a client's plans on one shard may follow each other unanswered. One on
-//!   another shard waits until they are answered: what a client does later, nobody may see earlier. Plans on several
-//!   shards hold them in ascending order.
-//! - **Stop.** The coordinator tells the workers. Each answers what has arrived, closes its connections, tells its totals,
-//!   and goes on to answer the others, which may still need its shard, until all have got so far; then they are ended.
-//! - **Fail.** A worker that dies, of a panic or by a signal, takes its shard and its clients'
-//!   connections along, and no more. Others are told TRYAGAIN until its successor is there, or
-//!   INDETERMINATE if it had been asked already. What it held of other shards it holds no longer. A
-//!   worker that does not answer is left out after a time: clients that ask its shard are told
-//!   TRYAGAIN, others go on, and what it holds of other shards is aborted. When it goes on, it is
-//!   asked again, and has what it had.
+//! - **Split.** Worker processes that all accept on one listener, each with one thread and one
+//!   event loop, as the [reference](cc_workloads::kv::sequential). The worker that accepts a client
+//!   serves it: with a worker per core, reads and writes use all cores. The worker with the fewest
+//!   clients accepts the next one, since a client cannot be moved later.
+//! - **Share.** Nothing. Each worker owns one shard, and sends the other workers requests for their
+//!   keys. A process has one thread, so its data needs no locks. A worker has one shard and not
+//!   several, so that a plan on all keys has as few owners as possible.
+//! - **Bound.** Requests in flight to each worker; beyond that, the clients that need its shard
+//!   wait. Plans in flight per client, by the size of its answers. An answer, and all answers that
+//!   clients have not taken, by memory. Connections and memory, of which each worker has its share.
+//! - **Order.** A link between two workers keeps the order of messages, so consecutive plans of a
+//!   client on one shard may be in flight together. A plan on another shard waits until they are
+//!   answered: otherwise another client might see the effect of the later one first. Plans on
+//!   several shards hold them in ascending order.
+//! - **Stop.** The coordinator tells the workers. Each answers what has arrived, closes its
+//!   connections and sends its totals. It goes on to answer its peers, which may still need its
+//!   shard, until all have sent their totals; then all are killed.
+//! - **Fail.** A worker that dies, by a panic or by a signal, loses its shard and its clients'
+//!   connections, and nothing else. Clients of other workers receive TRYAGAIN until its successor
+//!   serves, or INDETERMINATE if it had been sent the request already. The shards that it held are
+//!   released. A worker that does not answer becomes *silent* after a time: requests to its shard
+//!   receive TRYAGAIN, all others go on, and the shards that it holds are released. When it answers
+//!   again, it is used again, with all of its data.
 
 mod own;
 mod shards;
@@ -51,214 +54,60 @@ use mio::{
 use slab::Slab;
 
 use self::shards::Shards;
-use crate::prefork::{self, Lifeline, News, Place};
+use crate::prefork::{self, Lifeline, WorkerContext};
 
-/// Whether something is at the listener.
+/// The token of the listener. Those of clients begin at 0.
 const LISTENER: Token = Token(usize::MAX - 1);
-/// The coordinator says something.
+
+/// The token of the lifeline. Those of the links to other workers are below it.
 const LIFELINE: Token = Token(usize::MAX - 2);
-/// A client has no more plans under way: an answer of another worker is a copy, and waits here until all before it are
-/// taken.
-const AHEAD: usize = 256;
-/// With answers of this size it has only one.
+
+/// Maximum plans in flight per client. An answer from another worker is a copy, which stays in
+/// memory until the answers to all earlier plans have been taken.
+const PLANS_IN_FLIGHT: usize = 256;
+
+/// Maximum plans in flight of a client that begins; it doubles with each small answer.
+const FIRST_PLANS_IN_FLIGHT: usize = 16;
+
+/// Size of an answer, in bytes, after which a client may have only one plan in flight.
 const LARGE: usize = 64 << 10;
-/// A client who has more to say than so many buffers waits for the others' turns.
-const TURN: usize = 16;
-/// Longer waits end early: mio counts in 32 bits of milliseconds.
-const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+
+/// Maximum reads from one client in its turn, so that others have theirs.
+const MAX_READS_PER_TURN: usize = 16;
+
+/// Maximum time-out of a poll: mio counts milliseconds in 32 bits. A longer wait takes several.
+const MAX_POLL_TIMEOUT: Duration = Duration::from_secs(3600);
 
 // ANCHOR: kv-run
-/// Has worker processes serve; the calling thread replaces those that die.
+/// Has worker processes serve the clients; the calling thread replaces those that die.
 pub fn run(listener: net::TcpListener, config: &Config, ctx: &Ctx) -> Result<Totals> {
     let share = config.share(Slots::shards_of(ctx.workers, 1)?);
-    let totals = prefork::run("kv", &share, &listener, ctx, config.drain)?;
+    let totals: Vec<Totals> = prefork::run(ctx, "kv", &share, &listener, config.drain)?;
     let mut sum = Totals::default();
-    totals.into_iter().for_each(|totals: Totals| sum += totals);
+    for totals in totals {
+        sum += totals;
+    }
     Ok(sum)
 }
 
-/// In a worker process, does its part and does not return.
+/// In a worker process of this workload, serves clients and does not return.
 pub(crate) fn enter() {
     prefork::enter("kv", work);
 }
 
-/// A worker's part.
-pub(crate) fn work(place: Place<Config, Totals>) -> Result<Infallible> {
-    let mut work = Loop::new(place)?;
+/// Serves clients, in a worker process.
+pub(crate) fn work(context: WorkerContext<Config, Totals>) -> Result<Infallible> {
+    let mut event_loop = Loop::new(context)?;
     let mut events = Events::with_capacity(1024);
     loop {
-        work.turn(&mut events)?;
+        event_loop.turn(&mut events)?;
     }
 }
 // ANCHOR_END: kv-run
 
-struct Loop {
-    poll: Poll,
-    listener: TcpListener,
-    lifeline: Lifeline<Totals>,
-    server: Arc<Server>,
-    shards: Shards,
-    clients: Slab<Client>,
-    /// Who has not said all yet.
-    unheard: Vec<usize>,
-    /// When the next turn is of clients whose password was wrong, the earliest first.
-    paused: BinaryHeap<Reverse<(Instant, usize)>>,
-    /// Since when there may be clients to be accepted.
-    backlog: Option<Instant>,
-    swept: Instant,
-    /// Until when clients have time to go, if they must.
-    deadline: Option<Instant>,
-    has_told: bool,
-    buffer: Box<[u8]>,
-}
-
-struct Client {
-    stream: TcpStream,
-    connection: Connection,
-    /// The next plan, for which there is no room yet.
-    stalled: Option<Box<Plan>>,
-    /// There may be room for it now.
-    may_retry: bool,
-    /// The numbers of the plans that are to be answered, in order.
-    due: VecDeque<usize>,
-    /// How many there may be.
-    ahead: usize,
-    /// It was so when we last heard of it, and did not turn out otherwise since.
-    is_readable: bool,
-    is_writable: bool,
-    /// The client will send nothing more, so that the end is to be read, too.
-    has_ended: bool,
-}
-
-/// What comes after a client's turn.
-#[derive(PartialEq, Eq)]
-enum After {
-    /// It waits for its socket, or for an answer.
-    Wait,
-    /// It wants another turn.
-    Again,
-    /// It is over.
-    Close,
-}
-
-impl Loop {
-    fn new(place: Place<Config, Totals>) -> Result<Self> {
-        let Place { number, workers, setup: config, listener, ways, lifeline } = place;
-        let port = listener.local_addr().map_err(Error::io("address of the listener"))?.port();
-        let server = Server::new(config, workers, port);
-        let shard = Shard::empty(server.budget()).of_process(server.clone());
-        listener.set_nonblocking(true).map_err(Error::io("listener"))?;
-        let mut listener = TcpListener::from_std(listener);
-        let poll = Poll::new().map_err(Error::io("poll"))?;
-        let registry = poll.registry();
-        registry.register(&mut listener, LISTENER, Interest::READABLE).map_err(Error::io("poll"))?;
-        let fd = lifeline.as_fd().as_raw_fd();
-        registry.register(&mut SourceFd(&fd), LIFELINE, Interest::READABLE).map_err(Error::io("poll"))?;
-        let (registry, first) = (registry.try_clone().map_err(Error::io("poll"))?, LIFELINE.0 - workers);
-        let room = (server.in_flight().clone(), server.config().max_memory.unwrap_or(u64::MAX));
-        let mut shards = Shards::new(number, shard, room, registry, Token(first), workers);
-        ways.into_iter().try_for_each(|(worker, way)| shards.connect(worker, way))?;
-        Ok(Self {
-            poll,
-            listener,
-            lifeline,
-            server,
-            shards,
-            clients: Slab::new(),
-            unheard: Vec::new(),
-            paused: BinaryHeap::new(),
-            backlog: None,
-            swept: Instant::now(),
-            deadline: None,
-            has_told: false,
-            buffer: vec![0; READ].into(),
-        })
-    }
-
-    /// Waits until there is something to do, and does it.
-    fn turn(&mut self, events: &mut Events) -> Result<()> {
-        match self.poll.poll(events, self.patience().map(|patience| patience.min(LONGEST_WAIT))) {
-            Err(e) if e.kind() != ErrorKind::Interrupted => return Err(Error::io("poll")(e)),
-            _ => {}
-        }
-        let now = self.server.now();
-        for event in &*events {
-            match event.token() {
-                LISTENER => self.backlog = self.backlog.or_else(|| Some(Instant::now())),
-                LIFELINE => self.obey()?,
-                token => self.happened(token, event),
-            }
-        }
-        while let Some(Reverse((at, client))) = self.paused.peek().copied()
-            && at <= Instant::now()
-        {
-            self.paused.pop();
-            self.unheard.push(client);
-        }
-        let ready = self.shards.take_ready();
-        for client in &ready {
-            if let Some(client) = self.clients.get_mut(*client) {
-                client.may_retry = true;
-            }
-        }
-        for client in std::mem::take(&mut self.unheard).into_iter().chain(ready) {
-            self.serve(client, now);
-        }
-        self.shards.hear_more();
-        self.accept(now)?;
-        self.look_around(now);
-        self.drain()?;
-        self.shards.have_clients(self.clients.len());
-        self.shards.tend();
-        // Everything that was said in this turn goes at once.
-        self.shards.flush();
-        Ok(())
-    }
-
-    /// How long nothing needs to be done if nobody says anything.
-    fn patience(&self) -> Option<Duration> {
-        if !self.unheard.is_empty() || self.shards.have_resumed() || self.shards.have_more() {
-            return Some(Duration::ZERO);
-        }
-        let has_chores = self.backlog.is_some() || self.shards.are_volatile() || self.shards.are_awaited();
-        let has_clients = !self.clients.is_empty();
-        let until_idle = self.server.config().patience_interval().filter(|_| has_clients);
-        let resumes = self.paused.peek().map(|Reverse((at, _))| at.saturating_duration_since(Instant::now()));
-        let chores = has_chores.then_some(SWEEP);
-        let waits = self.deadline.filter(|_| !self.has_told);
-        let until_drained = waits.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        let all = [chores, until_idle, resumes, until_drained];
-        all.into_iter().flatten().min().map(|patience| patience.max(Duration::from_millis(1)))
-    }
-
-    fn happened(&mut self, token: Token, event: &Event) {
-        if let Some(worker) = self.shards.worker(token) {
-            self.shards.hear(worker);
-        } else if let Some(client) = self.clients.get_mut(token.0) {
-            client.has_ended |= event.is_read_closed() || event.is_error();
-            client.is_readable |= event.is_readable() || client.has_ended;
-            client.is_writable |= event.is_writable() || event.is_write_closed() || event.is_error();
-            if client.connection.pause().is_none() {
-                self.unheard.push(token.0);
-            }
-        }
-    }
-
-    /// Does what the coordinator says.
-    fn obey(&mut self) -> Result<()> {
-        while let Some(news) = self.lifeline.hear().map_err(Error::io("lifeline"))? {
-            match news {
-                News::Way(worker, way) => self.shards.connect(worker, way)?,
-                News::Stop => self.stop(),
-            }
-        }
-        Ok(())
-    }
-}
-
 // ANCHOR: kv-accept
 impl Loop {
-    /// Lets clients in for as long as it is this worker's turn to.
+    /// Accepts clients while it is this worker's turn to do so.
     fn accept(&mut self, now: Now) -> Result<()> {
         while let Some(since) = self.backlog
             && self.is_next(since)
@@ -268,30 +117,34 @@ impl Loop {
                 Err(e) if e.kind() == ErrorKind::WouldBlock => self.backlog = None,
                 Err(error) => match accept_again(&error) {
                     Some(Duration::ZERO) => {}
-                    // With the chores.
+                    // The next turn of the loop tries again: `backlog` limits its poll to `SWEEP`.
                     Some(_) => return Ok(()),
                     None => return Err(Error::io("accept")(error)),
                 },
             }
-            self.shards.have_clients(self.clients.len());
+            self.shards.set_clients(self.clients.len());
         }
         Ok(())
     }
 
-    /// Whether nobody has many fewer clients, or who has does not come. (With exactly as many each, workers that are busy would
-    /// have to wait for each other at every client.)
+    /// Whether this worker should accept the next client: no other has many fewer, or those that
+    /// have do not accept it in time. (If all had to have exactly as many, busy workers would wait
+    /// for each other at every client.)
     fn is_next(&self, since: Instant) -> bool {
-        let (clients, fewest) = (self.clients.len(), self.shards.fewest_clients());
+        let clients = self.clients.len();
+        let fewest = self.shards.fewest_clients();
         let has_room = clients < self.server.config().max_connections;
         let is_near = clients <= fewest.saturating_add(fewest / 8);
         clients <= fewest || has_room && (is_near || since.elapsed() >= SWEEP)
     }
 
+    /// Begins to serve a client, or turns it away.
     fn welcome(&mut self, mut stream: TcpStream, now: Now) {
         let Some(connection) = Connection::new(&self.server) else { return turn_away(&stream) };
         let entry = self.clients.vacant_entry();
-        let (number, interest) = (entry.key(), Interest::READABLE | Interest::WRITABLE);
-        // Without it, it is slower.
+        let number = entry.key();
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        // Disables Nagle's algorithm: otherwise a small reply waits for an acknowledgement.
         let _ = stream.set_nodelay(true);
         if self.poll.registry().register(&mut stream, Token(number), interest).is_ok() {
             entry.insert(Client::new(stream, connection));
@@ -307,78 +160,89 @@ impl Loop {
     fn serve(&mut self, number: usize, now: Now) {
         let Self { clients, shards, buffer, .. } = self;
         let Some(client) = clients.get_mut(number) else { return };
-        match client.turn(number, shards, buffer, now).unwrap_or(After::Close) {
-            After::Wait => {
-                let pause = client.connection.pause();
-                self.paused.extend(pause.map(|pause| Reverse((deadline_after(pause), number))));
+        match client.turn(number, shards, buffer, now).unwrap_or(TurnOutcome::Close) {
+            TurnOutcome::Wait => {
+                if let Some(pause) = client.connection.pause() {
+                    self.paused.push(Reverse((deadline_after(pause), number)));
+                }
             }
-            After::Again => self.unheard.push(number),
-            After::Close => self.close(number),
+            TurnOutcome::Again => self.runnable.push(number),
+            TurnOutcome::Close => self.close(number),
         }
     }
 
+    /// Closes a client's connection, and forgets its plans.
     fn close(&mut self, number: usize) {
         if let Some(mut client) = self.clients.try_remove(number) {
-            client.forget(&mut self.shards);
-            // Closing it does the same, if this fails.
+            client.forget_plans(&mut self.shards);
+            // If this fails, closing the socket has the same effect.
             let _ = self.poll.registry().deregister(&mut client.stream);
             hang_up(&client.stream);
         }
     }
 
-    /// What is to be done from time to time.
-    fn look_around(&mut self, now: Now) {
-        let until_idle = self.server.config().patience_interval();
-        let every = until_idle.map_or(SWEEP, |interval| SWEEP.min(interval));
-        if self.swept.elapsed() < every {
+    /// Sweeps the shard and closes idle connections, if that is due.
+    fn housekeeping(&mut self, now: Now) {
+        let idle_check = self.server.config().idle_check_interval();
+        let interval = idle_check.map_or(SWEEP, |interval| SWEEP.min(interval));
+        if self.last_sweep.elapsed() < interval {
             return;
         }
-        self.swept = Instant::now();
+        self.last_sweep = Instant::now();
         self.shards.sweep(now);
-        if until_idle.is_some() {
+        if idle_check.is_some() {
             self.hang_up_on_idle();
         }
     }
 
+    /// Closes the connections of clients whose time is over.
     fn hang_up_on_idle(&mut self) {
-        let is_idle = |client: &Client| client.connection.patience().is_some_and(|left| left.is_zero());
-        let idle: Vec<_> =
-            self.clients.iter().filter(|(_, client)| is_idle(client)).map(|(number, _)| number).collect();
-        idle.into_iter().for_each(|number| self.close(number));
+        let is_idle = |client: &Client| client.connection.time_left().is_some_and(|left| left.is_zero());
+        let mut idle = Vec::new();
+        for (number, client) in &self.clients {
+            if is_idle(client) {
+                idle.push(number);
+            }
+        }
+        for number in idle {
+            self.close(number);
+        }
     }
 }
 
 impl Client {
-    fn new(stream: TcpStream, connection: Connection) -> Self {
-        let (is_readable, is_writable, has_ended) = (true, true, false);
-        let (stalled, may_retry, due) = (None, false, VecDeque::new());
-        Self { stream, connection, stalled, may_retry, due, ahead: 16, is_readable, is_writable, has_ended }
-    }
-
-    /// Reads, asks, answers and writes until its socket or a shard has it wait, or it has had its turn.
-    fn turn(&mut self, number: usize, shards: &mut Shards, buffer: &mut [u8], now: Now) -> io::Result<After> {
-        for _ in 0..TURN {
-            let has_stalled = !self.ask(number, shards, now);
+    /// Submits, writes and reads, until the client waits for its socket or for a shard, or has had
+    /// its turn.
+    fn turn(
+        &mut self,
+        number: usize,
+        shards: &mut Shards,
+        buffer: &mut [u8],
+        now: Now,
+    ) -> io::Result<TurnOutcome> {
+        for _ in 0..MAX_READS_PER_TURN {
+            let has_room = self.submit_plans(number, shards, now);
             let has_written = self.write()?;
             if self.connection.is_over() {
-                return Ok(After::Close);
+                return Ok(TurnOutcome::Close);
             }
-            if has_stalled || self.connection.pause().is_some() {
-                return Ok(After::Wait);
+            if !has_room || self.connection.pause().is_some() {
+                return Ok(TurnOutcome::Wait);
             }
             let has_read = self.read(buffer)?;
             if !has_read && !has_written {
-                self.rest();
-                return Ok(After::Wait);
+                self.shrink();
+                return Ok(TurnOutcome::Wait);
             }
         }
-        Ok(After::Again)
+        Ok(TurnOutcome::Again)
     }
 
-    /// Takes answers, and asks for what is next. Whether that was possible; if not, there is no room for it.
-    fn ask(&mut self, number: usize, shards: &mut Shards, now: Now) -> bool {
-        self.answer(shards);
-        if self.stalled.is_some() && !(self.may_retry && self.may_ask()) {
+    /// Takes the replies that are there, and submits the next plans. Returns whether the shards had
+    /// room for them.
+    fn submit_plans(&mut self, number: usize, shards: &mut Shards, now: Now) -> bool {
+        self.take_replies(shards);
+        if self.stalled.is_some() && !(self.may_retry && self.may_submit()) {
             return false;
         }
         self.may_retry = false;
@@ -387,7 +251,7 @@ impl Client {
         {
             return false;
         }
-        while self.may_ask() {
+        while self.may_submit() {
             let Some(plan) = self.connection.next(now) else { return true };
             if !self.submit(number, plan, shards) {
                 return false;
@@ -396,7 +260,8 @@ impl Client {
         true
     }
 
-    /// Runs a plan or, if there is no room for it, keeps it for the next try. Whether there was.
+    /// Runs a plan, or keeps it for another attempt if a shard has no room for it. Returns whether
+    /// there was room.
     fn submit(&mut self, number: usize, plan: Plan, shards: &mut Shards) -> bool {
         let has_room = shards.admit(number, &plan);
         if has_room {
@@ -407,49 +272,53 @@ impl Client {
         has_room
     }
 
-    /// Whether it has not as much under way as it may.
-    fn may_ask(&self) -> bool {
-        self.due.len() < self.ahead
+    /// Whether the client may have another plan in flight.
+    fn may_submit(&self) -> bool {
+        self.in_flight.len() < self.max_in_flight
     }
 
     fn run(&mut self, number: usize, plan: Plan, shards: &mut Shards) {
-        if self.due.is_empty()
+        if self.in_flight.is_empty()
             && let Some(reply) = shards.run(&plan)
         {
             return self.connection.answer(reply);
         }
-        self.due.push_back(shards.ask(number, plan));
-        // If it was at hand.
-        self.answer(shards);
+        self.in_flight.push_back(shards.submit(number, plan));
+        // A plan that needs no other worker has its reply now.
+        self.take_replies(shards);
     }
 
-    /// Answers as far as the replies are there.
-    fn answer(&mut self, shards: &mut Shards) {
-        while let Some(reply) = self.due.front().and_then(|number| shards.take_reply(*number)) {
-            self.due.pop_front();
-            // As many as before would be too many; or could have been more.
-            self.ahead = if reply.size() >= LARGE { 1 } else { AHEAD.min(self.ahead * 2) };
+    /// Takes the replies to the first plans in flight, up to the first that has none yet.
+    fn take_replies(&mut self, shards: &mut Shards) {
+        while let Some(reply) = self.in_flight.front().and_then(|plan| shards.take_reply(*plan)) {
+            self.in_flight.pop_front();
+            // After a large answer, as many plans again would take too much memory. After a small
+            // one, more plans may be in flight.
+            self.max_in_flight =
+                if reply.size() >= LARGE { 1 } else { PLANS_IN_FLIGHT.min(self.max_in_flight * 2) };
             self.connection.answer(reply);
         }
     }
 
-    /// Gives back what it does not need while it waits.
-    fn rest(&mut self) {
-        if self.due.is_empty() && self.connection.output().is_empty() {
-            self.due.shrink_to(0);
+    /// Gives back memory that the client does not need while it waits.
+    fn shrink(&mut self) {
+        if self.in_flight.is_empty() && self.connection.output().is_empty() {
+            self.in_flight.shrink_to(0);
             self.connection.shrink();
         }
     }
 
-    /// Nobody wants to know what was asked for it.
-    fn forget(&mut self, shards: &mut Shards) {
-        self.due.drain(..).for_each(|number| shards.forget(number));
+    /// Has the replies to the plans in flight dropped, since the client has gone.
+    fn forget_plans(&mut self, shards: &mut Shards) {
+        for plan in self.in_flight.drain(..) {
+            shards.forget(plan);
+        }
     }
 
-    /// Whether there may be more to do then.
+    /// Writes what the socket takes. Returns whether that lets the client submit or read more.
     fn write(&mut self) -> io::Result<bool> {
-        // Replies that follow soon are written with those that are there.
-        let is_worth_it = self.due.is_empty() || self.connection.output().len() >= READ;
+        // While plans are in flight, more replies follow soon, and are written with these.
+        let is_worth_it = self.in_flight.is_empty() || self.connection.output().len() >= READ;
         let was_blocked = !self.connection.output().is_empty() && !self.connection.wants_input();
         while is_worth_it && self.is_writable && !self.connection.output().is_empty() {
             match self.stream.write(self.connection.output()) {
@@ -462,14 +331,16 @@ impl Client {
         Ok(was_blocked && self.connection.output().is_empty())
     }
 
+    /// Reads one buffer. Returns whether anything was read, the end included.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<bool> {
-        if !self.is_readable || !self.may_ask() || !self.connection.wants_input() {
+        if !self.is_readable || !self.may_submit() || !self.connection.wants_input() {
             return Ok(false);
         }
         match self.stream.read(buffer) {
             Ok(0) => self.connection.end(),
             Ok(bytes) => {
-                // What did not fill the buffer was all there is.
+                // A read that does not fill the buffer has emptied the socket, and an event reports
+                // when there is more. Only the client's end has been reported already.
                 self.is_readable = bytes == buffer.len() || self.has_ended;
                 self.connection.received(&buffer[..bytes]);
             }
@@ -487,7 +358,7 @@ impl Client {
 
 // ANCHOR: kv-drain
 impl Loop {
-    /// Nobody else is let in, and those who are there are heard for the last time.
+    /// Accepts no more clients, and reads from those that are connected for the last time.
     fn stop(&mut self) {
         let _ = self.poll.registry().deregister(&mut self.listener);
         self.backlog = None;
@@ -496,24 +367,221 @@ impl Loop {
         for number in numbers {
             let client = &mut self.clients[number];
             client.is_readable = true;
-            let heard = client.read(&mut self.buffer);
+            let result = client.read(&mut self.buffer);
             client.connection.end();
-            if heard.is_err() { self.close(number) } else { self.unheard.push(number) }
+            if result.is_err() {
+                self.close(number);
+            } else {
+                self.runnable.push(number);
+            }
         }
     }
 
-    /// Tells the totals when all have gone that must, or it is time.
+    /// Sends the totals when all clients have gone, or the time to drain is over.
     fn drain(&mut self) -> Result<()> {
-        let Some(deadline) = self.deadline.filter(|_| !self.has_told) else { return Ok(()) };
+        let Some(deadline) = self.deadline.filter(|_| !self.has_sent_totals) else { return Ok(()) };
         if Instant::now() >= deadline {
             let numbers: Vec<_> = self.clients.iter().map(|(number, _)| number).collect();
-            numbers.into_iter().for_each(|number| self.close(number));
+            for number in numbers {
+                self.close(number);
+            }
         }
         if self.clients.is_empty() {
-            self.has_told = true;
-            self.lifeline.tell(self.server.totals()).map_err(Error::io("lifeline"))?;
+            self.has_sent_totals = true;
+            self.lifeline.send_result(self.server.totals()).map_err(Error::io("lifeline"))?;
         }
         Ok(())
     }
 }
 // ANCHOR_END: kv-drain
+
+/// A worker process: its clients, its shard, and its links to the other workers.
+struct Loop {
+    poll: Poll,
+    listener: TcpListener,
+    lifeline: Lifeline<Totals>,
+    server: Arc<Server>,
+    shards: Shards,
+    clients: Slab<Client>,
+    /// Clients whose next turn does not wait for an event.
+    runnable: Vec<usize>,
+    /// Clients that are paused because their password was wrong, by the end of the pause.
+    paused: BinaryHeap<Reverse<(Instant, usize)>>,
+    /// Since when clients may be waiting to be accepted, if any may.
+    backlog: Option<Instant>,
+    last_sweep: Instant,
+    /// The end of the time to drain, once the worker must stop.
+    deadline: Option<Instant>,
+    has_sent_totals: bool,
+    buffer: Box<[u8]>,
+}
+
+struct Client {
+    stream: TcpStream,
+    connection: Connection,
+    /// The next plan, for which a shard had no room.
+    stalled: Option<Box<Plan>>,
+    /// There may be room for it now.
+    may_retry: bool,
+    /// The numbers of the plans in flight, in the order of their requests.
+    in_flight: VecDeque<usize>,
+    /// Maximum plans in flight, by the size of the last answers.
+    max_in_flight: usize,
+    /// Cached readiness: set by an event, cleared by `WouldBlock` (events are edge-triggered).
+    is_readable: bool,
+    is_writable: bool,
+    /// The client has closed its sending side. No further event will report that, so it is read to
+    /// its end.
+    has_ended: bool,
+}
+
+/// What follows a client's turn.
+#[derive(PartialEq, Eq)]
+enum TurnOutcome {
+    /// The client waits for its socket, or for a reply.
+    Wait,
+    /// The client has another turn, after those of others.
+    Again,
+    /// The connection is to be closed.
+    Close,
+}
+
+impl Loop {
+    fn new(context: WorkerContext<Config, Totals>) -> Result<Self> {
+        let WorkerContext { number, workers, setup: config, listener, peers, lifeline } = context;
+        let port = listener.local_addr().map_err(Error::io("address of the listener"))?.port();
+        let server = Server::new(config, workers, port);
+        let shard = Shard::empty(server.budget()).of_process(server.clone());
+        listener.set_nonblocking(true).map_err(Error::io("listener"))?;
+        let mut listener = TcpListener::from_std(listener);
+        let poll = Poll::new().map_err(Error::io("poll"))?;
+        let registry = poll.registry();
+        registry.register(&mut listener, LISTENER, Interest::READABLE).map_err(Error::io("poll"))?;
+        let fd = lifeline.as_fd().as_raw_fd();
+        registry.register(&mut SourceFd(&fd), LIFELINE, Interest::READABLE).map_err(Error::io("poll"))?;
+        let registry = registry.try_clone().map_err(Error::io("poll"))?;
+        let first = Token(LIFELINE.0 - workers);
+        let max_answer = server.config().max_memory.unwrap_or(u64::MAX);
+        let answers = (server.in_flight().clone(), max_answer);
+        let mut shards = Shards::new(number, shard, answers, registry, first, workers);
+        for (worker, link) in peers {
+            shards.connect(worker, link)?;
+        }
+        Ok(Self {
+            poll,
+            listener,
+            lifeline,
+            server,
+            shards,
+            clients: Slab::new(),
+            runnable: Vec::new(),
+            paused: BinaryHeap::new(),
+            backlog: None,
+            last_sweep: Instant::now(),
+            deadline: None,
+            has_sent_totals: false,
+            buffer: vec![0; READ].into(),
+        })
+    }
+
+    /// Waits until there is something to do, and does it.
+    fn turn(&mut self, events: &mut Events) -> Result<()> {
+        let timeout = self.poll_timeout().map(|timeout| timeout.min(MAX_POLL_TIMEOUT));
+        match self.poll.poll(events, timeout) {
+            Err(e) if e.kind() != ErrorKind::Interrupted => return Err(Error::io("poll")(e)),
+            _ => {}
+        }
+        let now = self.server.now();
+        for event in &*events {
+            match event.token() {
+                LISTENER => self.backlog = self.backlog.or_else(|| Some(Instant::now())),
+                LIFELINE => self.receive_commands()?,
+                token => self.handle(token, event),
+            }
+        }
+        while let Some(Reverse((at, client))) = self.paused.peek().copied()
+            && at <= Instant::now()
+        {
+            self.paused.pop();
+            self.runnable.push(client);
+        }
+        let ready = self.shards.take_ready();
+        for client in &ready {
+            if let Some(client) = self.clients.get_mut(*client) {
+                client.may_retry = true;
+            }
+        }
+        for client in std::mem::take(&mut self.runnable).into_iter().chain(ready) {
+            self.serve(client, now);
+        }
+        self.shards.receive_more();
+        self.accept(now)?;
+        self.housekeeping(now);
+        self.drain()?;
+        self.shards.set_clients(self.clients.len());
+        self.shards.check_peers();
+        // Last, so that all messages of this turn are written at once.
+        self.shards.flush();
+        Ok(())
+    }
+
+    /// The time after which the loop must turn even without an event.
+    fn poll_timeout(&self) -> Option<Duration> {
+        if !self.runnable.is_empty() || self.shards.has_resumed() || self.shards.has_more() {
+            return Some(Duration::ZERO);
+        }
+        let is_watching = self.backlog.is_some() || self.shards.is_volatile() || self.shards.needs_check();
+        let until_check = is_watching.then_some(SWEEP);
+        let has_clients = !self.clients.is_empty();
+        let until_idle_check = self.server.config().idle_check_interval().filter(|_| has_clients);
+        let resumed = self.paused.peek().map(|Reverse((at, _))| *at);
+        let drained = self.deadline.filter(|_| !self.has_sent_totals);
+        let until = |time: Option<Instant>| time.map(|time| time.saturating_duration_since(Instant::now()));
+        let timeouts = [until_check, until_idle_check, until(resumed), until(drained)];
+        // At least a millisecond, so that the loop never spins on a time that has passed.
+        timeouts.into_iter().flatten().min().map(|timeout| timeout.max(Duration::from_millis(1)))
+    }
+
+    /// Handles an event of a link or of a client's socket.
+    fn handle(&mut self, token: Token, event: &Event) {
+        if let Some(worker) = self.shards.worker(token) {
+            self.shards.receive(worker);
+        } else if let Some(client) = self.clients.get_mut(token.0) {
+            client.has_ended |= event.is_read_closed() || event.is_error();
+            client.is_readable |= event.is_readable() || client.has_ended;
+            client.is_writable |= event.is_writable() || event.is_write_closed() || event.is_error();
+            if client.connection.pause().is_none() {
+                self.runnable.push(token.0);
+            }
+        }
+    }
+
+    /// Handles what the coordinator has sent.
+    fn receive_commands(&mut self) -> Result<()> {
+        while let Some(event) = self.lifeline.receive().map_err(Error::io("lifeline"))? {
+            match event {
+                prefork::Event::Connect(worker, link) => self.shards.connect(worker, link)?,
+                prefork::Event::Stop => self.stop(),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Client {
+    fn new(stream: TcpStream, connection: Connection) -> Self {
+        Self {
+            stream,
+            connection,
+            stalled: None,
+            may_retry: false,
+            in_flight: VecDeque::new(),
+            max_in_flight: FIRST_PLANS_IN_FLIGHT,
+            // Assumed, until a read or a write returns `WouldBlock`: a request may have arrived
+            // before the socket was registered.
+            is_readable: true,
+            is_writable: true,
+            has_ended: false,
+        }
+    }
+}

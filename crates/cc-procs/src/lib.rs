@@ -1,77 +1,92 @@
-//! Multiprocessing: one program as several processes, which share nothing and exchange messages.
+//! Multiprocessing: one program as several processes, which exchange messages.
 //!
-//! A process is the strongest wall that one machine has between two pieces of work. Nothing that happens in a
-//! worker process, not an abort, not a corrupted heap, not a `kill -9`, can hurt the others; whoever started
-//! it notices, starts another, and has the work done again. The price is that nothing is shared either: what
-//! goes over the wall is turned into bytes, copied by the kernel, and turned back. So one sends *names* and
-//! not contents where both sides can see the same files, and sends rarely.
+//! A process has an address space of its own. If a worker process aborts, corrupts its heap or is
+//! killed, that ends this process and no other. The program starts another worker, and has the
+//! tasks done again that have no output yet. ([`kv`] has no tasks to repeat. If the program itself
+//! ends, its workers end too.) The processes still share the machine: its memory, its files, and
+//! its process ids. The price of the isolation is serialization: a message is encoded, copied by
+//! the operating system, and decoded. So a program sends *names* and not contents where all
+//! processes see the same files, and sends few messages.
 //!
 //! # One job's way through this crate
 //!
 //! [`grep::run`] is called on the main thread of the program that the user started. It opens a
-//! [`Pool`](pool::Pool), which knows processes and nothing of grep, and runs, as in the models with threads,
-//! one thread that *feeds* while the main thread *gathers*.
+//! [`Pool`](pool::Pool), which manages processes and knows nothing of grep. As in the models with
+//! threads, one thread *feeds* while the main thread *gathers*.
 //!
-//! 1. `feed` walks the directories and submits a task for every 32 file names. What it gets back is a
-//!    *promise*, which goes into the `line`; when the line is full, `feed` waits. That is the bound on
-//!    memory.
-//! 2. Each worker process has an *owner*, a thread of the pool. The first task an owner takes from the queue
-//!    makes it start its worker: the same program, with an environment variable set, so that the first call
-//!    in its `main` ([`Model::enter`]) turns it into a worker and never returns. The two meet at a socket,
-//!    which is removed at once; what stays are two channels of `ipc-channel`, one for tasks and one for
-//!    outputs.
-//! 3. The worker is sent the query, compiles it, and then does one task after the other. It finds the next
-//!    one waiting already: an owner hands out two, so that no worker idles while an output is on its way.
-//! 4. The owner receives the output and keeps the promise. `gather` takes the promises out of the line in the
-//!    order they were made, so the output is in order whatever order the tasks were done in. The *rest* of a
-//!    large file is submitted as urgent, and gathered before the next promise of the line.
+//! 1. `feed` walks the directories and submits a task for every 32 file names. The task goes into
+//!    the pool's *request queue*. For each task the pool returns a *pending result*, which goes into
+//!    the *pending queue*. While the pending queue is full, `feed` waits: that is the
+//!    *backpressure*, and the bound on memory.
+//! 2. Each worker process has an *owner*, a thread of the pool. An owner starts its worker when it
+//!    takes its first task from the request queue. The worker is the same program with an
+//!    environment variable set. Its `main` calls [`cc_workloads::cli::main`], which calls
+//!    [`Model::enter`] first. In a worker process, that call never returns.
+//! 3. In a *handshake*, the worker receives one message over a socket whose name is removed as soon
+//!    as the message has arrived. The message has the *setup*, which is here the query, and the
+//!    ends of two channels of `ipc-channel`, one for tasks and one for outputs. The worker compiles
+//!    the query, and then does one task after the other. The next task is there already when it
+//!    finishes one: an owner sends two, so that the worker does not wait while an output travels.
+//! 4. The owner receives the output and completes the pending result. `gather` takes the pending
+//!    results in the order of the tasks, so the output is in order although the tasks complete in
+//!    any order. A task that is too large, or that has failed, leaves a *remainder*: further tasks.
+//!    These are submitted as urgent, and emitted before the next pending result.
 //!
-//! [`resize`] and [`mandelbrot`] need no order, so there are no promises: all outputs go to one bounded channel, as
-//! they are completed, and each says where it belongs. Again it is names, or numbers, that are sent.
+//! [`resize`] and [`mandelbrot`] need no order, so they have no pending results: all outputs go to
+//! one bounded channel as they are completed, and each says where it belongs. Here, too, the tasks
+//! are only names or numbers.
 //!
-//! In [`wordcount`] what one worker has counted is needed by another. It goes through files in a directory of the run's own,
-//! not through the parent: who counts writes them under names from the parent, and who adds up reads its part of each.
-//! [`sort`] does the same with sorted runs, and has only the merged text come back.
+//! In [`wordcount`] one worker needs what others have counted. Counts travel through files in a
+//! directory of the run, and not through the parent. Mappers write them under names that the parent
+//! gives, and reducers read their part of each. [`sort`] does the same with sorted runs, and only
+//! the merged text comes back.
 //!
-//! [`kv`] is another way to use processes: nobody hands out tasks. All workers accept clients on one listener, each owns a part of the
-//! keys, and asks the others for theirs. The program that the user started only watches: a worker that dies takes its keys along,
-//! and the next one begins with none. That is the lesson of it: a wall between processes contains a crash, it does not undo it.
+//! [`kv`] is another way to use processes: no tasks are handed out. All workers accept clients on
+//! one listener, each owns a part of the keys, and they send each other requests for the rest. The
+//! program that the user started only watches: a worker that dies loses its keys, and its successor
+//! begins with none. Process isolation contains a crash; it does not undo one.
 //!
 //! # How it ends, well and badly
 //!
-//! - **A task panics.** The worker catches that and lives; the panic becomes the task's output.
-//! - **A worker dies.** First the outputs it had sent are received, then its owner finds the channel closed.
-//!   The first task in hand is the one it was doing; the owner starts another worker and gives it the same
-//!   tasks again. An output arrives whole or not at all, so nothing is lost or doubled. A task that has
-//!   killed three workers is given up: `grep` takes it apart, until it is known which file it was.
-//! - **The run is done, or stopped.** The workers are killed. That sounds rude, and is the only end that
-//!   reaches a worker in any state, even a suspended one; and it owes nobody anything. Its owner waits for
-//!   it, so no zombie is left, and the pool waits for the owners.
-//! - **The program itself is killed.** Nobody is left to end the workers, so they must notice. Each has a
-//!   *lifeline*: its standard input, a socket whose other end the program holds and never writes to.
-//!   When the program goes, the kernel closes that end, and a thread in the worker that waits for just this
-//!   exits.
-//! - **Ctrl-C** in a terminal goes to a whole process group. The workers are in groups of their own, so that
-//!   the program hears it first and decides.
+//! - **A task panics.** The worker catches the panic and goes on; the panic becomes the task's
+//!   output.
+//! - **A worker dies.** Its owner finds one of the channels closed, and drops both. An output that
+//!   it has not received by then is lost with them, and its task is done again. The owner starts
+//!   another worker and sends it the tasks that were in flight. An output arrives complete or not at
+//!   all, so each task has one output in the end. A task that was alone in flight at three deaths is
+//!   given up. If it has several files or tiles, the workload submits each of them as a task of its
+//!   own, so that only the one that kills its worker is lost.
+//! - **The run is done, or stopped.** The workers are killed. That ends a worker in any state, even
+//!   a suspended one, and a worker holds nothing that would be lost. Each owner reaps its worker, so
+//!   no zombie is left, and the pool joins the owners.
+//! - **The program itself is killed.** It can no longer end the workers, so they must notice. Each
+//!   has a *lifeline*: its standard input, a socket whose other end the program holds. When the
+//!   program ends, the operating system closes that end, and a thread of the worker, which waits for
+//!   this, ends the process.
+//! - **Ctrl-C** in a terminal signals a whole process group. The workers are in groups of their
+//!   own, so that only the program is signalled, and decides.
 //!
 //! # Modules, in reading order
 //!
-//! - [`grep`]: the model file: what is sent to whom, and in what order it comes back;
-//! - [`resize`]: names go out, thumbnails come back, in any order;
-//! - [`mandelbrot`]: many small tasks in few messages;
+//! - [`mandelbrot`]: small tasks, in few messages, and outputs in any order;
+//! - [`resize`]: names are sent, thumbnails come back;
+//! - [`grep`]: outputs in order, and remainders of tasks;
+//! - [`pool`]: the runtime: how workers are fed and replaced;
+//! - `in_flight`: the tasks in flight to a worker, and which of them its death counts against;
+//! - [`worker`]: how a worker process is started and connected, and what it does;
+//! - `process`: a child process that is killed and reaped when its Rust value is dropped;
+//! - `feed`: the thread that submits tasks, and `caught`: where panics of tasks are caught;
 //! - [`wordcount`] and [`sort`]: phases, with files between them;
-//! - `feed`: the thread that feeds it;
-//! - [`pool`]: the runtime: how workers are driven and replaced;
-//! - [`worker`]: how a worker process is started, met and ended, and what it does;
-//! - `process`: a child process, which ends with what owns it;
-//! - `in_flight`: what a worker was given, and which of it a death counts against;
-//! - [`kv`]: workers that serve beside each other, and what a plan on several of them takes;
-//! - [`mesh`] and [`prefork`]: the ways between such workers, and whoever starts and replaces them;
+//! - [`kv`]: workers that serve clients together, and a plan that needs several of them;
+//! - [`mesh`] and [`prefork`]: the links between such workers, and the coordinator that starts and
+//!   replaces them;
 //! - [`fetch`]: a process for each request that waits;
-//! - [`fleet`]: such processes, each asked by itself, and one thread that waits for all of them.
+//! - [`fleet`]: such processes, each addressed by its number, and one thread that waits for all of
+//!   them;
+//! - `lifeline`: the messages to these two kinds of workers.
 
-// What prints goes through `cc_workloads::stdio`, which does not panic and tells what could not be
-// written.
+// All output goes through `cc_workloads::stdio`, which reports a write that fails instead of
+// panicking.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod caught;
@@ -99,7 +114,7 @@ macro_rules! workloads {
             $($name: Entry::Run($name::run),)*
         }];
 
-        /// In a worker process, does its part of a workload and does not return.
+        /// In a worker process, does the work of its workload and does not return.
         fn enter() {
             $($name::enter();)*
         }

@@ -1,21 +1,24 @@
 //! `mandelbrot` in worker processes.
 //!
-//! - **Split.** A task is as many tiles as have 8192 pixels together, or one that is larger: a message costs the same
-//!   however little is in it, so small tiles travel together. Measured with tiles of one pixel up to four rows: tasks
-//!   of an eighth of that cost more, and larger ones gain nothing but an uneven end.
-//! - **Share.** By credits: a worker has two tasks in hand, so the next is there before it is free, and whoever gets
-//!   dear ones is given fewer. A cursor in shared memory would cost less, but nobody would know what a dead worker had
-//!   taken.
-//! - **Bound.** `window` numbers of tasks in the queue, and as many outputs may wait for the sink; when they do, the
-//!   owners take no more from the workers.
-//! - **Order.** None: an output says where it belongs.
-//! - **Stop.** The workers are killed. Whoever waits finds the other end of a channel dropped: the owners that of
-//!   `gather`, and `feed` and `gather` that of the last owner.
-//! - **Fail.** A panic is caught in the worker; a worker that dies is replaced, and its task done
-//!   again, unless it is the third that the task has killed. What failed is done once more in a
-//!   second round, every tile for itself: only the culprit is given up. A worker that cannot be
-//!   started ends the run, and so does a panic of `feed`, which is joined: it closes the channel as
-//!   the end does.
+//! - **Split.** A task is as many tiles as fit into 8192 pixels, or one larger tile. With the
+//!   default size that is one tile. A message costs the same however small its task is, so small
+//!   tiles travel together. With larger tasks, workers would idle longer at the end of the run,
+//!   while the last task is done.
+//! - **Share.** Nothing. Each worker has two tasks in flight, so the next one is there when it
+//!   finishes; a worker whose tasks are expensive is sent fewer. A cursor in shared memory would
+//!   cost less, but the program could not tell which tasks a dead worker had taken.
+//! - **Bound.** The queue has room for `window` tasks and one more, and the channel of outputs for
+//!   `window`. While that is full, the owners receive no outputs and send their workers no tasks.
+//!   Each owner has at most two tasks: in flight, or done and waiting for room in the channel.
+//! - **Order.** None: each output says which tiles it is of.
+//! - **Stop.** The workers are killed. A thread that waits on a channel is woken when the other end
+//!   is dropped: an owner when `gather` returns, `feed` and `gather` when the last owner ends.
+//! - **Fail.** A panic is caught in the worker, and becomes the task's output. A worker that dies
+//!   is replaced, and its tasks are done again; a task that was alone at three deaths fails. A
+//!   failed task of several tiles is split and done once more, tile by tile, so only the tile that
+//!   fails is lost. A worker that cannot be started ends the run. If `feed` panics, the run fails
+//!   after the outputs of what was submitted. A closed channel does not tell a panic from a normal
+//!   end, so `run_phase` joins the thread to find out.
 
 use std::thread;
 
@@ -27,35 +30,32 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::{caught::caught, feed, pool, worker};
 
-type Pool = pool::Pool<Task, Output>;
-
-/// Small tiles travel together.
+/// Maximum pixels of a task of several tiles: enough that its work costs more than its messages.
 const GRAIN: Grain = Grain { pixels: 8192 };
 
 // ANCHOR: mandelbrot-run
-/// Runs the job in `ctx.workers` processes; the calling thread gathers what comes back.
+/// Runs the job in `ctx.workers` processes; the calling thread gathers.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
-    let pool = Pool::start("mandelbrot", &job.view, ctx, Task::failed)?;
-    let failed = round(job.tasks(GRAIN), &pool, ctx, out)?;
+    let pool = Pool::start(ctx, "mandelbrot", &job.view, Task::failed)?;
+    let failed = run_phase(ctx, job.tasks(GRAIN), &pool, out)?;
     if !failed.is_empty() {
-        round(failed.into_iter().flat_map(Task::apart), &pool, ctx, out)?;
+        run_phase(ctx, failed.into_iter().flat_map(Task::split), &pool, out)?;
     }
     pool.finish()
 }
 
-/// Has these tasks done. Returns those of several tiles that failed.
-fn round(
+/// Has the workers do the tasks. Returns the failed ones that have several tiles.
+fn run_phase(
+    ctx: &Ctx,
     tasks: impl Iterator<Item = Task> + Send,
     pool: &Pool,
-    ctx: &Ctx,
     out: &mut dyn Sink<Output>,
 ) -> Result<Vec<Task>> {
-    let (done, outputs) = bounded(ctx.window.get());
+    let (outputs_tx, outputs_rx) = bounded(ctx.window.get());
     thread::scope(|scope| {
-        let feed = move || feed(tasks, pool, &done);
-        let fed = feed::start(scope, feed)?;
-        let failed = gather(outputs, ctx, out);
-        feed::join(fed)?;
+        let feeder = feed::start(scope, move || feed(tasks, pool, &outputs_tx))?;
+        let failed = gather(ctx, outputs_rx, out);
+        feed::join(feeder)?;
         Ok(failed)
     })
 }
@@ -63,31 +63,36 @@ fn round(
 
 // ANCHOR: mandelbrot-feed
 /// Submits the tasks.
-fn feed(mut tasks: impl Iterator<Item = Task>, pool: &Pool, done: &Sender<Output>) {
-    let _ = tasks.try_for_each(|task| pool.submit_to(done, task));
+fn feed(tasks: impl Iterator<Item = Task>, pool: &Pool, outputs_tx: &Sender<Output>) {
+    for task in tasks {
+        if pool.submit_to(outputs_tx, task).is_none() {
+            break;
+        }
+    }
 }
 // ANCHOR_END: mandelbrot-feed
 
-/// In a worker process, does its part and does not return.
+/// In a worker process of this workload, does the tasks and does not return.
 pub(crate) fn enter() {
     worker::enter("mandelbrot", work);
 }
 
 // ANCHOR: mandelbrot-work
-/// Prepares a worker process: what it returns does one task after the other there.
+/// Returns the function that does the tasks, one by one, in a worker process. `use<>` says that it
+/// borrows nothing from `view`, so it may be used after `view` is dropped.
 pub(crate) fn work(view: &View) -> impl FnMut(Task) -> Output + use<> {
-    // A stop kills the process, so there is none that the kernel could ask about.
+    // A stop that is never requested: a worker is killed instead.
     let plane = Plane::new(view, &Stop::new());
     caught(move |task| plane.task(task).expect("no stop is requested here"), Task::failed)
 }
 // ANCHOR_END: mandelbrot-work
 
 // ANCHOR: mandelbrot-gather
-/// Emits the outputs as they come, and returns the tasks of several tiles that failed. With the receiver, it drops
-/// what the owners may be waiting for.
-fn gather(outputs: Receiver<Output>, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Vec<Task> {
+/// Emits the outputs as they arrive, and returns the failed tasks of several tiles. Takes the
+/// receiver by value: dropping it fails the `send` of every owner that waits for room.
+fn gather(ctx: &Ctx, outputs_rx: Receiver<Output>, out: &mut dyn Sink<Output>) -> Vec<Task> {
     let mut failed = Vec::new();
-    for output in outputs {
+    for output in outputs_rx {
         if output.counts.is_err() && output.task.tiles > 1 {
             failed.push(output.task);
         } else if ctx.emit(output, out).is_break() {
@@ -97,3 +102,5 @@ fn gather(outputs: Receiver<Output>, ctx: &Ctx, out: &mut dyn Sink<Output>) -> V
     failed
 }
 // ANCHOR_END: mandelbrot-gather
+
+type Pool = pool::Pool<Task, Output>;

@@ -1,13 +1,15 @@
-//! Ways between workers: one for each two of them, on which messages go in their order, both ways.
+//! Connections between workers, one per pair of them, on which messages travel both ways in order.
 //!
-//! A way is a pair of connected sockets. Each worker has one end, so one descriptor per neighbour is all that there is to wait for;
-//! and when a worker dies, the kernel closes its ends, and all its neighbours read the end of what it said.
-//! (`ipc-channel` would take a system call and an allocation for each message. Here everything that was said in one turn of
-//! a loop is one write, and one read.)
+//! A `PeerLink` is one end of a pair of connected sockets. Each worker has one end per peer, so
+//! there is one descriptor per peer to wait for. When a worker dies, the operating system closes
+//! its ends, and its peers read the end of the stream after all that it had sent. (`ipc-channel`
+//! would take a system call and an allocation per message. Here all messages of one turn of the
+//! event loop are one write, and one read.)
 //!
-//! Nothing here waits: what cannot be written stays in the worker's memory. So nobody waits in a
-//! circle; but whoever sends must ask [`Mesh::is_full`] before, and send no more than the other can
-//! answer. A worker that does not read fills its own way, and no other.
+//! Nothing here waits: bytes that cannot be written stay in the worker's memory. So workers do not
+//! wait for each other in a circle. To bound that memory, a sender must check [`Mesh::is_full`],
+//! and must not send more requests than its peer can answer. A worker that does not read fills only
+//! its own link.
 
 use std::{
     collections::VecDeque,
@@ -18,116 +20,131 @@ use std::{
 use mio::{Interest, Registry, Token, net::UnixStream};
 use serde::{Serialize, de::DeserializeOwned};
 
-/// So many bytes are encoded ahead. What is said beyond that stays as it is until these are written.
+/// Size above which no further message is encoded into a link's outbox, in bytes. Messages beyond
+/// that are queued as they are; while there are any, the link is full.
 const CHUNK: usize = 256 << 10;
 
-/// Most buffers that are read from one way before others have their turn: what is read is in memory
-/// until it is seen to, and the other end may write as fast as this one reads.
+/// Maximum reads from one link before other links have their turn. Messages stay in memory until
+/// they are handled, and a peer may write as fast as this worker reads.
 const READS: usize = 16;
 
-/// Before each message: how many bytes it has.
+/// Size of the header before each message, in bytes: the length of the message.
 const HEADER: usize = size_of::<u64>();
 
-/// A worker's ends of the ways to all others.
+/// A worker's links to all others.
 pub struct Mesh<M> {
     registry: Registry,
-    /// The token of the way to the first worker.
+    /// The token of the link to the first worker.
     first: Token,
-    ways: Vec<Option<Way<M>>>,
+    links: Vec<Option<PeerLink<M>>>,
     buffer: Box<[u8]>,
 }
 
-struct Way<M> {
+/// This worker's end of the connection to another.
+struct PeerLink<M> {
     stream: UnixStream,
-    /// What was read and is not a whole message yet.
+    /// Bytes that were read and are not a complete message yet.
     inbox: Vec<u8>,
+    /// Encoded messages.
     outbox: Vec<u8>,
-    /// So much of the outbox is written.
+    /// Number of bytes of the outbox that are written.
     written: usize,
-    behind: VecDeque<M>,
-    /// There may be more to be read, of which no event will tell.
+    /// Messages that wait until the outbox is written.
+    queued: VecDeque<M>,
+    /// There may be more to read, which no event will report: events are edge-triggered.
     has_more: bool,
 }
 
 impl<M: Serialize + DeserializeOwned> Mesh<M> {
-    /// No way to anybody yet. Events at the way to a worker will have this token, plus the worker's number.
+    /// A mesh without links. Events of the link to a worker will have the token `first` plus the
+    /// worker's number.
     #[must_use]
     pub fn new(registry: Registry, first: Token, workers: usize) -> Self {
-        let ways = (0..workers).map(|_| None).collect();
-        Self { registry, first, ways, buffer: vec![0; CHUNK].into() }
+        let links = (0..workers).map(|_| None).collect();
+        Self { registry, first, links, buffer: vec![0; CHUNK].into() }
     }
 
-    /// There is a new way to this worker. The old one has been [heard](Mesh::hear) to its end.
+    /// Adds a link to this worker. If there was one before, it must have been [read](Mesh::receive)
+    /// to its end.
     ///
     /// # Errors
     ///
-    /// If it cannot be waited for.
+    /// If it cannot be registered for events.
     pub fn connect(&mut self, worker: usize, stream: net::UnixStream) -> io::Result<()> {
         stream.set_nonblocking(true)?;
         let mut stream = UnixStream::from_std(stream);
         let token = Token(self.first.0 + worker);
         self.registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
-        let (inbox, outbox, behind) = (Vec::new(), Vec::new(), VecDeque::new());
-        self.ways[worker] = Some(Way { stream, inbox, outbox, written: 0, behind, has_more: false });
+        self.links[worker] = Some(PeerLink {
+            stream,
+            inbox: Vec::new(),
+            outbox: Vec::new(),
+            written: 0,
+            queued: VecDeque::new(),
+            has_more: false,
+        });
         Ok(())
     }
 
-    /// The worker at whose way something has happened, if it is one.
+    /// The worker whose link has this token, if it is the token of a link.
     #[must_use]
     pub fn worker(&self, token: Token) -> Option<usize> {
-        token.0.checked_sub(self.first.0).filter(|worker| *worker < self.ways.len())
+        token.0.checked_sub(self.first.0).filter(|worker| *worker < self.links.len())
     }
 
-    /// Whether there is a way to this worker.
+    /// Whether there is a link to this worker.
     #[must_use]
-    pub fn is_up(&self, worker: usize) -> bool {
-        self.ways[worker].is_some()
+    pub fn is_connected(&self, worker: usize) -> bool {
+        self.links[worker].is_some()
     }
 
-    /// Whether so much waits for this worker that it should be asked nothing new.
+    /// Whether so much waits to be written to this worker that it should be sent no new request.
     #[must_use]
     pub fn is_full(&self, worker: usize) -> bool {
-        self.ways[worker].as_ref().is_some_and(|way| !way.behind.is_empty())
+        self.links[worker].as_ref().is_some_and(|link| !link.queued.is_empty())
     }
 
-    /// Whether this worker may have said more than was [heard](Mesh::hear) of it.
+    /// Whether this worker may have sent more than was [received](Mesh::receive).
     #[must_use]
     pub fn has_more(&self, worker: usize) -> bool {
-        self.ways[worker].as_ref().is_some_and(|way| way.has_more)
+        self.links[worker].as_ref().is_some_and(|link| link.has_more)
     }
 
-    /// Says something, at the next [`flush`](Mesh::flush). Whether there is a way: nobody will hear it otherwise. (If there is,
-    /// that is no promise: the other may have died just now.)
+    /// Queues a message for the next [`flush`](Mesh::flush). Returns whether there is a link. If
+    /// there is, the message may be lost all the same: the worker may have died just now.
     pub fn send(&mut self, worker: usize, message: M) -> bool {
-        let Some(way) = &mut self.ways[worker] else { return false };
-        way.behind.push_back(message);
-        way.encode();
+        let Some(link) = &mut self.links[worker] else { return false };
+        link.queued.push_back(message);
+        link.encode();
         true
     }
 
-    /// Takes what the other has said, or a part of it: see [`has_more`](Mesh::has_more). Whether
-    /// the way goes on; if not, it has been removed.
-    pub fn hear(&mut self, worker: usize, heard: &mut Vec<M>) -> bool {
-        let Some(way) = &mut self.ways[worker] else { return false };
-        let goes_on = way.read(&mut self.buffer, heard);
-        if !goes_on && let Some(mut way) = self.ways[worker].take() {
-            // Closing it does the same, if this fails.
-            let _ = self.registry.deregister(&mut way.stream);
+    /// Reads messages from a worker, perhaps not all: see [`has_more`](Mesh::has_more). Returns
+    /// whether the link is still open; if not, it has been removed.
+    pub fn receive(&mut self, worker: usize, received: &mut Vec<M>) -> bool {
+        let Some(link) = &mut self.links[worker] else { return false };
+        let is_open = link.read(&mut self.buffer, received);
+        if !is_open && let Some(mut link) = self.links[worker].take() {
+            // If this fails, closing the socket has the same effect.
+            let _ = self.registry.deregister(&mut link.stream);
         }
-        goes_on
+        is_open
     }
 
-    /// Writes as much as can be of all that was said.
+    /// Writes as many queued bytes as the sockets take.
     pub fn flush(&mut self) {
-        // That a way has ended is noticed where it is read.
-        self.ways.iter_mut().flatten().for_each(|way| _ = way.write());
+        for link in self.links.iter_mut().flatten() {
+            // An error means that the peer is dead, which the next read reports.
+            let _ = link.write();
+        }
     }
 }
 
-impl<M: Serialize + DeserializeOwned> Way<M> {
+impl<M: Serialize + DeserializeOwned> PeerLink<M> {
+    /// Encodes queued messages into the outbox while it has room.
     fn encode(&mut self) {
         while self.outbox.len() < CHUNK
-            && let Some(message) = self.behind.pop_front()
+            && let Some(message) = self.queued.pop_front()
         {
             let start = self.outbox.len();
             self.outbox.extend_from_slice(&[0; HEADER]);
@@ -137,6 +154,7 @@ impl<M: Serialize + DeserializeOwned> Way<M> {
         }
     }
 
+    /// Writes the outbox, and what is queued after it, until the socket takes no more.
     fn write(&mut self) -> io::Result<()> {
         while self.written < self.outbox.len() {
             match self.stream.write(&self.outbox[self.written..]) {
@@ -154,7 +172,8 @@ impl<M: Serialize + DeserializeOwned> Way<M> {
         Ok(())
     }
 
-    fn read(&mut self, buffer: &mut [u8], heard: &mut Vec<M>) -> bool {
+    /// Reads until the socket has no more, or it is the turn of others. Returns whether it is open.
+    fn read(&mut self, buffer: &mut [u8], received: &mut Vec<M>) -> bool {
         self.has_more = false;
         for _ in 0..READS {
             match self.stream.read(buffer) {
@@ -164,22 +183,23 @@ impl<M: Serialize + DeserializeOwned> Way<M> {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(_) => return false,
             }
-            self.decode(heard);
+            self.decode(received);
         }
         self.has_more = true;
         true
     }
 
-    fn decode(&mut self, heard: &mut Vec<M>) {
-        let mut rest = &self.inbox[..];
-        while let Some((header, behind)) = rest.split_first_chunk::<HEADER>()
-            && let Some((message, behind)) = behind.split_at_checked(u64::from_ne_bytes(*header) as usize)
+    /// Takes the complete messages out of the inbox.
+    fn decode(&mut self, received: &mut Vec<M>) {
+        let mut remaining = &self.inbox[..];
+        while let Some((header, bytes)) = remaining.split_first_chunk::<HEADER>()
+            && let Some((message, bytes)) = bytes.split_at_checked(u64::from_ne_bytes(*header) as usize)
         {
-            heard.push(postcard::from_bytes(message).expect("neighbours are the same program"));
-            rest = behind;
+            received.push(postcard::from_bytes(message).expect("all workers are the same program"));
+            remaining = bytes;
         }
-        let done = self.inbox.len() - rest.len();
-        self.inbox.drain(..done);
+        let decoded = self.inbox.len() - remaining.len();
+        self.inbox.drain(..decoded);
         if self.inbox.is_empty() {
             self.inbox.shrink_to(2 * CHUNK);
         }

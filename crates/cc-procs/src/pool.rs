@@ -1,23 +1,25 @@
-//! A pool of worker processes: tasks go out, outputs come back, and a process that dies is replaced.
+//! A pool of worker processes: it distributes tasks, returns outputs, and replaces processes that
+//! die.
 //!
-//! Each [worker](crate::worker) has an *owner* here, a thread that starts it, gives it tasks, takes
-//! its outputs, and waits for its end:
+//! Each [worker](crate::worker) has an *owner* here, a thread that starts the worker, sends it
+//! tasks, receives its outputs, and waits for its end:
 //!
 //! ```text
 //! submit ──> queue ──> owner ── tasks ───> worker
-//!                        │  <── replies ──  │
+//!                        │  <── outputs ──  │
 //! output <───────────────┘                  │
 //!                        └─── lifeline ─────┘
 //! ```
 //!
-//! A worker does its tasks in the order it got them, so a reply belongs to the first of the tasks
-//! in flight. The owner keeps a task until its output is there, so a lost task is simply given to
-//! the replacement; and one that kills each worker that is given it alone is given up
+//! A worker does its tasks in the order in which it received them, so an output is that of the
+//! first task in flight. The owner keeps a task until its output has arrived, and sends it to the
+//! replacement if the worker dies. A task that was alone in flight at three deaths is given up
 //! (`in_flight`).
 //!
-//! Neither side can wait for the other in a circle. What goes to a worker never fills its channel: it has
-//! two tasks in hand at most, and a large one travels as shared memory. What comes back is taken as soon as
-//! there is room for the output before it, which only the consumer of the outputs has to make.
+//! An owner and its worker never wait for each other in a circle. A message to the worker always
+//! fits into its channel: at most two tasks are in flight, and a large one travels as shared
+//! memory. An owner receives an output as soon as the previous one has been taken, which depends
+//! only on the consumer of the outputs.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -30,118 +32,132 @@ use crossbeam_channel::{Receiver, Sender, bounded, select_biased};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    in_flight::{CREDITS, InFlight, KILLED},
-    worker::{Died, Launch, Worker},
+    in_flight::{IN_FLIGHT, InFlight, KILLED},
+    worker::{Died, Worker, WorkerSpec},
 };
 
-/// How often a worker may fail to start before the run is given up.
+/// Maximum attempts to start one worker; after that, the run fails.
 const STARTS: u32 = 3;
 
-/// Where the output of one submitted task arrives. It is broken if the run is stopped before.
-pub type Promise<O> = Receiver<O>;
+/// The output of a submitted task, once it is received. Receiving fails if the run is stopped
+/// before.
+pub type Pending<O> = Receiver<O>;
 
-/// Worker processes that make outputs `O` of tasks `T`.
+/// Worker processes that turn tasks `T` into outputs `O`.
 ///
-/// Dropping it ends the workers, after what was submitted is done or, if a stop is requested, at once.
+/// Dropping it ends the workers: after all submitted tasks, or at once if a stop is requested.
 pub struct Pool<T, O> {
-    // Fields are dropped in this order: the queues close, then the owners are waited for.
+    // Dropped in this order: the queues close when this clone of them and that in the hook are
+    // gone, which ends the owners; then the owners are joined.
     queues: Arc<Mutex<Option<Queues<T, O>>>>,
     on_stop: OnRequest,
     owners: Owners,
 }
 
-/// The ways to the owners.
+/// The sending ends of the queues, from which all owners receive.
 struct Queues<T, O> {
-    fed: Queue<T, O>,
-    urgent: Queue<T, O>,
+    requests_tx: RequestSender<T, O>,
+    urgent_tx: RequestSender<T, O>,
 }
 
-type Queue<T, O> = Sender<Order<T, O>>;
+type RequestSender<T, O> = Sender<Request<T, O>>;
 
 impl<T, O> Pool<T, O>
 where
     T: Serialize + Send + 'static,
     O: Serialize + DeserializeOwned + Send + 'static,
 {
-    /// A pool of `ctx.workers` processes for the work that was given this name in
+    /// A pool of `ctx.workers` processes for the work with this name, see
     /// [`enter`](crate::worker::enter). A worker is started when there is a task for it, and is
-    /// told the `setup` first.
+    /// sent the `setup` first.
     ///
-    /// `failed` makes the output of a task that has killed its worker too often: three times,
-    /// while it was the only one that the worker had.
+    /// `failed` makes the output of a task that is given up: one that was alone in flight at three
+    /// deaths of its worker.
     pub fn start<S: Serialize>(
+        ctx: &Ctx,
         name: &'static str,
         setup: &S,
-        ctx: &Ctx,
         failed: Failed<T, O>,
     ) -> Result<Self> {
-        let launch = Arc::new(Launch::new(name, setup)?);
-        let (fed, tasks) = bounded(ctx.window.get() + 1);
-        let (urgent, rests) = bounded(ctx.workers.get() * CREDITS);
-        let queues = Arc::new(Mutex::new(Some(Queues { fed, urgent })));
-        let doomed = queues.clone();
-        // What is queued is dropped only when nobody holds either end of the queue; until then, its output is waited
-        // for.
+        let spec = Arc::new(WorkerSpec::new(name, setup)?);
+        let (requests_tx, requests_rx) = bounded(ctx.window.get() + 1);
+        let (urgent_tx, urgent_rx) = bounded(ctx.workers.get() * IN_FLIGHT);
+        let queues = Arc::new(Mutex::new(Some(Queues { requests_tx, urgent_tx })));
+        // A channel drops the messages that are left in it only when all senders and all receivers
+        // are gone. So a stop drops the senders, and the owners drop the receivers when they end;
+        // otherwise the pending results of queued requests would never be abandoned.
+        let queues_on_stop = queues.clone();
         let on_stop = ctx.stop.on_request(move || {
-            let closed = doomed.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let closed = queues_on_stop.lock().unwrap_or_else(PoisonError::into_inner).take();
             drop(closed);
         });
         let mut pool = Self { queues, on_stop, owners: Owners(Vec::new()) };
         for n in 0..ctx.workers.get() {
-            let (launch, fed, urgent) = (launch.clone(), tasks.clone(), rests.clone());
-            let owner = Owner { launch, fed, urgent, stop: ctx.stop.clone(), failed };
+            let owner = Owner {
+                spec: spec.clone(),
+                requests_rx: requests_rx.clone(),
+                urgent_rx: urgent_rx.clone(),
+                stop: ctx.stop.clone(),
+                failed,
+            };
             let thread = thread::Builder::new().name(format!("owner-{n}")).spawn(move || owner.run());
             pool.owners.0.push(thread.map_err(|e| Error::worker("thread", e))?);
         }
         Ok(pool)
     }
 
-    /// How many tasks keep every worker busy.
-    pub fn credits(&self) -> usize {
-        self.owners.0.len() * CREDITS
+    /// Maximum number of tasks in flight at a time: two per worker, which keeps every worker busy.
+    pub fn max_in_flight(&self) -> usize {
+        self.owners.0.len() * IN_FLIGHT
     }
 
-    /// Queues a task whose output goes to `done`, with those of other tasks, as they are completed. Waits while
-    /// the queue is full. None if the run is being stopped.
-    pub fn submit_to(&self, done: &Sender<O>, task: T) -> Option<()> {
-        Order::queue(&self.queue(|queues| &queues.fed)?, task, done.clone())
+    /// Queues a task whose output is sent to `outputs_tx`, in the order of completion. Waits while
+    /// the queue is full. Returns `None` if the run is being stopped.
+    pub fn submit_to(&self, outputs_tx: &Sender<O>, task: T) -> Option<()> {
+        Request::submit_to(&self.sender(|queues| &queues.requests_tx)?, task, outputs_tx.clone())
     }
 
-    /// Queues a task whose output is waited for by itself.
-    pub fn submit(&self, task: T) -> Option<Promise<O>> {
-        Order::promise(&self.queue(|queues| &queues.fed)?, task)
+    /// Queues a task, and returns its pending result. Waits while the queue is full. Returns `None`
+    /// if the run is being stopped.
+    pub fn submit(&self, task: T) -> Option<Pending<O>> {
+        Request::submit(&self.sender(|queues| &queues.requests_tx)?, task)
     }
 
-    /// The same, before all tasks that were merely submitted.
-    pub fn submit_urgent(&self, task: T) -> Option<Promise<O>> {
-        Order::promise(&self.queue(|queues| &queues.urgent)?, task)
+    /// As [`Pool::submit`], but in a queue of its own, from which owners take first.
+    pub fn submit_urgent(&self, task: T) -> Option<Pending<O>> {
+        Request::submit(&self.sender(|queues| &queues.urgent_tx)?, task)
     }
 
-    /// One of the queues, while they are open.
-    fn queue(&self, which: fn(&Queues<T, O>) -> &Queue<T, O>) -> Option<Queue<T, O>> {
+    /// A clone of one of the senders, unless a stop has closed the queues. The lock is not held
+    /// while `send` waits for room, since the stop needs it.
+    fn sender(&self, which: fn(&Queues<T, O>) -> &RequestSender<T, O>) -> Option<RequestSender<T, O>> {
         let queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
         queues.as_ref().map(|queues| which(queues).clone())
     }
 
-    /// Ends the workers, and says if they could not be had.
+    /// Ends the workers. Returns the error of a worker that could not be started, if any.
     pub fn finish(self) -> Result<()> {
         let Self { queues, on_stop, mut owners } = self;
+        // The hook has a clone of the queues, which close only when both are dropped.
         drop((queues, on_stop));
         owners.join()
     }
 }
 
-/// Makes the output of a task that cannot be done, with the reason.
+/// Makes the output of a task that is given up, for this reason.
 pub type Failed<T, O> = fn(&T, &str) -> O;
 
 /// The threads that own a worker each.
 struct Owners(Vec<JoinHandle<Result<()>>>);
 
 impl Owners {
+    /// Joins all threads, and returns the first of their errors.
     fn join(&mut self) -> Result<()> {
-        let ends: Vec<_> =
-            self.0.drain(..).map(|owner| owner.join().expect("its panics are caught")).collect();
-        ends.into_iter().collect()
+        let mut results = Vec::new();
+        for owner in self.0.drain(..) {
+            results.push(owner.join().expect("`Owner::run` catches panics"));
+        }
+        results.into_iter().collect()
     }
 }
 
@@ -151,58 +167,61 @@ impl Drop for Owners {
     }
 }
 
-/// A task, and where its output goes.
-struct Order<T, O> {
+/// A task, and the channel for its output. Dropping it abandons the pending result, so a thread
+/// that waits for that does not wait for ever.
+struct Request<T, O> {
     task: T,
-    done: Sender<O>,
+    reply: Sender<O>,
 }
 
-impl<T, O> Order<T, O> {
-    fn queue(queue: &Sender<Self>, task: T, done: Sender<O>) -> Option<()> {
-        queue.send(Self { task, done }).ok()
+impl<T, O> Request<T, O> {
+    fn submit_to(requests_tx: &Sender<Self>, task: T, reply: Sender<O>) -> Option<()> {
+        requests_tx.send(Self { task, reply }).ok()
     }
 
-    fn promise(queue: &Sender<Self>, task: T) -> Option<Promise<O>> {
-        let (done, promise) = bounded(1);
-        Self::queue(queue, task, done)?;
-        Some(promise)
+    fn submit(requests_tx: &Sender<Self>, task: T) -> Option<Pending<O>> {
+        let (reply, pending) = bounded(1);
+        Self::submit_to(requests_tx, task, reply)?;
+        Some(pending)
     }
 
-    fn keep(self, output: O) {
-        // Nobody waits for it any more if the run was stopped meanwhile.
-        let _ = self.done.send(output);
+    /// Sends the output. The receiver is gone if the run was stopped; the output is then not
+    /// needed.
+    fn complete(self, output: O) {
+        let _ = self.reply.send(output);
     }
 }
 
-/// One worker's part of the pool.
+/// The thread that owns one worker.
 struct Owner<T, O> {
-    launch: Arc<Launch>,
-    fed: Receiver<Order<T, O>>,
-    urgent: Receiver<Order<T, O>>,
+    spec: Arc<WorkerSpec>,
+    requests_rx: Receiver<Request<T, O>>,
+    urgent_rx: Receiver<Request<T, O>>,
     stop: Stop,
     failed: Failed<T, O>,
 }
 
 impl<T: Serialize, O: Serialize + DeserializeOwned> Owner<T, O> {
     fn run(self) -> Result<()> {
-        let owned = catch_unwind(AssertUnwindSafe(|| self.own()))
+        // Unwind safe: the requests in flight are dropped by the panic, and nothing else changes.
+        let result = catch_unwind(AssertUnwindSafe(|| self.own()))
             .unwrap_or_else(|panic| Err(Error::worker("owner", panic_reason(&*panic))));
         if self.stop.requested() {
-            return Ok(()); // of a stopped run, nobody asks why a worker is gone
+            return Ok(()); // the stop has killed the worker, which is no error
         }
-        if owned.is_err() {
+        if result.is_err() {
             self.stop.request(Cause::Break);
         }
-        owned
+        result
     }
 
-    /// Has a worker as long as there are tasks for it.
+    /// Has a worker while there are tasks for it.
     fn own(&self) -> Result<()> {
         let mut in_flight = InFlight::new();
         loop {
             if in_flight.is_empty() {
-                let Some(order) = self.next() else { return Ok(()) };
-                in_flight.push(order);
+                let Some(request) = self.next() else { return Ok(()) };
+                in_flight.push(request);
             }
             let worker = self.start()?;
             let driven = self.drive(&worker, &mut in_flight);
@@ -210,56 +229,63 @@ impl<T: Serialize, O: Serialize + DeserializeOwned> Owner<T, O> {
                 return Ok(());
             }
             drop(worker);
-            if let Some(order) = in_flight.worker_died() {
-                let output = (self.failed)(&order.task, KILLED);
-                order.keep(output);
+            if let Some(request) = in_flight.on_worker_death() {
+                let output = (self.failed)(&request.task, KILLED);
+                request.complete(output);
             }
         }
     }
 
     fn start(&self) -> Result<Worker<O>> {
-        let mut tries = 0;
+        let mut starts = 0;
         loop {
-            tries += 1;
-            match Worker::start(&self.launch, &self.stop) {
-                Err(_) if tries < STARTS && !self.stop.requested() => {}
+            starts += 1;
+            match Worker::start(&self.spec, &self.stop) {
+                Err(_) if starts < STARTS && !self.stop.requested() => {}
                 started => return started,
             }
         }
     }
 
     /// Keeps the worker busy until there are no more tasks, or it dies.
-    fn drive(&self, worker: &Worker<O>, in_flight: &mut InFlight<Order<T, O>>) -> Result<(), Died> {
+    fn drive(&self, worker: &Worker<O>, in_flight: &mut InFlight<Request<T, O>>) -> Result<(), Died> {
         loop {
             while in_flight.has_room()
-                && let Some(order) = if in_flight.is_empty() { self.next() } else { self.next_if_any() }
+                && let Some(request) = if in_flight.is_empty() { self.next() } else { self.next_if_any() }
             {
-                in_flight.push(order);
+                in_flight.push(request);
             }
-            while let Some(order) = in_flight.next() {
-                // A task that did not reach the worker has not killed it, and is not counted as
-                // given.
-                worker.give(&order.task)?;
-                in_flight.give();
+            while let Some(request) = in_flight.next() {
+                // Counted after the send: a task that did not reach the worker cannot have killed
+                // it.
+                worker.send(&request.task)?;
+                in_flight.mark_sent();
             }
             if in_flight.is_empty() {
                 return Ok(());
             }
             let output = worker.output()?;
-            in_flight.complete().keep(output);
+            in_flight.complete().complete(output);
         }
     }
 
-    /// The next order; waits for it. None once the queues are closed and empty, or a stop is requested.
-    fn next(&self) -> Option<Order<T, O>> {
-        let order = select_biased! {
-            recv(self.urgent) -> order => order.or_else(|_| self.fed.recv()),
-            recv(self.fed) -> order => order.or_else(|_| self.urgent.recv()),
+    /// Waits for the next request, urgent ones first. Returns `None` once both queues are closed
+    /// and empty, or a stop is requested.
+    fn next(&self) -> Option<Request<T, O>> {
+        let request = select_biased! {
+            recv(self.urgent_rx) -> request => request.or_else(|_| self.requests_rx.recv()),
+            recv(self.requests_rx) -> request => request.or_else(|_| self.urgent_rx.recv()),
         };
-        order.ok().filter(|_| !self.stop.requested())
+        request.ok().filter(|_| !self.stop.requested())
     }
 
-    fn next_if_any(&self) -> Option<Order<T, O>> {
-        self.urgent.try_recv().or_else(|_| self.fed.try_recv()).ok()
+    /// The next request, if one is queued, for a worker that has a task already.
+    ///
+    /// This may take a request while an owner with an idle worker is about to wake for it. The task
+    /// then waits until this worker has done its first one: for the length of one task, since two
+    /// are in flight. That is accepted. It happens only while fewer tasks are queued than workers
+    /// are idle, and to prevent it, all owners would have to share a count of idle workers.
+    fn next_if_any(&self) -> Option<Request<T, O>> {
+        self.urgent_rx.try_recv().or_else(|_| self.requests_rx.try_recv()).ok()
     }
 }

@@ -1,19 +1,23 @@
-//! Workers that serve on one listener, each beside the others, and whoever starts them and has dead ones replaced.
+//! Workers that all serve clients of one listener, and the coordinator that starts and replaces
+//! them.
 //!
-//! The coordinator does none of the work. It has the listener and starts the workers, which are this program
-//! again, as in the [pool](crate::pool). To each it is tied by a *lifeline*, the worker's standard input. This is a socket
-//! that keeps messages apart, and a message on it can carry a descriptor: so a worker gets the listener, and its end
-//! of the [way](crate::mesh) to each other worker:
+//! The coordinator serves no client. It has the listener and starts the workers, which are this
+//! program again, as in the [pool](crate::pool). It is connected to each by a *lifeline*, the
+//! worker's standard input: a socket that preserves message boundaries, and on which a message may
+//! carry a descriptor. So a worker receives the listener, and its end of the
+//! [link](crate::mesh) to each other worker:
 //!
 //! ```text
-//! coordinator ── lifeline: place, ways, stop ──> worker 0 <── way ──> worker 1 <── lifeline ── coordinator
-//!             <── ready, result ──────────────
+//! coordinator ── lifeline: begin, links, stop ──> worker 0 <── link ──> worker 1 <── lifeline ──
+//!             <── ready, result ─────────────────
 //! ```
 //!
-//! (In C one would have the descriptors inherited and tell their numbers. In Rust nobody can vouch for a number.)
+//! (In C a worker would inherit the descriptors and be told their numbers. In Rust a raw number is
+//! not an `OwnedFd`, so the descriptors are passed with SCM_RIGHTS.)
 //!
-//! If a lifeline ends, its worker is dead. It is waited for, and the next takes its place; then the others are
-//! given a new way there. If the coordinator is killed, all lifelines end, and the workers exit.
+//! When a lifeline closes, its worker is dead. The coordinator reaps it and starts a successor, and
+//! the other workers receive links to that. If the coordinator is killed, all lifelines close, and
+//! the workers exit.
 
 use std::{
     convert::Infallible,
@@ -41,48 +45,53 @@ use crate::{
     process::{Process, enter_as},
 };
 
-/// How long to wait with the next try if a worker could not be started.
-const PAUSE: Duration = Duration::from_secs(1);
+/// Time before another attempt to start a worker, if one could not be started.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// How much longer than they may take workers are waited for when they are to stop.
+/// Time that the coordinator waits for results after the time to drain: a worker needs a little
+/// longer to send its result.
 const GRACE: Duration = Duration::from_millis(250);
 
-/// Has `ctx.workers` workers serve until a stop is requested, and returns what each tells at its end. That of a worker
-/// which is killed is lost. After a stop they have as much time as this.
+/// Has `ctx.workers` workers serve until a stop is requested, and returns the result of each. The
+/// result of a worker that is killed is lost. After the stop, workers have the time `drain` to end.
 ///
 /// # Errors
 ///
-/// If the workers cannot be started. Later that is tried again and again.
+/// If the first workers cannot be started. A successor that cannot be started is tried again.
 pub fn run<S: Serialize, R: DeserializeOwned>(
+    ctx: &Ctx,
     work: &'static str,
     setup: &S,
     listener: &TcpListener,
-    ctx: &Ctx,
     drain: Duration,
 ) -> Result<Vec<R>> {
     let (bell, _on_stop) = ctx.stop.bell()?;
-    let mut seats = Seats::new(work, setup, listener, ctx.workers.get());
-    (0..ctx.workers.get()).try_for_each(|number| seats.fill(number))?;
-    (0..ctx.workers.get()).try_for_each(|number| seats.begin(number))?;
-    while !ctx.stop.requested() {
-        let patience = seats.patience();
-        seats.listen(Some(bell.as_fd()), patience)?;
-        seats.refill()?;
+    let mut slots = WorkerSlots::new(work, setup, listener, ctx.workers.get());
+    for number in 0..ctx.workers.get() {
+        slots.start(number)?;
     }
-    seats.stop(deadline_after(drain.saturating_add(GRACE)))
+    for number in 0..ctx.workers.get() {
+        slots.begin(number)?;
+    }
+    while !ctx.stop.requested() {
+        let timeout = slots.poll_timeout();
+        slots.wait(Some(bell.as_fd()), timeout)?;
+        slots.restart()?;
+    }
+    slots.stop(deadline_after(drain.saturating_add(GRACE)))
 }
 
-/// The workers' places, and what they are filled with.
-struct Seats<'a, R> {
+/// The slots of all workers, and what a worker needs to start.
+struct WorkerSlots<'a, R> {
     work: &'static str,
     setup: Vec<u8>,
     listener: &'a TcpListener,
-    seats: Vec<Seat<R>>,
-    /// Workers can be started: one was.
+    slots: Vec<WorkerSlot<R>>,
+    /// A worker was ready once: so workers can be started, and a failure is worth a retry.
     has_begun: bool,
 }
 
-struct Seat<R> {
+struct WorkerSlot<R> {
     worker: Option<Worker>,
     /// When a worker is to be started, if there is none.
     due: Instant,
@@ -91,111 +100,124 @@ struct Seat<R> {
 
 /// A worker, seen from the coordinator.
 struct Worker {
-    _process: Process, // dropped first: it need not hear of its end
+    /// Declared first, so that it is dropped first: the worker is killed before its lifeline
+    /// closes, and need not handle that.
+    _process: Process,
     lifeline: OwnedFd,
     is_ready: bool,
 }
 
-/// What a worker is told.
+/// To a worker.
 #[derive(Serialize, Deserialize)]
-enum Order {
-    /// It may begin. Its number, how many there are, and the setup; with the listener.
+enum Command {
+    /// Serve, as the worker with this number, among this number of workers, with this setup. It
+    /// carries the listener.
     Begin(usize, usize, Vec<u8>),
-    /// There is a way to this worker; with its end.
-    Way(usize),
+    /// There is a link to this worker. It carries the end of it.
+    Connect(usize),
     Stop,
 }
 
-/// What a worker tells.
+/// From a worker.
 #[derive(Serialize, Deserialize)]
-enum Word<R> {
+enum Response<R> {
     Ready,
     Result(R),
 }
 
-impl<'a, R: DeserializeOwned> Seats<'a, R> {
+impl<'a, R: DeserializeOwned> WorkerSlots<'a, R> {
     fn new(work: &'static str, setup: &impl Serialize, listener: &'a TcpListener, workers: usize) -> Self {
         let setup = postcard::to_stdvec(setup).expect("plain data serializes");
-        let empty = || Seat { worker: None, due: Instant::now(), result: None };
-        let seats = (0..workers).map(|_| empty()).collect();
-        Self { work, setup, listener, seats, has_begun: false }
+        let empty = || WorkerSlot { worker: None, due: Instant::now(), result: None };
+        let slots = (0..workers).map(|_| empty()).collect();
+        Self { work, setup, listener, slots, has_begun: false }
     }
 
-    /// Starts a worker there, and gives it and the others the ways between them.
-    fn fill(&mut self, number: usize) -> Result<()> {
+    /// Starts a worker in a slot, and links it with all others.
+    fn start(&mut self, number: usize) -> Result<()> {
         let worker = Worker::start(self.work).map_err(failed)?;
-        for (other, seat) in self.seats.iter().enumerate() {
-            let Some(neighbour) = &seat.worker else { continue };
+        for (other, slot) in self.slots.iter().enumerate() {
+            let Some(peer) = &slot.worker else { continue };
+            // Both ends are CLOEXEC: a worker that inherited one would keep the link open after the
+            // death of the worker that it belongs to.
             let (here, there) = UnixStream::pair().map_err(failed)?;
-            send(&worker.lifeline, &Order::Way(other), Some(here.as_fd())).map_err(failed)?;
-            // If that one is dead, its successor will be told.
-            let _ = send(&neighbour.lifeline, &Order::Way(number), Some(there.as_fd()));
+            send(&worker.lifeline, &Command::Connect(other), Some(here.as_fd())).map_err(failed)?;
+            // If the peer is dead, its successor receives another link.
+            let _ = send(&peer.lifeline, &Command::Connect(number), Some(there.as_fd()));
         }
-        self.seats[number].worker = Some(worker);
+        self.slots[number].worker = Some(worker);
         Ok(())
     }
 
-    /// Has the worker there begin, which has been given all ways that there are.
+    /// Has a worker begin, which has been sent all of its links.
     fn begin(&self, number: usize) -> Result<()> {
-        let Some(worker) = &self.seats[number].worker else { return Ok(()) };
-        let begin = Order::Begin(number, self.seats.len(), self.setup.clone());
+        let Some(worker) = &self.slots[number].worker else { return Ok(()) };
+        let begin = Command::Begin(number, self.slots.len(), self.setup.clone());
         send(&worker.lifeline, &begin, Some(self.listener.as_fd())).map_err(failed)
     }
 
-    fn refill(&mut self) -> Result<()> {
-        for number in 0..self.seats.len() {
-            let seat = &self.seats[number];
-            if seat.worker.is_some() || seat.due > Instant::now() {
+    /// Starts successors of dead workers, when they are due.
+    fn restart(&mut self) -> Result<()> {
+        for number in 0..self.slots.len() {
+            let slot = &self.slots[number];
+            if slot.worker.is_some() || slot.due > Instant::now() {
                 continue;
             }
-            match self.fill(number).and_then(|()| self.begin(number)) {
+            match self.start(number).and_then(|()| self.begin(number)) {
                 Err(_) if self.has_begun => {
-                    let seat = &mut self.seats[number];
-                    (seat.worker, seat.due) = (None, Instant::now() + PAUSE);
+                    let slot = &mut self.slots[number];
+                    slot.worker = None;
+                    slot.due = Instant::now() + RETRY_DELAY;
                 }
-                filled => filled?,
+                started => started?,
             }
         }
         Ok(())
     }
 
-    /// How long nothing is to be done if nobody says anything.
-    fn patience(&self) -> Option<Duration> {
-        let due = self.seats.iter().filter(|seat| seat.worker.is_none()).map(|seat| seat.due).min();
+    /// The time until a successor is to be started, if one is.
+    fn poll_timeout(&self) -> Option<Duration> {
+        let due = self.slots.iter().filter(|slot| slot.worker.is_none()).map(|slot| slot.due).min();
         due.map(|due| due.saturating_duration_since(Instant::now()))
     }
 
-    /// Waits until a worker says something or dies, or something else is to be done.
-    fn listen(&mut self, bell: Option<BorrowedFd<'_>>, patience: Option<Duration>) -> Result<()> {
-        let timeout = patience.map(|time| Timespec {
+    /// Waits until a worker sends something or dies, the bell rings, or the time is over.
+    fn wait(&mut self, bell: Option<BorrowedFd<'_>>, timeout: Option<Duration>) -> Result<()> {
+        let timeout = timeout.map(|time| Timespec {
             tv_sec: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
             tv_nsec: time.subsec_nanos().into(),
         });
-        let lifelines = self.seats.iter().filter_map(|seat| Some(seat.worker.as_ref()?.lifeline.as_fd()));
+        let lifelines = self.slots.iter().filter_map(|slot| Some(slot.worker.as_ref()?.lifeline.as_fd()));
         let mut fds: Vec<_> =
             lifelines.chain(bell).map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
         match poll(&mut fds, timeout.as_ref()) {
             Err(error) if error != Errno::INTR => Err(Error::io("poll")(error.into())),
-            _ => (0..self.seats.len()).try_for_each(|number| self.hear(number)),
+            _ => (0..self.slots.len()).try_for_each(|number| self.receive(number)),
         }
     }
 
-    /// Takes what a worker has said, and notes its death.
-    fn hear(&mut self, number: usize) -> Result<()> {
-        let seat = &mut self.seats[number];
-        while let Some(worker) = &mut seat.worker {
+    /// Takes all messages of a worker, and handles its death.
+    fn receive(&mut self, number: usize) -> Result<()> {
+        let slot = &mut self.slots[number];
+        while let Some(worker) = &mut slot.worker {
             match receive(&worker.lifeline, RecvFlags::DONTWAIT) {
-                Ok(Some((Word::Ready, _))) => (worker.is_ready, self.has_begun) = (true, true),
-                Ok(Some((Word::Result(result), _))) => seat.result = Some(result),
+                Ok(Some((Response::Ready, _))) => {
+                    worker.is_ready = true;
+                    self.has_begun = true;
+                }
+                Ok(Some((Response::Result(result), _))) => slot.result = Some(result),
                 Err(Errno::AGAIN | Errno::INTR) => break,
                 Ok(None) | Err(_) if worker.is_ready || self.has_begun => {
-                    // A closed standard error is no reason to end the others.
-                    let _ =
-                        stdio::say(&format!("{}: worker {number} is lost, with what it held\n", self.work));
-                    let pause = if worker.is_ready { Duration::ZERO } else { PAUSE };
-                    seat.due = Instant::now() + pause;
-                    // It is waited for: nothing of it is left when the next one begins.
-                    seat.worker = None;
+                    // Best effort: a closed standard error is no reason to end the other workers.
+                    let _ = stdio::say(&format!(
+                        "{}: worker {number} is lost, with all of its data\n",
+                        self.work
+                    ));
+                    let delay = if worker.is_ready { Duration::ZERO } else { RETRY_DELAY };
+                    slot.due = Instant::now() + delay;
+                    // Dropping it reaps the process, so nothing of it is left when a successor
+                    // starts.
+                    slot.worker = None;
                 }
                 Ok(None) | Err(_) => {
                     return Err(Error::worker("worker process", "it ended before it was ready"));
@@ -205,20 +227,20 @@ impl<'a, R: DeserializeOwned> Seats<'a, R> {
         Ok(())
     }
 
-    /// Has the workers stop, and then ends them.
+    /// Has the workers stop, waits for their results until the deadline, and ends them.
     fn stop(mut self, deadline: Instant) -> Result<Vec<R>> {
-        for worker in self.seats.iter().filter_map(|seat| seat.worker.as_ref()) {
-            // One that has just died has stopped.
-            let _ = send(&worker.lifeline, &Order::Stop, None);
+        for worker in self.slots.iter().filter_map(|slot| slot.worker.as_ref()) {
+            // Fails for a worker that has just died.
+            let _ = send(&worker.lifeline, &Command::Stop, None);
         }
-        while self.seats.iter().any(|seat| seat.worker.is_some() && seat.result.is_none()) {
+        while self.slots.iter().any(|slot| slot.worker.is_some() && slot.result.is_none()) {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;
             }
-            self.listen(None, Some(left))?;
+            self.wait(None, Some(left))?;
         }
-        Ok(self.seats.into_iter().filter_map(|seat| seat.result).collect())
+        Ok(self.slots.into_iter().filter_map(|slot| slot.result).collect())
     }
 }
 
@@ -229,56 +251,56 @@ impl Worker {
     }
 }
 
-/// A worker's place among the others, seen from the worker.
-pub struct Place<S, R> {
-    /// Which one it is.
+/// What a worker has when it begins.
+pub struct WorkerContext<S, R> {
+    /// Its number.
     pub number: usize,
-    /// How many there are.
+    /// The number of workers.
     pub workers: usize,
-    /// What all are told.
+    /// The setup, which is the same for all workers.
     pub setup: S,
-    /// Where clients come, to one or the other.
+    /// The listener that all workers accept clients from.
     pub listener: TcpListener,
-    /// The ways to the others, as far as they are there.
-    pub ways: Vec<(usize, UnixStream)>,
-    /// The coordinator.
+    /// The links to other workers that exist so far.
+    pub peers: Vec<(usize, UnixStream)>,
+    /// The connection to the coordinator.
     pub lifeline: Lifeline<R>,
 }
 
-/// The way to the coordinator. Whoever hears that it has ended exits.
+/// A worker's connection to the coordinator. When it is closed, the worker exits.
 pub struct Lifeline<R>(OwnedFd, PhantomData<R>);
 
-/// What the coordinator says.
-pub enum News {
-    /// There is a new way to this worker. If there was one before, it has ended.
-    Way(usize, UnixStream),
-    /// The worker is to stop, tell its result, and be there for the others until it is ended.
+/// From the coordinator.
+pub enum Event {
+    /// There is a link to this worker, which replaces the previous one, if there was one.
+    Connect(usize, UnixStream),
+    /// The worker must stop, send its result, and serve its peers until it is killed.
     Stop,
 }
 
 impl<R: Serialize> Lifeline<R> {
-    /// What the coordinator has said; nothing, if it has not said more.
+    /// Receives the next event, if there is one. Exits if the lifeline is closed.
     ///
     /// # Errors
     ///
-    /// If it cannot be understood.
-    pub fn hear(&self) -> io::Result<Option<News>> {
+    /// If the message is not an event.
+    pub fn receive(&self) -> io::Result<Option<Event>> {
         match receive(&self.0, RecvFlags::DONTWAIT) {
-            Ok(Some((Order::Way(worker), Some(way)))) => Ok(Some(News::Way(worker, way.into()))),
-            Ok(Some((Order::Stop, _))) => Ok(Some(News::Stop)),
+            Ok(Some((Command::Connect(worker), Some(link)))) => Ok(Some(Event::Connect(worker, link.into()))),
+            Ok(Some((Command::Stop, _))) => Ok(Some(Event::Stop)),
             Ok(Some(_)) => Err(ErrorKind::InvalidData.into()),
             Err(Errno::AGAIN | Errno::INTR) => Ok(None),
             Ok(None) | Err(_) => process::exit(0),
         }
     }
 
-    /// Tells the result.
+    /// Sends the worker's result.
     ///
     /// # Errors
     ///
-    /// If the coordinator does not listen.
-    pub fn tell(&self, result: R) -> io::Result<()> {
-        send(&self.0, &Word::Result(result), None)
+    /// If the coordinator does not receive it.
+    pub fn send_result(&self, result: R) -> io::Result<()> {
+        send(&self.0, &Response::Result(result), None)
     }
 }
 
@@ -288,27 +310,30 @@ impl<R> AsFd for Lifeline<R> {
     }
 }
 
-/// In a process that was started as a worker for the work of this name, does it and does not return.
+/// In a process that was started as a worker for the work with this name, does the work and does
+/// not return. In any other process, does nothing.
 pub fn enter<S: DeserializeOwned, R: Serialize>(
     name: &str,
-    work: impl FnOnce(Place<S, R>) -> Result<Infallible>,
+    work: impl FnOnce(WorkerContext<S, R>) -> Result<Infallible>,
 ) {
     enter_as(name, || begin().map_err(Error::io("lifeline")).and_then(work).map(|never| match never {}));
 }
 
-fn begin<S: DeserializeOwned, R: Serialize>() -> io::Result<Place<S, R>> {
+/// Receives messages until the worker may begin.
+fn begin<S: DeserializeOwned, R: Serialize>() -> io::Result<WorkerContext<S, R>> {
     let lifeline = io::stdin().as_fd().try_clone_to_owned()?;
-    let mut ways = Vec::new();
+    let mut peers = Vec::new();
     loop {
         match receive(&lifeline, RecvFlags::empty())? {
-            Some((Order::Way(worker), Some(way))) => ways.push((worker, way.into())),
-            Some((Order::Begin(number, workers, setup), Some(listener))) => {
+            Some((Command::Connect(worker), Some(link))) => peers.push((worker, link.into())),
+            Some((Command::Begin(number, workers, setup), Some(listener))) => {
                 let setup = postcard::from_bytes(&setup).map_err(io::Error::other)?;
-                send(&lifeline, &Word::<R>::Ready, None)?;
-                let (listener, lifeline) = (listener.into(), Lifeline(lifeline, PhantomData));
-                return Ok(Place { number, workers, setup, listener, ways, lifeline });
+                send(&lifeline, &Response::<R>::Ready, None)?;
+                let listener = listener.into();
+                let lifeline = Lifeline(lifeline, PhantomData);
+                return Ok(WorkerContext { number, workers, setup, listener, peers, lifeline });
             }
-            // The coordinator has gone.
+            // The coordinator has ended.
             _ => process::exit(0),
         }
     }

@@ -1,4 +1,4 @@
-//! A child process, which does not outlive what owns it here.
+//! A child process that is killed and reaped when its Rust value is dropped.
 
 use std::{
     env,
@@ -10,11 +10,11 @@ use std::{
 
 use cc_workloads::{Stop, stdio, stop::OnRequest};
 
-/// The environment variable that makes a process a worker. Its value is the name of the work.
+/// The environment variable that makes a process a worker; its value is the name of the work.
 pub(crate) const WORKER: &str = "CC_PROCS_WORKER";
 
-/// A child process that is killed and waited for when this is dropped, and killed as soon as a stop
-/// is requested once [`Process::kill_on`] was called.
+/// A child process that is killed and reaped when this is dropped. A stop kills it as well, if
+/// [`Process::kill_on`] was called.
 pub(crate) struct Process {
     child: Arc<Mutex<Option<Child>>>,
     on_stop: Option<OnRequest>,
@@ -25,30 +25,30 @@ impl Process {
         Ok(Self { child: Arc::new(Mutex::new(Some(command.spawn()?))), on_stop: None })
     }
 
+    /// Has a stop kill the process.
     pub(crate) fn kill_on(&mut self, stop: &Stop) {
-        let doomed = self.child.clone();
-        self.on_stop = Some(stop.on_request(move || {
-            // Its end is not waited for here: that is the owner's part.
-            if let Some(child) = doomed.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
-                let _ = child.kill();
-            }
-        }));
+        let child = self.child.clone();
+        self.on_stop = Some(stop.on_request(move || kill(&child)));
     }
 
-    /// Kills it. That is waited for where it is [ended](Process::end).
+    /// Kills the process, and does not wait for its end.
     pub(crate) fn kill(&self) {
-        if let Some(child) = self.child.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
-            let _ = child.kill();
-        }
+        kill(&self.child);
     }
 
-    /// Kills it, since that reaches a suspended process too, and a worker has nothing to put in
-    /// order.
+    /// Kills the process and reaps it. SIGKILL, since it ends a suspended process as well, and a
+    /// worker has nothing to clean up.
     pub(crate) fn end(&self) -> Option<ExitStatus> {
-        // Out of the hook's reach: a process id that was waited for may be another process's.
+        // Taken out of the reach of `kill`: once a process is reaped, its id may be another's.
         let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner).take()?;
         let _ = child.kill();
         child.wait().ok()
+    }
+}
+
+fn kill(child: &Mutex<Option<Child>>) {
+    if let Some(child) = child.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+        let _ = child.kill();
     }
 }
 
@@ -58,14 +58,15 @@ impl Drop for Process {
     }
 }
 
-/// In a process that was started as a worker for the work of this name, runs it, and ends the
-/// process with it.
+/// In a process that was started as a worker for the work with this name, calls `run` and then ends
+/// the process. In any other process, does nothing.
 pub(crate) fn enter_as<E: Display>(name: &str, run: impl FnOnce() -> Result<(), E>) {
     if env::var_os(WORKER).is_none_or(|worker| worker != name) {
         return;
     }
     if let Err(error) = run() {
-        let _ = stdio::say(&format!("{name} worker: {error}\n")); // the status says the same
+        // If standard error is closed, the exit status still reports the failure.
+        let _ = stdio::say(&format!("{name} worker: {error}\n"));
         process::exit(1);
     }
     process::exit(0);

@@ -1,19 +1,21 @@
 //! `resize` in worker processes.
 //!
-//! - **Split.** A task is the name of one image, which the worker reads for itself. Measured against reading here and
-//!   sending the bytes as shared memory: names were not slower, and cost this process neither time nor room.
-//! - **Share.** Nothing. A thumbnail comes back as a message. Measured against threads, where nothing is copied: all
-//!   that processes add, messages and all, is about a hundredth of the work, with thumbnails of megabytes too. Shared
-//!   memory could save no more than that.
-//! - **Bound.** What takes room is the image that a worker has in hand, and the thumbnails: one with each owner, and
-//!   one more a worker may wait for the sink. Of what is queued there are only names.
-//! - **Order.** None: an output says whose thumbnail it is, so a large image holds nobody up.
-//! - **Stop.** The workers are killed, in the middle of an image too; no file is theirs. Whoever waits finds the
-//!   other end of a channel dropped: the owners that of `gather`, and `gather` that of the last owner.
-//! - **Fail.** A panic is caught in the worker and becomes the task's output. A worker that dies is
-//!   replaced and its image done again, unless it is the third that the image has killed. A worker
-//!   that cannot be started ends the run, and so does a panic of `feed`, which is joined: it closes
-//!   the channel as the end does.
+//! - **Split.** A task is the name of one image, which the worker reads itself: all processes see
+//!   the same files, and a name is a small message.
+//! - **Share.** Nothing. A thumbnail travels back as a message, and is copied on the way. It is
+//!   small compared with its image, so shared memory would save little.
+//! - **Bound.** Most memory is taken by the images that workers process, one per worker. Each owner
+//!   holds at most one thumbnail, and one more per worker may wait for the sink. The queue holds
+//!   only names.
+//! - **Order.** None: each output names its thumbnail, so a large image does not delay the others.
+//! - **Stop.** The workers are killed, also within an image: they write no files. A thread that
+//!   waits on a channel is woken when the other end is dropped: an owner when `gather` returns,
+//!   `feed` and `gather` when the last owner ends.
+//! - **Fail.** A panic is caught in the worker, and becomes the task's output. A worker that dies
+//!   is replaced, and its images are done again; an image that was alone at three deaths fails. A
+//!   worker that cannot be started ends the run. If `feed` panics, the run fails after the outputs
+//!   of what was submitted. A closed channel does not tell a panic from a normal end, so `run` joins
+//!   the thread to find out.
 
 use std::thread;
 
@@ -25,19 +27,16 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::{caught::caught, feed, pool, worker};
 
-type Pool = pool::Pool<Task, Output>;
-
 // ANCHOR: resize-run
-/// Runs the job in `ctx.workers` processes; the calling thread gathers what comes back.
+/// Runs the job in `ctx.workers` processes, fed by one thread; the calling thread gathers.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
-    let pool = Pool::start("resize", &job.settings, ctx, Task::failed)?;
-    let (done, outputs) = bounded(ctx.workers.get());
+    let pool = Pool::start(ctx, "resize", &job.settings, Task::failed)?;
+    let (outputs_tx, outputs_rx) = bounded(ctx.workers.get());
     thread::scope(|scope| {
         let pool = &pool;
-        let feed = move || feed(job, ctx, pool, &done);
-        let fed = feed::start(scope, feed)?;
-        gather(outputs, ctx, out);
-        feed::join(fed)
+        let feeder = feed::start(scope, move || feed(ctx, job, pool, &outputs_tx))?;
+        gather(ctx, outputs_rx, out);
+        feed::join(feeder)
     })?;
     pool.finish()
 }
@@ -45,18 +44,22 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
 
 // ANCHOR: resize-feed
 /// Submits the tasks.
-fn feed(job: &Job, ctx: &Ctx, pool: &Pool, done: &Sender<Output>) {
-    let _ = job.tasks(&ctx.stop).try_for_each(|task| pool.submit_to(done, task));
+fn feed(ctx: &Ctx, job: &Job, pool: &Pool, outputs_tx: &Sender<Output>) {
+    for task in job.tasks(&ctx.stop) {
+        if pool.submit_to(outputs_tx, task).is_none() {
+            break;
+        }
+    }
 }
 // ANCHOR_END: resize-feed
 
-/// In a worker process, does its part and does not return.
+/// In a worker process of this workload, does the tasks and does not return.
 pub(crate) fn enter() {
     worker::enter("resize", work);
 }
 
 // ANCHOR: resize-work
-/// Prepares a worker process: what it returns does one task after the other there.
+/// Returns the function that does the tasks, one by one, in a worker process.
 pub(crate) fn work(settings: &Settings) -> impl FnMut(Task) -> Output + use<> {
     let mut resizer = Resizer::new(settings);
     caught(move |task| resizer.task(task), Task::failed)
@@ -64,8 +67,15 @@ pub(crate) fn work(settings: &Settings) -> impl FnMut(Task) -> Output + use<> {
 // ANCHOR_END: resize-work
 
 // ANCHOR: resize-gather
-/// Emits the outputs as they come. With the receiver, it drops what the owners may be waiting for.
-fn gather(outputs: Receiver<Output>, ctx: &Ctx, out: &mut dyn Sink<Output>) {
-    let _ = outputs.into_iter().try_for_each(|output| ctx.emit(output, out));
+/// Emits the outputs as they arrive. Takes the receiver by value: dropping it fails the `send` of
+/// every owner that waits for room.
+fn gather(ctx: &Ctx, outputs_rx: Receiver<Output>, out: &mut dyn Sink<Output>) {
+    for output in outputs_rx {
+        if ctx.emit(output, out).is_break() {
+            break;
+        }
+    }
 }
 // ANCHOR_END: resize-gather
+
+type Pool = pool::Pool<Task, Output>;

@@ -1,136 +1,159 @@
 //! `wordcount` in worker processes.
 //!
-//! - **Split.** A task is four mebibytes of text, by name and range; only what comes through a pipe travels. Then one of a
-//!   few shares of the words a worker.
-//! - **Share.** Nothing in memory, a directory of files instead: mappers leave their counts there, hash-partitioned, and each
-//!   reducer reads its share of all of them. The files are in the page cache, which is memory that processes share
-//!   anyway; sent through this process, everything would be copied twice more.
-//! - **Bound.** A worker has two tasks in hand, and one more than there are workers is queued: with all of their text, if
-//!   that came through a pipe. Of counts, a mapper has those of one task, and a reducer one share; here there are names and
-//!   places.
-//! - **Order.** None within a phase. Between them stands a barrier: no share is complete before the last task is counted.
-//! - **Stop.** The workers are killed, in the middle of a file, too: the directory is this process's, and removed with
-//!   all that is in it. Whoever waits finds the other end of a channel dropped.
-//! - **Fail.** A panic is caught in the worker; a worker that dies is replaced, and what it had in
-//!   hand done again: a file appears under its name when it is whole, and again in the same place,
-//!   so a share has each task's counts once. A task that has killed three workers is reported, one
-//!   of many files after each has been tried apart. A share that cannot be ranked ends the run, and
-//!   so does a panic of `feed`, which each phase joins: a part of the truth is none.
+//! - **Split.** A task of the first phase, for a *mapper*, is four mebibytes of text. It travels as
+//!   names and ranges, except for text that comes through a pipe. A task of the second phase, for a
+//!   *reducer*, is a share of the words, of which there are a few per worker.
+//! - **Share.** Nothing in memory. Mappers leave their counts, partitioned by hash, in files in a
+//!   directory of the run, and a reducer reads its share of all of them. These files are in the
+//!   page cache, from which every process reads them; sent through this process, all counts would
+//!   be copied twice more.
+//! - **Bound.** A worker has two tasks in flight, and the queue has room for one more than there
+//!   are workers: with all of their text, if that came through a pipe. A mapper holds the counts of
+//!   one task, and a reducer one share. This process holds only names and ranges.
+//! - **Order.** None within a phase. A barrier is between them: no share is complete before the
+//!   last task is counted.
+//! - **Stop.** The workers are killed, also while they write a file: the directory belongs to this
+//!   process, which removes it with all that is in it. A thread that waits on a channel is woken
+//!   when the other end is dropped.
+//! - **Fail.** A panic is caught in the worker, and becomes the task's output. A worker that dies
+//!   is replaced, and its tasks are done again. A file gets its name when it is complete, and a
+//!   repeated task replaces it, so a share has each task's counts once. A task that was alone at
+//!   three deaths fails; a failed task of several files is split and done once more, file by file.
+//!   A share that cannot be ranked ends the run. So does a panic of `feed`, for which each phase
+//!   joins the thread: an incomplete count is a wrong result.
 
 use std::{env, ops::ControlFlow, path::PathBuf, thread};
 
 use cc_workloads::{
     Cause, Ctx, Error, Result, Sink,
-    shelf::Folder,
-    wordcount::{Counter, Grain, Job, Output, PARTITIONS, Ranked, Settings, Share, Shelved, Task},
+    blobs::DirStore,
+    wordcount::{Counter, Grain, Job, Output, PARTITIONS, Ranked, Settings, Share, Spilled, Task},
 };
 use crossbeam_channel::{Receiver, Sender, bounded};
 use serde::{Deserialize, Serialize};
 
 use crate::{caught::caught, feed, pool, worker};
 
-type Pool = pool::Pool<Order, Done>;
-
-/// Shares for each worker: with several, the one that is done last is not waited for long.
+/// Number of shares per worker. With several, the workers finish at about the same time.
 const SHARES: usize = 4;
 
 // ANCHOR: wordcount-run
-/// Runs the job in `ctx.workers` processes; the calling thread gathers what comes back.
+/// Runs the job in `ctx.workers` processes, in each phase fed by one thread; the calling thread
+/// gathers.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
-    let folder = Folder::new(&env::temp_dir(), "cc-wordcount-").map_err(Error::io("temporary directory"))?;
+    let blobs = DirStore::new(&env::temp_dir(), "cc-wordcount-").map_err(Error::io("temporary directory"))?;
     let shares = PARTITIONS.min(SHARES * ctx.workers.get());
-    let setup = Setup { settings: job.settings.clone(), folder: folder.path().to_owned(), shares };
-    // Nobody waits for one output before the next, so a longer queue would only hold more text.
-    let queue = Ctx { window: ctx.window.min(ctx.workers), ..ctx.clone() };
-    let pool = Pool::start("wordcount", &setup, &queue, Order::failed)?;
+    let setup = JobSetup { settings: job.settings.clone(), folder: blobs.path().to_owned(), shares };
+    // Outputs have no order, so a short queue suffices. A longer one would only hold more text.
+    let short_queue = Ctx { window: ctx.window.min(ctx.workers), ..ctx.clone() };
+    // Declared after `blobs`, so that it is dropped before: the workers must have ended when their
+    // directory is removed.
+    let pool = Pool::start(&short_queue, "wordcount", &setup, Request::failed)?;
     let mut shares = Share::none(shares);
     let tasks = job.tasks(Grain::default(), &ctx.stop);
-    let failed = count(Order::count("", tasks), &mut shares, &pool, ctx, out)?;
+    let failed = count(ctx, Request::count("", tasks), &mut shares, &pool, out)?;
     if !failed.is_empty() {
-        count(Order::count("apart-", failed.into_iter()), &mut shares, &pool, ctx, out)?;
+        count(ctx, Request::count("split-", failed.into_iter()), &mut shares, &pool, out)?;
     }
     if !ctx.stop.requested() {
-        rank(shares, &pool, ctx, out)?;
+        rank(ctx, shares, &pool, out)?;
     }
     pool.finish()
 }
 
-/// Has tasks counted, and notes where each share's counts are. Returns what is to be done again, apart.
+/// Has tasks counted, and adds the ranges of their counts to the shares. Returns the parts of
+/// failed tasks, to be done once more.
 fn count(
-    orders: impl Iterator<Item = Order> + Send,
+    ctx: &Ctx,
+    requests: impl Iterator<Item = Request> + Send,
     shares: &mut [Share],
     pool: &Pool,
-    ctx: &Ctx,
     out: &mut dyn Sink<Output>,
 ) -> Result<Vec<Task>> {
     let mut failed = Vec::new();
-    phase(orders, pool, ctx, |done| {
-        let Shelved { mut read, slices } = done.counted()?;
-        shares.iter_mut().zip(slices).for_each(|(share, slice)| share.slices.push(slice));
-        failed.append(&mut read.apart);
+    run_phase(ctx, requests, pool, |response| {
+        let Spilled { mut read, slices } = response.counted()?;
+        for (share, slice) in shares.iter_mut().zip(slices) {
+            share.slices.push(slice);
+        }
+        failed.append(&mut read.split);
         Ok(ctx.emit(Output::Read(read), out))
     })?;
     Ok(failed)
 }
 
-/// Has the shares ranked.
-fn rank(shares: Vec<Share>, pool: &Pool, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
-    let orders = shares.into_iter().map(Order::Rank);
-    phase(orders, pool, ctx, |done| Ok(ctx.emit(Output::Ranked(done.ranked()?), out)))
+/// Has the shares ranked, and emits them.
+fn rank(ctx: &Ctx, shares: Vec<Share>, pool: &Pool, out: &mut dyn Sink<Output>) -> Result<()> {
+    let requests = shares.into_iter().map(Request::Rank);
+    run_phase(ctx, requests, pool, |response| Ok(ctx.emit(Output::Ranked(response.ranked()?), out)))
 }
 
-/// One phase: it ends when all of its orders are done, or one of them cannot be.
-fn phase(
-    orders: impl Iterator<Item = Order> + Send,
-    pool: &Pool,
+/// Has the workers do the tasks of one phase, and hands each response to `handle`.
+fn run_phase(
     ctx: &Ctx,
-    each: impl FnMut(Done) -> Result<ControlFlow<()>>,
+    requests: impl Iterator<Item = Request> + Send,
+    pool: &Pool,
+    handle: impl FnMut(Response) -> Result<ControlFlow<()>>,
 ) -> Result<()> {
-    let (done, outputs) = bounded(ctx.workers.get());
+    let (responses_tx, responses_rx) = bounded(ctx.workers.get());
     thread::scope(|scope| {
-        let feed = move || feed(orders, pool, &done);
-        let fed = feed::start(scope, feed)?;
-        // `feed` may be waiting for a pipe in which there will never be anything again.
-        let gathered = gather(outputs, each).inspect_err(|_| ctx.stop.request(Cause::Break));
-        feed::join(fed)?;
+        let feeder = feed::start(scope, move || feed(requests, pool, &responses_tx))?;
+        let gathered = gather(responses_rx, handle);
+        if gathered.is_err() {
+            // Before the join: `feed` may be waiting for text from a pipe that is never closed.
+            ctx.stop.request(Cause::Break);
+        }
+        feed::join(feeder)?;
         gathered
     })
 }
 // ANCHOR_END: wordcount-run
 
 // ANCHOR: wordcount-feed
-/// Submits the orders.
-fn feed(mut orders: impl Iterator<Item = Order>, pool: &Pool, done: &Sender<Done>) {
-    let _ = orders.try_for_each(|order| pool.submit_to(done, order));
+/// Submits the tasks.
+fn feed(requests: impl Iterator<Item = Request>, pool: &Pool, responses_tx: &Sender<Response>) {
+    for request in requests {
+        if pool.submit_to(responses_tx, request).is_none() {
+            break;
+        }
+    }
 }
 // ANCHOR_END: wordcount-feed
 
-/// In a worker process, does its part and does not return.
+/// In a worker process of this workload, does the tasks and does not return.
 pub(crate) fn enter() {
     worker::enter("wordcount", work);
 }
 
 // ANCHOR: wordcount-work
-/// Prepares a worker process: what it returns does one order after the other there.
-pub(crate) fn work(Setup { settings, folder, shares }: &Setup) -> impl FnMut(Order) -> Done + use<> {
-    let (settings, folder, shares) = (settings.clone(), Folder::at(folder.clone()), *shares);
+/// Returns the function that does the tasks, one by one, in a worker process.
+pub(crate) fn work(setup: &JobSetup) -> impl FnMut(Request) -> Response + use<> {
+    let settings = setup.settings.clone();
+    let shares = setup.shares;
+    let blobs = DirStore::at(setup.folder.clone());
     let mut counter = Counter::new(&settings);
-    let kernel = move |order: &Order| {
-        let done = match order {
-            Order::Count { name, task } => counter.shelve(task, name, shares, &folder).map(Done::Counted),
-            Order::Rank(share) => share.rank(&settings, &folder).map(Done::Ranked).map_err(|(_, why)| why),
+    let kernel = move |request: &Request| {
+        let response = match request {
+            Request::Count { name, task } => counter.spill(task, name, shares, &blobs).map(Response::Counted),
+            Request::Rank(share) => {
+                share.rank(&settings, &blobs).map(Response::Ranked).map_err(|(_, why)| why)
+            }
         };
-        done.unwrap_or_else(|why| order.lost(why))
+        response.unwrap_or_else(|why| request.lost(why))
     };
-    caught(kernel, Order::failed)
+    caught(kernel, Request::failed)
 }
 // ANCHOR_END: wordcount-work
 
 // ANCHOR: wordcount-gather
-/// Takes what is done as it comes. With the receiver, it drops what the owners may be waiting for.
-fn gather(outputs: Receiver<Done>, mut each: impl FnMut(Done) -> Result<ControlFlow<()>>) -> Result<()> {
-    for done in outputs {
-        if each(done)?.is_break() {
+/// Handles the responses as they arrive. Takes the receiver by value: dropping it fails the `send`
+/// of every owner that waits for room.
+fn gather(
+    responses_rx: Receiver<Response>,
+    mut handle: impl FnMut(Response) -> Result<ControlFlow<()>>,
+) -> Result<()> {
+    for response in responses_rx {
+        if handle(response)?.is_break() {
             break;
         }
     }
@@ -138,62 +161,67 @@ fn gather(outputs: Receiver<Done>, mut each: impl FnMut(Done) -> Result<ControlF
 }
 // ANCHOR_END: wordcount-gather
 
-/// What a worker is told at first.
+type Pool = pool::Pool<Request, Response>;
+
+/// What a worker is told once, before its first task.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct Setup {
+pub(crate) struct JobSetup {
     settings: Settings,
     folder: PathBuf,
     shares: usize,
 }
 
-/// What a worker is to do.
+/// A task of either phase.
 #[derive(Serialize, Deserialize)]
-pub(crate) enum Order {
-    /// Count a task, and leave the counts under this name.
+pub(crate) enum Request {
+    /// Count a task, and store the counts under this name.
     Count { name: String, task: Task },
     /// Add up a share, and rank it.
     Rank(Share),
 }
 
-/// What came of it.
+/// The output of a task.
 #[derive(Serialize, Deserialize)]
-pub(crate) enum Done {
-    Counted(Shelved),
+pub(crate) enum Response {
+    Counted(Spilled),
     Ranked(Ranked),
-    /// Something without which there is no right answer.
+    /// Something is lost without which no result would be right.
     Lost {
         what: String,
         why: String,
     },
 }
 
-impl Order {
-    /// Orders to count these tasks, whose names begin so.
+impl Request {
+    /// Requests to count these tasks, under names with this prefix.
     fn count(prefix: &str, tasks: impl Iterator<Item = Task> + Send) -> impl Iterator<Item = Self> + Send {
         (0u64..).zip(tasks).map(move |(n, task)| Self::Count { name: format!("{prefix}{n}"), task })
     }
 
-    /// A task that fails is missed by nobody but itself.
-    fn failed(&self, why: &str) -> Done {
+    /// The response to a request that has failed. The run can go on without the counts of a task,
+    /// but not without a share.
+    fn failed(&self, why: &str) -> Response {
         match self {
-            Self::Count { task, .. } => Done::Counted(Shelved { read: task.failed(why), slices: Vec::new() }),
+            Self::Count { task, .. } => {
+                Response::Counted(Spilled { read: task.failed(why), slices: Vec::new() })
+            }
             Self::Rank(_) => self.lost(why.to_owned()),
         }
     }
 
-    fn lost(&self, why: String) -> Done {
+    fn lost(&self, why: String) -> Response {
         let what = match self {
             Self::Count { .. } => "shuffle".to_owned(),
             Self::Rank(share) => format!("partition {}", share.number),
         };
-        Done::Lost { what, why }
+        Response::Lost { what, why }
     }
 }
 
-impl Done {
-    fn counted(self) -> Result<Shelved> {
+impl Response {
+    fn counted(self) -> Result<Spilled> {
         match self {
-            Self::Counted(shelved) => Ok(shelved),
+            Self::Counted(spilled) => Ok(spilled),
             other => Err(other.error()),
         }
     }
@@ -208,7 +236,7 @@ impl Done {
     fn error(self) -> Error {
         match self {
             Self::Lost { what, why } => Error::worker(what, why),
-            _ => unreachable!("a phase has orders of one kind"),
+            _ => unreachable!("a phase has requests of one kind"),
         }
     }
 }

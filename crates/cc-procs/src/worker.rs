@@ -1,10 +1,11 @@
-//! A worker process, from both sides: how it is started, met, given tasks and ended.
+//! A worker process, from both sides: how it is started, connected, sent tasks, and ended.
 //!
-//! It is this program again, started with an environment variable that [`enter`] looks for.
+//! A worker is this program, started again with an environment variable that [`enter`] looks for.
+//! It is not forked: in a process with several threads, the child of a `fork` may only call
+//! functions that are async-signal-safe.
 //!
-//! The *lifeline* is a socket and the worker's standard input. Its end on the parent's side closes
-//! with the parent, whatever kills that, and a worker whose lifeline has closed is gone the next
-//! moment.
+//! The *lifeline* is a socket, and the worker's standard input. The operating system closes the
+//! parent's end when the parent ends, however it ends; the worker then exits at once.
 
 use std::{
     env,
@@ -37,21 +38,21 @@ use serde_bytes::ByteBuf;
 
 use crate::process::{Process, WORKER, enter_as};
 
-/// How the name of a directory begins that has the socket over which a worker is met.
+/// Prefix of the names of the directories that have the socket of a worker's handshake.
 const SOCKETS: &str = "cc-procs-";
 
-/// How long a worker may take to say that it is ready, which takes it some milliseconds.
-const HANDSHAKE: Duration = Duration::from_secs(5);
+/// Maximum time of each step of the handshake, which normally takes some milliseconds.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How to start a worker.
-pub(crate) struct Launch {
+/// How to start the workers of a pool.
+pub(crate) struct WorkerSpec {
     program: PathBuf,
     name: &'static str,
     setup: Vec<u8>,
 }
 
-impl Launch {
-    /// For the work that was given this name in [`enter`]. A worker is told the `setup` first.
+impl WorkerSpec {
+    /// For the work with this name, see [`enter`]. A worker is sent the `setup` first.
     pub(crate) fn new<S: Serialize>(name: &'static str, setup: &S) -> Result<Self> {
         temporary::remove_abandoned(&SocketDir::base(), SOCKETS);
         measure()?;
@@ -65,32 +66,39 @@ pub(crate) struct Died;
 
 /// A worker process that is ready, seen from its owner.
 pub(crate) struct Worker<O> {
-    _process: Process, // dropped first: it need not hear of its end
-    tasks: IpcSender<Parcel>,
-    replies: IpcReceiver<O>,
+    /// Declared first, so that it is dropped first: the worker is killed before its channels close,
+    /// and need not handle that.
+    _process: Process,
+    tasks_tx: IpcSender<Payload>,
+    outputs_rx: IpcReceiver<O>,
     _lifeline: UnixStream,
 }
 
 impl<O: Serialize + DeserializeOwned> Worker<O> {
-    pub(crate) fn start(launch: &Launch, stop: &Stop) -> Result<Self> {
+    pub(crate) fn start(spec: &WorkerSpec, stop: &Stop) -> Result<Self> {
         let failed = |e: io::Error| Error::worker("worker process", reason(&e));
-        let sockets = SocketDir::named();
+        let sockets = SocketDir::with_random_name();
+        // Both ends are CLOEXEC: another worker that inherited `lifeline` would keep it open after
+        // the parent's death.
         let (lifeline, input) = UnixStream::pair().map_err(failed)?;
-        let mut command = Command::new(&launch.program);
+        let mut command = Command::new(&spec.program);
         command
-            .env(WORKER, launch.name)
+            .env(WORKER, spec.name)
             .env("TMPDIR", &sockets.0)
             .stdin(OwnedFd::from(input))
             .stdout(Stdio::null())
-            .process_group(0); // a Ctrl-C in the terminal is for this process, which decides
+            // A Ctrl-C in the terminal signals the parent's process group only; the parent decides.
+            .process_group(0);
         let mut process = Process::spawn(&mut command).map_err(failed)?;
-        drop(command); // and with it this side's copy of `input`
-        match Self::greet(&lifeline, &launch.setup) {
-            Ok((tasks, replies)) => {
-                // Not before: ipc-channel leaves a socket open when it connects to a process that
-                // has gone.
+        // It has this side's copy of the worker's end of the lifeline. While that is open, the end
+        // of the worker does not close the lifeline, and `shake_hands` would wait for the time-out.
+        drop(command);
+        match Self::shake_hands(&lifeline, &spec.setup) {
+            Ok((tasks_tx, outputs_rx)) => {
+                // Not before the handshake: ipc-channel leaks a socket when it connects to a
+                // process that has ended.
                 process.kill_on(stop);
-                Ok(Self { _process: process, tasks, replies, _lifeline: lifeline })
+                Ok(Self { _process: process, tasks_tx, outputs_rx, _lifeline: lifeline })
             }
             Err(error) => {
                 let status = process.end().map(|status| status.to_string()).unwrap_or_default();
@@ -99,82 +107,85 @@ impl<O: Serialize + DeserializeOwned> Worker<O> {
         }
     }
 
-    /// The handshake. Each wait in it is on the lifeline, and ends when the worker does, or is
-    /// suspended.
-    fn greet(lifeline: &UnixStream, setup: &[u8]) -> io::Result<(IpcSender<Parcel>, IpcReceiver<O>)> {
-        lifeline.set_read_timeout(Some(HANDSHAKE))?;
-        let mut said = BufReader::new(lifeline).lines();
-        let mut hear = || said.next().unwrap_or_else(|| Err(io::ErrorKind::UnexpectedEof.into()));
-        let server = hear()?;
-        let (give, tasks) = ipc::channel()?;
-        let (replies, take) = ipc::channel()?;
-        let welcome = Welcome { setup: Parcel::wrap(setup), tasks, replies };
-        IpcSender::connect(server)?.send(welcome).map_err(io::Error::other)?;
-        hear()?;
-        Ok((give, take))
+    /// Performs the handshake. It waits only for lines on the lifeline, so each wait ends when the
+    /// worker ends, or after a time if the worker is suspended.
+    fn shake_hands(lifeline: &UnixStream, setup: &[u8]) -> io::Result<(IpcSender<Payload>, IpcReceiver<O>)> {
+        lifeline.set_read_timeout(Some(HANDSHAKE_TIMEOUT))?;
+        let mut lines = BufReader::new(lifeline).lines();
+        let mut read_line = || lines.next().unwrap_or_else(|| Err(io::ErrorKind::UnexpectedEof.into()));
+        let server = read_line()?;
+        let (tasks_tx, tasks_rx) = ipc::channel()?;
+        let (outputs_tx, outputs_rx) = ipc::channel()?;
+        let handshake = Handshake { setup: Payload::wrap(setup), tasks_rx, outputs_tx };
+        IpcSender::connect(server)?.send(handshake).map_err(io::Error::other)?;
+        let _ready = read_line()?;
+        Ok((tasks_tx, outputs_rx))
     }
 
-    pub(crate) fn give(&self, task: &impl Serialize) -> Result<(), Died> {
-        self.tasks.send(Parcel::wrap(&encode(task))).map_err(|_| Died)
+    pub(crate) fn send(&self, task: &impl Serialize) -> Result<(), Died> {
+        self.tasks_tx.send(Payload::wrap(&encode(task))).map_err(|_| Died)
     }
 
-    /// The output of the first of the tasks that it was given and has not answered; waits for it.
+    /// Waits for the output of the first task in flight.
     pub(crate) fn output(&self) -> Result<O, Died> {
-        self.replies.recv().map_err(|_| Died)
+        self.outputs_rx.recv().map_err(|_| Died)
     }
 }
 
-/// The directory of the socket over which a worker is met. It exists for the moment of the
-/// handshake only.
+/// The directory of the socket of a worker's handshake. It exists only during the handshake.
 ///
-/// The owner chooses the name and the worker makes the directory, so that both know of it before it
-/// is there, and whichever of them is killed, the other removes it. If both are killed at once, the
-/// next pool does.
+/// The owner chooses the name and the worker creates the directory, so both know the name before
+/// the directory exists. If one of them is killed, the other removes the directory. If both are
+/// killed at the same time, the next pool removes it.
 struct SocketDir(PathBuf);
 
 impl SocketDir {
     fn base() -> PathBuf {
         let usual = env::temp_dir();
-        // The name of a socket has 107 bytes at most, of which about 50 are used here. And a
-        // directory in which another user may put a socket in place of the worker's is not used:
-        // that socket would be sent the setup, and the ends of the channels.
-        let is_used = usual.as_os_str().len() <= 50 && !temporary::is_exposed(&usual);
-        if is_used { usual } else { PathBuf::from("/tmp") }
+        // The path of a socket has at most 107 bytes, of which this crate adds about 50. Another
+        // user must not be able to put a socket of their own in the place of the worker's: that
+        // would be sent the setup, and the ends of the channels.
+        let is_usable = usual.as_os_str().len() <= 50 && !temporary::is_exposed(&usual);
+        if is_usable { usual } else { PathBuf::from("/tmp") }
     }
 
-    fn named() -> Self {
+    fn with_random_name() -> Self {
         Self(temporary::random_name(&Self::base(), SOCKETS))
     }
 }
 
 impl Drop for SocketDir {
     fn drop(&mut self) {
-        // Two may be at it at once, and what one has removed is an error to the other: try again.
+        // The owner and the worker may do this at the same time. What one has removed is an error
+        // to the other, which then tries again.
         let _ = (0..4).any(|_| fs::remove_dir_all(&self.0).is_ok() || !self.0.exists());
     }
 }
 
-/// The first and only message through a worker's one-shot server.
+/// The only message through a worker's one-shot server.
 #[derive(Serialize, Deserialize)]
 #[serde(bound = "")]
-struct Welcome<O> {
-    setup: Parcel,
-    tasks: IpcReceiver<Parcel>,
-    replies: IpcSender<O>,
+struct Handshake<O> {
+    setup: Payload,
+    tasks_rx: IpcReceiver<Payload>,
+    outputs_tx: IpcSender<O>,
 }
 
 /// A message to a worker, of any size.
 ///
-/// A message larger than a socket's buffer is sent in fragments, whose sender waits for a reader:
-/// for ever, if that dies, since ipc-channel keeps the reading end open on the sender's side too.
-/// So large ones are put into shared memory, and sending never waits.
+/// A message that is larger than a socket's buffer is sent in fragments, and its sender waits for
+/// the receiver. If the receiver dies, it waits for ever, since ipc-channel keeps the receiving end
+/// open on the sender's side, too. So a large message is put into shared memory, and sending never
+/// waits.
 #[derive(Serialize, Deserialize)]
-enum Parcel {
+enum Payload {
     Small(ByteBuf),
     Large(IpcSharedMemory),
 }
 
-impl Parcel {
+impl Payload {
+    /// Maximum size of a message that is sent through the socket, in bytes: several of them fit
+    /// into its buffer.
     const SMALL: usize = 32 << 10;
 
     fn wrap(bytes: &[u8]) -> Self {
@@ -197,11 +208,12 @@ fn encode(item: &impl Serialize) -> Vec<u8> {
     postcard::to_stdvec(item).expect("plain data serializes")
 }
 
-/// In a process that was started as a worker for the work of this name, does it and does not
-/// return.
+/// In a process that was started as a worker for the work with this name, does the tasks and does
+/// not return. In any other process, does nothing.
 ///
-/// `work` takes the setup and returns what does the tasks, one after the other. It must not count
-/// on a temporary directory: whatever files it makes are named by the parent.
+/// `work` takes the setup and returns the function that does one task after the other. It must not
+/// use the temporary directory, which is that of the handshake: the parent names all files that a
+/// worker creates.
 pub fn enter<S, T, O, W>(name: &str, work: impl FnOnce(&S) -> W)
 where
     S: DeserializeOwned,
@@ -221,54 +233,56 @@ where
     measure()?;
     let lifeline = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     let sockets = env::temp_dir();
-    // Says that the directory is in use.
+    // Marks the directory as in use, so that no other pool removes it as abandoned.
     let lock = Lock::make(&sockets)?;
     let sockets = SocketDir(sockets);
-    let (server, name) = refusal::returned("ipc-channel", IpcOneShotServer::<Welcome<O>>::new)
+    let (server, name) = refusal::returned("ipc-channel", IpcOneShotServer::<Handshake<O>>::new)
         .map_err(|error| format!("no socket in {}: {error}", sockets.0.display()))??;
     watch(lifeline.try_clone()?, SocketDir(sockets.0.clone()))?;
-    // From here on, what the parent does not say or hear is of no interest: it has gone, and
-    // `watch` ends this.
-    let say = |line: &str| writeln!(&lifeline, "{line}").unwrap_or_else(|_| wait_for_the_end());
-    say(&name);
-    let (_, Welcome { setup, tasks, replies }) = server.accept().or_else(unless_gone)?;
+    // From here on, a failed write means that the parent has ended, and `watch` exits.
+    let write_line = |line: &str| writeln!(&lifeline, "{line}").unwrap_or_else(|_| wait_for_the_lifeline());
+    write_line(&name);
+    let (_, Handshake { setup, tasks_rx, outputs_tx }) = server.accept().or_else(unless_disconnected)?;
     drop((sockets, lock));
     let mut work = work(&setup.open()?);
-    say("ready");
-    while let Ok(task) = tasks.recv() {
+    write_line("ready");
+    while let Ok(task) = tasks_rx.recv() {
         let output = work(task.open()?);
-        replies.send(output).or_else(unless_gone)?;
+        outputs_tx.send(output).or_else(unless_disconnected)?;
     }
     Ok(())
 }
 
-/// The error of a channel, unless the parent has gone. A worker that has no descriptors for an
-/// output ends with it: its owner waits for one of the two.
-fn unless_gone<T>(error: IpcError) -> Result<T, IpcError> {
+/// Passes an error of a channel on, unless it means that the parent has ended. A worker that cannot
+/// send an output, for want of descriptors, must not go on: its owner waits for the output or for
+/// the worker's end.
+fn unless_disconnected<T>(error: IpcError) -> Result<T, IpcError> {
     use io::ErrorKind::{BrokenPipe, ConnectionReset};
     match &error {
-        IpcError::Disconnected => wait_for_the_end(),
-        IpcError::Io(why) if matches!(why.kind(), BrokenPipe | ConnectionReset) => wait_for_the_end(),
+        IpcError::Disconnected => wait_for_the_lifeline(),
+        IpcError::Io(why) if matches!(why.kind(), BrokenPipe | ConnectionReset) => wait_for_the_lifeline(),
         _ => Err(error),
     }
 }
 
-/// Has ipc-channel measure a socket's buffer, which it does once, with the first message, and
-/// panics if it cannot.
+/// Makes ipc-channel measure a socket's buffer now. Otherwise it does so with the first message,
+/// and panics if it cannot.
 fn measure() -> Result<()> {
     refusal::returned("ipc-channel", OsIpcSender::get_max_fragment_size).map(drop)
 }
 
-fn wait_for_the_end() -> ! {
+/// Waits until the thread of [`watch`] ends the process.
+fn wait_for_the_lifeline() -> ! {
     loop {
         thread::park();
     }
 }
 
-/// Ends this process when the lifeline does, whatever else it is doing.
+/// Starts a thread that ends this process when the lifeline closes, even while a task runs.
 fn watch(mut lifeline: UnixStream, sockets: SocketDir) -> io::Result<()> {
     let wait = move || {
         let _ = io::copy(&mut lifeline, &mut io::sink());
+        // Explicitly, since `exit` runs no destructors.
         drop(sockets);
         process::exit(0);
     };

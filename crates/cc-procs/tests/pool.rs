@@ -1,4 +1,4 @@
-//! The pool by itself. This program is also the worker process that its tests start.
+//! The pool without a workload. This program is also the worker process that its tests start.
 
 use std::{
     fs::{self, OpenOptions},
@@ -13,7 +13,7 @@ use std::{
 };
 
 use cc_procs::{
-    pool::{Pool, Promise},
+    pool::{Pending, Pool},
     worker,
 };
 use cc_workloads::{Cause, Ctx, Error};
@@ -29,20 +29,20 @@ use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
 fn main() -> process::ExitCode {
-    worker::enter("deeds", deeds);
-    worker::enter("stillborn", stillborn);
+    worker::enter("tasks", tasks);
+    worker::enter("never_ready", never_ready);
     let tests: &[(&str, fn())] = &[
-        ("every_promise_gets_its_own_output", every_promise_gets_its_own_output),
-        ("outputs_of_many_tasks_meet_in_one_channel", outputs_of_many_tasks_meet_in_one_channel),
-        ("urgent_tasks_overtake", urgent_tasks_overtake),
+        ("every_task_gets_its_own_output", every_task_gets_its_own_output),
+        ("outputs_of_many_tasks_arrive_in_one_channel", outputs_of_many_tasks_arrive_in_one_channel),
+        ("urgent_tasks_come_first", urgent_tasks_come_first),
         ("large_messages_travel_both_ways", large_messages_travel_both_ways),
-        ("no_worker_without_a_task", no_worker_without_a_task),
+        ("no_worker_is_started_without_a_task", no_worker_is_started_without_a_task),
         ("a_task_whose_worker_died_is_done_again", a_task_whose_worker_died_is_done_again),
         ("a_large_task_whose_worker_died_is_done_again", a_large_task_whose_worker_died_is_done_again),
         ("a_task_that_kills_three_workers_is_given_up", a_task_that_kills_three_workers_is_given_up),
-        ("an_output_that_cannot_be_said_ends_its_worker", an_output_that_cannot_be_said_ends_its_worker),
+        ("an_output_that_cannot_be_sent_ends_its_worker", an_output_that_cannot_be_sent_ends_its_worker),
         ("an_idle_worker_that_was_killed_is_replaced", an_idle_worker_that_was_killed_is_replaced),
-        ("an_idle_workers_death_is_no_tasks_fault", an_idle_workers_death_is_no_tasks_fault),
+        ("an_idle_workers_death_counts_against_no_task", an_idle_workers_death_counts_against_no_task),
         ("all_workers_killed_at_once_are_replaced", all_workers_killed_at_once_are_replaced),
         ("a_worker_that_is_never_ready_is_an_error", a_worker_that_is_never_ready_is_an_error),
         ("a_stop_ends_a_suspended_worker", a_stop_ends_a_suspended_worker),
@@ -71,105 +71,107 @@ fn in_time(test: fn()) -> Result<(), Failed> {
     Ok(())
 }
 
-/// What a worker can be asked to do.
+/// A task for a worker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-enum Deed {
-    /// Say this.
+enum Task {
+    /// Return these bytes.
     Echo(ByteBuf),
-    /// Say who you are.
+    /// Return the process id.
     Pid,
-    /// Say how many deeds you have done before.
+    /// Return how many tasks this worker has done before.
     Count,
-    /// Be killed so many times, counted by files in this directory; then say who you are.
+    /// Be killed this number of times, counted by files in the directory; then return the process
+    /// id.
     Die(u32, PathBuf, ByteBuf),
-    /// Say who you are on this socket, and be suspended.
+    /// Write the process id to this socket, and be suspended.
     Suspend(PathBuf),
-    /// Wait until this socket closes.
+    /// Write the process id to this socket, and wait until it closes.
     Wait(PathBuf),
-    /// Say this when there are no descriptors left to say it with.
+    /// Return these bytes when no descriptor is left to send them with.
     Exhaust(ByteBuf),
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
-enum Said {
+enum Output {
     Echo(ByteBuf),
     Pid(u32),
     Count(usize),
     GivenUp,
 }
 
-/// What every worker is told first.
+/// The setup that every worker is sent first.
 const GREETING: u32 = 42;
 
-fn deeds(greeting: &u32) -> impl FnMut(Deed) -> Said + use<> {
+fn tasks(greeting: &u32) -> impl FnMut(Task) -> Output + use<> {
     assert_eq!(*greeting, GREETING);
-    let mut deeds = 0..;
-    move |deed| {
-        let count = deeds.next().expect("without end");
-        match deed {
-            Deed::Echo(bytes) => return Said::Echo(bytes),
-            Deed::Count => return Said::Count(count),
-            Deed::Exhaust(bytes) => {
+    let mut counts = 0..;
+    move |task| {
+        let count = counts.next().expect("the range has no end");
+        match task {
+            Task::Echo(bytes) => return Output::Echo(bytes),
+            Task::Count => return Output::Count(count),
+            Task::Exhaust(bytes) => {
                 let none = Rlimit { current: Some(0), ..getrlimit(Resource::Nofile) };
                 setrlimit(Resource::Nofile, none).expect("a limit may be lowered");
-                return Said::Echo(bytes);
+                return Output::Echo(bytes);
             }
-            Deed::Pid => {}
-            Deed::Die(times, dir, _) => {
+            Task::Pid => {}
+            Task::Die(times, dir, _) => {
                 let turn =
                     |n: &u32| OpenOptions::new().write(true).create_new(true).open(dir.join(n.to_string()));
                 if (0..times).any(|n| turn(&n).is_ok()) {
                     kill_process(getpid(), Signal::KILL).expect("killed");
                 }
             }
-            Deed::Suspend(path) => {
-                let _told = say_where(&path);
+            Task::Suspend(path) => {
+                let _socket = write_pid(&path);
                 kill_process(getpid(), Signal::STOP).expect("suspended");
             }
-            Deed::Wait(path) => drop(say_where(&path).read_to_end(&mut Vec::new()).expect("read")),
+            Task::Wait(path) => drop(write_pid(&path).read_to_end(&mut Vec::new()).expect("read")),
         }
-        Said::Pid(process::id())
+        Output::Pid(process::id())
     }
 }
 
-fn say_where(path: &Path) -> UnixStream {
+fn write_pid(path: &Path) -> UnixStream {
     let mut socket = UnixStream::connect(path).expect("connected");
     writeln!(socket, "{}", process::id()).expect("written");
     socket
 }
 
-fn stillborn(_: &u32) -> impl FnMut(Deed) -> Said + use<> {
+fn never_ready(_: &u32) -> impl FnMut(Task) -> Output + use<> {
     process::exit(3);
     #[expect(unreachable_code)]
-    |_| Said::GivenUp
+    |_| Output::GivenUp
 }
 
 fn ctx(workers: usize) -> Ctx {
     Ctx::new(NonZeroUsize::new(workers).expect("not zero"))
 }
 
-fn start(ctx: &Ctx) -> Pool<Deed, Said> {
-    Pool::start("deeds", &GREETING, ctx, |_, _| Said::GivenUp).expect("started")
+fn start(ctx: &Ctx) -> Pool<Task, Output> {
+    Pool::start(ctx, "tasks", &GREETING, |_, _| Output::GivenUp).expect("started")
 }
 
-fn submit(pool: &Pool<Deed, Said>, deed: Deed) -> Promise<Said> {
-    pool.submit(deed).expect("the pool is open")
+fn submit(pool: &Pool<Task, Output>, task: Task) -> Pending<Output> {
+    pool.submit(task).expect("the pool is open")
 }
 
-fn do_it(pool: &Pool<Deed, Said>, deed: Deed) -> Said {
-    submit(pool, deed).recv().expect("kept")
+fn run(pool: &Pool<Task, Output>, task: Task) -> Output {
+    submit(pool, task).recv().expect("completed")
 }
 
-fn echo(bytes: impl Into<Vec<u8>>) -> Deed {
-    Deed::Echo(ByteBuf::from(bytes.into()))
+fn echo(bytes: impl Into<Vec<u8>>) -> Task {
+    Task::Echo(ByteBuf::from(bytes.into()))
 }
 
-fn pid(said: &Said) -> Pid {
-    let &Said::Pid(pid) = said else { panic!("{said:?}") };
+fn pid(output: &Output) -> Pid {
+    let &Output::Pid(pid) = output else { panic!("{output:?}") };
     Pid::from_raw(pid.try_into().expect("small")).expect("not zero")
 }
 
-/// The next worker that says where it is, and the socket that holds it there.
+/// Waits for the next worker that connects. Returns the socket that it waits on, and its process
+/// id.
 fn arrival(listener: &UnixListener) -> (UnixStream, Pid) {
     let (socket, _) = listener.accept().expect("accepted");
     let mut line = String::new();
@@ -185,69 +187,69 @@ fn kill(pid: Pid) {
     assert_eq!(poll(&mut fds, Some(&timeout)), Ok(1), "dead");
 }
 
-/// Whether a process is there, if only to be waited for.
+/// Whether a process exists, if only as a zombie.
 fn exists(pid: Pid) -> bool {
     Path::new("/proc").join(pid.as_raw_nonzero().to_string()).exists()
 }
 
-fn every_promise_gets_its_own_output() {
+fn every_task_gets_its_own_output() {
     for workers in [1, 2, 16] {
         let pool = start(&ctx(workers));
-        let promises: Vec<_> = (0..workers * 8).map(|n| submit(&pool, echo(n.to_string()))).collect();
-        for (n, promise) in promises.into_iter().enumerate() {
-            assert_eq!(promise.recv(), Ok(Said::Echo(ByteBuf::from(n.to_string()))));
+        let pending: Vec<_> = (0..workers * 8).map(|n| submit(&pool, echo(n.to_string()))).collect();
+        for (n, pending) in pending.into_iter().enumerate() {
+            assert_eq!(pending.recv(), Ok(Output::Echo(ByteBuf::from(n.to_string()))));
         }
         pool.finish().expect("nothing went wrong");
     }
 }
 
-fn outputs_of_many_tasks_meet_in_one_channel() {
+fn outputs_of_many_tasks_arrive_in_one_channel() {
     let pool = start(&ctx(3));
-    let (done, outputs) = crossbeam_channel::bounded(1);
+    let (outputs_tx, outputs_rx) = crossbeam_channel::bounded(1);
     let mut echoed: Vec<u8> = thread::scope(|scope| {
         scope.spawn(|| {
-            let done = done; // whose end is that of the outputs
-            (0..100).for_each(|n| pool.submit_to(&done, echo([n])).expect("the pool is open"));
+            let outputs_tx = outputs_tx; // moved, so that it is dropped after the last task
+            (0..100).for_each(|n| pool.submit_to(&outputs_tx, echo([n])).expect("the pool is open"));
         });
-        let outputs = outputs.iter();
-        outputs.map(|said| if let Said::Echo(bytes) = said { bytes[0] } else { panic!("{said:?}") }).collect()
+        let byte = |output| if let Output::Echo(bytes) = output { bytes[0] } else { panic!("{output:?}") };
+        outputs_rx.iter().map(byte).collect()
     });
     echoed.sort_unstable();
     assert!(echoed.into_iter().eq(0..100));
     pool.finish().expect("nothing went wrong");
 }
 
-fn urgent_tasks_overtake() {
+fn urgent_tasks_come_first() {
     let dir = tempfile::tempdir().expect("a directory");
     let gate = dir.path().join("gate");
     let listener = UnixListener::bind(&gate).expect("bound");
     let pool = start(&ctx(1));
-    let first = submit(&pool, Deed::Wait(gate));
+    let first = submit(&pool, Task::Wait(gate));
     let (held, _) = arrival(&listener);
-    let later: Vec<_> = (0..8).map(|_| submit(&pool, Deed::Count)).collect();
-    let urgent = pool.submit_urgent(Deed::Count).expect("open");
+    let later: Vec<_> = (0..8).map(|_| submit(&pool, Task::Count)).collect();
+    let urgent = pool.submit_urgent(Task::Count).expect("open");
     drop(held);
-    first.recv().expect("kept");
-    let counts: Vec<_> = later.iter().map(|promise| promise.recv().expect("kept")).collect();
-    // One of the others may have been in the worker's hand already.
-    let urgent = urgent.recv().expect("kept");
-    assert!(urgent == Said::Count(1) || (urgent, &counts[0]) == (Said::Count(2), &Said::Count(1)));
+    first.recv().expect("completed");
+    let counts: Vec<_> = later.iter().map(|pending| pending.recv().expect("completed")).collect();
+    // One of the others may have been in flight already.
+    let urgent = urgent.recv().expect("completed");
+    assert!(urgent == Output::Count(1) || (urgent, &counts[0]) == (Output::Count(2), &Output::Count(1)));
 }
 
 fn large_messages_travel_both_ways() {
     let pool = start(&ctx(2));
     let bytes: Vec<u8> = (0..4 << 20).map(|n: u32| n.to_le_bytes()[1]).collect();
-    // More than are in hand at once, so that a large task is sent while a large reply is on its way.
-    let promises: Vec<_> = (0..8).map(|_| submit(&pool, echo(bytes.clone()))).collect();
-    for promise in promises {
-        assert!(promise.recv() == Ok(Said::Echo(ByteBuf::from(bytes.clone()))));
+    // More than can be in flight, so that a large task is sent while a large output travels back.
+    let pending: Vec<_> = (0..8).map(|_| submit(&pool, echo(bytes.clone()))).collect();
+    for pending in pending {
+        assert!(pending.recv() == Ok(Output::Echo(ByteBuf::from(bytes.clone()))));
     }
 }
 
-fn no_worker_without_a_task() {
-    // It could not be had: nobody has noticed.
-    let pool: Pool<Deed, Said> =
-        Pool::start("stillborn", &GREETING, &ctx(2), |_, _| Said::GivenUp).expect("started");
+fn no_worker_is_started_without_a_task() {
+    // Such a worker never gets ready, which no error reports: none was started.
+    let pool: Pool<Task, Output> =
+        Pool::start(&ctx(2), "never_ready", &GREETING, |_, _| Output::GivenUp).expect("started");
     pool.finish().expect("no worker was needed");
 }
 
@@ -257,13 +259,13 @@ fn a_task_whose_worker_died_is_done_again() {
         let dir = dir.path().join(at.to_string());
         fs::create_dir(&dir).expect("made");
         let pool = start(&ctx(2));
-        let deed =
-            |n: usize| if n == at { Deed::Die(2, dir.clone(), ByteBuf::new()) } else { echo(n.to_string()) };
-        let promises: Vec<_> = (0..16).map(|n| submit(&pool, deed(n))).collect();
-        for (n, promise) in promises.into_iter().enumerate() {
-            match promise.recv().expect("kept") {
-                Said::Pid(_) => assert_eq!(n, at),
-                said => assert_eq!(said, Said::Echo(ByteBuf::from(n.to_string()))),
+        let task =
+            |n: usize| if n == at { Task::Die(2, dir.clone(), ByteBuf::new()) } else { echo(n.to_string()) };
+        let pending: Vec<_> = (0..16).map(|n| submit(&pool, task(n))).collect();
+        for (n, pending) in pending.into_iter().enumerate() {
+            match pending.recv().expect("completed") {
+                Output::Pid(_) => assert_eq!(n, at),
+                output => assert_eq!(output, Output::Echo(ByteBuf::from(n.to_string()))),
             }
         }
         pool.finish().expect("nothing went wrong");
@@ -274,52 +276,54 @@ fn a_large_task_whose_worker_died_is_done_again() {
     let dir = tempfile::tempdir().expect("a directory");
     let pool = start(&ctx(1));
     let large = || ByteBuf::from(vec![b'x'; 4 << 20]);
-    let dies = submit(&pool, Deed::Die(2, dir.path().to_owned(), large()));
-    // Already in the worker's hand, or being sent to it, when it dies.
-    let next = submit(&pool, Deed::Echo(large()));
-    pid(&dies.recv().expect("kept"));
-    assert!(next.recv() == Ok(Said::Echo(large())));
+    let dies = submit(&pool, Task::Die(2, dir.path().to_owned(), large()));
+    // In flight, or being sent, when the worker dies.
+    let next = submit(&pool, Task::Echo(large()));
+    pid(&dies.recv().expect("completed"));
+    assert!(next.recv() == Ok(Output::Echo(large())));
 }
 
 fn a_task_that_kills_three_workers_is_given_up() {
     let dir = tempfile::tempdir().expect("a directory");
     let pool = start(&ctx(1));
     let before = submit(&pool, echo("before"));
-    let fatal = submit(&pool, Deed::Die(u32::MAX, dir.path().to_owned(), ByteBuf::new()));
+    let fatal = submit(&pool, Task::Die(u32::MAX, dir.path().to_owned(), ByteBuf::new()));
     let after = submit(&pool, echo("after"));
-    assert_eq!(before.recv(), Ok(Said::Echo(ByteBuf::from("before"))));
-    assert_eq!(fatal.recv(), Ok(Said::GivenUp));
-    assert_eq!(after.recv(), Ok(Said::Echo(ByteBuf::from("after"))));
-    // Three times alone, and perhaps once while the next task was in flight, which counts against
+    assert_eq!(before.recv(), Ok(Output::Echo(ByteBuf::from("before"))));
+    assert_eq!(fatal.recv(), Ok(Output::GivenUp));
+    assert_eq!(after.recv(), Ok(Output::Echo(ByteBuf::from("after"))));
+    // Three deaths alone, and perhaps one while the next task was in flight, which counts against
     // neither.
     assert!((3..=4).contains(&fs::read_dir(&dir).expect("read").count()));
     pool.finish().expect("nothing went wrong");
 }
 
-fn an_output_that_cannot_be_said_ends_its_worker() {
+fn an_output_that_cannot_be_sent_ends_its_worker() {
     let pool = start(&ctx(1));
-    // A message that is larger than a socket's buffer takes a channel of its own.
-    assert_eq!(do_it(&pool, Deed::Exhaust(vec![7; 8 << 20].into())), Said::GivenUp);
-    assert_eq!(do_it(&pool, Deed::Count), Said::Count(0));
+    // A message that is larger than a socket's buffer needs a channel of its own, and so a
+    // descriptor.
+    assert_eq!(run(&pool, Task::Exhaust(vec![7; 8 << 20].into())), Output::GivenUp);
+    assert_eq!(run(&pool, Task::Count), Output::Count(0));
     pool.finish().expect("nothing went wrong");
 }
 
 fn an_idle_worker_that_was_killed_is_replaced() {
     let pool = start(&ctx(1));
-    let first = pid(&do_it(&pool, Deed::Pid));
+    let first = pid(&run(&pool, Task::Pid));
     kill(first);
-    let second = pid(&do_it(&pool, Deed::Pid));
+    let second = pid(&run(&pool, Task::Pid));
     assert_ne!(first, second);
     pool.finish().expect("nothing went wrong");
     assert!(!exists(first) && !exists(second));
 }
 
-fn an_idle_workers_death_is_no_tasks_fault() {
+fn an_idle_workers_death_counts_against_no_task() {
     let dir = tempfile::tempdir().expect("a directory");
     let pool = start(&ctx(1));
-    kill(pid(&do_it(&pool, Deed::Pid)));
-    // Twice is not too often.
-    pid(&do_it(&pool, Deed::Die(2, dir.path().to_owned(), ByteBuf::new())));
+    kill(pid(&run(&pool, Task::Pid)));
+    // With two deaths it is not given up. A third would have been counted if that of the idle
+    // worker were.
+    pid(&run(&pool, Task::Die(2, dir.path().to_owned(), ByteBuf::new())));
     pool.finish().expect("nothing went wrong");
 }
 
@@ -328,47 +332,47 @@ fn all_workers_killed_at_once_are_replaced() {
     let gate = dir.path().join("gate");
     let listener = UnixListener::bind(&gate).expect("bound");
     let pool = start(&ctx(3));
-    // One after the other: an owner takes a second task before its worker has the first, but not
-    // between that and the output.
-    let (promises, held): (Vec<_>, Vec<_>) =
-        (0..3).map(|_| (submit(&pool, Deed::Wait(gate.clone())), arrival(&listener))).unzip();
+    // Each is submitted after the previous one has begun: an owner takes a second task only before
+    // its worker is sent the first, or after an output. So each worker has exactly one of these.
+    let (pending, held): (Vec<_>, Vec<_>) =
+        (0..3).map(|_| (submit(&pool, Task::Wait(gate.clone())), arrival(&listener))).unzip();
     let echoes: Vec<_> = (0..24).map(|n| submit(&pool, echo(n.to_string()))).collect();
     for (_, worker) in &held {
         kill(*worker);
     }
-    // Their replacements come to the same gate.
-    let again: Vec<_> = (0..3).map(|_| arrival(&listener)).collect();
-    drop((held, again));
-    assert!(promises.into_iter().all(|promise| promise.recv().is_ok()));
-    for (n, promise) in echoes.into_iter().enumerate() {
-        assert_eq!(promise.recv(), Ok(Said::Echo(ByteBuf::from(n.to_string()))));
+    // Their replacements connect to the same socket.
+    let replacements: Vec<_> = (0..3).map(|_| arrival(&listener)).collect();
+    drop((held, replacements));
+    assert!(pending.into_iter().all(|pending| pending.recv().is_ok()));
+    for (n, pending) in echoes.into_iter().enumerate() {
+        assert_eq!(pending.recv(), Ok(Output::Echo(ByteBuf::from(n.to_string()))));
     }
     pool.finish().expect("nothing went wrong");
 }
 
 fn a_worker_that_is_never_ready_is_an_error() {
     let ctx = ctx(2);
-    let pool = Pool::start("stillborn", &GREETING, &ctx, |_: &Deed, _| Said::GivenUp).expect("started");
-    assert!(submit(&pool, Deed::Pid).recv().is_err());
-    let Err(Error::Worker { who, reason }) = pool.finish() else { panic!("it must fail") };
-    assert_eq!(who, "worker process");
+    let pool = Pool::start(&ctx, "never_ready", &GREETING, |_: &Task, _| Output::GivenUp).expect("started");
+    assert!(submit(&pool, Task::Pid).recv().is_err());
+    let Err(Error::Worker { name, reason }) = pool.finish() else { panic!("it must fail") };
+    assert_eq!(name, "worker process");
     assert!(reason.contains("not ready") && reason.contains("exit status: 3"), "{reason}");
     assert!(ctx.stop.requested());
 }
 
 fn a_stop_ends_a_suspended_worker() {
     let dir = tempfile::tempdir().expect("a directory");
-    let told = dir.path().join("told");
-    let listener = UnixListener::bind(&told).expect("bound");
+    let path = dir.path().join("socket");
+    let listener = UnixListener::bind(&path).expect("bound");
     let ctx = ctx(1);
     let pool = start(&ctx);
-    let suspended = submit(&pool, Deed::Suspend(told));
+    let suspended = submit(&pool, Task::Suspend(path));
     let (_socket, worker) = arrival(&listener);
-    let queued: Vec<_> = (0..8).map(|_| submit(&pool, Deed::Count)).collect();
+    let queued: Vec<_> = (0..8).map(|_| submit(&pool, Task::Count)).collect();
     ctx.stop.request(Cause::Test);
     assert!(suspended.recv().is_err());
-    assert!(queued.into_iter().all(|promise| promise.recv().is_err()));
-    assert!(pool.submit(Deed::Count).is_none());
+    assert!(queued.into_iter().all(|pending| pending.recv().is_err()));
+    assert!(pool.submit(Task::Count).is_none());
     pool.finish().expect("a stop is not an error");
     assert!(!exists(worker));
 }
@@ -376,27 +380,27 @@ fn a_stop_ends_a_suspended_worker() {
 fn a_stop_frees_owners_that_wait_for_room() {
     let ctx = ctx(2);
     let pool = start(&ctx);
-    let (done, outputs) = crossbeam_channel::bounded(1);
+    let (outputs_tx, outputs_rx) = crossbeam_channel::bounded(1);
     thread::scope(|scope| {
-        // Without end: it is the pool that ends it.
-        let feed = || iter::repeat_with(|| echo("x")).try_for_each(|deed| pool.submit_to(&done, deed));
+        // Endless: the stop ends it.
+        let feed = || iter::repeat_with(|| echo("x")).try_for_each(|task| pool.submit_to(&outputs_tx, task));
         let feed = scope.spawn(feed);
-        outputs.recv().expect("one is taken");
+        outputs_rx.recv().expect("an output");
         ctx.stop.request(Cause::Test);
-        drop(outputs);
+        drop(outputs_rx);
         assert_eq!(feed.join().expect("no panic"), None);
     });
     pool.finish().expect("a stop is not an error");
 }
 
 fn a_panic_in_the_program_ends_the_workers() {
-    let (tell, told) = crossbeam_channel::bounded(1);
+    let (pid_tx, pid_rx) = crossbeam_channel::bounded(1);
     let panicked = thread::spawn(move || {
         let pool = start(&ctx(1));
-        tell.send(pid(&do_it(&pool, Deed::Pid))).expect("received");
+        pid_tx.send(pid(&run(&pool, Task::Pid))).expect("received");
         panic!("planned");
     });
-    let id = told.recv().expect("told");
+    let id = pid_rx.recv().expect("sent");
     panicked.join().expect_err("it panics");
     assert!(!exists(id));
 }

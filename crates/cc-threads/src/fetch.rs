@@ -1,15 +1,18 @@
 //! `fetch` on free threads.
 //!
-//! - **Split.** A thread for each request that may be under way. It takes the next download that may begin, makes one
-//!   attempt, waiting in the kernel for an answer, and takes the next. One that has to come back later goes back into the
-//!   schedule, and its thread does something else.
-//! - **Share.** The schedule, under one lock that is held for microseconds, and the client with its idle connections.
-//! - **Bound.** As many threads as requests are allowed: the limit of this model is what the system lets a process have of them, and
-//!   a stack and a descriptor for each. All are started before any begins, so that too many are refused at once. Results
-//!   wait in a bounded queue; when it is full, so do the threads, and nothing more is asked for.
-//! - **Order.** None: results come as they are completed.
-//! - **Stop.** A request in flight waits in `poll` for the stop as well; who waits for something to do is woken by the
-//!   condition variables.
+//! - **Split.** A thread for each request that may be in flight. It takes the next download that
+//!   may start, makes one attempt, waits in the kernel for the response, and takes the next. A
+//!   download that must be retried later goes back into the schedule, and its thread does another.
+//! - **Share.** The schedule, under one lock that is held for microseconds, and the client with its
+//!   idle connections. Threads wait for the schedule in the leader/follower pattern: one waits for
+//!   its next time, the others for a notification.
+//! - **Bound.** As many threads as requests are allowed. The limits of this model are the system's
+//!   limit of threads, and a stack and descriptors for each. All threads are created before any
+//!   starts, so that a number that is too large is an error at once. Results wait in a bounded
+//!   queue; while it is full, the threads wait, and no more requests are sent.
+//! - **Order.** None: results are emitted as they are completed.
+//! - **Stop.** A request in flight waits in `poll` for the stop, too. A thread that waits for the
+//!   schedule is woken through its condition variable.
 //! - **Fail.** A panic is caught where the attempt is made, and is that download's failure.
 
 use std::{
@@ -19,75 +22,86 @@ use std::{
 };
 
 use cc_workloads::{
-    Ctx, Error, Result, Sink, Stop,
-    fetch::{Attempted, Download, Job, Output, Schedule, Turn, blocking::Client, descriptors},
+    Ctx, Error, Result, Sink,
+    fetch::{Action, Attempted, Download, Job, Output, Schedule, blocking::Client, descriptors},
 };
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::caught::caught;
 
-/// What TLS and the decoder need, and some more. What a thread does not touch of its stack is not there.
+/// Stack size of a thread: what TLS and the decoder need, and some more. Pages of a stack that are
+/// never touched are never committed.
 const STACK: usize = 256 << 10;
 
-/// A connection each, and a file, or the connection that is being made while another is closed.
+/// Maximum descriptors of a thread: a connection, and either a file or the connection that is being
+/// opened while another is closed.
 const DESCRIPTORS: usize = 2;
 
 // ANCHOR: fetch-run
-/// Runs the job on a thread for each request that may be under way; the calling thread gathers.
+/// Runs the job on a thread for each request that may be in flight; the calling thread gathers.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let at_once = job.at_once();
     descriptors(at_once, DESCRIPTORS)?;
     let client = &Client::new(&job.settings, &ctx.stop)?;
-    let board = &Arc::new(Board::new(Schedule::new(job, Instant::now())));
-    let watched = board.clone();
-    let _on_stop = ctx.stop.on_request(move || watched.close());
-    let (done, outputs) = bounded(at_once);
+    let schedule = &Arc::new(SharedSchedule::new(Schedule::new(job, Instant::now())));
+    let stopped = schedule.clone();
+    let _on_stop = ctx.stop.on_request(move || stopped.close());
+    let (outputs_tx, outputs_rx) = bounded(at_once);
     thread::scope(|scope| {
-        // Nobody begins before all are there.
-        let mut held = board.lock();
+        // While this lock is held, no thread starts an attempt: first, all threads must exist.
+        let mut state = schedule.lock();
         for n in 0..at_once {
-            let done = done.clone();
+            let outputs_tx = outputs_tx.clone();
             let thread = thread::Builder::new().name(format!("fetch-{n}")).stack_size(STACK);
-            let work = move || work(board, client, &done, &ctx.stop);
+            let work = move || work(ctx, client, schedule, &outputs_tx);
             if let Err(error) = thread.spawn_scoped(scope, work) {
-                held.closed = true;
-                let who = format!("thread {} of {at_once}, see --concurrency", n + 1);
-                return Err(Error::worker(who, error));
+                state.is_closed = true;
+                let name = format!("thread {} of {at_once}, see --concurrency", n + 1);
+                return Err(Error::worker(name, error));
             }
         }
-        drop((held, done));
-        gather(outputs, ctx, out);
+        drop(state);
+        // Otherwise `gather` would wait for outputs of this thread.
+        drop(outputs_tx);
+        gather(ctx, outputs_rx, out);
         Ok(())
     })
 }
 // ANCHOR_END: fetch-run
 
 // ANCHOR: fetch-work
-/// Makes attempts until there is nothing left to do.
-fn work(board: &Board, client: &Client, done: &Sender<Output>, stop: &Stop) {
-    while let Some(turn) = board.turn() {
-        let output = match turn {
-            Turn::Start(download) => board.ended(attempt(client, download)),
-            Turn::Settled(output) => Some(output),
-            Turn::Wait(_) | Turn::Over => None,
+/// Makes attempts until nothing is left to do, or a stop is requested.
+fn work(ctx: &Ctx, client: &Client, schedule: &SharedSchedule, outputs_tx: &Sender<Output>) {
+    while let Some(action) = schedule.next_action() {
+        let output = match action {
+            Action::Start(download) => schedule.complete(attempt(client, download)),
+            Action::Emit(output) => Some(output),
+            Action::Wait(_) | Action::Done => None,
         };
-        // An attempt that the stop has ended came to nothing.
-        if stop.requested() || output.is_some_and(|output| done.send(output).is_err()) {
+        // After a stop, an output may be of an attempt that the stop has interrupted: not a result.
+        if ctx.stop.requested() {
+            break;
+        }
+        if let Some(output) = output
+            && outputs_tx.send(output).is_err()
+        {
             break;
         }
     }
 }
 
+/// Makes one attempt. A panic is its failure, not the run's.
 fn attempt(client: &Client, download: Box<Download>) -> Attempted {
-    let ticket = download.ticket();
-    caught(|| client.attempt(download), |why| ticket.failed(why, Instant::now()))
+    let id = download.ticket();
+    caught(|| client.attempt(download), |why| id.failed(why, Instant::now()))
 }
 // ANCHOR_END: fetch-work
 
 // ANCHOR: fetch-gather
-/// Emits what comes. With the receiver, it drops what the threads may be waiting for.
-fn gather(outputs: Receiver<Output>, ctx: &Ctx, out: &mut dyn Sink<Output>) {
-    for output in outputs {
+/// Emits the outputs as they arrive. Takes the receiver by value: dropping it fails the `send` of
+/// every thread that waits for room.
+fn gather(ctx: &Ctx, outputs_rx: Receiver<Output>, out: &mut dyn Sink<Output>) {
+    for output in outputs_rx {
         if ctx.stop.requested() || ctx.emit(output, out).is_break() {
             break;
         }
@@ -95,76 +109,83 @@ fn gather(outputs: Receiver<Output>, ctx: &Ctx, out: &mut dyn Sink<Output>) {
 }
 // ANCHOR_END: fetch-gather
 
-/// The schedule, and those who wait for it.
-struct Board {
+/// The schedule, shared by all threads in the leader/follower pattern.
+///
+/// If nothing can start now, one thread becomes the leader: it waits for the time at which the
+/// schedule has something to do. All others are followers and wait until they are notified. If each
+/// thread waited for that time itself, all of them would wake, and all but one for nothing.
+struct SharedSchedule {
     state: Mutex<State>,
-    /// There may be something to do.
-    changed: Condvar,
-    /// The same, for the one who waits for a time.
-    clock: Condvar,
+    /// Notified when there may be something to do.
+    followers: Condvar,
+    /// Notified when there may be something to do before the time that the leader waits for.
+    leader: Condvar,
 }
 
 struct State {
     schedule: Schedule,
-    /// Somebody waits for the next time at which there is something to do. One is enough: if all did, all would wake.
-    is_watched: bool,
-    closed: bool,
+    has_leader: bool,
+    /// Nothing is left to do, or a stop was requested.
+    is_closed: bool,
 }
 
-impl Board {
+impl SharedSchedule {
     fn new(schedule: Schedule) -> Self {
-        let state = Mutex::new(State { schedule, is_watched: false, closed: false });
-        Self { state, changed: Condvar::new(), clock: Condvar::new() }
+        let state = Mutex::new(State { schedule, has_leader: false, is_closed: false });
+        Self { state, followers: Condvar::new(), leader: Condvar::new() }
     }
 
-    /// What the calling thread is to do next. Waits for it; nothing is left if there is none.
-    fn turn(&self) -> Option<Turn> {
+    /// Waits for what the calling thread is to do next. None if nothing is left to do.
+    fn next_action(&self) -> Option<Action> {
         let mut state = self.lock();
-        while !state.closed {
-            match state.schedule.turn(Instant::now()) {
-                Turn::Wait(until) => state = self.wait(state, until),
-                Turn::Over => {
-                    state.closed = true;
-                    self.wake_all();
+        while !state.is_closed {
+            match state.schedule.poll(Instant::now()) {
+                Action::Wait(until) => state = self.wait(state, until),
+                Action::Done => {
+                    state.is_closed = true;
+                    self.notify_all();
                 }
-                turn => {
-                    // There may be more, and if this thread watched the time, nobody does now.
-                    self.changed.notify_one();
-                    return Some(turn);
+                action => {
+                    // Wakes a follower: there may be more to do, and if this thread was the leader,
+                    // another one must wait for the next time.
+                    self.followers.notify_one();
+                    return Some(action);
                 }
             }
         }
         None
     }
 
+    /// Waits as the leader if there is a time to wait for and no leader, otherwise as a follower.
     fn wait<'a>(&self, mut state: MutexGuard<'a, State>, until: Option<Instant>) -> MutexGuard<'a, State> {
-        let Some(until) = until.filter(|_| !state.is_watched) else {
-            return self.changed.wait(state).expect(UNPOISONED);
+        let Some(until) = until.filter(|_| !state.has_leader) else {
+            return self.followers.wait(state).expect(UNPOISONED);
         };
-        state.is_watched = true;
-        let left = until.saturating_duration_since(Instant::now());
-        let (mut state, _) = self.clock.wait_timeout(state, left).expect(UNPOISONED);
-        state.is_watched = false;
+        state.has_leader = true;
+        let timeout = until.saturating_duration_since(Instant::now());
+        let (mut state, _) = self.leader.wait_timeout(state, timeout).expect(UNPOISONED);
+        state.has_leader = false;
         state
     }
 
-    /// Takes back an attempt, and wakes who may go on because of it.
-    fn ended(&self, attempted: Attempted) -> Option<Output> {
-        let output = self.lock().schedule.ended(attempted);
-        self.changed.notify_one();
-        self.clock.notify_one();
+    /// Gives an attempt back to the schedule. It may allow another download to start, or an earlier
+    /// time to wait for, so a follower and the leader are woken.
+    fn complete(&self, attempted: Attempted) -> Option<Output> {
+        let output = self.lock().schedule.complete(attempted);
+        self.followers.notify_one();
+        self.leader.notify_one();
         output
     }
 
-    /// There is nothing more to do.
+    /// Ends the waits of all threads, now and later.
     fn close(&self) {
-        self.lock().closed = true;
-        self.wake_all();
+        self.lock().is_closed = true;
+        self.notify_all();
     }
 
-    fn wake_all(&self) {
-        self.changed.notify_all();
-        self.clock.notify_all();
+    fn notify_all(&self) {
+        self.followers.notify_all();
+        self.leader.notify_all();
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -172,4 +193,5 @@ impl Board {
     }
 }
 
+/// Why no lock of the schedule is poisoned: attempts, which may panic, are made outside of it.
 const UNPOISONED: &str = "the schedule does not panic";

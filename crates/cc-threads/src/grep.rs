@@ -1,20 +1,24 @@
 //! `grep` on free threads.
 //!
-//! - **Split.** A task is 32 files or a mebibyte. What a worker finds too large it hands back, and the rest is
-//!   done in mebibytes by whoever is free: splitting beforehand would need a `stat` for each file.
-//! - **Share.** Two queues, shared by all workers. Each has its own compiled search, since the caches behind
-//!   one regex would be fought over. Work stealing would gain nothing: tasks are large and come from one walk.
-//! - **Bound.** `window` promises in the line, and room for as many tasks in the queue: only the line makes
-//!   `feed` wait. For a rest two more tasks a worker, in a queue of their own, so that what is next in order
-//!   always gets in. A worker has one file open.
-//! - **Order.** A line of promises, kept in whatever order and collected in the order they were given.
-//! - **Stop.** `feed` and the workers ask before each task. `feed` ends, and the workers drop what
-//!   is queued: `gather`, which waits for an output, finds its promise broken, and closes the
-//!   queues.
+//! - **Split.** A task is 32 files or one mebibyte of input. A worker that reaches this limit
+//!   returns the remainder of its task, which becomes further tasks of a mebibyte each. To split
+//!   beforehand would need a `stat` call for each file.
+//! - **Share.** Two queues, shared by all workers. Each worker has its own clone of the compiled
+//!   search, since workers would contend for the caches inside of a shared regex. Work stealing
+//!   would gain nothing: tasks are large and come from one iterator.
+//! - **Bound.** The queue of pending results has room for `window`. The queue of requests has room
+//!   for one more, so only pending results make `feed` wait. Of a remainder, two tasks per worker
+//!   are in flight. They have a queue of their own, so the task that is next in order always has
+//!   room. A worker has one file open.
+//! - **Order.** A queue of pending results: workers complete them in any order, `gather` takes them
+//!   in the order of the tasks.
+//! - **Stop.** `feed` and the workers check for a stop before each task. `feed` ends, and the
+//!   workers drop the requests that are queued. `gather`, which waits for an output, finds its
+//!   pending result abandoned and returns, and `run` closes the queues.
 //! - **Fail.** A panic is caught where the task runs, and becomes the task's output. A panic of
-//!   `feed` closes the line as its end does, so all threads are joined, and what the join says is
-//!   the run's result. A thread cannot be killed alone: an abort ends the program, which is what
-//!   the process models are for.
+//!   `feed` closes its queues just as its normal end does. So all threads are joined, and the join
+//!   gives the run's result. A thread cannot be killed alone, and an abort ends the whole program;
+//!   the process models contain it.
 
 use std::{collections::VecDeque, mem, ops::ControlFlow, thread};
 
@@ -24,102 +28,122 @@ use cc_workloads::{
 };
 use crossbeam_channel::{Receiver, Sender, bounded, select_biased};
 
-use crate::{caught::caught, promise, threads::Threads};
-
-type Order = promise::Order<Task, Output>;
-type Promise = promise::Promise<Output>;
+use crate::{
+    caught::caught,
+    pending,
+    threads::{Threads, in_flight},
+};
 
 // ANCHOR: grep-run
 /// Runs the job on `ctx.workers` threads and one that feeds them; the calling thread gathers.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let search = Search::new(&job.query)?;
-    let (promises, line) = bounded(ctx.window.get());
-    let (fed, tasks) = bounded(ctx.window.get() + 1);
-    let (urgent, rests) = bounded(ahead(ctx));
+    let (pending_tx, pending_rx) = bounded(ctx.window.get());
+    let (requests_tx, requests_rx) = bounded(ctx.window.get() + 1);
+    let (urgent_tx, urgent_rx) = bounded(in_flight(ctx));
     thread::scope(|scope| {
-        let mut threads = Threads::new(scope, ctx);
+        let mut threads = Threads::new(ctx, scope);
         threads.spawn_workers(move |_| {
-            let (search, tasks, rests) = (search.clone(), tasks.clone(), rests.clone());
-            move || work(search, &tasks, &rests, ctx)
+            let search = search.clone();
+            let requests_rx = requests_rx.clone();
+            let urgent_rx = urgent_rx.clone();
+            move || work(ctx, search, &requests_rx, &urgent_rx)
         })?;
-        threads.spawn("feed", move || feed(job, ctx, &promises, &fed))?;
-        gather(&line, &urgent, job, ctx, out);
-        drop((line, urgent));
+        threads.spawn("feed", move || feed(ctx, job, &pending_tx, &requests_tx))?;
+        gather(ctx, job, &pending_rx, &urgent_tx, out);
+        // Before the join: `feed` may be waiting for room among the pending results, which nothing
+        // takes any more. The workers wait for urgent requests until that queue closes.
+        drop(pending_rx);
+        drop(urgent_tx);
         threads.join()
     })
 }
 // ANCHOR_END: grep-run
 
 // ANCHOR: grep-feed
-/// Queues the tasks, and in the same order the promises of their outputs.
-fn feed(job: &Job, ctx: &Ctx, promises: &Sender<Promise>, fed: &Sender<Order>) {
-    let _ = job.tasks(Grain::default(), &ctx.stop).try_for_each(|task| Order::place(task, promises, fed));
+/// Queues the tasks and, in the same order, their pending results.
+fn feed(ctx: &Ctx, job: &Job, pending_tx: &Sender<Pending>, requests_tx: &Sender<Request>) {
+    for task in job.tasks(Grain::default(), &ctx.stop) {
+        if Request::submit(task, pending_tx, requests_tx).is_break() {
+            break;
+        }
+    }
 }
 // ANCHOR_END: grep-feed
 
 // ANCHOR: grep-work
-/// Does tasks until there are no more; first those that the output waits for.
-fn work(mut search: Search, fed: &Receiver<Order>, urgent: &Receiver<Order>, ctx: &Ctx) {
+/// Does tasks until there are no more. Urgent ones first, since `gather` waits for them.
+fn work(ctx: &Ctx, mut search: Search, requests_rx: &Receiver<Request>, urgent_rx: &Receiver<Request>) {
     let next = || {
         select_biased! {
-            recv(urgent) -> order => order.ok(),
-            recv(fed) -> order => order.or_else(|_| urgent.recv()).ok(),
+            // An error means that `gather` has returned and closed this queue: the run is over.
+            recv(urgent_rx) -> request => request.ok(),
+            // An error means that `feed` has ended and its queue is empty. Tasks that are still in
+            // flight may have remainders, so wait for these until `gather` returns.
+            recv(requests_rx) -> request => request.or_else(|_| urgent_rx.recv()).ok(),
         }
     };
-    while let Some(order) = next() {
-        // Not the end: a task that is left in a queue would keep its promise open, for which
-        // `gather` waits with that queue's other end in hand.
+    while let Some(request) = next() {
+        // `continue` empties the queues; `break` could deadlock. A request that stays in the urgent
+        // queue is not dropped while `gather` holds the sending end of that queue. But `gather` may
+        // be waiting for the result of that very request.
         if ctx.stop.requested() {
             continue;
         }
-        let output = caught(|| search.task(&order.task), |why| order.task.failed(why));
-        order.keep(output);
+        let output = caught(|| search.task(&request.task), |why| request.task.failed(why));
+        request.complete(output);
     }
 }
 // ANCHOR_END: grep-work
 
 // ANCHOR: grep-gather
-/// Emits the outputs in the order of their promises.
+/// Emits the outputs in the order of the tasks.
 fn gather(
-    line: &Receiver<Promise>,
-    urgent: &Sender<Order>,
-    job: &Job,
     ctx: &Ctx,
+    job: &Job,
+    pending_rx: &Receiver<Pending>,
+    urgent_tx: &Sender<Request>,
     out: &mut dyn Sink<Output>,
 ) {
-    let _ = line.into_iter().try_for_each(|promise| settle(promise, urgent, job, ctx, out));
-}
-
-/// Emits one output, and in its place whatever is left of its task.
-fn settle(
-    promise: Promise,
-    urgent: &Sender<Order>,
-    job: &Job,
-    ctx: &Ctx,
-    out: &mut dyn Sink<Output>,
-) -> ControlFlow<()> {
-    let mut output = promise.kept()?;
-    let rest = mem::take(&mut output.rest);
-    ctx.emit(output, out)?;
-
-    let mut line = VecDeque::new();
-    for task in rest {
-        if line.len() == ahead(ctx) {
-            settle(line.pop_front().expect("it is full"), urgent, job, ctx, out)?;
-        }
-        if job.wants(&task) {
-            let (order, promise) = Order::new(task);
-            line.push_back(promise);
-            if urgent.send(order).is_err() {
-                return ControlFlow::Break(());
-            }
+    for pending in pending_rx {
+        if emit_in_order(ctx, job, pending, urgent_tx, out).is_break() {
+            break;
         }
     }
-    line.into_iter().try_for_each(|promise| settle(promise, urgent, job, ctx, out))
+}
+
+/// Emits the output of one task, and after it the outputs of the task's remainder.
+fn emit_in_order(
+    ctx: &Ctx,
+    job: &Job,
+    pending: Pending,
+    urgent_tx: &Sender<Request>,
+    out: &mut dyn Sink<Output>,
+) -> ControlFlow<()> {
+    let mut output = pending.wait()?;
+    let remainder = mem::take(&mut output.remainder);
+    ctx.emit(output, out)?;
+
+    let mut queue = VecDeque::new();
+    for task in remainder {
+        if queue.len() == in_flight(ctx) {
+            let first = queue.pop_front().expect("the queue is full");
+            emit_in_order(ctx, job, first, urgent_tx, out)?;
+        }
+        if job.wants(&task) {
+            let (request, pending) = Request::new(task);
+            if urgent_tx.send(request).is_err() {
+                return ControlFlow::Break(());
+            }
+            queue.push_back(pending);
+        }
+    }
+    for pending in queue {
+        emit_in_order(ctx, job, pending, urgent_tx, out)?;
+    }
+    ControlFlow::Continue(())
 }
 // ANCHOR_END: grep-gather
 
-/// How many tasks of a rest are on their way at once: one in each worker's hands, and one waiting for it.
-fn ahead(ctx: &Ctx) -> usize {
-    2 * ctx.workers.get()
-}
+type Request = pending::Request<Task, Output>;
+type Pending = pending::Pending<Output>;

@@ -1,18 +1,22 @@
 //! `kv` on free threads.
 //!
-//! - **Split.** A thread for each client: it reads, runs what it has read, writes, and waits in the kernel for the one that
-//!   it serves. Nothing is handed from one thread to another, so a request costs no more than its system calls.
-//! - **Share.** All keys, in shards with a lock each. Whoever has a plan takes the locks of its shards, in ascending order,
-//!   so that no two wait for each other, and none while a socket is waited for. Nothing is held for longer than a plan
-//!   takes. A lock that lets in several readers costs as much as a GET.
-//! - **Bound.** Connections, by number; what each of them holds, by what it is. A client that does not take its replies
-//!   keeps his thread in `write`, where it asks for no more requests. What limits this model is a stack for each client.
-//! - **Order.** A client's requests are run in their order, by his thread. Plans on the same shards are run in the order
-//!   in which their locks were had.
-//! - **Stop.** The listener and the reading sides of all sockets are shut down, which wakes whoever waits there: threads
-//!   find the end of their input, answer what was there, and go. After the time to drain the writing sides follow.
-//! - **Fail.** A panic ends the thread of one client. If it held a lock, nobody knows what is left of that shard: it is
-//!   replaced by an empty one, of another epoch.
+//! - **Split.** A thread for each client: it reads, runs what it has read, writes, and waits in the
+//!   kernel for its client. Nothing is handed from one thread to another, so a request costs only
+//!   its system calls.
+//! - **Share.** All keys, in shards that have a lock each. A thread takes the locks of a plan's
+//!   shards in ascending order, so a deadlock is impossible. It holds no lock while it waits for a
+//!   socket. A lock is held while one plan runs. A readers-writer lock would not pay: a GET is so
+//!   short that taking the lock dominates it.
+//! - **Bound.** The number of connections, and the memory that each may hold. A client that does
+//!   not read its replies blocks its thread in `write`, which then reads no more requests. The
+//!   limit of this model is one stack per client.
+//! - **Order.** A client's requests are run in their order, by its thread. Plans on the same shards
+//!   are run in the order in which they get the locks.
+//! - **Stop.** The listener and the reading sides of all sockets are shut down. This wakes all
+//!   threads that wait in a read: they see the end of the input, answer what has arrived, and end.
+//!   After the time to drain, the writing sides are shut down, too.
+//! - **Fail.** A panic ends the thread of one client. If the thread held the lock of a shard, the
+//!   shard may be inconsistent. It is replaced by an empty one with another epoch.
 
 use std::{
     collections::HashMap,
@@ -26,7 +30,7 @@ use std::{
 };
 
 use cc_workloads::{
-    Ctx, Error, Result, Stop,
+    Ctx, Error, Result,
     kv::{
         self, Config, Connection, Plan, READ, Reply, SWEEP, Server, Shard, SharedBudget, Totals,
         accept_again, hang_up, turn_away,
@@ -40,66 +44,68 @@ use rustix::{
 
 use crate::threads;
 
-/// Many more than there are cores, so that two threads seldom want the same.
+/// Number of shards, each with a lock: many more than cores, so that two threads seldom want the
+/// same lock.
 const SHARDS: usize = 64;
 
-/// A client's thread calls nothing deep. What it does not touch of its stack is not there.
+/// Stack size of a client's thread. 256 KiB suffices, since the call depth is small. Pages of a
+/// stack that are never touched are never committed.
 const STACK: usize = 256 << 10;
 
 // ANCHOR: kv-run
 /// Serves each client on a thread of its own, and sweeps on one more; the calling thread accepts.
 pub fn run(listener: TcpListener, config: &Config, ctx: &Ctx) -> Result<Totals> {
     let port = listener.local_addr().map_err(Error::io("address of the listener"))?.port();
+    let listener = Arc::new(listener);
     let server = Server::new(config.clone(), SHARDS, port);
-    let (shards, clients, listener) = (Shards::new(&server), Arc::<Clients>::default(), Arc::new(listener));
-    let (door, inside) = (listener.clone(), clients.clone());
-    let _on_stop = ctx.stop.on_request(move || {
-        // Fails only if nobody waits there any more.
-        let _ = rustix::net::shutdown(&*door, rustix::net::Shutdown::Read);
-        inside.hang_up(Shutdown::Read);
+    let shards = Shards::new(&server);
+    let connections = Arc::<ConnectionRegistry>::default();
+    let _on_stop = ctx.stop.on_request({
+        let (listener, connections) = (listener.clone(), connections.clone());
+        move || {
+            // Wakes `accept`. Fails only if the listener has been shut down already.
+            let _ = rustix::net::shutdown(&*listener, rustix::net::Shutdown::Read);
+            connections.shut_down(Shutdown::Read);
+        }
     });
-    let (ended, end) = bounded::<()>(0);
+    let (end_tx, end_rx) = bounded::<()>(0);
     thread::scope(|scope| {
-        threads::start(scope, "sweep", || sweep(&server, &shards, &end))?;
-        let desk = Desk { server: &server, shards: &shards, clients: &clients, stop: &ctx.stop };
-        let accepted = desk.accept(scope, &listener);
-        clients.drain(config.drain);
-        drop(ended);
+        threads::start(scope, "sweep", || sweep(&server, &shards, &end_rx))?;
+        let shared = Shared { ctx, server: &server, shards: &shards, connections: &connections };
+        let accepted = shared.accept(scope, &listener);
+        connections.drain(config.drain);
+        // Ends `sweep`: the channel carries no message, its closing is the signal.
+        drop(end_tx);
         accepted
     })?;
     Ok(server.totals())
 }
 // ANCHOR_END: kv-run
 
-/// What all threads have in common.
-#[derive(Clone, Copy)]
-struct Desk<'a> {
-    server: &'a Arc<Server>,
-    shards: &'a Shards,
-    clients: &'a Clients,
-    stop: &'a Stop,
-}
-
 // ANCHOR: kv-accept
-impl<'a> Desk<'a> {
-    /// Lets clients in until a stop is requested.
+impl<'a> Shared<'a> {
+    /// Accepts clients until a stop is requested.
     fn accept<'s>(self, scope: &'s Scope<'s, 'a>, listener: &TcpListener) -> Result<()> {
         loop {
-            match listener.accept() {
-                _ if self.stop.requested() => return Ok(()),
-                Ok((stream, _)) => self.welcome(scope, stream),
+            let accepted = listener.accept();
+            if self.ctx.stop.requested() {
+                return Ok(());
+            }
+            match accepted {
+                Ok((stream, _)) => self.spawn_client(scope, stream),
                 Err(error) => match accept_again(&error) {
-                    Some(pause) => self.clients.wait(pause),
+                    Some(pause) => self.connections.pause(pause),
                     None => return Err(Error::io("accept")(error)),
                 },
             }
         }
     }
 
-    /// Gives a client a thread, or tells it that there is none.
-    fn welcome<'s>(self, scope: &'s Scope<'s, 'a>, stream: TcpStream) {
+    /// Starts a thread for a client. If there is none, tells the client so and closes the
+    /// connection.
+    fn spawn_client<'s>(self, scope: &'s Scope<'s, 'a>, stream: TcpStream) {
         let Some(connection) = Connection::new(self.server) else { return turn_away(&stream) };
-        let client = self.clients.enter(stream);
+        let client = self.connections.register(stream);
         let stream = client.stream.clone();
         let thread = thread::Builder::new().name(format!("client-{}", client.number)).stack_size(STACK);
         let serve = move || self.serve(&client, connection);
@@ -108,11 +114,13 @@ impl<'a> Desk<'a> {
         }
     }
 
-    /// Serves a client to its end. Whatever goes wrong concerns nobody else; a panic has been reported with the
-    /// thread's name.
+    /// Serves a client until its connection ends. An error or a panic concerns this client only.
+    /// The panic hook has reported a panic, with the thread's name.
     fn serve(self, client: &Client, connection: Connection) {
-        let converse = || self.converse(&client.stream, connection);
-        if let Ok(Ok(())) = catch_unwind(AssertUnwindSafe(converse)) {
+        // `AssertUnwindSafe` is sound: the connection is dropped, and `Shards::lock` replaces a
+        // shard whose lock is poisoned.
+        let exchange = AssertUnwindSafe(|| self.exchange(&client.stream, connection));
+        if let Ok(Ok(())) = catch_unwind(exchange) {
             hang_up(&client.stream);
         }
     }
@@ -120,13 +128,14 @@ impl<'a> Desk<'a> {
 // ANCHOR_END: kv-accept
 
 // ANCHOR: kv-work
-impl Desk<'_> {
-    /// Reads, runs and writes by turns.
-    fn converse(self, stream: &TcpStream, mut connection: Connection) -> io::Result<()> {
-        // Without it, it is slower.
+impl Shared<'_> {
+    /// Reads requests, runs them and writes the replies, until the connection ends.
+    fn exchange(self, stream: &TcpStream, mut connection: Connection) -> io::Result<()> {
+        // Disables Nagle's algorithm: otherwise a small reply waits for an acknowledgement.
         let _ = stream.set_nodelay(true);
         let mut has_limit = false;
-        // What is not read into it is not touched.
+        // Uninitialized: the part that no read fills is never touched, so its pages of the stack
+        // are never committed.
         let mut buffer = [MaybeUninit::uninit(); READ];
         while !connection.is_over() {
             if let Some(pause) = connection.pause() {
@@ -135,14 +144,14 @@ impl Desk<'_> {
                 }
             } else if connection.wants_input() {
                 connection.shrink();
-                limit(stream, connection.patience(), &mut has_limit)?;
+                limit(stream, connection.time_left(), &mut has_limit)?;
                 match rustix::io::read(stream, &mut buffer).map(|(bytes, _)| bytes) {
                     Ok([]) => connection.end(),
                     Ok(bytes) => connection.received(bytes),
                     Err(Errno::INTR) => continue,
                     Err(error) => return Err(error.into()),
                 }
-                if self.stop.requested() {
+                if self.ctx.stop.requested() {
                     connection.end();
                 }
             }
@@ -151,7 +160,7 @@ impl Desk<'_> {
         Ok(())
     }
 
-    /// Runs what was asked for, until nothing is left of it and of the replies.
+    /// Runs the plans of the requests that were read, and writes all replies.
     fn answer(self, mut stream: &TcpStream, connection: &mut Connection) -> io::Result<()> {
         let now = self.server.now();
         loop {
@@ -172,22 +181,22 @@ impl Desk<'_> {
     }
 }
 
-/// Has the next reads and writes fail after this time. Most clients never have a limit, and need no
-/// system call for it.
-fn limit(stream: &TcpStream, patience: Option<Duration>, has_limit: &mut bool) -> io::Result<()> {
-    if patience.is_some_and(|patience| patience.is_zero()) {
+/// Sets the time-out of the next reads and writes. Most clients never have one, and cost no system
+/// call here.
+fn limit(stream: &TcpStream, timeout: Option<Duration>, has_limit: &mut bool) -> io::Result<()> {
+    if timeout.is_some_and(|timeout| timeout.is_zero()) {
         return Err(ErrorKind::TimedOut.into());
     }
-    if patience.is_some() || *has_limit {
-        *has_limit = patience.is_some();
-        stream.set_read_timeout(patience)?;
-        stream.set_write_timeout(patience)?;
+    if timeout.is_some() || *has_limit {
+        *has_limit = timeout.is_some();
+        stream.set_read_timeout(timeout)?;
+        stream.set_write_timeout(timeout)?;
     }
     Ok(())
 }
 
-/// Waits for this time. Whether the socket's reading side was shut down meanwhile, by the client or
-/// for a stop.
+/// Waits for this time at most. Returns whether the reading side of the socket was shut down
+/// meanwhile, by the client or for a stop.
 fn is_shut_within(stream: &TcpStream, time: Duration) -> io::Result<bool> {
     let timeout = Timespec { tv_sec: time.as_secs().cast_signed(), tv_nsec: time.subsec_nanos().into() };
     let mut socket = [PollFd::new(stream, PollFlags::RDHUP)];
@@ -197,41 +206,38 @@ fn is_shut_within(stream: &TcpStream, time: Duration) -> io::Result<bool> {
     }
 }
 
-/// Removes what has expired and nobody asks for, until the channel closes.
-fn sweep(server: &Server, shards: &Shards, end: &Receiver<()>) {
-    while end.recv_timeout(SWEEP) == Err(RecvTimeoutError::Timeout) {
+/// Removes expired entries that no request touches, until the channel closes.
+fn sweep(server: &Server, shards: &Shards, end_rx: &Receiver<()>) {
+    while end_rx.recv_timeout(SWEEP) == Err(RecvTimeoutError::Timeout) {
         let now = server.now();
         for shard in 0..SHARDS {
             // The lock is taken for each slice, so that plans get it in between.
-            kv::sweep(SHARDS, |places| shards.lock(shard).sweep(now, places));
+            kv::sweep(SHARDS, |slots| shards.lock(shard).sweep(now, slots));
         }
     }
 }
 // ANCHOR_END: kv-work
 
 // ANCHOR: kv-plan
-/// All keys, under so many locks.
-struct Shards {
-    shards: Vec<Mutex<Shard>>,
-    budget: SharedBudget,
-}
-
 impl Shards {
     fn new(server: &Server) -> Self {
         let budget = server.budget().clone();
-        let shards = (0..SHARDS).map(|_| Mutex::new(Shard::empty(&budget)));
-        Self { shards: shards.collect(), budget }
+        let shards = (0..SHARDS).map(|_| Mutex::new(Shard::empty(&budget))).collect();
+        Self { shards, budget }
     }
 
-    /// Runs a plan on the shards that it needs, all of them held.
+    /// Runs a plan while holding the locks of all of its shards. A plan's parts are in ascending
+    /// order of their shards, so two plans never wait for each other.
     fn run(&self, plan: &Plan) -> Reply {
         if let [part] = plan.parts() {
             return plan.run([&mut *self.lock(part.shard)]);
         }
-        let mut held: Vec<_> = plan.parts().iter().map(|part| self.lock(part.shard)).collect();
-        plan.run(held.iter_mut().map(|shard| &mut **shard))
+        let mut guards: Vec<_> = plan.parts().iter().map(|part| self.lock(part.shard)).collect();
+        plan.run(guards.iter_mut().map(|shard| &mut **shard))
     }
 
+    /// Locks a shard. If a panic has poisoned the lock, the shard may be inconsistent: it is
+    /// replaced by an empty one.
     fn lock(&self, shard: usize) -> MutexGuard<'_, Shard> {
         let lock = &self.shards[shard];
         lock.lock().unwrap_or_else(|poisoned| {
@@ -244,70 +250,90 @@ impl Shards {
 }
 // ANCHOR_END: kv-plan
 
-/// The sockets of those who are connected, for whoever has to wake their threads.
-#[derive(Default)]
-struct Clients {
-    open: Mutex<Open>,
-    fewer: Condvar,
-}
-
-#[derive(Default)]
-struct Open {
-    streams: HashMap<u64, Arc<TcpStream>>,
-    entered: u64,
-    /// What newcomers find shut down, too.
-    closed: Option<Shutdown>,
-}
-
-/// A client who has entered, and leaves when this is dropped.
-struct Client<'a> {
-    number: u64,
-    stream: Arc<TcpStream>,
-    clients: &'a Clients,
-}
-
-impl Clients {
-    fn enter(&self, stream: TcpStream) -> Client<'_> {
-        let (mut open, stream) = (self.open(), Arc::new(stream));
-        open.entered += 1;
-        let number = open.entered;
+impl ConnectionRegistry {
+    fn register(&self, stream: TcpStream) -> Client<'_> {
+        let stream = Arc::new(stream);
+        let mut open = self.open();
+        open.registered += 1;
+        let number = open.registered;
         open.streams.insert(number, stream.clone());
-        if let Some(how) = open.closed {
+        if let Some(how) = open.shut_down {
             let _ = stream.shutdown(how);
         }
-        Client { number, stream, clients: self }
+        Client { number, stream, connections: self }
     }
 
-    /// Shuts all sockets down, and those of who enters from now on.
-    fn hang_up(&self, how: Shutdown) {
+    /// Shuts down all sockets, and those that are registered later.
+    fn shut_down(&self, how: Shutdown) {
         let mut open = self.open();
-        open.closed = Some(how);
-        // One that the client has closed cannot be shut down.
-        open.streams.values().for_each(|stream| _ = stream.shutdown(how));
-        self.fewer.notify_all();
+        open.shut_down = Some(how);
+        for stream in open.streams.values() {
+            // Fails if the client has closed the connection.
+            let _ = stream.shutdown(how);
+        }
+        self.changed.notify_all();
     }
 
-    /// Waits for so long, unless all are asked to go meanwhile.
-    fn wait(&self, time: Duration) {
-        let _ = self.fewer.wait_timeout_while(self.open(), time, |open| open.closed.is_none());
+    /// Waits for this time, or until the sockets are shut down.
+    fn pause(&self, time: Duration) {
+        let _ = self.changed.wait_timeout_while(self.open(), time, |open| open.shut_down.is_none());
     }
 
-    /// Waits until all have gone, and after this time no longer for any of them.
+    /// Waits until all clients are gone, or for this time at most. Then shuts down the sockets that
+    /// are left, in both directions.
     fn drain(&self, time: Duration) {
-        let open = self.open();
-        let _ = self.fewer.wait_timeout_while(open, time, |open| !open.streams.is_empty());
-        self.hang_up(Shutdown::Both);
+        let _ = self.changed.wait_timeout_while(self.open(), time, |open| !open.streams.is_empty());
+        self.shut_down(Shutdown::Both);
     }
 
     fn open(&self) -> MutexGuard<'_, Open> {
-        // Nothing that could panic runs under the lock.
+        // Nothing that could panic runs under this lock.
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Client<'_> {
     fn drop(&mut self) {
-        self.clients.open().streams.remove(&self.number);
-        self.clients.fewer.notify_all();
+        self.connections.open().streams.remove(&self.number);
+        self.connections.changed.notify_all();
     }
+}
+
+/// What the threads of all clients share.
+#[derive(Clone, Copy)]
+struct Shared<'a> {
+    ctx: &'a Ctx,
+    server: &'a Arc<Server>,
+    shards: &'a Shards,
+    connections: &'a ConnectionRegistry,
+}
+
+/// All keys, in [`SHARDS`] shards with a lock each.
+struct Shards {
+    shards: Vec<Mutex<Shard>>,
+    budget: SharedBudget,
+}
+
+/// The sockets of all clients. Shutting a socket down wakes the thread that waits for it.
+#[derive(Default)]
+struct ConnectionRegistry {
+    open: Mutex<Open>,
+    /// Notified when a client has gone, or the sockets are shut down.
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Open {
+    streams: HashMap<u64, Arc<TcpStream>>,
+    /// How many clients were registered so far.
+    registered: u64,
+    /// How the sockets were shut down; later ones are shut down in the same way.
+    shut_down: Option<Shutdown>,
+}
+
+/// A registered client. Dropping it removes its socket from the registry.
+struct Client<'a> {
+    number: u64,
+    stream: Arc<TcpStream>,
+    connections: &'a ConnectionRegistry,
 }

@@ -1,54 +1,66 @@
-//! Free threads: several threads in one address space, sharing what they like.
+//! Free threads: several threads in one address space, which share what they like.
 //!
-//! Threads are the model that the machine itself has. They see the same memory, so nothing has to be copied to
-//! hand it over; the price is that everything shared must be protected, and that one thread's crash (an abort,
-//! a corrupted heap) takes all of them along. Rust's part of the bargain is that unprotected sharing does not
-//! compile.
+//! Threads are the operating system's own unit of concurrency: the kernel schedules them on the
+//! cores. They see the same memory, so data is handed over without a copy. The price: data that is
+//! shared and changes must be protected, and a crash of one thread (an abort, a corrupted heap)
+//! ends the whole program. They are "free", in contrast to the isolated threads of the actors: each
+//! may use all of the memory. Rust makes unprotected sharing a compile error. Only a type that is
+//! `Send` may move to another thread, and only one that is `Sync` may be shared.
 //!
 //! # One job's way through this crate
 //!
-//! [`grep::run`] is called on the main thread. It starts, inside a [`std::thread::scope`], one thread that
-//! *feeds* and as many as were asked for that *work*; the calling thread itself *gathers*. The scope is the
-//! owner of these threads: it cannot be left before they have all ended, whether the job is done, stopped or
-//! panicking, and that is also why they may borrow the job instead of sharing it by `Arc`.
+//! The example is [`grep::run`], which the main thread calls. Inside of a [`std::thread::scope`] it
+//! starts one thread that *feeds* and `ctx.workers` threads that *work*; the calling thread
+//! *gathers*. The scope cannot be left before all of its threads have ended, whether the job is
+//! finished, stopped or panics. That is also why these threads may borrow the job: threads that are
+//! started by `thread::spawn` could not, and would share it through an `Arc`.
 //!
-//! Between them are bounded channels, the threads' shared queues:
+//! Bounded channels connect them. They are crossbeam's, which may have several receivers: each
+//! worker has a clone of the same receiver, and each message goes to one of them.
 //!
-//! 1. `feed` walks the directories. For each task it makes a *promise*, a channel for one value; its receiving
-//!    half goes into the `line`, the sending half goes with the task into the `fed` queue. When the line is
-//!    full, `feed` waits: that is the *backpressure*, and the bound on memory.
-//! 2. Each worker takes the next task from the queue, runs the kernel on it and keeps the promise. Workers that
-//!    get cheap tasks come back sooner and take more: sharing one queue is all the load balancing there is.
-//! 3. `gather` takes promises out of the line, in the order they were made, and waits for each. So the output
-//!    is in order whatever order the tasks were done in.
-//! 4. A task that turned out too big has a *rest*. `gather` puts it on the `urgent` queue, which workers prefer,
-//!    and waits for its parts before it goes on along the line.
+//! 1. `feed` lists the files. For each task it makes a channel for one value. The receiving half,
+//!    the *pending result*, goes into a queue for `gather`. The sending half and the task are a
+//!    *request* and go into a queue for the workers. While the queue of pending results is full,
+//!    `feed` waits: this is the *backpressure*, and it bounds the memory.
+//! 2. A worker takes the next request, runs the kernel on its task and completes the pending
+//!    result. A worker whose tasks are cheap returns sooner and takes more of them: one shared
+//!    queue balances the load.
+//! 3. `gather` takes the pending results in the order of the tasks, and waits for each. So the
+//!    outputs are in order although workers complete the tasks in any order.
+//! 4. If a task is too large, its output has a *remainder*: further tasks. `gather` sends these to
+//!    the `urgent` queue, which workers prefer, and emits their outputs before it goes on.
 //!
-//! Nothing has to be told to end: `feed` has no more tasks and drops its ends of the channels, the
-//! line runs empty, `gather` closes the `urgent` queue, and the workers have nothing left to wait
-//! for. A stop (Ctrl-C, or a reader of the output who has gone) takes the same way, only earlier:
-//! `feed` gets no more tasks, a worker finishes the one in its hands, and all other promises are
-//! broken. A task that panics is no stop: the panic is caught where it runs (`caught.rs`), and
-//! becomes its output. A panic anywhere else is the run's error: a queue that has closed is
-//! believed only after the thread that fed it was joined ([`threads`]).
+//! No thread is told to end. `feed` has no more tasks and drops its ends of the channels. `gather`
+//! finds the queue of pending results empty and closed, returns, and `run` closes the `urgent`
+//! queue. Then nothing is left that the workers could wait for. A stop (Ctrl-C, or a reader of the
+//! output that has gone) ends the run in the same way, only earlier: `feed` gets no more tasks,
+//! a worker finishes the task that it has begun, and all other pending results are abandoned.
+//!
+//! A panic of a task is not a stop. It is caught where the task runs (`caught.rs`), and becomes the
+//! task's output. A panic anywhere else is the run's error. A thread that panics closes its
+//! channels, too. So a closed channel counts as the end of the input only after its thread was
+//! joined ([`threads`]).
 //!
 //! # Modules, in reading order
 //!
-//! - [`grep`]: the model itself, on `std::thread` and crossbeam's channels;
-//! - [`promise`]: both ends of a promise, and [`threads`]: how threads are started and joined;
-//! - [`resize`] and [`mandelbrot`]: work without an order, from a queue and from a cursor;
-//! - [`wordcount`]: a large result that all workers add to, in parts that have a lock each;
-//! - [`sort`]: phases, one after the other, for workers that stay;
-//! - [`kv`]: a thread for each client, and locks around what they share;
-//! - [`fetch`]: a thread for each request that waits, and a schedule that they share;
-//! - [`rayon`]: the variant, in which a work-stealing pool does the sharing (`rayon/pool.rs`).
+//! - [`mandelbrot`]: workers that take tasks by incrementing a shared counter;
+//! - [`resize`]: the same with a queue of tasks;
+//! - [`grep`]: outputs in order, remainders, and two queues with priority;
+//! - [`pending`]: requests and their pending results; [`threads`]: how threads are started and
+//!   joined;
+//! - [`wordcount`]: a large result that all workers add to, in partitions that have a lock each;
+//! - [`sort`]: phases, one after the other, on the same workers;
+//! - [`kv`]: a thread for each client, and locks around the state that they share;
+//! - [`fetch`]: a thread for each request in flight, and a shared schedule with condition
+//!   variables;
+//! - [`rayon`]: the variant, in which a work-stealing pool distributes the work (`rayon/pool.rs`).
 
-// What prints goes through `cc_workloads::stdio`, which does not panic and tells what could not be
+// All output goes through `cc_workloads::stdio`, which does not panic and reports what could not be
 // written.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod caught;
-pub mod promise;
+pub mod pending;
 pub mod rayon;
 pub mod threads;
 

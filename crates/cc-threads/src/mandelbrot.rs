@@ -1,16 +1,18 @@
 //! `mandelbrot` on free threads.
 //!
-//! - **Split.** A task is one tile, however small: here a task costs no more than to count it.
-//! - **Share.** A cursor, one number in memory that all workers count up. Whoever gets a number does that task, so
-//!   sharing is as even as the last tile allows, and no thread is needed to hand tasks out. Giving each worker
-//!   its part beforehand would leave it to chance whose part is dear.
-//! - **Bound.** Outputs wait in one bounded channel; when it is full, the workers do.
-//! - **Order.** None: an output says where it belongs.
-//! - **Stop.** The kernel asks, between rows and within long ones, and has no output then. A worker
-//!   that waits for room finds that `gather` has gone.
+//! - **Split.** A task is one tile, however small: here, to take a task costs one atomic increment.
+//! - **Share.** All workers increment one cursor in memory, and a worker does the task whose number
+//!   it got. So no worker is idle for longer than the last tile takes, and no thread hands tasks
+//!   out. Static partitioning would unbalance the load: some parts of the picture cost far more
+//!   than others.
+//! - **Bound.** Outputs wait in one bounded channel. While it is full, the workers wait.
+//! - **Order.** None: each output says which tiles it is of.
+//! - **Stop.** The kernel checks for a stop between rows and within long ones, and then returns no
+//!   output. A worker that waits for room in the channel gets an error, since `gather` drops the
+//!   receiver.
 //! - **Fail.** A panic is caught where the task runs, and becomes the task's output. A panic
-//!   anywhere else ends the run: the threads are joined, and the outputs are all there are only if
-//!   all threads came to their end.
+//!   anywhere else ends the run. A closed channel alone does not prove that the outputs are
+//!   complete; the join, which reports such a panic, does.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering::Relaxed},
@@ -30,40 +32,50 @@ use crate::{caught::caught, threads::Threads};
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let plane = Plane::new(&job.view, &ctx.stop);
     let shared = &Shared { plane, tasks: job.tasks(Grain::TILE), cursor: AtomicU64::new(0) };
-    let (done, outputs) = bounded(ctx.window.get());
+    let (outputs_tx, outputs_rx) = bounded(ctx.window.get());
     thread::scope(|scope| {
-        let mut threads = Threads::new(scope, ctx);
+        let mut threads = Threads::new(ctx, scope);
         threads.spawn_workers(move |_| {
-            let done = done.clone();
-            move || work(shared, &done)
+            let outputs_tx = outputs_tx.clone();
+            move || work(shared, &outputs_tx)
         })?;
-        gather(outputs, ctx, out);
+        gather(ctx, outputs_rx, out);
         threads.join()
     })
 }
 // ANCHOR_END: mandelbrot-run
 
 // ANCHOR: mandelbrot-work
-/// What all workers see.
-struct Shared {
-    plane: Plane,
-    tasks: Tasks,
-    /// The number of the next task. Relaxed is enough: nothing else is handed over with it.
-    cursor: AtomicU64,
-}
-
 /// Does tasks until there are no more, or a stop is requested.
-fn work(shared: &Shared, done: &Sender<Output>) {
-    while let Some(task) = shared.tasks.get(shared.cursor.fetch_add(1, Relaxed))
-        && let Some(output) = caught(|| shared.plane.task(&task), |why| Some(task.failed(why)))
-        && done.send(output).is_ok()
-    {}
+fn work(shared: &Shared, outputs_tx: &Sender<Output>) {
+    while let Some(task) = shared.tasks.get(shared.cursor.fetch_add(1, Relaxed)) {
+        let output = caught(|| shared.plane.task(&task), |why| Some(task.failed(why)));
+        let Some(output) = output else { break };
+        if outputs_tx.send(output).is_err() {
+            break;
+        }
+    }
 }
 // ANCHOR_END: mandelbrot-work
 
 // ANCHOR: mandelbrot-gather
-/// Emits the outputs as they come. With the receiver, it drops what the workers may be waiting for.
-fn gather(outputs: Receiver<Output>, ctx: &Ctx, out: &mut dyn Sink<Output>) {
-    let _ = outputs.into_iter().try_for_each(|output| ctx.emit(output, out));
+/// Emits the outputs as they arrive. Takes the receiver by value: dropping it fails the `send` of
+/// every worker that waits for room.
+fn gather(ctx: &Ctx, outputs_rx: Receiver<Output>, out: &mut dyn Sink<Output>) {
+    for output in outputs_rx {
+        if ctx.emit(output, out).is_break() {
+            break;
+        }
+    }
 }
 // ANCHOR_END: mandelbrot-gather
+
+/// What all workers share.
+struct Shared {
+    plane: Plane,
+    tasks: Tasks,
+    /// The number of the next task. `Relaxed` suffices: `fetch_add` is atomic with any ordering, so
+    /// each number is taken once, and no other data is published through the cursor. The workers
+    /// see `plane` and `tasks` because spawning a thread synchronizes with its start.
+    cursor: AtomicU64,
+}

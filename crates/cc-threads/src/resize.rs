@@ -1,16 +1,17 @@
 //! `resize` on free threads.
 //!
-//! - **Split.** A task is one image: large enough that handing it over costs nothing beside it.
-//! - **Share.** One queue of names, shared by all workers; whoever is free takes the next. Each worker has its own
-//!   resizer, with the buffers that one image leaves for the next.
-//! - **Bound.** What takes room is the image that a worker has in hand. Two names a worker wait in the queue, and as
-//!   many thumbnails may be done before the sink has written them.
-//! - **Order.** None: an output says whose thumbnail it is, so a large image holds nobody up.
-//! - **Stop.** `feed` and the workers ask before each task; whoever waits, as `gather` does, waits on a channel
-//!   whose other end is dropped by somebody who stops. An image in hand is finished.
+//! - **Split.** A task is one image: large enough that the cost of handing it over is negligible.
+//! - **Share.** One queue of file names, shared by all workers: a free worker takes the next name.
+//!   Each worker has its own resizer, which reuses its buffers from image to image.
+//! - **Bound.** Most memory is taken by the images that workers process, one per worker. Two names
+//!   per worker may wait in the queue, and as many thumbnails may wait for the sink.
+//! - **Order.** None: each output names its thumbnail, so a large image does not delay the others.
+//! - **Stop.** `feed` and the workers check for a stop before each task. A thread that waits on a
+//!   channel is woken when a thread at the other end stops and drops that end. An image that has
+//!   begun is finished.
 //! - **Fail.** A panic is caught where the task runs, and becomes the task's output. A panic of
-//!   `feed` closes the queue as its end does, so all threads are joined, and what the join says is
-//!   the run's result.
+//!   `feed` closes the queue just as its normal end does. So all threads are joined, and the join
+//!   gives the run's result.
 
 use std::thread;
 
@@ -26,17 +27,19 @@ use crate::{caught::caught, threads::Threads};
 /// Runs the job on `ctx.workers` threads and one that feeds them; the calling thread gathers.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let resizer = Resizer::new(&job.settings);
-    let ahead = 2 * ctx.workers.get();
-    let (fed, tasks) = bounded(ahead);
-    let (done, outputs) = bounded(ahead);
+    let capacity = 2 * ctx.workers.get();
+    let (tasks_tx, tasks_rx) = bounded(capacity);
+    let (outputs_tx, outputs_rx) = bounded(capacity);
     thread::scope(|scope| {
-        let mut threads = Threads::new(scope, ctx);
+        let mut threads = Threads::new(ctx, scope);
         threads.spawn_workers(move |_| {
-            let (resizer, tasks, done) = (resizer.clone(), tasks.clone(), done.clone());
-            move || work(resizer, &tasks, &done, ctx)
+            let resizer = resizer.clone();
+            let tasks_rx = tasks_rx.clone();
+            let outputs_tx = outputs_tx.clone();
+            move || work(ctx, resizer, &tasks_rx, &outputs_tx)
         })?;
-        threads.spawn("feed", move || feed(job, ctx, &fed))?;
-        gather(outputs, ctx, out);
+        threads.spawn("feed", move || feed(ctx, job, &tasks_tx))?;
+        gather(ctx, outputs_rx, out);
         threads.join()
     })
 }
@@ -44,20 +47,24 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
 
 // ANCHOR: resize-feed
 /// Queues the tasks.
-fn feed(job: &Job, ctx: &Ctx, fed: &Sender<Task>) {
-    let _ = job.tasks(&ctx.stop).try_for_each(|task| fed.send(task));
+fn feed(ctx: &Ctx, job: &Job, tasks_tx: &Sender<Task>) {
+    for task in job.tasks(&ctx.stop) {
+        if tasks_tx.send(task).is_err() {
+            break;
+        }
+    }
 }
 // ANCHOR_END: resize-feed
 
 // ANCHOR: resize-work
-/// Does tasks until there are no more.
-fn work(mut resizer: Resizer, fed: &Receiver<Task>, done: &Sender<Output>, ctx: &Ctx) {
-    for task in fed {
+/// Does tasks until there are no more, or a stop is requested.
+fn work(ctx: &Ctx, mut resizer: Resizer, tasks_rx: &Receiver<Task>, outputs_tx: &Sender<Output>) {
+    for task in tasks_rx {
         if ctx.stop.requested() {
             break;
         }
         let output = caught(|| resizer.task(&task), |why| task.failed(why));
-        if done.send(output).is_err() {
+        if outputs_tx.send(output).is_err() {
             break;
         }
     }
@@ -65,8 +72,13 @@ fn work(mut resizer: Resizer, fed: &Receiver<Task>, done: &Sender<Output>, ctx: 
 // ANCHOR_END: resize-work
 
 // ANCHOR: resize-gather
-/// Emits the outputs as they come. With the receiver, it drops what the workers may be waiting for.
-fn gather(outputs: Receiver<Output>, ctx: &Ctx, out: &mut dyn Sink<Output>) {
-    let _ = outputs.into_iter().try_for_each(|output| ctx.emit(output, out));
+/// Emits the outputs as they arrive. Takes the receiver by value: dropping it fails the `send` of
+/// every worker that waits for room.
+fn gather(ctx: &Ctx, outputs_rx: Receiver<Output>, out: &mut dyn Sink<Output>) {
+    for output in outputs_rx {
+        if ctx.emit(output, out).is_break() {
+            break;
+        }
+    }
 }
 // ANCHOR_END: resize-gather

@@ -1,72 +1,85 @@
-//! The threads of a run: each has a name and is joined, and if it panics, that is the run's error.
+//! The threads of a run. Each thread has a name and is joined; a panic of a thread is the run's
+//! error.
 //!
-//! A channel does not say why it was closed: a thread that panics drops its sender, too. So a
-//! reader may take a closed channel for the end of the input only because the thread that feeds it
-//! is joined afterwards, and [`Threads::join`] says whether it came to its end.
+//! A closed channel does not tell why it was closed: a thread that panics drops its sender, too. A
+//! receiver may take a closed channel for the end of the input only because [`Threads::join`]
+//! follows: it reports whether the sender panicked.
 
 use std::thread::{self, Scope, ScopedJoinHandle};
 
 use cc_workloads::{Cause, Ctx, Error, Result};
 
-/// The threads that a run, or a phase of it, has started.
+/// Maximum number of tasks in flight at a time: two per worker. One is being done; the other waits
+/// in the queue, so the worker does not idle until `gather` or `feed` has sent it another.
+#[must_use]
+pub fn in_flight(ctx: &Ctx) -> usize {
+    2 * ctx.workers.get()
+}
+
+/// The threads that a run, or one phase of it, has started.
 pub struct Threads<'scope, 'env: 'scope> {
-    scope: &'scope Scope<'scope, 'env>,
     ctx: &'env Ctx,
+    scope: &'scope Scope<'scope, 'env>,
     started: Vec<ScopedJoinHandle<'scope, ()>>,
 }
 
 impl<'scope, 'env> Threads<'scope, 'env> {
-    /// No threads yet. The scope waits for all of them even if [`Threads::join`] is never reached.
+    /// Creates an empty set of threads. If [`Threads::join`] is not reached, the scope still waits
+    /// for all of them.
     #[must_use]
-    pub fn new(scope: &'scope Scope<'scope, 'env>, ctx: &'env Ctx) -> Self {
-        Self { scope, ctx, started: Vec::new() }
+    pub fn new(ctx: &'env Ctx, scope: &'scope Scope<'scope, 'env>) -> Self {
+        Self { ctx, scope, started: Vec::new() }
     }
 
-    /// Starts `ctx.workers` threads; `worker` makes what each of them runs, by its number.
+    /// Starts `ctx.workers` threads. `worker` returns the body of each, given its number.
     ///
-    /// `worker` is dropped then, so it should own the ends of channels that it clones for the
-    /// workers: they close with the last worker, and not when the run ends.
+    /// `worker` is dropped on return, so it should own the channel ends that it clones for the
+    /// workers. A channel then closes when the last worker ends. If `run` kept a receiver until its
+    /// own end, a `send` to workers that have ended would never fail: `feed` would wait forever for
+    /// room in the queue, and the join would wait forever for `feed`.
     ///
     /// # Errors
     ///
-    /// If the system has no room for a thread more.
+    /// If the system cannot create another thread.
     pub fn spawn_workers<F: FnOnce() + Send + 'scope>(&mut self, worker: impl Fn(usize) -> F) -> Result<()> {
         (0..self.ctx.workers.get()).try_for_each(|n| self.spawn(format!("worker-{n}"), worker(n)))
     }
 
-    /// Starts a thread. If it panics, the run is asked to stop: what it left undone would be waited
-    /// for.
+    /// Starts a thread. If it panics, it requests a stop of the run: other threads may be waiting
+    /// for what it did not finish.
     ///
     /// # Errors
     ///
-    /// If the system has no room for a thread more.
+    /// If the system cannot create another thread.
     pub fn spawn(&mut self, name: impl Into<String>, body: impl FnOnce() + Send + 'scope) -> Result<()> {
-        let alarm = Alarm(self.ctx);
+        let guard = StopOnPanic(self.ctx);
         let body = move || {
-            let _alarm = alarm;
+            let _guard = guard;
             body();
         };
         self.started.push(start(self.scope, name, body)?);
         Ok(())
     }
 
-    /// Waits until all of them have ended. The channels on which they may be waiting must be closed
-    /// before.
+    /// Waits until all threads have ended. The caller must first drop its end of each channel that
+    /// a thread may be waiting on; otherwise both wait forever.
     ///
     /// # Errors
     ///
     /// The first panic, with the thread's name.
     pub fn join(self) -> Result<()> {
-        let ends: Vec<_> = self.started.into_iter().map(join).collect();
-        ends.into_iter().collect()
+        // Join all of them before returning the first error: `collect` into a `Result` stops early.
+        let results: Vec<Result<()>> = self.started.into_iter().map(join).collect();
+        results.into_iter().collect()
     }
 }
 
-/// Starts a thread. The scope waits for it, and passes its panic on if the handle is not joined.
+/// Starts a thread in the scope. The scope waits for it, and panics if the thread has panicked and
+/// its handle was not joined.
 ///
 /// # Errors
 ///
-/// If the system has no room for it.
+/// If the system cannot create another thread.
 pub fn start<'scope>(
     scope: &'scope Scope<'scope, '_>,
     name: impl Into<String>,
@@ -81,10 +94,10 @@ fn join(thread: ScopedJoinHandle<()>) -> Result<()> {
     thread.join().map_err(|panic| Error::panicked(name, &*panic))
 }
 
-/// Requests a stop if it is dropped by a panic.
-struct Alarm<'a>(&'a Ctx);
+/// Requests a stop if it is dropped while its thread unwinds.
+struct StopOnPanic<'a>(&'a Ctx);
 
-impl Drop for Alarm<'_> {
+impl Drop for StopOnPanic<'_> {
     fn drop(&mut self) {
         if thread::panicking() {
             self.0.stop.request(Cause::Break);
@@ -101,27 +114,27 @@ mod tests {
     #[test]
     fn a_panic_is_the_runs_error_by_name_and_stops_the_other_threads() {
         let ctx = Ctx::new(NonZeroUsize::MIN);
-        let (stopped, waits) = sync_channel::<()>(0);
-        let _on_stop = ctx.stop.on_request(move || drop(stopped));
-        let ended = thread::scope(|scope| {
-            let mut threads = Threads::new(scope, &ctx);
-            threads.spawn("waits", move || assert!(waits.recv().is_err()))?;
+        let (stop_tx, stop_rx) = sync_channel::<()>(0);
+        let _on_stop = ctx.stop.on_request(move || drop(stop_tx));
+        let result = thread::scope(|scope| {
+            let mut threads = Threads::new(&ctx, scope);
+            threads.spawn("waits", move || assert!(stop_rx.recv().is_err()))?;
             threads.spawn("feed", || panic!("planned"))?;
             threads.join()
         });
-        let error = ended.expect_err("a thread has panicked").to_string();
+        let error = result.expect_err("a thread has panicked").to_string();
         assert_eq!(error, "feed: panicked: planned");
         assert_eq!(ctx.stop.cause(), Some(Cause::Break));
     }
 
     #[test]
-    fn threads_that_come_to_their_end_are_no_error() {
+    fn threads_that_return_are_no_error() {
         let ctx = Ctx::new(NonZeroUsize::MIN);
-        let ended = thread::scope(|scope| {
-            let mut threads = Threads::new(scope, &ctx);
+        let result = thread::scope(|scope| {
+            let mut threads = Threads::new(&ctx, scope);
             threads.spawn("feed", || ())?;
             threads.join()
         });
-        assert!(ended.is_ok() && !ctx.stop.requested());
+        assert!(result.is_ok() && !ctx.stop.requested());
     }
 }

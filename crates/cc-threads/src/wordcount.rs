@@ -1,19 +1,23 @@
 //! `wordcount` on free threads.
 //!
-//! - **Split.** A task is four mebibytes of text: small files travel together, a large one is cut into ranges.
-//! - **Share.** One queue of tasks, and the partitions themselves, each behind a lock. A worker counts a task by itself
-//!   and then adds its counts, partition by partition: one lock for some thousand words. A lock for each word would be
-//!   fought over, since a few words are half of every text. Each worker begins with another partition, so that they
-//!   follow each other and do not queue.
-//! - **Bound.** Two tasks a worker wait in the queue. A worker has the counts of one task, so memory is that of all
-//!   words once, and a few mebibytes a worker; tables of their own, merged in the end, would be all words for each.
-//! - **Order.** None: counts can be added in any order, and each partition is ranked when there are no more.
-//! - **Stop.** `feed` and the workers ask before each task; whoever waits, as `gather` does, waits on a channel
-//!   whose other end is dropped by somebody who stops. The locks are held for microseconds, and nobody waits within.
+//! - **Split.** A task is four mebibytes of text: small files are combined, a large file is cut
+//!   into ranges.
+//! - **Share.** One queue of tasks, and the partitions of the result, each protected by a lock. A
+//!   worker counts a task alone and then adds its counts, partition by partition: one lock for some
+//!   thousand words. With a lock for each word, workers would contend, since a few words are a
+//!   large part of every text. Each worker begins with another partition, so they seldom collide.
+//! - **Bound.** Two tasks per worker wait in the queue. A worker holds the counts of one task, so
+//!   memory holds the vocabulary once, and a few mebibytes per worker. With a table for each
+//!   worker, merged at the end, it would hold the vocabulary once per worker.
+//! - **Order.** None: counts can be added in any order. A partition is ranked when all counts are
+//!   added.
+//! - **Stop.** `feed` and the workers check for a stop before each task. A thread that waits on a
+//!   channel is woken when a thread at the other end stops and drops that end. A lock is held for
+//!   microseconds, and no thread waits for anything while it holds one.
 //! - **Fail.** A panic is caught where the task runs, and nothing of the task is added. A task of
-//!   many files is then done once more, file by file. A partition that cannot be ranked ends the
-//!   run, and so does a panic anywhere else, which is why all threads are joined: a part of the
-//!   truth is none.
+//!   many files is then split and done once more, file by file. A partition that cannot be ranked
+//!   ends the run, since an incomplete count is a wrong result. So does a panic anywhere else,
+//!   which the join reports.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -34,36 +38,35 @@ use crate::{caught::caught, threads::Threads};
 /// Runs the job on `ctx.workers` threads and one that feeds them; the calling thread gathers.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let sums: Sums = partitions(job.settings.seed).into_iter().map(Mutex::new).collect();
-    let failed = count(job.tasks(Grain::default(), &ctx.stop), &sums, job, ctx, out)?;
+    let failed = count(ctx, job, job.tasks(Grain::default(), &ctx.stop), &sums, out)?;
     if !failed.is_empty() {
-        count(failed.into_iter(), &sums, job, ctx, out)?;
+        count(ctx, job, failed.into_iter(), &sums, out)?;
     }
-    if ctx.stop.requested() { Ok(()) } else { rank(sums, job, ctx, out) }
+    if ctx.stop.requested() { Ok(()) } else { rank(ctx, job, sums, out) }
 }
 
-/// The partitions, shared by all workers.
-type Sums = Vec<Mutex<Partition>>;
-
-/// Counts all of these tasks. Returns what is to be done again, apart.
+/// Counts all of these tasks. Returns the parts of failed tasks, to be done once more.
 fn count(
+    ctx: &Ctx,
+    job: &Job,
     tasks: impl Iterator<Item = Task> + Send,
     sums: &Sums,
-    job: &Job,
-    ctx: &Ctx,
     out: &mut dyn Sink<Output>,
 ) -> Result<Vec<Task>> {
-    let ahead = 2 * ctx.workers.get();
-    let (fed, queue) = bounded(ahead);
-    let (done, reads) = bounded(ahead);
+    let capacity = 2 * ctx.workers.get();
+    let (tasks_tx, tasks_rx) = bounded(capacity);
+    let (reads_tx, reads_rx) = bounded(capacity);
     thread::scope(|scope| {
-        let mut threads = Threads::new(scope, ctx);
+        let mut threads = Threads::new(ctx, scope);
         threads.spawn_workers(move |n| {
-            let first = n * PARTITIONS / ctx.workers.get();
-            let (counter, queue, done) = (Counter::new(&job.settings), queue.clone(), done.clone());
-            move || work(counter, &queue, sums, first, &done, ctx)
+            let counter = Counter::new(&job.settings);
+            let first_sum = n * PARTITIONS / ctx.workers.get();
+            let tasks_rx = tasks_rx.clone();
+            let reads_tx = reads_tx.clone();
+            move || work(ctx, counter, sums, first_sum, &tasks_rx, &reads_tx)
         })?;
-        threads.spawn("feed", move || feed(tasks, &fed))?;
-        let failed = gather(reads, ctx, out);
+        threads.spawn("feed", move || feed(tasks, &tasks_tx))?;
+        let failed = gather(ctx, reads_rx, out);
         threads.join()?;
         Ok(failed)
     })
@@ -72,51 +75,57 @@ fn count(
 
 // ANCHOR: wordcount-feed
 /// Queues the tasks.
-fn feed(mut tasks: impl Iterator<Item = Task>, fed: &Sender<Task>) {
-    let _ = tasks.try_for_each(|task| fed.send(task));
+fn feed(tasks: impl Iterator<Item = Task>, tasks_tx: &Sender<Task>) {
+    for task in tasks {
+        if tasks_tx.send(task).is_err() {
+            break;
+        }
+    }
 }
 // ANCHOR_END: wordcount-feed
 
 // ANCHOR: wordcount-work
-/// Counts tasks until there are no more.
+/// Counts tasks until there are no more, or a stop is requested.
 fn work(
-    mut counter: Counter,
-    fed: &Receiver<Task>,
-    sums: &Sums,
-    first: usize,
-    done: &Sender<Read>,
     ctx: &Ctx,
+    mut counter: Counter,
+    sums: &Sums,
+    first_sum: usize,
+    tasks_rx: &Receiver<Task>,
+    reads_tx: &Sender<Read>,
 ) {
-    for task in fed {
+    for task in tasks_rx {
         if ctx.stop.requested() {
             break;
         }
         let failed = |why: &str| Partial { read: task.failed(why), counts: Vec::new() };
         let Partial { read, counts } = caught(|| counter.task(&task), failed);
-        add(counts, sums, first);
-        if done.send(read).is_err() {
+        add(sums, first_sum, counts);
+        if reads_tx.send(read).is_err() {
             break;
         }
     }
 }
 
-/// Adds the counts of a task to those of all, beginning with this partition.
-fn add(counts: Vec<Counts>, sums: &Sums, first: usize) {
-    let in_turn = counts.iter().cycle().skip(first).take(PARTITIONS);
-    for counts in in_turn.filter(|counts| !counts.is_empty()) {
-        let sum = sums[counts.partition()].lock();
-        sum.expect("adding up does not panic").absorb(counts);
+/// Adds the counts of a task to the sums, beginning with the partition `first_sum`. Holds one lock
+/// at a time, so there is no order of locks to keep.
+fn add(sums: &Sums, first_sum: usize, counts: Vec<Counts>) {
+    for counts in counts.iter().cycle().skip(first_sum).take(PARTITIONS) {
+        if !counts.is_empty() {
+            let mut sum = sums[counts.partition()].lock().expect("`absorb` does not panic");
+            sum.absorb(counts);
+        }
     }
 }
 // ANCHOR_END: wordcount-work
 
 // ANCHOR: wordcount-gather
-/// Emits what was read of each task, and returns what is to be done again. With the receiver, it drops what the
-/// workers may be waiting for.
-fn gather(reads: Receiver<Read>, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Vec<Task> {
+/// Emits what was read of each task, and returns the parts of failed tasks, to be done once more.
+/// Takes the receiver by value: dropping it fails the `send` of every worker that waits for room.
+fn gather(ctx: &Ctx, reads_rx: Receiver<Read>, out: &mut dyn Sink<Output>) -> Vec<Task> {
     let mut failed = Vec::new();
-    for mut read in reads {
-        failed.append(&mut read.apart);
+    for mut read in reads_rx {
+        failed.append(&mut read.split);
         if ctx.emit(Output::Read(read), out).is_break() {
             break;
         }
@@ -124,31 +133,35 @@ fn gather(reads: Receiver<Read>, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Vec<T
     failed
 }
 
-/// Ranks the partitions, each worker taking the next that nobody has, and emits them.
-fn rank(sums: Sums, job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
-    let sums = sums.into_iter().map(|sum| sum.into_inner().expect("adding up does not panic"));
-    let (left, (done, ranked)) = (&Mutex::new(sums), bounded(ctx.workers.get()));
+/// Ranks the partitions on all workers, and emits them. A free worker takes the next partition.
+fn rank(ctx: &Ctx, job: &Job, sums: Sums, out: &mut dyn Sink<Output>) -> Result<()> {
+    let sums = sums.into_iter().map(|sum| sum.into_inner().expect("`absorb` does not panic"));
+    let remaining = &Mutex::new(sums);
+    let (ranked_tx, ranked_rx) = bounded(ctx.workers.get());
     thread::scope(|scope| {
-        let mut threads = Threads::new(scope, ctx);
+        let mut threads = Threads::new(ctx, scope);
         threads.spawn_workers(move |_| {
-            let done = done.clone();
-            let next = move || left.lock().unwrap_or_else(PoisonError::into_inner).next();
+            let ranked_tx = ranked_tx.clone();
+            // A function, so that its guard is dropped before the partition is ranked.
+            let next = move || remaining.lock().unwrap_or_else(PoisonError::into_inner).next();
             move || {
-                while let Some(sum) = next()
-                    && done.send(sum.try_rank(&job.settings)).is_ok()
-                {}
+                while let Some(sum) = next() {
+                    if ranked_tx.send(sum.try_rank(&job.settings)).is_err() {
+                        break;
+                    }
+                }
             }
         })?;
-        emit(ranked, ctx, out)?;
+        emit(ctx, ranked_rx, out)?;
         threads.join()
     })
 }
 
-/// Emits the partitions as they are ranked. With the receiver, it drops what the workers may be
-/// waiting for.
+/// Emits the partitions as they are ranked. Takes a receiver by value: dropping it fails the `send`
+/// of every worker that waits for room.
 pub(crate) fn emit(
-    ranked: impl IntoIterator<Item = Result<Ranked>>,
     ctx: &Ctx,
+    ranked: impl IntoIterator<Item = Result<Ranked>>,
     out: &mut dyn Sink<Output>,
 ) -> Result<()> {
     for partition in ranked {
@@ -159,3 +172,6 @@ pub(crate) fn emit(
     Ok(())
 }
 // ANCHOR_END: wordcount-gather
+
+/// The partitions, shared by all workers.
+type Sums = Vec<Mutex<Partition>>;

@@ -1,4 +1,4 @@
-//! What the programs work on: small inputs, so that a run takes tens of milliseconds.
+//! The inputs of the programs. They are small, so that a run takes tens of milliseconds.
 
 use std::{
     collections::BTreeMap,
@@ -17,21 +17,21 @@ use crate::{
     programs::Programs,
 };
 
-/// The contents of a directory: each file's path below it, and what is in it.
+/// The contents of a directory: paths below it, and the content of each file.
 pub(crate) type Files = BTreeMap<PathBuf, Vec<u8>>;
 
-/// Stands in a case's arguments for the directory that the run writes to.
+/// In a case's arguments, stands for the output directory of the run.
 pub(crate) const OUT: &str = "{out}";
 
-/// A command line, and what is known of its result.
+/// A command line, and its expected result.
 #[derive(Clone, Debug)]
 pub(crate) struct Case {
     pub(crate) workload: &'static str,
     /// The arguments after the workload's name.
     pub(crate) args: Vec<String>,
-    /// What is in the output directory before the run, and is there after a run that failed, too.
+    /// The content of the output directory before the run, and after a failed run.
     pub(crate) old: Files,
-    /// The reference's result. None for `kv`, whose clients know what is right.
+    /// The reference's result. `None` for `kv`, whose clients know which replies are right.
     pub(crate) expected: Option<Expected>,
 }
 
@@ -57,7 +57,7 @@ impl Inputs {
         Ok(Self { dir: dir.to_owned(), origin })
     }
 
-    /// The command lines that are run in every model.
+    /// The command lines. Each is run in every model.
     pub(crate) fn cases() -> Vec<Case> {
         let result = || Files::from([("result".into(), b"what was there before\n".to_vec())]);
         let out = |name: &str| format!("{OUT}/{name}");
@@ -80,7 +80,7 @@ impl Inputs {
 
 impl Drop for Inputs {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // Fails if the origin has ended.
         let _ = self.origin.kill();
         let _ = self.origin.wait();
     }
@@ -92,7 +92,7 @@ impl Case {
         Self { workload, args, old, expected: None }
     }
 
-    /// The order in which the lines of the output come.
+    /// The order of the output's lines.
     pub(crate) fn order(&self) -> Order {
         match self.workload {
             "resize" | "fetch" => Order::Any,
@@ -100,8 +100,8 @@ impl Case {
         }
     }
 
-    /// Whether each line that a failed run has written must be one of the reference's. Counts
-    /// differ where a file could not be read.
+    /// Whether each line of a failed run must be a line of the reference. Counts differ if a file
+    /// could not be read.
     pub(crate) fn lines_are_final(&self) -> bool {
         matches!(self.workload, "grep" | "resize" | "sort")
     }
@@ -113,7 +113,7 @@ fn write(dir: &Path, name: &str, contents: &[u8]) -> Result<()> {
     fs::write(&path, contents).with_context(|| path.display().to_string())
 }
 
-/// Lines of words, of which a few are frequent.
+/// Lines of words, a few of which are frequent.
 fn text(random: &mut Rng, bytes: usize) -> String {
     let mut text = String::with_capacity(bytes + 80);
     while text.len() < bytes {
@@ -143,7 +143,8 @@ fn image(random: &mut Rng, width: u32, height: u32) -> Result<Vec<u8>> {
     Ok(file)
 }
 
-/// Starts the origin, and lists its resources under a name, so that there is one to look up.
+/// Starts the origin, and writes the list of its resources. The URLs have a host name, so that
+/// there is one to look up.
 fn origin(peers: &Path, list: &Path) -> Result<Child> {
     let mut command = Command::new(peers);
     command.args(["origin", "--listen", "127.0.0.1:0", "--size", "3000"]);
@@ -157,7 +158,7 @@ fn origin(peers: &Path, list: &Path) -> Result<Child> {
     Ok(child)
 }
 
-/// Everything in a directory and below. What is no file is listed without contents.
+/// Everything below a directory. Entries that are not files have no contents.
 pub(crate) fn files(dir: &Path) -> Result<Files> {
     let mut found = Files::new();
     let mut folders = vec![dir.to_owned()];

@@ -1,4 +1,5 @@
-//! A server's clients: they know which values it has acknowledged, and so which replies are right.
+//! The clients of a server. They know which values it has acknowledged, and so which replies are
+//! right.
 
 use std::{
     collections::BTreeMap,
@@ -7,37 +8,38 @@ use std::{
     time::Duration,
 };
 
-use crate::judge::Observed;
+use crate::judge::RunResult;
 
-/// How long a client waits for a reply.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// Maximum time that a client waits for a reply.
+const REPLY_LIMIT: Duration = Duration::from_secs(2);
 const KEYS: usize = 12;
 const CLIENTS: usize = 3;
-/// How often a client that was turned away comes back. Each process of a server lets one call fail.
+/// Maximum number of attempts of a client that is turned away: one call may fail in each process of
+/// a server.
 const ATTEMPTS: usize = 8;
 
-/// What is asked of a server.
+/// What the run demands of a server.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Demands {
-    /// An acknowledged value may be gone, as documented of models whose worker processes own the
-    /// data. It may never be an older one.
+    /// An acknowledged value may be lost, as documented for models whose worker processes own the
+    /// data. An older value must never return.
     pub(crate) may_lose: bool,
-    /// One call failed, or none: clients are served afterwards.
+    /// At most one call failed, so clients must be served afterwards.
     pub(crate) must_serve: bool,
 }
 
-/// What a key may have: the values whose fate is not known, and the last acknowledged one.
+/// The values that a key may have: the last acknowledged one, and later ones whose fate is unknown.
 type Possible = BTreeMap<String, Vec<Option<String>>>;
 
-/// Clients, one after the other, write and read; what must not have happened is noted in `seen`.
-pub(crate) fn talk(address: SocketAddr, demands: Demands, seen: &mut Observed) {
+/// Runs several clients in sequence, which write and read. Faults are added to `result`.
+pub(crate) fn talk(address: SocketAddr, demands: Demands, result: &mut RunResult) {
     let mut possible = Possible::new();
     for client in 0..CLIENTS {
-        // A connection that breaks is what some of the faults are for; the next one is another try.
-        let _ = converse(address, client, demands, &mut possible, &mut seen.wrong);
+        // A failure may break the connection; the next client tries again.
+        let _ = converse(address, client, demands, &mut possible, &mut result.wrong);
     }
     if demands.must_serve && !is_served(address) {
-        seen.unanswered.push(format!("after one failure no new client was served {ATTEMPTS} times"));
+        result.unanswered.push(format!("after one failure, no client was served in {ATTEMPTS} attempts"));
     }
 }
 
@@ -52,7 +54,7 @@ fn converse(
     for number in 0..KEYS {
         let (key, value) = (format!("key{number}"), format!("value{client}.{number}"));
         let values = possible.entry(key.clone()).or_insert_with(|| vec![None]);
-        // Until it is acknowledged, it may have been set or not.
+        // Until the reply comes, the value may have been set or not.
         values.push(Some(value.clone()));
         match connection.ask(&["SET", &key, &value])? {
             Reply::Status(text) if text == "OK" => *values = vec![Some(value)],
@@ -65,7 +67,7 @@ fn converse(
             Reply::Bulk(value) if values.contains(&value) => {}
             Reply::Bulk(None) if demands.may_lose => {}
             Reply::Error(_) => {}
-            other => wrong.push(format!("GET {key} is answered by {other:?}, possible are {values:?}")),
+            other => wrong.push(format!("GET {key} is answered by {other:?}, instead of one of {values:?}")),
         }
     }
     Ok(())
@@ -76,7 +78,7 @@ fn is_served(address: SocketAddr) -> bool {
     (0..ATTEMPTS).any(|_| matches!(ping(), Ok(Reply::Status(text)) if text == "PONG"))
 }
 
-/// A reply, of the kinds that these requests have.
+/// A reply to one of these requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Reply {
     Status(String),
@@ -88,9 +90,9 @@ struct Connection(BufReader<TcpStream>);
 
 impl Connection {
     fn open(address: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
+        let stream = TcpStream::connect_timeout(&address, REPLY_LIMIT)?;
+        stream.set_read_timeout(Some(REPLY_LIMIT))?;
+        stream.set_write_timeout(Some(REPLY_LIMIT))?;
         Ok(Self(BufReader::new(stream)))
     }
 
@@ -128,7 +130,7 @@ mod tests {
 
     use super::*;
 
-    /// A server that answers each request by the function of its words.
+    /// A server that answers each request with `answer` of its words.
     fn serve(answer: impl Fn(&[String]) -> String + Send + 'static) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -145,10 +147,10 @@ mod tests {
         address
     }
 
-    fn seen(may_lose: bool, answer: impl Fn(&[String]) -> String + Send + 'static) -> Observed {
-        let mut seen = Observed::default();
-        talk(serve(answer), Demands { may_lose, must_serve: true }, &mut seen);
-        seen
+    fn result(may_lose: bool, answer: impl Fn(&[String]) -> String + Send + 'static) -> RunResult {
+        let mut result = RunResult::default();
+        talk(serve(answer), Demands { may_lose, must_serve: true }, &mut result);
+        result
     }
 
     fn answers(get: &'static str) -> impl Fn(&[String]) -> String + Send + 'static {
@@ -161,23 +163,23 @@ mod tests {
 
     #[test]
     fn a_lost_value_is_wrong_unless_the_model_may_lose_it() {
-        assert!(!seen(false, answers("$-1\r\n")).wrong.is_empty());
-        assert!(seen(true, answers("$-1\r\n")).wrong.is_empty());
+        assert!(!result(false, answers("$-1\r\n")).wrong.is_empty());
+        assert!(result(true, answers("$-1\r\n")).wrong.is_empty());
     }
 
     #[test]
     fn a_value_that_was_replaced_is_wrong_in_every_model() {
-        assert!(!seen(true, answers("$8\r\nvalue0.0\r\n")).wrong.is_empty());
+        assert!(!result(true, answers("$8\r\nvalue0.0\r\n")).wrong.is_empty());
     }
 
     #[test]
     fn an_error_is_no_wrong_answer() {
-        assert!(seen(false, answers("-TRYAGAIN\r\n")).wrong.is_empty());
+        assert!(result(false, answers("-TRYAGAIN\r\n")).wrong.is_empty());
     }
 
     #[test]
     fn a_server_that_answers_no_more_hangs() {
-        let silent = seen(false, |_| "what\r\n".to_owned());
+        let silent = result(false, |_| "what\r\n".to_owned());
         assert!(!silent.unanswered.is_empty());
     }
 }

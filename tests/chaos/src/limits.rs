@@ -1,4 +1,4 @@
-//! Real limits: this program sets them on itself, and becomes the program that they are for.
+//! Real limits: this program sets them on itself, and then executes the program under test.
 
 use std::{ffi::OsString, os::unix::process::CommandExt, process::Command, process::ExitCode};
 
@@ -8,16 +8,16 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 /// Run a program under limits.
 #[derive(clap::Args)]
 pub(crate) struct Exec {
-    /// How many descriptors each process may have
+    /// Maximum number of descriptors per process
     #[arg(long, value_name = "N")]
     nofile: Option<u64>,
-    /// How many threads the user may have; not for root, who has no limit
+    /// Maximum number of threads of the user; root has no limit
     #[arg(long, value_name = "N")]
     nproc: Option<u64>,
-    /// How much address space each process may have, in bytes
+    /// Maximum address space per process, in bytes
     #[arg(long, value_name = "BYTES")]
     memory: Option<u64>,
-    /// The user that runs the program
+    /// User id under which the program runs
     #[arg(long, value_name = "ID")]
     uid: Option<u32>,
     /// The program and its arguments
@@ -26,7 +26,7 @@ pub(crate) struct Exec {
 }
 
 impl Exec {
-    /// Returns only if the program could not be started.
+    /// Executes the program; returns only if that fails.
     pub(crate) fn exec(&self) -> Result<ExitCode> {
         let limits =
             [(Resource::Nofile, self.nofile), (Resource::Nproc, self.nproc), (Resource::As, self.memory)];

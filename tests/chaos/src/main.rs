@@ -1,13 +1,13 @@
-//! `cc-chaos`: runs the release programs while what they need fails, and judges how each run ends.
+//! `cc-chaos`: runs the release programs while system resources fail, and judges how each run ends.
 //!
-//! A run is *right* (the reference's output, status 0), or ends with an *error in words* (another
-//! status, and a message on standard error), or *aborts* where memory was limited. Anything else is
-//! a fault of the program: wrong output, a panic, a hang, a process or a file that is left behind.
-//! [`judge`] decides, and is tested with a program that does each of these things.
+//! A run may be *right* (the reference's output, status 0), end with an *error message* (another
+//! status, and a reason on standard error), or *abort* if memory was limited. Every other end is a
+//! fault of the program: wrong output, a panic, a hang, or a process or file that is left.
+//! [`judge`] decides this, and is tested with a program that ends in each of these ways.
 //!
-//! Read in this order: [`programs`] and [`inputs`] (what is run on what), [`plan`] (which call
-//! fails), [`run`] (one run and what was seen of it), [`judge`], [`kv`] (a server and its clients),
-//! [`soak`] (disturbances at random times).
+//! In reading order: [`programs`] and [`inputs`] (what is run), [`plan`] (which call fails),
+//! [`run`] (one run and its result), [`judge`], [`kv`] (the clients of a server), [`soak`]
+//! (disturbances at random times).
 
 #[path = "../../failpoints/src/control.rs"]
 #[allow(dead_code, unreachable_pub, reason = "the preloaded library has the other half of the uses")]
@@ -28,7 +28,7 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
-/// Run the programs while what they need fails, and judge how they end.
+/// Run the programs while system resources fail, and judge how they end.
 #[derive(Parser)]
 struct CommandLine {
     #[command(subcommand)]
@@ -37,17 +37,17 @@ struct CommandLine {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Let the first call for a resource fail, one in the middle, or any; and set real limits
+    /// Let a call for a resource fail: the first, one in the middle, or any; and set real limits
     Failpoints {
         #[command(flatten)]
         options: Options,
-        /// How many runs
+        /// Number of runs
         #[arg(long, value_name = "N", default_value_t = 2000)]
         runs: usize,
-        /// Do only the run of this number
+        /// Do only this run
         #[arg(long, value_name = "N")]
         run: Option<usize>,
-        /// With --run: use this plan instead of the one that the number gives
+        /// With --run: use this plan instead of the run's own
         #[arg(long, value_name = "CLASS:ROLE:FIRST:CALLS", requires = "run")]
         plan: Option<String>,
     },
@@ -55,7 +55,7 @@ enum Command {
     Soak {
         #[command(flatten)]
         options: Options,
-        /// For how long
+        /// Duration in minutes
         #[arg(long, value_name = "MINUTES", default_value_t = 40.0)]
         minutes: f64,
     },
@@ -63,20 +63,20 @@ enum Command {
     Exec(limits::Exec),
 }
 
-/// What both kinds of test take.
+/// Options of both kinds of test.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Options {
-    /// Everything random follows from it
+    /// Seed of all random choices
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// Where the programs and the preloaded library are [default: beside this program, built if
-    /// necessary]
+    /// Directory of the programs and the preloaded library [default: that of this program, where
+    /// they are built if necessary]
     #[arg(long, value_name = "DIR")]
     bin_dir: Option<PathBuf>,
-    /// How many runs at once
+    /// Number of runs at the same time
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..))]
     jobs: u8,
-    /// A run that takes longer hangs
+    /// Time limit of a run: one that takes longer hangs
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     limit: u64,
     /// Only these workloads

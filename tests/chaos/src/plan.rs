@@ -1,5 +1,5 @@
-//! Which call fails, or which limit is set: the first time, one in the middle, and any, for each
-//! model and workload.
+//! Chooses which call fails, or which limit is set. For each model and workload, it is the first
+//! call, one in the middle, and any.
 
 use std::{
     process::ExitCode,
@@ -19,11 +19,11 @@ use crate::{
     inputs::Case,
     judge::Verdict,
     programs::Model,
-    run::{Disturbed, Lab, Means, Outcome, Reader, Run, text},
+    run::{Disturbed, Fault, Lab, Outcome, Reader, Run, text},
     table::Table,
 };
 
-/// A workload in a model, and one thing that can fail in it.
+/// A workload in a model, and one thing that can fail.
 #[derive(Clone, Copy)]
 struct Cell<'a> {
     case: &'a Case,
@@ -34,7 +34,7 @@ struct Cell<'a> {
 /// What can fail.
 #[derive(Clone, Copy)]
 enum Failure {
-    /// A call of a class in a role, of which there are so many if nothing fails.
+    /// A call of a class in a role, with the number of these calls in a run without failures.
     Calls(Class, Role, u64),
     Nofile,
     Nproc,
@@ -42,7 +42,7 @@ enum Failure {
 }
 
 impl Failure {
-    /// The column of the table.
+    /// The name of the column in the table.
     fn name(self) -> String {
         match self {
             Self::Calls(class, Role::Coordinator, _) => class.name().to_owned(),
@@ -53,8 +53,8 @@ impl Failure {
         }
     }
 
-    /// How it fails, the `round`-th time that its cell's turn comes.
-    fn means(self, round: usize, random: &mut Rng) -> Means {
+    /// The fault for the `round`-th run of this cell.
+    fn fault(self, round: usize, random: &mut Rng) -> Fault {
         match self {
             Self::Calls(class, role, count) => {
                 let first = match round % 3 {
@@ -63,17 +63,17 @@ impl Failure {
                     _ => random.u64(1..=count),
                 };
                 let calls = if random.bool() { 1 } else { u64::MAX };
-                Means::Calls(Plan { class, role, first, calls })
+                Fault::Calls(Plan { class, role, first, calls })
             }
-            Self::Nofile => Means::Nofile(random.u64(4..48)),
-            Self::Nproc => Means::Nproc(random.u64(1..12)),
-            // With less the loader has no room for the program itself, and the kernel ends it.
-            Self::Memory => Means::Memory(random.u64(32..400) << 20),
+            Self::Nofile => Fault::Nofile(random.u64(4..48)),
+            Self::Nproc => Fault::Nproc(random.u64(1..12)),
+            // With less memory, the loader has no room for the program, and the kernel kills it.
+            Self::Memory => Fault::Memory(random.u64(32..400) << 20),
         }
     }
 }
 
-/// The command.
+/// Runs the command `failpoints`.
 pub(crate) fn failpoints(
     options: &Options,
     runs: usize,
@@ -104,10 +104,10 @@ pub(crate) fn failpoints(
         }
         drop(done_tx);
         for done in done_rx {
-            let (cell, number, means, outcome): (Cell, usize, Means, Outcome) = done?;
+            let (cell, number, fault, outcome): (Cell, usize, Fault, Outcome) = done?;
             table.add(cell.case.workload, &cell.model.name, &cell.failure.name(), &outcome.verdict);
             if outcome.verdict.is_bad() || only.is_some() {
-                tell(options, cell, number, means, &outcome);
+                tell(options, cell, number, fault, &outcome);
             }
         }
         anyhow::Ok(())
@@ -115,9 +115,9 @@ pub(crate) fn failpoints(
     Ok(conclude(&table, numbers.len()))
 }
 
-type Done<'a> = Result<(Cell<'a>, usize, Means, Outcome)>;
+type Done<'a> = Result<(Cell<'a>, usize, Fault, Outcome)>;
 
-/// Does a run. Whether its result is still wanted.
+/// Does a run, and returns whether its result was taken.
 fn one<'a>(
     lab: &Lab,
     cells: &[Cell<'a>],
@@ -128,21 +128,21 @@ fn one<'a>(
 ) -> bool {
     let cell = cells[number % cells.len()];
     let mut random = Rng::with_seed(seed.wrapping_add(number as u64));
-    let means = cell.failure.means(number / cells.len(), &mut random);
-    let means = plan.map_or(means, Means::Calls);
-    let run = Run { number, case: cell.case, model: cell.model, means, reader: Reader::Patient };
+    let fault = cell.failure.fault(number / cells.len(), &mut random);
+    let fault = plan.map_or(fault, Fault::Calls);
+    let run = Run { number, case: cell.case, model: cell.model, fault, reader: Reader::Patient };
     let outcome = lab.run(run, &|_, _| Disturbed::default());
-    done_tx.send(outcome.map(|outcome| (cell, number, means, outcome))).is_ok()
+    done_tx.send(outcome.map(|outcome| (cell, number, fault, outcome))).is_ok()
 }
 
-/// The table, and the status.
+/// Prints the table, and returns the exit status.
 pub(crate) fn conclude(table: &Table, runs: usize) -> ExitCode {
     print!("{}", table.print());
     println!("{runs} runs, {} bad", table.bad());
     if table.bad() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn tell(options: &Options, cell: Cell, number: usize, means: Means, outcome: &Outcome) {
+fn tell(options: &Options, cell: Cell, number: usize, fault: Fault, outcome: &Outcome) {
     let Cell { case, model, failure } = cell;
     println!("run {number}: {} {} {}: {}", case.workload, model.name, failure.name(), outcome.verdict);
     println!("    {}", outcome.line);
@@ -153,31 +153,31 @@ fn tell(options: &Options, cell: Cell, number: usize, means: Means, outcome: &Ou
     for name in &options.models {
         again += &format!(" --model {name}");
     }
-    if let Means::Calls(plan) = means {
+    if let Fault::Calls(plan) = fault {
         again += &format!(" --plan {}", text(plan));
     }
-    println!("    again: cc-chaos {again}");
-    for line in String::from_utf8_lossy(&outcome.seen.stderr).lines().take(4) {
+    println!("    to repeat: cc-chaos {again}");
+    for line in String::from_utf8_lossy(&outcome.result.stderr).lines().take(4) {
         println!("    | {line}");
     }
 }
 
-/// Every failure that can happen in each model and workload, in a random order. The calls are
-/// counted in a run in which nothing fails.
+/// Every possible failure in each model and workload, in random order. A run without failures
+/// counts the calls.
 fn cells<'a>(lab: &'a Lab, options: &Options) -> Result<Vec<Cell<'a>>> {
     let is_root = rustix::process::geteuid().is_root();
     if !is_root {
-        println!("nproc: skipped, since it takes root to run programs as users who have no other process");
+        println!("nproc: skipped, because only root can run programs as users without other processes");
     }
     let mut cells = Vec::new();
     let is_wanted = |model: &Model| options.models.is_empty() || options.models.contains(&model.name);
     for (nth, case) in lab.cases.iter().enumerate() {
         for model in lab.programs.models.iter().filter(|model| model.has(case.workload) && is_wanted(model)) {
             let run =
-                Run { number: usize::MAX - nth, case, model, means: Means::Nothing, reader: Reader::Patient };
-            let Outcome { verdict, calls, line, seen, .. } = lab.run(run, &|_, _| Disturbed::default())?;
-            let said = String::from_utf8_lossy(&seen.stderr);
-            ensure!(verdict == Verdict::Right, "nothing was made to fail: {line}: {verdict}\n{said}");
+                Run { number: usize::MAX - nth, case, model, fault: Fault::Nothing, reader: Reader::Patient };
+            let Outcome { verdict, calls, line, result, .. } = lab.run(run, &|_, _| Disturbed::default())?;
+            let said = String::from_utf8_lossy(&result.stderr);
+            ensure!(verdict == Verdict::Right, "a run without failures: {line}: {verdict}\n{said}");
             let with = |failure| Cell { case, model, failure };
             for (role, counts) in Role::ALL.into_iter().zip(calls) {
                 let counted = Class::ALL.into_iter().zip(counts).filter(|(_, count)| *count > 0);

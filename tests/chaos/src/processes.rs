@@ -1,5 +1,5 @@
-//! The processes of a run, found by the temporary directory in their environment, which no other
-//! run has.
+//! The processes of a run. They are found by the temporary directory in their environment, which no
+//! other run has.
 
 use std::{
     collections::HashSet,
@@ -18,15 +18,15 @@ use rustix::{
     },
 };
 
-/// The children that are waited for by the thread that started them.
+/// The children for which the thread that started them waits.
 static CHILDREN: Mutex<Option<HashSet<u32>>> = Mutex::new(None);
 
-/// From now on orphans of the programs come to this process, whatever group or session they are in.
+/// Makes orphans of the programs children of this process, independent of their group or session.
 pub(crate) fn adopt_orphans() -> io::Result<()> {
     Ok(set_child_subreaper(Some(getpid()))?)
 }
 
-/// Starts a child that [`reap_orphans`] leaves alone.
+/// Starts a child. [`reap_orphans`] does not wait for it.
 pub(crate) fn spawn(command: &mut Command) -> io::Result<Child> {
     let mut children = CHILDREN.lock().expect("no thread panics while it holds this");
     let child = command.spawn()?;
@@ -34,13 +34,13 @@ pub(crate) fn spawn(command: &mut Command) -> io::Result<Child> {
     Ok(child)
 }
 
-/// Says that a child has been waited for.
+/// Records that a child has been waited for.
 pub(crate) fn forget(child: &Child) {
     let mut children = CHILDREN.lock().expect("no thread panics while it holds this");
     children.get_or_insert_default().remove(&child.id());
 }
 
-/// Waits for orphans that have ended, so that they do not use up the process numbers.
+/// Waits for orphans that have ended; otherwise zombies use up the process ids.
 pub(crate) fn reap_orphans() {
     let mut children = CHILDREN.lock().expect("no thread panics while it holds this");
     let children = children.get_or_insert_default();
@@ -61,9 +61,9 @@ pub(crate) fn is_ignored(child: &Child, signal: Signal) -> bool {
     mask & (1 << (signal.as_raw() - 1)) != 0
 }
 
-/// Waits for the end of a child; whether it came in time.
+/// Waits for the end of a child, and returns whether it came in time.
 pub(crate) fn wait_until(child: &Child, deadline: Instant) -> bool {
-    // Where it has been waited for, it has ended.
+    // This fails if the child has been waited for, so it has ended.
     let Ok(handle) = pidfd_open(Pid::from_child(child), PidfdFlags::empty()) else { return true };
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
@@ -76,7 +76,7 @@ pub(crate) fn wait_until(child: &Child, deadline: Instant) -> bool {
     }
 }
 
-/// The processes with this temporary directory, but for those that have ended.
+/// The processes with this temporary directory, without zombies.
 pub(crate) fn of(temporary: &Path) -> Vec<u32> {
     let marker = format!("TMPDIR={}\0", temporary.display()).into_bytes();
     let has = |pid: &u32| {
@@ -86,8 +86,8 @@ pub(crate) fn of(temporary: &Path) -> Vec<u32> {
     numbers().into_iter().filter(has).collect()
 }
 
-/// The processes that are still there after a while, described. The kernel has no event for the end
-/// of an orphan that has not come here yet.
+/// Describes the processes that are left after `grace`. It polls, because the kernel has no event
+/// for the end of a process that is not yet a child of this one.
 pub(crate) fn left(temporary: &Path, grace: Duration) -> Vec<String> {
     let deadline = Instant::now() + grace;
     loop {
@@ -113,7 +113,7 @@ pub(crate) fn kill(temporary: &Path) {
     }
 }
 
-/// Sends a signal, if the process is still there.
+/// Sends a signal, unless the process is gone.
 pub(crate) fn signal(pid: u32, signal: Signal) {
     if let Some(pid) = raw(pid) {
         let _ = kill_process(pid, signal);

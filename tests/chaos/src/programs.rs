@@ -1,4 +1,4 @@
-//! The programs: where they are, and what models and workloads they have.
+//! The programs: their paths, models and workloads.
 
 use std::{
     env,
@@ -13,15 +13,16 @@ use crate::Options;
 /// The programs that have models, the reference first.
 const PROGRAMS: [&str; 6] =
     ["cc-workloads", "cc-threads", "cc-actors", "cc-async", "cc-procs", "cc-distributed"];
-/// The package of the other ends of connections.
+/// The package with the origin.
 const PEERS: &str = "cc-peers";
 /// The package of the library that lets calls fail.
 const FAILPOINTS: &str = "cc-failpoints";
-/// How variables begin that describe the package that `cargo run` runs. Build scripts that look at
-/// them would be run again, and that of ring does: all that depends on it would be built again.
+/// Prefixes of the environment variables that describe the package of `cargo run`. They are removed
+/// for the build: build scripts that read them would run again, among them that of ring, and
+/// everything that depends on it would be rebuilt.
 const DESCRIBING: [&str; 2] = ["CARGO_PKG_", "CARGO_MANIFEST_"];
 
-/// Where everything is.
+/// The paths of all programs.
 #[derive(Debug)]
 pub(crate) struct Programs {
     /// Every model of every program, the reference first.
@@ -32,7 +33,7 @@ pub(crate) struct Programs {
     pub(crate) failpoints: PathBuf,
 }
 
-/// A model, and what it can do.
+/// A model, and the workloads that it has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Model {
     pub(crate) name: String,
@@ -41,7 +42,7 @@ pub(crate) struct Model {
 }
 
 impl Model {
-    /// A program of a test.
+    /// A program that a test has written.
     #[cfg(test)]
     pub(crate) fn fake(program: PathBuf) -> Self {
         Self { name: "fake".to_owned(), program, workloads: Vec::new() }
@@ -51,16 +52,16 @@ impl Model {
         self.workloads.iter().any(|name| name == workload)
     }
 
-    /// Whether its workers are processes, which can be killed alone, and which take their part of
-    /// `kv`'s data along.
+    /// Whether its workers are processes. Such a worker can be killed alone, and takes its part of
+    /// `kv`'s data with it.
     pub(crate) fn has_processes(&self) -> bool {
         matches!(&*self.name, "procs" | "distributed")
     }
 }
 
 impl Programs {
-    /// Those of the directory that was given, or those beside this program, which are built if they
-    /// are not up to date.
+    /// Finds the programs in the given directory, or in that of this program, where they are built
+    /// unless they are up to date.
     pub(crate) fn find(options: &Options) -> Result<Self> {
         let dir = match &options.bin_dir {
             Some(dir) => dir.canonicalize().with_context(|| dir.display().to_string())?,
@@ -79,11 +80,11 @@ impl Programs {
 }
 
 fn found(path: PathBuf) -> Result<PathBuf> {
-    ensure!(path.exists(), "{} is missing: cargo build --release --workspace makes it", path.display());
+    ensure!(path.exists(), "{} is missing: run cargo build --release --workspace", path.display());
     Ok(path)
 }
 
-/// The programs as `cargo xtask compare` builds them, so that what it has built is not built again.
+/// Builds the programs as `cargo xtask compare` does, so that its builds are reused.
 fn build() -> Result<PathBuf> {
     let program = env::current_exe().context("the name of this program")?;
     let dir = program.parent().context("a program lies in a directory")?;
@@ -105,7 +106,7 @@ fn build() -> Result<PathBuf> {
     Ok(dir.to_owned())
 }
 
-/// The models of a program, by its own account.
+/// The models that a program lists.
 fn listed(program: &Path) -> Result<Vec<Model>> {
     let path = found(program.to_owned())?;
     let output =
@@ -114,7 +115,8 @@ fn listed(program: &Path) -> Result<Vec<Model>> {
     Ok(parse(&String::from_utf8(output.stdout)?, &path))
 }
 
-/// Lines of `model<TAB>mechanism<TAB>workload<TAB>why it has none, or nothing`.
+/// Parses lines of `model<TAB>mechanism<TAB>workload<TAB>reason`. The reason is empty if the model
+/// has the workload.
 fn parse(listed: &str, program: &Path) -> Vec<Model> {
     let mut models: Vec<Model> = Vec::new();
     for line in listed.lines() {

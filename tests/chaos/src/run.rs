@@ -1,5 +1,5 @@
-//! One run: a program is started in a place of its own, disturbed, waited for, and what it leaves
-//! is collected.
+//! One run: starts a program in a directory of its own, disturbs it, waits for its end, and
+//! collects its result.
 
 use std::{
     env,
@@ -21,42 +21,43 @@ use crate::{
     Options,
     control::{self, Class, Control, Plan, Role},
     inputs::{Case, Inputs, OUT, files},
-    judge::{Allowed, Expected, Observed, Verdict, judge},
+    judge::{Allowed, Expected, RunResult, Verdict, judge},
     kv::{self, Demands},
     processes,
     programs::{Model, Programs},
 };
 
-/// A run ends within this time after a stop, and what it has started is gone as soon after its end.
+/// Maximum time from a stop to the end of the program, and from there to the end of the processes
+/// that it started.
 pub(crate) const PROMPT: Duration = Duration::from_secs(2);
 
-/// What all runs have in common.
+/// The programs and inputs of all runs.
 pub(crate) struct Lab {
     pub(crate) programs: Programs,
     pub(crate) inputs: Inputs,
     pub(crate) cases: Vec<Case>,
     limit: Duration,
-    /// Removed at the end, with all that is in it.
+    /// The directory of all runs, which is removed at the end.
     base: TempDir,
 }
 
 /// What makes a run fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Means {
-    /// Nothing does.
+pub(crate) enum Fault {
+    /// Nothing.
     Nothing,
-    /// Calls of the library.
+    /// Calls fail in the preloaded library.
     Calls(Plan),
     /// A limit of descriptors.
     Nofile(u64),
-    /// A limit of threads, for a user who has no others.
+    /// A limit of threads, under a user who has no other processes.
     Nproc(u64),
     /// A limit of address space, in bytes.
     Memory(u64),
 }
 
-impl Means {
-    /// Whether no descriptor can be had any more, which it takes to empty a directory.
+impl Fault {
+    /// Whether the program cannot clean up, because emptying a directory needs a descriptor.
     fn keeps_from_cleaning_up(self) -> bool {
         matches!(self, Self::Calls(Plan { class: Class::Descriptor, calls: 2.., .. }))
     }
@@ -67,51 +68,51 @@ impl Means {
 pub(crate) enum Reader {
     /// To a file.
     Patient,
-    /// To a pipe that is full after a while.
+    /// To a pipe that is not read, so that it fills.
     Stalled,
-    /// To a pipe that is closed.
+    /// To a pipe whose reading end is closed.
     Gone,
 }
 
-/// A run to be done.
+/// The description of a run.
 #[derive(Clone, Copy)]
 pub(crate) struct Run<'a> {
     pub(crate) number: usize,
     pub(crate) case: &'a Case,
     pub(crate) model: &'a Model,
-    pub(crate) means: Means,
+    pub(crate) fault: Fault,
     pub(crate) reader: Reader,
 }
 
-/// What happened between a run's start and its end, besides its means.
+/// What was done to a running program.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Disturbed {
-    /// The signals that it was sent.
+    /// The signals that were sent to it.
     pub(crate) signals: [Option<i32>; 2],
-    /// Whether something was done to it that it may fail by.
+    /// Whether it may fail because of the disturbance.
     pub(crate) is_disturbed: bool,
 }
 
 /// Disturbs the running program.
-pub(crate) type Disturb<'a> = &'a (dyn Fn(&Child, &Place) -> Disturbed + Sync);
+pub(crate) type Disturb<'a> = &'a (dyn Fn(&Child, &RunDir) -> Disturbed + Sync);
 
 /// A finished run.
 pub(crate) struct Outcome {
     pub(crate) verdict: Verdict,
-    pub(crate) seen: Observed,
-    /// How often each class was called, in each role.
+    pub(crate) result: RunResult,
+    /// The number of calls by role and class.
     pub(crate) calls: [[u64; Class::ALL.len()]; Role::ALL.len()],
     /// The command line, for a message.
     pub(crate) line: String,
 }
 
 impl Lab {
-    /// Makes the inputs, and runs the reference for what is right.
+    /// Makes the inputs, and runs the reference for the expected results.
     pub(crate) fn new(options: &Options) -> Result<Self> {
         processes::adopt_orphans()?;
         let programs = Programs::find(options)?;
         let base = tempfile::Builder::new().prefix("cc-chaos-").tempdir()?;
-        // A run may be that of another user.
+        // Runs may belong to other users.
         fs::set_permissions(base.path(), Permissions::from_mode(0o755))?;
         fs::create_dir(base.path().join("inputs"))?;
         let inputs = Inputs::make(&base.path().join("inputs"), &programs)?;
@@ -132,48 +133,48 @@ impl Lab {
             return Ok(None);
         }
         let (number, model) = (usize::MAX, &self.programs.models[0]);
-        let run = Run { number, case, model, means: Means::Nothing, reader: Reader::Patient };
-        let Outcome { verdict, seen, line, .. } = self.run(run, &|_, _| Disturbed::default())?;
-        let said = String::from_utf8_lossy(&seen.stderr);
+        let run = Run { number, case, model, fault: Fault::Nothing, reader: Reader::Patient };
+        let Outcome { verdict, result, line, .. } = self.run(run, &|_, _| Disturbed::default())?;
+        let said = String::from_utf8_lossy(&result.stderr);
         anyhow::ensure!(verdict == Verdict::Right && said.is_empty(), "{line}: {verdict}\n{said}");
-        let Observed { stdout, files, .. } = seen;
+        let RunResult { stdout, files, .. } = result;
         Ok(Some(Expected { stdout, files, order: case.order(), lines_are_final: case.lines_are_final() }))
     }
 
-    /// Does a run. An error is one of this program.
+    /// Does a run. An error is an error of this program.
     pub(crate) fn run(&self, run: Run, disturb: Disturb) -> Result<Outcome> {
-        let place = Place::make(self.base.path(), run)?;
-        let (mut command, _pipe) = self.command(run, &place)?;
+        let run_dir = RunDir::make(self.base.path(), run)?;
+        let (mut command, _pipe) = self.command(run, &run_dir)?;
         let line = shown(&command);
         let mut child = processes::spawn(&mut command).with_context(|| line.clone())?;
-        let mut seen = Observed::default();
+        let mut result = RunResult::default();
         let disturbed = match run.case.workload {
-            "kv" => self.serve(run, &mut child, &place, disturb, &mut seen),
-            _ => self.wait(&mut child, &place, disturb, &mut seen),
+            "kv" => self.serve(run, &mut child, &run_dir, disturb, &mut result),
+            _ => self.wait(&mut child, &run_dir, disturb, &mut result),
         };
         processes::forget(&child);
-        place.collect(&mut seen)?;
+        run_dir.collect(&mut result)?;
         let allowed = Allowed {
-            abort: matches!(run.means, Means::Memory(_)),
+            abort: matches!(run.fault, Fault::Memory(_)),
             signals: disturbed.signals,
             unread: run.reader != Reader::Patient,
-            temporary: run.means.keeps_from_cleaning_up(),
+            temporary: run.fault.keeps_from_cleaning_up(),
         };
-        let verdict = judge(&seen, run.case.expected.as_ref(), &run.case.old, allowed);
-        let calls = place.calls();
+        let verdict = judge(&result, run.case.expected.as_ref(), &run.case.old, allowed);
+        let calls = run_dir.calls();
         processes::reap_orphans();
-        Ok(Outcome { verdict, seen, calls, line })
+        Ok(Outcome { verdict, result, calls, line })
     }
 
-    /// The command, and the reading end of its output, if that is a pipe.
-    fn command(&self, run: Run, place: &Place) -> Result<(Command, Option<PipeReader>)> {
+    /// The command, and the reading end of its output if that is a stalled pipe.
+    fn command(&self, run: Run, run_dir: &RunDir) -> Result<(Command, Option<PipeReader>)> {
         let mut command = self.limited(run)?;
         command.args(["--model", &run.model.name, "--workers", "2", run.case.workload]);
-        let out = place.out.display().to_string();
+        let out = run_dir.out.display().to_string();
         command.args(run.case.args.iter().map(|arg| arg.replace(OUT, &out)));
-        command.env("TMPDIR", &place.tmp).env("RUST_BACKTRACE", "0").current_dir(&self.inputs.dir);
-        let (stdout, pipe) = place.stdout(run.reader)?;
-        command.stdin(Stdio::null()).stdout(stdout).stderr(File::create(&place.stderr)?).process_group(0);
+        command.env("TMPDIR", &run_dir.tmp).env("RUST_BACKTRACE", "0").current_dir(&self.inputs.dir);
+        let (stdout, pipe) = run_dir.stdout(run.reader)?;
+        command.stdin(Stdio::null()).stdout(stdout).stderr(File::create(&run_dir.stderr)?).process_group(0);
         Ok((command, pipe))
     }
 
@@ -184,19 +185,19 @@ impl Lab {
             command.arg("exec").args([option, &value.to_string()]);
             Ok(command)
         };
-        let mut limited = match run.means {
-            Means::Nothing | Means::Calls(_) => {
+        let mut limited = match run.fault {
+            Fault::Nothing | Fault::Calls(_) => {
                 let mut command = Command::new(program);
                 command.env("LD_PRELOAD", &self.programs.failpoints);
-                command.env(control::CONTROL, Place::control(self.base.path(), run.number));
-                if let Means::Calls(plan) = run.means {
+                command.env(control::CONTROL, RunDir::control(self.base.path(), run.number));
+                if let Fault::Calls(plan) = run.fault {
                     command.env(control::PLAN, text(plan));
                 }
                 return Ok(command);
             }
-            Means::Nofile(value) => limit("--nofile", value)?,
-            Means::Memory(value) => limit("--memory", value)?,
-            Means::Nproc(value) => {
+            Fault::Nofile(value) => limit("--nofile", value)?,
+            Fault::Memory(value) => limit("--memory", value)?,
+            Fault::Nproc(value) => {
                 let mut command = limit("--nproc", value)?;
                 command.args(["--uid", &(USERS + run.number as u32 % USERS).to_string()]);
                 command
@@ -206,11 +207,17 @@ impl Lab {
         Ok(limited)
     }
 
-    fn wait(&self, child: &mut Child, place: &Place, disturb: Disturb, seen: &mut Observed) -> Disturbed {
-        let disturbed = disturb(child, place);
+    fn wait(
+        &self,
+        child: &mut Child,
+        run_dir: &RunDir,
+        disturb: Disturb,
+        result: &mut RunResult,
+    ) -> Disturbed {
+        let disturbed = disturb(child, run_dir);
         let is_stopped = disturbed.signals[0].is_some();
         let (limit, since) = if is_stopped { (PROMPT, " after a stop") } else { (self.limit, "") };
-        end(child, limit, since, seen);
+        end(child, limit, since, result);
         disturbed
     }
 
@@ -218,55 +225,57 @@ impl Lab {
         &self,
         run: Run,
         child: &mut Child,
-        place: &Place,
+        run_dir: &RunDir,
         disturb: Disturb,
-        seen: &mut Observed,
+        result: &mut RunResult,
     ) -> Disturbed {
-        let Some(address) = place.address(child, Instant::now() + self.limit) else {
-            end(child, Duration::ZERO, " before it listens", seen);
+        let Some(address) = run_dir.address(child, Instant::now() + self.limit) else {
+            end(child, Duration::ZERO, " before it listens", result);
             return Disturbed::default();
         };
         let disturbed = thread::scope(|scope| {
-            let disturbing = scope.spawn(|| disturb(child, place));
-            let must_serve = match run.means {
-                Means::Nothing => true,
-                // A worker that takes the place of one that has failed has a first call of its own.
-                Means::Calls(plan) => plan.calls == 1 && plan.role != Role::Worker,
+            let disturbing = scope.spawn(|| disturb(child, run_dir));
+            let must_serve = match run.fault {
+                Fault::Nothing => true,
+                // The call fails in each worker, so also in the replacement of a worker that
+                // failed.
+                Fault::Calls(plan) => plan.calls == 1 && plan.role != Role::Worker,
                 _ => false,
             };
-            // Whether a disturbance fits between two requests or ends the server, only its clients'
-            // values are judged.
+            // The disturbance may come between two requests or end the server, so missing replies
+            // are judged only without one.
             let demands = Demands { may_lose: run.model.has_processes(), must_serve };
-            let mut talked = Observed::default();
-            kv::talk(address, demands, &mut talked);
-            let disturbed = disturbing.join().expect("what disturbs a run does not panic");
-            seen.wrong = talked.wrong;
-            if !disturbed.is_disturbed && !talked.unanswered.is_empty() {
-                // A server that ends says why, and that is judged.
+            let mut replies = RunResult::default();
+            kv::talk(address, demands, &mut replies);
+            let disturbed = disturbing.join().expect("the disturbing thread does not panic");
+            result.wrong = replies.wrong;
+            if !disturbed.is_disturbed && !replies.unanswered.is_empty() {
+                // If the server ends, its error message is judged instead.
                 let has_ended = processes::wait_until(child, Instant::now() + PROMPT);
-                seen.unanswered = if has_ended { Vec::new() } else { talked.unanswered };
+                result.unanswered = if has_ended { Vec::new() } else { replies.unanswered };
             }
             disturbed
         });
         processes::signal(child.id(), Signal::TERM);
-        end(child, PROMPT, " after a stop", seen);
+        end(child, PROMPT, " after a stop", result);
         disturbed
     }
 }
 
-/// The first of the users that run under a limit of threads, each of which has no other process.
+/// The first id of the users for runs with a limit of threads. Each run has a user of its own, who
+/// has no other processes.
 const USERS: u32 = 1 << 20;
 
-/// Waits for the end, and makes one if it does not come.
-fn end(child: &mut Child, limit: Duration, since: &str, seen: &mut Observed) {
+/// Waits for the end of the program, and kills it at the limit.
+fn end(child: &mut Child, limit: Duration, since: &str, result: &mut RunResult) {
     if processes::wait_until(child, Instant::now() + limit) {
-        seen.status = child.wait().ok();
+        result.status = child.wait().ok();
         return;
     }
-    seen.hung = format!("not done in {limit:?}{since}");
+    result.hung = format!("not done in {limit:?}{since}");
     processes::signal(child.id(), Signal::TERM);
     if !processes::wait_until(child, Instant::now() + PROMPT) {
-        seen.hung += ", and does not heed SIGTERM";
+        result.hung += ", and did not end after SIGTERM";
     }
     let _ = child.kill();
     let _ = child.wait();
@@ -277,7 +286,7 @@ pub(crate) fn text(plan: Plan) -> String {
     format!("{}:{}:{first}:{calls}", class.name(), role.name())
 }
 
-/// A command as one would type it.
+/// The command as a user would type it.
 fn shown(command: &Command) -> String {
     let set = command.get_envs().filter_map(|(name, value)| Some((name, value?)));
     let set = set.filter(|(name, _)| *name != "TMPDIR" && *name != "RUST_BACKTRACE");
@@ -287,8 +296,8 @@ fn shown(command: &Command) -> String {
     set.chain(words).collect::<Vec<_>>().join(" ")
 }
 
-/// The directory of a run, which is removed when it is judged.
-pub(crate) struct Place {
+/// The directory of a run, which is removed after the run has been judged.
+pub(crate) struct RunDir {
     dir: PathBuf,
     tmp: PathBuf,
     out: PathBuf,
@@ -296,26 +305,26 @@ pub(crate) struct Place {
     control: PathBuf,
 }
 
-impl Place {
+impl RunDir {
     fn control(base: &Path, number: usize) -> PathBuf {
         base.join(format!("run-{number}")).join("control")
     }
 
     fn make(base: &Path, run: Run) -> Result<Self> {
         let control = Self::control(base, run.number);
-        let dir = control.parent().context("it lies in the run's directory")?.to_owned();
+        let dir = control.parent().context("the file has a parent directory")?.to_owned();
         let at = |name: &str| dir.join(name);
-        let place = Self { tmp: at("tmp"), out: at("out"), stderr: at("stderr"), control, dir };
-        for dir in [&place.dir, &place.tmp, &place.out] {
+        let run_dir = Self { tmp: at("tmp"), out: at("out"), stderr: at("stderr"), control, dir };
+        for dir in [&run_dir.dir, &run_dir.tmp, &run_dir.out] {
             fs::create_dir(dir)?;
             fs::set_permissions(dir, Permissions::from_mode(0o777))?;
         }
         for (name, contents) in &run.case.old {
-            fs::write(place.out.join(name), contents)?;
-            fs::set_permissions(place.out.join(name), Permissions::from_mode(0o666))?;
+            fs::write(run_dir.out.join(name), contents)?;
+            fs::set_permissions(run_dir.out.join(name), Permissions::from_mode(0o666))?;
         }
-        fs::write(&place.control, [0; Control::BYTES])?;
-        Ok(place)
+        fs::write(&run_dir.control, [0; Control::BYTES])?;
+        Ok(run_dir)
     }
 
     fn stdout(&self, reader: Reader) -> Result<(Stdio, Option<PipeReader>)> {
@@ -326,8 +335,7 @@ impl Place {
         Ok((write.into(), (reader == Reader::Stalled).then_some(read)))
     }
 
-    /// Where a server listens, when it says so. It looks again and again, since no event tells when
-    /// a file has grown.
+    /// The address that a server prints. It polls, because the output is a file.
     fn address(&self, child: &Child, deadline: Instant) -> Option<SocketAddr> {
         loop {
             let printed = fs::read_to_string(self.dir.join("stdout")).unwrap_or_default();
@@ -340,7 +348,7 @@ impl Place {
         }
     }
 
-    /// Steps the wall clock of the run's processes, for those that have the library.
+    /// Steps the wall clock of the run's processes, if they have the library.
     pub(crate) fn set_clock(&self, seconds: i64) -> io::Result<()> {
         File::options().write(true).open(&self.control)?.write_all_at(&seconds.to_ne_bytes(), 0)
     }
@@ -360,22 +368,22 @@ impl Place {
         calls
     }
 
-    fn collect(&self, seen: &mut Observed) -> Result<()> {
-        seen.processes =
-            processes::left(&self.tmp, if seen.status.is_some() { PROMPT } else { Duration::ZERO });
+    fn collect(&self, result: &mut RunResult) -> Result<()> {
+        result.processes =
+            processes::left(&self.tmp, if result.status.is_some() { PROMPT } else { Duration::ZERO });
         processes::kill(&self.tmp);
-        seen.temporary = files(&self.tmp)?.into_keys().map(|path| path.display().to_string()).collect();
-        seen.files = files(&self.out)?;
-        seen.stderr = fs::read(&self.stderr)?;
+        result.temporary = files(&self.tmp)?.into_keys().map(|path| path.display().to_string()).collect();
+        result.files = files(&self.out)?;
+        result.stderr = fs::read(&self.stderr)?;
         let stdout = fs::read(self.dir.join("stdout")).unwrap_or_default();
-        seen.stdout = replaced(&stdout, self.out.as_os_str().as_encoded_bytes(), OUT.as_bytes());
+        result.stdout = replaced(&stdout, self.out.as_os_str().as_encoded_bytes(), OUT.as_bytes());
         Ok(())
     }
 }
 
-impl Drop for Place {
+impl Drop for RunDir {
     fn drop(&mut self) {
-        // What cannot be removed is removed with the directory of all runs.
+        // A directory that cannot be removed now is removed with that of all runs.
         let _ = fs::remove_dir_all(&self.dir);
     }
 }
@@ -396,7 +404,7 @@ mod tests {
     use super::*;
     use crate::judge::Order;
 
-    /// What a run of a program with this script is worth, where `one` is the right output.
+    /// The verdict on a program with this script, for which `one` is the right output.
     fn letter(script: &str) -> char {
         letter_within(Duration::from_secs(5), script)
     }
@@ -424,7 +432,7 @@ mod tests {
             base,
         };
         let run =
-            Run { number: 0, case: &case, model: &model, means: Means::Nothing, reader: Reader::Patient };
+            Run { number: 0, case: &case, model: &model, fault: Fault::Nothing, reader: Reader::Patient };
         lab.run(run, &|_, _| Disturbed::default()).unwrap().verdict.letter()
     }
 

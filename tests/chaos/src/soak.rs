@@ -1,5 +1,5 @@
-//! `soak`: what happens to programs in a long life, at random times: signals, workers that die or
-//! hang, a clock that steps, readers that stall, and limits.
+//! `soak`: disturbs programs at random times, with signals, workers that die or hang, a clock that
+//! steps, readers that stall, and limits.
 
 use std::{
     process::{Child, ExitCode},
@@ -22,11 +22,11 @@ use crate::{
     plan::conclude,
     processes,
     programs::Model,
-    run::{Disturbed, Lab, Means, Outcome, Place, Reader, Run},
+    run::{Disturbed, Fault, Lab, Outcome, Reader, Run, RunDir},
     table::Table,
 };
 
-/// What is done to a run.
+/// What disturbs a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Disturbance {
     Signal,
@@ -70,26 +70,26 @@ impl Disturbance {
         }
     }
 
-    /// Whether it can be done to this workload in this model.
+    /// Whether it applies to this workload in this model.
     fn fits(self, case: &Case, model: &Model) -> bool {
         match self {
             Self::KillWorker | Self::SuspendWorker => model.has_processes(),
-            // A server prints one line, which it is known by.
+            // A server prints one line, its address, which the run must read.
             Self::StallReader | Self::CloseOutput => case.workload != "kv",
             _ => true,
         }
     }
 
-    fn means(self, random: &mut Rng) -> Means {
+    fn fault(self, random: &mut Rng) -> Fault {
         match self {
             Self::FailCall => {
                 let class = Class::ALL[random.usize(..Class::ALL.len())];
                 let role = Role::ALL[random.usize(..Role::ALL.len())];
-                Means::Calls(Plan { class, role, first: random.u64(1..40), calls: random.u64(1..4) })
+                Fault::Calls(Plan { class, role, first: random.u64(1..40), calls: random.u64(1..4) })
             }
-            Self::Limit if random.bool() => Means::Nofile(random.u64(4..48)),
-            Self::Limit => Means::Memory(random.u64(32..400) << 20),
-            _ => Means::Nothing,
+            Self::Limit if random.bool() => Fault::Nofile(random.u64(4..48)),
+            Self::Limit => Fault::Memory(random.u64(32..400) << 20),
+            _ => Fault::Nothing,
         }
     }
 
@@ -101,8 +101,8 @@ impl Disturbance {
         }
     }
 
-    /// Waits for a random moment of the run, and does it.
-    fn apply(self, child: &Child, place: &Place, mut random: Rng) -> Disturbed {
+    /// Waits until a random moment of the run, and disturbs it.
+    fn apply(self, child: &Child, run_dir: &RunDir, mut random: Rng) -> Disturbed {
         let pause = Duration::from_micros(random.u64(..200_000));
         if processes::wait_until(child, Instant::now() + pause) {
             return Disturbed::default();
@@ -119,18 +119,18 @@ impl Disturbance {
                 [Some(first), Some(stop(child, &mut random))]
             }
             Self::StallReader => {
-                // By now the pipe is full, if there is as much to print.
+                // By then the pipe is full, if the output is large enough.
                 let _ = processes::wait_until(child, Instant::now() + Duration::from_millis(300));
                 [Some(stop(child, &mut random)), None]
             }
             Self::KillWorker | Self::SuspendWorker | Self::SuspendAll => {
-                self.hit(child, place, &mut random);
+                self.hit(child, run_dir, &mut random);
                 [None; 2]
             }
             Self::StepClock => {
                 let days = random.i64(-400..400);
-                // It may have no clock of its own to step, and then goes on.
-                let _ = place.set_clock(days * 86_400);
+                // Without a control page, the clock is not stepped, and the run goes on.
+                let _ = run_dir.set_clock(days * 86_400);
                 [None; 2]
             }
             Self::FailCall | Self::Limit | Self::CloseOutput => [None; 2],
@@ -139,8 +139,8 @@ impl Disturbance {
     }
 
     /// Kills or suspends processes of the run.
-    fn hit(self, child: &Child, place: &Place, random: &mut Rng) {
-        let mut pids = place.processes();
+    fn hit(self, child: &Child, run_dir: &RunDir, random: &mut Rng) {
+        let mut pids = run_dir.processes();
         if self != Self::SuspendAll {
             pids.retain(|pid| *pid != child.id());
             random.shuffle(&mut pids);
@@ -157,14 +157,14 @@ impl Disturbance {
 
 fn stop(child: &Child, random: &mut Rng) -> i32 {
     let mut signals = vec![Signal::INT, Signal::TERM, Signal::HUP];
-    // A program that was started beneath `nohup` ignores it.
+    // `nohup` makes its children ignore SIGHUP.
     signals.retain(|signal| !processes::is_ignored(child, *signal));
     let signal = signals[random.usize(..signals.len())];
     processes::signal(child.id(), signal);
     signal.as_raw()
 }
 
-/// The command.
+/// Runs the command `soak`.
 pub(crate) fn soak(options: &Options, time: Duration) -> Result<ExitCode> {
     let lab = Lab::new(options)?;
     let choices = choices(&lab, options);
@@ -181,10 +181,10 @@ pub(crate) fn soak(options: &Options, time: Duration) -> Result<ExitCode> {
                     let number = next.fetch_add(1, Ordering::Relaxed);
                     let mut random = Rng::with_seed(options.seed.wrapping_add(number as u64));
                     let (case, model, disturbance) = choices[random.usize(..choices.len())];
-                    let (means, reader) = (disturbance.means(&mut random), disturbance.reader());
-                    let run = Run { number, case, model, means, reader };
+                    let (fault, reader) = (disturbance.fault(&mut random), disturbance.reader());
+                    let run = Run { number, case, model, fault, reader };
                     let outcome =
-                        lab.run(run, &|child, place| disturbance.apply(child, place, random.clone()));
+                        lab.run(run, &|child, run_dir| disturbance.apply(child, run_dir, random.clone()));
                     if done_tx.send(outcome.map(|outcome| (run, disturbance, outcome))).is_err() {
                         return;
                     }
@@ -205,7 +205,7 @@ pub(crate) fn soak(options: &Options, time: Duration) -> Result<ExitCode> {
     Ok(conclude(&table, runs))
 }
 
-/// What can be done to each workload in each model.
+/// All combinations of workload, model and disturbance.
 fn choices<'a>(lab: &'a Lab, options: &Options) -> Vec<(&'a Case, &'a Model, Disturbance)> {
     let is_wanted = |model: &Model| options.models.is_empty() || options.models.contains(&model.name);
     let mut choices = Vec::new();
@@ -219,7 +219,9 @@ fn choices<'a>(lab: &'a Lab, options: &Options) -> Vec<(&'a Case, &'a Model, Dis
 }
 
 fn tell(options: &Options, run: Run, disturbance: Disturbance, outcome: &Outcome) {
-    let (workload, model, seed) = (run.case.workload, &run.model.name, options.seed);
+    let workload = run.case.workload;
+    let model = &run.model.name;
+    let seed = options.seed;
     println!(
         "run {} of seed {seed}: {workload} {model} {}: {}",
         run.number,
@@ -227,8 +229,10 @@ fn tell(options: &Options, run: Run, disturbance: Disturbance, outcome: &Outcome
         outcome.verdict
     );
     println!("    {}", outcome.line);
-    println!("    again, at another moment: cc-chaos soak --minutes 1 --workload {workload} --model {model}");
-    for line in String::from_utf8_lossy(&outcome.seen.stderr).lines().take(4) {
+    println!(
+        "    to repeat, at other moments: cc-chaos soak --minutes 1 --workload {workload} --model {model}"
+    );
+    for line in String::from_utf8_lossy(&outcome.result.stderr).lines().take(4) {
         println!("    | {line}");
     }
 }

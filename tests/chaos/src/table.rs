@@ -1,4 +1,4 @@
-//! The outcomes, by workload, model and what was made to fail.
+//! The outcomes by workload, model, and what was made to fail.
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
@@ -11,8 +11,8 @@ pub(crate) struct Table {
     rows: BTreeMap<(String, String), BTreeMap<String, BTreeMap<char, usize>>>,
 }
 
-const LEGEND: &str = "r right, e error in words, s stopped, a abort without memory, \
-    W WRONG, P PANIC, H HANG, L LEFT something behind";
+const LEGEND: &str = "r right, e error message, s stopped, a abort without memory, \
+    W WRONG, P PANIC, H HANG, L LEFT files or processes";
 
 impl Table {
     pub(crate) fn add(&mut self, workload: &str, model: &str, failure: &str, verdict: &Verdict) {
@@ -20,7 +20,7 @@ impl Table {
         *row.entry(failure.to_owned()).or_default().entry(verdict.letter()).or_default() += 1;
     }
 
-    /// How many runs ended badly.
+    /// The number of runs that showed a fault of the program.
     pub(crate) fn bad(&self) -> usize {
         let counts = self.rows.values().flat_map(BTreeMap::values).flatten();
         counts.filter(|(letter, _)| letter.is_ascii_uppercase()).map(|(_, count)| count).sum()

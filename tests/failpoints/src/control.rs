@@ -1,19 +1,19 @@
-//! What the preloaded library and the program that preloads it agree on: names, classes, and a page
-//! of memory.
+//! The interface of the preloaded library and the program that preloads it: names, classes, and a
+//! shared page of memory.
 //!
-//! `cc-chaos` includes this file as a module of its own, since a `cdylib` cannot be linked.
+//! `cc-chaos` includes this file as a module, because a `cdylib` cannot be linked.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
-/// The environment variable that holds a [`Plan`]; without it no call fails.
+/// The environment variable with the [`Plan`]. Without it no call fails.
 pub const PLAN: &str = "CC_FAILPOINT";
 
-/// The environment variable that names the file of the [`Control`] page, which has
+/// The environment variable with the name of the file of the [`Control`] page, which has
 /// [`Control::BYTES`] bytes. Without it the library does nothing.
 pub const CONTROL: &str = "CC_FAILPOINT_CONTROL";
 
-/// The environment variable that the first process sets for its descendants: a process that finds
-/// it is a worker.
+/// The environment variable that the first process sets for its descendants: a process that has it
+/// is a worker.
 pub const IS_WORKER: &str = "CC_FAILPOINT_IS_WORKER";
 
 /// A kind of resource, and so a set of library functions that fail in the same way.
@@ -25,12 +25,12 @@ pub enum Class {
     Process,
     /// The process has no descriptor left: `EMFILE`.
     Descriptor,
-    /// No space is left where a regular file or a directory is: `ENOSPC`.
+    /// There is no space left for a regular file or a directory: `ENOSPC`.
     Disk,
     /// An address cannot be listened at or connected to: `EADDRINUSE`, `EADDRNOTAVAIL`,
     /// `ECONNREFUSED`.
     Address,
-    /// A host's name cannot be looked up for now: `EAI_AGAIN`.
+    /// A host name cannot be looked up at present: `EAI_AGAIN`.
     Lookup,
 }
 
@@ -52,12 +52,12 @@ impl Class {
     }
 }
 
-/// Which processes of a program count and fail.
+/// The processes of a program whose calls are counted and fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// The process that was started first.
     Coordinator,
-    /// Its descendants, each of which counts for itself.
+    /// Its descendants. Each has its own count.
     Worker,
 }
 
@@ -83,12 +83,12 @@ pub struct Plan {
     pub role: Role,
     /// The first call of the class that fails, counted from 1 in each process.
     pub first: u64,
-    /// How many calls fail from that one on.
+    /// The number of calls that fail, from `first` on.
     pub calls: u64,
 }
 
 impl Plan {
-    /// Reads a plan. It allocates nothing, since it is called before `main`.
+    /// Reads a plan. It allocates nothing, because it is called before `main`.
     pub fn parse(text: &str) -> Option<Self> {
         let mut fields = text.split(':');
         let class = fields.next()?;
@@ -107,17 +107,17 @@ impl Plan {
     }
 }
 
-/// A page that all processes of a run and the harness share. It outlives a process that is killed,
-/// unlike what the process would write at its end.
+/// A page that all processes of a run share with the harness. It keeps its counts when a process is
+/// killed.
 #[repr(C)]
 #[derive(Debug, Default)]
 pub struct Control {
-    /// What is added to the wall clock, in seconds.
+    /// The offset of the wall clock, in seconds.
     pub clock: AtomicI64,
-    /// For each role and class the number of calls; of workers, that of the one with the most.
+    /// The number of calls for each role and class. For workers, it is that of the worker with the
+    /// most calls.
     pub calls: [[AtomicU64; Class::ALL.len()]; Role::ALL.len()],
-    /// For each role and class the number of calls that the library let fail, in all processes
-    /// together.
+    /// The number of calls that the library let fail, for each role and class, over all processes.
     pub failed: [[AtomicU64; Class::ALL.len()]; Role::ALL.len()],
 }
 
@@ -125,7 +125,7 @@ impl Control {
     /// The size of the file.
     pub const BYTES: usize = size_of::<Self>();
 
-    /// Counts a call that is the `nth` of its process.
+    /// Counts a call, which is the `nth` of its process.
     pub fn count(&self, role: Role, class: Class, nth: u64) {
         self.calls[role as usize][class as usize].fetch_max(nth, Ordering::Relaxed);
     }

@@ -1,30 +1,30 @@
-//! Failpoints without a line of them in the programs: a library for `LD_PRELOAD` that stands
-//! between a program and libc.
+//! Failpoints without any code in the programs: a library for `LD_PRELOAD` that stands between a
+//! program and libc.
 //!
 //! The release programs run as they are shipped. Each function here has the name of a function of
-//! libc, counts its calls, and either calls libc's or fails as the kernel would if the resource had
-//! run out. Which call fails is a [`control::Plan`] in an environment variable; how many calls
-//! there were is in a page that the harness maps, too, so that it can choose the first call, one in
+//! libc. It counts its calls, and either calls libc's function or fails as the kernel does when the
+//! resource is exhausted. A [`control::Plan`] in an environment variable says which calls fail. The
+//! counts are in a page that the harness maps as well, so that it can choose the first call, one in
 //! the middle, or any.
 //!
 //! # What it cannot see
 //!
-//! - System calls that are not made through libc: `rustix` makes its own (file locks, `renameat`,
+//! - System calls that do not go through libc: `rustix` makes its own (file locks, `renameat`,
 //!   `O_TMPFILE`, `pipe` of the models), and so do `tempfile` and `ipc-channel` in part. Real
-//!   limits (`cc-chaos exec --nofile`, `--nproc`) reach those.
-//! - Calls within libc: `opendir` and `getaddrinfo` open descriptors of their own. They are
-//!   interposed as a whole.
+//!   limits (`cc-chaos exec --nofile`, `--nproc`) affect those.
+//! - Calls within libc: `opendir` and `getaddrinfo` open descriptors of their own. These functions
+//!   are interposed as a whole.
 //! - `vfork` and `clone`: a function that returns twice cannot be wrapped. `std` starts processes
-//!   with `posix_spawnp`, or with `fork` where a child has to do more than that allows.
-//! - Memory. A Rust program aborts when an allocation fails, by design, wherever that is;
-//!   `cc-chaos` has `RLIMIT_AS` for it.
+//!   with `posix_spawnp`, or with `fork` if the child needs more than that allows.
+//! - Memory. A Rust program aborts when an allocation fails, by design. `cc-chaos` uses `RLIMIT_AS`
+//!   for it.
 //!
 //! # Safety
 //!
-//! Each function passes its arguments on to the function of the same name and type, and reads of
-//! them no more than that one would. `open`, `openat` and `fcntl` are variadic in C. Here they take
-//! the third argument always: on the Linux targets (x86-64, AArch64, RISC-V) it is passed in the
-//! same register either way.
+//! Each function passes its arguments on to the function of the same name and type, and reads no
+//! more of them than that function does. `open`, `openat` and `fcntl` are variadic in C. Here they
+//! always take the third argument: on the Linux targets (x86-64, AArch64, RISC-V) it is passed in
+//! the same register either way.
 
 #![expect(unsafe_code, reason = "functions of C are replaced and called")]
 
@@ -53,7 +53,7 @@ macro_rules! interpose {
         /// That of the function of the same name in libc.
         #[unsafe(no_mangle)]
         pub unsafe extern "C" fn $name($($arg: $type),*) -> $returns {
-            // SAFETY: libc's function has this type, and gets what this one was given.
+            // SAFETY: libc's function has this type, and gets the arguments of this one.
             unsafe {
                 if $($when &&)? takes(Class::$class) {
                     set_errno($error);
@@ -102,7 +102,7 @@ interpose! {
     fn bind(socket: c_int, address: *const sockaddr, length: socklen_t) -> c_int, Address, EADDRINUSE;
     fn listen(socket: c_int, backlog: c_int) -> c_int, Address, EADDRINUSE;
     fn connect(socket: c_int, address: *const sockaddr, length: socklen_t) -> c_int, Address,
-        // Ports run out only where there are ports.
+        // Unix sockets have no ports that could run out.
         if i32::from((*address).sa_family) == libc::AF_UNIX { ECONNREFUSED } else { EADDRNOTAVAIL };
 }
 
@@ -119,7 +119,7 @@ macro_rules! interpose_returning {
             if takes(Class::$class) {
                 return $error;
             }
-            // SAFETY: libc's function has this type, and gets what this one was given.
+            // SAFETY: libc's function has this type, and gets the arguments of this one.
             unsafe { next::function!($name: unsafe extern "C" fn($($type),*) -> c_int)($($arg),*) }
         }
     )*};
@@ -164,7 +164,7 @@ interpose_returning! {
 /// That of the function of the same name in libc.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn opendir(path: *const c_char) -> *mut libc::DIR {
-    // SAFETY: libc's function has this type, and gets what this one was given.
+    // SAFETY: libc's function has this type, and gets the arguments of this one.
     unsafe {
         if takes(Class::Descriptor) {
             set_errno(EMFILE);
@@ -174,15 +174,15 @@ pub unsafe extern "C" fn opendir(path: *const c_char) -> *mut libc::DIR {
     }
 }
 
-/// `clock_gettime`, whose wall clock is as far from the system's as the harness says.
+/// `clock_gettime`, with the offset that the harness sets for the wall clock.
 ///
 /// # Safety
 ///
 /// That of the function of the same name in libc.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clock_gettime(clock: clockid_t, time: *mut timespec) -> c_int {
-    // SAFETY: libc's function has this type, and gets what this one was given; it has filled `time`
-    // if it succeeded.
+    // SAFETY: libc's function has this type, and gets the arguments of this one; it has filled
+    // `time` if it succeeded.
     unsafe {
         let status = next::function!(clock_gettime: unsafe extern "C" fn(clockid_t, *mut timespec) -> c_int)(
             clock, time,

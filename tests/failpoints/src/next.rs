@@ -1,4 +1,4 @@
-//! libc's own functions, of which those of this library have taken the names.
+//! libc's functions, whose names the functions of this library have.
 
 use std::{
     ffi::{CStr, c_void},
@@ -20,7 +20,8 @@ macro_rules! function {
 }
 pub(crate) use function;
 
-/// The function's address. It allocates nothing, and is called in any state of the process.
+/// The function's address. It allocates nothing, because it may be called in any state of the
+/// process.
 pub(crate) fn find(found: &AtomicPtr<c_void>, name: &CStr) -> *mut c_void {
     let known = found.load(Ordering::Relaxed);
     if !known.is_null() {
@@ -29,8 +30,8 @@ pub(crate) fn find(found: &AtomicPtr<c_void>, name: &CStr) -> *mut c_void {
     // SAFETY: the name ends with a zero.
     let next = unsafe { libc::dlsym(libc::RTLD_NEXT, name.as_ptr()) };
     if next.is_null() {
-        // SAFETY: it does not return. There is nothing to call, and nothing that may unwind through
-        // C.
+        // SAFETY: `abort` does not return. There is no function to call, and a panic must not
+        // unwind through C.
         unsafe { libc::abort() };
     }
     found.store(next, Ordering::Relaxed);

@@ -1,5 +1,4 @@
-//! What this process is to do: read from its environment before `main`, and only counted up from
-//! then on.
+//! The plan and the counts of this process. The plan is read from the environment before `main`.
 
 use std::{
     ffi::{CStr, CString, c_int},
@@ -15,7 +14,7 @@ use crate::{
     next,
 };
 
-/// What was found in the environment.
+/// The plan, the page and the role, from the environment.
 struct State {
     plan: Option<Plan>,
     role: Role,
@@ -44,7 +43,7 @@ impl State {
         let plan = variable(control::PLAN).and_then(|text| Plan::parse(text.to_str().ok()?));
         let role = if variable(control::IS_WORKER).is_some() { Role::Worker } else { Role::Coordinator };
         let name = CString::new(control::IS_WORKER).ok()?;
-        // SAFETY: both end with a zero, and no other thread reads the environment yet.
+        // SAFETY: both strings end with a zero, and no other thread reads the environment yet.
         unsafe { libc::setenv(name.as_ptr(), c"1".as_ptr(), 1) };
         Some(Self { plan, role, control })
     }
@@ -52,17 +51,17 @@ impl State {
 
 fn variable(name: &str) -> Option<&'static CStr> {
     let name = CString::new(name).ok()?;
-    // SAFETY: the name ends with a zero, and so does a value. No other thread changes the
-    // environment yet, and no thread sets these variables later.
+    // SAFETY: the name and the value end with a zero. No other thread changes the environment yet,
+    // and no thread sets these variables later.
     unsafe {
         let value = libc::getenv(name.as_ptr());
         (!value.is_null()).then(|| CStr::from_ptr(value))
     }
 }
 
-/// The page that the harness has made.
+/// Maps the page that the harness has made.
 fn map(path: &CStr) -> Option<&'static Control> {
-    // SAFETY: the file has as many bytes, which are zeros or counts, and is mapped for as long as
+    // SAFETY: the file has this many bytes, which are zeros or counts. It stays mapped as long as
     // the process lives.
     unsafe {
         let open =
@@ -78,7 +77,7 @@ fn map(path: &CStr) -> Option<&'static Control> {
     }
 }
 
-/// Counts a call; whether it is one that fails.
+/// Counts a call, and returns whether it must fail.
 pub(crate) fn takes(class: Class) -> bool {
     let Some(State { plan, role, control }) = STATE.get() else { return false };
     let nth = CALLS[class as usize].fetch_add(1, Ordering::Relaxed) + 1;
@@ -90,18 +89,18 @@ pub(crate) fn takes(class: Class) -> bool {
     fails
 }
 
-/// What is added to the wall clock, in seconds.
+/// The offset of the wall clock, in seconds.
 pub(crate) fn clock_offset() -> i64 {
     STATE.get().map_or(0, |state| state.control.clock.load(Ordering::Relaxed))
 }
 
-/// Whether a write needs space on a disk. Standard error never counts: what it says is what the
-/// harness judges by.
+/// Whether a write needs disk space. Standard error never counts, because the harness judges by its
+/// messages.
 pub(crate) fn is_regular(fd: c_int) -> bool {
     if fd == libc::STDERR_FILENO {
         return false;
     }
-    // SAFETY: `fstat` fills what it is given if it succeeds.
+    // SAFETY: `fstat` fills the buffer if it succeeds.
     unsafe {
         let mut stat = std::mem::zeroed::<libc::stat>();
         libc::fstat(fd, &raw mut stat) == 0 && stat.st_mode & libc::S_IFMT == libc::S_IFREG
@@ -109,6 +108,6 @@ pub(crate) fn is_regular(fd: c_int) -> bool {
 }
 
 pub(crate) fn set_errno(error: c_int) {
-    // SAFETY: it is this thread's own.
+    // SAFETY: each thread has its own `errno`.
     unsafe { *libc::__errno_location() = error };
 }

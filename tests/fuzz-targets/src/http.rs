@@ -1,11 +1,13 @@
-//! What a server answers to `fetch`: heads and bodies.
+//! Input of `fetch` from a server: heads and bodies.
 
 use std::{
     ops::ControlFlow,
     time::{Duration, Instant, SystemTime},
 };
 
-use cc_workloads::fetch::{Download, Failure, Fetched, Job, Schedule, Settings, Trouble, Turn, Wanted};
+use cc_workloads::fetch::{
+    Action, Download, Failure, Fetched, Job, Schedule, Settings, TransportError, Wanted,
+};
 use http::{
     HeaderName, HeaderValue, Response, StatusCode, Version,
     header::{AUTHORIZATION, CONTENT_RANGE, ETAG, IF_RANGE, RANGE},
@@ -15,12 +17,12 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{pieces, random};
 
-/// The most headers that the clients accept.
+/// Maximum number of headers that the clients accept.
 const HEADERS: usize = 128;
-/// The longest that an answer can have a client wait.
+/// Maximum wait that an answer can impose.
 const MOST_WAIT: Duration = Duration::from_secs(60);
 
-/// The head that bytes begin with, and what follows it.
+/// The head at the start of the bytes, and the bytes after it.
 fn head(bytes: &[u8]) -> Option<(Parts, &[u8])> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS];
     let mut parsed = httparse::Response::new(&mut headers);
@@ -34,7 +36,7 @@ fn head(bytes: &[u8]) -> Option<(Parts, &[u8])> {
     Some((head.body(()).ok()?.into_parts().0, &bytes[length..]))
 }
 
-/// How the end of a body is known.
+/// How the end of a body is determined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Framing {
     Length(u64),
@@ -42,8 +44,7 @@ enum Framing {
     UntilClose,
 }
 
-/// What a head means for a first request, by the rules of RFC 9112, 6.3. `None` means that the body
-/// is of no interest.
+/// The framing of the body for a first request, by RFC 9112, 6.3. `None` if the body is not read.
 fn framing(head: &Parts) -> Option<Framing> {
     let elements = |name: &str| -> Vec<String> {
         let values = head.headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
@@ -87,17 +88,17 @@ fn is_packed(head: &Parts) -> bool {
     encoding.is_some_and(|encoding| encoding.windows(4).any(|four| four == b"gzip"))
 }
 
-/// A resource, and what has become of it so far.
+/// A download of one resource, with its schedule.
 struct Resource {
     schedule: Schedule,
     began: Instant,
 }
 
-/// What an attempt came to.
+/// The result of an attempt.
 enum Attempted {
     Done(Result<Fetched, Failure>),
-    /// Another one is to be made.
-    Again(Box<Download>),
+    /// There must be another attempt.
+    Retry(Box<Download>),
 }
 
 impl Resource {
@@ -106,24 +107,26 @@ impl Resource {
         let wanted = vec![Wanted::new("http://user:secret@origin.example:8080/folder/file?query")];
         let began = Instant::now();
         let mut resource = Self { schedule: Schedule::new(&Job { settings, wanted }, began), began };
-        let Turn::Start(download) = resource.schedule.turn(began) else { panic!("it may begin") };
+        let Action::Start(download) = resource.schedule.poll(began) else { panic!("it may begin") };
         (resource, download)
     }
 
     fn ended(&mut self, download: Box<Download>) -> Attempted {
-        if let Some(output) = self.schedule.ended(download.finish(self.began)) {
-            assert!(matches!(self.schedule.turn(self.began), Turn::Over));
+        if let Some(output) = self.schedule.complete(download.finish(self.began)) {
+            assert!(matches!(self.schedule.poll(self.began), Action::Done));
             return Attempted::Done(output.outcome);
         }
         let mut now = self.began;
         loop {
-            match self.schedule.turn(now) {
-                Turn::Start(download) => return Attempted::Again(download),
-                Turn::Wait(Some(until)) => {
+            match self.schedule.poll(now) {
+                Action::Start(download) => return Attempted::Retry(download),
+                Action::Wait(Some(until)) => {
                     assert!(now < until && until <= self.began + MOST_WAIT, "no wait is longer");
                     now = until;
                 }
-                Turn::Wait(None) | Turn::Settled(_) | Turn::Over => panic!("another attempt is to be made"),
+                Action::Wait(None) | Action::Emit(_) | Action::Done => {
+                    panic!("another attempt is to be made")
+                }
             }
         }
     }
@@ -131,33 +134,33 @@ impl Resource {
     fn outcome(&mut self, download: Box<Download>) -> Result<Fetched, Failure> {
         match self.ended(download) {
             Attempted::Done(outcome) => outcome,
-            Attempted::Again(_) => panic!("there are no retries"),
+            Attempted::Retry(_) => panic!("there are no retries"),
         }
     }
 }
 
-/// Bytes as the head of an answer.
+/// Takes bytes as the head of an answer.
 ///
-/// - A body is read if, and only if, its end is known. Only its framing says whether it is whole:
-///   one byte less is an error, and bytes after its end are ignored.
-/// - A redirect leads to http or https, without credentials in its address, and those of the first
-///   address go to no other origin.
-/// - No wait that a server asks for is longer than a minute.
+/// - A body is read if and only if its end is known. Only its framing decides whether it is
+///   complete: one byte less is an error, and bytes after its end are ignored.
+/// - A redirect leads to http or https, without credentials in its address. The credentials of the
+///   first address go to no other origin.
+/// - No wait that a server requests is longer than a minute.
 pub fn http_head(bytes: &[u8]) {
     let Some((head, _)) = head(bytes) else { return };
     let framing = framing(&head);
     let (mut resource, mut download) = Resource::new(1);
-    let flow = download.answered(&head, SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 30));
+    let flow = download.on_head(&head, SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 30));
     assert_eq!(flow.is_continue(), framing.is_some(), "{framing:?} of {head:?}");
     if let Some(framing) = framing {
         ends(&head, framing);
         return;
     }
-    assert_ne!(download.received(b"nothing of it is taken"), ControlFlow::Continue(()));
+    assert_ne!(download.on_body(b"nothing of it is taken"), ControlFlow::Continue(()));
     match resource.ended(download) {
         Attempted::Done(outcome) => assert!(outcome.is_err()),
-        Attempted::Again(download) if download.url().path() == "/folder/file" => {}
-        Attempted::Again(download) => redirected(&head, &download),
+        Attempted::Retry(download) if download.url().path() == "/folder/file" => {}
+        Attempted::Retry(download) => redirected(&head, &download),
     }
 }
 
@@ -171,22 +174,22 @@ fn redirected(head: &Parts, download: &Download) {
     assert_eq!(request.headers().contains_key(AUTHORIZATION), is_same, "{url}");
 }
 
-/// The outcome for a body with this head and content that ends in this way.
-fn body(head: &Parts, content: &[&[u8]], end: Option<Trouble>) -> Result<Fetched, Failure> {
+/// The outcome for a body with this head and content, and this end of the connection.
+fn body(head: &Parts, content: &[&[u8]], end: Option<TransportError>) -> Result<Fetched, Failure> {
     let (mut resource, mut download) = Resource::new(0);
-    if download.answered(head, SystemTime::UNIX_EPOCH).is_continue() {
-        let _ = content.iter().try_for_each(|piece| download.received(piece));
+    if download.on_head(head, SystemTime::UNIX_EPOCH).is_continue() {
+        let _ = content.iter().try_for_each(|piece| download.on_body(piece));
     }
-    if let Some(trouble) = end {
-        download.broke(trouble);
+    if let Some(error) = end {
+        download.on_error(error);
     }
     resource.outcome(download)
 }
 
-/// The longest body whose end is tried.
+/// Maximum size of a body whose possible ends are all tried.
 const LONGEST: usize = 1 << 10;
 
-/// Checks that only the end that the framing names is the end.
+/// Checks that only the end that the framing determines counts.
 fn ends(head: &Parts, framing: Framing) {
     let (length, ends) = match framing {
         Framing::Length(length) => (usize::try_from(length).unwrap_or(usize::MAX), [true, false, false]),
@@ -194,7 +197,8 @@ fn ends(head: &Parts, framing: Framing) {
         Framing::UntilClose => (LONGEST, [true, true, false]),
     };
     let content: Vec<u8> = (0..length.min(LONGEST)).map(|at| (at * 7) as u8).collect();
-    for (end, is_end) in [None, Some(Trouble::Eof), Some(Trouble::Closed)].into_iter().zip(ends) {
+    for (end, is_end) in [None, Some(TransportError::Eof), Some(TransportError::Closed)].into_iter().zip(ends)
+    {
         let outcome = body(head, &[&content], end.clone());
         let is_whole = is_end && length <= LONGEST && !is_packed(head);
         assert_eq!(outcome.is_ok(), is_whole, "{outcome:?} of {framing:?} that ends with {end:?}");
@@ -214,16 +218,16 @@ fn ends(head: &Parts, framing: Framing) {
     }
 }
 
-/// The content that a client gives to a download of what follows a head, and how it ends.
-fn content(framing: Framing, bytes: &[u8]) -> (Vec<u8>, Option<Trouble>) {
+/// The content and the end of the bytes after a head, as a client passes them to a download.
+fn content(framing: Framing, bytes: &[u8]) -> (Vec<u8>, Option<TransportError>) {
     match framing {
         Framing::Length(length) => {
             match usize::try_from(length).ok().and_then(|length| bytes.get(..length)) {
                 Some(content) => (content.to_vec(), None),
-                None => (bytes.to_vec(), Some(Trouble::Eof)),
+                None => (bytes.to_vec(), Some(TransportError::Eof)),
             }
         }
-        Framing::UntilClose => (bytes.to_vec(), Some(Trouble::Eof)),
+        Framing::UntilClose => (bytes.to_vec(), Some(TransportError::Eof)),
         Framing::Chunked => {
             let mut content = Vec::new();
             let end = chunks(bytes, &mut content);
@@ -232,41 +236,43 @@ fn content(framing: Framing, bytes: &[u8]) -> (Vec<u8>, Option<Trouble>) {
     }
 }
 
-/// Takes chunks apart (RFC 9112, 7.1).
-fn chunks(mut bytes: &[u8], content: &mut Vec<u8>) -> Option<Trouble> {
+/// Decodes chunks (RFC 9112, 7.1).
+fn chunks(mut bytes: &[u8], content: &mut Vec<u8>) -> Option<TransportError> {
     loop {
-        let Some(end) = bytes.windows(2).position(|two| two == b"\r\n") else { return Some(Trouble::Eof) };
+        let Some(end) = bytes.windows(2).position(|two| two == b"\r\n") else {
+            return Some(TransportError::Eof);
+        };
         let size = bytes[..end].split(|byte| *byte == b';').next().unwrap_or_default();
         let size = str::from_utf8(size).ok().and_then(|size| usize::from_str_radix(size.trim(), 16).ok());
-        let Some(size) = size else { return Some(Trouble::Malformed) };
+        let Some(size) = size else { return Some(TransportError::Malformed) };
         bytes = &bytes[end + 2..];
         if size == 0 {
-            // Trailers are passed over.
+            // Trailers are ignored.
             let is_whole = bytes.starts_with(b"\r\n") || bytes.windows(4).any(|four| four == b"\r\n\r\n");
-            return if is_whole { None } else { Some(Trouble::Eof) };
+            return if is_whole { None } else { Some(TransportError::Eof) };
         }
         let some = size.min(bytes.len());
         content.extend_from_slice(&bytes[..some]);
         bytes = &bytes[some..];
         match bytes.strip_prefix(b"\r\n") {
             Some(rest) if some == size => bytes = rest,
-            _ if bytes.len() < 2 => return Some(Trouble::Eof),
-            _ => return Some(Trouble::Malformed),
+            _ if bytes.len() < 2 => return Some(TransportError::Eof),
+            _ => return Some(TransportError::Malformed),
         }
     }
 }
 
-/// Bytes as a whole answer, head and body.
+/// Takes bytes as a complete answer, head and body.
 ///
-/// - The same comes of a body however its bytes arrive.
-/// - It is whole only if its framing says so, and its digest is that of the content.
-/// - A body that broke off and is resumed is the one that it would have been.
+/// - The result does not depend on how the bytes of the body arrive.
+/// - The body is complete only if its framing says so, and its digest is that of the content.
+/// - A body that broke off and was resumed equals the uninterrupted one.
 pub fn http_body(bytes: &[u8]) {
     let Some((head, rest)) = head(bytes) else { return };
     let Some(framing) = framing(&head) else { return };
     let (content, end) = content(framing, rest);
     let whole = body(&head, &[&content], end.clone());
-    let is_end = end.is_none() || end == Some(Trouble::Eof) && framing == Framing::UntilClose;
+    let is_end = end.is_none() || end == Some(TransportError::Eof) && framing == Framing::UntilClose;
     assert!(is_end || whole.is_err(), "it ended with {end:?}");
     if !is_packed(&head) {
         let (bytes, digest) = (content.len() as u64, xxh3_64(&content));
@@ -276,36 +282,36 @@ pub fn http_body(bytes: &[u8]) {
     let mut rng = random(bytes);
     let cut = pieces(&content, 1 + rng.usize(..10), &mut rng);
     let in_pieces = body(&head, &cut, end.clone());
-    // How much may come of the part that has been received depends on where that ends.
+    // Whether the received part is taken for a bomb depends on where it ends.
     if !(whole == Err(Failure::Bomb) || in_pieces == Err(Failure::Bomb)) {
         assert_eq!(in_pieces, whole);
     }
-    assert!(body(&head, &cut, Some(Trouble::TimedOut)).is_err(), "silence is no end");
-    assert!(body(&head, &cut, Some(Trouble::Closed)).is_err(), "a reset is no end");
+    assert!(body(&head, &cut, Some(TransportError::TimedOut)).is_err(), "silence is no end");
+    assert!(body(&head, &cut, Some(TransportError::Closed)).is_err(), "a reset is no end");
     if is_end && whole.is_ok() {
         resumed(&head, &content, &whole, &mut rng);
     }
 }
 
-fn failure(end: Option<&Trouble>, received: u64) -> Failure {
+fn failure(end: Option<&TransportError>, received: u64) -> Failure {
     match end {
-        Some(Trouble::Malformed) => Failure::Malformed,
+        Some(TransportError::Malformed) => Failure::Malformed,
         _ => Failure::Short { received },
     }
 }
 
-/// Breaks a body off somewhere, and sends the rest with the next answer, or all of it if it cannot
-/// be resumed.
+/// Breaks off a body at a random position. The next answer has the remainder, or all of it if the
+/// body cannot be resumed.
 fn resumed(head: &Parts, content: &[u8], whole: &Result<Fetched, Failure>, rng: &mut fastrand::Rng) {
     let at = rng.usize(..=content.len());
     let (mut resource, mut download) = Resource::new(1);
-    let _ = download.answered(head, SystemTime::UNIX_EPOCH);
-    let flow = download.received(&content[..at]);
-    download.broke(Trouble::Closed);
+    let _ = download.on_head(head, SystemTime::UNIX_EPOCH);
+    let flow = download.on_body(&content[..at]);
+    download.on_error(TransportError::Closed);
     let mut download = match (flow, resource.ended(download)) {
-        (_, Attempted::Again(download)) => download,
-        // Of gzip that is broken no more is wanted; but then the whole was none, either.
-        (_, Attempted::Done(outcome)) => panic!("it is tried again: {outcome:?}"),
+        (_, Attempted::Retry(download)) => download,
+        // A broken gzip body is not retried; but then the complete body was broken as well.
+        (_, Attempted::Done(outcome)) => panic!("there must be another attempt: {outcome:?}"),
     };
     let request = download.request();
     let tag = head.headers.get(ETAG).filter(|tag| tag.as_bytes().starts_with(b"\""));
@@ -320,17 +326,17 @@ fn resumed(head: &Parts, content: &[u8], whole: &Result<Fetched, Failure>, rng: 
         part.headers.remove("content-length");
         let range = format!("bytes {at}-{}/{length}", length - 1);
         part.headers.insert(CONTENT_RANGE, HeaderValue::try_from(range).expect("it is ASCII"));
-        assert!(download.answered(&part, SystemTime::UNIX_EPOCH).is_continue(), "it is the rest");
-        let _ = download.received(&content[at..]);
+        assert!(download.on_head(&part, SystemTime::UNIX_EPOCH).is_continue(), "it is the remainder");
+        let _ = download.on_body(&content[at..]);
     } else {
-        let _ = download.answered(head, SystemTime::UNIX_EPOCH);
-        let _ = download.received(content);
+        let _ = download.on_head(head, SystemTime::UNIX_EPOCH);
+        let _ = download.on_body(content);
     }
     if framing(head) == Some(Framing::UntilClose) {
-        download.broke(Trouble::Eof);
+        download.on_error(TransportError::Eof);
     }
     match resource.ended(download) {
         Attempted::Done(outcome) => assert_eq!(outcome, *whole),
-        Attempted::Again(_) => panic!("it is there"),
+        Attempted::Retry(_) => panic!("it is there"),
     }
 }

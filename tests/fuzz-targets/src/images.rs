@@ -1,38 +1,38 @@
-//! What `resize` reads: files that say they are images.
+//! Input of `resize`: files that claim to be images.
 
 use cc_workloads::resize::{Content, Fit, Format, Made, Resizer, Settings, Task};
 
 use crate::memory::peak;
 
-/// What an image may take here: small, so that what is beyond it is soon found.
+/// Memory limit of an image. It is low, so that an excess is soon found.
 const MEMORY: u64 = 8 << 20;
 
-/// What a worker may take in addition: a decoder's tables, the thumbnail, and its encoder.
+/// Additional memory of a worker: a decoder's tables, the thumbnail, and its encoder.
 const OVERHEAD: u64 = 3 << 20;
 
-/// The same for lossy WebP. The decoder allocates a partition before it reads it, and the length of
-/// a partition has three bytes.
+/// Additional memory for lossy WebP: the decoder allocates a partition before it reads it, and the
+/// length of a partition has three bytes.
 const PARTITION: u64 = 16 << 20;
 
 /// An image of 300x300 white pixels.
 const WHITE: &[u8] = include_bytes!("white.png");
 
-/// The largest file that is tried.
+/// Maximum size of a file.
 const LONGEST: usize = 1 << 20;
 
-/// Bytes as the file of an image.
+/// Takes bytes as an image file.
 ///
-/// - No header makes it take more memory than an image may take.
-/// - A thumbnail has the size that it says it has, which is the one that was asked for or less, and
-///   is an image of the format that was asked for: made smaller once more, it stays one.
-/// - The same file makes the same thumbnail with a worker that has made others before.
+/// - No header makes a worker take more memory than an image may.
+/// - A thumbnail has the size that it reports, which is at most the requested one. It is an image
+///   of the requested format: it can be resized again.
+/// - A worker that has made other thumbnails makes the same thumbnail of a file.
 pub fn images(bytes: &[u8]) {
     let bytes = &bytes[..bytes.len().min(LONGEST)];
     let small = Settings { width: 24, memory: MEMORY, ..Settings::default() };
     let first = thumbnail(&mut Resizer::new(&small), &small, bytes);
     let mut used = Resizer::new(&small);
     assert!(thumbnail(&mut used, &small, WHITE).is_some(), "it is an image");
-    assert!(thumbnail(&mut used, &small, bytes) == first, "what was made before makes no difference");
+    assert!(thumbnail(&mut used, &small, bytes) == first, "earlier thumbnails make no difference");
     let Some(first) = first else { return };
 
     let cover = (9, Some(7), Fit::Cover, Format::Webp);
@@ -50,7 +50,7 @@ fn thumbnail(resizer: &mut Resizer, settings: &Settings, bytes: &[u8]) -> Option
     let (source, target) = (b"photo".to_vec().into(), b"photo".to_vec().into());
     let task = Task { source, target, content: Content::Bytes(bytes.to_vec().into()) };
     let (output, memory) = peak(|| resizer.task(&task));
-    // The decoders have the file's metadata, and perhaps all of the file, once more.
+    // Decoders hold the file's metadata, and perhaps all of the file, a second time.
     let is_lossy = bytes.windows(4).any(|name| name == b"VP8 " || name == b"ALPH");
     let overhead = if is_lossy { OVERHEAD + PARTITION } else { OVERHEAD };
     let most = settings.memory + overhead + 2 * bytes.len() as u64;
@@ -79,7 +79,7 @@ fn kind(file: &[u8]) -> Option<Format> {
     }
 }
 
-/// The size that the header of a thumbnail says, read by hand.
+/// The size in the header of a thumbnail, parsed by hand.
 fn size(file: &[u8]) -> Option<(u32, u32)> {
     match kind(file)? {
         Format::Png => Some((number(file.get(16..20)?), number(file.get(20..24)?))),
@@ -105,7 +105,7 @@ fn size(file: &[u8]) -> Option<(u32, u32)> {
     }
 }
 
-/// The number that is written in these bytes, the highest first.
+/// The big-endian number in these bytes.
 fn number(bytes: &[u8]) -> u32 {
     bytes.iter().fold(0, |number, byte| number << 8 | u32::from(*byte))
 }

@@ -1,9 +1,9 @@
-//! Functions that must hold for any bytes: the fuzz targets.
+//! The fuzz targets: properties that must hold for any bytes.
 //!
-//! Each takes what may come from outside (a client, a server, another machine, a file, a command
-//! line) and panics if a property does not hold. `fuzz` runs them with libFuzzer, the test of this
-//! package with mutations of the same corpus. Wherever there is a slow and plain way to the same
-//! result, it is written here a second time, and the two are compared.
+//! Each target takes input that may come from outside (a client, a server, another machine, a file,
+//! a command line) and panics if a property does not hold. `fuzz` runs the targets with libFuzzer;
+//! the test of this package runs them with mutations of the same corpus. If there is a slow and
+//! simple way to the same result, a target implements it and compares.
 
 pub mod http;
 pub mod images;
@@ -16,7 +16,7 @@ pub mod urls;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-/// A function that must hold for any bytes.
+/// A function that panics if a property does not hold for these bytes.
 pub type Target = fn(&[u8]);
 
 /// All targets, with the names of their corpora and of their files in `fuzz/fuzz_targets`.
@@ -33,13 +33,12 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("urls", urls::urls),
 ];
 
-/// Random numbers that are the same for the same bytes, so that a finding is found again.
+/// Random numbers with the bytes as seed, so that a finding can be repeated.
 fn random(bytes: &[u8]) -> fastrand::Rng {
     fastrand::Rng::with_seed(xxh3_64(bytes))
 }
 
-/// The bytes in pieces, as a connection may bring them: `pieces` of them, some of which may be
-/// empty.
+/// Divides the bytes into `pieces` pieces, as a connection may deliver them; some may be empty.
 fn pieces<'a>(bytes: &'a [u8], pieces: usize, rng: &mut fastrand::Rng) -> Vec<&'a [u8]> {
     let mut cuts: Vec<usize> = (1..pieces).map(|_| rng.usize(..=bytes.len())).collect();
     cuts.extend([0, bytes.len()]);
@@ -47,7 +46,7 @@ fn pieces<'a>(bytes: &'a [u8], pieces: usize, rng: &mut fastrand::Rng) -> Vec<&'
     cuts.windows(2).map(|cut| &bytes[cut[0]..cut[1]]).collect()
 }
 
-/// The first line, without its end, and what follows it.
+/// The first line, without its end, and the bytes after it.
 fn first_line(bytes: &[u8]) -> (&[u8], &[u8]) {
     match bytes.iter().position(|byte| *byte == b'\n') {
         Some(end) => (&bytes[..end], &bytes[end + 1..]),
@@ -55,7 +54,7 @@ fn first_line(bytes: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
-/// The words of a command line, which tabulators divide; the first word is the program's name.
+/// The words of a command line, separated by tabs, after the program's name.
 fn words(line: &[u8]) -> Vec<std::ffi::OsString> {
     use std::os::unix::ffi::OsStringExt;
     let words = line.split(|byte| *byte == b'\t').filter(|word| !word.is_empty());
@@ -65,7 +64,7 @@ fn words(line: &[u8]) -> Vec<std::ffi::OsString> {
         .collect()
 }
 
-/// The lines of a text, without their ends. There is none after the last newline.
+/// The lines of a text, without their ends. There is no empty line after the last newline.
 fn lines(text: &[u8]) -> Vec<&[u8]> {
     let mut lines: Vec<&[u8]> = text.split(|byte| *byte == b'\n').collect();
     if lines.last().is_some_and(|last| last.is_empty()) {

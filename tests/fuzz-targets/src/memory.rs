@@ -1,4 +1,4 @@
-//! How much memory something takes: an allocator that counts what each thread has.
+//! Measures memory: an allocator that counts the bytes of each thread.
 
 #![expect(unsafe_code, reason = "an allocator is an unsafe trait")]
 
@@ -8,13 +8,13 @@ use std::{
 };
 
 thread_local! {
-    /// Bytes that this thread has allocated and not freed. What it frees for others makes it less.
+    /// Bytes that this thread has allocated, less those that it has freed, also for other threads.
     static LIVE: Cell<isize> = const { Cell::new(0) };
-    /// The most that this was since [`peak`] began.
+    /// The maximum of `LIVE` since [`peak`] began.
     static MOST: Cell<isize> = const { Cell::new(0) };
 }
 
-/// Passes everything on to the system's allocator.
+/// Counts, and passes every call on to the system's allocator.
 struct Counting;
 
 #[global_allocator]
@@ -26,36 +26,37 @@ fn count(bytes: isize) {
     MOST.set(MOST.get().max(live));
 }
 
-// SAFETY: every call is passed on as it is to an allocator.
+// SAFETY: every call is passed on unchanged to an allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size() as isize);
-        // SAFETY: the caller's promises are those that the system's allocator needs.
+        // SAFETY: the caller's guarantees are those that the system's allocator needs.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         count(layout.size() as isize);
-        // SAFETY: the caller's promises are those that the system's allocator needs.
+        // SAFETY: the caller's guarantees are those that the system's allocator needs.
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // It may be there twice for a moment.
+        // Both blocks may exist for a moment.
         count(size as isize);
         count(-(layout.size() as isize));
-        // SAFETY: the caller's promises are those that the system's allocator needs.
+        // SAFETY: the caller's guarantees are those that the system's allocator needs.
         unsafe { System.realloc(at, layout, size) }
     }
 
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
         count(-(layout.size() as isize));
-        // SAFETY: the caller's promises are those that the system's allocator needs.
+        // SAFETY: the caller's guarantees are those that the system's allocator needs.
         unsafe { System.dealloc(at, layout) }
     }
 }
 
-/// Does it, and returns how many bytes this thread had at most beyond those that it had before.
+/// Runs `work`, and returns its result and the peak of this thread's memory, less what it had
+/// before.
 pub fn peak<T>(work: impl FnOnce() -> T) -> (T, u64) {
     let before = LIVE.get();
     MOST.set(before);

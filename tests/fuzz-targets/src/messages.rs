@@ -1,19 +1,20 @@
-//! What comes from other machines of a cluster: messages, names of blobs, answers to tasks.
+//! Input from other machines of a cluster: messages, names of blobs, answers to tasks.
 
 use std::fmt::Debug;
 
 use cc_distributed::cluster::properties;
-use cc_workloads::{fetch, grep, kv, mandelbrot, resize, shelf::Slice, sort, wordcount};
+use cc_workloads::{blobs::BlobRange, fetch, grep, kv, mandelbrot, resize, sort, wordcount};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{lines, memory::peak};
 
-/// Bytes as a message of the cluster, or as what is in one: the first byte tells.
+/// Decodes bytes as a message of the cluster, or as the content of one; the first byte selects
+/// which.
 ///
 /// - See [`properties::messages`].
-/// - An answer or a task that is decoded comes back from its encoding as it was. It takes memory in
-///   proportion to its bytes; lengths that are only announced cost nothing.
-/// - An answer that belongs to no task is refused, and one that belongs to it is not.
+/// - A decoded answer or task is the same after it is encoded and decoded again. Its memory is
+///   proportional to its bytes; lengths that are only announced take none.
+/// - An answer to another task is refused, and the right answer is not.
 pub fn messages(bytes: &[u8]) {
     let Some((kind, payload)) = bytes.split_first() else { return };
     match kind {
@@ -23,7 +24,7 @@ pub fn messages(bytes: &[u8]) {
         b'c' => drop(decoded::<grep::Output>(payload)),
         b'd' => drop(decoded::<resize::Output>(payload)),
         b'e' => drop(decoded::<mandelbrot::Output>(payload)),
-        b'f' => drop(decoded::<wordcount::Shelved>(payload)),
+        b'f' => drop(decoded::<wordcount::Spilled>(payload)),
         b'g' => drop(decoded::<wordcount::Ranked>(payload)),
         b'h' => drop(decoded::<wordcount::Task>(payload)),
         b'i' => drop(decoded::<sort::Output>(payload)),
@@ -42,12 +43,12 @@ pub fn blob_names(bytes: &[u8]) {
     properties::blob_names(bytes);
 }
 
-/// Bytes of memory for each byte of a message, and for each message. An element of a list is at
-/// least one byte long, the largest elements have about 200 in memory, and vectors double.
+/// Maximum memory per byte of a message, and per message. An element of a list has at least one
+/// byte, the largest elements take about 200 in memory, and vectors double.
 const MEMORY: (u64, u64) = (512, 1 << 16);
 
-/// Lists are decoded into vectors that have room for this much in the beginning, if they announce
-/// as many elements.
+/// Maximum initial memory of a decoded list, which is reserved for the announced number of
+/// elements.
 const AHEAD: u64 = 1 << 20;
 
 fn decoded<T: Serialize + DeserializeOwned + PartialEq + Debug>(bytes: &[u8]) -> Option<T> {
@@ -60,15 +61,15 @@ fn decoded<T: Serialize + DeserializeOwned + PartialEq + Debug>(bytes: &[u8]) ->
     Some(value)
 }
 
-/// Tasks, and answers that are none of theirs: the first line is a text whose tasks are done here,
-/// the rest is an answer to each.
+/// Checks answers against tasks. The first line is a text, whose tasks are done here; the other
+/// bytes are decoded as an answer to each.
 fn accepted(bytes: &[u8]) {
     let text = lines(bytes).first().copied().unwrap_or_default();
     let answer = bytes.get(text.len() + 1..).unwrap_or_default();
     searched(text, answer);
     sorted(text, answer);
     made(text, answer);
-    let slices = vec![Slice { name: "a:1/s/0.0".to_owned(), start: 0, end: text.len() as u64 }];
+    let slices = vec![BlobRange { name: "a:1/s/0.0".to_owned(), start: 0, end: text.len() as u64 }];
     let share = wordcount::Share { number: 0, slices };
     if let Some(ranked) = decoded::<wordcount::Ranked>(answer) {
         let _ = share.accepts(&wordcount::Settings::default(), &ranked);
@@ -84,9 +85,9 @@ fn searched(text: &[u8], answer: &[u8]) {
     let output = grep::Search::new(&query).expect("it is a pattern").task(&task);
     assert_eq!(scope.accepts(&output), Ok(()));
     if let Some(answer) = decoded::<grep::Output>(answer) {
-        // What is left is done next, so it has to be the task's own.
+        // The remainder is done next, so its tasks must belong to this task.
         if scope.accepts(&answer).is_ok() {
-            let left = answer.rest.take(100).flat_map(|task| task.pieces);
+            let left = answer.remainder.take(100).flat_map(|task| task.pieces);
             left.for_each(|piece| assert_eq!(*piece.path, *b"f"));
         }
     }
@@ -97,9 +98,9 @@ fn sorted(text: &[u8], answer: &[u8]) {
     let end = text.len() as u64 + 1;
     let piece = sort::Piece { path: b"f".to_vec().into(), content, start: 0, end };
     let task = sort::Task::Chunk(sort::Chunk { number: 3, pieces: vec![piece], room: 1 << 10, block: 16 });
-    let (query, shelf) = (sort::Query::default(), cc_workloads::shelf::Memory::default());
+    let (query, store) = (sort::Query::default(), cc_workloads::blobs::MemStore::default());
     let scope = task.scope(&query);
-    let output = sort::Sorter::new(&query, &cc_workloads::Stop::new()).task(&task, &shelf);
+    let output = sort::Sorter::new(&query, &cc_workloads::Stop::new()).task(&task, &store);
     assert_eq!(scope.accepts(&output), Ok(()));
     if let Some(answer @ sort::Output::Runs(_)) = decoded::<sort::Output>(answer)
         && scope.accepts(&answer).is_ok()

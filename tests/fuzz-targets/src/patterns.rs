@@ -1,4 +1,4 @@
-//! What `grep` is asked: options, patterns, and a text.
+//! Input of `grep`: options, patterns, and a text.
 
 use std::{ffi::OsString, ops::ControlFlow, os::unix::ffi::OsStringExt};
 
@@ -10,15 +10,15 @@ use regex::bytes::{Regex, RegexBuilder};
 
 use crate::{first_line, lines, random, words};
 
-/// The longest text, and the longest patterns.
+/// Maximum size of the text and of the patterns.
 const LONGEST: usize = 1 << 12;
 
-/// The first line as the words of a command line, the rest as a text to be searched.
+/// Takes the first line as the words of a command line, and the other bytes as a text to search.
 ///
-/// - A query comes back from the options that say it.
-/// - The lines that are found are those that a plain regular expression matches line by line: the
-///   literals that are searched for first make no difference.
-/// - How a text is divided into tasks makes none.
+/// - A query that is written as options and parsed again is the same.
+/// - The lines that are found are those that a simple regular expression matches line by line: the
+///   search for literals makes no difference.
+/// - The division of the text into tasks makes no difference.
 pub fn patterns(bytes: &[u8]) {
     let bytes = &bytes[..bytes.len().min(LONGEST)];
     let (options, text) = first_line(bytes);
@@ -37,7 +37,7 @@ pub fn patterns(bytes: &[u8]) {
             return;
         }
     };
-    // The command ends without reading anything if no line is wanted.
+    // The command reads nothing if no line is wanted.
     let is_nothing = query.max == Some(0) && query.report != Report::FilesWithout;
     if is_nothing {
         return;
@@ -53,7 +53,7 @@ pub fn patterns(bytes: &[u8]) {
     plain.check(query, text, &whole);
 }
 
-/// The words that say a query.
+/// Writes a query as the words of a command line.
 fn said(query: &Query) -> Vec<OsString> {
     let mut words: Vec<OsString> = vec!["program".into(), if query.names { "-H" } else { "-h" }.into()];
     let flags = [
@@ -77,7 +77,7 @@ fn said(query: &Query) -> Vec<OsString> {
     words
 }
 
-/// What is printed, and the exit status.
+/// The output and the exit status.
 #[derive(Debug, PartialEq, Eq)]
 struct Printed {
     out: Vec<u8>,
@@ -99,14 +99,14 @@ fn printed(search: &Search, query: &Query, text: &[u8], limit: u64) -> Printed {
     Printed { out: out.0, status }
 }
 
-/// Does a task, and what is left of it, and prints.
+/// Does a task and its remainder, and prints.
 fn done(task: Task, search: &mut Search, job: &Job, out: &mut dyn Sink<Output>) -> ControlFlow<()> {
     let (query, scope) = (&job.query, task.scope(&job.query));
     let mut output = search.task(&task);
     assert_eq!(scope.accepts(&output), Ok(()), "{query:?}");
-    let rest = std::mem::take(&mut output.rest);
+    let remainder = std::mem::take(&mut output.remainder);
     out.push(output)?;
-    for task in rest {
+    for task in remainder {
         if job.wants(&task) {
             done(task, search, job, out)?;
         }
@@ -124,8 +124,7 @@ impl Sink<Block> for Out {
     }
 }
 
-/// The same query without anything that makes it fast: an expression for each pattern, a line at a
-/// time.
+/// The same query without optimizations: one expression per pattern, one line at a time.
 struct Plain(Vec<Regex>);
 
 impl Plain {
@@ -143,7 +142,7 @@ impl Plain {
             }
             chunk.invalid().iter().for_each(|byte| source += &format!(r"\x{byte:02x}"));
         }
-        // Printed from the parsed form, so that a comment at its end does not hide what follows.
+        // Written from its parsed form, so that a comment at its end does not hide what follows.
         let parsed = regex_syntax::ParserBuilder::new()
             .unicode(false)
             .utf8(false)
@@ -163,15 +162,16 @@ impl Plain {
         self.0.iter().any(|regex| regex.is_match(line))
     }
 
-    /// The leftmost match from a place on; of several there, that of the first pattern.
+    /// The leftmost match from a position on; of several at one position, that of the first
+    /// pattern.
     fn find<'a>(&self, line: &'a [u8], at: usize) -> Option<regex::bytes::Match<'a>> {
         let hits = self.0.iter().filter_map(|regex| regex.find_at(line, at));
         hits.min_by_key(regex::bytes::Match::start)
     }
 
-    /// Compares what was printed with what should have been.
+    /// Compares the output with the expected one.
     fn check(&self, query: &Query, text: &[u8], printed: &Printed) {
-        // In a binary file a NUL ends a line, and no text is printed.
+        // In a binary file, a NUL ends a line too, and no text is printed.
         let is_binary = text.contains(&0);
         let divided: Vec<u8> = text.iter().map(|byte| if *byte == 0 { b'\n' } else { *byte }).collect();
         let lines = lines(&divided).into_iter().enumerate();

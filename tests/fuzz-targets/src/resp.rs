@@ -1,4 +1,4 @@
-//! What a client of `kv` sends: requests, and a whole conversation.
+//! Input of `kv`: the requests of a client, and a whole conversation.
 
 use std::collections::VecDeque;
 
@@ -11,19 +11,21 @@ use crate::{pieces, random};
 
 type Request = Vec<Vec<u8>>;
 
-/// What was found in bytes: requests, or that one was discarded; and how it ended.
+/// The decoded requests, `None` for a discarded one, and how the input ended.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Decoded {
     requests: Vec<Option<Request>>,
-    /// Where each request ends.
+    /// The end of each request.
     ends: Vec<usize>,
     malformed: Option<Malformed>,
 }
 
-/// Decodes bytes as they arrive in these pieces. The request that is arriving when there is the
-/// piece of this number is discarded.
+/// Decodes the pieces as they arrive. If `discard_at` is given, the request that is arriving before
+/// that piece is discarded.
 fn decode(pieces: &[&[u8]], is_stranger: bool, discard_at: Option<usize>) -> Decoded {
-    let (mut decoder, mut bytes, mut decoded) = (Decoder::default(), Vec::new(), Decoded::default());
+    let mut decoder = Decoder::default();
+    let mut bytes = Vec::new();
+    let mut decoded = Decoded::default();
     let (mut arrived, mut done) = (0, 0);
     for (nth, piece) in pieces.iter().enumerate() {
         if discard_at == Some(nth) {
@@ -48,7 +50,7 @@ fn decode(pieces: &[&[u8]], is_stranger: bool, discard_at: Option<usize>) -> Dec
             };
             bytes.drain(..length);
             done += length;
-            // Ranges are four times as long as the shortest arguments, and vectors double.
+            // Ranges take four times as much as the shortest arguments, and vectors double.
             assert!(decoder.heap() <= 64 + 10 * arrived, "{} bytes for {arrived}", decoder.heap());
             if !is_end {
                 assert!(discard_at.is_some() || length == 0, "a request is kept until it is whole");
@@ -69,13 +71,13 @@ fn encode(request: &Request, into: &mut Vec<u8>) {
     }
 }
 
-/// Bytes of a client, as requests.
+/// Decodes bytes as requests of a client.
 ///
-/// - The same is found however the bytes arrive.
-/// - What was found is found again when it is sent as arrays of strings.
-/// - A request that is discarded takes nothing of those before and after it along.
-/// - No more memory is taken than for what has arrived.
-/// - A number is one that is written as this server writes it.
+/// - The result does not depend on how the bytes arrive.
+/// - Requests that are encoded as arrays of strings and decoded again are the same.
+/// - A discarded request does not affect those before and after it.
+/// - Memory is proportional to the bytes that have arrived.
+/// - Only numbers written as this server writes them are accepted.
 pub fn resp(bytes: &[u8]) {
     let mut rng = random(bytes);
     let whole = decode(&[bytes], false, None);
@@ -106,7 +108,7 @@ pub fn resp(bytes: &[u8]) {
     }
 }
 
-/// Checks that a request that is discarded while it arrives is the only one that is not found.
+/// Checks that only the discarded request is missing.
 fn discarded(whole: &Decoded, cut: &[&[u8]], rng: &mut fastrand::Rng) {
     let at = rng.usize(..cut.len());
     let arrived: usize = cut[..at].iter().map(|piece| piece.len()).sum();
@@ -120,36 +122,36 @@ fn discarded(whole: &Decoded, cut: &[&[u8]], rng: &mut fastrand::Rng) {
     assert_eq!(found.malformed, whole.malformed);
 }
 
-/// The longest conversation: a longer one finds nothing that this one does not.
+/// Maximum size of a conversation. Longer ones find nothing more.
 const LONGEST: usize = 1 << 12;
 
-/// How a conversation is held.
+/// The parameters of a conversation.
 #[derive(Clone, Copy)]
 struct Manner {
     shards: usize,
     max_memory: Option<u64>,
-    /// How many plans are asked for before they are answered.
+    /// Maximum number of plans that are taken before they are answered.
     at_once: usize,
-    /// How many bytes are written at once.
+    /// Maximum number of bytes that are written at once.
     written: usize,
 }
 
 const PLAIN: Manner = Manner { shards: 1, max_memory: None, at_once: 1, written: usize::MAX };
 
-/// A whole conversation on a connection, with shards that answer.
+/// Runs a whole conversation on a connection, with shards that answer.
 ///
-/// - The replies are the same for all ways in which the bytes can arrive, for any number of shards
-///   and of plans under way, and for all ways in which the client can read them.
-/// - It gets one well-formed reply for each request, also when there is no memory.
-/// - All memory that was granted is given back.
+/// - The replies do not depend on how the bytes arrive, on the number of shards and of plans in
+///   flight, and on how the client reads them.
+/// - There is one well-formed reply per request, even without memory.
+/// - All granted memory is returned.
 pub fn conversation(bytes: &[u8]) {
     let bytes = &bytes[..bytes.len().min(LONGEST)];
     let decoded = decode(&[bytes], false, None);
-    let asked = Asked::of(&decoded);
-    let bytes = &bytes[..asked.bytes.unwrap_or(bytes.len())];
+    let expected = ExpectedReplies::of(&decoded);
+    let bytes = &bytes[..expected.bytes.unwrap_or(bytes.len())];
     let mut rng = random(bytes);
     let whole = replies(PLAIN, &[bytes]);
-    assert_eq!(count(&whole), asked.replies, "each request has a reply");
+    assert_eq!(count(&whole), expected.count, "each request has a reply");
 
     let manners = [
         PLAIN,
@@ -159,57 +161,58 @@ pub fn conversation(bytes: &[u8]) {
     for manner in manners {
         let cut = pieces(bytes, 1 + rng.usize(..12), &mut rng);
         let cut = replies(manner, &cut);
-        if asked.is_always_the_same {
+        if expected.is_always_the_same {
             assert!(cut == whole, "{} and not {}", cut.escape_ascii(), whole.escape_ascii());
         } else {
-            assert_eq!(count(&cut), asked.replies);
+            assert_eq!(count(&cut), expected.count);
         }
     }
     let little = Manner { max_memory: Some(40_000 + rng.u64(..4000)), shards: 2, ..PLAIN };
-    assert_eq!(count(&replies(little, &pieces(bytes, 3, &mut rng))), asked.replies, "without memory");
+    assert_eq!(count(&replies(little, &pieces(bytes, 3, &mut rng))), expected.count, "without memory");
 }
 
-/// What the requests of a conversation say of its replies.
-struct Asked {
-    /// How many there are.
-    replies: usize,
-    /// Whether they are the same whenever and wherever they are made: not those of INFO. An EXEC
-    /// that watches a key which is not there may fail because of others, if many of them have gone.
+/// What the requests tell about the replies.
+struct ExpectedReplies {
+    /// The number of replies.
+    count: usize,
+    /// Whether the replies are always the same. Those of INFO are not. An EXEC that watches a
+    /// missing key may fail because many other keys were removed.
     is_always_the_same: bool,
-    /// Where a request begins that is one of HTTP. It is not run, and warns on standard error.
+    /// The start of the first HTTP request, if there is one. It is not run, and warns on standard
+    /// error.
     bytes: Option<usize>,
 }
 
-impl Asked {
+impl ExpectedReplies {
     fn of(decoded: &Decoded) -> Self {
-        let mut asked = Self { replies: 0, is_always_the_same: true, bytes: None };
+        let mut expected = Self { count: 0, is_always_the_same: true, bytes: None };
         let (mut watches, mut written) = (false, 0);
         for (nth, request) in decoded.requests.iter().flatten().enumerate() {
             let name = request[0].to_ascii_lowercase();
             let is_request_line = request.len() == 3 && request[2].starts_with(b"HTTP/");
             match &*name {
                 name if is_request_line || matches!(name, b"post" | b"host:") => {
-                    asked.bytes = Some(nth.checked_sub(1).map_or(0, |last| decoded.ends[last]));
+                    expected.bytes = Some(nth.checked_sub(1).map_or(0, |last| decoded.ends[last]));
                     break;
                 }
-                b"info" => asked.is_always_the_same = false,
+                b"info" => expected.is_always_the_same = false,
                 b"watch" => watches = true,
                 b"set" | b"mset" | b"incr" | b"incrby" | b"decr" => written += request.len() - 1,
                 _ => {}
             }
-            asked.replies += 1;
+            expected.count += 1;
             if &*name == b"quit" {
-                asked.is_always_the_same &= !watches || written <= 8;
-                return asked;
+                expected.is_always_the_same &= !watches || written <= 8;
+                return expected;
             }
         }
-        asked.is_always_the_same &= !watches || written <= 8;
-        asked.replies += usize::from(asked.bytes.is_none() && decoded.malformed.is_some());
-        asked
+        expected.is_always_the_same &= !watches || written <= 8;
+        expected.count += usize::from(expected.bytes.is_none() && decoded.malformed.is_some());
+        expected
     }
 }
 
-/// What the client is sent, byte by byte.
+/// All bytes that the client is sent.
 fn replies(manner: Manner, pieces: &[&[u8]]) -> Vec<u8> {
     let (clock, _hands) = Clock::manual();
     let config = Config { max_memory: manner.max_memory, clock, ..Config::default() };
@@ -226,7 +229,7 @@ fn replies(manner: Manner, pieces: &[&[u8]]) -> Vec<u8> {
     }
     talk.connection.end();
     while talk.turn(&server) {}
-    assert!(talk.connection.is_over() && talk.connection.unanswered() == 0, "all is said");
+    assert!(talk.connection.is_over() && talk.connection.unanswered() == 0, "all requests are answered");
     let Talk { connection, shards, sent, .. } = talk;
     drop((connection, shards));
     assert_eq!((server.budget().granted(), server.in_flight().granted()), (0, 0));
@@ -241,7 +244,7 @@ struct Talk {
 }
 
 impl Talk {
-    /// Runs plans and writes replies. Whether there was anything to do.
+    /// Runs plans and writes replies, and returns whether there was anything to do.
     fn turn(&mut self, server: &Server) -> bool {
         let (before, mut plans) = (self.sent.len(), VecDeque::new());
         while plans.len() < self.manner.at_once
@@ -267,7 +270,7 @@ impl Talk {
     }
 }
 
-/// How many replies these bytes are.
+/// The number of replies in these bytes.
 fn count(mut bytes: &[u8]) -> usize {
     let mut count = 0;
     while !bytes.is_empty() {
@@ -277,7 +280,7 @@ fn count(mut bytes: &[u8]) -> usize {
     count
 }
 
-/// What follows the first reply.
+/// The bytes after the first reply.
 fn reply(bytes: &[u8]) -> Option<&[u8]> {
     let end = bytes.windows(2).position(|two| two == b"\r\n")?;
     let (line, mut rest) = (&bytes[..end], &bytes[end + 2..]);

@@ -1,23 +1,23 @@
-//! What `sort` is asked: options with keys, and a text.
+//! Input of `sort`: options with keys, and a text.
 
 use std::{cmp::Ordering, ffi::OsString, num::NonZeroUsize, ops::ControlFlow, os::unix::ffi::OsStringExt};
 
 use cc_workloads::{
     Sink, Stop,
-    shelf::Memory,
+    blobs::MemStore,
     sort::{self, Chunk, Content, Job, Key, Output, Piece, Plan, Query, Runs, Sorter, Task},
 };
 
 use crate::{first_line, lines, random, words};
 
-/// The longest text.
+/// Maximum size of the text.
 const LONGEST: usize = 1 << 12;
 
-/// The first line as the words of a command line, the rest as a text to be sorted.
+/// Takes the first line as the words of a command line, and the other bytes as a text to sort.
 ///
-/// - A query comes back from the options that say it.
-/// - The order is that of a plain comparison, key by key, and stable: the prefixes by which most
-///   comparisons are decided, the runs, and the bounds of the merges make no difference.
+/// - A query that is written as options and parsed again is the same.
+/// - The order is that of a simple comparison, key by key, and stable. The prefixes that decide
+///   most comparisons, the runs, and the bounds of the merges make no difference.
 pub fn sort_keys(bytes: &[u8]) {
     let bytes = &bytes[..bytes.len().min(LONGEST)];
     let (options, text) = first_line(bytes);
@@ -39,7 +39,7 @@ pub fn sort_keys(bytes: &[u8]) {
     }
 }
 
-/// The words that say a query.
+/// Writes a query as the words of a command line.
 fn said(query: &Query) -> Vec<OsString> {
     let mut words: Vec<OsString> = vec!["program".into()];
     if query.unique {
@@ -52,7 +52,7 @@ fn said(query: &Query) -> Vec<OsString> {
         }
         None => {}
     }
-    // A key that says nothing of itself is compared as the flags say: there are none.
+    // A key without flags takes the global ones, of which there are none.
     for key in &query.keys {
         let mut flags = String::new();
         for (is_set, flag) in [(key.numeric, 'n'), (key.reverse, 'r'), (key.skip_blanks, 'b')] {
@@ -64,9 +64,9 @@ fn said(query: &Query) -> Vec<OsString> {
     words
 }
 
-/// Sorts lines in chunks, runs and merges of random sizes, which are far smaller than real ones.
+/// Sorts lines in chunks, runs and merges of random sizes, far smaller than real ones.
 fn sorted(job: &Job, lines: &[&[u8]], rng: &mut fastrand::Rng) -> Vec<u8> {
-    let (shelf, stop) = (Memory::default(), Stop::new());
+    let (blobs, stop) = (MemStore::default(), Stop::new());
     let mut sorter = Sorter::new(&job.query, &stop);
     let plan = Plan {
         chunk: 64,
@@ -77,7 +77,7 @@ fn sorted(job: &Job, lines: &[&[u8]], rng: &mut fastrand::Rng) -> Vec<u8> {
         block: rng.u64(1..64),
         index: *rng.choice(&[0, 100, u64::MAX]).expect("there are three"),
     };
-    let (mut runs, mut out) = (Runs::new(job, &plan, &shelf), Out::default());
+    let (mut runs, mut out) = (Runs::new(job, &plan, &blobs), Out::default());
     let mut rest = lines;
     for number in 0.. {
         if rest.is_empty() {
@@ -86,20 +86,20 @@ fn sorted(job: &Job, lines: &[&[u8]], rng: &mut fastrand::Rng) -> Vec<u8> {
         let (some, others) = rest.split_at(rng.usize(1..=rest.len()));
         rest = others;
         let chunk = chunk(number, some, &plan, rng);
-        let output = done(&mut sorter, &job.query, &Task::Chunk(chunk), &shelf);
+        let output = done(&mut sorter, &job.query, &Task::Chunk(chunk), &blobs);
         let _ = runs.gather(&mut out).push(output);
     }
     while let Some(pass) = runs.pass() {
         let mut writer = pass.writer(&mut out).expect("there is memory");
         for task in pass.merges() {
-            let _ = writer.push(done(&mut sorter, &job.query, &task, &shelf));
+            let _ = writer.push(done(&mut sorter, &job.query, &task, &blobs));
         }
         let made = writer.finish().expect("there is memory");
         runs.put(pass, made);
     }
     let mut last = Out::default();
     for task in runs.merges() {
-        let _ = last.push(done(&mut sorter, &job.query, &task, &shelf));
+        let _ = last.push(done(&mut sorter, &job.query, &task, &blobs));
     }
     assert_eq!(out.read, lines.len() as u64, "every line is read once");
     last.text
@@ -112,8 +112,8 @@ fn chunk(number: u64, lines: &[&[u8]], plan: &Plan, rng: &mut fastrand::Rng) -> 
     Chunk { number, pieces: vec![piece], room: rng.u64(64..2000), block: plan.block }
 }
 
-fn done(sorter: &mut Sorter, query: &Query, task: &Task, shelf: &Memory) -> Output {
-    let output = sorter.task(task, shelf);
+fn done(sorter: &mut Sorter, query: &Query, task: &Task, blobs: &MemStore) -> Output {
+    let output = sorter.task(task, blobs);
     assert_eq!(task.scope(query).accepts(&output), Ok(()));
     output
 }
@@ -135,7 +135,7 @@ impl Sink<Output> for Out {
     }
 }
 
-/// A line, and what of it is compared.
+/// A line and its keys.
 struct Line<'a> {
     text: &'a [u8],
     values: Vec<Value<'a>>,
@@ -143,7 +143,7 @@ struct Line<'a> {
 
 enum Value<'a> {
     Text(&'a [u8]),
-    /// Whether it is below zero, its digits before the point, and those after it.
+    /// Whether the number is negative, its digits before the point, and those after it.
     Number(bool, &'a [u8], &'a [u8]),
 }
 
@@ -204,7 +204,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// The digits, with as many before the point.
+    /// The digits, with zeros in front up to `before` digits before the point.
     fn digits(&self, before: usize) -> Vec<u8> {
         let Self::Number(_, whole, part) = self else { unreachable!("only numbers have digits") };
         let mut digits = vec![b'0'; before - whole.len()];
@@ -213,14 +213,14 @@ impl<'a> Value<'a> {
     }
 }
 
-/// What is missing at the end is zero.
+/// Compares digits; missing ones at the end are zeros.
 fn digit_by_digit(one: &[u8], other: &[u8]) -> Ordering {
     let digit = |digits: &[u8], at| digits.get(at).copied().unwrap_or(b'0');
     let orders = (0..one.len().max(other.len())).map(|at| digit(one, at).cmp(&digit(other, at)));
     orders.fold(Ordering::Equal, Ordering::then)
 }
 
-/// Where each field begins and ends.
+/// The start and the end of each field.
 fn fields(line: &[u8], separator: Option<u8>) -> Vec<(usize, usize)> {
     let (mut fields, mut start) = (vec![], 0);
     for at in 0..line.len() {

@@ -1,4 +1,4 @@
-//! What `fetch` is asked: a list of URLs.
+//! Input of `fetch`: a list of URLs.
 
 use std::{collections::HashSet, path::Path, sync::Arc, time::Instant};
 
@@ -9,21 +9,21 @@ use percent_encoding::percent_decode_str;
 use serde_json::Value;
 use url::Url;
 
-/// The longest URL that is fetched.
+/// Maximum length of a URL that is fetched.
 const LONGEST: usize = 8000;
-/// The most lines of an input.
+/// Maximum number of lines of an input.
 const LINES: usize = 40;
-/// A password that is looked for in what is shown.
+/// A password that must not be shown.
 const PASSWORD: &str = "0hunter2";
 
-/// Bytes as a list of URLs.
+/// Takes bytes as a list of URLs.
 ///
-/// - Each line that is neither empty nor a comment is one resource, under its number.
-/// - What is fetched is of http or https; a request for it can be made, says the credentials of the
-///   URL in a header, and has them nowhere else.
-/// - What is refused is shown without a password.
-/// - Bodies are kept under names that differ, and lead nowhere else.
-/// - A download that is handed over is the same elsewhere.
+/// - Each line that is neither empty nor a comment is one resource, numbered in order.
+/// - Only http and https are fetched. A request can be made, has the URL's credentials in a header,
+///   and has them nowhere else.
+/// - A refused URL is shown without a password.
+/// - Bodies have different file names, all in the output directory.
+/// - A download that is handed over to another process stays the same.
 pub fn urls(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let text: String = text.split_inclusive('\n').take(LINES).collect();
@@ -74,7 +74,7 @@ fn fetched(download: &Download, text: &str) {
     }
 }
 
-/// The download as another process has it, which must be the same.
+/// Hands a download over as to another process, where it must be the same.
 fn handed_over(job: &Job, download: &Download, now: Instant) -> Handover {
     let handover = download.hand_over(now);
     let bytes = postcard::to_allocvec(&handover).expect("plain data serializes");
@@ -87,7 +87,7 @@ fn handed_over(job: &Job, download: &Download, now: Instant) -> Handover {
     handover
 }
 
-/// The name that the body is kept under, which is in the folder for bodies.
+/// The file name of the body, which is in the output directory.
 fn name(handover: &Handover) -> String {
     let json = serde_json::to_value(handover).expect("names are UTF-8 here");
     let path = json.pointer("/keep/At").and_then(Value::as_str).expect("bodies are kept");
@@ -106,20 +106,20 @@ fn refused(output: &Output, nth: usize, wanted: &Wanted) {
     if let Ok(url) = Url::parse(shown.expect("it says where it is from"))
         && url.has_host()
     {
-        // Stars are put in the place of what has to be guessed.
+        // Credentials that may be in the text are replaced by stars.
         assert!(matches!((url.username(), url.password()), ("" | "***", None)), "{url}");
     }
 }
 
-/// Puts a password before the last `@` of what may be a URL, as a slip of the hand does.
+/// Inserts a password before the last `@` of a text that may be a URL, as a typing error does.
 fn no_password_is_shown(text: &str) {
-    // A scheme is shown in small letters.
+    // A scheme is shown in lower case.
     let is_there = text.to_ascii_lowercase().contains(PASSWORD);
     let Some(at) = text.rfind('@').filter(|_| !is_there) else { return };
     let text = format!("{}{PASSWORD}{}", &text[..at], &text[at..]);
     let has_host = |url: &Url| url.host_str().is_some_and(|host| !host.is_empty());
     match Url::parse(&text) {
-        // It is a part of the path then.
+        // Here it is a part of the path, not a password.
         Ok(url) if has_host(&url) && !is_password(&url) => return,
         _ => {}
     }
@@ -129,7 +129,7 @@ fn no_password_is_shown(text: &str) {
         Ok(download) => download.url().to_string(),
         Err(output) => format!("{} {}", output.url, output.outcome.expect_err("it is refused")),
     };
-    assert!(!shown.contains(PASSWORD), "{shown} is shown of {text}");
+    assert!(!shown.contains(PASSWORD), "{text} is shown as {shown}");
 }
 
 fn is_password(url: &Url) -> bool {

@@ -1,4 +1,4 @@
-//! The fuzz targets as property tests: over their corpora, mutations of these, and random bytes.
+//! The fuzz targets as property tests, with their corpora, mutations of these, and random bytes.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
@@ -12,18 +12,18 @@ use std::{
 use cc_fuzz_targets::{TARGETS, Target};
 use fastrand::Rng;
 
-/// The same inputs each time.
+/// A fixed seed, so that the inputs are the same in every run.
 const SEED: u64 = 7;
 
-/// The longest random input.
+/// Maximum length of a random input.
 const LONGEST: usize = 300;
 
 fn fuzz() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz")
 }
 
-/// The inputs of a target that are kept, by their names. What fuzzers add has a digest for a name,
-/// and is not kept.
+/// The inputs of a target that are in the repository, by name. Inputs that fuzzers add are named by
+/// a digest and left out.
 fn corpus(name: &str) -> Vec<(String, Vec<u8>)> {
     let entries = fs::read_dir(fuzz().join("corpus").join(name)).expect("each target has a corpus");
     let mut inputs: Vec<_> = entries
@@ -41,7 +41,7 @@ fn is_digest(name: &str) -> bool {
     name.len() == 40 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// Runs a target. An input that it fails with is written to a file, which is named.
+/// Runs a target. If it fails, the input is written to a file, and the message names it.
 fn run(name: &str, target: Target, input: &[u8], what: &str) {
     if catch_unwind(AssertUnwindSafe(|| target(input))).is_err() {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("findings");
@@ -56,7 +56,7 @@ fn run(name: &str, target: Target, input: &[u8], what: &str) {
     }
 }
 
-/// Runs a target with each input of its corpus, and with this number of mutations and random
+/// Runs a target with each input of its corpus, and with these numbers of mutations and random
 /// inputs.
 fn check(name: &str, mutations: usize, random: usize) {
     let (_, target) = TARGETS.iter().find(|(own, _)| *own == name).expect("it is a target");
@@ -124,7 +124,7 @@ macro_rules! targets {
     };
 }
 
-// Mutations, and random inputs: as many as there is time for.
+// The numbers of mutations and random inputs are limited by the time that a target takes.
 targets! {
     blob_names: 1000, 500;
     conversation: 2000, 500;

@@ -11,22 +11,22 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// How long a server may say nothing before it is given up.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+/// Maximum time to wait for a server that sends nothing.
+pub(crate) const SILENCE_LIMIT: Duration = Duration::from_secs(10);
 
-/// Which server, and what opens it.
+/// The server's address and password.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Server {
-    /// Where the server listens
+    /// Address of the server
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) connect: SocketAddr,
-    /// A file whose first line is the server's password
+    /// File whose first line is the server's password
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
 }
 
 impl Server {
-    /// The request that gives the password, if there is one.
+    /// The request that sends the password, if there is one.
     fn auth(&self) -> Result<Option<Vec<u8>>> {
         let Some(path) = &self.password_file else { return Ok(None) };
         let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
@@ -35,25 +35,25 @@ impl Server {
         Ok(Some(format!("*2\r\n$4\r\nAUTH\r\n${}\r\n{password}\r\n", password.len()).into_bytes()))
     }
 
-    /// So many connections.
+    /// Opens `count` connections.
     pub(crate) fn open_all(&self, count: usize) -> Result<Vec<TcpStream>> {
         let auth = self.auth()?;
         let open = |nth| self.open(auth.as_deref()).with_context(|| format!("connection {nth} of {count}"));
         (1..=count).map(open).collect()
     }
 
-    /// One connection that has been let in, which waits for the server no longer than [`PATIENCE`].
+    /// Opens one connection, and sends the password. Reads and writes fail after [`SILENCE_LIMIT`].
     pub(crate) fn open_one(&self) -> Result<TcpStream> {
         self.open(self.auth()?.as_deref())
     }
 
     fn open(&self, auth: Option<&[u8]>) -> Result<TcpStream> {
         let Self { connect, .. } = self;
-        let stream = TcpStream::connect_timeout(connect, PATIENCE)
+        let stream = TcpStream::connect_timeout(connect, SILENCE_LIMIT)
             .with_context(|| format!("cannot connect to {connect}"))?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(SILENCE_LIMIT))?;
+        stream.set_write_timeout(Some(SILENCE_LIMIT))?;
         if let Some(auth) = auth {
             let said = ask(&stream, auth).with_context(|| connect.to_string())?;
             ensure!(said == "+OK", "{connect} does not let us in: {said}");
@@ -62,7 +62,8 @@ impl Server {
     }
 }
 
-/// The line that a request is answered with, where no more than that can come.
+/// Sends a request, and returns the line that answers it. The reply must be one line, and no other
+/// may follow, because the buffered reader would lose it.
 pub(crate) fn ask(mut stream: &TcpStream, request: &[u8]) -> Result<String> {
     stream.write_all(request)?;
     let mut line = String::new();
@@ -71,7 +72,7 @@ pub(crate) fn ask(mut stream: &TcpStream, request: &[u8]) -> Result<String> {
     Ok(line.trim_end().to_owned())
 }
 
-/// As many descriptors as may be had without being asked for: the hard limit.
+/// Raises the limit of descriptors to the hard limit, which needs no privileges.
 pub(crate) fn raise_descriptors() -> Result<()> {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).context("the limit of descriptors")
@@ -83,7 +84,7 @@ mod tests {
 
     use super::*;
 
-    /// What comes of a connection to a server that answers the password with this.
+    /// The result of connecting to a server that answers the password with this.
     fn let_in(answer: &'static [u8], password: &str) -> Result<TcpStream> {
         let scratch = tempfile::tempdir().unwrap();
         let path = scratch.path().join("password");

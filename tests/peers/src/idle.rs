@@ -1,4 +1,4 @@
-//! `idle`: connections that are there and say nothing.
+//! `idle`: open connections that send nothing.
 
 use std::{
     io::{self, Write},
@@ -9,14 +9,15 @@ use anyhow::{Error, Result, ensure};
 
 use crate::connect::{self, Server, ask};
 
-/// Hold connections, each let in and answered once, until standard input ends
+/// Hold open connections until standard input ends; each has been answered once
 ///
-/// Says how many there are when they are all there. The exit status is 1 if there are fewer than were wanted.
+/// Prints the number of connections once all are open. The exit status is 1 if there are fewer than
+/// were requested.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     #[command(flatten)]
     server: Server,
-    /// How many
+    /// Number of connections
     #[arg(long, value_name = "N")]
     connections: usize,
 }
@@ -32,7 +33,7 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     })
 }
 
-/// As many as there can be, and why there are no more.
+/// Opens up to `wanted` connections. If one fails, returns those before it and the error.
 fn hold(server: &Server, wanted: usize) -> (Vec<TcpStream>, Option<Error>) {
     let mut held = Vec::new();
     while held.len() < wanted {

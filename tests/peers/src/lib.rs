@@ -1,6 +1,6 @@
-//! The other end of a workload's connections: what clients fetch from.
+//! The other end of a workload's connections: the origin that clients fetch from.
 
-// What prints reports what it could not write; `println!` would panic.
+// Code that prints must report a failed write as an error; `println!` would panic.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod origin;

@@ -1,6 +1,6 @@
 //! `cc-peers`: the other end of a workload's connections, in a process of its own.
 
-// What prints reports what it could not write; `println!` would panic.
+// Code that prints must report a failed write as an error; `println!` would panic.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod connect;

@@ -1,29 +1,31 @@
-//! Replies, counted: no more of them is understood than it takes to see where each ends and whether it is an error.
+//! Counts replies. It parses only as much as is needed to find the end of each, and whether it is
+//! an error.
 
 use std::collections::BTreeMap;
 
 use anyhow::{Result, bail, ensure};
 use memchr::memchr;
 
-/// A longer line is none.
+/// Maximum length of a line; a longer one is not a reply.
 const LINE: usize = 64 * 1024;
-/// So many kinds of errors are told apart.
+/// Maximum number of different errors that are counted separately, because the server chooses their
+/// text.
 const KINDS: usize = 16;
-/// What the others are called.
+/// The name of all further errors.
 const OTHERS: &str = "(others)";
 
-/// What was answered so far.
+/// The replies so far, by kind.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
-    /// `+OK` and the like.
+    /// Simple strings, such as `+OK`.
     pub(crate) simple: u64,
     /// Values.
     pub(crate) bulk: u64,
-    /// That there is no such value.
+    /// Missing values.
     pub(crate) nil: u64,
-    /// Numbers, and lists.
+    /// Numbers and lists.
     pub(crate) other: u64,
-    /// Errors, by what they say.
+    /// Errors, by their text.
     pub(crate) errors: BTreeMap<String, u64>,
 }
 
@@ -36,23 +38,23 @@ impl Tally {
     }
 }
 
-/// Where in a connection's stream of replies one is.
+/// The position in a connection's stream of replies.
 #[derive(Debug, Default)]
 pub(crate) struct Replies {
-    /// Bytes of a value that are yet to come, its line end included.
+    /// Bytes of a value that have not arrived, its line end included.
     skip: usize,
-    /// Parts of a reply that are yet to come after this one.
+    /// Parts of a reply that follow the present one.
     nested: u64,
-    /// The beginning of a line that has not come whole.
+    /// The beginning of an incomplete line.
     line: Vec<u8>,
 }
 
 impl Replies {
-    /// Reads on. How many replies have come to their end.
+    /// Takes the next bytes, and returns how many replies were completed.
     ///
     /// # Errors
     ///
-    /// What cannot be a reply.
+    /// Bytes that cannot be a reply.
     pub(crate) fn feed(&mut self, mut bytes: &[u8], tally: &mut Tally) -> Result<usize> {
         let mut ended = 0;
         while !bytes.is_empty() {
@@ -82,7 +84,7 @@ impl Replies {
         Ok(ended)
     }
 
-    /// A whole line. Whether it is all of a part.
+    /// Takes a complete line, and returns whether it is all of a part.
     fn line(&mut self, line: &[u8], tally: &mut Tally) -> Result<bool> {
         let text = line.strip_suffix(b"\r\n").filter(|text| !text.is_empty());
         let Some((kind, rest)) = text.and_then(<[u8]>::split_first) else { return wrong(line) };
@@ -104,7 +106,7 @@ impl Replies {
                 match number(rest) {
                     Some(-1 | 0) => {}
                     Some(parts) if parts > 0 => {
-                        // Within another list it is a part itself, in whose place its own come.
+                        // A list within a list is a part that is replaced by its own parts.
                         self.nested = self.nested.saturating_sub(1).saturating_add(parts.unsigned_abs());
                         return Ok(false);
                     }
@@ -116,7 +118,7 @@ impl Replies {
         Ok(true)
     }
 
-    /// One part less. Whether the reply is whole.
+    /// Counts a part down, and returns whether the reply is complete.
     fn part_ended(&mut self) -> bool {
         if self.nested == 0 {
             return true;

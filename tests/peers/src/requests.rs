@@ -1,66 +1,66 @@
-//! Requests, encoded beforehand: to send some, one is drawn and its keys are written into it.
+//! Requests, encoded in advance. To send some, a batch is drawn and its keys are overwritten.
 
 use anyhow::{Result, ensure};
 use fastrand::Rng;
 
-/// What is asked.
+/// The mix of requests.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Mix {
-    /// How many keys there are
+    /// Number of keys
     #[arg(long, value_name = "N", default_value_t = 1_000_000)]
     keys: u64,
-    /// How many bytes a value has
+    /// Size of a value in bytes
     #[arg(long, value_name = "BYTES", default_value_t = 64)]
     value: usize,
-    /// Which part of the requests reads
+    /// Share of requests that read, from 0 to 1
     #[arg(long, value_name = "PART", default_value_t = 0.5)]
     reads: f64,
 }
 
-/// Digits of a key, so that all are of one length.
+/// Number of digits of a key, so that all keys have one length.
 const DIGITS: usize = 12;
 const PREFIX: &str = "key:";
-/// About so many bytes of batches stay in a core's cache.
+/// Approximate total size of all batches, which stay in a core's cache.
 const CACHED: usize = 256 * 1024;
-/// The fewest and the most batches that are drawn from.
+/// Minimum and maximum number of batches.
 const BATCHES: (usize, usize) = (16, 4096);
 
-/// So many requests, which are sent at once.
+/// Requests that are sent together.
 struct Batch {
     bytes: Vec<u8>,
     requests: Vec<Request>,
 }
 
 struct Request {
-    /// Where the key's digits are.
+    /// The position of the key's digits.
     digits: usize,
-    /// Where it ends.
+    /// The end of the request.
     end: usize,
     reads: bool,
 }
 
-/// The batches, and the chance by which they are drawn.
+/// The batches, and the random numbers with which they are drawn.
 pub(crate) struct Requests {
     batches: Vec<Batch>,
     keys: u64,
     rng: Rng,
 }
 
-/// What is to be sent, and how many of it are reads.
+/// The bytes to send, and the number of reads among the requests.
 pub(crate) struct Drawn<'a> {
     pub(crate) bytes: &'a [u8],
     pub(crate) reads: u64,
 }
 
 impl Requests {
-    /// Batches of at most so many requests.
+    /// Makes batches of `pipeline` requests.
     pub(crate) fn new(mix: &Mix, pipeline: usize, seed: u64) -> Result<Self> {
         let Mix { keys, value, reads } = *mix;
         ensure!(
             (1..=10_u64.pow(DIGITS as u32)).contains(&keys),
             "--keys {keys}: from 1 to a million million"
         );
-        ensure!((0.0..=1.0).contains(&reads), "--reads {reads}: a part is from 0 to 1");
+        ensure!((0.0..=1.0).contains(&reads), "--reads {reads}: from 0 to 1");
         ensure!(value <= 1 << 20, "--value {value}: a mebibyte at most");
         let mut rng = Rng::with_seed(seed);
         let count = (CACHED / (pipeline * (value + 80))).clamp(BATCHES.0, BATCHES.1);
@@ -68,7 +68,7 @@ impl Requests {
         Ok(Self { batches, keys, rng })
     }
 
-    /// The first so many requests of a batch, with new keys.
+    /// The first `count` requests of a random batch, with random keys.
     pub(crate) fn draw(&mut self, count: usize) -> Drawn<'_> {
         let nth = self.rng.usize(..self.batches.len());
         let Batch { bytes, requests } = &mut self.batches[nth];
@@ -103,7 +103,7 @@ impl Batch {
     }
 }
 
-/// A number, over digits that are as many or more.
+/// Writes a number in decimal, with leading zeros.
 fn write(mut number: u64, digits: &mut [u8]) {
     for digit in digits.iter_mut().rev() {
         *digit = b'0' + (number % 10) as u8;
@@ -145,8 +145,8 @@ mod tests {
             (0..2000).flat_map(|_| requests.draw(16).bytes.to_vec()).collect::<Vec<u8>>()
         };
         assert!(all(1) == all(1) && all(1) != all(2));
-        let asked = all(1);
-        let keys: std::collections::BTreeSet<_> = asked.chunks(36).map(|request| &request[22..34]).collect();
+        let sent = all(1);
+        let keys: std::collections::BTreeSet<_> = sent.chunks(36).map(|request| &request[22..34]).collect();
         assert_eq!(keys.len(), 1000);
     }
 

@@ -1,5 +1,5 @@
-//! `talk`: a conversation that the seed determines, with a server that it empties. Of two servers that both do what they
-//! should it prints the same.
+//! `talk`: sends a server requests that the seed determines, after it has deleted all keys. Two
+//! correct servers give the same output.
 
 use std::{
     io::{self, BufWriter, Read, Write},
@@ -14,17 +14,18 @@ use crate::{
     replies::{Replies, Tally},
 };
 
-/// Say to a server all that has but one answer, and print what it answers
+/// Send a server requests that have only one right reply, and print the replies
 ///
-/// One request and its reply are a line: in the reply, what is no printable ASCII is escaped. What the server keeps is deleted.
+/// Each line is a request and its reply, in which bytes that are not printable ASCII are escaped.
+/// All keys of the server are deleted.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     #[command(flatten)]
     server: Server,
-    /// What is said depends on it alone
+    /// Seed of the requests
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// So many requests
+    /// Number of requests
     #[arg(long, value_name = "N", default_value_t = 1000)]
     requests: usize,
 }
@@ -36,7 +37,7 @@ pub(crate) fn main(args: &Args) -> Result<()> {
     said.with_context(|| args.server.connect.to_string())
 }
 
-/// Requests at the most that are sent before the first is answered.
+/// Maximum number of requests that are sent before the first of them is answered.
 const BURST: usize = 8;
 
 fn talk(mut stream: &TcpStream, seed: u64, requests: usize, out: &mut impl Write) -> Result<()> {
@@ -69,16 +70,16 @@ fn encoded(request: &Words) -> Vec<u8> {
     bytes
 }
 
-/// One reply after the other.
+/// Reads one reply after the other.
 struct Reader<'a> {
     stream: &'a TcpStream,
     replies: Replies,
-    /// What came after the last one.
+    /// Bytes after the last reply.
     buffer: Vec<u8>,
 }
 
 impl Reader<'_> {
-    /// The bytes of the next.
+    /// The bytes of the next reply.
     fn next(&mut self) -> Result<Vec<u8>> {
         let (mut at, mut tally) = (0, Tally::default());
         loop {
@@ -99,13 +100,14 @@ impl Reader<'_> {
 
 type Words = Vec<Vec<u8>>;
 
-/// Chooses what is said next. Keys of two kinds: those that never expire, of which times can be asked, since they have none, and
-/// those that do, in an hour or at once.
+/// Chooses the requests. There are two kinds of keys. Keys of the first never expire, so their
+/// times to live can be asked for; keys of the second expire in an hour or at once.
 struct Script {
     rng: Rng,
 }
 
-/// With blanks for a lasting key (`K`), an expiring one (`T`), a value (`V`), a small number (`N`).
+/// Requests with placeholders for a key that never expires (`K`), a key that expires (`T`), a value
+/// (`V`), and a small number (`N`).
 const TEMPLATES: &[&str] = &[
     "GET K",
     "GET K",
@@ -174,9 +176,9 @@ const TEMPLATES: &[&str] = &[
     "COMMAND NOTHING",
     "CONFIG NOTHING",
 ];
-/// How many keys there are of each kind; so few that they meet.
+/// Number of keys of each kind. There are so few that requests often meet the same key.
 const KEYS: u32 = 24;
-/// Once in so many requests all is deleted.
+/// Mean number of requests between two that delete all keys.
 const FLUSH: u32 = 200;
 
 impl Script {
@@ -230,14 +232,15 @@ mod tests {
         }
     }
 
-    /// What is printed of a server that answers each request with the next of these, over and over.
+    /// What is printed for a server that sends these bytes.
     fn heard(answers: &'static [&'static [u8]], requests: usize) -> (String, Result<()>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         thread::scope(|scope| {
             scope.spawn(move || {
                 let mut stream = listener.accept().unwrap().0;
-                // It does not wait to be asked; the client reads one reply for each request.
+                // The server sends all replies without waiting for requests; the client reads one
+                // per request.
                 answers.iter().for_each(|answer| stream.write_all(answer).unwrap());
                 stream.shutdown(std::net::Shutdown::Write).unwrap();
                 let _ = io::copy(&mut stream, &mut io::sink()); // until the client is gone

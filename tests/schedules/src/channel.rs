@@ -1,7 +1,7 @@
 //! Stands in for crossbeam-channel: the bounded channel and the biased select.
 //!
-//! As in crossbeam's, what is in a channel whose receivers are gone is dropped only when the
-//! senders are gone, too.
+//! As in crossbeam's, the messages in a channel without receivers are dropped only when the senders
+//! are gone too.
 
 use std::{
     collections::VecDeque,
@@ -20,7 +20,7 @@ use crate::scheduling_point;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct SendError<T>(pub T);
 
-// Of every message, as crossbeam's.
+// Without a bound on `T`, as crossbeam's.
 impl<T> fmt::Debug for SendError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SendError(..)")
@@ -34,18 +34,18 @@ pub struct RecvError;
 /// Why nothing was received at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TryRecvError {
-    /// There is nothing yet.
+    /// There is no message yet.
     Empty,
-    /// There will never be anything.
+    /// There are no messages and no senders.
     Disconnected,
 }
 
 /// Why nothing was received in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecvTimeoutError {
-    /// There is nothing yet.
+    /// There is no message yet.
     Timeout,
-    /// There will never be anything.
+    /// There are no messages and no senders.
     Disconnected,
 }
 
@@ -58,7 +58,7 @@ pub enum TrySendError<T> {
     Disconnected(T),
 }
 
-/// A channel with room for so many messages.
+/// A channel with room for `capacity` messages.
 #[must_use]
 pub fn bounded<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
     let state = State { messages: VecDeque::new(), capacity, senders: 1, receivers: 1, waiting: Vec::new() };
@@ -66,8 +66,8 @@ pub fn bounded<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
     (Sender(channel.clone()), Receiver(channel))
 }
 
-/// A channel whose message is there at once. Shuttle has no time, so a deadline has come whenever
-/// there is nothing else.
+/// A channel whose message is always there. Shuttle has no time, so a deadline has passed whenever
+/// there is nothing else to receive.
 #[must_use]
 pub fn at(time: Instant) -> Receiver<Instant> {
     let (sender, receiver) = bounded(1);
@@ -75,7 +75,7 @@ pub fn at(time: Instant) -> Receiver<Instant> {
     receiver
 }
 
-/// No thread is switched to under this lock, so it is not one of shuttle's.
+/// No other thread runs while this lock is held, so it is not one of shuttle's.
 struct Channel<T>(Mutex<State<T>>);
 
 struct State<T> {
@@ -83,7 +83,7 @@ struct State<T> {
     capacity: usize,
     senders: usize,
     receivers: usize,
-    /// Those that wait for a change of this channel.
+    /// The tasks that wait for a change of this channel.
     waiting: Vec<Waker>,
 }
 
@@ -92,7 +92,7 @@ impl<T> Channel<T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tries until there is a result; waits for a change of the channel in between.
+    /// Repeats the attempt until it has a result, and waits for a change of the channel in between.
     fn wait<R>(&self, mut attempt: impl FnMut(&mut State<T>) -> Option<R>) -> R {
         scheduling_point();
         block_on(poll_fn(|context| {
@@ -161,7 +161,7 @@ impl<T> Sender<T> {
     ///
     /// # Errors
     ///
-    /// If there is none, or there are no receivers.
+    /// If there is no room, or there are no receivers.
     pub fn try_send(&self, message: T) -> Result<(), TrySendError<T>> {
         scheduling_point();
         self.0.lock().send(message)
@@ -190,11 +190,11 @@ impl<T> Drop for Sender<T> {
 pub struct Receiver<T>(Arc<Channel<T>>);
 
 impl<T> Receiver<T> {
-    /// The next message, waited for.
+    /// Waits for the next message.
     ///
     /// # Errors
     ///
-    /// If there is none and there are no senders.
+    /// If there is no message, and there are no senders.
     pub fn recv(&self) -> Result<T, RecvError> {
         self.0.wait(|state| match state.receive() {
             Ok(message) => Some(Ok(message)),
@@ -203,17 +203,17 @@ impl<T> Receiver<T> {
         })
     }
 
-    /// The next message, if it is there.
+    /// The next message, if there is one.
     ///
     /// # Errors
     ///
-    /// If it is not.
+    /// If there is none.
     pub fn try_recv(&self) -> Result<T, TryRecvError> {
         scheduling_point();
         self.0.lock().receive()
     }
 
-    /// The next message, or the deadline, which has come whenever there is no message.
+    /// The next message. The deadline has passed whenever there is none.
     ///
     /// # Errors
     ///
@@ -230,13 +230,13 @@ impl<T> Receiver<T> {
         Iter(self)
     }
 
-    /// How many messages there are.
+    /// The number of messages.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.lock().messages.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no messages.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -283,7 +283,7 @@ impl<T> Iterator for Iter<'_, T> {
 
 /// A channel that [`select_biased`](crate::select_biased) can wait for.
 pub trait Ready {
-    /// Whether a receive would not wait. If it would, a change of the channel wakes this task.
+    /// Whether a receive would return at once. If not, a change of the channel wakes this task.
     fn is_ready(&self, waker: &Waker) -> bool;
 }
 
@@ -304,7 +304,7 @@ impl<R: Ready> Ready for &R {
     }
 }
 
-/// Waits until a receive from one of the channels would not wait.
+/// Waits until a receive from one of the channels would return at once.
 pub fn wait_for_any(channels: &[&dyn Ready]) {
     block_on(poll_fn(|context| {
         let is_ready = channels.iter().any(|channel| channel.is_ready(context.waker()));
@@ -312,7 +312,7 @@ pub fn wait_for_any(channels: &[&dyn Ready]) {
     }));
 }
 
-/// Receives from the first of the channels, in their order, that is ready.
+/// Receives from the first channel, in this order, that is ready.
 #[macro_export]
 macro_rules! select_biased {
     ($(recv($channel:expr) -> $message:pat => $then:expr),+ $(,)?) => {

@@ -1,7 +1,7 @@
-//! Stands in for the workload `grep`, and tests a concurrency model's file of it.
+//! Stands in for the workload `grep`, and has the tests of a model's `grep` file.
 //!
-//! A task is a number. Task 1 turns out to have a rest, a task of which has a rest itself. So does
-//! the last, when there is nothing more to feed.
+//! A task is a number. Task 1 leaves a remainder, one task of which leaves a remainder itself. The
+//! last task that is fed leaves one too, when `feed` has ended.
 
 use std::{
     collections::VecDeque,
@@ -21,33 +21,34 @@ use crate::{
     stop::{Cause, Stop},
 };
 
-/// What a model's file has to provide.
+/// The function that a model's file provides.
 pub type Run = fn(&Job, &Ctx, &mut dyn Sink<Output>) -> Result<()>;
 
-/// The tasks of a job, in the order in which their outputs are wanted.
+/// The tasks of a job, in the order of their outputs.
 const TASKS: [u32; 10] = [0, 1, 10, 100, 11, 2, 3, 4, 5, 50];
-/// How many of them come from the source, and not from a rest: enough to fill every queue.
+/// The number of tasks from the source, without those of remainders. It is enough to fill every
+/// queue.
 const FED: u32 = 6;
-/// Tasks between feed and gather.
+/// Maximum number of tasks between `feed` and `gather`.
 const WINDOW: usize = 2;
 
-/// How coarse tasks are, which is not asked here.
+/// The size of tasks, which these tests ignore.
 #[derive(Default)]
 pub struct Grain {}
 
-/// What goes to the workers.
+/// What the workers are sent before the tasks.
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub struct Query {
-    /// Where the files are.
+    /// The directory of relative paths.
     pub base: String,
-    /// The task that a worker panics of.
+    /// The task at which a worker panics.
     pub panics: Option<u32>,
-    /// The task that a loader panics of.
+    /// The task at which a loader panics.
     pub loader_panics: Option<u32>,
 }
 
 impl Query {
-    /// Whether it is in order.
+    /// Checks the query.
     ///
     /// # Errors
     ///
@@ -60,11 +61,11 @@ impl Query {
 /// A job.
 #[derive(Default)]
 pub struct Job {
-    /// What goes to the workers.
+    /// What the workers are sent before the tasks.
     pub query: Query,
-    /// The task that the source panics before.
+    /// The task before which the source panics.
     source_panics: Option<u32>,
-    /// Tasks that the source has made.
+    /// The number of tasks that the source has made.
     made: Arc<AtomicUsize>,
 }
 
@@ -75,7 +76,7 @@ impl Job {
         Tasks { next: 0, panics: self.source_panics, made: self.made.clone(), stop: stop.clone() }
     }
 
-    /// Whether a task of a rest is to be done.
+    /// Whether a task of a remainder must be done.
     #[must_use]
     pub fn wants(&self, _: &Task) -> bool {
         true
@@ -113,24 +114,24 @@ impl Iterator for Tasks {
 pub struct Task(u32);
 
 impl Task {
-    /// What an answer to it may say.
+    /// What an answer to this task may contain.
     #[must_use]
     pub fn scope(&self, _: &Query) -> Scope {
         Scope(self.0)
     }
 
-    /// The output of a task that cannot be done.
+    /// The output of a task that failed.
     #[must_use]
     pub fn failed(&self, why: &str) -> Output {
-        Output { task: self.0, failed: Some(why.to_owned()), rest: Rest::default() }
+        Output { task: self.0, failed: Some(why.to_owned()), remainder: Remainder::default() }
     }
 }
 
-/// What an answer to a task may say.
+/// What an answer to a task may contain.
 pub struct Scope(u32);
 
 impl Scope {
-    /// Whether it is the answer to that task.
+    /// Checks that this is the answer to the task.
     ///
     /// # Errors
     ///
@@ -140,37 +141,37 @@ impl Scope {
     }
 }
 
-/// Puts into a task what a worker cannot open.
+/// Loads the files of a task that a worker cannot open.
 pub struct Loader(Query);
 
 impl Loader {
-    /// Prepares it.
+    /// Makes one for this query.
     #[must_use]
     pub fn new(query: &Query) -> Self {
         Self(query.clone())
     }
 
     /// Loads a task.
-    pub fn load(&mut self, task: Task) -> (Task, Rest) {
+    pub fn load(&mut self, task: Task) -> (Task, Remainder) {
         scheduling_point();
         if self.0.loader_panics == Some(task.0) {
             planned_panic();
         }
-        (task, Rest::default())
+        (task, Remainder::default())
     }
 }
 
-/// What is left of a task.
+/// The tasks that are left of a task.
 #[derive(Default, Serialize, Deserialize)]
-pub struct Rest(VecDeque<Task>);
+pub struct Remainder(VecDeque<Task>);
 
-impl Extend<Task> for Rest {
+impl Extend<Task> for Remainder {
     fn extend<T: IntoIterator<Item = Task>>(&mut self, tasks: T) {
         self.0.extend(tasks);
     }
 }
 
-impl Iterator for Rest {
+impl Iterator for Remainder {
     type Item = Task;
 
     fn next(&mut self) -> Option<Task> {
@@ -178,13 +179,13 @@ impl Iterator for Rest {
     }
 }
 
-/// What comes of a task.
+/// The output of a task.
 #[derive(Serialize, Deserialize)]
 pub struct Output {
     task: u32,
     failed: Option<String>,
-    /// What is left of the task, to be done in its place.
-    pub rest: Rest,
+    /// The tasks that are left of it, to be done in its place.
+    pub remainder: Remainder,
 }
 
 /// The kernel.
@@ -192,7 +193,7 @@ pub struct Output {
 pub struct Search(Query);
 
 impl Search {
-    /// Prepares it.
+    /// Makes one for this query.
     ///
     /// # Errors
     ///
@@ -201,7 +202,7 @@ impl Search {
         Ok(Self(query.clone()))
     }
 
-    /// With the files that a worker may open, which are none.
+    /// Sets the files that a worker may open, which are none.
     #[must_use]
     pub fn within(self, (): ()) -> Self {
         self
@@ -213,25 +214,29 @@ impl Search {
         if self.0.panics == Some(task.0) {
             planned_panic();
         }
-        let rest: &[u32] = match task.0 {
+        let remainder: &[u32] = match task.0 {
             1 => &[10, 11],
             10 => &[100],
             5 => &[50],
             _ => &[],
         };
-        Output { task: task.0, failed: None, rest: Rest(rest.iter().copied().map(Task).collect()) }
+        Output {
+            task: task.0,
+            failed: None,
+            remainder: Remainder(remainder.iter().copied().map(Task).collect()),
+        }
     }
 }
 
-/// Collects the outputs, and compares their number with that of the tasks made.
+/// A sink that collects outputs, and compares their number with that of the tasks made.
 struct Outputs {
     outputs: Vec<(u32, Option<String>)>,
     made: Arc<AtomicUsize>,
-    /// The most tasks that were made and not emitted.
+    /// Maximum number of tasks that were made and not emitted.
     most: usize,
-    /// After so many it wants nothing more.
+    /// The number of outputs after which it returns Break.
     enough: usize,
-    /// Requested by a thread that is started with the output of this task.
+    /// A thread that starts at the output of this task requests this stop.
     stop: Option<(u32, Stop)>,
 }
 
@@ -262,17 +267,17 @@ fn ctx() -> Ctx {
     Ctx::with_window(2, WINDOW)
 }
 
-/// Every output comes once and in order, and no more than the window and this many tasks are
-/// between the source and the sink.
+/// Every output comes once and in order. At most the window and `in_hand` tasks are between the
+/// source and the sink.
 pub fn outputs_come_in_order_and_bounded(run: Run, in_hand: usize) {
     let job = Job::default();
     let mut outputs = Outputs::of(&job);
-    run(&job, &ctx(), &mut outputs).expect("nothing has failed");
+    run(&job, &ctx(), &mut outputs).expect("no task has failed");
     assert_eq!(outputs.tasks(), TASKS);
     assert!(outputs.most <= WINDOW + in_hand, "{} tasks were between feed and gather", outputs.most);
 }
 
-/// A stop at any moment ends the run, and what was emitted is the beginning of the output.
+/// A stop at any moment ends the run, and the outputs are a prefix of all.
 pub fn a_stop_ends_the_run(run: Run) {
     let (job, ctx) = (Job::default(), ctx());
     let mut outputs = Outputs::of(&job);
@@ -283,7 +288,7 @@ pub fn a_stop_ends_the_run(run: Run) {
     stops.join().expect("it has not failed");
 }
 
-/// So does one that comes when a rest is being handed out, to a worker that is about to take a
+/// A stop ends the run also while a remainder is being handed out and a worker is about to take a
 /// task.
 pub fn a_stop_within_a_rest_ends_the_run(run: Run) {
     let (job, ctx) = (Job::default(), Ctx::with_window(1, WINDOW));
@@ -292,7 +297,7 @@ pub fn a_stop_within_a_rest_ends_the_run(run: Run) {
     assert!(TASKS.starts_with(&outputs.tasks()), "{:?}", outputs.tasks());
 }
 
-/// A sink that wants nothing more ends the run, and is given nothing more.
+/// A Break ends the run, and the sink is given nothing more.
 pub fn a_sink_that_has_enough_ends_the_run(run: Run) {
     let (job, ctx) = (Job::default(), ctx());
     let mut outputs = Outputs { enough: 3, ..Outputs::of(&job) };
@@ -301,10 +306,10 @@ pub fn a_sink_that_has_enough_ends_the_run(run: Run) {
     assert_eq!(ctx.stop.cause(), Some(Cause::Break));
 }
 
-/// The task of which a worker panics or dies.
+/// The task at which a worker panics or dies.
 pub const DEADLY: Task = Task(11);
 
-/// A task that panics is a failed output in its place, and the others are done.
+/// A task that panics is a failed output at its place, and the other tasks are done.
 pub fn a_panic_is_its_tasks_output(run: Run, why: &str) {
     one_task_fails(
         run,
@@ -313,7 +318,8 @@ pub fn a_panic_is_its_tasks_output(run: Run, why: &str) {
     );
 }
 
-/// So is a task that is given up, by whatever the test has its workers do with [`DEADLY`].
+/// A task that is given up is a failed output too; the test decides what its workers do with
+/// [`DEADLY`].
 pub fn a_task_is_given_up(run: Run, why: &str) {
     one_task_fails(run, &Job::default(), why);
 }
@@ -327,13 +333,14 @@ fn one_task_fails(run: Run, job: &Job, why: &str) {
     }
 }
 
-/// A panic of the source ends the run with an error that names it, never as if the input had ended.
+/// A panic of the source ends the run with an error that names it. It must not look like the end of
+/// the input.
 pub fn a_panic_of_the_source_is_the_runs_error(run: Run, name: &str) {
     a_thread_panics(run, &Job { source_panics: Some(2), ..Job::default() }, &ctx(), name);
 }
 
-/// So does a panic of what loads the tasks, also while a rest is waited for that the same thread
-/// would load.
+/// So does a panic of a loader, also while the run waits for a remainder that the same thread would
+/// load.
 pub fn a_panic_of_a_loader_is_the_runs_error(run: Run, name: &str) {
     let query = Query { loader_panics: Some(2), ..Query::default() };
     a_thread_panics(run, &Job { query, ..Job::default() }, &Ctx::with_window(1, WINDOW), name);

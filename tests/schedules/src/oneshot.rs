@@ -31,7 +31,7 @@ impl<T> Sender<T> {
 pub struct Receiver<T>(Messages<T>);
 
 impl<T> Receiver<T> {
-    /// The message, waited for.
+    /// Waits for the message.
     ///
     /// # Errors
     ///

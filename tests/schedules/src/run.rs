@@ -1,4 +1,4 @@
-//! The harness.
+//! The harness, which runs each case under many schedules.
 
 use std::process::ExitCode;
 
@@ -8,25 +8,25 @@ use shuttle::{
     scheduler::{PctScheduler, RandomScheduler},
 };
 
-/// What is run under each schedule, and its name.
+/// The name of a case, and what is run under each schedule.
 pub type Case = (&'static str, fn());
 
-/// How often a schedule by priorities lets another thread overtake.
+/// Maximum number of priority changes in a schedule by priorities.
 const OVERTAKES: usize = 3;
 
-/// Runs each case under so many random schedules.
+/// Runs each case under this number of random schedules.
 ///
-/// In one half of them, each thread is as likely to go on as any other. In the other half each has
-/// a priority, so that one of them rests while others go far: by chance alone that is rare.
+/// In one half of them, every thread is equally likely to go on. In the other half, each thread has
+/// a priority, so that one thread rests while others run far ahead, which is rare by chance alone.
 ///
-/// The harness is libtest-mimic's, since the files under test have unit tests of their own, which
+/// The harness is libtest-mimic's, because the files under test have their own unit tests, which
 /// are for std's primitives.
 #[must_use]
 pub fn run(cases: &[Case], schedules: usize) -> ExitCode {
     let trial = |&(name, case): &Case| {
         Trial::test(name, move || {
             let mut config = Config::new();
-            // Of weak orderings, which it does not know.
+            // The warnings are about weak memory orderings, which shuttle does not model.
             config.silence_warnings = true;
             Runner::new(RandomScheduler::new(schedules / 2), config.clone()).run(case);
             Runner::new(PctScheduler::new(OVERTAKES, schedules / 2), config).run(case);

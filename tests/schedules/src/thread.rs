@@ -1,4 +1,4 @@
-//! Stands in for the part of `std::thread` that the files under test use: threads that have names
+//! Stands in for the part of `std::thread` that the files under test use. Its threads have names
 //! and may panic.
 
 use std::{
@@ -27,7 +27,7 @@ impl Builder {
         Self { name: Some(name) }
     }
 
-    /// Shuttle's threads have stacks of one size.
+    /// Ignored: shuttle's threads have stacks of one size.
     #[must_use]
     pub fn stack_size(self, _bytes: usize) -> Self {
         self
@@ -45,7 +45,7 @@ impl Builder {
         Ok(JoinHandle(shuttle::thread::spawn(|| caught(body))))
     }
 
-    /// Starts a thread that may borrow what outlives the scope.
+    /// Starts a thread that may borrow from outside the scope.
     ///
     /// # Errors
     ///
@@ -60,7 +60,7 @@ impl Builder {
     }
 }
 
-/// Shuttle takes a thread that ends by a panic for a failure of the test.
+/// Catches a panic, because shuttle takes a thread that panics for a failure of the test.
 fn caught<T>(body: impl FnOnce() -> T) -> Result<T> {
     catch_unwind(AssertUnwindSafe(body))
 }
@@ -69,11 +69,11 @@ fn caught<T>(body: impl FnOnce() -> T) -> Result<T> {
 pub struct JoinHandle<T>(shuttle::thread::JoinHandle<Result<T>>);
 
 impl<T> JoinHandle<T> {
-    /// Waits until it has ended.
+    /// Waits until the thread has ended.
     ///
     /// # Errors
     ///
-    /// Its panic.
+    /// The thread's panic.
     pub fn join(self) -> Result<T> {
         self.0.join()?
     }
@@ -86,16 +86,16 @@ pub struct ScopedJoinHandle<'scope, T> {
 }
 
 impl<T> ScopedJoinHandle<'_, T> {
-    /// Waits until it has ended.
+    /// Waits until the thread has ended.
     ///
     /// # Errors
     ///
-    /// Its panic.
+    /// The thread's panic.
     pub fn join(self) -> Result<T> {
         self.handle.join()?
     }
 
-    /// Which thread it is.
+    /// The thread.
     #[must_use]
     pub fn thread(&self) -> &Thread {
         &self.thread
@@ -109,7 +109,7 @@ pub struct Thread {
 }
 
 impl Thread {
-    /// As it was given.
+    /// The name that was given.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         self.name.as_deref()

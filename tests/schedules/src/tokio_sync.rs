@@ -1,7 +1,7 @@
 //! Stands in for the part of `tokio::sync` that the cluster's queue uses.
 //!
-//! The crate `shuttle-tokio` has the same, and is maintained; but it builds a benchmark library, a
-//! logger and a regex engine along, which takes longer than all of these tests together.
+//! The crate `shuttle-tokio` has this too and is maintained, but it also builds a benchmark
+//! library, a logger and a regex engine. That takes longer than all of these tests.
 
 use std::{
     future::poll_fn,
@@ -15,16 +15,16 @@ use crate::scheduling_point;
 #[derive(Default)]
 pub struct Notify(Mutex<Notified>);
 
-/// No thread is switched to under the lock, so it is not one of shuttle's.
+/// No other thread runs while this lock is held, so it is not one of shuttle's.
 #[derive(Default)]
 struct Notified {
-    /// How often all that wait were notified.
+    /// The number of calls of `notify_waiters`.
     times: u64,
     waiting: Vec<Waker>,
 }
 
 impl Notify {
-    /// Notifies all whose wait has begun: [`Notify::notified`] was called.
+    /// Wakes all tasks that have called [`Notify::notified`].
     pub fn notify_waiters(&self) {
         scheduling_point();
         let mut notified = self.lock();
@@ -32,7 +32,7 @@ impl Notify {
         notified.waiting.drain(..).for_each(Waker::wake);
     }
 
-    /// Begins a wait at once, and not when it is first polled.
+    /// Begins the wait at once, and not when the future is first polled.
     pub fn notified(&self) -> impl Future<Output = ()> + '_ {
         scheduling_point();
         let begun = self.lock().times;
@@ -72,7 +72,7 @@ pub mod oneshot {
         /// Why there is no message.
         #[derive(Clone, Debug, PartialEq, Eq)]
         pub enum TryRecvError {
-            /// It has not been sent yet.
+            /// There is no message yet.
             Empty,
             /// The sender is gone.
             Closed,
@@ -88,7 +88,7 @@ pub mod oneshot {
         (Sender(channel.clone()), Receiver(channel))
     }
 
-    /// No thread is switched to under the lock, so it is not one of shuttle's.
+    /// No other thread runs while this lock is held, so it is not one of shuttle's.
     struct Channel<T>(Mutex<State<T>>);
 
     struct State<T> {
@@ -146,17 +146,17 @@ pub mod oneshot {
     pub struct Receiver<T>(Arc<Channel<T>>);
 
     impl<T> Receiver<T> {
-        /// The message, if it is there.
+        /// The message, if it has been sent.
         ///
         /// # Errors
         ///
-        /// If it is not.
+        /// If it has not.
         pub fn try_recv(&mut self) -> Result<T, TryRecvError> {
             scheduling_point();
             self.0.lock().receive()
         }
 
-        /// The message, waited for.
+        /// Waits for the message.
         ///
         /// # Errors
         ///

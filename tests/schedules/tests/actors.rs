@@ -31,10 +31,10 @@ mod position;
 #[path = "../../../crates/cc-actors/src/supervisor.rs"]
 mod supervisor;
 
-/// Each of the mistakes that were tried was found within a third of these: a mailbox that is read
-/// before the look at the stop or without one, a send that does not wait, a larger mailbox, a crash
-/// that is not told or looked for too early, a death without its task, a lost credit, and outputs
-/// that overtake each other.
+/// Number of schedules. Each mistake that was tried was found within a third of them: a mailbox
+/// that is read before or without checking the stop, a send that does not wait, a mailbox that is
+/// too large, a crash that is not reported or is checked too early, a death without its task, a
+/// lost credit, and outputs out of order.
 const SCHEDULES: usize = 600;
 
 fn main() -> ExitCode {
@@ -65,33 +65,33 @@ fn main() -> ExitCode {
             spec::a_panic_is_its_tasks_output(grep::run, "panicked: planned");
         }),
         ("grep::a_panic_of_the_source_is_the_runs_error", || {
-            spec::a_panic_of_the_source_is_the_runs_error(grep::run, "walker");
+            spec::a_panic_of_the_source_is_the_runs_error(grep::run, "source");
         }),
     ];
     run(cases, SCHEDULES)
 }
 
-/// Nothing is lost or doubled on the way, and a sender waits while the mailbox is full.
+/// No message is lost or doubled, and a sender waits while the mailbox is full.
 fn messages_arrive_once_in_order_and_bounded() {
     const CAPACITY: usize = 1;
     let ended = system::<_, Error>(&Stop::new(), |system| {
         let (address, mailbox) = system.mailbox(CAPACITY);
-        // Sent, less those that the reader has asked for.
-        let ahead = Arc::new(AtomicUsize::new(0));
+        // The number of messages sent.
+        let sent = Arc::new(AtomicUsize::new(0));
         for sender in [0, 10] {
-            let (address, ahead) = (address.clone(), ahead.clone());
+            let (address, sent) = (address.clone(), sent.clone());
             system.spawn("sender", move || {
                 for number in 1..=2 {
                     address.send(sender + number)?;
-                    ahead.fetch_add(1, SeqCst);
+                    sent.fetch_add(1, SeqCst);
                 }
                 Ok(())
             })?;
         }
         drop(address);
         let mut received = Vec::new();
-        for asked in 1.. {
-            assert!(ahead.load(SeqCst) < CAPACITY + asked);
+        for receives in 1.. {
+            assert!(sent.load(SeqCst) < CAPACITY + receives);
             let Ok(number) = mailbox.receive() else { break };
             received.push(number);
         }
@@ -102,8 +102,8 @@ fn messages_arrive_once_in_order_and_bounded() {
     ended.expect("no actor has panicked");
 }
 
-/// A stop at any moment ends the wait for a message and, through it, the wait for room. Who sends
-/// to an actor that has halted is halted, too.
+/// A stop at any moment ends the wait for a message and, through it, the wait for room. An actor
+/// that sends to a halted actor is halted too.
 fn a_stop_wakes_all_that_wait() {
     let stop = Stop::new();
     let stops = {
@@ -124,8 +124,7 @@ fn a_stop_wakes_all_that_wait() {
         })?;
         let (address, mailbox) = system.mailbox(1);
         assert_eq!(mailbox.receive(), Err(Halted));
-        // It is there for good, also for an actor that finds messages in its mailbox again and
-        // again.
+        // The stop stays: it also ends an actor that always finds messages in its mailbox.
         address.send(()).expect("there is room");
         assert_eq!(mailbox.receive(), Err(Halted));
         drop(kept);
@@ -135,7 +134,7 @@ fn a_stop_wakes_all_that_wait() {
     stops.join().expect("it has not failed");
 }
 
-/// An actor that panics of each message `0`, and adds up the others.
+/// An actor that panics at each message `0`, and adds up the others.
 struct Adder {
     numbers: Mailbox<u32>,
     sum: u32,
@@ -154,21 +153,21 @@ impl Adder {
     }
 }
 
-/// Restarts each actor that has died, with what it left.
+/// Restarts each actor that has died, with its state.
 fn supervise(
     system: &System,
     deaths: &Mailbox<Death<Adder>>,
     restart: impl Fn(&System, Adder),
 ) -> Result<(), Halted> {
     loop {
-        let Death { remains, reason } = deaths.receive()?;
+        let Death { state, reason } = deaths.receive()?;
         assert_eq!(reason, "panicked: planned");
-        restart(system, remains);
+        restart(system, state);
     }
 }
 
-/// A mailbox outlives its actor: what is sent before, during and after a death is read once. The
-/// end of the run comes after every actor's.
+/// A mailbox outlives its actor: messages sent before, during and after a death are read once. The
+/// run ends after all actors.
 fn a_successor_misses_no_message() {
     let ended = system::<u32, Error>(&Stop::new(), |system| {
         let ((adder, numbers), (total, totals)) = (system.mailbox(1), system.mailbox(1));
@@ -178,8 +177,8 @@ fn a_successor_misses_no_message() {
             system.watch("adder", state, Adder::add, watcher.clone()).expect("started");
         };
         start(&system, Adder { numbers, sum: 0, total });
-        let office = system.clone();
-        system.spawn("supervisor", move || supervise(&office, &deaths, start))?;
+        let same_system = system.clone();
+        system.spawn("supervisor", move || supervise(&same_system, &deaths, start))?;
         drop(supervisor);
         for sender in [1, 10] {
             let adder = adder.clone();
@@ -192,17 +191,18 @@ fn a_successor_misses_no_message() {
     assert_eq!(ended.expect("no death is a crash"), 22);
 }
 
-/// Sends back what it is sent, and panics of each message `0`; its kernel counts them.
+/// An actor that sends each message back, and panics at each message `0`; its kernel counts
+/// messages.
 type Echo = Worker<u32, u32, Address<(u32, bool)>>;
 
 fn echo(echo: &mut Echo) -> Result<(), Halted> {
     loop {
-        let number = *echo.in_hand.insert(echo.mailbox.receive()?);
+        let number = *echo.current.insert(echo.mailbox.receive()?);
         if number == 0 {
             planned_panic();
         }
         echo.kernel += 1;
-        echo.in_hand = None;
+        echo.current = None;
         echo.to.send((number, true))?;
     }
 }
@@ -212,7 +212,7 @@ fn report_failure(echo: &Echo, number: u32, reason: &str) -> Result<(), Halted> 
     echo.to.send((number, false))
 }
 
-/// What is reported of these numbers by two workers, if only this many kernels can be made.
+/// What two workers report for these numbers, if only this many kernels can be made.
 fn echoes(numbers: [u32; 5], kernels: usize, stop: &Stop) -> Result<Vec<(u32, bool)>, Error> {
     let made = Arc::new(AtomicUsize::new(0));
     system(stop, |system| {
@@ -232,15 +232,16 @@ fn echoes(numbers: [u32; 5], kernels: usize, stop: &Stop) -> Result<Vec<(u32, bo
     })
 }
 
-/// Two workers die at any moment, one of them twice: each number is reported once, done or failed.
+/// Two workers die at any moment, one of them twice. Each number is reported once, as done or as
+/// failed.
 fn the_task_in_hand_is_reported_once() {
     let mut reports = echoes([0, 0, 1, 2, 0], 5, &Stop::new()).expect("there are kernels");
     reports.sort_unstable();
     assert_eq!(reports, [(0, false), (0, false), (0, false), (1, true), (2, true)]);
 }
 
-/// All are halted if a dead worker has no successor, and the result is the reason. If the run was
-/// stopped before, it needs no successor.
+/// If a dead worker cannot be replaced, all actors are halted, and the reason is the run's result.
+/// After a stop, it is not replaced.
 fn a_worker_that_cannot_be_replaced_ends_the_run() {
     let stop = Stop::new();
     let ended = echoes([0, 1, 2, 3, 4], 2, &stop);
@@ -251,8 +252,8 @@ fn a_worker_that_cannot_be_replaced_ends_the_run() {
     assert_eq!(echoes([0, 1, 2, 3, 4], 2, &stop).expect("it was stopped"), []);
 }
 
-/// A source that panics drops its address as one does that has come to its end. The run's result is
-/// its panic all the same, and not what was sent before.
+/// A source that panics drops its address like one that has ended. The run's result is still the
+/// panic, and not the messages before it.
 fn a_panic_is_not_the_end_of_the_messages() {
     let ended = system::<usize, Error>(&Stop::new(), |system| {
         let (collector, numbers) = system.mailbox(1);
@@ -265,8 +266,7 @@ fn a_panic_is_not_the_end_of_the_messages() {
     assert_eq!(ended.expect_err("the source has panicked").to_string(), "source: panicked: planned");
 }
 
-/// Of two actors that the run cannot do without and that panic, one is the run's error; all others
-/// are halted.
+/// Two unsupervised actors panic: the first is the run's error, and all others are halted.
 fn the_first_crash_ends_the_run_by_name() {
     let stop = Stop::new();
     let ended = system::<usize, Error>(&stop, |system| {

@@ -1,4 +1,4 @@
-//! The pool's owners and grep on them under random schedules, with threads in place of processes.
+//! The pool and grep under random schedules, with threads in place of processes.
 
 use std::{
     process::ExitCode,
@@ -11,7 +11,7 @@ use std::{
 use cc_schedules::{Case, Cause, Ctx, bounded, grep as spec, run};
 use shuttle::thread;
 
-use pool::{Pool, Promise};
+use pool::{Pending, Pool};
 use worker::script;
 
 extern crate cc_schedules as cc_workloads;
@@ -34,10 +34,11 @@ mod in_flight;
 #[path = "../../../crates/cc-procs/src/pool.rs"]
 mod pool;
 
-/// Each of the mistakes that were tried was found within half of these: a queue that stays open on
-/// a stop, an owner that waits for one queue or while it has tasks, an output that is lost, doubled
-/// or of another task, a task that is counted as given before it is, a death that counts against a
-/// neighbour, a credit too many, a suspect with others, and a thread that is not joined.
+/// Number of schedules. Each mistake that was tried was found within half of them: a queue that
+/// stays open on a stop, an owner that waits for one queue or while it has tasks, an output that is
+/// lost, doubled or of another task, a task that counts as sent too early, a death that counts
+/// against another task, a credit too many, a suspect with other tasks, and a thread that is not
+/// joined.
 const SCHEDULES: usize = 400;
 
 fn main() -> ExitCode {
@@ -79,25 +80,25 @@ fn main() -> ExitCode {
     run(cases, SCHEDULES)
 }
 
-/// A task's output is its number, or none if it was given up.
+/// The output of a task: its number, and whether it was done or given up.
 type Output = (u32, bool);
 
 fn start(ctx: &Ctx) -> Pool<u32, Output> {
     let failed = |task: &u32, _: &str| {
-        assert_eq!(script().deaths_alone(&worker::encode(task)), in_flight::TRIES);
+        assert_eq!(script().deaths_alone(&worker::encode(task)), in_flight::MAX_DEATHS);
         (*task, false)
     };
-    Pool::start("numbers", &(), ctx, failed).expect("threads can be had")
+    Pool::start(ctx, "numbers", &(), failed).expect("threads can be had")
 }
 
-/// What comes of a task.
+/// The expected output of a task.
 fn output(task: u32) -> Output {
     let is_deadly = script().deadly == Some(worker::encode(&task));
     (task, !is_deadly)
 }
 
-/// Each output arrives once, though workers die, and only a task that was alone at three deaths is
-/// given up. Then no worker is left.
+/// Each output arrives once, although workers die. Only a task that three workers ran alone when
+/// they died is given up. In the end no worker is left.
 fn each_task_comes_out_once_whatever_dies_when() {
     const TASKS: u32 = 4;
     script().lives = 2;
@@ -109,22 +110,23 @@ fn each_task_comes_out_once_whatever_dies_when() {
         let pool = pool.clone();
         thread::spawn(move || (0..TASKS).for_each(|task| pool.submit_to(&done, task).expect("no stop")))
     };
-    let mut came: Vec<Output> = outputs.iter().collect();
-    came.sort_unstable();
-    assert_eq!(came.len(), TASKS as usize, "{came:?}");
-    for (task, came) in (0..).zip(came) {
-        // A neighbour is not given up by chance: that takes three lives.
-        assert_eq!(came, output(task));
+    let mut arrived: Vec<Output> = outputs.iter().collect();
+    arrived.sort_unstable();
+    assert_eq!(arrived.len(), TASKS as usize, "{arrived:?}");
+    for (task, arrived) in (0..).zip(arrived) {
+        // No other task is given up: that takes three deaths, and only two workers may die at
+        // random.
+        assert_eq!(arrived, output(task));
     }
     feed.join().expect("it has not failed");
     Arc::into_inner(pool).expect("the feed has ended").finish().expect("no worker was refused");
     assert_eq!(script().running, 0);
 }
 
-/// What is ahead of the consumer is what the queue, the worker's credit and the channel of the
-/// outputs have room for.
+/// The number of tasks ahead of the consumer is limited by the queue, the worker's credit and the
+/// channel of the outputs.
 fn what_is_ahead_is_bounded() {
-    const ROOM: usize = 2 + in_flight::CREDITS + 1;
+    const ROOM: usize = 2 + in_flight::IN_FLIGHT + 1;
     let ctx = Ctx::with_window(1, 1);
     let pool = Arc::new(start(&ctx));
     let (done, outputs) = bounded(1);
@@ -147,45 +149,45 @@ fn what_is_ahead_is_bounded() {
     feed.join().expect("it has not failed");
 }
 
-/// The end of a pool comes after all that was submitted, to whichever queue.
+/// A pool ends after all submitted tasks, in either queue.
 fn what_was_submitted_is_done_before_the_end() {
     script().lives = 1;
     let pool = start(&Ctx::with_window(2, 2));
-    let promises = [0, 1, 2].map(|task| pool.submit(task).expect("no stop"));
+    let pending = [0, 1, 2].map(|task| pool.submit(task).expect("no stop"));
     let urgent = [10, 11].map(|task| pool.submit_urgent(task).expect("no stop"));
     pool.finish().expect("no worker was refused");
-    for (promise, task) in promises.into_iter().chain(urgent).zip([0, 1, 2, 10, 11]) {
-        assert_eq!(promise.recv(), Ok(output(task)));
+    for (pending, task) in pending.into_iter().chain(urgent).zip([0, 1, 2, 10, 11]) {
+        assert_eq!(pending.recv(), Ok(output(task)));
     }
 }
 
-/// The line of promises, as `feed` and `gather` have it, with an urgent task in between.
+/// The queue of pending results as `feed` and `gather` use it, with an urgent task in between.
 fn promises_are_kept_whatever_dies_when() {
     script().lives = 2;
     let ctx = Ctx::with_window(2, 1);
     let pool = Arc::new(start(&ctx));
-    let (promises, line) = bounded(1);
+    let (pending_tx, pending_rx) = bounded(1);
     let feed = {
         let pool = pool.clone();
         thread::spawn(move || {
             for task in 0..3 {
-                let promise: Promise<Output> = pool.submit(task).expect("no stop");
-                promises.send(promise).expect("it is gathered");
+                let pending: Pending<Output> = pool.submit(task).expect("no stop");
+                pending_tx.send(pending).expect("it is gathered");
             }
         })
     };
-    for (task, promise) in (0..).zip(&line) {
-        assert_eq!(promise.recv(), Ok(output(task)));
+    for (task, pending) in (0..).zip(&pending_rx) {
+        assert_eq!(pending.recv(), Ok(output(task)));
         let urgent = pool.submit_urgent(10 + task).expect("no stop");
         assert_eq!(urgent.recv(), Ok(output(10 + task)));
-        assert!(urgent.recv().is_err(), "it is kept once");
+        assert!(urgent.recv().is_err(), "it is completed once");
     }
     feed.join().expect("it has not failed");
     Arc::into_inner(pool).expect("the feed has ended").finish().expect("no worker was refused");
 }
 
-/// A stop at any moment: who submits, who waits for an output, and who waits for a worker that does
-/// not answer. A promise is kept with its own output or broken.
+/// A stop at any moment ends each wait: to submit, for an output, and for a worker that does not
+/// answer. A pending result is completed with its own output or abandoned.
 fn a_stop_ends_every_wait() {
     script().lives = 1;
     script().hangs = Some(worker::encode(&2u32));
@@ -195,19 +197,19 @@ fn a_stop_ends_every_wait() {
         let stop = ctx.stop.clone();
         thread::spawn(move || stop.request(Cause::Test))
     };
-    let (promises, line) = bounded(1);
+    let (pending_tx, pending_rx) = bounded(1);
     let feed = {
         let pool = pool.clone();
         thread::spawn(move || {
             for task in 0..6 {
-                let Some(promise) = pool.submit(task) else { return };
-                promises.send(promise).expect("it is gathered");
+                let Some(pending) = pool.submit(task) else { return };
+                pending_tx.send(pending).expect("it is gathered");
             }
         })
     };
-    for (task, promise) in (0..).zip(&line) {
-        if let Ok(kept) = promise.recv() {
-            assert_eq!(kept, output(task));
+    for (task, pending) in (0..).zip(&pending_rx) {
+        if let Ok(completed) = pending.recv() {
+            assert_eq!(completed, output(task));
         }
     }
     [feed, stops].into_iter().for_each(|thread| thread.join().expect("it has not failed"));
@@ -215,26 +217,26 @@ fn a_stop_ends_every_wait() {
     assert_eq!(script().running, 0);
 }
 
-/// If workers cannot be started, all promises are broken, and the end says why.
+/// If workers cannot be started, all pending results are abandoned, and `finish` returns the error.
 fn workers_that_cannot_be_started_end_every_wait() {
     script().starts = Some(1);
     script().lives = 1;
     let ctx = Ctx::with_window(2, 1);
     let pool = Arc::new(start(&ctx));
-    let (promises, line) = bounded(1);
+    let (pending_tx, pending_rx) = bounded(1);
     let feed = {
         let pool = pool.clone();
         thread::spawn(move || {
             for task in 0..4 {
-                let Some(promise) = pool.submit(task) else { return };
-                promises.send(promise).expect("it is gathered");
+                let Some(pending) = pool.submit(task) else { return };
+                pending_tx.send(pending).expect("it is gathered");
             }
         })
     };
-    let kept = line.iter().filter(|promise| promise.recv().is_ok()).count();
+    let completed = pending_rx.iter().filter(|pending| pending.recv().is_ok()).count();
     feed.join().expect("it has not failed");
     let ended = Arc::into_inner(pool).expect("the feed has ended").finish();
-    assert!(ended.is_err() || kept == 4, "{kept} promises were kept, and nothing was wrong");
+    assert!(ended.is_err() || completed == 4, "{completed} results were completed, and nothing was wrong");
     assert_eq!(script().running, 0);
 }
 
@@ -256,32 +258,32 @@ mod worker {
         thread,
     };
 
-    use crate::in_flight::CREDITS;
+    use crate::in_flight::IN_FLIGHT;
 
-    /// Encoded, as tasks and outputs travel.
+    /// An encoded task or output.
     type Bytes = Vec<u8>;
 
-    /// What a worker does with each task.
+    /// The function that does a worker's tasks.
     type Work = Box<dyn FnMut(&[u8]) -> Bytes + Send>;
 
     pub(crate) fn encode(item: &impl Serialize) -> Bytes {
         postcard::to_stdvec(item).expect("plain data serializes")
     }
 
-    /// What is planned for the workers of a schedule, and what has become of them.
+    /// The plan for the workers of a schedule, and a record of their deaths.
     #[derive(Default)]
     pub(crate) struct Script {
-        /// How many workers may die at random.
+        /// How many workers may still die at random.
         pub(crate) lives: u32,
         /// A task that kills each worker that does it.
         pub(crate) deadly: Option<Bytes>,
         /// A task that is never answered.
         pub(crate) hangs: Option<Bytes>,
-        /// How many workers can be started, if there is a limit.
+        /// How many workers can still be started, if there is a limit.
         pub(crate) starts: Option<u32>,
-        /// Workers that have not ended.
+        /// The number of workers that have not ended.
         pub(crate) running: u32,
-        /// How many workers each task has lost that had no other task.
+        /// For each task, the number of workers that died while they had only this task.
         alone: BTreeMap<Bytes, u32>,
         /// Tasks in flight when a worker died, until they are done.
         suspects: BTreeSet<Bytes>,
@@ -292,7 +294,7 @@ mod worker {
             self.alone.get(task).copied().unwrap_or_default()
         }
 
-        /// Whether a worker dies now.
+        /// Decides whether a worker dies now.
         fn kills(&mut self) -> bool {
             let kills = self.lives > 0 && thread_rng().gen_bool(0.3);
             self.lives -= u32::from(kills);
@@ -308,22 +310,22 @@ mod worker {
         SCRIPT.lock().expect("a test that fails ends")
     }
 
-    /// Workers are threads here: no process was started as one.
+    /// Does nothing: workers are threads here, so no process was started as a worker.
     pub(crate) fn enter<W>(_: &str, _: W) {}
 
     /// How to start a worker.
-    pub(crate) struct Launch {
+    pub(crate) struct WorkerSpec {
         name: &'static str,
         setup: Bytes,
     }
 
-    impl Launch {
+    impl WorkerSpec {
         pub(crate) fn new(name: &'static str, setup: &impl Serialize) -> Result<Self> {
             Ok(Self { name, setup: encode(setup) })
         }
 
         fn work(&self) -> Work {
-            const ITS: &str = "it is what was sent";
+            const ITS: &str = "the bytes are what was sent";
             if self.name == "numbers" {
                 return Box::new(|task| encode(&(postcard::from_bytes::<u32>(task).expect(ITS), true)));
             }
@@ -335,27 +337,27 @@ mod worker {
     /// The worker is dead.
     pub(crate) struct Died;
 
-    /// A worker, seen from its owner.
+    /// The owner's side of a worker.
     pub(crate) struct Worker<O> {
         thread: Option<thread::JoinHandle<()>>,
         kill: Arc<Mutex<Option<Sender<Infallible>>>>,
         tasks: Option<Sender<Bytes>>,
         replies: Receiver<Bytes>,
-        /// What it was given and has not answered.
+        /// The tasks that it was given and has not answered.
         given: Mutex<VecDeque<Bytes>>,
         _on_stop: OnRequest,
         output: fn(&[u8]) -> O,
     }
 
     impl<O: DeserializeOwned> Worker<O> {
-        pub(crate) fn start(launch: &Launch, stop: &Stop) -> Result<Self> {
+        pub(crate) fn start(spec: &WorkerSpec, stop: &Stop) -> Result<Self> {
             if let Some(starts) = &mut script().starts {
                 *starts = starts.checked_sub(1).ok_or_else(|| Error::worker("worker process", "planned"))?;
             }
-            let (tasks, taken) = bounded(CREDITS);
-            let (sent, replies) = bounded(CREDITS);
+            let (tasks, taken) = bounded(IN_FLIGHT);
+            let (sent, replies) = bounded(IN_FLIGHT);
             let (alive, killed) = bounded(0);
-            let work = launch.work();
+            let work = spec.work();
             script().running += 1;
             let thread = thread::spawn(move || {
                 serve(&taken, &sent, &killed, work);
@@ -374,12 +376,13 @@ mod worker {
                 replies,
                 given: Mutex::default(),
                 _on_stop: on_stop,
-                output: |bytes| postcard::from_bytes(bytes).expect("it is what was sent"),
+                output: |bytes| postcard::from_bytes(bytes).expect("the bytes are what was sent"),
             })
         }
 
-        /// A worker that is dead may seem to take the task: it is in the pipe's buffer.
-        pub(crate) fn give(&self, task: &impl Serialize) -> Result<(), Died> {
+        /// Sends a task. This may succeed although the worker is dead, as a pipe's buffer may take
+        /// the task.
+        pub(crate) fn send(&self, task: &impl Serialize) -> Result<(), Died> {
             let task = encode(task);
             let mut given = self.given.lock().expect("a test that fails ends");
             let has_suspect = given.iter().chain([&task]).any(|task| script().suspects.contains(task));
@@ -394,7 +397,7 @@ mod worker {
                 _ => {}
             }
             given.push_back(task);
-            assert!(given.len() <= CREDITS);
+            assert!(given.len() <= IN_FLIGHT);
             Ok(())
         }
 
@@ -410,7 +413,7 @@ mod worker {
             Ok((self.output)(&output))
         }
 
-        /// Notes what it takes along.
+        /// Records the tasks that are lost with the worker.
         fn died(given: &VecDeque<Bytes>) {
             let mut script = script();
             script.suspects.extend(given.iter().cloned());
@@ -420,7 +423,7 @@ mod worker {
         }
     }
 
-    /// As a process is: killed, and waited for.
+    /// Kills the worker and waits for it, as for a process.
     impl<O> Drop for Worker<O> {
         fn drop(&mut self) {
             drop(self.kill.lock().expect("a test that fails ends").take());
@@ -451,7 +454,8 @@ mod worker {
             }
             let reply = work(&task);
             scheduling_point();
-            // Its parent has gone on without it, or there is room for all that it can be asked.
+            // The channel has room for all tasks that the worker can have. So this fails only if
+            // the owner has given the worker up.
             let _ = replies.try_send(reply);
             if script().kills() {
                 return;

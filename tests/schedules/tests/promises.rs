@@ -1,4 +1,4 @@
-//! The line of promises of free threads under random schedules: grep with its threads.
+//! The pending results of cc-threads under random schedules: its `grep`.
 
 use std::process::ExitCode;
 
@@ -9,7 +9,7 @@ extern crate cc_schedules as crossbeam_channel;
 extern crate cc_schedules as std;
 extern crate self as oneshot;
 
-// As the crate oneshot has them.
+// The names of the crate oneshot.
 pub(crate) use cc_schedules::oneshot::{Receiver, Sender, channel};
 
 #[allow(dead_code, missing_docs, unreachable_pub, unused_imports)]
@@ -19,16 +19,16 @@ mod caught;
 #[path = "../../../crates/cc-threads/src/grep.rs"]
 mod grep;
 #[allow(dead_code, missing_docs, unreachable_pub, unused_imports)]
-#[path = "../../../crates/cc-threads/src/promise.rs"]
-mod promise;
+#[path = "../../../crates/cc-threads/src/pending.rs"]
+mod pending;
 #[allow(dead_code, missing_docs, unreachable_pub, unused_imports)]
 #[path = "../../../crates/cc-threads/src/threads.rs"]
 mod threads;
 
-/// Each of the mistakes that were tried was found within a quarter of these: workers that leave a
-/// stop before the queues are empty, a worker that waits for one queue or ends with it, a line that
-/// is too long or not dropped before the join, a broken promise that is passed over, and a `feed`
-/// that is not joined.
+/// Number of schedules. Each mistake that was tried was found within a quarter of them: workers
+/// that end after a stop before the queues are empty, a worker that waits for only one queue or
+/// ends with it, a queue of pending results that is too long or is not dropped before the join, an
+/// abandoned result that is skipped, and a `feed` that is not joined.
 const SCHEDULES: usize = 1_000;
 
 fn main() -> ExitCode {

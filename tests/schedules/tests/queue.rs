@@ -1,4 +1,4 @@
-//! The cluster's queue under random schedules: workers that share it, and die at any moment.
+//! The cluster's queue under random schedules: workers share it, and die at any moment.
 
 use std::{collections::BTreeMap, process::ExitCode};
 
@@ -18,7 +18,7 @@ use shuttle::{
     thread,
 };
 
-use queue::{Credit, Id, Lane, Lease, Outcome, Promise, Queue, Seat};
+use queue::{Consumer, Credit, Id, Lane, Lease, Outcome, Pending, Queue};
 
 extern crate cc_schedules as cc_workloads;
 extern crate cc_schedules as std;
@@ -28,9 +28,10 @@ extern crate self as tokio;
 #[path = "../../../crates/cc-distributed/src/cluster/queue.rs"]
 mod queue;
 
-/// Each of the mistakes that were tried was found within a tenth of these: a look before the wait
-/// has begun, a notification before the change or none, a credit that is not released, a lease that
-/// stays in the queue, a suspect with others, and a close that forgets the tasks.
+/// Number of schedules. Each mistake that was tried was found within a tenth of them: a check
+/// before the wait has begun, a notification before the change or none, a credit that is not
+/// released, a lease that stays in the queue, a suspect with other tasks, and a close that forgets
+/// the tasks.
 const SCHEDULES: usize = 2_000;
 
 fn main() -> ExitCode {
@@ -45,12 +46,12 @@ fn main() -> ExitCode {
     run(cases, SCHEDULES)
 }
 
-/// What the workers of a test have seen together.
+/// What all workers of a test have recorded.
 #[derive(Default)]
-struct Observed {
-    /// The seats that hold a lease. A worker leaves it before it gives the lease back.
+struct Record {
+    /// The worker that holds each lease. It removes its entry before it returns the lease.
     holders: BTreeMap<Id, &'static str>,
-    /// The workers that each task was lost with while it was alone.
+    /// For each task, the number of workers that were lost while they had only this task.
     deaths: BTreeMap<Bytes, u32>,
     /// The tasks that were in flight when a worker was lost.
     suspects: Vec<Bytes>,
@@ -58,15 +59,15 @@ struct Observed {
     lives: u32,
 }
 
-type Shared = Arc<Mutex<Observed>>;
+type Shared = Arc<Mutex<Record>>;
 
-fn observe(shared: &Shared) -> MutexGuard<'_, Observed> {
+fn lock(shared: &Shared) -> MutexGuard<'_, Record> {
     shared.lock().expect("a test that fails ends")
 }
 
-/// A worker that has two tasks at most, answers the first of them, and may die.
+/// A worker that has at most two tasks, answers the first of them, and may die.
 struct Worker {
-    seat: Seat,
+    consumer: Consumer,
     name: &'static str,
     held: Vec<Lease>,
     shared: Shared,
@@ -76,56 +77,55 @@ const CREDIT: Credit = Credit { tasks: 2, bytes: 100 };
 
 impl Worker {
     fn join(queue: &Queue, name: &'static str, shared: &Shared) -> Self {
-        let seat = queue.join(name, CREDIT);
-        Self { seat, name, held: Vec::new(), shared: shared.clone() }
+        let consumer = queue.join(name, CREDIT);
+        Self { consumer, name, held: Vec::new(), shared: shared.clone() }
     }
 
-    /// Takes a task, waiting for it only if there is nothing else to do. None at the end of the
-    /// job.
+    /// Takes a task, and waits for one only if it has none. `None` at the end of the job.
     fn take(&mut self) -> Option<()> {
         let lease = if self.held.is_empty() {
-            block_on(self.seat.lease())?
+            block_on(self.consumer.lease())?
         } else {
-            let Some(lease) = self.seat.lease().now_or_never() else { return Some(()) };
+            let Some(lease) = self.consumer.lease().now_or_never() else { return Some(()) };
             lease?
         };
-        let mut observed = observe(&self.shared);
-        let other = observed.holders.insert(lease.id, self.name);
+        let mut record = lock(&self.shared);
+        let other = record.holders.insert(lease.id, self.name);
         assert_eq!(other, None, "{} has the lease already", lease.id);
         self.held.push(lease);
         assert!(self.held.len() <= CREDIT.tasks);
-        let has_suspect = self.held.iter().any(|lease| observed.suspects.contains(&lease.task));
+        let has_suspect = self.held.iter().any(|lease| record.suspects.contains(&lease.task));
         assert!(!has_suspect || self.held.len() == 1, "a suspect runs alone");
         Some(())
     }
 
     fn answer(&mut self) {
         let lease = self.held.remove(0);
-        observe(&self.shared).holders.remove(&lease.id);
-        self.seat.done(lease.id, lease.task).expect("it is the answer to its task");
+        lock(&self.shared).holders.remove(&lease.id);
+        self.consumer.done(lease.id, lease.task).expect("it is the answer to its task");
     }
 
     fn die(self) {
-        let mut observed = observe(&self.shared);
+        let mut record = lock(&self.shared);
         for lease in &self.held {
-            observed.holders.remove(&lease.id);
-            observed.suspects.push(lease.task.clone());
+            record.holders.remove(&lease.id);
+            record.suspects.push(lease.task.clone());
         }
         if let [lease] = &self.held[..] {
-            *observed.deaths.entry(lease.task.clone()).or_default() += 1;
+            *record.deaths.entry(lease.task.clone()).or_default() += 1;
         }
     }
 
-    /// Whether there is a life left, and it is lost now.
+    /// Decides whether the worker dies now.
     fn is_doomed(&self) -> bool {
-        let mut observed = observe(&self.shared);
-        let is_doomed = observed.lives > 0 && thread_rng().gen_bool(0.4);
-        observed.lives -= u32::from(is_doomed);
+        let mut record = lock(&self.shared);
+        let is_doomed = record.lives > 0 && thread_rng().gen_bool(0.4);
+        record.lives -= u32::from(is_doomed);
         is_doomed
     }
 }
 
-/// One worker after the other, until the job ends.
+/// Runs workers one after the other, until the job ends.
 fn work(queue: &Queue, name: &'static str, shared: &Shared) {
     let mut worker = Worker::join(queue, name, shared);
     while worker.take().is_some() {
@@ -138,7 +138,7 @@ fn work(queue: &Queue, name: &'static str, shared: &Shared) {
     }
 }
 
-/// Takes an answer that is the task itself, and counts it.
+/// Accepts any answer as the output, and counts the answers.
 fn check(accepted: &Arc<AtomicUsize>) -> impl FnMut(&str, &[u8]) -> Result<Bytes, String> + use<> {
     let accepted = accepted.clone();
     move |_, answer| {
@@ -147,11 +147,11 @@ fn check(accepted: &Arc<AtomicUsize>) -> impl FnMut(&str, &[u8]) -> Result<Bytes
     }
 }
 
-fn submit(queue: &Queue, task: &'static str) -> Promise<Bytes> {
+fn submit(queue: &Queue, task: &'static str) -> Pending<Bytes> {
     queue.submit(task.into(), Lane::Usual, check(&Arc::default()))
 }
 
-/// A seat that waits hears of a task, whenever it is submitted, and of the end.
+/// A waiting consumer wakes for each task, whenever it is submitted, and for the end.
 fn a_task_wakes_a_seat_that_waits() {
     let queue = Queue::default();
     let worker = {
@@ -165,7 +165,8 @@ fn a_task_wakes_a_seat_that_waits() {
     worker.join().expect("it has not failed");
 }
 
-/// A worker is lost and not replaced, with a task or before it has one; another waits already.
+/// A worker is lost and not replaced, with a task or before it has one, while another is already
+/// waiting.
 fn what_a_lost_worker_had_wakes_another() {
     let (queue, shared) = (Queue::default(), Shared::default());
     let lost = {
@@ -186,49 +187,49 @@ fn what_a_lost_worker_had_wakes_another() {
     [lost, other].into_iter().for_each(|worker| worker.join().expect("it has not failed"));
 }
 
-/// A seat waits for a lease while its answers are taken elsewhere, as a connection does it; its
+/// A consumer waits for a lease while another thread takes its answers, as a connection does. Its
 /// credit is one task.
 fn an_answer_wakes_its_own_seat() {
     let queue = Queue::default();
-    let promises = ["one", "two", "three"].map(|task| submit(&queue, task));
-    let seat = Arc::new(queue.join("a:1/x", Credit { tasks: 1, ..CREDIT }));
+    let results = ["one", "two", "three"].map(|task| submit(&queue, task));
+    let consumer = Arc::new(queue.join("a:1/x", Credit { tasks: 1, ..CREDIT }));
     let (sent, received) = cc_schedules::bounded(1);
     let hand_out = {
-        let seat = seat.clone();
+        let consumer = consumer.clone();
         thread::spawn(move || {
-            while let Some(lease) = block_on(seat.lease()) {
+            while let Some(lease) = block_on(consumer.lease()) {
                 sent.try_send(lease).expect("what was sent before is done");
             }
         })
     };
     let take_in = thread::spawn(move || {
         for Lease { id, task } in &received {
-            seat.done(id, task).expect("it is the answer to its task");
+            consumer.done(id, task).expect("it is the answer to its task");
         }
     });
-    for (promise, task) in promises.into_iter().zip(["one", "two", "three"]) {
-        assert_eq!(block_on(promise), Ok(Outcome::Done(task.into())));
+    for (result, task) in results.into_iter().zip(["one", "two", "three"]) {
+        assert_eq!(block_on(result), Ok(Outcome::Done(task.into())));
     }
     queue.close();
     [hand_out, take_in].into_iter().for_each(|thread| thread.join().expect("it has not failed"));
 }
 
-/// No lease is with two seats, no seat has more than its credit, a suspect runs alone, and each
-/// promise is kept once: broken by nothing but three deaths that the task had to itself.
+/// No lease is at two consumers, no consumer has more than its credit, and a suspect runs alone.
+/// Each pending result is completed once; a task fails only after three deaths while it ran alone.
 fn each_task_comes_out_once_whatever_dies_when() {
     const TASKS: [&str; 3] = ["one", "two", "three"];
     let queue = Queue::default();
-    let shared = Arc::new(Mutex::new(Observed { lives: 5, ..Observed::default() }));
+    let shared = Arc::new(Mutex::new(Record { lives: 5, ..Record::default() }));
     let workers = ["a:1/x", "b:1/y"].map(|name| {
         let (queue, shared) = (queue.clone(), shared.clone());
         thread::spawn(move || work(&queue, name, &shared))
     });
     let accepted = TASKS.map(|_| Arc::default());
     let submit = |n: usize| queue.submit(TASKS[n].into(), Lane::Usual, check(&accepted[n]));
-    for (n, promise) in (0..TASKS.len()).map(submit).enumerate().collect::<Vec<_>>() {
-        let outcome = block_on(promise).expect("the queue is open");
+    for (n, result) in (0..TASKS.len()).map(submit).enumerate().collect::<Vec<_>>() {
+        let outcome = block_on(result).expect("the queue is open");
         let task = Bytes::from(TASKS[n]);
-        let deaths = observe(&shared).deaths.get(&task).copied().unwrap_or_default();
+        let deaths = lock(&shared).deaths.get(&task).copied().unwrap_or_default();
         match outcome {
             Outcome::Done(output) => assert_eq!(output, task),
             Outcome::Failed { task: failed, .. } => assert_eq!((failed, deaths), (task, 3)),
@@ -237,42 +238,42 @@ fn each_task_comes_out_once_whatever_dies_when() {
     }
     queue.close();
     workers.into_iter().for_each(|worker| worker.join().expect("it has not failed"));
-    assert!(observe(&shared).holders.is_empty());
+    assert!(lock(&shared).holders.is_empty());
 }
 
-/// A worker that has answered wrongly gets nothing more, and what it had wakes another, which does
-/// it.
+/// A worker that has sent a wrong answer gets no more tasks. Its tasks wake another worker, which
+/// does them.
 fn a_liar_gets_no_more() {
     let queue = Queue::default();
     let check = |_: &str, answer: &[u8]| {
         if answer == b"lie" { Err("a lie".to_owned()) } else { Ok(Bytes::copy_from_slice(answer)) }
     };
-    let promises = ["one", "two"].map(|task| queue.submit(task.into(), Lane::Usual, check));
+    let results = ["one", "two"].map(|task| queue.submit(task.into(), Lane::Usual, check));
     let liar = {
         let queue = queue.clone();
         thread::spawn(move || {
-            let seat = queue.join("a:1/x", CREDIT);
-            let Some(lease) = block_on(seat.lease()) else { return };
-            assert!(seat.done(lease.id, "lie".into()).is_err());
-            assert_eq!(block_on(seat.lease()), None, "it is not trusted any more");
+            let consumer = queue.join("a:1/x", CREDIT);
+            let Some(lease) = block_on(consumer.lease()) else { return };
+            assert!(consumer.done(lease.id, "lie".into()).is_err());
+            assert_eq!(block_on(consumer.lease()), None, "it is not trusted any more");
         })
     };
     let honest = {
         let (queue, shared) = (queue.clone(), Shared::default());
         thread::spawn(move || work(&queue, "b:1/y", &shared))
     };
-    for (promise, task) in promises.into_iter().zip(["one", "two"]) {
-        assert_eq!(block_on(promise), Ok(Outcome::Done(task.into())));
+    for (result, task) in results.into_iter().zip(["one", "two"]) {
+        assert_eq!(block_on(result), Ok(Outcome::Done(task.into())));
     }
     queue.close();
     [liar, honest].into_iter().for_each(|worker| worker.join().expect("it has not failed"));
 }
 
-/// A close at any moment ends the waits for a lease, for a promise and for the end. A promise is
-/// kept or broken by then, and one that is given afterwards is broken.
+/// A close at any moment ends the waits for a lease, for a pending result and for the end. Each
+/// pending result is completed or abandoned by then, and one that is submitted later is abandoned.
 fn a_close_wakes_all_that_wait() {
     let queue = Queue::default();
-    let promises = ["one", "two"].map(|task| submit(&queue, task));
+    let results = ["one", "two"].map(|task| submit(&queue, task));
     let worker = {
         let (queue, shared) = (queue.clone(), Shared::default());
         thread::spawn(move || work(&queue, "a:1/x", &shared))
@@ -285,9 +286,9 @@ fn a_close_wakes_all_that_wait() {
         let queue = queue.clone();
         thread::spawn(move || queue.close())
     };
-    for (promise, task) in promises.into_iter().zip(["one", "two"]) {
-        let kept = block_on(promise);
-        assert!(kept.is_err() || kept == Ok(Outcome::Done(task.into())));
+    for (result, task) in results.into_iter().zip(["one", "two"]) {
+        let outcome = block_on(result);
+        assert!(outcome.is_err() || outcome == Ok(Outcome::Done(task.into())));
     }
     [worker, end, close].into_iter().for_each(|thread| thread.join().expect("it has not failed"));
     assert!(block_on(submit(&queue, "late")).is_err());

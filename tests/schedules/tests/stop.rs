@@ -1,4 +1,4 @@
-//! `Stop` under random schedules: hooks that are registered and dropped while a stop is requested.
+//! `Stop` under random schedules: hooks are registered and dropped while a stop is requested.
 
 use std::process::ExitCode;
 
@@ -11,8 +11,8 @@ use cc_schedules::{
 };
 use shuttle::thread;
 
-/// Enough to find each of the mistakes that were tried: a hook registered after the look whether a
-/// stop was requested, and a request that is seen before its cause.
+/// Number of schedules. It is enough to find each mistake that was tried: a hook registered after
+/// the check for a stop, and a request that is visible before its cause.
 const SCHEDULES: usize = 5_000;
 
 fn main() -> ExitCode {
@@ -40,7 +40,7 @@ fn request(stop: &Stop, why: Cause) -> thread::JoinHandle<()> {
     thread::spawn(move || stop.request(why))
 }
 
-/// Registering and requesting race: the hook is called by one of them, and not by both.
+/// A registration races with a request: one of them calls the hook, and not both.
 fn a_hook_is_called_once_however_late_it_comes() {
     let (stop, (count, hook)) = (Stop::new(), counter());
     let requests = [request(&stop, Cause::Test), request(&stop, Cause::Break)];
@@ -49,8 +49,8 @@ fn a_hook_is_called_once_however_late_it_comes() {
     assert_eq!(count.load(Ordering::SeqCst), 1);
 }
 
-/// Dropping a registration and requesting race: the hook is called once or not at all, and a
-/// neighbour in any case.
+/// Dropping a registration races with a request: the hook is called at most once, and another hook
+/// in any case.
 fn a_dropped_hook_is_called_at_most_once() {
     let (stop, (count, hook), (others, other)) = (Stop::new(), counter(), counter());
     let (dropped, _kept) = (stop.on_request(hook), stop.on_request(other));
@@ -61,7 +61,7 @@ fn a_dropped_hook_is_called_at_most_once() {
     assert_eq!(others.load(Ordering::SeqCst), 1);
 }
 
-/// A stop that is seen has a cause, which never changes.
+/// A stop that is visible has a cause, which never changes.
 fn every_reader_sees_the_first_cause() {
     let stop = Stop::new();
     let requests = [request(&stop, Cause::Test), request(&stop, Cause::Deadline)];
@@ -73,7 +73,7 @@ fn every_reader_sees_the_first_cause() {
     }
 }
 
-/// A hook is not called under the lock: it may register, ask, and drop a registration.
+/// A hook is not called under the lock: it may check the stop, and register and drop another hook.
 fn a_hook_may_register_another() {
     let (stop, (count, hook)) = (Stop::new(), counter());
     let (inner, request) = (stop.clone(), request(&stop, Cause::Test));

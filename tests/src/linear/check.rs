@@ -1,4 +1,4 @@
-//! Whether a history is linearizable, and where it stops being so.
+//! Checks whether a history is linearizable, and finds the first answer that no order explains.
 
 use super::{
     Limit, MAX_KEYS, MAX_OPERATIONS,
@@ -7,14 +7,14 @@ use super::{
     violation::Violation,
 };
 
-/// What a check found.
+/// The result of a check.
 #[derive(Debug)]
 pub enum Verdict {
     /// There is an order of the operations that explains every answer.
     Linearizable,
-    /// There is none.
+    /// There is no such order.
     Violation(Box<Violation>),
-    /// Neither was found within the limit. This is not a pass.
+    /// The search reached its limit. This is not a pass.
     Undecided,
 }
 
@@ -23,7 +23,7 @@ impl Verdict {
     ///
     /// # Panics
     ///
-    /// If it is not, with the violation, or if that is undecided.
+    /// If it is not, with the violation, or if the search reached its limit.
     pub fn assert_linearizable(&self) {
         match self {
             Self::Linearizable => (),
@@ -33,8 +33,9 @@ impl Verdict {
     }
 }
 
-/// Checks a history, one group of keys at a time: linearizability is local ([Herlihy and Wing](https://doi.org/10.1145/78969.78972),
-/// 1990, theorem 1), so that groups which no operation spans may be ordered each on its own.
+/// Checks a history, one group of keys at a time. Linearizability is local ([Herlihy and
+/// Wing](https://doi.org/10.1145/78969.78972), 1990, theorem 1): groups that no operation spans can
+/// be ordered separately.
 ///
 /// # Panics
 ///
@@ -55,7 +56,7 @@ pub fn check(history: &History, limit: Limit) -> Verdict {
     verdict
 }
 
-/// The operations, by groups of keys that no operation spans.
+/// The operations, divided into groups of keys that no operation spans.
 fn groups(history: &History) -> Vec<Vec<Operation>> {
     let mut group_of: Vec<Key> = (0..history.keys.len()).collect();
     let keys = history.operations.iter().map(|operation| operation.op.keys(&history.keys));
@@ -79,13 +80,14 @@ fn find(group: &[Operation], keys: &[KeyInfo], time: u64, mut limit: Limit) -> F
     search(&known(group, time), keys, &mut limit)
 }
 
-/// What was known at a time: what had not been called is not there, and the end of what had not ended is open.
+/// What was known at a time. Operations called later are missing; those that had not ended are
+/// open.
 fn known(group: &[Operation], time: u64) -> Vec<Operation> {
     let called = group.iter().filter(|operation| operation.invoked <= time);
     called.filter_map(|operation| known_of(operation, operation.completed <= time)).collect()
 }
 
-/// What a search takes for an operation, whose end may be known.
+/// What the search gets for an operation that may have ended.
 fn known_of(operation: &Operation, has_ended: bool) -> Option<Operation> {
     match &operation.outcome {
         Outcome::Failed if has_ended => forgets(operation),
@@ -99,7 +101,7 @@ fn known_of(operation: &Operation, has_ended: bool) -> Option<Operation> {
     }
 }
 
-/// What is left of an operation that was not done: an `EXEC` ends the watch even so.
+/// What remains of an operation that was refused: an `EXEC` still ends the watch.
 fn forgets(operation: &Operation) -> Option<Operation> {
     match &operation.op {
         Op::Exec { watched, .. } if !watched.is_empty() => {
@@ -110,9 +112,10 @@ fn forgets(operation: &Operation) -> Option<Operation> {
     }
 }
 
-/// The violation in a group that has one: the answer up to which there is no order, although there was one before.
+/// The violation in a group that has one: the earliest answer up to which there is no order.
 ///
-/// What holds of a history holds of what was known at any time before its end, so that halving finds it.
+/// If a history has an order, so has what was known at any earlier time. So a binary search finds
+/// the answer.
 fn violation(group: &[Operation], keys: &[KeyInfo], limit: Limit) -> Violation {
     let mut answers: Vec<&Operation> =
         group.iter().filter(|operation| operation.completed != NEVER).collect();
@@ -129,20 +132,20 @@ fn violation(group: &[Operation], keys: &[KeyInfo], limit: Limit) -> Violation {
     }
 }
 
-/// The same operation as it is seen at a time.
+/// The operation as it was known at a time.
 fn as_of(operation: &Operation, time: u64) -> Operation {
     let Operation { client, op, invoked, completed, .. } = operation.clone();
     if completed <= time { operation.clone() } else { Operation::unknown(client, op, invoked) }
 }
 
-/// What the operation would have answered in an order of everything else, if there is one.
+/// A right answer to the culprit: the one in an order of all other operations, if there is one.
 fn expected(group: &[Operation], keys: &[KeyInfo], culprit: &Operation, mut limit: Limit) -> Option<String> {
     let mut others = known(group, culprit.completed);
     let nth = others.iter().position(|operation| operation == culprit)?;
     others[nth].outcome = Outcome::Unknown;
     match search(&others, keys, &mut limit) {
         Found::Order(order) => {
-            order.into_iter().find(|(place, _)| *place == nth).map(|(_, answer)| answer.to_string())
+            order.into_iter().find(|(index, _)| *index == nth).map(|(_, answer)| answer.to_string())
         }
         Found::Nothing | Found::Limit => None,
     }

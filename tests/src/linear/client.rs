@@ -1,7 +1,7 @@
-//! A client that records what it asks and what it is answered.
+//! A client that records its operations and their answers.
 //!
-//! It is written by hand because it must tell what other clients hide: whether an operation was refused, or its connection was
-//! lost after the first byte of it may have arrived. None is ever sent twice.
+//! Client libraries hide what this client must tell apart: an operation was refused, or its
+//! connection was lost after some of its bytes may have arrived. It never sends an operation twice.
 
 use std::{
     io::{self, BufReader, ErrorKind, Write},
@@ -16,16 +16,16 @@ use super::{
     resp::Frame,
 };
 
-/// How long an answer may take. A server that is silent for longer hangs, which no history excuses.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Maximum time for an answer. A server that is silent for longer hangs, and the test fails.
+const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 
-/// Errors that say that nothing was done.
+/// Error codes which mean that the operation was not done.
 const REFUSALS: &[&str] = &["TRYAGAIN", "EXECABORT"];
 
-/// Errors that say that nobody knows whether something was done.
+/// Error codes which mean that the operation may or may not have been done.
 const INDETERMINATE: &[&str] = &["INDETERMINATE"];
 
-/// What the clients of a history share.
+/// The clock and the connection counter that the clients of a history share.
 pub struct Recorder {
     servers: Vec<SocketAddr>,
     keys: Vec<KeyInfo>,
@@ -34,7 +34,7 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// For a history with these keys. Clients are spread over the servers.
+    /// A recorder for a history with these keys. Clients are spread over the servers.
     #[must_use]
     pub fn new(servers: &[SocketAddr], keys: &[KeyInfo]) -> Self {
         Self { servers: servers.to_vec(), keys: keys.to_vec(), clock: 0.into(), connections: 0.into() }
@@ -46,18 +46,18 @@ impl Recorder {
         Client { recorder: self, id: 0, connection: None, watched: vec![], operations: vec![] }
     }
 
-    /// The time.
+    /// The next reading of the clock, which only counts.
     pub fn now(&self) -> u64 {
         self.clock.fetch_add(1, SeqCst)
     }
 
-    /// What the clients did.
+    /// The history of these operations.
     #[must_use]
     pub fn history(&self, operations: impl IntoIterator<Item = Vec<Operation>>) -> History {
         History { keys: self.keys.clone(), operations: operations.into_iter().flatten().collect() }
     }
 
-    /// Connects to one server, or another if that one is not there.
+    /// Connects to one of the servers: the first that accepts, from `id` on.
     fn connect(&self, id: usize) -> Connection {
         let servers = self.servers.iter().cycle().skip(id).take(self.servers.len());
         let mut last = None;
@@ -79,20 +79,20 @@ struct Connection {
 
 impl Connection {
     fn new(server: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect_timeout(&server, PATIENCE)?;
+        let stream = TcpStream::connect_timeout(&server, ANSWER_LIMIT)?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(ANSWER_LIMIT))?;
+        stream.set_write_timeout(Some(ANSWER_LIMIT))?;
         Ok(Self { reader: BufReader::new(stream.try_clone()?), stream })
     }
 
-    /// Reads what is answered to an operation.
+    /// Reads the answer to an operation.
     fn outcome(&mut self, op: &Op) -> io::Result<Outcome> {
         let Op::Exec { ops, .. } = op else { return Ok(outcome(Frame::read(&mut self.reader)?)) };
         let queued =
             (0..=ops.len()).map(|_| Frame::read(&mut self.reader)).collect::<io::Result<Vec<_>>>()?;
         let done = outcome(Frame::read(&mut self.reader)?);
-        // Had a command been done instead of queued, it would not have been part of the transaction.
+        // A command that was done and not queued was not part of the transaction.
         let not_queued = queued.iter().find(|frame| !matches!(frame, Frame::Simple(_)));
         match (not_queued, &done) {
             (Some(frame), Outcome::Ok(_)) => Ok(Outcome::Ok(Answer::Other(format!("{frame:?} in MULTI")))),
@@ -113,16 +113,18 @@ pub struct Client<'a> {
 }
 
 impl Client<'_> {
-    /// Asks and waits for the answer. What a transaction watches is what the connection watches.
+    /// Sends an operation and waits for the answer. The keys that a transaction watches are those
+    /// that the connection watches.
     ///
     /// # Panics
     ///
-    /// If no server takes connections, and if there is no answer for half a minute or one that is not RESP2.
+    /// If no server accepts connections, and if there is no answer within half a minute or the
+    /// answer is not RESP2.
     pub fn ask(&mut self, op: Op) -> Outcome {
         self.ask_all(vec![op]).pop().expect("an outcome for each operation")
     }
 
-    /// Asks several things in one go (pipelining), and waits for all answers.
+    /// Sends several operations in one pipeline, and waits for all answers.
     ///
     /// # Panics
     ///
@@ -131,10 +133,10 @@ impl Client<'_> {
         let mut connection = self.connect();
         let bytes: Vec<u8> = ops.iter().flat_map(|op| request(op, &self.recorder.keys)).collect();
         let invoked: Vec<u64> = ops.iter().map(|_| self.recorder.now()).collect();
-        let mut is_lost = heard(connection.stream.write_all(&bytes)).is_none();
+        let mut is_lost = unless_lost(connection.stream.write_all(&bytes)).is_none();
         let mut outcomes = vec![];
         for (op, invoked) in ops.into_iter().zip(invoked) {
-            let outcome = if is_lost { None } else { heard(connection.outcome(&op)) };
+            let outcome = if is_lost { None } else { unless_lost(connection.outcome(&op)) };
             let outcome = outcome.unwrap_or(Outcome::Unknown);
             is_lost |= outcome == Outcome::Unknown;
             outcomes.push(outcome.clone());
@@ -154,7 +156,7 @@ impl Client<'_> {
         self.operations.push(Operation { client: self.id, op, invoked, completed, outcome });
     }
 
-    /// Ends the connection, and returns what was done.
+    /// Closes the connection, and returns the operations.
     #[must_use]
     pub fn operations(self) -> Vec<Operation> {
         self.operations
@@ -169,26 +171,26 @@ impl Client<'_> {
     }
 }
 
-/// What came, or `None` if the connection was lost.
-fn heard<T>(result: io::Result<T>) -> Option<T> {
+/// The result, or `None` if the connection was lost.
+fn unless_lost<T>(result: io::Result<T>) -> Option<T> {
     match result {
-        Ok(heard) => Some(heard),
+        Ok(value) => Some(value),
         Err(error) => match error.kind() {
             ErrorKind::InvalidData => panic!("{error}"),
-            ErrorKind::WouldBlock | ErrorKind::TimedOut => panic!("no answer within {PATIENCE:?}"),
+            ErrorKind::WouldBlock | ErrorKind::TimedOut => panic!("no answer within {ANSWER_LIMIT:?}"),
             _ => None,
         },
     }
 }
 
-/// The bytes that ask for it.
+/// The operation as bytes of the protocol.
 fn request(op: &Op, keys: &[KeyInfo]) -> Vec<u8> {
     let mut bytes = vec![];
     op.text(keys).split("; ").for_each(|words| Frame::request(words).write(&mut bytes));
     bytes
 }
 
-/// What an answer means.
+/// The outcome that an answer means.
 fn outcome(frame: Frame) -> Outcome {
     let Frame::Error(error) = &frame else { return Outcome::Ok(answer(frame)) };
     let is_one_of = |words: &[&str]| words.contains(&error.split(' ').next().unwrap_or_default());

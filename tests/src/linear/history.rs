@@ -1,14 +1,15 @@
-//! A history: what clients asked of a server, what it answered, and when, as far as a client can know.
+//! A history: the operations of clients of a server, with the answers and the times that a client
+//! can know.
 
 use std::fmt::{self, Display, Formatter};
 
-/// A key: its place in [`History::keys`].
+/// A key: its index in [`History::keys`].
 pub type Key = usize;
 
-/// How a key is called, and where it is.
+/// The name and the shard of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyInfo {
-    /// Its name, with a hash tag if it has one, and without a space.
+    /// The name: with a hash tag if it has one, and without a space.
     pub name: String,
     /// The shard that holds it.
     pub shard: usize,
@@ -21,7 +22,7 @@ pub enum Op {
     Get(Key),
     /// `SET`.
     Set(Key, i64),
-    /// `SET … NX`: only where there is nothing yet.
+    /// `SET … NX`: only if the key is missing.
     SetNx(Key, i64),
     /// `INCRBY`, and `INCR` where it is 1.
     Add(Key, i64),
@@ -31,21 +32,21 @@ pub enum Op {
     Mget(Vec<Key>),
     /// `MSET`.
     Mset(Vec<(Key, i64)>),
-    /// `WATCH`: from now on until this connection's next `EXEC`.
+    /// `WATCH`: until this connection's next `EXEC`.
     Watch(Vec<Key>),
     /// `MULTI … EXEC`.
     Exec {
-        /// What the connection has watched since its last `EXEC`.
+        /// The keys that the connection has watched since its last `EXEC`.
         watched: Vec<Key>,
-        /// The queue.
+        /// The queued operations.
         ops: Vec<Self>,
     },
-    /// No client's operation: a shard lost all its keys at once.
+    /// Not an operation of a client: a shard lost all its keys at once.
     Crash(usize),
 }
 
 impl Op {
-    /// The keys it is about. A crash is about those of its shard.
+    /// The keys that the operation touches. A crash touches those of its shard.
     #[must_use]
     pub fn keys(&self, all: &[KeyInfo]) -> Vec<Key> {
         match self {
@@ -59,7 +60,7 @@ impl Op {
         }
     }
 
-    /// Whether it leaves every key and every connection as it is, whatever the answer.
+    /// Whether the operation changes no key and no connection, independent of the answer.
     #[must_use]
     pub fn only_reads(&self) -> bool {
         match self {
@@ -69,7 +70,7 @@ impl Op {
         }
     }
 
-    /// Whether it left every key and every connection as it was, since it answered so.
+    /// Whether the operation, with this answer, changed no key and no connection.
     #[must_use]
     pub fn changed_nothing(&self, answer: &Answer) -> bool {
         match (self, answer) {
@@ -81,7 +82,7 @@ impl Op {
         }
     }
 
-    /// As one would type it.
+    /// The operation as a user would type it.
     #[must_use]
     pub fn text(&self, keys: &[KeyInfo]) -> String {
         let name = |key: &Key| keys[*key].name.clone();
@@ -108,20 +109,21 @@ impl Op {
     }
 }
 
-/// An answer, as the protocol has it.
+/// An answer of the protocol.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// `+OK`, and what a crash answers.
+    /// `+OK`, and the answer of a crash.
     Done,
-    /// No value, a condition that was not met, or a transaction that was not done because of a watched key.
+    /// No value, a condition that was not met, or a transaction that was not done because a watched
+    /// key was written.
     Nil,
     /// An integer.
     Integer(i64),
     /// A value.
     Value(i64),
-    /// Several.
+    /// A list of answers.
     List(Vec<Self>),
-    /// What no operation of a history answers, and is a violation therefore.
+    /// An answer that no operation of a history may have, and so a violation.
     Other(String),
 }
 
@@ -141,7 +143,7 @@ impl Display for Answer {
     }
 }
 
-/// What a client knows of its operation in the end.
+/// What a client knows of its operation at the end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// It was done once, between call and answer.
@@ -162,21 +164,21 @@ impl Display for Outcome {
     }
 }
 
-/// When an operation ended whose end nobody saw.
+/// The completion time of an operation that had no answer.
 pub const NEVER: u64 = u64::MAX;
 
-/// An operation with its times, on a clock that only counts: of two readings the later one is the larger one.
+/// An operation with its times. The clock only counts: the later of two readings is the larger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Operation {
-    /// The connection. A client that connects anew is another one.
+    /// The number of the connection. A client that reconnects gets another number.
     pub client: usize,
-    /// What was asked.
+    /// The operation.
     pub op: Op,
     /// A time before the first byte of the request was sent.
     pub invoked: u64,
     /// A time after the last byte of the answer was received, or [`NEVER`].
     pub completed: u64,
-    /// What came of it.
+    /// The outcome.
     pub outcome: Outcome,
 }
 
@@ -187,25 +189,27 @@ impl Operation {
         Self { client, op, invoked: times.0, completed: times.1, outcome: Outcome::Ok(answer) }
     }
 
-    /// An operation of which nothing more was heard.
+    /// An operation that had no answer.
     #[must_use]
     pub fn unknown(client: usize, op: Op, invoked: u64) -> Self {
         Self { client, op, invoked, completed: NEVER, outcome: Outcome::Unknown }
     }
 }
 
-/// What was recorded. Every key is missing at first.
+/// A recorded history. Every key is missing at first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct History {
     /// The keys.
     pub keys: Vec<KeyInfo>,
-    /// The operations, in any order. Those of one client do not overlap, unless it sent them in one go; then they
-    /// are in the order in which it sent them, and are done in that order if all are answered.
+    /// The operations, in any order. Operations of one client do not overlap, unless it sent them
+    /// in one pipeline. Those stand in the order in which it sent them, and are done in that order
+    /// if all are answered.
     pub operations: Vec<Operation>,
 }
 
 impl History {
-    /// How many operations were answered, were refused, and are unknown: a history that says nothing is no evidence.
+    /// The number of operations that were answered, were refused, and are unknown. A history
+    /// without answered operations proves nothing.
     #[must_use]
     pub fn counts(&self) -> (usize, usize, usize) {
         let count = |is: fn(&Outcome) -> bool| self.operations.iter().filter(|o| is(&o.outcome)).count();
@@ -216,7 +220,8 @@ impl History {
         )
     }
 
-    /// How many operations were called while another one was open: without one, a history shows nothing but a sequence.
+    /// The number of operations that were called while another was open. Without any, the history
+    /// is only a sequence.
     #[must_use]
     pub fn overlapping(&self) -> usize {
         let is_open = |one: &Operation, time| one.invoked < time && time < one.completed;

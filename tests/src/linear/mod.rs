@@ -1,16 +1,21 @@
-//! Linearizability: whether what concurrent clients saw of a key-value server can be explained by a server that does one operation
-//! at a time, each between its call and its answer ([Herlihy and Wing](https://doi.org/10.1145/78969.78972), 1990).
+//! Linearizability: checks whether the answers that concurrent clients got from a key-value server
+//! can be explained by a server that does one operation at a time, each between its call and its
+//! answer ([Herlihy and Wing](https://doi.org/10.1145/78969.78972), 1990).
 //!
 //! In reading order:
 //!
-//! 1. [`history`]: what clients asked, what they were answered, and when;
-//! 2. `state`: the server that does one operation at a time;
-//! 3. `search`: looks for an order that such a server could have had;
-//! 4. [`mod@check`]: the groups of keys, and the smallest beginning that has no order; [`violation`]: the report;
-//! 5. [`resp`] and [`client`]: a client that records what it does, and knows a lost connection from a refusal;
-//! 6. [`plan`]: seeded lists of operations for some clients; [`mod@record`]: runs them, and kills a worker meanwhile.
+//! 1. [`history`]: the operations of the clients, with their answers and times;
+//! 2. `state`: the sequential specification, a server that does one operation at a time;
+//! 3. `search`: looks for an order of the operations that such a server could have taken;
+//! 4. [`mod@check`]: divides the keys into independent groups, and finds the shortest prefix
+//!    without such an order; [`violation`]: the report;
+//! 5. [`resp`] and [`client`]: a client that records what it does, and tells a lost connection from
+//!    a refusal;
+//! 6. [`plan`]: random lists of operations for several clients; [`mod@record`]: runs them, and
+//!    kills workers meanwhile.
 //!
-//! A suite makes a [`plan::Plan`], has it [recorded](record::record), and [checks](check::check) the history:
+//! A suite makes a [`plan::Plan`], has it [recorded](record::record), and [checks](check::check)
+//! the history:
 //!
 //! ```ignore
 //! let keys = plan::spread(shards, 2, "h17", |key| slots::shard(key));
@@ -32,13 +37,14 @@ mod state;
 mod tests;
 pub mod violation;
 
-/// The most operations of a history.
+/// Maximum number of operations of a history. The search keeps a set of operations as a fixed
+/// number of words.
 pub const MAX_OPERATIONS: usize = 200;
 
-/// The most keys of a history.
+/// Maximum number of keys of a history. A connection's watched keys are the bits of one word.
 pub const MAX_KEYS: usize = 64;
 
-/// How many operations a search for an order may try.
+/// Maximum number of steps of a search for an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit(pub u64);
 

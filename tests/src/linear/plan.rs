@@ -1,17 +1,18 @@
-//! What clients shall do: seeded, on few keys, so that they meet.
+//! What clients do: random lists of operations from a seed, on few keys, so that clients conflict.
 
 use fastrand::Rng;
 
 use super::history::{Key, KeyInfo, Op};
 
-/// What a client does next.
+/// One step of a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// One operation, or several in one go.
+    /// One operation, or several in one pipeline.
     Ask(Vec<Op>),
     /// Compare and set: `WATCH`, `GET`, and `SET` to one more, in a transaction.
     Increase(Key),
-    /// A transfer as an application does it: `WATCH`, `MGET`, and `SET` of both accounts, in a transaction, if there is enough.
+    /// A transfer as an application does it: `WATCH`, `MGET`, and `SET` of both accounts in a
+    /// transaction, if the balance suffices.
     Transfer {
         /// The account that pays.
         from: Key,
@@ -23,7 +24,7 @@ pub enum Action {
 }
 
 impl Action {
-    /// How many operations it is at most.
+    /// Maximum number of operations of this action.
     #[must_use]
     pub fn operations(&self) -> usize {
         match self {
@@ -33,28 +34,29 @@ impl Action {
     }
 }
 
-/// What a history is about.
+/// The kind of operations in a history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Keys that are written, read and deleted.
     Registers,
-    /// Keys that are counted up.
+    /// Keys that are incremented.
     Counters,
-    /// Accounts whose sum never changes: transactions that move amounts, reads that must not see half of one.
+    /// Accounts whose sum never changes: transactions move amounts, and reads must not see half a
+    /// transaction.
     Transfers,
     /// Compare and set with `WATCH`.
     Conditions,
-    /// All of it on the same keys.
+    /// All of these on the same keys.
     Mixed,
 }
 
 impl Kind {
-    /// All of them.
+    /// All kinds.
     pub const ALL: [Self; 5] =
         [Self::Registers, Self::Counters, Self::Transfers, Self::Conditions, Self::Mixed];
 }
 
-/// What some clients do.
+/// The operations of several clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     /// The keys.
@@ -66,11 +68,11 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// A plan of about `operations` operations, which is the same for the same seed.
+    /// A plan of about `operations` operations. The same seed makes the same plan.
     ///
     /// # Panics
     ///
-    /// If there are no clients or less than two keys.
+    /// If there are no clients, or fewer than two keys.
     #[must_use]
     pub fn random(kind: Kind, keys: Vec<KeyInfo>, clients: usize, operations: usize, seed: u64) -> Self {
         assert!(clients > 0 && keys.len() > 1, "a plan needs clients, and keys to choose from");
@@ -88,25 +90,27 @@ impl Plan {
         plan
     }
 
-    /// How many operations a history of it has at most, crashes apart: each key is read in the end.
+    /// Maximum number of operations of its history, not counting crashes. Each key is read at the
+    /// end.
     #[must_use]
     pub fn operations(&self) -> usize {
         let actions = self.clients.iter().flatten().map(Action::operations);
         self.first.len() + actions.sum::<usize>() + self.keys.len()
     }
 
-    /// How many actions it has.
+    /// The number of actions of all clients.
     #[must_use]
     pub fn actions(&self) -> usize {
         self.clients.iter().map(Vec::len).sum()
     }
 }
 
-/// Names for keys, `each` of them in each of `shards` shards, with a hash tag, and none of which begins like another history's.
+/// Names for keys, `each` per shard, with hash tags. Keys of histories with different prefixes are
+/// different.
 ///
 /// # Panics
 ///
-/// If `shard_of` sends none of many keys to one of the shards.
+/// If `shard_of` maps none of many tags to one of the shards.
 #[must_use]
 pub fn spread(shards: usize, each: usize, prefix: &str, shard_of: impl Fn(&str) -> usize) -> Vec<KeyInfo> {
     let tags = (0..10_000).map(|tag| format!("{{{prefix}-{tag}}}"));
@@ -121,7 +125,7 @@ pub fn spread(shards: usize, each: usize, prefix: &str, shard_of: impl Fn(&str) 
 struct Maker {
     rng: Rng,
     keys: usize,
-    /// The last value written: each is written once, so that a read tells which write it saw.
+    /// The last value written. No value is written twice, so a read shows which write it saw.
     value: i64,
 }
 

@@ -1,4 +1,4 @@
-//! Runs a plan: its clients at the same time, and a worker's end among them.
+//! Runs a plan: all clients at the same time, and kills workers meanwhile.
 
 use std::{
     net::SocketAddr,
@@ -17,26 +17,29 @@ use super::{
     plan::{Action, Plan},
 };
 
-/// A worker's end.
+/// The kill of a worker.
 pub struct Kill<'a> {
-    /// How many of the plan's actions are begun before it, at least one.
+    /// How many of the plan's actions have begun before it, at least one.
     pub after: usize,
-    /// The shards whose keys vanish.
+    /// The shards that lose their keys.
     pub shards: Vec<usize>,
-    /// Ends the worker.
+    /// Kills the worker.
     pub kill: Box<dyn FnOnce() + 'a>,
-    /// Waits until the shards are there again, each with a new epoch.
+    /// Waits until the shards answer again, each in its next epoch.
     pub back: Box<dyn FnOnce() + 'a>,
 }
 
-/// Runs a plan on one or several servers of the same keys, which nobody has used before, and reads all keys in the end.
+/// Runs a plan on one or several servers that hold the same keys, which must be unused, and reads
+/// all keys at the end.
 ///
-/// The kills come in their order. Some actions of other clients go on meanwhile; the rest of them wait until the shards
-/// are back, and so does a client that was refused, so that no kill leaves the history empty behind it.
+/// The kills come in the given order. During a kill, clients begin a few more actions and then wait
+/// until the shards are back. A client that was refused waits as well. So each kill is followed by
+/// enough operations.
 ///
 /// # Panics
 ///
-/// If the history would be too long, if the plan has less actions than a kill waits for, and as [`Client::ask`] does.
+/// If the history would be too long, if the plan has fewer actions than a kill waits for, and as
+/// [`Client::ask`] does.
 #[must_use]
 pub fn record(servers: &[SocketAddr], plan: &Plan, kills: Vec<Kill<'_>>) -> History {
     let crashes: usize = kills.iter().map(|kill| kill.shards.len()).sum();
@@ -54,24 +57,24 @@ pub fn record(servers: &[SocketAddr], plan: &Plan, kills: Vec<Kill<'_>>) -> Hist
     recorder.history(logs)
 }
 
-/// What one client is answered, one operation after the other.
+/// The operations of one client that does these one after the other.
 fn asks(recorder: &Recorder, ops: Vec<Op>) -> Vec<Operation> {
     let mut client = recorder.client();
     ops.into_iter().for_each(|op| drop(client.ask(op)));
     client.operations()
 }
 
-/// The clients' and the kills' meeting place.
+/// The state that clients and kills share.
 struct Run<'a> {
     recorder: &'a Recorder,
     start: Barrier,
-    /// How many actions are begun.
+    /// How many actions have begun.
     begun: AtomicUsize,
-    /// After how many actions each kill comes.
+    /// For each kill, after how many actions it comes.
     kills: Vec<usize>,
-    /// How many actions may begin between a kill's turn and its end.
+    /// How many actions may begin between the start of a kill and its end.
     meanwhile: usize,
-    /// How many kills are over.
+    /// How many kills have ended.
     over: Mutex<usize>,
     is_over: Condvar,
 }
@@ -99,16 +102,16 @@ impl<'a> Run<'a> {
     }
 
     fn all(&self, plan: &Plan, kills: Vec<Kill<'_>>) -> Vec<Vec<Operation>> {
-        let (turn, turns) = sync_channel(kills.len());
+        let (turn_tx, turn_rx) = sync_channel(kills.len());
         thread::scope(|scope| {
             let clients = plan.clients.iter().map(|actions| {
-                let turn = turn.clone();
-                scope.spawn(move || self.client(actions, &turn))
+                let turn_tx = turn_tx.clone();
+                scope.spawn(move || self.client(actions, &turn_tx))
             });
             let clients: Vec<_> = clients.collect();
-            drop(turn);
+            drop(turn_tx);
             let release = Release(self);
-            let crashes = kills.into_iter().enumerate().map(|(nth, kill)| self.kill(nth, kill, &turns));
+            let crashes = kills.into_iter().enumerate().map(|(nth, kill)| self.kill(nth, kill, &turn_rx));
             let mut logs: Vec<_> = crashes.collect();
             drop(release);
             logs.extend(clients.into_iter().map(|client| client.join().expect("a client does not panic")));
@@ -116,13 +119,13 @@ impl<'a> Run<'a> {
         })
     }
 
-    fn client(&self, actions: &[Action], turn: &SyncSender<()>) -> Vec<Operation> {
+    fn client(&self, actions: &[Action], turn_tx: &SyncSender<()>) -> Vec<Operation> {
         let mut client = self.recorder.client();
         self.start.wait();
         for action in actions {
             let nth = self.begun.fetch_add(1, SeqCst) + 1;
             let turns = self.kills.iter().filter(|after| **after == nth);
-            turns.for_each(|_| turn.send(()).expect("somebody waits for each kill's turn"));
+            turns.for_each(|_| turn_tx.send(()).expect("each kill waits for its turn"));
             self.wait_for_kills(nth.saturating_sub(self.meanwhile));
             if act(&mut client, action) == Outcome::Failed {
                 self.wait_for_kills(self.begun.load(SeqCst));
@@ -131,15 +134,15 @@ impl<'a> Run<'a> {
         client.operations()
     }
 
-    /// Does a kill when its turn has come, and records what it does to the shards.
-    fn kill(&self, nth: usize, kill: Kill<'_>, turns: &Receiver<()>) -> Vec<Operation> {
-        turns.recv().expect("a client comes to each kill's turn");
+    /// Does a kill when its turn has come, and records the crash of each shard.
+    fn kill(&self, nth: usize, kill: Kill<'_>, turn_rx: &Receiver<()>) -> Vec<Operation> {
+        turn_rx.recv().expect("a client comes to each kill's turn");
         let invoked: Vec<u64> = kill.shards.iter().map(|_| self.recorder.now()).collect();
         (kill.kill)();
         (kill.back)();
         let crash = |(shard, invoked)| {
             let times = (invoked, self.recorder.now());
-            // Each is a client of its own, which no connection is.
+            // Each crash gets a client number that no connection has.
             Operation::ok(usize::MAX - shard, Op::Crash(shard), times, Answer::Done)
         };
         let crashes = kill.shards.into_iter().zip(invoked).map(crash).collect();
@@ -152,7 +155,7 @@ impl<'a> Run<'a> {
         self.is_over.notify_all();
     }
 
-    /// Waits for the end of the kills whose turn came with that many actions.
+    /// Waits for the end of the kills that come after at most `begun` actions.
     fn wait_for_kills(&self, begun: usize) {
         let turns = self.kills.iter().filter(|after| **after <= begun).count();
         let over = self.over.lock().unwrap_or_else(PoisonError::into_inner);
@@ -161,7 +164,7 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Does an action, as far as it gets, and returns what came of it.
+/// Does an action as far as possible, and returns its last outcome.
 fn act(client: &mut Client<'_>, action: &Action) -> Outcome {
     match action {
         Action::Ask(ops) => {
@@ -176,7 +179,8 @@ fn act(client: &mut Client<'_>, action: &Action) -> Outcome {
     }
 }
 
-/// Sets keys to what is made of their values, unless somebody else writes them meanwhile.
+/// Sets keys to values computed from their present ones, unless another client writes them
+/// meanwhile.
 fn compare_and_set(
     client: &mut Client<'_>,
     keys: &[Key],
@@ -192,7 +196,7 @@ fn compare_and_set(
     client.ask(Op::Exec { watched: vec![], ops })
 }
 
-/// The values that were read. A missing one counts as nothing.
+/// The values that were read. A missing key counts as 0.
 fn values(read: &Outcome) -> Option<Vec<i64>> {
     match read {
         Outcome::Ok(Answer::List(answers)) => answers.iter().map(value).collect(),

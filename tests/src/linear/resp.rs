@@ -1,8 +1,10 @@
-//! As much of [RESP2](https://redis.io/docs/latest/develop/reference/protocol-spec/) as a client of these tests needs.
+//! The part of [RESP2](https://redis.io/docs/latest/develop/reference/protocol-spec/) that a client
+//! of these tests needs.
 
 use std::io::{self, BufRead, Error, ErrorKind::InvalidData, ErrorKind::UnexpectedEof, Read};
 
-/// The longest string and the longest list that an answer may have here.
+/// Maximum length of a string and of a list. A wrong length must not make the test allocate without
+/// limit.
 const LONGEST: usize = 1 << 20;
 
 /// A value of the protocol.
@@ -21,11 +23,11 @@ pub enum Frame {
 }
 
 impl Frame {
-    /// Reads one, and waits for it.
+    /// Reads a value, and waits until it is complete.
     ///
     /// # Errors
     ///
-    /// [`InvalidData`] for what is not RESP2; otherwise what the reader says.
+    /// [`InvalidData`] for bytes that are not RESP2; otherwise the reader's error.
     pub fn read(reader: &mut impl BufRead) -> io::Result<Self> {
         let line = line(reader)?;
         let (kind, rest) = line.split_at_checked(1).ok_or_else(|| malformed(&line))?;
@@ -44,7 +46,7 @@ impl Frame {
         })
     }
 
-    /// Writes it.
+    /// Appends the value's bytes to `out`.
     pub fn write(&self, out: &mut Vec<u8>) {
         match self {
             Self::Simple(text) => out.extend(format!("+{text}\r\n").bytes()),
@@ -60,7 +62,7 @@ impl Frame {
         }
     }
 
-    /// A request.
+    /// A request: an array of the words.
     #[must_use]
     pub fn request(words: &str) -> Self {
         Self::Array(Some(words.split(' ').map(|word| Self::Bulk(Some(word.to_owned()))).collect()))

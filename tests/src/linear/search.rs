@@ -1,9 +1,11 @@
-//! The search for an order: depth first, over what may come next, with a memory of what led nowhere.
+//! The search for an order: depth first, with a cache of states from which no order was found.
 //!
-//! The algorithm is that of Wing and Gong ([Testing and Verifying Concurrent Objects](https://doi.org/10.1006/jpdc.1993.1015),
-//! 1993) with the memory that Lowe gave it ([Testing for Linearizability](https://doi.org/10.1002/cpe.3928), 2017): two ways
-//! of doing the same operations that end in the same state have the same future. [Porcupine](https://github.com/anishathalye/porcupine)
-//! and [Knossos](https://github.com/jepsen-io/knossos) search like this too.
+//! The algorithm is that of Wing and Gong ([Testing and Verifying Concurrent
+//! Objects](https://doi.org/10.1006/jpdc.1993.1015), 1993), with the cache that Lowe added
+//! ([Testing for Linearizability](https://doi.org/10.1002/cpe.3928), 2017): two orders of the same
+//! operations that end in the same state can be continued in the same ways.
+//! [Porcupine](https://github.com/anishathalye/porcupine) and
+//! [Knossos](https://github.com/jepsen-io/knossos) search in this way too.
 
 use std::{array, collections::HashMap, vec};
 
@@ -13,20 +15,22 @@ use super::{
     state::State,
 };
 
-/// What a search found.
+/// The result of a search.
 #[derive(Debug)]
 pub(super) enum Found {
-    /// An order, as places in the list that was searched, each with the answer given there. What is unknown may be missing.
+    /// An order: indices in the list that was searched, each with the answer given there. Unknown
+    /// operations may be missing.
     Order(Vec<(usize, Answer)>),
-    /// There is none.
+    /// There is no order.
     Nothing,
     /// The limit was reached.
     Limit,
 }
 
-/// Looks for an order of `operations`, sorted by their calls, in which every answer is right; of those that are unknown it takes what it needs.
+/// Looks for an order in which every answer is right. `operations` are sorted by their calls. Of
+/// the unknown ones, the order contains those that it needs.
 ///
-/// `steps` is what may be spent, and is counted down.
+/// `steps` is the number of steps left, and is counted down.
 pub(super) fn search(operations: &[Operation], keys: &[KeyInfo], steps: &mut Limit) -> Found {
     Search::new(operations, keys).run(steps)
 }
@@ -42,9 +46,9 @@ fn flip(set: &mut Set, nth: usize) {
     set[nth / 64] ^= 1 << (nth % 64);
 }
 
-/// Where the search is: after an operation, before the next one.
+/// A position of the search: after one operation, before the next.
 struct Frame {
-    /// What led here, but for the first.
+    /// The operation that led here; `None` at the start.
     last: Option<(usize, Answer)>,
     state: State,
     next: vec::IntoIter<usize>,
@@ -53,16 +57,18 @@ struct Frame {
 struct Search<'a> {
     operations: &'a [Operation],
     keys: &'a [KeyInfo],
-    /// What must be done before: what the same connection sent earlier, if both were answered; of the unknown, which
-    /// may be done at any time, the one that is the same and was called earlier.
+    /// For each operation, the one that must be done before it. Among answered operations: the
+    /// previous one of the same connection. Among unknown ones, which may be done at any time: the
+    /// previous equal one.
     after: Vec<Option<usize>>,
-    /// Those that may be missing from the order.
+    /// The operations that may be missing from the order.
     unknown: Set,
-    /// How many are still to be done that must be done.
+    /// How many answered operations are not yet in the order.
     missing: usize,
     done: Set,
-    /// What was tried: what had to be done and was, the state it ended in, and what else it took. With less taken, no
-    /// less can follow.
+    /// The cache of what was tried. For the answered operations in the order and the state reached:
+    /// the sets of unknown operations that were used. Using fewer of these leaves no fewer
+    /// continuations.
     seen: HashMap<(Set, State), Vec<Set>>,
 }
 
@@ -104,7 +110,8 @@ impl<'a> Search<'a> {
         Found::Order(path.into_iter().filter_map(|frame| frame.last).collect())
     }
 
-    /// Does one more, if its answer is right and what comes of it is new.
+    /// Appends an operation to the order, if its answer is right and the result was not tried
+    /// before.
     fn step(&mut self, nth: usize, state: &State) -> Option<Frame> {
         let (state, answer) = self.apply(nth, state)?;
         self.flip(nth);
@@ -115,7 +122,8 @@ impl<'a> Search<'a> {
         Some(self.frame(Some((nth, answer)), state))
     }
 
-    /// Whether nothing as good was tried: the same with the same, or less, of what is unknown.
+    /// Whether nothing as good was tried: the same state with the same unknown operations, or
+    /// fewer.
     fn is_new(&mut self, state: &State) -> bool {
         let (done, unknown) = (self.done, self.unknown);
         let must: Set = array::from_fn(|nth| done[nth] & !unknown[nth]);
@@ -133,7 +141,7 @@ impl<'a> Search<'a> {
         Frame { last, state, next }
     }
 
-    /// What comes of an operation, and its answer, if that is right.
+    /// The state after an operation, and its answer, if that is right.
     fn apply(&self, nth: usize, state: &State) -> Option<(State, Answer)> {
         let operation = &self.operations[nth];
         let mut state = state.clone();
@@ -145,10 +153,12 @@ impl<'a> Search<'a> {
         is_right.then_some((state, answer))
     }
 
-    /// What may come next: whatever was called before the first of the others was answered.
+    /// The operations that may come next: those that were called before the first answer to another
+    /// operation that is left.
     ///
-    /// If one of them changes nothing and its answer is right here, it may be done now in every order that has it
-    /// later, so that nothing else need be tried. Otherwise the one that was answered first is the likeliest.
+    /// If one of them changes nothing and its answer is right here, then any order that has it
+    /// later can have it now, so nothing else is tried. Otherwise the one that was answered first
+    /// is tried first.
     fn next(&self, state: &State) -> Vec<usize> {
         let mut next = self.callable();
         if let Some(read) = next.iter().find(|nth| self.is_free(**nth, state)) {
@@ -197,12 +207,12 @@ fn comes_after(later: &Operation, earlier: &Operation) -> bool {
     }
 }
 
-/// Whether it depends on the connection.
+/// Whether the operation depends on the connection.
 fn watches(op: &Op) -> bool {
     matches!(op, Op::Exec { watched, .. } if !watched.is_empty())
 }
 
-/// Whether it must be part of the order.
+/// Whether the operation must be part of the order.
 fn must(operation: &Operation) -> bool {
     operation.completed != NEVER
 }

@@ -1,35 +1,36 @@
-//! The sequential specification: what a server that does one operation at a time would answer.
+//! The sequential specification: how a server that does one operation at a time answers.
 
 use std::collections::BTreeMap;
 
 use super::history::{Answer, Key, KeyInfo, Op};
 
-/// What the keys hold, and what connections watch.
+/// The values of the keys, and the keys that connections watch.
 ///
-/// `WATCH` is [as in Redis](https://redis.io/docs/latest/develop/using-commands/transactions/): whoever writes a key
-/// marks each connection that watches it, and `EXEC` does nothing on a connection that is marked. So a history shows
-/// a transaction that was done although a watched key was written, and one that was not done although none was.
+/// `WATCH` is [as in Redis](https://redis.io/docs/latest/develop/using-commands/transactions/): a
+/// write to a key marks each connection that watches it, and `EXEC` does nothing on a marked
+/// connection. So a history shows a transaction that was done although a watched key was written,
+/// and one that was refused although none was.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct State {
     values: Vec<Option<i64>>,
     watches: BTreeMap<usize, Watch>,
 }
 
-/// What a connection watches.
+/// The keys that a connection watches.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct Watch {
-    /// A bit for each key.
+    /// One bit per key.
     keys: u64,
     is_marked: bool,
 }
 
 impl State {
-    /// Nothing in any of `keys` keys.
+    /// The state in which all `keys` keys are missing.
     pub(super) fn new(keys: usize) -> Self {
         Self { values: vec![None; keys], watches: BTreeMap::new() }
     }
 
-    /// Does it, and answers.
+    /// Does an operation, and returns the answer.
     pub(super) fn apply(&mut self, client: usize, op: &Op, keys: &[KeyInfo]) -> Answer {
         match op {
             Op::Get(key) => self.get(*key),
@@ -86,7 +87,8 @@ impl State {
         }
     }
 
-    /// Versions are of an epoch, which ends: even a key that was missing is not the same as before.
+    /// Versions belong to an epoch, which ends with a crash. So even a watched key that was missing
+    /// counts as written.
     fn crash(&mut self, keys: &[Key]) -> Answer {
         for key in keys {
             self.values[*key] = None;

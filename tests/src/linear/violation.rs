@@ -1,4 +1,4 @@
-//! How a violation is reported: as a timeline of the operations that matter.
+//! The report of a violation: a timeline of the operations that matter.
 
 use std::{
     collections::BTreeSet,
@@ -7,24 +7,27 @@ use std::{
 
 use super::history::{KeyInfo, NEVER, Op, Operation};
 
-/// How many operations that ended before it a report shows beside those that ran with it.
+/// Maximum number of operations in a report that ended before the culprit began. Those that overlap
+/// with it are all shown.
 const BEFORE: usize = 8;
 
-/// The smallest beginning of a history that cannot be explained: up to an answer, without which it could.
+/// The shortest prefix of a history that no order explains. It ends with the answer that makes it
+/// so.
 #[derive(Clone, Debug)]
 pub struct Violation {
     /// The history's keys.
     pub keys: Vec<KeyInfo>,
     /// The operation whose answer came last.
     pub culprit: Operation,
-    /// What had been called by then, of the keys that hang together with its keys; what ended later is unknown.
+    /// The operations of the culprit's group of keys that had been called by then. Those that ended
+    /// later are unknown.
     pub prefix: Vec<Operation>,
-    /// What it could have answered: one of possibly several answers.
+    /// A right answer to the culprit; there may be others.
     pub expected: Option<String>,
 }
 
 impl Violation {
-    /// The others that ran when the culprit did, in the order of their calls.
+    /// The operations that overlap with the culprit, in the order of their calls.
     #[must_use]
     pub fn concurrent(&self) -> Vec<&Operation> {
         let mut concurrent: Vec<_> =
@@ -33,7 +36,7 @@ impl Violation {
         concurrent
     }
 
-    /// The last ones that ended before it began, in the order of their calls.
+    /// The last operations that ended before the culprit began, in the order of their calls.
     fn before(&self) -> Vec<&Operation> {
         let mut before: Vec<_> = self.others().filter(|operation| !self.is_concurrent(operation)).collect();
         before.sort_by_key(|operation| operation.completed);
@@ -82,7 +85,8 @@ impl Display for Violation {
     }
 }
 
-/// From call to answer, a column for each call or answer of those that are shown; `>` where no answer came.
+/// An operation's line from call to answer, with one column per call or answer of the shown
+/// operations. It ends with `>` if no answer came.
 fn bar(operation: &Operation, shown: &[&Operation]) -> String {
     let times = shown.iter().flat_map(|operation| [operation.invoked, operation.completed]);
     let times: BTreeSet<u64> = times.filter(|time| *time != NEVER).collect();

@@ -1,8 +1,8 @@
-//! Lists in what comes from outside.
+//! Length limits for lists that are decoded from another process's bytes.
 //!
-//! An element may take a byte on the wire and a hundred in memory, so a list of a gigabyte would be
-//! a hundred of them. A list that is decoded with [`list`] has no more elements than any true one,
-//! and takes memory as they come.
+//! An element may take one byte on the wire and a hundred in memory, so a message of 1 GiB could
+//! become 100 GiB of elements. [`list`] limits the number of elements and allocates memory only for
+//! elements that have arrived.
 
 use std::{fmt, marker::PhantomData};
 
@@ -11,12 +11,13 @@ use serde::{
     de::{Error, SeqAccess, Visitor},
 };
 
-/// Elements of a list, at most: a task has some files, a thousand or so, and each is said something
-/// of.
-const MOST: usize = 1 << 16;
+/// Maximum elements of a decoded list: well above the thousand or so files of a task, each of which
+/// contributes a few elements.
+const MAX_ELEMENTS: usize = 1 << 16;
 
-/// Decodes a list of at most `MOST` elements: `#[serde(deserialize_with =
-/// "crate::bounded::list")]`.
+/// Decodes a list of at most `MAX_ELEMENTS` elements.
+///
+/// For `#[serde(deserialize_with = "cc_core::bounded::list")]`.
 pub fn list<'de, D, T, L>(from: D) -> Result<L, D::Error>
 where
     D: Deserializer<'de>,
@@ -36,14 +37,14 @@ where
     type Value = L;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a list of at most {MOST} elements")
+        write!(f, "a list of at most {MAX_ELEMENTS} elements")
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<L, A::Error> {
         let (mut list, mut count) = (L::default(), 0);
         while let Some(element) = elements.next_element()? {
             count += 1;
-            if count > MOST {
+            if count > MAX_ELEMENTS {
                 return Err(A::Error::invalid_length(count, &self));
             }
             list.extend([element]);
@@ -63,12 +64,12 @@ mod tests {
 
     #[test]
     fn a_list_is_as_long_as_it_is_but_not_longer_than_any() {
-        for count in [0, 1, MOST] {
+        for count in [0, 1, MAX_ELEMENTS] {
             let names = Names(vec!["x".to_owned(); count]);
             let bytes = postcard::to_allocvec(&names).unwrap();
             assert_eq!(postcard::from_bytes::<Names>(&bytes).unwrap(), names);
         }
-        let bytes = postcard::to_allocvec(&vec![""; MOST + 1]).unwrap();
+        let bytes = postcard::to_allocvec(&vec![""; MAX_ELEMENTS + 1]).unwrap();
         assert!(postcard::from_bytes::<Names>(&bytes).is_err());
         let claimed = b"\xff\xff\xff\xff\xff\xff\xff\xff\x7f";
         assert!(postcard::from_bytes::<Names>(claimed).is_err());

@@ -1,4 +1,4 @@
-//! What a model provides and what it is given.
+//! The contract between workloads and models: what a model provides, and what each run receives.
 
 use std::{
     collections::BTreeMap,
@@ -13,17 +13,18 @@ use crate::{
     stop::{Cause, Stop},
 };
 
-/// A model's answer to one workload.
+/// A model's entry for one workload.
 #[derive(Clone, Copy, Debug)]
 pub enum Entry<F> {
-    /// The function that runs it.
+    /// The function that runs the workload.
     Run(F),
-    /// Why this model has none. Only variants may decline; `compare` prints the reason.
+    /// The reason why the model does not implement the workload. Only variants may decline;
+    /// `compare` prints the reason.
     Declined(&'static str),
 }
 
 impl<F> Entry<F> {
-    /// Why there is no function, if there is none.
+    /// The reason, if the model has declined the workload.
     #[must_use]
     pub fn declined(&self) -> Option<&'static str> {
         match self {
@@ -34,7 +35,7 @@ impl<F> Entry<F> {
 }
 
 impl<F: Copy> Entry<F> {
-    /// The function.
+    /// The function that runs the workload.
     ///
     /// # Errors
     ///
@@ -47,12 +48,12 @@ impl<F: Copy> Entry<F> {
     }
 }
 
-/// The values of a model's own options, by the names of the options.
+/// The values of a model's own command-line options, by option name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options(BTreeMap<String, Vec<OsString>>);
 
 impl Options {
-    /// Adds a value to those of an option. That of a switch is empty.
+    /// Adds a value to an option. A switch has an empty value.
     pub fn add(&mut self, name: &str, value: impl Into<OsString>) {
         self.0.entry(name.to_owned()).or_default().push(value.into());
     }
@@ -62,43 +63,45 @@ impl Options {
         self.0.get(name).into_iter().flatten().map(OsString::as_os_str)
     }
 
-    /// The value of an option that has one. Of several, the last counts.
+    /// The value of an option that takes one value. If it was given several times, the last one
+    /// counts.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&OsStr> {
         self.all(name).last()
     }
 }
 
-/// What every run is given beside its job.
+/// What every run receives in addition to its job.
 #[derive(Clone)]
 pub struct Ctx {
-    /// How many workers do the work: threads, processes or hosts.
+    /// Number of workers: threads, processes or hosts.
     pub workers: NonZeroUsize,
-    /// How many tasks may be between feed and gather: started, or done and waiting for their turn. A task is
-    /// bounded in bytes, so this is the bound on memory in every model.
+    /// Maximum number of tasks between feed and gather: started, or finished and waiting to be
+    /// emitted. Since a task is bounded in bytes, the window bounds memory in every model.
     pub window: NonZeroUsize,
-    /// How the run is asked to end early.
+    /// Requests that the run end early.
     pub stop: Stop,
-    /// The options of the model itself.
+    /// The model's own options.
     pub options: Options,
 }
 
 impl Ctx {
-    /// A context for `workers` workers with the default window of sixteen tasks a worker.
+    /// A context for `workers` workers with the default window of 16 tasks per worker.
     #[must_use]
     pub fn new(workers: NonZeroUsize) -> Self {
         let window = workers.saturating_mul(const { NonZeroUsize::new(16).expect("sixteen is not zero") });
         Self { workers, window, stop: Stop::new(), options: Options::default() }
     }
 
-    /// As many workers as this machine runs threads at once.
+    /// The number of threads that this machine runs in parallel.
     #[must_use]
     pub fn available_workers() -> NonZeroUsize {
         thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
     }
 
-    /// Hands `item` to `out`. If `out` wants nothing more, asks the whole run to stop. `Break` means that a stop was
-    /// requested, by whomever: there is no point in handing over more.
+    /// Pushes `item` into `out`. If the sink wants no more, requests a stop of the whole run.
+    /// Returns `Break` once a stop was requested, by any part of the program: further results are
+    /// not needed.
     pub fn emit<T>(&self, item: T, out: &mut dyn Sink<T>) -> ControlFlow<()> {
         if out.push(item).is_break() {
             self.stop.request(Cause::Break);
@@ -107,17 +110,18 @@ impl Ctx {
     }
 }
 
-/// Where a run's results go, in order.
+/// Receives a run's results.
 ///
-/// A `dyn Sink` is not `Send`: the compiler keeps it on the thread that called the model, so every model
-/// brings its results back by its own means, which is what there is to compare.
+/// A `dyn Sink` is not `Send`, so the compiler keeps it on the thread that called the model. Each
+/// model must bring its results back to that thread by its own means, and these means are what the
+/// project compares.
 pub trait Sink<T> {
-    /// Takes the next result. Blocks while its consumer is behind, but returns once a stop is requested.
-    /// `Break` means that nothing more is wanted.
+    /// Takes the next result. Blocks while the consumer is slower than the run, but returns once a
+    /// stop is requested. `Break` means that no more results are wanted.
     fn push(&mut self, item: T) -> ControlFlow<()>;
 }
 
-/// Keeps everything.
+/// Collects all results.
 impl<T> Sink<T> for Vec<T> {
     fn push(&mut self, item: T) -> ControlFlow<()> {
         Vec::push(self, item);
@@ -125,7 +129,7 @@ impl<T> Sink<T> for Vec<T> {
     }
 }
 
-/// A part of what a program prints.
+/// A piece of a program's output.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Block {
     /// For standard output.

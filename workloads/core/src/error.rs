@@ -1,65 +1,67 @@
-//! What can end a run. A bad file or a failed task does not: it is reported by name, and the run goes on.
+//! Errors that end a run. An unreadable file or a failed task does not: the program reports it by
+//! name, and the run continues.
 
 use std::{any::Any, io};
 
 /// The result of a run.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why a run could not be done.
+/// Why a run failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A pattern is not in the language of patterns.
+    /// A pattern is invalid.
     #[error("pattern {pattern:?}: {reason}")]
     Pattern {
         /// The pattern, as given.
         pattern: String,
-        /// What the regular-expression library says of it.
+        /// The message of the regular-expression library.
         reason: String,
     },
-    /// The command line asks for something that cannot be.
+    /// The command line is invalid.
     #[error("{0}")]
     Usage(String),
-    /// A worker (thread, process or host) could not be started, or all of them are lost.
-    #[error("{who}: {reason}")]
+    /// A worker (thread, process or host) could not be started, or all workers are lost.
+    #[error("{name}: {reason}")]
     Worker {
-        /// Which one.
-        who: String,
-        /// What became of it.
+        /// The worker's name.
+        name: String,
+        /// What happened to it.
         reason: String,
     },
-    /// A part of the work failed, without which the rest is worth nothing.
+    /// A part of the work failed without which the other results are useless.
     #[error("{0}")]
     Failed(String),
-    /// An operation of the coordinator's own failed.
+    /// An I/O operation of the coordinator failed.
     #[error("{what}: {source}")]
     Io {
-        /// What was being done.
+        /// The operation, or the file.
         what: String,
-        /// Why it failed.
+        /// The error.
         source: io::Error,
     },
 }
 
 impl Error {
-    /// An [`Error::Io`] that says what was being done.
+    /// Turns an I/O error into an [`Error::Io`] for this operation. For `map_err`.
     pub fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let what = what.into();
         |source| Self::Io { what, source }
     }
 
     /// An [`Error::Worker`].
-    pub fn worker(who: impl Into<String>, reason: impl ToString) -> Self {
-        Self::Worker { who: who.into(), reason: reason.to_string() }
+    pub fn worker(name: impl Into<String>, reason: impl ToString) -> Self {
+        Self::Worker { name: name.into(), reason: reason.to_string() }
     }
 
-    /// An [`Error::Worker`] for a thread or a task that has ended with this panic.
-    pub fn panicked(who: impl Into<String>, panic: &(dyn Any + Send)) -> Self {
-        Self::worker(who, panic_reason(panic))
+    /// An [`Error::Worker`] for a thread or a task that has panicked.
+    pub fn panicked(name: impl Into<String>, panic: &(dyn Any + Send)) -> Self {
+        Self::worker(name, panic_reason(panic))
     }
 }
 
-/// An I/O error's text as the C library gives it, without Rust's ` (os error 2)`, as users of `grep` know it. What a library
-/// adds behind that, which is where it happened, is left to whoever asks.
+/// An I/O error's text as the C library gives it, without Rust's ` (os error 2)`: users of `grep`
+/// know these texts. Text that a library has added after that (a path, for example) is removed,
+/// too; a caller that needs it adds it.
 #[must_use]
 pub fn reason(error: &io::Error) -> String {
     let mut text = error.to_string();
@@ -69,7 +71,7 @@ pub fn reason(error: &io::Error) -> String {
     text
 }
 
-/// What a panic's payload says.
+/// The message in a panic's payload.
 #[must_use]
 pub fn panic_reason(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied();

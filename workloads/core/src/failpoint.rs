@@ -1,35 +1,36 @@
-//! Failpoints: named places in the kernels at which a test makes something fail.
+//! Failpoints: named places in the kernels at which a test can inject a failure.
 //!
-//! A kernel calls `hit` once for each piece, tile or image, and what makes the tasks once for each
-//! task. That does nothing unless this process has installed a hook, and only the conformance suite
-//! installs one (`cargo xtask tidy`). What its hook does is code of the suite's own, and is told to
-//! it by a file of the test: nothing of it is in a shipped program, a job or a message.
+//! A kernel calls [`hit`] once for each piece, tile or image, and the code that creates tasks once
+//! for each task. The call does nothing unless this process has [installed](install) a hook. Only
+//! the conformance suite installs one (`cargo xtask tidy` checks that). What the hook does is part
+//! of the suite, which a file of the test configures: no shipped program, job or message contains
+//! any of it.
 
 use std::sync::OnceLock;
 
-/// What is called at each failpoint, with its name and how far the work on what has that name has
-/// come.
+/// A hook: it is called with the name of the failpoint, and with the position in the named file or
+/// image that the work has reached.
 pub type Hook = fn(name: &[u8], at: u64);
 
 static HOOK: OnceLock<Hook> = OnceLock::new();
 
-/// Has `hook` called at each failpoint that this process reaches from now on.
+/// Installs the hook that each failpoint of this process calls from now on.
 ///
 /// # Panics
 ///
-/// If the process has a hook.
+/// If a hook is installed already.
 pub fn install(hook: Hook) {
     HOOK.set(hook).expect("a hook is installed once");
 }
 
-/// Whether a hook is installed: for a failpoint whose name has to be made first.
+/// Whether a hook is installed: for callers that must first build the failpoint's name.
 #[must_use]
 pub fn is_enabled() -> bool {
     HOOK.get().is_some()
 }
 
-/// Calls the hook, if there is one: it may panic, block, or end the process. Costs one load and a
-/// branch otherwise.
+/// Calls the hook, if one is installed. It may panic, block, or end the process. Without a hook
+/// this costs one load and one branch.
 pub fn hit(name: &[u8], at: u64) {
     if let Some(hook) = HOOK.get() {
         hook(name, at);

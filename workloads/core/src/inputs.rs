@@ -1,10 +1,10 @@
-//! Inputs made from a seed, so that a fresh machine has something to work on without a download.
+//! Inputs that are generated from a seed, so that a fresh machine needs no download.
 //!
-//! A tree is the same to the byte wherever it is made: its digest stands in the workload's manifest and is
-//! checked before every use. It resembles what people search. Sizes are skewed and directories deep; one file
-//! is much larger than all others; words are as unevenly frequent as in a language (Zipf's law), so that a
-//! pattern can be common or rare. Among the files are empty ones, binary ones, ones with CRLF, ones that are
-//! not UTF-8, and ones whose last line does not end.
+//! A seed gives the same bytes on every machine: the workload's manifest contains the tree's
+//! digest, which is checked before each use. The tree resembles what people search. File sizes are
+//! skewed, directories are deep, and one file is much larger than all others. Word frequencies are
+//! as uneven as in a language (Zipf's law), so that a pattern can be common or rare. Some files are
+//! empty, binary, not UTF-8, have CRLF line ends, or do not end with a newline.
 
 use std::{
     fs::{self, File},
@@ -20,51 +20,51 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::error::{Error, Result};
 
-/// What determines a tree, and how to recognize it.
+/// The parameters of a tree, and the digest that identifies it.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Spec {
-    /// What all choices are drawn from.
+    /// The seed of the random numbers.
     pub seed: u64,
-    /// How many files.
+    /// Number of files.
     pub files: usize,
-    /// How many bytes in all of them.
+    /// Total bytes of all files.
     pub bytes: u64,
     /// The digest of the finished tree (see [`digest`]).
     pub digest: String,
 }
 
-/// The largest file's share of all bytes.
+/// The largest file has one part in `LARGEST` of all bytes.
 const LARGEST: u64 = 5;
-/// Files for each directory.
+/// Average number of files per directory.
 const PER_DIRECTORY: usize = 12;
-/// Text is written in portions of about this size.
+/// Approximate size of the writes.
 const PORTION: usize = 256 << 10;
 
-/// Makes the tree at `at` unless it is there, complete and unchanged. To find that out it is read, which also
-/// brings it into the page cache.
-pub fn prepare(spec: &Spec, at: &Path) -> Result<()> {
-    ensure(at, spec.seed, &spec.digest, |making| generate(spec, making))
+/// Generates the tree at `path`, unless it exists and has its digest. Checking the digest reads the
+/// whole tree, so it is in the page cache afterwards.
+pub fn prepare(spec: &Spec, path: &Path) -> Result<()> {
+    ensure(path, spec.seed, &spec.digest, |root| generate(spec, root))
 }
 
-/// Makes what has this digest at `at` unless it is there, complete and unchanged.
-pub fn ensure(at: &Path, seed: u64, digest: &str, make: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-    if at.is_dir() && self::digest(at)? == digest {
+/// Calls `make` to create a tree with this digest at `path`, unless such a tree exists there.
+pub fn ensure(path: &Path, seed: u64, digest: &str, make: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    if path.is_dir() && self::digest(path)? == digest {
         return Ok(());
     }
-    let making = at.with_extension(format!("{}.making", std::process::id()));
-    remove(&making)?;
-    make(&making)?;
-    let made = self::digest(&making)?;
+    let temporary = path.with_extension(format!("{}.making", std::process::id()));
+    remove(&temporary)?;
+    make(&temporary)?;
+    let made = self::digest(&temporary)?;
     if made != digest {
-        remove(&making)?;
+        remove(&temporary)?;
         let text = format!("the input made from seed {seed} has digest {made}, not {digest}");
         return Err(Error::Usage(text));
     }
-    remove(at)?;
-    fs::rename(&making, at).map_err(Error::io(at.display().to_string()))
+    remove(path)?;
+    fs::rename(&temporary, path).map_err(Error::io(path.display().to_string()))
 }
 
-/// Makes the tree below the new directory `root`.
+/// Generates the tree below the new directory `root`.
 pub fn generate(spec: &Spec, root: &Path) -> Result<()> {
     let make = || {
         let words = Words::new();
@@ -83,7 +83,7 @@ pub fn generate(spec: &Spec, root: &Path) -> Result<()> {
     make().map_err(Error::io(root.display().to_string()))
 }
 
-/// The digest of a tree: of every file's path, length and bytes, in the order of the paths.
+/// The digest of a tree: over the path, length and bytes of each file, in the order of the paths.
 pub fn digest(root: &Path) -> Result<String> {
     let mut sum = Xxh3::new();
     let mut buffer = vec![0; PORTION];
@@ -123,7 +123,8 @@ fn remove(tree: &Path) -> Result<()> {
     }
 }
 
-/// Makes the directories, each below one that is there already; every tenth below the newest, which makes some deep.
+/// Creates the directories, each below an existing one. Three of every ten are created below the
+/// last one, which makes some of them deep.
 fn directories(root: &Path, count: usize, words: &Words, rng: &mut Rng) -> io::Result<Vec<PathBuf>> {
     let mut made = vec![root.to_owned()];
     for nth in 0..count {
@@ -135,11 +136,12 @@ fn directories(root: &Path, count: usize, words: &Words, rng: &mut Rng) -> io::R
     Ok(made)
 }
 
-/// The sizes of the files: many are small, few are large, one is much larger than the rest.
+/// The sizes of the files: many are small, few are large, and one is much larger than the rest.
 fn sizes(spec: &Spec, rng: &mut Rng) -> Vec<u64> {
     let largest = spec.bytes / LARGEST;
     let rest = spec.bytes - largest;
-    // Evenly spread exponents over twelve powers of two: half of the files hold a fiftieth of the bytes.
+    // The exponents are uniform over twelve powers of two: the smaller half of the files holds less
+    // than 2 % of the bytes.
     let weight = |nth: usize, rng: &mut Rng| match Kind::of(nth) {
         Kind::Empty => 0,
         _ => (256 + rng.u64(..256)) << rng.u32(..12),
@@ -156,7 +158,7 @@ fn sizes(spec: &Spec, rng: &mut Rng) -> Vec<u64> {
     sizes
 }
 
-/// What is in a file.
+/// The content of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Prose,
@@ -172,7 +174,8 @@ impl Kind {
     /// The index of the largest file, an ordinary log.
     const LARGEST: usize = 10;
 
-    /// Half of the files are prose, a third are logs; the odd ones come at fixed places of every forty.
+    /// The kind of a file by its index. Half of the files are prose, a third are logs; each 40
+    /// files have the other kinds at fixed indices.
     fn of(nth: usize) -> Self {
         match nth % 40 {
             1 => Self::Empty,
@@ -180,7 +183,7 @@ impl Kind {
             7 | 23 => Self::Crlf,
             11 | 31 => Self::Latin1,
             13 => Self::Unended,
-            place if place % 5 < 2 => Self::Log,
+            index if index % 5 < 2 => Self::Log,
             _ => Self::Prose,
         }
     }
@@ -207,7 +210,8 @@ impl Text<'_> {
     fn write(&mut self, mut size: u64, file: &mut File) -> io::Result<()> {
         let mut portion = Vec::with_capacity(PORTION + 4096);
         if self.kind == Kind::Binary {
-            // So early that no tool takes the file for text, whatever its buffers.
+            // Within the first bytes, so that every tool detects a binary file, however small its
+            // buffer is.
             portion.extend_from_slice(b"\x7fBIN\0\x01\xff\xfe\0\n");
         }
         while size > 0 {
@@ -225,7 +229,8 @@ impl Text<'_> {
         Ok(())
     }
 
-    /// What has been cut off in the middle of a line ends all the same, save in the files that are there for it.
+    /// Ends a file that was truncated in the middle of a line with a newline, unless it is a file
+    /// without a final newline.
     fn end(&self, portion: &mut [u8]) {
         if let Some(last) = portion.last_mut() {
             *last = if self.kind == Kind::Unended { b'.' } else { b'\n' };
@@ -252,7 +257,7 @@ impl Text<'_> {
         }
     }
 
-    /// How a log's line begins: `12:04:37 WARN  parser: `.
+    /// The beginning of a log line: `12:04:37 WARN  parser: `.
     fn stamp(&mut self, text: &mut Vec<u8>) {
         const LEVELS: [&str; 8] = ["DEBUG", "DEBUG", "DEBUG", "INFO ", "INFO ", "INFO ", "WARN ", "ERROR"];
         let second = self.rng.u32(..86_400);
@@ -266,20 +271,21 @@ impl Text<'_> {
     }
 }
 
-/// A vocabulary, each word as frequent as its rank allows.
+/// A vocabulary whose words are drawn with the frequencies of their ranks.
 struct Words {
     words: Vec<String>,
-    /// Ranks, each as often as it is to be drawn.
+    /// Ranks, each repeated in proportion to its frequency.
     wheel: Vec<u16>,
 }
 
 impl Words {
-    /// Places on the wheel; a power of two, so that drawing is a mask.
+    /// Entries of the wheel: 2^16, so that a random `u16` is an index.
     const PLACES: usize = 1 << 16;
 
     fn new() -> Self {
         let words = vocabulary();
-        // Zipf's law as Mandelbrot corrected it: the first ranks are less far apart.
+        // The Zipf-Mandelbrot law: the frequencies of the first ranks differ less than in Zipf's
+        // law.
         let weight = |rank: usize| 1.0 / (rank as f64 + 2.7);
         let total: f64 = (0..words.len()).map(weight).sum();
         let mut wheel = Vec::with_capacity(Self::PLACES);
@@ -299,7 +305,7 @@ impl Words {
     }
 }
 
-/// Common words first, then stems with their endings, then rare words made of syllables.
+/// Common words first, then stems with their endings, then rare words built from syllables.
 fn vocabulary() -> Vec<String> {
     let mut words: Vec<String> = COMMON.split_whitespace().map(str::to_owned).collect();
     for ending in ["", "s", "ed", "ing", "er", "able", "ment", "ful"] {

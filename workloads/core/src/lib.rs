@@ -1,10 +1,12 @@
-//! What all workloads are made of.
+//! What all workloads share: the contract of a run, stops, errors, blob stores, streams and output.
 //!
-//! Nothing here knows a workload, a model, or the library that parses command lines.
+//! This package depends on no workload, on no model, and not on the library that parses command
+//! lines.
 
-// What prints goes through `stdio`, which does not panic and tells what could not be written.
+// Output goes through `stdio`, which returns write errors; `println!` panics on them.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+pub mod blobs;
 pub mod bounded;
 pub mod contract;
 pub mod error;
@@ -17,7 +19,6 @@ pub mod refusal;
 pub mod replace;
 pub mod report;
 pub mod root;
-pub mod shelf;
 pub mod signals;
 pub mod stdio;
 pub mod stop;

@@ -1,4 +1,4 @@
-//! What a program prints, written by a thread of its own.
+//! A program's output, written by a separate thread.
 
 use std::{io, ops::ControlFlow, thread};
 
@@ -15,55 +15,56 @@ use crate::{
     trace,
 };
 
-/// The exit status of a command line that asks for something that cannot be, and of `grep`'s
-/// trouble.
+/// The exit status for a command line that is invalid, and for `grep` if an error occurred.
 pub const TROUBLE: u8 = 2;
 
-/// A sink for what a program prints, which returns on a stop even while nothing reads the output.
+/// A sink for a program's output. Its `push` returns on a stop even while the reader of the output
+/// has stalled.
 pub struct Output {
-    blocks: Sender<Block>,
-    stopped: Receiver<()>,
-    written: Receiver<Written>,
+    blocks_tx: Sender<Block>,
+    stopped_rx: Receiver<()>,
+    written_rx: Receiver<Written>,
     interrupts: Interrupts,
     _on_stop: OnRequest,
 }
 
-/// What has become of everything that was pushed.
+/// How the writing of all pushed blocks ended.
 pub struct Written {
     results: Results,
-    /// Whether standard error has not taken a message.
+    /// Whether a message could not be written to standard error.
     message_lost: bool,
 }
 
-/// What has become of standard output.
+/// How the writing to standard output ended.
 enum Results {
-    Whole,
-    /// Its reader has closed the pipe.
-    Unwanted,
-    /// They could not be written, which a message has said.
+    Complete,
+    /// The reader has closed the pipe.
+    PipeClosed,
+    /// A write failed, which a message has reported.
     Lost,
 }
 
-/// What a program's run comes to.
+/// The result of a program's run.
 pub struct Outcome {
     /// The exit status.
     pub status: u8,
-    /// How much was done, unless the run was ended before it was done.
+    /// How much was done, unless the run ended early.
     pub totals: Option<Totals>,
 }
 
-/// Blocks on their way to the writer; each is a task's text at most.
+/// Maximum blocks in the writer's queue, so that output that is not read bounds memory. A block is
+/// at most the text of one task.
 const QUEUE: usize = 4;
 
-/// The exit status of a process that SIGPIPE has ended, as a shell reports it.
+/// The exit status that a shell reports for a process that SIGPIPE has ended.
 const SIGPIPE: u8 = 128 + 13;
 
-/// Runs a workload with a sink for what it prints. Catches signals from here on, reports the error
-/// of `run`, and returns when everything is written, or at once if a signal has ended the run.
+/// Runs a workload with an [`Output`]. Catches signals from here on and reports the error of `run`.
+/// Returns when all output is written, or as soon as a signal has ended the run.
 ///
 /// # Errors
 ///
-/// If a signal handler or a thread cannot be had.
+/// If a signal handler cannot be installed or a thread cannot be started.
 pub fn with_output(
     workload: &'static str,
     stop: &Stop,
@@ -76,7 +77,7 @@ pub fn with_output(
         return Ok(status.into());
     }
     let outcome = done.unwrap_or_else(|error| {
-        output.complain(&format!("{workload}: {error}\n"));
+        output.push_message(&format!("{workload}: {error}\n"));
         TROUBLE.into()
     });
     let interrupts = output.interrupts.clone();
@@ -88,14 +89,14 @@ pub fn with_output(
 }
 
 impl Outcome {
-    /// What a run comes to that has done its work.
+    /// The outcome of a run that has completed.
     pub fn of(status: u8, totals: impl Into<Totals>) -> Self {
         Self { status, totals: Some(totals.into()) }
     }
 }
 
 impl From<u8> for Outcome {
-    /// What a run comes to that was ended before.
+    /// The outcome of a run that ended early.
     fn from(status: u8) -> Self {
         Self { status, totals: None }
     }
@@ -106,52 +107,53 @@ impl Output {
     ///
     /// # Errors
     ///
-    /// If there can be no thread.
+    /// If the thread cannot be started.
     pub fn open(workload: &'static str, stop: &Stop, interrupts: Interrupts) -> Result<Self> {
-        let (blocks, queue) = bounded(QUEUE);
-        let (report, written) = bounded(1);
+        let (blocks_tx, blocks_rx) = bounded(QUEUE);
+        let (written_tx, written_rx) = bounded(1);
         let write = move || {
-            let _ = report.send(write(workload, &queue));
+            let _ = written_tx.send(write(workload, &blocks_rx));
         };
         thread::Builder::new().name("output".to_owned()).spawn(write).map_err(Error::io("thread"))?;
-        let (ring, stopped) = bounded(0);
-        let _on_stop = stop.on_request(move || drop(ring));
-        Ok(Self { blocks, stopped, written, interrupts, _on_stop })
+        let (stopped_tx, stopped_rx) = bounded(0);
+        let _on_stop = stop.on_request(move || drop(stopped_tx));
+        Ok(Self { blocks_tx, stopped_rx, written_rx, interrupts, _on_stop })
     }
 
-    /// Waits until everything is written, and says what has become of it. None if a signal arrives
-    /// before: the reader of the output may have stalled.
+    /// Waits until everything is written. Returns `None` if a signal arrives first: the reader of
+    /// the output may have stalled.
     pub fn finish(self) -> Option<Written> {
-        let (ring, interrupted) = bounded::<()>(0);
-        let _on_interrupt = self.interrupts.arrived().on_request(move || drop(ring));
-        drop(self.blocks);
+        let (interrupted_tx, interrupted_rx) = bounded::<()>(0);
+        let _on_interrupt = self.interrupts.arrived().on_request(move || drop(interrupted_tx));
+        drop(self.blocks_tx);
         select_biased! {
-            recv(self.written) -> written => Some(written.expect("the writer does not panic")),
-            recv(interrupted) -> _ => None,
+            recv(self.written_rx) -> written => Some(written.expect("the writer does not panic")),
+            recv(interrupted_rx) -> _ => None,
         }
     }
 
-    /// Hands over a message, also when a stop was requested.
-    fn complain(&self, message: &str) {
-        let (ring, interrupted) = bounded::<()>(0);
-        let _on_interrupt = self.interrupts.arrived().on_request(move || drop(ring));
+    /// Pushes a message, even after a stop was requested.
+    fn push_message(&self, message: &str) {
+        let (interrupted_tx, interrupted_rx) = bounded::<()>(0);
+        let _on_interrupt = self.interrupts.arrived().on_request(move || drop(interrupted_tx));
         select! {
-            // It is refused if the writer has ended, which makes the exit status the same.
-            send(self.blocks, Block::Err(message.as_bytes().to_vec())) -> _ => {}
-            recv(interrupted) -> _ => {}
+            // Fails if the writer has ended; then the pipe was closed, and that sets the exit
+            // status.
+            send(self.blocks_tx, Block::Err(message.as_bytes().to_vec())) -> _ => {}
+            recv(interrupted_rx) -> _ => {}
         }
     }
 }
 
 impl Written {
-    /// The exit status of a program that has this one if everything is written.
+    /// The exit status: `status` if everything was written, otherwise the status of the failure.
     #[must_use]
     pub fn status(&self, status: u8) -> u8 {
         match self.results {
-            Results::Unwanted => SIGPIPE,
+            Results::PipeClosed => SIGPIPE,
             Results::Lost => TROUBLE,
-            Results::Whole if self.message_lost => TROUBLE,
-            Results::Whole => status,
+            Results::Complete if self.message_lost => TROUBLE,
+            Results::Complete => status,
         }
     }
 }
@@ -159,45 +161,46 @@ impl Written {
 impl Sink<Block> for Output {
     fn push(&mut self, block: Block) -> ControlFlow<()> {
         select! {
-            send(self.blocks, block) -> sent => match sent {
+            send(self.blocks_tx, block) -> sent => match sent {
                 Ok(()) => ControlFlow::Continue(()),
                 Err(_) => ControlFlow::Break(()), // the writer has ended: the pipe is closed
             },
-            recv(self.stopped) -> _ => ControlFlow::Break(()),
+            recv(self.stopped_rx) -> _ => ControlFlow::Break(()),
         }
     }
 }
 
-/// Writes blocks until there are no more, or until standard output takes no more.
-fn write(workload: &str, queue: &Receiver<Block>) -> Written {
+/// Writes blocks until the channel is closed, or until a write to standard output fails.
+fn write(workload: &str, blocks_rx: &Receiver<Block>) -> Written {
     let mut message_lost = false;
-    for block in queue {
+    for block in blocks_rx {
         let _span = trace::serial("output");
         match block {
             Block::Out(text) => {
                 if let Err(error) = stdio::write_out(&text) {
-                    return Written { results: lost(workload, &error), message_lost };
+                    return Written { results: report_lost(workload, &error), message_lost };
                 }
             }
             Block::Err(text) => message_lost |= stdio::write_err(&printable_lines(&text)).is_err(),
         }
     }
-    Written { results: Results::Whole, message_lost }
+    Written { results: Results::Complete, message_lost }
 }
 
-/// Says that results are lost, unless their reader has gone, which is a reader's way to say that it
-/// has enough.
-fn lost(workload: &str, error: &io::Error) -> Results {
+/// Reports lost results. A closed pipe is not reported: that is how a reader says that it has
+/// enough.
+fn report_lost(workload: &str, error: &io::Error) -> Results {
     if error.kind() == io::ErrorKind::BrokenPipe {
-        return Results::Unwanted;
+        return Results::PipeClosed;
     }
     let _ = stdio::say(&format!("{workload}: write error: {}\n", reason(error)));
     Results::Lost
 }
 
-/// Prints a text that is all that a program was asked for, and returns the exit status.
+/// Prints a text that is the whole output of a program (`--list-models`, for example). Returns the
+/// exit status.
 pub fn print(program: &str, text: &str) -> u8 {
-    let results =
-        stdio::write_out(text.as_bytes()).map_or_else(|error| lost(program, &error), |()| Results::Whole);
+    let results = stdio::write_out(text.as_bytes())
+        .map_or_else(|error| report_lost(program, &error), |()| Results::Complete);
     Written { results, message_lost: false }.status(0)
 }

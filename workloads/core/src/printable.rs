@@ -1,9 +1,8 @@
-//! Text from outside in messages: names of files, URLs, what a peer or a server has answered.
+//! Text from outside in messages: file names, URLs, and the answers of a peer or a server.
 //!
-//! A terminal obeys control characters: an escape sequence in a file's name could recolour the
-//! screen, set the window's title or hide the rest of a message. Results on standard output stay
-//! the bytes that they are, as with GNU grep; everything that a program says in its own words goes
-//! through [`Printable`].
+//! A terminal obeys control characters: an escape sequence in a file name could recolour the
+//! screen, set the window's title or hide the rest of a message. Results on standard output keep
+//! their bytes, as in GNU grep. Each message of a program passes through [`Printable`].
 
 use std::{
     borrow::Cow,
@@ -13,11 +12,12 @@ use std::{
     path::Path,
 };
 
-/// Displays text from outside in one line, with nothing in it that a terminal obeys.
+/// Displays text from outside in one line, without characters that control a terminal.
 ///
 /// Control characters (C0, DEL and C1), line and paragraph separators, and the characters that
-/// change the writing direction are escaped as Rust does (`\n`, `\u{1b}`); a byte that is no UTF-8
-/// is `\xNN`. All else stays as it is, a backslash too: the text is for people, not for parsing.
+/// change the writing direction are escaped as Rust does (`\n`, `\u{1b}`). A byte that is not UTF-8
+/// becomes `\xNN`. Other characters stay, including the backslash: the text is for people, not for
+/// parsing.
 #[derive(Clone, Copy, Debug)]
 pub struct Printable<'a>(&'a [u8]);
 
@@ -31,9 +31,11 @@ pub fn printable_path<P: AsRef<Path> + ?Sized>(path: &P) -> Printable<'_> {
     Printable(OsStr::as_bytes(path.as_ref().as_os_str()))
 }
 
-/// A message of one line or more without control characters, but for the ends of its lines. This is
-/// for a message that is whole: a name that is put into one is made [`printable`] first, or an end
-/// of a line in it would look like one of the message's.
+/// A complete message of one or more lines, with all control characters escaped except the ends of
+/// its lines.
+///
+/// A name that is put into a message must be made [`printable`] first: otherwise a newline in the
+/// name would look like a line end of the message.
 #[must_use]
 pub fn printable_lines(message: &[u8]) -> Cow<'_, [u8]> {
     if str::from_utf8(message).is_ok_and(|text| !text.chars().any(|char| char != '\n' && is_obeyed(char))) {
@@ -58,10 +60,10 @@ impl Display for Printable<'_> {
     }
 }
 
-/// Whether a terminal would do something other than draw this.
+/// Whether a terminal would do something other than draw this character.
 fn is_obeyed(char: char) -> bool {
-    // The last two ranges embed, override and isolate the direction of writing (Unicode Standard
-    // Annex #9).
+    // The last two ranges embed, override and isolate the writing direction (Unicode Standard Annex
+    // #9).
     char.is_control()
         || matches!(char, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

@@ -1,4 +1,4 @@
-//! Numbers, times and sizes of a command line.
+//! Numbers, durations and sizes on a command line.
 
 use std::{num::NonZeroUsize, time::Duration};
 
@@ -6,36 +6,36 @@ use std::{num::NonZeroUsize, time::Duration};
 ///
 /// # Errors
 ///
-/// If it is none, in words for a message.
+/// If it is not such a number: a text for a message.
 pub fn up_to(text: &str, max: usize) -> Result<NonZeroUsize, String> {
     let number = text.parse().ok().filter(|number: &NonZeroUsize| number.get() <= max);
     number.ok_or_else(|| format!("it must be a number from 1 to {max}"))
 }
 
-/// The longest time that a flag takes: ten years. A longer one cannot be told from never, and a
-/// point of time so far away could not be computed.
+/// The longest duration that a flag accepts: ten years. A longer one has no practical use, and
+/// adding it to the current time could overflow.
 const MAX_SECONDS: f64 = 10.0 * 365.25 * 86_400.0;
 
-/// A time in seconds, which may have a fraction.
+/// A duration in seconds, which may have a fraction.
 ///
 /// # Errors
 ///
-/// If it is none, or not between nothing and ten years, in words for a message.
+/// If it is not a number, not greater than zero, or more than ten years: a text for a message.
 pub fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text.parse().map_err(|_| "seconds are a number".to_owned())?;
+    let seconds: f64 = text.parse().map_err(|_| "it must be a number of seconds".to_owned())?;
     match Duration::try_from_secs_f64(seconds) {
-        _ if seconds > MAX_SECONDS => Err(format!("it must be {MAX_SECONDS} (ten years) at most")),
+        _ if seconds > MAX_SECONDS => Err(format!("it must be at most {MAX_SECONDS} (ten years)")),
         Ok(time) if !time.is_zero() => Ok(time),
-        Ok(_) => Err("it must be more than none".to_owned()),
+        Ok(_) => Err("it must be greater than zero".to_owned()),
         Err(error) => Err(error.to_string()),
     }
 }
 
-/// A number of bytes, with K, M or G.
+/// A number of bytes with an optional suffix K, M or G (powers of 1024).
 ///
 /// # Errors
 ///
-/// If it is none, in words for a message.
+/// If it is not such a number, or too large: a text for a message.
 pub fn size(text: &str) -> Result<u64, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, suffix) = text.split_at(digits);
@@ -45,7 +45,7 @@ pub fn size(text: &str) -> Result<u64, String> {
         "K" | "k" => 1,
         "M" | "m" => 2,
         "G" | "g" => 3,
-        _ => return Err(format!("{suffix:?} is none of K, M and G")),
+        _ => return Err(format!("{suffix:?} is not K, M or G")),
     };
     number.checked_mul(1 << (10 * power)).ok_or_else(|| "it is too large".to_owned())
 }

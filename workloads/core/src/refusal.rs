@@ -1,7 +1,8 @@
-//! Libraries that panic where the system refuses them a thread or a descriptor.
+//! Turns a library's panic into an error, for libraries that panic when the system refuses a thread
+//! or a descriptor.
 //!
-//! What such a call needs cannot be looked for beforehand: it may be gone by then. So the panic is
-//! caught, and becomes the error that the library does not return.
+//! Checking for free resources before the call does not help: they may be taken by the time of the
+//! call.
 
 use std::{
     cell::Cell,
@@ -12,17 +13,18 @@ use std::{
 use crate::error::{Error, Result};
 
 thread_local! {
-    /// The panics of this thread are the errors of a call of [`returned`].
+    /// Whether a call of [`returned`] is running on this thread: its panics are returned, not
+    /// printed.
     static IS_RETURNED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Calls the library, and returns its panic as the error of `who`. The text that a panic prints is
-/// left out, since the error says the same.
+/// Calls the library and returns its panic as an error of `name`. The panic hook prints nothing for
+/// it, since the error has the same text.
 ///
 /// # Errors
 ///
 /// If it panics on this thread.
-pub fn returned<T>(who: &str, library: impl FnOnce() -> T) -> Result<T> {
+pub fn returned<T>(name: &str, library: impl FnOnce() -> T) -> Result<T> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let print = panic::take_hook();
@@ -33,9 +35,11 @@ pub fn returned<T>(who: &str, library: impl FnOnce() -> T) -> Result<T> {
         }));
     });
     let before = IS_RETURNED.replace(true);
+    // Unwind safe: a caller whose call has panicked drops what the closure used, and returns the
+    // error.
     let called = catch_unwind(AssertUnwindSafe(library));
     IS_RETURNED.set(before);
-    called.map_err(|panic| Error::panicked(who, &*panic))
+    called.map_err(|panic| Error::panicked(name, &*panic))
 }
 
 #[cfg(test)]

@@ -1,24 +1,23 @@
-//! Files that a program replaces: the old content is there until the new one is complete, and stays
-//! if that never comes.
+//! Replaces a file: the old content stays until the new content is complete.
 //!
-//! A [`Replacement`] is written into a file without a name (`O_TMPFILE`), of which nothing is left
-//! however the process ends. [`Replacement::commit`] gives it the target's name. For a file that is
-//! already there:
+//! A [`Replacement`] is written to a file without a name (`O_TMPFILE`), of which nothing is left
+//! however the process ends. [`Replacement::commit`] gives it the target's name. If the target
+//! exists:
 //!
-//! - **Owner, group, mode, access control list and `user.` attributes are kept.** The new file is
-//!   given them first. Where it cannot be given them (the file is another user's, and this process
-//!   is not root's), its content is copied into the old file instead.
-//! - **The set-user-ID and set-group-ID bits and capabilities are not kept**: they were granted to
-//!   the old content.
+//! - **Owner, group, mode, access control list and `user.` attributes are kept.** They are copied
+//!   to the new file first. If that is not permitted (the target belongs to another user, and this
+//!   process is not root's), the content is copied into the old file instead.
+//! - **The set-user-ID and set-group-ID bits and capabilities are removed**, since they were
+//!   granted to the old content.
 //! - **Other names of the file (hard links)** show the new content, too: it is copied into the
 //!   file.
-//! - **A symbolic link** is followed, and stays. **A device or a pipe** is written to directly.
+//! - **A symbolic link** is followed and stays. **A device or a pipe** is written to directly.
 //! - **A file that this process may not write to** is not replaced, even if its directory would
 //!   allow that.
 //!
-//! [`Replacement::beneath`] is for names that come from elsewhere, such as a worker's answer. It
-//! follows no symbolic link below the directory, and a link, a pipe or another name of a file that
-//! is in the way is replaced as a name: nothing outside of the directory is ever written to.
+//! [`Replacement::beneath`] is for names that come from outside, such as a worker's answer. It
+//! follows no symbolic link below the directory. If the name is a link, a pipe or one of several
+//! hard links, only the name is replaced: nothing outside of the directory is ever written to.
 
 use std::{
     collections::HashSet,
@@ -50,26 +49,26 @@ mod special;
 use crate::{stop::Stop, temporary};
 use special::Special;
 
-/// How a draft's name begins where it must have one. [`temporary::remove_abandoned`] knows the
-/// prefix.
+/// The prefix of a draft's name, for file systems on which a draft needs one.
+/// [`temporary::remove_abandoned`] removes such files.
 const DRAFT: &str = ".cc-draft-";
-/// The mode of a new file, of which the user's umask takes bits away.
+/// The mode of a new file before the user's umask is applied.
 const NEW_FILE: u32 = 0o666;
-/// Maximum symbolic links on the way to a target, as in the kernel.
+/// Maximum symbolic links that are followed to a target, as in the kernel.
 const MAX_LINKS: usize = 40;
-/// Maximum bytes of a file's attribute, and of the names of all: the kernel's own limits.
+/// Maximum bytes of an attribute's value, and of the list of attribute names: the kernel's limits.
 const MAX_ATTRIBUTE: usize = 64 << 10;
-/// The attribute that is a file's access control list.
+/// The attribute that holds the access control list.
 const ACL: &[u8] = b"system.posix_acl_access";
 
-/// The new content of a file, on its way there. What is dropped before [`Replacement::commit`]
+/// The new content of a file that is being written. Dropping it before [`Replacement::commit`]
 /// changes nothing.
 #[derive(Debug)]
 pub struct Replacement(Kind);
 
 #[derive(Debug)]
 enum Kind {
-    /// Written directly: a device, a pipe.
+    /// A device or a pipe, which is written to directly.
     Special(Special),
     Regular {
         draft: Draft,
@@ -77,28 +76,28 @@ enum Kind {
     },
 }
 
-/// What takes the content.
+/// The file that `commit` replaces.
 #[derive(Debug)]
 enum Target {
-    /// The file of this name, which is not a symbolic link.
+    /// A file by its path, which is not a symbolic link.
     Named(PathBuf),
-    /// A file that is open already, by its link in `/proc`: it may have no name any more.
+    /// A file that is open already, by its link in `/proc`: it may no longer have a name.
     Open(PathBuf),
-    /// The file of a name beneath a directory.
-    Beneath { folder: PathBuf, name: PathBuf },
+    /// A file by its name beneath a directory.
+    Beneath { root: PathBuf, name: PathBuf },
 }
 
 impl Replacement {
-    /// Begins to replace a file that the user has named. It need not be there yet. What is written
-    /// to directly may have to wait for its reader, until a stop is requested.
+    /// Begins to replace a file that the user has named. It need not exist. For a FIFO without a
+    /// reader, waits until it has one or a stop is requested.
     ///
     /// # Errors
     ///
-    /// If the file may not be written to, or its directory takes no new file.
+    /// If the file may not be written to, or no file can be created in its directory.
     pub fn at(path: &Path, stop: &Stop) -> io::Result<Self> {
         let target = resolve(path)?;
         let (Target::Named(file) | Target::Open(file)) = &target else { unreachable!("it is a path") };
-        // A pipe without a reader is not waited for here.
+        // Non-blocking: opening a FIFO without a reader fails with ENXIO instead of waiting.
         let flags = OFlags::NONBLOCK.bits().cast_signed();
         let there = match OpenOptions::new().write(true).custom_flags(flags).open(file) {
             Ok(there) => there,
@@ -106,7 +105,7 @@ impl Replacement {
                 return Special::open(file, stop).map(Kind::Special).map(Self);
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let draft = Draft::new(open_folder(parent(file))?, false)?;
+                let draft = Draft::new(open_dir(parent(file))?, false)?;
                 return Ok(Self(Kind::Regular { draft, target }));
             }
             Err(error) => return Err(error),
@@ -116,54 +115,54 @@ impl Replacement {
             return Special::of(there, stop).map(Kind::Special).map(Self);
         }
         let draft = match &target {
-            Target::Named(_) => open_folder(parent(file)).and_then(|folder| Draft::new(folder, true)),
+            Target::Named(_) => open_dir(parent(file)).and_then(|dir| Draft::new(dir, true)),
             _ => Err(io::ErrorKind::PermissionDenied.into()),
         };
-        // The directory may take no new file: then the content waits elsewhere, and is copied.
+        // If no file can be created in the directory, the draft is a temporary file, and is copied.
         let draft = draft.or_else(|_| tempfile::tempfile().map(Draft::unnamed))?;
         Ok(Self(Kind::Regular { draft, target }))
     }
 
-    /// Begins to replace a file beneath a directory, which exists. Directories between the two are
-    /// made.
+    /// Begins to replace a file beneath a directory that exists. Missing directories in between are
+    /// created.
     ///
     /// # Errors
     ///
-    /// If the name leads out of the directory (`..`, a symbolic link), or the directory takes no
-    /// new file.
-    pub fn beneath(folder: &Path, name: &Path) -> io::Result<Self> {
-        let (dir, last) = open_beneath(folder, name)?;
+    /// If the name leads out of the directory (`..`, a symbolic link), or no file can be created
+    /// there.
+    pub fn beneath(root: &Path, name: &Path) -> io::Result<Self> {
+        let (dir, last) = open_beneath(root, name)?;
         let is_there = statat(&dir, last, AtFlags::SYMLINK_NOFOLLOW).is_ok();
         let draft = Draft::new(dir, is_there)?;
-        let target = Target::Beneath { folder: folder.to_owned(), name: name.to_owned() };
+        let target = Target::Beneath { root: root.to_owned(), name: name.to_owned() };
         Ok(Self(Kind::Regular { draft, target }))
     }
 
-    /// Begins to replace a file beneath a directory by one of the same file system that is
-    /// complete, and that no other process changes any more.
+    /// Begins to replace a file beneath a directory by another file, which is complete. The two
+    /// must be on one file system, and no process may still change the file.
     ///
     /// # Errors
     ///
-    /// If there is no such file, or the name leads out of the directory.
-    pub fn moved_beneath(file: &Path, folder: &Path, name: &Path) -> io::Result<Self> {
-        open_beneath(folder, name)?;
+    /// If the file does not exist, or the name leads out of the directory.
+    pub fn moved_beneath(file: &Path, root: &Path, name: &Path) -> io::Result<Self> {
+        open_beneath(root, name)?;
         let draft = Draft::of(file)?;
-        let target = Target::Beneath { folder: folder.to_owned(), name: name.to_owned() };
+        let target = Target::Beneath { root: root.to_owned(), name: name.to_owned() };
         Ok(Self(Kind::Regular { draft, target }))
     }
 
-    /// Has the new content take the place of the old.
+    /// Replaces the old content by the new.
     ///
     /// # Errors
     ///
-    /// If the file has become one that may not be written to, or its directory has gone. The old
-    /// content is whole then, unless the new one had to be copied into the file.
+    /// If the file may no longer be written to, or its directory was removed. The old content is
+    /// then intact, unless the new content had to be copied into the file.
     pub fn commit(self) -> io::Result<()> {
         let Kind::Regular { draft, target } = self.0 else { return Ok(()) };
         match target {
             Target::Named(path) => draft.replace(&path),
             Target::Open(path) => draft.copy_into(&OpenOptions::new().write(true).open(path)?),
-            Target::Beneath { folder, name } => draft.replace_beneath(&folder, &name),
+            Target::Beneath { root, name } => draft.replace_beneath(&root, &name),
         }
     }
 }
@@ -181,18 +180,18 @@ impl Write for Replacement {
     }
 }
 
-/// Follows the symbolic links in a path's last component, to where something is or will be.
+/// Follows the symbolic links in a path's last component to an existing or new file.
 fn resolve(path: &Path) -> io::Result<Target> {
     let mut path = path.to_owned();
     for _ in 0..MAX_LINKS {
-        let is_folder = path.as_os_str().as_bytes().ends_with(b"/");
-        let name = path.file_name().filter(|_| !is_folder).ok_or(io::ErrorKind::IsADirectory)?;
-        let folder = fs::canonicalize(parent(&path))?;
-        let whole = folder.join(name);
-        match fs::read_link(&whole) {
-            Ok(_) if whole.starts_with("/proc") => return Ok(Target::Open(whole)),
-            Ok(target) => path = folder.join(target),
-            Err(_) => return Ok(Target::Named(whole)),
+        let is_dir_path = path.as_os_str().as_bytes().ends_with(b"/");
+        let name = path.file_name().filter(|_| !is_dir_path).ok_or(io::ErrorKind::IsADirectory)?;
+        let dir = fs::canonicalize(parent(&path))?;
+        let full = dir.join(name);
+        match fs::read_link(&full) {
+            Ok(_) if full.starts_with("/proc") => return Ok(Target::Open(full)),
+            Ok(target) => path = dir.join(target),
+            Err(_) => return Ok(Target::Named(full)),
         }
     }
     Err(Errno::LOOP.into())
@@ -202,32 +201,32 @@ fn parent(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-fn open_folder(path: &Path) -> io::Result<OwnedFd> {
+fn open_dir(path: &Path) -> io::Result<OwnedFd> {
     Ok(openat(CWD, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
 }
 
-/// Opens a directory by a path that was resolved before. If a link has been put into it meanwhile,
-/// this fails.
+/// Opens a directory by a resolved path. Fails if a component has been replaced by a symbolic link
+/// since.
 fn open_resolved(path: &Path) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     match openat2(CWD, path, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS) {
-        // Kernels before 5.6 and some containers do not have the call.
-        Err(Errno::NOSYS | Errno::PERM) => open_folder(path),
+        // Not available in kernels before 5.6, and forbidden in some containers.
+        Err(Errno::NOSYS | Errno::PERM) => open_dir(path),
         opened => Ok(opened?),
     }
 }
 
-/// Opens the directory that a name beneath `folder` is in, and makes it if it is not there. Each
-/// step is taken from the directory before it and follows no link, so that nothing that happens
-/// meanwhile leads outside.
-fn open_beneath<'a>(folder: &Path, name: &'a Path) -> io::Result<(OwnedFd, &'a OsStr)> {
+/// Opens the parent directory of a name beneath `root`, creating missing directories. Each
+/// component is opened relative to the previous one and without following links, so no concurrent
+/// change can lead outside.
+fn open_beneath<'a>(root: &Path, name: &'a Path) -> io::Result<(OwnedFd, &'a OsStr)> {
     let mut parts = Vec::new();
     for part in name.components() {
         let Component::Normal(part) = part else { return Err(not_beneath()) };
         parts.push(part);
     }
     let last = parts.pop().ok_or_else(not_beneath)?;
-    let mut dir = open_folder(folder)?;
+    let mut dir = open_dir(root)?;
     for part in parts {
         dir = open_or_make(&dir, part)?;
     }
@@ -247,26 +246,26 @@ fn open_or_make(dir: &OwnedFd, name: &OsStr) -> io::Result<OwnedFd> {
 }
 
 fn not_beneath() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidFilename, "not a name below the folder")
+    io::Error::new(io::ErrorKind::InvalidFilename, "not a name below the directory")
 }
 
-/// Content that does not have its place yet.
+/// New content that does not have the target's name yet.
 #[derive(Debug)]
 struct Draft {
     file: File,
-    /// The name that it has where a file must have one, and its directory.
+    /// The directory and the temporary name, where a file must have one.
     name: Option<(OwnedFd, OsString)>,
 }
 
 impl Draft {
-    /// A draft in this directory. It is `private` if what it replaces may be.
+    /// Creates a draft in this directory. `private` means that the target may be private.
     fn new(dir: OwnedFd, private: bool) -> io::Result<Self> {
-        // Without `/proc`, a file could not be given a name later.
+        // An unnamed file gets its name through `/proc`.
         if Path::new("/proc/self/fd").exists() {
             let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
             match openat(&dir, ".", flags, Mode::from_raw_mode(NEW_FILE)) {
                 Ok(file) => return Ok(Self::unnamed(file.into())),
-                // File systems without such files say one of these.
+                // The errors of file systems without `O_TMPFILE`.
                 Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::NOENT | Errno::INVAL) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -278,8 +277,8 @@ impl Draft {
         Self { file, name: None }
     }
 
-    /// A file that is removed when the draft is dropped. If the process is killed before, the next
-    /// draft in this directory removes it: its lock is free then.
+    /// Creates a draft with a name, which is removed when the draft is dropped. If the process is
+    /// killed first, its lock is released, and the next draft in this directory removes the file.
     fn named(dir: OwnedFd, private: bool) -> io::Result<Self> {
         remove_abandoned_drafts(&dir);
         let mode = Mode::from_raw_mode(if private { 0o600 } else { NEW_FILE });
@@ -290,15 +289,15 @@ impl Draft {
         Ok(Self { file, name: Some((dir, name)) })
     }
 
-    /// A file that has a name, which it loses.
+    /// A draft from an existing file, which loses its name.
     fn of(path: &Path) -> io::Result<Self> {
-        let (dir, name) = (open_folder(parent(path))?, path.file_name().ok_or_else(not_beneath)?);
+        let (dir, name) = (open_dir(parent(path))?, path.file_name().ok_or_else(not_beneath)?);
         let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = File::from(openat(&dir, name, flags, Mode::empty())?);
         Ok(Self { file, name: Some((dir, name.to_owned())) })
     }
 
-    /// Takes the place of a file that the user has named.
+    /// Replaces a file that the user has named.
     fn replace(self, path: &Path) -> io::Result<()> {
         let dir = open_resolved(parent(path))?;
         let name = path.file_name().expect("it was resolved");
@@ -311,12 +310,12 @@ impl Draft {
         if is_replaced { Ok(()) } else { self.copy_into(&old) }
     }
 
-    /// Takes the place of whatever has this name.
-    fn replace_beneath(self, folder: &Path, name: &Path) -> io::Result<()> {
-        let (dir, name) = open_beneath(folder, name)?;
+    /// Replaces the file, link or pipe of this name.
+    fn replace_beneath(self, root: &Path, name: &Path) -> io::Result<()> {
+        let (dir, name) = open_beneath(root, name)?;
         let old = match open_old(&dir, name) {
             Ok(old) => old.filter(|old| old.metadata().is_ok_and(|old| old.is_file())),
-            // A symbolic link; a pipe without a reader, or a socket.
+            // A symbolic link; a pipe without a reader or a socket.
             Err(error)
                 if [Errno::LOOP, Errno::NXIO]
                     .map(Errno::raw_os_error)
@@ -334,7 +333,7 @@ impl Draft {
         self.take_name(&dir, name)
     }
 
-    /// Gives the draft what is to be kept of a file.
+    /// Gives the draft the owner, group, mode and attributes of the old file.
     fn resemble(&self, old: &File) -> io::Result<()> {
         let (mine, theirs) = (self.file.metadata()?, old.metadata()?);
         if (mine.uid(), mine.gid()) != (theirs.uid(), theirs.gid()) {
@@ -344,7 +343,7 @@ impl Draft {
         copy_attributes(old, &self.file)
     }
 
-    /// Gives the draft this name, which may be another file's.
+    /// Gives the draft this name, replacing an existing file.
     fn take_name(&self, dir: &OwnedFd, name: &OsStr) -> io::Result<()> {
         if let Some((from, draft)) = &self.name {
             return Ok(renameat(from, draft, dir, name)?);
@@ -353,7 +352,8 @@ impl Draft {
             Err(Errno::EXIST) => {}
             linked => return Ok(linked?),
         }
-        // No call links over an existing name. A kill between these two leaves the draft.
+        // No system call links over an existing name. A kill between the next two calls leaves the
+        // draft.
         let draft = draft_name();
         let _ = flock(&self.file, FlockOperation::NonBlockingLockExclusive);
         self.link(dir, &draft)?;
@@ -369,11 +369,12 @@ impl Draft {
         linkat(CWD, own, dir, name, AtFlags::SYMLINK_FOLLOW)
     }
 
-    /// Replaces the content of a file, and nothing else of it.
+    /// Copies the content into the old file, and changes nothing else of it but the set-ID bits.
     fn copy_into(mut self, old: &File) -> io::Result<()> {
         let mode = fstat(old)?.st_mode;
         if mode & 0o6000 != 0 {
-            // The kernel does this for all writers but root.
+            // The kernel clears these bits when a process without privileges writes; for root it
+            // does not.
             let _ = fchmod(old, Mode::from_raw_mode(mode & 0o1777));
         }
         self.file.rewind()?;
@@ -387,14 +388,14 @@ impl Draft {
 
 impl Drop for Draft {
     fn drop(&mut self) {
-        // Once it has its place, there is nothing of this name.
+        // After `take_name` no file has the temporary name.
         if let Some((dir, name)) = &self.name {
             let _ = unlinkat(dir, name, AtFlags::empty());
         }
     }
 }
 
-/// Opens what has this name, if there is something, for writing. It waits for no reader of a pipe.
+/// Opens an existing file for writing. Does not wait for the reader of a pipe.
 fn open_old(dir: &OwnedFd, name: &OsStr) -> io::Result<Option<File>> {
     let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     match openat(dir, name, flags, Mode::empty()) {
@@ -404,8 +405,8 @@ fn open_old(dir: &OwnedFd, name: &OsStr) -> io::Result<Option<File>> {
     }
 }
 
-/// The access control list and the `user.` attributes, and no others: those in `security.` are not
-/// for a new content.
+/// Copies the access control list and the `user.` attributes. Attributes in `security.` were
+/// granted to the old content and are not copied.
 fn copy_attributes(from: &File, to: &File) -> io::Result<()> {
     let (theirs, mine) = (attributes(from)?, attributes(to)?);
     for name in mine.iter().filter(|name| !theirs.contains(name)) {
@@ -419,7 +420,7 @@ fn copy_attributes(from: &File, to: &File) -> io::Result<()> {
     Ok(())
 }
 
-/// The names of a file's attributes that are kept.
+/// The names of a file's attributes that [`copy_attributes`] copies.
 fn attributes(file: &File) -> io::Result<Vec<Vec<u8>>> {
     let mut names = vec![0; MAX_ATTRIBUTE];
     let length = match flistxattr(file, &mut names[..]) {
@@ -434,8 +435,7 @@ fn draft_name() -> OsString {
     temporary::random_name(Path::new(""), DRAFT).into()
 }
 
-/// Removes what killed processes have left in a directory whose drafts have names, once for each
-/// directory.
+/// Removes drafts that killed processes have left in a directory, once per directory and process.
 fn remove_abandoned_drafts(dir: &OwnedFd) {
     static SEEN: Mutex<Option<HashSet<(u64, u64)>>> = Mutex::new(None);
     let Ok(stat) = fstat(dir) else { return };
@@ -504,7 +504,7 @@ mod tests {
         let (path, usual) = (scratch.at("file"), scratch.old("usual"));
         let mut replacement = Replacement::at(&path, &Stop::new()).unwrap();
         replacement.write_all(b"ne").unwrap();
-        assert_eq!(scratch.names(), ["usual"], "whatever ends the process now, nothing is left");
+        assert_eq!(scratch.names(), ["usual"], "an unfinished replacement has no name");
         replacement.write_all(b"w").unwrap();
         replacement.commit().unwrap();
         assert_eq!((text(&path), mode(&path)), ("new".to_owned(), mode(&usual)));
@@ -584,7 +584,7 @@ mod tests {
         let path = scratch.old("file");
         let open = OpenOptions::new().write(true).open(&path).unwrap();
         let old = open.metadata().unwrap().ino();
-        // As `/dev/stdout` leads to it.
+        // `/dev/stdout` is such a link.
         replace(
             Replacement::at(Path::new(&format!("/proc/self/fd/{}", open.as_raw_fd())), &Stop::new()).unwrap(),
         );
@@ -628,7 +628,7 @@ mod tests {
         let scratch = Scratch::new();
         let path = scratch.old("file");
         let old = fs::metadata(&path).unwrap().ino();
-        // A file whose name was removed cannot get another, as one of another file system cannot.
+        // An unlinked file cannot get a name again, and neither can a file of another file system.
         let named = tempfile::NamedTempFile::new().unwrap();
         let mut file = named.reopen().unwrap();
         drop(named);
@@ -650,8 +650,8 @@ mod tests {
         assert_eq!(outside.names(), [""; 0]);
     }
 
-    /// What the name leads to meanwhile is another file: it must not be written to, and its mode
-    /// must not be taken over.
+    /// The name becomes a link to another file: that file must not be written to, and its mode must
+    /// not be copied.
     #[test]
     fn a_file_that_becomes_a_link_leads_nowhere() {
         let (scratch, outside) = (Scratch::new(), Scratch::new());
@@ -659,7 +659,7 @@ mod tests {
         fs::set_permissions(&precious, fs::Permissions::from_mode(0o640)).unwrap();
         let usual = mode(&usual);
         assert_ne!(usual, 0o640);
-        // A file with other names would be copied into.
+        // A target with several hard links would be copied into.
         for other_names in [false, true] {
             if other_names {
                 fs::hard_link(&precious, outside.at("other")).unwrap();
@@ -682,11 +682,11 @@ mod tests {
     fn where_a_draft_must_have_a_name_it_is_removed() {
         let scratch = Scratch::new();
         let path = scratch.old("file").canonicalize().unwrap();
-        let open = || open_folder(scratch.0.path()).unwrap();
-        // As a killed process has left it, without a lock.
+        let open = || open_dir(scratch.0.path()).unwrap();
+        // As a killed process leaves it: without a lock.
         fs::write(scratch.at(".cc-draft-0123456789abcdef"), "").unwrap();
         let mut draft = Draft::named(open(), true).unwrap();
-        assert_eq!(scratch.names().len(), 2, "only the new draft is beside the file: {:?}", scratch.names());
+        assert_eq!(scratch.names().len(), 2, "only the file and the new draft remain: {:?}", scratch.names());
         assert_eq!(temporary::remove_abandoned(scratch.0.path(), DRAFT).len(), 0, "it is in use");
         draft.file.write_all(b"new").unwrap();
         draft.replace(&path).unwrap();
@@ -699,28 +699,28 @@ mod tests {
     fn a_name_beneath_a_folder_leads_nowhere_else() {
         let (scratch, outside) = (Scratch::new(), Scratch::new());
         let precious = outside.old("precious");
-        let folder = scratch.at("out");
-        fs::create_dir(&folder).unwrap();
-        symlink(outside.0.path(), folder.join("folder")).unwrap();
-        symlink(&precious, folder.join("link")).unwrap();
-        fs::hard_link(&precious, folder.join("other")).unwrap();
-        mknodat(CWD, folder.join("pipe"), FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+        let root = scratch.at("out");
+        fs::create_dir(&root).unwrap();
+        symlink(outside.0.path(), root.join("folder")).unwrap();
+        symlink(&precious, root.join("link")).unwrap();
+        fs::hard_link(&precious, root.join("other")).unwrap();
+        mknodat(CWD, root.join("pipe"), FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
         for name in ["folder/precious", "../precious", "/precious", "", "folder/../../precious", "."] {
-            assert!(Replacement::beneath(&folder, Path::new(name)).is_err(), "{name}");
+            assert!(Replacement::beneath(&root, Path::new(name)).is_err(), "{name}");
         }
         for name in ["link", "other", "pipe", "sub/deep/new"] {
-            replace(Replacement::beneath(&folder, Path::new(name)).unwrap());
-            assert!(fs::symlink_metadata(folder.join(name)).unwrap().is_file(), "{name}");
-            assert_eq!(text(&folder.join(name)), "new", "{name}");
+            replace(Replacement::beneath(&root, Path::new(name)).unwrap());
+            assert!(fs::symlink_metadata(root.join(name)).unwrap().is_file(), "{name}");
+            assert_eq!(text(&root.join(name)), "new", "{name}");
         }
         assert_eq!(
             (text(&precious), outside.names()),
             ("old, and longer".to_owned(), vec!["precious".to_owned()])
         );
         let from = scratch.old("from");
-        Replacement::moved_beneath(&from, &folder, Path::new("moved")).unwrap().commit().unwrap();
-        assert_eq!((text(&folder.join("moved")), from.exists()), ("old, and longer".to_owned(), false));
-        assert!(Replacement::moved_beneath(&precious, &folder, Path::new("folder/x")).is_err());
+        Replacement::moved_beneath(&from, &root, Path::new("moved")).unwrap().commit().unwrap();
+        assert_eq!((text(&root.join("moved")), from.exists()), ("old, and longer".to_owned(), false));
+        assert!(Replacement::moved_beneath(&precious, &root, Path::new("folder/x")).is_err());
         assert!(precious.exists());
     }
 }

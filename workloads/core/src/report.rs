@@ -1,4 +1,4 @@
-//! What a program and the harness that starts it say to each other.
+//! The interface between a program and the harness that starts it.
 
 use std::{collections::BTreeMap, env, fs::OpenOptions, io::Write, num::NonZeroUsize};
 
@@ -6,33 +6,35 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// Given alone, prints the program's models for a harness that depends on none of them.
+/// As the only argument: prints the program's models. The harness needs it because it depends on no
+/// model.
 pub const LIST_MODELS: &str = "--list-models";
 
-/// The subcommand that makes what a harness measures with.
+/// The subcommand that generates the input for measurements.
 pub const MAKE_INPUT: &str = "make-input";
 
-/// The environment variable that names the inherited descriptor to report on.
+/// The environment variable with the number of the inherited descriptor that receives the report.
 pub const REPORT_FD: &str = "CC_REPORT_FD";
 
-/// How much was done, by name, summed from what the kernels returned: nobody wins by doing less.
+/// How much was done, by name, summed from what the kernels returned. The harness compares the
+/// totals, so that no model can win by doing less.
 pub type Totals = BTreeMap<String, u64>;
 
-/// One run's report: a line of JSON on the descriptor that [`REPORT_FD`] names.
+/// The report of one run: a line of JSON on the descriptor in [`REPORT_FD`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
-    /// The workload.
+    /// The workload's name.
     pub workload: String,
-    /// The model.
+    /// The model's name.
     pub model: String,
-    /// How many workers it was given.
+    /// The number of workers.
     pub workers: NonZeroUsize,
-    /// How much it did.
+    /// How much was done.
     pub totals: Totals,
 }
 
 impl Report {
-    /// Writes the report if a harness asked for one.
+    /// Writes the report, if a harness has requested one.
     pub fn send(&self) -> Result<()> {
         let Some(fd) = env::var_os(REPORT_FD) else { return Ok(()) };
         let path = std::path::Path::new("/proc/self/fd").join(&fd);

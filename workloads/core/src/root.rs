@@ -1,4 +1,4 @@
-//! Which files tasks may open, when they come from elsewhere and name files here.
+//! The files that a worker may open for tasks from another host, since these tasks name files.
 
 use std::{
     fs::{self, File},
@@ -18,17 +18,18 @@ use crate::stream;
 /// The files that tasks may open.
 #[derive(Clone, Debug, Default)]
 pub enum Files {
-    /// None: tasks bring their contents along.
+    /// None: tasks carry the contents of their files.
     None,
-    /// Those beneath a directory, whatever names or links lead there.
+    /// Files beneath a directory. No name and no link leads out of it.
     Beneath(Root),
-    /// All that the process may open.
+    /// All files that the process may open.
     #[default]
     All,
 }
 
 impl Files {
-    /// Those beneath this directory, which stays the same one if it is renamed or replaced.
+    /// The files beneath this directory. It stays the same directory even if it is renamed or
+    /// replaced.
     ///
     /// # Errors
     ///
@@ -38,8 +39,9 @@ impl Files {
         Root::new(root).map(Self::Beneath)
     }
 
-    /// Opens a file for reading, without waiting for the other end of a pipe. No check precedes the
-    /// opening, so nothing that is exchanged in between can lead elsewhere.
+    /// Opens a file for reading, without waiting for the other end of a pipe. The kernel checks the
+    /// path while it opens the file, so an exchange of directories during the call cannot lead
+    /// outside.
     pub fn open(&self, path: &Path) -> io::Result<File> {
         match self {
             Self::All => stream::open(path),
@@ -49,20 +51,20 @@ impl Files {
     }
 }
 
-/// A directory that names are confined to. Clones are the same one.
+/// A directory that names are confined to. Clones share one descriptor.
 #[derive(Clone, Debug)]
 pub struct Root(Arc<Directory>);
 
 #[derive(Debug)]
 struct Directory {
     directory: OwnedFd,
-    /// Its name, free of links.
+    /// Its canonical path, without symbolic links.
     path: PathBuf,
 }
 
-/// A path with `..` is resolved again when something was renamed meanwhile, anywhere: so often, and
-/// no more.
-const TRIES: usize = 64;
+/// Maximum attempts to resolve a path. With `..` in it, the kernel answers `EAGAIN` whenever
+/// anything on the system was renamed meanwhile, and a retry usually succeeds.
+const MAX_ATTEMPTS: usize = 64;
 
 impl Root {
     fn new(root: &Path) -> io::Result<Self> {
@@ -77,8 +79,8 @@ impl Root {
         }
     }
 
-    /// Opens what a path leads to. Only the name within the root is worked out here; the kernel
-    /// resolves it, and does not leave the root on the way.
+    /// Opens a path. Only the name relative to the root is computed here; the kernel resolves it
+    /// and refuses to leave the root.
     fn open(&self, path: &Path) -> io::Result<File> {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
         if let Some(name) = self.name(path) {
@@ -87,8 +89,7 @@ impl Root {
                 opened => return Ok(opened?.into()),
             }
         }
-        // The root may go by another name, and a link may be absolute but lead to a place beneath
-        // the root.
+        // `path` may reach the root by another name, or an absolute link may lead beneath the root.
         let path = fs::canonicalize(path).map_err(|_| outside())?;
         match self.resolve(self.name(&path).ok_or_else(outside)?, flags) {
             Err(Errno::XDEV) => Err(outside()),
@@ -96,7 +97,7 @@ impl Root {
         }
     }
 
-    /// The name of this path within the root, if it begins with the root's.
+    /// The path relative to the root, if it begins with the root's path.
     fn name<'a>(&self, path: &'a Path) -> Option<&'a Path> {
         let name = path.strip_prefix(&self.0.path).ok()?;
         Some(if name.as_os_str().is_empty() { Path::new(".") } else { name })
@@ -106,7 +107,7 @@ impl Root {
         let within = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
         let resolve = || openat2(&self.0.directory, name, flags | OFlags::CLOEXEC, Mode::empty(), within);
         let mut opened = resolve();
-        for _ in 1..TRIES {
+        for _ in 1..MAX_ATTEMPTS {
             if !matches!(opened, Err(Errno::AGAIN | Errno::INTR)) {
                 break;
             }
@@ -203,7 +204,7 @@ mod tests {
                     renameat_with(CWD, &names.0, CWD, &names.1, RenameFlags::EXCHANGE).unwrap();
                 }
             });
-            // Both must have been met, or the race was not run.
+            // Both outcomes must have occurred, or the reads did not race with the exchange.
             while inside + refused < READS || inside == 0 || refused == 0 {
                 match read(&files, &path) {
                     Ok(text) => {

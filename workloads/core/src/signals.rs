@@ -1,4 +1,4 @@
-//! From signals to a requested stop, to the end of the process, or to an error.
+//! Signals: they request a stop, end the process, or become an error of a write.
 
 use std::{
     fs, process,
@@ -24,25 +24,23 @@ use crate::{
     temporary,
 };
 
-/// A signal that repeats one this soon is the same request: `timeout` sends its signal to the
-/// process and then to the process's group, and a terminal's Ctrl-C may be passed on by the parent
-/// as well.
+/// Signals within this time are one request: `timeout` sends its signal to the process and then to
+/// its process group, and a terminal's Ctrl-C may also be forwarded by the parent.
 const SAME_REQUEST: Duration = Duration::from_millis(100);
 
-/// What SIGINT, SIGTERM and SIGHUP have asked for, from the moment that [`Interrupts::catch`] is
-/// called to the end of the process.
+/// What SIGINT, SIGTERM and SIGHUP have requested since [`Interrupts::catch`].
 ///
 /// The first of them requests the run's stop. The second ends the process by the signal's default
 /// action, even if a wait of the run never ends; the third does so even if the thread that handles
 /// the second is stuck.
 #[derive(Clone)]
 pub struct Interrupts {
-    /// Requested by the first signal alone: the run's own stop may have another cause before.
+    /// Requested by the first signal only; the run's own stop may have another cause.
     arrived: Stop,
 }
 
 impl Interrupts {
-    /// Catches the signals from here on, and requests `stop` at the first.
+    /// Catches the signals from here on, and requests `stop` when the first arrives.
     pub fn catch(stop: &Stop) -> Result<Self> {
         let caught = caught();
         let (arrived, ending) = (Stop::new(), Arc::new(AtomicBool::new(false)));
@@ -53,8 +51,8 @@ impl Interrupts {
         let mut signals = Signals::new(&caught).map_err(Error::io("signal handler"))?;
         let (requests, asked) = bounded(1);
         let (first, stop) = (arrived.clone(), stop.clone());
-        // A thread of its own, since a stop calls the hooks of all that wait, and one of them could
-        // be stuck.
+        // On a separate thread, since a stop calls the hooks of all parts of the run, and one may
+        // block.
         let request = move || asked.into_iter().for_each(|signal| stop.request(Cause::Signal(signal)));
         let wait = move || {
             let mut begun: Option<Instant> = None;
@@ -75,18 +73,18 @@ impl Interrupts {
         Ok(Self { arrived })
     }
 
-    /// A stop that only a signal requests: for waits that outlast the run.
+    /// A stop that only a signal requests: for waits that continue after the run.
     pub fn arrived(&self) -> &Stop {
         &self.arrived
     }
 
-    /// The exit status that tells of the signal, if one has arrived.
+    /// The exit status for the signal, if one has arrived.
     pub fn status(&self) -> Option<u8> {
         interrupted(&self.arrived)
     }
 }
 
-/// SIGINT and SIGTERM; SIGHUP unless it is ignored, which is what `nohup` asks for.
+/// SIGINT, SIGTERM, and SIGHUP unless it is ignored, as `nohup` requests.
 fn caught() -> Vec<i32> {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
@@ -95,9 +93,9 @@ fn caught() -> Vec<i32> {
     [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| *signal != SIGHUP || !is_ignored).collect()
 }
 
-/// Ends the process as if it had never caught the signal, so that its parent sees which one it was.
-/// Worker processes end when their parent does. Temporary directories are removed here, since the
-/// process drops nothing any more; a third signal does not wait for that.
+/// Ends the process by the signal's default action, so that its parent sees which signal it was.
+/// Worker processes end when their parent does. The temporary directories are removed here, since
+/// no destructor will run; a third signal does not wait for that.
 fn end_at_once(signal: i32, ending: &AtomicBool) {
     ending.store(true, Ordering::SeqCst);
     temporary::remove_all();
@@ -105,8 +103,8 @@ fn end_at_once(signal: i32, ending: &AtomicBool) {
     process::abort(); // not reached: the default action of each of these signals is to end the process
 }
 
-/// The exit status of a run that a signal has ended. The output of such a run need not be finished:
-/// the writer may be waiting for a reader that has stalled, and ends with the process.
+/// The exit status of a run that a signal has ended. The output of such a run need not be complete:
+/// the writer may wait for a reader that has stalled, and it ends with the process.
 pub fn interrupted(stop: &Stop) -> Option<u8> {
     match stop.cause() {
         Some(Cause::Signal(signal)) => Some(128 + u8::try_from(signal).unwrap_or(0)),
@@ -114,9 +112,9 @@ pub fn interrupted(stop: &Stop) -> Option<u8> {
     }
 }
 
-/// Has a write beyond the limit on the size of files fail. Otherwise it would end the process, with nobody left to say so
-/// and to clean up.
+/// Makes a write beyond the file-size limit fail with an error. By default SIGXFSZ would end the
+/// process without a message and without cleaning up.
 pub fn take_file_size_limit() {
-    // If it cannot be taken, the limit does what it would have done.
+    // If the handler cannot be installed, the signal keeps its default action.
     let _ = flag::register(SIGXFSZ, Arc::default());
 }

@@ -1,11 +1,11 @@
-//! Standard output and standard error, as every program here writes them.
+//! Standard output and standard error for all programs of this project.
 //!
-//! `println!` is not used, because it panics where a write fails. What it does not see at all is a
-//! descriptor that was closed: before `main`, std opens `/dev/null` in place of it, which takes
-//! everything. So the descriptors are looked at before std is: a result that nothing can take is an
-//! error, as it is for GNU's programs.
+//! `println!` is not used: it panics when a write fails. It also cannot detect a closed descriptor,
+//! because std replaces that with `/dev/null` before `main`, and all writes then succeed. Therefore
+//! this module checks the descriptors before std does: a result that cannot be written is an error,
+//! as it is for GNU's programs.
 //!
-//! Nothing is kept in a buffer here: what [`write_out`] and [`write_err`] have accepted is written.
+//! Nothing is buffered here: what [`write_out`] and [`write_err`] have accepted is written.
 
 use std::{
     io,
@@ -25,9 +25,9 @@ use crate::printable::printable_lines;
 static CLOSED: [AtomicBool; 2] = [const { AtomicBool::new(false) }; 2];
 
 ctor::declarative::ctor! {
-    /// Runs before std's own start, after which a closed descriptor cannot be told from `/dev/null`
-    /// opened for reading and writing, which is what Python's `subprocess.DEVNULL` is. It makes two
-    /// system calls and touches nothing of std's that has to be set up.
+    /// Runs before std's own start-up. After that, a closed descriptor looks the same as
+    /// `/dev/null` opened for reading and writing, which is what Python's `subprocess.DEVNULL` is.
+    /// The function makes two system calls and uses nothing of std that needs initialization.
     #[ctor(unsafe)]
     fn note_closed() {
         for (closed, fd) in CLOSED.iter().zip([stdout(), stderr()]) {
@@ -36,7 +36,8 @@ ctor::declarative::ctor! {
     }
 }
 
-/// Writes all of `text` to standard output; waits while a pipe that does not block has no room.
+/// Writes all of `text` to standard output. If it is a non-blocking pipe that is full, waits for
+/// room.
 ///
 /// # Errors
 ///
@@ -45,7 +46,8 @@ pub fn write_out(text: &[u8]) -> io::Result<()> {
     write_all(stdout(), &CLOSED[0], text)
 }
 
-/// Writes all of `text` to standard error; waits while a pipe that does not block has no room.
+/// Writes all of `text` to standard error. If it is a non-blocking pipe that is full, waits for
+/// room.
 ///
 /// # Errors
 ///
@@ -54,9 +56,8 @@ pub fn write_err(text: &[u8]) -> io::Result<()> {
     write_all(stderr(), &CLOSED[1], text)
 }
 
-/// Writes a message of the program, a line or several, with nothing in it that a terminal obeys.
-/// Returns whether standard error has taken it: the exit status of a program is all that can tell
-/// of a message that is lost.
+/// Writes a message of one or more lines, without characters that control a terminal. Returns
+/// whether it was written: if not, only the exit status can show that.
 #[must_use = "a message that is lost shows in the exit status"]
 pub fn say(message: &str) -> bool {
     write_err(&printable_lines(message.as_bytes())).is_ok()
@@ -78,7 +79,7 @@ fn write_all(fd: BorrowedFd<'_>, was_closed: &AtomicBool, mut text: &[u8]) -> io
     Ok(())
 }
 
-/// Waits until a descriptor that another process has set to not block can be written again.
+/// Waits for room in a descriptor that another process has made non-blocking.
 fn wait_for_room(fd: BorrowedFd<'_>) -> io::Result<()> {
     match poll(&mut [PollFd::new(&fd, PollFlags::OUT)], None) {
         Ok(_) | Err(Errno::INTR) => Ok(()),

@@ -1,4 +1,4 @@
-//! The one way in which a run is asked to end early.
+//! [`Stop`]: the only way to end a run early.
 
 use std::{fmt, ops::ControlFlow};
 
@@ -9,22 +9,24 @@ use crate::{
     sync::{Arc, AtomicBool, Mutex, MutexGuard, Ordering, PoisonError},
 };
 
-/// Why a run was asked to stop.
+/// Why a stop was requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// This signal arrived.
+    /// A signal arrived: its number.
     Signal(i32),
-    /// Its time was up.
+    /// The deadline passed.
     Deadline,
-    /// The sink wants nothing more: the answer is known, or the reader has gone.
+    /// The sink wants no more results: the answer is known, or the reader has closed the pipe.
     Break,
-    /// A test asked.
+    /// A test requested it.
     Test,
 }
 
-/// A request to stop, shared by everybody who may make it or must heed it. It is made once and stays made.
+/// A request to stop, shared by all parts of a run. It can be requested once and is never
+/// withdrawn.
 ///
-/// Loops ask [`Stop::requested`]; who waits registers what wakes it with [`Stop::on_request`].
+/// Loops check [`Stop::requested`]; code that blocks registers a hook with [`Stop::on_request`]
+/// that wakes it.
 #[derive(Clone, Default)]
 pub struct Stop(Arc<Shared>);
 
@@ -44,13 +46,13 @@ struct State {
 type Hook = Box<dyn FnOnce() + Send>;
 
 impl Stop {
-    /// Nobody has asked yet.
+    /// A stop that has not been requested.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Asks for the stop and wakes those who wait. Only the first request counts.
+    /// Requests the stop and calls all hooks. Only the first request has an effect.
     pub fn request(&self, why: Cause) {
         let hooks = {
             let mut state = self.state();
@@ -61,32 +63,33 @@ impl Stop {
             self.0.requested.store(true, Ordering::Release);
             std::mem::take(&mut state.hooks)
         };
-        // Outside the lock: a hook may ask, register or drop a registration.
+        // Without the lock: a hook may query the stop, register a hook or drop a registration.
         for (_, hook) in hooks {
             hook();
         }
     }
 
-    /// Whether anybody has asked.
+    /// Whether a stop was requested. Acquire pairs with the Release of `request`: a thread that
+    /// sees the request also sees what happened before it.
     #[must_use]
     pub fn requested(&self) -> bool {
         self.0.requested.load(Ordering::Acquire)
     }
 
-    /// `Break` once it is requested, for loops and what they return.
+    /// `Break` once a stop was requested: for loops, and for functions that return a `ControlFlow`.
     pub fn flow(&self) -> ControlFlow<()> {
         if self.requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
-    /// Why, if anybody has asked.
+    /// The cause, if a stop was requested.
     #[must_use]
     pub fn cause(&self) -> Option<Cause> {
         self.state().cause
     }
 
-    /// Calls `hook` once, on the thread that asks for the stop, or here and now if that has happened.
-    /// Dropping the registration forgets the hook.
-    #[must_use = "dropping the registration forgets the hook"]
+    /// Calls `hook` once: on the thread that requests the stop, or immediately if it was already
+    /// requested. Dropping the registration removes the hook.
+    #[must_use = "dropping the registration removes the hook"]
     pub fn on_request(&self, hook: impl FnOnce() + Send + 'static) -> OnRequest {
         let mut state = self.state();
         if state.cause.is_some() {
@@ -100,7 +103,7 @@ impl Stop {
         OnRequest { stop: self.clone(), hook: Some(id) }
     }
 
-    /// A [`Bell`] that rings when the stop is requested, for those who wait in `poll`.
+    /// A [`Bell`] that rings when the stop is requested: for code that blocks in `poll`.
     pub fn bell(&self) -> Result<(Bell, OnRequest)> {
         let bell = Bell::new()?;
         let rope = bell.clone();
@@ -109,7 +112,7 @@ impl Stop {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // No code of ours runs under the lock, so it cannot be left half-changed.
+        // A poisoned lock is usable: no hook runs under it, so `State` is never half changed.
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -120,7 +123,7 @@ impl fmt::Debug for Stop {
     }
 }
 
-/// Keeps a hook registered with [`Stop::on_request`].
+/// The registration of a hook, from [`Stop::on_request`].
 pub struct OnRequest {
     stop: Stop,
     hook: Option<u64>,
@@ -129,7 +132,8 @@ pub struct OnRequest {
 impl Drop for OnRequest {
     fn drop(&mut self) {
         if let Some(id) = self.hook {
-            // The hook is dropped after the lock is released: it may own anything.
+            // Drop the hook after the lock is released: its captures may use this `Stop` when
+            // dropped.
             let _hook = {
                 let mut state = self.stop.state();
                 let at = state.hooks.iter().position(|(hook, _)| *hook == id);
@@ -139,21 +143,22 @@ impl Drop for OnRequest {
     }
 }
 
-/// A file descriptor that is readable from the first [`Bell::ring`] on, for waits in `poll`.
+/// A file descriptor that becomes readable with the first [`Bell::ring`] and stays so: a wake-up
+/// for `poll`.
 #[derive(Clone, Debug)]
 pub struct Bell(Arc<std::os::fd::OwnedFd>);
 
 impl Bell {
-    /// A silent one.
+    /// A bell that has not rung.
     pub fn new() -> Result<Self> {
         let fd = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
             .map_err(|e| Error::io("eventfd")(e.into()))?;
         Ok(Self(Arc::new(fd)))
     }
 
-    /// Makes it readable, for good: nobody reads it.
+    /// Makes the descriptor readable for good, since no code reads from it.
     pub fn ring(&self) {
-        // The counter can only refuse when it is full, and then the bell is ringing already.
+        // The write fails only if the counter is full, and then the descriptor is readable already.
         let _ = rustix::io::write(&self.0, &1u64.to_ne_bytes());
     }
 }

@@ -1,4 +1,5 @@
-//! Inputs that can only be read in order (standard input, a pipe, a device), cut into portions as they arrive.
+//! Inputs that can only be read in order (standard input, a pipe, a device), divided into portions
+//! as the bytes arrive.
 
 use std::{
     fs::{self, File},
@@ -19,46 +20,48 @@ use crate::{
     stop::{Bell, OnRequest, Stop},
 };
 
-/// A stream, as an iterator over its portions. It ends with the input, after an error, and once a stop is requested,
-/// even while there is nothing to read.
+/// An iterator over the portions of an input. It ends with the input, after an error, and when a
+/// stop is requested, even while nothing arrives.
 pub struct Stream {
     file: File,
     cut: Cut,
     limit: usize,
-    /// Where in the input `held` begins.
+    /// The offset of `held` in the input.
     at: u64,
-    /// Read, and not yet handed out.
+    /// Bytes that were read and not yet returned.
     held: Vec<u8>,
-    /// How much of `held` is whole.
+    /// The length of the part of `held` that ends with a whole line or word.
     whole: usize,
     ended: bool,
     finished: bool,
-    /// Whether portions are worth waiting for until they are full.
+    /// Whether to wait until a portion is full.
     is_patient: bool,
     bell: Bell,
     _on_stop: OnRequest,
 }
 
-/// Where bytes that have just been read may be cut: behind the last line or word that is whole, if one is.
+/// Finds where the bytes that were just read may be cut: after the last whole line or word, if
+/// there is one.
 pub type Cut = fn(&[u8]) -> Option<usize>;
 
-/// What is handed out at once.
+/// The bytes that the iterator returns at once.
 pub struct Portion {
-    /// Where in the input it begins.
+    /// Its offset in the input.
     pub start: u64,
-    /// What it holds.
+    /// The bytes.
     pub bytes: Vec<u8>,
-    /// Whether the input ends with it.
+    /// Whether the input ends here.
     pub last: bool,
 }
 
-/// Opens for reading without waiting for the other end of a pipe, or becoming the owner of a terminal.
+/// Opens a file for reading, without waiting for the other end of a pipe and without acquiring a
+/// controlling terminal.
 pub fn open(path: &Path) -> io::Result<File> {
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
     fs::OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)
 }
 
-/// Standard input, as a file of its own.
+/// Standard input, with its own descriptor.
 pub fn stdin() -> io::Result<File> {
     io::stdin().as_fd().try_clone_to_owned().map(File::from)
 }
@@ -66,7 +69,8 @@ pub fn stdin() -> io::Result<File> {
 impl Stream {
     const READ: usize = 64 << 10;
 
-    /// A stream of portions of about `limit` bytes, or one longer line or word.
+    /// A stream of portions of about `limit` bytes. A line or word that is longer makes a longer
+    /// portion.
     pub fn new(file: File, limit: u64, cut: Cut, stop: &Stop) -> Result<Self> {
         let (bell, on_stop) = stop.bell()?;
         Ok(Self {
@@ -84,24 +88,24 @@ impl Stream {
         })
     }
 
-    /// The same, but it waits until a portion is full, however slowly it comes: for those who print nothing before the
-    /// end.
+    /// The same stream, but it waits until each portion is full: for programs that print nothing
+    /// before the end of the input.
     pub fn patient(self) -> Self {
         Self { is_patient: true, ..self }
     }
 
-    /// Where the next portion begins, or failed to.
+    /// The offset of the next portion, or of the one that could not be read.
     pub fn at(&self) -> u64 {
         self.at
     }
 
-    /// Ringing it ends the stream, as a stop does.
+    /// The bell that ends the stream, as a stop does.
     pub fn bell(&self) -> &Bell {
         &self.bell
     }
 
-    /// Waits for something whole, then takes what else is there already, up to the limit: a full pipe comes in large
-    /// portions, and whoever waits in `tail -f log | grep` sees each line as it arrives.
+    /// Waits for a whole line or word, then reads what else is available, up to the limit. A full
+    /// pipe gives large portions, and `tail -f log | grep` shows each line as it arrives.
     fn fill(&mut self) -> io::Result<()> {
         while !self.ended && (self.whole == 0 || self.held.len() < self.limit) {
             if !self.readable(self.is_patient || self.whole == 0)? {
@@ -121,7 +125,8 @@ impl Stream {
         Ok(())
     }
 
-    /// Whether there is something to read: at once, or after waiting for it. Not if nobody wants it any more.
+    /// Whether there is something to read: immediately, or after waiting. False once the bell has
+    /// rung.
     fn readable(&mut self, wait: bool) -> io::Result<bool> {
         let mut fds = [PollFd::new(&self.file, PollFlags::IN), PollFd::new(&self.bell, PollFlags::IN)];
         let now = rustix::event::Timespec::default();
@@ -147,7 +152,7 @@ impl Iterator for Stream {
                 return Some(Err(error));
             }
             if self.finished || (self.whole == 0 && !self.ended) {
-                continue; // nobody wants it any more, or the wait was interrupted
+                continue; // the bell has rung, or a signal interrupted the wait
             }
             let carried = self.held.split_off(self.whole);
             let bytes = mem::replace(&mut self.held, carried);
@@ -161,7 +166,7 @@ impl Iterator for Stream {
     }
 }
 
-/// Turns an error of the run, which a stream cannot begin without, into one of its input.
+/// Turns an error from creating a stream into an I/O error of its input.
 pub fn of_input(error: Error) -> io::Error {
     match error {
         Error::Io { source, .. } => source,

@@ -1,5 +1,5 @@
-//! What [`stop`](crate::stop) is made of. `tests/schedules` compiles that file against shuttle's
-//! primitives instead.
+//! The primitives that [`stop`](crate::stop) uses. `tests/schedules` compiles `stop.rs` with
+//! shuttle's primitives instead.
 
 pub(crate) use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,

@@ -1,13 +1,13 @@
-//! Temporary directories whose files need names, since several processes use them.
+//! Temporary directories whose files need names because several processes use them.
 //!
-//! A [`TemporaryDir`] is removed when it is dropped. A process that is killed or aborts drops
-//! nothing, so each directory is locked (`flock`) by the process that owns it, and the kernel
-//! releases the lock however that process ends. A program that makes a directory first removes
-//! those of its kind beside it whose lock is free ([`remove_abandoned`]). It touches only what has
-//! a name of this form, belongs to the same user, and is not a symbolic link.
+//! A [`TemporaryDir`] is removed when it is dropped. A process that is killed or aborts runs no
+//! destructors. Therefore the owning process holds a lock (`flock`) on each of its directories, and
+//! the kernel releases it however the process ends. Before a program creates a directory, it
+//! removes those with the same prefix whose lock is free ([`remove_abandoned`]). It removes only
+//! entries that have a name of this form, belong to the same user, and are not symbolic links.
 //!
-//! What needs no name is not here: it is a file without one (`tempfile::tempfile`,
-//! [`crate::replace`]), of which nothing is left in any case.
+//! Files that need no name are created without one (`tempfile::tempfile`, [`crate::replace`]), so
+//! nothing is left of them in any case.
 
 use std::{
     ffi::OsStr,
@@ -31,16 +31,16 @@ use rustix::{
     process::geteuid,
 };
 
-/// What all names of temporary files begin with, before 16 hexadecimal digits.
+/// The prefixes of all temporary names; 16 hexadecimal digits follow.
 const PREFIXES: &[&str] = &["cc-sort-", "cc-wordcount-", "cc-procs-", ".cc-fetch-", ".cc-draft-"];
-/// A random name that is taken is unlikely; so many in a row mean that something else is wrong.
+/// Maximum random names that are tried. A collision is unlikely, so this many in a row have another
+/// cause.
 const ATTEMPTS: usize = 8;
 
-/// The directories of this process that exist.
+/// The existing directories of this process.
 static OWN: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
-/// A directory that only this user may read. It is removed with all that is in it when this is
-/// dropped.
+/// A directory that only this user may read. Dropping it removes it with its content.
 #[derive(Debug)]
 pub struct TemporaryDir {
     path: PathBuf,
@@ -48,12 +48,12 @@ pub struct TemporaryDir {
 }
 
 impl TemporaryDir {
-    /// A new directory in `parent`, whose name begins with `prefix`. Those that killed processes
-    /// have left there are removed.
+    /// Creates a directory in `parent` whose name begins with `prefix`. Directories that killed
+    /// processes have left there are removed first.
     ///
     /// # Errors
     ///
-    /// If `parent` takes no new directory.
+    /// If no directory can be created in `parent`.
     pub fn new(parent: &Path, prefix: &str) -> io::Result<Self> {
         remove_abandoned(parent, prefix);
         for _ in 0..ATTEMPTS {
@@ -70,7 +70,7 @@ impl TemporaryDir {
         Err(io::ErrorKind::AlreadyExists.into())
     }
 
-    /// Where it is.
+    /// The directory's path.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -84,33 +84,35 @@ impl Drop for TemporaryDir {
     }
 }
 
-/// A path in `parent` that begins with `prefix` and is of the form that [`remove_abandoned`] knows.
+/// A random path in `parent` that begins with `prefix` and has the form that [`remove_abandoned`]
+/// recognizes.
 #[must_use]
 pub fn random_name(parent: &Path, prefix: &str) -> PathBuf {
-    // Keyed with random bytes of the system: two processes do not choose the same.
+    // `RandomState` takes its keys from the system's random numbers, so two processes choose
+    // different names.
     parent.join(format!("{prefix}{:016x}", RandomState::new().hash_one(process::id())))
 }
 
-/// The lock on a directory, which says that the process that uses it is alive.
+/// The lock on a directory: as long as it is held, the process that uses the directory is alive.
 #[derive(Debug)]
 pub struct Lock {
     _dir: OwnedFd,
 }
 
 impl Lock {
-    /// Makes a directory that only this user may read, and locks it.
+    /// Creates a directory that only this user may read, and locks it.
     ///
     /// # Errors
     ///
-    /// If there is something of this name, or its parent takes no new directory.
+    /// If the name exists, or the directory cannot be created.
     pub fn make(path: &Path) -> io::Result<Self> {
         for _ in 0..ATTEMPTS {
             DirBuilder::new().mode(0o700).create(path)?;
-            // Until it is locked, another process may take it for abandoned, and this waits until
-            // it is removed.
+            // Until the directory is locked, another process may consider it abandoned and lock it.
+            // Then `flock` waits until that process has removed it, and the loop tries again.
             let Ok(dir) = open(path) else { continue };
             let locked = flock(&dir, FlockOperation::LockExclusive);
-            // Where a file system has no locks, nothing is ever taken for abandoned.
+            // On a file system without locks, no directory is ever considered abandoned.
             if locked.is_err() || is_same(&dir, path) {
                 return Ok(Self { _dir: dir });
             }
@@ -119,8 +121,9 @@ impl Lock {
     }
 }
 
-/// Whether another user can rename or remove what this user makes in a directory: its owner is
-/// neither this user nor root, or others may write there and it is not sticky, as `/tmp` is.
+/// Whether another user can rename or remove this user's entries in a directory. That is so if the
+/// owner is neither this user nor root, or if others may write to it and it is not sticky (as
+/// `/tmp` is).
 #[must_use]
 pub fn is_exposed(dir: &Path) -> bool {
     const WRITABLE_BY_OTHERS: u32 = 0o022;
@@ -131,16 +134,16 @@ pub fn is_exposed(dir: &Path) -> bool {
     })
 }
 
-/// Removes all directories of this process now, because it is about to end without dropping them.
-/// What its other threads or its workers put there meanwhile may be left, for the next run to
-/// remove.
+/// Removes all directories of this process now, because the process is about to end without
+/// dropping them. What other threads or worker processes create meanwhile may remain; the next run
+/// removes it.
 pub fn remove_all() {
     let paths = own().clone();
     paths.iter().for_each(|path| remove(path));
 }
 
-/// Removes what is in `parent`, begins with `prefix`, belongs to this user, and is locked by no
-/// process. Returns what it was.
+/// Removes the entries of `parent` that begin with `prefix`, belong to this user and are not
+/// locked. Returns their paths.
 pub fn remove_abandoned(parent: &Path, prefix: &str) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(parent) else { return vec![] };
     let names = entries.filter_map(|entry| Some(entry.ok()?.file_name()));
@@ -148,8 +151,8 @@ pub fn remove_abandoned(parent: &Path, prefix: &str) -> Vec<PathBuf> {
     ours.filter(|path| remove_if_abandoned(path).is_ok_and(|removed| removed)).collect()
 }
 
-/// Removes what killed programs of this user have left in a directory, of all kinds. Returns what
-/// it was.
+/// Removes everything in a directory that killed programs of this user have left there. Returns the
+/// paths.
 pub fn clean(dir: &Path) -> Vec<PathBuf> {
     PREFIXES.iter().flat_map(|prefix| remove_abandoned(dir, prefix)).collect()
 }
@@ -163,8 +166,8 @@ fn has_form(name: &OsStr, prefix: &str) -> bool {
     digits.is_some_and(|digits| digits.len() == 16 && digits.iter().all(u8::is_ascii_hexdigit))
 }
 
-/// The lock is held until all is removed, so that of two processes that clean up, one leaves it to
-/// the other.
+/// Removes an entry if no process holds its lock. Holds the lock during the removal, so that of two
+/// processes that clean up, one skips the entry.
 fn remove_if_abandoned(path: &Path) -> io::Result<bool> {
     let there = open(path)?;
     let metadata = File::from(there.try_clone()?).metadata()?;
@@ -184,22 +187,22 @@ fn remove_if_abandoned(path: &Path) -> io::Result<bool> {
     Ok(!path.exists())
 }
 
-/// Opens a file or a directory, and no symbolic link. It waits for nothing, which opening a pipe
+/// Opens a file or a directory, but not a symbolic link. Does not block: opening a FIFO otherwise
 /// could.
 fn open(path: &Path) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     Ok(openat(CWD, path, flags, Mode::empty())?)
 }
 
-/// Whether what is open is still what has this name.
+/// Whether the path still names the file that is open.
 fn is_same(file: &OwnedFd, path: &Path) -> bool {
     let open = rustix::fs::fstat(file).map(|stat| (stat.st_dev, stat.st_ino));
     fs::symlink_metadata(path).is_ok_and(|there| open == Ok((there.dev(), there.ino())))
 }
 
-/// Removes a directory in which others may still make files.
+/// Removes a directory in which other processes may still create files.
 fn remove(path: &Path) {
-    // What another process or thread has just removed, or put there, makes this fail: try again.
+    // Fails if another process or thread has just removed or created an entry: try again.
     let _ = (0..4).any(|_| fs::remove_dir_all(path).is_ok() || !path.exists());
 }
 
@@ -237,11 +240,11 @@ mod tests {
             TemporaryDir::new(scratch.path(), PREFIX).unwrap(),
             TemporaryDir::new(scratch.path(), PREFIX).unwrap(),
         );
-        // As a killed process leaves it: nothing holds the lock.
+        // As a killed process leaves it: no process holds the lock.
         let left = at("cc-test-0123456789abcdef");
         fs::create_dir_all(left.join("sub")).unwrap();
         fs::write(at("cc-test-0123456789abcde0"), "a file").unwrap();
-        // These are none of ours.
+        // Names of another form: they must not be removed.
         for name in ["cc-test-notes", "cc-test-0123456789abcdeg", "other-0123456789abcdef"] {
             fs::create_dir(at(name)).unwrap();
         }
@@ -259,7 +262,7 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         let dir = TemporaryDir::new(scratch.path(), PREFIX).unwrap();
         fs::write(dir.path().join("file"), "").unwrap();
-        // Only its own: tests of the same process have directories, too.
+        // `remove_all` would also remove the directories of other tests in this process.
         assert!(own().contains(&dir.path().to_owned()));
         remove(dir.path());
         assert!(!dir.path().exists());

@@ -1,11 +1,14 @@
-//! Who was at work when, in every thread of every process of a run: what `cargo xtask compare --trace` draws.
+//! Traces: which thread of which process did what, and when. `cargo xtask compare --trace` draws
+//! them.
 //!
-//! The kernels and the sinks open spans, so that no model knows of them. Off, which is the rule, a span costs one relaxed load.
-//! On, it is a line in a file of its process, written whole when it ends: a worker that is killed takes with it no more than
-//! what it was doing. The clock is the machine's, the same for all its processes.
+//! The kernels and the sinks open spans, so the models contain no tracing code. With tracing off,
+//! the default, a span costs one relaxed load. With tracing on, each span is a line in a file of
+//! its process, written when the span ends; a worker that is killed loses only its open spans.
+//! Times are those of the machine's monotonic clock, which all its processes share.
 //!
-//! `tracing` with `tracing-chrome` keeps what it has seen until a guard is dropped, which a process that is killed, or
-//! that exits, never does, and counts from when the process began, which says nothing beside another process.
+//! `tracing` with `tracing-chrome` does not fit. It buffers events until a guard is dropped, which
+//! does not happen in a process that is killed or that exits. Its times begin with the process, so
+//! those of two processes cannot be compared.
 
 use std::{
     borrow::Cow,
@@ -28,41 +31,42 @@ use rustix::{
 };
 use serde::{Deserialize, Serialize};
 
-/// The environment variable that names the directory for the files, one for each process, `PID.jsonl`. Worker processes
-/// inherit it. Unset or empty, or if no file can be made there, nothing is traced.
+/// The environment variable with the directory for the trace files, one per process, `PID.jsonl`.
+/// Worker processes inherit it. Nothing is traced if it is unset or empty, or if the file cannot be
+/// created.
 pub const TRACE_DIR: &str = "CC_TRACE";
 
-/// A line of JSON in a process's file.
+/// A line of JSON in a trace file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "record", rename_all = "lowercase")]
 pub enum Record {
-    /// The first line.
+    /// A process: the first line of its file.
     Process {
-        /// Its id.
+        /// The process's id.
         pid: u32,
         /// The id of the process that started it.
         parent: u32,
-        /// Its command line.
+        /// The command line.
         args: Vec<String>,
     },
-    /// Before the first span of a thread.
+    /// A thread: before its first span.
     Thread {
-        /// Its id.
+        /// The thread's id.
         thread: u32,
-        /// Its name, or `thread` if it has none.
+        /// The thread's name, or `thread` if it has none.
         name: String,
     },
-    /// What a thread did from then to then.
+    /// What a thread did during an interval.
     Span {
         /// The thread's id.
         thread: u32,
         /// What it did.
         name: Cow<'static, str>,
-        /// Whose work that is.
+        /// Whose work it is.
         part: Part,
-        /// When it began, by [`now`].
+        /// When it began, on the clock of [`now`].
         start_ns: u64,
-        /// When it ended, by [`now`].
+        /// When it ended, on the clock of [`now`].
         end_ns: u64,
     },
 }
@@ -71,14 +75,14 @@ pub enum Record {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Part {
-    /// A task's, which the model has shared out.
+    /// A part of one task, in a worker.
     Kernel,
-    /// Done by one thread for all tasks: finding what there is to do, and what the sink does.
+    /// Work that one thread does for all tasks: listing the tasks, and the sink.
     Serial,
 }
 
-/// Something that is being done. It ends when this is dropped.
-#[must_use = "it ends when it is dropped"]
+/// An open span. It ends when it is dropped.
+#[must_use = "the span ends when it is dropped"]
 pub struct Span(Option<Open>);
 
 struct Open {
@@ -89,7 +93,7 @@ struct Open {
     start_ns: u64,
 }
 
-/// Not asked yet whether to trace.
+/// The environment was not checked yet.
 const UNKNOWN: u8 = 0;
 const OFF: u8 = 1;
 const ON: u8 = 2;
@@ -97,17 +101,17 @@ const ON: u8 = 2;
 static STATE: AtomicU8 = AtomicU8::new(UNKNOWN);
 
 thread_local! {
-    /// This thread's id, once its name is in the file.
+    /// This thread's id, set when the file has its `Thread` record.
     static THREAD: OnceLock<u32> = const { OnceLock::new() };
 }
 
-/// A worker begins this part of a task.
+/// Begins a span for a part of a task.
 #[inline]
 pub fn span(name: &'static str) -> Span {
     Span::open(name, Part::Kernel)
 }
 
-/// A thread begins something that it does for all tasks.
+/// Begins a span for work that one thread does for all tasks.
 #[inline]
 pub fn serial(name: &'static str) -> Span {
     Span::open(name, Part::Serial)
@@ -140,7 +144,7 @@ impl Drop for Span {
 #[cold]
 fn begin(name: &'static str, part: Part) -> Option<Open> {
     let file = file()?;
-    let thread = THREAD.try_with(|known| *known.get_or_init(|| introduce(file))).ok()?;
+    let thread = THREAD.try_with(|known| *known.get_or_init(|| record_thread(file))).ok()?;
     Some(Open { file, thread, name, part, start_ns: now() })
 }
 
@@ -152,7 +156,7 @@ impl Open {
     }
 }
 
-/// This process's file, if there is to be one.
+/// The file of this process, if tracing is on.
 fn file() -> Option<&'static File> {
     static FILE: OnceLock<Option<File>> = OnceLock::new();
     let file = FILE.get_or_init(|| create(Path::new(&env::var_os(TRACE_DIR)?)));
@@ -160,26 +164,27 @@ fn file() -> Option<&'static File> {
     file.as_ref()
 }
 
-fn create(folder: &Path) -> Option<File> {
-    if folder.as_os_str().is_empty() {
+fn create(dir: &Path) -> Option<File> {
+    if dir.as_os_str().is_empty() {
         return None;
     }
     let pid = process::id();
-    let file = OpenOptions::new().append(true).create(true).open(folder.join(format!("{pid}.jsonl"))).ok()?;
+    let file = OpenOptions::new().append(true).create(true).open(dir.join(format!("{pid}.jsonl"))).ok()?;
     let args = env::args_os().map(|arg| arg.to_string_lossy().into_owned()).collect();
     write(&file, &Record::Process { pid, parent: parent_id(), args });
     Some(file)
 }
 
-/// Says who this thread is.
-fn introduce(file: &File) -> u32 {
+/// Writes the thread's record and returns its id.
+fn record_thread(file: &File) -> u32 {
     let thread = gettid().as_raw_nonzero().get().unsigned_abs();
     let name = thread::current().name().unwrap_or("thread").to_owned();
     write(file, &Record::Thread { thread, name });
     thread
 }
 
-/// In one piece behind all that is there: other threads write, too. A trace that cannot be written is no reason to fail.
+/// Appends a record with a single `write` (`O_APPEND`), so that lines of several threads do not
+/// mix. Errors are ignored: a missing trace must not fail the run.
 fn write(mut file: &File, record: &Record) {
     let mut line = serde_json::to_vec(record).expect("plain data serializes");
     line.push(b'\n');

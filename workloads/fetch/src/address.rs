@@ -1,4 +1,4 @@
-//! Where a request goes, and who asks.
+//! URLs and credentials.
 
 use std::sync::Arc;
 
@@ -9,18 +9,18 @@ use url::Url;
 
 use super::failure::Failure;
 
-/// A longer address is refused: ones of 8,000 bytes are what everybody is to understand (RFC 9110, 4.1).
-const LONGEST: usize = 8000;
+/// Maximum bytes of a URL: every recipient should support 8,000 (RFC 9110, 4.1).
+const MAX_URL: usize = 8000;
 
-/// Only what is spoken here, and fits into a request.
+/// Accepts a URL that is http or https and that a request can contain.
 pub(super) fn fetchable(url: Url) -> Result<Url, Failure> {
-    if url.as_str().len() > LONGEST {
-        Err(Failure::Url(format!("longer than {LONGEST} bytes")))
+    if url.as_str().len() > MAX_URL {
+        Err(Failure::Url(format!("longer than {MAX_URL} bytes")))
     } else if !matches!(url.scheme(), "http" | "https") {
         Err(Failure::Scheme(url.scheme().to_owned()))
     } else if Uri::try_from(bare(&url).as_str()).is_err() {
-        // `url` lets characters into a host that have no place in a request.
-        Err(Failure::Url("a host that cannot be asked for".to_owned()))
+        // `url` accepts characters in a host that are invalid in a request.
+        Err(Failure::Url("the host cannot appear in a request".to_owned()))
     } else {
         Ok(url)
     }
@@ -32,26 +32,26 @@ fn bare(url: &Url) -> Url {
     url
 }
 
-/// A URL that was refused, for messages: without what is before its host, which may be a password.
-/// What is no URL is looked through by hand, since `user:password@host` without a scheme is a
-/// common slip.
+/// A rejected URL for messages, without the text before its host, which may contain a password. An
+/// unparsable URL is searched for it by hand, because `user:password@host` without a scheme is a
+/// common mistake.
 pub(super) fn shown(text: &str) -> String {
     if let Ok(url) = Url::parse(text)
         && url.host_str().is_some_and(|host| !host.is_empty())
     {
         return bare(&url).into();
     }
-    // A password may have slashes that end the authority too early, which is why it is no URL. It
-    // may also stand before the scheme or a port, so the authority is looked for only before the
-    // last `@`.
+    // A password may contain slashes, which end the authority too early; that may be the reason why
+    // the URL is invalid. It may also precede a scheme or a port. So the authority is searched for
+    // only before the last `@`.
     match text.rfind('@') {
         Some(at) => format!("{}***{}", &text[..authority(&text[..at])], &text[at..]),
         None => text.to_owned(),
     }
 }
 
-/// Where the authority would begin in the beginning of what is no URL: after a scheme (RFC 3986,
-/// 3.1) that a slash follows, and all slashes.
+/// The offset at which the authority of an unparsable URL would begin: after a scheme (RFC 3986,
+/// 3.1) that is followed by a slash, and after all slashes.
 fn authority(text: &str) -> usize {
     let is_of_a_scheme = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
     let scheme = text.find(|c| !is_of_a_scheme(c)).filter(|end| text[*end..].starts_with(":/"));
@@ -63,7 +63,7 @@ pub(super) fn host(url: &Url) -> Arc<str> {
     url.host_str().expect("a URL of http has a host").into()
 }
 
-/// What a URL has before its host (RFC 7617).
+/// The credentials in a URL (RFC 7617).
 pub(super) fn credentials(url: &Url) -> Option<HeaderValue> {
     if url.username().is_empty() && url.password().is_none() {
         return None;
@@ -75,9 +75,9 @@ pub(super) fn credentials(url: &Url) -> Option<HeaderValue> {
     Some(value)
 }
 
-/// What is shown and asked has no credentials, and no fragment.
+/// Removes the credentials and the fragment, which are neither displayed nor sent in the URL.
 pub(super) fn strip(url: &mut Url) {
-    // Fails only for what cannot have any.
+    // Fails only for URLs that cannot have credentials.
     let _ = url.set_username("");
     let _ = url.set_password(None);
     url.set_fragment(None);

@@ -1,4 +1,4 @@
-//! What becomes of an attempt.
+//! The result of an attempt.
 
 use std::{
     fs::File,
@@ -8,18 +8,19 @@ use std::{
 
 use super::{Fetched, Output, download::Download, failure::Failure};
 
-/// What an attempt came to, for [`super::Schedule::ended`].
+/// The result of an attempt, for [`super::Schedule::complete`].
 pub struct Attempted {
     pub(super) host: Arc<str>,
-    /// Until when nobody is to ask this host anything.
+    /// No request may be sent to this host before.
     pub(super) held: Option<Instant>,
     pub(super) next: Next,
-    /// The body, if it is there and has no name.
+    /// The complete body, if it is in a file without a name.
     pub(super) file: Option<File>,
 }
 
 impl Attempted {
-    /// The body, if whoever [handed the download over](super::Handover::unnamed) is to keep it.
+    /// The body's file, for the process that has [handed the download
+    /// over](super::Handover::unnamed).
     #[must_use]
     pub fn take_file(&mut self) -> Option<File> {
         self.file.take()
@@ -28,41 +29,42 @@ impl Attempted {
 
 pub(super) enum Next {
     Done(Output),
-    /// Another attempt, not before then.
-    Again(Box<Download>, Instant),
+    /// Another attempt, not before this time.
+    Retry(Box<Download>, Instant),
 }
 
-/// Whose attempt it is: enough to report it if nobody can finish it.
+/// Identifies the download of an attempt, so that its failure can be reported if the download
+/// itself is lost.
 #[derive(Clone, Debug)]
-pub struct Ticket {
+pub struct AttemptId {
     pub(super) index: usize,
     pub(super) shown: String,
     pub(super) host: Arc<str>,
     pub(super) began: Option<Instant>,
 }
 
-impl Ticket {
-    /// Its place in [`super::Job::wanted`].
+impl AttemptId {
+    /// The index in [`super::Job::wanted`].
     #[must_use]
     pub fn index(&self) -> usize {
         self.index
     }
 
-    /// The attempt, lost for this reason.
+    /// The result of an attempt whose download is lost.
     #[must_use]
     pub fn failed(self, why: &str, now: Instant) -> Attempted {
         let host = self.host.clone();
         Attempted { host, held: None, file: None, next: Next::Done(self.lost(why, now)) }
     }
 
-    /// The download, lost for this reason.
+    /// The output of a download that is lost.
     #[must_use]
     pub fn lost(self, why: &str, now: Instant) -> Output {
         self.output(Err(Failure::Worker(why.to_owned())), now)
     }
 
-    /// What a peer says has become of the download. Which download that was is not left to the
-    /// peer.
+    /// The output that another process has sent, for this download: its index and URL are not taken
+    /// from the message.
     #[must_use]
     pub fn adopt(self, output: Output) -> Output {
         Output { index: self.index, url: self.shown, ..output }

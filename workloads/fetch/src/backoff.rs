@@ -1,15 +1,16 @@
-//! How long to wait before another try: exponential, with full jitter, so that those who failed together do not come back
-//! together (AWS Architecture Blog, "Exponential Backoff And Jitter", 2015).
+//! The wait before a retry: exponential backoff with full jitter, so that requests that failed
+//! together are not retried together (AWS Architecture Blog, "Exponential Backoff And Jitter",
+//! 2015).
 
 use std::time::Duration;
 
-/// The wait after the first failure is at most this; after each more, at most twice as long.
-const FIRST: Duration = Duration::from_millis(250);
-const MOST: Duration = Duration::from_secs(30);
+/// Maximum wait after the first failure. It doubles with each further failure.
+const FIRST_MAX: Duration = Duration::from_millis(250);
+const MAX: Duration = Duration::from_secs(30);
 
-/// The wait of this resource after so many failures, the same for the same seed.
+/// The wait for this resource after this many failures. The same seed gives the same waits.
 pub(super) fn wait(seed: u64, index: usize, failures: u32) -> Duration {
-    let most = FIRST.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(MOST);
+    let most = FIRST_MAX.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(MAX);
     let stream = seed ^ (index as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ u64::from(failures) << 56;
     most.mul_f64(fastrand::Rng::with_seed(stream).f64())
 }

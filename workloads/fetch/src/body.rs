@@ -1,4 +1,5 @@
-//! What is done with the bytes of a body: not compressed any more, counted, digested, kept; none of them held.
+//! Processes the bytes of a body as they arrive: decompresses, counts, digests and saves them
+//! without buffering the body.
 
 use std::{
     fs::File,
@@ -11,58 +12,59 @@ use http::HeaderValue;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::{
+    destination::{Destination, Keep},
     failure::Failure,
-    place::{Keep, Place},
 };
-/// So much may come of a compressed body whatever it was.
-const HARMLESS: u64 = 1 << 20;
-/// Beyond that, no more than so many bytes for each. Text has ten, and zeros a thousand.
-const RATIO: u64 = 200;
+/// Maximum decompressed bytes to which the ratio is not applied.
+const MIN_RATIO_BYTES: u64 = 1 << 20;
+/// Maximum ratio of decompressed to compressed bytes. Deflate can reach about 1,000, with zeros;
+/// text stays far below this limit.
+const MAX_RATIO: u64 = 200;
 
-/// A body on its way, from the first answer that had some of it.
+/// A body that is arriving.
 pub(super) struct Body {
-    /// So many bytes have come, as they came: where the rest begins.
+    /// Bytes that have arrived, before decompression: the offset at which to resume.
     received: u64,
-    /// So many are to come in all, if the server has said.
+    /// The total length before decompression, if the server has told it.
     pub(super) length: Option<u64>,
-    /// The version that has been begun with, if the rest of it can be asked for.
+    /// The ETag of the version that is arriving, if the body can be resumed.
     pub(super) tag: Option<HeaderValue>,
     decoder: Decoder,
 }
 
 enum Decoder {
-    Plain(Out),
-    /// Boxed: 40 KB, which most bodies do not need.
-    Gzip(Box<MultiGzDecoder<Out>>),
+    Plain(Writer),
+    /// Boxed, because it takes 40 KB, and most bodies do not need it.
+    Gzip(Box<MultiGzDecoder<Writer>>),
 }
 
 impl Body {
-    /// Nothing has come yet. At most `most` bytes may come out of a compressed one.
-    pub(super) fn begin(encoding: Option<&str>, keep: &Keep, most: u64) -> Result<Self, Failure> {
-        let place = Place::open(keep).map_err(|error| Failure::Keep(reason(&error)))?;
-        let out = Out { place, digest: Box::new(Xxh3::new()), bytes: 0, limit: None, failure: None };
+    /// Begins a body. A compressed one may decompress to at most `max_bytes`.
+    pub(super) fn begin(encoding: Option<&str>, keep: &Keep, max_bytes: u64) -> Result<Self, Failure> {
+        let destination = Destination::open(keep).map_err(|error| Failure::Keep(reason(&error)))?;
+        let out = Writer { destination, digest: Box::new(Xxh3::new()), bytes: 0, limit: None, failure: None };
         let decoder = match encoding {
             None => Decoder::Plain(out),
             Some("gzip" | "x-gzip") => {
-                let limit = Some(Limit { most, received: 0 });
-                Decoder::Gzip(Box::new(MultiGzDecoder::new(Out { limit, ..out })))
+                let limit = Some(Limit { max_bytes, received: 0 });
+                Decoder::Gzip(Box::new(MultiGzDecoder::new(Writer { limit, ..out })))
             }
             Some(other) => return Err(Failure::Encoding(other.to_owned())),
         };
         Ok(Self { received: 0, length: None, tag: None, decoder })
     }
 
-    /// So many bytes have come, as they came.
+    /// Bytes that have arrived, before decompression.
     pub(super) fn received(&self) -> u64 {
         self.received
     }
 
-    /// Whether all has come that was to come, as far as anybody knows.
+    /// Whether the body is complete, as far as its length is known.
     pub(super) fn is_whole(&self) -> bool {
         self.length.is_none_or(|length| length == self.received)
     }
 
-    /// Takes more of it. What is beyond the length that was said is not part of it.
+    /// Takes more bytes. Bytes beyond the length are ignored.
     pub(super) fn take(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         let left = self.length.map_or(u64::MAX, |length| length - self.received);
         let bytes = &bytes[..bytes.len().min(usize::try_from(left).unwrap_or(usize::MAX))];
@@ -77,7 +79,7 @@ impl Body {
         written.map_err(|_| self.failure())
     }
 
-    /// The end: what it was, and it is kept, or comes along if it is to have no name.
+    /// Completes the body. Returns its length, its digest, and its file if that has no name.
     pub(super) fn finish(mut self) -> Result<(u64, u64, Option<File>), Failure> {
         if let Decoder::Gzip(gzip) = &mut self.decoder
             && (self.received == 0 || gzip.try_finish().is_err())
@@ -88,11 +90,12 @@ impl Body {
             Decoder::Plain(out) => out,
             Decoder::Gzip(gzip) => gzip.finish().map_err(|_| Failure::Gzip)?,
         };
-        let file = out.place.keep().map_err(|error| Failure::Keep(reason(&error)))?;
+        let file = out.destination.keep().map_err(|error| Failure::Keep(reason(&error)))?;
         Ok((out.bytes, out.digest.digest(), file))
     }
 
-    /// What a write ran into: what is behind the decoder says so itself, everything else is the decoder's.
+    /// Why a write failed: for the reason that the writer after the decoder has noted, otherwise
+    /// because of the decoder.
     fn failure(&mut self) -> Failure {
         let out = match &mut self.decoder {
             Decoder::Plain(out) => out,
@@ -102,30 +105,30 @@ impl Body {
     }
 }
 
-/// The bytes as they are meant.
-struct Out {
-    place: Place,
+/// Takes the decompressed bytes.
+struct Writer {
+    destination: Destination,
     digest: Box<Xxh3>,
     bytes: u64,
     limit: Option<Limit>,
-    /// Why no more can be written.
+    /// Why no more bytes can be written.
     failure: Option<Failure>,
 }
 
-/// What may come out of a compressed body.
+/// The limit for the decompressed bytes.
 struct Limit {
-    most: u64,
-    /// What has gone in.
+    max_bytes: u64,
+    /// Compressed bytes that have arrived.
     received: u64,
 }
 
 impl Limit {
     fn allows(&self, bytes: u64) -> bool {
-        bytes <= self.most && (bytes <= HARMLESS || bytes / RATIO <= self.received)
+        bytes <= self.max_bytes && (bytes <= MIN_RATIO_BYTES || bytes / MAX_RATIO <= self.received)
     }
 }
 
-impl Out {
+impl Writer {
     fn allow(&mut self, received: u64) {
         if let Some(limit) = &mut self.limit {
             limit.received = received;
@@ -138,7 +141,7 @@ impl Out {
     }
 }
 
-impl Write for Out {
+impl Write for Writer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.failure.is_some() {
             return Err(io::ErrorKind::Other.into());
@@ -147,7 +150,7 @@ impl Write for Out {
         if self.limit.as_ref().is_some_and(|limit| !limit.allows(total)) {
             return Err(self.fail(Failure::Bomb));
         }
-        if let Err(error) = self.place.write_all(bytes) {
+        if let Err(error) = self.destination.write_all(bytes) {
             return Err(self.fail(Failure::Keep(reason(&error))));
         }
         self.digest.update(bytes);
@@ -173,8 +176,8 @@ mod tests {
         encoder.finish().unwrap()
     }
 
-    fn taken(encoding: Option<&str>, bytes: &[u8], most: u64) -> Result<(u64, u64), Failure> {
-        let mut body = Body::begin(encoding, &Keep::Nowhere, most)?;
+    fn taken(encoding: Option<&str>, bytes: &[u8], max_bytes: u64) -> Result<(u64, u64), Failure> {
+        let mut body = Body::begin(encoding, &Keep::Nowhere, max_bytes)?;
         bytes.chunks(1000).try_for_each(|chunk| body.take(chunk))?;
         body.finish().map(|(bytes, digest, _)| (bytes, digest))
     }

@@ -21,38 +21,41 @@ use clap::{ArgMatches, Args, Command, FromArgMatches};
 
 use crate::{Job, Run, Settings, Wanted};
 
-/// Download many resources at once, with limits.
+/// Download many resources concurrently, with limits.
 ///
-/// Each resource that is there makes a line when it is: its status, its length, the seconds that it took, its digest (XXH3, 64 bits) and
-/// its URL, with tabulators between them. Those that could not be had are listed at the end, with reasons. The exit status is 0 if
-/// all are there, 1 if some are not, 2 if the run could not be done.
+/// Each resource is printed when it is complete: status, length, seconds, digest (XXH3, 64 bits)
+/// and URL, separated by tabs. Resources that could not be fetched are listed at the end, with
+/// reasons. The exit status is 0 if all were fetched, 1 if some were not, 2 if the run could not be
+/// done.
 #[derive(Debug, Args)]
 struct Flags {
-    /// So many requests at once, at most
+    /// Maximum number of requests in flight
     #[arg(long, value_name = "N", default_value = "64")]
     concurrency: NonZeroUsize,
-    /// So many of them at one host
+    /// Maximum number of requests in flight per host
     #[arg(long, value_name = "N", default_value = "8")]
     per_host: NonZeroUsize,
-    /// Wait for so many seconds for a connection or for more of an answer, and ten times as long for all of it
+    /// Wait at most S seconds for a connection or for more of a response, and ten times as long for
+    /// the whole response
     #[arg(long, value_name = "S", value_parser = seconds, default_value = "30")]
     timeout: Duration,
-    /// Try again so many times what may succeed then
+    /// Maximum number of retries of a request that failed for a temporary reason
     #[arg(long, value_name = "N", default_value_t = 3)]
     retries: u32,
-    /// What is not there after so many seconds has failed [default: never]
+    /// Give up a resource that is not complete after S seconds [default: never]
     #[arg(long, value_name = "S", value_parser = seconds)]
     deadline: Option<Duration>,
-    /// Keep what comes in this directory, which is made if it is not there
+    /// Save the resources in this directory, which is created if it does not exist
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Leave the times out of the output: what remains is the same each time, but for the order
+    /// Print no times, so that the output is the same in every run, except for the order
     #[arg(long)]
     no_times: bool,
-    /// Read URLs from FILE, a line each, or from standard input if that is -; empty lines and those with # are none
+    /// Read URLs from FILE, one per line, or from standard input if FILE is -; empty lines and
+    /// lines that begin with # are skipped
     #[arg(short, long, value_name = "FILE", conflicts_with = "urls")]
     input: Option<PathBuf>,
-    /// What to download
+    /// Resources to download
     #[arg(value_name = "URL", required_unless_present = "input")]
     urls: Vec<String>,
 }
@@ -63,47 +66,48 @@ pub fn command() -> Command {
     Flags::augment_args(Command::new("fetch").args_override_self(true))
 }
 
-/// Does what the command line asks for.
+/// Runs the command line.
 ///
 /// # Errors
 ///
-/// If it asks for something that cannot be, or if the run could not begin.
+/// The arguments are invalid, or the run could not begin.
 pub fn main(run: Run, ctx: &Ctx, args: &ArgMatches) -> Result<Outcome> {
     let flags = flags(args);
     let (times, job) = (!flags.no_times, flags.job()?);
     with_output("fetch", &ctx.stop, |output| {
         let mut listing = job.listing(times, output);
-        let ran = run(&job, ctx, &mut listing);
+        let result = run(&job, ctx, &mut listing);
         let (status, totals) = (listing.status(), listing.totals());
-        if ran.is_ok() && !ctx.stop.requested() {
-            let _ = listing.finish(); // the writer knows whether it is read
+        if result.is_ok() && !ctx.stop.requested() {
+            let _ = listing.finish(); // the output reports whether it was written
         }
+        // After a signal, its exit status takes precedence over an error of the run.
         if let Some(status) = interrupted(&ctx.stop) {
             return Ok(status.into());
         }
-        ran?;
+        result?;
         Ok(Outcome::of(status, totals))
     })
 }
 
-/// What a run makes of a command line before anything is done.
+/// Checks a command line as `main` does before it runs the job.
 ///
 /// # Errors
 ///
-/// If it asks for something that cannot be.
+/// The arguments are invalid.
 #[doc(hidden)]
 pub fn parse(args: &ArgMatches) -> Result<()> {
     flags(args).job().map(drop)
 }
 
 fn flags(args: &ArgMatches) -> Flags {
-    Flags::from_arg_matches(args).expect("clap has parsed them by the same definitions")
+    Flags::from_arg_matches(args).expect("clap parsed the arguments with the same definitions")
 }
 
 impl Flags {
     fn job(self) -> Result<Job> {
         let wanted = match &self.input {
-            Some(file) => listed(file)?,
+            Some(file) => read_urls(file)?,
             None => self.urls.iter().map(Wanted::new).collect(),
         };
         if let Some(folder) = &self.out {
@@ -122,8 +126,8 @@ impl Flags {
     }
 }
 
-/// The URLs of a file, each with its line.
-fn listed(file: &Path) -> Result<Vec<Wanted>> {
+/// The URLs in a file, each with its line.
+fn read_urls(file: &Path) -> Result<Vec<Wanted>> {
     let failed = |error| Error::Usage(format!("--input {}: {}", printable_path(file), reason(&error)));
     let mut text = Vec::new();
     if file.as_os_str() == "-" {
@@ -134,7 +138,7 @@ fn listed(file: &Path) -> Result<Vec<Wanted>> {
     Ok(lines(&String::from_utf8_lossy(&text), file))
 }
 
-/// The URLs of a text that comes from this file, each with its line.
+/// The URLs in the text of this file, each with its line.
 #[must_use]
 pub fn lines(text: &str, file: &Path) -> Vec<Wanted> {
     let lines = text.lines().map(str::trim).enumerate();
@@ -148,11 +152,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_has_a_url_in_a_line() {
+    fn a_line_of_a_file_is_a_url() {
         let listed = lines("# all\nhttp://a/\n\n  http://b/  \r\n", Path::new("urls"));
         let [a, b] = &listed[..] else { panic!("{listed:?}") };
         assert_eq!((&*a.url, a.line.as_deref()), ("http://a/", Some("urls:2")));
         assert_eq!((&*b.url, b.line.as_deref()), ("http://b/", Some("urls:4")));
-        assert!(super::listed(Path::new("gone")).unwrap_err().to_string().contains("gone: No such file"));
+        assert!(read_urls(Path::new("gone")).unwrap_err().to_string().contains("gone: No such file"));
     }
 }

@@ -1,70 +1,71 @@
-//! Why a resource could not be fetched, and whether it is worth another try.
+//! Why a resource could not be fetched, and whether a retry may help.
 
 use serde::{Deserialize, Serialize};
 
 use super::MAX_REDIRECTS;
 
-/// Why a resource is not there. The text is the same in every model, whatever its client says.
+/// Why a resource could not be fetched. All models report it with the same text, independent of
+/// their client.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum Failure {
-    /// What was given is no URL.
+    /// The URL is invalid.
     #[error("{0}")]
     Url(String),
-    /// Only http and https are spoken.
+    /// The scheme is neither http nor https.
     #[error("{0} is neither http nor https")]
     Scheme(String),
-    /// No connection could be made.
+    /// No connection could be established.
     #[error("cannot be reached: {0}")]
     Unreachable(String),
-    /// TLS could not be agreed upon, or the certificate is not that of the host.
+    /// The TLS handshake failed, or the certificate is not valid for the host.
     #[error("TLS: {0}")]
     Tls(String),
-    /// The server said nothing for too long, or too little.
+    /// The server sent nothing for too long, or the attempt took too long.
     #[error("timed out")]
     TimedOut,
-    /// The run's time was up.
+    /// The deadline of the run has passed.
     #[error("not done by the deadline")]
     Deadline,
-    /// The connection ended before an answer began.
+    /// The server closed the connection before an answer began.
     #[error("closed without an answer")]
     NoAnswer,
-    /// What came is not HTTP, or its head is too large.
+    /// The answer is not HTTP, or its head is too large.
     #[error("the answer is not HTTP, or its head has no end")]
     Malformed,
-    /// The server refused.
+    /// The server replied with an error.
     #[error("{}", status_line(*.0))]
     Status(u16),
-    /// The same address again.
-    #[error("redirects lead in a circle")]
+    /// A redirect leads to a URL that was requested before.
+    #[error("redirect loop")]
     RedirectLoop,
-    /// No end of redirects.
+    /// There were too many redirects.
     #[error("more than {MAX_REDIRECTS} redirects")]
     TooManyRedirects,
-    /// A redirect without an address, or to something that is none.
-    #[error("a redirect to nowhere")]
+    /// A redirect has no location, or an invalid one.
+    #[error("a redirect without a valid address")]
     NoLocation,
-    /// The body ended early.
+    /// The body is incomplete.
     #[error("the body ended early, after {received} bytes")]
     Short {
-        /// So much had come, as it came.
+        /// Bytes that have arrived, before decompression.
         received: u64,
     },
-    /// A part of the body came, but another than the one that was asked for.
-    #[error("another part of the body than the one asked for")]
+    /// The answer to a range request has another range.
+    #[error("the answer has another part of the body than requested")]
     WrongPart,
-    /// An encoding that was not asked for.
-    #[error("encoded as {0:?}, which was not asked for")]
+    /// The body has an encoding that was not requested.
+    #[error("encoded as {0:?}, which was not requested")]
     Encoding(String),
-    /// The body is no gzip, or ends within.
+    /// The body is invalid or incomplete gzip.
     #[error("broken gzip")]
     Gzip,
-    /// The body is more than it may be when it is not compressed any more.
-    #[error("inflates to more than is allowed")]
+    /// The decompressed body is too large.
+    #[error("decompresses to more than is allowed")]
     Bomb,
-    /// The file could not be written.
-    #[error("cannot be kept: {0}")]
+    /// The body could not be saved.
+    #[error("cannot be saved: {0}")]
     Keep(String),
-    /// Who was fetching it is no more.
+    /// The worker that was fetching it is lost.
     #[error("{0}")]
     Worker(String),
 }
@@ -75,7 +76,7 @@ fn status_line(status: u16) -> String {
 }
 
 impl Failure {
-    /// Whether another try may succeed: what a busy server, or a network, does to whoever asks.
+    /// Whether a retry may succeed: for failures of a busy server or of the network.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
@@ -91,21 +92,21 @@ impl Failure {
     }
 }
 
-/// What a client reports of a connection, in the words that all clients have in common.
+/// An error of a connection. Each client maps its own errors to these.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Trouble {
-    /// There is no such host, or nobody listens there.
+pub enum TransportError {
+    /// The host does not exist, or does not accept connections.
     Unreachable(String),
     /// See [`Failure::Tls`].
     Tls(String),
-    /// Nothing came in time.
+    /// No bytes arrived in time.
     TimedOut,
-    /// The server has closed the connection in an orderly way. After a body whose length nothing
-    /// says, that is its end.
+    /// The server has closed the connection in an orderly way. If the body has no length, it is
+    /// complete.
     Eof,
-    /// The connection was reset, or ended in any other way that may have cut something off.
+    /// The connection was reset, or ended in another way that may have truncated the answer.
     Closed,
-    /// What came is not HTTP, or more than a head may have.
+    /// The answer is not HTTP, or its head is too large.
     Malformed,
 }
 

@@ -1,7 +1,9 @@
-//! A download between attempts as plain data, so that another process can make the next one, and what came of it.
+//! A download between attempts as plain data, so that another process can make the next attempt,
+//! and the result of that attempt.
 //!
-//! Clocks are not had in common, so times are told as how long ago, or how long from now. What has come of a body stays where it
-//! is: whoever has a part of it, and is handed the same download again, goes on with what he has.
+//! Two processes share no clock, so times are durations before or after now. A part of a body is
+//! not transferred: it stays in the process that has received it, and continues if that process
+//! makes the next attempt, too.
 
 use std::{
     fmt,
@@ -18,16 +20,16 @@ use url::Url;
 use super::{
     Output, Settings,
     address::fetchable,
-    attempt::{Attempted, Next, Ticket},
+    attempt::{AttemptId, Attempted, Next},
+    destination::{self, Keep},
     download::Download,
     failure::Failure,
     headers::MAX_RETRY_AFTER,
-    place::{self, Keep},
 };
-/// A download, for whoever makes its next attempt.
+/// A download, for the process that makes its next attempt.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Handover {
-    /// Its place in [`super::Job::wanted`].
+    /// The index in [`super::Job::wanted`].
     pub index: usize,
     pub(super) shown: String,
     pub(super) url: Url,
@@ -36,22 +38,22 @@ pub struct Handover {
     pub(super) seen: Vec<Url>,
     pub(super) failures: u32,
     pub(super) keep: Keep,
-    /// How long ago its first attempt began.
+    /// The time since its first attempt began.
     pub(super) age: Option<Duration>,
-    /// How long it is until the deadline.
+    /// The time until the deadline.
     pub(super) left: Option<Duration>,
 }
 
 impl Handover {
-    /// Has the body kept in this folder, under a name of its own, until [`Returned::keep`] gives it
-    /// the one that it is to have.
+    /// Saves the body in this directory under a temporary name, until [`Returned::keep`] gives it
+    /// its own.
     #[must_use]
-    pub fn into_folder(self, folder: &Path) -> Self {
-        let kept = Keep::At(file(folder, self.index));
+    pub fn into_folder(self, dir: &Path) -> Self {
+        let kept = Keep::At(file(dir, self.index));
         self.or_nowhere(kept)
     }
 
-    /// Has the body kept without a name: it [comes with](Attempted::take_file) what came of the attempt.
+    /// Saves the body in a file without a name, which [the result](Attempted::take_file) contains.
     #[must_use]
     pub fn unnamed(self) -> Self {
         self.or_nowhere(Keep::Unnamed)
@@ -62,48 +64,48 @@ impl Handover {
         Self { keep, ..self }
     }
 
-    /// The download that was handed over, as of now. What identifies it is taken from there, not
-    /// from what came back: it is the same resource, to be kept where it was to be.
+    /// Turns the handover that a worker has returned into a download again. Identity and
+    /// destination are taken from `of`, not from the worker.
     ///
     /// # Errors
     ///
-    /// If it leads to an address that no redirect may lead to.
+    /// If its URL is one that no redirect may lead to.
     pub fn take_back(mut self, of: &Download, now: Instant) -> Result<Box<Download>, Failure> {
         self.url = fetchable(self.url)?;
-        let Ticket { index, shown, .. } = of.ticket();
+        let AttemptId { index, shown, .. } = of.ticket();
         (self.index, self.shown, self.keep) = (index, shown, of.keep().clone());
         Ok(self.take_over(of.settings(), now))
     }
 
-    /// The download as of now, with nothing of its body.
+    /// The download, without any of its body.
     ///
     /// # Panics
     ///
-    /// If it does not come from [`Download::hand_over`].
+    /// If the handover does not come from [`Download::hand_over`].
     #[must_use]
     pub fn take_over(self, settings: &Arc<Settings>, now: Instant) -> Box<Download> {
         Box::new(Download::from_handover(self, settings, now))
     }
 }
 
-/// Where the body of a download is kept that somebody else makes.
-fn file(folder: &Path, index: usize) -> PathBuf {
-    folder.join(index.to_string())
+/// The temporary path of a body that a worker downloads.
+fn file(dir: &Path, index: usize) -> PathBuf {
+    dir.join(index.to_string())
 }
 
-/// Without the password.
+/// Does not show the credentials.
 impl fmt::Debug for Handover {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Handover").field("index", &self.index).field("url", &self.url.as_str()).finish()
     }
 }
 
-/// What an attempt came to, elsewhere.
+/// The result of an attempt that another process has made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Returned {
     host: String,
     held: Option<Duration>,
-    /// Whether a part of the body has come, and stays where it is.
+    /// Whether the process has a part of the body.
     is_begun: bool,
     next: Further,
 }
@@ -115,14 +117,14 @@ enum Further {
 }
 
 impl Attempted {
-    /// Tells it to whoever has handed the download over. What is left over is the download, if there is to be another attempt
-    /// and it has a part of its body.
+    /// Converts the result for the process that has handed the download over. Also returns the
+    /// download itself, if there will be another attempt and a part of its body has arrived here.
     #[must_use]
     pub fn give_back(self, now: Instant) -> (Returned, Option<Box<Download>>) {
         let until = |time: Instant| time.saturating_duration_since(now);
         let (next, left) = match self.next {
             Next::Done(output) => (Further::Done(output), None),
-            Next::Again(download, time) => {
+            Next::Retry(download, time) => {
                 let next = Further::Again(download.hand_over(now), until(time));
                 (next, Some(download).filter(|download| download.is_begun()))
             }
@@ -133,35 +135,36 @@ impl Attempted {
 }
 
 impl Returned {
-    /// Whether whoever made the attempt has a part of the body, and should make the next one, too.
+    /// Whether the process that made the attempt has a part of the body, and should therefore make
+    /// the next one, too.
     #[must_use]
     pub fn is_begun(&self) -> bool {
         self.is_begun
     }
 
-    /// Gives a body that was kept [in a folder](Handover::into_folder) the name that it is to have. That it cannot is what the attempt
-    /// came to, then.
+    /// Renames a body that was saved [in a directory](Handover::into_folder) to its final name. If
+    /// that fails, the download has failed.
     #[must_use]
-    pub fn keep(mut self, of: &Download, folder: &Path) -> Self {
+    pub fn keep(mut self, of: &Download, dir: &Path) -> Self {
         if let Further::Done(output) = &mut self.next
             && output.outcome.is_ok()
             && let Keep::At(path) = of.keep()
-            && let Err(error) = place::rename(&file(folder, output.index), path)
+            && let Err(error) = destination::rename(&file(dir, output.index), path)
         {
             output.outcome = Err(Failure::Keep(reason(&error)));
         }
         self
     }
 
-    /// What the attempt came to that was made of this download, as of now, for [`super::Schedule::ended`].
+    /// The result of an attempt of this download, for [`super::Schedule::complete`].
     #[must_use]
     pub fn take_back(self, of: &Download, now: Instant) -> Attempted {
-        // No wait is longer; a worker that says so would overflow the clock.
+        // Limited: a longer wait, from a faulty worker, could overflow the addition.
         let after = |wait: Duration| now + wait.min(MAX_RETRY_AFTER);
         let next = match self.next {
             Further::Done(output) => Next::Done(output),
             Further::Again(download, wait) => match download.take_back(of, now) {
-                Ok(download) => Next::Again(download, after(wait)),
+                Ok(download) => Next::Retry(download, after(wait)),
                 Err(why) => Next::Done(of.ticket().output(Err(why), now)),
             },
         };
@@ -169,7 +172,7 @@ impl Returned {
     }
 }
 
-/// Credentials, if they can be a header.
+/// Credentials as a header value, if they are valid in a header.
 pub(super) fn header(bytes: &[u8]) -> Option<HeaderValue> {
     let mut value = HeaderValue::from_bytes(bytes).ok()?;
     value.set_sensitive(true);

@@ -1,4 +1,4 @@
-//! The headers of an answer that decide what comes next.
+//! The headers of an answer that matter here.
 
 use std::time::{Duration, SystemTime};
 
@@ -14,48 +14,49 @@ use url::Url;
 
 use super::failure::Failure;
 
-/// The longest body, in bytes: no file is longer, and sums of two such lengths do not overflow.
-const LONGEST_BODY: u64 = i64::MAX as u64;
+/// Maximum bytes of a body: no file can be longer, and the sum of two such lengths does not
+/// overflow.
+const MAX_BODY: u64 = i64::MAX as u64;
 
-/// A server that wants to be left alone for longer is asked again after this time nevertheless.
+/// Maximum wait that a server can request; a longer one is cut to this.
 pub(super) const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
 
-/// How long the server wants to be left alone: a number of seconds, or a date.
+/// The wait that the server requests: a number of seconds, or a date.
 pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = text(headers, RETRY_AFTER)?;
     let wait = match text.parse() {
         Ok(seconds) => Duration::from_secs(seconds),
-        // More than 64 bits of seconds are too many in any case.
+        // A number that does not fit into 64 bits is above the maximum, too.
         Err(_) if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) => MAX_RETRY_AFTER,
         Err(_) => httpdate::parse_http_date(text).ok()?.duration_since(now).unwrap_or_default(),
     };
     Some(wait.min(MAX_RETRY_AFTER))
 }
 
-/// How the end of a body is known (RFC 9112, 6.3).
+/// How the end of a body is recognized (RFC 9112, 6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Framing {
-    /// After so many bytes.
+    /// After this many bytes.
     Length(u64),
-    /// After the last chunk and the trailers; the client sees it.
+    /// After the last chunk and the trailers; the client handles it.
     Chunked,
-    /// Where the server closes the connection in an orderly way. A reset is no end.
+    /// When the server closes the connection in an orderly way. A reset is not an end.
     UntilClose,
 }
 
 impl Framing {
-    /// The length, if it is said.
+    /// The length, if it is known.
     pub(super) fn length(self) -> Option<u64> {
         if let Self::Length(length) = self { Some(length) } else { None }
     }
 }
 
-/// How the end of this answer's body is known.
+/// How the end of this answer's body is recognized.
 ///
 /// # Errors
 ///
-/// [`Failure::Malformed`] if the head contradicts itself, so that no end can be trusted, and
-/// [`Failure::Encoding`] for a transfer coding that was not asked for.
+/// [`Failure::Malformed`] if the headers contradict each other, so that no end can be trusted, and
+/// [`Failure::Encoding`] for a transfer coding that was not requested.
 pub(super) fn framing(head: &Parts) -> Result<Framing, Failure> {
     if matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
         return Ok(Framing::Length(0));
@@ -63,16 +64,16 @@ pub(super) fn framing(head: &Parts) -> Result<Framing, Failure> {
     let codings = list(&head.headers, TRANSFER_ENCODING);
     match &codings[..] {
         [] => Ok(content_length(&head.headers)?.map_or(Framing::UntilClose, Framing::Length)),
-        // HTTP/1.0 has no chunks: its sender does not mean them, or does not know what it passes on
-        // (RFC 9112, 6.1).
+        // HTTP/1.0 has no chunks. The sender does not mean them, or forwards what it does not
+        // understand (RFC 9112, 6.1).
         _ if head.version < Version::HTTP_11 => Err(Failure::Malformed),
-        // It overrides a length.
+        // Overrides a Content-Length.
         [coding] if coding.eq_ignore_ascii_case("chunked") => Ok(Framing::Chunked),
         _ => Err(Failure::Encoding(codings.join(", "))),
     }
 }
 
-/// Which part of a body an answer has: the first byte, and how many there are in all, as far as the server knows.
+/// The range of a partial body, and the total length, if the server knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ContentRange {
     pub(super) first: u64,
@@ -81,33 +82,33 @@ pub(super) struct ContentRange {
 }
 
 impl ContentRange {
-    /// How many bytes the part has.
+    /// The number of bytes of the range.
     pub(super) fn length(&self) -> u64 {
         self.end() - self.first
     }
 
-    /// The byte after the last. It does not overflow, since no body is longer than
-    /// [`LONGEST_BODY`].
+    /// The offset after the last byte. Does not overflow, since no body is longer than
+    /// [`MAX_BODY`].
     pub(super) fn end(&self) -> u64 {
         self.last + 1
     }
 }
 
-/// `bytes 10-19/100`, or with `*` for an unknown total.
+/// Parses `bytes 10-19/100`, or `bytes 10-19/*` for an unknown total.
 pub(super) fn content_range(headers: &HeaderMap) -> Option<ContentRange> {
     let (range, total) = text(headers, CONTENT_RANGE)?.strip_prefix("bytes ")?.split_once('/')?;
     let (first, last) = range.split_once('-')?;
     let (first, last) = (digits(first)?, digits(last)?);
     let total = if total == "*" { None } else { Some(digits(total)?) };
-    let fits = first <= last && last < LONGEST_BODY && total.is_none_or(|total| last < total);
+    let fits = first <= last && last < MAX_BODY && total.is_none_or(|total| last < total);
     fits.then_some(ContentRange { first, last, total })
 }
 
-/// The length that is said once, or several times alike.
+/// The length. It may be given several times if all values are equal.
 fn content_length(headers: &HeaderMap) -> Result<Option<u64>, Failure> {
     let mut length = None;
     for text in list(headers, CONTENT_LENGTH) {
-        let said = digits(&text).filter(|said| *said <= LONGEST_BODY).ok_or(Failure::Malformed)?;
+        let said = digits(&text).filter(|said| *said <= MAX_BODY).ok_or(Failure::Malformed)?;
         if length.replace(said).is_some_and(|other| other != said) {
             return Err(Failure::Malformed);
         }
@@ -115,37 +116,38 @@ fn content_length(headers: &HeaderMap) -> Result<Option<u64>, Failure> {
     Ok(length)
 }
 
-/// The body's version, if the server promises that equal tags are equal bytes. A weak tag does not.
+/// The body's ETag, if it is strong: only then do equal tags mean equal bytes.
 pub(super) fn strong_tag(headers: &HeaderMap) -> Option<HeaderValue> {
     headers.get(ETAG).filter(|tag| tag.as_bytes().starts_with(b"\"")).cloned()
 }
 
-/// The body's encoding, in small letters; none is as it is.
+/// The body's encoding in lower case; `None` is unencoded.
 pub(super) fn encoding(headers: &HeaderMap) -> Option<String> {
     let named = headers.get(CONTENT_ENCODING)?;
     let named = String::from_utf8_lossy(named.as_bytes()).trim().to_ascii_lowercase();
     (!named.is_empty() && named != "identity").then_some(named)
 }
 
-/// Where a redirect leads to, without the credentials that it may name: whose they are, the server is not to say.
+/// The target of a redirect, without credentials: a server must not choose the credentials that are
+/// sent.
 pub(super) fn location(headers: &HeaderMap, base: &Url) -> Option<Url> {
     let mut target = base.join(text(headers, LOCATION)?).ok()?;
-    // Those that cannot have any have none.
+    // Fails only for URLs that cannot have credentials.
     let _ = target.set_username("");
     let _ = target.set_password(None);
     target.set_fragment(None);
     Some(target)
 }
 
-/// A header that is there once, or as often with the same value.
+/// The value of a header that occurs once, or several times with the same value.
 fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     let mut values = headers.get_all(name).iter();
     let first = values.next()?;
     if values.any(|other| other != first) { None } else { first.to_str().ok().map(str::trim) }
 }
 
-/// The elements of all headers of this name, which may be lists (RFC 9110, 5.6.1). What is no UTF-8
-/// stays wrong.
+/// The elements of all headers of this name, which may be lists (RFC 9110, 5.6.1). Invalid UTF-8
+/// stays invalid as an element.
 fn list(headers: &HeaderMap, name: HeaderName) -> Vec<String> {
     let mut elements = Vec::new();
     for value in headers.get_all(name) {
@@ -155,7 +157,7 @@ fn list(headers: &HeaderMap, name: HeaderName) -> Vec<String> {
     elements
 }
 
-/// A number of nothing but digits: `parse` alone would take a sign.
+/// Parses a number of digits only: `parse` alone would accept a sign.
 fn digits(text: &str) -> Option<u64> {
     if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None }
 }
@@ -202,7 +204,7 @@ mod tests {
         }
     }
 
-    /// An answer's head with these headers.
+    /// The head of an answer with these headers.
     fn head(status: u16, version: Version, headers: &[(HeaderName, &str)]) -> Parts {
         let mut answer = http::Response::builder().status(status).version(version);
         for (name, value) in headers {
@@ -299,7 +301,7 @@ mod tests {
                 prop_assert_eq!((range.first, range.end()), (first, last + 1));
                 prop_assert_eq!(range.length(), last - first + 1);
             } else {
-                prop_assert!(first > last || last >= LONGEST_BODY || total.is_some_and(|n| n <= last));
+                prop_assert!(first > last || last >= MAX_BODY || total.is_some_and(|n| n <= last));
             }
         }
 
@@ -314,7 +316,7 @@ mod tests {
                 headers.iter().map(|(is_length, value)| (name(*is_length), value.as_str())).collect();
             let version = if is_old { Version::HTTP_10 } else { Version::HTTP_11 };
             match framing(&head(status, version, &headers)) {
-                Ok(Framing::Length(length)) => prop_assert!(length <= LONGEST_BODY),
+                Ok(Framing::Length(length)) => prop_assert!(length <= MAX_BODY),
                 Ok(Framing::Chunked) => prop_assert!(!is_old),
                 Ok(Framing::UntilClose) => prop_assert!(headers.is_empty()),
                 Err(why) => prop_assert!(matches!(why, Failure::Malformed | Failure::Encoding(_))),

@@ -1,22 +1,25 @@
-//! `fetch`: many resources, downloaded at once, with limits. All waiting, little work.
+//! `fetch`: downloads many resources concurrently, within limits. Nearly all of the time is
+//! waiting.
 //!
 //! ```text
-//! Job ── Schedule ── turn() ──> Download ── request() ────> a client of the model's kind
+//! Job ── Schedule ── poll() ──> Download ── request() ───> the model's HTTP client
 //!           ^                      ^                              │
-//!           │                      └── answered(), received(), broke()
-//!           └──── ended() <── Attempted <── finish() ──┘  └──> Output ──> Listing ──> bytes
+//!           │                      └── on_head(), on_body(), on_error()
+//!           └── complete() <── Attempted <── finish() ─┘  └──> Output ──> Listing ──> bytes
 //! ```
 //!
-//! What a request says and what its answer means is the same for all models, and is here: a [`Download`] is one resource's way
-//! through redirects, retries and resumed bodies, and a [`Schedule`] says which of them may begin now. Neither reads a clock,
-//! waits, or touches a socket. Between them is the model: how many wait at once, on what, and what ends a wait.
+//! This package contains what is the same in all models: what to request, and what an answer means.
+//! A [`Download`] follows one resource through redirects, retries and resumed bodies. A
+//! [`Schedule`] decides which download may start. Neither of them reads a clock, waits, or touches
+//! a socket. The model lies in between: it decides how many requests wait at once, how they wait,
+//! and what ends a wait.
 //!
-//! A download occupies a place among [`Settings::concurrency`] only while a request of it is under way. While it has been told to come
-//! back later it is in the schedule.
+//! A download counts towards [`Settings::concurrency`] only while one of its requests is in flight.
+//! Between two attempts it waits in the schedule.
 //!
-//! The models with a blocking client have the same one: [`blocking`]. It is not what they differ in.
+//! The models with a blocking client share [`blocking`]: the client is not what they differ in.
 
-// What prints goes through `stdio`, which does not panic and tells what could not be written.
+// Output goes through `stdio`, which returns write errors; `println!` panics on them.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod address;
@@ -25,6 +28,7 @@ mod backoff;
 pub mod blocking;
 mod body;
 pub mod cli;
+mod destination;
 mod download;
 mod failure;
 mod handover;
@@ -33,7 +37,6 @@ mod limits;
 mod listing;
 pub mod lookup;
 mod names;
-mod place;
 mod schedule;
 pub mod sequential;
 
@@ -46,58 +49,60 @@ use cc_core::{
 };
 use serde::{Deserialize, Serialize};
 
-pub use attempt::{Attempted, Ticket};
+pub use attempt::{AttemptId, Attempted};
+pub use destination::Arriving;
 pub use download::Download;
-pub use failure::{Failure, Trouble};
+pub use failure::{Failure, TransportError};
 pub use handover::{Handover, Returned};
 pub use limits::descriptors;
 pub use listing::Listing;
-pub use place::Arriving;
-pub use schedule::{PARKED, Schedule, Turn};
+pub use schedule::{Action, PARKED, Schedule};
 
-/// What a model provides: fetches every resource of the job and pushes what became of it once, as they are completed. Returns
-/// early, and cleans up, once a stop is requested.
+/// What a model provides. It fetches all resources of the job and pushes each one's result once, as
+/// soon as it is complete. It returns early, and cleans up, when a stop is requested.
 pub type Run = fn(&Job, &Ctx, &mut dyn Sink<Output>) -> Result<()>;
 
 /// How to fetch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
-    /// So many requests at once, at most.
+    /// Maximum requests in flight.
     pub concurrency: usize,
-    /// So many of them at one host, by its name, whatever the ports.
+    /// Maximum requests in flight to one host name, over all its ports.
     pub per_host: usize,
-    /// How long to wait for a connection, or for more of an answer; an attempt may take [`ATTEMPT`] times as long in all.
+    /// How long to wait for a connection, or for more bytes of an answer. A whole attempt may take
+    /// [`ATTEMPT`] times as long.
     pub timeout: Duration,
-    /// How often to try again what failed and may succeed.
+    /// Maximum retries of a resource after failures that may be temporary.
     pub retries: u32,
-    /// What is not there after this time has failed.
+    /// Resources that are not complete after this time fail.
     pub deadline: Option<Duration>,
-    /// The directory to keep bodies in. It exists.
+    /// The directory in which bodies are saved. It exists.
     pub out: Option<PathBuf>,
-    /// A compressed body may have so many bytes when it is not compressed any more.
+    /// Maximum bytes of a decompressed body.
     pub max_inflated: u64,
-    /// What the jitter of waits between attempts is drawn from.
+    /// The seed of the random waits between attempts.
     pub seed: u64,
 }
 
-/// An attempt may take this many times [`Settings::timeout`], or a server that sends a byte now and then would hold it for ever.
+/// An attempt may take this many times [`Settings::timeout`]. Without this limit, a server that
+/// sends a byte now and then would keep the request for ever.
 pub const ATTEMPT: u32 = 10;
 
-/// A longer time than any run waits. Adding it to the time of day does not overflow.
-pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(365 * 24 * 3600);
+/// Longer than any wait of a run. Added to the current time, it does not overflow.
+pub(crate) const MAX_WAIT: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// So many redirects are followed for one resource.
+/// Maximum redirects that are followed for one resource.
 pub const MAX_REDIRECTS: usize = 10;
 
 impl Settings {
-    /// [`Settings::timeout`], or a year if that is shorter: a longer one would overflow the clock
-    /// that it is added to.
+    /// [`Settings::timeout`], but at most a year: more could overflow when it is added to the
+    /// current time.
     #[must_use]
     pub fn timeout(&self) -> Duration {
-        self.timeout.min(LONGEST_WAIT)
+        self.timeout.min(MAX_WAIT)
     }
 
-    /// The same for a worker that makes one request at a time, whatever its host may have of them.
+    /// The settings of a worker that makes one request at a time.
     #[must_use]
     pub fn single_connection(&self) -> Self {
         Self { concurrency: 1, per_host: 1, ..self.clone() }
@@ -105,7 +110,7 @@ impl Settings {
 }
 
 impl Default for Settings {
-    /// 64 at once, eight at a host: what browsers do with six connections a host, and some more, since nobody waits for a page.
+    /// 64 requests in flight and 8 per host, two more than browsers open to a host with HTTP/1.1.
     fn default() -> Self {
         Self {
             concurrency: 64,
@@ -120,17 +125,17 @@ impl Default for Settings {
     }
 }
 
-/// One resource that is wanted. Plain data.
+/// A resource to fetch. Plain data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Wanted {
-    /// Its URL, as it was given.
+    /// The URL, as it was given.
     pub url: String,
-    /// Which line of which file it is from, for messages.
+    /// The file and the line that contain it, for messages.
     pub line: Option<String>,
 }
 
 impl Wanted {
-    /// A URL of the command line.
+    /// A URL from the command line.
     #[must_use]
     pub fn new(url: impl Into<String>) -> Self {
         Self { url: url.into(), line: None }
@@ -140,46 +145,48 @@ impl Wanted {
 /// What to fetch, and how.
 #[derive(Clone, Debug, Default)]
 pub struct Job {
-    /// How.
+    /// How to fetch.
     pub settings: Settings,
-    /// What; twice, if it is there twice.
+    /// The resources. One that is listed twice is fetched twice.
     pub wanted: Vec<Wanted>,
 }
 
 impl Job {
-    /// How many requests there can be at once: no more than are allowed, nor than there are resources.
+    /// Maximum requests in flight in this job: limited by the settings and by the number of
+    /// resources.
     #[must_use]
     pub fn at_once(&self) -> usize {
         self.settings.concurrency.min(self.wanted.len()).max(1)
     }
 
-    /// The sink that prints a line for each resource that was fetched, with the time it took if `times`, and the failures at the end.
+    /// The sink that prints a line for each fetched resource and finally the failures. The lines
+    /// contain the elapsed time if `times`.
     pub fn listing<'a>(&self, times: bool, out: &'a mut dyn Sink<Block>) -> Listing<'a> {
         Listing::new(times, out)
     }
 }
 
-/// What became of one resource.
+/// The result for one resource.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Output {
-    /// Its place in [`Job::wanted`].
+    /// The index in [`Job::wanted`].
     pub index: usize,
-    /// Its URL, without a password.
+    /// The URL, without a password.
     pub url: String,
-    /// From the beginning of its first attempt; waits between attempts count.
+    /// The time since the start of the first attempt, including waits between attempts.
     pub elapsed: Duration,
-    /// What it is, or why it is not there.
+    /// The resource, or why it could not be fetched.
     pub outcome: Result<Fetched, Failure>,
 }
 
-/// A resource that has been fetched.
+/// A fetched resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fetched {
-    /// The status of the last answer: 2xx.
+    /// The status code of the last answer: 2xx.
     pub status: u16,
-    /// The length of the body, not compressed.
+    /// The length of the decompressed body.
     pub bytes: u64,
-    /// The body's XXH3, 64 bits.
+    /// The XXH3 digest of the decompressed body (64 bits).
     pub digest: u64,
 }
 
@@ -188,9 +195,9 @@ pub struct Fetched {
 pub struct Totals {
     /// Resources that were fetched.
     pub fetched: u64,
-    /// Resources that were not.
+    /// Resources that failed.
     pub failed: u64,
-    /// The bytes of those that were, not compressed.
+    /// Decompressed bytes of the fetched resources.
     pub bytes: u64,
 }
 
@@ -199,7 +206,7 @@ impl AddAssign<&Output> for Totals {
         match &output.outcome {
             Ok(fetched) => {
                 self.fetched += 1;
-                // Workers say how many: no sum of theirs may overflow.
+                // The number may come from another process's message, so the sum must not overflow.
                 self.bytes = self.bytes.saturating_add(fetched.bytes);
             }
             Err(_) => self.failed += 1,

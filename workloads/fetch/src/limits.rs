@@ -1,17 +1,17 @@
-//! How many descriptors a run may have.
+//! The limit of open descriptors.
 
 use cc_core::error::{Error, Result};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::schedule::PARKED;
-/// What a process has open apart from its requests: standard streams, what libraries have, and the
-/// files of bodies that broke off and wait for another attempt.
-const OTHERS: usize = 24 + PARKED;
+/// Descriptors of a process that do not belong to requests: standard streams, those of libraries,
+/// and the files of interrupted bodies that wait for another attempt.
+const OTHER_DESCRIPTORS: usize = 24 + PARKED;
 
-/// Sees to it that so many requests at once have their descriptors, `each` of them, by raising the limit as far as that is allowed.
-/// Fails with a message that names the limit if it is not far enough.
+/// Raises the limit of descriptors, if necessary, so that `at_once` requests can have `each` of
+/// them. Fails with a message that names the limit if the process may not raise it so far.
 pub fn descriptors(at_once: usize, each: usize) -> Result<()> {
-    let wanted = at_once.saturating_mul(each).saturating_add(OTHERS) as u64;
+    let wanted = at_once.saturating_mul(each).saturating_add(OTHER_DESCRIPTORS) as u64;
     let limit = getrlimit(Resource::Nofile);
     if limit.current.is_none_or(|current| current >= wanted) {
         return Ok(());

@@ -1,8 +1,8 @@
-//! The sink: a line for each resource as it comes, and the failures at the end.
+//! The sink: prints a line for each resource as it is complete, and finally the failures.
 //!
-//! A line on standard output is a result: the URL in it has been parsed, which leaves it in ASCII
-//! without control characters, and it has no credentials. Why something failed may be in the words
-//! of a list, a server or a worker.
+//! A line on standard output is a result. Its URL has been parsed, so it is ASCII without control
+//! characters, and it has no credentials. The reason of a failure may contain text from a list, a
+//! server or a worker, so it is made [`printable`].
 
 use std::ops::ControlFlow;
 
@@ -12,7 +12,7 @@ use cc_core::{
     printable::printable,
 };
 
-/// Prints what was fetched as it comes; [`Listing::finish`] prints what was not.
+/// Prints each fetched resource; [`Listing::finish`] prints the failures.
 pub struct Listing<'a> {
     times: bool,
     out: &'a mut dyn Sink<Block>,
@@ -25,7 +25,7 @@ impl<'a> Listing<'a> {
         Self { times, out, totals: Totals::default(), failed: Vec::new() }
     }
 
-    /// How much was done.
+    /// The totals so far.
     #[must_use]
     pub fn totals(&self) -> Totals {
         self.totals
@@ -37,7 +37,7 @@ impl<'a> Listing<'a> {
         u8::from(!self.failed.is_empty())
     }
 
-    /// Prints the failures, in the order in which the resources were asked for.
+    /// Prints the failures, in the order of the job.
     pub fn finish(mut self) -> ControlFlow<()> {
         self.failed.sort_by_key(|output| output.index);
         self.failed.iter().try_for_each(|Output { url, outcome, .. }| {
@@ -47,7 +47,7 @@ impl<'a> Listing<'a> {
         })
     }
 
-    /// The status, the bytes, the seconds, the digest and the URL, with tabulators between them.
+    /// A line: status, bytes, seconds, digest and URL, separated by tabs.
     fn line(&self, output: &Output, fetched: &Fetched) -> String {
         let Fetched { status, bytes, digest } = fetched;
         let time = if self.times { format!("{:.3}\t", output.elapsed.as_secs_f64()) } else { String::new() };

@@ -1,11 +1,10 @@
-//! The addresses of a host, and a lookup that no attempt has to wait for.
+//! The addresses of a host, and DNS lookups that cannot block an attempt.
 //!
-//! The system looks up names with `getaddrinfo`, which honours `/etc/hosts`, `nsswitch.conf` and
-//! all that an administrator has set up, and which cannot be cancelled: where no server answers, it
-//! returns after ten seconds or more. So each lookup has a thread of its own, and an attempt waits
-//! for its answer, its timeout or the stop, whichever is first. A thread that is not waited for any
-//! more owns nothing of the run. It ends when the system answers, or with the process, which it
-//! does not keep from ending.
+//! `getaddrinfo` honours `/etc/hosts`, `nsswitch.conf` and everything else that an administrator
+//! has configured. But it cannot be cancelled: if no server answers, it returns after ten seconds
+//! or more. Therefore each lookup runs on its own thread, and an attempt waits for its answer, its
+//! timeout or the stop, whichever is first. A thread that is no longer waited for owns nothing of
+//! the run. It ends when `getaddrinfo` returns or when the process exits, which it does not delay.
 
 use std::{
     io,
@@ -13,24 +12,26 @@ use std::{
     thread,
 };
 
-use super::failure::Trouble;
+use super::failure::TransportError;
 use cc_core::{error::reason, failpoint};
 
-/// Maximum lookups at once, those included that no attempt waits for any more: each has a thread.
+/// Maximum concurrent lookups, including those that no attempt waits for any more: each has a
+/// thread.
 pub const LOOKUPS: usize = 32;
 
-/// A host may have more addresses. Trying so many takes longer than any timeout.
-const MOST_ADDRESSES: usize = 16;
+/// Maximum addresses of a host that are tried. They share the timeout, so more of them would leave
+/// too little time for each.
+const MAX_ADDRESSES: usize = 16;
 
-/// `getaddrinfo` has buffers on its stack. What a thread does not touch of its stack takes no
-/// memory.
+/// Stack size of a lookup thread: `getaddrinfo` has buffers on the stack. Stack pages that are not
+/// touched take no memory.
 const STACK: usize = 256 << 10;
 
-/// What a lookup has found.
-pub type Found = Result<Vec<SocketAddr>, Trouble>;
+/// The result of a lookup.
+pub type Found = Result<Vec<SocketAddr>, TransportError>;
 
-/// The addresses of a host that need no lookup: an address is its own, and `localhost` is this
-/// machine, whatever a server says (RFC 6761).
+/// The addresses of a host that needs no lookup: an IP address, or `localhost`, which is always
+/// this machine (RFC 6761).
 #[must_use]
 pub fn known(host: &str, port: u16) -> Option<Vec<SocketAddr>> {
     let host = host.trim_matches(['[', ']']);
@@ -42,13 +43,13 @@ pub fn known(host: &str, port: u16) -> Option<Vec<SocketAddr>> {
     Some(addresses.into_iter().map(|address| SocketAddr::new(address, port)).collect())
 }
 
-/// Begins a lookup on a thread of its own, which calls `done` with what it has found. The caller
-/// sees to it that there are no more than [`LOOKUPS`].
+/// Starts a lookup on its own thread, which calls `done` with the result. The caller must limit the
+/// concurrent lookups to [`LOOKUPS`].
 ///
 /// # Errors
 ///
-/// If there is no thread to be had.
-pub fn start(host: &str, port: u16, done: impl FnOnce(Found) + Send + 'static) -> Result<(), Trouble> {
+/// If the thread cannot be started.
+pub fn start(host: &str, port: u16, done: impl FnOnce(Found) + Send + 'static) -> Result<(), TransportError> {
     let host = host.to_owned();
     let thread = thread::Builder::new().name("lookup".to_owned()).stack_size(STACK);
     let started = thread.spawn(move || done(look_up(&host, port)));
@@ -60,16 +61,16 @@ fn look_up(host: &str, port: u16) -> Found {
         failpoint::hit(format!("lookup {host}").as_bytes(), 0);
     }
     let found = (host, port).to_socket_addrs().map_err(|_| no_such_host())?;
-    let addresses: Vec<_> = found.take(MOST_ADDRESSES).collect();
+    let addresses: Vec<_> = found.take(MAX_ADDRESSES).collect();
     if addresses.is_empty() { Err(no_such_host()) } else { Ok(addresses) }
 }
 
-fn no_such_host() -> Trouble {
-    Trouble::Unreachable("no such host".to_owned())
+fn no_such_host() -> TransportError {
+    TransportError::Unreachable("no such host".to_owned())
 }
 
-fn unreachable(error: &io::Error) -> Trouble {
-    Trouble::Unreachable(reason(error))
+fn unreachable(error: &io::Error) -> TransportError {
+    TransportError::Unreachable(reason(error))
 }
 
 #[cfg(test)]

@@ -1,42 +1,45 @@
-//! Under which name a body is kept: from its URL, and so that no URL chooses a place of its own.
+//! The file name of a body. It is derived from the URL in such a way that no URL can choose a
+//! directory.
 
 use std::collections::HashMap;
 
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-/// The longest name, in bytes; file systems take 255, and a number may be added.
-const LONGEST: usize = 200;
-/// A longer ending is none.
-const LONGEST_ENDING: usize = 16;
+/// Maximum bytes of a name: file systems allow 255, and a number may be added.
+const MAX_NAME: usize = 200;
+/// Maximum bytes of an extension; a longer one is part of the name.
+const MAX_EXTENSION: usize = 16;
 
-/// What the devices of Windows are called, with any ending.
+/// The names of Windows devices, which are reserved with any extension.
 const RESERVED: [&str; 22] = [
     "con", "prn", "aux", "nul", "com1", "com2", "com3", "com4", "com5", "com6", "com7", "com8", "com9",
     "lpt1", "lpt2", "lpt3", "lpt4", "lpt5", "lpt6", "lpt7", "lpt8", "lpt9",
 ];
 
-/// The names that a run has given away. Those that differ only in case are the same, as on some file systems.
+/// The names that were assigned in this run. Names that differ only in case are equal, as on some
+/// file systems.
 #[derive(Debug, Default)]
 pub(super) struct Names(HashMap<String, usize>);
 
 impl Names {
-    /// A name for the body of this URL that no other has: the second `a.txt` is `a-2.txt`.
+    /// Assigns a unique name to the body of this URL: the second `a.txt` becomes `a-2.txt`.
     pub(super) fn name(&mut self, url: &Url) -> String {
         let wanted = safe(url);
         let mut name = wanted.clone();
         while self.0.contains_key(&name.to_lowercase()) {
             let times = self.0.entry(wanted.to_lowercase()).or_insert(1);
             *times += 1;
-            let (stem, ending) = split(&wanted);
-            name = format!("{stem}-{times}{ending}");
+            let (stem, extension) = split(&wanted);
+            name = format!("{stem}-{times}{extension}");
         }
         self.0.insert(name.to_lowercase(), 1);
         name
     }
 }
 
-/// The last part of the path that says anything, or the host, as a name that is one, is not hidden, and is not a device.
+/// The last non-empty segment of the path, or the host, as a valid file name that is neither hidden
+/// nor a device.
 fn safe(url: &Url) -> String {
     let segments = url.path_segments().into_iter().flatten();
     let last = segments
@@ -53,7 +56,8 @@ fn safe(url: &Url) -> String {
     shortened(name)
 }
 
-/// What shows as itself, and means nothing in the name of a file: no separators, no wildcards, nothing that turns text round.
+/// Whether a character is displayed as itself and has no meaning in a file name: no separator, no
+/// wildcard, nothing that changes the writing direction.
 fn is_plain(c: char) -> bool {
     let turns =
         matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
@@ -61,19 +65,19 @@ fn is_plain(c: char) -> bool {
 }
 
 fn shortened(name: String) -> String {
-    if name.len() <= LONGEST {
+    if name.len() <= MAX_NAME {
         return name;
     }
-    let (stem, ending) = split(&name);
-    let most = LONGEST - ending.len();
+    let (stem, extension) = split(&name);
+    let most = MAX_NAME - extension.len();
     let end = (0..=most).rev().find(|at| stem.is_char_boundary(*at)).unwrap_or(0);
-    format!("{}{ending}", &stem[..end])
+    format!("{}{extension}", &stem[..end])
 }
 
-/// The name and its ending, with the dot.
+/// The name without its extension, and the extension with its dot.
 fn split(name: &str) -> (&str, &str) {
     match name.rfind('.') {
-        Some(dot) if dot > 0 && name.len() - dot <= LONGEST_ENDING => name.split_at(dot),
+        Some(dot) if dot > 0 && name.len() - dot <= MAX_EXTENSION => name.split_at(dot),
         _ => (name, ""),
     }
 }
@@ -113,7 +117,7 @@ mod tests {
     #[test]
     fn a_long_name_keeps_its_ending() {
         let name = of(&format!("http://h/{}.tar.gz", "%C3%BC".repeat(300)));
-        assert!(name.len() <= LONGEST && name.ends_with("ü.gz"), "{name}");
+        assert!(name.len() <= MAX_NAME && name.ends_with("ü.gz"), "{name}");
     }
 
     #[test]

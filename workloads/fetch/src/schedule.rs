@@ -1,5 +1,5 @@
-//! Which download may begin now: the limits, and who has been told to come back when. It waits for nothing; who does, asks it
-//! for how long.
+//! Decides which download may start: it applies the limits, and keeps the downloads that wait for a
+//! retry. It does not wait itself; it tells its caller how long to wait.
 
 use std::{
     cmp::Reverse,
@@ -16,61 +16,61 @@ use super::{
     names::Names,
 };
 
-/// Maximum bodies that broke off and are kept until their next attempt. Each may have a file that
-/// is open, which [`descriptors`](super::descriptors) reckons with, and a decoder of 40 KB. A
-/// download beyond them starts over.
+/// Maximum interrupted bodies that are kept until their next attempt. Each may have an open file,
+/// which [`descriptors`](super::descriptors) accounts for, and a decoder of 40 KB. Further
+/// downloads start over.
 pub const PARKED: usize = 16;
 
-/// Every download of a run that is not under way.
+/// The downloads of a run that are not in flight.
 pub struct Schedule {
     settings: Arc<Settings>,
     deadline: Option<Instant>,
-    /// So many may be under way at once.
-    most: usize,
-    /// So many are under way.
+    /// Maximum downloads in flight.
+    max_running: usize,
+    /// Downloads in flight.
     running: usize,
-    /// So many wait.
+    /// Downloads that wait: for their host, or for a retry.
     waiting: usize,
-    /// So many of those have a part of their body, and with it a file that is open.
+    /// Of those, the ones that have a part of their body, and so an open file.
     parked: usize,
     hosts: HashMap<Arc<str>, Host>,
-    /// The hosts that have something to begin with, and may; each once.
+    /// The hosts to which another request may start; each is listed once.
     ready: VecDeque<Arc<str>>,
-    /// Who may go on when.
+    /// Downloads and hosts that wait for a point in time, the earliest on top.
     due: BinaryHeap<Reverse<Due>>,
-    /// What has failed before it could begin.
-    settled: VecDeque<Output>,
+    /// Downloads that failed before they started.
+    failed: VecDeque<Output>,
 }
 
 #[derive(Default)]
 struct Host {
     running: usize,
     queue: VecDeque<Box<Download>>,
-    /// Whether it is among those that are ready.
+    /// Whether it is listed in `ready`.
     is_ready: bool,
     held_until: Option<Instant>,
 }
 
-/// What is to be done next.
-pub enum Turn {
-    /// Begin this attempt, and tell [`Schedule::ended`] what came of it.
+/// What the caller must do next.
+pub enum Action {
+    /// Make this attempt, and pass its result to [`Schedule::complete`].
     Start(Box<Download>),
-    /// This has failed: pass it on.
-    Settled(Output),
-    /// Nothing, until an attempt ends or this time has come.
+    /// Push this output: the download has failed.
+    Emit(Output),
+    /// Wait until an attempt ends, or until this time.
     Wait(Option<Instant>),
-    /// Nothing any more.
-    Over,
+    /// Nothing: all downloads are complete.
+    Done,
 }
 
 impl Schedule {
-    /// All of the job, as of now.
+    /// Schedules all downloads of a job.
     #[must_use]
     pub fn new(job: &Job, now: Instant) -> Self {
         let settings = Arc::new(job.settings.clone());
         let deadline = settings.deadline.and_then(|deadline| now.checked_add(deadline));
         let mut schedule = Self {
-            most: settings.concurrency,
+            max_running: settings.concurrency,
             settings,
             deadline,
             running: 0,
@@ -79,117 +79,120 @@ impl Schedule {
             hosts: HashMap::new(),
             ready: VecDeque::new(),
             due: BinaryHeap::new(),
-            settled: VecDeque::new(),
+            failed: VecDeque::new(),
         };
         for download in job.downloads(now) {
             match download {
                 Ok(download) => schedule.push(download),
-                Err(failed) => schedule.settled.push_back(failed),
+                Err(output) => schedule.failed.push_back(output),
             }
         }
         schedule
     }
 
-    /// Takes one more, of which nothing has come.
+    /// Adds a download that has not started.
     pub fn push(&mut self, download: Box<Download>) {
         self.queue(download, VecDeque::push_back);
     }
 
-    /// So many may be under way at once from now on. Those that are more end by themselves.
-    pub fn limit(&mut self, most: usize) {
-        self.most = most;
+    /// Changes the maximum of downloads in flight. If more are in flight, they continue.
+    pub fn limit(&mut self, max_running: usize) {
+        self.max_running = max_running;
     }
 
-    /// What is to be done next. Asked again until it says to wait.
-    pub fn turn(&mut self, now: Instant) -> Turn {
-        if let Some(output) = self.settled.pop_front() {
-            return Turn::Settled(output);
+    /// What to do next. Call it until it returns `Wait` or `Done`.
+    pub fn poll(&mut self, now: Instant) -> Action {
+        if let Some(output) = self.failed.pop_front() {
+            return Action::Emit(output);
         }
         if self.deadline.is_some_and(|deadline| deadline <= now) {
-            self.give_up(now);
-            return self.settled.pop_front().map_or_else(|| self.rest(None), Turn::Settled);
+            self.fail_waiting(now);
+            return self.failed.pop_front().map_or_else(|| self.wait_or_done(None), Action::Emit);
         }
-        self.wake(now);
+        self.release_due(now);
         match self.start(now) {
-            Some(download) => Turn::Start(download),
-            None => self.rest(self.next_time()),
+            Some(download) => Action::Start(download),
+            None => self.wait_or_done(self.next_time()),
         }
     }
 
-    /// Takes back an attempt. What it was the last of is returned, and is to be passed on.
-    pub fn ended(&mut self, attempted: Attempted) -> Option<Output> {
-        self.ended_or_left(attempted, |_| true).unwrap_or_default()
+    /// Takes the result of an attempt. Returns the output if it was the download's last one.
+    pub fn complete(&mut self, attempted: Attempted) -> Option<Output> {
+        self.complete_or_abandon(attempted, |_| true).unwrap_or_default()
     }
 
-    /// The same, where not all hosts are this schedule's: a download that has been redirected to another is returned as well.
+    /// The same for a schedule that has only some of the hosts: it returns a download that was
+    /// redirected to a host of another schedule.
     ///
     /// # Errors
     ///
-    /// That download, which is none of this schedule's any more.
-    pub fn ended_or_left(
+    /// Returns that download, which this schedule has forgotten.
+    pub fn complete_or_abandon(
         &mut self,
         attempted: Attempted,
         is_ours: impl Fn(&str) -> bool,
     ) -> Result<Option<Output>, Box<Download>> {
         let Attempted { host, held, next, .. } = attempted;
         self.running -= 1;
-        let at = self.hosts.get_mut(&host).expect("who has begun has a host");
+        let at = self.hosts.get_mut(&host).expect("the host of a running attempt is known");
         at.running -= 1;
         if held > at.held_until {
             at.held_until = held;
-            self.due.extend(held.map(|time| Reverse(Due { time, what: Held::Host(host.clone()) })));
+            self.due.extend(held.map(|time| Reverse(Due { time, what: Waiting::Host(host.clone()) })));
         }
         let output = match next {
             Next::Done(output) => Ok(Some(output)),
-            Next::Again(download, _) if !is_ours(download.host()) => Err(download),
-            Next::Again(mut download, time) => {
+            Next::Retry(download, _) if !is_ours(download.host()) => Err(download),
+            Next::Retry(mut download, time) => {
                 if download.is_begun() && self.parked == PARKED {
                     download.start_over();
                 }
                 self.parked += usize::from(download.is_begun());
                 self.waiting += 1;
-                self.due.push(Reverse(Due { time, what: Held::Download(download) }));
+                self.due.push(Reverse(Due { time, what: Waiting::Download(download) }));
                 Ok(None)
             }
         };
-        self.forget_or_ready(&host);
+        self.update_host(&host);
         output
     }
 
-    /// Those whose time has come are ready. They go first: theirs have been begun.
-    fn wake(&mut self, now: Instant) {
+    /// Moves downloads and hosts whose time has come to the queues. Downloads go to the front,
+    /// because they have started.
+    fn release_due(&mut self, now: Instant) {
         while let Some(Reverse(first)) = self.due.peek()
             && first.time <= now
         {
             let Some(Reverse(Due { what, .. })) = self.due.pop() else { break };
             match what {
-                Held::Download(download) => {
+                Waiting::Download(download) => {
                     self.waiting -= 1;
                     self.queue(download, VecDeque::push_front);
                 }
-                Held::Host(host) => self.release(&host, now),
+                Waiting::Host(host) => self.release_host(&host, now),
             }
         }
     }
 
-    fn release(&mut self, host: &Arc<str>, now: Instant) {
+    fn release_host(&mut self, host: &Arc<str>, now: Instant) {
         if let Some(at) = self.hosts.get_mut(host)
             && at.held_until.is_some_and(|until| until <= now)
         {
             at.held_until = None;
         }
-        self.forget_or_ready(host);
+        self.update_host(host);
     }
 
     fn queue(&mut self, download: Box<Download>, put: fn(&mut VecDeque<Box<Download>>, Box<Download>)) {
         let host = download.host().clone();
         put(&mut self.hosts.entry(host.clone()).or_default().queue, download);
         self.waiting += 1;
-        self.forget_or_ready(&host);
+        self.update_host(&host);
     }
 
-    /// Notes that a host may have a request more, or that nobody wants anything of it.
-    fn forget_or_ready(&mut self, host: &Arc<str>) {
+    /// Lists a host as ready if another request to it may start, or removes it if it is no longer
+    /// needed.
+    fn update_host(&mut self, host: &Arc<str>) {
         let Some(at) = self.hosts.get_mut(host) else { return };
         if at.running == 0 && at.queue.is_empty() && at.held_until.is_none() && !at.is_ready {
             self.hosts.remove(host);
@@ -199,14 +202,14 @@ impl Schedule {
         }
     }
 
-    /// The next download of the next host: they take turns.
+    /// Starts a download of the next ready host. The hosts take turns.
     fn start(&mut self, now: Instant) -> Option<Box<Download>> {
-        if self.running >= self.most {
+        if self.running >= self.max_running {
             return None;
         }
         loop {
             let host = self.ready.pop_front()?;
-            let at = self.hosts.get_mut(&host).expect("a host that is ready is known");
+            let at = self.hosts.get_mut(&host).expect("a ready host is known");
             at.is_ready = false;
             let started = if at.may_start(self.settings.per_host) { at.queue.pop_front() } else { None };
             if let Some(mut download) = started {
@@ -214,34 +217,35 @@ impl Schedule {
                 self.running += 1;
                 self.waiting -= 1;
                 self.parked -= usize::from(download.is_begun());
-                self.forget_or_ready(&host);
+                self.update_host(&host);
                 download.begin(now);
                 return Some(download);
             }
-            self.forget_or_ready(&host);
+            self.update_host(&host);
         }
     }
 
-    /// When the answer of [`Schedule::turn`] changes if nothing happens.
+    /// When [`Schedule::poll`] will return something else, if no attempt ends before.
     fn next_time(&self) -> Option<Instant> {
         let due = self.due.peek().map(|Reverse(due)| due.time);
-        // One that is due finds no room: what ends makes some.
-        let due = due.filter(|_| self.running < self.most);
+        // At the limit, a waiting download can start only when an attempt ends.
+        let due = due.filter(|_| self.running < self.max_running);
         [due, self.deadline].into_iter().flatten().min()
     }
 
-    fn rest(&self, until: Option<Instant>) -> Turn {
-        if self.running == 0 && self.waiting == 0 { Turn::Over } else { Turn::Wait(until) }
+    fn wait_or_done(&self, until: Option<Instant>) -> Action {
+        if self.running == 0 && self.waiting == 0 { Action::Done } else { Action::Wait(until) }
     }
 
-    /// What has not begun by the deadline has failed. What is under way ends by itself: its time is up as well.
-    fn give_up(&mut self, now: Instant) {
+    /// Fails all downloads that wait, at the deadline. Downloads in flight end themselves, since
+    /// they have the same deadline.
+    fn fail_waiting(&mut self, now: Instant) {
         let due = std::mem::take(&mut self.due).into_iter().filter_map(|Reverse(due)| match due.what {
-            Held::Download(download) => Some(download),
-            Held::Host(_) => None,
+            Waiting::Download(download) => Some(download),
+            Waiting::Host(_) => None,
         });
         let queued = self.hosts.values_mut().flat_map(|host| host.queue.drain(..));
-        self.settled.extend(due.chain(queued).map(|download| download.give_up(Failure::Deadline, now)));
+        self.failed.extend(due.chain(queued).map(|download| download.give_up(Failure::Deadline, now)));
         (self.waiting, self.parked) = (0, 0);
     }
 }
@@ -253,7 +257,7 @@ impl Host {
 }
 
 impl Job {
-    /// All that is wanted, as of now, or why it cannot be had.
+    /// The downloads of all resources, or an output for each invalid URL.
     #[must_use]
     pub fn downloads(&self, now: Instant) -> Vec<Result<Box<Download>, Output>> {
         let settings = Arc::new(self.settings.clone());
@@ -261,8 +265,8 @@ impl Job {
         let mut names = Names::default();
         let new = |(index, wanted)| {
             let mut download = Download::new(index, wanted, &settings, deadline)?;
-            if let Some(folder) = &settings.out {
-                download.keep_at(folder.join(names.name(download.url())));
+            if let Some(dir) = &settings.out {
+                download.keep_at(dir.join(names.name(download.url())));
             }
             Ok(Box::new(download))
         };
@@ -270,13 +274,13 @@ impl Job {
     }
 }
 
-/// Something that may go on at a time; ordered by that alone.
+/// A download or a host that waits for a point in time. Ordered by time only.
 struct Due {
     time: Instant,
-    what: Held,
+    what: Waiting,
 }
 
-enum Held {
+enum Waiting {
     Download(Box<Download>),
     Host(Arc<str>),
 }

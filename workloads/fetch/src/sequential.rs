@@ -1,4 +1,4 @@
-//! The reference: one request after the other.
+//! The reference: one request at a time.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -11,23 +11,23 @@ use cc_core::{
 };
 use crossbeam_channel::{Receiver, bounded};
 
-use super::{Attempted, Download, Job, Output, Schedule, Turn, blocking::Client, descriptors};
+use super::{Action, Attempted, Download, Job, Output, Schedule, blocking::Client, descriptors};
 // ANCHOR: fetch-run
 /// Runs the job on the calling thread.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     descriptors(1, 2)?;
     let client = Client::new(&job.settings, &ctx.stop)?;
     let mut schedule = Schedule::new(job, Instant::now());
-    let (ring, stopped) = bounded(0);
-    let _on_stop = ctx.stop.on_request(move || drop(ring));
+    let (stopped_tx, stopped_rx) = bounded(0);
+    let _on_stop = ctx.stop.on_request(move || drop(stopped_tx));
     while !ctx.stop.requested() {
-        let output = match schedule.turn(Instant::now()) {
-            Turn::Start(download) => schedule.ended(work(&client, download)),
-            Turn::Settled(output) => Some(output),
-            Turn::Wait(until) => wait(&stopped, until),
-            Turn::Over => break,
+        let output = match schedule.poll(Instant::now()) {
+            Action::Start(download) => schedule.complete(work(&client, download)),
+            Action::Emit(output) => Some(output),
+            Action::Wait(until) => wait(&stopped_rx, until),
+            Action::Done => break,
         };
-        // An attempt that the stop has ended came to nothing.
+        // The result of an attempt that the stop has ended is not reported.
         if let Some(output) = output.filter(|_| !ctx.stop.requested())
             && ctx.emit(output, out).is_break()
         {
@@ -38,17 +38,19 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
 }
 // ANCHOR_END: fetch-run
 
-/// Waits for this time, or for the stop.
-fn wait(stopped: &Receiver<()>, until: Option<Instant>) -> Option<Output> {
-    let _ = until.map(|until| stopped.recv_deadline(until));
+/// Waits until this time, or until a stop is requested.
+fn wait(stopped_rx: &Receiver<()>, until: Option<Instant>) -> Option<Output> {
+    let _ = until.map(|until| stopped_rx.recv_deadline(until));
     None
 }
 
 // ANCHOR: fetch-work
-/// One attempt. A panic is that download's failure, not the run's.
+/// Makes one attempt. A panic fails this download, not the run.
 fn work(client: &Client, download: Box<Download>) -> Attempted {
-    let ticket = download.ticket();
+    let id = download.ticket();
+    // Unwind safe: the call consumes the download, and the client runs none of the download's code
+    // under a lock.
     catch_unwind(AssertUnwindSafe(|| client.attempt(download)))
-        .unwrap_or_else(|panic| ticket.failed(&panic_reason(&*panic), Instant::now()))
+        .unwrap_or_else(|panic| id.failed(&panic_reason(&*panic), Instant::now()))
 }
 // ANCHOR_END: fetch-work

@@ -15,33 +15,33 @@ use crate::{Job, Query, Report, Run};
 
 /// Report the lines that match a pattern.
 ///
-/// Patterns are in the syntax of Rust's `regex` crate, applied to bytes. The flags, the output and the exit
-/// status are GNU grep's: 0 if a line was selected, 1 if none was, 2 after trouble.
+/// Patterns are in the syntax of Rust's `regex` crate, applied to bytes. The flags, the output and
+/// the exit status are GNU grep's: 0 if a line was selected, 1 if none was, 2 after trouble.
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true)]
 struct Flags {
     /// Print this help
     #[arg(long, action = ArgAction::Help)]
     help: Option<bool>,
-    /// A pattern; may be given many times
+    /// A pattern; may be given several times
     #[arg(short = 'e', long = "regexp", value_name = "PATTERN", allow_hyphen_values = true)]
     patterns: Vec<OsString>,
-    /// Patterns are regular expressions, which is the default
+    /// Patterns are regular expressions (the default)
     #[arg(short = 'E', long = "extended-regexp", overrides_with = "fixed")]
     extended: bool,
-    /// Patterns are literal
+    /// Patterns are literal strings
     #[arg(short = 'F', long = "fixed-strings", overrides_with = "extended")]
     fixed: bool,
-    /// Search what is below a directory
+    /// Search all files below the directories
     #[arg(short = 'r', long)]
     recursive: bool,
-    /// ASCII letters match in either case
+    /// Ignore the case of ASCII letters
     #[arg(short = 'i', long)]
     ignore_case: bool,
     /// Select the lines that do not match
     #[arg(short = 'v', long)]
     invert_match: bool,
-    /// A match begins and ends at a word boundary
+    /// Match whole words only
     #[arg(short = 'w', long)]
     word_regexp: bool,
     /// Print line numbers
@@ -62,19 +62,19 @@ struct Flags {
     /// Print each match on a line of its own
     #[arg(short = 'o', long)]
     only_matching: bool,
-    /// Print nothing; the exit status says it
+    /// Print nothing; the exit status is the answer
     #[arg(short = 'q', long, visible_alias = "silent")]
     quiet: bool,
-    /// No messages about files that cannot be read
+    /// Print no messages about files that cannot be read
     #[arg(short = 's', long)]
     no_messages: bool,
-    /// Print how many lines are selected in each file
+    /// Print the number of selected lines of each file
     #[arg(short = 'c', long)]
     count: bool,
-    /// Leave a file after so many selected lines
+    /// Stop reading a file after NUM selected lines
     #[arg(short = 'm', long, value_name = "NUM")]
     max_count: Option<u64>,
-    /// The pattern, unless -e gives it, then files, directories, or - for standard input
+    /// The pattern (unless -e gives it), then files, directories, or - for standard input
     #[arg(value_name = "PATTERN|FILE")]
     operands: Vec<OsString>,
 }
@@ -85,47 +85,48 @@ pub fn command() -> Command {
     Flags::augment_args(Command::new("grep").args_override_self(true))
 }
 
-/// Does what the command line asks for.
+/// Runs the command line.
 ///
 /// # Errors
 ///
-/// If it asks for something that cannot be, or if the run could not begin.
+/// The arguments are invalid, or the run could not begin.
 pub fn main(run: Run, ctx: &Ctx, args: &ArgMatches) -> Result<Outcome> {
     let job = flags(args).job()?;
     job.query.check()?;
     if job.query.max == Some(0) && job.query.report != Report::FilesWithout {
-        return Ok(1.into()); // as GNU grep, without reading anything
+        return Ok(1.into()); // GNU grep reads nothing either
     }
     with_output("grep", &ctx.stop, |output| {
         let mut printer = job.printer(output);
-        let ran = run(&job, ctx, &mut printer);
+        let result = run(&job, ctx, &mut printer);
+        // After a signal, its exit status takes precedence over an error of the run.
         if let Some(status) = interrupted(&ctx.stop) {
             return Ok(status.into());
         }
-        ran?;
+        result?;
         Ok(Outcome::of(printer.status(), printer.totals()))
     })
 }
 
-/// What a run makes of a command line before anything is done.
+/// Checks a command line as `main` does before it runs the job.
 ///
 /// # Errors
 ///
-/// If it asks for something that cannot be.
+/// The arguments are invalid.
 #[doc(hidden)]
 pub fn parse(args: &ArgMatches) -> Result<()> {
     flags(args).job()?.query.check()
 }
 
-/// The job of these words, the first of which is the program's name. None if clap refuses them, or
-/// explains something.
+/// The job that these arguments describe; the first argument is the program's name. None if clap
+/// refuses them, or prints help instead.
 pub fn job(words: &[OsString]) -> Option<Result<Job>> {
     let matches = command().try_get_matches_from(words).ok()?;
     Some(flags(&matches).job())
 }
 
 fn flags(args: &ArgMatches) -> Flags {
-    Flags::from_arg_matches(args).expect("clap has parsed them by the same definitions")
+    Flags::from_arg_matches(args).expect("clap parsed the arguments with the same definitions")
 }
 
 impl Flags {
@@ -155,7 +156,7 @@ impl Flags {
         Ok(Job::new(query, roots, self.recursive))
     }
 
-    /// Whether there may be more than one file, so that lines carry the names.
+    /// Whether there may be several files, so that lines are printed with file names.
     fn many_files(&self, roots: &[PathBuf]) -> bool {
         match roots {
             [] => self.recursive,
@@ -176,7 +177,7 @@ impl Flags {
     }
 }
 
-/// A pattern with newlines is a list of patterns, as everywhere in grep.
+/// Splits a pattern at newlines: like grep, each line is a pattern.
 fn lines(pattern: OsString) -> Vec<ByteBuf> {
     pattern.into_vec().split(|byte| *byte == b'\n').map(ByteBuf::from).collect()
 }

@@ -1,20 +1,22 @@
-//! `grep`: report the lines that match a regular expression, in the order of the files and of their lines.
+//! `grep`: reports the lines that match a regular expression, in the order of the files and of
+//! their lines.
 //!
-//! The way of one job, with the concurrency left out (each model has its own):
+//! The data flow of a job, without concurrency, which each model adds:
 //!
 //! ```text
 //! Job ── tasks() ──> Task ── Search::task() ──> Output ── Printer ──> bytes, exit status
 //!                     ^                            │
-//!                     └──────── Output::rest ──────┘
+//!                     └───── Output::remainder ────┘
 //! ```
 //!
-//! A [`Task`] names about a mebibyte of input: many small files or a range of a large one. Nobody asks for a
-//! file's size beforehand, since a `stat` for each would be felt; the worker that finds a file large hands
-//! the ranges it did not search back in [`Output::rest`]. A task that cannot be done has an output, too
-//! ([`Task::failed`]). The printer folds what needs the order: line numbers and `-m` across ranges, "binary
-//! file matches", `-c` and `-l`.
+//! A [`Task`] names about a mebibyte of input: many small files, or a range of a large one. Tasks
+//! are made without knowing the sizes of files, since a `stat` call per file would slow the search.
+//! A worker that finds a large file returns the ranges that it did not search in
+//! [`Output::remainder`]. A task that cannot be completed has an output, too ([`Task::failed`]).
+//! The printer computes all that depends on earlier ranges: line numbers, `-m`, "binary file
+//! matches", `-c` and `-l`.
 
-// What prints goes through `stdio`, which does not panic and tells what could not be written.
+// All printing goes through `stdio`, which does not panic and reports write errors.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod cli;
@@ -49,15 +51,16 @@ pub use scope::Scope;
 pub use search::Search;
 pub use tasks::Tasks;
 
-/// What a model provides: runs the job and pushes every output once, in the order of the tasks, each output's
-/// [`rest`](Output::rest) directly behind it. Returns early, and cleans up, once a stop is requested.
+/// The function that each model provides. It runs the job and pushes each output once, in the order
+/// of the tasks. The outputs of a [`remainder`](Output::remainder) directly follow the output that
+/// it belongs to. Once a stop is requested, the function cleans up and returns early.
 pub type Run = fn(&Job, &Ctx, &mut dyn Sink<Output>) -> Result<()>;
 
-/// What to search for and how to report it: all that a worker must know.
+/// What to search for and how to report it: all that a worker needs besides its tasks.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Query {
-    /// Alternatives, in the syntax of the `regex` crate without Unicode classes; bytes that are not UTF-8
-    /// stand for themselves.
+    /// Alternative patterns, in the syntax of the `regex` crate without Unicode classes. Bytes that
+    /// are not UTF-8 stand for themselves.
     pub patterns: Vec<ByteBuf>,
     /// `-F`: the patterns are literal.
     pub fixed: bool,
@@ -67,17 +70,17 @@ pub struct Query {
     pub word: bool,
     /// `-v`: select the lines that do not match.
     pub invert: bool,
-    /// `-m`: leave a file after so many selected lines.
+    /// `-m`: maximum selected lines per file.
     pub max: Option<u64>,
     /// What to report of the selected lines.
     pub report: Report,
-    /// `-n`: each line with its number.
+    /// `-n`: print each line with its number.
     pub line_numbers: bool,
-    /// Each line with its file's name.
+    /// Print each line with its file's name.
     pub names: bool,
-    /// `-s`: no word about files that cannot be read.
+    /// `-s`: no messages about files that cannot be read.
     pub no_messages: bool,
-    /// The directory that relative names are relative to; the process's own if empty.
+    /// The directory that relative names refer to; if empty, the current one of the process.
     pub base: ByteBuf,
 }
 
@@ -89,46 +92,47 @@ pub enum Report {
     Lines,
     /// `-o`: each match on a line of its own.
     Matches,
-    /// `-c`: how many lines each file has selected.
+    /// `-c`: the number of selected lines of each file.
     Count,
     /// `-l`: the names of files with a selected line.
     FilesWith,
-    /// `-L`: the names of files without one.
+    /// `-L`: the names of files without a selected line.
     FilesWithout,
     /// `-q`: nothing; the exit status says whether any line is selected.
     Status,
 }
 
 impl Report {
-    /// Whether text of the files is printed, so that it matters whether it is binary.
+    /// Whether text of the files is printed, so that binary files need special treatment.
     #[must_use]
     pub fn prints_text(self) -> bool {
         matches!(self, Self::Lines | Self::Matches)
     }
 
-    /// Whether a file's first selected line settles what is said of it.
+    /// Whether the first selected line of a file decides the report, so that the search can end
+    /// there.
     #[must_use]
-    pub fn first_line_settles(self) -> bool {
+    pub fn first_line_decides(self) -> bool {
         matches!(self, Self::FilesWith | Self::FilesWithout | Self::Status)
     }
 }
 
 impl Query {
-    /// The directory that relative names are relative to.
+    /// The directory that relative names refer to.
     fn base(&self) -> &Path {
         Path::new(OsStr::from_bytes(&self.base))
     }
 }
 
-/// A query and where to ask it.
+/// A query and the files to search.
 #[derive(Debug)]
 pub struct Job {
     /// What to search for.
     pub query: Query,
-    /// Files, directories (with `recursive`) and `-` for standard input, in order. None at all means standard
-    /// input, or the current directory with `recursive`.
+    /// Files, directories (with `recursive`) and `-` for standard input, in order. If there are
+    /// none, standard input is searched, or the current directory with `recursive`.
     pub roots: Vec<PathBuf>,
-    /// `-r`: search what is below a directory.
+    /// `-r`: search directories recursively.
     pub recursive: bool,
     cutoff: Arc<tasks::SharedCutoff>,
 }
@@ -140,8 +144,8 @@ impl Job {
         Self { query, roots, recursive, cutoff: Arc::default() }
     }
 
-    /// The job's tasks, in order; the iterator walks directories and reads standard input as it is asked for
-    /// more, and ends once a stop is requested, even while standard input has nothing to read.
+    /// The job's tasks, in order. The iterator reads directories and standard input on demand. It
+    /// ends once a stop is requested, even while it waits for standard input.
     pub fn tasks(&self, grain: Grain, stop: &Stop) -> Tasks<'_> {
         Tasks::new(self, grain, stop)
     }
@@ -151,51 +155,54 @@ impl Job {
         Printer::new(self, out)
     }
 
-    /// Whether `task`, from the [`Output::rest`] of what was pushed last, is still worth doing: not if the file
-    /// is settled meanwhile (`-m` is reached, a binary file has matched, a range of it has failed).
+    /// Whether `task`, from the [`Output::remainder`] of the output that was pushed last, still has
+    /// to be done. It has not if its file is finished: `-m` is reached, a binary file has matched,
+    /// or a range of the file has failed.
     #[must_use]
     pub fn wants(&self, task: &Task) -> bool {
-        !task.pieces.first().is_some_and(|piece| piece.start > 0 && self.cutoff.of(&piece.path))
+        !task.pieces.first().is_some_and(|piece| piece.start > 0 && self.cutoff.is_finished(&piece.path))
     }
 }
 
 /// How coarse tasks are: the model's decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grain {
-    /// A task is done after so many bytes of input, or a quarter as many of output; the rest is handed back.
+    /// A task ends after this many bytes of input, or a quarter of that of output, and returns what
+    /// is left as its remainder.
     pub bytes: u64,
-    /// No more files than this in one task.
+    /// Maximum files per task.
     pub files: usize,
 }
 
 impl Default for Grain {
-    /// A mebibyte, or 32 files: with less the cost of handing a task over shows, with more the last task of a
-    /// run is waited for.
+    /// A mebibyte, or 32 files. With smaller tasks, the cost of handing over a task is noticeable;
+    /// with larger ones, the other workers idle while the last task of a run is done.
     fn default() -> Self {
         Self { bytes: 1 << 20, files: 32 }
     }
 }
 
-/// About [`Grain::bytes`] of input, or one longer line. Plain data: it may be done anywhere, and again.
+/// About [`Grain::bytes`] of input, or one longer line. A task is plain data: any worker can do it,
+/// and it can be repeated.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Task {
     /// What to search, in order.
     #[serde(deserialize_with = "cc_core::bounded::list")]
     pub pieces: Vec<Piece>,
-    /// The bytes after which the rest is handed back.
+    /// The bytes of input after which the remainder is returned.
     pub limit: u64,
 }
 
 /// A file, or the lines of it that begin in a range.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Piece {
-    /// The file's name, as it is printed and opened.
+    /// The file's name, for printing and opening it.
     pub path: ByteBuf,
-    /// Where the bytes are.
+    /// Where the piece's bytes are.
     pub content: Content,
-    /// The range's first byte.
+    /// The position of the range's first byte.
     pub start: u64,
-    /// The byte behind the range; none is wherever the file ends.
+    /// The position after the range's last byte; if `None`, the range ends with the file.
     pub end: Option<u64>,
     /// Whether this is the last piece of its file.
     pub last: bool,
@@ -204,11 +211,11 @@ pub struct Piece {
 /// Where a piece's bytes are.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Content {
-    /// In the file of that name.
+    /// In the file of the piece's name.
     File,
-    /// Here: whole lines from the piece's start.
+    /// In the piece: whole lines from its start on.
     Bytes(ByteBuf),
-    /// Nowhere, for this reason.
+    /// The file cannot be searched, for this reason.
     Missing(String),
 }
 
@@ -231,10 +238,11 @@ impl Piece {
 }
 
 impl Task {
-    /// The output of a task that could not be done: it panicked, or killed its worker again and again.
+    /// The output of a task that could not be completed: it panicked, or it killed its worker
+    /// repeatedly.
     ///
-    /// A task of one piece is reported by the file's name. One of many hands its pieces back one by one, so that
-    /// the culprit is found and its neighbours are unaffected.
+    /// If the task has one piece, the failure is reported with the file's name. Otherwise each
+    /// piece is returned as a task of its own: only the piece that caused the failure fails again.
     #[must_use]
     pub fn failed(&self, why: &str) -> Output {
         let mut output = Output::default();
@@ -242,35 +250,35 @@ impl Task {
             output.found.push(Found::failed(piece, why.to_owned()));
         } else {
             for piece in &self.pieces {
-                output.rest.push(Part::Task(Self { pieces: vec![piece.clone()], limit: self.limit }));
+                output.remainder.push(Part::Task(Self { pieces: vec![piece.clone()], limit: self.limit }));
             }
         }
         output
     }
 }
 
-/// What came of a task.
+/// The result of a task.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Output {
-    /// What there is to say, in the order of the pieces.
+    /// What was found in the pieces, in their order.
     #[serde(deserialize_with = "cc_core::bounded::list")]
     pub found: Vec<Found>,
-    /// The totals of the files there is nothing to say of.
+    /// The totals of the files of which nothing is reported.
     pub others: Totals,
-    /// What was too big for one go: do these next, in this place of the order.
-    pub rest: Rest,
+    /// The tasks that are left of this one. Their outputs follow this output.
+    pub remainder: Remainder,
 }
 
-/// How much was done.
+/// How much work was done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
     /// Files searched, at least in part.
     pub files: u64,
-    /// Bytes searched. A file that was left early counts up to the end of the line that decided it.
+    /// Bytes searched. If a line decides the report of its file early, bytes count up to its end.
     pub bytes: u64,
     /// Lines selected.
     pub lines: u64,
-    /// Matches reported: with `-o` each one, otherwise one per selected line.
+    /// Matches reported: with `-o` each match, otherwise one per selected line.
     pub matches: u64,
 }
 
@@ -290,15 +298,15 @@ impl From<Totals> for report::Totals {
     }
 }
 
-/// What was found in a piece.
+/// What was found in a block of a piece.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Found {
     path: ByteBuf,
-    /// Where in the file the searched lines begin.
+    /// The position of the searched lines in the file.
     at: u64,
-    /// How many bytes were searched.
+    /// The number of bytes searched.
     bytes: u64,
-    /// How many line terminators are in them; counted only if line numbers are wanted.
+    /// The number of line terminators in these bytes; counted only with `-n`.
     newlines: u64,
     /// Lines selected.
     selected: u64,
@@ -306,37 +314,38 @@ pub struct Found {
     matches: u64,
     /// What to print.
     text: ByteBuf,
-    /// The rows of `text`, if those are not settled before the earlier ranges of the file are known.
+    /// The rows of `text`, if they depend on the earlier ranges of the file.
     rows: Vec<Row>,
-    /// Where the selected lines end, in a range that is not the first: with `-m` of all, otherwise of the first,
-    /// which may turn out to be the last that counts.
+    /// The ends of selected lines, in a range that is not the first of its file: with `-m` of all
+    /// selected lines, otherwise of the first one. The earlier ranges decide which of them is the
+    /// last line that counts.
     ends: Vec<u32>,
     binary: Binary,
-    /// Nothing more of this file follows, or is wanted.
+    /// Whether the file ends here, or its later ranges are not needed.
     ended: bool,
     trouble: Option<Trouble>,
 }
 
-/// A row of a range's text whose line number, or whose being wanted at all, depends on earlier ranges.
+/// A row of a range's text. Its line number, and whether it is printed, depend on earlier ranges.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Row {
-    /// Where in the text it begins.
+    /// The row's position in the text.
     at: u32,
-    /// How many lines of the range come before its line.
+    /// The number of lines of the range before the row's line.
     line: u32,
-    /// How many selected lines of the range come before its line.
+    /// The number of selected lines of the range before the row's line.
     nth: u32,
 }
 
-/// What the NUL bytes of a range say.
+/// Whether a range has NUL bytes, which make its file binary.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 enum Binary {
-    /// There are none.
+    /// There is no NUL.
     #[default]
     No,
-    /// The file is binary from here on.
+    /// There is a NUL, so the file is binary from there on.
     Seen,
-    /// And a line of the binary part is selected.
+    /// There is a NUL, and a line of the binary part is selected.
     Matched,
 }
 
@@ -360,18 +369,19 @@ impl Found {
     }
 }
 
-/// What is left of a task, in order: an iterator over further tasks, each made when it is asked for.
+/// The tasks that are left of a task, in order: an iterator that makes each of them on demand.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Rest(#[serde(deserialize_with = "cc_core::bounded::list")] VecDeque<Part>);
+pub struct Remainder(#[serde(deserialize_with = "cc_core::bounded::list")] VecDeque<Part>);
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Part {
     Task(Task),
-    /// The lines of a file that begin in a range, `step` bytes a task.
+    /// The lines of a file that begin in a range, in tasks of `step` bytes.
     Range {
         path: ByteBuf,
         next: u64,
-        /// The byte behind the range. A file that has no size, as in `/proc`, is read on from `next`.
+        /// The position after the range's last byte. If it is not above `next`, the range ends with
+        /// the file: files in `/proc` have a size of zero.
         end: u64,
         /// Whether the file ends with the range.
         last: bool,
@@ -380,14 +390,14 @@ enum Part {
     },
 }
 
-impl Rest {
-    /// Whether there is nothing left.
+impl Remainder {
+    /// Whether no tasks are left.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Puts `more` behind what is left.
+    /// Appends the tasks of `more`.
     pub fn extend(&mut self, more: Self) {
         self.0.extend(more.0);
     }
@@ -397,24 +407,24 @@ impl Rest {
     }
 }
 
-impl Iterator for Rest {
+impl Iterator for Remainder {
     type Item = Task;
 
     fn next(&mut self) -> Option<Task> {
         match self.0.pop_front()? {
             Part::Task(task) => Some(task),
             Part::Range { path, next, end, last, step, limit } => {
-                let stop = next.saturating_add(step);
-                let is_last = stop >= end;
+                let task_end = next.saturating_add(step);
+                let is_last = task_end >= end;
                 let piece = Piece {
                     path: path.clone(),
                     content: Content::File,
                     start: next,
-                    end: (next < end).then_some(stop.min(end)),
+                    end: (next < end).then_some(task_end.min(end)),
                     last: last && is_last,
                 };
                 if !is_last {
-                    self.0.push_front(Part::Range { path, next: stop, end, last, step, limit });
+                    self.0.push_front(Part::Range { path, next: task_end, end, last, step, limit });
                 }
                 Some(Task { pieces: vec![piece], limit })
             }

@@ -1,4 +1,4 @@
-//! The printer: folds outputs, which come in order, into what the user sees.
+//! The printer: turns the outputs, which arrive in order, into the text that the user sees.
 
 use std::{mem, ops::ControlFlow};
 
@@ -12,33 +12,38 @@ use serde_bytes::ByteBuf;
 use super::{
     Binary, Found, Job, Output, Query, Report, Totals, Trouble, search::push_number, tasks::SharedCutoff,
 };
-/// The sink that every model's outputs go to. See [`Job::printer`].
+
+/// The sink for the outputs of every model. See [`Job::printer`].
 pub struct Printer<'a> {
     query: &'a Query,
     cutoff: &'a SharedCutoff,
     out: &'a mut dyn Sink<Block>,
-    /// Text of the output in hand. It goes on as one block: a block for each file would wake the writer for a line.
+    /// The text of the current output. It is written as one block: a block for each file would wake
+    /// the writer for a single line.
     text: Vec<u8>,
     file: File,
     totals: Totals,
-    troubled: bool,
+    /// Whether a file could not be searched.
+    has_failed: bool,
 }
 
-/// What is known of the file whose ranges are coming in.
+/// The state of the file whose ranges are being printed.
 #[derive(Default)]
 struct File {
+    /// Selected lines in the ranges so far.
     selected: u64,
     /// Line terminators in the ranges so far.
     newlines: u64,
-    binary: bool,
-    settled: bool,
+    is_binary: bool,
+    /// Whether later ranges of the file are not needed.
+    is_finished: bool,
 }
 
 impl<'a> Printer<'a> {
     pub(super) fn new(job: &'a Job, out: &'a mut dyn Sink<Block>) -> Self {
         let (query, cutoff) = (&job.query, &*job.cutoff);
         let (text, file, totals) = Default::default();
-        Self { query, cutoff, out, text, file, totals, troubled: false }
+        Self { query, cutoff, out, text, file, totals, has_failed: false }
     }
 
     /// The totals of everything that was printed.
@@ -47,11 +52,12 @@ impl<'a> Printer<'a> {
         self.totals
     }
 
-    /// `grep`'s exit status: 0 if a line was selected, 1 if not, 2 after trouble, which `-q` forgives.
+    /// `grep`'s exit status: 0 if a line was selected, 1 if not, 2 if a file could not be searched;
+    /// `-q` ignores that if a line was selected.
     #[must_use]
     pub fn status(&self) -> u8 {
         let selected = self.totals.lines > 0;
-        match (self.troubled, selected) {
+        match (self.has_failed, selected) {
             (true, true) if self.query.report == Report::Status => 0,
             (true, _) => 2,
             (false, selected) => u8::from(!selected),
@@ -63,20 +69,20 @@ impl<'a> Printer<'a> {
             self.file = File::default();
             self.cutoff.begin(&found.path);
             self.totals.files += u64::from(found.trouble.is_none());
-        } else if self.file.settled {
-            return ControlFlow::Continue(()); // read ahead for nothing
+        } else if self.file.is_finished {
+            return ControlFlow::Continue(()); // searched in advance, and not needed
         }
         let path = found.path.clone();
-        self.file.settled = found.ended;
+        self.file.is_finished = found.ended;
         match &found.trouble {
             Some(trouble) => {
-                self.cutoff.settle(&path);
+                self.cutoff.finish(&path);
                 return self.trouble(&found, trouble);
             }
             None => self.lines(found)?,
         }
-        if self.file.settled {
-            self.cutoff.settle(&path);
+        if self.file.is_finished {
+            self.cutoff.finish(&path);
             self.summary(&path);
         }
         if self.query.report == Report::Status && self.totals.lines > 0 {
@@ -85,13 +91,13 @@ impl<'a> Printer<'a> {
         ControlFlow::Continue(())
     }
 
-    /// The selected lines of a range, or that a binary file has some.
+    /// Prints the selected lines of a range, or the message that a binary file matches.
     fn lines(&mut self, mut found: Found) -> ControlFlow<()> {
-        let numbers_from = self.file.newlines;
-        self.cut(&mut found);
+        let newlines_before = self.file.newlines;
+        self.truncate(&mut found);
         self.file.selected += found.selected;
         self.file.newlines += found.newlines;
-        self.file.settled |= self.query.max == Some(self.file.selected);
+        self.file.is_finished |= self.query.max == Some(self.file.selected);
         self.totals.bytes += found.bytes;
         self.totals.lines += found.selected;
         self.totals.matches += found.matches;
@@ -99,12 +105,12 @@ impl<'a> Printer<'a> {
             return ControlFlow::Continue(());
         }
 
-        let was_binary = self.file.binary;
-        self.file.binary |= found.binary != Binary::No;
+        let was_binary = self.file.is_binary;
+        self.file.is_binary |= found.binary != Binary::No;
         let matched = found.binary == Binary::Matched || (was_binary && found.selected > 0);
         let path = if matched { found.path.clone() } else { ByteBuf::new() };
         if !was_binary && !found.text.is_empty() {
-            let mut text = self.numbered(found, numbers_from);
+            let mut text = self.numbered(found, newlines_before);
             if self.text.is_empty() {
                 self.text = text;
             } else {
@@ -112,18 +118,19 @@ impl<'a> Printer<'a> {
             }
         }
         if matched {
-            self.file.settled = true;
+            self.file.is_finished = true;
             return self.message(&path, ": binary file matches");
         }
         ControlFlow::Continue(())
     }
 
-    /// Cuts off what is behind the line that settles the file, as if nobody had read further: behind the last that
-    /// `-m` wants, or the first selected one if the file is known to be binary.
-    fn cut(&self, found: &mut Found) {
-        let text = self.query.report.prints_text();
+    /// Removes all that follows the line that finishes the file, as if the search had ended there:
+    /// the last line that `-m` allows, or the first selected line if the file is known to be
+    /// binary.
+    fn truncate(&self, found: &mut Found) {
+        let prints_text = self.query.report.prints_text();
         let wanted = match self.query.max {
-            _ if self.file.binary && text => 1,
+            _ if self.file.is_binary && prints_text => 1,
             Some(max) => max - self.file.selected,
             None => u64::MAX,
         };
@@ -131,7 +138,7 @@ impl<'a> Printer<'a> {
             return;
         }
         let rows = found.rows.partition_point(|row| u64::from(row.nth) < wanted);
-        found.matches = if text && !self.file.binary { rows as u64 } else { wanted };
+        found.matches = if prints_text && !self.file.is_binary { rows as u64 } else { wanted };
         if let Some(row) = found.rows.get(rows) {
             found.text.truncate(row.at as usize);
         }
@@ -141,8 +148,8 @@ impl<'a> Printer<'a> {
         found.bytes = last.map_or(found.bytes, |end| u64::from(*end));
     }
 
-    /// The text, with the line numbers that could not be known before.
-    fn numbered(&self, found: Found, before: u64) -> Vec<u8> {
+    /// The text, with the line numbers that depend on earlier ranges.
+    fn numbered(&self, found: Found, newlines_before: u64) -> Vec<u8> {
         if !self.query.line_numbers || found.rows.is_empty() {
             return found.text.into_vec();
         }
@@ -152,14 +159,14 @@ impl<'a> Printer<'a> {
         for row in &found.rows {
             let at = row.at as usize + prefix;
             text.extend_from_slice(&found.text[copied..at]);
-            push_number(&mut text, before + u64::from(row.line) + 1);
+            push_number(&mut text, newlines_before + u64::from(row.line) + 1);
             copied = at;
         }
         text.extend_from_slice(&found.text[copied..]);
         text
     }
 
-    /// What is said of a file when it has ended.
+    /// Prints the line about a file that has ended, for the reports that have one.
     fn summary(&mut self, path: &[u8]) {
         let selected = self.file.selected;
         let line = &mut self.text;
@@ -179,7 +186,7 @@ impl<'a> Printer<'a> {
     }
 
     fn trouble(&mut self, found: &Found, trouble: &Trouble) -> ControlFlow<()> {
-        self.troubled = true;
+        self.has_failed = true;
         match trouble {
             Trouble::Unreadable(_) if self.query.no_messages => ControlFlow::Continue(()),
             Trouble::Unreadable(why) => self.message(&found.path, &format!(": {}", printable(why))),

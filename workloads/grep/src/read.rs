@@ -1,4 +1,4 @@
-//! Reading the lines of a piece, block by block, into a buffer.
+//! Reads the lines of a piece, block by block, into a buffer.
 
 use std::{
     fs::File,
@@ -11,9 +11,10 @@ use cc_core::{error::reason, root::Files, trace};
 use memchr::{memchr, memrchr};
 use serde_bytes::ByteBuf;
 
-use super::{Content, Part, Piece, Query, Rest, Task};
-/// A reused buffer. Its bytes beyond what was read last are stale, never cleared: clearing it for every small file
-/// would cost more than the search.
+use super::{Content, Part, Piece, Query, Remainder, Task};
+
+/// A reused buffer. Bytes after those that were read last are stale. They are never cleared: for a
+/// small file, that would cost more than the search.
 #[derive(Clone, Default)]
 pub(super) struct Buffer {
     bytes: Vec<u8>,
@@ -23,9 +24,9 @@ pub(super) struct Buffer {
 pub(super) struct Source<'a> {
     piece: &'a Piece,
     input: Input<'a>,
-    /// Where the next block begins.
+    /// The position of the next block.
     next: u64,
-    /// Whether a line is known to begin there.
+    /// Whether a line is known to begin at `next`.
     at_line: bool,
     /// Whether there are no more blocks.
     done: bool,
@@ -38,13 +39,13 @@ enum Input<'a> {
 
 /// A block of whole lines.
 pub(super) struct Lines {
-    /// Where they are in the buffer.
+    /// The position of the first line in the buffer.
     start: usize,
-    /// The byte behind them in the buffer.
+    /// The position after the last line in the buffer.
     end: usize,
-    /// Where they are in the file.
+    /// The position of the first line in the file.
     pub(super) at: u64,
-    /// Whether the file ends with them.
+    /// Whether the file ends with the last line.
     pub(super) ended: bool,
 }
 
@@ -59,7 +60,7 @@ impl<'a> Source<'a> {
         Ok(Self { piece, input, next: piece.start, at_line, done: false })
     }
 
-    /// Where the next block begins.
+    /// The position of the next block.
     pub(super) fn next(&self) -> u64 {
         self.next
     }
@@ -68,8 +69,8 @@ impl<'a> Source<'a> {
         self.done
     }
 
-    /// What has not been read, as tasks of `limit` bytes.
-    pub(super) fn rest(&self, limit: u64) -> io::Result<Part> {
+    /// The part of the piece that has not been read, as tasks of `limit` bytes.
+    pub(super) fn remainder(&self, limit: u64) -> io::Result<Part> {
         let (path, next, last) = (self.piece.path.clone(), self.next, self.piece.last);
         let end = match (&self.input, self.piece.end) {
             (Input::Bytes(bytes), _) => {
@@ -78,18 +79,20 @@ impl<'a> Source<'a> {
                 return Ok(Part::Task(Task { pieces: vec![piece], limit }));
             }
             (_, Some(end)) => end,
-            // What is appended from now on is left out: it may be our own output.
+            // Bytes that are appended to the file from now on are not searched: they may be the
+            // output of this program.
             (Input::File(file), None) => file.metadata()?.len(),
         };
         Ok(Part::Range { path, next, end, last, step: limit, limit })
     }
 
-    /// The lines from `next` on to the end of a block, which were read and not searched, as tasks of `step` bytes.
+    /// The lines of a block from `next` on, which were read and not searched, as tasks of `step`
+    /// bytes.
     pub(super) fn unsearched(&self, next: u64, block: &Lines, step: u64, limit: u64) -> Part {
         let (path, end, last) = (self.piece.path.clone(), block.file_end(), block.ended);
         match self.input {
-            // Lines belong to the range that they begin in. The last one may end behind it, and
-            // what is left of the range may be within it, where NULs end lines, too.
+            // A line belongs to the range in which it begins, so the last line may end after the
+            // range. `next` may be within that line, since NULs end lines of a binary file, too.
             Input::File(_) => {
                 let range = self.piece.end.filter(|range| next < *range);
                 let end = range.map_or(end, |range| end.min(range));
@@ -104,10 +107,11 @@ impl<'a> Source<'a> {
     }
 
     fn offset(&self, at: u64) -> usize {
-        usize::try_from(at - self.piece.start).expect("within a slice")
+        usize::try_from(at - self.piece.start).expect("the position is in the bytes of the piece")
     }
 
-    /// Reads from `at` on until `room` is full or the input ends.
+    /// Reads from position `at` on until `room` is full or the input ends. Returns the number of
+    /// bytes.
     fn read(&mut self, at: u64, room: &mut [u8]) -> io::Result<usize> {
         if let Input::Bytes(bytes) = self.input {
             let bytes = &bytes[self.offset(at)..];
@@ -115,10 +119,11 @@ impl<'a> Source<'a> {
             room[..read].copy_from_slice(&bytes[..read]);
             return Ok(read);
         }
-        let Input::File(file) = &mut self.input else { unreachable!("there are two") };
+        let Input::File(file) = &mut self.input else { unreachable!("bytes are handled above") };
         let mut read = 0;
         while read < room.len() {
-            // From its beginning a file is read as a stream, so that one without positions (in /proc, say) can be.
+            // The beginning of a file is read as a stream: some files, in /proc for example, do not
+            // support reads at a position.
             let more = if at == 0 {
                 file.read(&mut room[read..])
             } else {
@@ -146,8 +151,8 @@ impl Lines {
 }
 
 impl Buffer {
-    /// How much is read beyond a block to find the end of its last line.
-    const MORE: usize = 8 << 10;
+    /// Bytes of the buffer in addition to a block, for the end of its last line.
+    const LINE_ROOM: usize = 8 << 10;
 
     pub(super) fn lines(&mut self, lines: &Lines) -> &mut [u8] {
         &mut self.bytes[lines.start..lines.end]
@@ -156,30 +161,31 @@ impl Buffer {
     /// Reads the next block of a source: about `size` bytes, or one longer line.
     pub(super) fn fill(&mut self, source: &mut Source, size: usize) -> io::Result<Lines> {
         let size = size.max(64);
-        let usual = size + Self::MORE;
+        let usual = size + Self::LINE_ROOM;
         if self.bytes.len() > usual.saturating_mul(2) {
-            self.bytes = Vec::new(); // a long line has passed
+            self.bytes = Vec::new(); // it was enlarged for a long line
         }
         self.reserve(usual);
 
-        // One byte before the range tells whether a line begins with it.
+        // Read the byte before the range as well: if it is a newline, a line begins with the range.
         let from = if source.at_line { source.next } else { source.next - 1 };
         let left = source.piece.end.map(|end| end.saturating_sub(from));
-        // A range is as long as a block, and the byte before it.
+        // The last block of a range includes the byte before it.
         let is_last = left.is_some_and(|left| left <= size as u64 + 1);
         let want =
             left.filter(|_| is_last).map_or(size, |left| usize::try_from(left).expect("a block at most"));
         let read = source.read(from, &mut self.bytes[..want])?;
         let mut eof = read < want;
 
-        // The first line that begins in the block; one that begins behind its last byte belongs to the next.
-        let begins = if is_last { read.min(want.saturating_sub(1)) } else { read };
-        let newline = memchr(b'\n', &self.bytes[..begins]);
+        // The first line that begins in the block. A newline at the end of a range does not count:
+        // the line after it belongs to the next range.
+        let line_starts = if is_last { read.min(want.saturating_sub(1)) } else { read };
+        let newline = memchr(b'\n', &self.bytes[..line_starts]);
         let start = if source.at_line { Some(0) } else { newline.map(|newline| newline + 1) };
         let (start, end) = match start {
             None => (read, read),
             Some(start) if eof => (start, read),
-            // The last line of a range is the one that its last byte belongs to.
+            // The last line of a range is the one that contains the last byte of the range.
             Some(start) if is_last => {
                 (start, self.line_end(source, from, want.saturating_sub(1), want, &mut eof)?)
             }
@@ -195,7 +201,8 @@ impl Buffer {
         Ok(Lines { start, end, at: from + start as u64, ended })
     }
 
-    /// The end of the line that the byte at `inside` belongs to, reading on beyond `read` where necessary.
+    /// The end of the line that contains the byte at `inside`. Reads more than `read` bytes if
+    /// necessary.
     fn line_end(
         &mut self,
         source: &mut Source,
@@ -208,14 +215,14 @@ impl Buffer {
         loop {
             if let Some(newline) = memchr(b'\n', &self.bytes[scanned..read]) {
                 let end = scanned + newline + 1;
-                *eof &= end == read; // what was read behind the line is not handed out
+                *eof &= end == read; // bytes that were read after the line are for the next block
                 return Ok(end);
             }
             if *eof {
                 return Ok(read);
             }
             scanned = read;
-            // Doubling, so that a line of a hundred megabytes is not copied a thousand times.
+            // Double the buffer, so that the bytes of a long line are copied only a few times.
             let want = if read < self.bytes.len() { self.bytes.len() } else { read * 2 };
             self.reserve(want);
             read += source.read(from + read as u64, &mut self.bytes[read..want])?;
@@ -230,7 +237,8 @@ impl Buffer {
     }
 }
 
-/// Reads files for those who do not share a file system with them. One per loading thread.
+/// Reads files into tasks, for workers that do not share a file system with this process. Each
+/// thread that loads files has its own.
 pub struct Loader {
     base: PathBuf,
     buffer: Buffer,
@@ -243,22 +251,23 @@ impl Loader {
         Self { base: query.base().to_owned(), buffer: Buffer::default() }
     }
 
-    /// Puts the contents of its files into the task, and returns it with what was too large for one go, which
-    /// belongs behind the [`Output::rest`](super::Output::rest) of the task. A file that cannot be read is reported by whoever does
-    /// the task.
+    /// Puts the contents of its files into the task. If they exceed the limit, the other return
+    /// value has the tasks that are left, which follow those of the task's
+    /// [`Output::remainder`](super::Output::remainder). If a file cannot be read, the task gets the
+    /// reason, and the worker that does the task reports it.
     #[must_use]
-    pub fn load(&mut self, task: Task) -> (Task, Rest) {
+    pub fn load(&mut self, task: Task) -> (Task, Remainder) {
         let _span = trace::serial("read");
         let limit = task.limit;
         let mut loaded = Task { pieces: Vec::with_capacity(task.pieces.len()), limit };
-        let (mut rest, mut size) = (Rest::default(), 0);
+        let (mut remainder, mut size) = (Remainder::default(), 0);
         let mut pieces = task.pieces.into_iter();
         for piece in pieces.by_ref() {
             if piece.content != Content::File {
                 loaded.pieces.push(piece);
                 continue;
             }
-            match self.piece(&piece, limit, &mut rest) {
+            match self.piece(&piece, limit, &mut remainder) {
                 Ok((piece, lines)) => {
                     size += lines;
                     loaded.pieces.push(piece);
@@ -267,23 +276,23 @@ impl Loader {
                     loaded.pieces.push(Piece { content: Content::Missing(reason(&error)), ..piece });
                 }
             }
-            if size >= limit || !rest.is_empty() {
+            if size >= limit || !remainder.is_empty() {
                 break;
             }
         }
         let left: Vec<_> = pieces.collect();
         if !left.is_empty() {
-            rest.push(Part::Task(Task { pieces: left, limit }));
+            remainder.push(Part::Task(Task { pieces: left, limit }));
         }
-        (loaded, rest)
+        (loaded, remainder)
     }
 
-    fn piece(&mut self, piece: &Piece, limit: u64, rest: &mut Rest) -> io::Result<(Piece, u64)> {
+    fn piece(&mut self, piece: &Piece, limit: u64, remainder: &mut Remainder) -> io::Result<(Piece, u64)> {
         let mut source = Source::open(piece, &self.base, &Files::All)?;
         let lines = self.buffer.fill(&mut source, usize::try_from(limit).unwrap_or(usize::MAX / 4))?;
         let content = Content::Bytes(ByteBuf::from(&*self.buffer.lines(&lines)));
         if !source.is_done() {
-            rest.push(source.rest(limit)?);
+            remainder.push(source.remainder(limit)?);
         }
         let loaded =
             Piece { path: piece.path.clone(), content, start: lines.at, end: None, last: lines.ended };

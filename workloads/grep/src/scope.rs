@@ -1,32 +1,32 @@
-//! Whether an output belongs to a task.
+//! Checks that an output belongs to its task.
 //!
-//! A worker on another machine is another program, perhaps another's. What it answers is checked
-//! against the task that it was sent before any of it is used: paths, ranges and sizes are a part
-//! of that task, and what is left of a task names nothing but the task's own pieces. What the lines
-//! say cannot be checked without searching them again.
+//! A worker on another machine is a separate program, which may be faulty or malicious. Its outputs
+//! are checked against the tasks that it was sent before any of them is used. Paths, ranges and
+//! sizes must be parts of the task, and the remainder must lie within the task's pieces. The text
+//! of the lines cannot be checked without searching the files again.
 
 use serde_bytes::ByteBuf;
 
 use super::{Content, Found, Output, Part, Piece, Query, Task, Totals};
 
-/// No line is longer, since a worker has it in memory as a whole. A task may search such a line
-/// beyond its range.
-const LINE: u64 = 1 << 40;
+/// Maximum bytes of a line: more than any worker can hold in memory. A task searches its last line
+/// to the end, so it may exceed its range by a line.
+const MAX_LINE: u64 = 1 << 40;
 
-/// No file is larger.
-const FILE: u64 = 1 << 50;
+/// Maximum bytes of a file.
+const MAX_FILE: u64 = 1 << 50;
 
-/// What a task covers, without the contents. See [`Task::scope`].
+/// What a valid output of a task may contain. It does not hold the contents. See [`Task::scope`].
 #[derive(Clone, Debug)]
 pub struct Scope {
     pieces: Vec<Extent>,
     limit: u64,
-    rows: Rows,
+    options: Options,
 }
 
-/// What a query says of the rows and totals that may be found.
+/// The options of a query that restrict what may be found.
 #[derive(Clone, Copy, Debug)]
-struct Rows {
+struct Options {
     max: Option<u64>,
     prints_text: bool,
     names: bool,
@@ -38,7 +38,7 @@ struct Extent {
     path: ByteBuf,
     kind: Kind,
     start: u64,
-    /// The byte behind the range; of a file, none is wherever that ends.
+    /// The position after the last byte; if `None`, the range ends with the file.
     end: Option<u64>,
     last: bool,
 }
@@ -50,31 +50,32 @@ enum Kind {
     Missing,
 }
 
-/// A place among the pieces: a piece's number, and a byte of it. What comes later is not before it.
-type Place = (usize, u64);
+/// A position in the task: the index of a piece, and a position in its file.
+type Position = (usize, u64);
 
 impl Task {
-    /// What an output of this task may speak of.
+    /// What a valid output of this task may contain.
     #[must_use]
     pub fn scope(&self, query: &Query) -> Scope {
-        let rows = Rows { max: query.max, prints_text: query.report.prints_text(), names: query.names };
-        Scope { pieces: self.pieces.iter().map(Extent::of).collect(), limit: self.limit, rows }
+        let prints_text = query.report.prints_text();
+        let options = Options { max: query.max, prints_text, names: query.names };
+        Scope { pieces: self.pieces.iter().map(Extent::of).collect(), limit: self.limit, options }
     }
 }
 
 impl Scope {
-    /// Checks that the output is one of this task.
+    /// Checks that the output is a valid one of this task.
     ///
     /// # Errors
     ///
-    /// What is wrong with it, in words that quote no text from outside.
+    /// Says what is wrong with the output. The text quotes nothing of the output itself.
     pub fn accepts(&self, output: &Output) -> Result<(), String> {
         self.found(&output.found)?;
         self.others(&output.others)?;
-        self.rest(output)
+        self.remainder(output)
     }
 
-    /// What was found is of this task's pieces, in their order.
+    /// Checks that all that was found is in this task's pieces, in their order.
     fn found(&self, found: &[Found]) -> Result<(), String> {
         let (mut first, mut at) = (0, 0);
         for found in found {
@@ -84,11 +85,11 @@ impl Scope {
                 is_later && piece.path == found.path && piece.can_find(found.at, found.bytes)
             });
             let (nth, _) = fits.next().ok_or("what was found is not of the task, or not in its order")?;
-            // What follows in the same piece is behind these lines.
+            // The next lines found in the same piece come after these.
             (first, at) = (nth, found.at.saturating_add(found.bytes));
-            found.check(self.rows)?;
-            if found.bytes > self.limit.max(64).saturating_add(LINE) {
-                return Err("more bytes were searched than a task may".to_owned());
+            found.check(self.options)?;
+            if found.bytes > self.limit.max(64).saturating_add(MAX_LINE) {
+                return Err("more bytes were searched than the limit of the task".to_owned());
             }
         }
         Ok(())
@@ -96,72 +97,75 @@ impl Scope {
 
     fn others(&self, others: &Totals) -> Result<(), String> {
         let files = self.pieces.len() as u64;
-        let most = files.saturating_mul(self.limit.saturating_add(LINE));
-        if others.files > files || others.bytes > most || others.lines > 0 || others.matches > 0 {
+        let max_bytes = files.saturating_mul(self.limit.saturating_add(MAX_LINE));
+        if others.files > files || others.bytes > max_bytes || others.lines > 0 || others.matches > 0 {
             return Err("its totals are not those of the task".to_owned());
         }
         Ok(())
     }
 
-    /// What is left lies within the pieces, in their order, each part behind the one before; and
-    /// some of the task has been done, or the same could be left over for ever.
-    fn rest(&self, output: &Output) -> Result<(), String> {
+    /// Checks that the parts of the remainder lie within the pieces, in their order and without
+    /// overlaps. It must be less than the task: otherwise the same task could be returned for ever.
+    fn remainder(&self, output: &Output) -> Result<(), String> {
         let start = self.pieces.first().map_or(0, |piece| piece.start);
-        let mut place = (0, start.saturating_add(1));
-        for part in &output.rest.0 {
-            place = match part {
-                Part::Task(task) => self.left(task, place)?,
+        let mut position = (0, start.saturating_add(1));
+        for part in &output.remainder.0 {
+            position = match part {
+                Part::Task(task) => self.left(task, position)?,
                 Part::Range { path, next, end, last, step, limit } => {
-                    // What a task searched is at least a block, or the limit if that is smaller.
+                    // A step is at least 4 KiB, or the limit if that is smaller.
                     if *step < self.limit.clamp(1, 4 << 10) || *limit != self.limit {
-                        return Err("what is left is cut otherwise than the task".to_owned());
+                        return Err("the remainder is not cut like the task".to_owned());
                     }
                     if let Some(nth) = self.continues(output.found.last(), path, *next, *end) {
-                        place = (nth, *end);
+                        position = (nth, *end);
                         continue;
                     }
-                    // Without an end it is read on to the end of the file.
                     let end = (next < end).then_some(*end);
                     let (kind, path, start, last) = (Kind::File, path.clone(), *next, *last);
-                    self.within(&Extent { path, kind, start, end, last }, place)?
+                    self.within(&Extent { path, kind, start, end, last }, position)?
                 }
             };
         }
         Ok(())
     }
 
-    /// The piece whose last line goes on in this range, behind the piece's end: where NULs end
-    /// lines, too, a part of a line may have been searched, and the rest of it is left.
+    /// The index of the piece whose last line continues in this range, after the piece's end. A
+    /// search can end within a line if the line contains NULs, which end lines of a binary file,
+    /// too.
     fn continues(&self, found: Option<&Found>, path: &ByteBuf, next: u64, end: u64) -> Option<usize> {
         let found =
             found.filter(|found| found.path == *path && found.at.saturating_add(found.bytes) == next)?;
-        let is_behind = |piece: &Extent| {
+        let continues_in_range = |piece: &Extent| {
             piece.path == *path
                 && piece.kind == Kind::File
                 && piece.end.is_some_and(|range| (found.at..=next).contains(&range))
         };
-        self.pieces.iter().position(is_behind).filter(|_| (next..next.saturating_add(LINE)).contains(&end))
+        if !(next..next.saturating_add(MAX_LINE)).contains(&end) {
+            return None;
+        }
+        self.pieces.iter().position(continues_in_range)
     }
 
-    fn left(&self, task: &Task, mut place: Place) -> Result<Place, String> {
+    fn left(&self, task: &Task, mut position: Position) -> Result<Position, String> {
         if task.limit != self.limit || task.pieces.is_empty() {
-            return Err("what is left is cut otherwise than the task".to_owned());
+            return Err("the remainder is not cut like the task".to_owned());
         }
         for piece in &task.pieces {
-            place = self.within(&Extent::of(piece), place)?;
+            position = self.within(&Extent::of(piece), position)?;
         }
-        Ok(place)
+        Ok(position)
     }
 
-    /// The place behind this part, which must lie within a piece and not before `place`.
-    fn within(&self, part: &Extent, place: Place) -> Result<Place, String> {
-        let (first, at) = place;
+    /// The position after this part, which must lie within a piece and not before `position`.
+    fn within(&self, part: &Extent, position: Position) -> Result<Position, String> {
+        let (first, at) = position;
         let later = self.pieces.iter().enumerate().skip(first);
         let mut fits = later.filter(|(nth, piece)| {
             let from = if *nth == first { at.max(piece.start) } else { piece.start };
             piece.has(part, from)
         });
-        let (nth, _) = fits.next().ok_or("what is left of the task is not a part of it")?;
+        let (nth, _) = fits.next().ok_or("the remainder is not a part of the task")?;
         Ok((nth, part.end.unwrap_or(u64::MAX).max(part.start.saturating_add(1))))
     }
 }
@@ -176,48 +180,46 @@ impl Extent {
         Self { path: piece.path.clone(), kind, start: piece.start, end, last: piece.last }
     }
 
-    /// Whether lines of this piece may begin at this place and have so many bytes.
+    /// Whether lines of this piece may begin at this position and have this number of bytes.
     fn can_find(&self, at: u64, bytes: u64) -> bool {
-        // A range of a file begins with the byte before it, which tells whether a line begins
-        // there.
+        // The search of a range begins with the byte before it, which may end a line.
         let start = if self.kind == Kind::File { self.start.saturating_sub(1) } else { self.start };
-        let end = self.end.unwrap_or(FILE);
-        let is_there = match self.kind {
+        let end = self.end.unwrap_or(MAX_FILE);
+        let can_have_bytes = match self.kind {
             Kind::File => true,
             Kind::Bytes => at.saturating_add(bytes) <= end,
             Kind::Missing => bytes == 0,
         };
-        (start..=end).contains(&at) && is_there
+        (start..=end).contains(&at) && can_have_bytes
     }
 
-    /// Whether this is a part of the piece, from this byte on.
+    /// Whether this is a part of the piece, and does not begin before `from`.
     fn has(&self, part: &Self, from: u64) -> bool {
-        let end = part.end.is_none_or(|end| end <= self.end.unwrap_or(FILE));
+        let ends_within = part.end.is_none_or(|end| end <= self.end.unwrap_or(MAX_FILE));
         self.path == part.path
             && self.kind == part.kind
-            && (from..=self.end.unwrap_or(FILE)).contains(&part.start)
-            && end
+            && (from..=self.end.unwrap_or(MAX_FILE)).contains(&part.start)
+            && ends_within
             && (part.end.is_some() || self.end.is_none())
             && (self.last || !part.last)
     }
 }
 
 impl Found {
-    /// Checks the numbers that a printer counts on.
-    fn check(&self, Rows { max, prints_text, names }: Rows) -> Result<(), String> {
-        let most = self.bytes;
+    /// Checks the numbers that the printer relies on.
+    fn check(&self, Options { max, prints_text, names }: Options) -> Result<(), String> {
         let counts = [self.newlines, self.selected, self.matches];
-        let is_counted =
-            counts.iter().all(|count| *count <= most) && max.is_none_or(|max| self.selected <= max);
-        let ends = match max {
+        let counts_fit =
+            counts.iter().all(|count| *count <= self.bytes) && max.is_none_or(|max| self.selected <= max);
+        let expected_ends = match max {
             _ if self.at == 0 => 0,
             Some(_) => self.selected,
             None => self.selected.min(1),
         };
-        let ends_fit = self.ends.len() as u64 == ends
+        let ends_fit = self.ends.len() as u64 == expected_ends
             && self.ends.is_sorted()
             && self.ends.last().is_none_or(|end| u64::from(*end) <= self.bytes);
-        if !is_counted || !ends_fit || (!prints_text && !self.text.is_empty()) {
+        if !counts_fit || !ends_fit || (!prints_text && !self.text.is_empty()) {
             return Err("its lines are not those of the range".to_owned());
         }
         let prefix = if names { self.path.len() + 1 } else { 0 };
@@ -237,7 +239,7 @@ mod tests {
     use super::*;
     use cc_core::{Block, Sink, Stop};
 
-    use crate::{Grain, Job, Loader, Report, Rest, Search};
+    use crate::{Grain, Job, Loader, Remainder, Report, Search};
 
     fn piece(path: &str, content: &str, start: u64) -> Piece {
         let content = Content::Bytes(ByteBuf::from(content));
@@ -257,8 +259,8 @@ mod tests {
         Part::Task(Task { pieces: vec![piece], limit: 4096 })
     }
 
-    fn with_rest(parts: Vec<Part>) -> Output {
-        Output { rest: Rest(parts.into()), ..Output::default() }
+    fn with_remainder(parts: Vec<Part>) -> Output {
+        Output { remainder: Remainder(parts.into()), ..Output::default() }
     }
 
     #[test]
@@ -273,7 +275,7 @@ mod tests {
             vec![left(bytes.clone())],
             vec![left(Piece { start: 200, end: Some(300), ..file.clone() })],
         ] {
-            assert_eq!(scope.accepts(&with_rest(fine.clone())), Ok(()), "{fine:?}");
+            assert_eq!(scope.accepts(&with_remainder(fine.clone())), Ok(()), "{fine:?}");
         }
         let empty = Part::Task(Task { pieces: vec![], limit: 4096 });
         let step = |step, limit| Part::Range {
@@ -308,7 +310,7 @@ mod tests {
             vec![step(4096, 1)],
             vec![empty],
         ] {
-            assert!(scope.accepts(&with_rest(foreign.clone())).is_err(), "{foreign:?}");
+            assert!(scope.accepts(&with_remainder(foreign.clone())).is_err(), "{foreign:?}");
         }
     }
 
@@ -358,8 +360,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
-        /// Whatever a search answers is accepted, by names and by contents, and so is what is left
-        /// of what is left.
+        /// Every output of a search is accepted, of tasks with names and with contents, and so are
+        /// the outputs of remainders of remainders.
         #[test]
         fn true_outputs_are_accepted(
             texts in prop::collection::vec("[ae\n\0]{0,400}", 1..5),
@@ -387,14 +389,14 @@ mod tests {
             let mut left: Vec<Task> = job.tasks(Grain { bytes, files }, &Stop::new()).collect();
             left.reverse();
             while let Some(task) = left.pop() {
-                let (task, more) = if loads { loader.load(task) } else { (task, Rest::default()) };
+                let (task, more) = if loads { loader.load(task) } else { (task, Remainder::default()) };
                 let mut output = search.task(&task);
                 prop_assert_eq!(task.scope(&query).accepts(&output), Ok(()), "{:?} {:?}", task, output);
-                let mut rest = std::mem::take(&mut output.rest);
-                rest.extend(more);
+                let mut remainder = std::mem::take(&mut output.remainder);
+                remainder.extend(more);
                 let _ = printer.push(output);
-                let rest: Vec<Task> = rest.filter(|task| job.wants(task)).collect();
-                left.extend(rest.into_iter().rev());
+                let remainder: Vec<Task> = remainder.filter(|task| job.wants(task)).collect();
+                left.extend(remainder.into_iter().rev());
             }
         }
     }

@@ -1,7 +1,8 @@
-//! The kernel: search a task's lines.
+//! The kernel: searches the lines of a task.
 //!
-//! Made of what ripgrep is made of: `grep-regex` finds a candidate line anywhere in the buffer with the fastest
-//! literal search there is, and only a candidate is looked at as a line.
+//! It uses the libraries of ripgrep. `grep-regex` finds a candidate line anywhere in the buffer, if
+//! possible by a fast search for literals of the pattern. Only a candidate is then matched as a
+//! line.
 
 use std::{io, ops::Range};
 
@@ -19,19 +20,21 @@ use super::{
     Binary, Found, Output, Part, Piece, Query, Report, Row, Task, Totals, Trouble,
     read::{Buffer, Lines, Source},
 };
-/// A file with a NUL before this offset is binary from its beginning: GNU grep's first buffer.
+
+/// A file with a NUL before this position is binary from its beginning: the size of GNU grep's
+/// first buffer.
 const BINARY_HEAD: u64 = 96 << 10;
 
-/// How much is read and searched at a time: small enough to be in the cache still when it is searched, large enough
-/// for most files.
+/// Bytes that are read and searched at a time: few enough to be in the cache when they are
+/// searched, and enough for most files.
 const BLOCK: usize = 128 << 10;
 
-/// A task puts out this part of its limit before it hands the rest back: outputs wait for their turn, and are what
-/// a run's memory is filled with when nobody reads them.
+/// A task ends when its text reaches one in this many bytes of its limit. Outputs wait for their
+/// turn to be printed, so they take most of a run's memory if the reader of the output is slow.
 const TEXT_SHARE: u64 = 4;
 
-/// One worker's search: the compiled query and a reused buffer. It starts no threads, and a panic leaves it
-/// usable. A clone shares nothing that is written to.
+/// The search of one worker: the compiled query and a reused buffer. It starts no threads. Clones
+/// share no mutable state.
 #[derive(Clone)]
 pub struct Search {
     query: Query,
@@ -47,26 +50,29 @@ impl Search {
         Ok(Self { query: query.clone(), matcher: query.matcher()?, files, buffer })
     }
 
-    /// The same, but it opens these files only.
+    /// Restricts the files that the search opens.
     #[must_use]
     pub fn within(self, files: Files) -> Self {
         Self { files, ..self }
     }
 
     /// Does a task.
+    ///
+    /// A panic leaves no state behind that the next task would see: the buffer is filled again for
+    /// each block. A caller may therefore assert unwind safety.
     pub fn task(&mut self, task: &Task) -> Output {
         let _span = trace::span("search");
         let mut output = Output::default();
         let mut spent = Spent::default();
-        for (at, piece) in task.pieces.iter().enumerate() {
+        for (nth, piece) in task.pieces.iter().enumerate() {
             self.piece(piece, task.limit, &mut spent, &mut output);
-            let left = &task.pieces[at + 1..];
+            let left = &task.pieces[nth + 1..];
             if self.query.report == Report::Status && output.found.last().is_some_and(|f| f.selected > 0) {
                 break;
             }
-            // What is behind a file that was not finished comes behind the rest of it.
-            if (spent.reaches(task.limit) || !output.rest.is_empty()) && !left.is_empty() {
-                output.rest.push(Part::Task(Task { pieces: left.to_vec(), limit: task.limit }));
+            // If a file is not finished, the other pieces follow in the remainder, in order.
+            if (spent.reaches(task.limit) || !output.remainder.is_empty()) && !left.is_empty() {
+                output.remainder.push(Part::Task(Task { pieces: left.to_vec(), limit: task.limit }));
                 break;
             }
         }
@@ -82,14 +88,14 @@ impl Search {
         };
         while !source.is_done() {
             match self.block(piece, &mut source, limit, spent, output) {
-                Ok(ON) => {}
-                Ok(ENOUGH) => break,
+                Ok(CONTINUE) => {}
+                Ok(BREAK) => break,
                 Err(error) => return output.found.push(Found::unreadable(piece, source.next(), &error)),
             }
         }
     }
 
-    /// Searches the next block. Enough if the file is settled, or the task's limit is reached.
+    /// Searches the next block. Breaks if the file is finished, or the task's limit is reached.
     fn block(
         &mut self,
         piece: &Piece,
@@ -100,23 +106,24 @@ impl Search {
     ) -> io::Result<Flow> {
         let size = usize::try_from(limit).map_or(BLOCK, |limit| limit.min(BLOCK));
         let lines = self.buffer.fill(source, size)?;
-        let mut page = Page::new(&self.query, piece, &lines, spent.room(limit));
-        page.search(&self.matcher, self.buffer.lines(&lines));
-        let found = page.found;
+        let mut search = BlockSearch::new(&self.query, piece, &lines, spent.room(limit));
+        search.search(&self.matcher, self.buffer.lines(&lines));
+        let found = search.found;
         spent.bytes += found.bytes;
         spent.text += found.text.len() as u64;
 
-        let mut flow = if found.ended { ENOUGH } else { ON };
+        let mut flow = if found.ended { BREAK } else { CONTINUE };
         if !found.ended {
             if found.bytes < lines.len() as u64 {
-                // The next lines will put out about as much per byte: as many bytes for a task as filled this one.
+                // The output is full. The next lines probably have as much output per byte, so the
+                // tasks that are left have as many bytes as this one.
                 let (next, step) = (lines.at + found.bytes, found.bytes.max(4 << 10));
-                output.rest.push(source.unsearched(next, &lines, step, limit));
-                flow = ENOUGH;
+                output.remainder.push(source.unsearched(next, &lines, step, limit));
+                flow = BREAK;
             }
-            if !source.is_done() && (flow == ENOUGH || spent.reaches(limit)) {
-                output.rest.push(source.rest(limit)?);
-                flow = ENOUGH;
+            if !source.is_done() && (flow == BREAK || spent.reaches(limit)) {
+                output.remainder.push(source.remainder(limit)?);
+                flow = BREAK;
             }
         }
         if found.matters(&self.query) {
@@ -128,7 +135,7 @@ impl Search {
     }
 }
 
-/// What a task has searched and put out.
+/// The used part of a task's limit: bytes searched, and bytes of text.
 #[derive(Default)]
 struct Spent {
     bytes: u64,
@@ -140,14 +147,14 @@ impl Spent {
         self.bytes >= limit || self.room(limit) == 0
     }
 
-    /// The text that may be put out yet.
+    /// Bytes of text that the task may still output.
     fn room(&self, limit: u64) -> u64 {
         (limit / TEXT_SHARE).saturating_sub(self.text)
     }
 }
 
 impl Query {
-    /// Checks the query, and says which pattern is wrong.
+    /// Checks the patterns of the query. The error names the first one that is invalid.
     pub fn check(&self) -> Result<()> {
         self.matcher().map(drop)
     }
@@ -163,28 +170,32 @@ impl Query {
             .word(self.word);
         let mut parser = regex_syntax::ParserBuilder::new();
         parser.unicode(false).utf8(false).multi_line(true);
-        let wrong = |pattern: &str, why: &dyn ToString| Error::Pattern {
+        let invalid = |pattern: &str, why: &dyn ToString| Error::Pattern {
             pattern: pattern.to_owned(),
             reason: why.to_string(),
         };
         for pattern in &mut patterns {
-            // The builder parses a pattern within parentheses: `a)(b` would be two groups there,
-            // and a comment at its end would hide the last one.
-            let parsed = parser.build().parse(pattern).map_err(|error| wrong(pattern, &error))?;
+            // The builder wraps each pattern in parentheses, so it would accept `a)(b` as two
+            // groups: the pattern is first parsed alone. A comment at its end would hide the
+            // closing parenthesis, so a newline ends it.
+            let parsed = parser.build().parse(pattern).map_err(|error| invalid(pattern, &error))?;
             if parsed.properties().look_set().contains_anchor_haystack() {
-                return Err(wrong(pattern, &r"every line is searched by itself: use ^ and $, not \A and \z"));
+                return Err(invalid(
+                    pattern,
+                    &r"each line is searched separately: use ^ and $, not \A and \z",
+                ));
             }
             if let Err(error) = builder.build(pattern) {
                 let ended = format!("{pattern}\n");
-                builder.build(&ended).map_err(|_| wrong(pattern, &error))?;
+                builder.build(&ended).map_err(|_| invalid(pattern, &error))?;
                 *pattern = ended;
             }
         }
         let shown = patterns.join("|");
-        builder.build_many(&patterns).map_err(|error| wrong(&shown, &error))
+        builder.build_many(&patterns).map_err(|error| invalid(&shown, &error))
     }
 
-    /// A pattern as the regex library takes it: text, with the bytes that are not UTF-8 escaped.
+    /// The pattern in the syntax of the regex library: bytes that are not UTF-8 are escaped.
     fn source(&self, pattern: &[u8]) -> String {
         let mut source = String::new();
         for chunk in pattern.utf8_chunks() {
@@ -204,44 +215,44 @@ impl Query {
 impl Found {
     fn unreadable(piece: &Piece, at: u64, error: &io::Error) -> Self {
         let why = reason(error);
-        // A file whose beginning could be read has lost a part in the middle.
+        // If the beginning of the file could be read, only a part of it failed.
         let trouble = if at == 0 { Trouble::Unreadable(why) } else { Trouble::Failed(why) };
         let path = piece.path.clone();
         Self { path, at, ended: true, trouble: Some(trouble), ..Self::default() }
     }
 
-    /// Whether the printer has to know of it.
+    /// Whether the printer needs it: it is reported, or the file has more than one range.
     fn matters(&self, query: &Query) -> bool {
-        let says_something =
-            self.selected > 0 || matches!(query.report, Report::Count | Report::FilesWithout);
-        says_something || !self.ended || self.at > 0
+        let is_reported = self.selected > 0 || matches!(query.report, Report::Count | Report::FilesWithout);
+        is_reported || !self.ended || self.at > 0
     }
 }
 
-/// The text of one piece, as it is written.
-struct Page<'a> {
+/// The search of a block of lines.
+struct BlockSearch<'a> {
     query: &'a Query,
     found: Found,
-    /// Path and separator, if lines carry them.
+    /// The path and separator before each line, if file names are printed.
     prefix: Vec<u8>,
-    /// The text that is enough for one go.
+    /// Maximum bytes of text; the search ends after the line that reaches it.
     room: usize,
-    /// Rows must be told apart later, when the earlier ranges of the file are known.
+    /// Whether the positions of rows are kept, because the printer needs them: they depend on the
+    /// earlier ranges of the file.
     keep_rows: bool,
-    /// Where the lines are printed no more: the first line with a NUL.
+    /// The position of the first line that is not printed, since it has a NUL.
     binary_from: usize,
-    /// Up to where line terminators have been counted.
+    /// The position up to which line terminators have been counted.
     counted: usize,
-    /// Up to where the lines have been searched.
+    /// The position up to which lines have been searched.
     searched: usize,
 }
 
-/// Whether to go on with a piece.
+/// Whether to continue with a piece.
 type Flow = std::ops::ControlFlow<()>;
-const ON: Flow = Flow::Continue(());
-const ENOUGH: Flow = Flow::Break(());
+const CONTINUE: Flow = Flow::Continue(());
+const BREAK: Flow = Flow::Break(());
 
-impl<'a> Page<'a> {
+impl<'a> BlockSearch<'a> {
     fn new(query: &'a Query, piece: &Piece, lines: &Lines, room: u64) -> Self {
         let mut prefix = Vec::new();
         if query.names && query.report.prints_text() {
@@ -264,10 +275,14 @@ impl<'a> Page<'a> {
                 _ => 0,
             };
             // In a binary file a NUL ends a line, as in GNU grep.
-            lines[nul..].iter_mut().filter(|byte| **byte == 0).for_each(|nul| *nul = b'\n');
+            for byte in &mut lines[nul..] {
+                if *byte == 0 {
+                    *byte = b'\n';
+                }
+            }
         }
         let flow = if self.query.max == Some(0) {
-            // `-L -m 0`: no line is selected, and none needs to be searched.
+            // `-L -m 0`: no line is selected, so no search is needed.
             self.end()
         } else if self.query.invert {
             self.search_inverted(matcher, lines)
@@ -278,7 +293,7 @@ impl<'a> Page<'a> {
             self.searched = lines.len();
         }
         if self.searched <= self.binary_from {
-            self.found.binary = Binary::No; // as far as the search has come
+            self.found.binary = Binary::No; // the search ended before the NUL
         }
         if self.query.line_numbers {
             self.count_to(self.searched, lines);
@@ -292,21 +307,21 @@ impl<'a> Page<'a> {
             at = line.end;
             self.select(matcher, lines, line)?;
         }
-        ON
+        CONTINUE
     }
 
     fn search_inverted(&mut self, matcher: &RegexMatcher, lines: &[u8]) -> Flow {
         let mut at = 0;
         while at < lines.len() {
-            let hit = next_match(matcher, lines, at).unwrap_or(lines.len()..lines.len());
-            while at < hit.start {
+            let matching = next_match(matcher, lines, at).unwrap_or(lines.len()..lines.len());
+            while at < matching.start {
                 let end = memchr(b'\n', &lines[at..]).map_or(lines.len(), |newline| at + newline + 1);
                 self.select(matcher, lines, at..end)?;
                 at = end;
             }
-            at = hit.end;
+            at = matching.end;
         }
-        ON
+        CONTINUE
     }
 
     /// Reports a selected line.
@@ -316,7 +331,7 @@ impl<'a> Page<'a> {
         self.searched = line.end;
         self.found.selected += 1;
         if self.found.at > 0 && (nth == 0 || query.max.is_some()) {
-            self.found.ends.push(small(line.end));
+            self.found.ends.push(to_u32(line.end));
         }
         if query.report.prints_text() && line.start >= self.binary_from {
             self.found.binary = Binary::Matched;
@@ -334,36 +349,36 @@ impl<'a> Page<'a> {
                 self.found.matches += 1;
             }
         }
-        if query.report.first_line_settles() || query.max.is_some_and(|max| self.found.selected >= max) {
+        if query.report.first_line_decides() || query.max.is_some_and(|max| self.found.selected >= max) {
             return self.end();
         }
-        let done =
+        let output_bytes =
             self.found.text.len() + size_of_val(&self.found.rows[..]) + size_of_val(&self.found.ends[..]);
-        if done >= self.room && line.end < lines.len() {
+        if output_bytes >= self.room && line.end < lines.len() {
             self.found.ended = false;
-            return ENOUGH;
+            return BREAK;
         }
-        ON
+        CONTINUE
     }
 
-    /// What has been found settles the file.
+    /// Ends the search: later lines of the file are not needed.
     fn end(&mut self) -> Flow {
         self.found.ended = true;
-        ENOUGH
+        BREAK
     }
 
-    /// Each match of a line on a row of its own.
+    /// Writes each match of a line as a row of its own.
     fn matches(&mut self, matcher: &RegexMatcher, lines: &[u8], line: Range<usize>, nth: u64) {
         let text = &lines[..line.end];
         let text = text.strip_suffix(b"\n").unwrap_or(text);
         let (text, mut at) = (&text[line.start..], 0);
-        while let Some(hit) = find(matcher, text, at) {
-            if hit.is_empty() {
-                at = hit.end + 1; // GNU grep does not print empty matches
+        while let Some(found) = find(matcher, text, at) {
+            if found.is_empty() {
+                at = found.end + 1; // GNU grep does not print empty matches
             } else {
-                at = hit.end;
+                at = found.end;
                 self.found.matches += 1;
-                self.row(lines, line.start + hit.start..line.start + hit.end, line.start, nth);
+                self.row(lines, line.start + found.start..line.start + found.end, line.start, nth);
             }
             if at > text.len() {
                 break;
@@ -376,24 +391,24 @@ impl<'a> Page<'a> {
         if self.query.line_numbers {
             self.count_to(line, lines);
         }
-        let page = &mut *self.found.text;
+        let output = &mut *self.found.text;
         if self.keep_rows {
-            let at = small(page.len());
-            let (line, nth) = (small(self.found.newlines), small(nth));
+            let at = to_u32(output.len());
+            let (line, nth) = (to_u32(self.found.newlines), to_u32(nth));
             self.found.rows.push(Row { at, line, nth });
         }
-        page.extend_from_slice(&self.prefix);
+        output.extend_from_slice(&self.prefix);
         if self.query.line_numbers && !self.keep_rows {
-            push_number(page, self.found.newlines + 1);
+            push_number(output, self.found.newlines + 1);
         }
         let text = &lines[text];
-        page.extend_from_slice(text);
+        output.extend_from_slice(text);
         if text.last() != Some(&b'\n') {
-            page.push(b'\n');
+            output.push(b'\n');
         }
     }
 
-    /// Counts the lines before `to`, each once.
+    /// Counts the lines before `to` that have not been counted yet.
     fn count_to(&mut self, to: usize, lines: &[u8]) {
         if to > self.counted {
             self.found.newlines += memchr_iter(b'\n', &lines[self.counted..to]).count() as u64;
@@ -402,12 +417,12 @@ impl<'a> Page<'a> {
     }
 }
 
-fn small(n: impl TryInto<u32>) -> u32 {
+fn to_u32(n: impl TryInto<u32>) -> u32 {
     n.try_into().ok().expect("a range's text is smaller than 4 GiB")
 }
 
 /// Writes a line number and its separator.
-pub(super) fn push_number(page: &mut Vec<u8>, mut number: u64) {
+pub(super) fn push_number(text: &mut Vec<u8>, mut number: u64) {
     let mut digits = [b':'; 21];
     let mut at = 20;
     loop {
@@ -418,24 +433,24 @@ pub(super) fn push_number(page: &mut Vec<u8>, mut number: u64) {
             break;
         }
     }
-    page.extend_from_slice(&digits[at..]);
+    text.extend_from_slice(&digits[at..]);
 }
 
-/// The next matching line at or after `from`, which is the beginning of a line, with its terminator.
+/// The next matching line, with its terminator, at or after `from`, where a line begins.
 fn next_match(matcher: &RegexMatcher, lines: &[u8], from: usize) -> Option<Range<usize>> {
     let mut at = from;
     while at < lines.len() {
-        let hit = matcher.find_candidate_line(&lines[at..]).expect("a regex search does not fail")?;
-        let (LineMatchKind::Confirmed(offset) | LineMatchKind::Candidate(offset)) = hit;
-        let hit_at = at + offset;
-        let start = memrchr(b'\n', &lines[at..hit_at]).map_or(at, |newline| at + newline + 1);
+        let kind = matcher.find_candidate_line(&lines[at..]).expect("a regex search does not fail")?;
+        let (LineMatchKind::Confirmed(offset) | LineMatchKind::Candidate(offset)) = kind;
+        let position = at + offset;
+        let start = memrchr(b'\n', &lines[at..position]).map_or(at, |newline| at + newline + 1);
         if start == lines.len() {
-            return None; // an empty match behind the last line
+            return None; // an empty match after the last line
         }
-        let end = memchr(b'\n', &lines[hit_at..]).map_or(lines.len(), |newline| hit_at + newline + 1);
+        let end = memchr(b'\n', &lines[position..]).map_or(lines.len(), |newline| position + newline + 1);
         let line = &lines[start..end];
         let is_match = || matcher.is_match(line.strip_suffix(b"\n").unwrap_or(line));
-        if matches!(hit, LineMatchKind::Confirmed(_)) || is_match().expect("a regex search does not fail") {
+        if matches!(kind, LineMatchKind::Confirmed(_)) || is_match().expect("a regex search does not fail") {
             return Some(start..end);
         }
         at = end;
@@ -444,8 +459,8 @@ fn next_match(matcher: &RegexMatcher, lines: &[u8], from: usize) -> Option<Range
 }
 
 fn find(matcher: &RegexMatcher, text: &[u8], at: usize) -> Option<Range<usize>> {
-    let hit = matcher.find_at(text, at).expect("a regex search does not fail")?;
-    Some(hit.start()..hit.end())
+    let found = matcher.find_at(text, at).expect("a regex search does not fail")?;
+    Some(found.start()..found.end())
 }
 
 #[cfg(test)]

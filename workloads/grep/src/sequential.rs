@@ -16,7 +16,7 @@ use cc_core::{
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let mut search = Search::new(&job.query)?;
     for task in job.tasks(Grain::default(), &ctx.stop) {
-        if settle(task, &mut search, job, ctx, out).is_break() {
+        if emit_in_order(ctx, job, &mut search, task, out).is_break() {
             break;
         }
     }
@@ -25,23 +25,23 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
 // ANCHOR_END: grep-run
 
 // ANCHOR: grep-gather
-/// Does a task, pushes its output, then does what is left of it.
-fn settle(
-    task: Task,
-    search: &mut Search,
-    job: &Job,
+/// Does a task and pushes its output, then does the same with the remainder.
+fn emit_in_order(
     ctx: &Ctx,
+    job: &Job,
+    search: &mut Search,
+    task: Task,
     out: &mut dyn Sink<Output>,
 ) -> ControlFlow<()> {
-    let mut output = work(&task, search);
-    let rest = std::mem::take(&mut output.rest);
+    let mut output = work(search, &task);
+    let remainder = std::mem::take(&mut output.remainder);
     ctx.emit(output, out)?;
-    for task in rest {
+    for task in remainder {
         if ctx.stop.requested() {
             return ControlFlow::Break(());
         }
         if job.wants(&task) {
-            settle(task, search, job, ctx, out)?;
+            emit_in_order(ctx, job, search, task, out)?;
         }
     }
     ControlFlow::Continue(())
@@ -49,9 +49,8 @@ fn settle(
 // ANCHOR_END: grep-gather
 
 // ANCHOR: grep-work
-/// One task. A panic is that task's failure, not the run's.
-fn work(task: &Task, search: &mut Search) -> Output {
-    // A search fills its buffer anew for every piece, so a panic leaves nothing behind that the next would see.
+/// Does one task. A panic fails the task, not the run.
+fn work(search: &mut Search, task: &Task) -> Output {
     catch_unwind(AssertUnwindSafe(|| search.task(task)))
         .unwrap_or_else(|panic| task.failed(&panic_reason(&*panic)))
 }

@@ -1,4 +1,4 @@
-//! Where tasks come from: operands, directory walks, and inputs that can only be read in order.
+//! The source of tasks: files given as operands, files found in directories, and streams.
 
 use std::{
     collections::HashMap,
@@ -22,23 +22,25 @@ use serde_bytes::ByteBuf;
 use walkdir::{DirEntry, WalkDir};
 
 use super::{Content, Grain, Job, Piece, Task};
+
 /// The iterator of [`Job::tasks`].
 pub struct Tasks<'a> {
     job: &'a Job,
     grain: Grain,
     stop: Stop,
     roots: slice::Iter<'a, PathBuf>,
-    /// The one root of a job without operands.
+    /// The root of a job without operands.
     implicit: Option<&'static str>,
     walk: Option<Walk>,
     lines: Option<Lines>,
-    /// How often the next task was asked for.
-    asked: u64,
+    /// The number of calls of `next`.
+    calls: u64,
 }
 
+/// The recursive traversal of a directory.
 struct Walk {
     entries: walkdir::IntoIter,
-    /// Names are printed without the `./` of a root that nobody named.
+    /// Whether names are printed without their leading `./`, since the root is implicit.
     strip_dot: bool,
 }
 
@@ -46,10 +48,10 @@ impl<'a> Tasks<'a> {
     pub(super) fn new(job: &'a Job, grain: Grain, stop: &Stop) -> Self {
         let implicit = job.roots.is_empty().then_some(if job.recursive { "" } else { "-" });
         let (roots, stop) = (job.roots.iter(), stop.clone());
-        Self { job, grain, stop, roots, implicit, walk: None, lines: None, asked: 0 }
+        Self { job, grain, stop, roots, implicit, walk: None, lines: None, calls: 0 }
     }
 
-    /// Begins with an operand. Operands are few, so they may be asked what they are.
+    /// Opens an operand: returns the piece of a file, or begins to read a directory or a stream.
     fn open(&mut self, root: &Path) -> Option<Piece> {
         let name = || root.as_os_str().to_owned().into_vec();
         if root.as_os_str() == "-" {
@@ -61,13 +63,14 @@ impl<'a> Tasks<'a> {
         }
         match fs::metadata(root) {
             Err(error) => Some(Piece::missing(name(), reason(&error))),
-            Ok(kind) if kind.is_file() => Some(Piece::file(name())),
-            Ok(kind) if kind.is_dir() && self.job.recursive => {
+            Ok(metadata) if metadata.is_file() => Some(Piece::file(name())),
+            Ok(metadata) if metadata.is_dir() && self.job.recursive => {
                 self.walk = Some(Walk::new(root, false));
                 None
             }
-            Ok(kind) if kind.is_dir() => Some(Piece::missing(name(), "Is a directory".to_owned())),
-            // A pipe or a device. Opening one must not wait for its other end: that happens in `poll`.
+            Ok(metadata) if metadata.is_dir() => Some(Piece::missing(name(), "Is a directory".to_owned())),
+            // A pipe or a device. Opening it does not wait for the other end, since only `poll` is
+            // interrupted by a stop.
             Ok(_) => self.open_stream(name(), stream::open(root)),
         }
     }
@@ -90,15 +93,15 @@ impl Iterator for Tasks<'_> {
     type Item = Task;
 
     fn next(&mut self) -> Option<Task> {
-        failpoint::hit(b"source", self.asked);
-        self.asked += 1;
-        // Not while it may wait for a stream.
+        failpoint::hit(b"source", self.calls);
+        self.calls += 1;
+        // No span while reading a stream, since most of that time may be waiting.
         let _span = self.lines.is_none().then(|| trace::serial("walk"));
         let mut pieces = Vec::new();
         while pieces.len() < self.grain.files && !self.stop.requested() {
             if let Some(lines) = &mut self.lines {
                 if !pieces.is_empty() {
-                    break; // they need not wait for a stream
+                    break; // the pieces so far are a task, since reading the stream may block
                 }
                 match lines.next() {
                     Some(piece) => return Some(Task { pieces: vec![piece], limit: self.grain.bytes }),
@@ -124,8 +127,8 @@ impl Iterator for Tasks<'_> {
 
 impl Walk {
     fn new(root: &Path, strip_dot: bool) -> Self {
-        // Siblings share their parent's path, so comparing whole paths as bytes compares their names, and costs
-        // less than taking the names out of the paths.
+        // Siblings have the same parent path, so comparing whole paths as bytes compares their
+        // names. That is cheaper than extracting the names.
         let by_name = |a: &DirEntry, b: &DirEntry| a.path().as_os_str().cmp(b.path().as_os_str());
         let entries = WalkDir::new(root).min_depth(1).sort_by(by_name).into_iter();
         Self { entries, strip_dot }
@@ -149,7 +152,7 @@ impl Iterator for Walk {
                 Ok(entry) if entry.file_type().is_file() => {
                     return Some(Piece::file(self.name(entry.into_path())));
                 }
-                Ok(_) => {} // a directory, which the walk enters, or what a recursive search leaves out
+                Ok(_) => {} // a directory, which `entries` enters, or a kind of file that is skipped
                 Err(error) => {
                     let path = self.name(error.path().map(Path::to_owned).unwrap_or_default());
                     let why = error.io_error().map_or_else(|| error.to_string(), reason);
@@ -160,7 +163,7 @@ impl Iterator for Walk {
     }
 }
 
-/// An input that can only be read in order: cut into pieces of whole lines as it arrives.
+/// A stream, which can only be read in order. It is cut into pieces of whole lines as it arrives.
 struct Lines {
     path: Vec<u8>,
     stream: Stream,
@@ -170,7 +173,7 @@ struct Lines {
 impl Lines {
     fn new(job: &Job, path: Vec<u8>, file: File, limit: u64, stop: &Stop) -> Result<Self> {
         let stream = Stream::new(file, limit, |bytes| memrchr(b'\n', bytes).map(|at| at + 1), stop)?;
-        job.cutoff.ring_for(&path, stream.bell().clone());
+        job.cutoff.register_stream(&path, stream.bell().clone());
         Ok(Self { path, stream, cutoff: job.cutoff.clone() })
     }
 }
@@ -192,61 +195,71 @@ impl Iterator for Lines {
 
 impl Drop for Lines {
     fn drop(&mut self) {
-        self.cutoff.forget();
+        self.cutoff.unregister_stream();
     }
 }
 
-/// What the printer tells those who read ahead of it: of this file, nothing more is wanted.
+/// The feedback of the printer to the source and the models, which run ahead of it: the file that
+/// the printer has finished early, so that the rest of it need not be read or searched.
 #[derive(Debug, Default)]
 pub(super) struct SharedCutoff(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    settled: Option<ByteBuf>,
+    finished: Option<ByteBuf>,
+    /// The stream that the source reads, by name, and the bell that ends it.
     stream: Option<(Vec<u8>, Bell)>,
-    /// The streams, by name. There may be several of one name, and what is read ahead may be of a later one.
-    streams: HashMap<Vec<u8>, Times>,
+    /// All streams so far, by name. Several operands may have the same name, and the source may
+    /// have reached a later one than the printer.
+    streams: HashMap<Vec<u8>, StreamCounts>,
 }
 
-/// How often a stream of some name was begun.
+/// The number of streams of a name that the source and the printer have begun.
 #[derive(Debug, Default)]
-struct Times {
+struct StreamCounts {
     read: usize,
     printed: usize,
 }
 
 impl SharedCutoff {
-    /// The printer is done with this file.
-    pub(super) fn settle(&self, path: &ByteBuf) {
+    /// Called by the printer when it needs nothing more of a file. Ends the stream if the source
+    /// still reads it.
+    pub(super) fn finish(&self, path: &ByteBuf) {
         let mut state = self.state();
-        let is_the_same = state.streams.get(&**path).is_some_and(|times| times.read == times.printed);
-        if let Some((_, bell)) = state.stream.as_ref().filter(|(stream, _)| is_the_same && *stream == **path)
+        let is_read = state.streams.get(&**path).is_some_and(|counts| counts.read == counts.printed);
+        if let Some((name, bell)) = &state.stream
+            && is_read
+            && *name == **path
         {
             bell.ring();
         }
-        state.settled = Some(path.clone());
+        state.finished = Some(path.clone());
     }
 
-    /// The printer has begun with another file.
+    /// Called by the printer when it begins with a file.
     pub(super) fn begin(&self, path: &ByteBuf) {
         let mut state = self.state();
-        state.settled = None;
-        if let Some(times) = state.streams.get_mut(&**path) {
-            times.printed += 1;
+        state.finished = None;
+        if let Some(counts) = state.streams.get_mut(&**path) {
+            counts.printed += 1;
         }
     }
 
-    pub(super) fn of(&self, path: &ByteBuf) -> bool {
-        self.state().settled.as_ref() == Some(path)
+    /// Whether the printer needs nothing more of the file.
+    pub(super) fn is_finished(&self, path: &ByteBuf) -> bool {
+        self.state().finished.as_ref() == Some(path)
     }
 
-    fn ring_for(&self, path: &[u8], bell: Bell) {
+    /// Called by the source when it begins to read a stream. [`finish`](Self::finish) rings the
+    /// bell.
+    fn register_stream(&self, path: &[u8], bell: Bell) {
         let mut state = self.state();
         state.streams.entry(path.to_vec()).or_default().read += 1;
         state.stream = Some((path.to_vec(), bell));
     }
 
-    fn forget(&self) {
+    /// Called by the source when it has read a stream.
+    fn unregister_stream(&self) {
         self.state().stream = None;
     }
 
@@ -269,15 +282,15 @@ mod tests {
             let mut fds = [PollFd::new(&bells[nth].0, PollFlags::IN)];
             poll(&mut fds, Some(&rustix::event::Timespec::default())).unwrap() == 1
         };
-        cutoff.ring_for(&name, bells[0].0.clone());
+        cutoff.register_stream(&name, bells[0].0.clone());
         cutoff.begin(&name);
-        // It has ended, and the next one of its name is being read.
-        cutoff.forget();
-        cutoff.ring_for(&name, bells[1].0.clone());
-        cutoff.settle(&name);
+        // The first stream has ended, and the source reads the second one of the same name.
+        cutoff.unregister_stream();
+        cutoff.register_stream(&name, bells[1].0.clone());
+        cutoff.finish(&name);
         assert!(!has_rung(0) && !has_rung(1));
         cutoff.begin(&name);
-        cutoff.settle(&name);
+        cutoff.finish(&name);
         assert!(!has_rung(0) && has_rung(1));
     }
 }

@@ -1,11 +1,12 @@
-//! How much memory there may be in all.
+//! The memory budget, which shards and connections share.
 
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering::Relaxed},
 };
 
-/// What the shards and connections of a process share of memory. What is not granted is not taken: nothing is evicted.
+/// The memory that the shards and connections of a process may take together. What is not granted
+/// is refused; nothing is evicted.
 #[derive(Clone, Debug)]
 pub struct SharedBudget(Arc<Shared>);
 
@@ -16,63 +17,67 @@ struct Shared {
 }
 
 impl SharedBudget {
-    /// Up to so many bytes; `None` is no limit.
+    /// A budget of this many bytes; `None` is without limit.
     #[must_use]
     pub fn new(limit: Option<u64>) -> Self {
         Self(Arc::new(Shared { limit: limit.unwrap_or(u64::MAX), granted: AtomicU64::new(0) }))
     }
 
-    /// Asks for this many bytes, which are [given](SharedBudget::give) back one day; or for none, if
-    /// there are not as many left.
+    /// Takes bytes from the budget; they must be [given](SharedBudget::give) back. Returns false
+    /// and takes nothing if fewer are left.
     #[must_use]
     pub fn take(&self, bytes: u64) -> bool {
         let more = |granted: u64| granted.checked_add(bytes).filter(|granted| *granted <= self.0.limit);
         self.0.granted.fetch_update(Relaxed, Relaxed, more).is_ok()
     }
 
-    /// Gives back what was taken.
+    /// Gives back bytes that were taken.
     pub fn give(&self, bytes: u64) {
         let before = self.0.granted.fetch_sub(bytes, Relaxed);
         debug_assert!(before >= bytes, "no more comes back than was taken");
     }
 
-    /// How much has been granted: what is kept, and a little that shards have at hand.
+    /// The bytes that are granted: those in use, and the small reserves of the shards.
     #[must_use]
     pub fn granted(&self) -> u64 {
         self.0.granted.load(Relaxed)
     }
 }
 
-/// A shard's part of a budget, with some at hand, so that most changes need not ask.
+/// A shard's share of a budget. It keeps a reserve, so that most changes do not access the shared
+/// counter.
 #[derive(Debug)]
-pub(super) struct Purse {
+pub(super) struct Reservation {
     budget: SharedBudget,
-    /// So much is asked for at once.
+    /// The bytes that are taken from the budget at once.
     chunk: i64,
-    /// Granted and not used.
-    spare: i64,
+    /// Granted bytes that are not used.
+    reserve: i64,
     used: u64,
 }
 
-/// No more is asked for at once, and no more than this part of the whole: what one shard has at hand is not to be had by
-/// the others.
-const CHUNK: (u64, u64) = (64 * 1024, 4096);
+/// Maximum bytes that a reservation takes ahead.
+const MAX_CHUNK: u64 = 64 * 1024;
+/// A chunk is at most one part in this many of the whole budget, because the reserve of one shard
+/// is not available to the others.
+const CHUNK_PARTS: u64 = 4096;
 
-impl Purse {
+impl Reservation {
     pub(super) fn new(budget: SharedBudget) -> Self {
-        let chunk = (budget.0.limit / CHUNK.1).min(CHUNK.0) as i64;
-        Self { budget, chunk, spare: 0, used: 0 }
+        let chunk = (budget.0.limit / CHUNK_PARTS).min(MAX_CHUNK) as i64;
+        Self { budget, chunk, reserve: 0, used: 0 }
     }
 
-    /// What is used.
+    /// The bytes in use.
     pub(super) fn used(&self) -> u64 {
         self.used
     }
 
-    /// Sees to it that so many more bytes can be [spent](Purse::spend).
+    /// Makes sure that this many bytes can be [spent](Reservation::spend). Returns whether the
+    /// budget has granted them.
     #[inline]
-    pub(super) fn promise(&mut self, bytes: u64) -> bool {
-        i64::try_from(bytes).is_ok_and(|bytes| bytes <= self.spare || self.top_up(bytes - self.spare))
+    pub(super) fn reserve(&mut self, bytes: u64) -> bool {
+        i64::try_from(bytes).is_ok_and(|bytes| bytes <= self.reserve || self.top_up(bytes - self.reserve))
     }
 
     #[cold]
@@ -80,68 +85,69 @@ impl Purse {
         let granted = [missing.saturating_add(self.chunk), missing]
             .into_iter()
             .find(|bytes| self.budget.take(bytes.unsigned_abs()));
-        self.spare += granted.unwrap_or(0);
+        self.reserve += granted.unwrap_or(0);
         granted.is_some()
     }
 
-    /// More is used, or less.
+    /// Changes the number of bytes in use.
     #[inline]
     pub(super) fn spend(&mut self, bytes: i64) {
-        self.spare -= bytes;
+        self.reserve -= bytes;
         self.used = self.used.checked_add_signed(bytes).expect("no more is freed than was used");
-        debug_assert!(self.spare >= 0, "only what was promised is spent");
+        debug_assert!(self.reserve >= 0, "only what was promised is spent");
     }
 
-    /// Gives back what is more than enough to have at hand.
+    /// Gives back the part of the reserve that is more than a chunk, if it is more than two.
     #[inline]
-    pub(super) fn settle(&mut self) {
-        if self.spare > 2 * self.chunk {
-            self.budget.give((self.spare - self.chunk).unsigned_abs());
-            self.spare = self.chunk;
+    pub(super) fn release_excess(&mut self) {
+        if self.reserve > 2 * self.chunk {
+            self.budget.give((self.reserve - self.chunk).unsigned_abs());
+            self.reserve = self.chunk;
         }
     }
 }
 
-impl Drop for Purse {
+impl Drop for Reservation {
     fn drop(&mut self) {
-        self.budget.give(self.used.saturating_add_signed(self.spare));
+        self.budget.give(self.used.saturating_add_signed(self.reserve));
     }
 }
 
-/// What something takes of a budget as long as it is kept; dropped, it is given back.
+/// The bytes of a budget that an object occupies. Dropping it gives them back.
 #[derive(Debug)]
 pub struct Charge {
     budget: SharedBudget,
     taken: u64,
-    /// So many bytes are not counted.
-    free: usize,
+    /// The first bytes, which are not counted.
+    uncounted: usize,
 }
 
-/// Bytes of a connection that are not counted, so that a client can still ask for something to be
-/// deleted when memory is full.
-const FREE: usize = 2 * super::connection::READ;
+/// Bytes of a connection that are not counted, so that a client can still send a DEL when memory is
+/// full.
+const UNCOUNTED: usize = 2 * super::connection::READ;
 
 impl Charge {
-    /// Nothing is taken yet.
+    /// A charge of no bytes.
     #[must_use]
     pub fn new(budget: SharedBudget) -> Self {
-        Self { budget, taken: 0, free: 0 }
+        Self { budget, taken: 0, uncounted: 0 }
     }
 
-    /// The same, for what a connection keeps on a client's behalf.
+    /// A charge for the memory that a connection uses on behalf of its client.
     pub(super) fn of_connection(budget: SharedBudget) -> Self {
-        Self { budget, taken: 0, free: FREE }
+        Self { budget, taken: 0, uncounted: UNCOUNTED }
     }
 
-    /// Whether nothing is taken.
+    /// Whether it has taken nothing.
     pub(super) fn is_zero(&self) -> bool {
         self.taken == 0
     }
 
-    /// So many bytes are kept now. Whether there is room for them; if not, no more are counted than before.
+    /// Sets the charge to this many bytes. Returns whether the budget allows it; if not, the charge
+    /// is unchanged.
     #[must_use = "what there is no room for must not be kept"]
     pub fn is(&mut self, bytes: usize) -> bool {
-        let wanted = bytes.saturating_sub(self.free) as u64;
+        let wanted = bytes.saturating_sub(self.uncounted) as u64;
         if wanted <= self.taken {
             if wanted < self.taken {
                 self.budget.give(self.taken - wanted);
@@ -174,15 +180,15 @@ mod tests {
     }
 
     #[test]
-    fn a_purse_gives_back_what_it_does_not_need() {
+    fn a_reservation_gives_back_what_it_does_not_need() {
         let budget = SharedBudget::new(Some(1 << 20));
-        let mut purse = Purse::new(budget.clone());
-        assert!(purse.promise(1 << 20) && !purse.promise((1 << 20) + 1));
-        purse.spend(100);
-        purse.settle();
-        assert_eq!(budget.granted(), 100 + (1 << 20) / CHUNK.1);
-        purse.spend(-100);
-        drop(purse);
+        let mut reservation = Reservation::new(budget.clone());
+        assert!(reservation.reserve(1 << 20) && !reservation.reserve((1 << 20) + 1));
+        reservation.spend(100);
+        reservation.release_excess();
+        assert_eq!(budget.granted(), 100 + (1 << 20) / CHUNK_PARTS);
+        reservation.spend(-100);
+        drop(reservation);
         assert_eq!(budget.granted(), 0);
     }
 }

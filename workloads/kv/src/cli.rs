@@ -19,29 +19,30 @@ use clap::{ArgMatches, Args, Command, FromArgMatches};
 
 use crate::{Config, Serve};
 
-/// Keep keys and values in memory, for clients that speak the protocol of Redis.
+/// Serve keys and values from memory, to clients that speak the protocol of Redis.
 ///
-/// Serves until SIGINT or SIGTERM; then what has arrived is answered, connections are closed, and the exit status is 0. It is
-/// 2 if it could not begin.
+/// Serves until SIGINT or SIGTERM; then it answers requests that have arrived, closes the
+/// connections, and exits with status 0. The exit status is 2 if the server could not start.
 #[derive(Debug, Args)]
 struct Flags {
-    /// Where clients connect. An address that other machines can reach needs a password; with port 0 the system
-    /// chooses one, which is printed
+    /// The address to listen at. An address that other machines can reach needs a password. With
+    /// port 0 the system chooses a port, which is printed
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:6379")]
     listen: SocketAddr,
-    /// A file whose first line is the password that clients have to give
+    /// A file whose first line is the password that clients must give
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
-    /// More clients than this at a time are turned away
+    /// Maximum number of connected clients; further ones are refused
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     max_connections: usize,
-    /// What keys, values and requests may take: a number, with K, M or G [default: no limit]
+    /// Maximum memory of keys, values and requests: a number of bytes, with K, M or G [default: no
+    /// limit]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     max_memory: Option<u64>,
-    /// Hang up on clients that say nothing for so many seconds [default: never]
+    /// Close the connection of a client that sends no request for S seconds [default: never]
     #[arg(long, value_name = "S", value_parser = seconds)]
     idle_timeout: Option<Duration>,
-    /// How many seconds clients have to take their replies when the server is to stop
+    /// Seconds that clients have to take their replies when the server stops
     #[arg(long, value_name = "S", value_parser = seconds, default_value = "2")]
     drain: Duration,
 }
@@ -52,11 +53,11 @@ pub fn command() -> Command {
     Flags::augment_args(Command::new("kv").args_override_self(true))
 }
 
-/// Does what the command line asks for.
+/// Runs the command line.
 ///
 /// # Errors
 ///
-/// If it asks for something that cannot be, or if the run could not begin.
+/// The arguments are invalid, or the run could not begin.
 pub fn main(serve: Serve, ctx: &Ctx, args: &ArgMatches) -> Result<Outcome> {
     let flags = flags(args);
     let (listen, config) = (flags.listen, flags.config()?);
@@ -64,8 +65,8 @@ pub fn main(serve: Serve, ctx: &Ctx, args: &ArgMatches) -> Result<Outcome> {
     let interrupts = Interrupts::catch(&ctx.stop)?;
     let failed = || Error::io(format!("cannot listen at {listen}"));
     let listener = TcpListener::bind(listen).map_err(failed())?;
-    // What starts a server waits for this line, and learns the port from it: without it, there is
-    // nothing to serve.
+    // The program that started this one waits for this line and reads the port from it. If the line
+    // cannot be written, the server does not start.
     let line = format!("listening at {}\n", listener.local_addr().map_err(failed())?);
     let mut output = Output::open("kv", &ctx.stop, interrupts)?;
     let _ = output.push(Block::Out(line.into_bytes()));
@@ -76,18 +77,18 @@ pub fn main(serve: Serve, ctx: &Ctx, args: &ArgMatches) -> Result<Outcome> {
     Ok(Outcome::of(0, totals))
 }
 
-/// What a run makes of a command line before anything is done.
+/// Checks a command line as `main` does before it runs the job.
 ///
 /// # Errors
 ///
-/// If it asks for something that cannot be.
+/// The arguments are invalid.
 #[doc(hidden)]
 pub fn parse(args: &ArgMatches) -> Result<()> {
     flags(args).config().map(drop)
 }
 
 fn flags(args: &ArgMatches) -> Flags {
-    Flags::from_arg_matches(args).expect("clap has parsed them by the same definitions")
+    Flags::from_arg_matches(args).expect("clap parsed the arguments with the same definitions")
 }
 
 impl Flags {

@@ -1,8 +1,7 @@
-//! The time, as data, and the clocks that it is read from.
+//! Time as data, and the clocks that it is read from.
 //!
-//! Keys expire by a clock that only goes forward, at the same speed whatever happens to the date: a
-//! correction of the wall clock neither keeps a key for ever nor takes one early. The wall clock is
-//! read where a command names a date, and nowhere else.
+//! Keys expire by a monotonic clock: a correction of the wall clock neither keeps a key too long
+//! nor removes it too early. The wall clock is read only where a command names a date.
 
 use std::{
     sync::{
@@ -15,19 +14,18 @@ use std::{
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
-/// Milliseconds since the machine was started, those included in which it was suspended. The
-/// processes of one machine have this clock in common; two machines do not, so between them only
-/// durations travel. The model reads it once for a request; a shard never reads a clock.
+/// Milliseconds since the machine was started, including the time during which it was suspended.
+/// All processes of a machine share this clock. Two machines do not, so only durations are sent
+/// between them. The model reads the clock once per request; a shard never reads it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Now(pub u64);
 
-/// Where a server reads the time: from the system, or from a [`ManualClock`] in a test. Clones are
-/// the same clock.
+/// The source of the time: the system, or a [`ManualClock`] in a test. Clones are the same clock.
 #[derive(Clone, Debug, Default)]
 pub struct Clock(Option<Arc<Manual>>);
 
 impl Clock {
-    /// A clock that a test sets. Its monotonic time begins at 1, its date in 2026.
+    /// A clock that a test sets. Its monotonic time begins at 1, its date at the start of 2026.
     #[must_use]
     pub fn manual() -> (Self, ManualClock) {
         let manual =
@@ -35,7 +33,7 @@ impl Clock {
         (Self(Some(manual.clone())), ManualClock(manual))
     }
 
-    /// The time by which keys expire. It never goes back.
+    /// The time by which keys expire. It never decreases.
     #[must_use]
     pub fn now(&self) -> Now {
         match &self.0 {
@@ -59,7 +57,7 @@ impl Clock {
     }
 }
 
-/// The hands of a clock that [`Clock::manual`] has made.
+/// Sets the time of a clock that [`Clock::manual`] has created.
 #[derive(Debug)]
 pub struct ManualClock(Arc<Manual>);
 
@@ -70,27 +68,27 @@ struct Manual {
 }
 
 impl ManualClock {
-    /// Time passes.
+    /// Advances the monotonic time and the date.
     pub fn advance(&self, time: Duration) {
         let time = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         self.0.monotonic.fetch_add(time, Relaxed);
         self.0.wall.fetch_add(time, Relaxed);
     }
 
-    /// The date is set, in milliseconds since 1970; no time passes.
+    /// Sets the date, in milliseconds since 1970, without advancing the monotonic time.
     pub fn set_wall(&self, milliseconds: u64) {
         self.0.wall.store(milliseconds, Relaxed);
     }
 }
 
-/// The longest time that is waited for: ten years. An `Instant` has room for it on every system.
-const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+/// The longest time to a deadline: ten years, which an `Instant` can represent on every system.
+const MAX_WAIT: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
-/// The instant after this time, or in ten years if that is earlier: `Instant::now() + time` panics
-/// when it overflows.
+/// The instant after this time, at most ten years away. `Instant::now() + time` would panic on
+/// overflow.
 #[must_use]
 pub fn deadline_after(time: Duration) -> Instant {
-    Instant::now() + time.min(LONGEST)
+    Instant::now() + time.min(MAX_WAIT)
 }
 
 #[cfg(test)]

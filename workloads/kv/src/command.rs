@@ -1,4 +1,4 @@
-//! What is asked of shards.
+//! The commands that shards execute.
 
 use std::borrow::Cow;
 
@@ -11,39 +11,39 @@ use super::{
     verb::Verb,
 };
 
-/// Some keys; mostly one.
+/// The keys of a command; usually one.
 pub type Keys = SmallVec<[Key; 1]>;
 
-/// A command on the data, or the part of it that concerns one shard.
+/// A command on the data, or the part of it that is for one shard.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Command {
     /// GET.
     Get(Key),
     /// SET.
     Set {
-        /// What is set.
+        /// The key.
         key: Key,
-        /// To what.
+        /// The value.
         value: Value,
-        /// EX, PX: it expires after so many milliseconds.
+        /// EX, PX: the entry expires after this many milliseconds.
         after: Option<i64>,
-        /// NX, XX.
+        /// NX, XX: the condition.
         when: When,
     },
-    /// INCR, INCRBY, DECR: adds a number.
+    /// INCR, INCRBY, DECR: adds this number.
     Add(Key, i64),
     /// STRLEN.
     Strlen(Key),
     /// TYPE.
     Type(Key),
-    /// TTL, or PTTL if in milliseconds.
+    /// TTL and PTTL.
     Ttl {
-        /// Whose time.
+        /// The key.
         key: Key,
-        /// In milliseconds, not seconds.
+        /// Whether the reply is in milliseconds (PTTL), not in seconds.
         is_fine: bool,
     },
-    /// EXPIRE, PEXPIRE: after so many milliseconds.
+    /// EXPIRE, PEXPIRE: the entry expires after this many milliseconds.
     Expire(Key, i64),
     /// PERSIST.
     Persist(Key),
@@ -59,40 +59,40 @@ pub enum Command {
     Dbsize,
     /// FLUSHDB.
     Flushdb,
-    /// What WATCH asks: the shard's epoch, and each key's version.
+    /// For WATCH: the shard's epoch, and each key's version.
     Versions(Keys),
-    /// What INFO asks: see [`Stats`](super::Stats).
+    /// For INFO: see [`Stats`](super::Stats).
     Stats,
 }
 
-/// Bytes that a step of a plan takes, about: a command for a shard, its reply, and where that goes.
-const STEP: usize = 256;
-/// What a shard tells of itself is as much work as this many replies.
-const STATS: usize = 8;
+/// Approximate bytes of a step of a plan: a command for a shard, its reply, and bookkeeping.
+const STEP_BYTES: usize = 256;
+/// The work of a `Stats` command on one shard, in steps.
+const STATS_STEPS: usize = 8;
 
-/// Under which condition a SET sets.
+/// The condition of a SET.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum When {
-    /// Under none.
+    /// No condition.
     #[default]
     Always,
-    /// NX.
+    /// NX: the key is absent.
     Absent,
-    /// XX.
+    /// XX: the key is present.
     Present,
 }
 
 const SYNTAX: Reply = Reply::error("ERR syntax error");
-/// What is no number, or too large a one.
-pub(super) const NO_NUMBER: Reply = Reply::error("ERR value is not an integer or out of range");
+/// The reply to an argument that is not an integer, or out of range.
+pub(super) const NOT_AN_INTEGER: Reply = Reply::error("ERR value is not an integer or out of range");
 
 impl Command {
-    /// The command that a request is, whose number of arguments is one that the verb [takes](Verb::takes).
-    /// None if it is not one on data.
+    /// Parses a request whose number of arguments the verb [accepts](Verb::takes). `None` if the
+    /// command is not one on the data.
     ///
     /// # Errors
     ///
-    /// What Redis 7.0 answers: of the syntax, of numbers, of a time of expiry that is none.
+    /// The error replies of Redis 7.0: for wrong syntax, invalid numbers and invalid expiry times.
     pub(super) fn parse(verb: Verb, request: &Request, clock: &Clock) -> Result<Option<Self>, Reply> {
         let key = || Key::from(request.argument(1));
         let keys = || request.from(1).map(Key::from).collect();
@@ -101,7 +101,7 @@ impl Command {
             Verb::Set => set(request, clock)?,
             Verb::Incr => Self::Add(key(), 1),
             Verb::Decr => Self::Add(key(), -1),
-            Verb::Incrby => Self::Add(key(), number(request.argument(2)).ok_or(NO_NUMBER)?),
+            Verb::Incrby => Self::Add(key(), number(request.argument(2)).ok_or(NOT_AN_INTEGER)?),
             Verb::Strlen => Self::Strlen(key()),
             Verb::Type => Self::Type(key()),
             Verb::Ttl | Verb::Pttl => Self::Ttl { key: key(), is_fine: verb == Verb::Pttl },
@@ -117,25 +117,25 @@ impl Command {
         }))
     }
 
-    /// How many steps its plan has on this many shards: one for each key, or for each shard if it
+    /// The number of steps of its plan on this many shards: one per key, or one per shard if it
     /// asks all of them.
     pub(super) fn steps(&self, shards: usize) -> usize {
         match self {
             Self::Mget(keys) | Self::Del(keys) | Self::Exists(keys) | Self::Versions(keys) => keys.len(),
             Self::Mset(pairs) => pairs.len(),
             Self::Dbsize | Self::Flushdb => shards,
-            Self::Stats => shards * STATS,
+            Self::Stats => shards * STATS_STEPS,
             _ => 1,
         }
     }
 
-    /// The bytes that it takes while it is under way, about: itself, its plan on this many shards,
-    /// and its reply, but not the values in that.
+    /// Approximate bytes while it is in flight: the command, its plan on this many shards, and its
+    /// reply without the values.
     pub(super) fn weight(&self, shards: usize) -> usize {
-        self.heap() + self.steps(shards) * STEP
+        self.heap() + self.steps(shards) * STEP_BYTES
     }
 
-    /// What keeps it in memory, about: while it is in a queue.
+    /// Approximate bytes of the command itself.
     pub(super) fn heap(&self) -> usize {
         let keys = |keys: &Keys| keys.iter().map(|key| size_of::<Key>() + key.heap()).sum();
         size_of::<Self>()
@@ -166,13 +166,13 @@ fn set(request: &Request, clock: &Clock) -> Result<Command, Reply> {
     }
     let after = timing.map(|(time, unit)| milliseconds(time, unit, clock, "set")).transpose()?;
     if after.is_some_and(|after| after <= 0) {
-        return Err(no_time("set"));
+        return Err(invalid_expiry("set"));
     }
     let (key, value) = (request.argument(1).into(), request.argument(2).into());
     Ok(Command::Set { key, value, after, when: when.unwrap_or_default() })
 }
 
-/// Said twice it is the same; the other one contradicts it.
+/// Sets NX or XX. Repeating the same one is allowed, both together are a syntax error.
 fn flag(when: &mut Option<When>, is: When) -> Result<(), Reply> {
     if when.replace(is).is_none_or(|was| was == is) { Ok(()) } else { Err(SYNTAX) }
 }
@@ -185,18 +185,19 @@ fn expiry(verb: Verb, request: &Request, clock: &Clock) -> Result<i64, Reply> {
     milliseconds(request.argument(2), if verb == Verb::Expire { 1000 } else { 1 }, clock, verb.spec().name)
 }
 
-/// A time from now. Its date must fit the calendar, too, as in Redis; the date is not kept.
+/// Milliseconds until the expiry. As in Redis, the date of the expiry must be representable; only
+/// the duration is kept.
 fn milliseconds(time: &[u8], unit: i64, clock: &Clock, command: &str) -> Result<i64, Reply> {
-    let time = number(time).ok_or(NO_NUMBER)?.checked_mul(unit);
+    let time = number(time).ok_or(NOT_AN_INTEGER)?.checked_mul(unit);
     let time = time.filter(|time| time.checked_add_unsigned(clock.wall()).is_some());
-    time.ok_or_else(|| no_time(command))
+    time.ok_or_else(|| invalid_expiry(command))
 }
 
-fn no_time(command: &str) -> Reply {
+fn invalid_expiry(command: &str) -> Reply {
     Reply::Error(Cow::Owned(format!("ERR invalid expire time in '{command}' command")))
 }
 
-/// What a command with too few or too many arguments is answered; its name as Redis knows it.
+/// The reply to a command with a wrong number of arguments.
 pub(super) fn wrong_number(command: &str) -> Reply {
     Reply::Error(Cow::Owned(format!("ERR wrong number of arguments for '{command}' command")))
 }

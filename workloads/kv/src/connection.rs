@@ -1,4 +1,5 @@
-//! A connection without its socket: what is read goes in, plans come out, and what is to be written.
+//! A connection without its socket: it takes the bytes that were read, and returns plans and the
+//! bytes to write.
 
 use std::{
     collections::VecDeque,
@@ -15,103 +16,107 @@ use super::{
     session::{Session, Step},
 };
 
-/// What a client over the limit is told, before his connection is closed.
+/// The reply to a client above the limit, before its connection is closed.
 pub const TOO_MANY: &[u8] = b"-ERR max number of clients reached\r\n";
 
-/// How much is worth reading at once. A buffer of that size can serve many connections: what a connection does not need
-/// yet it keeps itself.
+/// Recommended size of a read. One buffer of this size can serve many connections, because a
+/// connection copies the bytes that it cannot process yet.
 pub const READ: usize = 16 * 1024;
 
-/// A client's requests and replies. It neither reads nor writes, nor does it know who does, or who runs its plans:
+/// A client's requests and replies. It does no I/O, and does not know how its plans are run:
 ///
-/// 1. what was read is [received](Connection::received), and the [end](Connection::end) of it is told;
-/// 2. [`next`](Connection::next) is asked for plans, until there is none. Each is run and
-///    [answered](Connection::answer). Several may be asked for before they are answered; they are on one shard then, which
-///    must run them in their order, and they are answered in their order. So nobody sees what a client has asked for
-///    later and not what it has asked for before;
-/// 3. what is in [`output`](Connection::output) is written, and it is told how much was. Then 2., and, if it
-///    [wants](Connection::wants_input) to, 1. again; until it [is over](Connection::is_over).
+/// 1. Pass the bytes that were read to [`received`](Connection::received), and report the end of
+///    the stream with [`end`](Connection::end).
+/// 2. Call [`next`](Connection::next) until it returns no plan. Run each plan and pass its reply to
+///    [`answer`](Connection::answer). Several plans may be taken before they are answered. They are
+///    all on one shard, which must run them in order, and they are answered in order. Therefore no
+///    other client sees the effect of a later request without that of an earlier one.
+/// 3. Write the [`output`](Connection::output), and report with [`wrote`](Connection::wrote) how
+///    much was written. Then repeat step 2, and step 1 if the connection [wants
+///    input](Connection::wants_input), until it [is over](Connection::is_over).
 ///
-/// It is bounded: while a client does not take its replies, it wants no input and has no plans;
-/// what plans and replies take is counted (see [`Server::in_flight`]), and without room for it a
-/// request is answered with an error. After a wrong password it wants nothing for a while: see
-/// [`pause`](Connection::pause). It counts itself in and, when it is dropped, out.
+/// The connection is bounded. While a client does not take its replies, it wants no input and
+/// returns no plans. The memory of plans and replies is charged to a budget (see
+/// [`Server::in_flight`]), and a request for which there is no memory is answered with an error.
+/// After a wrong password the connection pauses: see [`pause`](Connection::pause). The connection
+/// counts itself among the server's clients until it is dropped.
 #[derive(Debug)]
 pub struct Connection {
     server: Arc<Server>,
     session: Session,
     decoder: Decoder,
     input: Vec<u8>,
-    /// So much of it is done with.
-    done: usize,
+    /// How many bytes of `input` were processed.
+    consumed: usize,
     charge: Charge,
-    /// For plans and replies.
-    flight: Charge,
-    /// What plans that are not answered take, and replies that wait for those.
-    under_way: usize,
+    /// The charge for plans and replies.
+    in_flight_charge: Charge,
+    /// Weight of the plans that are not answered, and of the replies that wait for them.
+    in_flight: usize,
     waiting: VecDeque<Waiting>,
-    /// The shard that the plans to be answered are on; none if they are on several.
-    at: Option<usize>,
-    /// A plan on others, which is next when these are answered.
+    /// The shard of the unanswered plans; `None` if there is one plan on several shards.
+    shard: Option<usize>,
+    /// A plan on other shards. It is next when all plans before it are answered.
     postponed: Option<Box<(Plan, Waiting)>>,
     output: Output,
     commands: u64,
-    /// When a request was last whole, or something was written.
-    heard: Instant,
-    /// When the password must have been given.
+    /// When the last complete request arrived or the last reply was written.
+    last_active: Instant,
+    /// When the client must have given the password.
     auth_deadline: Option<Instant>,
-    /// Until when nothing is done for a client whose password was wrong.
+    /// After a wrong password: nothing is processed until then.
     paused_until: Option<Instant>,
-    /// Nothing more will be received.
+    /// No more input will arrive.
     has_ended: bool,
-    /// Nothing more will be asked for.
+    /// No more requests will be processed.
     is_closing: bool,
-    /// There is no whole request among what was received.
+    /// `input` does not contain a complete request.
     needs_more: bool,
-    /// A WATCH is under way, whose answer the next step must know.
+    /// A WATCH is unanswered. The next request must know its result.
     is_watching: bool,
 }
 
-/// What is to be replied, in order.
+/// A reply that is due, in the order of the requests.
 #[derive(Debug)]
 enum Waiting {
-    /// What a plan of this weight is answered.
+    /// The reply to a plan of this weight.
     Asked(usize),
-    /// The same, for a WATCH.
+    /// The reply to the plan of a WATCH of this weight.
     Watched(usize),
-    /// This, once all before it are replied.
+    /// This reply, after all earlier ones.
     Reply(Reply),
 }
 
-/// No more plans at a time.
-const PIPELINE: usize = 1024;
-/// With plans of this many bytes under way, no others are begun: a client that sends large values
-/// waits for its own and is not refused because of them.
-const UNDER_WAY: usize = 256 * 1024;
-/// A connection that has nothing to do keeps no more than this for the next request.
-pub(super) const KEPT: usize = 2 * 1024;
+/// Maximum unanswered plans per connection, including the replies that wait for them.
+const MAX_PLANS: usize = 1024;
+/// No more plans are started while plans of this many bytes are in flight. A client that sends
+/// large values therefore waits for its own plans, instead of being refused for lack of memory.
+const MAX_IN_FLIGHT: usize = 256 * 1024;
+/// Maximum bytes of buffer that an idle connection keeps for its next request.
+pub(super) const MAX_IDLE_BUFFER: usize = 2 * 1024;
 
 impl Connection {
-    /// A new client; none, if there are too many, who is told so: [`TOO_MANY`].
+    /// A connection for a new client. `None` if there are too many; then send [`TOO_MANY`].
     #[must_use]
     pub fn new(server: &Arc<Server>) -> Option<Self> {
         let session = Session::new(server.enter()?, server);
-        let auth_deadline = session.is_stranger().then(|| deadline_after(server.stranger_enters()));
+        let auth_deadline =
+            session.is_unauthenticated().then(|| deadline_after(server.unauthenticated_enters()));
         Some(Self {
             server: server.clone(),
             session,
             decoder: Decoder::default(),
             input: Vec::new(),
-            done: 0,
+            consumed: 0,
             charge: Charge::of_connection(server.budget.clone()),
-            flight: Charge::of_connection(server.in_flight().clone()),
-            under_way: 0,
+            in_flight_charge: Charge::of_connection(server.in_flight().clone()),
+            in_flight: 0,
             waiting: VecDeque::new(),
-            at: None,
+            shard: None,
             postponed: None,
             output: Output::default(),
             commands: 0,
-            heard: Instant::now(),
+            last_active: Instant::now(),
             auth_deadline,
             paused_until: None,
             has_ended: false,
@@ -121,8 +126,9 @@ impl Connection {
         })
     }
 
-    /// These bytes were read. What is not a whole request yet is kept, and counts as memory. If there is no room for it,
-    /// the request is refused, and its bytes are forgotten as they come.
+    /// Takes bytes that were read. An incomplete request is kept and charged to the memory budget.
+    /// If the budget is exhausted, the request is refused, and its bytes are discarded as they
+    /// arrive.
     pub fn received(&mut self, bytes: &[u8]) {
         if self.is_closing {
             return;
@@ -134,44 +140,45 @@ impl Connection {
         self.needs_more = false;
     }
 
-    /// Nothing more will be read: the client has said all that it wants to, or the server stops. Requests that are here are
-    /// answered, and then it is over.
+    /// No more bytes will arrive: the client has closed its sending side, or the server stops.
+    /// Requests that have arrived are still answered; then the connection is over.
     pub fn end(&mut self) {
         self.has_ended = true;
     }
 
-    /// The next thing to be done on shards. None if there is nothing, or as long as there are too many replies to be
-    /// written, or plans to be answered first.
+    /// The next plan to run. `None` if no complete request has arrived, if earlier plans must be
+    /// answered first, or if too many replies wait to be written.
     pub fn next(&mut self, now: Now) -> Option<Plan> {
-        // Only here, so that a pause does not end between two looks at it.
+        // Evaluated only here, so that all checks of one call agree on whether the pause is over.
         self.paused_until = self.paused_until.filter(|until| *until > Instant::now());
         if self.waiting.is_empty()
             && let Some(postponed) = self.postponed.take()
         {
             let (plan, waiting) = *postponed;
-            return self.ask(plan, waiting);
+            return self.run_or_postpone(plan, waiting);
         }
         while self.has_room() {
-            let found = match self.decoder.decode(&self.input[self.done..], self.session.is_stranger()) {
-                Ok(found) => found,
-                Err(malformed) => {
-                    self.close(Reply::Error(malformed.to_string().into()));
-                    break;
-                }
-            };
+            let found =
+                match self.decoder.decode(&self.input[self.consumed..], self.session.is_unauthenticated()) {
+                    Ok(found) => found,
+                    Err(malformed) => {
+                        self.close(Reply::Error(malformed.to_string().into()));
+                        break;
+                    }
+                };
             let step = match found {
                 Found::Request(request) => {
-                    self.done += request.length();
+                    self.consumed += request.length();
                     self.commands += 1;
                     self.session.step(&request, now, &self.server)
                 }
                 Found::Discarded(bytes) => {
-                    self.done += bytes;
+                    self.consumed += bytes;
                     self.commands += 1;
                     Step::Reply(self.session.refused())
                 }
                 Found::Part(bytes) => {
-                    self.done += bytes;
+                    self.consumed += bytes;
                     self.needs_more = true;
                     break;
                 }
@@ -180,7 +187,7 @@ impl Connection {
                 Step::Reply(reply) => {
                     self.reply(reply);
                     if self.auth_deadline.is_some() {
-                        self.look_at_password();
+                        self.after_auth();
                     }
                     continue;
                 }
@@ -192,86 +199,86 @@ impl Connection {
                     self.hang_up();
                     continue;
                 }
-                Step::Ask(plan) | Step::Watch(plan) if !self.admits(&plan) => {
+                Step::Ask(plan) | Step::Watch(plan) if !self.admit_plan(&plan) => {
                     self.session.forget_watch();
                     self.reply(plan.refused(0, Refusal::Full));
                     continue;
                 }
                 Step::Ask(plan) => {
                     let weight = plan.weight();
-                    self.ask(plan, Waiting::Asked(weight))
+                    self.run_or_postpone(plan, Waiting::Asked(weight))
                 }
                 Step::Watch(plan) => {
                     self.is_watching = true;
                     let weight = plan.weight();
-                    self.ask(plan, Waiting::Watched(weight))
+                    self.run_or_postpone(plan, Waiting::Watched(weight))
                 }
             };
             if asked.is_some() {
                 return asked;
             }
         }
-        self.tidy();
+        self.compact();
         None
     }
 
-    /// What the first plan that was not yet answered is.
+    /// Takes the reply to the first plan that is not answered yet.
     ///
     /// # Panics
     ///
-    /// If there is none.
+    /// If all plans are answered.
     pub fn answer(&mut self, reply: Reply) {
         let reply = match self.waiting.pop_front().expect("a plan was asked for") {
             Waiting::Asked(weight) => {
-                self.under_way -= weight;
+                self.in_flight -= weight;
                 reply
             }
             Waiting::Watched(weight) => {
-                self.under_way -= weight;
+                self.in_flight -= weight;
                 self.is_watching = false;
                 self.session.answered(reply)
             }
             Waiting::Reply(_) => unreachable!("replies do not wait at the head"),
         };
-        let reply = self.admitted(reply);
+        let reply = self.admit_reply(reply);
         self.output.push(reply);
         while let Some(Waiting::Reply(_)) = self.waiting.front() {
             if let Some(Waiting::Reply(reply)) = self.waiting.pop_front() {
-                self.under_way -= reply.weight();
+                self.in_flight -= reply.weight();
                 self.output.push(reply);
             }
         }
-        self.recount();
+        self.update_charge();
     }
 
-    /// How many plans are to be answered.
+    /// The number of plans that are not answered yet.
     #[must_use]
     pub fn unanswered(&self) -> usize {
         self.waiting.iter().filter(|waiting| !matches!(waiting, Waiting::Reply(_))).count()
     }
 
-    /// What is to be written; there may be more behind it. Nothing, if it is empty.
+    /// The bytes to write next; more may follow them. Empty if all replies are written.
     #[must_use]
     pub fn output(&self) -> &[u8] {
         self.output.bytes()
     }
 
-    /// So much of the [output](Connection::output) was written.
+    /// Reports that this many bytes of the [output](Connection::output) were written.
     pub fn wrote(&mut self, bytes: usize) {
         self.output.wrote(bytes);
-        self.recount();
+        self.update_charge();
         if self.server.config.idle_timeout.is_some() {
-            self.heard = Instant::now();
+            self.last_active = Instant::now();
         }
     }
 
-    /// Whether more should be read.
+    /// Whether more bytes should be read.
     #[must_use]
     pub fn wants_input(&self) -> bool {
         !self.has_ended && self.has_room()
     }
 
-    /// Whether all is written that will ever be: the connection is to be closed.
+    /// Whether everything is written and nothing more will follow: close the connection.
     #[must_use]
     pub fn is_over(&self) -> bool {
         let has_said_all = self.has_ended && (self.needs_more || self.paused_until.is_some());
@@ -281,31 +288,31 @@ impl Connection {
             && self.output.is_empty()
     }
 
-    /// How long the client may go on without a whole request, or without the password; `None` is
-    /// for ever. Nothing is left if that took too long: the connection is to be closed. Single
-    /// bytes make it no longer.
+    /// How much time the client has left to send a complete request, to take a reply, or to give
+    /// the password. `None` is without limit. If it is zero, close the connection. Incomplete
+    /// requests do not extend the time.
     #[must_use]
-    pub fn patience(&self) -> Option<Duration> {
+    pub fn time_left(&self) -> Option<Duration> {
         let idle =
-            self.server.config.idle_timeout.map(|timeout| timeout.saturating_sub(self.heard.elapsed()));
+            self.server.config.idle_timeout.map(|timeout| timeout.saturating_sub(self.last_active.elapsed()));
         let auth = self.auth_deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         [idle, auth].into_iter().flatten().min()
     }
 
-    /// How long to wait before [`next`](Connection::next) is asked again, since the client's
-    /// password was wrong. `None` is not at all. Meanwhile the connection has no plans and [wants
-    /// no input](Connection::wants_input), and others are served; if the input
-    /// [ends](Connection::end) meanwhile, it is over.
+    /// How long to wait before calling [`next`](Connection::next), because the client has sent a
+    /// wrong password. `None` if there is no pause. During the pause the connection returns no
+    /// plans and [wants no input](Connection::wants_input), and other clients are served. If the
+    /// input [ends](Connection::end) during the pause, the connection is over.
     #[must_use]
     pub fn pause(&self) -> Option<Duration> {
         self.paused_until.map(|until| until.saturating_duration_since(Instant::now()))
     }
 
-    /// Gives back what memory a connection does not need that has nothing to do.
+    /// Releases memory that an idle connection does not need.
     pub fn shrink(&mut self) {
-        if self.done == self.input.len() {
+        if self.consumed == self.input.len() {
             self.input = Vec::new();
-            self.done = 0;
+            self.consumed = 0;
         }
         self.decoder.shrink();
         self.output.shrink();
@@ -316,47 +323,48 @@ impl Connection {
 
     fn has_room(&self) -> bool {
         let may_ask = !self.is_closing && !self.is_watching && self.postponed.is_none();
-        let is_bounded = self.waiting.len() < PIPELINE && self.under_way < UNDER_WAY;
+        let is_bounded = self.waiting.len() < MAX_PLANS && self.in_flight < MAX_IN_FLIGHT;
         may_ask && is_bounded && !self.output.is_full() && self.paused_until.is_none()
     }
 
     fn held(&self) -> usize {
-        self.input.len() - self.done + self.decoder.heap()
+        self.input.len() - self.consumed + self.decoder.heap()
     }
 
-    /// Counts a plan that is about to be asked for, if there is room for it.
-    fn admits(&mut self, plan: &Plan) -> bool {
-        let (before, weight) = (self.under_way + self.output.weight(), plan.weight());
-        let is_admitted = self.flight.is(before + weight);
+    /// Charges the budget for a plan. Returns whether there is room for it.
+    fn admit_plan(&mut self, plan: &Plan) -> bool {
+        let (before, weight) = (self.in_flight + self.output.weight(), plan.weight());
+        let is_admitted = self.in_flight_charge.is(before + weight);
         if is_admitted {
-            self.under_way += weight;
+            self.in_flight += weight;
         }
         is_admitted
     }
 
-    /// The reply, if there is room to keep it until the client has taken it.
-    fn admitted(&mut self, reply: Reply) -> Reply {
+    /// Returns the reply, or an error in its place if there is no room to keep it until the client
+    /// has taken it.
+    fn admit_reply(&mut self, reply: Reply) -> Reply {
         if !matches!(reply, Reply::Bulk(_) | Reply::Array(_)) {
             return reply;
         }
-        let kept = self.under_way + self.output.weight() + reply.weight();
-        if self.flight.is(kept) { reply } else { Reply::dropped() }
+        let kept = self.in_flight + self.output.weight() + reply.weight();
+        if self.in_flight_charge.is(kept) { reply } else { Reply::dropped() }
     }
 
-    /// Gives back what is no longer under way.
-    fn recount(&mut self) {
-        if !self.flight.is_zero() {
-            // It never grows here.
-            let _ = self.flight.is(self.under_way + self.output.weight());
+    /// Returns memory to the budget that plans and replies no longer use.
+    fn update_charge(&mut self) {
+        if !self.in_flight_charge.is_zero() {
+            // Cannot fail: the charge only shrinks here.
+            let _ = self.in_flight_charge.is(self.in_flight + self.output.weight());
         }
     }
 
-    /// The client may have given the password, or a wrong one.
+    /// Handles the result of an attempt to authenticate.
     #[cold]
-    fn look_at_password(&mut self) {
-        if !self.session.is_stranger() {
+    fn after_auth(&mut self) {
+        if !self.session.is_unauthenticated() {
             (self.auth_deadline, self.paused_until) = (None, None);
-            self.server.stranger_leaves();
+            self.server.unauthenticated_leaves();
             return;
         }
         let penalty = self.session.take_penalty();
@@ -365,11 +373,11 @@ impl Connection {
         }
     }
 
-    /// The plan, unless it has to wait until others are answered.
-    fn ask(&mut self, plan: Plan, waiting: Waiting) -> Option<Plan> {
-        let at = if let [part] = plan.parts() { Some(part.shard) } else { None };
-        if self.waiting.is_empty() || at.is_some() && at == self.at {
-            self.at = at;
+    /// Returns the plan if it may run now; otherwise keeps it until the earlier ones are answered.
+    fn run_or_postpone(&mut self, plan: Plan, waiting: Waiting) -> Option<Plan> {
+        let shard = if let [part] = plan.parts() { Some(part.shard) } else { None };
+        if self.waiting.is_empty() || shard.is_some() && shard == self.shard {
+            self.shard = shard;
             self.waiting.push_back(waiting);
             return Some(plan);
         }
@@ -381,8 +389,8 @@ impl Connection {
         if self.waiting.is_empty() {
             return self.output.push(reply);
         }
-        let reply = self.admitted(reply);
-        self.under_way += reply.weight();
+        let reply = self.admit_reply(reply);
+        self.in_flight += reply.weight();
         self.waiting.push_back(Waiting::Reply(reply));
     }
 
@@ -391,22 +399,22 @@ impl Connection {
         self.hang_up();
     }
 
-    /// Nothing more is asked for, and what was received is forgotten.
+    /// Processes no more requests, and discards the input.
     fn hang_up(&mut self) {
         self.is_closing = true;
-        (self.input, self.done) = (Vec::new(), 0);
+        (self.input, self.consumed) = (Vec::new(), 0);
         let _ = self.charge.is(0);
     }
 
-    /// What is done with is forgotten.
-    fn tidy(&mut self) {
+    /// Discards processed input and counts the requests.
+    fn compact(&mut self) {
         if self.commands > 0 {
-            self.heard = Instant::now();
+            self.last_active = Instant::now();
             self.server.count(std::mem::take(&mut self.commands));
         }
-        self.input.drain(..self.done);
-        self.done = 0;
-        if self.input.capacity() > KEPT && self.input.len() < self.input.capacity() / 4 {
+        self.input.drain(..self.consumed);
+        self.consumed = 0;
+        if self.input.capacity() > MAX_IDLE_BUFFER && self.input.len() < self.input.capacity() / 4 {
             self.input.shrink_to(self.input.len());
         }
         let _ = self.charge.is(self.held());
@@ -417,7 +425,7 @@ impl Drop for Connection {
     fn drop(&mut self) {
         self.server.count(self.commands);
         if self.auth_deadline.is_some() {
-            self.server.stranger_leaves();
+            self.server.unauthenticated_leaves();
         }
         self.server.leave();
     }

@@ -1,4 +1,4 @@
-//! What a server keeps: keys and values, owned and of their own.
+//! Keys and values.
 
 use std::{borrow::Borrow, fmt, ops::Deref, sync::Arc};
 
@@ -8,12 +8,12 @@ use serde::{
 };
 use smallvec::SmallVec;
 
-/// A key. Up to sixteen bytes lie in it, so that most keys cost no allocation.
+/// A key. Up to 16 bytes are stored inline, so most keys need no allocation.
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key(SmallVec<[u8; 16]>);
 
 impl Key {
-    /// The bytes that it takes beside itself.
+    /// Heap memory, in bytes.
     #[must_use]
     pub fn heap(&self) -> usize {
         if self.0.spilled() { self.0.capacity() } else { 0 }
@@ -32,8 +32,8 @@ impl Borrow<[u8]> for Key {
     }
 }
 
-/// A value. Its bytes are shared by its clones, so that a reply takes none, and by nothing else: a value that was part
-/// of a larger buffer would keep all of that.
+/// A value. Clones share the bytes, so a reply does not copy them. The bytes have their own
+/// allocation: a slice of a larger buffer would keep that buffer alive.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Value(Arc<[u8]>);
 

@@ -6,24 +6,24 @@ use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 
 use crate::TOO_MANY;
 
-/// Maximum reads of what a client has sent and will not be answered: a client that goes on sending
-/// must not keep its server here.
-const READS: usize = 64;
+/// Maximum reads of bytes that will not be answered: a client that keeps sending must not keep the
+/// server busy.
+const MAX_READS: usize = 64;
 
-/// Tells a client that there are too many, and hangs up. Never waits: a new connection's buffer has
-/// room, and a client that has gone needs no answer.
+/// Tells a client that there are too many, and closes. Never blocks: the buffer of a new connection
+/// has room, and the result does not matter if the client has gone.
 pub fn turn_away(stream: impl AsFd) {
     let _ = send(&stream, TOO_MANY, SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
     hang_up(stream);
 }
 
-/// Ends a connection so that the client gets the last reply, and never waits. A socket that is
-/// closed while it has unread bytes is reset, and a reset discards what the client has not read
-/// (RFC 2525, section 2.17).
+/// Closes a connection so that the client receives the last reply. Never blocks. If a socket is
+/// closed with unread bytes, TCP resets the connection, and the client loses what it has not read
+/// yet (RFC 2525, section 2.17).
 pub fn hang_up(stream: impl AsFd) {
     let mut buffer = [0; 4096];
     let mut read = || recv(&stream, &mut buffer, RecvFlags::DONTWAIT).is_ok_and(|(bytes, _)| bytes > 0);
-    let _ = shutdown(&stream, Shutdown::Write).is_ok() && (0..READS).all(|_| read());
+    let _ = shutdown(&stream, Shutdown::Write).is_ok() && (0..MAX_READS).all(|_| read());
 }
 
 #[cfg(test)]
@@ -35,13 +35,13 @@ mod tests {
 
     use super::*;
 
-    /// What a client receives that has sent more than its server has read.
+    /// What a client receives if it has sent more than the server has read.
     fn received(end: impl FnOnce(TcpStream)) -> Vec<u8> {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         client.write_all(&[b'x'; 10_000]).unwrap();
         let (server, _) = listener.accept().unwrap();
-        // It is here before the connection ends.
+        // Wait until the client's bytes have arrived.
         server.peek(&mut [0]).unwrap();
         end(server);
         let mut text = Vec::new();
@@ -51,7 +51,7 @@ mod tests {
 
     #[test]
     fn the_last_reply_arrives_though_something_is_unread() {
-        // It waits in the server's buffer, since it is more than the client's has room for.
+        // More than the client's receive buffer holds, so a part waits in the server's send buffer.
         let mut sent = 0;
         let reply = received(|mut stream| {
             stream.set_nonblocking(true).unwrap();

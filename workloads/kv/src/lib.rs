@@ -6,19 +6,22 @@
 //!  bytes <── output() ─────────┴───── answer() <── reply() <──────────────────────────────────┘
 //! ```
 //!
-//! Everything that a server does is here, and nothing of how: nothing in this module but the
-//! [reference](sequential) reads, writes, waits or shares. A [`Connection`] makes [`Plan`]s of what a client sends, and
-//! bytes of what comes of them. A [`Shard`] has some of the keys, and runs its [`Part`] of a plan. Between them is the
-//! model: who owns shards, who reads sockets, and how a plan is run on several shards as one.
+//! This package contains what a server does; a model decides how it runs. Except for the
+//! [reference](sequential), nothing here reads a socket, waits, or shares data between threads. A
+//! [`Connection`] turns the bytes of a client into [`Plan`]s, and their results into bytes. A
+//! [`Shard`] holds a part of the keys and runs its [`Part`] of a plan. The model lies in between:
+//! it decides which worker owns which shard, which one reads which socket, and how a plan runs
+//! atomically on several shards.
 //!
-//! What connections of one process have in common is a [`Server`]. Shards are numbered, and a key's is known
-//! from the key ([`Slots`]).
+//! A [`Server`] holds what the connections of one process have in common. Shards are numbered, and
+//! the key determines the shard ([`Slots`]).
 //!
-//! Nothing is kept on disk or twice. If who owns a shard dies, what it held is lost, visibly: until there is
-//! another, empty one, its keys are [refused](Refusal::Down); the new one has another [epoch](Shard::epoch), which INFO
-//! shows and which makes an EXEC fail that watches a key of it.
+//! Data is neither stored on disk nor replicated. If the owner of a shard dies, the shard's data is
+//! lost, and clients can see that. Its keys are [refused](Refusal::Down) until a new, empty shard
+//! takes its place. The new shard has another [epoch](Shard::epoch), which INFO shows; an EXEC that
+//! watches one of its keys fails.
 
-// What prints goes through `stdio`, which does not panic and tells what could not be written.
+// Output goes through `stdio`, which returns write errors; `println!` panics on them.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod accept;
@@ -29,7 +32,6 @@ mod command;
 mod connection;
 mod data;
 mod farewell;
-mod gone;
 mod output;
 mod plan;
 mod reply;
@@ -41,6 +43,7 @@ mod shard;
 mod slots;
 mod table;
 mod text;
+mod tombstones;
 mod verb;
 
 use std::{net::TcpListener, time::Duration};
@@ -61,19 +64,20 @@ pub use slots::{SLOTS, Slots, slot};
 
 use cc_core::{contract::Ctx, error::Result};
 
-/// What a model provides: serves the clients that connect to the listener until a stop is requested. Then requests that
-/// have arrived are answered, every connection is closed, and it returns; no later than [`Config::drain`] after the
-/// request, whatever clients do.
+/// What a model provides. It serves the clients that connect to the listener until a stop is
+/// requested. Then it answers the requests that have arrived, closes all connections and returns.
+/// It returns at most [`Config::drain`] after the stop, even if clients do not read their replies.
 pub type Serve = fn(TcpListener, &Config, &Ctx) -> Result<Totals>;
 
-/// How often each shard is to be [swept](sweep).
+/// The interval at which each shard is to be [swept](sweep).
 pub const SWEEP: Duration = Duration::from_millis(100);
 
-/// Sweeps one of a process's shards: calls `slice` with a number of places to be
-/// [swept](Shard::sweep), again and again while it says that many entries had expired, but for no
-/// longer than about a millisecond for all shards together. Others may get at the shard in between.
+/// Sweeps one of a process's shards in slices. Calls `slice` with a number of buckets to
+/// [sweep](Shard::sweep), and repeats while it returns that many entries had expired, at most 10
+/// times. All shards of the process together sweep at most 40,960 buckets per interval, so that
+/// requests are not delayed. A lock on the shard can be released between two slices.
 pub fn sweep(shards: usize, mut slice: impl FnMut(usize) -> bool) {
-    const PLACES: usize = 4096;
+    const BUCKETS: usize = 4096;
     const SLICES: usize = 10;
-    let _ = (0..SLICES).all(|_| slice(PLACES / shards));
+    let _ = (0..SLICES).all(|_| slice(BUCKETS / shards));
 }

@@ -1,131 +1,134 @@
-//! Replies on their way to a client, encoded no earlier than they can be written.
+//! The replies to a client that are not written yet. They are encoded only shortly before writing.
 
 use std::{collections::VecDeque, vec};
 
-use super::{Reply, Value, connection::KEPT, reply::put_header};
+use super::{Reply, Value, connection::MAX_IDLE_BUFFER, reply::put_header};
 
 /// Replies that are not written yet.
 ///
-/// A reply holds its values by reference, so that one client who asks a thousand times for a large value, and reads
-/// nothing, does not have it copied a thousand times: only about [`CHUNK`] bytes are encoded ahead, and a large
-/// value is written from where it is.
+/// A reply refers to its values. A client that asks a thousand times for a large value, and does
+/// not read the replies, therefore does not cause a thousand copies. Only about [`MAX_AHEAD`] bytes
+/// are encoded ahead, and a large value is written directly from the shared bytes.
 #[derive(Debug, Default)]
 pub(super) struct Output {
     bytes: Vec<u8>,
-    /// So many of them are written.
+    /// How many of `bytes` are written.
     written: usize,
-    /// What follows them; rarely there.
-    rest: Option<Box<Rest>>,
+    /// The replies that follow `bytes`; allocated only if there are any.
+    pending: Option<Box<Pending>>,
 }
 
 #[derive(Debug, Default)]
-struct Rest {
-    /// A value that comes next, and how much of it is written; its end of line follows.
+struct Pending {
+    /// A large value that is written next, and how much of it is written. Its line end follows.
     large: Option<(Value, usize)>,
-    /// The items still to come of an array, and of the arrays that it is in.
+    /// The remaining items of an array, and of the arrays that contain it.
     items: Vec<vec::IntoIter<Reply>>,
     replies: VecDeque<Reply>,
-    /// What all that was pushed since this is there takes; it counts until all of it is encoded.
+    /// The weight of all replies that were pushed since this was allocated. It is counted until all
+    /// of them are encoded.
     weight: usize,
 }
 
-/// So much is encoded ahead.
-const CHUNK: usize = 64 * 1024;
-/// A value of this size is not copied.
-const LARGE: usize = 16 * 1024;
+/// Approximate maximum of bytes that are encoded ahead.
+const MAX_AHEAD: usize = 64 * 1024;
+/// Values of at least this size are not copied into `bytes`.
+const MIN_UNCOPIED: usize = 16 * 1024;
 
 impl Output {
-    /// What can be written now. Empty, if everything is.
+    /// The bytes to write next. Empty if everything is written.
     pub(super) fn bytes(&self) -> &[u8] {
-        match (&self.bytes[self.written..], &self.rest) {
-            ([], Some(rest)) => rest.large.as_ref().map_or(&[], |(value, written)| &value[*written..]),
+        match (&self.bytes[self.written..], &self.pending) {
+            ([], Some(pending)) => pending.large.as_ref().map_or(&[], |(value, written)| &value[*written..]),
             (bytes, _) => bytes,
         }
     }
 
-    /// So much of it was.
+    /// Reports that this many of them were written.
     pub(super) fn wrote(&mut self, bytes: usize) {
         if self.written < self.bytes.len() {
             self.written += bytes;
             debug_assert!(self.written <= self.bytes.len(), "no more is written than there was");
             if self.written == self.bytes.len() {
-                self.empty();
+                self.reset();
             }
-        } else if let Some((value, written)) = self.rest.as_mut().and_then(|rest| rest.large.as_mut()) {
+        } else if let Some((value, written)) =
+            self.pending.as_mut().and_then(|pending| pending.large.as_mut())
+        {
             *written += bytes;
             if *written == value.len() {
-                self.rest.as_mut().expect("it was there").large = None;
+                self.pending.as_mut().expect("it was there").large = None;
                 self.bytes.extend_from_slice(b"\r\n");
             }
         }
         self.encode_more();
     }
 
-    /// Whether so much is waiting that no more should be asked for.
+    /// Whether so much waits to be written that no further request should be processed.
     pub(super) fn is_full(&self) -> bool {
-        self.rest.is_some() || self.bytes.len() - self.written >= CHUNK
+        self.pending.is_some() || self.bytes.len() - self.written >= MAX_AHEAD
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.bytes().is_empty()
     }
 
-    /// The bytes that it keeps beyond what every connection may, about.
+    /// The bytes beyond those that every connection may keep, approximately.
     pub(super) fn weight(&self) -> usize {
-        let ahead = (self.bytes.len() - self.written).saturating_sub(CHUNK);
-        ahead + self.rest.as_ref().map_or(0, |rest| rest.weight)
+        let ahead = (self.bytes.len() - self.written).saturating_sub(MAX_AHEAD);
+        ahead + self.pending.as_ref().map_or(0, |pending| pending.weight)
     }
 
-    /// One more reply, behind all others.
+    /// Appends a reply.
     pub(super) fn push(&mut self, reply: Reply) {
         match reply {
-            Reply::Bulk(value) if self.rest.is_none() && value.len() < LARGE => {
+            Reply::Bulk(value) if self.pending.is_none() && value.len() < MIN_UNCOPIED => {
                 put_header(&mut self.bytes, b'$', value.len());
                 self.bytes.extend_from_slice(&value);
                 self.bytes.extend_from_slice(b"\r\n");
             }
-            reply @ (Reply::Bulk(_) | Reply::Array(_)) => self.push_behind(reply),
-            reply if self.rest.is_some() => self.push_behind(reply),
+            reply @ (Reply::Bulk(_) | Reply::Array(_)) => self.push_pending(reply),
+            reply if self.pending.is_some() => self.push_pending(reply),
             reply => reply.encode(&mut self.bytes),
         }
     }
 
-    /// Gives back what memory it can.
+    /// Releases memory if everything is written.
     pub(super) fn shrink(&mut self) {
         if self.is_empty() {
             *self = Self::default();
         }
     }
 
-    fn empty(&mut self) {
+    fn reset(&mut self) {
         self.written = 0;
         self.bytes.clear();
-        self.bytes.shrink_to(KEPT);
+        self.bytes.shrink_to(MAX_IDLE_BUFFER);
     }
 
     #[cold]
-    fn push_behind(&mut self, reply: Reply) {
-        let rest = self.rest.get_or_insert_default();
-        rest.weight += reply.weight();
-        rest.replies.push_back(reply);
+    fn push_pending(&mut self, reply: Reply) {
+        let pending = self.pending.get_or_insert_default();
+        pending.weight += reply.weight();
+        pending.replies.push_back(reply);
         self.encode_more();
     }
 
     fn encode_more(&mut self) {
-        let Some(rest) = &mut self.rest else { return };
-        while rest.large.is_none() && self.bytes.len() - self.written < CHUNK {
-            match rest.next() {
+        let Some(pending) = &mut self.pending else { return };
+        while pending.large.is_none() && self.bytes.len() - self.written < MAX_AHEAD {
+            match pending.next() {
                 Some(Reply::Array(items)) => {
                     put_header(&mut self.bytes, b'*', items.len());
-                    rest.items.push(items.into_iter());
+                    pending.items.push(items.into_iter());
                 }
-                Some(Reply::Bulk(value)) if value.len() >= LARGE => {
+                Some(Reply::Bulk(value)) if value.len() >= MIN_UNCOPIED => {
                     put_header(&mut self.bytes, b'$', value.len());
-                    rest.large = Some((value, 0));
+                    pending.large = Some((value, 0));
                 }
                 Some(reply) => reply.encode(&mut self.bytes),
                 None => {
-                    self.rest = None;
+                    self.pending = None;
                     return;
                 }
             }
@@ -133,7 +136,7 @@ impl Output {
     }
 }
 
-impl Rest {
+impl Pending {
     fn next(&mut self) -> Option<Reply> {
         while let Some(items) = self.items.last_mut() {
             if let Some(item) = items.next() {
@@ -152,7 +155,7 @@ mod tests {
     fn taken(output: &mut Output, at_a_time: usize) -> Vec<u8> {
         let mut taken = Vec::new();
         while !output.is_empty() {
-            assert!(output.bytes.len() - output.written < 2 * CHUNK);
+            assert!(output.bytes.len() - output.written < 2 * MAX_AHEAD);
             let some = output.bytes()[..at_a_time.min(output.bytes().len())].to_vec();
             output.wrote(some.len());
             taken.extend(some);
@@ -161,7 +164,7 @@ mod tests {
     }
 
     fn replies() -> Vec<Reply> {
-        let [small, large] = [Reply::bulk(vec![b'a'; 9]), Reply::bulk(vec![b'b'; LARGE])];
+        let [small, large] = [Reply::bulk(vec![b'a'; 9]), Reply::bulk(vec![b'b'; MIN_UNCOPIED])];
         let inner = Reply::Array(vec![large.clone(), Reply::Array(vec![]), Reply::Nil]);
         let outer = Reply::Array(vec![inner, small.clone(), large.clone()]);
         vec![Reply::Ok, small.clone(), large, outer, Reply::Int(3), Reply::Array(vec![small; 30_000])]
@@ -185,6 +188,6 @@ mod tests {
         let value = Value::from(&vec![0; 100 << 20][..]);
         let mut output = Output::default();
         output.push(Reply::Array(vec![Reply::Bulk(value); 1000]));
-        assert!(output.bytes.capacity() < 2 * CHUNK);
+        assert!(output.bytes.capacity() < 2 * MAX_AHEAD);
     }
 }

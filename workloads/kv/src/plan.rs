@@ -1,4 +1,4 @@
-//! How a command, or a transaction, spans shards.
+//! How a command or a transaction is divided among shards.
 
 mod join;
 
@@ -10,16 +10,17 @@ use super::{
     Answer, Check, Command, Key, Keys, Now, Refusal, Replies, Reply, Shard, Slots, Value, text::Info,
 };
 
-/// What is to be run as one: nobody sees some of it done and some not.
+/// A command or transaction that runs atomically: no client sees a part of its effects.
 ///
-/// - Has it one [part](Plan::parts), that shard [runs](Shard::run) it.
-/// - Has it several, they are held in ascending order of their shards, so that no two plans wait for each other:
-///   [prepare](Shard::prepare) each; then [commit](Shard::commit) all or, if one was refused, [abort](Shard::abort)
-///   those that were prepared; then let go. What holds a shard lets go, too, when whoever asked for it is gone.
-/// - If it is not [isolated](Plan::is_isolated), each part is run by itself, and one that is refused does not matter to
-///   the others.
+/// - If it has one [part](Plan::parts), that shard [runs](Shard::run) it.
+/// - If it has several, hold their shards, acquired in ascending order so that two plans cannot
+///   deadlock. [Prepare](Shard::prepare) each part. Then [commit](Shard::commit) all of them, or,
+///   if one was refused, [abort](Shard::abort) those that were prepared. Then release the shards.
+///   The shards must also be released if the client is gone.
+/// - If it is not [isolated](Plan::is_isolated), each part runs independently, and a refused part
+///   does not affect the others.
 ///
-/// What comes of it is put together by [`Plan::reply`], or [`Plan::refused`].
+/// [`Plan::reply`] combines the results; [`Plan::refused`] gives the reply to a refusal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     parts: Parts,
@@ -27,24 +28,24 @@ pub struct Plan {
     weight: usize,
 }
 
-/// A plan's parts; mostly one.
+/// The parts of a plan; usually one.
 pub type Parts = SmallVec<[Part; 1]>;
 
-/// What one shard does of a plan. Plain data: it may be run wherever the shard is.
+/// What one shard does for a plan. It is plain data, so it can be sent to the shard's owner.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Part {
-    /// Which one.
+    /// The shard's number.
     pub shard: usize,
-    /// When the request was read. The same in all parts of a plan.
+    /// When the request was read. All parts of a plan have the same time.
     pub now: Now,
-    /// What must hold for it to be run.
+    /// The conditions under which the part may run.
     pub checks: Vec<Check>,
-    /// What is run, in this order.
+    /// The commands, in the order in which they run.
     pub ops: SmallVec<[Command; 1]>,
 }
 
 impl Plan {
-    /// For one command.
+    /// The plan of one command.
     #[must_use]
     pub fn new(command: Command, slots: Slots, now: Now) -> Self {
         match command.only_key() {
@@ -62,34 +63,34 @@ impl Plan {
         }
     }
 
-    /// The parts, in ascending order of shards, of which no two are the same. There is one at least in every plan
-    /// that a connection asks for.
+    /// The parts, in ascending order of their shards, at most one per shard. A plan that a
+    /// connection returns has at least one.
     #[must_use]
     pub fn parts(&self) -> &[Part] {
         &self.parts
     }
 
-    /// The bytes that it takes while it is under way, about; the values in its reply are not among
-    /// them.
+    /// The approximate memory that it takes while it is in flight, in bytes. The values in its
+    /// reply are not included.
     #[must_use]
     pub fn weight(&self) -> usize {
         self.weight
     }
 
-    /// The parts by themselves, for those who send them away.
+    /// Takes the parts out of the plan, to send them away.
     #[must_use]
     pub fn take_parts(&mut self) -> Parts {
         std::mem::take(&mut self.parts)
     }
 
-    /// Whether nobody may see some of it done and some not. (INFO asks every shard, and one that is down must not keep it
-    /// from saying so.)
+    /// Whether it must run atomically. (INFO does not: it asks every shard, and must report those
+    /// that are down.)
     #[must_use]
     pub fn is_isolated(&self) -> bool {
         !matches!(self.join, Join::Info(..))
     }
 
-    /// What is to be replied, from what the shards have answered. They may come in any order.
+    /// The reply to the client, from the answers of the shards in any order.
     #[must_use]
     pub fn reply(&self, answers: impl IntoIterator<Item = (usize, Answer)>) -> Reply {
         let mut answers = answers.into_iter();
@@ -111,7 +112,7 @@ impl Plan {
         self.join.reply(&mut Inbox(replies))
     }
 
-    /// What is to be replied if that shard has refused its part.
+    /// The reply to the client if this shard has refused its part.
     #[must_use]
     pub fn refused(&self, shard: usize, why: Refusal) -> Reply {
         match why {
@@ -129,7 +130,7 @@ impl Plan {
         }
     }
 
-    /// Runs it on shards that are all held by the caller: one for each part, in the same order.
+    /// Runs the plan on shards that the caller holds: one for each part, in the same order.
     #[must_use]
     pub fn run<'a>(&self, shards: impl IntoIterator<Item = &'a mut Shard>) -> Reply {
         let mut held: SmallVec<[&mut Shard; 1]> = shards.into_iter().collect();
@@ -146,12 +147,12 @@ impl Plan {
     }
 }
 
-/// What was queued between MULTI and EXEC.
+/// A command that was queued between MULTI and EXEC.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Queued {
     Ask(Command),
-    /// It needs no shard.
-    Is(Reply),
+    /// A reply that needs no shard.
+    Ready(Reply),
     Info(Box<Info>),
 }
 
@@ -167,7 +168,7 @@ impl Planner {
         Self { slots, now, parts: Parts::new() }
     }
 
-    /// EXEC, of commands that take this many bytes, their plans and replies included.
+    /// The plan of an EXEC. `weight` is that of its commands, including their plans and replies.
     pub(super) fn exec(mut self, checks: Vec<Check>, queue: Vec<Queued>, weight: usize) -> Plan {
         for check in checks {
             let shard = self.slots.shard(&check.key);
@@ -177,7 +178,7 @@ impl Planner {
         Plan { parts: self.parts, join: Join::Exec(joins), weight }
     }
 
-    /// INFO.
+    /// The plan of an INFO.
     pub(super) fn info(mut self, info: Box<Info>) -> Plan {
         let (join, weight) = (self.queued(Queued::Info(info)), Command::Stats.weight(self.slots.shards()));
         Plan { parts: self.parts, join, weight }
@@ -186,7 +187,7 @@ impl Planner {
     fn queued(&mut self, queued: Queued) -> Join {
         match queued {
             Queued::Ask(command) => self.command(command),
-            Queued::Is(reply) => Join::Is(reply),
+            Queued::Ready(reply) => Join::Ready(reply),
             Queued::Info(info) if info.asks_shards() => Join::Info(info, self.every(&Command::Stats)),
             Queued::Info(info) => Join::Info(info, Vec::new()),
         }
@@ -202,7 +203,8 @@ impl Planner {
             Command::Dbsize => Join::Sum(self.every(&Command::Dbsize)),
             Command::Flushdb => Join::All(self.every(&Command::Flushdb)),
             command => {
-                // What has no key would be of the first shard, but those are all above.
+                // A command without a key would go to shard 0, but the arms above handle all of
+                // these.
                 let shard = command.only_key().map_or(0, |key| self.slots.shard(key));
                 self.part(shard).ops.push(command);
                 Join::One(shard)
@@ -222,14 +224,14 @@ impl Planner {
         (0..self.slots.shards()).inspect(|shard| self.part(*shard).ops.push(command.clone())).collect()
     }
 
-    /// Each shard gets its keys, in their order; which shards they went to, key by key.
+    /// Gives each shard its keys, in their order. Returns each key's shard.
     fn items(&mut self, keys: Keys, command: fn(Keys) -> Command) -> Vec<usize> {
         let shards = keys.iter().map(|key| self.slots.shard(key)).collect();
         self.divided(keys, command);
         shards
     }
 
-    /// Each shard gets its keys, in their order; which shards these are.
+    /// Gives each shard its keys, in their order. Returns the shards.
     fn divided(&mut self, keys: Keys, command: fn(Keys) -> Command) -> Vec<usize> {
         let groups = self.groups(keys, |key| key);
         groups.into_iter().map(|(shard, keys)| self.give(shard, command(keys))).collect()
@@ -264,7 +266,7 @@ impl Planner {
 }
 
 impl Command {
-    /// The key, if it is a command on one and its reply is that of the key's shard.
+    /// The key, if the command has only one and its reply is that of the key's shard.
     fn only_key(&self) -> Option<&Key> {
         match self {
             Self::Get(key)

@@ -1,4 +1,4 @@
-//! Replies, and the bytes that they are in RESP2.
+//! Replies, and their encoding in RESP2.
 
 use std::{borrow::Cow, iter};
 
@@ -6,35 +6,35 @@ use serde::{Deserialize, Serialize};
 
 use super::Value;
 
-/// What a command is answered with.
+/// The reply to a command.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reply {
     /// `+OK`.
     Ok,
-    /// Any other simple string; without line breaks.
+    /// Any other simple string, without line breaks.
     Simple(Cow<'static, str>),
-    /// An error, with its code: `ERR syntax error`; without line breaks.
+    /// An error with its code, without line breaks: `ERR syntax error`.
     Error(Cow<'static, str>),
     /// A number.
     Int(i64),
-    /// A string of any bytes.
+    /// A string of arbitrary bytes.
     Bulk(Value),
-    /// No string: `$-1`.
+    /// The null string: `$-1`.
     Nil,
-    /// No array: `*-1`, which is what an EXEC answers whose watched keys have changed.
+    /// The null array: `*-1`. EXEC replies it if a watched key has changed.
     NilArray,
-    /// Several.
+    /// An array.
     Array(Vec<Reply>),
 }
 
 impl Reply {
-    /// A simple string that is known beforehand.
+    /// A constant simple string.
     #[must_use]
     pub const fn simple(text: &'static str) -> Self {
         Self::Simple(Cow::Borrowed(text))
     }
 
-    /// An error that is known beforehand.
+    /// A constant error.
     #[must_use]
     pub const fn error(text: &'static str) -> Self {
         Self::Error(Cow::Borrowed(text))
@@ -46,21 +46,21 @@ impl Reply {
         Self::Bulk(Value::from(bytes.as_ref()))
     }
 
-    /// What a command that takes memory is answered when there is none to be had.
+    /// The reply to a command for whose data there is no memory.
     #[must_use]
     pub const fn out_of_memory() -> Self {
         Self::error("OOM command not allowed when used memory > 'maxmemory'.")
     }
 
-    /// What a command is answered whose shard is down: its owner has died and another one is being
-    /// started, or it is suspected of that.
+    /// The reply to a command whose shard is down: its owner has died or is suspected to have died,
+    /// and another one is being started.
     #[must_use]
     pub fn down(shard: usize) -> Self {
         let text = format!("TRYAGAIN shard {shard} is down; if its owner has died, what it held is lost");
         Self::Error(Cow::Owned(text))
     }
 
-    /// What a command is answered whose shard has an owner that has not answered for some time.
+    /// The reply to a command whose shard has an owner that does not answer in time.
     #[must_use]
     pub fn silent(shard: usize) -> Self {
         let text = format!("TRYAGAIN the owner of shard {shard} does not answer; nothing was done");
@@ -73,7 +73,7 @@ impl Reply {
         matches!(self, Self::Error(_))
     }
 
-    /// How many bytes of strings are in it.
+    /// The total bytes of its strings.
     #[must_use]
     pub fn size(&self) -> usize {
         match self {
@@ -84,14 +84,13 @@ impl Reply {
         }
     }
 
-    /// What is replied in place of a reply for which there is no memory, of a command that was run.
+    /// Replaces a reply for which there is no memory. The command was run.
     #[must_use]
     pub const fn dropped() -> Self {
         Self::error("OOM the reply takes more memory than is left for replies; the command was run")
     }
 
-    /// The bytes that it keeps in memory, about. A value that several items in a row have in common
-    /// counts once.
+    /// Approximate memory in bytes. A value that consecutive items share counts once.
     pub(super) fn weight(&self) -> usize {
         fn weight(reply: &Reply, last: &mut *const u8) -> usize {
             let own = match reply {
@@ -106,7 +105,7 @@ impl Reply {
         weight(self, &mut std::ptr::null())
     }
 
-    /// Appends the whole reply as it goes over the wire.
+    /// Appends the encoded reply.
     pub fn encode(&self, into: &mut Vec<u8>) {
         match self {
             Self::Array(items) => {
@@ -122,7 +121,7 @@ impl Reply {
         }
     }
 
-    /// As [`Reply::encode`], for what has no parts and is no string of any length.
+    /// Encodes a reply that is neither a string of arbitrary bytes nor an array.
     fn encode_small(&self, into: &mut Vec<u8>) {
         match self {
             Self::Ok => into.extend_from_slice(b"+OK\r\n"),
@@ -139,7 +138,7 @@ impl Reply {
     }
 }
 
-/// Names and values in turn, as RESP2 has a map.
+/// Names and values alternating: the RESP2 form of a map.
 impl<const N: usize> From<[(&str, Reply); N]> for Reply {
     fn from(pairs: [(&str, Reply); N]) -> Self {
         let pairs = pairs.into_iter().flat_map(|(name, reply)| iter::once(Self::bulk(name)).chain([reply]));
@@ -147,7 +146,7 @@ impl<const N: usize> From<[(&str, Reply); N]> for Reply {
     }
 }
 
-/// `$5` or `*5`.
+/// Appends a header such as `$5` or `*5`.
 pub(super) fn put_header(into: &mut Vec<u8>, kind: u8, length: usize) {
     into.push(kind);
     put_number(into, i64::try_from(length).expect("a length fits a number"));
@@ -156,7 +155,7 @@ pub(super) fn put_header(into: &mut Vec<u8>, kind: u8, length: usize) {
 
 fn put_line(into: &mut Vec<u8>, kind: u8, text: &str) {
     into.push(kind);
-    // A name that came from a client must not end the line.
+    // The text may contain a client's bytes, which must not end the line.
     into.extend(text.bytes().map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { byte }));
     into.extend_from_slice(b"\r\n");
 }

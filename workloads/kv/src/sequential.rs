@@ -1,4 +1,4 @@
-//! The reference: one thread with one poll loop, one shard, and therefore nothing to share.
+//! The reference: one thread, one poll loop, one shard, so nothing is shared.
 
 use std::{
     cmp::Reverse,
@@ -24,23 +24,24 @@ use super::{
     Config, Connection, Now, READ, SWEEP, Server, Shard, Totals, accept_again, deadline_after, hang_up,
     sweep, turn_away,
 };
-/// Whether something is at the listener.
+/// The listener's token.
 const LISTENER: Token = Token(usize::MAX - 1);
-/// A stop is requested.
+/// The token of the waker, which wakes the poll when a stop is requested.
 const STOP: Token = Token(usize::MAX - 2);
-/// A client who has more to say than so many buffers waits for the others' turns.
-const TURN: usize = 16;
+/// Maximum buffers that are read from one client before other clients have their turn.
+const MAX_READS_PER_TURN: usize = 16;
 
 // ANCHOR: kv-run
-/// Serves on the calling thread.
+/// Serves all clients on the calling thread.
 pub fn run(listener: net::TcpListener, config: &Config, ctx: &Ctx) -> Result<Totals> {
     let port = listener.local_addr().map_err(Error::io("address of the listener"))?.port();
     let server = Server::new(config.clone(), 1, port);
     let poll = Poll::new().map_err(Error::io("poll"))?;
-    // It outlives the hook: a wake-up whose waker is gone is forgotten.
+    // This clone lives until `run` returns. The hook drops its own after the call, and dropping the
+    // last one closes the descriptor, whose event the poll would then lose.
     let waker = Arc::new(Waker::new(poll.registry(), STOP).map_err(Error::io("poll"))?);
-    let rope = waker.clone();
-    let _stop = ctx.stop.on_request(move || rope.wake().expect("a counter of wake-ups is never full"));
+    let stop_waker = waker.clone();
+    let _stop = ctx.stop.on_request(move || stop_waker.wake().expect("a counter of wake-ups is never full"));
     let mut work = Loop::new(poll, listener, server)?;
     let mut events = Events::with_capacity(1024);
     while !ctx.stop.requested() {
@@ -56,34 +57,36 @@ struct Loop {
     server: Arc<Server>,
     shard: Shard,
     clients: Slab<Client>,
-    /// Who has not said all yet.
-    unheard: Vec<Token>,
-    /// When the next turn is of clients whose password was wrong, the earliest first.
+    /// Clients whose last turn ended with work left to do.
+    runnable: Vec<Token>,
+    /// Clients that have sent a wrong password, with the instant at which each continues. The
+    /// earliest is on top.
     paused: BinaryHeap<Reverse<(Instant, usize)>>,
-    /// There may be clients who could not be accepted for want of descriptors.
+    /// Connections may wait that could not be accepted because descriptors were short.
     has_backlog: bool,
-    swept: Instant,
+    last_sweep: Instant,
     buffer: Box<[u8]>,
 }
 
 struct Client {
     stream: TcpStream,
     connection: Connection,
-    /// It was so when we last heard of it, and did not turn out otherwise since.
+    /// Cached readiness: set by poll events, cleared by `WouldBlock` (the poll is edge-triggered).
     is_readable: bool,
     is_writable: bool,
-    /// The client will send nothing more, so that the end is to be read, too.
+    /// The client has closed its sending side, so reading must continue up to the end of the
+    /// stream.
     has_ended: bool,
 }
 
-/// What comes after a client's turn.
+/// What follows a client's turn.
 #[derive(PartialEq, Eq)]
-enum After {
-    /// It waits for its socket.
+enum TurnOutcome {
+    /// The client waits for an event of its socket.
     Wait,
-    /// It wants another turn.
+    /// The client has more work to do, and gets another turn.
     Again,
-    /// It is over.
+    /// The connection is over.
     Close,
 }
 
@@ -100,20 +103,20 @@ impl Loop {
             server,
             shard,
             clients: Slab::new(),
-            unheard: Vec::new(),
+            runnable: Vec::new(),
             paused: BinaryHeap::new(),
             has_backlog: false,
-            swept: Instant::now(),
+            last_sweep: Instant::now(),
             buffer: vec![0; READ].into(),
         })
     }
 
-    /// Waits until there is something to do, and does it.
+    /// Waits for events or deadlines and handles them.
     fn turn(&mut self, events: &mut Events) -> Result<()> {
-        let patience = if self.unheard.is_empty() { self.patience() } else { Some(Duration::ZERO) };
-        wait(&mut self.poll, events, patience)?;
+        let timeout = if self.runnable.is_empty() { self.poll_timeout() } else { Some(Duration::ZERO) };
+        wait(&mut self.poll, events, timeout)?;
         let now = self.server.now();
-        for token in std::mem::take(&mut self.unheard) {
+        for token in std::mem::take(&mut self.runnable) {
             self.serve(token, now);
         }
         self.resume(now);
@@ -127,22 +130,22 @@ impl Loop {
         if self.has_backlog {
             self.accept(now)?;
         }
-        self.look_around(now);
+        self.housekeeping(now);
         Ok(())
     }
 
-    /// How long nothing needs to be done if nobody says anything.
-    fn patience(&self) -> Option<Duration> {
+    /// How long the poll may wait if no event arrives; `None` is without limit.
+    fn poll_timeout(&self) -> Option<Duration> {
         let has_chores = self.has_backlog || self.shard.stats().volatile > 0;
         let has_clients = !self.clients.is_empty();
-        let until_idle = self.server.config().patience_interval().filter(|_| has_clients);
+        let until_idle = self.server.config().idle_check_interval().filter(|_| has_clients);
         let resumes = self.paused.peek().map(|Reverse((at, _))| at.saturating_duration_since(Instant::now()));
         let chores = has_chores.then_some(SWEEP);
         [chores, until_idle, resumes]
             .into_iter()
             .flatten()
             .min()
-            .map(|patience| patience.max(Duration::from_millis(1)))
+            .map(|timeout| timeout.max(Duration::from_millis(1)))
     }
 
     fn accept(&mut self, now: Now) -> Result<()> {
@@ -153,7 +156,7 @@ impl Loop {
                 Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => match accept_again(&error) {
                     Some(Duration::ZERO) => {}
-                    // With the chores.
+                    // `housekeeping` runs at that time, and `turn` accepts again.
                     Some(_) => {
                         self.has_backlog = true;
                         return Ok(());
@@ -168,7 +171,8 @@ impl Loop {
         let Some(connection) = Connection::new(&self.server) else { return turn_away(&stream) };
         let entry = self.clients.vacant_entry();
         let token = Token(entry.key());
-        // Without it, it is slower.
+        // Best effort: disables Nagle's algorithm; otherwise a small reply waits for an
+        // acknowledgement.
         let _ = stream.set_nodelay(true);
         if self.poll.registry().register(&mut stream, token, Interest::READABLE | Interest::WRITABLE).is_ok()
         {
@@ -193,7 +197,7 @@ impl Loop {
         }
     }
 
-    /// Gives clients their turn whose pause is over.
+    /// Serves the clients whose pause is over.
     fn resume(&mut self, now: Now) {
         while let Some(Reverse((at, key))) = self.paused.peek().copied()
             && at <= Instant::now()
@@ -203,44 +207,44 @@ impl Loop {
         }
     }
 
-    /// Gives a client its turn.
+    /// Gives a client its turn and handles the outcome.
     fn serve(&mut self, token: Token, now: Now) {
         let Self { clients, shard, buffer, .. } = self;
         let Some(client) = clients.get_mut(token.0) else { return };
-        match client.turn(shard, buffer, now).unwrap_or(After::Close) {
-            After::Wait => {
+        match client.turn(shard, buffer, now).unwrap_or(TurnOutcome::Close) {
+            TurnOutcome::Wait => {
                 let pause = client.connection.pause();
                 self.paused.extend(pause.map(|pause| Reverse((deadline_after(pause), token.0))));
             }
-            After::Again => self.unheard.push(token),
-            After::Close => self.close(token),
+            TurnOutcome::Again => self.runnable.push(token),
+            TurnOutcome::Close => self.close(token),
         }
     }
 
     fn close(&mut self, token: Token) {
         if let Some(mut client) = self.clients.try_remove(token.0) {
-            // Closing it does the same, if this fails.
+            // Best effort: closing the socket deregisters it, too.
             let _ = self.poll.registry().deregister(&mut client.stream);
             hang_up(&client.stream);
         }
     }
 
-    /// What is to be done from time to time.
-    fn look_around(&mut self, now: Now) {
-        let until_idle = self.server.config().patience_interval();
+    /// Periodic work: sweeps expired entries and closes idle connections.
+    fn housekeeping(&mut self, now: Now) {
+        let until_idle = self.server.config().idle_check_interval();
         let every = until_idle.map_or(SWEEP, |interval| SWEEP.min(interval));
-        if self.swept.elapsed() < every {
+        if self.last_sweep.elapsed() < every {
             return;
         }
-        self.swept = Instant::now();
-        sweep(1, |places| self.shard.sweep(now, places));
+        self.last_sweep = Instant::now();
+        sweep(1, |buckets| self.shard.sweep(now, buckets));
         if until_idle.is_some() {
             self.hang_up_on_idle();
         }
     }
 
     fn hang_up_on_idle(&mut self) {
-        let is_idle = |client: &Client| client.connection.patience().is_some_and(|left| left.is_zero());
+        let is_idle = |client: &Client| client.connection.time_left().is_some_and(|left| left.is_zero());
         let idle: Vec<_> =
             self.clients.iter().filter(|(_, client)| is_idle(client)).map(|(key, _)| Token(key)).collect();
         idle.into_iter().for_each(|token| self.close(token));
@@ -248,28 +252,28 @@ impl Loop {
 }
 
 impl Client {
-    /// Reads, runs and writes until its socket has it wait, or it has had its turn.
-    fn turn(&mut self, shard: &mut Shard, buffer: &mut [u8], now: Now) -> io::Result<After> {
-        for _ in 0..TURN {
+    /// Reads, executes and writes until the socket would block or the client's turn ends.
+    fn turn(&mut self, shard: &mut Shard, buffer: &mut [u8], now: Now) -> io::Result<TurnOutcome> {
+        for _ in 0..MAX_READS_PER_TURN {
             while let Some(plan) = self.connection.next(now) {
                 self.connection.answer(plan.run([&mut *shard]));
             }
             let has_written = self.write()?;
             if self.connection.is_over() {
-                return Ok(After::Close);
+                return Ok(TurnOutcome::Close);
             }
             if self.connection.pause().is_some() {
-                return Ok(After::Wait);
+                return Ok(TurnOutcome::Wait);
             }
             let has_read = self.read(buffer)?;
             if !has_read && !has_written {
-                return Ok(After::Wait);
+                return Ok(TurnOutcome::Wait);
             }
         }
-        Ok(After::Again)
+        Ok(TurnOutcome::Again)
     }
 
-    /// Whether there may be more to do then.
+    /// Writes the output. Returns whether the connection was blocked by it and can now continue.
     fn write(&mut self) -> io::Result<bool> {
         let was_blocked = !self.connection.wants_input();
         while self.is_writable && !self.connection.output().is_empty() {
@@ -290,7 +294,7 @@ impl Client {
         match self.stream.read(buffer) {
             Ok(0) => self.connection.end(),
             Ok(bytes) => {
-                // What did not fill the buffer was all there is.
+                // A short read has emptied the socket's buffer.
                 self.is_readable = bytes == buffer.len() || self.has_ended;
                 self.connection.received(&buffer[..bytes]);
             }
@@ -308,11 +312,11 @@ impl Client {
 
 // ANCHOR: kv-drain
 impl Loop {
-    /// Answers what has arrived, for as long as clients take their replies and there is time.
+    /// Answers what has arrived, until clients have taken their replies or the time is over.
     fn drain(mut self, events: &mut Events) -> Result<Totals> {
         let deadline = deadline_after(self.server.config().drain);
         let now = self.server.now();
-        // Nobody else is let in, and those who are there are heard for the last time.
+        // No more clients are accepted, and each client is read once more.
         let _ = self.poll.registry().deregister(&mut self.listener);
         for token in self.tokens() {
             let client = &mut self.clients[token.0];
@@ -326,9 +330,9 @@ impl Loop {
             if left.is_zero() {
                 break;
             }
-            let left = if self.unheard.is_empty() { left } else { Duration::ZERO };
+            let left = if self.runnable.is_empty() { left } else { Duration::ZERO };
             wait(&mut self.poll, events, Some(left))?;
-            for token in std::mem::take(&mut self.unheard) {
+            for token in std::mem::take(&mut self.runnable) {
                 self.serve(token, now);
             }
             for event in &*events {
@@ -345,11 +349,11 @@ impl Loop {
 }
 // ANCHOR_END: kv-drain
 
-/// Longer waits end early: mio counts in 32 bits of milliseconds.
-const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+/// Longer waits are cut to this: mio converts the timeout to milliseconds in 32 bits.
+const MAX_WAIT: Duration = Duration::from_secs(3600);
 
-fn wait(poll: &mut Poll, events: &mut Events, patience: Option<Duration>) -> Result<()> {
-    match poll.poll(events, patience.map(|patience| patience.min(LONGEST_WAIT))) {
+fn wait(poll: &mut Poll, events: &mut Events, timeout: Option<Duration>) -> Result<()> {
+    match poll.poll(events, timeout.map(|timeout| timeout.min(MAX_WAIT))) {
         Err(e) if e.kind() != ErrorKind::Interrupted => Err(Error::io("poll")(e)),
         _ => Ok(()),
     }

@@ -18,36 +18,36 @@ use cc_core::{
 use serde::{Deserialize, Serialize};
 
 use super::{Clock, Now, SharedBudget, Slots};
-/// How a server is to behave. Plain data, so that worker processes can be told.
+/// A server's configuration. It is plain data that can be sent to worker processes.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Config {
-    /// What a client must say to AUTH before anything else is answered.
+    /// The password that clients must give with AUTH.
     pub password: Option<String>,
-    /// More clients than this at a time are turned away.
+    /// Maximum connected clients; further ones are refused.
     pub max_connections: usize,
-    /// What keys, values and requests may take, in bytes; none is no limit. Nothing is evicted.
+    /// Maximum bytes of keys, values and requests; `None` is without limit. Nothing is evicted.
     pub max_memory: Option<u64>,
-    /// A client that has not sent a whole request for so long, and has not taken a reply either, is
-    /// hung up on.
+    /// A client is disconnected if for this time it has neither completed a request nor taken a
+    /// reply.
     pub idle_timeout: Option<Duration>,
-    /// How long a client has to give the password, if there is one; a tenth of it while more than
-    /// half of all clients have not given it.
+    /// How long a client may take to give the password, if there is one. A tenth of it while more
+    /// than half of the maximum number of clients have not given it.
     pub auth_timeout: Duration,
-    /// How long a server that is asked to stop waits for clients to take their replies.
+    /// After a stop: how long to wait until clients have taken their replies.
     pub drain: Duration,
-    /// Among how many workers the memory is divided, each of which has its part and no more.
+    /// Number of workers that the memory is divided among. A worker has its part and no more.
     pub shares: usize,
-    /// In a worker's [share](Config::share): the clients and the bytes that all workers have, which
-    /// INFO tells.
+    /// In a worker's [share](Config::share): the maximum clients and bytes of all workers together,
+    /// for INFO.
     pub whole: Option<(usize, Option<u64>)>,
-    /// Where the time is read. A manual clock is one process's: a worker in another reads the
-    /// system's.
+    /// The clock. A manual clock belongs to one process: a worker in another process reads the
+    /// system's clock.
     #[serde(skip)]
     pub clock: Clock,
 }
 
 impl Default for Config {
-    /// As Redis: 10,000 clients, and no other limit. Two seconds to drain.
+    /// As in Redis: 10,000 clients, and no other limits. Two seconds to drain.
     fn default() -> Self {
         let (max_memory, idle_timeout) = (None, None);
         Self {
@@ -67,7 +67,7 @@ impl Default for Config {
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Config")
-            // Not what it is.
+            // Whether there is a password, but not its text.
             .field("password", &self.password.as_ref().map(|_| "…"))
             .field("max_connections", &self.max_connections)
             .field("max_memory", &self.max_memory)
@@ -79,11 +79,11 @@ impl fmt::Debug for Config {
 }
 
 impl Config {
-    /// Whether it may listen there.
+    /// Checks whether the server may listen on this address.
     ///
     /// # Errors
     ///
-    /// If other machines could reach it and there is no password.
+    /// If other machines can reach it and there is no password.
     pub fn may_listen(&self, address: SocketAddr) -> Result<()> {
         let is_own = address.ip().to_canonical().is_loopback();
         let has_password = self.password.as_ref().is_some_and(|password| !password.is_empty());
@@ -95,16 +95,16 @@ impl Config {
         Err(Error::Usage(what))
     }
 
-    /// How often a loop that serves many connections has to look for those whose
-    /// [patience](super::Connection::patience) has ended; `None` is never.
+    /// The interval at which an event loop should look for clients whose
+    /// [`time_left`](super::Connection::time_left) has ended. `None` if no client has one.
     #[must_use]
-    pub fn patience_interval(&self) -> Option<Duration> {
-        let until_auth = self.password.as_ref().map(|_| self.auth_timeout / HURRY);
+    pub fn idle_check_interval(&self) -> Option<Duration> {
+        let until_auth = self.password.as_ref().map(|_| self.auth_timeout / CROWD_FACTOR);
         let shortest = [self.idle_timeout, until_auth].into_iter().flatten().min()?;
-        Some((shortest / 4).clamp(Duration::from_millis(1), LONGEST_INTERVAL))
+        Some((shortest / 4).clamp(Duration::from_millis(1), MAX_INTERVAL))
     }
 
-    /// The part of one of several workers that have its clients and its memory between them.
+    /// The configuration of one of several workers that divide the clients and the memory.
     #[must_use]
     pub fn share(&self, workers: usize) -> Self {
         let workers = workers.max(1);
@@ -115,19 +115,19 @@ impl Config {
     }
 }
 
-/// A crowd of clients without the password has this part of the time each.
-const HURRY: u32 = 10;
-/// Conversions of the interval to other units stay far from an overflow.
-const LONGEST_INTERVAL: Duration = Duration::from_secs(3600);
+/// Divides the time to give the password while too many clients have not given it.
+const CROWD_FACTOR: u32 = 10;
+/// Upper limit of the interval, so that conversions to other units cannot overflow.
+const MAX_INTERVAL: Duration = Duration::from_secs(3600);
 
-/// What the connections of a process have in common, beside the data.
+/// What the connections of a process have in common, except for the data.
 #[derive(Debug)]
 pub struct Server {
     pub(super) config: Config,
     pub(super) slots: Slots,
     pub(super) budget: SharedBudget,
-    /// For what is under way on behalf of clients and not yet written to them; as much again as the
-    /// other budget, so that reading works when memory is full of data.
+    /// The budget for plans and replies until they are written to clients. It is as large as the
+    /// other one, so that reads work when memory is full of data.
     in_flight: SharedBudget,
     pub(super) started: Instant,
     pub(super) port: u16,
@@ -135,22 +135,21 @@ pub struct Server {
     connections: AtomicU64,
     refused: AtomicU64,
     commands: AtomicU64,
-    /// Clients that have yet to give the password.
-    strangers: AtomicUsize,
-    /// When it was last said that a client speaks HTTP, in milliseconds of the clock, plus one.
+    /// Number of clients that must still give the password.
+    unauthenticated: AtomicUsize,
+    /// When the HTTP warning was last printed: milliseconds of the clock plus one; zero is never.
     warned: AtomicU64,
 }
 
-/// Milliseconds in which a client that speaks HTTP is mentioned once: the clients must not fill the
-/// log.
+/// Milliseconds between two warnings about HTTP, so that clients cannot fill the log.
 const WARNING_INTERVAL: u64 = 60_000;
 
 impl Server {
-    /// Nobody is connected yet. The port is what INFO tells.
+    /// A server without clients. `port` is for INFO.
     #[must_use]
     pub fn new(config: Config, shards: usize, port: u16) -> Arc<Self> {
         let [budget, in_flight] = [(); 2].map(|()| SharedBudget::new(config.max_memory));
-        let [clients, strangers] = [const { AtomicUsize::new(0) }; 2];
+        let [clients, unauthenticated] = [const { AtomicUsize::new(0) }; 2];
         let [connections, refused, commands, warned] = [const { AtomicU64::new(0) }; 4];
         Arc::new(Self {
             config,
@@ -163,55 +162,55 @@ impl Server {
             connections,
             refused,
             commands,
-            strangers,
+            unauthenticated,
             warned,
         })
     }
 
-    /// How it is to behave.
+    /// The configuration.
     #[must_use]
     pub fn config(&self) -> &Config {
         &self.config
     }
 
-    /// Which shard a key belongs to.
+    /// The mapping of keys to shards.
     #[must_use]
     pub fn slots(&self) -> Slots {
         self.slots
     }
 
-    /// What shards and connections have of memory between them.
+    /// The budget for the data and the buffers of connections.
     #[must_use]
     pub fn budget(&self) -> &SharedBudget {
         &self.budget
     }
 
-    /// What plans and replies have of memory between them until clients have taken the replies.
+    /// The budget for plans and replies, until clients have taken the replies.
     #[must_use]
     pub fn in_flight(&self) -> &SharedBudget {
         &self.in_flight
     }
 
-    /// What time it is, by the clock that keys expire by.
+    /// The time by which keys expire.
     #[must_use]
     pub fn now(&self) -> Now {
         self.config.clock.now()
     }
 
-    /// How many are connected.
+    /// The number of connected clients.
     #[must_use]
     pub fn clients(&self) -> usize {
         self.clients.load(Relaxed)
     }
 
-    /// What INFO tells of this process.
+    /// The figures of this process for INFO.
     pub(super) fn tally(&self) -> Tally {
         let Totals { connections, refused, commands } = self.totals();
         let (clients, granted) = (self.clients() as u64, self.budget.granted());
         Tally { clients, granted, connections, refused, commands }
     }
 
-    /// What it has done so far.
+    /// What the process has done so far.
     #[must_use]
     pub fn totals(&self) -> Totals {
         let [connections, refused, commands] =
@@ -219,7 +218,7 @@ impl Server {
         Totals { connections, refused, commands }
     }
 
-    /// Counts a client in, and gives him a number; none if there are too many.
+    /// Counts a new client and returns its number. `None` if there are too many.
     pub(super) fn enter(&self) -> Option<u64> {
         let more = |clients| (clients < self.config.max_connections).then_some(clients + 1);
         if self.clients.fetch_update(Relaxed, Relaxed, more).is_err() {
@@ -233,24 +232,24 @@ impl Server {
         self.clients.fetch_sub(1, Relaxed);
     }
 
-    /// A client has come that has to give the password, and has this much time for it.
-    pub(super) fn stranger_enters(&self) -> Duration {
-        let strangers = self.strangers.fetch_add(1, Relaxed) + 1;
-        let is_crowd = strangers > self.config.max_connections / 2;
-        self.config.auth_timeout / if is_crowd { HURRY } else { 1 }
+    /// Counts a client that must give the password. Returns how much time it has.
+    pub(super) fn unauthenticated_enters(&self) -> Duration {
+        let count = self.unauthenticated.fetch_add(1, Relaxed) + 1;
+        let is_crowd = count > self.config.max_connections / 2;
+        self.config.auth_timeout / if is_crowd { CROWD_FACTOR } else { 1 }
     }
 
-    /// It has given the password, or gone.
-    pub(super) fn stranger_leaves(&self) {
-        self.strangers.fetch_sub(1, Relaxed);
+    /// Counts down, after a client has given the password or gone.
+    pub(super) fn unauthenticated_leaves(&self) {
+        self.unauthenticated.fetch_sub(1, Relaxed);
     }
 
-    /// Says that a client speaks HTTP, unless that was said a short time ago.
+    /// Prints a warning that a client speaks HTTP, at most once per `WARNING_INTERVAL`.
     pub(super) fn warn_of_http(&self) {
         let now = self.now().0.saturating_add(1);
         let is_due = |last| (last == 0 || now.saturating_sub(last) >= WARNING_INTERVAL).then_some(now);
         if self.warned.fetch_update(Relaxed, Relaxed, is_due).is_ok() {
-            // There may be no standard error.
+            // Standard error may be closed.
             let _ = stdio::say(&format!("kv: {HTTP}\n"));
         }
     }
@@ -263,16 +262,16 @@ impl Server {
 const HTTP: &str = "possible attack: a client speaks HTTP, as a web page would that tries to command \
                     this server; the connection is closed, and nothing that follows is run";
 
-/// What one process of a server has at the moment, and has done.
+/// The current state and the counters of one process of a server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Clients that are connected.
+    /// Connected clients.
     pub clients: u64,
-    /// Bytes that are granted of the budget.
+    /// Bytes of the budget that are granted.
     pub granted: u64,
-    /// Clients that were let in.
+    /// Clients that were accepted.
     pub connections: u64,
-    /// Clients that were turned away.
+    /// Clients that were refused because there were too many.
     pub refused: u64,
     /// Requests.
     pub commands: u64,
@@ -288,14 +287,14 @@ impl AddAssign for Tally {
     }
 }
 
-/// What a server has done.
+/// The counters of a server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
-    /// Clients that were let in.
+    /// Clients that were accepted.
     pub connections: u64,
-    /// Clients that were turned away, since there were too many.
+    /// Clients that were refused because there were too many.
     pub refused: u64,
-    /// Requests, whatever they were answered.
+    /// Requests, including those that were answered with an error.
     pub commands: u64,
 }
 
@@ -319,7 +318,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_else_gets_in_without_a_password() {
+    fn other_machines_need_a_password() {
         let (open, closed) =
             (Config::default(), Config { password: Some("secret".into()), ..Config::default() });
         for own in ["127.0.0.1:6379", "127.8.8.8:1", "[::1]:6379", "[::ffff:127.0.0.1]:6379"] {

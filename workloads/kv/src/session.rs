@@ -1,4 +1,4 @@
-//! What a connection is in the middle of: who it is, what it watches, what it has queued.
+//! The state of a connection's dialogue: authentication, watched keys, queued commands.
 
 pub(super) mod local;
 
@@ -10,7 +10,7 @@ use super::{
     budget::Charge,
     command::wrong_number,
     plan::{Planner, Queued},
-    resp::{Kept, Request},
+    resp::{OwnedRequest, Request},
     text::Info,
     verb::Verb,
 };
@@ -18,67 +18,67 @@ use super::{
 /// What a request leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// This answer, and nothing else.
+    /// This reply.
     Reply(Reply),
-    /// The shards are to be asked.
+    /// This plan must run.
     Ask(Plan),
-    /// The same; and what is replied goes through [`Session::answered`] before the next step.
+    /// The same, for a WATCH: pass its reply to [`Session::answered`] before the next step.
     Watch(Plan),
-    /// This answer is the last one.
+    /// This reply, and then the connection closes.
     Close(Reply),
-    /// The connection is closed without an answer.
+    /// The connection closes without a reply.
     HangUp,
 }
 
-/// A connection's state, apart from its bytes.
+/// A connection's state, without its buffers.
 #[derive(Debug)]
 pub struct Session {
     id: u64,
-    is_stranger: bool,
-    /// Wrong passwords so far.
-    wrong: u32,
-    /// The last request had one.
-    was_wrong: bool,
+    is_unauthenticated: bool,
+    /// Number of wrong passwords so far.
+    wrong_passwords: u32,
+    /// The last request contained a wrong password.
+    last_was_wrong: bool,
     name: Option<Box<[u8]>>,
     transaction: Option<Box<Transaction>>,
     watched: Vec<Check>,
-    /// What these take.
+    /// The memory that the watched keys take.
     watched_bytes: usize,
-    /// What a WATCH that is under way will watch.
+    /// The keys of a WATCH whose plan is not answered yet.
     watching: Keys,
-    /// For what is queued and watched.
+    /// The charge for queued commands and watched keys.
     charge: Charge,
 }
 
-/// Since MULTI.
+/// The state since MULTI.
 #[derive(Debug, Default)]
 struct Transaction {
     queue: Vec<Queue>,
-    /// What it takes, its plan and the frame of its reply included.
+    /// The memory that the queue takes, including its plan and the array of its reply.
     bytes: usize,
-    /// What its plan will have.
+    /// The number of steps of its plan.
     steps: usize,
-    /// Something could not be queued, so nothing will be run.
-    is_broken: bool,
+    /// A command could not be queued, so EXEC will run nothing.
+    is_aborted: bool,
 }
 
 #[derive(Debug)]
 enum Queue {
     Ask(Command),
     Error(Reply),
-    /// It is answered when its turn comes.
-    Local(Verb, Kept),
+    /// Answered by the session when EXEC runs.
+    Local(Verb, OwnedRequest),
 }
 
 impl Session {
-    /// A new one; if there is a password, a stranger's.
+    /// The session of a new client. It is unauthenticated if the server has a password.
     #[must_use]
     pub fn new(id: u64, server: &Server) -> Self {
         Self {
             id,
-            is_stranger: server.config.password.is_some(),
-            wrong: 0,
-            was_wrong: false,
+            is_unauthenticated: server.config.password.is_some(),
+            wrong_passwords: 0,
+            last_was_wrong: false,
             name: None,
             transaction: None,
             watched: Vec::new(),
@@ -88,13 +88,13 @@ impl Session {
         }
     }
 
-    /// Whether it is of one who has yet to give the password.
+    /// Whether the client must still give the password.
     #[must_use]
-    pub fn is_stranger(&self) -> bool {
-        self.is_stranger
+    pub fn is_unauthenticated(&self) -> bool {
+        self.is_unauthenticated
     }
 
-    /// What comes of a request.
+    /// Processes a request.
     #[must_use]
     pub fn step(&mut self, request: &Request, now: Now, server: &Server) -> Step {
         if is_request_line(request) {
@@ -108,10 +108,10 @@ impl Session {
                 return Step::HangUp;
             }
             Err(reply) if request.argument(0).eq_ignore_ascii_case(b"exec") => {
-                return Step::Reply(self.exec_is_refused(&reply));
+                return Step::Reply(self.abort_exec(&reply));
             }
             Err(reply) => {
-                self.break_off();
+                self.abort_transaction();
                 return Step::Reply(reply);
             }
         };
@@ -122,33 +122,34 @@ impl Session {
             Verb::Discard => Step::Reply(self.discard()),
             Verb::Watch => self.watch(request, now, server),
             _ if self.transaction.is_some() => Step::Reply(self.queue(verb, request, server)),
-            _ => self.alone(verb, request, now, server),
+            _ => self.run_command(verb, request, now, server),
         }
     }
 
-    /// How long nothing more is to be done for a client that has just given a wrong password:
-    /// longer with every one.
+    /// How long to pause after the last request, if it contained a wrong password. The pause
+    /// doubles with each one.
     #[must_use]
     pub fn take_penalty(&mut self) -> Duration {
-        match std::mem::take(&mut self.was_wrong) {
+        match std::mem::take(&mut self.last_was_wrong) {
             false => Duration::ZERO,
-            true => PENALTY.saturating_mul(1 << (self.wrong - 1).min(16)).min(LONGEST_PENALTY),
+            true => FIRST_PENALTY.saturating_mul(1 << (self.wrong_passwords - 1).min(16)).min(MAX_PENALTY),
         }
     }
 
-    /// The WATCH that was just asked for is not asked: there is no room.
+    /// Forgets the WATCH that `step` has just returned: it does not run, because there is no
+    /// memory.
     pub fn forget_watch(&mut self) {
         self.watching = Keys::new();
     }
 
-    /// A request was refused before it was read: there was no room for it.
+    /// The reply to a request that was discarded because there is no memory for it.
     #[must_use]
     pub fn refused(&mut self) -> Reply {
-        self.break_off();
+        self.abort_transaction();
         Reply::out_of_memory()
     }
 
-    /// What the client is told when what a WATCH asked is answered.
+    /// Turns the reply to the plan of a WATCH into the reply to the client.
     #[must_use]
     pub fn answered(&mut self, reply: Reply) -> Reply {
         let keys = std::mem::take(&mut self.watching);
@@ -161,25 +162,25 @@ impl Session {
         Reply::Ok
     }
 
-    /// The command that is asked for, if it may be.
+    /// The request's command, if the client may call it with these arguments.
     fn verb(&self, request: &Request) -> Result<Verb, Reply> {
         let verb = Verb::of(request.argument(0)).ok_or_else(|| unknown(request))?;
         if !verb.takes(request.len()) {
             return Err(wrong_number(verb.spec().name));
         }
-        if self.is_stranger && !verb.is_for_strangers() {
+        if self.is_unauthenticated && !verb.is_allowed_before_auth() {
             return Err(Reply::error("NOAUTH Authentication required."));
         }
         unknown_subcommand(verb, request).map_or(Ok(verb), Err)
     }
 
-    fn alone(&mut self, verb: Verb, request: &Request, now: Now, server: &Server) -> Step {
+    fn run_command(&mut self, verb: Verb, request: &Request, now: Now, server: &Server) -> Step {
         match Command::parse(verb, request, &server.config.clock) {
             Err(reply) => Step::Reply(reply),
             Ok(Some(command)) => Step::Ask(Plan::new(command, server.slots, now)),
             Ok(None) if verb == Verb::Info => {
                 let info = Info::new(request, server);
-                ask(Planner::new(server.slots, now).info(Box::new(info)))
+                ask_or_reply(Planner::new(server.slots, now).info(Box::new(info)))
             }
             Ok(None) => Step::Reply(self.local(verb, request, server)),
         }
@@ -201,21 +202,21 @@ impl Session {
                 (Queue::Ask(command), bytes, steps)
             }
             Ok(None) => {
-                let kept = Kept::from(request);
+                let kept = OwnedRequest::from(request);
                 let (bytes, steps) = local_weight(verb, shards);
                 let bytes = bytes + 2 * kept.heap();
                 (Queue::Local(verb, kept), bytes, steps)
             }
             Err(reply) => (Queue::Error(reply), 128, 1),
         };
-        let transaction = self.transaction.as_mut().expect("a transaction is under way");
-        if transaction.is_broken {
+        let transaction = self.transaction.as_mut().expect("MULTI has begun a transaction");
+        if transaction.is_aborted {
             return Reply::simple("QUEUED");
         }
         transaction.bytes += bytes + size_of::<Queue>();
         transaction.steps += steps;
         if transaction.steps > MAX_STEPS {
-            self.break_off();
+            self.abort_transaction();
             return TOO_LONG;
         }
         let bytes = transaction.bytes + self.watched_bytes;
@@ -227,19 +228,19 @@ impl Session {
         let Some(transaction) = self.transaction.take() else {
             return Step::Reply(Reply::error("ERR EXEC without MULTI"));
         };
-        let checks = self.forget();
-        if transaction.is_broken {
+        let checks = self.clear_watched();
+        if transaction.is_aborted {
             return Step::Reply(Reply::error("EXECABORT Transaction discarded because of previous errors."));
         }
         let Transaction { queue, bytes, .. } = *transaction;
         let queue = queue.into_iter().map(|queue| self.queued(queue, server)).collect();
-        ask(Planner::new(server.slots, now).exec(checks, queue, bytes))
+        ask_or_reply(Planner::new(server.slots, now).exec(checks, queue, bytes))
     }
 
-    /// What is refused of an EXEC itself ends the transaction.
-    fn exec_is_refused(&mut self, why: &Reply) -> Reply {
+    /// Ends the transaction when an EXEC itself is refused.
+    fn abort_exec(&mut self, why: &Reply) -> Reply {
         self.transaction = None;
-        self.forget();
+        self.clear_watched();
         let Reply::Error(why) = why else { return why.clone() };
         let why = why.strip_prefix("ERR ").unwrap_or(why);
         Reply::Error(Cow::Owned(format!("EXECABORT Transaction discarded because of: {why}")))
@@ -248,9 +249,9 @@ impl Session {
     fn queued(&mut self, queue: Queue, server: &Server) -> Queued {
         match queue {
             Queue::Ask(command) => Queued::Ask(command),
-            Queue::Error(reply) => Queued::Is(reply),
+            Queue::Error(reply) => Queued::Ready(reply),
             Queue::Local(Verb::Info, kept) => Queued::Info(Box::new(Info::new(&kept.request(), server))),
-            Queue::Local(verb, kept) => Queued::Is(self.local(verb, &kept.request(), server)),
+            Queue::Local(verb, kept) => Queued::Ready(self.local(verb, &kept.request(), server)),
         }
     }
 
@@ -258,7 +259,7 @@ impl Session {
         if self.transaction.take().is_none() {
             return Reply::error("ERR DISCARD without MULTI");
         }
-        self.forget();
+        self.clear_watched();
         Reply::Ok
     }
 
@@ -266,7 +267,7 @@ impl Session {
         if self.transaction.is_some() {
             return Step::Reply(Reply::error("ERR WATCH inside MULTI is not allowed"));
         }
-        // What is watched already stays as it was then.
+        // A key that is watched already keeps its first version.
         let is_new = |key: &&[u8]| !self.watched.iter().any(|check| *check.key == **key);
         let keys: Keys = match request.len() {
             2 => request.from(1).filter(is_new).map(From::from).collect(),
@@ -284,24 +285,24 @@ impl Session {
         Step::Watch(Plan::new(Command::Versions(keys), server.slots, now))
     }
 
-    /// Nothing is watched and queued any more.
-    fn forget(&mut self) -> Vec<Check> {
+    /// Removes all watches and returns them. The queue must be empty.
+    fn clear_watched(&mut self) -> Vec<Check> {
         let _ = self.charge.is(0);
         self.watched_bytes = 0;
         std::mem::take(&mut self.watched)
     }
 
-    /// Nothing of a transaction will be run, so nothing of it need be kept.
-    fn break_off(&mut self) {
+    /// Marks the transaction as failed and drops its queue, since nothing of it will run.
+    fn abort_transaction(&mut self) {
         if let Some(transaction) = &mut self.transaction {
-            **transaction = Transaction { is_broken: true, ..Transaction::default() };
+            **transaction = Transaction { is_aborted: true, ..Transaction::default() };
             let _ = self.charge.is(self.watched_bytes);
         }
     }
 }
 
-/// Most steps of a transaction, each on one key or one shard. All its shards are held while it is
-/// run: this many steps take a few tenths of a second at most, and others wait no longer.
+/// Maximum steps of a transaction, each on one key or one shard. EXEC holds all its shards while it
+/// runs, so this limits how long other clients wait.
 const MAX_STEPS: usize = 1 << 20;
 
 const TOO_LONG: Reply = Reply::error(
@@ -309,35 +310,34 @@ const TOO_LONG: Reply = Reply::error(
                                       a command asks",
 );
 
-/// After the first wrong password; doubled with every further one.
-const PENALTY: Duration = Duration::from_millis(50);
-const LONGEST_PENALTY: Duration = Duration::from_secs(5);
+/// The pause after the first wrong password; it doubles with each further one.
+const FIRST_PENALTY: Duration = Duration::from_millis(50);
+const MAX_PENALTY: Duration = Duration::from_secs(5);
 
-/// Bytes and steps of what a session answers by itself when a transaction is run: see
-/// [`Command::weight`].
+/// Bytes and steps of a queued command that the session answers itself: see [`Command::weight`].
 fn local_weight(verb: Verb, shards: usize) -> (usize, usize) {
     match verb {
         Verb::Info => (Command::Stats.weight(shards) + 4096, Command::Stats.steps(shards)),
-        // It tells of every command.
+        // The reply lists every command.
         Verb::Command => (32 << 10, 64),
         Verb::Config => (2048, 8),
         _ => (256, 1),
     }
 }
 
-/// Whether it is a word by which every HTTP request is known: POST, whose body a web page chooses,
-/// or the header that all others have. Redis and Valkey know the same two.
+/// Whether it is a word that occurs in every HTTP request: POST, whose body a web page can choose,
+/// or the Host header of all others. Redis and Valkey check for the same two.
 fn is_http(name: &[u8]) -> bool {
     name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:")
 }
 
-/// Whether it is the first line of an HTTP request (RFC 9112, 3), whose method may be the name of a
+/// Whether it is the first line of an HTTP request (RFC 9112, 3). The method may be the name of a
 /// command: `SET /path HTTP/1.1`.
 fn is_request_line(request: &Request) -> bool {
     request.is_inline() && request.len() == 3 && request.argument(2).starts_with(b"HTTP/")
 }
 
-/// A plan that asks nobody is answered.
-fn ask(plan: Plan) -> Step {
+/// Replies immediately to a plan without parts.
+fn ask_or_reply(plan: Plan) -> Step {
     if plan.parts().is_empty() { Step::Reply(plan.reply([])) } else { Step::Ask(plan) }
 }

@@ -1,4 +1,4 @@
-//! What commands do to data: the semantics, and nothing of who calls it.
+//! A shard: the data of some keys, and the semantics of the commands on them.
 
 mod stats;
 
@@ -7,145 +7,151 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-use hashbrown::hash_table::Entry as Place;
+use hashbrown::hash_table::Entry as Slot;
 
 pub use self::stats::Stats;
 use super::{
     Command, Key, Keys, Now, Part, Reply, Server, SharedBudget, Value, When,
-    budget::Purse,
-    command::NO_NUMBER,
-    gone::Gone,
+    budget::Reservation,
+    command::NOT_AN_INTEGER,
     resp::number,
     table::{Entry, NEVER, Table, cost},
+    tombstones::Tombstones,
 };
 
-/// Replies in the order of what they answer; mostly one.
+/// The replies of a part's commands, in order; usually one.
 pub type Replies = SmallVec<[Reply; 1]>;
 
-/// What a part is answered: its commands' replies, or why it was not run.
+/// The result of a part: the replies of its commands, or the reason why it did not run.
 pub type Answer = Result<Replies, Refusal>;
 
-/// Why nothing was changed.
+/// Why a part did not run. Nothing was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Refusal {
     /// A watched key has changed, or its shard was lost.
     Changed,
-    /// There is not enough memory.
+    /// There is not enough memory for the data.
     Full,
-    /// The answer would be larger than what there is room for on its way.
+    /// The answer would need more memory than there is for replies in flight.
     Large,
-    /// The shard is down.
+    /// The shard is down: its owner has died, and there is no new one yet.
     Down,
-    /// Its owner does not answer. Nothing was done.
+    /// The shard's owner does not answer in time.
     Silent,
 }
 
-/// In a check's number: the key was not there.
+/// Flag in [`Check::number`]: the key was absent.
 const ABSENT: u64 = 1 << 63;
 
-/// A key that must not have changed: it still has the version that it had when it was watched, or was not there, and has
-/// not been since.
+/// The condition that a watched key has not changed: it still has the version that it had at the
+/// time of WATCH, or it was absent and has been absent ever since.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Check {
-    /// Which one.
+    /// The watched key.
     pub key: Key,
-    /// The shard's epoch then. A shard that was lost comes back with another one, and every check fails.
+    /// The shard's epoch at the time of WATCH. A shard that replaces a lost one has another epoch,
+    /// so every check of it fails.
     pub epoch: u64,
-    /// The key's number then.
+    /// The key's version at the time of WATCH. If the key was absent: a flag and the shard's
+    /// last version.
     pub number: u64,
 }
 
-/// Some of the keys, and what belongs to them. It belongs to whoever may change it: a lock, an actor, a process.
+/// The data of a part of the keys. Its owner (a lock, an actor, a process) calls it from one thread
+/// at a time.
 ///
-/// It never asks the clock, never waits, and takes no more memory than its [`SharedBudget`] grants.
+/// A shard reads no clock, does not block, and takes no more memory than its [`SharedBudget`]
+/// grants.
 #[derive(Debug)]
 pub struct Shard {
     table: Table,
-    gone: Gone,
-    purse: Purse,
+    tombstones: Tombstones,
+    reservation: Reservation,
     epoch: u64,
-    /// The last version given.
+    /// The last version that was assigned.
     version: u64,
     volatile: usize,
-    /// The latest time that it was told. Two threads may read the clock in one order and lock the
-    /// shard in the other; for the shard, time does not go back.
+    /// The latest time that was passed in. It never decreases: two threads may read the clock in
+    /// one order and acquire the shard in the other.
     now: u64,
-    /// Where the next sweep begins.
+    /// The clock hand: the bucket at which the last sweep ended.
     hand: usize,
-    /// The process whose only shard this is.
+    /// The server of this shard's process, if this is the process's only shard.
     server: Option<Arc<Server>>,
 }
 
 impl Shard {
-    /// An empty one, of an epoch that was not there yet.
+    /// An empty shard with a new random epoch.
     #[must_use]
     pub fn empty(budget: &SharedBudget) -> Self {
         Self::new(budget.clone(), fastrand::u64(..))
     }
 
-    /// An empty one of this epoch. The epoch tells it from those that were lost before it, so it
-    /// must be one that was not there yet: a random number will do.
+    /// An empty shard with this epoch. Clients recognize by the epoch that an earlier shard was
+    /// lost, so it must never have been used before; a random number suffices.
     #[must_use]
     pub fn new(budget: SharedBudget, epoch: u64) -> Self {
-        let (table, gone, purse) = (Table::default(), Gone::default(), Purse::new(budget));
-        Self { table, gone, purse, epoch, version: 0, volatile: 0, now: 0, hand: 0, server: None }
+        let (table, tombstones, reservation) =
+            (Table::default(), Tombstones::default(), Reservation::new(budget));
+        Self { table, tombstones, reservation, epoch, version: 0, volatile: 0, now: 0, hand: 0, server: None }
     }
 
-    /// The shard of a process that has no other and serves clients itself: INFO is told what that
-    /// process has done.
+    /// Makes INFO include the figures of the shard's process. For a process that owns only this
+    /// shard and serves clients itself.
     #[must_use]
     pub fn of_process(self, server: Arc<Server>) -> Self {
         Self { server: Some(server), ..self }
     }
 
-    /// Which of the shards that were at this place it is.
+    /// The shard's epoch: a shard that replaces a lost one has another.
     #[must_use]
     pub fn epoch(&self) -> u64 {
         self.epoch
     }
 
-    /// Runs a part as a whole, if the plan has no other: its checks, and then its commands.
+    /// Runs the only part of a plan atomically: first its checks, then its commands.
     ///
     /// # Errors
     ///
-    /// If a check fails or there is not enough memory. Nothing has changed.
+    /// If a check fails or there is not enough memory. Then nothing has changed.
     pub fn run(&mut self, part: &Part) -> Answer {
         self.prepare(part)?;
         Ok(self.commit(part))
     }
 
-    /// Whether a part can be run: its checks hold, and there is memory for what it adds, which is then set aside.
-    /// Whoever asks holds the shard until he calls [`commit`](Shard::commit) or [`abort`](Shard::abort).
+    /// The first phase of a plan with several parts: verifies the checks and reserves the memory
+    /// that the part may add. The caller must keep holding the shard until it calls
+    /// [`commit`](Shard::commit) or [`abort`](Shard::abort).
     ///
     /// # Errors
     ///
-    /// If a check fails or there is not enough memory. There is nothing to be aborted then.
+    /// If a check fails or there is not enough memory. Then the part must not be aborted.
     pub fn prepare(&mut self, part: &Part) -> Result<(), Refusal> {
-        self.tell(part.now);
+        self.advance_clock(part.now);
         if !part.checks.iter().all(|check| self.holds(check)) {
             return Err(Refusal::Changed);
         }
-        let most = part.ops.iter().map(Command::growth).sum();
-        if most == 0 || self.purse.promise(most) || self.has_room_for(&part.ops) {
+        let max_growth = part.ops.iter().map(Command::growth).sum();
+        if max_growth == 0 || self.reservation.reserve(max_growth) || self.has_room_for(&part.ops) {
             return Ok(());
         }
-        self.purse.settle();
+        self.reservation.release_excess();
         Err(Refusal::Full)
     }
 
-    /// Runs the commands of a part for which the shard is held.
+    /// The second phase: runs the commands of a prepared part.
     pub fn commit(&mut self, part: &Part) -> Replies {
         let replies = part.ops.iter().map(|command| self.command(command)).collect();
-        self.purse.settle();
+        self.reservation.release_excess();
         replies
     }
 
-    /// Gives up a part for which the shard is held.
+    /// Cancels a prepared part and releases the memory that it has reserved.
     pub fn abort(&mut self) {
-        self.purse.settle();
+        self.reservation.release_excess();
     }
 
-    /// One command by itself.
+    /// Runs one command that is the whole plan.
     pub fn apply(&mut self, command: &Command, now: Now) -> Reply {
         let part = Part { shard: 0, now, checks: Vec::new(), ops: SmallVec::from_buf([command.clone()]) };
         match self.run(&part) {
@@ -154,40 +160,43 @@ impl Shard {
         }
     }
 
-    /// Removes expired entries at the next so many places, and says whether to go on soon, since many were.
-    /// Entries expire without it; it gives back the memory of those that nobody asks for.
-    pub fn sweep(&mut self, now: Now, places: usize) -> bool {
-        self.tell(now);
-        let (mut removed, places) = (0, places.min(self.table.places()));
+    /// Removes expired entries from the next buckets. Returns whether many had expired, so that
+    /// another sweep is worthwhile.
+    ///
+    /// Clients never see expired entries; the sweep frees the memory of those that no client asks
+    /// for.
+    pub fn sweep(&mut self, now: Now, buckets: usize) -> bool {
+        self.advance_clock(now);
+        let (mut removed, buckets) = (0, buckets.min(self.table.buckets()));
         if self.volatile == 0 {
             return false;
         }
-        for _ in 0..places {
-            self.hand = if self.hand + 1 < self.table.places() { self.hand + 1 } else { 0 };
-            if self.table.at(self.hand).is_some_and(|entry| !entry.is_live(self.now)) {
-                let entry = self.table.remove_at(self.hand).expect("it is there");
-                self.forget(&entry);
+        for _ in 0..buckets {
+            self.hand = if self.hand + 1 < self.table.buckets() { self.hand + 1 } else { 0 };
+            if self.table.get_bucket(self.hand).is_some_and(|entry| !entry.is_live(self.now)) {
+                let entry = self.table.remove_bucket(self.hand).expect("the bucket is occupied");
+                self.on_removed(&entry);
                 removed += 1;
             }
         }
-        self.purse.settle();
-        removed * 16 > places
+        self.reservation.release_excess();
+        removed * 16 > buckets
     }
 
-    /// Whether the answer to a part, if it is a copy, has at most this many bytes of values, or is
-    /// one value: no value is so large that it cannot be told. To be asked before the part is run
-    /// or prepared.
+    /// Whether the values in the answer to a part have at most `room` bytes. True for an answer of
+    /// one value, because each single value must be readable. Call it before the part is run or
+    /// prepared.
     #[must_use]
     pub fn answer_fits(&self, part: &Part, room: u64) -> bool {
-        // A value that the part itself sets may be in place of the one that is there.
+        // GET and MGET may read a value that the part itself sets.
         match &part.ops[..] {
-            [Command::Mget(keys)] if keys.len() > 1 => self.copied(keys, 0) <= room,
+            [Command::Mget(keys)] if keys.len() > 1 => self.copied_bytes(keys, 0) <= room,
             [] | [_] => true,
             ops => {
                 let set = part.longest_set();
                 let copied = |command: &Command| match command {
-                    Command::Get(key) => self.copied([key], set),
-                    Command::Mget(keys) => self.copied(keys, set),
+                    Command::Get(key) => self.copied_bytes([key], set),
+                    Command::Mget(keys) => self.copied_bytes(keys, set),
                     _ => 0,
                 };
                 ops.iter().map(copied).sum::<u64>() <= room
@@ -195,20 +204,20 @@ impl Shard {
         }
     }
 
-    fn copied<'a>(&self, keys: impl IntoIterator<Item = &'a Key>, least: usize) -> u64 {
+    fn copied_bytes<'a>(&self, keys: impl IntoIterator<Item = &'a Key>, least: usize) -> u64 {
         let length = |key| self.live(key).map_or(0, |entry| entry.value.len()).max(least);
         keys.into_iter().map(|key: &Key| length(key) as u64).sum()
     }
 
-    /// What INFO tells of it.
+    /// The shard's figures for INFO.
     #[must_use]
     pub fn stats(&self) -> Stats {
         let (keys, volatile) = (self.table.len() as u64, self.volatile as u64);
         let process = self.server.as_deref().map(Server::tally);
-        Stats { epoch: self.epoch, keys, volatile, memory: self.purse.used(), process }
+        Stats { epoch: self.epoch, keys, volatile, memory: self.reservation.used(), process }
     }
 
-    fn tell(&mut self, Now(now): Now) {
+    fn advance_clock(&mut self, Now(now): Now) {
         self.now = self.now.max(now);
     }
 
@@ -221,23 +230,23 @@ impl Shard {
             }
     }
 
-    /// What a check of the key has to say: its version; or, if it is not there, the last version given, since it has a
-    /// higher one when it has been there meanwhile.
-    fn number(&self, key: &[u8]) -> u64 {
+    /// The number for a check of the key: its version, or, if it is absent, [`ABSENT`] and the last
+    /// version that was assigned. If the key is created later, its version is higher.
+    fn watch_number(&self, key: &[u8]) -> u64 {
         self.live(key).map_or(self.version | ABSENT, |entry| entry.version)
     }
 
-    /// The last version of a key that has gone or expired.
+    /// The last version of a key that was removed or has expired.
     fn last_version(&self, key: &[u8]) -> u64 {
-        let gone = || self.gone.version(self.table.hash(key));
-        self.table.get(key).map_or_else(gone, |entry| entry.version)
+        let tombstone = || self.tombstones.version(self.table.hash(key));
+        self.table.get(key).map_or_else(tombstone, |entry| entry.version)
     }
 
-    /// Looks exactly how much more is needed, when there is not enough for anything.
+    /// Computes exactly how much memory is needed, if there is not enough for the upper bound.
     #[cold]
     fn has_room_for(&mut self, ops: &[Command]) -> bool {
         let growth = ops.iter().map(|command| self.exact_growth(command)).sum();
-        self.purse.promise(growth)
+        self.reservation.reserve(growth)
     }
 
     fn exact_growth(&self, command: &Command) -> u64 {
@@ -247,7 +256,7 @@ impl Shard {
         };
         match command {
             Command::Set { key, value, .. } => grows(key, value.len()),
-            Command::Add(key, _) => grows(key, DIGITS),
+            Command::Add(key, _) => grows(key, MAX_DIGITS),
             Command::Mset(pairs) => pairs.iter().map(|(key, value)| grows(key, value.len())).sum(),
             _ => 0,
         }
@@ -278,7 +287,7 @@ impl Shard {
         self.table.get(key).filter(|entry| entry.is_live(self.now))
     }
 
-    /// The entry, to be changed: it gets a new version. One that has expired is gone for good.
+    /// Gives the entry a new version and returns it for a change. Removes it if it has expired.
     fn touch(&mut self, key: &[u8]) -> Option<&mut Entry> {
         self.version += 1;
         if self.table.get(key)?.is_live(self.now) {
@@ -290,10 +299,10 @@ impl Shard {
         None
     }
 
-    fn forget(&mut self, entry: &Entry) {
-        self.gone.leaves(self.table.hash(&entry.key), entry.version);
+    fn on_removed(&mut self, entry: &Entry) {
+        self.tombstones.record(self.table.hash(&entry.key), entry.version);
         self.volatile -= usize::from(entry.expires != NEVER);
-        self.purse.spend(-(entry.cost() as i64));
+        self.reservation.spend(-(entry.cost() as i64));
     }
 
     fn get(&self, key: &[u8]) -> Reply {
@@ -317,20 +326,20 @@ impl Shard {
     fn put(&mut self, key: &Key, value: Value, expires: u64) {
         self.version += 1;
         let (version, cost) = (self.version, cost(key, value.len()) as i64);
-        let before = match self.table.place(key) {
-            Place::Occupied(mut place) => {
-                let entry = place.get_mut();
+        let before = match self.table.slot(key) {
+            Slot::Occupied(mut slot) => {
+                let entry = slot.get_mut();
                 let before = (entry.cost(), entry.expires != NEVER);
                 (entry.value, entry.expires, entry.version) = (value, expires, version);
                 before
             }
-            Place::Vacant(place) => {
-                place.insert(Entry { key: key.clone(), value, expires, version });
+            Slot::Vacant(slot) => {
+                slot.insert(Entry { key: key.clone(), value, expires, version });
                 (0, false)
             }
         };
         self.volatile = self.volatile + usize::from(expires != NEVER) - usize::from(before.1);
-        self.purse.spend(cost - before.0 as i64);
+        self.reservation.spend(cost - before.0 as i64);
     }
 
     fn add(&mut self, key: &Key, by: i64) -> Reply {
@@ -338,7 +347,7 @@ impl Shard {
             Some(entry) => (number(&entry.value), entry.expires),
             None => (Some(0), NEVER),
         };
-        let Some(before) = before else { return NO_NUMBER };
+        let Some(before) = before else { return NOT_AN_INTEGER };
         let Some(sum) = before.checked_add(by) else {
             return Reply::error("ERR increment or decrement would overflow");
         };
@@ -386,7 +395,7 @@ impl Shard {
 
     fn delete(&mut self, key: &[u8]) -> bool {
         let Some(entry) = self.table.remove(key) else { return false };
-        self.forget(&entry);
+        self.on_removed(&entry);
         entry.is_live(self.now)
     }
 
@@ -396,31 +405,31 @@ impl Shard {
 
     fn flush(&mut self) -> Reply {
         for entry in self.table.iter() {
-            self.gone.leaves(self.table.hash(&entry.key), entry.version);
+            self.tombstones.record(self.table.hash(&entry.key), entry.version);
         }
         self.table.clear();
         self.volatile = 0;
-        self.purse.spend(-(self.purse.used() as i64));
+        self.reservation.spend(-(self.reservation.used() as i64));
         Reply::Ok
     }
 
     fn versions(&self, keys: &Keys) -> Reply {
-        let numbers = keys.iter().map(|key| Reply::Int(self.number(key) as i64));
+        let numbers = keys.iter().map(|key| Reply::Int(self.watch_number(key) as i64));
         Reply::Array(std::iter::once(Reply::Int(self.epoch as i64)).chain(numbers).collect())
     }
 }
 
-/// A number has no more.
-const DIGITS: usize = 20;
+/// Maximum bytes of a number in decimal digits.
+const MAX_DIGITS: usize = 20;
 
 impl Part {
-    /// The length of the longest value that it sets.
+    /// The length of the longest value that the part sets.
     #[must_use]
     pub fn longest_set(&self) -> usize {
         self.ops.iter().map(Command::longest_set).max().unwrap_or(0)
     }
 
-    /// How many values its answer has, at most.
+    /// An upper bound for the number of values in the part's answer.
     #[must_use]
     pub fn values(&self) -> usize {
         let values = |command: &Command| match command {
@@ -433,21 +442,21 @@ impl Part {
 }
 
 impl Command {
-    /// The length of the longest value that it sets.
+    /// The length of the longest value that the command sets.
     fn longest_set(&self) -> usize {
         match self {
             Self::Set { value, .. } => value.len(),
-            Self::Add(..) => DIGITS,
+            Self::Add(..) => MAX_DIGITS,
             Self::Mset(pairs) => pairs.iter().map(|(_, value)| value.len()).max().unwrap_or(0),
             _ => 0,
         }
     }
 
-    /// So much more memory it may take, at most.
+    /// An upper bound for the memory that the command adds.
     fn growth(&self) -> u64 {
         match self {
             Self::Set { key, value, .. } => cost(key, value.len()),
-            Self::Add(key, _) => cost(key, DIGITS),
+            Self::Add(key, _) => cost(key, MAX_DIGITS),
             Self::Mset(pairs) => pairs.iter().map(|(key, value)| cost(key, value.len())).sum(),
             _ => 0,
         }

@@ -1,36 +1,36 @@
-//! Which shard a key belongs to.
+//! The mapping of keys to slots and shards.
 
 use std::num::NonZeroUsize;
 
 use cc_core::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-/// A key belongs to one of so many slots, as in Redis Cluster.
+/// Number of hash slots, as in Redis Cluster.
 pub const SLOTS: usize = 16384;
 
-/// How slots are divided among shards: each has neighbouring ones.
+/// Divides the slots among shards: each shard has a contiguous range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Slots {
     shards: usize,
 }
 
 impl Slots {
-    /// For so many shards.
+    /// The mapping for this many shards.
     ///
     /// # Panics
     ///
-    /// If there are none, or more than [`SLOTS`].
+    /// If `shards` is zero or more than [`SLOTS`].
     #[must_use]
     pub fn new(shards: usize) -> Self {
         assert!((1..=SLOTS).contains(&shards), "{shards} shards");
         Self { shards }
     }
 
-    /// The number of shards of a server whose workers own this many each.
+    /// The number of shards of a server whose workers own `each` shards.
     ///
     /// # Errors
     ///
-    /// [`Error::Usage`] if that is more than [`SLOTS`], which the number of workers decides.
+    /// [`Error::Usage`] if that is more than [`SLOTS`]: there are too many workers.
     pub fn shards_of(workers: NonZeroUsize, each: usize) -> Result<usize> {
         let most = SLOTS / each.max(1);
         if workers.get() > most {
@@ -40,7 +40,7 @@ impl Slots {
         Ok(workers.get() * each)
     }
 
-    /// How many shards there are.
+    /// The number of shards.
     #[must_use]
     pub fn shards(self) -> usize {
         self.shards
@@ -49,13 +49,13 @@ impl Slots {
     /// The key's shard.
     #[must_use]
     pub fn shard(self, key: &[u8]) -> usize {
-        // One shard has them all, whatever they hash to.
+        // With one shard, the hash is not needed.
         if self.shards == 1 { 0 } else { usize::from(slot(key)) * self.shards / SLOTS }
     }
 }
 
-/// The key's slot: CRC-16/XMODEM of what is between the first `{` and the next `}`, if there is anything; otherwise of
-/// the whole key (Redis Cluster specification, "hash tags").
+/// The key's slot: the CRC-16/XMODEM of the text between the first `{` and the next `}` if it is
+/// not empty, otherwise of the whole key (Redis Cluster specification, "hash tags").
 #[must_use]
 pub fn slot(key: &[u8]) -> u16 {
     crc16(tag(key).unwrap_or(key)) % SLOTS as u16
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn slots_are_those_of_redis_cluster() {
-        // The specification's own value, and those that `CLUSTER KEYSLOT` answers.
+        // The check value of the CRC, and replies of `CLUSTER KEYSLOT`.
         assert_eq!(crc16(b"123456789"), 0x31c3);
         assert_eq!([slot(b"foo"), slot(b"bar"), slot(b"hello"), slot(b"")], [12182, 5061, 866, 0]);
     }

@@ -1,33 +1,33 @@
-//! The entries of a shard.
+//! The hash table of a shard.
 
 use std::hash::{BuildHasher, RandomState};
 
-use hashbrown::{HashTable, hash_table::Entry as Place};
+use hashbrown::{HashTable, hash_table::Entry as Slot};
 
 use super::{Key, Value};
 
-/// A key and what belongs to it.
+/// A key with its value, expiry and version.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) key: Key,
     pub(super) value: Value,
-    /// When it expires; `u64::MAX` is never.
+    /// The time at which it expires; [`NEVER`] if it does not.
     pub(super) expires: u64,
-    /// Changes with every change, and no two entries of a shard ever have the same.
+    /// Each change assigns another version, which is unique among all entries of the shard.
     pub(super) version: u64,
 }
 
-/// It does not expire.
+/// The `expires` of an entry that does not expire.
 pub(super) const NEVER: u64 = u64::MAX;
 
-/// What an entry takes beside the bytes of key and value: its place, with the table three quarters full, and the
-/// allocator's and the reference counts of the value.
-const OVERHEAD: usize = size_of::<Entry>() * 4 / 3 + 1 + 32;
+/// Approximate memory of an entry without the bytes of its key and value: its bucket, at a load of
+/// three quarters, and 32 bytes for the allocator and the reference counts of the value.
+const ENTRY_OVERHEAD: usize = size_of::<Entry>() * 4 / 3 + 1 + 32;
 
-/// What an entry takes, about.
+/// Approximate memory of an entry.
 pub(super) fn cost(key: &[u8], value: usize) -> u64 {
     let key = if key.len() > 16 { key.len() } else { 0 };
-    (OVERHEAD + key + value) as u64
+    (ENTRY_OVERHEAD + key + value) as u64
 }
 
 impl Entry {
@@ -40,7 +40,7 @@ impl Entry {
     }
 }
 
-/// Entries by key. The hash is keyed at random, so that nobody can choose keys that collide.
+/// Entries by key. The hash has random keys, so clients cannot choose keys that collide.
 #[derive(Debug, Default)]
 pub(super) struct Table {
     entries: HashTable<Entry>,
@@ -52,7 +52,7 @@ impl Table {
         self.entries.len()
     }
 
-    /// The key's hash, among the keys of this table.
+    /// The key's hash, which is only valid for this table.
     pub(super) fn hash(&self, key: &[u8]) -> u64 {
         self.hasher.hash_one(key)
     }
@@ -65,7 +65,7 @@ impl Table {
         self.entries.find(self.hasher.hash_one(key), |entry| *entry.key == *key)
     }
 
-    pub(super) fn place(&mut self, key: &[u8]) -> Place<'_, Entry> {
+    pub(super) fn slot(&mut self, key: &[u8]) -> Slot<'_, Entry> {
         let Self { entries, hasher } = self;
         entries.entry(hasher.hash_one(key), |entry| *entry.key == *key, |entry| hasher.hash_one(&*entry.key))
     }
@@ -77,7 +77,7 @@ impl Table {
     pub(super) fn remove(&mut self, key: &[u8]) -> Option<Entry> {
         let entry = self.entries.find_entry(self.hasher.hash_one(key), |entry| *entry.key == *key).ok()?;
         let entry = entry.remove().0;
-        // Otherwise it would be as large for good as it once was.
+        // Shrink after many removals; a hash table does not do that on its own.
         if self.entries.len() < self.entries.capacity() / 8 && self.entries.capacity() > 1024 {
             let hasher = &self.hasher;
             self.entries.shrink_to(self.entries.len() * 2, |entry| hasher.hash_one(&*entry.key));
@@ -85,18 +85,18 @@ impl Table {
         Some(entry)
     }
 
-    /// How many places there are, taken or not.
-    pub(super) fn places(&self) -> usize {
+    /// The number of buckets, occupied or not.
+    pub(super) fn buckets(&self) -> usize {
         self.entries.num_buckets()
     }
 
-    /// What is in a place.
-    pub(super) fn at(&self, place: usize) -> Option<&Entry> {
-        self.entries.get_bucket(place)
+    /// The entry in a bucket.
+    pub(super) fn get_bucket(&self, bucket: usize) -> Option<&Entry> {
+        self.entries.get_bucket(bucket)
     }
 
-    pub(super) fn remove_at(&mut self, place: usize) -> Option<Entry> {
-        Some(self.entries.get_bucket_entry(place).ok()?.remove().0)
+    pub(super) fn remove_bucket(&mut self, bucket: usize) -> Option<Entry> {
+        Some(self.entries.get_bucket_entry(bucket).ok()?.remove().0)
     }
 
     pub(super) fn clear(&mut self) {

@@ -1,4 +1,4 @@
-//! What a server tells of itself: INFO, COMMAND, CONFIG GET.
+//! The server's replies about itself: INFO, COMMAND, CONFIG GET.
 
 use std::fmt::Write;
 
@@ -8,15 +8,16 @@ use super::{
     verb::{SPECS, Spec, Verb},
 };
 
-/// The version of Redis that this server answers like. Drivers ask before they use what is newer.
+/// The version of Redis whose behaviour this server has. Drivers check it before they use later
+/// features.
 pub(super) const VERSION: &str = "7.0.0";
 
-/// What INFO tells, as far as it is known without asking the shards.
+/// An INFO request, with the figures that are known without the shards.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Info {
     wanted: Vec<&'static str>,
     server: String,
-    /// Of this process, which answers.
+    /// The figures of the process that replies.
     own: Tally,
     max_connections: usize,
     max_memory: u64,
@@ -25,11 +26,11 @@ pub(super) struct Info {
 
 const SECTIONS: [&str; 6] = ["Server", "Clients", "Memory", "Stats", "Shards", "Keyspace"];
 
-/// The sections that need no shard if this is the only process that serves clients.
+/// The sections that need no shard if only one process serves clients.
 const OF_PROCESS: [&str; 3] = ["Server", "Clients", "Stats"];
 
 impl Info {
-    /// The sections that are asked for; all of them, if none is.
+    /// Selects the sections that the request names, or all if it names none.
     pub(super) fn new(request: &Request, server: &Server) -> Self {
         let is_wanted = |name: &&str| {
             let is = |argument: &[u8]| {
@@ -49,14 +50,14 @@ impl Info {
         }
     }
 
-    /// Whether the shards have something to say.
+    /// Whether the reply needs figures of the shards.
     pub(super) fn asks_shards(&self) -> bool {
         let is_local =
             |name: &&'static str| OF_PROCESS.contains(name) && (self.shares == 1 || *name == "Server");
         !self.wanted.iter().all(is_local)
     }
 
-    /// With what each shard tells; none if it is down.
+    /// The reply. `shards` has the figures of each shard, `None` if it is down.
     pub(super) fn reply(&self, shards: &[Option<Stats>]) -> Reply {
         let mut text = String::new();
         for name in &self.wanted {
@@ -69,13 +70,13 @@ impl Info {
                 "Shards" => self::shards(shards),
                 _ => keyspace(shards),
             };
-            // A String takes everything that is written to it.
+            // Writing to a String cannot fail.
             let _ = write!(text, "{between}# {name}\r\n{lines}");
         }
         Reply::bulk(text)
     }
 
-    /// Of all processes that serve clients, as far as they answer.
+    /// The sum over all processes that serve clients and that have answered.
     fn tally(&self, shards: &[Option<Stats>]) -> Tally {
         let mut tallies = shards.iter().flatten().filter_map(|stats| stats.process).peekable();
         if tallies.peek().is_none() {
@@ -92,8 +93,8 @@ impl Info {
 
     fn memory(&self, shards: &[Option<Stats>]) -> String {
         let used = sum(shards, |stats| stats.memory);
-        // A shard that is elsewhere takes its memory there, and of no budget that a process tells
-        // of.
+        // A shard in a process without clients takes memory there, which no process's tally
+        // includes.
         let elsewhere = |stats: &Stats| if stats.process.is_some() { 0 } else { stats.memory };
         let is_elsewhere = self.shares > 1;
         let granted = self.tally(shards).granted + if is_elsewhere { sum(shards, elsewhere) } else { 0 };
@@ -101,7 +102,7 @@ impl Info {
             line("used_memory", used),
             line("granted_memory", granted),
             line("maxmemory", self.max_memory),
-            // No worker has more than its part, also where the others have room.
+            // A worker has only its part, even if the other workers have memory left.
             line("maxmemory_per_worker", self.max_memory / self.shares.max(1) as u64),
             line("maxmemory_policy", "noeviction"),
         ]
@@ -116,7 +117,7 @@ impl Info {
     }
 }
 
-/// How many clients and bytes all workers have; 0 bytes is no limit.
+/// The maximum clients and bytes of all workers together; 0 bytes is without limit.
 fn whole(server: &Server) -> (usize, u64) {
     let config = &server.config;
     let (connections, memory) = config.whole.unwrap_or((config.max_connections, config.max_memory));
@@ -146,7 +147,7 @@ fn server(server: &Server) -> String {
     .concat()
 }
 
-/// An epoch for each shard: another one than before is another shard, and what the old one held is lost.
+/// The epoch of each shard. A changed epoch means that the shard was replaced and its data lost.
 fn shards(shards: &[Option<Stats>]) -> String {
     let epoch = |stats: &Option<Stats>| stats.map_or("down".to_owned(), |stats| stats.epoch.to_string());
     let epochs: Vec<_> = shards.iter().map(epoch).collect();
@@ -162,7 +163,7 @@ fn keyspace(shards: &[Option<Stats>]) -> String {
     }
 }
 
-/// CONFIG GET: those of the settings whose names match one of the patterns.
+/// CONFIG GET: the settings whose names match one of the patterns.
 pub(super) fn config(request: &Request, server: &Server) -> Reply {
     let config = &server.config;
     let (max_connections, max_memory) = whole(server);
@@ -182,9 +183,10 @@ pub(super) fn config(request: &Request, server: &Server) -> Reply {
     Reply::Array(wanted.flat_map(|(name, value)| [Reply::bulk(name), Reply::bulk(value)]).collect())
 }
 
-/// Whether a name matches a pattern with `*` and `?`, whatever the case of the letters.
+/// Whether a name matches a pattern with `*` and `?`, ignoring case.
 fn matches(mut pattern: &[u8], mut name: &[u8]) -> bool {
-    // Where the last star was, and how much of the name it had taken: it can only take more.
+    // The last star, and the part of the name after what it has matched. On a mismatch it matches
+    // one byte more.
     let mut star: Option<(&[u8], &[u8])> = None;
     loop {
         match (pattern, name) {
@@ -224,7 +226,7 @@ fn command_info(spec: &Spec) -> Reply {
     let flags = Reply::Array(spec.flags.iter().map(|flag| Reply::simple(flag)).collect());
     let mut info = vec![Reply::bulk(spec.name), Reply::Int(spec.arity), flags];
     info.extend(spec.keys.map(Reply::Int));
-    // Categories, hints, key specifications and subcommands, of which it has none to tell.
+    // ACL categories, hints, key specifications and subcommands: this server has none.
     info.extend([const { Reply::Array(Vec::new()) }; 4]);
     Reply::Array(info)
 }

@@ -1,15 +1,16 @@
 //! The names of commands.
 
-/// What Redis tells about a command when it is asked `COMMAND INFO`.
+/// What `COMMAND INFO` replies about a command.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Spec {
-    /// In small letters.
+    /// The name in lower case.
     pub name: &'static str,
-    /// So many arguments, the name included; at least so many, if negative.
+    /// The number of arguments including the name; if negative, the minimum number.
     pub arity: i64,
     /// "readonly", "write", …
     pub flags: &'static [&'static str],
-    /// The first key's place, the last one's (from behind, if negative), and the step.
+    /// The positions of the first and the last key (counted from the end, if negative), and the
+    /// step.
     pub keys: [i64; 3],
 }
 
@@ -20,7 +21,7 @@ macro_rules! verbs {
         #[allow(missing_docs, reason = "they are the names that Redis documents")]
         pub(super) enum Verb { $($verb,)* }
 
-        /// All of them, in the order of [`Verb`].
+        /// The specifications of all commands, in the order of [`Verb`].
         pub(super) const SPECS: &[Spec] =
             &[$(Spec { name: $name, arity: $arity, flags: &[$($flag),*], keys: $keys },)*];
 
@@ -72,7 +73,7 @@ verbs! {
 }
 
 impl Verb {
-    /// The one of that name, in letters of any case.
+    /// The command with this name, in upper or lower case.
     pub(super) fn of(name: &[u8]) -> Option<Self> {
         let mut lower = [0; 8];
         let lower = lower.get_mut(..name.len())?;
@@ -81,20 +82,20 @@ impl Verb {
         Self::of_lower_case(std::str::from_utf8(lower).ok()?)
     }
 
-    /// What there is to know of it.
+    /// The command's specification.
     pub(super) fn spec(self) -> &'static Spec {
         &SPECS[self as usize]
     }
 
-    /// Whether it may have so many arguments, its name included.
+    /// Whether it accepts this many arguments, including its name.
     pub(super) fn takes(self, arguments: usize) -> bool {
         let arity = self.spec().arity;
         let arguments = arguments as i64;
         if arity < 0 { arguments >= -arity } else { arguments == arity }
     }
 
-    /// Whether one may ask it who has yet to give the password.
-    pub(super) fn is_for_strangers(self) -> bool {
+    /// Whether a client that has not given the password may call it.
+    pub(super) fn is_allowed_before_auth(self) -> bool {
         matches!(self, Self::Auth | Self::Hello | Self::Quit)
     }
 }

@@ -4,14 +4,16 @@
 //! Job ── tasks() ──> Task ── Plane::task() ──> Output ── Picture ──> digest, PNG
 //! ```
 //!
-//! The picture is cut into tiles of one [`Shape`], numbered row by row; a [`Task`] is some tiles that follow
-//! each other, often one. Nothing is read and little is written, and a tile costs from a few nanoseconds a pixel, where
-//! the point is outside of the set, to a few microseconds, where it is inside. So a model shows here what sharing work
-//! costs, and whether it shares evenly. A task is two numbers: it can be computed from its own, and need not be sent.
+//! The picture is cut into tiles of one [`Shape`], numbered row by row. A [`Task`] is one tile or
+//! several consecutive ones. There is no input to read. A pixel costs a few iterations outside of
+//! the set, and all of them inside, so tiles of the same size differ much in cost. The workload
+//! therefore shows what it costs to distribute work, and how well a model balances the load. A task
+//! is two numbers that follow from its position in the list of tasks, so a model need not send the
+//! task.
 //!
-//! Outputs may come in any order: the [`Picture`] knows where each belongs.
+//! Outputs may arrive in any order: the [`Picture`] copies each tile to its position.
 
-// What prints goes through `stdio`, which does not panic and tells what could not be written.
+// All printing goes through `stdio`, which does not panic and reports write errors.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod cli;
@@ -34,26 +36,27 @@ pub use picture::{Picture, Totals};
 pub use plane::{Plane, escape_time};
 pub use scope::Scope;
 
-/// What a model provides: runs the job and pushes every output once, as they are completed. Returns early, and
-/// cleans up, once a stop is requested.
+/// The function that each model provides. It runs the job and pushes each output once, as soon as
+/// it is complete. Once a stop is requested, it cleans up and returns early.
 pub type Run = fn(&Job, &Ctx, &mut dyn Sink<Output>) -> Result<()>;
 
-/// What is looked at, and how closely: all that a worker must know.
+/// What the picture shows, at which resolution: all that a worker needs to compute tiles.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct View {
-    /// How wide the picture is, in pixels.
+    /// The picture's width in pixels.
     pub width: NonZeroU32,
-    /// How high, in pixels.
+    /// The picture's height in pixels.
     pub height: NonZeroU32,
-    /// The part of the plane that it shows.
+    /// The part of the complex plane that the picture shows.
     pub region: Region,
-    /// After so many iterations a point counts as one of the set.
+    /// Maximum iterations per pixel: a point that has not escaped by then counts as inside the set.
     pub max_iter: u32,
-    /// How the picture is cut.
+    /// The shape of the tiles that the picture is cut into.
     pub tile: Shape,
 }
 
-/// A part of the plane, from (x0, y0) at the lower left to (x1, y1). A pixel's point is in its middle.
+/// A rectangle of the complex plane, from (x0, y0) at the lower left to (x1, y1) at the upper
+/// right. Each pixel stands for the point in its middle.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Region {
     /// The left edge.
@@ -67,64 +70,65 @@ pub struct Region {
 }
 
 impl Default for Region {
-    /// A lopsided one: cut in halves by rows, one half has most of the work.
+    /// An asymmetric region: if the picture is cut in two halves by rows, one half has most of the
+    /// work.
     fn default() -> Self {
         Self { x0: -1.5, y0: -0.25, x1: -0.25, y1: 1.0 }
     }
 }
 
-/// The shape of a tile, in pixels. Those at the right and the lower edge may be smaller.
+/// The shape of a tile, in pixels. The tiles at the right and the lower edge may be smaller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shape {
-    /// How many rows.
+    /// Rows per tile.
     pub rows: NonZeroU32,
-    /// How many columns.
+    /// Columns per tile.
     pub columns: NonZeroU32,
 }
 
-/// What is to be computed.
+/// What a run computes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Job {
-    /// The picture.
+    /// What the picture shows.
     pub view: View,
-    /// How many tiles are a task, if that is not left to the model. One that by itself does tile by tile gives up a
-    /// task of several as a whole.
+    /// Tiles per task; `None` leaves the number to the model. A model whose own choice is one tile
+    /// per task has no code that splits a failed task: it reports all tiles of the task as failed.
     pub grain: Option<NonZeroU32>,
 }
 
 impl Job {
-    /// The picture, in tasks as coarse as the model likes.
+    /// A job whose tasks are as coarse as the model chooses.
     #[must_use]
     pub fn new(view: View) -> Self {
         Self { view, grain: None }
     }
 
-    /// The job's tasks: an iterator that also gives any of them by its number. They are of this grain, unless the job
-    /// asks for another.
+    /// The job's tasks: an iterator with random access by number. The tasks have this grain, unless
+    /// the job asks for another.
     #[must_use]
     pub fn tasks(&self, grain: Grain) -> Tasks {
-        let each = self.grain.map_or_else(|| grain.tiles(self.view.tile), NonZeroU32::get);
-        Tasks { tiles: self.view.tiles(), each, next: 0 }
+        let tiles_per_task = self.grain.map_or_else(|| grain.tiles(self.view.tile), NonZeroU32::get);
+        Tasks { tiles: self.view.tiles(), tiles_per_task, next: 0 }
     }
 
-    /// The sink that makes this job's picture. What there is to say of tiles that failed goes to `messages`.
+    /// The sink that assembles this job's picture. It reports failed tiles to `messages`.
     pub fn picture<'a>(&'a self, messages: &'a mut dyn Sink<Block>) -> Picture<'a> {
         Picture::new(self, messages)
     }
 }
 
-/// How coarse tasks are: the model's decision, unless the [`Job`] has made it.
+/// How coarse tasks are: the model's decision, unless the [`Job`] sets the number of tiles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grain {
-    /// A task is one tile, or as many as have no more pixels than this.
+    /// Maximum pixels per task. A task has at least one tile, even if that tile has more pixels.
     pub pixels: u64,
 }
 
 impl Grain {
-    /// Every tile is a task of its own.
+    /// One tile per task.
     pub const TILE: Self = Self { pixels: 1 };
 
-    /// How many tiles of this shape.
+    /// The number of tiles of this shape per task.
     fn tiles(self, tile: Shape) -> u32 {
         let pixels = u64::from(tile.rows.get()) * u64::from(tile.columns.get());
         (self.pixels / pixels).clamp(1, u64::from(u32::MAX)) as u32
@@ -135,25 +139,26 @@ impl Grain {
 #[derive(Clone, Debug)]
 pub struct Tasks {
     tiles: u64,
-    /// Tiles in a task.
-    each: u32,
+    tiles_per_task: u32,
+    /// The number of the next task.
     next: u64,
 }
 
 impl Tasks {
-    /// The task with this number, counted from 0; none if there are not so many.
+    /// The task with this number, counted from 0; `None` if the job has fewer tasks.
     #[must_use]
     pub fn get(&self, number: u64) -> Option<Task> {
         failpoint::hit(b"source", number);
-        let first = number.checked_mul(u64::from(self.each)).filter(|first| *first < self.tiles)?;
-        let tiles = (self.tiles - first).min(u64::from(self.each)) as u32;
+        let tiles_per_task = u64::from(self.tiles_per_task);
+        let first = number.checked_mul(tiles_per_task).filter(|first| *first < self.tiles)?;
+        let tiles = (self.tiles - first).min(tiles_per_task) as u32;
         Some(Task { first, tiles })
     }
 
-    /// How many there are in all.
+    /// The number of tasks of the job, including those that the iterator has already returned.
     #[must_use]
     pub fn count_all(&self) -> u64 {
-        self.tiles.div_ceil(u64::from(self.each))
+        self.tiles.div_ceil(u64::from(self.tiles_per_task))
     }
 }
 
@@ -167,39 +172,41 @@ impl Iterator for Tasks {
     }
 }
 
-/// Some tiles that follow each other. Plain data: it may be done anywhere, and again.
+/// One or more consecutive tiles. A task is plain data: any worker can do it, and it can be
+/// repeated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Task {
-    /// The first one's number.
+    /// The number of the first tile.
     pub first: u64,
-    /// How many.
+    /// The number of tiles.
     pub tiles: u32,
 }
 
 impl Task {
-    /// The same, every tile for itself: to find the one that a task of several has failed of.
-    pub fn apart(self) -> impl Iterator<Item = Self> {
+    /// Splits the task into tasks of one tile each, to find the tile that made the whole task fail.
+    pub fn split(self) -> impl Iterator<Item = Self> {
         (self.first..self.first + u64::from(self.tiles)).map(|first| Self { first, tiles: 1 })
     }
 
-    /// The output of a task that could not be done: it panicked, or killed its worker again and again.
+    /// The output of a task that could not be completed: it panicked, or it killed its worker
+    /// repeatedly.
     #[must_use]
     pub fn failed(&self, why: &str) -> Output {
         Output { task: *self, counts: Err(why.to_owned()) }
     }
 }
 
-/// What came of a task.
+/// The result of a task.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Output {
     /// The task.
     pub task: Task,
-    /// Its pixels' iteration counts, tile by tile and row by row, each in four bytes, the lowest first; or why
-    /// there are none.
+    /// The pixels' iteration counts, tile by tile and row by row, each in four bytes,
+    /// little-endian; or the reason of the failure.
     pub counts: Result<ByteBuf, String>,
 }
 
-/// A rectangle of pixels.
+/// A rectangle of pixels. `row` and `column` are the position of its upper left pixel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Tile {
     row: u32,
@@ -215,7 +222,7 @@ impl Tile {
 }
 
 impl View {
-    /// The default region, to a thousand iterations, in tiles of four rows.
+    /// The default region, with at most 1000 iterations per pixel, in tiles of four full rows.
     #[must_use]
     pub fn new(width: NonZeroU32, height: NonZeroU32) -> Self {
         let rows = const { NonZeroU32::new(4).expect("four is not zero") };
@@ -228,7 +235,7 @@ impl View {
         }
     }
 
-    /// How many tiles the picture is cut into.
+    /// The number of tiles in the picture.
     fn tiles(&self) -> u64 {
         u64::from(self.height.get().div_ceil(self.tile.rows.get())) * self.tiles_in_a_row()
     }
@@ -237,7 +244,7 @@ impl View {
         u64::from(self.width.get().div_ceil(self.tile.columns.get()))
     }
 
-    /// The tile with this number, which there must be.
+    /// The tile with this number, which must be lower than [`tiles`](Self::tiles).
     fn tile(&self, number: u64) -> Tile {
         let Shape { rows, columns } = self.tile;
         let row = (number / self.tiles_in_a_row()) as u32 * rows.get();

@@ -1,4 +1,4 @@
-//! What becomes of the counts: a digest, and a picture that one would hang up.
+//! Collects the iteration counts, computes their digest and colours them as a picture.
 
 use std::{
     io::{self, BufWriter, Write},
@@ -15,16 +15,17 @@ use cc_core::{
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::{Job, Output, Task, View};
-/// How much was done.
+
+/// How much work was done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
     /// Pixels computed.
     pub pixels: u64,
-    /// The sum of their counts.
+    /// The sum of the pixels' iteration counts.
     pub iterations: u64,
-    /// The tiles they are in.
+    /// Tiles computed.
     pub tiles: u64,
-    /// The tasks that these were handed out in.
+    /// Tasks that computed them.
     pub tasks: u64,
 }
 
@@ -35,37 +36,37 @@ impl From<Totals> for report::Totals {
     }
 }
 
-/// The sink that every model's outputs go to: puts each tile in its place. See [`Job::picture`].
+/// The sink for the outputs of every model: copies each tile to its position. See [`Job::picture`].
 pub struct Picture<'a> {
     view: &'a View,
     messages: &'a mut dyn Sink<Block>,
-    /// Four bytes a pixel, the lowest first, row by row.
+    /// Four bytes per pixel, little-endian, row by row.
     counts: Vec<u8>,
     totals: Totals,
     failed: bool,
 }
 
-/// Bytes of a count.
-pub(super) const COUNT: usize = 4;
+/// Bytes per iteration count, in an output and in the picture.
+pub(super) const COUNT_BYTES: usize = 4;
 
-/// Pixels written between two looks at the stop: some milliseconds.
-const LOOK: usize = 1 << 16;
+/// Pixels written between two checks of the stop: a few milliseconds of work.
+const PIXELS_PER_STOP_CHECK: usize = 1 << 16;
 
 impl<'a> Picture<'a> {
     pub(super) fn new(job: &'a Job, messages: &'a mut dyn Sink<Block>) -> Self {
         let view = &job.view;
         let pixels = view.width.get() as usize * view.height.get() as usize;
-        let counts = vec![0; pixels * COUNT];
+        let counts = vec![0; pixels * COUNT_BYTES];
         Self { view, messages, counts, totals: Totals::default(), failed: false }
     }
 
-    /// The totals of the tiles that are in their places.
+    /// The totals of the tiles that the picture has so far.
     #[must_use]
     pub fn totals(&self) -> Totals {
         self.totals
     }
 
-    /// Whether a tile is missing, which has been said.
+    /// Whether a tile has failed. The failure has then been reported.
     #[must_use]
     pub fn failed(&self) -> bool {
         self.failed
@@ -74,24 +75,23 @@ impl<'a> Picture<'a> {
     /// The iteration counts, row by row.
     pub fn counts(&self) -> impl Iterator<Item = u32> {
         self.counts
-            .chunks_exact(COUNT)
+            .chunks_exact(COUNT_BYTES)
             .map(|count| u32::from_le_bytes([count[0], count[1], count[2], count[3]]))
     }
 
-    /// The XXH3 digest of the counts, row by row, each in four bytes, the lowest first.
+    /// The XXH3 digest of the counts, row by row, each in four bytes, little-endian.
     #[must_use]
     pub fn digest(&self) -> u128 {
         let _span = trace::serial("digest");
         xxh3_128(&self.counts)
     }
 
-    /// Writes the picture as PNG. What takes longer to escape is further along the palette, by the logarithm, so
-    /// that there is as much to see far from the set as close to it; the set itself is black.
+    /// Writes the picture as PNG. The position in the palette is the logarithm of the count, so
+    /// that details are visible both far from the set and close to it. The set itself is black.
     ///
     /// # Errors
     ///
-    /// Those of `out`, and one that is [`io::ErrorKind::Interrupted`] if `stop` is requested
-    /// meanwhile.
+    /// The errors of `out`; [`io::ErrorKind::Interrupted`] if a stop is requested in the meantime.
     pub fn write_png(&self, out: impl Write, stop: &Stop) -> io::Result<()> {
         let _span = trace::serial("write");
         let mut encoder =
@@ -101,32 +101,33 @@ impl<'a> Picture<'a> {
         let mut writer = encoder.write_header()?;
         let mut rows = writer.stream_writer()?;
         for (nth, count) in self.counts().enumerate() {
-            if nth % LOOK == 0 && stop.requested() {
+            if nth % PIXELS_PER_STOP_CHECK == 0 && stop.requested() {
                 return Err(io::ErrorKind::Interrupted.into());
             }
-            let colour = if count == self.view.max_iter { [0; 3] } else { colour(count) };
-            rows.write_all(&colour)?;
+            let pixel = if count == self.view.max_iter { [0; 3] } else { colour(count) };
+            rows.write_all(&pixel)?;
         }
         rows.finish()?;
         writer.finish()?;
         Ok(())
     }
 
-    fn place(&mut self, task: &Task, mut counts: &[u8]) {
+    /// Copies the counts of the task's tiles into the picture.
+    fn insert(&mut self, task: &Task, mut remaining: &[u8]) {
         let width = self.view.width.get() as usize;
         for number in task.first..task.first + u64::from(task.tiles) {
             let tile = self.view.tile(number);
-            let (tile_counts, later) = counts.split_at(tile.pixels() * COUNT);
-            counts = later;
-            let row_bytes = tile.columns as usize * COUNT;
-            for (row, from) in tile_counts.chunks_exact(row_bytes).enumerate() {
-                let at = ((tile.row as usize + row) * width + tile.column as usize) * COUNT;
-                self.counts[at..at + row_bytes].copy_from_slice(from);
+            let (tile_counts, after) = remaining.split_at(tile.pixels() * COUNT_BYTES);
+            remaining = after;
+            let row_bytes = tile.columns as usize * COUNT_BYTES;
+            for (row, row_counts) in tile_counts.chunks_exact(row_bytes).enumerate() {
+                let start = ((tile.row as usize + row) * width + tile.column as usize) * COUNT_BYTES;
+                self.counts[start..start + row_bytes].copy_from_slice(row_counts);
             }
-            let sum = tile_counts.chunks_exact(COUNT);
-            let sum =
-                sum.map(|count| u64::from(u32::from_le_bytes([count[0], count[1], count[2], count[3]])));
-            self.totals.iterations += sum.sum::<u64>();
+            for count in tile_counts.chunks_exact(COUNT_BYTES) {
+                let count = u32::from_le_bytes([count[0], count[1], count[2], count[3]]);
+                self.totals.iterations += u64::from(count);
+            }
             self.totals.pixels += tile.pixels() as u64;
         }
         self.totals.tiles += u64::from(task.tiles);
@@ -138,7 +139,7 @@ impl Sink<Output> for Picture<'_> {
     fn push(&mut self, Output { task, counts }: Output) -> ControlFlow<()> {
         let _span = trace::serial("place");
         match counts {
-            Ok(counts) => self.place(&task, &counts),
+            Ok(counts) => self.insert(&task, &counts),
             Err(why) => {
                 self.failed = true;
                 let tiles = match task.tiles {
@@ -153,7 +154,7 @@ impl Sink<Output> for Picture<'_> {
     }
 }
 
-/// The palette goes round: night, blue, ice, sand, rust, and night again.
+/// The colours of the palette, which is cyclic: night, blue, ice, sand, rust, and night again.
 const PALETTE: [[f64; 3]; 6] = [
     [6.0, 8.0, 48.0],
     [18.0, 80.0, 158.0],
@@ -163,14 +164,14 @@ const PALETTE: [[f64; 3]; 6] = [
     [6.0, 8.0, 48.0],
 ];
 
-/// Once round the palette for so many doublings of the count.
+/// Doublings of the count per cycle of the palette.
 const DOUBLINGS: f64 = 5.0;
 
 fn colour(count: u32) -> [u8; 3] {
-    let round = (f64::from(count) + 1.0).log2() / DOUBLINGS;
-    let along = round.fract() * (PALETTE.len() - 1) as f64;
-    let (from, share) = (along as usize, along.fract());
-    std::array::from_fn(|n| {
-        (PALETTE[from][n] + (PALETTE[from + 1][n] - PALETTE[from][n]) * share).round() as u8
+    let cycles = (f64::from(count) + 1.0).log2() / DOUBLINGS;
+    let position = cycles.fract() * (PALETTE.len() - 1) as f64;
+    let (from, to) = (PALETTE[position as usize], PALETTE[position as usize + 1]);
+    std::array::from_fn(|channel| {
+        (from[channel] + (to[channel] - from[channel]) * position.fract()).round() as u8
     })
 }

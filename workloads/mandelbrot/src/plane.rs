@@ -1,15 +1,16 @@
-//! The kernel: how many iterations of z² + c it takes until a point is known to be outside of the set.
+//! The kernel: counts the iterations of z² + c until a point has escaped, so is outside of the set.
 
 use cc_core::{failpoint, stop::Stop, trace};
 use pulp::{Arch, Simd, WithSimd};
 use serde_bytes::ByteBuf;
 
-use super::{Output, Task, Tile, View};
-/// A point with |z|² above this never comes back.
+use super::{Output, Task, Tile, View, picture::COUNT_BYTES};
+
+/// The limit of |z|²: once it is exceeded, the sequence diverges.
 const ESCAPE: f64 = 4.0;
 
-/// How many iterations of z² + c, from zero, stay within the limit; `max_iter` at most. This is the definition: the
-/// kernel does the same operations for many pixels at once.
+/// The number of iterations of z² + c, from zero, that stay within the limit; at most `max_iter`.
+/// This is the definition of a count: the kernel does the same operations for many pixels at once.
 #[must_use]
 pub fn escape_time(x: f64, y: f64, max_iter: u32) -> u32 {
     let (mut re, mut im) = (0.0, 0.0);
@@ -24,22 +25,22 @@ pub fn escape_time(x: f64, y: f64, max_iter: u32) -> u32 {
     max_iter
 }
 
-/// What computes tiles of a view. One serves any number of threads.
+/// Computes the tiles of a view. It is read-only, so any number of threads can share it.
 #[derive(Clone, Debug)]
 pub struct Plane {
     view: View,
-    /// The real part of each column's pixels.
+    /// The real part of the pixels of each column.
     columns: Vec<f64>,
-    /// The imaginary part of each row's.
+    /// The imaginary part of the pixels of each row.
     rows: Vec<f64>,
     arch: Arch,
     stop: Stop,
 }
 
 impl Plane {
-    /// Gets ready for a view: the best instructions that this machine has are chosen here. The
-    /// counts are the same with any, to the bit, since each is the same IEEE operations in the same
-    /// order. Once `stop` is requested, no more is computed.
+    /// Prepares a view, and detects the widest vector instructions of this machine. The counts are
+    /// the same with all of them, bit for bit: a pixel takes the same IEEE operations in the same
+    /// order. Once `stop` is requested, [`task`](Self::task) returns early.
     #[must_use]
     pub fn new(view: &View, stop: &Stop) -> Self {
         let region = view.region;
@@ -56,8 +57,12 @@ impl Plane {
         }
     }
 
-    /// Does a task. None once a stop is requested, which takes less than a tenth of a second to be
-    /// seen: a tile of many pixels, or of many iterations, takes as long as the user says.
+    /// Does a task. Returns `None` once a stop is requested. The kernel checks for a stop within
+    /// each tile, because the options can make a tile arbitrarily expensive; it returns in less
+    /// than a tenth of a second.
+    ///
+    /// A panic leaves no state behind that the next task would see: the plane is read-only, and the
+    /// counts are local. A caller may therefore assert unwind safety.
     #[must_use]
     pub fn task(&self, task: &Task) -> Option<Output> {
         let _span = trace::span("iterate");
@@ -68,14 +73,14 @@ impl Plane {
             }
             let tile = self.view.tile(number);
             let max_iter = self.view.max_iter;
-            counts.reserve_exact(tile.pixels() * 4);
+            counts.reserve_exact(tile.pixels() * COUNT_BYTES);
             self.arch.dispatch(Kernel { plane: self, tile, max_iter, counts: &mut counts })?;
         }
         Some(Output { task: *task, counts: Ok(ByteBuf::from(counts)) })
     }
 }
 
-/// One tile.
+/// The arguments of the kernel for one tile.
 struct Kernel<'a> {
     plane: &'a Plane,
     tile: Tile,
@@ -83,21 +88,22 @@ struct Kernel<'a> {
     counts: &'a mut Vec<u8>,
 }
 
-/// Vectors at work at once: each iteration waits for the one before it, and meanwhile the others have their turn.
-const AT_ONCE: usize = 4;
+/// Vectors that are iterated together. An iteration depends on the one before it, so the processor
+/// would wait for each result of a single vector; independent vectors fill that latency.
+const VECTORS: usize = 4;
 
-/// Room for as many pixels as the widest vectors take at once.
-const ROOM: usize = AT_ONCE * 8;
+/// Maximum pixels per call of [`count`]: the widest vectors (512 bits) have eight lanes.
+const MAX_PIXELS: usize = VECTORS * 8;
 
-/// Pixels of a row between two looks at the stop.
-const LOOK_PIXELS: usize = 4096;
+/// Pixels of a row between two checks of the stop.
+const PIXELS_PER_STOP_CHECK: usize = 4096;
 
-/// Iterations of the same pixels between two looks at the stop: less than a millisecond, and more
-/// than most pictures have.
-const LOOK_ITERATIONS: u32 = 1 << 14;
+/// Iterations of the same pixels between two checks of the stop: less than a millisecond of work,
+/// and more than the `max_iter` of most pictures.
+const ITERATIONS_PER_STOP_CHECK: u32 = 1 << 14;
 
 impl WithSimd for Kernel<'_> {
-    /// None if a stop is requested.
+    /// `None` if a stop is requested.
     type Output = Option<()>;
 
     #[inline(always)]
@@ -105,24 +111,24 @@ impl WithSimd for Kernel<'_> {
         let Self { plane, tile, max_iter, counts } = self;
         let columns = &plane.columns[tile.column as usize..][..tile.columns as usize];
         for y in &plane.rows[tile.row as usize..][..tile.rows as usize] {
-            for mut columns in columns.chunks(LOOK_PIXELS) {
+            for mut columns in columns.chunks(PIXELS_PER_STOP_CHECK) {
                 if plane.stop.requested() {
                     return None;
                 }
                 while !columns.is_empty() {
-                    // A narrow rest is not worth four vectors.
+                    // A remainder that fits in one vector is computed with one.
                     let wide = columns.len() > S::F64_LANES;
-                    let (now, later) =
-                        columns.split_at(columns.len().min(if wide { AT_ONCE } else { 1 } * S::F64_LANES));
-                    let counted = if wide {
-                        count::<S, AT_ONCE>(simd, now, *y, max_iter, &plane.stop)?
+                    let lanes = if wide { VECTORS } else { 1 } * S::F64_LANES;
+                    let (batch, after) = columns.split_at(columns.len().min(lanes));
+                    let batch_counts = if wide {
+                        count::<S, VECTORS>(simd, batch, *y, max_iter, &plane.stop)?
                     } else {
-                        count::<S, 1>(simd, now, *y, max_iter, &plane.stop)?
+                        count::<S, 1>(simd, batch, *y, max_iter, &plane.stop)?
                     };
-                    for count in &counted[..now.len()] {
+                    for count in &batch_counts[..batch.len()] {
                         counts.extend_from_slice(&(*count as u32).to_le_bytes());
                     }
-                    columns = later;
+                    columns = after;
                 }
             }
         }
@@ -130,8 +136,8 @@ impl WithSimd for Kernel<'_> {
     }
 }
 
-/// The counts of pixels in a row, as many as `N` vectors hold, or fewer. None if a stop is
-/// requested.
+/// Counts the iterations of adjacent pixels of a row, at most as many as `N` vectors hold. Returns
+/// `None` if a stop is requested.
 #[inline(always)]
 fn count<S: Simd, const N: usize>(
     simd: S,
@@ -139,9 +145,10 @@ fn count<S: Simd, const N: usize>(
     y: f64,
     max_iter: u32,
     stop: &Stop,
-) -> Option<[f64; ROOM]> {
-    // What is too many is far away, and so is done at once.
-    let mut padded = [ESCAPE; ROOM];
+) -> Option<[f64; MAX_PIXELS]> {
+    // Unused lanes hold a point far outside of the set, which escapes after one iteration: they do
+    // not prolong the loop.
+    let mut padded = [ESCAPE; MAX_PIXELS];
     padded[..x.len()].copy_from_slice(x);
     let (x, _) = S::as_simd_f64s(&padded);
     let x: [S::f64s; N] = std::array::from_fn(|n| x[n]);
@@ -149,12 +156,12 @@ fn count<S: Simd, const N: usize>(
     let (escape, y) = (simd.splat_f64s(ESCAPE), simd.splat_f64s(y));
     let (mut re, mut im, mut counts) = ([zero; N], [zero; N], [zero; N]);
     let mut inside = [simd.less_than_or_equal_f64s(zero, zero); N];
-    let mut left = max_iter;
-    while left > 0 {
-        let mut any = false;
-        let now = left.min(LOOK_ITERATIONS);
-        for _ in 0..now {
-            any = false;
+    let mut iterations_left = max_iter;
+    while iterations_left > 0 {
+        let mut any_inside = false;
+        let iterations = iterations_left.min(ITERATIONS_PER_STOP_CHECK);
+        for _ in 0..iterations {
+            any_inside = false;
             for n in 0..N {
                 let (re2, im2) = (simd.mul_f64s(re[n], re[n]), simd.mul_f64s(im[n], im[n]));
                 let bounded = simd.less_than_or_equal_f64s(simd.add_f64s(re2, im2), escape);
@@ -162,20 +169,20 @@ fn count<S: Simd, const N: usize>(
                 counts[n] = simd.select_f64s(inside[n], simd.add_f64s(counts[n], one), counts[n]);
                 im[n] = simd.add_f64s(simd.mul_f64s(simd.add_f64s(re[n], re[n]), im[n]), y);
                 re[n] = simd.add_f64s(simd.sub_f64s(re2, im2), x[n]);
-                any |= simd.first_true_m64s(inside[n]) < S::F64_LANES;
+                any_inside |= simd.first_true_m64s(inside[n]) < S::F64_LANES;
             }
-            if !any {
+            if !any_inside {
                 break;
             }
         }
-        left = if any { left - now } else { 0 };
-        if left > 0 && stop.requested() {
+        iterations_left = if any_inside { iterations_left - iterations } else { 0 };
+        if iterations_left > 0 && stop.requested() {
             return None;
         }
     }
-    let mut counted = [0.0; ROOM];
-    S::as_mut_simd_f64s(&mut counted).0[..N].copy_from_slice(&counts);
-    Some(counted)
+    let mut pixel_counts = [0.0; MAX_PIXELS];
+    S::as_mut_simd_f64s(&mut pixel_counts).0[..N].copy_from_slice(&counts);
+    Some(pixel_counts)
 }
 
 #[cfg(test)]
@@ -234,26 +241,27 @@ mod tests {
 
     #[test]
     fn a_stop_is_seen_within_a_row_and_within_a_pixel() {
-        // Inside of the set, where each takes all of its iterations: for days, were it not stopped.
+        // Inside of the set, where each pixel takes all iterations: without a stop, the largest
+        // view would take days.
         let region = Region { x0: -0.1, y0: -0.1, x1: 0.1, y1: 0.1 };
         for (width, height) in [(1, 1), (1 << 20, 1), (1, 1 << 20)] {
             let view = View { region, max_iter: u32::MAX, ..view(width, height, height, width) };
             let stop = Stop::new();
             let plane = Plane::new(&view, &stop);
-            let asked = thread::scope(|scope| {
+            let delay = thread::scope(|scope| {
                 let task = scope.spawn(|| plane.task(&Task { first: 0, tiles: 1 }));
-                let asked = Instant::now();
+                let requested_at = Instant::now();
                 stop.request(Cause::Test);
                 assert_eq!(task.join().unwrap(), None);
-                asked.elapsed()
+                requested_at.elapsed()
             });
-            assert!(asked < Duration::from_secs(1), "{width}x{height}: {asked:?}");
+            assert!(delay < Duration::from_secs(1), "{width}x{height}: {delay:?}");
         }
     }
 
     #[test]
-    fn more_iterations_than_between_two_looks_are_counted() {
-        let view = View { max_iter: 3 * LOOK_ITERATIONS + 7, ..view(9, 5, 5, 9) };
+    fn more_iterations_than_between_two_stop_checks_are_counted() {
+        let view = View { max_iter: 3 * ITERATIONS_PER_STOP_CHECK + 7, ..view(9, 5, 5, 9) };
         let output = Plane::new(&view, &Stop::new()).task(&Task { first: 0, tiles: 1 }).unwrap();
         let counts = output.counts.unwrap();
         let mut counts = counts.chunks(4).map(|count| u32::from_le_bytes(count.try_into().unwrap()));
@@ -270,7 +278,8 @@ mod tests {
                 .sum()
         };
         let (upper, lower) = (work(0..128), work(128..256));
-        // In halves, two workers take as long as the longer half, shared evenly as long as half of both.
+        // With one half each, two workers take as long as the larger half; with an even
+        // distribution they take half of the sum.
         assert!(upper.max(lower) as f64 / ((upper + lower) as f64 / 2.0) > 1.4, "{upper} {lower}");
     }
 

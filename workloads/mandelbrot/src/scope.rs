@@ -1,12 +1,12 @@
-//! Whether an output belongs to a task.
+//! Checks that an output belongs to its task.
 //!
-//! A worker on another machine is another program, perhaps another's. What it answers is checked
-//! against the task that it was sent before any of it is used: a tile's number is a place in the
-//! picture, and the counts of a tile fill it.
+//! A worker on another machine is a separate program, which may be faulty or malicious. Its outputs
+//! are checked against the tasks that it was sent before any of them is used: the number of a tile
+//! decides which bytes of the picture are overwritten, and its counts must fill them exactly.
 
-use super::{Output, Task, View, picture::COUNT};
+use super::{Output, Task, View, picture::COUNT_BYTES};
 
-/// What a task covers. See [`Task::scope`].
+/// What a valid output of a task may contain. See [`Task::scope`].
 #[derive(Clone, Copy, Debug)]
 pub struct Scope {
     task: Task,
@@ -15,7 +15,7 @@ pub struct Scope {
 }
 
 impl Task {
-    /// What an output of this task, which must be of this view, may speak of.
+    /// What a valid output of this task may contain. The task must be one of this view.
     #[must_use]
     pub fn scope(&self, view: &View) -> Scope {
         let tiles = self.first..self.first + u64::from(self.tiles);
@@ -25,22 +25,22 @@ impl Task {
 }
 
 impl Scope {
-    /// Checks that the output is one of this task.
+    /// Checks that the output is a valid one of this task.
     ///
     /// # Errors
     ///
-    /// What is wrong with it, in words that quote no text from outside.
+    /// Says what is wrong with the output. The text quotes nothing of the output itself.
     pub fn accepts(&self, output: &Output) -> Result<(), String> {
         if output.task != self.task {
-            return Err("it is of other tiles than the task".to_owned());
+            return Err("its tiles are not those of the task".to_owned());
         }
         let Ok(counts) = &output.counts else { return Ok(()) };
-        if counts.len() != self.pixels * COUNT {
+        if counts.len() != self.pixels * COUNT_BYTES {
             return Err("its counts do not fill the tiles of the task".to_owned());
         }
         let count = |bytes: &[u8]| u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
-        if counts.chunks_exact(COUNT).map(count).max() > Some(self.max_iter) {
-            return Err("a count is higher than any can be".to_owned());
+        if counts.chunks_exact(COUNT_BYTES).map(count).max() > Some(self.max_iter) {
+            return Err("a count is higher than the maximum".to_owned());
         }
         Ok(())
     }
@@ -86,10 +86,10 @@ mod tests {
             assert!(scope.accepts(&task.failed("why")).is_err(), "{task:?}");
         }
         let mut longer = counts.to_vec();
-        longer.extend([0; COUNT]);
+        longer.extend([0; COUNT_BYTES]);
         let mut higher = counts.to_vec();
-        higher[..COUNT].copy_from_slice(&51_u32.to_le_bytes());
-        for counts in [vec![], counts[COUNT..].to_vec(), longer, higher] {
+        higher[..COUNT_BYTES].copy_from_slice(&51_u32.to_le_bytes());
+        for counts in [vec![], counts[COUNT_BYTES..].to_vec(), longer, higher] {
             let counts = Ok(ByteBuf::from(counts));
             assert!(scope.accepts(&Output { counts, ..truth.clone() }).is_err());
         }

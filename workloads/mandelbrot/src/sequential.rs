@@ -23,7 +23,7 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
 // ANCHOR_END: mandelbrot-run
 
 // ANCHOR: mandelbrot-work
-/// One task. A panic is that task's failure, not the run's. None once a stop is requested.
+/// Does one task. A panic fails the task, not the run. Returns `None` once a stop is requested.
 fn work(plane: &Plane, task: &Task) -> Option<Output> {
     catch_unwind(AssertUnwindSafe(|| plane.task(task)))
         .unwrap_or_else(|panic| Some(task.failed(&panic_reason(&*panic))))

@@ -17,43 +17,44 @@ use cc_core::{
 use clap::{ArgMatches, Args, Command, FromArgMatches, value_parser};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::{Fit, Format, Gallery, Job, Run, Settings};
+use crate::{Fit, Format, Job, Run, Settings, ThumbnailWriter};
 
 /// Make thumbnails of photographs.
 ///
-/// Reads JPEG, PNG and WebP, whatever the names say. The exit status is 0 if every image has its thumbnail, 1 if some
-/// could not be made, 2 if the run could not be done.
+/// Reads JPEG, PNG and WebP; the content of a file decides, not its name. The exit status is 0 if
+/// every image has its thumbnail, 1 if some could not be made, 2 if the run could not be done.
 #[derive(Debug, Args)]
 struct Flags {
-    /// How wide, in pixels
+    /// Width of the thumbnails, in pixels
     #[arg(long, value_name = "PIXELS", value_parser = value_parser!(u32).range(1..))]
     width: u32,
-    /// How high, in pixels [default: as the width makes it]
+    /// Height of the thumbnails, in pixels [default: follows from the width]
     #[arg(long, value_name = "PIXELS", value_parser = value_parser!(u32).range(1..))]
     height: Option<u32>,
-    /// What becomes of an image of another shape than width × height
+    /// How to fit an image whose shape is not that of width × height
     #[arg(long, value_enum, default_value_t, requires_ifs = [("cover", "height"), ("exact", "height")])]
     fit: Fit,
-    /// What thumbnails are written as [default: what the image is]
+    /// Format of the thumbnails [default: the format of the image]
     #[arg(long, value_enum)]
     format: Option<Format>,
-    /// Of JPEG, 1 to 100 [default: 85]
+    /// Quality of JPEG thumbnails, 1 to 100 [default: 85]
     #[arg(long, value_parser = value_parser!(u8).range(1..=100))]
     quality: Option<u8>,
-    /// Make larger what is smaller than asked for
+    /// Enlarge images that are smaller than the thumbnail
     #[arg(long)]
     enlarge: bool,
-    /// Refuse an image that takes more memory to decode: a number of bytes, with K, M or G
-    /// [default: 1G]
+    /// Refuse an image whose decoding takes more memory than this: a number of bytes, with K, M or
+    /// G [default: 1G]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     max_image_memory: Option<u64>,
-    /// Take what is below the directories' own files, too
+    /// Include the subdirectories of the directories
     #[arg(short = 'r', long)]
     recursive: bool,
-    /// Leave thumbnails alone that are there already
+    /// Keep thumbnails that already exist
     #[arg(long, requires = "out")]
     skip_existing: bool,
-    /// Where to put them, in folders as they are below SRC; without it, they are made and only listed
+    /// Write the thumbnails below DIR, in the same folders as below SRC; without --out they are
+    /// made and listed, but not written
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Images, and directories of images
@@ -67,48 +68,52 @@ pub fn command() -> Command {
     Flags::augment_args(Command::new("resize").args_override_self(true))
 }
 
-/// Does what the command line asks for.
+/// Runs the command line.
 ///
 /// # Errors
 ///
-/// If it asks for something that cannot be, or if the run could not begin.
+/// The arguments are invalid, or the run could not begin.
 pub fn main(run: Run, ctx: &Ctx, args: &ArgMatches) -> Result<Outcome> {
     let job = flags(args).job()?;
     with_output("resize", &ctx.stop, |output| {
         let progress = progress(&job);
-        let mut messages = Above { progress: &progress, output };
-        let mut gallery = Counted { progress: &progress, gallery: job.gallery(&mut messages)? };
-        let ran = run(&job, ctx, &mut gallery);
+        let mut messages = AboveProgress { progress: &progress, output };
+        let mut thumbnails =
+            CountingWriter { progress: &progress, writer: job.thumbnail_writer(&mut messages)? };
+        let result = run(&job, ctx, &mut thumbnails);
         progress.finish_and_clear();
-        let Counted { mut gallery, .. } = gallery;
-        let (status, totals, trouble) = (gallery.status(), gallery.totals(), gallery.error());
+        let mut writer = thumbnails.writer;
+        let status = writer.status();
+        let totals = writer.totals();
+        let write_error = writer.error();
+        // After a signal, its exit status takes precedence over an error of the run.
         if let Some(status) = interrupted(&ctx.stop) {
             return Ok(status.into());
         }
-        ran?;
-        trouble.map_or(Ok(()), Err)?;
+        result?;
+        write_error.map_or(Ok(()), Err)?;
         Ok(Outcome::of(status, totals))
     })
 }
 
-/// What a run makes of a command line before anything is done.
+/// Checks a command line as `main` does before it runs the job.
 ///
 /// # Errors
 ///
-/// If it asks for something that cannot be.
+/// The arguments are invalid.
 #[doc(hidden)]
 pub fn parse(args: &ArgMatches) -> Result<()> {
     flags(args).job().map(drop)
 }
 
 fn flags(args: &ArgMatches) -> Flags {
-    Flags::from_arg_matches(args).expect("clap has parsed them by the same definitions")
+    Flags::from_arg_matches(args).expect("clap parsed the arguments with the same definitions")
 }
 
 impl Flags {
     fn job(self) -> Result<Job> {
         if self.quality.is_some() && self.format == Some(Format::Webp) {
-            return Err(Error::Usage("WebP is written lossless: there is no --quality to it".to_owned()));
+            return Err(Error::Usage("WebP is written without loss and has no --quality".to_owned()));
         }
         let settings = Settings {
             width: self.width,
@@ -125,7 +130,8 @@ impl Flags {
     }
 }
 
-/// A line that says how far it is, if there is a terminal to say it on. The list of thumbnails says it itself.
+/// The progress line. It is shown on a terminal only, and only with `--out`: without it the list of
+/// thumbnails shows the progress.
 fn progress(job: &Job) -> ProgressBar {
     let shown = job.out.is_some() && io::stderr().is_terminal();
     let target = if shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
@@ -134,31 +140,31 @@ fn progress(job: &Job) -> ProgressBar {
     ProgressBar::with_draw_target(None, target).with_style(style)
 }
 
-/// The gallery, and the line that counts what comes into it.
-struct Counted<'a> {
+/// The thumbnail writer, and the progress line that counts its images.
+struct CountingWriter<'a> {
     progress: &'a ProgressBar,
-    gallery: Gallery<'a>,
+    writer: ThumbnailWriter<'a>,
 }
 
-impl Sink<crate::Output> for Counted<'_> {
+impl Sink<crate::Output> for CountingWriter<'_> {
     fn push(&mut self, output: crate::Output) -> ControlFlow<()> {
         if !self.progress.is_hidden() {
             self.progress.set_message(printable(&output.source).to_string());
         }
-        let flow = self.gallery.push(output);
+        let flow = self.writer.push(output);
         self.progress.inc(1);
         flow
     }
 }
 
-/// The output, with messages above the line if there is one: written across it, they would garble
+/// The output, with messages printed above the progress line: written across it, they would garble
 /// both.
-struct Above<'a> {
+struct AboveProgress<'a> {
     progress: &'a ProgressBar,
     output: &'a mut Output,
 }
 
-impl Sink<Block> for Above<'_> {
+impl Sink<Block> for AboveProgress<'_> {
     fn push(&mut self, block: Block) -> ControlFlow<()> {
         match block {
             Block::Err(text) if !self.progress.is_hidden() => {

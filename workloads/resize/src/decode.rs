@@ -1,4 +1,4 @@
-//! From files to pixels.
+//! Decodes files to pixels.
 
 use std::io::Cursor;
 
@@ -20,7 +20,7 @@ use super::{
     webp,
 };
 
-/// Without the feature, no pixels are decoded elsewhere.
+/// The replacement for libjpeg-turbo without the feature: it decodes nothing.
 #[cfg(not(feature = "libjpeg-turbo"))]
 mod turbo {
     use super::{Color, Image, Meta, Settings};
@@ -30,8 +30,8 @@ mod turbo {
     }
 }
 
-/// Decodes a file. What is wrong with it is said in a few words; the image is a mixture then. It may come smaller than it
-/// is, if that is enough for a thumbnail with these settings.
+/// Decodes a file into `image`. With settings, the image may be decoded at a reduced size that is
+/// enough for the thumbnail. After an error, the content of `image` is unspecified.
 pub(super) fn decode(file: &[u8], image: &mut Image, settings: Option<&Settings>) -> Result<Meta, String> {
     let _span = trace::span("decode");
     let memory = settings.map_or(MAX_MEMORY, |settings| settings.memory);
@@ -43,12 +43,12 @@ pub(super) fn decode(file: &[u8], image: &mut Image, settings: Option<&Settings>
     Ok(Meta { profile: meta.profile.filter(|profile| profile.len() <= MAX_PROFILE), ..meta })
 }
 
-/// The largest colour profile that goes with a thumbnail: more than a JPEG can have. Without a
-/// limit, a thumbnail could be larger than any that a coordinator takes from a worker.
+/// Maximum bytes of a colour profile that is copied to the thumbnail: more than a JPEG can have.
+/// Without a limit, a thumbnail could be larger than [`Scope`](super::Scope) accepts.
 const MAX_PROFILE: usize = 24 << 20;
 
 impl Format {
-    /// The format that a file begins as.
+    /// The format that the first bytes of a file indicate.
     fn of_content(file: &[u8]) -> Result<Self, String> {
         match file {
             [] => Err("the file is empty".to_owned()),
@@ -60,7 +60,7 @@ impl Format {
     }
 }
 
-/// Whether an image of this size is worth its memory: asked before any is taken.
+/// Checks the size of an image against the limits, before memory is allocated for it.
 pub(super) fn check((width, height): (u32, u32)) -> Result<(), String> {
     let pixels = pixels((width, height));
     match () {
@@ -73,12 +73,12 @@ pub(super) fn check((width, height): (u32, u32)) -> Result<(), String> {
     }
 }
 
-/// Whether an image takes no more memory than it may: asked before any is taken.
-pub(super) fn afford((width, height): (u32, u32), takes: u64, memory: u64) -> Result<(), String> {
-    if takes > memory {
-        let [takes, memory] = [takes, memory].map(|bytes| bytes.div_ceil(1 << 20));
+/// Checks the bytes that an image needs against the limit, before they are allocated.
+pub(super) fn check_memory((width, height): (u32, u32), needed: u64, limit: u64) -> Result<(), String> {
+    if needed > limit {
+        let [needed, limit] = [needed, limit].map(|bytes| bytes.div_ceil(1 << 20));
         return Err(format!(
-            "{width}x{height} takes {takes} MiB to decode, of {memory} MiB that an image may take"
+            "{width}x{height} needs {needed} MiB of memory, more than the limit of {limit} MiB"
         ));
     }
     Ok(())
@@ -88,7 +88,7 @@ fn pixels((width, height): (u32, u32)) -> u64 {
     u64::from(width) * u64::from(height)
 }
 
-/// A decoder of a JPEG file that has read its headers.
+/// A decoder that has read the headers of a JPEG file.
 fn jpeg_decoder(file: &[u8], layout: Option<Layout>) -> Result<JpegDecoder<Guarded<'_>>, DecodeErrors> {
     let options = jpeg_options().set_strict_mode(false);
     let mut decoder = JpegDecoder::new_with_options(Layout::guarded(layout, file), options);
@@ -102,9 +102,9 @@ fn jpeg_options() -> DecoderOptions {
 
 fn jpeg(file: &[u8], image: &mut Image, memory: u64, settings: Option<&Settings>) -> Result<Meta, String> {
     // Some of the decoder's errors end with a newline.
-    let say = |error: DecodeErrors| format!("damaged JPEG: {}", error.to_string().trim_end());
+    let describe = |error: DecodeErrors| format!("damaged JPEG: {}", error.to_string().trim_end());
     let layout = Layout::of(file);
-    let decoder = jpeg_decoder(file, layout).map_err(say)?;
+    let decoder = jpeg_decoder(file, layout).map_err(describe)?;
     let size = decoder.dimensions().expect("the headers are decoded");
     let size = (size.0 as u32, size.1 as u32); // JPEG has sixteen bits for each
     check(size)?;
@@ -113,10 +113,9 @@ fn jpeg(file: &[u8], image: &mut Image, memory: u64, settings: Option<&Settings>
         _ => (Color::Rgb, ColorSpace::RGB),
     };
     layout.map_or(Ok(()), |layout| layout.check(file)).map_err(|why| format!("damaged JPEG: {why}"))?;
-    // Of a file whose segments are in disorder it is not known, so it counts as what takes the
-    // most.
-    let beside = layout.map_or(pixels(size) * 8, |layout| layout.memory());
-    afford(size, pixels(size) * color.memory() + beside, memory)?;
+    // The layout of a malformed file is unknown, so the worst case counts.
+    let coefficients = layout.map_or(pixels(size) * 8, |layout| layout.memory());
+    check_memory(size, pixels(size) * color.memory() + coefficients, memory)?;
     let converted = matches!(decoder.input_colorspace(), Some(ColorSpace::CMYK | ColorSpace::YCCK));
     let profile = decoder.icc_profile().filter(|_| !converted);
     let orientation = Orientation::of_exif(decoder.exif().cloned());
@@ -126,13 +125,13 @@ fn jpeg(file: &[u8], image: &mut Image, memory: u64, settings: Option<&Settings>
     }
     let mut decoder = Some(decoder);
     for mark in MARKS {
-        let mut decoder = decoder.take().map_or_else(|| jpeg_decoder(file, layout), Ok).map_err(say)?;
-        // Strict from here on: what is missing is not made up of grey. Headers of real photographs
-        // are less than strict.
+        let mut decoder = decoder.take().map_or_else(|| jpeg_decoder(file, layout), Ok).map_err(describe)?;
+        // Strict mode reports missing data instead of filling the image with grey. It is not set
+        // for the headers, because those of real photographs often violate the standard.
         decoder.set_options(jpeg_options().set_strict_mode(true).jpeg_set_out_colorspace(space));
         image.reset(size, color);
         image.mark_end(mark);
-        decoder.decode_into(image.samples_mut()).map_err(say)?;
+        decoder.decode_into(image.samples_mut()).map_err(describe)?;
         if !image.has_mark(mark) {
             return Ok(meta);
         }
@@ -140,15 +139,16 @@ fn jpeg(file: &[u8], image: &mut Image, memory: u64, settings: Option<&Settings>
     Err("damaged JPEG: it ends before its image does".to_owned())
 }
 
-/// What the end of an image is filled with before it is decoded. The decoder stops without an error
-/// where another scan begins, and leaves the rest of the image as it was: pixels of another one. An
-/// image may end like one mark, but not like both.
+/// The values that the end of the image buffer is filled with before decoding, to detect missing
+/// pixels. The decoder stops without an error where an unexpected scan begins, and leaves the
+/// remaining pixels of an earlier image in the buffer. A valid image may end like one of the marks,
+/// so an image that has the first mark is decoded again with the second.
 const MARKS: [u8; 2] = [0x55, 0xaa];
 
-/// Deflate makes no more than this of a byte.
+/// Maximum bytes that deflate can expand one byte to.
 const MAX_RATIO: u64 = 1032;
 
-/// Whether the file is large enough for the pixels that it says it has.
+/// Checks that the file is large enough for the pixels that its header claims.
 fn check_deflated(file: &[u8], info: &png::Info) -> Result<(), String> {
     let bits = pixels(info.size()) * info.bits_per_pixel() as u64;
     if bits / 8 > MAX_RATIO * file.len() as u64 {
@@ -159,17 +159,17 @@ fn check_deflated(file: &[u8], info: &png::Info) -> Result<(), String> {
 }
 
 fn png(file: &[u8], image: &mut Image, memory: u64) -> Result<Meta, String> {
-    let say = |error| format!("damaged PNG: {error}");
-    // A profile is inflated while the headers are read, into a vector that doubles. A larger one is
-    // left out.
+    let describe = |error| format!("damaged PNG: {error}");
+    // The decoder inflates the colour profile while it reads the headers, into a vector that
+    // doubles its capacity: hence half of the memory. A profile above the limit is ignored.
     let limits = png::Limits { bytes: usize::try_from(memory / 2).unwrap_or(usize::MAX).min(MAX_PROFILE) };
     let mut decoder = png::Decoder::new_with_limits(Cursor::new(file), limits);
     decoder.set_ignore_text_chunk(true);
     decoder.set_transformations(Transformations::normalize_to_color8());
-    let header = decoder.read_header_info().map_err(say)?;
+    let header = decoder.read_header_info().map_err(describe)?;
     check(header.size())?;
     check_deflated(file, header)?;
-    let mut reader = decoder.read_info().map_err(say)?;
+    let mut reader = decoder.read_info().map_err(describe)?;
     let color = match reader.output_color_type().0 {
         png::ColorType::Grayscale => Color::Gray,
         png::ColorType::GrayscaleAlpha => Color::GrayAlpha,
@@ -177,9 +177,9 @@ fn png(file: &[u8], image: &mut Image, memory: u64) -> Result<Meta, String> {
         png::ColorType::Rgba => Color::Rgba,
     };
     let size = reader.info().size();
-    afford(size, pixels(size) * color.memory(), memory)?;
+    check_memory(size, pixels(size) * color.memory(), memory)?;
     image.reset(size, color);
-    reader.next_frame(image.samples_mut()).map_err(say)?;
+    reader.next_frame(image.samples_mut()).map_err(describe)?;
     let info = reader.info();
     let exif = info.exif_metadata.as_ref().map(|exif| exif.to_vec());
     let profile = info.icc_profile.as_ref().map(|profile| profile.to_vec());
@@ -188,18 +188,18 @@ fn png(file: &[u8], image: &mut Image, memory: u64) -> Result<Meta, String> {
 }
 
 fn webp(file: &[u8], image: &mut Image, memory: u64) -> Result<Meta, String> {
-    let say = |error| format!("damaged WebP: {error}");
-    let mut decoder = WebPDecoder::new(Cursor::new(file)).map_err(say)?;
-    // No chunk is longer than the file, whatever its header says.
+    let describe = |error| format!("damaged WebP: {error}");
+    let mut decoder = WebPDecoder::new(Cursor::new(file)).map_err(describe)?;
+    // The header of a chunk can claim any length, but no chunk is longer than the file.
     decoder.set_memory_limit(file.len());
     check(decoder.dimensions())?;
     let color = if decoder.has_alpha() { Color::Rgba } else { Color::Rgb };
     let (size, layout) = (decoder.dimensions(), webp::Layout::of(file));
     layout.check(size).map_err(|why| format!("damaged WebP: {why}"))?;
-    layout.afford(size, color.memory(), memory)?;
+    layout.check_memory(size, color.memory(), memory)?;
     image.reset(decoder.dimensions(), color);
-    decoder.read_image(image.samples_mut()).map_err(say)?;
-    let orientation = Orientation::of_exif(decoder.exif_metadata().map_err(say)?);
-    let (size, profile) = (decoder.dimensions(), decoder.icc_profile().map_err(say)?);
+    decoder.read_image(image.samples_mut()).map_err(describe)?;
+    let orientation = Orientation::of_exif(decoder.exif_metadata().map_err(describe)?);
+    let (size, profile) = (decoder.dimensions(), decoder.icc_profile().map_err(describe)?);
     Ok(Meta { format: Format::Webp, size, scale: 1.0, orientation, profile })
 }

@@ -1,4 +1,4 @@
-//! From pixels to files.
+//! Encodes pixels to files.
 
 use cc_core::trace;
 use image_webp::WebPEncoder;
@@ -7,9 +7,10 @@ use jpeg_encoder::{ChromaSubsamplingMethod, Encoder};
 use super::{
     Format,
     image::{Color, Image, Meta},
-    scale::divide,
+    scale::divide_alpha,
 };
-/// Encodes an image whose samples have been multiplied by its alpha, if it has any.
+
+/// Encodes an image. If it has alpha, its samples must be premultiplied.
 pub(super) fn encode(mut image: Image, meta: &Meta, format: Format, quality: u8) -> Result<Vec<u8>, String> {
     let _span = trace::span("encode");
     let has_alpha = image.color.has_alpha();
@@ -17,23 +18,24 @@ pub(super) fn encode(mut image: Image, meta: &Meta, format: Format, quality: u8)
         return jpeg(&if has_alpha { image.on_white() } else { image }, meta, quality);
     }
     if has_alpha {
-        divide(&mut image);
+        divide_alpha(&mut image);
     }
     if format == Format::Png { png(&image, meta) } else { webp(&image, meta) }
 }
 
-/// Below a quality of 90 colours are at half the resolution, as everywhere.
+/// Encodes a JPEG. Below a quality of 90, the encoder halves the resolution of the colours, as most
+/// programs do.
 fn jpeg(image: &Image, meta: &Meta, quality: u8) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     let mut encoder = Encoder::new(&mut bytes, quality);
     encoder.set_chroma_subsampling_method(ChromaSubsamplingMethod::Average);
     if let Some(profile) = &meta.profile {
-        encoder.add_icc_profile(profile).map_err(say)?;
+        encoder.add_icc_profile(profile).map_err(to_message)?;
     }
     let color =
         if image.color == Color::Gray { jpeg_encoder::ColorType::Luma } else { jpeg_encoder::ColorType::Rgb };
     let side = |side: u32| u16::try_from(side).expect("a size that was checked");
-    encoder.encode(&image.pixels, side(image.width), side(image.height), color).map_err(say)?;
+    encoder.encode(&image.pixels, side(image.width), side(image.height), color).map_err(to_message)?;
     Ok(bytes)
 }
 
@@ -48,9 +50,9 @@ pub(super) fn png(image: &Image, meta: &Meta) -> Result<Vec<u8>, String> {
         Color::Rgb => png::ColorType::Rgb,
         Color::Rgba => png::ColorType::Rgba,
     };
-    let encoder = png::Encoder::with_info(&mut bytes, info).map_err(say)?;
-    let mut writer = encoder.write_header().map_err(say)?;
-    writer.write_image_data(&image.pixels).and_then(|()| writer.finish()).map_err(say)?;
+    let encoder = png::Encoder::with_info(&mut bytes, info).map_err(to_message)?;
+    let mut writer = encoder.write_header().map_err(to_message)?;
+    writer.write_image_data(&image.pixels).and_then(|()| writer.finish()).map_err(to_message)?;
     Ok(bytes)
 }
 
@@ -66,11 +68,11 @@ pub(super) fn webp(image: &Image, meta: &Meta) -> Result<Vec<u8>, String> {
         Color::Rgb => image_webp::ColorType::Rgb8,
         Color::Rgba => image_webp::ColorType::Rgba8,
     };
-    encoder.encode(&image.pixels, image.width, image.height, color).map_err(say)?;
+    encoder.encode(&image.pixels, image.width, image.height, color).map_err(to_message)?;
     Ok(bytes)
 }
 
-fn say(error: impl ToString) -> String {
+fn to_message(error: impl ToString) -> String {
     error.to_string()
 }
 
@@ -109,8 +111,8 @@ mod tests {
         }
     }
 
-    /// This is one of two stages that use the processor's extensions. The other, the DCT, cannot be chosen, and rounds
-    /// differently with them.
+    /// This is one of two stages that use the processor's extensions. The other, the DCT, cannot be
+    /// chosen, and rounds differently with them.
     #[test]
     fn plain_code_converts_to_the_same_colours() {
         let image = picture(333, 251, Color::Rgb);

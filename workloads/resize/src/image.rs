@@ -1,8 +1,8 @@
-//! Pixels.
+//! Images in memory, and what is known of them besides their pixels.
 
 use super::Format;
 
-/// An image in memory, eight bits a sample, row by row.
+/// An image in memory, eight bits per sample, row by row.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Image {
     pub(super) width: u32,
@@ -11,10 +11,11 @@ pub(super) struct Image {
     pub(super) pixels: Vec<u8>,
 }
 
-/// How many samples a mark has: few real images end with as many that are alike.
+/// Samples in a mark (see [`Image::mark_end`]): enough that few images end with that many equal
+/// ones.
 const MARK: usize = 64;
 
-/// What a pixel's samples are.
+/// The meaning of a pixel's samples.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Color {
     Gray,
@@ -25,7 +26,7 @@ pub(super) enum Color {
 }
 
 impl Color {
-    /// Samples, and bytes, of a pixel.
+    /// Samples per pixel, which are bytes.
     pub(super) fn samples(self) -> usize {
         match self {
             Self::Gray => 1,
@@ -35,8 +36,7 @@ impl Color {
         }
     }
 
-    /// Bytes that a pixel takes until it is scaled. Grey is scaled as a colour, of which there is a
-    /// copy.
+    /// Bytes per pixel before scaling. A grey image is copied as a coloured one for that.
     pub(super) fn memory(self) -> u64 {
         let copy = match self {
             Self::Gray => 3,
@@ -62,21 +62,21 @@ impl Color {
     }
 }
 
-/// What an image's file says beside its pixels.
+/// The metadata of an image's file.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Meta {
     pub(super) format: Format,
-    /// The size that it is stored in.
+    /// The size in the file, before turning.
     pub(super) size: (u32, u32),
-    /// How large it was decoded: 1, or less if that is enough for the thumbnail.
+    /// The decoded size in relation to `size`: 1, or less if that is enough for the thumbnail.
     pub(super) scale: f64,
     pub(super) orientation: Orientation,
-    /// What the samples mean as colours. A thumbnail's are the same, so it goes with them.
+    /// The ICC profile. It is copied to the thumbnail, whose samples have the same meaning.
     pub(super) profile: Option<Vec<u8>>,
 }
 
 impl Meta {
-    /// Of an image that says nothing.
+    /// The metadata of an image without any.
     pub(super) const NONE: Self = Self {
         format: Format::Png,
         size: (0, 0),
@@ -87,14 +87,14 @@ impl Meta {
 }
 
 impl Meta {
-    /// How many pixels the image has.
+    /// The number of pixels in the file.
     pub(super) fn pixels(&self) -> u64 {
         u64::from(self.size.0) * u64::from(self.size.1)
     }
 }
 
 impl Image {
-    /// Makes room for an image of this size; what is in it is left over from the last one.
+    /// Makes room for an image of this size. The buffer keeps the content of earlier images.
     pub(super) fn reset(&mut self, (width, height): (u32, u32), color: Color) {
         (self.width, self.height, self.color) = (width, height, color);
         if self.pixels.len() < self.len() {
@@ -102,8 +102,8 @@ impl Image {
         }
     }
 
-    /// How many samples it has. The buffer may be longer: were it cut to the image, the next one would find zeros to be
-    /// overwritten.
+    /// The number of samples. The buffer may be longer: it is never truncated, because growing it
+    /// for the next image would fill it with zeros, which are overwritten anyway.
     fn len(&self) -> usize {
         self.width as usize * self.height as usize * self.color.samples()
     }
@@ -113,20 +113,20 @@ impl Image {
         &self.pixels[..self.len()]
     }
 
-    /// All samples, to be changed.
+    /// All samples, row by row.
     pub(super) fn samples_mut(&mut self) -> &mut [u8] {
         let len = self.len();
         &mut self.pixels[..len]
     }
 
-    /// Fills the last samples with this one.
+    /// Fills the end of the image with a mark: [`MARK`] equal samples.
     pub(super) fn mark_end(&mut self, sample: u8) {
         let samples = self.samples_mut();
         let start = samples.len().saturating_sub(MARK);
         samples[start..].fill(sample);
     }
 
-    /// Whether the last samples are all this one.
+    /// Whether the image ends with the mark, so that its last samples were not overwritten.
     pub(super) fn has_mark(&self, sample: u8) -> bool {
         let samples = self.samples();
         samples[samples.len().saturating_sub(MARK)..].iter().all(|other| *other == sample)
@@ -136,7 +136,7 @@ impl Image {
         (self.width, self.height)
     }
 
-    /// A grey image with its grey as three colours.
+    /// Converts a grey image to colour: red, green and blue are the grey.
     pub(super) fn in_color(&self) -> Self {
         let color = if self.color.has_alpha() { Color::Rgba } else { Color::Rgb };
         let pixels = self.samples().chunks_exact(self.color.samples());
@@ -153,7 +153,7 @@ impl Image {
         Self { color, pixels, ..*self }
     }
 
-    /// The image on white. Its samples have been multiplied by alpha.
+    /// Draws the image on white and drops alpha. The samples must be premultiplied with alpha.
     pub(super) fn on_white(&self) -> Self {
         let (samples, color) = (self.color.samples(), self.color.opaque());
         let mut pixels = Vec::with_capacity(self.pixels.len() / samples * color.samples());
@@ -164,7 +164,7 @@ impl Image {
         Self { color, pixels, ..*self }
     }
 
-    /// The image as it is to be seen.
+    /// Turns the image upright.
     pub(super) fn turned(self, orientation: Orientation) -> Self {
         if orientation == Orientation::UPRIGHT {
             return self;
@@ -175,22 +175,22 @@ impl Image {
         for y in 0..height {
             for x in 0..width {
                 let (x, y) = orientation.source((x, y), self.size());
-                let at = (y as usize * self.width as usize + x as usize) * samples;
-                pixels.extend_from_slice(&self.pixels[at..at + samples]);
+                let start = (y as usize * self.width as usize + x as usize) * samples;
+                pixels.extend_from_slice(&self.pixels[start..start + samples]);
             }
         }
         Self { width, height, pixels, ..self }
     }
 }
 
-/// How an image is to be turned before it is seen: 1 to 8, as Exif numbers it.
+/// How a stored image has to be turned or mirrored for display: the Exif orientation, 1 to 8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Orientation(u32);
 
 impl Orientation {
     pub(super) const UPRIGHT: Self = Self(1);
 
-    /// What Exif data say; those that say nothing that is understood mean that nothing is to be turned.
+    /// The orientation in Exif data; upright if there is none or it is invalid.
     pub(super) fn of_exif(data: Option<Vec<u8>>) -> Self {
         let exif = data.and_then(|data| exif::Reader::new().read_raw(data).ok());
         let field = exif.as_ref().and_then(|exif| exif.get_field(exif::Tag::Orientation, exif::In::PRIMARY));
@@ -198,12 +198,12 @@ impl Orientation {
         number.filter(|number| (1..=8).contains(number)).map_or(Self::UPRIGHT, Self)
     }
 
-    /// A size as it is seen, or the other way round.
+    /// Converts a stored size to the displayed one, or a displayed size to the stored one.
     pub(super) fn of<T>(self, (width, height): (T, T)) -> (T, T) {
         if self.0 > 4 { (height, width) } else { (width, height) }
     }
 
-    /// Where the pixel that is seen at (x, y) is in an image of this size.
+    /// The position in a stored image of this size of the pixel that is displayed at (x, y).
     fn source(self, (x, y): (u32, u32), (width, height): (u32, u32)) -> (u32, u32) {
         let (x, y) = self.of((x, y));
         let (right, below) = (width - 1 - x, height - 1 - y);
@@ -220,12 +220,13 @@ impl Orientation {
 mod tests {
     use super::*;
 
-    /// Two rows of three pixels, as they are to be seen.
+    /// Two rows of three pixels, as they are displayed.
     const SEEN: [u8; 6] = [1, 2, 3, 4, 5, 6];
 
     #[test]
     fn every_orientation_is_turned_upright() {
-        // As the same two rows of three pixels are stored by a camera that is held in the eight ways.
+        // The same two rows of three pixels, as a camera stores them in each of the eight
+        // orientations.
         let stored: [((u32, u32), [u8; 6]); 8] = [
             ((3, 2), [1, 2, 3, 4, 5, 6]),
             ((3, 2), [3, 2, 1, 6, 5, 4]),

@@ -1,8 +1,9 @@
-//! Photographs made from a seed.
+//! Generates synthetic photographs from a seed.
 //!
-//! They are the same to the byte wherever they are made, and cost a decoder what photographs cost it: a smooth sky, a
-//! horizon, soft shapes with edges, texture at every scale, and the grain of a sensor. Most are JPEG, some of these
-//! progressive, grey or lying on their side; some are PNG and WebP. One is broken off, and one claims to be huge.
+//! They are the same on every machine, byte for byte, and cost a decoder about as much as real
+//! ones. They show a smooth sky, a horizon, soft shapes with edges, texture at every scale, and the
+//! grain of a sensor. Most are JPEG, some of these progressive, grey or rotated; some are PNG and
+//! WebP. One is truncated, and one claims to be huge.
 
 use std::{fs, path::Path};
 
@@ -18,30 +19,31 @@ use super::{
     encode::{png, webp},
     image::{Color, Image, Meta},
 };
-/// What determines a folder of photographs, and how to recognize it.
+
+/// The parameters of a directory of photographs, and its digest.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Spec {
-    /// What all choices are drawn from.
+    /// The seed of all random choices.
     pub seed: u64,
-    /// How many images, the broken ones among them.
+    /// The number of images, including the damaged ones.
     pub images: usize,
-    /// How many pixels in all of them, about.
+    /// The approximate number of pixels of all images together.
     pub pixels: u64,
-    /// The digest of the finished folder (see [`inputs::digest`]).
+    /// The digest of the finished directory (see [`inputs::digest`]).
     pub digest: String,
 }
 
-/// The largest image's share of all pixels.
+/// The largest image has one in this many of all pixels.
 const LARGEST: u64 = 10;
-/// Images for each album.
+/// Images per album, which is a subdirectory.
 const PER_ALBUM: usize = 8;
 
-/// Makes the folder at `at` unless it is there, complete and unchanged.
+/// Generates the directory `at`, unless it exists with the right digest.
 pub fn prepare(spec: &Spec, at: &Path) -> Result<()> {
-    inputs::ensure(at, spec.seed, &spec.digest, |making| generate(spec, making))
+    inputs::ensure(at, spec.seed, &spec.digest, |unfinished| generate(spec, unfinished))
 }
 
-/// Makes the photographs below the new directory `root`.
+/// Generates the photographs below the empty directory `root`.
 pub fn generate(spec: &Spec, root: &Path) -> Result<()> {
     let mut rng = Rng::with_seed(spec.seed);
     for (nth, pixels) in sizes(spec, &mut rng).into_iter().enumerate() {
@@ -56,10 +58,12 @@ pub fn generate(spec: &Spec, root: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The sizes of the images in pixels: many are small, few are large, one is much larger than the rest.
+/// The sizes of the images in pixels: many are small, few are large, one is much larger than all
+/// others.
 fn sizes(spec: &Spec, rng: &mut Rng) -> Vec<u64> {
     let largest = spec.pixels / LARGEST;
-    // Evenly spread exponents over six powers of two, from 0.3 to 20 megapixels where these are 5 on average.
+    // The logarithm is about uniform over six powers of two. With a mean of 5 megapixels, sizes are
+    // 0.3 to 20 megapixels.
     let weights: Vec<u64> = (0..spec.images).map(|_| (256 + rng.u64(..256)) << rng.u32(..6)).collect();
     let total = weights.iter().sum::<u64>().max(1);
     let mut sizes: Vec<u64> =
@@ -74,12 +78,12 @@ fn sizes(spec: &Spec, rng: &mut Rng) -> Vec<u64> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Jpeg,
-    /// As a camera held like this writes it.
+    /// A JPEG with this Exif orientation.
     Turned(u8),
     Progressive,
     Grey,
     Png,
-    /// With a transparent rim.
+    /// A PNG with a transparent rim.
     Alpha,
     Webp,
     /// The first half of a JPEG.
@@ -89,7 +93,8 @@ enum Kind {
 }
 
 impl Kind {
-    /// Three in four are JPEG. The odd ones come at fixed places of every twelve, the broken ones once.
+    /// The kind of the nth image. Three in four are JPEG. The other kinds have fixed positions
+    /// among every twelve images; each damaged kind occurs once.
     fn of(nth: usize) -> Self {
         match (nth % 12, nth < 12) {
             (1, _) => Self::Turned(6),
@@ -147,7 +152,7 @@ impl Kind {
     }
 }
 
-/// Exif data that say how the camera was held, and nothing else.
+/// Exif data that consist of an orientation.
 pub(super) fn exif(orientation: u8) -> Vec<u8> {
     let entry = [0x01, 0x12, 0, 3, 0, 0, 0, 1, 0, orientation, 0, 0];
     [b"MM\0*\0\0\0\x08\0\x01".as_slice(), &entry, &[0; 4]].concat()
@@ -158,11 +163,12 @@ pub(super) fn huge() -> Vec<u8> {
     claiming(60_000, 60_000)
 }
 
-/// A PNG of one pixel that says it has another size.
+/// A PNG of one pixel whose header claims this size.
 pub(super) fn claiming(width: u32, height: u32) -> Vec<u8> {
     let image = Image { width: 1, height: 1, color: Color::Rgb, pixels: vec![0; 3] };
     let mut bytes = png(&image, &Meta::NONE).expect("a pixel is encoded");
-    // Behind the signature and the chunk's length and name: width, height, five bytes more, the checksum.
+    // The signature and the length and name of the first chunk are followed by the width, the
+    // height, five other bytes, and the checksum.
     bytes[16..20].copy_from_slice(&width.to_be_bytes());
     bytes[20..24].copy_from_slice(&height.to_be_bytes());
     let sum = crc(&bytes[12..29]).to_be_bytes();
@@ -176,18 +182,20 @@ fn crc(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(u32::MAX, |sum, byte| (0..8).fold(sum ^ u32::from(*byte), step))
 }
 
-/// What is to be seen. A pixel is computed from basic arithmetic only, which gives the same on every machine.
+/// The content of a photograph. A pixel is computed with basic arithmetic only, whose results are
+/// the same on every machine.
 struct Scene {
     width: u32,
     height: u32,
-    /// Where the ground begins, as a part of the height.
+    /// The position of the horizon, as a fraction of the height.
     horizon: f32,
     sky: [Rgb; 2],
     ground: [Rgb; 2],
     shapes: Vec<Shape>,
-    /// How much higher the ground is than the horizon, for each column.
+    /// How much lower the ground begins than the horizon, for each column.
     hills: Vec<f32>,
     texture: Noise,
+    /// The seed of the grain.
     grain: u64,
 }
 
@@ -198,7 +206,7 @@ struct Shape {
     center: (f32, f32),
     radius: (f32, f32),
     round: bool,
-    /// How many times as steep as its whole slope the edge is.
+    /// The steepness of the edge; at 1, the shape fades from its centre to its rim.
     edge: f32,
     color: Rgb,
 }
@@ -220,7 +228,7 @@ impl Scene {
         Self { width, height, horizon, sky, ground, shapes, hills, texture, grain }
     }
 
-    /// One row, three samples a pixel.
+    /// One row, three samples per pixel.
     fn row(&self, y: u32) -> Vec<u8> {
         let mut grain = Rng::with_seed(self.grain ^ u64::from(y));
         let (width, height) = (self.width as f32, self.height as f32);
@@ -229,22 +237,23 @@ impl Scene {
         let shapes: Vec<&Shape> = self.shapes.iter().filter(|shape| shape.reaches(y as f32)).collect();
         let mut row = Vec::with_capacity(self.width as usize * 3);
         for x in 0..self.width as usize {
-            let at = (y as f32) / height - self.horizon - 0.15 * hills[x];
-            let (colors, along, rough) = if at < 0.0 {
+            let depth = (y as f32) / height - self.horizon - 0.15 * hills[x];
+            let (colors, position, roughness) = if depth < 0.0 {
                 (&self.sky, (y as f32) / height / self.horizon, 24.0)
             } else {
-                (&self.ground, at, 95.0 + 30.0 * hills[x])
+                (&self.ground, depth, 95.0 + 30.0 * hills[x])
             };
-            let mut color = mix(colors[0], colors[1], along + 0.2 * (x as f32) / width);
+            let mut color = mix(colors[0], colors[1], position + 0.2 * (x as f32) / width);
             for shape in &shapes {
                 let cover = shape.cover(x as f32, y as f32);
                 if cover > 0.0 {
                     color = mix(color, shape.color, cover);
                 }
             }
-            // Four uniform numbers together are nearly as a sensor's noise.
+            // The mean of four uniform numbers approximates the normal distribution of a sensor's
+            // noise.
             let noise = grain.u32(..).to_le_bytes().into_iter().map(f32::from).sum::<f32>() / 4.0 - 127.5;
-            let light = rough * texture[x] + noise * 0.12;
+            let light = roughness * texture[x] + noise * 0.12;
             row.extend(color.map(|sample| (sample + light).clamp(0.0, 255.0) as u8));
         }
         row
@@ -284,7 +293,7 @@ impl Shape {
         far * far < self.radius.1 * self.radius.1
     }
 
-    /// How much of what is behind it at (x, y) it covers.
+    /// How much the shape covers the background at (x, y), from 0 to 1.
     fn cover(&self, x: f32, y: f32) -> f32 {
         let (right, down) = ((x - self.center.0) / self.radius.0, (y - self.center.1) / self.radius.1);
         let (right, down) = (right * right, down * down);
@@ -293,7 +302,8 @@ impl Shape {
     }
 }
 
-/// The octave of an image's coarsest features, a quarter of it. The finest are some pixels wide in every image.
+/// The octave of an image's coarsest features, whose size is an eighth to a quarter of the longer
+/// side. The finest features have two pixels in every image.
 fn coarsest(width: u32, height: u32) -> u32 {
     width.max(height).ilog2().saturating_sub(2)
 }
@@ -302,20 +312,20 @@ fn mix(one: Rgb, other: Rgb, part: f32) -> Rgb {
     [0, 1, 2].map(|at| one[at] + (other[at] - one[at]) * part.clamp(0.0, 1.0))
 }
 
-/// Noise of all scales, each finer one weaker.
+/// Value noise of all scales, of which each finer one is weaker. The number is the seed.
 struct Noise(u32);
 
 impl Noise {
-    /// How much weaker.
-    const WEAKER: f32 = 0.7;
+    /// The weight of an octave in relation to the next coarser one.
+    const PERSISTENCE: f32 = 0.7;
 
-    /// One row, about from -1 to 1, with features from 2^`coarsest` pixels down to two.
+    /// One row, from about -1 to 1, with features from 2^`coarsest` pixels down to two.
     fn row(&self, y: u32, width: u32, coarsest: u32) -> Vec<f32> {
         let mut row = vec![0.0; width as usize];
         let mut weight = 0.5;
         for octave in (1..=coarsest).rev() {
             self.add(&mut row, y, octave, weight);
-            weight *= Self::WEAKER;
+            weight *= Self::PERSISTENCE;
         }
         row
     }
@@ -337,7 +347,7 @@ impl Noise {
         }
     }
 
-    /// A number from -1 to 1 for each corner of each octave's grid.
+    /// The pseudorandom number, from -1 to 1, at a corner of an octave's grid.
     fn at(&self, column: u32, line: u32, octave: u32) -> f32 {
         let mut hash =
             self.0 ^ column.wrapping_mul(0x9e37_79b1) ^ line.wrapping_mul(0x85eb_ca77) ^ (octave << 27);
@@ -352,7 +362,8 @@ fn smooth(part: f32) -> f32 {
     part * part * (3.0 - 2.0 * part)
 }
 
-/// A scene as a JPEG encoder asks for it: row by row, so that nobody holds it as a whole.
+/// A scene as the source of a JPEG encoder, which reads it row by row: the whole image is never in
+/// memory.
 struct Photograph<'a> {
     scene: &'a Scene,
     grey: bool,

@@ -1,34 +1,34 @@
-//! What a JPEG file must have for the image that it says it is: looked at before any memory is
-//! taken for that, and while it is decoded.
+//! Checks that a JPEG file has the data of the image that its header claims: before memory is
+//! allocated for the image, and while it is decoded.
 //!
-//! The decoder fills with grey what is missing of an image, and reports nothing if the file ends as
-//! a whole one does. So the data are checked here in two ways: there must be enough of them for the
-//! number of blocks, and a decoder that reads on behind them meets a [guard](Guarded).
+//! The decoder fills missing parts of an image with grey, and reports no error if the file ends
+//! with an end marker. The data are therefore checked here in two ways: there must be enough bytes
+//! for the number of blocks, and a decoder that reads past the data meets a [guard](Guarded).
 
 use memchr::memchr;
 use zune_jpeg::zune_core::bytestream::{ZByteIoError, ZByteReaderTrait, ZSeekFrom};
 
-/// The parts of a file.
+/// The structure of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Layout {
-    /// Blocks of eight by eight samples in all components, and in the first.
+    /// Blocks of eight by eight samples in all components together, and in the first.
     blocks: (u64, u64),
-    /// Whether the image comes in several passes, or its components one after the other, so that
-    /// the decoder keeps all coefficients.
+    /// Whether the decoder keeps all coefficients: the image is progressive, or its components are
+    /// in separate scans.
     is_buffered: bool,
     is_progressive: bool,
-    /// How many scans there are.
+    /// The number of scans.
     scans: u32,
-    /// Where the data of the first scan begin.
+    /// The position of the first scan's data.
     data: usize,
-    /// Where the image ends, if there is an end marker.
+    /// The position of the end marker, if there is one.
     end: Option<usize>,
 }
 
-/// A component: its sampling factors.
+/// The horizontal and vertical sampling factors of a component.
 type Component = (u64, u64);
 
-/// What the frame header says.
+/// The content of a frame header.
 struct FrameHeader {
     is_progressive: bool,
     size: (u64, u64),
@@ -36,8 +36,8 @@ struct FrameHeader {
 }
 
 impl Layout {
-    /// Reads the segments of a file. None if they are not as they should be, which the decoder has
-    /// to judge.
+    /// Reads the segments of a file. Returns `None` if they are malformed; the decoder then decides
+    /// whether that is an error.
     pub(super) fn of(file: &[u8]) -> Option<Self> {
         let (mut at, mut frame, mut scans) = (2, None, 0);
         let (mut data, mut is_interleaved) = (0, true);
@@ -76,14 +76,15 @@ impl Layout {
         })
     }
 
-    /// How much the decoder takes beside the pixels.
+    /// Bytes that the decoder needs in addition to the pixels.
     pub(super) fn memory(&self) -> u64 {
         if self.is_buffered { self.blocks.0 * 128 } else { 0 } // 64 coefficients of two bytes
     }
 
-    /// Whether there are enough data for the blocks. A block takes two codes of a bit at the least,
-    /// and in a progressive image, where runs of empty blocks are a few bits together, one for its
-    /// mean: of the first component only, since the others are allowed to be missing.
+    /// Checks that there are enough data for the blocks. A block needs at least two codes of one
+    /// bit. In a progressive image, a few bits can encode a run of empty blocks, so a block needs
+    /// only one bit, for its mean. Only the first component counts then, since the others may be
+    /// missing.
     pub(super) fn check(&self, file: &[u8]) -> Result<(), String> {
         let bytes = self.end.unwrap_or(file.len()).saturating_sub(self.data) as u64;
         let blocks = if self.is_progressive { self.blocks.1 } else { self.blocks.0 };
@@ -96,9 +97,10 @@ impl Layout {
         Ok(())
     }
 
-    /// The file as the decoder is to read it.
+    /// The file as the decoder reads it, with a guard before its end marker.
     pub(super) fn guarded(layout: Option<Self>, file: &[u8]) -> Guarded<'_> {
-        // The decoder wants to see the end of a first scan while it reads that.
+        // No guard after the only scan of a progressive image: the decoder must find the marker
+        // that ends the first scan.
         let end =
             layout.filter(|layout| !layout.is_progressive || layout.scans > 1).and_then(|layout| layout.end);
         let guard: &[u8] = if end.is_some() { &GUARD } else { &[] };
@@ -114,11 +116,11 @@ impl FrameHeader {
         let components: Vec<Component> = components
             .map(|component| (u64::from(component[1] >> 4), u64::from(component[1] & 15)))
             .collect();
-        let is_sound = components.len() == usize::from(*count) && components.iter().all(|(h, v)| h * v > 0);
-        is_sound.then_some(Self { is_progressive: marker == 0xc2, size, components })
+        let is_valid = components.len() == usize::from(*count) && components.iter().all(|(h, v)| h * v > 0);
+        is_valid.then_some(Self { is_progressive: marker == 0xc2, size, components })
     }
 
-    /// How many blocks all components have, and the first.
+    /// The number of blocks of all components together, and of the first.
     fn blocks(&self) -> (u64, u64) {
         let widest = self.components.iter().map(|(h, _)| *h).max().unwrap_or(1);
         let highest = self.components.iter().map(|(_, v)| *v).max().unwrap_or(1);
@@ -129,11 +131,11 @@ impl FrameHeader {
     }
 }
 
-/// The marker at a position, and the position behind it.
+/// The marker at a position, and the position after it.
 fn marker(file: &[u8], at: usize) -> Option<(u8, usize)> {
-    let rest = file.get(at..)?;
-    let fill = rest.iter().take_while(|byte| **byte == 0xff).count();
-    if fill == 0 { None } else { Some((*rest.get(fill)?, at + fill + 1)) }
+    let bytes = file.get(at..)?;
+    let fill = bytes.iter().take_while(|byte| **byte == 0xff).count();
+    if fill == 0 { None } else { Some((*bytes.get(fill)?, at + fill + 1)) }
 }
 
 /// The content of the segment whose length is at a position.
@@ -143,10 +145,10 @@ fn segment(file: &[u8], at: usize) -> Option<&[u8]> {
     file.get(at + 2..at + length)
 }
 
-/// The position of the first marker behind a scan's data. Markers of a restart are among these.
+/// The position of the first marker after a scan's data, which include restart markers.
 fn skip_data(file: &[u8], mut at: usize) -> usize {
-    while let Some(found) = file.get(at..).and_then(|rest| memchr(0xff, rest)) {
-        at += found;
+    while let Some(offset) = file.get(at..).and_then(|bytes| memchr(0xff, bytes)) {
+        at += offset;
         match file.get(at + 1) {
             Some(0xff) => at += 1,
             Some(0x00 | 0xd0..=0xd7) => at += 2,
@@ -156,9 +158,9 @@ fn skip_data(file: &[u8], mut at: usize) -> usize {
     file.len()
 }
 
-/// Sixteen bytes of ones, as they stand in a scan's data. No code of an image is all ones (ITU-T
-/// T.81, annex C), so a decoder that is not done with the image when it comes here finds an error
-/// instead of the end.
+/// Sixteen bytes of ones in the encoding of a scan's data, in which a zero follows each such byte.
+/// No code consists of ones only (ITU-T T.81, annex C). A decoder that needs more data than the
+/// image has therefore finds an invalid code instead of the end marker.
 const GUARD: [u8; 32] = {
     let mut guard = [0; 32];
     let mut at = 0;
@@ -173,8 +175,9 @@ const GUARD: [u8; 32] = {
 pub(super) struct Guarded<'a> {
     file: &'a [u8],
     guard: &'static [u8],
-    /// Where the guard begins.
+    /// The position of the guard.
     end: usize,
+    /// The position of the next byte that is read.
     at: usize,
 }
 
@@ -186,16 +189,17 @@ impl Guarded<'_> {
     fn byte(&self, at: usize) -> Option<u8> {
         let byte = match at.checked_sub(self.end) {
             None => self.file.get(at),
-            Some(behind) if behind < self.guard.len() => self.guard.get(behind),
+            Some(offset) if offset < self.guard.len() => self.guard.get(offset),
             Some(_) => self.file.get(at - self.guard.len()),
         };
         byte.copied()
     }
 
-    /// Copies what there is from a position on, and says how much that was.
+    /// Copies the bytes from a position on, and returns their number, which is lower than the
+    /// buffer's length at the end.
     #[inline]
     fn copy(&self, at: usize, buf: &mut [u8]) -> usize {
-        if let Some(bytes) = self.file[..self.end].get(at..).and_then(|rest| rest.get(..buf.len())) {
+        if let Some(bytes) = self.file[..self.end].get(at..).and_then(|bytes| bytes.get(..buf.len())) {
             buf.copy_from_slice(bytes);
             return buf.len();
         }
@@ -231,8 +235,8 @@ impl ZByteReaderTrait for Guarded<'_> {
 
     #[inline]
     fn peek_exact_bytes(&mut self, buf: &mut [u8]) -> Result<(), ZByteIoError> {
-        let there = self.copy(self.at, buf);
-        if there < buf.len() { Err(ZByteIoError::NotEnoughBytes(there, buf.len())) } else { Ok(()) }
+        let copied = self.copy(self.at, buf);
+        if copied < buf.len() { Err(ZByteIoError::NotEnoughBytes(copied, buf.len())) } else { Ok(()) }
     }
 
     fn z_seek(&mut self, from: ZSeekFrom) -> Result<u64, ZByteIoError> {

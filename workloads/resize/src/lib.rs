@@ -1,23 +1,23 @@
-//! `resize`: photographs into thumbnails.
+//! `resize`: makes thumbnails of photographs.
 //!
 //! ```text
-//! Job ── tasks() ──> Task ── Resizer::task() ──> Output ── Gallery ──> files, exit status
+//! Job ── tasks() ──> Task ── Resizer::task() ──> Output ── ThumbnailWriter ──> files, exit status
 //! ```
 //!
-//! A [`Task`] is one image: there are enough of them, and a piece of one cannot be decoded alone. Workers read,
-//! decode, scale and encode; the thumbnail comes back as bytes, so that one place writes files (the [`Gallery`], a
-//! sink), under a temporary name until they are whole, and no worker's death leaves half of one. Thumbnails are small,
-//! so they cost little to bring back.
+//! A [`Task`] is one image: a job has many of them, and a part of an image cannot be decoded alone.
+//! Workers read, decode, scale and encode. They return the thumbnail as bytes, and a single sink,
+//! the [`ThumbnailWriter`], writes all files. Each file has a temporary name until it is complete,
+//! so the death of a worker never leaves half a thumbnail. Thumbnails are small, so returning them
+//! is cheap.
 //!
-//! Outputs may come in any order: each says whose thumbnail it is.
+//! Outputs may arrive in any order: each names its image and its thumbnail.
 
-// What prints goes through `stdio`, which does not panic and tells what could not be written.
+// All printing goes through `stdio`, which does not panic and reports write errors.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod cli;
 mod decode;
 mod encode;
-mod gallery;
 mod image;
 pub mod inputs;
 mod jpeg;
@@ -29,6 +29,7 @@ mod scale;
 mod scope;
 pub mod sequential;
 mod tasks;
+mod thumbnail_writer;
 #[cfg(feature = "libjpeg-turbo")]
 mod turbo;
 mod webp;
@@ -44,54 +45,55 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
-pub use gallery::{Gallery, Totals};
 pub use read::Loader;
 pub use resizer::Resizer;
 pub use scope::Scope;
 pub use tasks::Tasks;
+pub use thumbnail_writer::{ThumbnailWriter, Totals};
 
-/// What a model provides: runs the job and pushes every output once, as they are completed. Returns early, and
-/// cleans up, once a stop is requested.
+/// The function that each model provides. It runs the job and pushes each output once, as soon as
+/// it is complete. Once a stop is requested, it cleans up and returns early.
 pub type Run = fn(&Job, &Ctx, &mut dyn Sink<Output>) -> Result<()>;
 
-/// A larger file is refused: it is read as a whole.
+/// Maximum bytes of a file. A worker reads the whole file into memory, so a larger one is refused.
 pub const MAX_BYTES: u64 = 256 << 20;
 
-/// An image of more pixels is refused before any memory is taken for it: a few bytes can claim to be billions of
-/// them.
+/// Maximum pixels of an image. An image with more is refused before memory is allocated for it: a
+/// header of a few bytes can claim billions of pixels.
 pub const MAX_PIXELS: u64 = 200_000_000;
 
-/// How much a worker may take for one image, unless [`Settings::memory`] says otherwise. A
-/// photograph of a hundred megapixels takes 300 MB, and 600 MB if it is a progressive JPEG.
+/// Maximum bytes of memory for one image, unless [`Settings::memory`] says otherwise. A photograph
+/// of a hundred megapixels takes 300 MB; a progressive JPEG of that size takes up to 900 MB.
 pub const MAX_MEMORY: u64 = 1 << 30;
 
-/// An image with a longer side is refused, and no thumbnail has one.
+/// Maximum pixels per side, of an image and of a thumbnail.
 pub const MAX_SIDE: u32 = 60_000;
 
-/// What a thumbnail is to be like: all that a worker must know.
+/// How thumbnails are made: all that a worker needs besides its tasks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
-    /// How wide, in pixels.
+    /// The thumbnail's width in pixels.
     pub width: u32,
-    /// How high, in pixels; none is as high as the width makes it.
+    /// The thumbnail's height in pixels; if `None`, it follows from the width and the image's
+    /// aspect ratio.
     pub height: Option<u32>,
-    /// What becomes of an image of another shape than width × height.
+    /// How an image with another aspect ratio than width:height is fitted.
     pub fit: Fit,
-    /// What it is written as; none is what the source is.
+    /// The thumbnail's format; `None` is that of the image.
     pub format: Option<Format>,
-    /// Of JPEG: 1 to 100.
+    /// The quality of JPEG thumbnails: 1 to 100.
     pub quality: u8,
-    /// Whether an image smaller than asked for is made larger.
+    /// Whether an image that is smaller than the thumbnail is enlarged.
     pub enlarge: bool,
-    /// How many bytes of memory an image may take: its pixels, and what its decoder keeps beside
-    /// them. One that takes more is refused before any is taken.
+    /// Maximum bytes of memory per image: its pixels, and the other buffers of its decoder. An
+    /// image that needs more is refused before the memory is allocated.
     pub memory: u64,
-    /// The directory that relative names are relative to; the process's own if empty.
+    /// The directory that relative names refer to; if empty, the current one of the process.
     pub base: ByteBuf,
 }
 
 impl Default for Settings {
-    /// 512 pixels wide, in the source's format.
+    /// A thumbnail of 512 pixels in width, in the image's format.
     fn default() -> Self {
         Self {
             width: 512,
@@ -109,80 +111,82 @@ impl Default for Settings {
 /// How an image is fitted into width × height.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 pub enum Fit {
-    /// Its shape is kept, and it fits into the box.
+    /// The whole image fits into the box and keeps its aspect ratio.
     #[default]
     Contain,
-    /// Its shape is kept, it fills the box, and what sticks out is cut off, half on each side.
+    /// The image fills the box and keeps its aspect ratio. It is cropped equally on two opposite
+    /// sides.
     Cover,
-    /// It is stretched to the box.
+    /// The image is stretched to the box.
     Exact,
 }
 
-/// A format that images are read from and written as.
+/// A format of images and thumbnails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 pub enum Format {
     /// Lossy.
     Jpeg,
     /// Lossless.
     Png,
-    /// Read in both ways, written lossless.
+    /// Lossy or lossless when read, lossless when written.
     Webp,
 }
 
-/// Which images, and where to put the thumbnails.
+/// Which images to resize, and where to write the thumbnails.
 #[derive(Debug)]
 pub struct Job {
-    /// What they are to be like.
+    /// How thumbnails are made.
     pub settings: Settings,
-    /// Files, and directories.
+    /// Files and directories.
     pub sources: Vec<PathBuf>,
-    /// `-r`: what is below the directories' own files, too.
+    /// `-r`: whether subdirectories are searched for images.
     pub recursive: bool,
-    /// The folder the thumbnails go to. Without one, they are made and only listed.
+    /// The directory that thumbnails are written to. If `None`, they are made, but only listed.
     pub out: Option<PathBuf>,
-    /// Whether a thumbnail that is there already is left as it is.
+    /// Whether an image whose thumbnail exists is skipped.
     pub skip_existing: bool,
 }
 
 impl Job {
-    /// The job's tasks, in the order of the sources and of the names in a directory; the iterator walks directories
-    /// as it is asked for more, and ends once a stop is requested.
+    /// The job's tasks, in the order of the sources and of the names in each directory. The
+    /// iterator reads directories on demand, and ends once a stop is requested.
     #[must_use]
     pub fn tasks(&self, stop: &Stop) -> Tasks<'_> {
         Tasks::new(self, stop)
     }
 
-    /// The sink that puts this job's thumbnails into the folder, which is made if it is not there. Messages, and the
-    /// list if there is no folder, go to `out`.
-    pub fn gallery<'a>(&'a self, out: &'a mut dyn Sink<Block>) -> Result<Gallery<'a>> {
-        Gallery::new(self.out.as_deref(), out)
+    /// The sink that writes this job's thumbnails to the output directory, which it creates if
+    /// necessary. Messages go to `out`, and so does the list if there is no output directory.
+    pub fn thumbnail_writer<'a>(&'a self, out: &'a mut dyn Sink<Block>) -> Result<ThumbnailWriter<'a>> {
+        ThumbnailWriter::new(self.out.as_deref(), out)
     }
 }
 
-/// One image. Plain data: it may be done anywhere, and again.
+/// One image. A task is plain data: any worker can do it, and it can be repeated.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Task {
-    /// The image's name, as it is opened and reported.
+    /// The image's name, for opening it and for messages.
     pub source: ByteBuf,
-    /// Where its bytes are.
+    /// Where the image's bytes are.
     pub content: Content,
-    /// The thumbnail's name, below the folder.
+    /// The thumbnail's name, relative to the output directory.
     pub target: ByteBuf,
 }
 
 /// Where an image's bytes are.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Content {
-    /// In the file of that name.
+    /// In the file of the task's name.
     File,
-    /// Here.
+    /// In the task.
     Bytes(ByteBuf),
-    /// Nowhere, for this reason.
+    /// The image cannot be read, or its thumbnail cannot be made, for this reason.
     Missing(String),
 }
 
 impl Task {
-    /// The output of a task that could not be done: it panicked, or killed its worker again and again.
+    /// The output of a task that could not be completed: it panicked, or it killed its worker
+    /// repeatedly.
     #[must_use]
     pub fn failed(&self, why: &str) -> Output {
         Output {
@@ -193,31 +197,31 @@ impl Task {
     }
 }
 
-/// What came of a task.
+/// The result of a task.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Output {
     /// The image's name.
     pub source: ByteBuf,
-    /// The thumbnail's name, below the folder.
+    /// The thumbnail's name, relative to the output directory.
     pub target: ByteBuf,
-    /// What was made of it.
+    /// The thumbnail, or the reason why there is none.
     pub made: Made,
 }
 
-/// What was made of an image.
+/// A thumbnail, or the reason why there is none.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Made {
     /// A thumbnail.
     Thumbnail {
-        /// Encoded.
+        /// The encoded thumbnail.
         bytes: ByteBuf,
-        /// How wide, in pixels.
+        /// The thumbnail's width in pixels.
         width: u32,
-        /// How high, in pixels.
+        /// The thumbnail's height in pixels.
         height: u32,
-        /// How many pixels the source has.
+        /// The number of pixels of the image.
         pixels: u64,
     },
-    /// Nothing, for this reason.
+    /// No thumbnail could be made, for this reason.
     Failed(String),
 }

@@ -1,4 +1,5 @@
-//! How good thumbnails are: they are compared with what comes of every pixel in floating point.
+//! Tests the quality of thumbnails: compares them with ones that are computed of every pixel in
+//! floating point.
 
 use std::{fs, path::Path};
 
@@ -13,8 +14,9 @@ use super::{
     scale::Frame,
 };
 
-/// What a Lanczos window of three lobes weighs for each of `to` samples, around the middle of `length` of which `part`
-/// go into them: the first sample, and the weights from there on.
+/// The windows of a Lanczos filter with three lobes for each of `to` samples. They are computed
+/// from the middle `part` of `length` samples. A window is its first sample, and the weights from
+/// there on.
 fn windows(length: u32, part: f64, to: u32) -> Vec<(usize, Vec<f64>)> {
     let sinc = |x: f64| match x * std::f64::consts::PI {
         0.0 => 1.0,
@@ -34,7 +36,7 @@ fn windows(length: u32, part: f64, to: u32) -> Vec<(usize, Vec<f64>)> {
     (0..to).map(window).collect()
 }
 
-/// Scaled as the books say it.
+/// Scales an image with the textbook Lanczos filter.
 fn lanczos(image: &Image, frame: Frame) -> Image {
     let (columns, rows) =
         (windows(image.width, frame.part.0, frame.size.0), windows(image.height, frame.part.1, frame.size.1));
@@ -42,7 +44,7 @@ fn lanczos(image: &Image, frame: Frame) -> Image {
     let line = image.width as usize * samples;
     let mut scaled = Vec::new();
     for (top, weights) in &rows {
-        // All of the rows of a window are one before its columns are.
+        // The filter is separable: first it combines the rows of a window, then the columns.
         let mut joined = vec![0.0; line];
         for (row, weight) in image.pixels.chunks_exact(line).skip(*top).zip(weights) {
             joined.iter_mut().zip(row).for_each(|(sum, sample)| *sum += weight * f64::from(*sample));
@@ -58,8 +60,8 @@ fn lanczos(image: &Image, frame: Frame) -> Image {
     Image { width: frame.size.0, height: frame.size.1, color: image.color, pixels: scaled }
 }
 
-/// How similar two images look, 1 being the same: the mean of the index of structural similarity over windows of
-/// eight by eight, on every fourth pixel, of the brightness.
+/// The structural similarity (SSIM) of two images, 1 for equal ones: the mean over windows of eight
+/// by eight pixels, one at every fourth pixel, of the index of their brightness.
 pub(super) fn ssim(image: &Image, other: &Image) -> f64 {
     assert_eq!((image.size(), image.color), (other.size(), other.color));
     let samples = image.color.samples();
@@ -87,7 +89,7 @@ pub(super) fn ssim(image: &Image, other: &Image) -> f64 {
     sum / windows
 }
 
-/// The similarity of a thumbnail to the exact one: of their pixels, and of both as JPEG.
+/// The similarity of a thumbnail to the exact one: of their pixels, and of the two encoded as JPEG.
 fn similarities(file: &[u8], settings: &Settings) -> (f64, f64) {
     let (image, meta) = decoded(file);
     let frame = settings.frame(meta.orientation.of(meta.size)).unwrap().stored(&meta);
@@ -100,7 +102,7 @@ fn similarities(file: &[u8], settings: &Settings) -> (f64, f64) {
     (ssim(&ours(Format::Png), &exact), ssim(&ours(Format::Jpeg), &decoded(&encoded).0))
 }
 
-/// The photographs of a folder that are whole and opaque.
+/// The photographs of a directory that are undamaged and opaque.
 fn photographs(folder: &Path) -> impl Iterator<Item = (String, Vec<u8>)> {
     let files = WalkDir::new(folder).sort_by_file_name().into_iter().map(Result::unwrap);
     let files = files.filter(|entry| entry.file_type().is_file());
@@ -112,7 +114,7 @@ fn photographs(folder: &Path) -> impl Iterator<Item = (String, Vec<u8>)> {
     })
 }
 
-/// `--nocapture` shows how similar they are.
+/// With `--nocapture`, the test prints all similarities.
 #[test]
 fn a_thumbnail_looks_like_one_made_of_every_pixel_in_floating_point() {
     let scratch = tempfile::tempdir().unwrap();

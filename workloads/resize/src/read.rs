@@ -1,4 +1,4 @@
-//! Reading an image's file.
+//! Reads the file of an image.
 
 use std::{
     ffi::OsStr,
@@ -11,7 +11,8 @@ use cc_core::{error::reason, root::Files, trace};
 use serde_bytes::ByteBuf;
 
 use super::{Content, MAX_BYTES, Settings, Task};
-/// Reads files for those who do not share a file system with them.
+
+/// Reads files into tasks, for workers that do not share a file system with this process.
 #[derive(Clone, Debug)]
 pub struct Loader {
     base: PathBuf,
@@ -24,7 +25,8 @@ impl Loader {
         Self { base: settings.base().to_owned() }
     }
 
-    /// Puts the content of its file into the task. A file that cannot be read is reported by whoever does the task.
+    /// Puts the content of the task's file into the task. If the file cannot be read, the task gets
+    /// the reason, and the worker that does the task reports it.
     #[must_use]
     pub fn load(&mut self, task: Task) -> Task {
         if task.content != Content::File {
@@ -41,31 +43,31 @@ impl Loader {
 }
 
 impl Settings {
-    /// The directory that relative names are relative to.
+    /// The directory that relative names refer to.
     pub(super) fn base(&self) -> &Path {
         Path::new(OsStr::from_bytes(&self.base))
     }
 }
 
-/// Reads the task's file into `bytes`; if that is not to be, says why.
+/// Reads the task's file into `bytes`. The error is the reason, for the user.
 pub(super) fn read(task: &Task, base: &Path, files: &Files, bytes: &mut Vec<u8>) -> Result<(), String> {
     let why = |error: io::Error| reason(&error);
     bytes.clear();
-    // It was a file when the directory was read. If a FIFO has taken its place, it is opened
-    // without waiting for a writer.
+    // It was a file when the directory was read. If it has been replaced by a FIFO since, `open`
+    // does not wait for a writer.
     let file = files.open(&base.join(OsStr::from_bytes(&task.source))).map_err(why)?;
-    let kind = file.metadata().map_err(why)?;
-    if !kind.is_file() && !kind.is_dir() {
-        return Err("Not a regular file".to_owned()); // of a directory, reading it says so
+    let metadata = file.metadata().map_err(why)?;
+    if !metadata.is_file() && !metadata.is_dir() {
+        return Err("Not a regular file".to_owned()); // reading a directory fails with its own message
     }
-    let size = kind.len();
+    let size = metadata.len();
     if size <= MAX_BYTES {
         bytes.reserve_exact(usize::try_from(size).expect("below the limit"));
         file.take(MAX_BYTES + 1).read_to_end(bytes).map_err(why)?;
     }
     let size = size.max(bytes.len() as u64);
     if size > MAX_BYTES {
-        return Err(format!("{size} bytes are more than the {MAX_BYTES} that an image may have"));
+        return Err(format!("{size} bytes are more than the limit of {MAX_BYTES}"));
     }
     Ok(())
 }

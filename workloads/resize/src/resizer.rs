@@ -9,15 +9,17 @@ use super::{
     Content, Made, Output, Settings, Task, decode::decode, encode::encode, image::Image, read::read,
     scale::Scaler,
 };
-/// Bytes of pixels that a worker keeps from image to image: those of fifty megapixels. New memory
-/// costs its page faults, which a photograph of a usual size should not pay for.
-const KEPT_PIXELS: usize = 150 << 20;
 
-/// Bytes of a file that it keeps.
-const KEPT_FILE: usize = 32 << 20;
+/// Maximum bytes of the pixel buffer that is kept for the next image: those of about fifty
+/// megapixels. A fresh buffer costs page faults, which images of common sizes avoid; a larger
+/// buffer is freed.
+const MAX_KEPT_PIXELS: usize = 150 << 20;
 
-/// One worker's resizer. It starts no threads, and a panic leaves it usable. It holds one image, in buffers that
-/// are as large as the largest so far, if that was of a usual size.
+/// Maximum bytes of the file buffer that is kept for the next image.
+const MAX_KEPT_FILE: usize = 32 << 20;
+
+/// The resizer of one worker. It starts no threads. It holds one image at a time and reuses its
+/// buffers.
 #[derive(Clone, Debug)]
 pub struct Resizer {
     settings: Settings,
@@ -29,7 +31,7 @@ pub struct Resizer {
 }
 
 impl Resizer {
-    /// Gets ready for a job with these settings.
+    /// A resizer for a job with these settings.
     #[must_use]
     pub fn new(settings: &Settings) -> Self {
         let (settings, base) = (settings.clone(), settings.base().to_owned());
@@ -43,13 +45,16 @@ impl Resizer {
         }
     }
 
-    /// The same, but it opens these files only.
+    /// Restricts the files that the resizer opens.
     #[must_use]
     pub fn within(self, files: Files) -> Self {
         Self { files, ..self }
     }
 
     /// Does a task.
+    ///
+    /// A panic leaves no state behind that the next task would see: each buffer is filled again
+    /// before it is read. A caller may therefore assert unwind safety.
     #[must_use]
     pub fn task(&mut self, task: &Task) -> Output {
         let _span = trace::span("resize");
@@ -61,12 +66,12 @@ impl Resizer {
         }
     }
 
-    /// Gives back the buffers that an unusual image has filled.
+    /// Frees the buffers if the image was too large for keeping them.
     fn release(&mut self) {
-        if self.image.pixels.capacity() > KEPT_PIXELS {
+        if self.image.pixels.capacity() > MAX_KEPT_PIXELS {
             (self.image, self.scaler) = (Image::default(), Scaler::default());
         }
-        if self.file.capacity() > KEPT_FILE {
+        if self.file.capacity() > MAX_KEPT_FILE {
             self.file = Vec::new();
         }
     }
@@ -102,7 +107,7 @@ pub(super) mod tests {
         quality::ssim,
     };
 
-    /// An image with something in every direction: a gradient, an edge and a disc.
+    /// An image that differs in every direction: it has a gradient, an edge and a disc.
     pub(crate) fn picture(width: u32, height: u32, color: Color) -> Image {
         let mut pixels = Vec::new();
         for y in 0..height {
@@ -297,7 +302,7 @@ pub(super) mod tests {
         }
     }
 
-    /// A small JPEG whose frame header says another size.
+    /// A small JPEG whose frame header claims another size.
     fn claiming((width, height): (u16, u16), is_progressive: bool) -> Vec<u8> {
         let mut file = jpeg(&picture(8, 8, Color::Gray), |encoder| encoder.set_progressive(is_progressive));
         let marker = [0xff, if is_progressive { 0xc2 } else { 0xc0 }];
@@ -307,10 +312,10 @@ pub(super) mod tests {
         file
     }
 
-    /// Why no thumbnail is made of a file, for which no memory must have been taken.
+    /// The reason why a file is refused. No memory must have been allocated for its pixels.
     fn refused(settings: &Settings, file: Vec<u8>) -> String {
         let mut resizer = Resizer::new(settings);
-        let Made::Failed(why) = resizer.task(&task(file)).made else { panic!("it is refused") };
+        let Made::Failed(why) = resizer.task(&task(file)).made else { panic!("the file is not refused") };
         assert_eq!(resizer.image.pixels.capacity(), 0, "{why}");
         why
     }
@@ -346,8 +351,9 @@ pub(super) mod tests {
             let takes = 200 * 150 * pixel;
             let less = Settings { memory: takes - 1, ..Settings::default() };
             let why = refused(&less, file.clone());
-            assert_eq!(why, "200x150 takes 1 MiB to decode, of 1 MiB that an image may take", "{pixel}");
-            // A progressive image's blocks are more than its pixels by those at the edges.
+            assert_eq!(why, "200x150 needs 1 MiB of memory, more than the limit of 1 MiB", "{pixel}");
+            // Blocks at the edges are padded, so a progressive image has more coefficients than
+            // samples.
             let enough = Settings { memory: takes * 11 / 10, ..Settings::default() };
             assert!(made(&enough, file).is_ok(), "{pixel}");
         }
@@ -362,7 +368,7 @@ pub(super) mod tests {
     #[test]
     fn an_unusual_image_s_buffers_are_given_back() {
         let side = 6300;
-        assert!(side * side * 4 > KEPT_PIXELS);
+        assert!(side * side * 4 > MAX_KEPT_PIXELS);
         let image = Image {
             width: side as u32,
             height: side as u32,

@@ -1,4 +1,4 @@
-//! From many pixels to few.
+//! Scales images to the size of their thumbnails.
 
 use cc_core::trace;
 use cc_resize_filter::{CropBox, Filter, Pixel};
@@ -8,20 +8,21 @@ use super::{
     decode::check,
     image::{Color, Image, Meta},
 };
-/// What of an image goes into its thumbnail, and how large that is.
+
+/// The part of an image that its thumbnail shows, and the size of the thumbnail.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Frame {
-    /// Of the thumbnail.
+    /// The size of the thumbnail.
     pub(super) size: (u32, u32),
-    /// Of the part of the image, which is in its middle.
+    /// The size of the part, which is in the middle of the image.
     pub(super) part: (f64, f64),
-    /// Of the whole image.
+    /// The size of the whole image.
     pub(super) whole: (f64, f64),
 }
 
 impl Frame {
-    /// The frame of the image as it is stored, and as large as it was decoded. That may be a part of a pixel less than
-    /// the pixels it has.
+    /// Converts the frame from the displayed image to the decoded one, which is not turned and may
+    /// be reduced. A reduced size can be a fraction of a pixel smaller than the decoded image.
     pub(super) fn stored(self, meta: &Meta) -> Self {
         let of = |size| {
             let (width, height) = meta.orientation.of(size);
@@ -32,7 +33,7 @@ impl Frame {
 }
 
 impl Settings {
-    /// The frame of an image of this size, unless the thumbnail would be larger than an image may be.
+    /// The frame of an image of this size. It is an error if the thumbnail exceeds the limits.
     pub(super) fn frame(&self, size: (u32, u32)) -> Result<Frame, String> {
         if self.width == 0 || self.height == Some(0) {
             return Err("a thumbnail without pixels was asked for".to_owned());
@@ -50,7 +51,7 @@ impl Settings {
             let scale = if self.enlarge { fits } else { fits.min(1.0) };
             return Frame { size: (round(whole.0 * scale), round(whole.1 * scale)), part: whole, whole };
         }
-        // The box keeps its shape, and shrinks until no side of the image would be enlarged.
+        // The box shrinks, with the same aspect ratio, until no side of the image is enlarged.
         let shrink = if self.enlarge { 1.0 } else { (whole.0 / wide).min(whole.1 / high).min(1.0) };
         let size = (round(wide * shrink), round(high * shrink));
         let covers = (whole.0 / wide).min(whole.1 / high);
@@ -63,7 +64,7 @@ impl Settings {
     }
 }
 
-/// The nearest number of pixels, of which there is one at least.
+/// The nearest number of pixels, at least one.
 fn round(pixels: f64) -> u32 {
     (pixels.round() as u32).max(1)
 }
@@ -72,12 +73,14 @@ fn round(pixels: f64) -> u32 {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Scaler {
     filter: Filter,
+    /// The sums of samples of several rows, one for each sample of a row.
     sums: Vec<u16>,
 }
 
 impl Scaler {
-    /// Scales the middle of an image. If it has alpha, its samples are multiplied by that, and the result's are, too:
-    /// otherwise what is not to be seen would shine through at the edges.
+    /// Scales the middle of an image. If it has alpha, its samples are premultiplied before
+    /// scaling, and the result's remain so: otherwise the colours of transparent pixels would bleed
+    /// into the edges.
     pub(super) fn scale(&mut self, image: &mut Image, Frame { size, part, whole }: Frame) -> Image {
         let _span = trace::span("scale");
         let color = image.color;
@@ -88,10 +91,10 @@ impl Scaler {
             let size = image.size();
             self.filter.multiply_alpha(image.samples_mut(), size);
         }
-        let middle = |side: f64, part: f64| ((side - part) / 2.0).max(0.0);
-        let (left, top) = (middle(whole.0, part.0), middle(whole.1, part.1));
-        let rows = self.join_rows(image, part.1 / f64::from(size.1));
-        // Of the library's functions for each kind of pixel, two are enough: they are large, and grey images are rare.
+        let margin = |side: f64, part: f64| ((side - part) / 2.0).max(0.0);
+        let (left, top) = (margin(whole.0, part.0), margin(whole.1, part.1));
+        let rows = self.average_rows(image, part.1 / f64::from(size.1));
+        // The library's code for two pixel types suffices: it is large, and grey images are rare.
         if color == Color::Gray {
             *image = image.in_color();
         }
@@ -103,35 +106,40 @@ impl Scaler {
         if color.is_gray() { scaled.in_gray() } else { scaled }
     }
 
-    /// Averages as many rows to one as leave the filter at least twice as many as it makes; says how many. A filter
-    /// over the whole image would read each row six times, for a difference that is hardly measured.
-    fn join_rows(&mut self, image: &mut Image, scale: f64) -> f64 {
+    /// Replaces each group of adjacent rows by their average, and returns the rows per group. The
+    /// group size is the largest power of two, up to 256, that leaves at least two rows for each
+    /// row of the thumbnail. The vertical filter then reads fewer rows: its window covers six rows
+    /// of the thumbnail, so it reads each row of its source six times.
+    fn average_rows(&mut self, image: &mut Image, scale: f64) -> f64 {
         let shift = ((scale / 2.0).max(1.0) as u32).ilog2().min(8);
         if shift == 0 {
             return 1.0;
         }
         let (line, height) = (image.width as usize * image.color.samples(), image.height as usize);
-        let joined = height.div_ceil(1 << shift);
-        for row in 0..joined {
+        let groups = height.div_ceil(1 << shift);
+        for group in 0..groups {
             self.sums.clear();
-            self.sums.resize(line, 1 << (shift - 1)); // so that what the shift cuts off is rounded
+            self.sums.resize(line, 1 << (shift - 1)); // half of the divisor, to round to the nearest
             let samples = |y: usize| &image.pixels[y.min(height - 1) * line..][..line];
-            for y in ((row << shift)..((row + 1) << shift)).step_by(2) {
+            for y in ((group << shift)..((group + 1) << shift)).step_by(2) {
                 let pairs = samples(y).iter().zip(samples(y + 1));
-                let add = |(sum, (a, b)): (&mut u16, (&u8, &u8))| *sum += u16::from(*a) + u16::from(*b);
-                self.sums.iter_mut().zip(pairs).for_each(add);
+                for (sum, (a, b)) in self.sums.iter_mut().zip(pairs) {
+                    *sum += u16::from(*a) + u16::from(*b);
+                }
             }
-            // What is overwritten has been read.
-            let samples = &mut image.pixels[row * line..(row + 1) * line];
-            samples.iter_mut().zip(&self.sums).for_each(|(sample, sum)| *sample = (sum >> shift) as u8);
+            // In place: the row that is overwritten belongs to this group or to an earlier one.
+            let averages = &mut image.pixels[group * line..(group + 1) * line];
+            for (average, sum) in averages.iter_mut().zip(&self.sums) {
+                *average = (sum >> shift) as u8;
+            }
         }
-        image.height = joined as u32;
+        image.height = groups as u32;
         f64::from(1_u32 << shift)
     }
 }
 
-/// Undoes the multiplication by alpha, as far as eight bits allow.
-pub(super) fn divide(image: &mut Image) {
+/// Undoes the multiplication by alpha, with the precision of eight bits.
+pub(super) fn divide_alpha(image: &mut Image) {
     let color = image.color;
     if color.is_gray() {
         *image = image.in_color();
@@ -227,7 +235,7 @@ mod tests {
         image
     }
 
-    /// Hosts of different kinds scale alike.
+    /// The samples do not depend on the processor, so all hosts make the same thumbnails.
     #[test]
     fn plain_code_scales_to_the_same_samples() {
         let mut detected = Scaler::default();

@@ -1,20 +1,20 @@
-//! Whether an output belongs to a task.
+//! Checks that an output belongs to its task.
 //!
-//! A worker on another machine is another program, perhaps another's. What it answers is checked
-//! against the task that it was sent before any of it is used: the name of a thumbnail is the name
-//! of a file that is written here.
+//! A worker on another machine is a separate program, which may be faulty or malicious. Its outputs
+//! are checked against the tasks that it was sent before any of them is used: the name of a
+//! thumbnail, for example, becomes the name of a file on this machine.
 
 use serde_bytes::ByteBuf;
 
 use super::{Content, MAX_PIXELS, MAX_SIDE, Made, Output, Settings, Task};
 
-/// What a thumbnail takes beside its pixels: headers, and the colour profile of its image.
-const BESIDE: u64 = 32 << 20;
+/// Maximum bytes of a thumbnail besides its pixels: headers, and the colour profile of its image.
+const MAX_OVERHEAD: u64 = 32 << 20;
 
-/// Bytes that no format needs for a pixel, however noisy it is.
-const PIXEL: u64 = 16;
+/// Maximum bytes of a thumbnail per pixel: more than any format needs for the noisiest image.
+const MAX_BYTES_PER_PIXEL: u64 = 16;
 
-/// What a task covers, without the image. See [`Task::scope`].
+/// What a valid output of a task may contain. It does not hold the image. See [`Task::scope`].
 #[derive(Clone, Debug)]
 pub struct Scope {
     source: ByteBuf,
@@ -25,7 +25,7 @@ pub struct Scope {
 }
 
 impl Task {
-    /// What an output of this task may speak of.
+    /// What a valid output of this task may contain.
     #[must_use]
     pub fn scope(&self, settings: &Settings) -> Scope {
         let is_missing = matches!(self.content, Content::Missing(_));
@@ -35,31 +35,31 @@ impl Task {
 }
 
 impl Scope {
-    /// Checks that the output is one of this task.
+    /// Checks that the output is a valid one of this task.
     ///
     /// # Errors
     ///
-    /// What is wrong with it, in words that quote no text from outside.
+    /// Says what is wrong with the output. The text quotes nothing of the output itself.
     pub fn accepts(&self, output: &Output) -> Result<(), String> {
         if (&output.source, &output.target) != (&self.source, &self.target) {
-            return Err("it has another name than the task".to_owned());
+            return Err("its names are not those of the task".to_owned());
         }
         let Made::Thumbnail { bytes, width, height, pixels } = &output.made else { return Ok(()) };
         if self.is_missing {
             return Err("it is a thumbnail of an image that was not sent".to_owned());
         }
         let sides = 1..=MAX_SIDE;
-        let is_inside = *width <= self.width && self.height.is_none_or(|most| *height <= most);
+        let fits = *width <= self.width && self.height.is_none_or(|max_height| *height <= max_height);
         let area = u64::from(*width).saturating_mul(u64::from(*height));
-        let most = area.saturating_mul(PIXEL).saturating_add(BESIDE);
+        let max_bytes = area.saturating_mul(MAX_BYTES_PER_PIXEL).saturating_add(MAX_OVERHEAD);
         if !sides.contains(width)
             || !sides.contains(height)
-            || !is_inside
+            || !fits
             || !(1..=MAX_PIXELS).contains(pixels)
             || bytes.is_empty()
-            || bytes.len() as u64 > most
+            || bytes.len() as u64 > max_bytes
         {
-            return Err("no thumbnail of the task has such a size".to_owned());
+            return Err("its size is impossible for a thumbnail of the task".to_owned());
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ use cc_core::{
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let mut resizer = Resizer::new(&job.settings);
     for task in job.tasks(&ctx.stop) {
-        if ctx.emit(work(&task, &mut resizer), out).is_break() {
+        if ctx.emit(work(&mut resizer, &task), out).is_break() {
             break;
         }
     }
@@ -22,9 +22,8 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
 // ANCHOR_END: resize-run
 
 // ANCHOR: resize-work
-/// One task. A panic is that task's failure, not the run's.
-fn work(task: &Task, resizer: &mut Resizer) -> Output {
-    // A resizer fills its buffers anew for every image, so a panic leaves nothing behind that the next would see.
+/// Does one task. A panic fails the task, not the run.
+fn work(resizer: &mut Resizer, task: &Task) -> Output {
     catch_unwind(AssertUnwindSafe(|| resizer.task(task)))
         .unwrap_or_else(|panic| task.failed(&panic_reason(&*panic)))
 }

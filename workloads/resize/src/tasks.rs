@@ -1,4 +1,4 @@
-//! Where tasks come from: operands, and walks through directories.
+//! The source of tasks: files given as operands, and files found in directories.
 
 use std::{
     collections::HashSet,
@@ -14,19 +14,21 @@ use walkdir::{DirEntry, WalkDir};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::{Content, Format, Job, Task};
+
 /// The iterator of [`Job::tasks`].
 pub struct Tasks<'a> {
     job: &'a Job,
     stop: Stop,
     sources: slice::Iter<'a, PathBuf>,
     walk: Option<Walk>,
-    /// The digests of the targets so far: of a million thumbnails no more than some megabytes.
+    /// The digests of all targets so far, to find duplicates. A digest takes less memory than a
+    /// name.
     targets: HashSet<u128>,
-    /// How often the next task was asked for.
-    asked: u64,
+    /// The number of calls of `next`.
+    calls: u64,
 }
 
-/// A directory that is an operand.
+/// The traversal of a directory that is an operand.
 struct Walk {
     root: PathBuf,
     entries: Entries,
@@ -37,36 +39,37 @@ type Entries = Box<dyn Iterator<Item = walkdir::Result<DirEntry>> + Send>;
 impl<'a> Tasks<'a> {
     pub(super) fn new(job: &'a Job, stop: &Stop) -> Self {
         let (stop, sources) = (stop.clone(), job.sources.iter());
-        Self { job, stop, sources, walk: None, targets: HashSet::new(), asked: 0 }
+        Self { job, stop, sources, walk: None, targets: HashSet::new(), calls: 0 }
     }
 
-    /// Begins with an operand. Operands are few, so they may be asked what they are.
+    /// Opens an operand: returns the task of a file, or begins the traversal of a directory.
     fn open(&mut self, source: &Path) -> Option<Task> {
         match fs::metadata(source) {
             Err(error) => Some(missing(source, reason(&error))),
-            Ok(kind) if kind.is_dir() => {
+            Ok(metadata) if metadata.is_dir() => {
                 self.walk = Some(Walk::new(source, self.job));
                 None
             }
-            Ok(kind) if kind.is_file() => {
-                self.image(source, Path::new(source.file_name().expect("it is no directory")))
+            Ok(metadata) if metadata.is_file() => {
+                self.image(source, Path::new(source.file_name().expect("a file has a name")))
             }
             Ok(_) => Some(missing(source, "Not a regular file".to_owned())),
         }
     }
 
-    /// The task of an image, unless its thumbnail is there already.
-    fn image(&mut self, source: &Path, below: &Path) -> Option<Task> {
-        let target = self.job.settings.target(below);
+    /// The task of an image, unless its thumbnail exists and existing ones are skipped. The
+    /// thumbnail gets the relative name, with the extension of its format.
+    fn image(&mut self, source: &Path, relative: &Path) -> Option<Task> {
+        let target = self.job.settings.target(relative);
         let task = |content| Task { source: bytes(source), content, target: bytes(&target) };
         let Some(out) = &self.job.out else { return Some(task(Content::File)) };
         if !self.targets.insert(xxh3_128(target.as_os_str().as_bytes())) {
-            let why = format!("another image's thumbnail is {}, too", printable_path(&target));
+            let why = format!("another image has the same thumbnail, {}", printable_path(&target));
             return Some(task(Content::Missing(why)));
         }
         match fs::symlink_metadata(out.join(&target)) {
-            Ok(there) if is_same(&there, source) => {
-                Some(task(Content::Missing("its thumbnail would take its place".to_owned())))
+            Ok(existing) if is_same_file(&existing, source) => {
+                Some(task(Content::Missing("its thumbnail would overwrite it".to_owned())))
             }
             Ok(_) if self.job.skip_existing => None,
             _ => Some(task(Content::File)),
@@ -78,17 +81,17 @@ impl Iterator for Tasks<'_> {
     type Item = Task;
 
     fn next(&mut self) -> Option<Task> {
-        failpoint::hit(b"source", self.asked);
-        self.asked += 1;
+        failpoint::hit(b"source", self.calls);
+        self.calls += 1;
         let _span = trace::serial("walk");
         while !self.stop.requested() {
             let task = if let Some(walk) = &mut self.walk {
                 match walk.entries.next() {
                     Some(Ok(entry)) => {
-                        let below =
+                        let relative =
                             entry.path().strip_prefix(&walk.root).expect("the walk stays below its root");
-                        let below = below.to_owned();
-                        self.image(entry.path(), &below)
+                        let relative = relative.to_owned();
+                        self.image(entry.path(), &relative)
                     }
                     Some(Err(error)) => {
                         let why = error.io_error().map_or_else(|| error.to_string(), reason);
@@ -112,8 +115,8 @@ impl Iterator for Tasks<'_> {
 }
 
 impl Walk {
-    /// The images of a directory, in the order of their names. What is in the folder of the thumbnails is none of
-    /// them, wherever that is.
+    /// The images of a directory, in the order of their names. The output directory is left out,
+    /// even if it is a subdirectory.
     fn new(root: &Path, job: &Job) -> Self {
         let out = job.out.as_ref().and_then(|out| fs::canonicalize(out).ok());
         let is_out = move |entry: &DirEntry| {
@@ -131,8 +134,8 @@ impl Walk {
 }
 
 impl super::Settings {
-    /// The name of the thumbnail of an image with this name. Without a format it is the image's own, since what
-    /// is in the image is not known before it is read.
+    /// The name of the thumbnail of an image with this name. If no format is set, the name remains:
+    /// the image's format is not known before the image is read.
     fn target(&self, name: &Path) -> PathBuf {
         match self.format {
             Some(format) if Format::of_name(name) == Some(format) => name.to_owned(),
@@ -149,14 +152,14 @@ impl super::Settings {
 }
 
 impl Format {
-    /// The format that a file of this name should have.
+    /// The format that the extension of a file name stands for.
     fn of_name(name: &Path) -> Option<Self> {
-        let is = |end: &&str| name.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(end));
-        match () {
-            () if ["jpg", "jpeg"].iter().any(&is) => Some(Self::Jpeg),
-            () if is(&"png") => Some(Self::Png),
-            () if is(&"webp") => Some(Self::Webp),
-            () => None,
+        let extension = name.extension()?.to_ascii_lowercase();
+        match extension.as_bytes() {
+            b"jpg" | b"jpeg" => Some(Self::Jpeg),
+            b"png" => Some(Self::Png),
+            b"webp" => Some(Self::Webp),
+            _ => None,
         }
     }
 
@@ -169,7 +172,7 @@ impl Format {
     }
 }
 
-/// An operand, or a directory, that gives no image.
+/// The task that reports an operand or a directory that cannot be read.
 fn missing(source: &Path, why: String) -> Task {
     Task { source: bytes(source), content: Content::Missing(why), target: ByteBuf::new() }
 }
@@ -178,8 +181,8 @@ fn bytes(path: &Path) -> ByteBuf {
     ByteBuf::from(path.as_os_str().as_bytes())
 }
 
-fn is_same(there: &fs::Metadata, source: &Path) -> bool {
-    fs::metadata(source).is_ok_and(|source| (source.dev(), source.ino()) == (there.dev(), there.ino()))
+fn is_same_file(existing: &fs::Metadata, source: &Path) -> bool {
+    fs::metadata(source).is_ok_and(|source| (source.dev(), source.ino()) == (existing.dev(), existing.ino()))
 }
 
 #[cfg(test)]
@@ -189,7 +192,7 @@ mod tests {
 
     use crate::Settings;
 
-    /// A folder of images, and the job of thumbnails of it.
+    /// A directory of images, for the job that makes thumbnails of them.
     struct Folder(tempfile::TempDir);
 
     impl Folder {
@@ -214,13 +217,13 @@ mod tests {
         }
     }
 
-    /// Each task's target, or what is wrong.
+    /// The target of each task, or the reason why its image is missing.
     fn tasks(job: &Job) -> Vec<String> {
-        let tell = |task: Task| match task.content {
+        let describe = |task: Task| match task.content {
             Content::Missing(why) => format!("! {why}"),
             _ => String::from_utf8(task.target.to_vec()).unwrap(),
         };
-        job.tasks(&Stop::new()).map(tell).collect()
+        job.tasks(&Stop::new()).map(describe).collect()
     }
 
     #[test]
@@ -265,7 +268,7 @@ mod tests {
     fn two_images_cannot_have_one_thumbnail() {
         let folder = Folder::new(&["a.jpg", "a.png", "sub/a.jpg"]);
         let mut job = folder.job(&["in", "in/sub/a.jpg"]);
-        assert_eq!(tasks(&job), ["a.jpg", "a.png", "! another image's thumbnail is a.jpg, too"]);
+        assert_eq!(tasks(&job), ["a.jpg", "a.png", "! another image has the same thumbnail, a.jpg"]);
         job.settings.format = Some(Format::Webp);
         assert_eq!(tasks(&job).iter().filter(|task| task.starts_with('!')).count(), 2);
         job.out = None;
@@ -280,7 +283,7 @@ mod tests {
         let mut job = Job { skip_existing: true, ..folder.job(&["in"]) };
         assert_eq!(tasks(&job), ["b.jpg"]);
         job.out = Some(folder.0.path().join("in"));
-        assert_eq!(tasks(&job), ["! its thumbnail would take its place"; 2]);
+        assert_eq!(tasks(&job), ["! its thumbnail would overwrite it"; 2]);
     }
 
     #[test]

@@ -1,8 +1,9 @@
-//! From JPEG to pixels with libjpeg-turbo, behind a feature of this name, since the build needs cmake and nasm.
+//! Decodes JPEG with libjpeg-turbo. It is an optional feature, since its build needs cmake and
+//! nasm.
 //!
-//! A block of eight by eight pixels is computed as one of n by n, so that pixels that a thumbnail would only average are
-//! never made. Everything else about a file is the other decoder's: the limits, what the file says beside the pixels, and
-//! what to do with one that is not taken here.
+//! A block of eight by eight pixels is decoded as one of n by n: pixels that the thumbnail would
+//! only average are never computed. The other decoder does all else: it checks the limits, reads
+//! the metadata, and decodes the files that are not supported here.
 
 use turbojpeg::{Colorspace, DecompressHeader, Decompressor, PixelFormat, ScalingFactor};
 
@@ -12,12 +13,14 @@ use super::{
     scale::Frame,
 };
 
-/// A file of a few bytes can ask for any number of passes over the image. The other decoder's limit.
+/// Maximum scans of a file: the limit of the other decoder. Each scan is a pass over the whole
+/// image, and a file of a few bytes can have any number of them.
 const MAX_SCANS: u32 = 100;
 
-/// Decodes a file's pixels at the smallest scale that leaves at least twice as many in both directions as the thumbnail
-/// has; says which. None if they are the other decoder's: those of four inks, and those of a file with something wrong,
-/// of which there is to be one opinion with and without this feature.
+/// Decodes a file's pixels at the smallest scale that leaves at least twice the thumbnail's pixels
+/// in both directions, and returns the scale. Returns `None` if the other decoder must decode the
+/// file: it has four inks, or it is damaged, which must give the same error with and without this
+/// feature.
 pub(super) fn decode(
     file: &[u8],
     meta: &Meta,
@@ -31,7 +34,7 @@ pub(super) fn decode(
     decompressor.set_scan_limit(MAX_SCANS).ok()?;
     decompressor.set_scaling_factor(scale).ok()?;
     let header = decompressor.read_header(file).ok()?;
-    let format = format(&header, color).filter(|_| is_of(&header, meta))?;
+    let format = format(&header, color).filter(|_| same_size(&header, meta))?;
     let (width, height) = (scale.scale(header.width), scale.scale(header.height));
     image.reset((width as u32, height as u32), color);
     let (pixels, pitch) = (image.samples_mut(), width * color.samples());
@@ -39,12 +42,13 @@ pub(super) fn decode(
     Some(eighths as f64 / 8.0)
 }
 
-/// How many pixels become of eight.
+/// The pixels that eight pixels of a row are decoded to.
 fn eighths(meta: &Meta, settings: &Settings) -> usize {
-    // An image that there is no thumbnail of is refused when it has been decoded, as any other.
+    // If the settings allow no thumbnail, the caller reports that after decoding, as without this
+    // feature.
     let Ok(Frame { size, part, .. }) = settings.frame(meta.orientation.of(meta.size)) else { return 8 };
-    let larger = (part.0 / f64::from(size.0)).min(part.1 / f64::from(size.1));
-    ((16.0 / larger).ceil() as usize).clamp(1, 8)
+    let reduction = (part.0 / f64::from(size.0)).min(part.1 / f64::from(size.1));
+    ((16.0 / reduction).ceil() as usize).clamp(1, 8)
 }
 
 fn format(header: &DecompressHeader, color: Color) -> Option<PixelFormat> {
@@ -55,8 +59,8 @@ fn format(header: &DecompressHeader, color: Color) -> Option<PixelFormat> {
     }
 }
 
-/// Whether the two decoders agree on the size, which the limits were checked for.
-fn is_of(header: &DecompressHeader, meta: &Meta) -> bool {
+/// Whether the two decoders agree on the size, for which the limits were checked.
+fn same_size(header: &DecompressHeader, meta: &Meta) -> bool {
     (header.width, header.height) == (meta.size.0 as usize, meta.size.1 as usize)
 }
 
@@ -81,7 +85,7 @@ mod tests {
         Settings { width, height, fit, ..Settings::default() }
     }
 
-    /// The image as it is decoded for a thumbnail of this width, and how large that is.
+    /// The image as it is decoded for a thumbnail of this width, and the scale.
     fn reduced(file: &[u8], width: u32) -> (Image, f64) {
         let mut image = Image::default();
         let settings = settings(width, None, Fit::Contain);
@@ -100,7 +104,7 @@ mod tests {
         assert_eq!(of((4000, 3000), &contain(1999)), 8);
         assert_eq!(of((4000, 3000), &contain(5000)), 8);
         assert_eq!(of((50_000, 8), &contain(10)), 2);
-        // The side on which the thumbnail is nearer to the image decides, and what is cut off does not count.
+        // The side that is reduced less decides, and cropped parts do not count.
         assert_eq!(of((4000, 3000), &settings(100, Some(1000), Fit::Exact)), 6);
         assert_eq!(of((4000, 1000), &settings(100, Some(125), Fit::Cover)), 2);
         let turned = Meta {
@@ -156,7 +160,7 @@ mod tests {
 
     #[test]
     fn a_thumbnail_has_the_same_part_of_the_image_in_the_same_place() {
-        // Of a size that no scale but 8/8 divides.
+        // A size that only the scale 8/8 divides evenly.
         for orientation in 1..=8 {
             let image = picture(331, 253, Color::Rgb);
             let file = jpeg(&image, |encoder| encoder.add_exif_metadata(&inputs::exif(orientation)).unwrap());
@@ -173,7 +177,8 @@ mod tests {
         }
     }
 
-    /// Computed block by block with what the processor has; asked of the library with a variable that it reads once.
+    /// The test runs itself in a second process: the library reads the variable that disables the
+    /// processor's extensions only once.
     #[test]
     fn plain_code_gives_the_same_pixels() {
         const PLAIN: &str = "JSIMD_FORCENONE";
@@ -187,7 +192,7 @@ mod tests {
             println!("{digests}");
             return;
         }
-        let name = "resize::turbo::tests::plain_code_gives_the_same_pixels";
+        let name = "turbo::tests::plain_code_gives_the_same_pixels";
         let mut plain = Command::new(env::current_exe().unwrap());
         let plain = plain.args([name, "--exact", "--nocapture"]).env(PLAIN, "1").output().unwrap();
         let plain = String::from_utf8(plain.stdout).unwrap();

@@ -1,34 +1,36 @@
-//! Checks of a WebP file's headers, before any memory is taken for its pixels.
+//! Checks the headers of a WebP file before memory is allocated for its pixels.
 //!
-//! The decoder allocates a frame of the size in the frame's own header, and only then compares that
-//! with the size of the image. So the headers are compared here.
+//! The decoder allocates a frame with the size in the frame's own header, and only then compares
+//! that with the size of the image. The headers are therefore compared here first.
 
-use super::decode::afford;
+use super::decode;
 
-/// Bytes that the decoder takes for each pixel in addition to the image: a lossless image is
-/// decoded with alpha first.
+/// Bytes per pixel that the decoder needs in addition to the image: it decodes a lossless image
+/// with alpha first.
 const OVERHEAD: u64 = 4;
-/// The same for a lossy image with an alpha channel, which is decoded as a lossless image while the
-/// colours are there as YUV.
+/// Bytes per pixel in addition to a lossy image with an alpha channel: the decoder decodes the
+/// channel as a lossless image while it holds the colours as YUV.
 const OVERHEAD_WITH_ALPHA: u64 = 7;
-/// The same for an animation: its first frame is decoded alone and then drawn on a canvas.
+/// Bytes per pixel in addition to an animation: the decoder decodes its first frame alone and then
+/// draws it on a canvas.
 const OVERHEAD_ANIMATED: u64 = 8;
 
-/// The parts of a file that take memory.
+/// The parts of a file that decide how much memory its decoder needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Layout {
-    /// Bytes for each pixel in addition to the image.
+    /// Bytes per pixel in addition to the image.
     overhead: u64,
-    /// The size of a lossy frame.
+    /// The size of the lossy frame of a still image, from its own header.
     still: Option<Size>,
-    /// That of the first lossy frame of an animation, and the one that it should have.
+    /// The size of the first lossy frame of an animation, from its own header, and the size that
+    /// the animation declares for it.
     animated: Option<(Size, Size)>,
 }
 
 type Size = (u32, u32);
 
 impl Layout {
-    /// That of a file, as far as it has one. The decoder refuses what it has not.
+    /// The layout of a file. A malformed part is skipped, since the decoder reports it.
     pub(super) fn of(file: &[u8]) -> Self {
         let mut layout = Self { overhead: OVERHEAD, still: None, animated: None };
         for (name, content) in chunks(file.get(12..).unwrap_or_default()) {
@@ -45,42 +47,43 @@ impl Layout {
         layout
     }
 
-    /// Checks that frames are as large as the file says elsewhere, in an image of this size.
+    /// Checks that the sizes in the headers of the frames agree with those of an image of this
+    /// size.
     pub(super) fn check(&self, image: Size) -> Result<(), String> {
-        for (size, should) in self.still.map(|size| (size, image)).into_iter().chain(self.animated) {
-            if size != should {
+        let still = self.still.map(|size| (size, image));
+        for (size, declared) in still.into_iter().chain(self.animated) {
+            if size != declared {
                 return Err(format!(
-                    "a frame of {}x{} in the place of one of {}x{}",
-                    size.0, size.1, should.0, should.1
+                    "a frame has {}x{} pixels instead of {}x{}",
+                    size.0, size.1, declared.0, declared.1
                 ));
             }
         }
         Ok(())
     }
 
-    /// Checks that an image of this size, with this number of bytes in a pixel, takes no more
-    /// memory than it may.
-    pub(super) fn afford(&self, size: Size, pixel: u64, memory: u64) -> Result<(), String> {
+    /// Checks the memory that an image of this size needs, with this number of bytes per pixel.
+    pub(super) fn check_memory(&self, size: Size, bytes_per_pixel: u64, limit: u64) -> Result<(), String> {
         let pixels = u64::from(size.0) * u64::from(size.1);
-        afford(size, pixels * (pixel + self.overhead), memory)
+        decode::check_memory(size, pixels * (bytes_per_pixel + self.overhead), limit)
     }
 }
 
-/// The size of the first frame of an animation if it is lossy, and the one that it should have.
+/// The size of a frame of an animation if it is lossy, and the size that the animation declares.
 fn animated_frame(content: &[u8]) -> Option<(Size, Size)> {
-    let should = (1 + three_bytes(content, 6)?, 1 + three_bytes(content, 9)?);
+    let declared = (1 + three_bytes(content, 6)?, 1 + three_bytes(content, 9)?);
     let mut chunks = chunks(content.get(16..)?);
     let (name, content) = chunks.next()?;
     let content = match name {
         b"VP8L" => return None,
-        // The decoder takes the chunk after the alpha for the colours without looking at its name.
+        // The decoder takes the chunk after the alpha channel as the colours, with any name.
         b"ALPH" => chunks.next()?.1,
         _ => content,
     };
-    Some((frame_size(content)?, should))
+    Some((frame_size(content)?, declared))
 }
 
-/// The size that the header of a lossy frame says (RFC 6386, 9.1).
+/// The size in the header of a lossy frame (RFC 6386, 9.1).
 fn frame_size(content: &[u8]) -> Option<Size> {
     let [_, _, _, 0x9d, 0x01, 0x2a, w0, w1, h0, h1, ..] = content else { return None };
     let side = |low, high| u32::from(u16::from_le_bytes([low, high]) & 0x3fff);
@@ -92,15 +95,15 @@ fn three_bytes(content: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_le_bytes([*low, *middle, *high, 0]))
 }
 
-/// The names of chunks, and of their contents what there is.
+/// The names and contents of chunks. The content of the last one may be truncated.
 fn chunks(mut bytes: &[u8]) -> impl Iterator<Item = (&[u8; 4], &[u8])> {
     std::iter::from_fn(move || {
-        let (name, rest) = bytes.split_first_chunk::<4>()?;
-        let (length, rest) = rest.split_first_chunk()?;
+        let (name, after) = bytes.split_first_chunk::<4>()?;
+        let (length, after) = after.split_first_chunk()?;
         let length = u32::from_le_bytes(*length) as usize;
-        // A byte makes the length even.
-        bytes = rest.get(length + length % 2..).unwrap_or_default();
-        Some((name, &rest[..length.min(rest.len())]))
+        // Content of an odd length is padded with one byte.
+        bytes = after.get(length + length % 2..).unwrap_or_default();
+        Some((name, &after[..length.min(after.len())]))
     })
 }
 
@@ -132,10 +135,10 @@ mod tests {
         chunk(b"VP8X", &[flags, 0, 0, 0, 39, 0, 0, 29, 0, 0])
     }
 
-    /// An animation of one frame, which has these chunks.
+    /// An animation with one frame, which consists of these chunks.
     fn animation(chunks: &[Vec<u8>]) -> Vec<u8> {
-        let place = [0, 0, 0, 0, 0, 0, 39, 0, 0, 29, 0, 0, 100, 0, 0, 0];
-        let frame = [place.to_vec(), chunks.concat()].concat();
+        let frame_header = [0, 0, 0, 0, 0, 0, 39, 0, 0, 29, 0, 0, 100, 0, 0, 0];
+        let frame = [frame_header.to_vec(), chunks.concat()].concat();
         file(&[header(2), chunk(b"ANIM", &[0; 6]), chunk(b"ANMF", &frame)])
     }
 
@@ -154,7 +157,7 @@ mod tests {
             made_of(file(frame(40, 30))).unwrap();
         }
         made_of(moved_with_alpha(frame(40, 30))).unwrap();
-        let why = "damaged WebP: a frame of 16383x16382 in the place of one of 40x30";
+        let why = "damaged WebP: a frame has 16383x16382 pixels instead of 40x30";
         let large = || frame(16383, 16382);
         for file in [still(large()), moved(large()), moved_with_alpha(large())] {
             assert_eq!(made_of(file).unwrap_err(), why);

@@ -14,9 +14,9 @@ use crate::{Job, Key, Query, Run};
 
 /// Sort the lines of files, which may be larger than memory.
 ///
-/// The order is that of GNU `sort -s` in the C locale: bytes are compared, and lines that are equal stay in the order of
-/// the input. A file that cannot be read ends the run before anything is written. The exit status is 0, or 2 after
-/// trouble.
+/// The order is that of GNU `sort -s` in the C locale: bytes are compared, and equal lines stay in
+/// the order of the input. A file that cannot be read ends the run before anything is written. The
+/// exit status is 0, or 2 after trouble.
 #[derive(Debug, Args)]
 struct Flags {
     /// Compare numbers
@@ -28,27 +28,28 @@ struct Flags {
     /// Of equal lines, write only the first
     #[arg(short = 'u', long)]
     unique: bool,
-    /// Pass over leading blanks
+    /// Ignore leading blanks
     #[arg(short = 'b', long)]
     ignore_leading_blanks: bool,
-    /// Stable, as it always is
+    /// Keep equal lines in order; always on, accepted for GNU sort's sake
     #[arg(short = 's', long)]
     stable: bool,
-    /// Compare these fields, counted from 1: `2` is from the second to the end of the line, `2,3` two fields; with `b`,
-    /// `n` or `r` behind a number the flags do not count for this key. May be given many times
+    /// Compare these fields, counted from 1: `2` means from the second field to the end of the
+    /// line, `2,3` the second and the third. A letter `b`, `n` or `r` after a number sets the flags
+    /// of this key instead of the global ones. May be given several times
     #[arg(short = 'k', long = "key", value_name = "F[,F]", value_parser = key)]
     keys: Vec<GivenKey>,
-    /// The byte between fields [default: where blanks begin]
+    /// The byte that separates fields [default: the transition to a blank]
     #[arg(short = 't', long, value_name = "SEP", value_parser = separator)]
     field_separator: Option<u8>,
-    /// How much memory: with b, K, M, G, T, or % of all there is; K if it is a number alone. Each worker takes a
-    /// megabyte at the least [default: 25%]
+    /// Maximum memory: a number with b, K, M, G, T, P, E, or % of the machine's memory; K if there
+    /// is no suffix. Each worker takes at least a megabyte [default: 25%]
     #[arg(short = 'S', long, value_name = "SIZE", value_parser = size)]
     buffer_size: Option<u64>,
-    /// Where to put what does not fit into it [default: $TMPDIR or /tmp]
+    /// Directory for data that does not fit into memory [default: $TMPDIR or /tmp]
     #[arg(short = 'T', long, value_name = "DIR")]
     temporary_directory: Option<PathBuf>,
-    /// Where the result goes; it may be one of the files
+    /// Write the result to FILE, which may be one of the inputs [default: standard output]
     #[arg(short = 'o', long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Files, or - for standard input
@@ -62,23 +63,24 @@ pub fn command() -> Command {
     Flags::augment_args(Command::new("sort").args_override_self(true))
 }
 
-/// Does what the command line asks for.
+/// Runs the command line.
 ///
 /// # Errors
 ///
-/// If it asks for something that cannot be, or if the run could not begin.
+/// The arguments are invalid, or the run could not begin.
 pub fn main(run: Run, ctx: &Ctx, args: &ArgMatches) -> Result<Outcome> {
     let job = flags(args).job();
     with_output("sort", &ctx.stop, |output| {
-        // Before anything is made: what cannot be read is the first thing to be told.
+        // Before any file is made: an input that cannot be read is reported first.
         job.plan(ctx)?;
         let mut sorted = job.sorted(&ctx.stop, output)?;
-        let ran = run(&job, ctx, &mut sorted);
+        let result = run(&job, ctx, &mut sorted);
+        // After a signal, its exit status takes precedence over an error of the run.
         if let Some(status) = interrupted(&ctx.stop) {
             return Ok(status.into());
         }
         let totals = sorted.totals();
-        ran?;
+        result?;
         if ctx.stop.cause().is_none() || sorted.has_failed() {
             sorted.finish()?;
             return Ok(Outcome::of(0, totals));
@@ -87,26 +89,26 @@ pub fn main(run: Run, ctx: &Ctx, args: &ArgMatches) -> Result<Outcome> {
     })
 }
 
-/// What a run makes of a command line before anything is done.
+/// Checks a command line as `main` does before it runs the job.
 ///
 /// # Errors
 ///
-/// If it asks for something that cannot be.
+/// The arguments are invalid.
 #[doc(hidden)]
 pub fn parse(args: &ArgMatches) -> Result<()> {
     drop(flags(args).job());
     Ok(())
 }
 
-/// The job of these words, the first of which is the program's name. None if clap refuses them, or
-/// explains something.
+/// The job that these arguments describe; the first argument is the program's name. None if clap
+/// refuses them, or prints help instead.
 pub fn job(words: &[OsString]) -> Option<Job> {
     let matches = command().try_get_matches_from(words).ok()?;
     Some(flags(&matches).job())
 }
 
 fn flags(args: &ArgMatches) -> Flags {
-    Flags::from_arg_matches(args).expect("clap has parsed them by the same definitions")
+    Flags::from_arg_matches(args).expect("clap parsed the arguments with the same definitions")
 }
 
 impl Flags {
@@ -128,7 +130,7 @@ impl Flags {
     }
 }
 
-/// A key, and whether it says how it is to be compared.
+/// A key, and whether it has flags of its own.
 #[derive(Clone, Copy, Debug)]
 struct GivenKey {
     key: Key,
@@ -136,7 +138,7 @@ struct GivenKey {
 }
 
 impl GivenKey {
-    /// What the flags say counts for keys that say nothing.
+    /// The key with the global flags, unless it has its own.
     fn with(&self, flags: Key) -> Key {
         let Self { key, has_flags } = *self;
         if has_flags { key } else { Key { from: key.from, to: key.to, ..flags } }
@@ -157,24 +159,24 @@ impl GivenKey {
         let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
         let (number, flags) = text.split_at(digits);
         if number.is_empty() {
-            return Err("a field's number is missing".to_owned());
+            return Err("the number of the field is missing".to_owned());
         }
         if flags.starts_with('.') {
-            return Err("there are no keys that begin or end within a field (F.C)".to_owned());
+            return Err("a key cannot begin or end within a field (F.C)".to_owned());
         }
         for flag in flags.chars() {
             self.has_flags = true;
             match flag {
                 'n' => self.key.numeric = true,
                 'r' => self.key.reverse = true,
-                'b' => self.key.skip_blanks |= is_first, // where a field ends blanks make no difference
-                _ => return Err(format!("{flag:?} is none of b, n and r")),
+                'b' => self.key.skip_blanks |= is_first, // blanks do not matter at the end of a key
+                _ => return Err(format!("{flag:?} is not one of b, n and r")),
             }
         }
         match number.parse() {
             Ok(0) => Err("fields are counted from 1".to_owned()),
             Ok(number) => Ok(number),
-            Err(_) => Ok(usize::MAX), // no line has so many
+            Err(_) => Ok(usize::MAX), // too large to parse, so no line has this field
         }
     }
 }
@@ -183,7 +185,7 @@ fn separator(text: &str) -> Result<u8, String> {
     match text.as_bytes() {
         [byte] => Ok(*byte),
         b"\\0" => Ok(0),
-        _ => Err("a separator is one byte".to_owned()),
+        _ => Err("the separator must be one byte".to_owned()),
     }
 }
 
@@ -201,7 +203,7 @@ fn size(text: &str) -> Result<u64, String> {
         "t" | "T" => 4,
         "P" => 5,
         "E" => 6,
-        _ => return Err(format!("{suffix:?} is none of %, b, K, M, G, T, P and E")),
+        _ => return Err(format!("{suffix:?} is not one of %, b, K, M, G, T, P and E")),
     };
     Ok(number.saturating_mul(1 << (10 * power)))
 }
@@ -227,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_say_nothing_are_compared_as_the_flags_say() {
+    fn keys_without_flags_use_the_global_ones() {
         assert_eq!(job(&[]).query, Query::default());
         assert_eq!(job(&["-nr"]).query.keys, [key(0, None, "nr")]);
         assert_eq!(job(&["-b"]).query.keys, [key(0, None, "b")]);
@@ -237,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_is_refused() {
+    fn invalid_keys_are_refused() {
         let refused = |args: &[&str]| {
             let error = command().try_get_matches_from([&["sort"], args].concat()).unwrap_err();
             error.to_string()
@@ -245,16 +247,16 @@ mod tests {
         assert!(refused(&["-k1.2"]).contains("within a field"));
         assert!(refused(&["-k0"]).contains("from 1"));
         assert!(refused(&["-k1,0"]).contains("from 1"));
-        assert!(refused(&["-k1f"]).contains("'f' is none of"));
+        assert!(refused(&["-k1f"]).contains("'f' is not one of"));
         assert!(refused(&["-k1,"]).contains("missing"));
         assert!(refused(&["-kx"]).contains("missing"));
         assert!(refused(&["-t", "ab"]).contains("one byte"));
-        assert!(refused(&["-S", "1x"]).contains("is none of"));
+        assert!(refused(&["-S", "1x"]).contains("is not one of"));
         assert!(refused(&["-S", "M"]).contains("begins with a number"));
     }
 
     #[test]
-    fn sizes_are_kilobytes_unless_they_say_otherwise() {
+    fn sizes_without_a_suffix_are_kilobytes() {
         let sizes = [("10", 10 << 10), ("7b", 7), ("2M", 2 << 20), ("1g", 1 << 30), ("3k", 3 << 10)];
         for (text, bytes) in sizes {
             assert_eq!(size(text), Ok(bytes));

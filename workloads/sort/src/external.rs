@@ -1,11 +1,11 @@
-//! The external sort, from phase to phase.
+//! The phases of the external sort.
 
 use std::ops::ControlFlow;
 
 use cc_core::{
+    blobs::BlobStore,
     contract::{Ctx, Sink},
     error::Result,
-    shelf::Shelf,
 };
 
 use crate::{Job, Output, Plan, Runs, Task};
@@ -13,25 +13,25 @@ use crate::{Job, Output, Plan, Runs, Task};
 /// The tasks of a phase, in order.
 pub type Tasks<'a> = dyn Iterator<Item = Task> + Send + 'a;
 
-/// Has runs made of the input, merges some of them while there are more than a merge can read from,
-/// and merges the rest into the result.
+/// Makes runs of the input, merges some of them while there are more than a merge can read from,
+/// and merges all runs into the result.
 ///
-/// `phase` is the model's part: it has the workers do these tasks, emits their outputs in the order
-/// of the tasks, and breaks if nothing more is wanted.
+/// `phase` is the model's part: it does the tasks and emits their outputs in the order of the
+/// tasks. It breaks if no more outputs are needed.
 ///
 /// # Errors
 ///
-/// Those of `phase`, and what keeps a run from being written.
+/// The errors of `phase`, and those of writing a run.
 pub fn external(
     job: &Job,
     plan: &Plan,
-    shelf: &dyn Shelf,
+    blobs: &dyn BlobStore,
     ctx: &Ctx,
     out: &mut dyn Sink<Output>,
     mut phase: impl FnMut(&mut Tasks<'_>, &mut dyn Sink<Output>) -> Result<ControlFlow<()>>,
 ) -> Result<()> {
-    let mut runs = Runs::new(job, plan, shelf);
-    let mut flow = phase(&mut job.chunks(plan, shelf, &ctx.stop), &mut runs.gather(out))?;
+    let mut runs = Runs::new(job, plan, blobs);
+    let mut flow = phase(&mut job.chunks(plan, blobs, &ctx.stop), &mut runs.gather(out))?;
     while flow.is_continue()
         && let Some(pass) = runs.pass()
     {

@@ -1,23 +1,27 @@
-//! Runs, and what there is to know of where in a run a line is.
+//! Writes runs and their indexes, which tell where lines are in a run.
 //!
-//! An index has an entry for each *block* of a run, about eight kilobytes: where it begins, and a line to compare with.
-//! All that must hold is that this line comes behind every line of the blocks before it, and not behind any of its own;
-//! so the shortest such line is taken. The last entry has an empty block, at the run's end. Entries are packed, each
+//! An index has an entry for each *block* of a run, about eight kilobytes: its position, and a
+//! separator. This is a line that is greater than all lines of earlier blocks, and not greater than
+//! any line of its own block. Only between equal lines, it is equal to both. It need not occur in
+//! the run, so the shortest such line is chosen. The last entry is that of an empty block at the
+//! end of the run; its separator is the run's last line. Entries are compressed: each is stored
 //! relative to the one before.
 
 use std::{io, io::Write, mem};
 
-use cc_core::shelf::{Draft, Shelf};
+use cc_core::blobs::{BlobStore, BlobWriter};
 use memchr::{memchr, memrchr};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
 use super::{SortedRun, keys::Keys};
+
 /// The index of a run. The first block, at the run's beginning, has no entry.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Index {
-    /// Of each entry: how many bytes after the one before it begins, how much of the line is as in the one before, how
-    /// long the rest is, and the rest.
+    /// For each entry: the distance of its block from the one before, the length of the prefix that
+    /// its line has in common with the one before, the length of the suffix after it, and the
+    /// suffix.
     packed: ByteBuf,
     entries: u64,
 }
@@ -25,20 +29,20 @@ pub struct Index {
 /// An entry.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Entry {
-    /// Where in the run the block begins.
+    /// The position of the block in the run.
     pub(super) at: u64,
-    /// What comes behind all lines before it.
+    /// The separator: no line before the block is greater.
     pub(super) line: Vec<u8>,
 }
 
 impl Index {
-    /// How many bytes it has.
+    /// The index's size in bytes.
     #[must_use]
     pub fn size(&self) -> u64 {
         self.packed.len() as u64
     }
 
-    /// How many blocks it tells apart.
+    /// The number of blocks.
     #[must_use]
     pub fn blocks(&self) -> u64 {
         self.entries + 1
@@ -48,18 +52,22 @@ impl Index {
         Entries { packed: &self.packed, entry: Entry::default() }
     }
 
-    /// Whether this can be the index of a run of so many bytes: every entry is whole and its block
-    /// begins in the run, behind the one before. Only what has been checked may be asked for its
-    /// [entries](Index::entries) if it came from outside.
+    /// Whether this can be the index of a run with this number of bytes: every entry is complete,
+    /// and its block begins in the run, after the one before. An index from another machine must be
+    /// checked before its [entries](Index::entries) are read.
     pub(super) fn is_of(&self, bytes: u64) -> bool {
-        let (mut packed, mut entries, mut last, mut line) = (&self.packed[..], 0, 0, 0);
+        let mut packed = &self.packed[..];
+        let mut entries = 0;
+        let mut at = 0;
+        let mut line_length = 0;
         while !packed.is_empty() {
-            let Some((step, length)) = checked(&mut packed, line) else { return false };
-            let at = last + u128::from(step);
+            let Some((step, length)) = take_checked_entry(&mut packed, line_length) else { return false };
+            at += u128::from(step);
             if step == 0 || at > u128::from(bytes) {
                 return false;
             }
-            (entries, last, line) = (entries + 1, at, length);
+            entries += 1;
+            line_length = length;
         }
         entries == self.entries
     }
@@ -69,13 +77,14 @@ impl Index {
         Self { packed: ByteBuf::from(packed), entries }
     }
 
-    /// The same with blocks that are not smaller than this.
+    /// An index of the same run whose blocks have at least this size.
     pub(super) fn coarser(&self, block: u64) -> Self {
         let mut coarser = Packer::default();
         let mut entries = self.entries();
         for nth in 1..=self.entries {
             let Some(entry) = entries.next() else { break };
-            // The last one is where the run ends, which saves reading its last block again and again.
+            // The last entry is the end of the run. Without it, merges after the last line would
+            // read the last block again.
             if entry.at >= coarser.last.at + block || nth == self.entries {
                 coarser.push(entry.at, &entry.line);
             }
@@ -84,7 +93,7 @@ impl Index {
     }
 }
 
-/// An index that is being made.
+/// Builds an index.
 #[derive(Default)]
 struct Packer {
     index: Index,
@@ -95,9 +104,9 @@ impl Packer {
     fn push(&mut self, at: u64, line: &[u8]) {
         let packed = &mut self.index.packed;
         let common = self.last.line.iter().zip(line).take_while(|(one, other)| one == other).count();
-        put(packed, at - self.last.at);
-        put(packed, common as u64);
-        put(packed, (line.len() - common) as u64);
+        put_number(packed, at - self.last.at);
+        put_number(packed, common as u64);
+        put_number(packed, (line.len() - common) as u64);
         packed.extend_from_slice(&line[common..]);
         self.index.entries += 1;
         self.last.at = at;
@@ -118,19 +127,19 @@ impl Entries<'_> {
         if self.packed.is_empty() {
             return None;
         }
-        self.entry.at += get(&mut self.packed);
-        let common = usize::try_from(get(&mut self.packed)).expect("lines fit into memory");
-        let rest = usize::try_from(get(&mut self.packed)).expect("lines fit into memory");
-        let (rest, packed) = self.packed.split_at(rest);
+        self.entry.at += take_number(&mut self.packed);
+        let common = usize::try_from(take_number(&mut self.packed)).expect("lines fit into memory");
+        let length = usize::try_from(take_number(&mut self.packed)).expect("lines fit into memory");
+        let (suffix, packed) = self.packed.split_at(length);
         self.entry.line.truncate(common);
-        self.entry.line.extend_from_slice(rest);
+        self.entry.line.extend_from_slice(suffix);
         self.packed = packed;
         Some(&self.entry)
     }
 }
 
-/// Appends a number, seven bits a byte.
-fn put(packed: &mut Vec<u8>, mut number: u64) {
+/// Appends a number as LEB128: seven bits per byte, the lowest first.
+fn put_number(packed: &mut Vec<u8>, mut number: u64) {
     while number > 0x7f {
         packed.push(number as u8 | 0x80);
         number >>= 7;
@@ -138,26 +147,28 @@ fn put(packed: &mut Vec<u8>, mut number: u64) {
     packed.push(number as u8);
 }
 
-/// Takes an entry that follows one whose line has so many bytes. Returns how far behind that its
-/// block begins, and the length of its own line; none if it is not whole.
-fn checked(packed: &mut &[u8], line: usize) -> Option<(u64, usize)> {
-    let (step, common, rest) = (checked_get(packed)?, checked_get(packed)?, checked_get(packed)?);
-    let (common, rest) = (usize::try_from(common).ok()?, usize::try_from(rest).ok()?);
-    *packed = packed.get(rest..)?;
-    (common <= line).then_some((step, common + rest))
+/// Takes an entry that follows one with a line of this length. Returns the distance of its block
+/// from the one before, and the length of its own line; `None` if the entry is invalid.
+fn take_checked_entry(packed: &mut &[u8], line_before: usize) -> Option<(u64, usize)> {
+    let step = take_checked_number(packed)?;
+    let common = usize::try_from(take_checked_number(packed)?).ok()?;
+    let suffix = usize::try_from(take_checked_number(packed)?).ok()?;
+    *packed = packed.get(suffix..)?;
+    (common <= line_before).then_some((step, common + suffix))
 }
 
-/// As [`get`], for what may not be a number.
-fn checked_get(packed: &mut &[u8]) -> Option<u64> {
+/// Takes a number, or returns `None` if it is incomplete or longer than nine bytes.
+fn take_checked_number(packed: &mut &[u8]) -> Option<u64> {
     let length = packed.iter().position(|byte| byte & 0x80 == 0)? + 1;
-    (length <= 9).then(|| get(packed))
+    (length <= 9).then(|| take_number(packed))
 }
 
-fn get(packed: &mut &[u8]) -> u64 {
+/// Takes a number, which must be valid.
+fn take_number(packed: &mut &[u8]) -> u64 {
     let mut number = 0;
     for shift in (0..64).step_by(7) {
-        let Some((byte, rest)) = packed.split_first() else { break };
-        *packed = rest;
+        let Some((byte, after)) = packed.split_first() else { break };
+        *packed = after;
         number |= u64::from(byte & 0x7f) << shift;
         if byte & 0x80 == 0 {
             break;
@@ -166,33 +177,50 @@ fn get(packed: &mut &[u8]) -> u64 {
     number
 }
 
-/// A block is not smaller, unless the plan says so or a line beside it is larger.
-pub(super) const BLOCK: u64 = 8 << 10;
-/// Nor is it smaller than so many times the line of its entry, so that an index is a small part of its run.
-const LINES: u64 = 32;
-/// So much is kept of a line to compare the next one with.
-const HEAD: usize = 256;
+/// Minimum bytes of a block, if the plan does not set another value. A block next to a longer line
+/// may be smaller.
+pub(super) const MIN_BLOCK: u64 = 8 << 10;
+/// Minimum size of a block in relation to the line of its entry, so that an index is small in
+/// relation to its run.
+const BLOCK_PER_LINE: u64 = 32;
+/// Maximum bytes that are kept of the last line of a text, for comparison with the next line.
+const MAX_KEPT_LINE: usize = 256;
 
-/// Writes a run to a shelf.
+/// Writes a run to a blob store.
 pub(super) struct RunWriter<'a> {
     keys: &'a Keys,
-    draft: Box<dyn Draft + 'a>,
+    blob: Box<dyn BlobWriter + 'a>,
     name: String,
     bytes: u64,
     index: Packer,
-    /// How large a block is at the least, and where this one begins.
-    least: u64,
-    block: u64,
-    /// The beginning of the last line, and whether that is all of it.
+    /// Minimum bytes of a block.
+    min_block: u64,
+    /// The position of the current block.
+    block_start: u64,
+    /// The last line, or its first [`MAX_KEPT_LINE`] bytes.
     last: Vec<u8>,
-    whole: bool,
+    /// Whether `last` is the complete line.
+    is_last_complete: bool,
 }
 
 impl<'a> RunWriter<'a> {
-    pub(super) fn new(keys: &'a Keys, shelf: &'a dyn Shelf, name: String, least: u64) -> io::Result<Self> {
-        let draft = shelf.create(&name)?;
-        let index = Packer::default();
-        Ok(Self { keys, draft, name, bytes: 0, index, least, block: 0, last: vec![], whole: true })
+    pub(super) fn new(
+        keys: &'a Keys,
+        blobs: &'a dyn BlobStore,
+        name: String,
+        min_block: u64,
+    ) -> io::Result<Self> {
+        Ok(Self {
+            keys,
+            blob: blobs.create(&name)?,
+            name,
+            bytes: 0,
+            index: Packer::default(),
+            min_block,
+            block_start: 0,
+            last: vec![],
+            is_last_complete: true,
+        })
     }
 
     /// Appends lines, each with its newline.
@@ -200,63 +228,67 @@ impl<'a> RunWriter<'a> {
         if text.is_empty() {
             return Ok(());
         }
-        self.draft.write_all(text)?;
+        self.blob.write_all(text)?;
         let last = mem::take(&mut self.last);
-        self.offer(&last, self.whole, text, 0);
+        self.try_end_block(&last, self.is_last_complete, text, 0);
         let mut start = 0;
-        while let Some(line) = next_block(text, start, self.least) {
-            let before = &text[..line - 1];
-            let before = &before[memrchr(b'\n', before).map_or(0, |newline| newline + 1)..];
-            self.offer(before, true, text, line);
+        while let Some(line) = next_block(text, start, self.min_block) {
+            self.try_end_block(last_line(&text[..line - 1]), true, text, line);
             start = line;
         }
         self.bytes += text.len() as u64;
-        let before = text.strip_suffix(b"\n").unwrap_or(text);
-        let line = &before[memrchr(b'\n', before).map_or(0, |newline| newline + 1)..];
-        self.whole = line.len() <= HEAD;
-        self.last = line[..line.len().min(HEAD)].to_vec();
+        let line = last_line(text.strip_suffix(b"\n").unwrap_or(text));
+        self.is_last_complete = line.len() <= MAX_KEPT_LINE;
+        self.last = line[..line.len().min(MAX_KEPT_LINE)].to_vec();
         Ok(())
     }
 
-    /// Ends the block before this line, if it is large enough.
-    fn offer(&mut self, last: &[u8], whole: bool, text: &[u8], line: usize) {
+    /// Ends the block before the line at position `line` of the text, if the block is large enough.
+    /// `last` is the line before, or its beginning.
+    fn try_end_block(&mut self, last: &[u8], is_last_complete: bool, text: &[u8], line: usize) {
         let at = self.bytes + line as u64;
         let text = &text[line..];
         let line = memchr(b'\n', text).map_or(text, |end| &text[..end]);
-        let size = at - self.block;
-        if size == 0 || (size < self.least && (line.len() as u64) < self.least) {
+        let size = at - self.block_start;
+        if size == 0 || (size < self.min_block && (line.len() as u64) < self.min_block) {
             return;
         }
-        let stand_in = self.keys.stand_in(last, line);
-        let is_known = whole || stand_in.len() <= last.len() || !self.keys.are_whole_lines();
-        let is_short = stand_in.len() as u64 * LINES <= size.max(self.least);
-        if is_known && is_short {
-            self.index.push(at, stand_in);
-            self.block = at;
+        let separator = self.keys.shortest_separator(last, line);
+        // If only the beginning of the last line is known, a longer separator may not be greater.
+        let is_greater = is_last_complete || separator.len() <= last.len() || !self.keys.are_whole_lines();
+        let is_short = separator.len() as u64 * BLOCK_PER_LINE <= size.max(self.min_block);
+        if is_greater && is_short {
+            self.index.push(at, separator);
+            self.block_start = at;
         }
     }
 
-    /// Puts the run on the shelf.
+    /// Finishes the blob of the run.
     pub(super) fn finish(mut self) -> io::Result<SortedRun> {
-        self.draft.finish()?;
-        if self.whole && self.bytes > 0 {
+        self.blob.finish()?;
+        if self.is_last_complete && self.bytes > 0 {
             self.index.push(self.bytes, &self.last);
         }
         Ok(SortedRun { name: self.name, bytes: self.bytes, index: self.index.index })
     }
 }
 
-/// Where in the text the first line begins that is a block behind `start`.
-fn next_block(text: &[u8], start: usize, least: u64) -> Option<usize> {
-    let far = start + least as usize;
-    let line = far + memchr(b'\n', text.get(far..)?)? + 1;
+/// The position of the first line in the text that is at least a block after `start`.
+fn next_block(text: &[u8], start: usize, min_block: u64) -> Option<usize> {
+    let min_end = start + min_block as usize;
+    let line = min_end + memchr(b'\n', text.get(min_end..)?)? + 1;
     (line < text.len()).then_some(line)
+}
+
+/// The last line of a text that does not end with a newline.
+fn last_line(text: &[u8]) -> &[u8] {
+    &text[memrchr(b'\n', text).map_or(0, |newline| newline + 1)..]
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cc_core::shelf::Memory;
+    use cc_core::blobs::MemStore;
 
     use crate::{Key, Query};
 
@@ -268,10 +300,10 @@ mod tests {
         all
     }
 
-    /// Writes these lines, which are in order, in texts of about so many bytes.
+    /// Writes these lines, which are in order, in texts of about `portion` bytes.
     fn run(keys: &Keys, lines: &[Vec<u8>], portion: usize) -> SortedRun {
-        let shelf = Memory::default();
-        let mut writer = RunWriter::new(keys, &shelf, "run".to_owned(), BLOCK).unwrap();
+        let blobs = MemStore::default();
+        let mut writer = RunWriter::new(keys, &blobs, "run".to_owned(), MIN_BLOCK).unwrap();
         let mut text = vec![];
         for line in lines {
             if line.len() >= portion {
@@ -291,7 +323,7 @@ mod tests {
         Keys::new(&Query { keys: vec![Key { reverse, ..Key::default() }], ..Query::default() })
     }
 
-    /// What must hold of an index.
+    /// Checks the invariants of an index.
     fn check(keys: &Keys, lines: &[Vec<u8>], run: &SortedRun) {
         let (mut at, mut starts) = (0, vec![]);
         for line in lines {
@@ -309,7 +341,7 @@ mod tests {
                 continue;
             };
             assert!(keys.compare(&entry.line, &lines[nth]).is_le());
-            // They are equal if it was cut out of equal lines.
+            // They are equal only if the lines on both sides are.
             assert!(keys.compare(&lines[nth - 1], &entry.line).is_le(), "{:?}", entry.line);
             if !keys.compare(&lines[nth - 1], &lines[nth]).is_eq() {
                 assert!(keys.compare(&lines[nth - 1], &entry.line).is_lt());
@@ -353,8 +385,8 @@ mod tests {
     fn blocks_are_as_small_as_the_plan_wants_them() {
         let lines = lines(10_000, |n| format!("{:08} an ordinary line", n * 7).into_bytes());
         let text: Vec<u8> = lines.iter().flat_map(|line| [line, &b"\n"[..]].concat()).collect();
-        let (keys, shelf) = (plain(false), Memory::default());
-        let mut writer = RunWriter::new(&keys, &shelf, "run".to_owned(), 1 << 10).unwrap();
+        let (keys, blobs) = (plain(false), MemStore::default());
+        let mut writer = RunWriter::new(&keys, &blobs, "run".to_owned(), 1 << 10).unwrap();
         writer.write(&text).unwrap();
         let run = writer.finish().unwrap();
         assert!((900..1400).contains(&(run.bytes / run.index.blocks())), "{} blocks", run.index.blocks());

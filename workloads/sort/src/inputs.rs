@@ -1,8 +1,8 @@
-//! Lines in no order, made from a seed: the log of a web server that nobody has sorted.
+//! Generates unsorted lines from a seed: the log of a web server.
 //!
-//! It is the same to the byte wherever it is made. A line is an address, a time, a request, its status, and how many bytes
-//! and milliseconds it took. A few addresses and paths are in most lines, so that many lines begin alike for long; some are
-//! the same altogether.
+//! It is the same on every machine, byte for byte. A line is an address, a time, a request, its
+//! status, its bytes and its milliseconds. A few addresses and paths are in most lines. As a
+//! result, long common prefixes are frequent, and some lines are equal.
 
 use std::{
     fs::{self, File},
@@ -17,35 +17,36 @@ use cc_core::{
 use fastrand::Rng;
 use serde::Deserialize;
 
-/// What determines a log, and how to recognize it.
+/// The parameters of a log, and its digest.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Spec {
-    /// What all choices are drawn from.
+    /// The seed of all random choices.
     pub seed: u64,
-    /// How many bytes.
+    /// The number of bytes.
     pub bytes: u64,
-    /// The digest of the finished folder (see [`inputs::digest`]).
+    /// The digest of the finished directory (see [`inputs::digest`]).
     pub digest: String,
 }
 
-/// Text is written in portions of about this size.
+/// Bytes of text per write, about.
 const PORTION: usize = 256 << 10;
 
-const PLACES: [&str; 12] = [
+const PATH_PARTS: [&str; 12] = [
     "index", "search", "item", "cart", "login", "images", "static", "help", "archive", "feed", "admin", "api",
 ];
 const METHODS: [&str; 8] = ["GET", "GET", "GET", "GET", "GET", "POST", "HEAD", "PUT"];
 const STATUS: [u16; 8] = [200, 200, 200, 200, 304, 301, 404, 500];
 
-/// Makes the log in the folder `at` unless it is there, complete and unchanged. Returns the file.
+/// Generates the log in the directory `at`, unless it exists with the right digest. Returns the
+/// file.
 pub fn prepare(spec: &Spec, at: &Path) -> Result<PathBuf> {
-    inputs::ensure(at, spec.seed, &spec.digest, |making| generate(spec, making).map(drop))?;
+    inputs::ensure(at, spec.seed, &spec.digest, |unfinished| generate(spec, unfinished).map(drop))?;
     Ok(at.join(FILE))
 }
 
 const FILE: &str = "access.log";
 
-/// Makes the log in the new directory `root`. Returns the file.
+/// Generates the log in the directory `root`. Returns the file.
 pub fn generate(spec: &Spec, root: &Path) -> Result<PathBuf> {
     let path = root.join(FILE);
     let mut rng = Rng::with_seed(spec.seed);
@@ -70,10 +71,10 @@ pub fn generate(spec: &Spec, root: &Path) -> Result<PathBuf> {
 
 fn line(rng: &mut Rng, text: &mut Vec<u8>) -> io::Result<()> {
     if rng.u8(..) == 0 {
-        // From a monitor that always asks for the same.
+        // A health check, whose lines are all equal.
         return writeln!(text, "10.0.0.1 - 00:00:00 GET /health 200 2 0");
     }
-    // So skewed that half of all lines come from a hundredth of the addresses.
+    // The number of bits is uniform, so addresses with small numbers are far more frequent.
     let host = rng.u32(..) >> (8 + rng.u32(..24));
     let second = rng.u32(..86_400);
     write!(
@@ -88,7 +89,7 @@ fn line(rng: &mut Rng, text: &mut Vec<u8>) -> io::Result<()> {
         METHODS[rng.usize(..METHODS.len())],
     )?;
     for _ in 0..=rng.u8(..3) {
-        write!(text, "/{}", PLACES[rng.usize(..PLACES.len()).min(rng.usize(..PLACES.len()))])?;
+        write!(text, "/{}", PATH_PARTS[rng.usize(..PATH_PARTS.len()).min(rng.usize(..PATH_PARTS.len()))])?;
     }
     let (status, bytes) = (STATUS[rng.usize(..STATUS.len())], rng.u32(..) >> rng.u32(8..28));
     writeln!(text, "/{} {status} {bytes} {}", rng.u32(..) >> rng.u32(12..32), rng.u32(..) >> rng.u32(20..32))

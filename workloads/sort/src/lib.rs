@@ -1,46 +1,48 @@
-//! `sort`: the lines of files in order, however many there are; in memory where they fit, and beyond it.
+//! `sort`: sorts the lines of files, in memory or, if they do not fit, with temporary files.
 //!
-//! The way of one job, with the concurrency left out (each model has its own):
+//! The data flow of a job, without concurrency, which each model adds:
 //!
 //! ```text
-//! Job ── chunks() ──> Task ── Sorter::task() ──> Output ── Runs ──> runs on the shelf
-//!                                                                     │  (too many: pass, and again)
+//! Job ── chunks() ──> Task ── Sorter::task() ──> Output ── Runs ──> runs in the blob store
+//!                                                                     │  (too many: passes first)
 //!        merges() ──> Task ── Sorter::task() ──> Output ── Sorted ──> sorted lines
 //! ```
 //!
-//! In the first phase a [`Task`] is a [`Chunk`]: a range of the input, or some small files. The worker sorts it and
-//! leaves one or more *runs* on a [`Shelf`]; what comes back is an index of each. In the second
-//! phase, a task is a [`Merge`]: a range of the *result*, about a megabyte or four of it. The indexes say where in each
-//! run its lines are, so that merges need not wait for each other: what comes back is text, and it is pushed in the
-//! order of the tasks. Where a merge begins and ends is exact, (line, run, place in the run), so it does not matter how
-//! often a line occurs, and lines that are equal stay in the order of the input.
+//! In the first phase a [`Task`] is a [`Chunk`]: a range of the input, or several small files. A
+//! worker sorts it, writes one or more *runs* to a [`BlobStore`], and returns an index of each. In
+//! the second phase, a task is a [`Merge`]: a range of the *result*, of up to about two mebibytes.
+//! The indexes tell where its lines are in each run, so merges are independent of each other. A
+//! worker returns the text, and the outputs are pushed in the order of the tasks. The bounds of a
+//! merge are exact: line, run, and position in the run. Any number of equal lines can therefore be
+//! divided, and they stay in the order of the input.
 //!
-//! More runs than a merge can read from are merged into longer ones first ([`Runs::pass`]), by the same tasks.
+//! If there are more runs than a merge can read from, some are first merged into longer ones
+//! ([`Runs::pass`]), by tasks of the same kind.
 //!
-//! A sort that has lost a line is worse than none: what goes wrong is [`Output::Failed`] and ends the run.
+//! A result that lacks a line is worse than none, so any failure ([`Output::Failed`]) ends the run.
 
-// What prints goes through `stdio`, which does not panic and tells what could not be written.
+// All printing goes through `stdio`, which does not panic and reports write errors.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+mod chunks;
 pub mod cli;
 mod external;
-mod heap;
 mod index;
-mod input;
 pub mod inputs;
 mod keys;
 mod load;
-mod losers;
+mod loser_tree;
+mod malloc;
 mod merge;
 mod numeric;
 mod plan;
+mod reader;
 mod records;
 mod runs;
 mod scope;
 pub mod sequential;
 mod sorted;
 mod sorter;
-mod source;
 mod split;
 
 use std::{
@@ -51,19 +53,19 @@ use std::{
 };
 
 use cc_core::{
+    blobs::{BlobRange, BlobStore, DirStore},
     contract::{Block, Ctx, Sink},
     error::{Error, Result},
     printable::printable_path,
     report,
-    shelf::{Folder, Shelf, Slice},
     stop::Stop,
 };
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
+pub use chunks::Chunks;
 pub use external::{Tasks, external};
 pub use index::Index;
-pub use input::Chunks;
 pub use plan::Plan;
 pub use runs::{Pass, Runs, Writer};
 pub use scope::Scope;
@@ -71,89 +73,94 @@ pub use sorted::Sorted;
 pub use sorter::Sorter;
 pub use split::Merges;
 
-/// What a model provides: runs the job and pushes what [`Runs`] passes on, then the outputs of the last merges, once
-/// and in the order of the tasks. Returns early, and cleans up, once a stop is requested.
+/// The function that each model provides. It runs the job and pushes what [`Runs`] passes on, then
+/// the outputs of the last merges, each once and in the order of the tasks. Once a stop is
+/// requested, it cleans up and returns early.
 pub type Run = fn(&Job, &Ctx, &mut dyn Sink<Output>) -> Result<()>;
 
-/// How lines are ordered: all that a worker must know.
+/// How lines are ordered: all that a worker needs besides its tasks.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Query {
-    /// `-k`: what is compared, one after the other. None is the whole line.
+    /// `-k`: the keys, by descending priority. If there are none, whole lines are compared.
     pub keys: Vec<Key>,
-    /// `-t`: what separates fields; otherwise it is the change from a byte that is not blank to one that is.
+    /// `-t`: the byte that separates fields. If `None`, a field begins where a blank follows
+    /// another byte.
     pub separator: Option<u8>,
-    /// `-u`: of lines that are equal, only the first.
+    /// `-u`: keep only the first of equal lines.
     pub unique: bool,
-    /// The directory that relative names are relative to; the process's own if empty.
+    /// The directory that relative names refer to; if empty, the current one of the process.
     pub base: ByteBuf,
 }
 
-/// A part of a line that is compared.
+/// A key: a part of a line that is compared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Key {
-    /// How many fields come before it.
+    /// The number of fields before the key.
     pub from: usize,
-    /// How many fields there are up to its end; none is to the end of the line.
+    /// The number of fields up to the key's end; if `None`, the key ends with the line.
     pub to: Option<usize>,
-    /// `n`: it is a number.
+    /// `n`: the key is compared as a number.
     pub numeric: bool,
     /// `r`: the order is reversed.
     pub reverse: bool,
-    /// `b`: it begins behind its leading blanks.
+    /// `b`: leading blanks are not part of the key.
     pub skip_blanks: bool,
 }
 
 impl Key {
+    /// Whether the key is the whole line, compared as bytes.
     fn is_bytes_of_the_line(&self) -> bool {
         *self == Self { reverse: self.reverse, ..Self::default() }
     }
 }
 
-/// What is to be sorted, and with how much memory.
+/// What to sort, and with how much memory.
 #[derive(Debug)]
 pub struct Job {
     /// How lines are ordered.
     pub query: Query,
-    /// Files and `-` for standard input, in order; none is standard input.
+    /// Files and `-` for standard input, in order. If there are none, standard input is sorted.
     pub files: Vec<PathBuf>,
-    /// `-S`: how much memory all processes together may use, in bytes.
+    /// `-S`: maximum bytes of memory of all processes together.
     pub memory: u64,
-    /// `-T`: where there is room for what does not fit into it.
+    /// `-T`: the directory for temporary files.
     pub temporary: PathBuf,
-    /// `-o`: the file that the result goes to, which may be one of `files`; standard output if there is none.
+    /// `-o`: the file for the result, which may be one of `files`; if `None`, it is printed.
     pub output: Option<PathBuf>,
 }
 
 impl Job {
-    /// How this run uses its memory. Fails if one of the files cannot be read.
+    /// Plans how this run uses its memory. Fails if one of the files cannot be read.
     pub fn plan(&self, ctx: &Ctx) -> Result<Plan> {
-        let plan = Plan::new(self.memory, ctx.workers, ctx.window, input::size(self)?);
-        heap::give_back(plan.room);
+        let plan = Plan::new(self.memory, ctx.workers, ctx.window, chunks::size(self)?);
+        malloc::return_freed_memory(plan.room);
         Ok(plan)
     }
 
-    /// A new folder as the shelf, which any process can use. Workers that are threads of this one
-    /// may have theirs in memory instead, if the [plan](Plan::in_memory) has room for it.
-    pub fn folder(&self) -> Result<Folder> {
-        Folder::new(&self.temporary, "cc-sort-")
+    /// A blob store in a temporary directory, which all processes of this machine can use. A model
+    /// whose workers are threads can use a store in memory, if the [plan](Plan::in_memory) allows
+    /// it.
+    pub fn folder(&self) -> Result<DirStore> {
+        DirStore::new(&self.temporary, "cc-sort-")
             .map_err(|error| Error::Failed(format!("cannot create a temporary directory in {error}")))
     }
 
-    /// The tasks of the first phase, in order. The iterator reads what can only be read in order (standard input, a
-    /// pipe) as it is asked for more, puts it on the shelf, and ends once a stop is requested, even while there is
-    /// nothing to read.
-    pub fn chunks<'a>(&'a self, plan: &Plan, shelf: &'a dyn Shelf, stop: &Stop) -> Chunks<'a> {
-        Chunks::new(self, plan, shelf, stop)
+    /// The tasks of the first phase, in order. The iterator reads streams (standard input, pipes)
+    /// on demand and copies them to the blob store. It ends once a stop is requested, even while it
+    /// waits for a stream.
+    pub fn chunks<'a>(&'a self, plan: &Plan, blobs: &'a dyn BlobStore, stop: &Stop) -> Chunks<'a> {
+        Chunks::new(self, plan, blobs, stop)
     }
 
-    /// The sink of this job's outputs. What is to be printed goes to `out`. A stop ends the wait
-    /// for the reader of a pipe.
+    /// The sink of this job's outputs. It prints to `out`, or writes the output file. If that is a
+    /// pipe, a stop ends the wait for its reader.
     pub fn sorted<'a>(&self, stop: &Stop, out: &'a mut dyn Sink<Block>) -> Result<Sorted<'a>> {
         Sorted::new(self.output.as_deref(), stop, out)
     }
 }
 
-/// A part of the work. Plain data: it may be done anywhere that the shelf can be reached from, and again.
+/// A part of the work. A task is plain data: any worker that can access the blob store can do it,
+/// and it can be repeated.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Task {
     /// Sort this part of the input.
@@ -165,12 +172,12 @@ pub enum Task {
 /// A part of the input.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Chunk {
-    /// Which one, in the order of the input. The names of its runs are made of it.
+    /// The chunk's number, in the order of the input. The names of its runs contain it.
     pub number: u64,
-    /// Where its lines are, in order.
+    /// The files, or parts of them, that the chunk consists of, in order.
     pub pieces: Vec<Piece>,
-    /// How many bytes the worker may use for text and what it knows of the lines. If they do not suffice, there are
-    /// several runs.
+    /// Maximum bytes that the worker uses for the text and the records of the lines. A chunk that
+    /// needs more becomes several runs.
     pub room: u64,
     /// See [`Plan::block`].
     pub block: u64,
@@ -179,26 +186,26 @@ pub struct Chunk {
 /// The lines of a file that begin in a range.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Piece {
-    /// The file's name, as it is given and opened.
+    /// The file's name, for messages and opening it.
     pub path: ByteBuf,
-    /// Where the bytes are.
+    /// Where the piece's bytes are.
     pub content: Content,
-    /// The range's first byte.
+    /// The position of the range's first byte.
     pub start: u64,
-    /// The byte behind the range.
+    /// The position after the range's last byte.
     pub end: u64,
 }
 
 /// Where a piece's bytes are.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Content {
-    /// In the file of that name.
+    /// In the file of the piece's name.
     File,
-    /// On the shelf, under this name: whole lines, all of them.
-    Shelf(String),
-    /// Here: whole lines, all of them.
+    /// In the blob of this name: all lines of the piece, each complete.
+    BlobStore(String),
+    /// In the piece: all its lines, each complete.
     Bytes(ByteBuf),
-    /// Nowhere: what is to be said of it.
+    /// The file cannot be read; this is the message.
     Missing(String),
 }
 
@@ -211,38 +218,41 @@ impl Piece {
 /// A part of the result: the lines of all runs between two bounds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Merge {
-    /// Which one, in the order of the tasks; each pass has its own.
+    /// The merge's number, in the order of the tasks of its pass.
     pub number: u64,
-    /// The first line is not before it; none is the beginning.
+    /// The lower bound; if `None`, the merge begins with the first line of the result.
     pub from: Option<Bound>,
-    /// The last line is before it; none is the end.
+    /// The upper bound; if `None`, the merge ends with the last line of the result.
     pub to: Option<Bound>,
-    /// Where these lines are in the runs, in the runs' order: somewhat more than them.
+    /// The parts of the runs that contain these lines, in the order of the runs. They also contain
+    /// some lines outside of the bounds.
     pub parts: Vec<Part>,
 }
 
-/// A place in the result.
+/// A position between two lines of the result. The lines before it are those for which (line, run,
+/// position in the run) is less than the three fields.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bound {
-    /// It is before all lines that are greater than this one, and behind all that are less.
+    /// The line that is compared first; it need not occur in the input.
     pub line: ByteBuf,
-    /// Of those equal to it, it is behind those of the runs before this one, before those of the runs behind it,
+    /// The number of a run: decides for lines that equal `line`.
     pub run: usize,
-    /// and before those of the run itself that begin here or later.
+    /// A position in this run: decides for equal lines of the same run.
     pub at: u64,
 }
 
-/// A part of a run: whole lines.
+/// A part of a run: complete lines.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Part {
-    /// The run's place among those that are merged.
+    /// The number of the run among those that are merged.
     pub run: usize,
-    /// Where its lines are.
-    pub slice: Slice,
+    /// The range of the run's blob.
+    pub slice: BlobRange,
 }
 
 impl Task {
-    /// The output of a task that could not be done: it panicked, or killed its worker again and again.
+    /// The output of a task that could not be completed: it panicked, or it killed its worker
+    /// repeatedly.
     #[must_use]
     pub fn failed(&self, why: &str) -> Output {
         let what = match self {
@@ -257,54 +267,54 @@ impl Task {
     }
 }
 
-/// What came of a task.
+/// The result of a task.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Output {
-    /// Of a chunk: the runs that it is in now.
+    /// The result of a chunk: its runs.
     Runs(Made),
-    /// Of chunks: how much was read. (What [`Runs`] passes on.)
+    /// What was read for a chunk; [`Runs`] passes it on instead of the runs.
     Read(Totals),
-    /// Of a merge: lines in order, each with its newline.
+    /// The result of a merge: sorted lines, each with its newline.
     Lines {
-        /// Their text.
+        /// The text of the lines.
         text: ByteBuf,
-        /// Their number.
+        /// The number of lines.
         lines: u64,
     },
-    /// Of either: why there is nothing. It ends the run.
+    /// The reason why a task failed. It ends the run.
     Failed(String),
 }
 
-/// What came of a chunk.
+/// The result of a chunk.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Made {
-    /// Its lines, sorted, in one run or several.
+    /// The chunk's lines, in one or more sorted runs.
     #[serde(deserialize_with = "cc_core::bounded::list")]
     pub runs: Vec<SortedRun>,
     /// How much was read.
     pub read: Totals,
-    /// What the chunk was made of, if that was on the shelf: nobody will need it again.
+    /// The names of the blobs that the chunk was read from. They are not needed any more.
     #[serde(deserialize_with = "cc_core::bounded::list")]
     pub spent: Vec<String>,
 }
 
-/// Sorted lines on a shelf.
+/// Sorted lines in a blob store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SortedRun {
-    /// Their name there.
+    /// The name of the blob.
     pub name: String,
-    /// How many bytes they are.
+    /// The number of bytes.
     pub bytes: u64,
-    /// Where in them which lines are.
+    /// The positions of some of its lines.
     pub index: Index,
 }
 
-/// How much was done.
+/// How much work was done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
     /// Files read.
     pub files: u64,
-    /// Bytes read, with the newlines that were missing.
+    /// Bytes read, including newlines that were added at the ends of files.
     pub bytes: u64,
     /// Lines read.
     pub lines: u64,
@@ -329,7 +339,7 @@ impl From<Totals> for report::Totals {
 }
 
 impl Query {
-    /// The directory that relative names are relative to.
+    /// The directory that relative names refer to.
     fn base(&self) -> &Path {
         Path::new(OsStr::from_bytes(&self.base))
     }

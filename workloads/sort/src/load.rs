@@ -1,22 +1,23 @@
-//! Chunks for those who share no file system with whoever hands them out.
+//! Reads chunks for workers that do not share a file system with this process.
 
-use cc_core::{shelf::Shelf, trace};
+use cc_core::{blobs::BlobStore, trace};
 use serde_bytes::ByteBuf;
 
 use super::{
     Chunk, Content, Piece, Query,
-    source::{STEP, Source},
+    reader::{ChunkReader, LINE_READ},
 };
+
 impl Chunk {
-    /// The same chunk with its lines in it: read from files, and from the shelf. What cannot be read is reported by
-    /// whoever does the task.
+    /// The same chunk with its lines, which are read from files and from the blob store. If a piece
+    /// cannot be read, it gets the message, and the worker that does the task reports it.
     #[must_use]
-    pub fn load(&self, query: &Query, shelf: &dyn Shelf) -> Self {
+    pub fn load(&self, query: &Query, blobs: &dyn BlobStore) -> Self {
         let _span = trace::serial("read");
         let load = |piece: &Piece| match piece.content {
             Content::Bytes(_) | Content::Missing(_) => piece.clone(),
-            Content::File | Content::Shelf(_) => {
-                let content = read(piece, query, shelf).unwrap_or_else(Content::Missing);
+            Content::File | Content::BlobStore(_) => {
+                let content = read(piece, query, blobs).unwrap_or_else(Content::Missing);
                 let size = if let Content::Bytes(bytes) = &content { bytes.len() } else { 0 };
                 Piece {
                     path: piece.path.clone(),
@@ -30,14 +31,14 @@ impl Chunk {
     }
 }
 
-fn read(piece: &Piece, query: &Query, shelf: &dyn Shelf) -> Result<Content, String> {
-    let mut source = Source::new(query, std::slice::from_ref(piece), shelf);
+fn read(piece: &Piece, query: &Query, blobs: &dyn BlobStore) -> Result<Content, String> {
+    let mut reader = ChunkReader::new(query, std::slice::from_ref(piece), blobs);
     let size = usize::try_from(piece.end - piece.start).unwrap_or(usize::MAX);
-    // The last line ends behind the range.
-    let mut bytes = vec![0; size.saturating_add(size.min(STEP) + 1)];
+    // The last line may end after the range.
+    let mut bytes = vec![0; size.saturating_add(size.min(LINE_READ) + 1)];
     let mut filled = 0;
     loop {
-        match source.read(&mut bytes[filled..])? {
+        match reader.read(&mut bytes[filled..])? {
             0 => break,
             read => filled += read,
         }
@@ -45,9 +46,10 @@ fn read(piece: &Piece, query: &Query, shelf: &dyn Shelf) -> Result<Content, Stri
             bytes.resize(2 * filled, 0);
         }
     }
-    let is_full = filled >= bytes.len() / 8 * 7;
+    // Shrinking copies the bytes, which is worth it only if more than an eighth is unused.
+    let is_nearly_full = filled >= bytes.len() / 8 * 7;
     bytes.truncate(filled);
-    if !is_full {
+    if !is_nearly_full {
         bytes.shrink_to_fit();
     }
     Ok(Content::Bytes(ByteBuf::from(bytes)))
@@ -58,7 +60,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use cc_core::{shelf::Memory, stop::Stop};
+    use cc_core::{blobs::MemStore, stop::Stop};
 
     use crate::{Output, Sorter, Task};
 
@@ -71,15 +73,15 @@ mod tests {
         let piece = |start, end| Piece { path: b"a".to_vec().into(), content: Content::File, start, end };
         let pieces = vec![piece(0, 3), piece(3, 5), piece(0, 1)];
         let chunk = Chunk { number: 3, pieces, room: 1 << 20, block: 1 << 10 };
-        let shelf = Memory::default();
-        let loaded = chunk.load(&query, &shelf);
+        let blobs = MemStore::default();
+        let loaded = chunk.load(&query, &blobs);
         assert!(loaded.pieces.iter().all(|piece| matches!(piece.content, Content::Bytes(_))));
         fs::remove_file(scratch.path().join("a")).unwrap();
         let mut sorter = Sorter::new(&query, &Stop::new());
-        let Output::Runs(made) = sorter.task(&Task::Chunk(loaded), &shelf) else { panic!("it failed") };
+        let Output::Runs(made) = sorter.task(&Task::Chunk(loaded), &blobs) else { panic!("it failed") };
         assert_eq!((made.read.files, made.read.lines, made.read.bytes), (2, 4, 8));
-        let gone = chunk.load(&query, &shelf);
-        let Output::Failed(why) = sorter.task(&Task::Chunk(gone), &shelf) else { panic!("it is gone") };
+        let gone = chunk.load(&query, &blobs);
+        let Output::Failed(why) = sorter.task(&Task::Chunk(gone), &blobs) else { panic!("it is gone") };
         assert_eq!(why, "cannot read: a: No such file or directory");
     }
 }

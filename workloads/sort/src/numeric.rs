@@ -1,17 +1,18 @@
-//! Numbers as `sort -n` reads them: blanks, a minus sign, digits, a point, digits; whatever follows is not looked at.
+//! Numbers as `sort -n` reads them: blanks, a minus sign, digits, a point, digits. All that follows
+//! is ignored.
 //!
-//! They are compared digit by digit, so that no number is too long or too precise.
+//! They are compared digit by digit, so numbers can have any length and precision.
 
 use std::cmp::Ordering;
 
-/// A number, as the text that it is written in. Nothing at all is zero.
+/// A number, as its digits. A text without digits is zero.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Number<'a> {
-    negative: bool,
-    /// Without leading zeros.
-    whole: &'a [u8],
-    /// Without trailing zeros.
-    part: &'a [u8],
+    is_negative: bool,
+    /// The digits before the point, without leading zeros.
+    integer: &'a [u8],
+    /// The digits after the point, without trailing zeros.
+    fraction: &'a [u8],
 }
 
 impl<'a> Number<'a> {
@@ -19,62 +20,68 @@ impl<'a> Number<'a> {
     pub(super) fn read(text: &'a [u8]) -> Self {
         let text = skip(text, |byte| matches!(byte, b' ' | b'\t'));
         let (sign, text) = text.split_at(usize::from(text.first() == Some(&b'-')));
-        let (whole, rest) = digits(skip(text, |byte| byte == b'0'));
-        let mut part = rest.strip_prefix(b".").map_or(&b""[..], |rest| digits(rest).0);
-        while let [head @ .., b'0'] = part {
-            part = head;
+        let (integer, after) = digits(skip(text, |byte| byte == b'0'));
+        let mut fraction = after.strip_prefix(b".").map_or(&b""[..], |after| digits(after).0);
+        while let [head @ .., b'0'] = fraction {
+            fraction = head;
         }
-        let is_zero = whole.is_empty() && part.is_empty();
-        Self { negative: !sign.is_empty() && !is_zero, whole, part }
+        let is_zero = integer.is_empty() && fraction.is_empty();
+        Self { is_negative: !sign.is_empty() && !is_zero, integer, fraction }
     }
 
     pub(super) fn compare(&self, other: &Self) -> Ordering {
-        match (self.negative, other.negative) {
-            (false, false) => self.compare_size(other),
-            (true, true) => other.compare_size(self),
-            (mine, others) => others.cmp(&mine),
+        match (self.is_negative, other.is_negative) {
+            (false, false) => self.compare_magnitude(other),
+            (true, true) => other.compare_magnitude(self),
+            (is_negative, other_is_negative) => other_is_negative.cmp(&is_negative),
         }
     }
 
-    fn compare_size(&self, other: &Self) -> Ordering {
-        let by_length = self.whole.len().cmp(&other.whole.len());
-        by_length.then_with(|| self.whole.cmp(other.whole)).then_with(|| self.part.cmp(other.part))
+    fn compare_magnitude(&self, other: &Self) -> Ordering {
+        let by_length = self.integer.len().cmp(&other.integer.len());
+        by_length
+            .then_with(|| self.integer.cmp(other.integer))
+            .then_with(|| self.fraction.cmp(other.fraction))
     }
 
-    /// A number in whose order the numbers are, as far as it reaches: that of the digits before the point, the first
-    /// [`DIGITS`] digits, and whether there are more of them. If there are not, it is the whole truth.
+    /// A number with the same order. It consists of the sign, the number of digits before the
+    /// point, the first [`DIGITS`] digits, and a bit that is set if there are more digits. Two
+    /// numbers with the same prefix are equal if that bit is zero.
     pub(super) fn prefix(&self) -> u64 {
-        let size = match u64::try_from(self.whole.len()) {
-            Ok(length) if length < LONG => {
-                let digits = self.whole.iter().chain(self.part).chain(ZEROS).take(DIGITS);
+        let magnitude = match u64::try_from(self.integer.len()) {
+            Ok(length) if length < MAX_LENGTH => {
+                let digits = self.integer.iter().chain(self.fraction).chain(ZEROS).take(DIGITS);
                 let digits = digits.fold(0, |number, digit| number * 10 + u64::from(digit - b'0'));
-                let more = self.whole.len() + self.part.len() > DIGITS;
-                length << 55 | digits << 1 | u64::from(more)
+                let has_more = self.integer.len() + self.fraction.len() > DIGITS;
+                length << 55 | digits << 1 | u64::from(has_more)
             }
-            _ => LONG << 55 | 1,
+            _ => MAX_LENGTH << 55 | 1,
         };
-        if self.negative { !(POSITIVE | size) } else { POSITIVE | size }
+        if self.is_negative { !(POSITIVE | magnitude) } else { POSITIVE | magnitude }
     }
 }
 
-/// Whether numbers of this same prefix are equal.
-pub(super) fn settles(prefix: u64) -> bool {
-    let size = if prefix & POSITIVE == 0 { !prefix } else { prefix };
-    size & 1 == 0
+/// Whether numbers with this prefix are equal.
+pub(super) fn is_exact(prefix: u64) -> bool {
+    let magnitude = if prefix & POSITIVE == 0 { !prefix } else { prefix };
+    magnitude & 1 == 0
 }
 
-/// As many digits as have room.
+/// Decimal digits in a prefix: as many as 54 bits can hold.
 const DIGITS: usize = 16;
 const ZEROS: &[u8] = &[b'0'; DIGITS];
-/// A number with so many digits before the point says nothing of them.
-const LONG: u64 = 255;
+/// The largest number of digits that eight bits can hold. It stands for all numbers that have as
+/// many or more, whose prefix has no digits.
+const MAX_LENGTH: u64 = 255;
 const POSITIVE: u64 = 1 << 63;
 
-fn skip(text: &[u8], what: impl Fn(u8) -> bool) -> &[u8] {
-    let end = text.iter().position(|byte| !what(*byte)).unwrap_or(text.len());
+/// The text after the leading bytes that match.
+fn skip(text: &[u8], matches: impl Fn(u8) -> bool) -> &[u8] {
+    let end = text.iter().position(|byte| !matches(*byte)).unwrap_or(text.len());
     &text[end..]
 }
 
+/// Splits the text after its leading digits.
 fn digits(text: &[u8]) -> (&[u8], &[u8]) {
     let end = text.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
     text.split_at(end)
@@ -84,7 +91,7 @@ fn digits(text: &[u8]) -> (&[u8], &[u8]) {
 mod tests {
     use super::*;
 
-    /// In their order; those of a line are equal.
+    /// Numbers in ascending order; those of a line are equal.
     const ORDERED: &[&[&str]] = &[
         &["-99999999999999999999999"],
         &["-12345678901234567"],
@@ -120,7 +127,7 @@ mod tests {
                 assert_eq!(one.compare(other), n.cmp(m), "{text:?} and {against:?}");
                 let prefixes = one.prefix().cmp(&other.prefix());
                 assert!(prefixes == n.cmp(m) || prefixes.is_eq(), "{text:?} and {against:?}");
-                assert!(!prefixes.is_eq() || n == m || !settles(one.prefix()), "{text:?} and {against:?}");
+                assert!(!prefixes.is_eq() || n == m || !is_exact(one.prefix()), "{text:?} and {against:?}");
             }
         }
     }

@@ -1,90 +1,94 @@
-//! How a run uses the memory that it is given.
+//! Plans how a run uses the memory that it is given.
 
 use std::num::NonZeroUsize;
 
 use serde::{Deserialize, Serialize};
 
-use super::index::BLOCK;
+use super::index::MIN_BLOCK;
 
-/// How large everything is that takes memory, so that all of it together stays within what the job allows:
+/// The sizes of all that takes memory. Together they stay within the limit of the job:
 ///
-/// - while runs are made, each worker's room for text and lines, and what it writes through;
-/// - while runs are merged, for each worker what it reads and what it makes of it, and whatever is finished and waits
-///   for its turn or to be written;
-/// - throughout, the indexes of the runs; and if all fits, the runs.
+/// - while runs are made, each worker's room for text and records, and its write buffer;
+/// - while runs are merged, what each worker reads and merges, and finished outputs that wait for
+///   their turn or are being written;
+/// - always the indexes of the runs, and the runs themselves if they fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
-    /// How many bytes of input a chunk is.
+    /// Bytes of input per chunk.
     pub chunk: u64,
-    /// How many bytes a worker may use for a chunk's text and lines.
+    /// Maximum bytes that a worker uses for the text and the records of a chunk.
     pub room: u64,
     /// Whether the runs stay in memory.
     pub in_memory: bool,
-    /// About how many bytes of the result a merge is.
+    /// Bytes of the result per merge, about.
     pub merge: u64,
-    /// How many tasks there is room for between feed and gather.
+    /// Maximum tasks between feed and gather.
     pub fits: NonZeroUsize,
-    /// How large the blocks that an index tells apart are at the least. Of every run a merge reads half of one in vain, at
-    /// both ends.
+    /// Minimum bytes of a block of an index. At each end of its part of a run, a merge reads on
+    /// average half a block that it does not need.
     pub block: u64,
-    /// How many bytes the indexes of all runs may have.
+    /// Maximum bytes of the indexes of all runs together.
     pub index: u64,
 }
 
-/// What a worker needs at the least. With less memory than that for each the job is done as if there were so much.
-const LEAST: u64 = 1 << 20;
+/// Minimum bytes of memory per worker. A job that allows less is planned with this.
+const MIN_WORKER_MEMORY: u64 = 1 << 20;
 
-/// Larger rooms gain nothing: a sort of more lines misses the caches more often, and hands out coarser tasks.
-const MOST_ROOM: u64 = 128 << 20;
-/// Of larger merges neither what is read nor what is made of it stays in the caches.
-const MOST_MERGE: u64 = 2 << 20;
-/// Merges that may wait, for each worker.
-const AHEAD: NonZeroUsize = NonZeroUsize::new(4).expect("four is not zero");
-/// Text behind the window: in the hands of whoever writes the result, and in the queue before it.
-const BEHIND: u64 = 6;
+/// Maximum room: with larger ones, sorting has more cache misses, and tasks are coarser.
+const MAX_ROOM: u64 = 128 << 20;
+/// Maximum bytes of a merge: with larger ones, neither its input nor its output stays in the
+/// caches.
+const MAX_MERGE: u64 = 2 << 20;
+/// Maximum merges in flight per worker.
+const IN_FLIGHT: NonZeroUsize = NonZeroUsize::new(4).expect("four is not zero");
+/// Maximum outputs after the window: those that the sink writes, and those queued for it.
+const WRITE_QUEUE: u64 = 6;
 
 impl Plan {
-    /// How this many workers sort an input of this size, if that is known, with this much memory, and
-    /// with no more than `window` tasks between feed and gather.
+    /// The plan for sorting an input of this size, which is `None` if it is unknown, with this much
+    /// memory, and with at most `window` tasks between feed and gather.
     #[must_use]
     pub fn new(memory: u64, workers: NonZeroUsize, window: NonZeroUsize, size: Option<u64>) -> Self {
         let count = workers.get() as u64;
-        let memory = memory.max(LEAST.saturating_mul(count));
-        let fits = window.min(workers.saturating_mul(AHEAD));
-        // A run is in memory once more while it is put on the shelf, and a chunk with its lines until then.
+        let memory = memory.max(MIN_WORKER_MEMORY.saturating_mul(count));
+        let fits = window.min(workers.saturating_mul(IN_FLIGHT));
+        // Runs in memory need twice the size: a chunk is in memory as text, too, until its run has
+        // been copied to the blob store.
         let in_memory = size.is_some_and(|size| size.saturating_mul(2) <= memory);
         let for_merges = if in_memory { memory / 4 } else { memory / 4 * 3 };
-        let merge = (for_merges / at_once(count, fits)).min(MOST_MERGE);
+        let merge = (for_merges / merge_buffers(count, fits)).min(MAX_MERGE);
         let (chunk, room) = match size.filter(|_| in_memory) {
             Some(size) => {
-                let chunk = (size / (4 * count)).clamp(64 << 10, MOST_ROOM / 2);
+                let chunk = (size / (4 * count)).clamp(64 << 10, MAX_ROOM / 2);
                 (chunk, chunk.div_ceil(5) * 8)
             }
-            // A line of 27 bytes, text and record, takes just so much of the room.
+            // Five eighths of the room are text. With lines of 27 bytes, their records fill the
+            // others.
             None => {
-                let room = (memory / count / 4 * 3).min(MOST_ROOM);
+                let room = (memory / count / 4 * 3).min(MAX_ROOM);
                 (room / 8 * 5, room)
             }
         };
-        Self { chunk, room, in_memory, merge, fits, block: BLOCK, index: memory / 8 }
+        Self { chunk, room, in_memory, merge, fits, block: MIN_BLOCK, index: memory / 8 }
     }
 
-    /// How many runs a merge reads from, where an entry of an index stands for so many bytes of a run. At the ends of
-    /// what it reads of each run is something that it does not need, a block on an average: no more, all in all, than
-    /// what it needs.
+    /// Maximum runs that a merge reads from, if blocks have this size on average. A merge reads
+    /// about one block per run that it does not need. All these blocks together are at most as
+    /// large as the merge.
     pub(super) fn fan_in(&self, block: u64) -> usize {
         usize::try_from(self.merge / block.max(1)).unwrap_or(usize::MAX).max(2)
     }
 }
 
-/// How many times the size of a merge there is of text while so many workers merge: what they read, half of it in vain,
-/// and what they make of it; what waits for its turn; and what is being written.
-fn at_once(workers: u64, window: NonZeroUsize) -> u64 {
-    3 * workers + window.get() as u64 + BEHIND
+/// Maximum bytes of text while runs are merged, in units of the merge size. Each worker has its
+/// input, of which up to half is not needed, and its output; others are outputs that wait for their
+/// turn or to be written.
+fn merge_buffers(workers: u64, window: NonZeroUsize) -> u64 {
+    3 * workers + window.get() as u64 + WRITE_QUEUE
 }
 
-/// How a room is divided: bytes for text, and records.
-pub(super) fn divided(room: u64, record: usize) -> (usize, usize) {
+/// Divides a room: returns the bytes for text, and the number of records of this size.
+pub(super) fn divide_room(room: u64, record: usize) -> (usize, usize) {
     let room = usize::try_from(room).unwrap_or(usize::MAX).min(4 << 30);
     let text = room / 8 * 5;
     (text, (room - text) / record)
@@ -105,8 +109,9 @@ mod tests {
             memories.into_iter().flat_map(|memory| [1, 2, 7, 64, 500].map(move |workers| (memory, workers)));
         let sizes = [None, Some(0), Some(1000), Some(100 << 20), Some(2 << 30), Some(1 << 50)];
         all.flat_map(move |(memory, workers)| {
-            sizes
-                .map(|size| (memory.max(LEAST * workers as u64), workers as u64, plan(memory, workers, size)))
+            sizes.map(|size| {
+                (memory.max(MIN_WORKER_MEMORY * workers as u64), workers as u64, plan(memory, workers, size))
+            })
         })
     }
 
@@ -121,7 +126,7 @@ mod tests {
     #[test]
     fn everything_fits_while_runs_are_merged() {
         for (memory, workers, plan) in plans() {
-            let text = at_once(workers, plan.fits) * plan.merge;
+            let text = merge_buffers(workers, plan.fits) * plan.merge;
             assert!(text + plan.index <= memory, "{memory} {workers} {plan:?}");
             assert!(plan.merge >= 8 << 10);
         }
@@ -136,7 +141,7 @@ mod tests {
         for size in [100_u64 << 10, 10 << 20, 120 << 20] {
             let plan = plan(256 << 20, 2, Some(size));
             assert!(size + 2 * plan.room < 256 << 20, "{plan:?}");
-            assert!(size + at_once(2, plan.fits) * plan.merge < 256 << 20, "{plan:?}");
+            assert!(size + merge_buffers(2, plan.fits) * plan.merge < 256 << 20, "{plan:?}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! Lines that are sorted in memory: a text, and a record for each of its lines.
+//! Sorts lines in memory. They are a text, and a record for each line.
 
 use std::ops::{ControlFlow, Range};
 
@@ -6,24 +6,26 @@ use cc_core::{stop::Stop, trace};
 use memchr::memchr_iter;
 
 use super::{
-    keys::{DEPTH, Keys},
+    keys::{Keys, PREFIX_BYTES},
     plan,
-    source::{READ, Source},
+    reader::{ChunkReader, READ},
 };
-/// What there is to know of a line.
+
+/// A line of the text.
 #[derive(Clone, Copy, Debug)]
 struct Record {
     prefix: u64,
-    /// Where in the text it begins.
+    /// The position in the text.
     at: u32,
-    /// How long it is, without its newline.
+    /// The length without the newline.
     len: u32,
 }
 
 impl Record {
     fn new(text: &[u8], line: Range<usize>, keys: &Keys) -> Result<Self, String> {
-        let place = (u32::try_from(line.start), u32::try_from(line.len()));
-        let (Ok(at), Ok(len)) = place else { return Err("a line is longer than 4 GB".to_owned()) };
+        let (Ok(at), Ok(len)) = (u32::try_from(line.start), u32::try_from(line.len())) else {
+            return Err("a line is longer than 4 GiB".to_owned());
+        };
         Ok(Self { prefix: keys.prefix(&text[line]), at, len })
     }
 
@@ -32,52 +34,53 @@ impl Record {
     }
 }
 
-/// As much of a chunk as has room. Used again and again: a vector is not cleared whose bytes are overwritten.
+/// A portion of a chunk that fits in a room. It is reused; the text is not cleared before it is
+/// overwritten.
 #[derive(Clone, Default)]
 pub(super) struct Lines {
     text: Vec<u8>,
-    /// How much of the text has been read.
+    /// The bytes of the text that have been read.
     filled: usize,
-    /// How much of it is lines with records; the rest belongs to the next portion.
-    whole: usize,
+    /// The bytes of the text whose lines have records; the others belong to the next portion.
+    complete: usize,
     records: Vec<Record>,
 }
 
 impl Lines {
-    /// Reads lines until the room is full, one at the least. Returns whether there may be more.
+    /// Reads lines until the room is full, but at least one. Returns whether there may be more.
     pub(super) fn fill(
         &mut self,
-        source: &mut Source,
+        reader: &mut ChunkReader,
         room: u64,
         keys: &Keys,
         stop: &Stop,
     ) -> Result<bool, String> {
-        let (mut size, most) = plan::divided(room, size_of::<Record>());
-        let most = most.max(1);
-        self.begin(size, most);
+        let (mut size, max_records) = plan::divide_room(room, size_of::<Record>());
+        let max_records = max_records.max(1);
+        self.begin(size, max_records);
         let mut scanned = 0;
         while !stop.requested() {
             for newline in memchr_iter(b'\n', &self.text[scanned..self.filled]) {
-                if self.records.len() == most {
+                if self.records.len() == max_records {
                     return Ok(true);
                 }
                 let end = scanned + newline;
-                self.records.push(Record::new(&self.text, self.whole..end, keys)?);
-                self.whole = end + 1;
+                self.records.push(Record::new(&self.text, self.complete..end, keys)?);
+                self.complete = end + 1;
             }
             scanned = self.filled;
-            // What was left behind a long line may be more than there is room for.
+            // The text that was read with a long line may be more than fits in the room.
             if self.filled >= size {
-                if self.whole > 0 {
+                if self.complete > 0 {
                     return Ok(true);
                 }
-                size = self.filled + self.filled.max(READ); // a long line
+                size = self.filled + self.filled.max(READ); // exceed the room for a long line
             }
             let want = self.filled + READ.min(size - self.filled);
             if self.text.len() < want {
                 self.text.resize(want, 0);
             }
-            match source.read(&mut self.text[self.filled..want])? {
+            match reader.read(&mut self.text[self.filled..want])? {
                 0 => break,
                 read => self.filled += read,
             }
@@ -85,37 +88,38 @@ impl Lines {
         Ok(false)
     }
 
-    /// Goes on with what is left of the last portion.
-    fn begin(&mut self, size: usize, most: usize) {
-        let left = self.whole..self.filled;
+    /// Begins a portion with the text that is left of the last one.
+    fn begin(&mut self, size: usize, max_records: usize) {
+        let left = self.complete..self.filled;
         self.filled = left.len();
-        self.whole = 0;
+        self.complete = 0;
         self.records.clear();
         if self.text.capacity() / 2 > size.max(READ) {
-            // A long line has passed.
+            // Shrink the text, which was enlarged for a long line.
             let mut text = Vec::with_capacity(size.max(left.len()));
             text.extend_from_slice(&self.text[left]);
             self.text = text;
         } else {
             self.text.copy_within(left, 0);
         }
-        // Memory that is not written to costs nothing, and none of this is moved later.
+        // Reserve all at once, so that nothing is copied when the vectors grow. Pages that are
+        // never written take no memory.
         self.text.reserve_exact(size.saturating_sub(self.text.len()));
-        self.records.reserve_exact(most);
+        self.records.reserve_exact(max_records);
     }
 
-    /// Forgets what was read and not yet handed out.
-    pub(super) fn forget(&mut self) {
-        (self.whole, self.filled) = (0, 0);
+    /// Discards text that was read for the next portion.
+    pub(super) fn discard(&mut self) {
+        (self.complete, self.filled) = (0, 0);
     }
 
-    /// Sorts them; lines that are equal stay in their order. Leaves off when a stop is requested.
+    /// Sorts the lines; equal ones stay in their order. Breaks if a stop is requested.
     pub(super) fn sort(&mut self, keys: &Keys, stop: &Stop) -> ControlFlow<()> {
         let _span = trace::span("sort");
         Sort { text: &self.text, keys, stop }.sort(&mut self.records, 0)
     }
 
-    /// How many lines there are.
+    /// The number of lines.
     pub(super) fn len(&self) -> usize {
         self.records.len()
     }
@@ -126,12 +130,13 @@ impl Lines {
     }
 }
 
-/// Not more records than this are sorted by comparisons.
-const SMALL: usize = 1024;
-/// Of so few with the same beginning it does not pay to look up what follows for each before they are compared.
-const FEW: usize = 8;
-/// Beyond this depth, too, lines are compared as a whole.
-const DEEP: usize = 64 * DEPTH;
+/// Maximum records that are sorted by comparisons; more are first partitioned by eight bits.
+const COMPARISON_SORT: usize = 1024;
+/// Maximum records with the same prefix that are sorted by comparing their texts: for so few,
+/// computing the next prefix of each does not pay.
+const TEXT_SORT: usize = 8;
+/// Maximum depth of prefixes; lines that are equal up to there are sorted by comparing their texts.
+const MAX_DEPTH: usize = 64 * PREFIX_BYTES;
 
 struct Sort<'a> {
     text: &'a [u8],
@@ -144,21 +149,22 @@ impl Sort<'_> {
         &self.text[record.range()]
     }
 
-    /// Sorts lines that are equal up to `depth`, where their prefixes are taken.
+    /// Sorts lines that are equal up to `depth`. Their prefixes are those of the text from there
+    /// on.
     fn sort(&self, records: &mut [Record], depth: usize) -> ControlFlow<()> {
-        if records.len() <= SMALL {
+        if records.len() <= COMPARISON_SORT {
             return self.sort_small(records, depth);
         }
         if self.stop.requested() {
             return ControlFlow::Break(());
         }
         let prefixes = || records.iter().map(|record| record.prefix);
-        let (least, most) = (prefixes().min().unwrap_or(0), prefixes().max().unwrap_or(0));
-        if least == most {
+        let (min, max) = (prefixes().min().unwrap_or(0), prefixes().max().unwrap_or(0));
+        if min == max {
             return self.sort_equal(records, depth);
         }
-        // The eight bits from the first on in which they differ.
-        let shift = (u64::BITS - (least ^ most).leading_zeros()).saturating_sub(8);
+        // Partition by eight bits, beginning with the first bit in which prefixes differ.
+        let shift = (u64::BITS - (min ^ max).leading_zeros()).saturating_sub(8);
         let ends = partition(records, shift);
         let mut start = 0;
         for end in ends {
@@ -179,15 +185,16 @@ impl Sort<'_> {
         groups.try_for_each(|group| self.sort_equal(group, depth))
     }
 
-    /// Sorts lines of the same prefix.
+    /// Sorts lines with the same prefix.
     fn sort_equal(&self, records: &mut [Record], depth: usize) -> ControlFlow<()> {
-        let settled = records.first().is_none_or(|record| self.keys.settles(record.prefix));
-        if !self.keys.are_whole_lines() || (!settled && (records.len() <= FEW || depth >= DEEP)) {
+        let are_equal = records.first().is_none_or(|record| self.keys.is_whole_key(record.prefix));
+        let is_text_sort = records.len() <= TEXT_SORT || depth >= MAX_DEPTH;
+        if !self.keys.are_whole_lines() || (!are_equal && is_text_sort) {
             self.compare(records);
-        } else if settled {
+        } else if are_equal {
             records.sort_unstable_by_key(|record| record.at);
         } else {
-            let depth = depth + DEPTH;
+            let depth = depth + PREFIX_BYTES;
             for record in &mut *records {
                 record.prefix = self.keys.prefix_at(&self.text[record.range()], depth);
             }
@@ -196,16 +203,18 @@ impl Sort<'_> {
         ControlFlow::Continue(())
     }
 
+    /// Sorts lines by comparing their prefixes and then their texts.
     fn compare(&self, records: &mut [Record]) {
         records.sort_unstable_by(|one, other| {
             let by_prefix = one.prefix.cmp(&other.prefix);
-            let by_text = || self.keys.compare_beyond(one.prefix, self.line(one), self.line(other));
+            let by_text = || self.keys.compare_after_prefix(one.prefix, self.line(one), self.line(other));
             by_prefix.then_with(by_text).then(one.at.cmp(&other.at))
         });
     }
 }
 
-/// Groups records by eight bits of their prefixes, in place; returns where each group ends.
+/// Groups records by eight bits of their prefixes, in place (American flag sort). Returns the end
+/// of each group.
 fn partition(records: &mut [Record], shift: u32) -> [usize; 256] {
     let digit = |record: &Record| (record.prefix >> shift) as u8 as usize;
     let mut ends = [0; 256];
@@ -237,16 +246,16 @@ fn partition(records: &mut [Record], shift: u32) -> [usize; 256] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cc_core::shelf::Memory;
+    use cc_core::blobs::MemStore;
 
     use crate::{Content, Key, Piece, Query};
 
-    /// Reads and sorts a text in a room; returns the portions.
+    /// Reads and sorts a text with this room; returns the portions.
     fn portions(text: &[u8], room: u64, query: &Query) -> Vec<Vec<Vec<u8>>> {
         let content = Content::Bytes(text.to_vec().into());
         let pieces = [Piece { path: b"text".to_vec().into(), content, start: 0, end: text.len() as u64 }];
-        let (shelf, stop, keys) = (Memory::default(), Stop::new(), Keys::new(query));
-        let mut source = Source::new(query, &pieces, &shelf);
+        let (blobs, stop, keys) = (MemStore::default(), Stop::new(), Keys::new(query));
+        let mut source = ChunkReader::new(query, &pieces, &blobs);
         let (mut lines, mut portions, mut more) = (Lines::default(), vec![], true);
         while more {
             more = lines.fill(&mut source, room, &keys, &stop).unwrap();
@@ -265,12 +274,13 @@ mod tests {
         text.split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect()
     }
 
-    /// Lines that are equal up to a prefix's length, many of these, and beyond where prefixes are taken.
+    /// Lines that are equal up to the end of one prefix, of many prefixes, and of the maximum
+    /// depth.
     fn alike() -> Vec<u8> {
         let mut random = fastrand::Rng::with_seed(3);
         let mut text = vec![];
         for _ in 0..8000 {
-            let common = [0, 6, 7, 8, 14, DEEP - 1, DEEP, DEEP + 9][random.usize(..8)];
+            let common = [0, 6, 7, 8, 14, MAX_DEPTH - 1, MAX_DEPTH, MAX_DEPTH + 9][random.usize(..8)];
             text.extend(std::iter::repeat_n(b'=', common));
             text.extend_from_slice(&[0, b'a'][..random.usize(..3)]);
             text.extend_from_slice(format!("{}\n", random.u32(..900)).as_bytes());
@@ -291,7 +301,7 @@ mod tests {
     fn lines_that_begin_alike_for_long_are_in_order() {
         let text = alike();
         let mut expected = lines(&text);
-        // Without the newlines: it is behind a NUL.
+        // Compare without newlines, since a newline is greater than a NUL.
         expected.sort_by(|one, other| one[..one.len() - 1].cmp(&other[..other.len() - 1]));
         assert!(portions(&text, 1 << 30, &Query::default()) == [expected]);
     }
@@ -334,11 +344,11 @@ mod tests {
         let portions = portions(&text, 1000, &Query::default());
         let lengths: Vec<_> =
             portions.iter().map(|lines| lines.iter().map(Vec::len).collect::<Vec<_>>()).collect();
-        // What was read with it is sorted with it.
+        // The text that was read with the long line is sorted with it.
         assert_eq!(lengths, [vec![2], vec![2, (5 << 20) + 1]]);
     }
 
-    /// Then there is more left than has room.
+    /// The text that was read with the long line is more than fits in the room.
     #[test]
     fn lines_of_any_length_behind_a_long_one_are_read() {
         let long = |length: usize| [&vec![b'l'; length][..], b"\n"].concat();
@@ -351,14 +361,14 @@ mod tests {
     fn a_stop_is_heeded() {
         let stop = Stop::new();
         stop.request(cc_core::stop::Cause::Test);
-        let (query, shelf) = (Query::default(), Memory::default());
+        let (query, blobs) = (Query::default(), MemStore::default());
         let pieces = [Piece {
             path: b"text".to_vec().into(),
             content: Content::Bytes(alike().into()),
             start: 0,
             end: 9,
         }];
-        let mut source = Source::new(&query, &pieces, &shelf);
+        let mut source = ChunkReader::new(&query, &pieces, &blobs);
         let (mut lines, keys) = (Lines::default(), Keys::new(&query));
         assert_eq!(lines.fill(&mut source, 1 << 20, &keys, &stop), Ok(false));
         assert_eq!(lines.len(), 0);

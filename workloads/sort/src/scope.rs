@@ -1,43 +1,43 @@
-//! Whether an output belongs to a task.
+//! Checks that an output belongs to its task.
 //!
-//! A worker on another machine is another program, perhaps another's. What it answers is checked
-//! against the task that it was sent before any of it is used: a run has the chunk's name and no
-//! more bytes than the chunk, its index tells places in it, and a merge makes no more of its parts
-//! than they are. Which lines these are cannot be checked without sorting them again.
+//! A worker on another machine is a separate program, which may be faulty or malicious. Its outputs
+//! are checked against the tasks that it was sent before any of them is used. A run must have the
+//! chunk's name and at max its bytes, and its index must be one of the run. A merge must return at
+//! max the bytes of its parts. The lines themselves cannot be checked without sorting them again.
 
 use super::{Chunk, Content, Made, Merge, Output, Piece, Query, Task, Totals};
-use cc_core::shelf::Slice;
+use cc_core::blobs::BlobRange;
 
-/// No line is longer: it could not be sent as a part of a result. A piece's last line may end
-/// behind its range.
-const LINE: u64 = 1 << 30;
+/// Maximum bytes of a line: a longer one could not be sent as a part of a result. A piece's last
+/// line is read to its end, so a piece may exceed its range by a line.
+const MAX_LINE: u64 = 1 << 30;
 
-/// What a task covers, without the contents. See [`Task::scope`].
+/// What a valid output of a task may contain. It does not hold the contents. See [`Task::scope`].
 #[derive(Clone, Debug)]
 pub enum Scope {
-    /// Of a chunk.
+    /// The scope of a chunk.
     Chunk {
-        /// Its number, which the names of its runs are made of.
+        /// The chunk's number, which the names of its runs contain.
         number: u64,
-        /// How much of it can be read at most; of lines, at most one for each byte.
-        most: Totals,
+        /// Maximum that can be read of it; the lines are at max as many as the bytes.
+        max: Totals,
         /// See [`Made::spent`].
         spent: Vec<String>,
-        /// Whether equal lines but the first are left out.
+        /// Whether only the first of equal lines is kept.
         unique: bool,
     },
-    /// Of a merge: what it reads.
-    Merge(Vec<Slice>),
+    /// The scope of a merge: the parts that it reads.
+    Merge(Vec<BlobRange>),
 }
 
 impl Task {
-    /// What an output of this task may speak of.
+    /// What a valid output of this task may contain.
     #[must_use]
     pub fn scope(&self, query: &Query) -> Scope {
         match self {
             Self::Chunk(chunk) => Scope::Chunk {
                 number: chunk.number,
-                most: chunk.most(),
+                max: chunk.max(),
                 spent: chunk.spent(),
                 unique: query.unique,
             },
@@ -49,101 +49,101 @@ impl Task {
 }
 
 impl Chunk {
-    fn most(&self) -> Totals {
+    fn max(&self) -> Totals {
         let files = self.pieces.iter().filter(|piece| piece.start == 0).count() as u64;
-        let bytes = self.pieces.iter().map(most).fold(0, u64::saturating_add);
+        let bytes = self.pieces.iter().map(max_bytes).fold(0, u64::saturating_add);
         Totals { files, bytes, lines: bytes, sorted: 0 }
     }
 }
 
-/// How many bytes of lines a piece has at most, with a newline that may be missing.
-fn most(piece: &Piece) -> u64 {
+/// Maximum bytes of a piece's lines, with a newline that may be missing at the end.
+fn max_bytes(piece: &Piece) -> u64 {
     let range = piece.end.saturating_sub(piece.start);
     match &piece.content {
         Content::Bytes(text) => text.len() as u64 + 1,
-        Content::Shelf(_) => range.saturating_add(1),
-        Content::File => range.saturating_add(LINE),
+        Content::BlobStore(_) => range.saturating_add(1),
+        Content::File => range.saturating_add(MAX_LINE),
         Content::Missing(_) => 0,
     }
 }
 
 impl Scope {
-    /// Checks that the output is one of this task.
+    /// Checks that the output is a valid one of this task.
     ///
     /// # Errors
     ///
-    /// What is wrong with it, in words that quote no text from outside.
+    /// Says what is wrong with the output. The text quotes nothing of the output itself.
     pub fn accepts(&self, output: &Output) -> Result<(), String> {
         match (self, output) {
             (_, Output::Failed(_)) => Ok(()),
             (Self::Chunk { .. }, Output::Runs(made)) => self.accepts_runs(made),
             (Self::Merge(parts), Output::Lines { text, lines }) => {
-                let most = parts.iter().map(Slice::len).fold(0, u64::saturating_add);
-                check_lines(text, *lines, most)
+                let max = parts.iter().map(BlobRange::len).fold(0, u64::saturating_add);
+                check_lines(text, *lines, max)
             }
-            _ => Err("it is of another kind than the task".to_owned()),
+            _ => Err("its kind is not that of the task".to_owned()),
         }
     }
 
-    /// The same for runs alone.
+    /// Checks that the runs are a valid result of this task, which must be a chunk.
     ///
     /// # Errors
     ///
-    /// As for an output.
+    /// As for [`accepts`](Self::accepts).
     pub fn accepts_runs(&self, made: &Made) -> Result<(), String> {
-        let Self::Chunk { number, most, spent, unique } = self else {
-            return Err("it is of another kind than the task".to_owned());
+        let Self::Chunk { number, max, spent, unique } = self else {
+            return Err("its kind is not that of the task".to_owned());
         };
         if made.spent != *spent {
-            return Err("it has spent what is not the chunk's".to_owned());
+            return Err("its spent blobs are not those of the chunk".to_owned());
         }
-        made.check(*number, most, *unique)
+        made.check(*number, max, *unique)
     }
 
-    /// Checks that this is something that the task has to read from others.
+    /// Checks that this is a part that the task has to read.
     ///
     /// # Errors
     ///
-    /// If it is not.
-    pub fn reads(&self, slice: &Slice) -> Result<(), String> {
+    /// If it is not a part of the task.
+    pub fn reads(&self, slice: &BlobRange) -> Result<(), String> {
         match self {
             Self::Merge(parts) if parts.contains(slice) => Ok(()),
-            _ => Err("it misses what is not a part of the task".to_owned()),
+            _ => Err("the missing blob is not a part of the task".to_owned()),
         }
     }
 }
 
 impl Made {
-    fn check(&self, number: u64, most: &Totals, unique: bool) -> Result<(), String> {
+    fn check(&self, number: u64, max: &Totals, unique: bool) -> Result<(), String> {
         let read = self.read;
-        let is_within = read.files <= most.files && read.bytes <= most.bytes && read.lines <= read.bytes;
+        let is_within = read.files <= max.files && read.bytes <= max.bytes && read.lines <= read.bytes;
         if !is_within || read.sorted > 0 {
             return Err("its totals are not those of the chunk".to_owned());
         }
         let mut bytes: u64 = 0;
         for (nth, run) in self.runs.iter().enumerate() {
             if run.name != run_name(number, nth) {
-                return Err("a run has not the name of its chunk".to_owned());
+                return Err("the name of a run is not that of its chunk".to_owned());
             }
             if run.bytes == 0 || !run.index.is_of(run.bytes) {
-                return Err("an index is not one of its run".to_owned());
+                return Err("an index does not match its run".to_owned());
             }
             bytes = bytes.saturating_add(run.bytes);
         }
-        let is_all = if unique { bytes <= read.bytes } else { bytes == read.bytes };
-        if is_all { Ok(()) } else { Err("its runs are not as long as what was read".to_owned()) }
+        let is_complete = if unique { bytes <= read.bytes } else { bytes == read.bytes };
+        if is_complete { Ok(()) } else { Err("its runs are not as long as what was read".to_owned()) }
     }
 }
 
-/// What a chunk's run of this number is called.
+/// The name of a chunk's nth run.
 pub(super) fn run_name(chunk: u64, nth: usize) -> String {
     format!("run-{chunk}-{nth}")
 }
 
-fn check_lines(text: &[u8], lines: u64, most: u64) -> Result<(), String> {
+fn check_lines(text: &[u8], lines: u64, max: u64) -> Result<(), String> {
     let is_whole = text.last().is_none_or(|last| *last == b'\n');
-    if text.len() as u64 > most || !is_whole || memchr::memchr_iter(b'\n', text).count() as u64 != lines {
-        return Err("its lines are not as many as its parts can have".to_owned());
+    if text.len() as u64 > max || !is_whole || memchr::memchr_iter(b'\n', text).count() as u64 != lines {
+        return Err("its lines cannot be those of its parts".to_owned());
     }
     Ok(())
 }
@@ -156,7 +156,7 @@ mod tests {
     use serde_bytes::ByteBuf;
 
     use super::*;
-    use cc_core::{Sink, Stop, shelf::Memory};
+    use cc_core::{Sink, Stop, blobs::MemStore};
 
     use crate::{Bound, Index, Job, Key, Part, Plan, Runs, SortedRun, Sorter};
 
@@ -166,8 +166,8 @@ mod tests {
         Task::Chunk(Chunk { number: 7, pieces: vec![piece], room: 1 << 20, block: 16 })
     }
 
-    fn made(task: &Task, shelf: &Memory) -> Made {
-        match Sorter::new(&Query::default(), &Stop::new()).task(task, shelf) {
+    fn made(task: &Task, blobs: &MemStore) -> Made {
+        match Sorter::new(&Query::default(), &Stop::new()).task(task, blobs) {
             Output::Runs(made) => made,
             other => panic!("{other:?}"),
         }
@@ -176,8 +176,8 @@ mod tests {
     #[test]
     fn runs_are_of_their_chunk() {
         let text: String = (0..400).map(|n| format!("{}\n", n * 7919 % 1000)).collect();
-        let (task, shelf) = (chunk(&text), Memory::default());
-        let (scope, truth) = (task.scope(&Query::default()), made(&task, &shelf));
+        let (task, blobs) = (chunk(&text), MemStore::default());
+        let (scope, truth) = (task.scope(&Query::default()), made(&task, &blobs));
         assert!(truth.runs[0].index.blocks() > 3);
         assert_eq!(scope.accepts(&Output::Runs(truth.clone())), Ok(()));
         let lies: [fn(&mut Made); 17] = [
@@ -213,7 +213,7 @@ mod tests {
 
     #[test]
     fn lines_are_of_the_parts_of_their_merge() {
-        let slice = |name: &str, start, end| Slice { name: name.to_owned(), start, end };
+        let slice = |name: &str, start, end| BlobRange { name: name.to_owned(), start, end };
         let parts = [slice("here/run-0-0", 0, 4), slice("there/run-1-0", 2, 6)];
         let parts: Vec<Part> =
             parts.into_iter().enumerate().map(|(run, slice)| Part { run, slice }).collect();
@@ -235,9 +235,9 @@ mod tests {
         }
     }
 
-    struct Kept(Vec<Output>);
+    struct Collected(Vec<Output>);
 
-    impl Sink<Output> for Kept {
+    impl Sink<Output> for Collected {
         fn push(&mut self, output: Output) -> std::ops::ControlFlow<()> {
             self.0.push(output);
             std::ops::ControlFlow::Continue(())
@@ -247,11 +247,12 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { cases: 50, ..ProptestConfig::default() })]
 
-        /// Whatever a sorter answers is accepted: of files, of contents, and of merges.
+        /// Every output of a sorter is accepted: of chunks with files and with contents, and of
+        /// merges.
         #[test]
         fn true_outputs_are_accepted(
             texts in prop::collection::vec("[abc\n]{0,300}", 1..4),
-            // Smaller chunks are more runs, of which each merge reads a part.
+            // Smaller chunks mean more runs.
             size in 30_u64..300,
             block in 1_u64..64,
             room in 1_u64..4000,
@@ -269,20 +270,20 @@ mod tests {
             let job = Job { query: query.clone(), files, memory: 0, temporary: "/tmp".into(), output: None };
             let plan = Plan::new(0, NonZeroUsize::MIN, NonZeroUsize::MIN, None);
             let plan = Plan { chunk: size, room, block, merge: size, ..plan };
-            let (shelf, mut sorter) = (Memory::default(), Sorter::new(&query, &Stop::new()));
-            let (mut runs, mut kept) = (Runs::new(&job, &plan, &shelf), Kept(vec![]));
-            for task in job.chunks(&plan, &shelf, &Stop::new()) {
+            let (blobs, mut sorter) = (MemStore::default(), Sorter::new(&query, &Stop::new()));
+            let (mut runs, mut collected) = (Runs::new(&job, &plan, &blobs), Collected(vec![]));
+            for task in job.chunks(&plan, &blobs, &Stop::new()) {
                 let task = match task {
-                    Task::Chunk(chunk) if loads => Task::Chunk(chunk.load(&query, &shelf)),
+                    Task::Chunk(chunk) if loads => Task::Chunk(chunk.load(&query, &blobs)),
                     other => other,
                 };
-                let output = sorter.task(&task, &shelf);
+                let output = sorter.task(&task, &blobs);
                 prop_assert!(!matches!(output, Output::Failed(_)), "{:?}", output);
                 prop_assert_eq!(task.scope(&query).accepts(&output), Ok(()), "{:?} {:?}", task, output);
-                let _ = runs.gather(&mut kept).push(output);
+                let _ = runs.gather(&mut collected).push(output);
             }
             for task in runs.merges() {
-                let output = sorter.task(&task, &shelf);
+                let output = sorter.task(&task, &blobs);
                 prop_assert_eq!(task.scope(&query).accepts(&output), Ok(()), "{:?} {:?}", task, output);
             }
         }

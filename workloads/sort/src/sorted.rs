@@ -1,4 +1,4 @@
-//! The sink: where the sorted lines go.
+//! The sink of the sorted lines: prints them, or replaces the output file.
 
 use std::{
     io::{self, Write},
@@ -16,7 +16,7 @@ use cc_core::{
     trace,
 };
 
-/// The sink that every model's outputs go to. See [`Job::sorted`](super::Job::sorted).
+/// The sink for the outputs of every model. See [`Job::sorted`](super::Job::sorted).
 pub struct Sorted<'a> {
     file: Option<Target>,
     out: &'a mut dyn Sink<Block>,
@@ -36,13 +36,14 @@ impl<'a> Sorted<'a> {
         self.totals
     }
 
-    /// Whether something failed, so that there is no result.
+    /// Whether a task or a write has failed, so that there is no result.
     #[must_use]
     pub fn has_failed(&self) -> bool {
         self.error.is_some()
     }
 
-    /// Puts the file in its place, if there is one and nothing failed. Until then nothing of it is seen.
+    /// Replaces the output file, if there is one and nothing has failed. Until then, the file is
+    /// unchanged.
     pub fn finish(self) -> Result<()> {
         match (self.error, self.file) {
             (Some(error), _) => Err(error),
@@ -84,21 +85,21 @@ impl Sink<Output> for Sorted<'_> {
 /// The file of `-o`.
 struct Target {
     path: PathBuf,
-    made: Replacement,
+    replacement: Replacement,
 }
 
 impl Target {
     fn open(path: &Path, stop: &Stop) -> Result<Self> {
-        let made = Replacement::at(path, stop).map_err(|error| failed("open", path, &error))?;
-        Ok(Self { path: path.to_owned(), made })
+        let replacement = Replacement::at(path, stop).map_err(|error| failed("open", path, &error))?;
+        Ok(Self { path: path.to_owned(), replacement })
     }
 
     fn write(&mut self, text: &[u8]) -> Result<()> {
-        self.made.write_all(text).map_err(|error| failed("write", &self.path, &error))
+        self.replacement.write_all(text).map_err(|error| failed("write", &self.path, &error))
     }
 
     fn finish(self) -> Result<()> {
-        self.made.commit().map_err(|error| failed("write", &self.path, &error))
+        self.replacement.commit().map_err(|error| failed("write", &self.path, &error))
     }
 }
 

@@ -1,23 +1,25 @@
 //! The kernel: sorts a chunk, merges a range.
 
 use super::{
-    Chunk, Made, Merge, Output, Query, SortedRun, Task, heap, index::RunWriter, keys::Keys, merge::Merger,
-    records::Lines, scope::run_name, source::Source,
+    Chunk, Made, Merge, Output, Query, SortedRun, Task, index::RunWriter, keys::Keys, malloc, merge::Merger,
+    reader::ChunkReader, records::Lines, scope::run_name,
 };
 use cc_core::{
+    blobs::{BlobRange, BlobStore},
     error::reason,
     failpoint,
     root::Files,
-    shelf::{Shelf, Slice},
     stop::Stop,
     trace,
 };
 
-/// A run is written in portions of this size, or of this part of the room that there is for the chunk.
-const PORTION: usize = 256 << 10;
-const PART: u64 = 16;
+/// Maximum bytes per write of a run.
+const MAX_PORTION: usize = 256 << 10;
+/// A write has at most one in this many bytes of the room for the chunk, so that its buffer is
+/// small.
+const PORTION_SHARE: u64 = 16;
 
-/// Does tasks, one after the other, over the same memory. One per worker.
+/// The sorter of one worker. It does one task at a time and reuses its memory.
 #[derive(Clone)]
 pub struct Sorter {
     query: Query,
@@ -29,8 +31,8 @@ pub struct Sorter {
 }
 
 impl Sorter {
-    /// A sorter for this query's tasks. A chunk takes a while: when a stop is requested it is left off, and the
-    /// output says so.
+    /// A sorter for this query's tasks. Once a stop is requested, a chunk fails early, since it may
+    /// take long.
     #[must_use]
     pub fn new(query: &Query, stop: &Stop) -> Self {
         let (query, keys) = (query.clone(), Keys::new(query));
@@ -38,56 +40,59 @@ impl Sorter {
         Self { query, keys, stop, files: Files::All, lines, merger }
     }
 
-    /// The same, but it opens these files only.
+    /// Restricts the files that the sorter opens.
     #[must_use]
     pub fn within(self, files: Files) -> Self {
         Self { files, ..self }
     }
 
-    /// Does a task. What it leaves for later tasks is on the shelf when this returns.
-    pub fn task(&mut self, task: &Task, shelf: &dyn Shelf) -> Output {
+    /// Does a task. When it returns, the runs of a chunk are in the blob store.
+    ///
+    /// A panic leaves no state behind that the next task would see: a chunk first discards the text
+    /// that is left, and a merge clears its buffer. A caller may therefore assert unwind safety.
+    pub fn task(&mut self, task: &Task, blobs: &dyn BlobStore) -> Output {
         let done = match task {
-            Task::Chunk(chunk) => self.chunk(chunk, shelf).map(Output::Runs),
-            Task::Merge(merge) => self.merge(merge, shelf).map_err(|(_, why)| format!("read failed: {why}")),
+            Task::Chunk(chunk) => self.chunk(chunk, blobs).map(Output::Runs),
+            Task::Merge(merge) => self.merge(merge, blobs).map_err(|(_, why)| format!("read failed: {why}")),
         };
         done.unwrap_or_else(Output::Failed)
     }
 
-    fn chunk(&mut self, chunk: &Chunk, shelf: &dyn Shelf) -> Result<Made, String> {
+    fn chunk(&mut self, chunk: &Chunk, blobs: &dyn BlobStore) -> Result<Made, String> {
         let _span = trace::span("run");
-        heap::give_back(chunk.room);
-        // Whatever a task left that panicked.
-        self.lines.forget();
-        // Here and not in `Source`, which also reads for the process that only hands chunks out.
+        malloc::return_freed_memory(chunk.room);
+        // The last task may have failed or panicked and left text.
+        self.lines.discard();
+        // Not in `ChunkReader`: it also reads for a process that only sends chunks to workers.
         for piece in &chunk.pieces {
             failpoint::hit(&piece.path, piece.start);
         }
-        let mut source = Source::new(&self.query, &chunk.pieces, shelf).within(&self.files);
+        let mut reader = ChunkReader::new(&self.query, &chunk.pieces, blobs).within(&self.files);
         let mut made = Made { spent: chunk.spent(), ..Made::default() };
         let mut more = true;
         while more {
             let reading = trace::span("read");
-            more = self.lines.fill(&mut source, chunk.room, &self.keys, &self.stop)?;
+            more = self.lines.fill(&mut reader, chunk.room, &self.keys, &self.stop)?;
             drop(reading);
             if self.lines.sort(&self.keys, &self.stop).is_break() || self.stop.requested() {
                 return Err("stopped".to_owned());
             }
             if self.lines.len() > 0 {
                 made.read.lines += self.lines.len() as u64;
-                made.runs.push(self.write(chunk, made.runs.len(), shelf)?);
+                made.runs.push(self.write(chunk, made.runs.len(), blobs)?);
             }
         }
-        made.read += source.read;
+        made.read += reader.read;
         Ok(made)
     }
 
     /// Writes the sorted lines as a run.
-    fn write(&self, chunk: &Chunk, nth: usize, shelf: &dyn Shelf) -> Result<SortedRun, String> {
+    fn write(&self, chunk: &Chunk, nth: usize, blobs: &dyn BlobStore) -> Result<SortedRun, String> {
         let _span = trace::span("write");
         let failed = |error| format!("write failed: {}", reason(&error));
         let name = run_name(chunk.number, nth);
-        let mut run = RunWriter::new(&self.keys, shelf, name, chunk.block).map_err(failed)?;
-        let size = usize::try_from(chunk.room / PART).unwrap_or(PORTION).min(PORTION);
+        let mut run = RunWriter::new(&self.keys, blobs, name, chunk.block).map_err(failed)?;
+        let size = usize::try_from(chunk.room / PORTION_SHARE).unwrap_or(MAX_PORTION).min(MAX_PORTION);
         let mut portion = Vec::with_capacity(size);
         let mut last: Option<&[u8]> = None;
         for line in self.lines.iter() {
@@ -117,12 +122,13 @@ impl Sorter {
         self.keys.compare(&one[..one.len() - 1], &other[..other.len() - 1]).is_eq()
     }
 
-    /// Does a merge, for those who can mend it if something cannot be read: fails with what that is, and why.
-    pub fn merge(&mut self, merge: &Merge, shelf: &dyn Shelf) -> Result<Output, (Slice, String)> {
+    /// Does a merge. The error is the part that cannot be read, and the reason, for a model that
+    /// can make the run again.
+    pub fn merge(&mut self, merge: &Merge, blobs: &dyn BlobStore) -> Result<Output, (BlobRange, String)> {
         let _span = trace::span("merge");
-        // No more chunks will come, and their memory is needed for what is merged.
+        // There are no more chunks; free their memory for merges.
         self.lines = Lines::default();
         failpoint::hit(b"merge", merge.number);
-        self.merger.merge(merge, shelf, &self.keys, self.query.unique)
+        self.merger.merge(merge, blobs, &self.keys, self.query.unique)
     }
 }

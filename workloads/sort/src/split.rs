@@ -1,17 +1,17 @@
-//! Where the merges of some runs begin and end: a merge of their indexes.
+//! Splits the merging of runs into tasks, by merging the runs' indexes.
 
 use std::mem;
 
-use super::{Bound, Merge, Part, SortedRun, Task, index::Entries, keys::Keys, losers::Losers};
-use cc_core::{failpoint, shelf::Slice};
+use super::{Bound, Merge, Part, SortedRun, Task, index::Entries, keys::Keys, loser_tree::LoserTree};
+use cc_core::{blobs::BlobRange, failpoint};
 
-/// The merges of some runs, in the order of the result; each is found when it is asked for.
+/// The merges of some runs, in the order of the result, as an iterator that makes them on demand.
 pub struct Merges<'a> {
     keys: Keys,
     unique: bool,
     heads: Vec<Head<'a>>,
-    tree: Losers,
-    /// About how many bytes each is.
+    tree: LoserTree,
+    /// Bytes of a merge, about.
     size: u64,
     number: u64,
     from: Option<Bound>,
@@ -20,19 +20,20 @@ pub struct Merges<'a> {
     is_done: bool,
 }
 
-/// How far into a run the merges have come.
+/// The position in a run that the merges have reached.
 struct Head<'a> {
     run: &'a SortedRun,
     entries: Entries<'a>,
-    /// Where the merge begins to read.
+    /// The position where the current merge begins to read.
     start: u64,
-    /// Where the last block begins that belongs to the merge, at least in part.
+    /// The position of the last block that belongs to the current merge, at least in part.
     block: u64,
-    /// The entry of the block behind it.
-    next: Option<Next>,
+    /// The entry of the next block.
+    next: Option<NextEntry>,
 }
 
-struct Next {
+/// An entry of an index, with its prefix.
+struct NextEntry {
     prefix: u64,
     line: Vec<u8>,
     at: u64,
@@ -43,22 +44,25 @@ impl<'a> Merges<'a> {
         let head =
             |run: &'a SortedRun| Head { run, entries: run.index.entries(), start: 0, block: 0, next: None };
         let mut heads: Vec<_> = runs.iter().map(head).collect();
-        heads.iter_mut().for_each(|head| drop(head.advance(&keys)));
-        let tree = Losers::new(heads.len(), |one, other| beats(&keys, &heads, one, other));
+        for head in &mut heads {
+            head.advance(&keys);
+        }
+        let tree = LoserTree::new(heads.len(), |one, other| beats(&keys, &heads, one, other));
         let is_done = runs.iter().all(|run| run.bytes == 0);
         Self { keys, unique, heads, tree, size, number: 0, from: None, passed: None, is_done }
     }
 
-    /// Takes blocks, in order, until they are as many bytes as a merge is; the next one's entry is the bound. There is
-    /// none if that was the last block.
+    /// Takes blocks, in order, until they have the size of a merge. The entry of the next block is
+    /// the bound; `None` if there are no more blocks.
     fn bound(&mut self) -> Option<Bound> {
-        // Of each run the block that began in an earlier merge has been counted there.
+        // The current block of each run was counted by an earlier merge, except before the first
+        // one.
         let mut size = if self.number == 0 { self.heads.iter().map(Head::end).sum() } else { 0 };
         loop {
             let run = self.tree.winner();
             let head = self.heads.get_mut(run)?;
             let next = head.next.as_ref()?;
-            // Lines that are equal are all in one merge if only the first of them is wanted.
+            // If only the first of equal lines is kept, all of them must be in one merge.
             let is_new = !self.unique
                 || self.passed.as_ref().is_some_and(|line| self.keys.compare(line, &next.line).is_lt());
             if size >= self.size && is_new {
@@ -75,10 +79,10 @@ impl<'a> Merges<'a> {
 }
 
 impl Head<'_> {
-    /// Reads the next entry; returns the line of the one before it.
+    /// Advances to the next entry; returns the line of the one before.
     fn advance(&mut self, keys: &Keys) -> Option<Vec<u8>> {
         let entry = self.entries.next();
-        let next = entry.map(|entry| Next {
+        let next = entry.map(|entry| NextEntry {
             prefix: keys.prefix(&entry.line),
             line: entry.line.clone(),
             at: entry.at,
@@ -86,18 +90,18 @@ impl Head<'_> {
         mem::replace(&mut self.next, next).map(|next| next.line)
     }
 
-    /// Where the block ends.
+    /// The position after the current block.
     fn end(&self) -> u64 {
         self.next.as_ref().map_or(self.run.bytes, |next| next.at)
     }
 }
 
-/// Whether one run's next block goes before the other's.
+/// Whether the next block of run `one` comes before that of run `other`.
 fn beats(keys: &Keys, heads: &[Head], one: usize, other: usize) -> bool {
     let (Some(a), Some(b)) = (&heads[one].next, &heads[other].next) else {
         return heads[one].next.is_some();
     };
-    let order = a.prefix.cmp(&b.prefix).then_with(|| keys.compare_beyond(a.prefix, &a.line, &b.line));
+    let order = a.prefix.cmp(&b.prefix).then_with(|| keys.compare_after_prefix(a.prefix, &a.line, &b.line));
     order.then(one.cmp(&other)).is_lt()
 }
 
@@ -112,11 +116,12 @@ impl Iterator for Merges<'_> {
         let to = self.bound();
         let mut parts = Vec::new();
         for (run, head) in self.heads.iter_mut().enumerate() {
-            let slice = Slice { name: head.run.name.clone(), start: head.start, end: head.end() };
+            let slice = BlobRange { name: head.run.name.clone(), start: head.start, end: head.end() };
             if !slice.is_empty() {
                 parts.push(Part { run, slice });
             }
-            // The rest of the block may belong to the next merge, unless that begins exactly behind it.
+            // A part of the block may belong to the next merge, unless that begins exactly at its
+            // end.
             let is_exact = to.as_ref().is_some_and(|to| to.run == run && to.at == head.end());
             head.start = if is_exact { head.end() } else { head.block };
         }

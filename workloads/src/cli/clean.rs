@@ -1,4 +1,4 @@
-//! `clean`: removes what killed programs have left.
+//! `clean`: removes temporary files of killed programs.
 
 use std::{env, path::PathBuf};
 
@@ -10,16 +10,16 @@ use crate::{
     stdio, temporary,
 };
 
-/// Its name on the command line.
+/// The name of the subcommand.
 pub(super) const NAME: &str = "clean";
 
 pub(super) fn command() -> Command {
-    let about = "Remove temporary files that killed programs have left, and list them";
+    let about = "Remove temporary files of killed programs, and list them";
     let dirs = Arg::new("dirs").value_name("DIR").num_args(0..).value_parser(value_parser!(PathBuf));
-    Command::new(NAME).about(about).arg(dirs.help("Where they may be [default: $TMPDIR or /tmp]"))
+    Command::new(NAME).about(about).arg(dirs.help("Directories to clean [default: $TMPDIR or /tmp]"))
 }
 
-/// What a living process uses stays, and so does what another user owns.
+/// Keeps the files that a running process uses, and those of other users.
 pub(super) fn main(args: &ArgMatches) -> Result<u8> {
     let given = args.get_many::<PathBuf>("dirs").map(|dirs| dirs.cloned().collect());
     for dir in given.unwrap_or_else(|| vec![env::temp_dir()]) {

@@ -1,5 +1,5 @@
-//! `make-input`: makes what a harness measures with. The help does not list it: no user types the
-//! table of a manifest.
+//! `make-input`: makes the inputs that a harness measures with. The help does not list it: no user
+//! types the table of a manifest.
 
 use std::{os::unix::ffi::OsStrExt, path::PathBuf};
 
@@ -13,7 +13,7 @@ use crate::{
     resize, sort, stdio, wordcount,
 };
 
-/// What a manifest's input is made from.
+/// How to make an input: a table of a manifest.
 #[derive(Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 enum Source {
@@ -32,12 +32,12 @@ pub(super) fn command() -> Command {
     let path = Arg::new("path").value_name("PATH").required(true).value_parser(value_parser!(PathBuf));
     Command::new(MAKE_INPUT)
         .hide(true)
-        .about("Make the input that a manifest describes, unless it is there, and print its path")
+        .about("Make the input that a manifest describes, unless it exists, and print its path")
         .arg(source.help("The manifest's table"))
         .arg(path.help("Where to make it"))
 }
 
-/// Makes the input. What it prints is a path of any bytes, and a newline.
+/// Makes the input, and prints its path and a newline. The path may have any bytes.
 pub(super) fn main(args: &ArgMatches) -> Result<u8> {
     let source = args.get_one::<String>("source").expect("clap requires it");
     let path = args.get_one::<PathBuf>("path").expect("clap requires it");
@@ -59,9 +59,9 @@ mod tests {
 
     use super::*;
 
-    /// A harness hands on the tables of these kinds as they are.
+    /// A harness passes the tables of these kinds on unchanged.
     #[test]
-    fn the_manifests_inputs_can_be_read() {
+    fn all_inputs_of_manifests_are_accepted() {
         let workloads = Path::new(env!("CARGO_MANIFEST_DIR")).to_path_buf();
         let mut kinds = Vec::new();
         for entry in fs::read_dir(workloads).unwrap() {

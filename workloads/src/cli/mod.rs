@@ -1,4 +1,5 @@
-//! The command line that every model's program shares: `cc-threads [--model M] [--workers N] WORKLOAD …`.
+//! The command line that every model's program shares:
+//! `cc-threads [--model M] [--workers N] WORKLOAD …`.
 
 mod clean;
 mod make_input;
@@ -20,18 +21,18 @@ use crate::{
     signals, stdio,
 };
 
-/// What messages begin with that are about no workload.
+/// The prefix of messages that concern no workload.
 const PROGRAM: &str = env!("CARGO_PKG_NAME");
 
-/// As many workers as a command line may ask for. Each is a thread or a process, and has an owner,
-/// a queue and a part of the memory; more than this are a slip of the hand.
+/// Maximum of `--workers`: each worker is a thread or a process, with a queue and a part of the
+/// memory. A larger number is a typing error.
 pub const MAX_WORKERS: usize = 1024;
 
-/// As many tasks in flight as a command line may ask for: four times as many as the most workers
-/// have by default. Queues have room for that many.
+/// Maximum of `--window`: four times the default window of [`MAX_WORKERS`] workers. Models allocate
+/// queues of this capacity.
 pub const MAX_WINDOW: usize = 65_536;
 
-/// Adds the options that only one model has to a command line.
+/// Adds the options of a single model to a command line.
 pub type AddOptions = fn(Command) -> Command;
 
 /// The `main` of a model's program. The first model is the default, the others are its variants.
@@ -44,7 +45,7 @@ pub fn main(models: &[Model]) -> ExitCode {
     main_with(models, |command| command)
 }
 
-/// The same for a model with options of its own. A run finds their values in [`Ctx::options`].
+/// The same for a model with its own options. A run finds their values in [`Ctx::options`].
 ///
 /// # Panics
 ///
@@ -60,23 +61,23 @@ pub fn main_with(models: &[Model], add: AddOptions) -> ExitCode {
     }
     let matches = match command(models, add).try_get_matches() {
         Ok(matches) => matches,
-        Err(told) => return tell(&told).into(),
+        Err(message) => return print_message(&message).into(),
     };
     let (workload, args) = matches.subcommand().expect("clap requires one");
-    let done = match workload {
+    let result = match workload {
         clean::NAME => clean::main(args),
         MAKE_INPUT => make_input::main(args),
         workload => run(models, add, workload, &matches, args),
     };
-    let status = done.unwrap_or_else(|error| {
-        // If standard error does not take it, the status says the same.
+    let status = result.unwrap_or_else(|error| {
+        // If standard error cannot be written, the status still reports the failure.
         let _ = stdio::say(&format!("{workload}: {error}\n"));
         TROUBLE
     });
     status.into()
 }
 
-/// Runs a workload and tells the harness, if there is one, how much was done. Returns the exit
+/// Runs a workload and reports to the harness, if there is one, how much was done. Returns the exit
 /// status.
 fn run(
     models: &[Model],
@@ -98,7 +99,7 @@ fn run(
     Ok(outcome.status)
 }
 
-/// What was given for the options that `add` adds.
+/// The values of the options that `add` adds.
 fn options(add: AddOptions, args: &ArgMatches) -> Options {
     let mut options = Options::default();
     for arg in add(Command::new(PROGRAM)).get_arguments() {
@@ -112,32 +113,34 @@ fn options(add: AddOptions, args: &ArgMatches) -> Options {
     options
 }
 
-/// Prints what clap has to say: the help that was asked for, or what is wrong with the command
-/// line. Returns the exit status.
-fn tell(told: &clap::Error) -> u8 {
-    if told.use_stderr() {
-        let text = in_style(told, AutoStream::choice(&std::io::stderr()));
-        let _ = stdio::write_err(text.as_bytes()); // the status says the same
+/// Prints the message that clap has in place of a command line: the requested help, or an error.
+/// Returns the exit status.
+fn print_message(message: &clap::Error) -> u8 {
+    if message.use_stderr() {
+        let text = styled(message, AutoStream::choice(&std::io::stderr()));
+        let _ = stdio::write_err(text.as_bytes()); // the status still reports the failure
         TROUBLE
     } else {
-        output::print(PROGRAM, &in_style(told, AutoStream::choice(&std::io::stdout())))
+        output::print(PROGRAM, &styled(message, AutoStream::choice(&std::io::stdout())))
     }
 }
 
-/// With colours, unless the stream has no use for them.
-fn in_style(told: &clap::Error, choice: ColorChoice) -> String {
-    let text = told.render();
+/// The text of a message, with colours if the stream shows them.
+fn styled(message: &clap::Error, choice: ColorChoice) -> String {
+    let text = message.render();
     if choice == ColorChoice::Never { text.to_string() } else { text.ansi().to_string() }
 }
 
-/// A line for each model and workload: `name<TAB>mechanism<TAB>workload<TAB>why it has none, or nothing`.
+/// A line for each model and workload: `name<TAB>mechanism<TAB>workload<TAB>reason`. The reason
+/// says why the model has declined the workload; it is empty if the model has not.
 fn list(models: &[Model]) -> String {
     let mut text = String::new();
     for model in models {
         let Model { name, mechanism, .. } = model;
         for row in WORKLOADS {
             let (workload, declined) = (row.name, (row.declined)(model).unwrap_or_default());
-            writeln!(text, "{name}\t{mechanism}\t{workload}\t{declined}").expect("a string takes any text");
+            writeln!(text, "{name}\t{mechanism}\t{workload}\t{declined}")
+                .expect("writing to a string cannot fail");
         }
     }
     text
@@ -150,37 +153,38 @@ fn list(models: &[Model]) -> String {
 /// If `models` is empty.
 #[must_use]
 pub fn command(models: &[Model], add: AddOptions) -> Command {
-    let [first, ..] = models else { panic!("a program has a model") };
+    let [first, ..] = models else { panic!("a program needs at least one model") };
     let names: Vec<&str> = models.iter().map(|model| model.name).collect();
     let mechanisms: Vec<String> =
         models.iter().map(|model| format!("{}: {}", model.name, model.mechanism)).collect();
-    let command = Command::new(PROGRAM)
-        .about(mechanisms.join("\n"))
-        .subcommand_required(true)
-        .arg(
-            Arg::new("model")
-                .long("model")
-                .value_parser(PossibleValuesParser::new(names))
-                .default_value(first.name)
-                .help("Which of this program's models does the work"),
-        )
-        .arg(
-            Arg::new("workers")
-                .long("workers")
-                .value_name("N")
-                .value_parser(workers)
-                .help(format!("How many workers, up to {MAX_WORKERS} [default: one per core]")),
-        )
-        .arg(Arg::new("window").long("window").value_name("N").value_parser(window).help(format!(
-            "How many tasks may be in flight, up to {MAX_WINDOW} [default: sixteen per worker]"
-        )))
-        .subcommands(WORKLOADS.iter().map(|row| (row.command)()))
-        .subcommand(clean::command())
-        .subcommand(make_input::command());
+    let command =
+        Command::new(PROGRAM)
+            .about(mechanisms.join("\n"))
+            .subcommand_required(true)
+            .arg(
+                Arg::new("model")
+                    .long("model")
+                    .value_parser(PossibleValuesParser::new(names))
+                    .default_value(first.name)
+                    .help("The model that does the work"),
+            )
+            .arg(
+                Arg::new("workers")
+                    .long("workers")
+                    .value_name("N")
+                    .value_parser(workers)
+                    .help(format!("Number of workers, up to {MAX_WORKERS} [default: one per core]")),
+            )
+            .arg(Arg::new("window").long("window").value_name("N").value_parser(window).help(format!(
+                "Maximum number of tasks in flight, up to {MAX_WINDOW} [default: 16 per worker]"
+            )))
+            .subcommands(WORKLOADS.iter().map(|row| (row.command)()))
+            .subcommand(clean::command())
+            .subcommand(make_input::command());
     add(command)
 }
 
-/// As many workers as there are cores, within the limit.
+/// One worker per core, within the limit.
 fn default_workers() -> NonZeroUsize {
     Ctx::available_workers().min(NonZeroUsize::new(MAX_WORKERS).expect("it is not zero"))
 }
@@ -194,11 +198,11 @@ fn context(matches: &ArgMatches) -> Ctx {
     ctx
 }
 
-/// The number of workers of a command line.
+/// Parses a number of workers.
 ///
 /// # Errors
 ///
-/// If it is no number from 1 to [`MAX_WORKERS`].
+/// If it is not a number from 1 to [`MAX_WORKERS`].
 pub fn workers(text: &str) -> Result<NonZeroUsize, String> {
     up_to(text, MAX_WORKERS)
 }

@@ -1,4 +1,4 @@
-//! Whatever is typed is understood or refused, and nothing panics.
+//! Every command line is accepted or refused, and none causes a panic.
 
 use std::time::{Duration, Instant};
 
@@ -22,7 +22,7 @@ fn workers_and_windows_have_a_limit() {
     }
 }
 
-/// What a workload cannot do without.
+/// The arguments that a workload requires.
 fn required(workload: &str) -> &'static [&'static str] {
     match workload {
         "grep" => &["-e", "x"],
@@ -32,13 +32,13 @@ fn required(workload: &str) -> &'static [&'static str] {
     }
 }
 
-/// Whether a flag names a file or a directory, which this test must not make.
+/// Whether a flag names a file or a directory, which this test must not create.
 fn is_path(arg: &Arg) -> bool {
     let names = arg.get_value_names().unwrap_or_default();
     names.iter().any(|name| ["FILE", "DIR", "SRC"].iter().any(|path| name.contains(path)))
 }
 
-/// Parses a command line with this value of a flag, and computes with what comes of it as a run
+/// Parses a command line with this value of a flag, and computes with the parsed value as a run
 /// would.
 fn try_value(row: &Workload, arg: &Arg, value: &str) {
     let before = matches!(arg.get_id().as_str(), "workers" | "window" | "model");
@@ -64,7 +64,7 @@ fn try_value(row: &Workload, arg: &Arg, value: &str) {
     let _ = (row.parse)(args);
 }
 
-/// Parts of numbers, of sizes and of what is neither.
+/// Parts of numbers, of sizes, and of other texts.
 const PARTS: &[&str] = &[
     "0",
     "1",

@@ -1,4 +1,4 @@
-//! What a user sees of `grep`, with files and with an input that is still open.
+//! Tests of `grep` as a user runs it: with files, and with an input that is still open.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -8,19 +8,19 @@ use std::{
 
 use super::{alone, assert_interrupted, assert_printed, poems, program};
 
-/// What a grep of these files shows.
+/// Runs a grep of these files.
 fn grep(name: &str, model: &str, args: &[&str], dir: &Path) -> Output {
     program(name, model, &["grep"], dir).args(args).output().expect("the program starts")
 }
 
-/// What a grep of this input shows.
+/// Runs a grep of this input.
 fn filtered(name: &str, model: &str, args: &[&str], input: &str) -> Output {
     let mut child = piped(program(name, model, &["grep"], Path::new(".")).args(args));
     child.stdin.take().expect("piped").write_all(input.as_bytes()).expect("written");
     child.wait_with_output().expect("waited for")
 }
 
-/// A grep for `e` that reads what the test writes.
+/// Starts a grep for `e` whose input the test writes.
 pub(crate) fn interactive(name: &str, model: &str, flags: &[&str]) -> Child {
     piped(program(name, model, &["grep"], Path::new(".")).args(flags).arg("e"))
 }
@@ -48,7 +48,7 @@ pub(crate) fn a_directory_is_searched_in_the_order_of_paths(name: &str, models: 
     }
 }
 
-/// With as many workers as there are processors.
+/// Runs with the default number of workers: one per processor.
 pub(crate) fn every_variant_says_the_same(name: &str, models: &[&str]) {
     let dir = poems();
     for model in models {
@@ -71,8 +71,8 @@ pub(crate) fn a_missing_file_is_named_and_the_rest_is_searched(name: &str, model
     for model in models {
         let out = grep(name, model, &["-h", "sweet", "missing", ".", "sugar"], dir.path());
         assert_printed(&out, 2, "sugar is sweet\r\n", model);
-        let said = "grep: missing: No such file or directory\ngrep: .: Is a directory\n";
-        assert_eq!(String::from_utf8_lossy(&out.stderr), said, "{model}");
+        let message = "grep: missing: No such file or directory\ngrep: .: Is a directory\n";
+        assert_eq!(String::from_utf8_lossy(&out.stderr), message, "{model}");
         let out = grep(name, model, &["-qs", "sweet", "missing", "sugar"], dir.path());
         assert_printed(&out, 0, "", model);
         assert_eq!(String::from_utf8_lossy(&out.stderr), "", "{model}");
@@ -84,13 +84,13 @@ pub(crate) fn a_wrong_pattern_or_flag_is_status_2(name: &str, models: &[&str]) {
     for model in models {
         let out = grep(name, model, &["a(b", "-"], here);
         assert_printed(&out, 2, "", model);
-        let said = String::from_utf8_lossy(&out.stderr);
-        assert_eq!(said.lines().next(), Some(r#"grep: pattern "a(b": regex parse error:"#), "{model}");
+        let message = String::from_utf8_lossy(&out.stderr);
+        assert_eq!(message.lines().next(), Some(r#"grep: pattern "a(b": regex parse error:"#), "{model}");
         assert_printed(&grep(name, model, &["--no-such-flag"], here), 2, "", model);
         let out = grep(name, model, &[], here);
         assert_printed(&out, 2, "", model);
-        let said = "grep: no pattern: give one as the first operand or with -e\n";
-        assert_eq!(String::from_utf8_lossy(&out.stderr), said, "{model}");
+        let message = "grep: no pattern: give one as the first operand or with -e\n";
+        assert_eq!(String::from_utf8_lossy(&out.stderr), message, "{model}");
     }
 }
 
@@ -113,13 +113,13 @@ pub(crate) fn a_line_is_reported_while_the_input_is_still_open_and_ctrl_c_is_130
     }
 }
 
-pub(crate) fn ctrl_c_ends_it_while_nobody_reads_the_output(name: &str, models: &[&str]) {
+pub(crate) fn ctrl_c_ends_it_while_the_output_is_not_read(name: &str, models: &[&str]) {
     let _alone = alone();
     for model in models {
         let mut child = interactive(name, model, &[]);
         let mut input = child.stdin.take().expect("piped");
-        // More than the pipe to the test holds, so that the writer has to wait; but less than both
-        // pipes hold, since a program with a single thread does not read on meanwhile.
+        // The output is more than a pipe holds, so the program blocks on writing. The input is less
+        // than both pipes hold together: a program with one thread does not read while it blocks.
         for _ in 0..80 {
             input.write_all(&[b'e', b'\n'].repeat(512)).expect("written");
         }
@@ -135,7 +135,7 @@ pub(crate) fn a_closed_pipe_ends_it_silently(name: &str, models: &[&str]) {
         input.write_all(b"yes\n").expect("written");
         output.read_exact(&mut [0; 4]).expect("read");
         drop(output);
-        // Until it notices, it reads on; after that the pipe to it is closed too.
+        // The program reads until it notices the closed output; then its input is closed, too.
         while input.write_all(b"yes\n").is_ok() {}
         assert_eq!(child.wait().expect("waited for").code(), Some(141), "{model}");
     }

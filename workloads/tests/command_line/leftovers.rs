@@ -1,4 +1,4 @@
-//! The temporary directories of runs that were killed.
+//! Tests that the temporary directories of killed runs are removed.
 
 use std::{
     fs,
@@ -9,25 +9,27 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// A run of `args` that has put files into `tmp` below `dir`, and waits for the rest of its input.
+/// Starts a run of `args` in `dir` that has written temporary files to `dir/tmp`, and waits for
+/// more input.
 fn halfway(name: &str, dir: &Path, args: &[&str]) -> Child {
     let mut command = Command::new(name);
     command.args(["--workers", "2"]).args(args).current_dir(dir).env("TMPDIR", dir.join("tmp"));
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("the program starts");
     let input = child.stdin.as_mut().expect("it is a pipe");
-    // Five times the memory that it has: when all of this is read, most of it is on the disk.
+    // Several times the memory of the run: when it has read this, most of it is on the disk.
     input.write_all(&b"a line of many to be put in order\n".repeat(20 << 15)).expect("it is read");
     child
 }
 
-/// The directories of runs. Those of handshakes with worker processes come and go.
+/// The directories of runs in `dir`, without those of handshakes with workers, which exist only for
+/// a short time.
 fn directories(dir: &Path) -> Vec<String> {
     let mut names = names(dir);
     names.retain(|name| !name.starts_with("cc-procs-"));
     names
 }
 
-/// What is in a directory.
+/// The sorted names of a directory's entries.
 pub(crate) fn names(dir: &Path) -> Vec<String> {
     let entries = fs::read_dir(dir).expect("the directory is there");
     let mut names: Vec<_> =
@@ -36,7 +38,7 @@ pub(crate) fn names(dir: &Path) -> Vec<String> {
     names
 }
 
-/// `runs` are arguments of runs that have a temporary directory.
+/// `runs` are arguments of runs that use a temporary directory.
 pub(crate) fn what_a_killed_run_has_left_is_removed_by_the_next_and_nothing_of_others_is(
     name: &str,
     runs: &[&[&str]],
@@ -65,8 +67,8 @@ pub(crate) fn what_a_killed_run_has_left_is_removed_by_the_next_and_nothing_of_o
                 assert!(run.wait_with_output().expect("waited for").status.success());
             }
             assert_eq!(names(&tmp), [""; 0], "{args:?}");
-            let beside = names(dir.path()).into_iter().filter(|name| name.starts_with('.'));
-            assert_eq!(beside.collect::<Vec<_>>(), [""; 0], "of the file of -o, nothing is left");
+            let hidden = names(dir.path()).into_iter().filter(|name| name.starts_with('.'));
+            assert_eq!(hidden.collect::<Vec<_>>(), [""; 0], "temporary files of -o are left");
         }
     }
 }

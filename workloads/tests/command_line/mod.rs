@@ -1,6 +1,6 @@
-//! What every program owes to its user, whatever its model: nothing that it could not write is a
-//! success, a signal ends every wait, and no name commands the terminal. In [`grep`] and
-//! [`pictures`] is what is promised of workloads.
+//! Tests of all programs, with every model: a write error is a failure, a signal ends every wait,
+//! and a file name in a message cannot control the terminal. [`grep`] and [`pictures`] test
+//! workloads.
 //!
 //! Each program's tests include this file as `command_line`, and call [`tests`] with the program
 //! and its models.
@@ -32,7 +32,7 @@ use tempfile::TempDir;
 
 pub(crate) use self::{grep::*, pictures::*};
 
-/// Makes a test of each of these for a program with these models.
+/// Makes a test of each of these functions for a program with these models.
 macro_rules! tests {
     (@each $arguments:tt $($name:ident)*) => {
         $(
@@ -63,7 +63,7 @@ macro_rules! tests {
                 a_missing_file_is_named_and_the_rest_is_searched
                 a_wrong_pattern_or_flag_is_status_2
                 a_line_is_reported_while_the_input_is_still_open_and_ctrl_c_is_130
-                ctrl_c_ends_it_while_nobody_reads_the_output
+                ctrl_c_ends_it_while_the_output_is_not_read
                 a_closed_pipe_ends_it_silently
                 enough_is_enough_on_an_input_without_end
 
@@ -76,7 +76,7 @@ macro_rules! tests {
 }
 pub(crate) use tests;
 
-/// These tests measure how soon a program ends, so they do not compete with each other.
+/// Held by tests that measure how soon a program ends, so that they do not run at the same time.
 static ALONE: Mutex<()> = Mutex::new(());
 
 fn alone() -> MutexGuard<'static, ()> {
@@ -104,14 +104,15 @@ fn program(program: &str, model: &str, args: &[&str], dir: &Path) -> Command {
     command
 }
 
-/// Starts a program. With the command, which is used up, this side's ends of its pipes are closed.
+/// Starts a program, and closes this process's copies of the pipe ends that the program uses: the
+/// command holds them.
 fn started(command: &mut Command) -> Child {
     let child = command.spawn().expect("started");
     command.stdin(Stdio::null()).stdout(Stdio::null());
     child
 }
 
-/// The same, with a redirection as a shell makes it.
+/// Runs a program with a redirection by the shell.
 fn redirected(name: &str, model: &str, args: &[&str], dir: &Path, redirection: &str) -> Output {
     let mut shell = Command::new("sh");
     shell.arg("-c").arg(format!("exec \"$0\" \"$@\" {redirection}")).arg(name);
@@ -121,11 +122,11 @@ fn redirected(name: &str, model: &str, args: &[&str], dir: &Path, redirection: &
     shell.args(args).current_dir(dir).stdin(Stdio::null()).output().expect("there is a shell")
 }
 
-/// Panics unless a program has ended so and printed this.
+/// Checks a program's exit status and what it printed.
 fn assert_printed(out: &Output, status: i32, printed: &str, what: &str) {
-    let said = String::from_utf8_lossy(&out.stderr);
-    assert_eq!(out.status.code(), Some(status), "{what}: {said}");
-    assert_eq!(String::from_utf8_lossy(&out.stdout), printed, "{what}: {said}");
+    let message = String::from_utf8_lossy(&out.stderr);
+    assert_eq!(out.status.code(), Some(status), "{what}: {message}");
+    assert_eq!(String::from_utf8_lossy(&out.stdout), printed, "{what}: {message}");
 }
 
 fn full() -> File {
@@ -147,11 +148,11 @@ pub(crate) fn results_that_cannot_be_written_are_no_success(name: &str, models: 
         for (redirection, why) in [(">/dev/full", "No space left"), (">&-", "Bad file descriptor")] {
             for args in some {
                 let out = redirected(name, model, args, scratch.path(), redirection);
-                let said = String::from_utf8_lossy(&out.stderr);
-                assert_eq!(out.status.code(), Some(2), "{model} {args:?} {redirection}: {said}");
-                let is_declined = said.contains(" has no "); // which a variant may do
-                let is_told = said.contains("write error: ") && said.contains(why);
-                assert!(is_told || is_declined, "{model} {args:?}: {said}");
+                let message = String::from_utf8_lossy(&out.stderr);
+                assert_eq!(out.status.code(), Some(2), "{model} {args:?} {redirection}: {message}");
+                let is_unsupported = message.contains(" has no "); // not every variant has all workloads
+                let is_reported = message.contains("write error: ") && message.contains(why);
+                assert!(is_reported || is_unsupported, "{model} {args:?}: {message}");
             }
             let none: [(&[&str], i32); 3] =
                 [(&["grep", "z", "f"], 1), (&["grep", "-q", "a", "f"], 0), (&["sort", "f", "-o", "out"], 0)];
@@ -160,8 +161,8 @@ pub(crate) fn results_that_cannot_be_written_are_no_success(name: &str, models: 
                 assert_eq!((out.status.code(), out.stderr), (Some(status), Vec::new()), "{model} {args:?}");
             }
         }
-        // What is opened in place of a closed descriptor is this, too; given on purpose, it is no
-        // error.
+        // The program opens /dev/null in place of a closed descriptor, and writing to that is an
+        // error. An output that the user redirects to /dev/null must not be.
         let null = OpenOptions::new().read(true).write(true).open("/dev/null").expect("it is there");
         let status = program(name, model, &["sort", "f"], scratch.path()).stdout(null).status();
         assert_eq!(status.expect("started").code(), Some(0), "{model}");
@@ -194,31 +195,31 @@ pub(crate) fn a_message_that_cannot_be_written_shows_in_the_status(name: &str, m
     }
 }
 
-/// A file whose lines are more than a pipe holds, but no more than a pipe and what waits for it.
+/// Writes a file with more text than a pipe holds, but not more than a pipe and the program's own
+/// output queue hold together.
 fn lines(dir: &Path) {
     let text: String = (0..12_000).map(|n| format!("line {n}\n")).collect();
     fs::write(dir.join("lines"), text).expect("written");
 }
 
-/// A pipe, of which a program is given the writing end.
+/// A pipe: the reading end for the test, and the writing end for a program.
 fn pipe(flags: PipeFlags) -> (File, OwnedFd) {
     let (reader, writer) = pipe_with(flags | PipeFlags::CLOEXEC).expect("a pipe");
     (File::from(reader), writer)
 }
 
-/// Waits until a condition holds. It comes about by what the program does, and a program that does
-/// not do it fails.
+/// Waits until a condition holds that the program under test brings about. Panics after a deadline.
 fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while !holds() {
         assert!(Instant::now() < deadline, "{what}");
-        thread::sleep(Duration::from_millis(1)); // between two looks
+        thread::sleep(Duration::from_millis(1)); // between two checks
     }
 }
 
 fn until_full(pipe: impl AsFd) {
     let size = fcntl_getpipe_size(&pipe).expect("it is a pipe") as u64;
-    // Parts of pages are lost where a write begins, so it is full before it holds that much.
+    // A write begins in a new page, so a pipe is full before it holds as many bytes as its size.
     until("the pipe is full", || ioctl_fionread(&pipe).expect("it is a pipe") > size / 2);
 }
 
@@ -233,12 +234,12 @@ fn threads(child: &Child) -> Vec<String> {
     names.map(|name| name.trim().to_owned()).collect()
 }
 
-/// Waits until nothing is left of the run but the threads that outlast it.
+/// Waits until only the threads that outlive the run are left.
 fn until_done(child: &Child) {
     until("the run is done", || {
         let threads = threads(child);
-        let rest = threads.iter().filter(|name| !["output", "signals", "stop"].contains(&name.as_str()));
-        threads.iter().any(|name| name == "signals") && rest.count() == 1
+        let others = threads.iter().filter(|name| !["output", "signals", "stop"].contains(&name.as_str()));
+        threads.iter().any(|name| name == "signals") && others.count() == 1
     });
 }
 
@@ -246,23 +247,23 @@ fn signal(child: &Child) {
     kill_process(pid(child), Signal::INT).expect("the program still runs");
 }
 
-/// Interrupts a program, and says how long it took to end and how it did.
+/// Interrupts a program. Returns the time until it ended, and its exit status.
 fn interrupt(child: &mut Child) -> (Duration, Option<i32>) {
-    let asked = Instant::now();
+    let interrupted_at = Instant::now();
     signal(child);
     let status = ended(child, Duration::from_secs(10));
-    (asked.elapsed(), status)
+    (interrupted_at.elapsed(), status)
 }
 
-/// Interrupts a program, which ends with the status of an interrupted one.
+/// Interrupts a program, and checks that it ends soon with the status of an interrupted one.
 pub(crate) fn assert_interrupted(child: &mut Child) {
     let (took, status) = interrupt(child);
     assert_eq!(status, Some(130));
-    // Twice what is promised, for a machine that is busy with other tests.
+    // Twice the documented limit, since the machine may be busy with other tests.
     assert!(took < Duration::from_millis(400), "ended {took:?} after SIGINT");
 }
 
-/// The exit status of a program, which is killed if it does not end in time.
+/// Waits for a program and returns its exit status. Kills it if it does not end in time.
 fn ended(child: &mut Child, within: Duration) -> Option<i32> {
     let end = pidfd_open(pid(child), PidfdFlags::empty()).expect("it is ours");
     let timeout = Timespec::try_from(within).expect("seconds");
@@ -309,7 +310,8 @@ pub(crate) fn a_signal_ends_a_run_that_is_done_but_for_its_output(name: &str, mo
     }
 }
 
-/// As `nohup` has it. Of two signals the first shows in the exit status.
+/// `nohup` starts programs with an ignored hangup. If the program did not ignore it, the exit
+/// status would be that of the hangup, the first of the two signals.
 pub(crate) fn a_hangup_that_was_ignored_stays_ignored(name: &str, models: &[&str]) {
     let _alone = alone();
     let scratch = scratch();
@@ -327,8 +329,8 @@ pub(crate) fn a_hangup_that_was_ignored_stays_ignored(name: &str, models: &[&str
     }
 }
 
-/// The report to a harness goes into a pipe that is full and that nothing reads, which no stop
-/// interrupts.
+/// The program is stuck since its report to the harness goes to a full pipe that is never read, and
+/// a stop does not interrupt that write.
 pub(crate) fn a_second_signal_ends_a_stop_that_is_stuck(name: &str, models: &[&str]) {
     let _alone = alone();
     let scratch = scratch();
@@ -339,25 +341,28 @@ pub(crate) fn a_second_signal_ends_a_stop_that_is_stuck(name: &str, models: &[&s
         let mut command = program(name, model, &["mandelbrot", "--size", "8x8"], scratch.path());
         let mut child = started(command.stdin(writer).env("CC_REPORT_FD", "0").stdout(Stdio::null()));
         until("it writes the report", || descriptors_of_input(&child) == 2);
-        let asked = Instant::now();
+        let begun = Instant::now();
         let status = loop {
             if let Some(status) = child.try_wait().expect("it is ours") {
                 break status;
             }
-            if asked.elapsed() > Duration::from_secs(10) {
+            if begun.elapsed() > Duration::from_secs(10) {
                 child.kill().expect("it is ours");
                 panic!("{model} is stuck");
             }
             signal(&child);
             thread::sleep(Duration::from_millis(1)); // between two signals
         };
-        assert_eq!(status.signal(), Some(2), "{model}: its parent sees what has ended it");
-        assert!(asked.elapsed() >= Duration::from_millis(100), "{model}: a repeated signal is one request");
+        assert_eq!(status.signal(), Some(2), "{model}: SIGINT has ended it");
+        assert!(
+            begun.elapsed() >= Duration::from_millis(100),
+            "{model}: signals in quick succession count once"
+        );
         drop(reader);
     }
 }
 
-/// How many descriptors of a program are of the pipe that is its standard input.
+/// The number of descriptors of a program that refer to the pipe of its standard input.
 fn descriptors_of_input(child: &Child) -> usize {
     let fds = format!("/proc/{}/fd", child.id());
     let Ok(input) = fs::read_link(format!("{fds}/0")) else { return 0 };
@@ -365,17 +370,18 @@ fn descriptors_of_input(child: &Child) -> usize {
     all.filter(|fd| fs::read_link(fd.path()).is_ok_and(|path| path == input)).count()
 }
 
-/// The processor time that a program and its workers have taken, in ticks of the kernel's clock.
+/// The processor time of a program and its workers, in ticks of the kernel's clock.
 fn ticks(child: &Child) -> u64 {
     let processes = fs::read_dir("/proc").expect("listed").flatten();
     let stats = processes.filter_map(|process| fs::read_to_string(process.path().join("stat")).ok());
     let of = |stat: String| {
-        let (pid, rest) = (stat.split(' ').next()?.parse::<u32>().ok()?, stat.rsplit_once(')')?.1);
-        let fields: Vec<u64> =
-            rest.split_whitespace().skip(1).filter_map(|field| field.parse().ok()).collect();
-        let parent = *fields.first()?;
-        let is_of_it = pid == child.id() || parent == u64::from(child.id());
-        is_of_it.then(|| rest.split_whitespace().nth(11)?.parse::<u64>().ok()).flatten()
+        let pid = stat.split(' ').next()?.parse::<u32>().ok()?;
+        let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+        let parent = fields.get(1)?.parse::<u32>().ok()?;
+        if pid != child.id() && parent != child.id() {
+            return None;
+        }
+        fields.get(11)?.parse::<u64>().ok()
     };
     stats.filter_map(of).sum()
 }
@@ -401,10 +407,13 @@ pub(crate) fn a_name_does_not_command_the_terminal(name: &str, models: &[&str]) 
             [&["grep", "a", file], &["sort", file], &["wordcount", file], &["resize", "--width", "8", file]];
         for args in some {
             let out = program(name, model, args, scratch.path()).output().expect("started");
-            let said = String::from_utf8(out.stderr).expect("a message");
+            let message = String::from_utf8(out.stderr).expect("a message");
             let is_plain = |line: &str| !line.chars().any(char::is_control);
-            assert!(said.ends_with('\n') && is_plain(said.trim_end()), "{model} {args:?}: {said:?}");
-            assert!(said.contains(r"a\u{1b}[31m\nb\u{9b}2J: No such file"), "{model} {args:?}: {said:?}");
+            assert!(message.ends_with('\n') && is_plain(message.trim_end()), "{model} {args:?}: {message:?}");
+            assert!(
+                message.contains(r"a\u{1b}[31m\nb\u{9b}2J: No such file"),
+                "{model} {args:?}: {message:?}"
+            );
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What a user sees of `mandelbrot` and `resize`.
+//! Tests of `mandelbrot` and `resize` as a user runs them.
 
 use std::{
     fs,
@@ -19,7 +19,7 @@ fn run(name: &str, model: &str, args: &[&str], dir: &Path) -> Output {
     program(name, model, args, dir).output().expect("the program starts")
 }
 
-/// What the reference prints for a picture of the default region.
+/// The line that the reference prints for a picture of the default region.
 pub(crate) fn reference(width: u32, height: u32, max_iter: u32) -> String {
     struct Ignored;
     impl Sink<Block> for Ignored {
@@ -59,14 +59,14 @@ pub(crate) fn a_picture_becomes_a_thumbnail_and_what_is_none_is_named(name: &str
         assert_eq!(run(name, model, &args, dir.path()).status.code(), Some(0), "{model}");
         let args = ["resize", "--width", "15", "set.png", "missing.png", "roses", "rose.jpg"];
         let out = run(name, model, &args, dir.path());
-        let (made, said) = (String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
-        assert_eq!(out.status.code(), Some(1), "{model}: {said}");
+        let (made, messages) = (String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+        assert_eq!(out.status.code(), Some(1), "{model}: {messages}");
         assert!(made.ends_with(" 15x10 set.png\n") && made.lines().count() == 1, "{model}: {made}");
-        let mut said: Vec<&str> = said.lines().collect();
-        said.sort_unstable();
-        let [missing, jpg, text] = said[..] else { panic!("{model}: {said:?}") };
+        let mut messages: Vec<&str> = messages.lines().collect();
+        messages.sort_unstable();
+        let [missing, jpg, text] = messages[..] else { panic!("{model}: {messages:?}") };
         assert_eq!(missing, "resize: missing.png: No such file or directory", "{model}");
-        assert!(jpg.starts_with("resize: rose.jpg: ") && text.starts_with("resize: roses: "), "{said:?}");
+        assert!(jpg.starts_with("resize: rose.jpg: ") && text.starts_with("resize: roses: "), "{messages:?}");
     }
 }
 
@@ -75,8 +75,8 @@ pub(crate) fn help_and_wrong_flags_of_the_other_workloads(name: &str, models: &[
     for model in models {
         for (workload, flag) in [("mandelbrot", "--max-iter"), ("resize", "--width")] {
             let out = run(name, model, &[workload, "--help"], here);
-            let said = String::from_utf8_lossy(&out.stdout);
-            assert!(out.status.code() == Some(0) && said.contains(flag), "{model}: {said}");
+            let messages = String::from_utf8_lossy(&out.stdout);
+            assert!(out.status.code() == Some(0) && messages.contains(flag), "{model}: {messages}");
             assert_printed(&run(name, model, &[workload, "--no-such-flag"], here), 2, "", model);
         }
         assert_printed(&run(name, model, &["mandelbrot", "--tile", "0x3"], here), 2, "", model);

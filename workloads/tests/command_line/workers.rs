@@ -1,4 +1,4 @@
-//! What a program with worker processes owes to its user beyond that.
+//! Tests of programs with worker processes, in addition to those of all programs.
 
 use std::{
     fs,
@@ -7,7 +7,7 @@ use std::{
 
 use crate::command_line::poems;
 
-/// What its worker processes do is traced like what it does itself: they inherit where to.
+/// Worker processes are traced, too: they inherit the directory of the traces from their parent.
 pub(crate) fn the_kernels_of_a_traced_run_are_its_workers(name: &str) {
     let (dir, traces) = (poems(), tempfile::tempdir().expect("a temporary directory"));
     let mut command = Command::new(name);

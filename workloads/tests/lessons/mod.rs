@@ -1,8 +1,9 @@
-//! The lessons, run as a reader runs them. Each asserts its own result; this is what it must have
-//! said, and that it leaves no process behind.
+//! Runs the lessons as a reader does. Each lesson asserts its own result. The tests check what it
+//! prints, and that no process outlives it.
 //!
-//! Each model's tests include this file as `lessons`, and call [`tests`] with the model and with
-//! what its third lesson says of a task that fails. What the fourth prints is particular to each.
+//! Each model's tests include this file as `lessons`, and call [`tests`] with the model and the
+//! text that its third lesson prints for a task that fails. The output of the fourth lesson differs
+//! between models, so each model has its own test of it.
 
 use std::{
     env, fs,
@@ -11,7 +12,7 @@ use std::{
     process::{self, Command},
 };
 
-/// Makes a test of each of the lessons that are the same in every model.
+/// Makes a test of each lesson whose output is the same in every model.
 macro_rules! tests {
     ($model:expr, $failure:expr) => {
         #[test]
@@ -32,28 +33,29 @@ macro_rules! tests {
 }
 pub(crate) use tests;
 
-/// What a lesson prints. Cargo builds the lessons before the tests, but not for `--test program`
-/// alone.
+/// Runs a lesson and returns what it prints. Cargo builds the lessons before the tests, but not for
+/// `--test program` alone.
 pub(crate) fn lesson(model: &str, number: u32) -> String {
     let name = format!("{model}-{number:02}");
     let test = env::current_exe().expect("this program");
-    let built = test.parent().and_then(Path::parent).expect("two folders up");
-    // Not a pipe: a worker that is left behind would hold it open, and this test would wait.
+    let built = test.parent().and_then(Path::parent).expect("two directories up");
+    // A file and not a pipe: a worker that outlives the lesson would hold a pipe open, and this
+    // test would hang.
     let mut output = tempfile::tempfile().expect("a file");
     let mark = format!("{name} of {}", process::id());
     let mut run = Command::new(built.join("examples").join(&name));
     run.env("CC_LESSON", &mark).stdout(output.try_clone().expect("a second handle"));
     let end = run.status().unwrap_or_else(|error| panic!("{name}: {error} (cargo build --examples)"));
-    assert_eq!(inheritors(&mark), 0, "{name} has left processes behind");
+    assert_eq!(count_marked(&mark), 0, "{name}: worker processes outlive it");
     assert!(end.success(), "{name}: {end}");
     output.rewind().expect("a file");
-    let mut said = String::new();
-    output.read_to_string(&mut said).expect("text");
-    said
+    let mut printed = String::new();
+    output.read_to_string(&mut printed).expect("text");
+    printed
 }
 
-/// How many processes have this mark in their environment.
-fn inheritors(mark: &str) -> usize {
+/// The number of processes that have this mark in their environment.
+fn count_marked(mark: &str) -> usize {
     let mark = format!("CC_LESSON={mark}");
     let processes = fs::read_dir("/proc").expect("Linux").flatten();
     let environments = processes.filter_map(|process| fs::read(process.path().join("environ")).ok());
@@ -71,13 +73,13 @@ const PRIMES: &str = " 14683 primes below 160000
 ";
 
 pub(crate) fn start_and_join(model: &str) {
-    let said = lesson(model, 1);
-    let (before, after) = said.split_once("one after the other: ").expect("the time");
+    let printed = lesson(model, 1);
+    let (before, after) = printed.split_once("one after the other: ").expect("the time");
     assert_eq!(before, PRIMES);
     for line in PRIMES.lines() {
-        assert_eq!(after.matches(&format!("{line}\n")).count(), 1, "{said}");
+        assert_eq!(after.matches(&format!("{line}\n")).count(), 1, "{printed}");
     }
-    assert!(after.lines().last().expect("the time").starts_with("at the same time: "), "{said}");
+    assert!(after.lines().last().expect("the time").starts_with("at the same time: "), "{printed}");
 }
 
 pub(crate) fn results(model: &str) {
@@ -85,12 +87,12 @@ pub(crate) fn results(model: &str) {
 }
 
 pub(crate) fn failure(model: &str, why: &str) {
-    let said = format!(
+    let printed = format!(
         "   168 primes below 1000
   1229 primes below 10000
 failed: ten thousand: {why}
   9592 primes below 100000
 "
     );
-    assert_eq!(lesson(model, 3), said);
+    assert_eq!(lesson(model, 3), printed);
 }

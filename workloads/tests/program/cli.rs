@@ -1,4 +1,4 @@
-//! The command line as a user types it, with the reference behind it.
+//! Tests of the command line, run with the sequential reference.
 
 use crate::{command_line, threads};
 

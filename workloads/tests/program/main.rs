@@ -1,5 +1,5 @@
-//! The tests of the program: one executable, since each takes a while to link. What is the same for
-//! all programs is in `workloads/tests`.
+//! The tests of the program. They are one executable, since each executable takes a while to link.
+//! Tests that all programs share are in `workloads/tests`.
 
 #[path = "../command_line/mod.rs"]
 mod command_line;

@@ -1,4 +1,4 @@
-//! What the reference writes when it is traced, and that it writes nothing when it is not.
+//! The trace that the reference writes, and that it writes none if tracing is off.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
@@ -6,7 +6,8 @@ use std::{fs, path::Path, process::Command};
 
 use cc_workloads::trace::{Part, Record, TRACE_DIR, now};
 
-/// Runs the reference in a folder of its own, traced into this one, and returns what it printed.
+/// Runs the reference in the directory `at` and returns what it printed. The trace goes to the
+/// directory `traced`, relative to `at`.
 fn picture(at: &Path, traced: Option<&str>) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cc-workloads"));
     command.args(["mandelbrot", "--size", "64x64"]).current_dir(at).env("TMPDIR", at).env_remove(TRACE_DIR);
@@ -15,7 +16,7 @@ fn picture(at: &Path, traced: Option<&str>) -> String {
     String::from_utf8(done.stdout).unwrap()
 }
 
-/// The names of all files there.
+/// The names of all files in a directory.
 fn files(at: &Path) -> Vec<String> {
     fs::read_dir(at).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }

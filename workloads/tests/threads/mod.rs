@@ -1,6 +1,6 @@
-//! Where the system refuses a thread, to a program or to one of its worker processes. Whichever of
-//! them it is, the run ends with all of the output or with an error: never with a part of it and
-//! status 0, and never not at all.
+//! Tests of runs for which the system refuses to create a thread, in the program or in one of its
+//! worker processes. Such a run must end, with the whole output or with an error. It must never
+//! exit with status 0 after a part of the output.
 //!
 //! Each program's tests include this file as `threads`, and call [`tests`] with the program.
 
@@ -35,14 +35,14 @@ macro_rules! tests {
 }
 pub(crate) use tests;
 
-/// The address space that a thread takes for its stack, in KiB: so few threads fit that they can be
-/// counted.
+/// Address space of a thread's stack, in KiB. It is so large that a limit on the address space is a
+/// limit on the number of threads.
 const STACK: u64 = 1 << 20;
 
-/// More than all threads of any process of a run with two workers.
+/// A number of threads that suffices for each process of a run with two workers.
 pub(crate) const ENOUGH: u64 = 10;
 
-/// Runs the program where there is room for so many threads.
+/// Runs the program with address space for the stacks of this number of threads per process.
 pub(crate) fn run(program: &str, threads: u64, args: &[&str], dir: &Path) -> Output {
     let limit = threads * STACK + STACK / 2;
     Command::new("timeout")
@@ -61,12 +61,12 @@ pub(crate) fn lines(count: u32) -> String {
     (0..count).rev().map(|n| format!("{n:06}\n")).collect()
 }
 
-/// Whether the run was done. If it was not, it says why.
+/// Whether the run succeeded. Panics if it failed without a message or hung.
 pub(crate) fn is_done(threads: u64, output: &Output) -> bool {
-    let said = String::from_utf8_lossy(&output.stderr);
+    let message = String::from_utf8_lossy(&output.stderr);
     let status = output.status;
-    assert!(status.code().is_some(), "with {threads} threads: {status} (killed if it hung)\n{said}");
-    assert!(status.success() || !said.is_empty(), "with {threads} threads: {status} without a word");
+    assert!(status.code().is_some(), "with {threads} threads: {status} (killed if it hung)\n{message}");
+    assert!(status.success() || !message.is_empty(), "with {threads} threads: {status} without a message");
     status.success()
 }
 
@@ -93,7 +93,7 @@ pub(crate) fn wordcount_counts_all_or_fails(program: &str) {
     prints_all_or_fails(program, &["wordcount", "one", "two", "three"], dir.path());
 }
 
-/// Panics if what a run prints that is done depends on how many threads there may be.
+/// Checks that each run that succeeds prints the same, with any number of threads.
 fn prints_all_or_fails(program: &str, args: &[&str], dir: &Path) {
     let whole = run(program, ENOUGH, args, dir);
     assert!(is_done(ENOUGH, &whole), "the limit is too low: {whole:?}");

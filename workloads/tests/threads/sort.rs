@@ -1,4 +1,5 @@
-//! A sort onto its input, where the system refuses a thread. cc-distributed has no such test yet.
+//! A test of a sort that replaces its input, for which the system refuses to create a thread.
+//! cc-distributed has no such test.
 
 use std::fs;
 

@@ -17,15 +17,15 @@ use crate::{Job, Run, Settings};
 
 /// Count how often each word occurs, and list the most frequent first.
 ///
-/// A word is a run of ASCII letters, digits and apostrophes. Each line of the output is a count, a tabulator and a word;
-/// words that occur as often are in the order of their bytes. The exit status is 0 if everything could be read, 1 if
-/// something could not, 2 if the run could not be done.
+/// A word is a run of ASCII letters, digits and apostrophes. Each line of the output is a count, a
+/// tab and a word; words with the same count are in the order of their bytes. The exit status is 0
+/// if everything could be read, 1 if something could not, 2 if the run could not be done.
 #[derive(Debug, Args)]
 struct Flags {
     /// Count words that differ only in case as one
     #[arg(short = 'i', long)]
     ignore_case: bool,
-    /// List the K most frequent words only
+    /// List only the K most frequent words
     #[arg(long, value_name = "K")]
     top: Option<usize>,
     /// Leave out words of fewer than N characters
@@ -34,7 +34,7 @@ struct Flags {
     /// Read all files below the directories; without FILE, those below the current one
     #[arg(short = 'r', long)]
     recursive: bool,
-    /// Files, directories (with -r), and - for standard input, which is read if there are none
+    /// Files, directories (with -r), or - for standard input [default: standard input]
     #[arg(value_name = "FILE")]
     roots: Vec<PathBuf>,
 }
@@ -45,33 +45,34 @@ pub fn command() -> Command {
     Flags::augment_args(Command::new("wordcount").args_override_self(true))
 }
 
-/// Does what the command line asks for.
+/// Runs the command line.
 ///
 /// # Errors
 ///
-/// If it asks for something that cannot be, or if the run could not begin.
+/// The arguments are invalid, or the run could not begin.
 pub fn main(run: Run, ctx: &Ctx, args: &ArgMatches) -> Result<Outcome> {
     let job = flags(args).job();
     with_output("wordcount", &ctx.stop, |output| {
         let mut ranking = job.ranking(output);
-        let ran = run(&job, ctx, &mut ranking);
+        let result = run(&job, ctx, &mut ranking);
         let (status, totals) = (ranking.status(), ranking.totals());
-        if ran.is_ok() && !ctx.stop.requested() {
-            let _ = ranking.finish(); // the writer knows whether it is read
+        if result.is_ok() && !ctx.stop.requested() {
+            let _ = ranking.finish(); // the output reports whether it was written
         }
+        // After a signal, its exit status takes precedence over an error of the run.
         if let Some(status) = interrupted(&ctx.stop) {
             return Ok(status.into());
         }
-        ran?;
+        result?;
         Ok(Outcome::of(status, totals))
     })
 }
 
-/// What a run makes of a command line before anything is done.
+/// Checks a command line as `main` does before it runs the job.
 ///
 /// # Errors
 ///
-/// If it asks for something that cannot be.
+/// The arguments are invalid.
 #[doc(hidden)]
 pub fn parse(args: &ArgMatches) -> Result<()> {
     drop(flags(args).job());
@@ -79,7 +80,7 @@ pub fn parse(args: &ArgMatches) -> Result<()> {
 }
 
 fn flags(args: &ArgMatches) -> Flags {
-    Flags::from_arg_matches(args).expect("clap has parsed them by the same definitions")
+    Flags::from_arg_matches(args).expect("clap parsed the arguments with the same definitions")
 }
 
 impl Flags {

@@ -1,4 +1,4 @@
-//! The map side's kernel: the words of a task.
+//! The kernel of the map side: counts the words of a task.
 
 use std::path::PathBuf;
 
@@ -6,11 +6,11 @@ use super::{
     Counts, Piece, Read, Settings, Task,
     read::Buffer,
     table::{EIGHT, SIXTEEN, Table, Word},
-    words::{SMALL, WORDS, Window, each_window},
+    words::{LOWERCASE, MAX_WORDS, Window, for_each_window},
 };
 use cc_core::{error::reason, failpoint, root::Files, trace};
 
-/// Counts the words of tasks, one after the other. One per worker: it keeps its buffer and its table from task to task.
+/// Counts the words of tasks. Each worker has its own; it reuses its buffer and its table.
 #[derive(Clone)]
 pub struct Counter {
     settings: Settings,
@@ -20,12 +20,12 @@ pub struct Counter {
     table: Table,
 }
 
-/// What came of a task on the map side.
+/// The result of a task on the map side.
 #[derive(Debug)]
 pub struct Partial {
     /// What was read.
     pub read: Read,
-    /// How often each word occurs in it: the counts of every partition, in order.
+    /// The counts of the task's words, one item for each partition, in order.
     pub counts: Vec<Counts>,
 }
 
@@ -42,13 +42,16 @@ impl Counter {
         }
     }
 
-    /// The same, but it opens these files only.
+    /// Restricts the files that the counter opens.
     #[must_use]
     pub fn within(self, files: Files) -> Self {
         Self { files, ..self }
     }
 
-    /// Counts a task's words, from nothing, even if the last task ended in a panic.
+    /// Does a task: counts its words.
+    ///
+    /// A panic leaves no state behind that the next task would see: the table is cleared first. A
+    /// caller may therefore assert unwind safety.
     pub fn task(&mut self, task: &Task) -> Partial {
         let _span = trace::span("count");
         self.table.clear();
@@ -59,13 +62,13 @@ impl Counter {
         Partial { read, counts: Counts::of(&mut self.table) }
     }
 
-    /// A piece that cannot be read to its end counts as far as it could be.
+    /// Counts the words of a piece. If reading it fails, the words before the error count.
     fn piece(&mut self, piece: &Piece, read: &mut Read) {
         failpoint::hit(&piece.path, piece.start);
         let mut words = Words::new(&self.settings);
         let table = &mut self.table;
         let bytes = self.buffer.read(piece, &self.base, &self.files, |text| {
-            each_window(text, |window| words.count(&window, table));
+            for_each_window(text, |window| words.count(&window, table));
         });
         read.totals.words += words.counted;
         match bytes {
@@ -78,42 +81,47 @@ impl Counter {
     }
 }
 
-/// What counts as a word, and room for those of a window.
+/// Counts the words of windows of text. The arrays are the words of one window, by length.
 struct Words {
     min_len: usize,
-    /// What is or'd into the bytes of a word, eight at a time.
-    small: u64,
+    /// The bits that are set in eight bytes of a word, to convert it to lowercase; zero to keep it.
+    lowercase: u64,
     counted: u64,
-    eights: [u64; WORDS],
-    sixteens: [[u64; 2]; WORDS],
-    /// Where the words of more than eight bytes are.
-    longer: [[u32; 2]; WORDS],
+    eights: [u64; MAX_WORDS],
+    sixteens: [[u64; 2]; MAX_WORDS],
+    /// The bounds of the words of more than eight bytes.
+    longer: [[u32; 2]; MAX_WORDS],
 }
 
 impl Words {
     fn new(settings: &Settings) -> Self {
-        let small = if settings.ignore_case { SMALL } else { 0 };
-        let small = u64::from_le_bytes([small; EIGHT]);
-        let (eights, sixteens, longer) = ([0; WORDS], [[0; 2]; WORDS], [[0; 2]; WORDS]);
-        Self { min_len: settings.min_len, small, counted: 0, eights, sixteens, longer }
+        let lowercase = if settings.ignore_case { LOWERCASE } else { 0 };
+        Self {
+            min_len: settings.min_len,
+            lowercase: u64::from_le_bytes([lowercase; EIGHT]),
+            counted: 0,
+            eights: [0; MAX_WORDS],
+            sixteens: [[0; 2]; MAX_WORDS],
+            longer: [[0; 2]; MAX_WORDS],
+        }
     }
 
-    /// Counts those of a window that are long enough.
+    /// Counts the words of a window that are long enough.
     fn count(&mut self, window: &Window, table: &mut Table) {
         if let Some(word) = window.across.filter(|word| word.len() >= self.min_len) {
             self.counted += 1;
             self.count_one(word, table);
         }
-        let (eights, longer) = self.divide(window.text, window.places);
+        let (eights, longer) = self.split_by_length(window.text, window.bounds);
         self.counted += (eights + longer) as u64;
         table.count_eights(&self.eights[..eights]);
         let mut sixteens = 0;
         for [begin, end] in &self.longer[..longer] {
             let (begin, length) = (*begin as usize, (end - begin) as usize);
             if length <= SIXTEEN {
-                let (low, high) = (eight(window.text, begin), eight(window.text, begin + EIGHT));
-                let high = first(high | self.small, length - EIGHT);
-                self.sixteens[sixteens] = [low | self.small, high];
+                let low = eight_bytes(window.text, begin) | self.lowercase;
+                let high = eight_bytes(window.text, begin + EIGHT) | self.lowercase;
+                self.sixteens[sixteens] = [low, low_bytes(high, length - EIGHT)];
                 sixteens += 1;
             } else {
                 self.count_one(&window.text[begin..begin + length], table);
@@ -122,38 +130,40 @@ impl Words {
         table.count_sixteens(&self.sixteens[..sixteens]);
     }
 
-    /// Which words have up to eight bytes, as nearly all do, and which have more. Without a branch, which would be hard
-    /// to predict: every word is written down as either, and one of them is written over. Returns how many there are of
-    /// each. Never inlined, so that the loop has the registers to itself.
+    /// Separates the words of up to eight bytes from longer ones, and returns the number of each.
+    ///
+    /// The loop has no branch, because its result would be hard to predict: each word is written to
+    /// both arrays, and the next word overwrites it in the wrong one. The function is never
+    /// inlined, so that the loop has all registers.
     #[inline(never)]
-    fn divide(&mut self, text: &[u8], places: &[[u32; 2]]) -> (usize, usize) {
-        let (small, min_len, more) = (self.small, self.min_len, self.min_len.max(EIGHT + 1));
-        let (mut enough, mut longer) = (0, 0);
-        for place in places {
-            let [begin, end] = place.map(|place| place as usize);
+    fn split_by_length(&mut self, text: &[u8], bounds: &[[u32; 2]]) -> (usize, usize) {
+        let (lowercase, min_len, min_longer) = (self.lowercase, self.min_len, self.min_len.max(EIGHT + 1));
+        let (mut counted, mut longer) = (0, 0);
+        for word in bounds {
+            let [begin, end] = word.map(|position| position as usize);
             let length = end - begin;
-            self.eights[enough - longer] = first(eight(text, begin) | small, length);
-            self.longer[longer] = *place;
-            enough += usize::from(length >= min_len);
-            longer += usize::from(length >= more);
+            self.eights[counted - longer] = low_bytes(eight_bytes(text, begin) | lowercase, length);
+            self.longer[longer] = *word;
+            counted += usize::from(length >= min_len);
+            longer += usize::from(length >= min_longer);
         }
-        (enough - longer, longer)
+        (counted - longer, longer)
     }
 
     #[cold]
     fn count_one(&self, word: &[u8], table: &mut Table) {
-        if self.small == 0 {
+        if self.lowercase == 0 {
             table.add(Word::new(word), 1);
         } else {
-            let word: Vec<u8> = word.iter().map(|byte| byte | self.small as u8).collect();
+            let word: Vec<u8> = word.iter().map(|byte| byte | self.lowercase as u8).collect();
             table.add(Word::new(&word), 1);
         }
     }
 }
 
-/// The first so many bytes, up to eight of them; of more, anything.
+/// Keeps the `count` lowest bytes and clears the others. Above eight, the result is unspecified.
 #[inline(always)]
-fn first(bytes: u64, count: usize) -> u64 {
+fn low_bytes(bytes: u64, count: usize) -> u64 {
     bytes & MASKS[count % MASKS.len()]
 }
 
@@ -167,17 +177,17 @@ static MASKS: [u64; SIXTEEN] = {
     masks
 };
 
-/// Eight bytes of the text, and zeros behind its end.
+/// Eight bytes of the text, padded with zeros at its end.
 #[inline(always)]
-fn eight(text: &[u8], at: usize) -> u64 {
+fn eight_bytes(text: &[u8], at: usize) -> u64 {
     match text.get(at..at + EIGHT).and_then(<[u8]>::first_chunk) {
         Some(bytes) => u64::from_le_bytes(*bytes),
-        None => tail(&text[at..]),
+        None => padded_tail(&text[at..]),
     }
 }
 
 #[cold]
-fn tail(bytes: &[u8]) -> u64 {
+fn padded_tail(bytes: &[u8]) -> u64 {
     bytes.iter().rev().fold(0, |eight, byte| eight << 8 | u64::from(*byte))
 }
 
@@ -195,7 +205,7 @@ mod tests {
         let words: Vec<String> =
             (1..40).map(|length| "aBcDeFgH".chars().cycle().take(length).collect()).collect();
         let text = |between: &str| words.join(between);
-        // The last word's end is the text's, where there are no more bytes to read.
+        // The last word ends with the text, where eight bytes cannot be read.
         let text = [text(" "), text("-_;:"), text("\n\n").to_lowercase()].join(" ");
         for (ignore_case, distinct) in [(true, words.len()), (false, 2 * words.len() - 1)] {
             let settings = Settings { ignore_case, min_len: 1, ..Settings::default() };
@@ -214,8 +224,8 @@ mod tests {
     fn words_across_windows_are_words_like_others() {
         let mut rng = fastrand::Rng::with_seed(5);
         let mut text = Vec::new();
-        while text.len() < 300 * WORDS {
-            // So few that each is across windows now and then, and within one at other times.
+        while text.len() < 300 * MAX_WORDS {
+            // Few distinct words, so that each of them sometimes crosses the end of a window.
             let (length, letter) = (rng.usize(1..20), *rng.choice(b"ab").unwrap());
             text.extend(iter::repeat_n(letter, length));
             text.push(b' ');

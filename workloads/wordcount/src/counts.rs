@@ -1,4 +1,4 @@
-//! Counts in partitions, how they meet, and what they travel as.
+//! Partitions of counts: how they are added up, ranked and encoded.
 
 use std::{
     iter,
@@ -16,87 +16,94 @@ use super::{
     Settings,
     table::{Entry, List, Table, Word},
 };
-/// A word belongs to one of so many partitions, by its hash. There are more than most runs have workers, so that
-/// whoever is free finds one that nobody else has in hand.
+
+/// The number of partitions. There are more than most runs have workers, so that an idle worker
+/// usually finds a partition that no other worker has locked.
 pub const PARTITIONS: usize = 64;
 
-/// Which partition a word with this hash belongs to: the highest bits say, since tables use the lowest.
+/// The partition of a word with this hash. It is chosen by the highest bits, since the lowest ones
+/// choose a slot of a table.
 fn partition(hash: u64) -> usize {
     (hash >> (u64::BITS - PARTITIONS.ilog2())) as usize
 }
 
-/// How often the words of one partition occur in the text of a task.
+/// The counts of the words of one partition in the text of a task.
 #[derive(Clone, Debug)]
 pub struct Counts {
     partition: usize,
     words: List,
 }
 
-/// How often the words of one partition occur in all that has been added. It is a table where counts are a list: in
-/// here, words are looked up.
+/// The sums of all counts of the words of one partition. It is a table, since words are looked up
+/// in it; [`Counts`] is a list.
 #[derive(Clone, Debug)]
 pub struct Partition {
     number: usize,
     table: Table,
 }
 
-/// All [`PARTITIONS`] of them, without any words yet. Those whose counts meet must have the same seed.
+/// All [`PARTITIONS`] partitions, without words. The counters that they absorb from must have the
+/// same seed.
 #[must_use]
 pub fn partitions(seed: u64) -> Vec<Partition> {
     (0..PARTITIONS).map(|number| Partition::new(number, seed)).collect()
 }
 
-/// Divides what there is of each partition into runs of neighbours: one for each owner, or for each partition if there
-/// are more owners than those.
+/// Divides items, one for each partition, into groups of consecutive ones: one group for each
+/// owner, or for each item if there are more owners.
 #[must_use]
-pub fn divided<T>(each: Vec<T>, owners: usize) -> Vec<Vec<T>> {
-    let owners = owners.min(each.len());
-    let mut divided: Vec<_> = iter::repeat_with(Vec::new).take(owners).collect();
-    let count = each.len();
-    for (number, it) in each.into_iter().enumerate() {
-        divided[number * owners / count].push(it);
+pub fn divided<T>(items: Vec<T>, owners: usize) -> Vec<Vec<T>> {
+    let owners = owners.min(items.len());
+    let mut groups: Vec<_> = iter::repeat_with(Vec::new).take(owners).collect();
+    let count = items.len();
+    for (number, item) in items.into_iter().enumerate() {
+        groups[number * owners / count].push(item);
     }
-    divided
+    groups
 }
 
-/// Adds the counts of some partitions to the sums of the same, which are in the same order.
+/// Adds counts to the sums of the same partitions, which must be in the same order.
 pub fn absorb(sums: &mut [Partition], counts: &[Counts]) {
-    sums.iter_mut().zip(counts).for_each(|(sum, counts)| sum.absorb(counts));
+    for (sum, counts) in sums.iter_mut().zip(counts) {
+        sum.absorb(counts);
+    }
 }
 
 impl Counts {
-    /// Takes the words out of a table, which keeps its room: the counts of every partition.
+    /// Moves the words out of a table, into the counts of each partition. The table keeps its
+    /// slots.
     pub(super) fn of(table: &mut Table) -> Vec<Self> {
         let lists = table.drain(PARTITIONS, partition).into_iter().enumerate();
         lists.map(|(partition, words)| Self { partition, words }).collect()
     }
 
-    /// Its partition's number, below [`PARTITIONS`].
+    /// The partition's number, below [`PARTITIONS`].
     #[must_use]
     pub fn partition(&self) -> usize {
         self.partition
     }
 
-    /// Whether there are no words in it.
+    /// Whether there are no words.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.words.is_empty()
     }
 
-    /// Appends what [`Partition::absorb_encoded`] takes: for each word its length, its bytes and its count.
+    /// Encodes the counts for [`Partition::absorb_encoded`]: each word as its length, its bytes and
+    /// its count.
     pub fn encode(&self, into: &mut Vec<u8>) {
-        self.words.each(|word, count| put(into, &word.entry(count)));
+        self.words.for_each(|word, count| put(into, &word.entry(count)));
     }
 }
 
 impl Partition {
-    /// No words yet.
+    /// A partition without words.
     #[must_use]
     pub fn new(number: usize, seed: u64) -> Self {
         Self { number, table: Table::new(seed) }
     }
 
-    /// Its number, below [`PARTITIONS`].
+    /// The partition's number, below [`PARTITIONS`].
     #[must_use]
     pub fn number(&self) -> usize {
         self.number
@@ -108,11 +115,12 @@ impl Partition {
         self.table.add_list(&counts.words);
     }
 
-    /// Adds counts that have travelled. They may be of several partitions, of all of which this one is then the owner.
+    /// Adds encoded counts. They may belong to several partitions, whose words are then all in this
+    /// one.
     ///
     /// # Errors
     ///
-    /// If these are no encoded counts. Some may have been added.
+    /// If the bytes are not encoded counts. Some counts may have been added by then.
     pub fn absorb_encoded(&mut self, mut encoded: &[u8]) -> Result<(), &'static str> {
         let _span = trace::span("add");
         while !encoded.is_empty() {
@@ -122,35 +130,38 @@ impl Partition {
         Ok(())
     }
 
-    /// Puts the words in order, the most frequent first; all of them, or as many as are wanted.
+    /// Ranks the words, the most frequent first: all of them, or the number in the settings.
     #[must_use]
     pub fn rank(self, settings: &Settings) -> Ranked {
         let _span = trace::span("rank");
         failpoint::hit(b"partition", self.number as u64);
         let distinct = self.table.words() as u64;
         let mut words = Vec::new();
-        self.table.ranked(settings.top).iter().for_each(|entry| put(&mut words, entry));
+        for entry in self.table.ranked(settings.top) {
+            put(&mut words, &entry);
+        }
         Ranked { distinct, words: ByteBuf::from(words) }
     }
 
-    /// The same, where a panic is the partition's failure.
+    /// Ranks the words, and turns a panic into an error.
     ///
     /// # Errors
     ///
-    /// If it panics, with the partition's number. What was counted in it is lost, and so is the
-    /// run.
+    /// If it panics, with the partition's number. The counts of the partition are lost, so the run
+    /// has failed.
     pub fn try_rank(self, settings: &Settings) -> Result<Ranked> {
-        let who = format!("partition {}", self.number);
-        catch_unwind(AssertUnwindSafe(|| self.rank(settings))).map_err(|panic| Error::panicked(who, &*panic))
+        let name = format!("partition {}", self.number);
+        // The closure consumes the partition, so no state is seen after a panic.
+        catch_unwind(AssertUnwindSafe(|| self.rank(settings))).map_err(|panic| Error::panicked(name, &*panic))
     }
 }
 
-/// A partition in order.
+/// The words of a partition, ranked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ranked {
-    /// How many different words there are, wanted or not.
+    /// The number of distinct words, including those that are not in `words`.
     pub distinct: u64,
-    /// The most frequent ones: for each its length, its bytes and its count.
+    /// The most frequent words, each as its length, its bytes and its count.
     words: ByteBuf,
 }
 
@@ -161,17 +172,17 @@ impl Ranked {
         iter::from_fn(move || take(&mut words))
     }
 
-    /// Checks that these are so many words, in their order, and could be sums of counts of so many
-    /// bytes.
+    /// Checks the number and the order of the words, and that they can be the sums of counts of
+    /// this many encoded bytes.
     pub(super) fn check(&self, wanted: u64, bytes: u64) -> Result<(), String> {
-        // A sum may take nine bytes more than a count that it was made of.
-        let most = bytes.saturating_add(self.distinct.saturating_mul(9));
+        // An encoded sum can be nine bytes longer than one of its counts: ten bytes instead of one.
+        let max_bytes = bytes.saturating_add(self.distinct.saturating_mul(9));
         let (mut words, mut count) = (&self.words[..], 0);
         while take(&mut words).is_some() {
             count += 1;
         }
-        if !words.is_empty() || count != wanted || self.words.len() as u64 > most {
-            return Err("its words are not as many as there should be".to_owned());
+        if !words.is_empty() || count != wanted || self.words.len() as u64 > max_bytes {
+            return Err("it has another number of words than expected".to_owned());
         }
         let is_sorted = self.entries().is_sorted_by(|one, next| one < next);
         if is_sorted { Ok(()) } else { Err("its words are not in order".to_owned()) }
@@ -182,7 +193,7 @@ impl Ranked {
         Self { distinct, words: ByteBuf::from(words) }
     }
 
-    /// The words and their counts, as they are compared with those of other partitions.
+    /// The words and their counts, as entries that can be compared with those of other partitions.
     pub(super) fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
         self.iter().map(|(word, count)| Word::new(word).entry(count))
     }
@@ -194,8 +205,8 @@ fn put(into: &mut Vec<u8>, entry: &Entry) {
     put_number(into, entry.count());
 }
 
-/// Takes a word and its count. If there is no whole one, nothing is taken: what is left over is
-/// then seen by the caller.
+/// Takes a word and its count. If they are incomplete, nothing is taken, so that the caller sees
+/// the bytes that are left.
 fn take<'a>(from: &mut &'a [u8]) -> Option<(&'a [u8], u64)> {
     let mut left = *from;
     let length = usize::try_from(take_number(&mut left)?).ok()?;
@@ -205,7 +216,7 @@ fn take<'a>(from: &mut &'a [u8]) -> Option<(&'a [u8], u64)> {
     Some((word, count))
 }
 
-/// LEB128: seven bits a byte, the lowest first.
+/// Appends a number as LEB128: seven bits per byte, the lowest first.
 fn put_number(into: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
         into.push(number as u8 | 0x80);
@@ -252,18 +263,20 @@ mod tests {
 
     #[test]
     fn counts_add_up_however_they_meet() {
-        let (mut met, mut travelled, mut at_once) = (partitions(3), partitions(3), partitions(3));
+        let mut absorbed = partitions(3);
+        let mut decoded = partitions(3);
+        let mut counted_together = partitions(3);
         for counts in [counts(ONE), counts(OTHER)].iter().flatten() {
-            met[counts.partition()].absorb(counts);
+            absorbed[counts.partition()].absorb(counts);
             let mut encoded = Vec::new();
             counts.encode(&mut encoded);
-            travelled[counts.partition()].absorb_encoded(&encoded).unwrap();
+            decoded[counts.partition()].absorb_encoded(&encoded).unwrap();
         }
-        absorb(&mut at_once, &counts(&format!("{ONE} {OTHER}")));
-        let expected = list(at_once);
+        absorb(&mut counted_together, &counts(&format!("{ONE} {OTHER}")));
+        let expected = list(counted_together);
         assert_eq!(expected.iter().map(|(_, count)| count).sum::<u64>(), 13);
-        assert_eq!(list(met), expected);
-        assert_eq!(list(travelled), expected);
+        assert_eq!(list(absorbed), expected);
+        assert_eq!(list(decoded), expected);
     }
 
     #[test]
@@ -286,14 +299,16 @@ mod tests {
         assert!(Partition::new(0, 0).absorb_encoded(b"").is_ok());
     }
 
-    /// A part of an entry behind the last one is no entry, and must not pass for the end.
+    /// An incomplete entry at the end is an error.
     #[test]
     fn words_that_do_not_end_with_an_entry_are_refused() {
         let words = b"\x01a\x02\x01b\x01";
         assert_eq!(Ranked::of(2, words).check(2, 99), Ok(()));
-        for rest in [&b"\xff\xff\xff\xff\xff\xff\xff\xff\xff"[..], b"\x80", b"\x01", b"\x01c", b"\x01c\x80"] {
-            let ranked = Ranked::of(2, &[words, rest].concat());
-            assert!(ranked.check(2, 99).is_err(), "{rest:?}");
+        for incomplete in
+            [&b"\xff\xff\xff\xff\xff\xff\xff\xff\xff"[..], b"\x80", b"\x01", b"\x01c", b"\x01c\x80"]
+        {
+            let ranked = Ranked::of(2, &[words, incomplete].concat());
+            assert!(ranked.check(2, 99).is_err(), "{incomplete:?}");
         }
     }
 

@@ -1,8 +1,8 @@
-//! Text made from a seed, with a vocabulary as large as that of real text.
+//! Generates text from a seed, with a vocabulary as large as that of real text.
 //!
-//! It is the same to the byte wherever it is made. Words are as unevenly frequent as in a language, with numbers,
-//! names, genitives and abbreviations among them, and letters beyond ASCII, which end a word. One file has half of the
-//! text, the others are of skewed sizes.
+//! It is the same on every machine, byte for byte. The frequencies of words are as uneven as in a
+//! natural language. There are numbers, names and genitives, and letters beyond ASCII, which end a
+//! word. One file has half of the text, and the sizes of the others are skewed.
 
 use std::{
     fs::{self, File},
@@ -17,38 +17,38 @@ use cc_core::{
 use fastrand::Rng;
 use serde::Deserialize;
 
-/// What determines a folder of text, and how to recognize it.
+/// The parameters of a directory of text, and its digest.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Spec {
-    /// What all choices are drawn from.
+    /// The seed of all random choices.
     pub seed: u64,
-    /// How many files.
+    /// The number of files.
     pub files: usize,
-    /// How many bytes in all of them.
+    /// The number of bytes of all files together.
     pub bytes: u64,
-    /// The digest of the finished folder (see [`inputs::digest`]).
+    /// The digest of the finished directory (see [`inputs::digest`]).
     pub digest: String,
 }
 
-/// Files for each chapter.
+/// Files per chapter, which is a subdirectory.
 const PER_CHAPTER: usize = 16;
-/// Text is written in portions of about this size.
+/// Bytes of text per write, about.
 const PORTION: usize = 256 << 10;
-/// The vocabulary has two to the power of this many words.
+/// The vocabulary has two to the power of this many words, less one.
 const OCTAVES: u32 = 20;
 
-/// Makes the folder at `at` unless it is there, complete and unchanged.
+/// Generates the directory `at`, unless it exists with the right digest.
 pub fn prepare(spec: &Spec, at: &Path) -> Result<()> {
-    inputs::ensure(at, spec.seed, &spec.digest, |making| generate(spec, making))
+    inputs::ensure(at, spec.seed, &spec.digest, |unfinished| generate(spec, unfinished))
 }
 
-/// Makes the text below the new directory `root`.
+/// Generates the text below the empty directory `root`.
 pub fn generate(spec: &Spec, root: &Path) -> Result<()> {
     let mut rng = Rng::with_seed(spec.seed);
     for (nth, size) in sizes(spec, &mut rng).into_iter().enumerate() {
         let chapter = root.join(format!("chapter-{}", nth / PER_CHAPTER));
         let path = chapter.join(format!("{nth:05}.txt"));
-        let mut text = Text { rng: Rng::with_seed(rng.u64(..)), begins: true };
+        let mut text = Text { rng: Rng::with_seed(rng.u64(..)), begins_sentence: true };
         let mut write = || {
             fs::create_dir_all(&chapter)?;
             text.write(size, &mut File::create(&path)?)
@@ -58,7 +58,8 @@ pub fn generate(spec: &Spec, root: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The first file has half of the text; the others share the rest, most of it in a few of them.
+/// The sizes of the files. The first one has half of the text; a few of the others have most of the
+/// other half.
 fn sizes(spec: &Spec, rng: &mut Rng) -> Vec<u64> {
     let weights: Vec<u64> = (1..spec.files).map(|_| (256 + rng.u64(..256)) << rng.u32(..8)).collect();
     let total: u64 = weights.iter().sum();
@@ -70,8 +71,8 @@ fn sizes(spec: &Spec, rng: &mut Rng) -> Vec<u64> {
 
 struct Text {
     rng: Rng,
-    /// Whether a sentence begins.
-    begins: bool,
+    /// Whether the next word begins a sentence.
+    begins_sentence: bool,
 }
 
 impl Text {
@@ -84,7 +85,7 @@ impl Text {
             }
             if portion.len() as u64 >= size {
                 portion.truncate(usize::try_from(size).expect("not above the length"));
-                end(&mut portion);
+                end_line(&mut portion);
             }
             file.write_all(&portion)?;
             size -= portion.len() as u64;
@@ -104,7 +105,7 @@ impl Text {
                 28..32 => " \u{2014} ",
                 _ => " ",
             };
-            self.begins = mark == ". ";
+            self.begins_sentence = mark == ". ";
             text.extend_from_slice(mark.as_bytes());
         }
         let _ = text.pop();
@@ -121,8 +122,8 @@ impl Text {
         let first = text.len();
         let rank = self.rank();
         spell(rank, text);
-        // Some words are names, which are capital wherever they stand.
-        if self.begins || rank % 16 == 11 {
+        // Some words are names, which always begin with a capital letter.
+        if self.begins_sentence || rank % 16 == 11 {
             text[first].make_ascii_uppercase();
         }
         match kind {
@@ -132,23 +133,25 @@ impl Text {
         }
     }
 
-    /// A rank by Zipf's law: an octave of ranks is as probable as any other, save that the rare words are rarer than
-    /// that. In whole numbers, since logarithms are not the same on every machine.
+    /// A rank that is distributed approximately by Zipf's law. By that law all octaves of ranks are
+    /// equally probable; here, the octaves of rare words are less probable. Integer arithmetic
+    /// gives the same result on every machine, which a logarithm does not.
     fn rank(&mut self) -> u32 {
         let octave = self.rng.u32(..OCTAVES).min(self.rng.u32(..OCTAVES));
         (1 << octave) - 1 + self.rng.u32(..1 << octave)
     }
 }
 
-/// What has been cut off in the middle of a line ends all the same, and without half a letter.
-fn end(portion: &mut [u8]) {
+/// Ends a portion that was truncated: replaces an incomplete character, and puts a newline at the
+/// end.
+fn end_line(portion: &mut [u8]) {
     portion.iter_mut().rev().take_while(|byte| !byte.is_ascii()).for_each(|byte| *byte = b'.');
     if let Some(last) = portion.last_mut() {
         *last = b'\n';
     }
 }
 
-/// The word of a rank: common ones by themselves, and then as many syllables as it takes to tell all apart.
+/// Appends the word of a rank: a common word, or the digits of the rank as syllables.
 fn spell(rank: u32, text: &mut Vec<u8>) {
     let rank = rank as usize;
     if let Some(word) = COMMON.get(rank) {
@@ -170,7 +173,7 @@ const COMMON: [&str; 64] = [
     "new", "some", "could", "these", "two", "may", "first",
 ];
 
-/// No syllable begins another, so different ranks have different words.
+/// The syllables. None of them is a prefix of another, so different ranks have different words.
 const SYLLABLES: [&str; 32] = [
     "ba", "ce", "di", "fo", "gu", "ha", "je", "ki", "lo", "mu", "na", "pe", "qui", "ro", "su", "ta", "ve",
     "wi", "xo", "zu", "bren", "clar", "dron", "flim", "gran", "plen", "skar", "stel", "tron", "vran", "thil",
@@ -198,7 +201,7 @@ mod tests {
         let text = "a \u{2014} b\u{e9}\u{e9} c";
         for cut in 1..=text.len() {
             let mut portion = text.as_bytes()[..cut].to_vec();
-            end(&mut portion);
+            end_line(&mut portion);
             let text = String::from_utf8(portion).unwrap();
             assert!(text.len() == cut && text.ends_with('\n'));
         }

@@ -1,21 +1,24 @@
-//! `wordcount`: how often each word occurs, the most frequent first.
+//! `wordcount`: counts how often each word occurs, and prints the most frequent words first.
 //!
 //! ```text
-//! Job ── tasks() ──> Task ── Counter::task() ──> Partial ──┬── Read ───────────────────────────> Ranking ──> bytes
-//!                                                          └── Counts ── shuffle ──> Partition     ^
-//!                                                                          absorb()      └─ rank() ┘
+//! Job ── tasks() ──> Task ── Counter::task() ──> Partial
+//!
+//! Partial ─┬─ Read ─────────────────────────────> Ranking ──> bytes
+//!          └─ Counts ── shuffle ──> Partition        ^
+//!                        absorb()      └── rank() ───┘
 //! ```
 //!
-//! Map: a [`Task`] is some megabytes of text, and a [`Counter`] counts the words of one by itself, so that what a
-//! failed task had counted counts nowhere. Shuffle: the counts of a task come in [`PARTITIONS`] parts by the words'
-//! hash, and every occurrence of a word, whoever counted it, belongs to the same [`Partition`]. Reduce: a partition
-//! absorbs its part of all tasks' counts, in any order, and is ranked when there are no more. Which worker has which
-//! partition, and how the parts get there, is the model's decision.
+//! Map: a [`Task`] is a few megabytes of text. A [`Counter`] counts the words of each task
+//! separately, so a task that fails contributes nothing. Shuffle: the counts of a task are divided
+//! into [`PARTITIONS`] parts by the words' hash, so all counts of a word belong to the same
+//! [`Partition`]. Reduce: a partition absorbs its part of the counts of all tasks, in any order,
+//! and is ranked at the end. The model decides which worker has which partition, and how the parts
+//! get there.
 //!
-//! Outputs may come in any order: what was read of each task, and each partition, ranked. The [`Ranking`] merges
-//! those at the end.
+//! Outputs may arrive in any order. They are what was read of each task, and the ranked partitions,
+//! which the [`Ranking`] merges at the end.
 
-// What prints goes through `stdio`, which does not panic and tells what could not be written.
+// All printing goes through `stdio`, which does not panic and reports write errors.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod cli;
@@ -52,58 +55,60 @@ pub use counts::{Counts, PARTITIONS, Partition, Ranked, absorb, divided, partiti
 pub use ranking::Ranking;
 pub use read::Loader;
 pub use scope::Scope;
-pub use shuffle::{Share, Shelved};
+pub use shuffle::{Share, Spilled};
 pub use tasks::Tasks;
 
-/// What a model provides: runs the job and pushes what was read of every task once, as they are completed, and every
-/// partition, or every share of partitions, once. Returns early, and cleans up, once a stop is requested.
+/// The function that each model provides. It runs the job and pushes what was read of each task
+/// once, as soon as the task is complete. It also pushes each partition, or each share of
+/// partitions, once. Once a stop is requested, it cleans up and returns early.
 pub type Run = fn(&Job, &Ctx, &mut dyn Sink<Output>) -> Result<()>;
 
-/// What counts as a word, and how many are wanted: all that a worker must know.
+/// What counts as a word, and how many words are printed: all that a worker needs besides its
+/// tasks.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
-    /// `-i`: words that differ only in the case of their letters are one, in small letters.
+    /// `-i`: ignore case; words are printed in lowercase.
     pub ignore_case: bool,
-    /// Shorter words do not count.
+    /// Minimum length of a word; shorter ones do not count.
     pub min_len: usize,
-    /// So many words are wanted; none is all of them.
+    /// Maximum words that are printed; `None` prints all.
     pub top: Option<usize>,
-    /// What the hash is mixed with. It is the run's own, so that nobody can write a text whose words all collide; one
-    /// run's workers have it in common.
+    /// The seed of the hash function, chosen for each run: an input cannot be crafted so that its
+    /// words collide. All workers of a run have the same seed.
     pub seed: u64,
-    /// The directory that relative names are relative to; the process's own if empty.
+    /// The directory that relative names refer to; if empty, the current one of the process.
     pub base: ByteBuf,
 }
 
 impl Settings {
-    /// The directory that relative names are relative to.
+    /// The directory that relative names refer to.
     fn base(&self) -> &Path {
         Path::new(OsStr::from_bytes(&self.base))
     }
 }
 
-/// What to count, and where.
+/// What to count, and in which files.
 #[derive(Debug)]
 pub struct Job {
     /// What counts as a word.
     pub settings: Settings,
-    /// Files, directories (with `recursive`) and `-` for standard input. None at all means standard input, or the
-    /// current directory with `recursive`.
+    /// Files, directories (with `recursive`) and `-` for standard input. If there are none,
+    /// standard input is read, or the current directory with `recursive`.
     pub roots: Vec<PathBuf>,
-    /// `-r`: what is below a directory, too.
+    /// `-r`: read directories recursively.
     pub recursive: bool,
 }
 
 impl Job {
-    /// The job's tasks, in the order of the roots and of the names in a directory; the iterator walks directories and
-    /// reads standard input as it is asked for more, and ends once a stop is requested, even while standard input has
-    /// nothing to read.
+    /// The job's tasks, in the order of the roots and of the names in each directory. The iterator
+    /// reads directories and standard input on demand. It ends once a stop is requested, even while
+    /// it waits for standard input.
     #[must_use]
     pub fn tasks(&self, grain: Grain, stop: &Stop) -> Tasks<'_> {
         Tasks::new(self, grain, stop)
     }
 
-    /// The sink that puts this job's words in order. Messages go to `out` at once, the words at the end.
+    /// The sink that ranks this job's words. Messages go to `out` at once, the words at the end.
     pub fn ranking<'a>(&self, out: &'a mut dyn Sink<Block>) -> Ranking<'a> {
         Ranking::new(self.settings.top, out)
     }
@@ -112,21 +117,22 @@ impl Job {
 /// How coarse tasks are: the model's decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grain {
-    /// Pieces of text are put into a task until there is so much; none of them is larger.
+    /// Maximum bytes of a piece. A task gets pieces until it has this many bytes.
     pub bytes: u64,
-    /// No more files than this in one task.
+    /// Maximum pieces per task.
     pub files: usize,
 }
 
 impl Default for Grain {
-    /// Four mebibytes, or 1024 files: twice as much text has a third more distinct words, so larger tasks leave less
-    /// to be shuffled, but take more memory in every worker.
+    /// Four mebibytes, or 1024 files. With larger tasks, fewer counts are shuffled, since more
+    /// occurrences of a word are counted together; but each worker needs more memory.
     fn default() -> Self {
         Self { bytes: 4 << 20, files: 1024 }
     }
 }
 
-/// About [`Grain::bytes`] of text. Plain data: it may be done anywhere, and again.
+/// About [`Grain::bytes`] of text. A task is plain data: any worker can do it, and it can be
+/// repeated.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Task {
     /// What to count.
@@ -137,24 +143,24 @@ pub struct Task {
 /// A file, or the words of it that begin in a range.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Piece {
-    /// The file's name, as it is reported and opened.
+    /// The file's name, for messages and opening it.
     pub path: ByteBuf,
-    /// Where the bytes are.
+    /// Where the piece's bytes are.
     pub content: Content,
-    /// The range's first byte.
+    /// The position of the range's first byte.
     pub start: u64,
-    /// The byte behind the range; none is wherever the file ends.
+    /// The position after the range's last byte; if `None`, the range ends with the file.
     pub end: Option<u64>,
 }
 
 /// Where a piece's bytes are.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Content {
-    /// In the file of that name.
+    /// In the file of the piece's name.
     File,
-    /// Here: the words that begin in the range, whole.
+    /// In the piece: the words that begin in the range, each of them complete.
     Bytes(ByteBuf),
-    /// Nowhere, for this reason.
+    /// The file cannot be read, for this reason.
     Missing(String),
 }
 
@@ -181,17 +187,19 @@ impl Piece {
 }
 
 impl Task {
-    /// What is said of a task that could not be done: it panicked, or killed its worker again and again.
+    /// The result of a task that could not be completed: it panicked, or it killed its worker
+    /// repeatedly.
     ///
-    /// A task of one piece is reported by the file's name. One of many is to be done [apart](Read::apart), so that the
-    /// culprit is found and its neighbours count.
+    /// If the task has one piece, the failure is reported with the file's name. Otherwise the task
+    /// is [split](Read::split): only the piece that caused the failure fails again, and the others
+    /// count.
     #[must_use]
     pub fn failed(&self, why: &str) -> Read {
         let mut read = Read::default();
         if let [piece] = &self.pieces[..] {
             read.troubles.push(piece.trouble(format!("failed at byte {}: {why}", piece.start)));
         } else {
-            read.apart = self.pieces.iter().map(|piece| Self { pieces: vec![piece.clone()] }).collect();
+            read.split = self.pieces.iter().map(|piece| Self { pieces: vec![piece.clone()] }).collect();
         }
         read
     }
@@ -202,44 +210,44 @@ impl Task {
 pub enum Output {
     /// What was read of a task.
     Read(Read),
-    /// A partition that has absorbed everything, ranked.
+    /// A partition that has absorbed all counts, ranked.
     Ranked(Ranked),
 }
 
 /// What was read of a task.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Read {
-    /// How much.
+    /// How much was read.
     pub totals: Totals,
-    /// What could not be read.
+    /// The pieces that could not be read.
     #[serde(deserialize_with = "cc_core::bounded::list")]
     pub troubles: Vec<Trouble>,
-    /// The task failed as a whole: do these in its place.
+    /// The tasks that replace this one, which failed as a whole.
     #[serde(deserialize_with = "cc_core::bounded::list")]
-    pub apart: Vec<Task>,
+    pub split: Vec<Task>,
 }
 
-/// Something that could not be read.
+/// A piece that could not be read, or only in part.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trouble {
     /// The file's name.
     pub path: ByteBuf,
-    /// Where in the file the range begins that was not counted, or not to its end.
+    /// The position of the piece in the file.
     pub at: u64,
-    /// The reason.
+    /// The reason, for the user.
     pub why: String,
 }
 
-/// How much was done.
+/// How much work was done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
-    /// Files counted, at least their first range.
+    /// Files of which at least the first range was read.
     pub files: u64,
     /// Bytes of text.
     pub bytes: u64,
     /// Words that count.
     pub words: u64,
-    /// How many of them are different.
+    /// Distinct words.
     pub distinct: u64,
 }
 

@@ -14,7 +14,8 @@ use cc_core::{
     trace,
 };
 
-/// Prints messages as they come and keeps the partitions; [`Ranking::finish`] prints the words.
+/// The sink for the outputs of every model. It prints messages at once and keeps the partitions;
+/// [`Ranking::finish`] prints the words. See [`Job::ranking`](super::Job::ranking).
 pub struct Ranking<'a> {
     top: Option<usize>,
     out: &'a mut dyn Sink<Block>,
@@ -23,7 +24,7 @@ pub struct Ranking<'a> {
     partitions: Vec<Ranked>,
 }
 
-/// Words are printed in blocks of about this size.
+/// Bytes of text per printed block, about.
 const BLOCK: usize = 64 << 10;
 
 impl<'a> Ranking<'a> {
@@ -31,19 +32,19 @@ impl<'a> Ranking<'a> {
         Self { top, out, totals: Totals::default(), is_complete: true, partitions: Vec::new() }
     }
 
-    /// How much was done.
+    /// How much work was done.
     #[must_use]
     pub fn totals(&self) -> Totals {
         self.totals
     }
 
-    /// 0 if everything could be read, otherwise 1.
+    /// `wordcount`'s exit status: 0 if all files could be read, otherwise 1.
     #[must_use]
     pub fn status(&self) -> u8 {
         u8::from(!self.is_complete)
     }
 
-    /// Prints the words, a line each: the count, a tabulator, the word.
+    /// Prints the words, one per line: the count, a tab, the word.
     pub fn finish(self) -> ControlFlow<()> {
         let _span = trace::serial("print");
         let mut words = merged(&self.partitions);
@@ -85,7 +86,7 @@ impl Sink<Output> for Ranking<'_> {
     }
 }
 
-/// The words of all partitions, in order.
+/// The words of all partitions, merged in order.
 fn merged(partitions: &[Ranked]) -> impl Iterator<Item = Entry<'_>> {
     let mut lists: Vec<_> = partitions.iter().map(Ranked::entries).collect();
     let mut heads: BinaryHeap<_> =
@@ -95,7 +96,9 @@ fn merged(partitions: &[Ranked]) -> impl Iterator<Item = Entry<'_>> {
         let Reverse((entry, nth)) = *first;
         match lists[nth].next() {
             Some(next) => *first = Reverse((next, nth)),
-            None => drop(PeekMut::pop(first)),
+            None => {
+                PeekMut::pop(first);
+            }
         }
         Some(entry)
     })

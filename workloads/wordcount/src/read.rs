@@ -1,4 +1,4 @@
-//! Reading the words of a piece, block by block, into a buffer.
+//! Reads the words of a piece, block by block, into a buffer.
 
 use std::{
     fs::File,
@@ -10,20 +10,21 @@ use std::{
 use cc_core::{error::reason, root::Files, trace};
 use serde_bytes::ByteBuf;
 
-use super::{Content, Piece, Settings, Task, words::is_word};
-/// A reused buffer. Its bytes beyond what was read last are stale.
+use super::{Content, Piece, Settings, Task, words::is_word_byte};
+
+/// A reused buffer. Bytes after those that were read last are stale.
 #[derive(Clone, Default)]
 pub(super) struct Buffer(Vec<u8>);
 
-/// What is read at once: it stays in the cache while its words are counted.
+/// Bytes per read: few enough to stay in the cache while their words are counted.
 const BLOCK: usize = 128 << 10;
 
-/// What is read at once to find the end of a range's last word.
-const MORE: usize = 256;
+/// Bytes per read when looking for the end of a word at the bounds of a range.
+const WORD_BLOCK: usize = 256;
 
 impl Buffer {
-    /// Calls `text` with the words that begin in the piece's range, some at a time and none of them cut. Returns how
-    /// many bytes the range has.
+    /// Calls `text` with the words that begin in the piece's range, in portions that never cut a
+    /// word. Returns the number of bytes of the range.
     pub(super) fn read(
         &mut self,
         piece: &Piece,
@@ -43,25 +44,26 @@ impl Buffer {
 
     fn file(&mut self, piece: &Piece, file: &File, mut text: impl FnMut(&[u8])) -> io::Result<u64> {
         let end = piece.end.unwrap_or(u64::MAX);
-        // A word that began before the range belongs to whoever has that range.
+        // A word that begins before the range belongs to the range before.
         let mut at = if piece.start == 0 { 0 } else { self.first_gap(file, piece.start - 1, end)? };
-        // The beginning of a word whose end has not been read, at the front of the buffer.
+        // Bytes at the front of the buffer: the beginning of a word whose end has not been read.
         let mut held = 0;
         while at < end || held > 0 {
             let is_within = at < end;
-            // Doubling, so that a word of a hundred megabytes is not copied a thousand times.
-            let want = if is_within { BLOCK.max(held) } else { MORE.max(held) };
+            // Read at least as much as is held, so that the bytes of a long word are copied only a
+            // few times.
+            let want = if is_within { BLOCK.max(held) } else { WORD_BLOCK.max(held) };
             let want = if is_within { (want as u64).min(end - at) as usize } else { want };
             let read = self.fill(file, at, held, want)?;
             let filled = held + read;
-            let mut new = self.0[held..filled].iter();
+            let mut added = self.0[held..filled].iter();
             let cut = if is_within && read == want {
-                new.rposition(|byte| !is_word(*byte)).map(|gap| held + gap + 1)
+                added.rposition(|byte| !is_word_byte(*byte)).map(|gap| held + gap + 1)
             } else if is_within {
                 Some(filled)
             } else {
-                // Of what is behind the range, only the end of its last word.
-                new.position(|byte| !is_word(*byte)).map(|gap| held + gap)
+                // After the range, only the end of its last word is needed.
+                added.position(|byte| !is_word_byte(*byte)).map(|gap| held + gap)
             };
             let is_last = read < want || (!is_within && cut.is_some());
             let cut = cut.unwrap_or(if is_last { filled } else { 0 });
@@ -77,13 +79,13 @@ impl Buffer {
         Ok(at.min(end) - piece.start.min(at))
     }
 
-    /// The first byte from `at` on that belongs to no word, or `end` if there is none before.
+    /// The position of the first byte from `at` on that belongs to no word; at most `end`.
     fn first_gap(&mut self, file: &File, mut at: u64, end: u64) -> io::Result<u64> {
-        let mut want = MORE;
+        let mut want = WORD_BLOCK;
         while at < end {
             let some = usize::try_from(end - at).map_or(want, |left| left.min(want));
             let read = self.fill(file, at, 0, some)?;
-            match self.0[..read].iter().position(|byte| !is_word(*byte)) {
+            match self.0[..read].iter().position(|byte| !is_word_byte(*byte)) {
                 Some(gap) => return Ok(at + gap as u64),
                 None if read < some => return Ok(at + read as u64),
                 None => at += read as u64,
@@ -93,7 +95,8 @@ impl Buffer {
         Ok(end)
     }
 
-    /// Reads up to `want` bytes behind the first `held` of the buffer; fewer only at the end of the file.
+    /// Reads `want` bytes into the buffer after its first `held` ones; fewer only at the end of the
+    /// file.
     fn fill(&mut self, file: &File, at: u64, held: usize, want: usize) -> io::Result<usize> {
         if self.0.len() < held + want {
             self.0.resize(held + want, 0);
@@ -110,7 +113,7 @@ impl Buffer {
         Ok(read)
     }
 
-    /// A long word has passed.
+    /// Frees the buffer if it was enlarged for a long word.
     fn shrink(&mut self) {
         if self.0.len() > 4 * BLOCK {
             self.0 = Vec::new();
@@ -118,7 +121,8 @@ impl Buffer {
     }
 }
 
-/// Reads files for those who do not share a file system with them. One per loading thread.
+/// Reads files into tasks, for workers that do not share a file system with this process. Each
+/// thread that loads files has its own.
 pub struct Loader {
     base: PathBuf,
     buffer: Buffer,
@@ -131,14 +135,15 @@ impl Loader {
         Self { base: settings.base().to_owned(), buffer: Buffer::default() }
     }
 
-    /// Puts the contents of its files into the task. A file that cannot be read is reported by whoever does the task.
+    /// Puts the contents of its files into the task. If a file cannot be read, the task gets the
+    /// reason, and the worker that does the task reports it.
     #[must_use]
     pub fn load(&mut self, mut task: Task) -> Task {
         let _span = trace::serial("read");
         for piece in task.pieces.iter_mut().filter(|piece| piece.content == Content::File) {
-            // What is known to come, and the end of the last word.
+            // The range, and the end of its last word.
             let range = piece.end.map_or(0, |end| end - piece.start) as usize;
-            let mut words = Vec::with_capacity(range + MORE);
+            let mut words = Vec::with_capacity(range + WORD_BLOCK);
             let read = self.buffer.read(piece, &self.base, &Files::All, |text| words.extend_from_slice(text));
             match read {
                 Ok(bytes) => {
@@ -164,7 +169,7 @@ mod tests {
     }
 
     fn words(text: &[u8]) -> Vec<Vec<u8>> {
-        text.split(|byte| !is_word(*byte)).filter(|word| !word.is_empty()).map(<[u8]>::to_vec).collect()
+        text.split(|byte| !is_word_byte(*byte)).filter(|word| !word.is_empty()).map(<[u8]>::to_vec).collect()
     }
 
     fn file(text: &[u8]) -> (tempfile::TempDir, PathBuf) {
@@ -174,7 +179,7 @@ mod tests {
         (dir, path)
     }
 
-    /// Every word is read once, in whatever ranges.
+    /// Checks that every word is read exactly once, in ranges of this size.
     fn check(text: &[u8], step: u64) {
         let (_dir, base) = file(text);
         let mut loader = Loader { base: base.clone(), buffer: Buffer::default() };

@@ -1,22 +1,22 @@
-//! Whether an answer belongs to a task.
+//! Checks that a result belongs to its task.
 //!
-//! A worker on another machine is another program, perhaps another's. What it answers is checked
-//! against the task that it was sent before any of it is used: counts are where the task's name
-//! says, in as many slices as there are shares, and what could not be read is a piece of the task.
-//! What the counts say cannot be checked without counting again.
+//! A worker on another machine is a separate program, which may be faulty or malicious. Its results
+//! are checked against the tasks that it was sent before any of them is used. Counts must be in the
+//! blob of the task's name, with one slice per share, and a piece that could not be read must be
+//! one of the task. The counts themselves cannot be checked without counting again.
 
 use serde_bytes::ByteBuf;
 
-use super::{Content, PARTITIONS, Piece, Ranked, Read, Settings, Share, Shelved, Task};
+use super::{Content, PARTITIONS, Piece, Ranked, Read, Settings, Share, Spilled, Task};
 
-/// No word is longer, since a worker has it in memory as a whole. A piece's last word may end
-/// behind its range.
-const WORD: u64 = 1 << 30;
+/// Maximum bytes of a word, which a worker holds in memory. A piece's last word is read to its end,
+/// so a piece may exceed its range by a word.
+const MAX_WORD: u64 = 1 << 30;
 
-/// No file is larger.
-const FILE: u64 = 1 << 50;
+/// Maximum bytes of a file.
+const MAX_FILE: u64 = 1 << 50;
 
-/// What a task covers, without the contents. See [`Task::scope`].
+/// What a valid result of a task may contain. It does not hold the contents. See [`Task::scope`].
 #[derive(Clone, Debug)]
 pub struct Scope {
     pieces: Vec<Extent>,
@@ -27,14 +27,14 @@ pub struct Scope {
 struct Extent {
     path: ByteBuf,
     start: u64,
-    /// How many bytes its range has at most.
+    /// Maximum bytes of its range.
     bytes: u64,
-    /// How many bytes may be read of it, with the end of its last word.
+    /// Maximum bytes that may be read, with the end of the last word.
     read: u64,
 }
 
 impl Task {
-    /// What an answer to this task may speak of.
+    /// What a valid result of this task may contain.
     #[must_use]
     pub fn scope(&self) -> Scope {
         Scope { pieces: self.pieces.iter().map(Extent::of).collect() }
@@ -46,7 +46,7 @@ impl Extent {
         let range = piece.end.map(|end| end.saturating_sub(piece.start));
         let (bytes, read) = match &piece.content {
             Content::Bytes(text) => (range.unwrap_or(text.len() as u64), text.len() as u64),
-            Content::File => (range.unwrap_or(FILE), range.unwrap_or(FILE).saturating_add(WORD)),
+            Content::File => (range.unwrap_or(MAX_FILE), range.unwrap_or(MAX_FILE).saturating_add(MAX_WORD)),
             Content::Missing(_) => (0, 0),
         };
         Self { path: piece.path.clone(), start: piece.start, bytes, read }
@@ -54,54 +54,54 @@ impl Extent {
 }
 
 impl Scope {
-    /// Checks that this was read of this task, by a worker, which never leaves a part of it for
-    /// others.
+    /// Checks that this is a valid result of this task. A worker must do the whole task: only a
+    /// coordinator splits one.
     ///
     /// # Errors
     ///
-    /// What is wrong with it, in words that quote no text from outside.
+    /// Says what is wrong with the result. The text quotes nothing of the result itself.
     pub fn accepts(&self, read: &Read) -> Result<(), String> {
-        let begun = self.pieces.iter().filter(|piece| piece.start == 0).count() as u64;
-        let (bytes, most) = self.sizes();
+        let files = self.pieces.iter().filter(|piece| piece.start == 0).count() as u64;
+        let (bytes, max_words) = self.sizes();
         let totals = read.totals;
-        if totals.files > begun || totals.bytes > bytes || totals.words > most || totals.distinct > 0 {
+        if totals.files > files || totals.bytes > bytes || totals.words > max_words || totals.distinct > 0 {
             return Err("its totals are not those of the task".to_owned());
         }
-        if !read.apart.is_empty() {
-            return Err("it leaves tasks to be done".to_owned());
+        if !read.split.is_empty() {
+            return Err("it splits its task".to_owned());
         }
         let mut later = self.pieces.iter();
         let is_known = read
             .troubles
             .iter()
             .all(|trouble| later.any(|piece| (&piece.path, piece.start) == (&trouble.path, trouble.at)));
-        if is_known { Ok(()) } else { Err("a file could not be read that is not of the task".to_owned()) }
+        if is_known { Ok(()) } else { Err("it reports a file that is not of the task".to_owned()) }
     }
 
-    /// The same for counts that are on a shelf: under this name, in this order, for so many shares.
+    /// Checks a result whose counts are in a blob store: in the blob of this name, in the order of
+    /// the shares, one slice for each.
     ///
     /// # Errors
     ///
-    /// What is wrong with them, in words that quote no text from outside.
-    pub fn accepts_shelved(&self, shelved: &Shelved, name: &str, shares: usize) -> Result<(), String> {
-        self.accepts(&shelved.read)?;
-        if shelved.slices.len() != shares.min(PARTITIONS) {
-            return Err("its counts are not for as many shares as there are".to_owned());
+    /// Says what is wrong with the result. The text quotes nothing of the result itself.
+    pub fn accepts_spilled(&self, spilled: &Spilled, name: &str, shares: usize) -> Result<(), String> {
+        self.accepts(&spilled.read)?;
+        if spilled.slices.len() != shares.min(PARTITIONS) {
+            return Err("its counts are for another number of shares".to_owned());
         }
         let (mut end, (_, text)) = (0, self.sizes());
-        for slice in &shelved.slices {
+        for slice in &spilled.slices {
             if slice.name != name || slice.start != end || slice.end < slice.start {
-                return Err("its counts are not where the task says".to_owned());
+                return Err("its counts are not in the blob of the task".to_owned());
             }
             end = slice.end;
         }
-        // A word's length and count take no more bytes than the word and what separates it from the
-        // next.
-        let most = text.saturating_add(1).saturating_mul(2);
-        if end <= most { Ok(()) } else { Err("its counts are larger than its text".to_owned()) }
+        // The encoded length and count of a word are no longer than the word and one separator.
+        let max_bytes = text.saturating_add(1).saturating_mul(2);
+        if end <= max_bytes { Ok(()) } else { Err("its counts are larger than its text".to_owned()) }
     }
 
-    /// How many bytes the ranges have, and how many may be read for them.
+    /// The total bytes of the ranges, and the maximum bytes that may be read for them.
     fn sizes(&self) -> (u64, u64) {
         let sum = |size: fn(&Extent) -> u64| self.pieces.iter().map(size).fold(0, u64::saturating_add);
         (sum(|piece| piece.bytes), sum(|piece| piece.read))
@@ -109,15 +109,15 @@ impl Scope {
 }
 
 impl Share {
-    /// Checks that these words may be what the share's counts add up to.
+    /// Checks that these words can be the sums of the share's counts.
     ///
     /// # Errors
     ///
-    /// What is wrong with them, in words that quote no text from outside.
+    /// Says what is wrong with the words. The text quotes nothing of them.
     pub fn accepts(&self, settings: &Settings, ranked: &Ranked) -> Result<(), String> {
-        let bytes = self.slices.iter().map(cc_core::shelf::Slice::len).fold(0, u64::saturating_add);
+        let bytes = self.slices.iter().map(cc_core::blobs::BlobRange::len).fold(0, u64::saturating_add);
         if ranked.distinct > bytes {
-            return Err("there are more words than were counted".to_owned());
+            return Err("it has more words than were counted".to_owned());
         }
         let wanted = settings.top.map_or(ranked.distinct, |top| ranked.distinct.min(top as u64));
         ranked.check(wanted, bytes)
@@ -133,7 +133,7 @@ mod tests {
     use super::*;
     use cc_core::{
         Stop,
-        shelf::{Memory, Slice},
+        blobs::{BlobRange, MemStore},
     };
 
     use crate::{Counter, Grain, Job, Loader, Totals, Trouble};
@@ -144,14 +144,14 @@ mod tests {
         Task { pieces: vec![Piece { content, ..Piece::file("a") }, range] }
     }
 
-    fn shelved(task: &Task, shelf: &Memory) -> Shelved {
-        Counter::new(&Settings::default()).shelve(task, "here/0", 4, shelf).unwrap()
+    fn spilled(task: &Task, blobs: &MemStore) -> Spilled {
+        Counter::new(&Settings::default()).spill(task, "here/0", 4, blobs).unwrap()
     }
 
     #[test]
     fn an_answer_is_of_the_pieces_of_its_task() {
-        let (task, shelf) = (task("one two two"), Memory::default());
-        let truth = shelved(&task, &shelf).read;
+        let (task, blobs) = (task("one two two"), MemStore::default());
+        let truth = spilled(&task, &blobs).read;
         assert_eq!((truth.troubles.len(), task.scope().accepts(&truth)), (1, Ok(())));
         let trouble = |path: &str, at| Trouble { path: ByteBuf::from(path), at, why: "why".to_owned() };
         let lies: [fn(&mut Read); 6] = [
@@ -159,8 +159,8 @@ mod tests {
             |read| read.totals.bytes = u64::MAX,
             |read| read.totals.words = u64::MAX,
             |read| read.totals.distinct = 1,
-            |read| read.apart = vec![Task { pieces: vec![Piece::file("/etc/passwd")] }],
-            |read| read.apart = vec![Task { pieces: vec![Piece::file("a")] }],
+            |read| read.split = vec![Task { pieces: vec![Piece::file("/etc/passwd")] }],
+            |read| read.split = vec![Task { pieces: vec![Piece::file("a")] }],
         ];
         for (nth, lie) in lies.iter().enumerate() {
             let mut read = truth.clone();
@@ -179,12 +179,12 @@ mod tests {
 
     #[test]
     fn counts_are_where_the_task_says() {
-        let (task, shelf) = (task("one two two"), Memory::default());
-        let (scope, truth) = (task.scope(), shelved(&task, &shelf));
-        assert_eq!(scope.accepts_shelved(&truth, "here/0", 4), Ok(()));
-        assert!(scope.accepts_shelved(&truth, "here/1", 4).is_err());
-        assert!(scope.accepts_shelved(&truth, "here/0", 5).is_err());
-        let lies: [fn(&mut Vec<Slice>); 8] = [
+        let (task, blobs) = (task("one two two"), MemStore::default());
+        let (scope, truth) = (task.scope(), spilled(&task, &blobs));
+        assert_eq!(scope.accepts_spilled(&truth, "here/0", 4), Ok(()));
+        assert!(scope.accepts_spilled(&truth, "here/1", 4).is_err());
+        assert!(scope.accepts_spilled(&truth, "here/0", 5).is_err());
+        let lies: [fn(&mut Vec<BlobRange>); 8] = [
             Vec::clear,
             |slices| drop(slices.pop()),
             |slices| slices.push(slices[0].clone()),
@@ -195,27 +195,27 @@ mod tests {
             |slices| slices[1].end = 0,
         ];
         for (nth, lie) in lies.iter().enumerate() {
-            let mut shelved = truth.clone();
-            shelved.slices.iter_mut().enumerate().for_each(|(nth, slice)| {
+            let mut spilled = truth.clone();
+            spilled.slices.iter_mut().enumerate().for_each(|(nth, slice)| {
                 (slice.start, slice.end) = (nth as u64, nth as u64 + 1);
             });
-            assert_eq!(scope.accepts_shelved(&shelved, "here/0", 4), Ok(()));
-            lie(&mut shelved.slices);
-            assert!(scope.accepts_shelved(&shelved, "here/0", 4).is_err(), "lie {nth}");
+            assert_eq!(scope.accepts_spilled(&spilled, "here/0", 4), Ok(()));
+            lie(&mut spilled.slices);
+            assert!(scope.accepts_spilled(&spilled, "here/0", 4).is_err(), "lie {nth}");
         }
     }
 
     #[test]
     fn words_are_in_order_and_as_many_as_are_said() {
-        let (task, shelf) = (task("one two two three three three"), Memory::default());
-        let slices = shelved(&task, &shelf).slices;
-        let share = Share { number: 0, slices: vec![Slice { start: 0, ..slices[3].clone() }] };
+        let (task, blobs) = (task("one two two three three three"), MemStore::default());
+        let slices = spilled(&task, &blobs).slices;
+        let share = Share { number: 0, slices: vec![BlobRange { start: 0, ..slices[3].clone() }] };
         let settings = Settings::default();
-        let truth = share.rank(&settings, &shelf).unwrap();
+        let truth = share.rank(&settings, &blobs).unwrap();
         assert_eq!((truth.distinct, share.accepts(&settings, &truth)), (3, Ok(())));
         let top = Settings { top: Some(2), ..Settings::default() };
         assert!(share.accepts(&top, &truth).is_err(), "more than are wanted");
-        assert_eq!(share.accepts(&top, &share.rank(&top, &shelf).unwrap()), Ok(()));
+        assert_eq!(share.accepts(&top, &share.rank(&top, &blobs).unwrap()), Ok(()));
         for distinct in [0, 2, 4, u64::MAX] {
             let mut wrong = truth.clone();
             wrong.distinct = distinct;
@@ -231,7 +231,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
 
-        /// Whatever a worker counts is accepted, by names and by contents, and so are the sums.
+        /// All counts of a worker are accepted, of tasks with names and with contents, and so are
+        /// the sums.
         #[test]
         fn true_answers_are_accepted(
             texts in prop::collection::vec("[aAbc' ]{0,300}", 1..5),
@@ -250,15 +251,15 @@ mod tests {
             let roots = vec![dir.path().to_owned(), "/nowhere".into(), "/proc/self/stat".into()];
             let job = Job { settings: settings.clone(), roots, recursive: true };
             let (mut counter, mut loader) = (Counter::new(&settings), Loader::new(&settings));
-            let (shelf, mut all) = (Memory::default(), Share::none(shares.min(PARTITIONS)));
+            let (blobs, mut all) = (MemStore::default(), Share::none(shares.min(PARTITIONS)));
             for (nth, task) in job.tasks(Grain { bytes, files }, &Stop::new()).enumerate() {
                 let (task, name) = (if loads { loader.load(task) } else { task }, nth.to_string());
-                let shelved = counter.shelve(&task, &name, shares, &shelf).unwrap();
-                prop_assert_eq!(task.scope().accepts_shelved(&shelved, &name, shares), Ok(()), "{:?}", task);
-                all.iter_mut().zip(shelved.slices).for_each(|(share, slice)| share.slices.push(slice));
+                let spilled = counter.spill(&task, &name, shares, &blobs).unwrap();
+                prop_assert_eq!(task.scope().accepts_spilled(&spilled, &name, shares), Ok(()), "{:?}", task);
+                all.iter_mut().zip(spilled.slices).for_each(|(share, slice)| share.slices.push(slice));
             }
             for share in all {
-                let ranked = share.rank(&settings, &shelf).unwrap();
+                let ranked = share.rank(&settings, &blobs).unwrap();
                 prop_assert_eq!(share.accepts(&settings, &ranked), Ok(()));
             }
         }

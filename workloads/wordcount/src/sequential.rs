@@ -14,8 +14,8 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let (mut counter, mut sums) = (Counter::new(&job.settings), partitions(job.settings.seed));
     let (mut tasks, mut failed) = (job.tasks(Grain::default(), &ctx.stop), Vec::new());
     while let Some(task) = tasks.next().or_else(|| failed.pop()) {
-        let mut read = work(&task, &mut counter, &mut sums);
-        failed.append(&mut read.apart);
+        let mut read = work(&mut counter, &mut sums, &task);
+        failed.append(&mut read.split);
         if ctx.emit(Output::Read(read), out).is_break() {
             return Ok(());
         }
@@ -30,9 +30,8 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
 // ANCHOR_END: wordcount-run
 
 // ANCHOR: wordcount-work
-/// One task. A panic is that task's failure, not the run's, and then nothing of it counts.
-fn work(task: &Task, counter: &mut Counter, sums: &mut [Partition]) -> Read {
-    // A counter begins each task afresh, so a panic leaves nothing behind that the next one would see.
+/// Does one task. A panic fails the task, not the run, and nothing of the task counts.
+fn work(counter: &mut Counter, sums: &mut [Partition], task: &Task) -> Read {
     match catch_unwind(AssertUnwindSafe(|| counter.task(task))) {
         Ok(Partial { read, counts }) => {
             absorb(sums, &counts);

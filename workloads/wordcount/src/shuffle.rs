@@ -1,72 +1,77 @@
-//! The shuffle of those who share no memory: counts travel by way of a shelf.
+//! The shuffle for models without shared memory: counts are transferred through a blob store.
 //!
-//! The partitions are divided into shares, one for each reducer. What was counted in a task is put on the shelf as
-//! one thing, share behind share; a reducer reads its slices of all of them. Everything here is plain data with a name
-//! from the coordinator, so what is lost with a worker is counted, or added up, again.
+//! The partitions are divided into shares, one for each reducer. The counts of a task are written
+//! to the blob store as one blob, share by share; a reducer reads its slice of every blob. The
+//! coordinator chooses the names of the blobs, and all of this is plain data: if a worker is lost,
+//! its tasks and shares are done again.
 
 use cc_core::{
+    blobs::{BlobRange, BlobStore},
     error::reason,
-    failpoint,
-    shelf::{Shelf, Slice},
-    trace,
+    failpoint, trace,
 };
 use serde::{Deserialize, Serialize};
 
 use super::{Counter, Partial, Partition, Ranked, Read, Settings, Task, divided};
-/// What came of a task whose counts are on a shelf.
+
+/// The result of a task whose counts are in a blob store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Shelved {
+pub struct Spilled {
     /// What was read.
     pub read: Read,
-    /// Each share's slice; none at all if the task failed.
+    /// The slice of each share, in order; empty if the task failed.
     #[serde(deserialize_with = "cc_core::bounded::list")]
-    pub slices: Vec<Slice>,
+    pub slices: Vec<BlobRange>,
 }
 
 impl Counter {
-    /// Counts a task's words and puts the counts on the shelf, for so many reducers.
+    /// Counts a task's words and writes the counts to the blob store, for this number of shares.
     ///
     /// # Errors
     ///
-    /// If they cannot be put there, for this reason.
-    pub fn shelve(
+    /// The reason, if the counts cannot be written.
+    pub fn spill(
         &mut self,
         task: &Task,
         name: &str,
         shares: usize,
-        shelf: &dyn Shelf,
-    ) -> Result<Shelved, String> {
-        let _span = trace::span("shelve");
+        blobs: &dyn BlobStore,
+    ) -> Result<Spilled, String> {
+        let _span = trace::span("spill");
         let Partial { read, counts } = self.task(task);
         failpoint::hit(b"shuffle", 0);
-        let put = move || {
-            let (mut draft, mut end, mut slices) = (shelf.create(name)?, 0, Vec::with_capacity(shares));
+        let write = move || {
+            let mut blob = blobs.create(name)?;
+            let mut slices = Vec::with_capacity(shares);
+            let mut end = 0;
             for share in divided(counts, shares) {
                 let mut encoded = Vec::new();
-                share.iter().for_each(|counts| counts.encode(&mut encoded));
-                draft.write_all(&encoded)?;
+                for counts in share {
+                    counts.encode(&mut encoded);
+                }
+                blob.write_all(&encoded)?;
                 let start = end;
                 end += encoded.len() as u64;
-                slices.push(Slice { name: name.to_owned(), start, end });
+                slices.push(BlobRange { name: name.to_owned(), start, end });
             }
-            draft.finish().map(|()| slices)
+            blob.finish().map(|()| slices)
         };
-        let slices = put().map_err(|error| reason(&error))?;
-        Ok(Shelved { read, slices })
+        let slices = write().map_err(|error| reason(&error))?;
+        Ok(Spilled { read, slices })
     }
 }
 
-/// A reducer's task: the counts of the same share, from all tasks.
+/// The task of a reducer: the counts of one share, from all tasks.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Share {
-    /// Its number.
+    /// The share's number.
     pub number: usize,
-    /// Where they are.
-    pub slices: Vec<Slice>,
+    /// The slices of the blobs that have the counts.
+    pub slices: Vec<BlobRange>,
 }
 
 impl Share {
-    /// As many shares, without any counts yet.
+    /// This number of shares, without counts.
     #[must_use]
     pub fn none(shares: usize) -> Vec<Self> {
         (0..shares).map(|number| Self { number, slices: Vec::new() }).collect()
@@ -76,14 +81,14 @@ impl Share {
     ///
     /// # Errors
     ///
-    /// The first slice that cannot be had, and the reason.
-    pub fn rank(&self, settings: &Settings, shelf: &dyn Shelf) -> Result<Ranked, (Slice, String)> {
+    /// The first slice that cannot be read or decoded, and the reason.
+    pub fn rank(&self, settings: &Settings, blobs: &dyn BlobStore) -> Result<Ranked, (BlobRange, String)> {
         let _span = trace::span("reduce");
         let mut sums = Partition::new(self.number, settings.seed);
         let mut counts = Vec::new();
         for slice in &self.slices {
             counts.clear();
-            let read = shelf.read(slice, &mut counts).map_err(|error| reason(&error));
+            let read = blobs.read(slice, &mut counts).map_err(|error| reason(&error));
             let added = read.and_then(|()| sums.absorb_encoded(&counts).map_err(str::to_owned));
             added.map_err(|why| (slice.clone(), why))?;
         }
@@ -96,7 +101,7 @@ mod tests {
     use serde_bytes::ByteBuf;
 
     use super::*;
-    use cc_core::shelf::Memory;
+    use cc_core::blobs::MemStore;
 
     use crate::{Content, Piece};
 
@@ -106,19 +111,19 @@ mod tests {
     }
 
     #[test]
-    fn what_has_been_on_the_shelf_counts_once() {
-        let (settings, shelf) = (Settings::default(), Memory::default());
+    fn what_was_spilled_counts_once() {
+        let (settings, blobs) = (Settings::default(), MemStore::default());
         let mut counter = Counter::new(&settings);
         let tasks = [0..700, 300..1000].map(|range| task(range.map(|n| format!("word{n} ")).collect()));
         let mut shares = Share::none(5);
         for (nth, task) in tasks.iter().enumerate() {
-            let shelved = counter.shelve(task, &nth.to_string(), 5, &shelf).unwrap();
-            assert_eq!(shelved.read.totals.words, 700);
-            shares.iter_mut().zip(shelved.slices).for_each(|(share, slice)| share.slices.push(slice));
+            let spilled = counter.spill(task, &nth.to_string(), 5, &blobs).unwrap();
+            assert_eq!(spilled.read.totals.words, 700);
+            shares.iter_mut().zip(spilled.slices).for_each(|(share, slice)| share.slices.push(slice));
         }
         let mut counts = Vec::new();
         for share in shares {
-            let ranked = share.rank(&settings, &shelf).unwrap();
+            let ranked = share.rank(&settings, &blobs).unwrap();
             counts.extend(ranked.iter().map(|(word, count)| (word.to_vec(), count)));
         }
         assert_eq!(counts.len(), 1000);
@@ -127,9 +132,9 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_named() {
-        let slice = Slice { name: "gone".to_owned(), start: 0, end: 1 };
+        let slice = BlobRange { name: "gone".to_owned(), start: 0, end: 1 };
         let share = Share { number: 0, slices: vec![slice.clone()] };
-        let (missing, why) = share.rank(&Settings::default(), &Memory::default()).unwrap_err();
-        assert_eq!((missing, &*why), (slice, "gone: not on the shelf"));
+        let (missing, why) = share.rank(&Settings::default(), &MemStore::default()).unwrap_err();
+        assert_eq!((missing, &*why), (slice, "gone: no such blob"));
     }
 }

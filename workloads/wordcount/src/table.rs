@@ -1,9 +1,9 @@
-//! A hash table from words to counts, made for there being many short words.
+//! A hash table from words to counts, optimized for short words.
 //!
-//! Open addressing with linear probing, and three kinds of slots. A word of up to eight bytes is in its slot, padded
-//! with zeros, which no word contains: four slots to a cache line, and most words are found with one look at one of
-//! them and one comparison. One of up to sixteen bytes is two numbers. A longer one is in an arena, and its slot says
-//! where.
+//! It uses open addressing with linear probing, and three kinds of slots. A slot holds a word of up
+//! to eight bytes itself, padded with zeros, which no word contains. Four such slots fit in a cache
+//! line, and most words are found with one comparison in the first slot. A word of up to sixteen
+//! bytes is two numbers in its slot. A longer word is in an arena, and its slot holds the position.
 
 use std::{cmp::Reverse, iter, mem};
 
@@ -15,7 +15,7 @@ pub(super) struct Table {
     seed: u64,
     eights: Slots<u64>,
     sixteens: Slots<[u64; 2]>,
-    longs: Slots<Place>,
+    longs: Slots<LongKey>,
     arena: Vec<u8>,
 }
 
@@ -24,17 +24,18 @@ pub(super) struct Table {
 pub(super) struct List {
     eights: Vec<Slot<u64>>,
     sixteens: Vec<Slot<[u64; 2]>>,
-    longs: Vec<Slot<Place>>,
+    longs: Vec<Slot<LongKey>>,
     arena: Vec<u8>,
 }
 
-/// A word, as it is looked for: its bytes in the order of memory, padded with zeros, if it is short.
+/// A word as a key: a short one is the little-endian number of its bytes, padded with zeros.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Word<'a> {
     /// Up to [`EIGHT`] bytes.
     Eight(u64),
-    /// More, and up to [`SIXTEEN`].
+    /// More bytes, up to [`SIXTEEN`].
     Sixteen([u64; 2]),
+    /// More than [`SIXTEEN`] bytes.
     Long(&'a [u8]),
 }
 
@@ -50,7 +51,7 @@ impl<'a> Word<'a> {
         }
     }
 
-    /// Its hash; the same for the same word and seed, whoever asks.
+    /// The hash, which depends only on the word and the seed.
     #[inline(always)]
     fn hash(self, seed: u64) -> u64 {
         match self {
@@ -60,18 +61,18 @@ impl<'a> Word<'a> {
         }
     }
 
-    /// How it is ordered among those that are as frequent.
+    /// The word with a count, as an entry of the ranking.
     pub(super) fn entry(self, count: u64) -> Entry<'a> {
-        let (first, rest) = match self {
+        let (first, tail) = match self {
             Self::Eight(eight) => ([eight, 0], &[][..]),
             Self::Sixteen(sixteen) => (sixteen, &[][..]),
             Self::Long(bytes) => (halves(bytes), &bytes[SIXTEEN..]),
         };
-        Entry { count: Reverse(count), first: first.map(u64::swap_bytes), rest }
+        Entry { count: Reverse(count), first: first.map(u64::swap_bytes), tail }
     }
 }
 
-/// The first sixteen bytes, or zeros where there are none.
+/// The first sixteen bytes, padded with zeros, as two little-endian numbers.
 fn halves(bytes: &[u8]) -> [u64; 2] {
     let (mut padded, length) = ([0; SIXTEEN], bytes.len().min(SIXTEEN));
     padded[..length].copy_from_slice(&bytes[..length]);
@@ -79,13 +80,14 @@ fn halves(bytes: &[u8]) -> [u64; 2] {
     [padded as u64, (padded >> 64) as u64]
 }
 
-/// Words in the order of the ranking: the larger count first, then the smaller word.
+/// An entry of the ranking. Entries are ordered by descending count, then by ascending word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Entry<'a> {
     count: Reverse<u64>,
-    /// As numbers that are ordered as the bytes are.
+    /// The first sixteen bytes as big-endian numbers, whose order is that of the bytes.
     first: [u64; 2],
-    rest: &'a [u8],
+    /// The bytes after these.
+    tail: &'a [u8],
 }
 
 impl Entry<'_> {
@@ -97,7 +99,7 @@ impl Entry<'_> {
     pub(super) fn length(&self) -> usize {
         let [high, low] = self.first;
         let zeros = if low == 0 { u64::BITS + high.trailing_zeros() } else { low.trailing_zeros() };
-        SIXTEEN - zeros as usize / 8 + self.rest.len()
+        SIXTEEN - zeros as usize / 8 + self.tail.len()
     }
 
     /// Appends the word.
@@ -105,12 +107,12 @@ impl Entry<'_> {
         let (end, first) = (bytes.len() + self.length(), self.first.map(u64::to_be_bytes));
         bytes.extend_from_slice(first.as_flattened());
         bytes.truncate(end);
-        bytes.extend_from_slice(self.rest);
+        bytes.extend_from_slice(self.tail);
     }
 }
 
 impl Table {
-    /// No words yet. The same word has the same hash in all tables with this seed.
+    /// A table without words. A word has the same hash in all tables with this seed.
     pub(super) fn new(seed: u64) -> Self {
         Self {
             seed,
@@ -121,7 +123,7 @@ impl Table {
         }
     }
 
-    /// How many words there are.
+    /// The number of distinct words.
     pub(super) fn words(&self) -> usize {
         self.eights.used + self.sixteens.used + self.longs.used
     }
@@ -137,7 +139,7 @@ impl Table {
         }
     }
 
-    /// Counts words of [`Word::Eight`]. Never inlined, so that its loop has the registers to itself.
+    /// Counts words of [`Word::Eight`]. Never inlined, so that its loop has all registers.
     #[inline(never)]
     pub(super) fn count_eights(&mut self, words: &[u64]) {
         self.eights.add(words.iter().map(|key| Slot { key: *key, count: 1 }), self.seed, PartialEq::eq);
@@ -154,42 +156,43 @@ impl Table {
         self.eights.add(list.eights.iter().copied(), self.seed, PartialEq::eq);
         self.sixteens.add(list.sixteens.iter().copied(), self.seed, PartialEq::eq);
         for Slot { key, count } in &list.longs {
-            self.add_long(key.of(&list.arena), key.hash, *count);
+            self.add_long(key.word(&list.arena), key.hash, *count);
         }
     }
 
     #[cold]
     fn add_long(&mut self, word: &[u8], hash: u64, count: u64) {
-        let key = Place { hash, start: self.arena.len(), length: word.len() };
-        let before = self.longs.used;
-        self.longs.add(iter::once(Slot { key, count }), self.seed, |is, _| {
-            is.hash == hash && is.of(&self.arena) == word
+        let key = LongKey { hash, start: self.arena.len(), length: word.len() };
+        let used_before = self.longs.used;
+        self.longs.add(iter::once(Slot { key, count }), self.seed, |existing, _| {
+            existing.hash == hash && existing.word(&self.arena) == word
         });
-        if self.longs.used > before {
+        if self.longs.used > used_before {
             self.arena.extend_from_slice(word);
         }
     }
 
-    /// Takes the words out, and keeps the room: into so many lists, each word into `which` its hash says.
-    pub(super) fn drain(&mut self, lists: usize, which: impl Fn(u64) -> usize) -> Vec<List> {
+    /// Moves the words into this number of lists; `list_of` maps a word's hash to its list. The
+    /// table keeps its slots.
+    pub(super) fn drain(&mut self, lists: usize, list_of: impl Fn(u64) -> usize) -> Vec<List> {
         let Self { seed, eights, sixteens, longs, arena } = self;
-        // A little more than their share, since they differ.
-        let room = |used: usize| used / lists * 9 / 8;
+        // An eighth more than the average, since the lists differ in size.
+        let capacity = |used: usize| used / lists * 9 / 8;
         let list = || List {
-            eights: Vec::with_capacity(room(eights.used)),
-            sixteens: Vec::with_capacity(room(sixteens.used)),
+            eights: Vec::with_capacity(capacity(eights.used)),
+            sixteens: Vec::with_capacity(capacity(sixteens.used)),
             ..List::default()
         };
         let mut lists: Vec<_> = iter::repeat_with(list).take(lists).collect();
-        eights.drain(|slot| lists[which(slot.key.hash(*seed))].eights.push(slot));
-        sixteens.drain(|slot| lists[which(slot.key.hash(*seed))].sixteens.push(slot));
-        // Long words are rare, and one may be very long: their bytes are kept no longer than they are needed.
+        eights.drain(|slot| lists[list_of(slot.key.hash(*seed))].eights.push(slot));
+        sixteens.drain(|slot| lists[list_of(slot.key.hash(*seed))].sixteens.push(slot));
+        // Free the arena: long words are rare, but a single one can be very long.
         let arena = mem::take(arena);
-        longs.drain(|slot| lists[which(slot.key.hash)].push_long(slot, &arena));
+        longs.drain(|slot| lists[list_of(slot.key.hash)].push_long(slot, &arena));
         lists
     }
 
-    /// Forgets the words, and keeps the room.
+    /// Removes all words, and keeps the slots.
     pub(super) fn clear(&mut self) {
         self.eights.drain(|_| ());
         self.sixteens.drain(|_| ());
@@ -197,12 +200,12 @@ impl Table {
         self.arena.clear();
     }
 
-    /// The words in the order of the ranking, or the first so many of them.
+    /// The words in the order of the ranking: all of them, or the first `top`.
     pub(super) fn ranked(&self, top: Option<usize>) -> Vec<Entry<'_>> {
         let mut entries = Vec::with_capacity(self.words());
-        self.eights.each(|key, count| entries.push(Word::Eight(key).entry(count)));
-        self.sixteens.each(|key, count| entries.push(Word::Sixteen(key).entry(count)));
-        self.longs.each(|key, count| entries.push(Word::Long(key.of(&self.arena)).entry(count)));
+        self.eights.for_each(|key, count| entries.push(Word::Eight(key).entry(count)));
+        self.sixteens.for_each(|key, count| entries.push(Word::Sixteen(key).entry(count)));
+        self.longs.for_each(|key, count| entries.push(Word::Long(key.word(&self.arena)).entry(count)));
         if let Some(top) = top.filter(|top| *top < entries.len()) {
             if top > 0 {
                 entries.select_nth_unstable(top - 1);
@@ -219,24 +222,31 @@ impl List {
         self.eights.is_empty() && self.sixteens.is_empty() && self.longs.is_empty()
     }
 
-    /// Calls `each` with every word and its count.
-    pub(super) fn each(&self, mut each: impl FnMut(Word, u64)) {
-        self.eights.iter().for_each(|slot| each(Word::Eight(slot.key), slot.count));
-        self.sixteens.iter().for_each(|slot| each(Word::Sixteen(slot.key), slot.count));
-        self.longs.iter().for_each(|slot| each(Word::Long(slot.key.of(&self.arena)), slot.count));
+    /// Calls `action` with every word and its count.
+    pub(super) fn for_each(&self, mut action: impl FnMut(Word, u64)) {
+        for slot in &self.eights {
+            action(Word::Eight(slot.key), slot.count);
+        }
+        for slot in &self.sixteens {
+            action(Word::Sixteen(slot.key), slot.count);
+        }
+        for slot in &self.longs {
+            action(Word::Long(slot.key.word(&self.arena)), slot.count);
+        }
     }
 
-    /// Appends a long word, whose place is in another arena.
-    fn push_long(&mut self, Slot { key, count }: Slot<Place>, arena: &[u8]) {
-        self.longs.push(Slot { key: Place { start: self.arena.len(), ..key }, count });
-        self.arena.extend_from_slice(key.of(arena));
+    /// Appends a long word that is in another arena.
+    fn push_long(&mut self, Slot { key, count }: Slot<LongKey>, arena: &[u8]) {
+        self.longs.push(Slot { key: LongKey { start: self.arena.len(), ..key }, count });
+        self.arena.extend_from_slice(key.word(arena));
     }
 }
 
-/// Open addressing: a key is in the slot that its hash says, or in the first free one behind it.
+/// A table with open addressing: a key is in the slot that its hash chooses, or in the next one
+/// that was free when it was added.
 #[derive(Clone, Debug)]
 struct Slots<K> {
-    /// A power of two of them, or none.
+    /// The number of slots is zero or a power of two.
     slots: Vec<Slot<K>>,
     used: usize,
 }
@@ -244,11 +254,11 @@ struct Slots<K> {
 #[derive(Clone, Copy, Debug, Default)]
 struct Slot<K> {
     key: K,
-    /// None is a free slot, and its key the default.
+    /// Zero in a free slot, whose key is the default.
     count: u64,
 }
 
-/// What a word is in its slot. The default is no word.
+/// The representation of a word in its slot. The default stands for no word.
 trait Key: Copy + Default {
     fn hash(self, seed: u64) -> u64;
 }
@@ -261,8 +271,9 @@ impl Key for u64 {
 }
 
 impl Key for [u64; 2] {
-    /// Folded multiplication: the two halves of the product of what is to be hashed, mixed with constants and the seed,
-    /// as in Wang Yi's [wyhash](https://github.com/wangyi-fudan/wyhash).
+    /// A folded multiplication, as in Wang Yi's [wyhash](https://github.com/wangyi-fudan/wyhash):
+    /// both halves of the key are mixed with constants and the seed and multiplied, and the two
+    /// halves of the product are combined.
     #[inline(always)]
     fn hash(self, seed: u64) -> u64 {
         let (low, high) = (self[0] ^ seed ^ 0x2d35_8dcc_aa6c_78a5, self[1] ^ 0x8bb8_4b93_962e_acc9);
@@ -271,21 +282,21 @@ impl Key for [u64; 2] {
     }
 }
 
-/// Where a long word is in the arena.
+/// A long word: its hash, and its position in the arena.
 #[derive(Clone, Copy, Debug, Default)]
-struct Place {
+struct LongKey {
     hash: u64,
     start: usize,
     length: usize,
 }
 
-impl Place {
-    fn of(self, arena: &[u8]) -> &[u8] {
+impl LongKey {
+    fn word(self, arena: &[u8]) -> &[u8] {
         &arena[self.start..][..self.length]
     }
 }
 
-impl Key for Place {
+impl Key for LongKey {
     fn hash(self, _: u64) -> u64 {
         self.hash
     }
@@ -298,18 +309,18 @@ impl<K> Default for Slots<K> {
 }
 
 impl<K: Key> Slots<K> {
-    /// Adds to the counts of the keys that these are, and takes in those that are new.
+    /// Adds counts of keys; `is_equal` compares a key of the table with one of these.
     #[inline(always)]
-    fn add(&mut self, some: impl Iterator<Item = Slot<K>>, seed: u64, is: impl Fn(&K, &K) -> bool) {
+    fn add(&mut self, counts: impl Iterator<Item = Slot<K>>, seed: u64, is_equal: impl Fn(&K, &K) -> bool) {
         if self.slots.is_empty() {
             self.grow(seed);
         }
         let mut mask = self.slots.len() - 1;
-        for Slot { key, count } in some {
+        for Slot { key, count } in counts {
             let mut at = key.hash(seed) as usize & mask;
             loop {
                 let slot = &mut self.slots[at];
-                if is(&slot.key, &key) {
+                if is_equal(&slot.key, &key) {
                     slot.count += count;
                     break;
                 }
@@ -329,7 +340,7 @@ impl<K: Key> Slots<K> {
 
     #[cold]
     fn grow(&mut self, seed: u64) {
-        let larger = vec![Slot::default(); (self.slots.len() * 2).max(FEW)];
+        let larger = vec![Slot::default(); (self.slots.len() * 2).max(MIN_SLOTS)];
         let mask = larger.len() - 1;
         for slot in mem::replace(&mut self.slots, larger) {
             if slot.count != 0 {
@@ -342,20 +353,22 @@ impl<K: Key> Slots<K> {
         }
     }
 
-    fn each(&self, mut each: impl FnMut(K, u64)) {
-        self.slots.iter().filter(|slot| slot.count != 0).for_each(|slot| each(slot.key, slot.count));
+    /// Calls `action` with every key and its count.
+    fn for_each(&self, mut action: impl FnMut(K, u64)) {
+        self.slots.iter().filter(|slot| slot.count != 0).for_each(|slot| action(slot.key, slot.count));
     }
 
-    fn drain(&mut self, mut each: impl FnMut(Slot<K>)) {
+    /// Frees all used slots, and calls `action` with each.
+    fn drain(&mut self, mut action: impl FnMut(Slot<K>)) {
         if self.used > 0 {
-            self.slots.iter_mut().filter(|slot| slot.count != 0).for_each(|slot| each(mem::take(slot)));
+            self.slots.iter_mut().filter(|slot| slot.count != 0).for_each(|slot| action(mem::take(slot)));
             self.used = 0;
         }
     }
 }
 
-/// The slots of a table that has any.
-const FEW: usize = 16;
+/// Minimum slots of a table that has any.
+const MIN_SLOTS: usize = 16;
 
 #[cfg(test)]
 mod tests {
@@ -406,7 +419,7 @@ mod tests {
         let lists = table.drain(5, |hash| hash as usize % 5);
         for (nth, list) in lists.iter().enumerate() {
             assert!(!list.is_empty());
-            list.each(|word, count| {
+            list.for_each(|word, count| {
                 assert_eq!(word.hash(7) as usize % 5, nth);
                 assert_eq!(found.insert(bytes(&word.entry(count)), count), None);
             });
@@ -426,13 +439,13 @@ mod tests {
             }
         }
         let mut slots = Slots::default();
-        // From the last slot on, and also where they have to move.
+        // The keys begin in the last slot and wrap around; when the table grows, they move.
         for round in 0..2 {
             let some = (1..=40).map(|nth| Slot { key: Same(nth), count: u64::from(nth) });
             slots.add(some.clone().collect::<Vec<_>>().into_iter(), 7, PartialEq::eq);
             some.for_each(|slot| slots.add(iter::once(slot), 7, PartialEq::eq));
             let mut found = Vec::new();
-            slots.each(|Same(key), count| found.push((key, count)));
+            slots.for_each(|Same(key), count| found.push((key, count)));
             found.sort_unstable();
             let times = 2 * (round + 1);
             assert_eq!(found, (1..=40).map(|nth| (nth, u64::from(nth) * times)).collect::<Vec<_>>());

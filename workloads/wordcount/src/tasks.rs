@@ -1,4 +1,4 @@
-//! Where tasks come from: operands, directory walks, and inputs that can only be read in order.
+//! The source of tasks: files given as operands, files found in directories, and streams.
 
 use std::{
     fs::{self, File},
@@ -17,8 +17,10 @@ use cc_core::{
 use serde_bytes::ByteBuf;
 use walkdir::{DirEntry, WalkDir};
 
-use super::{Content, Grain, Job, Piece, Task, words::is_word};
-/// What is taken of a stream at once, at most: it is in memory as a whole, and twice or more where it travels.
+use super::{Content, Grain, Job, Piece, Task, words::is_word_byte};
+
+/// Maximum bytes of a stream per piece. The bytes are part of the task, so each copy of it takes
+/// that much memory.
 const PORTION: u64 = 1 << 20;
 
 /// The iterator of [`Job::tasks`].
@@ -27,19 +29,19 @@ pub struct Tasks<'a> {
     grain: Grain,
     stop: Stop,
     roots: slice::Iter<'a, PathBuf>,
-    /// The one root of a job without operands.
+    /// The root of a job without operands.
     implicit: Option<&'static str>,
     walk: Option<walkdir::IntoIter>,
     stream: Option<(Vec<u8>, Stream)>,
-    /// What was found last, if it is one piece.
+    /// The piece that was found last, if it is a whole file.
     found: Option<Piece>,
-    /// What is left of the file that was found last, if it is several.
+    /// The ranges that are left of the file that was found last, if it is large.
     ranges: Option<Ranges>,
-    /// The task that is being put together, and its bytes.
+    /// The task that is being assembled, and its bytes.
     task: Task,
     bytes: u64,
-    /// How often the next task was asked for.
-    asked: u64,
+    /// The number of calls of `next`.
+    calls: u64,
 }
 
 impl<'a> Tasks<'a> {
@@ -57,11 +59,12 @@ impl<'a> Tasks<'a> {
             ranges: None,
             task: Task::default(),
             bytes: 0,
-            asked: 0,
+            calls: 0,
         }
     }
 
-    /// The next piece, of at most [`Grain::bytes`], if it is for the task that is being put together.
+    /// The next piece, of at most [`Grain::bytes`]; `None` if the task that is being assembled has
+    /// no more.
     fn piece(&mut self) -> Option<Piece> {
         loop {
             if self.stop.requested() {
@@ -72,7 +75,7 @@ impl<'a> Tasks<'a> {
             }
             if let Some((path, stream)) = &mut self.stream {
                 if !self.task.pieces.is_empty() {
-                    return None; // what has been found need not wait for a stream
+                    return None; // the pieces so far are a task, since reading the stream may block
                 }
                 match stream.next() {
                     Some(portion) => return Some(portion_of(path.clone(), portion)),
@@ -92,7 +95,7 @@ impl<'a> Tasks<'a> {
         }
     }
 
-    /// Begins with an operand.
+    /// Opens an operand: finds a file, or begins to read a directory or a stream.
     fn open(&mut self, root: &Path) {
         if root.as_os_str() == "-" {
             return self.stream(b"(standard input)".to_vec(), stream::stdin());
@@ -100,18 +103,19 @@ impl<'a> Tasks<'a> {
         let missing = |why| Piece::missing(root.as_os_str().to_owned().into_vec(), why);
         match fs::metadata(root) {
             Err(error) => self.found = Some(missing(reason(&error))),
-            Ok(kind) if kind.is_file() => self.file(root.to_owned(), kind.len()),
-            Ok(kind) if kind.is_dir() && self.job.recursive => {
+            Ok(metadata) if metadata.is_file() => self.file(root.to_owned(), metadata.len()),
+            Ok(metadata) if metadata.is_dir() && self.job.recursive => {
                 let by_name = |a: &DirEntry, b: &DirEntry| a.path().as_os_str().cmp(b.path().as_os_str());
                 self.walk = Some(WalkDir::new(root).min_depth(1).sort_by(by_name).into_iter());
             }
-            Ok(kind) if kind.is_dir() => self.found = Some(missing("Is a directory".to_owned())),
-            // A pipe or a device. Opening one must not wait for its other end: that happens in `poll`.
+            Ok(metadata) if metadata.is_dir() => self.found = Some(missing("Is a directory".to_owned())),
+            // A pipe or a device. Opening it does not wait for the other end, since only `poll` is
+            // interrupted by a stop.
             Ok(_) => self.stream(root.as_os_str().to_owned().into_vec(), stream::open(root)),
         }
     }
 
-    /// What a walk has come to: regular files count, and what goes wrong is said.
+    /// Handles an entry of a directory: finds a regular file, or reports an error.
     fn enter(&mut self, entry: walkdir::Result<DirEntry>) {
         let file = entry.and_then(|entry| {
             let size =
@@ -129,10 +133,12 @@ impl<'a> Tasks<'a> {
         }
     }
 
-    /// Cuts a file that is larger than a task. One that claims to be empty, as those in `/proc` do, is read to its end.
+    /// Finds a file, and cuts it into ranges if it is larger than a task. A file of size zero is
+    /// read to its end: files in `/proc` have that size.
     fn file(&mut self, path: PathBuf, size: u64) {
         let is_large = size > self.grain.bytes;
-        // Whether a large one can be opened is tried before: one message says so, instead of one for each range.
+        // Try to open a large file first: if that fails, there is one message instead of one for
+        // each range.
         let opened = if is_large { stream::open(&path).map(drop) } else { Ok(()) };
         let path = path.into_os_string().into_vec();
         match opened {
@@ -143,18 +149,20 @@ impl<'a> Tasks<'a> {
     }
 
     fn stream(&mut self, path: Vec<u8>, file: io::Result<File>) {
-        let whole: stream::Cut = |bytes| bytes.iter().rposition(|byte| !is_word(*byte)).map(|gap| gap + 1);
+        let after_last_word: stream::Cut =
+            |bytes| bytes.iter().rposition(|byte| !is_word_byte(*byte)).map(|gap| gap + 1);
         let limit = self.grain.bytes.min(PORTION);
-        let stream = |file| Stream::new(file, limit, whole, &self.stop).map_err(stream::of_input);
+        let stream = |file| Stream::new(file, limit, after_last_word, &self.stop).map_err(stream::of_input);
         match file.and_then(stream) {
-            // Nothing is printed before the last word is counted, so there is no hurry.
+            // Results are printed only at the end, so the stream can wait until a portion is full.
             Ok(stream) => self.stream = Some((path, stream.patient())),
             Err(error) => self.found = Some(Piece::missing(path, reason(&error))),
         }
     }
 }
 
-/// What is left of a file that is cut into ranges. They are made one by one: a file may claim any size.
+/// The ranges that are left of a large file. They are made on demand, since a sparse file can have
+/// any size.
 struct Ranges {
     path: Vec<u8>,
     at: u64,
@@ -163,9 +171,9 @@ struct Ranges {
 }
 
 impl Ranges {
-    /// As many as it takes, and of the same length, so that no small one is left over for the end.
-    fn new(path: Vec<u8>, size: u64, most: u64) -> Self {
-        Self { path, at: 0, step: size.div_ceil(size.div_ceil(most)), size }
+    /// Cuts a file into the least number of ranges of at most `max` bytes, all about equally long.
+    fn new(path: Vec<u8>, size: u64, max: u64) -> Self {
+        Self { path, at: 0, step: size.div_ceil(size.div_ceil(max)), size }
     }
 }
 
@@ -193,8 +201,8 @@ impl Iterator for Tasks<'_> {
     type Item = Task;
 
     fn next(&mut self) -> Option<Task> {
-        failpoint::hit(b"source", self.asked);
-        self.asked += 1;
+        failpoint::hit(b"source", self.calls);
+        self.calls += 1;
         while self.bytes < self.grain.bytes && self.task.pieces.len() < self.grain.files {
             let Some(piece) = self.piece() else { break };
             self.bytes += piece.size();
@@ -207,7 +215,7 @@ impl Iterator for Tasks<'_> {
 }
 
 impl Piece {
-    /// How much text it is, as far as that is known.
+    /// The bytes of the piece, or zero if they are unknown.
     fn size(&self) -> u64 {
         match &self.content {
             Content::Bytes(bytes) => bytes.len() as u64,
@@ -272,7 +280,7 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_a_piece_that_says_so() {
         let dir = tempfile::tempdir().unwrap();
-        // The second is a path, too: what it leads to would be a directory.
+        // The second is a path and not standard input.
         let roots = vec![dir.path().join("none"), "-/".into(), dir.path().to_owned()];
         let [task] = &tasks(&job(roots, false), 10, 9)[..] else { panic!("one task") };
         let whys: Vec<_> = task.pieces.iter().map(|piece| &piece.content).collect();
@@ -285,9 +293,9 @@ mod tests {
     fn a_large_file_that_cannot_be_opened_is_one_piece() {
         let (job, stop) = (job(Vec::new(), false), Stop::new());
         let mut tasks = job.tasks(Grain { bytes: 10, files: 9 }, &stop);
-        // As if it had been there a moment ago.
+        // As if the file had existed when its size was read.
         tasks.file(tempfile::tempdir().unwrap().path().join("gone"), 100);
-        let piece = tasks.piece().expect("it is told of");
+        let piece = tasks.piece().expect("the error is a piece");
         assert_eq!(piece.content, Content::Missing("No such file or directory".to_owned()));
         assert!(tasks.found.is_none() && tasks.ranges.is_none());
     }

@@ -10,24 +10,25 @@ use cc_workloads::{
 };
 
 use super::*;
-use crate::keeper::tests::DEADLY;
+use crate::shard_actor::tests::DEADLY;
 
-/// What a server with three keepers replies to these lines, all sent at once, in so many lines.
+/// The first `count` lines that a server with three shards replies to these lines, all sent at
+/// once.
 fn ask(lines: &str, count: usize) -> Vec<String> {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let (address, ctx) = (listener.local_addr().unwrap(), Ctx::new(NonZeroUsize::new(3).unwrap()));
     let stop = ctx.stop.clone();
-    let serves = thread::spawn(move || run(listener, &Config::default(), &ctx));
+    let server = thread::spawn(move || run(listener, &Config::default(), &ctx));
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     stream.write_all(lines.as_bytes()).unwrap();
     let replies = BufReader::new(stream).lines().take(count).map(Result::unwrap).collect();
     stop.request(Cause::Test);
-    serves.join().unwrap().unwrap();
+    server.join().unwrap().unwrap();
     replies
 }
 
-/// A key of another shard.
+/// A key of another shard than the deadly one.
 fn other() -> String {
     let shard = |key: &[u8]| Slots::new(3).shard(key);
     assert_eq!(slot(b"{deadly}x"), slot(DEADLY));
@@ -35,7 +36,7 @@ fn other() -> String {
 }
 
 #[test]
-fn a_keepers_death_is_seen_by_who_had_asked_and_costs_one_shard() {
+fn a_panic_of_a_shard_actor_is_reported_to_the_client_and_costs_one_shard() {
     let other = other();
     let replies = ask(
         &format!(
@@ -51,9 +52,9 @@ fn a_keepers_death_is_seen_by_who_had_asked_and_costs_one_shard() {
 }
 
 #[test]
-fn a_keepers_death_in_a_transaction_is_no_refusal() {
+fn a_panic_of_a_shard_actor_in_a_transaction_is_no_refusal() {
     let other = other();
     let replies = ask(&format!("MULTI\r\nINCR deadly\r\nINCR {other}\r\nEXEC\r\nINCR {other}\r\n"), 5);
     assert!(replies[3].starts_with("-INDETERMINATE "), "{replies:?}");
-    assert_eq!(replies[4], ":2", "the other part was committed, and lets go");
+    assert_eq!(replies[4], ":2", "the other part was committed, and its shard is released");
 }

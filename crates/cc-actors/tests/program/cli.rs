@@ -12,12 +12,12 @@ command_line::tests!(PROGRAM, ["actors"]);
 threads::tests!(PROGRAM);
 
 #[test]
-fn any_number_of_searchers_and_credits_gives_the_same() {
+fn the_output_does_not_depend_on_the_number_of_workers_or_credits() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     for n in 0..100 {
         fs::write(dir.path().join(format!("{n:02}")), "a line\n".repeat(n * 50)).expect("written");
     }
-    // Its output is many times what a task may put out, so a rest has rests.
+    // Its output is many times the limit of one task, so a remainder has remainders itself.
     fs::write(dir.path().join("50"), "a long line\n".repeat(100_000)).expect("written");
     let output = |workers: &str, window: &str| {
         let run = Cmd::new(PROGRAM).args(["--workers", workers, "--window", window, "grep", "-ron", "."]);
@@ -26,7 +26,7 @@ fn any_number_of_searchers_and_credits_gives_the_same() {
     let expected = output("1", "1");
     assert_eq!(expected.iter().filter(|byte| **byte == b'\n').count(), 100_000 * 11 + (4950 - 50) * 50 * 6);
     for (workers, window) in [("1", "16"), ("2", "1"), ("3", "5"), ("16", "2"), ("16", "200")] {
-        // Not `assert_eq`, which would print all of it.
-        assert!(output(workers, window) == expected, "{workers} searchers, {window} credits");
+        // Not `assert_eq`, which would print megabytes.
+        assert!(output(workers, window) == expected, "{workers} workers, {window} credits");
     }
 }

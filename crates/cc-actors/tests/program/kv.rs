@@ -1,4 +1,4 @@
-//! The server as its clients see it.
+//! The server, as its clients see it.
 
 use std::{
     collections::HashSet,
@@ -18,17 +18,17 @@ use cc_workloads::{
 struct Server {
     address: SocketAddr,
     stop: Stop,
-    serves: JoinHandle<Result<Totals>>,
+    thread: JoinHandle<Result<Totals>>,
 }
 
 impl Server {
     fn start(config: Config) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let (address, ctx) =
-            (listener.local_addr().expect("it is bound"), Ctx::new(NonZeroUsize::new(3).expect("three")));
+        let address = listener.local_addr().expect("it is bound");
+        let ctx = Ctx::new(NonZeroUsize::new(3).expect("not zero"));
         let stop = ctx.stop.clone();
-        let serves = thread::spawn(move || kv::run(listener, &config, &ctx));
-        Self { address, stop, serves }
+        let thread = thread::spawn(move || kv::run(listener, &config, &ctx));
+        Self { address, stop, thread }
     }
 
     fn client(&self) -> Client {
@@ -39,7 +39,7 @@ impl Server {
 
     fn stop(self) -> Totals {
         self.stop.request(Cause::Test);
-        self.serves.join().expect("no panic").expect("served")
+        self.thread.join().expect("no panic").expect("served")
     }
 }
 
@@ -50,7 +50,7 @@ impl Client {
         self.0.get_mut().write_all(lines.as_bytes()).expect("sent");
     }
 
-    /// So many lines of what is replied, without their ends.
+    /// The next lines of the replies, without their line ends.
     fn lines(&mut self, count: usize) -> Vec<String> {
         let mut read = || {
             let mut line = String::new();
@@ -60,7 +60,7 @@ impl Client {
         (0..count).map(|_| read()).collect()
     }
 
-    fn is_hung_up_on(&mut self) -> bool {
+    fn is_closed(&mut self) -> bool {
         matches!(self.0.read(&mut [0]), Ok(0))
     }
 }
@@ -80,14 +80,14 @@ fn a_pipeline_is_answered_in_order() {
         );
     }
     let mut sender = Client(BufReader::new(client.0.get_ref().try_clone().unwrap()));
-    let sends = thread::spawn(move || sender.send(&lines));
+    let sender = thread::spawn(move || sender.send(&lines));
     assert_eq!(client.lines(expected.len()), expected);
-    sends.join().unwrap();
+    sender.join().unwrap();
     assert_eq!(server.stop(), Totals { connections: 1, refused: 0, commands: 8000 });
 }
 
 #[test]
-fn transactions_span_shards_as_one() {
+fn transactions_on_several_shards_are_atomic() {
     let server = Server::start(Config::default());
     thread::scope(|scope| {
         for _ in 0..4 {
@@ -114,7 +114,7 @@ fn transactions_span_shards_as_one() {
 }
 
 #[test]
-fn info_tells_of_every_shard() {
+fn info_lists_every_shard() {
     let server = Server::start(Config::default());
     let mut client = server.client();
     client.send("INFO\r\n");
@@ -129,19 +129,19 @@ fn info_tells_of_every_shard() {
 }
 
 #[test]
-fn too_many_are_told_so() {
+fn too_many_clients_are_turned_away() {
     let server = Server::start(Config { max_connections: 1, ..Config::default() });
     let mut first = server.client();
     first.send("PING\r\n");
     assert_eq!(first.lines(1), ["+PONG"]);
     let mut second = server.client();
     assert_eq!(second.lines(1), ["-ERR max number of clients reached"]);
-    assert!(second.is_hung_up_on());
+    assert!(second.is_closed());
     assert_eq!(server.stop(), Totals { connections: 1, refused: 1, commands: 1 });
 }
 
 #[test]
-fn a_stop_answers_what_has_arrived_and_does_not_wait_for_the_idle() {
+fn a_stop_does_not_wait_for_idle_clients() {
     let server = Server::start(Config { drain: Duration::from_secs(15), ..Config::default() });
     let mut idle = server.client();
     idle.send("PING\r\n");
@@ -149,38 +149,38 @@ fn a_stop_answers_what_has_arrived_and_does_not_wait_for_the_idle() {
     let begun = Instant::now();
     assert_eq!(server.stop().connections, 1);
     assert!(begun.elapsed() < Duration::from_secs(10), "it took {:?}", begun.elapsed());
-    assert!(idle.is_hung_up_on());
+    assert!(idle.is_closed());
 }
 
 #[test]
-fn a_stop_waits_no_longer_for_clients_that_do_not_read() {
+fn a_stop_waits_for_the_drain_time_only_if_clients_do_not_read() {
     let server = Server::start(Config { drain: Duration::from_millis(200), ..Config::default() });
-    let mut deaf = server.client();
+    let mut unread = server.client();
     let value = "x".repeat(8 << 20);
-    deaf.send(&format!("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n${}\r\n{value}\r\n", value.len()));
-    assert_eq!(deaf.lines(1), ["+OK"]);
-    deaf.send(&"GET k\r\n".repeat(8));
-    // The first byte of the first of them is there, and much more than fits between here and there
-    // is behind it.
+    unread.send(&format!("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n${}\r\n{value}\r\n", value.len()));
+    assert_eq!(unread.lines(1), ["+OK"]);
+    unread.send(&"GET k\r\n".repeat(8));
+    // Once the first byte has arrived, the server is writing, and the rest is much more than the
+    // sockets have room for.
     let mut first = [0];
-    deaf.0.read_exact(&mut first).unwrap();
+    unread.0.read_exact(&mut first).unwrap();
     let mut other = server.client();
     other.send("PING\r\n");
-    assert_eq!(other.lines(1), ["+PONG"], "the others are served on");
+    assert_eq!(other.lines(1), ["+PONG"], "other clients are still served");
     let begun = Instant::now();
     server.stop();
     assert!(begun.elapsed() < Duration::from_secs(10), "it took {:?}", begun.elapsed());
 }
 
 #[test]
-fn an_idle_client_is_hung_up_on() {
+fn an_idle_client_is_disconnected() {
     let server = Server::start(Config { idle_timeout: Some(Duration::from_millis(50)), ..Config::default() });
-    assert!(server.client().is_hung_up_on());
+    assert!(server.client().is_closed());
     server.stop();
 }
 
 #[test]
-fn a_stop_before_the_start_ends_it() {
+fn a_stop_before_the_start_ends_the_server() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let ctx = Ctx::new(NonZeroUsize::MIN);
     ctx.stop.request(Cause::Test);

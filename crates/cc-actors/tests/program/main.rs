@@ -1,5 +1,5 @@
-//! The tests of the program: one executable, since each takes a while to link. What is the same for
-//! all programs is in `workloads/tests`.
+//! The tests of the program, in one executable, since linking each takes a while. Tests that all
+//! programs share are in `workloads/tests`.
 
 #[path = "../../../../workloads/tests/command_line/mod.rs"]
 mod command_line;

@@ -1,13 +1,14 @@
 //! `kv` on async/await, on one thread.
 //!
 //! - **Split.** A task for each client, as on several threads.
-//! - **Share.** All keys, in one shard: between two `await`s nobody else runs, so whoever is polled has it for itself.
-//!   `RefCell` says that instead of a lock. Nothing is atomic, and no plan spans shards.
+//! - **Share.** All keys, in one shard in a `RefCell`. Between two `await`s no other task runs, so
+//!   a task that borrows the shard there has exclusive access. Nothing is atomic, and no plan spans
+//!   shards.
 //! - **Bound.** As on several threads.
-//! - **Order.** Tasks are polled one after the other, and so their plans are run.
-//! - **Stop.** As on several threads: nothing of it depends on how many there are.
-//! - **Fail.** A panic ends the task of one client. If it was changing the shard, nobody knows what is left of it: it is
-//!   replaced by an empty one, of another epoch.
+//! - **Order.** The tasks are polled one after the other, and their plans run in that order.
+//! - **Stop.** As on several threads: it does not depend on their number.
+//! - **Fail.** A panic ends the task of one client. If it was changing the shard, the shard may be
+//!   inconsistent. It is replaced by an empty one with another epoch.
 
 use std::{
     cell::RefCell,
@@ -28,7 +29,7 @@ use tokio::{
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    kv::{Door, drain},
+    kv::{Acceptor, Client, drain},
     runtime::{current_thread, token},
 };
 
@@ -38,47 +39,45 @@ pub fn run(listener: TcpListener, config: &Config, ctx: &Ctx) -> Result<Totals> 
     let runtime = current_thread()?;
     let (stop, _on_stop) = token(&ctx.stop);
     let serve = async {
-        let door = Door::new(listener, config, 1, stop)?;
-        let (keys, clients) = (Rc::new(Keys::new(&door.server)), TaskTracker::new());
+        let acceptor = Acceptor::new(listener, config, 1, stop)?;
+        let keys = Rc::new(Keys::new(&acceptor.server));
+        let clients = TaskTracker::new();
         let sweeping = spawn_local(sweep(keys.clone()));
-        let welcome = |stream, connection, door: &Door| {
-            let (client, keys) = (door.client(), keys.clone());
+        let spawn_client = |client: Client, stream, connection| {
+            let keys = keys.clone();
             clients.spawn_local(async move { client.serve(stream, connection, |plan| keys.run(plan)).await });
         };
-        door.accept(welcome).await?;
+        acceptor.accept(spawn_client).await?;
         drain(&clients, config.drain).await;
         sweeping.abort();
-        Ok(door.server.totals())
+        Ok(acceptor.server.totals())
     };
     LocalSet::new().block_on(&runtime, serve)
 }
 // ANCHOR_END: kv-run
 
 // ANCHOR: kv-work
-/// Removes what has expired and nobody asks for, until it is dropped.
+/// Removes expired entries that no request touches, until it is dropped.
 async fn sweep(keys: Rc<Keys>) {
     let mut ticks = interval(SWEEP);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let now = keys.server.now();
-        kv::sweep(1, |places| keys.shard.borrow_mut().sweep(now, places));
+        // Each slice borrows the shard again; the borrow ends before the `await`.
+        kv::sweep(1, |slots| keys.shard.borrow_mut().sweep(now, slots));
         ticks.tick().await;
     }
 }
 // ANCHOR_END: kv-work
 
 // ANCHOR: kv-plan
-/// All keys.
-struct Keys {
-    shard: RefCell<Shard>,
-    server: Arc<Server>,
-}
-
 impl Keys {
     fn new(server: &Arc<Server>) -> Self {
         Self { shard: RefCell::new(empty(server)), server: server.clone() }
     }
 
+    /// Runs a plan. A `RefCell` is not poisoned by a panic, so the shard is replaced here, before
+    /// the panic continues to the client's task.
     fn run(&self, plan: &Plan) -> Reply {
         let mut shard = self.shard.borrow_mut();
         catch_unwind(AssertUnwindSafe(|| plan.run([&mut *shard]))).unwrap_or_else(|panic| {
@@ -87,8 +86,14 @@ impl Keys {
         })
     }
 }
-// ANCHOR_END: kv-plan
 
 fn empty(server: &Server) -> Shard {
     Shard::empty(server.budget())
+}
+// ANCHOR_END: kv-plan
+
+/// All keys.
+struct Keys {
+    shard: RefCell<Shard>,
+    server: Arc<Server>,
 }

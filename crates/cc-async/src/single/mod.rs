@@ -1,4 +1,4 @@
-//! The variant on one thread: what async alone gives, which is concurrency without parallelism.
+//! The variant on one thread: async alone gives concurrency without parallelism.
 
 pub mod fetch;
 pub mod grep;
@@ -11,7 +11,7 @@ pub mod wordcount;
 
 use cc_workloads::{Entry, Model};
 
-/// The variant.
+/// The table of this variant.
 pub(crate) const MODEL: Model = Model {
     name: "async-single",
     mechanism: "tokio: current-thread runtime",

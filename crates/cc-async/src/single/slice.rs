@@ -1,4 +1,4 @@
-//! A slice: what a future does before the others on its thread have their turn.
+//! A slice: the work that a future does before it yields to the other futures on its thread.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -8,16 +8,19 @@ use tokio::{
     task::yield_now,
 };
 
-/// The output of a slice. A panic is that slice's failure, not the run's: a kernel begins each task
-/// afresh, so a panic leaves nothing behind that the next one would see.
+/// Returns the output of a slice. A panic becomes the output that `failed` makes of its message,
+/// and the run continues.
+///
+/// `AssertUnwindSafe` is sound here. A kernel resets its buffers at the start of each task, so a
+/// task never sees state that a panic has left half-changed.
 pub(crate) fn slice<O>(kernel: impl FnOnce() -> O, failed: impl FnOnce(&str) -> O) -> O {
     catch_unwind(AssertUnwindSafe(kernel)).unwrap_or_else(|panic| failed(&panic_reason(&*panic)))
 }
 
-/// Sends the output of a slice, and lets the other futures have their turn: a send into a queue
-/// with room does not wait, and a future that never waits keeps the thread.
-pub(crate) async fn send_and_yield<O>(done: &Sender<O>, output: O) -> Result<(), SendError<O>> {
-    done.send(output).await?;
+/// Sends the output of a slice, then yields to the other futures. Without the yield, a send into a
+/// channel with room completes at once, and a future that never waits keeps the thread.
+pub(crate) async fn send_and_yield<O>(outputs_tx: &Sender<O>, output: O) -> Result<(), SendError<O>> {
+    outputs_tx.send(output).await?;
     yield_now().await;
     Ok(())
 }

@@ -1,14 +1,16 @@
 //! `wordcount` on async/await, on one thread.
 //!
-//! - **Split.** A slice is half a mebibyte of text, and a yield behind it: some milliseconds in which nobody else has a
-//!   turn. Larger ones would leave fewer counts to add up.
-//! - **Share.** One thread, so the sums are in one place and need no owner and no lock. Partitions are ranked one by one,
-//!   with a yield behind each.
-//! - **Bound.** One slice in hand, and one output, however wide the window is.
-//! - **Order.** That of the tasks, as there is one worker; nobody asks for it.
-//! - **Stop.** A [`CancellationToken`](tokio_util::sync::CancellationToken) drops the futures at the `await` they have come to: after a slice at most.
-//! - **Fail.** A panic is caught around the slice, and nothing of it is added. A task of many files is then done once more,
-//!   file by file. A partition that cannot be ranked ends the run: a part of the truth is none.
+//! - **Split.** A slice is half a mebibyte of text, followed by a yield: the other future waits
+//!   some milliseconds. Larger slices would leave fewer counts to add.
+//! - **Share.** One thread, so the sums have one place and need no lock. Partitions are ranked one
+//!   by one, with a yield after each.
+//! - **Bound.** One slice in progress and one output, for any `window`.
+//! - **Order.** That of the tasks, since there is one worker; it is not needed.
+//! - **Stop.** A [`CancellationToken`](tokio_util::sync::CancellationToken) drops the futures at
+//!   the `await` where they wait: after one slice at most.
+//! - **Fail.** A panic is caught around the slice, and nothing of it is added. A task of many files
+//!   is then split and done once more, file by file. A partition that cannot be ranked ends the
+//!   run: an incomplete count is a wrong result.
 
 use cc_workloads::{
     Ctx, Result, Sink,
@@ -22,39 +24,44 @@ use tokio::{
 use super::slice::{send_and_yield, slice};
 use crate::runtime::Run;
 
-/// What is counted between two yields.
+/// Maximum size of a slice: small in comparison with a task of the other models, since the other
+/// future waits meanwhile.
 const GRAIN: Grain = Grain { bytes: 512 << 10, files: 128 };
 
 // ANCHOR: wordcount-run
 /// Runs the job on the calling thread, as two futures that take turns.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let run = Run::on_this_thread(ctx)?;
-    let (done, outputs) = mpsc::channel(1);
-    let gathered = run.block_on(async { join!(work(job, ctx, done), gather(outputs, ctx, out)).1 });
+    let (outputs_tx, outputs_rx) = mpsc::channel(1);
+    let gathered = run.block_on(async { join!(work(ctx, job, outputs_tx), gather(ctx, outputs_rx, out)).1 });
     gathered.unwrap_or(Ok(()))
 }
 // ANCHOR_END: wordcount-run
 
 // ANCHOR: wordcount-work
-/// Counts and ranks, slice by slice; in between, the others have their turn. To look for the next name blocks the
-/// thread too, but for less than a slice does; a silent pipe, until it speaks or somebody asks for a stop. By then the
-/// others have nothing left to do.
-async fn work(job: &Job, ctx: &Ctx, done: Sender<Result<Output>>) {
-    let (mut counter, mut sums) = (Counter::new(&job.settings), partitions(job.settings.seed));
-    let (mut tasks, mut failed) = (job.tasks(GRAIN, &ctx.stop), Vec::new());
+/// Counts and ranks, slice by slice. Yields after each, so that the other future runs.
+///
+/// Looking for the next file blocks the thread, too, but for less time than a slice takes. Only a
+/// silent pipe blocks it until it has data or a stop is requested; `gather` has emitted everything
+/// by then.
+async fn work(ctx: &Ctx, job: &Job, outputs_tx: Sender<Result<Output>>) {
+    let mut counter = Counter::new(&job.settings);
+    let mut sums = partitions(job.settings.seed);
+    let mut tasks = job.tasks(GRAIN, &ctx.stop);
+    let mut failed = Vec::new();
     while let Some(task) = tasks.next().or_else(|| failed.pop()) {
         let failed_task = |why: &str| Partial { read: task.failed(why), counts: Vec::new() };
         let Partial { mut read, counts } = slice(|| counter.task(&task), failed_task);
         absorb(&mut sums, &counts);
-        drop(counts);
-        failed.append(&mut read.apart);
-        if send_and_yield(&done, Ok(Output::Read(read))).await.is_err() {
+        drop(counts); // frees them before the `await`
+        failed.append(&mut read.split);
+        if send_and_yield(&outputs_tx, Ok(Output::Read(read))).await.is_err() {
             return;
         }
     }
     for sum in sums {
         let ranked = sum.try_rank(&job.settings).map(Output::Ranked);
-        if send_and_yield(&done, ranked).await.is_err() {
+        if send_and_yield(&outputs_tx, ranked).await.is_err() {
             return;
         }
     }
@@ -62,11 +69,17 @@ async fn work(job: &Job, ctx: &Ctx, done: Sender<Result<Output>>) {
 // ANCHOR_END: wordcount-work
 
 // ANCHOR: wordcount-gather
-/// Emits the outputs as they come.
-async fn gather(mut outputs: Receiver<Result<Output>>, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
-    while let Some(output) = outputs.recv().await
-        && ctx.emit(output?, out).is_continue()
-    {}
+/// Emits the outputs as they arrive.
+async fn gather(
+    ctx: &Ctx,
+    mut outputs_rx: Receiver<Result<Output>>,
+    out: &mut dyn Sink<Output>,
+) -> Result<()> {
+    while let Some(output) = outputs_rx.recv().await {
+        if ctx.emit(output?, out).is_break() {
+            break;
+        }
+    }
     Ok(())
 }
 // ANCHOR_END: wordcount-gather

@@ -37,7 +37,7 @@ fn a_large_file_in_many_tasks_comes_out_in_order_with_the_right_line_numbers() {
     }
 }
 
-/// The threads of a program that is running.
+/// The names of the threads of a running program.
 #[cfg(target_os = "linux")]
 fn thread_names(child: &Child) -> Vec<String> {
     let tasks = fs::read_dir(format!("/proc/{}/task", child.id())).expect("it runs");
@@ -45,7 +45,7 @@ fn thread_names(child: &Child) -> Vec<String> {
     tasks.map(|task| name(task.expect("listed")).trim().to_owned()).collect()
 }
 
-/// The same, when each but the first has given itself its name: until then it has the program's.
+/// The same, after each thread but the first has set its name. A new thread has the program's name.
 #[cfg(target_os = "linux")]
 fn named_threads(child: &Child) -> Vec<String> {
     let deadline = Instant::now() + Duration::from_secs(10);
@@ -62,29 +62,28 @@ fn named_threads(child: &Child) -> Vec<String> {
 #[cfg(target_os = "linux")]
 #[test]
 fn one_thread_is_one_thread() {
-    for (model, of_its_own) in [("async", true), ("async-single", false)] {
+    for (model, has_more) in [("async", true), ("async-single", false)] {
         let mut child = interactive(PROGRAM, model, &[]);
         let mut input = child.stdin.take().expect("piped");
         input.write_all(b"yes\n").expect("written");
         child.stdout.take().expect("piped").read_exact(&mut [0; 4]).expect("read");
         let threads = named_threads(&child);
-        // Besides the calling thread there are those of every program: two for signals, one for the
-        // output.
-        let of_every_program = ["signals", "stop", "output"];
-        let more = threads.iter().filter(|name| !of_every_program.contains(&&***name)).count() > 1;
-        assert_eq!(more, of_its_own, "{model}: {threads:?}");
+        // Besides the calling thread, every program has two threads for signals and one for output.
+        let in_every_program = ["signals", "stop", "output"];
+        let others = threads.iter().filter(|name| !in_every_program.contains(&&***name)).count();
+        assert_eq!(others > 1, has_more, "{model}: {threads:?}");
         drop(input);
         assert_eq!(child.wait().expect("waited for").code(), Some(0));
     }
 }
 
-/// The runtime of `fetch` has a thread for each worker: the second may be refused when the first is
-/// there.
+/// The runtime of `fetch` has a thread for each worker. The system may refuse the second after it
+/// has created the first; the run must then end with an error, and not hang.
 #[test]
 fn fetch_ends() {
     let dir = tempfile::tempdir().expect("a directory");
     for threads in 0..=ENOUGH {
         let output = run(PROGRAM, threads, &["fetch", "--retries", "0", "http://127.0.0.1:1/"], dir.path());
-        assert!(!is_done(threads, &output), "nothing listens there: {output:?}");
+        assert!(!is_done(threads, &output), "there is no server, so no run succeeds: {output:?}");
     }
 }

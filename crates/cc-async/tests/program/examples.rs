@@ -1,4 +1,4 @@
-//! The lessons, with what this model's say.
+//! The lessons, and the output of those that are this model's own.
 
 use crate::lessons::{self, lesson};
 
@@ -6,8 +6,8 @@ lessons::tests!("async", "panicked: not a number");
 
 #[test]
 fn bounded() {
-    let said = lesson("async", 4);
-    let limits = said.lines().filter(|line| line.ends_with(" waiting")).count();
-    assert_eq!(limits, 11, "{said}");
-    assert!(said.ends_with("\n110000 has enough\n"), "{said}");
+    let output = lesson("async", 4);
+    let limits = output.lines().filter(|line| line.ends_with(" waiting")).count();
+    assert_eq!(limits, 11, "{output}");
+    assert!(output.ends_with("\n110000 has enough\n"), "{output}");
 }

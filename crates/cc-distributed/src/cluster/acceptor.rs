@@ -1,9 +1,9 @@
-//! A worker's connections: how many there may be, and for how long without the token.
+//! Accepts a worker's connections: limits how many there are, and how long they may be without the
+//! token.
 //!
-//! Every peer that reaches the port can connect. It costs a descriptor and a little memory, and
-//! must not keep a coordinator out: a connection is closed unless one of its calls brings the token
-//! in time, and of those that have brought none the oldest is closed for each that comes when there
-//! are too many.
+//! Every peer that reaches the port can connect, which costs a descriptor and some memory. It must
+//! not keep a coordinator out. So a connection is closed unless one of its calls has the token in
+//! time. When there are too many connections without it, each new one closes the oldest of them.
 
 use std::{
     collections::VecDeque,
@@ -35,21 +35,21 @@ use super::log::Log;
 /// Limits on connections.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
-    /// Connections at once. A coordinator has two, another worker one; the kernel's queue holds
-    /// those that come beyond.
+    /// Maximum connections. A coordinator has two, another worker one. Further connections wait in
+    /// the kernel's backlog.
     pub(super) connections: usize,
-    /// Of these, connections that have not brought the token: a sound peer brings it within a round
-    /// trip.
+    /// Maximum of these that are not authenticated. A correct peer sends the token within a round
+    /// trip, so there are few at a time.
     pub(super) unauthenticated: usize,
-    /// When a connection that has not brought the token is closed.
-    pub(super) patience: Duration,
+    /// When a connection that is not authenticated is closed.
+    pub(super) authenticate_within: Duration,
 }
 
 impl Default for Limits {
-    /// Together with the files of as many sessions as there may be, less than the usual limit of
-    /// 1024 descriptors.
+    /// Together with the files of the maximum of sessions, fewer than the usual limit of 1024
+    /// descriptors.
     fn default() -> Self {
-        Self { connections: 512, unauthenticated: 64, patience: Duration::from_secs(5) }
+        Self { connections: 512, unauthenticated: 64, authenticate_within: Duration::from_secs(5) }
     }
 }
 
@@ -63,10 +63,10 @@ pub(super) struct Acceptor {
 struct Registry {
     limits: Limits,
     log: Log,
-    /// Those that have not brought the token, the oldest first. A plain lock: it is held for a few
+    /// The peers that are not authenticated, the oldest first. A plain lock: it is held for a few
     /// operations.
     unauthenticated: Mutex<VecDeque<Peer>>,
-    /// A connection has been closed, so there is a descriptor again.
+    /// Notified when a connection was closed, so that a descriptor is free again.
     closed: Notify,
 }
 
@@ -77,7 +77,7 @@ impl Acceptor {
         Self { listener, permits, registry: Arc::new(registry) }
     }
 
-    /// The connections, as they come. It ends with an error of the listener.
+    /// The connections that are accepted, until the listener fails.
     pub(super) fn connections(self) -> impl Stream<Item = io::Result<Connection>> {
         stream::unfold(self, async |acceptor| Some((acceptor.accept().await, acceptor)))
     }
@@ -120,14 +120,14 @@ impl Registry {
         }
         unauthenticated.push_back(peer.clone());
         drop(unauthenticated);
-        let expiry = timeout(self.limits.patience, peer.0.close.clone().cancelled_owned());
+        let expiry = timeout(self.limits.authenticate_within, peer.0.close.clone().cancelled_owned());
         let expiry: Expiry = Box::pin(async move { _ = expiry.await });
         Connection { stream, peer, expiry: Some(expiry), _permit: permit }
     }
 
-    /// There is no descriptor left: closes the oldest connection without the token, and waits until
-    /// any is closed. Files are closed, too, which this cannot see, so it waits for this long at
-    /// most.
+    /// Called when no descriptor is left. Closes the oldest connection without the token, and waits
+    /// until any connection is closed, at most for this pause: files, whose end is not notified,
+    /// free descriptors too.
     async fn make_room(&self, pause: Duration) {
         self.unauthenticated().pop_front().inspect(Peer::close);
         let _ = timeout(pause, self.closed.notified()).await;
@@ -138,19 +138,20 @@ impl Registry {
     }
 
     fn unauthenticated(&self) -> MutexGuard<'_, VecDeque<Peer>> {
-        // No code of others runs under the lock, so it cannot be left half-changed.
+        // No foreign code runs under the lock, so a panic cannot leave the queue half-changed.
         self.unauthenticated.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The other end of a connection. A service finds it in the extensions of each request. Clones are
-/// the same peer.
+/// The other end of a connection. It is in the extensions of each of its requests. Clones are the
+/// same peer.
 #[derive(Clone)]
 pub(super) struct Peer(Arc<Identity>);
 
 struct Identity {
     address: SocketAddr,
-    /// Whether it has brought the token.
+    /// Whether a call had the token. An atomic only because a peer must be `Sync`: one thread uses
+    /// it, so relaxed ordering suffices.
     is_authenticated: AtomicBool,
     /// Cancelled to close the connection.
     close: CancellationToken,
@@ -158,24 +159,24 @@ struct Identity {
 }
 
 impl Peer {
-    /// Who has sent this request.
+    /// The peer that has sent this request.
     pub(super) fn of<T>(request: &Request<T>) -> Self {
-        request.extensions().get::<Self>().cloned().expect("every connection of the acceptor has it")
+        request.extensions().get::<Self>().cloned().expect("the acceptor adds it to every connection")
     }
 
-    /// A call has brought the token.
+    /// Records that a call had the token.
     pub(super) fn authenticate(&self) {
         if !self.0.is_authenticated.swap(true, Ordering::Relaxed) {
             self.0.registry.forget(self);
         }
     }
 
-    /// A call has brought a wrong token, or none.
+    /// Records that a call had a wrong token, or none.
     pub(super) fn refuse(&self) {
         self.0.registry.log.refused(self.0.address);
     }
 
-    /// Reports what has happened to it.
+    /// Reports an event of this peer.
     pub(super) fn report(&self, what: impl std::fmt::Display) {
         self.0.registry.log.report(self.0.address, what);
     }
@@ -189,14 +190,14 @@ impl Peer {
     }
 }
 
-/// Ready when a connection without the token is to be closed.
+/// Completes when a connection without the token must be closed.
 type Expiry = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// An accepted connection. Reading from it fails when its peer has not brought the token in time.
+/// An accepted connection. Reading from it fails if its peer is not authenticated in time.
 pub(super) struct Connection {
     stream: TcpStream,
     peer: Peer,
-    /// None from the first read on that finds the peer authenticated.
+    /// Dropped by the first read after the peer was authenticated.
     expiry: Option<Expiry>,
     _permit: OwnedSemaphorePermit,
 }
@@ -213,7 +214,8 @@ impl Drop for Connection {
     fn drop(&mut self) {
         let registry = &self.peer.0.registry;
         registry.forget(&self.peer);
-        // The acceptor is a task of the same thread: it runs when the stream has been closed, too.
+        // The stream is closed after this. But the acceptor is a task of the same thread, so it
+        // runs only when that has happened.
         registry.closed.notify_one();
     }
 }
@@ -276,14 +278,15 @@ mod tests {
     use super::*;
     use crate::cluster::runtime::current_thread;
 
-    const LIMITS: Limits = Limits { connections: 3, unauthenticated: 2, patience: Duration::from_millis(50) };
+    const LIMITS: Limits =
+        Limits { connections: 3, unauthenticated: 2, authenticate_within: Duration::from_millis(50) };
 
-    struct Door {
+    struct TestAcceptor {
         address: SocketAddr,
         acceptor: Acceptor,
     }
 
-    impl Door {
+    impl TestAcceptor {
         async fn open(limits: Limits) -> Self {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = listener.local_addr().unwrap();
@@ -302,38 +305,42 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_is_closed_in_time_unless_it_brings_the_token() {
+    fn a_connection_is_closed_in_time_unless_it_is_authenticated() {
         current_thread().unwrap().block_on(async {
-            let door = Door::open(LIMITS).await;
-            let (_client, mut silent) = door.connect().await;
+            let server = TestAcceptor::open(LIMITS).await;
+            let (_client, mut silent) = server.connect().await;
             assert_eq!(read(&mut silent).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
             drop(silent);
-            let (mut client, mut authenticated) = door.connect().await;
+            let (mut client, mut authenticated) = server.connect().await;
             authenticated.peer.authenticate();
-            assert!(timeout(LIMITS.patience * 3, read(&mut authenticated)).await.is_err(), "it stays open");
+            assert!(
+                timeout(LIMITS.authenticate_within * 3, read(&mut authenticated)).await.is_err(),
+                "it stays open"
+            );
             client.write_u8(7).await.unwrap();
             assert_eq!(read(&mut authenticated).await.unwrap(), 7);
-            assert!(door.acceptor.registry.unauthenticated().is_empty());
+            assert!(server.acceptor.registry.unauthenticated().is_empty());
         });
     }
 
     #[test]
     fn the_oldest_without_the_token_makes_room_and_no_other() {
         current_thread().unwrap().block_on(async {
-            let door = Door::open(Limits { patience: Duration::from_secs(600), ..LIMITS }).await;
-            let (mut client, authenticated) = door.connect().await;
+            let server =
+                TestAcceptor::open(Limits { authenticate_within: Duration::from_secs(600), ..LIMITS }).await;
+            let (mut client, authenticated) = server.connect().await;
             authenticated.peer.authenticate();
-            let (_one, mut first) = door.connect().await;
-            let (_two, second) = door.connect().await;
-            // All places are taken, and the next waits for one.
-            let mut next = TcpStream::connect(door.address).await.unwrap();
-            let mut accepting = pin!(door.acceptor.accept());
-            assert!(futures::poll!(accepting.as_mut()).is_pending());
+            let (_one, mut first) = server.connect().await;
+            let (_two, second) = server.connect().await;
+            // The maximum of connections is reached, and the next one waits.
+            let mut next = TcpStream::connect(server.address).await.unwrap();
+            let mut next_accepted = pin!(server.acceptor.accept());
+            assert!(futures::poll!(next_accepted.as_mut()).is_pending());
             drop(second);
-            let mut third = accepting.await.unwrap();
+            let mut third = next_accepted.await.unwrap();
             drop(authenticated);
             assert_eq!(client.read(&mut [0]).await.unwrap(), 0);
-            let (_three, _fourth) = door.connect().await;
+            let (_three, _fourth) = server.connect().await;
             assert_eq!(read(&mut first).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
             next.write_u8(7).await.unwrap();
             assert_eq!(read(&mut third).await.unwrap(), 7);
@@ -343,7 +350,7 @@ mod tests {
     #[test]
     fn the_stream_ends_with_the_listener_only() {
         current_thread().unwrap().block_on(async {
-            let Door { address, acceptor } = Door::open(LIMITS).await;
+            let TestAcceptor { address, acceptor } = TestAcceptor::open(LIMITS).await;
             let mut connections = pin!(acceptor.connections());
             for _ in 0..2 * LIMITS.connections {
                 let _client = TcpStream::connect(address).await.unwrap();

@@ -1,31 +1,31 @@
-//! How much all sessions of a worker may have together.
+//! Limits for all sessions of a worker together.
 
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::Status;
 
-/// Sessions at once in a worker, of all coordinators. Each has a thread for each slot, and a
-/// descriptor for what it keeps.
+/// Maximum sessions of a worker, of all coordinators: each has a thread per slot, and a descriptor
+/// for its spill store.
 pub(super) const SESSIONS: usize = 64;
 
-/// Memory for encoded tasks that wait or are at work in a worker, of all sessions, in KiB. A task
-/// that is larger is let in alone.
+/// Maximum memory for the encoded tasks that wait or run in a worker, of all sessions, in KiB. A
+/// larger task is admitted when there is no other.
 const MEMORY: usize = 1 << 20;
 
-/// The sessions of a worker. Clones are the same sessions.
+/// Admits sessions and tasks to a worker. Clones share the limits.
 #[derive(Clone)]
 pub(super) struct Sessions {
     pub(super) permits: Arc<Semaphore>,
     memory: Arc<Semaphore>,
 }
 
-/// A session's place among [`SESSIONS`], for as long as it is kept.
+/// Counts as one of the [`SESSIONS`], until it is dropped.
 pub(super) struct SessionPermit {
-    _place: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 }
 
-/// Memory for a task, of its session's and of the worker's.
+/// Memory that is reserved for a task: of its session's credit, and of the worker's memory.
 pub(super) struct Reservation {
     _credit: OwnedSemaphorePermit,
     _memory: OwnedSemaphorePermit,
@@ -38,18 +38,19 @@ impl Default for Sessions {
 }
 
 impl Sessions {
-    /// Admits one more session, if there is a place.
+    /// Admits another session, if there are not too many.
     pub(super) fn admit(&self) -> Result<SessionPermit, Status> {
-        let place = self.permits.clone().try_acquire_owned();
-        let place =
-            place.map_err(|_| Status::resource_exhausted(format!("has {SESSIONS} sessions already")))?;
-        Ok(SessionPermit { _place: place })
+        let permit = self.permits.clone().try_acquire_owned();
+        let why = || format!("the worker has {SESSIONS} sessions already, and admits no more");
+        let permit = permit.map_err(|_| Status::resource_exhausted(why()))?;
+        Ok(SessionPermit { _permit: permit })
     }
 
-    /// Waits for memory for a task of this size. A coordinator that keeps to its credit never waits
-    /// for the first part, and for the second only while other sessions have all there is.
-    pub(super) async fn reserve(&self, credit: &Arc<Semaphore>, all: usize, size: u64) -> Reservation {
-        let bytes = usize::try_from(size).unwrap_or(usize::MAX).min(all) as u32;
+    /// Waits until there is memory for a task of this size. `granted` is the whole credit of its
+    /// session. A coordinator that keeps to its credit never waits for the session's part, and for
+    /// the worker's part only while other sessions use all of it.
+    pub(super) async fn reserve(&self, credit: &Arc<Semaphore>, granted: usize, size: u64) -> Reservation {
+        let bytes = usize::try_from(size).unwrap_or(usize::MAX).min(granted) as u32;
         let credit = credit.clone().acquire_many_owned(bytes).await.expect("it is never closed");
         let kib = size.div_ceil(1024).min(MEMORY as u64) as u32;
         let memory = self.memory.clone().acquire_many_owned(kib).await.expect("it is never closed");
@@ -65,7 +66,7 @@ mod tests {
     use crate::cluster::wire::PAYLOAD;
 
     #[test]
-    fn there_are_no_more_sessions_than_places() {
+    fn there_are_no_more_sessions_than_the_maximum() {
         let sessions = Sessions::default();
         let mut permits: Vec<_> = (0..SESSIONS).map(|_| sessions.admit().unwrap()).collect();
         assert!(sessions.admit().is_err());
@@ -81,10 +82,10 @@ mod tests {
         let room = |n: usize, size| sessions.reserve(&credits[n], 1 << 20, size).now_or_never();
         let first = room(0, all - 4096).expect("there is memory");
         let second = room(1, 4096).expect("there is a little");
-        assert!(room(1, 1).is_none(), "all is taken");
+        assert!(room(1, 1).is_none(), "all memory is taken");
         drop(second);
         assert!(room(1, 4097).is_none() && room(1, 4096).is_some());
         drop(first);
-        assert!(room(0, PAYLOAD * 2).is_some(), "one that is too large is let in alone");
+        assert!(room(0, PAYLOAD * 2).is_some(), "a task that is too large is admitted alone");
     }
 }

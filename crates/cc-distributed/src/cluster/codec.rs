@@ -1,32 +1,32 @@
-//! What coordinator and worker send each other of a workload: plain data, as bytes.
+//! Encodes and decodes a workload's data: jobs, tasks and outputs are plain data, sent as bytes.
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::wire::room;
+use super::wire::capacity;
 
-/// Jobs, tasks and outputs are understood only by the version that wrote them.
+/// The version of this program. Only the same version can decode its jobs, tasks and outputs.
 pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// What goes on the journey: plain data, as bytes.
-pub(crate) fn encode(what: &impl Serialize) -> Vec<u8> {
+/// Encodes plain data.
+pub(crate) fn encode(data: &impl Serialize) -> Vec<u8> {
     let serialized = || {
-        let size = postcard::experimental::serialized_size(what)?;
-        postcard::to_io(what, Vec::with_capacity(room(size)))
+        let size = postcard::experimental::serialized_size(data)?;
+        postcard::to_io(data, Vec::with_capacity(capacity(size)))
     };
     serialized().expect("plain data serializes")
 }
 
-/// A check for [`Cluster::submit`](super::Cluster::submit): the answer is one value, whole and
-/// nothing behind it, that `accepts` has no fault to find with. That is told the session it came
-/// from, too.
+/// A check for [`Cluster::submit`](super::Cluster::submit). It decodes an answer, which must be one
+/// value with no bytes after it. `accepts` gets the location of the session that has answered, and
+/// the value, and says what is wrong with it.
 pub(crate) fn decoded<O: DeserializeOwned>(
     accepts: impl Fn(&str, &O) -> Result<(), String>,
 ) -> impl FnMut(&str, &[u8]) -> Result<O, String> {
-    move |session, answer| {
+    move |location, answer| {
         let (output, rest) = postcard::take_from_bytes(answer).map_err(|error| error.to_string())?;
         if !rest.is_empty() {
-            return Err("there is more than one answer".to_owned());
+            return Err("the answer has bytes after its end".to_owned());
         }
-        accepts(session, &output).map(|()| output)
+        accepts(location, &output).map(|()| output)
     }
 }

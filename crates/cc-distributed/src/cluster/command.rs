@@ -1,4 +1,4 @@
-//! The command line: the options of this model.
+//! The command line: this model's own options.
 
 use std::{env, net::IpAddr, os::unix::ffi::OsStringExt, path::PathBuf, process, time::Duration};
 
@@ -10,36 +10,35 @@ use super::{local, standing, worker::Service};
 /// The options of a run.
 #[derive(Debug)]
 pub struct Options {
-    /// Addresses of standing workers; none means a local cluster.
+    /// Addresses of standing workers. Empty: the run starts worker processes on this machine.
     pub workers: Vec<String>,
-    /// Where the token of those is.
+    /// The file that has the token of the standing workers.
     pub token_file: Option<PathBuf>,
-    /// Send names instead of contents.
+    /// Whether tasks name files, instead of carrying their contents.
     pub shared_fs: bool,
-    /// The time within which a silent worker is suspected: what it was asked for is asked of
-    /// others.
+    /// When a silent worker is suspected: its tasks go to other workers.
     pub suspect_after: Duration,
-    /// The time within which a silent worker is lost, if data is lost with it that no other worker
-    /// has.
+    /// When a silent worker is lost, if it has data that no other worker has.
     pub lose_after: Duration,
-    /// Where workers of the run's own have their temporary files, if not where everybody has them.
+    /// The directory for temporary files of the run's worker processes. None: the system's.
     pub temporary: Option<PathBuf>,
-    /// The program that the run's own workers are, if not this one.
+    /// The program of the run's worker processes. None: this one.
     pub program: Option<PathBuf>,
 }
 
-/// Long enough for a pause of a busy machine, short enough to wait for.
+/// Default of `--suspect-after`: longer than the usual pauses of a busy machine, and short enough
+/// for a user to wait.
 const SUSPECT_AFTER: Duration = Duration::from_secs(2);
 
-/// A wrong suspicion costs data here, so the pause is one that only a dead machine makes: it is
-/// longer than a virtual machine's migration or a swapping host's stall.
+/// Default of `--lose-after`. A mistake costs data here, so it is longer than the migration of a
+/// virtual machine, or the stall of a swapping host.
 const LOSE_AFTER: Duration = Duration::from_secs(30);
 
 impl Options {
-    /// Reads them, and takes the defaults for those that are not there.
+    /// Reads the options. Those that are not given have their defaults.
     #[must_use]
     pub fn new(given: &cc_workloads::Options) -> Self {
-        // What the command line has not refused is in order.
+        // The values are valid: clap has parsed them with the same function.
         let time =
             |name, default| given.get(name).and_then(|text| seconds(text.to_str()?).ok()).unwrap_or(default);
         Self {
@@ -53,8 +52,8 @@ impl Options {
         }
     }
 
-    /// Where relative names begin for a worker, if they begin at `base` for us: workers that share
-    /// our files have a current directory of their own.
+    /// The directory in which relative names begin for a worker. `base` is that of this process;
+    /// empty means the current directory, which differs in a worker that shares our files.
     pub fn base(&self, base: &[u8]) -> Result<Vec<u8>> {
         if !self.shared_fs || !base.is_empty() {
             return Ok(base.to_vec());
@@ -71,12 +70,12 @@ pub fn args(command: Command) -> Command {
     };
     command
         .arg(option("worker", "ADDR").action(ArgAction::Append).help(
-            "A standing worker, HOST:PORT; may be given many times [default: a cluster of processes on this machine]",
+            "Address of a standing worker, HOST:PORT; can be repeated [default: start worker processes on this machine]",
         ))
         .arg(
             option("token-file", "FILE")
                 .value_parser(value_parser!(PathBuf))
-                .help("The secret that coordinator and workers share [default: the user's own, on this machine only]"),
+                .help("File with the secret that coordinator and workers share [default: the user's own, for workers on this machine]"),
         )
         .arg(
             Arg::new("shared-fs")
@@ -84,17 +83,17 @@ pub fn args(command: Command) -> Command {
                 .action(ArgAction::SetTrue)
                 .global(true)
                 .help_heading("Cluster")
-                .help("Workers see the same files: send names instead of contents"),
+                .help("Workers see the same files: send them names instead of contents"),
         )
         .arg(
             option("suspect-after", "SECONDS")
                 .value_parser(seconds)
-                .help("A silent worker is suspected within so many seconds, and its tasks go to others [default: 2]"),
+                .help("Seconds after which a silent worker is suspected, and its tasks go to other workers [default: 2]"),
         )
         .arg(
             option("lose-after", "SECONDS")
                 .value_parser(seconds)
-                .help("A silent worker that keeps data (kv) is given up, with its data, after so many seconds [default: 30]"),
+                .help("Seconds after which a silent worker that holds data (kv) is given up, with its data [default: 30]"),
         )
         .subcommand(standing::command())
 }
@@ -109,24 +108,24 @@ fn seconds(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// In a process that was started as a worker, by a run or by hand, works and does not return.
+/// In a process that was started as a worker, by a run or by hand, serves and does not return.
 pub fn enter(services: &'static [Service], models: &[Model]) {
     local::enter(services);
     if !env::args_os().any(|arg| arg == "worker") {
         return;
     }
-    // A line that is wrong, or asks for help, is left to the command line of the run.
+    // The main parser reports mistakes, and prints help.
     let Ok(matches) = cli::command(models, args).try_get_matches() else { return };
     if let Some(("worker", args)) = matches.subcommand() {
         let Err(error) = standing::stand(services, args);
-        let _ = stdio::say(&format!("worker: {error}\n")); // the status says the same
+        // If standard error is closed, the exit status alone shows the error.
+        let _ = stdio::say(&format!("worker: {error}\n"));
         process::exit(2);
     }
 }
 
-/// Refuses workers on other machines: the user's own token is no secret of theirs, and must not be
-/// sent there.
-pub(super) fn is_here(workers: &[String]) -> Result<()> {
+/// Refuses workers on other machines: the user's own token must not be sent there.
+pub(super) fn check_are_local(workers: &[String]) -> Result<()> {
     let is_loopback = |worker: &&String| {
         let host = worker.rsplit_once(':').map_or("", |(host, _)| host).trim_matches(['[', ']']);
         host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())

@@ -1,4 +1,4 @@
-//! A cluster as its coordinator has it: how it is started and ended, and how tasks are submitted.
+//! A cluster, as its coordinator sees it: how it is started and ended, and how tasks are submitted.
 
 use std::{ops::ControlFlow, time::Duration};
 
@@ -11,21 +11,22 @@ use super::{
     command::{self, Options},
     link::Link,
     local::WorkerSpec,
-    member::{Member, Place},
-    queue::{self, Attempts, Kept, Lane, Outcome, Promise, Queue},
+    member::{Member, WorkerSource},
+    queue::{self, Attempts, Completion, Lane, Outcome, Pending, Queue},
     roster::Roster,
     runtime::RuntimeThread,
     token::Token,
     wire::{PAYLOAD, pb::Hello},
 };
 
-/// The time there is to end worker processes; more than that, and the machine has other trouble.
+/// Maximum time to wait for the end of killed worker processes. A process that takes longer is
+/// stuck in the kernel, and waiting does not help.
 const DRAIN: Duration = Duration::from_secs(1);
 
-/// Without any worker for so many times the time of suspicion, the run gives up.
-const PATIENCE: u32 = 5;
+/// Multiple of `suspect_after` after which a run without any worker gives up.
+const GIVE_UP_AFTER: u32 = 5;
 
-/// The workers of one job. Dropping it ends them, or its sessions with them.
+/// The workers of one job. Dropping it ends the sessions, and the worker processes of the run.
 pub struct Cluster {
     queue: Queue,
     roster: Roster,
@@ -35,30 +36,29 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts the cluster that the command line asks for: the workers that it names, or
-    /// `ctx.workers` processes of its own. It does not wait for them: tasks may be submitted at
-    /// once.
+    /// Starts the cluster that the command line asks for: with the workers that it names, or with
+    /// `ctx.workers` processes. Does not wait for them; tasks may be submitted at once.
     pub fn start(workload: &str, job: Vec<u8>, options: &Options, ctx: &Ctx) -> Result<Self> {
         let mut cluster = Self::new(ctx)?;
-        let (places, token) = places(options, ctx)?;
+        let (sources, token) = worker_sources(ctx, options)?;
         let hello = hello(workload, job);
-        for place in places {
-            cluster.add(place, &token, hello.clone(), None, options);
+        for source in sources {
+            cluster.add(source, &token, hello.clone(), None, options);
         }
         let ticks = tick(cluster.queue.clone(), options.suspect_after);
         cluster.members.spawn_on(ticks, cluster.runtime.handle());
-        let on_stop = cluster.queue.clone();
-        cluster._on_stop = Some(ctx.stop.on_request(move || on_stop.close()));
+        let queue = cluster.queue.clone();
+        cluster._on_stop = Some(ctx.stop.on_request(move || queue.close()));
         Ok(cluster)
     }
 
-    /// Starts a cluster whose workers keep something, and returns the ways to them. Each is told
-    /// its job, which is made of its number and of how many there are. A stop does not end it: the
-    /// caller closes it when nothing is to be asked any more.
+    /// Starts a cluster of stateful workers, and returns a link to each. `job` makes a worker's
+    /// job, of its number and of how many there are. A stop does not end this cluster: the caller
+    /// closes it when it needs no more answers.
     ///
-    /// What a silent worker keeps is lost only after `lose_after`; until then its link is
-    /// [suspected](Link::is_up). None: it can be had again, so suspicion and loss are one.
-    pub fn keep(
+    /// A silent worker is [suspected](Link::is_up) first, and lost with its state only after
+    /// `lose_after`. None: the state can be made again, so a suspected worker is lost at once.
+    pub fn start_stateful(
         workload: &str,
         job: impl Fn(usize, usize) -> Vec<u8>,
         lose_after: Option<Duration>,
@@ -66,11 +66,11 @@ impl Cluster {
         ctx: &Ctx,
     ) -> Result<(Self, Vec<Link>)> {
         let mut cluster = Self::new(ctx)?;
-        let (places, token) = places(options, ctx)?;
-        let links: Vec<_> = places.iter().map(|_| Link::new()).collect();
-        for (n, (place, link)) in places.into_iter().zip(&links).enumerate() {
+        let (sources, token) = worker_sources(ctx, options)?;
+        let links: Vec<_> = sources.iter().map(|_| Link::new()).collect();
+        for (n, (source, link)) in sources.into_iter().zip(&links).enumerate() {
             let hello = hello(workload, job(n, links.len()));
-            cluster.add(place, &token, hello, Some((link.clone(), lose_after)), options);
+            cluster.add(source, &token, hello, Some((link.clone(), lose_after)), options);
         }
         Ok((cluster, links))
     }
@@ -82,10 +82,10 @@ impl Cluster {
         Ok(Self { queue, roster, members: JoinSet::new(), runtime, _on_stop: None })
     }
 
-    /// Adds a worker. With the first of them the watch over all begins.
+    /// Adds a worker. With the first one, starts the watch over all of them.
     fn add(
         &mut self,
-        place: Place,
+        source: WorkerSource,
         token: &Option<Token>,
         hello: Hello,
         link: Option<(Link, Option<Duration>)>,
@@ -93,59 +93,59 @@ impl Cluster {
     ) {
         let (runtime, suspect_after) = (self.runtime.handle(), options.suspect_after);
         if self.members.is_empty() {
-            self.members.spawn_on(self.roster.clone().watch(suspect_after * PATIENCE), runtime);
+            self.members.spawn_on(self.roster.clone().watch(suspect_after * GIVE_UP_AFTER), runtime);
         }
         self.roster.add_worker();
         let (token, queue, roster) = (token.clone(), self.queue.clone(), self.roster.clone());
         let (link, lose_after) = link.map_or((None, None), |(link, after)| (Some(link), after));
-        let member = Member { place, token, hello, queue, link, roster, suspect_after, lose_after };
-        self.members.spawn_on(member.keep(), runtime);
+        let member = Member { source, token, hello, queue, link, roster, suspect_after, lose_after };
+        self.members.spawn_on(member.run(), runtime);
     }
 
-    /// Runs what belongs to the job on the calling thread. What it spawns, and its timers and
-    /// sockets, belong to the thread that has the connections to the workers.
-    pub(crate) fn block_on<T>(&self, what: impl Future<Output = T>) -> T {
-        self.runtime.handle().block_on(what)
+    /// Runs a future of the job on the calling thread. The tasks that it spawns, and its timers and
+    /// sockets, are driven by the thread that has the connections to the workers.
+    pub(crate) fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
+        self.runtime.handle().block_on(future)
     }
 
-    /// Queues a task. What a worker answers is believed only when the check has made an output of
-    /// it, which is told the session that it came from (`ADDRESS/SESSION`); a worker that answers
-    /// anything else gets no more tasks.
+    /// Queues a task. `check` gets the location of the session that has answered
+    /// (`ADDRESS/SESSION`), and the answer; only what it returns is an output. A worker whose
+    /// answer it refuses gets no more tasks.
     #[must_use]
     pub fn submit<O: Send + 'static>(
         &self,
         task: Vec<u8>,
         lane: Lane,
         check: impl FnMut(&str, &[u8]) -> Result<O, String> + Send + 'static,
-    ) -> Promise<O> {
-        self.submit_again(task, lane, check, &Attempts::default())
+    ) -> Pending<O> {
+        self.resubmit(task, lane, check, &Attempts::default())
     }
 
-    /// Queues a task that was submitted before, in other words.
-    pub(crate) fn submit_again<O: Send + 'static>(
+    /// Queues a task that was submitted before, perhaps encoded differently.
+    pub(crate) fn resubmit<O: Send + 'static>(
         &self,
         task: Vec<u8>,
         lane: Lane,
         check: impl FnMut(&str, &[u8]) -> Result<O, String> + Send + 'static,
         attempts: &Attempts,
-    ) -> Promise<O> {
+    ) -> Pending<O> {
         if task.len() as u64 > PAYLOAD {
-            return queue::settled(Outcome::Failed {
+            return queue::completed(Outcome::Failed {
                 task: task.into(),
-                why: "too large to be sent".to_owned(),
+                why: "too large to send to a worker: more than 1 GiB".to_owned(),
             });
         }
-        self.queue.submit_again(task.into(), lane, check, attempts.clone())
+        self.queue.resubmit(task.into(), lane, check, attempts.clone())
     }
 
-    /// What came of a task: its output, or the one that `failed` makes of it. `Break` if the job
-    /// has ended before.
+    /// The output of a task that is complete, or what `failed` makes of its failure. `Break` if the
+    /// job has ended before.
     pub fn output<T: DeserializeOwned, O>(
         &self,
-        outcome: Kept<O>,
+        completion: Completion<O>,
         failed: impl FnOnce(&T, &str) -> O,
     ) -> ControlFlow<(), O> {
-        let Ok(outcome) = outcome else { return ControlFlow::Break(()) };
+        let Ok(outcome) = completion else { return ControlFlow::Break(()) };
         let (task, why) = match outcome {
             Outcome::Done(output) => return ControlFlow::Continue(output),
             Outcome::Failed { task, why } => (task, why),
@@ -154,41 +154,41 @@ impl Cluster {
         self.or_fail(task.map(|task| failed(&task, &why)))
     }
 
-    /// Whether the session at this [place](super::location::place) goes on, as far as is known
-    /// here.
-    pub(crate) fn has(&self, place: &str) -> bool {
-        self.roster.has(place)
+    /// Whether the session at this [location](super::location) goes on, as far as is known here.
+    pub(crate) fn has(&self, location: &str) -> bool {
+        self.roster.has(location)
     }
 
-    /// Whether the session at this place goes on, as its worker confirms from now on: one that
-    /// another could not fetch from may have died without a sign. It is pinged at once, so this
-    /// takes no longer than it takes to suspect a worker.
-    pub(crate) async fn is_alive(&self, place: &str) -> bool {
-        self.roster.is_alive(place).await
+    /// Whether the session at this location goes on, confirmed by an answer to a later ping. A
+    /// worker that another could not fetch from may have died without a sign. All workers are
+    /// pinged at once, so this takes no longer than to suspect a worker.
+    pub(crate) async fn is_alive(&self, location: &str) -> bool {
+        self.roster.is_alive(location).await
     }
 
-    /// Whether a worker is at work that may do a task after these attempts.
+    /// Whether there is a worker that a task does not avoid after these attempts.
     pub(crate) fn has_another(&self, attempts: &Attempts) -> bool {
         self.roster.has_another(attempts)
     }
 
-    /// Ends the job for this reason, unless it has ended for another.
-    pub(crate) fn fail<T>(&self, why: Error) -> ControlFlow<(), T> {
-        self.roster.fail(why);
+    /// Ends the job with this error, unless it has ended with another one.
+    pub(crate) fn fail<T>(&self, error: Error) -> ControlFlow<(), T> {
+        self.roster.fail(error);
         ControlFlow::Break(())
     }
 
-    /// Ends the job since this task or worker has failed. The reason may be a worker's words.
-    pub(crate) fn fail_with<T>(&self, who: impl Into<String>, why: &str) -> ControlFlow<(), T> {
-        self.fail(Error::worker(who, printable(why)))
+    /// Ends the job because of this task or worker. The reason may be a worker's text, so it is
+    /// made printable.
+    pub(crate) fn fail_with<T>(&self, subject: impl Into<String>, why: &str) -> ControlFlow<(), T> {
+        self.fail(Error::worker(subject, printable(why)))
     }
 
-    /// What was to be had. If it was not, the job ends.
-    pub(crate) fn or_fail<T>(&self, had: Result<T>) -> ControlFlow<(), T> {
-        had.map_or_else(|why| self.fail(why), ControlFlow::Continue)
+    /// Unwraps a result. An error ends the job.
+    pub(crate) fn or_fail<T>(&self, result: Result<T>) -> ControlFlow<(), T> {
+        result.map_or_else(|error| self.fail(error), ControlFlow::Continue)
     }
 
-    /// Ends the job, and returns why it had to end, if it had to.
+    /// Ends the job, and returns its error, if it had one.
     pub fn close(self) -> Result<()> {
         let roster = self.roster.clone();
         drop(self);
@@ -198,42 +198,47 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
+        // Members end when the queue is closed. They are awaited, because they kill their
+        // processes.
         self.queue.close();
-        let all = async { while self.members.join_next().await.is_some() {} };
-        let _ = self.runtime.handle().block_on(async { timeout(DRAIN, all).await });
+        let ended = async { while self.members.join_next().await.is_some() {} };
+        let _ = self.runtime.handle().block_on(async { timeout(DRAIN, ended).await });
     }
 }
 
-/// Tells the queue that time passes, until it is closed.
+/// Ticks the queue, until it is closed.
 async fn tick(queue: Queue, period: Duration) {
     while timeout(period, queue.closed()).await.is_err() {
         queue.tick();
     }
 }
 
-/// The greeting, as far as it is the same in every session.
+/// The part of the hello that is the same in every session.
 fn hello(workload: &str, job: Vec<u8>) -> Hello {
     let (version, workload) = (VERSION.to_owned(), workload.to_owned());
     Hello { version, workload, job: job.into(), ..Hello::default() }
 }
 
-/// Where the workers are, and the token for them.
-fn places(options: &Options, ctx: &Ctx) -> Result<(Vec<Place>, Option<Token>)> {
+/// Where the workers come from, and the token for them.
+fn worker_sources(ctx: &Ctx, options: &Options) -> Result<(Vec<WorkerSource>, Option<Token>)> {
     if options.workers.is_empty() {
-        let own = |_| {
-            Place::Own(WorkerSpec {
+        let local = |_| {
+            WorkerSource::Local(WorkerSpec {
                 program: options.program.clone(),
-                names: options.shared_fs,
+                shared_fs: options.shared_fs,
                 temporary: options.temporary.clone(),
             })
         };
-        return Ok(((0..ctx.workers.get()).map(own).collect(), Some(Token::random()?)));
+        return Ok(((0..ctx.workers.get()).map(local).collect(), Some(Token::random()?)));
     }
     let token = match &options.token_file {
         Some(file) => Some(Token::read(file)?),
-        None => command::is_here(&options.workers).and_then(|()| Token::of_user_if_any())?,
+        None => {
+            command::check_are_local(&options.workers)?;
+            Token::of_user_if_any()?
+        }
     };
-    Ok((options.workers.iter().cloned().map(Place::At).collect(), token))
+    Ok((options.workers.iter().cloned().map(WorkerSource::Standing).collect(), token))
 }
 
 #[cfg(test)]
@@ -242,14 +247,14 @@ mod tests {
 
     use super::*;
 
-    /// How a cluster of workers that are this program ends, and how long that takes.
+    /// Starts a cluster with this program as the workers. Returns its error, and how long it took.
     fn ended(program: &std::path::Path) -> (String, Duration) {
         let ctx = Ctx::new(NonZeroUsize::new(2).unwrap());
         let options = Options { program: Some(program.to_owned()), ..Options::new(&ctx.options) };
         let since = Instant::now();
         let cluster = Cluster::start("grep", Vec::new(), &options, &ctx).unwrap();
-        let promise = cluster.submit(b"task".to_vec(), Lane::Usual, |_, _| Ok(()));
-        assert!(promise.blocking_recv().is_err(), "no worker has answered");
+        let pending = cluster.submit(b"task".to_vec(), Lane::Usual, |_, _| Ok(()));
+        assert!(pending.blocking_recv().is_err(), "no worker has answered");
         (cluster.close().unwrap_err().to_string(), since.elapsed())
     }
 
@@ -264,7 +269,7 @@ mod tests {
         fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
         assert_eq!(why(&file), "no worker can be started: Exec format error");
         let (why, took) = ended("/bin/true".as_ref());
-        assert_eq!(why, "no worker can be started: it ended at once");
+        assert_eq!(why, "no worker can be started: the process ended before it sent its address");
         assert!(took < Duration::from_secs(8), "{took:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! Workers for the tests of what one fetches from another: sound ones, and those that hang or lie.
+//! Workers for the tests of fetches between workers: correct ones, and some that hang or lie.
 
 #![cfg(test)]
 
@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use cc_workloads::shelf::{Shelf, Slice};
+use cc_workloads::blobs::{BlobRange, BlobStore};
 use prost::bytes::Bytes;
 use tokio::{
     runtime::{Builder, Handle},
@@ -25,9 +25,9 @@ use tonic::{
 };
 
 use super::{
-    shelf::ClusterShelf,
-    stores::{Session, Stores},
-    token::{self, Demand, Token},
+    blob_store::ClusterBlobStore,
+    session_stores::{Registration, SessionStores},
+    token::{self, RequireToken, Token},
     wire::{
         Frame,
         pb::{
@@ -37,69 +37,69 @@ use super::{
     },
 };
 
-/// Longer than a test takes: a wait that ends in time has ended for another reason.
+/// Longer than a test takes: a wait with this limit that ends has ended for another reason.
 pub(super) const FOREVER: Duration = Duration::from_secs(600);
 
-/// A runtime as a worker has one: a thread drives it, and others wait for what happens there.
+/// A runtime like that of a worker: one thread drives it, and other threads wait for its tasks.
 pub(super) struct Runtime {
     pub(super) handle: Handle,
-    end: Option<oneshot::Sender<()>>,
+    end_tx: Option<oneshot::Sender<()>>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
 impl Runtime {
     pub(super) fn start() -> Self {
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-        let (handle, (end, ended)) = (runtime.handle().clone(), oneshot::channel());
-        let drive = move || drop(runtime.block_on(ended));
-        Self { handle, end: Some(end), thread: Some(thread::spawn(drive)) }
+        let (handle, (end_tx, end_rx)) = (runtime.handle().clone(), oneshot::channel());
+        let drive = move || drop(runtime.block_on(end_rx));
+        Self { handle, end_tx: Some(end_tx), thread: Some(thread::spawn(drive)) }
     }
 
-    /// A worker on this runtime, with this token. Returns its address.
+    /// Starts a worker on this runtime, with this token. Returns its address.
     pub(super) fn serve(&self, peer: Peer, token: &Token) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let demand = Demand(token.clone());
+        let require_token = RequireToken(token.clone());
         self.handle.spawn(async move {
             listener.set_nonblocking(true).unwrap();
             let incoming = TcpIncoming::from(tokio::net::TcpListener::from_std(listener).unwrap());
-            let service = InterceptedService::new(WorkerServer::new(peer), demand);
+            let service = InterceptedService::new(WorkerServer::new(peer), require_token);
             Server::builder().add_service(service).serve_with_incoming(incoming).await
         });
         address
     }
 
-    /// A session of a worker that is said to be at this address.
+    /// A session of a worker that has this address.
     pub(super) fn open(
         &self,
-        stores: &Stores,
+        stores: &SessionStores,
         address: &str,
         token: &Token,
-        patience: Duration,
-    ) -> (Session, ClusterShelf) {
+        answer_timeout: Duration,
+    ) -> (Registration, ClusterBlobStore) {
         let _within = self.handle.enter();
         let (session, address) = (token::random().unwrap(), address.to_owned());
-        let patience_ms = patience.as_millis() as u64;
+        let patience_ms = answer_timeout.as_millis() as u64;
         let hello = Hello { session, address, patience_ms, ..Hello::default() };
         stores.open(&hello, Some(token.clone())).unwrap()
     }
 }
 
-/// All its connections are gone then, as when a process dies.
+/// Closes all connections, as the death of a process does.
 impl Drop for Runtime {
     fn drop(&mut self) {
-        drop(self.end.take());
+        drop(self.end_tx.take());
         self.thread.take().unwrap().join().unwrap();
     }
 }
 
 /// The other end of a fetch.
 pub(super) enum Peer {
-    /// Does what it should.
-    Sound(Stores),
-    /// Sends one frame, says so, and hangs.
+    /// Answers correctly.
+    Correct(SessionStores),
+    /// Sends one frame, signals it, and hangs.
     Hung(SyncSender<()>),
-    /// Sends these frames, whatever it is asked for.
+    /// Sends these frames in answer to every request.
     Wrong(Vec<Frame>),
 }
 
@@ -113,27 +113,27 @@ impl Worker for Peer {
     }
 
     async fn fetch(&self, parts: Request<Parts>) -> Result<Response<Self::FetchStream>, Status> {
-        let (frames, stream) = mpsc::channel(1);
-        let reached = match self {
-            Self::Sound(stores) => return stores.send(parts.into_inner()).map(Response::new),
-            Self::Hung(reached) => reached.clone(),
+        let (frames_tx, frames_rx) = mpsc::channel(1);
+        let reached_tx = match self {
+            Self::Correct(stores) => return stores.send(parts.into_inner()).map(Response::new),
+            Self::Hung(reached_tx) => reached_tx.clone(),
             Self::Wrong(wrong) => {
                 let wrong = wrong.clone();
                 tokio::spawn(async move {
                     for frame in wrong {
-                        let _ = frames.send(Ok(frame)).await;
+                        let _ = frames_tx.send(Ok(frame)).await;
                     }
                 });
-                return Ok(Response::new(ReceiverStream::new(stream)));
+                return Ok(Response::new(ReceiverStream::new(frames_rx)));
             }
         };
         tokio::spawn(async move {
-            let _ = frames.send(Ok(Frame { id: 0, size: 3, data: Bytes::from_static(b"x") })).await;
-            reached.send(()).unwrap();
+            let _ = frames_tx.send(Ok(Frame { id: 0, size: 3, data: Bytes::from_static(b"x") })).await;
+            reached_tx.send(()).unwrap();
             pending::<()>().await;
-            drop(frames);
+            drop(frames_tx);
         });
-        Ok(Response::new(ReceiverStream::new(stream)))
+        Ok(Response::new(ReceiverStream::new(frames_rx)))
     }
 
     async fn ping(&self, _: Request<Beat>) -> Result<Response<Beat>, Status> {
@@ -142,21 +142,21 @@ impl Worker for Peer {
 }
 
 pub(super) fn hung() -> (Peer, Receiver<()>) {
-    let (reached, fetching) = sync_channel(1);
-    (Peer::Hung(reached), fetching)
+    let (reached_tx, reached_rx) = sync_channel(1);
+    (Peer::Hung(reached_tx), reached_rx)
 }
 
-pub(super) fn put(shelf: &ClusterShelf, name: &str, bytes: &[u8]) -> String {
-    let name = shelf.here(name);
-    let mut draft = shelf.create(&name).unwrap();
-    draft.write_all(bytes).unwrap();
-    draft.finish().unwrap();
+pub(super) fn put(blobs: &ClusterBlobStore, name: &str, bytes: &[u8]) -> String {
+    let name = blobs.full_name(name);
+    let mut writer = blobs.create(&name).unwrap();
+    writer.write_all(bytes).unwrap();
+    writer.finish().unwrap();
     name
 }
 
-pub(super) fn read(shelf: &ClusterShelf, name: &str, start: u64, end: u64) -> Result<Vec<u8>, String> {
+pub(super) fn read(blobs: &ClusterBlobStore, name: &str, start: u64, end: u64) -> Result<Vec<u8>, String> {
     let mut bytes = b"> ".to_vec();
-    let slice = Slice { name: name.to_owned(), start, end };
-    shelf.read(&slice, &mut bytes).map_err(|error| error.to_string())?;
+    let range = BlobRange { name: name.to_owned(), start, end };
+    blobs.read(&range, &mut bytes).map_err(|error| error.to_string())?;
     Ok(bytes.split_off(2))
 }

@@ -1,9 +1,9 @@
-//! The worker: serves sessions, each one coordinator's job.
+//! The worker's side of a connection: serves sessions, each with one coordinator's job.
 //!
-//! One thread moves messages, and answers pings whatever the slots do; the slots are threads of
-//! their own, since a kernel would keep the messages waiting. The messages are never kept waiting
-//! by the slots either: the credit that a session is granted is the room there is for its tasks, so
-//! what arrives is always taken off the connection.
+//! One thread moves all messages, and answers pings, independently of the slots. The slots are
+//! separate threads, because a kernel would block the messages. The slots never block the messages
+//! either: the granted credit is the room for the session's tasks, so every message that arrives is
+//! read at once.
 
 use std::{
     net::TcpListener,
@@ -25,57 +25,59 @@ use tonic::{
 use super::{
     acceptor::{self, Acceptor, Peer},
     admission::Sessions,
-    keeper_host::KeeperHost,
     log::Log,
     runtime::current_thread,
-    session::{self, Done, Held, SessionGuard, Slots},
-    status::{next, tell_end, why},
-    stores::Stores,
-    token::{Demand, Token},
+    session::{self, AdmittedTask, SessionGuard, Slots, TaskResult},
+    session_stores::SessionStores,
+    stateful_host::StatefulHost,
+    status::{end_reason, next_message, send_end},
+    token::{RequireToken, Token},
     wire::{
-        AHEAD, Assembly, Frame, MESSAGE, frames,
+        CHANNEL, Frame, MESSAGE, Reassembler, frames,
         pb::{
-            self, Beat, FromWorker, Hello, Parts, ToWorker, Welcome, from_worker::What as Answer,
-            keeper_server::KeeperServer, to_worker::What as Order, worker_server::WorkerServer,
+            self, Beat, FromWorker, Hello, Parts, ToWorker, Welcome, from_worker::What as Event,
+            keeper_server::KeeperServer, to_worker::What as Command, worker_server::WorkerServer,
         },
     },
-    worker::{Means, Role, Service},
+    worker::{JobContext, Role, Service},
 };
 
-/// Tasks granted for each slot: one at work, and two on the way so that it need not wait.
+/// Credit in tasks, per slot: one that runs, and two that are on the way, so that the slot does not
+/// wait for a message.
 const TASKS: usize = 3;
 
-/// Bytes granted for each slot: room for that many usual tasks.
+/// Credit in bytes, per slot: more than three tasks of the usual size.
 const BYTES: usize = 4 << 20;
 
-/// A coordinator that is gone without a word is forgotten after twice this time.
+/// Interval of HTTP/2 keep-alive pings, and the time for their answer: a coordinator that has
+/// vanished is noticed within twice this time.
 pub(super) const SILENCE: Duration = Duration::from_secs(20);
 
-/// A connection has one session, or fetches for the slots of one worker; a few calls more are
-/// harmless, thousands are not.
+/// Maximum calls at once per connection. A connection has one session, or the fetches of one
+/// worker's slots; this is far more, and still bounds the memory.
 const CALLS: u32 = 64;
 
-/// The largest head of a call, which is read before its token is: the usual ones have less than 500
-/// bytes.
-const HEAD: u32 = 16 << 10;
+/// Maximum bytes of a call's headers. They are read before the token is checked. The usual headers
+/// have less than 500 bytes.
+const HEADERS: u32 = 16 << 10;
 
-/// What a worker has to offer.
+/// What a worker offers.
 pub(super) struct Worker {
     pub(super) services: &'static [Service],
     pub(super) files: Files,
-    /// Whether coordinators may have it send requests to others.
+    /// Whether it sends network requests for coordinators.
     pub(super) requests: bool,
-    /// Tasks at work at once in each session.
+    /// Tasks at once, in each session.
     pub(super) slots: usize,
     /// See [`SILENCE`].
     pub(super) silence: Duration,
 }
 
-/// A worker, and the sessions it has.
+/// A worker, and its sessions.
 struct Host {
     worker: Worker,
     token: Token,
-    stores: Stores,
+    stores: SessionStores,
     sessions: Sessions,
 }
 
@@ -86,19 +88,19 @@ pub(super) fn serve(listener: TcpListener, token: Token, worker: Worker, log: Lo
         let listener = tokio::net::TcpListener::from_std(listener).map_err(Error::io("listener"))?;
         let connections = Acceptor::new(listener, acceptor::Limits::default(), log).connections();
         let sessions = Sessions::default();
-        let keepers =
-            KeeperHost { services: worker.services, requests: worker.requests, sessions: sessions.clone() };
-        let keepers = KeeperServer::new(keepers).max_decoding_message_size(MESSAGE);
+        let (services, requests) = (worker.services, worker.requests);
+        let stateful = StatefulHost { services, requests, sessions: sessions.clone() };
+        let stateful = KeeperServer::new(stateful).max_decoding_message_size(MESSAGE);
         let silence = Some(worker.silence);
-        let host = Host { worker, token: token.clone(), stores: Stores::default(), sessions };
+        let host = Host { worker, token: token.clone(), stores: SessionStores::default(), sessions };
         let service = WorkerServer::new(host).max_decoding_message_size(MESSAGE);
         Server::builder()
             .http2_keepalive_interval(silence)
             .http2_keepalive_timeout(silence)
-            .http2_max_header_list_size(HEAD)
+            .http2_max_header_list_size(HEADERS)
             .max_concurrent_streams(CALLS)
-            .add_service(InterceptedService::new(service, Demand(token.clone())))
-            .add_service(InterceptedService::new(keepers, Demand(token)))
+            .add_service(InterceptedService::new(service, RequireToken(token.clone())))
+            .add_service(InterceptedService::new(stateful, RequireToken(token)))
             .serve_with_incoming(connections)
             .await
             .map_err(|error| Error::worker("server", error))
@@ -116,34 +118,35 @@ impl pb::worker_server::Worker for Host {
     ) -> Result<Response<Self::ServeStream>, Status> {
         let peer = Peer::of(&request);
         let mut messages = request.into_inner();
-        let Some(ToWorker { what: Some(Order::Hello(hello)) }) = messages.message().await? else {
-            return Err(Status::invalid_argument("a session begins with a hello"));
+        let Some(ToWorker { what: Some(Command::Hello(hello)) }) = messages.message().await? else {
+            return Err(Status::invalid_argument("the first message of a session must be a hello"));
         };
         let slots = self.worker.slots;
         let (tasks, bytes) = (TASKS * slots, BYTES * slots);
-        let (done, outputs) = mpsc::channel(slots);
-        let (orders, inbox) = bounded(tasks);
+        let (results_tx, results_rx) = mpsc::channel(slots);
+        let (tasks_tx, tasks_rx) = bounded(tasks);
         let workload = hello.workload.clone();
-        let session = self.begin(hello, inbox, done).await?;
+        let session = self.begin(hello, tasks_rx, results_tx).await?;
         peer.report(format_args!("session of {workload} has begun"));
-        let (answers, stream) = mpsc::channel(AHEAD);
+        let (events_tx, events_rx) = mpsc::channel(CHANNEL);
         let welcome = Welcome { tasks: tasks as u32, bytes: bytes as u64 };
-        let _ = answers.send(Ok(Answer::Welcome(welcome).into())).await;
+        let _ = events_tx.send(Ok(Event::Welcome(welcome).into())).await;
         let unfinished = Arc::new(AtomicUsize::new(0));
-        tokio::spawn(put_out(outputs, answers.clone(), unfinished.clone()));
+        tokio::spawn(send_results(results_rx, events_tx.clone(), unfinished.clone()));
         let sessions = self.sessions.clone();
         tokio::spawn(async move {
-            let ended = take_in(messages, &sessions, bytes, orders, &unfinished).await;
-            // Before the answer, which a coordinator that does not read would keep waiting.
+            let ended = receive_tasks(messages, &sessions, bytes, tasks_tx, &unfinished).await;
+            // The session ends before its last message is sent: a coordinator that does not read
+            // would delay that.
             drop(session);
             let left = unfinished.load(Ordering::Relaxed);
             peer.report(format_args!(
                 "session of {workload} has ended with {left} tasks unfinished: {}",
-                why(&ended)
+                end_reason(&ended)
             ));
-            tell_end(ended, &answers).await;
+            send_end(ended, &events_tx).await;
         });
-        Ok(Response::new(ReceiverStream::new(stream)))
+        Ok(Response::new(ReceiverStream::new(events_rx)))
     }
 
     async fn fetch(&self, request: Request<Parts>) -> Result<Response<Self::FetchStream>, Status> {
@@ -156,71 +159,76 @@ impl pb::worker_server::Worker for Host {
 }
 
 impl Host {
-    /// Begins a session, whose slots take their tasks from `inbox`.
+    /// Begins a session, whose slots receive their tasks from `tasks_rx`.
     async fn begin(
         &self,
         hello: Hello,
-        inbox: Receiver<Held>,
-        done: mpsc::Sender<Done>,
+        tasks_rx: Receiver<AdmittedTask>,
+        results_tx: mpsc::Sender<TaskResult>,
     ) -> Result<SessionGuard, Status> {
         let begin = Service::find(self.worker.services, &hello, |role| match role {
             Role::Tasks(begin) => Some(*begin),
-            Role::Keeper { .. } => None,
+            Role::Stateful { .. } => None,
         })?;
         let permit = self.sessions.admit()?;
-        let (session, shelf) = self.stores.open(&hello, Some(self.token.clone()))?;
-        let (files, stop) = (self.worker.files.clone(), session.stop.clone());
-        let slots = Slots { count: self.worker.slots, inbox, done, stop: stop.clone() };
-        let means = Means { files, shelf: Arc::new(shelf), stop };
-        session::start(move || begin(&hello.job, &means), slots, session, permit).await
+        let (registration, blobs) = self.stores.open(&hello, Some(self.token.clone()))?;
+        let (files, stop) = (self.worker.files.clone(), registration.stop.clone());
+        let slots = Slots { count: self.worker.slots, tasks_rx, results_tx, stop: stop.clone() };
+        let context = JobContext { files, blobs: Arc::new(blobs), stop };
+        session::start(move || begin(&context, &hello.job), slots, registration, permit).await
     }
 }
 
-/// Takes tasks off the connection until the coordinator has no more, or has gone, and counts them
-/// as unfinished. Returns why it ended.
-async fn take_in(
+/// Receives tasks until the coordinator ends the session, or is gone. Counts each as unfinished.
+/// Returns why the session has ended.
+async fn receive_tasks(
     mut messages: Streaming<ToWorker>,
     sessions: &Sessions,
     bytes: usize,
-    orders: Sender<Held>,
+    tasks_tx: Sender<AdmittedTask>,
     unfinished: &AtomicUsize,
 ) -> Result<String, Status> {
     let credit = Arc::new(Semaphore::new(bytes));
-    let (mut assembly, mut held) = (Assembly::default(), None);
+    let mut reassembler = Reassembler::default();
+    // The reservation for the task that is arriving.
+    let mut reservation = None;
     loop {
-        let message = match next(&mut messages).await {
+        let message = match next_message(&mut messages).await {
             Ok(message) => message,
-            Err(ended) => return Ok(ended),
+            Err(reason) => return Ok(reason),
         };
-        let Some(Order::Task(frame)) = message.what else {
-            return Err(Status::invalid_argument("a session is hello, then tasks"));
+        let Some(Command::Task(frame)) = message.what else {
+            return Err(Status::invalid_argument("only tasks may follow the hello of a session"));
         };
-        if held.is_none() {
-            held = Some(sessions.reserve(&credit, bytes, frame.size).await);
+        if reservation.is_none() {
+            reservation = Some(sessions.reserve(&credit, bytes, frame.size).await);
         }
-        let Some((id, task)) = assembly.push(frame)? else { continue };
-        let room = held.take().ok_or_else(|| Status::internal("no credit"))?;
-        match orders.try_send((id, task, room)) {
+        let Some((id, task)) = reassembler.push(frame)? else { continue };
+        let reservation =
+            reservation.take().ok_or_else(|| Status::internal("a task without a reservation"))?;
+        match tasks_tx.try_send((id, task, reservation)) {
             Ok(()) => _ = unfinished.fetch_add(1, Ordering::Relaxed),
-            Err(TrySendError::Full(_)) => return Err(Status::resource_exhausted("more tasks than credit")),
+            Err(TrySendError::Full(_)) => {
+                return Err(Status::resource_exhausted("the coordinator has exceeded its credit"));
+            }
             Err(TrySendError::Disconnected(_)) => return Ok("its slots have ended".to_owned()),
         }
     }
 }
 
-/// Puts the outputs on the connection, one after the other.
-async fn put_out(
-    mut outputs: mpsc::Receiver<Done>,
-    answers: mpsc::Sender<Result<FromWorker, Status>>,
+/// Sends the results of tasks.
+async fn send_results(
+    mut results_rx: mpsc::Receiver<TaskResult>,
+    events_tx: mpsc::Sender<Result<FromWorker, Status>>,
     unfinished: Arc<AtomicUsize>,
 ) {
-    while let Some((id, output)) = outputs.recv().await {
-        let (kind, payload): (fn(Frame) -> Answer, _) = match output {
-            Ok(output) => (Answer::Output, output),
-            Err(why) => (Answer::Failure, why.into()),
+    while let Some((id, result)) = results_rx.recv().await {
+        let (event, payload): (fn(Frame) -> Event, _) = match result {
+            Ok(output) => (Event::Output, output),
+            Err(why) => (Event::Failure, why.into()),
         };
         for frame in frames(id, payload) {
-            if answers.send(Ok(kind(frame).into())).await.is_err() {
+            if events_tx.send(Ok(event(frame).into())).await.is_err() {
                 return;
             }
         }
@@ -237,16 +245,17 @@ mod tests {
 
     use super::*;
     use crate::cluster::{
-        codec::VERSION, token::Present, wire::pb::worker_client::WorkerClient, worker::Work,
+        codec::VERSION, token::AttachToken, wire::pb::worker_client::WorkerClient, worker::Work,
     };
 
-    fn begin(_: &[u8], _: &Means) -> Result<Work> {
+    fn begin(_: &JobContext, _: &[u8]) -> Result<Work> {
         Ok(Box::new(|_| Err("there are no tasks".to_owned())))
     }
 
-    /// It does not close its connection, and does not answer on it: as a machine without power.
+    /// The coordinator neither closes its connection nor answers on it, like a machine that has
+    /// lost power.
     #[test]
-    fn a_coordinator_that_is_gone_without_a_word_is_forgotten() {
+    fn a_session_ends_when_its_coordinator_vanishes() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let token = Token::random().unwrap();
@@ -254,33 +263,33 @@ mod tests {
         let (services, silence) = (SERVICES, Duration::from_millis(100));
         let worker = Worker { services, files: Files::None, requests: false, slots: 1, silence };
         let served = token.clone();
-        // It serves until the process ends.
+        // The thread serves until the process ends.
         thread::spawn(move || serve(listener, served, worker, Log::silent()));
         let connect = async || {
             let channel = Endpoint::from_shared(address.clone()).unwrap().connect().await.unwrap();
-            WorkerClient::with_interceptor(channel, Present(Some(token.clone())))
+            WorkerClient::with_interceptor(channel, AttachToken(Some(token.clone())))
         };
         let gone = current_thread().unwrap();
         let _session = gone.block_on(async {
-            let (messages, requests) = mpsc::channel(1);
+            let (messages_tx, messages_rx) = mpsc::channel(1);
             let (version, workload) = (VERSION.to_owned(), "test".to_owned());
             let hello = Hello { version, workload, session: "session".to_owned(), ..Hello::default() };
-            messages.send(ToWorker { what: Some(Order::Hello(hello)) }).await.unwrap();
+            messages_tx.send(ToWorker { what: Some(Command::Hello(hello)) }).await.unwrap();
             let mut client = connect().await;
-            let mut answers = client.serve(ReceiverStream::new(requests)).await.unwrap().into_inner();
-            assert!(answers.message().await.unwrap().is_some(), "it is welcome");
-            (messages, answers)
+            let mut events = client.serve(ReceiverStream::new(messages_rx)).await.unwrap().into_inner();
+            assert!(events.message().await.unwrap().is_some(), "it is welcome");
+            (messages_tx, events)
         });
         // From here on nothing drives that connection.
-        let asked = Parts { session: "session".to_owned(), parts: Vec::new() };
-        let is_over = async {
+        let parts = Parts { session: "session".to_owned(), parts: Vec::new() };
+        let has_ended = async {
             let mut client = connect().await;
             let mut code = Code::Ok;
             while code != Code::NotFound {
-                code = client.fetch(asked.clone()).await.map_or_else(|status| status.code(), |_| Code::Ok);
+                code = client.fetch(parts.clone()).await.map_or_else(|status| status.code(), |_| Code::Ok);
             }
         };
-        let waited = current_thread().unwrap().block_on(async { timeout(SILENCE * 2, is_over).await });
+        let waited = current_thread().unwrap().block_on(async { timeout(SILENCE * 2, has_ended).await });
         assert!(waited.is_ok(), "its session goes on");
     }
 }

@@ -1,8 +1,9 @@
-//! Lineage: what it takes to do a task again when what it had left with its worker is lost.
+//! Lineage: the tasks of a job, kept so that they can be repeated when their results are lost.
 //!
-//! Tasks are kept in a file, not in memory: there may be many, and some carry along what came from a stream and could
-//! not be read again. A task's name says which attempt it is, so what comes of two of them is never taken for one. Or
-//! things have names that do not change; then there is a table of where they are.
+//! Tasks are kept in a file, not in memory: there may be many, and some carry the contents of a
+//! stream, which cannot be read again. The name of a task contains the number of the attempt, so
+//! the results of two attempts are never confused. Alternatively, results have names that do not
+//! change; then a [`LocationMap`] says where they are.
 
 use std::{
     collections::HashMap,
@@ -14,126 +15,129 @@ use std::{
 
 use cc_workloads::{
     Error, Result,
+    blobs::{BlobRange, BlobStore},
     error::reason,
-    shelf::{Shelf, Slice},
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{codec::encode, store::Store};
+use super::{codec::encode, spill_store::SpillStore};
 
 /// The tasks of a job.
 pub(crate) struct Lineage {
-    store: Store,
+    store: SpillStore,
     next: AtomicUsize,
 }
 
-/// Where a task is kept, and how often it was lost.
+/// Where a task is kept, and how often its result was lost.
 pub(crate) struct Origin {
-    kept: Slice,
+    task: BlobRange,
     losses: usize,
 }
 
 impl Lineage {
-    /// None yet. They will be kept in this directory.
+    /// An empty lineage. Its file will be in this directory.
     pub(crate) fn at(dir: &Path) -> Self {
-        Self { store: Store::at(dir), next: AtomicUsize::default() }
+        Self { store: SpillStore::at(dir), next: AtomicUsize::default() }
     }
 
-    /// For what tasks name and do not carry along.
-    pub(crate) fn shelf(&self) -> &dyn Shelf {
+    /// The blob store for data that tasks name, instead of carrying it.
+    pub(crate) fn blobs(&self) -> &dyn BlobStore {
         &self.store
     }
 
     /// Keeps a task.
     pub(crate) fn keep(&self, task: &impl Serialize) -> Result<Origin> {
-        let (name, task) = (self.next.fetch_add(1, Ordering::Relaxed).to_string(), encode(task));
+        let name = self.next.fetch_add(1, Ordering::Relaxed).to_string();
+        let task = encode(task);
         let put = || {
-            let mut draft = self.store.create(&name)?;
-            draft.write_all(&task)?;
-            draft.finish()
+            let mut writer = self.store.create(&name)?;
+            writer.write_all(&task)?;
+            writer.finish()
         };
         put().map_err(|error| Error::Failed(format!("write failed: {}", reason(&error))))?;
-        Ok(Origin { kept: Slice { name, start: 0, end: task.len() as u64 }, losses: 0 })
+        Ok(Origin { task: BlobRange { name, start: 0, end: task.len() as u64 }, losses: 0 })
     }
 
-    /// The task, to be done once more.
+    /// Reads a task, to repeat it.
     pub(crate) fn task<T: DeserializeOwned>(&self, origin: &Origin) -> Result<T> {
         let mut task = Vec::new();
-        let read = self.store.read(&origin.kept, &mut task);
+        let read = self.store.read(&origin.task, &mut task);
         let read = read.and_then(|()| postcard::from_bytes(&task).map_err(io::Error::other));
         read.map_err(|error| Error::Failed(format!("read failed: {}", reason(&error))))
     }
 }
 
 impl Origin {
-    /// What this attempt at the task is called: `TASK.ATTEMPT`.
+    /// The name of this attempt at the task: `TASK.ATTEMPT`.
     pub(crate) fn name(&self) -> String {
-        format!("{}.{}", self.kept.name, self.losses)
+        format!("{}.{}", self.task.name, self.losses)
     }
 
-    /// The next attempt.
-    pub(crate) fn lost(mut self) -> Self {
+    /// The next attempt, after the result was lost.
+    pub(crate) fn next_attempt(mut self) -> Self {
         self.losses += 1;
         self
     }
 }
 
-/// Where things are whose names do not say so, and will be when they are lost and made again.
+/// Where the blobs are whose names do not say so.
 #[derive(Default)]
-pub(crate) struct Places {
-    tasks: Vec<Placed>,
-    /// Which of these tasks has made the thing of this name.
+pub(crate) struct LocationMap {
+    tasks: Vec<LocatedTask>,
+    /// The index of the task that has made the blob of this name.
     makers: HashMap<String, usize>,
 }
 
-/// A task, and where that is what it has made.
-pub(crate) struct Placed {
+/// A task, and where its blobs are.
+pub(crate) struct LocatedTask {
     origin: Origin,
-    place: String,
-    /// Of all that there is to know of it.
+    location: String,
+    /// A hash of its result, to notice when a repetition has another one.
     digest: u64,
 }
 
-impl Places {
-    /// A task has made these things, which are at this place; `what` says all that there is to know of them.
+impl LocationMap {
+    /// Records that a task has made the blobs with these names, at this location. `result` is all
+    /// that the task has returned.
     pub(crate) fn put<'a>(
         &mut self,
         origin: Origin,
-        place: &str,
+        location: &str,
         names: impl Iterator<Item = &'a str>,
-        what: &impl Serialize,
+        result: &impl Serialize,
     ) {
         self.makers.extend(names.map(|name| (name.to_owned(), self.tasks.len())));
-        self.tasks.push(Placed { origin, place: place.to_owned(), digest: digest(what) });
+        self.tasks.push(LocatedTask { origin, location: location.to_owned(), digest: digest(result) });
     }
 
-    /// The name that says where the thing is.
-    pub(crate) fn full(&self, name: &str) -> String {
-        let place = self.makers.get(name).map_or("", |maker| &self.tasks[*maker].place);
-        format!("{place}/{name}")
+    /// The name of a blob with its location.
+    pub(crate) fn full_name(&self, name: &str) -> String {
+        let location = self.makers.get(name).map_or("", |maker| &self.tasks[*maker].location);
+        format!("{location}/{name}")
     }
 
-    /// The tasks whose places are lost, to be done again.
-    pub(crate) fn lost(&mut self, is_lost: impl Fn(&str) -> bool) -> Vec<&mut Placed> {
-        self.tasks.iter_mut().filter(|task| is_lost(&task.place)).collect()
+    /// The tasks whose locations are lost, to be repeated.
+    pub(crate) fn lost(&mut self, is_lost: impl Fn(&str) -> bool) -> Vec<&mut LocatedTask> {
+        self.tasks.iter_mut().filter(|task| is_lost(&task.location)).collect()
     }
 }
 
-impl Placed {
+impl LocatedTask {
     pub(crate) fn origin(&self) -> &Origin {
         &self.origin
     }
 
-    /// It was done again, and the things are here now. Returns whether they are the same as they were.
-    pub(crate) fn again(&mut self, place: &str, what: &impl Serialize) -> bool {
-        place.clone_into(&mut self.place);
-        digest(what) == self.digest
+    /// Records that the task was repeated, and where its blobs are now. Returns whether the result
+    /// is the same as before.
+    pub(crate) fn relocate(&mut self, location: &str, result: &impl Serialize) -> bool {
+        location.clone_into(&mut self.location);
+        digest(result) == self.digest
     }
 }
 
-fn digest(what: &impl Serialize) -> u64 {
+fn digest(result: &impl Serialize) -> u64 {
     let mut hasher = DefaultHasher::new();
-    encode(what).hash(&mut hasher);
+    encode(result).hash(&mut hasher);
     hasher.finish()
 }
 
@@ -143,20 +147,20 @@ mod tests {
 
     #[test]
     fn what_is_lost_has_another_place_when_it_was_made_again() {
-        let (lineage, mut places) = (Lineage::at(&std::env::temp_dir()), Places::default());
-        for (task, place) in [("a", "here"), ("b", "there"), ("c", "here")] {
+        let (lineage, mut locations) = (Lineage::at(&std::env::temp_dir()), LocationMap::default());
+        for (task, location) in [("a", "here"), ("b", "there"), ("c", "here")] {
             let names = [format!("{task}-0"), format!("{task}-1")];
             let origin = lineage.keep(&task).unwrap();
-            places.put(origin, place, names.iter().map(String::as_str), &task);
+            locations.put(origin, location, names.iter().map(String::as_str), &task);
         }
-        assert_eq!([places.full("a-1"), places.full("b-0")], ["here/a-1", "there/b-0"]);
-        assert!(places.lost(|place| place == "nowhere").is_empty());
-        for lost in places.lost(|place| place == "here") {
+        assert_eq!([locations.full_name("a-1"), locations.full_name("b-0")], ["here/a-1", "there/b-0"]);
+        assert!(locations.lost(|location| location == "nowhere").is_empty());
+        for lost in locations.lost(|location| location == "here") {
             let task: String = lineage.task(lost.origin()).unwrap();
-            assert_eq!(lost.again("elsewhere", &task), task == "a" || task == "c");
-            assert!(!lost.again("elsewhere", &"another thing"));
+            assert_eq!(lost.relocate("elsewhere", &task), task == "a" || task == "c");
+            assert!(!lost.relocate("elsewhere", &"another result"));
         }
-        assert_eq!([places.full("c-0"), places.full("b-1")], ["elsewhere/c-0", "there/b-1"]);
+        assert_eq!([locations.full_name("c-0"), locations.full_name("b-1")], ["elsewhere/c-0", "there/b-1"]);
     }
 
     #[test]
@@ -165,7 +169,7 @@ mod tests {
         let origins = ["one", "two"].map(|task| lineage.keep(&task.to_owned()).unwrap());
         let names = origins.each_ref().map(Origin::name);
         assert_eq!(names, ["0.0", "1.0"]);
-        let [one, two] = origins.map(Origin::lost);
+        let [one, two] = origins.map(Origin::next_attempt);
         assert_eq!((one.name(), two.name()), ("0.1".to_owned(), "1.1".to_owned()));
         assert_eq!(lineage.task::<String>(&one).unwrap(), "one");
         assert_eq!(lineage.task::<String>(&two).unwrap(), "two");

@@ -1,14 +1,14 @@
-//! The coordinator's side of sessions that keep something: questions of many go to one worker, on
+//! The coordinator's side of stateful sessions: the requests of many callers go to one worker, on
 //! one stream.
 //!
-//! A question has a number, and a promise of its answer. It takes a part of the credit that the
-//! worker has granted; a caller that finds none waits here, and not on the stream, which therefore
-//! never stalls. Questions go in the order in which they were asked, those that are there together
-//! travel together.
+//! A request has a number and a pending response. It takes a part of the credit that the worker has
+//! granted. A caller that finds no credit waits here and not on the stream, which therefore never
+//! stalls. Requests are sent in the order of their numbers; those that are queued at the same time
+//! share a message.
 //!
-//! When the session ends, whatever became of the worker, all promises break: it is not known what
-//! was done, and nothing is asked again. A session that comes later is another one, with nothing of
-//! what this one kept.
+//! When the session ends, all pending responses are abandoned: the coordinator cannot know which
+//! requests were executed, and sends none again. The next session is another one, without the state
+//! of this one.
 
 use std::{
     collections::HashMap,
@@ -23,244 +23,253 @@ use tokio::sync::{AcquireError, Notify, OwnedSemaphorePermit, Semaphore, mpsc, o
 use tonic::Streaming;
 
 use super::{
-    keeper::Answers,
     lost::Lost,
+    stateful::Requests,
     wire::{
-        Assembly, LEAST, PAYLOAD, batches,
-        pb::{FromKeeper, ToKeeper, from_keeper::What as Answer, to_keeper::What as Order},
+        MIN_CREDIT, PAYLOAD, Reassembler, batches,
+        pb::{FromKeeper, ToKeeper, from_keeper::What as Event, to_keeper::What as Command},
     },
 };
 
-/// Where an answer is waited for. It fails if the session ends before: it is not known what was
-/// done.
-pub type Promise = oneshot::Receiver<Bytes>;
+/// A pending response. It fails if the session ends before: the request may have been executed.
+pub type Pending = oneshot::Receiver<Bytes>;
 
-/// Why nothing was asked.
+/// Why a request was not sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unasked {
-    /// There is no session.
+pub enum SendError {
+    /// There is no session, or its worker is suspected.
     Down,
-    /// It is too large to be sent.
+    /// The request exceeds the maximum size of a payload.
     TooLarge,
 }
 
-/// The way to one worker, through all its sessions. Clones are the same way.
+/// The link to one worker, through all its sessions. Clones are the same link.
 #[derive(Clone)]
 pub struct Link(Arc<Shared>);
 
 struct Shared {
-    /// A plain lock: it is held for a few operations on maps, and never across a wait.
-    session: Mutex<Option<Session>>,
-    /// There are questions to be sent.
-    asked: Notify,
-    /// Whether there is a session, once that is known.
+    /// The session, if there is one. A plain lock: it is held for a few map operations, and never
+    /// across an await.
+    state: Mutex<Option<State>>,
+    /// Notified when the outbox has requests.
+    queued: Notify,
+    /// Whether the worker can be asked; None until that is known.
     is_up: watch::Sender<Option<bool>>,
 }
 
-/// One session, as long as it lasts.
-struct Session {
+/// The state of one session.
+struct State {
     credit: Arc<Semaphore>,
-    /// How much was granted.
-    all: usize,
-    /// Whether the worker is silent: nothing new is asked of it then.
+    /// The granted credit, in bytes.
+    granted: usize,
+    /// Whether the worker is silent: it is sent nothing new then.
     is_suspected: bool,
-    /// The number of the last question.
+    /// The number of the last request.
     last: u64,
-    outbox: Answers,
-    promised: HashMap<u64, Promised>,
+    outbox: Requests,
+    pending: HashMap<u64, PendingRequest>,
 }
 
-/// A question that is not answered yet, and what it has of the credit.
-struct Promised {
-    /// None if the promise was broken since the worker is suspected. The credit comes back with the
-    /// answer only.
-    answer: Option<oneshot::Sender<Bytes>>,
-    _credit: Option<Part>,
+/// A request without a response.
+struct PendingRequest {
+    /// None if the response was abandoned because the worker is suspected. The credit comes back
+    /// only with the response.
+    response_tx: Option<oneshot::Sender<Bytes>>,
+    _credit: Option<Credit>,
 }
 
 /// A part of a session's credit.
-type Part = OwnedSemaphorePermit;
+type Credit = OwnedSemaphorePermit;
 
-/// What a question has begun that another has to end. That one needs no credit but this, so that
-/// what has begun can end.
-pub struct Ticket {
-    /// The question's number.
+/// Returned by [`Link::begin`]. It reserves the credit for the matching [`Link::end`], so what was
+/// begun can always be ended.
+pub struct CreditHold {
+    /// The number of the request that was sent by `begin`.
     pub number: u64,
-    credit: Part,
-    /// Tells the session.
-    is_of: Arc<Semaphore>,
+    credit: Credit,
+    /// Identifies the session: the semaphore of its credit.
+    session: Arc<Semaphore>,
 }
 
 impl Link {
     pub(super) fn new() -> Self {
         let (is_up, _) = watch::channel(None);
-        Self(Arc::new(Shared { session: Mutex::default(), asked: Notify::new(), is_up }))
+        Self(Arc::new(Shared { state: Mutex::default(), queued: Notify::new(), is_up }))
     }
 
-    /// Waits until it is known whether there is a worker.
-    pub async fn known(&self) {
-        // The sender is kept here.
+    /// Waits until it is known whether the worker is up.
+    pub async fn until_known(&self) {
+        // It cannot fail: `self` keeps the sender.
         let _ = self.0.is_up.subscribe().wait_for(Option::is_some).await;
     }
 
-    /// Waits until there is a worker.
-    pub async fn up(&self) {
+    /// Waits until the worker is up.
+    pub async fn until_up(&self) {
         let _ = self.0.is_up.subscribe().wait_for(|is_up| *is_up == Some(true)).await;
     }
 
-    /// Whether there is a worker, as far as is known, and it is not suspected.
+    /// Whether there is a session, and its worker is not suspected.
     #[must_use]
     pub fn is_up(&self) -> bool {
         *self.0.is_up.borrow() == Some(true)
     }
 
-    /// Asks, as soon as there is credit. That of a small question comes back with the answer.
+    /// Sends a request, as soon as there is credit. The credit comes back with the response.
     ///
     /// # Errors
     ///
-    /// If there is no session, or it ends before anything was asked; or if the question is too
+    /// If there is no session, or it ends before the request is queued; or if the request is too
     /// large.
-    pub async fn ask(&self, question: Vec<u8>) -> Result<Promise, Unasked> {
-        let (credit, is_of) = self.credit(question.len()).await?;
-        let (_, promise) = self.push_new(&is_of, question, Some(credit))?;
-        Ok(promise)
+    pub async fn request(&self, request: Vec<u8>) -> Result<Pending, SendError> {
+        let (credit, session) = self.credit(request.len()).await?;
+        let (_, pending) = self.push_new(&session, request, Some(credit))?;
+        Ok(pending)
     }
 
-    /// As [`ask`](Link::ask), for a question that begins something. The credit stays with the
-    /// ticket.
+    /// Like [`request`](Link::request), for a request that begins something. The credit stays
+    /// reserved for the request that ends it.
     ///
     /// # Errors
     ///
-    /// As there.
-    pub async fn begin(&self, question: Vec<u8>) -> Result<(Promise, Ticket), Unasked> {
-        let (credit, is_of) = self.credit(question.len()).await?;
-        let (number, promise) = self.push_new(&is_of, question, None)?;
-        Ok((promise, Ticket { number, credit, is_of }))
+    /// As for [`request`](Link::request).
+    pub async fn begin(&self, request: Vec<u8>) -> Result<(Pending, CreditHold), SendError> {
+        let (credit, session) = self.credit(request.len()).await?;
+        let (number, pending) = self.push_new(&session, request, None)?;
+        Ok((pending, CreditHold { number, credit, session }))
     }
 
-    /// Ends what was begun. The promise breaks at once if the session has ended in which that was.
-    /// It does so, too, if the worker is suspected, but that is told nevertheless: it may be alive,
-    /// and must not wait for the end for ever.
-    pub fn end(&self, ticket: Ticket, question: Vec<u8>) -> Promise {
-        let pushed = self.push(&ticket.is_of, question, Some(ticket.credit));
-        pushed.map_or_else(|| oneshot::channel().1, |(_, promise)| promise)
+    /// Ends what was begun. If that session has ended, the response is abandoned at once. If the
+    /// worker is suspected, the response is abandoned too, but the request is sent: the worker may
+    /// be alive, and must not wait for the end forever.
+    pub fn end(&self, hold: CreditHold, request: Vec<u8>) -> Pending {
+        let pushed = self.push(&hold.session, request, Some(hold.credit));
+        pushed.map_or_else(|| oneshot::channel().1, |(_, pending)| pending)
     }
 
-    /// Queues a question that begins something new, unless the session has ended or the worker is
+    /// Queues a request that begins something new, unless the session has ended or the worker is
     /// suspected.
     fn push_new(
         &self,
-        credit: &Arc<Semaphore>,
-        question: Vec<u8>,
-        part: Option<Part>,
-    ) -> Result<(u64, Promise), Unasked> {
-        if self.session().as_ref().is_none_or(|session| session.is_suspected) {
-            return Err(Unasked::Down);
+        session: &Arc<Semaphore>,
+        request: Vec<u8>,
+        credit: Option<Credit>,
+    ) -> Result<(u64, Pending), SendError> {
+        if self.state().as_ref().is_none_or(|state| state.is_suspected) {
+            return Err(SendError::Down);
         }
-        self.push(credit, question, part).ok_or(Unasked::Down)
+        self.push(session, request, credit).ok_or(SendError::Down)
     }
 
-    /// Queues a question, unless the session has ended that this is the credit of.
-    fn push(&self, credit: &Arc<Semaphore>, question: Vec<u8>, part: Option<Part>) -> Option<(u64, Promise)> {
-        let mut session = self.session();
-        let session = session.as_mut().filter(|session| Arc::ptr_eq(&session.credit, credit))?;
-        self.0.asked.notify_one();
-        Some(session.push(question.into(), part))
+    /// Queues a request, unless its session has ended.
+    fn push(
+        &self,
+        session: &Arc<Semaphore>,
+        request: Vec<u8>,
+        credit: Option<Credit>,
+    ) -> Option<(u64, Pending)> {
+        let mut state = self.state();
+        let state = state.as_mut().filter(|state| Arc::ptr_eq(&state.credit, session))?;
+        self.0.queued.notify_one();
+        Some(state.push(request.into(), credit))
     }
 
-    /// Waits for credit for so many bytes, as long as the worker is not suspected.
-    async fn credit(&self, bytes: usize) -> Result<(Part, Arc<Semaphore>), Unasked> {
+    /// Waits for credit for this number of bytes, while the worker is not suspected.
+    async fn credit(&self, bytes: usize) -> Result<(Credit, Arc<Semaphore>), SendError> {
         if bytes as u64 > PAYLOAD {
-            return Err(Unasked::TooLarge);
+            return Err(SendError::TooLarge);
         }
-        let (credit, parts) = {
-            let session = self.session();
-            let session = session.as_ref().filter(|session| !session.is_suspected).ok_or(Unasked::Down)?;
-            // One that is larger than all of it is let in alone.
-            (session.credit.clone(), bytes.max(LEAST).min(session.all) as u32)
+        let (session, permits) = {
+            let state = self.state();
+            let state = state.as_ref().filter(|state| !state.is_suspected).ok_or(SendError::Down)?;
+            // A request that is larger than all credit is sent when it has all of it.
+            (state.credit.clone(), bytes.max(MIN_CREDIT).min(state.granted) as u32)
         };
-        if let Ok(part) = credit.clone().try_acquire_many_owned(parts) {
-            return Ok((part, credit));
+        if let Ok(credit) = session.clone().try_acquire_many_owned(permits) {
+            return Ok((credit, session));
         }
-        let part = tokio::select! {
-            part = credit.clone().acquire_many_owned(parts) => part,
-            () = self.down() => return Err(Unasked::Down),
+        let credit = tokio::select! {
+            credit = session.clone().acquire_many_owned(permits) => credit,
+            () = self.until_down() => return Err(SendError::Down),
         };
-        part.map(|part| (part, credit)).map_err(|_: AcquireError| Unasked::Down)
+        credit.map(|credit| (credit, session)).map_err(|_: AcquireError| SendError::Down)
     }
 
-    /// Waits until there is no worker, or it is suspected.
-    async fn down(&self) {
-        // The sender is kept here.
+    /// Waits until there is no session, or its worker is suspected.
+    async fn until_down(&self) {
+        // It cannot fail: `self` keeps the sender.
         let _ = self.0.is_up.subscribe().wait_for(|is_up| *is_up == Some(false)).await;
     }
 
-    /// The worker is silent. Promises break, since it is not known when they would be kept; nothing
-    /// new is asked, and nothing is lost yet.
+    /// The worker is silent. Abandons all pending responses, because they may never come. Nothing
+    /// new is sent, but the state of the worker is not lost yet.
     pub(super) fn suspect(&self) {
-        let mut session = self.session();
-        let Some(session) = session.as_mut() else { return };
-        session.is_suspected = true;
-        session.promised.values_mut().for_each(|promised| promised.answer = None);
+        let mut state = self.state();
+        let Some(state) = state.as_mut() else { return };
+        state.is_suspected = true;
+        for pending in state.pending.values_mut() {
+            pending.response_tx = None;
+        }
         self.0.is_up.send_replace(Some(false));
     }
 
-    /// The worker has given a sign of life, so all that it keeps is there.
+    /// The worker has answered a ping, so all of its state is there.
     pub(super) fn trust(&self) {
-        let mut session = self.session();
-        let Some(session) = session.as_mut() else { return };
-        session.is_suspected = false;
+        let mut state = self.state();
+        let Some(state) = state.as_mut() else { return };
+        state.is_suspected = false;
         self.0.is_up.send_replace(Some(true));
     }
 
-    fn session(&self) -> MutexGuard<'_, Option<Session>> {
-        // No code of others runs under the lock, so it cannot be left half-changed.
-        self.0.session.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, Option<State>> {
+        // No foreign code runs under the lock, so a panic cannot leave the state half-changed.
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// There was no session to be had.
-    pub(super) fn is_down(&self) {
+    /// Records that no session could be begun.
+    pub(super) fn set_down(&self) {
         self.0.is_up.send_replace(Some(false));
     }
 
-    /// Asks and hears until the session ends, which was granted so many bytes.
+    /// Sends requests and receives responses until the session ends. `bytes` is the granted credit.
     pub(super) async fn exchange(
         &self,
         bytes: usize,
-        messages: mpsc::Sender<ToKeeper>,
-        answers: Streaming<FromKeeper>,
+        messages_tx: mpsc::Sender<ToKeeper>,
+        events: Streaming<FromKeeper>,
     ) -> Result<Infallible, Lost> {
-        let _up = Up::new(self, bytes);
+        let _session = ActiveSession::new(self, bytes);
+        // Neither branch is resumed after the other has ended, so cancel safety does not matter.
         tokio::select! {
-            lost = self.hand_out(messages) => lost,
-            lost = self.take_in(answers) => lost,
+            lost = self.send_requests(messages_tx) => lost,
+            lost = self.receive_responses(events) => lost,
         }
     }
 
-    async fn hand_out(&self, messages: mpsc::Sender<ToKeeper>) -> Result<Infallible, Lost> {
+    async fn send_requests(&self, messages_tx: mpsc::Sender<ToKeeper>) -> Result<Infallible, Lost> {
         loop {
-            self.0.asked.notified().await;
-            let questions = self.session().as_mut().map(|session| mem::take(&mut session.outbox));
-            for batch in batches(questions.unwrap_or_default().into_iter()) {
-                if messages.send(Order::Questions(batch).into()).await.is_err() {
-                    return pending().await; // `take_in` learns why
+            self.0.queued.notified().await;
+            let requests = self.state().as_mut().map(|state| mem::take(&mut state.outbox));
+            for batch in batches(requests.unwrap_or_default().into_iter()) {
+                if messages_tx.send(Command::Questions(batch).into()).await.is_err() {
+                    return pending().await; // `receive_responses` learns the reason
                 }
             }
         }
     }
 
-    /// Keeps promises, and never waits with it.
-    async fn take_in(&self, mut answers: Streaming<FromKeeper>) -> Result<Infallible, Lost> {
-        let mut assembly = Assembly::default();
-        while let Some(message) = answers.message().await? {
-            let Some(Answer::Answers(batch)) = message.what else { continue };
-            let whole = assembly.whole(batch)?;
-            let mut session = self.session();
-            let session = session.as_mut().expect("it is there until this ends");
-            for (number, answer) in whole {
-                if let Some(sender) = session.promised.remove(&number).and_then(|promised| promised.answer) {
-                    // The receiver may be gone.
-                    let _ = sender.send(answer);
+    /// Completes pending responses. It never blocks while it does.
+    async fn receive_responses(&self, mut events: Streaming<FromKeeper>) -> Result<Infallible, Lost> {
+        let mut reassembler = Reassembler::default();
+        while let Some(event) = events.message().await? {
+            let Some(Event::Answers(batch)) = event.what else { continue };
+            let responses = reassembler.reassemble(batch)?;
+            let mut state = self.state();
+            let state = state.as_mut().expect("`exchange` keeps the session");
+            for (number, response) in responses {
+                let pending = state.pending.remove(&number);
+                if let Some(response_tx) = pending.and_then(|pending| pending.response_tx) {
+                    // The receiver is gone if the caller was dropped.
+                    let _ = response_tx.send(response);
                 }
             }
         }
@@ -268,36 +277,44 @@ impl Link {
     }
 }
 
-impl Session {
-    fn push(&mut self, question: Bytes, credit: Option<Part>) -> (u64, Promise) {
-        let (answer, promise) = oneshot::channel();
+impl State {
+    fn push(&mut self, request: Bytes, credit: Option<Credit>) -> (u64, Pending) {
+        let (response_tx, pending) = oneshot::channel();
         self.last += 1;
-        self.outbox.push((self.last, question));
-        let answer = (!self.is_suspected).then_some(answer);
-        self.promised.insert(self.last, Promised { answer, _credit: credit });
-        (self.last, promise)
+        self.outbox.push((self.last, request));
+        let response_tx = (!self.is_suspected).then_some(response_tx);
+        self.pending.insert(self.last, PendingRequest { response_tx, _credit: credit });
+        (self.last, pending)
     }
 }
 
-/// There is a session as long as this is kept.
-struct Up<'a>(&'a Link);
+/// Keeps the session of a link: dropping it ends the session.
+struct ActiveSession<'a>(&'a Link);
 
-impl<'a> Up<'a> {
+impl<'a> ActiveSession<'a> {
     fn new(link: &'a Link, bytes: usize) -> Self {
-        let all = bytes.clamp(1, u32::MAX as usize).min(Semaphore::MAX_PERMITS);
-        let (credit, outbox, promised) = (Arc::new(Semaphore::new(all)), Answers::new(), HashMap::new());
-        *link.session() = Some(Session { credit, all, is_suspected: false, last: 0, outbox, promised });
+        let granted = bytes.clamp(1, u32::MAX as usize).min(Semaphore::MAX_PERMITS);
+        *link.state() = Some(State {
+            credit: Arc::new(Semaphore::new(granted)),
+            granted,
+            is_suspected: false,
+            last: 0,
+            outbox: Requests::new(),
+            pending: HashMap::new(),
+        });
         link.0.is_up.send_replace(Some(true));
         Self(link)
     }
 }
 
-impl Drop for Up<'_> {
+impl Drop for ActiveSession<'_> {
     fn drop(&mut self) {
-        self.0.0.is_up.send_replace(Some(false));
-        let session = self.0.session().take();
-        // Wakes those who wait for it.
-        session.inspect(|session| session.credit.close());
+        let Self(link) = self;
+        link.0.is_up.send_replace(Some(false));
+        let state = link.state().take();
+        // Wakes the callers that wait for credit. The rest of the state is dropped with it, which
+        // abandons the pending responses.
+        state.inspect(|state| state.credit.close());
     }
 }
 
@@ -309,35 +326,37 @@ mod tests {
 
     use super::*;
 
-    /// What is asked at once, or why it is not.
-    fn ask(link: &Link) -> Option<Result<Promise, Unasked>> {
-        link.ask(b"?".to_vec()).now_or_never()
+    /// Sends a request. None if it has to wait for credit.
+    fn request(link: &Link) -> Option<Result<Pending, SendError>> {
+        link.request(b"?".to_vec()).now_or_never()
     }
 
     #[test]
     fn a_suspected_worker_keeps_its_session_and_is_asked_nothing_new() {
         let link = Link::new();
-        let _up = Up::new(&link, 2 * LEAST);
-        let before = ask(&link).unwrap().unwrap();
-        let (_, ticket) = link.begin(b"begin".to_vec()).now_or_never().unwrap().unwrap();
-        let mut waiting = pin!(link.ask(b"when there is credit".to_vec()));
+        let _session = ActiveSession::new(&link, 2 * MIN_CREDIT);
+        let before = request(&link).unwrap().unwrap();
+        let (_, credit) = link.begin(b"begin".to_vec()).now_or_never().unwrap().unwrap();
+        let mut waiting = pin!(link.request(b"when there is credit".to_vec()));
         assert!(waiting.as_mut().now_or_never().is_none());
 
         link.suspect();
-        assert!(before.now_or_never().is_some_and(|answer| answer.is_err()), "its promise breaks");
-        assert_eq!(waiting.now_or_never().map(Result::err), Some(Some(Unasked::Down)));
-        assert_eq!(ask(&link).map(Result::err), Some(Some(Unasked::Down)));
+        assert!(before.now_or_never().is_some_and(|response| response.is_err()), "it is abandoned");
+        assert_eq!(waiting.now_or_never().map(Result::err), Some(Some(SendError::Down)));
+        assert_eq!(request(&link).map(Result::err), Some(Some(SendError::Down)));
         assert!(!link.is_up());
-        // What has begun is ended nevertheless, for the case that the worker is alive.
-        assert!(link.end(ticket, b"end".to_vec()).now_or_never().is_some_and(|answer| answer.is_err()));
-        let asked: Vec<_> =
-            link.session().as_ref().unwrap().outbox.iter().map(|(_, what)| what.clone()).collect();
-        assert_eq!(asked, [&b"?"[..], b"begin", b"end"]);
+        // What was begun is ended nevertheless, because the worker may be alive.
+        assert!(link.end(credit, b"end".to_vec()).now_or_never().is_some_and(|ended| ended.is_err()));
+        let state = link.state();
+        let outbox = &state.as_ref().unwrap().outbox;
+        let sent: Vec<_> = outbox.iter().map(|(_, request)| request.clone()).collect();
+        assert_eq!(sent, [&b"?"[..], b"begin", b"end"]);
+        drop(state);
 
         link.trust();
         assert!(link.is_up());
-        assert!(ask(&link).is_none(), "answers have not come, so there is no credit");
-        link.session().as_mut().unwrap().promised.clear();
-        assert!(ask(&link).is_some_and(|asked| asked.is_ok()));
+        assert!(request(&link).is_none(), "there is no credit before the responses have come");
+        link.state().as_mut().unwrap().pending.clear();
+        assert!(request(&link).is_some_and(|sent| sent.is_ok()));
     }
 }

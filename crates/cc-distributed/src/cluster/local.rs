@@ -1,9 +1,9 @@
-//! The local cluster: worker processes of the run's own, on loopback.
+//! The local cluster: worker processes that the run starts, on loopback.
 //!
-//! A worker is this program once more, told by an environment variable. All that is secret, and all that is
-//! not known beforehand, goes through pipes: the token in by its standard input, its address out by its standard
-//! output. That input stays open as long as the coordinator lives. However the coordinator ends, the kernel
-//! closes it, and the worker ends, too.
+//! A worker is this same program, started with an environment variable. Secrets, and what is not
+//! known at the start, go through pipes: the token through the worker's standard input, its address
+//! through its standard output. The coordinator keeps the input open. When the coordinator ends,
+//! for any reason, the kernel closes the pipe, and the worker ends too.
 
 use std::{
     env, io,
@@ -28,21 +28,21 @@ use super::{
     worker::Service,
 };
 
-/// Set in a worker process: to whether it opens files by name, or has their contents sent.
+/// Set in a worker process. Its value says whether tasks name files, or carry their contents.
 const WORKER: &str = "CC_DISTRIBUTED_WORKER";
 const NAMES: &str = "names";
 const CONTENTS: &str = "contents";
 
-/// A process that has not said its address after this time never will.
+/// Maximum time from the start of a process until it has sent its address.
 const START: Duration = Duration::from_secs(5);
 
 /// How worker processes are started.
 pub(super) struct WorkerSpec {
-    /// The program, if it is not this one.
+    /// The program. None: this one.
     pub(super) program: Option<PathBuf>,
-    /// Whether tasks name files, or bring their contents along.
-    pub(super) names: bool,
-    /// Where temporary files go, if not where the environment says.
+    /// Whether tasks name files, instead of carrying their contents.
+    pub(super) shared_fs: bool,
+    /// The directory for temporary files. None: the one of the environment.
     pub(super) temporary: Option<PathBuf>,
 }
 
@@ -50,40 +50,42 @@ pub(super) struct WorkerSpec {
 pub(super) struct Process(Child);
 
 impl Process {
-    /// Starts one. It is of no use before it is [greeted](Process::greet).
+    /// Starts a process. It can be used when it was [greeted](Process::greet).
     pub(super) fn start(spec: &WorkerSpec) -> io::Result<Self> {
         let program = spec.program.clone().map_or_else(env::current_exe, Ok)?;
         let child = Command::new(program)
-            .env(WORKER, if spec.names { NAMES } else { CONTENTS })
+            .env(WORKER, if spec.shared_fs { NAMES } else { CONTENTS })
             .envs(spec.temporary.iter().map(|dir| ("TMPDIR", dir)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            // A Ctrl-C in the terminal is the coordinator's affair: it must not lose its workers first.
+            // In a process group of its own, a worker gets no Ctrl-C of the terminal: only the
+            // coordinator does, and it ends its workers itself.
             .process_group(0)
             .kill_on_drop(true)
             .spawn()?;
         Ok(Self(child))
     }
 
-    /// Tells it the token and returns its address.
+    /// Sends it the token, and returns its address.
     pub(super) async fn greet(&mut self, token: &Token) -> io::Result<String> {
-        let gone = || io::Error::other("it ended at once");
+        let ended = || io::Error::other("the process ended before it sent its address");
         let (input, output) = (self.0.stdin.as_mut(), self.0.stdout.take());
-        // The pipe is broken if it has ended before it could read this.
-        input.ok_or_else(gone)?.write_all(&[token.text(), b"\n"].concat()).await.map_err(|_| gone())?;
+        // The write fails if the process has ended before it could read.
+        input.ok_or_else(ended)?.write_all(&[token.text(), b"\n"].concat()).await.map_err(|_| ended())?;
         let mut address = String::new();
-        let mut output = BufReader::new(output.ok_or_else(gone)?);
+        let mut output = BufReader::new(output.ok_or_else(ended)?);
         timeout(START, output.read_line(&mut address)).await??;
-        if address.is_empty() { Err(gone()) } else { Ok(address.trim_end().to_owned()) }
+        if address.is_empty() { Err(ended()) } else { Ok(address.trim_end().to_owned()) }
     }
 
-    /// Kills it, which works on a suspended one, too, and waits for it. It has nothing to lose.
+    /// Kills it, which works for a suspended process too, and waits for its end. It has no data
+    /// that must be saved.
     pub(super) async fn end(mut self) {
         let _ = self.0.kill().await;
     }
 }
 
-/// In a process that was started as a worker, works and does not return.
+/// In a process that was started as a worker, serves and does not return.
 pub(super) fn enter(services: &'static [Service]) {
     let files = match env::var(WORKER).as_deref() {
         Ok(NAMES) => Files::All,
@@ -91,7 +93,8 @@ pub(super) fn enter(services: &'static [Service]) {
         _ => return,
     };
     if let Err(error) = work(Worker { services, files, requests: true, slots: 1, silence: host::SILENCE }) {
-        let _ = stdio::say(&format!("worker: {error}\n")); // the status says the same
+        // If standard error is closed, the exit status alone shows the error.
+        let _ = stdio::say(&format!("worker: {error}\n"));
     }
     process::exit(1);
 }
@@ -102,11 +105,15 @@ fn work(worker: Worker) -> Result<()> {
     let token = Token::new(&token)?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(Error::io("listener"))?;
     let address = listener.local_addr().map_err(Error::io("listener"))?;
-    let until_orphaned = || {
+    let exit_with_coordinator = || {
+        // It returns when the coordinator's end of the pipe is closed.
         let _ = io::copy(&mut io::stdin(), &mut io::sink());
         process::exit(0);
     };
-    thread::Builder::new().name("lifeline".to_owned()).spawn(until_orphaned).map_err(Error::io("thread"))?;
+    thread::Builder::new()
+        .name("lifeline".to_owned())
+        .spawn(exit_with_coordinator)
+        .map_err(Error::io("thread"))?;
     stdio::write_out(format!("{address}\n").as_bytes()).map_err(Error::io("standard output"))?;
     host::serve(listener, token, worker, Log::silent())
 }

@@ -1,15 +1,15 @@
-//! Locations: where a session's things are, as a part of their names.
+//! Locations: where a session's blobs are, as a part of their names.
 //!
-//! A session is at `ADDRESS/SESSION`, and what is kept there has the name `ADDRESS/SESSION/NAME`.
+//! A session has the location `ADDRESS/SESSION`, and its blobs have names `ADDRESS/SESSION/NAME`.
 
 use super::wire::pb::Hello;
 
-/// The place of the thing with this name: `ADDRESS/SESSION`.
-pub(crate) fn place(name: &str) -> &str {
-    name.rsplit_once('/').map_or("", |(place, _)| place)
+/// The location of the blob with this name: `ADDRESS/SESSION`. Empty if the name has none.
+pub(crate) fn location_of(name: &str) -> &str {
+    name.rsplit_once('/').map_or("", |(location, _)| location)
 }
 
-/// The place that a session is.
-pub(super) fn place_of(hello: &Hello) -> String {
+/// The location of a session.
+pub(super) fn session_location(hello: &Hello) -> String {
     format!("{}/{}", hello.address, hello.session)
 }

@@ -1,4 +1,4 @@
-//! What a standing worker reports: one line each, on standard error.
+//! The log of a standing worker: one line per event, on standard error.
 
 use std::{
     fmt::Display,
@@ -9,39 +9,40 @@ use std::{
 
 use cc_workloads::{printable::printable, stdio};
 
-/// Refused calls are reported once in this time: a caller without the token must not fill the log.
+/// Minimum interval between reports of refused calls: a caller without the token must not fill the
+/// log.
 const REFUSALS: Duration = Duration::from_secs(1);
 
-/// Where reports go. Clones are the same log.
+/// A log. Clones are the same log. None: reports are dropped.
 #[derive(Clone)]
 pub(super) struct Log(Option<Arc<Mutex<Refusals>>>);
 
-/// Calls that were refused.
+/// Counts refused calls.
 #[derive(Default)]
 struct Refusals {
-    /// When one was reported last.
+    /// When a refusal was last reported.
     reported: Option<Instant>,
-    /// How many were not, since then.
+    /// Refusals since then, which were not reported.
     unreported: u64,
 }
 
 impl Log {
-    /// Standard error.
+    /// A log on standard error.
     pub(super) fn stderr() -> Self {
         Self(Some(Arc::default()))
     }
 
-    /// Nowhere: a run's own workers have a coordinator that reports.
+    /// A log that drops all reports: for a run's worker processes, the coordinator reports.
     pub(super) fn silent() -> Self {
         Self(None)
     }
 
-    /// Reports what has happened to this peer. Text from outside is made [printable].
+    /// Reports an event of this peer. The text may come from outside, and is made [printable].
     pub(super) fn report(&self, peer: SocketAddr, what: impl Display) {
         if self.0.is_some() {
             let line = format!("worker: {peer}: {}\n", printable(&what.to_string()));
-            // Written at once, so that lines of several workers are not mixed up. A closed standard
-            // error is no reason not to work.
+            // One write per line, so that the lines of several workers are not mixed. If standard
+            // error is closed, the worker goes on.
             let _ = stdio::say(&line);
         }
     }
@@ -52,14 +53,17 @@ impl Log {
         let due = refusals.lock().unwrap_or_else(PoisonError::into_inner).due(Instant::now());
         match due {
             Some(0) => self.report(peer, "refused: wrong token"),
-            Some(more) => self.report(peer, format_args!("refused: wrong token; {more} other calls before")),
+            Some(more) => self.report(
+                peer,
+                format_args!("refused: wrong token; {more} more calls were refused since the last report"),
+            ),
             None => {}
         }
     }
 }
 
 impl Refusals {
-    /// Counts a refusal. If it is to be reported, returns how many before it were not.
+    /// Counts a refusal. If it must be reported, returns the number of unreported ones before it.
     fn due(&mut self, now: Instant) -> Option<u64> {
         if self.reported.is_some_and(|reported| now.duration_since(reported) < REFUSALS) {
             self.unreported += 1;
@@ -75,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn refusals_are_reported_once_in_a_while_and_counted() {
+    fn refusals_are_reported_at_intervals_and_counted() {
         let (mut refusals, begin) = (Refusals::default(), Instant::now());
         let mut due = |after| refusals.due(begin + REFUSALS.mul_f64(after));
         assert_eq!(

@@ -1,31 +1,31 @@
-//! Why the coordinator has no session with a worker any more.
+//! Why a session with a worker has ended, or could not be begun.
 
 use std::error::Error;
 
 use cc_workloads::printable::printable;
 use tonic::{Code, Status};
 
-use super::status::{innermost, said};
+use super::status::{describe, root_cause};
 
-/// Why there is no session any more.
+/// Why a session has ended, or could not be begun.
 pub(super) enum Lost {
-    /// The worker is dead, or might be.
+    /// The worker is dead, or may be.
     Gone(String),
-    /// It is alive and will not work for us, now or later.
+    /// It is alive, and refuses to work for this coordinator.
     Refused(String),
     /// Its process could not be started.
     NotStarted(String),
-    /// It has answered what it was not asked, or otherwise than it could: nothing that it says is
-    /// believed any more.
+    /// It has sent an answer that a correct worker cannot send. It gets no more tasks.
     Distrusted(String),
 }
 
 impl Lost {
-    /// What a stream has ended with. A message that is none, or is too large, is the worker's fault
-    /// and not its death.
+    /// Why a stream has ended. A message that cannot be decoded, or is too large, is a wrong
+    /// answer, and no sign that the worker is dead.
     pub(super) fn unreadable(status: Status) -> Self {
-        let is_of_message = matches!(status.code(), Code::Internal | Code::OutOfRange | Code::Unimplemented);
-        if is_of_message && status.source().is_none() {
+        let is_about_message =
+            matches!(status.code(), Code::Internal | Code::OutOfRange | Code::Unimplemented);
+        if is_about_message && status.source().is_none() {
             return Self::Distrusted(printable(status.message()).to_string());
         }
         status.into()
@@ -38,13 +38,13 @@ impl From<Status> for Lost {
             Code::Unauthenticated | Code::FailedPrecondition => {
                 Self::Refused(printable(status.message()).to_string())
             }
-            _ => Self::Gone(said(&status)),
+            _ => Self::Gone(describe(&status)),
         }
     }
 }
 
 impl From<tonic::transport::Error> for Lost {
     fn from(error: tonic::transport::Error) -> Self {
-        Self::Gone(innermost(&error))
+        Self::Gone(root_cause(&error))
     }
 }

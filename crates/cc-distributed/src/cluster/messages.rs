@@ -1,33 +1,34 @@
-//! Messages and what is in them. Both kinds of sessions begin alike, with a hello and a welcome.
+//! Conversions between messages and their contents. Both kinds of sessions begin in the same way,
+//! with a hello and a welcome.
 
 use super::wire::pb;
 
 macro_rules! messages {
-    ($($to:ident($asked:ident) -> $from:ident($told:ident),)*) => {
+    ($($to:ident($command:ident) -> $from:ident($event:ident),)*) => {
         $(
-            impl From<pb::$asked::What> for pb::$to {
-                fn from(what: pb::$asked::What) -> Self {
+            impl From<pb::$command::What> for pb::$to {
+                fn from(what: pb::$command::What) -> Self {
                     Self { what: Some(what) }
                 }
             }
 
-            impl From<pb::$told::What> for pb::$from {
-                fn from(what: pb::$told::What) -> Self {
+            impl From<pb::$event::What> for pb::$from {
+                fn from(what: pb::$event::What) -> Self {
                     Self { what: Some(what) }
                 }
             }
 
             impl From<pb::Hello> for pb::$to {
                 fn from(hello: pb::Hello) -> Self {
-                    pb::$asked::What::Hello(hello).into()
+                    pb::$command::What::Hello(hello).into()
                 }
             }
 
-            /// None if the worker does not begin with it.
+            /// None if the message is no welcome.
             impl From<pb::$from> for Option<pb::Welcome> {
-                fn from(answer: pb::$from) -> Self {
-                    match answer.what {
-                        Some(pb::$told::What::Welcome(welcome)) => Some(welcome),
+                fn from(message: pb::$from) -> Self {
+                    match message.what {
+                        Some(pb::$event::What::Welcome(welcome)) => Some(welcome),
                         _ => None,
                     }
                 }

@@ -1,21 +1,25 @@
-//! The coordinator's book: hands out encoded tasks, takes what came of them, and knows what was lost.
+//! The coordinator's queue: hands out encoded tasks, takes their answers, and takes back what was
+//! lost.
 //!
-//! It knows no transport and no workload. Whoever takes tasks sits down with [`Queue::join`] and gets a
-//! [`Seat`]; a task handed out there is on *lease*. A seat that is given up, because its worker has died, hangs
-//! or cannot be reached, loses its leases, and their tasks go back to their old place in the queue.
+//! It knows no transport and no workload. A member calls [`Queue::join`] for its worker, and gets a
+//! [`Consumer`]. A task that a consumer takes is on *lease*. When a worker has died, hangs or
+//! cannot be reached, its consumer is dropped, its leases end, and their tasks return to their old
+//! position in the queue.
 //!
-//! A dead worker looks like a slow one, so a task may be done twice. But only a seat that holds a
-//! lease of it can settle it, and only the first answer that the check takes does so: that is why
-//! the output has each once.
+//! A dead worker looks like a slow one, so a task may be done twice. But only a consumer that holds
+//! a lease of the task can complete it, and only the first answer that the check accepts does. That
+//! is why the output contains each result once.
 //!
-//! A worker may also be alive and never answer. When nothing waits, a task that has been on lease
-//! for long is handed out a second time, to a seat that has nothing else to do: the *backup task*
-//! of MapReduce (Dean & Ghemawat 2004). The queue has no clock. It is told that time passes, with
-//! [`Queue::tick`].
+//! A worker may also be alive and never answer. When no task waits, a task that has been on lease
+//! for long is leased a second time, to a consumer that has nothing else to do: the *backup task*
+//! of MapReduce (Dean & Ghemawat 2004). The queue has no clock; [`Queue::tick`] tells it that time
+//! passes.
 //!
-//! An answer is not believed either. Each task is submitted with a check, and what the check
-//! refuses completes nothing: the seat that it came from gets no more leases, and those that it has
-//! go to others.
+//! Answers are not trusted either. Each task is submitted with a check. An answer that the check
+//! refuses completes nothing: its consumer gets no more leases, and those that it has end.
+//!
+//! A task that may have killed a worker is *quarantined*: it runs alone from then on, so that the
+//! next loss shows whether it was the cause.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -33,104 +37,104 @@ use tokio::sync::{
     oneshot::{self, error::RecvError},
 };
 
-/// So many workers that were lost while they had this task and no other are no longer bad luck: the
-/// task kills its workers.
-const DEATHS: u32 = 3;
+/// Maximum workers lost while they ran only this task; then the task is given up. Single losses
+/// have other causes, too.
+const MAX_LOSSES_ALONE: u32 = 3;
 
-/// After so many ticks a task on lease is overdue, and is handed out again when a seat is idle.
+/// Ticks after which a task on lease is overdue, and is leased again to an idle consumer.
 const OVERDUE: u64 = 5;
 
 /// A task's number, in the order of submission.
 pub type Id = u64;
 
-/// Where a task's outcome is waited for. It fails if the queue is closed before.
-pub type Promise<O> = oneshot::Receiver<Outcome<O>>;
+/// The pending result of a task. It fails if the queue is closed before.
+pub type Pending<O> = oneshot::Receiver<Outcome<O>>;
 
-/// What has become of a promise.
-pub type Kept<O> = Result<Outcome<O>, RecvError>;
+/// What a pending result was completed with, or that it was abandoned.
+pub type Completion<O> = Result<Outcome<O>, RecvError>;
 
-/// What came of a task.
+/// How a task has ended.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Outcome<O> {
-    /// It was done; this is its output, as its check has made it of the answer.
+    /// It was done; this is the output that its check has made of the answer.
     Done(O),
-    /// It was not, and will not be tried again.
+    /// It was not done, and will not be retried.
     Failed {
         /// The task, as it was submitted.
         task: Bytes,
-        /// What became of it.
+        /// The reason.
         why: String,
     },
 }
 
-/// A promise that is kept already.
+/// A pending result that is complete from the start.
 #[must_use]
-pub fn settled<O>(outcome: Outcome<O>) -> Promise<O> {
-    let (done, promise) = oneshot::channel();
-    let _ = done.send(outcome);
-    promise
+pub fn completed<O>(outcome: Outcome<O>) -> Pending<O> {
+    let (outcome_tx, pending) = oneshot::channel();
+    let _ = outcome_tx.send(outcome);
+    pending
 }
 
-/// Which tasks are handed out first.
+/// The priority of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Lane {
-    /// Those that the output waits for.
+    /// Handed out first: the output waits for it.
     Urgent,
-    /// The others.
+    /// All others.
     Usual,
 }
 
-/// What earlier attempts at a task have shown, for a task that has to be submitted in other words.
+/// What earlier attempts at a task have shown. A caller that resubmits a task, perhaps encoded
+/// differently, passes them on.
 #[derive(Clone, Debug, Default)]
 pub struct Attempts {
-    /// Clones are the same counts: a task that kills its workers does not become innocent by other
-    /// words.
-    deaths: Arc<Deaths>,
-    /// The addresses of workers that could not do it, and are to have it only if no other worker is
+    /// Clones share the counts, so that a task keeps them when it is resubmitted.
+    losses: Arc<Losses>,
+    /// The addresses of workers that could not do the task. They get it only if no other worker is
     /// left.
     avoided: BTreeSet<String>,
 }
 
-/// How many workers were lost that had a task. Counted under the book's lock only, so that no two
-/// counts cross.
+/// How many workers were lost while they had a task. The counts change only under the queue's lock,
+/// so relaxed ordering suffices.
 #[derive(Debug, Default)]
-struct Deaths {
-    /// They had no other.
+struct Losses {
+    /// Workers that had no other task.
     alone: AtomicU32,
-    /// They had others, too, any of which may be guilty.
+    /// Workers that had other tasks too, any of which may be the cause.
     among_others: AtomicU32,
 }
 
 impl Attempts {
-    /// Lets the worker at this address have the task only if there is no other.
+    /// Avoids the worker at this address: it gets the task only if there is no other.
     pub fn avoid(&mut self, address: &str) {
         self.avoided.insert(address.to_owned());
     }
 
-    /// Whether the worker at this address could not do it.
+    /// Whether the worker at this address is avoided.
     #[must_use]
     pub fn avoids(&self, address: &str) -> bool {
         self.avoided.contains(address)
     }
 
-    /// Whether it is known that the task has lost so many workers.
-    fn is_guilty(&self) -> bool {
-        self.deaths.alone.load(Ordering::Relaxed) >= DEATHS
+    /// Whether the task has lost too many workers, and is given up.
+    fn are_exhausted(&self) -> bool {
+        self.losses.alone.load(Ordering::Relaxed) >= MAX_LOSSES_ALONE
     }
 
-    /// Whether it may be the one that a worker was lost by. Only if it runs alone does the next
-    /// loss say so.
-    fn is_suspect(&self) -> bool {
-        [&self.deaths.alone, &self.deaths.among_others].iter().any(|n| n.load(Ordering::Relaxed) > 0)
+    /// Whether the task may have killed a worker, and so has to run alone.
+    fn require_quarantine(&self) -> bool {
+        [&self.losses.alone, &self.losses.among_others].iter().any(|n| n.load(Ordering::Relaxed) > 0)
     }
 
-    fn add_death(&self, is_alone: bool) {
-        let deaths = if is_alone { &self.deaths.alone } else { &self.deaths.among_others };
-        deaths.fetch_add(1, Ordering::Relaxed);
+    fn add_loss(&self, was_alone: bool) {
+        let losses = if was_alone { &self.losses.alone } else { &self.losses.among_others };
+        losses.fetch_add(1, Ordering::Relaxed);
     }
 }
 
-/// How much may be on lease at one seat. A task that is larger than the credit is let in alone.
+/// Maximum of what one consumer has on lease. A task that is larger than the credit is leased when
+/// the consumer has no other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Credit {
     /// Tasks.
@@ -139,10 +143,10 @@ pub struct Credit {
     pub bytes: u64,
 }
 
-/// A task, handed out.
+/// A task that was handed out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lease {
-    /// What its output is returned under.
+    /// The task's number, for the answer.
     pub id: Id,
     /// The encoded task.
     pub task: Bytes,
@@ -154,242 +158,253 @@ pub struct Queue(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared {
-    /// A plain lock: it is held for a few map operations and never across a wait.
-    book: Mutex<Book>,
+    /// A plain lock: it is held for a few map operations, and never across an await.
+    state: Mutex<State>,
     changed: Notify,
 }
 
 impl Queue {
-    /// Queues a task behind the others of its lane. The check is told which session an answer came
-    /// from, and makes the output of it, or says what is wrong with it; then the task is done
-    /// elsewhere.
+    /// Queues a task after the others of its lane. The check gets the location of the session that
+    /// has answered, and the answer. It returns the output, or what is wrong with the answer; then
+    /// the task is done by another consumer.
     pub fn submit<O: Send + 'static>(
         &self,
         task: Bytes,
         lane: Lane,
         check: impl FnMut(&str, &[u8]) -> Result<O, String> + Send + 'static,
-    ) -> Promise<O> {
-        self.submit_again(task, lane, check, Attempts::default())
+    ) -> Pending<O> {
+        self.resubmit(task, lane, check, Attempts::default())
     }
 
-    /// Queues a task that has these attempts behind it.
-    pub fn submit_again<O: Send + 'static>(
+    /// Queues a task with what its earlier attempts have shown.
+    pub fn resubmit<O: Send + 'static>(
         &self,
         task: Bytes,
         lane: Lane,
         check: impl FnMut(&str, &[u8]) -> Result<O, String> + Send + 'static,
         attempts: Attempts,
-    ) -> Promise<O> {
-        let (done, promise) = oneshot::channel();
-        let waiter = Box::new(Checked { check, done: Some(done) });
-        self.change(|book| book.submit(Entry { task, lane, waiter, attempts, is_settled: false }));
-        promise
+    ) -> Pending<O> {
+        let (outcome_tx, pending) = oneshot::channel();
+        let completer = Box::new(CheckedSender { check, outcome_tx: Some(outcome_tx) });
+        let entry = Entry { task, lane, completer, attempts, is_complete: false };
+        self.change(|state| state.submit(entry));
+        pending
     }
 
-    /// Sits down a worker that grants this credit, in the session of this name: `ADDRESS/SESSION`.
+    /// Adds a worker that grants this credit. Its session has the location `ADDRESS/SESSION`.
     #[must_use]
-    pub fn join(&self, session: &str, credit: Credit) -> Seat {
-        let number = self.change(|book| book.join(address(session), credit));
-        Seat { queue: self.clone(), number, session: session.to_owned() }
+    pub fn join(&self, location: &str, credit: Credit) -> Consumer {
+        let number = self.change(|state| state.join(address_of(location), credit));
+        Consumer { queue: self.clone(), number, location: location.to_owned() }
     }
 
-    /// Time has passed, which makes tasks overdue.
+    /// Tells the queue that time passes, which makes tasks overdue.
     pub fn tick(&self) {
-        self.change(|book| book.ticks += 1);
+        self.change(|state| state.ticks += 1);
     }
 
-    /// Forgets every task. Who waits for a promise, a lease or the end is woken.
+    /// Ends the job: abandons all pending results, and wakes all that wait for a result, a lease or
+    /// the end.
     pub fn close(&self) {
-        self.change(Book::close);
+        self.change(State::close);
     }
 
     /// Waits until the queue is closed.
     pub async fn closed(&self) {
-        self.until(|book| book.closed.then_some(())).await;
+        self.until(|state| state.closed.then_some(())).await;
     }
 
-    /// Waits until `ready` finds in the book what it looks for.
-    async fn until<T>(&self, mut ready: impl FnMut(&mut Book) -> Option<T>) -> T {
+    /// Waits until `ready` returns something.
+    async fn until<T>(&self, mut ready: impl FnMut(&mut State) -> Option<T>) -> T {
         loop {
-            // Registered before the look, so that no change falls between the two.
+            // Registered before the state is read, so that no change is missed in between.
             let changed = self.0.changed.notified();
-            if let Some(found) = ready(&mut self.book()) {
+            if let Some(found) = ready(&mut self.state()) {
                 return found;
             }
             changed.await;
         }
     }
 
-    fn change<T>(&self, change: impl FnOnce(&mut Book) -> T) -> T {
-        let changed = change(&mut self.book());
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let changed = change(&mut self.state());
         self.0.changed.notify_waiters();
         changed
     }
 
-    fn book(&self) -> MutexGuard<'_, Book> {
-        // No code of others runs under the lock, so it cannot be left half-changed.
-        self.0.book.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        // No foreign code runs under the lock, so a panic cannot leave the state half-changed.
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A worker's place at the queue. Dropping it gives up its leases: the worker was lost.
-pub struct Seat {
+/// A worker at the queue. Dropping it means that the worker was lost, and ends its leases.
+pub struct Consumer {
     queue: Queue,
     number: u64,
-    session: String,
+    location: String,
 }
 
-impl Seat {
-    /// Waits for a task that the credit has room for. None at the end of the job.
+impl Consumer {
+    /// Waits for a task that fits into the credit. None at the end of the job. It is cancel safe:
+    /// no task is leased before the future returns it.
     pub async fn lease(&self) -> Option<Lease> {
-        let next = |book: &mut Book| {
-            if book.closed { Some(None) } else { book.lease(self.number).map(Some) }
+        let next = |state: &mut State| {
+            if state.closed { Some(None) } else { state.lease(self.number).map(Some) }
         };
         self.queue.until(next).await
     }
 
-    /// Whether an answer under this number is waited for.
+    /// Whether the task with this number is on lease here, so that an answer may come.
     #[must_use]
     pub fn expects(&self, id: Id) -> bool {
-        let book = self.queue.book();
-        book.closed || book.seats.get(&self.number).is_some_and(|held| held.leases.contains_key(&id))
+        let state = self.queue.state();
+        state.closed || state.is_leased_to(self.number, id)
     }
 
-    /// Returns the answer to a task, and its credit.
+    /// Takes the answer to a task, and gives back its credit.
     ///
     /// # Errors
     ///
-    /// What is wrong with it: the task's check refuses it, or the task is not on lease here. The
-    /// seat gets nothing more, and what it had is done elsewhere.
+    /// What is wrong: the task's check refuses the answer, or the task is not on lease here. The
+    /// consumer gets no more tasks, and those that it had are done by others.
     pub fn done(&self, id: Id, answer: Bytes) -> Result<(), String> {
         let Some(mut entry) = self.take(id)? else { return Ok(()) };
-        // Not under the lock: it is code of others, and decodes what may be large.
-        let checked = catch_unwind(AssertUnwindSafe(|| entry.waiter.answer(&self.session, answer)));
-        let checked = checked.unwrap_or_else(|panic| Err(panic_reason(&*panic)));
-        self.queue.change(|book| match &checked {
-            Ok(()) => book.settle(self.number, id, entry),
-            Err(_) => book.distrust(self.number, Some((id, entry))),
+        // Not under the lock: the check is foreign code, and may decode much. `AssertUnwindSafe` is
+        // sound: only later calls of the same check can see what a panic has left in it.
+        let check = AssertUnwindSafe(|| entry.completer.complete(&self.location, answer));
+        let checked = catch_unwind(check).unwrap_or_else(|panic| Err(panic_reason(&*panic)));
+        self.queue.change(|state| match &checked {
+            Ok(()) => state.complete(self.number, id, entry),
+            Err(_) => state.distrust(self.number, Some((id, entry))),
         });
         checked
     }
 
-    /// Returns a task that could not be done, and would fail again.
+    /// Takes the report that a task has failed, and would fail again.
     ///
     /// # Errors
     ///
-    /// As for an answer.
+    /// If the task is not on lease here. The consequences are as for an answer.
     pub fn failed(&self, id: Id, why: String) -> Result<(), String> {
         if let Some(entry) = self.take(id)? {
-            entry.waiter.fail(entry.task, why);
-            self.queue.change(|book| book.release(self.number, id));
+            entry.completer.fail(entry.task, why);
+            self.queue.change(|state| state.release(self.number, id));
         }
         Ok(())
     }
 
-    /// Takes a task that is on lease here out of the book, while its answer is looked at. None if
-    /// no answer is needed: the queue is closed, or another seat has failed the task or is
+    /// Takes a task that is on lease here out of the state while its answer is checked. None if no
+    /// answer is needed: the queue is closed, or another consumer has failed the task or is
     /// answering it now.
     fn take(&self, id: Id) -> Result<Option<Entry>, String> {
-        let taken = self.queue.book().take(self.number, id);
+        let taken = self.queue.state().take(self.number, id);
         match &taken {
             Ok(Some(_)) => {}
-            Ok(None) => self.queue.change(|book| book.release(self.number, id)),
-            Err(_) => self.queue.change(|book| book.distrust(self.number, None)),
+            Ok(None) => self.queue.change(|state| state.release(self.number, id)),
+            Err(_) => self.queue.change(|state| state.distrust(self.number, None)),
         }
         taken
     }
 }
 
-impl Drop for Seat {
+impl Drop for Consumer {
     fn drop(&mut self) {
-        self.queue.change(|book| book.leave(self.number));
+        self.queue.change(|state| state.on_worker_loss(self.number));
     }
 }
 
-/// The state, with nothing to wait for.
+/// The state of the queue. Its methods never wait.
 #[derive(Default)]
-struct Book {
+struct State {
     next: u64,
     ticks: u64,
     closed: bool,
-    /// Not settled yet, or still on lease: late answers are checked, too.
+    /// Tasks that are not complete, and complete ones that are still on lease, because late answers
+    /// are checked too.
     tasks: HashMap<Id, Entry>,
-    /// Not on lease. Sorted, so that a lost task comes back to its old place, ahead of all that is younger.
+    /// Tasks that are not on lease. Sorted, so that a lost task returns to its old position, before
+    /// all younger ones.
     waiting: BTreeSet<(Lane, Id)>,
-    seats: HashMap<u64, Held>,
+    consumers: HashMap<u64, ConsumerState>,
 }
 
 struct Entry {
     task: Bytes,
     lane: Lane,
-    waiter: Box<dyn Waiter>,
+    completer: Box<dyn Completer>,
     attempts: Attempts,
-    /// An answer was taken.
-    is_settled: bool,
+    /// Whether an answer was accepted.
+    is_complete: bool,
 }
 
-/// The receiver of what comes of a task, whatever its output is.
-trait Waiter: Send {
-    /// Takes an answer, unless it is none, for this reason.
-    fn answer(&mut self, session: &str, answer: Bytes) -> Result<(), String>;
+/// Completes the pending result of a task, for any type of output.
+trait Completer: Send {
+    /// Completes it with an answer. An error says why the answer is wrong; then it stays pending.
+    fn complete(&mut self, location: &str, answer: Bytes) -> Result<(), String>;
 
-    /// Takes the task back, which cannot be done.
+    /// Completes it with a failure.
     fn fail(self: Box<Self>, task: Bytes, why: String);
 }
 
 /// A check, and where its output goes.
-struct Checked<O, C> {
+struct CheckedSender<O, C> {
     check: C,
-    /// Taken when it is used.
-    done: Option<oneshot::Sender<Outcome<O>>>,
+    /// None when it was used.
+    outcome_tx: Option<oneshot::Sender<Outcome<O>>>,
 }
 
-impl<O: Send, C: FnMut(&str, &[u8]) -> Result<O, String> + Send> Waiter for Checked<O, C> {
-    fn answer(&mut self, session: &str, answer: Bytes) -> Result<(), String> {
-        let output = (self.check)(session, &answer)?;
+impl<O: Send, C: FnMut(&str, &[u8]) -> Result<O, String> + Send> Completer for CheckedSender<O, C> {
+    fn complete(&mut self, location: &str, answer: Bytes) -> Result<(), String> {
+        let output = (self.check)(location, &answer)?;
         // The receiver is gone if the run was stopped; the output is then not needed.
-        let _ = self.done.take().map(|done| done.send(Outcome::Done(output)));
+        let _ = self.outcome_tx.take().map(|outcome_tx| outcome_tx.send(Outcome::Done(output)));
         Ok(())
     }
 
     fn fail(mut self: Box<Self>, task: Bytes, why: String) {
-        let _ = self.done.take().map(|done| done.send(Outcome::Failed { task, why }));
+        let _ = self.outcome_tx.take().map(|outcome_tx| outcome_tx.send(Outcome::Failed { task, why }));
     }
 }
 
-/// The address of the worker that has this session: `ADDRESS/SESSION`.
-pub(super) fn address(session: &str) -> &str {
-    session.rsplit_once('/').map_or(session, |(address, _)| address)
+/// The address of the worker in a location `ADDRESS/SESSION`.
+pub(super) fn address_of(location: &str) -> &str {
+    location.rsplit_once('/').map_or(location, |(address, _)| address)
 }
 
-/// What is on lease at one seat.
-struct Held {
+/// What the queue knows of a consumer.
+struct ConsumerState {
     address: String,
     credit: Credit,
-    leases: BTreeMap<Id, Leased>,
-    /// One of them is a suspect.
-    alone: bool,
-    /// It has answered wrongly.
+    leases: BTreeMap<Id, LeaseState>,
+    /// Whether its lease is a quarantined task, which must stay alone.
+    is_quarantine: bool,
+    /// Whether it has answered wrongly, and gets no more tasks.
     is_distrusted: bool,
 }
 
-struct Leased {
+struct LeaseState {
     bytes: u64,
     /// The tick at which it was handed out.
     since: u64,
 }
 
-impl Held {
+impl ConsumerState {
     fn has_room_for(&self, entry: &Entry) -> bool {
-        let bytes = self.leases.values().map(|leased| leased.bytes).sum::<u64>() + entry.task.len() as u64;
-        let within = self.leases.len() < self.credit.tasks && bytes <= self.credit.bytes;
-        // A worker that dies takes the tasks that wait behind the guilty one along. A suspect therefore runs
-        // alone: only then does the next death say which task it was.
-        self.leases.is_empty() || (within && !self.alone && !entry.attempts.is_suspect())
+        if self.leases.is_empty() {
+            return true;
+        }
+        // A worker that dies also loses the tasks that wait after the one that has killed it. So a
+        // quarantined task runs alone: only then does the next loss show whether it was the cause.
+        if self.is_quarantine || entry.attempts.require_quarantine() {
+            return false;
+        }
+        let leased: u64 = self.leases.values().map(|lease| lease.bytes).sum();
+        self.leases.len() < self.credit.tasks && leased + entry.task.len() as u64 <= self.credit.bytes
     }
 }
 
-impl Book {
+impl State {
     fn submit(&mut self, entry: Entry) {
         if !self.closed {
             let id = self.number();
@@ -399,118 +414,131 @@ impl Book {
     }
 
     fn join(&mut self, address: &str, credit: Credit) -> u64 {
-        let (number, address) = (self.number(), address.to_owned());
-        let held = Held { address, credit, leases: BTreeMap::new(), alone: false, is_distrusted: false };
-        self.seats.insert(number, held);
+        let number = self.number();
+        let consumer = ConsumerState {
+            address: address.to_owned(),
+            credit,
+            leases: BTreeMap::new(),
+            is_quarantine: false,
+            is_distrusted: false,
+        };
+        self.consumers.insert(number, consumer);
         number
     }
 
-    fn lease(&mut self, seat: u64) -> Option<Lease> {
-        let waits = self.waiting.iter().map(|(_, id)| *id).find(|id| !self.is_for_another(seat, *id));
-        let id = waits.or_else(|| self.overdue(seat))?;
-        let (entry, held) = (self.tasks.get(&id)?, self.seats.get_mut(&seat)?);
-        if held.is_distrusted || !held.has_room_for(entry) {
+    fn lease(&mut self, number: u64) -> Option<Lease> {
+        let waiting = self.waiting.iter().map(|(_, id)| *id).find(|id| !self.is_for_another(number, *id));
+        let id = waiting.or_else(|| self.overdue(number))?;
+        let (entry, consumer) = (self.tasks.get(&id)?, self.consumers.get_mut(&number)?);
+        if consumer.is_distrusted || !consumer.has_room_for(entry) {
             return None;
         }
-        held.alone = entry.attempts.is_suspect();
-        held.leases.insert(id, Leased { bytes: entry.task.len() as u64, since: self.ticks });
+        consumer.is_quarantine = entry.attempts.require_quarantine();
+        consumer.leases.insert(id, LeaseState { bytes: entry.task.len() as u64, since: self.ticks });
         self.waiting.remove(&(entry.lane, id));
         Some(Lease { id, task: entry.task.clone() })
     }
 
-    /// The first task that others have had for long, for a seat that has nothing else to do.
-    fn overdue(&self, seat: u64) -> Option<Id> {
-        if !self.waiting.is_empty() || !self.seats.get(&seat)?.leases.is_empty() {
+    /// The first task that other consumers have had for long, for a consumer that has nothing else
+    /// to do.
+    fn overdue(&self, number: u64) -> Option<Id> {
+        if !self.waiting.is_empty() || !self.consumers.get(&number)?.leases.is_empty() {
             return None;
         }
-        let all = || self.seats.values().flat_map(|held| &held.leases);
-        let is_old = |leased: &Leased| self.ticks - leased.since >= OVERDUE;
-        let is_open = |id: &Id| self.tasks.get(id).is_some_and(|entry| !entry.is_settled);
-        // Of several leases of a task, the last counts.
-        let is_overdue = |id: &Id| all().all(|(other, leased)| other != id || is_old(leased));
-        let old = all().filter(|(_, leased)| is_old(leased)).map(|(id, _)| *id);
-        old.filter(|id| is_open(id) && is_overdue(id) && !self.is_for_another(seat, *id)).min()
+        let leases = || self.consumers.values().flat_map(|consumer| &consumer.leases);
+        let is_old = |lease: &LeaseState| self.ticks - lease.since >= OVERDUE;
+        let is_open = |id: &Id| self.tasks.get(id).is_some_and(|entry| !entry.is_complete);
+        // If a task has several leases, all must be old.
+        let is_overdue = |id: &Id| leases().all(|(other, lease)| other != id || is_old(lease));
+        let old = leases().filter(|(_, lease)| is_old(lease)).map(|(id, _)| *id);
+        old.filter(|id| is_open(id) && is_overdue(id) && !self.is_for_another(number, *id)).min()
     }
 
-    /// Whether this seat could not do the task before, and there is one that has not tried.
-    fn is_for_another(&self, seat: u64, id: Id) -> bool {
-        let (Some(entry), Some(held)) = (self.tasks.get(&id), self.seats.get(&seat)) else { return false };
-        let can_try = |held: &Held| !held.is_distrusted && !entry.attempts.avoids(&held.address);
-        entry.attempts.avoids(&held.address) && self.seats.values().any(can_try)
+    /// Whether the task avoids this consumer's worker, and there is a consumer that it does not
+    /// avoid.
+    fn is_for_another(&self, number: u64, id: Id) -> bool {
+        let (Some(entry), Some(consumer)) = (self.tasks.get(&id), self.consumers.get(&number)) else {
+            return false;
+        };
+        let can_try = |other: &ConsumerState| !other.is_distrusted && !entry.attempts.avoids(&other.address);
+        entry.attempts.avoids(&consumer.address) && self.consumers.values().any(can_try)
     }
 
-    /// Takes out a task that is on lease at this seat. The lease stays, or the seat would be given
-    /// another.
-    fn take(&mut self, seat: u64, id: Id) -> Result<Option<Entry>, String> {
-        let is_leased = self.seats.get(&seat).is_some_and(|held| held.leases.contains_key(&id));
-        match self.tasks.remove(&id) {
-            Some(entry) if is_leased => Ok(Some(entry)),
-            Some(entry) => {
-                self.tasks.insert(id, entry);
-                Err("it answers a task that it does not have".to_owned())
-            }
-            None if self.closed || is_leased => Ok(None),
-            None => Err("it answers a task that it does not have".to_owned()),
+    /// Takes out a task that is on lease to this consumer. The lease stays, because without it the
+    /// consumer would have credit for another task.
+    fn take(&mut self, number: u64, id: Id) -> Result<Option<Entry>, String> {
+        let is_leased = self.is_leased_to(number, id);
+        if !is_leased && !self.closed {
+            return Err(NOT_LEASED.to_owned());
+        }
+        Ok(self.tasks.remove(&id))
+    }
+
+    /// Ends a lease.
+    fn release(&mut self, number: u64, id: Id) {
+        if let Some(consumer) = self.consumers.get_mut(&number) {
+            consumer.leases.remove(&id);
         }
     }
 
-    /// Ends a lease whose task is done with.
-    fn release(&mut self, seat: u64, id: Id) {
-        self.seats.get_mut(&seat).map(|held| held.leases.remove(&id));
-    }
-
-    /// Ends a lease with an answer that was taken. If it is the first, the task is settled; what
-    /// other seats answer later is only checked.
-    fn settle(&mut self, seat: u64, id: Id, entry: Entry) {
-        self.release(seat, id);
+    /// Ends a lease with an accepted answer. Later answers of other consumers are only checked.
+    fn complete(&mut self, number: u64, id: Id, entry: Entry) {
+        self.release(number, id);
         if !self.closed && self.is_on_lease(id) {
-            self.tasks.insert(id, Entry { is_settled: true, ..entry });
+            self.tasks.insert(id, Entry { is_complete: true, ..entry });
         }
+    }
+
+    fn is_leased_to(&self, number: u64, id: Id) -> bool {
+        self.consumers.get(&number).is_some_and(|consumer| consumer.leases.contains_key(&id))
     }
 
     fn is_on_lease(&self, id: Id) -> bool {
-        self.seats.values().any(|held| held.leases.contains_key(&id))
+        self.consumers.values().any(|consumer| consumer.leases.contains_key(&id))
     }
 
-    /// Gives a seat no more leases, since this task's answer was wrong. What it had is innocent,
-    /// and is done elsewhere.
-    fn distrust(&mut self, seat: u64, taken: Option<(Id, Entry)>) {
+    /// Stops handing out tasks to a consumer that has answered wrongly. `taken` is the task of that
+    /// answer. All of its tasks are done by others; none of them is suspected.
+    fn distrust(&mut self, number: u64, taken: Option<(Id, Entry)>) {
         if let Some((id, entry)) = taken.filter(|_| !self.closed) {
             self.tasks.insert(id, entry);
         }
-        let Some(held) = self.seats.get_mut(&seat) else { return };
-        held.is_distrusted = true;
-        for id in std::mem::take(&mut held.leases).into_keys() {
+        let Some(consumer) = self.consumers.get_mut(&number) else { return };
+        consumer.is_distrusted = true;
+        for id in std::mem::take(&mut consumer.leases).into_keys() {
             self.requeue(id);
         }
     }
 
-    /// Gives up the leases of a worker that was lost. Only a task that it had alone can be known to
-    /// be guilty of that.
-    fn leave(&mut self, seat: u64) {
-        let leases = self.seats.remove(&seat).map(|held| held.leases).unwrap_or_default();
-        let is_alone = leases.len() == 1;
-        for id in leases.into_keys() {
+    /// Ends the leases of a worker that was lost. Only a task that was alone there is known to be
+    /// the cause.
+    fn on_worker_loss(&mut self, number: u64) {
+        let Some(consumer) = self.consumers.remove(&number) else { return };
+        let was_alone = consumer.leases.len() == 1;
+        for id in consumer.leases.into_keys() {
             let Some(entry) = self.tasks.get_mut(&id) else { continue };
-            if !entry.is_settled {
-                entry.attempts.add_death(is_alone);
+            if !entry.is_complete {
+                entry.attempts.add_loss(was_alone);
             }
-            if !entry.attempts.is_guilty() {
+            if !entry.attempts.are_exhausted() {
                 self.requeue(id);
             } else if let Some(entry) = self.tasks.remove(&id) {
-                entry.waiter.fail(entry.task, format!("its worker was lost, {DEATHS} times"));
+                entry.completer.fail(entry.task, given_up());
             }
         }
     }
 
-    /// Puts a task back to its old place, unless another seat has it. If it is settled, it was kept
-    /// for this lease only.
+    /// Returns a task to its old position, unless another consumer has it on lease. A complete task
+    /// was kept for this lease only, and is forgotten.
     fn requeue(&mut self, id: Id) {
-        let is_on_lease = self.is_on_lease(id);
-        match self.tasks.get(&id) {
-            Some(entry) if !is_on_lease && entry.is_settled => drop(self.tasks.remove(&id)),
-            Some(entry) if !is_on_lease => drop(self.waiting.insert((entry.lane, id))),
-            _ => {}
+        if self.is_on_lease(id) {
+            return;
+        }
+        let Some(entry) = self.tasks.get(&id) else { return };
+        if entry.is_complete {
+            self.tasks.remove(&id);
+        } else {
+            self.waiting.insert((entry.lane, id));
         }
     }
 
@@ -524,6 +552,14 @@ impl Book {
         self.next += 1;
         self.next
     }
+}
+
+/// What is wrong with an answer to a task that the worker does not have.
+const NOT_LEASED: &str = "it answers a task that it was not sent";
+
+/// The reason of a task that was given up.
+fn given_up() -> String {
+    format!("{MAX_LOSSES_ALONE} workers were lost while they ran only this task")
 }
 
 #[cfg(test)]
@@ -540,19 +576,19 @@ mod tests {
         Bytes::from_static(name.as_bytes())
     }
 
-    /// Believes everything but the word "lie", and remembers which session it came from.
-    fn check(session: &str, answer: &[u8]) -> Result<Answer, String> {
+    /// Accepts every answer except "lie", and returns it with the location that it came from.
+    fn check(location: &str, answer: &[u8]) -> Result<Answer, String> {
         let is_lie = answer == b"lie";
-        if is_lie { Err("a lie".to_owned()) } else { Ok((session.to_owned(), answer.to_vec().into())) }
+        if is_lie { Err("a lie".to_owned()) } else { Ok((location.to_owned(), answer.to_vec().into())) }
     }
 
     type Answer = (String, Bytes);
 
-    fn submit(queue: &Queue, names: &[&'static str]) -> Vec<Promise<Answer>> {
+    fn submit(queue: &Queue, names: &[&'static str]) -> Vec<Pending<Answer>> {
         names.iter().map(|name| queue.submit(task(name), Lane::Usual, check)).collect()
     }
 
-    fn join(queue: &Queue, credit: Credit) -> Seat {
+    fn join(queue: &Queue, credit: Credit) -> Consumer {
         queue.join("here/session", credit)
     }
 
@@ -560,20 +596,20 @@ mod tests {
         Ok(Outcome::Done(("here/session".to_owned(), task(answer))))
     }
 
-    /// Answers all that there is for this seat.
-    fn answer_all(seat: &Seat, answer: &'static str) {
+    /// Answers all tasks that this consumer can lease.
+    fn answer_all(consumer: &Consumer, answer: &'static str) {
         loop {
-            let held = leases(seat);
-            if held.is_empty() {
+            let leased = leases(consumer);
+            if leased.is_empty() {
                 return;
             }
-            held.iter().for_each(|lease| seat.done(lease.id, task(answer)).unwrap());
+            leased.iter().for_each(|lease| consumer.done(lease.id, task(answer)).unwrap());
         }
     }
 
-    /// The tasks there are for this seat now.
-    fn leases(seat: &Seat) -> Vec<Lease> {
-        std::iter::from_fn(|| seat.queue.book().lease(seat.number)).collect()
+    /// The tasks that this consumer can lease now.
+    fn leases(consumer: &Consumer) -> Vec<Lease> {
+        std::iter::from_fn(|| consumer.queue.state().lease(consumer.number)).collect()
     }
 
     fn names(leases: &[Lease]) -> Vec<&str> {
@@ -581,47 +617,47 @@ mod tests {
     }
 
     #[test]
-    fn an_output_keeps_the_promise_of_its_task() {
+    fn an_answer_completes_the_result_of_its_task() {
         let queue = Queue::default();
-        let mut promises = submit(&queue, &["a", "b"]);
-        let seat = join(&queue, ROOM);
-        let [a, b] = &leases(&seat)[..] else { panic!("two tasks") };
-        seat.done(b.id, task("B")).unwrap();
-        assert!(promises[0].try_recv().is_err());
-        seat.done(a.id, task("A")).unwrap();
-        assert_eq!((promises[0].try_recv(), promises[1].try_recv()), (done("A"), done("B")));
+        let mut pending = submit(&queue, &["a", "b"]);
+        let consumer = join(&queue, ROOM);
+        let [a, b] = &leases(&consumer)[..] else { panic!("two tasks") };
+        consumer.done(b.id, task("B")).unwrap();
+        assert!(pending[0].try_recv().is_err());
+        consumer.done(a.id, task("A")).unwrap();
+        assert_eq!((pending[0].try_recv(), pending[1].try_recv()), (done("A"), done("B")));
     }
 
     #[test]
     fn credit_is_in_tasks_and_in_bytes() {
         let queue = Queue::default();
-        let _promises = submit(&queue, &["1", "22", "4444", "a longer one", "x"]);
+        let _pending = submit(&queue, &["1", "22", "4444", "a longer one", "x"]);
         let few = join(&queue, Credit { tasks: 1, bytes: 100 });
         assert_eq!(names(&leases(&few)), ["1"]);
         let small = join(&queue, Credit { tasks: 9, bytes: 6 });
-        let held = leases(&small);
-        assert_eq!(names(&held), ["22", "4444"]);
-        small.done(held[0].id, task("")).unwrap();
-        assert!(leases(&small).is_empty(), "the long one has to wait until it is alone");
-        small.done(held[1].id, task("")).unwrap();
+        let leased = leases(&small);
+        assert_eq!(names(&leased), ["22", "4444"]);
+        small.done(leased[0].id, task("")).unwrap();
+        assert!(leases(&small).is_empty(), "the long task waits until it can be alone");
+        small.done(leased[1].id, task("")).unwrap();
         assert_eq!(names(&leases(&small)), ["a longer one"]);
     }
 
     #[test]
-    fn what_the_output_waits_for_goes_first() {
+    fn urgent_tasks_go_first() {
         let queue = Queue::default();
-        let _promises = submit(&queue, &["a", "b"]);
+        let _pending = submit(&queue, &["a", "b"]);
         let _urgent = queue.submit(task("urgent"), Lane::Urgent, check);
         assert_eq!(names(&leases(&join(&queue, ROOM))), ["urgent", "a", "b"]);
     }
 
     #[test]
-    fn lost_tasks_come_back_to_their_old_place() {
+    fn lost_tasks_return_to_their_old_position() {
         let queue = Queue::default();
-        let _promises = submit(&queue, &["a", "b", "c", "d"]);
-        let seat = join(&queue, Credit { tasks: 2, ..ROOM });
-        assert_eq!(names(&leases(&seat)), ["a", "b"]);
-        drop(seat);
+        let _pending = submit(&queue, &["a", "b", "c", "d"]);
+        let consumer = join(&queue, Credit { tasks: 2, ..ROOM });
+        assert_eq!(names(&leases(&consumer)), ["a", "b"]);
+        drop(consumer);
         let other = join(&queue, ROOM);
         let order: Vec<Bytes> = std::iter::from_fn(|| {
             let lease = leases(&other).into_iter().next()?;
@@ -634,153 +670,153 @@ mod tests {
     }
 
     #[test]
-    fn only_who_holds_the_lease_settles_a_task() {
+    fn only_the_holder_of_a_lease_completes_a_task() {
         let queue = Queue::default();
-        let mut promises = submit(&queue, &["a", "b"]);
+        let mut pending = submit(&queue, &["a", "b"]);
         let one = Credit { tasks: 1, ..ROOM };
         let (first, other) = (join(&queue, one), join(&queue, one));
         let (a, b) = (leases(&first), leases(&other));
         assert!(first.expects(a[0].id) && !other.expects(a[0].id) && !first.expects(99));
         assert!(other.done(a[0].id, task("not its own")).is_err());
-        assert!(promises[0].try_recv().is_err());
-        assert_eq!(leases(&other), [], "it is not trusted any more");
+        assert!(pending[0].try_recv().is_err());
+        assert_eq!(leases(&other), [], "it is distrusted");
         first.done(a[0].id, task("A")).unwrap();
-        assert_eq!(promises[0].try_recv(), done("A"));
+        assert_eq!(pending[0].try_recv(), done("A"));
 
-        assert_eq!(leases(&first), b, "what the other had is done elsewhere");
+        assert_eq!(leases(&first), b, "it gets the task of the other");
         first.failed(b[0].id, "why".to_owned()).unwrap();
-        assert_eq!(promises[1].try_recv(), Ok(Outcome::Failed { task: task("b"), why: "why".to_owned() }));
+        assert_eq!(pending[1].try_recv(), Ok(Outcome::Failed { task: task("b"), why: "why".to_owned() }));
         assert!(first.done(a[0].id, task("twice")).is_err());
-        let seat = join(&queue, ROOM);
-        assert!(seat.failed(99, "of a task that never was".to_owned()).is_err());
+        let consumer = join(&queue, ROOM);
+        assert!(consumer.failed(99, "of an unknown task".to_owned()).is_err());
     }
 
     #[test]
-    fn a_wrong_answer_completes_nothing_and_loses_its_seat_all_tasks() {
+    fn a_wrong_answer_completes_nothing_and_its_consumer_loses_all_tasks() {
         let queue = Queue::default();
-        let mut promises = submit(&queue, &["a", "b", "c"]);
+        let mut pending = submit(&queue, &["a", "b", "c"]);
         let liar = join(&queue, Credit { tasks: 2, ..ROOM });
-        let held = leases(&liar);
-        assert_eq!(liar.done(held[1].id, task("lie")), Err("a lie".to_owned()));
+        let leased = leases(&liar);
+        assert_eq!(liar.done(leased[1].id, task("lie")), Err("a lie".to_owned()));
         assert_eq!(leases(&liar), []);
-        assert!(liar.done(held[0].id, task("A")).is_err(), "it has nothing any more");
+        assert!(liar.done(leased[0].id, task("A")).is_err(), "it has no lease");
         drop(liar);
         let honest = join(&queue, ROOM);
-        assert_eq!(names(&leases(&honest)), ["a", "b", "c"], "in their old places, and none is suspected");
+        assert_eq!(names(&leases(&honest)), ["a", "b", "c"], "in their old positions, and none is suspected");
         (1..=3).for_each(|id| honest.done(id, task("true")).unwrap());
-        assert!(promises.iter_mut().all(|promise| promise.try_recv() == done("true")));
+        assert!(pending.iter_mut().all(|pending| pending.try_recv() == done("true")));
     }
 
     #[test]
     fn a_check_that_panics_is_a_wrong_answer() {
         let queue = Queue::default();
         let panics = |_: &str, answer: &[u8]| -> Result<u8, String> { Ok(answer[7]) };
-        let mut promise = queue.submit(task("a"), Lane::Usual, panics);
-        let seat = join(&queue, ROOM);
-        let held = leases(&seat);
-        assert!(seat.done(held[0].id, task("short")).unwrap_err().contains("panicked"));
-        assert!(promise.try_recv().is_err());
+        let mut pending = queue.submit(task("a"), Lane::Usual, panics);
+        let consumer = join(&queue, ROOM);
+        let leased = leases(&consumer);
+        assert!(consumer.done(leased[0].id, task("short")).unwrap_err().contains("panicked"));
+        assert!(pending.try_recv().is_err());
         let other = join(&queue, ROOM);
         other.done(leases(&other)[0].id, task("long enough")).unwrap();
-        assert_eq!(promise.try_recv(), Ok(Outcome::Done(b'o')));
+        assert_eq!(pending.try_recv(), Ok(Outcome::Done(b'o')));
     }
 
     #[test]
-    fn three_deaths_are_enough_and_the_neighbours_live() {
+    fn a_task_is_given_up_after_three_losses_and_its_neighbours_are_done() {
         let queue = Queue::default();
-        let mut promises = submit(&queue, &["neighbour", "deadly", "another"]);
-        // Each life of a worker takes what it is given, in order, until it comes upon the deadly one.
+        let mut pending = submit(&queue, &["neighbour", "deadly", "another"]);
+        // Each worker does its tasks in order, until it comes to the deadly one.
         for _ in 0..4 {
-            let seat = join(&queue, ROOM);
-            let mut held = VecDeque::from(leases(&seat));
-            while let Some(lease) = held.pop_front().filter(|lease| lease.task != task("deadly")) {
-                seat.done(lease.id, task("fine")).unwrap();
-                held.extend(leases(&seat));
+            let consumer = join(&queue, ROOM);
+            let mut leased = VecDeque::from(leases(&consumer));
+            while let Some(lease) = leased.pop_front().filter(|lease| lease.task != task("deadly")) {
+                consumer.done(lease.id, task("fine")).unwrap();
+                leased.extend(leases(&consumer));
             }
         }
         answer_all(&join(&queue, ROOM), "fine");
-        let Ok(Outcome::Failed { task: failed, why }) = promises[1].try_recv() else {
+        let Ok(Outcome::Failed { task: failed, why }) = pending[1].try_recv() else {
             panic!("it has failed")
         };
-        assert_eq!((failed, &*why), (task("deadly"), "its worker was lost, 3 times"));
-        assert_eq!((promises[0].try_recv(), promises[2].try_recv()), (done("fine"), done("fine")));
+        assert_eq!((failed, &*why), (task("deadly"), "3 workers were lost while they ran only this task"));
+        assert_eq!((pending[0].try_recv(), pending[2].try_recv()), (done("fine"), done("fine")));
     }
 
-    /// Workers are killed at random, while they have several tasks: none of these is guilty.
+    /// Workers are killed at random while they have several tasks, none of which is the cause.
     #[test]
-    fn who_is_lost_with_neighbours_is_not_blamed_but_runs_alone_once() {
+    fn tasks_lost_together_are_not_given_up_but_run_alone_once() {
         let queue = Queue::default();
         for _ in 0..9 {
-            let mut promises = submit(&queue, &["one", "two", "three"]);
-            let seat = join(&queue, ROOM);
-            assert_eq!(names(&leases(&seat)), ["one", "two", "three"]);
-            drop(seat);
-            let seat = join(&queue, ROOM);
+            let mut pending = submit(&queue, &["one", "two", "three"]);
+            let consumer = join(&queue, ROOM);
+            assert_eq!(names(&leases(&consumer)), ["one", "two", "three"]);
+            drop(consumer);
+            let consumer = join(&queue, ROOM);
             for name in ["one", "two", "three"] {
-                let held = leases(&seat);
-                assert_eq!(names(&held), [name], "alone");
-                seat.done(held[0].id, task("fine")).unwrap();
+                let leased = leases(&consumer);
+                assert_eq!(names(&leased), [name], "alone");
+                consumer.done(leased[0].id, task("fine")).unwrap();
             }
-            assert!(promises.iter_mut().all(|promise| promise.try_recv() == done("fine")));
+            assert!(pending.iter_mut().all(|pending| pending.try_recv() == done("fine")));
         }
     }
 
     #[test]
-    fn a_suspect_that_is_submitted_again_still_runs_alone() {
+    fn a_quarantined_task_that_is_resubmitted_still_runs_alone() {
         let (queue, attempts) = (Queue::default(), Attempts::default());
-        let _first = queue.submit_again(task("deadly"), Lane::Usual, check, attempts.clone());
+        let _first = queue.resubmit(task("deadly"), Lane::Usual, check, attempts.clone());
         let _neighbour = submit(&queue, &["neighbour"]);
         drop(leases(&join(&queue, ROOM)));
         answer_all(&join(&queue, ROOM), "not like this");
         let _neighbour = submit(&queue, &["neighbour"]);
-        let _again = queue.submit_again(task("deadly"), Lane::Usual, check, attempts.clone());
-        let seat = join(&queue, ROOM);
-        let held = leases(&seat);
-        assert_eq!(names(&held), ["neighbour"]);
-        seat.done(held[0].id, task("")).unwrap();
-        assert_eq!(names(&leases(&seat)), ["deadly"]);
-        assert!(attempts.is_suspect() && !attempts.is_guilty());
+        let _again = queue.resubmit(task("deadly"), Lane::Usual, check, attempts.clone());
+        let consumer = join(&queue, ROOM);
+        let leased = leases(&consumer);
+        assert_eq!(names(&leased), ["neighbour"]);
+        consumer.done(leased[0].id, task("")).unwrap();
+        assert_eq!(names(&leases(&consumer)), ["deadly"]);
+        assert!(attempts.require_quarantine() && !attempts.are_exhausted());
     }
 
     #[test]
-    fn a_suspect_runs_alone() {
+    fn a_quarantined_task_runs_alone() {
         let queue = Queue::default();
-        let _promises = submit(&queue, &["a", "b"]);
+        let _pending = submit(&queue, &["a", "b"]);
         drop({
-            let seat = join(&queue, Credit { tasks: 1, ..ROOM });
-            leases(&seat);
-            seat
+            let consumer = join(&queue, Credit { tasks: 1, ..ROOM });
+            leases(&consumer);
+            consumer
         });
-        let seat = join(&queue, ROOM);
-        let held = leases(&seat);
-        assert_eq!(names(&held), ["a"]);
-        seat.done(held[0].id, task("")).unwrap();
-        assert_eq!(names(&leases(&seat)), ["b"]);
+        let consumer = join(&queue, ROOM);
+        let leased = leases(&consumer);
+        assert_eq!(names(&leased), ["a"]);
+        consumer.done(leased[0].id, task("")).unwrap();
+        assert_eq!(names(&leases(&consumer)), ["b"]);
     }
 
     #[test]
-    fn deaths_are_counted_on_when_a_task_is_submitted_again() {
+    fn losses_add_up_when_a_task_is_resubmitted() {
         let (queue, attempts) = (Queue::default(), Attempts::default());
         for n in 1..=3 {
-            let mut promise = queue.submit_again(task("deadly"), Lane::Usual, check, attempts.clone());
-            let seat = join(&queue, ROOM);
-            assert_eq!(leases(&seat).len(), 1);
-            drop(seat);
+            let mut pending = queue.resubmit(task("deadly"), Lane::Usual, check, attempts.clone());
+            let consumer = join(&queue, ROOM);
+            assert_eq!(leases(&consumer).len(), 1);
+            drop(consumer);
             if n < 3 {
                 answer_all(&join(&queue, ROOM), "not like this");
-                assert_eq!(promise.try_recv(), done("not like this"));
+                assert_eq!(pending.try_recv(), done("not like this"));
             } else {
-                assert!(matches!(promise.try_recv(), Ok(Outcome::Failed { .. })));
+                assert!(matches!(pending.try_recv(), Ok(Outcome::Failed { .. })));
             }
         }
     }
 
     #[test]
-    fn who_could_not_do_a_task_has_it_again_only_if_no_other_is_left() {
+    fn a_worker_that_could_not_do_a_task_gets_it_again_only_if_no_other_is_left() {
         let (queue, mut attempts) = (Queue::default(), Attempts::default());
         attempts.avoid("a:1");
-        let _again = queue.submit_again(task("again"), Lane::Usual, check, attempts);
-        let _promises = submit(&queue, &["next"]);
+        let _again = queue.resubmit(task("again"), Lane::Usual, check, attempts);
+        let _pending = submit(&queue, &["next"]);
         let (first, other) = (queue.join("a:1/x", ROOM), queue.join("b:1/y", ROOM));
         assert_eq!(names(&leases(&first)), ["next"]);
         assert_eq!(names(&leases(&other)), ["again"]);
@@ -790,72 +826,72 @@ mod tests {
         assert_eq!(names(&leases(&later)), ["again"]);
     }
 
-    /// As much time as makes a task overdue.
+    /// Lets enough time pass to make a task overdue.
     fn pass_time(queue: &Queue) {
         (0..OVERDUE).for_each(|_| queue.tick());
     }
 
     #[test]
-    fn an_overdue_task_is_for_an_idle_seat_too_and_the_first_answer_is_its_output() {
+    fn an_overdue_task_is_leased_to_an_idle_consumer_and_the_first_answer_counts() {
         let queue = Queue::default();
-        let mut promises = submit(&queue, &["a", "b"]);
+        let mut pending = submit(&queue, &["a", "b"]);
         let (slow, other) = (join(&queue, ROOM), join(&queue, ROOM));
-        let held = leases(&slow);
+        let leased = leases(&slow);
         (1..OVERDUE).for_each(|_| queue.tick());
         assert_eq!(leases(&other), [], "nothing is overdue yet");
         queue.tick();
         let backup = leases(&other);
-        assert_eq!(names(&backup), ["a"], "one at a time, and the first one first");
-        assert_eq!(leases(&slow), [], "who has it does not get it again");
+        assert_eq!(names(&backup), ["a"], "one task at a time, the first one first");
+        assert_eq!(leases(&slow), [], "the worker that has it does not get it again");
         other.done(backup[0].id, task("A")).unwrap();
-        assert_eq!(promises[0].try_recv(), done("A"));
+        assert_eq!(pending[0].try_recv(), done("A"));
         assert_eq!(names(&leases(&other)), ["b"]);
-        slow.done(held[0].id, task("late")).unwrap();
-        slow.done(held[1].id, task("B")).unwrap();
-        other.done(held[1].id, task("late")).unwrap();
-        assert_eq!(promises[1].try_recv(), done("B"));
-        assert!(queue.book().tasks.is_empty() && queue.book().waiting.is_empty());
-        assert!(slow.done(held[0].id, task("twice")).is_err());
+        slow.done(leased[0].id, task("late")).unwrap();
+        slow.done(leased[1].id, task("B")).unwrap();
+        other.done(leased[1].id, task("late")).unwrap();
+        assert_eq!(pending[1].try_recv(), done("B"));
+        assert!(queue.state().tasks.is_empty() && queue.state().waiting.is_empty());
+        assert!(slow.done(leased[0].id, task("twice")).is_err());
     }
 
     #[test]
-    fn no_task_is_handed_out_again_while_others_wait_or_the_seat_is_at_work() {
+    fn no_task_is_leased_again_while_others_wait_or_the_consumer_is_busy() {
         let queue = Queue::default();
-        let _promises = submit(&queue, &["a", "b", "c"]);
+        let _pending = submit(&queue, &["a", "b", "c"]);
         let one = Credit { tasks: 1, ..ROOM };
         let (slow, other) = (join(&queue, one), join(&queue, ROOM));
         leases(&slow);
         pass_time(&queue);
-        let held = leases(&other);
-        assert_eq!(names(&held), ["b", "c"]);
-        held.iter().for_each(|lease| other.done(lease.id, task("")).unwrap());
+        let leased = leases(&other);
+        assert_eq!(names(&leased), ["b", "c"]);
+        leased.iter().for_each(|lease| other.done(lease.id, task("")).unwrap());
         assert_eq!(names(&leases(&other)), ["a"]);
         let third = join(&queue, ROOM);
-        assert_eq!(leases(&third), [], "the second lease is a new one");
+        assert_eq!(leases(&third), [], "the second lease is young");
         pass_time(&queue);
-        assert_eq!(names(&leases(&third)), ["a"], "and is overdue in its turn");
+        assert_eq!(names(&leases(&third)), ["a"], "and becomes overdue, too");
     }
 
     #[test]
     fn a_late_answer_is_checked_and_completes_nothing() {
         let queue = Queue::default();
-        let mut promises = submit(&queue, &["a"]);
+        let mut pending = submit(&queue, &["a"]);
         let (slow, other) = (join(&queue, ROOM), join(&queue, ROOM));
         let id = leases(&slow)[0].id;
         pass_time(&queue);
         leases(&other);
         other.done(id, task("A")).unwrap();
-        assert_eq!(promises[0].try_recv(), done("A"));
+        assert_eq!(pending[0].try_recv(), done("A"));
         assert_eq!(slow.done(id, task("lie")), Err("a lie".to_owned()));
-        assert!(queue.book().tasks.is_empty() && queue.book().waiting.is_empty());
+        assert!(queue.state().tasks.is_empty() && queue.state().waiting.is_empty());
         let _more = submit(&queue, &["b"]);
         assert_eq!((leases(&slow), leases(&other).len()), (vec![], 1));
     }
 
     #[test]
-    fn a_backup_that_lies_or_is_lost_leaves_the_task_to_the_first_seat() {
+    fn a_backup_that_lies_or_is_lost_leaves_the_task_to_the_first_consumer() {
         let queue = Queue::default();
-        let mut promises = submit(&queue, &["a"]);
+        let mut pending = submit(&queue, &["a"]);
         let slow = join(&queue, ROOM);
         let id = leases(&slow)[0].id;
         pass_time(&queue);
@@ -866,66 +902,66 @@ mod tests {
         let lost = join(&queue, ROOM);
         assert_eq!(names(&leases(&lost)), ["a"]);
         drop(lost);
-        assert!(queue.book().waiting.is_empty() && promises[0].try_recv().is_err());
+        assert!(queue.state().waiting.is_empty() && pending[0].try_recv().is_err());
         slow.done(id, task("A")).unwrap();
-        assert_eq!(promises[0].try_recv(), done("A"));
-        assert!(queue.book().tasks.is_empty());
+        assert_eq!(pending[0].try_recv(), done("A"));
+        assert!(queue.state().tasks.is_empty());
     }
 
     #[test]
-    fn a_settled_task_is_not_suspected_when_a_seat_is_lost_that_still_has_it() {
+    fn a_complete_task_is_not_suspected_when_a_consumer_is_lost_that_still_has_it() {
         let (queue, attempts) = (Queue::default(), Attempts::default());
-        let _promise = queue.submit_again(task("a"), Lane::Usual, check, attempts.clone());
+        let _pending = queue.resubmit(task("a"), Lane::Usual, check, attempts.clone());
         let (slow, other) = (join(&queue, ROOM), join(&queue, ROOM));
         leases(&slow);
         pass_time(&queue);
         other.done(leases(&other)[0].id, task("A")).unwrap();
         drop(slow);
-        assert!(!attempts.is_suspect() && queue.book().tasks.is_empty());
+        assert!(!attempts.require_quarantine() && queue.state().tasks.is_empty());
     }
 
     #[test]
-    fn when_all_its_seats_are_lost_an_overdue_task_waits_once() {
+    fn when_all_its_consumers_are_lost_an_overdue_task_waits_once() {
         let queue = Queue::default();
-        let mut promises = submit(&queue, &["a"]);
+        let mut pending = submit(&queue, &["a"]);
         let (slow, other) = (join(&queue, ROOM), join(&queue, ROOM));
         leases(&slow);
         pass_time(&queue);
         leases(&other);
         drop((slow, other));
         let last = join(&queue, ROOM);
-        let held = leases(&last);
-        assert_eq!(names(&held), ["a"]);
-        last.done(held[0].id, task("A")).unwrap();
-        assert_eq!(promises[0].try_recv(), done("A"));
+        let leased = leases(&last);
+        assert_eq!(names(&leased), ["a"]);
+        last.done(leased[0].id, task("A")).unwrap();
+        assert_eq!(pending[0].try_recv(), done("A"));
         assert_eq!(leases(&last), []);
     }
 
     #[test]
-    fn an_overdue_task_that_one_seat_has_failed_is_failed_once() {
+    fn an_overdue_task_that_one_consumer_has_failed_is_failed_once() {
         let queue = Queue::default();
-        let mut promises = submit(&queue, &["a"]);
+        let mut pending = submit(&queue, &["a"]);
         let (slow, other) = (join(&queue, ROOM), join(&queue, ROOM));
         let id = leases(&slow)[0].id;
         pass_time(&queue);
         leases(&other);
         other.failed(id, "why".to_owned()).unwrap();
-        assert_eq!(promises[0].try_recv(), Ok(Outcome::Failed { task: task("a"), why: "why".to_owned() }));
+        assert_eq!(pending[0].try_recv(), Ok(Outcome::Failed { task: task("a"), why: "why".to_owned() }));
         slow.done(id, task("late")).unwrap();
-        assert!(queue.book().tasks.is_empty() && queue.book().waiting.is_empty());
+        assert!(queue.state().tasks.is_empty() && queue.state().waiting.is_empty());
     }
 
     #[test]
-    fn closing_wakes_everybody() {
+    fn closing_wakes_all_that_wait() {
         let queue = Queue::default();
-        let mut promises = submit(&queue, &["a"]);
-        let seat = join(&queue, ROOM);
-        let held = leases(&seat);
+        let mut pending = submit(&queue, &["a"]);
+        let consumer = join(&queue, ROOM);
+        let leased = leases(&consumer);
         queue.close();
-        assert!(promises[0].try_recv().is_err());
-        assert_eq!(block_on(seat.lease()), None);
+        assert!(pending[0].try_recv().is_err());
+        assert_eq!(block_on(consumer.lease()), None);
         block_on(queue.closed());
         assert!(queue.submit(task("b"), Lane::Usual, check).try_recv().is_err());
-        assert_eq!(seat.done(held[0].id, task("late")), Ok(()), "which is not its fault");
+        assert_eq!(consumer.done(leased[0].id, task("late")), Ok(()), "a late answer is no mistake");
     }
 }

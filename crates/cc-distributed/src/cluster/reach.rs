@@ -1,8 +1,9 @@
-//! Which workers do not reach each other, though the coordinator reaches both: a partial partition.
+//! Partial network partitions: workers that cannot reach each other, though the coordinator reaches
+//! both.
 //!
-//! A worker that cannot fetch something says so, and what it names is either lost or alive. If it
-//! is lost, it has to be made again. If it is alive, the task is for another worker: for the one
-//! that has the bytes, or any that reaches it.
+//! A worker that cannot fetch a blob reports it as missing. The session that has the blob is either
+//! lost or alive. If it is lost, the blob must be made again. If it is alive, the task must run on
+//! another worker: the one that has the blob, or one that can reach it.
 
 use std::{
     collections::BTreeSet,
@@ -10,74 +11,79 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use cc_workloads::shelf::Slice;
+use cc_workloads::blobs::BlobRange;
 use serde::{Deserialize, Serialize};
 
 use super::{
     coordinator::Cluster,
-    location::place,
-    queue::{Attempts, address},
+    location::location_of,
+    queue::{Attempts, address_of},
 };
 
-/// Something that a worker cannot have.
+/// A worker's report that it could not read a range of a blob.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Missing {
-    /// The place of the worker that misses it.
-    pub(crate) at: String,
-    pub(crate) slice: Slice,
+    /// The location of the session that reports it.
+    pub(crate) location: String,
+    pub(crate) range: BlobRange,
     pub(crate) why: String,
 }
 
-/// What is known of who does not reach whom.
+/// Which workers are known not to reach which sessions.
 pub(crate) struct Reach<'a> {
     cluster: &'a Cluster,
-    /// Addresses of workers, and places that they cannot fetch from.
-    cut: Mutex<BTreeSet<(String, String)>>,
+    /// Pairs of a worker's address and the location of a session that it cannot fetch from.
+    cuts: Mutex<BTreeSet<(String, String)>>,
 }
 
 impl<'a> Reach<'a> {
-    /// As far as is known, every worker reaches every other.
+    /// Begins with the assumption that every worker reaches every other.
     pub(crate) fn new(cluster: &'a Cluster) -> Self {
-        Self { cluster, cut: Mutex::default() }
+        Self { cluster, cuts: Mutex::default() }
     }
 
-    /// Lets workers have a task that reads from these places only if nothing is known that they
-    /// could not fetch.
-    pub(crate) fn avoid<'b>(&self, places: impl Iterator<Item = &'b str>, attempts: &mut Attempts) {
-        let cut = self.cut();
-        if !cut.is_empty() {
-            let places: BTreeSet<&str> = places.collect();
-            let known = cut.iter().filter(|(_, from)| places.contains(&**from));
-            known.for_each(|(at, _)| attempts.avoid(at));
+    /// Makes a task that reads from these locations avoid the workers that are known not to reach
+    /// one of them.
+    pub(crate) fn avoid<'b>(&self, locations: impl Iterator<Item = &'b str>, attempts: &mut Attempts) {
+        let cuts = self.cuts();
+        if cuts.is_empty() {
+            return;
+        }
+        let locations: BTreeSet<&str> = locations.collect();
+        for (reader, _) in cuts.iter().filter(|(_, location)| locations.contains(&**location)) {
+            attempts.avoid(reader);
         }
     }
 
-    /// The place that is lost, if that is why something is missing. If it is not, the task is for
-    /// another worker, and if there is none, that ends the job.
-    pub(crate) async fn lost_place(
+    /// Finds out why something is missing. Returns the location if its session is lost. Otherwise
+    /// the task must avoid the worker that has reported it; if no other worker is left, the job
+    /// ends.
+    pub(crate) async fn lost_location(
         &self,
         missing: &Missing,
         attempts: &mut Attempts,
     ) -> ControlFlow<(), Option<String>> {
-        let (at, from) = (address(&missing.at), place(&missing.slice.name));
-        if !self.knows(at, from) && !self.cluster.is_alive(from).await {
-            return Continue(Some(from.to_owned()));
+        let reader = address_of(&missing.location);
+        let location = location_of(&missing.range.name);
+        if !self.is_known(reader, location) && !self.cluster.is_alive(location).await {
+            return Continue(Some(location.to_owned()));
         }
-        self.cut().insert((at.to_owned(), from.to_owned()));
-        attempts.avoid(at);
+        self.cuts().insert((reader.to_owned(), location.to_owned()));
+        attempts.avoid(reader);
         if self.cluster.has_another(attempts) {
             return Continue(None);
         }
-        let who = format!("{at} cannot fetch from {}", address(from));
-        self.cluster.fail_with(who, &missing.why)
+        let subject = format!("{reader} cannot fetch from {}", address_of(location));
+        self.cluster.fail_with(subject, &missing.why)
     }
 
-    fn knows(&self, at: &str, from: &str) -> bool {
-        self.cluster.has(from) && self.cut().contains(&(at.to_owned(), from.to_owned()))
+    /// Whether this cut is known, and the session still goes on.
+    fn is_known(&self, reader: &str, location: &str) -> bool {
+        self.cluster.has(location) && self.cuts().contains(&(reader.to_owned(), location.to_owned()))
     }
 
-    fn cut(&self) -> MutexGuard<'_, BTreeSet<(String, String)>> {
-        // No code of others runs under the lock, so it cannot be left half-changed.
-        self.cut.lock().unwrap_or_else(PoisonError::into_inner)
+    fn cuts(&self) -> MutexGuard<'_, BTreeSet<(String, String)>> {
+        // No foreign code runs under the lock, so a panic cannot leave the set half-changed.
+        self.cuts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,9 +1,9 @@
 //! Threads whose start may fail.
 //!
-//! tokio starts the threads of its multi-thread runtime and of its blocking pool itself. When the
-//! system has no thread to give, it panics, or it goes on with fewer threads than it needs and
-//! hangs. Threads of this crate are therefore started with `std`, which returns the error: one
-//! drives a current-thread runtime, and blocking work gets its own.
+//! tokio itself starts the threads of its multi-thread runtime and of its blocking pool. If the
+//! system refuses a thread, it panics, or goes on with fewer threads than it needs and hangs. So
+//! this crate starts its threads with `std`, which returns the error: one thread drives a
+//! current-thread runtime, and blocking work gets a thread of its own.
 
 use std::{
     convert::Infallible,
@@ -19,27 +19,27 @@ use tokio::{
     sync::oneshot,
 };
 
-/// A runtime that is driven by a thread of its own. Dropping it drops its tasks and joins the
-/// thread.
+/// A runtime that a separate thread drives. Dropping it drops its tasks, and joins the thread.
 pub(super) struct RuntimeThread {
     handle: Handle,
     /// Dropped to end the thread.
-    end: Option<oneshot::Sender<Infallible>>,
+    end_tx: Option<oneshot::Sender<Infallible>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl RuntimeThread {
-    /// Starts the thread under this name.
+    /// Starts the thread, with this name.
     pub(super) fn start(name: &str) -> Result<Self> {
         let runtime = current_thread()?;
-        let (handle, (end, ended)) = (runtime.handle().clone(), oneshot::channel());
-        let drive = move || drop(runtime.block_on(ended));
+        let handle = runtime.handle().clone();
+        let (end_tx, end_rx) = oneshot::channel();
+        let drive = move || drop(runtime.block_on(end_rx));
         let thread =
             thread::Builder::new().name(name.to_owned()).spawn(drive).map_err(Error::io("thread"))?;
-        Ok(Self { handle, end: Some(end), thread: Some(thread) })
+        Ok(Self { handle, end_tx: Some(end_tx), thread: Some(thread) })
     }
 
-    /// Spawns tasks there, and waits for what needs its timers and sockets.
+    /// A handle to spawn tasks on the runtime, or to wait for its timers and sockets.
     pub(super) fn handle(&self) -> &Handle {
         &self.handle
     }
@@ -47,20 +47,20 @@ impl RuntimeThread {
 
 impl Drop for RuntimeThread {
     fn drop(&mut self) {
-        drop(self.end.take());
-        // A panic of the thread has been reported by its hook; there is nothing to add.
+        drop(self.end_tx.take());
+        // The panic hook has reported a panic of the thread.
         let _ = self.thread.take().map(JoinHandle::join);
     }
 }
 
-/// Starts a thread that does this with a runtime of its own.
+/// Starts a thread that does this work with a runtime of its own.
 ///
-/// The runtime is made on that thread: tokio panics where one is dropped within a future, as it
-/// would be if it waited here for a thread that cannot be started.
+/// The runtime is made on that thread. Made here, it would be dropped here if the thread cannot be
+/// started; the caller may be a future, and tokio panics when a runtime is dropped within one.
 ///
 /// # Errors
 ///
-/// If there is no thread, or there are no descriptors left for the runtime.
+/// If the system refuses the thread, or the descriptors for the runtime.
 pub(crate) fn with_runtime(
     name: &str,
     work: impl FnOnce(Runtime) + Send + 'static,
@@ -68,7 +68,7 @@ pub(crate) fn with_runtime(
     let (made_tx, made_rx) = sync_channel(1);
     let run = move || match current_thread() {
         Ok(runtime) => {
-            // The receiver waits for it.
+            // It cannot fail: the receiver is waiting.
             let _ = made_tx.send(Ok(()));
             work(runtime);
         }
@@ -83,14 +83,14 @@ pub(crate) fn with_runtime(
 ///
 /// # Errors
 ///
-/// If there are no descriptors left for it.
+/// If the system refuses the descriptors for it.
 pub(crate) fn current_thread() -> Result<Runtime> {
-    // tokio panics if it lacks descriptors for its signals.
+    // tokio panics if it gets no descriptors for its signal handler; this returns that as an error.
     let build = || Builder::new_current_thread().enable_all().build();
     refusal::returned("runtime", build)?.map_err(Error::io("runtime"))
 }
 
-/// Runs blocking work on a thread of its own, under this name, and waits for its result.
+/// Runs blocking work on a thread of its own, with this name, and waits for its result.
 ///
 /// # Errors
 ///
@@ -99,14 +99,14 @@ pub(super) async fn blocking<T: Send + 'static>(
     name: &str,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> io::Result<T> {
-    let (done, result) = oneshot::channel();
+    let (result_tx, result_rx) = oneshot::channel();
     // The receiver is gone if the caller was dropped; the result is then not needed.
-    let run = move || drop(done.send(work()));
+    let run = move || drop(result_tx.send(work()));
     thread::Builder::new().name(name.to_owned()).spawn(run)?;
-    result.await.map_err(|_| io::Error::other("panicked"))
+    result_rx.await.map_err(|_| io::Error::other("panicked"))
 }
 
-/// The addresses of `HOST:PORT`, in the order in which they are to be tried.
+/// The IP addresses of `HOST:PORT`, in the order in which to try them.
 ///
 /// # Errors
 ///
@@ -134,15 +134,15 @@ mod tests {
             }
         }
         let runtime_thread = RuntimeThread::start("test").unwrap();
-        let (sender, events) = sync_channel(2);
+        let (events_tx, events_rx) = sync_channel(2);
         runtime_thread.handle().spawn(async move {
-            let held = Held(sender);
+            let held = Held(events_tx);
             held.0.send("runs").unwrap();
             std::future::pending::<()>().await;
         });
-        assert_eq!(events.recv(), Ok("runs"));
+        assert_eq!(events_rx.recv(), Ok("runs"));
         drop(runtime_thread);
-        assert_eq!(events.iter().collect::<Vec<_>>(), ["dropped"]);
+        assert_eq!(events_rx.iter().collect::<Vec<_>>(), ["dropped"]);
     }
 
     #[test]

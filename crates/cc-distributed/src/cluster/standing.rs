@@ -1,4 +1,4 @@
-//! The standing worker: started by hand, for coordinators on this machine or others.
+//! The standing worker: started by hand, for coordinators on this or other machines.
 
 use std::{
     net::{SocketAddr, TcpListener, ToSocketAddrs},
@@ -15,40 +15,40 @@ use super::{
     worker::Service,
 };
 
-/// Its part of the command line.
+/// The subcommand that starts a standing worker.
 pub(super) fn command() -> Command {
     Command::new("worker")
-        .about("Stand ready as a worker for coordinators on other machines")
+        .about("Serve as a worker for coordinators on this or other machines")
         .arg(
             Arg::new("listen")
                 .long("listen")
                 .value_name("ADDR")
                 .required(true)
-                .help("Where to listen, HOST:PORT; beyond loopback only with --token-file"),
+                .help("Address to listen on, HOST:PORT; other than loopback only with --token-file"),
         )
         .arg(
             Arg::new("root")
                 .long("root")
                 .value_name("DIR")
                 .value_parser(value_parser!(PathBuf))
-                .help("Serve coordinators with --shared-fs the files below this directory, and no others"),
+                .help("For coordinators with --shared-fs: open files below this directory, and no others"),
         )
         .arg(
             Arg::new("requests")
                 .long("requests")
                 .action(ArgAction::SetTrue)
-                .help("Send requests for coordinators (fetch), to whatever hosts they name"),
+                .help("Send network requests for coordinators (fetch), to any host that they name"),
         )
         .arg(
             Arg::new("slots")
                 .long("slots")
                 .value_name("N")
                 .value_parser(cli::workers)
-                .help("How many tasks to work at at once [default: one per core]"),
+                .help("Number of tasks to run at the same time, per coordinator [default: one per core]"),
         )
 }
 
-/// The standing worker. It ends with a signal, and has nothing to lose then: coordinators notice.
+/// Runs the standing worker. A signal ends it, without cleaning up: its coordinators notice.
 pub(super) fn stand(services: &'static [Service], args: &ArgMatches) -> Result<std::convert::Infallible> {
     let file = args.get_one::<PathBuf>("token-file");
     let listener = listen(args.get_one::<String>("listen").expect("it is required"), file.is_some())?;
@@ -60,7 +60,7 @@ pub(super) fn stand(services: &'static [Service], args: &ArgMatches) -> Result<s
     let files = root.map_or(Ok(Files::None), |root| beneath(root))?;
     let slots = args.get_one("slots").copied().unwrap_or_else(Ctx::available_workers).get();
     let address = listener.local_addr().map_err(Error::io("listener"))?;
-    // Tells which port was chosen for port 0. A closed standard output is no reason not to work.
+    // Shows the port that was chosen for port 0. If standard output is closed, the worker goes on.
     let _ = stdio::write_out(format!("listening on {address}\n").as_bytes());
     let log = Log::stderr();
     log.report(address, format_args!("started with {slots} slots; token file {}", file.display()));
@@ -77,7 +77,7 @@ fn beneath(root: &Path) -> Result<Files> {
 fn listen(address: &str, has_token: bool) -> Result<TcpListener> {
     let addresses: Vec<SocketAddr> = address.to_socket_addrs().map_err(Error::io(address))?.collect();
     if !has_token && !addresses.iter().all(|address| address.ip().is_loopback()) {
-        let why = "is not on loopback: give the secret that its coordinators have, with --token-file";
+        let why = "is not on loopback: give --token-file, with the secret that its coordinators have";
         return Err(Error::Usage(format!("{address} {why}")));
     }
     TcpListener::bind(&addresses[..]).map_err(Error::io(address))

@@ -1,11 +1,12 @@
-//! The token: a caller that knows it belongs to the cluster.
+//! The token: a caller that has it belongs to the cluster.
 //!
-//! Each user has one in a file of their own, made when it is first needed, so that on one machine
-//! their workers serve their coordinators and no other user's. On several machines a file is named
-//! on the command line.
+//! Each user has a token in a file, which is made when it is first needed. So on one machine the
+//! workers of a user serve this user's coordinators and no others. For several machines, a file is
+//! named on the command line.
 //!
-//! It travels with every call, and in clear: without TLS, whoever can listen on the network can read it. Workers
-//! present it to each other, too: a coordinator that has it may have them call any address.
+//! The token is sent with every call, as plain text. There is no TLS, so anything that can read the
+//! network traffic can read it. Workers send it to each other, too: a coordinator that has it can
+//! make them call any address.
 
 use std::{
     env,
@@ -33,16 +34,17 @@ const HEADER: &str = "authorization";
 pub(super) struct Token(MetadataValue<Ascii>);
 
 impl Token {
-    /// A new one.
+    /// Makes a random token.
     pub(super) fn random() -> Result<Self> {
         Self::new(&random()?)
     }
 
-    /// The one in this file, without the white space around it.
+    /// Reads the token in this file, without the white space around it.
     ///
     /// # Errors
     ///
-    /// If it cannot be read, holds no token, or others than its owner may read or change it.
+    /// If the file cannot be read, has no token, or users other than its owner may read or change
+    /// it.
     pub(super) fn read(path: &Path) -> Result<Self> {
         let what = || format!("token file {}", printable_path(path));
         let (mode, text) = read(path).map_err(Error::io(what()))?;
@@ -53,7 +55,7 @@ impl Token {
         Self::new(&text).map_err(|error| Error::Usage(format!("{}: {error}", what())))
     }
 
-    /// The user's own, and the file that holds it: made if it is not there.
+    /// The user's own token, and its file, which is made if it does not exist.
     pub(super) fn of_user() -> Result<(Self, PathBuf)> {
         let path = user_file()?;
         if !path.exists() {
@@ -62,7 +64,7 @@ impl Token {
         Ok((Self::read(&path)?, path))
     }
 
-    /// The user's own, if there is one.
+    /// The user's own token, if there is one.
     pub(super) fn of_user_if_any() -> Result<Option<Self>> {
         user_file().ok().filter(|path| path.exists()).map(|path| Self::read(&path)).transpose()
     }
@@ -78,19 +80,20 @@ impl Token {
         Ok(Self(value))
     }
 
-    /// The secret itself, to pass it on.
+    /// The secret, to pass it to a worker process.
     pub(super) fn text(&self) -> &[u8] {
         self.0.as_bytes().strip_prefix(b"Bearer ").unwrap_or_default()
     }
 }
 
-/// A file's mode that lets others than its owner have a part in it.
+/// The permissions of users other than the owner, in a file's mode.
 const OTHERS: u32 = 0o077;
 
-/// No token is longer.
+/// Maximum bytes of a token file that are read: far more than a token has.
 const LONGEST: u64 = 4096;
 
-/// The mode and the text of an opened file: what is read is what was checked.
+/// The mode and the text of a file. Both are of the opened file, so the text is of the file that
+/// was checked.
 fn read(path: &Path) -> io::Result<(u32, String)> {
     let (file, mut text) = (File::open(path)?, String::new());
     let mode = file.metadata()?.mode();
@@ -98,20 +101,20 @@ fn read(path: &Path) -> io::Result<(u32, String)> {
     Ok((mode, text))
 }
 
-/// Where the user's own token is.
+/// The path of the user's own token.
 fn user_file() -> Result<PathBuf> {
     let dir = |name: &str| env::var_os(name).map(PathBuf::from).filter(|dir| dir.is_absolute());
     let config = dir("XDG_CONFIG_HOME").or_else(|| dir("HOME").map(|home| home.join(".config")));
     let none = || {
         Error::Usage(
-            "neither XDG_CONFIG_HOME nor HOME says where a token may be: give --token-file".to_owned(),
+            "there is no directory for a token, because neither XDG_CONFIG_HOME nor HOME is set: give --token-file".to_owned(),
         )
     };
     config.map(|config| config.join("cc-distributed/token")).ok_or_else(none)
 }
 
-/// Makes a file with a new token, which only its owner may read. It is there as a whole or not at
-/// all, and one that another process has made meanwhile stays.
+/// Makes a file with a random token, which only its owner may read. The file appears complete. If
+/// another process makes it at the same time, that one stays.
 fn make(path: &Path) -> io::Result<()> {
     let dir = path.parent().expect("it has a name");
     DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
@@ -123,21 +126,22 @@ fn make(path: &Path) -> io::Result<()> {
     }
 }
 
-/// What nobody can guess, from the operating system's random numbers.
+/// A text that cannot be guessed: 256 bits of the operating system's random numbers, in
+/// hexadecimal.
 pub(super) fn random() -> Result<String> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).map_err(|error| Error::worker("random numbers", error))?;
     Ok(bytes.iter().fold(String::new(), |mut hex, byte| {
-        write!(hex, "{byte:02x}").expect("a string takes all");
+        write!(hex, "{byte:02x}").expect("writing to a string cannot fail");
         hex
     }))
 }
 
-/// The caller's side: puts the token into each call.
+/// The caller's side: adds the token to each call.
 #[derive(Clone)]
-pub(super) struct Present(pub(super) Option<Token>);
+pub(super) struct AttachToken(pub(super) Option<Token>);
 
-impl Interceptor for Present {
+impl Interceptor for AttachToken {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
         if let Some(Token(value)) = &self.0 {
             request.metadata_mut().insert(HEADER, value.clone());
@@ -146,16 +150,17 @@ impl Interceptor for Present {
     }
 }
 
-/// The called side: lets no call through without the token.
+/// The called side: refuses calls without the token.
 #[derive(Clone)]
-pub(super) struct Demand(pub(super) Token);
+pub(super) struct RequireToken(pub(super) Token);
 
-impl Interceptor for Demand {
+impl Interceptor for RequireToken {
     fn call(&mut self, request: Request<()>) -> Result<Request<()>, Status> {
-        let Self(Token(wanted)) = self;
+        let Self(Token(expected)) = self;
         let given = request.metadata().get(HEADER).map(MetadataValue::as_bytes).unwrap_or_default();
-        // In constant time: how long a refusal takes must not tell how much of a guess was right.
-        let is_right = bool::from(given.ct_eq(wanted.as_bytes()));
+        // Compares in constant time: the duration of a refusal must not show how much of a guess
+        // was right.
+        let is_right = bool::from(given.ct_eq(expected.as_bytes()));
         let peer = request.extensions().get::<Peer>();
         if is_right {
             peer.inspect(|peer| peer.authenticate());
@@ -176,17 +181,17 @@ mod tests {
 
     use super::*;
 
-    fn demand(wanted: &Token, given: Option<Token>) -> bool {
-        let request = Present(given).call(Request::new(())).unwrap();
-        Demand(wanted.clone()).call(request).is_ok()
+    fn is_accepted(expected: &Token, given: Option<Token>) -> bool {
+        let request = AttachToken(given).call(Request::new(())).unwrap();
+        RequireToken(expected.clone()).call(request).is_ok()
     }
 
     #[test]
-    fn only_the_token_opens() {
+    fn only_calls_with_the_token_are_accepted() {
         let token = Token::random().unwrap();
-        assert!(demand(&token, Some(token.clone())));
-        assert!(!demand(&token, Some(Token::random().unwrap())));
-        assert!(!demand(&token, None));
+        assert!(is_accepted(&token, Some(token.clone())));
+        assert!(!is_accepted(&token, Some(Token::random().unwrap())));
+        assert!(!is_accepted(&token, None));
     }
 
     #[test]

@@ -5,25 +5,25 @@ use std::sync::Arc;
 use cc_workloads::{Error, Result, Stop, root::Files};
 use tonic::Status;
 
-use super::{codec::VERSION, keeper::Open, shelf::ClusterShelf, wire::pb::Hello};
+use super::{blob_store::ClusterBlobStore, codec::VERSION, stateful::Open, wire::pb::Hello};
 
-/// A workload's side in the worker.
+/// What a worker offers for one workload.
 pub struct Service {
     /// The workload.
     pub name: &'static str,
-    /// What the worker does for it.
+    /// The kind of its sessions.
     pub role: Role,
 }
 
-/// What a worker does for a workload.
+/// The kind of a workload's sessions.
 pub enum Role {
-    /// Its tasks. A job is begun once for each slot.
+    /// The worker does tasks. The function is called once for each slot.
     Tasks(Begin),
-    /// It keeps something. A job is begun once for each session.
-    Keeper {
-        /// How it is begun.
+    /// The worker keeps state, and answers requests.
+    Stateful {
+        /// Called once for each session.
         open: Open,
-        /// Whether it has the worker send requests to whatever host the coordinator names.
+        /// Whether the worker sends network requests to hosts that the coordinator names.
         requests: bool,
     },
 }
@@ -35,48 +35,51 @@ impl Service {
         Self { name, role: Role::Tasks(begin) }
     }
 
-    /// What a session asks for: the role of its workload, if coordinator and worker have the same
-    /// version and the role is one that `plays` knows.
+    /// The role of the workload that a session asks for, if coordinator and worker have the same
+    /// version. `select` returns None for a role of another kind of session.
     pub(super) fn find<T>(
         services: &[Self],
         hello: &Hello,
-        plays: impl Fn(&Role) -> Option<T>,
+        select: impl Fn(&Role) -> Option<T>,
     ) -> Result<T, Status> {
         if hello.version != VERSION {
-            let why = format!("version {VERSION} cannot work for version {}", hello.version);
+            let why = format!("the worker has version {VERSION}, the coordinator version {}", hello.version);
             return Err(Status::failed_precondition(why));
         }
-        let of_workload = services.iter().filter(|service| service.name == hello.workload);
-        let none = || Status::failed_precondition(format!("no workload {:?} here", hello.workload));
-        of_workload.filter_map(|service| plays(&service.role)).next().ok_or_else(none)
+        let mut of_workload = services.iter().filter(|service| service.name == hello.workload);
+        let none = || Status::failed_precondition(format!("the worker has no workload {:?}", hello.workload));
+        of_workload.find_map(|service| select(&service.role)).ok_or_else(none)
     }
 }
 
-/// Begins with an encoded job.
-pub type Begin = fn(job: &[u8], means: &Means) -> Result<Work>;
+/// Begins with an encoded job, and returns the function that does its tasks.
+pub type Begin = fn(context: &JobContext, job: &[u8]) -> Result<Work>;
 
-/// What a job has in the worker.
-pub struct Means {
-    /// It may open these, and no others.
+/// What a job may use in a worker.
+pub struct JobContext {
+    /// The files that it may open.
     pub(super) files: Files,
-    /// What its tasks leave for those that come later, wherever they are done.
-    pub shelf: Arc<ClusterShelf>,
-    /// Requested when the session has ended: what its tasks do is not needed any more.
+    /// The blob store for what its tasks leave to later tasks, which may run in other workers.
+    pub blobs: Arc<ClusterBlobStore>,
+    /// Requested when the session has ended: the results of its tasks are then not needed.
     pub stop: Stop,
 }
 
-impl Means {
-    /// What the job may open, which sends contents, or `names`. Refuses names where none are
-    /// served.
-    pub fn files(&self, names: bool) -> Result<Files> {
-        if names && matches!(self.files, Files::None) {
-            let why = "was started without --root: it takes contents, not --shared-fs";
+impl JobContext {
+    /// The files that the job may open. `by_name` says whether its tasks name files.
+    ///
+    /// # Errors
+    ///
+    /// If tasks name files, and the worker serves none.
+    pub fn files(&self, by_name: bool) -> Result<Files> {
+        if by_name && matches!(self.files, Files::None) {
+            let why = "was started without --root, so it refuses file names (--shared-fs)";
             return Err(Error::Usage(why.to_owned()));
         }
         Ok(self.files.clone())
     }
 }
 
-/// From an encoded task to its encoded output, or to why it cannot be done. A panic is such a
-/// reason, too, and must leave the function usable.
+/// Does an encoded task, and returns its encoded output, or why it has failed. A panic counts as a
+/// failure, too, and must leave the function usable.
 pub type Work = Box<dyn FnMut(&[u8]) -> Result<Vec<u8>, String> + Send>;

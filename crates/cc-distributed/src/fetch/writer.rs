@@ -1,8 +1,8 @@
 //! The thread that writes bodies into their files.
 //!
-//! A file system may take its time. The threads of the runtime must not wait for it, since they
-//! send the pings by which a worker is known to be alive, and its blocking pool panics where the
-//! system refuses a thread.
+//! A write may block for long. The thread of the runtime must not wait for it, because it sends the
+//! pings that show whether a worker is alive. tokio's blocking pool is no alternative: it panics if
+//! the system refuses a thread.
 
 use std::thread::{Builder, JoinHandle};
 
@@ -12,20 +12,21 @@ use tokio::sync::{
     oneshot,
 };
 
-/// What is to be done with a file.
+/// An operation on a file.
 type Write = Box<dyn FnOnce() + Send>;
 
-/// Takes writes for the thread.
+/// Sends operations to the thread.
 pub(super) struct Writer(Sender<Write>);
 
 impl Writer {
-    /// Starts the thread, which ends when the writer is dropped. At most so many writes wait.
+    /// Starts the thread, which ends when the writer is dropped. At most `capacity` operations
+    /// wait.
     ///
     /// # Errors
     ///
-    /// If the system refuses it.
-    pub(super) fn start(most: usize) -> Result<(Self, JoinHandle<()>)> {
-        let (writes_tx, mut writes_rx) = mpsc::channel::<Write>(most);
+    /// If the system refuses a thread.
+    pub(super) fn start(capacity: usize) -> Result<(Self, JoinHandle<()>)> {
+        let (writes_tx, mut writes_rx) = mpsc::channel::<Write>(capacity);
         let work = move || {
             while let Some(write) = writes_rx.blocking_recv() {
                 write();
@@ -35,15 +36,15 @@ impl Writer {
         Ok((Self(writes_tx), thread.map_err(|error| Error::worker("writer", error))?))
     }
 
-    /// Does this on the thread.
-    pub(super) async fn does<T: Send + 'static>(
+    /// Runs an operation on the thread, and waits for its result.
+    pub(super) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
-        let (done_tx, done_rx) = oneshot::channel();
-        // The receivers are gone if the run was stopped, or if the thread has panicked, which the
-        // next line says.
-        let _ = self.0.send(Box::new(move || _ = done_tx.send(work()))).await;
-        done_rx.await.unwrap_or_else(|_| Err(Failure::Keep("its writer has ended".to_owned())))
+        let (result_tx, result_rx) = oneshot::channel();
+        // A send fails if its receiver is gone: the thread's, if it has panicked, which the next
+        // line reports; the caller's, if the run was stopped and the result is not needed.
+        let _ = self.0.send(Box::new(move || _ = result_tx.send(work()))).await;
+        result_rx.await.unwrap_or_else(|_| Err(Failure::Keep("the writer thread has panicked".to_owned())))
     }
 }

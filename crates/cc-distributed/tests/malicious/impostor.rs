@@ -1,4 +1,5 @@
-//! The impostor: a worker of the real protocol, which passes on what an honest one says, or lies.
+//! The impostor: a worker with the real protocol. It passes on the answers of an honest worker, or
+//! lies.
 
 use std::{
     collections::HashMap,
@@ -13,8 +14,8 @@ use std::{
 
 use pb::{
     Beat, Frame, FromWorker, Parts, ToWorker, Welcome,
-    from_worker::What as Answer,
-    to_worker::What as Order,
+    from_worker::What as Event,
+    to_worker::What as Command,
     worker_client::WorkerClient,
     worker_server::{Worker, WorkerServer},
 };
@@ -38,74 +39,74 @@ pub(crate) mod pb {
     tonic::include_proto!("cc.cluster");
 }
 
-/// A message may be as large as anywhere, and larger: what is too large is the coordinator's to
-/// refuse.
+/// Maximum bytes per message: more than the protocol allows, because the coordinator itself must
+/// refuse what is too large.
 const MESSAGE: usize = 64 << 20;
 const FRAME: usize = 256 << 10;
 
-/// Limits every wait for an event. Nothing takes so long unless the test fails: a wait that ends
-/// with this is an error of its own.
+/// Maximum wait for an event. Only in a test that fails does an event take longer.
 const LONG: Duration = Duration::from_secs(60);
 
-/// What an impostor knows when it is to answer.
-pub(crate) struct Asked<'a> {
-    /// Its session: `ADDRESS/SESSION`.
-    pub(crate) place: &'a str,
-    /// The task's number, and the task.
+/// What an impostor knows about a task when it has to answer.
+pub(crate) struct TaskContext<'a> {
+    /// The location of its session: `ADDRESS/SESSION`.
+    pub(crate) location: &'a str,
+    /// The task's number.
     pub(crate) id: u64,
-    pub(crate) task: &'a [u8],
+    /// The encoded task.
+    pub(crate) payload: &'a [u8],
     /// The true answer.
     pub(crate) truth: &'a [u8],
 }
 
-/// Makes a lie, of the tasks that it knows how to lie about.
-pub(crate) type Lie = Arc<dyn Fn(&Asked) -> Option<Vec<FromWorker>> + Send + Sync>;
+/// Makes a lie about a task. None if the task is of another kind.
+pub(crate) type Lie = Arc<dyn Fn(&TaskContext) -> Option<Vec<FromWorker>> + Send + Sync>;
 
-/// What became of an impostor's lie.
+/// What happened to an impostor after its lie.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Fate {
-    /// No task came that it could lie about.
+    /// It was sent no task that it could lie about.
     #[default]
-    NotAsked,
-    /// Its session ended before it had lied.
+    NoTask,
+    /// Its session ended before its lie.
     Lost,
-    /// It was given tasks after the lie.
+    /// It was sent tasks after the lie.
     Believed,
-    /// Its session was ended after the lie.
+    /// Its session ended after the lie.
     CutOff,
-    /// The coordinator did neither.
+    /// Neither happened.
     Undecided,
 }
 
-/// What became of an impostor.
-pub(crate) struct Told {
+/// What happened to an impostor.
+pub(crate) struct Report {
     pub(crate) address: String,
     pub(crate) sessions: usize,
     pub(crate) fate: Fate,
-    /// Whether it has waited too long for the others.
+    /// Whether it has waited too long for the other impostors.
     pub(crate) was_late: bool,
-    /// Whether it was sent what no worker should be.
-    pub(crate) has_seen: bool,
+    /// Whether it was sent the secret, which no worker may see.
+    pub(crate) has_seen_secret: bool,
     /// How many fetches it has refused.
     pub(crate) refused: usize,
 }
 
-/// Some impostors, and an honest worker behind them.
+/// Impostors, which pass on the answers of honest workers.
 pub(crate) struct Impostors {
     all: Vec<Arc<Shared>>,
     _runtime: Runtime,
 }
 
-/// What it does with the answers.
+/// What an impostor does with the answers that it passes on.
 #[derive(Clone)]
 pub(crate) enum Role {
     /// Tells one lie.
     Liar(Lie),
-    /// Holds them back until all lies have been told.
+    /// Delays them until all lies were told.
     Honest,
-    /// Holds back the first one until the others have one, too.
+    /// Delays the first one until all others have one, too.
     Sharer(Reached),
-    /// Is at work for ever.
+    /// Never sends one.
     Silent,
 }
 
@@ -114,11 +115,11 @@ pub(crate) enum Role {
 pub(crate) enum Reached {
     ByAll,
     ByNone,
-    /// By the worker that is this process.
+    /// By the worker with this process ID.
     By(u32),
 }
 
-/// Whether a process has the connection from this port to this address. All are of one machine.
+/// Whether a process has the connection from this port to this address, both on this machine.
 fn has_connection(process: u32, port: u16, to: &str) -> bool {
     let to = to.rsplit_once(':').map_or(0, |(_, port)| port.parse::<u16>().unwrap());
     let connections = fs::read_to_string(format!("/proc/{process}/net/tcp")).unwrap();
@@ -138,35 +139,35 @@ struct Shared {
     backend: String,
     role: Role,
     phase: fn(&[u8]) -> bool,
-    /// Impostors that have no lie yet: all lie at once, or the first would spoil the others'
-    /// answers. Or sharers that have no task yet.
+    /// How many impostors have no lie yet, or how many sharers have no task yet. All lie at the
+    /// same time, so that no lie changes which tasks the other impostors get.
     unready: watch::Sender<usize>,
-    /// Impostors that have not been cut off.
+    /// How many impostors have not been cut off.
     left: watch::Sender<usize>,
-    /// The connection that all fetches share: the honest worker has limits on connections.
+    /// The connection that all fetches share, because the honest worker limits connections.
     fetches: OnceCell<Channel>,
     sessions: AtomicUsize,
-    /// Whether it is counted as ready. It is once, also if it has several sessions.
+    /// Whether it was counted as ready. It is counted once, even if it has several sessions.
     is_ready: AtomicBool,
     fate: Mutex<Fate>,
     was_late: AtomicBool,
-    has_seen: AtomicBool,
+    has_seen_secret: AtomicBool,
     refused: AtomicUsize,
-    /// Which connections, by their ports, are those that reach it: the system's list of them is
-    /// long.
-    known: Mutex<HashMap<u16, bool>>,
+    /// A cache, because the system's list of connections is long: for each port, whether its
+    /// connection can reach this worker.
+    reachable: Mutex<HashMap<u16, bool>>,
 }
 
 impl Impostors {
-    /// One for each lie, and the honest worker as the last.
+    /// One impostor per lie, and the honest worker as the last.
     pub(crate) fn new(backend: &str, lies: Vec<(String, Lie)>, phase: fn(&[u8]) -> bool) -> Self {
         let liars = lies.into_iter().map(|(_, lie)| Role::Liar(lie));
         let all = liars.chain([Role::Honest]).map(|role| (backend, role));
         Self::start(all.collect(), phase)
     }
 
-    /// Workers with these roles. No sharer answers before each of them has a task, so each keeps
-    /// something that others need.
+    /// Workers with these roles. No sharer answers before each of them has a task, so each stores
+    /// data that the others need.
     pub(crate) fn with_roles(backends: &[(&str, Role)]) -> Self {
         Self::start(backends.to_vec(), |_| true)
     }
@@ -193,9 +194,9 @@ impl Impostors {
                 is_ready: AtomicBool::default(),
                 fate: Mutex::default(),
                 was_late: AtomicBool::default(),
-                has_seen: AtomicBool::default(),
+                has_seen_secret: AtomicBool::default(),
                 refused: AtomicUsize::default(),
-                known: Mutex::default(),
+                reachable: Mutex::default(),
             });
             listener.set_nonblocking(true).unwrap();
             let incoming = TcpIncoming::from(tokio::net::TcpListener::from_std(listener).unwrap());
@@ -215,33 +216,33 @@ impl Impostors {
         self.all.iter().map(|shared| shared.address.clone()).collect()
     }
 
-    /// What became of them, the honest one last.
-    pub(crate) fn end(self) -> Vec<Told> {
-        let told = |shared: &Arc<Shared>| Told {
+    /// The reports, that of the honest worker last.
+    pub(crate) fn end(self) -> Vec<Report> {
+        let report = |shared: &Arc<Shared>| Report {
             address: shared.address.clone(),
             sessions: shared.sessions.load(Ordering::SeqCst),
             fate: *shared.fate.lock().unwrap(),
             was_late: shared.was_late.load(Ordering::SeqCst),
-            has_seen: shared.has_seen.load(Ordering::SeqCst),
+            has_seen_secret: shared.has_seen_secret.load(Ordering::SeqCst),
             refused: shared.refused.load(Ordering::SeqCst),
         };
-        self.all.iter().map(told).collect()
+        self.all.iter().map(report).collect()
     }
 }
 
 struct Impostor(Arc<Shared>);
 
-/// The tasks of a session.
+/// A session, and its tasks.
 #[derive(Default)]
 struct Session {
-    place: String,
+    location: String,
     tasks: HashMap<u64, Vec<u8>>,
-    /// How many there were.
+    /// How many tasks it was sent.
     count: watch::Sender<usize>,
 }
 
 type Tasks = Arc<Mutex<Session>>;
-type Answers = mpsc::Sender<Result<FromWorker, Status>>;
+type EventSender = mpsc::Sender<Result<FromWorker, Status>>;
 
 #[tonic::async_trait]
 impl Worker for Impostor {
@@ -255,13 +256,13 @@ impl Worker for Impostor {
         self.0.sessions.fetch_add(1, Ordering::SeqCst);
         let (shared, tasks) = (self.0.clone(), Tasks::default());
         let metadata = request.metadata().clone();
-        let (orders, requests) = mpsc::channel(16);
-        tokio::spawn(ask(self.0.clone(), tasks.clone(), request.into_inner(), orders));
-        let request = with(&metadata, ReceiverStream::new(requests));
+        let (commands_tx, commands_rx) = mpsc::channel(16);
+        tokio::spawn(forward_tasks(self.0.clone(), tasks.clone(), request.into_inner(), commands_tx));
+        let request = with(&metadata, ReceiverStream::new(commands_rx));
         let truths = WorkerClient::new(self.0.connect().await?).serve(request).await?.into_inner();
-        let (answers, stream) = mpsc::channel(16);
-        tokio::spawn(answer(shared, tasks, truths, answers));
-        Ok(Response::new(ReceiverStream::new(stream)))
+        let (events_tx, events_rx) = mpsc::channel(16);
+        tokio::spawn(forward_answers(shared, tasks, truths, events_tx));
+        Ok(Response::new(ReceiverStream::new(events_rx)))
     }
 
     async fn fetch(&self, request: Request<Parts>) -> Result<Response<Self::FetchStream>, Status> {
@@ -269,7 +270,7 @@ impl Worker for Impostor {
             && !self.0.is_reached(reached, request.remote_addr())
         {
             self.0.refused.fetch_add(1, Ordering::SeqCst);
-            return Err(Status::unavailable("does not reach it"));
+            return Err(Status::unavailable("not reachable"));
         }
         let metadata = request.metadata().clone();
         let channel = self.0.fetches.get_or_try_init(|| self.0.connect()).await?.clone();
@@ -295,17 +296,17 @@ impl Shared {
             Reached::ByNone => false,
             Reached::By(process) => {
                 let port = peer.unwrap().port();
-                let mut known = self.known.lock().unwrap();
-                *known.entry(port).or_insert_with(|| has_connection(process, port, &self.address))
+                let mut reachable = self.reachable.lock().unwrap();
+                *reachable.entry(port).or_insert_with(|| has_connection(process, port, &self.address))
             }
         }
     }
 
-    /// The lie about this task, if it is time for it.
-    fn lie(&self, asked: &Asked) -> Option<Vec<FromWorker>> {
+    /// The lie about this task, if it is to be told now.
+    fn lie(&self, task: &TaskContext) -> Option<Vec<FromWorker>> {
         let Role::Liar(lie) = &self.role else { return None };
-        let is_time = (self.phase)(asked.task) && !self.is_ready.load(Ordering::SeqCst);
-        let lies = is_time.then(|| lie(asked)).flatten()?;
+        let is_time = (self.phase)(task.payload) && !self.is_ready.load(Ordering::SeqCst);
+        let lies = is_time.then(|| lie(task)).flatten()?;
         self.is_first().then_some(lies)
     }
 
@@ -314,44 +315,44 @@ impl Shared {
         !self.is_ready.swap(true, Ordering::SeqCst)
     }
 
-    /// Holds back an answer until it is time for it.
-    async fn hold_back(&self, task: &[u8], answers: &Answers) {
+    /// Delays an answer until it may be sent.
+    async fn delay(&self, task: &[u8], events_tx: &EventSender) {
         match self.role {
-            Role::Honest if (self.phase)(task) => self.until_none(&self.left, answers).await,
-            Role::Sharer(_) | Role::Silent if self.is_first() => self.until_ready(answers).await,
+            Role::Honest if (self.phase)(task) => self.until_zero(&self.left, events_tx).await,
+            Role::Sharer(_) | Role::Silent if self.is_first() => self.until_ready(events_tx).await,
             _ => {}
         }
     }
 
-    /// Lies when all others are about to, and begins to watch what becomes of it.
-    async fn tell(self: &Arc<Self>, lies: Vec<FromWorker>, tasks: &Tasks, answers: &Answers) {
-        self.until_ready(answers).await;
-        if answers.is_closed() {
+    /// Lies when all others are ready to, and begins to watch the consequence.
+    async fn tell(self: &Arc<Self>, lies: Vec<FromWorker>, tasks: &Tasks, events_tx: &EventSender) {
+        self.until_ready(events_tx).await;
+        if events_tx.is_closed() {
             return self.end(Fate::Lost);
         }
         let count = session(tasks).count.subscribe();
-        tokio::spawn(self.clone().judge(count, answers.clone()));
+        tokio::spawn(self.clone().judge(count, events_tx.clone()));
         for lie in lies {
-            let _ = answers.send(Ok(lie)).await;
+            let _ = events_tx.send(Ok(lie)).await;
         }
     }
 
-    /// Waits until the coordinator shows whether it believes the lie. The next task does not tell:
-    /// a lie may begin with a true answer, which gives back its credit. But the one after that
-    /// does: it comes only when the coordinator has read all of the lie, and a later answer.
-    async fn judge(self: Arc<Self>, mut count: watch::Receiver<usize>, answers: Answers) {
+    /// Waits until the coordinator shows whether it believes the lie. The next task does not show
+    /// it, because a lie may begin with a true answer, which gives back its credit. The task after
+    /// that does: it comes only when the coordinator has read all of the lie, and a later answer.
+    async fn judge(self: Arc<Self>, mut count: watch::Receiver<usize>, events_tx: EventSender) {
         let believed = *count.borrow() + 2;
         let fate = tokio::select! {
-            () = answers.closed() => Fate::CutOff,
+            () = events_tx.closed() => Fate::CutOff,
             Ok(_) = count.wait_for(|count| *count >= believed) => Fate::Believed,
             () = sleep(LONG) => Fate::Undecided,
         };
         self.end(fate);
     }
 
-    async fn until_ready(&self, answers: &Answers) {
+    async fn until_ready(&self, events_tx: &EventSender) {
         self.unready.send_modify(|unready| *unready -= 1);
-        self.until_none(&self.unready, answers).await;
+        self.until_zero(&self.unready, events_tx).await;
     }
 
     fn end(&self, fate: Fate) {
@@ -359,14 +360,14 @@ impl Shared {
         self.left.send_modify(|left| *left -= 1);
     }
 
-    /// Waits until there are none of these, or no receiver of the answers.
-    async fn until_none(&self, these: &watch::Sender<usize>, answers: &Answers) {
-        let mut these = these.subscribe();
+    /// Waits until this count is zero, or the receiver of the answers is gone.
+    async fn until_zero(&self, count: &watch::Sender<usize>, events_tx: &EventSender) {
+        let mut count = count.subscribe();
         tokio::select! {
-            none = timeout(LONG, these.wait_for(|these| *these == 0)) => {
-                self.was_late.fetch_or(none.is_err(), Ordering::SeqCst);
+            reached = timeout(LONG, count.wait_for(|count| *count == 0)) => {
+                self.was_late.fetch_or(reached.is_err(), Ordering::SeqCst);
             }
-            () = answers.closed() => {}
+            () = events_tx.closed() => {}
         }
     }
 }
@@ -384,48 +385,55 @@ fn with<T>(metadata: &MetadataMap, message: T) -> Request<T> {
     request
 }
 
-/// Passes tasks on, and remembers them.
-async fn ask(
+/// Passes tasks on to the honest worker, and records them.
+async fn forward_tasks(
     shared: Arc<Shared>,
     tasks: Tasks,
     mut messages: Streaming<ToWorker>,
-    orders: mpsc::Sender<ToWorker>,
+    commands_tx: mpsc::Sender<ToWorker>,
 ) {
     while let Ok(Some(message)) = messages.message().await {
         {
             let mut session = session(&tasks);
             match &message.what {
-                Some(Order::Hello(hello)) => session.place = format!("{}/{}", hello.address, hello.session),
-                Some(Order::Task(frame)) => {
+                Some(Command::Hello(hello)) => {
+                    session.location = format!("{}/{}", hello.address, hello.session);
+                }
+                Some(Command::Task(frame)) => {
                     if !session.tasks.contains_key(&frame.id) {
                         session.count.send_modify(|count| *count += 1);
                     }
                     session.tasks.entry(frame.id).or_default().extend_from_slice(&frame.data);
-                    let has_seen = String::from_utf8_lossy(&frame.data).contains(CANARY);
-                    shared.has_seen.fetch_or(has_seen, Ordering::SeqCst);
+                    let has_seen_secret = String::from_utf8_lossy(&frame.data).contains(CANARY);
+                    shared.has_seen_secret.fetch_or(has_seen_secret, Ordering::SeqCst);
                 }
                 None => {}
             }
         }
-        if orders.send(message).await.is_err() {
+        if commands_tx.send(message).await.is_err() {
             return;
         }
     }
 }
 
-/// Passes answers on, or lies.
-async fn answer(shared: Arc<Shared>, tasks: Tasks, mut truths: Streaming<FromWorker>, answers: Answers) {
+/// Passes the honest worker's answers on, or lies.
+async fn forward_answers(
+    shared: Arc<Shared>,
+    tasks: Tasks,
+    mut truths: Streaming<FromWorker>,
+    events_tx: EventSender,
+) {
     let mut whole: HashMap<u64, Vec<u8>> = HashMap::new();
     while let Ok(Some(message)) = truths.message().await {
         let frame = match message.what {
-            // One task at a time: every impostor is to have one.
-            Some(Answer::Welcome(Welcome { bytes, .. })) => {
-                say(&answers, Answer::Welcome(Welcome { tasks: 1, bytes })).await;
+            // A credit of one task, so that every impostor gets one.
+            Some(Event::Welcome(Welcome { bytes, .. })) => {
+                say(&events_tx, Event::Welcome(Welcome { tasks: 1, bytes })).await;
                 continue;
             }
-            Some(Answer::Output(frame)) => frame,
+            Some(Event::Output(frame)) => frame,
             other => {
-                let _ = answers.send(Ok(FromWorker { what: other })).await;
+                let _ = events_tx.send(Ok(FromWorker { what: other })).await;
                 continue;
             }
         };
@@ -435,34 +443,34 @@ async fn answer(shared: Arc<Shared>, tasks: Tasks, mut truths: Streaming<FromWor
             continue;
         }
         let truth = whole.remove(&frame.id).unwrap_or_default();
-        let (place, task) = {
+        let (location, payload) = {
             let session = session(&tasks);
-            (session.place.clone(), session.tasks.get(&frame.id).cloned().unwrap_or_default())
+            (session.location.clone(), session.tasks.get(&frame.id).cloned().unwrap_or_default())
         };
-        let asked = Asked { place: &place, id: frame.id, task: &task, truth: &truth };
-        if let Some(lies) = shared.lie(&asked) {
-            shared.tell(lies, &tasks, &answers).await;
+        let task = TaskContext { location: &location, id: frame.id, payload: &payload, truth: &truth };
+        if let Some(lies) = shared.lie(&task) {
+            shared.tell(lies, &tasks, &events_tx).await;
             continue;
         }
-        shared.hold_back(&task, &answers).await;
+        shared.delay(&payload, &events_tx).await;
         if matches!(shared.role, Role::Silent) {
             continue;
         }
         for message in output(frame.id, &truth) {
-            let _ = answers.send(Ok(message)).await;
+            let _ = events_tx.send(Ok(message)).await;
         }
     }
 }
 
-async fn say(answers: &Answers, what: Answer) {
-    let _ = answers.send(Ok(FromWorker { what: Some(what) })).await;
+async fn say(events_tx: &EventSender, what: Event) {
+    let _ = events_tx.send(Ok(FromWorker { what: Some(what) })).await;
 }
 
-/// An answer in the frames that it should come in.
+/// An answer in correct frames.
 pub(crate) fn output(id: u64, payload: &[u8]) -> Vec<FromWorker> {
     let size = payload.len() as u64;
     let frame = |data: &[u8]| FromWorker {
-        what: Some(Answer::Output(Frame { id, size, data: data.to_vec().into() })),
+        what: Some(Event::Output(Frame { id, size, data: data.to_vec().into() })),
     };
     if payload.is_empty() { vec![frame(payload)] } else { payload.chunks(FRAME).map(frame).collect() }
 }

@@ -1,11 +1,11 @@
-//! Workers that answer wrongly: a coordinator believes none of it, and an honest worker finishes
-//! the job.
+//! Workers that answer wrongly: a coordinator believes none of their lies, and an honest worker
+//! finishes the job.
 //!
-//! An *impostor* speaks the real protocol, between a coordinator and an honest standing worker. It
-//! passes on what both say, but for its one lie. A run has many impostors and one honest worker,
-//! which holds back its answers until every impostor has lied and was cut off: so each of them is
-//! asked, and the schedule is forced. Afterwards the output is right, every impostor was named,
-//! none got a second session, and what no worker was to read or write is as it was.
+//! An *impostor* uses the real protocol, between a coordinator and an honest standing worker. It
+//! passes on the messages of both, except for one lie. A run has many impostors and one honest
+//! worker. The honest one delays its answers until every impostor has lied and was cut off: so each
+//! impostor gets a task, and the schedule is forced. Afterwards the output is right, every impostor
+//! was named and got no second session, and no other file was read or written.
 //!
 //! No result depends on time. An impostor is believed if it gets tasks after its lie, and cut off
 //! if its session ends. The limits on waiting only end a run that hangs, which is then an error.
@@ -27,29 +27,30 @@ use std::{
     time::{Duration, Instant},
 };
 
-use impostor::{Fate, Impostors, Lie, Reached, Role, Told};
+use impostor::{Fate, Impostors, Lie, Reached, Report, Role};
 use tempfile::TempDir;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_cc-distributed");
 
-/// In a file that no task names.
+/// The contents of a file that no task names.
 const CANARY: &str = "-----BEGIN PRIVATE KEY----- needle of the coordinator";
 
 /// A PNG of one pixel.
 const PIXEL: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0\x1f\x15\xc4\x89\0\0\0\nIDATx\x9cc\0\x01\0\0\
     \x05\0\x01\r\n-\xb4\0\0\0\0IEND\xaeB`\x82";
 
-/// Kilobytes of address space that a coordinator has. It takes far less, and 32 TB are far more.
+/// Address space of a coordinator, in KiB. It needs far less, and 32 TiB are far more.
 const MEMORY: &str = "3000000";
 
-/// Impostors in a run: fewer than the tasks that are on their way at once, so that each has one.
+/// Impostors per run: fewer than the tasks in flight, so that each gets one.
 const IMPOSTORS: usize = 20;
 
-/// Seconds that a coordinator has. One that believes a lie may wait for ever, which fails the test.
+/// Maximum seconds of a run. A coordinator that believes a lie may wait forever, which fails the
+/// test.
 const LONGEST: &str = "90";
 
-/// The seconds after which a silent worker is suspected, where none is silent: pings that are late
-/// on a busy machine must not end a session before its lie.
+/// `--suspect-after` for runs without a silent worker: on a busy machine, late pings must not end a
+/// session before its lie.
 const NEVER: &str = "120";
 
 /// A directory with inputs, a token and a secret, and an honest worker.
@@ -58,14 +59,14 @@ struct Site {
     dir: TempDir,
 }
 
-/// A standing worker. It is killed in the end, also when the test fails.
+/// A standing worker. It is killed at the end, also when the test fails.
 struct Worker {
     child: Child,
     address: String,
 }
 
 impl Worker {
-    /// Starts one in this directory, with the token of this file.
+    /// Starts a worker in this directory, with the token of this file.
     fn start(dir: &Path, token: &str, address: &str) -> Self {
         let mut command = Command::new(PROGRAM);
         command.args(["worker", "--token-file", token, "--slots", "2", "--root", "."]);
@@ -95,7 +96,7 @@ impl Site {
         Self::with_files(100)
     }
 
-    /// One with so many files to search.
+    /// A site with this number of files to search.
     fn with_files(count: usize) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
@@ -124,12 +125,12 @@ impl Site {
         &self.worker.address
     }
 
-    /// Runs a coordinator with these workers, and waits for its end.
+    /// Runs a coordinator with these workers, until it ends.
     fn run(&self, workers: &[String], args: &[&str]) -> Output {
         self.run_within(NEVER, workers, args)
     }
 
-    /// The same, with the seconds after which a silent worker is suspected.
+    /// The same, with this `--suspect-after`.
     fn run_within(&self, suspect_after: &str, workers: &[String], args: &[&str]) -> Output {
         let mut command = Command::new("sh");
         let limits = format!("ulimit -v {MEMORY}; exec timeout {LONGEST} \"$0\" \"$@\"");
@@ -141,7 +142,7 @@ impl Site {
         command.args(args).current_dir(self.dir.path()).output().unwrap()
     }
 
-    /// What there is below the directory, except for what a run is to write.
+    /// All files below the directory, except those that a run has to write.
     fn files(&self) -> BTreeMap<String, Vec<u8>> {
         let mut files = BTreeMap::new();
         collect(self.dir.path(), &mut files);
@@ -149,8 +150,8 @@ impl Site {
         files
     }
 
-    /// Tells all these lies to a run with these arguments. `phase` says which tasks are lied about;
-    /// of those, the honest worker answers none before all lies have been told.
+    /// Tells all these lies to runs with these arguments. `phase` selects the tasks to lie about.
+    /// The honest worker answers none of them before all lies of a run were told.
     fn expose(&self, args: &[&str], phase: fn(&[u8]) -> bool, lies: Vec<(String, Lie)>) {
         let truth = self.truth(&with_out(args, "honest"));
         assert!(truth.status.success(), "{}", String::from_utf8_lossy(&truth.stderr));
@@ -167,22 +168,22 @@ impl Site {
         assert!(honest == lied, "other files were written: {:?}", lied.keys());
     }
 
-    /// What an honest worker alone makes of it.
+    /// The output of an honest worker alone.
     fn truth(&self, args: &[&str]) -> Output {
         self.run(&Impostors::new(self.backend(), Vec::new(), ALL).addresses(), args)
     }
 
-    fn check(&self, run: &Output, truth: &Output, told: &[Told], names: &[String]) {
+    fn check(&self, run: &Output, truth: &Output, reports: &[Report], names: &[String]) {
         let err = String::from_utf8_lossy(&run.stderr);
-        for (told, name) in told.iter().zip(names) {
-            let line = format!("{}: gets no more tasks: answered wrongly: ", told.address);
+        for (report, name) in reports.iter().zip(names) {
+            let line = format!("{}: gets no more tasks: answered wrongly: ", report.address);
             let is_named = err.contains(&line);
-            assert_eq!((told.fate, is_named), (Fate::CutOff, true), "{name}\n{err}");
+            assert_eq!((report.fate, is_named), (Fate::CutOff, true), "{name}\n{err}");
         }
-        for told in told {
-            assert_eq!(told.sessions, 1, "{names:?}");
-            assert!(!told.was_late, "{names:?}: the schedule was not kept");
-            assert!(!told.has_seen, "{names:?}: a worker was sent the secret");
+        for report in reports {
+            assert_eq!(report.sessions, 1, "{names:?}");
+            assert!(!report.was_late, "{names:?}: the schedule was not kept");
+            assert!(!report.has_seen_secret, "{names:?}: a worker was sent the secret");
         }
         assert_eq!(run.status.code(), truth.status.code(), "{names:?}\n{err}");
         assert!(run.stdout == truth.stdout, "{names:?}: another output\n{err}");
@@ -210,7 +211,7 @@ fn collect(dir: &Path, into: &mut BTreeMap<String, Vec<u8>>) {
     }
 }
 
-/// The arguments, with a folder of its own for each kind of run.
+/// The arguments, with an output directory for each kind of run.
 fn with_out<'a>(args: &[&'a str], run: &'a str) -> Vec<&'a str> {
     args.iter()
         .map(|arg| {
@@ -229,7 +230,7 @@ const ALL: fn(&[u8]) -> bool = |_| true;
 
 #[test]
 fn grep_believes_no_answer_that_is_not_of_its_task() {
-    // A task is 32 of them: each impostor and the honest worker have one, and some are left.
+    // A task is 32 files: each impostor and the honest worker get one, and some are left.
     let site = Site::with_files(32 * (IMPOSTORS + 6));
     let lies = [lies::messages(), lies::payloads(), lies::grep(false)].concat();
     site.expose(&["grep", "-rn", "needle", "tree", "large"], ALL, lies);
@@ -252,7 +253,7 @@ fn mandelbrot_takes_no_counts_but_those_of_its_tiles() {
 #[test]
 fn wordcount_has_counts_only_where_its_tasks_say() {
     let site = Site::new();
-    // A task is a mebibyte: each impostor and the honest worker have one, and some are left.
+    // A task is a mebibyte: each impostor and the honest worker get one, and some are left.
     let text = "some hay, and a needle, and hay\n".repeat((IMPOSTORS + 4) << 15);
     fs::write(site.dir.path().join("text"), text).unwrap();
     let lies = [lies::payloads(), lies::count()].concat();
@@ -274,7 +275,7 @@ fn sort_has_runs_only_of_its_chunks() {
 }
 
 #[test]
-fn with_nobody_but_an_impostor_the_run_fails_and_names_it() {
+fn a_run_with_only_an_impostor_fails_and_names_it() {
     let site = Site::new();
     for (args, lies) in
         [(&["grep", "-r", "needle", "tree"][..], lies::grep(false)), (&["sort", "lines"], lies::chunk())]
@@ -291,19 +292,20 @@ fn with_nobody_but_an_impostor_the_run_fails_and_names_it() {
     }
 }
 
-/// Runs with two workers that share the data and are reached in these ways, and with what is more.
-fn run_apart(
+/// Runs with two workers that store data for each other and are reachable as given, and with more
+/// workers.
+fn run_partitioned(
     site: &Site,
     args: &[&str],
     reached: [Reached; 2],
     more: &[(&str, Role)],
-) -> (Output, Vec<Told>) {
+) -> (Output, Vec<Report>) {
     let mut all = reached.map(|reached| (site.backend(), Role::Sharer(reached))).to_vec();
     all.extend_from_slice(more);
     let workers = Impostors::with_roles(&all);
-    let (run, told) = (site.run(&workers.addresses(), args), workers.end());
-    assert!(told.iter().all(|told| !told.was_late), "{args:?}: there is a task for each");
-    (run, told)
+    let (run, reports) = (site.run(&workers.addresses(), args), workers.end());
+    assert!(reports.iter().all(|report| !report.was_late), "{args:?}: there is a task for each");
+    (run, reports)
 }
 
 const SHUFFLES: [&[&str]; 2] = [
@@ -311,16 +313,17 @@ const SHUFFLES: [&[&str]; 2] = [
     &["sort", "-S", "40M", "lines", "large"],
 ];
 
-/// A worker that others do not reach, though the coordinator does: only it can read what it has.
+/// The coordinator reaches this worker, but other workers do not. So only the worker itself can
+/// read its blobs.
 #[test]
-fn what_a_worker_does_not_reach_another_does() {
+fn a_task_that_cannot_reach_a_worker_runs_elsewhere() {
     let site = Site::new();
     for args in SHUFFLES {
         let truth = site.truth(args);
-        let (run, told) = run_apart(&site, args, [Reached::ByNone, Reached::ByAll], &[]);
+        let (run, reports) = run_partitioned(&site, args, [Reached::ByNone, Reached::ByAll], &[]);
         assert_eq!(run.status.code(), Some(0), "{args:?}: {}", String::from_utf8_lossy(&run.stderr));
         assert!(run.stdout == truth.stdout, "{args:?}: another output");
-        assert!(told[0].refused > 0, "{args:?}: it was not asked");
+        assert!(reports[0].refused > 0, "{args:?}: nothing was fetched from it");
     }
 }
 
@@ -328,10 +331,10 @@ fn what_a_worker_does_not_reach_another_does() {
 fn two_workers_that_do_not_reach_each_other_end_the_run_and_are_named() {
     let site = Site::new();
     for args in SHUFFLES {
-        let (run, told) = run_apart(&site, args, [Reached::ByNone; 2], &[]);
+        let (run, reports) = run_partitioned(&site, args, [Reached::ByNone; 2], &[]);
         let err = String::from_utf8_lossy(&run.stderr);
         let names = |one: usize, other: usize| {
-            err.contains(&format!("{} cannot fetch from {}", told[one].address, told[other].address))
+            err.contains(&format!("{} cannot fetch from {}", reports[one].address, reports[other].address))
         };
         assert_eq!(run.status.code(), Some(2), "{args:?}: {err}");
         assert!(names(0, 1) || names(1, 0), "{args:?}: {err}");
@@ -345,16 +348,17 @@ fn a_third_worker_that_reaches_both_does_what_the_two_cannot() {
     let both = [Reached::By(third.child.id()); 2];
     for args in SHUFFLES {
         let truth = site.truth(args);
-        let (run, told) = run_apart(&site, args, both, &[(&third.address, Role::Sharer(Reached::ByAll))]);
+        let (run, reports) =
+            run_partitioned(&site, args, both, &[(&third.address, Role::Sharer(Reached::ByAll))]);
         let err = String::from_utf8_lossy(&run.stderr);
         assert_eq!((run.status.code(), &*err), (Some(0), ""), "{args:?}");
         assert!(run.stdout == truth.stdout, "{args:?}: another output");
-        assert!(told[0].refused + told[1].refused > 0, "{args:?}: the two were kept apart");
-        assert!(told.iter().all(|told| told.sessions == 1), "{args:?}: no session was lost");
+        assert!(reports[0].refused + reports[1].refused > 0, "{args:?}: the two are partitioned");
+        assert!(reports.iter().all(|report| report.sessions == 1), "{args:?}: no session was lost");
     }
 }
 
-/// Its pings are answered, so it is not suspected; its tasks are done by another worker, too.
+/// It answers pings, so it is not suspected. Its tasks are leased to another worker, too.
 #[test]
 fn a_worker_that_answers_no_task_does_not_hold_up_the_run() {
     let site = Site::new();
@@ -366,7 +370,7 @@ fn a_worker_that_answers_no_task_does_not_hold_up_the_run() {
         assert_eq!(run.status.code(), Some(0), "{args:?}: {}", String::from_utf8_lossy(&run.stderr));
         assert!(run.stdout == truth.stdout, "{args:?}: another output");
     };
-    // At once: each waits for the same time.
+    // In parallel, because each waits until its tasks are overdue.
     thread::scope(|scope| {
         for args in [&["grep", "-rn", "needle", "tree"][..], SHUFFLES[1]] {
             scope.spawn(move || run(args));
@@ -374,7 +378,7 @@ fn a_worker_that_answers_no_task_does_not_hold_up_the_run() {
     });
 }
 
-/// Asserts that all of this is messages of this workload, and nothing that a terminal obeys.
+/// Asserts that all lines are messages of this workload, without control characters.
 fn assert_tame(workload: &str, err: &str) {
     let is_message = |line: &str| line.starts_with(&format!("{workload}: "));
     assert!(err.lines().all(is_message), "{err:?}");
@@ -382,7 +386,7 @@ fn assert_tame(workload: &str, err: &str) {
 }
 
 #[test]
-fn a_reason_is_one_line_and_names_the_worker_that_says_it() {
+fn a_reason_is_one_line_and_names_the_worker_that_gives_it() {
     let site = Site::new();
     for (workload, lie) in lies::reasons() {
         let args: &[&str] = match workload {
@@ -398,14 +402,14 @@ fn a_reason_is_one_line_and_names_the_worker_that_says_it() {
             let run = site.run(slice::from_ref(liar), args);
             let err = String::from_utf8_lossy(&run.stderr);
             let reason = r"why\u{1b}[2J\nforged: line";
-            let said = if is_named { format!("{liar}: {reason}\n") } else { format!("{reason}\n") };
-            assert!(err.contains(&said) && !run.status.success(), "{workload}: {err}");
+            let expected = if is_named { format!("{liar}: {reason}\n") } else { format!("{reason}\n") };
+            assert!(err.contains(&expected) && !run.status.success(), "{workload}: {err}");
             assert_tame(workload, &err);
         }
     }
 }
 
-/// The README says how many there are.
+/// Guards against the loss of lies by mistake.
 #[test]
 fn more_than_two_hundred_lies_are_told() {
     let general = 2 * lies::messages().len() + 7 * lies::payloads().len();
@@ -413,6 +417,4 @@ fn more_than_two_hundred_lies_are_told() {
     let of_phases = [lies::count(), lies::rank(), lies::chunk(), lies::merge()];
     let own: usize = of_batches.iter().chain(&of_phases).map(Vec::len).sum();
     assert!(general + own > 200, "{general} in general, {own} of one workload");
-    let readme = include_str!("../../README.md").split_whitespace().collect::<Vec<_>>().join(" ");
-    assert!(readme.contains("tells more than two hundred lies"));
 }

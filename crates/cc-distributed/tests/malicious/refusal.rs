@@ -1,4 +1,4 @@
-//! Nodes of a server that come back and refuse to work: the server goes on without them.
+//! Nodes of a server that restart and refuse to work: the server goes on without them.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -24,15 +24,15 @@ use crate::{
     },
 };
 
-/// Limits every wait for an answer.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Maximum wait for an answer.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A worker that answers pings, and refuses every session in these words.
+/// A worker that answers pings, and refuses every session for this reason.
 #[derive(Clone)]
 struct Refuser(&'static str);
 
 impl Refuser {
-    /// Serves at this address for as long as the runtime is kept.
+    /// Serves at this address until the runtime is dropped.
     fn start(self, address: &str) -> Runtime {
         let runtime = Runtime::new().unwrap();
         let listener = TcpListener::bind(address).unwrap();
@@ -79,7 +79,7 @@ impl Keeper for Refuser {
     }
 }
 
-/// A server with these workers as its nodes. It is killed in the end, also when the test fails.
+/// A server. It is killed at the end, also when the test fails.
 struct Server {
     child: Child,
     client: BufReader<TcpStream>,
@@ -87,6 +87,7 @@ struct Server {
 }
 
 impl Server {
+    /// Starts a server with these workers as its nodes.
     fn start(site: &Site, workers: [&str; 2]) -> Self {
         let mut command = Command::new(PROGRAM);
         command.args(["--token-file", "token", "--suspect-after", "2", "--lose-after", "2"]);
@@ -97,12 +98,12 @@ impl Server {
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let address = line.trim().strip_prefix("listening at ").unwrap();
         let client = TcpStream::connect(address).unwrap();
-        client.set_read_timeout(Some(PATIENCE)).unwrap();
+        client.set_read_timeout(Some(TIMEOUT)).unwrap();
         let messages = BufReader::new(child.stderr.take().unwrap());
         Self { client: BufReader::new(client), messages, child }
     }
 
-    /// The first line of the reply.
+    /// Sends a request. Returns the first line of the reply.
     fn ask(&mut self, line: &str) -> String {
         self.client.get_ref().write_all(format!("{line}\r\n").as_bytes()).unwrap();
         let mut reply = String::new();
@@ -110,7 +111,7 @@ impl Server {
         reply.trim_end().to_owned()
     }
 
-    /// The same, when both nodes are there.
+    /// Repeats a request until its node is up, and asserts the reply.
     fn ask_until(&mut self, line: &str, wanted: &str) {
         let mut reply = self.ask(line);
         while reply.starts_with("-TRYAGAIN") || reply.starts_with("-INDETERMINATE") {
@@ -146,7 +147,8 @@ fn a_server_goes_on_without_a_node_that_comes_back_and_refuses() {
     drop(node);
     let lost = server.message();
     assert!(lost.starts_with(&format!("kv: {address}: lost, with what it held: ")), "{lost}");
-    let (version, role) = ("version 9.9.9 cannot work for version 0.1.0", "no workload \"kv\" here");
+    let version = "the worker has version 9.9.9, the coordinator version 0.1.0";
+    let role = "the worker has no workload \"kv\"";
     for why in ["wrong token", version, role] {
         let (mut worker, mut refuser) = (None, None);
         if why == "wrong token" {
@@ -155,18 +157,18 @@ fn a_server_goes_on_without_a_node_that_comes_back_and_refuses() {
             refuser = Some(Refuser(why).start(&address));
         }
         assert_eq!(server.message(), format!("kv: {address}: {why}\n"));
-        assert_eq!(server.ask("INCR bar").get(..1), Some(":"), "the other node is there");
-        assert!(server.ask("GET foo").starts_with("-TRYAGAIN"), "its keys are not");
+        assert_eq!(server.ask("INCR bar").get(..1), Some(":"), "the other node is up");
+        assert!(server.ask("GET foo").starts_with("-TRYAGAIN"), "its keys are not available");
         drop((worker.take(), refuser.take()));
     }
     let _node = Worker::start(dir, "token", &address);
     server.ask_until("GET foo", "$-1");
     server.ask_until("SET foo 3", "+OK");
-    assert_eq!(server.ask("INCR bar"), ":5", "nothing of the other node was lost");
+    assert_eq!(server.ask("INCR bar"), ":5", "the other node has lost nothing");
     let pid = Pid::from_raw(server.child.id().try_into().unwrap()).unwrap();
     kill_process(pid, Signal::INT).unwrap();
     assert!(server.child.wait().unwrap().success());
     let mut rest = String::new();
     server.messages.read_to_string(&mut rest).unwrap();
-    assert_eq!(rest, "", "each reason is said once");
+    assert_eq!(rest, "", "each reason is reported once");
 }

@@ -1,4 +1,4 @@
-//! Standing workers, as somebody starts them by hand on several machines; here on one.
+//! Standing workers, as a user starts them on several machines; here on one.
 
 use std::{
     fs::{self, OpenOptions, Permissions},
@@ -22,7 +22,7 @@ use tempfile::TempDir;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_cc-distributed");
 
-/// For a machine that is busy with other tests.
+/// `--suspect-after`, for a machine that is busy with other tests.
 const SUSPECT_AFTER: &str = "1";
 
 /// A directory with a token and a tree to search.
@@ -30,7 +30,7 @@ fn site() -> TempDir {
     let dir = tempfile::tempdir().expect("a temporary directory");
     keep_secret(&dir.path().join("token"), "sesame-opens-the-door\n");
     keep_secret(&dir.path().join("wrong"), "barley-opens-no-door\n");
-    fs::write(dir.path().join("secret"), "a needle nobody may see\n").expect("written");
+    fs::write(dir.path().join("secret"), "a needle outside of the root\n").expect("written");
     fs::create_dir_all(dir.path().join("tree/deep")).expect("made");
     for n in 0..200 {
         fs::write(dir.path().join(format!("tree/deep/{n:03}")), format!("hay\na needle {n}\n"))
@@ -46,7 +46,7 @@ fn keep_secret(path: &Path, text: &str) {
     file.write_all(text.as_bytes()).expect("written");
 }
 
-/// A standing worker. It is killed in the end, whatever became of the test.
+/// A standing worker. It is killed at the end, also when the test fails.
 struct Worker {
     child: Child,
     address: String,
@@ -69,12 +69,12 @@ impl Worker {
         Self { child, address, log }
     }
 
-    /// The next line of the log, without what is different each time.
+    /// The next line of the log, without the part that differs from run to run.
     fn logged(&mut self) -> String {
         let mut line = String::new();
         self.log.as_mut().expect("piped").read_line(&mut line).expect("read");
         let mut parts = line.trim_end().splitn(4, ':');
-        // The program, and a peer's host and port.
+        // The program, and the host and port of a peer.
         assert_eq!((parts.next(), parts.next()), (Some("worker"), Some(" 127.0.0.1")), "{line}");
         parts.nth(1).expect("there is more").trim_start().to_owned()
     }
@@ -123,57 +123,58 @@ fn local(dir: &Path, args: &[&str]) -> Output {
     Command::new(PROGRAM).arg("grep").args(args).current_dir(dir).output().expect("it runs")
 }
 
-/// A run that is fed line by line.
-struct Talk {
-    run: Child,
+/// A run of grep that gets its input line by line.
+struct GrepRun {
+    child: Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
 }
 
-impl Talk {
-    fn new(mut run: Command) -> Self {
-        let run = run.args(["-n", "e"]).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut run = run.spawn().expect("the run starts");
-        let input = run.stdin.take().expect("piped");
-        let output = BufReader::new(run.stdout.take().expect("piped"));
-        Self { run, input, output }
+impl GrepRun {
+    fn new(mut command: Command) -> Self {
+        command.args(["-n", "e"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("the run starts");
+        let input = child.stdin.take().expect("piped");
+        let output = BufReader::new(child.stdout.take().expect("piped"));
+        Self { child, input, output }
     }
 
-    fn say(&mut self, line: &str) {
+    fn send(&mut self, line: &str) {
         writeln!(self.input, "{line}").expect("written");
     }
 
-    fn hear(&mut self) -> String {
+    fn receive(&mut self) -> String {
         let mut line = String::new();
         self.output.read_line(&mut line).expect("read");
         line.trim_end().to_owned()
     }
 
     fn end(self) -> Option<i32> {
-        let Self { mut run, input, mut output } = self;
+        let Self { mut child, input, mut output } = self;
         drop(input);
         let mut more = String::new();
         output.read_to_string(&mut more).expect("read");
-        assert_eq!(more, "", "nothing is said twice");
-        run.wait().expect("waited for").code()
+        assert_eq!(more, "", "each line is printed once");
+        child.wait().expect("waited for").code()
     }
 }
 
-/// The processes that this one has started.
+/// The child processes of this process.
 fn children(of: u32) -> Vec<u32> {
     let stat = |pid: u32| fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let fields = |pid| stat(pid).rsplit_once(')').map(|(_, rest)| rest.trim().to_owned()).unwrap_or_default();
     let is_child = |pid: &u32| {
         let fields = fields(*pid);
         let mut fields = fields.split(' ');
-        // What has ended, and waits for somebody to look at it, does not count.
+        // A zombie does not count.
         fields.next() != Some("Z") && fields.next() == Some(&of.to_string())
     };
     let pids = fs::read_dir("/proc").expect("Linux").flatten();
     pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(is_child).collect()
 }
 
-/// A run's workers, when there are so many. It looks again and again: the kernel tells nobody of another's children.
+/// The workers of a run, as soon as there are this many. It polls, because the kernel sends no
+/// event for the children of another process.
 fn workers(of: u32, count: usize) -> Vec<u32> {
     let since = Instant::now();
     loop {
@@ -186,12 +187,12 @@ fn workers(of: u32, count: usize) -> Vec<u32> {
     }
 }
 
-/// What tells when a process has ended.
+/// A file descriptor that is readable when the process has ended.
 fn watched(process: u32) -> OwnedFd {
     pidfd_open(pid(process), PidfdFlags::empty()).expect("the process is there")
 }
 
-/// Panics unless it ends soon.
+/// Asserts that a process ends within five seconds.
 fn assert_ends(process: &OwnedFd) {
     let soon = Timespec { tv_sec: 5, tv_nsec: 0 };
     assert_eq!(poll(&mut [PollFd::new(process, PollFlags::IN)], Some(&soon)), Ok(1), "it goes on");
@@ -252,7 +253,7 @@ fn a_worker_without_a_token_file_serves_the_coordinators_of_its_user_only() {
     assert_eq!(grep(&here), (Some(0), "a needle 7\n".to_owned(), String::new()));
     let why = format!("grep: {}: wrong token\n", worker.address);
     assert_eq!(grep(&elsewhere), (Some(2), String::new(), why));
-    // The user's own secret is sent to no other machine.
+    // The user's own token is sent to no other machine.
     let run = Command::new(PROGRAM)
         .args(["--worker", "192.0.2.1:7000", "grep", "e", "/dev/null"])
         .env("XDG_CONFIG_HOME", &here)
@@ -284,10 +285,10 @@ fn a_worker_that_comes_back_with_another_token_is_named_and_the_run_goes_on() {
     let second = Worker::start(dir.path(), &["--listen", "127.0.0.1:0"]);
     let mut command = grep(dir.path(), &[&first.address, &second.address]);
     command.stderr(Stdio::piped());
-    let mut talk = Talk::new(command);
-    let mut messages = BufReader::new(talk.run.stderr.take().expect("piped"));
-    talk.say("one");
-    assert_eq!(talk.hear(), "1:one");
+    let mut run = GrepRun::new(command);
+    let mut messages = BufReader::new(run.child.stderr.take().expect("piped"));
+    run.send("one");
+    assert_eq!(run.receive(), "1:one");
     let address = second.address.clone();
     drop(second);
     let mut command = Command::new(PROGRAM);
@@ -296,27 +297,27 @@ fn a_worker_that_comes_back_with_another_token_is_named_and_the_run_goes_on() {
     let mut message = String::new();
     messages.read_line(&mut message).expect("read");
     assert_eq!(message, format!("grep: {address}: wrong token\n"));
-    talk.say("the first is sound");
-    assert_eq!(talk.hear(), "2:the first is sound");
-    assert_eq!(talk.end(), Some(0));
+    run.send("the first is sound");
+    assert_eq!(run.receive(), "2:the first is sound");
+    assert_eq!(run.end(), Some(0));
     message.clear();
     messages.read_to_string(&mut message).expect("read");
-    assert_eq!(message, "", "it is said once");
+    assert_eq!(message, "", "it is reported once");
 }
 
 #[test]
-fn a_worker_logs_its_sessions_and_what_it_refuses() {
+fn a_worker_logs_its_sessions_and_refused_calls() {
     let dir = site();
     let mut command = Command::new(PROGRAM);
     command.args(["worker", "--token-file", "token", "--listen", "127.0.0.1:0", "--slots", "1"]);
     let mut worker = Worker::spawn(command.current_dir(dir.path()).stderr(Stdio::piped()));
     assert_eq!(worker.logged(), "started with 1 slots; token file token");
-    let mut talk = Talk::new(grep(dir.path(), &[&worker.address]));
-    talk.say("one");
-    assert_eq!(talk.hear(), "1:one");
+    let mut run = GrepRun::new(grep(dir.path(), &[&worker.address]));
+    run.send("one");
+    assert_eq!(run.receive(), "1:one");
     assert_eq!(worker.logged(), "session of grep has begun");
-    talk.run.kill().expect("killed");
-    talk.run.wait().expect("waited for");
+    run.child.kill().expect("killed");
+    run.child.wait().expect("waited for");
     let ended = worker.logged();
     assert!(ended.starts_with("session of grep has ended with 0 tasks unfinished: "), "{ended}");
     let mut command = Command::new(PROGRAM);
@@ -325,7 +326,7 @@ fn a_worker_logs_its_sessions_and_what_it_refuses() {
     assert_eq!(worker.logged(), "refused: wrong token");
 }
 
-/// Connections that say nothing.
+/// Connections that send nothing.
 fn silent(worker: &Worker, count: usize) -> Vec<TcpStream> {
     (0..count).map(|_| TcpStream::connect(&worker.address).expect("it listens")).collect()
 }
@@ -343,7 +344,7 @@ fn connections_without_a_token_keep_no_coordinator_out_and_the_oldest_are_closed
             let run = run.expect("it runs");
             assert_eq!((run.status.code(), &*text(&run.stdout)), (Some(0), "a needle 7\n"), "{limit}");
         }
-        // Long before its time is up, and the youngest much later.
+        // The oldest is closed long before its time is up, the youngest when its time is up.
         strangers[0].set_read_timeout(Some(Duration::from_secs(4))).expect("set");
         assert!(is_closed(&mut strangers[0]), "the oldest is closed");
         let last = strangers.last_mut().expect("there are many");
@@ -352,7 +353,7 @@ fn connections_without_a_token_keep_no_coordinator_out_and_the_oldest_are_closed
     }
 }
 
-/// Waits until a connection is closed, whatever was said before.
+/// Waits until a connection is closed, and drops what it receives before.
 fn is_closed(stream: &mut TcpStream) -> bool {
     match stream.read_to_end(&mut Vec::new()) {
         Ok(_) => true,
@@ -360,47 +361,48 @@ fn is_closed(stream: &mut TcpStream) -> bool {
     }
 }
 
-/// A run whose program is gone, so that no worker can be started any more.
-fn without_its_program(dir: &Path) -> Talk {
+/// A run whose program was removed, so that it can start no more workers.
+fn without_its_program(dir: &Path) -> GrepRun {
     let program = dir.join("program");
-    // By another process: a child that a test beside this one starts meanwhile would inherit the
-    // descriptor that is written to, and a program that is open for writing cannot be started.
+    // Copied by another process. If this process had the copy open for writing, a child that
+    // another test starts at that moment would inherit the descriptor, and a program that is open
+    // for writing cannot be started.
     let copied = Command::new("cp").arg(PROGRAM).arg(&program).status().expect("cp is there");
     assert!(copied.success());
     let mut command = Command::new(&program);
     command.args(["--workers", "2", "grep"]).stderr(Stdio::piped());
-    let mut talk = Talk::new(command);
-    talk.say("one");
-    assert_eq!(talk.hear(), "1:one");
-    let workers = workers(talk.run.id(), 2);
+    let mut run = GrepRun::new(command);
+    run.send("one");
+    assert_eq!(run.receive(), "1:one");
+    let workers = workers(run.child.id(), 2);
     fs::remove_file(program).expect("removed");
     workers.into_iter().for_each(|worker| kill_process(pid(worker), Signal::KILL).expect("it is there"));
-    talk
+    run
 }
 
 #[test]
 fn a_run_whose_workers_cannot_be_started_any_more_says_why() {
     let dir = site();
-    let mut talk = without_its_program(dir.path());
+    let mut run = without_its_program(dir.path());
     let since = Instant::now();
-    // The input stays open: it is not for the lack of tasks that it ends.
-    assert_eq!(talk.hear(), "");
+    // The input stays open, so the run does not end for lack of tasks.
+    assert_eq!(run.receive(), "");
     let mut why = String::new();
-    talk.run.stderr.take().expect("piped").read_to_string(&mut why).expect("read");
+    run.child.stderr.take().expect("piped").read_to_string(&mut why).expect("read");
     assert_eq!(why, "grep: no worker can be started: No such file or directory\n");
-    assert_eq!(talk.run.wait().expect("waited for").code(), Some(2));
+    assert_eq!(run.child.wait().expect("waited for").code(), Some(2));
     assert!(since.elapsed() < Duration::from_secs(8), "{:?}", since.elapsed());
 }
 
 #[test]
 fn a_stop_ends_a_run_whose_workers_cannot_be_started_any_more() {
     let dir = site();
-    let mut talk = without_its_program(dir.path());
-    assert!(soon(|| children(talk.run.id()).is_empty()));
+    let mut run = without_its_program(dir.path());
+    assert!(soon(|| children(run.child.id()).is_empty()));
     let since = Instant::now();
-    signal_to(&talk.run, Signal::TERM);
-    let status = talk.run.wait().expect("waited for");
-    // On a busy machine it has given up by then.
+    signal_to(&run.child, Signal::TERM);
+    let status = run.child.wait().expect("waited for");
+    // On a busy machine the run may have given up before the signal.
     assert!(matches!(status.code(), Some(143 | 2)), "{status}");
     assert!(since.elapsed() < Duration::from_secs(1), "{:?}", since.elapsed());
 }
@@ -408,7 +410,7 @@ fn a_stop_ends_a_run_whose_workers_cannot_be_started_any_more() {
 #[test]
 fn a_listener_beyond_loopback_needs_a_token() {
     let run = Command::new(PROGRAM).args(["worker", "--listen", "0.0.0.0:0"]).output().expect("it runs");
-    let why = "0.0.0.0:0 is not on loopback: give the secret that its coordinators have, with --token-file";
+    let why = "0.0.0.0:0 is not on loopback: give --token-file, with the secret that its coordinators have";
     assert_eq!((run.status.code(), text(&run.stderr)), (Some(2), format!("worker: {why}\n")));
 }
 
@@ -437,7 +439,7 @@ fn names_are_served_below_the_root_only() {
 }
 
 #[test]
-fn requests_are_sent_only_by_who_was_started_to() {
+fn requests_are_sent_only_by_a_worker_that_was_started_for_it() {
     let dir = site();
     let fetch = |worker: &Worker| {
         let mut command = coordinator(dir.path(), &[&worker.address]);
@@ -445,7 +447,8 @@ fn requests_are_sent_only_by_who_was_started_to() {
         (run.status.code(), text(&run.stderr))
     };
     let worker = Worker::start(dir.path(), &["--listen", "127.0.0.1:0"]);
-    let why = format!("fetch: {}: started without --requests, so no fetch here\n", worker.address);
+    let why = "the worker was started without --requests, so it refuses fetch";
+    let why = format!("fetch: {}: {why}\n", worker.address);
     assert_eq!(fetch(&worker), (Some(2), why));
     let worker = Worker::start(dir.path(), &["--listen", "127.0.0.1:0", "--requests"]);
     let why = "fetch: http://127.0.0.1:1/: cannot be reached: Connection refused\n".to_owned();
@@ -462,7 +465,7 @@ fn an_image_is_served_below_the_root_only_and_its_contents_anywhere() {
         let run = command.output().expect("it runs");
         (run.status.code(), text(&run.stderr))
     };
-    // Neither is an image, which only who has opened it can tell.
+    // Neither file is an image. Only a process that opens the file can find that out.
     let (status, err) = resize(&["--shared-fs"]);
     assert_eq!((status, err.lines().count()), (Some(1), 2), "{err}");
     assert!(err.contains("resize: secret: Outside of the worker's root\n"), "{err}");
@@ -491,7 +494,7 @@ fn pictures_of_two_runs_are_not_mixed_up() {
     }
 }
 
-/// What a run prints of the words in the site's tree.
+/// Runs wordcount, and returns its exit status and its output.
 fn words(mut run: Command, args: &[&str]) -> (Option<i32>, String, String) {
     let run = run.args(["wordcount", "-r"]).args(args).output().expect("it runs");
     (run.status.code(), text(&run.stdout), text(&run.stderr))
@@ -518,11 +521,12 @@ fn words_are_counted_with_contents_and_with_names() {
     let (status, out, err) = words(run, &["secret"]);
     assert_eq!((status, &*out), (Some(1), ""));
     assert_eq!(err, "wordcount: secret: Outside of the worker's root\n");
-    // The sessions are over, and with them what was on their shelves.
+    // The sessions have ended, and with them their spill stores.
     assert!(soon(|| ![&one, &two].iter().any(|worker| has_a_store(worker.child.id()))));
 }
 
-/// Whether this becomes true soon. It looks again and again: the kernel tells nobody what files another process has.
+/// Whether this becomes true within ten seconds. It polls, because the kernel sends no event for
+/// the files of another process.
 fn soon(mut is_true: impl FnMut() -> bool) -> bool {
     let since = Instant::now();
     while !is_true() {
@@ -534,7 +538,7 @@ fn soon(mut is_true: impl FnMut() -> bool) -> bool {
     true
 }
 
-/// Whether this process keeps an unlinked file.
+/// Whether this process has an unlinked file open, which is a spill store.
 fn has_a_store(pid: u32) -> bool {
     let open = fs::read_dir(format!("/proc/{pid}/fd")).expect("the process is there").flatten();
     open.filter_map(|entry| fs::read_link(entry.path()).ok()).any(|file| {
@@ -544,7 +548,7 @@ fn has_a_store(pid: u32) -> bool {
 }
 
 #[test]
-fn what_a_lost_worker_has_counted_is_counted_again() {
+fn the_counts_of_a_lost_worker_are_counted_again() {
     for signal in [Signal::KILL, Signal::STOP] {
         let dir = site();
         let workers = [(); 2].map(|()| Worker::start(dir.path(), &["--listen", "127.0.0.1:0"]));
@@ -552,11 +556,11 @@ fn what_a_lost_worker_has_counted_is_counted_again() {
         let run = run.arg("wordcount").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
         let mut run = run.expect("the run starts");
         let mut input = run.stdin.take().expect("piped");
-        // More than a task of it, from a stream, which nobody can read again.
+        // More than one task, from a stream, which cannot be read again.
         input.write_all(&b"once twice twice\n".repeat(100_000)).expect("written");
         let has_counted = |worker: &&Worker| has_a_store(worker.child.id());
         assert!(soon(|| workers.iter().any(|worker| has_counted(&worker))));
-        workers.iter().find(has_counted).expect("it keeps what it has").signal(signal);
+        workers.iter().find(has_counted).expect("one of them has a store").signal(signal);
         writeln!(input, "thrice thrice thrice").expect("written");
         drop(input);
         let run = run.wait_with_output().expect("it ends");
@@ -566,7 +570,7 @@ fn what_a_lost_worker_has_counted_is_counted_again() {
 }
 
 #[test]
-fn what_a_lost_worker_has_sorted_is_sorted_again() {
+fn the_runs_of_a_lost_worker_are_sorted_again() {
     let numbers = |from: u32, to: u32| -> Vec<String> {
         (from..to).map(|n| format!("{:010} {n}\n", n.wrapping_mul(2_654_435_761))).collect()
     };
@@ -579,11 +583,11 @@ fn what_a_lost_worker_has_sorted_is_sorted_again() {
         let run = run.args(["sort", "-S", "1K"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
         let mut run = run.expect("the run starts");
         let mut input = run.stdin.take().expect("piped");
-        // More than a chunk of them, from a stream, which nobody can read again.
+        // More than one chunk, from a stream, which cannot be read again.
         input.write_all(numbers(0, 60_000).concat().as_bytes()).expect("written");
         let has_runs = |worker: &&Worker| has_a_store(worker.child.id());
         assert!(soon(|| workers.iter().any(|worker| has_runs(&worker))));
-        workers.iter().find(has_runs).expect("it keeps what it has").signal(signal);
+        workers.iter().find(has_runs).expect("one of them has a store").signal(signal);
         input.write_all(numbers(60_000, 100_000).concat().as_bytes()).expect("written");
         drop(input);
         let run = run.wait_with_output().expect("it ends");
@@ -613,7 +617,7 @@ fn lines_are_sorted_by_workers_that_see_the_file_and_by_others() {
 }
 
 #[test]
-fn what_cannot_be_kept_is_an_error_that_says_where() {
+fn a_failed_write_says_where_it_failed() {
     let dir = site();
     let mut command = Command::new(PROGRAM);
     command.args(["worker", "--token-file", "token", "--listen", "127.0.0.1:0"]);
@@ -631,42 +635,42 @@ fn what_cannot_be_kept_is_an_error_that_says_where() {
 fn a_worker_hangs_another_joins_and_dies_and_the_first_comes_back() {
     let dir = site();
     let first = Worker::start(dir.path(), &["--listen", "127.0.0.1:0"]);
-    // An address where nobody listens yet.
+    // An address at which no worker listens yet.
     let later =
         TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("an address").to_string();
-    let mut talk = Talk::new(grep(dir.path(), &[&first.address, &later]));
-    talk.say("one");
-    assert_eq!(talk.hear(), "1:one");
+    let mut run = GrepRun::new(grep(dir.path(), &[&first.address, &later]));
+    run.send("one");
+    assert_eq!(run.receive(), "1:one");
 
     first.signal(Signal::STOP);
-    talk.say("the hung one has this");
+    run.send("the hung one has this");
     let second = Worker::start(dir.path(), &["--listen", &later]);
-    assert_eq!(talk.hear(), "2:the hung one has this");
+    assert_eq!(run.receive(), "2:the hung one has this");
 
     first.signal(Signal::CONT);
     second.signal(Signal::KILL);
-    talk.say("nobody but the first is left");
-    assert_eq!(talk.hear(), "3:nobody but the first is left");
-    assert_eq!(talk.end(), Some(0));
+    run.send("only the first is left");
+    assert_eq!(run.receive(), "3:only the first is left");
+    assert_eq!(run.end(), Some(0));
 }
 
 #[test]
-fn with_no_worker_left_it_says_so() {
+fn a_run_without_workers_gives_up_and_says_so() {
     let dir = site();
     let worker = Worker::start(dir.path(), &["--listen", "127.0.0.1:0"]);
     let mut command = grep(dir.path(), &[&worker.address]);
     command.args(["--suspect-after", "0.2"]).stderr(Stdio::piped());
-    let mut talk = Talk::new(command);
-    talk.say("one");
-    assert_eq!(talk.hear(), "1:one");
+    let mut run = GrepRun::new(command);
+    run.send("one");
+    assert_eq!(run.receive(), "1:one");
     let address = worker.address.clone();
     drop(worker);
-    // The input stays open: it is not for the lack of tasks that it ends.
-    assert_eq!(talk.hear(), "");
+    // The input stays open, so the run does not end for lack of tasks.
+    assert_eq!(run.receive(), "");
     let mut why = String::new();
-    talk.run.stderr.take().expect("piped").read_to_string(&mut why).expect("read");
+    run.child.stderr.take().expect("piped").read_to_string(&mut why).expect("read");
     assert!(why.starts_with(&format!("grep: no worker left: {address}: ")), "{why}");
-    assert_eq!(talk.run.wait().expect("waited for").code(), Some(2));
+    assert_eq!(run.child.wait().expect("waited for").code(), Some(2));
 }
 
 #[test]
@@ -674,28 +678,28 @@ fn a_local_worker_is_replaced() {
     for (signal, times) in [(Signal::KILL, 4), (Signal::STOP, 1)] {
         let mut command = Command::new(PROGRAM);
         command.args(["--workers", "1", "--suspect-after", SUSPECT_AFTER, "grep"]);
-        let mut talk = Talk::new(command);
+        let mut run = GrepRun::new(command);
         for n in 1..=times {
-            talk.say("before");
-            assert_eq!(talk.hear(), format!("{}:before", 2 * n - 1));
-            let [worker] = children(talk.run.id())[..] else { panic!("one worker") };
+            run.send("before");
+            assert_eq!(run.receive(), format!("{}:before", 2 * n - 1));
+            let [worker] = children(run.child.id())[..] else { panic!("one worker") };
             kill_process(pid(worker), signal).expect("it is there");
-            talk.say("here and there");
-            assert_eq!(talk.hear(), format!("{}:here and there", 2 * n));
+            run.send("here and there");
+            assert_eq!(run.receive(), format!("{}:here and there", 2 * n));
         }
-        assert_eq!(talk.end(), Some(0));
+        assert_eq!(run.end(), Some(0));
     }
 }
 
 #[test]
-fn a_local_cluster_is_gone_when_its_coordinator_is_killed() {
+fn a_local_cluster_ends_when_its_coordinator_is_killed() {
     let mut command = Command::new(PROGRAM);
     command.args(["--workers", "3", "grep"]);
-    let mut talk = Talk::new(command);
-    talk.say("one");
-    assert_eq!(talk.hear(), "1:one");
-    let workers: Vec<OwnedFd> = workers(talk.run.id(), 3).into_iter().map(watched).collect();
-    talk.run.kill().expect("killed");
-    talk.run.wait().expect("waited for");
+    let mut run = GrepRun::new(command);
+    run.send("one");
+    assert_eq!(run.receive(), "1:one");
+    let workers: Vec<OwnedFd> = workers(run.child.id(), 3).into_iter().map(watched).collect();
+    run.child.kill().expect("killed");
+    run.child.wait().expect("waited for");
     workers.iter().for_each(assert_ends);
 }

@@ -1,12 +1,12 @@
-//! The lessons, with what this model's say.
+//! The lessons: their output in this model.
 
 use crate::lessons::{self, lesson};
 
-lessons::tests!("distributed", "its worker was lost, 3 times");
+lessons::tests!("distributed", "3 workers were lost while they ran only this task");
 
 #[test]
 fn bounded() {
-    let said = "  1229 primes below 10000, 3 in flight
+    let expected = "  1229 primes below 10000, 3 in flight
   2262 primes below 20000, 3 in flight
   3245 primes below 30000, 3 in flight
   4203 primes below 40000, 3 in flight
@@ -19,5 +19,5 @@ fn bounded() {
  10453 primes below 110000, 3 in flight
 110000 has enough
 ";
-    assert_eq!(lesson("distributed", 4), said);
+    assert_eq!(lesson("distributed", 4), expected);
 }

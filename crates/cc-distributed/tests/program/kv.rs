@@ -1,4 +1,4 @@
-//! `kv` as clients see it: a server with workers that can be killed.
+//! `kv`, as clients see it: a server whose workers can be killed.
 
 use std::{
     fs,
@@ -12,10 +12,10 @@ use rustix::process::{Pid, Signal, kill_process};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_cc-distributed");
 
-/// For a machine that is busy with other tests.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Maximum wait for an answer, on a machine that is busy with other tests.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A server with two nodes. It is killed in the end, whatever became of the test.
+/// A server with two nodes. It is killed at the end, also when the test fails.
 struct Server {
     child: Child,
     address: SocketAddr,
@@ -39,8 +39,8 @@ impl Server {
 
     fn connect(&self) -> Client {
         let stream = TcpStream::connect(self.address).expect("it listens");
-        stream.set_read_timeout(Some(PATIENCE)).expect("set");
-        stream.set_write_timeout(Some(PATIENCE)).expect("set");
+        stream.set_read_timeout(Some(TIMEOUT)).expect("set");
+        stream.set_write_timeout(Some(TIMEOUT)).expect("set");
         Client(BufReader::new(stream))
     }
 
@@ -54,14 +54,14 @@ impl Server {
             .collect()
     }
 
-    /// Asks for a stop and waits for the end. Nothing is left.
+    /// Requests a stop, waits for the end, and asserts that no process is left.
     fn stop(mut self) -> (ExitStatus, Duration) {
         let workers = self.workers();
-        let asked = Instant::now();
+        let requested = Instant::now();
         signal(self.child.id(), Signal::INT);
         let status = self.child.wait().expect("waited for");
-        let took = asked.elapsed();
-        assert!(TcpStream::connect(self.address).is_err(), "nobody listens");
+        let took = requested.elapsed();
+        assert!(TcpStream::connect(self.address).is_err(), "the port is closed");
         for worker in workers {
             assert!(!fs::exists(format!("/proc/{worker}")).expect("Linux"), "worker {worker} is left");
         }
@@ -88,7 +88,7 @@ impl Client {
         self.0.get_ref().write_all(format!("{line}\r\n").as_bytes()).expect("written");
     }
 
-    /// A reply, in one line: the items of an array between brackets.
+    /// A reply, as one line. The items of an array are between brackets.
     fn hear(&mut self) -> String {
         let mut line = String::new();
         self.0.read_line(&mut line).expect("read");
@@ -121,7 +121,7 @@ impl Client {
     }
 }
 
-/// Keys of both nodes: those of the first have the lower slots.
+/// A key of each node. The first node has the lower slots.
 const FIRST: &str = "bar";
 const SECOND: &str = "foo";
 
@@ -168,7 +168,7 @@ fn replies_come_in_the_order_of_requests() {
 }
 
 #[test]
-fn nobody_sees_half_of_what_is_done_on_two_nodes() {
+fn no_client_sees_half_of_a_transaction_on_two_nodes() {
     const ROUNDS: usize = 300;
     let server = Server::start(&[]);
     server.connect().ask("MSET bar 0 foo 0");
@@ -206,12 +206,12 @@ fn a_stop_answers_what_has_arrived_and_waits_for_no_idle_client() {
 }
 
 #[test]
-fn a_client_that_does_not_read_holds_up_nobody_and_a_stop_no_longer_than_allowed() {
+fn a_client_that_does_not_read_delays_no_other_and_a_stop_only_for_the_drain_time() {
     let server = Server::start(&["--drain", "0.5"]);
     let mut client = server.connect();
     let value = "x".repeat(60_000);
     assert_eq!(client.ask(&format!("SET foo {value}")), "OK");
-    // As much as the sockets take, and a lot more in replies.
+    // Requests until the socket is full; their replies are far larger.
     client.0.get_ref().set_nonblocking(true).unwrap();
     while client.0.get_ref().write(&b"GET foo\r\n".repeat(1000)).is_ok() {}
     assert_eq!(server.connect().ask("STRLEN foo"), "60000");
@@ -228,7 +228,8 @@ fn too_many_clients_are_told_so() {
     assert_eq!(client.ask("SET foo 1"), "OK");
 }
 
-/// A node is lost, by this signal: visibly, and all at once; the other is not.
+/// A node is lost by this signal. Clients notice it, and all of its keys are lost at the same time;
+/// the other node loses nothing.
 fn loses_a_node(by: Signal) {
     let server = Server::start(&[]);
     let mut client = server.connect();
@@ -244,13 +245,13 @@ fn loses_a_node(by: Signal) {
     signal(workers[0], by);
     let began = Instant::now();
     let is_lost = |reply: &str| reply.starts_with("TRYAGAIN") || reply.starts_with("INDETERMINATE");
-    // Until it is back, which both together say that were never there without it.
+    // Until the node is back: then one of the two keys is missing.
     let both = loop {
         let both = client.ask("MGET bar foo");
         if !is_lost(&both) && both != "[1 2]" {
             break both;
         }
-        assert!(began.elapsed() < PATIENCE, "{both}");
+        assert!(began.elapsed() < TIMEOUT, "{both}");
     };
     let is_first = both == "[nil 2]";
     assert!(is_first || both == "[1 nil]", "{both}");
@@ -278,8 +279,8 @@ fn a_node_that_pauses_for_seconds_loses_nothing() {
     let paused = Instant::now();
     signal(workers[0], Signal::STOP);
     let is_silent = |reply: &str| reply.starts_with("TRYAGAIN") || reply.starts_with("INDETERMINATE");
-    // Both are asked, so each answer but the first has the pause in it, until the node is
-    // suspected.
+    // Each request needs both nodes, so it waits for the paused one until that is suspected. Later
+    // requests are refused at once.
     let mut refused = 0;
     while refused == 0 || paused.elapsed() < Duration::from_secs(3) {
         let both = client.ask("MGET bar foo");
@@ -293,7 +294,7 @@ fn a_node_that_pauses_for_seconds_loses_nothing() {
         if !is_silent(&both) {
             break both;
         }
-        assert!(paused.elapsed() < PATIENCE, "{both}");
+        assert!(paused.elapsed() < TIMEOUT, "{both}");
     };
     assert_eq!(both, "[1 2]");
     assert_eq!(client.epochs(), before);

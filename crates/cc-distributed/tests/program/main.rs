@@ -1,5 +1,5 @@
-//! The tests of the program: one executable, since each takes a while to link. What is the same for
-//! all programs is in `workloads/tests`.
+//! The tests of the program: one executable, because each takes long to link. The tests that are
+//! the same for all programs are in `workloads/tests`.
 
 #[path = "../../../../workloads/tests/command_line/mod.rs"]
 mod command_line;

@@ -1,4 +1,4 @@
-//! All shards, as one worker sees them: its own, and those at the end of its ways to the others.
+//! All shards, as one worker sees them: its own, and those of its peers.
 
 use std::{
     collections::VecDeque,
@@ -16,90 +16,100 @@ use serde::{Deserialize, Serialize};
 use slab::Slab;
 use smallvec::SmallVec;
 
-use super::own::{Ask, Own, Said};
+use super::own::{OwnShard, Request, Response};
 use crate::mesh::Mesh;
 
-/// Most questions of this worker that another one has not answered. The other keeps no more for it,
-/// and no more answers; and one that does not answer at all has clients wait that ask its shard,
-/// and no others.
-const CREDITS: usize = 4096;
+/// Maximum requests in flight to one peer. It bounds what the peer stores for this worker, and what
+/// a peer that does not answer can hold up: the clients that need its shard wait, and no others.
+const REQUESTS_IN_FLIGHT: usize = 4096;
 
-/// A worker that has been asked something, and has said nothing for this time, is silent. Its
-/// [lease](super::own::LEASE) of another's shard has ended before, so that the other is not taken
-/// for silent, too.
+/// Time after which a peer is *silent*, if it has requests in flight and sends nothing. It is
+/// longer than the [lease](super::own::LEASE): a peer whose shard is held by a suspended worker
+/// does not answer until that lease ends, and must not be taken for silent as well.
 const SILENCE: Duration = Duration::from_secs(5);
 
-/// A plan on several shards is committed no later than this after it was begun: as long as none of
-/// the leases that it has can have ended, also if this worker was suspended meanwhile.
+/// Maximum time between the first `Prepare` of a plan and its commit. It is so much shorter than
+/// the [lease](super::own::LEASE) that no lease of the plan can have ended by then, even if this
+/// worker was suspended meanwhile.
 const COMMIT_WITHIN: Duration = Duration::from_secs(2);
 
-/// An answer of this size counts as memory.
+/// Minimum size of an answer that is charged to the budget, in bytes.
 const LARGE: usize = 16 << 10;
 
-/// What a worker has died with, or has not answered. It is not known how far it came.
+/// The reply if a worker has died or is silent after it was sent the request: the command may or
+/// may not have been executed.
 const INDETERMINATE: Reply = Reply::error(
-    "INDETERMINATE the worker that was asked has died or does not answer; what was asked may have been done",
+    "INDETERMINATE the shard's worker has died or does not answer; the command may or may not have been executed",
 );
 
-/// What workers say to each other.
+/// Between two workers.
 #[derive(Serialize, Deserialize)]
 enum Message {
-    /// Something is asked of the other's shard, under a number of who asks.
-    Ask(usize, Ask),
-    /// The answer to what has this number.
-    Answer(usize, Answer),
-    /// So many clients has who says this.
+    /// A request to the receiver's shard, with the sender's number of the plan.
+    Request(usize, Request),
+    /// The answer to the request with this number.
+    Response(usize, Answer),
+    /// The sender's current number of clients.
     Clients(usize),
 }
 
-/// The shards. Worker `n` owns shard `n`.
+/// All shards. Worker `n` owns shard `n`.
 pub(super) struct Shards {
-    me: usize,
-    own: Own,
+    /// The number of this worker, and of its shard.
+    this: usize,
+    own: OwnShard,
     mesh: Mesh<Message>,
-    heard: Vec<Message>,
-    said: VecDeque<Said>,
-    asked: Slab<Asked>,
-    /// Plans so far. Its last 32 bits are the upper ones of a plan's number, so that a late answer
-    /// is not taken for another plan's; the lower ones are its place.
-    plans: usize,
-    /// Clients for whom there is a reply, or room again.
+    /// Messages that were received; empty between two calls, to reuse its memory.
+    received: Vec<Message>,
+    /// Responses that are not delivered yet: of the own shard, or in place of a peer's.
+    responses: VecDeque<Response>,
+    plans: Slab<PlanInFlight>,
+    /// Number of plans so far. Its low 32 bits become the high bits of a plan's number, so that a
+    /// late answer is not taken for that of another plan in the same slot.
+    submitted: usize,
+    /// Clients that have a reply, or may submit again.
     ready: Vec<usize>,
-    /// Some of them are ready though nothing was heard.
+    /// A client became ready without an event, so the next poll must not wait.
     has_resumed: bool,
     peers: Vec<Peer>,
-    /// For answers of others, which are copies, until clients take them.
-    in_flight: SharedBudget,
+    /// For answers of peers, which are copies, until clients take them.
+    answers_budget: SharedBudget,
 }
 
-/// A worker, as this one knows it; itself included.
+/// What this worker knows of a worker, itself included.
 struct Peer {
-    /// How many clients it has; no bound on one that is down.
+    /// Its number of clients; `usize::MAX` if it is down.
     clients: usize,
-    /// How many this one has, as far as the other was told.
-    told: usize,
-    /// What it was asked and has not answered.
+    /// This worker's number of clients that it was last sent.
+    clients_sent: usize,
+    /// Number of requests to it that it has not answered.
     unanswered: usize,
-    /// When it last said something, or was asked something and owed nothing.
-    heard: Instant,
+    /// When it last sent something or, if that is later, was sent the first unanswered request.
+    last_heard: Instant,
     is_silent: bool,
-    /// Clients who wait until it can be asked more.
+    /// Clients that wait until it can be sent more requests.
     stalled: Vec<usize>,
 }
 
 impl Peer {
     fn new(clients: usize) -> Self {
-        let (heard, stalled) = (Instant::now(), Vec::new());
-        Self { clients, told: usize::MAX, unanswered: 0, heard, is_silent: false, stalled }
+        Self {
+            clients,
+            clients_sent: usize::MAX,
+            unanswered: 0,
+            last_heard: Instant::now(),
+            is_silent: false,
+            stalled: Vec::new(),
+        }
     }
 }
 
-/// A plan on its way.
-struct Asked {
+/// A plan that was submitted, until its reply is taken.
+struct PlanInFlight {
     number: usize,
-    /// Answers that are large; in a box, since most are not, and each plan is moved several times.
-    copies: Option<Box<Copies>>,
-    /// Who wants to know; none if he has gone.
+    /// Boxed, since most plans have no large answers, and each plan is moved several times.
+    large_answers: Option<Box<LargeAnswers>>,
+    /// The client that waits for the reply; `None` if it has gone.
     client: Option<usize>,
     plan: Plan,
     phase: Phase,
@@ -109,236 +119,250 @@ struct Asked {
     reply: Option<Reply>,
 }
 
-/// What answers take of the budget that are large copies.
-struct Copies {
+/// The large answers of a plan, which are charged to the budget.
+struct LargeAnswers {
     bytes: usize,
     charge: Charge,
-    /// There was no room for an answer to what was done.
-    is_dropped: bool,
+    /// An answer was dropped, for which the budget had no room. Its part has been run.
+    has_dropped: bool,
 }
 
 enum Phase {
-    /// Each part for itself.
+    /// All parts run independently.
     Run,
-    /// In a box, since most plans ask one shard.
-    Prepare(Box<Prepared>),
+    /// Boxed, since most plans need one shard.
+    Prepare(Box<Preparation>),
     Commit,
 }
 
-/// How far a plan has come that needs several shards as one.
-struct Prepared {
+/// The state of a plan whose parts are prepared, one after the other.
+struct Preparation {
     begun: Instant,
-    /// What is not prepared yet, in ascending order of shards.
-    rest: vec::IntoIter<Part>,
+    /// The parts whose shards have been sent no request, in ascending order of the shards.
+    remaining: vec::IntoIter<Part>,
     held: Vec<usize>,
     /// A shard that was held, and has been lost.
     lost: Option<usize>,
 }
 
 impl Shards {
-    /// Those of worker `me`, which has no way to the others yet. Events at the way to one will have
-    /// this token, plus its number. Answers between workers take of `in_flight`, and each has at
-    /// most this many bytes of values or is one value.
+    /// The shards of worker `this`, which has no links to its peers yet. Events of the link to a
+    /// peer will have the token `first` plus its number. An answer to a peer has at most
+    /// `max_answer` bytes of values, or is one value.
     pub(super) fn new(
-        me: usize,
+        this: usize,
         shard: Shard,
-        (in_flight, room): (SharedBudget, u64),
+        (answers_budget, max_answer): (SharedBudget, u64),
         registry: Registry,
         first: Token,
         workers: usize,
     ) -> Self {
-        let peer = |worker| Peer::new(if worker == me { 0 } else { usize::MAX });
+        let peer = |worker| Peer::new(if worker == this { 0 } else { usize::MAX });
         Self {
-            me,
-            own: Own::new(me, shard, room),
+            this,
+            own: OwnShard::new(this, shard, max_answer),
             mesh: Mesh::new(registry, first, workers),
-            heard: Vec::new(),
-            said: VecDeque::new(),
-            asked: Slab::new(),
-            plans: 0,
+            received: Vec::new(),
+            responses: VecDeque::new(),
+            plans: Slab::new(),
+            submitted: 0,
             ready: Vec::new(),
             has_resumed: false,
             peers: (0..workers).map(peer).collect(),
-            in_flight,
+            answers_budget,
         }
     }
 
-    /// Runs a plan at once, if that is possible.
+    /// Runs a plan at once, if it needs only this worker's shard and that is not held.
     pub(super) fn run(&mut self, plan: &Plan) -> Option<Reply> {
         self.own.run(plan)
     }
 
-    /// Whether a plan may be asked for. If not, its client is [ready](Shards::take_ready) when that
-    /// has changed.
+    /// Whether a plan may be submitted. If not, its client is [ready](Shards::take_ready) when that
+    /// may have changed.
     pub(super) fn admit(&mut self, client: usize, plan: &Plan) -> bool {
-        let full = plan.parts().iter().map(|part| part.shard).find(|worker| !self.has_room(*worker));
-        full.inspect(|worker| self.peers[*worker].stalled.push(client));
-        full.is_none()
+        for part in plan.parts() {
+            if !self.has_room(part.shard) {
+                self.peers[part.shard].stalled.push(client);
+                return false;
+            }
+        }
+        true
     }
 
-    /// Whether a worker can be asked more, or is known not to answer.
+    /// Whether a worker can be sent more requests, or is silent, which refuses them at once.
     fn has_room(&self, worker: usize) -> bool {
         let peer = &self.peers[worker];
-        peer.is_silent || peer.unanswered < CREDITS && !self.mesh.is_full(worker)
+        peer.is_silent || peer.unanswered < REQUESTS_IN_FLIGHT && !self.mesh.is_full(worker)
     }
 
-    /// Has a plan run. Its client is [ready](Shards::take_ready) when there is a reply to what has this number.
-    pub(super) fn ask(&mut self, client: usize, mut plan: Plan) -> usize {
+    /// Has a plan run, and returns its number. Its client is [ready](Shards::take_ready) when there
+    /// is a reply.
+    pub(super) fn submit(&mut self, client: usize, mut plan: Plan) -> usize {
         let parts = plan.take_parts();
-        let is_one = parts.len() > 1 && plan.is_isolated();
-        let (awaited, answers) = (parts.iter().map(|part| part.shard).collect(), SmallVec::new());
-        self.plans += 1;
-        let number = (self.plans & 0xffff_ffff) << 32 | self.asked.vacant_key();
-        let mut asked = Asked {
+        let is_atomic = parts.len() > 1 && plan.is_isolated();
+        self.submitted += 1;
+        let number = (self.submitted & 0xffff_ffff) << 32 | self.plans.vacant_key();
+        let mut in_flight = PlanInFlight {
             number,
-            copies: None,
+            large_answers: None,
             client: Some(client),
             plan,
             phase: Phase::Run,
-            awaited,
-            answers,
+            awaited: SmallVec::new(),
+            answers: SmallVec::new(),
             reply: None,
         };
-        if is_one {
-            asked.awaited.clear();
-            let rest = parts.into_vec().into_iter();
-            let prepared = Prepared { begun: Instant::now(), rest, held: Vec::new(), lost: None };
-            asked.phase = Phase::Prepare(Box::new(prepared));
-            self.asked.insert(asked);
-            self.prepare(number);
-            self.settle();
-            return number;
+        if is_atomic {
+            in_flight.phase = Phase::Prepare(Box::new(Preparation {
+                begun: Instant::now(),
+                remaining: parts.into_vec().into_iter(),
+                held: Vec::new(),
+                lost: None,
+            }));
+            self.plans.insert(in_flight);
+            self.prepare_next(number);
+        } else {
+            in_flight.awaited = parts.iter().map(|part| part.shard).collect();
+            self.plans.insert(in_flight);
+            for part in parts {
+                self.send(part.shard, number, Request::Run(part));
+            }
         }
-        self.asked.insert(asked);
-        for part in parts {
-            self.tell(part.shard, number, Ask::Run(part));
-        }
-        self.settle();
+        self.deliver_responses();
         number
     }
 
-    /// The reply, once it is there.
+    /// Takes the reply to a plan, if it has one.
     pub(super) fn take_reply(&mut self, number: usize) -> Option<Reply> {
-        self.of(number)?.reply.as_ref()?;
-        self.asked.remove(place(number)).reply
+        self.plan(number)?.reply.as_ref()?;
+        self.plans.remove(slot(number)).reply
     }
 
-    /// The plan of this number, if it is still under way.
-    fn of(&mut self, number: usize) -> Option<&mut Asked> {
-        self.asked.get_mut(place(number)).filter(|asked| asked.number == number)
+    /// The plan with this number, if it is still in flight.
+    fn plan(&mut self, number: usize) -> Option<&mut PlanInFlight> {
+        self.plans.get_mut(slot(number)).filter(|plan| plan.number == number)
     }
 
-    /// Nobody wants to know the reply any more. What was asked is done all the same.
+    /// Drops the reply to a plan, now or when it is there, since its client has gone. The plan runs
+    /// all the same.
     pub(super) fn forget(&mut self, number: usize) {
         if self.take_reply(number).is_none()
-            && let Some(asked) = self.of(number)
+            && let Some(plan) = self.plan(number)
         {
-            asked.client = None;
+            plan.client = None;
         }
     }
 
-    /// Whether clients are ready though nothing was heard: the next turn must not wait.
-    pub(super) fn have_resumed(&self) -> bool {
+    /// Whether clients are ready without an event: the next poll must not wait.
+    pub(super) fn has_resumed(&self) -> bool {
         self.has_resumed
     }
 
-    /// The clients for whom there are replies, or room again.
+    /// Takes the list of clients that have replies, or may submit again.
     pub(super) fn take_ready(&mut self) -> Vec<usize> {
         self.has_resumed = false;
         std::mem::take(&mut self.ready)
     }
 
-    /// The worker at whose way something has happened, if it is one.
+    /// The worker whose link has this token, if it is the token of a link.
     pub(super) fn worker(&self, token: Token) -> Option<usize> {
         self.mesh.worker(token)
     }
 
-    /// Does what another worker says.
-    pub(super) fn hear(&mut self, worker: usize) {
-        let was_up = self.mesh.is_up(worker);
-        let mut heard = std::mem::take(&mut self.heard);
-        let goes_on = self.mesh.hear(worker, &mut heard);
-        if !heard.is_empty() {
-            (self.peers[worker].heard, self.peers[worker].is_silent) = (Instant::now(), false);
+    /// Receives and handles the messages of a peer.
+    pub(super) fn receive(&mut self, worker: usize) {
+        let was_connected = self.mesh.is_connected(worker);
+        let mut received = std::mem::take(&mut self.received);
+        let is_open = self.mesh.receive(worker, &mut received);
+        if !received.is_empty() {
+            self.peers[worker].last_heard = Instant::now();
+            self.peers[worker].is_silent = false;
         }
-        for message in heard.drain(..) {
+        for message in received.drain(..) {
             match message {
-                Message::Ask(number, ask) => self.own.ask(worker, number, ask, &mut self.said),
-                Message::Answer(number, answer) => {
+                Message::Request(number, request) => {
+                    self.own.handle(worker, number, request, &mut self.responses);
+                }
+                Message::Response(number, answer) => {
                     self.peers[worker].unanswered = self.peers[worker].unanswered.saturating_sub(1);
-                    self.answered(number, worker, answer);
+                    self.on_answer(number, worker, answer);
                 }
                 Message::Clients(clients) => self.peers[worker].clients = clients,
             }
         }
-        self.heard = heard;
-        if was_up && !goes_on {
-            self.lose(worker);
+        self.received = received;
+        if was_connected && !is_open {
+            self.on_worker_death(worker);
         }
-        self.settle();
+        self.deliver_responses();
     }
 
-    /// There is a new way to this worker; the old one has ended.
-    pub(super) fn connect(&mut self, worker: usize, way: UnixStream) -> Result<()> {
-        self.hear(worker);
+    /// Adds a link to this worker, which replaces the link to its predecessor.
+    pub(super) fn connect(&mut self, worker: usize, link: UnixStream) -> Result<()> {
+        // All that the predecessor has sent counts, so it is received first.
+        self.receive(worker);
         while self.mesh.has_more(worker) {
-            self.hear(worker);
+            self.receive(worker);
         }
-        self.mesh.connect(worker, way).map_err(Error::io("way to a worker"))?;
+        self.mesh.connect(worker, link).map_err(Error::io("link to a worker"))?;
         let stalled = std::mem::take(&mut self.peers[worker].stalled);
         self.peers[worker] = Peer { stalled, ..Peer::new(0) };
         Ok(())
     }
 
-    /// So many clients are here. A worker that does not read is told the last number when it does.
-    pub(super) fn have_clients(&mut self, clients: usize) {
-        self.peers[self.me].clients = clients;
+    /// Sets this worker's number of clients, and tells the peers. A peer whose link is full is told
+    /// the current number when it has room.
+    pub(super) fn set_clients(&mut self, clients: usize) {
+        self.peers[self.this].clients = clients;
         for (worker, peer) in self.peers.iter_mut().enumerate() {
-            if peer.told != clients && worker != self.me && !self.mesh.is_full(worker) {
+            if peer.clients_sent != clients && worker != self.this && !self.mesh.is_full(worker) {
                 self.mesh.send(worker, Message::Clients(clients));
-                peer.told = clients;
+                peer.clients_sent = clients;
             }
         }
     }
 
-    /// How many clients the worker has that has the fewest. One that is silent accepts none.
+    /// The smallest number of clients of a worker. Silent workers do not count: they accept none.
     pub(super) fn fewest_clients(&self) -> usize {
         let peers = self.peers.iter().filter(|peer| !peer.is_silent);
         peers.map(|peer| peer.clients).min().unwrap_or_default()
     }
 
-    /// Hears what was left over of the turn before.
-    pub(super) fn hear_more(&mut self) {
+    /// Receives what the previous turn of the event loop has left.
+    pub(super) fn receive_more(&mut self) {
         for worker in 0..self.peers.len() {
             if self.mesh.has_more(worker) {
-                self.hear(worker);
+                self.receive(worker);
             }
         }
     }
 
-    /// Whether something is left over.
-    pub(super) fn have_more(&self) -> bool {
+    /// Whether a peer may have sent more than was received.
+    pub(super) fn has_more(&self) -> bool {
         (0..self.peers.len()).any(|worker| self.mesh.has_more(worker))
     }
 
-    /// Whether [`tend`](Shards::tend) must be called after a while, though nothing happens.
-    pub(super) fn are_awaited(&self) -> bool {
+    /// Whether [`check_peers`](Shards::check_peers) must be called after a while, even without an
+    /// event.
+    pub(super) fn needs_check(&self) -> bool {
         self.own.is_held() || self.peers.iter().any(|peer| peer.unanswered > 0 && !peer.is_silent)
     }
 
-    /// Notices who does not answer, and has clients go on that waited for room.
-    pub(super) fn tend(&mut self) {
-        if self.own.end_lease(&mut self.said) {
+    /// Ends an expired lease, finds the peers that have become silent, and resumes clients that
+    /// waited for room.
+    pub(super) fn check_peers(&mut self) {
+        if self.own.end_lease(&mut self.responses) {
             self.has_resumed = true;
-            self.settle();
+            self.deliver_responses();
         }
         for worker in 0..self.peers.len() {
             let peer = &self.peers[worker];
-            let is_awaited = worker != self.me && peer.unanswered > 0 && !peer.is_silent;
-            if is_awaited && peer.heard.elapsed() >= SILENCE {
+            let is_awaited = worker != self.this && peer.unanswered > 0 && !peer.is_silent;
+            if is_awaited && peer.last_heard.elapsed() >= SILENCE {
                 self.peers[worker].is_silent = true;
-                self.each_under_way(worker, Self::give_up_on);
-                self.settle();
+                self.for_each_unanswered(|shards, number| shards.on_silence(number, worker));
+                self.deliver_responses();
                 self.has_resumed = true;
             }
             if !self.peers[worker].stalled.is_empty() && self.has_room(worker) {
@@ -348,208 +372,233 @@ impl Shards {
         }
     }
 
-    /// Sends what was said to the others.
+    /// Writes the messages to the peers.
     pub(super) fn flush(&mut self) {
         self.mesh.flush();
     }
 
+    /// Removes expired keys of this worker's shard.
     pub(super) fn sweep(&mut self, now: Now) {
         self.own.sweep(now);
     }
 
-    pub(super) fn are_volatile(&self) -> bool {
+    /// Whether any key of this worker's shard may expire.
+    pub(super) fn is_volatile(&self) -> bool {
         self.own.is_volatile()
     }
 }
 
-/// How a plan goes its way.
+/// The steps of a plan.
 impl Shards {
-    /// Asks a shard's owner. If it is down, that is the answer.
-    fn tell(&mut self, shard: usize, number: usize, ask: Ask) {
-        let is_answered = !matches!(ask, Ask::Abort);
+    /// Sends a request to the owner of a shard. If the owner is down or silent, the response is a
+    /// refusal.
+    fn send(&mut self, shard: usize, number: usize, request: Request) {
+        let is_answered = !matches!(request, Request::Abort);
         let peer = &mut self.peers[shard];
-        if shard == self.me {
+        if shard == self.this {
             peer.unanswered += usize::from(is_answered);
-            self.own.ask(self.me, number, ask, &mut self.said);
+            self.own.handle(self.this, number, request, &mut self.responses);
             return;
         }
         if peer.is_silent && is_answered {
-            self.said.push_back(Said { to: self.me, from: shard, number, answer: Err(Refusal::Silent) });
+            self.refuse(shard, number, Refusal::Silent);
             return;
         }
-        if is_answered && self.mesh.is_up(shard) {
+        if is_answered && self.mesh.is_connected(shard) {
             if peer.unanswered == 0 {
-                peer.heard = Instant::now();
+                peer.last_heard = Instant::now();
             }
             peer.unanswered += 1;
         }
-        if !self.mesh.send(shard, Message::Ask(number, ask)) && is_answered {
-            self.said.push_back(Said { to: self.me, from: shard, number, answer: Err(Refusal::Down) });
+        if !self.mesh.send(shard, Message::Request(number, request)) && is_answered {
+            self.refuse(shard, number, Refusal::Down);
         }
     }
 
-    /// Has answers go where they belong.
-    fn settle(&mut self) {
-        while let Some(Said { to, from, number, answer }) = self.said.pop_front() {
-            if to == self.me {
-                if from == self.me {
+    /// Responds to a request of this worker in place of the shard's owner.
+    fn refuse(&mut self, shard: usize, number: usize, why: Refusal) {
+        self.responses.push_back(Response { to: self.this, from: shard, number, answer: Err(why) });
+    }
+
+    /// Delivers the responses: to plans of this worker, or to peers.
+    fn deliver_responses(&mut self) {
+        while let Some(Response { to, from, number, answer }) = self.responses.pop_front() {
+            if to == self.this {
+                if from == self.this {
                     self.peers[from].unanswered = self.peers[from].unanswered.saturating_sub(1);
                 }
-                self.answered(number, from, answer);
+                self.on_answer(number, from, answer);
             } else {
-                // If it is down by now, it does not want to know.
-                self.mesh.send(to, Message::Answer(number, answer));
+                // If there is no link, the peer is dead, and does not need the answer.
+                self.mesh.send(to, Message::Response(number, answer));
             }
         }
     }
 
-    fn answered(&mut self, number: usize, from: usize, answer: Answer) {
-        // Unless it was given up before.
-        let Some(asked) = self.asked.get_mut(place(number)).filter(|asked| asked.number == number) else {
+    /// Takes the answer of a shard to a plan's last request to it.
+    fn on_answer(&mut self, number: usize, from: usize, answer: Answer) {
+        // There is none if the plan was completed without this answer. (Not `self.plan`, which
+        // would borrow all of `self`.)
+        let Some(plan) = self.plans.get_mut(slot(number)).filter(|plan| plan.number == number) else {
             return;
         };
-        if asked.reply.is_some() || !asked.awaited.contains(&from) {
+        if plan.reply.is_some() || !plan.awaited.contains(&from) {
             return;
         }
-        asked.awaited.retain(|shard| *shard != from);
-        match (&mut asked.phase, answer) {
-            (Phase::Prepare(prepared), Ok(_)) => {
-                prepared.held.push(from);
-                match prepared.lost {
-                    Some(lost) => self.give_up(number, lost, Refusal::Down),
-                    None if prepared.begun.elapsed() > COMMIT_WITHIN => {
-                        self.give_up(number, from, Refusal::Silent);
+        plan.awaited.retain(|shard| *shard != from);
+        match (&mut plan.phase, answer) {
+            (Phase::Prepare(preparation), Ok(_)) => {
+                preparation.held.push(from);
+                match preparation.lost {
+                    Some(lost) => self.abort(number, lost, Refusal::Down),
+                    None if preparation.begun.elapsed() > COMMIT_WITHIN => {
+                        self.abort(number, from, Refusal::Silent);
                     }
-                    None => self.prepare(number),
+                    None => self.prepare_next(number),
                 }
             }
-            (Phase::Prepare(_), Err(why)) => self.give_up(number, from, why),
+            (Phase::Prepare(_), Err(why)) => self.abort(number, from, why),
             (Phase::Run | Phase::Commit, answer) => {
-                let answer = if from == self.me { answer } else { asked.keep(answer, &self.in_flight) };
-                asked.answers.push((from, answer));
-                self.reply(number);
+                let is_own = from == self.this;
+                let answer = if is_own { answer } else { plan.charge(answer, &self.answers_budget) };
+                plan.answers.push((from, answer));
+                self.reply_if_complete(number);
             }
         }
     }
 
-    /// Prepares the next part, or commits if there is none.
-    fn prepare(&mut self, number: usize) {
-        let asked = &mut self.asked[place(number)];
-        let Phase::Prepare(prepared) = &mut asked.phase else { unreachable!("it is being prepared") };
-        if let Some(part) = prepared.rest.next() {
-            asked.awaited.push(part.shard);
-            self.tell(part.shard, number, Ask::Prepare(part));
+    /// Prepares the next part of a plan, or commits the plan if all are prepared.
+    fn prepare_next(&mut self, number: usize) {
+        let plan = &mut self.plans[slot(number)];
+        let Phase::Prepare(preparation) = &mut plan.phase else { unreachable!("it is being prepared") };
+        if let Some(part) = preparation.remaining.next() {
+            plan.awaited.push(part.shard);
+            self.send(part.shard, number, Request::Prepare(part));
         } else {
-            let held = std::mem::take(&mut prepared.held);
-            asked.phase = Phase::Commit;
-            asked.awaited.extend_from_slice(&held);
-            held.into_iter().for_each(|shard| self.tell(shard, number, Ask::Commit));
+            let held = std::mem::take(&mut preparation.held);
+            plan.phase = Phase::Commit;
+            plan.awaited.extend_from_slice(&held);
+            for shard in held {
+                self.send(shard, number, Request::Commit);
+            }
         }
     }
 
-    /// Aborts what is held, since this shard has refused its part.
-    fn give_up(&mut self, number: usize, shard: usize, why: Refusal) {
-        let asked = &mut self.asked[place(number)];
-        let Phase::Prepare(prepared) = &mut asked.phase else { unreachable!("it is being prepared") };
-        let held = std::mem::take(&mut prepared.held);
-        let reply = asked.plan.refused(shard, why);
-        held.into_iter().for_each(|held| self.tell(held, number, Ask::Abort));
-        self.done(number, reply);
+    /// Releases all shards that a plan holds, since this shard has refused its part.
+    fn abort(&mut self, number: usize, shard: usize, why: Refusal) {
+        let plan = &mut self.plans[slot(number)];
+        let Phase::Prepare(preparation) = &mut plan.phase else { unreachable!("it is being prepared") };
+        let held = std::mem::take(&mut preparation.held);
+        let reply = plan.plan.refused(shard, why);
+        for shard in held {
+            self.send(shard, number, Request::Abort);
+        }
+        self.complete(number, reply);
     }
 
-    /// Replies, if all answers are there.
-    fn reply(&mut self, number: usize) {
-        let asked = &mut self.asked[place(number)];
-        if !asked.awaited.is_empty() {
+    /// Completes a plan if all answers are there.
+    fn reply_if_complete(&mut self, number: usize) {
+        let plan = &mut self.plans[slot(number)];
+        if !plan.awaited.is_empty() {
             return;
         }
-        let answers = std::mem::take(&mut asked.answers);
-        // Who has prepared cannot refuse: it is gone.
+        let answers = std::mem::take(&mut plan.answers);
+        // A prepared part cannot be refused, so an error means that its shard is lost, while others
+        // may have committed.
         let is_torn =
-            matches!(asked.phase, Phase::Commit) && answers.iter().any(|(_, answer)| answer.is_err());
-        let is_dropped = asked.copies.as_ref().is_some_and(|copies| copies.is_dropped);
-        let reply = match (is_dropped, is_torn) {
+            matches!(plan.phase, Phase::Commit) && answers.iter().any(|(_, answer)| answer.is_err());
+        let has_dropped = plan.large_answers.as_ref().is_some_and(|answers| answers.has_dropped);
+        let reply = match (has_dropped, is_torn) {
             (true, _) => Reply::dropped(),
             (false, true) => INDETERMINATE,
-            (false, false) => asked.plan.reply(answers),
+            (false, false) => plan.plan.reply(answers),
         };
-        self.done(number, reply);
+        self.complete(number, reply);
     }
 
-    fn done(&mut self, number: usize, reply: Reply) {
-        let asked = &mut self.asked[place(number)];
-        asked.reply = Some(reply);
-        match asked.client {
+    /// Stores the reply to a plan for its client, or drops the plan if the client has gone.
+    fn complete(&mut self, number: usize, reply: Reply) {
+        let plan = &mut self.plans[slot(number)];
+        plan.reply = Some(reply);
+        match plan.client {
             Some(client) => self.ready.push(client),
-            None => drop(self.asked.remove(place(number))),
+            None => {
+                self.plans.remove(slot(number));
+            }
         }
     }
 
-    /// A worker has died, with its shard, and whatever it was asked or did for its clients.
-    fn lose(&mut self, worker: usize) {
+    /// Handles the death of a worker: its shard is lost, and so are its requests to this one.
+    fn on_worker_death(&mut self, worker: usize) {
         let stalled = std::mem::take(&mut self.peers[worker].stalled);
         self.peers[worker] = Peer { stalled, ..Peer::new(usize::MAX) };
-        self.own.lose(worker, &mut self.said);
-        self.each_under_way(worker, Self::bereave);
+        self.own.on_worker_death(worker, &mut self.responses);
+        self.for_each_unanswered(|shards, number| shards.on_death(number, worker));
     }
 
-    /// Does something with each plan that is not answered.
-    fn each_under_way(&mut self, worker: usize, what: fn(&mut Self, usize, usize)) {
-        let under_way = self.asked.iter().filter(|(_, asked)| asked.reply.is_none());
-        let numbers: Vec<_> = under_way.map(|(_, asked)| asked.number).collect();
-        numbers.into_iter().for_each(|number| what(self, number, worker));
-    }
-
-    /// A worker does not answer: a plan that waits for it is answered without it. What the worker
-    /// does later of it is not waited for, but what it would hold is let go.
-    fn give_up_on(&mut self, number: usize, worker: usize) {
-        let Some(asked) = self.of(number).filter(|asked| asked.awaited.contains(&worker)) else { return };
-        match asked.phase {
-            Phase::Prepare(_) => {
-                self.tell(worker, number, Ask::Abort);
-                self.answered(number, worker, Err(Refusal::Silent));
-            }
-            Phase::Run if asked.plan.is_isolated() => self.done(number, INDETERMINATE),
-            Phase::Run | Phase::Commit => self.answered(number, worker, Err(Refusal::Silent)),
+    /// Calls `handle` with the number of each plan that has no reply.
+    fn for_each_unanswered(&mut self, handle: impl Fn(&mut Self, usize)) {
+        let unanswered = self.plans.iter().filter(|(_, plan)| plan.reply.is_none());
+        let numbers: Vec<_> = unanswered.map(|(_, plan)| plan.number).collect();
+        for number in numbers {
+            handle(self, number);
         }
     }
 
-    fn bereave(&mut self, number: usize, worker: usize) {
-        let Some(asked) = self.of(number) else { return };
-        let is_awaited = asked.awaited.contains(&worker);
-        match &mut asked.phase {
-            Phase::Prepare(prepared) if prepared.held.contains(&worker) => {
-                prepared.held.retain(|held| *held != worker);
-                prepared.lost = Some(worker);
+    /// Completes a plan that waits for a silent worker without it. If the worker goes on later, its
+    /// answer is ignored, and it does not go on holding its shard for this plan.
+    fn on_silence(&mut self, number: usize, worker: usize) {
+        let Some(plan) = self.plan(number).filter(|plan| plan.awaited.contains(&worker)) else { return };
+        match plan.phase {
+            Phase::Prepare(_) => {
+                self.send(worker, number, Request::Abort);
+                self.on_answer(number, worker, Err(Refusal::Silent));
+            }
+            Phase::Run if plan.plan.is_isolated() => self.complete(number, INDETERMINATE),
+            Phase::Run | Phase::Commit => self.on_answer(number, worker, Err(Refusal::Silent)),
+        }
+    }
+
+    /// Has a plan go on without a dead worker.
+    fn on_death(&mut self, number: usize, worker: usize) {
+        let Some(plan) = self.plan(number) else { return };
+        let is_awaited = plan.awaited.contains(&worker);
+        match &mut plan.phase {
+            // The plan cannot commit any more. It is aborted when the next shard has answered.
+            Phase::Prepare(preparation) if preparation.held.contains(&worker) => {
+                preparation.held.retain(|held| *held != worker);
+                preparation.lost = Some(worker);
             }
             _ if !is_awaited => {}
-            Phase::Run if asked.plan.is_isolated() => self.done(number, INDETERMINATE),
+            Phase::Run if plan.plan.is_isolated() => self.complete(number, INDETERMINATE),
             Phase::Run | Phase::Prepare(_) | Phase::Commit => {
-                self.answered(number, worker, Err(Refusal::Down));
+                self.on_answer(number, worker, Err(Refusal::Down));
             }
         }
     }
 }
 
-impl Asked {
-    /// Counts an answer, which is a copy; or has an error in its place, if there is no room for it.
-    fn keep(&mut self, answer: Answer, budget: &SharedBudget) -> Answer {
+impl PlanInFlight {
+    /// Charges a peer's answer to the budget if it is large. If there is no room for it, returns a
+    /// refusal in its place.
+    fn charge(&mut self, answer: Answer, budget: &SharedBudget) -> Answer {
         let bytes: usize = answer.iter().flatten().map(Reply::size).sum();
         if bytes < LARGE {
             return answer;
         }
-        let none = || Box::new(Copies { bytes: 0, charge: Charge::new(budget.clone()), is_dropped: false });
-        let copies = self.copies.get_or_insert_with(none);
-        copies.bytes += bytes;
-        if copies.charge.is(copies.bytes) {
+        let large_answers = self.large_answers.get_or_insert_with(|| {
+            Box::new(LargeAnswers { bytes: 0, charge: Charge::new(budget.clone()), has_dropped: false })
+        });
+        large_answers.bytes += bytes;
+        if large_answers.charge.is(large_answers.bytes) {
             return answer;
         }
-        copies.is_dropped = true;
+        large_answers.has_dropped = true;
         Err(Refusal::Large)
     }
 }
 
-/// The place of the plan with this number.
-fn place(number: usize) -> usize {
+/// The slot of the plan with this number.
+fn slot(number: usize) -> usize {
     number & 0xffff_ffff
 }

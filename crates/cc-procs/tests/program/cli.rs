@@ -26,15 +26,16 @@ fn grep() -> Cmd {
     Cmd::new(PROGRAM).args(["--workers", "2", "grep"])
 }
 
-/// The plans of the conformance suite are for its own program: this one has no code that carries
-/// them out.
+/// The conformance suite's fault plans are for the suite's own program. This program does not
+/// contain the code that executes them.
 #[test]
 fn a_fault_plan_does_nothing_here() {
     let dir = poems();
-    let (plan, trap) = (dir.path().join("plan"), dir.path().join("trap"));
-    fs::create_dir(&trap).expect("made");
+    let plan = dir.path().join("plan");
+    let failpoint = dir.path().join("failpoint");
+    fs::create_dir(&failpoint).expect("made");
     let fault = |action: &str| {
-        format!(r#"{{"name": "", "from": 0, "action": "{action}", "times": 9, "dir": {trap:?}}}"#)
+        format!(r#"{{"name": "", "from": 0, "action": "{action}", "times": 9, "dir": {failpoint:?}}}"#)
     };
     fs::write(&plan, format!(r#"{{"faults": [{}, {}]}}"#, fault("Note"), fault("Kill"))).expect("written");
     let run =
@@ -44,7 +45,7 @@ roses:2
 sugar:1
 
 "#]]);
-    assert_eq!(fs::read_dir(&trap).expect("it is there").count(), 0, "a fault has struck");
+    assert_eq!(fs::read_dir(&failpoint).expect("it exists").count(), 0, "a failpoint was hit");
 }
 
 /// The worker processes of a program.
@@ -53,15 +54,15 @@ fn workers_of(program: &Child) -> Vec<Pid> {
     let processes = fs::read_dir("/proc").expect("listed").filter_map(|entry| {
         let entry = entry.ok()?;
         let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
-        // Behind the name in parentheses: the state's letter, then the parent.
+        // After the name in parentheses: the state's letter, then the parent.
         let (_, rest) = stat.rsplit_once(')')?;
         rest[2..].starts_with(&parent).then(|| entry.file_name().to_str()?.parse().ok()).flatten()
     });
     processes.filter_map(Pid::from_raw).collect()
 }
 
-/// Calls `end`, and waits until the processes are gone that it is the end of.
-fn gone(processes: &[Pid], end: impl FnOnce()) {
+/// Calls `end`, which ends the processes, and waits until they are gone.
+fn wait_until_gone(processes: &[Pid], end: impl FnOnce()) {
     let open = |&pid| pidfd_open(pid, PidfdFlags::empty()).ok();
     let fds: Vec<_> = processes.iter().filter_map(open).collect();
     end();
@@ -75,7 +76,7 @@ fn signal(processes: &[Pid], signal: Signal) {
     processes.iter().for_each(|&pid| kill_process(pid, signal).expect("it lives"));
 }
 
-/// Writes a line and waits until it is reported, so that it is known where the run is.
+/// Writes a line and waits until it is reported: then the run has no task in flight.
 fn exchange(input: &mut impl Write, output: &mut impl BufRead, line: &str) {
     input.write_all(line.as_bytes()).expect("written");
     let mut reported = String::new();
@@ -92,7 +93,7 @@ fn killed_workers_are_replaced_and_nothing_is_lost_or_doubled() {
         exchange(&mut input, &mut output, line);
         let workers = workers_of(&child);
         assert!(!workers.is_empty());
-        gone(&workers, || signal(&workers, Signal::KILL));
+        wait_until_gone(&workers, || signal(&workers, Signal::KILL));
     }
     drop(input);
     let mut rest = String::new();
@@ -106,11 +107,11 @@ fn a_worker_that_is_killed_in_the_middle_is_replaced() {
     let mut child = interactive(PROGRAM, "procs", &["-c"]);
     let mut input = child.stdin.take().expect("piped");
     let text = "yes\nno\n".repeat(100_000);
-    // Twice only, or chance might make it three times for one task.
+    // Twice only: a third death could count against the same task.
     for kill in [false, true, false, true, false] {
         input.write_all(text.as_bytes()).expect("written");
         for worker in workers_of(&child).into_iter().filter(|_| kill) {
-            // Whatever it is at: starting, working, or idle. It may be gone already.
+            // It may be starting, working or idle, or may have ended already.
             let _ = kill_process(worker, Signal::KILL);
         }
     }
@@ -130,7 +131,7 @@ fn a_suspended_worker_does_not_hold_up_ctrl_c() {
     let workers = workers_of(&child);
     signal(&workers, Signal::STOP);
     input.write_all(b"three\n").expect("written");
-    gone(&workers, || assert_interrupted(&mut child));
+    wait_until_gone(&workers, || assert_interrupted(&mut child));
 }
 
 #[test]
@@ -142,7 +143,7 @@ fn nothing_is_left_when_the_program_is_killed() {
     let mut input = child.stdin.take().expect("piped");
     let mut output = BufReader::new(child.stdout.take().expect("piped"));
     exchange(&mut input, &mut output, "one\n");
-    gone(&workers_of(&child), || child.kill().expect("killed"));
+    wait_until_gone(&workers_of(&child), || child.kill().expect("killed"));
     child.wait().expect("waited for");
     assert_eq!(fs::read_dir(&tmp).expect("listed").count(), 0);
 }
@@ -152,7 +153,7 @@ fn nothing_is_left_when_the_program_is_killed_at_its_start() {
     let tmp = tempfile::tempdir().expect("a temporary directory");
     for _ in 0..20 {
         let mut command = Command::new(PROGRAM);
-        // One worker, so that the one that is seen is the one to wait for.
+        // One worker: with several, the test would not know whether it has seen all.
         command
             .args(["--workers", "1", "grep", "e"])
             .env("TMPDIR", tmp.path())
@@ -166,7 +167,7 @@ fn nothing_is_left_when_the_program_is_killed_at_its_start() {
                 break workers;
             }
         };
-        gone(&workers, || child.kill().expect("killed"));
+        wait_until_gone(&workers, || child.kill().expect("killed"));
         child.wait().expect("waited for");
         let left: Vec<_> = fs::read_dir(&tmp).expect("listed").collect();
         assert!(left.is_empty(), "{left:?}, workers {workers:?}");
@@ -177,15 +178,15 @@ fn nothing_is_left_when_the_program_is_killed_at_its_start() {
 fn workers_that_cannot_be_started_are_an_error() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let copy = dir.path().join("grep");
-    // By another process: a child that a test beside this one starts meanwhile would inherit the
-    // descriptor that is written to, and a program that is open for writing cannot be started.
-    let copied = Command::new("cp").arg(PROGRAM).arg(&copy).status().expect("cp is there");
+    // Another process copies it. Here, a child that a concurrent test starts would inherit the
+    // descriptor for writing, and a program that is open for writing cannot be started (ETXTBSY).
+    let copied = Command::new("cp").arg(PROGRAM).arg(&copy).status().expect("cp exists");
     assert!(copied.success());
     let mut command = Command::new(&copy);
     command.args(["grep", "e"]).stdin(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("the program starts");
     fs::remove_file(&copy).expect("removed");
-    // The input stays open: the run must not wait for more of it.
+    // The input stays open: the run must end without waiting for more of it.
     let mut input = child.stdin.take().expect("piped");
     input.write_all(b"one\n").expect("written");
     let mut message = String::new();
@@ -202,7 +203,7 @@ fn workers_that_never_get_ready_are_an_error() {
 }
 
 #[test]
-fn a_picture_is_whole_though_workers_were_killed_and_ctrl_c_is_130() {
+fn a_picture_is_complete_after_a_worker_was_killed_and_ctrl_c_is_130() {
     let picture = |size: &str| {
         let mut command = Command::new(PROGRAM);
         command.args(["--workers", "2", "mandelbrot", "--size", size, "--max-iter", "500"]);
@@ -214,7 +215,7 @@ fn a_picture_is_whole_though_workers_were_killed_and_ctrl_c_is_130() {
             break worker;
         }
     };
-    // Whatever it is at: starting or working. It may be gone already.
+    // It may be starting or working, or may have ended already.
     let _ = kill_process(worker, Signal::KILL);
     let mut line = String::new();
     child.stdout.take().expect("piped").read_to_string(&mut line).expect("read");

@@ -1,4 +1,4 @@
-//! The lessons, with what this model's say.
+//! The lessons, and the output of those that are this model's own.
 
 use crate::lessons::{self, lesson};
 
@@ -6,7 +6,7 @@ lessons::tests!("procs", "killed its worker three times");
 
 #[test]
 fn bounded() {
-    let said = "  1229 primes below 10000, 3 in flight
+    let expected = "  1229 primes below 10000, 3 in flight
   2262 primes below 20000, 3 in flight
   3245 primes below 30000, 3 in flight
   4203 primes below 40000, 3 in flight
@@ -19,5 +19,5 @@ fn bounded() {
  10453 primes below 110000, 3 in flight
 110000 has enough
 ";
-    assert_eq!(lesson("procs", 4), said);
+    assert_eq!(lesson("procs", 4), expected);
 }

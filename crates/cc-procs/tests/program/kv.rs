@@ -1,4 +1,4 @@
-//! The server as its clients see it, while workers die.
+//! The server, as its clients see it, while workers die.
 
 use std::{
     fs,
@@ -14,7 +14,8 @@ use rustix::{
     process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open},
 };
 
-/// The program, serving somewhere. What a failed test leaves is killed, and with it its workers.
+/// The program, listening on a free port. If a test fails, the program is killed, and its workers
+/// end with it.
 struct Server {
     child: Child,
     address: String,
@@ -51,14 +52,14 @@ impl Server {
         let processes = fs::read_dir("/proc").expect("listed").filter_map(|entry| {
             let entry = entry.ok()?;
             let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
-            // Behind the name in parentheses: the state's letter, then the parent.
+            // After the name in parentheses: the state's letter, then the parent.
             let (_, rest) = stat.rsplit_once(')')?;
             rest[2..].starts_with(&parent).then(|| entry.file_name().to_str()?.parse().ok()).flatten()
         });
         processes.filter_map(Pid::from_raw).collect()
     }
 
-    /// Asks it to stop, and waits until it has. Its workers have gone by then.
+    /// Stops the program, waits for its end, and checks that its workers have ended as well.
     fn stop(mut self) {
         let workers = self.workers();
         kill_process(pid(self.child.id()), Signal::INT).expect("it runs");
@@ -77,17 +78,17 @@ impl Drop for Server {
 struct Client(BufReader<TcpStream>);
 
 impl Client {
-    /// Says a line, and returns the reply as it came, with `|` for the ends of lines.
+    /// Sends a line, and returns the reply, with `|` for its line ends.
     fn ask(&mut self, line: &str) -> String {
-        self.say(line);
+        self.send(line);
         self.reply().expect("a reply")
     }
 
-    fn say(&mut self, line: &str) {
+    fn send(&mut self, line: &str) {
         self.0.get_mut().write_all(format!("{line}\r\n").as_bytes()).expect("written");
     }
 
-    /// None if the connection has been closed.
+    /// The next reply; `None` if the connection is closed.
     fn reply(&mut self) -> Option<String> {
         let mut line = String::new();
         self.0.read_line(&mut line).ok().filter(|bytes| *bytes > 0)?;
@@ -107,16 +108,16 @@ impl Client {
         })
     }
 
-    /// Whose connection it is.
+    /// The worker that serves this client.
     fn worker(&mut self) -> Pid {
         let info = self.ask("INFO server");
-        let (_, rest) = info.split_once("process_id:").expect("told");
+        let (_, rest) = info.split_once("process_id:").expect("INFO has it");
         pid(rest.split('|').next().and_then(|digits| digits.parse::<i32>().ok()).expect("a number"))
     }
 
     fn epochs(&mut self) -> Vec<String> {
         let info = self.ask("INFO shards");
-        let (_, rest) = info.split_once("shard_epoch:").expect("told");
+        let (_, rest) = info.split_once("shard_epoch:").expect("INFO has it");
         rest.split('|').next().expect("a line").split(',').map(str::to_owned).collect()
     }
 
@@ -125,7 +126,7 @@ impl Client {
     }
 }
 
-/// So many that every shard has some.
+/// Number of keys: enough that every shard has some.
 const KEYS: usize = 64;
 
 fn pid(raw: impl TryInto<i32>) -> Pid {
@@ -134,8 +135,8 @@ fn pid(raw: impl TryInto<i32>) -> Pid {
 
 /// Kills a process and waits until it is dead.
 fn kill(process: Pid) {
-    let fd = pidfd_open(process, PidfdFlags::empty()).expect("it lives");
-    kill_process(process, Signal::KILL).expect("it lives");
+    let fd = pidfd_open(process, PidfdFlags::empty()).expect("it is running");
+    kill_process(process, Signal::KILL).expect("it is running");
     wait_for(&fd);
 }
 
@@ -149,7 +150,7 @@ fn every_client_sees_all_keys_in_order() {
     let server = Server::start(3, &[]);
     let mut clients: Vec<_> = (0..6).map(|_| server.client()).collect();
     let requests: String = (0..KEYS).map(|n| format!("SET k{n} {n}\r\nGET k{n}\r\n")).collect();
-    clients[0].say(&requests);
+    clients[0].send(&requests);
     for n in 0..KEYS {
         assert_eq!([(); 2].map(|()| clients[0].reply().expect("a reply")), ["+OK", &n.to_string()]);
     }
@@ -158,7 +159,7 @@ fn every_client_sees_all_keys_in_order() {
         assert_eq!(client.values(), expected);
         assert_eq!(client.ask("DBSIZE"), format!(":{KEYS}"));
     }
-    // Who has the fewest clients gets the next.
+    // The worker with the fewest clients accepts the next, so each worker has some.
     let mut workers: Vec<_> = clients.iter_mut().map(|client| client.worker().as_raw_pid()).collect();
     workers.sort_unstable();
     workers.dedup();
@@ -168,14 +169,14 @@ fn every_client_sees_all_keys_in_order() {
 }
 
 #[test]
-fn large_values_cross() {
+fn large_values_travel_between_workers() {
     let server = Server::start(2, &[]);
     let value = "v".repeat(3 << 20);
     let mut client = server.client();
     for n in 0..4 {
         let key = format!("k{n}");
         let header = format!("*3\r\n$3\r\nSET\r\n${}\r\n{key}\r\n${}\r\n", key.len(), value.len());
-        client.say(&format!("{header}{value}"));
+        client.send(&format!("{header}{value}"));
         assert_eq!(client.reply().as_deref(), Some("+OK"));
     }
     for n in 0..4 {
@@ -184,7 +185,7 @@ fn large_values_cross() {
 }
 
 #[test]
-fn transactions_are_seen_whole_or_not_at_all() {
+fn transactions_are_atomic() {
     let server = Server::start(3, &[]);
     let keys = "a b c d e f";
     thread::scope(|scope| {
@@ -193,7 +194,7 @@ fn transactions_are_seen_whole_or_not_at_all() {
                 let mut client = server.client();
                 for _ in 0..200 {
                     let add: String = keys.split(' ').map(|key| format!("INCR {key}\r\n")).collect();
-                    client.say(&format!("MULTI\r\n{add}EXEC"));
+                    client.send(&format!("MULTI\r\n{add}EXEC"));
                     (0..7).for_each(|_| drop(client.reply().expect("a reply")));
                     let sums = client.reply().expect("a reply");
                     assert!(sums.starts_with("[:"), "{sums}");
@@ -226,7 +227,7 @@ fn a_watch_sees_changes_of_other_shards() {
 }
 
 #[test]
-fn what_a_killed_worker_held_is_gone_and_nothing_else() {
+fn a_killed_worker_loses_its_own_data_and_nothing_else() {
     let server = Server::start(2, &[]);
     let mut clients = [server.client(), server.client()];
     let [victim, other] = clients.each_mut().map(Client::worker);
@@ -254,7 +255,7 @@ fn what_a_killed_worker_held_is_gone_and_nothing_else() {
     assert_eq!(ours.ask("MULTI"), "+OK");
     assert_eq!(ours.ask("SET k0 new"), "+QUEUED");
     assert_eq!(ours.ask("EXEC"), "*-1");
-    // Its successor serves, too.
+    // The successor serves, too.
     let mut third = server.client();
     assert!(![victim, other].contains(&third.worker()));
     assert_eq!(third.values(), values);
@@ -262,36 +263,36 @@ fn what_a_killed_worker_held_is_gone_and_nothing_else() {
 }
 
 #[test]
-fn a_killed_worker_is_named_with_what_is_lost() {
+fn the_death_of_a_worker_is_reported() {
     let mut server = Server::spawn(Server::command(2, &[]).stderr(Stdio::piped()));
-    let mut said = BufReader::new(server.child.stderr.take().expect("piped"));
+    let mut stderr = BufReader::new(server.child.stderr.take().expect("piped"));
     kill(server.client().worker());
     let mut line = String::new();
-    said.read_line(&mut line).expect("read");
+    stderr.read_line(&mut line).expect("read");
     let number = line.strip_prefix("kv: worker ").and_then(|line| line.split_once(' '));
     let (number, rest) = number.unwrap_or_else(|| panic!("{line:?}"));
     assert!(["0", "1"].contains(&number), "{line:?}");
-    assert_eq!(rest, "is lost, with what it held\n");
+    assert_eq!(rest, "is lost, with all of its data\n");
     server.stop();
 }
 
 #[test]
-fn kills_at_any_moment_are_answered_as_what_they_are() {
+fn after_kills_at_any_moment_each_reply_is_a_result_or_an_error() {
     let server = Server::start(3, &[]);
     thread::scope(|scope| {
         let clients: Vec<_> = (0..4).map(|_| scope.spawn(|| work(&server))).collect();
         for _ in 0..12 {
             let mut client = server.client();
-            // Whoever it is: it may be killed while it answers.
-            client.say("INFO server");
+            // Any worker. It may be killed while it answers.
+            client.send("INFO server");
             let Some(info) = client.reply() else { continue };
-            let (_, rest) = info.split_once("process_id:").expect("told");
+            let (_, rest) = info.split_once("process_id:").expect("INFO has it");
             let worker = pid(rest.split('|').next().expect("a line").parse::<i32>().expect("a number"));
             let _ = kill_process(worker, Signal::KILL);
         }
-        clients.into_iter().for_each(|client| client.join().expect("it was answered"));
+        clients.into_iter().for_each(|client| client.join().expect("all replies were valid"));
     });
-    // All are there again, and nothing is held.
+    // All workers serve again, and no shard is held.
     let mut client = server.client();
     while client.ask("MSET a 1 b 1 c 1 d 1 e 1 f 1") != "+OK" {}
     assert_eq!(client.ask("MGET a b c d e f"), "[1 1 1 1 1 1]");
@@ -299,7 +300,7 @@ fn kills_at_any_moment_are_answered_as_what_they_are() {
     server.stop();
 }
 
-/// Asks for this and that, also of several shards, and comes back if the connection is lost.
+/// Sends requests, also for several shards, and connects again if the connection is lost.
 fn work(server: &Server) {
     let mut client = server.client();
     for n in 0..600 {
@@ -312,8 +313,8 @@ fn work(server: &Server) {
         match client.reply() {
             None => client = server.client(),
             Some(reply) if reply.starts_with('-') => {
-                let is_told = reply.starts_with("-TRYAGAIN ") || reply.starts_with("-INDETERMINATE ");
-                assert!(is_told, "{reply}");
+                let is_expected = reply.starts_with("-TRYAGAIN ") || reply.starts_with("-INDETERMINATE ");
+                assert!(is_expected, "{reply}");
             }
             Some(_) => {}
         }
@@ -321,13 +322,13 @@ fn work(server: &Server) {
 }
 
 #[test]
-fn a_stop_waits_for_no_idle_client_and_in_the_end_for_none() {
+fn a_stop_does_not_wait_for_idle_clients_or_longer_than_the_drain_time() {
     let server = Server::start(2, &["--drain", "0.3"]);
     let mut idle: Vec<_> = (0..10).map(|_| server.client()).collect();
     idle.iter_mut().for_each(|client| assert_eq!(client.ask("PING"), "+PONG"));
-    let mut deaf = server.client();
-    deaf.ask(&format!("SET k {}", "v".repeat(60_000)));
-    (0..1000).for_each(|_| deaf.say("GET k"));
+    let mut unread = server.client();
+    unread.ask(&format!("SET k {}", "v".repeat(60_000)));
+    (0..1000).for_each(|_| unread.send("GET k"));
     server.stop();
     assert!(idle.into_iter().all(|mut client| client.reply().is_none()));
 }
@@ -337,7 +338,7 @@ fn a_stop_answers_what_has_arrived() {
     let server = Server::start(2, &[]);
     let mut client = server.client();
     let requests: String = (0..KEYS).map(|n| format!("SET k{n} {n}\r\nMGET k{n} a b c\r\n")).collect();
-    client.say(&requests);
+    client.send(&requests);
     assert_eq!(client.reply().as_deref(), Some("+OK"));
     server.stop();
     let replies = std::iter::from_fn(|| client.reply()).count();
@@ -345,13 +346,13 @@ fn a_stop_answers_what_has_arrived() {
 }
 
 #[test]
-fn as_many_clients_as_allowed_wherever_they_come() {
+fn the_limit_of_clients_holds_for_all_workers_together() {
     let server = Server::start(2, &["--max-connections", "6"]);
     for _ in 0..3 {
         let mut clients: Vec<_> = (0..6).map(|_| server.client()).collect();
         clients.iter_mut().for_each(|client| assert_eq!(client.ask("PING"), "+PONG"));
         assert_eq!(server.client().reply().as_deref(), Some("-ERR max number of clients reached"));
-        // Whoever is told goodbye has gone.
+        // Once the connections are closed, the clients no longer count.
         clients.iter_mut().for_each(|client| assert_eq!(client.ask("QUIT"), "+OK"));
         clients.iter_mut().for_each(|client| assert_eq!(client.reply(), None));
     }
@@ -362,7 +363,7 @@ fn workers_end_when_the_coordinator_is_killed() {
     let mut server = Server::start(2, &[]);
     let mut client = server.client();
     assert_eq!(client.ask("MSET a 1 b 1 c 1 d 1"), "+OK");
-    let open = |worker| pidfd_open(worker, PidfdFlags::empty()).expect("it lives");
+    let open = |worker| pidfd_open(worker, PidfdFlags::empty()).expect("it is running");
     let workers: Vec<_> = server.workers().into_iter().map(open).collect();
     assert_eq!(workers.len(), 2);
     server.child.kill().expect("killed");

@@ -1,19 +1,23 @@
 //! `grep` on rayon's work-stealing pool.
 //!
-//! - **Split.** A task is 32 files or a mebibyte, a job in the pool. What a worker finds too large it hands back,
-//!   and the rest is spawned in mebibytes. `par_iter` would need the whole list of files first, and `par_bridge`
-//!   forgets their order.
-//! - **Share.** The pool shares the jobs out; there is no queue to be seen. As all jobs come from outside,
-//!   they wait in the pool's common one, and there is nothing to steal. A worker has a search of
-//!   its own, which it finds by its index in the pool (`Kernels`).
-//! - **Bound.** `window` promises in the line, and for a rest two more tasks a worker: the pool takes any number of
-//!   jobs, so whoever spawns has to count. A worker has one file open.
-//! - **Order.** A line of promises. Jobs from outside the pool are begun in the order they were spawned, so the one
-//!   that is waited for is at most a window away.
-//! - **Stop.** A job in the pool cannot be called back: it asks when its turn comes, and breaks its promise.
-//! - **Fail.** A panic is caught in the job, and becomes the task's output. Left alone, it would
-//!   end the run: the scope passes it on to its caller. A panic of `feed` closes the line as its
-//!   end does, so `feed` is joined, and what the join says is the run's result.
+//! - **Split.** A task is 32 files or one mebibyte of input, a job in the pool. A worker that
+//!   reaches this limit returns the remainder of its task, which is spawned as further tasks of a
+//!   mebibyte each. `par_iter` would need the whole list of files first, and `par_bridge` loses
+//!   their order.
+//! - **Share.** The pool distributes the jobs; its queues are not visible here. All jobs come from
+//!   outside of the pool and wait in its common queue, so there is nothing to steal. Each worker of
+//!   the pool has its own search, found by the worker's index (`Kernels`).
+//! - **Bound.** The queue of pending results has room for `window`. Of a remainder, two tasks per
+//!   worker are in flight. The pool accepts any number of jobs, so the code that spawns them must
+//!   count. A worker has one file open.
+//! - **Order.** A queue of pending results. Jobs from outside of the pool begin in the order in
+//!   which they were spawned. So at most a window of jobs is ahead of the one that `gather` waits
+//!   for.
+//! - **Stop.** A job in the pool cannot be cancelled. When it begins, it checks for a stop, and if
+//!   there is one, it drops its request and so abandons the pending result.
+//! - **Fail.** A panic is caught in the job, and becomes the task's output. Otherwise it would end
+//!   the run: the scope passes it on to its caller. A panic of `feed` closes the queue of pending
+//!   results just as its normal end does. So `feed` is joined, and the join gives the run's result.
 
 use std::{collections::VecDeque, mem, ops::ControlFlow, thread};
 
@@ -25,27 +29,28 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use rayon::Scope;
 
 use super::pool::{Kernels, with_pool};
-use crate::{caught::caught, promise, threads::Threads};
-
-type Order = promise::Order<Task, Output>;
-type Promise = promise::Promise<Output>;
+use crate::{
+    caught::caught,
+    pending,
+    threads::{Threads, in_flight},
+};
 
 // ANCHOR: grep-run
-/// Runs the job on a pool of `ctx.workers` threads, made for it, and one thread that feeds them; the calling
-/// thread gathers.
+/// Runs the job on a pool of `ctx.workers` threads, made for it, and one thread that feeds them;
+/// the calling thread gathers.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
-    let searches = Kernels::new(&Search::new(&job.query)?, ctx);
-    let (promises, line) = bounded(ctx.window.get());
+    let searches = Kernels::new(ctx, &Search::new(&job.query)?);
+    let (pending_tx, pending_rx) = bounded(ctx.window.get());
     with_pool(ctx, |pool| {
         pool.in_place_scope(|scope| {
-            let pool = Pool { scope, searches: &searches, ctx };
+            let spawner = JobSpawner { ctx, scope, searches: &searches };
             thread::scope(|scope| {
-                let mut threads = Threads::new(scope, ctx);
-                threads.spawn("feed", move || feed(job, &pool, &promises))?;
-                gather(&line, &pool, job, out);
-                // Ends a `feed` that waits for room in the line: nothing is taken out of it any
-                // more.
-                drop(line);
+                let mut threads = Threads::new(ctx, scope);
+                threads.spawn("feed", move || feed(&spawner, job, &pending_tx))?;
+                gather(&spawner, job, &pending_rx, out);
+                // Before the join: `feed` may be waiting for room among the pending results, which
+                // nothing takes any more.
+                drop(pending_rx);
                 threads.join()
             })
         })
@@ -54,73 +59,88 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
 // ANCHOR_END: grep-run
 
 // ANCHOR: grep-feed
-/// Spawns the tasks, and queues in the same order the promises of their outputs.
+/// Spawns the tasks and, in the same order, queues their pending results.
 ///
-/// On a thread of its own: walking waits for the disk, or for standard input, and a worker must not wait.
-fn feed(job: &Job, pool: &Pool, promises: &Sender<Promise>) {
-    for task in job.tasks(Grain::default(), &pool.ctx.stop) {
-        let (order, promise) = Order::new(task);
-        if promises.send(promise).is_err() {
+/// It runs on a thread of its own: it waits for the disk or for standard input, and a worker of the
+/// pool must not wait.
+fn feed(spawner: &JobSpawner, job: &Job, pending_tx: &Sender<Pending>) {
+    for task in job.tasks(Grain::default(), &spawner.ctx.stop) {
+        let (request, pending) = Request::new(task);
+        if pending_tx.send(pending).is_err() {
             break;
         }
-        pool.spawn(order);
+        spawner.spawn(request);
     }
 }
 // ANCHOR_END: grep-feed
 
 // ANCHOR: grep-work
-/// The pool during one run: where jobs are spawned, and what they borrow.
-#[derive(Clone, Copy)]
-struct Pool<'a, 'scope> {
-    scope: &'a Scope<'scope>,
-    searches: &'scope Kernels<Search>,
-    ctx: &'scope Ctx,
-}
-
-impl Pool<'_, '_> {
-    /// Has a worker do the task and keep the promise.
-    fn spawn(&self, order: Order) {
-        let Self { searches, ctx, .. } = *self;
-        self.scope.spawn(move |_| work(order, searches, ctx));
+impl JobSpawner<'_, '_> {
+    /// Spawns a job that does the task and completes its pending result.
+    fn spawn(&self, request: Request) {
+        let Self { ctx, searches, .. } = *self;
+        self.scope.spawn(move |_| work(ctx, searches, request));
     }
 }
 
 /// Does a task, on a thread of the pool, unless a stop is requested by then.
-fn work(order: Order, searches: &Kernels<Search>, ctx: &Ctx) {
+fn work(ctx: &Ctx, searches: &Kernels<Search>, request: Request) {
     if ctx.stop.requested() {
         return;
     }
     let mut search = searches.mine();
-    let output = caught(|| search.task(&order.task), |why| order.task.failed(why));
-    order.keep(output);
+    let output = caught(|| search.task(&request.task), |why| request.task.failed(why));
+    request.complete(output);
 }
 // ANCHOR_END: grep-work
 
 // ANCHOR: grep-gather
-/// Emits the outputs in the order of their promises.
-fn gather(line: &Receiver<Promise>, pool: &Pool, job: &Job, out: &mut dyn Sink<Output>) {
-    let _ = line.into_iter().try_for_each(|promise| settle(promise, pool, job, out));
-}
-
-/// Emits one output, and in its place whatever is left of its task.
-fn settle(promise: Promise, pool: &Pool, job: &Job, out: &mut dyn Sink<Output>) -> ControlFlow<()> {
-    let mut output = promise.kept()?;
-    let rest = mem::take(&mut output.rest);
-    pool.ctx.emit(output, out)?;
-
-    // One task in each worker's hands, and one that waits for it.
-    let ahead = 2 * pool.ctx.workers.get();
-    let mut line = VecDeque::new();
-    for task in rest {
-        if line.len() == ahead {
-            settle(line.pop_front().expect("it is full"), pool, job, out)?;
-        }
-        if job.wants(&task) {
-            let (order, promise) = Order::new(task);
-            pool.spawn(order);
-            line.push_back(promise);
+/// Emits the outputs in the order of the tasks.
+fn gather(spawner: &JobSpawner, job: &Job, pending_rx: &Receiver<Pending>, out: &mut dyn Sink<Output>) {
+    for pending in pending_rx {
+        if emit_in_order(spawner, job, pending, out).is_break() {
+            break;
         }
     }
-    line.into_iter().try_for_each(|promise| settle(promise, pool, job, out))
+}
+
+/// Emits the output of one task, and after it the outputs of the task's remainder.
+fn emit_in_order(
+    spawner: &JobSpawner,
+    job: &Job,
+    pending: Pending,
+    out: &mut dyn Sink<Output>,
+) -> ControlFlow<()> {
+    let mut output = pending.wait()?;
+    let remainder = mem::take(&mut output.remainder);
+    spawner.ctx.emit(output, out)?;
+
+    let mut queue = VecDeque::new();
+    for task in remainder {
+        if queue.len() == in_flight(spawner.ctx) {
+            let first = queue.pop_front().expect("the queue is full");
+            emit_in_order(spawner, job, first, out)?;
+        }
+        if job.wants(&task) {
+            let (request, pending) = Request::new(task);
+            spawner.spawn(request);
+            queue.push_back(pending);
+        }
+    }
+    for pending in queue {
+        emit_in_order(spawner, job, pending, out)?;
+    }
+    ControlFlow::Continue(())
 }
 // ANCHOR_END: grep-gather
+
+/// Spawns jobs in the pool during one run, with what they borrow.
+#[derive(Clone, Copy)]
+struct JobSpawner<'a, 'scope> {
+    ctx: &'scope Ctx,
+    scope: &'a Scope<'scope>,
+    searches: &'scope Kernels<Search>,
+}
+
+type Request = pending::Request<Task, Output>;
+type Pending = pending::Pending<Output>;

@@ -1,17 +1,19 @@
 //! `mandelbrot` on rayon's work-stealing pool.
 //!
-//! - **Split.** The numbers of all tiles are one range, which rayon halves for as long as somebody has nothing to
-//!   do; a task is one tile.
-//! - **Share.** Work stealing: a worker keeps one half and leaves the other in its own queue, where who is idle
-//!   takes the largest piece there is. Where all tiles cost the same, hardly anything is stolen, and so hardly
-//!   anything is shared; the cursor of the threads is touched for each.
-//! - **Bound.** Outputs wait in one bounded channel; when it is full, the workers do.
-//! - **Order.** None: an output says where it belongs.
-//! - **Stop.** The kernel asks, between rows and within long ones, and has no output then. A worker
-//!   that waits for room finds that `gather` has gone. `try_for_each` then calls off what others
-//!   have not begun.
-//! - **Fail.** A panic is caught where the task runs. Rayon passes any other on to `work`, where it
-//!   becomes the run's error: the outputs end early then, too.
+//! - **Split.** The numbers of all tiles are one range, which rayon halves as long as some worker
+//!   is idle. A task is one tile.
+//! - **Share.** Work stealing: a worker keeps one half of a range and puts the other into its own
+//!   queue. An idle worker steals the largest range there. Where all tiles cost the same, there are
+//!   few steals, and so hardly any contention; the cursor of the threads is contended for every
+//!   tile.
+//! - **Bound.** Outputs wait in one bounded channel. While it is full, the workers wait.
+//! - **Order.** None: each output says which tiles it is of.
+//! - **Stop.** The kernel checks for a stop between rows and within long ones, and then returns no
+//!   output. A worker that waits for room in the channel gets an error, since `gather` drops the
+//!   receiver. Either ends `try_for_each`, which then skips all tiles that have not begun.
+//! - **Fail.** A panic is caught where the task runs, and becomes the task's output. Rayon passes
+//!   any other panic on to the caller of `work`, where it becomes the run's error. A closed channel
+//!   alone does not prove that the outputs are complete.
 
 use cc_workloads::{
     Ctx, Result, Sink,
@@ -26,13 +28,14 @@ use crate::caught::caught;
 // ANCHOR: mandelbrot-run
 /// Runs the job on a pool of `ctx.workers` threads, made for it; the calling thread gathers.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
-    let (plane, tasks) = (Plane::new(&job.view, &ctx.stop), job.tasks(Grain::TILE));
-    let (done, outputs) = bounded(ctx.window.get());
+    let plane = Plane::new(&job.view, &ctx.stop);
+    let tasks = job.tasks(Grain::TILE);
+    let (outputs_tx, outputs_rx) = bounded(ctx.window.get());
     with_pool(ctx, |pool| {
         let mut worked = Ok(());
         pool.in_place_scope(|scope| {
-            scope.spawn(|_| worked = catch_panic("work", || work(&tasks, &plane, done)));
-            gather(outputs, ctx, out);
+            scope.spawn(|_| worked = catch_panic("work", || work(&plane, &tasks, outputs_tx)));
+            gather(ctx, outputs_rx, out);
         });
         worked
     })
@@ -40,19 +43,25 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
 // ANCHOR_END: mandelbrot-run
 
 // ANCHOR: mandelbrot-work
-/// Does all tasks, on all threads of the pool, unless a stop is requested.
-fn work(tasks: &Tasks, plane: &Plane, done: Sender<Output>) {
+/// Does all tasks, on all threads of the pool, unless a stop is requested. Takes the sender by
+/// value: `gather` ends when it is dropped.
+fn work(plane: &Plane, tasks: &Tasks, outputs_tx: Sender<Output>) {
     let _ = (0..tasks.count_all()).into_par_iter().try_for_each(|number| {
         let task = tasks.get(number)?;
         let output = caught(|| plane.task(&task), |why| Some(task.failed(why)));
-        done.send(output?).ok()
+        outputs_tx.send(output?).ok()
     });
 }
 // ANCHOR_END: mandelbrot-work
 
 // ANCHOR: mandelbrot-gather
-/// Emits the outputs as they come. With the receiver, it drops what the workers may be waiting for.
-fn gather(outputs: Receiver<Output>, ctx: &Ctx, out: &mut dyn Sink<Output>) {
-    let _ = outputs.into_iter().try_for_each(|output| ctx.emit(output, out));
+/// Emits the outputs as they arrive. Takes the receiver by value: dropping it fails the `send` of
+/// every worker that waits for room.
+fn gather(ctx: &Ctx, outputs_rx: Receiver<Output>, out: &mut dyn Sink<Output>) {
+    for output in outputs_rx {
+        if ctx.emit(output, out).is_break() {
+            break;
+        }
+    }
 }
 // ANCHOR_END: mandelbrot-gather

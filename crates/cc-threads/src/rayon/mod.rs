@@ -1,4 +1,5 @@
-//! The variant on rayon's work-stealing pool: the library shares the work out, and owns the threads.
+//! The variant on rayon's work-stealing pool: the library owns the threads and distributes the
+//! work.
 
 pub mod grep;
 pub mod mandelbrot;
@@ -9,7 +10,7 @@ pub mod wordcount;
 
 use cc_workloads::{Entry, Model};
 
-/// The variant.
+/// The table of this variant.
 pub(crate) const MODEL: Model = Model {
     name: "rayon",
     mechanism: "a thread pool (rayon)",
@@ -20,9 +21,9 @@ pub(crate) const MODEL: Model = Model {
     wordcount: Entry::Run(wordcount::run),
     sort: Entry::Run(sort::run),
     kv: Entry::Declined(
-        "a pool shares out what computes; who waits for a client would keep one of its threads",
+        "a pool is for computation; a task that waits for a client would block one of its threads",
     ),
     fetch: Entry::Declined(
-        "a pool shares out what computes; who waits for a server would keep one of its threads",
+        "a pool is for computation; a task that waits for a server would block one of its threads",
     ),
 };

@@ -1,4 +1,4 @@
-//! The pool of a run: its threads, and what each of them has for itself.
+//! The thread pool of a run, and the kernels that its workers own.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -8,46 +8,51 @@ use std::{
 use cc_workloads::{Ctx, Error, Result};
 use rayon::{ThreadBuilder, ThreadPool, ThreadPoolBuilder, current_thread_index};
 
-/// Runs `body` with a pool of `ctx.workers` threads, made for it. `body` stays on the calling
-/// thread, with the sink. It spawns by `in_place_scope`, which keeps it there: `scope` would move
-/// it to a worker, which would be blocked by gathering.
+/// Runs `body` with a pool of `ctx.workers` threads, made for it.
+///
+/// `body` stays on the calling thread, with the sink. To spawn jobs, it calls `in_place_scope`,
+/// which stays there, too. `scope` would move its closure to a worker, and gathering would block
+/// that worker.
 ///
 /// # Errors
 ///
-/// That of `body`, or that the system refuses a thread.
+/// The error of `body`, or that the system cannot create a thread.
 pub(crate) fn with_pool<T>(ctx: &Ctx, body: impl FnOnce(&ThreadPool) -> Result<T>) -> Result<T> {
     ThreadPoolBuilder::new()
         .num_threads(ctx.workers.get())
         .thread_name(|n| format!("worker-{n}"))
-        // Scoped: a pool that is merely dropped does not wait until its threads have ended.
+        // Scoped, since a run must leave no threads: dropping a `ThreadPool` does not wait for
+        // them.
         .build_scoped(ThreadBuilder::run, body)
         .map_err(|e| Error::worker("pool", e))?
 }
 
-/// Runs a job that feeds the others. Its panic closes the channel of the outputs as its end does,
-/// so it is told apart here.
+/// Runs a job that feeds the other jobs, and returns its panic as an error. Its panic closes the
+/// channel of the outputs just as its normal end does, so `gather` cannot tell the two apart.
 ///
 /// # Errors
 ///
 /// The job's panic, with its name.
 pub(crate) fn catch_panic(name: &str, job: impl FnOnce()) -> Result<()> {
-    // The run ends with this error, and nothing that the job has changed is looked at.
+    // `AssertUnwindSafe` is sound: the run ends with this error, and nothing reads what the job has
+    // changed.
     catch_unwind(AssertUnwindSafe(job)).map_err(|panic| Error::panicked(name, &*panic))
 }
 
-/// A kernel for each worker of the pool. The lock around it is never waited for: only its worker
-/// takes it.
+/// One kernel for each worker of the pool. Its lock satisfies the compiler and is never contended:
+/// only that worker takes it.
 pub(crate) struct Kernels<K>(Vec<Mutex<K>>);
 
 impl<K: Clone> Kernels<K> {
-    /// Clones of `kernel`, as many as there are workers.
-    pub(crate) fn new(kernel: &K, ctx: &Ctx) -> Self {
+    /// Clones `kernel` once for each worker.
+    pub(crate) fn new(ctx: &Ctx, kernel: &K) -> Self {
         Self((0..ctx.workers.get()).map(|_| Mutex::new(kernel.clone())).collect())
     }
 }
 
 impl<K> Kernels<K> {
-    /// The kernel of the worker that this job runs on.
+    /// The kernel of the worker that this job runs on. Poison is ignored: a kernel resets its
+    /// buffers at the start of each task.
     pub(crate) fn mine(&self) -> MutexGuard<'_, K> {
         let worker = current_thread_index().expect("jobs run in the pool");
         self.0[worker].lock().unwrap_or_else(PoisonError::into_inner)

@@ -1,4 +1,4 @@
-//! The closed loop: a connection asks again when all that it asked has been answered.
+//! The closed loop: a connection sends its next requests once all earlier ones have been answered.
 
 use std::time::Instant;
 
@@ -8,7 +8,7 @@ use mio::Events;
 use super::{
     Limit,
     outcome::{Outcome, Times},
-    peers::{Happened, Peers, happened, nanoseconds},
+    peers::{Peers, Readiness, nanoseconds, readiness},
 };
 use crate::requests::Requests;
 
@@ -18,18 +18,20 @@ struct Loop<'a> {
     pipeline: usize,
     limit: Limit,
     began: Instant,
-    /// Of each connection: what it is yet to be answered, of how many, since when.
-    asked: Vec<Asked>,
-    /// Connections that wait for replies.
+    /// Of each connection: its requests in flight.
+    in_flight: Vec<InFlight>,
+    /// The number of connections that wait for replies.
     waiting: usize,
     times: Times,
 }
 
 #[derive(Clone, Copy)]
-struct Asked {
+struct InFlight {
+    /// Requests without a reply.
     left: usize,
+    /// All requests that were sent together.
     count: usize,
-    at: Instant,
+    since: Instant,
 }
 
 pub(super) fn run(
@@ -39,20 +41,21 @@ pub(super) fn run(
     limit: Limit,
 ) -> Result<Outcome> {
     let began = Instant::now();
-    let asked = vec![Asked { left: 0, count: 0, at: began }; peers.len()];
-    let mut all = Loop { peers, requests, pipeline, limit, began, asked, waiting: 0, times: Times::new()? };
-    (0..all.peers.len()).try_for_each(|at| all.ask(at))?;
+    let in_flight = vec![InFlight { left: 0, count: 0, since: began }; peers.len()];
+    let mut all =
+        Loop { peers, requests, pipeline, limit, began, in_flight, waiting: 0, times: Times::new()? };
+    (0..all.peers.len()).try_for_each(|at| all.send(at))?;
     let mut events = Events::with_capacity(1024);
     while all.waiting > 0 {
         all.peers.wait(&mut events)?;
-        events.iter().map(happened).try_for_each(|happened| all.on(happened))?;
+        events.iter().map(readiness).try_for_each(|readiness| all.on(readiness))?;
     }
     let wall = began.elapsed();
     Outcome::new(all.peers, wall, all.times, None)
 }
 
 impl Loop<'_> {
-    fn ask(&mut self, at: usize) -> Result<()> {
+    fn send(&mut self, at: usize) -> Result<()> {
         let now = Instant::now();
         let count = match self.limit {
             Limit::Requests(all) => (all - self.peers.sent).min(self.pipeline as u64) as usize,
@@ -60,29 +63,29 @@ impl Loop<'_> {
             Limit::Time(_) => 0,
         };
         self.waiting += usize::from(count > 0);
-        self.asked[at] = Asked { left: count, count, at: now };
+        self.in_flight[at] = InFlight { left: count, count, since: now };
         if count > 0 {
             self.peers.send(at, count as u64, self.requests.draw(count))?;
         }
         Ok(())
     }
 
-    fn on(&mut self, happened: Happened) -> Result<()> {
-        let Happened { at, readable, writable, .. } = happened;
+    fn on(&mut self, readiness: Readiness) -> Result<()> {
+        let Readiness { at, readable, writable, .. } = readiness;
         if writable {
             self.peers.is_sent(at)?;
         }
         if !readable {
             return Ok(());
         }
-        let answered = self.peers.receive(happened)?;
-        let asked = &mut self.asked[at];
-        ensure!(answered <= asked.left, "there are more replies than requests");
-        asked.left -= answered;
-        if asked.left == 0 {
-            self.times.record(nanoseconds(asked.at.elapsed()), asked.count as u64);
+        let answered = self.peers.receive(readiness)?;
+        let batch = &mut self.in_flight[at];
+        ensure!(answered <= batch.left, "there are more replies than requests");
+        batch.left -= answered;
+        if batch.left == 0 {
+            self.times.record(nanoseconds(batch.since.elapsed()), batch.count as u64);
             self.waiting -= 1;
-            self.ask(at)?;
+            self.send(at)?;
         }
         Ok(())
     }

@@ -1,8 +1,8 @@
-//! `load`: requests on many connections, and how long each waits for its reply.
+//! `load`: sends requests on many connections, and measures how long each waits for its reply.
 //!
-//! [`closed`]: as many as the server can answer. [`open`]: as many as are due, whatever the server does. Both share the
-//! [`peers`], and what comes of it is the [`outcome`]. All is done by one thread, so that a server on two cores has one to
-//! itself and most of the other.
+//! In the [`closed`] loop, the server's replies decide when the next requests are sent. In the
+//! [`open`] loop, a schedule does. Both use the [`peers`] and return an [`outcome`]. A single
+//! thread does everything, so that on two cores the server has one to itself and most of the other.
 
 mod closed;
 mod open;
@@ -26,44 +26,46 @@ use crate::{
 use outcome::Outcome;
 use peers::Peers;
 
-/// Load a server with requests, and say how long they took
+/// Load a server with requests, and report how long they took
 ///
-/// Without --rate a connection asks again when it has been answered: a closed loop, which shows what the server can do. With it,
-/// requests come when they are due, and count from then on, whether or not those before them have been answered: an
-/// open loop, which shows how long clients wait. The exit status is 1 if anything went wrong, errors as replies included.
+/// Without --rate, a connection sends its next request when the last has been answered: a closed
+/// loop, which shows the server's throughput. With --rate, requests are sent when they are due,
+/// independent of earlier replies, and are timed from then on: an open loop, which shows how long
+/// clients wait. The exit status is 1 if anything failed, error replies included.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     #[command(flatten)]
     server: Server,
-    /// Connections at once
+    /// Number of connections
     #[arg(long, value_name = "N", default_value_t = NonZeroUsize::new(50).expect("more than none"))]
     connections: NonZeroUsize,
-    /// So many requests are sent at once on a connection, and answered, before the next; has no meaning with --rate
+    /// Number of requests that a connection sends together before it waits for their replies; not
+    /// with --rate
     #[arg(long, value_name = "N", default_value_t = NonZeroUsize::MIN, conflicts_with = "rate")]
     pipeline: NonZeroUsize,
-    /// So many requests in all
+    /// Total number of requests
     #[arg(long, value_name = "N", required_unless_present = "seconds")]
     requests: Option<u64>,
-    /// So long instead
+    /// Duration of the load in seconds, instead of --requests
     #[arg(long, value_name = "S", conflicts_with = "requests")]
     seconds: Option<f64>,
-    /// So many requests are due in a second, at times that are drawn (a Poisson process)
+    /// Requests per second, at random times (a Poisson process)
     #[arg(long, value_name = "N")]
     rate: Option<f64>,
-    /// They are due at even intervals instead
+    /// Send the requests of --rate at even intervals
     #[arg(long, requires = "rate")]
     even: bool,
     #[command(flatten)]
     mix: Mix,
-    /// What is drawn depends on it alone
+    /// Seed of all random choices
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// Print what came of it as JSON
+    /// Print the outcome as JSON
     #[arg(long)]
     json: bool,
 }
 
-/// When it is enough.
+/// When the load ends.
 #[derive(Clone, Copy, Debug)]
 enum Limit {
     Requests(u64),
@@ -82,7 +84,7 @@ pub(crate) fn main(args: &Args) -> Result<()> {
 
 fn run(args: &Args) -> Result<Outcome> {
     let Args { server, connections, pipeline, mix, seed, .. } = args;
-    // The first request of a batch and its reply, and some to spare.
+    // Bounds the memory: there are at least 16 batches of this many requests.
     ensure!(pipeline.get() <= 10_000, "--pipeline {pipeline}: ten thousand at most");
     let limit = args.limit()?;
     connect::raise_descriptors()?;

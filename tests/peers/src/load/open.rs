@@ -1,7 +1,8 @@
-//! The open loop: requests come when they are due, as from clients that do not know of each other.
+//! The open loop: requests are sent when they are due, as by independent clients.
 //!
-//! A request's time counts from when it was due. Were it to count from when it was sent, a server that stands still would
-//! keep most requests from being sent, and those few that were would be all that one sees of it (coordinated omission).
+//! A request's time is measured from when it was due. If it were measured from when the request was
+//! sent, a server that stalls would delay the sending of most requests, and only the few that were
+//! sent would show the stall (coordinated omission).
 
 use std::{
     collections::VecDeque,
@@ -19,18 +20,19 @@ use rustix::time::{
 
 use super::{
     outcome::{Outcome, Times},
-    peers::{Happened, Peers, happened, nanoseconds},
+    peers::{Peers, Readiness, nanoseconds, readiness},
 };
 use crate::requests::Requests;
 
-/// No more are sent before replies are read again, however late it is.
+/// Maximum number of requests sent before replies are read again, even if more are due: otherwise
+/// sending could starve reading.
 const BURST: usize = 64;
 
-/// When requests are due, in nanoseconds from the beginning: an endless series.
+/// The times at which requests are due, in nanoseconds from the beginning: an endless series.
 pub(super) struct Due {
-    /// Nanoseconds between two, on average.
+    /// Mean time between two requests, in nanoseconds.
     gap: f64,
-    /// None if they come at even intervals.
+    /// `None` for even intervals.
     rng: Option<Rng>,
     next: f64,
 }
@@ -38,7 +40,7 @@ pub(super) struct Due {
 impl Due {
     pub(super) fn new(rate: f64, is_even: bool, seed: u64) -> Result<Self> {
         ensure!((1.0..=1e7).contains(&rate), "--rate {rate}: from 1 to ten million");
-        // Another series than that of the keys.
+        // Not the seed of the keys, so that the two series are independent.
         Ok(Self { gap: 1e9 / rate, rng: (!is_even).then(|| Rng::with_seed(!seed)), next: 0.0 })
     }
 }
@@ -53,11 +55,11 @@ impl Iterator for Due {
     }
 }
 
-/// A connection's requests that have not been answered, by when they were due.
+/// A connection's unanswered requests: when each was due.
 #[derive(Default)]
 struct Queue {
     due: VecDeque<u64>,
-    /// So many of them, the last ones, have not been sent.
+    /// How many of them, at the end, have not been sent.
     unsent: usize,
 }
 
@@ -68,7 +70,7 @@ struct Loop<'a, D: Iterator<Item = u64>> {
     began: Instant,
     timer: OwnedFd,
     queues: Vec<Queue>,
-    /// Whose turn it is.
+    /// The connection that sends the next request.
     turn: usize,
     unanswered: usize,
     times: Times,
@@ -81,7 +83,7 @@ pub(super) fn run(
     due: impl Iterator<Item = u64>,
 ) -> Result<Outcome> {
     let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
-    peers.also(&mut SourceFd(&timer.as_raw_fd()))?;
+    peers.register(&mut SourceFd(&timer.as_raw_fd()))?;
     let queues = (0..peers.len()).map(|_| Queue::default()).collect();
     let (times, late) = (Times::new()?, Times::new()?);
     let (due, began) = (due.peekable(), Instant::now());
@@ -89,14 +91,15 @@ pub(super) fn run(
     let mut events = Events::with_capacity(1024);
     while all.issue()? || all.unanswered > 0 {
         all.peers.wait(&mut events)?;
-        events.iter().map(happened).try_for_each(|happened| all.on(happened))?;
+        events.iter().map(readiness).try_for_each(|readiness| all.on(readiness))?;
     }
     let wall = began.elapsed();
     Outcome::new(all.peers, wall, all.times, Some(all.late))
 }
 
 impl<D: Iterator<Item = u64>> Loop<'_, D> {
-    /// Sends what is due, and has itself woken for the next one. Whether there is a next one.
+    /// Sends the requests that are due, and sets the timer for the next one. Returns whether there
+    /// is a next one.
     fn issue(&mut self) -> Result<bool> {
         let mut now = self.now();
         for _ in 0..BURST {
@@ -121,7 +124,7 @@ impl<D: Iterator<Item = u64>> Loop<'_, D> {
         nanoseconds(self.began.elapsed())
     }
 
-    /// Sends what has not been, until the socket takes no more.
+    /// Sends unsent requests until the socket takes no more.
     fn send(&mut self, at: usize) -> Result<()> {
         while self.queues[at].unsent > 0 && self.peers.is_sent(at)? {
             self.peers.send(at, 1, self.requests.draw(1))?;
@@ -130,16 +133,16 @@ impl<D: Iterator<Item = u64>> Loop<'_, D> {
         Ok(())
     }
 
-    fn on(&mut self, happened: Happened) -> Result<()> {
-        let Happened { at, readable, writable, .. } = happened;
+    fn on(&mut self, readiness: Readiness) -> Result<()> {
+        let Readiness { at, readable, writable, .. } = readiness;
         if at == self.queues.len() {
-            return Ok(()); // the timer: the next turn of the loop does what is due
+            return Ok(()); // the timer: the loop calls `issue` next
         }
         if writable && self.peers.is_sent(at)? {
             self.send(at)?;
         }
         if readable {
-            let (answered, now) = (self.peers.receive(happened)?, self.now());
+            let (answered, now) = (self.peers.receive(readiness)?, self.now());
             let queue = &mut self.queues[at];
             ensure!(answered <= queue.due.len() - queue.unsent, "there are more replies than requests");
             queue.due.drain(..answered).for_each(|due| self.times.record(now - due, 1));

@@ -1,4 +1,4 @@
-//! What came of a load.
+//! The outcome of a load.
 
 use std::{collections::BTreeMap, fmt, mem, time::Duration};
 
@@ -10,7 +10,8 @@ use serde::Serialize;
 use super::peers::Peers;
 use crate::replies::Tally;
 
-/// Times in nanoseconds, to three digits, up to a minute: what took longer counts as that.
+/// A histogram of times in nanoseconds, with three significant digits. Longer times than a minute
+/// count as a minute.
 pub(super) struct Times(Histogram<u64>);
 
 const LONGEST: u64 = 60_000_000_000;
@@ -20,7 +21,7 @@ impl Times {
         Ok(Self(Histogram::new_with_max(LONGEST, 3)?))
     }
 
-    /// So many of the same.
+    /// Records `count` equal times.
     pub(super) fn record(&mut self, nanoseconds: u64, count: u64) {
         self.0.saturating_record_n(nanoseconds.max(1), count);
     }
@@ -37,7 +38,7 @@ impl Times {
     }
 }
 
-/// In seconds.
+/// Quantiles of times, in seconds.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(super) struct Quantiles {
     pub(super) p50: f64,
@@ -47,24 +48,24 @@ pub(super) struct Quantiles {
     pub(super) max: f64,
 }
 
-/// What came of it.
+/// The outcome of a load, as printed with --json.
 #[derive(Debug, Serialize)]
 pub(super) struct Outcome {
     pub(super) requests: u64,
     /// From the first request to the last reply.
     pub(super) wall_s: f64,
     pub(super) requests_per_s: f64,
-    /// Requests that read, and those of them that found nothing.
+    /// Requests that read, and those of them whose key was missing.
     pub(super) reads: u64,
     pub(super) misses: u64,
-    /// Errors among the replies, by what they say.
+    /// Error replies, by their text.
     pub(super) errors: BTreeMap<String, u64>,
-    /// From when a request was sent until it was answered, with all that were sent with it; in an open loop, from when it
-    /// was due.
+    /// Time from sending a request, with all requests sent together, to its reply. In an open loop,
+    /// from when it was due.
     pub(super) latency_s: Quantiles,
-    /// In an open loop: how much later than due the generator had come to requests.
+    /// In an open loop: how late the generator sent requests.
     pub(super) late_s: Option<Quantiles>,
-    /// The generator's own processor time, since it was started.
+    /// Processor time of the generator since it was started.
     pub(super) cpu_s: f64,
     #[serde(skip)]
     tally: Tally,
@@ -89,7 +90,7 @@ impl Outcome {
         })
     }
 
-    /// Whether the replies are such as the requests ask for: errors, and words for numbers, are no success.
+    /// Checks that each reply is of the kind that its request needs. Error replies are a failure.
     pub(super) fn check(&self) -> Result<()> {
         let failed: u64 = self.errors.values().sum();
         if failed > 0 {
@@ -112,12 +113,12 @@ impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { requests, wall_s, requests_per_s, reads, misses, latency_s, .. } = self;
         writeln!(f, "{requests} requests in {wall_s:.3} s: {requests_per_s:.0} a second")?;
-        writeln!(f, "{reads} reads, {misses} of a key that is not there")?;
+        writeln!(f, "{reads} reads, {misses} of a missing key")?;
         writeln!(f, "latency   {latency_s}")?;
         if let Some(late) = &self.late_s {
-            writeln!(f, "lateness  {late}, of this program's own")?;
+            writeln!(f, "lateness  {late}, of this program")?;
         }
-        writeln!(f, "{:.3} s of this program's processor time", self.cpu_s)
+        writeln!(f, "{:.3} s processor time of this program", self.cpu_s)
     }
 }
 

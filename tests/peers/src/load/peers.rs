@@ -1,4 +1,4 @@
-//! The connections, and the one thread's wait for any of them.
+//! The connections, and the event loop's wait for any of them.
 
 use std::{
     io::{self, ErrorKind, Read, Write},
@@ -10,18 +10,18 @@ use anyhow::{Context, Result, bail};
 use mio::{Events, Interest, Poll, Token, event::Source, net::TcpStream};
 
 use crate::{
-    connect::PATIENCE,
+    connect::SILENCE_LIMIT,
     replies::{Replies, Tally},
     requests::Drawn,
 };
 
-/// Bytes that are read at once.
+/// Size of a read, in bytes.
 const READ: usize = 64 * 1024;
 
 pub(super) struct Peers {
     poll: Poll,
     peers: Vec<Peer>,
-    /// What the server is called in messages.
+    /// The server's address, for messages.
     address: SocketAddr,
     buffer: Vec<u8>,
     pub(super) tally: Tally,
@@ -33,17 +33,17 @@ pub(super) struct Peers {
 struct Peer {
     stream: TcpStream,
     replies: Replies,
-    /// What the socket did not take.
+    /// Bytes that the socket has not taken yet.
     unsent: Vec<u8>,
 }
 
-/// What has happened at a connection, by its number.
+/// What a poll event says about a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Happened {
+pub(super) struct Readiness {
     pub(super) at: usize,
     pub(super) readable: bool,
     pub(super) writable: bool,
-    /// Nothing will come after what there is to be read.
+    /// Nothing follows the bytes that can be read now.
     pub(super) closed: bool,
 }
 
@@ -65,32 +65,32 @@ impl Peers {
         self.peers.len()
     }
 
-    /// Has something waited for beside the connections, under a number that none of them has.
-    pub(super) fn also(&self, source: &mut impl Source) -> io::Result<()> {
+    /// Registers another source of events. Its number is that after the last connection.
+    pub(super) fn register(&self, source: &mut impl Source) -> io::Result<()> {
         self.poll.registry().register(source, Token(self.peers.len()), Interest::READABLE)
     }
 
-    /// Waits until something happens.
+    /// Waits for events.
     ///
     /// # Errors
     ///
-    /// Nothing has happened for [`PATIENCE`].
+    /// There was no event for [`SILENCE_LIMIT`].
     pub(super) fn wait(&mut self, events: &mut Events) -> Result<()> {
-        match self.poll.poll(events, Some(PATIENCE)) {
+        match self.poll.poll(events, Some(SILENCE_LIMIT)) {
             Err(error) if error.kind() == ErrorKind::Interrupted => events.clear(),
             Err(error) => return Err(error.into()),
             Ok(()) if events.is_empty() => {
-                bail!("{} has said nothing for {} s", self.address, PATIENCE.as_secs())
+                bail!("{} has said nothing for {} s", self.address, SILENCE_LIMIT.as_secs())
             }
             Ok(()) => {}
         }
         Ok(())
     }
 
-    /// Sends what is drawn, or as much as the socket takes; the rest when it is writable.
+    /// Sends the drawn requests. Bytes that the socket does not take are sent when it is writable.
     pub(super) fn send(&mut self, at: usize, count: u64, Drawn { bytes, reads }: Drawn<'_>) -> Result<()> {
         let peer = &mut self.peers[at];
-        debug_assert!(peer.unsent.is_empty(), "nothing overtakes what is waiting");
+        debug_assert!(peer.unsent.is_empty(), "unsent bytes come first");
         let taken = write(&mut peer.stream, bytes).with_context(|| self.address.to_string())?;
         peer.unsent.extend_from_slice(&bytes[taken..]);
         self.reads += reads;
@@ -98,7 +98,7 @@ impl Peers {
         Ok(())
     }
 
-    /// Whether everything that was sent has been taken by the socket, which is asked once more.
+    /// Tries to send the unsent bytes again, and returns whether the socket has taken all.
     pub(super) fn is_sent(&mut self, at: usize) -> Result<bool> {
         let peer = &mut self.peers[at];
         if !peer.unsent.is_empty() {
@@ -108,12 +108,12 @@ impl Peers {
         Ok(peer.unsent.is_empty())
     }
 
-    /// Reads what there is. How many replies have come to their end.
+    /// Reads all available bytes, and returns how many replies were completed.
     ///
     /// # Errors
     ///
-    /// The server has hung up, or what it says is no reply.
-    pub(super) fn receive(&mut self, Happened { at, closed, .. }: Happened) -> Result<usize> {
+    /// The server has closed the connection, or sent something that is not a reply.
+    pub(super) fn receive(&mut self, Readiness { at, closed, .. }: Readiness) -> Result<usize> {
         let peer = &mut self.peers[at];
         let mut ended = 0;
         loop {
@@ -126,7 +126,7 @@ impl Peers {
             };
             let fed = peer.replies.feed(&self.buffer[..read], &mut self.tally);
             ended += fed.with_context(|| self.address.to_string())?;
-            // Less than there was room for is all that there was: what comes later is an event of its own.
+            // A short read has emptied the socket; bytes that arrive later are another event.
             if read < self.buffer.len() && !closed {
                 return Ok(ended);
             }
@@ -147,14 +147,14 @@ fn write(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {
     Ok(taken)
 }
 
-/// What an event says. A hang-up is seen by who reads.
-pub(super) fn happened(event: &mio::event::Event) -> Happened {
+/// Reads a poll event. A closed connection counts as readable, so that the next read finds out.
+pub(super) fn readiness(event: &mio::event::Event) -> Readiness {
     let closed = event.is_read_closed() || event.is_error();
     let readable = event.is_readable() || closed;
-    Happened { at: event.token().0, readable, writable: event.is_writable(), closed }
+    Readiness { at: event.token().0, readable, writable: event.is_writable(), closed }
 }
 
-/// Nanoseconds, which are enough for centuries.
+/// Nanoseconds as a `u64`, which is enough for centuries.
 pub(super) fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

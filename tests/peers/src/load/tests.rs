@@ -1,4 +1,4 @@
-//! Against servers that do what the test says, and nothing by the clock.
+//! Tests of the load against servers that the test controls; none depends on the clock.
 
 use std::{
     io::{Read, Write},
@@ -21,7 +21,8 @@ fn args(address: SocketAddr, flags: &str) -> Args {
     Line::try_parse_from(line.split(' ')).unwrap().args
 }
 
-/// Lets `serve` answer on each connection, as many as `flags` has, and returns what the load came to.
+/// Calls `serve` for each connection, of which there are `connections`, and returns the outcome of
+/// the load.
 fn loaded(flags: &str, connections: usize, serve: impl Fn(TcpStream) + Sync) -> Result<Outcome> {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let args = args(listener.local_addr().unwrap(), &format!("--connections {connections} {flags}"));
@@ -37,8 +38,8 @@ fn loaded(flags: &str, connections: usize, serve: impl Fn(TcpStream) + Sync) -> 
     })
 }
 
-/// Calls `answer` with the number of each request that comes and whether it reads, until the client is gone.
-/// (With three bytes as value, a request is a GET of 36 bytes or a SET of 45.)
+/// Calls `answer` for each request until the client closes, with the request's number and whether
+/// it reads. With a value of three bytes, a GET has 36 bytes and a SET 45.
 fn each(mut stream: TcpStream, mut answer: impl FnMut(&mut TcpStream, usize, bool)) {
     for nth in 0.. {
         let mut request = [0; 45];
@@ -57,7 +58,7 @@ fn right(reads: bool) -> &'static [u8] {
     if reads { b"$3\r\nabc\r\n" } else { b"+OK\r\n" }
 }
 
-/// The client may have gone meanwhile.
+/// Sends bytes to a client that may be gone.
 fn say(stream: &mut TcpStream, bytes: &[u8]) {
     let _ = stream.write_all(bytes);
 }
@@ -124,7 +125,7 @@ fn who_hangs_up_is_found_out() {
             });
         });
         let error = format!("{:#}", outcome.unwrap_err());
-        // Who writes first is told otherwise than who reads first.
+        // The error depends on whether the client writes or reads first.
         assert!(
             error.contains("hung up") || error.contains("Broken pipe") || error.contains("reset"),
             "{error}"
@@ -132,7 +133,8 @@ fn who_hangs_up_is_found_out() {
     }
 }
 
-/// A server that stands still once, until another two hundred requests have come: one every millisecond, so a fifth of a second.
+/// A server that stalls once, until another two hundred requests have come. One comes every
+/// millisecond, so the stall lasts a fifth of a second.
 #[test]
 fn who_stands_still_is_seen_by_all_who_come_meanwhile() {
     let outcome = loaded("--requests 1000 --rate 1000 --even", 1, |stream| {
@@ -147,7 +149,8 @@ fn who_stands_still_is_seen_by_all_who_come_meanwhile() {
     });
     let outcome = outcome.unwrap();
     assert!(outcome.check().is_ok());
-    // Of a thousand requests two hundred waited from nothing to a fifth of a second: a fifth of all, and not one alone.
+    // Of a thousand requests, two hundred wait between 0 and 200 ms: a fifth of all requests shows
+    // the stall, and not one alone.
     let late = outcome.latency_s;
     assert!(late.p999 >= 0.198 && late.p90 >= 0.099, "{late}");
 }

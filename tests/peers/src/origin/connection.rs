@@ -1,4 +1,4 @@
-//! One client: reads requests, and plays what they get.
+//! One client: reads requests, and plays the script of each.
 
 use std::{io, sync::Arc};
 
@@ -14,13 +14,14 @@ use super::{
     stats::Counters,
 };
 
-/// A larger request is none.
+/// Maximum size of a request's head.
 const LARGEST: usize = 64 << 10;
 const MOST_HEADERS: usize = 64;
 
-/// Serves a client until it goes, or has to.
+/// Serves a client until it or a script closes the connection.
 pub(super) async fn serve(mut stream: TcpStream, settings: Settings, counters: Arc<Counters>) {
-    // Without it, it is slower. Whatever goes wrong is the client's concern.
+    // Disables Nagle's algorithm: otherwise a small answer waits for an acknowledgement. Failing
+    // costs only latency, so the error is ignored.
     let _ = stream.set_nodelay(true);
     let mut received = Vec::new();
     while let Ok(Some(request)) = read(&mut stream, &mut received).await {
@@ -31,7 +32,7 @@ pub(super) async fn serve(mut stream: TcpStream, settings: Settings, counters: A
     }
 }
 
-/// The next request, unless the client has gone.
+/// The next request; `None` if the client has closed.
 async fn read(stream: &mut TcpStream, received: &mut Vec<u8>) -> io::Result<Option<Request>> {
     loop {
         if let Some((length, request)) = parse(received)? {
@@ -64,7 +65,7 @@ fn parse(received: &[u8]) -> io::Result<Option<(usize, Request)>> {
     Ok(Some((length, request)))
 }
 
-/// Answers, and says whether there may be another request.
+/// Answers a request, and returns whether the connection can have another.
 async fn answer(
     stream: &mut TcpStream,
     request: &Request,
@@ -76,7 +77,7 @@ async fn answer(
         stream.write_all(&script::ok(&stats)).await?;
         return Ok(true);
     }
-    let (under_way, before) = counters.begin(request.host_name(), &request.path);
+    let (in_flight, before) = counters.begin(request.host_name(), &request.path);
     counters.together(settings.together).await;
     sleep(counters.latency()).await;
     let mut steps = script::of(request, before, &settings);
@@ -84,17 +85,19 @@ async fn answer(
     for step in steps {
         play(stream, step).await?;
     }
-    // Whoever has the last byte may ask again before this thread is on again: then this request is no more.
-    let under_way = if matches!(last, Some(Step::Silence | Step::Flood(_))) { Some(under_way) } else { None };
+    // The request must no longer count when its last bytes are sent: the client may send its next
+    // request before this task runs again, and both would count. Endless answers count until they
+    // end.
+    let in_flight = if matches!(last, Some(Step::Silence | Step::Flood(_))) { Some(in_flight) } else { None };
     let goes_on = match last {
         Some(step) => play(stream, step).await?,
         None => false,
     };
-    drop(under_way);
+    drop(in_flight);
     Ok(goes_on)
 }
 
-/// Does a step, and says whether the connection may be used after it.
+/// Does a step, and returns whether the connection can be used after it.
 async fn play(stream: &mut TcpStream, step: Step) -> io::Result<bool> {
     match step {
         Step::Send(bytes) => stream.write_all(&bytes).await?,
@@ -105,7 +108,7 @@ async fn play(stream: &mut TcpStream, step: Step) -> io::Result<bool> {
             return Ok(false);
         }
         Step::Reset => {
-            // What has been sent is to arrive before.
+            // Closing the socket now sends a reset in place of the normal end.
             stream.set_zero_linger()?;
             return Ok(false);
         }

@@ -1,10 +1,12 @@
-//! `origin`: a server with resources of every kind, and with every fault that a client must be able to deal with.
+//! `origin`: a server with resources of every kind, and with every fault that a client must handle.
 //!
-//! What a request gets is a script: which bytes are sent when, and how it ends. It follows from the path, the seed, and
-//! how often the path has been asked for, so that a run can be repeated. A library for servers would not let most of the faults
-//! through, so the bytes are written by hand; requests are read with `httparse`.
+//! The answer to a request is a script: which bytes are sent when, and how the connection goes on.
+//! It depends on the path, the seed, and how often the path was requested before, so a run can be
+//! repeated. Answers are written as bytes, because a server library would not allow most of the
+//! faults; requests are parsed with `httparse`.
 //!
-//! `/~stats` says how many requests there were at once, in all and for each host, and `/~urls/N` lists N resources.
+//! `/~stats` returns the number of requests in all and for each host, with the peak of concurrent
+//! ones. `/~urls/N` lists N resources.
 
 mod connection;
 mod script;
@@ -34,48 +36,49 @@ pub use stats::Stats;
 
 use stats::Counters;
 
-/// Serve resources, and faults, until standard input ends or SIGINT or SIGTERM comes.
+/// Serve resources and faults, until standard input ends, or SIGINT or SIGTERM arrives.
 ///
-/// A line `latency MS` on standard input lets requests wait for so long from then on, and is printed when they do.
+/// A line `latency MS` on standard input sets the latency of later requests, and is printed once it
+/// is set.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Where clients connect; with port 0 the system chooses one, which is printed
+    /// Address to listen at; with port 0 the system chooses the port, which is printed
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:0")]
     listen: SocketAddr,
-    /// Listen at so many addresses: 127.0.0.1 and those that follow it
+    /// Number of addresses to listen at: 127.0.0.1 and those that follow it
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..255))]
     hosts: u8,
-    /// What bodies are made from
+    /// Seed of the bodies
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// Let every request wait for so many milliseconds
+    /// Delay of every answer, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 0)]
     latency: u64,
-    /// Bodies have so many bytes at most
+    /// Maximum size of a body in bytes
     #[arg(long, value_name = "BYTES", default_value_t = 64 << 10)]
     size: usize,
-    /// Answer so many requests of a hundred with 503, once for each resource
+    /// Percentage of resources whose first request is answered with 503
     #[arg(long, value_name = "PERCENT", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=100))]
     errors: u8,
-    /// Print the URLs of so many resources, and serve nothing
+    /// Print the URLs of N resources, and serve nothing
     #[arg(long, value_name = "N")]
     urls: Option<usize>,
 }
 
-/// How an origin is to behave.
+/// The behaviour of an origin.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
     /// What bodies are made from.
     pub seed: u64,
-    /// Every request waits for so long.
+    /// Delay of every answer.
     pub latency: Duration,
-    /// No request is answered before so many have been under way at once.
+    /// No request is answered before this number of requests have been in flight together.
     pub together: usize,
-    /// The most bytes of a body.
+    /// Maximum size of a body in bytes.
     pub size: usize,
-    /// So many of a hundred plain resources answer with 503 at first.
+    /// Percentage of plain resources whose first request is answered with 503.
     pub errors: u8,
-    /// At so many addresses, from 127.0.0.1 on.
+    /// Number of addresses, from 127.0.0.1 on.
     pub hosts: u8,
 }
 
@@ -92,7 +95,7 @@ impl From<&Args> for Settings {
     }
 }
 
-/// The program.
+/// Runs the program.
 pub fn main(args: &Args) -> anyhow::Result<()> {
     if let Some(count) = args.urls {
         let list = script::urls(args.listen, args.hosts, count);
@@ -109,12 +112,13 @@ pub fn main(args: &Args) -> anyhow::Result<()> {
             never = serve(listeners, args.into(), counters.clone()) => never,
         }
     });
-    // Somebody may still be reading standard input, which nobody can be kept from.
+    // A blocking read of standard input may still be running, and cannot be cancelled. A normal
+    // shutdown would wait for it.
     runtime.shutdown_background();
     served.with_context(|| format!("origin at {}", args.listen))
 }
 
-/// An origin on a thread of its own, which ends when this is dropped.
+/// An origin on a thread of its own, which stops when this is dropped.
 pub struct Origin {
     address: SocketAddr,
     counters: Arc<Counters>,
@@ -123,7 +127,7 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// One that listens at a port of the system's choice.
+    /// Starts an origin at a port that the system chooses.
     pub fn start(settings: Settings) -> io::Result<Self> {
         let runtime = runtime()?;
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
@@ -141,19 +145,20 @@ impl Origin {
         Ok(Self { address, counters, end: Some(end), thread: Some(thread) })
     }
 
-    /// Where it listens.
+    /// The address at which it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// What it has counted.
+    /// The counts so far.
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.counters.stats()
     }
 
-    /// Waits until so many requests are under way at once. Returns at once if they are, or were.
+    /// Waits until this number of requests are in flight together, or returns at once if they have
+    /// been.
     pub fn wait_for_peak(&self, requests: usize) {
         self.counters.wait_for_peak(requests);
     }
@@ -170,14 +175,14 @@ fn runtime() -> io::Result<Runtime> {
     Builder::new_current_thread().enable_all().build()
 }
 
-/// Each connection takes a descriptor: as many as this process may have.
+/// Raises the limit of descriptors to the hard limit, because each connection takes one.
 fn raise_limit() {
     let limit = getrlimit(Resource::Nofile);
-    // Where it cannot be raised, it is what it was.
+    // If this fails, the present limit stays.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
-/// More than there will be connections that come at once.
+/// Maximum number of connections that wait to be accepted. It is higher than any test needs.
 const BACKLOG: u32 = 4096;
 
 fn listen(first: SocketAddr, hosts: u8) -> io::Result<Vec<TcpListener>> {
@@ -196,14 +201,14 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Serves whoever connects, for ever.
+/// Serves all clients, for ever.
 async fn serve(listeners: Vec<TcpListener>, settings: Settings, counters: Arc<Counters>) -> io::Result<()> {
     counters.set_latency(settings.latency);
     let mut accepting = JoinSet::new();
     for listener in listeners {
         accepting.spawn(accept(listener, settings, counters.clone()));
     }
-    // They end together with this.
+    // The tasks never end; they are aborted when the set is dropped with this future.
     while accepting.join_next().await.is_some() {}
     Ok(())
 }
@@ -214,7 +219,7 @@ async fn accept(listener: TcpListener, settings: Settings, counters: Arc<Counter
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => _ = connections.spawn(connection::serve(stream, settings, counters.clone())),
-                // No descriptors: there will be when somebody has gone.
+                // Most likely there are no descriptors: waits until a connection ends.
                 Err(_) => _ = connections.join_next().await,
             },
             Some(_) = connections.join_next() => {}
@@ -222,11 +227,12 @@ async fn accept(listener: TcpListener, settings: Settings, counters: Arc<Counter
     }
 }
 
-/// Waits for the end of standard input, or a signal, and does meanwhile what standard input says.
+/// Waits for the end of standard input or for a signal, and obeys the lines of standard input until
+/// then.
 async fn end(counters: &Counters) -> io::Result<()> {
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     tokio::select! {
-        told = obey(counters) => told,
+        ended = obey(counters) => ended,
         _ = interrupt.recv() => Ok(()),
         _ = terminate.recv() => Ok(()),
     }

@@ -1,4 +1,4 @@
-//! What a request gets: which bytes when, and how it ends.
+//! The answer to a request: which bytes are sent when, and how it ends.
 
 use std::{fmt::Write as _, io::Write as _, net::SocketAddr, time::Duration};
 
@@ -6,7 +6,7 @@ use flate2::{Compression, write::GzEncoder};
 
 use super::Settings;
 
-/// What is known of a request.
+/// The parts of a request that decide its answer.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Request {
     pub(super) path: String,
@@ -22,7 +22,7 @@ impl Request {
         self.host.rsplit_once(':').map_or(&self.host, |(name, _)| name)
     }
 
-    /// The first byte that is asked for, if it is of this version.
+    /// The first byte of the requested range, if it is of this version.
     fn first(&self, tag: &str) -> Option<usize> {
         let first = self.range.as_deref()?.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok()?;
         self.if_range.as_deref().is_none_or(|wanted| wanted == tag).then_some(first)
@@ -34,21 +34,21 @@ impl Request {
 pub(super) enum Step {
     Send(Vec<u8>),
     Pause(Duration),
-    /// The last bytes.
+    /// Sends these bytes and closes the connection.
     Close(Vec<u8>),
-    /// Whatever has been sent, the connection is gone.
+    /// Resets the connection.
     Reset,
-    /// Until the client sends more, which gets no answer, as where a connection that is kept idle
-    /// is closed meanwhile.
+    /// Waits for the next request and closes without an answer, as a server does that closes an
+    /// idle connection.
     Snub,
-    /// Until the client goes.
+    /// Sends nothing until the client closes.
     Silence,
-    /// The same again and again, until the client goes.
+    /// Sends the same bytes repeatedly until the client closes.
     Flood(Vec<u8>),
 }
 
-/// The resources that are not as they should be, each as a path, with what a client has to make of it: nothing if it is a body like
-/// any other in the end, or why it cannot be had.
+/// The paths of resources with a fault, each with the result that a client must have: `None` if it
+/// has the body in the end, otherwise the reason why not.
 pub const FAULTS: &[(&str, Option<&str>)] = &[
     ("/busy/1", None),
     ("/limited/2", None),
@@ -61,21 +61,21 @@ pub const FAULTS: &[(&str, Option<&str>)] = &[
     ("/wrong-part/9", None),
     ("/hop/3/10", None),
     ("/hop/11/11", Some("more than 10 redirects")),
-    ("/circle/12", Some("redirects lead in a circle")),
-    ("/nowhere/13", Some("a redirect to nowhere")),
+    ("/circle/12", Some("redirect loop")),
+    ("/nowhere/13", Some("a redirect without a valid address")),
     ("/file/14", Some("file is neither http nor https")),
     ("/ftp/15", Some("ftp is neither http nor https")),
     ("/long/16", None),
     ("/short/17", Some("the body ended early, after 100 bytes")),
     ("/gzip/18", None),
-    ("/bomb/19", Some("inflates to more than is allowed")),
+    ("/bomb/19", Some("decompresses to more than is allowed")),
     ("/cut/20", Some("broken gzip")),
-    ("/packed/21", Some("encoded as \"br\", which was not asked for")),
+    ("/packed/21", Some("encoded as \"br\", which was not requested")),
     ("/endless/22", Some("the answer is not HTTP, or its head has no end")),
     ("/hangup/23", Some("closed without an answer")),
     ("/garbage/24", Some("the answer is not HTTP, or its head has no end")),
     ("/unasked/25", Some("304 Not Modified")),
-    ("/part/26", Some("another part of the body than the one asked for")),
+    ("/part/26", Some("the answer has another part of the body than requested")),
     ("/away/27", None),
     ("/chunked/28", None),
     ("/silent/29", Some("timed out")),
@@ -83,7 +83,7 @@ pub const FAULTS: &[(&str, Option<&str>)] = &[
     ("/open/31", None),
     ("/length-and-chunks/32", None),
     ("/old-chunks/33", Some("the answer is not HTTP, or its head has no end")),
-    ("/coded/34", Some("encoded as \"gzip, chunked\", which was not asked for")),
+    ("/coded/34", Some("encoded as \"gzip, chunked\", which was not requested")),
     ("/vast/35", Some("the answer is not HTTP, or its head has no end")),
     ("/two-lengths/36", Some("the answer is not HTTP, or its head has no end")),
     ("/headers/37", None),
@@ -95,7 +95,8 @@ pub const FAULTS: &[(&str, Option<&str>)] = &[
     ("/parts/43", None),
 ];
 
-/// The body of a resource, the same for the same seed: text, of a length that is as likely as any other.
+/// The body of a resource: text, with a length from half of `most` to `most`. The same seed and
+/// number make the same body.
 #[must_use]
 pub fn body(seed: u64, number: usize, most: usize) -> Vec<u8> {
     let mut random = fastrand::Rng::with_seed(seed ^ (number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
@@ -108,7 +109,7 @@ pub fn body(seed: u64, number: usize, most: usize) -> Vec<u8> {
     text
 }
 
-/// A list of resources, at all hosts by turns.
+/// The URLs of `count` resources, spread over all hosts in turn.
 pub(super) fn urls(address: SocketAddr, hosts: u8, count: usize) -> String {
     let mut list = String::new();
     for number in 0..count {
@@ -121,12 +122,12 @@ pub(super) fn urls(address: SocketAddr, hosts: u8, count: usize) -> String {
     list
 }
 
-/// A whole answer.
+/// A complete answer of status 200.
 pub(super) fn ok(body: &[u8]) -> Vec<u8> {
     with(200, &[], body)
 }
 
-/// An answer with its length.
+/// A complete answer.
 fn with(status: u16, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
     let mut head = format!("HTTP/1.1 {status} Said\r\ncontent-length: {}\r\n", body.len());
     for (name, value) in headers {
@@ -144,7 +145,7 @@ fn to(location: &str) -> Vec<Step> {
     vec![Step::Send(with(302, &[("location", location)], b"over there\n"))]
 }
 
-/// What this request gets, after the path has been asked for so many times before.
+/// The script for a request. `before` is the number of earlier requests for the path.
 pub(super) fn of(request: &Request, before: usize, settings: &Settings) -> Vec<Step> {
     let mut parts = request.path.trim_start_matches('/').split('/');
     let (kind, rest) = (parts.next().unwrap_or_default(), parts.collect::<Vec<_>>());
@@ -210,19 +211,19 @@ fn head(length: usize) -> Vec<u8> {
     format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n").into_bytes()
 }
 
-/// Slowly, but faster than anybody loses patience.
+/// A slow body, whose parts come faster than any client's timeout.
 fn dripping(body: &[u8]) -> Vec<Step> {
     let parts = body.chunks((body.len() / 20).max(1));
     let parts = parts.flat_map(|part| [Step::Pause(DRIP), Step::Send(part.to_vec())]);
     std::iter::once(Step::Send(head(body.len()))).chain(parts).collect()
 }
 
-/// A byte now and then, for longer than anybody should wait.
+/// Single bytes with pauses, for longer than any client should wait.
 fn trickle() -> impl Iterator<Item = Step> {
     (0..10_000).flat_map(|_| [Step::Send(b"x".to_vec()), Step::Pause(5 * DRIP)])
 }
 
-/// A body that breaks off, and what becomes of it when the rest is asked for.
+/// A body that breaks off, and the answers to requests for its remainder.
 fn broken(kind: &str, request: &Request, before: usize, body: &[u8]) -> Vec<Step> {
     let tag = if kind == "changed" { format!("\"{before}\"") } else { "\"same\"".to_owned() };
     let first = request.first(&tag).filter(|first| kind != "whole" && *first < body.len());
@@ -232,9 +233,9 @@ fn broken(kind: &str, request: &Request, before: usize, body: &[u8]) -> Vec<Step
     };
     let part = &body[from.unwrap_or(0)..];
     let range = match kind {
-        // All lengths that follow from it overflow.
+        // Every length that is computed from this range overflows.
         "vast-part" => format!("bytes {}-{}/*", from.unwrap_or(0), u64::MAX),
-        // Not all of the rest.
+        // A part of the remainder: the whole is one byte longer.
         "parts" => format!("bytes {}-{}/{}", from.unwrap_or(0), body.len() - 1, body.len() + 1),
         _ => format!("bytes {}-{}/{}", from.unwrap_or(0), body.len() - 1, body.len()),
     };
@@ -245,13 +246,13 @@ fn broken(kind: &str, request: &Request, before: usize, body: &[u8]) -> Vec<Step
     if before >= 2 || part.len() < 2 {
         return vec![Step::Send(answer)];
     }
-    // The pause lets the client have what has been sent, which a reset would take back.
+    // The client gets the bytes during the pause; a reset can discard bytes that it has not read.
     let half = answer.len() - part.len() / 2;
     let pause = if kind == "break" { DRIP } else { 5 * DRIP };
     vec![Step::Send(answer[..half].to_vec()), Step::Pause(pause), Step::Reset]
 }
 
-/// Answers whose body ends in a way of its own, or nowhere.
+/// Answers whose body ends in an unusual way, or not at all.
 fn framed(kind: &str, body: &[u8]) -> Vec<Step> {
     let answer =
         |headers: &str, body: &[u8]| [b"HTTP/1.1 200 OK\r\n", headers.as_bytes(), b"\r\n", body].concat();
@@ -273,14 +274,14 @@ fn framed(kind: &str, body: &[u8]) -> Vec<Step> {
         }
         "no-last-chunk" => vec![Step::Close(answer(CHUNKED, &chunk))],
         "half-last-chunk" => vec![Step::Close(answer(CHUNKED, &[&chunk, &b"0\r\n"[..]].concat()))],
-        // What has no body, whatever it says.
+        // An answer without a body, although its header has a length.
         _ => vec![Step::Send(b"HTTP/1.1 204 No Content\r\ncontent-length: 5\r\n\r\n".to_vec())],
     }
 }
 
 const CHUNKED: &str = "transfer-encoding: chunked\r\n";
 
-/// `/hop/COUNT/N`: so many redirects, relative ones, before the resource.
+/// `/hop/COUNT/N`: COUNT relative redirects before the resource.
 fn hop(rest: &[&str], number: usize) -> Vec<Step> {
     match rest.first().and_then(|count| count.parse::<usize>().ok()) {
         Some(count @ 1..) => to(&format!("../{}/{number}", count - 1)),
@@ -288,7 +289,7 @@ fn hop(rest: &[&str], number: usize) -> Vec<Step> {
     }
 }
 
-/// This server, by its other name.
+/// This server, by another name.
 fn other(request: &Request) -> String {
     let port = request.host.rsplit_once(':').map_or("80", |(_, port)| port);
     let name = if request.host_name() == "localhost" { "127.0.0.1" } else { "localhost" };

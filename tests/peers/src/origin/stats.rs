@@ -1,4 +1,4 @@
-//! How many requests there were, and how many at once.
+//! Counts of requests, and of concurrent ones.
 
 use std::{
     collections::HashMap,
@@ -12,48 +12,48 @@ use std::{
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-/// What an origin has counted: what `/~stats` answers.
+/// The counts of an origin, as `/~stats` returns them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stats {
-    /// All requests, but those for this.
+    /// All requests, except those for `/~stats`.
     pub requests: usize,
-    /// Those that are under way.
+    /// Requests in flight.
     pub now: usize,
-    /// The most that were at once.
+    /// Maximum number of requests in flight together.
     pub peak: usize,
-    /// The same for each host, by the name under which it was asked.
+    /// The same per host, by the name that requests used.
     pub hosts: HashMap<String, Host>,
 }
 
 /// The requests at one host.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Host {
-    /// Those that are under way.
+    /// Requests in flight.
     pub now: usize,
-    /// The most that were at once.
+    /// Maximum number of requests in flight together.
     pub peak: usize,
 }
 
-/// What all connections count together.
+/// The counters that all connections share.
 #[derive(Default)]
 pub(super) struct Counters {
     state: Mutex<State>,
     more: Condvar,
-    /// The peak, for those who must not hold their thread up.
+    /// The peak once more, for tasks, which must not block their thread on the condition variable.
     peak: watch::Sender<usize>,
-    /// How long every request waits, in microseconds. It may be changed while they do.
+    /// Delay of every answer in microseconds. It may change while requests wait.
     latency: AtomicU64,
 }
 
 #[derive(Default)]
 struct State {
     stats: Stats,
-    /// How often each path has been asked for.
-    asked: HashMap<String, usize>,
+    /// How often each path has been requested.
+    requested: HashMap<String, usize>,
 }
 
-/// A request that is under way until this is dropped.
-pub(super) struct UnderWay {
+/// A request counts as in flight until this is dropped.
+pub(super) struct InFlight {
     counters: Arc<Counters>,
     host: String,
 }
@@ -63,7 +63,7 @@ impl Counters {
         Duration::from_micros(self.latency.load(Ordering::Relaxed))
     }
 
-    /// Requests that come from now on wait for so long.
+    /// Sets the delay of later requests.
     pub(super) fn set_latency(&self, latency: Duration) {
         let micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
         self.latency.store(micros, Ordering::Relaxed);
@@ -78,14 +78,14 @@ impl Counters {
         drop(self.more.wait_while(self.state(), few));
     }
 
-    /// Waits until so many requests have been under way at once.
+    /// Waits until this number of requests have been in flight together.
     pub(super) async fn together(&self, requests: usize) {
-        // It does not close before this goes.
+        // `self` owns the sender, so the channel is not closed.
         let _ = self.peak.subscribe().wait_for(|peak| *peak >= requests).await;
     }
 
-    /// Counts a request, and says how often this path had been asked for before.
-    pub(super) fn begin(self: &Arc<Self>, host: &str, path: &str) -> (UnderWay, usize) {
+    /// Counts a request, and returns how often this path was requested before.
+    pub(super) fn begin(self: &Arc<Self>, host: &str, path: &str) -> (InFlight, usize) {
         let mut state = self.state();
         let stats = &mut state.stats;
         stats.requests += 1;
@@ -96,11 +96,11 @@ impl Counters {
         let at = stats.hosts.entry(host.to_owned()).or_default();
         at.now += 1;
         at.peak = at.peak.max(at.now);
-        let asked = state.asked.entry(path.to_owned()).or_default();
-        *asked += 1;
-        let before = *asked - 1;
+        let requested = state.requested.entry(path.to_owned()).or_default();
+        *requested += 1;
+        let before = *requested - 1;
         self.more.notify_all();
-        (UnderWay { counters: self.clone(), host: host.to_owned() }, before)
+        (InFlight { counters: self.clone(), host: host.to_owned() }, before)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -109,7 +109,7 @@ impl Counters {
     }
 }
 
-impl Drop for UnderWay {
+impl Drop for InFlight {
     fn drop(&mut self) {
         let mut state = self.counters.state();
         state.stats.now -= 1;

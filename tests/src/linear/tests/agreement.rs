@@ -1,4 +1,4 @@
-//! The checker against what must be right, and against a checker that tries every order.
+//! The checker against histories that must be right, and against a checker that tries every order.
 
 use std::cell::Cell;
 
@@ -21,7 +21,7 @@ fn runner(cases: u32) -> TestRunner {
     TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha))
 }
 
-/// Whatever the delays, an order is there.
+/// A sequential run is accepted with any delays of its answers.
 #[test]
 fn what_happened_one_after_the_other_is_accepted() {
     let run = runner(300).run(&runs::chosen(0..=120, 5, 6, 30), |chosen| {
@@ -31,7 +31,7 @@ fn what_happened_one_after_the_other_is_accepted() {
     run.unwrap();
 }
 
-/// A value that nobody wrote, a count of keys that are not there.
+/// A value that no operation wrote, or a count of keys that are missing.
 #[test]
 fn an_impossible_answer_is_rejected() {
     let mutated = Cell::new(0);
@@ -68,7 +68,7 @@ fn number(outcome: &mut Outcome) -> Option<&mut Answer> {
     }
 }
 
-/// On short histories, of which some are altered until they are wrong, or nearly.
+/// On short histories, some of which are altered until they are wrong or almost wrong.
 #[test]
 fn every_order_says_the_same() {
     let (accepted, rejected) = (Cell::new(0), Cell::new(0));
@@ -87,7 +87,7 @@ fn every_order_says_the_same() {
     assert!(accepted > 1000 && rejected > 1000, "{accepted} accepted, {rejected} rejected");
 }
 
-/// Gives one operation's answer to another one.
+/// Replaces one operation's answer by another operation's.
 fn alter(history: &mut History, to: &prop::sample::Index, from: &prop::sample::Index) {
     let of = |nth: usize| match &history.operations[nth].outcome {
         Outcome::Ok(answer) if !matches!(history.operations[nth].op, Op::Crash(_)) => Some(answer.clone()),
@@ -100,7 +100,7 @@ fn alter(history: &mut History, to: &prop::sample::Index, from: &prop::sample::I
     }
 }
 
-/// Whether some order explains everything: tries every one.
+/// Tries every order: whether one of them explains every answer.
 fn some_order(history: &History) -> bool {
     let left: Vec<&Operation> = history.operations.iter().collect();
     explains(history, &left, &State::new(history.keys.len()))
@@ -118,7 +118,7 @@ fn explains(history: &History, left: &[&Operation], state: &State) -> bool {
     left.is_empty() || firsts.into_iter().any(is_explained)
 }
 
-/// What an operation makes of a state, if its answer is right there.
+/// The state after an operation, if its answer is right.
 fn then(history: &History, one: &Operation, state: &State) -> Option<State> {
     let mut state = state.clone();
     match (&one.outcome, &one.op) {

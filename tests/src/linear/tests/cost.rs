@@ -1,4 +1,4 @@
-//! What a check costs. Both print it; how much it may cost is for the suite to say.
+//! The cost of a check. Both tests print it and set no limit.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,8 @@ use proptest::{
 
 use super::{History, passes, recording, runs};
 
-/// Wide delays, on keys that hang together, with few values: more orders are possible than a server shows.
+/// Long delays on keys of one group, with few values: more orders are possible than with a real
+/// server.
 #[test]
 #[ignore = "a measurement"]
 fn of_a_thousand_random_histories() {

@@ -18,7 +18,8 @@ fn exec(watched: &[usize], ops: &[Op]) -> Op {
     Op::Exec { watched: watched.to_vec(), ops: ops.to_vec() }
 }
 
-/// [Porcupine](https://github.com/anishathalye/porcupine), `TestRegisterModel`, after a quiz of MIT's course 6.824, 2017.
+/// [Porcupine](https://github.com/anishathalye/porcupine), `TestRegisterModel`, after a quiz of
+/// MIT's course 6.824, 2017.
 #[test]
 fn porcupine_register() {
     is(PASSES, &[write(0, 100, (0, 100)), read(1, 100, (25, 75)), read_nothing(2, (30, 60))]);
@@ -34,8 +35,8 @@ fn porcupine_zero_duration() {
     is(FAILS, &[&[write(0, 200, (0, 100))], &late[..]].concat());
 }
 
-/// [Knossos](https://github.com/jepsen-io/knossos), `wgl_test.clj`: `crash-test`, `sequential-test`, `read-wrong-initial-value-test`,
-/// `preserves-indices-test`.
+/// [Knossos](https://github.com/jepsen-io/knossos), `wgl_test.clj`: `crash-test`,
+/// `sequential-test`, `read-wrong-initial-value-test`, `preserves-indices-test`.
 #[test]
 fn knossos_small() {
     is(PASSES, &[Operation::unknown(0, Op::Set(X, 1), 0)]);
@@ -44,7 +45,7 @@ fn knossos_small() {
     is(FAILS, &[write(0, 1, (5, 7)), read(0, 2, (99, 100))]);
 }
 
-/// Knossos, `README.md`: a crashed write of 3 may be what a read saw; and once it is seen, it was done.
+/// Knossos, `README.md`: a read may see a crashed write of 3; once it is seen, the write was done.
 #[test]
 fn knossos_crashed_write() {
     let crashed = Operation::unknown(1, Op::Set(X, 3), 1);
@@ -53,7 +54,8 @@ fn knossos_crashed_write() {
     is(FAILS, &[crashed, read(0, 3, (10, 11)), read_nothing(0, (90, 91))]);
 }
 
-/// Knossos, `bad-analysis-test-2`: reads of the old value and a write at the same time, then a read of the old value.
+/// Knossos, `bad-analysis-test-2`: reads of the old value and a write at the same time, then a read
+/// of the old value.
 #[test]
 fn knossos_cas_failure() {
     let reads = (2..6).map(|client| read(client, 1, (10 + client as u64, 20 + client as u64)));
@@ -63,8 +65,9 @@ fn knossos_cas_failure() {
     is(FAILS, &[&history[..], &[read(6, 1, (30, 40))]].concat());
 }
 
-/// Lamport, [On Interprocess Communication](https://doi.org/10.1007/BF01786228), 1986: a regular register that is not atomic (new-old
-/// inversion): of two reads during a write the first one sees the new value and the second one the old value.
+/// Lamport, [On Interprocess Communication](https://doi.org/10.1007/BF01786228), 1986: a regular
+/// register that is not atomic (new-old inversion): of two reads during a write the first one sees
+/// the new value and the second one the old value.
 #[test]
 fn lamport_new_old_inversion() {
     let writes = [write(0, 1, (0, 1)), write(0, 2, (10, 50))];
@@ -72,8 +75,9 @@ fn lamport_new_old_inversion() {
     is(FAILS, &[&writes[..], &[read(1, 2, (20, 25)), read(2, 1, (30, 35))]].concat());
 }
 
-/// Herlihy and Wing, section 2: a call without an answer may have taken effect; and section 3.1: linearizability is
-/// stronger than sequential consistency, which a read of an overwritten value can have.
+/// Herlihy and Wing, section 2: a call without an answer may have taken effect. Section 3.1:
+/// linearizability is stronger than sequential consistency, which allows a read of an overwritten
+/// value.
 #[test]
 fn herlihy_and_wing() {
     let pending = Operation::unknown(0, Op::Set(X, 1), 0);
@@ -81,8 +85,10 @@ fn herlihy_and_wing() {
     is(FAILS, &[write(0, 1, (0, 1)), write(1, 2, (2, 3)), read(0, 1, (4, 5))]);
 }
 
-/// The litmus test SB of [x86-TSO](https://doi.org/10.1145/1785414.1785443) (Sewell and others, 2010): each key alone is linearizable
-/// if the operations overlap, and so are both, since it is a local property; if a read comes after a write, it is not.
+/// The litmus test SB of [x86-TSO](https://doi.org/10.1145/1785414.1785443) (Sewell and others,
+/// 2010). If the operations overlap, each key alone is linearizable, and so are both, because
+/// linearizability is local. If a read begins after the write has ended, the history is not
+/// linearizable.
 #[test]
 fn store_buffering() {
     let of = |x: (u64, u64), y: (u64, u64)| {
@@ -188,7 +194,7 @@ fn crashes_empty_a_shard_at_once() {
     assert!(!one_shard(&[both.clone(), crash.clone(), get(X, (3, 4), Nil), get(Y, (5, 6), Value(2))]));
     assert!(!one_shard(&[both.clone(), crash.clone(), get(Y, (21, 22), Value(2))]));
     assert!(!one_shard(&[both.clone(), get(Y, (21, 22), Nil)]));
-    // The other shard's keys stay.
+    // The keys of the other shard remain.
     assert!(passes(&of(&[both.clone(), crash.clone(), get(Y, (21, 22), Value(2))])));
     assert!(!passes(&of(&[both, crash, get(Y, (21, 22), Nil)])));
 }
@@ -209,7 +215,8 @@ fn pipelined_operations_keep_their_order() {
     is(FAILS, &both(0));
 }
 
-/// The same state is reached twice: with an unknown write first, and without it, which leaves it for the read.
+/// The same state is reached in two ways: with an unknown write, and without it. The second keeps
+/// the write for the read.
 #[test]
 fn what_is_unknown_is_saved_for_later() {
     let increments = ok(2, exec(&[], &[Op::Add(X, 1), Op::Set(X, 7)]), (4, 11), List(vec![Integer(2), Done]));

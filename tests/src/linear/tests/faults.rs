@@ -1,4 +1,4 @@
-//! Wrong servers, each of which must be caught, where the right one passes.
+//! Wrong servers: the checker must reject each of them, and accept the right one.
 
 use std::thread;
 
@@ -20,7 +20,7 @@ fn keys() -> Vec<KeyInfo> {
     names.map(|name| KeyInfo { name: name.to_owned(), shard: shard_of(name) }).into()
 }
 
-/// What clients do.
+/// What clients do with a server.
 type Script = fn(&Recorder, &Server) -> Vec<Vec<Operation>>;
 
 fn history(fault: Fault, script: Script) -> History {
@@ -29,7 +29,8 @@ fn history(fault: Fault, script: Script) -> History {
     recorder.history(script(&recorder, &server))
 }
 
-/// The right server passes, the wrong one does not, and the answer named is the one that cannot be.
+/// Asserts that the right server passes and the wrong one does not, and that the report names the
+/// wrong answer.
 #[track_caller]
 fn catches(fault: Fault, script: Script, culprit: &str) -> Violation {
     check(&history(Fault::Nothing, script), Limit::default()).assert_linearizable();

@@ -1,4 +1,4 @@
-//! The checker and the recorder, checked.
+//! Tests of the checker and the recorder.
 
 mod agreement;
 mod cost;
@@ -31,7 +31,7 @@ fn of(operations: &[Operation]) -> History {
     History { keys: keys(2), operations: operations.to_vec() }
 }
 
-/// Whether it is linearizable.
+/// Whether a history is linearizable.
 fn passes(history: &History) -> bool {
     match check(history, Limit::default()) {
         Verdict::Linearizable => true,

@@ -1,4 +1,4 @@
-//! What the client reads.
+//! The client's reading of the protocol.
 
 use std::{
     io::{ErrorKind, ErrorKind::InvalidData, ErrorKind::UnexpectedEof},
@@ -38,7 +38,7 @@ fn what_was_written_is_read() {
     }
 }
 
-/// A connection that ends within an answer is lost, not wrong.
+/// A connection that ends within an answer is lost; the bytes are not malformed.
 #[test]
 fn an_end_is_not_a_mistake() {
     for frame in frames() {

@@ -1,4 +1,4 @@
-//! What is recorded, of a server that is right.
+//! What the recorder records of a right server.
 
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
@@ -49,7 +49,7 @@ fn killed(server: &Server, plan: &Plan) -> History {
     record(&[server.address], plan, kills)
 }
 
-/// One of each kind with kills, one without.
+/// Two histories of each kind: with kills, and without.
 pub(super) fn with_and_without_kills() -> Vec<History> {
     let server = Server::new(Fault::Nothing);
     let without = |kind| record(&[server.address], &plan(kind, 1), vec![]);
@@ -65,7 +65,7 @@ fn kills_are_crashes() {
         let crashes: Vec<u64> = crashes.map(|crash| crash.completed).collect();
         assert_eq!(crashes.len(), 2);
         let later = history.operations.iter().filter(|operation| operation.invoked > crashes[1]);
-        assert!(later.count() > 20, "the rest waits for the end of a kill");
+        assert!(later.count() > 20, "the other operations wait for the end of a kill");
         check(&history, Limit::default()).assert_linearizable();
     }
 }
@@ -79,7 +79,7 @@ fn a_kill_that_fails_does_not_hang() {
     drop(record(&[server.address], &plan(Kind::Counters, 1), vec![kill]));
 }
 
-/// Whether or not it was done, it may have been.
+/// An operation whose connection was lost may have been done, so both readings are accepted.
 #[test]
 fn a_lost_connection_is_unknown() {
     for (fault, seen) in [(Fault::HangsUpAfterIt, Answer::Value(1)), (Fault::HangsUpBeforeIt, Answer::Nil)] {
@@ -112,9 +112,9 @@ fn a_seed_is_a_plan() {
 
 #[test]
 fn keys_are_spread() {
-    let asked = AtomicUsize::new(0);
+    let calls = AtomicUsize::new(0);
     let keys = spread(2, 3, "h1", |key| {
-        asked.fetch_add(1, SeqCst);
+        calls.fetch_add(1, SeqCst);
         shard_of(key)
     });
     assert_eq!(keys.iter().map(|key| key.shard).collect::<Vec<_>>(), [0, 0, 0, 1, 1, 1]);

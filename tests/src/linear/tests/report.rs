@@ -1,4 +1,4 @@
-//! What a violation says.
+//! The report of a violation.
 
 use super::{
     super::{
@@ -16,7 +16,8 @@ fn violation(operations: &[Operation]) -> Violation {
     }
 }
 
-/// It comes in the middle, among other keys, and not everything is answered.
+/// A history with a stale read in the middle, among operations on other keys and some without
+/// answers.
 fn stale() -> Vec<Operation> {
     vec![
         write(0, 1, (0, 1)),

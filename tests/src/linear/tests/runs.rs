@@ -1,4 +1,5 @@
-//! Random histories of a server that does one operation at a time, seen through clients with random delays.
+//! Random histories of a server that does one operation at a time, as clients with random delays
+//! see it.
 
 use proptest::{collection::vec, prelude::*};
 
@@ -7,23 +8,23 @@ use super::{
     Answer, History, Key, Op, Operation, keys,
 };
 
-/// How many keys they are about.
+/// The number of keys.
 const KEYS: usize = 3;
 
 /// The time from one operation's effect to the next.
 const STEP: u64 = 1000;
 
-/// One operation as it is chosen.
+/// A randomly chosen operation.
 #[derive(Clone, Debug)]
 pub(super) struct Chosen {
     client: usize,
     op: Op,
-    /// How long before its effect it was called, and how long after it was answered, at most.
+    /// How long before its effect it is called, and how long after it is answered, at most.
     delays: (u64, u64),
     fate: Fate,
 }
 
-/// What becomes of it.
+/// How an operation ends for the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
     Answered,
@@ -32,7 +33,8 @@ enum Fate {
     LostWithoutEffect,
 }
 
-/// Operations of up to `clients` clients, with delays of up to `wide` operations. One in `answered` is refused, two are lost.
+/// Operations of up to `clients` clients, with delays of up to `wide` steps. For `answered`
+/// operations that are answered, one is refused and two are lost, on average.
 pub(super) fn chosen(
     count: impl Into<proptest::collection::SizeRange>,
     clients: usize,
@@ -73,7 +75,7 @@ fn some_keys() -> impl Strategy<Value = Vec<Key>> {
     vec(0..KEYS, 1..3)
 }
 
-/// The history of doing them one after the other.
+/// The history of doing the operations one after the other.
 pub(super) fn history(chosen: &[Chosen]) -> History {
     let keys = keys(KEYS);
     let mut run = Run { state: State::new(KEYS), clients: vec![], operations: vec![] };
@@ -136,7 +138,7 @@ impl Run {
         }
     }
 
-    /// What the client is after an operation: another one, if the connection was lost.
+    /// Updates the client after an operation. If its connection was lost, it is another client.
     fn follow(&mut self, nth: usize, op: &Op, fate: Fate, completed: u64) {
         let client = &mut self.clients[nth];
         client.free = completed + 1;

@@ -1,6 +1,7 @@
-//! A small server of two shards, right, or wrong in one way.
+//! A small server of two shards, either right or wrong in one way.
 //!
-//! Where a fault needs two clients at the same point, it waits for the second one there: every schedule is forced.
+//! A fault that needs two clients at the same point waits for the second one there, so each
+//! schedule is forced.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -19,7 +20,7 @@ use super::{
 struct Shared {
     fault: Fault,
     store: Mutex<Store>,
-    /// Where two clients meet.
+    /// The point at which two clients wait for each other.
     meet: Barrier,
     connections: Mutex<Vec<TcpStream>>,
 }
@@ -48,7 +49,7 @@ impl Server {
         server
     }
 
-    /// Ends what holds a shard.
+    /// Takes a shard down, as the death of its worker does.
     pub(super) fn kill(&self, shard: usize) {
         let (fault, mut store) = (self.shared.fault, self.shared.store.lock().unwrap());
         let is_lost = |key: &&String| fault == Fault::DoubleCrash || shard_of(key) == shard;
@@ -66,7 +67,7 @@ impl Server {
         connections.iter().for_each(|connection| drop(connection.shutdown(Shutdown::Both)));
     }
 
-    /// Has the shard there again.
+    /// Makes the shard available again.
     pub(super) fn back(&self) {
         let mut store = self.shared.store.lock().unwrap();
         store.down = None;
@@ -89,7 +90,7 @@ impl Session {
         Self { shared, stream, queue: None, watched: BTreeMap::new() }
     }
 
-    /// Until the client, or a fault, closes the connection.
+    /// Serves until the client or a fault closes the connection.
     fn run(mut self) -> Option<()> {
         let mut reader = BufReader::new(self.stream.try_clone().ok()?);
         loop {
@@ -170,7 +171,7 @@ impl Session {
         Frame::Array(Some([first].into_iter().chain(rest).collect()))
     }
 
-    /// Others keep copies of the stream.
+    /// Shuts the socket down, because other threads keep copies of the stream.
     fn close<T>(&self) -> Option<T> {
         self.stream.shutdown(Shutdown::Both).ok()?;
         None
@@ -226,14 +227,14 @@ impl Session {
         }
     }
 
-    /// Lets another connection do something in the middle of something.
+    /// Lets another connection act in the middle of an operation of this one.
     fn let_pass(&self, store: MutexGuard<'_, Store>) {
         drop(store);
         self.shared.meet.wait();
         self.shared.meet.wait();
     }
 
-    /// Does something in the middle of what another connection does.
+    /// Acts in the middle of another connection's operation.
     fn pass<T>(&self, store: MutexGuard<'_, Store>, does: impl FnOnce(&mut Store) -> T) -> T {
         drop(store);
         self.shared.meet.wait();

@@ -1,24 +1,24 @@
-//! What a small server of two shards holds, and what may be wrong with it.
+//! The content of a small server of two shards, and its possible faults.
 
 use std::collections::BTreeMap;
 
 use super::super::resp::Frame;
 
-/// What is wrong with it.
+/// A fault of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
     Nothing,
     /// `INCR` reads, lets another `INCR` read as well, and writes.
     LostUpdate,
-    /// `GET` asks a replica that is one write behind.
+    /// `GET` reads a replica that lacks the last write.
     StaleRead,
     /// `EXEC` lets an `MGET` pass between its first command and the others.
     TornTransaction,
     /// `MGET` lets a transaction pass between its first key and the others.
     TornRead,
-    /// `EXEC` does not look at what is watched.
+    /// `EXEC` ignores the watched keys.
     WatchIgnored,
-    /// `EXEC` looks at what a key holds, and not at whether it was written (the ABA problem).
+    /// `EXEC` compares a watched key's value and not its version (the ABA problem).
     WatchComparesValues,
     /// `SET` to an existing key is acknowledged and not done.
     LostWrite,
@@ -28,32 +28,32 @@ pub(super) enum Fault {
     DoubleCrash,
     /// `EXEC` does not notice that a shard with a watched key crashed.
     WatchAcrossCrash,
-    /// What is refused since the shard is down is done when it is up again.
+    /// An operation that was refused because the shard was down is done when it is up again.
     RefusedButDone,
-    /// A pipeline is done from its end.
+    /// The operations of a pipeline are done in reverse order.
     Reordered,
     /// `GET` is answered with an error that is not a refusal.
     Errs,
-    /// The connection is closed instead of an answer to `SET`, which was done.
+    /// The connection is closed instead of an answer to a `SET` that was done.
     HangsUpAfterIt,
-    /// The same, and it was not done.
+    /// The same with a `SET` that was not done.
     HangsUpBeforeIt,
 }
 
-/// The shard of a key, or of its tag.
+/// The shard of a key, or of its hash tag.
 pub(super) fn shard_of(key: &str) -> usize {
     let tag = key.strip_prefix('{').and_then(|key| key.split('}').next()).unwrap_or(key);
     (1 + tag.bytes().map(usize::from).sum::<usize>()) % 2
 }
 
-/// A key's shard's epoch, and the number of the key's last write.
+/// The epoch of a key's shard, and the number of the key's last write.
 pub(super) type Version = (u64, u64);
 
-/// What it holds.
+/// The server's content.
 #[derive(Default)]
 pub(super) struct Store {
     pub(super) values: BTreeMap<String, i64>,
-    /// What the values were before the last write.
+    /// The values before the last write.
     pub(super) replica: BTreeMap<String, i64>,
     versions: BTreeMap<String, u64>,
     pub(super) epochs: [u64; 2],
@@ -70,7 +70,9 @@ impl Store {
         self.replica = self.values.clone();
         *self.versions.entry(key.to_owned()).or_default() += 1;
         match value {
-            Some(value) => drop(self.values.insert(key.to_owned(), value)),
+            Some(value) => {
+                self.values.insert(key.to_owned(), value);
+            }
             None => drop(self.values.remove(key)),
         }
     }

@@ -1,8 +1,8 @@
-//! What is written to directly: a device, a pipe.
+//! Devices and pipes, which are written to directly.
 //!
-//! To open one and to write to it may take until a reader comes, which may be never. So both are
-//! done on a thread of their own, and a stop ends the wait for that thread. It then ends with the
-//! process, and owns nothing else of the run.
+//! Opening and writing may block until a reader arrives, which may never happen. Both therefore run
+//! on a separate thread, and a stop ends the wait for that thread. The thread then ends with the
+//! process; it owns nothing else of the run.
 
 use std::{
     fmt,
@@ -18,40 +18,42 @@ use crate::stop::{OnRequest, Stop};
 
 /// A device or a pipe that is open for writing.
 pub(super) struct Special {
-    blocks: Sender<Vec<u8>>,
-    /// What has become of the opening, and of each block.
-    done: Receiver<io::Result<()>>,
-    stopped: Receiver<()>,
+    blocks_tx: Sender<Vec<u8>>,
+    /// The result of opening the file, and of each block.
+    results_rx: Receiver<io::Result<()>>,
+    stopped_rx: Receiver<()>,
     _on_stop: OnRequest,
 }
 
 impl Special {
-    /// Writes to what is open.
+    /// Writes to an open file.
     pub(super) fn of(file: File, stop: &Stop) -> io::Result<Self> {
         Self::start(move || Ok(file), stop)
     }
 
-    /// Opens it, which takes until it has a reader.
+    /// Opens the file, which blocks until it has a reader.
     pub(super) fn open(path: &Path, stop: &Stop) -> io::Result<Self> {
         let path = path.to_owned();
         Self::start(move || OpenOptions::new().write(true).open(path), stop)
     }
 
     fn start(open: impl FnOnce() -> io::Result<File> + Send + 'static, stop: &Stop) -> io::Result<Self> {
-        let (blocks, queue) = bounded(1);
-        let (report, done) = bounded(1);
-        thread::Builder::new().name("special".to_owned()).spawn(move || write(open, &queue, &report))?;
-        let (ring, stopped) = bounded::<()>(0);
-        let _on_stop = stop.on_request(move || drop(ring));
-        let special = Self { blocks, done, stopped, _on_stop };
+        let (blocks_tx, blocks_rx) = bounded(1);
+        let (results_tx, results_rx) = bounded(1);
+        thread::Builder::new()
+            .name("special".to_owned())
+            .spawn(move || write(open, &blocks_rx, &results_tx))?;
+        let (stopped_tx, stopped_rx) = bounded::<()>(0);
+        let _on_stop = stop.on_request(move || drop(stopped_tx));
+        let special = Self { blocks_tx, results_rx, stopped_rx, _on_stop };
         special.wait()?;
         Ok(special)
     }
 
     fn wait(&self) -> io::Result<()> {
         select_biased! {
-            recv(self.done) -> done => done.unwrap_or_else(|_| Err(ended())),
-            recv(self.stopped) -> _ => Err(stopped()),
+            recv(self.results_rx) -> result => result.unwrap_or_else(|_| Err(ended())),
+            recv(self.stopped_rx) -> _ => Err(stopped()),
         }
     }
 }
@@ -65,8 +67,8 @@ impl fmt::Debug for Special {
 impl Write for Special {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         select_biased! {
-            recv(self.stopped) -> _ => return Err(stopped()),
-            send(self.blocks, bytes.to_vec()) -> sent => sent.map_err(|_| ended())?,
+            recv(self.stopped_rx) -> _ => return Err(stopped()),
+            send(self.blocks_tx, bytes.to_vec()) -> sent => sent.map_err(|_| ended())?,
         }
         self.wait().map(|()| bytes.len())
     }
@@ -86,20 +88,20 @@ fn ended() -> io::Error {
 
 fn write(
     open: impl FnOnce() -> io::Result<File>,
-    queue: &Receiver<Vec<u8>>,
-    report: &Sender<io::Result<()>>,
+    blocks_rx: &Receiver<Vec<u8>>,
+    results_tx: &Sender<io::Result<()>>,
 ) {
     let mut file = match open() {
         Ok(file) => file,
         Err(error) => {
-            let _ = report.send(Err(error));
+            let _ = results_tx.send(Err(error));
             return;
         }
     };
     // After a stop nothing receives the reports any more.
-    let mut is_received = report.send(Ok(())).is_ok();
-    while let Some(block) = queue.recv().ok().filter(|_| is_received) {
-        is_received = report.send(file.write_all(&block)).is_ok();
+    let mut is_received = results_tx.send(Ok(())).is_ok();
+    while let Some(block) = blocks_rx.recv().ok().filter(|_| is_received) {
+        is_received = results_tx.send(file.write_all(&block)).is_ok();
     }
 }
 
@@ -124,17 +126,18 @@ mod tests {
         (scratch, path)
     }
 
-    /// Requests a stop when it is told to, and says how long `write` went on after that.
+    /// Requests a stop after `write` has sent a message. Returns the error of `write`, and how long
+    /// it took after the stop.
     fn stopped_after(write: impl FnOnce(&Stop, SyncSender<()>) -> io::Error) -> (String, Duration) {
-        let (stop, (tell, told)) = (Stop::new(), sync_channel(1));
+        let (stop, (begun_tx, begun_rx)) = (Stop::new(), sync_channel(1));
         let requested = stop.clone();
         thread::scope(|scope| {
             let requests = scope.spawn(move || {
-                told.recv().unwrap();
+                begun_rx.recv().unwrap();
                 requested.request(Cause::Test);
                 Instant::now()
             });
-            let error = write(&stop, tell);
+            let error = write(&stop, begun_tx);
             (error.to_string(), requests.join().unwrap().elapsed())
         })
     }
@@ -144,8 +147,8 @@ mod tests {
     #[test]
     fn a_stop_ends_the_wait_for_a_reader() {
         let (_scratch, path) = fifo();
-        let (why, took) = stopped_after(|stop, tell| {
-            tell.send(()).unwrap();
+        let (why, took) = stopped_after(|stop, begun_tx| {
+            begun_tx.send(()).unwrap();
             Replacement::at(&path, stop).unwrap_err()
         });
         assert!(why == "stopped" && took < PROMPT, "{why} {took:?}");
@@ -155,10 +158,10 @@ mod tests {
     fn a_stop_ends_the_wait_for_a_reader_that_stalls() {
         let (_scratch, path) = fifo();
         let _reader = File::options().read(true).write(true).open(&path).unwrap();
-        let (why, took) = stopped_after(|stop, tell| {
+        let (why, took) = stopped_after(|stop, begun_tx| {
             let mut fifo = Replacement::at(&path, stop).unwrap();
-            tell.send(()).unwrap();
-            // More than a pipe has room for.
+            begun_tx.send(()).unwrap();
+            // More than the buffer of a pipe holds.
             fifo.write_all(&vec![b'x'; 4 << 20]).unwrap_err()
         });
         assert!(why == "stopped" && took < PROMPT, "{why} {took:?}");

@@ -1,12 +1,13 @@
-//! An HTTP client whose exchanges are futures, and nothing else.
+//! An asynchronous HTTP client.
 //!
-//! It is `hyper`, without a task of its own for each connection: an exchange polls its connection itself, and has it for as long
-//! as it lasts. So nobody has to be told when an exchange is dropped; the connection goes with it.
+//! It is `hyper`, without a separate task per connection: an exchange polls its connection itself
+//! and owns it as long as the exchange lasts. If the exchange is dropped, the connection is dropped
+//! with it, and no other task has to be notified.
 //!
-//! Redirects, retries and compression are the [`Download`]'s.
+//! Redirects, retries and compression are handled by [`Download`].
 
 mod dial;
-mod lines;
+mod pool;
 
 use std::{
     error::Error as _,
@@ -16,7 +17,7 @@ use std::{
 };
 
 use cc_core::error::reason;
-use cc_fetch::{Attempted, Download, Settings, Trouble};
+use cc_fetch::{Attempted, Download, Settings, TransportError};
 use futures::{
     TryFutureExt, TryStreamExt,
     future::{Either, select},
@@ -33,109 +34,116 @@ use tokio::time::timeout;
 use tokio_rustls::rustls;
 
 use self::{
-    dial::{Dial, Peer},
-    lines::{Connection, Line, Lines},
+    dial::{Dialer, Peer},
+    pool::{Connection, Driver, Pool},
 };
 
-/// The largest head of an answer, and so much of a body is read at once.
+/// Maximum bytes of the head of an answer, and size of the reads of a body.
 const BUFFER: usize = 16 << 10;
-/// A body that nobody wants is read nevertheless if it is no larger: that is cheaper than another connection.
-const DRAIN: u64 = 16 << 10;
-/// Maximum headers of an answer; the blocking client of the other models has the same limit.
-const HEADERS: usize = 128;
+/// An unneeded body of at most this size is read to its end: that is cheaper than another
+/// connection.
+const MAX_DRAIN: u64 = 16 << 10;
+/// Maximum headers of an answer, as in the blocking client of the other models.
+const MAX_HEADERS: usize = 128;
 
-/// A client, and the connections that it keeps for the next requests.
+/// A client and its idle connections.
 pub struct Client {
     timeout: Duration,
-    dial: Dial,
-    lines: Lines,
+    dialer: Dialer,
+    pool: Pool,
 }
 
 impl Client {
-    /// A client without connections. Of those there will be as many as attempts are made at once, at most `at_once`.
+    /// A client without connections. It opens at most `at_once` of them, the maximum number of
+    /// concurrent attempts.
     pub fn new(settings: &Settings, at_once: usize) -> Self {
         let timeout = settings.timeout();
-        Self { timeout, dial: Dial::new(timeout), lines: Lines::new(at_once) }
+        Self { timeout, dialer: Dialer::new(timeout), pool: Pool::new(at_once) }
     }
 
-    /// Makes an attempt. If this is dropped, the connection is closed.
+    /// Makes an attempt. Cancel safe: dropping the future closes the connection.
     pub async fn attempt(&self, mut download: Box<Download>) -> Attempted {
-        let patience = download.patience(Instant::now());
-        let exchange = timeout(patience, self.exchange(&mut download)).await;
-        if let Err(trouble) = exchange.unwrap_or(Err(Trouble::TimedOut)) {
-            download.broke(trouble);
+        let time_left = download.time_left(Instant::now());
+        let exchange = timeout(time_left, self.exchange(&mut download)).await;
+        if let Err(error) = exchange.unwrap_or(Err(TransportError::TimedOut)) {
+            download.on_error(error);
         }
         download.finish(Instant::now())
     }
 
-    async fn exchange(&self, download: &mut Download) -> Result<(), Trouble> {
+    async fn exchange(&self, download: &mut Download) -> Result<(), TransportError> {
         let (peer, request) = addressed(download.request());
-        while let Some(line) = self.idle(&peer).await {
-            // A server may close a connection that was kept while the request is on its way there:
-            // GET is idempotent, so it is sent again (RFC 9112, 9.3.1).
-            match self.exchange_on(line, peer.clone(), request.clone(), download).await {
-                Err(Broken::BeforeAnswer(Trouble::Closed)) => {}
-                done => return done.map_err(Broken::into_trouble),
+        while let Some(connection) = self.idle(&peer).await {
+            // A server may close an idle connection while the request is on its way. GET is
+            // idempotent, so the request is sent again (RFC 9112, 9.3.1).
+            match self.exchange_on(connection, peer.clone(), request.clone(), download).await {
+                Err(Broken::BeforeAnswer(TransportError::Closed)) => {}
+                done => return done.map_err(Broken::into_transport_error),
             }
         }
-        let line = self.open(&peer).await?;
-        self.exchange_on(line, peer, request, download).await.map_err(Broken::into_trouble)
+        let connection = self.open(&peer).await?;
+        self.exchange_on(connection, peer, request, download).await.map_err(Broken::into_transport_error)
     }
 
-    /// Makes the exchange on this connection, which is kept if it can be used again.
+    /// Makes the exchange on this connection, and returns it to the pool if it can be used again.
     async fn exchange_on(
         &self,
-        mut line: Line,
+        mut connection: Connection,
         peer: Peer,
         request: Request<Empty<Bytes>>,
         download: &mut Download,
     ) -> Result<(), Broken> {
-        let Line { sender, connection, .. } = &mut line;
-        let (is_done, is_open) = beside(connection, self.converse(sender, request, download)).await;
+        let Connection { sender, driver, .. } = &mut connection;
+        let (is_done, is_open) = drive(driver, self.converse(sender, request, download)).await;
         if is_done? && is_open {
-            self.lines.keep(peer, line);
+            self.pool.keep(peer, connection);
         }
         Ok(())
     }
 
-    /// A connection that has been kept and is good for another request.
-    async fn idle(&self, peer: &Peer) -> Option<Line> {
+    /// Takes an idle connection that can be used.
+    async fn idle(&self, peer: &Peer) -> Option<Connection> {
         loop {
-            let mut line = self.lines.take(peer)?;
-            // What has happened to it meanwhile is seen now: closed by the server, or something came that nobody asked for.
-            let (ready, is_open) = beside(&mut line.connection, line.sender.ready()).await;
+            let mut connection = self.pool.take(peer)?;
+            // Polling it now shows whether the server has closed it or has sent unexpected bytes.
+            let (ready, is_open) = drive(&mut connection.driver, connection.sender.ready()).await;
             if ready.is_ok() && is_open {
-                return Some(line);
+                return Some(connection);
             }
         }
     }
 
-    async fn open(&self, peer: &Peer) -> Result<Line, Trouble> {
-        let room = self.lines.room();
-        let stream = within(self.timeout, self.dial.stream(peer)).await?;
-        Line::new(stream, room).map_err(trouble).await
+    async fn open(&self, peer: &Peer) -> Result<Connection, TransportError> {
+        let permit = self.pool.permit();
+        let stream = within(self.timeout, self.dialer.stream(peer)).await?;
+        Connection::new(stream, permit).map_err(transport_error).await
     }
 
-    /// Asks, and gives the download what comes. Whether nothing is left of the answer.
+    /// Sends the request and passes the answer to the download. Returns whether the answer was read
+    /// to its end.
     async fn converse(
         &self,
         sender: &mut SendRequest<Empty<Bytes>>,
         request: Request<Empty<Bytes>>,
         download: &mut Download,
     ) -> Result<bool, Broken> {
-        let answer = within(self.timeout, sender.send_request(request).map_err(trouble));
+        let answer = within(self.timeout, sender.send_request(request).map_err(transport_error));
         let (head, body) = answer.await.map_err(Broken::BeforeAnswer)?.into_parts();
-        if download.answered(&head, SystemTime::now()).is_break() {
-            // If this fails, there is one connection less.
+        if download.on_head(&head, SystemTime::now()).is_break() {
+            // Best effort: if this fails, the connection is closed.
             return Ok(is_small(&body) && self.read(body, |_| true).await.unwrap_or(false));
         }
-        let read = self.read(body, |bytes| download.received(bytes).is_continue());
+        let read = self.read(body, |bytes| download.on_body(bytes).is_continue());
         read.await.map_err(Broken::InAnswer)
     }
 
-    /// Reads a body to its end, or until it is not wanted any more. Whether that was its end.
-    async fn read(&self, body: Incoming, mut take: impl FnMut(&[u8]) -> bool) -> Result<bool, Trouble> {
-        let mut chunks = body.into_data_stream().map_err(trouble);
+    /// Reads a body until its end or until no more of it is needed. Returns whether it was the end.
+    async fn read(
+        &self,
+        body: Incoming,
+        mut take: impl FnMut(&[u8]) -> bool,
+    ) -> Result<bool, TransportError> {
+        let mut chunks = body.into_data_stream().map_err(transport_error);
         while let Some(bytes) = within(self.timeout, chunks.try_next()).await? {
             if !take(&bytes) {
                 return Ok(false);
@@ -145,20 +153,20 @@ impl Client {
     }
 }
 
-/// Where an exchange broke off.
+/// When an exchange failed.
 enum Broken {
-    BeforeAnswer(Trouble),
-    InAnswer(Trouble),
+    BeforeAnswer(TransportError),
+    InAnswer(TransportError),
 }
 
 impl Broken {
-    fn into_trouble(self) -> Trouble {
-        let (Self::BeforeAnswer(trouble) | Self::InAnswer(trouble)) = self;
-        trouble
+    fn into_transport_error(self) -> TransportError {
+        let (Self::BeforeAnswer(error) | Self::InAnswer(error)) = self;
+        error
     }
 }
 
-/// The same request as it is said to a server, and to which.
+/// The request in the form that is sent to a server, and the server.
 fn addressed(request: Request<()>) -> (Peer, Request<Empty<Bytes>>) {
     let (mut head, ()) = request.into_parts();
     let uri = head.uri.into_parts();
@@ -170,42 +178,43 @@ fn addressed(request: Request<()>) -> (Peer, Request<Empty<Bytes>>) {
 }
 
 fn is_small(body: &Incoming) -> bool {
-    body.size_hint().exact().is_some_and(|length| length <= DRAIN)
+    body.size_hint().exact().is_some_and(|length| length <= MAX_DRAIN)
 }
 
-/// Does this while the connection does its part; then also whether that may be polled again.
-async fn beside<T>(connection: &mut Connection, exchange: impl Future<Output = T>) -> (T, bool) {
-    match select(connection, pin!(exchange)).await {
-        // What it failed of is told to the exchange, and what it has read is still there.
+/// Runs the exchange while polling its connection. Also returns whether the connection may be
+/// polled again.
+async fn drive<T>(driver: &mut Driver, exchange: impl Future<Output = T>) -> (T, bool) {
+    match select(driver, pin!(exchange)).await {
+        // The exchange sees the connection's error, too, and can still use what was read.
         Either::Left((_, exchange)) => (exchange.await, false),
         Either::Right((done, _)) => (done, true),
     }
 }
 
 async fn within<T>(
-    patience: Duration,
-    future: impl Future<Output = Result<T, Trouble>>,
-) -> Result<T, Trouble> {
-    timeout(patience, future).await.unwrap_or(Err(Trouble::TimedOut))
+    time_left: Duration,
+    future: impl Future<Output = Result<T, TransportError>>,
+) -> Result<T, TransportError> {
+    timeout(time_left, future).await.unwrap_or(Err(TransportError::TimedOut))
 }
 
-/// The client's error in the words that all clients have in common.
-fn trouble(error: hyper::Error) -> Trouble {
+/// Maps an error of the client to a [`TransportError`].
+fn transport_error(error: hyper::Error) -> TransportError {
     if error.is_parse() {
-        return Trouble::Malformed;
+        return TransportError::Malformed;
     }
-    error.source().and_then(|source| source.downcast_ref()).map_or(Trouble::Closed, io_trouble)
+    error.source().and_then(|source| source.downcast_ref()).map_or(TransportError::Closed, io_error)
 }
 
-fn io_trouble(error: &io::Error) -> Trouble {
+fn io_error(error: &io::Error) -> TransportError {
     if let Some(inner) = error.get_ref()
         && inner.is::<rustls::Error>()
     {
-        return Trouble::Tls(reason(error));
+        return TransportError::Tls(reason(error));
     }
     match error.kind() {
-        ErrorKind::InvalidData | ErrorKind::InvalidInput => Trouble::Malformed,
-        _ => Trouble::Closed,
+        ErrorKind::InvalidData | ErrorKind::InvalidInput => TransportError::Malformed,
+        _ => TransportError::Closed,
     }
 }
 

@@ -1,6 +1,6 @@
 use std::net::Ipv4Addr;
 
-use cc_fetch::{Failure, Fetched, Job, Schedule, Turn, Wanted};
+use cc_fetch::{Action, Failure, Fetched, Job, Schedule, Wanted};
 use tokio::{
     join,
     net::{TcpListener, TcpStream},
@@ -8,16 +8,16 @@ use tokio::{
 
 use super::*;
 
-/// What comes of fetching it so many times, one after the other.
+/// The outcomes of fetching the URL `times` times, one after the other.
 async fn fetched(url: String, times: usize) -> Vec<Result<Fetched, Failure>> {
     let settings = Settings { retries: 0, ..Settings::default() };
     let client = Client::new(&settings, 1);
     let job = Job { settings, wanted: vec![Wanted::new(url); times] };
     let mut schedule = Schedule::new(&job, Instant::now());
     let mut outcomes = vec![];
-    while let Turn::Start(download) = schedule.turn(Instant::now()) {
+    while let Action::Start(download) = schedule.poll(Instant::now()) {
         let attempted = client.attempt(download).await;
-        outcomes.extend(schedule.ended(attempted).map(|output| output.outcome));
+        outcomes.extend(schedule.complete(attempted).map(|output| output.outcome));
     }
     outcomes
 }
@@ -28,7 +28,7 @@ async fn listener() -> (TcpListener, String) {
     (listener, url)
 }
 
-/// Whether there was one before the client hung up.
+/// Whether a request arrived before the client closed the connection.
 async fn read_request(stream: &TcpStream) -> bool {
     loop {
         stream.readable().await.unwrap();
@@ -90,7 +90,7 @@ async fn an_attempt_that_is_dropped_has_no_connection() {
         let (stream, _) = listener.accept().await.unwrap();
         assert!(read_request(&stream).await);
         asked.send(()).unwrap();
-        // Until the client hangs up, which it would not do by itself for half a minute.
+        // Returns when the client closes the connection; otherwise it would time out after 30 s.
         assert!(!timeout(Duration::from_secs(10), read_request(&stream)).await.unwrap());
     };
     let ask = async {
@@ -102,34 +102,36 @@ async fn an_attempt_that_is_dropped_has_no_connection() {
     join!(ask, serve);
 }
 
-/// There may be one: the one that is kept for the first host makes room for the other's.
+/// With a limit of one connection, the idle one to the first host is closed for one to the other
+/// host.
 #[tokio::test]
 async fn idle_connections_make_room() {
     let (first, second) = (listener().await, listener().await);
     let client = Client::new(&Settings::default(), 1);
     let open = async |url: &str| {
         let (peer, _) = addressed(Request::get(url).body(()).unwrap());
-        let line = client.open(&peer).await.unwrap();
-        client.lines.keep(peer.clone(), line);
+        let connection = client.open(&peer).await.unwrap();
+        client.pool.keep(peer.clone(), connection);
         peer
     };
     let one = open(&first.1).await;
     let other = open(&second.1).await;
-    assert!(client.lines.take(&one).is_none() && client.lines.take(&other).is_some());
+    assert!(client.pool.take(&one).is_none() && client.pool.take(&other).is_some());
 }
 
-/// If it were given back first, whoever waits for some would have it, and nobody would give back another.
+/// If the permit were released first, another waiter would take it, and this caller would find
+/// neither a permit nor an idle connection.
 #[tokio::test]
-async fn room_is_handed_on_whoever_else_waits_for_some() {
+async fn a_permit_is_passed_on_even_if_others_wait_for_one() {
     let (_listener, url) = listener().await;
     let client = Client::new(&Settings::default(), 1);
     let (peer, _) = addressed(Request::get(&url).body(()).unwrap());
-    let line = client.open(&peer).await.unwrap();
-    client.lines.keep(peer.clone(), line);
-    let mut waits = pin!(client.lines.wait_for_room());
+    let connection = client.open(&peer).await.unwrap();
+    client.pool.keep(peer.clone(), connection);
+    let mut waits = pin!(client.pool.wait_for_permit());
     assert!(futures::poll!(waits.as_mut()).is_pending());
-    let room = client.lines.room();
-    assert!(futures::poll!(waits.as_mut()).is_pending(), "it was given back");
-    drop(room);
+    let permit = client.pool.permit();
+    assert!(futures::poll!(waits.as_mut()).is_pending(), "the permit was released");
+    drop(permit);
     assert!(futures::poll!(waits).is_ready());
 }

@@ -1,8 +1,8 @@
-//! How a connection ends: in an orderly way, or cut off.
+//! Distinguishes the ways in which a connection ends: in an orderly way, or truncated.
 //!
-//! `ureq` takes a reset in a body without a length for its end, and the first line of a last chunk
-//! for all of it. Here every end is an error that says which it was, and the
-//! [`Download`](super::Download) decides what it means.
+//! `ureq` accepts a reset as the end of a body without a length, and a last chunk without its
+//! trailers. Here each end is an error of its own kind, and [`Download`](super::Download) decides
+//! what it means.
 
 use std::{cell::Cell, error, fmt, io, io::ErrorKind};
 
@@ -11,20 +11,21 @@ use ureq::{
     unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTimeout, Transport},
 };
 
-/// Maximum bytes of chunk sizes and trailers without any content among them, as `hyper` has it for
-/// trailers.
-const MOST_FRAMING: usize = 16 << 10;
+/// Maximum bytes of chunk sizes and trailers that arrive without any content between them. `hyper`
+/// has the same limit for trailers.
+const MAX_FRAMING: usize = 16 << 10;
 
-/// Why a connection brings nothing more.
+/// How a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
-    /// The server has closed it: FIN, or `close_notify` of TLS.
+    /// The server has closed it: FIN, or `close_notify` with TLS.
     Orderly,
-    /// It was reset, or TLS ended without `close_notify`: anyone on the way can do that.
+    /// It was reset, or TLS ended without `close_notify`, which an attacker on the network can
+    /// cause.
     Cut,
-    /// It had been kept since the last answer, and ended before a byte came for this request.
+    /// It was idle before, and ended before a byte of this answer arrived.
     Stale,
-    /// A head, or the framing of a body, is longer than it may be.
+    /// A head, or the framing of a body, is too long.
     TooLong,
 }
 
@@ -43,13 +44,13 @@ impl From<End> for Error {
 }
 
 impl End {
-    /// The end that an error of the client tells of, if it does.
+    /// The end that caused an error of the client, if it was one.
     pub(super) fn of(error: &io::Error) -> Option<Self> {
         error.get_ref()?.downcast_ref().copied()
     }
 }
 
-/// The last link of the chain of connectors.
+/// The last connector of the chain.
 #[derive(Debug)]
 pub(super) struct Checker;
 
@@ -61,11 +62,11 @@ impl<T: Transport> Connector<T> for Checker {
     }
 }
 
-/// A connection, with TLS if there is any, whose end is an [`End`].
+/// A connection, with or without TLS, that reports each end as an [`End`].
 #[derive(Debug)]
 pub(super) struct Checked<T> {
     inner: T,
-    /// Nothing has come since it was kept for another request.
+    /// Nothing has arrived since it was taken from the idle connections.
     is_kept: bool,
 }
 
@@ -100,9 +101,9 @@ impl<T: Transport> Transport for Checked<T> {
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
-        // A full buffer would read nothing, which looks like an end.
+        // Reading into a full buffer would return 0 bytes, like an end.
         let is_full = self.inner.buffers().input_append_buf().is_empty();
-        if is_full || FRAMING.get().is_some_and(|framing| framing > MOST_FRAMING) {
+        if is_full || FRAMING.get().is_some_and(|framing| framing > MAX_FRAMING) {
             return Err(End::TooLong.into());
         }
         let before = self.inner.buffers().input().len();
@@ -126,13 +127,13 @@ impl<T: Transport> Transport for Checked<T> {
 }
 
 thread_local! {
-    /// Bytes that the read of a body on this thread has received, and that were no content so far.
-    /// The reader of a body and its connection share no other value: `ureq` is between them, and
-    /// calls one from the other on the same thread.
+    /// Bytes that the current read of a body on this thread has received without any content. The
+    /// body's reader and the connection have `ureq` between them and share no value; but one calls
+    /// the other on the same thread.
     static FRAMING: Cell<Option<usize>> = const { Cell::new(None) };
 }
 
-/// A read of a body, which ends when there is content or [`MOST_FRAMING`] bytes have brought none.
+/// Runs a read of a body. It fails if [`MAX_FRAMING`] bytes arrive without content.
 pub(super) fn content<T>(read: impl FnOnce() -> T) -> T {
     FRAMING.set(Some(0));
     let content = read();

@@ -1,10 +1,12 @@
-//! A client that blocks, for the models whose unit of concurrency may: one request and its answer, on the calling thread.
+//! A blocking HTTP client, for models whose workers may block: it makes a request on the calling
+//! thread.
 //!
-//! It is `ureq`, which knows HTTP, on connections of its own, which know the stop: whoever waits for a server waits for the stop as
-//! well. Redirects, retries and compression are not left to it: they are the [`Download`]'s.
+//! The client is `ureq`, which implements HTTP, with our own connections: each wait for a server
+//! also ends when a stop is requested. Redirects, retries and compression are handled by
+//! [`Download`] instead of `ureq`.
 
+mod connection;
 mod ends;
-mod line;
 
 use std::{
     io::{self, ErrorKind, Read},
@@ -24,20 +26,21 @@ use ureq::{
 };
 
 use self::{
+    connection::{Dialer, Lookup, Unreachable},
     ends::{Checker, End, content},
-    line::{Dial, Lookup, Unreachable},
 };
-use super::{Settings, attempt::Attempted, download::Download, failure::Trouble};
-/// So much of a body is read at once.
-const READ: usize = 16 << 10;
-/// The largest head of an answer.
-const HEAD: usize = 16 << 10;
-/// The largest request.
-const REQUEST: usize = 16 << 10;
-/// A body that nobody wants is read nevertheless if it is no larger: that is cheaper than another connection.
-const DRAIN: u64 = 16 << 10;
+use super::{Settings, attempt::Attempted, download::Download, failure::TransportError};
+/// Size of the reads of a body.
+const READ_SIZE: usize = 16 << 10;
+/// Maximum bytes of the head of an answer.
+const MAX_HEAD: usize = 16 << 10;
+/// Maximum bytes of a request.
+const MAX_REQUEST: usize = 16 << 10;
+/// An unneeded body of at most this size is read to its end: that is cheaper than another
+/// connection.
+const MAX_DRAIN: u64 = 16 << 10;
 
-/// A client, and the connections that it keeps for the next requests. Threads may share it.
+/// A client and its idle connections. Threads may share it.
 pub struct Client {
     agent: Agent,
     stop: Stop,
@@ -45,11 +48,11 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client without connections, whose waits end when the stop is requested.
+    /// A client without connections. Its waits end when the stop is requested.
     pub fn new(settings: &Settings, stop: &Stop) -> Result<Self> {
         let (bell, rings) = stop.bell()?;
-        let (running, stopped) = bounded(0);
-        let ends_lookups = stop.on_request(move || drop(running));
+        let (stopped_tx, stopped_rx) = bounded(0);
+        let ends_lookups = stop.on_request(move || drop(stopped_tx));
         let timeout = settings.timeout();
         let config = Agent::config_builder()
             .http_status_as_error(false)
@@ -58,9 +61,9 @@ impl Client {
             .proxy(None)
             .accept(AutoHeaderValue::None)
             .accept_encoding(AutoHeaderValue::None)
-            .max_response_header_size(HEAD)
-            .input_buffer_size(HEAD)
-            .output_buffer_size(REQUEST)
+            .max_response_header_size(MAX_HEAD)
+            .input_buffer_size(MAX_HEAD)
+            .output_buffer_size(MAX_REQUEST)
             .max_idle_connections(settings.concurrency)
             .max_idle_connections_per_host(settings.per_host)
             .timeout_resolve(Some(timeout))
@@ -68,92 +71,92 @@ impl Client {
             .timeout_per_read(Some(timeout))
             .timeout_per_write(Some(timeout))
             .build();
-        let connector = Dial::new(bell).chain(RustlsConnector::default()).chain(Checker);
-        let agent = Agent::with_parts(config, connector, Lookup(stopped));
+        let connector = Dialer::new(bell).chain(RustlsConnector::default()).chain(Checker);
+        let agent = Agent::with_parts(config, connector, Lookup(stopped_rx));
         Ok(Self { agent, stop: stop.clone(), _on_stop: [rings, ends_lookups] })
     }
 
-    /// Makes an attempt, which takes as long as it takes, but ends with the stop. Then what came of it means nothing.
+    /// Makes an attempt. It ends early when the stop is requested; its result is then meaningless.
     #[must_use]
     pub fn attempt(&self, mut download: Box<Download>) -> Attempted {
-        if let Err(trouble) = self.exchange(&mut download) {
-            download.broke(trouble);
+        if let Err(error) = self.exchange(&mut download) {
+            download.on_error(error);
         }
         download.finish(Instant::now())
     }
 
-    fn exchange(&self, download: &mut Download) -> Result<(), Trouble> {
+    fn exchange(&self, download: &mut Download) -> Result<(), TransportError> {
         let (head, body) = self.ask(download)?.into_parts();
-        if download.answered(&head, SystemTime::now()).is_break() {
+        if download.on_head(&head, SystemTime::now()).is_break() {
             drain(body);
             return Ok(());
         }
-        self.read(body, |bytes| download.received(bytes).is_continue())
+        self.read(body, |bytes| download.on_body(bytes).is_continue())
     }
 
-    /// Sends the request, and waits for the head of the answer. A server may close a connection
-    /// that was kept while the request is on its way there: GET is idempotent, so it is sent again
-    /// (RFC 9112, 9.3.1). Each turn takes a connection of those that are kept.
-    fn ask(&self, download: &Download) -> Result<Response<Body>, Trouble> {
-        let (began, patience) = (Instant::now(), download.patience(Instant::now()));
+    /// Sends the request and waits for the head of the answer. A server may close an idle
+    /// connection while the request is on its way. GET is idempotent, so the request is sent again
+    /// (RFC 9112, 9.3.1). Each iteration uses up one idle connection.
+    fn ask(&self, download: &Download) -> Result<Response<Body>, TransportError> {
+        let (began, time_left) = (Instant::now(), download.time_left(Instant::now()));
         let request = download.request();
         loop {
-            let left = patience.saturating_sub(began.elapsed());
+            let left = time_left.saturating_sub(began.elapsed());
             let request = self.agent.configure_request(request.clone()).timeout_global(Some(left)).build();
             match self.agent.run(request) {
                 Err(ureq::Error::Io(error)) if End::of(&error) == Some(End::Stale) => {}
-                answered => return answered.map_err(trouble),
+                answered => return answered.map_err(transport_error),
             }
         }
     }
 
-    /// Reads the body to its end, or until it is not wanted any more.
-    fn read(&self, body: Body, mut take: impl FnMut(&[u8]) -> bool) -> Result<(), Trouble> {
-        let (mut reader, mut buffer) = (body.into_reader(), [0; READ]);
+    /// Reads the body to its end, or until no more of it is needed.
+    fn read(&self, body: Body, mut take: impl FnMut(&[u8]) -> bool) -> Result<(), TransportError> {
+        let (mut reader, mut buffer) = (body.into_reader(), [0; READ_SIZE]);
         while !self.stop.requested() {
             match content(|| reader.read(&mut buffer)) {
                 Ok(0) => break,
                 Ok(length) if take(&buffer[..length]) => {}
                 Ok(_) => break,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(trouble(error.into())),
+                Err(error) => return Err(transport_error(error.into())),
             }
         }
         Ok(())
     }
 }
 
-/// Reads what there is of a small body, so that the connection can be used again.
+/// Reads a small body to its end, so that the connection can be used again.
 fn drain(body: Body) {
-    if body.content_length().is_some_and(|length| length <= DRAIN) {
-        // If it fails, there is one connection less.
+    if body.content_length().is_some_and(|length| length <= MAX_DRAIN) {
+        // Best effort: otherwise the connection is closed.
         let _ = io::copy(&mut body.into_reader(), &mut io::sink());
     }
 }
 
-/// The client's error in the words that all clients have in common.
-fn trouble(error: ureq::Error) -> Trouble {
+/// Maps an error of the client to a [`TransportError`].
+fn transport_error(error: ureq::Error) -> TransportError {
     match error {
-        ureq::Error::Timeout(_) => Trouble::TimedOut,
-        ureq::Error::HostNotFound => Trouble::Unreachable("no such host".to_owned()),
+        ureq::Error::Timeout(_) => TransportError::TimedOut,
+        ureq::Error::HostNotFound => TransportError::Unreachable("no such host".to_owned()),
         ureq::Error::Other(error) => match error.downcast::<Unreachable>() {
-            Ok(unreachable) => Trouble::Unreachable(unreachable.0),
-            Err(error) => Trouble::Unreachable(error.to_string()),
+            Ok(unreachable) => TransportError::Unreachable(unreachable.0),
+            Err(error) => TransportError::Unreachable(error.to_string()),
         },
-        ureq::Error::Tls(why) => Trouble::Tls(why.to_owned()),
-        ureq::Error::Rustls(error) => Trouble::Tls(error.to_string()),
-        ureq::Error::Io(error) => io_trouble(&error),
-        _ => Trouble::Malformed,
+        ureq::Error::Tls(why) => TransportError::Tls(why.to_owned()),
+        ureq::Error::Rustls(error) => TransportError::Tls(error.to_string()),
+        ureq::Error::Io(error) => io_error(&error),
+        _ => TransportError::Malformed,
     }
 }
 
-fn io_trouble(error: &io::Error) -> Trouble {
+fn io_error(error: &io::Error) -> TransportError {
     match End::of(error) {
-        Some(End::Orderly) => Trouble::Eof,
-        Some(End::TooLong) => Trouble::Malformed,
-        // What rustls finds wrong comes this way.
-        None if error.kind() == ErrorKind::InvalidData => Trouble::Tls(reason(error)),
-        Some(End::Cut | End::Stale) | None => Trouble::Closed,
+        Some(End::Orderly) => TransportError::Eof,
+        Some(End::TooLong) => TransportError::Malformed,
+        // An error that rustls has found.
+        None if error.kind() == ErrorKind::InvalidData => TransportError::Tls(reason(error)),
+        Some(End::Cut | End::Stale) | None => TransportError::Closed,
     }
 }
 

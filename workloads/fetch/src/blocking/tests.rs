@@ -8,9 +8,10 @@ use std::{
 use super::*;
 use cc_core::stop::Cause;
 
-use crate::{Failure, Fetched, Job, Schedule, Turn, Wanted};
+use crate::{Action, Failure, Fetched, Job, Schedule, Wanted};
 
-/// A server that gives every connection to `serve`, and its address. It ends with the last of `connections`.
+/// Starts a server that passes each connection to `serve`, and ends after `connections` of them.
+/// Returns its URL.
 fn serving(connections: usize, serve: fn(TcpStream)) -> (String, thread::JoinHandle<()>) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let url = format!("http://localhost:{}/", listener.local_addr().unwrap().port());
@@ -20,15 +21,15 @@ fn serving(connections: usize, serve: fn(TcpStream)) -> (String, thread::JoinHan
     (url, thread)
 }
 
-/// What comes of fetching it so many times, one after the other.
+/// The outcomes of fetching the URL `times` times, one after the other.
 fn fetched(url: &str, times: usize, stop: &Stop) -> Vec<std::result::Result<Fetched, Failure>> {
     let settings = Settings { retries: 0, ..Settings::default() };
     let client = Client::new(&settings, stop).unwrap();
     let job = Job { settings, wanted: vec![Wanted::new(url); times] };
     let mut schedule = Schedule::new(&job, Instant::now());
     let mut outcomes = vec![];
-    while let Turn::Start(download) = schedule.turn(Instant::now()) {
-        outcomes.extend(schedule.ended(client.attempt(download)).map(|output| output.outcome));
+    while let Action::Start(download) = schedule.poll(Instant::now()) {
+        outcomes.extend(schedule.complete(client.attempt(download)).map(|output| output.outcome));
     }
     outcomes
 }
@@ -65,7 +66,8 @@ fn a_connection_on_which_too_much_came_is_not() {
 fn a_stop_ends_an_attempt_in_flight() {
     let (url, server) = serving(1, |mut stream| {
         assert!(read_request(&mut stream));
-        // Until the client hangs up, which it would not do by itself for half a minute.
+        // Returns when the client closes the connection; without the stop it would time out after
+        // 30 s.
         assert!(!read_request(&mut stream));
     });
     let (stop, (ended, end)) = (Stop::new(), sync_channel(1));

@@ -24,10 +24,10 @@ pub(in super::super) fn head(status: u16, headers: HeaderMap) -> Parts {
 }
 
 fn answered(download: &mut Download, status: u16, of: &[(HeaderName, &str)]) -> ControlFlow<()> {
-    download.answered(&head(status, headers(of)), SystemTime::UNIX_EPOCH)
+    download.on_head(&head(status, headers(of)), SystemTime::UNIX_EPOCH)
 }
 
-/// The next attempt, after this answer without a body.
+/// The next attempt after an answer without a body.
 fn after(
     mut download: Box<Download>,
     status: u16,
@@ -39,7 +39,7 @@ fn after(
 
 fn again(download: Box<Download>) -> Result<Box<Download>, Failure> {
     match download.finish(Instant::now()).next {
-        Next::Again(mut download, _) => {
+        Next::Retry(mut download, _) => {
             download.begin(Instant::now());
             Ok(download)
         }
@@ -50,7 +50,7 @@ fn again(download: Box<Download>) -> Result<Box<Download>, Failure> {
 fn there(download: Box<Download>) -> Fetched {
     match download.finish(Instant::now()).next {
         Next::Done(output) => output.outcome.expect("it is there"),
-        Next::Again(..) => panic!("it is tried again"),
+        Next::Retry(..) => panic!("it is tried again"),
     }
 }
 
@@ -64,16 +64,16 @@ fn a_body_is_there_when_it_is_whole() {
     let mut download = download("http://h/a#b");
     assert_eq!(download.request().uri(), "http://h/a");
     assert!(answered(&mut download, 200, &[(CONTENT_LENGTH, "4")]).is_continue());
-    assert!(download.received(b"ab").is_continue() && download.received(b"cd").is_continue());
+    assert!(download.on_body(b"ab").is_continue() && download.on_body(b"cd").is_continue());
     assert_eq!(there(download), Fetched { status: 200, bytes: 4, digest: xxh3_64(b"abcd") });
 }
 
-/// One whose body has broken off after `ab`.
+/// A download whose body was interrupted after `ab`.
 fn broken(tag: &str) -> Box<Download> {
     let mut download = download("http://h/a");
     assert!(answered(&mut download, 200, &[(CONTENT_LENGTH, "4"), (ETAG, tag)]).is_continue());
-    assert!(download.received(b"ab").is_continue());
-    download.broke(Trouble::Closed);
+    assert!(download.on_body(b"ab").is_continue());
+    download.on_error(TransportError::Closed);
     again(download).expect("it is worth another try")
 }
 
@@ -84,7 +84,7 @@ fn the_rest_of_a_body_is_asked_for() {
     assert_eq!(asked(&download, IF_RANGE).as_deref(), Some("\"v\""));
     let rest = [(CONTENT_LENGTH, "2"), (CONTENT_RANGE, "bytes 2-3/4"), (ETAG, "\"v\"")];
     assert!(answered(&mut download, 206, &rest).is_continue());
-    assert!(download.received(b"cd").is_continue());
+    assert!(download.on_body(b"cd").is_continue());
     assert_eq!(there(download), Fetched { status: 200, bytes: 4, digest: xxh3_64(b"abcd") });
 }
 
@@ -92,7 +92,7 @@ fn the_rest_of_a_body_is_asked_for() {
 fn the_whole_of_it_is_taken_if_it_comes_instead() {
     let mut download = broken("\"v\"");
     assert!(answered(&mut download, 200, &[(CONTENT_LENGTH, "3"), (ETAG, "\"w\"")]).is_continue());
-    assert!(download.received(b"xyz").is_continue());
+    assert!(download.on_body(b"xyz").is_continue());
     assert_eq!(there(download).digest, xxh3_64(b"xyz"));
 }
 
@@ -162,7 +162,7 @@ fn too_many_requests_hold_the_host_and_a_busy_resource_itself() {
         let _ = answered(&mut download, status, &[(RETRY_AFTER, "7")]);
         let attempted = download.finish(now);
         assert_eq!(attempted.held.is_some(), held);
-        let Next::Again(_, time) = attempted.next else { panic!("it is worth another try") };
+        let Next::Retry(_, time) = attempted.next else { panic!("it is worth another try") };
         assert_eq!(time, now + Duration::from_secs(7));
     }
 }
@@ -186,20 +186,20 @@ fn a_url_has_to_be_one() {
     assert!(matches!(failed("//h/"), Some((_, Err(Failure::Url(_))))));
 }
 
-/// It goes on elsewhere, with what it knows; the part of the body stays with whoever has it.
+/// The next attempt can be made elsewhere. The part of the body stays where it arrived.
 #[test]
 fn handed_over_it_is_the_same_but_for_its_body() {
     let now = Instant::now();
     let mut first = download("http://user:secret@h/a");
     assert!(answered(&mut first, 200, &[(CONTENT_LENGTH, "4"), (ETAG, "\"v\"")]).is_continue());
-    assert!(first.received(b"ab").is_continue());
-    first.broke(Trouble::Closed);
+    assert!(first.on_body(b"ab").is_continue());
+    first.on_error(TransportError::Closed);
     let (returned, kept) = first.finish(now).give_back(now);
     let told = postcard::to_stdvec(&returned).expect("it is plain data");
     let returned: Returned = postcard::from_bytes(&told).expect("it is what was told");
     assert!(!format!("{returned:?}").contains("secret"), "a password is shown");
     let kept = kept.filter(|_| returned.is_begun()).expect("there is to be another attempt");
-    let Next::Again(elsewhere, time) = returned.take_back(&kept, now).next else { panic!("it is over") };
+    let Next::Retry(elsewhere, time) = returned.take_back(&kept, now).next else { panic!("it is over") };
     assert!(time > now);
     assert_eq!(asked(&kept, RANGE).as_deref(), Some("bytes=2-"));
     assert_eq!(asked(&elsewhere, RANGE), None);
@@ -207,30 +207,30 @@ fn handed_over_it_is_the_same_but_for_its_body() {
     assert_eq!((elsewhere.hand_over(now), elsewhere.failures), (kept.hand_over(now), 1));
 }
 
-/// Whoever makes the attempt knows another name of the file.
+/// The worker that makes the attempt saves the body under a temporary name.
 #[test]
-fn a_body_that_somebody_else_has_kept_gets_its_name() {
-    let (scratch, now) = (tempfile::tempdir().expect("there is a place"), Instant::now());
+fn a_body_that_a_worker_has_saved_gets_its_name() {
+    let (scratch, now) = (tempfile::tempdir().expect("a temporary directory"), Instant::now());
     let path = scratch.path().join("a");
     let mut mine = download("http://h/a");
     mine.keep_at(path.clone());
-    let folder = scratch.path().join("elsewhere");
-    std::fs::create_dir(&folder).expect("there is none");
+    let dir = scratch.path().join("elsewhere");
+    std::fs::create_dir(&dir).expect("there is none");
     let attempt = || {
-        let handover = mine.hand_over(now).into_folder(&folder);
+        let handover = mine.hand_over(now).into_folder(&dir);
         let mut theirs = handover.take_over(mine.settings(), now);
         assert!(answered(&mut theirs, 200, &[(CONTENT_LENGTH, "2")]).is_continue());
-        assert!(theirs.received(b"ab").is_continue());
+        assert!(theirs.on_body(b"ab").is_continue());
         theirs.finish(now).give_back(now).0
     };
     let returned = attempt();
     assert!(!path.exists());
-    let Next::Done(output) = returned.keep(&mine, &folder).take_back(&mine, now).next else { panic!() };
+    let Next::Done(output) = returned.keep(&mine, &dir).take_back(&mine, now).next else { panic!() };
     assert!(output.outcome.is_ok_and(|fetched| fetched.bytes == 2));
     assert_eq!(std::fs::read(&path).expect("it is kept"), b"ab");
     let lost = attempt();
-    std::fs::remove_dir_all(&folder).expect("it is there");
-    let Next::Done(output) = lost.keep(&mine, &folder).take_back(&mine, now).next else { panic!() };
+    std::fs::remove_dir_all(&dir).expect("it is there");
+    let Next::Done(output) = lost.keep(&mine, &dir).take_back(&mine, now).next else { panic!() };
     assert_eq!(output.outcome, Err(Failure::Keep("No such file or directory".to_owned())));
 }
 

@@ -67,7 +67,8 @@ fn pipelined_requests_are_answered_in_order() {
     assert_eq!(client.says("HO x\r\n"), "$1\r\nx\r\n");
 }
 
-/// What a client asks for later nobody sees earlier: shards do not wait for each other.
+/// Shards do not wait for each other. So a later request must not take effect before an earlier one
+/// of the same client.
 #[test]
 fn a_plan_on_another_shard_waits_for_those_before_it() {
     let server = Server::new(Config::default(), 64, 0);
@@ -137,7 +138,7 @@ fn a_shard_that_was_lost_fails_what_was_watched() {
 }
 
 #[test]
-fn who_does_not_read_is_not_read_from() {
+fn a_client_that_does_not_read_is_not_read_from() {
     let mut client = client();
     client.says(request(&[b"SET", b"a", &[b'x'; 1000]]));
     while client.connection.wants_input() {
@@ -209,7 +210,7 @@ fn nonsense_is_answered_and_ends_it() {
 }
 
 #[test]
-fn strangers_are_kept_out() {
+fn unauthenticated_clients_are_kept_out() {
     let mut client = Client::with(Config { password: Some("secret".into()), ..Config::default() });
     assert_eq!(client.says("GET a\r\n"), "-NOAUTH Authentication required.\r\n");
     assert!(client.says("HELLO 2\r\n").starts_with("-NOAUTH HELLO"));
@@ -226,7 +227,7 @@ fn a_connection_that_has_nothing_to_do_takes_little() {
     let mut client = client();
     client.says(request(&[b"SET", b"a", &vec![b'x'; 1 << 20]]));
     client.says("GET a\r\n".repeat(10));
-    assert!(client.connection.input.capacity() <= KEPT && client.connection.decoder.heap() < 256);
+    assert!(client.connection.input.capacity() <= MAX_IDLE_BUFFER && client.connection.decoder.heap() < 256);
     client.connection.shrink();
     assert_eq!(client.connection.input.capacity() + client.connection.decoder.heap(), 0);
 }
@@ -245,13 +246,13 @@ fn clients_and_commands_are_counted() {
 }
 
 #[test]
-fn patience_ends() {
+fn idle_timeouts_end() {
     let none = Client::with(Config::default());
-    assert_eq!(none.connection.patience(), None);
+    assert_eq!(none.connection.time_left(), None);
     let little = Client::with(Config { idle_timeout: Some(Duration::ZERO), ..Config::default() });
-    assert_eq!(little.connection.patience(), Some(Duration::ZERO));
+    assert_eq!(little.connection.time_left(), Some(Duration::ZERO));
     let more = Client::with(Config { idle_timeout: Some(Duration::from_secs(100)), ..Config::default() });
-    assert!(more.connection.patience().unwrap() > Duration::from_secs(50));
+    assert!(more.connection.time_left().unwrap() > Duration::from_secs(50));
 }
 
 #[test]
@@ -264,8 +265,12 @@ fn after_a_wrong_password_nothing_is_done_for_a_while() {
     client.connection.paused_until = Some(Instant::now());
     client.works();
     assert_eq!(client.reads(), "+OK\r\n");
-    assert!(client.connection.pause().is_none() && client.connection.patience().is_none());
-    assert_eq!(client.connection.server.stranger_enters(), Duration::from_secs(10), "it is none any more");
+    assert!(client.connection.pause().is_none() && client.connection.time_left().is_none());
+    assert_eq!(
+        client.connection.server.unauthenticated_enters(),
+        Duration::from_secs(10),
+        "it is none any more"
+    );
 }
 
 #[test]
@@ -283,15 +288,15 @@ fn penalties_grow_and_have_an_end() {
 }
 
 #[test]
-fn strangers_have_less_time_in_a_crowd() {
+fn many_unauthenticated_clients_have_less_time() {
     let config = Config { password: Some("secret".into()), max_connections: 4, ..Config::default() };
     let server = Server::new(config, 1, 0);
-    let mut strangers: Vec<_> = (0..4).map(|_| Client::of(&server)).collect();
-    let patience = |client: &Client| client.connection.patience().unwrap();
-    assert!(patience(&strangers[1]) > Duration::from_secs(9));
-    assert!(patience(&strangers[2]) <= Duration::from_secs(1));
-    strangers.truncate(1);
-    assert!(patience(&Client::of(&server)) > Duration::from_secs(9));
+    let mut clients: Vec<_> = (0..4).map(|_| Client::of(&server)).collect();
+    let time_left = |client: &Client| client.connection.time_left().unwrap();
+    assert!(time_left(&clients[1]) > Duration::from_secs(9));
+    assert!(time_left(&clients[2]) <= Duration::from_secs(1));
+    clients.truncate(1);
+    assert!(time_left(&Client::of(&server)) > Duration::from_secs(9));
 }
 
 #[test]
@@ -319,7 +324,7 @@ fn a_transaction_is_bounded_by_its_steps() {
     client.says("MULTI\r\n");
     let most = (1 << 20) / shards;
     let said = client.says("DBSIZE\r\n".repeat(most + 2));
-    assert_eq!(said.matches("+QUEUED").count(), most + 1, "those behind the refusal, too");
+    assert_eq!(said.matches("+QUEUED").count(), most + 1, "commands after the error are queued, too");
     assert_eq!(said.matches("-ERR the transaction is too long").count(), 1);
     assert!(client.says("EXEC\r\n").starts_with("-EXECABORT"));
 }
@@ -352,7 +357,7 @@ fn plans_that_are_not_answered_are_counted() {
 }
 
 #[test]
-fn replies_that_nobody_takes_are_counted() {
+fn replies_that_are_not_taken_are_counted() {
     let server = Server::new(Config { max_memory: Some(1 << 20), ..Config::default() }, 1, 0);
     let mut client = Client::of(&server);
     let copy = || Reply::Array((0..7).map(|_| Reply::bulk([b'x'; 100_000])).collect());
@@ -375,7 +380,7 @@ fn replies_that_nobody_takes_are_counted() {
     assert_eq!(server.in_flight().granted(), 0);
 }
 
-/// The date jumps in both directions; what expires does so after the time that has passed.
+/// The date jumps in both directions; keys expire after the time that has passed.
 #[test]
 fn keys_expire_whatever_the_date_is() {
     let (clock, hands) = crate::Clock::manual();
@@ -396,7 +401,7 @@ fn keys_expire_whatever_the_date_is() {
         hands.advance(Duration::from_millis(300));
         assert_eq!(says("EXISTS lock day\r\nEXPIRE day 86400\r\n"), ":1\r\n:1\r\n");
     }
-    // What has no date is refused, as in Redis.
+    // An expiry whose date is not representable is refused, as in Redis.
     hands.set_wall(1 << 62);
     assert!(says(&format!("PEXPIRE day {}\r\n", 1u64 << 62)).starts_with("-ERR invalid expire time"));
 }

@@ -1,29 +1,29 @@
-//! How what shards reply becomes what the client is told.
+//! How the replies of shards become the reply to the client.
 
 use super::super::{Reply, Stats, text::Info};
 
-/// How the replies of shards become one reply.
+/// How to combine the replies of shards.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Join {
-    /// It is there already.
-    Is(Reply),
-    /// That shard's.
+    /// A reply that is known already.
+    Ready(Reply),
+    /// The reply of this shard.
     One(usize),
     /// An array with an item for each key, from the key's shard.
     Items(Vec<usize>),
-    /// The sum of these shards' numbers.
+    /// The sum of the numbers of these shards.
     Sum(Vec<usize>),
-    /// OK, if all of these say so.
+    /// OK, if all of these shards reply OK.
     All(Vec<usize>),
-    /// The version of each key, from the key's shard, which sends its epoch before them.
+    /// The version of each key, from the key's shard. A shard sends its epoch before its versions.
     Versions(Vec<usize>),
-    /// What shards tell of themselves, and what the server has to tell.
+    /// INFO, from the statistics of these shards and of the server.
     Info(Box<Info>, Vec<usize>),
-    /// An array of them: EXEC.
+    /// EXEC: an array of these.
     Exec(Vec<Join>),
 }
 
-/// What each shard has replied, in the order of the shards.
+/// The replies of each shard, in ascending order of the shards.
 pub(super) struct Inbox(pub(super) Vec<(usize, smallvec::IntoIter<[Reply; 1]>)>);
 
 impl Inbox {
@@ -33,8 +33,9 @@ impl Inbox {
         self.0[at].1.next()
     }
 
-    /// The items of these shards' next replies, which are arrays, one for each time that a shard is named. If they
-    /// have heads, that of its array stands before each.
+    /// The items of the shards' next replies, which are arrays: one item for each occurrence of a
+    /// shard in `shards`. If the arrays have heads (`have_heads`), the shard's head precedes each
+    /// item.
     fn items(&mut self, shards: &[usize], have_heads: bool) -> Reply {
         let mut arrays: Vec<(usize, Option<Reply>, std::vec::IntoIter<Reply>)> = Vec::new();
         let mut all = Vec::with_capacity(shards.len());
@@ -59,7 +60,7 @@ impl Inbox {
 impl Join {
     pub(super) fn reply(&self, inbox: &mut Inbox) -> Reply {
         match self {
-            Self::Is(reply) => reply.clone(),
+            Self::Ready(reply) => reply.clone(),
             Self::One(shard) => inbox.next(*shard).unwrap_or_else(|| Reply::down(*shard)),
             Self::Items(shards) => inbox.items(shards, false),
             Self::Sum(shards) => sum(shards, inbox),

@@ -38,7 +38,7 @@ fn exec(checks: Vec<Check>, queue: impl IntoIterator<Item = Command>) -> Plan {
     Planner::new(slots(), Now(1)).exec(checks, queue.into_iter().map(ask).collect(), 0)
 }
 
-/// Two keys of different shards, the lower shard's first.
+/// Two keys of different shards, that of the lower shard first.
 fn apart() -> (u8, u8) {
     let shard = |n| slots().shard(&key(n));
     let other = (1..).find(|n| shard(*n) != shard(0)).unwrap();
@@ -92,7 +92,7 @@ fn versions_are_in_the_order_of_the_keys() {
     run(&Plan::new(set(high, b""), slots(), Now(1)), &mut shards);
     let plan = Plan::new(Command::Versions(keys(&[high, low, high])), slots(), Now(1));
     let epoch = |n| Reply::Int(slots().shard(&key(n)) as i64);
-    // It is not there, and its shard has given no version.
+    // The key is absent, and its shard has not assigned any version.
     let absent = Reply::Int(i64::MIN);
     let expected = [epoch(high), Reply::Int(1), epoch(low), absent, epoch(high), Reply::Int(1)];
     assert_eq!(run(&plan, &mut shards), Reply::Array(expected.into()));

@@ -4,7 +4,7 @@ use super::*;
 
 type Requests = Vec<Vec<Vec<u8>>>;
 
-/// What comes of bytes that arrive in such pieces: requests, and how it ended.
+/// Decodes bytes that arrive in pieces. Returns the requests, and the error that ended it.
 fn decoded<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Requests, Option<Malformed>) {
     let (mut decoder, mut bytes, mut requests) = (Decoder::default(), Vec::new(), Vec::new());
     for piece in pieces {
@@ -91,10 +91,10 @@ fn what_is_no_request_is_told_why() {
 }
 
 #[test]
-fn strangers_may_announce_little() {
+fn unauthenticated_clients_may_announce_little() {
     let mut decoder = Decoder::default();
-    assert_eq!(decoder.decode(b"*11\r\n", true).unwrap_err(), Malformed::StrangersCount);
-    assert_eq!(decoder.decode(b"*2\r\n$16385\r\n", true).unwrap_err(), Malformed::StrangersLength);
+    assert_eq!(decoder.decode(b"*11\r\n", true).unwrap_err(), Malformed::UnauthenticatedCount);
+    assert_eq!(decoder.decode(b"*2\r\n$16385\r\n", true).unwrap_err(), Malformed::UnauthenticatedLength);
     assert!(matches!(Decoder::default().decode(b"*10\r\n$16384\r\n", true), Ok(Found::Part(0))));
 }
 
@@ -108,8 +108,8 @@ fn nothing_is_taken_for_what_is_only_announced() {
 
 #[test]
 fn a_request_that_is_too_long_is_none() {
-    // As if it had looked so far already.
-    let mut decoder = Decoder { state: State::Arguments(2), at: MAX_REQUEST + 1, ..Decoder::default() };
+    // The state after the decoder has examined that many bytes.
+    let mut decoder = Decoder { state: State::Arguments(2), position: MAX_REQUEST + 1, ..Decoder::default() };
     assert_eq!(decoder.decode(b"", false).unwrap_err(), Malformed::LongRequest);
 }
 
@@ -167,7 +167,7 @@ fn arguments() -> impl Strategy<Value = Vec<Vec<u8>>> {
     prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 1..6)
 }
 
-/// Bytes that look like a request more often than not.
+/// Bytes that often look like a request.
 fn likely() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![
         prop::sample::select(vec![

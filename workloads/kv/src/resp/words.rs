@@ -1,9 +1,10 @@
-//! The words of an inline command.
+//! Splits an inline command into words.
 
 use super::Decoder;
 
 impl Decoder {
-    /// The words of a line, quoted or not (`sdssplitargs`). None if a quote is not closed, or something follows it.
+    /// The words of a line, quoted or not (as `sdssplitargs`). `None` if a quote is not closed or
+    /// is followed by another character than a space.
     pub(super) fn words(&mut self, mut line: &[u8]) -> Option<()> {
         loop {
             line = line.trim_ascii_start();
@@ -17,7 +18,8 @@ impl Decoder {
         }
     }
 
-    /// Up to the next space. A quote in a word opens a part of it that is quoted, which must be its last.
+    /// Takes a word up to the next space. A quote inside of it begins a quoted part, which must be
+    /// its last.
     fn plain<'a>(&mut self, line: &'a [u8]) -> Option<&'a [u8]> {
         let is_end = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, b'"' | b'\'' | 0);
         let length = line.iter().position(is_end).unwrap_or(line.len());

@@ -9,7 +9,7 @@ use std::{
 use super::*;
 use cc_core::stop::{Cause, Stop};
 
-/// A server of the test's own. Dropped, it is stopped.
+/// A server for one test. Dropping it stops the server.
 pub(super) struct Running {
     pub(super) address: SocketAddr,
     stop: Stop,
@@ -40,7 +40,7 @@ impl Drop for Running {
     }
 }
 
-/// Longer than anything takes that does not hang.
+/// Longer than any step that does not hang.
 const LONG: Duration = Duration::from_secs(60);
 
 struct Client(BufReader<net::TcpStream>);
@@ -72,7 +72,7 @@ impl Client {
         self.line()
     }
 
-    /// What comes until the server hangs up.
+    /// Everything that arrives until the server closes the connection.
     fn rest(mut self) -> String {
         let mut rest = Vec::new();
         self.0.read_to_end(&mut rest).unwrap();
@@ -84,7 +84,7 @@ fn running() -> Running {
     Running::start(Config::default())
 }
 
-/// Asks until the answer is yes.
+/// Waits until the condition holds.
 fn until(mut is_so: impl FnMut() -> bool) {
     let start = Instant::now();
     while !is_so() {
@@ -121,7 +121,7 @@ fn a_request_may_come_byte_by_byte() {
 }
 
 #[test]
-fn who_has_said_all_is_answered() {
+fn a_half_closed_client_is_answered() {
     let server = running();
     let client = server.client();
     client.says("SET a 1\r\nGET a\r\nGET");
@@ -130,7 +130,7 @@ fn who_has_said_all_is_answered() {
 }
 
 #[test]
-fn who_does_not_read_does_not_keep_others_waiting() {
+fn a_client_that_does_not_read_does_not_delay_others() {
     let server = running();
     let (mut client, mut other) = (server.client(), server.client());
     let value = "x".repeat(100_000);
@@ -156,7 +156,8 @@ fn who_does_not_read_does_not_keep_others_waiting() {
 fn nonsense_is_told_and_hung_up_on() {
     let server = running();
     let client = server.client();
-    // What follows is unread when the connection is closed, and the answer arrives all the same.
+    // The bytes after the error are unread when the server closes the connection. The reply must
+    // arrive all the same.
     client.says(format!("*1\r\n$-5\r\n{}", "x".repeat(50_000)));
     assert_eq!(client.rest(), "-ERR Protocol error: invalid bulk length\r\n");
     assert_eq!(server.client().asks("PING\r\n"), "+PONG");
@@ -203,7 +204,7 @@ fn the_largest_value_does_not_fit_and_others_are_served() {
 }
 
 #[test]
-fn what_has_expired_goes_though_nobody_asks_for_it() {
+fn expired_keys_are_removed_without_a_request() {
     let server = running();
     let mut client = server.client();
     for n in 0..100 {
@@ -213,14 +214,14 @@ fn what_has_expired_goes_though_nobody_asks_for_it() {
 }
 
 #[test]
-fn who_is_silent_for_too_long_is_hung_up_on() {
+fn idle_clients_are_disconnected() {
     let server =
         Running::start(Config { idle_timeout: Some(Duration::from_millis(20)), ..Config::default() });
     assert_eq!(server.client().rest(), "");
 }
 
 #[test]
-fn a_stop_answers_what_has_arrived_and_waits_for_nobody() {
+fn a_stop_answers_what_has_arrived_and_returns() {
     let server = Running::start(Config { drain: LONG, ..Config::default() });
     let mut clients: Vec<_> = (0..50).map(|_| server.client()).collect();
     for client in &mut clients {
@@ -241,7 +242,7 @@ fn a_stop_answers_what_has_arrived_and_waits_for_nobody() {
 }
 
 #[test]
-fn a_stop_does_not_wait_for_those_who_do_not_read() {
+fn a_stop_does_not_wait_for_clients_that_do_not_read() {
     let server = Running::start(Config { drain: Duration::from_millis(50), ..Config::default() });
     let mut client = server.client();
     let value = "x".repeat(16 << 20);

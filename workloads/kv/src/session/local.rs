@@ -1,11 +1,11 @@
-//! What a session answers by itself.
+//! The commands that a session answers without a shard.
 
 use std::{borrow::Cow, fmt::Write};
 
 use super::{
     super::{
         Reply, Server,
-        command::{NO_NUMBER, wrong_number},
+        command::{NOT_AN_INTEGER, wrong_number},
         resp::{Request, number},
         text,
         verb::Verb,
@@ -14,7 +14,7 @@ use super::{
 };
 
 impl Session {
-    /// What needs no shard.
+    /// The reply to a command that needs no shard.
     pub(super) fn local(&mut self, verb: Verb, request: &Request, server: &Server) -> Reply {
         match verb {
             Verb::Ping if request.len() == 1 => Reply::simple("PONG"),
@@ -24,7 +24,7 @@ impl Session {
             Verb::Auth => self.auth(request, server),
             Verb::Hello => self.hello(request, server),
             Verb::Unwatch => {
-                self.forget();
+                self.clear_watched();
                 Reply::Ok
             }
             Verb::Command => text::command(request),
@@ -40,21 +40,21 @@ impl Session {
                 "ERR AUTH <password> called without any password configured for the default user. Are you sure your \
                  configuration is correct?",
             ),
-            2 => self.admit(b"default", request.argument(1), server).unwrap_or(Reply::Ok),
-            3 => self.admit(request.argument(1), request.argument(2), server).unwrap_or(Reply::Ok),
+            2 => self.authenticate(b"default", request.argument(1), server).unwrap_or(Reply::Ok),
+            3 => self.authenticate(request.argument(1), request.argument(2), server).unwrap_or(Reply::Ok),
             _ => Reply::error("ERR syntax error"),
         }
     }
 
-    /// Lets the client in, or says why not.
-    fn admit(&mut self, user: &[u8], password: &[u8], server: &Server) -> Option<Reply> {
+    /// Checks the password. Returns an error reply if it is wrong.
+    fn authenticate(&mut self, user: &[u8], password: &[u8], server: &Server) -> Option<Reply> {
         let is_right =
             server.config.password.as_ref().is_none_or(|right| are_equal(right.as_bytes(), password));
         if user != b"default" || !is_right {
-            (self.wrong, self.was_wrong) = (self.wrong.saturating_add(1), true);
+            (self.wrong_passwords, self.last_was_wrong) = (self.wrong_passwords.saturating_add(1), true);
             return Some(Reply::error("WRONGPASS invalid username-password pair or user is disabled."));
         }
-        (self.is_stranger, self.wrong) = (false, 0);
+        (self.is_unauthenticated, self.wrong_passwords) = (false, 0);
         None
     }
 
@@ -62,7 +62,8 @@ impl Session {
         let version = if request.len() > 1 { number(request.argument(1)) } else { Some(2) };
         match version {
             None => return Reply::error("ERR Protocol version is not an integer or out of range"),
-            // Redis knows 3, and looks at the rest first.
+            // Redis supports RESP3. For version 3 it processes the options first, and so does this
+            // server before it refuses.
             Some(2 | 3) => {}
             Some(_) => return NO_PROTOCOL,
         }
@@ -72,7 +73,7 @@ impl Session {
             match option.to_ascii_lowercase().as_slice() {
                 b"auth" if options.len() >= 2 => {
                     let [user, password] = [(); 2].map(|()| options.next().unwrap_or_default());
-                    if let Some(refusal) = self.admit(user, password, server) {
+                    if let Some(refusal) = self.authenticate(user, password, server) {
                         return refusal;
                     }
                 }
@@ -83,7 +84,7 @@ impl Session {
                 }
             }
         }
-        if self.is_stranger {
+        if self.is_unauthenticated {
             return Reply::error(HELLO_FIRST);
         }
         if version == Some(3) {
@@ -118,14 +119,14 @@ impl Session {
             b"id" => Reply::Int(self.id as i64),
             b"getname" => self.name.as_ref().map_or(Reply::Nil, Reply::bulk),
             b"setname" => self.set_name(request.argument(2)).unwrap_or(Reply::Ok),
-            // What newer drivers tell of themselves.
+            // SETINFO: recent drivers send their name and version.
             _ => Reply::Ok,
         }
     }
 
-    /// None if it is a name.
+    /// Sets the client's name. Returns an error reply if it is invalid.
     fn set_name(&mut self, name: &[u8]) -> Option<Reply> {
-        if name.len() > LONGEST_NAME {
+        if name.len() > MAX_NAME {
             return Some(Reply::error("ERR Client names cannot be that long."));
         }
         if !name.iter().all(|byte| (b'!'..=b'~').contains(byte)) {
@@ -138,8 +139,8 @@ impl Session {
     }
 }
 
-/// A client's name is kept for as long as he stays.
-const LONGEST_NAME: usize = 1024;
+/// Maximum bytes of a client's name, which is kept as long as the connection.
+const MAX_NAME: usize = 1024;
 
 const NO_PROTOCOL: Reply = Reply::error("NOPROTO unsupported protocol version");
 
@@ -147,7 +148,7 @@ const HELLO_FIRST: &str = "NOAUTH HELLO must be called with the client already a
                            AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol \
                            version at the same time";
 
-/// As long for every password of that length.
+/// Compares passwords. The time does not depend on where they differ, so it reveals no prefix.
 fn are_equal(one: &[u8], other: &[u8]) -> bool {
     let differs = one.iter().zip(other).fold(0, |differs, (a, b)| differs | (a ^ b));
     std::hint::black_box(differs) == 0 && one.len() == other.len()
@@ -158,7 +159,7 @@ fn select(request: &Request) -> Reply {
         Some(0) => Reply::Ok,
         Some(index) if i32::try_from(index).is_ok() => Reply::error("ERR DB index is out of range"),
         Some(_) => Reply::error("ERR value is out of range, value must between -2147483648 and 2147483647"),
-        None => NO_NUMBER,
+        None => NOT_AN_INTEGER,
     }
 }
 
@@ -169,25 +170,25 @@ fn config(request: &Request, server: &Server) -> Reply {
     }
 }
 
-/// So much of a request is told to the client who made it.
-const ECHO: usize = 128;
+/// Maximum bytes of a request that an error reply quotes.
+const MAX_ECHO: usize = 128;
 
 pub(super) fn unknown(request: &Request) -> Reply {
     let shown =
         |bytes: &[u8], most: usize| String::from_utf8_lossy(&bytes[..bytes.len().min(most)]).into_owned();
-    let name = shown(request.argument(0), ECHO);
+    let name = shown(request.argument(0), MAX_ECHO);
     let mut text = String::new();
     for argument in request.from(1) {
-        if text.len() >= ECHO {
+        if text.len() >= MAX_ECHO {
             break;
         }
-        // A String takes everything that is written to it.
-        let _ = write!(text, "'{}' ", shown(argument, ECHO - text.len()));
+        // Writing to a String cannot fail.
+        let _ = write!(text, "'{}' ", shown(argument, MAX_ECHO - text.len()));
     }
     Reply::Error(Cow::Owned(format!("ERR unknown command '{name}', with args beginning with: {text}")))
 }
 
-/// What a request is answered whose command has subcommands, but not this one.
+/// The error reply to an unknown subcommand of a command that has subcommands.
 pub(super) fn unknown_subcommand(verb: Verb, request: &Request) -> Option<Reply> {
     let known = match verb {
         Verb::Client => &["id", "getname", "setname", "setinfo"][..],
@@ -200,6 +201,6 @@ pub(super) fn unknown_subcommand(verb: Verb, request: &Request) -> Option<Reply>
         return None;
     }
     let (sub, command) =
-        (String::from_utf8_lossy(&sub[..sub.len().min(ECHO)]), verb.spec().name.to_uppercase());
+        (String::from_utf8_lossy(&sub[..sub.len().min(MAX_ECHO)]), verb.spec().name.to_uppercase());
     Some(Reply::Error(Cow::Owned(format!("ERR unknown subcommand '{sub}'. Try {command} HELP."))))
 }

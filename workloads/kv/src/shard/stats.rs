@@ -1,19 +1,19 @@
-//! What a shard tells of itself.
+//! A shard's figures for INFO.
 
 use super::super::{Reply, Tally};
 
-/// What INFO wants to know of a shard.
+/// A shard's figures for INFO.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
     /// See [`Shard::epoch`](super::Shard::epoch).
     pub epoch: u64,
-    /// How many keys.
+    /// Number of keys.
     pub keys: u64,
-    /// How many of them expire.
+    /// Number of keys that have an expiry.
     pub volatile: u64,
-    /// What they take, about, in bytes.
+    /// Approximate bytes in use.
     pub memory: u64,
-    /// What its process has and has done, if it is one of several that serve clients.
+    /// The figures of the shard's process, if it is one of several that serve clients.
     pub process: Option<Tally>,
 }
 
@@ -28,7 +28,7 @@ impl From<Stats> for Reply {
     }
 }
 
-/// If that is what it is.
+/// Fails with the reply itself if it does not have this form.
 impl TryFrom<Reply> for Stats {
     type Error = Reply;
 

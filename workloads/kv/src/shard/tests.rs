@@ -145,7 +145,7 @@ fn a_table_that_was_large_becomes_small() {
         shard.apply(&Command::Add(key.clone(), 1), Now(0));
     }
     assert_eq!(shard.apply(&Command::Del(all), Now(0)), Reply::Int(50_000));
-    assert!(shard.table.places() < 4_096);
+    assert!(shard.table.buckets() < 4_096);
 }
 
 #[test]
@@ -155,7 +155,7 @@ fn stats_travel_as_replies() {
     assert!(Stats::try_from(Reply::Ok).is_err());
 }
 
-/// What a shard does, as simply as can be.
+/// A simple model of a shard.
 #[derive(Default)]
 struct Naive(BTreeMap<Key, (Vec<u8>, Option<u64>)>);
 
@@ -180,7 +180,7 @@ impl Naive {
                 let Some(before) =
                     String::from_utf8(entry.0.clone()).ok().and_then(|text| text.parse::<i64>().ok())
                 else {
-                    return NO_NUMBER;
+                    return NOT_AN_INTEGER;
                 };
                 let Some(sum) = before.checked_add(*by) else {
                     return Reply::error("ERR increment or decrement would overflow");
@@ -266,7 +266,7 @@ proptest! {
             now += later;
             prop_assert_eq!(shard.apply(&command, Now(now)), naive.command(&command, now), "{:?}", command);
             if sweeps {
-                // Everything that has expired is gone then, so that the sizes are the same.
+                // Removes all expired entries, so that both have the same number of keys.
                 shard.sweep(Now(now), usize::MAX);
                 prop_assert_eq!(shard.apply(&Command::Dbsize, Now(now)), naive.command(&Command::Dbsize, now));
                 let all = |(key, (value, _)): (&Key, &(Vec<u8>, _))| cost(key, value.len());
@@ -290,20 +290,20 @@ proptest! {
     }
 }
 
-/// A key that is watched while it is not there, or no longer: each way in which it may come and go.
+/// Creates and removes a key in every possible way: its number must differ each time.
 #[test]
 fn a_key_that_comes_and_goes_has_another_number() {
     let mut shard = Shard::new(SharedBudget::new(None), 1);
     let key = || Key::from(&b"k"[..]);
     let set = |after| Command::Set { key: key(), value: b"v"[..].into(), after, when: When::Always };
     let del = || Command::Del(Keys::from_iter([key()]));
-    let mut seen = vec![shard.number(b"k")];
+    let mut seen = vec![shard.watch_number(b"k")];
     let mut now = 1;
     let mut then = |shard: &mut Shard, command: Option<Command>, by: u64| {
         now += by;
-        shard.tell(Now(now));
+        shard.advance_clock(Now(now));
         command.map(|command| shard.apply(&command, Now(now)));
-        let number = shard.number(b"k");
+        let number = shard.watch_number(b"k");
         assert!(!seen.contains(&number), "{number} again in {seen:?}");
         seen.push(number);
     };
@@ -316,10 +316,10 @@ fn a_key_that_comes_and_goes_has_another_number() {
         then(&mut shard, Some(Command::Flushdb), 0);
         then(&mut shard, Some(set(Some(5))), 0);
         then(&mut shard, None, 5);
-        // That it is removed changes nothing for those who watch it.
-        let before = shard.number(b"k");
-        shard.sweep(Now(0), 1000); // it knows better
-        assert_eq!((shard.number(b"k"), shard.table.len()), (before, 0));
+        // Removing an expired entry does not change the key's number.
+        let before = shard.watch_number(b"k");
+        shard.sweep(Now(0), 1000); // the shard's time does not go back
+        assert_eq!((shard.watch_number(b"k"), shard.table.len()), (before, 0));
     }
 }
 
@@ -335,7 +335,7 @@ fn an_answer_fits_if_its_values_do_or_it_is_one() {
         (vec![get("a"), get("b")], 2000),
         (vec![both()], 2000),
         (vec![both(), get("c")], 2000),
-        // It may be the one that is set.
+        // The GET may read the value that the part sets.
         (vec![set("a", &[0; 3000]), get("a"), get("c")], 6000),
     ] {
         let part = part(vec![], ops);

@@ -1,8 +1,9 @@
-//! The filter of `resize`: a library's, for the two kinds of pixel that thumbnails are made of.
+//! The scaling filter of `resize`: that of a library, for the two types of pixel that thumbnails
+//! use.
 //!
-//! It is a package for the time it takes to build. The library's functions are generic, so they are
-//! compiled where they are used, in a minute: here that is once, and in the workload it would be
-//! once more for its tests.
+//! It is a package of its own to save build time. The library's functions are generic, so the crate
+//! that calls them compiles them, which is slow. Here that happens once; in the workload it would
+//! happen again for its tests.
 
 pub use fast_image_resize::CropBox;
 use fast_image_resize::{
@@ -14,16 +15,16 @@ use fast_image_resize::{
 /// Width and height, in pixels.
 pub type Size = (u32, u32);
 
-/// What a pixel has, eight bits each.
+/// The samples of a pixel, eight bits each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pixel {
     /// Red, green and blue.
     Rgb,
-    /// And alpha, by which they are multiplied.
+    /// Red, green and blue, each multiplied by alpha, and alpha.
     Rgba,
 }
 
-/// A Lanczos filter, with what it keeps from one image to the next.
+/// A Lanczos filter with buffers that it reuses for the next image.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
     resizer: Resizer,
@@ -31,12 +32,12 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// A filter in code for any processor. Its results are those of the faster ones.
+    /// A filter that uses no extensions of the processor. Its results equal those of a faster one.
     #[must_use]
-    #[expect(unsafe_code, reason = "to set extensions is to say that the processor has them")]
+    #[expect(unsafe_code, reason = "a caller that sets extensions guarantees that the processor has them")]
     pub fn plain() -> Self {
         let mut filter = Self::default();
-        // SAFETY: none are needed.
+        // SAFETY: the code without extensions runs on every processor.
         unsafe {
             filter.resizer.set_cpu_extensions(CpuExtensions::None);
             filter.alpha.set_cpu_extensions(CpuExtensions::None);
@@ -44,11 +45,11 @@ impl Filter {
         filter
     }
 
-    /// Scales a part of an image to the whole of another. Their samples are in rows, from the top.
+    /// Scales a part of an image to the whole of another. Samples are row by row, from the top.
     ///
     /// # Panics
     ///
-    /// If samples are not as many as the size says, or the part is not in the image.
+    /// If the number of samples does not match the size, or the part exceeds the image.
     pub fn scale(&mut self, pixel: Pixel, from: (&[u8], Size), part: CropBox, to: (&mut [u8], Size)) {
         match pixel {
             Pixel::Rgb => self.scale_pixels::<U8x3>(from, part, to),
@@ -56,8 +57,7 @@ impl Filter {
         }
     }
 
-    /// For one kind of pixel: the library's functions that take any kind would be compiled for all
-    /// it has.
+    /// Scales one type of pixel. The library's function for all types would be compiled for each.
     fn scale_pixels<P: PixelTrait>(
         &mut self,
         (samples, (width, height)): (&[u8], Size),
@@ -75,26 +75,26 @@ impl Filter {
             .expect("the part is in the image");
     }
 
-    /// Multiplies the samples of an image with alpha by that.
+    /// Multiplies the colours of an image with alpha by alpha.
     ///
     /// # Panics
     ///
-    /// If the samples are not as many as the size says.
+    /// If the number of samples does not match the size.
     pub fn multiply_alpha(&self, samples: &mut [u8], size: Size) {
         self.alpha.multiply_alpha_inplace_typed(&mut view::<U8x4>(samples, size)).expect("it has alpha");
     }
 
-    /// Undoes the multiplication by alpha, as far as eight bits allow.
+    /// Undoes the multiplication by alpha, with the precision of eight bits.
     ///
     /// # Panics
     ///
-    /// If the samples are not as many as the size says.
+    /// If the number of samples does not match the size.
     pub fn divide_alpha(&self, samples: &mut [u8], size: Size) {
         self.alpha.divide_alpha_inplace_typed(&mut view::<U8x4>(samples, size)).expect("it has alpha");
     }
 }
 
-/// The image's own buffer: a copy would double what an image takes.
+/// A view of the image's own buffer: a copy would double the memory of an image.
 fn view<P: PixelTrait>(samples: &mut [u8], (width, height): Size) -> TypedImage<'_, P> {
     TypedImage::from_buffer(width, height, samples).expect("the buffer has its size")
 }

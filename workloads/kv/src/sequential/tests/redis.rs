@@ -1,4 +1,4 @@
-//! The same scripts, said to `redis-server` and to the reference.
+//! Runs the same scripts on `redis-server` and on the reference.
 
 use std::{
     os::unix::net::UnixStream,
@@ -7,14 +7,14 @@ use std::{
 
 use super::*;
 
-/// The real one, on a socket of its own. Dropped, it is killed.
+/// A `redis-server` with its own socket. Dropping it kills the process.
 struct Redis {
     child: Child,
     dir: tempfile::TempDir,
 }
 
 impl Redis {
-    /// None, said aloud, where there is none.
+    /// Starts the server. Without `redis-server`, prints that the test is skipped.
     fn start(options: &[&str]) -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
         let child = Command::new("redis-server")
@@ -52,14 +52,15 @@ impl Drop for Redis {
 
 const END: &[u8] = b"$19\r\nthat is all for now\r\n";
 
-/// What comes back for a script, until the server hangs up or has said it all.
+/// The replies to a script, up to the reply to the last ECHO or until the server closes the
+/// connection.
 fn said<S>(stream: &S, script: &[u8]) -> Vec<u8>
 where
     for<'a> &'a S: Read + Write,
 {
     let mut writer = stream;
     let script = [script, b"ECHO 'that is all for now'\r\n"].concat();
-    // Who hangs up early takes no more.
+    // Fails if the server has closed the connection early.
     let _ = writer.write_all(&script);
     let (mut said, mut reader, mut buffer) = (Vec::new(), stream, [0; 4096]);
     while !said.ends_with(END) {
@@ -87,7 +88,7 @@ fn compare(redis: &Redis, server: &Running, script: &[u8]) {
     );
 }
 
-/// Each on a connection of its own; a bar is the end of a line.
+/// Scripts that run on separate connections. A bar is the end of a line.
 const SCRIPTS: &[&str] = &[
     "FOO a b|foo|GET|GETX a|get a b|'' a|FOO 'a\\'b'",
     "PING|PING a|PING a b|ECHO|ECHO a|ECHO a b|SELECT|SELECT 0|SELECT 1|SELECT -1|SELECT x|SELECT 99999999999",
@@ -130,7 +131,7 @@ const SCRIPTS: &[&str] = &[
     "|||PING",
 ];
 
-/// As they are.
+/// Scripts that are sent unchanged.
 const BYTES: &[&[u8]] = &[
     b"*2\r\n$3\r\nGET\r\n$-1\r\n",
     b"*x\r\n",
@@ -174,12 +175,12 @@ fn it_answers_as_redis_does() {
 }
 
 #[test]
-fn it_keeps_strangers_out_as_redis_does() {
+fn it_keeps_unauthenticated_clients_out_as_redis_does() {
     let Some(redis) = Redis::start(&["--requirepass", "secret"]) else { return };
     let server = Running::start(Config { password: Some("secret".into()), ..Config::default() });
-    let stranger =
+    let unauthenticated =
         ["GET a", "GET", "FOO a", "PING", "HELLO", "HELLO 2", "HELLO 3", "AUTH wrong", "AUTH default wrong"];
-    let stranger = stranger.join("\r\n");
+    let unauthenticated = unauthenticated.join("\r\n");
     for script in [
         "AUTH a secret\r\nMULTI\r\nEXEC\r\nCOMMAND COUNT\r\nHELLO 2 AUTH default wrong\r\nAUTH secret\r\nGET a\r\nAUTH wrong\r\nGET a",
         "HELLO 2 SETNAME x\r\nCLIENT GETNAME\r\nQUIT",
@@ -187,12 +188,12 @@ fn it_keeps_strangers_out_as_redis_does() {
         "*2\r\n$16385\r\n",
         "*10\r\n$3\r\nGET\r\n",
     ] {
-        compare(&redis, &server, format!("{stranger}\r\n{script}\r\n").as_bytes());
+        compare(&redis, &server, format!("{unauthenticated}\r\n{script}\r\n").as_bytes());
     }
 }
 
 #[test]
-fn whatever_is_asked_it_answers_as_redis_does() {
+fn random_scripts_are_answered_as_redis_does() {
     let Some(redis) = Redis::start(&[]) else { return };
     let (server, mut rng) = (running(), fastrand::Rng::with_seed(7));
     let verbs = [
@@ -224,12 +225,12 @@ fn whatever_is_asked_it_answers_as_redis_does() {
             let mut request = vec![verbs[rng.usize(..verbs.len())]];
             request.extend((0..count).map(|_| words[rng.usize(..words.len())]));
             if request[0] == "EXPIRE" {
-                // Of its options it knows none.
+                // The reference does not support the options of EXPIRE.
                 request.truncate(3);
             }
             script += &(request.join(" ") + "\r\n");
         }
-        // What says that it is all must not be queued.
+        // Otherwise the final ECHO would be queued.
         compare(&redis, &server, (script + "DISCARD\r\n").as_bytes());
     }
 }
