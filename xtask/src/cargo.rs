@@ -1,12 +1,12 @@
-//! The cargo that started this program, called again.
+//! Calls the cargo that started this program.
 
 use std::{env, ffi::OsString, process::Command};
 
-/// A command that calls cargo as a user would.
+/// A command that calls cargo with the environment of the user's shell.
 ///
-/// `cargo run` describes the package that it runs in variables such as `CARGO_PKG_NAME`. Build
-/// scripts may ask to be run again when these change, and that of ring does: all that depends on
-/// ring would be built again.
+/// `cargo run` sets variables such as `CARGO_PKG_NAME` for the package that it runs. A build script
+/// may request to be run again when such a variable changes, and the build script of `ring` does.
+/// With these variables, everything that depends on `ring` would be rebuilt.
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     for name in env::vars_os().map(|(name, _)| name).filter(describes_package) {
@@ -15,7 +15,7 @@ pub(crate) fn cargo() -> Command {
     command
 }
 
-/// Whether a variable describes the package that runs, and not what the user wants of cargo.
+/// Whether cargo has set the variable for the package that runs; others are the user's settings.
 fn describes_package(name: &OsString) -> bool {
     let name = name.to_string_lossy();
     ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|prefix| name.starts_with(prefix))
@@ -27,11 +27,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_describes_a_package_is_left_out() {
-        let is_left_out = |name: &str| describes_package(&name.into());
-        assert!(is_left_out("CARGO_PKG_NAME") && is_left_out("CARGO_MANIFEST_DIR") && is_left_out("OUT_DIR"));
-        for kept in ["CARGO_TARGET_DIR", "CARGO_HOME", "CARGO_TERM_COLOR", "CARGO", "PATH"] {
-            assert!(!is_left_out(kept), "{kept}");
+    fn only_variables_that_describe_a_package_are_removed() {
+        let is_removed = |name: &str| describes_package(&name.into());
+        assert!(is_removed("CARGO_PKG_NAME") && is_removed("CARGO_MANIFEST_DIR") && is_removed("OUT_DIR"));
+        for setting in ["CARGO_TARGET_DIR", "CARGO_HOME", "CARGO_TERM_COLOR", "CARGO", "PATH"] {
+            assert!(!is_removed(setting), "{setting}");
         }
     }
 }

@@ -1,9 +1,10 @@
 //! The project's own commands: `cargo xtask COMMAND`.
 //!
-//! A library only so that `cc-report`, which the light path does not build, reads the models' files
-//! as `show` does.
+//! It is a library because `cc-report` uses its result types and its reader of the models' files.
+//! `cc-report` is a separate package because most commands do not need its dependencies.
 
-// What prints goes through `out`, which does not panic and tells what could not be written.
+// All output goes through `out`, which does not panic if a write fails and reports the failure in
+// the exit status.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod cargo;
@@ -32,10 +33,10 @@ enum Command {
     Tidy(tidy::Args),
 }
 
-/// The exit status of a command that cannot do what it is asked for.
+/// The exit status of a command that could not do its job, or could not write its output.
 const USAGE: u8 = 2;
 
-/// Does what the command line says.
+/// Runs the command that the command line names.
 #[must_use]
 pub fn main() -> ExitCode {
     out::checked(match Command::parse() {
@@ -48,12 +49,12 @@ pub fn main() -> ExitCode {
     })
 }
 
-fn status(done: anyhow::Result<()>, otherwise: u8) -> ExitCode {
-    match done {
+fn status(result: anyhow::Result<()>, failure: u8) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             out::say(format_args!("error: {error:#}"));
-            ExitCode::from(otherwise)
+            ExitCode::from(failure)
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Hands the command line to the library.
+//! Passes the command line to the library.
 
 use std::process::ExitCode;
 

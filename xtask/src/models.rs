@@ -1,4 +1,5 @@
-//! Where each model's files are, by the rules of the workspace and the models' own tables.
+//! The models and the paths of their files, according to the layout of the workspace and the tables
+//! in the model crates.
 
 use std::{
     fs,
@@ -7,49 +8,49 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 
-/// The package of the spec, and of the sequential reference.
+/// The package of the spec and of the sequential reference.
 pub const SPEC: &str = "cc-workloads";
 
-/// Its folder, which has a folder for each workload.
+/// The folder of that package, which has one folder per workload.
 pub const SPEC_FOLDER: &str = "workloads";
 
-/// The table of workloads.
+/// The file with the table of workloads.
 pub const TABLE: &str = "workloads/src/model.rs";
 
-/// The crates that hold a model, in the order of every table. None may depend on another.
+/// The model crates, in the order of every table. None of them may depend on another one.
 pub const CRATES: [&str; 5] = ["cc-threads", "cc-actors", "cc-async", "cc-procs", "cc-distributed"];
 
-/// The workspace that this program was built from.
+/// The root of the workspace that this program was built from.
 pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace")
 }
 
-/// A model: the reference, a crate's own, or a variant.
+/// A model: the reference, a crate's main model, or a variant of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Model {
-    /// What `--model` takes.
+    /// The name, as `--model` takes it.
     pub name: String,
-    /// What it is to its crate.
+    /// The model's role in its crate.
     pub kind: Kind,
     /// The package that its program is built from.
     pub package: String,
-    /// The folder of its sources, from the root of the workspace.
+    /// The folder of its sources, relative to the root of the workspace.
     folder: PathBuf,
 }
 
-/// What a model is to its crate.
+/// A model's role in its crate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// The plain loop that all others are compared with.
+    /// The plain loop with which all others are compared.
     Reference,
-    /// The one that its crate is named for.
+    /// The main model, which the crate is named after.
     Own,
-    /// Another way to do it in the same model.
+    /// Another mechanism of the same model.
     Variant,
 }
 
 impl Model {
-    /// The file that holds a workload in this model, from the root of the workspace.
+    /// The path of a workload's file in this model, relative to the root of the workspace.
     pub fn file(&self, workload: &str) -> PathBuf {
         match self.kind {
             Kind::Reference => self.folder.join(workload).join("src/sequential.rs"),
@@ -58,7 +59,7 @@ impl Model {
     }
 }
 
-/// All models, the reference first.
+/// All models; the reference comes first.
 pub fn all(root: &Path) -> Result<Vec<Model>> {
     let mut all = Vec::new();
     for name in [SPEC].iter().chain(&CRATES) {
@@ -67,7 +68,7 @@ pub fn all(root: &Path) -> Result<Vec<Model>> {
     Ok(all)
 }
 
-/// The models of a crate, as its table lists them.
+/// The models that a crate's table lists.
 fn of(root: &Path, name: &str) -> Result<Vec<Model>> {
     let (src, table) = match name {
         SPEC => (PathBuf::from(SPEC_FOLDER), root.join(TABLE)),
@@ -78,7 +79,7 @@ fn of(root: &Path, name: &str) -> Result<Vec<Model>> {
         }
     };
     let mut text = fs::read_to_string(&table).with_context(|| table.display().to_string())?;
-    // The table of a variant is in its own folder.
+    // A variant has its table in its own folder.
     for folder in folders(&root.join(&src))? {
         text += &fs::read_to_string(root.join(&src).join(folder).join("mod.rs")).unwrap_or_default();
     }
@@ -100,23 +101,23 @@ fn of(root: &Path, name: &str) -> Result<Vec<Model>> {
 /// The folder of a variant: `rayon`, or `single` for `async-single`.
 fn variant(root: &Path, src: &Path, model: &str) -> PathBuf {
     let short = model.split_once('-').map_or(model, |(_, short)| short);
-    let whole = src.join(model);
-    if root.join(&whole).is_dir() { whole } else { src.join(short) }
+    let full = src.join(model);
+    if root.join(&full).is_dir() { full } else { src.join(short) }
 }
 
-/// The workloads there are: the folders in `workloads` that have a manifest, in the order of the
-/// table, which begins with the simplest. One that the table lacks comes last.
+/// All workloads: the folders in `workloads` that have a manifest, in the order of the table, which
+/// begins with the simplest. A workload that is not in the table comes last.
 pub fn workloads(root: &Path) -> Result<Vec<String>> {
     let folder = root.join(SPEC_FOLDER);
     let mut names = folders(&folder)?;
     names.retain(|name| folder.join(name).join("manifest.toml").exists());
-    // Only the order comes from there.
+    // Only the order comes from the table.
     let table = fs::read_to_string(root.join(TABLE)).unwrap_or_default();
     names.sort_by_cached_key(|name| (row(&table, name), name.clone()));
     Ok(names)
 }
 
-/// The folders in a folder, by name.
+/// The names of the folders in a folder, in alphabetical order.
 pub fn folders(folder: &Path) -> Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
@@ -129,7 +130,7 @@ pub fn folders(folder: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Where the row of a workload begins in the text of the table.
+/// The position of a workload's row in the text of the table.
 fn row(table: &str, workload: &str) -> usize {
     table.find(&format!(" {workload}: cc_")).unwrap_or(usize::MAX)
 }

@@ -1,5 +1,4 @@
-//! What the commands print. A line that could not be written shows in the exit status, and never
-//! ends the command.
+//! Output of the commands. A failed write does not end the command, but changes its exit status.
 
 use std::{
     fmt::Display,
@@ -10,34 +9,33 @@ use std::{
 
 use cc_core::stdio;
 
-/// Whether something could not be written.
-static LOST: AtomicBool = AtomicBool::new(false);
+/// Whether a write has failed. `Relaxed`, because the flag guards no other data.
+static WRITE_FAILED: AtomicBool = AtomicBool::new(false);
 
-/// Prints a line, or several, of the result.
+/// Prints one or more lines of the result to standard output.
 pub(crate) fn print(text: impl Display) {
-    // A reader that has seen enough is no error.
-    let is_lost = |error: io::Error| error.kind() != io::ErrorKind::BrokenPipe;
-    if stdio::write_out(format!("{text}\n").as_bytes()).is_err_and(is_lost) {
-        LOST.store(true, Relaxed);
+    // A closed pipe is not an error: the reader, such as `head`, needs no more.
+    let is_failure = |error: io::Error| error.kind() != io::ErrorKind::BrokenPipe;
+    if stdio::write_out(format!("{text}\n").as_bytes()).is_err_and(is_failure) {
+        WRITE_FAILED.store(true, Relaxed);
     }
 }
 
-/// Says something to the user on standard error.
+/// Prints a message to standard error.
 pub fn say(message: impl Display) {
     if !stdio::say(&format!("{message}\n")) {
-        LOST.store(true, Relaxed);
+        WRITE_FAILED.store(true, Relaxed);
     }
 }
 
-/// Says what takes a while, to a user who watches.
+/// Prints what the command is busy with, if standard error is a terminal.
 pub(crate) fn progress(what: &str) {
     if io::stderr().is_terminal() {
         say(format_args!("{what} …"));
     }
 }
 
-/// The exit status of a command, or that of one that could not do what it is asked for if something
-/// could not be written.
+/// The given exit status, or [`USAGE`](super::USAGE) if a write has failed.
 pub(crate) fn checked(status: ExitCode) -> ExitCode {
-    if LOST.load(Relaxed) { ExitCode::from(super::USAGE) } else { status }
+    if WRITE_FAILED.load(Relaxed) { ExitCode::from(super::USAGE) } else { status }
 }

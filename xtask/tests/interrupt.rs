@@ -1,4 +1,4 @@
-//! A SIGINT that only xtask gets ends a build at once, with all processes of it.
+//! A SIGINT to xtask alone ends a build immediately, with all its processes.
 
 use std::{
     fs::{self, File, Permissions},
@@ -13,7 +13,7 @@ use rustix::{
     process::{Pid, Signal, kill_process, test_kill_process},
 };
 
-/// Stands in for cargo: a build starts a compiler, tells the test its process id, and never ends.
+/// A fake cargo: a build starts a "compiler", writes its process id to a FIFO, and never ends.
 const CARGO: &str = r#"#!/bin/sh
 case "$1" in
 build) cat "$FOREVER" & echo $! > "$STARTED"; wait ;;
@@ -43,7 +43,8 @@ fn an_interrupted_build_leaves_no_process() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // Opening waits for the build, and the compiler's own opening waits for a writer, for ever.
+    // Opening the FIFO `started` blocks until the build runs. The compiler blocks forever, because
+    // it opens the FIFO `forever`, which never has a writer.
     let mut compiler = String::new();
     BufReader::new(File::open(path("started")).unwrap()).read_line(&mut compiler).unwrap();
     let compiler = Pid::from_raw(compiler.trim().parse().unwrap()).unwrap();
@@ -52,7 +53,7 @@ fn an_interrupted_build_leaves_no_process() {
     kill_process(Pid::from_child(&xtask), Signal::INT).unwrap();
     let ended = xtask.wait_with_output().unwrap();
     assert_eq!(ended.status.code(), Some(130));
-    let said = String::from_utf8_lossy(&ended.stderr);
-    assert!(said.contains("building") && said.ends_with("interrupted\n"), "{said}");
-    assert!(test_kill_process(compiler).is_err(), "the compiler outlives the build");
+    let stderr = String::from_utf8_lossy(&ended.stderr);
+    assert!(stderr.contains("building") && stderr.ends_with("interrupted\n"), "{stderr}");
+    assert!(test_kill_process(compiler).is_err(), "the compiler survived the build");
 }

@@ -1,14 +1,16 @@
-//! What the pictures have in common: scales, ticks, lanes.
+//! The elements that all charts share: scales, ticks, axes and marks.
 //!
-//! The charts are SVG by hand. `kuva` and `plotters` draw a whole picture of a fixed size, with its colours and its text in
-//! it: on a telephone the letters shrink with the picture, in the dark it stays light, and a screen reader finds paths. Here
-//! a picture is a list of lanes whose names and figures are ordinary text of the page; only the marks are drawn. Places along
-//! the axis are in percent, so that a lane is as wide as there is room while its marks and letters keep their size; colours
-//! are the page's; and each lane says in words what it shows.
+//! The charts are SVG that this crate writes itself. Libraries such as `plotters` draw one image of
+//! a fixed size that contains its colours and texts. On a small screen its letters shrink with the
+//! image, a dark theme does not change it, and a screen reader finds only paths. Here a chart is a
+//! list of lanes. Names and figures are ordinary text of the page, and only the marks are drawn.
+//! Positions along the axis are in percent: a lane uses all available width, while marks and
+//! letters keep their size. Colours come from the page's theme, and each lane has a text
+//! alternative.
 
 use maud::{Markup, html};
 
-/// Where values are along an axis.
+/// Maps values to positions along an axis.
 #[derive(Clone, Copy, Debug)]
 pub struct Scale {
     low: f64,
@@ -16,22 +18,23 @@ pub struct Scale {
     is_log: bool,
 }
 
-/// Nothing is drawn nearer to the ends than this, in percent.
+/// Margin at both ends, in percent of the width.
 const MARGIN: f64 = 3.0;
-/// Values that are so many times as large as others need a logarithmic scale to be seen beside them.
+/// Minimum ratio of the largest to the smallest value for a logarithmic scale: on a linear scale,
+/// differences between the small values would be invisible.
 const WIDE: f64 = 12.0;
-/// About so many ticks.
+/// Approximate number of ticks on a linear scale.
 const TICKS: f64 = 4.0;
 
 impl Scale {
-    /// From nothing to the greatest.
+    /// From zero to the largest value.
     #[must_use]
     pub fn from_zero(values: impl IntoIterator<Item = f64>) -> Self {
         let high = values.into_iter().fold(f64::MIN_POSITIVE, f64::max);
         Self { low: 0.0, high, is_log: false }
     }
 
-    /// From the least to the greatest, by their logarithm where they are far apart.
+    /// From the smallest to the largest value; logarithmic if they are far apart.
     #[must_use]
     pub fn over(values: impl IntoIterator<Item = f64>) -> Self {
         let positive = values.into_iter().filter(|value| *value > 0.0);
@@ -42,19 +45,19 @@ impl Scale {
         Self { low: (low - room).min(high), high: high + room, is_log }
     }
 
-    /// By the logarithm, whatever the values.
+    /// From the smallest to the largest value, always logarithmic.
     #[must_use]
     pub fn log(values: impl IntoIterator<Item = f64>) -> Self {
         Self { is_log: true, ..Self::over(values) }
     }
 
-    /// Whether the logarithm decides where a value is.
+    /// Whether the scale is logarithmic.
     #[must_use]
     pub fn is_log(&self) -> bool {
         self.is_log
     }
 
-    /// Where a value is, in percent of the width.
+    /// The position of a value, in percent of the width.
     #[must_use]
     pub fn at(&self, value: f64) -> f64 {
         let part = |value: f64, low: f64, high: f64| (value - low) / (high - low).max(f64::MIN_POSITIVE);
@@ -74,7 +77,7 @@ impl Scale {
         (first..=last).map(|n| n as f64 * step).collect()
     }
 
-    /// Powers of ten, and their doubles and fivefolds where there is room for them.
+    /// Powers of ten; also twice and five times these, if there is room.
     fn decades(&self) -> Vec<f64> {
         let range = self.low.log10().floor() as i32..=self.high.log10().ceil() as i32;
         let digits: &[f64] = if self.high / self.low > 500.0 { &[1.0] } else { &[1.0, 2.0, 5.0] };
@@ -83,20 +86,20 @@ impl Scale {
     }
 }
 
-/// The nearest step above that people count in.
+/// The next larger round step: 1, 2 or 5 times a power of ten.
 fn step(rough: f64) -> f64 {
     let power = 10f64.powf(rough.log10().floor());
     let digit = [1.0, 2.0, 5.0, 10.0].into_iter().find(|digit| digit * power >= rough);
     digit.unwrap_or(10.0) * power
 }
 
-/// A place in percent, short.
+/// A position in percent, as SVG has it.
 #[must_use]
 pub fn percent(at: f64) -> String {
     format!("{at:.2}%")
 }
 
-/// Faint lines at the ticks, as high as the lane.
+/// Vertical lines at the ticks, over the height of the lane.
 #[must_use]
 pub fn grid(scale: &Scale) -> Markup {
     html! {
@@ -107,12 +110,12 @@ pub fn grid(scale: &Scale) -> Markup {
     }
 }
 
-/// The axis below the lanes. What it says is also in each lane's words.
+/// The axis below the lanes. Screen readers skip it: each lane's text has its figures.
 #[must_use]
 pub fn axis(scale: &Scale, shown: impl Fn(f64) -> String, unit: &str) -> Markup {
     html! {
         div class="lane axis" aria-hidden="true" {
-            span class="who" {}
+            span class="lane-name" {}
             svg class="strip" width="100%" height="22" {
                 @for tick in scale.ticks() {
                     text x=(percent(scale.at(tick))) y="15" text-anchor="middle" { (shown(tick)) }
@@ -123,13 +126,13 @@ pub fn axis(scale: &Scale, shown: impl Fn(f64) -> String, unit: &str) -> Markup 
     }
 }
 
-/// A mark of the class's shape.
+/// A mark with the shape of the class, and a tooltip.
 #[must_use]
 pub fn mark(class: &str, x: f64, y: f64, title: &str) -> Markup {
     html! { use href={ "#" (class) } x=(percent(x)) y=(format!("{y:.1}")) { title { (title) } } }
 }
 
-/// A line between two places.
+/// A line between two points: x in percent, y in pixels.
 #[must_use]
 pub fn segment(class: &str, from: (f64, f64), to: (f64, f64)) -> Markup {
     let px = |y: f64| format!("{y:.1}");
@@ -141,14 +144,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ticks_are_round_and_within() {
+    fn ticks_are_round_and_within_the_scale() {
         assert_eq!(Scale::from_zero([0.0, 9.0]).ticks(), [0.0, 5.0]);
         assert_eq!(Scale::over([296.0, 519.0]).ticks(), [300.0, 400.0, 500.0]);
         assert_eq!(Scale::over([1.0, 100.0]).ticks(), [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0]);
     }
 
     #[test]
-    fn places_keep_away_from_the_ends() {
+    fn positions_leave_a_margin() {
         let scale = Scale::from_zero([10.0]);
         assert_eq!([0.0, 5.0, 10.0].map(|value| scale.at(value)), [3.0, 50.0, 97.0]);
         let one = Scale::over([7.0]);

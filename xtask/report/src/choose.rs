@@ -1,4 +1,5 @@
-//! What to choose, by what a program is like. Every sentence has a figure of the run, or leads to a test.
+//! Which model suits which kind of program. Every sentence has a measured figure, or a link to a
+//! test.
 
 use std::fmt::Write as _;
 
@@ -18,20 +19,20 @@ use xtask::compare::result::{
     granularity::{self, Metg},
 };
 
-/// What is said of one trait of a program.
+/// The advice for one trait of a program.
 pub struct Advice {
     /// The trait.
     pub title: &'static str,
-    /// What a program with it is like.
+    /// A description of programs that have the trait.
     pub question: &'static str,
-    /// What the measurements say, one thing each.
+    /// What the measurements and the tests show, one fact each.
     pub sentences: Vec<String>,
 }
 
-/// A test that a model passes: the workload, the file, the case, what holds.
+/// A test that a model passes: the workload, the file, the case, and what the case checks.
 type Proof = (&'static str, &'static str, &'static str, &'static str);
 
-/// The death of a worker.
+/// Tests that kill workers.
 const DEATHS: [Proof; 3] = [
     (
         "grep",
@@ -43,134 +44,149 @@ const DEATHS: [Proof; 3] = [
         "resize",
         "tests/src/laws.rs",
         "killed_many_times",
-        "workers are killed again and again, and every image is made",
+        "workers are killed nine times, and every image is made",
     ),
     (
         "mandelbrot",
         "tests/src/laws.rs",
         "killed_many_times",
-        "workers are killed again and again, and the picture is the same",
+        "workers are killed nine times, and the picture is the same",
     ),
 ];
-/// A worker that says nothing more.
-const SILENCE: [Proof; 1] = [(
+/// Tests that suspend a worker.
+const HANGS: [Proof; 1] = [(
     "grep",
     "tests/src/laws.rs",
     "suspended_worker_is_replaced",
-    "a worker that hangs is noticed and replaced",
+    "a worker that hangs is detected and replaced",
 )];
-/// A panic within a task.
+/// Tests that let a task panic.
 const PANICS: [Proof; 2] = [
     (
         "grep",
         "tests/grep/fails.rs",
         "panic_in_a_small_file",
-        "the file is named, its neighbours are searched",
+        "the file is reported as failed, all others are searched",
     ),
-    ("resize", "tests/resize/fails.rs", "panic_in_every_image", "every image is named, and the run ends"),
+    (
+        "resize",
+        "tests/resize/fails.rs",
+        "panic_in_every_image",
+        "every image is reported as failed, and the run ends",
+    ),
 ];
-/// A stop at an awkward moment.
+/// Tests that request a stop while the output is blocked.
 const STOPS: [Proof; 2] = [
-    ("grep", "tests/grep/laws.rs", "stop_while_the_reader_stalls", "it ends though nobody reads its output"),
+    (
+        "grep",
+        "tests/grep/laws.rs",
+        "stop_while_the_reader_stalls",
+        "the run ends although nothing reads its output",
+    ),
     (
         "mandelbrot",
         "tests/src/laws.rs",
         "stop_while_the_sink_stalls",
-        "it ends though nothing takes the picture",
+        "the run ends although nothing receives the picture",
     ),
 ];
 
-/// The workloads whose tasks are few and large, and whose tasks share something.
+/// Workloads with few, large tasks.
 const LARGE: [&str; 1] = ["resize"];
+/// Workloads whose tasks contribute to shared state.
 const SHARING: [&str; 2] = ["wordcount", "sort"];
 
-const NOTHING: &str = "Nothing was measured of it; cargo xtask compare does.";
+const NOTHING: &str = "Not measured yet; run cargo xtask compare.";
 
-/// What is to be read first where little was measured.
+/// A warning if results come from the smoke input.
 fn caution(report: &Report) -> Option<String> {
     let smoke = report.comparisons.iter().filter(|found| found.is_smoke());
     let smoke: Vec<String> =
         smoke.map(|found| format!("{} ({})", found.workload, count(found.rounds, "round"))).collect();
-    let said = format!(
-        "Measured on the smoke input, which says whether the programs agree and not how fast they are: {}.",
+    let caution = format!(
+        "Measured on the smoke input, which shows whether the programs agree, not how fast they are: {}.",
         list(&smoke)
     );
-    (!smoke.is_empty()).then_some(said)
+    (!smoke.is_empty()).then_some(caution)
 }
 
-/// What is said of each trait.
+/// The advice for every trait.
 #[must_use]
 pub fn advice(report: &Report) -> Vec<Advice> {
     vec![
         Advice {
-            title: "Bound by the processor",
+            title: "CPU-bound",
             question: "Every core has something to compute all the time.",
             sentences: computing(report),
         },
         Advice {
-            title: "Waiting",
-            question: "Thousands of connections, timers or requests to others, and little to compute.",
+            title: "I/O-bound",
+            question: "Thousands of connections, timers or outgoing requests, and little to compute.",
             sentences: waiting(report),
         },
         Advice {
             title: "Few large tasks",
-            question: "Each takes milliseconds or more, and they are of different sizes.",
+            question: "Each task takes milliseconds or more, and their sizes differ.",
             sentences: large(report),
         },
-        Advice { title: "Many small tasks", question: "Each takes microseconds.", sentences: small(report) },
+        Advice {
+            title: "Many small tasks",
+            question: "Each task takes microseconds.",
+            sentences: small(report),
+        },
         Advice {
             title: "Shared state",
-            question: "What one task finds changes what others work on, or goes into one result.",
+            question: "A task's result changes what other tasks work on, or all results are combined into one.",
             sentences: sharing(report),
         },
         Advice {
             title: "Must survive a crash",
-            question: "A task may bring down its process: foreign code, too little memory, a bad disk.",
+            question: "A task may kill its process: unsafe foreign code, too little memory, a bad disk.",
             sentences: crashes(report),
         },
         Advice {
-            title: "Must outgrow a machine",
-            question: "One machine’s cores or memory will not do.",
+            title: "Must scale beyond one machine",
+            question: "The cores or the memory of one machine are not enough.",
             sentences: outgrow(report),
         },
         Advice {
             title: "Latency of the first result",
-            question: "Somebody watches, or the next program of a pipe waits.",
+            question: "A user watches, or the next program of a pipeline waits.",
             sentences: latency(report),
         },
         Advice {
             title: "Little memory",
-            question: "The machine is small, or has other things to do.",
+            question: "The machine is small, or runs other programs as well.",
             sentences: least_memory(report),
         },
         Advice {
-            title: "Stops at once",
-            question: "A deadline or a Ctrl-C ends it, and nothing may be left behind.",
+            title: "Stops immediately",
+            question: "A deadline or Ctrl-C ends the program, and no process may be left behind.",
             sentences: stops(report),
         },
         Advice {
             title: "Little code",
-            question: "It will be read and changed more often than it is run.",
+            question: "The program is read and changed often.",
             sentences: code(report),
         },
     ]
 }
 
-/// A figure with a link to its cell.
+/// A figure with a link to its table cell.
 fn linked(found: &Comparison, row: &Row, column: &str, shown: &str) -> String {
     format!("[{shown}](#{})", cell(&found.workload, row.shown(), column))
 }
 
-/// The models with a time, fastest first.
+/// The models that have a time, fastest first.
 fn ranked(found: &Comparison) -> Vec<&Row> {
     by_time(found.models().filter(|row| row.speedup.is_some()))
 }
 
-/// The fastest of a workload, and who is like it.
+/// The fastest model of a workload, and the models that cannot be told apart from it.
 fn fastest(found: &Comparison) -> Option<String> {
     let order = ranked(found);
-    let (first, rest) = order.split_first()?;
-    let like = rest.iter().filter(|row| row.is_like(first));
+    let (first, others) = order.split_first()?;
+    let like = others.iter().filter(|row| row.is_like(first));
     let like: Vec<String> = like.map(|row| format!("{} ({})", row.shown(), took(found, row))).collect();
     let cores = first.cores.map_or_else(String::new, |cores| {
         format!(
@@ -203,27 +219,27 @@ fn computing(report: &Report) -> Vec<String> {
     report.comparisons.iter().filter(computes).filter_map(fastest).collect()
 }
 
-/// What those say that wait, or else what the fastest models do with the cores.
+/// The figures of the workloads that wait; if none was measured, how many cores the others use.
 fn waiting(report: &Report) -> Vec<String> {
-    let said: Vec<String> = report.comparisons.iter().flat_map(patience).collect();
-    if said.is_empty() { nobody_waits(report) } else { said }
+    let figures: Vec<String> = report.comparisons.iter().flat_map(waiting_figures).collect();
+    if figures.is_empty() { only_computing(report) } else { figures }
 }
 
-/// What a workload says that waits, for its clients or for others.
-fn patience(found: &Comparison) -> Vec<String> {
+/// The figures of a workload that waits, for its clients or for its own requests.
+fn waiting_figures(found: &Comparison) -> Vec<String> {
     let ideal = |row: &Row| row.of_ideal;
     let idle = |row: &Row| row.service.as_ref()?.idle_bytes;
     [
-        each(found, "ideal", ideal, ratio, "time by that of a run that does nothing but wait"),
-        each(found, "waiting", |row| row.waiting_bytes, kilobytes, "memory for each request that waits"),
-        each(found, "idle", idle, kilobytes, "memory for each connection that says nothing"),
+        each(found, "ideal", ideal, ratio, "time / time of a run that does nothing but wait"),
+        each(found, "waiting", |row| row.waiting_bytes, kilobytes, "memory per waiting request"),
+        each(found, "idle", idle, kilobytes, "memory per idle connection"),
     ]
     .into_iter()
     .flatten()
     .collect()
 }
 
-/// All models by one figure, the least first.
+/// One figure of all models, in ascending order.
 fn each(
     found: &Comparison,
     column: &str,
@@ -240,7 +256,7 @@ fn each(
     (!all.is_empty()).then(|| format!("{}: {what}: {}.", found.workload, list(&all)))
 }
 
-fn nobody_waits(report: &Report) -> Vec<String> {
+fn only_computing(report: &Report) -> Vec<String> {
     let busy = report.comparisons.iter().filter_map(|found| {
         let first = *ranked(found).first()?;
         Some(format!(
@@ -255,7 +271,7 @@ fn nobody_waits(report: &Report) -> Vec<String> {
         return Vec::new();
     }
     vec![format!(
-        "**No workload was measured that waits.** These compute: the fastest model uses {}.",
+        "**No workload that waits was measured.** These compute: the fastest model uses {}.",
         list(&busy)
     )]
 }
@@ -264,47 +280,47 @@ fn large(report: &Report) -> Vec<String> {
     of(report, &LARGE).filter_map(fastest).chain(starting(report)).collect()
 }
 
-/// What it costs to start, which large tasks make small.
+/// The cost of starting, which hardly matters if the tasks are large.
 fn starting(report: &Report) -> Option<String> {
     let found = of(report, &LARGE).next()?;
     let empty =
         |row: &Row| Some(format!("{} {}", row.shown(), linked(found, row, "empty", &time(row.empty_s?))));
     let all: Vec<String> = found.models().filter_map(empty).collect();
-    (!all.is_empty()).then(|| format!("What starting costs, with nothing to do: {}.", list(&all)))
+    (!all.is_empty()).then(|| format!("Time to start and stop without any work: {}.", list(&all)))
 }
 
 fn small(report: &Report) -> Vec<String> {
-    let mut said: Vec<String> = report.granularity.iter().flat_map(|swept| {
+    let mut sentences: Vec<String> = report.granularity.iter().flat_map(|sweep| {
         let bound = |metg: Option<Metg>| metg.map_or(f64::MAX, |metg| metg.work_s);
-        let mut rows: Vec<&granularity::Row> = swept.rows.iter().filter(|row| row.single.metg.is_some()).collect();
+        let mut rows: Vec<&granularity::Row> = sweep.rows.iter().filter(|row| row.single.metg.is_some()).collect();
         rows.sort_by(|one, other| bound(one.single.metg).total_cmp(&bound(other.single.metg)));
-        let figure = |row: &&granularity::Row, value| format!("{} [{}](#granularity-{}-{})", row.name, metg(value), swept.workload, slug(&row.name));
+        let figure = |row: &&granularity::Row, value| format!("{} [{}](#granularity-{}-{})", row.name, metg(value), sweep.workload, slug(&row.name));
         let single: Vec<String> = rows.iter().map(|row| figure(row, row.single.metg)).collect();
         let joined: Vec<String> = rows.iter().map(|row| figure(row, row.joined.metg)).collect();
         [
-            format!("The smallest task at which a model still works at half of its best rate, handing over one at a time: {}.", list(&single)),
-            format!("The same, as the models join tasks into one message: {}.", list(&joined)),
+            format!("The smallest task at which a model still reaches half of its best rate, with one task per message: {}.", list(&single)),
+            format!("The same if the model batches tasks into messages: {}.", list(&joined)),
         ]
     }).collect();
-    if said.is_empty() {
+    if sentences.is_empty() {
         let mandelbrot = of(report, &["mandelbrot"]).next().and_then(fastest);
-        said.extend(mandelbrot.map(|mandelbrot| format!("{mandelbrot} How small its tiles may become is measured by cargo xtask compare mandelbrot --granularity.")));
+        sentences.extend(mandelbrot.map(|mandelbrot| format!("{mandelbrot} To measure how small its tiles may become, run cargo xtask compare mandelbrot --granularity.")));
     }
-    said
+    sentences
 }
 
 fn sharing(report: &Report) -> Vec<String> {
-    of(report, &SHARING).flat_map(|found| fastest(found).into_iter().chain(spread(found))).collect()
+    of(report, &SHARING).flat_map(|found| fastest(found).into_iter().chain(memory_range(found))).collect()
 }
 
-/// What lies between the least memory and the most.
-fn spread(found: &Comparison) -> Option<String> {
+/// The models with the lowest and the highest memory use.
+fn memory_range(found: &Comparison) -> Option<String> {
     let bytes = |row: &Row| Some(linked(found, row, "memory", &memory(row.memory_bytes?)));
     let rows = || found.models().filter(|row| row.memory_bytes.is_some());
     let least = rows().min_by_key(|row| row.memory_bytes)?;
     let most = rows().max_by_key(|row| row.memory_bytes)?;
     Some(format!(
-        "{}: in memory, **{}** takes least with {}, {} most with {}.",
+        "{}: **{}** uses the least memory, {}; {} the most, {}.",
         found.workload,
         least.shown(),
         bytes(least)?,
@@ -314,14 +330,15 @@ fn spread(found: &Comparison) -> Option<String> {
 }
 
 fn crashes(report: &Report) -> Vec<String> {
-    let mut said = proven(report, &DEATHS, "procs and distributed", "procs");
-    said.extend(proven(report, &SILENCE, "distributed", "distributed"));
-    said.extend(proven(report, &PANICS, "all models, for a panic alone", "threads"));
-    said.extend(report.comparisons.iter().filter_map(|found| prices(found, &["procs", "distributed"])));
-    said
+    let mut sentences = proven(report, &DEATHS, "procs and distributed", "procs");
+    sentences.extend(proven(report, &HANGS, "distributed", "distributed"));
+    sentences.extend(proven(report, &PANICS, "all models, but only for panics", "threads"));
+    let prices = report.comparisons.iter().filter_map(|found| prices(found, &["procs", "distributed"]));
+    sentences.extend(prices);
+    sentences
 }
 
-/// What these models take beside the fastest.
+/// How much longer these models take than the fastest.
 fn prices(found: &Comparison, models: &[&str]) -> Option<String> {
     let first = *ranked(found).first()?;
     let price = |name: &&str| {
@@ -332,7 +349,7 @@ fn prices(found: &Comparison, models: &[&str]) -> Option<String> {
     let prices: Vec<String> = models.iter().filter(|name| **name != first.name).filter_map(price).collect();
     (!prices.is_empty()).then(|| {
         format!(
-            "The price in {}, beside {} with {}: {}.",
+            "The price in {}, compared with {} ({}): {}.",
             found.workload,
             first.shown(),
             took(found, first),
@@ -341,24 +358,24 @@ fn prices(found: &Comparison, models: &[&str]) -> Option<String> {
     })
 }
 
-/// What tests show, with the command that runs one.
-fn proven(report: &Report, proofs: &[Proof], who: &str, model: &str) -> Vec<String> {
+/// What the tests prove for these models, with a link to each test.
+fn proven(report: &Report, proofs: &[Proof], models: &str, model: &str) -> Vec<String> {
     let is_here = |proof: &&Proof| report.comparisons.iter().any(|found| found.workload == proof.0);
     let proofs = proofs.iter().filter(is_here);
     proofs
         .map(|(workload, file, case, what)| {
-            format!("{workload}, **{who}**: {what} ([{workload}::{model}::{case}]({file})).")
+            format!("{workload}, **{models}**: {what} ([{workload}::{model}::{case}]({file})).")
         })
         .collect()
 }
 
 fn outgrow(report: &Report) -> Vec<String> {
-    let said = |found: &Comparison| {
+    let sentence = |found: &Comparison| {
         let rows = ranked(found);
         let (first, row) = (rows.first()?, rows.iter().find(|row| row.name == "distributed")?);
         let times = ratio(row.median()? / first.median()?);
         Some(format!(
-            "{}: on this one machine **{}** takes {} times as long as {}, and {}: more machines have that to make up for.",
+            "{}: on this single machine **{}** takes {} times as long as {} and uses {}. Further machines have to make up for that.",
             found.workload,
             row.label,
             linked(found, row, "wall", &times),
@@ -366,12 +383,12 @@ fn outgrow(report: &Report) -> Vec<String> {
             linked(found, row, "memory", &row.memory_bytes.map_or_else(|| "–".to_owned(), memory)),
         ))
     };
-    report.comparisons.iter().filter_map(said).collect()
+    report.comparisons.iter().filter_map(sentence).collect()
 }
 
-/// The least and the greatest of a column.
+/// The smallest and the largest value of a column.
 fn extremes(report: &Report, column: &str, value: fn(&Row) -> Option<f64>, what: &str) -> Vec<String> {
-    let said = |found: &Comparison| {
+    let sentence = |found: &Comparison| {
         let mut rows: Vec<(&Row, f64)> = found.models().filter_map(|row| Some((row, value(row)?))).collect();
         rows.sort_by(|one, other| one.1.total_cmp(&other.1));
         let shown = |(row, value): &(&Row, f64)| {
@@ -380,50 +397,50 @@ fn extremes(report: &Report, column: &str, value: fn(&Row) -> Option<f64>, what:
         let [first, .., last] = &rows[..] else { return None };
         Some(format!("{}: {}, {}.", found.workload, shown(first), shown(last).replace("**", "")))
     };
-    report.comparisons.iter().filter_map(said).collect()
+    report.comparisons.iter().filter_map(sentence).collect()
 }
 
 fn latency(report: &Report) -> Vec<String> {
     let printing = report.comparisons.iter().filter(|found| !found.prints_at_end).cloned().collect();
     let printing = Report { comparisons: printing, ..Report::default() };
-    let mut said = extremes(&printing, "first", |row| row.first_s, "prints after");
-    said.extend(extremes(
+    let mut sentences = extremes(&printing, "first", |row| row.first_s, "prints after");
+    sentences.extend(extremes(
         report,
         "p99",
         |row| row.service.as_ref()?.p99_s,
         "answers 99 of 100 requests within",
     ));
     let silent = report.comparisons.iter().filter(|found| found.prints_at_end && found.asked.is_none());
-    said.extend(silent.filter_map(|found| {
+    sentences.extend(silent.filter_map(|found| {
         let first = *ranked(found).first()?;
         Some(format!(
-            "{} prints at its end: **{}** after {}.",
+            "{} prints only at the end: **{}** after {}.",
             found.workload,
             first.shown(),
             took(found, first)
         ))
     }));
-    said
+    sentences
 }
 
 fn least_memory(report: &Report) -> Vec<String> {
-    report.comparisons.iter().filter_map(spread).collect()
+    report.comparisons.iter().filter_map(memory_range).collect()
 }
 
 fn stops(report: &Report) -> Vec<String> {
-    let mut said = extremes(report, "stop", |row| row.stop_s, "is gone after");
-    said.extend(proven(report, &STOPS, "all models", "threads"));
-    said
+    let mut sentences = extremes(report, "stop", |row| row.stop_s, "has ended after");
+    sentences.extend(proven(report, &STOPS, "all models", "threads"));
+    sentences
 }
 
 fn code(report: &Report) -> Vec<String> {
-    let said = |found: &Comparison| {
+    let sentence = |found: &Comparison| {
         let lines = |row: &Row| row.code.map(|code| code.workload + code.mechanism);
         let rows = || found.models().filter(|row| row.code.is_some() && row.wall_s.is_some());
         let (least, most) = (rows().min_by_key(|row| lines(row))?, rows().max_by_key(|row| lines(row))?);
         let shown = |row| Some(linked(found, row, "code", &count(lines(row)?, "line")));
         Some(format!(
-            "{}: **{}** needs {}, its mechanism included, {} {}.",
+            "{}: **{}** needs {} including its mechanism, {} {}.",
             found.workload,
             least.shown(),
             shown(least)?,
@@ -431,10 +448,10 @@ fn code(report: &Report) -> Vec<String> {
             shown(most)?
         ))
     };
-    report.comparisons.iter().filter_map(said).collect()
+    report.comparisons.iter().filter_map(sentence).collect()
 }
 
-/// On the page.
+/// The advice as a section of the page.
 #[must_use]
 pub fn section(report: &Report, back: &str) -> Markup {
     html! {
@@ -451,10 +468,10 @@ pub fn section(report: &Report, back: &str) -> Markup {
     }
 }
 
-/// In a terminal.
+/// The advice as text for a terminal.
 #[must_use]
 pub fn text(report: &Report) -> String {
-    let mut text = caution(report).map_or_else(String::new, |said| words::wrapped(&said, 98, "") + "\n\n");
+    let mut text = caution(report).map_or_else(String::new, |text| words::wrapped(&text, 98, "") + "\n\n");
     for Advice { title, question, sentences } in advice(report) {
         let _ = writeln!(text, "{title}\n  {}", words::wrapped(question, 98, "  "));
         if sentences.is_empty() {
@@ -480,8 +497,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_tests_that_are_named_are_there() {
-        for (_, file, case, _) in DEATHS.iter().chain(&SILENCE).chain(&PANICS).chain(&STOPS) {
+    fn the_named_tests_exist() {
+        for (_, file, case, _) in DEATHS.iter().chain(&HANGS).chain(&PANICS).chain(&STOPS) {
             let source = std::fs::read_to_string(xtask::models::root().join(file)).unwrap();
             let is_there = source.contains(&format!("\"{case}\""))
                 || case.split_once('_').is_some_and(|(_, end)| source.contains(&format!("{{name}}_{end}\"")));

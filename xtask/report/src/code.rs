@@ -1,94 +1,96 @@
-//! The models' files, and which lines two of them share.
+//! The models' source files, and the lines that two of them share.
 //!
-//! A file is on the page once, in a `details` that opens without scripts. For every two files of a workload the page has a
-//! short list of how many lines are the same and how many are not; script.js lays two files beside each other by it. The
-//! words are coloured by the compiler's lexer, as `cargo xtask show` does: `syntect` would bring grammars and a regular
-//! expression engine for a language that is read here without either.
+//! Each file is on the page once, in a `details` element that opens without scripts. For every pair
+//! of files of a workload, the page has a short list of runs of lines that are the same or differ;
+//! script.js uses it to show two files side by side. Syntax highlighting uses the compiler's lexer,
+//! like `cargo xtask show`. `syntect` would add grammars and a regular expression engine for a
+//! single language.
 
 use std::mem;
 
 use maud::{Markup, PreEscaped, html};
 use xtask::show::{
     align::{Piece, pieces, sections},
-    highlight::Word,
+    highlight::TokenClass,
     source::{Line, Source},
 };
 
 use crate::{
     figures::count,
-    sources::{File, Shelf},
+    sources::{SourceFile, WorkloadSources},
     table::slug,
     theme,
 };
 use xtask::compare::result::Kind;
 
-/// The files on the page.
+/// The source files of a workload.
 #[must_use]
-pub fn article(shelf: &Shelf) -> Markup {
-    let workload = &shelf.workload;
+pub fn article(sources: &WorkloadSources) -> Markup {
+    let workload = &sources.workload;
     html! {
         article data-workload=(workload) {
             h3 id={ "code-" (workload) } { (workload) }
-            (panes(shelf))
-            p class="listings" { "Each file by itself:" }
-            @for file in &shelf.files { (listing(shelf, file)) }
+            (panes(sources))
+            p class="listings" { "Single files:" }
+            @for file in &sources.files { (listing(sources, file)) }
         }
     }
 }
 
-/// Two files beside each other, which needs the script.
-fn panes(shelf: &Shelf) -> Markup {
-    let [left, right] = first_two(shelf);
-    let workload = &shelf.workload;
+/// Two files side by side. They need the script, which makes them visible.
+fn panes(sources: &WorkloadSources) -> Markup {
+    let [left, right] = first_two(sources);
+    let workload = &sources.workload;
     html! {
         div class="panes" hidden data-panes=(workload) {
             div class="choice" {
-                (choice(shelf, "left", left))
-                (choice(shelf, "right", right))
+                (choice(sources, "left", left))
+                (choice(sources, "right", right))
                 label { input type="checkbox" data-comments; " comments" }
-                label { input type="checkbox" data-shared checked; " what both share" }
+                label { input type="checkbox" data-shared checked; " lines in both files" }
             }
             p class="quiet" role="status" data-status {}
-            div class="diff" role="region" aria-label={ "Two files of " (workload) " beside each other" } tabindex="0" {}
-            script type="application/json" { (PreEscaped(alignments(shelf))) }
+            div class="diff" role="region" aria-label={ "Two files of " (workload) " side by side" } tabindex="0" {}
+            script type="application/json" { (PreEscaped(alignments(sources))) }
         }
     }
 }
 
-fn choice(shelf: &Shelf, side: &str, chosen: usize) -> Markup {
+fn choice(sources: &WorkloadSources, side: &str, chosen: usize) -> Markup {
     html! {
         label {
             span class="side" { (side) " " }
             select data-side=(side) {
-                @for (at, file) in shelf.files.iter().enumerate() {
-                    option value=(at) selected[at == chosen] data-listing={ "code-" (shelf.workload) "-" (slug(&file.model)) } { (file.model) }
+                @for (at, file) in sources.files.iter().enumerate() {
+                    option value=(at) selected[at == chosen] data-listing={ "code-" (sources.workload) "-" (slug(&file.model)) } { (file.model) }
                 }
             }
         }
     }
 }
 
-/// Threads and async, as far as they are there.
-fn first_two(shelf: &Shelf) -> [usize; 2] {
-    let place = |model: &str| shelf.files.iter().position(|file| file.model == model);
-    let last = shelf.files.len().saturating_sub(1);
-    [place("threads").unwrap_or(0), place("async").unwrap_or(last)]
+/// The files that are shown at first: threads and async; the first or the last file if one of them
+/// is missing.
+fn first_two(sources: &WorkloadSources) -> [usize; 2] {
+    let index = |model: &str| sources.files.iter().position(|file| file.model == model);
+    let last = sources.files.len().saturating_sub(1);
+    [index("threads").unwrap_or(0), index("async").unwrap_or(last)]
 }
 
-fn listing(shelf: &Shelf, file: &File) -> Markup {
+fn listing(sources: &WorkloadSources, file: &SourceFile) -> Markup {
     html! {
-        details class="listing" id={ "code-" (shelf.workload) "-" (slug(&file.model)) } {
+        details class="listing" id={ "code-" (sources.workload) "-" (slug(&file.model)) } {
             summary {
                 (theme::key(&file.model, Kind::Model)) (file.model) " "
-                code { (file.path) } " " small { (count(file.source.lines.len(), "line")) @if file.has_changed { ", changed since it was measured" } }
+                code { (file.path) } " " small { (count(file.source.lines.len(), "line")) @if file.has_changed { ", changed since the measurement" } }
             }
             pre tabindex="0" aria-label=(file.path) { code { (lines(&file.source)) } }
         }
     }
 }
 
-/// The lines, each in an element of its own, so that the script can put them elsewhere. The first line of code of a part
-/// carries its name.
+/// The lines, each in an element of its own, so that the script can copy them. The first line of
+/// code of a part has the part's name as an attribute.
 fn lines(source: &Source) -> Markup {
     let mut last = None;
     let named = source.lines.iter().map(|line| {
@@ -100,7 +102,7 @@ fn lines(source: &Source) -> Markup {
     html! {
         @for (line, part) in named {
             span class=(if is_comment(line) { "l c" } else { "l" }) data-n=(line.number) data-part=[part] {
-                @for (word, text) in &line.spans { (piece(*word, text)) }
+                @for (class, text) in &line.spans { (token(*class, text)) }
                 "\n"
             }
         }
@@ -111,31 +113,33 @@ fn is_comment(line: &Line) -> bool {
     line.text.trim_start().starts_with("//")
 }
 
-fn piece(word: Word, text: &str) -> Markup {
-    let class = match word {
-        Word::Plain => return html! { (text) },
-        Word::Comment => "c",
-        Word::Keyword => "k",
-        Word::Type => "t",
-        Word::Function => "f",
-        Word::Literal => "s",
+fn token(class: TokenClass, text: &str) -> Markup {
+    let class = match class {
+        TokenClass::Plain => return html! { (text) },
+        TokenClass::Comment => "c",
+        TokenClass::Keyword => "k",
+        TokenClass::Type => "t",
+        TokenClass::Function => "f",
+        TokenClass::Literal => "s",
     };
     html! { i class=(class) { (text) } }
 }
 
-/// For every two files, by their places in the list, how many lines are the same (1) or not (0) in the one and the other.
-fn alignments(shelf: &Shelf) -> String {
-    let files = || shelf.files.iter().enumerate();
+/// The runs of every pair of files as JSON, by the indices of both files. A run is `[1, a, b]` for
+/// lines that are the same or `[0, a, b]` for lines that differ, with the number of lines of each
+/// file.
+fn alignments(sources: &WorkloadSources) -> String {
+    let files = || sources.files.iter().enumerate();
     let pairs =
         files().flat_map(|one| files().map(move |other| (one, other))).filter(|(one, other)| one.0 < other.0);
-    let pair = |((one, a), (other, b)): ((usize, &File), (usize, &File))| {
+    let pair = |((one, a), (other, b)): ((usize, &SourceFile), (usize, &SourceFile))| {
         let runs: Vec<String> = runs(&a.source, &b.source).iter().map(|run| format!("{run:?}")).collect();
         format!("\"{one} {other}\":[{}]", runs.join(",").replace(' ', ""))
     };
     format!("{{{}}}", pairs.map(pair).collect::<Vec<_>>().join(","))
 }
 
-/// Runs of lines: whether they are the same, how many of the one, and of the other.
+/// Runs of lines: 1 if they are the same or 0 if they differ, and the number of lines of each file.
 fn runs(one: &Source, other: &Source) -> Vec<[usize; 3]> {
     let sources = [one, other].map(|source| Source { title: String::new(), lines: source.lines.clone() });
     let mut runs: Vec<[usize; 3]> = Vec::new();

@@ -1,4 +1,4 @@
-//! What a model takes beside time: memory, and patience until the first output.
+//! Memory, and the time until the first output.
 
 use maud::{Markup, html};
 
@@ -9,7 +9,7 @@ use crate::{
 };
 use xtask::compare::result::{Comparison, Row};
 
-/// The two pictures on the page.
+/// The two charts of a workload.
 #[must_use]
 pub fn article(found: &Comparison) -> Markup {
     let bytes = |row: &Row| row.memory_bytes.map(|bytes| bytes as f64 / 1e6);
@@ -18,9 +18,9 @@ pub fn article(found: &Comparison) -> Markup {
         article data-workload=(found.workload) {
             h3 id={ "costs-" (found.workload) } { (found.workload) }
             div class="pair" {
-                (bars(found, "Memory, the most at once", "MB", &bytes, |value| format!("{value:.1}")))
+                (bars(found, "Peak memory", "MB", &bytes, |value| format!("{value:.1}")))
                 @if found.prints_at_end {
-                    p class="quiet" { "Nothing is printed before the end: the first output comes after the whole time, which is in " a href={ "#table-" (found.workload) } { "the table" } "." }
+                    p class="quiet" { "Nothing is printed before the end, so the time to first output is the total time in " a href={ "#table-" (found.workload) } { "the table" } "." }
                 } @else {
                     (bars(found, "Time to first output", "ms", &first, |value| ms(value / 1e3)))
                 }
@@ -51,7 +51,7 @@ fn bar(row: &Row, value: Option<f64>, unit: &str, scale: &Scale, shown: fn(f64) 
     let figure = value.map_or_else(|| "–".to_owned(), shown);
     html! {
         li class="lane" {
-            span class="who" { (theme::key(&row.name, row.kind)) (row.shown()) }
+            span class="lane-name" { (theme::key(&row.name, row.kind)) (row.shown()) }
             svg class={ "strip " (theme::class(&row.name, row.kind)) } width="100%" height="18" role="img" aria-label=(format!("{}: {figure} {unit}", row.shown())) {
                 (grid(scale))
                 @if let Some(value) = value {

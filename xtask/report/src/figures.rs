@@ -1,9 +1,9 @@
-//! Figures as people read them: few digits, and a unit that does not leave them.
+//! Numbers with few digits and their unit.
 
-/// Between a figure and its unit: no line is broken there.
+/// The space between a number and its unit: narrow, and without a line break.
 const NARROW: char = '\u{202f}';
 
-/// Milliseconds without their unit, as a table has them: two digits at least, and no more than it takes.
+/// Milliseconds without their unit, with at least two significant digits.
 #[must_use]
 pub fn ms(seconds: f64) -> String {
     digits(seconds * 1e3)
@@ -15,7 +15,7 @@ pub fn mb(bytes: u64) -> String {
     format!("{:.1}", bytes as f64 / 1e6)
 }
 
-/// A time with the unit that fits it.
+/// A time in seconds, milliseconds or microseconds, with the unit.
 #[must_use]
 pub fn time(seconds: f64) -> String {
     match seconds {
@@ -25,32 +25,32 @@ pub fn time(seconds: f64) -> String {
     }
 }
 
-/// A round number beside an axis.
+/// The label of an axis tick, without trailing zeros.
 #[must_use]
 pub fn tick(value: f64) -> String {
     let text = format!("{value:.3}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// An amount of memory with its unit.
+/// Megabytes with the unit.
 #[must_use]
 pub fn memory(bytes: u64) -> String {
     format!("{}{NARROW}MB", mb(bytes))
 }
 
-/// A little memory with its unit.
+/// Kilobytes with the unit.
 #[must_use]
 pub fn kilobytes(bytes: f64) -> String {
     format!("{}{NARROW}kB", digits(bytes / 1e3))
 }
 
-/// A ratio.
+/// A ratio with two decimals.
 #[must_use]
 pub fn ratio(ratio: f64) -> String {
     format!("{ratio:.2}")
 }
 
-/// A part of a whole.
+/// A fraction as a percentage.
 #[must_use]
 pub fn percent(part: f64) -> String {
     format!("{:.0}{NARROW}%", part * 100.0)
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn ticks_have_no_zeros_at_their_end() {
+    fn ticks_have_no_trailing_zeros() {
         assert_eq!([0.0, 20.0, 0.5].map(tick), ["0", "20", "0.5"]);
     }
 

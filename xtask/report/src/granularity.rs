@@ -1,4 +1,4 @@
-//! How small tasks may become before a model spends its time on sharing them.
+//! How small tasks may become before a model spends most of its time on distributing them.
 
 use maud::{Markup, html};
 
@@ -11,47 +11,47 @@ use crate::{
 };
 use xtask::compare::result::{
     Kind,
-    granularity::{Curve, Metg, Point, Row, Swept},
+    granularity::{Curve, GranularityResult, Metg, Point, Row},
 };
 
-/// A picture's height, its floor, and its ceiling.
+/// A chart's height in pixels, and the y coordinates of its lowest and highest value.
 const HEIGHT: f64 = 230.0;
 const FLOOR: f64 = 200.0;
 const CEILING: f64 = 12.0;
 
-/// What is known on the page.
+/// The section of the page.
 #[must_use]
 pub fn section(report: &Report) -> Markup {
     html! {
-        @for swept in &report.granularity { (article(swept)) }
+        @for sweep in &report.granularity { (article(sweep)) }
         @if report.granularity.is_empty() {
             article data-workload="mandelbrot" {
-                p class="quiet" { "It has not been measured: " code { "cargo xtask compare mandelbrot --granularity --html" } " does." }
+                p class="quiet" { "Not measured yet; run " code { "cargo xtask compare mandelbrot --granularity --html" } "." }
             }
         }
     }
 }
 
-fn article(swept: &Swept) -> Markup {
-    let title = format!("granularity-{}", swept.workload);
+fn article(sweep: &GranularityResult) -> Markup {
+    let title = format!("granularity-{}", sweep.workload);
     html! {
-        article data-workload=(swept.workload) {
-            h3 id=(title) { (swept.workload) }
+        article data-workload=(sweep.workload) {
+            h3 id=(title) { (sweep.workload) }
             p {
-                "The rate of each model in percent of its best, as the work in a task shrinks from left to right. Where a line crosses the half is its METG(50\u{202f}%), the smallest task worth sharing: the nearer to the right the better."
+                "The rate of each model in percent of its best rate, as the work in a task shrinks from left to right. A line crosses 50\u{202f}% at the model’s METG(50\u{202f}%), the minimum effective task granularity: the smallest task that the model still handles at half of its best rate. Further to the right is better."
             }
             div class="pair" {
-                (picture(swept, "One task a message", |row| &row.single))
-                (picture(swept, "As the model joins tasks", |row| &row.joined))
+                (picture(sweep, "One task per message", |row| &row.single))
+                (picture(sweep, "Tasks batched by the model", |row| &row.joined))
             }
-            (table(swept))
-            p class="quiet" { (swept.machine.shown()) " · " (count(swept.workers.get(), "worker")) " · " (count(swept.rounds, "round")) " · " code { (swept.command) } }
+            (table(sweep))
+            p class="quiet" { (sweep.machine.shown()) " · " (count(sweep.workers.get(), "worker")) " · " (count(sweep.rounds, "round")) " · " code { (sweep.command) } }
         }
     }
 }
 
-fn picture(swept: &Swept, title: &str, curve: fn(&Row) -> &Curve) -> Markup {
-    let scale = Scale::log(swept.tiles.iter().map(|cut| cut.work_s));
+fn picture(sweep: &GranularityResult, title: &str, curve: fn(&Row) -> &Curve) -> Markup {
+    let scale = Scale::log(sweep.tiles.iter().map(|cut| cut.work_s));
     html! {
         figure class="chart" {
             figcaption { (title) }
@@ -63,13 +63,13 @@ fn picture(swept: &Swept, title: &str, curve: fn(&Row) -> &Curve) -> Markup {
                 @for tick in scale.ticks().into_iter().filter(|tick| is_power(*tick)) {
                     text x=(percent(100.0 - scale.at(tick))) y=(HEIGHT - 10.0) text-anchor="middle" { (time(tick)) }
                 }
-                @for row in &swept.rows { (line(row, curve(row), &scale)) }
+                @for row in &sweep.rows { (line(row, curve(row), &scale)) }
             }
         }
     }
 }
 
-/// Whether there is room for its name: that of every power of ten.
+/// Whether a tick is a power of ten. There is no room for the labels of others.
 fn is_power(tick: f64) -> bool {
     (tick.log10() - tick.log10().round()).abs() < 1e-6
 }
@@ -80,50 +80,50 @@ fn height(part: f64) -> f64 {
 
 fn line(row: &Row, curve: &Curve, scale: &Scale) -> Markup {
     let class = theme::class(&row.name, Kind::Model);
-    let place = |point: &Point| (100.0 - scale.at(point.work_s), height(point.rate / curve.best));
+    let position = |point: &Point| (100.0 - scale.at(point.work_s), height(point.rate / curve.best));
     let title = |point: &Point| {
-        format!("{}, {} a task: {}", row.name, time(point.work_s), share(point.rate / curve.best))
+        format!("{}, {} per task: {}", row.name, time(point.work_s), share(point.rate / curve.best))
     };
     html! {
         g class=(class) {
-            @for pair in curve.points.windows(2) { (segment("line", place(&pair[0]), place(&pair[1]))) }
-            @for point in &curve.points { (mark(&class, place(point).0, place(point).1, &title(point))) }
+            @for pair in curve.points.windows(2) { (segment("line", position(&pair[0]), position(&pair[1]))) }
+            @for point in &curve.points { (mark(&class, position(point).0, position(point).1, &title(point))) }
         }
     }
 }
 
-fn table(swept: &Swept) -> Markup {
+fn table(sweep: &GranularityResult) -> Markup {
     html! {
-        div class="wide" role="region" aria-label={ "Granularity of " (swept.workload) } tabindex="0" {
+        div class="wide" role="region" aria-label={ "Granularity of " (sweep.workload) } tabindex="0" {
             table {
-                caption { span { "METG, the best rate in workers’ work, and the rate with one task a message, in percent of the best" } }
+                caption { span { "METG, the best rate (how many workers’ work it equals), and the rate with one task per message in percent of the best" } }
                 thead { tr {
                     th scope="col" { "model" }
-                    th scope="col" { "METG" } th scope="col" { "METG" br; small { "joined" } } th scope="col" { "best" }
-                    @for cut in &swept.tiles { th scope="col" { (cut.tile) br; small { (time(cut.work_s)) } } }
+                    th scope="col" { "METG" } th scope="col" { "METG" br; small { "batched" } } th scope="col" { "best" }
+                    @for cut in &sweep.tiles { th scope="col" { (cut.tile) br; small { (time(cut.work_s)) } } }
                 } }
-                tbody { @for row in &swept.rows { (cells(swept, row)) } }
+                tbody { @for row in &sweep.rows { (cells(sweep, row)) } }
             }
         }
     }
 }
 
-fn cells(swept: &Swept, row: &Row) -> Markup {
+fn cells(sweep: &GranularityResult, row: &Row) -> Markup {
     let rate = |tile: &str| {
         let point = row.single.points.iter().find(|point| point.tile == tile)?;
         let bound = if point.stopped { "< " } else { "" };
         Some(format!("{bound}{:.0}", 100.0 * point.rate / row.single.best))
     };
     html! {
-        tr id={ "granularity-" (swept.workload) "-" (slug(&row.name)) } {
+        tr id={ "granularity-" (sweep.workload) "-" (slug(&row.name)) } {
             th scope="row" { (theme::key(&row.name, Kind::Model)) (row.name) }
             td { (metg(row.single.metg)) } td { (metg(row.joined.metg)) } td { (ratio(row.single.best)) }
-            @for cut in &swept.tiles { td { (rate(&cut.tile).unwrap_or_else(|| "–".to_owned())) } }
+            @for cut in &sweep.tiles { td { (rate(&cut.tile).unwrap_or_else(|| "–".to_owned())) } }
         }
     }
 }
 
-/// The smallest task worth sharing.
+/// A METG with its unit, or a dash.
 #[must_use]
 pub fn metg(metg: Option<Metg>) -> String {
     metg.map_or_else(

@@ -1,11 +1,13 @@
-//! What `cargo xtask compare` found, as a page that is one file, and what to choose by it.
+//! The results of `cargo xtask compare` as an HTML page in one file, and advice which model to
+//! choose.
 //!
-//! In reading order: the [`results`] and the [`sources`] that were measured; [`figures`] as people
-//! read them; the [`theme`] of a model, the same in every chart; [`words`] with links; then what is
-//! said: the [`verdict`] of a workload, its [`table`], its [`samples`], the efficiency by
-//! [`workers`], their [`timeline`], memory and time to first output ([`costs`]), the curve of
-//! [`granularity`], the [`code`], the [`method`], and what to [`choose`]; last the [`page`] around
-//! all of it. [`chart`] holds what the pictures have in common.
+//! In reading order: the [`results`] and the [`sources`] that were measured; [`figures`], which
+//! formats numbers; the [`theme`], which gives each model the same look in every chart; [`words`],
+//! sentences with links. Then the parts of the page: the [`verdict`] of a workload, its [`table`],
+//! its [`samples`], the efficiency by number of [`workers`], their [`timeline`], memory and time to
+//! first output ([`costs`]), the [`granularity`] curves, the [`code`], the [`method`], and what to
+//! [`choose`]. Last the [`page`] that contains all parts. [`chart`] has the elements that all
+//! charts share.
 
 pub mod chart;
 pub mod choose;
@@ -26,28 +28,28 @@ pub mod words;
 pub mod workers;
 
 use std::{fs, path::Path};
-use xtask::compare::result::{Comparison, granularity::Swept};
+use xtask::compare::result::{Comparison, granularity::GranularityResult};
 
 use anyhow::Result;
 
 use results::Raw;
-use sources::Shelf;
+use sources::WorkloadSources;
 
-/// All that the page is made from.
+/// The input of the page.
 #[derive(Default)]
 pub struct Report {
-    /// In the order of the page.
+    /// One comparison per workload, in the order of the page.
     pub comparisons: Vec<Comparison>,
-    /// How finely the work may be cut, where that was asked.
-    pub granularity: Vec<Swept>,
-    /// The models' files.
-    pub shelves: Vec<Shelf>,
-    /// The results as they were read.
+    /// Granularity sweeps, for the workloads that have one.
+    pub granularity: Vec<GranularityResult>,
+    /// The models' source files, per workload.
+    pub sources: Vec<WorkloadSources>,
+    /// The result files as they were read.
     pub raw: Vec<Raw>,
 }
 
 impl Report {
-    /// Reads the results of these workloads, or of all there are, and the files of their models.
+    /// Reads the results of these workloads (all if none is named), and the models' source files.
     ///
     /// # Errors
     /// If there is no result, or one that cannot be read.
@@ -55,12 +57,12 @@ impl Report {
         let mut report = Self::results(folder, workloads)?;
         for found in &report.comparisons {
             let measured = fs::metadata(folder.join(format!("{}.json", found.workload)))?.modified()?;
-            report.shelves.push(Shelf::read(root, &found.workload, measured)?);
+            report.sources.push(WorkloadSources::read(root, &found.workload, measured)?);
         }
         Ok(report)
     }
 
-    /// Reads the results alone.
+    /// Reads the results only, without source files.
     ///
     /// # Errors
     /// If there is none, or one that cannot be read.

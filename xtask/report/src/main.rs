@@ -1,6 +1,6 @@
-//! `cc-report`, which `cargo xtask` builds and runs when a report is asked for.
+//! `cc-report`: `cargo xtask report`, `choose` and `compare --html` build and run it.
 
-// What prints reports what it could not write; `println!` would panic.
+// `println!` would panic if standard output is closed; the functions used here return the error.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 use std::{
@@ -14,16 +14,16 @@ use cc_report::{Report, choose, page};
 use clap::Parser;
 use xtask::models;
 
-/// Say what a comparison found: as a page, or what to choose by it
+/// Show what a comparison found: as an HTML page, or as advice which model to choose
 #[derive(Parser)]
 struct Args {
-    /// Where the results are
+    /// The directory with the results
     #[arg(long, value_name = "DIR")]
     results: PathBuf,
-    /// Only of this workload; may be given many times
+    /// Only this workload; may be given several times
     #[arg(long = "workload", value_name = "NAME")]
     workloads: Vec<String>,
-    /// Write the page to FILE, instead of printing what to choose
+    /// Write the page to FILE, instead of printing the advice
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
 }
@@ -37,7 +37,7 @@ fn main() -> Result<()> {
     }
 }
 
-/// A reader who has seen enough is no error.
+/// Prints the text. A closed pipe is not an error: the reader, such as `head`, needs no more.
 fn print(text: &str) -> Result<()> {
     match io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
@@ -48,15 +48,16 @@ fn print(text: &str) -> Result<()> {
 fn write(file: &Path, report: &Report) -> Result<()> {
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
-    let page = page::html(report, &way_back(folder));
+    let page = page::html(report, &path_to_root(folder));
     fs::write(file, &page).with_context(|| file.display().to_string())?;
-    // Standard output may be carrying the results.
+    // On standard error, because standard output may carry the results.
     xtask::out::say(format_args!("{}  ({} kB)", file.display(), page.len().div_ceil(1000)));
     Ok(())
 }
 
-/// What leads from a page's folder to the workspace: a relative path where the page lies within it.
-fn way_back(folder: &Path) -> String {
+/// The path from a page's folder to the workspace: relative if the folder lies within it, otherwise
+/// a `file:` URL.
+fn path_to_root(folder: &Path) -> String {
     let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
     match folder.strip_prefix(models::root()) {
         Ok(inside) => "../".repeat(inside.components().count()),

@@ -1,4 +1,4 @@
-//! How it was measured, and the results themselves.
+//! How the workloads were measured, and the result files for download.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use maud::{Markup, html};
@@ -10,7 +10,7 @@ use crate::{
 };
 use xtask::compare::result::Comparison;
 
-/// How a workload was measured.
+/// How one workload was measured.
 #[must_use]
 pub fn article(found: &Comparison) -> Markup {
     html! {
@@ -21,9 +21,9 @@ pub fn article(found: &Comparison) -> Markup {
                 dt { "command" } dd { code { (found.command) } }
                 @if !found.time.is_empty() { dt { "time" } dd { (found.time) @if let Some(commit) = &found.commit { ", commit " code { (commit) } } } }
                 @for warning in &found.warnings { dt { "warning" } dd { (warning) } }
-                @for unlike in found.baseline.iter().flat_map(|baseline| &baseline.unlike) { dt { "unlike the baseline" } dd { (unlike) } }
+                @for unlike in found.baseline.iter().flat_map(|baseline| &baseline.unlike) { dt { "differs from the baseline" } dd { (unlike) } }
                 dt { "input" } dd { (found.input.name) ": " (found.caption) }
-                dt { "rounds" } dd { (count(found.rounds, "round")) ", interleaved, with " (workers(found)) @if let Some(needed) = found.rounds_to_tell { "; to tell any two rows apart that differ by 3\u{202f}% takes " (needed) } }
+                dt { "rounds" } dd { (count(found.rounds, "round")) ", interleaved, with " (workers(found)) @if let Some(needed) = found.rounds_to_tell { "; a difference of 3\u{202f}% between two rows is found in " (needed) } }
                 dt { "measured" } dd { code { (found.query) } }
                 dt { "checked" } dd { @for (at, query) in found.checked.iter().enumerate() { @if at > 0 { " · " } code { (query) } } }
                 dt { "memory" } dd { (found.memory) }
@@ -42,17 +42,17 @@ fn commands(found: &Comparison) -> Markup {
     }
 }
 
-/// What holds for all workloads.
+/// How every workload was measured.
 #[must_use]
 pub fn common() -> Markup {
     html! {
         p {
-            "Each model’s release program runs in a process of its own. Its output is compared with the reference’s first, and only what is the same is timed. Rounds are interleaved, so that what slows the machine for a while slows all rows. Speed-up is the ratio within a round; rows that cannot be told apart share a letter, corrected for the number of pairs. Memory is measured in rounds of its own."
+            "Each run of a model’s release program is a separate process. First its output is compared with the reference’s; only programs with the same output are timed. Rounds are interleaved, so that a temporarily slow machine slows all rows. The speed-up is the ratio of two times in the same round. Rows that share a letter cannot be told apart; the test is corrected for the number of pairs. Memory is measured in separate rounds."
         }
     }
 }
 
-/// The results, to be taken away.
+/// The result files as download links.
 #[must_use]
 pub fn raw(report: &Report) -> Markup {
     html! {

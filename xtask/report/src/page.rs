@@ -1,4 +1,4 @@
-//! The page: one file that loads nothing, and says everything without scripts.
+//! The page: one file that loads nothing else, and that is complete without scripts.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
@@ -10,11 +10,11 @@ use xtask::compare::result::Comparison;
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");
 
-/// The parts of the page: their places, and their titles.
+/// The parts of the page: their ids and their titles.
 const PARTS: [(&str, &str); 11] = [
     ("verdict", "Verdict"),
     ("table", "Table"),
-    ("samples", "Every run"),
+    ("samples", "All runs"),
     ("workers", "Efficiency by workers"),
     ("timeline", "Timeline"),
     ("costs", "Memory and first output"),
@@ -25,7 +25,7 @@ const PARTS: [(&str, &str); 11] = [
     ("choose", "Choose a model"),
 ];
 
-/// The whole page. `back` leads from its folder to the workspace.
+/// The complete page. `back` is the path from its folder to the workspace.
 #[must_use]
 pub fn html(report: &Report, back: &str) -> String {
     let page = html! {
@@ -65,7 +65,7 @@ fn header(report: &Report) -> Markup {
     }
 }
 
-/// Where the parts are, and which workloads are shown.
+/// The navigation: links to the parts, and the choice of a workload.
 fn contents(report: &Report) -> Markup {
     html! {
         nav aria-label="Parts of the page" {
@@ -78,12 +78,12 @@ fn contents(report: &Report) -> Markup {
                     }
                 }
             }
-            ol { @for (place, title) in PARTS { li { a href={ "#" (place) } { (title) } } } }
+            ol { @for (id, title) in PARTS { li { a href={ "#" (id) } { (title) } } } }
         }
     }
 }
 
-/// What hides the other workloads, without a script.
+/// The style rules that hide the workloads that are not chosen. They need no script.
 fn filters(report: &Report) -> String {
     let rule = |found: &Comparison| {
         let name = &found.workload;
@@ -103,23 +103,23 @@ fn sections(report: &Report, back: &str) -> Markup {
         (section(5, each(&costs::article)))
         (section(6, granularity::section(report)))
         (section(7, html! {
-            p { "The pure work of a workload is in one place for all models; a model’s file holds nothing but concurrency. These are the files that the programs were built from." }
-            @for shelf in &report.shelves { (code::article(shelf)) }
+            p { "All models share the code of a workload’s tasks; a model’s file contains only the concurrency. These are the files that the programs were built from." }
+            @for sources in &report.sources { (code::article(sources)) }
         }))
         (section(8, html! { (method::common()) (each(&method::article)) }))
-        (section(9, html! { p { "Everything that was measured, each run by itself." } (method::raw(report)) }))
+        (section(9, html! { p { "All measurements, with every single run." } (method::raw(report)) }))
         (section(10, html! {
-            p { "By what a program is like. The figures lead to their cells, the names of tests to their files." }
+            p { "Look for the traits of your program. Figures are links to their table cells, names of tests are links to their files." }
             div class="traits" { (choose::section(report, back)) }
         }))
     }
 }
 
 fn section(at: usize, body: Markup) -> Markup {
-    let (place, title) = PARTS[at];
-    let heading = format!("{place}-title");
+    let (id, title) = PARTS[at];
+    let heading = format!("{id}-title");
     html! {
-        section id=(place) aria-labelledby=(heading) {
+        section id=(id) aria-labelledby=(heading) {
             h2 id=(heading) { (title) }
             (body)
         }

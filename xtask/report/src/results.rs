@@ -15,15 +15,15 @@ use crate::{
     figures::{count, list},
 };
 
-/// A result as it was read, without its white space.
+/// A result file, minified.
 pub struct Raw {
-    /// `grep.json`
+    /// The file name, such as `grep.json`.
     pub name: String,
-    /// The whole of it.
+    /// The JSON text, without white space.
     pub text: String,
 }
 
-/// How many workers the models had: `2 workers`, or all numbers that were tried.
+/// The number of workers of the models: `2 workers`, or all numbers that were measured.
 #[must_use]
 pub fn workers(found: &Comparison) -> String {
     let counts = found.worker_counts();
@@ -31,45 +31,46 @@ pub fn workers(found: &Comparison) -> String {
     if let [_] = all[..] { count(found.workers.get(), "worker") } else { format!("{} workers", list(&all)) }
 }
 
-/// The rows with a time, the fastest first.
+/// The rows that have a time, fastest first.
 pub fn by_time<'a>(rows: impl Iterator<Item = &'a Row>) -> Vec<&'a Row> {
     let mut timed: Vec<(&Row, f64)> = rows.filter_map(|row| Some((row, row.median()?))).collect();
     timed.sort_by(|one, other| one.1.total_cmp(&other.1));
     timed.into_iter().map(|(row, _)| row).collect()
 }
 
-/// Reads the results in a folder: of these workloads, or of all there are, by name.
+/// Reads the results in a folder, in alphabetical order: of these workloads, or of all if none is
+/// named.
 pub(crate) fn read(folder: &Path, workloads: &[String]) -> Result<Report> {
     let mut report = Report::default();
     for path in files(folder)? {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let workload = name.strip_suffix("-granularity").unwrap_or(&name);
-        // Where all rows are one model, there is nothing to choose.
+        // An A/A test compares one model with itself: there is nothing to choose from.
         if name.ends_with("-aa")
             || !workloads.is_empty() && !workloads.iter().any(|wanted| wanted == workload)
         {
             continue;
         }
         let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-        take(&mut report, &name, &text).with_context(|| path.display().to_string())?;
+        add(&mut report, &name, &text).with_context(|| path.display().to_string())?;
     }
     if report.comparisons.is_empty() {
-        bail!("there are no results in {}; run cargo xtask compare", folder.display());
+        bail!("{} has no results; run cargo xtask compare", folder.display());
     }
     Ok(report)
 }
 
-/// Adds a result.
-fn take(report: &mut Report, name: &str, text: &str) -> Result<()> {
-    let whole: serde_json::Value = serde_json::from_str(text)?;
+/// Adds a result to the report.
+fn add(report: &mut Report, name: &str, text: &str) -> Result<()> {
+    let value: serde_json::Value = serde_json::from_str(text)?;
     if name.ends_with("-granularity") {
-        report.granularity.push(parse(&whole)?);
+        report.granularity.push(parse(&value)?);
     } else {
-        let found: Comparison = parse(&whole)?;
-        ensure!(found.schema <= SCHEMA, "it was written by a newer xtask");
+        let found: Comparison = parse(&value)?;
+        ensure!(found.schema <= SCHEMA, "it was written by a later version of xtask");
         report.comparisons.push(found);
     }
-    report.raw.push(Raw { name: format!("{name}.json"), text: whole.to_string() });
+    report.raw.push(Raw { name: format!("{name}.json"), text: value.to_string() });
     Ok(())
 }
 
@@ -77,7 +78,7 @@ fn parse<T: DeserializeOwned>(value: &serde_json::Value) -> Result<T> {
     T::deserialize(value).context("not a result of this version; run cargo xtask compare again")
 }
 
-/// The JSON files in a folder, by name. Those in its subfolders, such as `history`, are left out.
+/// The JSON files in a folder in alphabetical order, without those in subfolders such as `history`.
 fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {

@@ -1,4 +1,5 @@
-// The theme, two panes of code, and listings that open when a link leads to them. Everything else works without.
+// The theme, two files of code side by side, and listings that open when a link points to them.
+// Everything else works without this script.
 "use strict";
 (() => {
   const root = document.documentElement;
@@ -27,10 +28,10 @@
 
   const plural = (n, thing) => `${n} ${thing}${n === 1 ? "" : "s"}`;
 
-  // Some lines of a file, copied from its listing.
-  const some = (lines, from, count, side, said) => {
+  // Lines of a file, copied from its listing, with a heading for screen readers.
+  const excerpt = (lines, from, count, side, heading) => {
     const pre = make("pre", side);
-    if (count > 0) pre.append(make("span", "unseen", said));
+    if (count > 0) pre.append(make("span", "unseen", heading));
     for (const line of lines.slice(from, from + count)) pre.append(line.cloneNode(true));
     return pre;
   };
@@ -43,7 +44,7 @@
     const chosen = (select) => select.selectedOptions[0];
     const lines = (option) => [...document.getElementById(option.dataset.listing).querySelectorAll(".l")];
 
-    // How the lines of the left file run beside those of the right one.
+    // The runs of lines that are the same or differ between the left file and the right one.
     const between = (one, other, count) => {
       if (one === other) return [[1, count, count]];
       const [a, b] = [Number(one), Number(other)];
@@ -60,8 +61,8 @@
       for (const [same, x, y] of between(one.value, other.value, ours.length)) {
         const block = make("div", `block ${same ? "same" : "changed"}`);
         block.append(
-          some(ours, i, x, "one", same ? "In both:" : `Only in ${one.textContent}:`),
-          some(theirs, j, y, "two", same ? "In both:" : `Only in ${other.textContent}:`));
+          excerpt(ours, i, x, "one", same ? "In both:" : `Only in ${one.textContent}:`),
+          excerpt(theirs, j, y, "two", same ? "In both:" : `Only in ${other.textContent}:`));
         if (same) { block.lastChild.setAttribute("aria-hidden", "true"); shared += x; }
         blocks.push(block);
         i += x;

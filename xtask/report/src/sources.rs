@@ -1,4 +1,4 @@
-//! The models' files of a workload, from which the programs were built.
+//! The models' source files of a workload, from which the measured programs were built.
 
 use std::{fs, path::Path, time::SystemTime};
 
@@ -8,40 +8,41 @@ use xtask::{
     show::source::Source,
 };
 
-/// One workload's files.
-pub struct Shelf {
-    /// `grep`
+/// The source files of one workload.
+pub struct WorkloadSources {
+    /// The workload's name, such as `grep`.
     pub workload: String,
-    /// In the order of the table.
-    pub files: Vec<File>,
+    /// The files in the order of the table.
+    pub files: Vec<SourceFile>,
 }
 
-/// A model's file.
-pub struct File {
-    /// The model.
+/// A model's source file.
+pub struct SourceFile {
+    /// The model's name.
     pub model: String,
-    /// From the root of the workspace.
+    /// The path, relative to the root of the workspace.
     pub path: String,
-    /// What is in it.
+    /// Its lines.
     pub source: Source,
-    /// Whether it is another file than the one that was measured.
+    /// Whether it was modified after the measurement.
     pub has_changed: bool,
 }
 
-impl Shelf {
-    /// Reads the files of every model that has the workload, which was measured then.
+impl WorkloadSources {
+    /// Reads the file of every model that has the workload. `measured` is the time of the
+    /// measurement.
     pub(crate) fn read(root: &Path, workload: &str, measured: SystemTime) -> Result<Self> {
         let mut files = Vec::new();
         for model in models::all(root)? {
             if root.join(model.file(workload)).exists() {
-                files.push(File::read(root, &model, workload, measured)?);
+                files.push(SourceFile::read(root, &model, workload, measured)?);
             }
         }
         Ok(Self { workload: workload.to_owned(), files })
     }
 }
 
-impl File {
+impl SourceFile {
     fn read(root: &Path, model: &Model, workload: &str, measured: SystemTime) -> Result<Self> {
         let path = model.file(workload);
         let source = Source::read(root, &path, &model.name, workload)?;

@@ -1,4 +1,4 @@
-//! The table of a workload, as the terminal has it, with more room.
+//! The table of a workload: the figures of the terminal's table, with all columns.
 
 use maud::{Markup, html};
 
@@ -8,99 +8,109 @@ use crate::{
 };
 use xtask::compare::result::{Comparison, Estimate, Kind, Row, Served, Verdict};
 
-/// The columns: a short name for links, the heading, the unit, and what it is.
+/// The columns: a short name for links, the heading, the unit, and an explanation.
 const COLUMNS: [(&str, &str, &str, &str); 25] = [
     ("output", "output", "", "compared with the reference’s byte for byte, for all queries; ~ in any order"),
     ("wall", "time", "ms", "from start to end, median of the rounds"),
-    ("interval", "95\u{202f}%", "ms", "where the median lies, by bootstrap"),
+    ("interval", "95\u{202f}%", "ms", "confidence interval of the median, by bootstrap"),
     (
         "speed-up",
         "speed-up",
         "×",
-        "the reference’s time by the row’s, round by round, with its 95\u{202f}% interval",
+        "the reference’s time / the row’s time in the same round, with its 95\u{202f}% interval",
     ),
     (
         "ideal",
         "ideal",
         "×",
-        "of a workload that only waits: the time by that of a run that does nothing but wait",
+        "for a workload that only waits: the time / the time of a run that does nothing but wait",
     ),
     (
         "alike",
         "alike",
         "",
-        "rows with a letter in common cannot be told apart; one without differs from all others; tools are not tested",
+        "models that share a letter cannot be told apart; a model without a letter differs from all others; tools are not tested",
     ),
     (
         "pipelined",
         "-P\u{202f}16",
         "k\u{202f}req/s",
-        "of a service: requests a second, 16 one behind the other on each of 50 connections, in the load that is timed",
+        "for a service: requests per second in the timed load, with a pipeline of 16 on each of 50 connections",
     ),
-    ("single", "-P\u{202f}1", "k\u{202f}req/s", "requests a second, one at a time on each connection"),
+    (
+        "single",
+        "-P\u{202f}1",
+        "k\u{202f}req/s",
+        "requests per second with one request at a time on each connection",
+    ),
     (
         "p50",
         "p50",
         "ms",
-        "how long clients wait at a fixed rate, from when their request was due: half of them at most so",
+        "latency at a fixed rate, from when a request was due: 50\u{202f}% of the requests take at most this long",
     ),
-    ("p99", "p99", "ms", "99 of 100 of them"),
-    ("p999", "p99.9", "ms", "999 of 1000 of them"),
-    ("request", "CPU", "µs/req", "processor time of the server for each request of the load"),
-    ("idle", "idle", "kB each", "memory for each connection that says nothing"),
-    ("waiting", "waiting", "kB each", "memory for each request that may be under way: all of it, divided"),
+    ("p99", "p99", "ms", "99\u{202f}% of the requests take at most this long"),
+    ("p999", "p99.9", "ms", "99.9\u{202f}% of the requests take at most this long"),
+    ("request", "CPU", "µs/req", "processor time of the server per request of the load"),
+    ("idle", "idle", "kB each", "memory per idle connection"),
+    ("waiting", "waiting", "kB each", "all memory divided by the maximum number of requests in flight"),
     ("cpu", "CPU", "ms", "processor time of all its processes"),
-    ("cores", "cores", "used", "processor time by time"),
+    ("cores", "cores", "used", "processor time / time: how many cores were busy on average"),
     (
         "memory",
         "memory",
         "MB",
-        "the most at once, of all its processes; ≤ where a run was too short to be sampled",
+        "peak of all its processes together; ≤ if the run was too short to sample: then the largest process’s peak",
     ),
     ("first", "first", "ms", "until the first byte of output"),
-    ("stop", "stop", "ms", "from Ctrl-C in the middle until the last process is gone"),
-    ("empty", "empty", "ms", "the same job with nothing to do"),
-    ("switches", "switches", "", "context switches because it had to wait + because another’s turn had come"),
+    ("stop", "stop", "ms", "from Ctrl-C at half of the run time until the last process is gone"),
+    ("empty", "empty", "ms", "the same job with an empty input"),
+    (
+        "switches",
+        "switches",
+        "",
+        "context switches: because the thread had to wait + because another thread’s turn had come",
+    ),
     (
         "threads",
         "threads",
-        "most",
-        "the most threads at once, of all its processes; two are in every model, for signals and for the output",
+        "peak",
+        "peak number of threads of all its processes; every model has two for signals and for the output",
     ),
-    ("processes", "procs", "most", "the most processes at once"),
+    ("processes", "procs", "peak", "peak number of processes"),
     (
         "code",
         "code",
         "lines",
-        "of the workload’s file + of the mechanism of our own that it uses, without comments, tests and libraries",
+        "the workload’s file + the model’s own mechanism that it uses, without comments, tests and libraries",
     ),
-    ("failed", "failed", "runs", "of all its runs"),
+    ("failed", "failed", "runs", "number of failed runs"),
 ];
 
-/// What a row holds, in the order of the columns.
+/// The cells of a row, in the order of the columns.
 type Cells = [String; COLUMNS.len()];
 
-/// Where nothing was measured.
+/// The cell of a figure that was not measured.
 const NONE: &str = "–";
 
-/// What leads to a cell.
+/// The id of a cell.
 #[must_use]
 pub fn cell(workload: &str, row: &str, column: &str) -> String {
     format!("{workload}-{}-{column}", slug(row))
 }
 
-/// A name as a part of an id.
+/// A name in the form of an HTML id.
 #[must_use]
 pub fn slug(name: &str) -> String {
     name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect()
 }
 
-/// The table on the page.
+/// The table of a workload.
 #[must_use]
 pub fn article(found: &Comparison) -> Markup {
     let best = Best::of(found);
     let rows: Vec<Cells> = found.rows.iter().map(cells).collect();
-    // A column in which nothing was measured is left out.
+    // A column without any measurement is omitted.
     let shown: Vec<usize> =
         (0..COLUMNS.len()).filter(|at| rows.iter().any(|cells| cells[*at] != NONE)).collect();
     let title = format!("table-{}", found.workload);
@@ -115,7 +125,7 @@ pub fn article(found: &Comparison) -> Markup {
                 }
             }
             @for absent in &found.absent { p class="quiet" { "Absent: " (absent) } }
-            @if let Some(asked) = &found.asked { p class="quiet" { "How it is asked: " (asked) } }
+            @if let Some(asked) = &found.asked { p class="quiet" { "Load: " (asked) } }
             @if let Some(note) = &found.tool_note { p class="quiet" { "Tools: not ranked; " (note) } }
         }
     }
@@ -132,24 +142,24 @@ fn head(shown: &[usize]) -> Markup {
     }
 }
 
-/// What the columns mean.
+/// The explanations of all columns.
 #[must_use]
 pub fn legend() -> Markup {
     html! {
         details class="legend" {
-            summary { "What the columns say" }
+            summary { "What the columns mean" }
             dl {
                 @for (_, heading, unit, what) in COLUMNS {
                     dt { (heading) @if !unit.is_empty() { " (" (unit) ")" } }
                     dd { (what) }
                 }
             }
-            p { "Bold: the best of the models, without the plain loop." }
+            p { "Bold: the best of the models, not counting the plain loop." }
         }
     }
 }
 
-/// The least of each column, among the models.
+/// The smallest value of these columns among the models.
 struct Best {
     wall: Option<f64>,
     cpu: Option<f64>,
@@ -192,20 +202,20 @@ fn line(found: &Comparison, row: &Row, cells: &Cells, shown: &[usize], best: &Be
     }
 }
 
-/// The row's name, which leads to its code.
+/// The row's name, with a link to its code.
 fn name(found: &Comparison, row: &Row) -> Markup {
     let name = row.shown();
-    let more = row.label.strip_prefix(name).unwrap_or_default().trim();
+    let detail = row.label.strip_prefix(name).unwrap_or_default().trim();
     html! {
         (theme::key(&row.name, row.kind))
         @if row.code.is_some() {
             a href={ "#code-" (found.workload) "-" (slug(&row.name)) } { (name) }
         } @else { (name) }
-        @if !more.is_empty() { br; small { (more) } }
+        @if !detail.is_empty() { br; small { (detail) } }
     }
 }
 
-/// What the cells hold, in the order of the columns.
+/// The texts of the cells, in the order of the columns.
 fn cells(row: &Row) -> Cells {
     let shown = |value: Option<f64>, format: fn(f64) -> String| value.map_or_else(dash, format);
     let bound = if row.memory_is_max_rss { "≤ " } else { "" };
@@ -254,7 +264,7 @@ fn thousands(rate: f64) -> String {
     format!("{:.1}", rate / 1e3)
 }
 
-/// One round has none, and the reference is always as fast as itself.
+/// Whether there is an interval: a single round has none, and the reference's speed-up is always 1.
 fn has_interval(estimate: &Estimate) -> bool {
     estimate.low < estimate.high
 }
@@ -265,14 +275,14 @@ fn switches(row: &Row) -> String {
 }
 
 fn output(row: &Row) -> String {
-    let said = match &row.verdict {
+    let verdict = match &row.verdict {
         Verdict::Reference => "reference",
         Verdict::Same => "same",
         Verdict::Own => "its own",
         Verdict::Differs { what, .. } => return format!("differs: {what}"),
         Verdict::Failed => "failed",
     };
-    if row.any_order && row.kind == Kind::Tool { format!("{said} ~") } else { said.to_owned() }
+    if row.any_order && row.kind == Kind::Tool { format!("{verdict} ~") } else { verdict.to_owned() }
 }
 
 fn dash() -> String {

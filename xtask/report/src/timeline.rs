@@ -1,7 +1,7 @@
-//! Who was at work when: a lane for each thread of each model, all on one axis.
+//! When each thread of each model was busy: one lane per thread, all on one axis.
 //!
-//! The lanes are those of [`chart`](crate::chart), and so many pictures instead of one, for its reasons. What a lane did is a path
-//! for each kernel, since a mark for each of some hundred intervals would make the page large.
+//! Each lane is an SVG of its own, for the reasons in [`chart`](crate::chart). Within a lane, all
+//! intervals of one kernel form one path: hundreds of separate marks would make the page large.
 
 use std::fmt::Write;
 
@@ -14,32 +14,33 @@ use crate::{
 };
 use xtask::compare::result::{Comparison, Interval, Kind, Lane, Row, Share, Timeline};
 
-/// A lane's height, and that of the line above a model's lanes.
+/// Height in pixels of a lane, and of the line above a model's lanes.
 const HEIGHT: f64 = 18.0;
 const HEAD: f64 = 16.0;
-/// Units along the whole axis, which a path counts in. A mark is as wide as one at least, to be seen.
+/// Number of units along the axis, in which paths are drawn. A bar is at least one unit wide, so
+/// that it is visible.
 const UNITS: f64 = 1000.0;
-/// Colours there are for kernels.
+/// Number of colours for kernels; further kernels reuse them.
 const COLOURS: usize = 8;
 
-/// How to read the pictures.
+/// How to read the charts.
 #[must_use]
 pub fn legend() -> Markup {
     html! {
         p class="quiet" {
-            "One run of each model, beside the timed ones, on one axis. A lane is a thread, and a bar a kernel at work in it; a bar is lower where that was so for a part of the time only, and half as high where one thread works for all tasks. Where a worker’s ground shows, it is idle. Behind the dashed line no two workers are in kernels any more: the serial tail."
+            "One separate, untimed run of each model, all on one axis. A lane is a thread, and a bar is a kernel that runs in it. A lower bar means that the kernel ran for only a part of that time; a bar of half the height is work that one thread does for all tasks. A worker without a bar is idle. After the dashed line at most one worker is busy: the serial tail."
         }
     }
 }
 
-/// What is known of a workload.
+/// The timelines of a workload.
 #[must_use]
 pub fn article(found: &Comparison) -> Markup {
     html! {
         article data-workload=(found.workload) {
             h3 id={ "timeline-" (found.workload) } { (found.workload) }
             @if traced(found).next().is_some() { (picture(found)) (table(found)) } @else {
-                p class="quiet" { "It has not been traced: " code { "cargo xtask compare " (found.workload) " --trace --html" } " does." }
+                p class="quiet" { "Not traced yet; run " code { "cargo xtask compare " (found.workload) " --trace --html" } "." }
             }
         }
     }
@@ -66,7 +67,8 @@ fn picture(found: &Comparison) -> Markup {
     }
 }
 
-/// What was done, in the order in which it is met, and whether it is a task's.
+/// The names of all kernels in the order of their first use, and whether each belongs to a task;
+/// those that do come first.
 fn kernels(found: &Comparison) -> Vec<(&str, bool)> {
     let intervals = traced(found).flat_map(|(_, timeline)| &timeline.lanes).flat_map(|lane| &lane.intervals);
     let mut all: Vec<(&str, bool)> = Vec::new();
@@ -106,13 +108,13 @@ fn model(row: &Row, timeline: &Timeline, scale: &Scale, longest: f64, kernels: &
     }
 }
 
-/// The model's name, and above its lanes how long its tail is.
+/// The line above a model's lanes: its name, and the length of its serial tail.
 fn head(row: &Row, timeline: &Timeline, scale: &Scale) -> Markup {
     let (from, to) = (scale.at(start_of_tail(timeline)), scale.at(timeline.wall_s));
     let is_right = from > 50.0;
     html! {
         li class="lane model" {
-            span class="who" { (theme::key(&row.name, row.kind)) (row.shown()) }
+            span class="lane-name" { (theme::key(&row.name, row.kind)) (row.shown()) }
             svg class="strip" width="100%" height=(HEAD) aria-hidden="true" {
                 (grid(scale))
                 @if has_tail(timeline) {
@@ -141,7 +143,7 @@ fn tail(timeline: &Timeline) -> String {
     if has_tail(timeline) {
         format!("serial tail {}", time(timeline.tail_s))
     } else {
-        "never two at once".to_owned()
+        "never two workers busy at once".to_owned()
     }
 }
 
@@ -157,7 +159,7 @@ fn strip(
     let (from, width) = (percent(zero), percent(end - zero));
     html! {
         li class="lane" {
-            span class="who" { (who(lane)) }
+            span class="lane-name" { (thread_name(lane)) }
             svg class="strip" width="100%" height=(HEIGHT) role="img" aria-label=(words(lane, row, timeline)) {
                 (grid(scale))
                 @if lane.works { rect class="idle" x=(from) width=(width) y="1" height=(HEIGHT - 2.0) {} }
@@ -176,15 +178,15 @@ fn strip(
     }
 }
 
-/// The thread, and its process if it is a worker's.
-fn who(lane: &Lane) -> String {
+/// The thread's name, with the number of its process if that is a worker process.
+fn thread_name(lane: &Lane) -> String {
     match lane.process {
         0 => lane.thread.clone(),
         process => format!("process {process}, {}", lane.thread),
     }
 }
 
-/// All that the lane did of this, with a title.
+/// All intervals of one kernel in the lane as one path, with a title.
 fn path(lane: &Lane, name: &str, at: usize, longest: f64) -> Markup {
     let mut marks = String::new();
     let mut busy = 0.0;
@@ -196,40 +198,40 @@ fn path(lane: &Lane, name: &str, at: usize, longest: f64) -> Markup {
     }
     html! {
         @if !marks.is_empty() {
-            path class={ "bar w" (at % COLOURS) } d=(marks) { title { (who(lane)) ", " (name) ": " (time(busy)) } }
+            path class={ "bar w" (at % COLOURS) } d=(marks) { title { (thread_name(lane)) ", " (name) ": " (time(busy)) } }
         }
     }
 }
 
-/// A bar that stands on those of the parts before it.
+/// Draws the bar of an interval's part on top of the bars of the parts before it.
 fn mark(marks: &mut String, interval: &Interval, nth: usize, longest: f64) {
     let units = |seconds: f64| seconds / longest * UNITS;
-    let whole = (interval.end_s - interval.start_s).max(f64::MIN_POSITIVE);
-    let high = |part: &Share| part.busy_s / whole * if part.kernel { 1.0 } else { 0.5 };
-    let below: f64 = interval.parts[..nth].iter().map(high).sum();
-    let height = high(&interval.parts[nth]).clamp(0.06, 1.0);
+    let length = (interval.end_s - interval.start_s).max(f64::MIN_POSITIVE);
+    let height_of = |part: &Share| part.busy_s / length * if part.kernel { 1.0 } else { 0.5 };
+    let below: f64 = interval.parts[..nth].iter().map(height_of).sum();
+    let height = height_of(&interval.parts[nth]).clamp(0.06, 1.0);
     let top = (1.0 - below - height).max(0.0);
-    let (x, width) = (units(interval.start_s), units(whole).max(1.0));
+    let (x, width) = (units(interval.start_s), units(length).max(1.0));
     let _ = write!(marks, "M{x:.1} {top:.2}h{width:.1}v{height:.2}h-{width:.1}z");
 }
 
-/// What a lane shows, for those who do not see it.
+/// What a lane shows, as text for screen readers.
 fn words(lane: &Lane, row: &Row, timeline: &Timeline) -> String {
-    let whom = format!("{}, {}", row.shown(), who(lane));
+    let name = format!("{}, {}", row.shown(), thread_name(lane));
     if lane.works {
-        format!("{whom}: in kernels for {} of the run", share(lane.busy_s / timeline.wall_s))
+        format!("{name}: in kernels for {} of the run", share(lane.busy_s / timeline.wall_s))
     } else {
         let spans = lane.intervals.iter().flat_map(|interval| &interval.parts);
-        format!("{whom}: for all tasks, {}", time(spans.map(|part| part.busy_s).sum()))
+        format!("{name}: for all tasks, {}", time(spans.map(|part| part.busy_s).sum()))
     }
 }
 
-/// The same in figures.
+/// The figures of the timelines as a table.
 fn table(found: &Comparison) -> Markup {
     html! {
         div class="wide" role="region" aria-label={ "Timelines of " (found.workload) " in figures" } tabindex="0" {
             table {
-                caption { span { "Busy: of the time of all workers, what they spent in kernels. Serial tail: from the last moment at which two of them were, until the end." } }
+                caption { span { "Busy: the share of the time of all workers that they spent in kernels. Serial tail: from the last moment at which two workers were in kernels until the end." } }
                 thead { tr {
                     th scope="col" { "model" }
                     th scope="col" { "busy" } th scope="col" { "serial tail" br; small { "ms" } }
@@ -250,14 +252,15 @@ fn table(found: &Comparison) -> Markup {
 
 fn each(timeline: &Timeline) -> String {
     let works = timeline.lanes.iter().filter(|lane| lane.works);
-    let one = |lane: &Lane| format!("{} {}", who(lane), share(lane.busy_s / timeline.wall_s));
+    let one = |lane: &Lane| format!("{} {}", thread_name(lane), share(lane.busy_s / timeline.wall_s));
     works.map(one).collect::<Vec<_>>().join(" · ")
 }
 
-/// Who is not there.
+/// The tools, which have no timeline.
 fn tools(found: &Comparison) -> Option<String> {
     let tools = found.rows.iter().filter(|row| row.kind == Kind::Tool).map(|row| row.shown().to_owned());
     let tools: Vec<String> = tools.collect();
     let what = count(tools.len(), "tool");
-    (!tools.is_empty()).then(|| format!("Without the {what} that write no spans: {}.", list(&tools)))
+    (!tools.is_empty())
+        .then(|| format!("Not traced, because tools write no spans: {what}, {}.", list(&tools)))
 }

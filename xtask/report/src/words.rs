@@ -1,6 +1,7 @@
-//! Sentences with links and figures, for the page and for a terminal.
+//! Sentences with links and emphasis, for the page and for a terminal.
 //!
-//! In a sentence `**…**` stands out, and `[…](#place)` leads to a place on the page, or to a file of the workspace.
+//! In a sentence, `**…**` is emphasized, and `[…](target)` is a link: to an element of the page if
+//! the target begins with `#`, otherwise to a file of the workspace.
 
 use maud::{Markup, html};
 
@@ -12,7 +13,7 @@ enum Piece<'a> {
     Link(&'a str, &'a str),
 }
 
-/// A sentence on the page. `back` leads from the page to the workspace.
+/// A sentence as HTML. `back` is the path from the page to the workspace.
 #[must_use]
 pub fn on_page(sentence: &str, back: &str) -> Markup {
     html! {
@@ -27,7 +28,7 @@ pub fn on_page(sentence: &str, back: &str) -> Markup {
     }
 }
 
-/// A sentence on a terminal, where a link to a place on the page is only its text.
+/// A sentence as plain text. Of a link within the page only the text remains.
 #[must_use]
 pub fn in_terminal(sentence: &str) -> String {
     let piece = |piece: Piece| match piece {
@@ -40,28 +41,28 @@ pub fn in_terminal(sentence: &str) -> String {
 fn pieces(mut text: &str) -> Vec<Piece<'_>> {
     let mut pieces = Vec::new();
     while let Some(at) = text.find("**").into_iter().chain(text.find('[')).min() {
-        let Some((piece, rest)) = marked(&text[at..]) else { break };
+        let Some((piece, remainder)) = markup(&text[at..]) else { break };
         pieces.push(Piece::Plain(&text[..at]));
         pieces.push(piece);
-        text = rest;
+        text = remainder;
     }
     pieces.push(Piece::Plain(text));
     pieces.retain(|piece| *piece != Piece::Plain(""));
     pieces
 }
 
-/// What a text begins with, and what follows.
-fn marked(text: &str) -> Option<(Piece<'_>, &str)> {
+/// The emphasis or link that the text begins with, and the remaining text.
+fn markup(text: &str) -> Option<(Piece<'_>, &str)> {
     if let Some(strong) = text.strip_prefix("**") {
-        let (strong, rest) = strong.split_once("**")?;
-        return Some((Piece::Strong(strong), rest));
+        let (strong, remainder) = strong.split_once("**")?;
+        return Some((Piece::Strong(strong), remainder));
     }
-    let (shown, rest) = text.strip_prefix('[')?.split_once("](")?;
-    let (to, rest) = rest.split_once(')')?;
-    Some((Piece::Link(shown, to), rest))
+    let (shown, remainder) = text.strip_prefix('[')?.split_once("](")?;
+    let (target, remainder) = remainder.split_once(')')?;
+    Some((Piece::Link(shown, target), remainder))
 }
 
-/// Lines no longer than `width`, all but the first after `indent`.
+/// Breaks the text into lines of at most `width` characters; all but the first begin with `indent`.
 #[must_use]
 pub fn wrapped(text: &str, width: usize, indent: &str) -> String {
     let mut lines = vec![String::new()];
@@ -95,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_closed_is_text() {
+    fn markup_without_an_end_is_text() {
         assert_eq!(pieces("a [b"), [Piece::Plain("a [b")]);
         assert_eq!(in_terminal("a ** b"), "a ** b");
     }

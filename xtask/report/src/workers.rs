@@ -1,4 +1,4 @@
-//! How much of each further worker a model makes use of.
+//! Efficiency by number of workers: how much each further worker contributes.
 
 use maud::{Markup, html};
 
@@ -10,12 +10,12 @@ use crate::{
 };
 use xtask::compare::result::{Comparison, Kind, Point, Row, Scaling, Usl};
 
-/// A picture’s height, its floor, and its ceiling.
+/// A chart's height in pixels, and the y coordinates of its lowest and highest value.
 const HEIGHT: f64 = 180.0;
 const FLOOR: f64 = 155.0;
 const CEILING: f64 = 18.0;
 
-/// What is known on the page.
+/// The section of a workload.
 #[must_use]
 pub fn article(found: &Comparison, back: &str) -> Markup {
     html! {
@@ -31,11 +31,11 @@ fn picture(found: &Comparison) -> Markup {
     let scale = Scale::log(counts.iter().map(|count| *count as f64));
     let all =
         found.scaling.iter().flat_map(|scaling| scaling.points.iter().filter_map(|point| point.efficiency));
-    let most = all.fold(1.0, f64::max);
-    let height = |value: f64| FLOOR - (FLOOR - CEILING) * value / most;
+    let highest = all.fold(1.0, f64::max);
+    let height = |value: f64| FLOOR - (FLOOR - CEILING) * value / highest;
     html! {
         figure class="chart" {
-            figcaption { "Efficiency by workers: the speed-up over the fewest workers, by how many times as many they are. At the line of 100\u{202f}% each further worker does as much as the first." }
+            figcaption { "Efficiency by workers: the speed-up over the lowest number of workers, divided by the ratio of the numbers of workers. At 100\u{202f}% each further worker contributes as much as the first." }
             svg class="curve" width="100%" height=(HEIGHT) role="img" aria-label="Efficiency by workers; the figures are in the table below" {
                 @for part in [0.0, 1.0] {
                     (segment("grid", (3.0, height(part)), (97.0, height(part))))
@@ -52,16 +52,16 @@ fn picture(found: &Comparison) -> Markup {
 
 fn curve(scaling: &Scaling, scale: &Scale, height: &dyn Fn(f64) -> f64) -> Markup {
     let class = theme::class(&scaling.name, Kind::Model);
-    let place = |point: &Point| {
+    let mark_of = |point: &Point| {
         let value = point.efficiency?;
         let title = format!("{}, {}: {}", scaling.name, count(point.workers.get(), "worker"), share(value));
         Some((scale.at(point.workers.get() as f64), height(value), title))
     };
-    let places: Vec<_> = scaling.points.iter().filter_map(place).collect();
+    let marks: Vec<_> = scaling.points.iter().filter_map(mark_of).collect();
     html! {
         g class=(class) {
-            @for pair in places.windows(2) { (segment("line", (pair[0].0, pair[0].1), (pair[1].0, pair[1].1))) }
-            @for (x, y, title) in &places { (mark(&class, *x, *y, title)) }
+            @for pair in marks.windows(2) { (segment("line", (pair[0].0, pair[0].1), (pair[1].0, pair[1].1))) }
+            @for (x, y, title) in &marks { (mark(&class, *x, *y, title)) }
         }
     }
 }
@@ -89,18 +89,18 @@ fn table(found: &Comparison) -> Markup {
     }
 }
 
-/// Whether so many cannot all be busy at once.
+/// Whether there are more workers than cores.
 fn is_over(found: &Comparison, count: usize) -> bool {
     let mut points = found.scaling.iter().flat_map(|scaling| &scaling.points);
     points.any(|point| point.workers.get() == count && point.over_cores)
 }
 
-/// What the scalability law says, or what it would take to ask it.
+/// The fitted scalability law of each model, or what a fit would need.
 fn laws(found: &Comparison) -> Markup {
     let law = |scaling: &Scaling| {
         let Usl { contention, coherency, error, .. } = scaling.law?;
         Some(format!(
-            "{}: {} of the work is done by one worker at a time, each pair of workers costs {coherency:.4}; the law is off by {}.",
+            "{}: {} of the work is serial (contention); coherency costs {coherency:.4} per pair of workers; the fit deviates by {}.",
             scaling.name,
             share(contention),
             share(error)
@@ -109,7 +109,7 @@ fn laws(found: &Comparison) -> Markup {
     let laws: Vec<String> = found.scaling.iter().filter_map(law).collect();
     html! {
         @if laws.is_empty() {
-            p class="quiet" { "The Universal Scalability Law is fitted to five numbers of workers and more within the cores, of which this machine has " (found.machine.cores.get()) "." }
+            p class="quiet" { "The Universal Scalability Law needs at least five different numbers of workers, none of which exceeds the number of cores; this machine has " (count(found.machine.cores.get(), "core")) "." }
         } @else {
             p { "The Universal Scalability Law, fitted:" }
             ul { @for law in laws { li { (law) } } }
@@ -117,24 +117,24 @@ fn laws(found: &Comparison) -> Markup {
     }
 }
 
-/// What one number of workers says, and the command for more of them.
+/// The efficiency if only one number of workers was measured, and the command for more.
 fn one(found: &Comparison, back: &str) -> Markup {
-    let said = at_one(found);
+    let figures = at_one(found);
     html! {
-        @if !said.is_empty() {
-            p { "Efficiency, the speed-up by the number of workers, with " (count(found.workers.get(), "worker")) ": " (words::on_page(&list(&said), back)) "." }
+        @if !figures.is_empty() {
+            p { "Efficiency (speed-up / number of workers) with " (count(found.workers.get(), "worker")) ": " (words::on_page(&list(&figures), back)) "." }
         }
         p class="quiet" {
-            "There is no picture: only one number of workers was measured. " code { "cargo xtask compare " (found.workload) " --workers 1,2,4 --html" } " measures several."
+            "There is no chart, because only one number of workers was measured. " code { "cargo xtask compare " (found.workload) " --workers 1,2,4 --html" } " measures several."
         }
     }
 }
 
 fn at_one(found: &Comparison) -> Vec<String> {
-    let said = |row: &Row| {
+    let figure = |row: &Row| {
         let speedup = row.speedup.filter(|_| row.kind == Kind::Model)?.median;
         let to = cell(&found.workload, row.shown(), "speed-up");
         Some(format!("**{}** [{}](#{to})", row.shown(), share(speedup / found.workers.get() as f64)))
     };
-    found.rows.iter().filter_map(said).collect()
+    found.rows.iter().filter_map(figure).collect()
 }

@@ -1,7 +1,8 @@
-//! The page in a browser without a window: it is read, used, and loads nothing. Skipped, aloud, where there is none.
+//! Uses the page in a headless browser, and checks that it loads nothing else. Without a browser
+//! the test is skipped with a message.
 //!
-//! The browser is spoken to by its DevTools protocol over two pipes: messages are JSON and end with a zero byte, which takes
-//! less than any crate for it.
+//! The test talks to the browser by the DevTools protocol over two pipes. Messages are JSON and end
+//! with a zero byte, which needs less code than a crate for the protocol.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
@@ -20,15 +21,15 @@ use std::{
 use libtest_mimic::{Arguments, Completion, Trial};
 use serde_json::{Value, json};
 
-/// What the browser may be called.
+/// Possible names of the browser's program.
 const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
-/// How long it may think. A busy machine takes seconds to start one.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// Time limit for one message of the browser. A busy machine takes many seconds to start a browser.
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 fn main() -> ExitCode {
     let trial = Trial::ignorable_test("the_page_in_a_browser", || {
         let Some(program) = find() else {
-            let why = format!("there is no browser: none of {} is on the PATH", NAMES.join(", "));
+            let why = format!("no browser found: none of {} is on the PATH", NAMES.join(", "));
             eprintln!("skipped: {why}");
             return Ok(Completion::ignored_with(why));
         };
@@ -47,7 +48,7 @@ fn find() -> Option<PathBuf> {
         .find(|path| path.is_file())
 }
 
-/// Opens the page and does what a reader does.
+/// Opens the page and uses it as a reader would.
 fn use_the_page(program: PathBuf) {
     let scratch = tempfile::tempdir().unwrap();
     let file = scratch.path().join("report.html");
@@ -76,7 +77,7 @@ fn use_the_page(program: PathBuf) {
     browser.assert_quiet();
 }
 
-/// Lanes are as long as the time they stand for, and scroll by themselves where there is no room for them.
+/// Lanes are as long as the time they represent, and scroll if the window is too narrow.
 fn timeline(browser: &mut Browser) {
     let scrolls = "(box => box.scrollWidth > box.clientWidth)(document.querySelector('.timeline .scroll'))";
     let length = |nth: usize| {
@@ -89,29 +90,29 @@ fn timeline(browser: &mut Browser) {
     assert_eq!(browser.ask(scrolls), true);
 }
 
-/// Two files stand beside each other, and another one when it is chosen.
+/// Two files are shown side by side, and another one after it has been chosen.
 fn panes(browser: &mut Browser) {
     let first = "document.querySelector('[data-panes=grep]')";
     let head = format!("{first}.querySelector('.head').innerText.replace(/\\s+/g, ' ')");
     assert_eq!(browser.ask(&head), "− threads + async");
     let shared = format!("{first}.querySelectorAll('.same .one .l').length");
-    let all = browser.ask(&shared).as_u64().unwrap();
+    let in_both = browser.ask(&shared).as_u64().unwrap();
     assert!(browser.ask(&format!("{first}.querySelectorAll('.changed').length")).as_u64().unwrap() > 0);
     browser.ask(&format!(
         "{{ const select = {first}.querySelectorAll('select')[1]; select.value = 3; select.dispatchEvent(new Event('change')); }}"
     ));
     assert_eq!(browser.ask(&head), "− threads + procs");
-    assert!(browser.ask(&shared).as_u64().unwrap() > all, "they are one file");
+    assert!(browser.ask(&shared).as_u64().unwrap() > in_both, "the files are identical");
     assert_eq!(browser.ask(&format!("{first}.querySelectorAll('.changed').length")), 0);
 }
 
 fn theme(browser: &mut Browser) {
-    let ground = "getComputedStyle(document.body).backgroundColor";
-    let before = browser.ask(ground);
+    let background = "getComputedStyle(document.body).backgroundColor";
+    let before = browser.ask(background);
     browser.ask("document.getElementById('theme').click()");
-    assert_ne!(browser.ask(ground), before);
+    assert_ne!(browser.ask(background), before);
     browser.ask("document.getElementById('theme').click()");
-    assert_eq!(browser.ask(ground), before);
+    assert_eq!(browser.ask(background), before);
 }
 
 fn filter(browser: &mut Browser) {
@@ -151,7 +152,7 @@ impl Drop for Browser {
 
 impl Browser {
     fn start(program: PathBuf, profile: PathBuf) -> Self {
-        // The protocol is spoken over the third and the fourth descriptor.
+        // The browser reads the protocol from descriptor 3 and writes it to descriptor 4.
         let script = "exec \"$0\" \"$@\" 3<&0 4>&1 </dev/null >/dev/null 2>&1";
         let mut command = Command::new("sh");
         command.args(["-c", script]).arg(program).arg(format!("--user-data-dir={}", profile.display()));
@@ -184,7 +185,7 @@ impl Browser {
     }
 
     fn next(&mut self) -> Value {
-        self.from.recv_timeout(PATIENCE).expect("the browser answers")
+        self.from.recv_timeout(TIMEOUT).expect("the browser answers")
     }
 
     fn call(&mut self, method: &str, params: Value) -> Value {
@@ -212,7 +213,7 @@ impl Browser {
         }
     }
 
-    /// What an expression comes to on the page.
+    /// Evaluates a JavaScript expression on the page.
     fn ask(&mut self, expression: &str) -> Value {
         let params = json!({"expression": expression, "returnByValue": true, "awaitPromise": true});
         let mut answer = self.call("Runtime.evaluate", params);
@@ -225,7 +226,7 @@ impl Browser {
         self.call("Emulation.setDeviceMetricsOverride", size);
     }
 
-    /// Nothing was complained about, and nothing was asked of a network.
+    /// Checks that there were no errors or console messages, and no network requests.
     fn assert_quiet(&self) {
         for event in &self.events {
             let method = event["method"].as_str().unwrap_or_default();
@@ -235,7 +236,7 @@ impl Browser {
             );
             if method == "Network.requestWillBeSent" {
                 let url = event["params"]["request"]["url"].as_str().unwrap();
-                assert!(url.starts_with("file:") || url.starts_with("data:"), "{url} was asked for");
+                assert!(url.starts_with("file:") || url.starts_with("data:"), "{url} was requested");
             }
         }
     }

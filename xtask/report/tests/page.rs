@@ -1,4 +1,5 @@
-//! What the page of a small report looks like, and what must hold of any.
+//! Snapshots of the page and the advice of a small report, and properties that every page must
+//! have.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
@@ -10,12 +11,12 @@ use cc_report::{Report, choose, verdict};
 use scraper::{Html, Selector};
 use snapbox::{assert_data_eq, file};
 
-/// The page without its style and its script, a tag a line.
+/// The page without its style and its script, one tag per line.
 fn body() -> String {
     let page = common::page();
-    let (head, rest) = page.split_once("<style>").unwrap();
-    let (_, rest) = rest.split_once("</style>").unwrap();
-    let (body, _) = rest.rsplit_once("<script>").unwrap();
+    let (head, after_head) = page.split_once("<style>").unwrap();
+    let (_, after_style) = after_head.split_once("</style>").unwrap();
+    let (body, _) = after_style.rsplit_once("<script>").unwrap();
     format!("{head}{body}\n").replace("><", ">\n<")
 }
 
@@ -36,36 +37,36 @@ fn the_page_is_well_formed() {
 }
 
 #[test]
-fn the_files_of_the_workspace_are_on_the_page_whole() {
+fn the_page_contains_the_complete_source_files() {
     let root = xtask::models::root();
     let report = Report::read(&common::fixture(), &["grep".to_owned()], root).unwrap();
     let page = Html::parse_document(&cc_report::page::html(&report, ""));
     assert!(page.errors.is_empty(), "{:?}", page.errors);
-    for file in &report.shelves[0].files {
+    for file in &report.sources[0].files {
         let lines = Selector::parse(&format!("#code-grep-{} .l", file.model)).unwrap();
         let shown: String = page.select(&lines).flat_map(|line| line.text()).collect();
         let source = std::fs::read_to_string(root.join(&file.path)).unwrap();
-        let kept = source.split_inclusive('\n').filter(|line| !line.contains("// ANCHOR"));
-        assert_eq!(shown, kept.collect::<String>(), "{}", file.path);
+        let without_anchors = source.split_inclusive('\n').filter(|line| !line.contains("// ANCHOR"));
+        assert_eq!(shown, without_anchors.collect::<String>(), "{}", file.path);
     }
 }
 
-/// What elements have in an attribute.
+/// The values of an attribute, over all elements.
 fn all(page: &Html, attribute: &str) -> Vec<String> {
     let selector = Selector::parse(&format!("[{attribute}]")).unwrap();
     page.select(&selector).map(|element| element.attr(attribute).unwrap().to_owned()).collect()
 }
 
 #[test]
-fn every_place_that_is_linked_is_there_once() {
+fn every_link_target_exists_once() {
     let page = Html::parse_document(&common::page());
     let ids = all(&page, "id");
     let unique: BTreeSet<&str> = ids.iter().map(String::as_str).collect();
-    assert_eq!(unique.len(), ids.len(), "an id is there twice");
+    assert_eq!(unique.len(), ids.len(), "an id occurs twice");
     let links = all(&page, "href").into_iter().filter_map(|link| Some(link.strip_prefix('#')?.to_owned()));
     let named = ["aria-labelledby", "data-listing", "for"].into_iter().flat_map(|name| all(&page, name));
     for id in links.chain(named) {
-        assert!(unique.contains(id.as_str()), "nothing is called {id}");
+        assert!(unique.contains(id.as_str()), "no element has the id {id}");
     }
 }
 
@@ -81,17 +82,17 @@ fn nothing_is_loaded_from_elsewhere() {
 }
 
 #[test]
-fn no_sentence_is_without_a_figure_or_a_link() {
+fn every_sentence_has_a_figure_or_a_link() {
     let report = common::report();
-    let verdicts = report.comparisons.iter().map(verdict::say);
-    let verdicts = verdicts.flat_map(|said| [said.headline].into_iter().chain(said.sentences));
+    let verdicts = report.comparisons.iter().map(verdict::summarize);
+    let verdicts = verdicts.flat_map(|verdict| [verdict.headline].into_iter().chain(verdict.sentences));
     let advice = choose::advice(&report).into_iter().flat_map(|advice| advice.sentences);
     for sentence in verdicts.chain(advice) {
         assert!(sentence.contains(|c: char| c.is_ascii_digit()) || sentence.contains("]("), "{sentence}");
     }
 }
 
-/// The colours of the style, by name: in the light, and in the dark.
+/// The colours of the style sheet by name, each in the light and the dark theme.
 fn colours() -> Vec<(String, [u32; 2])> {
     let style = include_str!("../src/style.css");
     let mut class = String::new();
@@ -116,7 +117,7 @@ fn hex(text: &str) -> Option<u32> {
     }
 }
 
-/// The contrast of two colours, as WCAG has it.
+/// The contrast ratio of two colours, as WCAG defines it.
 fn contrast(one: u32, other: u32) -> f64 {
     let channel = |colour: u32, shift: u32| {
         let part = f64::from((colour >> shift) & 255) / 255.0;

@@ -1,4 +1,4 @@
-//! One workload: who takes part, and what they are asked.
+//! One workload of a comparison: its entrants, its queries, and its measurement.
 
 use std::{
     fs,
@@ -40,14 +40,14 @@ use crate::{
     process::cancel::Cancel,
 };
 
-/// One workload, and what is asked of it.
+/// One workload and its queries.
 pub(crate) struct Job {
     pub(crate) workload: String,
-    /// All workloads that there are.
+    /// The names of all workloads.
     all: Vec<String>,
     pub(crate) manifest: Manifest,
     queries: Vec<Query>,
-    /// Whether the queries are not the manifest's.
+    /// Whether the user has given the query.
     is_given: bool,
 }
 
@@ -55,7 +55,7 @@ impl Job {
     pub(crate) fn new(workload: &str, all: &[String], args: &Args, workspace: &Workspace) -> Result<Self> {
         let manifest = Manifest::load(workspace, workload)?;
         if args.input.is_some() && !manifest.takes_files() {
-            bail!("{workload} reads no files; its own arguments come after --");
+            bail!("{workload} reads no files, so it has no --input; give its arguments after --");
         }
         if let Some(path) = &args.input {
             fs::metadata(path).with_context(|| path.display().to_string())?;
@@ -65,7 +65,7 @@ impl Job {
         Ok(Self { workload: workload.to_owned(), all: all.to_vec(), manifest, queries, is_given })
     }
 
-    /// The reference, the models and the tools, and what is missing and why.
+    /// The reference, the models and the tools; and the reasons why others are absent.
     pub(crate) fn entrants(&self, entries: &[Entry], args: &Args) -> Result<(Vec<Entrant>, Vec<String>)> {
         let (mut entrants, mut absent) = (Vec::new(), Vec::new());
         let counts = args.counts();
@@ -88,7 +88,7 @@ impl Job {
             match tool.find().map(|program| self.tool(tool, program, args.workers())) {
                 None => absent.push(tool.missing()),
                 Some(entrant) if self.is_given && !entrant.call.takes_query() => {
-                    absent.push(format!("{}: it does only what the manifest asks for", tool.name));
+                    absent.push(format!("{}: it can run only the manifest's query", tool.name));
                 }
                 Some(entrant) => entrants.push(entrant),
             }
@@ -97,14 +97,15 @@ impl Job {
         Ok((entrants, absent))
     }
 
-    /// What could be compared with if it were installed.
+    /// Messages about tools and clients that are not installed.
     pub(crate) fn missing(&self, args: &Args) -> Vec<String> {
         let tools = self.manifest.tool.iter().filter(|tool| args.is_selected(&tool.name));
         let missing = tools.filter(|tool| tool.find().is_none()).map(Tool::missing);
         missing.chain(self.manifest.service.iter().filter_map(Service::missing)).collect()
     }
 
-    /// `is_one_of_many` says that there are others of the same name with other numbers of workers.
+    /// A model with this number of workers. `is_one_of_many` is true if there are entrants of the
+    /// same model with other numbers of workers.
     fn model(
         &self,
         entry: &Entry,
@@ -155,22 +156,25 @@ impl Job {
         }
     }
 
-    /// Compares the model that is selected, or else the reference, with itself.
+    /// Compares the selected model, or else the reference, with itself.
     pub(crate) fn aa_test(
         &self,
         entrants: &[Entrant],
         count: usize,
         args: &Args,
         workspace: &Workspace,
-        kept: &Path,
+        output_dir: &Path,
         cancel: &Cancel,
     ) -> Result<AaTest> {
         let selected = entrants.iter().find(|entrant| args.models.contains(&entrant.name));
         let entrant = selected.or(entrants.first()).context("there is a reference")?;
         let (input, effort) = (self.input(args, workspace)?, args.effort());
         let (clients, origin) = (self.clients(workspace, &input), self.origin(args, workspace, &input)?);
-        let work =
-            Work { clients: clients.as_ref(), origin: origin.as_ref(), ..self.work(&input, kept, cancel) };
+        let work = Work {
+            clients: clients.as_ref(),
+            origin: origin.as_ref(),
+            ..self.work(&input, output_dir, cancel)
+        };
         let comparisons = aa_test(entrant, &work, &effort, count)?;
         Ok(AaTest {
             workload: self.workload.clone(),
@@ -183,7 +187,7 @@ impl Job {
         })
     }
 
-    /// What is worked on.
+    /// Prepares the input.
     fn input(&self, args: &Args, workspace: &Workspace) -> Result<Input> {
         let mut input = match &args.input {
             Some(path) => self.manifest.given_input(workspace, &self.workload, path)?,
@@ -198,25 +202,25 @@ impl Job {
         Ok(input)
     }
 
-    /// Who asks, if it is a service.
+    /// The clients, if the workload is a service.
     fn clients(&self, workspace: &Workspace, input: &Input) -> Option<Clients> {
         self.manifest.service.as_ref().map(|service| Clients::of(service, workspace.program(PEERS), input))
     }
 
-    /// What is asked, if that is another's.
+    /// Starts the origin, if the workload only waits.
     fn origin(&self, args: &Args, workspace: &Workspace, input: &Input) -> Result<Option<Origin>> {
         let resources = self.manifest.resources(args.size()).filter(|_| args.input.is_none());
         let listed = resources.zip(input.measured.path.as_ref());
         listed.map(|(what, list)| Origin::start(&workspace.program(PEERS), what, list)).transpose()
     }
 
-    fn work<'a>(&'a self, input: &'a Input, kept: &'a Path, cancel: &'a Cancel) -> Work<'a> {
+    fn work<'a>(&'a self, input: &'a Input, output_dir: &'a Path, cancel: &'a Cancel) -> Work<'a> {
         Work {
             queries: &self.queries,
             input,
             own_totals: &self.manifest.own_totals,
             prints_at_end: self.manifest.prints_at_end,
-            kept,
+            output_dir,
             traces: None,
             clients: None,
             origin: None,
@@ -230,25 +234,25 @@ impl Job {
         mut absent: Vec<String>,
         args: &Args,
         workspace: &Workspace,
-        kept: &Path,
+        output_dir: &Path,
         cancel: &Cancel,
     ) -> Result<Comparison> {
         let input = self.input(args, workspace)?;
-        let traces = Traces { folder: kept.with_file_name("trace"), workload: self.workload.clone() };
+        let traces = Traces { folder: output_dir.with_file_name("trace"), workload: self.workload.clone() };
         let clients = self.clients(workspace, &input);
         let has_tasks = !self.manifest.has_peers();
         if args.trace && !has_tasks {
-            absent.push(format!("traces: {} waits, and has no kernels to trace", self.workload));
+            absent.push(format!("traces: {} only waits and has no kernels to trace", self.workload));
         }
-        let asked = clients.as_ref().map(Clients::said).transpose()?;
+        let asked = clients.as_ref().map(Clients::description).transpose()?;
         let traces = (args.trace && has_tasks).then_some(&traces);
         let origin = self.origin(args, workspace, &input)?;
         let (clients, origin) = (clients.as_ref(), origin.as_ref());
-        let work = Work { traces, clients, origin, ..self.work(&input, kept, cancel) };
+        let work = Work { traces, clients, origin, ..self.work(&input, output_dir, cancel) };
         let (time, machine, watch) = (history::now(), Machine::this(), Watch::begin());
         let measured = measure(entrants, &work, &args.effort())?;
         let load = watch.end();
-        let query = self.asked(&input);
+        let query = self.measured_query(&input);
         Ok(Comparison {
             schema: result::SCHEMA,
             workload: self.workload.clone(),
@@ -284,8 +288,8 @@ impl Job {
 }
 
 impl Job {
-    /// The query that is measured, with what the input's arguments add to it.
-    fn asked(&self, input: &Input) -> String {
+    /// The measured query, combined with the input's arguments.
+    fn measured_query(&self, input: &Input) -> String {
         match &input.measured.args[..] {
             [] => self.queries[0].to_string(),
             _ => line(&input.measured.with(&self.queries[0].args)),

@@ -1,9 +1,9 @@
-//! `cargo xtask compare`: the models against each other, against the reference, and against the
-//! tools of today.
+//! `cargo xtask compare`: compares the models with each other, with the reference, and with
+//! established tools.
 //!
-//! Four rooms over one [`result`]: the `plan` is made from the command line and the manifests,
-//! programs are built and `measure`d, `stats` say what the samples are worth, and `show` writes it.
-//! A `job` takes one workload through all of them.
+//! Four modules share one [`result`]: `plan` reads the command line and the manifests and builds
+//! the programs, `measure` runs them, `stats` estimates how certain the samples are, and `show`
+//! writes tables, notes and files. A `job` takes one workload through all of them.
 
 mod job;
 mod measure;
@@ -44,7 +44,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// Why there is nothing to show, and the exit status for it.
+/// An error that left nothing to show, and its exit status.
 struct Failure {
     code: u8,
     error: Error,
@@ -75,7 +75,7 @@ fn compare(args: &Args) -> Result<Outcome, Failure> {
     all_known(&args.models, &workspace.models(), &jobs).map_err(Failure::usage)?;
     let cancel = Cancel::on_interrupt().map_err(Error::from)?;
     let has_peers = jobs.iter().any(|job| job.manifest.has_peers()) && !args.list;
-    out::say("building the release programs (cargo build --release): the first time, this takes minutes");
+    out::say("building the release programs (cargo build --release): the first time takes minutes");
     let built = match workspace.build(&args.models, has_peers, &cancel) {
         Err(error) if cancel.is_requested() => {
             out::say(format_args!("{error:#}"));
@@ -87,14 +87,14 @@ fn compare(args: &Args) -> Result<Outcome, Failure> {
         list(&built.entries, &jobs);
         return Ok(Outcome::Agree);
     }
-    built.broken.iter().for_each(|broken| out::say(format_args!("error: {broken}: left out")));
+    built.broken.iter().for_each(|broken| out::say(format_args!("error: {broken}: skipped")));
     let outcome = if built.broken.is_empty() { Outcome::Agree } else { Outcome::Failed };
     let bench = Bench { args, earlier, workspace: &workspace, entries: &built.entries, cancel: &cancel };
     announce(args, &jobs);
     bench.all(&jobs, outcome)
 }
 
-/// Says what will be measured, about how long that takes, and what is missing.
+/// Announces what will be measured, about how long it takes, and which tools are missing.
 fn announce(args: &Args, jobs: &[Job]) {
     let names: Vec<&str> = jobs.iter().map(|job| job.workload.as_str()).collect();
     out::say(announced(&names, args.estimate(jobs.len())));
@@ -105,7 +105,7 @@ fn announce(args: &Args, jobs: &[Job]) {
         }
     }
     if !missing.is_empty() {
-        out::say(format_args!("left out, since it is not installed:\n  {}", missing.join("\n  ")));
+        out::say(format_args!("skipped, because it is not installed:\n  {}", missing.join("\n  ")));
     }
 }
 
@@ -119,18 +119,18 @@ fn announced(names: &[&str], estimate: Option<Duration>) -> String {
     format!("measuring {}{time}", names.join(", "))
 }
 
-/// What all workloads have in common.
+/// What the comparisons of all workloads share.
 struct Bench<'a> {
     args: &'a Args,
     workspace: &'a Workspace,
     entries: &'a [Entry],
     cancel: &'a Cancel,
-    /// Results to compare these with.
+    /// The results of `--baseline`.
     earlier: Vec<Earlier>,
 }
 
 impl Bench<'_> {
-    /// Shows one workload after the other, and writes what is to be written of all.
+    /// Compares and shows one workload after the other, then writes the files that were requested.
     fn all(&self, jobs: &[Job], mut outcome: Outcome) -> Result<Outcome, Failure> {
         let (mut results, mut written) = (Vec::new(), Vec::new());
         for job in jobs {
@@ -154,7 +154,7 @@ impl Bench<'_> {
         match &results[..] {
             [] if outcome == Outcome::Interrupted => {}
             [] => {
-                let error = anyhow!("nothing is selected; see cargo xtask compare --list");
+                let error = anyhow!("no model or tool is selected; see cargo xtask compare --list");
                 return Err(Failure { code: NOTHING, error });
             }
             results => self.write(results, &written)?,
@@ -162,7 +162,7 @@ impl Bench<'_> {
         Ok(outcome)
     }
 
-    /// Writes what was asked for beside the tables.
+    /// Writes the files that `--json`, `--csv` and `--html` request.
     fn write(&self, results: &[Finding], written: &[String]) -> Result<()> {
         if let Some(path) = &self.args.json {
             match results {
@@ -176,8 +176,8 @@ impl Bench<'_> {
         self.args.html.write(&self.workspace.target, written)
     }
 
-    /// What comes of a workload, if any of its models is selected. It is written below
-    /// `target/compare`.
+    /// The result of a workload, also written below `target/compare`; `None` if none of its models
+    /// and tools is selected.
     fn one(&self, job: &Job) -> Result<Option<Finding>> {
         let args = self.args;
         let (entrants, absent) = job.entrants(self.entries, args)?;
@@ -186,24 +186,25 @@ impl Bench<'_> {
             return Ok(None);
         }
         let folder = self.workspace.results();
-        let kept = folder.join(&job.workload);
+        let outputs = folder.join(&job.workload);
         let sweep = job.manifest.granularity.as_ref().filter(|_| args.granularity);
         let (result, name) = if let Some(sweep) = sweep {
-            let swept = sweep.run(&job.workload, &entrants, &absent, args, &kept, self.cancel)?;
-            (Finding::Granularity(Box::new(swept)), format!("{}-granularity.json", job.workload))
+            let result = sweep.run(&job.workload, &entrants, &absent, args, &outputs, self.cancel)?;
+            (Finding::Granularity(Box::new(result)), format!("{}-granularity.json", job.workload))
         } else if let Some(count) = args.aa {
-            let again = job.aa_test(&entrants, count.get(), args, self.workspace, &kept, self.cancel)?;
-            (Finding::AaTest(Box::new(again)), format!("{}-aa.json", job.workload))
+            let test = job.aa_test(&entrants, count.get(), args, self.workspace, &outputs, self.cancel)?;
+            (Finding::AaTest(Box::new(test)), format!("{}-aa.json", job.workload))
         } else {
-            let mut comparison = job.compare(&entrants, absent, args, self.workspace, &kept, self.cancel)?;
+            let mut comparison =
+                job.compare(&entrants, absent, args, self.workspace, &outputs, self.cancel)?;
             if let Some(file) = &args.baseline {
                 comparison.baseline = against(&comparison, &self.earlier, file);
                 if comparison.baseline.is_none() {
                     let file = file.display();
-                    out::say(format_args!("{}: there is no earlier result of it in {file}", job.workload));
+                    out::say(format_args!("{}: {file} has no earlier result of it", job.workload));
                 }
             }
-            history::keep(&comparison, &folder.join("history"))?;
+            history::append(&comparison, &folder.join("history"))?;
             (Finding::Comparison(Box::new(comparison)), format!("{}.json", job.workload))
         };
         json::write(&result, &folder.join(name))?;
@@ -211,36 +212,36 @@ impl Bench<'_> {
     }
 }
 
-/// What is to be compared.
+/// The selected workloads, with their manifests.
 fn jobs(args: &Args, workspace: &Workspace) -> Result<Vec<Job>> {
     let all = workloads(workspace)?;
     for name in &args.workloads {
         if !all.contains(name) {
-            bail!("no workload is called {name}; there are {}", all.join(", "));
+            bail!("unknown workload {name}; the workloads are {}", all.join(", "));
         }
     }
     let is_for_one = args.input.is_some() || !args.query.is_empty();
     if is_for_one && args.workloads.len() != 1 {
-        bail!("say which workload the input and the arguments are for: one of {}", all.join(", "));
+        bail!("--input and arguments after -- need exactly one workload: one of {}", all.join(", "));
     }
     let wanted = all.iter().filter(|name| args.workloads.is_empty() || args.workloads.contains(name));
     let mut jobs: Vec<Job> =
         wanted.map(|name| Job::new(name, &all, args, workspace)).collect::<Result<_>>()?;
     if args.granularity {
         if args.counts().len() > 1 {
-            bail!("one number of workers at a time with --granularity");
+            bail!("--granularity takes only one number of workers");
         }
         if let Some(job) = jobs.iter().find(|job| job.manifest.granularity.is_none())
             && args.workloads.contains(&job.workload)
         {
-            bail!("{} cannot be cut as finely as one likes: its manifest says nothing of it", job.workload);
+            bail!("{} has no --granularity: its manifest has no [granularity] section", job.workload);
         }
         jobs.retain(|job| job.manifest.granularity.is_some());
     }
     Ok(jobs)
 }
 
-/// Checks that each name is that of a model or a tool.
+/// Checks that each name is a known model or tool.
 fn all_known(names: &[String], models: &[&str], jobs: &[Job]) -> Result<()> {
     let tools = jobs.iter().flat_map(|job| &job.manifest.tool).map(|tool| tool.name.as_str());
     let mut known: Vec<&str> = Vec::new();
@@ -250,7 +251,7 @@ fn all_known(names: &[String], models: &[&str], jobs: &[Job]) -> Result<()> {
         }
     }
     match names.iter().find(|name| !known.contains(&name.as_str())) {
-        Some(name) => bail!("no model or tool is called {name}; there are {}", known.join(", ")),
+        Some(name) => bail!("unknown model or tool {name}; the known ones are {}", known.join(", ")),
         None => Ok(()),
     }
 }
@@ -282,12 +283,12 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_nobody_has_is_refused() {
+    fn an_unknown_model_is_refused() {
         let known = |name: &str| all_known(&[name.to_owned()], &["threads"], &[]);
         assert!(known("threads").is_ok());
         assert_eq!(
             known("thread").unwrap_err().to_string(),
-            "no model or tool is called thread; there are threads"
+            "unknown model or tool thread; the known ones are threads"
         );
     }
 }

@@ -1,6 +1,7 @@
-//! What the command ends with.
+//! The outcome of a comparison, and its exit status.
 
-/// What the command ends with; the worst of all workloads counts, and the worst comes last.
+/// The outcome of a comparison. The worst outcome of all workloads decides the exit status, so the
+/// variants are ordered from best to worst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Outcome {
     Agree,

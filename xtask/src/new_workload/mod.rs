@@ -1,10 +1,9 @@
-//! `cargo xtask new-workload NAME`: the stubs of a workload, so that the compiler, the tests and
-//! `tidy` say what is to be written.
+//! `cargo xtask new-workload NAME`: creates stubs of a workload. The compiler, the tests and `tidy`
+//! then report what has to be written.
 //!
-//! All edits are made in memory, and what is Rust goes through rustfmt, before the first file is
-//! written.
+//! All changes are prepared in memory, and Rust files are formatted by rustfmt, before the first
+//! file is written.
 
-use crate::process::family::alone;
 use std::{
     fs,
     io::{Read as _, Write as _},
@@ -15,14 +14,14 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::{models, out, show::is_keyword};
+use crate::{models, out, process::guard::exclusive, show::is_keyword};
 
-/// Begin a workload: make the stubs that the compiler and the tests then ask to be written
+/// Create a workload: stubs of all its files, for the compiler and the tests to complain about
 ///
-/// CONTRIBUTING.md tells how to go on.
+/// CONTRIBUTING.md explains the next steps.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Its name, which is also its module's: `wordcount`
+    /// The workload's name, which also names its modules: `wordcount`
     name: String,
 }
 
@@ -32,26 +31,26 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         out::print(line);
     }
     out::print(format_args!(
-        "\nNow `cargo test -p cc-conformance --test conformance -- {name}::` lists what is to be written. \
-         See CONTRIBUTING.md."
+        "\nNext: `cargo test -p cc-conformance --test conformance -- {name}::` fails for everything that is \
+         not written yet. CONTRIBUTING.md explains the steps."
     ));
     Ok(())
 }
 
-/// Begins a workload in the workspace at `root`. Returns a line for each file, with what was done
-/// to it.
+/// Creates a workload in the workspace at `root`. Returns one line per file that was created or
+/// changed.
 ///
 /// # Errors
 ///
-/// If the name is none or is taken, or if a file cannot be made. Nothing is changed then.
+/// The name is invalid or in use, or a file cannot be written. In that case nothing is changed.
 pub fn make(root: &Path, name: &str) -> Result<Vec<String>> {
     let changes = changes(root, name)?;
     write(root, &changes)?;
-    let done = |change: &Change| if change.before.is_none() { "made   " } else { "changed" };
-    Ok(changes.iter().map(|change| format!("{} {}", done(change), change.path.display())).collect())
+    let action = |change: &Change| if change.before.is_none() { "created" } else { "changed" };
+    Ok(changes.iter().map(|change| format!("{} {}", action(change), change.path.display())).collect())
 }
 
-/// What a workload's own files are made from. Their names are relative to the workspace.
+/// The paths of a workload's own files, relative to the workspace, and their templates.
 const FILES: [(&str, &str); 7] = [
     ("workloads/{{name}}/Cargo.toml", include_str!("../../templates/Cargo.toml.in")),
     ("workloads/{{name}}/README.md", include_str!("../../templates/README.md.in")),
@@ -64,12 +63,13 @@ const FILES: [(&str, &str); 7] = [
 
 const MODEL: &str = include_str!("../../templates/model.rs.in");
 
-/// What a worker process does for the workload.
+/// The entry points of worker processes.
 const PROCS: &str = include_str!("../../templates/procs.rs.in");
 const DISTRIBUTED: &str = include_str!("../../templates/distributed.rs.in");
 
-/// How each crate's file goes on after the workload's name, and what else it must have.
-const HOW: [(&str, &str, &str); 5] = [
+/// For each model crate: how the first line of its file continues after the workload's name, and
+/// what the file has in addition.
+const MODEL_FILES: [(&str, &str, &str); 5] = [
     ("cc-threads", "on free threads", ""),
     ("cc-actors", "by actors", ""),
     ("cc-async", "on async/await", ""),
@@ -77,30 +77,31 @@ const HOW: [(&str, &str, &str); 5] = [
     ("cc-distributed", "on a cluster", DISTRIBUTED),
 ];
 
-/// The packages that depend on each workload, and the tables of the variants.
+/// The manifest that depends on the package of each workload.
 const PACKAGES: &str = "workloads/Cargo.toml";
+/// The tables of the variants.
 const VARIANTS: [&str; 2] = ["crates/cc-threads/src/rayon/mod.rs", "crates/cc-async/src/single/mod.rs"];
 
-/// A file as it is to be.
+/// A file to create or to change.
 struct Change {
     path: PathBuf,
-    /// None if it is to be made.
+    /// `None` if the file is created.
     before: Option<String>,
     after: String,
 }
 
-/// All that has to be done, or why it cannot be.
+/// All changes that create the workload.
 fn changes(root: &Path, name: &str) -> Result<Vec<Change>> {
     check(root, name)?;
     let kind = type_name(name);
     let fill = |text: &str| text.replace("{{name}}", name).replace("{{Type}}", &kind);
     let mut changes = Vec::new();
     for (path, template) in FILES {
-        changes.push(made(root, &fill(path), fill(template))?);
+        changes.push(created(root, &fill(path), fill(template))?);
     }
-    for (of, how, more) in HOW {
+    for (crate_name, how, more) in MODEL_FILES {
         let text = fill(&MODEL.replace("{{how}}", how).replace("{{more}}", more));
-        changes.push(made(root, &format!("crates/{of}/src/{name}.rs"), text)?);
+        changes.push(created(root, &format!("crates/{crate_name}/src/{name}.rs"), text)?);
     }
     changes.push(edited(root, models::TABLE, |text| row(text, name))?);
     changes.push(edited(root, PACKAGES, |text| dependency(text, name))?);
@@ -113,29 +114,29 @@ fn changes(root: &Path, name: &str) -> Result<Vec<Change>> {
     Ok(changes)
 }
 
-/// Refuses a name that is none, or taken.
+/// Refuses a name that is invalid or in use.
 fn check(root: &Path, name: &str) -> Result<()> {
     let is_name = name.starts_with(|c: char| c.is_ascii_lowercase())
         && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
         && !is_keyword(name);
-    ensure!(is_name, "{name:?} cannot be a module's name: lowercase letters, digits and _, please");
-    let is_there = |folder: &str| root.join(folder).join(name).exists();
-    ensure!(!is_there("workloads"), "there is a workload called {name} already");
-    let table = fs::read_to_string(root.join(models::TABLE))?;
     ensure!(
-        !table.contains(&format!("            pub {name}: ")),
-        "a Model has a field called {name} already"
+        is_name,
+        "{name:?} cannot be a module's name: use lowercase letters, digits and _, and begin with a letter"
     );
-    for src in HOW.map(|(of, ..)| format!("crates/{of}/src")).into_iter().chain(["workloads/src".to_owned()])
-    {
-        ensure!(!is_there(&src), "{src} has a folder called {name} already");
+    let exists = |folder: &str| root.join(folder).join(name).exists();
+    ensure!(!exists("workloads"), "a workload called {name} already exists");
+    let table = fs::read_to_string(root.join(models::TABLE))?;
+    ensure!(!table.contains(&format!("            pub {name}: ")), "Model already has a field called {name}");
+    let model_crates = MODEL_FILES.map(|(crate_name, ..)| format!("crates/{crate_name}/src"));
+    for src in model_crates.into_iter().chain(["workloads/src".to_owned()]) {
+        ensure!(!exists(&src), "{src} already has a folder called {name}");
         let lib = fs::read_to_string(root.join(&src).join("lib.rs"))?;
-        ensure!(!lib.contains(&format!("mod {name};")), "{src} has a module called {name} already");
+        ensure!(!lib.contains(&format!("mod {name};")), "{src} already has a module called {name}");
     }
     Ok(())
 }
 
-/// `word_count` as a type: `WordCount`.
+/// The name in camel case: `WordCount` for `word_count`.
 fn type_name(name: &str) -> String {
     let word = |word: &str| {
         word.chars().take(1).map(|c| c.to_ascii_uppercase()).chain(word.chars().skip(1)).collect()
@@ -143,8 +144,8 @@ fn type_name(name: &str) -> String {
     name.split('_').map(|part| -> String { word(part) }).collect()
 }
 
-fn made(root: &Path, path: &str, after: String) -> Result<Change> {
-    ensure!(!root.join(path).exists(), "{path} is there already");
+fn created(root: &Path, path: &str, after: String) -> Result<Change> {
+    ensure!(!root.join(path).exists(), "{path} already exists");
     Ok(Change { path: path.into(), before: None, after })
 }
 
@@ -154,38 +155,38 @@ fn edited(root: &Path, path: &str, edit: impl FnOnce(&str) -> Result<String>) ->
     Ok(Change { path: path.into(), before: Some(before), after })
 }
 
-/// In the table: the workload's row.
+/// Adds the workload's row to the table of workloads.
 fn row(text: &str, name: &str) -> Result<String> {
     after_last(text, |line| line.contains(": cc_"), &format!("            {name}: cc_{name}::Run,"))
 }
 
-/// In the spec's manifest: the workload's package.
+/// Adds the workload's package to the spec's manifest.
 fn dependency(text: &str, name: &str) -> Result<String> {
     let is_workload = |line: &str| line.starts_with("cc-") && line.contains("{ path = ");
     after_last(text, is_workload, &format!("cc-{name} = {{ path = \"{name}\" }}"))
 }
 
-/// In a variant's table: that it has none yet.
+/// Adds the workload to a variant's table as declined.
 fn declined(text: &str, name: &str) -> Result<String> {
-    let (before, model) = text.split_once(": Model = Model {\n").context("there is no table of a variant")?;
-    let (entries, after) = model.split_once("\n};").context("the table of the variant has no end")?;
+    let (before, model) = text.split_once(": Model = Model {\n").context("the variant has no table")?;
+    let (entries, after) = model.split_once("\n};").context("the variant's table has no end")?;
     let entry = format!("    {name}: Entry::Declined(\"not written yet\"),");
     Ok(format!("{before}: Model = Model {{\n{entries}\n{entry}\n}};{after}"))
 }
 
-/// The text with a line more, after the last that is one of those.
-fn after_last(text: &str, is_one: impl Fn(&str) -> bool, line: &str) -> Result<String> {
+/// Inserts a line after the last line for which `matches` is true.
+fn after_last(text: &str, matches: impl Fn(&str) -> bool, line: &str) -> Result<String> {
     let mut lines: Vec<&str> = text.lines().collect();
-    let Some(last) = lines.iter().rposition(|line| is_one(line)) else {
-        bail!("there is no line that {line:?} could follow")
+    let Some(last) = lines.iter().rposition(|line| matches(line)) else {
+        bail!("there is no line after which {line:?} could be inserted")
     };
     lines.insert(last + 1, line);
     Ok(lines.join("\n") + "\n")
 }
 
-/// The source as rustfmt has it, which also finds what is no Rust any more.
+/// Formats the source with rustfmt, which fails if the source is not valid Rust.
 fn formatted(root: &Path, source: &str) -> Result<String> {
-    let _alone = alone();
+    let _exclusive = exclusive();
     let mut rustfmt = Command::new("rustfmt")
         .args(["--edition", "2024", "--config-path"])
         .arg(root)
@@ -200,31 +201,31 @@ fn formatted(root: &Path, source: &str) -> Result<String> {
         scope.spawn(move || stdin.write_all(source.as_bytes()));
         stdout.read_to_string(&mut text)
     })?;
-    ensure!(rustfmt.wait()?.success(), "rustfmt does not take it");
+    ensure!(rustfmt.wait()?.success(), "rustfmt rejects the result");
     Ok(text)
 }
 
-/// Writes everything, or nothing: what was written before something failed is taken back.
+/// Writes all changes or none: if one fails, those before it are reverted.
 fn write(root: &Path, changes: &[Change]) -> Result<()> {
     for (at, change) in changes.iter().enumerate() {
         let path = root.join(&change.path);
         let folder = path.parent().context("a file lies in a folder")?;
         let done = fs::create_dir_all(folder).and_then(|()| fs::write(&path, &change.after));
         if let Err(error) = done {
-            take_back(root, &changes[..=at]);
+            revert(root, &changes[..=at]);
             return Err(error).with_context(|| change.path.display().to_string());
         }
     }
     Ok(())
 }
 
-fn take_back(root: &Path, changes: &[Change]) {
+fn revert(root: &Path, changes: &[Change]) {
     for Change { path, before, .. } in changes {
         let path = root.join(path);
-        // There is nothing better to do if this fails, too; the first error is reported.
+        // An error here is ignored: the caller reports the first error.
         let _ = match before {
             Some(before) => fs::write(path, before),
-            // The folder goes with its last file; one that is not empty stays.
+            // `remove_dir` removes a folder only if it is empty.
             None => fs::remove_file(&path).and_then(|()| fs::remove_dir(path.with_file_name(""))),
         };
     }
@@ -236,7 +237,7 @@ mod tests {
 
     use super::*;
 
-    /// What would be made of this workspace.
+    /// The files that would be created or changed in this workspace.
     fn workspace(name: &str) -> BTreeMap<String, String> {
         let changes = changes(models::root(), name).unwrap();
         changes.into_iter().map(|change| (change.path.display().to_string(), change.after)).collect()
@@ -247,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn every_place_of_this_workspace_is_found() {
+    fn every_table_of_this_workspace_is_found() {
         let files = workspace("to_and_fro");
         let lines = |file: &str, line: &str| files[file].lines().filter(|one| *one == line).count();
         assert_eq!(lines(models::TABLE, "            to_and_fro: cc_to_and_fro::Run,"), 1);
@@ -256,13 +257,12 @@ mod tests {
             assert_eq!(lines(table, "    to_and_fro: Entry::Declined(\"not written yet\"),"), 1, "{table}");
         }
         assert!(files["tests/to_and_fro/mod.rs"].contains("Suite::of::<ToAndFro>()"));
-        assert!(files.values().all(|text| !text.contains("{{")), "a place was not filled in");
+        assert!(files.values().all(|text| !text.contains("{{")), "a placeholder was not filled in");
     }
 
-    /// What is not in files of its own: "one line in one table", and what a package and two
-    /// variants need besides.
+    /// The row in the table, the package, and an entry in the tables of both variants.
     #[test]
-    fn a_workload_is_four_lines_in_the_files_of_others() {
+    fn a_workload_adds_four_lines_to_existing_files() {
         let changes = changes(models::root(), "sum").unwrap();
         let lines = |change: &Change| {
             let before = change.before.as_ref()?;
@@ -281,11 +281,11 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_none_or_taken_is_refused() {
+    fn an_invalid_or_used_name_is_refused() {
         for name in ["", "Sum", "a-b", "1st", "fn", "../x", "_x"] {
             assert!(refusal(name).contains("cannot be a module's name"), "{name}");
         }
-        assert_eq!(refusal("grep"), "there is a workload called grep already");
+        assert_eq!(refusal("grep"), "a workload called grep already exists");
         assert!(refusal("mechanism").contains("a field called mechanism"));
         assert!(refusal("rayon").contains("already"));
         assert!(refusal("cli").contains("already"));
@@ -293,10 +293,10 @@ mod tests {
     }
 
     #[test]
-    fn a_place_that_is_not_there_is_said() {
+    fn a_missing_table_is_an_error() {
         assert!(row("macro_rules! with_workloads {}\n", "sum").is_err());
         assert!(dependency("[dependencies]\n", "sum").is_err());
-        assert!(declined("mod a;\n", "sum").unwrap_err().to_string().contains("no table"));
+        assert!(declined("mod a;\n", "sum").unwrap_err().to_string().contains("has no table"));
     }
 
     #[test]
@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn all_is_written_or_nothing() {
+    fn all_changes_are_written_or_none() {
         let scratch = tempfile::tempdir().unwrap();
         fs::write(scratch.path().join("old"), "before").unwrap();
         let change = |path: &str, before: Option<&str>| Change {

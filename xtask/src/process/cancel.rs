@@ -1,5 +1,5 @@
-//! Ctrl-C: the run that goes on is ended with all its processes, no other begins, and what has been
-//! measured is shown.
+//! Ctrl-C: the current run is killed with all its processes, no other run begins, and the results
+//! so far are shown.
 
 use std::{
     io::{self, PipeReader, PipeWriter},
@@ -12,14 +12,15 @@ use std::{
 
 use signal_hook::consts::SIGINT;
 
-/// A wish that can be seen, and waited for with `poll`.
+/// A cancellation request: it can be checked, and waited for with `poll`.
 #[derive(Clone, Debug)]
 pub(crate) struct Cancel(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     requested: Arc<AtomicBool>,
-    /// Is never read, so that everybody who polls it sees that there is something to read.
+    /// Readable after a request. It is never read, so that every `poll` returns, and not only the
+    /// first one.
     waiting: PipeReader,
     wake: PipeWriter,
 }
@@ -30,7 +31,8 @@ impl Cancel {
         Ok(Self(Arc::new(Inner { requested: Arc::default(), waiting, wake })))
     }
 
-    /// One that a SIGINT requests. The second SIGINT ends this process as it is used to be ended.
+    /// A cancellation that the first SIGINT requests. The second SIGINT has its default action: it
+    /// terminates this process.
     pub(crate) fn on_interrupt() -> io::Result<Self> {
         let cancel = Self::new()?;
         let requested = &cancel.0.requested;
@@ -44,7 +46,7 @@ impl Cancel {
         self.0.requested.load(Ordering::Relaxed)
     }
 
-    /// Requests it from within.
+    /// Requests the cancellation in a test.
     #[cfg(test)]
     pub(crate) fn request(&self) {
         self.0.requested.store(true, Ordering::Relaxed);

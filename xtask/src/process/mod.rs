@@ -1,5 +1,5 @@
-//! Processes: all that descend from this one, and how they are ended.
+//! Child processes: how this process waits for all its descendants, and ends them.
 
 pub(crate) mod cancel;
-pub(crate) mod family;
+pub(crate) mod guard;
 pub(crate) mod tree;

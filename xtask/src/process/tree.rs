@@ -1,7 +1,7 @@
-//! The processes that descend from this one.
+//! The descendants of this process.
 //!
-//! This process is their subreaper: one whose parent has ended becomes a child of this one, so that
-//! nothing a run leaves behind can hide.
+//! This process is their subreaper: if the parent of a descendant ends, the descendant becomes a
+//! child of this process. So no descendant of a run can escape.
 
 use std::{
     collections::HashSet,
@@ -17,23 +17,23 @@ use rustix::{
     process::{Pid, PidfdFlags, Signal, getpgrp, kill_process, pidfd_open, pidfd_send_signal},
 };
 
-/// A process that has been waited for.
+/// A process that has ended and been waited for.
 pub(crate) struct Ended {
     pub pid: u32,
     pub status: ExitStatus,
-    /// Of the process and of all that it has waited for itself.
+    /// Processor time of the process and of the children that it has waited for.
     pub cpu: Duration,
-    /// The largest resident set of one of these, in bytes.
+    /// The largest resident set of one of these processes, in bytes.
     pub max_rss: u64,
     pub switches: Switches,
 }
 
-/// How often a core went on with another thread.
+/// Numbers of context switches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Switches {
-    /// Because there was nothing to do but wait.
+    /// Switches because a thread had to wait.
     pub voluntary: u64,
-    /// Because another one's turn had come.
+    /// Switches because another thread's turn had come.
     pub involuntary: u64,
 }
 
@@ -46,7 +46,7 @@ impl Switches {
     }
 }
 
-/// A descendant that runs.
+/// A running descendant.
 #[derive(Clone, Debug)]
 pub(crate) struct Process {
     pub pid: u32,
@@ -55,14 +55,15 @@ pub(crate) struct Process {
     group: u32,
 }
 
-/// Waits for any child that has ended. Unlike the difference of two `getrusage(RUSAGE_CHILDREN)`,
-/// what `wait4` tells is this child's alone, its largest resident set too.
+/// Waits for a child that has ended, if there is one. `wait4` returns the resource usage of this
+/// child alone. The difference of two `getrusage(RUSAGE_CHILDREN)` would not give its largest
+/// resident set.
 #[allow(unsafe_code)]
 pub(crate) fn reap() -> Option<Ended> {
     let mut status = 0;
-    // SAFETY: `rusage` is a C struct of integers, for which zeros are a value.
+    // SAFETY: `rusage` is a C struct of integers, for which all zeros are a valid value.
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
-    // SAFETY: both pointers are to live values of the types that wait4 writes.
+    // SAFETY: both pointers point to live values of the types that wait4 writes.
     let pid = unsafe { libc::wait4(-1, &raw mut status, libc::WNOHANG, &raw mut usage) };
     let pid = u32::try_from(pid).ok().filter(|pid| *pid > 0)?;
     let time = |t: libc::timeval| Duration::new(t.tv_sec.unsigned_abs(), t.tv_usec as u32 * 1000);
@@ -73,47 +74,47 @@ pub(crate) fn reap() -> Option<Ended> {
     Some(Ended { pid, status: ExitStatus::from_raw(status), cpu, max_rss, switches })
 }
 
-/// What a process has taken of the cores so far, with threads that have ended; nothing if it is no
-/// more.
+/// The processor time of a process so far, including threads that have ended; `None` if the process
+/// does not exist.
 #[allow(unsafe_code)]
 pub(crate) fn cpu(pid: u32) -> Option<Duration> {
     let pid = libc::pid_t::try_from(pid).ok()?;
     let mut clock = 0;
-    // SAFETY: the pointer is to a live value of the type that clock_getcpuclockid writes.
+    // SAFETY: the pointer points to a live value of the type that clock_getcpuclockid writes.
     if unsafe { libc::clock_getcpuclockid(pid, &raw mut clock) } != 0 {
         return None;
     }
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: as above; a clock that is no more is an error.
+    // SAFETY: as above; if the process has ended meanwhile, clock_gettime returns an error.
     let read = unsafe { libc::clock_gettime(clock, &raw mut time) } == 0;
     read.then(|| Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32))
 }
 
-/// A child that is none of a run's, as long as this is there.
-pub(crate) struct Spared(u32);
+/// A guard: while it exists, its process is not listed as a descendant.
+pub(crate) struct Excluded(u32);
 
-/// Spares a child: it belongs to no run.
-pub(crate) fn spare(pid: u32) -> Spared {
-    spared().insert(pid);
-    Spared(pid)
+/// Excludes a child from the descendants: it does not belong to any run.
+pub(crate) fn exclude(pid: u32) -> Excluded {
+    excluded().insert(pid);
+    Excluded(pid)
 }
 
-impl Drop for Spared {
+impl Drop for Excluded {
     fn drop(&mut self) {
-        spared().remove(&self.0);
+        excluded().remove(&self.0);
     }
 }
 
-fn spared() -> MutexGuard<'static, HashSet<u32>> {
-    static SPARED: LazyLock<Mutex<HashSet<u32>>> = LazyLock::new(Mutex::default);
-    SPARED.lock().unwrap_or_else(PoisonError::into_inner)
+fn excluded() -> MutexGuard<'static, HashSet<u32>> {
+    static EXCLUDED: LazyLock<Mutex<HashSet<u32>>> = LazyLock::new(Mutex::default);
+    EXCLUDED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The descendants that have not ended, but for those that are spared.
+/// The running descendants, without those that are excluded.
 pub(crate) fn descendants() -> io::Result<Vec<Process>> {
     let mut all = processes()?;
-    let spared = spared();
-    all.retain(|(process, _)| !spared.contains(&process.pid));
+    let excluded = excluded();
+    all.retain(|(process, _)| !excluded.contains(&process.pid));
     let mut found: Vec<Process> = Vec::new();
     let mut parents = vec![process::id()];
     while let Some(parent) = parents.pop() {
@@ -125,21 +126,20 @@ pub(crate) fn descendants() -> io::Result<Vec<Process>> {
     Ok(found)
 }
 
-/// All processes that have not ended, each with its parent. (`/proc/PID/children` is not in every
-/// kernel.)
+/// All running processes, each with its parent's id. (Not every kernel has `/proc/PID/children`.)
 fn processes() -> io::Result<Vec<(Process, u32)>> {
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc")? {
         let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-        // It may have ended meanwhile.
+        // The process may have ended since the folder was read.
         let Ok(stat) = fs::read(format!("/proc/{pid}/stat")) else { continue };
         found.extend(parse(pid, &String::from_utf8_lossy(&stat)));
     }
     Ok(found)
 }
 
-/// Reads `PID (NAME) STATE PARENT GROUP …`, where the name may contain anything. The number of
-/// threads is the 15th after the group.
+/// Parses `PID (NAME) STATE PARENT GROUP …`. The name may contain any characters, so the search is
+/// for the last `)`. The number of threads is the 15th field after the group.
 fn parse(pid: u32, stat: &str) -> Option<(Process, u32)> {
     let (before, after) = stat.rsplit_once(") ")?;
     let (_, name) = before.split_once('(')?;
@@ -151,30 +151,30 @@ fn parse(pid: u32, stat: &str) -> Option<(Process, u32)> {
     (!has_ended).then(|| (Process { pid, name: name.to_owned(), threads, group }, parent))
 }
 
-/// Waits until the last descendant is gone, and returns those that are left at the end of
-/// `patience`. What has ended meanwhile is handed to `ended`.
-pub(crate) fn gone(patience: Duration, mut ended: impl FnMut(Ended)) -> io::Result<Vec<Process>> {
-    let until = Instant::now() + patience;
+/// Waits until all descendants have ended. Returns those that are still running after `timeout`.
+/// Calls `on_end` for each child that has ended.
+pub(crate) fn wait_for_all(timeout: Duration, mut on_end: impl FnMut(Ended)) -> io::Result<Vec<Process>> {
+    let deadline = Instant::now() + timeout;
     loop {
         while let Some(child) = reap() {
-            ended(child);
+            on_end(child);
         }
-        let left = descendants()?;
-        let patience = until.saturating_duration_since(Instant::now());
-        if left.is_empty() || patience.is_zero() {
+        let running = descendants()?;
+        let remaining = deadline.saturating_duration_since(Instant::now());
+        if running.is_empty() || remaining.is_zero() {
             while let Some(child) = reap() {
-                ended(child);
+                on_end(child);
             }
-            return Ok(left);
+            return Ok(running);
         }
-        // One after the other: the last one is what is waited for.
-        if let Some(pidfd) = open(&left[0]) {
-            poll_for(&mut [PollFd::new(&pidfd, PollFlags::IN)], patience)?;
+        // Waiting for one process at a time is enough: the loop ends when the last one has ended.
+        if let Some(pidfd) = open(&running[0]) {
+            poll_for(&mut [PollFd::new(&pidfd, PollFlags::IN)], remaining)?;
         }
     }
 }
 
-/// Interrupts a program as Ctrl-C in a terminal does: with all that it has started in this
+/// Interrupts a program as a Ctrl-C in a terminal would: together with all its descendants in this
 /// process's group.
 pub(crate) fn interrupt(program: Pid) -> io::Result<()> {
     kill_process(program, Signal::INT)?;
@@ -182,21 +182,22 @@ pub(crate) fn interrupt(program: Pid) -> io::Result<()> {
     let is_other = |process: &Process| Pid::from_raw(process.pid as i32) != Some(program);
     for process in descendants()?.iter().filter(|process| process.group == group && is_other(process)) {
         if let Some(pidfd) = open(process) {
-            let _ = pidfd_send_signal(&pidfd, Signal::INT); // it has ended by itself
+            let _ = pidfd_send_signal(&pidfd, Signal::INT); // it fails if the process has ended
         }
     }
     Ok(())
 }
 
-/// Kills the descendants, also those that are started meanwhile, and waits until they are gone.
-pub(crate) fn kill(mut ended: impl FnMut(Ended)) -> io::Result<()> {
+/// Kills all descendants, including those that are started meanwhile, and waits until they have
+/// ended. Calls `on_end` for each child that has ended.
+pub(crate) fn kill(mut on_end: impl FnMut(Ended)) -> io::Result<()> {
     loop {
         for process in descendants()? {
             if let Some(pidfd) = open(&process) {
-                let _ = pidfd_send_signal(&pidfd, Signal::KILL); // it has ended by itself
+                let _ = pidfd_send_signal(&pidfd, Signal::KILL); // it fails if the process has ended
             }
         }
-        if gone(Duration::from_secs(1), &mut ended)?.is_empty() {
+        if wait_for_all(Duration::from_secs(1), &mut on_end)?.is_empty() {
             return Ok(());
         }
     }
@@ -207,9 +208,9 @@ fn open(process: &Process) -> Option<impl AsFd + use<>> {
     pidfd_open(pid, PidfdFlags::empty()).ok()
 }
 
-/// Polls for at most `patience`.
-pub(crate) fn poll_for(fds: &mut [PollFd<'_>], patience: Duration) -> io::Result<()> {
-    let timeout = Timespec::try_from(patience).expect("a time-out is no geological age");
+/// Polls for at most `timeout`. Like `poll` itself, it may return early, after a signal.
+pub(crate) fn poll_for(fds: &mut [PollFd<'_>], timeout: Duration) -> io::Result<()> {
+    let timeout = Timespec::try_from(timeout).expect("a time-out of minutes fits a timespec");
     match poll(fds, Some(&timeout)) {
         Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
         Err(error) => Err(error.into()),
@@ -221,9 +222,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_may_look_like_the_rest_of_the_line() {
-        let rest = "7 0 -1 4194304 1 0 0 0 0 0 0 0 20 0 3 0 12345";
-        let (process, parent) = parse(7, &format!("7 (a) R 1 (b) S 42 7 {rest}")).unwrap();
+    fn a_process_name_may_look_like_other_fields() {
+        let fields = "7 0 -1 4194304 1 0 0 0 0 0 0 0 20 0 3 0 12345";
+        let (process, parent) = parse(7, &format!("7 (a) R 1 (b) S 42 7 {fields}")).unwrap();
         assert_eq!((process.name.as_str(), parent, process.threads), ("a) R 1 (b", 42, 3));
         assert!(parse(7, "7 (a) Z 42 7").is_none());
     }

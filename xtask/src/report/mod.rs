@@ -1,7 +1,7 @@
-//! `cargo xtask report`, `cargo xtask choose` and `compare --html`: what was found, as a page or as
+//! `cargo xtask report`, `cargo xtask choose` and `compare --html`: the results as a page, or as
 //! advice.
 //!
-//! The work is done by `cc-report`, which is built only when it is asked for.
+//! `cc-report` does the work. It is built only when one of these commands needs it.
 
 use std::{
     ffi::OsString,
@@ -12,17 +12,17 @@ use anyhow::{Context, Result, ensure};
 
 use crate::{cargo::cargo, compare::plan::build::Workspace, models};
 
-/// Write the page of the last results again, without measuring
+/// Write the HTML page of the last results, without measuring
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Where to [default: target/compare/report.html]
+    /// The file to write [default: target/compare/report.html]
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
     #[command(flatten)]
     from: From,
 }
 
-/// Say which model suits which program, by the last results
+/// Print advice which model suits which program, based on the last results
 #[derive(clap::Args)]
 pub(crate) struct Choose {
     #[command(flatten)]
@@ -31,22 +31,22 @@ pub(crate) struct Choose {
 
 #[derive(clap::Args)]
 struct From {
-    /// Where the results are [default: target/compare]
+    /// The directory with the results [default: target/compare]
     #[arg(long, value_name = "DIR")]
     results: Option<PathBuf>,
 }
 
-/// What `compare` has to know of it.
+/// The option `--html` of `compare`.
 #[derive(clap::Args)]
 pub(crate) struct Html {
-    /// Also write a page that shows everything [default: target/compare/report.html]
-    // With an equals sign: `--html grep` means the workload.
+    /// Also write an HTML page with all results [default: target/compare/report.html]
+    // The value needs an equals sign: in `--html grep`, grep is a workload.
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
     html: Option<Option<PathBuf>>,
 }
 
 impl Html {
-    /// Writes the page of these workloads, if it was asked for.
+    /// Writes the page of these workloads, if `--html` was given.
     pub(crate) fn write(&self, target: &Path, workloads: &[String]) -> Result<()> {
         let Some(file) = self.html.as_ref().filter(|_| !workloads.is_empty()) else { return Ok(()) };
         let names = workloads.iter().flat_map(|name| ["--workload".into(), name.into()]);
@@ -74,7 +74,7 @@ fn page(results: &Path, file: Option<&Path>, mut args: Vec<OsString>) -> Result<
     cc_report(results, args)
 }
 
-/// Builds it and runs it, where the user is.
+/// Builds and runs `cc-report` in the current directory, so that relative paths keep their meaning.
 fn cc_report(results: &Path, args: Vec<OsString>) -> Result<()> {
     let mut command = cargo();
     command.args(["run", "--release", "--package", "cc-report", "--manifest-path"]);

@@ -1,4 +1,4 @@
-//! Which lines of several sources belong beside each other.
+//! Finds the lines of several sources that belong next to each other.
 
 use std::ops::Range;
 
@@ -6,15 +6,16 @@ use similar::{Algorithm, DiffTag, capture_diff_slices};
 
 use super::source::{Line, Source};
 
-/// Lines that stand beside each other: some of each source, and the part they are if they are one.
+/// Lines that are shown next to each other: some lines of each source.
 pub struct Section<'a> {
-    /// `work`, if they are of one part.
+    /// The name of the part, such as `work`, if the lines are a part.
     pub part: Option<&'a str>,
-    /// Those of each source.
+    /// The lines of each source.
     pub lines: Vec<&'a [Line]>,
 }
 
-/// Cuts the sources where a part begins or ends that all of them have, in one order.
+/// Divides the sources into sections, at the beginning and end of each part that all of them have
+/// in the same order.
 pub fn sections(sources: &[Source]) -> Vec<Section<'_>> {
     let mut sections = Vec::new();
     let mut done = vec![0; sources.len()];
@@ -29,32 +30,32 @@ pub fn sections(sources: &[Source]) -> Vec<Section<'_>> {
     let [first, ..] = sources else { return Vec::new() };
     for line in &first.lines {
         let Some(part) = line.part.as_deref() else { continue };
-        let places = sources.iter().zip(&done).map(|(source, done)| place(source, part, *done));
-        let Some(places) = places.collect::<Option<Vec<Range<usize>>>>() else { continue };
-        push(None, &places.iter().map(|place| place.start).collect::<Vec<_>>(), &mut done);
-        push(Some(part), &places.iter().map(|place| place.end).collect::<Vec<_>>(), &mut done);
+        let ranges = sources.iter().zip(&done).map(|(source, done)| range_of(source, part, *done));
+        let Some(ranges) = ranges.collect::<Option<Vec<Range<usize>>>>() else { continue };
+        push(None, &ranges.iter().map(|range| range.start).collect::<Vec<_>>(), &mut done);
+        push(Some(part), &ranges.iter().map(|range| range.end).collect::<Vec<_>>(), &mut done);
     }
     push(None, &sources.iter().map(|source| source.lines.len()).collect::<Vec<_>>(), &mut done);
     sections
 }
 
-/// Where a part is in a source, if that is after what is done.
-fn place(source: &Source, part: &str, done: usize) -> Option<Range<usize>> {
+/// The lines of a part in a source, if it begins at line `done` or later.
+fn range_of(source: &Source, part: &str, done: usize) -> Option<Range<usize>> {
     let is_part = |line: &Line| line.part.as_deref() == Some(part);
     let start = source.lines.iter().position(is_part).filter(|start| *start >= done)?;
     let length = source.lines[start..].iter().take_while(|line| is_part(line)).count();
     Some(start..start + length)
 }
 
-/// Some lines of two sources.
+/// Lines of two sources.
 pub enum Piece<'a> {
-    /// The same in both.
+    /// Lines that are the same in both.
     Same([&'a [Line]; 2]),
-    /// What the one has where the other has something else, or nothing.
+    /// Lines of one source, and different lines, or none, of the other.
     Changed([&'a [Line]; 2]),
 }
 
-/// What differs between two, and what does not.
+/// Divides two lists of lines into pieces that are the same and pieces that differ.
 pub fn pieces<'a>(old: &'a [Line], new: &'a [Line]) -> Vec<Piece<'a>> {
     let texts = |lines: &'a [Line]| lines.iter().map(|line| line.text.as_str()).collect::<Vec<_>>();
     let differences = capture_diff_slices(Algorithm::Patience, &texts(old), &texts(new));
@@ -74,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_that_all_have_in_one_order_stand_beside_each_other() {
+    fn parts_in_the_same_order_are_next_to_each_other() {
         let one = source(&[part("run", "r"), part("work", "w"), part("gather", "g\nh")].concat());
         let other = source(
             &["use x;\n".to_owned(), part("run", "R\nS"), part("feed", "F"), part("work", "W")].concat(),
@@ -103,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_that_comes_in_another_order_is_no_place_to_cut() {
+    fn a_part_in_another_order_begins_no_section() {
         let one = source(&[part("run", "r"), part("gather", "g"), part("work", "w")].concat());
         let other = source(&[part("run", "r"), part("work", "w"), part("gather", "g")].concat());
         let sources = [one, other];
@@ -112,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn what_differs_is_found() {
+    fn differences_are_found() {
         let (old, new) = (source("a\nb\nc\n"), source("a\nB\nc\nd\n"));
         let lengths: Vec<_> = pieces(&old.lines, &new.lines)
             .iter()

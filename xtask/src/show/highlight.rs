@@ -1,12 +1,12 @@
-//! Colours for Rust, by the compiler's own lexer.
+//! Syntax highlighting for Rust, with the compiler's own lexer.
 
 use anstyle::{AnsiColor, Style};
 use ra_ap_rustc_lexer::{FrontmatterAllowed, TokenKind, tokenize};
 
-/// What a piece of a line is, as far as its colour depends on it.
+/// The class of a token, which determines its colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say it")]
-pub enum Word {
+pub enum TokenClass {
     Plain,
     Comment,
     Keyword,
@@ -15,11 +15,11 @@ pub enum Word {
     Literal,
 }
 
-/// A line in pieces.
-pub type Words = Vec<(Word, String)>;
+/// A line in tokens.
+pub type Tokens = Vec<(TokenClass, String)>;
 
-impl Word {
-    /// Its colour on a terminal.
+impl TokenClass {
+    /// The colour on a terminal.
     pub(super) fn style(self) -> Style {
         match self {
             Self::Plain => Style::new(),
@@ -39,25 +39,25 @@ const KEYWORDS: [&str; 39] = [
     "where", "while",
 ];
 
-/// Whether the language has taken this word.
+/// Whether the word is a keyword of Rust.
 pub(crate) fn is_keyword(word: &str) -> bool {
     KEYWORDS.contains(&word)
 }
 
-/// The lines of a source, in pieces.
+/// The lines of a source in tokens.
 #[must_use]
-pub fn highlight(source: &str) -> Vec<Words> {
-    let mut lines = vec![Words::new()];
+pub fn highlight(source: &str) -> Vec<Tokens> {
+    let mut lines = vec![Tokens::new()];
     let mut at = 0;
     for token in tokenize(source, FrontmatterAllowed::No) {
-        let (text, rest) = source[at..].split_at(token.len as usize);
-        let word = word(token.kind, text, rest);
+        let (text, after) = source[at..].split_at(token.len as usize);
+        let class = class(token.kind, text, after);
         for (number, piece) in text.split('\n').enumerate() {
             if number > 0 {
-                lines.push(Words::new());
+                lines.push(Tokens::new());
             }
             if !piece.is_empty() {
-                lines.last_mut().expect("there is a line").push((word, piece.to_owned()));
+                lines.last_mut().expect("there is a line").push((class, piece.to_owned()));
             }
         }
         at += text.len();
@@ -65,56 +65,59 @@ pub fn highlight(source: &str) -> Vec<Words> {
     lines
 }
 
-/// What a token is, which may depend on what comes next.
-fn word(kind: TokenKind, text: &str, rest: &str) -> Word {
+/// The class of a token, which may depend on the text `after` it.
+fn class(kind: TokenKind, text: &str, after: &str) -> TokenClass {
     match kind {
-        TokenKind::LineComment { .. } | TokenKind::BlockComment { .. } => Word::Comment,
-        TokenKind::Literal { .. } => Word::Literal,
-        TokenKind::Lifetime { .. } => Word::Type,
-        TokenKind::Ident if is_keyword(text) => Word::Keyword,
-        TokenKind::Ident if rest.starts_with('(') || is_macro(rest) => Word::Function,
-        TokenKind::Ident if text.starts_with(char::is_uppercase) => Word::Type,
-        _ => Word::Plain,
+        TokenKind::LineComment { .. } | TokenKind::BlockComment { .. } => TokenClass::Comment,
+        TokenKind::Literal { .. } => TokenClass::Literal,
+        TokenKind::Lifetime { .. } => TokenClass::Type,
+        TokenKind::Ident if is_keyword(text) => TokenClass::Keyword,
+        TokenKind::Ident if after.starts_with('(') || is_macro(after) => TokenClass::Function,
+        TokenKind::Ident if text.starts_with(char::is_uppercase) => TokenClass::Type,
+        _ => TokenClass::Plain,
     }
 }
 
-/// Whether a name is followed by the `!` of a macro, and not by that of `!=`.
-fn is_macro(rest: &str) -> bool {
-    rest.starts_with('!') && !rest.starts_with("!=")
+/// Whether the text after a name begins with the `!` of a macro, and not with `!=`.
+fn is_macro(after: &str) -> bool {
+    after.starts_with('!') && !after.starts_with("!=")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn words(line: &str) -> Words {
-        let mut spans = highlight(line).swap_remove(0);
-        spans.retain(|(word, _)| *word != Word::Plain);
-        spans
+    fn tokens(line: &str) -> Tokens {
+        let mut tokens = highlight(line).swap_remove(0);
+        tokens.retain(|(class, _)| *class != TokenClass::Plain);
+        tokens
     }
 
-    fn span(word: Word, text: &str) -> (Word, String) {
-        (word, text.to_owned())
+    fn token(class: TokenClass, text: &str) -> (TokenClass, String) {
+        (class, text.to_owned())
     }
 
     #[test]
-    fn words_have_their_colours() {
+    fn tokens_have_their_classes() {
         assert_eq!(
-            words("fn sum(x: &'a Vec) // why"),
+            tokens("fn sum(x: &'a Vec) // why"),
             [
-                span(Word::Keyword, "fn"),
-                span(Word::Function, "sum"),
-                span(Word::Type, "'a"),
-                span(Word::Type, "Vec"),
-                span(Word::Comment, "// why")
+                token(TokenClass::Keyword, "fn"),
+                token(TokenClass::Function, "sum"),
+                token(TokenClass::Type, "'a"),
+                token(TokenClass::Type, "Vec"),
+                token(TokenClass::Comment, "// why")
             ]
         );
-        assert_eq!(words("if a!=\"b\""), [span(Word::Keyword, "if"), span(Word::Literal, "\"b\"")]);
-        assert_eq!(words("vec![1]"), [span(Word::Function, "vec"), span(Word::Literal, "1")]);
+        assert_eq!(
+            tokens("if a!=\"b\""),
+            [token(TokenClass::Keyword, "if"), token(TokenClass::Literal, "\"b\"")]
+        );
+        assert_eq!(tokens("vec![1]"), [token(TokenClass::Function, "vec"), token(TokenClass::Literal, "1")]);
     }
 
     #[test]
-    fn nothing_is_lost_whatever_the_text() {
+    fn tokens_contain_the_complete_text() {
         for text in ["", "a\n\nb", "let s = \"x\n  y\";\n/* a\nb */ c", "\"unclosed\n'", "日本 🦀 '🦀' #!"]
         {
             let lines: Vec<String> = highlight(text)

@@ -1,4 +1,4 @@
-//! Sources on a terminal: beside each other, or one under the other.
+//! The layout of sources on a terminal: side by side, or one after the other.
 
 use std::{fmt::Write as _, iter, slice};
 
@@ -10,14 +10,15 @@ use super::{
     source::{Line, Source},
 };
 
-/// A line in pieces of one style each.
+/// A line in pieces, each with one style.
 type Spans = Vec<(Style, String)>;
 
-/// Between two columns.
+/// The separator of two columns.
 const GAP: &str = " │ ";
-/// A column narrower than this is not worth reading.
+/// Minimum width of a column. A narrower column would cut off too much, so the sources are shown
+/// one after the other.
 const NARROWEST: usize = 58;
-/// For a line's number.
+/// Width of a line's number.
 const NUMBER: usize = 4;
 
 const TITLE: Style = Style::new().bold();
@@ -25,24 +26,24 @@ const FAINT: Style = Style::new().dimmed();
 const OLD: Style = AnsiColor::Red.on_default().bold();
 const NEW: Style = AnsiColor::Green.on_default().bold();
 
-/// How to lay out.
+/// The settings of the layout.
 #[derive(Clone, Copy)]
 pub(super) struct Layout {
-    /// How wide the terminal is, if there is one.
+    /// The width of the terminal; `None` if the output is not a terminal.
     pub width: Option<usize>,
-    /// Whether lines carry their numbers.
+    /// Whether lines have numbers.
     pub numbers: bool,
 }
 
-/// What stands in a row.
+/// A row of the output.
 enum Row<'a> {
-    /// A line of each source, or nothing.
+    /// A line of each source, or an empty cell.
     Lines(Vec<Option<Cell<'a>>>),
-    /// The same for all.
+    /// A note across all columns.
     Note(String),
 }
 
-/// A line, and what a difference is marked with.
+/// A line, and its mark in a difference.
 #[derive(Clone, Copy)]
 struct Cell<'a> {
     line: &'a Line,
@@ -68,11 +69,11 @@ impl Mark {
 }
 
 impl Layout {
-    /// The sources as they are, without what their anchors leave out.
-    pub(super) fn whole(&self, sources: &[Source]) -> String {
+    /// All lines of the sources.
+    pub(super) fn full(&self, sources: &[Source]) -> String {
         let sections = sections(sources);
         if let Some(width) = self.column(sources.len()) {
-            let rows = sections.iter().flat_map(|section| beside(&section.lines, [None; 2]));
+            let rows = sections.iter().flat_map(|section| side_by_side(&section.lines, [None; 2]));
             return self.table(&titles(sources), Some(width), rows);
         }
         let one = |source: &Source| {
@@ -82,7 +83,7 @@ impl Layout {
         sources.iter().map(one).collect::<Vec<_>>().join("\n")
     }
 
-    /// What differs between two sources.
+    /// The differences between two sources.
     pub(super) fn difference(&self, sources: &[Source; 2]) -> String {
         let width = self.column(2);
         let mut rows = Vec::new();
@@ -94,7 +95,7 @@ impl Layout {
             }
         }
         if rows.is_empty() {
-            return "They are the same.\n".to_owned();
+            return "The sources are the same.\n".to_owned();
         }
         match (width, titles(sources)) {
             (Some(_), titles) => self.table(&titles, width, rows),
@@ -104,15 +105,15 @@ impl Layout {
         }
     }
 
-    /// How wide a column is if there are this many side by side.
+    /// The width of a column, if there is room for this many side by side.
     fn column(&self, columns: usize) -> Option<usize> {
         let gaps = width(GAP) * (columns - 1);
         let share = self.width?.saturating_sub(gaps) / columns;
         (columns > 1 && share >= NARROWEST).then_some(share)
     }
 
-    /// Titles beside each other, each above its column; or above each other if there is no width to
-    /// keep to.
+    /// A table: titles, a rule, and rows. With a width, each column has its title; without one, the
+    /// titles are below each other.
     fn table<'a>(
         &self,
         titles: &[String],
@@ -142,7 +143,7 @@ impl Layout {
         text
     }
 
-    /// One line with what stands before it.
+    /// A line with its number and its mark.
     fn cell(&self, cell: Option<&Cell>, width: Option<usize>) -> String {
         let mut spans = Spans::new();
         if let Some(Cell { line, mark }) = cell {
@@ -150,7 +151,7 @@ impl Layout {
                 spans.push((FAINT, format!("{:>NUMBER$} ", line.number)));
             }
             spans.extend(mark.iter().flat_map(|mark| [mark.span(), (Style::new(), " ".to_owned())]));
-            spans.extend(line.spans.iter().map(|(word, text)| (word.style(), text.clone())));
+            spans.extend(line.spans.iter().map(|(class, text)| (class.style(), text.clone())));
         }
         cut(&spans, width)
     }
@@ -160,8 +161,8 @@ fn titles(sources: &[Source]) -> Vec<String> {
     sources.iter().map(|source| source.title.clone()).collect()
 }
 
-/// Rows of the first lines, the second lines, and so on.
-fn beside<'a>(columns: &[&'a [Line]], marks: [Option<Mark>; 2]) -> Vec<Row<'a>> {
+/// Rows in which the lines of all columns are next to each other.
+fn side_by_side<'a>(columns: &[&'a [Line]], marks: [Option<Mark>; 2]) -> Vec<Row<'a>> {
     let height = columns.iter().map(|lines| lines.len()).max().unwrap_or(0);
     let marks = || marks.into_iter().chain(iter::repeat(None));
     let cell =
@@ -169,27 +170,26 @@ fn beside<'a>(columns: &[&'a [Line]], marks: [Option<Mark>; 2]) -> Vec<Row<'a>> 
     (0..height).map(|at| Row::Lines(columns.iter().zip(marks()).map(cell(at)).collect())).collect()
 }
 
-/// Rows of the lines of one after those of the other.
-fn below<'a>(columns: &[&'a [Line]; 2], marks: [Option<Mark>; 2]) -> Vec<Row<'a>> {
-    columns.iter().zip(marks).flat_map(|(lines, mark)| beside(&[lines], [mark, None])).collect()
+/// Rows with the lines of the first column, followed by those of the second.
+fn one_after_the_other<'a>(columns: &[&'a [Line]; 2], marks: [Option<Mark>; 2]) -> Vec<Row<'a>> {
+    columns.iter().zip(marks).flat_map(|(lines, mark)| side_by_side(&[lines], [mark, None])).collect()
 }
 
-/// The rows of a piece. Lines that are the same are counted, unless that takes as much room.
+/// The rows of a piece. Several lines that are the same are replaced by a note with their number.
 fn changes<'a>(piece: &Piece<'a>, wide: bool) -> Vec<Row<'a>> {
     const DIFFERENT: [Option<Mark>; 2] = [Some(Mark::Old), Some(Mark::New)];
     match piece {
         Piece::Same([lines, _]) if lines.len() > 1 => {
             vec![Row::Note(format!("⋮ {} lines are the same", lines.len()))]
         }
-        Piece::Same(columns) if wide => beside(columns, [Some(Mark::Same); 2]),
-        Piece::Same(columns) => beside(&columns[..1], [Some(Mark::Same), None]),
-        Piece::Changed(columns) if wide => beside(columns, DIFFERENT),
-        Piece::Changed(columns) => below(columns, DIFFERENT),
+        Piece::Same(columns) if wide => side_by_side(columns, [Some(Mark::Same); 2]),
+        Piece::Same(columns) => side_by_side(&columns[..1], [Some(Mark::Same), None]),
+        Piece::Changed(columns) if wide => side_by_side(columns, DIFFERENT),
+        Piece::Changed(columns) => one_after_the_other(columns, DIFFERENT),
     }
 }
 
-/// The spans in their styles, made as wide as that if it is given: filled up, or cut with an
-/// ellipsis.
+/// The spans with their styles. With a width, the text is padded, or cut off with an ellipsis.
 fn cut(spans: &Spans, width: Option<usize>) -> String {
     let needed: usize = spans.iter().map(|(_, text)| self::width(text)).sum();
     let limit = match width {
@@ -212,12 +212,12 @@ fn cut(spans: &Spans, width: Option<usize>) -> String {
     text + &" ".repeat(width.unwrap_or(0).saturating_sub(used))
 }
 
-/// How wide the text is on the screen.
+/// The width of the text on the screen.
 fn width(text: &str) -> usize {
     text.chars().map(|c| c.width().unwrap_or(0)).sum()
 }
 
-/// As much of the text as is no wider.
+/// The longest beginning of the text that is not wider than `width`.
 fn beginning(text: &str, width: usize) -> &str {
     let mut used = 0;
     let end = text.char_indices().find(|(_, c)| {
@@ -243,19 +243,19 @@ mod tests {
     }
 
     #[test]
-    fn two_stand_beside_each_other_where_there_is_room() {
-        let text = plain(&WIDE.whole(&two()));
+    fn two_sources_are_side_by_side_if_there_is_room() {
+        let text = plain(&WIDE.full(&two()));
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0], format!("{:58} │ model  path", "model  path"));
         assert_eq!(lines[4], format!("{:58} │ new", "old"));
         assert_eq!(lines[6], format!("{:58} │ end", ""));
-        assert_eq!(plain(&NARROW.whole(&two())).matches("model  path\n").count(), 2);
+        assert_eq!(plain(&NARROW.full(&two())).matches("model  path\n").count(), 2);
         assert_eq!(NARROW.column(1), None);
         assert_eq!(Layout { width: None, numbers: false }.column(2), None);
     }
 
     #[test]
-    fn a_difference_counts_what_is_the_same() {
+    fn a_difference_counts_the_lines_that_are_the_same() {
         let text = plain(&WIDE.difference(&two()));
         let body: Vec<&str> = text.lines().skip(2).collect();
         let row = |old: &str, new: &str| format!("{old:58} │ {new}");
@@ -267,11 +267,11 @@ mod tests {
         assert_eq!(body, ["⋮ 2 lines are the same", "- old", "+ new", "+ more", "  end"]);
         let [one, _] = two();
         let [other, _] = two();
-        assert_eq!(NARROW.difference(&[one, other]), "They are the same.\n");
+        assert_eq!(NARROW.difference(&[one, other]), "The sources are the same.\n");
     }
 
     #[test]
-    fn a_long_line_is_cut_by_its_width_on_the_screen() {
+    fn a_long_line_is_cut_off_at_its_width_on_the_screen() {
         let cut = |text: &str, width| plain(&cut(&vec![(Style::new(), text.to_owned())], width));
         assert_eq!(cut("abcdef", Some(6)), "abcdef");
         assert_eq!(cut("abcdefg", Some(6)), "abcde…");
@@ -283,15 +283,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_off_does_not_come_back_in_the_next_span() {
+    fn nothing_follows_the_ellipsis() {
         let spans = vec![(Style::new(), "日本".to_owned()), (FAINT, "abc".to_owned())];
         assert_eq!(plain(&cut(&spans, Some(4))), "日… ");
     }
 
     #[test]
-    fn numbers_are_those_of_the_file() {
+    fn lines_have_their_numbers_in_the_file() {
         let layout = Layout { numbers: true, ..NARROW };
-        let text = plain(&layout.whole(&[source("// ANCHOR: sum-run\nx\n// ANCHOR_END: sum-run\n")]));
+        let text = plain(&layout.full(&[source("// ANCHOR: sum-run\nx\n// ANCHOR_END: sum-run\n")]));
         assert!(text.ends_with("   2 x\n"), "{text}");
     }
 }

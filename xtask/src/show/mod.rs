@@ -1,6 +1,7 @@
-//! `cargo xtask show`: a workload in several models, side by side in the terminal.
+//! `cargo xtask show`: shows a workload in several models, side by side in the terminal.
 //!
-//! In reading order: a [`source`] in its parts, [`highlight`]ed; what of several [`align`]s; the
+//! In reading order: a [`source`] file with its parts; [`highlight`], which finds its tokens;
+//! [`align`], which finds the lines of several sources that belong next to each other; and the
 //! `layout`.
 
 pub mod align;
@@ -23,30 +24,31 @@ pub(crate) use highlight::is_keyword;
 use layout::Layout;
 use source::Source;
 
-/// Show a workload in several models side by side, as it is built
+/// Show the source code of a workload in several models side by side
 ///
-/// One stands under the other where the terminal is narrow. To page through it:
+/// In a narrow terminal, the files follow each other. To page through them:
 /// cargo xtask show --color always grep threads async | less -RS
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The workload: `grep`
+    /// The workload, such as `grep`
     workload: String,
-    /// Models and variants: `threads`, `async-single` [default: all]
+    /// Models and variants, such as `threads` or `async-single` [default: all]
     #[arg(value_name = "MODEL")]
     models: Vec<String>,
-    /// Only what differs between two models
+    /// Show only the differences between two models
     #[arg(long)]
     diff: bool,
-    /// Only this part: run, feed, work or gather; several with commas
+    /// Show only these parts, separated by commas: run, feed, work, gather; of a service: run,
+    /// work, plan, accept, drain
     #[arg(long, value_name = "PART", value_delimiter = ',')]
     anchor: Vec<String>,
     /// Number the lines
     #[arg(short = 'n', long)]
     number: bool,
-    /// In colours
+    /// When to use colours
     #[arg(long, value_name = "WHEN", value_enum, default_value_t = Color::Auto)]
     color: Color,
-    /// How wide the output is [default: as wide as the terminal]
+    /// Width of the output [default: the width of the terminal]
     #[arg(long, value_name = "COLUMNS")]
     width: Option<usize>,
 }
@@ -70,7 +72,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     print(stdout, &text, choice)
 }
 
-/// Prints the text, with its colours or without. A reader who has seen enough is no error.
+/// Prints the text with or without its colours. A closed pipe is not an error: the reader, such as
+/// `less`, needs no more.
 fn print(mut to: impl Write, text: &str, choice: ColorChoice) -> Result<()> {
     let done = match choice {
         ColorChoice::Never => write!(to, "{}", anstream::adapter::strip_str(text)),
@@ -86,26 +89,26 @@ impl Args {
     fn show(&self, root: &Path) -> Result<String> {
         let mut sources = self.sources(root)?;
         if !self.anchor.is_empty() {
-            self.choose(&mut sources)?;
+            self.select_parts(&mut sources)?;
         }
         let width = self.width.or_else(|| terminal_size::terminal_size().map(|(width, _)| width.0.into()));
         let layout = Layout { width, numbers: self.number };
         if !self.diff {
-            return Ok(layout.whole(&sources));
+            return Ok(layout.full(&sources));
         }
         let count = sources.len();
-        let two: [Source; 2] =
-            sources.try_into().map_err(|_| anyhow!("--diff takes two models, and not {count}"))?;
-        Ok(layout.difference(&two))
+        let pair: [Source; 2] =
+            sources.try_into().map_err(|_| anyhow!("--diff needs two models, not {count}"))?;
+        Ok(layout.difference(&pair))
     }
 
-    /// Reads the files of the models that are asked for.
+    /// Reads the files of the requested models.
     fn sources(&self, root: &Path) -> Result<Vec<Source>> {
         let workloads = models::workloads(root)?;
         let workload = &self.workload;
         ensure!(
             workloads.contains(workload),
-            "no workload is called {workload}; there is {}",
+            "unknown workload {workload}; the workloads are {}",
             workloads.join(", ")
         );
         let mut all = models::all(root)?;
@@ -118,17 +121,17 @@ impl Args {
         wanted.into_iter().map(read).collect()
     }
 
-    /// Keeps the parts that are asked for; one that no source has is a mistake.
-    fn choose(&self, sources: &mut [Source]) -> Result<()> {
+    /// Removes all parts that are not requested. Fails if no source has a requested part.
+    fn select_parts(&self, sources: &mut [Source]) -> Result<()> {
         let prefix = format!("{}-", self.workload);
         let short = |part: &String| part.strip_prefix(&prefix).unwrap_or(part).to_owned();
         let wanted: Vec<String> = self.anchor.iter().map(short).collect();
         let parts: BTreeSet<_> = sources.iter().flat_map(Source::parts).collect();
         if let Some(unknown) = wanted.iter().find(|part| !parts.contains(part.as_str())) {
             let parts: Vec<&str> = parts.iter().map(|part| &**part).collect();
-            bail!("no part is called {unknown}; there is {}", parts.join(", "));
+            bail!("unknown part {unknown}; the parts are {}", parts.join(", "));
         }
-        sources.iter_mut().for_each(|source| source.keep(&wanted));
+        sources.iter_mut().for_each(|source| source.retain_parts(&wanted));
         Ok(())
     }
 }
@@ -136,7 +139,7 @@ impl Args {
 fn find<'a>(all: &'a [Model], name: &str, workload: &str) -> Result<&'a Model> {
     all.iter().find(|model| model.name == name).ok_or_else(|| {
         let names: Vec<&str> = all.iter().map(|model| model.name.as_str()).collect();
-        anyhow!("no model with {workload} is called {name}; there is {}", names.join(", "))
+        anyhow!("no model {name} has {workload}; the models are {}", names.join(", "))
     })
 }
 
@@ -167,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn the_very_files_are_shown_without_their_anchors() {
+    fn files_are_shown_without_their_anchors() {
         let text = shown(&args(&["threads"]));
         let file = std::fs::read_to_string(models::root().join("crates/cc-threads/src/grep.rs")).unwrap();
         let file: Vec<&str> = file.lines().filter(|line| !line.starts_with("// ANCHOR")).collect();
@@ -175,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn one_part_may_be_chosen_by_either_name() {
+    fn a_part_may_have_its_short_or_its_full_name() {
         for anchor in ["work", "grep-work"] {
             let args = Args { anchor: vec![anchor.to_owned()], ..args(&["threads", "rayon"]) };
             let text = shown(&args);
@@ -184,23 +187,23 @@ mod tests {
     }
 
     #[test]
-    fn what_there_is_not_is_said_with_what_there_is() {
+    fn messages_about_unknown_names_list_the_known_ones() {
         assert!(
             message(&args(&["fibres"])).contains("sequential, threads, rayon, actors, async, async-single")
         );
         let unknown = Args { anchor: vec!["shuffle".to_owned()], ..args(&["threads"]) };
-        assert_eq!(message(&unknown), "no part is called shuffle; there is feed, gather, run, work");
+        assert_eq!(message(&unknown), "unknown part shuffle; the parts are feed, gather, run, work");
         assert!(
             message(&Args { workload: "make".to_owned(), ..args(&[]) })
-                .contains("there is mandelbrot, resize")
+                .contains("the workloads are mandelbrot, resize")
         );
         assert!(message(&Args { diff: true, ..args(&["threads"]) }).contains("two models"));
     }
 
     #[test]
-    fn a_reader_who_has_gone_is_no_error() {
-        struct Gone;
-        impl Write for Gone {
+    fn a_closed_pipe_is_not_an_error() {
+        struct ClosedPipe;
+        impl Write for ClosedPipe {
             fn write(&mut self, _: &[u8]) -> io::Result<usize> {
                 Err(ErrorKind::BrokenPipe.into())
             }
@@ -208,6 +211,6 @@ mod tests {
                 Ok(())
             }
         }
-        assert!(print(Gone, "text", ColorChoice::Never).is_ok());
+        assert!(print(ClosedPipe, "text", ColorChoice::Never).is_ok());
     }
 }

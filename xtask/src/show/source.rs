@@ -1,71 +1,71 @@
-//! A source as it is shown: its lines, and the parts that its anchors mark.
+//! A source file as `show` displays it: its lines, and the parts that its anchors mark.
 
 use std::{fs, path::Path, rc::Rc};
 
 use anyhow::{Context, Result};
 use unicode_width::UnicodeWidthChar;
 
-use super::highlight::{Words, highlight};
+use super::highlight::{Tokens, highlight};
 
-/// Where the next column of a tab is.
+/// Width of a tab.
 const TAB: usize = 4;
 
-/// One file.
+/// A source file.
 pub struct Source {
     /// The model and the path.
     pub title: String,
-    /// Its lines.
+    /// The lines, without those of the anchors.
     pub lines: Vec<Line>,
 }
 
-/// One line of a file. Those with the anchors themselves are left out.
+/// A line of a source file.
 #[derive(Clone, Debug)]
 pub struct Line {
-    /// Its number in the file, from 1.
+    /// The number in the file, from 1.
     pub number: usize,
-    /// The part it belongs to: `work`.
+    /// The part that the line belongs to, such as `work`.
     pub part: Option<Rc<str>>,
-    /// As it is compared.
+    /// The text, for comparisons.
     pub text: String,
-    /// As it is shown.
-    pub spans: Words,
+    /// The text in tokens, for highlighting.
+    pub spans: Tokens,
 }
 
 impl Source {
-    /// Reads the file that holds a workload in a model.
+    /// Reads a model's file for a workload.
     ///
     /// # Errors
-    /// If it cannot be read.
+    /// The file cannot be read.
     pub fn read(root: &Path, path: &Path, model: &str, workload: &str) -> Result<Self> {
         let text = fs::read_to_string(root.join(path)).with_context(|| path.display().to_string())?;
         Ok(Self { title: format!("{model}  {}", path.display()), lines: lines(&text, workload) })
     }
 
-    /// The parts in the order of the file.
+    /// The names of the parts, in the order of the file.
     pub(super) fn parts(&self) -> Vec<Rc<str>> {
         let mut parts: Vec<_> = self.lines.iter().filter_map(|line| line.part.clone()).collect();
         parts.dedup();
         parts
     }
 
-    /// Keeps these parts alone, with a blank line between two.
-    pub(super) fn keep(&mut self, parts: &[String]) {
-        let mut kept: Vec<Line> = Vec::new();
+    /// Removes all lines outside of these parts, and inserts a blank line between two parts.
+    pub(super) fn retain_parts(&mut self, parts: &[String]) {
+        let mut retained: Vec<Line> = Vec::new();
         for line in self.lines.drain(..) {
             if !line.part.as_deref().is_some_and(|part| parts.iter().any(|wanted| wanted == part)) {
                 continue;
             }
-            if kept.last().is_some_and(|last| last.part != line.part) {
-                let number = line.number - 1; // where the anchor is
-                kept.push(Line { number, part: None, text: String::new(), spans: Vec::new() });
+            if retained.last().is_some_and(|last| last.part != line.part) {
+                let number = line.number - 1; // the line of the anchor
+                retained.push(Line { number, part: None, text: String::new(), spans: Vec::new() });
             }
-            kept.push(line);
+            retained.push(line);
         }
-        self.lines = kept;
+        self.lines = retained;
     }
 }
 
-/// The lines of a text without its anchors.
+/// The lines of a text, without those of the anchors.
 fn lines(text: &str, workload: &str) -> Vec<Line> {
     let plain: Vec<String> = text.lines().map(printable).collect();
     let spans = highlight(&plain.join("\n"));
@@ -84,7 +84,8 @@ fn lines(text: &str, workload: &str) -> Vec<Line> {
     lines
 }
 
-/// Tabs become spaces, and what would move the cursor becomes visible.
+/// Replaces tabs by spaces, and control characters by a visible character, so that a terminal does
+/// not interpret them.
 fn printable(line: &str) -> String {
     let mut text = String::new();
     let mut column = 0;
@@ -128,14 +129,14 @@ pub(super) mod tests {
         let mut source = source(TEXT);
         assert_eq!(source.parts().iter().map(|part| &**part).collect::<Vec<_>>(), ["run", "work"]);
         assert_eq!(shown(&source), [(1, "use x;"), (3, "fn run() {}"), (5, ""), (7, "fn work() {}")]);
-        source.keep(&["run".to_owned(), "work".to_owned()]);
+        source.retain_parts(&["run".to_owned(), "work".to_owned()]);
         assert_eq!(shown(&source), [(3, "fn run() {}"), (6, ""), (7, "fn work() {}")]);
-        source.keep(&["work".to_owned()]);
+        source.retain_parts(&["work".to_owned()]);
         assert_eq!(shown(&source).last(), Some(&(7, "fn work() {}")));
     }
 
     #[test]
-    fn tabs_are_spaces_and_nothing_moves_the_cursor() {
+    fn tabs_become_spaces_and_control_characters_visible() {
         assert_eq!(printable("a\tb\t\tc"), "a   b       c");
         assert_eq!(printable("日\t|"), "日  |");
         assert_eq!(printable("\u{1b}[2J"), "\u{fffd}[2J");

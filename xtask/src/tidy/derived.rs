@@ -1,4 +1,4 @@
-//! What is made of the tables: the README's grid, and the format of files that no `mod` line names.
+//! Derived content: the README's grid, and the format of files that `cargo fmt` does not find.
 
 use std::{
     fs,
@@ -10,10 +10,10 @@ use anyhow::{Context, Result, ensure};
 
 use crate::models::{self, Kind, Model};
 
-/// How the grid begins in the README.
+/// The beginning of the grid in the README.
 const GRID: &str = "| | sequential |";
 
-/// The README with the grid of today.
+/// The path of the README, its text, and its text with an up-to-date grid.
 pub(super) fn readme(root: &Path) -> Result<(PathBuf, String, String)> {
     let path = root.join("README.md");
     let before = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
@@ -21,7 +21,7 @@ pub(super) fn readme(root: &Path) -> Result<(PathBuf, String, String)> {
     Ok((path, before, after))
 }
 
-/// A row for each workload, with a link to each model's file.
+/// The grid: one row per workload, with a link to each model's file.
 fn grid(root: &Path) -> Result<String> {
     let models = models::all(root)?;
     let names: Vec<&str> = models.iter().map(|model| model.name.as_str()).collect();
@@ -34,7 +34,8 @@ fn grid(root: &Path) -> Result<String> {
     Ok(grid)
 }
 
-/// A variant without a file has declined the workload, and the workload's page says why.
+/// A cell of the grid. A variant without a file has declined the workload; the workload's page
+/// explains why.
 fn cell(root: &Path, model: &Model, workload: &str, page: &str) -> String {
     let file = model.file(workload);
     if model.kind != Kind::Variant || root.join(&file).exists() {
@@ -44,7 +45,7 @@ fn cell(root: &Path, model: &Model, workload: &str, page: &str) -> String {
     }
 }
 
-/// The page with this grid in the place of its own.
+/// The page with its grid replaced by this one; `None` if it has no grid.
 fn with_grid(page: &str, grid: &str) -> Option<String> {
     let begin = page.find(GRID)?;
     let length: usize =
@@ -52,8 +53,8 @@ fn with_grid(page: &str, grid: &str) -> Option<String> {
     Some([&page[..begin], grid, &page[begin + length..]].concat())
 }
 
-/// Has rustfmt format, or only check, the files of the workloads: a macro declares their modules,
-/// so `cargo fmt` does not find them. Returns what it says of files that are not formatted.
+/// Formats the workloads' files with rustfmt, or only checks them. A macro declares their modules,
+/// so `cargo fmt` does not find them. Returns the files that were not formatted.
 pub(super) fn format(root: &Path, write: bool) -> Result<Vec<String>> {
     let mut files = Vec::new();
     for workload in models::workloads(root)? {
@@ -81,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_grid_takes_the_place_of_the_old_one() {
+    fn a_grid_is_replaced() {
         let page = "# A\n\n| | sequential | b |\n|---|---|---|\n| old |\n\n| | other |\nend\n";
         let done = with_grid(page, "| new |\n").unwrap();
         assert_eq!(done, "# A\n\n| new |\n\n| | other |\nend\n");

@@ -1,4 +1,4 @@
-//! Cycles among the files of a folder: each of them uses the next, and the last uses the first.
+//! Import cycles among the modules of a folder.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,43 +8,44 @@ use std::{
 
 use anyhow::Result;
 
-/// The folders whose files must not use each other in a cycle, with the files of today's cycles. A
-/// file leaves the list when its cycle is mended, and none is added.
+/// The folders whose modules must not import each other in a cycle, with the modules that are still
+/// in one. A module is removed from the list when its cycle has been resolved; none is added.
 const FOLDERS: [(&str, &[&str]); 2] = [("xtask/src", &[]), ("crates/cc-distributed/src/cluster", &[])];
 
-/// The cycles that there are, and the files that are listed for nothing.
+/// Cycles that are not allowed, and modules that are listed although they are in no cycle.
 pub(super) fn cycles(root: &Path) -> Result<Vec<String>> {
-    let mut wrong = Vec::new();
+    let mut problems = Vec::new();
     for (folder, allowed) in FOLDERS {
         let modules = Modules::read(&root.join(folder), folder)?;
-        wrong.extend(judge(folder, &modules.in_cycles(), allowed));
+        problems.extend(judge(folder, &modules.in_cycles(), allowed));
     }
-    Ok(wrong)
+    Ok(problems)
 }
 
-/// What is wrong with the cycles of a folder, each of which is a set of modules.
+/// The problems with the cycles of a folder. A cycle is a set of modules.
 fn judge(folder: &str, cycles: &[BTreeSet<String>], allowed: &[&str]) -> Vec<String> {
     let is_allowed = |module: &String| allowed.contains(&module.as_str());
-    let mut wrong = Vec::new();
+    let mut problems = Vec::new();
     for cycle in cycles.iter().filter(|cycle| !cycle.iter().all(is_allowed)) {
         let modules: Vec<&str> = cycle.iter().map(String::as_str).collect();
-        wrong.push(format!("{folder}: these modules use each other in a cycle: {}", modules.join(", ")));
+        problems.push(format!("{folder}: these modules use each other in a cycle: {}", modules.join(", ")));
     }
     for module in allowed {
         if !cycles.iter().flatten().any(|one| one == module) {
-            wrong.push(format!(
-                "{folder}: {module} is in no cycle any more; xtask/src/tidy/imports.rs lists it"
+            problems.push(format!(
+                "{folder}: {module} is in no cycle; remove it from the list in xtask/src/tidy/imports.rs"
             ));
         }
     }
-    wrong
+    problems
 }
 
 /// The modules below a folder.
 struct Modules {
-    /// What lies between `crate::` and the folder's own modules.
+    /// The path of the folder's own module below `crate::`.
     prefix: Vec<String>,
-    /// The text of each by its path in the folder: `plan::build`; the folder's own is empty.
+    /// The text of each module, by its path in the folder, such as `plan::build`. The path of the
+    /// folder's own module is empty.
     texts: BTreeMap<String, String>,
 }
 
@@ -71,7 +72,7 @@ impl Modules {
         Ok(Self { prefix, texts })
     }
 
-    /// The sets of modules of which each uses each, directly or through others.
+    /// The sets of modules that import each other, directly or indirectly.
     fn in_cycles(&self) -> Vec<BTreeSet<String>> {
         let uses: BTreeMap<&str, BTreeSet<String>> =
             self.texts.keys().map(|module| (module.as_str(), self.used(module))).collect();
@@ -100,7 +101,7 @@ impl Modules {
         cycles
     }
 
-    /// The other modules that a module's text imports, tests left out.
+    /// The other modules that a module imports, not counting its tests.
     fn used(&self, module: &str) -> BTreeSet<String> {
         let text = &self.texts[module];
         let text = without_tests(text);
@@ -123,8 +124,8 @@ impl Modules {
         used
     }
 
-    /// The module that a path leads to: the longest beginning of it that is one. None if it leads
-    /// elsewhere.
+    /// The module that a path names: the longest prefix that is a module. `None` if there is none
+    /// in this folder.
     fn resolved(&self, path: &[String], own: &[&str]) -> Option<String> {
         let mut names: Vec<&str> = path.iter().map(String::as_str).collect();
         let mut at: Vec<&str> = own.to_vec();
@@ -139,18 +140,20 @@ impl Modules {
                 }
                 names = names.split_off(self.prefix.len());
             }
-            "self" => drop(names.remove(0)),
+            "self" => {
+                names.remove(0);
+            }
             "super" => {
                 while names.first() == Some(&"super") {
                     at.pop()?;
                     names.remove(0);
                 }
             }
-            // A child of this module; anything else is another crate.
+            // A child of this module, or another crate.
             _ => {}
         }
-        let whole = [at.clone(), names].concat();
-        let candidates = (at.len()..=whole.len()).rev().map(|length| whole[..length].join("::"));
+        let full = [at.clone(), names].concat();
+        let candidates = (at.len()..=full.len()).rev().map(|length| full[..length].join("::"));
         let is_relative = !matches!(path[0].as_str(), "crate" | "super" | "self");
         candidates
             .filter(|module| !is_relative || module.len() > own.join("::").len())
@@ -168,10 +171,10 @@ fn without_tests(text: &str) -> &str {
     &text[..tests.unwrap_or(text.len())]
 }
 
-/// What stands before a module of tests.
+/// The line before a module of tests.
 const TESTS: &str = "#[cfg(test)]\n";
 
-/// Where the `use` begins that ends a statement.
+/// The position of the `use` with which the last statement of the text begins.
 fn start_of_use(statement: &str) -> Option<usize> {
     let starts = statement.match_indices("use ").map(|(at, _)| at);
     let is_keyword = |at: &usize| {
@@ -181,7 +184,7 @@ fn start_of_use(statement: &str) -> Option<usize> {
     starts.filter(is_keyword).last()
 }
 
-/// The paths of an import: of `a::{b, c::d}`, `a::b` and `a::c::d`.
+/// The paths of an import: `a::b` and `a::c::d` for `a::{b, c::d}`.
 fn flattened(import: &str) -> Vec<Vec<String>> {
     let (prefix, group) = match import.split_once('{') {
         Some((prefix, group)) => (prefix, group.strip_suffix('}').unwrap_or(group)),
@@ -215,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cycle_is_found_through_groups_and_both_ways_of_naming() {
+    fn a_cycle_is_found_through_groups_and_relative_and_absolute_paths() {
         let all = modules(&[
             ("", "mod a;\nmod b;\nmod c;\nuse a::b::{self, C};\nfn f() {}"),
             ("a", "//! Doc: use it.\nuse std::fs;\n\nuse crate::{b::{x, Y}, c};\n"),
@@ -229,26 +232,26 @@ mod tests {
     }
 
     #[test]
-    fn a_listed_cycle_only_shrinks() {
+    fn a_listed_module_must_be_in_a_cycle() {
         let cycle: BTreeSet<String> = ["a", "b"].map(str::to_owned).into();
         let judged = |allowed: &[&str]| judge("f", std::slice::from_ref(&cycle), allowed);
         assert!(judged(&["a", "b"]).is_empty());
         assert_eq!(judged(&["a"]), ["f: these modules use each other in a cycle: a, b"]);
         assert_eq!(
             judged(&["a", "b", "c"]),
-            ["f: c is in no cycle any more; xtask/src/tidy/imports.rs lists it"]
+            ["f: c is in no cycle; remove it from the list in xtask/src/tidy/imports.rs"]
         );
     }
 
     #[test]
-    fn a_folder_of_a_crate_knows_its_own_place() {
+    fn a_folder_of_a_crate_resolves_absolute_paths() {
         let texts = [("", ""), ("a", "use crate::cluster::b::X;\nuse crate::a;"), ("b", "use crate::kv::a;")];
         let all = Modules { prefix: vec!["cluster".to_owned()], ..modules(&texts) };
         assert_eq!((all.used("a"), all.used("b")), (BTreeSet::from(["b".to_owned()]), BTreeSet::new()));
     }
 
     #[test]
-    fn an_item_of_a_parent_leads_to_the_parent() {
+    fn an_item_of_a_parent_is_an_import_of_the_parent() {
         let all = modules(&[
             ("", ""),
             ("a", "pub struct S;"),

@@ -1,5 +1,6 @@
-//! `cargo xtask tidy`: the structure that a compiler cannot keep. It judges no style.
+//! `cargo xtask tidy`: checks the structure and the conventions that a compiler cannot check.
 
+mod conventions;
 mod derived;
 mod imports;
 
@@ -19,8 +20,9 @@ use crate::{
     out,
 };
 
-/// What a model crate may depend on beside the spec: the mechanism it shows, and what carries plain
-/// data. What all workloads are made of must not know a command line, a model, or a workload.
+/// The dependencies that a model crate may have besides the spec: the mechanism that it shows, and
+/// libraries for plain data. `cc-core`, on which all workloads are built, must not depend on a
+/// command line, a model, or a workload.
 const ALLOWED: [(&str, &[&str]); 6] = [
     ("cc-threads", &["crossbeam-channel", "oneshot", "rayon", "rustix"]),
     ("cc-actors", &["crossbeam-channel", "oneshot", "rustix"]),
@@ -84,30 +86,36 @@ const ALLOWED: [(&str, &[&str]); 6] = [
     ),
 ];
 
-/// What a workload must not depend on: how its tasks are shared out is a model's decision.
+/// Libraries on which a workload must not depend: how tasks are distributed is a model's decision.
 const MECHANISMS: [&str; 6] = ["futures", "ipc-channel", "oneshot", "rayon", "tokio", "tonic"];
 
-/// What runs programs and reads files of the models, and must not be one of them.
+/// Packages that run the models' programs or read their files, and must not depend on a model.
 const COMMANDS: [&str; 3] = ["xtask", REPORT, "cc-peers"];
-/// What makes the page: nothing waits for it to be built.
+/// The package that makes the page. No other package may depend on it, so that only the commands
+/// that need the page wait for its build.
 const REPORT: &str = "cc-report";
 
-/// The parts of a workload's files, so that they can stand side by side.
+/// The parts of a workload's files. All models name them alike, so that files can be shown side by
+/// side.
 #[derive(Clone, Copy)]
 struct Parts {
     names: &'static [&'static str],
-    /// How many of them, the first ones, are in every file.
+    /// Number of parts, from the first on, that every file must have.
     required: usize,
+    /// Whether the parts must be in the order of [`conventions::order`].
+    is_ordered: bool,
 }
 
-/// `feed` is missing where workers take tasks by themselves.
-const JOB: Parts = Parts { names: &["run", "work", "gather", "feed"], required: 3 };
-/// A client's conversation is the work, and nothing is gathered. Who lets clients in, how a plan is
-/// run on the shards as one, and how it all ends is shown where it is a part of its own.
-const SERVICE: Parts = Parts { names: &["run", "work", "plan", "accept", "drain"], required: 2 };
+/// The parts of a job. A file has no `feed` if workers take tasks by themselves.
+const JOB: Parts = Parts { names: &["run", "work", "gather", "feed"], required: 3, is_ordered: true };
+/// The parts of a service. `work` is the conversation with a client, and there is nothing to
+/// gather. Accepting clients, running a plan on several shards atomically, and draining at the end
+/// are parts of their own in some models.
+const SERVICE: Parts =
+    Parts { names: &["run", "work", "plan", "accept", "drain"], required: 2, is_ordered: true };
 
 impl Parts {
-    /// As the workload's manifest says, which may be a service's.
+    /// The parts that a workload's files have, according to its manifest.
     fn of(root: &Path, workload: &str) -> Result<Self> {
         let path = root.join("workloads").join(workload).join("manifest.toml");
         let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
@@ -115,16 +123,24 @@ impl Parts {
         Ok(if manifest.contains_key("service") { SERVICE } else { JOB })
     }
 
-    /// A plain loop may be all in one.
+    /// The parts of the reference: a plain loop may have only one, and has no fixed order.
     fn reference(self) -> Self {
-        Self { required: 1, ..self }
+        Self { required: 1, is_ordered: false, ..self }
+    }
+
+    fn unordered(self, source: &str, workload: &str, path: &Path) -> Vec<String> {
+        if !self.is_ordered {
+            return Vec::new();
+        }
+        let problems = conventions::order(source, workload).into_iter();
+        problems.map(|problem| format!("{}: {problem}", path.display())).collect()
     }
 }
 
-/// Check the structure that a compiler cannot
+/// Check the structure and the conventions that a compiler cannot check
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Write what is made of the tables: the README's grid, and the format of the workloads' files
+    /// Write what is derived: the README's grid, and the format of the workloads' files
     #[arg(long)]
     write: bool,
 }
@@ -142,32 +158,35 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             out::print(format_args!("formatted {file}"));
         }
     }
-    let mut wrong = dependencies(&packages(root)?, &models::workloads(root)?);
-    wrong.extend(workloads(root)?);
-    wrong.extend(links(root)?);
-    wrong.extend(architecture(root)?);
-    wrong.extend(failpoints(root)?);
-    wrong.extend(features(root)?);
-    wrong.extend(imports::cycles(root)?);
-    wrong.extend(essays(root)?);
+    let mut problems = dependencies(&packages(root)?, &models::workloads(root)?);
+    problems.extend(workloads(root)?);
+    problems.extend(links(root)?);
+    problems.extend(architecture(root)?);
+    problems.extend(failpoints(root)?);
+    problems.extend(features(root)?);
+    problems.extend(imports::cycles(root)?);
+    problems.extend(essays(root)?);
+    problems.extend(conventions::readmes(root)?);
+    problems.extend(conventions::language(root)?);
     let (_, before, after) = derived::readme(root)?;
     if before != after {
-        wrong.push("README.md: the grid is not that of the tables (cargo xtask tidy --write)".to_owned());
+        problems.push("README.md: the grid is out of date (cargo xtask tidy --write)".to_owned());
     }
     let unformatted = derived::format(root, false)?;
-    wrong
+    problems
         .extend(unformatted.iter().map(|file| format!("{file} is not formatted (cargo xtask tidy --write)")));
-    if wrong.is_empty() {
+    if problems.is_empty() {
         out::print(
-            "tidy: dependencies, features, imports, workload files and anchors, grid, links, names: all in order",
+            "tidy: dependencies, features, imports, workload files and anchors, grid, links, names, words and \
+             widths: all in order",
         );
         return Ok(());
     }
-    let list = wrong.iter().fold(String::new(), |mut list, line| {
+    let list = problems.iter().fold(String::new(), |mut list, line| {
         let _ = write!(list, "\n  {line}");
         list
     });
-    bail!("the structure is out of order:{list}");
+    bail!("{} problems:{list}", problems.len());
 }
 
 #[derive(Deserialize)]
@@ -184,7 +203,7 @@ struct Package {
 #[derive(Deserialize)]
 struct Dependency {
     name: String,
-    /// None for an ordinary one, else `dev` or `build`.
+    /// `dev` or `build`; `None` for a normal dependency.
     kind: Option<String>,
 }
 
@@ -198,52 +217,52 @@ fn packages(root: &Path) -> Result<Vec<Package>> {
     Ok(serde_json::from_slice::<Metadata>(&metadata.stdout)?.packages)
 }
 
-/// Sources outside the conformance suite that put a hook into the kernels' failpoints: a shipped
-/// program could be made to fail.
+/// Sources outside of the conformance suite that install a hook into the kernels' failpoints. Such
+/// a hook could make a released program fail.
 fn failpoints(root: &Path) -> Result<Vec<String>> {
-    // In two parts, since this file is searched, too.
+    // In two parts, because this file is searched as well.
     let install = concat!("failpoint::", "install");
-    let (mut paths, mut wrong) = (Vec::new(), Vec::new());
+    let (mut paths, mut problems) = (Vec::new(), Vec::new());
     for folder in ["crates", "tests/peers", SPEC_FOLDER, "xtask"] {
         read_all(&root.join(folder), &mut paths, &mut String::new())?;
     }
     for path in paths.iter().filter(|path| path.extension().is_some_and(|end| end == "rs")) {
         if fs::read_to_string(path)?.contains(install) {
             let path = path.strip_prefix(root).unwrap_or(path);
-            wrong.push(format!("{} installs a failpoint's hook, which only tests may", path.display()));
+            problems.push(format!("{} installs a failpoint's hook, which only tests may do", path.display()));
         }
     }
-    Ok(wrong)
+    Ok(problems)
 }
 
-/// Dependencies that cargo builds twice, since `cargo xtask` and the programs enable other features
-/// of them.
+/// Dependencies that cargo builds twice, because `cargo xtask` and the programs enable different
+/// features.
 fn features(root: &Path) -> Result<Vec<String>> {
     let own = enabled(&cargo_tree(root, &["xtask"])?);
     let programs = enabled(&cargo_tree(root, &[&[SPEC, "cc-peers"], &CRATES[..]].concat())?);
     Ok(built_twice(&own, &programs))
 }
 
-/// The features that are enabled of each package: of one for the target, and of one for procedural
-/// macros and build scripts.
+/// The enabled features of each package. A package may have two sets: one for the target, and one
+/// for procedural macros and build scripts.
 type Features = BTreeMap<String, BTreeSet<String>>;
 
 fn built_twice(own: &Features, programs: &Features) -> Vec<String> {
-    let mut wrong = Vec::new();
+    let mut problems = Vec::new();
     for (package, enabled) in own {
         let Some(others) = programs.get(package) else { continue };
         let others: Vec<&str> = others.iter().map(String::as_str).collect();
         for features in enabled.iter().filter(|features| !others.contains(&features.as_str())) {
-            wrong.push(format!(
+            problems.push(format!(
                 "{package} is built twice: with [{features}] for xtask, with [{}] for the programs",
                 others.join("] and [")
             ));
         }
     }
-    wrong
+    problems
 }
 
-/// What these packages are built from, a line for each use of a package: `NAME VERSION
+/// The dependencies of these packages, one line per use of a package: `NAME VERSION
 /// [FEATURE,FEATURE]`.
 fn cargo_tree(root: &Path, packages: &[&str]) -> Result<String> {
     let mut tree = cargo();
@@ -265,7 +284,7 @@ fn cargo_tree(root: &Path, packages: &[&str]) -> Result<String> {
     Ok(String::from_utf8(tree.stdout)?)
 }
 
-/// Reads what `cargo tree` prints.
+/// Parses the output of `cargo tree`.
 fn enabled(tree: &str) -> Features {
     let mut all = Features::new();
     for (package, features) in tree.lines().filter_map(|line| line.split_once(" [")) {
@@ -276,12 +295,12 @@ fn enabled(tree: &str) -> Features {
     all
 }
 
-/// Packages that depend on what they must not.
+/// Dependencies that are not allowed.
 fn dependencies(packages: &[Package], workloads: &[String]) -> Vec<String> {
     let is_workload = |name: &str| {
         name.strip_prefix("cc-").is_some_and(|name| workloads.iter().any(|workload| workload == name))
     };
-    let mut wrong = Vec::new();
+    let mut problems = Vec::new();
     for package in packages {
         let allowed = ALLOWED.iter().find(|(name, _)| *name == package.name).map(|(_, allowed)| *allowed);
         for Dependency { name, kind } in &package.dependencies {
@@ -289,50 +308,49 @@ fn dependencies(packages: &[Package], workloads: &[String]) -> Vec<String> {
             let is_command = COMMANDS.contains(&package.name.as_str());
             let of_workload = is_workload(&package.name);
             if is_model && (allowed.is_some() || is_command || of_workload) {
-                wrong.push(format!("{} depends on the model crate {name}", package.name));
+                problems.push(format!("{} depends on the model crate {name}", package.name));
             } else if of_workload && is_workload(name) {
-                wrong.push(format!("{} depends on another workload, {name}", package.name));
+                problems.push(format!("{} depends on another workload, {name}", package.name));
             } else if of_workload && kind.is_none() && MECHANISMS.contains(&name.as_str()) {
-                wrong.push(format!("{} depends on {name}, which is a model's mechanism", package.name));
+                problems.push(format!("{} depends on {name}, which is a model's mechanism", package.name));
             } else if name == REPORT {
-                wrong.push(format!(
-                    "{} depends on {REPORT}, which is built only when it is asked for",
+                problems.push(format!(
+                    "{} depends on {REPORT}, which only the commands that need the page may build",
                     package.name
                 ));
             } else if kind.as_deref() != Some("dev")
                 && name != "cc-workloads"
                 && allowed.is_some_and(|allowed| !allowed.contains(&name.as_str()))
             {
-                wrong.push(format!(
+                problems.push(format!(
                     "{} depends on {name}, which xtask/src/tidy/mod.rs does not list",
                     package.name
                 ));
             }
         }
     }
-    wrong
+    problems
 }
 
-/// Model crates that lack a workload's file, and files that show other parts of it than they
-/// should.
+/// Model crates without a workload's file, and files with missing, unknown or unordered parts.
 fn workloads(root: &Path) -> Result<Vec<String>> {
-    let mut wrong = Vec::new();
+    let mut problems = Vec::new();
     for workload in models::workloads(root)? {
         let (file, shows) = (format!("{workload}.rs"), Parts::of(root, &workload)?);
         for name in CRATES {
             let src = Path::new("crates").join(name).join("src");
-            wrong.extend(parts(root, &src.join(&file), &workload, shows));
+            problems.extend(parts(root, &src.join(&file), &workload, shows));
             let variants = folders(&root.join(&src))?.into_iter().map(|folder| src.join(folder).join(&file));
             let variants = variants.filter(|path| root.join(path).exists());
-            wrong.extend(variants.flat_map(|path| parts(root, &path, &workload, shows)));
+            problems.extend(variants.flat_map(|path| parts(root, &path, &workload, shows)));
         }
         let reference = Path::new(SPEC_FOLDER).join(&workload).join("src/sequential.rs");
-        wrong.extend(parts(root, &reference, &workload, shows.reference()));
+        problems.extend(parts(root, &reference, &workload, shows.reference()));
     }
-    Ok(wrong)
+    Ok(problems)
 }
 
-/// What is wrong with the parts that a file shows of a workload.
+/// The problems with the parts of a workload's file.
 fn parts(root: &Path, path: &Path, workload: &str, shows: Parts) -> Vec<String> {
     let shown = path.display();
     let Ok(source) = fs::read_to_string(root.join(path)) else { return vec![format!("{shown} is missing")] };
@@ -344,10 +362,11 @@ fn parts(root: &Path, path: &Path, workload: &str, shows: Parts) -> Vec<String> 
     let missing = names[..shows.required].iter().filter(|name| !anchors.contains(*name));
     let missing = missing.map(|name| format!("{shown} lacks the anchor {name}"));
     let unknown = anchors.iter().filter(|name| !names.contains(name));
-    missing.chain(unknown.map(|name| format!("{shown}: no part is called {name}"))).collect()
+    let unknown = unknown.map(|name| format!("{shown}: unknown part {name}"));
+    missing.chain(unknown).chain(shows.unordered(&source, workload, path)).collect()
 }
 
-/// The anchors of a source, each of which must be closed and have something in it.
+/// The anchors of a source. Each of them must be closed, and must not be empty.
 fn anchors(source: &str) -> Result<BTreeSet<String>> {
     let (mut open, mut closed) = (None, BTreeSet::new());
     let mut is_empty = true;
@@ -357,8 +376,8 @@ fn anchors(source: &str) -> Result<BTreeSet<String>> {
             is_empty = true;
         } else if let Some(name) = line.strip_prefix("// ANCHOR_END: ") {
             ensure!(open.take() == Some(name), "anchor {name} ends without having begun");
-            ensure!(!is_empty, "there is nothing in anchor {name}");
-            ensure!(closed.insert(name.to_owned()), "anchor {name} is there twice");
+            ensure!(!is_empty, "anchor {name} is empty");
+            ensure!(closed.insert(name.to_owned()), "anchor {name} occurs twice");
         } else {
             is_empty &= line.is_empty();
         }
@@ -369,32 +388,32 @@ fn anchors(source: &str) -> Result<BTreeSet<String>> {
     }
 }
 
-/// Model crates that do not say what a workload shows of their model.
+/// Model crates whose documentation does not mention a workload.
 fn essays(root: &Path) -> Result<Vec<String>> {
-    let mut wrong = Vec::new();
+    let mut problems = Vec::new();
     for name in CRATES {
         let path = Path::new("crates").join(name).join("src/lib.rs");
         let text = fs::read_to_string(root.join(&path)).with_context(|| path.display().to_string())?;
         let essay: String = text.lines().filter(|line| line.starts_with("//!")).collect();
         for workload in models::workloads(root)? {
             if !essay.contains(&format!("[`{workload}`]")) {
-                wrong.push(format!("{} does not say what {workload} shows", path.display()));
+                problems.push(format!("{} does not explain what {workload} shows", path.display()));
             }
         }
     }
-    Ok(wrong)
+    Ok(problems)
 }
 
-/// Links in the pages that lead nowhere.
+/// Missing pages, and links to files that do not exist.
 fn links(root: &Path) -> Result<Vec<String>> {
     let mut pages: Vec<_> = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"].map(PathBuf::from).into();
     let crates = folders(&root.join("crates"))?.into_iter().map(|name| Path::new("crates").join(name));
     let workloads = models::workloads(root)?.into_iter().map(|name| Path::new(SPEC_FOLDER).join(name));
     pages.extend(crates.chain(workloads).map(|folder| folder.join("README.md")));
-    let mut wrong = Vec::new();
+    let mut problems = Vec::new();
     for page in pages {
         let Ok(text) = fs::read_to_string(root.join(&page)) else {
-            wrong.push(format!("{} is missing", page.display()));
+            problems.push(format!("{} is missing", page.display()));
             continue;
         };
         let here = root.join(&page);
@@ -402,20 +421,20 @@ fn links(root: &Path) -> Result<Vec<String>> {
         for target in targets(&text) {
             let file = target.split('#').next().unwrap_or_default();
             if !file.is_empty() && !target.contains("://") && !here.join(file).exists() {
-                wrong.push(format!("{}: the link to {target} leads nowhere", page.display()));
+                problems.push(format!("{}: the link target {target} does not exist", page.display()));
             }
         }
     }
-    Ok(wrong)
+    Ok(problems)
 }
 
-/// What the inline links of a page point to.
+/// The targets of a page's inline links.
 fn targets(text: &str) -> impl Iterator<Item = &str> {
-    text.split("](").skip(1).filter_map(|rest| rest.split(')').next())
+    text.split("](").skip(1).filter_map(|after| after.split(')').next())
 }
 
-/// Names in ARCHITECTURE.md that exist no more: every word set as code must be (the end of) a path
-/// of the workspace, or occur in its sources.
+/// Names in ARCHITECTURE.md that do not exist. Every word in code style must be the path, or the
+/// end of the path, of a file in the workspace, or occur in its sources.
 fn architecture(root: &Path) -> Result<Vec<String>> {
     let Ok(text) = fs::read_to_string(root.join("ARCHITECTURE.md")) else { return Ok(Vec::new()) };
     let (mut paths, mut sources) = (Vec::new(), String::new());
@@ -426,9 +445,29 @@ fn architecture(root: &Path) -> Result<Vec<String>> {
     let prose: String = text.split("```").step_by(2).collect();
     let names = prose.split('`').skip(1).step_by(2);
     let unknown = names.filter(|name| !exists(name) && !sources.contains(name.trim_end_matches("()")));
-    Ok(unknown.map(|name| format!("ARCHITECTURE.md: there is no {name}")).collect())
+    Ok(unknown.map(|name| format!("ARCHITECTURE.md: {name} does not exist")).collect())
 }
 
+/// All files of the workspace, in alphabetical order, without those of Git and of builds.
+fn all_files(root: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    let mut pending = vec![root.to_owned()];
+    while let Some(folder) = pending.pop() {
+        for entry in fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
+            let entry = entry?;
+            let name = entry.file_name();
+            if !entry.file_type()?.is_dir() {
+                files.push(entry.path());
+            } else if name != ".git" && name != "target" {
+                pending.push(entry.path());
+            }
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// Adds the paths below a folder, and the text of its sources.
 fn read_all(folder: &Path, paths: &mut Vec<PathBuf>, text: &mut String) -> Result<()> {
     for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
         let path = entry?.path();
@@ -443,10 +482,11 @@ fn read_all(folder: &Path, paths: &mut Vec<PathBuf>, text: &mut String) -> Resul
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn tree(files: &[(&str, &str)]) -> tempfile::TempDir {
+    /// A workspace with these files.
+    pub(super) fn tree(files: &[(&str, &str)]) -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
         for folder in ["crates", "workloads", "xtask", "tests/peers", ".ci"] {
             fs::create_dir_all(dir.path().join(folder)).unwrap();
@@ -475,33 +515,34 @@ mod tests {
     }
 
     #[test]
-    fn a_model_may_not_depend_on_another_nor_on_what_is_not_listed() {
+    fn a_model_may_depend_only_on_listed_packages() {
         let workloads = ["sum".to_owned(), "sort".to_owned()];
-        let wrong = |package| dependencies(&[package], &workloads).len();
-        assert_eq!(wrong(package("cc-async", "tokio")), 0);
-        assert_eq!(wrong(package("cc-async", "cc-workloads")), 0);
-        assert_eq!(wrong(package("cc-async", "cc-threads")), 1);
-        assert_eq!(wrong(package("cc-async", "rayon")), 1);
-        assert_eq!(wrong(package("cc-core", "serde")), 0);
-        assert_eq!(wrong(package("cc-core", "clap")), 1);
-        assert_eq!(wrong(package("cc-core", "cc-sum")), 1);
-        assert_eq!(wrong(package("cc-sum", "clap")), 0);
-        assert_eq!(wrong(package("cc-sum", "rayon")), 1);
-        assert_eq!(wrong(package("cc-sum", "cc-sort")), 1);
-        assert_eq!(wrong(package("cc-sum", "cc-threads")), 1);
-        assert_eq!(wrong(package("xtask", "cc-procs")), 1);
-        assert_eq!(wrong(package("cc-report", "cc-procs")), 1);
-        assert_eq!(wrong(package("cc-report", "xtask")), 0);
-        assert_eq!(wrong(package("xtask", "cc-report")), 1);
-        assert_eq!(wrong(package("cc-conformance", "cc-procs")), 0);
+        let problems = |package| dependencies(&[package], &workloads).len();
+        assert_eq!(problems(package("cc-async", "tokio")), 0);
+        assert_eq!(problems(package("cc-async", "cc-workloads")), 0);
+        assert_eq!(problems(package("cc-async", "cc-threads")), 1);
+        assert_eq!(problems(package("cc-async", "rayon")), 1);
+        assert_eq!(problems(package("cc-core", "serde")), 0);
+        assert_eq!(problems(package("cc-core", "clap")), 1);
+        assert_eq!(problems(package("cc-core", "cc-sum")), 1);
+        assert_eq!(problems(package("cc-sum", "clap")), 0);
+        assert_eq!(problems(package("cc-sum", "rayon")), 1);
+        assert_eq!(problems(package("cc-sum", "cc-sort")), 1);
+        assert_eq!(problems(package("cc-sum", "cc-threads")), 1);
+        assert_eq!(problems(package("xtask", "cc-procs")), 1);
+        assert_eq!(problems(package("cc-report", "cc-procs")), 1);
+        assert_eq!(problems(package("cc-report", "xtask")), 0);
+        assert_eq!(problems(package("xtask", "cc-report")), 1);
+        assert_eq!(problems(package("cc-conformance", "cc-procs")), 0);
     }
 
     #[test]
-    fn only_the_suite_may_install_a_hook() {
+    fn only_the_conformance_suite_may_install_a_hook() {
         let install = concat!("failpoint::", "install(|_, _| ());");
         let files = [("crates/cc-procs/src/main.rs", install), ("tests/conformance.rs", install)];
-        let wrong = failpoints(tree(&files).path()).unwrap();
-        assert_eq!(wrong, ["crates/cc-procs/src/main.rs installs a failpoint's hook, which only tests may"]);
+        let problems = failpoints(tree(&files).path()).unwrap();
+        let expected = ["crates/cc-procs/src/main.rs installs a failpoint's hook, which only tests may do"];
+        assert_eq!(problems, expected);
     }
 
     fn part(role: &str) -> String {
@@ -509,26 +550,26 @@ mod tests {
     }
 
     #[test]
-    fn a_model_without_a_workload_or_with_other_parts_is_found() {
-        let whole: String = ["run", "work", "gather"].map(part).concat();
-        let fed = whole.clone() + &part("feed");
-        let lacking = whole.replace("sum-gather", "sum-gather-all");
+    fn a_missing_file_and_missing_or_unknown_parts_are_found() {
+        let complete: String = ["run", "work", "gather"].map(part).concat();
+        let with_feed: String = ["run", "feed", "work", "gather"].map(part).concat();
+        let incomplete = complete.replace("sum-gather", "sum-gather-all");
         let files = [
             ("workloads/sum/manifest.toml", ""),
             ("workloads/sum/src/sequential.rs", &part("run")),
-            ("crates/cc-threads/src/sum.rs", &whole),
-            ("crates/cc-threads/src/rayon/sum.rs", &lacking),
-            ("crates/cc-actors/src/sum.rs", &fed),
-            ("crates/cc-async/src/sum.rs", &whole),
+            ("crates/cc-threads/src/sum.rs", &complete),
+            ("crates/cc-threads/src/rayon/sum.rs", &incomplete),
+            ("crates/cc-actors/src/sum.rs", &with_feed),
+            ("crates/cc-async/src/sum.rs", &complete),
             ("crates/cc-async/src/single/mod.rs", ""),
-            ("crates/cc-procs/src/sum.rs", &whole),
+            ("crates/cc-procs/src/sum.rs", &complete),
             ("crates/cc-distributed/src/lib.rs", ""),
         ];
         assert_eq!(
             workloads(tree(&files).path()).unwrap(),
             [
                 "crates/cc-threads/src/rayon/sum.rs lacks the anchor sum-gather",
-                "crates/cc-threads/src/rayon/sum.rs: no part is called sum-gather-all",
+                "crates/cc-threads/src/rayon/sum.rs: unknown part sum-gather-all",
                 "crates/cc-distributed/src/sum.rs is missing",
             ]
         );
@@ -538,20 +579,19 @@ mod tests {
     fn a_service_has_other_parts_than_a_job() {
         let served = ["run", "work", "plan"].map(part).concat();
         let path = "crates/cc-threads/src/sum.rs";
-        let wrong = |manifest, source: &str| {
+        let problems = |manifest, source: &str| {
             let dir = tree(&[("workloads/sum/manifest.toml", manifest), (path, source)]);
             let shows = Parts::of(dir.path(), "sum").unwrap();
             parts(dir.path(), Path::new(path), "sum", shows)
         };
-        assert!(wrong("[service]", &served).is_empty());
-        assert_eq!(wrong("[service]", &part("run")), [format!("{path} lacks the anchor sum-work")]);
-        let both =
-            [format!("{path} lacks the anchor sum-gather"), format!("{path}: no part is called sum-plan")];
-        assert_eq!(wrong("", &served), both);
+        assert!(problems("[service]", &served).is_empty());
+        assert_eq!(problems("[service]", &part("run")), [format!("{path} lacks the anchor sum-work")]);
+        let both = [format!("{path} lacks the anchor sum-gather"), format!("{path}: unknown part sum-plan")];
+        assert_eq!(problems("", &served), both);
     }
 
     #[test]
-    fn anchors_are_closed_once_and_hold_something() {
+    fn anchors_are_closed_once_and_are_not_empty() {
         assert!(anchors("// ANCHOR: a\n").is_err());
         assert!(anchors("// ANCHOR: a\n// ANCHOR: b\n").is_err());
         assert!(anchors("// ANCHOR_END: a\n").is_err());
@@ -560,16 +600,16 @@ mod tests {
     }
 
     #[test]
-    fn a_link_to_nowhere_is_found() {
+    fn a_broken_link_is_found() {
         let page = "[a](ARCHITECTURE.md) [b](gone.md) [c](https://example.org) [d](#here)";
         let dir = tree(&[("README.md", page), ("ARCHITECTURE.md", ""), ("CONTRIBUTING.md", "")]);
-        assert_eq!(links(dir.path()).unwrap(), ["README.md: the link to gone.md leads nowhere"]);
+        assert_eq!(links(dir.path()).unwrap(), ["README.md: the link target gone.md does not exist"]);
     }
 
     #[test]
-    fn a_name_that_is_no_more_is_found() {
+    fn an_unknown_name_is_found() {
         let page = "`crates/x/a.rs` holds `Known` and `Unknown`.\n```\n`left alone`\n```\n";
         let dir = tree(&[("ARCHITECTURE.md", page), ("crates/x/a.rs", "struct Known;")]);
-        assert_eq!(architecture(dir.path()).unwrap(), ["ARCHITECTURE.md: there is no Unknown"]);
+        assert_eq!(architecture(dir.path()).unwrap(), ["ARCHITECTURE.md: Unknown does not exist"]);
     }
 }

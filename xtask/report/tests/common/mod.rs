@@ -1,10 +1,10 @@
-//! A small report, always the same.
+//! A small report from the files in `tests/fixture`.
 
 use std::path::{Path, PathBuf};
 
 use cc_report::{
     Report,
-    sources::{File, Shelf},
+    sources::{SourceFile, WorkloadSources},
 };
 use xtask::show::source::Source;
 
@@ -14,24 +14,24 @@ pub(crate) fn fixture() -> PathBuf {
 
 pub(crate) fn report() -> Report {
     let mut report = Report::results(&fixture(), &[]).unwrap();
-    report.shelves = ["fetch", "grep", "kv", "mandelbrot"].map(shelf).into();
+    report.sources = ["fetch", "grep", "kv", "mandelbrot"].map(sources).into();
     report
 }
 
-/// Two files, whatever the workload, and others that nobody reads.
-fn shelf(workload: &str) -> Shelf {
+/// The same two files for every workload and model.
+fn sources(workload: &str) -> WorkloadSources {
     let models = ["sequential", "threads", "async", "procs", "distributed"];
     let file = |model: &str| {
         let path = if model == "async" { "async.rs" } else { "threads.rs" };
         let source = Source::read(&fixture(), Path::new(path), model, "grep").unwrap();
-        File {
+        SourceFile {
             model: model.to_owned(),
             path: format!("crates/{path}"),
             source,
             has_changed: model == "procs",
         }
     };
-    Shelf { workload: workload.to_owned(), files: models.map(file).into() }
+    WorkloadSources { workload: workload.to_owned(), files: models.map(file).into() }
 }
 
 pub(crate) fn page() -> String {

@@ -1,5 +1,5 @@
-//! `--aa N`: a program against itself, many times. A difference that is found is an error, and
-//! errors are counted: it is how far the machine and the statistics can be trusted.
+//! `--aa N`: compares a program with itself, N times. Every difference that is found is a false
+//! positive. Their number shows how far the machine and the statistics can be trusted.
 
 use anyhow::{Context, Result};
 use serde::Serialize;
@@ -15,13 +15,13 @@ use crate::{
     process::cancel::Cancel,
 };
 
-/// What came of it.
+/// The result of an A/A test.
 #[derive(Serialize)]
 pub(crate) struct AaTest {
     pub workload: String,
     pub command: String,
     pub machine: Machine,
-    /// The program.
+    /// The name of the program.
     pub name: String,
     pub rounds: usize,
     pub comparisons: Vec<Once>,
@@ -32,16 +32,16 @@ pub(crate) struct AaTest {
 /// One comparison of the program with itself.
 #[derive(Serialize)]
 pub(crate) struct Once {
-    /// Whether the two were called different.
+    /// Whether a difference was found.
     pub different: bool,
-    /// The time of the one by that of the other, in the same round.
+    /// The ratio of both times in the same round.
     pub ratio: Estimate,
 }
 
-/// How many rounds each comparison has by default.
+/// Default number of rounds per comparison.
 const ROUNDS: usize = 7;
 
-/// Compares the entrant with itself `count` times. Only timed rounds are of interest.
+/// Compares the entrant with itself `count` times, in timed rounds only.
 pub(crate) fn aa_test(
     entrant: &Entrant,
     work: &Work<'_>,
@@ -69,28 +69,28 @@ pub(crate) fn aa_test(
 impl AaTest {
     pub(crate) fn text(&self) -> String {
         let Self { workload, name, comparisons, rounds, machine, command, .. } = self;
-        let off = |once: &Once| (once.ratio.median - 1.0).abs();
-        let offs: Vec<f64> = comparisons.iter().map(off).collect();
+        let error = |once: &Once| (once.ratio.median - 1.0).abs();
+        let errors: Vec<f64> = comparisons.iter().map(error).collect();
         let different = comparisons.iter().filter(|once| once.different).count();
-        let most = offs.iter().copied().fold(0.0, f64::max);
+        let largest = errors.iter().copied().fold(0.0, f64::max);
         let partial = if self.partial { "PARTIAL  interrupted\n" } else { "" };
         format!(
-            "{workload}: {name} against itself, {}, {} each\n\n\
-             {partial}different {different} of {}, where there is no difference; {} of them would be by chance\n\
-             off       by {} in the median, by {} at most\n\
+            "{workload}: {name} compared with itself, {}, {} each\n\n\
+             {partial}different {different} of {}, although there is no difference; {} are expected by chance\n\
+             error     of the ratio: median {}, maximum {}\n\
              machine   {}\n\
              command   {command}",
             plural(comparisons.len(), "comparison"),
             plural(*rounds, "round"),
             comparisons.len(),
             percent(LEVEL),
-            percent(estimate::median(&offs).unwrap_or(0.0)),
-            percent(most),
+            percent(estimate::median(&errors).unwrap_or(0.0)),
+            percent(largest),
             machine.shown()
         )
     }
 
-    /// How many rounds each comparison has.
+    /// The number of rounds per comparison.
     pub(crate) fn rounds(effort: &Effort) -> usize {
         effort.rounds.map_or(ROUNDS, std::num::NonZeroUsize::get)
     }
@@ -102,11 +102,11 @@ mod tests {
     use crate::compare::measure::fixtures;
 
     #[test]
-    fn a_program_is_compared_with_itself_so_many_times() {
-        let place = fixtures::Place::new();
-        let found = aa_test(&place.right("itself"), &place.work(), &fixtures::effort(), 3).unwrap();
+    fn a_program_is_compared_with_itself_n_times() {
+        let fixture = fixtures::Fixture::new();
+        let found = aa_test(&fixture.right("itself"), &fixture.work(), &fixtures::effort(), 3).unwrap();
         assert_eq!(found.len(), 3);
-        let again = AaTest {
+        let test = AaTest {
             workload: "w".to_owned(),
             command: "c".to_owned(),
             machine: Machine::this(),
@@ -115,6 +115,6 @@ mod tests {
             comparisons: found,
             partial: false,
         };
-        assert!(again.text().starts_with("w: itself against itself, 3 comparisons, 2 rounds each\n"));
+        assert!(test.text().starts_with("w: itself compared with itself, 3 comparisons, 2 rounds each\n"));
     }
 }

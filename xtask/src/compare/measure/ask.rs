@@ -1,4 +1,4 @@
-//! One run of a service among the rounds.
+//! One run of a service within the rounds.
 
 use std::time::Duration;
 
@@ -6,11 +6,11 @@ use anyhow::Result;
 
 use crate::compare::{
     measure::{
-        clients::{Clients, Loaded, PORT},
+        clients::{Clients, LoadReport, PORT},
         purpose::Purpose,
         rounds::Rounds,
         run::{Measurement, RunOptions},
-        server::{Manner, free_port, serve},
+        server::{Protocol, free_port, serve},
     },
     plan::{
         command::{CommandTemplate, Invocation, Request},
@@ -21,22 +21,22 @@ use crate::compare::{
 };
 
 impl Rounds<'_> {
-    /// Starts the entrant's server and asks it what this run is for. The time and the cores' are
-    /// those of the load; of a server that is only started, until it serves.
+    /// Starts the entrant's server and runs the clients that the purpose needs. For a load, wall
+    /// and processor time are those of the load; for a start, those until the server is ready.
     pub(crate) fn serve(
         &self,
         clients: &Clients,
         entrant: &Entrant,
         query: &Query,
         purpose: Purpose,
-        plan: RunOptions,
+        options: RunOptions,
     ) -> Result<Measurement> {
         let scratch = self.scratch();
-        let out = plan.keep.as_ref().map(|(out, _)| out.try_clone()).transpose()?;
-        let (call, manner) = with_free_port(&entrant.call)?;
+        let out = options.keep.as_ref().map(|(out, _)| out.try_clone()).transpose()?;
+        let (call, protocol) = with_free_port(&entrant.call)?;
         let request = Request { query, subject: &Subject::default() };
         let Invocation { command, .. } = call.command(request, &scratch)?;
-        let (mut seen, found) = serve(command, manner, plan, &scratch, |server| match purpose {
+        let (mut measurement, found) = serve(command, protocol, options, &scratch, |server| match purpose {
             Purpose::Start => Ok(None),
             Purpose::Talk => clients.talk(server, out).map(|()| None),
             Purpose::Extra => clients.extra(server).map(|served| Some((served, None))),
@@ -46,17 +46,17 @@ impl Rounds<'_> {
             }
         })?;
         if let Some((served, timed)) = found {
-            seen.served = Some(served);
+            measurement.served = Some(served);
             if let Some((wall, cpu)) = timed {
-                (seen.wall, seen.cpu) = (Duration::from_secs_f64(wall), cpu);
+                (measurement.wall, measurement.cpu) = (Duration::from_secs_f64(wall), cpu);
             }
         }
-        Ok(seen)
+        Ok(measurement)
     }
 }
 
 impl Served {
-    fn of(load: &Loaded, cpu: Duration) -> Self {
+    fn of(load: &LoadReport, cpu: Duration) -> Self {
         let requests = load.requests as f64;
         Self {
             requests: Some(requests),
@@ -67,12 +67,13 @@ impl Served {
     }
 }
 
-/// A program that has to be given a port gets one that is free.
-pub(crate) fn with_free_port(call: &CommandTemplate) -> Result<(CommandTemplate, Manner)> {
+/// Replaces `{port}` in the arguments by a free port. A program without that argument announces its
+/// address itself.
+pub(crate) fn with_free_port(call: &CommandTemplate) -> Result<(CommandTemplate, Protocol)> {
     if !call.args.iter().any(|arg| arg.contains(PORT)) {
-        return Ok((call.clone(), Manner::Says));
+        return Ok((call.clone(), Protocol::Announces));
     }
     let port = free_port()?;
     let args = call.args.iter().map(|arg| arg.replace(PORT, &port.to_string())).collect();
-    Ok((CommandTemplate { args, ..call.clone() }, Manner::Accepts(port)))
+    Ok((CommandTemplate { args, ..call.clone() }, Protocol::AcceptsAt(port)))
 }

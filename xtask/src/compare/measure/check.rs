@@ -1,4 +1,4 @@
-//! The round before all others: each program's output is kept and compared with the reference's.
+//! The check round: each program's output is compared with the reference's.
 
 use std::{
     fs::{self, File},
@@ -21,10 +21,10 @@ use crate::compare::{
 };
 
 impl Rounds<'_> {
-    /// One round for each query, whose outputs are kept and compared. It warms up, too.
+    /// Runs every query once and compares the outputs. These runs also warm up the caches.
     pub(crate) fn check(&mut self) -> Result<()> {
         for (nth, query) in self.work.queries.iter().enumerate() {
-            let folder = self.work.kept.join(&query.name);
+            let folder = self.work.output_dir.join(&query.name);
             fs::create_dir_all(&folder)?;
             for at in 0..self.states.len() {
                 let is_asked =
@@ -50,23 +50,23 @@ impl Rounds<'_> {
         let (out, err) = (file(&entrant.id(), "out"), file(&entrant.id(), "err"));
         let keep = Some((File::create(&out)?, server::readable(&err)?));
         let subject = if nth == 0 { &self.work.input.measured } else { &self.work.input.checked };
-        let turn = self.turn(Phase::Check, nth);
+        let id = self.next_run(Phase::Check, nth);
         let ran = self.run(entrant, nth, subject, RunOptions { keep, ..RunOptions::default() });
-        let mut seen = match ran {
-            Ok(seen) => seen,
+        let mut measurement = match ran {
+            Ok(measurement) => measurement,
             Err(error) if entrant.kind == Kind::Reference => return Err(error),
             Err(error) => {
-                self.states[at].fail(Sample::failed(turn, format!("{error:#}")));
+                self.states[at].fail(Sample::failed(id, format!("{error:#}")));
                 return Ok(());
             }
         };
-        seen.bytes = fs::metadata(&out)?.len();
+        measurement.bytes = fs::metadata(&out)?.len();
         if entrant.kind == Kind::Reference {
-            self.expect(&seen, nth, &out, &err)?;
+            self.expect(&measurement, nth, &out, &err)?;
         }
-        let unlike = self.unlike(entrant, nth, &seen);
-        let mut sample = Sample::new(turn, &seen);
-        sample.failure = crashed(&seen).or_else(|| self.wrote_nothing(entrant));
+        let unlike = self.unlike(entrant, nth, &measurement);
+        let mut sample = Sample::new(id, &measurement);
+        sample.failure = crashed(&measurement).or_else(|| self.wrote_nothing(entrant));
         if sample.failure.is_some() {
             self.states[at].fail(sample);
             return Ok(());
@@ -88,15 +88,15 @@ impl Rounds<'_> {
             Kind::Tool => outputs::lines(&expected, &messages, &out, entrant.order)?,
             _ => outputs::same(&expected, &out, entrant.order)?,
         };
-        let said = match entrant.kind {
+        let messages_differ = match entrant.kind {
             Kind::Tool => None,
             _ => outputs::same(&messages, &err, entrant.order)?,
         };
         let state = &mut self.states[at];
         if output.is_some() {
             state.verdict = differs("the output", output, [&expected, &out]);
-        } else if said.is_some() {
-            state.verdict = differs("the messages", said, [&messages, &err]);
+        } else if messages_differ.is_some() {
+            state.verdict = differs("the messages", messages_differ, [&messages, &err]);
         } else if let Some(unlike) = unlike {
             state.verdict = differs(&unlike, None, [&expected, &out]);
         } else {
@@ -106,19 +106,20 @@ impl Rounds<'_> {
         Ok(())
     }
 
-    /// All that can be said of a tool whose output is its own.
+    /// The failure of a program that should write to a folder, but wrote nothing. For a tool whose
+    /// output is not compared, this is the only check.
     fn wrote_nothing(&self, entrant: &Entrant) -> Option<String> {
         let out = self.scratch().join("out");
         let is_empty = || fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_none());
         (entrant.call.writes() && is_empty()).then(|| "it wrote nothing".to_owned())
     }
 
-    /// Takes the reference's run as what the others are compared with.
-    fn expect(&mut self, seen: &Measurement, nth: usize, out: &Path, messages: &Path) -> Result<()> {
-        if let Some(failure) = crashed(seen) {
+    /// Records the reference's result, with which all others are compared.
+    fn expect(&mut self, measurement: &Measurement, nth: usize, out: &Path, messages: &Path) -> Result<()> {
+        if let Some(failure) = crashed(measurement) {
             bail!("the reference failed: {failure}");
         }
-        let Some(report) = &seen.report else {
+        let Some(report) = &measurement.report else {
             bail!("the reference failed: {}", fs::read_to_string(messages)?.trim());
         };
         if let Some(output) = self.work.input.output.as_ref().filter(|_| nth == 0) {
@@ -126,35 +127,35 @@ impl Rounds<'_> {
             ensure!(found.trim_end() == output, "the reference printed {found:?}, not {output:?}");
         }
         let totals = self.counted(nth, &report.totals);
-        self.expected.push(Expected { status: seen.status, totals, bytes: seen.bytes });
+        self.expected.push(Expected { status: measurement.status, totals, bytes: measurement.bytes });
         Ok(())
     }
 
-    /// In what a run that went through is unlike the reference's.
-    pub(crate) fn unlike(&self, entrant: &Entrant, nth: usize, seen: &Measurement) -> Option<String> {
+    /// How a completed run differs from the reference's: exit status, totals, or number of bytes.
+    pub(crate) fn unlike(&self, entrant: &Entrant, nth: usize, measurement: &Measurement) -> Option<String> {
         let expected = &self.expected[nth];
         if entrant.order == Order::Unchecked {
             return None;
         }
-        if seen.status != expected.status {
-            return Some(format!("{}, not {}", seen.status, expected.status));
+        if measurement.status != expected.status {
+            return Some(format!("{}, not {}", measurement.status, expected.status));
         }
         if entrant.kind == Kind::Tool {
             return None;
         }
-        let Some(report) = &seen.report else { return Some("no report".to_owned()) };
+        let Some(report) = &measurement.report else { return Some("no report".to_owned()) };
         let totals = self.counted(nth, &report.totals);
         let wanted = &expected.totals;
         if totals != *wanted {
             return Some(format!("totals {}, not {}", shown(&totals), shown(wanted)));
         }
-        if self.work.clients.is_none() && seen.bytes != expected.bytes {
-            return Some(format!("{} bytes of output, not {}", seen.bytes, expected.bytes));
+        if self.work.clients.is_none() && measurement.bytes != expected.bytes {
+            return Some(format!("{} bytes of output, not {}", measurement.bytes, expected.bytes));
         }
         None
     }
 
-    /// The totals that have to agree.
+    /// The totals that must agree.
     fn counted(&self, nth: usize, totals: &Totals) -> Totals {
         let mut totals = totals.clone();
         totals.retain(|name, _| !self.work.own_totals.contains(name));
@@ -165,7 +166,7 @@ impl Rounds<'_> {
     }
 }
 
-/// Totals as a message has them.
+/// Totals as text for a message.
 fn shown(totals: &Totals) -> String {
     let each: Vec<String> = totals.iter().map(|(name, n)| format!("{n} {name}")).collect();
     each.join(", ")

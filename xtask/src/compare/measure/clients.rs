@@ -1,9 +1,8 @@
-//! Workloads that serve: what is asked of them in place of files, and how fast they answer.
+//! The clients of a service, and their measurements.
 //!
-//! A run of a service is a load of a fixed number of requests, in a closed loop: its time, what the
-//! server takes of the cores meanwhile and what it holds. The rounds are those of every other
-//! workload; the rest, [`Served`], comes from rounds of its own, in which each server in turn is
-//! asked in other ways.
+//! A timed run of a service is a load with a fixed number of requests, in a closed loop. It gives
+//! the time, and the server's processor time and memory, in the same rounds as any other workload.
+//! The other figures of [`Served`] come from separate rounds with other kinds of requests.
 
 use std::{fs::File, path::PathBuf, process::Command, time::Duration};
 
@@ -11,27 +10,27 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
 use crate::compare::{
-    measure::server::Serving,
+    measure::server::RunningServer,
     plan::{
-        service::{Asked, Service},
+        service::{ExtraLoads, Service},
         tool::installed,
     },
     result::{Input, Served, Subject, seconds},
     stats::estimate,
 };
 
-/// Who asks, and what.
+/// The client programs, and the service section of the manifest.
 #[derive(Clone)]
 pub(crate) struct Clients {
     service: Service,
-    /// The program `cc-peers`.
+    /// The path of the program `cc-peers`.
     peers: PathBuf,
     size: String,
 }
 
-/// What `cc-peers load --json` prints, as far as it is of use here.
+/// The fields of the output of `cc-peers load --json` that are used here.
 #[derive(Deserialize)]
-pub(crate) struct Loaded {
+pub(crate) struct LoadReport {
     pub requests: u64,
     pub wall_s: f64,
     pub requests_per_s: f64,
@@ -46,88 +45,97 @@ pub(crate) struct Quantiles {
     p999: f64,
 }
 
-/// The port that a tool is told to listen at.
+/// Placeholder in a tool's arguments for the port on which it must listen.
 pub(crate) const PORT: &str = "{port}";
-/// A wait of the generator's own beyond which an open loop says more of it than of the server.
+/// Maximum acceptable delay of the load generator in seconds (99th percentile). Beyond it, the
+/// latencies of the open loop depend more on the generator than on the server.
 pub(crate) const LATE_S: f64 = 1e-3;
 
 impl Clients {
-    /// Those of a service, for a load of this size.
+    /// The clients of a service, for a load of this size.
     pub(crate) fn of(service: &Service, peers: PathBuf, input: &Input) -> Self {
         Self { service: service.clone(), peers, size: input.name.clone() }
     }
 
-    fn peers(&self, what: &str, server: &Serving, args: &[String]) -> Command {
+    fn peers(&self, what: &str, server: &RunningServer, args: &[String]) -> Command {
         let mut command = Command::new(&self.peers);
         command.args([what, "--connect", &server.address.to_string()]).args(args);
         command
     }
 
-    /// A load with these arguments beside those that all have in common.
-    pub(crate) fn load(&self, server: &mut Serving, args: &[String]) -> Result<(Loaded, Duration)> {
+    /// Runs a load with these arguments and the common ones. Returns its report, and the server's
+    /// processor time.
+    pub(crate) fn load(&self, server: &mut RunningServer, args: &[String]) -> Result<(LoadReport, Duration)> {
         let common = Subject { args: self.service.load.clone(), ..Subject::default() };
         let mut command = self.peers("load", server, &common.with(args));
         command.arg("--json");
-        let asked = server.ask(command, None)?;
-        let loaded = serde_json::from_str(&asked.printed).context("what cc-peers prints")?;
-        Ok((loaded, asked.cpu))
+        let client = server.run_client(command, None)?;
+        let report = serde_json::from_str(&client.printed).context("the output of cc-peers load")?;
+        Ok((report, client.cpu))
     }
 
-    pub(crate) fn talk(&self, server: &mut Serving, out: Option<File>) -> Result<()> {
+    pub(crate) fn talk(&self, server: &mut RunningServer, out: Option<File>) -> Result<()> {
         let command = self.peers("talk", server, &self.service.talk);
-        server.ask(command, out).map(drop)
+        server.run_client(command, out).map(drop)
     }
 
-    /// How servers are asked, in words.
-    pub(crate) fn said(&self) -> Result<String> {
-        let Asked { rate, seconds, idle, .. } = self.asked()?;
+    /// A description of the measurements for the notes of the table.
+    pub(crate) fn description(&self) -> Result<String> {
+        let ExtraLoads { rate, seconds, idle, .. } = self.extra_loads()?;
         let load = self.service.load.join(" ");
         Ok(format!(
-            "cc-peers load {load}, in a process of its own. -P 16: closed loop, 16 requests one behind the other, and CPU of \
-             the server for each; -P 1: one at a time. p50, p99, p99.9: open loop, {rate} requests a second for all, drawn \
-             (Poisson) for {seconds} s, each counted from when it was due. idle: memory of each of {idle} idle connections"
+            "cc-peers load {load}, in a separate process. -P 16: closed loop with a pipeline of 16 requests, and the \
+             server's CPU time per request; -P 1: one request at a time. p50, p99, p99.9: latency in an open loop, \
+             {rate} requests per second in total (Poisson process) for {seconds} s, each counted from when it was due. \
+             idle: memory per idle connection, of {idle}"
         ))
     }
 
-    /// About how long all that is not the load takes with one server: the open loop, and as long
-    /// for the rest.
+    /// Estimated time in seconds of all extra measurements of one server: that of the open loop,
+    /// and as much again for the others.
     pub(crate) fn extra_s(&self) -> f64 {
-        self.asked().map_or(0.0, |asked| 2.0 * asked.seconds)
+        self.extra_loads().map_or(0.0, |loads| 2.0 * loads.seconds)
     }
 
-    fn asked(&self) -> Result<Asked> {
+    fn extra_loads(&self) -> Result<ExtraLoads> {
         self.service.asked.get(&self.size).copied().context("the size was checked")
     }
 
-    /// All that is not the load, of a server that has just been started.
-    pub(crate) fn extra(&self, server: &mut Serving) -> Result<Served> {
-        let (mut served, asked) = (Served::default(), self.asked()?);
-        self.idle(server, asked.idle, &mut served)?;
+    /// The extra measurements of a server that has just been started.
+    pub(crate) fn extra(&self, server: &mut RunningServer) -> Result<Served> {
+        let mut served = Served::default();
+        let loads = self.extra_loads()?;
+        self.idle(server, loads.idle, &mut served)?;
         let words = |text: String| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
-        let (single, cpu) = self.load(server, &words(format!("--pipeline 1 --requests {}", asked.single)))?;
+        let (single, cpu) = self.load(server, &words(format!("--pipeline 1 --requests {}", loads.single)))?;
         served.single_per_s = Some(single.requests_per_s);
         served.single_cpu_s = Some(seconds(cpu) / single.requests as f64);
-        let open = words(format!("--rate {} --seconds {}", asked.rate, asked.seconds));
+        let open = words(format!("--rate {} --seconds {}", loads.rate, loads.seconds));
         let (open, _) = self.load(server, &open)?;
-        served.rate_per_s = Some(asked.rate as f64);
+        served.rate_per_s = Some(loads.rate as f64);
         let Quantiles { p50, p99, p999 } = open.latency_s;
         (served.p50_s, served.p99_s, served.p999_s) = (Some(p50), Some(p99), Some(p999));
         served.late_p99_s = open.late_s.map(|late| late.p99);
-        self.others(server, &mut served)?;
+        self.established_client(server, &mut served)?;
         Ok(served)
     }
 
-    fn idle(&self, server: &mut Serving, wanted: usize, served: &mut Served) -> Result<()> {
-        let (line, bytes) =
-            server.hold(self.peers("idle", server, &["--connections".to_owned(), wanted.to_string()]))?;
-        let held = line.split(' ').nth(1).and_then(|held| held.parse::<f64>().ok());
-        let held = held.filter(|held| *held > 0.0).with_context(|| format!("cc-peers idle says {line:?}"))?;
-        (served.idle_connections, served.idle_bytes) = (Some(held), Some(bytes / held));
+    fn idle(&self, server: &mut RunningServer, wanted: usize, served: &mut Served) -> Result<()> {
+        let (line, bytes) = server.memory_growth(self.peers(
+            "idle",
+            server,
+            &["--connections".to_owned(), wanted.to_string()],
+        ))?;
+        let open = line.split(' ').nth(1).and_then(|open| open.parse::<f64>().ok());
+        let open = open.filter(|open| *open > 0.0);
+        let open =
+            open.with_context(|| format!("cc-peers idle printed {line:?}, not a number of connections"))?;
+        (served.idle_connections, served.idle_bytes) = (Some(open), Some(bytes / open));
         Ok(())
     }
 
-    /// The client that people use.
-    fn others(&self, server: &mut Serving, served: &mut Served) -> Result<()> {
+    /// The rates that an established client measures, if it is installed.
+    fn established_client(&self, server: &mut RunningServer, served: &mut Served) -> Result<()> {
         let Some(client) = &self.service.client else { return Ok(()) };
         let Some(program) = installed(&client.program) else { return Ok(()) };
         let requests = client.requests.get(&self.size).context("the size was checked")?.to_string();
@@ -136,8 +144,8 @@ impl Clients {
             let filled = |arg: &String| arg.replace(PORT, &port).replace("{requests}", &requests);
             let mut command = Command::new(&program);
             command.args(client.args.iter().chain(own).map(filled));
-            mean_rate(&server.ask(command, None)?.printed)
-                .with_context(|| format!("what {} prints", client.program))
+            mean_rate(&server.run_client(command, None)?.printed)
+                .with_context(|| format!("the output of {}", client.program))
         };
         served.client_pipelined_per_s = Some(rate(&client.pipelined)?);
         served.client_single_per_s = Some(rate(&client.single)?);
@@ -145,19 +153,19 @@ impl Clients {
     }
 }
 
-/// Of lines `"TEST","REQUESTS A SECOND",…`, all tests being of as many requests: how many there
-/// were in a second.
+/// The mean rate of all tests. Each line is `"TEST","REQUESTS PER SECOND",…`, and all tests have
+/// the same number of requests, so the mean is the harmonic one.
 fn mean_rate(printed: &str) -> Result<f64> {
     let rate = |line: &str| line.split(',').nth(1)?.trim_matches('"').parse::<f64>().ok();
     let rates: Vec<f64> = printed.lines().filter_map(rate).filter(|rate| *rate > 0.0).collect();
     if rates.is_empty() {
-        bail!("there is no rate in {printed:?}");
+        bail!("no rate found in {printed:?}");
     }
     Ok(rates.len() as f64 / rates.iter().map(|rate| 1.0 / rate).sum::<f64>())
 }
 
 impl Served {
-    /// The medians of each.
+    /// The median of each figure.
     pub(crate) fn medians(all: &[Self]) -> Option<Self> {
         let median = |what: fn(&Self) -> Option<f64>| {
             estimate::median(&all.iter().filter_map(what).collect::<Vec<_>>())

@@ -1,10 +1,10 @@
-//! What the reference did, which all others are held to.
+//! The results of the reference, with which those of all other programs must agree.
 
 use std::process::ExitStatus;
 
 use cc_core::report::Totals;
 
-/// What the reference did for a query.
+/// The reference's result for a query.
 pub(crate) struct Expected {
     pub status: ExitStatus,
     pub totals: Totals,

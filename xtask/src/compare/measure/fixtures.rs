@@ -1,4 +1,4 @@
-//! Small programs for the tests: shell scripts that do right, or wrong, or nothing at all.
+//! Small programs for the tests: scripts that behave correctly, or fail in some way.
 
 use std::{
     fs::{self, Permissions},
@@ -22,19 +22,19 @@ use crate::{
     process::cancel::Cancel,
 };
 
-/// Prints what is right, and says so.
+/// A script that prints the right output, and a report.
 const RIGHT: &str = r#"echo right
 echo '{"workload":"w","model":"m","workers":1,"totals":{"lines":1}}' > /proc/self/fd/$CC_REPORT_FD"#;
 
-/// Where they live.
-pub(crate) struct Place {
+/// A temporary folder for the programs, and the work that they do.
+pub(crate) struct Fixture {
     folder: TempDir,
     queries: Vec<Query>,
     input: Input,
     pub cancel: Cancel,
 }
 
-impl Place {
+impl Fixture {
     pub(crate) fn new() -> Self {
         let empty = Subject { is_empty: true, ..Subject::default() };
         let input = Input {
@@ -58,7 +58,7 @@ impl Place {
             input: &self.input,
             own_totals: &[],
             prints_at_end: false,
-            kept: self.folder.path(),
+            output_dir: self.folder.path(),
             traces: None,
             clients: None,
             origin: None,
@@ -66,22 +66,22 @@ impl Place {
         }
     }
 
-    /// A service's: it is loaded, and talked to.
+    /// The work of a service: a load, and a conversation.
     pub(crate) fn service<'a>(&'a self, clients: &'a Clients) -> Work<'a> {
         Work { queries: &self.queries, clients: Some(clients), ..self.work() }
     }
 
-    /// Does what it should.
+    /// A correct program.
     pub(crate) fn right(&self, name: &str) -> Entrant {
         self.first(name, "")
     }
 
-    /// Does this before it does what it should.
+    /// A correct program that runs `script` first.
     pub(crate) fn first(&self, name: &str, script: &str) -> Entrant {
         self.script(name, &format!("{script}\n{RIGHT}"))
     }
 
-    /// Does this from its second run on, the first being the one that is checked.
+    /// A correct program that runs `script` first, but not in its first run, which is the check.
     pub(crate) fn later(&self, name: &str, script: &str) -> Entrant {
         let ran = self.path(&format!("{name}.ran"));
         let ran = ran.display();
@@ -95,7 +95,7 @@ impl Place {
     }
 }
 
-/// A model that is this program.
+/// A model that runs this program.
 pub(crate) fn entrant(name: &str, program: &str, args: &[String]) -> Entrant {
     Entrant {
         name: name.to_owned(),
@@ -111,7 +111,7 @@ pub(crate) fn entrant(name: &str, program: &str, args: &[String]) -> Entrant {
     }
 }
 
-/// Two rounds, and one of each other kind.
+/// Two timed rounds, and one round of each other phase.
 pub(crate) fn effort() -> Effort {
     Effort {
         rounds: NonZeroUsize::new(2),
@@ -126,19 +126,20 @@ pub(crate) fn effort() -> Effort {
     }
 }
 
-/// An origin that lists what it is called with, and does this with a line of its input.
-pub(crate) fn origin(place: &Place, obeys: &str) -> Origin {
-    let program = place.path("origin");
+/// A fake origin: its list has its arguments, and it runs the script `on_line` for each line of
+/// input.
+pub(crate) fn origin(fixture: &Fixture, on_line: &str) -> Origin {
+    let program = fixture.path("origin");
     let script = format!(
         "#!/bin/sh\ncase \"$*\" in *--urls*) echo \"$*\"; exit;; esac\n\
-         echo listening at 127.0.0.1:7\nwhile read -r line; do {obeys}; done\n"
+         echo listening at 127.0.0.1:7\nwhile read -r line; do {on_line}; done\n"
     );
     fs::write(&program, script).unwrap();
     fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
-    Origin::start(&program, Resources::FEW, &place.path("list")).unwrap()
+    Origin::start(&program, Resources::FEW, &fixture.path("list")).unwrap()
 }
 
-/// A client that hears what a server says, called as `cc-peers` is.
+/// A fake `cc-peers`: its clients read what the server sends.
 const CLIENT: &str = r#"#!/bin/sh
 port=${3##*:}
 case $1 in
@@ -149,7 +150,7 @@ load) exec bash -c "exec 3<>/dev/tcp/127.0.0.1/$port; read -r said <&3; [ -n \"\
 esac
 "#;
 
-/// Says something to each client until it is told to stop.
+/// A server that sends a text to each client, until it is stopped.
 const SERVER: &str = r#"
 import signal, socket, sys, os
 server = socket.create_server(("127.0.0.1", 0))
@@ -167,23 +168,24 @@ while True:
     client.close()
 "#;
 
-/// What clients ask of the servers.
-pub(crate) fn clients(place: &Place) -> Clients {
-    let path = place.path("client");
+/// Fake clients for the fake servers.
+pub(crate) fn clients(fixture: &Fixture) -> Clients {
+    let path = fixture.path("client");
     fs::write(&path, CLIENT).unwrap();
     fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
     let service: Service = toml::from_str(
         "load = []\ntalk = []\n[asked]\nfake = { single = 10, rate = 10, seconds = 0.1, idle = 1 }",
     )
     .unwrap();
-    Clients::of(&service, path, &place.input)
+    Clients::of(&service, path, &fixture.input)
 }
 
-/// A server that says this, stops or not, and dies when it is asked once this file is there.
-pub(crate) fn server(place: &Place, name: &str, says: &str, stops: bool, dies: &str) -> Entrant {
+/// A server that sends the text `says`, ends on SIGINT if `stops` is true, and crashes on a
+/// connection if the file `dies` exists.
+pub(crate) fn server(fixture: &Fixture, name: &str, says: &str, stops: bool, dies: &str) -> Entrant {
     let stops = if stops { "True" } else { "False" };
     let head = format!("SAYS = {says:?}.encode()\nSTOPS = {stops}\nDIES = {dies:?}\n");
-    let path = place.path(&format!("{name}.py"));
+    let path = fixture.path(&format!("{name}.py"));
     fs::write(&path, head + SERVER).unwrap();
     entrant(name, "python3", &[path.display().to_string()])
 }

@@ -1,4 +1,4 @@
-//! What the figures were measured on, and what else it was doing meanwhile.
+//! The machine: its description, and its load from other programs during a measurement.
 
 use std::{fs, path::Path, sync::OnceLock};
 
@@ -7,10 +7,10 @@ use crate::compare::{
     words::{percent, plural},
 };
 
-/// More than this is said. A clock tick of rounding is less.
-const WORTH: f64 = 0.02;
-/// A part of a core that is busy with other work is said from here on.
-const BUSY: f64 = 0.5;
+/// Minimum share of the cores' time for a warning; less could be a rounding error of clock ticks.
+const MIN_SHARE: f64 = 0.02;
+/// Minimum load average for a warning: half a core is busy with other work.
+const MIN_LOAD: f64 = 0.5;
 
 impl Machine {
     pub(crate) fn this() -> Self {
@@ -30,7 +30,7 @@ impl Machine {
         }
     }
 
-    /// In a line.
+    /// A description in one line.
     pub fn shown(&self) -> String {
         let Self { cores, cpu, kernel, memory_bytes, .. } = self;
         let cores = plural(cores.get(), "core");
@@ -45,7 +45,8 @@ impl Machine {
     }
 }
 
-/// Intel's own driver says that it is off, the others that it is on.
+/// Whether turbo is on. Intel's driver has a file that is `1` if turbo is off, other drivers one
+/// that is `1` if it is on.
 fn turbo() -> Option<bool> {
     let off = setting("/sys/devices/system/cpu/intel_pstate/no_turbo").map(|off| off == "0");
     off.or_else(|| setting("/sys/devices/system/cpu/cpufreq/boost").map(|on| on == "1"))
@@ -60,7 +61,7 @@ fn setting(path: &str) -> Option<String> {
     Some(text.trim().to_owned()).filter(|text| !text.is_empty())
 }
 
-/// Watches what else the machine does, from its making to [`Watch::end`].
+/// Measures the load of other programs, from [`Watch::begin`] to [`Watch::end`].
 pub(crate) struct Watch {
     average: f64,
     all: Ticks,
@@ -82,15 +83,15 @@ impl Watch {
     }
 }
 
-/// The load average of the last minute when this was called first: later, it is what this program
-/// itself makes of it, by building and by measuring.
+/// The load average of the last minute, as it was at the first call. Later values would include the
+/// load of this program's own builds and measurements.
 pub(crate) fn load_average() -> f64 {
     static FIRST: OnceLock<f64> = OnceLock::new();
     let now = || read("/proc/loadavg").split(' ').next().and_then(|first| first.parse().ok());
     *FIRST.get_or_init(|| now().unwrap_or(0.0))
 }
 
-/// What the cores did since the machine was started, in clock ticks.
+/// How the cores have spent their time since boot, in clock ticks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Ticks {
     total: u64,
@@ -103,8 +104,8 @@ impl Ticks {
         Self::parse(&read("/proc/stat"))
     }
 
-    /// Reads `cpu  USER NICE SYSTEM IDLE IOWAIT IRQ SOFTIRQ STEAL GUEST GUEST_NICE`, of which the
-    /// guests' are in the user's already.
+    /// Reads `cpu  USER NICE SYSTEM IDLE IOWAIT IRQ SOFTIRQ STEAL GUEST GUEST_NICE`. `USER` and
+    /// `NICE` already include the guests' ticks.
     fn parse(stat: &str) -> Self {
         let line = stat.lines().next().unwrap_or_default();
         let ticks: Vec<u64> = line.split_whitespace().skip(1).filter_map(|tick| tick.parse().ok()).collect();
@@ -116,31 +117,31 @@ impl Ticks {
     }
 }
 
-/// What this process and those that it has waited for used, in clock ticks.
+/// The processor time of this process and of the children that it has waited for, in clock ticks.
 fn own() -> u64 {
     let stat = read("/proc/self/stat");
     let after = stat.rsplit_once(") ").map_or("", |(_, after)| after);
-    // Of the user and of the system: its own, then its children's.
+    // User and system time: first the process's own, then its children's.
     after.split(' ').skip(11).take(4).filter_map(|ticks| ticks.parse::<u64>().ok()).sum()
 }
 
-/// What may have disturbed the figures.
+/// Warnings about what may have disturbed the figures.
 pub(crate) fn warnings(machine: &Machine, load: &Load) -> Vec<String> {
     let mut all = Vec::new();
     if let Some(governor) = machine.governor.as_ref().filter(|governor| *governor != "performance") {
-        all.push(format!("the governor is {governor}: the clock follows the load"));
+        all.push(format!("the CPU governor is {governor}: the clock rate depends on the load"));
     }
     if machine.turbo == Some(true) {
-        all.push("turbo is on: one busy core may run faster than many".to_owned());
+        all.push("turbo is on: one busy core may run faster than several".to_owned());
     }
-    if load.average > BUSY {
-        all.push(format!("the load average was {:.2} before it began", load.average));
+    if load.average > MIN_LOAD {
+        all.push(format!("the load average was {:.2} before the start", load.average));
     }
-    if load.stolen > WORTH {
-        all.push(format!("{} of the cores' time went to other machines (steal)", percent(load.stolen)));
+    if load.stolen > MIN_SHARE {
+        all.push(format!("other virtual machines took {} of the cores' time (steal)", percent(load.stolen)));
     }
-    if load.elsewhere > WORTH {
-        all.push(format!("{} of the cores' time went to other processes", percent(load.elsewhere)));
+    if load.elsewhere > MIN_SHARE {
+        all.push(format!("other processes took {} of the cores' time", percent(load.elsewhere)));
     }
     all
 }
@@ -157,21 +158,21 @@ mod tests {
     }
 
     #[test]
-    fn a_quiet_machine_is_no_news() {
+    fn a_quiet_machine_gives_no_warning() {
         let mut machine = Machine { governor: None, turbo: None, ..Machine::this() };
         let quiet = Load { average: 0.1, stolen: 0.001, elsewhere: 0.01 };
         assert!(warnings(&machine, &quiet).is_empty());
         machine.governor = Some("powersave".to_owned());
         machine.turbo = Some(true);
-        let loud = Load { average: 1.5, stolen: 0.05, elsewhere: 0.30 };
-        let said = warnings(&machine, &loud).join("; ");
+        let busy = Load { average: 1.5, stolen: 0.05, elsewhere: 0.30 };
+        let text = warnings(&machine, &busy).join("; ");
         for word in ["powersave", "turbo", "1.50", "5.0 %", "30.0 %"] {
-            assert!(said.contains(word), "{said}");
+            assert!(text.contains(word), "{text}");
         }
     }
 
     #[test]
-    fn the_parts_of_a_watch_are_parts() {
+    fn shares_of_time_are_between_0_and_1() {
         let load = Watch::begin().end();
         assert!((0.0..=1.0).contains(&load.stolen) && (0.0..=1.0).contains(&load.elsewhere), "{load:?}");
     }

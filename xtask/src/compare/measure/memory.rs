@@ -1,26 +1,26 @@
-//! How much memory a tree of processes has.
+//! The memory of a process tree.
 
 use std::{fs, time::Duration};
 
 use crate::process::tree;
 
-/// How it is measured, for those who read the figures.
-pub(crate) const METHOD: &str = "anonymous + shared PSS of the process tree, the lesser of two readings every 2 ms, in \
-                                 rounds of their own: within 10 % of what is held for longer, less of a shorter peak; \
-                                 where a run was too short to be seen, ru_maxrss of its largest process";
+/// The method, as the notes of the table describe it.
+pub(crate) const METHOD: &str = "anonymous + shared PSS of the process tree, the smaller of two readings, every 2 ms in \
+                                 separate rounds: within 10 % if held for longer, less for a shorter peak; if a run \
+                                 is too short to sample, ru_maxrss of its largest process";
 
 /// The time between two samples.
-pub(crate) const EVERY: Duration = Duration::from_millis(2);
+pub(crate) const INTERVAL: Duration = Duration::from_millis(2);
 
-/// What a tree of processes has at one moment, or the most of each that it had.
+/// What a process tree uses at one moment, or the maximum of each figure over time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Held {
+pub(crate) struct Usage {
     pub bytes: u64,
     pub threads: u64,
     pub processes: u64,
 }
 
-impl Held {
+impl Usage {
     pub(crate) fn max(self, other: Self) -> Self {
         Self {
             bytes: self.bytes.max(other.bytes),
@@ -30,27 +30,27 @@ impl Held {
     }
 }
 
-/// What all descendants have now, but for one. The page cache is not theirs; a page that several
-/// share counts once.
+/// What all descendants use now, except for the process `without`. The page cache does not count. A
+/// page that several processes share counts once (PSS).
 ///
-/// They cannot be asked all at the same moment, and while the second is asked, pages of the first
-/// may become shared with it, which counts them twice. So they are asked there and back. What was
-/// too much on the way there is too little on the way back, or the other way round, and the lesser
-/// sum is the answer: what is held for longer is in both.
-pub(crate) fn sample(without: Option<u32>) -> Held {
+/// The processes cannot all be read at the same moment. If a page becomes shared after the first of
+/// its processes was read and before the second one was, the sum counts a part of it twice. So all
+/// processes are read twice, in opposite orders, and the smaller sum is used: memory that is in use
+/// throughout is in both sums.
+pub(crate) fn sample(without: Option<u32>) -> Usage {
     let mut descendants = tree::descendants().unwrap_or_default();
     descendants.retain(|process| Some(process.pid) != without);
-    let there: u64 = descendants.iter().map(|process| held(process.pid)).sum();
-    let back: u64 = descendants.iter().rev().map(|process| held(process.pid)).sum();
-    Held {
-        bytes: there.min(back),
+    let forward: u64 = descendants.iter().map(|process| memory_of(process.pid)).sum();
+    let backward: u64 = descendants.iter().rev().map(|process| memory_of(process.pid)).sum();
+    Usage {
+        bytes: forward.min(backward),
         threads: descendants.iter().map(|process| process.threads).sum(),
         processes: descendants.len() as u64,
     }
 }
 
-/// What a process has now; nothing of another user's, or one that has ended meanwhile.
-fn held(pid: u32) -> u64 {
+/// The memory of a process in bytes; zero if it has ended, or belongs to another user.
+fn memory_of(pid: u32) -> u64 {
     bytes(&fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default())
 }
 

@@ -1,12 +1,14 @@
-//! Programs that run: checked, timed, and watched from outside.
+//! Runs programs as child processes: checks their outputs, times them, and measures their use of
+//! memory and processor time.
 //!
-//! In reading order: one [`run`] in a process of its own, its [`memory`] sampled, or a [`server`]
-//! that its [`clients`] [`ask`] for a [`purpose`]; what it may wait for is an [`origin`]. All
-//! programs do the same [`work`] in [`rounds`]: first the [`check`] that they do what is
-//! [`expected`] (their [`outputs`] are compared), then the rounds that are timed, and last one that
-//! is [`traced`], with the spans of a [`trace`]. What is seen of a program is its [`state`]. What
-//! the [`machine`] did meanwhile is watched. How finely work may be cut is asked by
-//! [`granularity`], and by [`aa_test`] how often a program is called different from itself.
+//! In reading order: a [`run`] is one process with its descendants, whose [`memory`] may be
+//! sampled. A [`server`] is a run that [`clients`] [`ask`] for a [`purpose`]. An [`origin`] answers
+//! the requests of programs that only wait. All programs do the same [`work`] in [`rounds`]: first
+//! the [`check`] compares their [`outputs`] with what is [`expected`], then come the timed rounds,
+//! and last each model is [`traced`] once, which records the spans of a [`trace`]. The [`state`] of
+//! a program collects its runs. [`machine`] watches what else runs meanwhile. [`granularity`]
+//! measures how small tasks may become, and [`aa_test`] how often a program is called different
+//! from itself.
 
 pub(crate) mod aa_test;
 pub(crate) mod ask;

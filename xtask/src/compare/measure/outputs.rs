@@ -1,4 +1,4 @@
-//! Whether two programs said the same.
+//! Compares the outputs of two programs.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -12,7 +12,8 @@ use memchr::{memchr_iter, memmem};
 
 use crate::compare::{plan::order::Order, result::Difference};
 
-/// Compares two kept outputs byte for byte, or at least line by line.
+/// Compares the outputs of two models: byte for byte, or line by line in any order. Returns the
+/// first difference.
 pub(crate) fn same(reference: &Path, other: &Path, order: Order) -> io::Result<Option<Difference>> {
     if order == Order::Unchecked || equal(File::open(reference)?, File::open(other)?)? {
         return Ok(None);
@@ -30,9 +31,9 @@ pub(crate) fn same(reference: &Path, other: &Path, order: Order) -> io::Result<O
     Ok(Some(Difference { line, expected: expected.shown(), found: found.shown() }))
 }
 
-/// Compares the lines of two kept outputs, whatever their order if that is said. Left out are the
-/// files that either calls binary (in `messages` or in its output): every program has its own words
-/// for them.
+/// Compares the output lines of the reference and a tool, in the order that `order` requires.
+/// Returns the first difference. Lines about binary files are ignored, because each program has its
+/// own message for them; a file is binary if a line of `messages` or of the tool's output says so.
 pub(crate) fn lines(
     reference: &Path,
     messages: &Path,
@@ -47,8 +48,8 @@ pub(crate) fn lines(
         }
     }
     let (mut expected, mut found) = (Lines::open(reference)?, Lines::open(other)?);
-    expected.without.clone_from(&binary);
-    found.without = binary;
+    expected.ignored.clone_from(&binary);
+    found.ignored = binary;
     match order {
         Order::Same => in_order(expected, found),
         Order::Any => in_any_order(expected, found, reference, other),
@@ -69,8 +70,8 @@ fn in_order(mut expected: Lines, mut found: Lines) -> io::Result<Option<Differen
     }
 }
 
-/// Counts each line up in one and down in the other; hashes, since outputs may be larger than
-/// memory.
+/// Compares two outputs as multisets of lines: counts each line up in one and down in the other.
+/// Lines are counted by their hash, because outputs may be larger than the memory.
 fn in_any_order(
     mut expected: Lines,
     mut found: Lines,
@@ -85,9 +86,9 @@ fn in_any_order(
     while let Some(line) = found.next()? {
         *surplus.entry(hash.hash_one(line)).or_default() -= 1;
     }
-    let first = |path, without, wrong: fn(i64) -> bool| -> io::Result<Option<Lines>> {
+    let first = |path, ignored, wrong: fn(i64) -> bool| -> io::Result<Option<Lines>> {
         let mut lines = Lines::open(path)?;
-        lines.without = without;
+        lines.ignored = ignored;
         while let Some(line) = lines.next()? {
             if surplus.get(&hash.hash_one(line)).is_some_and(|n| wrong(*n)) {
                 return Ok(Some(lines));
@@ -95,10 +96,10 @@ fn in_any_order(
         }
         Ok(None)
     };
-    if let Some(lines) = first(reference, expected.without, |n| n > 0)? {
+    if let Some(lines) = first(reference, expected.ignored, |n| n > 0)? {
         return Ok(Some(Difference { line: lines.number, expected: lines.shown(), found: None }));
     }
-    let extra = first(other, found.without, |n| n < 0)?;
+    let extra = first(other, found.ignored, |n| n < 0)?;
     Ok(extra.map(|lines| Difference { line: lines.number, expected: None, found: lines.shown() }))
 }
 
@@ -132,13 +133,14 @@ struct Lines {
     reader: BufReader<File>,
     line: Vec<u8>,
     number: u64,
-    without: HashSet<Vec<u8>>,
+    /// The names of files whose lines are ignored.
+    ignored: HashSet<Vec<u8>>,
 }
 
 impl Lines {
     fn open(path: &Path) -> io::Result<Self> {
         let reader = BufReader::with_capacity(1 << 16, File::open(path)?);
-        Ok(Self { reader, line: Vec::new(), number: 0, without: HashSet::new() })
+        Ok(Self { reader, line: Vec::new(), number: 0, ignored: HashSet::new() })
     }
 
     fn next(&mut self) -> io::Result<Option<&[u8]>> {
@@ -148,30 +150,30 @@ impl Lines {
                 return Ok(None);
             }
             self.number += 1;
-            if !self.is_left_out() {
+            if !self.is_ignored() {
                 return Ok(Some(&self.line));
             }
         }
     }
 
-    /// Whether the line is of, or about, one of the files to leave out.
-    fn is_left_out(&self) -> bool {
-        if self.without.is_empty() {
+    /// Whether the line comes from a file that is ignored, or is a message about it.
+    fn is_ignored(&self) -> bool {
+        if self.ignored.is_empty() {
             return false;
         }
-        let name = |end: usize| self.without.contains(&self.line[..end]);
+        let name = |end: usize| self.ignored.contains(&self.line[..end]);
         binary_file(&self.line).is_some()
             || name(self.line.len() - 1)
             || memchr_iter(b':', &self.line).any(name)
     }
 
-    /// The line as a report shows it.
+    /// The current line for a message, cut at `MAX_BYTES`; `None` at the end of the file.
     fn shown(&self) -> Option<String> {
-        const ENOUGH: usize = 160;
+        const MAX_BYTES: usize = 160;
         if self.line.is_empty() {
             return None;
         }
-        let text = String::from_utf8_lossy(&self.line[..self.line.len().min(ENOUGH)]);
+        let text = String::from_utf8_lossy(&self.line[..self.line.len().min(MAX_BYTES)]);
         Some(text.trim_end_matches('\n').to_owned())
     }
 }
@@ -203,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_is_the_same() {
+    fn equal_outputs_have_no_difference() {
         for order in [None, Some(Order::Same), Some(Order::Any)] {
             assert_eq!(compared(REFERENCE, "", REFERENCE, order), None);
             assert_eq!(compared("", "", "", order), None);
@@ -254,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn swapped_lines_are_found_unless_any_order_will_do() {
+    fn swapped_lines_are_found_unless_any_order_is_allowed() {
         let swapped = "a:2\na:1\nb:1\nb:2\n";
         for order in [None, Some(Order::Same)] {
             assert_eq!(compared(REFERENCE, "", swapped, order), difference(1, Some("a:1"), Some("a:2")));
@@ -263,26 +265,26 @@ mod tests {
     }
 
     #[test]
-    fn nothing_at_all_is_no_output() {
+    fn an_empty_output_differs() {
         for order in [None, Some(Order::Same), Some(Order::Any)] {
             assert_eq!(compared(REFERENCE, "", "", order), difference(1, Some("a:1"), None));
         }
     }
 
     #[test]
-    fn a_last_line_that_does_not_end_differs_from_one_that_does() {
+    fn a_missing_final_newline_is_found() {
         assert!(compared("a\n", "", "a", None).is_some());
     }
 
     #[test]
-    fn files_that_either_calls_binary_are_left_out() {
+    fn files_that_either_program_calls_binary_are_ignored() {
         let messages = "grep: x/b: binary file matches\n";
-        for said in [
+        for message in [
             "grep: x/b: binary file matches\n",
             "x/b: binary file matches (found \"\\0\" byte around offset 4)\n",
             "x/b:7:late\nx/b: WARNING: stopped searching binary file after match (found \"\\0\")\n",
         ] {
-            let other = format!("x/a:1\n{said}x/c:1\n");
+            let other = format!("x/a:1\n{message}x/c:1\n");
             assert_eq!(compared("x/a:1\nx/c:1\n", messages, &other, Some(Order::Same)), None);
             assert_eq!(compared("x/a:1\nx/c:1\n", messages, &other, Some(Order::Any)), None);
         }

@@ -1,11 +1,14 @@
-//! What a server is started for.
+//! The purpose of a server's run.
 
-/// What a run of a service is for.
+/// The purpose of a server's run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// Only that it begins to serve.
+    /// Only starting: until the server is ready.
     Start,
+    /// The timed load.
     Load,
+    /// The conversation whose replies are compared.
     Talk,
+    /// The untimed measurements: idle connections, single requests, latency at a fixed rate.
     Extra,
 }

@@ -1,4 +1,4 @@
-//! The rounds: first everything is checked, then what is right is measured.
+//! The rounds: first all programs are checked, then those with the right output are measured.
 
 use std::{
     cell::Cell,
@@ -19,7 +19,7 @@ use crate::{
             origin::Origin,
             purpose::Purpose,
             run::{Measurement, RunOptions, crashed, run},
-            state::{State, Turn},
+            state::{RunId, State},
             work::Work,
         },
         plan::{
@@ -37,18 +37,19 @@ use crate::{
     process::cancel::Cancel,
 };
 
-/// A run that is interrupted takes about this part of an ordinary one, with what it takes to stop.
+/// Estimated duration of an interrupted run, as a fraction of an ordinary one: half of it, and the
+/// time to stop.
 const STOPPED: f64 = 0.6;
-/// Runs that are shorter cannot be interrupted in the middle.
+/// Minimum duration in seconds of a run that can be interrupted at half of its time.
 const STOPPABLE: f64 = 0.2;
 
-/// What came of it.
+/// The result of all rounds.
 pub(crate) struct Measured {
     pub rows: Vec<Row>,
     pub totals: Totals,
     pub rounds: usize,
-    /// How many it would take to tell any two models apart that differ by
-    /// [`WORTH`](crate::compare::stats::paired::WORTH).
+    /// Number of rounds that would find a difference of
+    /// [`MIN_DIFFERENCE`](crate::compare::stats::paired::MIN_DIFFERENCE) between any two models.
     pub rounds_to_tell: Option<usize>,
     pub drift: Option<Drift>,
     pub scaling: Vec<Scaling>,
@@ -56,8 +57,8 @@ pub(crate) struct Measured {
     pub partial: bool,
 }
 
-/// Checks and measures the entrants, of whom the first is the reference. What was measured before
-/// an interruption is handed over.
+/// Checks and measures the entrants, the first of which is the reference. After an interruption,
+/// returns what has been measured so far.
 pub(crate) fn measure(entrants: &[Entrant], work: &Work<'_>, effort: &Effort) -> Result<Measured> {
     let states = entrants.iter().map(State::new).collect();
     let progress = ProgressBar::no_length();
@@ -69,7 +70,7 @@ pub(crate) fn measure(entrants: &[Entrant], work: &Work<'_>, effort: &Effort) ->
         bail!("interrupted before anything was measured");
     }
     checked?;
-    work.origin.map(Origin::take_time).transpose()?;
+    work.origin.map(Origin::set_latency).transpose()?;
     rounds.time();
     rounds.memory();
     rounds.stop();
@@ -77,7 +78,7 @@ pub(crate) fn measure(entrants: &[Entrant], work: &Work<'_>, effort: &Effort) ->
     rounds.service();
     rounds.trace();
     rounds.progress.finish_and_clear();
-    let _ = fs::remove_dir_all(rounds.scratch()); // nothing was needed there
+    let _ = fs::remove_dir_all(rounds.scratch()); // it does not exist if no run needed it
     Ok(rounds.measured())
 }
 
@@ -86,10 +87,10 @@ pub(crate) struct Rounds<'a> {
     pub work: &'a Work<'a>,
     effort: &'a Effort,
     pub progress: ProgressBar,
-    /// What the reference did for each query.
+    /// The reference's result for each query.
     pub expected: Vec<Expected>,
     began: Instant,
-    /// How many there have been.
+    /// The number of runs so far.
     runs: Cell<usize>,
 }
 
@@ -108,8 +109,8 @@ impl Rounds<'_> {
         self.rounds(Phase::Time, count, |_| Some(RunOptions::default()));
     }
 
-    /// About how long one round of each later phase takes, if a round of all `programs` takes
-    /// `round` seconds.
+    /// Estimated time in seconds of one round of each later phase, if a timed round of all
+    /// `programs` takes `round` seconds.
     fn later(&self, programs: usize, round: f64) -> f64 {
         let services = self.work.clients.map_or(0.0, |clients| clients.extra_s() * programs as f64);
         let stopped = if self.work.clients.is_some() { 0.0 } else { STOPPED * round };
@@ -117,37 +118,37 @@ impl Rounds<'_> {
     }
 
     fn memory(&mut self) {
-        let plan = |_: &State| Some(RunOptions { sample: true, ..RunOptions::default() });
-        self.rounds(Phase::Memory, self.effort.memory_rounds, plan);
+        let options = |_: &State| Some(RunOptions { sample: true, ..RunOptions::default() });
+        self.rounds(Phase::Memory, self.effort.memory_rounds, options);
     }
 
-    /// Interrupts each run at half its median time.
+    /// Interrupts each run at half of its median time.
     fn stop(&mut self) {
-        // A service has been told to stop at the end of every run.
+        // A service is stopped at the end of every run, so its stop time is known.
         if self.work.clients.is_some() {
             return;
         }
-        let plan = |state: &State| {
+        let options = |state: &State| {
             let median = state.median(Phase::Time, |sample| Some(sample.wall_s))?;
             let interrupt = Some(Duration::from_secs_f64(median / 2.0));
             (median >= STOPPABLE).then(|| RunOptions { interrupt, ..RunOptions::default() })
         };
-        self.rounds(Phase::Stop, self.effort.stop_rounds, plan);
+        self.rounds(Phase::Stop, self.effort.stop_rounds, options);
     }
 
-    /// The same job with nothing to do.
+    /// The same job with an empty input.
     fn empty(&mut self) {
         self.rounds(Phase::Empty, self.effort.empty_rounds, |_| Some(RunOptions::default()));
     }
 
-    /// All that is measured of a service beside the load.
+    /// Measurements of a service other than the load.
     fn service(&mut self) {
         if self.work.clients.is_some() {
             self.rounds(Phase::Service, self.effort.service_rounds, |_| Some(RunOptions::default()));
         }
     }
 
-    fn rounds(&mut self, phase: Phase, count: usize, plan: impl Fn(&State) -> Option<RunOptions>) {
+    fn rounds(&mut self, phase: Phase, count: usize, options: impl Fn(&State) -> Option<RunOptions>) {
         let name = match phase {
             Phase::Check => "checking",
             Phase::Time => "timing",
@@ -155,7 +156,7 @@ impl Rounds<'_> {
             Phase::Stop => "stopping",
             Phase::Empty => "starting",
             Phase::Trace => "tracing",
-            Phase::Service => "asking",
+            Phase::Service => "measuring other loads",
         };
         let mut last = Duration::ZERO;
         for round in 0..count {
@@ -165,15 +166,16 @@ impl Rounds<'_> {
             }
             self.progress.set_prefix(format!("{name}, round {} of {count}:", round + 1));
             let order: Vec<usize> = (0..self.states.len()).collect();
-            // There and back: what gets slower while a round goes on does so for every row alike.
+            // Every second round runs in reverse order: a machine that becomes slower during a
+            // round then slows all rows alike.
             let order = if round % 2 == 0 { order } else { order.into_iter().rev().collect() };
             for at in order {
                 let state = &self.states[at];
                 let takes_part = state.is_right()
                     && state.entrant.takes_part(phase, round)
                     && self.has_time(state.entrant, phase);
-                let Some(plan) = plan(state).filter(|_| takes_part) else { continue };
-                let sample = self.sample(state.entrant, phase, round, plan);
+                let Some(options) = options(state).filter(|_| takes_part) else { continue };
+                let sample = self.sample(state.entrant, phase, round, options);
                 if self.is_cancelled() {
                     return;
                 }
@@ -183,38 +185,40 @@ impl Rounds<'_> {
         }
     }
 
-    /// Whether a run ends soon enough to be timed: one after the other, the reference waits for
-    /// each request.
+    /// Whether a run is short enough for this phase. If all programs only wait, the reference is
+    /// too slow, because it waits for one request after the other.
     fn has_time(&self, entrant: &Entrant, phase: Phase) -> bool {
         let waits = matches!(phase, Phase::Time | Phase::Memory | Phase::Stop);
         self.work.origin.is_none() || entrant.kind != Kind::Reference || !waits
     }
 
-    fn sample(&self, entrant: &Entrant, phase: Phase, round: usize, plan: RunOptions) -> Sample {
+    fn sample(&self, entrant: &Entrant, phase: Phase, round: usize, options: RunOptions) -> Sample {
         let input = self.work.input;
         let subject = if phase == Phase::Empty { &input.empty } else { &input.measured };
-        let turn = self.turn(phase, round);
+        let id = self.next_run(phase, round);
         let ran = match self.work.clients {
-            Some(clients) if phase == Phase::Service => self.asked(clients, entrant, 0, Purpose::Extra, plan),
-            _ => self.run(entrant, 0, subject, plan),
+            Some(clients) if phase == Phase::Service => {
+                self.run_with_clients(clients, entrant, 0, Purpose::Extra, options)
+            }
+            _ => self.run(entrant, 0, subject, options),
         };
-        let seen = match ran {
-            Ok(seen) => seen,
-            Err(error) => return Sample::failed(turn, format!("{error:#}")),
+        let measurement = match ran {
+            Ok(measurement) => measurement,
+            Err(error) => return Sample::failed(id, format!("{error:#}")),
         };
-        let mut sample = Sample::new(turn, &seen);
-        sample.failure = crashed(&seen).or_else(|| match phase {
-            Phase::Time | Phase::Memory => self.unlike(entrant, 0, &seen),
-            Phase::Stop if entrant.kind != Kind::Tool => not_stopped(&seen),
+        let mut sample = Sample::new(id, &measurement);
+        sample.failure = crashed(&measurement).or_else(|| match phase {
+            Phase::Time | Phase::Memory => self.unlike(entrant, 0, &measurement),
+            Phase::Stop if entrant.kind != Kind::Tool => not_stopped(&measurement),
             _ => None,
         });
         sample
     }
 
-    /// The next run's place among all.
-    pub(crate) fn turn(&self, phase: Phase, round: usize) -> Turn {
+    /// Numbers the next run.
+    pub(crate) fn next_run(&self, phase: Phase, round: usize) -> RunId {
         let at = self.runs.replace(self.runs.get() + 1);
-        Turn { at, start_s: seconds(self.began.elapsed()), phase, round }
+        RunId { at, start_s: seconds(self.began.elapsed()), phase, round }
     }
 
     pub(crate) fn run(
@@ -222,7 +226,7 @@ impl Rounds<'_> {
         entrant: &Entrant,
         nth: usize,
         subject: &Subject,
-        plan: RunOptions,
+        options: RunOptions,
     ) -> Result<Measurement> {
         self.progress.set_message(entrant.label.clone());
         self.progress.tick();
@@ -233,40 +237,39 @@ impl Rounds<'_> {
                 0 => Purpose::Load,
                 _ => Purpose::Talk,
             };
-            return self.asked(clients, entrant, nth, purpose, plan);
+            return self.run_with_clients(clients, entrant, nth, purpose, options);
         }
         let Invocation { command, stdin } = entrant.call.command(request, &self.scratch())?;
         let (timeout, cancel) = (Some(self.effort.timeout), self.work.cancel.cloned());
-        run(command, RunOptions { stdin, timeout, cancel, ..plan })
+        run(command, RunOptions { stdin, timeout, cancel, ..options })
     }
 
-    fn asked(
+    fn run_with_clients(
         &self,
         clients: &Clients,
         entrant: &Entrant,
         nth: usize,
         purpose: Purpose,
-        plan: RunOptions,
+        options: RunOptions,
     ) -> Result<Measurement> {
         self.progress.set_message(entrant.label.clone());
         self.progress.tick();
         let (timeout, cancel) = (Some(self.effort.timeout), self.work.cancel.cloned());
         let query = &self.work.queries[nth];
-        self.serve(clients, entrant, query, purpose, RunOptions { timeout, cancel, ..plan })
+        self.serve(clients, entrant, query, purpose, RunOptions { timeout, cancel, ..options })
     }
 
     pub(crate) fn is_cancelled(&self) -> bool {
         self.work.cancel.is_some_and(Cancel::is_requested)
     }
 
-    /// The folder for what a run needs and what it writes.
+    /// The folder for temporary files of a run.
     pub(crate) fn scratch(&self) -> PathBuf {
-        self.work.kept.join("scratch")
+        self.work.output_dir.join("scratch")
     }
 
-    /// Which rows can be told apart: tools are not compared with each other, and a row without
-    /// times with no other.
-    fn with_free_port(&self, times: &[Vec<(usize, f64)>]) -> Groups {
+    /// Which rows can be told apart. Tools and rows without times are not tested.
+    fn groups(&self, times: &[Vec<(usize, f64)>]) -> Groups {
         let is_ranked = |at: &usize| self.states[*at].entrant.kind != Kind::Tool && !times[*at].is_empty();
         let ranked: Vec<usize> = (0..times.len()).filter(is_ranked).collect();
         let groups = tell_apart(&ranked.iter().map(|at| times[*at].clone()).collect::<Vec<_>>());
@@ -275,10 +278,10 @@ impl Rounds<'_> {
         Groups { letters, ..groups }
     }
 
-    /// The rows, and what they say together.
+    /// The rows, and the results of all rows together.
     fn measured(self) -> Measured {
         let times: Vec<_> = self.states.iter().map(State::times).collect();
-        let Groups { letters, rounds: rounds_to_tell } = self.with_free_port(&times);
+        let Groups { letters, rounds: rounds_to_tell } = self.groups(&times);
         let longest = self.longest_traced();
         let rows: Vec<Row> = self
             .states
@@ -303,10 +306,12 @@ impl Rounds<'_> {
     }
 }
 
-/// A run that is interrupted says so, unless it was done before.
-fn not_stopped(seen: &Measurement) -> Option<String> {
-    let is_done = seen.stop.is_none() || seen.report.is_some();
-    (seen.status.code() != Some(130) && !is_done).then(|| format!("{} after SIGINT", seen.status))
+/// The failure of a run that was interrupted: its exit status is not 130, although it had not ended
+/// before the signal.
+fn not_stopped(measurement: &Measurement) -> Option<String> {
+    let is_done = measurement.stop.is_none() || measurement.report.is_some();
+    (measurement.status.code() != Some(130) && !is_done)
+        .then(|| format!("{} after SIGINT", measurement.status))
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! One measured run: a program in a process of its own, watched from outside.
+//! One measured run: a program is started as a process, and watched until it and all its
+//! descendants have ended.
 
 use std::{
     fs::File,
@@ -23,12 +24,12 @@ use rustix::{
 
 use crate::{
     compare::{
-        measure::memory::{self, Held},
+        measure::memory::{self, Usage},
         result::{Served, seconds},
     },
     process::{
         cancel::Cancel,
-        family::{CANCELLED, Family, alone},
+        guard::{CANCELLED, KillDescendants, exclusive},
         tree::{self, Ended, Switches, poll_for},
     },
 };
@@ -36,89 +37,91 @@ use crate::{
 /// How a run is watched.
 #[derive(Default)]
 pub(crate) struct RunOptions {
-    /// What it reads; otherwise nothing.
+    /// The program's standard input; empty if `None`.
     pub stdin: Option<File>,
-    /// Where its output goes; otherwise it is only read.
+    /// The files for standard output and standard error; if `None`, both are discarded.
     pub keep: Option<(File, File)>,
-    /// Whether its memory is sampled.
+    /// Whether memory is sampled.
     pub sample: bool,
-    /// The folder that its kernels' spans go to; otherwise it is not traced.
+    /// The folder for the spans of the kernels; if `None`, the run is not traced.
     pub trace: Option<PathBuf>,
-    /// When it gets a SIGINT, as from a terminal.
+    /// When the program gets a SIGINT, as from a terminal.
     pub interrupt: Option<Duration>,
-    /// When it is killed.
+    /// When the program is killed.
     pub timeout: Option<Duration>,
-    /// What ends it, and all further ones, before its time.
+    /// Ends this run, and prevents all further ones, when it is requested.
     pub cancel: Option<Cancel>,
 }
 
-/// What was seen of a run.
+/// The measurements of a run.
 #[derive(Debug)]
 pub(crate) struct Measurement {
-    /// When it started, by the clock of the spans.
+    /// When the program started, by the clock of the spans.
     pub started_ns: u64,
     /// From the start to the end of the program.
     pub wall: Duration,
-    /// Of the whole tree.
+    /// Processor time of the process tree.
     pub cpu: Duration,
     /// From the start to the first byte of output.
     pub first: Option<Duration>,
-    /// From the interruption until the last descendant was gone.
+    /// From the interruption until the last descendant has ended.
     pub stop: Option<Duration>,
-    /// The most that the tree had at once; nothing if the run was over before the first sample.
-    pub held: Option<Held>,
-    /// Of the whole tree.
+    /// Peak usage of the process tree; `None` if the run ended before the first sample.
+    pub usage: Option<Usage>,
+    /// Context switches of the process tree.
     pub switches: Switches,
     /// The largest resident set of one process.
     pub max_rss: u64,
     pub status: ExitStatus,
-    /// Bytes of output, unless it was kept.
+    /// Bytes of output, unless the output went to a file.
     pub bytes: u64,
     pub report: Option<Report>,
-    /// What it did for its clients, if it is a service.
+    /// The clients' measurements, if the program is a service.
     pub served: Option<Served>,
     pub timed_out: bool,
-    /// Processes that outlived the program, and were killed.
+    /// Processes that outlived the program and were killed.
     pub leftovers: Vec<String>,
 }
 
-/// How long processes may outlive the program that started them.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
-/// A pipe so large that a program seldom waits for this one to be scheduled.
+/// Time that descendants have to end after the program itself has ended.
+pub(crate) const EXIT_GRACE: Duration = Duration::from_secs(1);
+/// Capacity of the output pipe: large enough that a program rarely has to wait until this process
+/// is scheduled and reads.
 const PIPE: usize = 1 << 20;
 
-/// Runs the command and waits until nothing is left of it. An error if it could not be started, or
-/// was cancelled.
-pub(crate) fn run(mut command: Command, plan: RunOptions) -> Result<Measurement> {
-    let _alone = alone();
-    let is_cancelled = || plan.cancel.as_ref().is_some_and(Cancel::is_requested);
+/// Runs the command and waits until it and all its descendants have ended. Fails if the program
+/// cannot be started, or if the run is cancelled.
+pub(crate) fn run(mut command: Command, options: RunOptions) -> Result<Measurement> {
+    let _exclusive = exclusive();
+    let is_cancelled = || options.cancel.as_ref().is_some_and(Cancel::is_requested);
     ensure!(!is_cancelled(), CANCELLED);
     set_child_subreaper(Some(getpid()))?;
     let (report, report_end) = inherited_pipe()?;
     command.env(REPORT_FD, report_end.as_raw_fd().to_string());
-    // Whatever this program's own environment says, nothing else is traced.
-    command.env_remove(TRACE_DIR).envs(plan.trace.iter().map(|folder| (TRACE_DIR, folder)));
-    let output = Reading::open(&mut command, plan.keep)?;
+    // The variable may be set in this process's own environment.
+    command.env_remove(TRACE_DIR).envs(options.trace.iter().map(|folder| (TRACE_DIR, folder)));
+    let output = OutputReader::open(&mut command, options.keep)?;
     let program = command.get_program().display().to_string();
 
     let (started, started_ns) = (Instant::now(), trace::now());
-    let stdin = plan.stdin.map_or_else(Stdio::null, Stdio::from);
-    let _family = Family;
+    let stdin = options.stdin.map_or_else(Stdio::null, Stdio::from);
+    let _kill_descendants = KillDescendants;
     let child = command.stdin(stdin).spawn().with_context(|| program)?;
-    // Its copies of the pipes' ends, and ours, must not keep them open.
+    // The command holds the writing ends of the pipes. They must be closed here, or reading would
+    // never reach the end of file.
     drop((command, report_end));
     let pid = Pid::from_child(&child);
-    let (timeout, interrupt) = (plan.timeout, plan.interrupt);
-    let cancel = plan.cancel.as_ref();
+    let (timeout, interrupt) = (options.timeout, options.interrupt);
+    let cancel = options.cancel.as_ref();
     let mut watch =
-        Watch { pid, started, output, sample: plan.sample, interrupted: None, held: None, cancel };
+        Watch { pid, started, output, sample: options.sample, interrupted: None, usage: None, cancel };
     let in_time = watch.until_ended(timeout, interrupt)?;
     let mut wall = started.elapsed();
 
     let mut all: Vec<Ended> = Vec::new();
     let mut left = Vec::new();
     if in_time {
-        left = tree::gone(PATIENCE, |ended| all.push(ended))?;
+        left = tree::wait_for_all(EXIT_GRACE, |ended| all.push(ended))?;
     }
     let stop = watch.interrupted.map(|at| at.elapsed());
     tree::kill(|ended| all.push(ended))?;
@@ -132,10 +135,10 @@ pub(crate) fn run(mut command: Command, plan: RunOptions) -> Result<Measurement>
         started_ns,
         wall,
         cpu: all.iter().map(|ended| ended.cpu).sum(),
-        // What is read after the end was there before.
+        // Output that is read after the end was written before it.
         first: watch.output.first.map(|first| first.min(wall)),
         stop,
-        held: watch.held.filter(|held| held.bytes > 0),
+        usage: watch.usage.filter(|usage| usage.bytes > 0),
         switches: all.iter().map(|ended| ended.switches).fold(Switches::default(), Switches::plus),
         max_rss: all.iter().map(|ended| ended.max_rss).max().unwrap_or(0),
         status: own.status,
@@ -147,20 +150,20 @@ pub(crate) fn run(mut command: Command, plan: RunOptions) -> Result<Measurement>
     })
 }
 
-/// A program that runs.
+/// A running program.
 struct Watch<'a> {
     pid: Pid,
     started: Instant,
-    output: Reading,
+    output: OutputReader,
     sample: bool,
     interrupted: Option<Instant>,
-    held: Option<Held>,
+    usage: Option<Usage>,
     cancel: Option<&'a Cancel>,
 }
 
 impl Watch<'_> {
-    /// Reads the output and does what the plan says until the program ends. False if its time was
-    /// out before, or it was cancelled.
+    /// Reads the output, samples memory, and interrupts the program as the options say, until it
+    /// ends. Returns false if the time-out has expired or the run was cancelled.
     fn until_ended(&mut self, timeout: Option<Duration>, mut interrupt: Option<Duration>) -> Result<bool> {
         let pidfd = pidfd_open(self.pid, PidfdFlags::empty())?;
         let mut next_sample = self.sample.then_some(Duration::ZERO);
@@ -175,16 +178,16 @@ impl Watch<'_> {
                 tree::interrupt(self.pid)?;
             }
             if next_sample.is_some_and(|at| now >= at) {
-                self.held = Some(self.held.unwrap_or_default().max(memory::sample(None)));
-                next_sample = Some(self.started.elapsed() + memory::EVERY);
+                self.usage = Some(self.usage.unwrap_or_default().max(memory::sample(None)));
+                next_sample = Some(self.started.elapsed() + memory::INTERVAL);
             }
             let due = [timeout, interrupt, next_sample].into_iter().flatten().min();
-            let patience =
+            let poll_timeout =
                 due.map_or(Duration::from_secs(60), |due| due.saturating_sub(self.started.elapsed()));
             let mut fds = vec![PollFd::new(&pidfd, PollFlags::IN)];
             fds.extend(self.output.pipe.as_ref().map(|pipe| PollFd::new(pipe, PollFlags::IN)));
             fds.extend(self.cancel.map(|cancel| PollFd::new(cancel, PollFlags::IN)));
-            poll_for(&mut fds, patience)?;
+            poll_for(&mut fds, poll_timeout)?;
             let has_ended = !fds[0].revents().is_empty();
             drop(fds);
             if has_ended {
@@ -195,33 +198,34 @@ impl Watch<'_> {
     }
 }
 
-/// The reading end of a program's output. What comes is thrown away without being copied, so that
-/// reading takes as little as possible from the cores that are measured.
-struct Reading {
+/// The reading end of a program's output. `splice` moves the output to `/dev/null` without copying
+/// it, so that reading takes as little time as possible from the cores that are measured.
+struct OutputReader {
     pipe: Option<OwnedFd>,
     null: File,
     first: Option<Duration>,
     bytes: u64,
 }
 
-impl Reading {
+impl OutputReader {
     fn open(command: &mut Command, keep: Option<(File, File)>) -> Result<Self> {
         let null = File::options().write(true).open("/dev/null")?;
-        let mut reading = Self { pipe: None, null, first: None, bytes: 0 };
+        let mut reader = Self { pipe: None, null, first: None, bytes: 0 };
         if let Some((out, err)) = keep {
             command.stdout(out).stderr(err);
         } else {
             let (pipe, end) = io::pipe()?;
-            let _ = fcntl_setpipe_size(&pipe, PIPE); // the limit for all of a user's pipes may be reached
-            // Not the null device opened above: gawk sets its stderr to append, and nothing can be
-            // spliced to that.
+            // Best effort: it fails if the limit for all pipes of the user is reached.
+            let _ = fcntl_setpipe_size(&pipe, PIPE);
+            // A separate handle of the null device: gawk sets O_APPEND on its stderr, and splice
+            // fails on such a handle.
             command.stdout(end).stderr(Stdio::null());
-            reading.pipe = Some(pipe.into());
+            reader.pipe = Some(pipe.into());
         }
-        Ok(reading)
+        Ok(reader)
     }
 
-    /// Takes what is there, without waiting.
+    /// Discards all available output, without waiting.
     fn drain(&mut self, started: Instant) -> Result<()> {
         while let Some(pipe) = &self.pipe {
             match splice(pipe, None, &self.null, None, PIPE, SpliceFlags::NONBLOCK) {
@@ -238,14 +242,14 @@ impl Reading {
     }
 }
 
-/// A pipe whose second end is inherited by programs started from here.
+/// A pipe whose writing end (the second one) is inherited by child processes.
 pub(crate) fn inherited_pipe() -> Result<(OwnedFd, OwnedFd)> {
     let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
     fcntl_setfd(&write, FdFlags::empty())?;
     Ok((read, write))
 }
 
-/// The report, which is a line that the pipe can hold; a program that is no model's sends none.
+/// Reads the report, which is one line and always fits into the pipe. Tools do not send one.
 pub(crate) fn read_report(pipe: OwnedFd) -> Result<Option<Report>> {
     let mut text = Vec::new();
     match File::from(pipe).read_to_end(&mut text) {
@@ -255,12 +259,12 @@ pub(crate) fn read_report(pipe: OwnedFd) -> Result<Option<Report>> {
     }
 }
 
-/// Why a run did not go through.
-pub(crate) fn crashed(seen: &Measurement) -> Option<String> {
-    if seen.timed_out {
-        return Some(format!("timed out after {:.0} s", seconds(seen.wall)));
+/// The failure of a run: it timed out, or left processes behind.
+pub(crate) fn crashed(measurement: &Measurement) -> Option<String> {
+    if measurement.timed_out {
+        return Some(format!("timed out after {:.0} s", seconds(measurement.wall)));
     }
-    (!seen.leftovers.is_empty()).then(|| format!("left behind: {}", seen.leftovers.join(", ")))
+    (!measurement.leftovers.is_empty()).then(|| format!("left behind: {}", measurement.leftovers.join(", ")))
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! One run of a service: a program that serves until it is told to stop, and meanwhile the programs
-//! that are its clients, one after the other. What was seen is of the server's processes alone.
+//! One run of a service: a server that runs until it is stopped, and its clients, one after the
+//! other. The measurements cover the server's processes only.
 
 use std::{
     fs::{self, File},
@@ -26,36 +26,37 @@ use rustix::{
 
 use crate::{
     compare::measure::{
-        memory::{self, Held},
-        run::{Measurement, PATIENCE, RunOptions, inherited_pipe, read_report},
+        memory::{self, Usage},
+        run::{EXIT_GRACE, Measurement, RunOptions, inherited_pipe, read_report},
     },
     process::{
         cancel::Cancel,
-        family::{CANCELLED, Family, alone},
+        guard::{CANCELLED, KillDescendants, exclusive},
         tree::{self, Ended, Switches, poll_for},
     },
 };
 
-/// How one learns that it serves, and where; and how it is told to stop.
+/// How to find out that a server is ready and at which address, and how to stop it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Manner {
-    /// It prints `listening at ADDRESS`, and ends on SIGINT, as the models do.
-    Says,
-    /// It was given this port, accepts connections there, and ends on SIGTERM.
-    Accepts(u16),
+pub(crate) enum Protocol {
+    /// It prints `listening at ADDRESS` and ends on SIGINT, as the models do.
+    Announces,
+    /// It was given this port, is ready when it accepts a connection, and ends on SIGTERM.
+    AcceptsAt(u16),
 }
 
 /// What a server prints before its address.
 const LISTENING: &str = "listening at ";
-/// How long it is waited for, from its start, and from the signal that it should stop.
+/// Time limit from the start of a server until it is ready.
 const START: Duration = Duration::from_secs(10);
+/// Time limit from the signal until a server has ended.
 const STOP: Duration = Duration::from_secs(10);
-/// How long a server may take to end after its connections have.
+/// Time that a crashed server may take to end after its connections were closed.
 const ENDING: Duration = Duration::from_millis(200);
-/// How often one tries to connect to a server that does not say when it listens.
-const TRY: Duration = Duration::from_millis(2);
+/// Time between two attempts to connect to a server that does not announce its address.
+const RETRY: Duration = Duration::from_millis(2);
 
-/// A new file that can also be read.
+/// Creates a file for writing and reading.
 pub(crate) fn readable(path: &Path) -> io::Result<File> {
     File::options().read(true).write(true).create(true).truncate(true).open(path)
 }
@@ -65,8 +66,8 @@ pub(crate) fn free_port() -> Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
-/// A server that can be asked.
-pub(crate) struct Serving<'a> {
+/// A running server.
+pub(crate) struct RunningServer<'a> {
     pub address: SocketAddr,
     child: Child,
     pidfd: OwnedFd,
@@ -74,42 +75,44 @@ pub(crate) struct Serving<'a> {
     until: Option<Instant>,
     cancel: Option<Cancel>,
     sample: bool,
-    held: Option<Held>,
+    usage: Option<Usage>,
 }
 
-/// What was seen while a client ran.
-pub(crate) struct Asked {
-    /// What it printed, unless that went elsewhere.
+/// The result of a client's run.
+pub(crate) struct ClientRun {
+    /// The client's output, unless it went to a file.
     pub printed: String,
-    /// What the server's processes took of the cores meanwhile.
+    /// The server's processor time while the client ran.
     pub cpu: Duration,
 }
 
-/// Starts a server, lets `clients` have it, tells it to stop and waits until nothing is left of it.
+/// Starts a server, calls `clients` when it is ready, stops it, and waits until all its processes
+/// have ended.
 ///
-/// The run's time is from the start until it serves; `clients` may measure something else.
+/// The measured time is that from the start until the server is ready; `clients` may measure other
+/// times.
 ///
 /// # Errors
 ///
-/// It does not begin or cease to serve, or what `clients` says.
+/// The server does not become ready or does not stop, or `clients` fails.
 pub(crate) fn serve<T>(
     mut command: Command,
-    manner: Manner,
-    plan: RunOptions,
+    protocol: Protocol,
+    options: RunOptions,
     scratch: &Path,
-    clients: impl FnOnce(&mut Serving) -> Result<T>,
+    clients: impl FnOnce(&mut RunningServer) -> Result<T>,
 ) -> Result<(Measurement, T)> {
-    let _alone = alone();
-    ensure!(!plan.cancel.as_ref().is_some_and(Cancel::is_requested), CANCELLED);
+    let _exclusive = exclusive();
+    ensure!(!options.cancel.as_ref().is_some_and(Cancel::is_requested), CANCELLED);
     set_child_subreaper(Some(getpid()))?;
     fs::create_dir_all(scratch)?;
     let (report, report_end) = inherited_pipe()?;
     command.env(REPORT_FD, report_end.as_raw_fd().to_string()).env_remove(TRACE_DIR);
-    let (mut out, stdout) = match manner {
-        Manner::Says => io::pipe().map(|(read, write)| (Some(read), Stdio::from(write)))?,
-        Manner::Accepts(_) => (None, Stdio::null()),
+    let (mut out, stdout) = match protocol {
+        Protocol::Announces => io::pipe().map(|(read, write)| (Some(read), Stdio::from(write)))?,
+        Protocol::AcceptsAt(_) => (None, Stdio::null()),
     };
-    let errors = match plan.keep {
+    let errors = match options.keep {
         Some((_, err)) => err,
         None => readable(&scratch.join("server.err"))?,
     };
@@ -117,52 +120,51 @@ pub(crate) fn serve<T>(
     command.stdin(Stdio::null()).stdout(stdout).stderr(errors.try_clone()?);
 
     let (started, started_ns) = (Instant::now(), trace::now());
-    let _family = Family;
+    let _kill_descendants = KillDescendants;
     let child = command.spawn().context(program)?;
     drop((command, report_end));
     let pid = Pid::from_child(&child);
     let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
-    let mut serving = Serving {
+    let mut server = RunningServer {
         address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         child,
         pidfd,
         scratch,
-        until: plan.timeout.map(|timeout| started + timeout),
-        cancel: plan.cancel.clone(),
-        sample: plan.sample,
-        held: None,
+        until: options.timeout.map(|timeout| started + timeout),
+        cancel: options.cancel.clone(),
+        sample: options.sample,
+        usage: None,
     };
-    let ready = match (manner, &mut out) {
-        (Manner::Says, Some(out)) => serving.says(out, started + START),
-        (Manner::Accepts(port), _) => serving.accepts(port, started + START),
-        (Manner::Says, None) => Err(anyhow!("its output is read")),
+    let ready = match (protocol, &mut out) {
+        (Protocol::Announces, Some(out)) => server.wait_for_announcement(out, started + START),
+        (Protocol::AcceptsAt(port), _) => server.wait_for_port(port, started + START),
+        (Protocol::Announces, None) => Err(anyhow!("the output pipe is missing")),
     };
-    ready.map_err(|error| serving.why(error, &errors))?;
+    ready.map_err(|error| server.why(error, &errors))?;
     let wall = started.elapsed();
-    let found = clients(&mut serving).map_err(|error| serving.why(error, &errors))?;
+    let found = clients(&mut server).map_err(|error| server.why(error, &errors))?;
 
     let signalled = Instant::now();
-    match manner {
-        Manner::Says => tree::interrupt(pid)?,
-        Manner::Accepts(_) => kill_process(pid, Signal::TERM)?,
+    match protocol {
+        Protocol::Announces => tree::interrupt(pid)?,
+        Protocol::AcceptsAt(_) => kill_process(pid, Signal::TERM)?,
     }
-    if !serving.ends_by(signalled + STOP)? {
-        bail!("it is still there {:.0} s after it was told to stop", signalled.elapsed().as_secs_f64());
+    if !server.ends_by(signalled + STOP)? {
+        bail!("it is still running {:.0} s after the stop signal", signalled.elapsed().as_secs_f64());
     }
     let mut all: Vec<Ended> = Vec::new();
-    let left = tree::gone(PATIENCE, |ended| all.push(ended))?;
+    let left = tree::wait_for_all(EXIT_GRACE, |ended| all.push(ended))?;
     let stop = signalled.elapsed();
     tree::kill(|ended| all.push(ended))?;
-    ensure!(!serving.is_cancelled(), CANCELLED);
-    let own =
-        all.iter().find(|ended| ended.pid == serving.child.id()).context("the server was waited for")?;
-    let seen = Measurement {
+    ensure!(!server.is_cancelled(), CANCELLED);
+    let own = all.iter().find(|ended| ended.pid == server.child.id()).context("the server was waited for")?;
+    let measurement = Measurement {
         started_ns,
         wall,
         cpu: all.iter().map(|ended| ended.cpu).sum(),
         first: None,
         stop: Some(stop),
-        held: serving.held.filter(|held| held.bytes > 0),
+        usage: server.usage.filter(|usage| usage.bytes > 0),
         switches: all.iter().map(|ended| ended.switches).fold(Switches::default(), Switches::plus),
         max_rss: all.iter().map(|ended| ended.max_rss).max().unwrap_or(0),
         status: own.status,
@@ -172,12 +174,12 @@ pub(crate) fn serve<T>(
         timed_out: false,
         leftovers: left.into_iter().map(|process| format!("{} ({})", process.name, process.pid)).collect(),
     };
-    Ok((seen, found))
+    Ok((measurement, found))
 }
 
-impl Serving<'_> {
-    /// Waits for the line that says where it listens.
-    fn says(&mut self, out: &mut io::PipeReader, until: Instant) -> Result<()> {
+impl RunningServer<'_> {
+    /// Waits for the line with the server's address.
+    fn wait_for_announcement(&mut self, out: &mut io::PipeReader, until: Instant) -> Result<()> {
         let mut line = Vec::new();
         while line.last() != Some(&b'\n') {
             let mut fds = vec![PollFd::new(&*out, PollFlags::IN)];
@@ -186,36 +188,36 @@ impl Serving<'_> {
             let is_readable = !fds[0].revents().is_empty();
             drop(fds);
             ensure!(!self.is_cancelled(), CANCELLED);
-            ensure!(is_readable, "it does not say that it listens, {} s after its start", START.as_secs());
+            ensure!(is_readable, "it did not print its address within {} s", START.as_secs());
             let mut byte = [0];
-            ensure!(out.read(&mut byte)? > 0 && line.len() < 200, "it does not say that it listens");
+            ensure!(out.read(&mut byte)? > 0 && line.len() < 200, "it did not print its address");
             line.push(byte[0]);
         }
         let line = String::from_utf8_lossy(&line);
         let address = line.trim_end().strip_prefix(LISTENING).and_then(|address| address.parse().ok());
-        self.address = address.with_context(|| format!("it says {line:?}, not where it listens"))?;
+        self.address = address.with_context(|| format!("it printed {line:?} instead of its address"))?;
         Ok(())
     }
 
     /// Waits until the server accepts a connection.
-    fn accepts(&mut self, port: u16, until: Instant) -> Result<()> {
+    fn wait_for_port(&mut self, port: u16, until: Instant) -> Result<()> {
         self.address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         while TcpStream::connect(self.address).is_err() {
             ensure!(!self.is_cancelled(), CANCELLED);
-            ensure!(!self.has_ended()?, "it does not listen");
-            ensure!(Instant::now() < until, "it does not listen, {} s after its start", START.as_secs());
-            poll_for(&mut [PollFd::new(&self.pidfd, PollFlags::IN)], TRY)?;
+            ensure!(!self.has_ended()?, "it accepts no connection");
+            ensure!(Instant::now() < until, "it accepted no connection within {} s", START.as_secs());
+            poll_for(&mut [PollFd::new(&self.pidfd, PollFlags::IN)], RETRY)?;
         }
         Ok(())
     }
 
-    /// Runs a client to its end, and samples meanwhile what the server holds, if that is wanted.
-    /// What it prints goes to `out`, if that is given.
+    /// Runs a client to its end and, if requested, samples the server's memory meanwhile. The
+    /// client's output goes to `out`, if that is given.
     ///
     /// # Errors
     ///
-    /// It says that something went wrong, or takes too long.
-    pub(crate) fn ask(&mut self, mut command: Command, out: Option<File>) -> Result<Asked> {
+    /// The client fails, or the run times out.
+    pub(crate) fn run_client(&mut self, mut command: Command, out: Option<File>) -> Result<ClientRun> {
         let program = command.get_program().display().to_string();
         let (printed, errors) = (self.scratch.join("client.out"), self.scratch.join("client.err"));
         let stdout = out.map_or_else(|| File::create(&printed), Ok)?;
@@ -230,12 +232,12 @@ impl Serving<'_> {
         let status = client.wait()?;
         waited?;
         succeeded(&program, status, &errors)?;
-        Ok(Asked { printed: fs::read_to_string(&printed).unwrap_or_default(), cpu })
+        Ok(ClientRun { printed: fs::read_to_string(&printed).unwrap_or_default(), cpu })
     }
 
-    /// Starts a client, waits for the first line that it prints, measures what the server holds
-    /// more than before, and lets it end. The line and the bytes.
-    pub(crate) fn hold(&mut self, mut command: Command) -> Result<(String, f64)> {
+    /// Starts a client, waits for its first line of output, measures by how much the server's
+    /// memory has grown, and lets the client end. Returns the line and the bytes.
+    pub(crate) fn memory_growth(&mut self, mut command: Command) -> Result<(String, f64)> {
         let program = command.get_program().display().to_string();
         let errors = self.scratch.join("client.err");
         let before = memory::sample(None).bytes;
@@ -245,7 +247,7 @@ impl Serving<'_> {
         drop(command);
         let stdin: Option<ChildStdin> = client.stdin.take();
         let line = self.first_line(&mut out);
-        let held = memory::sample(Some(client.id())).bytes;
+        let after = memory::sample(Some(client.id())).bytes;
         if line.is_err() {
             client.kill()?;
         }
@@ -253,7 +255,7 @@ impl Serving<'_> {
         let status = client.wait()?;
         let line = line?;
         succeeded(&program, status, &errors)?;
-        Ok((line, held.saturating_sub(before) as f64))
+        Ok((line, after.saturating_sub(before) as f64))
     }
 
     fn first_line(&self, out: &mut io::PipeReader) -> Result<String> {
@@ -272,30 +274,31 @@ impl Serving<'_> {
     /// Waits until the client has ended.
     fn watch(&mut self, client: &Child) -> Result<()> {
         let pidfd = pidfd_open(Pid::from_child(client), PidfdFlags::empty())?;
-        while !self.until_ready(&pidfd, self.sample.then_some(memory::EVERY))? {
-            self.held = Some(self.held.unwrap_or_default().max(memory::sample(Some(client.id()))));
+        while !self.until_ready(&pidfd, self.sample.then_some(memory::INTERVAL))? {
+            self.usage = Some(self.usage.unwrap_or_default().max(memory::sample(Some(client.id()))));
         }
         Ok(())
     }
 
-    /// Waits until it is readable: true; or so long: false.
-    fn until_ready(&self, fd: &impl std::os::fd::AsFd, patience: Option<Duration>) -> Result<bool> {
+    /// Waits until `fd` is readable and returns true, or until `timeout` has passed and returns
+    /// false.
+    fn until_ready(&self, fd: &impl std::os::fd::AsFd, timeout: Option<Duration>) -> Result<bool> {
         loop {
             let left = self.until.map(|until| until.saturating_duration_since(Instant::now()));
             ensure!(left != Some(Duration::ZERO), "timed out");
             let mut fds = vec![PollFd::new(fd, PollFlags::IN)];
             fds.extend(self.cancel.iter().map(|cancel| PollFd::new(cancel, PollFlags::IN)));
             let longest = Duration::from_secs(60);
-            poll_for(&mut fds, [left, patience].into_iter().flatten().min().unwrap_or(longest))?;
+            poll_for(&mut fds, [left, timeout].into_iter().flatten().min().unwrap_or(longest))?;
             let is_ready = !fds[0].revents().is_empty();
             ensure!(!self.is_cancelled(), CANCELLED);
-            if is_ready || patience.is_some() {
+            if is_ready || timeout.is_some() {
                 return Ok(is_ready);
             }
         }
     }
 
-    /// What the server's processes have taken of the cores so far.
+    /// The processor time of the server's processes so far.
     fn cpu(&self, client: Option<u32>) -> Duration {
         let all = tree::descendants().unwrap_or_default().into_iter();
         all.filter(|process| Some(process.pid) != client).filter_map(|process| tree::cpu(process.pid)).sum()
@@ -312,7 +315,7 @@ impl Serving<'_> {
     }
 
     fn ends_by(&self, until: Instant) -> Result<bool> {
-        let until = self.until.map_or(until, |end| end.max(Instant::now() + PATIENCE).min(until));
+        let until = self.until.map_or(until, |end| end.max(Instant::now() + EXIT_GRACE).min(until));
         let mut fds = vec![PollFd::new(&self.pidfd, PollFlags::IN)];
         fds.extend(self.cancel.iter().map(|cancel| PollFd::new(cancel, PollFlags::IN)));
         poll_for(&mut fds, until.saturating_duration_since(Instant::now()))?;
@@ -320,31 +323,31 @@ impl Serving<'_> {
         self.has_ended()
     }
 
-    /// Why it went wrong: that the server is no more, and what it said, comes before what a client
-    /// has to say of it.
+    /// The cause of an error: if the server has ended, its exit status and its first message come
+    /// before the client's error, which is a consequence.
     fn why(&mut self, error: anyhow::Error, errors: &File) -> anyhow::Error {
-        // Its connections and its output end a little before it does.
+        // A process that ends closes its connections and its output a little earlier.
         let _ = poll_for(&mut [PollFd::new(&self.pidfd, PollFlags::IN)], ENDING);
         if !self.has_ended().unwrap_or(false) {
             return error;
         }
-        let mut said = [0; 1000];
-        // From the beginning: the server's writing and this reading have one position.
-        let length = errors.read_at(&mut said, 0).unwrap_or_default();
-        let said = String::from_utf8_lossy(&said[..length]);
-        let said = said.lines().next().map(|line| format!(", {line:?}")).unwrap_or_default();
+        let mut stderr = [0; 1000];
+        // `read_at`, because the server and this process share the file's position.
+        let length = errors.read_at(&mut stderr, 0).unwrap_or_default();
+        let stderr = String::from_utf8_lossy(&stderr[..length]);
+        let message = stderr.lines().next().map(|line| format!(", {line:?}")).unwrap_or_default();
         match self.child.wait() {
-            Ok(status) => anyhow!("it ended with {status}{said}: {error:#}"),
+            Ok(status) => anyhow!("it ended with {status}{message}: {error:#}"),
             Err(_) => error,
         }
     }
 }
 
-/// What a client says when it fails is its last line.
+/// Fails with the client's messages, or else with its exit status, if it was not successful.
 fn succeeded(program: &str, status: ExitStatus, errors: &PathBuf) -> Result<()> {
-    let said = fs::read_to_string(errors).unwrap_or_default();
+    let stderr = fs::read_to_string(errors).unwrap_or_default();
     let name = Path::new(program).file_name().unwrap_or_default().display().to_string();
-    let trouble = said.trim().trim_start_matches("Error: ").replace('\n', " ");
-    ensure!(status.success(), "{name}: {}", if trouble.is_empty() { status.to_string() } else { trouble });
+    let message = stderr.trim().trim_start_matches("Error: ").replace('\n', " ");
+    ensure!(status.success(), "{name}: {}", if message.is_empty() { status.to_string() } else { message });
     Ok(())
 }

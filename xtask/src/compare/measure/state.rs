@@ -1,4 +1,4 @@
-//! From the runs of a program to its row.
+//! The runs of a program, and the row that they make.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::compare::{
     stats::{estimate, outliers::outliers},
 };
 
-/// A program, and what was seen of it so far.
+/// A program, and its runs so far.
 pub(crate) struct State<'a> {
     pub entrant: &'a Entrant,
     pub verdict: Verdict,
@@ -17,9 +17,9 @@ pub(crate) struct State<'a> {
     pub traced: Option<Traced>,
 }
 
-/// A run's place among all.
+/// Which run it is: its number in the order of execution, its start, phase and round.
 #[derive(Clone, Copy)]
-pub(crate) struct Turn {
+pub(crate) struct RunId {
     pub at: usize,
     pub start_s: f64,
     pub phase: Phase,
@@ -36,17 +36,18 @@ impl<'a> State<'a> {
         Self { entrant, verdict, samples: Vec::new(), traced: None }
     }
 
+    /// Whether the output was right, or could not be compared.
     pub(crate) fn is_right(&self) -> bool {
         matches!(self.verdict, Verdict::Reference | Verdict::Same | Verdict::Own)
     }
 
-    /// Its run for the check did not go through: there is nothing to measure.
+    /// Marks the program as failed, because its run in the check failed: it is not measured.
     pub(crate) fn fail(&mut self, sample: Sample) {
         self.verdict = Verdict::Failed;
         self.samples.push(sample);
     }
 
-    /// What the good runs of a phase measured.
+    /// The values of a phase's successful runs.
     fn good<T>(&self, phase: Phase, what: impl Fn(&Sample) -> Option<T>) -> Vec<T> {
         let good = self.samples.iter().filter(|sample| sample.phase == phase && sample.failure.is_none());
         good.filter_map(what).collect()
@@ -56,18 +57,18 @@ impl<'a> State<'a> {
         estimate::median(&self.good(phase, what))
     }
 
-    /// What the good rounds measured of a service.
+    /// The clients' measurements of the successful runs.
     fn served(&self) -> Vec<Served> {
         let phases = [Phase::Time, Phase::Service];
         phases.into_iter().flat_map(|phase| self.good(phase, |sample| sample.service)).collect()
     }
 
-    /// The good rounds' times.
+    /// The rounds and times of the successful timed runs.
     pub(crate) fn times(&self) -> Vec<(usize, f64)> {
         self.good(Phase::Time, |sample| Some((sample.round, sample.wall_s)))
     }
 
-    /// `longest` is the time of the longest traced run.
+    /// The program's row. `longest` is the time of the longest traced run of all programs.
     pub(crate) fn row(
         &self,
         speedup: Option<Estimate>,
@@ -78,11 +79,11 @@ impl<'a> State<'a> {
         let entrant = self.entrant;
         let wall = estimate::estimate(&self.good(Phase::Time, |sample| Some(sample.wall_s)));
         let cpu = self.median(Phase::Time, |sample| Some(sample.cpu_s));
-        let most = |what: fn(&Sample) -> Option<u64>| self.good(Phase::Memory, what).into_iter().max();
+        let peak = |what: fn(&Sample) -> Option<u64>| self.good(Phase::Memory, what).into_iter().max();
         let switches =
             |what: fn(&Sample) -> u64| self.median(Phase::Time, |sample| Some(what(sample) as f64));
-        let sampled = most(|sample| sample.memory_bytes);
-        let max_rss = || most(|sample| Some(sample.max_rss_bytes));
+        let sampled = peak(|sample| sample.memory_bytes);
+        let max_rss = || peak(|sample| Some(sample.max_rss_bytes));
         let failed = |sample: &Sample| {
             Some(format!("{:?} round {}: {}", sample.phase, sample.round + 1, sample.failure.as_ref()?))
         };
@@ -107,15 +108,15 @@ impl<'a> State<'a> {
             memory_bytes,
             memory_is_max_rss: sampled.is_none(),
             first_s: self.median(Phase::Time, |sample| sample.first_s.filter(|_| !work.prints_at_end)),
-            // A service stops at the end of every run.
+            // A service has no stop phase; it is stopped at the end of every run.
             stop_s: self
                 .median(Phase::Stop, |sample| sample.stop_s)
                 .or_else(|| self.median(Phase::Time, |sample| sample.stop_s)),
             empty_s: self.median(Phase::Empty, |sample| Some(sample.wall_s)),
             voluntary_switches: switches(|sample| sample.voluntary_switches),
             involuntary_switches: switches(|sample| sample.involuntary_switches),
-            threads: most(|sample| sample.threads),
-            processes: most(|sample| sample.processes),
+            threads: peak(|sample| sample.threads),
+            processes: peak(|sample| sample.processes),
             code: entrant.code,
             service: Served::medians(&self.served()),
             of_ideal: wall.zip(ideal).map(|(wall, ideal)| wall.median / ideal),
@@ -131,30 +132,30 @@ impl<'a> State<'a> {
 }
 
 impl Sample {
-    pub(crate) fn new(turn: Turn, seen: &Measurement) -> Self {
+    pub(crate) fn new(id: RunId, measurement: &Measurement) -> Self {
         Self {
-            wall_s: seconds(seen.wall),
-            cpu_s: seconds(seen.cpu),
-            first_s: seen.first.map(seconds),
-            stop_s: seen.stop.map(seconds),
-            memory_bytes: seen.held.map(|held| held.bytes),
-            max_rss_bytes: seen.max_rss,
-            voluntary_switches: seen.switches.voluntary,
-            involuntary_switches: seen.switches.involuntary,
-            threads: seen.held.map(|held| held.threads),
-            processes: seen.held.map(|held| held.processes),
-            status: seen.status.to_string(),
-            service: seen.served,
-            totals: seen.report.as_ref().map(|report| report.totals.clone()),
-            ..Self::at(turn)
+            wall_s: seconds(measurement.wall),
+            cpu_s: seconds(measurement.cpu),
+            first_s: measurement.first.map(seconds),
+            stop_s: measurement.stop.map(seconds),
+            memory_bytes: measurement.usage.map(|usage| usage.bytes),
+            max_rss_bytes: measurement.max_rss,
+            voluntary_switches: measurement.switches.voluntary,
+            involuntary_switches: measurement.switches.involuntary,
+            threads: measurement.usage.map(|usage| usage.threads),
+            processes: measurement.usage.map(|usage| usage.processes),
+            status: measurement.status.to_string(),
+            service: measurement.served,
+            totals: measurement.report.as_ref().map(|report| report.totals.clone()),
+            ..Self::at(id)
         }
     }
 
-    pub(crate) fn failed(turn: Turn, why: String) -> Self {
-        Self { failure: Some(why), ..Self::at(turn) }
+    pub(crate) fn failed(id: RunId, why: String) -> Self {
+        Self { failure: Some(why), ..Self::at(id) }
     }
 
-    fn at(Turn { at, start_s, phase, round }: Turn) -> Self {
+    fn at(RunId { at, start_s, phase, round }: RunId) -> Self {
         Self { at, start_s, phase, round, ..Self::default() }
     }
 }

@@ -1,5 +1,5 @@
-//! The round after all others: each model once more, with the spans of its kernels. Tools have
-//! none.
+//! The last round: each model runs once more and records the spans of its kernels. Tools record no
+//! spans.
 
 use std::time::Duration;
 
@@ -17,8 +17,8 @@ use crate::compare::{
 };
 
 impl Rounds<'_> {
-    /// One run of each model that is right. What does not go through counts as a failed run, like
-    /// any other.
+    /// Traces each model with the right output once. A failure counts as a failed run, like any
+    /// other.
     pub(crate) fn trace(&mut self) {
         let Some(traces) = self.work.traces else { return };
         self.progress.set_prefix("tracing:");
@@ -27,36 +27,41 @@ impl Rounds<'_> {
             if !self.states[at].is_right() || entrant.kind == Kind::Tool {
                 continue;
             }
-            let turn = self.turn(Phase::Trace, 0);
+            let id = self.next_run(Phase::Trace, 0);
             let traced = self.trace_one(entrant, traces);
             if self.is_cancelled() {
                 return;
             }
             let state = &mut self.states[at];
             match traced {
-                Ok((seen, traced)) => {
-                    state.samples.push(Sample::new(turn, &seen));
+                Ok((measurement, traced)) => {
+                    state.samples.push(Sample::new(id, &measurement));
                     state.traced = Some(traced);
                 }
-                Err(error) => state.samples.push(Sample::failed(turn, format!("{error:#}"))),
+                Err(error) => state.samples.push(Sample::failed(id, format!("{error:#}"))),
             }
         }
     }
 
     fn trace_one(&self, entrant: &Entrant, traces: &Traces) -> Result<(Measurement, Traced)> {
         let folder = Traces::empty(&self.scratch())?;
-        let plan = RunOptions { trace: Some(folder.clone()), ..RunOptions::default() };
-        let seen = self.run(entrant, 0, &self.work.input.measured, plan)?;
-        if let Some(why) = crashed(&seen).or_else(|| self.unlike(entrant, 0, &seen)) {
+        let options = RunOptions { trace: Some(folder.clone()), ..RunOptions::default() };
+        let measurement = self.run(entrant, 0, &self.work.input.measured, options)?;
+        if let Some(why) = crashed(&measurement).or_else(|| self.unlike(entrant, 0, &measurement)) {
             bail!(why);
         }
         let name = &entrant.id();
-        let run = Run { name, started_ns: seen.started_ns, wall: seen.wall, workers: entrant.workers };
+        let run = Run {
+            name,
+            started_ns: measurement.started_ns,
+            wall: measurement.wall,
+            workers: entrant.workers,
+        };
         let traced = traces.take(&folder, run)?;
-        Ok((seen, traced))
+        Ok((measurement, traced))
     }
 
-    /// How long the longest traced run took, which all are shown beside.
+    /// The time of the longest traced run, which is the length of the common axis.
     pub(crate) fn longest_traced(&self) -> Duration {
         let walls = self.states.iter().filter_map(|state| state.traced.as_ref()).map(Traced::wall);
         walls.max().unwrap_or_default()
@@ -69,12 +74,12 @@ mod tests {
 
     use super::*;
     use crate::compare::measure::{
-        fixtures::{self, Place},
+        fixtures::{self, Fixture},
         rounds::{Measured, measure},
         work::Work,
     };
 
-    /// Writes what a kernel does, if it is traced.
+    /// A script that writes a span, if the run is traced.
     fn spans(part: &str) -> String {
         let at = 1_000_000_000_000_000_000_u64;
         let span = |from: u64, to: u64| {
@@ -87,39 +92,39 @@ mod tests {
         format!("if [ -n \"$CC_TRACE\" ]; then echo '{}' > \"$CC_TRACE/$$.jsonl\"; fi", span(0, 1000))
     }
 
-    /// Measures these after a reference, with traces.
-    fn measured(place: &Place, entrants: Vec<Entrant>) -> Measured {
-        let reference = Entrant { kind: Kind::Reference, ..place.first("reference", &spans("kernel")) };
+    /// Measures a reference and these entrants, with traces.
+    fn measured(fixture: &Fixture, entrants: Vec<Entrant>) -> Measured {
+        let reference = Entrant { kind: Kind::Reference, ..fixture.first("reference", &spans("kernel")) };
         let all: Vec<Entrant> = [reference].into_iter().chain(entrants).collect();
-        let traces = Traces { folder: place.path("trace"), workload: "w".to_owned() };
-        measure(&all, &Work { traces: Some(&traces), ..place.work() }, &fixtures::effort()).unwrap()
+        let traces = Traces { folder: fixture.path("trace"), workload: "w".to_owned() };
+        measure(&all, &Work { traces: Some(&traces), ..fixture.work() }, &fixtures::effort()).unwrap()
     }
 
     #[test]
     fn each_model_is_traced_once_and_a_tool_is_not() {
-        let place = Place::new();
-        // It would have spans, if it were asked for them.
-        let tool = Entrant { kind: Kind::Tool, ..place.first("tool", &spans("kernel")) };
-        let found = measured(&place, vec![place.first("model ×2", &spans("kernel")), tool]);
+        let fixture = Fixture::new();
+        // This tool would write spans if tools were traced.
+        let tool = Entrant { kind: Kind::Tool, ..fixture.first("tool", &spans("kernel")) };
+        let found = measured(&fixture, vec![fixture.first("model ×2", &spans("kernel")), tool]);
         let traced = |row: usize| {
             let samples = found.rows[row].samples.iter();
             samples.filter(|sample| sample.phase == Phase::Trace && sample.failure.is_none()).count()
         };
         assert_eq!([traced(0), traced(1), traced(2)], [1, 1, 0]);
         let timeline = found.rows[1].timeline.as_ref().unwrap();
-        assert_eq!(timeline.file, place.path("trace/w-model-x2.json").display().to_string());
+        assert_eq!(timeline.file, fixture.path("trace/w-model-x2.json").display().to_string());
         assert!(fs::read_to_string(&timeline.file).unwrap().contains("\"traceEvents\""));
         assert_eq!(timeline.lanes.len(), 1);
         assert!(timeline.lanes[0].works && found.rows[2].timeline.is_none());
-        assert!(!place.path("scratch").exists());
+        assert!(!fixture.path("scratch").exists());
     }
 
     #[test]
-    fn who_fails_while_it_is_traced_is_named_and_the_rest_goes_on() {
-        let place = Place::new();
-        let crash = place.first("crash", "[ -z \"$CC_TRACE\" ] || kill -SEGV $$");
+    fn a_failure_of_a_traced_run_is_reported_and_the_others_go_on() {
+        let fixture = Fixture::new();
+        let crash = fixture.first("crash", "[ -z \"$CC_TRACE\" ] || kill -SEGV $$");
         let found =
-            measured(&place, vec![crash, place.right("silent"), place.first("fine", &spans("kernel"))]);
+            measured(&fixture, vec![crash, fixture.right("silent"), fixture.first("fine", &spans("kernel"))]);
         assert_eq!(found.rows[1].failures.len(), 1);
         assert!(
             found.rows[1].failures[0].starts_with("Trace round 1: signal: 11"),

@@ -1,4 +1,4 @@
-//! What all programs of a comparison do.
+//! The work that all programs of a comparison do.
 
 use std::path::Path;
 
@@ -11,24 +11,24 @@ use crate::{
     process::cancel::Cancel,
 };
 
-/// What all of them do.
+/// The work that all programs of a comparison do.
 #[derive(Clone, Copy)]
 pub(crate) struct Work<'a> {
-    /// The first is measured, all are checked.
+    /// The first query is measured, all are checked.
     pub queries: &'a [Query],
     pub input: &'a Input,
-    /// The totals that need not agree.
+    /// The totals that may differ between models.
     pub own_totals: &'a [String],
     /// Whether there is no output before the end.
     pub prints_at_end: bool,
     /// The folder for outputs.
-    pub kept: &'a Path,
-    /// Where the models' traces go, if they are wanted.
+    pub output_dir: &'a Path,
+    /// Where the models' traces go, if they are requested.
     pub traces: Option<&'a Traces>,
-    /// Who asks, if it is a service.
+    /// The clients, if the programs are servers.
     pub clients: Option<&'a Clients>,
-    /// What is asked, if all wait for that.
+    /// The server that the programs wait for, if they only wait.
     pub origin: Option<&'a Origin>,
-    /// What ends it before its time.
+    /// Ends the measurement early when it is requested.
     pub cancel: Option<&'a Cancel>,
 }

@@ -1,4 +1,4 @@
-//! What the command is told.
+//! The command line of `cargo xtask compare`.
 
 use std::{
     num::NonZeroUsize,
@@ -17,88 +17,89 @@ use crate::{
     report::Html,
 };
 
-/// Run every model on the same work, check that all say the same, and measure them
+/// Run every model on the same work, check that all outputs are the same, and measure them
 ///
-/// Exit status: 0 if all agree, 2 for wrong usage, 3 if outputs differ, 4 if nothing is selected, 5
-/// if a run failed or timed out, 6 if --fail-on says so, 130 after Ctrl-C, which prints what has
-/// been measured by then.
+/// Exit status: 0 if all outputs agree, 2 for a usage error, 3 if outputs differ, 4 if nothing is
+/// selected, 5 if a build or a run failed or timed out, 6 if a row is slower than --fail-on allows,
+/// 130 after Ctrl-C, which prints what has been measured by then.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Which workloads [default: all]
+    /// The workloads to compare [default: all]
     #[arg(value_name = "WORKLOAD")]
     pub(crate) workloads: Vec<String>,
-    /// Only this model or tool, beside the reference; may be given many times
+    /// Measure only this model or tool, and the reference; may be given several times
     #[arg(long = "model", value_name = "NAME")]
     pub(crate) models: Vec<String>,
-    /// How many workers each model has [default: one per core]; of several numbers (1,2,4), each is
-    /// tried
+    /// Number of workers of each model [default: one per core]; with a list (1,2,4), each model is
+    /// measured with each number
     #[arg(long, value_name = "N", value_delimiter = ',')]
     pub(crate) workers: Vec<NonZeroUsize>,
-    /// How many timed rounds [default: as many as fit into 45 seconds with all else that is
-    /// measured]
+    /// Number of timed rounds [default: as many as fit into 45 seconds per workload, together with
+    /// the other measurements]
     #[arg(long, value_name = "N")]
     pub(crate) rounds: Option<NonZeroUsize>,
-    /// How much to work on [default: small]
+    /// Size of the input [default: small]
     #[arg(long, value_enum)]
     pub(crate) size: Option<Size>,
-    /// Little work and few rounds: whether it works, not how fast
+    /// Tiny inputs and three rounds: shows whether everything works, not how fast it is
     #[arg(long, conflicts_with = "size")]
     pub(crate) smoke: bool,
-    /// Less work and few rounds: a first impression in a minute, with intervals as wide as that
-    /// makes them
+    /// Smaller inputs and few rounds: a first impression of all workloads in about a minute, with
+    /// wide intervals
     #[arg(long, conflicts_with = "smoke")]
     pub(crate) quick: bool,
-    /// A file or directory to work on, instead of one made from a seed
+    /// A file or directory to use as the input, instead of a generated one
     #[arg(long, value_name = "PATH", conflicts_with_all = ["size", "smoke"])]
     pub(crate) input: Option<PathBuf>,
-    /// Kill a run after this time
+    /// Kill a run that takes longer than this
     #[arg(long, value_name = "SECONDS", default_value_t = 120)]
     pub(crate) timeout: u64,
-    /// Cut the work ever finer instead, and say where each model drops to half of its best rate
+    /// Measure granularity instead: make the tasks smaller step by step, and report where each
+    /// model falls to half of its best rate
     #[arg(long, conflicts_with_all = ["size", "input", "query", "markdown", "csv", "quick", "baseline"])]
     pub(crate) granularity: bool,
-    /// Compare a program with itself N times instead, and say how often it is called
-    /// different: the reference, or the model that is selected
+    /// Run an A/A test instead: compare a program with itself N times, and report how often a
+    /// difference is found; the program is the reference, or the selected model
     #[arg(long, value_name = "N", conflicts_with_all = ["granularity", "baseline", "csv", "markdown"])]
     pub(crate) aa: Option<NonZeroUsize>,
-    /// Also write the result with all samples to FILE; - is standard output, instead of the table
+    /// Also write the result with all samples to FILE as JSON; - prints it instead of the table
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
-    /// Also write a line of figures for each row to FILE; - is standard output, instead of the
-    /// table
+    /// Also write one line of figures per row to FILE as CSV; - prints them instead of the table
     #[arg(long, value_name = "FILE")]
     pub(crate) csv: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) html: Html,
-    /// Say what has changed since an earlier result, as --json or target/compare/history has it
+    /// Report what has changed since an earlier result: a file that --json wrote, or one in
+    /// target/compare/history
     #[arg(long, value_name = "FILE")]
     pub(crate) baseline: Option<PathBuf>,
-    /// With a baseline: exit with 6 if a row is slower by more than this, as far as its whole 95 %
-    /// interval goes
-    #[arg(long, value_name = "5%", requires = "baseline", value_parser = baseline::part)]
+    /// With --baseline: exit with status 6 if a row is slower by more than this, which means that
+    /// the whole 95 % interval of its change lies above it
+    #[arg(long, value_name = "5%", requires = "baseline", value_parser = baseline::percentage)]
     pub(crate) fail_on: Option<f64>,
     /// Run each model once more, untimed, and record when its workers were busy: as a trace for
-    /// ui.perfetto.dev in target/compare/trace, and as timelines in the page of --html
+    /// ui.perfetto.dev in target/compare/trace, and as timelines in the --html page
     #[arg(long, conflicts_with_all = ["granularity", "aa"])]
     pub(crate) trace: bool,
     /// Print the table as Markdown
     #[arg(long)]
     pub(crate) markdown: bool,
-    /// Explain the columns of the table, and do nothing
+    /// Explain the columns of the table, and exit
     #[arg(long)]
     pub(crate) explain: bool,
-    /// Print what there is to compare, and do nothing
+    /// List the workloads with their models and tools, and exit
     #[arg(long)]
     pub(crate) list: bool,
-    /// What to ask for instead: the workload's own arguments, without its input
+    /// Arguments for the workload, without its input, instead of the manifest's queries
     #[arg(last = true, value_name = "ARG")]
     pub(crate) query: Vec<String>,
 }
 
-/// How long a workload may take by default, for each number of workers: seven workloads, and the
-/// building of what has changed, end within seven minutes.
+/// Time limit per workload and number of workers: seven workloads, including the incremental
+/// build, take less than seven minutes.
 const DEFAULT: Duration = Duration::from_secs(45);
-/// The same with `--quick`: seven workloads take a minute.
+/// Time limit with `--quick`: seven workloads take a minute.
 const QUICK: Duration = Duration::from_secs(8);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -121,7 +122,7 @@ impl Args {
         }
     }
 
-    /// The numbers of workers, from few to many.
+    /// The numbers of workers, in ascending order.
     pub(crate) fn counts(&self) -> Vec<NonZeroUsize> {
         let mut counts = self.workers.clone();
         counts.sort_unstable();
@@ -129,7 +130,7 @@ impl Args {
         if counts.is_empty() { vec![Ctx::available_workers()] } else { counts }
     }
 
-    /// The largest of them.
+    /// The largest number of workers.
     pub(crate) fn workers(&self) -> NonZeroUsize {
         self.counts().into_iter().max().unwrap_or_else(Ctx::available_workers)
     }
@@ -140,7 +141,7 @@ impl Args {
             if self.smoke || self.quick { (1, 1, 2, 1) } else { (2, 2, 5, 2) };
         let (limit, at_least, at_most) = match self.size() {
             "quick" => (QUICK, 2, 5),
-            // How long a run of these takes is not known beforehand.
+            // The time of a run is not known in advance, so at least five rounds are measured.
             _ if self.input.is_some() || self.size == Some(Size::Large) => (DEFAULT, 5, 25),
             _ if self.quick => (DEFAULT, 3, 5),
             _ => (DEFAULT, 3, 25),
@@ -160,19 +161,19 @@ impl Args {
         }
     }
 
-    /// About how long this number of workloads takes, if that is known beforehand.
+    /// About how long this number of workloads takes; `None` if it is not known in advance.
     pub(crate) fn estimate(&self, workloads: usize) -> Option<Duration> {
         let is_known = self.rounds.is_none() && self.input.is_none() && self.size != Some(Size::Large);
         let is_comparison = self.aa.is_none() && !self.granularity && !self.smoke;
         (is_known && is_comparison).then(|| self.effort().limit * workloads as u32)
     }
 
-    /// Whether something else than the table goes to standard output.
+    /// Whether JSON or CSV goes to standard output instead of the table.
     pub(crate) fn is_piped(&self) -> bool {
         [&self.json, &self.csv].into_iter().flatten().any(|path| path == Path::new("-"))
     }
 
-    /// What does the same again.
+    /// The command that repeats this comparison.
     pub(crate) fn command(&self) -> String {
         let words: Vec<String> = std::env::args().skip(1).collect();
         format!("cargo xtask {}", line(&words))

@@ -1,4 +1,4 @@
-//! Builds the models' programs and asks each what models it has.
+//! Builds the models' programs, and asks each of them for its models.
 
 use std::{
     collections::BTreeMap,
@@ -22,16 +22,16 @@ use crate::{
     models::{self, SPEC},
     process::{
         cancel::Cancel,
-        family::{CANCELLED, Family, alone},
+        guard::{CANCELLED, KillDescendants, exclusive},
         tree::poll_for,
     },
 };
 
-/// Where things are, as cargo knows it.
+/// The workspace, as `cargo metadata` describes it.
 pub(crate) struct Workspace {
     pub root: PathBuf,
     pub target: PathBuf,
-    /// The crates with models, the spec's first.
+    /// The crates with models; the spec's crate comes first.
     crates: Vec<Crate>,
 }
 
@@ -42,7 +42,7 @@ struct Crate {
     models: Vec<String>,
 }
 
-/// What cargo says of a library, a program or a test.
+/// A target of cargo: a library, a program or a test.
 #[derive(Deserialize)]
 struct Target {
     name: String,
@@ -55,13 +55,13 @@ impl Target {
     }
 }
 
-/// One model's answer to one workload.
+/// One model's entry for one workload.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
     pub model: String,
     pub mechanism: String,
     pub workload: String,
-    /// Why there is none.
+    /// Why the model does not implement the workload; `None` if it does.
     pub declined: Option<String>,
     pub program: PathBuf,
     pub crate_dir: PathBuf,
@@ -107,12 +107,12 @@ impl Workspace {
         Ok(Self { root: found.workspace_root, target: found.target_directory, crates })
     }
 
-    /// Where the last results are.
+    /// The folder with the last results.
     pub(crate) fn results(&self) -> PathBuf {
         self.target.join("compare")
     }
 
-    /// Where the release program of this name is.
+    /// The path of the release program with this name.
     pub(crate) fn program(&self, name: &str) -> PathBuf {
         self.target.join("release").join(name)
     }
@@ -122,12 +122,12 @@ impl Workspace {
         self.crates.iter().flat_map(|one| &one.models).map(String::as_str).collect()
     }
 
-    /// Builds the release programs of the wanted models, and that of `cc-peers` if `has_peers`, in
-    /// one call of cargo, which says on standard error what it does.
+    /// Builds the release programs of the wanted models, and `cc-peers` if `has_peers`, with a
+    /// single call of cargo, which reports its progress on standard error.
     ///
     /// # Errors
     ///
-    /// The reference or `cc-peers` does not build, or the build was interrupted.
+    /// The reference or `cc-peers` does not build, or the build is interrupted.
     pub(crate) fn build(&self, wanted: &[String], has_peers: bool, cancel: &Cancel) -> Result<Built> {
         let crates: Vec<&Crate> = self.crates.iter().filter(|one| one.is_needed(wanted)).collect();
         let peers = has_peers.then_some(PEERS);
@@ -150,7 +150,8 @@ impl Workspace {
         Ok(built)
     }
 
-    /// Builds these packages' release programs. Returns those that could be built, by name.
+    /// Builds the release programs of these packages. Returns the programs that could be built, by
+    /// name.
     fn cargo_build<'a>(
         &self,
         packages: impl Iterator<Item = &'a str>,
@@ -158,8 +159,8 @@ impl Workspace {
     ) -> Result<BTreeMap<String, PathBuf>> {
         let mut command = cargo();
         command.args(["build", "--release", "--keep-going", "--message-format=json-render-diagnostics"]);
-        // All packages, whichever programs are built: cargo unifies the features of what is named
-        // here, so that a program is the same, and is not built again, whatever else is asked for.
+        // Always all packages: cargo unifies the features of all packages that are named here. With
+        // only some of them, a program could have other features and would be built again.
         for package in self.crates.iter().map(|one| one.name.as_str()).chain([PEERS]) {
             command.args(["--package", package]);
         }
@@ -171,27 +172,27 @@ impl Workspace {
     }
 }
 
-/// The order of the table's rows; a crate that is not named here comes last.
+/// The order of the table's rows; a crate that is not in this list comes last.
 const ORDER: [&str; 6] = [SPEC, "cc-threads", "cc-actors", "cc-async", "cc-procs", "cc-distributed"];
 
 impl Crate {
-    /// Whether it takes part when these models are wanted. The reference always does.
+    /// Whether the crate is needed for these models. The reference's crate always is.
     fn is_needed(&self, wanted: &[String]) -> bool {
         wanted.is_empty() || self.name == SPEC || self.models.iter().any(|model| wanted.contains(model))
     }
 
-    /// What its program lists.
+    /// The entries that its program lists.
     fn entries(&self, program: &Path) -> Result<Vec<Entry>> {
         let listed = String::from_utf8(output(Command::new(program).arg(LIST_MODELS))?)?;
         listed.lines().map(|line| Entry::parse(line, program, &self.dir)).collect()
     }
 }
 
-/// What has been built.
+/// The result of a build.
 pub(crate) struct Built {
-    /// In the order of the table.
+    /// The entries of all programs, in the order of the table.
     pub entries: Vec<Entry>,
-    /// The crates that do not build, and why.
+    /// Messages about crates that do not build.
     pub broken: Vec<String>,
 }
 
@@ -199,17 +200,17 @@ pub(crate) struct Built {
 #[derive(Deserialize)]
 #[serde(tag = "reason", rename_all = "kebab-case")]
 enum Message {
-    /// Something has been built, or was there already.
+    /// A target was built, or is up to date.
     CompilerArtifact { target: Target, executable: Option<PathBuf> },
     #[serde(other)]
     Other,
 }
 
-/// The programs that cargo has reported, by name. A package that does not build is not among them.
+/// The programs in cargo's messages, by name. A package that does not build has none.
 fn executables(messages: &[u8]) -> BTreeMap<String, PathBuf> {
     let mut found = BTreeMap::new();
     for line in messages.split(|byte| *byte == b'\n') {
-        // A build script may print lines of its own, which are no messages.
+        // A line that is not a message comes from a build script and is ignored.
         if let Ok(Message::CompilerArtifact { target, executable: Some(path) }) = serde_json::from_slice(line)
             && target.is_program()
         {
@@ -219,13 +220,14 @@ fn executables(messages: &[u8]) -> BTreeMap<String, PathBuf> {
     found
 }
 
-/// Runs the command and returns what it prints, whatever its exit status. If `cancel` is requested,
-/// the command and its descendants are killed.
+/// Runs the command and returns its output, regardless of its exit status. If `cancel` is
+/// requested, the command and its descendants are killed.
 fn read_until_end(mut command: Command, cancel: &Cancel) -> Result<Vec<u8>> {
-    let _alone = alone();
-    // A compiler whose cargo has ended is still a descendant, and is killed as well.
+    let _exclusive = exclusive();
+    // As a subreaper, this process remains the ancestor of a compiler whose cargo has ended, and
+    // can kill it.
     set_child_subreaper(Some(getpid()))?;
-    let _descendants = Family;
+    let _kill_descendants = KillDescendants;
     let program = command.get_program().display().to_string();
     let mut child = command.stdout(Stdio::piped()).spawn().context(program)?;
     let mut pipe = child.stdout.take().context("standard output is piped")?;
@@ -245,14 +247,15 @@ fn read_until_end(mut command: Command, cancel: &Cancel) -> Result<Vec<u8>> {
         }
     }
     child.wait()?;
-    // The terminal sends a Ctrl-C to cargo as well, which may end before this process sees its own.
+    // The terminal sends SIGINT to cargo as well, which may end before this process has handled its
+    // own signal.
     ensure!(!cancel.is_requested(), CANCELLED);
     Ok(printed)
 }
 
-/// Cargo's messages are read in blocks of this size.
+/// Size of the buffer for cargo's messages.
 const BLOCK: usize = 1 << 16;
-/// How long one `poll` waits: it is called again if nothing has happened.
+/// Maximum time of one `poll`, which is repeated until something happens.
 const LONG: Duration = Duration::from_secs(60);
 
 impl Entry {
@@ -272,7 +275,7 @@ impl Entry {
     }
 }
 
-/// What a command prints.
+/// Runs a command and returns its output. Fails if the command fails.
 pub(crate) fn output(command: &mut Command) -> Result<Vec<u8>> {
     let done = command.stderr(Stdio::inherit()).output();
     let done = done.with_context(|| command.get_program().display().to_string())?;
@@ -285,11 +288,11 @@ pub(crate) fn output(command: &mut Command) -> Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::process::family::alone;
+    use crate::process::guard::exclusive;
 
     #[test]
-    fn what_is_built_has_models() {
-        let _alone = alone();
+    fn every_crate_has_models() {
+        let _exclusive = exclusive();
         let crates = Workspace::find().unwrap().crates;
         let names: Vec<&str> = crates.iter().map(|one| one.name.as_str()).collect();
         assert_eq!(names, ORDER);
@@ -298,7 +301,7 @@ mod tests {
 
     #[test]
     fn a_model_needs_its_own_crate_and_the_reference() {
-        let _alone = alone();
+        let _exclusive = exclusive();
         let crates = Workspace::find().unwrap().crates;
         let needed = |wanted: &[&str]| {
             let wanted: Vec<String> = wanted.iter().map(|name| (*name).to_owned()).collect();
@@ -307,13 +310,13 @@ mod tests {
         };
         assert_eq!(needed(&["rayon"]), [SPEC, "cc-threads"]);
         assert_eq!(needed(&["async-single", "procs"]), [SPEC, "cc-async", "cc-procs"]);
-        // A tool is compared with the reference.
+        // A tool is not built, but it is compared with the reference.
         assert_eq!(needed(&["GNU grep"]), [SPEC]);
         assert_eq!(needed(&[]), ORDER);
     }
 
-    /// What cargo printed for a workspace of two programs, of which `broken` has a type error and
-    /// `whole` was built before.
+    /// Cargo's messages for a workspace with two programs: `broken` has a type error, and `whole`
+    /// was built before.
     #[test]
     fn a_crate_that_does_not_build_is_missing_among_the_programs() {
         let programs = executables(include_bytes!("snapshots/build.jsonl"));

@@ -1,4 +1,4 @@
-//! How long the code is.
+//! Counts lines of code.
 
 use std::{
     ffi::OsStr,
@@ -8,8 +8,9 @@ use std::{
 
 use crate::compare::result::Code;
 
-/// Counts the code of a model's workload: `src/<workload>.rs`, or a variant's
-/// `src/<variant>/<workload>.rs`.
+/// Counts the lines of a model's workload file, `src/<workload>.rs` or
+/// `src/<variant>/<workload>.rs`, and of the mechanism: the other files in the same folder, and
+/// those in `cluster`.
 pub(crate) fn count(crate_dir: &Path, model: &str, workload: &str, workloads: &[String]) -> io::Result<Code> {
     let src = crate_dir.join("src");
     let reference = crate_dir.join(workload).join("src/sequential.rs");
@@ -50,7 +51,8 @@ fn sources(folder: &Path) -> io::Result<Vec<PathBuf>> {
     paths.filter(is_source).collect()
 }
 
-/// Lines of code in Rust's source. Tests stand at its end, or are all of it.
+/// The number of lines of code in a Rust source, without blank lines, comments and tests. Tests are
+/// at the end of a file, or the whole file.
 fn lines(source: &str) -> usize {
     let is_code =
         |line: &&str| !["#[cfg(test)]", "#![cfg(test)]"].iter().any(|tests| line.starts_with(tests));
@@ -63,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn comments_blank_lines_and_tests_are_no_code() {
+    fn comments_blank_lines_and_tests_do_not_count() {
         let source =
             "//! Why.\n\nfn a() {\n    // Because.\n    b(); // so\n}\n\n#[cfg(test)]\nmod tests {}\n";
         assert_eq!(lines(source), 3);
@@ -71,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn a_variant_has_a_folder_and_a_mechanism_belongs_to_its_model() {
+    fn a_variant_has_its_own_folder_and_mechanism() {
         let scratch = tempfile::tempdir().unwrap();
         let write = |path: &str, lines: usize| {
             let path = scratch.path().join("src").join(path);

@@ -1,4 +1,4 @@
-//! How a program is called, with placeholders for what is only known when it is.
+//! Command lines with placeholders, which are filled in for each run.
 
 use std::{
     collections::BTreeMap,
@@ -14,28 +14,29 @@ use anyhow::Result;
 
 use crate::compare::{plan::query::Query, result::Subject};
 
-/// A program and its arguments. `{query}`, `{input}` and `{files}` are arguments of their own and
-/// stand for any number of them; `{out}`, an empty folder for each run, may be a part of one.
+/// A program and its arguments. Each of the arguments `{query}`, `{input}` and `{files}` is
+/// replaced by any number of arguments. `{out}` may be a part of an argument, and is replaced by
+/// the path of a folder that is empty at the start of each run.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CommandTemplate {
     pub program: PathBuf,
     pub args: Vec<String>,
     pub env: Vec<(String, String)>,
-    /// What it calls an argument of a query, where it calls it otherwise.
+    /// The program's own arguments for those of a query, if they differ.
     pub replace: BTreeMap<String, Vec<String>>,
-    /// Whether it reads the names of the files from its standard input, a line each.
+    /// Whether the program reads the names of the files from standard input, one per line.
     pub reads_names: bool,
-    /// The names of files that it is not given.
+    /// The names of files that the program does not get.
     pub skip: Vec<String>,
 }
 
-/// A run's own command and its standard input.
+/// The command of a single run, and its standard input.
 pub(crate) struct Invocation {
     pub command: Command,
     pub stdin: Option<File>,
 }
 
-/// What is asked, and of what.
+/// A query and its subject.
 #[derive(Clone, Copy)]
 pub(crate) struct Request<'a> {
     pub query: &'a Query,
@@ -48,18 +49,19 @@ const FILES: &str = "{files}";
 const OUT: &str = "{out}";
 
 impl CommandTemplate {
-    /// Whether it can be asked for this and that. Otherwise it does only what the first query asks
-    /// for.
+    /// Whether the program takes the arguments of a query. Otherwise it can run only the first
+    /// query.
     pub(crate) fn takes_query(&self) -> bool {
         self.args.iter().any(|arg| arg == QUERY)
     }
 
-    /// Whether it writes to a folder.
+    /// Whether the program writes files to a folder.
     pub(crate) fn writes(&self) -> bool {
         self.args.iter().any(|arg| arg.contains(OUT))
     }
 
-    /// A command that is ready to be started, with what it needs in the folder `scratch`.
+    /// Fills in the placeholders. The folder `scratch` is for the program's output and the file
+    /// with the list of names.
     pub(crate) fn command(&self, request: Request<'_>, scratch: &Path) -> Result<Invocation> {
         let out = scratch.join("out");
         if self.writes() {
@@ -80,7 +82,7 @@ impl CommandTemplate {
         Ok(Invocation { command, stdin })
     }
 
-    /// The whole command as a report has it, without the names of a thousand files.
+    /// The command as a report shows it: `{files}` and `{out}` are not filled in.
     pub(crate) fn shown(&self, request: Request<'_>) -> Vec<String> {
         let arguments = self.arguments(request, &[FILES.into()], OUT);
         let words = [self.program.clone().into_os_string()].into_iter().chain(arguments);
@@ -104,8 +106,8 @@ impl CommandTemplate {
         all
     }
 
-    /// What the program calls an argument of a query. Of letters that are joined, as in `-rn`, each
-    /// is replaced on its own if one of them has another name.
+    /// The program's own arguments for an argument of a query. Combined flags such as `-rn` are
+    /// replaced one by one if any of them has a replacement.
     fn translated(&self, arg: &str) -> Vec<String> {
         if let Some(own) = self.replace.get(arg) {
             return own.clone();
@@ -121,7 +123,7 @@ impl CommandTemplate {
     }
 }
 
-/// A file with the names, from its beginning.
+/// Writes the names of the files to a file, and opens it for reading.
 fn names(files: &[PathBuf], scratch: &Path) -> Result<File> {
     fs::create_dir_all(scratch)?;
     let path = scratch.join("names");

@@ -1,4 +1,4 @@
-//! Who takes part in a comparison.
+//! The models and tools that take part in a comparison.
 
 use std::num::NonZeroUsize;
 
@@ -19,18 +19,18 @@ pub(crate) struct Entrant {
     pub code: Option<Code>,
     pub workers: NonZeroUsize,
     pub oversubscribed: bool,
-    /// Whether one timed run must do.
+    /// Whether the tool is so slow that it is timed only once.
     pub slow: bool,
 }
 
 impl Entrant {
-    /// What no other is called.
+    /// The unique name.
     pub(crate) fn id(&self) -> String {
         self.label.split(" (").next().unwrap_or_default().to_owned()
     }
 
-    /// Whether it takes part in this round. A tool's memory and its stop are looked at once: it is
-    /// not ranked.
+    /// Whether it takes part in this round. Memory and stopping of a tool are measured only once,
+    /// because tools are not ranked.
     pub(crate) fn takes_part(&self, phase: Phase, round: usize) -> bool {
         match phase {
             Phase::Check | Phase::Empty => true,

@@ -1,4 +1,4 @@
-//! What is worked on: what is made from a seed, what arguments say, or a user's own files.
+//! The inputs: generated files, arguments, or a user's own files.
 
 use std::{
     ffi::OsStr,
@@ -17,27 +17,27 @@ use crate::compare::{
     result::{Input, Subject},
 };
 
-/// Where an input comes from, as a manifest says it.
+/// The source of an input, as the manifest defines it.
 #[derive(Deserialize)]
 #[serde(try_from = "toml::Table")]
 pub(crate) enum Source {
     Plain(Plain),
-    /// Made from a seed by the program of the spec, which knows this kind of table.
+    /// Generated from a seed by the spec's program, which interprets the table.
     Generated(toml::Table),
 }
 
-/// What takes no knowledge of a workload.
+/// A source that does not depend on the workload.
 #[derive(Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub(crate) enum Plain {
-    /// A list of what an origin has.
+    /// The list of an origin's resources.
     Resources(Resources),
     EmptyFile,
     EmptyFolder,
-    /// Nothing on a disk.
+    /// Arguments only, without a file.
     Args {
         args: Vec<String>,
-        /// What the first query has to print.
+        /// The expected output of the first query.
         output: Option<String>,
     },
 }
@@ -54,8 +54,8 @@ impl TryFrom<toml::Table> for Source {
 }
 
 impl Source {
-    /// Makes it at `path`, unless it is there or needs no place. `generator` is the program of the
-    /// spec.
+    /// Creates the input at `path`, unless it exists already or needs no file. `generator` is the
+    /// spec's program.
     pub(crate) fn make(&self, path: &Path, generator: &Path) -> Result<Subject> {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;
@@ -94,17 +94,17 @@ impl Source {
     }
 }
 
-/// Has the program of the spec make the table's input at `path`. Returns where it is.
+/// Lets the spec's program generate the input at `path`. Returns the actual path.
 fn generate(table: &toml::Table, path: &Path, generator: &Path) -> Result<PathBuf> {
     let mut command = Command::new(generator);
     command.arg(MAKE_INPUT).arg(serde_json::to_string(table)?).arg(path);
     let printed = output(&mut command)?;
-    let made = printed.strip_suffix(b"\n").context("make-input prints a path")?;
-    Ok(PathBuf::from(OsStr::from_bytes(made)))
+    let path = printed.strip_suffix(b"\n").context("make-input did not print a path")?;
+    Ok(PathBuf::from(OsStr::from_bytes(path)))
 }
 
 impl Input {
-    /// A user's own file or directory.
+    /// An input that is a user's own file or directory.
     pub(crate) fn given(path: &Path, empty: Subject) -> Self {
         let measured = Subject { path: Some(path.to_owned()), ..Subject::default() };
         Self { name: path.display().to_string(), checked: measured.clone(), measured, empty, output: None }
@@ -112,13 +112,13 @@ impl Input {
 }
 
 impl Subject {
-    /// The arguments for a run that is asked `query`, which has the last word on what both say,
-    /// save to the empty job.
+    /// The arguments of a run with this query. If both have the same option, the query's value is
+    /// used; in the empty job, the subject's value, so that the job stays empty.
     pub(crate) fn with(&self, query: &[String]) -> Vec<String> {
         if self.is_empty { overridden(query, &self.args) } else { overridden(&self.args, query) }
     }
 
-    /// In a few words: `an empty folder`, or the arguments.
+    /// A description of the empty job: `on an empty folder`, or its arguments.
     pub(crate) fn shown(&self) -> String {
         match &self.path {
             Some(path) if path.is_dir() => "on an empty folder".to_owned(),
@@ -127,7 +127,7 @@ impl Subject {
         }
     }
 
-    /// All files, in the order of their paths.
+    /// All files below the path, sorted by path.
     pub(crate) fn files(&self) -> Result<Vec<PathBuf>> {
         let mut files = Vec::new();
         let mut folders: Vec<PathBuf> = self.path.iter().cloned().collect();
@@ -145,22 +145,23 @@ impl Subject {
     }
 }
 
-/// Both, the first without the options that the second has, too.
+/// The first arguments followed by the second ones, without options of the first that the second
+/// ones repeat.
 fn overridden(first: &[String], second: &[String]) -> Vec<String> {
     let name = |arg: &str| arg.starts_with("--").then(|| arg.split('=').next().map(str::to_owned)).flatten();
-    let mut kept = Vec::new();
+    let mut all = Vec::new();
     let mut args = first.iter().peekable();
     while let Some(arg) = args.next() {
-        let is_said_again =
+        let is_repeated =
             name(arg).is_some_and(|own| second.iter().any(|other| name(other).as_ref() == Some(&own)));
-        if !is_said_again {
-            kept.push(arg.clone());
+        if !is_repeated {
+            all.push(arg.clone());
         } else if !arg.contains('=') {
             args.next_if(|value| !value.starts_with("--"));
         }
     }
-    kept.extend_from_slice(second);
-    kept
+    all.extend_from_slice(second);
+    all
 }
 
 #[cfg(test)]
@@ -168,14 +169,14 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
-    use crate::process::family::alone;
+    use crate::process::guard::exclusive;
 
     fn words(text: &str) -> Vec<String> {
         text.split_whitespace().map(str::to_owned).collect()
     }
 
     #[test]
-    fn the_query_has_the_last_word_save_in_an_empty_job() {
+    fn the_query_overrides_the_subject_except_in_an_empty_job() {
         let with = |query: &str, is_empty| {
             let subject = Subject { args: words("--size 1x1 --deep"), path: None, is_empty };
             subject.with(&words(query)).join(" ")
@@ -186,8 +187,8 @@ mod tests {
     }
 
     #[test]
-    fn a_generator_gets_the_manifests_table_and_says_where_the_input_is() {
-        let _alone = alone();
+    fn a_generator_gets_the_manifests_table_and_prints_the_path() {
+        let _exclusive = exclusive();
         let scratch = tempfile::tempdir().unwrap();
         let generator = scratch.path().join("generator");
         let script = "#!/bin/sh\nprintf '%s' \"$2\" > \"$3\"\necho \"$3\"\n";
@@ -202,13 +203,13 @@ mod tests {
     }
 
     #[test]
-    fn a_kind_of_the_harness_must_be_complete() {
+    fn a_source_of_a_known_kind_must_be_complete() {
         assert!(toml::from_str::<Source>("kind = \"args\"").is_err());
         assert!(toml::from_str::<Source>("kind = \"args\"\nargs = []").is_ok());
     }
 
     #[test]
-    fn the_files_below_a_folder_come_in_order() {
+    fn the_files_below_a_folder_are_sorted() {
         let scratch = tempfile::tempdir().unwrap();
         let root = scratch.path().join("in");
         let subject = Source::Plain(Plain::EmptyFolder).make(&root, Path::new("no generator")).unwrap();

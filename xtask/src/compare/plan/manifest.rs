@@ -1,5 +1,5 @@
-//! `workloads/<name>/manifest.toml`: what a workload works on, what is asked of it, and what it is
-//! compared with.
+//! `workloads/<name>/manifest.toml`: a workload's inputs, its queries, and the tools with which it
+//! is compared.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -17,36 +17,36 @@ use crate::{
     models::{self, SPEC},
 };
 
-/// One workload's manifest. A workload with ordinary arguments needs no more than this to be
-/// compared.
+/// A workload's manifest. A workload with ordinary arguments needs nothing else to be compared.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Manifest {
-    /// What a run has done, from its totals: `{files} files, {bytes / 1e6} MB`.
+    /// A template that describes the work, with a run's totals: `{files} files, {bytes / 1e6} MB`.
     pub caption: String,
-    /// The totals that each model decides by itself; all others have to agree.
+    /// The totals that may differ between models; all others must agree.
     #[serde(default)]
     pub own_totals: Vec<String>,
-    /// Whether the models' lines have to come in the reference's order.
+    /// Whether the models' lines must be in the same order as the reference's.
     #[serde(default)]
     pub order: Order,
-    /// Whether there is nothing to see before the end, so that a time to the first byte says
-    /// nothing.
+    /// Whether there is no output before the end. The time to the first byte is then not
+    /// meaningful.
     #[serde(default)]
     pub prints_at_end: bool,
-    /// What `smoke`, `small` and `large` are, and `empty`: the job that shows what starting costs.
+    /// The sources of the inputs `smoke`, `quick`, `small` and `large`, and of `empty`, which
+    /// measures the cost of starting.
     input: BTreeMap<String, Source>,
     query: Vec<NamedQuery>,
-    /// What holds of a query that a user gives instead.
+    /// Settings for a query that a user gives on the command line.
     #[serde(default)]
     given: Given,
     #[serde(default)]
     pub tool: Vec<Tool>,
-    /// What is to be said of the comparison with the tools.
+    /// A remark about the comparison with the tools.
     pub tool_note: Option<String>,
-    /// How it is asked, if it is a service: the inputs are the loads.
+    /// The clients, if the workload is a service: its inputs are then loads.
     pub service: Option<Service>,
-    /// Where the workload can be cut as finely as one likes.
+    /// The tiles of a granularity sweep, if the workload has one.
     pub granularity: Option<Sweep>,
 }
 
@@ -55,7 +55,8 @@ pub(crate) struct Manifest {
 struct NamedQuery {
     name: String,
     args: Vec<String>,
-    /// Whether every byte is read. Files that are left early are left earlier or later by chance.
+    /// Whether every byte is read. Otherwise chance decides how much of a file is read, and the
+    /// total of bytes may differ.
     #[serde(default = "yes")]
     reads_everything: bool,
 }
@@ -63,9 +64,9 @@ struct NamedQuery {
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 struct Given {
-    /// The arguments that come before those of the user.
+    /// Arguments that are inserted before those of the user.
     first: Vec<String>,
-    /// Whether it may leave files early.
+    /// Whether files may be read only in part.
     may_leave_early: bool,
 }
 
@@ -75,10 +76,10 @@ fn yes() -> bool {
 
 /// The file's name.
 const FILE: &str = "manifest.toml";
-/// What every job's cost of starting is measured with.
+/// The input that measures the cost of starting.
 const EMPTY: &str = "empty";
 
-/// The workloads that have a manifest, in the order in which they are compared.
+/// All workloads, in the order of the comparison.
 pub(crate) fn workloads(workspace: &Workspace) -> Result<Vec<String>> {
     models::workloads(&workspace.root)
 }
@@ -93,7 +94,7 @@ impl Manifest {
     fn parse(text: &str) -> Result<Self> {
         let manifest: Self = toml::from_str(text)?;
         if manifest.query.is_empty() {
-            bail!("there is no query");
+            bail!("the manifest has no [[query]]");
         }
         if let Some(service) = &manifest.service {
             manifest.input.keys().filter(|size| *size != EMPTY).try_for_each(|size| service.check(size))?;
@@ -101,15 +102,15 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// Makes the input of that size, unless it is there.
+    /// Creates the input of this size, unless it exists already.
     pub(crate) fn prepare(&self, workspace: &Workspace, workload: &str, size: &str) -> Result<Input> {
         let folder = workspace.target.join("inputs").join(workload);
         let make = |size: &str| {
             let source = self.source(size).with_context(|| workload.to_owned())?;
             source.make(&folder.join(size), &workspace.program(SPEC))
         };
-        // Odd files are in the smallest input, too: many queries on few files find more than few on
-        // many.
+        // All queries are checked on the smallest input. It also contains unusual files, and many
+        // queries on few files find more errors than few queries on many files.
         let checked = if self.resources(size).is_some() { size } else { "smoke" };
         Ok(Input {
             name: size.to_owned(),
@@ -120,7 +121,7 @@ impl Manifest {
         })
     }
 
-    /// A user's own file or directory instead.
+    /// The input for a user's own file or directory.
     pub(crate) fn given_input(&self, workspace: &Workspace, workload: &str, path: &Path) -> Result<Input> {
         let empty = self.source(EMPTY).with_context(|| workload.to_owned())?;
         let at = workspace.target.join("inputs").join(workload).join(EMPTY);
@@ -128,31 +129,31 @@ impl Manifest {
         Ok(Input::given(path, Subject { is_empty: true, ..empty }))
     }
 
-    /// What an origin has at this size, if the workload asks one.
+    /// The origin's resources at this size, if the workload sends requests to an origin.
     pub(crate) fn resources(&self, size: &str) -> Option<Resources> {
         self.input.get(size).and_then(Source::resources)
     }
 
-    /// Whether it works on files, which may be a user's own.
+    /// Whether the workload reads files. A user may then give other ones.
     pub(crate) fn takes_files(&self) -> bool {
         self.source(EMPTY).is_ok_and(Source::is_on_disk)
     }
 
-    /// Whether it is asked for what an origin has.
+    /// Whether the workload only waits for an origin.
     pub(crate) fn waits(&self) -> bool {
         self.input.values().any(|source| source.resources().is_some())
     }
 
-    /// Whether its clients, or its servers, are those of `cc-peers`.
+    /// Whether `cc-peers` provides its clients or its server.
     pub(crate) fn has_peers(&self) -> bool {
         self.service.is_some() || self.waits()
     }
 
     fn source(&self, size: &str) -> Result<&Source> {
-        self.input.get(size).with_context(|| format!("there is no input of size {size}"))
+        self.input.get(size).with_context(|| format!("the manifest has no [input.{size}]"))
     }
 
-    /// What the manifest asks, or what is asked instead: the first is measured, all are checked.
+    /// The manifest's queries, or the given one. The first is measured, all are checked.
     pub(crate) fn queries(&self, given: &[String]) -> Vec<Query> {
         let named = |query: &NamedQuery| Query {
             reads_everything: query.reads_everything,
@@ -160,7 +161,7 @@ impl Manifest {
         };
         match given {
             [] => self.query.iter().map(named).collect(),
-            // A service is talked to whatever it is told.
+            // A service keeps its conversation; the given arguments are those of the server.
             _ if self.service.is_some() => {
                 self.query.iter().map(|query| Query::new(&query.name, given)).collect()
             }
@@ -220,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn the_manifests_that_there_are_can_be_read() {
+    fn all_manifests_can_be_read() {
         let workloads = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("workloads");
         for entry in fs::read_dir(workloads).unwrap() {
             let path = entry.unwrap().path().join(FILE);

@@ -1,10 +1,9 @@
-//! What is compared, and how: read before anything runs.
+//! The plan: what is compared, and how. It is complete before anything is measured.
 //!
-//! In reading order: the [`args`] of the command line; what cargo can [`build`]; a workload's
-//! [`manifest`] with its [`input`], each [`query`], each [`tool`], and where it has them its
-//! [`service`], [`resources`] and [`sweep`]; then each [`entrant`] with the [`command`] that calls
-//! it, the [`order`] its lines must have and the length of its [`code`]; last how much is measured,
-//! the [`effort`].
+//! In reading order: the [`args`] of the command line; the [`build`] of the programs; a workload's
+//! [`manifest`] with its [`input`]s, [`query`]s and [`tool`]s, and optionally its [`service`],
+//! [`resources`] and [`sweep`]; each [`entrant`] with its [`command`], the [`order`] that its lines
+//! must have, and the length of its [`code`]; and the [`effort`], which is how much is measured.
 
 pub(crate) mod args;
 pub(crate) mod build;

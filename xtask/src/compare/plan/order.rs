@@ -1,8 +1,8 @@
-//! In which respect the outputs of two programs must be the same.
+//! Which outputs count as the same.
 
 use serde::{Deserialize, Serialize};
 
-/// What counts as the same.
+/// Which outputs count as the same.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Order {
@@ -11,6 +11,6 @@ pub(crate) enum Order {
     Same,
     /// The same lines, in any order.
     Any,
-    /// Its output is its own, and so is its exit status.
+    /// Neither the output nor the exit status is compared.
     Unchecked,
 }

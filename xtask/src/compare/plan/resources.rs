@@ -1,4 +1,4 @@
-//! What an origin has, as a manifest says it.
+//! The resources of an origin, as a manifest defines them.
 
 use std::path::Path;
 
@@ -6,29 +6,31 @@ use serde::Deserialize;
 
 use crate::compare::result::{Subject, Waiting};
 
-/// What there is to be had, and how it is asked for.
+/// The resources of an origin, and the limits of the requests.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Resources {
-    /// The number of resources, of hosts that have them by turns, and the most bytes of one.
+    /// Number of resources.
     pub count: u64,
+    /// Number of hosts, over which the resources are distributed in turn.
     pub hosts: u8,
+    /// Maximum size of a resource.
     pub bytes: u64,
-    /// Every request waits for so long.
+    /// Delay of every reply.
     pub latency_ms: u64,
-    /// The most requests that are in flight at once.
+    /// Maximum number of requests in flight.
     pub concurrency: u64,
 }
 
 impl Resources {
-    /// Nine, three at once.
+    /// Nine resources, with three requests in flight.
     #[cfg(test)]
     pub(crate) const FEW: Self = Self { count: 9, hosts: 2, bytes: 10, latency_ms: 20, concurrency: 3 };
 
-    /// How all are asked for that `path` will list.
+    /// The subject that requests all resources in the list at `path`.
     pub(crate) fn subject(&self, path: &Path) -> Subject {
-        let most = self.concurrency.to_string();
-        let args = ["--concurrency", &most, "--per-host", &most, "--no-times"].map(str::to_owned).to_vec();
+        let limit = self.concurrency.to_string();
+        let args = ["--concurrency", &limit, "--per-host", &limit, "--no-times"].map(str::to_owned).to_vec();
         Subject { args, path: Some(path.to_owned()), is_empty: false }
     }
 

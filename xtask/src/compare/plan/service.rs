@@ -1,4 +1,4 @@
-//! What a manifest says of a workload that serves.
+//! The `[service]` section of a manifest.
 
 use std::collections::BTreeMap;
 
@@ -7,41 +7,42 @@ use serde::Deserialize;
 
 use crate::compare::plan::tool::{installed, not_installed};
 
-/// What a manifest says of a service. The load that is timed is the input.
+/// The `[service]` section of a manifest. The timed load is the input.
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Service {
-    /// What all loads have in common: arguments of `cc-peers load`.
+    /// The common arguments of all loads, for `cc-peers load`.
     pub load: Vec<String>,
-    /// The conversation that has the same outcome with every server: arguments of `cc-peers talk`.
+    /// Arguments of `cc-peers talk`: a conversation to which every server must give the same
+    /// replies.
     pub talk: Vec<String>,
-    /// A client that people use, if it is installed.
+    /// An established client, which is used if it is installed.
     pub client: Option<Client>,
-    /// What is asked in the rounds of their own, by size.
-    pub asked: BTreeMap<String, Asked>,
+    /// The loads of the extra rounds, by size.
+    pub asked: BTreeMap<String, ExtraLoads>,
 }
 
-/// How a server is asked beside the load.
+/// The loads of the extra rounds.
 #[derive(Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Asked {
-    /// Requests of a closed loop, one at a time on each connection.
+pub(crate) struct ExtraLoads {
+    /// Number of requests in a closed loop, one at a time on each connection.
     pub single: u64,
-    /// Requests that are due in a second, the same for every server, and for how long.
+    /// Requests per second of the open loop, the same for every server, and its duration.
     pub rate: u64,
     pub seconds: f64,
-    /// Connections that say nothing.
+    /// Number of idle connections.
     pub idle: usize,
 }
 
-/// Another program that asks. `{port}` stands for the server's.
+/// An established client. `{port}` in its arguments stands for the server's port.
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Client {
     pub program: String,
     /// The command that installs it, for a user who lacks it.
     pub install: Option<String>,
-    /// Once with requests one behind the other, once with one at a time: the rest of the arguments.
+    /// The common arguments, and those with pipelined requests and with one request at a time.
     pub args: Vec<String>,
     pub pipelined: Vec<String>,
     pub single: Vec<String>,
@@ -50,22 +51,22 @@ pub(crate) struct Client {
 }
 
 impl Service {
-    /// Whether it says what to ask at this size.
+    /// Checks that the section has the loads of this size.
     pub(crate) fn check(&self, size: &str) -> Result<()> {
-        self.asked.get(size).with_context(|| format!("the service has no size {size}"))?;
+        self.asked.get(size).with_context(|| format!("[service.asked] has no size {size}"))?;
         if let Some(client) = &self.client {
             client.requests.get(size).with_context(|| format!("{} has no size {size}", client.program))?;
         }
         Ok(())
     }
 
-    /// The client that is not installed.
+    /// A message that the client is not installed; `None` if it is.
     pub(crate) fn missing(&self) -> Option<String> {
         let client = self.client.as_ref().filter(|client| installed(&client.program).is_none())?;
         let Client { program, install, .. } = client;
-        Some(format!("{program}: no client, since {}", not_installed(program, install.as_deref())))
+        Some(format!("{program}: not measured as a client: {}", not_installed(program, install.as_deref())))
     }
 }
 
-/// The package with the clients, and its program.
+/// The package with the clients; its program has the same name.
 pub(crate) const PEERS: &str = "cc-peers";

@@ -1,15 +1,15 @@
-//! What a manifest says of how finely its workload may be cut.
+//! The `[granularity]` section of a manifest.
 
 use serde::Deserialize;
 
-/// What a manifest says of it.
+/// The `[granularity]` section of a manifest.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Sweep {
-    /// What is computed. Every pixel must cost the same.
+    /// The arguments of the computation. Every pixel must cost the same.
     pub args: Vec<String>,
-    /// How wide the picture is.
+    /// The width of the picture.
     pub width: u64,
-    /// How it is cut, as `--tile` has it, from coarse to fine.
+    /// The sizes of tiles, as `--tile` takes them, from large to small.
     pub tiles: Vec<String>,
 }

@@ -1,4 +1,4 @@
-//! Programs that people use today, measured beside the models where they are installed.
+//! Established programs, which are compared with the models if they are installed.
 
 use std::{
     collections::BTreeMap,
@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use crate::compare::plan::{command::CommandTemplate, order::Order};
 
-/// One entry of a manifest.
+/// A `[[tool]]` of a manifest.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Tool {
@@ -19,66 +19,66 @@ pub(crate) struct Tool {
     program: String,
     /// The program that must be installed, if `program` only starts it.
     needs: Option<String>,
-    /// The command that installs it, for a user who lacks it.
+    /// The command that installs it, for a message to the user.
     install: Option<String>,
-    /// The command that succeeds if all that it needs is installed, and says of which version, if
-    /// it takes more than a program to be there.
+    /// A command that succeeds if everything that the tool needs is installed, and that prints its
+    /// version. It is for tools that need more than one program.
     #[serde(default)]
     probe: Vec<String>,
-    /// It takes so much longer than the models that one timed run must do, and none for memory and
-    /// stopping.
+    /// Whether it takes so much longer than the models that it is timed only once, and not measured
+    /// for memory and stopping.
     #[serde(default)]
     pub slow: bool,
-    /// All its arguments: those that make it do the same work, and the placeholders of
-    /// [`CommandTemplate`]. `{workers}` stands for their number. Without `{query}` it does only
-    /// what the first query asks for.
+    /// All arguments that make the tool do the same work, with the placeholders of
+    /// [`CommandTemplate`]; `{workers}` stands for the number of workers. Without `{query}`, the
+    /// tool can run only the first query.
     args: Vec<String>,
     #[serde(default)]
     env: BTreeMap<String, String>,
     pub order: Order,
-    /// What it calls an argument of a query, where it calls it otherwise.
+    /// The tool's own arguments for those of a query, if they differ.
     #[serde(default)]
     replace: BTreeMap<String, Vec<String>>,
     stdin: Option<Names>,
-    /// The names of files that it is not given.
+    /// The names of files that the tool does not get.
     #[serde(default)]
     skip: Vec<String>,
 }
 
-/// What a tool's standard input is, unless it is empty.
+/// The standard input of a tool, if it is not empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Names {
-    /// The names of all files, a line each.
+    /// The names of all files, one per line.
     Files,
 }
 
-/// Where a program is installed.
+/// The path of an installed program.
 pub(crate) fn installed(program: &str) -> Option<PathBuf> {
     let folders = std::env::var_os("PATH")?;
     std::env::split_paths(&folders).map(|folder| folder.join(program)).find(|path| path.is_file())
 }
 
-/// Says that a program is not installed, and which command installs it, if that is known.
+/// A message that a program is not installed, with the command that installs it.
 pub(crate) fn not_installed(program: &str, install: Option<&str>) -> String {
     let hint = install.map(|command| format!(" ({command})")).unwrap_or_default();
     format!("{program} is not installed{hint}")
 }
 
 impl Tool {
-    /// What must be installed.
+    /// The program that must be installed.
     fn needs(&self) -> &str {
         self.needs.as_ref().unwrap_or(&self.program)
     }
 
-    /// What to say if it is not installed.
+    /// A message that the tool is not installed.
     pub(crate) fn missing(&self) -> String {
-        // A probe asks for more than the program that it runs.
+        // If the probe failed, the program itself may be installed, but something else is missing.
         let what = if self.probe.is_empty() { self.needs() } else { &self.name };
         format!("{}: {}", self.name, not_installed(what, self.install.as_deref()))
     }
 
-    /// Where it is installed, if all that it needs is.
+    /// The path of the tool, if everything that it needs is installed.
     pub(crate) fn find(&self) -> Option<PathBuf> {
         installed(self.needs())?;
         if !self.probe.is_empty() {
@@ -87,24 +87,24 @@ impl Tool {
         installed(&self.program)
     }
 
-    /// What the probe says, if it succeeds.
+    /// The output of the probe, if it succeeds.
     fn probed(&self) -> Option<String> {
         let (program, args) = self.probe.split_first()?;
-        let said = Command::new(program).args(args).stderr(Stdio::null()).output().ok()?;
-        said.status.success().then(|| String::from_utf8_lossy(&said.stdout).into_owned())
+        let probe = Command::new(program).args(args).stderr(Stdio::null()).output().ok()?;
+        probe.status.success().then(|| String::from_utf8_lossy(&probe.stdout).into_owned())
     }
 
-    /// The first line of what it says of itself.
+    /// The first line of the probe's output, or of `--version`.
     pub(crate) fn version(&self) -> String {
         let by_flag = || {
-            let said = Command::new(self.needs()).arg("--version").stderr(Stdio::null()).output();
-            String::from_utf8_lossy(&said.map(|said| said.stdout).unwrap_or_default()).into_owned()
+            let output = Command::new(self.needs()).arg("--version").stderr(Stdio::null()).output();
+            String::from_utf8_lossy(&output.map(|output| output.stdout).unwrap_or_default()).into_owned()
         };
-        let said = self.probed().unwrap_or_else(by_flag);
-        said.lines().next().unwrap_or_default().to_owned()
+        let version = self.probed().unwrap_or_else(by_flag);
+        version.lines().next().unwrap_or_default().to_owned()
     }
 
-    /// How it is called for the work of this number of workers.
+    /// The command template with this number of workers.
     pub(crate) fn call(&self, program: PathBuf, workers: NonZeroUsize) -> CommandTemplate {
         let filled = |text: &String| text.replace("{workers}", &workers.to_string());
         CommandTemplate {
@@ -121,7 +121,7 @@ impl Tool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::process::family::alone;
+    use crate::process::guard::exclusive;
 
     fn tool(needs: &str) -> Tool {
         let text = format!(
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tool_is_told_the_number_of_workers() {
+    fn a_tool_gets_the_number_of_workers() {
         let call = tool("sh").call("sh".into(), NonZeroUsize::new(2).unwrap());
         assert_eq!(call.args, ["-P", "2"]);
         assert_eq!(call.env, [("THREADS".to_owned(), "2".to_owned())]);
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn what_it_needs_must_be_installed() {
+    fn the_needed_program_must_be_installed() {
         assert!(tool("sh").find().is_some());
         let absent = tool("no such program");
         assert!(absent.find().is_none());
@@ -158,15 +158,15 @@ mod tests {
     }
 
     #[test]
-    fn a_probe_says_whether_it_is_there_and_its_version() {
-        let _alone = alone();
+    fn a_probe_finds_out_whether_a_tool_is_installed_and_its_version() {
+        let _exclusive = exclusive();
         let probed = |command: &str| {
             let probe = ["sh", "-c", command].map(str::to_owned).to_vec();
             Tool { probe, ..tool("sh") }
         };
         assert!(probed("exit 1").find().is_none());
-        let there = probed("echo It 1.2; echo more");
-        assert!(there.find().is_some());
-        assert_eq!(there.version(), "It 1.2");
+        let installed = probed("echo It 1.2; echo more");
+        assert!(installed.find().is_some());
+        assert_eq!(installed.version(), "It 1.2");
     }
 }

@@ -1,4 +1,4 @@
-//! A comparison with something in every field, for the tests of what is written.
+//! Example results with a value in every field, for tests of the output.
 
 use std::num::NonZeroUsize;
 
@@ -13,14 +13,14 @@ use crate::compare::{
 };
 
 fn count(n: usize) -> NonZeroUsize {
-    NonZeroUsize::new(n).expect("more than none")
+    NonZeroUsize::new(n).expect("the number is not zero")
 }
 
 fn about(median: f64, off: f64) -> Option<Estimate> {
     Some(Estimate { median, low: median - off, high: median + off })
 }
 
-/// Of grep: the reference, three models and two tools, one of which has crashed.
+/// A comparison of grep: the reference, three models and two tools, one of which has crashed.
 pub(crate) fn comparison() -> Comparison {
     let rows = rows();
     Comparison {
@@ -31,7 +31,7 @@ pub(crate) fn comparison() -> Comparison {
         commit: Some("0123456789ab".to_owned()),
         machine: machine(),
         load: Load { average: 0.1, stolen: 0.03, elsewhere: 0.01 },
-        warnings: vec!["3.0 % of the cores' time went to other machines (steal)".to_owned()],
+        warnings: vec!["other virtual machines took 3.0 % of the cores' time (steal)".to_owned()],
         partial: false,
         summary: summary(&rows),
         input: input(),
@@ -56,7 +56,7 @@ pub(crate) fn comparison() -> Comparison {
     }
 }
 
-/// Of kv: the reference, a model and a tool.
+/// A comparison of kv: the reference, a model and a tool.
 pub(crate) fn service() -> Comparison {
     let mut rows = vec![
         row("sequential", Kind::Reference, 500.0, 1.0, 31.0),

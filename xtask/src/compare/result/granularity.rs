@@ -1,4 +1,4 @@
-//! How finely a workload may be cut: what `--granularity` found.
+//! The result of `--granularity`: how small tasks may become.
 
 use std::num::NonZeroUsize;
 
@@ -6,39 +6,40 @@ use serde::{Deserialize, Serialize};
 
 use super::Machine;
 
-/// What a sweep came to.
+/// The result of a granularity sweep.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Swept {
+pub struct GranularityResult {
     pub workload: String,
     pub command: String,
     pub machine: Machine,
     pub workers: NonZeroUsize,
     pub rounds: usize,
-    /// How long a run takes at a model's best rate.
+    /// The time of a run at a model's best rate.
     pub target_s: f64,
     pub args: Vec<String>,
-    /// What one worker needs for a tile of each shape.
+    /// The tile sizes, from large to small.
     pub tiles: Vec<Cut>,
     pub rows: Vec<Row>,
     pub absent: Vec<String>,
 }
 
-/// A shape of tiles, and the work that is in one.
+/// A tile size, and the work in one tile.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Cut {
     pub tile: String,
+    /// The reference's time for one tile.
     pub work_s: f64,
 }
 
-/// One model.
+/// The sweeps of one model.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Row {
     pub name: String,
     pub label: String,
     pub mechanism: String,
-    /// With one tile a message.
+    /// The sweep with one tile per message.
     pub single: Curve,
-    /// With as many as the model joins.
+    /// The sweep with as many tiles per message as the model batches.
     pub joined: Curve,
 }
 
@@ -47,33 +48,33 @@ pub struct Row {
 pub struct Curve {
     /// The time of an empty job, which has been subtracted.
     pub empty_s: f64,
-    /// How many workers' work it does at best.
+    /// The best rate: how many workers' work it equals.
     pub best: f64,
     pub metg: Option<Metg>,
     pub points: Vec<Point>,
     pub failure: Option<String>,
 }
 
-/// A model at one shape of tiles: the median run.
+/// The median run of a model with one tile size.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Point {
     pub tile: String,
     pub work_s: f64,
     pub tiles: u64,
-    /// Without the time of an empty job.
+    /// The time of the run, without that of an empty job.
     pub wall_s: f64,
-    /// The work in all tiles, by the time.
+    /// The work in all tiles divided by the time.
     pub rate: f64,
     pub tiles_per_message: Option<f64>,
-    /// Whether it was stopped: it is slower than this.
+    /// Whether the run was stopped; `rate` is then an upper bound.
     pub stopped: bool,
 }
 
-/// The smallest task at half of the best rate.
+/// The smallest task with which a model still reaches half of its best rate.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Metg {
     pub work_s: f64,
-    /// Whether it is smaller than this, the smallest that there was.
+    /// Whether `work_s` is only an upper bound: the smallest tile that was measured.
     pub is_bound: bool,
     pub tiles_per_message: Option<f64>,
 }

@@ -1,8 +1,8 @@
-//! What a comparison came to, with every raw sample. `SCHEMA.md` says what each field means in
-//! JSON.
+//! The result of a comparison, with every raw sample. `SCHEMA.md` explains each field of the JSON.
 //!
-//! This is the ground that all rooms stand on, and what `cc-report` reads: it uses nothing of the
-//! others. What came later than the first results may be missing in a file, and has a default.
+//! All other modules of `compare` use these types, and so does `cc-report`, which reads the JSON;
+//! this module uses none of them. Fields that were added after the first version have a default,
+//! because an older file does not have them.
 
 #![expect(missing_docs, reason = "SCHEMA.md names every field, and a test holds it to that")]
 
@@ -15,8 +15,8 @@ use std::{collections::BTreeSet, num::NonZeroUsize, path::PathBuf, time::Duratio
 use cc_core::report::Totals;
 use serde::{Deserialize, Serialize};
 
-/// Counts up when a field is taken away or changes its meaning; a new one changes nothing for who
-/// reads the others.
+/// The version of the schema. It increases when a field is removed or changes its meaning. An
+/// additional field does not change it, because readers ignore unknown fields.
 pub const SCHEMA: u32 = 1;
 
 /// A comparison of one workload.
@@ -25,27 +25,27 @@ pub struct Comparison {
     #[serde(default)]
     pub schema: u32,
     pub workload: String,
-    /// The command that does it again.
+    /// The command that repeats the comparison.
     pub command: String,
-    /// When it began, UTC.
+    /// When the comparison began, in UTC.
     #[serde(default)]
     pub time: String,
-    /// What was built, if it is known.
+    /// The commit that was built, if it is known.
     pub commit: Option<String>,
     pub machine: Machine,
     #[serde(default)]
     pub load: Load,
-    /// What may have disturbed the figures.
+    /// Conditions that may have disturbed the figures.
     #[serde(default)]
     pub warnings: Vec<String>,
-    /// Whether it was interrupted: there are fewer rounds than there should be.
+    /// Whether the comparison was interrupted, and has fewer rounds than planned.
     #[serde(default)]
     pub partial: bool,
-    /// What came of it, in words.
+    /// The result in sentences.
     #[serde(default)]
     pub summary: Vec<String>,
     pub input: Input,
-    /// What the reference did.
+    /// The totals of the reference.
     #[serde(default)]
     pub totals: Totals,
     /// The query that was measured.
@@ -54,28 +54,28 @@ pub struct Comparison {
     pub checked: Vec<String>,
     pub workers: NonZeroUsize,
     pub rounds: usize,
-    /// How many it would take to tell any two models apart whose times differ by three in a
-    /// hundred, if that can be said.
+    /// Number of rounds that would find a difference of 3 % between any two models, if it can be
+    /// estimated.
     pub rounds_to_tell: Option<usize>,
-    /// Whether the rounds became longer or shorter as a whole; nothing if they are too few to say.
+    /// The trend of all times over the rounds; `None` if there are too few rounds.
     pub drift: Option<Drift>,
-    /// How the models scale, if several numbers of workers were tried.
+    /// How the models scale, if several numbers of workers were measured.
     #[serde(default)]
     pub scaling: Vec<Scaling>,
-    /// What has changed since an earlier result.
+    /// The changes since an earlier result.
     pub baseline: Option<Against>,
-    /// What the totals say, in words.
+    /// A description of the work, made from the totals.
     pub caption: String,
-    /// Whether the models' lines were compared whatever their order.
+    /// Whether the order of the models' output lines was ignored.
     #[serde(default)]
     pub any_order: bool,
-    /// Whether there is no output before the end, and no time to the first byte.
+    /// Whether there is no output before the end, and so no time to the first byte.
     pub prints_at_end: bool,
-    /// What is to be said of the comparison with the tools.
+    /// A remark about the comparison with the tools.
     pub tool_note: Option<String>,
-    /// Of a service: how it was asked, in words.
+    /// For a service: a description of the load.
     pub asked: Option<String>,
-    /// Of a workload that only waits: what is known of it beforehand.
+    /// For a workload that only waits: the times that are known in advance.
     pub waiting: Option<Waiting>,
     /// How memory was measured.
     pub memory: String,
@@ -88,54 +88,56 @@ pub struct Comparison {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Row {
     pub name: String,
-    /// The name as the table has it.
+    /// The name in the table.
     pub label: String,
     pub mechanism: String,
     pub kind: Kind,
-    /// How many it has.
+    /// Number of workers.
     #[serde(default = "one")]
     pub workers: NonZeroUsize,
     pub command: Vec<String>,
     pub verdict: Verdict,
-    /// Whether the order of its lines was left out of the comparison.
+    /// Whether the order of its output lines was ignored.
     #[serde(default)]
     pub any_order: bool,
     pub wall_s: Option<Estimate>,
-    /// The reference's time divided by the row's, round by round.
+    /// The reference's time divided by the row's time in the same round.
     pub speedup: Option<Estimate>,
-    /// Rows with one in common cannot be told apart.
+    /// Rows that share a letter cannot be told apart.
     #[serde(default)]
     pub letters: String,
     pub cpu_s: Option<f64>,
     pub cores: Option<f64>,
     pub memory_bytes: Option<u64>,
-    /// Whether `memory_bytes` is `ru_maxrss`, the run being too short to be sampled.
+    /// Whether `memory_bytes` is `ru_maxrss`, because the runs were too short to sample.
     #[serde(default)]
     pub memory_is_max_rss: bool,
     pub first_s: Option<f64>,
     pub stop_s: Option<f64>,
     pub empty_s: Option<f64>,
-    /// Context switches of the whole tree: it had to wait, or another's turn had come.
+    /// Context switches of the process tree because a thread had to wait.
     pub voluntary_switches: Option<f64>,
+    /// Context switches of the process tree because another thread's turn had come.
     pub involuntary_switches: Option<f64>,
-    /// The most that the tree had at once.
+    /// Peak number of threads of the process tree.
     pub threads: Option<u64>,
+    /// Peak number of processes of the process tree.
     pub processes: Option<u64>,
     pub code: Option<Code>,
-    /// What it did for its clients, if it is a service.
+    /// The clients' measurements, if the program is a service.
     pub service: Option<Served>,
-    /// Its time by that of a run that does nothing but wait, and its memory by the requests that
-    /// may be under way.
+    /// Its time divided by that of a run that does nothing but wait.
     pub of_ideal: Option<f64>,
+    /// Its memory divided by the maximum number of requests in flight.
     pub waiting_bytes: Option<f64>,
     #[serde(default)]
     pub oversubscribed: bool,
     pub runs: usize,
     pub failures: Vec<String>,
-    /// Timed rounds that are far from the row's others. They count like all.
+    /// Timed rounds that are far from the row's others. They are included in all figures.
     #[serde(default)]
     pub outliers: Vec<Outlier>,
-    /// When its workers were busy, if it was traced.
+    /// When its workers were busy, if the model was traced.
     pub timeline: Option<Timeline>,
     pub samples: Vec<Sample>,
 }
@@ -148,7 +150,7 @@ pub enum Kind {
     Tool,
 }
 
-/// What the comparison of the outputs came to.
+/// The result of comparing the output.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
@@ -156,7 +158,8 @@ pub enum Verdict {
     Same,
     /// Not compared: a tool whose output cannot be the same.
     Own,
-    /// In what: the query, and the output, the messages, the totals or the exit status.
+    /// `what` names the query, and what differs: the output, the messages, the totals or the exit
+    /// status.
     Differs {
         what: String,
         #[serde(default)]
@@ -172,9 +175,9 @@ pub enum Verdict {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Sample {
-    /// Its number in the order of execution, over all rows.
+    /// The run's number in the order of execution, over all rows.
     pub at: usize,
-    /// When it began, from the beginning of the comparison.
+    /// When the run began, from the beginning of the comparison.
     pub start_s: f64,
     pub phase: Phase,
     pub round: usize,
@@ -190,13 +193,13 @@ pub struct Sample {
     pub processes: Option<u64>,
     pub status: String,
     pub totals: Option<Totals>,
-    /// What a service did for its clients.
+    /// The clients' measurements, if the program is a service.
     pub service: Option<Served>,
-    /// Why it does not count.
+    /// Why the run failed, and does not count.
     pub failure: Option<String>,
 }
 
-/// What a run was for.
+/// The purpose of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
@@ -210,65 +213,64 @@ pub enum Phase {
     Service,
 }
 
-/// What the figures were measured on.
+/// The machine on which the figures were measured.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Machine {
     pub cores: NonZeroUsize,
     pub cpu: String,
     pub kernel: String,
     pub memory_bytes: u64,
-    /// Who sets the processor's clock; nothing where that is not to be seen, as in most virtual
-    /// machines.
+    /// The CPU frequency governor; `None` if it is not visible, as in most virtual machines.
     pub governor: Option<String>,
-    /// Whether the clock may rise above its nominal rate for a while.
+    /// Whether the clock rate may temporarily exceed its nominal value.
     pub turbo: Option<bool>,
 }
 
-/// What else the machine did during a comparison.
+/// The machine's load from other programs during a comparison.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Load {
-    /// The load average of the last minute before it began.
+    /// The load average of the minute before the comparison.
     pub average: f64,
-    /// The part of the cores' time that the hypervisor gave to other machines.
+    /// The fraction of the cores' time that the hypervisor gave to other virtual machines.
     pub stolen: f64,
-    /// The part of the cores' time that other processes of this machine used.
+    /// The fraction of the cores' time that other processes of this machine used.
     pub elsewhere: f64,
 }
 
-/// What every run of a comparison works on.
+/// The input of all runs of a comparison.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Input {
-    /// `small`, or the path that was given.
+    /// The size, such as `small`, or the path that was given.
     pub name: String,
     pub measured: Subject,
-    /// For the queries that are only checked.
+    /// The input of queries that are only checked.
     pub checked: Subject,
-    /// For the job that shows what starting costs.
+    /// The input of the empty job, which measures the cost of starting.
     pub empty: Subject,
-    /// What the first query has to print, if that is known beforehand.
+    /// The expected output of the first query, if it is known in advance.
     pub output: Option<String>,
 }
 
-/// What one run works on: arguments, a path, or both.
+/// The input of one run: arguments, a path, or both.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Subject {
     pub args: Vec<String>,
     pub path: Option<PathBuf>,
-    /// Whether it is the empty job's, which stays empty whatever is asked of it.
+    /// Whether it is the input of the empty job, whose arguments override those of the query.
     pub is_empty: bool,
 }
 
-/// The first line that is not the same.
+/// The first line that differs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Difference {
-    /// Its number, counted in the output that has it; in the reference's if both have one.
+    /// The line's number in the output that has it; in the reference's output if both have one.
     pub line: u64,
-    /// The reference's line; nothing if it has no more.
+    /// The reference's line; `None` if its output has ended.
     pub expected: Option<String>,
-    /// The other one's.
+    /// The other program's line; `None` if its output has ended.
     pub found: Option<String>,
 }
 
@@ -280,20 +282,21 @@ pub struct Estimate {
     pub high: f64,
 }
 
-/// Lines of code: neither blank, nor comment, nor test.
+/// Lines of code, without blank lines, comments and tests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Code {
-    /// Of the file that holds the workload in this model.
+    /// Lines of the model's file for the workload.
     pub workload: usize,
-    /// Of the small runtime that this file uses, if the model has one.
+    /// Lines of the model's own mechanism that the file uses.
     pub mechanism: usize,
 }
 
-/// What a server did for its clients. Of a row, the medians over the runs that measured it.
+/// The clients' measurements of a server. In a row, the median of each figure over the runs that
+/// measured it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Served {
-    /// In the load.
+    /// Number of requests of the load.
     pub requests: Option<f64>,
     pub pipelined_per_s: Option<f64>,
     pub pipelined_cpu_s: Option<f64>,
@@ -310,46 +313,47 @@ pub struct Served {
     pub client_single_per_s: Option<f64>,
 }
 
-/// What is known beforehand of a run that only waits.
+/// What is known in advance about runs that only wait.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Waiting {
     /// The time of a run that does nothing but wait: latency × requests / concurrency.
     pub ideal_s: f64,
-    /// The same for who asks for one after the other.
+    /// The same if requests are sent one after the other.
     pub sequential_s: f64,
-    /// How many requests may be under way at once.
+    /// Maximum number of requests in flight.
     pub at_once: u64,
 }
 
-/// A round that is far from the others.
+/// A round whose time is far from the others.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Outlier {
     pub round: usize,
     pub wall_s: f64,
-    /// Whether it is beyond the outer fence, too.
+    /// Whether it is also outside the outer fence.
     pub far: bool,
 }
 
-/// A trend of all rows together over the rounds.
+/// The trend of all times over the rounds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Drift {
-    /// How much longer the last round took than the first, as a part: Theil and Sen's slope, which
-    /// single rounds do not move.
+    /// How much longer the last round took than the first, as a fraction. It is computed from the
+    /// Theil-Sen slope, which single rounds do not affect.
     pub change: f64,
-    /// How often rounds in a random order have a trend as strong as this one: Mann and Kendall's
-    /// test, by permutation.
+    /// The p-value of the Mann-Kendall test, by permutation: the probability of a trend at least as
+    /// strong in a random order of the rounds.
     pub p: f64,
-    /// Whether that is seldom enough to be said.
+    /// Whether the trend is significant.
     pub found: bool,
 }
 
-/// A model's times with few workers and with many.
+/// How a model scales with the number of workers.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Scaling {
     pub name: String,
-    /// By number of workers, from few to many.
+    /// The points in ascending order of workers.
     pub points: Vec<Point>,
-    /// What keeps more workers from doing more, if there are enough counts within the cores to say.
+    /// The fitted scalability law, if there are enough numbers of workers up to the number of
+    /// cores.
     pub law: Option<Usl>,
 }
 
@@ -357,86 +361,84 @@ pub struct Scaling {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Point {
     pub workers: NonZeroUsize,
-    /// Its own time with the fewest workers by that with these, in the same round.
+    /// The model's time with the fewest workers divided by that with these, in the same round.
     pub speedup: Option<Estimate>,
-    /// The speed-up by how many times as many workers these are.
+    /// The speed-up divided by the ratio of the numbers of workers.
     pub efficiency: Option<f64>,
-    /// Whether there are more workers than cores: what is more than the cores cannot be busy at
-    /// once.
+    /// Whether there are more workers than cores, so that not all workers can run at once.
     pub over_cores: bool,
 }
 
-/// A row's throughput by number of workers, fitted.
+/// The parameters of the Universal Scalability Law, fitted to a model's throughput.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Usl {
     /// Throughput of one worker.
     pub rate: f64,
-    /// The part of the work that only one can do at a time.
+    /// The fraction of the work that only one worker can do at a time.
     pub contention: f64,
-    /// What each pair of workers costs, as a part of the work.
+    /// The cost of each pair of workers, as a fraction of the work.
     pub coherency: f64,
-    /// How far the law is from what was measured: the root of the mean square, as a part of the
-    /// throughput.
+    /// The root mean square of the relative deviations of the law from the measured throughputs.
     pub error: f64,
 }
 
-/// What has changed since.
+/// The changes since an earlier result.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Against {
     pub file: String,
     #[serde(default)]
     pub time: String,
     pub commit: Option<String>,
-    /// In what the two are not alike, so that more than the code may be the cause.
+    /// Other differences between the two results, which may also have caused the changes.
     #[serde(default)]
     pub unlike: Vec<String>,
-    /// Of those that are in both.
+    /// The rows that are in both results.
     pub rows: Vec<Change>,
 }
 
-/// A row's time by its earlier one.
+/// A row's time compared with its earlier time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Change {
     pub name: String,
     pub label: String,
     pub workers: NonZeroUsize,
-    /// Whether there is a difference that is more than chance.
+    /// Whether the difference is significant.
     pub differs: bool,
     pub p: f64,
-    /// The ratio of the geometric means, and its 95 % interval.
+    /// The ratio of the geometric means of the times, with its 95 % interval.
     pub ratio: f64,
     pub low: f64,
     pub high: f64,
 }
 
-/// How a traced run went, on an axis that begins with the program.
+/// The timeline of a traced run. Times count from the start of the program.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Timeline {
     /// The file for Perfetto.
     pub file: String,
     pub wall_s: f64,
-    /// What of the workers' time was spent in kernels: their time by that of all workers.
+    /// The fraction of the workers' time that they spent in kernels.
     pub busy: f64,
-    /// From the last moment at which two lanes were in kernels until the end; all of it, if no two
-    /// ever were.
+    /// The serial tail: from the last moment at which two lanes were in kernels until the end; the
+    /// whole run, if no two ever were.
     pub tail_s: f64,
     pub lanes: Vec<Lane>,
 }
 
-/// A thread, or several of one name that came one after the other.
+/// A thread, or several threads of one name that followed each other.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Lane {
     /// The worker process's number, from 1; 0 is the program itself.
     pub process: usize,
     pub thread: String,
-    /// Whether it does tasks. Otherwise it does what one thread does for all of them.
+    /// Whether the thread runs tasks. Otherwise it does work that one thread does for all tasks.
     pub works: bool,
-    /// How long it was in kernels.
+    /// The time in kernels.
     pub busy_s: f64,
     pub intervals: Vec<Interval>,
 }
 
-/// When it did something. What lies close together is joined: there is nothing to be seen between.
+/// A time during which a lane was busy. Intervals that are too close to be seen apart are merged.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
     pub start_s: f64,
@@ -444,42 +446,42 @@ pub struct Interval {
     pub parts: Vec<Share>,
 }
 
-/// What it did, and how long of the interval.
+/// A kernel's share of an interval.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Share {
     pub name: String,
-    /// Whether it is a task's. Otherwise one thread does it for all of them.
+    /// Whether the kernel belongs to a task. Otherwise one thread does this work for all tasks.
     pub kernel: bool,
     pub busy_s: f64,
 }
 
-/// The number of workers of a row that was written before rows had one.
+/// The number of workers of a row in a file without that field.
 fn one() -> NonZeroUsize {
     NonZeroUsize::MIN
 }
 
 impl Comparison {
-    /// Whether what was compared are servers.
+    /// Whether the programs are servers.
     pub fn is_service(&self) -> bool {
         self.asked.is_some()
     }
 
-    /// Whether it was run to see that it works, and not how fast.
+    /// Whether it was run on the smoke input, which shows whether everything works, not how fast.
     pub fn is_smoke(&self) -> bool {
         self.input.name == "smoke"
     }
 
-    /// The rows beside the reference and the tools.
+    /// The rows of models, without the reference and the tools.
     pub fn models(&self) -> impl Iterator<Item = &Row> {
         self.rows.iter().filter(|row| row.kind == Kind::Model)
     }
 
-    /// The plain loop.
+    /// The row of the reference.
     pub fn reference(&self) -> Option<&Row> {
         self.rows.iter().find(|row| row.kind == Kind::Reference)
     }
 
-    /// The numbers of workers that were tried, from few to many.
+    /// The numbers of workers that were measured, in ascending order.
     pub fn worker_counts(&self) -> BTreeSet<usize> {
         let points = self.scaling.iter().flat_map(|scaling| &scaling.points);
         let counts: BTreeSet<usize> = points.map(|point| point.workers.get()).collect();
@@ -488,12 +490,12 @@ impl Comparison {
 }
 
 impl Row {
-    /// What it is called in a sentence, as no other row: its label without what is in parentheses.
+    /// The unique name for sentences: the label without the part in parentheses.
     pub fn shown(&self) -> &str {
         self.label.split(" (").next().unwrap_or(&self.label)
     }
 
-    /// The timed runs that count, in the order in which they were run.
+    /// The successful timed runs, in the order of execution.
     pub fn timed(&self) -> Vec<&Sample> {
         let counts = |sample: &&Sample| sample.phase == Phase::Time && sample.failure.is_none();
         let mut timed: Vec<&Sample> = self.samples.iter().filter(counts).collect();
@@ -501,18 +503,18 @@ impl Row {
         timed
     }
 
-    /// Whether the two cannot be told apart.
+    /// Whether the two rows cannot be told apart.
     pub fn is_like(&self, other: &Self) -> bool {
         self.letters.chars().any(|letter| other.letters.contains(letter))
     }
 
-    /// Its median time.
+    /// The median time.
     pub fn median(&self) -> Option<f64> {
         self.wall_s.map(|wall| wall.median)
     }
 }
 
-/// Seconds, as JSON has them.
+/// A duration as a number of seconds.
 pub fn seconds(time: Duration) -> f64 {
     time.as_secs_f64()
 }

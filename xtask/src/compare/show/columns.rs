@@ -1,12 +1,12 @@
-//! The columns of the table, the most important first: those on the right are left out where there
-//! is no room.
+//! The columns of the table, the most important first: the table omits columns on the right if
+//! there is no room.
 
 use crate::compare::{
     result::{Comparison, Estimate, Kind, Row, Served, Verdict},
     words::number,
 };
 
-/// A column: what stands above it, in two lines, and what it shows of a row.
+/// A column: its heading in two lines, title and unit, and its cell for a row.
 #[derive(Clone, Copy)]
 pub(crate) struct Column {
     pub title: &'static str,
@@ -32,18 +32,19 @@ const CODE: Column = Column { title: "code", unit: "lines", cell: code };
 const FAILED: Column = Column { title: "failed", unit: "runs", cell: |row| row.failures.len().to_string() };
 const OUTLIERS: Column =
     Column { title: "outliers", unit: "rounds", cell: |row| row.outliers.len().to_string() };
-const PROCS: Column = Column { title: "procs", unit: "peak", cell: |row| whole(row.processes) };
-const THREADS: Column = Column { title: "threads", unit: "peak", cell: |row| whole(row.threads) };
+const PROCS: Column = Column { title: "procs", unit: "peak", cell: |row| integer(row.processes) };
+const THREADS: Column = Column { title: "threads", unit: "peak", cell: |row| integer(row.threads) };
 const SWITCHES: Column = Column { title: "switches", unit: "own+forced", cell: switches };
 
-/// The last of every table.
+/// The last columns of every table.
 const LAST: &[Column] = &[EMPTY, CODE, FAILED, OUTLIERS, PROCS, THREADS, SWITCHES];
 
-/// Of a program that ends by itself.
+/// The first columns for a program that ends by itself.
 const JOB: &[Column] =
     &[MODEL, OUTPUT, WALL, WALL_INTERVAL, SPEEDUP, SPEEDUP_INTERVAL, ALIKE, MEMORY, CPU, CORES, FIRST, STOP];
 
-/// Of one that only waits: how far its time is from what it waits for, and what waiting costs.
+/// The first columns for a program that only waits: how close its time is to the ideal, and how
+/// much memory a waiting request costs.
 const WAITING: &[Column] = &[
     MODEL,
     OUTPUT,
@@ -59,7 +60,7 @@ const WAITING: &[Column] = &[
     CORES,
 ];
 
-/// Of one that serves: rates instead of times where that reads better.
+/// The first columns for a service: rates instead of times.
 const SERVICE: &[Column] = &[
     MODEL,
     OUTPUT,
@@ -79,7 +80,7 @@ const SERVICE: &[Column] = &[
     STOP,
 ];
 
-/// Those that there are in a comparison.
+/// The columns of a comparison.
 pub(crate) fn columns(comparison: &Comparison) -> Vec<Column> {
     let own = match comparison {
         it if it.is_service() => SERVICE,
@@ -89,18 +90,18 @@ pub(crate) fn columns(comparison: &Comparison) -> Vec<Column> {
     [own, LAST].concat()
 }
 
-/// Columns of text; the others are numbers.
+/// Number of text columns at the left; the others are numbers.
 pub(crate) const TEXT: usize = 2;
 
 pub(crate) fn cells(columns: &[Column], row: &Row) -> Vec<String> {
     columns.iter().map(|column| (column.cell)(row)).collect()
 }
 
-/// What a label has in parentheses goes on a line of its own.
+/// The part of a label in parentheses goes on a second line.
 fn label(row: &Row) -> String {
     let mark = if row.oversubscribed { " †" } else { "" };
     match row.label.split_once(" (") {
-        Some((name, rest)) => format!("{name}{mark}\n  ({rest}"),
+        Some((name, detail)) => format!("{name}{mark}\n  ({detail}"),
         None => format!("{}{mark}", row.label),
     }
 }
@@ -164,7 +165,7 @@ fn fixed(value: Option<f64>, digits: usize) -> String {
     value.map_or_else(missing, |value| format!("{value:.digits$}"))
 }
 
-fn whole(value: Option<u64>) -> String {
+fn integer(value: Option<u64>) -> String {
     value.map_or_else(missing, |value| value.to_string())
 }
 
@@ -185,18 +186,18 @@ mod tests {
     }
 
     #[test]
-    fn the_page_that_explains_the_columns_has_them_all_in_their_order_and_fits() {
+    fn the_explanation_names_all_columns_in_order_and_fits_a_terminal() {
         let page = include_str!("explain.txt");
         let named: Vec<&str> = page.lines().filter_map(|line| line.get(..11)).map(str::trim_end).collect();
-        let mut rest = named.as_slice();
+        let mut remaining = named.as_slice();
         for column in JOB.iter().chain(LAST) {
-            let at = rest.iter().position(|title| *title == column.title);
-            rest = &rest[at.unwrap_or_else(|| panic!("{} is not explained", column.title)) + 1..];
+            let at = remaining.iter().position(|title| *title == column.title);
+            remaining = &remaining[at.unwrap_or_else(|| panic!("{} is not explained", column.title)) + 1..];
         }
         let unexplained =
             [SERVICE, WAITING].concat().into_iter().find(|column| !named.contains(&column.title));
         assert!(unexplained.is_none(), "{:?} is not explained", unexplained.map(|column| column.title));
         assert!(page.lines().all(|line| line.chars().count() <= 80));
-        assert!(page.lines().count() <= 94, "a page, and what services and waiting add");
+        assert!(page.lines().count() <= 94, "it should fit two screens of 47 lines");
     }
 }

@@ -1,4 +1,4 @@
-//! The figures as CSV: a line for each row of each workload, with everything that is one value.
+//! The figures as CSV: one line per row of each workload, with all fields that are single values.
 
 use std::{fs, io::Write, path::Path};
 
@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::compare::result::{Comparison, Estimate, Kind, Row, Served, Verdict};
 
-/// A line. The names and units are those of `SCHEMA.md`, with `_` where a field is within another.
+/// A line. Names and units are those of `SCHEMA.md`; `_` joins the names of nested fields.
 #[derive(Serialize)]
 struct Line<'a> {
     workload: &'a str,
@@ -166,7 +166,7 @@ mod tests {
     use crate::compare::result::example;
 
     #[test]
-    fn a_line_for_each_row_and_one_above_them() {
+    fn there_is_a_line_per_row_and_a_header() {
         let comparison = example::comparison();
         let text = text([&comparison, &comparison]).unwrap();
         assert_eq!(text.lines().count(), 1 + 2 * comparison.rows.len());
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_written_or_the_trouble_is_said() {
+    fn a_file_is_written_or_an_error_returned() {
         let scratch = tempfile::tempdir().unwrap();
         let path = scratch.path().join("rows.csv");
         write([&example::comparison()], &path).unwrap();

@@ -1,4 +1,4 @@
-//! What there is to show of a workload, and what the command ends with.
+//! The result of one workload, whichever kind it is, and the outcome that follows from it.
 
 use serde::Serialize;
 
@@ -7,18 +7,18 @@ use crate::{
         measure::aa_test::AaTest,
         outcome::Outcome,
         plan::args::Args,
-        result::{Comparison, Row, Verdict, granularity::Swept},
+        result::{Comparison, Row, Verdict, granularity::GranularityResult},
         show::{notes, table},
     },
     out,
 };
 
-/// What there is to show of a workload.
+/// The result of one workload.
 #[derive(Serialize)]
 #[serde(untagged)]
 pub(crate) enum Finding {
     Comparison(Box<Comparison>),
-    Granularity(Box<Swept>),
+    Granularity(Box<GranularityResult>),
     AaTest(Box<AaTest>),
 }
 
@@ -30,22 +30,22 @@ impl Finding {
         }
     }
 
-    /// Prints the table and what has gone wrong.
+    /// Prints the table, and the failures on standard error.
     pub(crate) fn show(&self, args: &Args) -> Outcome {
-        let (table, troubles, outcome) = match self {
-            Self::AaTest(again) => (again.text(), Vec::new(), Outcome::Agree),
-            Self::Granularity(swept) => (swept.text(), swept.troubles(), swept.outcome()),
+        let (table, failures, outcome) = match self {
+            Self::AaTest(test) => (test.text(), Vec::new(), Outcome::Agree),
+            Self::Granularity(sweep) => (sweep.text(), sweep.failures(), sweep.outcome()),
             Self::Comparison(found) if args.markdown => {
-                (table::markdown(found), notes::troubles(found), found.outcome(args.fail_on))
+                (table::markdown(found), notes::failures(found), found.outcome(args.fail_on))
             }
             Self::Comparison(found) => {
-                (table::text(found, table::width()), notes::troubles(found), found.outcome(args.fail_on))
+                (table::text(found, table::width()), notes::failures(found), found.outcome(args.fail_on))
             }
         };
         if !args.is_piped() {
             out::print(format_args!("{table}\n"));
         }
-        troubles.iter().for_each(|trouble| out::say(format_args!("{trouble}\n")));
+        failures.iter().for_each(|failure| out::say(format_args!("{failure}\n")));
         outcome
     }
 }
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slower_row_fails_only_who_asked_for_it() {
+    fn a_slower_row_fails_only_with_fail_on() {
         let mut comparison = example::comparison();
         comparison.rows.truncate(4);
         assert_eq!(comparison.outcome(None), Outcome::Agree);

@@ -1,17 +1,17 @@
-//! The tables of a sweep, with what there is to know about them.
+//! The tables of a granularity sweep, with their notes.
 
 use std::fmt::Write;
 
 use crate::compare::{
-    measure::granularity::curve::ENOUGH,
+    measure::granularity::curve::END,
     plan::query::line,
-    result::granularity::{Curve, Cut, Metg, Point, Swept},
+    result::granularity::{Curve, Cut, GranularityResult, Metg, Point},
     show::table::aligned,
     words::plural,
 };
 
-impl Swept {
-    /// The tables with what there is to know about them.
+impl GranularityResult {
+    /// The tables with their notes.
     pub(crate) fn text(&self) -> String {
         let Self { workload, workers, rounds, target_s, machine, command, .. } = self;
         let workers = plural(workers.get(), "worker");
@@ -25,14 +25,16 @@ impl Swept {
             text,
             "machine  {}\n\
              command  {command}\n\
-             work     what the sequential reference needs for one tile; every pixel costs the same\n\
-             rate     tiles × work / time, in percent of the row's best, which is given in workers' work; the time of an\n         \
-             empty job is subtracted; medians of runs of {target_s} s at the best rate; ends below {:.0} %\n\
-             METG     METG(50 %): the work in the smallest tile at which the rate is half of the best, between two cuts by\n         \
-             interpolation over its logarithm; < where no cut was fine enough\n\
-             message  what is handed over at once: one tile (--grain 1), or as many as the model joins in one",
+             work     the time of the sequential reference for one tile; every pixel costs the same\n\
+             rate     tiles × work / time, in percent of the row's best rate; best rate: how many workers' work it\n         \
+             equals. The time of an empty job is subtracted. Median of runs that take {target_s} s at the best\n         \
+             rate; a sweep ends below {:.0} %\n\
+             METG     METG(50 %), minimum effective task granularity: the work in the smallest tile at which the\n         \
+             rate is half of the best, interpolated between two tile sizes over the logarithm of the work;\n         \
+             < if the smallest tile was not small enough\n\
+             message  the tiles that are sent together: one (--grain 1), or as many as the model batches",
             machine.shown(),
-            ENOUGH * 100.0,
+            END * 100.0,
         );
         for absent in &self.absent {
             let _ = write!(text, "\nabsent   {absent}");
@@ -40,12 +42,12 @@ impl Swept {
         text
     }
 
-    /// Both METGs, and the rates with one tile a message.
+    /// Both METGs, and the rates with one tile per message.
     pub(crate) fn singles(&self) -> String {
         let works = self.tiles.iter().map(|cut| micros(cut.work_s));
         let units = ["work in a tile, µs", "µs", "µs", "workers"].map(str::to_owned).into_iter().chain(works);
         let mut rows =
-            vec![self.head("one tile a message", &["METG", "as joined", "best rate"]), units.collect()];
+            vec![self.head("one tile per message", &["METG", "batched", "best rate"]), units.collect()];
         rows.extend(self.rows.iter().map(|row| {
             let metgs = [&row.single, &row.joined].map(|curve| curve.metg.map_or_else(dash, Metg::shown));
             [row.name.clone()].into_iter().chain(metgs).chain(self.rates(&row.single)).collect()
@@ -53,9 +55,9 @@ impl Swept {
         aligned(&rows, 2)
     }
 
-    /// The rates as the models join tiles.
+    /// The rates with the model's own batches of tiles.
     pub(crate) fn joined(&self) -> String {
-        let mut rows = vec![self.head("as the model joins them", &["best rate"])];
+        let mut rows = vec![self.head("batched by the model", &["best rate"])];
         rows.extend(
             self.rows
                 .iter()
@@ -64,7 +66,7 @@ impl Swept {
         aligned(&rows, 1)
     }
 
-    /// How many it joins.
+    /// How many tiles a model batches.
     pub(crate) fn messages(&self) -> String {
         let mut rows = vec![self.head("tiles per message", &["at METG"])];
         rows.extend(self.rows.iter().map(|row| {
@@ -80,7 +82,7 @@ impl Swept {
         [first].iter().chain(more).copied().chain(tiles).map(str::to_owned).collect()
     }
 
-    /// The best rate, and those with each tile.
+    /// The best rate, and the rate with each tile size.
     fn rates(&self, curve: &Curve) -> impl Iterator<Item = String> {
         let rate = |point: &Point| {
             let bound = if point.stopped { "< " } else { "" };
@@ -89,7 +91,7 @@ impl Swept {
         [format!("{:.2}", curve.best)].into_iter().chain(self.cells(curve, rate))
     }
 
-    /// A cell for each tile that the model came to.
+    /// One cell per tile size; a dash if the model's sweep ended before.
     fn cells(&self, curve: &Curve, cell: impl Fn(&Point) -> String) -> Vec<String> {
         let point = |cut: &Cut| curve.points.iter().find(|point| point.tile == cut.tile);
         self.tiles.iter().map(|cut| point(cut).map_or_else(dash, &cell)).collect()
@@ -107,7 +109,7 @@ fn dash() -> String {
     "–".to_owned()
 }
 
-/// Two digits at least.
+/// Microseconds with at least two significant digits.
 fn micros(seconds: f64) -> String {
     match seconds * 1e6 {
         value if value < 0.1 => format!("{value:.3}"),

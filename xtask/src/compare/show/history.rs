@@ -1,5 +1,5 @@
-//! Results that are kept: `target/compare/history/` has a file for each, named by its time, with
-//! the commit in it.
+//! The history of results: `target/compare/history/` has one file per result, named by its time,
+//! with the commit inside.
 
 use std::{
     fs,
@@ -17,11 +17,11 @@ pub(crate) fn now() -> String {
     humantime::format_rfc3339_seconds(SystemTime::now()).to_string()
 }
 
-/// The commit that is checked out, with a `+` if something is changed.
+/// The commit that is checked out, with a `+` if tracked files have been modified.
 pub(crate) fn commit(root: &Path) -> Option<String> {
     let git = |args: &[&str]| {
-        let said = Command::new("git").arg("-C").arg(root).args(args).output().ok()?;
-        said.status.success().then(|| String::from_utf8_lossy(&said.stdout).trim().to_owned())
+        let output = Command::new("git").arg("-C").arg(root).args(args).output().ok()?;
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
     };
     let commit = git(&["rev-parse", "--short=12", "HEAD"])?;
     let changed =
@@ -29,9 +29,9 @@ pub(crate) fn commit(root: &Path) -> Option<String> {
     Some(if changed { commit + "+" } else { commit })
 }
 
-/// Adds a result to those that are kept.
-pub(crate) fn keep(comparison: &Comparison, folder: &Path) -> Result<PathBuf> {
-    // A colon is no part of a file's name everywhere.
+/// Adds a result to the history.
+pub(crate) fn append(comparison: &Comparison, folder: &Path) -> Result<PathBuf> {
+    // Some file systems do not allow a colon in a file name.
     let time = comparison.time.replace(':', "");
     let name = |nth: usize| match nth {
         0 => format!("{time}-{}.json", comparison.workload),
@@ -47,13 +47,13 @@ pub(crate) fn keep(comparison: &Comparison, folder: &Path) -> Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{compare::result::example, process::family::alone};
+    use crate::{compare::result::example, process::guard::exclusive};
 
     #[test]
-    fn no_result_takes_the_place_of_another() {
+    fn no_result_replaces_another() {
         let scratch = tempfile::tempdir().unwrap();
         let folder = scratch.path().join("history");
-        let paths = [(); 3].map(|()| keep(&example::comparison(), &folder).unwrap());
+        let paths = [(); 3].map(|()| append(&example::comparison(), &folder).unwrap());
         let names = paths.map(|path| path.file_name().unwrap().to_string_lossy().into_owned());
         let expected = [
             "2026-01-31T120000Z-grep.json",
@@ -64,13 +64,13 @@ mod tests {
     }
 
     #[test]
-    fn a_time_is_what_everybody_writes() {
+    fn a_time_is_written_as_rfc_3339() {
         assert_eq!(now().len(), "2026-01-31T12:00:00Z".len());
     }
 
     #[test]
-    fn where_there_is_no_repository_there_is_no_commit() {
-        let _alone = alone();
+    fn without_a_repository_there_is_no_commit() {
+        let _exclusive = exclusive();
         assert_eq!(commit(tempfile::tempdir().unwrap().path()), None);
     }
 }

@@ -1,4 +1,4 @@
-//! The whole result, with every raw sample, as JSON. `SCHEMA.md` says what each field means.
+//! The complete result as JSON, with every raw sample. `SCHEMA.md` explains each field.
 
 use std::{fs, io::Write, path::Path};
 
@@ -30,8 +30,8 @@ mod tests {
 
     const PAGE: &str = include_str!("../result/SCHEMA.md");
 
-    /// The path of each field, where `[]` stands for each element. The names of totals are the
-    /// workloads' own.
+    /// The path of each field; `[]` stands for an element of an array. Totals have no paths,
+    /// because their names depend on the workload.
     fn paths(value: &Value, path: &str, all: &mut BTreeSet<String>) {
         match value {
             Value::Object(fields) if !path.ends_with("totals") => {
@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_again() {
+    fn a_written_result_can_be_read() {
         for example in [example::comparison(), example::service(), example::waiting()] {
             let written = serde_json::to_value(example).unwrap();
             let read: Comparison = serde_json::from_value(written.clone()).unwrap();
@@ -66,9 +66,9 @@ mod tests {
         }
     }
 
-    /// Results that were written before a field came.
+    /// Such results were written before these fields existed.
     #[test]
-    fn what_came_later_may_be_missing() {
+    fn optional_fields_may_be_missing() {
         let mut written = serde_json::to_value(example::comparison()).unwrap();
         let fields = written.as_object_mut().unwrap();
         for late in ["load", "warnings", "partial", "summary", "scaling", "baseline", "time", "drift"] {
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn the_page_names_every_field_and_no_other() {
+    fn the_schema_page_names_every_field_and_no_other() {
         let mut written = BTreeSet::new();
         for example in [example::comparison(), example::waiting()] {
             paths(&serde_json::to_value(example).unwrap(), "", &mut written);
@@ -90,7 +90,7 @@ mod tests {
         let unknown: Vec<_> = named.difference(&written).collect();
         assert!(
             missing.is_empty() && unknown.is_empty(),
-            "not named: {missing:#?}; not written: {unknown:#?}"
+            "not in SCHEMA.md: {missing:#?}; not in the result: {unknown:#?}"
         );
         assert!(PAGE.contains(&format!("`\"schema\": {SCHEMA}`")));
     }

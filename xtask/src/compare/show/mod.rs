@@ -1,8 +1,8 @@
 //! Results as tables, notes and files.
 //!
-//! A [`finding`] is shown as a [`table`] of [`columns`] with [`notes`] and a [`summary`] in words,
-//! or as that of a [`granularity`]; it is written as [`json`] and [`csv`], and kept in the
-//! [`history`].
+//! A [`finding`] is shown as a [`table`] of [`columns`] with [`notes`] and a [`summary`] in
+//! sentences, or as the tables of a [`granularity`] sweep. It is written as [`json`] and [`csv`],
+//! and added to the [`history`].
 
 pub(crate) mod columns;
 pub(crate) mod csv;

@@ -1,5 +1,5 @@
-//! What stands above and below the table: what was measured, how to read it, what disturbed it,
-//! what went wrong.
+//! The text above and below the table: what was measured, how to read it, what disturbed the
+//! measurement, and what went wrong.
 
 use std::{fmt::Write, path::Path};
 
@@ -12,15 +12,15 @@ use crate::compare::{
     words::{number, percent, plural},
 };
 
-/// From this number of rounds on, the range from the least to the most has the true median in it in
-/// 95 of 100 cases.
+/// Minimum number of rounds for a 95 % interval: with six samples, the range from the smallest to
+/// the largest contains the true median in more than 95 of 100 cases, with five it does not.
 const ENOUGH: usize = 6;
-const FEW: &str = " (of so few rounds no more than the range of all, which is less sure)";
-/// The width of a note's title.
+const FEW: &str = " (with fewer than six rounds only the range of all, which is less certain)";
+/// Width of a note's title.
 pub(crate) const TITLE: usize = 9;
 
-/// What has gone wrong, each in a paragraph of its own.
-pub(crate) fn troubles(comparison: &Comparison) -> Vec<String> {
+/// Differences and failures, one paragraph each.
+pub(crate) fn failures(comparison: &Comparison) -> Vec<String> {
     let mut all = Vec::new();
     for row in &comparison.rows {
         if let Verdict::Differs { what, difference, kept } = &row.verdict {
@@ -31,7 +31,7 @@ pub(crate) fn troubles(comparison: &Comparison) -> Vec<String> {
                 let _ = write!(text, "\n  expected {}", shown(&first.expected));
                 let _ = write!(text, "\n  found    {}", shown(&first.found));
             }
-            let _ = write!(text, "\n  kept in {}\n      and {}", kept[0], kept[1]);
+            let _ = write!(text, "\n  outputs: {}\n       and {}", kept[0], kept[1]);
             all.push(text);
         }
         all.extend(row.failures.iter().map(|failure| format!("{} failed: {failure}", row.name)));
@@ -49,13 +49,13 @@ pub(crate) fn heading(comparison: &Comparison) -> String {
     )
 }
 
-/// What is to be said below the table, each with its title. `left_out` are the columns that there
-/// was no room for.
+/// The notes below the table, each with its title. `left_out` are the columns for which there was
+/// no room.
 pub(crate) fn notes(comparison: &Comparison, left_out: &[&str]) -> Vec<String> {
     let mut notes = Vec::new();
     let scaled = &comparison.scaling;
     if comparison.partial {
-        notes.push("PARTIAL  interrupted: this is what had been measured by then".to_owned());
+        notes.push("PARTIAL  interrupted: only what was measured before the interruption".to_owned());
     }
     notes.extend(comparison.summary.iter().map(|sentence| note("result", sentence)));
     notes.extend(comparison.warnings.iter().map(|warning| note("warning", warning)));
@@ -70,8 +70,8 @@ pub(crate) fn notes(comparison: &Comparison, left_out: &[&str]) -> Vec<String> {
     notes.extend(marks(comparison));
     notes.extend(traces(comparison));
     if !left_out.is_empty() {
-        let what = format!("{} (no room; all are in --markdown and --csv)", left_out.join(", "));
-        notes.push(note("left out", &what));
+        let what = format!("{} (no room; --markdown and --csv have all columns)", left_out.join(", "));
+        notes.push(note("omitted", &what));
     }
     notes.extend(clients(comparison));
     notes.extend(comparison.absent.iter().map(|absent| note("absent", absent)));
@@ -82,26 +82,26 @@ fn note(title: &str, text: &str) -> String {
     format!("{title:<TITLE$}{text}")
 }
 
-/// Whether the machine was the same in all rounds, and which rounds were not like the others.
+/// Whether the machine's speed drifted over the rounds, and which rounds are outliers.
 fn steadiness(Comparison { drift, rows, .. }: &Comparison) -> Vec<String> {
     let mut notes = Vec::new();
     if let Some(drift) = drift {
         let p = format!("p = {:.3}", drift.p);
-        let way = if drift.change > 0.0 { "longer" } else { "less time" };
+        let comparative = if drift.change > 0.0 { "longer" } else { "less time" };
         let change = percent(drift.change.abs());
         notes.push(note("drift", &if drift.found {
             format!(
-                "the last round took {change} {way} than the first ({p}). It is in the times; the speed-ups, paired in \
-                 rounds, are free of it"
+                "the last round took {change} {comparative} than the first ({p}). The times include this; the \
+                 speed-ups are ratios within a round and hardly depend on it"
             )
         } else {
-            format!("none seen from the first round to the last ({p})")
+            format!("none found from the first round to the last ({p})")
         }));
     }
     let named = rows.iter().filter(|row| !row.outliers.is_empty()).map(outliers);
     let named: Vec<String> = named.collect();
     if !named.is_empty() {
-        notes.push(note("outliers", &format!("{}. They count like all rounds", named.join("; "))));
+        notes.push(note("outliers", &format!("{}. They are included in the figures", named.join("; "))));
     }
     notes
 }
@@ -115,14 +115,16 @@ fn outliers(row: &Row) -> String {
     format!("{} {}", row.shown(), all.join(", "))
 }
 
-/// How it was measured, and what the columns say.
+/// How the table was measured, and what its columns mean.
 fn legend(comparison: &Comparison) -> Vec<String> {
     let Comparison { machine, command, prints_at_end, input, .. } = comparison;
-    let first = if *prints_at_end { "n/a, it prints at the end" } else { "until the first byte of output" };
+    let first =
+        if *prints_at_end { "n/a, all output comes at the end" } else { "until the first byte of output" };
     let alike = alike(comparison);
     let few = if comparison.rounds < ENOUGH { FEW } else { "" };
     let rate = format!(
-        "reference / row of the load's time in the same round: median, and its 95 % interval by bootstrap{few}. {alike}"
+        "reference's time / row's time for the load in the same round: median, and its 95 % interval by \
+         bootstrap{few}. {alike}"
     );
     if let Some(asked) = &comparison.asked {
         return vec![
@@ -134,13 +136,14 @@ fn legend(comparison: &Comparison) -> Vec<String> {
             note("memory", &format!("during the load; {}", &comparison.memory)),
             note(
                 "stop",
-                "after the load, from the signal until the last process is gone; empty: from the start until it serves",
+                "after the load, from the signal until the last process is gone; empty: from the start until the \
+                 server is ready",
             ),
             note(
                 "code",
                 "lines of the workload's file + of the mechanism it uses, without comments and tests",
             ),
-            note("columns", "are explained one by one by cargo xtask compare --explain"),
+            note("columns", "cargo xtask compare --explain explains each of them"),
         ];
     }
     let ratio = match &comparison.waiting {
@@ -148,7 +151,8 @@ fn legend(comparison: &Comparison) -> Vec<String> {
         None => note(
             "speed-up",
             &format!(
-                "reference / row in the same round: median, and its 95 % interval by bootstrap. {alike}"
+                "reference's time / row's time in the same round: median, and its 95 % interval by bootstrap. \
+                 {alike}"
             ),
         ),
     };
@@ -165,21 +169,21 @@ fn legend(comparison: &Comparison) -> Vec<String> {
         note(
             "first",
             &format!(
-                "{first}; stop: from SIGINT at half the time until the last process is gone (n/a below 200 ms); empty: \
-                 the same job {}",
+                "{first}; stop: from SIGINT at half the run time until the last process is gone (n/a if the run takes \
+                 less than 200 ms); empty: the same job {}",
                 input.empty.shown()
             ),
         ),
         note("code", "lines of the workload's file + of the mechanism it uses, without comments and tests"),
-        note("columns", "are explained one by one by cargo xtask compare --explain"),
+        note("columns", "cargo xtask compare --explain explains each of them"),
     ]
 }
 
-/// What a run is measured by that only waits.
+/// The reference point of a workload that only waits: the ideal time.
 fn ideal(Waiting { ideal_s, sequential_s, at_once }: &Waiting) -> String {
     format!(
-        "time / that of a run that does nothing but wait, {} ms: latency × requests / {at_once} at once. One after the other \
-         they would take {} s, and so the reference is not timed. waiting: memory / {at_once}",
+        "time / time of a run that does nothing but wait, {} ms: latency × requests / {at_once} in flight. One \
+         request after the other would take {} s, so the reference is not timed. waiting: memory / {at_once}",
         number(ideal_s * 1e3),
         number(*sequential_s)
     )
@@ -195,13 +199,13 @@ fn marks(comparison: &Comparison) -> Vec<String> {
         notes.push(note("†", "more workers than cores"));
     }
     if has(|row| row.memory_is_max_rss && row.memory_bytes.is_some()) {
-        notes.push(note("‡", "ru_maxrss"));
+        notes.push(note("‡", "too short to sample: ru_maxrss of the largest process"));
     }
     notes
 }
 
-/// What another client made of a service, and of which servers or of whose generator latencies say
-/// little.
+/// The rates that another client measured, and the rows whose latencies are not meaningful: the
+/// load generator was late, or the server cannot keep up with the rate.
 fn clients(comparison: &Comparison) -> Vec<String> {
     if !comparison.is_service() {
         return Vec::new();
@@ -215,36 +219,37 @@ fn clients(comparison: &Comparison) -> Vec<String> {
     let rates: Vec<String> = rates.collect();
     let late = served().filter(|(_, it)| it.late_p99_s.is_some_and(|late| late > LATE_S));
     let late: Vec<String> = late.map(|(row, _)| row.shown().to_owned()).collect();
-    let behind =
-        served().filter(|(_, it)| it.single_per_s.zip(it.rate_per_s).is_some_and(|(can, rate)| can < rate));
-    let behind: Vec<String> = behind.map(|(row, _)| row.shown().to_owned()).collect();
+    let overloaded = served()
+        .filter(|(_, it)| it.single_per_s.zip(it.rate_per_s).is_some_and(|(capacity, rate)| capacity < rate));
+    let overloaded: Vec<String> = overloaded.map(|(row, _)| row.shown().to_owned()).collect();
     let mut notes = Vec::new();
     if !rates.is_empty() {
-        let what = format!("with redis-benchmark, k req/s with -P 16/-P 1: {}", rates.join(", "));
+        let what = format!("redis-benchmark, thousands of requests/s with -P 16/-P 1: {}", rates.join(", "));
         notes.push(note("client", &what));
     }
     if !late.is_empty() {
         let what = format!(
-            "with {} the generator itself came later than a millisecond to 1 of 100 requests: the latencies are its, too",
+            "with {} the load generator itself sent 1 of 100 requests more than a millisecond late: the latencies \
+             include its delay",
             late.join(", ")
         );
         notes.push(note("late", &what));
     }
-    if !behind.is_empty() {
+    if !overloaded.is_empty() {
         let what =
-            format!("the rate at which latency is measured is more than {} can do", behind.join(" or "));
+            format!("latency was measured at a higher rate than {} can serve", overloaded.join(" or "));
         notes.push(note("rate", &what));
     }
     notes
 }
 
-/// How busy the workers of each model were that was traced.
+/// How busy the workers of each traced model were.
 fn timelines(comparison: &Comparison) -> Vec<String> {
     let traced = comparison.rows.iter().filter_map(|row| Some((row, row.timeline.as_ref()?)));
     traced.map(|(row, timeline)| note("timeline", &busy(row, timeline))).collect()
 }
 
-/// How to read that, and where all of it is.
+/// How to read the timelines, and where the trace files are.
 fn traces(Comparison { workload, rows, .. }: &Comparison) -> Option<String> {
     let file = rows.iter().find_map(|row| Some(&row.timeline.as_ref()?.file))?;
     let folder = Path::new(file).parent().unwrap_or(Path::new("")).display();
@@ -252,47 +257,41 @@ fn traces(Comparison { workload, rows, .. }: &Comparison) -> Option<String> {
     let tools: Vec<&str> = tools.map(|row| row.name.as_str()).collect();
     let without = match &tools[..] {
         [] => String::new(),
-        tools => format!(". Left out, since tools write no spans: {}", tools.join(", ")),
+        tools => format!(". Not traced, because tools write no spans: {}", tools.join(", ")),
     };
     Some(note(
         "traces",
         &format!(
-            "one run each, untimed. Busy: of the workers' time, what they spent in kernels; serial tail: from the last \
-             moment at which two of them were, until the end. {workload}-*.json is for ui.perfetto.dev or \
-             chrome://tracing, in {folder}{without}"
+            "one run each, untimed. Busy: the share of the workers' time spent in kernels; serial tail: from the last \
+             moment at which two workers were busy until the end. {workload}-*.json in {folder} is for \
+             ui.perfetto.dev or chrome://tracing{without}"
         ),
     ))
 }
 
 fn busy(row: &Row, Timeline { wall_s, busy, tail_s, .. }: &Timeline) -> String {
     let ms = |seconds: f64| number(seconds * 1e3);
-    let who = if row.workers.get() == 1 { "worker" } else { "workers" };
+    let workers = if row.workers.get() == 1 { "worker" } else { "workers" };
     let tail = if tail_s < wall_s {
         let part = percent(tail_s / wall_s);
         format!("serial tail {} of {} ms ({part})", ms(*tail_s), ms(*wall_s))
     } else {
-        "never two at once".to_owned()
+        "never two workers busy at once".to_owned()
     };
-    format!("{}: {who} {} busy, {tail}", row.shown(), percent(*busy))
+    format!("{}: {workers} {} busy, {tail}", row.shown(), percent(*busy))
 }
 
-/// What can be told apart, and what it would take.
+/// Which models can be told apart, and how many rounds that takes.
 fn alike(Comparison { rounds_to_tell, .. }: &Comparison) -> String {
-    let difference = (paired::WORTH * 100.0).round();
+    let difference = (paired::MIN_DIFFERENCE * 100.0).round();
     let rounds = rounds_to_tell.map_or_else(
-        || {
-            format!(
-                "How many rounds it takes to find a difference of {difference} % cannot be said from these"
-            )
-        },
+        || format!("There are too few rounds to tell how many would find a difference of {difference} %"),
         |rounds| format!("A difference of {difference} % is found in {}", plural(rounds, "round")),
     );
-    format!(
-        "Models with a letter in common (alike) cannot be told apart: no difference, as far as was measured. {rounds}"
-    )
+    format!("Models that share a letter (alike) cannot be told apart: no difference was found. {rounds}")
 }
 
-/// What was compared.
+/// How the outputs were compared.
 fn output(Comparison { checked, input, any_order, asked, .. }: &Comparison) -> String {
     if asked.is_some() {
         return note(
@@ -315,7 +314,7 @@ fn tools(Comparison { rows, tool_note, .. }: &Comparison) -> String {
     let has = |verdict: fn(&Row) -> bool| rows.iter().any(|row| row.kind == Kind::Tool && verdict(row));
     let mut note = "tools    not ranked".to_owned();
     if has(|row| row.verdict != Verdict::Own) {
-        note += "; lines compared (~ in any order)";
+        note += "; outputs compared line by line (~ in any order)";
     }
     if has(|row| row.verdict == Verdict::Own) {
         note += "; own output: not compared";
@@ -326,7 +325,7 @@ fn tools(Comparison { rows, tool_note, .. }: &Comparison) -> String {
     note
 }
 
-/// What a run has done: a template's `{name}` is that total, `{name / 1e6}` its millions.
+/// Fills the totals of a run into a template: `{name}` is that total, `{name / 1e6}` its millions.
 pub(crate) fn caption(template: &str, totals: &Totals) -> String {
     let mut text = String::new();
     let mut rest = template;
@@ -361,7 +360,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_caption_says_the_totals_that_its_template_names() {
+    fn a_caption_has_the_totals_that_its_template_names() {
         let totals = [("files", 6000), ("bytes", 293_400_001)].map(|(name, n)| (name.to_owned(), n)).into();
         assert_eq!(caption("{files} files, {bytes / 1e6} MB", &totals), "6,000 files, 293 MB");
         assert_eq!(caption("{bytes / 1e8} hundred", &totals), "3 hundred");

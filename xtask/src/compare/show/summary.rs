@@ -1,18 +1,18 @@
-//! What a comparison came to, in words.
+//! The result of a comparison in sentences.
 
 use crate::compare::{
     result::{Kind, Row, Verdict},
     words::number,
 };
 
-/// Which model is fastest and which takes the least memory, each in a sentence. Nothing where
-/// nothing was timed.
+/// Which model is fastest and which uses the least memory, in one sentence each. Empty if nothing
+/// was timed.
 pub(crate) fn summary(rows: &[Row]) -> Vec<String> {
     let measured: Vec<&Row> = rows.iter().filter(|row| counts(row)).collect();
     [fastest(&measured), leanest(&measured)].into_iter().flatten().collect()
 }
 
-/// Tools are not ranked, and what is wrong or fails now and then wins nothing.
+/// Whether a row takes part in the ranking: tools do not, nor rows with a wrong output or failures.
 fn counts(row: &Row) -> bool {
     let is_right = matches!(row.verdict, Verdict::Reference | Verdict::Same);
     row.kind != Kind::Tool && is_right && row.failures.is_empty() && row.wall_s.is_some()
@@ -31,13 +31,13 @@ fn fastest(rows: &[&Row]) -> Option<String> {
         true => format!("{:.2} × the reference ({:.2}–{:.2})", it.median, it.low, it.high),
         false => format!("{:.2} × the reference, in one round", it.median),
     });
-    let said = match speedup {
+    let sentence = match speedup {
         _ if first.kind == Kind::Reference && models.is_empty() => {
             format!("fastest is {name}, the reference: concurrency gains nothing here")
         }
-        _ if first.kind == Kind::Reference => format!("{name}, the reference, has the least time"),
+        _ if first.kind == Kind::Reference => format!("{name}, the reference, has the lowest time"),
         Some(speedup) if !references.is_empty() => {
-            format!("{name}, {speedup}, has the least time, but cannot be told apart from it")
+            format!("{name}, {speedup}, has the lowest time, but cannot be told apart from the reference")
         }
         Some(speedup) => format!("fastest is {name}, {speedup}"),
         None => {
@@ -48,8 +48,8 @@ fn fastest(rows: &[&Row]) -> Option<String> {
     };
     let models: Vec<String> = models.iter().map(|row| row.shown().to_owned()).collect();
     let alike =
-        if models.is_empty() { String::new() } else { format!("; no difference from {}", list(&models)) };
-    Some(said + &alike)
+        if models.is_empty() { String::new() } else { format!("; no difference to {} found", list(&models)) };
+    Some(sentence + &alike)
 }
 
 fn leanest(rows: &[&Row]) -> Option<String> {
@@ -60,16 +60,16 @@ fn leanest(rows: &[&Row]) -> Option<String> {
         .collect();
     models.sort_by(|one, other| one.1.total_cmp(&other.1));
     let [(least, bytes), .., (most, more)] = models[..] else { return None };
-    let ms = |bytes: f64| number(bytes / 1e6);
+    let mb = |bytes: f64| number(bytes / 1e6);
     let (least, most) = (least.shown(), most.shown());
-    Some(format!("least memory of the models: {least}, {} MB; most: {most}, {} MB", ms(bytes), ms(more)))
+    Some(format!("memory: {least} uses the least, {} MB; {most} the most, {} MB", mb(bytes), mb(more)))
 }
 
 fn is_same(one: &Row, other: &Row) -> bool {
     one.name == other.name && one.workers == other.workers
 }
 
-/// The most names in a sentence: more are not read.
+/// Maximum number of names in a sentence; a longer list would be hard to read, so it is counted.
 const NAMES: usize = 8;
 
 /// `a, b and c`.
@@ -88,18 +88,18 @@ mod tests {
 
     #[test]
     fn the_fastest_is_named_with_those_that_are_no_slower() {
-        let said = summary(&example::comparison().rows);
+        let sentences = summary(&example::comparison().rows);
         assert_eq!(
-            said,
+            sentences,
             [
-                "fastest is rayon, 1.95 × the reference (1.93–1.97); no difference from threads",
-                "least memory of the models: rayon, 5.10 MB; most: distributed, 60.0 MB",
+                "fastest is rayon, 1.95 × the reference (1.93–1.97); no difference to threads found",
+                "memory: rayon uses the least, 5.10 MB; distributed the most, 60.0 MB",
             ]
         );
     }
 
     #[test]
-    fn who_is_wrong_or_fails_wins_nothing() {
+    fn a_row_that_differs_or_fails_is_not_ranked() {
         let mut rows = example::comparison().rows;
         rows[2].failures.push("Time round 1: signal: 11".to_owned());
         assert!(summary(&rows)[0].starts_with("fastest is threads"), "{:?}", summary(&rows));
@@ -108,7 +108,7 @@ mod tests {
         (rows[0].letters, rows[1].letters) = ("a".to_owned(), "a".to_owned());
         assert_eq!(
             summary(&rows),
-            ["sequential, the reference, has the least time; no difference from threads"]
+            ["sequential, the reference, has the lowest time; no difference to threads found"]
         );
         rows.truncate(1);
         assert_eq!(summary(&rows), ["fastest is sequential, the reference: concurrency gains nothing here"]);
@@ -116,19 +116,19 @@ mod tests {
     }
 
     #[test]
-    fn who_cannot_be_told_apart_from_the_reference_is_not_called_fastest() {
+    fn a_model_that_is_like_the_reference_is_not_called_fastest() {
         let mut rows = example::comparison().rows;
         rows[0].letters = "a".to_owned();
-        let said = &summary(&rows)[0];
+        let sentence = &summary(&rows)[0];
         assert_eq!(
-            said,
-            "rayon, 1.95 × the reference (1.93–1.97), has the least time, but cannot be told apart from it; \
-             no difference from threads"
+            sentence,
+            "rayon, 1.95 × the reference (1.93–1.97), has the lowest time, but cannot be told apart from \
+             the reference; no difference to threads found"
         );
     }
 
     #[test]
-    fn names_are_listed_as_one_says_them() {
+    fn names_are_joined_by_commas_and_an_and() {
         let names = ["a", "b", "c"].map(str::to_owned);
         assert_eq!([list(&names), list(&names[..2]), list(&names[..1])], ["a, b and c", "a and b", "a"]);
         assert_eq!(list(&["a"; 9].map(str::to_owned)), "9 others");

@@ -1,4 +1,4 @@
-//! The table, for a terminal and for a README.
+//! The table: as plain text for a terminal, and as Markdown.
 
 use std::fmt::Write;
 
@@ -16,18 +16,17 @@ use crate::compare::{
 
 /// Between two columns.
 const GAP: &str = "  ";
-/// The narrowest table: there are always the first columns.
+/// Minimum width of the table's notes.
 const NARROWEST: usize = 40;
 
-/// How wide the text may be: as `COLUMNS` has it, or the terminal. As wide as it gets where it goes
-/// elsewhere.
+/// The width of the terminal, or what `COLUMNS` says; `None` (no limit) if standard output is not a
+/// terminal.
 pub(crate) fn width() -> Option<usize> {
-    let told = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
-    told.or_else(|| terminal_size_of(std::io::stdout()).map(|(width, _)| width.0.into()))
+    let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    columns.or_else(|| terminal_size_of(std::io::stdout()).map(|(width, _)| width.0.into()))
 }
 
-/// The table with what there is to know about it, as plain text, with as many columns as there is
-/// room for.
+/// The table with its notes as plain text, with as many columns as fit into `width`.
 pub(crate) fn text(comparison: &Comparison, width: Option<usize>) -> String {
     let columns = columns(comparison);
     let rows: Vec<Vec<String>> = comparison.rows.iter().map(|row| cells(&columns, row)).collect();
@@ -57,13 +56,13 @@ pub(crate) fn text(comparison: &Comparison, width: Option<usize>) -> String {
     format!("{}\n\n{table}{rule}\n{more}{}", wrapped(&heading(comparison), width), notes.join("\n"))
 }
 
-/// The tables that there are only if they were asked for.
+/// The optional tables: scaling, and changes since the baseline.
 fn more(comparison: &Comparison) -> Vec<Vec<Vec<String>>> {
     let against = comparison.baseline.as_ref().map(Against::cells);
     [scaling::cells(&comparison.scaling), against].into_iter().flatten().collect()
 }
 
-/// Of these cells the columns that there is room for.
+/// The cells without the columns on the right that do not fit.
 fn narrowed(rows: &[Vec<String>], room: usize) -> Vec<Vec<String>> {
     let mut rows = rows.to_vec();
     let widest = |rows: &[Vec<String>], at: usize| rows.iter().map(|row| row[at].width()).max().unwrap_or(0);
@@ -75,7 +74,7 @@ fn narrowed(rows: &[Vec<String>], room: usize) -> Vec<Vec<String>> {
     rows
 }
 
-/// What each column needs. A label's second line has the row for itself.
+/// The width that each column needs. The second line of a label may run across all columns.
 fn widths(columns: &[Column], rows: &[Vec<String>]) -> Vec<usize> {
     let first = |cell: &str| cell.lines().next().map_or(0, UnicodeWidthStr::width);
     let width = |(at, column): (usize, &Column)| {
@@ -85,7 +84,7 @@ fn widths(columns: &[Column], rows: &[Vec<String>]) -> Vec<usize> {
     columns.iter().enumerate().map(width).collect()
 }
 
-/// Of these columns those that there is room for; a model and what became of it always are.
+/// The widths of the columns that fit; the text columns and one more always stay.
 fn fitting(mut widths: Vec<usize>, room: Option<usize>) -> Vec<usize> {
     while room.is_some_and(|room| total(&widths) > room) && widths.len() > TEXT + 1 {
         widths.pop();
@@ -97,7 +96,7 @@ fn total(widths: &[usize]) -> usize {
     widths.iter().sum::<usize>() + GAP.len() * widths.len().saturating_sub(1)
 }
 
-/// The first cells, as many as there are widths.
+/// A line of padded cells, as many as there are widths.
 fn line<'a>(widths: &[usize], cells: impl IntoIterator<Item = &'a str>) -> String {
     let padded = cells.into_iter().zip(widths).enumerate().map(|(at, (cell, width))| match at {
         at if at < TEXT => format!("{cell:<width$}"),
@@ -106,7 +105,7 @@ fn line<'a>(widths: &[usize], cells: impl IntoIterator<Item = &'a str>) -> Strin
     padded.collect::<Vec<_>>().join(GAP).trim_end().to_owned()
 }
 
-/// Breaks a note between words; what follows stands below the text, not below its title.
+/// Breaks a note between words; further lines are indented to the note's text, not to its title.
 fn wrapped(note: &str, width: usize) -> String {
     let mut text = String::new();
     let mut at = 0;
@@ -122,7 +121,7 @@ fn wrapped(note: &str, width: usize) -> String {
     text.trim_end().to_owned()
 }
 
-/// Rows of cells one below the other, with a rule after the first `heads`.
+/// Aligned rows of cells, with a rule after the first `heads` rows and at the end.
 pub(crate) fn aligned(rows: &[Vec<String>], heads: usize) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let cell = |row: &Vec<String>, at: usize| row.get(at).map_or(0, |cell| cell.width());
@@ -143,7 +142,7 @@ pub(crate) fn aligned(rows: &[Vec<String>], heads: usize) -> String {
     text
 }
 
-/// The same as Markdown, with all columns.
+/// The table with its notes as Markdown, with all columns.
 pub(crate) fn markdown(comparison: &Comparison) -> String {
     let columns = columns(comparison);
     let head = columns.iter().map(|column| match column.unit {
@@ -163,7 +162,7 @@ pub(crate) fn markdown(comparison: &Comparison) -> String {
     format!("{table}\n{}", notes.collect::<Vec<_>>().join("\n"))
 }
 
-/// Rows of cells as Markdown; the first is the head.
+/// Rows of cells as a Markdown table; the first row is the head.
 fn piped(rows: &[Vec<String>]) -> String {
     let mut table = String::new();
     for (nth, row) in rows.iter().enumerate() {
@@ -183,7 +182,7 @@ mod tests {
     use crate::compare::result::example;
 
     #[test]
-    fn a_long_note_goes_on_below_its_text() {
+    fn a_long_note_continues_below_its_text() {
         assert_eq!(wrapped("title    one two three", 18), "title    one two\n         three");
         assert_eq!(wrapped("title    one", 12), "title    one");
         assert_eq!(wrapped("title    farther-than-that", 12), "title    farther-than-that");

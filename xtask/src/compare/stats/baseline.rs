@@ -1,11 +1,11 @@
-//! `--baseline FILE`: this result against an earlier one, to see what a change to the code has
-//! cost.
+//! `--baseline FILE`: compares this result with an earlier one, to find out what a change to the
+//! code has cost.
 //!
-//! The rounds of two results are not pairs: the machine was another one, or the same at another
-//! time. So each row's times are compared as two independent samples (Welch's t-test of their
-//! logarithms), and all rows together claim a difference that is none no more often than in five of
-//! a hundred comparisons (Holm). What has changed with the machine is in every row; the reference's
-//! row shows it.
+//! The rounds of two results are not pairs: they were measured at different times, possibly on
+//! different machines. So the times of each row are compared as two independent samples (Welch's
+//! t-test of their logarithms). Holm's procedure limits the family-wise error rate: of 100
+//! comparisons without any difference, at most five report one. A change of the machine affects all
+//! rows, and shows in the reference's row.
 
 use std::{fs, num::NonZeroUsize, path::Path};
 
@@ -20,7 +20,7 @@ use crate::compare::{
     words::percent,
 };
 
-/// What is read of an earlier result.
+/// The fields of an earlier result that are used here.
 #[derive(Deserialize)]
 pub(crate) struct Earlier {
     workload: String,
@@ -58,18 +58,18 @@ struct EarlierSample {
     failure: Option<String>,
 }
 
-/// Reads what `--json` has written: one result, or several.
+/// Reads a file that `--json` has written: one result, or several.
 pub(crate) fn load(path: &Path) -> Result<Vec<Earlier>> {
     let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
-    let is_none = || format!("{} is no result of cargo xtask compare", path.display());
-    let file = match serde_json::from_str(&text).with_context(is_none)? {
+    let message = || format!("{} is not a result of cargo xtask compare", path.display());
+    let file = match serde_json::from_str(&text).with_context(message)? {
         Value::Array(many) => many,
         one => vec![one],
     };
-    file.into_iter().map(|one| Earlier::read(one).with_context(is_none)).collect()
+    file.into_iter().map(|one| Earlier::read(one).with_context(message)).collect()
 }
 
-/// What has changed since the earlier result of the same workload, if there is one among these.
+/// The changes since the earlier result of the same workload, if there is one.
 pub(crate) fn against(comparison: &Comparison, earlier: &[Earlier], file: &Path) -> Option<Against> {
     let earlier = earlier.iter().find(|earlier| earlier.workload == comparison.workload)?;
     let mut changes: Vec<Change> =
@@ -89,7 +89,7 @@ pub(crate) fn against(comparison: &Comparison, earlier: &[Earlier], file: &Path)
 impl Earlier {
     fn read(result: Value) -> Result<Self> {
         let schema = result.get("schema").and_then(Value::as_u64).context("it has no schema")?;
-        ensure!(schema == u64::from(SCHEMA), "its schema is {schema}, and this program reads {SCHEMA}");
+        ensure!(schema == u64::from(SCHEMA), "its schema is {schema}, but this program reads {SCHEMA}");
         Ok(serde_json::from_value(result)?)
     }
 
@@ -129,15 +129,15 @@ fn change(row: &Row, earlier: &EarlierRow) -> Option<Change> {
     })
 }
 
-/// Welch's test of two independent samples.
+/// Welch's t-test of two independent samples.
 struct Welch {
-    /// Of the means.
+    /// The difference of the means.
     difference: f64,
     /// Its standard error.
     error: f64,
-    /// How likely a difference as large as this one is where there is none, two-sided.
+    /// The two-sided p-value: the probability of a difference at least as large if there is none.
     p: f64,
-    /// The 95 % interval, in standard errors to each side.
+    /// Half of the width of the 95 % interval, in standard errors.
     t: f64,
 }
 
@@ -157,7 +157,8 @@ impl Welch {
     }
 }
 
-/// Mean, the square of its standard error, and the degrees of freedom. None of fewer than two.
+/// The mean, the square of its standard error, and the degrees of freedom. `None` if there are
+/// fewer than two values.
 fn moments(sample: &[f64]) -> Option<(f64, f64, f64)> {
     let count = sample.len() as f64;
     let degrees = sample.len().checked_sub(1).filter(|degrees| *degrees > 0)? as f64;
@@ -167,49 +168,49 @@ fn moments(sample: &[f64]) -> Option<(f64, f64, f64)> {
 }
 
 impl Against {
-    /// Whether a row is slower by more than this part, as far as its whole interval goes.
+    /// Whether a row is slower by more than this fraction: the whole interval must lie above it.
     pub(crate) fn is_slower_by(&self, part: f64) -> bool {
         self.rows.iter().any(|row| row.differs && row.low > 1.0 + part)
     }
 
-    /// The table: first whether there is a difference at all.
+    /// The cells of the table, one row per change.
     pub(crate) fn cells(&self) -> Vec<Vec<String>> {
         let head = ["since then", "", "by", "95 %", "p"].map(str::to_owned).to_vec();
         [head].into_iter().chain(self.rows.iter().map(Change::cells)).collect()
     }
 
-    /// What the baseline is, and what else has changed.
+    /// A description of the baseline, and what else differs from it.
     pub(crate) fn notes(&self) -> Vec<String> {
         let commit = self.commit.as_ref().map(|commit| format!(", commit {commit}")).unwrap_or_default();
         let what = format!("{}: {}{commit}; time now / time then (Welch's test, Holm)", self.file, self.time);
-        [what].into_iter().chain(self.unlike.iter().map(|unlike| format!("but {unlike}"))).collect()
+        [what].into_iter().chain(self.unlike.iter().map(|unlike| format!("note: {unlike}"))).collect()
     }
 }
 
 impl Change {
     fn cells(&self) -> Vec<String> {
-        let said = match self {
+        let verdict = match self {
             Self { differs: false, .. } => "no difference",
             Self { ratio, .. } if *ratio > 1.0 => "slower",
             _ => "faster",
         };
         let by = |ratio: f64| format!("{:+.1} %", (ratio - 1.0) * 100.0);
         let interval = format!("{} to {}", by(self.low), by(self.high));
-        vec![self.label.clone(), said.to_owned(), by(self.ratio), interval, p(self.p)]
+        vec![self.label.clone(), verdict.to_owned(), by(self.ratio), interval, p(self.p)]
     }
 }
 
-/// Below a thousandth, the exact value says nothing more.
+/// A p-value with three decimals; below 0.001 only that bound.
 fn p(p: f64) -> String {
     if p < 0.001 { "< 0.001".to_owned() } else { format!("{p:.3}") }
 }
 
-/// Reads `5%` as 0.05.
-pub(crate) fn part(text: &str) -> Result<f64, String> {
+/// Parses a percentage: `5%` is 0.05.
+pub(crate) fn percentage(text: &str) -> Result<f64, String> {
     let number = text.trim().trim_end_matches('%').trim_end();
-    let number: f64 = number.parse().map_err(|_| "a percentage, please, as 5%".to_owned())?;
+    let number: f64 = number.parse().map_err(|_| "expected a percentage such as 5%".to_owned())?;
     if number < 0.0 || !number.is_finite() {
-        return Err(format!("{} is no part that something may be slower by", percent(number / 100.0)));
+        return Err(format!("{} is not a valid limit", percent(number / 100.0)));
     }
     Ok(number / 100.0)
 }
@@ -222,7 +223,7 @@ mod tests {
         show::json,
     };
 
-    /// The example, each of whose rows takes `ratio` times as long.
+    /// The example with all times multiplied by `ratio`.
     fn comparison(ratio: f64) -> Comparison {
         let mut comparison = example::comparison();
         for (nth, row) in comparison.rows.iter_mut().enumerate() {
@@ -242,14 +243,14 @@ mod tests {
     }
 
     #[test]
-    fn the_same_again_is_no_difference() {
+    fn equal_results_have_no_difference() {
         let against = compared(&comparison(1.0), &comparison(1.0));
         assert!(against.rows.iter().all(|row| !row.differs && row.low < 1.0 && row.high > 1.0));
         assert!(!against.is_slower_by(0.0) && against.unlike.is_empty());
     }
 
     #[test]
-    fn a_row_fails_only_if_its_whole_interval_is_beyond() {
+    fn a_row_is_slower_only_if_its_whole_interval_is_above_the_limit() {
         let against = compared(&comparison(1.06), &comparison(1.0));
         let row = &against.rows[1];
         assert!(row.differs && row.low > 1.05 && row.high > 1.06, "{row:?}");
@@ -260,13 +261,13 @@ mod tests {
     }
 
     #[test]
-    fn what_else_has_changed_is_said() {
+    fn other_differences_are_reported() {
         let mut before = comparison(1.0);
         before.machine.cpu = "Another CPU".to_owned();
         before.query = "-rc x".to_owned();
-        let said = compared(&comparison(1.0), &before).notes().join("; ");
-        assert!(said.contains("the query was -rc x, now -rn 'a b'"), "{said}");
-        assert!(said.contains("the processor was Another CPU, now Example CPU"), "{said}");
+        let notes = compared(&comparison(1.0), &before).notes().join("; ");
+        assert!(notes.contains("the query was -rc x, now -rn 'a b'"), "{notes}");
+        assert!(notes.contains("the processor was Another CPU, now Example CPU"), "{notes}");
     }
 
     #[test]
@@ -277,7 +278,7 @@ mod tests {
         let path = scratch.path().join("before.json");
         json::write(&before, &path).unwrap();
         assert!(against(&comparison(1.0), &load(&path).unwrap(), &path).is_none());
-        for (text, why) in [("{}", "no schema"), ("[{\"schema\": 99}]", "is 99"), ("no", "is no result")] {
+        for (text, why) in [("{}", "no schema"), ("[{\"schema\": 99}]", "is 99"), ("no", "is not a result")] {
             fs::write(&path, text).unwrap();
             let error = format!("{:#}", load(&path).err().unwrap());
             assert!(error.contains(why), "{error}");
@@ -285,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn welch_gives_the_answers_of_the_tables() {
+    fn welchs_test_agrees_with_a_published_example() {
         // Example 1 of Wikipedia's "Welch's t-test": t = -2.46, p = 0.021.
         let one = [27.5, 21.0, 19.0, 23.6, 17.0, 17.9, 16.9, 20.1, 21.9, 22.6, 23.1, 19.6, 19.0, 21.7, 21.4];
         let other =
@@ -298,7 +299,7 @@ mod tests {
 
     #[test]
     fn percentages_are_read() {
-        assert_eq!(["5%", "5 %", "0.5"].map(|text| part(text).unwrap()), [0.05, 0.05, 0.005]);
-        assert!(part("much").is_err() && part("-5%").is_err());
+        assert_eq!(["5%", "5 %", "0.5"].map(|text| percentage(text).unwrap()), [0.05, 0.05, 0.005]);
+        assert!(percentage("much").is_err() && percentage("-5%").is_err());
     }
 }

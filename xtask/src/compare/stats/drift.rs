@@ -1,17 +1,17 @@
-//! Whether the machine became slower or faster while the rounds went by.
+//! Drift: whether the machine became slower or faster over the rounds.
 
 use crate::compare::{result::Drift, stats::estimate};
 
-/// A drift is claimed where there is none no more often than this.
+/// Significance level: the probability to report a drift if there is none.
 const LEVEL: f64 = 0.05;
-/// How often the rounds are shuffled.
+/// Number of random permutations of the rounds for the test.
 const SHUFFLES: usize = 5000;
 
-/// The drift of these rows: rounds, by number, and times in seconds. None from fewer than four
-/// rounds, of which no order is seldom.
+/// The drift of these rows; each has numbers of rounds, and times in seconds. `None` for fewer than
+/// four rounds: they have so few permutations that none is significant.
 ///
-/// A round's level is the mean of its rows' logarithms, each without its own row's mean, so that a
-/// row which lacks a round changes nothing.
+/// A round's level is the mean of the logarithms of its times, from each of which the mean of its
+/// own row is subtracted. A row without a time in some round therefore does not distort the levels.
 pub(crate) fn drift(rows: &[Vec<(usize, f64)>]) -> Option<Drift> {
     let levels = levels(rows);
     if levels.len() < 4 {
@@ -34,14 +34,16 @@ fn levels(rows: &[Vec<(usize, f64)>]) -> Vec<f64> {
     all.iter().filter(|round| !round.is_empty()).map(mean).collect()
 }
 
-/// The median of the slopes between any two rounds.
+/// The Theil-Sen slope: the median of the slopes between any two rounds.
 fn slope(levels: &[f64]) -> Option<f64> {
     let slopes = pairs(levels.len()).map(|(one, other)| (levels[other] - levels[one]) / (other - one) as f64);
     estimate::median(&slopes.collect::<Vec<_>>())
 }
 
+/// The p-value of the Mann-Kendall test: the fraction of random orders with a trend that is at
+/// least as strong.
 fn p(levels: &[f64]) -> f64 {
-    // A fixed seed: the same rounds always give the same answer.
+    // A fixed seed, so that the same rounds always give the same result.
     let mut rng = fastrand::Rng::with_seed(95);
     let seen = trend(levels);
     let mut shuffled = levels.to_vec();
@@ -52,8 +54,8 @@ fn p(levels: &[f64]) -> f64 {
     (as_strong.count() + 1) as f64 / (SHUFFLES + 1) as f64
 }
 
-/// How far the pairs of rounds that rise outnumber those that fall, or the other way round
-/// (Kendall's S).
+/// The absolute value of Kendall's S: the number of pairs of rounds that rise minus the number of
+/// pairs that fall.
 fn trend(levels: &[f64]) -> i64 {
     let sign = |(one, other): (usize, usize)| match levels[other].total_cmp(&levels[one]) {
         std::cmp::Ordering::Less => -1,
@@ -77,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_that_becomes_slower_is_seen() {
+    fn a_drift_is_found() {
         let mut rng = fastrand::Rng::with_seed(1);
         let found = drift(&rows(10, 0.01, 0.02, &mut rng)).unwrap();
         assert!(found.found && (0.06..0.12).contains(&found.change), "{found:?}");
@@ -86,14 +88,14 @@ mod tests {
     }
 
     #[test]
-    fn a_steady_machine_is_seldom_said_to_drift() {
+    fn a_steady_machine_rarely_gives_a_drift() {
         let mut rng = fastrand::Rng::with_seed(2);
         let claims = (0..200).filter(|_| drift(&rows(7, 0.0, 0.1, &mut rng)).unwrap().found).count();
         assert!(claims <= 20, "{claims} of 200");
     }
 
     #[test]
-    fn one_slow_round_is_no_trend_and_a_missing_one_changes_nothing() {
+    fn neither_one_slow_round_nor_a_missing_one_is_a_drift() {
         let mut rng = fastrand::Rng::with_seed(3);
         let mut rows = rows(9, 0.0, 0.01, &mut rng);
         rows.iter_mut().for_each(|row| row[4].1 *= 3.0);
@@ -103,13 +105,13 @@ mod tests {
     }
 
     #[test]
-    fn few_rounds_say_nothing() {
+    fn too_few_rounds_give_no_result() {
         assert_eq!(drift(&[vec![(0, 1.0), (1, 2.0), (2, 3.0)]]), None);
         assert_eq!(drift(&[]), None);
     }
 
     #[test]
-    fn the_answers_of_a_table() {
+    fn the_test_agrees_with_known_values() {
         // Kendall's S of seven rounds that rise all the way is 21; 2 of 5040 orders are as strong.
         let levels: Vec<f64> = (0..7).map(f64::from).collect();
         assert_eq!(trend(&levels), 21);

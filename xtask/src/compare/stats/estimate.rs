@@ -1,35 +1,36 @@
-//! Medians, and how sure they are.
+//! Medians and their confidence intervals.
 
 use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
 
 use crate::compare::result::Estimate;
 
 impl Estimate {
-    /// Whether there is an interval at all: a single sample has none.
+    /// Whether there is an interval: a single sample has none.
     pub(crate) fn has_interval(&self) -> bool {
         self.low < self.high
     }
 }
 
-/// How often the samples are drawn again.
+/// Number of bootstrap resamples.
 const RESAMPLES: usize = 5000;
-/// How often the interval may miss.
-const MISS: f64 = 0.05;
+/// Probability that the interval does not contain the true median.
+const ALPHA: f64 = 0.05;
 
-/// The median of the samples, and its 95 % interval by bootstrap: where the medians of as many
-/// samples, drawn from these with replacement, lie. It supposes no distribution; times have none
-/// with a name.
+/// The median of the samples, and its 95 % interval by bootstrap: the range of the medians of
+/// resamples, which are drawn from the samples with replacement. The bootstrap assumes no
+/// particular distribution; run times do not follow a standard one.
 ///
-/// Of few samples 95 % of these medians are too narrow an interval: it is as if Student's t were
-/// taken for normal. So more of them are taken, as many as make up for that (T. Hesterberg, "What
-/// Teachers Should Know about the Bootstrap", 2015, the expanded percentile interval).
+/// With few samples, the central 95 % of these medians are too narrow an interval, just as an
+/// interval from the normal distribution is narrower than one from Student's t. The expanded
+/// percentile interval corrects this: it uses a larger fraction of the medians (T. Hesterberg,
+/// "What Teachers Should Know about the Bootstrap", 2015).
 pub(crate) fn estimate(samples: &[f64]) -> Option<Estimate> {
     let median = median(samples)?;
-    // A fixed seed: the same samples always give the same interval.
+    // A fixed seed, so that the same samples always give the same interval.
     let mut rng = fastrand::Rng::with_seed(95);
     let mut draw = || {
         let drawn: Vec<f64> = samples.iter().map(|_| samples[rng.usize(..samples.len())]).collect();
-        self::median(&drawn).expect("as many as there are samples")
+        self::median(&drawn).expect("there is at least one sample")
     };
     let mut medians: Vec<f64> = (0..RESAMPLES).map(|_| draw()).collect();
     medians.sort_by(f64::total_cmp);
@@ -37,11 +38,11 @@ pub(crate) fn estimate(samples: &[f64]) -> Option<Estimate> {
     Some(Estimate { median, low: medians[tail], high: medians[RESAMPLES - 1 - tail] })
 }
 
-/// The part of the medians that lie below the interval.
+/// The fraction of the medians that lie below the interval.
 fn tail(samples: usize) -> f64 {
     let count = samples as f64;
     let Ok(t) = StudentsT::new(0.0, 1.0, count - 1.0) else { return 0.0 };
-    let z = t.inverse_cdf(MISS / 2.0) * (count / (count - 1.0)).sqrt();
+    let z = t.inverse_cdf(ALPHA / 2.0) * (count / (count - 1.0)).sqrt();
     Normal::standard().cdf(z)
 }
 
@@ -70,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn samples_that_agree_leave_no_doubt() {
+    fn equal_samples_give_an_interval_without_width() {
         assert_eq!(estimate(&[5.0; 9]), Some(Estimate { median: 5.0, low: 5.0, high: 5.0 }));
     }
 
@@ -85,10 +86,10 @@ mod tests {
     }
 
     #[test]
-    fn the_interval_has_the_true_median_in_it_as_often_as_it_says() {
+    fn the_interval_contains_the_true_median_in_95_of_100_cases() {
         let mut rng = fastrand::Rng::with_seed(5);
         for count in [5, 7, 10, 25] {
-            // The sum of some uniform ones is all but normal.
+            // The sum of twelve uniform numbers is approximately normal.
             let mut sample = || (0..12).map(|_| rng.f64()).sum::<f64>() - 6.0;
             let holds = (0..200).filter(|_| {
                 let samples: Vec<f64> = (0..count).map(|_| sample()).collect();
@@ -100,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn one_outlier_moves_neither_the_median_nor_the_interval_to_itself() {
+    fn one_outlier_changes_neither_the_median_nor_the_interval() {
         let mut samples = vec![1.0; 20];
         samples.push(1000.0);
         assert_eq!(estimate(&samples).unwrap().high, 1.0);

@@ -1,8 +1,9 @@
-//! What samples say, and how sure it is.
+//! Statistics of the samples.
 //!
-//! An [`estimate`] is a median with its interval; [`paired`] rounds tell programs apart; [`drift`]
-//! and [`outliers`] say what was not steady, [`scaling`] and [`usl`] what more workers are good
-//! for, [`baseline`] what has changed.
+//! An [`estimate`] is a median with its interval. [`paired`] tests find out which programs differ.
+//! [`drift`] and [`outliers`] show whether the machine was steady. [`scaling`] and [`usl`] show how
+//! models scale with the number of workers, and [`baseline`] what has changed since an earlier
+//! result.
 
 pub(crate) mod baseline;
 pub(crate) mod drift;

@@ -1,21 +1,22 @@
-//! Rounds that took far longer, or far less long, than the others of their row.
+//! Outliers: rounds that took far more or far less time than the others of their row.
 //!
-//! They are named and stay in: the medians hardly feel them, and a figure without them would be a
-//! wish.
+//! They are reported, but not removed: the median hardly depends on them, and removing measurements
+//! would bias the figures.
 
 use statrs::statistics::{Data, OrderStatistics};
 
 use crate::compare::result::Outlier;
 
-/// Tukey's fences: how far beyond the quartiles, in distances of these ("Exploratory Data
-/// Analysis", 1977).
+/// Tukey's fences: their distance from the quartiles, in multiples of the interquartile range
+/// ("Exploratory Data Analysis", 1977).
 const INNER: f64 = 1.5;
 const OUTER: f64 = 3.0;
-/// A tenth of a percent is never far, however well the others agree.
+/// Minimum interquartile range, as a fraction of the median: if all other times are nearly equal, a
+/// difference of a tenth of a percent is still not an outlier.
 const NEGLIGIBLE: f64 = 1e-3;
 
-/// The outliers among the rounds, by number, and their times in seconds. Among fewer than five none
-/// can be told.
+/// The outliers among these rounds, which have numbers and times in seconds. Fewer than five rounds
+/// have none.
 pub(crate) fn outliers(times: &[(usize, f64)]) -> Vec<Outlier> {
     if times.len() < 5 {
         return Vec::new();
@@ -37,7 +38,7 @@ mod tests {
     }
 
     #[test]
-    fn a_round_far_off_is_named() {
+    fn a_round_with_a_very_different_time_is_an_outlier() {
         let found = outliers(&rounds(&[1.0, 1.01, 0.99, 1.02, 5.0, 1.0, 0.98]));
         assert_eq!(found, [Outlier { round: 4, wall_s: 5.0, far: true }]);
         let found = outliers(&rounds(&[1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 2.4]));
@@ -45,7 +46,7 @@ mod tests {
     }
 
     #[test]
-    fn times_that_agree_or_are_few_have_none() {
+    fn similar_times_or_few_rounds_have_no_outliers() {
         assert!(outliers(&rounds(&[1.0; 9])).is_empty());
         assert!(outliers(&rounds(&[1.0, 1.0, 1.0, 1.0, 1.0005])).is_empty());
         assert!(outliers(&rounds(&[1.0, 1.0, 1.0, 9.0])).is_empty());

@@ -1,48 +1,48 @@
-//! Whether one row takes longer than another, and how many rounds it takes to tell.
+//! Whether two rows differ, and how many rounds it takes to find that out.
 //!
-//! Two rows are compared round by round. What makes a whole round slow (another tenant, the clock
-//! of the processor) is in both times and leaves their ratio as it is. Ratios multiply, so it is
-//! their logarithms that are averaged and tested.
+//! Two rows are compared round by round. A cause that slows a whole round (another tenant of the
+//! machine, the processor's clock rate) affects both times, and their ratio stays the same. Ratios
+//! multiply, so their logarithms are averaged and tested.
 
 use serde::Serialize;
 use statrs::distribution::{ChiSquared, ContinuousCDF, StudentsT};
 
 use crate::compare::{result::Estimate, stats::estimate};
 
-/// A difference that is worth knowing of.
-pub(crate) const WORTH: f64 = 0.03;
+/// The smallest difference that a comparison should find, as a fraction.
+pub(crate) const MIN_DIFFERENCE: f64 = 0.03;
 
-/// So often a difference is claimed where there is none, among all pairs of a table.
+/// KillDescendants-wise significance level: the probability that any difference is claimed in a
+/// table whose rows do not differ.
 pub(crate) const LEVEL: f64 = 0.05;
 
-/// So often a difference that is there is to be found.
+/// Statistical power: the probability to find a difference that exists.
 const POWER: f64 = 0.8;
 
-/// More rounds than these are never asked for.
-const MOST: usize = 10_000;
+/// Maximum number of rounds that is ever recommended; more would take too long to be useful.
+const MAX_ROUNDS: usize = 10_000;
 
-/// The times of one row relative to another's, round by round.
+/// The logarithms of the ratios of two rows' times, one per round.
 pub(crate) struct Paired {
     logs: Vec<f64>,
 }
 
 impl Paired {
-    /// Of the rounds that both have gone through. A round is a number, and a time in seconds.
+    /// Pairs the rounds that both rows have. A round is a number, and a time in seconds.
     pub(crate) fn of(one: &[(usize, f64)], other: &[(usize, f64)]) -> Self {
         let partner = |round| other.iter().find(|(number, _)| *number == round).map(|(_, time)| *time);
         let logs = one.iter().filter_map(|(round, time)| Some((time / partner(*round)?).ln()));
         Self { logs: logs.filter(|log| log.is_finite()).collect() }
     }
 
-    /// How many times as long the one takes: the median of the ratios, and its 95 % interval by
-    /// bootstrap.
+    /// The median of the ratios, and its 95 % interval by bootstrap.
     pub(crate) fn ratio(&self) -> Option<Estimate> {
         let ratios: Vec<f64> = self.logs.iter().map(|log| log.exp()).collect();
         estimate::estimate(&ratios)
     }
 
-    /// How likely a difference as large as this one is where there is none: Student's t-test of
-    /// paired samples, two-sided. Nothing is unlikely after a single round.
+    /// The two-sided p-value of Student's paired t-test: the probability of a difference at least
+    /// as large if there is none. It is 1 after a single round.
     pub(crate) fn p(&self) -> f64 {
         let (mean, deviation) = self.moments();
         let Some(t) = self.distribution() else { return 1.0 };
@@ -53,12 +53,13 @@ impl Paired {
         2.0 * t.sf(statistic)
     }
 
-    /// How many rounds it takes to find a difference of so much, at this level, in four of five
-    /// comparisons. None if these are too few to say, or it would take thousands.
+    /// The number of rounds that finds a difference of this fraction, at this level, with the
+    /// probability [`POWER`]. `None` if there are too few rounds to estimate it, or it would be
+    /// more than [`MAX_ROUNDS`].
     ///
-    /// The deviation that was seen may be smaller than it really is. Its upper limit of 80 % takes
-    /// its place (R. H. Browne, "On the use of a pilot sample for sample size determination",
-    /// 1995).
+    /// The standard deviation of these rounds may underestimate the true one, so its upper
+    /// confidence limit of 80 % is used (R. H. Browne, "On the use of a pilot sample for sample
+    /// size determination", 1995).
     pub(crate) fn rounds_for(&self, difference: f64, level: f64) -> Option<usize> {
         let degrees = self.logs.len().checked_sub(1).filter(|degrees| *degrees > 0)? as f64;
         let chi = ChiSquared::new(degrees).ok()?.inverse_cdf(1.0 - POWER);
@@ -69,11 +70,12 @@ impl Paired {
             let needed = t.inverse_cdf(1.0 - level / 2.0) + t.inverse_cdf(POWER);
             needed <= effect * (rounds as f64).sqrt()
         };
-        // It gets easier with every round, so the least number can be halved towards.
-        if !suffices(MOST) {
+        // If a number of rounds suffices, so does every larger one: binary search finds the
+        // smallest.
+        if !suffices(MAX_ROUNDS) {
             return None;
         }
-        let (mut low, mut high) = (1, MOST);
+        let (mut low, mut high) = (1, MAX_ROUNDS);
         while high - low > 1 {
             let middle = low.midpoint(high);
             if suffices(middle) { high = middle } else { low = middle }
@@ -86,7 +88,7 @@ impl Paired {
         StudentsT::new(0.0, 1.0, degrees as f64).ok()
     }
 
-    /// Mean, and standard deviation.
+    /// The mean and the standard deviation.
     fn moments(&self) -> (f64, f64) {
         let count = self.logs.len() as f64;
         let mean = self.logs.iter().sum::<f64>() / count;
@@ -95,8 +97,8 @@ impl Paired {
     }
 }
 
-/// Which of these differences may be claimed so that none is wrong, at this level, of all together
-/// (Holm's procedure).
+/// Which differences are significant, by their p-values, so that the family-wise error rate is at
+/// most `level` (Holm's procedure).
 pub(crate) fn significant(ps: &[f64], level: f64) -> Vec<bool> {
     let mut order: Vec<usize> = (0..ps.len()).collect();
     order.sort_by(|one, other| ps[*one].total_cmp(&ps[*other]));
@@ -110,18 +112,19 @@ pub(crate) fn significant(ps: &[f64], level: f64) -> Vec<bool> {
     claimed
 }
 
-/// What a table says of which rows can be told apart.
+/// The groups of rows that cannot be told apart.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(crate) struct Groups {
-    /// For each row its letters: two that have one in common cannot be told apart. (A compact
-    /// letter display; a letter is a largest group of rows of which no two differ.)
+    /// The letters of each row: two rows that share a letter cannot be told apart. (This is a
+    /// compact letter display: each letter stands for a maximal group of rows of which no two
+    /// differ.)
     pub letters: Vec<String>,
-    /// How many rounds it takes to tell any two rows apart whose times differ by [`WORTH`]. None if
-    /// it cannot be said.
+    /// The number of rounds that finds a difference of [`MIN_DIFFERENCE`] between any two rows;
+    /// `None` if it cannot be estimated.
     pub rounds: Option<usize>,
 }
 
-/// Compares each row with every other. A row is its rounds, by number, and its times in seconds.
+/// Tests every pair of rows. A row has numbers of rounds, and times in seconds.
 pub(crate) fn tell_apart(rows: &[Vec<(usize, f64)>]) -> Groups {
     let pairs: Vec<(usize, usize)> =
         (0..rows.len()).flat_map(|one| (one + 1..rows.len()).map(move |other| (one, other))).collect();
@@ -133,10 +136,10 @@ pub(crate) fn tell_apart(rows: &[Vec<(usize, f64)>]) -> Groups {
         let pair = (one.min(other), one.max(other));
         pairs.iter().position(|candidate| *candidate == pair).is_some_and(|at| differ[at])
     };
-    // The first to be claimed has to be the least likely one: that is the level for each if nothing
-    // is known of the others.
+    // Holm's procedure tests the smallest p-value at this level. It is the strictest one, so it
+    // holds for every pair, regardless of the other p-values.
     let level = LEVEL / pairs.len().max(1) as f64;
-    let rounds = paired.iter().map(|pair| pair.rounds_for(WORTH, level));
+    let rounds = paired.iter().map(|pair| pair.rounds_for(MIN_DIFFERENCE, level));
     let rounds: Option<Vec<usize>> = rounds.collect();
     Groups {
         letters: letters(rows.len(), differs),
@@ -144,11 +147,11 @@ pub(crate) fn tell_apart(rows: &[Vec<(usize, f64)>]) -> Groups {
     }
 }
 
-/// A letter for each largest group of rows of which no two differ, and which are more than one.
+/// One letter for each maximal group of at least two rows of which no two differ.
 fn letters(rows: usize, differs: impl Fn(usize, usize) -> bool) -> Vec<String> {
     let mut groups: Vec<Vec<usize>> = Vec::new();
     for row in 0..rows {
-        // Each group with this row in it, without those that it differs from.
+        // Each group with this row added, without the rows that it differs from.
         let with_row = |group: &Vec<usize>| {
             let fits = group.iter().copied().filter(|other| !differs(*other, row));
             fits.chain([row]).collect::<Vec<_>>()
@@ -183,8 +186,8 @@ mod tests {
 
     use super::*;
 
-    /// Rounds on a machine as they are: some are slow as a whole, each time is a little off, and
-    /// now and then one is far off.
+    /// A simulated machine: some rounds are slow as a whole, each time has a small error, and a few
+    /// times have a large one.
     struct Machine(Rng);
 
     impl Machine {
@@ -214,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn the_test_gives_the_answers_of_the_tables() {
+    fn the_t_test_agrees_with_published_values() {
         // Student's sleep data, the differences: t = 4.0621 with 9 degrees of freedom, p =
         // 0.002833.
         let differences = paired(&[1.2, 2.4, 1.3, 1.3, 0.0, 1.0, 1.8, 0.8, 4.6, 1.4]);
@@ -233,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn holm_claims_what_bonferroni_does_and_then_some() {
+    fn holm_finds_at_least_what_bonferroni_finds() {
         assert_eq!(significant(&[0.01, 0.04, 0.03, 0.005], 0.05), [true, false, false, true]);
         assert_eq!(significant(&[0.02, 0.02], 0.05), [true, true]);
         assert_eq!(significant(&[0.026, 0.04], 0.05), [false, false]);
@@ -241,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_rows_are_seldom_called_different() {
+    fn equal_rows_are_rarely_called_different() {
         let mut machine = Machine(Rng::with_seed(1));
         for count in [5, 7, 15] {
             let claims = (0..2000).filter(|_| machine.rounds(1.0, count).p() <= LEVEL).count();
@@ -250,12 +253,15 @@ mod tests {
     }
 
     #[test]
-    fn a_difference_is_found_with_the_number_of_rounds_that_was_said() {
+    fn a_difference_is_found_with_the_recommended_number_of_rounds() {
         let mut machine = Machine(Rng::with_seed(2));
         for (pilot, level) in [(5, LEVEL), (10, LEVEL), (10, LEVEL / 28.0)] {
             let found = (0..500).filter(|_| {
-                let rounds = machine.rounds(1.0, pilot).rounds_for(WORTH, level).expect("it can be said");
-                machine.rounds(1.0 + WORTH, rounds).p() <= level
+                let rounds = machine
+                    .rounds(1.0, pilot)
+                    .rounds_for(MIN_DIFFERENCE, level)
+                    .expect("there are enough rounds");
+                machine.rounds(1.0 + MIN_DIFFERENCE, rounds).p() <= level
             });
             let found = found.count();
             assert!(found >= 400, "{found} of 500 after {pilot} rounds, at {level}");
@@ -263,15 +269,15 @@ mod tests {
     }
 
     #[test]
-    fn too_few_rounds_say_nothing_of_how_many_it_takes() {
-        assert_eq!(paired(&[0.1]).rounds_for(WORTH, LEVEL), None);
-        assert_eq!(paired(&[9.0, -9.0, 9.0]).rounds_for(WORTH, LEVEL), None);
-        assert_eq!(paired(&[0.1, 0.1, 0.1]).rounds_for(WORTH, LEVEL), Some(2));
+    fn too_few_rounds_give_no_recommendation() {
+        assert_eq!(paired(&[0.1]).rounds_for(MIN_DIFFERENCE, LEVEL), None);
+        assert_eq!(paired(&[9.0, -9.0, 9.0]).rounds_for(MIN_DIFFERENCE, LEVEL), None);
+        assert_eq!(paired(&[0.1, 0.1, 0.1]).rounds_for(MIN_DIFFERENCE, LEVEL), Some(2));
     }
 
     #[test]
-    fn rows_that_cannot_be_told_apart_have_a_letter_in_common() {
-        // Each differs from those that are two or more places away.
+    fn rows_that_cannot_be_told_apart_share_a_letter() {
+        // Each row differs from those that are at least two positions away.
         let far = |one: usize, other: usize| one.abs_diff(other) > 1;
         assert_eq!(letters(4, far), ["a", "ab", "bc", "c"]);
         assert_eq!(letters(3, |_, _| false), ["a", "a", "a"]);
@@ -290,14 +296,14 @@ mod tests {
                 row.push((round, machine.time(time, all)));
             }
         }
-        let told = tell_apart(&rows);
-        assert_eq!(told.letters, ["a", "a", "a", ""]);
-        assert!(told.rounds.is_some_and(|rounds| (5..200).contains(&rounds)), "{told:?}");
+        let groups = tell_apart(&rows);
+        assert_eq!(groups.letters, ["a", "a", "a", ""]);
+        assert!(groups.rounds.is_some_and(|rounds| (5..200).contains(&rounds)), "{groups:?}");
         assert_eq!(tell_apart(&rows[..1]), Groups { letters: vec![String::new()], rounds: None });
     }
 
     #[test]
-    fn of_a_table_of_equal_rows_seldom_a_pair_is_called_different() {
+    fn in_a_table_of_equal_rows_a_difference_is_rarely_found() {
         let mut machine = Machine(Rng::with_seed(4));
         let claims = (0..500).filter(|_| {
             let mut rows = vec![Vec::new(); 6];

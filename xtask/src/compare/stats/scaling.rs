@@ -1,4 +1,4 @@
-//! `--workers 1,2,4`: what more workers are good for, model by model.
+//! `--workers 1,2,4`: how each model scales with the number of workers.
 
 use std::num::NonZeroUsize;
 
@@ -8,11 +8,10 @@ use crate::compare::{
     words::{percent, plural},
 };
 
-/// A row's timed rounds, by number.
+/// A row's timed rounds: numbers, and times in seconds.
 type Times = Vec<(usize, f64)>;
 
-/// How each model scales, if there is one that was measured with several counts. The times are the
-/// rows', in seconds.
+/// The scaling of each model that was measured with several numbers of workers.
 pub(crate) fn scaling(rows: &[Row], times: &[Times], cores: NonZeroUsize) -> Vec<Scaling> {
     let mut all: Vec<Scaling> = Vec::new();
     for row in rows.iter().filter(|row| row.kind != Kind::Reference) {
@@ -41,7 +40,8 @@ fn one(name: &str, rows: &[(&Row, &Times)], cores: NonZeroUsize) -> Scaling {
     Scaling { name: name.to_owned(), points: rows.iter().map(point).collect(), law: Usl::fit(&rates) }
 }
 
-/// The table: speed-up and efficiency by number of workers. Nothing where there was but one number.
+/// The cells of the table: speed-up and efficiency by number of workers. `None` if only one number
+/// was measured.
 pub(crate) fn cells(scaling: &[Scaling]) -> Option<Vec<Vec<String>>> {
     let longest = scaling.iter().max_by_key(|scaling| scaling.points.len())?;
     let count = |point: &Point| format!("{}{}", point.workers, if point.over_cores { "†" } else { "" });
@@ -57,51 +57,51 @@ pub(crate) fn cells(scaling: &[Scaling]) -> Option<Vec<Vec<String>>> {
     Some([head].into_iter().chain(scaling.iter().map(row)).collect())
 }
 
-/// What the law says of each model; or what it would take to ask it.
+/// The fitted law of each model, or what a fit would need.
 pub(crate) fn laws(scaling: &[Scaling], cores: NonZeroUsize) -> Vec<String> {
-    let said = scaling.iter().filter_map(|scaling| Some(said(&scaling.name, scaling.law?)));
-    let said: Vec<String> = said.collect();
+    let laws = scaling.iter().filter_map(|scaling| Some(parameters(&scaling.name, scaling.law?)));
+    let laws: Vec<String> = laws.collect();
     match scaling {
         [] => Vec::new(),
-        _ if said.is_empty() => vec![lacking(cores)],
-        _ => said,
+        _ if laws.is_empty() => vec![requirements(cores)],
+        _ => laws,
     }
 }
 
-fn said(name: &str, law: Usl) -> String {
+fn parameters(name: &str, law: Usl) -> String {
     format!(
-        "{name}: contention {}, coherency {:.2} %; the law is off by {} of the rate (root mean square)",
+        "{name}: contention {}, coherency {:.2} %; the fit deviates by {} of the rate (root mean square)",
         percent(law.contention),
         law.coherency * 100.0,
         percent(law.error)
     )
 }
 
-fn lacking(cores: NonZeroUsize) -> String {
+fn requirements(cores: NonZeroUsize) -> String {
     let counts: Vec<String> = (1..=COUNTS).map(|count| count.to_string()).collect();
     let machine = match cores.get() {
-        few if few < COUNTS => format!("a machine with at least {COUNTS} cores (this one has {few}), and "),
+        few if few < COUNTS => format!(" on a machine with at least {COUNTS} cores (this one has {few})"),
         _ => String::new(),
     };
     format!(
-        "the Universal Scalability Law is fitted from {COUNTS} or more counts within the cores: it takes {machine}for \
-         example --workers {}",
+        "the Universal Scalability Law needs at least {COUNTS} numbers of workers, none above the number of cores: for \
+         example --workers {}{machine}",
         counts.join(",")
     )
 }
 
-/// The numbers of workers that were tried: `1, 2, 4 workers`.
+/// The numbers of workers that were measured: `1, 2, 4 workers`.
 pub(crate) fn counts(scaling: &[Scaling]) -> Option<String> {
     let counts: Vec<String> = scaling.first()?.points.iter().map(|point| point.workers.to_string()).collect();
     Some(format!("{} workers", counts.join(", ")))
 }
 
-/// What the numbers in the table are.
+/// An explanation of the table.
 pub(crate) fn legend(scaling: &[Scaling]) -> Option<String> {
     let fewest = scaling.first()?.points.first()?.workers;
     Some(format!(
-        "own time with {} / own time with these in the same round: median, and in parentheses what that is of the \
-         best possible (efficiency)",
+        "speed-up: the model's time with {} / its time with this number of workers in the same round, median; in \
+         parentheses the efficiency, which is the speed-up / the ratio of the numbers of workers",
         plural(fewest.get(), "worker")
     ))
 }
@@ -115,7 +115,7 @@ mod tests {
         NonZeroUsize::new(n).unwrap()
     }
 
-    /// A row that follows the law with this number of workers, in five rounds.
+    /// A row with this number of workers and five rounds, whose times follow the law.
     fn row(workers: usize) -> (Row, Times) {
         let law = Usl { rate: 10.0, contention: 0.05, coherency: 0.002, error: 0.0 };
         let time = 1.0 / law.at(workers);
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn the_speed_up_is_to_the_fewest_workers_and_what_is_above_the_cores_is_marked() {
+    fn the_speed_up_is_relative_to_the_fewest_workers_and_more_than_cores_is_marked() {
         let scaled = scaled(&[4, 1, 2], 2);
         let points = &scaled[0].points;
         assert_eq!(points.iter().map(|point| point.workers.get()).collect::<Vec<_>>(), [1, 2, 4]);
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn the_law_is_fitted_from_five_counts_within_the_cores() {
+    fn the_law_is_fitted_to_at_least_five_counts_up_to_the_cores() {
         let found = scaled(&[1, 2, 3, 4, 6, 8], 8)[0].law.unwrap();
         assert!(
             (found.contention - 0.05).abs() < 1e-6 && (found.coherency - 0.002).abs() < 1e-6,
@@ -153,23 +153,23 @@ mod tests {
     }
 
     #[test]
-    fn one_count_is_no_scaling() {
+    fn one_count_gives_no_scaling() {
         assert!(scaled(&[2], 2).is_empty());
         assert!(laws(&[], count(2)).is_empty());
     }
 
     #[test]
-    fn what_it_would_take_is_said() {
-        let said = laws(&scaled(&[1, 2], 2), count(2));
-        assert!(said[0].contains("a machine with at least 5 cores (this one has 2)"), "{said:?}");
-        assert!(said[0].ends_with("--workers 1,2,3,4,5"), "{said:?}");
-        let said = laws(&scaled(&[1, 2], 16), count(16));
-        assert!(said[0].contains("it takes for example"), "{said:?}");
-        let said = laws(&scaled(&[1, 2, 3, 4, 8], 8), count(8));
+    fn without_a_fit_its_requirements_are_shown() {
+        let notes = laws(&scaled(&[1, 2], 2), count(2));
+        assert!(notes[0].ends_with("on a machine with at least 5 cores (this one has 2)"), "{notes:?}");
+        assert!(notes[0].contains("--workers 1,2,3,4,5 on"), "{notes:?}");
+        let notes = laws(&scaled(&[1, 2], 16), count(16));
+        assert!(notes[0].ends_with("--workers 1,2,3,4,5"), "{notes:?}");
+        let notes = laws(&scaled(&[1, 2, 3, 4, 8], 8), count(8));
         assert_eq!(
-            said,
+            notes,
             [
-                "threads: contention 5.0 %, coherency 0.20 %; the law is off by 0.0 % of the rate (root mean square)"
+                "threads: contention 5.0 %, coherency 0.20 %; the fit deviates by 0.0 % of the rate (root mean square)"
             ]
         );
     }

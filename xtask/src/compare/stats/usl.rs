@@ -1,16 +1,17 @@
-//! The Universal Scalability Law: what keeps more workers from doing more (N. J. Gunther,
-//! "Guerrilla Capacity Planning", 2007).
+//! The Universal Scalability Law: how contention and coherency limit the gain from more workers
+//! (N. J. Gunther, "Guerrilla Capacity Planning", 2007).
 
 use crate::compare::result::Usl;
 
-/// The law has three unknowns, so it fits any three counts, and of four it says little.
+/// Minimum number of different counts for a fit. The law has three parameters, so it fits any three
+/// counts exactly, and four are hardly a test.
 pub(crate) const COUNTS: usize = 5;
 
 impl Usl {
-    /// Fits the law to throughputs by number of workers. None from fewer than [`COUNTS`] counts.
+    /// Fits the law to throughputs by number of workers. `None` for fewer than [`COUNTS`] counts.
     ///
-    /// `n / throughput` is linear in the three unknowns, so the least squares can be solved for.
-    /// Each point counts by its relative error.
+    /// `n / throughput` is linear in the three parameters, so linear least squares give the
+    /// solution. The squares are those of relative errors.
     pub(crate) fn fit(points: &[(usize, f64)]) -> Option<Self> {
         let mut counts: Vec<usize> = points.iter().map(|(count, _)| *count).collect();
         counts.sort_unstable();
@@ -37,14 +38,15 @@ impl Usl {
         Some(usl)
     }
 
-    /// The throughput with this number of workers, by the law.
+    /// The throughput that the law predicts for this number of workers.
     pub(crate) fn at(&self, count: usize) -> f64 {
         let n = count as f64;
         self.rate * n / (1.0 + self.contention * (n - 1.0) + self.coherency * n * (n - 1.0))
     }
 }
 
-/// Solves three linear equations, each with its right side behind, by Gaussian elimination.
+/// Solves three linear equations by Gauss-Jordan elimination. The last number of each line is the
+/// right-hand side.
 fn solve(mut lines: [[f64; 4]; 3]) -> Option<[f64; 3]> {
     for at in 0..3 {
         let pivot = (at..3).max_by(|one, other| lines[*one][at].abs().total_cmp(&lines[*other][at].abs()))?;
@@ -66,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_made_by_the_law_is_found_again() {
+    fn a_fit_finds_the_parameters_of_exact_points() {
         let law = Usl { rate: 12.0, contention: 0.03, coherency: 0.000_5, error: 0.0 };
         let points: Vec<_> = [1, 2, 4, 8, 16, 32].map(|n| (n, law.at(n))).to_vec();
         let fitted = Usl::fit(&points).unwrap();
@@ -92,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn few_counts_fit_anything_and_say_nothing() {
+    fn too_few_counts_give_no_fit() {
         let points = [(1, 1.0), (2, 1.9), (4, 3.5), (8, 6.0)];
         assert_eq!(Usl::fit(&points), None);
         assert_eq!(Usl::fit(&[points[0]; 9]), None);

@@ -1,18 +1,19 @@
-//! `--granularity`: how small tasks may become before a model spends its time on sharing them.
+//! `--granularity`: how small tasks may become before a model spends most of its time on
+//! distributing them.
 //!
-//! The measure is Task Bench's METG(50 %), the minimum effective task granularity: the smallest
-//! task at which a model still works at half of its best rate. A picture whose pixels all cost the
-//! same is cut ever finer, so that a tile's work is known: what one worker alone needs for it,
-//! which is the reference's time for it. A model's rate is the work that it does in a second; it
-//! counts tiles at what they cost by themselves, so that what a kernel loses on a tile that is
-//! smaller than its vectors is not held against the model.
+//! The measure is METG(50 %) of Task Bench, the minimum effective task granularity: the smallest
+//! task at which a model still reaches half of its best rate. A picture whose pixels all cost the
+//! same is divided into smaller and smaller tiles. The work of a tile is the reference's time for
+//! it. A model's rate is the work that it does per second. A kernel is less efficient on a tile
+//! that is smaller than its vectors, but so is the reference's, so the model's rate does not
+//! suffer.
 //!
-//! Every model is measured twice. With one tile a message (`--grain 1`), the figure is what its
-//! mechanism costs, and comparable; left alone, a model may join small tiles into one message, and
-//! the figure is what a user gets.
+//! Every model is measured twice. With one tile per message (`--grain 1`), the METG shows the cost
+//! of the mechanism and can be compared between models. Without that flag a model may batch small
+//! tiles into one message, and the METG is what users get.
 //!
-//! What an empty job takes is subtracted from every run. A picture has as many rows as keep a model
-//! busy for a given time at its best rate, and a sweep ends below a quarter of that.
+//! The time of an empty job is subtracted from every run. A picture has as many rows as keep a
+//! model busy for a given time at its best rate. A sweep ends below a quarter of the best rate.
 
 pub(crate) mod curve;
 pub(crate) mod picture;
@@ -27,12 +28,12 @@ use std::{
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use curve::Lane;
+use curve::ModelSweep;
 
 use crate::{
     compare::{
         measure::{
-            granularity::picture::{Handover, Picture, Ran},
+            granularity::picture::{Batching, Picture, PictureRun},
             run::{RunOptions, crashed, run},
         },
         outcome::Outcome,
@@ -45,7 +46,7 @@ use crate::{
         },
         result::{
             Kind, Machine, Subject,
-            granularity::{Curve, Cut, Row, Swept},
+            granularity::{Curve, Cut, GranularityResult, Row},
             seconds,
         },
         stats::estimate::median,
@@ -53,40 +54,42 @@ use crate::{
     process::cancel::Cancel,
 };
 
-/// A run is stopped after this multiple of its time at the best rate: far below the part that ends
-/// a sweep.
-const PATIENCE: f64 = 8.0;
-/// When it is killed after that.
+/// A run is interrupted after this multiple of its time at the best rate. Its rate is then less
+/// than an eighth of the best rate, and the sweep ends at a quarter.
+const STOP_AFTER: f64 = 8.0;
+/// A run that was interrupted is killed after this time.
 const TIMEOUT: Duration = Duration::from_secs(60);
-/// No more tiles than these, and no more pixels, whose counts take four bytes each.
+/// Maximum number of tiles of a picture.
 const TILES: u64 = 20_000_000;
+/// Maximum number of pixels of a picture: 256 MiB, at four bytes per pixel.
 const PIXELS: u64 = 1 << 26;
-/// Runs of the empty job.
+/// Number of runs of the empty job.
 const EMPTY_ROUNDS: usize = 5;
 
 impl Sweep {
-    /// Measures the models among the entrants, of whom the first is the reference.
+    /// Measures the models among the entrants, the first of which is the reference.
     pub(crate) fn run(
         &self,
         workload: &str,
         entrants: &[Entrant],
         absent: &[String],
         args: &Args,
-        kept: &Path,
+        output_dir: &Path,
         cancel: &Cancel,
-    ) -> Result<Swept> {
+    ) -> Result<GranularityResult> {
         let (target, rounds) = if args.smoke { (0.05, 1) } else { (0.4, 3) };
         let rounds = args.rounds.map_or(rounds, NonZeroUsize::get);
         let progress = ProgressBar::no_length();
         progress.set_style(ProgressStyle::with_template("{spinner} {prefix} {msg}")?);
         let query = Query::new("sweep", &[]);
-        let bench = Bench { sweep: self, query, target, rounds, progress, kept: kept.to_owned(), cancel };
+        let bench =
+            Bench { sweep: self, query, target, rounds, progress, scratch: output_dir.to_owned(), cancel };
         let (reference, models) = entrants.split_first().context("there is a reference")?;
-        let reference = bench.lane(reference, Handover::Single)?;
+        let reference = bench.begin(reference, Batching::Single)?;
         let mut models: Vec<Pair> = models
             .iter()
             .filter(|entrant| entrant.kind != Kind::Tool)
-            .map(|model| Ok([bench.lane(model, Handover::Single)?, bench.lane(model, Handover::Joined)?]))
+            .map(|model| Ok([bench.begin(model, Batching::Single)?, bench.begin(model, Batching::Joined)?]))
             .collect::<Result<_>>()?;
         let mut cuts: Vec<Cut> = Vec::new();
         for tile in &self.tiles {
@@ -95,8 +98,8 @@ impl Sweep {
             cuts.push(bench.point(tile, guess, &reference, &mut models)?);
         }
         bench.progress.finish_and_clear();
-        let _ = fs::remove_dir_all(kept); // nothing was needed there
-        Ok(Swept {
+        let _ = fs::remove_dir_all(output_dir); // it does not exist if no run needed it
+        Ok(GranularityResult {
             workload: workload.to_owned(),
             command: args.command(),
             machine: Machine::this(),
@@ -110,7 +113,7 @@ impl Sweep {
         })
     }
 
-    /// The picture that has about this number of tiles.
+    /// A picture with about this number of tiles.
     fn picture(&self, tile: &str, tiles: f64) -> Picture {
         let (rows, columns) = shape(tile);
         let in_a_row = self.width.div_ceil(columns);
@@ -120,104 +123,112 @@ impl Sweep {
     }
 }
 
-/// What all runs have in common.
+/// What all runs of a sweep share.
 struct Bench<'a> {
     sweep: &'a Sweep,
     query: Query,
-    /// How long a run takes at a model's best rate.
+    /// The time in seconds that a run takes at a model's best rate.
     target: f64,
     rounds: usize,
     progress: ProgressBar,
-    kept: PathBuf,
+    scratch: PathBuf,
     cancel: &'a Cancel,
 }
 
-/// A model's two ways: with one tile a message, and with as many as it joins.
-type Pair<'a> = [Lane<'a>; 2];
+/// A model's two sweeps: with one tile per message, and with its own batches.
+type Pair<'a> = [ModelSweep<'a>; 2];
 
 impl Bench<'_> {
-    /// A model at the start, after some empty jobs.
-    fn lane<'a>(&self, entrant: &'a Entrant, handover: Handover) -> Result<Lane<'a>> {
+    /// Begins a model's sweep: measures the time of an empty job.
+    fn begin<'a>(&self, entrant: &'a Entrant, batching: Batching) -> Result<ModelSweep<'a>> {
         self.progress.set_prefix("starting:");
         let picture = Picture { width: 1, height: 1, tiles: 1 };
-        let mut lane = Lane { entrant, handover, empty: 0.0, best: 0.0, points: Vec::new(), failure: None };
+        let mut sweep =
+            ModelSweep { entrant, batching, empty: 0.0, best: 0.0, points: Vec::new(), failure: None };
         let mut walls = Vec::new();
         for _ in 0..EMPTY_ROUNDS {
-            match self.once(&lane, "1x1", picture) {
-                Ok(ran) => walls.push(ran.wall),
+            match self.once(&sweep, "1x1", picture) {
+                Ok(run) => walls.push(run.wall),
                 Err(error) if entrant.kind == Kind::Reference => return Err(error),
-                Err(error) => lane.failure = Some(format!("{error:#}")),
+                Err(error) => sweep.failure = Some(format!("{error:#}")),
             }
         }
-        lane.empty = median(&walls).unwrap_or_default();
-        Ok(lane)
+        sweep.empty = median(&walls).unwrap_or_default();
+        Ok(sweep)
     }
 
-    /// All models at one shape of tiles, in rounds.
-    fn point(&self, tile: &str, guess: Option<f64>, reference: &Lane, models: &mut [Pair]) -> Result<Cut> {
-        let mut lanes: Vec<&mut Lane> = models.iter_mut().flatten().collect();
+    /// Measures all models with one size of tiles, in rounds.
+    fn point(
+        &self,
+        tile: &str,
+        guess: Option<f64>,
+        reference: &ModelSweep,
+        models: &mut [Pair],
+    ) -> Result<Cut> {
+        let mut sweeps: Vec<&mut ModelSweep> = models.iter_mut().flatten().collect();
         let mut work = self.calibrate(reference, tile, guess)?;
-        for lane in lanes.iter_mut().filter(|lane| lane.best == 0.0 && lane.goes_on()) {
+        for sweep in sweeps.iter_mut().filter(|sweep| sweep.best == 0.0 && sweep.goes_on()) {
             let picture = self.sweep.picture(tile, self.target / work);
-            match self.once(lane, tile, picture) {
-                Ok(ran) => lane.best = picture.tiles as f64 * work / ran.wall,
-                Err(error) => lane.failure = Some(format!("tiles of {tile}: {error:#}")),
+            match self.once(sweep, tile, picture) {
+                Ok(run) => sweep.best = picture.tiles as f64 * work / run.wall,
+                Err(error) => sweep.failure = Some(format!("tiles of {tile}: {error:#}")),
             }
         }
         let mut works = Vec::new();
-        let mut runs: Vec<Vec<(Picture, Ran)>> = lanes.iter().map(|_| Vec::new()).collect();
+        let mut runs: Vec<Vec<(Picture, PictureRun)>> = sweeps.iter().map(|_| Vec::new()).collect();
         for _ in 0..self.rounds {
             let picture = self.sweep.picture(tile, self.target / work);
             works.push(self.once(reference, tile, picture)?.wall / picture.tiles as f64);
-            for (lane, runs) in lanes.iter_mut().zip(&mut runs) {
-                if !lane.goes_on() {
+            for (sweep, runs) in sweeps.iter_mut().zip(&mut runs) {
+                if !sweep.goes_on() {
                     continue;
                 }
-                let picture = self.sweep.picture(tile, lane.best * self.target / work);
-                match self.once(lane, tile, picture) {
-                    Ok(ran) => runs.push((picture, ran)),
-                    Err(error) => lane.failure = Some(format!("tiles of {tile}: {error:#}")),
+                let picture = self.sweep.picture(tile, sweep.best * self.target / work);
+                match self.once(sweep, tile, picture) {
+                    Ok(run) => runs.push((picture, run)),
+                    Err(error) => sweep.failure = Some(format!("tiles of {tile}: {error:#}")),
                 }
             }
         }
         work = median(&works).context("there is a round")?;
         let cut = Cut { tile: tile.to_owned(), work_s: work };
-        for (lane, runs) in lanes.into_iter().zip(runs) {
-            lane.add(&cut, runs);
+        for (sweep, runs) in sweeps.into_iter().zip(runs) {
+            sweep.add(&cut, runs);
         }
         Ok(cut)
     }
 
-    /// What one worker needs for a tile, found with ever larger pictures.
-    fn calibrate(&self, reference: &Lane, tile: &str, guess: Option<f64>) -> Result<f64> {
+    /// Measures the reference's time for one tile, with larger and larger pictures until a run is
+    /// long enough, or the picture has its maximum size.
+    fn calibrate(&self, reference: &ModelSweep, tile: &str, guess: Option<f64>) -> Result<f64> {
         let mut tiles = guess.map_or(8.0, |guess| self.target / 4.0 / guess);
         loop {
             let picture = self.sweep.picture(tile, tiles);
-            let ran = self.once(reference, tile, picture)?;
-            let is_all = picture == self.sweep.picture(tile, tiles * 2.0);
-            if ran.wall > self.target / 8.0 || is_all {
-                return Ok(ran.wall / picture.tiles as f64);
+            let run = self.once(reference, tile, picture)?;
+            let is_largest = picture == self.sweep.picture(tile, tiles * 2.0);
+            if run.wall > self.target / 8.0 || is_largest {
+                return Ok(run.wall / picture.tiles as f64);
             }
             tiles = picture.tiles as f64 * 4.0;
         }
     }
 
-    /// One run, whose totals must be what the picture has.
-    fn once(&self, lane: &Lane, tile: &str, picture: Picture) -> Result<Ran> {
+    /// One run. Its totals must be those of the picture.
+    fn once(&self, sweep: &ModelSweep, tile: &str, picture: Picture) -> Result<PictureRun> {
         let Picture { width, height, tiles } = picture;
         let size = format!("{width}x{height}");
-        let more = ["--size", &size, "--tile", tile].into_iter().chain(lane.handover.args().iter().copied());
+        let more = ["--size", &size, "--tile", tile].into_iter().chain(sweep.batching.args().iter().copied());
         let args = self.sweep.args.iter().cloned().chain(more.map(str::to_owned)).collect();
         let subject = Subject { args, ..Subject::default() };
         let request = Request { query: &self.query, subject: &subject };
-        self.progress.set_message(lane.entrant.label.clone());
+        self.progress.set_message(sweep.entrant.label.clone());
         self.progress.tick();
-        let Invocation { command, stdin } = lane.entrant.call.command(request, &self.kept)?;
-        let patience = Duration::from_secs_f64(lane.empty + self.target * PATIENCE);
-        // The reference is as fast as it is, and an empty job takes what it takes.
-        let interrupt = (lane.entrant.kind == Kind::Model && tiles > 1).then_some(patience);
-        let timeout = Some(patience + TIMEOUT);
-        let seen = run(
+        let Invocation { command, stdin } = sweep.entrant.call.command(request, &self.scratch)?;
+        let stop_after = Duration::from_secs_f64(sweep.empty + self.target * STOP_AFTER);
+        // The reference and the empty job define the scale, so they are never interrupted.
+        let interrupt = (sweep.entrant.kind == Kind::Model && tiles > 1).then_some(stop_after);
+        let timeout = Some(stop_after + TIMEOUT);
+        let measurement = run(
             command,
             RunOptions {
                 stdin,
@@ -227,21 +238,27 @@ impl Bench<'_> {
                 ..RunOptions::default()
             },
         )?;
-        if let Some(why) = crashed(&seen) {
+        if let Some(why) = crashed(&measurement) {
             bail!(why);
         }
-        // An empty job that was slow by chance makes no run fast.
-        let wall = (seconds(seen.wall) - lane.empty).max(seconds(seen.wall) / 10.0);
-        if seen.stop.is_some() && seen.report.is_none() {
-            return Ok(Ran { wall, totals: None });
+        // At least a tenth of the time remains: otherwise an empty job that was slow by chance
+        // could make the difference zero or negative.
+        let wall = (seconds(measurement.wall) - sweep.empty).max(seconds(measurement.wall) / 10.0);
+        if measurement.stop.is_some() && measurement.report.is_none() {
+            return Ok(PictureRun { wall, totals: None });
         }
-        let totals = seen.report.context("no report").with_context(|| seen.status.to_string())?.totals;
+        let totals =
+            measurement.report.context("no report").with_context(|| measurement.status.to_string())?.totals;
         let has = |name: &str, wanted: u64| totals.get(name) == Some(&wanted);
-        let is_single = lane.handover == Handover::Joined || has("tasks", tiles);
-        if !seen.status.success() || !has("pixels", width * height) || !has("tiles", tiles) || !is_single {
-            bail!("{}, totals {totals:?} for {tiles} tiles of {tile} in {size}", seen.status);
+        let is_single = sweep.batching == Batching::Joined || has("tasks", tiles);
+        if !measurement.status.success()
+            || !has("pixels", width * height)
+            || !has("tiles", tiles)
+            || !is_single
+        {
+            bail!("{}, totals {totals:?} for {tiles} tiles of {tile} in {size}", measurement.status);
         }
-        Ok(Ran { wall, totals: Some(totals) })
+        Ok(PictureRun { wall, totals: Some(totals) })
     }
 }
 
@@ -256,7 +273,7 @@ fn row([single, joined]: Pair) -> Row {
     }
 }
 
-/// Rows and columns of `ROWSxCOLUMNS`.
+/// The numbers of `ROWSxCOLUMNS`.
 fn shape(tile: &str) -> (u64, u64) {
     let numbers = tile.split_once('x').and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
     numbers.unwrap_or((1, 1))
@@ -267,20 +284,20 @@ fn pixels(tile: &str) -> u64 {
     rows * columns
 }
 
-impl Swept {
-    /// What has gone wrong, each in a paragraph of its own.
-    pub(crate) fn troubles(&self) -> Vec<String> {
-        let ways = |row: &Row| {
-            let failed = |curve: &Curve, way: &str| {
-                Some(format!("{} failed {way}: {}", row.name, curve.failure.as_ref()?))
+impl GranularityResult {
+    /// The failures, one paragraph each.
+    pub(crate) fn failures(&self) -> Vec<String> {
+        let of_row = |row: &Row| {
+            let failed = |curve: &Curve, how: &str| {
+                Some(format!("{} failed {how}: {}", row.name, curve.failure.as_ref()?))
             };
-            [failed(&row.single, "with one tile a message"), failed(&row.joined, "as it joins tiles")]
+            [failed(&row.single, "with one tile per message"), failed(&row.joined, "with batches of tiles")]
         };
-        self.rows.iter().flat_map(ways).flatten().collect()
+        self.rows.iter().flat_map(of_row).flatten().collect()
     }
 
     pub(crate) fn outcome(&self) -> Outcome {
-        if self.troubles().is_empty() { Outcome::Agree } else { Outcome::Failed }
+        if self.failures().is_empty() { Outcome::Agree } else { Outcome::Failed }
     }
 }
 

@@ -1,7 +1,8 @@
-//! A picture that is cut, and one run that computes it.
+//! A picture that is divided into tiles, and a run that computes it.
 
 use cc_core::report::Totals;
 
+/// The size of a picture in pixels, and its number of tiles.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Picture {
     pub width: u64,
@@ -9,16 +10,16 @@ pub(crate) struct Picture {
     pub tiles: u64,
 }
 
-/// How many tiles are handed over at once.
+/// The number of tiles per message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Handover {
+pub(crate) enum Batching {
     /// One.
     Single,
-    /// As many as the model likes.
+    /// As many as the model decides.
     Joined,
 }
 
-impl Handover {
+impl Batching {
     pub(crate) fn args(self) -> &'static [&'static str] {
         match self {
             Self::Single => &["--grain", "1"],
@@ -27,9 +28,10 @@ impl Handover {
     }
 }
 
-/// One run.
-pub(crate) struct Ran {
+/// A run that computes a picture.
+pub(crate) struct PictureRun {
+    /// The time in seconds, without that of an empty job.
     pub wall: f64,
-    /// None: it was stopped.
+    /// `None` if the run was stopped, because it took too long.
     pub totals: Option<Totals>,
 }

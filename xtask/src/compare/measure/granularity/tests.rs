@@ -17,7 +17,7 @@ fn points(rates: &[(f64, f64)]) -> Vec<Point> {
 }
 
 #[test]
-fn metg_lies_between_the_last_cut_above_half_and_the_next() {
+fn metg_lies_between_the_last_size_above_half_and_the_next() {
     let found = metg(&points(&[(1e-3, 2.0), (1e-4, 1.9), (1e-5, 1.5), (1e-6, 0.5)]), 2.0).unwrap();
     assert!(!found.is_bound && (found.work_s / 3.162e-6 - 1.0).abs() < 1e-3, "{found:?}");
     let found = metg(&points(&[(1e-3, 2.0), (1e-4, 1.0), (1e-5, 0.4)]), 2.0).unwrap();
@@ -25,14 +25,14 @@ fn metg_lies_between_the_last_cut_above_half_and_the_next() {
 }
 
 #[test]
-fn metg_of_a_model_that_never_drops_is_a_bound() {
+fn metg_of_a_model_that_stays_above_half_is_an_upper_bound() {
     let found = metg(&points(&[(1e-3, 1.8), (1e-6, 1.9)]), 1.9);
     assert_eq!(found, Some(Metg { work_s: 1e-6, is_bound: true, tiles_per_message: Some(1.0) }));
     assert_eq!(metg(&[], 1.0), None);
 }
 
 #[test]
-fn a_picture_has_whole_tiles_and_bounds() {
+fn a_picture_has_complete_tiles_and_a_maximum_size() {
     let sweep = Sweep { args: Vec::new(), width: 2048, tiles: Vec::new() };
     let picture = |tile: &str, tiles: f64| {
         let Picture { height, tiles, .. } = sweep.picture(tile, tiles);
@@ -51,9 +51,9 @@ fn curve(rates: &[(f64, f64)], metg: Option<Metg>) -> Curve {
     Curve { empty_s: 0.003, best: 2.0, metg, points: points(rates), failure: None }
 }
 
-fn swept(single: Curve, joined: Curve) -> Swept {
+fn sweep(single: Curve, joined: Curve) -> GranularityResult {
     let [name, label, mechanism] = ["actors", "actors", "mailboxes"].map(str::to_owned);
-    Swept {
+    GranularityResult {
         workload: "mandelbrot".to_owned(),
         command: "cargo xtask compare mandelbrot --granularity".to_owned(),
         machine: Machine::this(),
@@ -68,29 +68,29 @@ fn swept(single: Curve, joined: Curve) -> Swept {
 }
 
 #[test]
-fn a_row_has_the_metg_of_either_way_and_the_rates_with_one_tile_a_message() {
+fn a_row_has_both_metgs_and_the_rates_with_one_tile_per_message() {
     let at = |work_s, is_bound| Some(Metg { work_s, is_bound, tiles_per_message: Some(1024.0) });
     let single = curve(&[(1e-6, 0.5)], at(4e-6, false));
-    let swept = swept(single, curve(&[(1e-6, 1.9)], at(1e-6, true)));
+    let sweep = sweep(single, curve(&[(1e-6, 1.9)], at(1e-6, true)));
     let cells = |table: String| {
         let row = table.lines().find(|line| line.starts_with("actors")).expect("a row").to_owned();
         row.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).map(str::to_owned).collect::<Vec<_>>()
     };
-    assert_eq!(cells(swept.singles()), ["actors", "4.0", "< 1.0", "2.00", "25"]);
-    assert_eq!(cells(swept.joined()), ["actors", "2.00", "95"]);
-    assert_eq!(cells(swept.messages()), ["actors", "1024", "1"]);
-    assert!(swept.troubles().is_empty());
+    assert_eq!(cells(sweep.singles()), ["actors", "4.0", "< 1.0", "2.00", "25"]);
+    assert_eq!(cells(sweep.joined()), ["actors", "2.00", "95"]);
+    assert_eq!(cells(sweep.messages()), ["actors", "1024", "1"]);
+    assert!(sweep.failures().is_empty());
 }
 
 #[test]
-fn a_failure_in_either_way_is_trouble() {
+fn a_failure_of_either_sweep_is_reported() {
     let failed = || Curve { failure: Some("it crashed".to_owned()), ..curve(&[], None) };
     let fine = || curve(&[(1e-6, 1.9)], None);
-    let said = |single, joined| {
-        let swept = swept(single, joined);
-        assert!(swept.outcome() == Outcome::Failed);
-        swept.troubles()
+    let failures = |single, joined| {
+        let sweep = sweep(single, joined);
+        assert!(sweep.outcome() == Outcome::Failed);
+        sweep.failures()
     };
-    assert_eq!(said(failed(), fine()), ["actors failed with one tile a message: it crashed"]);
-    assert_eq!(said(fine(), failed()), ["actors failed as it joins tiles: it crashed"]);
+    assert_eq!(failures(failed(), fine()), ["actors failed with one tile per message: it crashed"]);
+    assert_eq!(failures(fine(), failed()), ["actors failed with batches of tiles: it crashed"]);
 }

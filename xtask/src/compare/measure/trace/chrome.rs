@@ -1,6 +1,5 @@
-//! The file for ui.perfetto.dev and chrome://tracing: the Trace Event Format's complete events
-//! (`X`), whose times are in microseconds, and metadata (`M`) with the names of processes and
-//! threads.
+//! The file for ui.perfetto.dev and chrome://tracing, in the Trace Event Format: complete events
+//! (`X`) with times in microseconds, and metadata (`M`) with the names of processes and threads.
 
 use serde_json::{Value, json};
 
@@ -40,7 +39,7 @@ fn metadata(name: &str, pid: u32, tid: u32, args: Value) -> Value {
     json!({"ph": "M", "name": name, "pid": pid, "tid": tid, "args": args})
 }
 
-/// The program's start is zero.
+/// A span as a complete event. Time zero is the start of the program.
 fn complete(span: &Span, pid: u32, started_ns: u64) -> Value {
     let microseconds = |ns: u64| ns as f64 / 1e3;
     json!({

@@ -1,4 +1,4 @@
-//! A lane for each worker: when it was busy, and from when on no two of them were.
+//! The lanes of a timeline: when each thread was busy, and the serial tail.
 
 use std::{cmp::Reverse, collections::BTreeMap, num::NonZeroUsize};
 
@@ -9,15 +9,15 @@ use crate::compare::{
     result::{Interval, Lane, Share},
 };
 
-/// A lane with all that it did, one after the other.
+/// A lane: a thread's pieces of work in the order of time.
 #[derive(Debug, PartialEq)]
-pub(crate) struct Lived {
+pub(crate) struct ThreadLane {
     process: usize,
     thread: String,
     pieces: Vec<Piece>,
 }
 
-/// The innermost of what is done, in nanoseconds from the program's start.
+/// A piece of the innermost span, in nanoseconds from the start of the program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Piece {
     name: String,
@@ -26,56 +26,61 @@ struct Piece {
     end: u64,
 }
 
-/// The lanes of all processes: in each the workers first, in the order of their names.
-pub(crate) fn live(processes: &[Process], started_ns: u64) -> Vec<Lived> {
+/// The lanes of all processes. Within a process, lanes of workers come first, in alphabetical
+/// order.
+pub(crate) fn of(processes: &[Process], started_ns: u64) -> Vec<ThreadLane> {
     processes.iter().flat_map(|process| of_process(process, started_ns)).collect()
 }
 
-fn of_process(process: &Process, started_ns: u64) -> Vec<Lived> {
+/// The lanes of a process. Threads of one name that follow each other share a lane: they are one
+/// worker in several phases.
+fn of_process(process: &Process, started_ns: u64) -> Vec<ThreadLane> {
     let mut threads: BTreeMap<u32, Vec<Span>> = BTreeMap::new();
     for span in &process.spans {
         threads.entry(span.thread).or_default().push(span.clone());
     }
     let mut threads: Vec<(u32, Vec<Piece>)> =
-        threads.into_iter().map(|(thread, spans)| (thread, flat(spans, started_ns))).collect();
+        threads.into_iter().map(|(thread, spans)| (thread, flatten(spans, started_ns))).collect();
     threads.retain(|(_, pieces)| !pieces.is_empty());
     threads.sort_by_key(|(_, pieces)| pieces[0].start);
-    let mut lanes: Vec<Lived> = Vec::new();
+    let mut lanes: Vec<ThreadLane> = Vec::new();
     for (thread, pieces) in threads {
         let thread = process.threads.get(&thread).cloned().unwrap_or_default();
         match lanes.iter_mut().find(|lane| lane.thread == thread && lane.end() <= pieces[0].start) {
             Some(lane) => lane.pieces.extend(pieces),
-            None => lanes.push(Lived { process: process.number, thread, pieces }),
+            None => lanes.push(ThreadLane { process: process.number, thread, pieces }),
         }
     }
     lanes.sort_by(|one, other| (!one.works(), &one.thread).cmp(&(!other.works(), &other.thread)));
     lanes
 }
 
-/// Of spans that lie within each other the innermost, piece by piece.
-fn flat(mut spans: Vec<Span>, started_ns: u64) -> Vec<Piece> {
+/// Flattens nested spans: each moment belongs to the innermost span.
+fn flatten(mut spans: Vec<Span>, started_ns: u64) -> Vec<Piece> {
     spans.sort_by_key(|span| (span.start_ns, Reverse(span.end_ns)));
-    let mut flat = Flat { pieces: Vec::new(), open: Vec::new(), at: 0, started_ns };
+    let mut sweep = SpanSweep { pieces: Vec::new(), open: Vec::new(), at: 0, started_ns };
     for span in spans {
         let start = span.start_ns;
-        flat.until(start);
-        flat.open.push(span);
-        flat.at = start;
+        sweep.advance_to(start);
+        sweep.open.push(span);
+        sweep.at = start;
     }
-    flat.until(u64::MAX);
-    flat.pieces
+    sweep.advance_to(u64::MAX);
+    sweep.pieces
 }
 
-/// What was done until now, and what is being done.
-struct Flat {
+/// A sweep over the spans in the order of time.
+struct SpanSweep {
+    /// The pieces until `at`.
     pieces: Vec<Piece>,
+    /// The spans that are open at `at`, the innermost last.
     open: Vec<Span>,
     at: u64,
     started_ns: u64,
 }
 
-impl Flat {
-    fn until(&mut self, time: u64) {
+impl SpanSweep {
+    fn advance_to(&mut self, time: u64) {
         while let Some(span) = self.open.pop_if(|span| span.end_ns <= time) {
             self.piece(&span, span.end_ns);
         }
@@ -95,7 +100,7 @@ impl Flat {
     }
 }
 
-impl Lived {
+impl ThreadLane {
     fn end(&self) -> u64 {
         self.pieces.last().map_or(0, |piece| piece.end)
     }
@@ -112,14 +117,14 @@ impl Lived {
         self.kernels().map(Piece::length).sum()
     }
 
-    /// With what lies within one place of the picture joined.
-    pub(crate) fn shown(&self, place: u64) -> Lane {
+    /// The lane of the result. Pieces within one `step` of the axis are merged.
+    pub(crate) fn shown(&self, step: u64) -> Lane {
         Lane {
             process: self.process,
             thread: self.thread.clone(),
             works: self.works(),
             busy_s: seconds(self.busy()),
-            intervals: joined(&self.pieces, place).iter().map(Joined::shown).collect(),
+            intervals: merge(&self.pieces, step).iter().map(Merged::shown).collect(),
         }
     }
 }
@@ -130,36 +135,36 @@ impl Piece {
     }
 }
 
-/// Pieces that are shown as one.
-struct Joined<'a> {
+/// Pieces that are shown as one interval.
+struct Merged<'a> {
     start: u64,
     end: u64,
-    /// How long each was done, in the order in which they were first.
+    /// The duration of each kernel, in the order of first use.
     parts: Vec<(&'a Piece, u64)>,
 }
 
-/// Joins what lies within a place, and what is the same with a gap between that is too small to be
-/// seen. Any two neighbours are together longer than a place, so that there are at most twice as
-/// many of them as of places.
-fn joined(pieces: &[Piece], place: u64) -> Vec<Joined<'_>> {
-    let mut all: Vec<Joined<'_>> = Vec::new();
+/// Merges pieces within one step, and pieces of the same kernel with a gap that is too small to be
+/// visible. Any two neighbouring intervals together are longer than a step, so there are at most
+/// twice as many intervals as steps.
+fn merge(pieces: &[Piece], step: u64) -> Vec<Merged<'_>> {
+    let mut all: Vec<Merged<'_>> = Vec::new();
     for piece in pieces {
-        let joins = |last: &&mut Joined<'_>| {
+        let fits = |last: &&mut Merged<'_>| {
             let is_same = last.parts.len() == 1 && last.parts[0].0.name == piece.name;
-            piece.end - last.start <= place || is_same && piece.start - last.end <= place / 8
+            piece.end - last.start <= step || is_same && piece.start - last.end <= step / 8
         };
-        match all.last_mut().filter(joins) {
+        match all.last_mut().filter(fits) {
             Some(last) => last.add(piece),
             None => {
                 let parts = vec![(piece, piece.length())];
-                all.push(Joined { start: piece.start, end: piece.end, parts });
+                all.push(Merged { start: piece.start, end: piece.end, parts });
             }
         }
     }
     all
 }
 
-impl<'a> Joined<'a> {
+impl<'a> Merged<'a> {
     fn add(&mut self, piece: &'a Piece) {
         self.end = piece.end;
         match self.parts.iter_mut().find(|(part, _)| part.name == piece.name) {
@@ -179,15 +184,15 @@ impl<'a> Joined<'a> {
     }
 }
 
-/// The part of the workers' time, until the end, that they spent in kernels.
-pub(crate) fn busy(lanes: &[Lived], workers: NonZeroUsize, end: u64) -> f64 {
-    let busy: u64 = lanes.iter().map(Lived::busy).sum();
+/// The share of the workers' time until `end` that they spent in kernels.
+pub(crate) fn busy(lanes: &[ThreadLane], workers: NonZeroUsize, end: u64) -> f64 {
+    let busy: u64 = lanes.iter().map(ThreadLane::busy).sum();
     busy as f64 / (workers.get() as f64 * end.max(1) as f64)
 }
 
-/// How long before the end two lanes were in kernels for the last time.
-pub(crate) fn tail(lanes: &[Lived], end: u64) -> u64 {
-    let kernels = lanes.iter().flat_map(Lived::kernels);
+/// The serial tail: the time from the last moment at which two lanes were in kernels until `end`.
+pub(crate) fn tail(lanes: &[ThreadLane], end: u64) -> u64 {
+    let kernels = lanes.iter().flat_map(ThreadLane::kernels);
     let mut changes: Vec<(u64, i32)> =
         kernels.flat_map(|piece| [(piece.start, 1), (piece.end, -1)]).collect();
     changes.sort_unstable();
@@ -201,7 +206,7 @@ pub(crate) fn tail(lanes: &[Lived], end: u64) -> u64 {
     end.saturating_sub(last)
 }
 
-/// Of nanoseconds, to the microsecond.
+/// Nanoseconds as seconds, rounded to the microsecond.
 pub(crate) fn seconds(ns: u64) -> f64 {
     (ns as f64 / 1e3).round() / 1e6
 }

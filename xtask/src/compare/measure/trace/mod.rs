@@ -1,6 +1,6 @@
-//! `--trace`: each model once more, untimed, with the spans of its kernels.
+//! `--trace`: runs each model once more, untimed, and records the spans of its kernels.
 //!
-//! What its processes wrote is [`record`]ed, becomes a file for Perfetto ([`chrome`]), and the
+//! The [`record`]s that its processes wrote become a file for Perfetto ([`chrome`]), and the
 //! [`lanes`] of a timeline.
 
 mod chrome;
@@ -17,30 +17,31 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 
-use lanes::{Lived, live};
+use lanes::ThreadLane;
 use record::Process;
 
 use crate::compare::{measure::trace::traced_run::Run, result::Timeline};
 
-/// Where the traces of a workload go.
+/// The destination of a workload's traces.
 pub(crate) struct Traces {
     pub folder: PathBuf,
     pub workload: String,
 }
 
-/// A run that was traced.
+/// A traced run.
 pub(crate) struct Traced {
     file: PathBuf,
     wall: Duration,
     workers: NonZeroUsize,
-    lanes: Vec<Lived>,
+    lanes: Vec<ThreadLane>,
 }
 
-/// About how many places a picture has along its axis. What lies within one of them is joined.
-const PLACES: u32 = 400;
+/// Number of steps along the axis of a timeline. Intervals within one step are merged, because a
+/// reader could not see them apart.
+const STEPS: u32 = 400;
 
 impl Traces {
-    /// An empty folder for what a run's processes write.
+    /// Creates an empty folder for the files of a run's processes.
     pub(crate) fn empty(scratch: &Path) -> Result<PathBuf> {
         let folder = scratch.join("trace");
         if folder.exists() {
@@ -50,7 +51,7 @@ impl Traces {
         Ok(folder)
     }
 
-    /// Takes what is in the folder for this run's, and writes it for Perfetto.
+    /// Reads the folder's files as those of this run, and writes the file for Perfetto.
     pub(crate) fn take(&self, folder: &Path, run: Run<'_>) -> Result<Traced> {
         let processes = record::read(folder)?;
         ensure!(processes.iter().any(Process::has_spans), "no kernel wrote a span");
@@ -59,22 +60,23 @@ impl Traces {
         let trace = chrome::trace(&processes, &run, &self.workload);
         let text = serde_json::to_string(&trace)?;
         fs::write(&file, text).with_context(|| file.display().to_string())?;
-        Ok(Traced { file, wall: run.wall, workers: run.workers, lanes: live(&processes, run.started_ns) })
+        let lanes = lanes::of(&processes, run.started_ns);
+        Ok(Traced { file, wall: run.wall, workers: run.workers, lanes })
     }
 }
 
 impl Traced {
-    /// What there is to show of it, beside runs of which the longest took so long.
+    /// The timeline of the run, on an axis of the length `longest`.
     pub(crate) fn timeline(&self, longest: Duration) -> Timeline {
         let end = nanoseconds(self.wall);
-        let place = nanoseconds(longest / PLACES);
+        let step = nanoseconds(longest / STEPS);
         let file = self.file.display().to_string();
         Timeline {
             file,
             wall_s: lanes::seconds(end),
             busy: lanes::busy(&self.lanes, self.workers, end),
             tail_s: lanes::seconds(lanes::tail(&self.lanes, end)),
-            lanes: self.lanes.iter().map(|lane| lane.shown(place)).collect(),
+            lanes: self.lanes.iter().map(|lane| lane.shown(step)).collect(),
         }
     }
 

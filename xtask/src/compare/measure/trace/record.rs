@@ -1,25 +1,26 @@
-//! What the processes of a run wrote: a file each, a line for each span.
+//! Reads the files that the processes of a traced run wrote: one file per process, one line per
+//! span.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
 use anyhow::{Context, Result};
 use cc_core::trace::{Part, Record};
 
-/// A process, and what its threads did.
+/// A process, and the spans of its threads.
 #[derive(Debug, Default)]
 pub(crate) struct Process {
     pub pid: u32,
-    /// Its place among the worker processes, from 1; the program itself has 0.
+    /// The number of the worker process, from 1; 0 is the program itself.
     pub number: usize,
     pub args: Vec<String>,
     /// The threads' names.
     pub threads: BTreeMap<u32, String>,
-    /// In the order in which they ended.
+    /// The spans in the order in which they ended.
     pub spans: Vec<Span>,
     parent: u32,
 }
 
-/// Something that a thread did, in nanoseconds of the machine's clock.
+/// A span of work in a thread, in nanoseconds of the machine's clock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Span {
     pub thread: u32,
@@ -34,8 +35,8 @@ impl Process {
         !self.spans.is_empty()
     }
 
-    /// What a process wrote. A line that is broken, as the last one of a process that was killed
-    /// may be, is left out.
+    /// Parses the file of a process. An invalid line is ignored: a process that was killed may have
+    /// written only a part of its last line.
     fn parse(text: &str) -> Self {
         let mut process = Self::default();
         for record in text.lines().filter_map(|line| serde_json::from_str(line).ok()) {
@@ -43,7 +44,9 @@ impl Process {
                 Record::Process { pid, parent, args } => {
                     (process.pid, process.parent, process.args) = (pid, parent, args);
                 }
-                Record::Thread { thread, name } => drop(process.threads.insert(thread, name)),
+                Record::Thread { thread, name } => {
+                    process.threads.insert(thread, name);
+                }
                 Record::Span { thread, name, part, start_ns, end_ns } if start_ns <= end_ns => {
                     let name = name.into_owned();
                     process.spans.push(Span { thread, name, part, start_ns, end_ns });
@@ -55,8 +58,8 @@ impl Process {
     }
 }
 
-/// All processes that wrote something, the program first, then its workers in the order in which
-/// they were started.
+/// All processes that wrote a file: first the program, then its workers in the order of their
+/// process ids.
 pub(crate) fn read(folder: &Path) -> Result<Vec<Process>> {
     let mut processes = Vec::new();
     for entry in fs::read_dir(folder)? {
@@ -100,7 +103,7 @@ pub(crate) mod tests {
     );
 
     #[test]
-    fn a_line_that_is_broken_is_left_out_and_no_other() {
+    fn only_an_invalid_line_is_ignored() {
         let broken = r#"{"record":"span","thread":9,"name":"search","part":"kernel","start_ns":6,"en"#;
         let backwards =
             r#"{"record":"span","thread":9,"name":"search","part":"kernel","start_ns":6,"end_ns":5}"#;
@@ -115,7 +118,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn the_program_comes_before_its_workers_whatever_their_files_are_called() {
+    fn the_program_comes_before_its_workers() {
         let folder = tempfile::tempdir().unwrap();
         for (pid, parent) in [(12, 30), (30, 1), (31, 30)] {
             let line = format!(r#"{{"record":"process","pid":{pid},"parent":{parent},"args":[]}}"#);

@@ -1,13 +1,13 @@
-//! The run that was traced.
+//! The description of a traced run.
 
 use std::{num::NonZeroUsize, time::Duration};
 
-/// When a run was, and with how many workers.
+/// The model, the time and the number of workers of a traced run.
 #[derive(Clone, Copy)]
 pub(crate) struct Run<'a> {
-    /// What the model is called; no other is called so.
+    /// The model's unique name.
     pub name: &'a str,
-    /// By the spans' clock.
+    /// The start, by the clock of the spans.
     pub started_ns: u64,
     pub wall: Duration,
     pub workers: NonZeroUsize,

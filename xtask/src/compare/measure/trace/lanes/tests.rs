@@ -7,11 +7,11 @@ const KERNEL: Part = Part::Kernel;
 /// The pieces of one thread, as names with microseconds.
 fn pieces(spans: Vec<Span>) -> Vec<String> {
     let shown = |piece: &Piece| format!("{} {}-{}", piece.name, piece.start / 1000, piece.end / 1000);
-    flat(spans, 0).iter().map(shown).collect()
+    flatten(spans, 0).iter().map(shown).collect()
 }
 
 #[test]
-fn of_spans_within_each_other_the_innermost_counts() {
+fn of_nested_spans_the_innermost_counts() {
     let nested = vec![
         span(0, "read", KERNEL, 12, 15),
         span(0, "sort", KERNEL, 15, 18),
@@ -32,8 +32,7 @@ fn spans_that_overlap_are_counted_once() {
     assert_eq!(pieces(spans), ["a 0-5", "b 5-12", "c 12-13", "b 13-15"]);
 }
 
-/// Two workers, of which the second is idle for most of the time, and what the first thread does
-/// for them.
+/// Two workers, of which the second is mostly idle, and a thread that works for both.
 fn two() -> Vec<Process> {
     let spans = vec![
         span(1, "count", KERNEL, 100, 300),
@@ -45,24 +44,24 @@ fn two() -> Vec<Process> {
 }
 
 #[test]
-fn the_tail_begins_when_no_two_workers_are_busy_any_more() {
-    let lanes = live(&two(), 0);
+fn the_tail_begins_after_two_workers_were_busy_for_the_last_time() {
+    let lanes = of(&two(), 0);
     assert_eq!(tail(&lanes, 1_000_000), 800_000);
-    assert_eq!(tail(&lanes[..1], 1_000_000), 1_000_000, "one worker is all there is");
+    assert_eq!(tail(&lanes[..1], 1_000_000), 1_000_000, "there is only one worker");
     let one_after_the_other = vec![span(1, "a", KERNEL, 0, 10), span(2, "a", KERNEL, 10, 20)];
-    let lanes = live(&[process(7, 0, &["", "a", "b"], one_after_the_other)], 0);
+    let lanes = of(&[process(7, 0, &["", "a", "b"], one_after_the_other)], 0);
     assert_eq!(tail(&lanes, 30_000), 30_000);
 }
 
 #[test]
-fn a_worker_that_is_done_sooner_lowers_the_busy_share() {
-    let lanes = live(&two(), 0);
+fn an_idle_worker_lowers_the_busy_share() {
+    let lanes = of(&two(), 0);
     assert_eq!(busy(&lanes, NonZeroUsize::new(2).unwrap(), 1_000_000), 0.44);
     assert_eq!(busy(&[], NonZeroUsize::MIN, 0), 0.0);
 }
 
 #[test]
-fn a_lane_is_a_thread_or_several_of_one_name_that_follow_each_other() {
+fn threads_of_one_name_that_follow_each_other_share_a_lane() {
     let spans = vec![
         span(0, "print", Part::Serial, 0, 1),
         span(2, "count", KERNEL, 10, 20),
@@ -73,7 +72,7 @@ fn a_lane_is_a_thread_or_several_of_one_name_that_follow_each_other() {
     let names = ["main", "worker-0", "worker-1", "worker-0", "worker-0"];
     let worker = vec![span(0, "count", KERNEL, 5, 6)];
     let processes = [process(7, 0, &names, spans), process(8, 1, &["main"], worker)];
-    let lanes = live(&processes, 0);
+    let lanes = of(&processes, 0);
     let found: Vec<_> = lanes
         .iter()
         .map(|lane| (lane.process, lane.thread.as_str(), lane.pieces.len(), lane.works()))
@@ -90,19 +89,19 @@ fn a_lane_is_a_thread_or_several_of_one_name_that_follow_each_other() {
 
 #[test]
 fn times_count_from_the_start_of_the_program() {
-    let lanes = live(&two(), 50_000);
+    let lanes = of(&two(), 50_000);
     let lane = lanes[0].shown(0);
     assert_eq!(lane.intervals[0].start_s, 0.000_05);
     assert_eq!(lane.busy_s, 0.000_8);
 }
 
 #[test]
-fn what_lies_within_a_place_is_joined_and_no_time_is_lost() {
+fn pieces_within_a_step_are_merged_and_no_time_is_lost() {
     let alternating = (0..10_000).flat_map(|n| {
         let at = n * 10;
         [span(0, "read", KERNEL, at, at + 3), span(0, "sort", KERNEL, at + 3, at + 9)]
     });
-    let lanes = live(&[process(7, 0, &["main"], alternating.collect())], 0);
+    let lanes = of(&[process(7, 0, &["main"], alternating.collect())], 0);
     let lane = lanes[0].shown(1_000_000);
     assert!(lane.intervals.len() <= 2 * 100, "{}", lane.intervals.len());
     let sum = |name: &str| {
@@ -114,13 +113,13 @@ fn what_lies_within_a_place_is_joined_and_no_time_is_lost() {
 }
 
 #[test]
-fn a_gap_that_can_be_seen_stays() {
+fn a_visible_gap_stays() {
     let spans = vec![
         span(0, "iterate", KERNEL, 0, 500),
         span(0, "iterate", KERNEL, 501, 1000),
         span(0, "iterate", KERNEL, 1400, 2000),
     ];
-    let lanes = live(&[process(7, 0, &["main"], spans)], 0);
+    let lanes = of(&[process(7, 0, &["main"], spans)], 0);
     let intervals = lanes[0].shown(100_000).intervals;
     let found: Vec<_> = intervals.iter().map(|interval| (interval.start_s, interval.end_s)).collect();
     assert_eq!(found, [(0.0, 0.001), (0.0014, 0.002)]);
