@@ -21,8 +21,8 @@
 //!   queue from which all workers take would be shared state: here the dispatcher decides which
 //!   worker gets which task.
 //! - **Bound.** The source lists one task for each credit, of which there are `window`. A worker is
-//!   sent a task and one more, so that it need not wait while the dispatcher chooses. Of
-//!   each remainder, at most two tasks per worker are submitted and not yet emitted.
+//!   sent a task and one more, so that it need not wait while the dispatcher chooses. Of each
+//!   remainder, at most two tasks per worker are submitted and not yet emitted.
 //! - **Deadlock.** Messages go in circles, but no circle of actors waits for room. The source's
 //!   mailbox has room for all credits, a worker's for the tasks that it asked for, and the
 //!   supervisor's for the death of every worker: sending to these never waits. So the dispatcher

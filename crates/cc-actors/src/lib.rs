@@ -19,10 +19,11 @@
 //! a supervisor and the number of workers that was asked for. The calling thread becomes the last
 //! actor, the collector, because the sink, into which the outputs go, cannot leave that thread.
 //!
-//! 1. The collector sends the source *credits*: as many as the source's tasks that may be in flight
-//!    (the *window*). For each credit, the source lists the next files of its walk through the
-//!    directories, and sends them to the dispatcher as a task. Without a credit it waits: demand
-//!    travels upstream, work travels downstream, and the demand bounds the memory.
+//! 1. The collector sends the source *credits*: one for each of the source's tasks that may be in
+//!    flight (their number is the *window*). For each credit, the source lists the next files of
+//!    its walk through the directories, and sends them to the dispatcher as a task. Without a
+//!    credit it waits: demand travels upstream, work travels downstream, and the demand bounds the
+//!    memory.
 //! 2. A worker tells the dispatcher that it is ready for another task whenever it begins one; `run`
 //!    sends the first of these messages. The dispatcher keeps a table of ready workers and a table
 //!    of waiting tasks. When both have an entry, it sends the foremost task to that worker's own

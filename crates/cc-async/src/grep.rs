@@ -7,9 +7,10 @@
 //!   compute or read. On the worker, a kernel would keep all other futures from being polled. Tasks
 //!   borrow compiled searches from an object [`Pool`]. A spawned function must own what it uses,
 //!   and a clone of the search's buffer for each task would cost more than filling it.
-//! - **Bound.** The queue of pending results has room for `window`. Of a remainder, two tasks per
-//!   worker are in flight. The queue of the blocking pool is unbounded, but a task gets into it
-//!   only after it has been counted here.
+//! - **Bound.** The queue of pending results has room for `window`. Of each remainder, at most two
+//!   tasks per worker are submitted and not emitted. A remainder of a remainder has the same bound
+//!   again. The queue of the blocking pool is unbounded, but a task gets into it only after it has
+//!   been counted here.
 //! - **Order.** A queue of pending results, awaited in the order of the tasks; `buffered` does the
 //!   same for a remainder. Pending results are spawned, so they are completed also while `gather`
 //!   is not polled because it prints.
@@ -32,7 +33,7 @@ use tokio::sync::mpsc::{self, Receiver, Sender};
 use crate::{
     pending,
     pool::Pool,
-    runtime::{Run, in_flight},
+    runtime::{Run, max_in_flight},
     source::Source,
 };
 
@@ -101,7 +102,7 @@ async fn emit_in_order(
 
     let wanted = remainder.filter(|task| job.wants(task));
     let outputs = stream::iter(wanted).map(|task| work(searches, task).output());
-    let mut outputs = outputs.buffered(in_flight(ctx));
+    let mut outputs = outputs.buffered(max_in_flight(ctx));
     while let Some(output) = outputs.next().await {
         // Boxed, since a future that contains itself would have no finite size.
         Box::pin(emit_in_order(ctx, job, searches, output, out)).await?;

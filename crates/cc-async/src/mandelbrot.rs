@@ -1,7 +1,7 @@
 //! `mandelbrot` on async/await, on tokio's multi-thread runtime.
 //!
-//! - **Split.** A task is one tile, or as many as have 2,048 pixels together, and one call of
-//!   `spawn_blocking`. The round trip to the blocking pool takes some microseconds, and a task
+//! - **Split.** A task is as many tiles as fit into 2,048 pixels, or one larger tile, and one call
+//!   of `spawn_blocking`. The round trip to the blocking pool takes some microseconds, and a task
 //!   should take longer than that.
 //! - **Share.** The runtime's worker is for futures that wait. A kernel has no `await` at which it
 //!   yields the thread, so on the worker it would keep all other futures from being polled. It runs
@@ -32,7 +32,7 @@ use tokio::{
 };
 
 use crate::{
-    runtime::{Run, in_flight},
+    runtime::{Run, max_in_flight},
     spawned::Spawned,
 };
 
@@ -47,16 +47,16 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let plane = Arc::new(Plane::new(&job.view, &ctx.stop));
     let run = Run::start(ctx)?;
     let (outputs_tx, outputs_rx) = mpsc::channel(ctx.window.get());
-    let feed = run.spawn(feed(plane, job.tasks(GRAIN), in_flight(ctx), outputs_tx));
+    let feed = run.spawn(feed(plane, job.tasks(GRAIN), max_in_flight(ctx), outputs_tx));
     run.block_on(gather(ctx, outputs_rx, out));
     run.join("feed", feed)
 }
 // ANCHOR_END: mandelbrot-run
 
 // ANCHOR: mandelbrot-feed
-/// Keeps `in_flight` tasks in flight, and passes their outputs on as they are completed.
-async fn feed(plane: Arc<Plane>, tasks: Tasks, in_flight: usize, outputs_tx: Sender<Output>) {
-    let outputs = stream::iter(tasks).map(|task| work(&plane, task)).buffer_unordered(in_flight);
+/// Keeps up to `max_in_flight` tasks in flight, and passes their outputs on as they are completed.
+async fn feed(plane: Arc<Plane>, tasks: Tasks, max_in_flight: usize, outputs_tx: Sender<Output>) {
+    let outputs = stream::iter(tasks).map(|task| work(&plane, task)).buffer_unordered(max_in_flight);
     let mut outputs = outputs.flat_map(stream::iter);
     while let Some(output) = outputs.next().await {
         if outputs_tx.send(output).await.is_err() {

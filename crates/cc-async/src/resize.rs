@@ -29,7 +29,7 @@ use tokio::sync::mpsc::{self, Receiver, Sender};
 use crate::{
     pending::Pending,
     pool::Pool,
-    runtime::{Run, in_flight},
+    runtime::{Run, max_in_flight},
     source::Source,
 };
 
@@ -42,7 +42,7 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let (outputs_tx, outputs_rx) = mpsc::channel(1);
     thread::scope(|scope| {
         let (source, tasks_rx) = Source::start(scope, job.tasks(&ctx.stop))?;
-        let feed = run.spawn(feed(resizers, tasks_rx, in_flight(ctx), outputs_tx));
+        let feed = run.spawn(feed(resizers, tasks_rx, max_in_flight(ctx), outputs_tx));
         run.block_on(gather(ctx, outputs_rx, out));
         let fed = run.join("feed", feed);
         source.join().and(fed)
@@ -51,15 +51,15 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
 // ANCHOR_END: resize-run
 
 // ANCHOR: resize-feed
-/// Keeps `in_flight` tasks in flight, and passes their outputs on as they are completed.
+/// Keeps up to `max_in_flight` tasks in flight, and passes their outputs on as they are completed.
 async fn feed(
     resizers: Arc<Pool<Resizer>>,
     mut tasks_rx: Receiver<Task>,
-    in_flight: usize,
+    max_in_flight: usize,
     outputs_tx: Sender<Output>,
 ) {
     let tasks = stream::poll_fn(|cx| tasks_rx.poll_recv(cx));
-    let mut outputs = tasks.map(|task| work(&resizers, task)).buffer_unordered(in_flight);
+    let mut outputs = tasks.map(|task| work(&resizers, task)).buffer_unordered(max_in_flight);
     while let Some(output) = outputs.next().await {
         if outputs_tx.send(output).await.is_err() {
             break;

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 /// Maximum number of tasks in flight at a time: two per worker. One is being done. The other waits
 /// in the queue of the blocking pool, so no thread of the pool idles while `gather` is busy.
-pub fn in_flight(ctx: &Ctx) -> usize {
+pub fn max_in_flight(ctx: &Ctx) -> usize {
     2 * ctx.workers.get()
 }
 

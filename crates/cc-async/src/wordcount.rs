@@ -38,7 +38,7 @@ use tokio::{
 use crate::{
     pending::Pending,
     pool::Pool,
-    runtime::{Run, in_flight},
+    runtime::{Run, max_in_flight},
     source::Source,
     spawned::Spawned,
 };
@@ -52,7 +52,7 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let (outputs_tx, outputs_rx) = mpsc::channel(1);
     thread::scope(|scope| {
         let (source, tasks_rx) = Source::start(scope, job.tasks(Grain::default(), &ctx.stop))?;
-        let count = run.spawn(count(settings, ctx.workers.get(), tasks_rx, in_flight(ctx), outputs_tx));
+        let count = run.spawn(count(settings, ctx.workers.get(), tasks_rx, max_in_flight(ctx), outputs_tx));
         let gathered = run.block_on(gather(ctx, outputs_rx, out));
         let counted = run.join("count", count);
         source.join().and(counted)?;
@@ -65,7 +65,7 @@ async fn count(
     settings: Arc<Settings>,
     workers: usize,
     tasks_rx: Receiver<Task>,
-    in_flight: usize,
+    max_in_flight: usize,
     outputs_tx: Sender<Result<Output>>,
 ) {
     let mut counts_txs = Vec::new();
@@ -77,25 +77,25 @@ async fn count(
     }
     // One task suffices for all of them: these futures only pass messages on, and what computes
     // runs in the blocking pool.
-    tokio::join!(feed(&settings, tasks_rx, in_flight, counts_txs, outputs_tx), join_all(reducers));
+    tokio::join!(feed(&settings, tasks_rx, max_in_flight, counts_txs, outputs_tx), join_all(reducers));
 }
 // ANCHOR_END: wordcount-run
 
 // ANCHOR: wordcount-feed
-/// Keeps `in_flight` tasks in flight, then does the parts of those that have failed. Takes the
-/// senders by value: a reducer ranks its partitions when they are dropped.
+/// Keeps up to `max_in_flight` tasks in flight, then does the parts of those that have failed.
+/// Takes the senders by value: a reducer ranks its partitions when they are dropped.
 async fn feed(
     settings: &Settings,
     mut tasks_rx: Receiver<Task>,
-    in_flight: usize,
+    max_in_flight: usize,
     counts_txs: Vec<Sender<Vec<Counts>>>,
     outputs_tx: Sender<Result<Output>>,
 ) {
     let counters = Arc::new(Pool::new(Counter::new(settings)));
     let tasks = stream::poll_fn(move |cx| tasks_rx.poll_recv(cx));
-    let counted = tasks.map(|task| work(&counters, task)).buffer_unordered(in_flight);
+    let counted = tasks.map(|task| work(&counters, task)).buffer_unordered(max_in_flight);
     let failed = shuffle(counted, &counts_txs, &outputs_tx).await;
-    let counted = stream::iter(failed).map(|task| work(&counters, task)).buffer_unordered(in_flight);
+    let counted = stream::iter(failed).map(|task| work(&counters, task)).buffer_unordered(max_in_flight);
     shuffle(counted, &counts_txs, &outputs_tx).await;
 }
 // ANCHOR_END: wordcount-feed

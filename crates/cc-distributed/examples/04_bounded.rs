@@ -7,7 +7,7 @@
 //! *credit*, and is sent no more than that.) Closing the cluster ends its workers, and the results
 //! of tasks that are still in flight are dropped.
 //!
-//! What to see: there are limits without end, and at most three of them are in flight.
+//! What to see: the producer never runs out of tasks, but each line says that three are in flight.
 
 use std::collections::VecDeque;
 

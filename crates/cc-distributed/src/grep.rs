@@ -5,8 +5,9 @@
 //!   with their names.
 //! - **Share.** Nothing: coordinator and workers exchange only messages. A worker is sent the query
 //!   once, when its session begins, and compiles it there.
-//! - **Bound.** At most `window` results are pending. For each remainder of a task, at most two
-//!   tasks per worker are in flight. A worker has as many tasks and bytes as its credit allows.
+//! - **Bound.** At most `window` results are pending. Of each remainder, at most two tasks per
+//!   worker are submitted and not emitted. A remainder of a remainder has the same bound again. A
+//!   worker has as many tasks and bytes as its credit allows.
 //! - **Order.** `feed` queues the pending results in the order of the tasks, and `gather` waits for
 //!   them in that order. The workers complete them in any order.
 //! - **Stop.** `gather` waits for the stop as well as for a result. Closing the cluster's queue
@@ -46,7 +47,7 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let cluster = Cluster::start("grep", encode(&setup), &options, ctx)?;
     let (pending_tx, pending_rx) = bounded(ctx.window.get());
     let (tasks_tx, tasks_rx) = bounded(ctx.workers.get());
-    let (urgent_tx, urgent_rx) = bounded(in_flight(ctx));
+    let (urgent_tx, urgent_rx) = bounded(max_in_flight(ctx));
     let (stop_tx, stop_rx) = bounded(0);
     let _on_stop = ctx.stop.on_request(move || drop(stop_tx));
     // With names there is nothing to read; with contents, one thread per worker reads files.
@@ -152,8 +153,8 @@ impl Gatherer<'_> {
 
         let mut pending = VecDeque::new();
         for task in remainder {
-            if pending.len() == in_flight(self.ctx) {
-                let first = pending.pop_front().expect("in_flight is at least 2");
+            if pending.len() == max_in_flight(self.ctx) {
+                let first = pending.pop_front().expect("max_in_flight is at least 2");
                 self.emit_in_order(&first, out)?;
             }
             if self.job.wants(&task) {
@@ -194,8 +195,9 @@ fn job_setup(query: &Query, options: &Options) -> Result<JobSetup<Query>> {
     Ok(JobSetup { job: Query { base, ..query.clone() }, shared_fs: options.shared_fs })
 }
 
-/// Tasks of a remainder in flight: for each worker one that runs and one that waits there.
-fn in_flight(ctx: &Ctx) -> usize {
+/// Maximum tasks of one remainder that are submitted and not emitted: for each worker one that runs
+/// and one that waits there.
+fn max_in_flight(ctx: &Ctx) -> usize {
     2 * ctx.workers.get()
 }
 

@@ -1,8 +1,7 @@
 //! `mandelbrot` on a cluster.
 //!
-//! - **Split.** A task is a run of consecutive tiles, 4096 pixels in total, or one tile that is
-//!   larger. The messages of a task cost the same for any number of pixels, so small tiles share
-//!   one.
+//! - **Split.** A task is as many consecutive tiles as fit into 4096 pixels, or one larger tile.
+//!   The messages of a task cost the same for any number of pixels, so small tiles share one.
 //! - **Share.** By credit: a worker has several tasks in flight, so the next one has arrived before
 //!   the worker is free, and it does not wait for a message. Work stealing would cost a round trip
 //!   at the moment when a worker is idle.
@@ -38,7 +37,8 @@ use crate::{
     threads::Threads,
 };
 
-/// Pixels per task: enough that computing them takes longer than sending the task's messages.
+/// Maximum pixels of a task of several tiles: enough that computing them takes longer than sending
+/// the task's messages.
 const GRAIN: Grain = Grain { pixels: 4096 };
 
 // ANCHOR: mandelbrot-run

@@ -185,7 +185,7 @@ fn gather(
     let cluster = coordinator.cluster;
     let mut counted = Vec::new();
     let mut split = Vec::new();
-    let pending = ReceiverStream::new(pending_rx).buffer_unordered(coordinator.in_flight());
+    let pending = ReceiverStream::new(pending_rx).buffer_unordered(coordinator.max_in_flight());
     for (counts, completion) in block_on_stream(pending) {
         let Spilled { mut read, slices } = match coordinator.answer(completion, Counted::Failed)? {
             Counted::Spilled(spilled) => spilled,
@@ -218,7 +218,7 @@ fn reduce(coordinator: &Coordinator, mut counts: Vec<Counts>, out: &mut dyn Sink
         let mut missing = Vec::new();
         let sums = stream::iter(mem::take(&mut left))
             .map(|number| coordinator.rank(number, &counts, attempts.entry(number).or_default()));
-        for (number, completion) in block_on_stream(sums.buffer_unordered(coordinator.in_flight())) {
+        for (number, completion) in block_on_stream(sums.buffer_unordered(coordinator.max_in_flight())) {
             match coordinator.answer(completion, Summed::Failed)? {
                 Summed::Ranked(ranked) => coordinator.ctx.emit(Output::Ranked(ranked), out)?,
                 Summed::Failed(why) => return cluster.fail_with(format!("partition {number}"), &why),
@@ -319,8 +319,8 @@ impl Coordinator<'_> {
         self.cluster.output(completion, |_: &Request, why| failed(why.to_owned()))
     }
 
-    /// Requests in flight: for each worker one that runs and one that waits there.
-    fn in_flight(&self) -> usize {
+    /// Maximum requests in flight: for each worker one that runs and one that waits there.
+    fn max_in_flight(&self) -> usize {
         2 * self.ctx.workers.get()
     }
 }

@@ -4,8 +4,8 @@
 //! limit gets a process of its own: this same program, started again with the limit as an argument.
 //! The argument tells the program that it is a worker. Its lines appear here because a worker
 //! inherits standard output. `wait` returns how the process has ended. Until then the operating
-//! system keeps an ended process in its table (a *zombie*). Dropping a `Child` neither waits for the
-//! process nor kills it.
+//! system keeps an ended process in its table (a *zombie*). Dropping a `Child` neither waits for
+//! the process nor kills it.
 //!
 //! What to see: the workers print the same lines, but in the order in which they finish. With two
 //! cores or more, they take less time than the loop. Start a worker yourself: put a limit after the

@@ -1,9 +1,9 @@
 //! Multiprocessing: one program as several processes, which exchange messages.
 //!
-//! A process has an address space of its own. If a worker process aborts, corrupts its heap or is
-//! killed, that ends this process and no other. The program starts another worker, and has the
-//! tasks done again that have no output yet. ([`kv`] has no tasks to repeat. If the program itself
-//! ends, its workers end too.) The processes still share the machine: its memory, its files, and
+//! A process has an address space of its own. The crash of a worker, by an abort, a corrupted heap
+//! or a `kill -9`, ends that process and no other: the program starts another worker, and repeats
+//! the tasks that have no output yet. ([`kv`] has no tasks to repeat. If the program itself ends,
+//! its workers end too.) The processes still share the machine: its memory, its files, and
 //! its process ids. The price of the isolation is serialization: a message is encoded, copied by
 //! the operating system, and decoded. So a program sends *names* and not contents where all
 //! processes see the same files, and sends few messages.
@@ -15,8 +15,8 @@
 //! threads, one thread *feeds* while the main thread *gathers*.
 //!
 //! 1. `feed` walks the directories and submits a task for every 32 file names. The task goes into
-//!    the pool's *request queue*. For each task the pool returns a *pending result*, which goes into
-//!    the *pending queue*. While the pending queue is full, `feed` waits: that is the
+//!    the pool's *request queue*. For each task the pool returns a *pending result*, which goes
+//!    into the *pending queue*. While the pending queue is full, `feed` waits: that is the
 //!    *backpressure*, and the bound on memory.
 //! 2. Each worker process has an *owner*, a thread of the pool. An owner starts its worker when it
 //!    takes its first task from the request queue. The worker is the same program with an
@@ -52,17 +52,17 @@
 //!   output.
 //! - **A worker dies.** Its owner finds one of the channels closed, and drops both. An output that
 //!   it has not received by then is lost with them, and its task is done again. The owner starts
-//!   another worker and sends it the tasks that were in flight. An output arrives complete or not at
-//!   all, so each task has one output in the end. A task that was alone in flight at three deaths is
-//!   given up. If it has several files or tiles, the workload submits each of them as a task of its
-//!   own, so that only the one that kills its worker is lost.
+//!   another worker and sends it the tasks that were in flight. An output arrives complete or not
+//!   at all, so each task has one output in the end. A task that was alone in flight at three
+//!   deaths is given up. If it has several files or tiles, the workload submits each of them as a
+//!   task of its own, so that only the one that kills its worker is lost.
 //! - **The run is done, or stopped.** The workers are killed. That ends a worker in any state, even
-//!   a suspended one, and a worker holds nothing that would be lost. Each owner reaps its worker, so
-//!   no zombie is left, and the pool joins the owners.
+//!   a suspended one, and a worker holds nothing that would be lost. Each owner reaps its worker,
+//!   so no zombie is left, and the pool joins the owners.
 //! - **The program itself is killed.** It can no longer end the workers, so they must notice. Each
 //!   has a *lifeline*: its standard input, a socket whose other end the program holds. When the
-//!   program ends, the operating system closes that end, and a thread of the worker, which waits for
-//!   this, ends the process.
+//!   program ends, the operating system closes that end, and a thread of the worker, which waits
+//!   for this, ends the process.
 //! - **Ctrl-C** in a terminal signals a whole process group. The workers are in groups of their
 //!   own, so that only the program is signalled, and decides.
 //!

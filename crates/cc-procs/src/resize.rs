@@ -14,8 +14,8 @@
 //! - **Fail.** A panic is caught in the worker, and becomes the task's output. A worker that dies
 //!   is replaced, and its images are done again; an image that was alone at three deaths fails. A
 //!   worker that cannot be started ends the run. If `feed` panics, the run fails after the outputs
-//!   of what was submitted. A closed channel does not tell a panic from a normal end, so `run` joins
-//!   the thread to find out.
+//!   of what was submitted. A closed channel does not tell a panic from a normal end, so `run`
+//!   joins the thread to find out.
 
 use std::thread;
 

@@ -7,9 +7,10 @@
 //!   search, since workers would contend for the caches inside of a shared regex. Work stealing
 //!   would gain nothing: tasks are large and come from one iterator.
 //! - **Bound.** The queue of pending results has room for `window`. The queue of requests has room
-//!   for one more, so only pending results make `feed` wait. Of a remainder, two tasks per worker
-//!   are in flight. They have a queue of their own, so the task that is next in order always has
-//!   room. A worker has one file open.
+//!   for one more, so that `feed` normally waits only for room among the pending results. Of each
+//!   remainder, at most two tasks per worker are submitted and not emitted. They have a queue of
+//!   their own, from which workers take first, so the task that is next in order waits for no tasks
+//!   of `feed`. A remainder of a remainder has the same bound again. A worker has one file open.
 //! - **Order.** A queue of pending results: workers complete them in any order, `gather` takes them
 //!   in the order of the tasks.
 //! - **Stop.** `feed` and the workers check for a stop before each task. `feed` ends, and the
@@ -31,7 +32,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, select_biased};
 use crate::{
     caught::caught,
     pending,
-    threads::{Threads, in_flight},
+    threads::{Threads, max_in_flight},
 };
 
 // ANCHOR: grep-run
@@ -40,7 +41,7 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let search = Search::new(&job.query)?;
     let (pending_tx, pending_rx) = bounded(ctx.window.get());
     let (requests_tx, requests_rx) = bounded(ctx.window.get() + 1);
-    let (urgent_tx, urgent_rx) = bounded(in_flight(ctx));
+    let (urgent_tx, urgent_rx) = bounded(max_in_flight(ctx));
     thread::scope(|scope| {
         let mut threads = Threads::new(ctx, scope);
         threads.spawn_workers(move |_| {
@@ -126,7 +127,7 @@ fn emit_in_order(
 
     let mut queue = VecDeque::new();
     for task in remainder {
-        if queue.len() == in_flight(ctx) {
+        if queue.len() == max_in_flight(ctx) {
             let first = queue.pop_front().expect("the queue is full");
             emit_in_order(ctx, job, first, urgent_tx, out)?;
         }

@@ -12,7 +12,7 @@ use cc_workloads::{Cause, Ctx, Error, Result};
 /// Maximum number of tasks in flight at a time: two per worker. One is being done; the other waits
 /// in the queue, so the worker does not idle until `gather` or `feed` has sent it another.
 #[must_use]
-pub fn in_flight(ctx: &Ctx) -> usize {
+pub fn max_in_flight(ctx: &Ctx) -> usize {
     2 * ctx.workers.get()
 }
 

@@ -7,9 +7,10 @@
 //! - **Share.** The pool distributes the jobs; its queues are not visible here. All jobs come from
 //!   outside of the pool and wait in its common queue, so there is nothing to steal. Each worker of
 //!   the pool has its own search, found by the worker's index (`Kernels`).
-//! - **Bound.** The queue of pending results has room for `window`. Of a remainder, two tasks per
-//!   worker are in flight. The pool accepts any number of jobs, so the code that spawns them must
-//!   count. A worker has one file open.
+//! - **Bound.** The queue of pending results has room for `window`. Of each remainder, at most two
+//!   tasks per worker are submitted and not emitted. A remainder of a remainder has the same bound
+//!   again. The pool accepts any number of jobs, so the code that spawns them must count. A worker
+//!   has one file open.
 //! - **Order.** A queue of pending results. Jobs from outside of the pool begin in the order in
 //!   which they were spawned. So at most a window of jobs is ahead of the one that `gather` waits
 //!   for.
@@ -32,7 +33,7 @@ use super::pool::{Kernels, with_pool};
 use crate::{
     caught::caught,
     pending,
-    threads::{Threads, in_flight},
+    threads::{Threads, max_in_flight},
 };
 
 // ANCHOR: grep-run
@@ -117,7 +118,7 @@ fn emit_in_order(
 
     let mut queue = VecDeque::new();
     for task in remainder {
-        if queue.len() == in_flight(spawner.ctx) {
+        if queue.len() == max_in_flight(spawner.ctx) {
             let first = queue.pop_front().expect("the queue is full");
             emit_in_order(spawner, job, first, out)?;
         }

@@ -22,7 +22,7 @@ use cc_workloads::{
 use rayon::{ThreadPool, prelude::*};
 
 use super::pool::{Kernels, with_pool};
-use crate::{caught::caught, threads::in_flight, wordcount::emit};
+use crate::{caught::caught, threads::max_in_flight, wordcount::emit};
 
 // ANCHOR: wordcount-run
 /// Runs the job on a pool of `ctx.workers` threads, made for it; the calling thread reads ahead,
@@ -44,7 +44,7 @@ impl JobState<'_> {
     /// Counts all of these tasks, one batch per step. Returns the parts of failed tasks, to be done
     /// once more.
     fn count(&mut self, mut tasks: impl Iterator<Item = Task>, out: &mut dyn Sink<Output>) -> Vec<Task> {
-        let size = in_flight(self.ctx);
+        let size = max_in_flight(self.ctx);
         let mut failed = Vec::new();
         let mut batch: Vec<Task> = tasks.by_ref().take(size).collect();
         while !batch.is_empty() && !self.ctx.stop.requested() {
