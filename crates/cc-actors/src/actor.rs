@@ -6,9 +6,10 @@
 //! does not use a message that it has moved; that actors share no other state is this crate's
 //! discipline.
 //!
-//! A [`System`] is the actors of one run. No actor is interrupted: `receive` returns [`Halted`]
-//! when the run is over or was stopped, or when no address of the mailbox is left. `send` returns
-//! it when the mailbox is gone. An actor passes it on with `?`.
+//! A [`System`] is the actors of one run, or of one phase of it; below, *the run* means either. No
+//! actor is interrupted: `receive` returns [`Halted`] when the run is over or was stopped, or when
+//! no address of the mailbox is left. `send` returns it when the mailbox is gone. An actor passes
+//! it on with `?`.
 //!
 //! - **Backpressure.** Mailboxes are bounded, and `send` waits while one is full. Actors that wait
 //!   for each other in a circle deadlock. So each workload's file says which actor may wait for
@@ -120,7 +121,7 @@ pub struct Death<S> {
     pub reason: String,
 }
 
-/// The actors of one run. A clone is of the same run.
+/// The actors of one run, or of one phase of it. A clone is of the same run or phase.
 #[derive(Clone)]
 pub struct System<'scope, 'env: 'scope> {
     scope: &'scope Scope<'scope, 'env>,

@@ -15,11 +15,11 @@
 //!   mebibyte of input, or a quarter of that of output. The worker hands back what is left as a
 //!   *remainder*: further tasks, which the collector submits.
 //! - **Share.** Nothing but the spec's `SharedCutoff`, in which the sink (the printer) notes that
-//!   it needs no more of a file. The source then stops reading it if it is a stream, and the
-//!   collector drops the rest of its remainder ([`Job::wants`]). The iterator of the tasks, the
-//!   table of workers that are ready, each search and the early outputs have one owner each. A
-//!   queue from which all workers take would be shared state: here the dispatcher decides which
-//!   worker gets which task.
+//!   it needs no more of a file. If the file is a stream, the source then stops reading it. The
+//!   collector submits no further tasks of a remainder that continue the file ([`Job::wants`]). The
+//!   iterator of the tasks, the table of workers that are ready, each search and the early outputs
+//!   have one owner each. A queue from which all workers take would be shared state: here the
+//!   dispatcher decides which worker gets which task.
 //! - **Bound.** The source lists one task for each credit, of which there are `window`. A worker is
 //!   sent a task and one more, so that it need not wait while the dispatcher chooses. Of each
 //!   remainder, at most two tasks per worker are submitted and not yet emitted.
@@ -27,7 +27,7 @@
 //!   mailbox has room for all credits, a worker's for the tasks that it asked for, and the
 //!   supervisor's for the death of every worker: sending to these never waits. So the dispatcher
 //!   never waits for room. The collector waits only for room at the dispatcher, and for the sink.
-//!   All others wait only for room at these two.
+//!   All others wait only for room at the dispatcher or at the collector.
 //! - **Order.** A task carries its [`Position`]. The dispatcher sends the foremost task first, and
 //!   the collector keeps outputs that arrive early.
 //! - **Stop.** A stop makes every pending `receive` return [`Halted`]. The actor returns and drops
@@ -54,7 +54,8 @@ use crate::{
 };
 
 /// Maximum tasks in flight per worker: one that it runs, and one that is in its mailbox when it
-/// finishes. It asks for the next task when it begins one, so only the others are in its mailbox.
+/// finishes. It asks for the next task when it begins one, so its mailbox never holds more than
+/// `IN_FLIGHT - 1`.
 const IN_FLIGHT: usize = 2;
 
 /// Maximum tasks of one remainder, per worker, that are submitted and not yet emitted. They suffice
@@ -69,8 +70,9 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     system(&ctx.stop, |system| {
         let (source, credits) = system.mailbox(window);
         // Once the actors run, these two sizes decide only how often a sender waits. Both have room
-        // for a window and for the tasks of a remainder; the dispatcher's also for the requests of
-        // the workers. The first `Ready` of every worker must fit, since no actor receives yet.
+        // for a window and for the tasks of a remainder; the dispatcher's also for the `Ready`
+        // messages of the workers. The first of every worker must fit, since the dispatcher has not
+        // been started when `run` sends them.
         let (dispatcher, commands) = system.mailbox(window + (REMAINDER_IN_FLIGHT + IN_FLIGHT) * count);
         let (collector, events) = system.mailbox(window + REMAINDER_IN_FLIGHT * count);
         let to = Addresses { source, dispatcher, collector };
@@ -178,8 +180,10 @@ impl Collector<'_> {
         }
     }
 
-    /// Emits the output at `next`. Submits more tasks of the remainders that are open, closes those
-    /// that are done, and moves `next` on. If none is open, sends a credit.
+    /// Emits the output at `next`, and enters its remainder, which may be empty. Submits the next
+    /// tasks of the innermost remainder. When all tasks of a remainder have been emitted, leaves
+    /// it, for the task after the one that it belongs to. When no remainder is left, sends a
+    /// credit.
     fn emit_in_order(&mut self, mut output: Output) -> Result<(), Halted> {
         let remainder = mem::take(&mut output.remainder);
         if self.ctx.emit(output, self.out).is_break() {
@@ -226,7 +230,7 @@ struct Collector<'a> {
     to: Addresses,
     /// The position of the output that is emitted next.
     next: Position,
-    /// Outputs of later positions.
+    /// Outputs that have arrived and are not next.
     early: BTreeMap<Position, Output>,
     /// The remainders that contain `next`, the innermost last.
     levels: Vec<Level>,
@@ -240,9 +244,10 @@ impl<'a> Collector<'a> {
     }
 }
 
-/// A remainder whose tasks are in flight.
+/// A remainder that contains `next`. Every output that is emitted gets a level, even if its
+/// remainder is empty.
 struct Level {
-    /// The tasks that were not submitted.
+    /// The tasks that are not yet submitted.
     remainder: Remainder,
     /// Number of tasks that were submitted.
     submitted: usize,

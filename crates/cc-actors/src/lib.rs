@@ -15,9 +15,10 @@
 //!
 //! # One job's way through this crate
 //!
-//! [`grep::run`] makes a [`system`](actor::system), the actors of one run: a source, a dispatcher,
-//! a supervisor and the number of workers that was asked for. The calling thread becomes the last
-//! actor, the collector, because the sink, into which the outputs go, cannot leave that thread.
+//! [`grep::run`] makes a [`system`](actor::system): the actors of one run, or of one phase of it.
+//! Here they are a source, a dispatcher, a supervisor and the number of workers that was asked for.
+//! The calling thread becomes the last actor, the collector, because the sink, into which the
+//! outputs go, cannot leave that thread.
 //!
 //! 1. The collector sends the source *credits*: one for each of the source's tasks that may be in
 //!    flight (their number is the *window*). For each credit, the source lists the next files of
@@ -37,9 +38,10 @@
 //!    are submitted and not yet emitted. A task of a remainder may have a remainder as well. The
 //!    credit goes back when nothing is left of the source's task.
 //! 5. When the source has sent the number of tasks, and the last of them has been emitted, the
-//!    collector returns. That closes the system: all other actors, which wait for messages that
-//!    will not come, are halted and joined. A stop, such as a Ctrl-C, closes it in the same way; a
-//!    worker finishes the task that it is running first.
+//!    collector returns. That closes the system: the source has ended already; the other actors,
+//!    which wait for messages that will not come, are halted, and all are joined. A stop, such as a
+//!    Ctrl-C, halts all actors, the source included; a worker first finishes the task that it is
+//!    running.
 //!
 //! # Let it crash
 //!
@@ -66,8 +68,8 @@
 //! In [`wordcount`] all counts of one word must meet in one place. The workers are *mappers*, and
 //! the partitions of the words belong to other actors, the *reducers*, to which every mapper sends
 //! its counts of their words. No actor waits at a barrier: a mapper reports a task after it has
-//! sent the task's counts, and the collector writes to the reducers after all reports. So a reducer
-//! receives the end of the counts after the last of them.
+//! sent the task's counts, and after all reports the collector sends the reducers a message that
+//! ends the counts. So a reducer receives that message after the last of the counts.
 //!
 //! In [`sort`] the second phase needs everything that the first has made. There each phase is a
 //! system of its own, and its end is the barrier: no actor of the first phase is left.

@@ -2,17 +2,18 @@
 //!
 //! ```text
 //!                   tasks
-//!   collector ───────────────────> workers      (the collector owns the cursor and the sink)
+//!   collector ───────────────────> workers      (the collector owns the tasks and the sink)
 //!      ^ ^         outputs          │   │
 //!      │ └──────────────────────────┘   │ death
 //!      └──────────  supervisor <────────┘
 //! ```
 //!
 //! - **Split.** A task is as many whole tiles (rectangles of the picture) as fit in 1024 pixels,
-//!   but at least one: with much less work, its messages would cost more than it does.
-//! - **Share.** Nothing. The collector owns the cursor as well as the sink, since advancing the
-//!   cursor is too little work for an actor of its own. It answers each output with the next task,
-//!   so a task costs two messages. A worker that finishes sooner is sent more tasks.
+//!   but at least one. With much less work, a task's messages would cost more than its work.
+//! - **Share.** Nothing. The collector owns the cursor (the iterator of the tasks) as well as the
+//!   sink, since advancing the cursor is too little work for an actor of its own. The collector
+//!   answers each output with the next task, so a task costs two messages. A worker that finishes
+//!   sooner is sent more tasks.
 //! - **Bound.** Each worker is sent two tasks at first, one to run and one that waits in its
 //!   mailbox, and then one for each output. So at most two tasks per worker are in flight.
 //! - **Deadlock.** No send waits: each mailbox has room for every message that can be in flight to
@@ -37,7 +38,8 @@ use crate::supervisor::{self, ChildSpec, Supervisor};
 const GRAIN: Grain = Grain { pixels: 1024 };
 
 /// Maximum tasks in flight per worker: one that it runs, and one that is in its mailbox when it
-/// finishes. All of them fit in its mailbox, since it is sent them before it has received any.
+/// finishes. The mailbox has room for all of them, because a worker may be sent all of them before
+/// it has received any.
 const IN_FLIGHT: usize = 2;
 
 // ANCHOR: mandelbrot-run
@@ -125,14 +127,14 @@ impl Collector<'_> {
 }
 // ANCHOR_END: mandelbrot-gather
 
-/// A worker owns its plane.
+/// A worker owns its `Plane`, the kernel that computes tiles.
 type Worker = supervisor::Worker<Plane, Task, Address<Event>>;
 
 /// The actor that owns the cursor, and the sink, which cannot leave the calling thread.
 struct Collector<'a> {
     ctx: &'a Ctx,
     workers: Vec<Address<Task>>,
-    /// The cursor: the tasks that no worker was sent.
+    /// The cursor: the iterator of the tasks that no worker has been sent.
     tasks: Tasks,
     /// Tiles of failed tasks, each to be sent again on its own.
     retry: Vec<Task>,

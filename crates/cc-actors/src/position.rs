@@ -1,10 +1,10 @@
 //! The position of a task in the order, where a task may turn out to be several.
 
 /// The position of a task: its number or, for a task of a remainder, the position of the task that
-/// left the remainder, and its number in that.
+/// the remainder belongs to, and its number in the remainder.
 ///
-/// Positions are ordered lexicographically. So the tasks of a remainder come after the task that
-/// left it and before the next one, at any depth, and no actor need know how many they will be.
+/// Positions are ordered lexicographically. So the tasks of a remainder come after the task that it
+/// belongs to and before the next one, at any depth, and no actor need know how many they will be.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position(Vec<usize>);
 
@@ -34,7 +34,7 @@ impl Position {
         self.0.push(0);
     }
 
-    /// Moves from the end of a remainder to the task after the one that left it.
+    /// Moves from the end of a remainder to the task after the one that it belongs to.
     pub fn leave(&mut self) {
         self.0.pop();
         *self.0.last_mut().expect("`leave` follows an `enter`") += 1;

@@ -3,10 +3,10 @@
 //!
 //! The worker aborts. The coordinator sees only that the connection has closed. If a cable were
 //! cut, it would see nothing, and suspect the worker after a time-out. In both cases it ends the
-//! session and gives the tasks that the worker had on *lease* to other workers. It cannot know
-//! which of these tasks has killed the worker, so each of them is now a suspect and runs alone. A
-//! task that was alone on its worker at three losses is given up. So a task may begin several
-//! times, but only one answer to it is used.
+//! session. The worker's *leases* end, and the tasks go to other workers. It cannot know which of
+//! these tasks has killed the worker, so each of them is now a suspect and runs alone. A task that
+//! was alone on its worker at three losses is given up. So a task may begin several times, but only
+//! one answer to it is used.
 //!
 //! What to see: three results and one failure, each at its place in the order. Standard error is
 //! empty: a process that aborts prints nothing.

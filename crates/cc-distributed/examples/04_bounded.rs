@@ -2,12 +2,13 @@
 //!
 //! Here the main program is the producer, and the cluster the consumer. `submit` never waits: the
 //! cluster's queue has no bound of its own, because only the caller knows what fits into memory. So
-//! the caller keeps the bound. It holds at most three pending results, and submits the next task
-//! when the first of them is complete. (A worker has a bound, too: it grants the coordinator a
-//! *credit*, and is sent no more than that.) Closing the cluster ends its workers, and the results
-//! of tasks that are still in flight are dropped.
+//! the caller keeps the bound. It holds three pending results, and submits the next task when the
+//! first of them is complete. (A worker has a bound, too: it grants the coordinator a *credit*, and
+//! is sent no more than that, except a single task that is larger than the credit, which is sent
+//! alone.) Closing the cluster ends its workers, and the results of tasks that are still in flight
+//! are dropped.
 //!
-//! What to see: the producer never runs out of tasks, but each line says that three are in flight.
+//! What to see: the numbers never end, but only three tasks are submitted ahead.
 
 use std::collections::VecDeque;
 

@@ -5,18 +5,20 @@
 //!   with their names.
 //! - **Share.** Nothing: coordinator and workers exchange only messages. A worker is sent the query
 //!   once, when its session begins, and compiles it there.
-//! - **Bound.** At most `window` results are pending. Of each remainder, at most two tasks per
-//!   worker are submitted and not emitted. A remainder of a remainder has the same bound again. A
-//!   worker has as many tasks and bytes as its credit allows.
+//! - **Bound.** At most `window` results are in the channel, and `gather` waits for one more. Of
+//!   each remainder, at most 2 x `--workers` tasks are submitted and not emitted. A remainder of a
+//!   remainder has the same bound again. A worker has as many tasks and bytes as its credit allows
+//!   (except a single task that is larger than the credit, which is sent alone).
 //! - **Order.** `feed` queues the pending results in the order of the tasks, and `gather` waits for
-//!   them in that order. The workers complete them in any order.
+//!   them in that order. They are completed in any order.
 //! - **Stop.** `gather` waits for the stop as well as for a result. Closing the cluster's queue
 //!   ends the sessions. The worker processes of the run are killed. A standing worker may finish
 //!   its task; the answer is then dropped.
 //! - **Fail.** A silent worker is taken for dead: it is cut off, and its tasks go to other workers.
 //!   Tasks are repeatable, so a wrong suspicion is harmless. A worker whose answer does not belong
-//!   to its task is cut off too. A panic of the kernel is sent back as a failure; a panic of `feed`
-//!   or `load` is the run's error. A task that was alone on its worker at three losses is given up.
+//!   to its task gets no more tasks in this run, and other workers repeat its tasks. A panic of the
+//!   kernel is sent back as a failure; a panic of `feed` or `load` is the run's error. A task that
+//!   was alone on its worker at three losses is given up.
 
 use std::{collections::VecDeque, convert::Infallible, mem, ops::ControlFlow, thread};
 
@@ -60,10 +62,11 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
             let load = move || load(ctx, job, cluster, loader, &tasks_rx, &urgent_rx);
             threads.spawn(format!("load-{n}"), load)?;
         }
-        // Only the loaders keep receivers. A receiver kept here would stay open when all loaders
-        // have ended, and `feed` or `gather` would wait forever for room in the channel.
+        // Only the loaders keep receivers. A receiver kept here would keep the channel open when
+        // all loaders have ended, and `feed` or `gather` would wait forever for room in it.
         drop((tasks_rx, urgent_rx));
         threads.spawn("feed", move || feed(ctx, job, &pending_tx, &tasks_tx))?;
+        // The `Gatherer` is dropped here, and with it `urgent_tx`: the loaders end.
         gather(&Gatherer { ctx, job, cluster: &cluster, stop_rx, urgent_tx }, &pending_rx, out);
         // `feed` may be waiting for room; without a receiver its `send` fails, and it can be
         // joined.
@@ -76,33 +79,34 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
 
 // ANCHOR: grep-feed
 /// Queues the tasks, and in the same order their pending results.
-fn feed(ctx: &Ctx, job: &Job, pending_tx: &Sender<Receiver<Loaded>>, tasks_tx: &Sender<Request>) {
+fn feed(ctx: &Ctx, job: &Job, pending_tx: &Sender<Receiver<Loaded>>, tasks_tx: &Sender<ToLoad>) {
     for task in job.tasks(Grain::default(), &ctx.stop) {
-        let (request, loaded_rx) = Request::new(task, Lane::Usual);
-        if pending_tx.send(loaded_rx).is_err() || tasks_tx.send(request).is_err() {
+        let (to_load, loaded_rx) = ToLoad::new(task, Lane::Usual);
+        if pending_tx.send(loaded_rx).is_err() || tasks_tx.send(to_load).is_err() {
             break;
         }
     }
 }
 
-/// Prepares tasks for sending: what a worker cannot open is read into its task.
+/// Prepares tasks for sending: without `--shared-fs`, the files are read into them.
 fn load(
     ctx: &Ctx,
     job: &Job,
     cluster: &Cluster,
     mut loader: Option<Loader>,
-    tasks_rx: &Receiver<Request>,
-    urgent_rx: &Receiver<Request>,
+    tasks_rx: &Receiver<ToLoad>,
+    urgent_rx: &Receiver<ToLoad>,
 ) {
     // Urgent tasks first, because the output waits for them. `feed` closes its channel at the end
-    // of the input; urgent tasks may still come until `gather` closes theirs.
+    // of the input; urgent tasks may still come until `gather` ends, which closes the urgent
+    // channel.
     let next = || {
         select_biased! {
-            recv(urgent_rx) -> request => request.ok(),
-            recv(tasks_rx) -> request => request.or_else(|_| urgent_rx.recv()).ok(),
+            recv(urgent_rx) -> to_load => to_load.ok(),
+            recv(tasks_rx) -> to_load => to_load.or_else(|_| urgent_rx.recv()).ok(),
         }
     };
-    while let Some(Request { task, lane, reply }) = next() {
+    while let Some(ToLoad { task, lane, reply }) = next() {
         if ctx.stop.requested() {
             break;
         }
@@ -158,9 +162,9 @@ impl Gatherer<'_> {
                 self.emit_in_order(&first, out)?;
             }
             if self.job.wants(&task) {
-                let (request, loaded_rx) = Request::new(task, Lane::Urgent);
+                let (to_load, loaded_rx) = ToLoad::new(task, Lane::Urgent);
                 pending.push_back(loaded_rx);
-                if self.urgent_tx.send(request).is_err() {
+                if self.urgent_tx.send(to_load).is_err() {
                     return ControlFlow::Break(());
                 }
             }
@@ -183,10 +187,10 @@ struct Gatherer<'a> {
     job: &'a Job,
     cluster: &'a Cluster,
     /// Disconnected by a stop. Waiting for the result alone is not enough: after a stop its task
-    /// may lie in the urgent channel, which no loader reads, and which stays open because
-    /// `urgent_tx` is held here.
+    /// may be in the urgent channel, where no loader is left to take it. The channel keeps it, with
+    /// its `reply`, until `urgent_tx` is dropped, which is held here.
     stop_rx: Receiver<Infallible>,
-    urgent_tx: Sender<Request>,
+    urgent_tx: Sender<ToLoad>,
 }
 
 /// What a worker is told: the query, with the directory in which relative names begin.
@@ -195,20 +199,20 @@ fn job_setup(query: &Query, options: &Options) -> Result<JobSetup<Query>> {
     Ok(JobSetup { job: Query { base, ..query.clone() }, shared_fs: options.shared_fs })
 }
 
-/// Maximum tasks of one remainder that are submitted and not emitted: for each worker one that runs
-/// and one that waits there.
+/// Maximum tasks of one remainder that are submitted and not emitted: for each worker that
+/// `--workers` counts, one that runs and one that waits there.
 fn max_in_flight(ctx: &Ctx) -> usize {
     2 * ctx.workers.get()
 }
 
-/// A task, and where its pending result goes.
-struct Request {
+/// A task to load, and where its pending result goes.
+struct ToLoad {
     task: Task,
     lane: Lane,
     reply: Sender<Loaded>,
 }
 
-impl Request {
+impl ToLoad {
     fn new(task: Task, lane: Lane) -> (Self, Receiver<Loaded>) {
         let (reply, loaded_rx) = bounded(1);
         (Self { task, lane, reply }, loaded_rx)

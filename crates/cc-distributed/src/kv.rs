@@ -114,7 +114,7 @@ impl Coordinator {
             () = self.stop.requested() => Ok(()),
             accepted = self.accept(&listener, &mut clients) => accepted,
         };
-        // From here on the kernel refuses connections.
+        // From here on the operating system refuses connections.
         drop(listener);
         let drained = async { while clients.join_next().await.is_some() {} };
         // Clients that are left after the drain time are disconnected.

@@ -7,10 +7,12 @@
 //!
 //! The answer here is the usual one, for tasks that are *repeatable* (idempotent). The coordinator
 //! hands out a task on a *lease*. A worker that is silent for too long is suspected: its session
-//! ends, and its leases go to other workers. So a task may run several times (*at-least-once*), but
-//! only a worker that holds a lease can complete it, and only the first accepted answer counts. For
-//! repeatable tasks a wrong suspicion therefore costs work, never correctness. For data that only
-//! one worker holds, as in [`kv`], a wrong suspicion costs that data; see below.
+//! and its leases end, and the tasks go to other workers. So a task may run several times
+//! (*at-least-once*), but only a worker that holds a lease can complete it, and only the first
+//! accepted answer counts. For repeatable tasks a wrong suspicion therefore costs work, never
+//! correctness. Data that only one worker holds, as in [`kv`], would be lost. So there a suspected
+//! worker gets no more requests, and is given up only after a second, longer limit
+//! (`--lose-after`).
 //!
 //! # One job's way through this crate
 //!
@@ -19,23 +21,25 @@
 //! A member is the coordinator's side of the connection to its worker. If the command line names no
 //! workers, each member starts one as a process.
 //!
-//! 1. `feed` lists the files. For each task it puts a *pending result* into a channel. The channel
-//!    is bounded: that is the backpressure, and the bound on memory.
+//! 1. `feed` lists the files. It puts each task, with the sender of a *reply channel*, into a
+//!    channel to `load`. The receiver goes into a second channel, to `gather`, in the order of the
+//!    tasks. The second channel has room for `window` of them: that is the backpressure, and the
+//!    bound on memory.
 //! 2. `load` prepares the task for sending. It reads the files' contents into it, or leaves the
-//!    names (`--shared-fs`), and submits it to the queue as bytes. The queue returns a pending
-//!    result too, for the output; `load` passes it to `gather`.
+//!    names (`--shared-fs`), and submits it to the queue as bytes. The queue returns a *pending
+//!    result*; `load` sends it on the task's reply channel.
 //! 3. The member has sent the job to its worker, in a *hello*, and was granted a *credit*. While
 //!    credit is left it takes tasks on lease and sends them on one stream, in frames of 256 KiB.
 //! 4. The worker runs the kernel (`work`) in its *slots*: threads that each do one task at a time.
 //!    It sends back each output. A panic is sent back as a failure.
 //! 5. The member hands the output to the queue, which completes the pending result. `gather` emits
-//!    the outputs in the order of the tasks. A remainder of a task is submitted in the same way, in
-//!    the urgent lane.
+//!    the outputs in the order of the tasks. If a task was too large, what is left of it (its
+//!    *remainder*) is submitted in the same way, with priority (the *urgent lane*).
 //!
 //! Meanwhile the member pings its worker, on a second connection. If no answer comes, or the stream
 //! breaks, the member leaves the queue and closes the connection, so that no late answer arrives.
-//! The queue gives its leases to workers that have credit left. The member then starts another
-//! session from the beginning: a session is never resumed.
+//! The worker's leases end, and the queue hands out these tasks again, to workers that have credit
+//! left. The member then starts another session from the beginning: a session is never resumed.
 //!
 //! When a worker is lost, the queue cannot know which of its tasks was the cause. It *quarantines*
 //! all of them: each runs alone from then on. A task that was alone on its worker at three losses
@@ -54,35 +58,41 @@
 //! store](cluster::blob_store) of its session, and returns names that say where they are. The tasks
 //! of the second phase get these names, and fetch the bytes directly from the workers. With a
 //! shuffle, losing a worker is no longer harmless: the results of tasks that were complete are lost
-//! as well. So the coordinator keeps the tasks (their *lineage*). When a session has ended, or
-//! another worker could not fetch from it, the coordinator has its tasks done again, and then the
-//! tasks that need them. A name contains the session and the attempt, and a task of the second
-//! phase gets one name for each task of the first, so nothing is counted twice.
+//! as well. So the coordinator keeps the tasks (their *lineage*). When a session has ended, the
+//! coordinator has the tasks of this session done again, and then the tasks that need their
+//! results. If the session is alive, but one worker cannot fetch from it, the fetching task goes to
+//! another worker. A name contains the session and the attempt, and a task of the second phase gets
+//! one name for each task of the first, so nothing is counted twice.
 //!
 //! [`sort`] shuffles runs of sorted lines, and its second phase has an order. A task there that
 //! could not fetch a run keeps its position in the order while the run is made again.
 //!
 //! [`kv`] is a server, and its workers are *stateful*: each owns shards of the data, for as long as
 //! its session lasts. Requests are not repeatable, so nothing is leased and nothing is sent twice.
-//! When a session ends, its data is lost, and every request that has no answer yet is answered as
+//! A suspected worker gets no more requests, and keeps its data until `--lose-after`. When a
+//! session ends, its data is lost, and every request that has no answer yet is answered as
 //! *indeterminate*: it may have been executed or not. The next session begins with empty shards and
 //! another name. If the old worker was only slow, no request can reach its data any more. To
 //! survive a loss, the server would need replicas and a consensus protocol between them; both are
 //! beyond what this crate shows.
 //!
+//! [`fetch`] is a client with many requests. Each host belongs to one worker, which keeps the
+//! schedule and the limits of this host. What is lost with a worker is fetched again.
+//!
 //! # Modules, in reading order
 //!
-//! - [`mandelbrot`]: small tasks, several of which travel in one message;
+//! - [`mandelbrot`]: small tasks, each of several tiles, so that the tiles share the cost of a
+//!   message;
 //! - [`resize`]: large tasks, which travel as contents or as names;
 //! - [`grep`]: outputs in order, and remainders of tasks;
-//! - [`wordcount`]: two phases, and a shuffle between them;
-//! - [`sort`]: the same, with names that do not contain the location;
-//! - [`fetch`]: requests to hosts, each of which belongs to one worker;
-//! - [`kv`]: a server whose data is with the workers; its `node` is their side;
 //! - `job_setup`: what a worker is told once about a job;
 //! - `threads`: the coordinator's threads, joined before the end of their output is trusted;
 //! - [`cluster`]: the small runtime of this model. It knows no workload, and its queue knows no
-//!   transport: a message broker could replace everything between queue and worker.
+//!   transport: a message broker could replace everything between queue and worker;
+//! - [`wordcount`]: two phases, and a shuffle between them;
+//! - [`sort`]: the same, with names that do not contain the location;
+//! - [`kv`]: a server whose data is with the workers; its `node` is their side;
+//! - [`fetch`]: requests to hosts, each of which belongs to one worker.
 
 // All printing goes through `cc_workloads::stdio`, which does not panic, and reports what could not
 // be written.

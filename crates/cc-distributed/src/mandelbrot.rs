@@ -1,20 +1,22 @@
 //! `mandelbrot` on a cluster.
 //!
 //! - **Split.** A task is as many consecutive tiles as fit into 4096 pixels, or one larger tile.
-//!   The messages of a task cost the same for any number of pixels, so small tiles share one.
-//! - **Share.** By credit: a worker has several tasks in flight, so the next one has arrived before
-//!   the worker is free, and it does not wait for a message. Work stealing would cost a round trip
-//!   at the moment when a worker is idle.
-//! - **Bound.** At most `window` results are pending. A pending task is a few numbers; its result
-//!   is the counts of its tiles.
+//!   The messages of a task cost the same for any number of pixels, so small tiles share them.
+//! - **Share.** Nothing. Tasks are handed out by credit: a worker has several tasks in flight, so
+//!   the next one has arrived before the worker is free, and it does not wait for a message. Work
+//!   stealing would cost a round trip at the moment when a worker is idle.
+//! - **Bound.** At most `window` + 2 results are pending, and in addition the tiles of one failed
+//!   task, which are all submitted at once. A pending task is a few numbers; its result is the
+//!   counts of its tiles.
 //! - **Order.** None: results are taken in the order of completion, and each output says which
 //!   tiles it has.
 //! - **Stop.** Closing the cluster's queue abandons the pending results and ends the sessions. The
 //!   worker processes of the run are killed. In a standing worker the kernel checks for the end of
 //!   its session, between rows and within long ones.
 //! - **Fail.** A silent worker is taken for dead: it is cut off, and its tasks go to other workers.
-//!   So is a worker that answers with other tiles. A task that panicked, or was given up because it
-//!   lost three workers, is retried tile by tile, so that only the tile that causes it fails.
+//!   A worker that answers with other tiles gets no more tasks in this run, and other workers
+//!   repeat its tasks. A task that panicked, or was given up because it lost three workers, is
+//!   retried tile by tile, so that only the tile that causes it fails.
 
 use std::{ops::ControlFlow, thread};
 

@@ -4,18 +4,19 @@
 //!   resize it than the message takes. With `--shared-fs` a task is a file name.
 //! - **Share.** Nothing: coordinator and workers exchange only messages. The next image is sent to
 //!   any worker that has credit left. A worker is told the settings once.
-//! - **Bound.** At most two results per worker are pending, and two more images are in the channel
-//!   or being read. At a worker the credit in bytes is reached before the credit in tasks. One
-//!   thread reads all images.
+//! - **Bound.** At most 2 x `--workers` results are pending, and two more images are in the channel
+//!   or being read. If images are large, a worker's credit in bytes is reached before its credit in
+//!   tasks. One thread reads all images.
 //! - **Order.** None: results are taken in the order of completion, so a large image delays no
-//!   other. `gather` watches a bounded number of pending results, and that is the bound.
+//!   other. `gather` waits for all pending results at once, and `buffer_unordered` limits their
+//!   number.
 //! - **Stop.** Closing the cluster's queue abandons the pending results and ends the sessions. The
 //!   worker processes of the run are killed. A standing worker may finish its image; the output is
 //!   then dropped.
 //! - **Fail.** A silent worker is taken for dead: it is cut off, and its images go to other
-//!   workers. So is a worker whose thumbnail has another name than its task. An image that was
-//!   alone on its worker at three losses is given up; so is one that is too large to send. A panic
-//!   is sent back as a failure.
+//!   workers. A worker whose thumbnail has another name than its task gets no more tasks in this
+//!   run, and other workers repeat its tasks. An image that was alone on its worker at three losses
+//!   is given up; so is one that is too large to send. A panic is sent back as a failure.
 
 use std::thread;
 
@@ -59,7 +60,7 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
 // ANCHOR_END: resize-run
 
 // ANCHOR: resize-feed
-/// Submits the tasks, ready to be sent: an image that a worker cannot open is read into its task.
+/// Submits the tasks, ready to be sent. Without `--shared-fs`, the image is read into the task.
 fn feed(
     ctx: &Ctx,
     job: &Job,

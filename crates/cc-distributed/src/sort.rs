@@ -6,9 +6,9 @@
 //! - **Share.** Runs stay with the worker that sorted them, and only their indexes are returned. A
 //!   worker that merges fetches its ranges of all runs from the other workers, with one call to
 //!   each. Its output is sent to the coordinator, which writes it.
-//! - **Bound.** The plan's, less the memory of the processes themselves. One chunk more than there
-//!   are workers is in flight, and two merges per worker are. All runs are merged in one pass: an
-//!   open run needs no file descriptor, and another pass would send all data through the
+//! - **Bound.** The plan's, less the memory of the processes themselves. At most `--workers` + 1
+//!   chunks are in flight, and then at most 2 x `--workers` merges. All runs are merged in one
+//!   pass: an open run needs no file descriptor, and another pass would send all data through the
 //!   coordinator twice. With less memory there are more runs, and their indexes are finer;
 //!   otherwise a merge would read more bytes than it needs.
 //! - **Order.** Pending results, of chunks and then of merges, are awaited in the order of

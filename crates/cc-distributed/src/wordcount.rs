@@ -8,10 +8,11 @@
 //!   store, and only their names are returned. The worker of a share fetches its range of every
 //!   task's counts. Through the coordinator, all counts would travel twice, and through one
 //!   machine.
-//! - **Bound.** Two tasks per worker are in flight, and two more are in the channel or being read.
-//!   A worker has in memory the counts of one task, or the words of one share. The counts that it
-//!   keeps for other workers are in a file. The coordinator keeps all tasks in a file too, with
-//!   their contents if they came from a stream, because a stream cannot be read twice.
+//! - **Bound.** At most 2 x `--workers` tasks are in flight, and two more are in the channel or
+//!   being read. A worker has in memory the counts of one task, or the words of one share. The
+//!   counts that it keeps for other workers are in a file. The coordinator keeps all tasks in a
+//!   file too, with their contents if they came from a stream, because a stream cannot be read
+//!   twice.
 //! - **Order.** None: counts can be added in any order. But a share is complete only when all tasks
 //!   are counted.
 //! - **Stop.** Closing the cluster's queue abandons the pending results and ends the sessions. A
@@ -121,7 +122,7 @@ fn count(
 // ANCHOR_END: wordcount-run
 
 // ANCHOR: wordcount-feed
-/// Submits the tasks, ready to be sent: what a worker cannot open is read into its task.
+/// Submits the tasks, ready to be sent. Without `--shared-fs`, the text is read into the task.
 fn feed(
     coordinator: &Coordinator,
     tasks: impl Iterator<Item = Counts>,

@@ -3,16 +3,16 @@
 //! The loop is the sequential version: it calls `report` for one limit after the other. Then each
 //! limit gets a process of its own: this same program, started again with the limit as an argument.
 //! The argument tells the program that it is a worker. Its lines appear here because a worker
-//! inherits standard output. `wait` returns how the process has ended. Until then the operating
-//! system keeps an ended process in its table (a *zombie*). Dropping a `Child` neither waits for
-//! the process nor kills it.
+//! inherits standard output. `wait` returns how the process has ended. Until it is called, the
+//! operating system keeps an ended process in its table (a *zombie*). Dropping a `Child` neither
+//! waits for the process nor kills it.
 //!
 //! What to see: the workers print the same lines, but in the order in which they finish. With two
 //! cores or more, they take less time than the loop. Start a worker yourself: put a limit after the
 //! command (`-- 1000`).
 //!
-//! When not to use it: if the calls take milliseconds, since starting a process takes as long; or
-//! if the work needs data that is in memory here, since a new process has none of it.
+//! When not to use it: if the calls take milliseconds, since starting a process can take as long;
+//! or if the work needs data that is in memory here, since a new process has none of it.
 
 use std::{
     env, io,

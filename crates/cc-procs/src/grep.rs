@@ -1,17 +1,17 @@
 //! `grep` in worker processes.
 //!
 //! - **Split.** A task is the names of 32 files, or a range of one. The workers read the files,
-//!   which all processes see. Only the contents of an input that can be read just once, such as
+//!   which all processes see. Only the contents of an input that can be read only once, such as
 //!   standard input, travel in a task.
 //! - **Share.** Nothing. A worker gets a copy of the query and compiles it itself; the processes
 //!   exchange only messages.
 //! - **Bound.** The queue of pending results has room for `window`. The queue of requests has room
 //!   for one more, so that `feed` normally waits only for room among the pending results. A worker
 //!   has two tasks in flight, so that it does not wait while an output travels, and one file open.
-//!   Of each remainder, at most two tasks per worker are submitted and not emitted; they wait in
-//!   the pool's urgent queue. A remainder of a remainder has the same bound again.
-//! - **Order.** A queue of pending results: workers complete them in any order, `gather` takes them
-//!   in the order of the tasks.
+//!   Of each remainder, at most two tasks per worker are submitted and not emitted; owners
+//!   take them from the pool's urgent queue. A remainder of a remainder has the same bound again.
+//! - **Order.** A queue of pending results: the owners complete them in any order, `gather` takes
+//!   them in the order of the tasks.
 //! - **Stop.** The workers are killed: a worker holds nothing that anything else needs, and a kill
 //!   also ends one that is suspended. Their owners end and drop their requests. So `gather` finds
 //!   its pending result abandoned, and returns.

@@ -3,10 +3,10 @@
 //! A process has an address space of its own. The crash of a worker, by an abort, a corrupted heap
 //! or a `kill -9`, ends that process and no other: the program starts another worker, and repeats
 //! the tasks that have no output yet. ([`kv`] has no tasks to repeat. If the program itself ends,
-//! its workers end too.) The processes still share the machine: its memory, its files, and
-//! its process ids. The price of the isolation is serialization: a message is encoded, copied by
-//! the operating system, and decoded. So a program sends *names* and not contents where all
-//! processes see the same files, and sends few messages.
+//! its workers end too.) The processes still compete for the resources of one machine, such as
+//! memory and process ids, and they see the same files. The price of the isolation is
+//! serialization: a message is encoded, copied by the operating system, and decoded. So a program
+//! sends *names* and not contents where it can, and sends few messages.
 //!
 //! # One job's way through this crate
 //!
@@ -30,7 +30,7 @@
 //! 4. The owner receives the output and completes the pending result. `gather` takes the pending
 //!    results in the order of the tasks, so the output is in order although the tasks complete in
 //!    any order. A task that is too large, or that has failed, leaves a *remainder*: further tasks.
-//!    These are submitted as urgent, and emitted before the next pending result.
+//!    These are submitted as urgent, and their outputs are emitted before the next pending result.
 //!
 //! [`resize`] and [`mandelbrot`] need no order, so they have no pending results: all outputs go to
 //! one bounded channel as they are completed, and each says where it belongs. Here, too, the tasks
@@ -69,21 +69,22 @@
 //! # Modules, in reading order
 //!
 //! - [`mandelbrot`]: small tasks, in few messages, and outputs in any order;
+//! - `feed`: the thread that submits tasks, and `caught`: where panics of tasks are caught;
 //! - [`resize`]: names are sent, thumbnails come back;
 //! - [`grep`]: outputs in order, and remainders of tasks;
 //! - [`pool`]: the runtime: how workers are fed and replaced;
 //! - `in_flight`: the tasks in flight to a worker, and which of them its death counts against;
 //! - [`worker`]: how a worker process is started and connected, and what it does;
 //! - `process`: a child process that is killed and reaped when its Rust value is dropped;
-//! - `feed`: the thread that submits tasks, and `caught`: where panics of tasks are caught;
 //! - [`wordcount`] and [`sort`]: phases, with files between them;
-//! - [`kv`]: workers that serve clients together, and a plan that needs several of them;
+//! - [`kv`]: workers that serve clients together, and plans that need several of them;
 //! - [`mesh`] and [`prefork`]: the links between such workers, and the coordinator that starts and
 //!   replaces them;
-//! - [`fetch`]: a process for each request that waits;
+//! - [`fetch`]: a process for each request in flight;
 //! - [`fleet`]: such processes, each addressed by its number, and one thread that waits for all of
 //!   them;
-//! - `lifeline`: the messages to these two kinds of workers.
+//! - `lifeline`: the lifelines of the workers of `prefork` and `fleet`, which also carry messages
+//!   (that of a pool's worker is in `worker`).
 
 // All output goes through `cc_workloads::stdio`, which reports a write that fails instead of
 // panicking.

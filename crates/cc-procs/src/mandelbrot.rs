@@ -3,16 +3,19 @@
 //! - **Split.** A task is as many tiles as fit into 8192 pixels, or one larger tile. With the
 //!   default size that is one tile. A message costs the same however small its task is, so small
 //!   tiles travel together. With larger tasks, workers would idle longer at the end of the run,
-//!   while the last task is done.
+//!   while one of them still works on the last task.
 //! - **Share.** Nothing. Each worker has two tasks in flight, so the next one is there when it
 //!   finishes; a worker whose tasks are expensive is sent fewer. A cursor in shared memory would
 //!   cost less, but the program could not tell which tasks a dead worker had taken.
 //! - **Bound.** The queue has room for `window` tasks and one more, and the channel of outputs for
-//!   `window`. While that is full, the owners receive no outputs and send their workers no tasks.
-//!   Each owner has at most two tasks: in flight, or done and waiting for room in the channel.
+//!   `window`. While that is full, an owner that has received an output waits for room: it receives
+//!   no further outputs and sends its worker no tasks. Each owner has at most two tasks: in flight,
+//!   or done and waiting for room in the channel.
 //! - **Order.** None: each output says which tiles it is of.
 //! - **Stop.** The workers are killed. A thread that waits on a channel is woken when the other end
-//!   is dropped: an owner when `gather` returns, `feed` and `gather` when the last owner ends.
+//!   is dropped: an owner that waits for room when `gather` returns, an idle owner when the stop
+//!   closes the queues, an owner that waits for an output when its worker is killed; `feed` and
+//!   `gather` when the last owner ends.
 //! - **Fail.** A panic is caught in the worker, and becomes the task's output. A worker that dies
 //!   is replaced, and its tasks are done again; a task that was alone at three deaths fails. A
 //!   failed task of several tiles is split and done once more, tile by tile, so only the tile that

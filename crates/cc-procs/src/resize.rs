@@ -4,13 +4,14 @@
 //!   the same files, and a name is a small message.
 //! - **Share.** Nothing. A thumbnail travels back as a message, and is copied on the way. It is
 //!   small compared with its image, so shared memory would save little.
-//! - **Bound.** Most memory is taken by the images that workers process, one per worker. Each owner
-//!   holds at most one thumbnail, and one more per worker may wait for the sink. The queue holds
-//!   only names.
+//! - **Bound.** Most memory is taken by the images that workers process, one per worker. An owner
+//!   and its worker have at most two thumbnails that are done, and one more per worker may wait for
+//!   the sink. The queue holds only names.
 //! - **Order.** None: each output names its thumbnail, so a large image does not delay the others.
 //! - **Stop.** The workers are killed, also within an image: they write no files. A thread that
-//!   waits on a channel is woken when the other end is dropped: an owner when `gather` returns,
-//!   `feed` and `gather` when the last owner ends.
+//!   waits on a channel is woken when the other end is dropped: an owner that waits for room when
+//!   `gather` returns, an idle owner when the stop closes the queues, an owner that waits for an
+//!   output when its worker is killed; `feed` and `gather` when the last owner ends.
 //! - **Fail.** A panic is caught in the worker, and becomes the task's output. A worker that dies
 //!   is replaced, and its images are done again; an image that was alone at three deaths fails. A
 //!   worker that cannot be started ends the run. If `feed` panics, the run fails after the outputs

@@ -8,8 +8,9 @@
 //!   of the run. These files are in the page cache, from which every process reads them; sent
 //!   through this process, all text would be copied twice more.
 //! - **Bound.** The plan's: it limits the pending results. Each worker has the memory of one task.
-//! - **Order.** A queue of pending results: workers complete them in any order, `gather` takes them
-//!   in the order of the tasks. Runs must stay in the order of the input, or equal lines would not.
+//! - **Order.** A queue of pending results: the owners complete them in any order, `gather` takes
+//!   them in the order of the tasks. Runs must stay in the order of the input, or equal lines would
+//!   not.
 //! - **Stop.** The workers are killed, also while they write a file: the directory belongs to this
 //!   process, which removes it with all that is in it. Their owners end and drop their requests. So
 //!   `gather` finds its pending result abandoned, and returns.

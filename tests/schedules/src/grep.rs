@@ -29,7 +29,7 @@ const TASKS: [u32; 10] = [0, 1, 10, 100, 11, 2, 3, 4, 5, 50];
 /// The number of tasks from the source, without those of remainders. It is enough to fill every
 /// queue.
 const FED: u32 = 6;
-/// Maximum number of tasks between `feed` and `gather`.
+/// The window: limits the tasks that are begun, or done and not yet emitted.
 const WINDOW: usize = 2;
 
 /// The size of tasks, which these tests ignore.

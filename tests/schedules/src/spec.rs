@@ -9,7 +9,7 @@ use crate::stop::{Cause, Stop};
 pub struct Ctx {
     /// The number of workers.
     pub workers: NonZeroUsize,
-    /// Maximum number of tasks between `feed` and `gather`.
+    /// The window: limits the tasks that are begun, or done and not yet emitted.
     pub window: NonZeroUsize,
     /// The request to end the run early.
     pub stop: Stop,

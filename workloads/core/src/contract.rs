@@ -76,8 +76,11 @@ impl Options {
 pub struct Ctx {
     /// Number of workers: threads, processes or hosts.
     pub workers: NonZeroUsize,
-    /// Maximum number of tasks between feed and gather: started, or finished and waiting to be
-    /// emitted. Since a task is bounded in bytes, the window bounds memory in every model.
+    /// Limits the tasks that are begun, or done and not yet emitted: it is the capacity of the
+    /// queues between feed and gather, or the number of credits. Where a model does not use the
+    /// window, it limits tasks by another number, such as a constant per worker. That number, and
+    /// what a model holds beyond the window, is under "Bound" in each file. Since a task is bounded
+    /// in bytes, a limit on tasks bounds memory as well.
     pub window: NonZeroUsize,
     /// Requests that the run end early.
     pub stop: Stop,

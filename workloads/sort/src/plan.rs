@@ -22,7 +22,8 @@ pub struct Plan {
     pub in_memory: bool,
     /// Bytes of the result per merge, about.
     pub merge: u64,
-    /// Maximum tasks between feed and gather.
+    /// The window that the plan has memory for: it limits the merges that are begun, or done and
+    /// not yet emitted.
     pub fits: NonZeroUsize,
     /// Minimum bytes of a block of an index. At each end of its part of a run, a merge reads on
     /// average half a block that it does not need.
@@ -46,7 +47,7 @@ const WRITE_QUEUE: u64 = 6;
 
 impl Plan {
     /// The plan for sorting an input of this size, which is `None` if it is unknown, with this much
-    /// memory, and with at most `window` tasks between feed and gather.
+    /// memory, and with at most this window.
     #[must_use]
     pub fn new(memory: u64, workers: NonZeroUsize, window: NonZeroUsize, size: Option<u64>) -> Self {
         let count = workers.get() as u64;

@@ -157,30 +157,29 @@ pub fn command(models: &[Model], add: AddOptions) -> Command {
     let names: Vec<&str> = models.iter().map(|model| model.name).collect();
     let mechanisms: Vec<String> =
         models.iter().map(|model| format!("{}: {}", model.name, model.mechanism)).collect();
-    let command =
-        Command::new(PROGRAM)
-            .about(mechanisms.join("\n"))
-            .subcommand_required(true)
-            .arg(
-                Arg::new("model")
-                    .long("model")
-                    .value_parser(PossibleValuesParser::new(names))
-                    .default_value(first.name)
-                    .help("The model that does the work"),
-            )
-            .arg(
-                Arg::new("workers")
-                    .long("workers")
-                    .value_name("N")
-                    .value_parser(workers)
-                    .help(format!("Number of workers, up to {MAX_WORKERS} [default: one per core]")),
-            )
-            .arg(Arg::new("window").long("window").value_name("N").value_parser(window).help(format!(
-                "Maximum number of tasks in flight, up to {MAX_WINDOW} [default: 16 per worker]"
-            )))
-            .subcommands(WORKLOADS.iter().map(|row| (row.command)()))
-            .subcommand(clean::command())
-            .subcommand(make_input::command());
+    let command = Command::new(PROGRAM)
+        .about(mechanisms.join("\n"))
+        .subcommand_required(true)
+        .arg(
+            Arg::new("model")
+                .long("model")
+                .value_parser(PossibleValuesParser::new(names))
+                .default_value(first.name)
+                .help("The model that does the work"),
+        )
+        .arg(
+            Arg::new("workers")
+                .long("workers")
+                .value_name("N")
+                .value_parser(workers)
+                .help(format!("Number of workers, up to {MAX_WORKERS} [default: one per core]")),
+        )
+        .arg(Arg::new("window").long("window").value_name("N").value_parser(window).help(format!(
+            "Limit on tasks begun and not yet emitted, up to {MAX_WINDOW} [default: 16 per worker]"
+        )))
+        .subcommands(WORKLOADS.iter().map(|row| (row.command)()))
+        .subcommand(clean::command())
+        .subcommand(make_input::command());
     add(command)
 }
 

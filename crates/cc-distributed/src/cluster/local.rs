@@ -3,7 +3,7 @@
 //! A worker is this same program, started with an environment variable. Secrets, and what is not
 //! known at the start, go through pipes: the token through the worker's standard input, its address
 //! through its standard output. The coordinator keeps the input open. When the coordinator ends,
-//! for any reason, the kernel closes the pipe, and the worker ends too.
+//! for any reason, the operating system closes the pipe, and the worker ends too.
 
 use std::{
     env, io,

@@ -218,7 +218,7 @@ mod tests {
         let why = read(&blobs, &format!("{address}/session/0.0"), 0, 3).unwrap_err();
         assert_eq!(why, format!("{address}: does not answer"));
 
-        // Only its kernel accepts the connection; nothing reads from it.
+        // Only the operating system accepts the connection; nothing reads from it.
         let silent = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = silent.local_addr().unwrap();
         let why = read(&blobs, &format!("{address}/session/0.0"), 0, 3).unwrap_err();

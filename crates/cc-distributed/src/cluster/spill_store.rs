@@ -1,8 +1,9 @@
 //! A spill store: named blobs, in one file without a name.
 //!
-//! The file is unlinked from the start, so the kernel frees it however the process ends. It
-//! consists of blocks. A blob has as many blocks as it needs, at any position. The blocks of a blob
-//! that was removed, replaced or not finished are used again when no reader has the blob any more.
+//! The file is unlinked from the start, so the operating system frees it however the process ends.
+//! It consists of blocks. A blob has as many blocks as it needs, at any position. The blocks of a
+//! blob that was removed, replaced or not finished are used again when no reader has the blob any
+//! more.
 
 use std::{
     collections::HashMap,

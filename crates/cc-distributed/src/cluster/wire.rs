@@ -21,8 +21,8 @@ pub(super) use pb::{Batch, Frame};
 /// transfer, small enough to be buffered before it is checked.
 pub(super) const FRAME: usize = 256 << 10;
 
-/// Maximum bytes per message: a batch of frames, or a hello with the longest command line that the
-/// kernel accepts.
+/// Maximum bytes per message: a batch of frames, or a hello with the longest command line that
+/// Linux accepts.
 pub(super) const MESSAGE: usize = 4 << 20;
 
 /// Maximum bytes per payload. A task with a line of more than a gibibyte cannot be sent.
