@@ -5,13 +5,15 @@
 //!   with their names.
 //! - **Share.** Nothing: coordinator and workers exchange only messages. A worker is sent the query
 //!   once, when its session begins, and compiles it there.
-//! - **Bound.** At most `window` results are in the channel, and `gather` waits for one more. Of
-//!   each remainder, at most 2 x `--workers` tasks are submitted and not emitted. A remainder of a
-//!   remainder has the same bound again. A worker has as many tasks and bytes as its credit allows
-//!   (except a single task that is larger than the credit, which is sent alone).
-//! - **Order.** `feed` queues the pending results in the order of the tasks, and `gather` waits for
-//!   them in that order. They are completed in any order.
-//! - **Stop.** `gather` waits for the stop as well as for a result. Closing the cluster's queue
+//! - **Bound.** The channel to `gather` has room for the replies to `window` tasks, and `gather`
+//!   waits for one more. Of each remainder, at most 2 x `--workers` tasks are submitted and not
+//!   emitted. A remainder of a remainder has the same bound again. A worker has as many tasks and
+//!   bytes as its credit allows (except a single task that is larger than the credit, which is sent
+//!   alone).
+//! - **Order.** `feed` queues the receivers on which `load` will send the pending results, in the
+//!   order of the tasks. `gather` waits for the results in that order. They are completed in any
+//!   order.
+//! - **Stop.** `gather` waits for the stop as well as for a reply. Closing the cluster's queue
 //!   ends the sessions. The worker processes of the run are killed. A standing worker may finish
 //!   its task; the answer is then dropped.
 //! - **Fail.** A silent worker is taken for dead: it is cut off, and its tasks go to other workers.
@@ -47,7 +49,7 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let options = Options::new(&ctx.options);
     let setup = job_setup(&job.query, &options)?;
     let cluster = Cluster::start("grep", encode(&setup), &options, ctx)?;
-    let (pending_tx, pending_rx) = bounded(ctx.window.get());
+    let (replies_tx, replies_rx) = bounded(ctx.window.get());
     let (tasks_tx, tasks_rx) = bounded(ctx.workers.get());
     let (urgent_tx, urgent_rx) = bounded(max_in_flight(ctx));
     let (stop_tx, stop_rx) = bounded(0);
@@ -65,12 +67,12 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
         // Only the loaders keep receivers. A receiver kept here would keep the channel open when
         // all loaders have ended, and `feed` or `gather` would wait forever for room in it.
         drop((tasks_rx, urgent_rx));
-        threads.spawn("feed", move || feed(ctx, job, &pending_tx, &tasks_tx))?;
+        threads.spawn("feed", move || feed(ctx, job, &replies_tx, &tasks_tx))?;
         // The `Gatherer` is dropped here, and with it `urgent_tx`: the loaders end.
-        gather(&Gatherer { ctx, job, cluster: &cluster, stop_rx, urgent_tx }, &pending_rx, out);
+        gather(&Gatherer { ctx, job, cluster: &cluster, stop_rx, urgent_tx }, &replies_rx, out);
         // `feed` may be waiting for room; without a receiver its `send` fails, and it can be
         // joined.
-        drop(pending_rx);
+        drop(replies_rx);
         threads.join()
     })?;
     cluster.close()
@@ -78,11 +80,12 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
 // ANCHOR_END: grep-run
 
 // ANCHOR: grep-feed
-/// Queues the tasks, and in the same order their pending results.
-fn feed(ctx: &Ctx, job: &Job, pending_tx: &Sender<Receiver<Loaded>>, tasks_tx: &Sender<ToLoad>) {
+/// Queues each task for `load`, and the receiver of its reply for `gather`, in the order of the
+/// tasks. `load` will reply with the task's pending result.
+fn feed(ctx: &Ctx, job: &Job, replies_tx: &Sender<Receiver<Loaded>>, tasks_tx: &Sender<ToLoad>) {
     for task in job.tasks(Grain::default(), &ctx.stop) {
         let (to_load, loaded_rx) = ToLoad::new(task, Lane::Usual);
-        if pending_tx.send(loaded_rx).is_err() || tasks_tx.send(to_load).is_err() {
+        if replies_tx.send(loaded_rx).is_err() || tasks_tx.send(to_load).is_err() {
             break;
         }
     }
@@ -114,6 +117,7 @@ fn load(
             Some(loader) => loader.load(task),
             None => (task, Remainder::default()),
         };
+        // `Task::scope`: what a valid output of this task may contain.
         let scope = task.scope(&job.query);
         let check = decoded(move |_, output| scope.accepts(output));
         // The receiver is gone if the run was stopped; the result is then not needed.
@@ -139,8 +143,8 @@ pub(crate) fn work(context: &JobContext, setup: &[u8]) -> Result<Work> {
 
 // ANCHOR: grep-gather
 /// Emits the outputs in the order of the tasks.
-fn gather(gatherer: &Gatherer, pending_rx: &Receiver<Receiver<Loaded>>, out: &mut dyn Sink<Output>) {
-    let _ = pending_rx.iter().try_for_each(|loaded_rx| gatherer.emit_in_order(&loaded_rx, out));
+fn gather(gatherer: &Gatherer, replies_rx: &Receiver<Receiver<Loaded>>, out: &mut dyn Sink<Output>) {
+    let _ = replies_rx.iter().try_for_each(|loaded_rx| gatherer.emit_in_order(&loaded_rx, out));
 }
 
 impl Gatherer<'_> {

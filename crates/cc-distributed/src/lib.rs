@@ -28,8 +28,9 @@
 //! 2. `load` prepares the task for sending. It reads the files' contents into it, or leaves the
 //!    names (`--shared-fs`), and submits it to the queue as bytes. The queue returns a *pending
 //!    result*; `load` sends it on the task's reply channel.
-//! 3. The member has sent the job to its worker, in a *hello*, and was granted a *credit*. While
-//!    credit is left it takes tasks on lease and sends them on one stream, in frames of 256 KiB.
+//! 3. The member has sent its worker what all tasks of the job have in common (for `grep` the
+//!    query), in a *hello*, and was granted a *credit*. While credit is left it takes tasks on lease
+//!    and sends them on one stream, in frames of 256 KiB.
 //! 4. The worker runs the kernel (`work`) in its *slots*: threads that each do one task at a time.
 //!    It sends back each output. A panic is sent back as a failure.
 //! 5. The member hands the output to the queue, which completes the pending result. `gather` emits
@@ -38,8 +39,9 @@
 //!
 //! Meanwhile the member pings its worker, on a second connection. If no answer comes, or the stream
 //! breaks, the member leaves the queue and closes the connection, so that no late answer arrives.
-//! The worker's leases end, and the queue hands out these tasks again, to workers that have credit
-//! left. The member then starts another session from the beginning: a session is never resumed.
+//! The worker's leases end, and the queue hands out these tasks again, each to a worker that has no
+//! other task (see *quarantine* below). The member then starts another session from the beginning:
+//! a session is never resumed.
 //!
 //! When a worker is lost, the queue cannot know which of its tasks was the cause. It *quarantines*
 //! all of them: each runs alone from then on. A task that was alone on its worker at three losses
@@ -90,7 +92,8 @@
 //! - [`cluster`]: the small runtime of this model. It knows no workload, and its queue knows no
 //!   transport: a message broker could replace everything between queue and worker;
 //! - [`wordcount`]: two phases, and a shuffle between them;
-//! - [`sort`]: the same, with names that do not contain the location;
+//! - [`sort`]: the same, but the coordinator keeps a table of which session has each run, and adds
+//!   this to the name when it sends a merge;
 //! - [`kv`]: a server whose data is with the workers; its `node` is their side;
 //! - [`fetch`]: requests to hosts, each of which belongs to one worker.
 

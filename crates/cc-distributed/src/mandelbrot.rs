@@ -72,6 +72,7 @@ fn feed(ctx: &Ctx, job: &Job, cluster: &Cluster, pending_tx: Sender<Pending<Outp
 
 /// Submits a task. An answer is accepted only if it has the counts of this task's tiles.
 fn submit(job: &Job, cluster: &Cluster, task: &Task, lane: Lane) -> Pending<Output> {
+    // `Task::scope`: what a valid output of this task may contain.
     let scope = task.scope(&job.view);
     cluster.submit(encode(task), lane, decoded(move |_, output| scope.accepts(output)))
 }

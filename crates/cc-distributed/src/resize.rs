@@ -4,9 +4,10 @@
 //!   resize it than the message takes. With `--shared-fs` a task is a file name.
 //! - **Share.** Nothing: coordinator and workers exchange only messages. The next image is sent to
 //!   any worker that has credit left. A worker is told the settings once.
-//! - **Bound.** At most 2 x `--workers` results are pending, and two more images are in the channel
-//!   or being read. If images are large, a worker's credit in bytes is reached before its credit in
-//!   tasks. One thread reads all images.
+//! - **Bound.** At most 2 x `--workers` + 2 results are pending: those that `gather` waits for, one
+//!   in the channel, and one that waits for room there. While none waits for room, one more image
+//!   may be in memory, being read. If images are large, a worker's credit in bytes is reached before
+//!   its credit in tasks. One thread reads all images.
 //! - **Order.** None: results are taken in the order of completion, so a large image delays no
 //!   other. `gather` waits for all pending results at once, and `buffer_unordered` limits their
 //!   number.
@@ -73,6 +74,7 @@ fn feed(
             Some(loader) => loader.load(task),
             None => task,
         };
+        // `Task::scope`: what a valid output of this task may contain.
         let scope = task.scope(&job.settings);
         let check = decoded(move |_, output| scope.accepts(output));
         let pending = cluster.submit(encode(&task), Lane::Usual, check);

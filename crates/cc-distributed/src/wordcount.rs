@@ -138,6 +138,7 @@ fn feed(
             None => task,
         };
         let name = counts.origin.name();
+        // `Task::scope`: what a valid output of this task may contain.
         let scope = task.scope();
         let request = encode(&Request::Count { name: name.clone(), task });
         let check =

@@ -43,7 +43,8 @@
 //!
 //! [`kv`] is another way to use processes: no tasks are handed out. All workers accept clients on
 //! one listener, each owns a part of the keys, and they send each other requests for the rest. The
-//! program that the user started only watches: a worker that dies loses its keys, and its successor
+//! program that the user started (the *coordinator*) serves no client: it starts the workers,
+//! connects them, and replaces those that die. A worker that dies loses its keys, and its successor
 //! begins with none. Process isolation contains a crash; it does not undo one.
 //!
 //! # How it ends, well and badly
@@ -83,8 +84,8 @@
 //! - [`fetch`]: a process for each request in flight;
 //! - [`fleet`]: such processes, each addressed by its number, and one thread that waits for all of
 //!   them;
-//! - `lifeline`: the lifelines of the workers of `prefork` and `fleet`, which also carry messages
-//!   (that of a pool's worker is in `worker`).
+//! - `lifeline`: the lifelines of the workers of `prefork` and `fleet`, which carry messages during
+//!   the whole run (that of a pool's worker, in `worker`, does so only in the handshake).
 
 // All output goes through `cc_workloads::stdio`, which reports a write that fails instead of
 // panicking.

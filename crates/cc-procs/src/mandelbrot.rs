@@ -5,8 +5,9 @@
 //!   tiles travel together. With larger tasks, workers would idle longer at the end of the run,
 //!   while one of them still works on the last task.
 //! - **Share.** Nothing. Each worker has two tasks in flight, so the next one is there when it
-//!   finishes; a worker whose tasks are expensive is sent fewer. A cursor in shared memory would
-//!   cost less, but the program could not tell which tasks a dead worker had taken.
+//!   finishes; a worker whose tasks are expensive is sent fewer. A counter in shared memory, from
+//!   which each worker takes the number of its next task, would cost less, but the program could
+//!   not tell which tasks a dead worker had taken.
 //! - **Bound.** The queue has room for `window` tasks and one more, and the channel of outputs for
 //!   `window`. While that is full, an owner that has received an output waits for room: it receives
 //!   no further outputs and sends its worker no tasks. Each owner has at most two tasks: in flight,

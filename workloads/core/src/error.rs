@@ -20,10 +20,11 @@ pub enum Error {
     /// The command line is invalid.
     #[error("{0}")]
     Usage(String),
-    /// A worker (thread, process or host) could not be started, or all workers are lost.
+    /// A worker (thread, process or host) could not be started or has panicked, all are lost, or
+    /// what they exchange cannot be decoded.
     #[error("{name}: {reason}")]
     Worker {
-        /// The worker's name.
+        /// The worker, or the data.
         name: String,
         /// What happened to it.
         reason: String,

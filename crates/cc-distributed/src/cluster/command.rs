@@ -16,7 +16,7 @@ pub struct Options {
     pub token_file: Option<PathBuf>,
     /// Whether tasks name files, instead of carrying their contents.
     pub shared_fs: bool,
-    /// When a silent worker is suspected: its tasks go to other workers.
+    /// By when a silent worker is suspected: its tasks go to other workers.
     pub suspect_after: Duration,
     /// When a silent worker is lost, if it has data that no other worker has.
     pub lose_after: Duration,

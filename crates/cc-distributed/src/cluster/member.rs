@@ -60,7 +60,7 @@ pub(super) struct Member {
     /// The link of a stateful worker. None: the worker does tasks.
     pub(super) link: Option<Link>,
     pub(super) roster: Roster,
-    /// When a silent worker is suspected. A worker without state is lost at the same time.
+    /// By when a silent worker is suspected. A worker without state is lost at the same time.
     pub(super) suspect_after: Duration,
     /// When a silent worker is lost together with its state, if the state cannot be made again.
     pub(super) lose_after: Option<Duration>,
