@@ -12,8 +12,8 @@
 //! ```
 //!
 //! - **Split.** A task is at most 32 files, or about a mebibyte of a stream. It ends after a
-//!   mebibyte of input, or a quarter of that of output. The worker hands back what is left as a
-//!   *remainder*: further tasks, which the collector submits.
+//!   mebibyte of input, or a quarter of a mebibyte of output. The worker hands back what is left
+//!   as a *remainder*: further tasks, which the collector submits.
 //! - **Share.** Nothing but the spec's `SharedCutoff`, in which the sink (the printer) notes that
 //!   it needs no more of a file. If the file is a stream, the source then stops reading it. The
 //!   collector submits no further tasks of a remainder that continue the file ([`Job::wants`]). The

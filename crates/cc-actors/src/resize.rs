@@ -15,8 +15,9 @@
 //!   The workers ask the source for tasks. It does not matter which task is done first, so there
 //!   is nothing for a dispatcher to decide.
 //! - **Bound.** A worker asks for its next task when it begins one, and the source lists one image
-//!   for each request. The memory is that of the image that each worker has decoded, and of three
-//!   thumbnails per worker: two in the collector's mailbox, and one that waits for room.
+//!   for each request. The memory for images is that of one per worker, as file and decoded, and
+//!   of three thumbnails per worker and one more: two in the collector's mailbox, one that waits
+//!   for room, and one that the sink takes.
 //! - **Deadlock.** The source's mailbox has room for a request of every worker, the supervisor's
 //!   for the death of every worker, and a worker's for the task that it asked for. So actors wait
 //!   for room only at the collector, which waits for nothing but the sink.

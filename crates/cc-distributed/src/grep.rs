@@ -57,7 +57,7 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     // With names there is nothing to read; with contents, one thread per worker reads files.
     let loaders = if setup.shared_fs { 1 } else { ctx.workers.get() };
     thread::scope(|scope| {
-        let mut threads = Threads::new(scope, ctx);
+        let mut threads = Threads::new(ctx, scope);
         for n in 0..loaders {
             let loader = (!setup.shared_fs).then(|| Loader::new(&job.query));
             let (cluster, tasks_rx, urgent_rx) = (&cluster, tasks_rx.clone(), urgent_rx.clone());

@@ -29,8 +29,8 @@
 //!    names (`--shared-fs`), and submits it to the queue as bytes. The queue returns a *pending
 //!    result*; `load` sends it on the task's reply channel.
 //! 3. The member has sent its worker what all tasks of the job have in common (for `grep` the
-//!    query), in a *hello*, and was granted a *credit*. While credit is left it takes tasks on lease
-//!    and sends them on one stream, in frames of 256 KiB.
+//!    query), in a *hello*, and was granted a *credit*. While credit is left, it takes tasks on
+//!    lease and sends them on one stream, in frames of 256 KiB.
 //! 4. The worker runs the kernel (`work`) in its *slots*: threads that each do one task at a time.
 //!    It sends back each output. A panic is sent back as a failure.
 //! 5. The member hands the output to the queue, which completes the pending result. `gather` emits

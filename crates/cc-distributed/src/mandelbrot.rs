@@ -50,7 +50,7 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let cluster = Cluster::start("mandelbrot", encode(&job.view), &Options::new(&ctx.options), ctx)?;
     let (pending_tx, pending_rx) = channel(1);
     thread::scope(|scope| {
-        let mut threads = Threads::new(scope, ctx);
+        let mut threads = Threads::new(ctx, scope);
         threads.spawn("feed", || feed(ctx, job, &cluster, pending_tx))?;
         gather(ctx, job, &cluster, pending_rx, out);
         threads.join()

@@ -3,11 +3,11 @@
 //! - **Split.** A task is one image, read here and sent as a whole: a worker needs far longer to
 //!   resize it than the message takes. With `--shared-fs` a task is a file name.
 //! - **Share.** Nothing: coordinator and workers exchange only messages. The next image is sent to
-//!   any worker that has credit left. A worker is told the settings once.
+//!   any worker that has credit left. A worker is told the settings once per session.
 //! - **Bound.** At most 2 x `--workers` + 2 results are pending: those that `gather` waits for, one
 //!   in the channel, and one that waits for room there. While none waits for room, one more image
-//!   may be in memory, being read. If images are large, a worker's credit in bytes is reached before
-//!   its credit in tasks. One thread reads all images.
+//!   may be in memory, being read. If images are large, a worker's credit in bytes is reached
+//!   before its credit in tasks. One thread reads all images.
 //! - **Order.** None: results are taken in the order of completion, so a large image delays no
 //!   other. `gather` waits for all pending results at once, and `buffer_unordered` limits their
 //!   number.
@@ -51,7 +51,7 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let loader = (!setup.shared_fs).then(|| Loader::new(&job.settings));
     let (pending_tx, pending_rx) = channel(1);
     thread::scope(|scope| {
-        let mut threads = Threads::new(scope, ctx);
+        let mut threads = Threads::new(ctx, scope);
         threads.spawn("feed", || feed(ctx, job, &cluster, loader, pending_tx))?;
         gather(ctx, &cluster, pending_rx, out);
         threads.join()

@@ -20,7 +20,7 @@ impl<'scope, 'env> Threads<'scope, 'env> {
     /// Creates an empty set of threads. The scope joins them even if [`Threads::join`] is not
     /// called.
     #[must_use]
-    pub(crate) fn new(scope: &'scope Scope<'scope, 'env>, ctx: &Ctx) -> Self {
+    pub(crate) fn new(ctx: &Ctx, scope: &'scope Scope<'scope, 'env>) -> Self {
         Self { scope, stop: ctx.stop.clone(), started: Vec::new() }
     }
 
@@ -86,7 +86,7 @@ mod tests {
         let (stop_tx, stop_rx) = sync_channel::<()>(0);
         let _on_stop = ctx.stop.on_request(move || drop(stop_tx));
         let result = thread::scope(|scope| {
-            let mut threads = Threads::new(scope, &ctx);
+            let mut threads = Threads::new(&ctx, scope);
             threads.spawn("waits", move || assert!(stop_rx.recv().is_err()))?;
             threads.spawn("feed", || panic!("planned"))?;
             threads.join()
@@ -100,7 +100,7 @@ mod tests {
     fn threads_that_return_are_no_error() {
         let ctx = Ctx::new(NonZeroUsize::MIN);
         let result = thread::scope(|scope| {
-            let mut threads = Threads::new(scope, &ctx);
+            let mut threads = Threads::new(&ctx, scope);
             threads.spawn("feed", || ())?;
             threads.join()
         });

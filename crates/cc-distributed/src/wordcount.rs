@@ -111,7 +111,7 @@ fn count(
 ) -> ControlFlow<(), (Vec<Counts>, Vec<Task>)> {
     let (pending_tx, pending_rx) = channel(1);
     thread::scope(|scope| {
-        let mut threads = Threads::new(scope, coordinator.ctx);
+        let mut threads = Threads::new(coordinator.ctx, scope);
         let feed = move || _ = feed(coordinator, tasks, &pending_tx);
         coordinator.cluster.or_fail(threads.spawn("feed", feed))?;
         let counted = gather(coordinator, pending_rx, out);

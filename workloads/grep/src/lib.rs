@@ -167,7 +167,7 @@ impl Job {
 /// How coarse tasks are: the model's decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grain {
-    /// A task ends after this many bytes of input, or a quarter of that of output, and returns what
+    /// A task ends after this many bytes of input, or a quarter as many of output, and returns what
     /// is left as its remainder.
     pub bytes: u64,
     /// Maximum files per task.

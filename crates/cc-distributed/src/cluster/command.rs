@@ -88,7 +88,7 @@ pub fn args(command: Command) -> Command {
         .arg(
             option("suspect-after", "SECONDS")
                 .value_parser(seconds)
-                .help("Seconds after which a silent worker is suspected, and its tasks go to other workers [default: 2]"),
+                .help("Seconds by which a silent worker is suspected, and its tasks go to other workers [default: 2]"),
         )
         .arg(
             option("lose-after", "SECONDS")
