@@ -11,8 +11,7 @@
 //! (*at-least-once*), but only a worker that holds a lease can complete it, and only the first
 //! accepted answer counts. For repeatable tasks a wrong suspicion therefore costs work, never
 //! correctness. Data that only one worker holds, as in [`kv`], would be lost. So there a suspected
-//! worker gets no more requests, and is given up only after a second, longer limit
-//! (`--lose-after`).
+//! worker gets no new requests, and is given up only after a second, longer limit (`--lose-after`).
 //!
 //! # One job's way through this crate
 //!
@@ -71,12 +70,13 @@
 //!
 //! [`kv`] is a server, and its workers are *stateful*: each owns shards of the data, for as long as
 //! its session lasts. Requests are not repeatable, so nothing is leased and nothing is sent twice.
-//! A suspected worker gets no more requests, and keeps its data until `--lose-after`. When a
-//! session ends, its data is lost, and every request that has no answer yet is answered as
-//! *indeterminate*: it may have been executed or not. The next session begins with empty shards and
-//! another name. If the old worker was only slow, no request can reach its data any more. To
-//! survive a loss, the server would need replicas and a consensus protocol between them; both are
-//! beyond what this crate shows.
+//! A suspected worker gets no new requests (only the commit or abort of what it has begun), and
+//! keeps its data until `--lose-after`. As soon as a worker is suspected, or its session ends,
+//! requests that it may have executed and not answered are answered as *indeterminate*. When the
+//! session ends, its data is lost. The next session has another session name, and begins with empty
+//! shards under new epochs. If the old worker was only slow, no request can reach its data any
+//! more. To survive a loss, the server would need replicas and a consensus protocol between them;
+//! both are beyond what this crate shows.
 //!
 //! [`fetch`] is a client with many requests. Each host belongs to one worker, which keeps the
 //! schedule and the limits of this host. What is lost with a worker is fetched again.

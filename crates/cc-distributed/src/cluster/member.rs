@@ -249,7 +249,7 @@ impl Member {
     }
 
     /// Waits for one answer. A worker whose state would be lost with it is suspected first: it is
-    /// sent nothing then, and has until `lose_after` to answer.
+    /// sent nothing new then, and has until `lose_after` to answer.
     async fn ping(&self, client: &mut Client) -> Result<(), Lost> {
         let mut pong = pin!(client.ping(Beat {}));
         if let Ok(pong) = timeout(self.suspect_after / 2, &mut pong).await {
