@@ -8,8 +8,8 @@
 //! alone.) Closing the cluster ends its workers, and the results of tasks that are still in flight
 //! are dropped.
 //!
-//! What to see: the producer has no last number, but at most three tasks are in flight, and the
-//! program ends as soon as a result is large enough.
+//! What to see: the producer alone would never end, because there is always a next limit. But at
+//! most three tasks are in flight, and the program ends as soon as a result is large enough.
 
 use std::collections::VecDeque;
 

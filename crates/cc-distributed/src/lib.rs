@@ -72,11 +72,12 @@
 //! its session lasts. Requests are not repeatable, so nothing is leased and nothing is sent twice.
 //! A suspected worker gets no new requests (only the commit or abort of what it has begun), and
 //! keeps its data until `--lose-after`. As soon as a worker is suspected, or its session ends,
-//! requests that it may have executed and not answered are answered as *indeterminate*. When the
-//! session ends, its data is lost. The next session has another session name, and begins with empty
-//! shards under new epochs. If the old worker was only slow, no request can reach its data any
-//! more. To survive a loss, the server would need replicas and a consensus protocol between them;
-//! both are beyond what this crate shows.
+//! requests that it may have executed and not answered are *indeterminate*: their clients are told
+//! that they may have been executed or not. When the session ends, its data is lost. The next
+//! session has another session name, and begins with empty shards under new epochs. If the old
+//! worker was only slow, no request can reach its data any more. To survive a loss, the server
+//! would need replicas and a consensus protocol between them; both are beyond what this crate
+//! shows.
 //!
 //! [`fetch`] is a client with many requests. Each host belongs to one worker, which keeps the
 //! schedule and the limits of this host. What is lost with a worker is fetched again.
@@ -88,7 +89,8 @@
 //! - [`resize`]: large tasks, which travel as contents or as names;
 //! - [`grep`]: outputs in order, and remainders of tasks;
 //! - `job_setup`: what a worker is told once about a job;
-//! - `threads`: the coordinator's threads, joined before the end of their output is trusted;
+//! - `threads`: the coordinator's threads. A closed channel may mean that its thread has panicked,
+//!   so a run joins the threads before it reports success;
 //! - [`cluster`]: the small runtime of this model. It knows no workload, and its queue knows no
 //!   transport: a message broker could replace everything between queue and worker;
 //! - [`wordcount`]: two phases, and a shuffle between them;

@@ -8,8 +8,8 @@
 //! - **Bound.** At most `window` + 2 results are pending, and in addition the tiles of one failed
 //!   task, which are all submitted at once. A pending task is a few numbers; its result is the
 //!   counts of its tiles.
-//! - **Order.** None: results are taken in the order of completion, and each output says which
-//!   tiles it has.
+//! - **Order.** None: results are taken in the order of completion (only the tiles of a failed
+//!   task in that of their submission), and each output says which tiles it has.
 //! - **Stop.** Closing the cluster's queue abandons the pending results and ends the sessions. The
 //!   worker processes of the run are killed. In a standing worker the kernel checks for the end of
 //!   its session, between rows and within long ones.
@@ -96,7 +96,7 @@ pub(crate) fn work(context: &JobContext, view: &[u8]) -> Result<Work> {
 // ANCHOR_END: mandelbrot-work
 
 // ANCHOR: mandelbrot-gather
-/// Emits the outputs in the order of completion.
+/// Emits the outputs in the order of completion; see `emit` for the tiles of a failed task.
 fn gather(
     ctx: &Ctx,
     job: &Job,

@@ -9,8 +9,8 @@
 //!   may be in memory, being read. If images are large, a worker's credit in bytes is reached
 //!   before its credit in tasks. One thread reads all images.
 //! - **Order.** None: results are taken in the order of completion, so a large image delays no
-//!   other. `gather` waits for all pending results at once, and `buffer_unordered` limits their
-//!   number.
+//!   other. `gather` waits for up to 2 x `--workers` results at once, which is the limit of
+//!   `buffer_unordered`.
 //! - **Stop.** Closing the cluster's queue abandons the pending results and ends the sessions. The
 //!   worker processes of the run are killed. A standing worker may finish its image; the output is
 //!   then dropped.

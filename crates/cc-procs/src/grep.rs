@@ -105,6 +105,7 @@ fn emit_in_order(
             let first = queue.pop_front().expect("the queue is full");
             emit_in_order(ctx, job, pool, first, out)?;
         }
+        // An output that was emitted since may have finished the file, for example at `-m`.
         if job.wants(&task) {
             let Some(pending) = pool.submit_urgent(task) else { return ControlFlow::Break(()) };
             queue.push_back(pending);

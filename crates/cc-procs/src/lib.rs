@@ -19,9 +19,9 @@
 //!    into the *pending queue*. While the pending queue is full, `feed` waits: that is the
 //!    *backpressure*, and the bound on memory.
 //! 2. Each worker process has an *owner*, a thread of the pool. An owner starts its worker when it
-//!    takes its first task from the request queue. The worker is the same program with an
-//!    environment variable set. Its `main` calls [`cc_workloads::cli::main`], which calls
-//!    [`Model::enter`] first. In a worker process, that call never returns.
+//!    takes its first task. The worker is the same program with an environment variable set. Its
+//!    `main` calls [`cc_workloads::cli::main`], which calls [`Model::enter`] before it reads the
+//!    arguments. In a worker process, that call never returns.
 //! 3. In a *handshake*, the worker receives one message over a socket whose name is removed as soon
 //!    as the message has arrived. The message has the *setup*, which is here the query, and the
 //!    ends of two channels of `ipc-channel`, one for tasks and one for outputs. The worker compiles
@@ -30,7 +30,8 @@
 //! 4. The owner receives the output and completes the pending result. `gather` takes the pending
 //!    results in the order of the tasks, so the output is in order although the tasks complete in
 //!    any order. A task that is too large, or that has failed, leaves a *remainder*: further tasks.
-//!    These are submitted as urgent, and their outputs are emitted before the next pending result.
+//!    These go into the pool's *urgent queue*, from which owners take first, and their outputs are
+//!    emitted before the next pending result.
 //!
 //! [`resize`] and [`mandelbrot`] need no order, so they have no pending results: all outputs go to
 //! one bounded channel as they are completed, and each says where it belongs. Here, too, the tasks

@@ -1,9 +1,10 @@
 //! `mandelbrot` in worker processes.
 //!
 //! - **Split.** A task is as many tiles as fit into 8192 pixels, or one larger tile. With the
-//!   default size that is one tile. A message costs the same however small its task is, so small
-//!   tiles travel together. With larger tasks, workers would idle longer at the end of the run,
-//!   while one of them still works on the last task.
+//!   default picture, 2048 pixels wide, and its tiles of four rows, that is one tile. A message
+//!   costs the same however small its task is, so small tiles travel together. With larger tasks,
+//!   workers would idle longer at the end of the run, while one of them still works on the last
+//!   task.
 //! - **Share.** Nothing. Each worker has two tasks in flight, so the next one is there when it
 //!   finishes; a worker whose tasks are expensive is sent fewer. A counter in shared memory, from
 //!   which each worker takes the number of its next task, would cost less, but the program could
@@ -15,8 +16,8 @@
 //! - **Order.** None: each output says which tiles it is of.
 //! - **Stop.** The workers are killed. A thread that waits on a channel is woken when the other end
 //!   is dropped: an owner that waits for room when `gather` returns, an idle owner when the stop
-//!   closes the queues, an owner that waits for an output when its worker is killed; `feed` and
-//!   `gather` when the last owner ends.
+//!   closes the queues, an owner that waits for an output when its worker is killed; `feed` when
+//!   the last owner ends, and `gather` when `feed` has ended, too.
 //! - **Fail.** A panic is caught in the worker, and becomes the task's output. A worker that dies
 //!   is replaced, and its tasks are done again; a task that was alone at three deaths fails. A
 //!   failed task of several tiles is split and done once more, tile by tile, so only the tile that

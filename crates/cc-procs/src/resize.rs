@@ -1,7 +1,7 @@
 //! `resize` in worker processes.
 //!
-//! - **Split.** A task is the name of one image, which the worker reads itself: all processes see
-//!   the same files, and a name is a small message.
+//! - **Split.** A task is two names, of an image and of its thumbnail. The worker reads the image
+//!   itself: all processes see the same files, and names are a small message.
 //! - **Share.** Nothing. A thumbnail travels back as a message, and is copied on the way. It is
 //!   small compared with its image, so shared memory would save little.
 //! - **Bound.** Most memory is taken by the images that workers process, one per worker. An owner
@@ -11,7 +11,8 @@
 //! - **Stop.** The workers are killed, also within an image: they write no files. A thread that
 //!   waits on a channel is woken when the other end is dropped: an owner that waits for room when
 //!   `gather` returns, an idle owner when the stop closes the queues, an owner that waits for an
-//!   output when its worker is killed; `feed` and `gather` when the last owner ends.
+//!   output when its worker is killed; `feed` when the last owner ends, and `gather` when `feed`
+//!   has ended, too.
 //! - **Fail.** A panic is caught in the worker, and becomes the task's output. A worker that dies
 //!   is replaced, and its images are done again; an image that was alone at three deaths fails. A
 //!   worker that cannot be started ends the run. If `feed` panics, the run fails after the outputs

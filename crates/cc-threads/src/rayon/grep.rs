@@ -122,6 +122,7 @@ fn emit_in_order(
             let first = queue.pop_front().expect("the queue is full");
             emit_in_order(spawner, job, first, out)?;
         }
+        // An output that was emitted since may have finished the file, for example at `-m`.
         if job.wants(&task) {
             let (request, pending) = Request::new(task);
             spawner.spawn(request);
