@@ -9,9 +9,9 @@
 //!
 //! In Rust a message that is not `Copy` is *moved*: the compiler rejects a sender that uses it
 //! afterwards. So passing on a mebibyte in a `Vec` costs as much as passing a pointer, and no copy
-//! is needed for safety. That actors share nothing else is a convention of this crate, which the
-//! compiler does not check: two actors could borrow the same `Mutex`. What is shared besides the
-//! run's `Stop` is named under *Share* at the top of each workload's file.
+//! is needed for safety. That actors share no state is a convention of this crate, which the
+//! compiler does not check: two actors could borrow the same `Mutex`. Exceptions, besides the run's
+//! `Stop`, are named under *Share* at the top of each workload's file.
 //!
 //! # One job's way through this crate
 //!

@@ -15,12 +15,13 @@
 //!   The workers ask the source for tasks. It does not matter which task is done first, so there
 //!   is nothing for a dispatcher to decide.
 //! - **Bound.** A worker asks for its next task when it begins one, and the source lists one image
-//!   for each request. The memory for images is that of one per worker, as file and decoded, and
-//!   of three thumbnails per worker and one more: two in the collector's mailbox, one that waits
-//!   for room, and one that the sink takes.
+//!   for each request. Memory holds at most one image per worker (its file and its decoded
+//!   pixels). It also holds three thumbnails per worker, two in the collector's mailbox and one
+//!   whose sender waits for room, and one thumbnail more, which the sink is taking.
 //! - **Deadlock.** The source's mailbox has room for a request of every worker, the supervisor's
 //!   for the death of every worker, and a worker's for the task that it asked for. So actors wait
-//!   for room only at the collector, which waits for nothing but the sink.
+//!   for room only at the collector. The collector never waits for room: it waits for events and
+//!   for the sink.
 //! - **Order.** None: an output names its thumbnail, so a large image delays no other.
 //! - **Stop.** A stop makes every pending `receive` return [`Halted`]. The actor returns and drops
 //!   its mailbox, which wakes the senders that wait for room in it. `Sink::push` returns as well. A
@@ -92,7 +93,8 @@ fn work(worker: &mut Worker) -> Result<(), Halted> {
     loop {
         let task = worker.current.insert(worker.mailbox.receive()?);
         // An error only means that the source has ended: after its last task, or because the run is
-        // over. The next `receive` reports the latter.
+        // over. In both cases a later `receive` ends this worker: the source held the only address
+        // of its mailbox.
         let _ = worker.to.source.send(Ready(worker.id));
         let output = worker.kernel.task(task);
         worker.current = None;
