@@ -31,8 +31,9 @@
 //! - **Order.** A task carries its [`Position`]. The dispatcher sends the foremost task first, and
 //!   the collector keeps outputs that arrive early.
 //! - **Stop.** A stop makes every pending `receive` return [`Halted`]. The actor returns and drops
-//!   its mailbox, which wakes the senders that wait for room in it. `Sink::push` returns as well. A
-//!   worker finishes its task first.
+//!   its mailbox, which wakes the senders that wait for room in it. A
+//!   `Sink::push` (in `ctx.emit`) that waits for its consumer returns, too. A worker finishes its
+//!   task first.
 //! - **Fail.** Let it crash: a panic ends the worker and its thread. Its [supervisor] reports the
 //!   task that it was running as failed, and starts a worker with a new search on the same mailbox.
 //!   The files of a failed task become its remainder, so only the file that fails is lost.

@@ -19,8 +19,9 @@
 //! - **Deadlock.** No send waits: each mailbox has room for every message that can be in flight to
 //!   it.
 //! - **Order.** None: an output says where it belongs.
-//! - **Stop.** A stop makes every pending `receive` return [`Halted`], and `Sink::push` returns as
-//!   well. The kernel checks for a stop within each tile; if there is one, it returns no output.
+//! - **Stop.** A stop makes every pending `receive` return [`Halted`]. A `Sink::push` (in
+//!   `ctx.emit`) that waits for its consumer returns, too. The kernel checks for a stop within each
+//!   tile; if there is one, it returns no output.
 //! - **Fail.** Let it crash: the [supervisor] of a worker that panics reports the task that it was
 //!   running, and starts a successor on the same mailbox. If the task has several tiles, the
 //!   collector sends each of them as a task of its own, so that only the tile that panics is lost.

@@ -24,8 +24,9 @@
 //!   for the sink.
 //! - **Order.** None: an output names its thumbnail, so a large image delays no other.
 //! - **Stop.** A stop makes every pending `receive` return [`Halted`]. The actor returns and drops
-//!   its mailbox, which wakes the senders that wait for room in it. `Sink::push` returns as well. A
-//!   worker finishes its image first.
+//!   its mailbox, which wakes the senders that wait for room in it. A
+//!   `Sink::push` (in `ctx.emit`) that waits for its consumer returns, too. A worker finishes its
+//!   image first.
 //! - **Fail.** Let it crash: a panic ends the worker and its thread. Its [supervisor] reports the
 //!   image that it was resizing as failed, and starts a worker with a new resizer on the same
 //!   mailbox.

@@ -25,8 +25,9 @@
 //! - **Order.** A task has a number, and the collector keeps outputs that arrive early. The runs
 //!   must be in the order of the input: otherwise equal lines would not stay in that order.
 //! - **Stop.** A stop makes every pending `receive` return [`Halted`]. The actor returns and drops
-//!   its mailbox, which wakes the senders that wait for room in it. `Sink::push` returns as well,
-//!   and the sorter checks for a stop. The blob store is emptied after all actors have ended.
+//!   its mailbox, which wakes the senders that wait for room in it. A
+//!   `Sink::push` (in `ctx.emit`) that waits for its consumer returns, too, and the sorter checks
+//!   for a stop. The blob store is emptied after all actors have ended.
 //! - **Fail.** Let it crash: a panic ends the worker and its thread. Its [supervisor] reports the
 //!   task that it was running as failed, and starts a successor. The failed output ends the run,
 //!   since a part of the lines is not the result.
