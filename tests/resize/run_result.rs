@@ -93,7 +93,7 @@ pub(super) struct RunResult {
 
 /// A sink that keeps outputs and passes them to the printer, and may return Break.
 struct Collector<'a, 'b> {
-    gallery: ThumbnailWriter<'a>,
+    writer: ThumbnailWriter<'a>,
     outputs: Vec<Shown>,
     /// The push at which it returns Break, if any.
     most: Option<usize>,
@@ -108,7 +108,7 @@ impl Sink<Output> for Collector<'_, '_> {
         let Output { source, target, made } = output.clone();
         self.outputs.push((source.into_vec(), target.into_vec(), made));
         (self.watch)(pushes);
-        let wants = self.gallery.push(output);
+        let wants = self.writer.push(output);
         if self.most == Some(pushes + 1) { ControlFlow::Break(()) } else { wants }
     }
 }
@@ -141,13 +141,13 @@ impl RunResult {
     ) -> Self {
         let job = invocation.job();
         let mut printed = Printed(vec![]);
-        let gallery = job.thumbnail_writer(&mut printed).expect("the folder can be made");
+        let writer = job.thumbnail_writer(&mut printed).expect("the folder can be made");
         let _in_force = invocation.faults.enforce();
-        let mut sink = Collector { gallery, outputs: vec![], most, watch };
+        let mut sink = Collector { writer, outputs: vec![], most, watch };
         subject.run::<Resize>(&job, ctx, &mut sink);
-        let Collector { mut gallery, mut outputs, .. } = sink;
-        let (totals, status) = (gallery.totals(), gallery.status());
-        let error = gallery.error().map(|error| error.to_string());
+        let Collector { mut writer, mut outputs, .. } = sink;
+        let (totals, status) = (writer.totals(), writer.status());
+        let error = writer.error().map(|error| error.to_string());
         outputs.sort_by(|one, other| (&one.0, &one.1).cmp(&(&other.0, &other.1)));
         printed.0.sort();
         let folder = invocation.out.as_deref().map(files).unwrap_or_default();

@@ -98,15 +98,15 @@ fn does_nothing<W: Batch>(_: &W::Job, _: &Ctx, _: &mut dyn Sink<W::Output>) -> R
 
 /// Passes an output on only when the next one comes.
 fn holds_one_back<W: Batch>(job: &W::Job, ctx: &Ctx, out: &mut dyn Sink<W::Output>) -> Result<()> {
-    struct Held<'a, O>(&'a mut dyn Sink<O>, Option<O>);
-    impl<O> Sink<O> for Held<'_, O> {
+    struct Delayed<'a, O>(&'a mut dyn Sink<O>, Option<O>);
+    impl<O> Sink<O> for Delayed<'_, O> {
         fn push(&mut self, output: O) -> ControlFlow<()> {
-            self.1.replace(output).map_or(Continue(()), |held| self.0.push(held))
+            self.1.replace(output).map_or(Continue(()), |delayed| self.0.push(delayed))
         }
     }
-    let mut held = Held(out, None);
-    let ran = reference::<W>(job, ctx, &mut held);
-    let _ = held.1.map(|last| out.push(last));
+    let mut delayed = Delayed(out, None);
+    let ran = reference::<W>(job, ctx, &mut delayed);
+    let _ = delayed.1.map(|last| out.push(last));
     ran
 }
 

@@ -15,7 +15,7 @@ use super::Wordcount;
 pub(super) fn all() -> Vec<(&'static str, Run<Wordcount>)> {
     let own: [(_, Run<Wordcount>); 5] = [
         ("lets_panics_through", lets_panics_through),
-        ("hides_troubles", hides_troubles),
+        ("hides_read_errors", hides_read_errors),
         ("ranks_before_the_end", ranks_before_the_end),
         ("adds_a_task_twice", adds_a_task_twice),
         ("cuts_words", cuts_words),
@@ -40,7 +40,7 @@ pub(super) const REJECTED: &[Rejected] = &[
         &["panic_in_a_small_file", "panic_in_a_range", "panic_in_a_partition"],
         "planned",
     ),
-    ("hides_troubles", &["troublesome_operands"], ""),
+    ("hides_read_errors", &["troublesome_operands"], ""),
     ("ranks_before_the_end", &["large_all"], "differ"),
     ("adds_a_task_twice", &["large_all"], "the words differ"),
     ("cuts_words", &["large_all", "odd_longer-than-a-task"], "differ"),
@@ -70,12 +70,12 @@ fn lets_panics_through(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Resu
     Ok(())
 }
 
-fn hides_troubles(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
+fn hides_read_errors(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     struct Hides<'a>(&'a mut dyn Sink<Output>);
     impl Sink<Output> for Hides<'_> {
         fn push(&mut self, mut output: Output) -> std::ops::ControlFlow<()> {
             if let Output::Read(read) = &mut output {
-                read.troubles.clear();
+                read.errors.clear();
             }
             self.0.push(output)
         }

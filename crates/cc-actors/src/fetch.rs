@@ -132,7 +132,7 @@ impl Dispatcher {
 fn work(worker: &mut Worker) -> Result<(), Halted> {
     loop {
         let download = worker.mailbox.receive()?;
-        worker.current = Some(download.ticket());
+        worker.current = Some(download.attempt_id());
         let attempted = worker.kernel.attempt(download);
         worker.current = None;
         worker.to.send(Response { id: worker.id, attempted })?;

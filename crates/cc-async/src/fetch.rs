@@ -102,7 +102,7 @@ async fn sleep_or_forever(until: Option<Instant>) {
 // ANCHOR: fetch-work
 /// Makes an attempt in a task of its own. Dropping this future aborts the task.
 async fn work(client: Arc<Client>, download: Box<Download>) -> Attempted {
-    let id = download.ticket();
+    let id = download.attempt_id();
     let attempted = Spawned::new(spawn(async move { client.attempt(download).await })).await;
     attempted.unwrap_or_else(|why| id.failed(&why, Instant::now()))
 }

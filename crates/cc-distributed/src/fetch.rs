@@ -229,7 +229,7 @@ impl Coordinator {
                 Err(WorkerLost::AfterSend) => losses_among_others += 1,
             }
             if losses_alone == MAX_LOSSES_ALONE {
-                break Ok(download.ticket().lost("killed its worker three times", Instant::now()));
+                break Ok(download.attempt_id().lost("killed its worker three times", Instant::now()));
             }
             // Gives back its permits first: a quarantined download needs all of them.
             drop(sent);
@@ -250,7 +250,7 @@ impl Coordinator {
                 moved.map(Outcome::Moved).map_err(|_| WorkerLost::AfterSend)
             }
             Response::Done(output, has_body) => {
-                let mut output = download.ticket().adopt(output);
+                let mut output = download.attempt_id().adopt(output);
                 if output.outcome.is_ok() && download.is_kept() && !has_body {
                     return Err(WorkerLost::AfterSend);
                 }
@@ -279,7 +279,7 @@ impl Coordinator {
         let mut arriving = download.arriving();
         let mut left = bytes;
         loop {
-            let pending = request(link, &Request::NextPart(download.ticket().index())).await;
+            let pending = request(link, &Request::NextPart(download.attempt_id().index())).await;
             let Response::Part(part) = response(pending).await? else {
                 return Err(WorkerLost::AfterSend);
             };

@@ -196,7 +196,7 @@ impl Coordinator<'_> {
     /// and the kept contents of a stream.
     fn submit_chunk(&self, task: Task, lane: Lane) -> Pending<Answer> {
         let can_be_opened =
-            |piece: &Piece| self.setup.shared_fs && !matches!(piece.content, Content::BlobStore(_));
+            |piece: &Piece| self.setup.shared_fs && !matches!(piece.content, Content::Blob(_));
         let task = match task {
             Task::Chunk(chunk) if !chunk.pieces.iter().all(can_be_opened) => {
                 Task::Chunk(chunk.load(&self.setup.job, self.lineage.blobs()))

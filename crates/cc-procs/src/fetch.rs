@@ -81,7 +81,7 @@ impl Coordinator {
     /// Sends a download to the worker that has a part of it; otherwise to one that is idle;
     /// otherwise to one that it starts.
     fn feed(&mut self, download: Box<Download>) -> Result<()> {
-        let index = download.ticket().index();
+        let index = download.attempt_id().index();
         let origin = download.origin();
         let worker = match self.partial.get(&index).copied() {
             Some(worker) if self.slots[worker].current.is_some() => {
@@ -141,10 +141,10 @@ pub(crate) fn work(settings: Settings) -> Result<impl FnMut(Handover) -> Returne
         let index = handover.index;
         let begun = partial.remove(&index);
         let download = begun.unwrap_or_else(|| handover.take_over(&settings, Instant::now()));
-        let ticket = download.ticket();
+        let attempt_id = download.attempt_id();
         // Unwind safe: the panic drops the download and the connection that it used.
         let attempted = catch_unwind(AssertUnwindSafe(|| client.attempt(download)))
-            .unwrap_or_else(|panic| ticket.failed(&panic_reason(&*panic), Instant::now()));
+            .unwrap_or_else(|panic| attempt_id.failed(&panic_reason(&*panic), Instant::now()));
         let (returned, broken_off) = attempted.give_back(Instant::now());
         if let Some(download) = broken_off {
             keep(&mut partial, index, download);
@@ -182,7 +182,7 @@ impl Coordinator {
         let slot = &mut self.slots[worker];
         slot.deadline = None;
         let download = slot.current.take().expect("an answer follows a request");
-        let index = download.ticket().index();
+        let index = download.attempt_id().index();
         if returned.is_begun() {
             self.partial.insert(index, worker);
         } else {
@@ -210,11 +210,11 @@ impl Coordinator {
             self.feed(download)?;
         }
         let Some(download) = current else { return Ok(None) };
-        let ticket = download.ticket();
-        let deaths = self.deaths.entry(ticket.index()).or_default();
+        let attempt_id = download.attempt_id();
+        let deaths = self.deaths.entry(attempt_id.index()).or_default();
         *deaths += 1;
         if *deaths == MAX_DEATHS {
-            let failed = ticket.failed("killed its worker three times", Instant::now());
+            let failed = attempt_id.failed("killed its worker three times", Instant::now());
             return Ok(self.schedule.complete(failed));
         }
         self.feed(download)?;

@@ -92,7 +92,7 @@ fn work(ctx: &Ctx, client: &Client, schedule: &SharedSchedule, outputs_tx: &Send
 
 /// Makes one attempt. A panic is its failure, not the run's.
 fn attempt(client: &Client, download: Box<Download>) -> Attempted {
-    let id = download.ticket();
+    let id = download.attempt_id();
     caught(|| client.attempt(download), |why| id.failed(why, Instant::now()))
 }
 // ANCHOR_END: fetch-work

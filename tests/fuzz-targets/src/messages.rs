@@ -49,11 +49,11 @@ const MEMORY: (u64, u64) = (512, 1 << 16);
 
 /// Maximum initial memory of a decoded list, which is reserved for the announced number of
 /// elements.
-const AHEAD: u64 = 1 << 20;
+const PREALLOCATED: u64 = 1 << 20;
 
 fn decoded<T: Serialize + DeserializeOwned + PartialEq + Debug>(bytes: &[u8]) -> Option<T> {
     let (value, memory) = peak(|| postcard::from_bytes::<T>(bytes).ok());
-    let most = MEMORY.0 * bytes.len() as u64 + MEMORY.1 + 4 * AHEAD;
+    let most = MEMORY.0 * bytes.len() as u64 + MEMORY.1 + 4 * PREALLOCATED;
     assert!(memory <= most, "{memory} bytes for {}", bytes.len());
     let value = value?;
     let encoded = postcard::to_allocvec(&value).expect("plain data serializes");

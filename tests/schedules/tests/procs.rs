@@ -46,7 +46,10 @@ fn main() -> ExitCode {
         ("pool::each_task_comes_out_once_whatever_dies_when", each_task_comes_out_once_whatever_dies_when),
         ("pool::what_is_ahead_is_bounded", what_is_ahead_is_bounded),
         ("pool::what_was_submitted_is_done_before_the_end", what_was_submitted_is_done_before_the_end),
-        ("pool::promises_are_kept_whatever_dies_when", promises_are_kept_whatever_dies_when),
+        (
+            "pool::every_pending_result_is_completed_whichever_worker_dies",
+            every_pending_result_is_completed_whichever_worker_dies,
+        ),
         ("pool::a_stop_ends_every_wait", a_stop_ends_every_wait),
         (
             "pool::workers_that_cannot_be_started_end_every_wait",
@@ -162,7 +165,7 @@ fn what_was_submitted_is_done_before_the_end() {
 }
 
 /// The queue of pending results as `feed` and `gather` use it, with an urgent task in between.
-fn promises_are_kept_whatever_dies_when() {
+fn every_pending_result_is_completed_whichever_worker_dies() {
     script().lives = 2;
     let ctx = Ctx::with_window(2, 1);
     let pool = Arc::new(start(&ctx));

@@ -8,7 +8,7 @@ use super::history::{Key, KeyInfo, Op};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// One operation, or several in one pipeline.
-    Ask(Vec<Op>),
+    Pipeline(Vec<Op>),
     /// Compare and set: `WATCH`, `GET`, and `SET` to one more, in a transaction.
     Increase(Key),
     /// A transfer as an application does it: `WATCH`, `MGET`, and `SET` of both accounts in a
@@ -28,7 +28,7 @@ impl Action {
     #[must_use]
     pub fn operations(&self) -> usize {
         match self {
-            Self::Ask(ops) => ops.len(),
+            Self::Pipeline(ops) => ops.len(),
             Self::Increase(_) | Self::Transfer { .. } => 3,
         }
     }
@@ -152,7 +152,9 @@ impl Maker {
             65..75 => Op::SetNx(key, self.value()),
             75..85 => Op::Del(vec![key]),
             85..90 => Op::Del(self.pair().into()),
-            _ => return Action::Ask(vec![Op::Set(key, self.value()), Op::Get(key), Op::Get(self.key())]),
+            _ => {
+                return Action::Pipeline(vec![Op::Set(key, self.value()), Op::Get(key), Op::Get(self.key())]);
+            }
         })
     }
 
@@ -163,7 +165,7 @@ impl Maker {
             60..70 => Op::Add(key, self.rng.i64(-9..10)),
             70..90 => Op::Get(key),
             90..95 => Op::Del(vec![key]),
-            _ => return Action::Ask(vec![Op::Add(key, 1), Op::Add(key, 1), Op::Get(key)]),
+            _ => return Action::Pipeline(vec![Op::Add(key, 1), Op::Add(key, 1), Op::Get(key)]),
         })
     }
 
@@ -208,5 +210,5 @@ impl Maker {
 }
 
 fn one(op: Op) -> Action {
-    Action::Ask(vec![op])
+    Action::Pipeline(vec![op])
 }

@@ -167,7 +167,7 @@ impl<'a> Run<'a> {
 /// Does an action as far as possible, and returns its last outcome.
 fn act(client: &mut Client<'_>, action: &Action) -> Outcome {
     match action {
-        Action::Ask(ops) => {
+        Action::Pipeline(ops) => {
             let outcomes = client.ask_all(ops.clone());
             outcomes.into_iter().min_by_key(|outcome| *outcome != Outcome::Failed).unwrap_or(Outcome::Unknown)
         }

@@ -180,7 +180,7 @@ impl Download {
 
     /// Identifies the download after it was moved away.
     #[must_use]
-    pub fn ticket(&self) -> AttemptId {
+    pub fn attempt_id(&self) -> AttemptId {
         self.id.clone()
     }
 

@@ -72,7 +72,7 @@ impl Handover {
     /// If its URL is one that no redirect may lead to.
     pub fn take_back(mut self, of: &Download, now: Instant) -> Result<Box<Download>, Failure> {
         self.url = fetchable(self.url)?;
-        let AttemptId { index, shown, .. } = of.ticket();
+        let AttemptId { index, shown, .. } = of.attempt_id();
         (self.index, self.shown, self.keep) = (index, shown, of.keep().clone());
         Ok(self.take_over(of.settings(), now))
     }
@@ -165,7 +165,7 @@ impl Returned {
             Further::Done(output) => Next::Done(output),
             Further::Again(download, wait) => match download.take_back(of, now) {
                 Ok(download) => Next::Retry(download, after(wait)),
-                Err(why) => Next::Done(of.ticket().output(Err(why), now)),
+                Err(why) => Next::Done(of.attempt_id().output(Err(why), now)),
             },
         };
         Attempted { host: self.host.into(), held: self.held.map(after), next, file: None }

@@ -47,7 +47,7 @@ fn wait(stopped_rx: &Receiver<()>, until: Option<Instant>) -> Option<Output> {
 // ANCHOR: fetch-work
 /// Makes one attempt. A panic fails this download, not the run.
 fn work(client: &Client, download: Box<Download>) -> Attempted {
-    let id = download.ticket();
+    let id = download.attempt_id();
     // Unwind safe: the call consumes the download, and the client runs none of the download's code
     // under a lock.
     catch_unwind(AssertUnwindSafe(|| client.attempt(download)))

@@ -16,7 +16,7 @@ use crate::{Job, Query, Report, Run};
 /// Report the lines that match a pattern.
 ///
 /// Patterns are in the syntax of Rust's `regex` crate, applied to bytes. The flags, the output and
-/// the exit status are GNU grep's: 0 if a line was selected, 1 if none was, 2 after trouble.
+/// the exit status are GNU grep's: 0 if a line was selected, 1 if none was, 2 after an error.
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true)]
 struct Flags {

@@ -323,7 +323,7 @@ pub struct Found {
     binary: Binary,
     /// Whether the file ends here, or its later ranges are not needed.
     ended: bool,
-    trouble: Option<Trouble>,
+    error: Option<FileError>,
 }
 
 /// A row of a range's text. Its line number, and whether it is printed, depend on earlier ranges.
@@ -350,7 +350,7 @@ enum Binary {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-enum Trouble {
+enum FileError {
     /// The file cannot be opened or read at all.
     Unreadable(String),
     /// A range of it could not be searched.
@@ -363,7 +363,7 @@ impl Found {
             path: piece.path.clone(),
             at: piece.start,
             ended: true,
-            trouble: Some(Trouble::Failed(why)),
+            error: Some(FileError::Failed(why)),
             ..Self::default()
         }
     }

@@ -10,7 +10,7 @@ use cc_core::{
 use serde_bytes::ByteBuf;
 
 use super::{
-    Binary, Found, Job, Output, Query, Report, Totals, Trouble, search::push_number, tasks::SharedCutoff,
+    Binary, FileError, Found, Job, Output, Query, Report, Totals, search::push_number, tasks::SharedCutoff,
 };
 
 /// The sink for the outputs of every model. See [`Job::printer`].
@@ -68,16 +68,16 @@ impl<'a> Printer<'a> {
         if found.at == 0 {
             self.file = File::default();
             self.cutoff.begin(&found.path);
-            self.totals.files += u64::from(found.trouble.is_none());
+            self.totals.files += u64::from(found.error.is_none());
         } else if self.file.is_finished {
             return ControlFlow::Continue(()); // searched in advance, and not needed
         }
         let path = found.path.clone();
         self.file.is_finished = found.ended;
-        match &found.trouble {
-            Some(trouble) => {
+        match &found.error {
+            Some(error) => {
                 self.cutoff.finish(&path);
-                return self.trouble(&found, trouble);
+                return self.error(&found, error);
             }
             None => self.lines(found)?,
         }
@@ -185,12 +185,12 @@ impl<'a> Printer<'a> {
         line.push(b'\n');
     }
 
-    fn trouble(&mut self, found: &Found, trouble: &Trouble) -> ControlFlow<()> {
+    fn error(&mut self, found: &Found, error: &FileError) -> ControlFlow<()> {
         self.has_failed = true;
-        match trouble {
-            Trouble::Unreadable(_) if self.query.no_messages => ControlFlow::Continue(()),
-            Trouble::Unreadable(why) => self.message(&found.path, &format!(": {}", printable(why))),
-            Trouble::Failed(why) => {
+        match error {
+            FileError::Unreadable(_) if self.query.no_messages => ControlFlow::Continue(()),
+            FileError::Unreadable(why) => self.message(&found.path, &format!(": {}", printable(why))),
+            FileError::Failed(why) => {
                 self.message(&found.path, &format!(" failed at byte {}: {}", found.at, printable(why)))
             }
         }

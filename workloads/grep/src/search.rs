@@ -17,7 +17,7 @@ use grep_regex::{RegexMatcher, RegexMatcherBuilder};
 use memchr::{memchr, memchr_iter, memrchr};
 
 use super::{
-    Binary, Found, Output, Part, Piece, Query, Report, Row, Task, Totals, Trouble,
+    Binary, FileError, Found, Output, Part, Piece, Query, Report, Row, Task, Totals,
     read::{Buffer, Lines, Source},
 };
 
@@ -216,9 +216,9 @@ impl Found {
     fn unreadable(piece: &Piece, at: u64, error: &io::Error) -> Self {
         let why = reason(error);
         // If the beginning of the file could be read, only a part of it failed.
-        let trouble = if at == 0 { Trouble::Unreadable(why) } else { Trouble::Failed(why) };
+        let error = if at == 0 { FileError::Unreadable(why) } else { FileError::Failed(why) };
         let path = piece.path.clone();
-        Self { path, at, ended: true, trouble: Some(trouble), ..Self::default() }
+        Self { path, at, ended: true, error: Some(error), ..Self::default() }
     }
 
     /// Whether the printer needs it: it is reported, or the file has more than one range.

@@ -80,9 +80,9 @@ pub struct Connection {
 #[derive(Debug)]
 enum Waiting {
     /// The reply to a plan of this weight.
-    Asked(usize),
+    Plan(usize),
     /// The reply to the plan of a WATCH of this weight.
-    Watched(usize),
+    Watch(usize),
     /// This reply, after all earlier ones.
     Reply(Reply),
 }
@@ -199,19 +199,19 @@ impl Connection {
                     self.hang_up();
                     continue;
                 }
-                Step::Ask(plan) | Step::Watch(plan) if !self.admit_plan(&plan) => {
+                Step::Run(plan) | Step::Watch(plan) if !self.admit_plan(&plan) => {
                     self.session.forget_watch();
                     self.reply(plan.refused(0, Refusal::Full));
                     continue;
                 }
-                Step::Ask(plan) => {
+                Step::Run(plan) => {
                     let weight = plan.weight();
-                    self.run_or_postpone(plan, Waiting::Asked(weight))
+                    self.run_or_postpone(plan, Waiting::Plan(weight))
                 }
                 Step::Watch(plan) => {
                     self.is_watching = true;
                     let weight = plan.weight();
-                    self.run_or_postpone(plan, Waiting::Watched(weight))
+                    self.run_or_postpone(plan, Waiting::Watch(weight))
                 }
             };
             if asked.is_some() {
@@ -229,11 +229,11 @@ impl Connection {
     /// If all plans are answered.
     pub fn answer(&mut self, reply: Reply) {
         let reply = match self.waiting.pop_front().expect("a plan was asked for") {
-            Waiting::Asked(weight) => {
+            Waiting::Plan(weight) => {
                 self.in_flight -= weight;
                 reply
             }
-            Waiting::Watched(weight) => {
+            Waiting::Watch(weight) => {
                 self.in_flight -= weight;
                 self.is_watching = false;
                 self.session.answered(reply)

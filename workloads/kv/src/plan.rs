@@ -150,7 +150,7 @@ impl Plan {
 /// A command that was queued between MULTI and EXEC.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Queued {
-    Ask(Command),
+    Command(Command),
     /// A reply that needs no shard.
     Ready(Reply),
     Info(Box<Info>),
@@ -186,7 +186,7 @@ impl Planner {
 
     fn queued(&mut self, queued: Queued) -> Join {
         match queued {
-            Queued::Ask(command) => self.command(command),
+            Queued::Command(command) => self.command(command),
             Queued::Ready(reply) => Join::Ready(reply),
             Queued::Info(info) if info.asks_shards() => Join::Info(info, self.every(&Command::Stats)),
             Queued::Info(info) => Join::Info(info, Vec::new()),

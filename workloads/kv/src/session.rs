@@ -21,7 +21,7 @@ pub enum Step {
     /// This reply.
     Reply(Reply),
     /// This plan must run.
-    Ask(Plan),
+    Run(Plan),
     /// The same, for a WATCH: pass its reply to [`Session::answered`] before the next step.
     Watch(Plan),
     /// This reply, and then the connection closes.
@@ -64,7 +64,7 @@ struct Transaction {
 
 #[derive(Debug)]
 enum Queue {
-    Ask(Command),
+    Command(Command),
     Error(Reply),
     /// Answered by the session when EXEC runs.
     Local(Verb, OwnedRequest),
@@ -177,7 +177,7 @@ impl Session {
     fn run_command(&mut self, verb: Verb, request: &Request, now: Now, server: &Server) -> Step {
         match Command::parse(verb, request, &server.config.clock) {
             Err(reply) => Step::Reply(reply),
-            Ok(Some(command)) => Step::Ask(Plan::new(command, server.slots, now)),
+            Ok(Some(command)) => Step::Run(Plan::new(command, server.slots, now)),
             Ok(None) if verb == Verb::Info => {
                 let info = Info::new(request, server);
                 ask_or_reply(Planner::new(server.slots, now).info(Box::new(info)))
@@ -199,7 +199,7 @@ impl Session {
         let (queue, bytes, steps) = match Command::parse(verb, request, &server.config.clock) {
             Ok(Some(command)) => {
                 let (bytes, steps) = (command.weight(shards), command.steps(shards));
-                (Queue::Ask(command), bytes, steps)
+                (Queue::Command(command), bytes, steps)
             }
             Ok(None) => {
                 let kept = OwnedRequest::from(request);
@@ -248,7 +248,7 @@ impl Session {
 
     fn queued(&mut self, queue: Queue, server: &Server) -> Queued {
         match queue {
-            Queue::Ask(command) => Queued::Ask(command),
+            Queue::Command(command) => Queued::Command(command),
             Queue::Error(reply) => Queued::Ready(reply),
             Queue::Local(Verb::Info, kept) => Queued::Info(Box::new(Info::new(&kept.request(), server))),
             Queue::Local(verb, kept) => Queued::Ready(self.local(verb, &kept.request(), server)),
@@ -339,5 +339,5 @@ fn is_request_line(request: &Request) -> bool {
 
 /// Replies immediately to a plan without parts.
 fn ask_or_reply(plan: Plan) -> Step {
-    if plan.parts().is_empty() { Step::Reply(plan.reply([])) } else { Step::Ask(plan) }
+    if plan.parts().is_empty() { Step::Reply(plan.reply([])) } else { Step::Run(plan) }
 }

@@ -22,7 +22,7 @@ use crate::{Job, Picture, Region, Run, Shape, View};
 /// Compute the iteration counts of every pixel of a part of the Mandelbrot set.
 ///
 /// Prints a digest of the counts. The exit status is 0, or 1 if a tile could not be computed, or 2
-/// after other trouble.
+/// after any other error.
 #[derive(Debug, Args)]
 struct Flags {
     /// Size of the picture, in pixels

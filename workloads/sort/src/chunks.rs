@@ -134,7 +134,7 @@ impl<'a> Chunks<'a> {
             Err(error) => Some(missing(name, &error)),
             Ok(()) if stream.at() == start && start > 0 => None,
             Ok(()) => {
-                let content = Content::BlobStore(blob_name);
+                let content = Content::Blob(blob_name);
                 Some(Piece { path: bytes(name), content, start, end: stream.at() })
             }
         }
@@ -188,7 +188,7 @@ impl Chunk {
     /// The names of the blobs that the chunk is read from. They are not needed when it is done.
     pub(super) fn spent(&self) -> Vec<String> {
         let names = self.pieces.iter().filter_map(|piece| match &piece.content {
-            Content::BlobStore(name) => Some(name.clone()),
+            Content::Blob(name) => Some(name.clone()),
             _ => None,
         });
         names.collect()
@@ -232,7 +232,7 @@ mod tests {
         let describe_piece = |piece: &Piece| {
             let kind = match &piece.content {
                 Content::File => 'f',
-                Content::BlobStore(_) => 's',
+                Content::Blob(_) => 's',
                 Content::Bytes(_) => 'b',
                 Content::Missing(_) => '!',
             };

@@ -16,7 +16,7 @@ use crate::{Job, Key, Query, Run};
 ///
 /// The order is that of GNU `sort -s` in the C locale: bytes are compared, and equal lines stay in
 /// the order of the input. A file that cannot be read ends the run before anything is written. The
-/// exit status is 0, or 2 after trouble.
+/// exit status is 0, or 2 after an error.
 #[derive(Debug, Args)]
 struct Flags {
     /// Compare numbers

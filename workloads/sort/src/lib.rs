@@ -202,7 +202,7 @@ pub enum Content {
     /// In the file of the piece's name.
     File,
     /// In the blob of this name: all lines of the piece, each complete.
-    BlobStore(String),
+    Blob(String),
     /// In the piece: all its lines, each complete.
     Bytes(ByteBuf),
     /// The file cannot be read; this is the message.

@@ -16,7 +16,7 @@ impl Chunk {
         let _span = trace::serial("read");
         let load = |piece: &Piece| match piece.content {
             Content::Bytes(_) | Content::Missing(_) => piece.clone(),
-            Content::File | Content::BlobStore(_) => {
+            Content::File | Content::Blob(_) => {
                 let content = read(piece, query, blobs).unwrap_or_else(Content::Missing);
                 let size = if let Content::Bytes(bytes) = &content { bytes.len() } else { 0 };
                 Piece {

@@ -42,7 +42,7 @@ struct Open<'a> {
 
 enum Input<'a> {
     File(File),
-    BlobStore(&'a str),
+    Blob(&'a str),
     Bytes(&'a [u8]),
 }
 
@@ -98,7 +98,7 @@ impl<'a> ChunkReader<'a> {
                 let file = self.files.open(&self.query.base().join(piece.os_path()));
                 Input::File(file.map_err(|error| cannot_read(piece.os_path(), &error))?)
             }
-            Content::BlobStore(name) => Input::BlobStore(name),
+            Content::Blob(name) => Input::Blob(name),
             Content::Bytes(bytes) => Input::Bytes(bytes),
             Content::Missing(why) => return Err(why.clone()),
         };
@@ -182,7 +182,7 @@ impl Open<'_> {
                 room[..read].copy_from_slice(&bytes[..read]);
                 Ok(read)
             }
-            Input::BlobStore(name) => {
+            Input::Blob(name) => {
                 let end = (next + room.len() as u64).min(self.piece.end);
                 let slice = BlobRange { name: (*name).to_owned(), start: next - start, end: end - start };
                 let mut bytes = Vec::new();
@@ -263,7 +263,7 @@ mod tests {
         let piece = |content, start, end| Piece { path: b"-".to_vec().into(), content, start, end };
         let pieces = vec![
             piece(Content::Bytes(b"a\nb\n".to_vec().into()), 100, 104),
-            piece(Content::BlobStore("x".to_owned()), 104, 107),
+            piece(Content::Blob("x".to_owned()), 104, 107),
         ];
         let mut source = ChunkReader::new(&query, &pieces, &blobs);
         let (mut room, mut text) = ([0; 3], vec![]);

@@ -61,7 +61,7 @@ fn max_bytes(piece: &Piece) -> u64 {
     let range = piece.end.saturating_sub(piece.start);
     match &piece.content {
         Content::Bytes(text) => text.len() as u64 + 1,
-        Content::BlobStore(_) => range.saturating_add(1),
+        Content::Blob(_) => range.saturating_add(1),
         Content::File => range.saturating_add(MAX_LINE),
         Content::Missing(_) => 0,
     }

@@ -76,7 +76,7 @@ impl Counter {
                 read.totals.files += u64::from(piece.start == 0);
                 read.totals.bytes += bytes;
             }
-            Err(error) => read.troubles.push(piece.trouble(reason(&error))),
+            Err(error) => read.errors.push(piece.error(reason(&error))),
         }
     }
 }

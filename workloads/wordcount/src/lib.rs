@@ -181,8 +181,8 @@ impl Piece {
         Path::new(OsStr::from_bytes(&self.path))
     }
 
-    fn trouble(&self, why: String) -> Trouble {
-        Trouble { path: self.path.clone(), at: self.start, why }
+    fn error(&self, why: String) -> ReadError {
+        ReadError { path: self.path.clone(), at: self.start, why }
     }
 }
 
@@ -197,7 +197,7 @@ impl Task {
     pub fn failed(&self, why: &str) -> Read {
         let mut read = Read::default();
         if let [piece] = &self.pieces[..] {
-            read.troubles.push(piece.trouble(format!("failed at byte {}: {why}", piece.start)));
+            read.errors.push(piece.error(format!("failed at byte {}: {why}", piece.start)));
         } else {
             read.split = self.pieces.iter().map(|piece| Self { pieces: vec![piece.clone()] }).collect();
         }
@@ -221,7 +221,7 @@ pub struct Read {
     pub totals: Totals,
     /// The pieces that could not be read.
     #[serde(deserialize_with = "cc_core::bounded::list")]
-    pub troubles: Vec<Trouble>,
+    pub errors: Vec<ReadError>,
     /// The tasks that replace this one, which failed as a whole.
     #[serde(deserialize_with = "cc_core::bounded::list")]
     pub split: Vec<Task>,
@@ -229,7 +229,7 @@ pub struct Read {
 
 /// A piece that could not be read, or only in part.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Trouble {
+pub struct ReadError {
     /// The file's name.
     pub path: ByteBuf,
     /// The position of the piece in the file.

@@ -64,9 +64,9 @@ impl<'a> Ranking<'a> {
 
     fn read(&mut self, read: Read) -> ControlFlow<()> {
         self.totals += read.totals;
-        self.is_complete &= read.troubles.is_empty();
-        read.troubles.into_iter().try_for_each(|trouble| {
-            let (path, why) = (printable(&trouble.path), printable(&trouble.why));
+        self.is_complete &= read.errors.is_empty();
+        read.errors.into_iter().try_for_each(|error| {
+            let (path, why) = (printable(&error.path), printable(&error.why));
             let message = format!("wordcount: {path}: {why}\n");
             self.out.push(Block::Err(message.into_bytes()))
         })
@@ -121,7 +121,7 @@ fn put_decimal(into: &mut Vec<u8>, mut number: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Counter, Piece, Settings, Task, Trouble, absorb, partitions};
+    use crate::{Counter, Piece, ReadError, Settings, Task, absorb, partitions};
     use serde_bytes::ByteBuf;
 
     struct Shown(String);
@@ -177,11 +177,11 @@ mod tests {
     }
 
     #[test]
-    fn trouble_is_said_and_makes_the_status() {
+    fn a_read_error_is_said_and_makes_the_status() {
         let mut shown = Shown(String::new());
         let mut ranking = Ranking::new(None, &mut shown);
-        let trouble = Trouble { path: ByteBuf::from("f"), at: 0, why: "why".to_owned() };
-        let _ = ranking.push(Output::Read(Read { troubles: vec![trouble], ..Read::default() }));
+        let error = ReadError { path: ByteBuf::from("f"), at: 0, why: "why".to_owned() };
+        let _ = ranking.push(Output::Read(Read { errors: vec![error], ..Read::default() }));
         assert_eq!(ranking.status(), 1);
         let _ = ranking.finish();
         assert_eq!(shown.0, "wordcount: f: why\n");

@@ -72,9 +72,9 @@ impl Scope {
         }
         let mut later = self.pieces.iter();
         let is_known = read
-            .troubles
+            .errors
             .iter()
-            .all(|trouble| later.any(|piece| (&piece.path, piece.start) == (&trouble.path, trouble.at)));
+            .all(|error| later.any(|piece| (&piece.path, piece.start) == (&error.path, error.at)));
         if is_known { Ok(()) } else { Err("it reports a file that is not of the task".to_owned()) }
     }
 
@@ -136,7 +136,7 @@ mod tests {
         blobs::{BlobRange, MemStore},
     };
 
-    use crate::{Counter, Grain, Job, Loader, Totals, Trouble};
+    use crate::{Counter, Grain, Job, Loader, ReadError, Totals};
 
     fn task(text: &str) -> Task {
         let content = Content::Bytes(ByteBuf::from(text));
@@ -152,8 +152,8 @@ mod tests {
     fn an_answer_is_of_the_pieces_of_its_task() {
         let (task, blobs) = (task("one two two"), MemStore::default());
         let truth = spilled(&task, &blobs).read;
-        assert_eq!((truth.troubles.len(), task.scope().accepts(&truth)), (1, Ok(())));
-        let trouble = |path: &str, at| Trouble { path: ByteBuf::from(path), at, why: "why".to_owned() };
+        assert_eq!((truth.errors.len(), task.scope().accepts(&truth)), (1, Ok(())));
+        let error = |path: &str, at| ReadError { path: ByteBuf::from(path), at, why: "why".to_owned() };
         let lies: [fn(&mut Read); 6] = [
             |read| read.totals.files += 1,
             |read| read.totals.bytes = u64::MAX,
@@ -167,13 +167,13 @@ mod tests {
             lie(&mut read);
             assert!(task.scope().accepts(&read).is_err(), "lie {nth}");
         }
-        for troubles in [
-            vec![trouble("c", 0)],
-            vec![trouble("a", 1)],
-            vec![trouble("b", 5), trouble("a", 0)],
-            vec![trouble("a", 0); 2],
+        for errors in [
+            vec![error("c", 0)],
+            vec![error("a", 1)],
+            vec![error("b", 5), error("a", 0)],
+            vec![error("a", 0); 2],
         ] {
-            assert!(task.scope().accepts(&Read { troubles, ..truth.clone() }).is_err());
+            assert!(task.scope().accepts(&Read { errors, ..truth.clone() }).is_err());
         }
     }
 

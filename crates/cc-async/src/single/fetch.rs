@@ -47,7 +47,7 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
 // ANCHOR: fetch-work
 /// Makes one attempt. A panic is its failure, not the run's.
 async fn work(client: &Client, download: Box<Download>) -> Attempted {
-    let id = download.ticket();
+    let id = download.attempt_id();
     // `AssertUnwindSafe` is sound: what a panic leaves half-changed is dropped with the attempt,
     // and the client's lock is not held while an attempt runs.
     let attempt = AssertUnwindSafe(client.attempt(download)).catch_unwind();

@@ -127,8 +127,8 @@ mod tests {
 
     #[test]
     fn dropping_it_drops_its_tasks_and_ends_its_thread() {
-        struct Held(SyncSender<&'static str>);
-        impl Drop for Held {
+        struct SendOnDrop(SyncSender<&'static str>);
+        impl Drop for SendOnDrop {
             fn drop(&mut self) {
                 self.0.send("dropped").unwrap();
             }
@@ -136,8 +136,8 @@ mod tests {
         let runtime_thread = RuntimeThread::start("test").unwrap();
         let (events_tx, events_rx) = sync_channel(2);
         runtime_thread.handle().spawn(async move {
-            let held = Held(events_tx);
-            held.0.send("runs").unwrap();
+            let on_drop = SendOnDrop(events_tx);
+            on_drop.0.send("runs").unwrap();
             std::future::pending::<()>().await;
         });
         assert_eq!(events_rx.recv(), Ok("runs"));

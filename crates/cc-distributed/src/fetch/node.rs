@@ -194,7 +194,7 @@ async fn attempt(
     download: Box<Download>,
     attempted_tx: Sender<Attempted>,
 ) {
-    let id = download.ticket();
+    let id = download.attempt_id();
     let attempted = AssertUnwindSafe(client.attempt(download)).catch_unwind().await;
     let attempted = attempted.unwrap_or_else(|panic| id.failed(&panic_reason(&*panic), Instant::now()));
     // The receiver is gone if the session has ended.
@@ -230,7 +230,7 @@ impl Node {
             Ok(None) => {}
             Err(moved) => {
                 let response = Response::Moved(Box::new(moved.hand_over(Instant::now())));
-                self.respond(moved.ticket().index(), &response, responses);
+                self.respond(moved.attempt_id().index(), &response, responses);
             }
         }
     }

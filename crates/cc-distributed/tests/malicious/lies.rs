@@ -109,7 +109,7 @@ pub(crate) fn failure() -> (String, Lie) {
 pub(crate) fn reasons() -> [(&'static str, Lie); 5] {
     let why = || REASON.to_owned();
     let grep = answer_lie("", move |_, answer: &mut Grep| {
-        answer.found.first_mut()?.trouble = Some((1, why()));
+        answer.found.first_mut()?.error = Some((1, why()));
         Some(())
     });
     let resize = answer_lie("", move |_, answer: &mut resize::Output| {
@@ -126,7 +126,7 @@ pub(crate) fn reasons() -> [(&'static str, Lie); 5] {
         };
         let piece = &task.pieces[0];
         let (path, at) = (piece.path.clone(), piece.start);
-        spilled.read.troubles = vec![wordcount::Trouble { path, at, why: why() }];
+        spilled.read.errors = vec![wordcount::ReadError { path, at, why: why() }];
         Some(())
     });
     let sort = answer_lie("", move |_, answer: &mut Answer| {
@@ -187,7 +187,7 @@ struct Found {
     ends: Vec<u32>,
     binary: u32,
     ended: bool,
-    trouble: Option<(u32, String)>,
+    error: Option<(u32, String)>,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -424,9 +424,9 @@ pub(crate) fn count() -> Vec<(String, Lie)> {
         }));
         lies.push(answer_lie(format!("the file {name:?} is unreadable"), move |_, answer: &mut Counted| {
             let Counted::Spilled(spilled) = answer else { return None };
-            let trouble =
-                wordcount::Trouble { path: ByteBuf::from(name), at: 0, why: "\x1b[2Jwhy".to_owned() };
-            spilled.read.troubles = vec![trouble];
+            let error =
+                wordcount::ReadError { path: ByteBuf::from(name), at: 0, why: "\x1b[2Jwhy".to_owned() };
+            spilled.read.errors = vec![error];
             Some(())
         }));
     }

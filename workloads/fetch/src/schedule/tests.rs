@@ -149,7 +149,7 @@ proptest! {
                 Action::Wait(until) if running.is_empty() => now = until.expect("there is something to wait for"),
                 Action::Wait(_) => {
                     let download = running.swap_remove(outputs.len() % running.len());
-                    let fails = wanted[download.ticket().index()].1;
+                    let fails = wanted[download.attempt_id().index()].1;
                     let attempted = if fails == 0 { refused(download, now) } else { hung_up(download, now) };
                     outputs.extend(schedule.complete(attempted));
                 }

@@ -31,7 +31,7 @@ fn set(n: u8, value: &[u8]) -> Command {
 }
 
 fn ask(command: Command) -> Queued {
-    Queued::Ask(command)
+    Queued::Command(command)
 }
 
 fn exec(checks: Vec<Check>, queue: impl IntoIterator<Item = Command>) -> Plan {
