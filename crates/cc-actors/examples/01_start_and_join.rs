@@ -1,12 +1,14 @@
 //! Lesson 1 of 4: start actors, and wait until all of them are done.
 //!
 //! The loop is the sequential version: it calls `report` for one limit after the other. Then each
-//! limit is sent to an actor: a thread with a mailbox that only this thread reads. `system.mailbox`
-//! makes both ends of the channel. The address is named after the actor that receives, the mailbox
-//! after the messages in it. No actor waits for another by joining its thread: an actor sends a
-//! message when it is done. (`system` joins all threads at its end.) `receive` returns `Halted`
-//! when the system ends, or when no address of the mailbox is left; `send` returns it when the
-//! mailbox is gone. An actor passes it on with `?` and ends.
+//! limit is sent to an actor of its own, a thread with a mailbox that only this thread reads.
+//! `system.mailbox` makes both ends of the channel. The sending end, the address, is named after
+//! the actor that receives; the mailbox is named after the messages in it. An actor sends a message
+//! when it is done, so no thread is joined to learn that. (`system` joins all threads at its end.)
+//!
+//! `receive` returns `Halted` when the system ends, or when the mailbox is empty and no address of
+//! it is left. `send` returns `Halted` when the mailbox is gone. An actor passes it on with `?` and
+//! ends.
 //!
 //! What to see: the actors print the same lines, but in the order in which they finish. With two
 //! cores or more, they take less time than the loop.

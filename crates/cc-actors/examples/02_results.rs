@@ -1,10 +1,10 @@
 //! Lesson 2 of 4: return the results in the order of the requests.
 //!
-//! An actor returns nothing: a result is a message, and messages from several actors arrive in the
-//! order in which they are sent. So a result carries the position of its task. One actor, the
+//! An actor returns nothing: a result is a message. The results of several actors arrive in the
+//! order in which the actors finish, so a result carries the position of its task. One actor, the
 //! *collector*, owns the order and puts each result at its position. Here it is the main thread.
 //!
-//! What to see: the last limit is finished long before the first, and its line is still the last.
+//! What to see: the lines are in the order of the limits, although the last limit takes least time.
 
 use cc_actors::actor::{Halted, system};
 use cc_workloads::Stop;

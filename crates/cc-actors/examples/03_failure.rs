@@ -6,9 +6,9 @@
 //! worker's mailbox with the tasks that it has not begun. The supervisor reports the one task as
 //! failed and starts a new worker on the same mailbox, which does the others.
 //!
-//! What to see: three results and one failure, each at its place in the order; there is only one
+//! What to see: three results and one failure, each at its place in the order. There is only one
 //! worker at a time, so the order is that of its mailbox. The panic's message is also on standard
-//! error: Rust prints it there when the panic begins, before it is caught.
+//! error: Rust prints it there when the panic begins.
 
 use cc_actors::actor::{Address, Death, Halted, Mailbox, System, system};
 use cc_workloads::Stop;

@@ -3,24 +3,22 @@
 //! An actor is a thread that owns its state and one [`Mailbox`]. Any actor that has the mailbox's
 //! [`Address`] may send to it, and only its owner may receive from it. Between two messages an
 //! actor works alone on its state, so there is nothing to lock. The compiler checks that a sender
-//! does not use a message that it has moved; that actors share no other state is this crate's
-//! discipline.
+//! does not use a message that it has moved. That actors share no other state is a convention.
 //!
 //! A [`System`] is the actors of one run, or of one phase of it; below, *the run* means either. No
 //! actor is interrupted: `receive` returns [`Halted`] when the run is over or was stopped, or when
-//! no address of the mailbox is left. `send` returns it when the mailbox is gone. An actor passes
-//! it on with `?`.
+//! the mailbox is empty and no address of it is left. `send` returns `Halted` when the mailbox is
+//! gone. An actor passes it on with `?`.
 //!
 //! - **Backpressure.** Mailboxes are bounded, and `send` waits while one is full. Actors that wait
 //!   for each other in a circle deadlock. So each workload's file says which actor may wait for
-//!   which, and which never waits, since it sends only what was asked for.
-//! - **Failure.** An actor has no code for its own bugs: it crashes, and another actor handles
-//!   that. [`System::watch`] starts an actor whose death is a message to its
-//!   [supervisor](crate::supervisor), with all the state that it owned. [`System::spawn`] starts
-//!   one that the run needs: its panic is a [`Crash`], which ends the run and is its result. So a
-//!   closed mailbox is never mistaken for the end of the messages. [`System::escalate`] ends the
-//!   run in the same way without a panic. [`System::spawn_loose`] starts an actor that no other
-//!   relies on: its panic ends nothing else.
+//!   which.
+//! - **Failure.** How an actor is started decides what its panic does. [`System::watch`] starts an
+//!   actor whose panic is a message to its [supervisor](crate::supervisor), with all the state that
+//!   it owned. [`System::spawn`] starts one that the run needs: its panic is a [`Crash`], which
+//!   ends the run and is its result. So its closed channels are not mistaken for the end of its
+//!   messages. [`System::escalate`] ends the run in the same way without a panic.
+//!   [`System::spawn_loose`] starts an actor that no other relies on: its panic ends nothing else.
 
 use std::{
     convert::Infallible,
@@ -129,7 +127,7 @@ pub struct System<'scope, 'env: 'scope> {
     /// actors at once.
     halt_rx: Receiver<Infallible>,
     stop: Stop,
-    /// Has room for one [`Crash`]: those that follow from the first are dropped.
+    /// Has room for one [`Crash`]: all after the first are dropped.
     crash_tx: Sender<Crash>,
     /// Stack of the actors that are started through this, in bytes, if not the default.
     stack: Option<usize>,
@@ -140,7 +138,8 @@ pub struct System<'scope, 'env: 'scope> {
 ///
 /// # Errors
 ///
-/// The [`Crash`] of an actor that was started with [`System::spawn`]; otherwise that of `run`.
+/// The first [`Crash`]: an actor from [`System::spawn`] has panicked, or [`System::escalate`] was
+/// called. Otherwise the error of `run`.
 pub fn system<'env, T, E: From<Crash>>(
     stop: &Stop,
     run: impl for<'scope> FnOnce(System<'scope, 'env>) -> Result<T, E>,

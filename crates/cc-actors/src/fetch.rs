@@ -14,10 +14,11 @@
 //! - **Split.** One worker per request that may be in flight. It makes one attempt, in blocking
 //!   system calls, and sends the result. A download that must be retried later returns to the
 //!   dispatcher, and its worker is free for another.
-//! - **Share.** Nothing. The dispatcher owns the schedule: the limits, the hosts, and when each
-//!   download may be retried. It waits for a response or for the next such time. A worker owns its
-//!   client and keeps one connection open. The dispatcher remembers the origin of that connection,
-//!   and sends the next download from that origin to the same worker.
+//! - **Share.** Nothing but the spec's permits, which limit the concurrent lookups of names. The
+//!   dispatcher owns the schedule: the limits, the hosts, and when each download may be retried. It
+//!   waits for a response or for the next such time. A worker owns its client and keeps one
+//!   connection open. The dispatcher remembers the origin of that connection, and sends the next
+//!   download from that origin to the same worker.
 //! - **Bound.** As many workers as requests are allowed: the limit of this model is the number of
 //!   threads and descriptors that the system allows a process. All workers are started before the
 //!   first is sent a download, so a number that is too high fails at once. When the sink is slow,
@@ -28,8 +29,8 @@
 //!   next only after another download. The dispatcher waits for room only at the collector, which
 //!   waits for nothing but the sink.
 //! - **Order.** None: outputs are passed on as they arrive.
-//! - **Stop.** A stop makes every pending `receive` return [`Halted`]. The actor returns and drops
-//!   its mailbox, which wakes the senders that wait for room in it. A request in flight waits in
+//! - **Stop.** A stop makes every `receive` return [`Halted`]. The actor returns and drops its
+//!   mailbox, which wakes the senders that wait for room in it. A request in flight waits in
 //!   `poll`, which the stop wakes as well.
 //! - **Fail.** Let it crash: a panic ends the worker, its thread and its connection. Its
 //!   [supervisor] reports the download that it was attempting as failed, and starts a worker with a

@@ -11,18 +11,17 @@
 //!      └───────────────────────────── credits ────────────────────────┘
 //! ```
 //!
-//! - **Split.** A task is at most 32 files, or about a mebibyte of a stream. It ends after a
+//! - **Split.** A task is at most 32 files, or about a mebibyte of a stream. It ends after about a
 //!   mebibyte of input, or a quarter of a mebibyte of output. The worker hands back what is left
 //!   as a *remainder*: further tasks, which the collector submits.
-//! - **Share.** Nothing but the spec's `SharedCutoff`, in which the sink (the printer) notes that
-//!   it needs no more of a file. If the file is a stream, the source then stops reading it. The
-//!   collector submits no further tasks of a remainder that continue the file ([`Job::wants`]). The
-//!   iterator of the tasks, the table of workers that are ready, each search and the early outputs
-//!   have one owner each. A queue from which all workers take would be shared state: here the
-//!   dispatcher decides which worker gets which task.
-//! - **Bound.** The source lists one task for each credit, of which there are `window`. A worker is
-//!   sent a task and one more, so that it need not wait while the dispatcher chooses. Of each
-//!   remainder, at most two tasks per worker are submitted and not yet emitted.
+//! - **Share.** Nothing but `SharedCutoff` (in `workloads/grep`), in which the sink, the printer,
+//!   notes that it needs no more of a file. Then the source stops reading the file if it is a
+//!   stream, and the collector submits no more tasks that continue it ([`Job::wants`]). A queue
+//!   from which all workers take would be shared state: here the dispatcher decides which worker
+//!   gets which task.
+//! - **Bound.** The source lists one task for each credit, of which there are `window`. A worker
+//!   has at most two tasks: one that it runs, and the next one, so that it need not wait for the
+//!   dispatcher. Of each remainder, at most two tasks per worker are submitted and not yet emitted.
 //! - **Deadlock.** Messages go in circles, but no circle of actors waits for room. The source's
 //!   mailbox has room for all credits, a worker's for the tasks that it asked for, and the
 //!   supervisor's for the death of every worker: sending to these never waits. So the dispatcher
@@ -30,13 +29,13 @@
 //!   All others wait only for room at the dispatcher or at the collector.
 //! - **Order.** A task carries its [`Position`]. The dispatcher sends the foremost task first, and
 //!   the collector keeps outputs that arrive early.
-//! - **Stop.** A stop makes every pending `receive` return [`Halted`]. The actor returns and drops
-//!   its mailbox, which wakes the senders that wait for room in it. A
-//!   `Sink::push` (in `ctx.emit`) that waits for its consumer returns, too. A worker finishes its
-//!   task first.
+//! - **Stop.** A stop makes every `receive` return [`Halted`]. The actor returns and drops its
+//!   mailbox, which wakes the senders that wait for room in it. A `Sink::push` (in `ctx.emit`) that
+//!   waits for its consumer returns, too. A worker finishes its task first.
 //! - **Fail.** Let it crash: a panic ends the worker and its thread. Its [supervisor] reports the
 //!   task that it was running as failed, and starts a worker with a new search on the same mailbox.
-//!   The files of a failed task become its remainder, so only the file that fails is lost.
+//!   If the task has several files, each becomes a task of its remainder, so that only the file
+//!   that panics is lost.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -72,8 +71,8 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
         let (source, credits) = system.mailbox(window);
         // Once the actors run, these two sizes decide only how often a sender waits. Both have room
         // for a window and for the tasks of a remainder; the dispatcher's also for the `Ready`
-        // messages of the workers. The first of every worker must fit, since the dispatcher has not
-        // been started when `run` sends them.
+        // messages of the workers. The first `Ready` of every worker must fit, since the dispatcher
+        // has not been started when `run` sends it.
         let (dispatcher, commands) = system.mailbox(window + (REMAINDER_IN_FLIGHT + IN_FLIGHT) * count);
         let (collector, events) = system.mailbox(window + REMAINDER_IN_FLIGHT * count);
         let to = Addresses { source, dispatcher, collector };
@@ -182,9 +181,8 @@ impl Collector<'_> {
     }
 
     /// Emits the output at `next`, and enters its remainder, which may be empty. Submits the next
-    /// tasks of the innermost remainder. When all tasks of a remainder have been emitted, leaves
-    /// it, for the task after the one that it belongs to. When no remainder is left, sends a
-    /// credit.
+    /// tasks of the innermost remainder. When all tasks of a remainder have been emitted, goes on
+    /// with the remainder around it. When there is none, sends a credit.
     fn emit_in_order(&mut self, mut output: Output) -> Result<(), Halted> {
         let remainder = mem::take(&mut output.remainder);
         if self.ctx.emit(output, self.out).is_break() {

@@ -15,8 +15,8 @@
 //!   requests for one shard travel in one message; every change to another shard costs a round
 //!   trip.
 //! - **Share.** Nothing but the counters and limits of the [`Server`], and the sockets: the
-//!   registry may shut down the listener and the socket of each client. A plan on several shards
-//!   holds their actors, in ascending order.
+//!   registry may shut down the listener and the socket of each client. A plan that must run as one
+//!   step on several shards holds their actors, in ascending order.
 //! - **Bound.** Clients, by number; the plans in flight per client, by `PLANS_IN_FLIGHT`. A
 //!   client that does not read its replies blocks its own actor, which then sends no requests.
 //!   Mailboxes have room for some requests, and each reply has its own channel.

@@ -9,22 +9,25 @@
 //! ```
 //!
 //! - **Split.** A task is as many whole tiles (rectangles of the picture) as fit in 1024 pixels,
-//!   but at least one. With much less work, a task's messages would cost more than its work.
+//!   but at least one; `--grain` sets another number of tiles. With much less work, a task's
+//!   messages would cost more than its work.
 //! - **Share.** Nothing. The collector owns the cursor (the iterator of the tasks) as well as the
 //!   sink, since advancing the cursor is too little work for an actor of its own. The collector
 //!   answers each output with the next task, so a task costs two messages. A worker that finishes
 //!   sooner is sent more tasks.
-//! - **Bound.** Each worker is sent two tasks at first, one to run and one that waits in its
-//!   mailbox, and then one for each output. So at most two tasks per worker are in flight.
+//! - **Bound.** Each worker is sent two tasks at first: one to run, and one that waits in its
+//!   mailbox. It is sent one more for each of its events that the collector receives. So at most
+//!   two tasks per worker are in flight: sent, and not yet answered by an event.
 //! - **Deadlock.** No send waits: each mailbox has room for every message that can be in flight to
 //!   it.
 //! - **Order.** None: an output says where it belongs.
-//! - **Stop.** A stop makes every pending `receive` return [`Halted`]. A `Sink::push` (in
-//!   `ctx.emit`) that waits for its consumer returns, too. The kernel checks for a stop within each
-//!   tile; if there is one, it returns no output.
-//! - **Fail.** Let it crash: the [supervisor] of a worker that panics reports the task that it was
-//!   running, and starts a successor on the same mailbox. If the task has several tiles, the
-//!   collector sends each of them as a task of its own, so that only the tile that panics is lost.
+//! - **Stop.** A stop makes every `receive` return [`Halted`]. A `Sink::push` (in `ctx.emit`) that
+//!   waits for its consumer returns, too. The kernel checks for a stop within each tile; if there
+//!   is one, it returns no output.
+//! - **Fail.** Let it crash: a panic ends the worker and its thread. Its [supervisor] reports the
+//!   task that it was running, and starts a successor on the same mailbox. If the task has several
+//!   tiles, the collector sends each of them as a task of its own, so that only the tile that
+//!   panics is lost.
 
 use cc_workloads::{
     Ctx, Result, Sink,
@@ -39,8 +42,8 @@ use crate::supervisor::{self, ChildSpec, Supervisor};
 const GRAIN: Grain = Grain { pixels: 1024 };
 
 /// Maximum tasks in flight per worker: one that it runs, and one that is in its mailbox when it
-/// finishes. The mailbox has room for all of them, because a worker may be sent all of them before
-/// it has received any.
+/// finishes. The mailbox has room for both, because they may be sent before the worker receives
+/// any.
 const IN_FLIGHT: usize = 2;
 
 // ANCHOR: mandelbrot-run

@@ -10,23 +10,22 @@
 //!    └─────────────── number of tasks ───────────────┘
 //! ```
 //!
-//! - **Split.** A task is one image: large enough that its messages cost little compared with it.
+//! - **Split.** A task is one image, since a part of an image cannot be decoded alone.
 //! - **Share.** Nothing. The iterator of the tasks, each resizer and the sink have one owner each.
 //!   The workers ask the source for tasks. It does not matter which task is done first, so there
 //!   is nothing for a dispatcher to decide.
 //! - **Bound.** A worker asks for its next task when it begins one, and the source lists one image
-//!   for each request. Memory holds at most one image per worker (its file and its decoded
-//!   pixels). It also holds three thumbnails per worker, two in the collector's mailbox and one
-//!   whose sender waits for room, and one thumbnail more, which the sink is taking.
+//!   for each request. A task is only the image's name; the worker reads the image when it begins
+//!   the task, so it holds one image at a time. Thumbnails wait in the collector's mailbox, which
+//!   has room for two per worker. A worker that finds it full waits with its thumbnail.
 //! - **Deadlock.** The source's mailbox has room for a request of every worker, the supervisor's
 //!   for the death of every worker, and a worker's for the task that it asked for. So actors wait
 //!   for room only at the collector. The collector never waits for room: it waits for events and
 //!   for the sink.
 //! - **Order.** None: an output names its thumbnail, so a large image delays no other.
-//! - **Stop.** A stop makes every pending `receive` return [`Halted`]. The actor returns and drops
-//!   its mailbox, which wakes the senders that wait for room in it. A
-//!   `Sink::push` (in `ctx.emit`) that waits for its consumer returns, too. A worker finishes its
-//!   image first.
+//! - **Stop.** A stop makes every `receive` return [`Halted`]. The actor returns and drops its
+//!   mailbox, which wakes the senders that wait for room in it. A `Sink::push` (in `ctx.emit`) that
+//!   waits for its consumer returns, too. A worker finishes its image first.
 //! - **Fail.** Let it crash: a panic ends the worker and its thread. Its [supervisor] reports the
 //!   image that it was resizing as failed, and starts a worker with a new resizer on the same
 //!   mailbox.
@@ -110,8 +109,8 @@ fn report_failure(worker: &Worker, task: Task, reason: &str) -> Result<(), Halte
 // ANCHOR_END: resize-work
 
 // ANCHOR: resize-gather
-/// The collector: owns the sink, and emits the outputs as they arrive, until there were as many as
-/// tasks.
+/// The collector: owns the sink, and emits the outputs as they arrive, until there is one for each
+/// task.
 fn gather(ctx: &Ctx, events: &Mailbox<Event>, out: &mut dyn Sink<Output>) {
     let mut emitted = 0;
     let mut end = None;

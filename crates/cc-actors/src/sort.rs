@@ -11,7 +11,8 @@
 //!    └──────────────────── credits ─────────────────────┘
 //! ```
 //!
-//! - **Split.** A task is a chunk to sort, then a range of the result to merge. Each phase is a
+//! - **Split.** A task is a chunk to sort, then a range of the result to merge; if there are too
+//!   many runs for one merge, passes in between merge some of them to longer runs. Each phase is a
 //!   [`system`] of its own: its actors end when all outputs of its tasks have been emitted. Then
 //!   only the calling thread has the runs, and can lend them to the next phase.
 //! - **Share.** A blob store, in which the workers leave the runs. A run never changes once it is
@@ -24,10 +25,10 @@
 //!   wait for room only at the collector, which waits for nothing but the sink.
 //! - **Order.** A task has a number, and the collector keeps outputs that arrive early. The runs
 //!   must be in the order of the input: otherwise equal lines would not stay in that order.
-//! - **Stop.** A stop makes every pending `receive` return [`Halted`]. The actor returns and drops
-//!   its mailbox, which wakes the senders that wait for room in it. A
-//!   `Sink::push` (in `ctx.emit`) that waits for its consumer returns, too, and the sorter checks
-//!   for a stop. The blob store is emptied after all actors have ended.
+//! - **Stop.** A stop makes every `receive` return [`Halted`]. The actor returns and drops its
+//!   mailbox, which wakes the senders that wait for room in it. A `Sink::push` (in `ctx.emit`) that
+//!   waits for its consumer returns, too, and the sorter checks for a stop. The blob store is
+//!   emptied after all actors have ended.
 //! - **Fail.** Let it crash: a panic ends the worker and its thread. Its [supervisor] reports the
 //!   task that it was running as failed, and starts a successor. The failed output ends the run,
 //!   since a part of the lines is not the result.

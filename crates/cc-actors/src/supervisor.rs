@@ -3,14 +3,15 @@
 //! Let it crash: a [`Worker`] has no code for its own bugs. A panic ends its thread, and all that
 //! it owned goes to its [`Supervisor`] as a message, a [`Death`]. The supervisor reports the task
 //! that the worker was running as failed, and starts a successor on the same mailbox. Senders keep
-//! their addresses, so none of them notices the death. At most, another actor submits the parts of
-//! the failed task again.
+//! their addresses, so none of them notices the death. In some workloads another actor then submits
+//! the parts of the failed task.
 //!
 //! - **Strategy.** One for one: workers share nothing, so the death of one says nothing about the
 //!   others.
 //! - **State.** The successor takes over what the panic cannot have changed: the number, the
 //!   mailbox and the addresses. It gets a new kernel.
-//! - **Intensity.** Restarts are not limited: each death costs a task, and tasks are finite.
+//! - **Intensity.** Restarts are not limited: the task that caused a death is not given to the
+//!   successor.
 //! - **Escalation.** A worker that cannot be replaced ends the run with that error, since the tasks
 //!   in its mailbox would never be done.
 

@@ -24,10 +24,9 @@
 //! - **Order.** A mapper sends its counts before it reports the task. So when all tasks are
 //!   reported, all counts are in the reducers' mailboxes, and the collector's message that ends
 //!   them is received after them.
-//! - **Stop.** A stop makes every pending `receive` return [`Halted`]. The actor returns and drops
-//!   its mailbox, which wakes the senders that wait for room in it. A
-//!   `Sink::push` (in `ctx.emit`) that waits for its consumer returns, too. A mapper finishes its
-//!   task first.
+//! - **Stop.** A stop makes every `receive` return [`Halted`]. The actor returns and drops its
+//!   mailbox, which wakes the senders that wait for room in it. A `Sink::push` (in `ctx.emit`) that
+//!   waits for its consumer returns, too. A mapper finishes its task first.
 //! - **Fail.** Let it crash: a panic ends the mapper and its thread, and none of its task's counts
 //!   have been sent. Its [supervisor] reports the task, submits the files of a task of several
 //!   files again, one by one, and starts a mapper with a new kernel on the same mailbox. A

@@ -3,15 +3,15 @@
 //! The first loop is the sequential version: calling an `async fn` starts nothing, and awaiting its
 //! future runs it to its end before the loop goes on. In the second loop, `spawn` gives each future
 //! to the runtime, which polls it as a *task*, and the `JoinSet` waits for all tasks. `report` only
-//! waits. The computation goes to the blocking pool, because on a thread of the runtime it would
-//! keep other tasks from being polled.
+//! waits and prints. The computation goes to the blocking pool, because on a thread of the runtime
+//! it would keep other tasks from being polled.
 //!
 //! What to see: the tasks print the same lines, but in the order in which they finish. With two
 //! cores or more, they take less time than the first loop. It is the blocking pool that saves this
 //! time: with `#[tokio::main(flavor = "current_thread")]` the result is the same.
 //!
-//! When not to use it: if the tasks compute and hardly ever wait, as these do. Threads do that with
-//! less code.
+//! When not to use it: if the work computes and hardly ever waits, as it does here. Threads do that
+//! with less code.
 
 use std::time::Instant;
 

@@ -1,7 +1,7 @@
 //! Lesson 3 of 4: one task fails; the others are done, and the failure is reported with its task.
 //!
-//! A panic ends only its own task, and not even the thread that the task runs on: tokio catches the
-//! panic there. Awaiting the handle returns it as a `JoinError`, with the panic's message.
+//! A panic ends only its own task. The thread that the task runs on goes on, since tokio catches
+//! the panic there. Awaiting the handle returns it as a `JoinError`, with the panic's message.
 //! `join_all` waits for every handle; `try_join_all` would return the first error at once. An abort
 //! is different: it ends the whole process, with all of its tasks.
 //!

@@ -2,8 +2,8 @@
 //!
 //! - **Split.** A task for each request in flight. Until the response arrives, it takes no stack,
 //!   only the memory that it keeps, most of it in the connection's buffers. So the runtime's
-//!   workers, one per core, poll a thousand requests as well as ten. This workload only waits,
-//!   which is what async is for.
+//!   workers, as many as `--workers` says, poll a thousand requests as well as ten. This workload
+//!   only waits, which is what async is for.
 //! - **Share.** The client with its idle connections, under a lock that is held to take or return
 //!   one. `feed` alone owns the schedule and awaits the attempts, so the schedule needs no lock and
 //!   no notification.

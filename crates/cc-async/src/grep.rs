@@ -1,19 +1,21 @@
 //! `grep` on async/await, on tokio's multi-thread runtime.
 //!
-//! - **Split.** A task is 32 files or one mebibyte of input, and one call of `spawn_blocking`. That
-//!   is large enough to repay the round trip to the blocking pool, and small enough to balance the
-//!   load and to end soon after a stop.
+//! - **Split.** A task is up to 32 files, or about a mebibyte of a stream, and one call of
+//!   `spawn_blocking`. After a mebibyte of input, or a quarter as much output, it ends and returns
+//!   its remainder. That is large enough to repay the round trip to the blocking pool, and small
+//!   enough to balance the load and to end soon after a stop.
 //! - **Share.** The runtime's worker is for futures that wait, its blocking pool for functions that
-//!   compute or read. On the worker, a kernel would keep all other futures from being polled. Tasks
-//!   borrow compiled searches from an object [`Pool`]. A spawned function must own what it uses,
-//!   and a clone of the search's buffer for each task would cost more than filling it.
+//!   compute or read. On the worker, a kernel would keep all other futures from being polled. A
+//!   spawned function must own what it uses. The object [`Pool`] saves a clone of the compiled
+//!   search for each task: the function owns the `Pool` through an `Arc`, and borrows a search from
+//!   it.
 //! - **Bound.** The queue of pending results has room for `window`. Of each remainder, at most two
 //!   tasks per worker are submitted and not emitted. A remainder of a remainder has the same bound
-//!   again. The queue of the blocking pool is unbounded, but a task gets into it only after it has
-//!   been counted here.
+//!   again. The queue of the blocking pool is unbounded, but only tasks within these bounds get
+//!   into it.
 //! - **Order.** A queue of pending results, awaited in the order of the tasks; `buffered` does the
-//!   same for a remainder. Pending results are spawned, so they are completed also while `gather`
-//!   is not polled because it prints.
+//!   same for a remainder. The tasks are spawned, so they are done also while `gather` prints and
+//!   awaits nothing.
 //! - **Stop.** A [`CancellationToken`](tokio_util::sync::CancellationToken) drops `feed` and
 //!   `gather` where they wait. Dropping pending results cancels the tasks that have not begun. The
 //!   source finds its channel closed. Dropping the runtime waits for kernels that run.

@@ -1,8 +1,8 @@
 //! `kv` on async/await, on tokio's multi-thread runtime.
 //!
 //! - **Split.** A task for each client. Between two requests it takes no stack, only the memory
-//!   that it keeps, so the limit of clients is the limit of descriptors. The runtime's workers, one
-//!   per core, poll the tasks whose sockets are ready.
+//!   that it keeps, so the limit of clients is the limit of descriptors. The runtime's workers, as
+//!   many as `--workers` says, poll the tasks whose sockets are ready.
 //! - **Share.** All keys, in shards that have a lock each. The lock is of `std`, not of tokio: a
 //!   plan takes less time than a task switch would. Its guard is not `Send`, so a future that kept
 //!   one across an `await` would not compile as a task. Locks are taken in ascending order of

@@ -7,25 +7,24 @@
 //!
 //! The price is a rule that no compiler checks. Between two `await`s a future has its thread to
 //! itself, and one that computes or blocks there stops all other futures on that thread. A grep
-//! does little else. This crate shows what async does well for such a program (bounds, order,
-//! cancellation), and where the work itself has to go.
+//! mostly computes and blocks. This crate shows what async does well for such a program (bounds,
+//! order, cancellation), and where the work itself has to go.
 //!
 //! # One job's way through this crate
 //!
-//! [`grep::run`] builds a tokio runtime with two kinds of threads. A *worker* polls futures; a
-//! *blocking pool*, with as many threads as there are workers in `ctx`, runs plain functions to
-//! their end. The calling thread is neither. It stays in `block_on`, with the sink, which must not
-//! change threads.
+//! [`grep::run`] builds a tokio runtime with two kinds of threads. One *worker* of the runtime
+//! polls futures. A *blocking pool* of at most `ctx.workers` threads runs plain functions to their
+//! end. The calling thread is neither. It stays in `block_on`, with the sink, which must not change
+//! threads.
 //!
-//! 1. The [`source`](source::Source) is a thread of its own that lists the files, since directories
-//!    and standard input can only be read by blocking calls. Tokio's `fs` and `stdin` make these
-//!    calls, too, one by one in the blocking pool. A bounded channel takes the tasks to `feed`: the
+//! 1. The [`source`](source::Source) is a thread of its own that lists the files, since reading
+//!    directories and standard input blocks. A bounded channel takes the tasks to `feed`: the
 //!    thread waits in `blocking_send`, the future in `recv().await`.
 //! 2. `feed`, a future on the worker, first waits for room in the queue of pending results. This is
 //!    the *backpressure*, and it bounds the memory. Then it waits for a task.
 //! 3. `work` spawns the task in the blocking pool. It returns immediately with a handle, the
-//!    *pending result*, which goes into that queue. On a thread of the blocking pool, the task
-//!    borrows a compiled search from an object pool, [`pool::Pool`], and gives it back.
+//!    *pending result*, which goes into that queue. In the blocking pool, the task borrows a
+//!    compiled search from an object pool, [`pool::Pool`], and gives it back.
 //! 4. `gather`, on the calling thread, takes the pending results in the order of the tasks, and
 //!    awaits each. So the outputs are in order although the tasks are done in any order.
 //! 5. If a task is too large, its output has a *remainder*: further tasks. `emit_in_order` starts a
@@ -36,49 +35,51 @@
 //! In a run without trouble, the source ends first and drops its end of the channel. Then `feed`
 //! ends and closes the queue of pending results, and `gather` ends when that queue is empty.
 //!
-//! No future checks for a stop. A stop cancels a token, and the futures that run under the token
-//! are dropped at the `await` where they wait. Dropping is what cancellation means in async Rust;
-//! the rest follows from ownership. `gather` owns the queue, the queue owns the pending results,
-//! and each of these owns its task, which is cancelled unless it has begun. A task that has begun
-//! is a plain function and cannot be interrupted. The runtime waits for it when it is dropped, at
-//! the end of `run`.
+//! A stop cancels a token, and the futures that run under the token are dropped at the `await`
+//! where they wait. Dropping is what cancellation means in async Rust; the rest follows from
+//! ownership. `gather` owns the queue, and the queue owns the pending results. Dropping a pending
+//! result cancels its task, unless the task has begun. A task that has begun is a plain function
+//! and cannot be interrupted. Dropping the runtime, at the end of `run`, waits for it.
 //!
-//! A future must be *cancel safe* where it can be dropped: what it has taken out of a channel is
-//! lost then. In a run that is stopped, nothing is needed any more. A `select!` drops futures in a
-//! run that goes on; a comment at each says why nothing is lost.
+//! A future that is dropped loses what it has taken out of a channel. If it can lose nothing, it is
+//! *cancel safe*. In a run that is stopped, nothing is needed any more. But a `select!` drops
+//! futures in a run that goes on; a comment at each `select!` says why nothing is lost.
 //!
-//! A panic ends its task alone. The handle reports it when it is awaited, and it becomes the task's
-//! output. A panic of the source or of `feed` closes a channel just as their normal end does. So
-//! both are joined after `gather` has ended, and the joins give the run's result.
-//! [`runtime::Run`] does all of this: it holds the runtime and the token, and joins.
+//! A panic of a task ends only this task. Awaiting the handle returns the panic, which becomes the
+//! task's output. A panic of the source or of `feed` closes a channel just as their normal end
+//! does. So both are joined after `gather` has ended, and the joins give the run's result.
+//! [`runtime::Run`] holds the runtime and the token, and joins `feed`; [`source::Source`] joins its
+//! thread.
 //!
 //! # Without an order
 //!
 //! In [`resize`] and [`mandelbrot`], outputs may come in any order, so there are no pending results
-//! in a queue. `feed` is a stream: `work` makes a future of each task, and `buffer_unordered` polls
-//! a few of these at a time and yields the output that is completed first.
+//! in a queue. `feed` makes a stream of the tasks: `work` makes a future of each, and
+//! `buffer_unordered` polls a few of these at a time and returns each output as soon as it is
+//! completed.
 //!
-//! In [`wordcount`], counts of the same words must be added up. A future, the reducer, owns each
-//! group of partitions, and all reducers are joined in one task of the runtime. To add counts, a
-//! reducer moves its partitions into the blocking pool, and gets them back after the `await`. This
-//! moves the ownership, where threads would take a lock.
+//! In [`wordcount`], counts of the same words must be added up. The words are divided into
+//! partitions by their hash, and each group of partitions is owned by a future, the *reducer*. All
+//! reducers are polled in one task of the runtime. To add counts, a reducer moves its partitions
+//! into the blocking pool, and gets them back after the `await`. This moves the ownership, where
+//! threads would take a lock.
 //!
 //! # On one thread
 //!
 //! [`single::grep`] is async without the blocking pool: `feed`, `work` and `gather` are three
-//! futures that one thread polls in turn, slice by slice (`single/slice.rs`). Taking turns makes
-//! nothing faster: async is about *waiting*, and parallelism comes from threads. In return, the
+//! futures that one thread polls in turn, slice by slice (`single/slice.rs`). Taking turns makes no
+//! computation faster: async is about *waiting*, and parallelism comes from threads. In return, the
 //! futures may borrow from the function that runs them, without an `Arc` or a lock.
 //!
 //! # Waiting for several futures
 //!
 //! | tool | waits for | used in |
 //! |---|---|---|
-//! | `join!` | a fixed number of futures, until all have ended | [`single`] |
+//! | `join!` | a fixed number of futures, until all have ended | [`single`], [`wordcount`] |
 //! | `join_all` | a list of futures, until all have ended | [`wordcount`] |
 //! | `select!` | the first of several; drops the others | [`fetch`], [`kv`] |
 //! | `FuturesUnordered` | a growing set, one output at a time, as completed | [`fetch`] |
-//! | `buffer_unordered` | a few of a stream at a time, as completed | [`resize`], [`mandelbrot`] |
+//! | `buffer_unordered` | a few of a stream, as ready | [`resize`], [`mandelbrot`], [`wordcount`] |
 //! | `buffered` | the same, but in order | [`grep`] |
 //! | `TaskTracker` | spawned tasks whose outputs are not needed | [`kv`] |
 //!

@@ -1,14 +1,14 @@
 //! `mandelbrot` on async/await, on tokio's multi-thread runtime.
 //!
-//! - **Split.** A task is as many tiles as fit into 2,048 pixels, or one larger tile, and one call
-//!   of `spawn_blocking`. The round trip to the blocking pool takes some microseconds, and a task
-//!   should take longer than that.
+//! - **Split.** A task is as many tiles as fit into 2,048 pixels, or one larger tile, unless
+//!   `--grain` says how many. It is one call of `spawn_blocking`. The round trip to the blocking
+//!   pool takes some microseconds, and a task should take longer than that.
 //! - **Share.** The runtime's worker is for futures that wait. A kernel has no `await` at which it
 //!   yields the thread, so on the worker it would keep all other futures from being polled. It runs
-//!   in the blocking pool, whose free threads take tasks from one queue. Workers that live as long
-//!   as the run and increment a cursor would be cheaper, but they would be threads.
-//! - **Bound.** `buffer_unordered` keeps two tasks per worker in flight: one is being done, one
-//!   waits. The channel holds at most `window` outputs that `gather` has not emitted.
+//!   in the blocking pool, whose free threads take tasks from one queue. Threads that increment a
+//!   shared cursor would be cheaper, as in `cc-threads`.
+//! - **Bound.** `buffer_unordered` holds at most two tasks per worker (`max_in_flight`) that are
+//!   queued, running or completed. The channel of outputs has room for `window`.
 //! - **Order.** None: each output says which tiles it is of.
 //! - **Stop.** A [`CancellationToken`](tokio_util::sync::CancellationToken) drops `feed` and
 //!   `gather` where they wait. With `feed`, the handles of its tasks are dropped, which aborts

@@ -1,8 +1,8 @@
 //! An object pool: kernels that are expensive to make, lent to one blocking task after the other.
 //!
 //! A task in tokio's blocking pool must own what it uses, and runs on any thread that is free. A
-//! thread of one's own would keep its kernel from task to task (a compiled search, a warm buffer).
-//! Here, a task borrows a kernel from this pool and gives it back.
+//! worker thread, as in `cc-threads`, keeps its kernel from task to task (a compiled search, a warm
+//! buffer). Here, a task borrows a kernel from this pool and gives it back.
 
 use std::{
     ops::{Deref, DerefMut},

@@ -5,8 +5,8 @@
 //! - **Share.** The runtime's worker is for futures that wait, its blocking pool for functions that
 //!   compute or read. Tasks borrow resizers from an object [`Pool`]; a resizer reuses its buffers
 //!   from image to image.
-//! - **Bound.** `buffer_unordered` keeps two tasks per worker in flight: one is being done, one
-//!   waits. Each channel holds one more: a task, and an output.
+//! - **Bound.** `buffer_unordered` holds at most two tasks per worker (`max_in_flight`) that are
+//!   queued, running or completed. The channel of tasks and that of outputs have room for one each.
 //! - **Order.** None, which is the difference between `buffer_unordered` and `buffered`: each
 //!   output names its thumbnail, so a large image does not delay the others.
 //! - **Stop.** A [`CancellationToken`](tokio_util::sync::CancellationToken) drops `feed` and

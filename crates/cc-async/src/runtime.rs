@@ -2,9 +2,8 @@
 //! it has started.
 //!
 //! A closed channel does not tell why it was closed: a future or a thread that panics drops its
-//! sender, too. A receiver may take a closed channel for the end of the input only because a join
-//! follows: [`Run::join`] or [`Source::join`](crate::source::Source::join) reports whether the
-//! sender panicked.
+//! sender, too. A receiver may take it for the end of the input only because a join follows.
+//! [`Run::join`] or [`Source::join`](crate::source::Source::join) reports a panic of the sender.
 
 use std::{
     num::NonZeroUsize,
@@ -20,8 +19,9 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// Maximum number of tasks in flight at a time: two per worker. One is being done. The other waits
-/// in the queue of the blocking pool, so no thread of the pool idles while `gather` is busy.
+/// Maximum tasks that `buffered` or `buffer_unordered` holds: two per worker. While a thread of the
+/// blocking pool does one task, another waits in the pool's queue, so the thread need not wait for
+/// the next.
 pub fn max_in_flight(ctx: &Ctx) -> usize {
     2 * ctx.workers.get()
 }

@@ -8,8 +8,8 @@
 //! - **Bound.** The plan's: its number of pending results, since text that waits for its turn takes
 //!   memory, too. A phase that has ended leaves nothing in memory but its runs.
 //! - **Order.** A queue of pending results, awaited in the order of the tasks. Runs must stay in
-//!   the order of the input, or equal lines would not. Pending results are spawned, so they are
-//!   completed also while `gather` is not polled.
+//!   the order of the input, or equal lines would not. The tasks are spawned, so they are done also
+//!   while `gather` prints and awaits nothing.
 //! - **Stop.** A [`CancellationToken`](tokio_util::sync::CancellationToken) drops `feed` and
 //!   `gather` where they wait. Dropping pending results cancels the tasks that have not begun. A
 //!   kernel that runs checks for the stop itself. Dropping the runtime waits for it, and only then

@@ -1,6 +1,6 @@
 //! The thread that lists the tasks of a run. Its system calls block (walking through directories,
-//! reading standard input), so it cannot be a future. The blocking pool is not the place for it
-//! either: it would occupy one of the pool's threads for most of the run.
+//! reading standard input), so it cannot be a future. In the blocking pool, it would occupy one of
+//! the pool's threads for most of the run.
 
 use std::thread::{self, Scope, ScopedJoinHandle};
 

@@ -2,12 +2,12 @@
 //!
 //! - **Split.** A task is four mebibytes of text, and one call of `spawn_blocking`: reading blocks,
 //!   and the rest computes.
-//! - **Share.** A future, the reducer, owns each group of partitions and receives their counts; all
-//!   reducers are joined in one task of the runtime. Adding counts computes, too, so a reducer
-//!   moves its sums into the blocking pool and gets them back. A value with one owner needs no
-//!   lock, and may be kept across an `await`, where the guard of a lock may not.
-//! - **Bound.** `buffer_unordered` keeps two tasks per worker in flight: one is being done, one
-//!   waits. The channel of a reducer holds the counts of one task.
+//! - **Share.** Each group of partitions is owned by a future, the reducer, which receives their
+//!   counts. All reducers are polled in one task of the runtime. Adding counts computes, too, so a
+//!   reducer moves its sums into the blocking pool and gets them back. A value with one owner needs
+//!   no lock, and may be kept across an `await`, where the guard of a lock may not.
+//! - **Bound.** `buffer_unordered` holds at most two tasks per worker (`max_in_flight`) that are
+//!   queued, running or completed. The channel of a reducer has room for the counts of one task.
 //! - **Order.** None: counts can be added in any order. A reducer ranks its partitions when its
 //!   channel is closed.
 //! - **Stop.** A [`CancellationToken`](tokio_util::sync::CancellationToken) drops `feed`, the

@@ -3,13 +3,13 @@
 //! The loop is the sequential version: it calls `report` for one limit after the other. Then each
 //! limit is a task for a *cluster*: a coordinator, which is in this process, and workers, which are
 //! this same program started again. They exchange messages over gRPC, as they would between
-//! machines. A worker sends its lines to this process, which prints them. The end of a worker says
-//! nothing about its tasks, so the program waits for the tasks; `close` then ends the workers.
+//! machines. A worker sends its lines to this process, which prints them. The program waits for the
+//! result of each task; `close` then ends the workers.
 //!
 //! What to see: the same lines in the same order, because the results are awaited in the order of
-//! submission. With two cores or more, the cluster takes less time than the loop, but more than
-//! with an even division. The first worker that is ready is sent three tasks at once, so that it
-//! need not wait for each, and here these are the three largest.
+//! submission. The cluster gains less time than an even division would. The first worker that is
+//! ready is sent three tasks at once, so that it need not wait for each. Here these are the three
+//! largest, which are more than half of the work.
 //!
 //! When not to use it: if one machine is enough, as here. Every task costs messages, and every
 //! message costs copies.

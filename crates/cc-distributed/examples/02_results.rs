@@ -1,11 +1,12 @@
 //! Lesson 2 of 4: return the results in the order of the requests.
 //!
 //! A task is sent as bytes to any worker that has room for it. Its output comes back as bytes and
-//! is checked, because the worker is another program. `submit` returns at once, with a *pending
-//! result*. The pending results are kept in the order of submission, and awaited in that order. So
-//! the results are in order, no matter which worker is ready first, and on which machine.
+//! is checked, because a worker on another machine is not trusted. `submit` returns at once, with a
+//! *pending result*. The pending results are kept in the order of submission, and awaited in that
+//! order. So the results are in order, no matter which task is done first, and on which machine.
 //!
-//! What to see: the last limit is finished long before the first, and its line is still the last.
+//! What to see: with three workers or more, the last limit is usually done before the first. Its
+//! line is still the last.
 
 use cc_distributed::cluster::{
     Cluster,

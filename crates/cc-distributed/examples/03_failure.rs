@@ -1,12 +1,13 @@
-//! Lesson 3 of 4: one task kills its worker; the others are done, and the failure is reported with
-//! its task.
+//! Lesson 3 of 4: one task kills each worker that runs it; the others are done, and the failure is
+//! reported with its task.
 //!
 //! The worker aborts. The coordinator sees only that the connection has closed. If a cable were
 //! cut, it would see nothing, and suspect the worker after a time-out. In both cases it ends the
-//! session. The worker's *leases* end, and the tasks go to other workers. It cannot know which of
-//! these tasks has killed the worker, so each of them is now a suspect and runs alone. A task that
-//! was alone on its worker at three losses is given up. So a task may begin several times, but only
-//! one answer to it is used.
+//! worker's *session*, the time for which the worker works for this job. The tasks that the worker
+//! had on *lease*, up to three here, are handed out again. The coordinator cannot know which of
+//! them has killed the worker, so each runs alone from now on. A task that was alone on its worker
+//! at three losses is given up. So a task may begin several times, but only one answer to it is
+//! used.
 //!
 //! What to see: three results and one failure, each at its place in the order. Standard error is
 //! empty: a process that aborts prints nothing.

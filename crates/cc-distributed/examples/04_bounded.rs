@@ -2,14 +2,14 @@
 //!
 //! Here the main program is the producer, and the cluster the consumer. `submit` never waits: the
 //! cluster's queue has no bound of its own, because only the caller knows what fits into memory. So
-//! the caller keeps the bound. It holds three pending results, and submits the next task when the
-//! first of them is complete. (A worker has a bound, too: it grants the coordinator a *credit*, and
-//! is sent no more than that, except a single task that is larger than the credit, which is sent
-//! alone.) Closing the cluster ends its workers, and the results of tasks that are still in flight
-//! are dropped.
+//! the caller keeps the bound. It holds at most three results, and submits the next task when it
+//! has used the first of them. So at most three tasks are in flight. (There may be fewer, because a
+//! result that is held may be complete already.) Closing the cluster ends its workers, and the
+//! results that are still held are not used.
 //!
-//! What to see: the producer alone would never end, because there is always a next limit. But at
-//! most three tasks are in flight, and the program ends as soon as a result is large enough.
+//! What to see: without the bound the producer would never wait, because there is always a next
+//! limit. With it, each line says how many results were held before this one was used: three. The
+//! program ends as soon as a result is large enough.
 
 use std::collections::VecDeque;
 
@@ -38,11 +38,11 @@ fn main() -> Result<()> {
             let limit = submitted * STEP;
             pending.push_back((limit, cluster.submit(limit.to_string().into(), Lane::Usual, primes)));
         }
-        let in_flight = pending.len();
+        let held = pending.len();
         let (limit, result) = pending.pop_front().expect("three tasks are pending");
         let outcome = result.blocking_recv().expect("the run is not stopped");
         let Outcome::Done(primes) = outcome else { panic!("{outcome:?}") };
-        println!("{primes:6} primes below {limit}, {in_flight} in flight");
+        println!("{primes:6} primes below {limit}, {held} results held");
         if primes >= ENOUGH {
             break limit;
         }

@@ -1,26 +1,23 @@
 //! `grep` on a cluster.
 //!
-//! - **Split.** A task is 32 files or one mebibyte, as in every model. It is sent with its files'
-//!   contents, because a worker on another machine has other files. With `--shared-fs` it is sent
-//!   with their names.
+//! - **Split.** A task is up to 32 files, or about a mebibyte, as in every model. It is sent with
+//!   its files' contents, because a worker on another machine has other files. With `--shared-fs`
+//!   it is sent with their names.
 //! - **Share.** Nothing: coordinator and workers exchange only messages. A worker is sent the query
 //!   once, when its session begins, and compiles it there.
-//! - **Bound.** The channel to `gather` has room for the replies to `window` tasks, and `gather`
-//!   waits for one more. Of each remainder, at most 2 x `--workers` tasks are submitted and not
-//!   emitted. A remainder of a remainder has the same bound again. A worker has as many tasks and
-//!   bytes as its credit allows (except a single task that is larger than the credit, which is sent
-//!   alone).
+//! - **Bound.** The channel to `gather` has room for the replies to `window` tasks; when it is
+//!   full, `feed` waits. Of each remainder, at most `max_in_flight` tasks are submitted and not
+//!   emitted. If one of these leaves a remainder itself, that has the same bound again.
 //! - **Order.** `feed` queues the receivers on which `load` will send the pending results, in the
 //!   order of the tasks. `gather` waits for the results in that order. They are completed in any
 //!   order.
 //! - **Stop.** `gather` waits for the stop as well as for a reply. Closing the cluster's queue
 //!   ends the sessions. The worker processes of the run are killed. A standing worker may finish
 //!   its task; the answer is then dropped.
-//! - **Fail.** A silent worker is taken for dead: it is cut off, and its tasks go to other workers.
-//!   Tasks are repeatable, so a wrong suspicion is harmless. A worker whose answer does not belong
-//!   to its task gets no more tasks in this run, and other workers repeat its tasks. A panic of the
-//!   kernel is sent back as a failure; a panic of `feed` or `load` is the run's error. A task that
-//!   was alone on its worker at three losses is given up.
+//! - **Fail.** The session of a silent worker ends, and its tasks are handed out again. A worker
+//!   whose answer does not belong to its task (`Task::scope`) gets no more tasks. A task that was
+//!   alone on its worker at three losses is given up. A panic of the kernel is sent back as a
+//!   failure; a panic of `feed` or `load` is the run's error.
 
 use std::{collections::VecDeque, convert::Infallible, mem, ops::ControlFlow, thread};
 

@@ -1,22 +1,20 @@
 //! `mandelbrot` on a cluster.
 //!
-//! - **Split.** A task is as many consecutive tiles as fit into 4096 pixels, or one larger tile.
-//!   The messages of a task cost the same for any number of pixels, so small tiles share them.
-//! - **Share.** Nothing. Tasks are handed out by credit: a worker has several tasks in flight, so
-//!   the next one has arrived before the worker is free, and it does not wait for a message. Work
-//!   stealing would cost a round trip at the moment when a worker is idle.
-//! - **Bound.** At most `window` + 2 results are pending, and in addition the tiles of one failed
-//!   task, which are all submitted at once. A pending task is a few numbers; its result is the
-//!   counts of its tiles.
-//! - **Order.** None: results are taken in the order of completion (only the tiles of a failed
-//!   task in that of their submission), and each output says which tiles it has.
+//! - **Split.** A task is some consecutive tiles: as many as fit into 4096 pixels, or one larger
+//!   tile. Each message has a fixed cost, and the tiles of a task share it.
+//! - **Share.** Nothing. Tasks are handed out by credit: a worker is sent several tasks, so that
+//!   the next one has arrived before the worker is free. Work stealing would cost a round trip at
+//!   the moment when a worker is idle.
+//! - **Bound.** `gather` waits for at most `window` results at once, and `feed` is at most two
+//!   tasks ahead of it. The tiles of a failed task are submitted in addition, all at once. A task
+//!   is two numbers; its output is the counts of its pixels.
+//! - **Order.** None: each output says which tiles it has.
 //! - **Stop.** Closing the cluster's queue abandons the pending results and ends the sessions. The
 //!   worker processes of the run are killed. In a standing worker the kernel checks for the end of
-//!   its session, between rows and within long ones.
-//! - **Fail.** A silent worker is taken for dead: it is cut off, and its tasks go to other workers.
-//!   A worker that answers with other tiles gets no more tasks in this run, and other workers
-//!   repeat its tasks. A task that panicked, or was given up because it lost three workers, is
-//!   retried tile by tile, so that only the tile that causes it fails.
+//!   its session.
+//! - **Fail.** The session of a silent worker ends, and its tasks are handed out again. A worker
+//!   whose answer does not belong to its task (`Task::scope`) gets no more tasks. A task of several
+//!   tiles that has failed is retried tile by tile, so that only the tile that causes it fails.
 
 use std::{ops::ControlFlow, thread};
 
@@ -96,7 +94,7 @@ pub(crate) fn work(context: &JobContext, view: &[u8]) -> Result<Work> {
 // ANCHOR_END: mandelbrot-work
 
 // ANCHOR: mandelbrot-gather
-/// Emits the outputs in the order of completion; see `emit` for the tiles of a failed task.
+/// Emits the outputs in the order of completion. `emit` retries failed tasks.
 fn gather(
     ctx: &Ctx,
     job: &Job,

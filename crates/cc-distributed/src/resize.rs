@@ -4,20 +4,16 @@
 //!   resize it than the message takes. With `--shared-fs` a task is a file name.
 //! - **Share.** Nothing: coordinator and workers exchange only messages. The next image is sent to
 //!   any worker that has credit left. A worker is told the settings once per session.
-//! - **Bound.** At most 2 x `--workers` + 2 results are pending: those that `gather` waits for, one
-//!   in the channel, and one that waits for room there. While none waits for room, one more image
-//!   may be in memory, being read. If images are large, a worker's credit in bytes is reached
-//!   before its credit in tasks. One thread reads all images.
-//! - **Order.** None: results are taken in the order of completion, so a large image delays no
-//!   other. `gather` waits for up to 2 x `--workers` results at once, which is the limit of
-//!   `buffer_unordered`.
+//! - **Bound.** `gather` waits for at most 2 x `--workers` results at once, the limit of
+//!   `buffer_unordered`. `feed` is at most two images ahead of it: one is in the channel, and one
+//!   is being read or waits for room there.
+//! - **Order.** None: outputs are emitted in the order of completion.
 //! - **Stop.** Closing the cluster's queue abandons the pending results and ends the sessions. The
 //!   worker processes of the run are killed. A standing worker may finish its image; the output is
 //!   then dropped.
-//! - **Fail.** A silent worker is taken for dead: it is cut off, and its images go to other
-//!   workers. A worker whose thumbnail has another name than its task gets no more tasks in this
-//!   run, and other workers repeat its tasks. An image that was alone on its worker at three losses
-//!   is given up; so is one that is too large to send. A panic is sent back as a failure.
+//! - **Fail.** The session of a silent worker ends, and its images are handed out again. A worker
+//!   whose answer does not belong to its task (`Task::scope`) gets no more tasks. An image that was
+//!   alone on its worker at three losses is given up. A panic is sent back as a failure.
 
 use std::thread;
 

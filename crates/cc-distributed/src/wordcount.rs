@@ -17,7 +17,7 @@
 //!   are counted.
 //! - **Stop.** Closing the cluster's queue abandons the pending results and ends the sessions. A
 //!   worker stops fetching when its session ends. The worker processes of the run are killed.
-//! - **Fail.** The tasks of a lost worker are counted again. A share is given exactly one range per
+//! - **Fail.** The tasks of a lost worker are counted again. A share is given at most one range per
 //!   task, so nothing counts twice. A lost share is fetched and added up again by another worker;
 //!   so is a share whose worker cannot reach a live worker that has some of the counts. The run
 //!   ends with an error if no worker can reach all of them. A worker whose answer does not belong

@@ -1,6 +1,6 @@
 //! Lesson 1 of 4: start processes, and wait until all of them have ended.
 //!
-//! The loop is the sequential version: it calls `report` for one limit after the other. Then each
+//! The first loop is the sequential version: it calls `report` for each limit in turn. Then each
 //! limit gets a process of its own: this same program, started again with the limit as an argument.
 //! The argument tells the program that it is a worker. Its lines appear here because a worker
 //! inherits standard output. `wait` returns how the process has ended. Until it is called, the

@@ -2,9 +2,9 @@
 //!
 //! Processes exchange bytes and nothing else. Here the request is an argument. The result comes
 //! back through a pipe that is the worker's standard output: the worker prints a number as text,
-//! and the program parses it. A worker with its pipe is a *pending result*. The workers are kept in
-//! the order in which they were started, and waited for in that order. So the results are in order,
-//! no matter which worker finishes first.
+//! and the program parses it. A worker with its pipe is a *pending result*: it stands for a result
+//! that is not there yet. The workers are kept in the order in which they were started, and waited
+//! for in that order. So the results are in order, no matter which worker finishes first.
 //!
 //! What to see: the last limit is finished long before the first, and its line is still the last.
 

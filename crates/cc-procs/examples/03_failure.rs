@@ -2,11 +2,11 @@
 //! its task.
 //!
 //! The worker aborts, which ends its process. A `kill -9` does the same, and so does Linux when
-//! memory runs out. The crate's pool sends a worker at most two tasks at a time, so that it need
-//! not wait for the next. If a worker dies, the pool starts another one and repeats the tasks that
-//! have no output yet. With two tasks in flight, the pool cannot know which one has killed the
-//! worker, so it then runs each of them alone. A task that was running alone at three deaths is
-//! given up.
+//! memory runs out. The crate's pool sends a worker up to two tasks at a time, so that the worker
+//! need not wait for the next. If a worker dies, the pool starts another one and repeats the tasks
+//! that have no output yet. With two tasks in flight (sent and not answered), the pool cannot know
+//! which one has killed the worker. So it then runs each of them alone. A task that was alone in
+//! flight at three deaths is given up.
 //!
 //! What to see: three results and one failure, each at its place in the order. Standard error is
 //! empty: a process that aborts prints nothing.

@@ -5,11 +5,11 @@
 //! back. A pipe is bounded, but in bytes. If the program fills the first pipe and does not read the
 //! second, then the program may wait for room in the first while the worker waits for room in the
 //! second: a deadlock. So the program counts. At most three tasks are *in flight*, which means sent
-//! and not answered. They fit into any pipe, so a write never waits.
+//! and not answered. Three tasks, or three results, fit into any pipe, so a write never waits.
 //!
 //! The run ends when the program has a result that is large enough and closes the first pipe. Two
-//! tasks are still in flight then. The worker does them, and their results are not read. Then it
-//! finds the end of its input and exits.
+//! tasks are still in flight then. The worker does them, and the program does not use their
+//! results. Then the worker finds the end of its input and exits.
 //!
 //! What to see: the producer never runs out of tasks, but each line says that three are in flight.
 //! The last line comes after the worker has exited.

@@ -1,26 +1,25 @@
 //! `grep` in worker processes.
 //!
-//! - **Split.** A task is the names of 32 files, or a range of one. The workers read the files,
-//!   which all processes see. Only the contents of an input that can be read only once, such as
-//!   standard input, travel in a task.
+//! - **Split.** A task is the names of at most 32 files, or a range of one. The workers read the
+//!   files, which all processes see. Only the contents of an input that can be read only once, such
+//!   as standard input, travel in a task.
 //! - **Share.** Nothing. A worker gets a copy of the query and compiles it itself; the processes
 //!   exchange only messages.
-//! - **Bound.** The queue of pending results has room for `window`. The queue of requests has room
-//!   for one more, so that `feed` normally waits only for room among the pending results. A worker
-//!   has two tasks in flight, so that it does not wait while an output travels, and one file open.
-//!   Of each remainder, at most two tasks per worker are submitted and not emitted; owners
-//!   take them from the pool's urgent queue. A remainder of a remainder has the same bound again.
+//! - **Bound.** The queue of pending results has room for `window`; while it is full, `feed` waits.
+//!   A worker has at most two tasks in flight, so that it does not wait while an output travels,
+//!   and one file open. Of each remainder, at most two tasks per worker are submitted and not
+//!   emitted. (A remainder of a remainder has this bound for itself.)
 //! - **Order.** A queue of pending results: the owners complete them in any order, `gather` takes
 //!   them in the order of the tasks.
 //! - **Stop.** The workers are killed: a worker holds nothing that anything else needs, and a kill
-//!   also ends one that is suspended. Their owners end and drop their requests. So `gather` finds
-//!   its pending result abandoned, and returns.
+//!   also ends one that is suspended. The owners end and drop their requests. So `gather` finds its
+//!   pending result abandoned, and returns.
 //! - **Fail.** A panic is caught in the worker, and becomes the task's output. A worker that dies
-//!   is replaced, and its tasks are done again; a task that was alone at three deaths fails. The
-//!   files of a failed task become its remainder, so only the file that fails is lost. A worker
-//!   that cannot be started ends the run. If `feed` panics, the run fails after the outputs of what
-//!   was submitted. A closed channel does not tell a panic from a normal end, so `run` joins the
-//!   thread to find out.
+//!   is replaced, and its tasks are done again; a task that was alone at three deaths fails. If a
+//!   failed task has several files, each becomes a task of its own, in the remainder. So only the
+//!   file that fails is lost. A worker that cannot be started ends the run. A panic of `feed`
+//!   is the run's error: a closed channel does not tell it from a normal end, so `run` joins the
+//!   thread.
 
 use std::{collections::VecDeque, mem, ops::ControlFlow, thread};
 
@@ -35,7 +34,7 @@ use crate::{caught::caught, feed, pool, worker};
 // ANCHOR: grep-run
 /// Runs the job in `ctx.workers` processes, fed by one thread; the calling thread gathers.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
-    // Here, so that an error in the query is reported once and not by each worker.
+    // Checked before the workers start, so that an error is reported once and not by each worker.
     job.query.check()?;
     let pool = Pool::start(ctx, "grep", &job.query, Task::failed)?;
     let (pending_tx, pending_rx) = bounded(ctx.window.get());
@@ -105,7 +104,7 @@ fn emit_in_order(
             let first = queue.pop_front().expect("the queue is full");
             emit_in_order(ctx, job, pool, first, out)?;
         }
-        // An output that was emitted since may have finished the file, for example at `-m`.
+        // An output that was emitted in the meantime may have finished the file, as at `-m`.
         if job.wants(&task) {
             let Some(pending) = pool.submit_urgent(task) else { return ControlFlow::Break(()) };
             queue.push_back(pending);

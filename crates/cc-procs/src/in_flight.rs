@@ -2,9 +2,8 @@
 //!
 //! A worker may be killed by the task that it runs, or from outside. So a death counts against a
 //! task only if no other was in flight. All tasks that were in flight at a death are *suspects*,
-//! and each of them is run alone (quarantine). So a task that kills its worker is given up after
-//! three deaths while it runs alone (a death in company is not counted). The tasks that were in
-//! flight with it are not given up.
+//! and each of them is run alone (quarantine). A task that was alone in flight at three deaths is
+//! given up. So no task is given up for deaths that the other task in flight has caused.
 
 use std::collections::VecDeque;
 

@@ -1,29 +1,26 @@
 //! `mandelbrot` in worker processes.
 //!
-//! - **Split.** A task is as many tiles as fit into 8192 pixels, or one larger tile. With the
-//!   default picture, 2048 pixels wide, and its tiles of four rows, that is one tile. A message
-//!   costs the same however small its task is, so small tiles travel together. With larger tasks,
-//!   workers would idle longer at the end of the run, while one of them still works on the last
-//!   task.
-//! - **Share.** Nothing. Each worker has two tasks in flight, so the next one is there when it
-//!   finishes; a worker whose tasks are expensive is sent fewer. A counter in shared memory, from
-//!   which each worker takes the number of its next task, would cost less, but the program could
-//!   not tell which tasks a dead worker had taken.
-//! - **Bound.** The queue has room for `window` tasks and one more, and the channel of outputs for
-//!   `window`. While that is full, an owner that has received an output waits for room: it receives
-//!   no further outputs and sends its worker no tasks. Each owner has at most two tasks: in flight,
-//!   or done and waiting for room in the channel.
-//! - **Order.** None: each output says which tiles it is of.
-//! - **Stop.** The workers are killed. A thread that waits on a channel is woken when the other end
-//!   is dropped: an owner that waits for room when `gather` returns, an idle owner when the stop
-//!   closes the queues, an owner that waits for an output when its worker is killed; `feed` when
-//!   the last owner ends, and `gather` when `feed` has ended, too.
+//! - **Split.** A task is as many tiles as fit into `GRAIN` pixels, but at least one. (`--grain`
+//!   sets the number.) With the default picture, one tile has 8192 pixels and is one task. A
+//!   message costs the same however small its task is, so small tiles travel together. With larger
+//!   tasks, workers would idle longer at the end of the run, while one of them still works on the
+//!   last task.
+//! - **Share.** Nothing. A worker has up to two tasks in flight, so that it need not wait for the
+//!   next. A worker whose tasks are expensive is sent fewer. A counter in shared memory, from which
+//!   each worker takes the number of its next task, would cost less. But then the program could not
+//!   tell which tasks a dead worker had taken.
+//! - **Bound.** The channel of outputs has room for `window`. While it is full, an owner that has
+//!   an output waits for room, and sends its worker no tasks. An owner and its worker have at most
+//!   two tasks. The pool's request queue has room for `window` and one more; while it is full,
+//!   `feed` waits.
+//! - **Order.** None: each output has its task, which says where its tiles belong.
+//! - **Stop.** The stop kills the workers and closes the pool's queues. A thread that waits on a
+//!   channel is woken when the other end of the channel is dropped.
 //! - **Fail.** A panic is caught in the worker, and becomes the task's output. A worker that dies
 //!   is replaced, and its tasks are done again; a task that was alone at three deaths fails. A
 //!   failed task of several tiles is split and done once more, tile by tile, so only the tile that
-//!   fails is lost. A worker that cannot be started ends the run. If `feed` panics, the run fails
-//!   after the outputs of what was submitted. A closed channel does not tell a panic from a normal
-//!   end, so `run_phase` joins the thread to find out.
+//!   fails is lost. A worker that cannot be started ends the run. A panic of `feed` is the run's
+//!   error: a closed channel does not tell it from a normal end, so `run_phase` joins the thread.
 
 use std::thread;
 

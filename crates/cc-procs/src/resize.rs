@@ -4,20 +4,19 @@
 //!   itself: all processes see the same files, and names are a small message.
 //! - **Share.** Nothing. A thumbnail travels back as a message, and is copied on the way. It is
 //!   small compared with its image, so shared memory would save little.
-//! - **Bound.** Most memory is taken by the images that workers process, one per worker. An owner
-//!   and its worker have at most two thumbnails that are done, and one more per worker may wait for
-//!   the sink. The queue holds only names.
+//! - **Bound.** Most memory is taken by the images that workers process, one per worker. The
+//!   channel of outputs has room for one thumbnail per worker. While it is full, an owner that has
+//!   a thumbnail waits for room, and sends its worker no tasks. An owner and its worker have at
+//!   most two tasks. The pool's request queue has room for `window` tasks and one more, and holds
+//!   only names.
 //! - **Order.** None: each output names its thumbnail, so a large image does not delay the others.
-//! - **Stop.** The workers are killed, also within an image: they write no files. A thread that
-//!   waits on a channel is woken when the other end is dropped: an owner that waits for room when
-//!   `gather` returns, an idle owner when the stop closes the queues, an owner that waits for an
-//!   output when its worker is killed; `feed` when the last owner ends, and `gather` when `feed`
-//!   has ended, too.
+//! - **Stop.** The stop kills the workers, also within an image, since they write no files. It also
+//!   closes the pool's queues. A thread that waits on a channel is woken when the other end of the
+//!   channel is dropped.
 //! - **Fail.** A panic is caught in the worker, and becomes the task's output. A worker that dies
 //!   is replaced, and its images are done again; an image that was alone at three deaths fails. A
-//!   worker that cannot be started ends the run. If `feed` panics, the run fails after the outputs
-//!   of what was submitted. A closed channel does not tell a panic from a normal end, so `run`
-//!   joins the thread to find out.
+//!   worker that cannot be started ends the run. A panic of `feed` is the run's error: a closed
+//!   channel does not tell it from a normal end, so `run` joins the thread.
 
 use std::thread;
 

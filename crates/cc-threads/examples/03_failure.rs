@@ -1,8 +1,8 @@
 //! Lesson 3 of 4: one task fails; the others are done, and the failure is reported with its task.
 //!
-//! A panic ends only the thread in which it happens. `join` returns it as an error, with the
-//! panic's message, and the thread that joins decides what to do. An abort is different, and so is
-//! memory that C code has corrupted: these end the whole process, with all of its threads.
+//! A panic of a spawned thread ends only that thread. `join` returns it as an error, with the
+//! panic's message, and the thread that joins decides what to do. An abort is different: it ends
+//! the whole process, with all of its threads.
 //!
 //! What to see: three results and one failure, each at its place in the order. The panic's message
 //! is also on standard error: Rust prints it there when the panic begins, before `join` returns.

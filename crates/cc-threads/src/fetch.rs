@@ -8,8 +8,8 @@
 //!   its next time, the others for a notification.
 //! - **Bound.** As many threads as requests are allowed. The limits of this model are the system's
 //!   limit of threads, and a stack and descriptors for each. All threads are created before any
-//!   starts, so that a number that is too large is an error at once. Results wait in a bounded
-//!   queue; while it is full, the threads wait, and no more requests are sent.
+//!   makes an attempt, so that a number that is too large is an error at once. Results wait in a
+//!   bounded queue; while it is full, the threads wait, and no more requests are sent.
 //! - **Order.** None: results are emitted as they are completed.
 //! - **Stop.** A request in flight waits in `poll` for the stop, too. A thread that waits for the
 //!   schedule is woken through its condition variable.

@@ -1,25 +1,25 @@
 //! `grep` on free threads.
 //!
-//! - **Split.** A task is 32 files or one mebibyte of input. A worker that reaches this limit
-//!   returns the remainder of its task, which becomes further tasks of a mebibyte each. To split
-//!   beforehand would need a `stat` call for each file.
+//! - **Split.** A task is up to 32 files, or about a mebibyte of a stream. After a mebibyte of
+//!   input, or a quarter as much output, a worker returns the remainder of its task, which becomes
+//!   further tasks. To split beforehand would need a `stat` call for each file.
 //! - **Share.** Two queues, shared by all workers. Each worker has its own clone of the compiled
 //!   search, since workers would contend for the caches inside of a shared regex. Work stealing
 //!   would gain nothing: tasks are large and come from one iterator.
 //! - **Bound.** The queue of pending results has room for `window`. The queue of requests has room
-//!   for one more, so that `feed` normally waits only for room among the pending results. Of each
-//!   remainder, at most two tasks per worker are submitted and not emitted. They have a queue of
-//!   their own, from which workers take first, so the task that is next in order waits for no tasks
-//!   of `feed`. A remainder of a remainder has the same bound again. A worker has one file open.
+//!   for one more, so `feed` waits only for room among the pending results. Of each remainder, at
+//!   most two tasks per worker are submitted and not emitted. They have a queue of their own, from
+//!   which workers take first, so these tasks overtake the queued ones of `feed`. A remainder of a
+//!   remainder has the same bound again. A worker has one file open.
 //! - **Order.** A queue of pending results: workers complete them in any order, `gather` takes them
 //!   in the order of the tasks.
-//! - **Stop.** `feed` and the workers check for a stop before each task. `feed` ends, and the
-//!   workers drop the requests that are queued. `gather`, which waits for an output, finds its
-//!   pending result abandoned and returns, and `run` closes the queues.
+//! - **Stop.** The iterator of `feed` and the workers check for a stop before each task. `feed`
+//!   ends, and the workers drop the requests that are queued. This abandons their pending results,
+//!   so `gather` waits for none of them and returns. Then `run` closes the queues.
 //! - **Fail.** A panic is caught where the task runs, and becomes the task's output. A panic of
 //!   `feed` closes its queues just as its normal end does. So all threads are joined, and the join
-//!   gives the run's result. A thread cannot be killed alone, and an abort ends the whole program;
-//!   the process models contain it.
+//!   gives the run's result. An abort ends the whole program; in the models with worker processes
+//!   it ends one worker.
 
 use std::{collections::VecDeque, mem, ops::ControlFlow, thread};
 
@@ -77,7 +77,7 @@ fn feed(ctx: &Ctx, job: &Job, pending_tx: &Sender<Pending>, requests_tx: &Sender
 fn work(ctx: &Ctx, mut search: Search, requests_rx: &Receiver<Request>, urgent_rx: &Receiver<Request>) {
     let next = || {
         select_biased! {
-            // An error means that `gather` has returned and closed this queue: the run is over.
+            // An error means that `gather` has returned and `run` has closed this queue.
             recv(urgent_rx) -> request => request.ok(),
             // An error means that `feed` has ended and its queue is empty. Tasks that are still in
             // flight may have remainders, so wait for these until `gather` returns.

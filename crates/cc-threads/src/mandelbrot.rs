@@ -1,18 +1,20 @@
 //! `mandelbrot` on free threads.
 //!
-//! - **Split.** A task is one tile, however small: here, to take a task costs one atomic increment.
+//! - **Split.** A task is one tile, however small, unless `--grain` asks for more. Here, to take a
+//!   task costs one atomic increment.
 //! - **Share.** All workers increment one cursor in memory, and a worker does the task whose number
-//!   it got. So no worker is idle for longer than the last tile takes, and no thread hands tasks
-//!   out. Static partitioning would unbalance the load: some parts of the picture cost far more
-//!   than others.
-//! - **Bound.** Outputs wait in one bounded channel. While it is full, the workers wait.
+//!   it got. So no thread hands tasks out, and a worker runs out of tasks only when the others do
+//!   their last ones. Static partitioning would unbalance the load: some parts of the picture cost
+//!   far more than others.
+//! - **Bound.** Outputs wait in one channel with room for `window` of them. While it is full, the
+//!   workers wait.
 //! - **Order.** None: each output says which tiles it is of.
 //! - **Stop.** The kernel checks for a stop between rows and within long ones, and then returns no
 //!   output. A worker that waits for room in the channel gets an error, since `gather` drops the
 //!   receiver.
 //! - **Fail.** A panic is caught where the task runs, and becomes the task's output. A panic
-//!   anywhere else ends the run. A closed channel alone does not prove that the outputs are
-//!   complete; the join, which reports such a panic, does.
+//!   anywhere else ends the run. The join reports it; the closed channel alone does not prove that
+//!   the outputs are complete.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering::Relaxed},

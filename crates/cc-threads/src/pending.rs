@@ -1,6 +1,7 @@
-//! A bounded queue of pending results gives order and backpressure in one. `feed` puts one into
-//! the queue for each task, in the order of the tasks, and waits while the queue is full. `gather`
-//! takes them in that order and waits for each, although the workers complete them in any order.
+//! A bounded queue of pending results gives order and backpressure in one. `feed` puts the pending
+//! result of each task into it, in the order of the tasks, and waits while it is full. The workers
+//! complete the pending results in any order. `gather` takes them in the order of the queue and
+//! waits for each.
 
 use std::ops::ControlFlow;
 
@@ -9,8 +10,7 @@ use crossbeam_channel::Sender;
 /// The output of a task that a worker completes later.
 ///
 /// The channel comes from the crate `oneshot`, because its receiver parks immediately. A receiver
-/// of crossbeam spins and yields before it parks. Meanwhile it is runnable for the kernel's
-/// scheduler and takes time from a worker, and the load balancer may leave two workers on one core.
+/// of crossbeam first spins and yields, and so takes processor time from the workers.
 pub struct Pending<O>(oneshot::Receiver<O>);
 
 impl<O> Pending<O> {

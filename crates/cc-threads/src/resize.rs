@@ -3,12 +3,12 @@
 //! - **Split.** A task is one image: large enough that the cost of handing it over is negligible.
 //! - **Share.** One queue of file names, shared by all workers: a free worker takes the next name.
 //!   Each worker has its own resizer, which reuses its buffers from image to image.
-//! - **Bound.** Most memory is taken by the images that workers process, one per worker. Two names
-//!   per worker may wait in the queue, and as many thumbnails may wait for the sink.
+//! - **Bound.** Most memory is taken by the images that workers process, one per worker. The queue
+//!   of names and the channel of outputs have room for two per worker each.
 //! - **Order.** None: each output names its thumbnail, so a large image does not delay the others.
-//! - **Stop.** `feed` and the workers check for a stop before each task. A thread that waits on a
-//!   channel is woken when a thread at the other end stops and drops that end. An image that has
-//!   begun is finished.
+//! - **Stop.** The iterator of `feed` and the workers check for a stop before each task. A thread
+//!   that waits on a channel is woken when all ends on the other side are dropped. An image that
+//!   has begun is finished.
 //! - **Fail.** A panic is caught where the task runs, and becomes the task's output. A panic of
 //!   `feed` closes the queue just as its normal end does. So all threads are joined, and the join
 //!   gives the run's result.

@@ -1,8 +1,8 @@
 //! `sort` on free threads.
 //!
 //! - **Split.** First by the input: a chunk is what fits into one worker's share of the memory.
-//!   Then by the result: a merge makes about two mebibytes of it, however long the runs are. A
-//!   single merge of everything would leave all workers but one idle.
+//!   Then by the result: a merge makes at most about two mebibytes of it, however long the runs
+//!   are. A single merge of everything would leave all workers but one idle.
 //! - **Share.** One queue, shared by all workers, in every phase. Each worker has its own sorter,
 //!   which reuses its memory from task to task. Workers pass runs to each other through a blob
 //!   store, in memory or in files. A run is written once, and read only after all of it is written,
@@ -11,9 +11,9 @@
 //!   `gather`. Text that waits for its turn takes memory, too.
 //! - **Order.** A queue of pending results: workers complete them in any order, `gather` takes them
 //!   in the order of the tasks. Runs must stay in the order of the input, or equal lines would not.
-//! - **Stop.** `feed` and the workers check for a stop before each task, the sorter also within
-//!   one. A thread that waits on a channel is woken when a thread at the other end stops and drops
-//!   that end. The blob store outlives all threads and is emptied last.
+//! - **Stop.** The workers check for a stop before each task, the sorter also within one. A thread
+//!   that waits on a channel is woken when all ends on the other side are dropped. The blob store
+//!   outlives all threads and is emptied last.
 //! - **Fail.** A panic is caught where the task runs, and becomes the task's output. That ends the
 //!   run, since an incomplete result is wrong. For the same reason, each phase joins its `feed`
 //!   before it trusts that the tasks were complete.

@@ -2,15 +2,16 @@
 //! error.
 //!
 //! A closed channel does not tell why it was closed: a thread that panics drops its sender, too. A
-//! receiver may take a closed channel for the end of the input only because [`Threads::join`]
-//! follows: it reports whether the sender panicked.
+//! receiver may take it for the end of the input only because [`Threads::join`] follows, which
+//! reports a panic of the sender.
 
 use std::thread::{self, Scope, ScopedJoinHandle};
 
 use cc_workloads::{Cause, Ctx, Error, Result};
 
-/// Maximum number of tasks in flight at a time: two per worker. One is being done; the other waits
-/// in the queue, so the worker does not idle until `gather` or `feed` has sent it another.
+/// Maximum tasks in flight of one remainder, and the size of a batch in rayon's `wordcount`: two
+/// per worker. While a worker does one task, another waits in the queue, so the worker need not
+/// wait for the next.
 #[must_use]
 pub fn max_in_flight(ctx: &Ctx) -> usize {
     2 * ctx.workers.get()

@@ -11,9 +11,9 @@
 //!   worker, merged at the end, it would hold the vocabulary once per worker.
 //! - **Order.** None: counts can be added in any order. A partition is ranked when all counts are
 //!   added.
-//! - **Stop.** `feed` and the workers check for a stop before each task. A thread that waits on a
-//!   channel is woken when a thread at the other end stops and drops that end. A lock is held for
-//!   microseconds, and no thread waits for anything while it holds one.
+//! - **Stop.** The workers check for a stop before each task, and so does the walk of `feed`. A
+//!   thread that waits on a channel is woken when all ends on the other side are dropped. A lock is
+//!   held for microseconds, and no thread waits for anything while it holds one.
 //! - **Fail.** A panic is caught where the task runs, and nothing of the task is added. A task of
 //!   many files is then split and done once more, file by file. A partition that cannot be ranked
 //!   ends the run, since an incomplete count is a wrong result. So does a panic anywhere else,

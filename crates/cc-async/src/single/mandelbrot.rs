@@ -1,7 +1,8 @@
 //! `mandelbrot` on async/await, on one thread.
 //!
-//! - **Split.** A slice is one tile, followed by a yield. So the size of a tile decides how long
-//!   the other futures wait: if one tile is the whole picture, for the whole run.
+//! - **Split.** A slice is one tile, unless `--grain` asks for more, followed by a yield. So the
+//!   size of a tile decides how long the other futures wait: if one tile is the whole picture, for
+//!   the whole run.
 //! - **Share.** One thread, so nothing is contended, and nothing needs `Arc`, a lock or `Send`. The
 //!   cursor is a loop.
 //! - **Bound.** One tile in progress and one output, for any `window`.

@@ -1,9 +1,9 @@
 //! `grep` on rayon's work-stealing pool.
 //!
-//! - **Split.** A task is 32 files or one mebibyte of input, a job in the pool. A worker that
-//!   reaches this limit returns the remainder of its task, which is spawned as further tasks of a
-//!   mebibyte each. `par_iter` would need the whole list of files first, and `par_bridge` loses
-//!   their order.
+//! - **Split.** A task is up to 32 files, or about a mebibyte of a stream, and a job in the pool.
+//!   After a mebibyte of input, or a quarter as much output, a worker returns the remainder of its
+//!   task, which is spawned as further jobs. `par_iter` would need the whole list of files first,
+//!   and `par_bridge` loses their order.
 //! - **Share.** The pool distributes the jobs; its queues are not visible here. All jobs come from
 //!   outside of the pool and wait in its common queue, so there is nothing to steal. Each worker of
 //!   the pool has its own search, found by the worker's index (`Kernels`).

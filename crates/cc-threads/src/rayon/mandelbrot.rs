@@ -1,12 +1,13 @@
 //! `mandelbrot` on rayon's work-stealing pool.
 //!
-//! - **Split.** The numbers of all tiles are one range, which rayon halves as long as some worker
-//!   is idle. A task is one tile.
+//! - **Split.** The numbers of all tasks are one range, which rayon halves as long as some worker
+//!   is idle. A task is one tile, unless `--grain` asks for more.
 //! - **Share.** Work stealing: a worker keeps one half of a range and puts the other into its own
 //!   queue. An idle worker steals the largest range there. Where all tiles cost the same, there are
 //!   few steals, and so hardly any contention; the cursor of the threads is contended for every
 //!   tile.
-//! - **Bound.** Outputs wait in one bounded channel. While it is full, the workers wait.
+//! - **Bound.** Outputs wait in one channel with room for `window` of them. While it is full, the
+//!   workers wait.
 //! - **Order.** None: each output says which tiles it is of.
 //! - **Stop.** The kernel checks for a stop between rows and within long ones, and then returns no
 //!   output. A worker that waits for room in the channel gets an error, since `gather` drops the
