@@ -5,10 +5,10 @@
 //! in flight, and memory use does not grow.
 //!
 //! The bound of the mailbox alone would slow the producer down as well. But an actor that waits for
-//! room in a full mailbox does not read its own. Where messages go both ways, as in `grep`, two
-//! actors that wait for room in each other's mailboxes wait forever: a deadlock. Here each mailbox
-//! has room for `BOUND` messages, and with three credits there are never more. So no `send` waits.
-//! No other actor can look into a mailbox, so the messages carry the counts that are printed here.
+//! room in a full mailbox does not read its own. Where messages go both ways, two actors could wait
+//! for room in each other's mailboxes forever: a deadlock. Here each mailbox has room for `BOUND`
+//! messages, and with three credits there are never more. So no `send` waits. No other actor can
+//! look into a mailbox, so the messages carry the counts that are printed here.
 //!
 //! What to see: 1, 2, and then always 3 in flight, since a fourth task needs a credit, which is
 //! sent when a task is done. When the consumer has found what it looks for, it returns. This ends

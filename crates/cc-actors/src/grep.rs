@@ -11,12 +11,13 @@
 //!      └───────────────────────────── credits ────────────────────────┘
 //! ```
 //!
-//! - **Split.** A task is at most 32 files, or about a mebibyte of a stream. It ends after about a
-//!   mebibyte of input, or a quarter of a mebibyte of output. The worker hands back what is left
-//!   as a *remainder*: further tasks, which the collector submits.
-//! - **Share.** Nothing but `SharedCutoff` (in `workloads/grep`), in which the sink, the printer,
-//!   notes that it needs no more of a file. Then the source stops reading the file if it is a
-//!   stream, and the collector submits no more tasks that continue it ([`Job::wants`]). A queue
+//! - **Split.** A task is at most 32 files, or about a mebibyte of a stream (standard input or a
+//!   pipe, which the source reads itself). It ends after about a mebibyte of input, or a quarter of
+//!   a mebibyte of output. The worker hands back what is left as a *remainder*: further tasks,
+//!   which the collector submits.
+//! - **Share.** Nothing but `SharedCutoff` (in `workloads/grep`), in which the printer (this job's
+//!   sink) records that it needs no more of a file. Then the source stops reading the file if it is
+//!   a stream, and the collector submits no more tasks that continue it ([`Job::wants`]). A queue
 //!   from which all workers take would be shared state: here the dispatcher decides which worker
 //!   gets which task.
 //! - **Bound.** The source lists one task for each credit, of which there are `window`. A worker
@@ -32,10 +33,10 @@
 //! - **Stop.** A stop makes every `receive` return [`Halted`]. The actor returns and drops its
 //!   mailbox, which wakes the senders that wait for room in it. A `Sink::push` (in `ctx.emit`) that
 //!   waits for its consumer returns, too. A worker finishes its task first.
-//! - **Fail.** Let it crash: a panic ends the worker and its thread. Its [supervisor] reports the
-//!   task that it was running as failed, and starts a worker with a new search on the same mailbox.
-//!   If the task has several files, each becomes a task of its remainder, so that only the file
-//!   that panics is lost.
+//! - **Fail.** Let it crash: a panic ends the worker and its thread. Its [supervisor] sends the
+//!   collector an output for the task that was running, and starts a worker with a new search on
+//!   the same mailbox. The output says that the file has failed. If the task has several files, it
+//!   is instead a remainder with a task per file, so that only the file that panics is lost.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -58,8 +59,8 @@ use crate::{
 /// `IN_FLIGHT - 1`.
 const IN_FLIGHT: usize = 2;
 
-/// Maximum tasks of one remainder, per worker, that are submitted and not yet emitted. They suffice
-/// for all workers if no other tasks are left.
+/// Maximum tasks of one remainder, per worker, that are submitted and not yet emitted. So one
+/// remainder alone can keep all workers busy.
 const REMAINDER_IN_FLIGHT: usize = IN_FLIGHT;
 
 // ANCHOR: grep-run

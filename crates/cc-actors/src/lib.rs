@@ -10,8 +10,8 @@
 //! In Rust a message that is not `Copy` is *moved*: the compiler rejects a sender that uses it
 //! afterwards. So a `Vec` with a mebibyte is passed on as a pointer and two numbers, and no copy is
 //! needed for safety. That actors share no state is a convention, which the compiler does not
-//! check: two actors could borrow the same `Mutex`. For exceptions, see *Share* at the head of each
-//! workload's file.
+//! check: two actors could borrow the same `Mutex`. Apart from the `Stop`, what actors share is
+//! under *Share* at the head of each workload's file.
 //!
 //! # One job's way through this crate
 //!
@@ -37,16 +37,17 @@
 //!    of a remainder may have a remainder as well. When a task of the source and all of its
 //!    remainder are emitted, the collector sends a credit.
 //! 5. When the source has no more tasks, it sends the collector their number. When the last of them
-//!    is emitted, the collector returns. Then the system halts the actors that still wait for
-//!    messages, and joins all. A stop, such as a Ctrl-C, halts all actors; a worker first finishes
-//!    the task that it is running.
+//!    and its remainder are emitted, the collector returns. Then the system halts the actors that
+//!    still wait for messages, and joins all. A stop, such as a Ctrl-C, halts all actors; a worker
+//!    first finishes the task that it is running.
 //!
 //! # Let it crash
 //!
 //! A worker does not catch its panics. A panic ends its thread, and the runtime sends the
-//! [`supervisor`] all that the worker owned. The supervisor reports the task that the worker was
-//! running as failed. It starts a successor, with a new search, on the same mailbox. The dispatcher
-//! does not notice, and the collector gets an output as from any worker.
+//! [`supervisor`] all that the worker owned. The supervisor reports the failure of the task that
+//! was running; a task of several files is then retried file by file. It starts a successor, with a
+//! new search, on the same mailbox. The dispatcher does not notice, and the collector gets an
+//! output as from any worker.
 //!
 //! All workloads that have tasks are supervised by the same code. A
 //! [`ChildSpec`](supervisor::ChildSpec) says how to make a *kernel* (in `grep`, the search), what a

@@ -16,8 +16,8 @@
 //!   answers each output with the next task, so a task costs two messages. A worker that finishes
 //!   sooner is sent more tasks.
 //! - **Bound.** Each worker is sent two tasks at first: one to run, and one that waits in its
-//!   mailbox. It is sent one more for each of its events that the collector receives. So at most
-//!   two tasks per worker are in flight: sent, and not yet answered by an event.
+//!   mailbox. It is sent one more for each event from it: an output, or the report of its panic. So
+//!   at most two tasks per worker are in flight: sent, and not yet answered by an event.
 //! - **Deadlock.** No send waits: each mailbox has room for every message that can be in flight to
 //!   it.
 //! - **Order.** None: an output says where it belongs.

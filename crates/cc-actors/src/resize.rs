@@ -27,7 +27,7 @@
 //!   mailbox, which wakes the senders that wait for room in it. A `Sink::push` (in `ctx.emit`) that
 //!   waits for its consumer returns, too. A worker finishes its image first.
 //! - **Fail.** Let it crash: a panic ends the worker and its thread. Its [supervisor] reports the
-//!   image that it was resizing as failed, and starts a worker with a new resizer on the same
+//!   failure of the image that it was resizing, and starts a worker with a new resizer on the same
 //!   mailbox.
 
 use cc_workloads::{

@@ -8,7 +8,7 @@
 //! results that are still held are not used.
 //!
 //! What to see: without the bound the producer would never wait, because there is always a next
-//! limit. With it, each line says how many results were held before this one was used: three. The
+//! task. With it, each line says how many results were held before this one was used: three. The
 //! program ends as soon as a result is large enough.
 
 use std::collections::VecDeque;

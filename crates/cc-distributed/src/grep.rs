@@ -6,18 +6,20 @@
 //! - **Share.** Nothing: coordinator and workers exchange only messages. A worker is sent the query
 //!   once, when its session begins, and compiles it there.
 //! - **Bound.** The channel to `gather` has room for the replies to `window` tasks; when it is
-//!   full, `feed` waits. Of each remainder, at most `max_in_flight` tasks are submitted and not
-//!   emitted. If one of these leaves a remainder itself, that has the same bound again.
-//! - **Order.** `feed` queues the receivers on which `load` will send the pending results, in the
-//!   order of the tasks. `gather` waits for the results in that order. They are completed in any
-//!   order.
+//!   full, `feed` waits. Of each remainder, at most 2 x `--workers` tasks (`max_in_flight`) are
+//!   submitted and not emitted. If one of these leaves a remainder itself, that has the same bound
+//!   again.
+//! - **Order.** For each task there is a channel on which `load` will send the pending result.
+//!   `feed` queues the receivers of these channels, in the order of the tasks. `gather` waits for
+//!   the results in that order. They are completed in any order.
 //! - **Stop.** `gather` waits for the stop as well as for a reply. Closing the cluster's queue
 //!   ends the sessions. The worker processes of the run are killed. A standing worker may finish
 //!   its task; the answer is then dropped.
 //! - **Fail.** The session of a silent worker ends, and its tasks are handed out again. A worker
 //!   whose answer does not belong to its task (`Task::scope`) gets no more tasks. A task that was
 //!   alone on its worker at three losses is given up. A panic of the kernel is sent back as a
-//!   failure; a panic of `feed` or `load` is the run's error.
+//!   failure. A failed task of several files is retried file by file, as its remainder. A panic of
+//!   `feed` or `load` is the run's error.
 
 use std::{collections::VecDeque, convert::Infallible, mem, ops::ControlFlow, thread};
 
@@ -187,9 +189,9 @@ struct Gatherer<'a> {
     ctx: &'a Ctx,
     job: &'a Job,
     cluster: &'a Cluster,
-    /// Disconnected by a stop. Waiting for the result alone is not enough: after a stop its task
-    /// may be in the urgent channel, where no loader is left to take it. The channel keeps it, with
-    /// its `reply`, until `urgent_tx` is dropped, which is held here.
+    /// Disconnected by a stop. Waiting for the reply alone is not enough: after a stop, the task
+    /// may be in the urgent channel, where no loader is left to take it. That channel keeps the
+    /// task and its `reply` as long as `urgent_tx` exists, and `urgent_tx` is held here.
     stop_rx: Receiver<Infallible>,
     urgent_tx: Sender<ToLoad>,
 }

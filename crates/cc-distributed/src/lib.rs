@@ -12,8 +12,8 @@
 //! holds a lease can complete it, and only the first accepted answer counts. So a wrong suspicion
 //! costs repeated work, and no output is counted twice.
 //!
-//! Data that only one worker holds, as in [`kv`], would be lost with the session. So there a
-//! suspected worker keeps its session until a second limit (`--lose-after`).
+//! If the data of a worker cannot be made again, as in [`kv`], the session's end would lose it. So
+//! there a suspected worker keeps its session until a second limit (`--lose-after`).
 //!
 //! # One job's way through this crate
 //!
@@ -26,9 +26,9 @@
 //!    channel to `gather`, in the order of the tasks. That channel has room for `window` receivers;
 //!    when it is full, `feed` waits (backpressure). The task, with the sender of its reply channel,
 //!    goes into a channel to `load`.
-//! 2. `load` prepares the task for sending. It reads the files' contents into it, or leaves the
-//!    names (`--shared-fs`), and submits it to the queue as bytes. The queue returns a *pending
-//!    result*; `load` sends it on the task's reply channel.
+//! 2. `load` (several threads, unless `--shared-fs`) prepares the task for sending. It reads the
+//!    files' contents into it, or leaves the names, and submits it to the queue as bytes. The queue
+//!    returns a *pending result*; `load` sends it on the task's reply channel.
 //! 3. The member has sent its worker what all tasks of the job have in common (for `grep` the
 //!    query), in a *hello*, and was granted a *credit*. While credit is left, it takes tasks on
 //!    lease and sends them on one stream, in frames of at most 256 KiB.
@@ -36,8 +36,9 @@
 //!    calls the function that `work` has returned for it. The worker sends back each output. A
 //!    panic is sent back as a failure.
 //! 5. The member hands the output to the queue, which completes the pending result. `gather` emits
-//!    the outputs in the order of the tasks. If a task was too large, what is left of it (its
-//!    *remainder*) is submitted in the same way, with priority (the *urgent lane*).
+//!    the outputs in the order of the tasks. If a task was too large, or failed with several files,
+//!    its *remainder* (further tasks) is submitted in the same way, with priority (the *urgent
+//!    lane*).
 //!
 //! Meanwhile the member pings its worker, on a second connection. If no answer comes, or the stream
 //! breaks, the member leaves the queue and closes the connection, so that no late answer arrives.

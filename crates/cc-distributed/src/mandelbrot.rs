@@ -7,7 +7,7 @@
 //!   the moment when a worker is idle.
 //! - **Bound.** `gather` waits for at most `window` results at once, and `feed` is at most two
 //!   tasks ahead of it. The tiles of a failed task are submitted in addition, all at once. A task
-//!   is two numbers; its output is the counts of its pixels.
+//!   is two numbers; its output is the iteration counts of its pixels.
 //! - **Order.** None: each output says which tiles it has.
 //! - **Stop.** Closing the cluster's queue abandons the pending results and ends the sessions. The
 //!   worker processes of the run are killed. In a standing worker the kernel checks for the end of
@@ -68,7 +68,8 @@ fn feed(ctx: &Ctx, job: &Job, cluster: &Cluster, pending_tx: Sender<Pending<Outp
     }
 }
 
-/// Submits a task. An answer is accepted only if it has the counts of this task's tiles.
+/// Submits a task. An answer is accepted only if it has the iteration counts of this task's
+/// tiles.
 fn submit(job: &Job, cluster: &Cluster, task: &Task, lane: Lane) -> Pending<Output> {
     // `Task::scope`: what a valid output of this task may contain.
     let scope = task.scope(&job.view);

@@ -6,20 +6,21 @@
 //! - **Share.** Nothing. A worker gets a copy of the query and compiles it itself; the processes
 //!   exchange only messages.
 //! - **Bound.** The queue of pending results has room for `window`; while it is full, `feed` waits.
-//!   A worker has at most two tasks in flight, so that it does not wait while an output travels,
-//!   and one file open. Of each remainder, at most two tasks per worker are submitted and not
-//!   emitted. (A remainder of a remainder has this bound for itself.)
+//!   A worker has one file open, and at most two tasks in flight. (With the second it need not wait
+//!   while an output travels.) Of each remainder, at most twice as many tasks as there are workers
+//!   are submitted and not yet emitted. (A remainder of a remainder has this bound for itself.)
 //! - **Order.** A queue of pending results: the owners complete them in any order, `gather` takes
 //!   them in the order of the tasks.
-//! - **Stop.** The workers are killed: a worker holds nothing that anything else needs, and a kill
-//!   also ends one that is suspended. The owners end and drop their requests. So `gather` finds its
-//!   pending result abandoned, and returns.
+//! - **Stop.** The stop kills the workers, also one that is suspended: a worker holds nothing that
+//!   anything else needs. It also closes the pool's queues, so the owners end. With them go the
+//!   tasks that are queued or in flight, each with the sending end of its pending result. So
+//!   `gather` finds its pending result closed, and returns.
 //! - **Fail.** A panic is caught in the worker, and becomes the task's output. A worker that dies
 //!   is replaced, and its tasks are done again; a task that was alone at three deaths fails. If a
 //!   failed task has several files, each becomes a task of its own, in the remainder. So only the
-//!   file that fails is lost. A worker that cannot be started ends the run. A panic of `feed`
-//!   is the run's error: a closed channel does not tell it from a normal end, so `run` joins the
-//!   thread.
+//!   file that fails is lost. A worker that cannot be started ends the run. A panic of `feed` is
+//!   the run's error. It closes the channel as a normal end does, so `run` joins the thread to
+//!   learn which it was.
 
 use std::{collections::VecDeque, mem, ops::ControlFlow, thread};
 
@@ -104,7 +105,7 @@ fn emit_in_order(
             let first = queue.pop_front().expect("the queue is full");
             emit_in_order(ctx, job, pool, first, out)?;
         }
-        // An output that was emitted in the meantime may have finished the file, as at `-m`.
+        // After an output that was emitted in the meantime, the file may need no more search.
         if job.wants(&task) {
             let Some(pending) = pool.submit_urgent(task) else { return ControlFlow::Break(()) };
             queue.push_back(pending);

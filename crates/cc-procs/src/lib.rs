@@ -5,8 +5,8 @@
 //! the tasks that have no output yet. ([`kv`] has no tasks: there the worker's keys are lost.) The
 //! processes still compete for the resources of one machine, such as memory and process ids, and
 //! they see the same files. The price of the isolation is serialization: a message is encoded,
-//! copied by the operating system, and decoded. So a program sends *names* and not contents where
-//! it can, and sends few messages.
+//! copied and decoded. So a program sends *names* and not contents where it can, and sends few
+//! messages.
 //!
 //! # One job's way through this crate
 //!

@@ -1,10 +1,10 @@
 //! `mandelbrot` in worker processes.
 //!
-//! - **Split.** A task is as many tiles as fit into `GRAIN` pixels, but at least one. (`--grain`
-//!   sets the number.) With the default picture, one tile has 8192 pixels and is one task. A
-//!   message costs the same however small its task is, so small tiles travel together. With larger
-//!   tasks, workers would idle longer at the end of the run, while one of them still works on the
-//!   last task.
+//! - **Split.** A task is as many tiles as fit into `GRAIN` pixels, but at least one. (`--grain N`
+//!   makes it N tiles instead.) With the default picture, one tile has 8192 pixels and is one task.
+//!   A message costs the same however small its task is, so small tiles travel together. With
+//!   larger tasks, workers would idle longer at the end of the run, while one of them still works
+//!   on the last task.
 //! - **Share.** Nothing. A worker has up to two tasks in flight, so that it need not wait for the
 //!   next. A worker whose tasks are expensive is sent fewer. A counter in shared memory, from which
 //!   each worker takes the number of its next task, would cost less. But then the program could not
@@ -20,7 +20,8 @@
 //!   is replaced, and its tasks are done again; a task that was alone at three deaths fails. A
 //!   failed task of several tiles is split and done once more, tile by tile, so only the tile that
 //!   fails is lost. A worker that cannot be started ends the run. A panic of `feed` is the run's
-//!   error: a closed channel does not tell it from a normal end, so `run_phase` joins the thread.
+//!   error. It closes the channel as a normal end does, so `run_phase` joins the thread to learn
+//!   which it was.
 
 use std::thread;
 
@@ -32,7 +33,8 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::{caught::caught, feed, pool, worker};
 
-/// Maximum pixels of a task of several tiles: enough that its work costs more than its messages.
+/// Maximum pixels of a task of several tiles, unless `--grain` sets their number. With so many, its
+/// work costs more than its messages.
 const GRAIN: Grain = Grain { pixels: 8192 };
 
 // ANCHOR: mandelbrot-run

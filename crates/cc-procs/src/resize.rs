@@ -15,8 +15,8 @@
 //!   channel is dropped.
 //! - **Fail.** A panic is caught in the worker, and becomes the task's output. A worker that dies
 //!   is replaced, and its images are done again; an image that was alone at three deaths fails. A
-//!   worker that cannot be started ends the run. A panic of `feed` is the run's error: a closed
-//!   channel does not tell it from a normal end, so `run` joins the thread.
+//!   worker that cannot be started ends the run. A panic of `feed` is the run's error. It closes
+//!   the channel as a normal end does, so `run` joins the thread to learn which it was.
 
 use std::thread;
 

@@ -18,7 +18,7 @@ pub struct Options {
     pub shared_fs: bool,
     /// By when a silent worker is suspected: its tasks go to other workers.
     pub suspect_after: Duration,
-    /// When a silent worker is lost, if it has data that no other worker has.
+    /// When a silent worker is lost, if it has data that cannot be made again.
     pub lose_after: Duration,
     /// The directory for temporary files of the run's worker processes. None: the system's.
     pub temporary: Option<PathBuf>,
