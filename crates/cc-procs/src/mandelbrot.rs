@@ -33,8 +33,8 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::{caught::caught, feed, pool, worker};
 
-/// Maximum pixels of a task of several tiles, unless `--grain` sets their number. A task of this size
-/// costs more work than messages.
+/// Maximum pixels of a task of several tiles, unless `--grain` sets their number. The work of such
+/// a task costs more than its messages.
 const GRAIN: Grain = Grain { pixels: 8192 };
 
 // ANCHOR: mandelbrot-run
