@@ -22,8 +22,8 @@ pub mod model;
 pub mod cli;
 
 pub use cc_core::{
-    blobs, contract, error, failpoint, inputs, output, printable, quantity, refusal, replace, report, root,
-    signals, stdio, stop, stream, temporary, trace,
+    blobs, contract, error, failpoint, identity, inputs, output, printable, quantity, refusal, replace,
+    report, root, signals, stdio, stop, stream, temporary, trace,
 };
 pub use contract::{Block, Ctx, Entry, Options, Sink};
 pub use error::{Error, Result};

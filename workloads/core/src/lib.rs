@@ -6,11 +6,13 @@
 // Output goes through `stdio`, which returns write errors; `println!` panics on them.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+mod background;
 pub mod blobs;
 pub mod bounded;
 pub mod contract;
 pub mod error;
 pub mod failpoint;
+pub mod identity;
 pub mod inputs;
 pub mod output;
 pub mod printable;

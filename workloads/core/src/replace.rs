@@ -138,6 +138,16 @@ impl Replacement {
         Ok(Self(Kind::Regular { draft, target }))
     }
 
+    /// Checks that files can be created in a directory, without creating one that has a name: for
+    /// programs that create files there only after much work.
+    ///
+    /// # Errors
+    ///
+    /// If no file can be created there.
+    pub fn check_directory(dir: &Path) -> io::Result<()> {
+        Draft::new(open_dir(dir)?, true).map(drop)
+    }
+
     /// Begins to replace a file beneath a directory by another file, which is complete. The two
     /// must be on one file system, and no process may still change the file.
     ///
@@ -693,6 +703,16 @@ mod tests {
         assert_eq!(text(&path), "new");
         drop(Draft::named(open(), false).unwrap());
         assert_eq!(scratch.names(), ["file"]);
+    }
+
+    #[test]
+    fn a_directory_that_takes_no_file_is_found_out_and_nothing_is_left() {
+        let scratch = Scratch::new();
+        Replacement::check_directory(scratch.0.path()).unwrap();
+        assert_eq!(scratch.names(), [""; 0]);
+        // Not even root can create a file there.
+        assert!(Replacement::check_directory(Path::new("/proc/self/fd")).is_err());
+        assert!(Replacement::check_directory(&scratch.old("file")).is_err());
     }
 
     #[test]

@@ -86,11 +86,16 @@ impl Interrupts {
 
 /// SIGINT, SIGTERM, and SIGHUP unless it is ignored, as `nohup` requests.
 fn caught() -> Vec<i32> {
+    let is_caught = |signal: &i32| *signal != SIGHUP || !is_ignored(SIGHUP);
+    [SIGINT, SIGTERM, SIGHUP].into_iter().filter(is_caught).collect()
+}
+
+/// Whether the process ignores a signal.
+pub(crate) fn is_ignored(signal: i32) -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
-    let is_ignored = ignored & (1 << (SIGHUP - 1)) != 0;
-    [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| *signal != SIGHUP || !is_ignored).collect()
+    ignored & (1 << (signal - 1)) != 0
 }
 
 /// Ends the process by the signal's default action, so that its parent sees which signal it was.

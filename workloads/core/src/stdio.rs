@@ -8,21 +8,37 @@
 //! Nothing is buffered here: what [`write_out`] and [`write_err`] have accepted is written.
 
 use std::{
-    io,
+    io::{self, IsTerminal},
     os::fd::BorrowedFd,
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 
 use rustix::{
     event::{PollFd, PollFlags, poll},
     io::{Errno, fcntl_getfd, write},
+    process::Signal,
     stdio::{stderr, stdout},
 };
 
-use crate::printable::printable_lines;
+use crate::{background, printable::printable_lines};
 
-/// Whether standard output and standard error were closed when the process began.
-static CLOSED: [AtomicBool; 2] = [const { AtomicBool::new(false) }; 2];
+/// Standard output and standard error.
+static STREAMS: [Stream; 2] = [const { Stream::new() }; 2];
+
+struct Stream {
+    /// Whether it was closed when the process began.
+    was_closed: AtomicBool,
+    is_terminal: OnceLock<bool>,
+}
+
+impl Stream {
+    const fn new() -> Self {
+        Self { was_closed: AtomicBool::new(false), is_terminal: OnceLock::new() }
+    }
+}
 
 ctor::declarative::ctor! {
     /// Runs before std's own start-up. After that, a closed descriptor looks the same as
@@ -30,8 +46,8 @@ ctor::declarative::ctor! {
     /// The function makes two system calls and uses nothing of std that needs initialization.
     #[ctor(unsafe)]
     fn note_closed() {
-        for (closed, fd) in CLOSED.iter().zip([stdout(), stderr()]) {
-            closed.store(fcntl_getfd(fd) == Err(Errno::BADF), Relaxed);
+        for (stream, fd) in STREAMS.iter().zip([stdout(), stderr()]) {
+            stream.was_closed.store(fcntl_getfd(fd) == Err(Errno::BADF), Relaxed);
         }
     }
 }
@@ -43,7 +59,7 @@ ctor::declarative::ctor! {
 ///
 /// Those of `write(2)`, and `EBADF` if standard output was closed when the process began.
 pub fn write_out(text: &[u8]) -> io::Result<()> {
-    write_all(stdout(), &CLOSED[0], text)
+    write_all(stdout(), &STREAMS[0], text)
 }
 
 /// Writes all of `text` to standard error. If it is a non-blocking pipe that is full, waits for
@@ -53,7 +69,7 @@ pub fn write_out(text: &[u8]) -> io::Result<()> {
 ///
 /// Those of `write(2)`, and `EBADF` if standard error was closed when the process began.
 pub fn write_err(text: &[u8]) -> io::Result<()> {
-    write_all(stderr(), &CLOSED[1], text)
+    write_all(stderr(), &STREAMS[1], text)
 }
 
 /// Writes a message of one or more lines, without characters that control a terminal. Returns
@@ -63,11 +79,18 @@ pub fn say(message: &str) -> bool {
     write_err(&printable_lines(message.as_bytes())).is_ok()
 }
 
-fn write_all(fd: BorrowedFd<'_>, was_closed: &AtomicBool, mut text: &[u8]) -> io::Result<()> {
-    if was_closed.load(Relaxed) && !text.is_empty() {
+fn write_all(fd: BorrowedFd<'_>, stream: &Stream, mut text: &[u8]) -> io::Result<()> {
+    if stream.was_closed.load(Relaxed) && !text.is_empty() {
         return Err(Errno::BADF.into());
     }
+    let is_terminal = *stream.is_terminal.get_or_init(|| fd.is_terminal());
     while !text.is_empty() {
+        if is_terminal && background::stops_writers(fd) && background::is_in_background(fd) {
+            match background::stop_group(Signal::TTOU, None) {
+                background::Outcome::NotStopped => {} // then the write has the kernel's own result
+                _ => continue,
+            }
+        }
         match write(fd, text) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(written) => text = &text[written..],
