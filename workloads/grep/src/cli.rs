@@ -5,6 +5,7 @@ use std::{ffi::OsString, os::unix::ffi::OsStringExt, path::PathBuf};
 use cc_core::{
     contract::Ctx,
     error::{Error, Result},
+    identity::OutputFile,
     output::{Outcome, with_output},
     signals::interrupted,
 };
@@ -91,8 +92,12 @@ pub fn command() -> Command {
 ///
 /// The arguments are invalid, or the run could not begin.
 pub fn main(run: Run, ctx: &Ctx, args: &ArgMatches) -> Result<Outcome> {
-    let job = flags(args).job()?;
+    let mut job = flags(args).job()?;
     job.query.check()?;
+    // As in GNU grep: with the other reports the output cannot grow from what is found in it.
+    if job.query.report.prints_text() && job.query.max != Some(1) {
+        job.output = OutputFile::stdout();
+    }
     if job.query.max == Some(0) && job.query.report != Report::FilesWithout {
         return Ok(1.into()); // GNU grep reads nothing either
     }

@@ -39,6 +39,7 @@ use std::{
 use cc_core::{
     contract::{Block, Ctx, Sink},
     error::Result,
+    identity::OutputFile,
     report,
     stop::Stop,
 };
@@ -134,6 +135,9 @@ pub struct Job {
     pub roots: Vec<PathBuf>,
     /// `-r`: search directories recursively.
     pub recursive: bool,
+    /// The file that the text is printed to. It is reported and skipped where it is an input:
+    /// otherwise the search would find what it prints itself.
+    pub output: Option<OutputFile>,
     cutoff: Arc<tasks::SharedCutoff>,
 }
 
@@ -141,7 +145,7 @@ impl Job {
     /// A job.
     #[must_use]
     pub fn new(query: Query, roots: Vec<PathBuf>, recursive: bool) -> Self {
-        Self { query, roots, recursive, cutoff: Arc::default() }
+        Self { query, roots, recursive, output: None, cutoff: Arc::default() }
     }
 
     /// The job's tasks, in order. The iterator reads directories and standard input on demand. It

@@ -13,6 +13,7 @@ use std::{
 use cc_core::{
     error::{Result, reason},
     failpoint,
+    identity::OutputFile,
     stop::{Bell, Stop},
     stream::{self, Portion, Stream},
     trace,
@@ -42,6 +43,9 @@ struct Walk {
     entries: walkdir::IntoIter,
     /// Whether names are printed without their leading `./`, since the root is implicit.
     strip_dot: bool,
+    /// Whether only this process can open the files by their names.
+    is_process_local: bool,
+    output: Option<OutputFile>,
 }
 
 impl<'a> Tasks<'a> {
@@ -58,14 +62,14 @@ impl<'a> Tasks<'a> {
             return self.open_stream(b"(standard input)".to_vec(), stream::stdin());
         }
         if root.as_os_str().is_empty() && self.implicit.is_some() {
-            self.walk = Some(Walk::new(Path::new("."), true));
+            self.walk = Some(Walk::new(Path::new("."), self.job, true));
             return None;
         }
         match fs::metadata(root) {
             Err(error) => Some(Piece::missing(name(), reason(&error))),
-            Ok(metadata) if metadata.is_file() => Some(Piece::file(name())),
+            Ok(metadata) if metadata.is_file() => self.file(Piece::file(name()), &metadata, root),
             Ok(metadata) if metadata.is_dir() && self.job.recursive => {
-                self.walk = Some(Walk::new(root, false));
+                self.walk = Some(Walk::new(root, self.job, false));
                 None
             }
             Ok(metadata) if metadata.is_dir() => Some(Piece::missing(name(), "Is a directory".to_owned())),
@@ -75,8 +79,26 @@ impl<'a> Tasks<'a> {
         }
     }
 
+    /// Opens a regular file that is an operand.
+    fn file(&mut self, piece: Piece, metadata: &fs::Metadata, path: &Path) -> Option<Piece> {
+        if self.job.output.as_ref().is_some_and(|output| output.is(metadata)) {
+            return Some(Piece { content: Content::Missing(OutputFile::IS_INPUT.to_owned()), ..piece });
+        }
+        if stream::is_process_local(path) {
+            return self.open_stream(piece.path.into_vec(), stream::open(path));
+        }
+        Some(piece)
+    }
+
     fn open_stream(&mut self, path: Vec<u8>, file: io::Result<File>) -> Option<Piece> {
+        let is_output = |file: &File| {
+            let output = self.job.output.as_ref();
+            output.is_some_and(|output| file.metadata().is_ok_and(|input| output.is(&input)))
+        };
         let lines = |file| {
+            if is_output(&file) {
+                return Err(io::Error::other(OutputFile::IS_INPUT));
+            }
             Lines::new(self.job, path.clone(), file, self.grain.bytes, &self.stop).map_err(stream::of_input)
         };
         match file.and_then(lines) {
@@ -108,7 +130,12 @@ impl Iterator for Tasks<'_> {
                     None => self.lines = None,
                 }
             } else if let Some(walk) = &mut self.walk {
+                let is_process_local = walk.is_process_local;
                 match walk.next() {
+                    Some(piece) if is_process_local && piece.content == Content::File => {
+                        let file = stream::open(piece.os_path());
+                        pieces.extend(self.open_stream(piece.path.into_vec(), file));
+                    }
                     Some(piece) => pieces.push(piece),
                     None => self.walk = None,
                 }
@@ -126,12 +153,13 @@ impl Iterator for Tasks<'_> {
 }
 
 impl Walk {
-    fn new(root: &Path, strip_dot: bool) -> Self {
+    fn new(root: &Path, job: &Job, strip_dot: bool) -> Self {
         // Siblings have the same parent path, so comparing whole paths as bytes compares their
         // names. That is cheaper than extracting the names.
         let by_name = |a: &DirEntry, b: &DirEntry| a.path().as_os_str().cmp(b.path().as_os_str());
         let entries = WalkDir::new(root).min_depth(1).sort_by(by_name).into_iter();
-        Self { entries, strip_dot }
+        let is_process_local = stream::is_process_local(root);
+        Self { entries, strip_dot, is_process_local, output: job.output.clone() }
     }
 
     fn name(&self, path: PathBuf) -> Vec<u8> {
@@ -150,7 +178,13 @@ impl Iterator for Walk {
         loop {
             match self.entries.next()? {
                 Ok(entry) if entry.file_type().is_file() => {
-                    return Some(Piece::file(self.name(entry.into_path())));
+                    let is_output = self.output.as_ref().is_some_and(|output| output.is_entry(&entry));
+                    let name = self.name(entry.into_path());
+                    return Some(if is_output {
+                        Piece::missing(name, OutputFile::IS_INPUT.to_owned())
+                    } else {
+                        Piece::file(name)
+                    });
                 }
                 Ok(_) => {} // a directory, which `entries` enters, or a kind of file that is skipped
                 Err(error) => {
@@ -270,9 +304,64 @@ impl SharedCutoff {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsRawFd;
+
     use rustix::event::{PollFd, PollFlags, poll};
 
     use super::*;
+    use crate::Query;
+
+    /// The name and the content of each piece of a search of these operands.
+    fn pieces(roots: &[PathBuf], output: Option<&Path>) -> Vec<(String, Content)> {
+        let mut job = Job::new(Query::default(), roots.to_vec(), true);
+        job.output = output.and_then(|output| OutputFile::of(File::open(output).unwrap()));
+        let tasks = job.tasks(Grain::default(), &Stop::new()).flat_map(|task| task.pieces);
+        tasks.map(|piece| (String::from_utf8(piece.path.into_vec()).unwrap(), piece.content)).collect()
+    }
+
+    #[test]
+    fn the_output_is_named_and_not_searched() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        for name in ["a", "output", "z"] {
+            fs::write(at(name), name).unwrap();
+        }
+        fs::hard_link(at("output"), at("also")).unwrap();
+        std::os::unix::fs::symlink("output", at("link")).unwrap();
+        let is_output = Content::Missing("input file is also the output".to_owned());
+        for output in ["output", "also"].map(at) {
+            let found = pieces(&[dir.path().to_owned(), at("link"), at("a")], Some(&output));
+            let found: Vec<_> = found
+                .iter()
+                .map(|(path, content)| (path.rsplit('/').next().unwrap(), *content == is_output))
+                .collect();
+            let expected =
+                [("a", false), ("also", true), ("output", true), ("z", false), ("link", true), ("a", false)];
+            assert_eq!(found, expected);
+        }
+        let searched = pieces(&[dir.path().to_owned()], None);
+        assert!(searched.iter().all(|(_, content)| *content == Content::File) && searched.len() == 4);
+    }
+
+    /// A worker may be another process, so it cannot open them.
+    #[test]
+    fn files_that_only_this_process_can_open_are_in_the_pieces() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("file"), "text\n").unwrap();
+        let (file, folder) = (File::open(dir.path().join("file")).unwrap(), File::open(&dir).unwrap());
+        let roots = [
+            format!("/dev/fd/{}", file.as_raw_fd()),
+            format!("/proc/self/fd/{}/", folder.as_raw_fd()),
+            dir.path().join("file").to_str().unwrap().to_owned(),
+        ];
+        let found = pieces(&roots.clone().map(PathBuf::from), None);
+        let [file, folder, shared] = roots;
+        let text = Content::Bytes(ByteBuf::from(*b"text\n"));
+        assert_eq!(found, [(file, text.clone()), (format!("{folder}file"), text), (shared, Content::File)]);
+        assert!(
+            pieces(&["/proc/self/status".into()], None).iter().all(|(_, content)| *content != Content::File)
+        );
+    }
 
     #[test]
     fn only_the_stream_that_is_printed_is_told_that_it_is_enough() {
