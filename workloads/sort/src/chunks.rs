@@ -93,7 +93,7 @@ impl<'a> Chunks<'a> {
             _ if is_stdin(file) => self.open_stream(file, stream::stdin()),
             Err(error) => Some(missing(file, &error)),
             // A file of size zero is read as a stream: files in /proc have that size.
-            Ok(metadata) if metadata.is_file() && metadata.len() > 0 => {
+            Ok(metadata) if metadata.is_file() && metadata.len() > 0 && !stream::is_process_local(&path) => {
                 self.file = Some((file, 0..metadata.len()));
                 None
             }
@@ -205,7 +205,7 @@ fn bytes(path: &Path) -> ByteBuf {
 
 #[cfg(test)]
 mod tests {
-    use std::num::NonZeroUsize;
+    use std::{num::NonZeroUsize, os::fd::AsRawFd};
 
     use super::*;
     use cc_core::{blobs::MemStore, stop::Cause};
@@ -220,6 +220,18 @@ mod tests {
             temporary: std::env::temp_dir(),
             output: None,
         }
+    }
+
+    /// A worker may be another process, so it cannot open the file.
+    #[test]
+    fn a_file_that_only_this_process_can_open_is_read_here() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("a");
+        fs::write(&path, "b\na\n").unwrap();
+        let file = fs::File::open(&path).unwrap();
+        let local = PathBuf::from(format!("/dev/fd/{}", file.as_raw_fd()));
+        assert_eq!(chunks(&job(&[&local]), 100), ["s0-4"]);
+        assert_eq!(chunks(&job(&[&path]), 100), ["f0-4"]);
     }
 
     fn plan(chunk: u64) -> Plan {

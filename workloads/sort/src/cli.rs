@@ -7,6 +7,7 @@ use cc_core::{
     error::Result,
     output::{Outcome, with_output},
     signals::interrupted,
+    stream,
 };
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 
@@ -125,7 +126,7 @@ impl Flags {
         }
         let query = Query { keys, separator: self.field_separator, unique: self.unique, ..Query::default() };
         let memory = self.buffer_size.unwrap_or_else(|| share_of_memory(25));
-        let temporary = self.temporary_directory.unwrap_or_else(env::temp_dir);
+        let temporary = stream::shared_name(self.temporary_directory.unwrap_or_else(env::temp_dir));
         Job { query, files: self.files, memory, temporary, output: self.output }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io,
+    io::{self, Read},
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
@@ -22,6 +22,21 @@ const BLOCK: usize = 128 << 10;
 /// Bytes per read when looking for the end of a word at the bounds of a range.
 const WORD_BLOCK: usize = 256;
 
+/// The open file of a piece.
+struct Source {
+    file: File,
+    /// Whether the piece begins within the file.
+    is_cut: bool,
+}
+
+impl Source {
+    /// Reads from position `at` on. A piece that begins with its file is read as a stream: some
+    /// files, in `/proc` for example, do not support reads at a position.
+    fn read(&self, room: &mut [u8], at: u64) -> io::Result<usize> {
+        if self.is_cut { self.file.read_at(room, at) } else { (&self.file).read(room) }
+    }
+}
+
 impl Buffer {
     /// Calls `text` with the words that begin in the piece's range, in portions that never cut a
     /// word. Returns the number of bytes of the range.
@@ -37,12 +52,15 @@ impl Buffer {
                 text(bytes);
                 Ok(piece.end.map_or(bytes.len() as u64, |end| end - piece.start))
             }
-            Content::File => self.file(piece, &files.open(&base.join(piece.os_path()))?, text),
+            Content::File => {
+                let file = files.open(&base.join(piece.os_path()))?;
+                self.file(piece, &Source { file, is_cut: piece.start > 0 }, text)
+            }
             Content::Missing(why) => Err(io::Error::other(why.clone())),
         }
     }
 
-    fn file(&mut self, piece: &Piece, file: &File, mut text: impl FnMut(&[u8])) -> io::Result<u64> {
+    fn file(&mut self, piece: &Piece, file: &Source, mut text: impl FnMut(&[u8])) -> io::Result<u64> {
         let end = piece.end.unwrap_or(u64::MAX);
         // A word that begins before the range belongs to the range before.
         let mut at = if piece.start == 0 { 0 } else { self.first_gap(file, piece.start - 1, end)? };
@@ -80,7 +98,7 @@ impl Buffer {
     }
 
     /// The position of the first byte from `at` on that belongs to no word; at most `end`.
-    fn first_gap(&mut self, file: &File, mut at: u64, end: u64) -> io::Result<u64> {
+    fn first_gap(&mut self, file: &Source, mut at: u64, end: u64) -> io::Result<u64> {
         let mut want = WORD_BLOCK;
         while at < end {
             let some = usize::try_from(end - at).map_or(want, |left| left.min(want));
@@ -97,13 +115,13 @@ impl Buffer {
 
     /// Reads `want` bytes into the buffer after its first `held` ones; fewer only at the end of the
     /// file.
-    fn fill(&mut self, file: &File, at: u64, held: usize, want: usize) -> io::Result<usize> {
+    fn fill(&mut self, file: &Source, at: u64, held: usize, want: usize) -> io::Result<usize> {
         if self.0.len() < held + want {
             self.0.resize(held + want, 0);
         }
         let mut read = 0;
         while read < want {
-            match file.read_at(&mut self.0[held + read..held + want], at + read as u64) {
+            match file.read(&mut self.0[held + read..held + want], at + read as u64) {
                 Ok(0) => break,
                 Ok(more) => read += more,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -32,6 +32,8 @@ pub struct Tasks<'a> {
     /// The root of a job without operands.
     implicit: Option<&'static str>,
     walk: Option<walkdir::IntoIter>,
+    /// Whether only this process can open the files of the walk by their names.
+    walk_is_local: bool,
     stream: Option<(Vec<u8>, Stream)>,
     /// The piece that was found last, if it is a whole file.
     found: Option<Piece>,
@@ -54,6 +56,7 @@ impl<'a> Tasks<'a> {
             roots: job.roots.iter(),
             implicit,
             walk: None,
+            walk_is_local: false,
             stream: None,
             found: None,
             ranges: None,
@@ -103,10 +106,13 @@ impl<'a> Tasks<'a> {
         let missing = |why| Piece::missing(root.as_os_str().to_owned().into_vec(), why);
         match fs::metadata(root) {
             Err(error) => self.found = Some(missing(reason(&error))),
-            Ok(metadata) if metadata.is_file() => self.file(root.to_owned(), metadata.len()),
+            Ok(metadata) if metadata.is_file() => {
+                self.file(root.to_owned(), metadata.len(), stream::is_process_local(root));
+            }
             Ok(metadata) if metadata.is_dir() && self.job.recursive => {
                 let by_name = |a: &DirEntry, b: &DirEntry| a.path().as_os_str().cmp(b.path().as_os_str());
                 self.walk = Some(WalkDir::new(root).min_depth(1).sort_by(by_name).into_iter());
+                self.walk_is_local = stream::is_process_local(root);
             }
             Ok(metadata) if metadata.is_dir() => self.found = Some(missing("Is a directory".to_owned())),
             // A pipe or a device. Opening it does not wait for the other end, since only `poll` is
@@ -123,7 +129,7 @@ impl<'a> Tasks<'a> {
             Ok(size.map(|size| (entry.into_path(), size)))
         });
         match file {
-            Ok(Some((path, size))) => self.file(path, size),
+            Ok(Some((path, size))) => self.file(path, size, self.walk_is_local),
             Ok(None) => {}
             Err(error) => {
                 let path = error.path().map(Path::to_owned).unwrap_or_default();
@@ -135,7 +141,11 @@ impl<'a> Tasks<'a> {
 
     /// Finds a file, and cuts it into ranges if it is larger than a task. A file of size zero is
     /// read to its end: files in `/proc` have that size.
-    fn file(&mut self, path: PathBuf, size: u64) {
+    fn file(&mut self, path: PathBuf, size: u64, is_process_local: bool) {
+        if is_process_local {
+            let file = stream::open(&path);
+            return self.stream(path.into_os_string().into_vec(), file);
+        }
         let is_large = size > self.grain.bytes;
         // Try to open a large file first: if that fails, there is one message instead of one for
         // each range.
@@ -226,7 +236,7 @@ impl Piece {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::symlink;
+    use std::os::{fd::AsRawFd, unix::fs::symlink};
 
     use super::*;
     use crate::Settings;
@@ -264,6 +274,27 @@ mod tests {
         );
     }
 
+    /// A worker may be another process, so it cannot open them.
+    #[test]
+    fn files_that_only_this_process_can_open_are_in_the_pieces() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("file"), "some text").unwrap();
+        let (file, folder) = (File::open(dir.path().join("file")).unwrap(), File::open(&dir).unwrap());
+        let roots = [
+            format!("/dev/fd/{}", file.as_raw_fd()).into(),
+            format!("/proc/self/fd/{}", folder.as_raw_fd()).into(),
+            "/proc/self/status".into(),
+            dir.path().join("file"),
+        ];
+        let tasks = tasks(&job(roots.to_vec(), true), 100, 9);
+        let contents: Vec<_> =
+            tasks.iter().flat_map(|task| &task.pieces).map(|piece| &piece.content).collect();
+        let text = Content::Bytes(ByteBuf::from(*b"some text"));
+        let [first, second, status, .., shared] = contents[..] else { panic!("{contents:?}") };
+        assert!(*first == text && *second == text && *shared == Content::File, "{contents:?}");
+        assert!(matches!(status, Content::Bytes(_)));
+    }
+
     #[test]
     fn ranges_are_made_as_they_are_asked_for() {
         let dir = tempfile::tempdir().unwrap();
@@ -294,7 +325,7 @@ mod tests {
         let (job, stop) = (job(Vec::new(), false), Stop::new());
         let mut tasks = job.tasks(Grain { bytes: 10, files: 9 }, &stop);
         // As if the file had existed when its size was read.
-        tasks.file(tempfile::tempdir().unwrap().path().join("gone"), 100);
+        tasks.file(tempfile::tempdir().unwrap().path().join("gone"), 100, false);
         let piece = tasks.piece().expect("the error is a piece");
         assert_eq!(piece.content, Content::Missing("No such file or directory".to_owned()));
         assert!(tasks.found.is_none() && tasks.ranges.is_none());
