@@ -3,17 +3,19 @@
 use std::{
     collections::HashSet,
     fs,
-    os::unix::{ffi::OsStrExt, fs::MetadataExt},
+    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     slice,
 };
 
-use cc_core::{error::reason, failpoint, printable::printable_path, stop::Stop, trace};
+use cc_core::{
+    error::reason, failpoint, identity::FileId, printable::printable_path, stop::Stop, stream, trace,
+};
 use serde_bytes::ByteBuf;
 use walkdir::{DirEntry, WalkDir};
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::{Content, Format, Job, Task};
+use super::{Content, Format, Job, Loader, Task};
 
 /// The iterator of [`Job::tasks`].
 pub struct Tasks<'a> {
@@ -32,6 +34,8 @@ pub struct Tasks<'a> {
 struct Walk {
     root: PathBuf,
     entries: Entries,
+    /// Whether only this process can open the images by their names.
+    is_process_local: bool,
 }
 
 type Entries = Box<dyn Iterator<Item = walkdir::Result<DirEntry>> + Send>;
@@ -51,7 +55,8 @@ impl<'a> Tasks<'a> {
                 None
             }
             Ok(metadata) if metadata.is_file() => {
-                self.image(source, Path::new(source.file_name().expect("a file has a name")))
+                let name = Path::new(source.file_name().expect("a file has a name"));
+                self.image(source, name, stream::is_process_local(source))
             }
             Ok(_) => Some(missing(source, "Not a regular file".to_owned())),
         }
@@ -59,7 +64,12 @@ impl<'a> Tasks<'a> {
 
     /// The task of an image, unless its thumbnail exists and existing ones are skipped. The
     /// thumbnail gets the relative name, with the extension of its format.
-    fn image(&mut self, source: &Path, relative: &Path) -> Option<Task> {
+    fn image(&mut self, source: &Path, relative: &Path, is_process_local: bool) -> Option<Task> {
+        let task = self.named(source, relative)?;
+        Some(if is_process_local { Loader::new(&self.job.settings).load(task) } else { task })
+    }
+
+    fn named(&mut self, source: &Path, relative: &Path) -> Option<Task> {
         let target = self.job.settings.target(relative);
         let task = |content| Task { source: bytes(source), content, target: bytes(&target) };
         let Some(out) = &self.job.out else { return Some(task(Content::File)) };
@@ -90,8 +100,8 @@ impl Iterator for Tasks<'_> {
                     Some(Ok(entry)) => {
                         let relative =
                             entry.path().strip_prefix(&walk.root).expect("the walk stays below its root");
-                        let relative = relative.to_owned();
-                        self.image(entry.path(), &relative)
+                        let (relative, is_process_local) = (relative.to_owned(), walk.is_process_local);
+                        self.image(entry.path(), &relative, is_process_local)
                     }
                     Some(Err(error)) => {
                         let why = error.io_error().map_or_else(|| error.to_string(), reason);
@@ -118,18 +128,16 @@ impl Walk {
     /// The images of a directory, in the order of their names. The output directory is left out,
     /// even if it is a subdirectory.
     fn new(root: &Path, job: &Job) -> Self {
-        let out = job.out.as_ref().and_then(|out| fs::canonicalize(out).ok());
-        let is_out = move |entry: &DirEntry| {
-            let out = out.as_deref().filter(|out| out.file_name() == Some(entry.file_name()));
-            out.is_some_and(|out| fs::canonicalize(entry.path()).is_ok_and(|path| path == out))
-        };
+        let out = job.out.as_deref().and_then(FileId::at);
+        let is_out = move |entry: &DirEntry| out.is_some() && FileId::at(entry.path()) == out;
         let depth = if job.recursive { usize::MAX } else { 1 };
         let entries = WalkDir::new(root).min_depth(1).max_depth(depth).sort_by_file_name().into_iter();
         let entries = entries.filter_entry(move |entry| !entry.file_type().is_dir() || !is_out(entry));
         let is_image =
             |entry: &DirEntry| entry.file_type().is_file() && Format::of_name(entry.path()).is_some();
         let entries = entries.filter(move |entry| entry.as_ref().map_or(true, is_image));
-        Self { root: root.to_owned(), entries: Box::new(entries) }
+        let is_process_local = stream::is_process_local(root);
+        Self { root: root.to_owned(), entries: Box::new(entries), is_process_local }
     }
 }
 
@@ -182,11 +190,13 @@ fn bytes(path: &Path) -> ByteBuf {
 }
 
 fn is_same_file(existing: &fs::Metadata, source: &Path) -> bool {
-    fs::metadata(source).is_ok_and(|source| (source.dev(), source.ino()) == (existing.dev(), existing.ino()))
+    FileId::at(source) == Some(FileId::of(existing))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::{fs::File, os::fd::AsRawFd};
+
     use super::*;
     use cc_core::stop::Cause;
 
@@ -292,6 +302,21 @@ mod tests {
         let mut job = Job { recursive: true, ..folder.job(&["in"]) };
         job.out = Some(folder.0.path().join("in/out"));
         assert_eq!(tasks(&job), ["a.jpg", "sub/out/b.jpg"]);
+    }
+
+    /// A worker may be another process, so it cannot open them.
+    #[test]
+    fn images_that_only_this_process_can_open_are_in_the_tasks() {
+        let folder = Folder::new(&["a.jpg"]);
+        let at = |name: &str| folder.0.path().join(name);
+        let (image, dir) = (File::open(at("in/a.jpg")).unwrap(), File::open(at("in")).unwrap());
+        let mut job = folder.job(&["in"]);
+        job.sources = vec![
+            format!("/dev/fd/{}", image.as_raw_fd()).into(),
+            format!("/proc/self/fd/{}", dir.as_raw_fd()).into(),
+        ];
+        let contents: Vec<_> = job.tasks(&Stop::new()).map(|task| task.content).collect();
+        assert_eq!(contents, [Content::Bytes(ByteBuf::from(b"?")), Content::Bytes(ByteBuf::from(b"?"))]);
     }
 
     #[test]

@@ -53,7 +53,8 @@ pub struct ThumbnailWriter<'a> {
 impl<'a> ThumbnailWriter<'a> {
     pub(super) fn new(folder: Option<&'a Path>, out: &'a mut dyn Sink<Block>) -> Result<Self> {
         if let Some(folder) = folder {
-            fs::create_dir_all(folder).map_err(|error| fatal(folder, &error))?;
+            let checked = fs::create_dir_all(folder).and_then(|()| Replacement::check_directory(folder));
+            checked.map_err(|error| fatal(folder, &error))?;
         }
         Ok(Self { folder, out, totals: Totals::default(), error: None })
     }
@@ -227,10 +228,16 @@ mod tests {
     fn a_folder_that_takes_nothing_ends_the_run() {
         // Not even root can create a file there.
         let mut messages = Messages::default();
-        let mut writer = ThumbnailWriter::new(Some(Path::new("/proc/self/fd")), &mut messages).unwrap();
+        let error = ThumbnailWriter::new(Some(Path::new("/proc/self/fd")), &mut messages).err().unwrap();
+        let error = error.to_string();
+        assert!(error.starts_with("/proc/self/fd: "), "{error}");
+        assert!(!error.contains("os error"), "{error}");
+        // A directory that has been removed since the run began.
+        let scratch = tempfile::tempdir().unwrap();
+        let mut writer = ThumbnailWriter::new(Some(scratch.path()), &mut messages).unwrap();
+        fs::remove_dir(scratch.path()).unwrap();
         assert!(writer.push(thumbnail("a.jpg")).is_break());
         let error = writer.error().unwrap().to_string();
-        assert!(error.starts_with("/proc/self/fd/a.jpg: "), "{error}");
-        assert!(!error.contains("os error"), "{error}");
+        assert!(error.contains("/a.jpg: ") && !error.contains("os error"), "{error}");
     }
 }
