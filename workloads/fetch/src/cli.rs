@@ -3,7 +3,6 @@
 use std::{
     fs,
     hash::{BuildHasher, RandomState},
-    io::{self, Read},
     num::NonZeroUsize,
     path::{Path, PathBuf},
     time::Duration,
@@ -15,7 +14,9 @@ use cc_core::{
     output::{Outcome, with_output},
     printable::printable_path,
     quantity::seconds,
+    replace::Replacement,
     signals::interrupted,
+    stream,
 };
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 
@@ -113,7 +114,8 @@ impl Flags {
         if let Some(folder) = &self.out {
             let failed =
                 |error| Error::Usage(format!("--out {}: {}", printable_path(folder), reason(&error)));
-            fs::create_dir_all(folder).map_err(failed)?;
+            let checked = fs::create_dir_all(folder).and_then(|()| Replacement::check_directory(folder));
+            checked.map_err(failed)?;
         }
         Ok(Job { settings: self.settings(), wanted })
     }
@@ -122,6 +124,7 @@ impl Flags {
         let Self { concurrency, per_host, timeout, retries, deadline, out, .. } = self;
         let seed = RandomState::new().hash_one("fetch");
         let (concurrency, per_host) = (concurrency.get(), per_host.get());
+        let out = out.map(stream::shared_name);
         Settings { concurrency, per_host, timeout, retries, deadline, out, seed, ..Settings::default() }
     }
 }
@@ -131,7 +134,7 @@ fn read_urls(file: &Path) -> Result<Vec<Wanted>> {
     let failed = |error| Error::Usage(format!("--input {}: {}", printable_path(file), reason(&error)));
     let mut text = Vec::new();
     if file.as_os_str() == "-" {
-        io::stdin().lock().read_to_end(&mut text).map_err(failed)?;
+        stream::stdin().and_then(|file| stream::read_to_end(file, &mut text)).map_err(failed)?;
     } else {
         text = fs::read(file).map_err(failed)?;
     }
@@ -158,5 +161,13 @@ mod tests {
         assert_eq!((&*a.url, a.line.as_deref()), ("http://a/", Some("urls:2")));
         assert_eq!((&*b.url, b.line.as_deref()), ("http://b/", Some("urls:4")));
         assert!(read_urls(Path::new("gone")).unwrap_err().to_string().contains("gone: No such file"));
+    }
+
+    #[test]
+    fn a_directory_that_takes_no_file_is_reported_before_anything_is_fetched() {
+        // Not even root can create a file there.
+        let args = ["fetch", "--out", "/proc/self/fd", "http://a/"];
+        let why = parse(&command().try_get_matches_from(args).unwrap()).unwrap_err().to_string();
+        assert!(why.starts_with("--out /proc/self/fd: ") && !why.contains("os error"), "{why}");
     }
 }

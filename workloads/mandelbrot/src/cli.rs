@@ -8,7 +8,7 @@ use std::{
 
 use cc_core::{
     contract::{Block, Ctx, Sink},
-    error::{Error, Result},
+    error::{Error, Result, reason},
     output::{Outcome, with_output},
     printable::printable_path,
     replace::Replacement,
@@ -62,7 +62,17 @@ pub fn command() -> Command {
 pub fn main(run: Run, ctx: &Ctx, args: &ArgMatches) -> Result<Outcome> {
     let flags = flags(args);
     let job = Job { view: flags.view()?, grain: flags.grain };
+    let cannot_write = |error: io::Error| {
+        let path = flags.out.as_deref().unwrap_or(Path::new(""));
+        Error::Failed(format!("{}: {}", printable_path(path), reason(&error)))
+    };
     with_output("mandelbrot", &ctx.stop, |output| {
+        // Before the picture is computed: a file that cannot be written is reported at once.
+        let file = flags.out.as_ref().map(|path| Replacement::at(path, &ctx.stop)).transpose();
+        if let Some(status) = interrupted(&ctx.stop) {
+            return Ok(status.into()); // while it waited for the reader of a pipe
+        }
+        let file = file.map_err(cannot_write)?;
         let mut picture = job.picture(output);
         let result = run(&job, ctx, &mut picture);
         // After a signal, its exit status takes precedence over an error of the run.
@@ -71,8 +81,8 @@ pub fn main(run: Run, ctx: &Ctx, args: &ArgMatches) -> Result<Outcome> {
         }
         result?;
         let (failed, totals) = (picture.failed(), picture.totals());
-        if let Some(path) = &flags.out {
-            write(&picture, path, &ctx.stop).map_err(Error::io(printable_path(path).to_string()))?;
+        if let Some(file) = file {
+            write(&picture, file, &ctx.stop).map_err(cannot_write)?;
         }
         if !failed {
             let (width, height) = flags.size;
@@ -84,8 +94,7 @@ pub fn main(run: Run, ctx: &Ctx, args: &ArgMatches) -> Result<Outcome> {
 }
 
 /// Writes the picture as PNG. An existing file is replaced when the picture is complete.
-fn write(picture: &Picture, path: &Path, stop: &Stop) -> io::Result<()> {
-    let mut file = Replacement::at(path, stop)?;
+fn write(picture: &Picture, mut file: Replacement, stop: &Stop) -> io::Result<()> {
     picture.write_png(&mut file, stop)?;
     file.commit()
 }
@@ -131,5 +140,41 @@ fn region(text: &str) -> Result<Region, String> {
         }
         _ => Err("expected four numbers, the lower left and the upper right corner, such as -2,-1.5,1,1.5"
             .to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, num::NonZeroUsize};
+
+    use super::*;
+    use crate::{Output, sequential};
+
+    fn status(run: Run, out: &Path) -> u8 {
+        let words = ["mandelbrot", "--size", "8x8", "--out", out.to_str().unwrap()];
+        let args = command().try_get_matches_from(words).unwrap();
+        main(run, &Ctx::new(NonZeroUsize::MIN), &args).unwrap().status
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_written_is_reported_before_the_picture_is_computed() {
+        let scratch = tempfile::tempdir().unwrap();
+        fs::write(scratch.path().join("file"), "old").unwrap();
+        for name in ["", "none/picture", "file/picture"] {
+            let computed: Run = |_, _, _| panic!("the picture is computed");
+            assert_eq!(status(computed, &scratch.path().join(name)), 2, "{name}");
+        }
+        assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_file_is_replaced_only_by_a_picture_that_was_computed() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("file");
+        fs::write(&path, "old").unwrap();
+        let fails: Run = |_, _, _: &mut dyn Sink<Output>| Err(Error::Failed("planned".to_owned()));
+        assert_eq!((status(fails, &path), fs::read(&path).unwrap()), (2, b"old".to_vec()));
+        assert_eq!(status(sequential::run, &path), 0);
+        assert!(fs::read(&path).unwrap().starts_with(b"\x89PNG"));
     }
 }
