@@ -9,12 +9,17 @@ mod tests;
 use std::{fmt::Write, num::NonZeroUsize, process::ExitCode};
 
 use anstream::{AutoStream, ColorChoice};
-use clap::{Arg, ArgMatches, Command, builder::PossibleValuesParser, parser::ValueSource};
+use clap::{
+    Arg, ArgAction, ArgMatches, Command,
+    builder::PossibleValuesParser,
+    error::{ContextKind, ErrorKind},
+    parser::ValueSource,
+};
 
 use crate::{
     contract::{Ctx, Options},
     error::Result,
-    model::{Model, WORKLOADS},
+    model::{Model, WORKLOADS, Workload},
     output::{self, TROUBLE},
     quantity::up_to,
     report::{LIST_MODELS, MAKE_INPUT, Report},
@@ -61,7 +66,7 @@ pub fn main_with(models: &[Model], add: AddOptions) -> ExitCode {
     }
     let matches = match command(models, add).try_get_matches() {
         Ok(matches) => matches,
-        Err(message) => return print_message(&message).into(),
+        Err(message) => return print_message(message).into(),
     };
     let (workload, args) = matches.subcommand().expect("clap requires one");
     let result = match workload {
@@ -115,13 +120,18 @@ fn options(add: AddOptions, args: &ArgMatches) -> Options {
 
 /// Prints the message that clap has in place of a command line: the requested help, or an error.
 /// Returns the exit status.
-fn print_message(message: &clap::Error) -> u8 {
+fn print_message(mut message: clap::Error) -> u8 {
+    if message.kind() == ErrorKind::UnknownArgument {
+        // It says how to pass the unknown flag as an operand, which is hardly what was meant. The
+        // name of a similar flag, if there is one, is another context and stays.
+        message.remove(ContextKind::Suggested);
+    }
     if message.use_stderr() {
-        let text = styled(message, AutoStream::choice(&std::io::stderr()));
+        let text = styled(&message, AutoStream::choice(&std::io::stderr()));
         let _ = stdio::write_err(text.as_bytes()); // the status still reports the failure
         TROUBLE
     } else {
-        output::print(PROGRAM, &styled(message, AutoStream::choice(&std::io::stdout())))
+        output::print(PROGRAM, &styled(&message, AutoStream::choice(&std::io::stdout())))
     }
 }
 
@@ -177,10 +187,25 @@ pub fn command(models: &[Model], add: AddOptions) -> Command {
         .arg(Arg::new("window").long("window").value_name("N").value_parser(window).help(format!(
             "Limit on tasks begun and not yet emitted, up to {MAX_WINDOW} [default: 16 per worker]"
         )))
-        .subcommands(WORKLOADS.iter().map(|row| (row.command)()))
+        .version(env!("CARGO_PKG_VERSION"))
+        .disable_version_flag(true)
+        .arg(version())
+        .subcommands(WORKLOADS.iter().map(workload))
         .subcommand(clean::command())
         .subcommand(make_input::command());
     add(command)
+}
+
+/// A workload's command line, with the flags that all workloads have.
+fn workload(row: &Workload) -> Command {
+    let name = format!("{PROGRAM} {}", row.name);
+    let command = (row.command)().display_name(name).version(env!("CARGO_PKG_VERSION"));
+    command.disable_version_flag(true).arg(version())
+}
+
+/// `--version`, without clap's `-V`: a workload may have a flag of that letter.
+fn version() -> Arg {
+    Arg::new("version").long("version").action(ArgAction::Version).help("Print the version")
 }
 
 /// One worker per core, within the limit.
