@@ -16,7 +16,8 @@ use super::turbo;
 use super::{
     Format, MAX_MEMORY, MAX_PIXELS, MAX_SIDE, Settings,
     image::{Color, Image, Meta, Orientation},
-    jpeg::{Guarded, Layout},
+    jpeg::{self, Colors, Guarded, Layout},
+    separate::{self, from_ycbcr},
     webp,
 };
 
@@ -89,7 +90,10 @@ fn pixels((width, height): (u32, u32)) -> u64 {
 }
 
 /// A decoder that has read the headers of a JPEG file.
-fn jpeg_decoder(file: &[u8], layout: Option<Layout>) -> Result<JpegDecoder<Guarded<'_>>, DecodeErrors> {
+fn jpeg_decoder<'a>(
+    file: &'a [u8],
+    layout: Option<&Layout>,
+) -> Result<JpegDecoder<Guarded<'a>>, DecodeErrors> {
     let options = jpeg_options().set_strict_mode(false);
     let mut decoder = JpegDecoder::new_with_options(Layout::guarded(layout, file), options);
     decoder.decode_headers()?;
@@ -100,40 +104,73 @@ fn jpeg_options() -> DecoderOptions {
     DecoderOptions::default().set_max_width(usize::MAX).set_max_height(usize::MAX)
 }
 
+/// The message about an error of the decoder; some end with a newline.
+fn jpeg_error(error: DecodeErrors) -> String {
+    format!("damaged JPEG: {}", error.to_string().trim_end())
+}
+
 fn jpeg(file: &[u8], image: &mut Image, memory: u64, settings: Option<&Settings>) -> Result<Meta, String> {
-    // Some of the decoder's errors end with a newline.
-    let describe = |error: DecodeErrors| format!("damaged JPEG: {}", error.to_string().trim_end());
     let layout = Layout::of(file);
-    let decoder = jpeg_decoder(file, layout).map_err(describe)?;
+    let layout = layout.as_ref();
+    layout.map_or(Ok(()), Layout::supported)?;
+    let decoder = jpeg_decoder(file, layout).map_err(jpeg_error)?;
     let size = decoder.dimensions().expect("the headers are decoded");
     let size = (size.0 as u32, size.1 as u32); // JPEG has sixteen bits for each
     check(size)?;
-    let (color, space) = match decoder.input_colorspace() {
-        Some(ColorSpace::Luma) => (Color::Gray, ColorSpace::Luma),
-        _ => (Color::Rgb, ColorSpace::RGB),
-    };
-    layout.map_or(Ok(()), |layout| layout.check(file)).map_err(|why| format!("damaged JPEG: {why}"))?;
+    let is_gray = decoder.input_colorspace() == Some(ColorSpace::Luma);
+    let color = if is_gray { Color::Gray } else { Color::Rgb };
+    layout.map_or(Ok(()), Layout::check).map_err(|why| format!("damaged JPEG: {why}"))?;
     // The layout of a malformed file is unknown, so the worst case counts.
-    let coefficients = layout.map_or(pixels(size) * 8, |layout| layout.memory());
-    check_memory(size, pixels(size) * color.memory() + coefficients, memory)?;
-    let converted = matches!(decoder.input_colorspace(), Some(ColorSpace::CMYK | ColorSpace::YCCK));
-    let profile = decoder.icc_profile().filter(|_| !converted);
-    let orientation = Orientation::of_exif(decoder.exif().cloned());
+    let buffers = layout.map_or(pixels(size) * 8, |layout| layout.memory(file));
+    check_memory(size, pixels(size) * color.memory() + buffers, memory)?;
+    // The profile of four inks does not describe the colours that they are converted to.
+    let has_inks = layout.is_none_or(|layout| layout.frame.components.len() > 3);
+    let profile = decoder.icc_profile().filter(|_| !has_inks);
+    let orientation = Orientation::of_exif(jpeg::exif(file));
     let meta = Meta { format: Format::Jpeg, size, scale: 1.0, orientation, profile };
     if let Some(scale) = settings.and_then(|settings| turbo::decode(file, &meta, color, settings, image)) {
         return Ok(Meta { scale, ..meta });
     }
+    match layout.and_then(|layout| Some((layout, layout.separate()?))) {
+        Some((layout, scans)) => separate::decode(file, layout, &scans, image, |file, plane| {
+            let layout = Layout::of(file);
+            let decoder = jpeg_decoder(file, layout.as_ref()).map_err(jpeg_error)?;
+            jpeg_pixels(file, layout.as_ref(), decoder, plane)
+        })?,
+        None => {
+            image.reset(size, color);
+            jpeg_pixels(file, layout, decoder, image)?;
+        }
+    }
+    Ok(meta)
+}
+
+/// Decodes the pixels of an image whose size and colours are set. The decoder has read the headers.
+fn jpeg_pixels(
+    file: &[u8],
+    layout: Option<&Layout>,
+    decoder: JpegDecoder<Guarded>,
+    image: &mut Image,
+) -> Result<(), String> {
+    let space = if image.color == Color::Gray { ColorSpace::Luma } else { ColorSpace::RGB };
     let mut decoder = Some(decoder);
     for mark in MARKS {
-        let mut decoder = decoder.take().map_or_else(|| jpeg_decoder(file, layout), Ok).map_err(describe)?;
+        let mut decoder =
+            decoder.take().map_or_else(|| jpeg_decoder(file, layout), Ok).map_err(jpeg_error)?;
         // Strict mode reports missing data instead of filling the image with grey. It is not set
         // for the headers, because those of real photographs often violate the standard.
         decoder.set_options(jpeg_options().set_strict_mode(true).jpeg_set_out_colorspace(space));
-        image.reset(size, color);
         image.mark_end(mark);
-        decoder.decode_into(image.samples_mut()).map_err(describe)?;
+        decoder.decode_into(image.samples_mut()).map_err(jpeg_error)?;
         if !image.has_mark(mark) {
-            return Ok(meta);
+            // The decoder takes some components for red, green and blue that are not.
+            let is_raw = decoder.input_colorspace() == Some(ColorSpace::RGB);
+            if is_raw && layout.is_some_and(|layout| layout.colors == Colors::YCbCr) {
+                for pixel in image.samples_mut().chunks_exact_mut(3) {
+                    pixel.copy_from_slice(&from_ycbcr([pixel[0], pixel[1], pixel[2]]));
+                }
+            }
+            return Ok(());
         }
     }
     Err("damaged JPEG: it ends before its image does".to_owned())
@@ -159,7 +196,10 @@ fn check_deflated(file: &[u8], info: &png::Info) -> Result<(), String> {
 }
 
 fn png(file: &[u8], image: &mut Image, memory: u64) -> Result<Meta, String> {
-    let describe = |error| format!("damaged PNG: {error}");
+    let describe = |error| match error {
+        png::DecodingError::LimitsExceeded => "PNG needs more memory than the limit".to_owned(),
+        error => format!("damaged PNG: {error}"),
+    };
     // The decoder inflates the colour profile while it reads the headers, into a vector that
     // doubles its capacity: hence half of the memory. A profile above the limit is ignored.
     let limits = png::Limits { bytes: usize::try_from(memory / 2).unwrap_or(usize::MAX).min(MAX_PROFILE) };
@@ -180,6 +220,8 @@ fn png(file: &[u8], image: &mut Image, memory: u64) -> Result<Meta, String> {
     check_memory(size, pixels(size) * color.memory(), memory)?;
     image.reset(size, color);
     reader.next_frame(image.samples_mut()).map_err(describe)?;
+    // Exif data may follow the pixels. An error after the pixels leaves nothing out of the image.
+    let _ = reader.finish();
     let info = reader.info();
     let exif = info.exif_metadata.as_ref().map(|exif| exif.to_vec());
     let profile = info.icc_profile.as_ref().map(|profile| profile.to_vec());
@@ -188,7 +230,10 @@ fn png(file: &[u8], image: &mut Image, memory: u64) -> Result<Meta, String> {
 }
 
 fn webp(file: &[u8], image: &mut Image, memory: u64) -> Result<Meta, String> {
-    let describe = |error| format!("damaged WebP: {error}");
+    let describe = |error| match error {
+        image_webp::DecodingError::UnsupportedFeature(feature) => format!("unsupported WebP: {feature}"),
+        error => format!("damaged WebP: {error}"),
+    };
     let mut decoder = WebPDecoder::new(Cursor::new(file)).map_err(describe)?;
     // The header of a chunk can claim any length, but no chunk is longer than the file.
     decoder.set_memory_limit(file.len());

@@ -190,9 +190,15 @@ pub(super) struct Orientation(u32);
 impl Orientation {
     pub(super) const UPRIGHT: Self = Self(1);
 
-    /// The orientation in Exif data; upright if there is none or it is invalid.
+    /// The orientation in Exif data; upright if there is none or it is invalid. Errors in other
+    /// parts of the data do not matter: only the first directory has to be there. Some programs put
+    /// the marker of a JPEG's Exif segment before the data of a PNG or WebP.
     pub(super) fn of_exif(data: Option<Vec<u8>>) -> Self {
-        let exif = data.and_then(|data| exif::Reader::new().read_raw(data).ok());
+        let data = data.map(|data| data.strip_prefix(b"Exif\0\0").map(<[u8]>::to_vec).unwrap_or(data));
+        let mut reader = exif::Reader::new();
+        reader.continue_on_error(true);
+        let read = |data| reader.read_raw(data).or_else(|error| error.distill_partial_result(drop)).ok();
+        let exif = data.and_then(read);
         let field = exif.as_ref().and_then(|exif| exif.get_field(exif::Tag::Orientation, exif::In::PRIMARY));
         let number = field.and_then(|field| field.value.get_uint(0));
         number.filter(|number| (1..=8).contains(number)).map_or(Self::UPRIGHT, Self)
@@ -251,6 +257,63 @@ mod tests {
         assert_eq!(of(&super::super::inputs::exif(9)), Orientation::UPRIGHT);
         assert_eq!(of(b"MM"), Orientation::UPRIGHT);
         assert_eq!(Orientation::of_exif(None), Orientation::UPRIGHT);
+    }
+
+    /// A number of two or four bytes, in either order.
+    fn number(bytes: usize, is_little: bool, value: u32) -> Vec<u8> {
+        let big = &value.to_be_bytes()[4 - bytes..];
+        if is_little { big.iter().rev().copied().collect() } else { big.to_vec() }
+    }
+
+    /// Exif data with these entries in the first directory: tag, type, count and value. `count` is
+    /// the number of entries that the directory claims.
+    fn exif(is_little: bool, entries: &[[u32; 4]], count: u32, after: &[u8]) -> Vec<u8> {
+        let number = |bytes, value| number(bytes, is_little, value);
+        let mut data = [if is_little { b"II" } else { b"MM" }.to_vec(), number(2, 42), number(4, 8)].concat();
+        data.extend(number(2, count));
+        for [tag, kind, count, value] in entries {
+            data.extend([number(2, *tag), number(2, *kind), number(4, *count)].concat());
+            // A short value is at the start of its four bytes.
+            let short = || [number(2, *value), vec![0; 2]].concat();
+            data.extend(if *kind == 3 { short() } else { number(4, *value) });
+        }
+        data.extend(after);
+        data
+    }
+
+    #[test]
+    fn an_orientation_is_read_whatever_else_is_broken() {
+        let turned = [0x112, 3, 1, 6];
+        let next = |at: u32| at.to_be_bytes();
+        let (make, gps) = ([0x10f, 2, 500, 60_000], [0x8825, 4, 1, 26 + 12]);
+        for is_little in [false, true] {
+            let data = |entries: &[[u32; 4]], count, after: &[u8]| {
+                let data = exif(is_little, entries, count, after);
+                [data.clone(), [&b"Exif\0\0"[..], &data].concat()]
+            };
+            for (name, files) in [
+                ("nothing else", data(&[turned], 1, &next(0))),
+                ("a long number", data(&[[0x112, 4, 1, 6]], 1, &next(0))),
+                ("a value outside of the data", data(&[make, turned], 2, &next(0))),
+                ("a value of an unknown type", data(&[[0x10f, 99, 9, 9], turned], 2, &next(0))),
+                ("the next directory outside of the data", data(&[turned], 1, &next(u32::MAX))),
+                ("no end of the directory", data(&[turned], 1, &[])),
+                ("fewer entries than it claims", data(&[turned], 40, &[])),
+                // The directory has no entry, and its next one is outside of the data.
+                (
+                    "a broken directory of the position",
+                    data(&[turned, gps], 2, &[0, 0, 0, 0, 0, 0, 255, 255, 255, 255]),
+                ),
+                (
+                    "a directory of the position outside of the data",
+                    data(&[turned, [0x8825, 4, 1, 9999]], 2, &next(0)),
+                ),
+            ] {
+                for data in files {
+                    assert_eq!(Orientation::of_exif(Some(data)), Orientation(6), "{name}, {is_little}");
+                }
+            }
+        }
     }
 
     #[test]

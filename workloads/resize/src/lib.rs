@@ -22,11 +22,14 @@ mod image;
 pub mod inputs;
 mod jpeg;
 #[cfg(test)]
+mod jpeg_writer;
+#[cfg(test)]
 mod quality;
 mod read;
 mod resizer;
 mod scale;
 mod scope;
+mod separate;
 pub mod sequential;
 mod tasks;
 mod thumbnail_writer;

@@ -227,6 +227,39 @@ pub(super) mod tests {
         }
     }
 
+    /// A chunk of a PNG file.
+    fn png_chunk(name: &[u8; 4], content: &[u8]) -> Vec<u8> {
+        let named = [name, content].concat();
+        let sum = inputs::crc(&named).to_be_bytes();
+        [&(content.len() as u32).to_be_bytes(), &named[..], &sum].concat()
+    }
+
+    #[test]
+    fn the_orientation_of_a_png_may_follow_its_pixels() {
+        let file = encoded(&picture(120, 90, Color::Rgb), Format::Png);
+        let (start, end) = (33, file.len() - 12); // after the first chunk, and before the last
+        for exif in [inputs::exif(6), [&b"Exif\0\0"[..], &inputs::exif(6)].concat()] {
+            for at in [start, end] {
+                let chunk = png_chunk(b"eXIf", &exif);
+                let file = [&file[..at], &chunk, &file[at..]].concat();
+                let (_, meta) = decoded(&file);
+                assert_eq!(meta.orientation, Orientation::of_exif(Some(inputs::exif(6))), "at {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_webp_may_have_the_orientation_of_a_jpeg() {
+        let image = picture(120, 90, Color::Rgb);
+        for exif in [inputs::exif(6), [&b"Exif\0\0"[..], &inputs::exif(6)].concat()] {
+            let mut file = Vec::new();
+            let mut encoder = image_webp::WebPEncoder::new(&mut file);
+            encoder.set_exif_metadata(exif);
+            encoder.encode(&image.pixels, 120, 90, image_webp::ColorType::Rgb8).unwrap();
+            assert_eq!(decoded(&file).1.orientation, Orientation::of_exif(Some(inputs::exif(6))));
+        }
+    }
+
     #[test]
     fn lossy_webp_deep_png_and_palettes_are_read() {
         let (webp, meta) = decoded(include_bytes!("testdata/lossy.webp"));

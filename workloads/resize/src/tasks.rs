@@ -133,12 +133,21 @@ impl Walk {
         let depth = if job.recursive { usize::MAX } else { 1 };
         let entries = WalkDir::new(root).min_depth(1).max_depth(depth).sort_by_file_name().into_iter();
         let entries = entries.filter_entry(move |entry| !entry.file_type().is_dir() || !is_out(entry));
-        let is_image =
-            |entry: &DirEntry| entry.file_type().is_file() && Format::of_name(entry.path()).is_some();
-        let entries = entries.filter(move |entry| entry.as_ref().map_or(true, is_image));
+        let entries = entries.filter(|entry| entry.as_ref().map_or(true, is_image));
         let is_process_local = stream::is_process_local(root);
         Self { root: root.to_owned(), entries: Box::new(entries), is_process_local }
     }
+}
+
+/// Whether an entry of a directory is an image: a file with an image's extension, or a link to one.
+/// A link that leads nowhere is an image that cannot be read. A link to a directory is not followed.
+fn is_image(entry: &DirEntry) -> bool {
+    let is_file = || {
+        let is_link = entry.file_type().is_symlink();
+        let target = || fs::metadata(entry.path()).map_or(true, |target| target.is_file());
+        entry.file_type().is_file() || (is_link && target())
+    };
+    Format::of_name(entry.path()).is_some() && is_file()
 }
 
 impl super::Settings {
@@ -164,7 +173,7 @@ impl Format {
     fn of_name(name: &Path) -> Option<Self> {
         let extension = name.extension()?.to_ascii_lowercase();
         match extension.as_bytes() {
-            b"jpg" | b"jpeg" => Some(Self::Jpeg),
+            b"jpg" | b"jpeg" | b"jpe" | b"jfif" | b"pjpeg" | b"pjp" => Some(Self::Jpeg),
             b"png" => Some(Self::Png),
             b"webp" => Some(Self::Webp),
             _ => None,
@@ -189,8 +198,10 @@ fn bytes(path: &Path) -> ByteBuf {
     ByteBuf::from(path.as_os_str().as_bytes())
 }
 
+/// Whether what exists is the source, or the link that the source's name is.
 fn is_same_file(existing: &fs::Metadata, source: &Path) -> bool {
-    FileId::at(source) == Some(FileId::of(existing))
+    let is_existing = |source: fs::Metadata| FileId::of(&source) == FileId::of(existing);
+    fs::metadata(source).is_ok_and(is_existing) || fs::symlink_metadata(source).is_ok_and(is_existing)
 }
 
 #[cfg(test)]
@@ -240,6 +251,47 @@ mod tests {
     fn a_folder_s_own_images_are_taken_in_the_order_of_their_names() {
         let folder = Folder::new(&["b.JPG", "a.jpeg", "c.png", "d.WebP", "e.txt", "f", "sub/g.jpg"]);
         assert_eq!(tasks(&folder.job(&["in"])), ["a.jpeg", "b.JPG", "c.png", "d.WebP"]);
+    }
+
+    #[test]
+    fn every_extension_of_a_jpeg_is_known() {
+        let names = ["a.jfif", "b.jpe", "c.JPEG", "d.pjpeg", "e.PJP", "f.Jpg"];
+        let folder = Folder::new(&names);
+        assert_eq!(tasks(&folder.job(&["in"])), names);
+        let mut job = folder.job(&["in"]);
+        job.settings.format = Some(Format::Jpeg);
+        assert_eq!(tasks(&job), names);
+    }
+
+    #[test]
+    fn links_to_images_are_images() {
+        let folder = Folder::new(&["a.jpg", "notes.txt", "sub/b.jpg", "scan"]);
+        let links = [
+            ("a.jpg", "link.jpg"),
+            ("scan", "link-2.jpg"),
+            ("a.jpg", "no-extension"),
+            ("gone", "gone.png"),
+            ("loop.jpg", "loop.jpg"),
+            ("sub", "sub.jpg"),
+            ("/dev/null", "null.jpg"),
+        ];
+        for (target, link) in links {
+            std::os::unix::fs::symlink(target, folder.0.path().join("in").join(link)).unwrap();
+        }
+        let job = Job { recursive: true, ..folder.job(&["in"]) };
+        let all = ["a.jpg", "gone.png", "link-2.jpg", "link.jpg", "loop.jpg", "sub/b.jpg"];
+        assert_eq!(tasks(&job), all);
+    }
+
+    #[test]
+    fn no_link_is_overwritten_by_its_thumbnail() {
+        let folder = Folder::new(&["a.jpg", "elsewhere/b.jpg"]);
+        std::os::unix::fs::symlink("elsewhere/b.jpg", folder.0.path().join("in/b.jpg")).unwrap();
+        let mut job = folder.job(&["in"]);
+        job.out = Some(folder.0.path().join("in"));
+        assert_eq!(tasks(&job), ["! its thumbnail would overwrite it"; 2]);
+        job.sources = vec![folder.0.path().join("in/b.jpg")];
+        assert_eq!(tasks(&job), ["! its thumbnail would overwrite it"]);
     }
 
     #[test]
