@@ -33,7 +33,7 @@ pub(super) const BAD: &[(&str, &str)] = &[
     ("cut.webp", "damaged WebP"),
     ("empty.jpg", "empty"),
     ("garbled.png", "damaged PNG"),
-    ("text.jpg", "neither JPEG, PNG nor WebP"),
+    ("text.jpg", "neither JPEG, PNG, WebP nor GIF"),
 ];
 
 /// Makes the corpus in a directory.

@@ -17,12 +17,13 @@ use cc_core::{
 use clap::{ArgMatches, Args, Command, FromArgMatches, value_parser};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::{Fit, Format, Job, Run, Settings, ThumbnailWriter};
+use crate::{Fit, Format, Gravity, Job, Profile, Run, Settings, ThumbnailWriter};
 
 /// Make thumbnails of photographs.
 ///
-/// Reads JPEG, PNG and WebP; the content of a file decides, not its name. The exit status is 0 if
-/// every image has its thumbnail, 1 if some could not be made, 2 if the run could not be done.
+/// Reads JPEG, PNG, WebP and the first frame of GIF; the content of a file decides, not its name. The
+/// exit status is 0 if every image has its thumbnail, 1 if some could not be made, 2 if the run could
+/// not be done.
 #[derive(Debug, Args)]
 struct Flags {
     /// Width of the thumbnails, in pixels
@@ -31,15 +32,22 @@ struct Flags {
     /// Height of the thumbnails, in pixels [default: follows from the width]
     #[arg(long, value_name = "PIXELS", value_parser = value_parser!(u32).range(1..))]
     height: Option<u32>,
-    /// How to fit an image whose shape is not that of width × height
-    #[arg(long, value_enum, default_value_t, requires_ifs = [("cover", "height"), ("exact", "height")])]
-    fit: Fit,
+    /// How to fit an image whose shape is not that of width × height [default: contain, or cover
+    /// with --crop]
+    #[arg(long, value_enum, requires_ifs = [("cover", "height"), ("exact", "height")])]
+    fit: Option<Fit>,
+    /// The part of the image that is left if it is cropped to fill width × height [default: centre]
+    #[arg(long, value_enum, value_name = "GRAVITY", requires = "height")]
+    crop: Option<Gravity>,
     /// Format of the thumbnails [default: the format of the image]
     #[arg(long, value_enum)]
     format: Option<Format>,
     /// Quality of JPEG thumbnails, 1 to 100 [default: 85]
     #[arg(long, value_parser = value_parser!(u8).range(1..=100))]
     quality: Option<u8>,
+    /// What to do with the colour profile of an image
+    #[arg(long, value_enum, default_value_t)]
+    profile: Profile,
     /// Enlarge images that are smaller than the thumbnail
     #[arg(long)]
     enlarge: bool,
@@ -115,10 +123,18 @@ impl Flags {
         if self.quality.is_some() && self.format == Some(Format::Webp) {
             return Err(Error::Usage("WebP is written without loss and has no --quality".to_owned()));
         }
+        let fit = self.fit.unwrap_or(if self.crop.is_some() { Fit::Cover } else { Fit::Contain });
+        if self.crop.is_some() && fit != Fit::Cover {
+            return Err(Error::Usage(
+                "--crop is for --fit cover: the other images are not cropped".to_owned(),
+            ));
+        }
         let settings = Settings {
             width: self.width,
             height: self.height,
-            fit: self.fit,
+            fit,
+            gravity: self.crop.unwrap_or_default(),
+            profile: self.profile,
             format: self.format,
             quality: self.quality.unwrap_or(Settings::default().quality),
             enlarge: self.enlarge,

@@ -15,6 +15,7 @@ use zune_jpeg::{
 use super::turbo;
 use super::{
     Format, MAX_MEMORY, MAX_PIXELS, MAX_SIDE, Settings,
+    gif::decode as gif,
     image::{Color, Image, Meta, Orientation},
     jpeg::{self, Colors, Guarded, Layout},
     separate::{self, from_ycbcr},
@@ -36,10 +37,11 @@ mod turbo {
 pub(super) fn decode(file: &[u8], image: &mut Image, settings: Option<&Settings>) -> Result<Meta, String> {
     let _span = trace::span("decode");
     let memory = settings.map_or(MAX_MEMORY, |settings| settings.memory);
-    let meta = match Format::of_content(file)? {
-        Format::Jpeg => jpeg(file, image, memory, settings),
-        Format::Png => png(file, image, memory),
-        Format::Webp => webp(file, image, memory),
+    let meta = match Kind::of_content(file)? {
+        Kind::Jpeg => jpeg(file, image, memory, settings),
+        Kind::Png => png(file, image, memory),
+        Kind::Webp => webp(file, image, memory),
+        Kind::Gif => gif(file, image, memory),
     }?;
     Ok(Meta { profile: meta.profile.filter(|profile| profile.len() <= MAX_PROFILE), ..meta })
 }
@@ -48,15 +50,25 @@ pub(super) fn decode(file: &[u8], image: &mut Image, settings: Option<&Settings>
 /// Without a limit, a thumbnail could be larger than [`Scope`](super::Scope) accepts.
 const MAX_PROFILE: usize = 24 << 20;
 
-impl Format {
-    /// The format that the first bytes of a file indicate.
+/// A format of images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Jpeg,
+    Png,
+    Webp,
+    Gif,
+}
+
+impl Kind {
+    /// The kind that the first bytes of a file indicate.
     fn of_content(file: &[u8]) -> Result<Self, String> {
         match file {
             [] => Err("the file is empty".to_owned()),
             [0xff, 0xd8, 0xff, ..] => Ok(Self::Jpeg),
             [0x89, b'P', b'N', b'G', ..] => Ok(Self::Png),
             [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Ok(Self::Webp),
-            _ => Err("neither JPEG, PNG nor WebP".to_owned()),
+            [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Ok(Self::Gif),
+            _ => Err("neither JPEG, PNG, WebP nor GIF".to_owned()),
         }
     }
 }
@@ -85,7 +97,7 @@ pub(super) fn check_memory((width, height): (u32, u32), needed: u64, limit: u64)
     Ok(())
 }
 
-fn pixels((width, height): (u32, u32)) -> u64 {
+pub(super) fn pixels((width, height): (u32, u32)) -> u64 {
     u64::from(width) * u64::from(height)
 }
 

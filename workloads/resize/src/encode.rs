@@ -10,17 +10,27 @@ use super::{
     scale::divide_alpha,
 };
 
-/// Encodes an image. If it has alpha, its samples must be premultiplied.
-pub(super) fn encode(mut image: Image, meta: &Meta, format: Format, quality: u8) -> Result<Vec<u8>, String> {
-    let _span = trace::span("encode");
-    let has_alpha = image.color.has_alpha();
+/// Prepares an image whose samples are premultiplied with alpha for a format: JPEG has no alpha, and
+/// the others store the samples as they were before.
+pub(super) fn prepared(mut image: Image, format: Format) -> Image {
+    if !image.color.has_alpha() {
+        return image;
+    }
     if format == Format::Jpeg {
-        return jpeg(&if has_alpha { image.on_white() } else { image }, meta, quality);
+        return image.on_white();
     }
-    if has_alpha {
-        divide_alpha(&mut image);
+    divide_alpha(&mut image);
+    image
+}
+
+/// Encodes an image that is [prepared] for the format.
+pub(super) fn encode(image: &Image, meta: &Meta, format: Format, quality: u8) -> Result<Vec<u8>, String> {
+    let _span = trace::span("encode");
+    match format {
+        Format::Jpeg => jpeg(image, meta, quality),
+        Format::Png => png(image, meta),
+        Format::Webp => webp(image, meta),
     }
-    if format == Format::Png { png(&image, meta) } else { webp(&image, meta) }
 }
 
 /// Encodes a JPEG. Below a quality of 90, the encoder halves the resolution of the colours, as most

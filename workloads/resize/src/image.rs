@@ -209,6 +209,18 @@ impl Orientation {
         if self.0 > 4 { (height, width) } else { (width, height) }
     }
 
+    /// Converts the fractions of an image that lie left of a part and above it, from the displayed
+    /// image to the stored one.
+    pub(super) fn stored_fractions(self, before: (f64, f64)) -> (f64, f64) {
+        let (left, above) = self.of(before);
+        match self.0 {
+            2 | 8 => (1.0 - left, above),
+            3 | 7 => (1.0 - left, 1.0 - above),
+            4 | 6 => (left, 1.0 - above),
+            _ => (left, above),
+        }
+    }
+
     /// The position in a stored image of this size of the pixel that is displayed at (x, y).
     fn source(self, (x, y): (u32, u32), (width, height): (u32, u32)) -> (u32, u32) {
         let (x, y) = self.of((x, y));

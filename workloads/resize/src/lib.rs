@@ -18,11 +18,13 @@
 pub mod cli;
 mod decode;
 mod encode;
+mod gif;
 mod image;
 pub mod inputs;
 mod jpeg;
 #[cfg(test)]
 mod jpeg_writer;
+mod profile;
 #[cfg(test)]
 mod quality;
 mod read;
@@ -82,10 +84,14 @@ pub struct Settings {
     pub height: Option<u32>,
     /// How an image with another aspect ratio than width:height is fitted.
     pub fit: Fit,
+    /// The part of an image that is left of one that is cropped.
+    pub gravity: Gravity,
     /// The thumbnail's format; `None` is that of the image.
     pub format: Option<Format>,
     /// The quality of JPEG thumbnails: 1 to 100.
     pub quality: u8,
+    /// What becomes of the image's colour profile.
+    pub profile: Profile,
     /// Whether an image that is smaller than the thumbnail is enlarged.
     pub enlarge: bool,
     /// Maximum bytes of memory per image: its pixels, and the other buffers of its decoder. An
@@ -102,8 +108,10 @@ impl Default for Settings {
             width: 512,
             height: None,
             fit: Fit::Contain,
+            gravity: Gravity::Centre,
             format: None,
             quality: 85,
+            profile: Profile::Keep,
             enlarge: false,
             memory: MAX_MEMORY,
             base: ByteBuf::new(),
@@ -117,14 +125,56 @@ pub enum Fit {
     /// The whole image fits into the box and keeps its aspect ratio.
     #[default]
     Contain,
-    /// The image fills the box and keeps its aspect ratio. It is cropped equally on two opposite
-    /// sides.
+    /// The image fills the box and keeps its aspect ratio. It is cropped on two opposite sides, or
+    /// on one of them (see [`Gravity`]).
     Cover,
     /// The image is stretched to the box.
     Exact,
 }
 
-/// A format of images and thumbnails.
+/// The part of an image that a thumbnail shows if the image is cropped: the middle, or what lies at
+/// a side or in a corner.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+pub enum Gravity {
+    /// The middle.
+    #[default]
+    #[value(alias = "center")]
+    Centre,
+    /// The top.
+    North,
+    /// The corner at the top on the right.
+    #[value(alias = "northeast")]
+    NorthEast,
+    /// The right side.
+    East,
+    /// The corner at the bottom on the right.
+    #[value(alias = "southeast")]
+    SouthEast,
+    /// The bottom.
+    South,
+    /// The corner at the bottom on the left.
+    #[value(alias = "southwest")]
+    SouthWest,
+    /// The left side.
+    West,
+    /// The corner at the top on the left.
+    #[value(alias = "northwest")]
+    NorthWest,
+}
+
+/// What becomes of an image's colour profile.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+pub enum Profile {
+    /// It is copied to the thumbnail.
+    #[default]
+    Keep,
+    /// It is left out, and the samples remain as they are.
+    Strip,
+    /// The samples are converted to sRGB, and the thumbnail has no profile, which means sRGB.
+    Srgb,
+}
+
+/// A format of images and thumbnails. GIF is only read, and its thumbnails are PNG.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 pub enum Format {
     /// Lossy.

@@ -98,7 +98,7 @@ fn similarities(file: &[u8], settings: &Settings) -> (f64, f64) {
         let settings = Settings { format: Some(format), ..settings.clone() };
         decoded(&made(&settings, file.to_vec()).unwrap()).0
     };
-    let encoded = encode(exact.clone(), &Meta::NONE, Format::Jpeg, settings.quality).unwrap();
+    let encoded = encode(&exact, &Meta::NONE, Format::Jpeg, settings.quality).unwrap();
     (ssim(&ours(Format::Png), &exact), ssim(&ours(Format::Jpeg), &decoded(&encoded).0))
 }
 

@@ -6,7 +6,12 @@ use cc_core::{failpoint, root::Files, trace};
 use serde_bytes::ByteBuf;
 
 use super::{
-    Content, Made, Output, Settings, Task, decode::decode, encode::encode, image::Image, read::read,
+    Content, Made, Output, Settings, Task,
+    decode::decode,
+    encode::{encode, prepared},
+    image::Image,
+    profile,
+    read::read,
     scale::Scaler,
 };
 
@@ -86,13 +91,14 @@ impl Resizer {
             Content::Bytes(bytes) => &**bytes,
             Content::Missing(why) => return Err(why.clone()),
         };
-        let meta = decode(file, &mut self.image, Some(&self.settings))?;
+        let mut meta = decode(file, &mut self.image, Some(&self.settings))?;
         failpoint::hit(&task.source, 1);
         let frame = self.settings.frame(meta.orientation.of(meta.size))?.stored(&meta);
         let scaled = self.scaler.scale(&mut self.image, frame).turned(meta.orientation);
         let (width, height) = scaled.size();
         let format = self.settings.format.unwrap_or(meta.format);
-        let bytes = ByteBuf::from(encode(scaled, &meta, format, self.settings.quality)?);
+        let thumbnail = profile::apply(self.settings.profile, prepared(scaled, format), &mut meta);
+        let bytes = ByteBuf::from(encode(&thumbnail, &meta, format, self.settings.quality)?);
         Ok(Made::Thumbnail { bytes, width, height, pixels: meta.pixels() })
     }
 }
@@ -101,9 +107,10 @@ impl Resizer {
 pub(super) mod tests {
     use super::*;
     use crate::{
-        Fit, Format, MAX_BYTES, encode,
+        Fit, Format, Gravity, MAX_BYTES, Profile, encode,
         image::{Color, Meta, Orientation},
         inputs,
+        jpeg_writer::difference,
         quality::ssim,
     };
 
@@ -148,7 +155,7 @@ pub(super) mod tests {
 
     fn encoded(image: &Image, format: Format) -> Vec<u8> {
         match format {
-            Format::Jpeg => encode(image.clone(), &Meta::NONE, Format::Jpeg, 95).unwrap(),
+            Format::Jpeg => encode(image, &Meta::NONE, Format::Jpeg, 95).unwrap(),
             Format::Png => encode::png(image, &Meta::NONE).unwrap(),
             Format::Webp => encode::webp(image, &Meta::NONE).unwrap(),
         }
@@ -283,6 +290,85 @@ pub(super) mod tests {
         assert_eq!((palette.color, &palette.pixels[..]), (Color::Rgb, &colors[..]));
     }
 
+    /// All gravities, each with the column and the row, of three, where its part lies.
+    const GRAVITIES: [(Gravity, u32, u32); 9] = [
+        (Gravity::NorthWest, 0, 0),
+        (Gravity::North, 1, 0),
+        (Gravity::NorthEast, 2, 0),
+        (Gravity::West, 0, 1),
+        (Gravity::Centre, 1, 1),
+        (Gravity::East, 2, 1),
+        (Gravity::SouthWest, 0, 2),
+        (Gravity::South, 1, 2),
+        (Gravity::SouthEast, 2, 2),
+    ];
+
+    #[test]
+    fn the_gravity_is_the_part_that_is_left() {
+        let image = picture(90, 60, Color::Rgb);
+        let file = encoded(&image, Format::Png);
+        for (gravity, column, row) in GRAVITIES {
+            // The parts have the whole height, or the whole width.
+            for (size, left, top) in [((30, 60), 30 * column, 0), ((90, 20), 0, 20 * row)] {
+                let (width, height) = (size.0, Some(size.1));
+                let settings = Settings { width, height, fit: Fit::Cover, gravity, ..Settings::default() };
+                // Nothing is enlarged, so the thumbnail has the pixels of the image.
+                let (thumbnail, _) = decoded(&made(&settings, file.clone()).unwrap());
+                assert_eq!(thumbnail.size(), size);
+                for (y, row) in (top..).zip(thumbnail.samples().chunks(size.0 as usize * 3)) {
+                    let start = (y * 90 + left) as usize * 3;
+                    assert_eq!(row, &image.samples()[start..start + row.len()], "{gravity:?} {y}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_gravity_is_that_of_the_image_that_is_seen() {
+        let stored = picture(90, 60, Color::Rgb);
+        let file = encoded(&stored, Format::Png);
+        for number in 1..=8 {
+            let exif = png_chunk(b"eXIf", &inputs::exif(number));
+            let turned = [&file[..33], &exif, &file[33..]].concat();
+            let upright = stored.clone().turned(Orientation::of_exif(Some(inputs::exif(number))));
+            let upright = encoded(&upright, Format::Png);
+            for (gravity, ..) in GRAVITIES {
+                for (width, height) in [(10, Some(30)), (30, Some(10))] {
+                    let settings =
+                        Settings { width, height, fit: Fit::Cover, gravity, ..Settings::default() };
+                    let thumbnail = |file: &[u8]| decoded(&made(&settings, file.to_vec()).unwrap()).0;
+                    let difference = difference(&thumbnail(&turned), &thumbnail(&upright));
+                    assert!(difference < 1.0, "{number} {gravity:?}: {difference}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_profile_is_kept_left_out_or_converted() {
+        let p3 = moxcms::ColorProfile::new_display_p3().encode().unwrap();
+        let meta = Meta { profile: Some(p3.clone()), ..Meta::NONE };
+        for color in [Color::Rgb, Color::Rgba] {
+            let pixel = [200, 100, 50, 255];
+            let pixels = pixel[..color.samples()].repeat(64 * 64);
+            let file = encode::png(&Image { width: 64, height: 64, color, pixels }, &meta).unwrap();
+            for (profile, red, left) in [
+                (Profile::Keep, 200, Some(p3.clone())),
+                (Profile::Strip, 200, None),
+                (Profile::Srgb, 215, None),
+            ] {
+                for format in [Format::Png, Format::Jpeg, Format::Webp] {
+                    let settings =
+                        Settings { width: 8, profile, format: Some(format), ..Settings::default() };
+                    let (thumbnail, meta) = decoded(&made(&settings, file.clone()).unwrap());
+                    assert_eq!(meta.profile, left, "{profile:?} {format:?}");
+                    let found = thumbnail.samples()[0];
+                    assert!(found.abs_diff(red) <= 2, "{profile:?} {format:?} {color:?}: {found}");
+                }
+            }
+        }
+    }
+
     #[test]
     fn what_cannot_be_seen_does_not_shine_through() {
         // Left half transparent green, right half opaque red: no thumbnail of it has any green.
@@ -321,7 +407,7 @@ pub(super) mod tests {
     fn a_file_that_is_no_whole_image_says_why() {
         let why = |file: &[u8]| made(&Settings::default(), file.to_vec()).unwrap_err();
         assert_eq!(why(b""), "the file is empty");
-        assert_eq!(why(b"not an image at all"), "neither JPEG, PNG nor WebP");
+        assert_eq!(why(b"not an image at all"), "neither JPEG, PNG, WebP nor GIF");
         assert_eq!(why(&inputs::huge()), "60000x60000 is more than 200000000 pixels");
         let image = picture(200, 150, Color::Rgb);
         let progressive = jpeg(&image, |encoder| encoder.set_progressive(true));

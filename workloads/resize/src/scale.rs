@@ -4,7 +4,7 @@ use cc_core::trace;
 use cc_resize_filter::{CropBox, Filter, Pixel};
 
 use super::{
-    Fit, Settings,
+    Fit, Gravity, Settings,
     decode::check,
     image::{Color, Image, Meta},
 };
@@ -14,8 +14,10 @@ use super::{
 pub(super) struct Frame {
     /// The size of the thumbnail.
     pub(super) size: (u32, u32),
-    /// The size of the part, which is in the middle of the image.
+    /// The size of the part.
     pub(super) part: (f64, f64),
+    /// How the rest of the image is divided: the fraction that lies left of the part, and above it.
+    pub(super) before: (f64, f64),
     /// The size of the whole image.
     pub(super) whole: (f64, f64),
 }
@@ -28,7 +30,12 @@ impl Frame {
             let (width, height) = meta.orientation.of(size);
             (width * meta.scale, height * meta.scale)
         };
-        Self { size: meta.orientation.of(self.size), part: of(self.part), whole: of(self.whole) }
+        Self {
+            size: meta.orientation.of(self.size),
+            part: of(self.part),
+            before: meta.orientation.stored_fractions(self.before),
+            whole: of(self.whole),
+        }
     }
 }
 
@@ -49,7 +56,8 @@ impl Settings {
         let fits = (wide / whole.0).min(high / whole.1);
         if self.fit == Fit::Contain || self.height.is_none() {
             let scale = if self.enlarge { fits } else { fits.min(1.0) };
-            return Frame { size: (round(whole.0 * scale), round(whole.1 * scale)), part: whole, whole };
+            let size = (round(whole.0 * scale), round(whole.1 * scale));
+            return Frame { size, part: whole, before: (0.0, 0.0), whole };
         }
         // The box shrinks, with the same aspect ratio, until no side of the image is enlarged.
         let shrink = if self.enlarge { 1.0 } else { (whole.0 / wide).min(whole.1 / high).min(1.0) };
@@ -60,7 +68,24 @@ impl Settings {
         } else {
             whole
         };
-        Frame { size, part, whole }
+        Frame { size, part, before: self.gravity.fractions(), whole }
+    }
+}
+
+impl Gravity {
+    /// The fraction of what is cropped that lies on the left, and at the top.
+    fn fractions(self) -> (f64, f64) {
+        match self {
+            Self::Centre => (0.5, 0.5),
+            Self::North => (0.5, 0.0),
+            Self::NorthEast => (1.0, 0.0),
+            Self::East => (1.0, 0.5),
+            Self::SouthEast => (1.0, 1.0),
+            Self::South => (0.5, 1.0),
+            Self::SouthWest => (0.0, 1.0),
+            Self::West => (0.0, 0.5),
+            Self::NorthWest => (0.0, 0.0),
+        }
     }
 }
 
@@ -78,10 +103,10 @@ pub(super) struct Scaler {
 }
 
 impl Scaler {
-    /// Scales the middle of an image. If it has alpha, its samples are premultiplied before
+    /// Scales a part of an image. If it has alpha, its samples are premultiplied before
     /// scaling, and the result's remain so: otherwise the colours of transparent pixels would bleed
     /// into the edges.
-    pub(super) fn scale(&mut self, image: &mut Image, Frame { size, part, whole }: Frame) -> Image {
+    pub(super) fn scale(&mut self, image: &mut Image, Frame { size, part, before, whole }: Frame) -> Image {
         let _span = trace::span("scale");
         let color = image.color;
         if color == Color::GrayAlpha {
@@ -91,8 +116,8 @@ impl Scaler {
             let size = image.size();
             self.filter.multiply_alpha(image.samples_mut(), size);
         }
-        let margin = |side: f64, part: f64| ((side - part) / 2.0).max(0.0);
-        let (left, top) = (margin(whole.0, part.0), margin(whole.1, part.1));
+        let margin = |side: f64, part: f64, fraction: f64| (side - part).max(0.0) * fraction;
+        let (left, top) = (margin(whole.0, part.0, before.0), margin(whole.1, part.1, before.1));
         let rows = self.average_rows(image, part.1 / f64::from(size.1));
         // The library's code for two pixel types suffices: it is large, and grey images are rare.
         if color == Color::Gray {
@@ -220,7 +245,7 @@ mod tests {
                 image.reset((side, side), color);
                 image.pixels.fill(255);
                 let whole = (f64::from(side), f64::from(side));
-                let frame = Frame { size: (to, to), part: whole, whole };
+                let frame = Frame { size: (to, to), part: whole, before: (0.0, 0.0), whole };
                 let scaled = scaler.scale(&mut image, frame);
                 assert_eq!((scaled.size(), scaled.color), ((to, to), color));
                 assert!(scaled.pixels.iter().all(|sample| *sample == 255), "{side} to {to}");

@@ -77,7 +77,7 @@ mod tests {
 
     fn task(size: (u32, u32), format: Format) -> Task {
         let image = picture(size.0, size.1, Color::Rgb);
-        let file = encode(image, &Meta::NONE, format, 90).unwrap();
+        let file = encode(&image, &Meta::NONE, format, 90).unwrap();
         let (source, target) = (ByteBuf::from("a/photo"), ByteBuf::from("photo"));
         Task { source, target, content: Content::Bytes(ByteBuf::from(file)) }
     }

@@ -15,7 +15,7 @@ use serde_bytes::ByteBuf;
 use walkdir::{DirEntry, WalkDir};
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::{Content, Format, Job, Loader, Task};
+use super::{Content, Format, Job, Loader, Task, decode::Kind};
 
 /// The iterator of [`Job::tasks`].
 pub struct Tasks<'a> {
@@ -147,36 +147,50 @@ fn is_image(entry: &DirEntry) -> bool {
         let target = || fs::metadata(entry.path()).map_or(true, |target| target.is_file());
         entry.file_type().is_file() || (is_link && target())
     };
-    Format::of_name(entry.path()).is_some() && is_file()
+    Kind::of_name(entry.path()).is_some() && is_file()
 }
 
 impl super::Settings {
     /// The name of the thumbnail of an image with this name. If no format is set, the name remains:
-    /// the image's format is not known before the image is read.
+    /// the image's format is not known before the image is read. Only a GIF's thumbnail, which is
+    /// none, gets another extension in addition.
     fn target(&self, name: &Path) -> PathBuf {
-        match self.format {
-            Some(format) if Format::of_name(name) == Some(format) => name.to_owned(),
-            Some(format) if Format::of_name(name).is_some() => name.with_extension(format.extension()),
-            Some(format) => {
-                let mut name = name.as_os_str().to_owned();
-                name.push(".");
-                name.push(format.extension());
-                name.into()
-            }
-            None => name.to_owned(),
-        }
+        let kind = Kind::of_name(name);
+        let format = match (self.format, kind) {
+            (None, Some(Kind::Gif)) => Format::Png,
+            (None, _) => return name.to_owned(),
+            (Some(format), Some(kind)) if kind == format.kind() => return name.to_owned(),
+            (Some(format), Some(_)) => return name.with_extension(format.extension()),
+            (Some(format), None) => format,
+        };
+        let mut name = name.as_os_str().to_owned();
+        name.push(".");
+        name.push(format.extension());
+        name.into()
     }
 }
 
-impl Format {
-    /// The format that the extension of a file name stands for.
+impl Kind {
+    /// The kind that the extension of a file name stands for.
     fn of_name(name: &Path) -> Option<Self> {
         let extension = name.extension()?.to_ascii_lowercase();
         match extension.as_bytes() {
             b"jpg" | b"jpeg" | b"jpe" | b"jfif" | b"pjpeg" | b"pjp" => Some(Self::Jpeg),
             b"png" => Some(Self::Png),
             b"webp" => Some(Self::Webp),
+            b"gif" => Some(Self::Gif),
             _ => None,
+        }
+    }
+}
+
+impl Format {
+    /// The kind of a file in this format.
+    fn kind(self) -> Kind {
+        match self {
+            Self::Jpeg => Kind::Jpeg,
+            Self::Png => Kind::Png,
+            Self::Webp => Kind::Webp,
         }
     }
 
@@ -324,6 +338,14 @@ mod tests {
         assert_eq!(tasks(&job), ["a.JPG", "b.jpeg", "c.jpg", "d.jpg", "e.001.jpg"]);
         job.settings.format = Some(Format::Webp);
         assert_eq!(tasks(&job), ["a.webp", "b.webp", "c.webp", "d.webp", "e.001.webp"]);
+        // The thumbnail of a GIF is none, and must not take the place of a PNG's.
+        let folder = Folder::new(&["a.gif", "a.png", "b.GIF"]);
+        let mut job = folder.job(&["in"]);
+        assert_eq!(tasks(&job), ["a.gif.png", "a.png", "b.GIF.png"]);
+        job.settings.format = Some(Format::Jpeg);
+        job.sources.push(folder.0.path().join("in/b.GIF"));
+        job.sources.remove(0);
+        assert_eq!(tasks(&job), ["b.jpg"]);
     }
 
     #[test]
