@@ -8,8 +8,8 @@
 //!   write files and decompress.
 //! - **Share.** The limit of concurrent requests is divided: each worker gets one request, and of
 //!   the rest a part in proportion to the downloads of its hosts. Each download tells the worker
-//!   its current part, so no message is needed before a request. Credentials in URLs are sent to
-//!   workers like all other data.
+//!   its current part, so no message is needed before a request. Credentials in URLs and headers,
+//!   and the authorities of `--cacert`, are sent to workers like all other data.
 //! - **Bound.** The file descriptors of each machine: the limit of this model is the sum over all
 //!   machines. A host's worker has at most twice as many of its downloads as requests may be in
 //!   flight there. Bodies are unnamed files at the worker. The coordinator fetches some of them at

@@ -42,7 +42,8 @@ impl Body {
     /// Begins a body. A compressed one may decompress to at most `max_bytes`.
     pub(super) fn begin(encoding: Option<&str>, keep: &Keep, max_bytes: u64) -> Result<Self, Failure> {
         let destination = Destination::open(keep).map_err(|error| Failure::Keep(reason(&error)))?;
-        let out = Writer { destination, digest: Box::new(Xxh3::new()), bytes: 0, limit: None, failure: None };
+        let digest = Box::new(Xxh3::new());
+        let out = Writer { destination, digest, bytes: 0, max: None, limit: None, failure: None };
         let decoder = match encoding {
             None => Decoder::Plain(out),
             Some("gzip" | "x-gzip") => {
@@ -52,6 +53,14 @@ impl Body {
             Some(other) => return Err(Failure::Encoding(other.to_owned())),
         };
         Ok(Self { received: 0, length: None, tag: None, decoder })
+    }
+
+    /// Fails the body when it becomes larger than this.
+    pub(super) fn limit(&mut self, max: Option<u64>) {
+        match &mut self.decoder {
+            Decoder::Plain(out) => out.max = max,
+            Decoder::Gzip(gzip) => gzip.get_mut().max = max,
+        }
     }
 
     /// Bytes that have arrived, before decompression.
@@ -110,6 +119,8 @@ struct Writer {
     destination: Destination,
     digest: Box<Xxh3>,
     bytes: u64,
+    /// Maximum bytes.
+    max: Option<u64>,
     limit: Option<Limit>,
     /// Why no more bytes can be written.
     failure: Option<Failure>,
@@ -147,6 +158,9 @@ impl Write for Writer {
             return Err(io::ErrorKind::Other.into());
         }
         let total = self.bytes + bytes.len() as u64;
+        if let Some(max) = self.max.filter(|max| total > *max) {
+            return Err(self.fail(Failure::TooLarge { max }));
+        }
         if self.limit.as_ref().is_some_and(|limit| !limit.allows(total)) {
             return Err(self.fail(Failure::Bomb));
         }

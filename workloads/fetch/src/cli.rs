@@ -1,7 +1,7 @@
 //! `fetch`'s flags and exit status.
 
 use std::{
-    fs,
+    env, fs,
     hash::{BuildHasher, RandomState},
     num::NonZeroUsize,
     path::{Path, PathBuf},
@@ -13,14 +13,15 @@ use cc_core::{
     error::{Error, Result, reason},
     output::{Outcome, with_output},
     printable::printable_path,
-    quantity::seconds,
+    quantity::{seconds, size},
     replace::Replacement,
     signals::interrupted,
+    stdio::say,
     stream,
 };
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 
-use crate::{Job, Run, Settings, Wanted};
+use crate::{Job, RequestHeader, Run, Settings, Trust, Wanted, request::MAX_HEADERS};
 
 /// Download many resources concurrently, with limits.
 ///
@@ -46,6 +47,23 @@ struct Flags {
     /// Give up a resource that is not complete after S seconds [default: never]
     #[arg(long, value_name = "S", value_parser = seconds)]
     deadline: Option<Duration>,
+    /// Send this header instead of the one of the same name; an empty value removes it. Authorization,
+    /// Cookie and Host are not sent to another origin after a redirect
+    #[arg(long, value_name = "NAME: VALUE", value_parser = RequestHeader::parse)]
+    header: Vec<RequestHeader>,
+    /// Identify as this to servers, instead of as cc-fetch and its version
+    #[arg(long, value_name = "TEXT", value_parser = RequestHeader::user_agent)]
+    user_agent: Option<RequestHeader>,
+    /// Fail resources that are larger than SIZE bytes (suffixes K, M, G) [default: no limit]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    max_size: Option<u64>,
+    /// Do not ask for compressed resources, and decompress none
+    #[arg(long)]
+    no_gzip: bool,
+    /// Trust only the authorities whose certificates are in FILE (PEM), instead of those of
+    /// SSL_CERT_FILE, SSL_CERT_DIR or the system
+    #[arg(long, value_name = "FILE")]
+    cacert: Option<PathBuf>,
     /// Save the resources in this directory, which is created if it does not exist
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -75,6 +93,7 @@ pub fn command() -> Command {
 pub fn main(run: Run, ctx: &Ctx, args: &ArgMatches) -> Result<Outcome> {
     let flags = flags(args);
     let (times, job) = (!flags.no_times, flags.job()?);
+    warn_of_proxies();
     with_output("fetch", &ctx.stop, |output| {
         let mut listing = job.listing(times, output);
         let result = run(&job, ctx, &mut listing);
@@ -117,15 +136,62 @@ impl Flags {
             let checked = fs::create_dir_all(folder).and_then(|()| Replacement::check_directory(folder));
             checked.map_err(failed)?;
         }
-        Ok(Job { settings: self.settings(), wanted })
+        Ok(Job { settings: self.settings()?, wanted })
     }
 
-    fn settings(self) -> Settings {
-        let Self { concurrency, per_host, timeout, retries, deadline, out, .. } = self;
+    fn settings(self) -> Result<Settings> {
+        let trust = self.trust()?;
+        let headers = self.headers()?;
+        let Self { concurrency, per_host, timeout, retries, deadline, out, max_size, .. } = self;
+        let gzip = !self.no_gzip;
         let seed = RandomState::new().hash_one("fetch");
         let (concurrency, per_host) = (concurrency.get(), per_host.get());
-        let out = out.map(stream::shared_name);
-        Settings { concurrency, per_host, timeout, retries, deadline, out, seed, ..Settings::default() }
+        Ok(Settings {
+            concurrency,
+            per_host,
+            timeout,
+            retries,
+            deadline,
+            out: out.map(stream::shared_name),
+            max_size,
+            gzip,
+            headers,
+            trust,
+            seed,
+            ..Settings::default()
+        })
+    }
+
+    fn trust(&self) -> Result<Trust> {
+        let Some(file) = &self.cacert else { return Ok(Trust::of_environment()) };
+        let failed = |why| Error::Usage(format!("--cacert {}: {why}", printable_path(file)));
+        Trust::of_file(file).map_err(failed)
+    }
+
+    /// The user agent first, so that `--header` replaces it.
+    fn headers(&self) -> Result<Vec<RequestHeader>> {
+        let is_given = |agent: &&RequestHeader| !self.header.iter().any(|header| header.is_like(agent));
+        let headers: Vec<_> = self.user_agent.iter().filter(is_given).chain(&self.header).cloned().collect();
+        if headers.iter().map(RequestHeader::size).sum::<usize>() > MAX_HEADERS {
+            return Err(Error::Usage(format!("--header: all headers together exceed {MAX_HEADERS} bytes")));
+        }
+        Ok(headers)
+    }
+}
+
+/// Variables that name a proxy. Others ignore `HTTP_PROXY` as well, which a web server sets from a
+/// header of a request.
+const PROXIES: [&str; 5] = ["http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
+
+/// Says that connections go to the servers themselves, if the environment names a proxy.
+fn warn_of_proxies() {
+    let is_set = |name: &&&str| env::var_os(name).is_some_and(|value| !value.is_empty());
+    let is_off = |name: &&str| env::var_os(name).is_some_and(|value| value == "*");
+    if let Some(name) = PROXIES.iter().find(is_set)
+        && !["no_proxy", "NO_PROXY"].iter().any(|name| is_off(name))
+    {
+        // Best effort: the run goes on without the warning.
+        let _ = say(&format!("fetch: warning: {name} is ignored: proxies are not used\n"));
     }
 }
 

@@ -26,6 +26,7 @@ use super::{
     failure::{Failure, TransportError},
     handover::{self, Handover},
     headers::{self, Framing},
+    request,
 };
 /// One resource, until it is fetched or has failed. It can be moved between attempts, but not
 /// copied.
@@ -33,6 +34,8 @@ pub struct Download {
     id: AttemptId,
     url: Url,
     credentials: Option<HeaderValue>,
+    /// Whether a redirect has led to another origin.
+    is_away: bool,
     /// The URLs of the redirects that led to `url`.
     seen: Vec<Url>,
     failures: u32,
@@ -82,6 +85,7 @@ impl Download {
             id,
             url,
             credentials,
+            is_away: false,
             seen: Vec::new(),
             failures: 0,
             keep: Keep::Nowhere,
@@ -101,6 +105,7 @@ impl Download {
             shown: self.id.shown.clone(),
             url: self.url.clone(),
             credentials: self.credentials.as_ref().map(|value| value.as_bytes().to_vec()),
+            is_away: self.is_away,
             seen: self.seen.clone(),
             failures: self.failures,
             keep: self.keep.clone(),
@@ -115,6 +120,7 @@ impl Download {
             id: AttemptId { index: of.index, shown: of.shown, host: host(&of.url), began },
             url: of.url,
             credentials: of.credentials.as_deref().and_then(handover::header),
+            is_away: of.is_away,
             seen: of.seen,
             failures: of.failures,
             keep: of.keep,
@@ -208,8 +214,10 @@ impl Download {
         let headers = request.headers_mut();
         headers.insert(USER_AGENT, HeaderValue::from_static(concat!("cc-fetch/", env!("CARGO_PKG_VERSION"))));
         headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
-        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+        let coding = if self.settings.gzip { "gzip" } else { "identity" };
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(coding));
         headers.extend(self.credentials.clone().map(|credentials| (AUTHORIZATION, credentials)));
+        request::apply(&self.settings.headers, self.is_away, headers);
         if let Some((first, tag)) = self.resumable() {
             headers.insert(
                 RANGE,
@@ -250,8 +258,14 @@ impl Download {
     fn start(&mut self, head: &Parts, framing: Framing) -> Result<(), Failure> {
         // Drop the old body first: otherwise two files would be open.
         self.body = None;
-        let encoding = headers::encoding(&head.headers);
+        if let Some(max) = self.settings.max_size
+            && framing.length().is_some_and(|length| length > max)
+        {
+            return Err(Failure::TooLarge { max });
+        }
+        let encoding = headers::encoding(&head.headers).filter(|_| self.settings.gzip);
         let mut body = Body::begin(encoding.as_deref(), &self.keep, self.settings.max_inflated)?;
+        body.limit(self.settings.max_size);
         body.length = framing.length();
         body.tag = headers::strong_tag(&head.headers);
         (self.body, self.status) = (Some(body), head.status);
@@ -334,11 +348,12 @@ impl Download {
         Attempted { host, held, next, file }
     }
 
-    /// Follows a redirect. Credentials are not sent to another origin, nor after a redirect back
-    /// from it.
+    /// Follows a redirect. Credentials, in the URL or in a header, are not sent to another origin,
+    /// nor after a redirect back from it.
     fn redirected(mut self: Box<Self>, url: Url) -> Box<Self> {
         if url.origin() != self.url.origin() {
             self.credentials = None;
+            self.is_away = true;
         }
         self.id.host = host(&url);
         self.body = None;

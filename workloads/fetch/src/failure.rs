@@ -62,6 +62,12 @@ pub enum Failure {
     /// The decompressed body is too large.
     #[error("decompresses to more than is allowed")]
     Bomb,
+    /// The body is larger than [`Settings::max_size`](super::Settings::max_size).
+    #[error("larger than {max} bytes (--max-size)")]
+    TooLarge {
+        /// The maximum.
+        max: u64,
+    },
     /// The body could not be saved.
     #[error("cannot be saved: {0}")]
     Keep(String),

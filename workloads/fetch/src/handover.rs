@@ -35,6 +35,7 @@ pub struct Handover {
     pub(super) url: Url,
     #[serde(with = "serde_bytes")]
     pub(super) credentials: Option<Vec<u8>>,
+    pub(super) is_away: bool,
     pub(super) seen: Vec<Url>,
     pub(super) failures: u32,
     pub(super) keep: Keep,

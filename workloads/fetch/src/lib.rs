@@ -37,8 +37,10 @@ mod limits;
 mod listing;
 pub mod lookup;
 mod names;
+mod request;
 mod schedule;
 pub mod sequential;
+pub mod tls;
 
 use std::{ops::AddAssign, path::PathBuf, time::Duration};
 
@@ -56,7 +58,9 @@ pub use failure::{Failure, TransportError};
 pub use handover::{Handover, Returned};
 pub use limits::descriptors;
 pub use listing::Listing;
+pub use request::RequestHeader;
 pub use schedule::{Action, PARKED, Schedule};
+pub use tls::Trust;
 
 /// What a model provides. It fetches all resources of the job and pushes each one's result once, as
 /// soon as it is complete. It returns early, and cleans up, when a stop is requested.
@@ -80,6 +84,14 @@ pub struct Settings {
     pub out: Option<PathBuf>,
     /// Maximum bytes of a decompressed body.
     pub max_inflated: u64,
+    /// Maximum bytes of a body, as announced or after decompression.
+    pub max_size: Option<u64>,
+    /// Whether gzip is accepted, and undone. Otherwise bodies are taken as they come.
+    pub gzip: bool,
+    /// Headers of all requests, instead of those of the same name.
+    pub headers: Vec<RequestHeader>,
+    /// The authorities whose certificates are trusted.
+    pub trust: Trust,
     /// The seed of the random waits between attempts.
     pub seed: u64,
 }
@@ -120,6 +132,10 @@ impl Default for Settings {
             deadline: None,
             out: None,
             max_inflated: 1 << 30,
+            max_size: None,
+            gzip: true,
+            headers: Vec::new(),
+            trust: Trust::System,
             seed: 0,
         }
     }

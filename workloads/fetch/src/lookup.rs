@@ -10,6 +10,7 @@ use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs},
     thread,
+    time::Duration,
 };
 
 use super::failure::TransportError;
@@ -30,17 +31,56 @@ const STACK: usize = 256 << 10;
 /// The result of a lookup.
 pub type Found = Result<Vec<SocketAddr>, TransportError>;
 
-/// The addresses of a host that needs no lookup: an IP address, or `localhost`, which is always
-/// this machine (RFC 6761).
+/// The addresses of a host that needs no lookup: an IP address, or `localhost` and the names below
+/// it, which are always this machine (RFC 6761).
 #[must_use]
 pub fn known(host: &str, port: u16) -> Option<Vec<SocketAddr>> {
     let host = host.trim_matches(['[', ']']);
-    let addresses = if host.eq_ignore_ascii_case("localhost") {
+    let addresses = if is_localhost(host) {
         vec![IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)]
     } else {
         vec![host.parse().ok()?]
     };
     Some(addresses.into_iter().map(|address| SocketAddr::new(address, port)).collect())
+}
+
+fn is_localhost(host: &str) -> bool {
+    let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+    host == "localhost" || host.ends_with(".localhost")
+}
+
+/// The share of an address in the time that is left for it and the `others` after it.
+#[must_use]
+pub fn share(left: Duration, others: usize) -> Duration {
+    left / u32::try_from(others).unwrap_or(u32::MAX).saturating_add(1)
+}
+
+/// The addresses of a host that no connection could be made to, and why.
+#[derive(Debug, Default)]
+pub struct Refusals(Vec<(IpAddr, TransportError)>);
+
+impl Refusals {
+    /// Adds an address.
+    pub fn push(&mut self, address: SocketAddr, why: TransportError) {
+        self.0.push((address.ip(), why));
+    }
+
+    /// Why the host cannot be reached: a text that names all addresses, if there is more than one.
+    #[must_use]
+    pub fn into_error(mut self) -> TransportError {
+        if self.0.iter().all(|(_, why)| *why == TransportError::TimedOut) && !self.0.is_empty() {
+            return TransportError::TimedOut;
+        }
+        if self.0.len() < 2 {
+            return self.0.pop().map_or_else(no_such_host, |(_, why)| why);
+        }
+        let each = self.0.iter().map(|(address, why)| match why {
+            TransportError::Unreachable(why) => format!("{address}: {why}"),
+            TransportError::TimedOut => format!("{address}: timed out"),
+            _ => format!("{address}: interrupted"),
+        });
+        TransportError::Unreachable(each.collect::<Vec<_>>().join(", "))
+    }
 }
 
 /// Starts a lookup on its own thread, which calls `done` with the result. The caller must limit the
@@ -61,7 +101,9 @@ fn look_up(host: &str, port: u16) -> Found {
         failpoint::hit(format!("lookup {host}").as_bytes(), 0);
     }
     let found = (host, port).to_socket_addrs().map_err(|_| no_such_host())?;
-    let addresses: Vec<_> = found.take(MAX_ADDRESSES).collect();
+    let mut addresses: Vec<_> = found.take(MAX_ADDRESSES).collect();
+    // A file of hosts may list an address twice.
+    addresses.dedup();
     if addresses.is_empty() { Err(no_such_host()) } else { Ok(addresses) }
 }
 
@@ -86,7 +128,34 @@ mod tests {
         assert_eq!(known("127.0.0.2"), Some(vec!["127.0.0.2:80".to_owned()]));
         assert_eq!(known("[::1]"), Some(vec!["[::1]:80".to_owned()]));
         assert_eq!(known("LocalHost"), Some(vec!["127.0.0.1:80".to_owned(), "[::1]:80".to_owned()]));
-        assert_eq!(known("example.org"), None);
+        let below = known("App.localhost.").unwrap();
+        assert_eq!(below, ["127.0.0.1:80", "[::1]:80"]);
+        assert!(known("example.org").is_none() && known("mylocalhost").is_none());
+    }
+
+    #[test]
+    fn a_reason_names_all_addresses() {
+        let address = |text: &str| SocketAddr::new(text.parse().unwrap(), 80);
+        let refused = || TransportError::Unreachable("Connection refused".to_owned());
+        let error_of = |refusals: &[(&str, TransportError)]| {
+            let mut all = Refusals::default();
+            refusals.iter().for_each(|(text, why)| all.push(address(text), why.clone()));
+            all.into_error()
+        };
+        let text = "127.0.0.1: Connection refused, ::1: timed out".to_owned();
+        let both = [("127.0.0.1", refused()), ("::1", TransportError::TimedOut)];
+        assert_eq!(error_of(&both), TransportError::Unreachable(text));
+        assert_eq!(error_of(&both[..1]), refused());
+        assert_eq!(error_of(&both[1..]), TransportError::TimedOut);
+        assert_eq!(error_of(&[both[1].clone(), both[1].clone()]), TransportError::TimedOut);
+        assert_eq!(error_of(&[]), no_such_host());
+    }
+
+    #[test]
+    fn each_address_has_its_share_of_the_time() {
+        let time = Duration::from_secs(30);
+        assert_eq!((share(time, 2), share(time, 0)), (time / 3, time));
+        assert_eq!(share(time, usize::MAX), Duration::from_secs(30) / u32::MAX);
     }
 
     #[test]

@@ -4,20 +4,17 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use cc_core::error::reason;
 use cc_fetch::{
-    TransportError,
-    lookup::{self, LOOKUPS},
+    Settings, TransportError,
+    lookup::{self, LOOKUPS, Refusals},
+    tls::{self, Tls},
 };
 use hyper::http::uri::Authority;
 use tokio::{
     net::TcpStream,
     sync::{Semaphore, oneshot},
-    time::timeout,
+    time::{Instant, timeout_at},
 };
-use tokio_rustls::{
-    TlsConnector,
-    client::TlsStream,
-    rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::ServerName},
-};
+use tokio_rustls::{TlsConnector, client::TlsStream};
 use tokio_util::either::Either;
 
 use crate::io_error;
@@ -36,42 +33,43 @@ pub(super) type Stream = Either<TcpStream, Box<TlsStream<TcpStream>>>;
 /// Establishes connections.
 pub(super) struct Dialer {
     timeout: Duration,
-    tls: TlsConnector,
+    tls: Tls,
     /// Permits for lookups.
     lookups: Arc<Semaphore>,
 }
 
 impl Dialer {
-    /// With the compiled-in root certificates. The addresses of a host share the timeout.
-    pub(super) fn new(timeout: Duration) -> Self {
-        let roots = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("ring has what these take")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+    /// A dialer without connections.
+    pub(super) fn new(settings: &Settings) -> Self {
         let lookups = Arc::new(Semaphore::new(LOOKUPS));
-        Self { timeout, tls: Arc::new(config).into(), lookups }
+        Self { timeout: settings.timeout(), tls: Tls::new(settings.trust.clone()), lookups }
     }
 
+    /// Looks the host up within the timeout. Then connects, and makes the handshake of TLS if it is
+    /// used, within the timeout.
     pub(super) async fn stream(&self, peer: &Peer) -> Result<Stream, TransportError> {
         let host = peer.authority.host().trim_matches(['[', ']']);
         let port = peer.authority.port_u16().unwrap_or(if peer.is_tls { 443 } else { 80 });
         let addresses = match lookup::known(host, port) {
             Some(addresses) => addresses,
-            None => self.look_up(host, port).await?,
+            None => by(self.deadline(), self.look_up(host, port)).await??,
         };
-        let stream = self.first(&addresses).await?;
+        let deadline = self.deadline();
+        let stream = Self::first(&addresses, deadline).await?;
         // Best effort: disables Nagle's algorithm; otherwise a small request waits for an
         // acknowledgement.
         let _ = stream.set_nodelay(true);
         if !peer.is_tls {
             return Ok(Either::Left(stream));
         }
-        let name =
-            ServerName::try_from(host.to_owned()).map_err(|error| TransportError::Tls(error.to_string()))?;
-        let tls = self.tls.connect(name, stream).await.map_err(|error| io_error(&error))?;
-        Ok(Either::Right(Box::new(tls)))
+        let connector = TlsConnector::from(self.tls.config()?);
+        let secured = by(deadline, connector.connect(tls::server_name(host)?, stream)).await?;
+        let error_of = |error| tls::error_of(&error, host).unwrap_or_else(|| io_error(&error));
+        Ok(Either::Right(Box::new(secured.map_err(error_of)?)))
+    }
+
+    fn deadline(&self) -> Instant {
+        Instant::now() + self.timeout
     }
 
     /// Looks up a name on a separate thread, because `getaddrinfo` blocks. If the future is
@@ -88,19 +86,24 @@ impl Dialer {
         found_rx.await.unwrap_or_else(|_| Err(TransportError::Unreachable("the lookup failed".to_owned())))
     }
 
-    /// Connects to the first address that answers. The timeout is divided among the addresses.
-    async fn first(&self, addresses: &[SocketAddr]) -> Result<TcpStream, TransportError> {
-        let mut failed = None;
-        for address in addresses {
-            let share = self.timeout / u32::try_from(addresses.len()).unwrap_or(u32::MAX);
-            let why = match timeout(share, TcpStream::connect(address)).await {
+    /// Connects to the first address that answers. The remaining time is divided among the
+    /// remaining addresses.
+    async fn first(addresses: &[SocketAddr], deadline: Instant) -> Result<TcpStream, TransportError> {
+        let mut refusals = Refusals::default();
+        for (nth, address) in addresses.iter().enumerate() {
+            let now = Instant::now();
+            let left = deadline.saturating_duration_since(now);
+            let share = lookup::share(left, addresses.len() - nth - 1);
+            match by(now + share, TcpStream::connect(address)).await {
                 Ok(Ok(stream)) => return Ok(stream),
-                Ok(Err(error)) => TransportError::Unreachable(reason(&error)),
-                Err(_) => TransportError::TimedOut,
-            };
-            // Report the error of the first address, which the host prefers.
-            failed.get_or_insert(why);
+                Ok(Err(error)) => refusals.push(*address, TransportError::Unreachable(reason(&error))),
+                Err(late) => refusals.push(*address, late),
+            }
         }
-        Err(failed.expect("a host has an address"))
+        Err(refusals.into_error())
     }
+}
+
+async fn by<T>(deadline: Instant, future: impl Future<Output = T>) -> Result<T, TransportError> {
+    timeout_at(deadline, future).await.map_err(|_| TransportError::TimedOut)
 }

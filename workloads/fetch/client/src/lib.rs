@@ -16,8 +16,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use cc_core::error::reason;
-use cc_fetch::{Attempted, Download, Settings, TransportError};
+use cc_fetch::{Attempted, Download, Settings, TransportError, tls};
 use futures::{
     TryFutureExt, TryStreamExt,
     future::{Either, select},
@@ -31,7 +30,6 @@ use hyper::{
     http::uri::Scheme,
 };
 use tokio::time::timeout;
-use tokio_rustls::rustls;
 
 use self::{
     dial::{Dialer, Peer},
@@ -58,7 +56,7 @@ impl Client {
     /// concurrent attempts.
     pub fn new(settings: &Settings, at_once: usize) -> Self {
         let timeout = settings.timeout();
-        Self { timeout, dialer: Dialer::new(timeout), pool: Pool::new(at_once) }
+        Self { timeout, dialer: Dialer::new(settings), pool: Pool::new(at_once) }
     }
 
     /// Makes an attempt. Cancel safe: dropping the future closes the connection.
@@ -115,7 +113,7 @@ impl Client {
 
     async fn open(&self, peer: &Peer) -> Result<Connection, TransportError> {
         let permit = self.pool.permit();
-        let stream = within(self.timeout, self.dialer.stream(peer)).await?;
+        let stream = self.dialer.stream(peer).await?;
         Connection::new(stream, permit).map_err(transport_error).await
     }
 
@@ -172,7 +170,8 @@ fn addressed(request: Request<()>) -> (Peer, Request<Empty<Bytes>>) {
     let uri = head.uri.into_parts();
     let authority = uri.authority.expect("the URL of a download has a host");
     head.uri = uri.path_and_query.map(Uri::from).unwrap_or_default();
-    head.headers.insert(HOST, HeaderValue::from_str(authority.as_str()).expect("a host is visible"));
+    let host = || HeaderValue::from_str(authority.as_str()).expect("a host is visible");
+    head.headers.entry(HOST).or_insert_with(host);
     let peer = Peer { is_tls: uri.scheme == Some(Scheme::HTTPS), authority };
     (peer, Request::from_parts(head, Empty::new()))
 }
@@ -207,10 +206,9 @@ fn transport_error(error: hyper::Error) -> TransportError {
 }
 
 fn io_error(error: &io::Error) -> TransportError {
-    if let Some(inner) = error.get_ref()
-        && inner.is::<rustls::Error>()
-    {
-        return TransportError::Tls(reason(error));
+    // The name of the host was checked before.
+    if let Some(error) = tls::error_of(error, "the host") {
+        return error;
     }
     match error.kind() {
         ErrorKind::InvalidData | ErrorKind::InvalidInput => TransportError::Malformed,

@@ -15,6 +15,7 @@ use rustix::{
     io::Errno,
     net::{AddressFamily, SocketFlags, SocketType, connect, socket_with, sockopt::socket_error},
 };
+use rustls::{ClientConnection, StreamOwned};
 use ureq::{
     Error, Timeout,
     config::Config,
@@ -25,52 +26,57 @@ use ureq::{
     },
 };
 
-use super::super::{MAX_WAIT, failure::TransportError, lookup};
+use super::super::{
+    MAX_WAIT,
+    failure::TransportError,
+    lookup::{self, Refusals},
+    tls::{self, Tls},
+};
 /// No connection could be established, for this reason.
 #[derive(Debug)]
-pub(super) struct Unreachable(pub(super) String);
+pub(super) struct NoConnection(pub(super) TransportError);
 
-impl fmt::Display for Unreachable {
+impl fmt::Display for NoConnection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        fmt::Debug::fmt(&self.0, f)
     }
 }
 
-impl error::Error for Unreachable {}
+impl error::Error for NoConnection {}
 
-fn unreachable(why: impl Into<String>) -> Error {
-    Error::Other(Box::new(Unreachable(why.into())))
+fn no_connection(why: TransportError) -> Error {
+    Error::Other(Box::new(NoConnection(why)))
 }
 
 /// Establishes connections.
 #[derive(Debug)]
 pub(super) struct Dialer {
     bell: Bell,
+    tls: Tls,
 }
 
 impl Dialer {
-    pub(super) fn new(bell: Bell) -> Self {
-        Self { bell }
+    pub(super) fn new(bell: Bell, tls: Tls) -> Self {
+        Self { bell, tls }
     }
 
     /// Connects to the first address that answers. The remaining time is divided among the
     /// remaining addresses.
-    fn first(&self, addresses: &[SocketAddr], timeout: NextTimeout) -> Result<TcpStream, Error> {
-        let deadline = deadline(timeout);
-        let mut failed = None;
+    fn first(&self, addresses: &[SocketAddr], deadline: Instant) -> Result<TcpStream, TransportError> {
+        let mut refusals = Refusals::default();
         for (nth, address) in addresses.iter().enumerate() {
             let left = deadline.saturating_duration_since(Instant::now());
-            let share = left / u32::try_from(addresses.len() - nth).unwrap_or(u32::MAX);
+            let share = lookup::share(left, addresses.len() - nth - 1);
             match self.connect(*address, Instant::now() + share) {
                 Ok(stream) => return Ok(stream),
-                Err(error) => _ = failed.get_or_insert(error),
+                Err(why) => refusals.push(*address, why),
             }
         }
-        Err(failed.unwrap_or(Error::HostNotFound))
+        Err(refusals.into_error())
     }
 
-    fn connect(&self, address: SocketAddr, deadline: Instant) -> Result<TcpStream, Error> {
-        let failed = |error: Errno| unreachable(reason(&error.into()));
+    fn connect(&self, address: SocketAddr, deadline: Instant) -> Result<TcpStream, TransportError> {
+        let failed = |error: Errno| TransportError::Unreachable(reason(&error.into()));
         let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         let socket = socket_with(family, SocketType::STREAM, flags, None).map_err(failed)?;
@@ -78,7 +84,11 @@ impl Dialer {
             Ok(()) => {}
             Err(Errno::INPROGRESS) => {
                 let stream = PollFd::new(&socket, PollFlags::OUT);
-                wait(stream, &self.bell, deadline, Timeout::Connect)?;
+                wait(stream, &self.bell, deadline, Timeout::Connect).map_err(|error| match error {
+                    Error::Timeout(_) => TransportError::TimedOut,
+                    // A stop: the result is meaningless.
+                    _ => TransportError::Closed,
+                })?;
                 socket_error(&socket).map_err(failed)?.map_err(failed)?;
             }
             Err(error) => return Err(failed(error)),
@@ -91,30 +101,135 @@ impl Dialer {
     }
 }
 
+impl Dialer {
+    /// Connects to a host, and makes the handshake of TLS if the scheme is https.
+    fn stream(&self, details: &ConnectionDetails) -> Result<Stream, Error> {
+        let deadline = deadline(details.timeout);
+        let stream = self.first(&details.addrs, deadline).map_err(no_connection)?;
+        let socket = Socket { stream, bell: self.bell.clone(), deadline, reason: Timeout::Connect };
+        if !details.needs_tls() {
+            return Ok(Stream::Plain(socket));
+        }
+        let host = details.uri.host().unwrap_or_default().trim_matches(['[', ']']);
+        self.secured(socket, host)
+    }
+
+    fn secured(&self, mut socket: Socket, host: &str) -> Result<Stream, Error> {
+        let config = self.tls.config().map_err(no_connection)?;
+        let name = tls::server_name(host).map_err(no_connection)?;
+        let mut conn = ClientConnection::new(config, name)
+            .map_err(|error| no_connection(TransportError::Tls(error.to_string())))?;
+        conn.complete_io(&mut socket).map_err(|error| match tls::error_of(&error, host) {
+            Some(why) => no_connection(why),
+            None => error.into(),
+        })?;
+        Ok(Stream::Tls(Box::new(StreamOwned::new(conn, socket))))
+    }
+}
+
 impl Connector for Dialer {
     type Out = Connection;
 
     fn connect(&self, details: &ConnectionDetails, _: Option<()>) -> Result<Option<Connection>, Error> {
-        let stream = self.first(&details.addrs, details.timeout)?;
+        let stream = self.stream(details)?;
         let buffers =
             LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size());
-        Ok(Some(Connection { stream, bell: self.bell.clone(), buffers }))
+        Ok(Some(Connection { stream, buffers }))
+    }
+}
+
+/// A socket. Its reads and writes wait until data or room is there, the deadline has passed, or a
+/// stop is requested.
+#[derive(Debug)]
+struct Socket {
+    stream: TcpStream,
+    bell: Bell,
+    deadline: Instant,
+    /// Which timeout the deadline is of.
+    reason: Timeout,
+}
+
+impl Socket {
+    fn wait_until(&mut self, timeout: NextTimeout) {
+        (self.deadline, self.reason) = (deadline(timeout), timeout.reason);
+    }
+
+    /// Calls this until it would not block.
+    fn ready<T>(
+        &mut self,
+        what: PollFlags,
+        mut call: impl FnMut(&mut TcpStream) -> io::Result<T>,
+    ) -> io::Result<T> {
+        loop {
+            match call(&mut self.stream) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    let stream = PollFd::new(&self.stream, what);
+                    wait(stream, &self.bell, self.deadline, self.reason).map_err(Error::into_io)?;
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                called => return called,
+            }
+        }
+    }
+
+    /// Whether nothing has arrived, not even an end.
+    fn is_silent(&self) -> bool {
+        matches!(self.stream.peek(&mut [0]), Err(error) if error.kind() == ErrorKind::WouldBlock)
+    }
+}
+
+impl Read for Socket {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.ready(PollFlags::IN, |stream| stream.read(buffer))
+    }
+}
+
+impl Write for Socket {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.ready(PollFlags::OUT, |stream| stream.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A connected stream. The state of TLS is boxed, because it is large and most connections have
+/// none.
+#[derive(Debug)]
+enum Stream {
+    Plain(Socket),
+    Tls(Box<StreamOwned<ClientConnection, Socket>>),
+}
+
+impl Stream {
+    fn socket(&mut self) -> &mut Socket {
+        match self {
+            Self::Plain(socket) => socket,
+            Self::Tls(stream) => &mut stream.sock,
+        }
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(socket) => socket.read(buffer),
+            Self::Tls(stream) => stream.read(buffer),
+        }
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Plain(socket) => socket.write_all(bytes),
+            Self::Tls(stream) => stream.write_all(bytes).and_then(|()| stream.flush()),
+        }
     }
 }
 
 /// A connection.
 #[derive(Debug)]
 pub(super) struct Connection {
-    stream: TcpStream,
-    bell: Bell,
+    stream: Stream,
     buffers: LazyBuffers,
-}
-
-impl Connection {
-    /// Waits for a poll event of the stream.
-    fn wait(&self, what: PollFlags, deadline: Instant, reason: Timeout) -> Result<(), Error> {
-        wait(PollFd::new(&self.stream, what), &self.bell, deadline, reason)
-    }
 }
 
 impl Transport for Connection {
@@ -123,42 +238,24 @@ impl Transport for Connection {
     }
 
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
-        let timeout = timeout.for_write();
-        let (deadline, mut sent) = (deadline(timeout), 0);
-        while sent < amount {
-            match self.stream.write(&self.buffers.output()[sent..amount]) {
-                Ok(length) => sent += length,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    self.wait(PollFlags::OUT, deadline, timeout.reason)?;
-                }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(())
+        self.stream.socket().wait_until(timeout.for_write());
+        Ok(self.stream.write_all(&self.buffers.output()[..amount])?)
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
-        let timeout = timeout.for_read();
-        let deadline = deadline(timeout);
-        loop {
-            match self.stream.read(self.buffers.input_append_buf()) {
-                Ok(length) => {
-                    self.buffers.input_appended(length);
-                    return Ok(length > 0);
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    self.wait(PollFlags::IN, deadline, timeout.reason)?;
-                }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
+        self.stream.socket().wait_until(timeout.for_read());
+        let length = self.stream.read(self.buffers.input_append_buf())?;
+        self.buffers.input_appended(length);
+        Ok(length > 0)
     }
 
     /// Whether the connection can be used again. Not if unexpected bytes have arrived.
     fn is_open(&mut self) -> bool {
-        matches!(self.stream.peek(&mut [0]), Err(error) if error.kind() == ErrorKind::WouldBlock)
+        self.stream.socket().is_silent()
+    }
+
+    fn is_tls(&self) -> bool {
+        matches!(self.stream, Stream::Tls(_))
     }
 }
 
@@ -225,13 +322,13 @@ impl Lookup {
             // The receiver is gone if the attempt has ended.
             let _ = found_tx.send(found);
         };
-        lookup::start(host, port, done).map_err(not_found)?;
-        self.receive(&found_rx, deadline, timeout.reason)?.map_err(not_found)
+        lookup::start(host, port, done).map_err(no_connection)?;
+        self.receive(&found_rx, deadline, timeout.reason)?.map_err(no_connection)
     }
 
     fn receive<T>(&self, from: &Receiver<T>, deadline: Instant, reason: Timeout) -> Result<T, Error> {
         select! {
-            recv(from) -> received => received.map_err(|_| unreachable("the lookup failed")),
+            recv(from) -> received => received.map_err(|_| lookup_failed()),
             recv(self.0) -> _ => Err(stopped()),
             recv(at(deadline)) -> _ => Err(Error::Timeout(reason)),
         }
@@ -247,9 +344,6 @@ impl Drop for Permit {
     }
 }
 
-fn not_found(error: TransportError) -> Error {
-    match error {
-        TransportError::Unreachable(why) => unreachable(why),
-        _ => Error::HostNotFound,
-    }
+fn lookup_failed() -> Error {
+    no_connection(TransportError::Unreachable("the lookup failed".to_owned()))
 }

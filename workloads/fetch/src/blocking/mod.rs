@@ -14,27 +14,28 @@ use std::{
 };
 
 use cc_core::{
-    error::{Result, reason},
+    error::Result,
     stop::{OnRequest, Stop},
 };
 use crossbeam_channel::bounded;
-use ureq::{
-    Agent, Body,
-    config::AutoHeaderValue,
-    http::Response,
-    unversioned::transport::{Connector, RustlsConnector},
-};
+use ureq::{Agent, Body, config::AutoHeaderValue, http::Response, unversioned::transport::Connector};
 
 use self::{
-    connection::{Dialer, Lookup, Unreachable},
+    connection::{Dialer, Lookup, NoConnection},
     ends::{Checker, End, content},
 };
-use super::{Settings, attempt::Attempted, download::Download, failure::TransportError};
+use super::{
+    RequestHeader, Settings,
+    attempt::Attempted,
+    download::Download,
+    failure::TransportError,
+    tls::{self, Tls},
+};
 /// Size of the reads of a body.
 const READ_SIZE: usize = 16 << 10;
 /// Maximum bytes of the head of an answer.
 const MAX_HEAD: usize = 16 << 10;
-/// Maximum bytes of a request.
+/// Maximum bytes of a request, without the headers of the settings.
 const MAX_REQUEST: usize = 16 << 10;
 /// An unneeded body of at most this size is read to its end: that is cheaper than another
 /// connection.
@@ -54,6 +55,7 @@ impl Client {
         let (stopped_tx, stopped_rx) = bounded(0);
         let ends_lookups = stop.on_request(move || drop(stopped_tx));
         let timeout = settings.timeout();
+        let headers: usize = settings.headers.iter().map(RequestHeader::size).sum();
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
@@ -63,7 +65,7 @@ impl Client {
             .accept_encoding(AutoHeaderValue::None)
             .max_response_header_size(MAX_HEAD)
             .input_buffer_size(MAX_HEAD)
-            .output_buffer_size(MAX_REQUEST)
+            .output_buffer_size(MAX_REQUEST + headers)
             .max_idle_connections(settings.concurrency)
             .max_idle_connections_per_host(settings.per_host)
             .timeout_resolve(Some(timeout))
@@ -71,7 +73,7 @@ impl Client {
             .timeout_per_read(Some(timeout))
             .timeout_per_write(Some(timeout))
             .build();
-        let connector = Dialer::new(bell).chain(RustlsConnector::default()).chain(Checker);
+        let connector = Dialer::new(bell, Tls::new(settings.trust.clone())).chain(Checker);
         let agent = Agent::with_parts(config, connector, Lookup(stopped_rx));
         Ok(Self { agent, stop: stop.clone(), _on_stop: [rings, ends_lookups] })
     }
@@ -139,12 +141,10 @@ fn transport_error(error: ureq::Error) -> TransportError {
     match error {
         ureq::Error::Timeout(_) => TransportError::TimedOut,
         ureq::Error::HostNotFound => TransportError::Unreachable("no such host".to_owned()),
-        ureq::Error::Other(error) => match error.downcast::<Unreachable>() {
-            Ok(unreachable) => TransportError::Unreachable(unreachable.0),
+        ureq::Error::Other(error) => match error.downcast::<NoConnection>() {
+            Ok(why) => why.0,
             Err(error) => TransportError::Unreachable(error.to_string()),
         },
-        ureq::Error::Tls(why) => TransportError::Tls(why.to_owned()),
-        ureq::Error::Rustls(error) => TransportError::Tls(error.to_string()),
         ureq::Error::Io(error) => io_error(&error),
         _ => TransportError::Malformed,
     }
@@ -154,9 +154,9 @@ fn io_error(error: &io::Error) -> TransportError {
     match End::of(error) {
         Some(End::Orderly) => TransportError::Eof,
         Some(End::TooLong) => TransportError::Malformed,
-        // An error that rustls has found.
-        None if error.kind() == ErrorKind::InvalidData => TransportError::Tls(reason(error)),
-        Some(End::Cut | End::Stale) | None => TransportError::Closed,
+        // The name of the host was checked before.
+        None => tls::error_of(error, "the host").unwrap_or(TransportError::Closed),
+        Some(End::Cut | End::Stale) => TransportError::Closed,
     }
 }
 
