@@ -15,7 +15,7 @@ use super::{
 /// The flags with which a model can go wrong: they depend on the order of the matches, or end the
 /// search early. With all other flags only the kernel can go wrong, which is the same in every
 /// model.
-const IN_MODELS: [&str; 7] = ["-n", "-c", "-l", "-L", "-q", "-m1", "-m40"];
+const IN_MODELS: [&str; 8] = ["-n", "-c", "-l", "-L", "-q", "-C3", "-m1", "-m40"];
 
 pub(super) fn cases() -> Vec<Case> {
     let mut cases = vec![
@@ -29,11 +29,10 @@ pub(super) fn cases() -> Vec<Case> {
         .long_in_models(),
     ];
     for flag in FLAGS {
-        let name = flag.trim_start_matches('-');
+        let name = flag.trim_start_matches('-').replace('=', "_");
         // Flags differ in case; the names of tests must not.
-        let name =
-            if name == "F" || name == "H" || name == "L" { format!("upper_{name}") } else { name.to_owned() };
-        let name = name.to_lowercase();
+        let is_upper = name.starts_with(char::is_uppercase);
+        let name = if is_upper { format!("upper_{}", name.to_lowercase()) } else { name };
         let case = Case::new(format!("flag_{name}"), |subject| {
             combinations(flag).iter().for_each(|invocation| conforms(subject, &odd(invocation.clone())));
         });

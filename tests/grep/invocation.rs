@@ -3,7 +3,7 @@
 use std::{ffi::OsString, fmt, os::unix::ffi::OsStringExt, path::PathBuf};
 
 use cc_conformance::fault::{Fault, Plan};
-use cc_workloads::grep::{Job, Query, Report};
+use cc_workloads::grep::{Filter, Job, Query, cli};
 use serde_bytes::ByteBuf;
 
 /// A job, with the faults that are planned for it.
@@ -14,13 +14,16 @@ pub(super) struct Invocation {
     pub(super) query: Query,
     roots: Vec<PathBuf>,
     recursive: bool,
+    filter: Filter,
     /// The planned faults.
     pub(super) faults: Plan,
 }
 
 /// Every flag that changes what is shown of one file. Each is tested alone and with every other.
-pub(super) const FLAGS: &[&str] =
-    &["-i", "-v", "-w", "-n", "-H", "-o", "-c", "-l", "-L", "-q", "-s", "-F", "-m1", "-m40"];
+pub(super) const FLAGS: &[&str] = &[
+    "-i", "-v", "-w", "-x", "-n", "-H", "-o", "-c", "-l", "-L", "-q", "-s", "-F", "-z", "-a", "-I", "-A1",
+    "-B2", "-C3", "--color=always", "-m1", "-m40",
+];
 
 impl Invocation {
     /// A search for `pattern`.
@@ -34,25 +37,16 @@ impl Invocation {
         self
     }
 
-    /// Adds a flag; `-m` and its number are one word.
+    /// Adds a flag; one that has a value is one word with it. What it means is up to the command line
+    /// under test.
     pub(super) fn flag(mut self, flag: &'static str) -> Self {
         self.flags.push(flag);
-        let query = &mut self.query;
-        match flag {
-            "-i" => query.ignore_case = true,
-            "-v" => query.invert = true,
-            "-w" => query.word = true,
-            "-n" => query.line_numbers = true,
-            "-H" => query.names = true,
-            "-s" => query.no_messages = true,
-            "-F" => query.fixed = true,
-            "-o" | "-c" | "-l" | "-L" | "-q" => query.report = report(&self.flags),
-            "-r" => self.recursive = true,
-            _ => {
-                let number = flag.strip_prefix("-m").and_then(|number| number.parse().ok());
-                query.max = Some(number.expect("a flag of grep"));
-            }
-        }
+        // Names are printed only if asked for, independent of the number of files.
+        let words = ["grep", "-h"].iter().chain(&self.flags).chain(&["-e", ""]);
+        let words: Vec<OsString> = words.map(OsString::from).collect();
+        let job = cli::job(&words).expect("the flags are grep's").expect("the flags are valid");
+        self.query = Query { patterns: self.query.patterns, ..job.query };
+        (self.recursive, self.filter) = (job.recursive, job.filter);
         self
     }
 
@@ -80,7 +74,9 @@ impl Invocation {
 
     /// Makes the job; each run needs one of its own.
     pub(super) fn job(&self) -> Job {
-        Job::new(self.query.clone(), self.roots.clone(), self.recursive)
+        let mut job = Job::new(self.query.clone(), self.roots.clone(), self.recursive);
+        job.filter = self.filter.clone();
+        job
     }
 
     /// GNU grep's arguments.
@@ -98,21 +94,6 @@ impl Invocation {
         args.extend(self.roots.iter().map(|root| root.clone().into_os_string()));
         args
     }
-}
-
-/// The report that the flags select. Of several flags for a report, the first in this order counts.
-fn report(flags: &[&str]) -> Report {
-    let reports = [
-        ("-q", Report::Status),
-        ("-l", Report::FilesWith),
-        ("-L", Report::FilesWithout),
-        ("-c", Report::Count),
-        ("-o", Report::Matches),
-    ];
-    // -l and -L override each other: the later one counts.
-    let last = flags.iter().rev().find(|flag| ["-l", "-L"].contains(flag));
-    let counts = |flag: &str| flags.contains(&flag) && (!["-l", "-L"].contains(&flag) || last == Some(&flag));
-    reports.into_iter().find(|(flag, _)| counts(flag)).map_or(Report::Lines, |(_, report)| report)
 }
 
 impl fmt::Display for Invocation {

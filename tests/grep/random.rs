@@ -26,7 +26,7 @@ const SHRINKS: u32 = 400;
 pub(super) fn cases() -> Vec<Case> {
     vec![
         Case::new("random_trees", |subject| trees(24, &|invocation| conforms(subject, invocation))),
-        Case::new("gnu_random_trees", |subject| trees(60, &|invocation| agrees(subject, invocation)))
+        Case::new("gnu_random_trees", |subject| trees(500, &|invocation| agrees(subject, invocation)))
             .unless(gnu::missing)
             .long_in_models(),
         Case::new("random_ranges", |subject| ranges(6, &|invocation| conforms(subject, invocation))),
@@ -90,10 +90,17 @@ fn pattern() -> impl Strategy<Value = Pattern> {
     })
 }
 
+/// Flags of all kinds: what is matched, what is reported, and which files are searched.
+const RANDOM_FLAGS: &[&str] = &[
+    "-i", "-v", "-n", "-H", "-o", "-c", "-l", "-L", "-q", "-s", "-w", "-F", "-x", "-z", "-a", "-I", "-U",
+    "-m0", "-m1", "-m2", "-m-1", "-m99999999999999999999", "-A0", "-A1", "-A3", "-B1", "-B2", "-C1", "-C4",
+    "-2", "-12", "-A99999999999999999999", "--group-separator=+", "--no-group-separator", "--color=always",
+    "--colour=never", "--binary-files=text", "--binary-files=without-match", "--include=[01]",
+    "--include=*/2", "--exclude=1", "--exclude=b/*", "--line-r", "--inv",
+];
+
 fn flags() -> impl Strategy<Value = Vec<&'static str>> {
-    let flag =
-        select(&["-i", "-v", "-n", "-H", "-o", "-c", "-l", "-L", "-q", "-m1", "-m2", "-s", "-w", "-F"][..]);
-    vec(flag, 0..4)
+    vec(select(RANDOM_FLAGS), 0..6)
 }
 
 /// The content of a file: mostly lines of a few letters, so that patterns match, and sometimes a
@@ -121,10 +128,13 @@ fn content() -> impl Strategy<Value = Vec<u8>> {
 fn invocation(patterns: &[Pattern], flags: &[&'static str]) -> Invocation {
     let is_simple = patterns.len() == 1 && patterns[0].is_plain;
     let is_fixed = flags.contains(&"-F");
+    let inverts = flags.iter().any(|flag| ["-v", "--inv"].contains(flag));
     let agreed = |flag: &&&str| match **flag {
-        "-o" => is_simple || (is_fixed && patterns.len() == 1),
+        "-o" | "--color=always" => is_simple || (is_fixed && patterns.len() == 1),
         // The two programs differ in what a word is if a match may be empty, or one of several.
         "-w" => (is_simple && patterns[0].source.bytes().all(|b| b.is_ascii_alphabetic())) || is_fixed,
+        // GNU grep 3.8 then selects no line, although it documents that there is no limit.
+        "-m-1" => !inverts,
         _ => true,
     };
     let flags: Vec<&'static str> = flags.iter().filter(agreed).copied().collect();
@@ -153,7 +163,11 @@ fn trees(cases: u32, check: &dyn Fn(&Invocation)) {
 
 /// A file of several ranges, with lines of any length.
 fn ranges(cases: u32, check: &dyn Fn(&Invocation)) {
-    let flags = select(&["-n", "-c", "-v", "-o", "-l", "-m3", "-m500", "-m20000", "-i"][..]);
+    const FLAGS: &[&str] = &[
+        "-n", "-c", "-v", "-o", "-l", "-m3", "-m500", "-m20000", "-i", "-x", "-A1", "-B2", "-C30", "-a",
+        "--color=always",
+    ];
+    let flags = select(FLAGS);
     let pattern = select(&["needles?", "hay +of", "^[A-Z]+ ", "x_1 *$", "1234", "^$"][..]);
     let strategy = (any::<u64>(), 1_000_000..3_300_000usize, pattern, vec(flags, 0..4));
     each(cases, SHRINKS, &strategy, |(seed, size, pattern, flags)| {

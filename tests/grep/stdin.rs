@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::Write,
+    io::{Seek, SeekFrom, Write},
     ops::ControlFlow,
     sync::mpsc::{Receiver, SyncSender, sync_channel},
 };
@@ -14,7 +14,7 @@ use rustix::stdio::dup2_stdin;
 use super::{
     corpus, gnu,
     invocation::Invocation,
-    run_result::{self, RunResult},
+    run_result::{self, Collector, RunResult},
 };
 
 pub(super) fn cases() -> Vec<Case> {
@@ -25,6 +25,8 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new("stdin_is_large", stdin_is_large),
         Case::new("stdin_is_odd", stdin_is_odd),
         Case::new("gnu_stdin", gnu_stdin).unless(gnu::missing).long_in_models(),
+        Case::new("stdin_is_left_after_the_last_line", stdin_is_left_after_the_last_line),
+        Case::new("a_file_is_named_like_stdin", a_file_is_named_like_stdin),
         Case::new("lines_come_out_as_they_come_in", lines_come_out_as_they_come_in),
     ]
 }
@@ -58,6 +60,54 @@ fn stdin_is_a_file(subject: &Subject) {
     let lines = file.split_inclusive(|byte| *byte == b'\n');
     let expected: Vec<u8> = lines.flat_map(|line| [b"(standard input):", line].concat()).collect();
     assert!(run_result.out() == expected, "{}", run_result::difference(&run_result.out(), &expected));
+}
+
+/// The next program that reads the same file continues after the last line that `-m` allows. If the
+/// search ends early for another reason, nothing is left of the file.
+fn stdin_is_left_after_the_last_line(subject: &Subject) {
+    let text = read("big");
+    let line_end = |nth: usize| {
+        let lines = text.split_inclusive(|byte| *byte == b'\n').enumerate();
+        let is_needle = |line: &[u8]| line.windows(6).any(|part| part == b"needle");
+        let (last, _) = lines.filter(|(_, line)| is_needle(line)).nth(nth - 1).expect("there are as many");
+        text.split_inclusive(|byte| *byte == b'\n').take(last + 1).map(<[u8]>::len).sum::<usize>() as u64
+    };
+    let end = text.len() as u64;
+    for (flags, skipped, expected) in [
+        (&["-m1"][..], 0, line_end(1)),
+        (&["-m30", "-c"], 0, line_end(30)),
+        (&["-m30", "-A2"], 0, line_end(30)),
+        (&["-m1"], line_end(1), line_end(2)),
+        (&["-q"], 0, end),
+        (&["-l"], 7, end),
+        (&["-c"], 0, end),
+    ] {
+        let mut file = File::open(corpus::path("big")).expect("it is there");
+        file.seek(SeekFrom::Start(skipped)).expect("it is a file");
+        dup2_stdin(&file).expect("standard input can be replaced");
+        let invocation = Invocation::new("needle").flags(flags).at("-");
+        let job = invocation.job();
+        let mut out = Collector::default();
+        let _ = run_result::run(subject, &job, &subject.ctx(2), &mut out);
+        job.position_stdin();
+        dup2_stdin(File::open("/dev/null").expect("it is there")).expect("it can be replaced");
+        assert_eq!(file.stream_position().expect("it is a file"), expected, "{invocation}");
+    }
+}
+
+/// A large file with the name that stands for standard input is not taken for it.
+fn a_file_is_named_like_stdin(subject: &Subject) {
+    const NAME: &str = "(standard input)";
+    std::fs::copy(corpus::path("big"), NAME).expect("it can be copied");
+    for flags in [&["-m1", "-n"][..], &["-l"], &["-m3", "-H"]] {
+        let invocation = Invocation::new("needle").flags(flags).at(NAME).at("-").at(NAME);
+        conforms(subject, &invocation, b"needle in standard input\n");
+        let shown = run_result(subject, &invocation, b"needle in standard input\n").out();
+        let expected = if flags == ["-l"] { 3 } else { 1 };
+        let of_stdin = if flags == ["-l"] { &NAME.as_bytes()[..] } else { b"needle in standard input" };
+        let lines = shown.split(|byte| *byte == b'\n');
+        assert_eq!(lines.filter(|line| line.ends_with(of_stdin)).count(), expected, "{invocation}");
+    }
 }
 
 /// A line that arrives in several pieces is one line.

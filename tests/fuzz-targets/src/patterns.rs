@@ -4,7 +4,7 @@ use std::{ffi::OsString, ops::ControlFlow, os::unix::ffi::OsStringExt};
 
 use cc_workloads::{
     Block, Sink,
-    grep::{self, Content, Job, Output, Piece, Query, Report, Search, Task},
+    grep::{self, BinaryFiles, Content, Job, Output, Piece, Query, Report, Search, Task},
 };
 use regex::bytes::{Regex, RegexBuilder};
 
@@ -24,6 +24,9 @@ pub fn patterns(bytes: &[u8]) {
     let (options, text) = first_line(bytes);
     let Some(Ok(job)) = grep::cli::job(&words(options)) else { return };
     let query = &job.query;
+    if query.patterns.is_empty() {
+        return; // those of an empty file
+    }
     assert_eq!(
         grep::cli::job(&said(query)).expect("they are options").expect("there is a pattern").query,
         *query
@@ -46,11 +49,16 @@ pub fn patterns(bytes: &[u8]) {
     let whole = printed(&search, query, text, 1 << 20);
     // A NUL in the first block makes the whole file binary. No model has tasks smaller than a
     // block.
-    if !(text.contains(&0) && query.report.prints_text()) {
+    let is_binary = text.contains(&0) && !query.null_data && query.binary != BinaryFiles::Text;
+    let depends = query.report.prints_text() || query.binary == BinaryFiles::WithoutMatch;
+    if !(is_binary && depends) {
         let mut rng = random(bytes);
         assert_eq!(printed(&search, query, text, rng.u64(1..100)), whole, "in small tasks");
     }
-    plain.check(query, text, &whole);
+    let is_plain = !query.null_data && !query.color && query.context.is_none();
+    if is_plain && query.binary == BinaryFiles::Binary {
+        plain.check(query, text, &whole);
+    }
 }
 
 /// Writes a query as the words of a command line.
@@ -60,7 +68,13 @@ fn said(query: &Query) -> Vec<OsString> {
         (query.fixed, "-F"),
         (query.ignore_case, "-i"),
         (query.word, "-w"),
+        (query.line, "-x"),
         (query.invert, "-v"),
+        (query.null_data, "-z"),
+        (query.binary == BinaryFiles::Text, "-a"),
+        (query.binary == BinaryFiles::WithoutMatch, "-I"),
+        (query.color, "--color=always"),
+        (query.separator.is_none(), "--no-group-separator"),
         (query.line_numbers, "-n"),
         (query.no_messages, "-s"),
         (query.report == Report::Matches, "-o"),
@@ -71,6 +85,14 @@ fn said(query: &Query) -> Vec<OsString> {
     ];
     words.extend(flags.into_iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| flag.into()));
     words.extend(query.max.map(|max| format!("--max-count={max}").into()));
+    if let Some(context) = query.context {
+        words.push(format!("-A{}", context.after).into());
+        words.push(format!("-B{}", context.before).into());
+    }
+    if let Some(separator) = &query.separator {
+        let separator = [b"--group-separator=", &separator[..]].concat();
+        words.push(OsString::from_vec(separator));
+    }
     for pattern in &query.patterns {
         words.extend(["-e".into(), OsString::from_vec(pattern.to_vec())]);
     }
@@ -152,6 +174,7 @@ impl Plain {
             .parse(&source)
             .map_err(|error| regex::Error::Syntax(error.to_string()))?;
         let source = match query.word {
+            _ if query.line => format!(r"\A(?:{parsed})\z"),
             true => format!(r"(?-u:\b{{start-half}})(?:{parsed})(?-u:\b{{end-half}})"),
             false => parsed.to_string(),
         };

@@ -20,6 +20,7 @@
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod cli;
+mod filter;
 mod print;
 mod read;
 mod scope;
@@ -46,6 +47,7 @@ use cc_core::{
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
+pub use filter::Filter;
 pub use print::Printer;
 pub use read::Loader;
 pub use scope::Scope;
@@ -69,8 +71,14 @@ pub struct Query {
     pub ignore_case: bool,
     /// `-w`: a match begins and ends at a word boundary.
     pub word: bool,
+    /// `-x`: a match is a whole line.
+    pub line: bool,
     /// `-v`: select the lines that do not match.
     pub invert: bool,
+    /// `-z`: lines end with NUL, not with a newline.
+    pub null_data: bool,
+    /// What to do with files that contain NUL.
+    pub binary: BinaryFiles,
     /// `-m`: maximum selected lines per file.
     pub max: Option<u64>,
     /// What to report of the selected lines.
@@ -79,10 +87,38 @@ pub struct Query {
     pub line_numbers: bool,
     /// Print each line with its file's name.
     pub names: bool,
+    /// `-A`, `-B`, `-C`: the lines to print around selected lines. `Some` of no lines still separates
+    /// groups of lines.
+    pub context: Option<Context>,
+    /// The line between groups of adjacent lines, if there is context.
+    pub separator: Option<ByteBuf>,
+    /// `--color`: highlight matches, names, numbers and separators for a terminal.
+    pub color: bool,
     /// `-s`: no messages about files that cannot be read.
     pub no_messages: bool,
     /// The directory that relative names refer to; if empty, the current one of the process.
     pub base: ByteBuf,
+}
+
+/// What to do with binary files: those that contain NUL.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BinaryFiles {
+    /// Report only whether they match.
+    #[default]
+    Binary,
+    /// `-a`: treat them as text.
+    Text,
+    /// `-I`: assume that they do not match.
+    WithoutMatch,
+}
+
+/// How many lines to print around a selected line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Context {
+    /// Lines before it.
+    pub before: u64,
+    /// Lines after it.
+    pub after: u64,
 }
 
 /// What a query reports.
@@ -123,6 +159,53 @@ impl Query {
     fn base(&self) -> &Path {
         Path::new(OsStr::from_bytes(&self.base))
     }
+
+    /// The byte that ends a printed line.
+    fn terminator(&self) -> u8 {
+        if self.null_data { 0 } else { b'\n' }
+    }
+
+    /// The bytes after which a file may be cut. NUL ends the lines of a binary file, as in GNU grep:
+    /// a hole of a gigabyte is not one long line.
+    fn line_ends(&self) -> LineEnds {
+        match self {
+            Self { null_data: true, .. } => LineEnds([0, 0]),
+            Self { binary: BinaryFiles::Text, .. } => LineEnds([b'\n', b'\n']),
+            _ => LineEnds([b'\n', 0]),
+        }
+    }
+
+    /// Whether files that contain NUL are binary.
+    fn detects_binary(&self) -> bool {
+        !self.null_data && self.binary != BinaryFiles::Text
+    }
+
+    /// Whether the printer formats the lines. Otherwise the search does, which is faster. Whether a
+    /// context line is printed depends on other ranges of the file, and so may its colour.
+    fn is_formatted_by_printer(&self) -> bool {
+        self.report.prints_text() && (self.context.is_some() || self.color)
+    }
+
+    /// Whether no line of any file can be selected.
+    fn selects_nothing(&self) -> bool {
+        let matches_all = !self.line && !self.word && self.patterns.iter().all(|pattern| pattern.is_empty());
+        self.max == Some(0)
+            || if self.invert { matches_all && !self.patterns.is_empty() } else { self.patterns.is_empty() }
+    }
+}
+
+/// The bytes that end lines; the two may be equal.
+#[derive(Clone, Copy, Debug)]
+struct LineEnds([u8; 2]);
+
+impl LineEnds {
+    fn first(self, bytes: &[u8]) -> Option<usize> {
+        memchr::memchr2(self.0[0], self.0[1], bytes)
+    }
+
+    fn last(self, bytes: &[u8]) -> Option<usize> {
+        memchr::memrchr2(self.0[0], self.0[1], bytes)
+    }
 }
 
 /// A query and the files to search.
@@ -138,6 +221,8 @@ pub struct Job {
     /// The file that the text is printed to. It is reported and skipped where it is an input:
     /// otherwise the search would find what it prints itself.
     pub output: Option<OutputFile>,
+    /// The files and directories to leave out.
+    pub filter: Filter,
     cutoff: Arc<tasks::SharedCutoff>,
 }
 
@@ -145,7 +230,8 @@ impl Job {
     /// A job.
     #[must_use]
     pub fn new(query: Query, roots: Vec<PathBuf>, recursive: bool) -> Self {
-        Self { query, roots, recursive, output: None, cutoff: Arc::default() }
+        let (filter, output, cutoff) = Default::default();
+        Self { query, roots, recursive, output, filter, cutoff }
     }
 
     /// The job's tasks, in order. The iterator reads directories and standard input on demand. It
@@ -157,6 +243,14 @@ impl Job {
     /// The sink that prints this job's outputs to `out`.
     pub fn printer<'a>(&'a self, out: &'a mut dyn Sink<Block>) -> Printer<'a> {
         Printer::new(self, out)
+    }
+
+    /// Leaves a standard input that can be positioned where GNU grep does, for the next program that
+    /// reads it: after the last selected line if `-m` has ended the search, otherwise at its end.
+    ///
+    /// For the end of a run, after its last task was taken from [`tasks`](Self::tasks).
+    pub fn position_stdin(&self) {
+        self.cutoff.position_stdin();
     }
 
     /// Whether `task`, from the [`Output::remainder`] of the output that was pushed last, still has
@@ -219,8 +313,18 @@ pub enum Content {
     File,
     /// In the piece: whole lines from its start on.
     Bytes(ByteBuf),
+    /// The same, of an input that can be read only once. A file may have the same name.
+    Stream(ByteBuf),
     /// The file cannot be searched, for this reason.
     Missing(String),
+}
+
+impl Content {
+    /// These bytes of the same input, instead of its own.
+    fn with(&self, bytes: &[u8]) -> Self {
+        let bytes = ByteBuf::from(bytes);
+        if let Self::Stream(_) = self { Self::Stream(bytes) } else { Self::Bytes(bytes) }
+    }
 }
 
 impl Piece {
@@ -234,6 +338,10 @@ impl Piece {
     #[must_use]
     pub fn missing(path: impl Into<Vec<u8>>, why: String) -> Self {
         Self { content: Content::Missing(why), ..Self::file(path) }
+    }
+
+    fn is_stream(&self) -> bool {
+        matches!(self.content, Content::Stream(_))
     }
 
     fn os_path(&self) -> &Path {
@@ -324,6 +432,14 @@ pub struct Found {
     /// selected lines, otherwise of the first one. The earlier ranges decide which of them is the
     /// last line that counts.
     ends: Vec<u32>,
+    /// The lines of `text` that the printer formats: selected ones, and the lines around them that
+    /// may be context. Those around the borders of the range are context if earlier or later ranges
+    /// have selected lines there.
+    lines: Vec<Line>,
+    /// The matches in `text` that the printer highlights, or prints with `-o`; in order.
+    marks: Vec<Mark>,
+    /// Whether the input is a stream.
+    is_stream: bool,
     binary: Binary,
     /// Whether the file ends here, or its later ranges are not needed.
     ended: bool,
@@ -339,6 +455,27 @@ struct Row {
     line: u32,
     /// The number of selected lines of the range before the row's line.
     nth: u32,
+}
+
+/// A line of a range's text that the printer formats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Line {
+    /// The line's position in the text, which has the whole line.
+    at: u32,
+    /// The line's position in the range.
+    start: u32,
+    /// The number of lines of the range before it; only with `-n`.
+    line: u32,
+    is_selected: bool,
+}
+
+/// A match in a range's text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Mark {
+    /// Its position in the text.
+    start: u32,
+    /// The position after it.
+    end: u32,
 }
 
 /// Whether a range has NUL bytes, which make its file binary.
@@ -366,6 +503,7 @@ impl Found {
         Self {
             path: piece.path.clone(),
             at: piece.start,
+            is_stream: piece.is_stream(),
             ended: true,
             error: Some(FileError::Failed(why)),
             ..Self::default()

@@ -4,14 +4,11 @@ use std::{
     fs::File,
     io::{self, Read},
     os::unix::fs::FileExt,
-    path::{Path, PathBuf},
 };
 
 use cc_core::{error::reason, root::Files, trace};
-use memchr::{memchr, memrchr};
-use serde_bytes::ByteBuf;
 
-use super::{Content, Part, Piece, Query, Remainder, Task};
+use super::{Content, LineEnds, Part, Piece, Query, Remainder, Task};
 
 /// A reused buffer. Bytes after those that were read last are stale. They are never cleared: for a
 /// small file, that would cost more than the search.
@@ -24,6 +21,7 @@ pub(super) struct Buffer {
 pub(super) struct Source<'a> {
     piece: &'a Piece,
     input: Input<'a>,
+    line_ends: LineEnds,
     /// The position of the next block.
     next: u64,
     /// Whether a line is known to begin at `next`.
@@ -50,14 +48,14 @@ pub(super) struct Lines {
 }
 
 impl<'a> Source<'a> {
-    pub(super) fn open(piece: &'a Piece, base: &Path, files: &Files) -> io::Result<Self> {
+    pub(super) fn open(piece: &'a Piece, query: &Query, files: &Files) -> io::Result<Self> {
         let input = match &piece.content {
-            Content::File => Input::File(files.open(&base.join(piece.os_path()))?),
-            Content::Bytes(bytes) => Input::Bytes(bytes),
+            Content::File => Input::File(files.open(&query.base().join(piece.os_path()))?),
+            Content::Bytes(bytes) | Content::Stream(bytes) => Input::Bytes(bytes),
             Content::Missing(why) => return Err(io::Error::other(why.clone())),
         };
         let at_line = piece.start == 0 || matches!(input, Input::Bytes(_));
-        Ok(Self { piece, input, next: piece.start, at_line, done: false })
+        Ok(Self { piece, input, line_ends: query.line_ends(), next: piece.start, at_line, done: false })
     }
 
     /// The position of the next block.
@@ -74,7 +72,7 @@ impl<'a> Source<'a> {
         let (path, next, last) = (self.piece.path.clone(), self.next, self.piece.last);
         let end = match (&self.input, self.piece.end) {
             (Input::Bytes(bytes), _) => {
-                let content = Content::Bytes(ByteBuf::from(&bytes[self.offset(next)..]));
+                let content = self.piece.content.with(&bytes[self.offset(next)..]);
                 let piece = Piece { path, content, start: next, end: None, last };
                 return Ok(Part::Task(Task { pieces: vec![piece], limit }));
             }
@@ -99,7 +97,7 @@ impl<'a> Source<'a> {
                 Part::Range { path, next, end, last, step, limit }
             }
             Input::Bytes(bytes) => {
-                let content = Content::Bytes(ByteBuf::from(&bytes[self.offset(next)..self.offset(end)]));
+                let content = self.piece.content.with(&bytes[self.offset(next)..self.offset(end)]);
                 let piece = Piece { path, content, start: next, end: None, last };
                 Part::Task(Task { pieces: vec![piece], limit })
             }
@@ -180,7 +178,7 @@ impl Buffer {
         // The first line that begins in the block. A newline at the end of a range does not count:
         // the line after it belongs to the next range.
         let line_starts = if is_last { read.min(want.saturating_sub(1)) } else { read };
-        let newline = memchr(b'\n', &self.bytes[..line_starts]);
+        let newline = source.line_ends.first(&self.bytes[..line_starts]);
         let start = if source.at_line { Some(0) } else { newline.map(|newline| newline + 1) };
         let (start, end) = match start {
             None => (read, read),
@@ -189,7 +187,7 @@ impl Buffer {
             Some(start) if is_last => {
                 (start, self.line_end(source, from, want.saturating_sub(1), want, &mut eof)?)
             }
-            Some(start) => match memrchr(b'\n', &self.bytes[start..read]) {
+            Some(start) => match source.line_ends.last(&self.bytes[start..read]) {
                 Some(newline) => (start, start + newline + 1),
                 None => (start, self.line_end(source, from, read, read, &mut eof)?),
             },
@@ -213,7 +211,7 @@ impl Buffer {
     ) -> io::Result<usize> {
         let (mut scanned, mut read) = (inside, read);
         loop {
-            if let Some(newline) = memchr(b'\n', &self.bytes[scanned..read]) {
+            if let Some(newline) = source.line_ends.first(&self.bytes[scanned..read]) {
                 let end = scanned + newline + 1;
                 *eof &= end == read; // bytes that were read after the line are for the next block
                 return Ok(end);
@@ -240,7 +238,7 @@ impl Buffer {
 /// Reads files into tasks, for workers that do not share a file system with this process. Each
 /// thread that loads files has its own.
 pub struct Loader {
-    base: PathBuf,
+    query: Query,
     buffer: Buffer,
 }
 
@@ -248,7 +246,7 @@ impl Loader {
     /// A loader for the tasks of this query.
     #[must_use]
     pub fn new(query: &Query) -> Self {
-        Self { base: query.base().to_owned(), buffer: Buffer::default() }
+        Self { query: query.clone(), buffer: Buffer::default() }
     }
 
     /// Puts the contents of its files into the task. If they exceed the limit, the other return
@@ -288,9 +286,9 @@ impl Loader {
     }
 
     fn piece(&mut self, piece: &Piece, limit: u64, remainder: &mut Remainder) -> io::Result<(Piece, u64)> {
-        let mut source = Source::open(piece, &self.base, &Files::All)?;
+        let mut source = Source::open(piece, &self.query, &Files::All)?;
         let lines = self.buffer.fill(&mut source, usize::try_from(limit).unwrap_or(usize::MAX / 4))?;
-        let content = Content::Bytes(ByteBuf::from(&*self.buffer.lines(&lines)));
+        let content = piece.content.with(self.buffer.lines(&lines));
         if !source.is_done() {
             remainder.push(source.remainder(limit)?);
         }

@@ -30,6 +30,7 @@ struct Options {
     max: Option<u64>,
     prints_text: bool,
     names: bool,
+    is_formatted_by_printer: bool,
 }
 
 /// A piece without its content.
@@ -47,6 +48,7 @@ struct Extent {
 enum Kind {
     File,
     Bytes,
+    Stream,
     Missing,
 }
 
@@ -58,7 +60,8 @@ impl Task {
     #[must_use]
     pub fn scope(&self, query: &Query) -> Scope {
         let prints_text = query.report.prints_text();
-        let options = Options { max: query.max, prints_text, names: query.names };
+        let is_formatted_by_printer = query.is_formatted_by_printer();
+        let options = Options { max: query.max, prints_text, names: query.names, is_formatted_by_printer };
         Scope { pieces: self.pieces.iter().map(Extent::of).collect(), limit: self.limit, options }
     }
 }
@@ -82,7 +85,8 @@ impl Scope {
             let later = self.pieces.iter().enumerate().skip(first);
             let mut fits = later.filter(|(nth, piece)| {
                 let is_later = *nth > first || found.at >= at;
-                is_later && piece.path == found.path && piece.can_find(found.at, found.bytes)
+                let is_same = piece.path == found.path && (piece.kind == Kind::Stream) == found.is_stream;
+                is_later && is_same && piece.can_find(found.at, found.bytes)
             });
             let (nth, _) = fits.next().ok_or("what was found is not of the task, or not in its order")?;
             // The next lines found in the same piece come after these.
@@ -175,6 +179,7 @@ impl Extent {
         let (kind, end) = match &piece.content {
             Content::File => (Kind::File, piece.end),
             Content::Bytes(bytes) => (Kind::Bytes, Some(piece.start.saturating_add(bytes.len() as u64))),
+            Content::Stream(bytes) => (Kind::Stream, Some(piece.start.saturating_add(bytes.len() as u64))),
             Content::Missing(_) => (Kind::Missing, Some(piece.start)),
         };
         Self { path: piece.path.clone(), kind, start: piece.start, end, last: piece.last }
@@ -187,7 +192,7 @@ impl Extent {
         let end = self.end.unwrap_or(MAX_FILE);
         let can_have_bytes = match self.kind {
             Kind::File => true,
-            Kind::Bytes => at.saturating_add(bytes) <= end,
+            Kind::Bytes | Kind::Stream => at.saturating_add(bytes) <= end,
             Kind::Missing => bytes == 0,
         };
         (start..=end).contains(&at) && can_have_bytes
@@ -207,7 +212,10 @@ impl Extent {
 
 impl Found {
     /// Checks the numbers that the printer relies on.
-    fn check(&self, Options { max, prints_text, names }: Options) -> Result<(), String> {
+    fn check(
+        &self,
+        Options { max, prints_text, names, is_formatted_by_printer }: Options,
+    ) -> Result<(), String> {
         let counts = [self.newlines, self.selected, self.matches];
         let counts_fit =
             counts.iter().all(|count| *count <= self.bytes) && max.is_none_or(|max| self.selected <= max);
@@ -222,11 +230,48 @@ impl Found {
         if !counts_fit || !ends_fit || (!prints_text && !self.text.is_empty()) {
             return Err("its lines are not those of the range".to_owned());
         }
+        let is_as_agreed = if is_formatted_by_printer {
+            self.rows.is_empty() && self.lines.is_empty() == self.text.is_empty()
+        } else {
+            self.lines.is_empty() && self.marks.is_empty()
+        };
+        if !is_as_agreed {
+            return Err("its lines are not formatted as they should be".to_owned());
+        }
+        self.check_lines()?;
         let prefix = if names { self.path.len() + 1 } else { 0 };
         let rows_fit = self.rows.is_sorted_by_key(|row| row.at)
             && self.rows.is_sorted_by_key(|row| row.nth)
             && self.rows.last().is_none_or(|row| row.at as usize + prefix <= self.text.len());
         if rows_fit { Ok(()) } else { Err("its rows are not in its text".to_owned()) }
+    }
+
+    /// Checks that the lines and the marks are in the text, in order, and that each mark is within a
+    /// line.
+    fn check_lines(&self) -> Result<(), String> {
+        let mut marks = self.marks.iter().peekable();
+        let (mut text_at, mut line_at) = (0, 0);
+        for (nth, line) in self.lines.iter().enumerate() {
+            let end = self.lines.get(nth + 1).map_or(self.text.len(), |next| next.at as usize);
+            let is_next = line.at as usize == text_at && u64::from(line.start) >= line_at;
+            if !is_next || end <= text_at || end > self.text.len() {
+                return Err("its lines are not in its text".to_owned());
+            }
+            let mut marked_to = text_at;
+            while let Some(mark) = marks.next_if(|mark| (mark.start as usize) < end) {
+                if (mark.start as usize) < marked_to || mark.end <= mark.start || mark.end as usize > end {
+                    return Err("its matches are not in its lines".to_owned());
+                }
+                marked_to = mark.end as usize;
+            }
+            line_at = u64::from(line.start) + (end - text_at) as u64 - 1;
+            text_at = end;
+        }
+        let is_selected = self.lines.iter().filter(|line| line.is_selected).count() as u64;
+        if marks.next().is_some() || is_selected > self.selected || line_at > self.bytes {
+            return Err("its lines are not those of the range".to_owned());
+        }
+        Ok(())
     }
 }
 
@@ -239,7 +284,7 @@ mod tests {
     use super::*;
     use cc_core::{Block, Sink, Stop};
 
-    use crate::{Grain, Job, Loader, Remainder, Report, Search};
+    use crate::{BinaryFiles, Context, Grain, Job, Loader, Remainder, Report, Search};
 
     fn piece(path: &str, content: &str, start: u64) -> Piece {
         let content = Content::Bytes(ByteBuf::from(content));
@@ -347,6 +392,39 @@ mod tests {
         }
     }
 
+    #[test]
+    fn lines_for_the_printer_are_in_their_text() {
+        let text = "a\nb\ne e\nc\nd\nf\n";
+        let task = Task { pieces: vec![piece("a", text, 7)], limit: 4096 };
+        let context = Some(Context { before: 1, after: 1 });
+        let query = Query { context, color: true, ..query() };
+        let (scope, output) = (task.scope(&query), Search::new(&query).unwrap().task(&task));
+        assert_eq!(scope.accepts(&output), Ok(()));
+        assert_eq!((output.found[0].lines.len(), output.found[0].marks.len()), (5, 2));
+        let lies: [fn(&mut Found); 13] = [
+            |found| found.lines.clear(),
+            |found| found.marks.extend(found.marks.clone()),
+            |found| found.lines.swap(0, 1),
+            |found| found.lines[0].at = 1,
+            |found| found.lines[3].at = u32::MAX,
+            |found| found.lines[3].start = u32::MAX,
+            |found| found.lines[1].start = 0,
+            |found| found.lines[0].is_selected = true,
+            |found| found.marks[1].end = u32::MAX,
+            |found| found.marks[0].start = 0,
+            |found| found.marks[1].start = found.marks[0].start,
+            |found| found.text.clear(),
+            |found| found.is_stream = true,
+        ];
+        for (nth, lie) in lies.iter().enumerate() {
+            let mut output = output.clone();
+            lie(&mut output.found[0]);
+            assert!(scope.accepts(&output).is_err(), "lie {nth}");
+        }
+        let plain = task.scope(&Query { context: None, color: false, ..query });
+        assert!(plain.accepts(&output).is_err());
+    }
+
     struct Shown(Vec<u8>);
 
     impl Sink<Block> for Shown {
@@ -369,7 +447,8 @@ mod tests {
             files in 1_usize..4,
             max in prop::option::of(1_u64..5),
             report in 0..4,
-            flags in 0..16,
+            flags in 0..128,
+            context in prop::option::of((0_u64..4, 0_u64..4)),
             loads in any::<bool>(),
         ) {
             let dir = tempfile::tempdir().unwrap();
@@ -380,7 +459,11 @@ mod tests {
                 [Report::Lines, Report::Matches, Report::Count, Report::FilesWith][report as usize];
             let (names, line_numbers) = (flags & 1 > 0, flags & 2 > 0);
             let (invert, unnamed) = (flags & 4 > 0, flags & 8 > 0);
-            let query = Query { max, report, names, line_numbers, invert, ..query() };
+            let (color, null_data) = (flags & 16 > 0, flags & 32 > 0);
+            let binary = if flags & 64 > 0 { BinaryFiles::WithoutMatch } else { BinaryFiles::Binary };
+            let context = context.map(|(before, after)| Context { before, after });
+            let query =
+                Query { max, report, names, line_numbers, invert, context, color, null_data, binary, ..query() };
             let roots = vec![dir.path().to_owned(), if unnamed { "/nowhere" } else { "/proc/self/stat" }.into()];
             let job = Job::new(query.clone(), roots, true);
             let (mut search, mut loader) = (Search::new(&query).unwrap(), Loader::new(&query));

@@ -17,7 +17,8 @@ use grep_regex::{RegexMatcher, RegexMatcherBuilder};
 use memchr::{memchr, memchr_iter, memrchr};
 
 use super::{
-    Binary, FileError, Found, Output, Part, Piece, Query, Report, Row, Task, Totals,
+    Binary, BinaryFiles, Context, FileError, Found, Line, Mark, Output, Part, Piece, Query, Report, Row,
+    Task, Totals,
     read::{Buffer, Lines, Source},
 };
 
@@ -32,6 +33,9 @@ const BLOCK: usize = 128 << 10;
 /// A task ends when its text reaches one in this many bytes of its limit. Outputs wait for their
 /// turn to be printed, so they take most of a run's memory if the reader of the output is slow.
 const TEXT_SHARE: u64 = 4;
+
+/// A regular expression that matches nothing: the intersection of two disjoint classes.
+const NO_MATCH: &str = "[a&&b]";
 
 /// The search of one worker: the compiled query and a reused buffer. It starts no threads. Clones
 /// share no mutable state.
@@ -82,7 +86,7 @@ impl Search {
     /// Searches a piece, block by block.
     fn piece(&mut self, piece: &Piece, limit: u64, spent: &mut Spent, output: &mut Output) {
         failpoint::hit(&piece.path, piece.start);
-        let mut source = match Source::open(piece, self.query.base(), &self.files) {
+        let mut source = match Source::open(piece, &self.query, &self.files) {
             Ok(source) => source,
             Err(error) => return output.found.push(Found::unreadable(piece, piece.start, &error)),
         };
@@ -160,39 +164,59 @@ impl Query {
     }
 
     fn matcher(&self) -> Result<RegexMatcher> {
-        let mut patterns: Vec<String> = self.patterns.iter().map(|pattern| self.source(pattern)).collect();
+        if self.patterns.is_empty() {
+            let nothing = self.builder().build(NO_MATCH);
+            return Ok(nothing.expect("it is a regular expression"));
+        }
+        // If all patterns are literals, the library needs no regular expression for them: it finds
+        // tens of thousands of them at once.
+        let literals: Option<Vec<&str>> =
+            self.patterns.iter().map(|pattern| std::str::from_utf8(pattern).ok()).collect();
+        if let (true, false, Some(literals)) = (self.fixed, self.null_data, literals) {
+            let built = self.builder().fixed_strings(true).build_many(&literals);
+            return built.map_err(|error| invalid(&literals.join("\n"), &error));
+        }
+        let patterns: Vec<String> =
+            self.patterns.iter().map(|pattern| self.checked(pattern)).collect::<Result<_>>()?;
+        self.builder().build_many(&patterns).map_err(|error| self.first_error(&patterns, &error))
+    }
+
+    fn builder(&self) -> RegexMatcherBuilder {
         let mut builder = RegexMatcherBuilder::new();
+        builder.unicode(false).case_insensitive(self.ignore_case).word(self.word && !self.line);
+        if self.null_data {
+            // Each line is searched separately, and may contain newlines.
+            builder.dot_matches_new_line(true);
+        } else {
+            builder.multi_line(true).line_terminator(Some(b'\n')).whole_line(self.line);
+        }
         builder
-            .unicode(false)
-            .multi_line(true)
-            .line_terminator(Some(b'\n'))
-            .case_insensitive(self.ignore_case)
-            .word(self.word);
+    }
+
+    /// A pattern in the syntax of the regex library, if it is a regular expression by itself.
+    ///
+    /// The library joins the patterns and puts each in parentheses. So it would accept `a)(b` as two
+    /// groups, and a comment at the end of a pattern would hide the closing parenthesis.
+    fn checked(&self, pattern: &[u8]) -> Result<String> {
+        let mut pattern = self.source(pattern);
         let mut parser = regex_syntax::ParserBuilder::new();
         parser.unicode(false).utf8(false).multi_line(true);
-        let invalid = |pattern: &str, why: &dyn ToString| Error::Pattern {
-            pattern: pattern.to_owned(),
-            reason: why.to_string(),
-        };
-        for pattern in &mut patterns {
-            // The builder wraps each pattern in parentheses, so it would accept `a)(b` as two
-            // groups: the pattern is first parsed alone. A comment at its end would hide the
-            // closing parenthesis, so a newline ends it.
-            let parsed = parser.build().parse(pattern).map_err(|error| invalid(pattern, &error))?;
-            if parsed.properties().look_set().contains_anchor_haystack() {
-                return Err(invalid(
-                    pattern,
-                    &r"each line is searched separately: use ^ and $, not \A and \z",
-                ));
-            }
-            if let Err(error) = builder.build(pattern) {
-                let ended = format!("{pattern}\n");
-                builder.build(&ended).map_err(|_| invalid(pattern, &error))?;
-                *pattern = ended;
-            }
+        let parsed = parser.build().parse(&pattern).map_err(|error| invalid(&pattern, &error))?;
+        if parsed.properties().look_set().contains_anchor_haystack() {
+            let why = r"each line is searched separately: use ^ and $, not \A and \z";
+            return Err(invalid(&pattern, &why));
         }
-        let shown = patterns.join("|");
-        builder.build_many(&patterns).map_err(|error| invalid(&shown, &error))
+        if pattern.contains('#') && parser.build().parse(&format!("(?:{pattern})")).is_err() {
+            pattern.push('\n'); // ends the comment
+        }
+        Ok(if self.null_data && self.line { format!("^(?:{pattern})$") } else { pattern })
+    }
+
+    /// The error of the first pattern that is invalid alone. Only together they may be too large,
+    /// for example.
+    fn first_error(&self, patterns: &[String], of_all: &dyn ToString) -> Error {
+        let alone = |pattern: &String| Some(invalid(pattern, &self.builder().build(pattern).err()?));
+        patterns.iter().find_map(alone).unwrap_or_else(|| invalid(&patterns.join("|"), of_all))
     }
 
     /// The pattern in the syntax of the regex library: bytes that are not UTF-8 are escaped.
@@ -212,13 +236,17 @@ impl Query {
     }
 }
 
+fn invalid(pattern: &str, why: &dyn ToString) -> Error {
+    Error::Pattern { pattern: pattern.to_owned(), reason: why.to_string() }
+}
+
 impl Found {
     fn unreadable(piece: &Piece, at: u64, error: &io::Error) -> Self {
         let why = reason(error);
         // If the beginning of the file could be read, only a part of it failed.
         let error = if at == 0 { FileError::Unreadable(why) } else { FileError::Failed(why) };
-        let path = piece.path.clone();
-        Self { path, at, ended: true, error: Some(error), ..Self::default() }
+        let (path, is_stream) = (piece.path.clone(), piece.is_stream());
+        Self { path, at, is_stream, ended: true, error: Some(error), ..Self::default() }
     }
 
     /// Whether the printer needs it: it is reported, or the file has more than one range.
@@ -245,6 +273,17 @@ struct BlockSearch<'a> {
     counted: usize,
     /// The position up to which lines have been searched.
     searched: usize,
+    /// If the printer formats the lines: the state of the lines around selected ones.
+    around: Option<Around>,
+}
+
+/// The lines around selected lines, of which the printer may need some as context.
+struct Around {
+    context: Context,
+    /// The position up to which lines are in the text, or not needed.
+    covered: usize,
+    /// The lines after `covered` that are context of an earlier line.
+    after: u64,
 }
 
 /// Whether to continue with a piece.
@@ -260,14 +299,22 @@ impl<'a> BlockSearch<'a> {
             prefix.push(b':');
         }
         let at = lines.at;
-        let found = Found { path: piece.path.clone(), at, ended: lines.ended, ..Found::default() };
-        let keep_rows = at > 0 && query.report.prints_text() && (query.line_numbers || query.max.is_some());
+        let (path, is_stream) = (piece.path.clone(), piece.is_stream());
+        let found = Found { path, at, is_stream, ended: lines.ended, ..Found::default() };
+        let around = query.is_formatted_by_printer().then(|| Around::new(query, at));
+        let keep_rows = at > 0
+            && around.is_none()
+            && query.report.prints_text()
+            && (query.line_numbers || query.max.is_some());
         let room = usize::try_from(room).unwrap_or(usize::MAX);
-        Self { query, found, prefix, room, keep_rows, binary_from: usize::MAX, counted: 0, searched: 0 }
+        let (binary_from, counted, searched) = (usize::MAX, 0, 0);
+        Self { query, found, prefix, room, keep_rows, binary_from, counted, searched, around }
     }
 
-    fn search(&mut self, matcher: &RegexMatcher, lines: &mut [u8]) {
-        if let Some(nul) = memchr(0, lines) {
+    fn search(&mut self, matcher: &RegexMatcher, mut lines: &mut [u8]) {
+        if self.query.detects_binary()
+            && let Some(nul) = memchr(0, lines)
+        {
             self.found.binary = Binary::Seen;
             let is_head = self.found.at + (nul as u64) < BINARY_HEAD;
             self.binary_from = match memrchr(b'\n', &lines[..nul]) {
@@ -279,6 +326,10 @@ impl<'a> BlockSearch<'a> {
                 if *byte == 0 {
                     *byte = b'\n';
                 }
+            }
+            if self.query.binary == BinaryFiles::WithoutMatch {
+                self.found.ended = true;
+                lines = &mut lines[..self.binary_from];
             }
         }
         let flow = if self.query.max == Some(0) {
@@ -292,9 +343,10 @@ impl<'a> BlockSearch<'a> {
         if flow.is_continue() {
             self.searched = lines.len();
         }
-        if self.searched <= self.binary_from {
+        if self.searched <= self.binary_from && self.query.binary != BinaryFiles::WithoutMatch {
             self.found.binary = Binary::No; // the search ended before the NUL
         }
+        self.end_around(matcher, lines);
         if self.query.line_numbers {
             self.count_to(self.searched, lines);
         }
@@ -303,7 +355,7 @@ impl<'a> BlockSearch<'a> {
 
     fn search_matching(&mut self, matcher: &RegexMatcher, lines: &[u8]) -> Flow {
         let mut at = 0;
-        while let Some(line) = next_match(matcher, lines, at) {
+        while let Some(line) = self.next_match(matcher, lines, at) {
             at = line.end;
             self.select(matcher, lines, line)?;
         }
@@ -313,9 +365,9 @@ impl<'a> BlockSearch<'a> {
     fn search_inverted(&mut self, matcher: &RegexMatcher, lines: &[u8]) -> Flow {
         let mut at = 0;
         while at < lines.len() {
-            let matching = next_match(matcher, lines, at).unwrap_or(lines.len()..lines.len());
+            let matching = self.next_match(matcher, lines, at).unwrap_or(lines.len()..lines.len());
             while at < matching.start {
-                let end = memchr(b'\n', &lines[at..]).map_or(lines.len(), |newline| at + newline + 1);
+                let end = self.line_end(lines, at);
                 self.select(matcher, lines, at..end)?;
                 at = end;
             }
@@ -339,6 +391,10 @@ impl<'a> BlockSearch<'a> {
             return self.end();
         }
         match query.report {
+            Report::Lines | Report::Matches if self.around.is_some() => {
+                self.found.matches += 1;
+                self.around(matcher, lines, line.clone());
+            }
             Report::Lines => {
                 self.found.matches += 1;
                 self.row(lines, line.clone(), line.start, nth);
@@ -349,11 +405,17 @@ impl<'a> BlockSearch<'a> {
                 self.found.matches += 1;
             }
         }
-        if query.report.first_line_decides() || query.max.is_some_and(|max| self.found.selected >= max) {
+        if query.report.first_line_decides() {
             return self.end();
         }
-        let output_bytes =
-            self.found.text.len() + size_of_val(&self.found.rows[..]) + size_of_val(&self.found.ends[..]);
+        if query.max.is_some_and(|max| self.found.selected >= max) {
+            return self.end_at_max(matcher, lines);
+        }
+        let output_bytes = self.found.text.len()
+            + size_of_val(&self.found.rows[..])
+            + size_of_val(&self.found.ends[..])
+            + size_of_val(&self.found.lines[..])
+            + size_of_val(&self.found.marks[..]);
         if output_bytes >= self.room && line.end < lines.len() {
             self.found.ended = false;
             return BREAK;
@@ -367,23 +429,127 @@ impl<'a> BlockSearch<'a> {
         BREAK
     }
 
-    /// Writes each match of a line as a row of its own.
-    fn matches(&mut self, matcher: &RegexMatcher, lines: &[u8], line: Range<usize>, nth: u64) {
-        let text = &lines[..line.end];
-        let text = text.strip_suffix(b"\n").unwrap_or(text);
-        let (text, mut at) = (&text[line.start..], 0);
-        while let Some(found) = find(matcher, text, at) {
-            if found.is_empty() {
-                at = found.end + 1; // GNU grep does not print empty matches
-            } else {
-                at = found.end;
-                self.found.matches += 1;
-                self.row(lines, line.start + found.start..line.start + found.end, line.start, nth);
+    /// Ends the search at the last line that `-m` allows, and after the context of that line. If it
+    /// continues after these lines, they are not searched, but later ones of the file may be.
+    fn end_at_max(&mut self, matcher: &RegexMatcher, lines: &[u8]) -> Flow {
+        self.cover(matcher, lines, lines.len());
+        match self.around {
+            Some(Around { after, covered, .. }) => {
+                self.searched = covered;
+                if after > 0 { BREAK } else { self.end() }
             }
-            if at > text.len() {
-                break;
+            None => self.end(),
+        }
+    }
+
+    /// Writes a selected line and the lines around it.
+    fn around(&mut self, matcher: &RegexMatcher, lines: &[u8], line: Range<usize>) {
+        self.cover(matcher, lines, line.start);
+        self.cover_before(matcher, lines, line.start);
+        self.line(matcher, lines, line.clone(), true);
+        let around = self.around.as_mut().expect("the printer formats the lines");
+        (around.covered, around.after) = (line.end, around.context.after);
+    }
+
+    /// Writes the lines that are context of the next line that is selected in a later range, if it
+    /// is near.
+    fn end_around(&mut self, matcher: &RegexMatcher, lines: &[u8]) {
+        if self.around.is_some() {
+            let end = self.searched.min(lines.len());
+            self.cover(matcher, lines, end);
+            if !self.found.ended {
+                self.cover_before(matcher, lines, end);
             }
         }
+    }
+
+    /// Writes the context after earlier lines, up to this position.
+    fn cover(&mut self, matcher: &RegexMatcher, lines: &[u8], to: usize) {
+        while let Some(Around { after: 1.., covered, .. }) = self.around
+            && covered < to
+        {
+            let end = self.line_end(lines, covered);
+            self.line(matcher, lines, covered..end, false);
+            let around = self.around.as_mut().expect("it is there");
+            (around.covered, around.after) = (end, around.after - 1);
+        }
+    }
+
+    /// Writes the context before the line that begins here.
+    fn cover_before(&mut self, matcher: &RegexMatcher, lines: &[u8], to: usize) {
+        let Some(Around { context, covered, .. }) = self.around else { return };
+        let (mut from, mut left) = (to, context.before);
+        while from > covered && left > 0 {
+            let earlier = memrchr(self.terminator(), &lines[covered..from - 1]);
+            from = earlier.map_or(covered, |terminator| covered + terminator + 1);
+            left -= 1;
+        }
+        while from < to {
+            let end = self.line_end(lines, from);
+            self.line(matcher, lines, from..end, false);
+            from = end;
+        }
+    }
+
+    /// Writes a line for the printer to format, with the matches in it.
+    fn line(&mut self, matcher: &RegexMatcher, lines: &[u8], line: Range<usize>, is_selected: bool) {
+        if line.start >= self.binary_from {
+            return;
+        }
+        if self.query.line_numbers {
+            self.count_to(line.start, lines);
+        }
+        let terminator = self.terminator();
+        let bytes = &lines[line.clone()];
+        let content = bytes.strip_suffix(&[terminator]).unwrap_or(bytes);
+        let at = self.found.text.len();
+        let (start, number) = (to_u32(line.start), to_u32(self.found.newlines));
+        self.found.lines.push(Line { at: to_u32(at), start, line: number, is_selected });
+        if is_selected != self.query.invert {
+            let marks = &mut self.found.marks;
+            each_match(matcher, content, |found| {
+                marks.push(Mark { start: to_u32(at + found.start), end: to_u32(at + found.end) });
+            });
+        }
+        let output = &mut *self.found.text;
+        output.extend_from_slice(content);
+        output.push(terminator);
+    }
+
+    /// The end of the line that begins here, after its terminator.
+    fn line_end(&self, lines: &[u8], start: usize) -> usize {
+        memchr(self.terminator(), &lines[start..]).map_or(lines.len(), |terminator| start + terminator + 1)
+    }
+
+    fn terminator(&self) -> u8 {
+        self.query.terminator()
+    }
+
+    /// The next matching line, with its terminator, at or after `from`, where a line begins.
+    fn next_match(&self, matcher: &RegexMatcher, lines: &[u8], from: usize) -> Option<Range<usize>> {
+        if !self.query.null_data {
+            return next_match(matcher, lines, from);
+        }
+        let mut start = from;
+        while start < lines.len() {
+            let end = self.line_end(lines, start);
+            let line = &lines[start..end];
+            if matcher.is_match(line.strip_suffix(b"\0").unwrap_or(line)).expect(NEVER_FAILS) {
+                return Some(start..end);
+            }
+            start = end;
+        }
+        None
+    }
+
+    /// Writes each match of a line as a row of its own.
+    fn matches(&mut self, matcher: &RegexMatcher, lines: &[u8], line: Range<usize>, nth: u64) {
+        let text = &lines[line.clone()];
+        let text = text.strip_suffix(&[self.terminator()]).unwrap_or(text);
+        each_match(matcher, text, |found| {
+            self.found.matches += 1;
+            self.row(lines, line.start + found.start..line.start + found.end, line.start, nth);
+        });
     }
 
     /// Writes one row: prefix, line number, text.
@@ -401,17 +567,18 @@ impl<'a> BlockSearch<'a> {
         if self.query.line_numbers && !self.keep_rows {
             push_number(output, self.found.newlines + 1);
         }
-        let text = &lines[text];
+        let (text, terminator) = (&lines[text], self.query.terminator());
         output.extend_from_slice(text);
-        if text.last() != Some(&b'\n') {
-            output.push(b'\n');
+        if text.last() != Some(&terminator) {
+            output.push(terminator);
         }
     }
 
     /// Counts the lines before `to` that have not been counted yet.
     fn count_to(&mut self, to: usize, lines: &[u8]) {
         if to > self.counted {
-            self.found.newlines += memchr_iter(b'\n', &lines[self.counted..to]).count() as u64;
+            self.found.newlines +=
+                memchr_iter(self.query.terminator(), &lines[self.counted..to]).count() as u64;
             self.counted = to;
         }
     }
@@ -421,9 +588,26 @@ fn to_u32(n: impl TryInto<u32>) -> u32 {
     n.try_into().ok().expect("a range's text is smaller than 4 GiB")
 }
 
+impl Around {
+    fn new(query: &Query, at: u64) -> Self {
+        let context = query.context.unwrap_or_default();
+        // The first lines of a range may be context of the last line of the range before.
+        Self { context, covered: 0, after: if at > 0 { context.after } else { 0 } }
+    }
+}
+
+/// Why a search returns no error.
+const NEVER_FAILS: &str = "a regex search does not fail";
+
 /// Writes a line number and its separator.
-pub(super) fn push_number(text: &mut Vec<u8>, mut number: u64) {
-    let mut digits = [b':'; 21];
+pub(super) fn push_number(text: &mut Vec<u8>, number: u64) {
+    push_digits(text, number);
+    text.push(b':');
+}
+
+/// Writes a line number.
+pub(super) fn push_digits(text: &mut Vec<u8>, mut number: u64) {
+    let mut digits = [0; 20];
     let mut at = 20;
     loop {
         at -= 1;
@@ -440,7 +624,7 @@ pub(super) fn push_number(text: &mut Vec<u8>, mut number: u64) {
 fn next_match(matcher: &RegexMatcher, lines: &[u8], from: usize) -> Option<Range<usize>> {
     let mut at = from;
     while at < lines.len() {
-        let kind = matcher.find_candidate_line(&lines[at..]).expect("a regex search does not fail")?;
+        let kind = matcher.find_candidate_line(&lines[at..]).expect(NEVER_FAILS)?;
         let (LineMatchKind::Confirmed(offset) | LineMatchKind::Candidate(offset)) = kind;
         let position = at + offset;
         let start = memrchr(b'\n', &lines[at..position]).map_or(at, |newline| at + newline + 1);
@@ -450,7 +634,7 @@ fn next_match(matcher: &RegexMatcher, lines: &[u8], from: usize) -> Option<Range
         let end = memchr(b'\n', &lines[position..]).map_or(lines.len(), |newline| position + newline + 1);
         let line = &lines[start..end];
         let is_match = || matcher.is_match(line.strip_suffix(b"\n").unwrap_or(line));
-        if matches!(kind, LineMatchKind::Confirmed(_)) || is_match().expect("a regex search does not fail") {
+        if matches!(kind, LineMatchKind::Confirmed(_)) || is_match().expect(NEVER_FAILS) {
             return Some(start..end);
         }
         at = end;
@@ -458,13 +642,29 @@ fn next_match(matcher: &RegexMatcher, lines: &[u8], from: usize) -> Option<Range
     None
 }
 
+/// Calls `each` with each match in a line, except for empty ones, which GNU grep does not print
+/// either.
+fn each_match(matcher: &RegexMatcher, line: &[u8], mut each: impl FnMut(Range<usize>)) {
+    let mut at = 0;
+    while at <= line.len()
+        && let Some(found) = find(matcher, line, at)
+    {
+        at = if found.is_empty() { found.end + 1 } else { found.end };
+        if !found.is_empty() {
+            each(found);
+        }
+    }
+}
+
 fn find(matcher: &RegexMatcher, text: &[u8], at: usize) -> Option<Range<usize>> {
-    let found = matcher.find_at(text, at).expect("a regex search does not fail")?;
+    let found = matcher.find_at(text, at).expect(NEVER_FAILS)?;
     Some(found.start()..found.end())
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_bytes::ByteBuf;
+
     use super::*;
     use crate::Content;
 
@@ -481,6 +681,17 @@ mod tests {
         for pattern in ["a)(b", "a)|(?:b", ")("] {
             assert!(refused(pattern).contains("unopened group"), "{pattern}");
         }
+        for pattern in ["a(b", "(?i", "(?x) ( # a )"] {
+            assert!(query(pattern).check().is_err(), "{pattern}");
+        }
+        let with = |query: Query| query.check().is_err();
+        assert!(with(Query { word: true, ..query(")(") }) && with(Query { line: true, ..query("a)|(b") }));
+        assert!(
+            with(Query { null_data: true, ..query(")(") }) && !with(Query { fixed: true, ..query(")(") })
+        );
+        let mut company = query("x");
+        company.patterns.extend([ByteBuf::from("("), ByteBuf::from(")")]);
+        assert!(company.check().unwrap_err().to_string().contains('('));
         assert!(refused("a(b").contains("unclosed group"));
         assert!(refused(r"\Aa").contains("use ^ and $"));
     }
@@ -493,6 +704,26 @@ mod tests {
         let output = Search::new(&query).unwrap().task(&task);
         assert_eq!((output.found[0].selected, output.found[0].ended), (0, true));
         assert_eq!(task.scope(&query).accepts(&output), Ok(()));
+    }
+
+    /// The library is asked to compile the patterns once, and not each of them: that would take
+    /// minutes.
+    #[test]
+    fn thousands_of_patterns_are_compiled_at_once() {
+        let words = (0..20_000).map(|n: u32| ByteBuf::from(format!("w{}", n.wrapping_mul(2_654_435_761))));
+        for fixed in [true, false] {
+            let query = Query { patterns: words.clone().collect(), fixed, ..Query::default() };
+            let matcher = query.matcher().unwrap();
+            assert!(matcher.is_match(b"a w2654435761 z").unwrap() && !matcher.is_match(b"w99x").unwrap());
+        }
+    }
+
+    #[test]
+    fn no_pattern_matches_nothing() {
+        let query = Query::default();
+        assert!(!query.matcher().unwrap().is_match(b"").unwrap());
+        let query = Query { word: true, ..query };
+        assert!(!query.matcher().unwrap().is_match(b"a").unwrap());
     }
 
     #[test]

@@ -15,14 +15,17 @@ use cc_core::{
     failpoint,
     identity::OutputFile,
     stop::{Bell, Stop},
-    stream::{self, Portion, Stream},
+    stream::{self, Cut, Portion, Stream},
     trace,
 };
-use memchr::memrchr;
+use rustix::{
+    fs::{SeekFrom, seek, tell},
+    stdio::stdin,
+};
 use serde_bytes::ByteBuf;
 use walkdir::{DirEntry, WalkDir};
 
-use super::{Content, Grain, Job, Piece, Task};
+use super::{Content, Filter, Grain, Job, LineEnds, Piece, Report, Task};
 
 /// The iterator of [`Job::tasks`].
 pub struct Tasks<'a> {
@@ -41,6 +44,7 @@ pub struct Tasks<'a> {
 /// The recursive traversal of a directory.
 struct Walk {
     entries: walkdir::IntoIter,
+    filter: Filter,
     /// Whether names are printed without their leading `./`, since the root is implicit.
     strip_dot: bool,
     /// Whether only this process can open the files by their names.
@@ -50,8 +54,11 @@ struct Walk {
 
 impl<'a> Tasks<'a> {
     pub(super) fn new(job: &'a Job, grain: Grain, stop: &Stop) -> Self {
-        let implicit = job.roots.is_empty().then_some(if job.recursive { "" } else { "-" });
-        let (roots, stop) = (job.roots.iter(), stop.clone());
+        let mut implicit = job.roots.is_empty().then_some(if job.recursive { "" } else { "-" });
+        let (mut roots, stop) = (job.roots.iter(), stop.clone());
+        if job.query.selects_nothing() && job.query.report != Report::FilesWithout {
+            (roots, implicit) = ([].iter(), None); // GNU grep reads nothing either
+        }
         Self { job, grain, stop, roots, implicit, walk: None, lines: None, calls: 0 }
     }
 
@@ -59,7 +66,7 @@ impl<'a> Tasks<'a> {
     fn open(&mut self, root: &Path) -> Option<Piece> {
         let name = || root.as_os_str().to_owned().into_vec();
         if root.as_os_str() == "-" {
-            return self.open_stream(b"(standard input)".to_vec(), stream::stdin());
+            return self.open_stream(b"(standard input)".to_vec(), stream::stdin(), tell(stdin()).ok());
         }
         if root.as_os_str().is_empty() && self.implicit.is_some() {
             self.walk = Some(Walk::new(Path::new("."), self.job, true));
@@ -67,6 +74,7 @@ impl<'a> Tasks<'a> {
         }
         match fs::metadata(root) {
             Err(error) => Some(Piece::missing(name(), reason(&error))),
+            Ok(metadata) if self.job.filter.excludes_operand(root, metadata.is_dir()) => None,
             Ok(metadata) if metadata.is_file() => self.file(Piece::file(name()), &metadata, root),
             Ok(metadata) if metadata.is_dir() && self.job.recursive => {
                 self.walk = Some(Walk::new(root, self.job, false));
@@ -75,7 +83,7 @@ impl<'a> Tasks<'a> {
             Ok(metadata) if metadata.is_dir() => Some(Piece::missing(name(), "Is a directory".to_owned())),
             // A pipe or a device. Opening it does not wait for the other end, since only `poll` is
             // interrupted by a stop.
-            Ok(_) => self.open_stream(name(), stream::open(root)),
+            Ok(_) => self.open_stream(name(), stream::open(root), None),
         }
     }
 
@@ -85,12 +93,13 @@ impl<'a> Tasks<'a> {
             return Some(Piece { content: Content::Missing(OutputFile::IS_INPUT.to_owned()), ..piece });
         }
         if stream::is_process_local(path) {
-            return self.open_stream(piece.path.into_vec(), stream::open(path));
+            return self.open_stream(piece.path.into_vec(), stream::open(path), None);
         }
         Some(piece)
     }
 
-    fn open_stream(&mut self, path: Vec<u8>, file: io::Result<File>) -> Option<Piece> {
+    /// Begins to read a stream. `position` is that of standard input, if it has one.
+    fn open_stream(&mut self, path: Vec<u8>, file: io::Result<File>, position: Option<u64>) -> Option<Piece> {
         let is_output = |file: &File| {
             let output = self.job.output.as_ref();
             output.is_some_and(|output| file.metadata().is_ok_and(|input| output.is(&input)))
@@ -99,7 +108,8 @@ impl<'a> Tasks<'a> {
             if is_output(&file) {
                 return Err(io::Error::other(OutputFile::IS_INPUT));
             }
-            Lines::new(self.job, path.clone(), file, self.grain.bytes, &self.stop).map_err(stream::of_input)
+            let lines = Lines::new(self.job, path.clone(), file, self.grain.bytes, &self.stop);
+            lines.inspect(|lines| lines.register(position)).map_err(stream::of_input)
         };
         match file.and_then(lines) {
             Ok(lines) => {
@@ -134,7 +144,7 @@ impl Iterator for Tasks<'_> {
                 match walk.next() {
                     Some(piece) if is_process_local && piece.content == Content::File => {
                         let file = stream::open(piece.os_path());
-                        pieces.extend(self.open_stream(piece.path.into_vec(), file));
+                        pieces.extend(self.open_stream(piece.path.into_vec(), file, None));
                     }
                     Some(piece) => pieces.push(piece),
                     None => self.walk = None,
@@ -159,7 +169,8 @@ impl Walk {
         let by_name = |a: &DirEntry, b: &DirEntry| a.path().as_os_str().cmp(b.path().as_os_str());
         let entries = WalkDir::new(root).min_depth(1).sort_by(by_name).into_iter();
         let is_process_local = stream::is_process_local(root);
-        Self { entries, strip_dot, is_process_local, output: job.output.clone() }
+        let (filter, output) = (job.filter.clone(), job.output.clone());
+        Self { entries, filter, strip_dot, is_process_local, output }
     }
 
     fn name(&self, path: PathBuf) -> Vec<u8> {
@@ -177,6 +188,11 @@ impl Iterator for Walk {
     fn next(&mut self) -> Option<Piece> {
         loop {
             match self.entries.next()? {
+                Ok(entry) if self.filter.excludes(entry.file_name(), entry.file_type().is_dir()) => {
+                    if entry.file_type().is_dir() {
+                        self.entries.skip_current_dir();
+                    }
+                }
                 Ok(entry) if entry.file_type().is_file() => {
                     let is_output = self.output.as_ref().is_some_and(|output| output.is_entry(&entry));
                     let name = self.name(entry.into_path());
@@ -206,9 +222,20 @@ struct Lines {
 
 impl Lines {
     fn new(job: &Job, path: Vec<u8>, file: File, limit: u64, stop: &Stop) -> Result<Self> {
-        let stream = Stream::new(file, limit, |bytes| memrchr(b'\n', bytes).map(|at| at + 1), stop)?;
-        job.cutoff.register_stream(&path, stream.bell().clone());
+        let LineEnds(ends) = job.query.line_ends();
+        let cut: Cut = match ends {
+            [0, 0] => |bytes| LineEnds([0, 0]).last(bytes).map(|at| at + 1),
+            [first, second] if first == second => {
+                |bytes| LineEnds([b'\n', b'\n']).last(bytes).map(|at| at + 1)
+            }
+            _ => |bytes| LineEnds([b'\n', 0]).last(bytes).map(|at| at + 1),
+        };
+        let stream = Stream::new(file, limit, cut, stop)?;
         Ok(Self { path, stream, cutoff: job.cutoff.clone() })
+    }
+
+    fn register(&self, position: Option<u64>) {
+        self.cutoff.register_stream(&self.path, self.stream.bell().clone(), position);
     }
 }
 
@@ -219,7 +246,7 @@ impl Iterator for Lines {
         let (path, at) = (self.path.clone(), self.stream.at());
         Some(match self.stream.next()? {
             Ok(Portion { start, bytes, last }) => {
-                let content = Content::Bytes(ByteBuf::from(bytes));
+                let content = Content::Stream(ByteBuf::from(bytes));
                 Piece { path: ByteBuf::from(path), content, start, end: None, last }
             }
             Err(error) => Piece { start: at, ..Piece::missing(path, reason(&error)) },
@@ -246,6 +273,8 @@ struct State {
     /// All streams so far, by name. Several operands may have the same name, and the source may
     /// have reached a later one than the printer.
     streams: HashMap<Vec<u8>, StreamCounts>,
+    /// Where standard input is to be left, if it can be positioned and the search of it ended early.
+    stdin_at: Option<SeekFrom>,
 }
 
 /// The number of streams of a name that the source and the printer have begun.
@@ -253,16 +282,24 @@ struct State {
 struct StreamCounts {
     read: usize,
     printed: usize,
+    /// The position at which the last one was begun: only of standard input, if it has a position.
+    position: Option<u64>,
 }
 
 impl SharedCutoff {
     /// Called by the printer when it needs nothing more of a file. Ends the stream if the source
-    /// still reads it.
-    pub(super) fn finish(&self, path: &ByteBuf) {
+    /// still reads it. `max_at` is the position after the last line that `-m` allows, if that is
+    /// why.
+    pub(super) fn finish(&self, path: &ByteBuf, is_stream: bool, max_at: Option<u64>) {
         let mut state = self.state();
-        let is_read = state.streams.get(&**path).is_some_and(|counts| counts.read == counts.printed);
+        let latest = state.streams.get(&**path).filter(|counts| is_stream && counts.read == counts.printed);
+        let (is_latest, position) = (latest.is_some(), latest.and_then(|counts| counts.position));
+        if let Some(position) = position {
+            let after_line = |at| SeekFrom::Start(position.saturating_add(at));
+            state.stdin_at = Some(max_at.map_or(SeekFrom::End(0), after_line));
+        }
         if let Some((name, bell)) = &state.stream
-            && is_read
+            && is_latest
             && *name == **path
         {
             bell.ring();
@@ -271,11 +308,20 @@ impl SharedCutoff {
     }
 
     /// Called by the printer when it begins with a file.
-    pub(super) fn begin(&self, path: &ByteBuf) {
+    pub(super) fn begin(&self, path: &ByteBuf, is_stream: bool) {
         let mut state = self.state();
         state.finished = None;
-        if let Some(counts) = state.streams.get_mut(&**path) {
+        if let Some(counts) = state.streams.get_mut(&**path).filter(|_| is_stream) {
             counts.printed += 1;
+        }
+    }
+
+    /// Positions standard input for the program that reads it next. Called when nothing reads it any
+    /// more.
+    pub(super) fn position_stdin(&self) {
+        if let Some(position) = self.state().stdin_at.take() {
+            // Some files in /proc have a position that cannot be set. Then there is nothing to do.
+            let _ = seek(stdin(), position);
         }
     }
 
@@ -286,9 +332,11 @@ impl SharedCutoff {
 
     /// Called by the source when it begins to read a stream. [`finish`](Self::finish) rings the
     /// bell.
-    fn register_stream(&self, path: &[u8], bell: Bell) {
+    fn register_stream(&self, path: &[u8], bell: Bell, position: Option<u64>) {
         let mut state = self.state();
-        state.streams.entry(path.to_vec()).or_default().read += 1;
+        let counts = state.streams.entry(path.to_vec()).or_default();
+        counts.read += 1;
+        counts.position = position;
         state.stream = Some((path.to_vec(), bell));
     }
 
@@ -371,15 +419,15 @@ mod tests {
             let mut fds = [PollFd::new(&bells[nth].0, PollFlags::IN)];
             poll(&mut fds, Some(&rustix::event::Timespec::default())).unwrap() == 1
         };
-        cutoff.register_stream(&name, bells[0].0.clone());
-        cutoff.begin(&name);
+        cutoff.register_stream(&name, bells[0].0.clone(), None);
+        cutoff.begin(&name, true);
         // The first stream has ended, and the source reads the second one of the same name.
         cutoff.unregister_stream();
-        cutoff.register_stream(&name, bells[1].0.clone());
-        cutoff.finish(&name);
+        cutoff.register_stream(&name, bells[1].0.clone(), None);
+        cutoff.finish(&name, true, None);
         assert!(!has_rung(0) && !has_rung(1));
-        cutoff.begin(&name);
-        cutoff.finish(&name);
+        cutoff.begin(&name, true);
+        cutoff.finish(&name, true, None);
         assert!(!has_rung(0) && has_rung(1));
     }
 }
