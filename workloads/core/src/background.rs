@@ -17,6 +17,7 @@ use std::{
 
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
+    io::Errno,
     process::{Signal, getpgrp, kill_current_process_group},
     termios::{LocalModes, tcgetattr, tcgetpgrp},
 };
@@ -72,8 +73,14 @@ pub(crate) fn stop_group(signal: Signal, bell: Option<&Bell>) -> Outcome {
     if continued.load(Ordering::SeqCst) { Outcome::Continued } else { Outcome::NotStopped }
 }
 
-/// Whether the bell rings within [`GRACE`].
+/// Whether the bell rings within [`GRACE`]. A signal that interrupts the wait begins it again: it may
+/// be the one that requests the stop.
 fn has_rung(bell: Option<&Bell>) -> bool {
     let mut fds: Vec<_> = bell.iter().map(|bell| PollFd::new(*bell, PollFlags::IN)).collect();
-    matches!(poll(&mut fds, Some(&GRACE)), Ok(1..))
+    loop {
+        match poll(&mut fds, Some(&GRACE)) {
+            Err(Errno::INTR) => {}
+            polled => return matches!(polled, Ok(1..)),
+        }
+    }
 }

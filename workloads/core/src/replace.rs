@@ -195,7 +195,7 @@ fn resolve(path: &Path) -> io::Result<Target> {
     let mut path = path.to_owned();
     for _ in 0..MAX_LINKS {
         let is_dir_path = path.as_os_str().as_bytes().ends_with(b"/");
-        let name = path.file_name().filter(|_| !is_dir_path).ok_or(io::ErrorKind::IsADirectory)?;
+        let name = path.file_name().filter(|_| !is_dir_path).ok_or(Errno::ISDIR)?;
         let dir = fs::canonicalize(parent(&path))?;
         let full = dir.join(name);
         match fs::read_link(&full) {
