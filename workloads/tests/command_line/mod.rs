@@ -1,11 +1,12 @@
 //! Tests of all programs, with every model: a write error is a failure, a signal ends every wait,
-//! and a file name in a message cannot control the terminal. [`grep`] and [`pictures`] test
-//! workloads.
+//! and a file name in a message cannot control the terminal. [`inputs`] tests inputs of all
+//! workloads, [`grep`] and [`pictures`] test workloads.
 //!
 //! Each program's tests include this file as `command_line`, and call [`tests`] with the program
 //! and its models.
 
 mod grep;
+mod inputs;
 mod pictures;
 
 use std::{
@@ -30,7 +31,7 @@ use rustix::{
 };
 use tempfile::TempDir;
 
-pub(crate) use self::{grep::*, pictures::*};
+pub(crate) use self::{grep::*, inputs::*, pictures::*};
 
 /// Makes a test of each of these functions for a program with these models.
 macro_rules! tests {
@@ -55,6 +56,12 @@ macro_rules! tests {
                 a_second_signal_ends_a_stop_that_is_stuck
                 a_signal_ends_a_tile_without_end
                 a_name_does_not_command_the_terminal
+
+                the_output_may_be_among_the_inputs
+                names_that_only_the_program_can_open
+                a_file_need_not_have_the_size_that_it_claims
+                a_background_job_that_reads_the_terminal_ends_at_sigterm
+                versions_and_unknown_flags_are_answered
 
                 lines_of_many_files_carry_names_in_the_order_asked_for
                 a_directory_is_searched_in_the_order_of_paths
@@ -279,16 +286,36 @@ fn ended(child: &mut Child, within: Duration) -> Option<i32> {
 pub(crate) fn a_pipe_that_does_not_block_is_waited_for(name: &str, models: &[&str]) {
     let scratch = scratch();
     lines(scratch.path());
-    let text = fs::read(scratch.path().join("lines")).expect("written");
+    let absent: Vec<String> = (0..2000).map(|n| format!("{n:0>40}")).collect();
+    let messages: Vec<&str> =
+        [&["grep", "x"][..], &absent.iter().map(|name| &**name).collect::<Vec<_>>()].concat();
     for model in models {
-        let (reader, writer) = pipe(PipeFlags::NONBLOCK);
-        let mut child = started(program(name, model, &["grep", ".", "lines"], scratch.path()).stdout(writer));
-        until_full(&reader);
-        rustix::fs::fcntl_setfl(&reader, rustix::fs::OFlags::empty()).expect("it is ours");
-        let mut read = Vec::new();
-        { reader }.read_to_end(&mut read).expect("it blocks now");
-        assert_eq!(child.wait().expect("it is ours").code(), Some(0), "{model}");
-        assert!(read == text, "{model}: {} of {} bytes", read.len(), text.len());
+        let some = [
+            (&["grep", ".", "lines"][..], false),
+            (&["sort", "lines"], false),
+            (&["wordcount", "lines"], false),
+            (&messages, true),
+        ];
+        for (args, is_message) in some {
+            let (reader, writer) = pipe(PipeFlags::NONBLOCK);
+            let mut command = program(name, model, args, scratch.path());
+            let command = if is_message { command.stderr(writer) } else { command.stdout(writer) };
+            let mut child = command.spawn().expect("started");
+            command.stdout(Stdio::null()).stderr(Stdio::null());
+            until_full(&reader);
+            rustix::fs::fcntl_setfl(&reader, rustix::fs::OFlags::empty()).expect("it is ours");
+            let mut read = Vec::new();
+            { reader }.read_to_end(&mut read).expect("it blocks now");
+            let status = child.wait().expect("it is ours").code();
+            let newlines = read.iter().filter(|byte| **byte == b'\n').count();
+            let expected = if is_message { (Some(2), 2000) } else { (Some(0), 12_000) };
+            assert_eq!(
+                (status, newlines >= expected.1),
+                (expected.0, true),
+                "{model} {}: {newlines}",
+                args[0]
+            );
+        }
     }
 }
 
