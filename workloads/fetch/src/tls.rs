@@ -45,9 +45,42 @@ pub enum Trust {
     #[default]
     System,
     /// These, and no others.
-    Only(Vec<Authority>),
+    Only(Named),
     /// None, for this reason: the environment names a store that cannot be used.
     Unusable(String),
+}
+
+/// Authorities that a flag or a variable names. Clones share them, and the configuration of TLS: an
+/// actor for each request would otherwise have its own.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(from = "Vec<Authority>", into = "Vec<Authority>")]
+pub struct Named(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    authorities: Vec<Authority>,
+    /// Made when it is first needed: most runs need none.
+    config: OnceLock<Result<Arc<ClientConfig>, String>>,
+}
+
+impl PartialEq for Named {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.authorities == other.0.authorities
+    }
+}
+
+impl Eq for Named {}
+
+impl From<Vec<Authority>> for Named {
+    fn from(authorities: Vec<Authority>) -> Self {
+        Self(Arc::new(Shared { authorities, config: OnceLock::new() }))
+    }
+}
+
+impl From<Named> for Vec<Authority> {
+    fn from(named: Named) -> Self {
+        named.0.authorities.clone()
+    }
 }
 
 /// What is needed of an authority's certificate to check a signature, encoded as DER.
@@ -138,7 +171,24 @@ impl Trust {
         if size > MAX_ANCHORS {
             return Err(format!("its authorities take {size} bytes, and may take {MAX_ANCHORS}"));
         }
-        Ok(Self::Only(authorities))
+        Ok(Self::Only(authorities.into()))
+    }
+
+    /// The configuration of a client's connections.
+    ///
+    /// # Errors
+    ///
+    /// If the environment names a store that cannot be used.
+    pub fn config(&self) -> Result<Arc<ClientConfig>, TransportError> {
+        match self {
+            Self::System => Ok(SYSTEM.clone()),
+            Self::Only(Named(shared)) => {
+                let roots = || shared.authorities.iter().map(Authority::anchor).collect();
+                let config = || config(RootCertStore { roots: roots() }, &shared.authorities);
+                shared.config.get_or_init(config).clone().map_err(TransportError::Tls)
+            }
+            Self::Unusable(why) => Err(TransportError::Tls(why.clone())),
+        }
     }
 }
 
@@ -151,13 +201,6 @@ fn read(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     }
     let certificates = CertificateDer::pem_slice_iter(&text).collect::<Result<_, _>>();
     certificates.map_err(|_| "not in PEM form".to_owned())
-}
-
-/// The configuration of a client, which is made when it is first needed: most runs need none.
-#[derive(Debug)]
-pub struct Tls {
-    trust: Trust,
-    config: OnceLock<Result<Arc<ClientConfig>, String>>,
 }
 
 /// The configuration with the system's store, which is read once per process.
@@ -175,31 +218,6 @@ fn roots(system: Vec<CertificateDer<'static>>) -> RootCertStore {
         store.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     }
     store
-}
-
-impl Tls {
-    /// TLS that trusts these authorities.
-    #[must_use]
-    pub fn new(trust: Trust) -> Self {
-        Self { trust, config: OnceLock::new() }
-    }
-
-    /// The configuration of the client's connections.
-    ///
-    /// # Errors
-    ///
-    /// If the environment names a store that cannot be used.
-    pub fn config(&self) -> Result<Arc<ClientConfig>, TransportError> {
-        match &self.trust {
-            Trust::System => Ok(SYSTEM.clone()),
-            Trust::Only(authorities) => {
-                let roots = || authorities.iter().map(Authority::anchor).collect();
-                let config = || config(RootCertStore { roots: roots() }, authorities);
-                self.config.get_or_init(config).clone().map_err(TransportError::Tls)
-            }
-            Trust::Unusable(why) => Err(TransportError::Tls(why.clone())),
-        }
-    }
 }
 
 /// A configuration that trusts these authorities, of which the second are named by a flag or a

@@ -4,9 +4,9 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use cc_core::error::reason;
 use cc_fetch::{
-    Settings, TransportError,
+    Settings, TransportError, Trust,
     lookup::{self, LOOKUPS, Refusals},
-    tls::{self, Tls},
+    tls,
 };
 use hyper::http::uri::Authority;
 use tokio::{
@@ -33,7 +33,7 @@ pub(super) type Stream = Either<TcpStream, Box<TlsStream<TcpStream>>>;
 /// Establishes connections.
 pub(super) struct Dialer {
     timeout: Duration,
-    tls: Tls,
+    trust: Trust,
     /// Permits for lookups.
     lookups: Arc<Semaphore>,
 }
@@ -42,7 +42,7 @@ impl Dialer {
     /// A dialer without connections.
     pub(super) fn new(settings: &Settings) -> Self {
         let lookups = Arc::new(Semaphore::new(LOOKUPS));
-        Self { timeout: settings.timeout(), tls: Tls::new(settings.trust.clone()), lookups }
+        Self { timeout: settings.timeout(), trust: settings.trust.clone(), lookups }
     }
 
     /// Looks the host up within the timeout. Then connects, and makes the handshake of TLS if it is
@@ -62,7 +62,7 @@ impl Dialer {
         if !peer.is_tls {
             return Ok(Either::Left(stream));
         }
-        let connector = TlsConnector::from(self.tls.config()?);
+        let connector = TlsConnector::from(self.trust.config()?);
         let secured = by(deadline, connector.connect(tls::server_name(host)?, stream)).await?;
         let error_of = |error| tls::error_of(&error, host).unwrap_or_else(|| io_error(&error));
         Ok(Either::Right(Box::new(secured.map_err(error_of)?)))

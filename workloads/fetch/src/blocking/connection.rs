@@ -30,7 +30,7 @@ use super::super::{
     MAX_WAIT,
     failure::TransportError,
     lookup::{self, Refusals},
-    tls::{self, Tls},
+    tls::{self, Trust},
 };
 /// No connection could be established, for this reason.
 #[derive(Debug)]
@@ -52,12 +52,12 @@ fn no_connection(why: TransportError) -> Error {
 #[derive(Debug)]
 pub(super) struct Dialer {
     bell: Bell,
-    tls: Tls,
+    trust: Trust,
 }
 
 impl Dialer {
-    pub(super) fn new(bell: Bell, tls: Tls) -> Self {
-        Self { bell, tls }
+    pub(super) fn new(bell: Bell, trust: Trust) -> Self {
+        Self { bell, trust }
     }
 
     /// Connects to the first address that answers. The remaining time is divided among the
@@ -115,7 +115,7 @@ impl Dialer {
     }
 
     fn secured(&self, mut socket: Socket, host: &str) -> Result<Stream, Error> {
-        let config = self.tls.config().map_err(no_connection)?;
+        let config = self.trust.config().map_err(no_connection)?;
         let name = tls::server_name(host).map_err(no_connection)?;
         let mut conn = ClientConnection::new(config, name)
             .map_err(|error| no_connection(TransportError::Tls(error.to_string())))?;

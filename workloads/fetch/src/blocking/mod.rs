@@ -24,13 +24,7 @@ use self::{
     connection::{Dialer, Lookup, NoConnection},
     ends::{Checker, End, content},
 };
-use super::{
-    RequestHeader, Settings,
-    attempt::Attempted,
-    download::Download,
-    failure::TransportError,
-    tls::{self, Tls},
-};
+use super::{RequestHeader, Settings, attempt::Attempted, download::Download, failure::TransportError, tls};
 /// Size of the reads of a body.
 const READ_SIZE: usize = 16 << 10;
 /// Maximum bytes of the head of an answer.
@@ -73,7 +67,7 @@ impl Client {
             .timeout_per_read(Some(timeout))
             .timeout_per_write(Some(timeout))
             .build();
-        let connector = Dialer::new(bell, Tls::new(settings.trust.clone())).chain(Checker);
+        let connector = Dialer::new(bell, settings.trust.clone()).chain(Checker);
         let agent = Agent::with_parts(config, connector, Lookup(stopped_rx));
         Ok(Self { agent, stop: stop.clone(), _on_stop: [rings, ends_lookups] })
     }

@@ -15,7 +15,7 @@ fn authority(name: &str) -> String {
 
 fn count(trust: &Trust) -> usize {
     match trust {
-        Trust::Only(authorities) => authorities.len(),
+        Trust::Only(named) => named.0.authorities.len(),
         other => panic!("{other:?}"),
     }
 }
@@ -30,7 +30,7 @@ fn a_file_has_certificates_in_pem_form() {
     assert_eq!(count(&trust), 2);
     let bytes = postcard::to_stdvec(&trust).unwrap();
     assert_eq!(postcard::from_bytes::<Trust>(&bytes), Ok(trust.clone()));
-    assert_eq!(Tls::new(trust).config().map(drop), Ok(()));
+    assert_eq!(trust.config().map(drop), Ok(()));
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn the_environment_names_a_file_and_directories() {
     let unusable = Trust::of_variables(gone, None);
     assert_eq!(unusable, Trust::Unusable("SSL_CERT_FILE gone: No such file or directory".to_owned()));
     assert_eq!(
-        Tls::new(unusable).config().map(drop),
+        unusable.config().map(drop),
         Err(TransportError::Tls("SSL_CERT_FILE gone: No such file or directory".to_owned()))
     );
 }
