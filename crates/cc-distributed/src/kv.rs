@@ -40,7 +40,7 @@ use cc_workloads::{
     Ctx, Error, Result,
     kv::{
         Config, Connection, Now, Part, Parts, Plan, READ, Refusal, Reply, Server, Slots, Totals,
-        accept_again, hang_up, turn_away,
+        accept_again, hang_up, resp::MAX_BULK, turn_away,
     },
 };
 use rustix::net::{Shutdown, shutdown};
@@ -251,6 +251,11 @@ impl Nodes {
             let set = part.longest_set();
             // `Relaxed` suffices: the value is an estimate, and guards no other memory.
             let before = self.longest[part.shard].fetch_max(set, Ordering::Relaxed);
+            if part.appended() > 0 {
+                // The value that is lengthened is not known here. It may be the longest one.
+                let more = |longest: usize| Some(longest.saturating_add(part.appended()).min(MAX_BULK));
+                let _ = self.longest[part.shard].fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+            }
             part.values().saturating_mul(before.max(set))
         };
         parts.iter().map(longest).fold(0, usize::saturating_add)
@@ -456,7 +461,7 @@ async fn within<T>(limit: Option<Duration>, operation: impl Future<Output = io::
 
 #[cfg(test)]
 mod tests {
-    use cc_workloads::kv::{Command, Key, When};
+    use cc_workloads::kv::{Command, Key};
 
     use super::*;
 
@@ -472,7 +477,7 @@ mod tests {
         let get = |shard| nodes.longest_answer(&part(shard, Command::Get(key())));
         let set = |length| {
             let value = vec![b'x'; length].as_slice().into();
-            part(1, Command::Set { key: key(), value, after: None, when: When::Always })
+            part(1, Command::set(key(), value))
         };
         assert_eq!(get(1), 0);
         assert_eq!(nodes.longest_answer(&set(1 << 20)), 0, "it answers with no value");
@@ -480,5 +485,8 @@ mod tests {
         assert_eq!((get(0), get(1)), (0, 1 << 20));
         let keys = (0..3).map(|_| key()).collect();
         assert_eq!(nodes.longest_answer(&part(1, Command::Mget(keys))), 3 << 20);
+        let append = Command::Append(key(), [b'x'; 7][..].into());
+        assert_eq!(nodes.longest_answer(&part(1, append)), 0);
+        assert_eq!((get(0), get(1)), (0, (1 << 20) + 7), "an appended part lengthens a value");
     }
 }

@@ -6,7 +6,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -28,8 +28,11 @@ impl Clock {
     /// A clock that a test sets. Its monotonic time begins at 1, its date at the start of 2026.
     #[must_use]
     pub fn manual() -> (Self, ManualClock) {
-        let manual =
-            Arc::new(Manual { monotonic: AtomicU64::new(1), wall: AtomicU64::new(1_767_225_600_000) });
+        let manual = Arc::new(Manual {
+            monotonic: AtomicU64::new(1),
+            wall: AtomicU64::new(1_767_225_600_000),
+            date_offset: AtomicI64::new(0),
+        });
         (Self(Some(manual.clone())), ManualClock(manual))
     }
 
@@ -45,6 +48,37 @@ impl Clock {
         }
     }
 
+    /// The date at a time that was read from this clock a moment ago, in milliseconds since 1970.
+    ///
+    /// The difference between the two clocks is kept as long as it is almost the same, so a date
+    /// that is turned into a time and back stays the same. If the date is changed, it follows.
+    pub(super) fn date(&self, Now(at): Now) -> u64 {
+        let Now(now) = self.now();
+        let measured = self.wall().cast_signed().wrapping_sub(now.cast_signed());
+        let kept = match &self.0 {
+            None => &DATE_OFFSET,
+            Some(manual) => &manual.date_offset,
+        };
+        let mut offset = kept.load(Relaxed);
+        if offset.abs_diff(measured) > DATE_TOLERANCE {
+            // Two threads may both measure it; either value is right.
+            kept.store(measured, Relaxed);
+            offset = measured;
+        }
+        at.saturating_add_signed(offset)
+    }
+
+    /// The date in microseconds since 1970.
+    pub(super) fn wall_micros(&self) -> u64 {
+        match &self.0 {
+            None => {
+                let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+            }
+            Some(_) => self.wall().saturating_mul(1000),
+        }
+    }
+
     /// The date, in milliseconds since 1970. It may jump in either direction.
     pub(super) fn wall(&self) -> u64 {
         match &self.0 {
@@ -57,6 +91,12 @@ impl Clock {
     }
 }
 
+/// The date minus the monotonic time of the system, in milliseconds, when it was last measured.
+static DATE_OFFSET: AtomicI64 = AtomicI64::new(0);
+/// A smaller change of the offset, in milliseconds, is taken for the time between reading the two
+/// clocks.
+const DATE_TOLERANCE: u64 = 20;
+
 /// Sets the time of a clock that [`Clock::manual`] has created.
 #[derive(Debug)]
 pub struct ManualClock(Arc<Manual>);
@@ -65,6 +105,7 @@ pub struct ManualClock(Arc<Manual>);
 struct Manual {
     monotonic: AtomicU64,
     wall: AtomicU64,
+    date_offset: AtomicI64,
 }
 
 impl ManualClock {
@@ -111,6 +152,18 @@ mod tests {
         hands.advance(Duration::from_secs(1));
         assert_eq!((clock.now(), clock.wall()), (Now(first.0 + 1000), 1007));
         assert!(wall > 7);
+    }
+
+    #[test]
+    fn a_date_stays_the_same_until_it_is_changed() {
+        let (clock, hands) = Clock::manual();
+        let (first, date) = (clock.now(), clock.date(clock.now()));
+        hands.advance(Duration::from_secs(5));
+        assert_eq!((clock.date(first), clock.date(clock.now())), (date, date + 5000));
+        hands.set_wall(date + 5010);
+        assert_eq!(clock.date(first), date, "a small difference is one of measuring");
+        hands.set_wall(date);
+        assert_eq!(clock.date(first), date - 5000);
     }
 
     #[test]

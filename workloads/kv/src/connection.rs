@@ -72,7 +72,7 @@ pub struct Connection {
     is_closing: bool,
     /// `input` does not contain a complete request.
     needs_more: bool,
-    /// A WATCH is unanswered. The next request must know its result.
+    /// A WATCH or a move between two shards is unanswered. The next request must know its result.
     is_watching: bool,
 }
 
@@ -83,6 +83,8 @@ enum Waiting {
     Plan(usize),
     /// The reply to the plan of a WATCH of this weight.
     Watch(usize),
+    /// The reply to a plan of this weight of a move between two shards.
+    Move(usize),
     /// This reply, after all earlier ones.
     Reply(Reply),
 }
@@ -186,7 +188,7 @@ impl Connection {
             let asked = match step {
                 Step::Reply(reply) => {
                     self.reply(reply);
-                    if self.auth_deadline.is_some() {
+                    if self.auth_deadline.is_some() || self.session.is_unauthenticated() {
                         self.after_auth();
                     }
                     continue;
@@ -199,8 +201,8 @@ impl Connection {
                     self.hang_up();
                     continue;
                 }
-                Step::Run(plan) | Step::Watch(plan) if !self.admit_plan(&plan) => {
-                    self.session.forget_watch();
+                Step::Run(plan) | Step::Watch(plan) | Step::Move(plan) if !self.admit_plan(&plan) => {
+                    self.session.forget_step();
                     self.reply(plan.refused(0, Refusal::Full));
                     continue;
                 }
@@ -212,6 +214,11 @@ impl Connection {
                     self.is_watching = true;
                     let weight = plan.weight();
                     self.run_or_postpone(plan, Waiting::Watch(weight))
+                }
+                Step::Move(plan) => {
+                    self.is_watching = true;
+                    let weight = plan.weight();
+                    self.run_or_postpone(plan, Waiting::Move(weight))
                 }
             };
             if asked.is_some() {
@@ -237,6 +244,14 @@ impl Connection {
                 self.in_flight -= weight;
                 self.is_watching = false;
                 self.session.answered(reply)
+            }
+            Waiting::Move(weight) => {
+                self.in_flight -= weight;
+                match self.moved(reply) {
+                    Some(reply) => reply,
+                    // The next plan of the move is postponed, and returned by `next`.
+                    None => return,
+                }
             }
             Waiting::Reply(_) => unreachable!("replies do not wait at the head"),
         };
@@ -344,7 +359,7 @@ impl Connection {
     /// Returns the reply, or an error in its place if there is no room to keep it until the client
     /// has taken it.
     fn admit_reply(&mut self, reply: Reply) -> Reply {
-        if !matches!(reply, Reply::Bulk(_) | Reply::Array(_)) {
+        if !reply.is_long() {
             return reply;
         }
         let kept = self.in_flight + self.output.weight() + reply.weight();
@@ -367,6 +382,10 @@ impl Connection {
             self.server.unauthenticated_leaves();
             return;
         }
+        if self.auth_deadline.is_none() {
+            // RESET has taken the authentication back.
+            self.auth_deadline = Some(deadline_after(self.server.unauthenticated_enters()));
+        }
         let penalty = self.session.take_penalty();
         if !penalty.is_zero() {
             self.paused_until = Some(deadline_after(penalty));
@@ -383,6 +402,26 @@ impl Connection {
         }
         self.postponed = Some(Box::new((plan, waiting)));
         None
+    }
+
+    /// Continues a move between two shards after the reply to one of its plans. `None` if another
+    /// plan follows, otherwise the reply to the client. Nothing else is in flight meanwhile.
+    #[cold]
+    fn moved(&mut self, reply: Reply) -> Option<Reply> {
+        let reply = match self.session.moved(reply, &self.server) {
+            Ok(plan) if self.admit_plan(&plan) => {
+                let waiting = Waiting::Move(plan.weight());
+                self.postponed = Some(Box::new((plan, waiting)));
+                return None;
+            }
+            Ok(_) => {
+                self.session.forget_step();
+                Reply::out_of_memory()
+            }
+            Err(reply) => reply,
+        };
+        self.is_watching = false;
+        Some(reply)
     }
 
     fn reply(&mut self, reply: Reply) {

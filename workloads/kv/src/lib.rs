@@ -1,4 +1,4 @@
-//! `kv`: an in-memory key-value server that real clients of Redis work with (RESP2).
+//! `kv`: an in-memory key-value server that real clients of Redis work with (RESP2 and RESP3).
 //!
 //! ```text
 //!  bytes ── received() ──> Connection ── next() ──> Plan ── parts() ──> Shard ── run() ──> Answer
@@ -31,7 +31,10 @@ mod clock;
 mod command;
 mod connection;
 mod data;
+mod docs;
 mod farewell;
+mod float;
+mod glob;
 mod output;
 mod plan;
 mod reply;
@@ -51,12 +54,12 @@ use std::{net::TcpListener, time::Duration};
 pub use accept::accept_again;
 pub use budget::{Charge, SharedBudget};
 pub use clock::{Clock, ManualClock, Now, deadline_after};
-pub use command::{Command, Keys, When};
+pub use command::{Command, ExpireWhen, Expiry, Keys, Move, MoveKind, Scan, SetReply, TtlUnit, When};
 pub use connection::{Connection, READ, TOO_MANY};
 pub use data::{Key, Value};
 pub use farewell::{hang_up, turn_away};
 pub use plan::{Part, Parts, Plan};
-pub use reply::Reply;
+pub use reply::{Protocol, Reply};
 pub use server::{Config, Server, Tally, Totals};
 pub use session::{Session, Step};
 pub use shard::{Answer, Check, Refusal, Replies, Shard, Stats};

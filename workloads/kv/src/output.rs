@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, vec};
 
-use super::{Reply, Value, connection::MAX_IDLE_BUFFER, reply::put_header};
+use super::{Protocol, Reply, Value, connection::MAX_IDLE_BUFFER, reply::put_header};
 
 /// Replies that are not written yet.
 ///
@@ -14,6 +14,8 @@ pub(super) struct Output {
     bytes: Vec<u8>,
     /// How many of `bytes` are written.
     written: usize,
+    /// The protocol of the next reply that is encoded.
+    protocol: Protocol,
     /// The replies that follow `bytes`; allocated only if there are any.
     pending: Option<Box<Pending>>,
 }
@@ -87,16 +89,18 @@ impl Output {
                 self.bytes.extend_from_slice(&value);
                 self.bytes.extend_from_slice(b"\r\n");
             }
-            reply @ (Reply::Bulk(_) | Reply::Array(_)) => self.push_pending(reply),
+            reply @ (Reply::Bulk(_) | Reply::Array(_) | Reply::Map(_) | Reply::Set(_)) => {
+                self.push_pending(reply);
+            }
             reply if self.pending.is_some() => self.push_pending(reply),
-            reply => reply.encode(&mut self.bytes),
+            reply => reply.encode(&mut self.bytes, &mut self.protocol),
         }
     }
 
     /// Releases memory if everything is written.
     pub(super) fn shrink(&mut self) {
         if self.is_empty() {
-            *self = Self::default();
+            *self = Self { protocol: self.protocol, ..Self::default() };
         }
     }
 
@@ -118,15 +122,16 @@ impl Output {
         let Some(pending) = &mut self.pending else { return };
         while pending.large.is_none() && self.bytes.len() - self.written < MAX_AHEAD {
             match pending.next() {
-                Some(Reply::Array(items)) => {
-                    put_header(&mut self.bytes, b'*', items.len());
+                Some(mut reply @ (Reply::Array(_) | Reply::Map(_) | Reply::Set(_))) => {
+                    let items = reply.take_items();
+                    reply.put_items_header(&mut self.bytes, items.len(), self.protocol);
                     pending.items.push(items.into_iter());
                 }
                 Some(Reply::Bulk(value)) if value.len() >= MIN_UNCOPIED => {
                     put_header(&mut self.bytes, b'$', value.len());
                     pending.large = Some((value, 0));
                 }
-                Some(reply) => reply.encode(&mut self.bytes),
+                Some(reply) => reply.encode(&mut self.bytes, &mut self.protocol),
                 None => {
                     self.pending = None;
                     return;
@@ -167,13 +172,16 @@ mod tests {
         let [small, large] = [Reply::bulk(vec![b'a'; 9]), Reply::bulk(vec![b'b'; MIN_UNCOPIED])];
         let inner = Reply::Array(vec![large.clone(), Reply::Array(vec![]), Reply::Nil]);
         let outer = Reply::Array(vec![inner, small.clone(), large.clone()]);
-        vec![Reply::Ok, small.clone(), large, outer, Reply::Int(3), Reply::Array(vec![small; 30_000])]
+        let switch = Reply::Switch(Protocol::Resp3, Reply::from([("a", Reply::Nil)]).into());
+        let long = Reply::Array(vec![small.clone(); 30_000]);
+        vec![Reply::Ok, small, large, outer, Reply::Nil, switch, Reply::Nil, long, Reply::NilArray]
     }
 
     #[test]
     fn what_is_written_is_what_was_replied_however_it_is_taken() {
         let mut expected = Vec::new();
-        replies().iter().for_each(|reply| reply.encode(&mut expected));
+        let mut protocol = Protocol::default();
+        replies().iter().for_each(|reply| reply.encode(&mut expected, &mut protocol));
         for at_a_time in [1, 7, 4096, usize::MAX] {
             let mut output = Output::default();
             replies().into_iter().for_each(|reply| output.push(reply));

@@ -7,7 +7,10 @@ use smallvec::{SmallVec, smallvec};
 
 use self::join::{Inbox, Join};
 use super::{
-    Answer, Check, Command, Key, Keys, Now, Refusal, Replies, Reply, Shard, Slots, Value, text::Info,
+    Answer, Check, Command, Key, Keys, Now, Refusal, Replies, Reply, Shard, Slots, TtlUnit, Value,
+    command::{MAX_SCANNED_SHARDS, Scan},
+    shard::scan::Cursor,
+    text::Info,
 };
 
 /// A command or transaction that runs atomically: no client sees a part of its effects.
@@ -84,10 +87,10 @@ impl Plan {
     }
 
     /// Whether it must run atomically. (INFO does not: it asks every shard, and must report those
-    /// that are down.)
+    /// that are down. Neither does SCAN, which promises nothing about keys that come and go.)
     #[must_use]
     pub fn is_isolated(&self) -> bool {
-        !matches!(self.join, Join::Info(..))
+        !matches!(self.join, Join::Info(..) | Join::Scan(..))
     }
 
     /// The reply to the client, from the answers of the shards in any order.
@@ -116,6 +119,7 @@ impl Plan {
     #[must_use]
     pub fn refused(&self, shard: usize, why: Refusal) -> Reply {
         match why {
+            Refusal::Changed if matches!(self.join, Join::IfAbsent(_)) => Reply::Int(0),
             Refusal::Changed => Reply::NilArray,
             Refusal::Down => Reply::down(shard),
             Refusal::Silent => Reply::silent(shard),
@@ -170,10 +174,7 @@ impl Planner {
 
     /// The plan of an EXEC. `weight` is that of its commands, including their plans and replies.
     pub(super) fn exec(mut self, checks: Vec<Check>, queue: Vec<Queued>, weight: usize) -> Plan {
-        for check in checks {
-            let shard = self.slots.shard(&check.key);
-            self.part(shard).checks.push(check);
-        }
+        checks.into_iter().for_each(|check| self.check(check));
         let joins = queue.into_iter().map(|queued| self.queued(queued)).collect();
         Plan { parts: self.parts, join: Join::Exec(joins), weight }
     }
@@ -182,6 +183,31 @@ impl Planner {
     pub(super) fn info(mut self, info: Box<Info>) -> Plan {
         let (join, weight) = (self.queued(Queued::Info(info)), Command::Stats.weight(self.slots.shards()));
         Plan { parts: self.parts, join, weight }
+    }
+
+    /// A plan whose reply is an array of the replies to these commands, of which each has one key.
+    pub(super) fn steps(mut self, commands: impl IntoIterator<Item = Command>) -> Plan {
+        let mut weight = 0;
+        let mut step = |command: Command| {
+            weight += command.weight(1);
+            self.command(command)
+        };
+        let joins = commands.into_iter().map(&mut step).collect();
+        Plan { parts: self.parts, join: Join::Array(joins), weight }
+    }
+
+    /// A plan that runs these commands if the checks hold. Then the reply is `reply`, otherwise it
+    /// is the null array.
+    pub(super) fn checked(mut self, checks: Vec<Check>, commands: Vec<Command>, reply: Reply) -> Plan {
+        let weight = commands.iter().map(|command| command.weight(1)).sum();
+        checks.into_iter().for_each(|check| self.check(check));
+        commands.into_iter().for_each(|command| drop(self.command(command)));
+        Plan { parts: self.parts, join: Join::Ready(reply), weight }
+    }
+
+    fn check(&mut self, check: Check) {
+        let shard = self.slots.shard(&check.key);
+        self.part(shard).checks.push(check);
     }
 
     fn queued(&mut self, queued: Queued) -> Join {
@@ -202,14 +228,48 @@ impl Planner {
             Command::Mset(pairs) => Join::All(self.pairs(pairs)),
             Command::Dbsize => Join::Sum(self.every(&Command::Dbsize)),
             Command::Flushdb => Join::All(self.every(&Command::Flushdb)),
+            Command::Keys(_) => Join::Concat(self.every(&command)),
+            Command::Randomkey => Join::Random(self.every(&command)),
+            Command::Scan(scan) => self.scan(&scan),
+            Command::Msetnx(pairs) if !self.is_one_shard(&pairs) => {
+                pairs.iter().for_each(|(key, _)| self.check(Check::absent(key.clone())));
+                Join::IfAbsent(self.pairs(pairs))
+            }
+            Command::Ttl { ref key, unit: unit @ (TtlUnit::Date(date) | TtlUnit::FineDate(date)) } => {
+                let shard = self.slots.shard(key);
+                let is_fine = matches!(unit, TtlUnit::FineDate(_));
+                self.give(shard, command);
+                Join::Date { shard, date, is_fine }
+            }
             command => {
                 // A command without a key would go to shard 0, but the arms above handle all of
                 // these.
-                let shard = command.only_key().map_or(0, |key| self.slots.shard(key));
+                let shard = command.first_key().map_or(0, |key| self.slots.shard(key));
                 self.part(shard).ops.push(command);
                 Join::One(shard)
             }
         }
+    }
+
+    fn is_one_shard(&self, pairs: &[(Key, Value)]) -> bool {
+        let mut shards = pairs.iter().map(|(key, _)| self.slots.shard(key));
+        let first = shards.next();
+        shards.all(|shard| Some(shard) == first)
+    }
+
+    /// Asks the shard in which the cursor is, and those after it. They reply only if they have few
+    /// keys: so a server with few keys replies all of them at once, and one with many does not look
+    /// for keys that the reply would not contain.
+    fn scan(&mut self, scan: &Scan) -> Join {
+        let (all, first) = (self.slots.shards(), Cursor::from(scan.cursor).shard);
+        let shards = first..all.min(first.saturating_add(MAX_SCANNED_SHARDS));
+        for shard in shards.clone() {
+            let is_first = shard == first;
+            let cursor = if is_first { scan.cursor } else { Cursor::start(shard).into() };
+            let scan = Scan { cursor, only_whole: !is_first, ..scan.clone() };
+            self.give(shard, Command::Scan(scan.into()));
+        }
+        Join::Scan(shards, all)
     }
 
     fn part(&mut self, shard: usize) -> &mut Part {
@@ -274,11 +334,27 @@ impl Command {
             | Self::Add(key, _)
             | Self::Strlen(key)
             | Self::Type(key)
-            | Self::Ttl { key, .. }
-            | Self::Expire(key, _)
-            | Self::Persist(key) => Some(key),
+            | Self::Ttl { key, unit: TtlUnit::Seconds | TtlUnit::Milliseconds }
+            | Self::Expire { key, .. }
+            | Self::Persist(key)
+            | Self::AddFloat(key, _)
+            | Self::Getdel(key)
+            | Self::Getex(key, _)
+            | Self::Append(key, _)
+            | Self::Getrange(key, ..)
+            | Self::Setrange(key, ..)
+            | Self::Entry(key) => Some(key),
             Self::Del(keys) | Self::Exists(keys) if keys.len() == 1 => keys.first(),
             _ => None,
+        }
+    }
+
+    /// The key whose shard runs the command, if one shard does.
+    fn first_key(&self) -> Option<&Key> {
+        match self {
+            Self::Move(mover) => Some(&mover.from),
+            Self::Msetnx(pairs) => pairs.first().map(|(key, _)| key),
+            _ => self.only_key(),
         }
     }
 }

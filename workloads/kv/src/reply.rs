@@ -1,10 +1,32 @@
-//! Replies, and their encoding in RESP2.
+//! Replies, and their encoding in RESP2 and RESP3.
 
-use std::{borrow::Cow, iter};
+use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
 use super::Value;
+
+/// The version of the protocol in which a client is answered: each connection chooses with HELLO.
+/// Requests are the same in both.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Protocol {
+    /// RESP2, with which each connection begins.
+    #[default]
+    Resp2,
+    /// RESP3, which has maps, sets, and one null.
+    Resp3,
+}
+
+impl Protocol {
+    /// Its number in HELLO.
+    #[must_use]
+    pub fn number(self) -> i64 {
+        match self {
+            Self::Resp2 => 2,
+            Self::Resp3 => 3,
+        }
+    }
+}
 
 /// The reply to a command.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,12 +41,21 @@ pub enum Reply {
     Int(i64),
     /// A string of arbitrary bytes.
     Bulk(Value),
-    /// The null string: `$-1`.
+    /// A text for people, such as that of INFO: a string in RESP2, `=15\r\ntxt:…` in RESP3.
+    Text(Value),
+    /// The null string: `$-1` in RESP2, `_` in RESP3.
     Nil,
-    /// The null array: `*-1`. EXEC replies it if a watched key has changed.
+    /// The null array: `*-1` in RESP2, `_` in RESP3. EXEC replies it if a watched key has changed.
     NilArray,
     /// An array.
     Array(Vec<Reply>),
+    /// Names and values alternating: an array in RESP2, a map in RESP3.
+    Map(Vec<Reply>),
+    /// Items without an order: an array in RESP2, a set in RESP3.
+    Set(Vec<Reply>),
+    /// Changes the protocol of the connection: this reply, and all that follow it, are encoded in
+    /// the new one. It is in the sequence of replies because those before it may not be encoded yet.
+    Switch(Protocol, Box<Reply>),
 }
 
 impl Reply {
@@ -73,13 +104,19 @@ impl Reply {
         matches!(self, Self::Error(_))
     }
 
+    /// Whether it may take more memory than a number or a line.
+    pub(super) fn is_long(&self) -> bool {
+        matches!(self, Self::Bulk(_) | Self::Text(_) | Self::Array(_) | Self::Map(_) | Self::Set(_))
+    }
+
     /// The total bytes of its strings.
     #[must_use]
     pub fn size(&self) -> usize {
         match self {
-            Self::Bulk(value) => value.len(),
-            Self::Array(items) => items.iter().map(Self::size).sum(),
+            Self::Bulk(value) | Self::Text(value) => value.len(),
+            Self::Array(items) | Self::Map(items) | Self::Set(items) => items.iter().map(Self::size).sum(),
             Self::Simple(text) | Self::Error(text) => text.len(),
+            Self::Switch(_, reply) => reply.size(),
             Self::Ok | Self::Int(_) | Self::Nil | Self::NilArray => 0,
         }
     }
@@ -95,8 +132,11 @@ impl Reply {
         fn weight(reply: &Reply, last: &mut *const u8) -> usize {
             let own = match reply {
                 Reply::Bulk(value) if std::mem::replace(last, value.as_ptr()) == value.as_ptr() => 0,
-                Reply::Bulk(value) => value.len(),
-                Reply::Array(items) => items.iter().map(|item| weight(item, last)).sum(),
+                Reply::Bulk(value) | Reply::Text(value) => value.len(),
+                Reply::Array(items) | Reply::Map(items) | Reply::Set(items) => {
+                    items.iter().map(|item| weight(item, last)).sum()
+                }
+                Reply::Switch(_, reply) => weight(reply, last),
                 Reply::Simple(Cow::Owned(text)) | Reply::Error(Cow::Owned(text)) => text.len(),
                 _ => 0,
             };
@@ -105,24 +145,57 @@ impl Reply {
         weight(self, &mut std::ptr::null())
     }
 
-    /// Appends the encoded reply.
-    pub fn encode(&self, into: &mut Vec<u8>) {
+    /// Appends the encoded reply. A [`Switch`](Reply::Switch) changes `protocol`.
+    pub fn encode(&self, into: &mut Vec<u8>, protocol: &mut Protocol) {
         match self {
-            Self::Array(items) => {
-                put_header(into, b'*', items.len());
-                items.iter().for_each(|item| item.encode(into));
+            Self::Array(items) | Self::Map(items) | Self::Set(items) => {
+                self.put_items_header(into, items.len(), *protocol);
+                items.iter().for_each(|item| item.encode(into, protocol));
             }
             Self::Bulk(value) => {
                 put_header(into, b'$', value.len());
                 into.extend_from_slice(value);
                 into.extend_from_slice(b"\r\n");
             }
-            small => small.encode_small(into),
+            Self::Text(value) => {
+                match *protocol {
+                    Protocol::Resp2 => put_header(into, b'$', value.len()),
+                    Protocol::Resp3 => {
+                        put_header(into, b'=', value.len() + TEXT_FORMAT.len());
+                        into.extend_from_slice(TEXT_FORMAT);
+                    }
+                }
+                into.extend_from_slice(value);
+                into.extend_from_slice(b"\r\n");
+            }
+            Self::Switch(to, reply) => {
+                *protocol = *to;
+                reply.encode(into, protocol);
+            }
+            small => small.encode_small(into, *protocol),
         }
     }
 
-    /// Encodes a reply that is neither a string of arbitrary bytes nor an array.
-    fn encode_small(&self, into: &mut Vec<u8>) {
+    /// Takes the items out of an array, a map or a set.
+    pub(super) fn take_items(&mut self) -> Vec<Reply> {
+        match self {
+            Self::Array(items) | Self::Map(items) | Self::Set(items) => std::mem::take(items),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Appends the header of an array, a map or a set with this many items. A map has half as many
+    /// pairs.
+    pub(super) fn put_items_header(&self, into: &mut Vec<u8>, items: usize, protocol: Protocol) {
+        match (self, protocol) {
+            (Self::Map(_), Protocol::Resp3) => put_header(into, b'%', items / 2),
+            (Self::Set(_), Protocol::Resp3) => put_header(into, b'~', items),
+            _ => put_header(into, b'*', items),
+        }
+    }
+
+    /// Encodes a reply that contains neither arbitrary bytes nor other replies.
+    fn encode_small(&self, into: &mut Vec<u8>, protocol: Protocol) {
         match self {
             Self::Ok => into.extend_from_slice(b"+OK\r\n"),
             Self::Simple(text) => put_line(into, b'+', text),
@@ -132,17 +205,27 @@ impl Reply {
                 put_number(into, *number);
                 into.extend_from_slice(b"\r\n");
             }
+            _ if protocol == Protocol::Resp3 => into.extend_from_slice(b"_\r\n"),
             Self::NilArray => into.extend_from_slice(b"*-1\r\n"),
-            Self::Nil | Self::Bulk(_) | Self::Array(_) => into.extend_from_slice(b"$-1\r\n"),
+            // The others are encoded by the caller.
+            _ => into.extend_from_slice(b"$-1\r\n"),
         }
     }
 }
 
-/// Names and values alternating: the RESP2 form of a map.
+/// The format of a [`Reply::Text`] in RESP3: plain text.
+const TEXT_FORMAT: &[u8] = b"txt:";
+
+/// A map from names.
+impl<'a> FromIterator<(&'a str, Reply)> for Reply {
+    fn from_iter<I: IntoIterator<Item = (&'a str, Reply)>>(pairs: I) -> Self {
+        Self::Map(pairs.into_iter().flat_map(|(name, reply)| [Self::bulk(name), reply]).collect())
+    }
+}
+
 impl<const N: usize> From<[(&str, Reply); N]> for Reply {
     fn from(pairs: [(&str, Reply); N]) -> Self {
-        let pairs = pairs.into_iter().flat_map(|(name, reply)| iter::once(Self::bulk(name)).chain([reply]));
-        Self::Array(pairs.collect())
+        pairs.into_iter().collect()
     }
 }
 
@@ -184,8 +267,29 @@ mod tests {
 
     fn encoded(reply: &Reply) -> String {
         let mut bytes = Vec::new();
-        reply.encode(&mut bytes);
+        reply.encode(&mut bytes, &mut Protocol::Resp2);
         String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn resp3_has_its_own_kinds() {
+        let items = vec![
+            Reply::Nil,
+            Reply::NilArray,
+            Reply::from([("a", Reply::Int(1)), ("b", Reply::Nil)]),
+            Reply::Set(vec![Reply::Ok]),
+            Reply::Text(Value::from(&b"x:1"[..])),
+            Reply::bulk("x"),
+        ];
+        let reply = Reply::Array(items);
+        assert_eq!(
+            encoded(&reply),
+            "*6\r\n$-1\r\n*-1\r\n*4\r\n$1\r\na\r\n:1\r\n$1\r\nb\r\n$-1\r\n*1\r\n+OK\r\n$3\r\nx:1\r\n\
+             $1\r\nx\r\n"
+        );
+        let expected = "*6\r\n_\r\n_\r\n%2\r\n$1\r\na\r\n:1\r\n$1\r\nb\r\n_\r\n~1\r\n+OK\r\n=7\r\ntxt:x:1\r\n\
+                        $1\r\nx\r\n";
+        assert_eq!(encoded(&Reply::Switch(Protocol::Resp3, reply.into())), expected);
     }
 
     #[test]

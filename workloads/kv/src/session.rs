@@ -1,12 +1,21 @@
 //! The state of a connection's dialogue: authentication, watched keys, queued commands.
 
+mod client;
 pub(super) mod local;
+mod moving;
 
-use std::{borrow::Cow, time::Duration};
+use std::{
+    borrow::Cow,
+    time::{Duration, Instant},
+};
 
-use self::local::{unknown, unknown_subcommand};
+use self::{
+    client::Library,
+    local::{unknown, unknown_subcommand},
+    moving::Moving,
+};
 use super::{
-    Check, Command, Keys, Now, Plan, Reply, Server,
+    Check, Command, Keys, Now, Plan, Protocol, Reply, Server,
     budget::Charge,
     command::wrong_number,
     plan::{Planner, Queued},
@@ -24,6 +33,9 @@ pub enum Step {
     Run(Plan),
     /// The same, for a WATCH: pass its reply to [`Session::answered`] before the next step.
     Watch(Plan),
+    /// The same, for a RENAME or COPY between two shards: pass its reply to [`Session::moved`],
+    /// which may return another plan.
+    Move(Plan),
     /// This reply, and then the connection closes.
     Close(Reply),
     /// The connection closes without a reply.
@@ -40,12 +52,20 @@ pub struct Session {
     /// The last request contained a wrong password.
     last_was_wrong: bool,
     name: Option<Box<[u8]>>,
+    /// What CLIENT SETINFO has set.
+    library: Option<Box<Library>>,
+    /// When the client connected.
+    connected: Instant,
+    /// The protocol that the last HELLO has chosen.
+    protocol: Protocol,
     transaction: Option<Box<Transaction>>,
     watched: Vec<Check>,
     /// The memory that the watched keys take.
     watched_bytes: usize,
     /// The keys of a WATCH whose plan is not answered yet.
     watching: Keys,
+    /// A RENAME or COPY between two shards that has begun.
+    moving: Option<Box<Moving>>,
     /// The charge for queued commands and watched keys.
     charge: Charge,
 }
@@ -80,10 +100,14 @@ impl Session {
             wrong_passwords: 0,
             last_was_wrong: false,
             name: None,
+            library: None,
+            connected: Instant::now(),
+            protocol: Protocol::default(),
             transaction: None,
             watched: Vec::new(),
             watched_bytes: 0,
             watching: Keys::new(),
+            moving: None,
             charge: Charge::of_connection(server.budget.clone()),
         }
     }
@@ -120,6 +144,7 @@ impl Session {
             Verb::Multi => Step::Reply(self.multi()),
             Verb::Exec => self.exec(now, server),
             Verb::Discard => Step::Reply(self.discard()),
+            Verb::Reset => Step::Reply(self.reset(server)),
             Verb::Watch => self.watch(request, now, server),
             _ if self.transaction.is_some() => Step::Reply(self.queue(verb, request, server)),
             _ => self.run_command(verb, request, now, server),
@@ -136,10 +161,11 @@ impl Session {
         }
     }
 
-    /// Forgets the WATCH that `step` has just returned: it does not run, because there is no
-    /// memory.
-    pub fn forget_watch(&mut self) {
+    /// Forgets the WATCH or the move that `step` has just returned: it does not run, because there
+    /// is no memory.
+    pub fn forget_step(&mut self) {
         self.watching = Keys::new();
+        self.moving = None;
     }
 
     /// The reply to a request that was discarded because there is no memory for it.
@@ -177,7 +203,15 @@ impl Session {
     fn run_command(&mut self, verb: Verb, request: &Request, now: Now, server: &Server) -> Step {
         match Command::parse(verb, request, &server.config.clock) {
             Err(reply) => Step::Reply(reply),
-            Ok(Some(command)) => Step::Run(Plan::new(command, server.slots, now)),
+            Ok(Some(mut command)) => {
+                command.stamp(|| server.config.clock.date(now));
+                match command {
+                    Command::Move(what) if server.slots.shard(&what.from) != server.slots.shard(&what.to) => {
+                        self.begin_move(*what, server.slots, now)
+                    }
+                    command => ask_or_reply(Plan::new(command, server.slots, now)),
+                }
+            }
             Ok(None) if verb == Verb::Info => {
                 let info = Info::new(request, server);
                 ask_or_reply(Planner::new(server.slots, now).info(Box::new(info)))
@@ -197,6 +231,10 @@ impl Session {
     fn queue(&mut self, verb: Verb, request: &Request, server: &Server) -> Reply {
         let shards = server.slots.shards();
         let (queue, bytes, steps) = match Command::parse(verb, request, &server.config.clock) {
+            Ok(Some(command)) if !command.is_of_one_slot() => {
+                self.abort_transaction();
+                return Reply::error(CROSS_SLOT);
+            }
             Ok(Some(command)) => {
                 let (bytes, steps) = (command.weight(shards), command.steps(shards));
                 (Queue::Command(command), bytes, steps)
@@ -233,7 +271,7 @@ impl Session {
             return Step::Reply(Reply::error("EXECABORT Transaction discarded because of previous errors."));
         }
         let Transaction { queue, bytes, .. } = *transaction;
-        let queue = queue.into_iter().map(|queue| self.queued(queue, server)).collect();
+        let queue = queue.into_iter().map(|queue| self.queued(queue, now, server)).collect();
         ask_or_reply(Planner::new(server.slots, now).exec(checks, queue, bytes))
     }
 
@@ -246,9 +284,12 @@ impl Session {
         Reply::Error(Cow::Owned(format!("EXECABORT Transaction discarded because of: {why}")))
     }
 
-    fn queued(&mut self, queue: Queue, server: &Server) -> Queued {
+    fn queued(&mut self, queue: Queue, now: Now, server: &Server) -> Queued {
         match queue {
-            Queue::Command(command) => Queued::Command(command),
+            Queue::Command(mut command) => {
+                command.stamp(|| server.config.clock.date(now));
+                Queued::Command(command)
+            }
             Queue::Error(reply) => Queued::Ready(reply),
             Queue::Local(Verb::Info, kept) => Queued::Info(Box::new(Info::new(&kept.request(), server))),
             Queue::Local(verb, kept) => Queued::Ready(self.local(verb, &kept.request(), server)),
@@ -261,6 +302,16 @@ impl Session {
         }
         self.clear_watched();
         Reply::Ok
+    }
+
+    /// Makes the session what it was when the client connected.
+    fn reset(&mut self, server: &Server) -> Reply {
+        self.transaction = None;
+        self.clear_watched();
+        self.name = None;
+        self.protocol = Protocol::Resp2;
+        self.is_unauthenticated = server.config.password.is_some();
+        Reply::Switch(Protocol::Resp2, Reply::simple("RESET").into())
     }
 
     fn watch(&mut self, request: &Request, now: Now, server: &Server) -> Step {
@@ -305,6 +356,10 @@ impl Session {
 /// runs, so this limits how long other clients wait.
 const MAX_STEPS: usize = 1 << 20;
 
+/// The reply to a command in a transaction whose keys are of different slots: it would need the
+/// value of one shard to run on another, where all shards must run at once. As in Redis Cluster.
+const CROSS_SLOT: &str = "CROSSSLOT Keys in request don't hash to the same slot";
+
 const TOO_LONG: Reply = Reply::error(
     "ERR the transaction is too long: more than 1048576 keys, counting each shard that \
                                       a command asks",
@@ -319,7 +374,7 @@ fn local_weight(verb: Verb, shards: usize) -> (usize, usize) {
     match verb {
         Verb::Info => (Command::Stats.weight(shards) + 4096, Command::Stats.steps(shards)),
         // The reply lists every command.
-        Verb::Command => (32 << 10, 64),
+        Verb::Command => (256 << 10, 64),
         Verb::Config => (2048, 8),
         _ => (256, 1),
     }

@@ -1,6 +1,8 @@
 //! A shard: the data of some keys, and the semantics of the commands on them.
 
+pub(super) mod scan;
 mod stats;
+mod strings;
 
 use std::sync::Arc;
 
@@ -11,10 +13,11 @@ use hashbrown::hash_table::Entry as Slot;
 
 pub use self::stats::Stats;
 use super::{
-    Command, Key, Keys, Now, Part, Reply, Server, SharedBudget, Value, When,
+    Command, ExpireWhen, Expiry, Key, Keys, Move, Now, Part, Reply, Server, SetReply, SharedBudget, TtlUnit,
+    Value, When,
     budget::Reservation,
     command::NOT_AN_INTEGER,
-    resp::number,
+    resp::{MAX_BULK, number},
     table::{Entry, NEVER, Table, cost},
     tombstones::Tombstones,
 };
@@ -53,8 +56,20 @@ pub struct Check {
     /// so every check of it fails.
     pub epoch: u64,
     /// The key's version at the time of WATCH. If the key was absent: a flag and the shard's
-    /// last version.
+    /// last version. All ones for [`Check::absent`].
     pub number: u64,
+}
+
+/// The number of a check that the key is absent, no matter since when. No shard assigns so many
+/// versions.
+const ABSENT_NOW: u64 = u64::MAX;
+
+impl Check {
+    /// The condition that a key is absent.
+    #[must_use]
+    pub fn absent(key: Key) -> Self {
+        Self { key, epoch: 0, number: ABSENT_NOW }
+    }
 }
 
 /// The data of a part of the keys. Its owner (a lock, an actor, a process) calls it from one thread
@@ -74,6 +89,8 @@ pub struct Shard {
     /// The latest time that was passed in. It never decreases: two threads may read the clock in
     /// one order and acquire the shard in the other.
     now: u64,
+    /// The time of the last part, which may be earlier.
+    part_time: u64,
     /// The clock hand: the bucket at which the last sweep ended.
     hand: usize,
     /// The server of this shard's process, if this is the process's only shard.
@@ -93,7 +110,8 @@ impl Shard {
     pub fn new(budget: SharedBudget, epoch: u64) -> Self {
         let (table, tombstones, reservation) =
             (Table::default(), Tombstones::default(), Reservation::new(budget));
-        Self { table, tombstones, reservation, epoch, version: 0, volatile: 0, now: 0, hand: 0, server: None }
+        let (version, volatile, now, part_time, hand) = (0, 0, 0, 0, 0);
+        Self { table, tombstones, reservation, epoch, version, volatile, now, part_time, hand, server: None }
     }
 
     /// Makes INFO include the figures of the shard's process. For a process that owns only this
@@ -131,8 +149,8 @@ impl Shard {
         if !part.checks.iter().all(|check| self.holds(check)) {
             return Err(Refusal::Changed);
         }
-        let max_growth = part.ops.iter().map(Command::growth).sum();
-        if max_growth == 0 || self.reservation.reserve(max_growth) || self.has_room_for(&part.ops) {
+        let max_growth = part.ops.iter().map(|command| self.max_growth(command, part)).sum();
+        if max_growth == 0 || self.reservation.reserve(max_growth) || self.has_room_for(part) {
             return Ok(());
         }
         self.reservation.release_excess();
@@ -191,13 +209,24 @@ impl Shard {
         // GET and MGET may read a value that the part itself sets.
         match &part.ops[..] {
             [Command::Mget(keys)] if keys.len() > 1 => self.copied_bytes(keys, 0) <= room,
+            [command @ (Command::Keys(_) | Command::Scan(_))] => self.listed_bytes(command) <= room,
             [] | [_] => true,
             ops => {
-                let set = part.longest_set();
-                let copied = |command: &Command| match command {
-                    Command::Get(key) => self.copied_bytes([key], set),
-                    Command::Mget(keys) => self.copied_bytes(keys, set),
+                let set = part.longest_set().saturating_add(part.appended());
+                // A value may be moved to the key first.
+                let moved = |command: &Command| match command {
+                    Command::Move(mover) => self.copied_bytes([&mover.from], set),
                     _ => 0,
+                };
+                let set = ops.iter().map(moved).max().map_or(set, |moved| set.max(moved as usize));
+                let copied = |command: &Command| match command {
+                    Command::Get(key)
+                    | Command::Getdel(key)
+                    | Command::Getex(key, _)
+                    | Command::Getrange(key, ..)
+                    | Command::Set { key, reply: SetReply::Old, .. } => self.copied_bytes([key], set),
+                    Command::Mget(keys) => self.copied_bytes(keys, set),
+                    command => self.listed_bytes(command),
                 };
                 ops.iter().map(copied).sum::<u64>() <= room
             }
@@ -218,10 +247,13 @@ impl Shard {
     }
 
     fn advance_clock(&mut self, Now(now): Now) {
-        self.now = self.now.max(now);
+        (self.now, self.part_time) = (self.now.max(now), now);
     }
 
     fn holds(&self, check: &Check) -> bool {
+        if check.number == ABSENT_NOW {
+            return self.live(&check.key).is_none();
+        }
         check.epoch == self.epoch
             && match (self.live(&check.key), check.number & ABSENT) {
                 (Some(entry), 0) => entry.version == check.number,
@@ -244,12 +276,25 @@ impl Shard {
 
     /// Computes exactly how much memory is needed, if there is not enough for the upper bound.
     #[cold]
-    fn has_room_for(&mut self, ops: &[Command]) -> bool {
-        let growth = ops.iter().map(|command| self.exact_growth(command)).sum();
+    fn has_room_for(&mut self, part: &Part) -> bool {
+        let growth = part.ops.iter().map(|command| self.exact_growth(command, part)).sum();
         self.reservation.reserve(growth)
     }
 
-    fn exact_growth(&self, command: &Command) -> u64 {
+    /// An upper bound for the memory that a command adds, the keys in its reply included.
+    fn max_growth(&self, command: &Command, part: &Part) -> u64 {
+        match command {
+            Command::Move(mover) if mover.kind.keeps_source() => {
+                let now = self.live(&mover.from).map_or(0, |entry| entry.value.len());
+                // Earlier commands of the part may set it or lengthen it.
+                cost(&mover.to, now.max(part.longest_set()).saturating_add(part.appended()))
+            }
+            Command::Keys(_) | Command::Scan(_) => self.listed_bytes(command),
+            command => command.growth(),
+        }
+    }
+
+    fn exact_growth(&self, command: &Command, part: &Part) -> u64 {
         let grows = |key: &Key, value: usize| {
             let before = self.table.get(key).map_or(0, Entry::cost);
             cost(key, value).saturating_sub(before)
@@ -257,20 +302,29 @@ impl Shard {
         match command {
             Command::Set { key, value, .. } => grows(key, value.len()),
             Command::Add(key, _) => grows(key, MAX_DIGITS),
-            Command::Mset(pairs) => pairs.iter().map(|(key, value)| grows(key, value.len())).sum(),
-            _ => 0,
+            Command::AddFloat(key, _) => grows(key, MAX_FLOAT_DIGITS),
+            Command::Mset(pairs) | Command::Msetnx(pairs) => {
+                pairs.iter().map(|(key, value)| grows(key, value.len())).sum()
+            }
+            // What an entry has already is subtracted, but it may be removed before.
+            Command::Setrange(key, offset, value) if part.ops.len() == 1 => {
+                grows(key, strings::end(*offset, value))
+            }
+            command => self.max_growth(command, part),
         }
     }
 
     fn command(&mut self, command: &Command) -> Reply {
         match command {
             Command::Get(key) => self.get(key),
-            Command::Set { key, value, after, when } => self.set(key, value, *after, *when),
+            Command::Set { key, value, expiry, when, reply } => {
+                self.set(key, value, (*expiry, *when), *reply)
+            }
             Command::Add(key, by) => self.add(key, *by),
             Command::Strlen(key) => Reply::Int(self.live(key).map_or(0, |entry| entry.value.len() as i64)),
             Command::Type(key) => Reply::simple(self.live(key).map_or("none", |_| "string")),
-            Command::Ttl { key, is_fine } => self.ttl(key, *is_fine),
-            Command::Expire(key, after) => self.expire(key, *after),
+            Command::Ttl { key, unit } => self.ttl(key, *unit),
+            Command::Expire { key, expiry, when } => self.expire(key, *expiry, *when),
             Command::Persist(key) => self.persist(key),
             Command::Mget(keys) => Reply::Array(keys.iter().map(|key| self.get(key)).collect()),
             Command::Mset(pairs) => self.mset(pairs),
@@ -280,6 +334,22 @@ impl Shard {
             Command::Flushdb => self.flush(),
             Command::Versions(keys) => self.versions(keys),
             Command::Stats => self.stats().into(),
+            Command::AddFloat(key, by) => self.add_float(key, by),
+            Command::Getdel(key) => {
+                let value = self.get(key);
+                self.delete(key);
+                value
+            }
+            Command::Getex(key, expiry) => self.getex(key, *expiry),
+            Command::Append(key, value) => self.append(key, value),
+            Command::Getrange(key, first, last) => self.getrange(key, *first, *last),
+            Command::Setrange(key, offset, value) => self.setrange(key, *offset, value),
+            Command::Msetnx(pairs) => self.msetnx(pairs),
+            Command::Move(mover) => self.move_entry(mover),
+            Command::Entry(key) => self.entry(key),
+            Command::Keys(pattern) => self.keys(pattern),
+            Command::Scan(scan) => self.scan(scan),
+            Command::Randomkey => self.random_key(),
         }
     }
 
@@ -309,18 +379,31 @@ impl Shard {
         self.live(key).map_or(Reply::Nil, |entry| Reply::Bulk(entry.value.clone()))
     }
 
-    fn set(&mut self, key: &Key, value: &Value, after: Option<i64>, when: When) -> Reply {
+    fn set(&mut self, key: &Key, value: &Value, how: (Expiry, When), reply: SetReply) -> Reply {
+        let (expiry, when) = how;
+        let old = if reply == SetReply::Old { Some(self.get(key)) } else { None };
         let is_wanted = match when {
             When::Always => true,
             When::Absent => self.live(key).is_none(),
             When::Present => self.live(key).is_some(),
         };
-        if !is_wanted {
-            return Reply::Nil;
+        if is_wanted {
+            let expires = match expiry {
+                Expiry::Never | Expiry::At(_) => NEVER,
+                Expiry::Keep => self.live(key).map_or(NEVER, |entry| entry.expires),
+                Expiry::After(after) => self.now.saturating_add_signed(after),
+            };
+            self.put(key, value.clone(), expires);
+            if expires <= self.now {
+                self.delete(key);
+            }
         }
-        let expires = after.map_or(NEVER, |after| self.now.saturating_add_signed(after));
-        self.put(key, value.clone(), expires);
-        Reply::Ok
+        match (reply, old) {
+            (_, Some(old)) => old,
+            (SetReply::Number, _) => Reply::Int(is_wanted.into()),
+            _ if is_wanted => Reply::Ok,
+            _ => Reply::Nil,
+        }
     }
 
     fn put(&mut self, key: &Key, value: Value, expires: u64) {
@@ -355,21 +438,45 @@ impl Shard {
         Reply::Int(sum)
     }
 
-    fn ttl(&self, key: &Key, is_fine: bool) -> Reply {
-        Reply::Int(match self.live(key) {
-            None => -2,
-            Some(Entry { expires: NEVER, .. }) => -1,
-            Some(entry) if is_fine => (entry.expires - self.now) as i64,
-            Some(entry) => ((entry.expires - self.now + 500) / 1000) as i64,
+    fn ttl(&self, key: &Key, unit: TtlUnit) -> Reply {
+        let Some(entry) = self.live(key) else { return Reply::Int(-2) };
+        if entry.expires == NEVER {
+            return Reply::Int(-1);
+        }
+        let left = (entry.expires - self.now) as i64;
+        Reply::Int(match unit {
+            TtlUnit::Seconds => (left + 500) / 1000,
+            TtlUnit::Milliseconds => left,
+            // The date is added for the time of the part.
+            TtlUnit::Date(_) | TtlUnit::FineDate(_) => (entry.expires - self.part_time) as i64,
         })
     }
 
-    fn expire(&mut self, key: &Key, after: i64) -> Reply {
+    fn expire(&mut self, key: &Key, expiry: Expiry, when: ExpireWhen) -> Reply {
+        let Expiry::After(after) = expiry else { return Reply::Int(0) };
         let expires = self.now.saturating_add_signed(after);
+        let Some(entry) = self.live(key) else { return Reply::Int(0) };
+        let has_expiry = entry.expires != NEVER;
+        let is_right = when.expires.is_none_or(|should| should == has_expiry)
+            && when.later.is_none_or(|is_later| {
+                if is_later { expires > entry.expires } else { expires < entry.expires }
+            });
+        if !is_right {
+            return Reply::Int(0);
+        }
         if after <= 0 {
             return Reply::Int(self.delete(key).into());
         }
         self.expires(key, expires)
+    }
+
+    fn getex(&mut self, key: &Key, expiry: Expiry) -> Reply {
+        let value = self.get(key);
+        match expiry {
+            Expiry::Never => drop(self.persist(key)),
+            expiry => drop(self.expire(key, expiry, ExpireWhen::default())),
+        }
+        value
     }
 
     fn persist(&mut self, key: &Key) -> Reply {
@@ -391,6 +498,37 @@ impl Shard {
             self.put(key, value.clone(), NEVER);
         }
         Reply::Ok
+    }
+
+    fn msetnx(&mut self, pairs: &[(Key, Value)]) -> Reply {
+        if pairs.iter().any(|(key, _)| self.live(key).is_some()) {
+            return Reply::Int(0);
+        }
+        self.mset(pairs);
+        Reply::Int(1)
+    }
+
+    fn move_entry(&mut self, Move { from, to, kind }: &Move) -> Reply {
+        let Some(entry) = self.live(from) else { return kind.missing() };
+        let (value, expires) = (entry.value.clone(), entry.expires);
+        if kind.needs_absence() && self.live(to).is_some() {
+            return Reply::Int(0);
+        }
+        if from != to {
+            if !kind.keeps_source() {
+                self.delete(from);
+            }
+            self.put(to, value, expires);
+        }
+        kind.moved()
+    }
+
+    /// For a move to another shard: see [`Command::Entry`].
+    fn entry(&self, key: &Key) -> Reply {
+        let Some(entry) = self.live(key) else { return Reply::Nil };
+        let left = if entry.expires == NEVER { -1 } else { (entry.expires - self.now) as i64 };
+        let numbers = [left, self.epoch as i64, entry.version as i64].map(Reply::Int);
+        Reply::Array(std::iter::once(Reply::Bulk(entry.value.clone())).chain(numbers).collect())
     }
 
     fn delete(&mut self, key: &[u8]) -> bool {
@@ -421,6 +559,8 @@ impl Shard {
 
 /// Maximum bytes of a number in decimal digits.
 const MAX_DIGITS: usize = 20;
+/// Maximum bytes of a decimal number: an `f64` without an exponent, or one with 17 decimals.
+const MAX_FLOAT_DIGITS: usize = 400;
 
 impl Part {
     /// The length of the longest value that the part sets.
@@ -433,11 +573,26 @@ impl Part {
     #[must_use]
     pub fn values(&self) -> usize {
         let values = |command: &Command| match command {
-            Command::Get(_) => 1,
+            Command::Get(_)
+            | Command::Getdel(_)
+            | Command::Getex(..)
+            | Command::Getrange(..)
+            | Command::Entry(_)
+            | Command::Set { reply: SetReply::Old, .. } => 1,
             Command::Mget(keys) => keys.len(),
             _ => 0,
         };
         self.ops.iter().map(values).sum()
+    }
+
+    /// How many bytes the part may append to a value.
+    #[must_use]
+    pub fn appended(&self) -> usize {
+        let appended = |command: &Command| match command {
+            Command::Append(_, value) => value.len(),
+            _ => 0,
+        };
+        self.ops.iter().map(appended).fold(0, usize::saturating_add)
     }
 }
 
@@ -445,9 +600,13 @@ impl Command {
     /// The length of the longest value that the command sets.
     fn longest_set(&self) -> usize {
         match self {
-            Self::Set { value, .. } => value.len(),
+            Self::Set { value, .. } | Self::Append(_, value) => value.len(),
+            Self::Setrange(_, offset, value) => strings::end(*offset, value).min(MAX_BULK),
             Self::Add(..) => MAX_DIGITS,
-            Self::Mset(pairs) => pairs.iter().map(|(_, value)| value.len()).max().unwrap_or(0),
+            Self::AddFloat(..) => MAX_FLOAT_DIGITS,
+            Self::Mset(pairs) | Self::Msetnx(pairs) => {
+                pairs.iter().map(|(_, value)| value.len()).max().unwrap_or(0)
+            }
             _ => 0,
         }
     }
@@ -455,9 +614,20 @@ impl Command {
     /// An upper bound for the memory that the command adds.
     fn growth(&self) -> u64 {
         match self {
-            Self::Set { key, value, .. } => cost(key, value.len()),
+            Self::Set { key, value, .. } | Self::Append(key, value) => cost(key, value.len()),
+            Self::Setrange(_, _, value) if value.is_empty() => 0,
+            Self::Setrange(key, offset, value) => match strings::end(*offset, value) {
+                // It is refused.
+                end if end > MAX_BULK => 0,
+                end => cost(key, end),
+            },
             Self::Add(key, _) => cost(key, MAX_DIGITS),
-            Self::Mset(pairs) => pairs.iter().map(|(key, value)| cost(key, value.len())).sum(),
+            Self::AddFloat(key, _) => cost(key, MAX_FLOAT_DIGITS),
+            Self::Mset(pairs) | Self::Msetnx(pairs) => {
+                pairs.iter().map(|(key, value)| cost(key, value.len())).sum()
+            }
+            // The source is removed first, with its value.
+            Self::Move(mover) => cost(&mover.to, 0),
             _ => 0,
         }
     }

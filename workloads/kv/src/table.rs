@@ -1,6 +1,9 @@
 //! The hash table of a shard.
 
-use std::hash::{BuildHasher, RandomState};
+use std::{
+    cell::Cell,
+    hash::{BuildHasher, RandomState},
+};
 
 use hashbrown::{HashTable, hash_table::Entry as Slot};
 
@@ -45,6 +48,8 @@ impl Entry {
 pub(super) struct Table {
     entries: HashTable<Entry>,
     hasher: RandomState,
+    /// How often entries have moved to other buckets.
+    generation: u64,
 }
 
 impl Table {
@@ -66,8 +71,16 @@ impl Table {
     }
 
     pub(super) fn slot(&mut self, key: &[u8]) -> Slot<'_, Entry> {
-        let Self { entries, hasher } = self;
-        entries.entry(hasher.hash_one(key), |entry| *entry.key == *key, |entry| hasher.hash_one(&*entry.key))
+        let Self { entries, hasher, generation } = self;
+        // The table asks for the hash of another entry only when it moves all entries.
+        let is_moved = Cell::new(false);
+        let rehash = |entry: &Entry| {
+            is_moved.set(true);
+            hasher.hash_one(&*entry.key)
+        };
+        let slot = entries.entry(hasher.hash_one(key), |entry| *entry.key == *key, rehash);
+        *generation += u64::from(is_moved.get());
+        slot
     }
 
     pub(super) fn get_mut(&mut self, key: &[u8]) -> Option<&mut Entry> {
@@ -79,10 +92,16 @@ impl Table {
         let entry = entry.remove().0;
         // Shrink after many removals; a hash table does not do that on its own.
         if self.entries.len() < self.entries.capacity() / 8 && self.entries.capacity() > 1024 {
+            self.generation += 1;
             let hasher = &self.hasher;
             self.entries.shrink_to(self.entries.len() * 2, |entry| hasher.hash_one(&*entry.key));
         }
         Some(entry)
+    }
+
+    /// Changes whenever entries move to other buckets. Until then an entry stays in its bucket.
+    pub(super) fn generation(&self) -> u64 {
+        self.generation
     }
 
     /// The number of buckets, occupied or not.
@@ -101,5 +120,6 @@ impl Table {
 
     pub(super) fn clear(&mut self) {
         self.entries = HashTable::new();
+        self.generation += 1;
     }
 }

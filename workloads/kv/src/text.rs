@@ -4,6 +4,8 @@ use std::fmt::Write;
 
 use super::{
     Reply, Server, Stats, Tally,
+    docs::doc,
+    glob::matches,
     resp::{MAX_BULK, Request},
     verb::{SPECS, Spec, Verb},
 };
@@ -73,7 +75,7 @@ impl Info {
             // Writing to a String cannot fail.
             let _ = write!(text, "{between}# {name}\r\n{lines}");
         }
-        Reply::bulk(text)
+        Reply::Text(text.as_bytes().into())
     }
 
     /// The sum over all processes that serve clients and that have answered.
@@ -178,31 +180,9 @@ pub(super) fn config(request: &Request, server: &Server) -> Reply {
         ("save", String::new()),
         ("timeout", config.idle_timeout.map_or(0, |timeout| timeout.as_secs()).to_string()),
     ];
-    let is_wanted = |name: &str| request.from(2).any(|pattern| matches(pattern, name.as_bytes()));
+    let is_wanted = |name: &str| request.from(2).any(|pattern| matches(pattern, name.as_bytes(), true));
     let wanted = settings.iter().filter(|(name, _)| is_wanted(name));
-    Reply::Array(wanted.flat_map(|(name, value)| [Reply::bulk(name), Reply::bulk(value)]).collect())
-}
-
-/// Whether a name matches a pattern with `*` and `?`, ignoring case.
-fn matches(mut pattern: &[u8], mut name: &[u8]) -> bool {
-    // The last star, and the part of the name after what it has matched. On a mismatch it matches
-    // one byte more.
-    let mut star: Option<(&[u8], &[u8])> = None;
-    loop {
-        match (pattern, name) {
-            ([], []) => return true,
-            ([b'*', rest @ ..], _) => (pattern, star) = (rest, Some((rest, name))),
-            ([one, rest @ ..], [byte, others @ ..]) if *one == b'?' || one.eq_ignore_ascii_case(byte) => {
-                (pattern, name) = (rest, others);
-            }
-            _ => match star {
-                Some((behind, [_, others @ ..])) => {
-                    (pattern, name, star) = (behind, others, Some((behind, others)));
-                }
-                _ => return false,
-            },
-        }
-    }
+    wanted.map(|(name, value)| (*name, Reply::bulk(value))).collect()
 }
 
 /// COMMAND and its subcommands.
@@ -212,7 +192,7 @@ pub(super) fn command(request: &Request) -> Reply {
     }
     match request.argument(1).to_ascii_lowercase().as_slice() {
         b"count" => Reply::Int(SPECS.len() as i64),
-        b"docs" => Reply::Array(Vec::new()),
+        b"docs" => docs(request),
         b"list" => Reply::Array(SPECS.iter().map(|spec| Reply::bulk(spec.name)).collect()),
         _ if request.len() == 2 => Reply::Array(SPECS.iter().map(command_info).collect()),
         _ => {
@@ -222,36 +202,26 @@ pub(super) fn command(request: &Request) -> Reply {
     }
 }
 
+/// COMMAND DOCS: of all commands, or of those that are named and exist.
+fn docs(request: &Request) -> Reply {
+    let named = request.from(2).filter_map(Verb::of).map(Verb::spec);
+    let specs: Vec<_> = if request.len() == 2 { SPECS.iter().collect() } else { named.collect() };
+    Reply::Map(specs.into_iter().flat_map(doc).collect())
+}
+
 fn command_info(spec: &Spec) -> Reply {
-    let flags = Reply::Array(spec.flags.iter().map(|flag| Reply::simple(flag)).collect());
+    let flags = Reply::Set(spec.flags.iter().map(|flag| Reply::simple(flag)).collect());
     let mut info = vec![Reply::bulk(spec.name), Reply::Int(spec.arity), flags];
     info.extend(spec.keys.map(Reply::Int));
     // ACL categories, hints, key specifications and subcommands: this server has none.
-    info.extend([const { Reply::Array(Vec::new()) }; 4]);
+    info.push(Reply::Set(Vec::new()));
+    info.extend([const { Reply::Array(Vec::new()) }; 3]);
     Reply::Array(info)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn patterns_match_names() {
-        for (pattern, name) in
-            [("*", ""), ("*", "a"), ("max*mory", "maxmemory"), ("T?MEOUT", "timeout"), ("*a*b*", "xaxbx")]
-        {
-            assert!(matches(pattern.as_bytes(), name.as_bytes()), "{pattern} {name}");
-        }
-        for (pattern, name) in [("", "a"), ("?", ""), ("max", "maxmemory"), ("*a*b", "ba"), ("a*a", "a")] {
-            assert!(!matches(pattern.as_bytes(), name.as_bytes()), "{pattern} {name}");
-        }
-    }
-
-    #[test]
-    fn a_pattern_of_many_stars_takes_no_time() {
-        let (stars, name) = (b"*a".repeat(1000), b"a".repeat(999));
-        assert!(!matches(&stars, &name));
-    }
 
     #[test]
     fn a_shard_that_is_down_is_seen() {

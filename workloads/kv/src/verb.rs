@@ -55,11 +55,38 @@ verbs! {
     Type "type" 2 ["readonly" "fast"] [1, 1, 1];
     Dbsize "dbsize" 1 ["readonly" "fast"] [0, 0, 0];
     Flushdb "flushdb" -1 ["write"] [0, 0, 0];
+    Decrby "decrby" 3 ["write" "denyoom" "fast"] [1, 1, 1];
+    Incrbyfloat "incrbyfloat" 3 ["write" "denyoom" "fast"] [1, 1, 1];
+    Setnx "setnx" 3 ["write" "denyoom" "fast"] [1, 1, 1];
+    Setex "setex" 4 ["write" "denyoom"] [1, 1, 1];
+    Psetex "psetex" 4 ["write" "denyoom"] [1, 1, 1];
+    Getset "getset" 3 ["write" "denyoom" "fast"] [1, 1, 1];
+    Getdel "getdel" 2 ["write" "fast"] [1, 1, 1];
+    Getex "getex" -2 ["write" "fast"] [1, 1, 1];
+    Append "append" 3 ["write" "denyoom" "fast"] [1, 1, 1];
+    Getrange "getrange" 4 ["readonly"] [1, 1, 1];
+    Setrange "setrange" 4 ["write" "denyoom"] [1, 1, 1];
+    Msetnx "msetnx" -3 ["write" "denyoom"] [1, -1, 2];
+    Expireat "expireat" -3 ["write" "fast"] [1, 1, 1];
+    Pexpireat "pexpireat" -3 ["write" "fast"] [1, 1, 1];
+    Expiretime "expiretime" 2 ["readonly" "fast"] [1, 1, 1];
+    Pexpiretime "pexpiretime" 2 ["readonly" "fast"] [1, 1, 1];
+    Unlink "unlink" -2 ["write" "fast"] [1, -1, 1];
+    Touch "touch" -2 ["readonly" "fast"] [1, -1, 1];
+    Rename "rename" 3 ["write"] [1, 2, 1];
+    Renamenx "renamenx" 3 ["write" "fast"] [1, 2, 1];
+    Copy "copy" -3 ["write" "denyoom"] [1, 2, 1];
+    Flushall "flushall" -1 ["write"] [0, 0, 0];
+    Scan "scan" -2 ["readonly"] [0, 0, 0];
+    Keys "keys" 2 ["readonly"] [0, 0, 0];
+    Randomkey "randomkey" 1 ["readonly"] [0, 0, 0];
     Ping "ping" -1 ["fast"] [0, 0, 0];
     Echo "echo" 2 ["fast"] [0, 0, 0];
     Select "select" 2 ["loading" "stale" "fast"] [0, 0, 0];
     Auth "auth" -2 ["noscript" "loading" "stale" "fast" "no_auth"] [0, 0, 0];
     Hello "hello" -1 ["noscript" "loading" "stale" "fast" "no_auth"] [0, 0, 0];
+    Reset "reset" 1 ["noscript" "loading" "stale" "fast" "no_auth"] [0, 0, 0];
+    Time "time" 1 ["loading" "stale" "fast"] [0, 0, 0];
     Quit "quit" -1 ["noscript" "loading" "stale" "fast" "no_auth"] [0, 0, 0];
     Multi "multi" 1 ["noscript" "loading" "stale" "fast"] [0, 0, 0];
     Exec "exec" 1 ["noscript" "loading" "stale"] [0, 0, 0];
@@ -72,10 +99,13 @@ verbs! {
     Client "client" -2 ["noscript" "loading" "stale"] [0, 0, 0];
 }
 
+/// Length of the longest name.
+const MAX_NAME: usize = 11;
+
 impl Verb {
     /// The command with this name, in upper or lower case.
     pub(super) fn of(name: &[u8]) -> Option<Self> {
-        let mut lower = [0; 8];
+        let mut lower = [0; MAX_NAME];
         let lower = lower.get_mut(..name.len())?;
         lower.copy_from_slice(name);
         lower.make_ascii_lowercase();
@@ -96,7 +126,7 @@ impl Verb {
 
     /// Whether a client that has not given the password may call it.
     pub(super) fn is_allowed_before_auth(self) -> bool {
-        matches!(self, Self::Auth | Self::Hello | Self::Quit)
+        matches!(self, Self::Auth | Self::Hello | Self::Quit | Self::Reset)
     }
 }
 
@@ -110,7 +140,9 @@ mod tests {
             assert_eq!(Verb::of(spec.name.to_uppercase().as_bytes()).unwrap().spec().name, spec.name);
         }
         assert!(
-            [&b""[..], b"getx", b"subscribe", b"g\xff", b"get "].iter().all(|name| Verb::of(name).is_none())
+            [&b""[..], b"getx", b"subscribe", b"zrevrangebyscore", b"g\xff", b"get "]
+                .iter()
+                .all(|name| Verb::of(name).is_none())
         );
     }
 

@@ -2,7 +2,7 @@ use std::{thread, time::Duration};
 
 use cc_workloads::{
     Error, Stop,
-    kv::{Command, Config, Key, Now, Slots, Value, When},
+    kv::{Command, Config, Expiry, Key, Now, SetReply, Slots, Value, When},
 };
 
 use super::*;
@@ -38,7 +38,7 @@ fn plan(command: Command) -> Plan {
 }
 
 fn set(key: Key, value: &str) -> Command {
-    Command::Set { key, value: Value::from(value.as_bytes()), after: None, when: When::Always }
+    Command::set(key, Value::from(value.as_bytes()))
 }
 
 fn wide(value: &str) -> Command {
@@ -149,8 +149,8 @@ fn a_panic_of_a_held_shard_releases_the_others() {
 #[test]
 fn expired_keys_are_removed_even_if_no_client_reads_them() {
     with_shards(|shards| {
-        let expires =
-            Command::Set { key: key(0), value: Value::number(1), after: Some(1), when: When::Always };
+        let (expiry, when, reply) = (Expiry::After(1), When::Always, SetReply::Status);
+        let expires = Command::Set { key: key(0), value: Value::number(1), expiry, when, reply };
         assert_eq!(only(send(shards, expires)), Reply::Ok);
         let begun = Instant::now();
         let keys = || {

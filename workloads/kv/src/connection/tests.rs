@@ -1,5 +1,5 @@
 use super::*;
-use crate::{Config, Shard};
+use crate::{Clock, Config, Shard, Slots};
 
 struct Client {
     connection: Connection,
@@ -383,7 +383,7 @@ fn replies_that_are_not_taken_are_counted() {
 /// The date jumps in both directions; keys expire after the time that has passed.
 #[test]
 fn keys_expire_whatever_the_date_is() {
-    let (clock, hands) = crate::Clock::manual();
+    let (clock, hands) = Clock::manual();
     let server = Server::new(Config { clock, ..Config::default() }, 1, 0);
     let mut client = Client::of(&server);
     let mut says = |text: &str| {
@@ -404,4 +404,161 @@ fn keys_expire_whatever_the_date_is() {
     // An expiry whose date is not representable is refused, as in Redis.
     hands.set_wall(1 << 62);
     assert!(says(&format!("PEXPIRE day {}\r\n", 1u64 << 62)).starts_with("-ERR invalid expire time"));
+}
+
+/// A connection of a server with several shards, whose plans run when the test says so.
+struct Sharded {
+    client: Client,
+    shards: Vec<Shard>,
+}
+
+impl Sharded {
+    fn new() -> Self {
+        // The plans run at the first time of this clock.
+        let server = Server::new(Config { clock: Clock::manual().0, ..Config::default() }, 64, 0);
+        let shards = (0..64).map(|n| Shard::new(server.budget().clone(), n)).collect();
+        Self { client: Client::of(&server), shards }
+    }
+
+    fn run(&mut self, plan: &Plan) -> Reply {
+        let is_asked = |shard: &usize| plan.parts().iter().any(|part| part.shard == *shard);
+        let asked = self.shards.iter_mut().enumerate().filter(|(shard, _)| is_asked(shard));
+        plan.run(asked.map(|(_, shard)| shard))
+    }
+
+    /// Runs one plan.
+    fn step(&mut self) {
+        let plan = self.client.connection.next(Now(1)).expect("a plan follows");
+        let reply = self.run(&plan);
+        self.client.connection.answer(reply);
+    }
+
+    fn says(&mut self, text: &str) -> String {
+        self.client.connection.received(text.as_bytes());
+        while let Some(plan) = self.client.connection.next(Now(1)) {
+            let reply = self.run(&plan);
+            self.client.connection.answer(reply);
+        }
+        self.client.reads()
+    }
+}
+
+#[test]
+fn a_key_is_renamed_and_copied_from_one_shard_to_another() {
+    let mut it = Sharded::new();
+    assert_ne!(Slots::new(64).shard(b"a"), Slots::new(64).shard(b"b"));
+    assert_eq!(
+        it.says("RENAME a b\r\nRENAMENX a b\r\nCOPY a b\r\n"),
+        "-ERR no such key\r\n-ERR no such key\r\n:0\r\n"
+    );
+    assert_eq!(
+        it.says("SET a 1 EX 100\r\nRENAME a b\r\nGET b\r\nTTL b\r\nGET a\r\n"),
+        "+OK\r\n+OK\r\n$1\r\n1\r\n:100\r\n$-1\r\n"
+    );
+    assert_eq!(it.says("SET a 2\r\nRENAMENX a b\r\nCOPY a b\r\nGET b\r\n"), "+OK\r\n:0\r\n:0\r\n$1\r\n1\r\n");
+    assert_eq!(
+        it.says("COPY a b REPLACE\r\nMGET a b\r\nTTL b\r\n"),
+        ":1\r\n*2\r\n$1\r\n2\r\n$1\r\n2\r\n:-1\r\n"
+    );
+    assert_eq!(it.says("DEL b\r\nRENAMENX a b\r\nEXISTS a b\r\n"), ":1\r\n:1\r\n:1\r\n");
+}
+
+#[test]
+fn a_move_begins_again_if_its_keys_change_in_between() {
+    let mut it = Sharded::new();
+    it.says("SET a 1\r\n");
+    it.client.connection.received(b"RENAME a b\r\nGET b\r\n");
+    it.step();
+    let slots = Slots::new(64);
+    let change = crate::Command::Append((&b"a"[..]).into(), (&b"2"[..]).into());
+    let plan = Plan::new(change, slots, Now(1));
+    assert_eq!(it.run(&plan), Reply::Int(2), "another client changes the source");
+    assert_eq!(it.says(""), "+OK\r\n$2\r\n12\r\n", "what was written in between is not lost");
+    it.client.connection.received(b"COPY b a\r\nMGET a b\r\n");
+    it.step();
+    let set = crate::Command::set((&b"a"[..]).into(), (&b"new"[..]).into());
+    assert_eq!(it.run(&Plan::new(set, slots, Now(1))), Reply::Ok, "another client creates the target");
+    assert_eq!(it.says(""), ":0\r\n*2\r\n$3\r\nnew\r\n$2\r\n12\r\n");
+}
+
+#[test]
+fn a_move_does_not_try_for_ever() {
+    let mut it = Sharded::new();
+    it.says("SET a 1\r\n");
+    it.client.connection.received(b"RENAME a b\r\nPING\r\n");
+    let append = || crate::Command::Append((&b"a"[..]).into(), (&b"2"[..]).into());
+    let mut steps = 0;
+    while let Some(plan) = it.client.connection.next(Now(1)) {
+        let reply = it.run(&plan);
+        it.client.connection.answer(reply);
+        it.run(&Plan::new(append(), Slots::new(64), Now(1)));
+        steps += 1;
+    }
+    let said = it.client.reads();
+    assert!(said.starts_with("-TRYAGAIN ") && said.ends_with("\r\n+PONG\r\n"), "{said}");
+    assert!((100..400).contains(&steps), "{steps}");
+}
+
+#[test]
+fn keys_of_several_slots_cannot_be_moved_in_a_transaction() {
+    for command in ["RENAME a b", "RENAMENX a b", "COPY a b", "MSETNX a 1 b 2"] {
+        // The same with one shard, so that all models reply the same.
+        let said = client().says(format!("MULTI\r\n{command}\r\nEXEC\r\n"));
+        let refused = "-CROSSSLOT Keys in request don't hash to the same slot\r\n";
+        let aborted = "-EXECABORT Transaction discarded because of previous errors.\r\n";
+        assert_eq!(said, format!("+OK\r\n{refused}{aborted}"), "{command}");
+    }
+    let said = Sharded::new().says("MULTI\r\nSET {t}a 1\r\nRENAME {t}a {t}b\r\nGET {t}b\r\nEXEC\r\n");
+    assert!(said.ends_with("*3\r\n+OK\r\n+OK\r\n$1\r\n1\r\n"), "{said}");
+}
+
+/// Replies before HELLO are in the old protocol, even if they are not encoded yet.
+#[test]
+fn hello_changes_the_protocol_of_this_connection_and_of_later_replies() {
+    let mut it = Sharded::new();
+    it.says("SET a 1\r\n");
+    let said = it.says("GET zz\r\nCONFIG GET save\r\nHELLO 3\r\nGET zz\r\nMGET a zz\r\nCONFIG GET save\r\nHELLO 2\r\nGET zz\r\n");
+    let (before, after) = said.split_once("%7\r\n$6\r\nserver\r\n").expect("the reply to HELLO 3 is a map");
+    assert_eq!(before, "$-1\r\n*2\r\n$4\r\nsave\r\n$0\r\n\r\n");
+    let (greeting, after) = after.split_once("*0\r\n").unwrap();
+    assert!(greeting.contains("$5\r\nproto\r\n:3\r\n"), "{greeting}");
+    let (after, rest) = after.split_once("*14\r\n").expect("the reply to HELLO 2 is an array");
+    assert_eq!(after, "_\r\n*2\r\n$1\r\n1\r\n_\r\n%1\r\n$4\r\nsave\r\n$0\r\n\r\n");
+    assert!(rest.ends_with("$-1\r\n"), "{rest}");
+    assert_eq!(it.says("HELLO 3\r\nRESET\r\nGET zz\r\n").split_once("+RESET\r\n").unwrap().1, "$-1\r\n");
+}
+
+#[test]
+fn reset_takes_the_authentication_back() {
+    let mut client = Client::with(Config { password: Some("secret".into()), ..Config::default() });
+    assert_eq!(client.says("AUTH secret\r\nCLIENT SETNAME me\r\nMULTI\r\n"), "+OK\r\n+OK\r\n+OK\r\n");
+    assert_eq!(client.connection.time_left(), None);
+    assert_eq!(client.says("RESET\r\nPING\r\n"), "+RESET\r\n-NOAUTH Authentication required.\r\n");
+    assert!(client.connection.time_left().is_some(), "it has the time of a new client");
+    assert_eq!(
+        client.says("AUTH secret\r\nCLIENT GETNAME\r\nEXEC\r\n"),
+        "+OK\r\n$-1\r\n-ERR EXEC without MULTI\r\n"
+    );
+    assert_eq!(client.connection.time_left(), None);
+}
+
+#[test]
+fn a_client_says_and_asks_about_itself() {
+    let mut client = client();
+    assert_eq!(
+        client.says("CLIENT SETNAME me\r\nCLIENT SETINFO LIB-NAME lib\r\nCLIENT SETINFO lib-ver 1.2\r\n"),
+        "+OK\r\n+OK\r\n+OK\r\n"
+    );
+    let info = client.says("CLIENT INFO\r\n");
+    assert!(
+        info.contains("id=1 name=me age=") && info.contains(" resp=2 lib-name=lib lib-ver=1.2\n"),
+        "{info}"
+    );
+    assert_eq!(client.says("CLIENT LIST\r\n"), info);
+    assert_eq!(client.says("CLIENT LIST ID 2 3\r\nCLIENT LIST TYPE pubsub\r\n"), "$0\r\n\r\n$0\r\n\r\n");
+    assert_eq!(client.says("CLIENT SETINFO foo x\r\n"), "-ERR Unrecognized option 'foo'\r\n");
+    for refused in ["TRACKING ON", "REPLY OFF", "KILL 1"] {
+        let said = client.says(format!("CLIENT {refused}\r\n"));
+        assert!(said.starts_with("-ERR unknown subcommand '"), "{said}");
+    }
 }

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::{SharedBudget, When};
+use crate::{Move, MoveKind, Scan, SharedBudget};
 
 const SHARDS: usize = 5;
 
@@ -27,7 +27,7 @@ fn keys(some: &[u8]) -> Keys {
 }
 
 fn set(n: u8, value: &[u8]) -> Command {
-    Command::Set { key: key(n), value: value.into(), after: None, when: When::Always }
+    Command::set(key(n), value.into())
 }
 
 fn ask(command: Command) -> Queued {
@@ -126,7 +126,104 @@ fn commands() -> impl Strategy<Value = Command> {
         )),
         Just(Command::Dbsize),
         Just(Command::Flushdb),
+        Just(Command::Flushdb),
+        (0..12u8).prop_map(|n| Command::Getdel(key(n))),
+        (0..12u8, any::<u8>()).prop_map(|(n, more)| Command::Append(key(n), [more][..].into())),
     ]
+}
+
+/// Several keys of one shard, or of several: MSETNX sets all or none.
+#[test]
+fn msetnx_sets_nothing_if_one_key_is_there() {
+    let mut shards = shards(SHARDS);
+    let pairs = |some: &[u8]| some.iter().map(|n| (key(*n), Value::number(1))).collect();
+    let mut msetnx =
+        |some: &[u8]| run(&Plan::new(Command::Msetnx(pairs(some)), slots(), Now(1)), &mut shards);
+    let some: Vec<u8> = (0..20).collect();
+    assert_eq!(msetnx(&some), Reply::Int(1));
+    assert_eq!(msetnx(&[30, 31, 32, 33, 34, 5]), Reply::Int(0));
+    assert_eq!(msetnx(&[30, 31, 32, 33, 34]), Reply::Int(1));
+    assert_eq!(msetnx(&[30]), Reply::Int(0));
+    assert_eq!(msetnx(&[40]), Reply::Int(1));
+}
+
+#[test]
+fn a_scan_and_keys_and_a_random_key_are_of_all_shards() {
+    let mut shards = shards(SHARDS);
+    let ask = |shards: &mut Vec<Shard>, command| run(&Plan::new(command, slots(), Now(1)), shards);
+    let sorted = |reply| {
+        let Reply::Array(mut all) = reply else { panic!("{reply:?}") };
+        all.sort_unstable_by_key(|key| format!("{key:?}"));
+        all
+    };
+    assert_eq!(ask(&mut shards, Command::Randomkey), Reply::Nil);
+    for n in 0..=255 {
+        ask(&mut shards, set(n, b""));
+    }
+    let all: Vec<_> = (0..=255).map(|n| Reply::bulk(&*key(n))).collect();
+    let expected = sorted(Reply::Array(all));
+    let star = Value::from(&b"k*"[..]);
+    assert_eq!(sorted(ask(&mut shards, Command::Keys(star.clone()))), expected);
+    assert_eq!(ask(&mut shards, Command::Keys((&b"x*"[..]).into())), Reply::Array(Vec::new()));
+    let (mut cursor, mut scanned, mut pages) = (0, Vec::new(), 0);
+    loop {
+        let pattern = Some(star.clone());
+        let scan = Scan { cursor, count: 10, pattern, is_void: false, only_whole: false };
+        let Reply::Array(page) = ask(&mut shards, Command::Scan(scan.into())) else { panic!() };
+        let [Reply::Bulk(next), Reply::Array(keys)] = &page[..] else { panic!("{page:?}") };
+        scanned.extend(keys.iter().cloned());
+        (cursor, pages) = (std::str::from_utf8(next).unwrap().parse().unwrap(), pages + 1);
+        if cursor == 0 {
+            break;
+        }
+    }
+    assert!(pages >= 20, "{pages}");
+    assert_eq!(sorted(Reply::Array(scanned)), expected);
+    let random: std::collections::HashSet<_> =
+        (0..400).map(|_| format!("{:?}", ask(&mut shards, Command::Randomkey))).collect();
+    assert!(random.len() > 20);
+}
+
+/// Few keys: the first reply has all of them.
+#[test]
+fn a_scan_of_few_keys_is_one_page() {
+    let mut shards = shards(SHARDS);
+    (0..9).for_each(|n| _ = run(&Plan::new(set(n, b""), slots(), Now(1)), &mut shards));
+    let scan = Scan { cursor: 0, count: 10, pattern: None, is_void: false, only_whole: false };
+    let plan = Plan::new(Command::Scan(scan.into()), slots(), Now(1));
+    let Reply::Array(page) = run(&plan, &mut shards) else { panic!() };
+    assert_eq!(page[0], Reply::bulk("0"));
+    let Reply::Array(keys) = &page[1] else { panic!() };
+    assert_eq!(keys.len(), 9);
+}
+
+#[test]
+fn a_scan_ends_before_a_shard_that_is_down() {
+    let scan = Scan { cursor: 0, count: 10, pattern: None, is_void: false, only_whole: false };
+    let plan = Plan::new(Command::Scan(scan.into()), slots(), Now(1));
+    assert!(!plan.is_isolated());
+    let page = || Ok([Reply::Array(vec![Reply::Int(0), Reply::Array(vec![Reply::bulk("a")])])].into());
+    let down = || Err(Refusal::Down);
+    let Reply::Array(items) = plan.reply([(0, page()), (1, page()), (2, down()), (3, page()), (4, page())])
+    else {
+        panic!()
+    };
+    let next = u64::from(Cursor::start(2)).to_string();
+    assert_eq!(items, [Reply::bulk(next), Reply::Array(vec![Reply::bulk("a"), Reply::bulk("a")])]);
+    assert_eq!(plan.reply([(0, down()), (1, page())]), Reply::down(0));
+}
+
+#[test]
+fn a_move_within_a_shard_has_one_part() {
+    let mut shards = shards(SHARDS);
+    run(&Plan::new(set(0, b"x"), slots(), Now(1)), &mut shards);
+    let same = (1..).find(|n| slots().shard(&key(*n)) == slots().shard(&key(0))).unwrap();
+    let what = Move { from: key(0), to: key(same), kind: MoveKind::Rename };
+    let plan = Plan::new(Command::Move(what.into()), slots(), Now(1));
+    assert_eq!(plan.parts().len(), 1);
+    assert_eq!(run(&plan, &mut shards), Reply::Ok);
+    assert_eq!(run(&Plan::new(Command::Get(key(same)), slots(), Now(1)), &mut shards), Reply::bulk("x"));
+    assert_eq!(run(&plan, &mut shards), Reply::error("ERR no such key"));
 }
 
 proptest! {

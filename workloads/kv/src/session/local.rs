@@ -4,13 +4,14 @@ use std::{borrow::Cow, fmt::Write};
 
 use super::{
     super::{
-        Reply, Server,
+        Protocol, Reply, Server,
         command::{NOT_AN_INTEGER, wrong_number},
         resp::{Request, number},
         text,
         verb::Verb,
     },
     Session,
+    client::CLIENT_SUBCOMMANDS,
 };
 
 impl Session {
@@ -30,6 +31,7 @@ impl Session {
             Verb::Command => text::command(request),
             Verb::Config => config(request, server),
             Verb::Client => self.client(request),
+            Verb::Time => time(server),
             other => unreachable!("{other:?} is seen to elsewhere"),
         }
     }
@@ -59,14 +61,13 @@ impl Session {
     }
 
     fn hello(&mut self, request: &Request, server: &Server) -> Reply {
-        let version = if request.len() > 1 { number(request.argument(1)) } else { Some(2) };
-        match version {
-            None => return Reply::error("ERR Protocol version is not an integer or out of range"),
-            // Redis supports RESP3. For version 3 it processes the options first, and so does this
-            // server before it refuses.
-            Some(2 | 3) => {}
+        let protocol = match request.from(1).next().map(number) {
+            None => self.protocol,
+            Some(None) => return Reply::error("ERR Protocol version is not an integer or out of range"),
+            Some(Some(2)) => Protocol::Resp2,
+            Some(Some(3)) => Protocol::Resp3,
             Some(_) => return NO_PROTOCOL,
-        }
+        };
         let mut options = request.from(2);
         let mut name = None;
         while let Some(option) = options.next() {
@@ -87,17 +88,18 @@ impl Session {
         if self.is_unauthenticated {
             return Reply::error(HELLO_FIRST);
         }
-        if version == Some(3) {
-            return NO_PROTOCOL;
+        if let Some(refusal) = name.and_then(|name| self.set_name(name)) {
+            return refusal;
         }
-        name.and_then(|name| self.set_name(name)).unwrap_or_else(|| self.greeting())
+        self.protocol = protocol;
+        Reply::Switch(protocol, self.greeting().into())
     }
 
     fn greeting(&self) -> Reply {
         Reply::from([
             ("server", Reply::bulk("redis")),
             ("version", Reply::bulk(text::VERSION)),
-            ("proto", Reply::Int(2)),
+            ("proto", Reply::Int(self.protocol.number())),
             ("id", Reply::Int(self.id as i64)),
             ("mode", Reply::bulk("standalone")),
             ("role", Reply::bulk("master")),
@@ -105,31 +107,12 @@ impl Session {
         ])
     }
 
-    fn client(&mut self, request: &Request) -> Reply {
-        let sub = request.argument(1).to_ascii_lowercase();
-        let takes = match sub.as_slice() {
-            b"id" | b"getname" => 2,
-            b"setname" => 3,
-            _ => 4,
-        };
-        if request.len() != takes {
-            return wrong_number(&format!("client|{}", String::from_utf8_lossy(&sub)));
-        }
-        match sub.as_slice() {
-            b"id" => Reply::Int(self.id as i64),
-            b"getname" => self.name.as_ref().map_or(Reply::Nil, Reply::bulk),
-            b"setname" => self.set_name(request.argument(2)).unwrap_or(Reply::Ok),
-            // SETINFO: recent drivers send their name and version.
-            _ => Reply::Ok,
-        }
-    }
-
     /// Sets the client's name. Returns an error reply if it is invalid.
-    fn set_name(&mut self, name: &[u8]) -> Option<Reply> {
+    pub(super) fn set_name(&mut self, name: &[u8]) -> Option<Reply> {
         if name.len() > MAX_NAME {
             return Some(Reply::error("ERR Client names cannot be that long."));
         }
-        if !name.iter().all(|byte| (b'!'..=b'~').contains(byte)) {
+        if !is_printable(name) {
             return Some(Reply::error(
                 "ERR Client names cannot contain spaces, newlines or special characters.",
             ));
@@ -139,8 +122,13 @@ impl Session {
     }
 }
 
+/// Whether a name has no spaces, line ends or special characters.
+pub(super) fn is_printable(name: &[u8]) -> bool {
+    name.iter().all(|byte| (b'!'..=b'~').contains(byte))
+}
+
 /// Maximum bytes of a client's name, which is kept as long as the connection.
-const MAX_NAME: usize = 1024;
+pub(super) const MAX_NAME: usize = 1024;
 
 const NO_PROTOCOL: Reply = Reply::error("NOPROTO unsupported protocol version");
 
@@ -161,6 +149,11 @@ fn select(request: &Request) -> Reply {
         Some(_) => Reply::error("ERR value is out of range, value must between -2147483648 and 2147483647"),
         None => NOT_AN_INTEGER,
     }
+}
+
+fn time(server: &Server) -> Reply {
+    let micros = server.config.clock.wall_micros();
+    Reply::Array([micros / 1_000_000, micros % 1_000_000].map(|part| Reply::bulk(part.to_string())).into())
 }
 
 fn config(request: &Request, server: &Server) -> Reply {
@@ -191,7 +184,7 @@ pub(super) fn unknown(request: &Request) -> Reply {
 /// The error reply to an unknown subcommand of a command that has subcommands.
 pub(super) fn unknown_subcommand(verb: Verb, request: &Request) -> Option<Reply> {
     let known = match verb {
-        Verb::Client => &["id", "getname", "setname", "setinfo"][..],
+        Verb::Client => &CLIENT_SUBCOMMANDS[..],
         Verb::Command => &["count", "docs", "info", "list"],
         Verb::Config => &["get"],
         _ => return None,

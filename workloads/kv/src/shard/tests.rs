@@ -2,14 +2,23 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::*;
+use super::{super::MoveKind, *};
 
 fn key(key: impl AsRef<[u8]>) -> Key {
     Key::from(key.as_ref())
 }
 
 fn set(name: &str, value: &[u8]) -> Command {
-    Command::Set { key: key(name), value: value.into(), after: None, when: When::Always }
+    Command::set(key(name), value.into())
+}
+
+fn set_for(key: Key, value: Value, after: Option<i64>) -> Command {
+    let expiry = after.map_or(Expiry::Never, Expiry::After);
+    Command::Set { key, value, expiry, when: When::Always, reply: SetReply::Status }
+}
+
+fn expire(name: &str, after: i64) -> Command {
+    Command::Expire { key: key(name), expiry: Expiry::After(after), when: ExpireWhen::default() }
 }
 
 fn part(checks: Vec<Check>, ops: impl IntoIterator<Item = Command>) -> Part {
@@ -64,7 +73,7 @@ fn a_watched_key_that_changes_is_noticed() {
     let changes: [fn(&mut Shard); 6] = [
         |shard| _ = shard.apply(&set("a", b"1"), Now(1)),
         |shard| _ = shard.apply(&Command::Add(key("a"), 0), Now(1)),
-        |shard| _ = shard.apply(&Command::Expire(key("a"), 100), Now(1)),
+        |shard| _ = shard.apply(&expire("a", 100), Now(1)),
         |shard| _ = shard.apply(&Command::Del([key("a")].into()), Now(1)),
         |shard| _ = shard.apply(&Command::Flushdb, Now(1)),
         |shard| *shard = Shard::new(SharedBudget::new(None), 2),
@@ -88,7 +97,7 @@ fn a_watched_key_that_appears_or_expires_is_noticed() {
     let check = watched(&mut shard, "a");
     shard.apply(&set("a", b"1"), Now(1));
     assert_eq!(shard.run(&part(vec![check], [])), Err(Refusal::Changed));
-    shard.apply(&Command::Expire(key("a"), 10), Now(1));
+    shard.apply(&expire("a", 10), Now(1));
     let check = watched(&mut shard, "a");
     let later = |now| Part { now: Now(now), ..part(vec![check.clone()], []) };
     assert!(shard.run(&later(10)).is_ok());
@@ -109,10 +118,7 @@ fn a_watched_key_that_is_not_there_does_not_change_when_others_go() {
 #[test]
 fn time_does_not_go_back() {
     let mut shard = shard();
-    shard.apply(
-        &Command::Set { key: key("a"), value: b"1"[..].into(), after: Some(10), when: When::Always },
-        Now(5),
-    );
+    shard.apply(&set_for(key("a"), b"1"[..].into(), Some(10)), Now(5));
     assert_eq!(shard.apply(&Command::Get(key("a")), Now(15)), Reply::Nil);
     assert_eq!(shard.apply(&Command::Get(key("a")), Now(14)), Reply::Nil);
 }
@@ -123,7 +129,7 @@ fn a_sweep_removes_what_has_expired_and_no_more_than_it_may() {
     for n in 0..1000 {
         let after = (n % 2 == 0).then_some(10);
         let (key, value) = (key(format!("key:{n}")), b"value"[..].into());
-        shard.apply(&Command::Set { key, value, after, when: When::Always }, Now(0));
+        shard.apply(&set_for(key, value, after), Now(0));
     }
     assert!(!shard.sweep(Now(9), 10_000));
     assert_eq!((shard.stats().keys, shard.stats().volatile), (1000, 500));
@@ -167,13 +173,28 @@ impl Naive {
             |map: &BTreeMap<Key, (Vec<u8>, _)>, key| map.get(key).map_or(Reply::Nil, |it| Reply::bulk(&it.0));
         match command {
             Command::Get(key) => get(map, key),
-            Command::Set { key, value, after, when } => {
-                let is_there = map.contains_key(key);
-                if matches!((when, is_there), (When::Absent, true) | (When::Present, false)) {
-                    return Reply::Nil;
+            Command::Set { key, value, expiry, when, reply } => {
+                let (old, is_there) = (get(map, key), map.contains_key(key));
+                let is_set = !matches!((when, is_there), (When::Absent, true) | (When::Present, false));
+                if is_set {
+                    let expires = match expiry {
+                        Expiry::After(after) => Some(now.saturating_add_signed(*after)),
+                        Expiry::Keep => map.get(key).and_then(|entry| entry.1),
+                        _ => None,
+                    };
+                    map.insert(key.clone(), (value.to_vec(), expires));
                 }
-                map.insert(key.clone(), (value.to_vec(), after.map(|after| now + after as u64)));
-                Reply::Ok
+                match reply {
+                    SetReply::Old => old,
+                    SetReply::Number => Reply::Int(is_set.into()),
+                    SetReply::Status => {
+                        if is_set {
+                            Reply::Ok
+                        } else {
+                            Reply::Nil
+                        }
+                    }
+                }
             }
             Command::Add(key, by) => {
                 let entry = map.entry(key.clone()).or_insert((b"0".to_vec(), None));
@@ -190,19 +211,84 @@ impl Naive {
             }
             Command::Strlen(key) => Reply::Int(map.get(key).map_or(0, |it| it.0.len() as i64)),
             Command::Type(key) => Reply::simple(if map.contains_key(key) { "string" } else { "none" }),
-            Command::Ttl { key, is_fine } => Reply::Int(match map.get(key) {
+            Command::Ttl { key, unit } => Reply::Int(match map.get(key) {
                 None => -2,
                 Some((_, None)) => -1,
-                Some((_, Some(expires))) if *is_fine => (expires - now) as i64,
-                Some((_, Some(expires))) => ((expires - now + 500) / 1000) as i64,
+                Some((_, Some(expires))) if *unit == TtlUnit::Seconds => {
+                    ((expires - now + 500) / 1000) as i64
+                }
+                Some((_, Some(expires))) => (expires - now) as i64,
             }),
-            Command::Expire(key, after) => {
+            Command::Expire { key, expiry: Expiry::After(after), when } => {
                 let Some(entry) = map.get_mut(key) else { return Reply::Int(0) };
-                entry.1 = Some(now.saturating_add_signed(*after));
+                let expires = now.saturating_add_signed(*after);
+                let is_refused = match (when.expires, when.later, entry.1) {
+                    (Some(true), _, None) | (Some(false), _, Some(_)) | (_, Some(true), None) => true,
+                    (_, Some(true), Some(before)) => expires <= before,
+                    (_, Some(false), Some(before)) => expires >= before,
+                    _ => false,
+                };
+                if is_refused {
+                    return Reply::Int(0);
+                }
+                entry.1 = Some(expires);
                 if *after <= 0 {
                     map.remove(key);
                 }
                 Reply::Int(1)
+            }
+            Command::Getdel(key) => map.remove(key).map_or(Reply::Nil, |(value, _)| Reply::bulk(value)),
+            Command::Getex(key, expiry) => {
+                let Some(entry) = map.get_mut(key) else { return Reply::Nil };
+                if let Expiry::After(after) = expiry {
+                    entry.1 = Some(now.saturating_add_signed(*after));
+                } else {
+                    entry.1 = None;
+                }
+                Reply::bulk(&entry.0)
+            }
+            Command::Append(key, more) => {
+                let entry = map.entry(key.clone()).or_default();
+                entry.0.extend_from_slice(more);
+                Reply::Int(entry.0.len() as i64)
+            }
+            Command::Getrange(key, first, last) => {
+                let value = map.get(key).map_or(&[][..], |entry| &entry.0);
+                let length = value.len() as i64;
+                let at = |index: i64| if index < 0 { (length + index).max(0) } else { index };
+                let wanted = at(*first)..=at(*last);
+                let is_reversed = *first < 0 && *last < 0 && first > last;
+                let is_in = |(index, _): &(i64, _)| !is_reversed && wanted.contains(index);
+                Reply::bulk((0..).zip(value).filter(is_in).map(|(_, byte)| *byte).collect::<Vec<u8>>())
+            }
+            Command::Setrange(key, offset, part) => {
+                if part.is_empty() {
+                    return Reply::Int(map.get(key).map_or(0, |entry| entry.0.len() as i64));
+                }
+                let entry = map.entry(key.clone()).or_default();
+                for (at, byte) in (*offset as usize..).zip(&**part) {
+                    entry.0.resize(entry.0.len().max(at + 1), 0);
+                    entry.0[at] = *byte;
+                }
+                Reply::Int(entry.0.len() as i64)
+            }
+            Command::Msetnx(pairs) => {
+                let is_set = !pairs.iter().any(|(key, _)| map.contains_key(key));
+                if is_set {
+                    map.extend(pairs.iter().map(|(key, value)| (key.clone(), (value.to_vec(), None))));
+                }
+                Reply::Int(is_set.into())
+            }
+            Command::Move(mover) => {
+                let Some(entry) = map.get(&mover.from).cloned() else { return mover.kind.missing() };
+                if mover.kind.needs_absence() && map.contains_key(&mover.to) {
+                    return Reply::Int(0);
+                }
+                if !mover.kind.keeps_source() {
+                    map.remove(&mover.from);
+                }
+                map.insert(mover.to.clone(), entry);
+                mover.kind.moved()
             }
             Command::Persist(key) => {
                 Reply::Int(map.get_mut(key).is_some_and(|entry| entry.1.take().is_some()).into())
@@ -223,7 +309,7 @@ impl Naive {
                 map.clear();
                 Reply::Ok
             }
-            Command::Versions(_) | Command::Stats => unreachable!("no client asks it"),
+            other => unreachable!("{other:?} is tested elsewhere"),
         }
     }
 }
@@ -239,21 +325,50 @@ fn commands() -> impl Strategy<Value = Command> {
     };
     let some = move || prop::collection::vec(a_key(), 1..5).prop_map(Keys::from);
     let when = prop::sample::select(vec![When::Always, When::Absent, When::Present]);
+    let unit = prop::sample::select(vec![TtlUnit::Seconds, TtlUnit::Milliseconds, TtlUnit::FineDate(0)]);
+    let reply = prop::sample::select(vec![SetReply::Status, SetReply::Old, SetReply::Number]);
+    let expiry = || {
+        let after = (-3..3000i64).prop_map(Expiry::After);
+        prop_oneof![2 => Just(Expiry::Never), 1 => Just(Expiry::Keep), 2 => after]
+    };
+    let expire_when = prop_oneof![
+        3 => Just(ExpireWhen::default()),
+        1 => any::<(Option<bool>, Option<bool>)>().prop_map(|(expires, later)| ExpireWhen { expires, later }),
+    ];
+    let kinds = vec![MoveKind::Rename, MoveKind::Renamenx, MoveKind::Copy, MoveKind::Replace];
+    let moves = (a_key(), a_key(), prop::sample::select(kinds))
+        .prop_map(|(from, to, kind)| Command::Move(Move { from, to, kind }.into()));
+    let getex = (a_key(), prop::option::of(-3..3000i64))
+        .prop_map(|(key, after)| Command::Getex(key, after.map_or(Expiry::Never, Expiry::After)));
+    let strings = prop_oneof![
+        (a_key(), a_value()).prop_map(|(key, value)| Command::Append(key, value)),
+        (a_key(), -50..50i64, -50..50i64).prop_map(|(key, first, last)| Command::Getrange(key, first, last)),
+        (a_key(), 0..60u64, a_value()).prop_map(|(key, at, part)| Command::Setrange(key, at, part)),
+        a_key().prop_map(Command::Getdel),
+        getex,
+        moves,
+        prop::collection::vec((a_key(), a_value()), 1..4).prop_map(Command::Msetnx),
+    ];
     prop_oneof![
-        a_key().prop_map(Command::Get),
-        (a_key(), a_value(), prop::option::of(1..3000i64), when)
-            .prop_map(|(key, value, after, when)| Command::Set { key, value, after, when }),
-        (a_key(), -2..3i64).prop_map(|(key, by)| Command::Add(key, by)),
-        a_key().prop_map(Command::Strlen),
-        a_key().prop_map(Command::Type),
-        (a_key(), any::<bool>()).prop_map(|(key, is_fine)| Command::Ttl { key, is_fine }),
-        (a_key(), -10..3000i64).prop_map(|(key, after)| Command::Expire(key, after)),
-        a_key().prop_map(Command::Persist),
-        some().prop_map(Command::Mget),
-        prop::collection::vec((a_key(), a_value()), 1..4).prop_map(Command::Mset),
-        some().prop_map(Command::Del),
-        some().prop_map(Command::Exists),
-        Just(Command::Flushdb),
+        5 => strings,
+        1 => a_key().prop_map(Command::Get),
+        1 => (a_key(), a_value(), expiry(), when, reply)
+            .prop_map(|(key, value, expiry, when, reply)| Command::Set { key, value, expiry, when, reply }),
+        1 => (a_key(), -2..3i64).prop_map(|(key, by)| Command::Add(key, by)),
+        1 => a_key().prop_map(Command::Strlen),
+        1 => a_key().prop_map(Command::Type),
+        1 => (a_key(), unit).prop_map(|(key, unit)| Command::Ttl { key, unit }),
+        1 => (a_key(), -10..3000i64, expire_when).prop_map(|(key, after, when)| Command::Expire {
+            key,
+            expiry: Expiry::After(after),
+            when
+        }),
+        1 => a_key().prop_map(Command::Persist),
+        1 => some().prop_map(Command::Mget),
+        1 => prop::collection::vec((a_key(), a_value()), 1..4).prop_map(Command::Mset),
+        1 => some().prop_map(Command::Del),
+        1 => some().prop_map(Command::Exists),
+        1 => Just(Command::Flushdb),
     ]
 }
 
@@ -295,7 +410,7 @@ proptest! {
 fn a_key_that_comes_and_goes_has_another_number() {
     let mut shard = Shard::new(SharedBudget::new(None), 1);
     let key = || Key::from(&b"k"[..]);
-    let set = |after| Command::Set { key: key(), value: b"v"[..].into(), after, when: When::Always };
+    let set = |after| set_for(key(), b"v"[..].into(), after);
     let del = || Command::Del(Keys::from_iter([key()]));
     let mut seen = vec![shard.watch_number(b"k")];
     let mut now = 1;
