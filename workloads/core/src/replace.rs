@@ -21,6 +21,7 @@
 
 use std::{
     collections::HashSet,
+    env,
     ffi::{OsStr, OsString},
     fs::{self, File, OpenOptions},
     io::{self, Seek, Write},
@@ -119,7 +120,9 @@ impl Replacement {
             _ => Err(io::ErrorKind::PermissionDenied.into()),
         };
         // If no file can be created in the directory, the draft is a temporary file, and is copied.
-        let draft = draft.or_else(|_| tempfile::tempfile().map(Draft::unnamed))?;
+        let draft = draft.or_else(|_| {
+            tempfile::tempfile_in(temporary::usable_dir(&env::temp_dir())).map(Draft::unnamed)
+        })?;
         Ok(Self(Kind::Regular { draft, target }))
     }
 
@@ -211,14 +214,15 @@ fn parent(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
+/// Opens a directory for the names in it. That needs no permission to read the directory.
 fn open_dir(path: &Path) -> io::Result<OwnedFd> {
-    Ok(openat(CWD, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
+    Ok(openat(CWD, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
 }
 
 /// Opens a directory by a resolved path. Fails if a component has been replaced by a symbolic link
 /// since.
 fn open_resolved(path: &Path) -> io::Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     match openat2(CWD, path, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS) {
         // Not available in kernels before 5.6, and forbidden in some containers.
         Err(Errno::NOSYS | Errno::PERM) => open_dir(path),
@@ -631,6 +635,20 @@ mod tests {
         assert_eq!(get(&path, b"user.note").unwrap(), b"kept");
         assert!(get(&plain, ACL).is_err());
         assert_eq!(text(&path), "new");
+    }
+
+    /// A directory whose names cannot be listed.
+    #[test]
+    fn a_directory_needs_not_be_readable() {
+        let scratch = Scratch::new();
+        scratch.old("file");
+        fs::set_permissions(scratch.0.path(), fs::Permissions::from_mode(0o300)).unwrap();
+        for name in ["file", "new"] {
+            replace(Replacement::at(&scratch.at(name), &Stop::new()).unwrap());
+            assert_eq!(text(&scratch.at(name)), "new");
+        }
+        fs::set_permissions(scratch.0.path(), fs::Permissions::from_mode(0o700)).unwrap();
+        assert_eq!(scratch.names(), ["file", "new"]);
     }
 
     #[test]

@@ -40,6 +40,29 @@ const ATTEMPTS: usize = 8;
 /// The existing directories of this process.
 static OWN: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
+/// Directories for temporary files, if the one of the environment cannot be used.
+const FALLBACKS: [&str; 3] = ["/tmp", "/var/tmp", "/dev/shm"];
+
+/// The directory for temporary files: `preferred`, if files can be created there, otherwise the
+/// first directory of the system in which they can.
+///
+/// If there is none, it is `preferred`, so that the error of a later call names it.
+#[must_use]
+pub fn usable_dir(preferred: &Path) -> PathBuf {
+    let is_usable = |dir: &&Path| try_dir(dir).is_ok();
+    let mut dirs = [preferred].into_iter().chain(FALLBACKS.iter().map(Path::new));
+    dirs.find(is_usable).unwrap_or(preferred).to_owned()
+}
+
+/// Tries to create a file in a directory, of which nothing is left.
+///
+/// # Errors
+///
+/// If no file can be created there.
+pub fn try_dir(dir: &Path) -> io::Result<()> {
+    tempfile::tempfile_in(dir).map(drop)
+}
+
 /// A directory that only this user may read. Dropping it removes it with its content.
 #[derive(Debug)]
 pub struct TemporaryDir {
@@ -255,6 +278,18 @@ mod tests {
         assert!(one.path().exists() && two.path().exists());
         assert_eq!(names(scratch.path()).len(), 6);
         assert_eq!(remove_abandoned(scratch.path(), PREFIX), [""; 0].map(PathBuf::from));
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_used_is_replaced() {
+        let scratch = tempfile::tempdir().unwrap();
+        assert_eq!(usable_dir(scratch.path()), scratch.path());
+        fs::write(scratch.path().join("file"), "").unwrap();
+        for missing in ["absent", "file", "file/below"] {
+            let dir = usable_dir(&scratch.path().join(missing));
+            assert!(FALLBACKS.map(Path::new).contains(&&*dir), "{dir:?}");
+        }
+        assert_eq!(names(scratch.path()), ["file"]);
     }
 
     #[test]
