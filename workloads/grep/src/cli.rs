@@ -123,7 +123,7 @@ struct Flags {
     exclude_dir: Vec<OsString>,
     /// What to do with files that contain NUL
     #[arg(long, value_name = "TYPE", default_value = "binary", overrides_with_all = ["text", "skip_binary"])]
-    binary_files: Binary,
+    binary_files: BinaryFiles,
     /// Treat all files as text
     #[arg(short = 'a', long, overrides_with_all = ["binary_files", "skip_binary"])]
     text: bool,
@@ -147,17 +147,6 @@ struct Flags {
     /// The pattern (unless -e gives it), then files, directories, or - for standard input
     #[arg(value_name = "PATTERN|FILE")]
     operands: Vec<OsString>,
-}
-
-/// `--binary-files`.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Binary {
-    /// Print only that they match
-    Binary,
-    /// Treat them as text
-    Text,
-    /// Assume that they do not match
-    WithoutMatch,
 }
 
 /// `--color`.
@@ -360,9 +349,7 @@ impl Flags {
         match self {
             Self { text: true, .. } => BinaryFiles::Text,
             Self { skip_binary: true, .. } => BinaryFiles::WithoutMatch,
-            Self { binary_files: Binary::Binary, .. } => BinaryFiles::Binary,
-            Self { binary_files: Binary::Text, .. } => BinaryFiles::Text,
-            Self { binary_files: Binary::WithoutMatch, .. } => BinaryFiles::WithoutMatch,
+            _ => self.binary_files,
         }
     }
 

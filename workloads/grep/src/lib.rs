@@ -44,6 +44,7 @@ use cc_core::{
     report,
     stop::Stop,
 };
+use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
@@ -101,14 +102,14 @@ pub struct Query {
 }
 
 /// What to do with binary files: those that contain NUL.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 pub enum BinaryFiles {
-    /// Report only whether they match.
+    /// Print only whether they match
     #[default]
     Binary,
-    /// `-a`: treat them as text.
+    /// Treat them as text
     Text,
-    /// `-I`: assume that they do not match.
+    /// Assume that they do not match
     WithoutMatch,
 }
 
