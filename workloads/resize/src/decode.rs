@@ -1,6 +1,6 @@
 //! Decodes files to pixels.
 
-use std::io::Cursor;
+use std::io::{Cursor, ErrorKind};
 
 use cc_core::trace;
 use image_webp::WebPDecoder;
@@ -207,21 +207,56 @@ fn check_deflated(file: &[u8], info: &png::Info) -> Result<(), String> {
     Ok(())
 }
 
+/// The last chunk of a PNG file.
+const PNG_END: [u8; 12] = *b"\0\0\0\0IEND\xaeB`\x82";
+
+/// Decodes a PNG file, of which the last chunk may be missing: it has no data.
 fn png(file: &[u8], image: &mut Image, memory: u64) -> Result<Meta, String> {
-    let describe = |error| match error {
-        png::DecodingError::LimitsExceeded => "PNG needs more memory than the limit".to_owned(),
-        error => format!("damaged PNG: {error}"),
+    let is_cut = |error: &PngError| {
+        let PngError::Decoder(png::DecodingError::IoError(error)) = error else { return false };
+        error.kind() == ErrorKind::UnexpectedEof
     };
+    match whole_png(file, image, memory) {
+        Err(error) if is_cut(&error) => {
+            let found = (5..PNG_END.len()).rev().find(|found| file.ends_with(&PNG_END[..*found]));
+            let completed = [&file[..file.len() - found.unwrap_or(0)], &PNG_END].concat();
+            whole_png(&completed, image, memory).map_err(|_| error)
+        }
+        result => result,
+    }
+    .map_err(|error| match error {
+        PngError::Refused(why) => why,
+        PngError::Decoder(png::DecodingError::LimitsExceeded) => {
+            "PNG needs more memory than the limit".to_owned()
+        }
+        PngError::Decoder(error) => format!("damaged PNG: {error}"),
+    })
+}
+
+/// Why a PNG file has no image.
+enum PngError {
+    /// For this reason.
+    Refused(String),
+    Decoder(png::DecodingError),
+}
+
+impl From<png::DecodingError> for PngError {
+    fn from(error: png::DecodingError) -> Self {
+        Self::Decoder(error)
+    }
+}
+
+fn whole_png(file: &[u8], image: &mut Image, memory: u64) -> Result<Meta, PngError> {
     // The decoder inflates the colour profile while it reads the headers, into a vector that
     // doubles its capacity: hence half of the memory. A profile above the limit is ignored.
     let limits = png::Limits { bytes: usize::try_from(memory / 2).unwrap_or(usize::MAX).min(MAX_PROFILE) };
     let mut decoder = png::Decoder::new_with_limits(Cursor::new(file), limits);
     decoder.set_ignore_text_chunk(true);
     decoder.set_transformations(Transformations::normalize_to_color8());
-    let header = decoder.read_header_info().map_err(describe)?;
-    check(header.size())?;
-    check_deflated(file, header)?;
-    let mut reader = decoder.read_info().map_err(describe)?;
+    let header = decoder.read_header_info()?;
+    check(header.size()).map_err(PngError::Refused)?;
+    check_deflated(file, header).map_err(PngError::Refused)?;
+    let mut reader = decoder.read_info()?;
     let color = match reader.output_color_type().0 {
         png::ColorType::Grayscale => Color::Gray,
         png::ColorType::GrayscaleAlpha => Color::GrayAlpha,
@@ -229,9 +264,9 @@ fn png(file: &[u8], image: &mut Image, memory: u64) -> Result<Meta, String> {
         png::ColorType::Rgba => Color::Rgba,
     };
     let size = reader.info().size();
-    check_memory(size, pixels(size) * color.memory(), memory)?;
+    check_memory(size, pixels(size) * color.memory(), memory).map_err(PngError::Refused)?;
     image.reset(size, color);
-    reader.next_frame(image.samples_mut()).map_err(describe)?;
+    reader.next_frame(image.samples_mut())?;
     // Exif data may follow the pixels. An error after the pixels leaves nothing out of the image.
     let _ = reader.finish();
     let info = reader.info();

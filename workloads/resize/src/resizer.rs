@@ -256,6 +256,18 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn only_the_last_chunk_of_a_png_may_be_missing() {
+        let file = encoded(&picture(120, 90, Color::Rgb), Format::Png);
+        for lost in [1, 4, 7, 12] {
+            assert_eq!(decoded(&file[..file.len() - lost]), decoded(&file), "without {lost}");
+        }
+        for lost in [13, 16, 17, 20, 30, file.len() / 2] {
+            let why = made(&Settings::default(), file[..file.len() - lost].to_vec()).unwrap_err();
+            assert!(why.starts_with("damaged PNG: "), "without {lost}: {why}");
+        }
+    }
+
+    #[test]
     fn a_webp_may_have_the_orientation_of_a_jpeg() {
         let image = picture(120, 90, Color::Rgb);
         for exif in [inputs::exif(6), [&b"Exif\0\0"[..], &inputs::exif(6)].concat()] {
