@@ -129,6 +129,9 @@ fn jpeg(file: &[u8], image: &mut Image, memory: u64, settings: Option<&Settings>
     let size = decoder.dimensions().expect("the headers are decoded");
     let size = (size.0 as u32, size.1 as u32); // JPEG has sixteen bits for each
     check(size)?;
+    if layout.is_some_and(|layout| layout.frame.size != size) {
+        return Err("damaged JPEG: it has two frame headers".to_owned());
+    }
     let is_gray = decoder.input_colorspace() == Some(ColorSpace::Luma);
     let color = if is_gray { Color::Gray } else { Color::Rgb };
     layout.map_or(Ok(()), Layout::check).map_err(|why| format!("damaged JPEG: {why}"))?;

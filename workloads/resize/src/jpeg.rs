@@ -724,6 +724,23 @@ mod tests {
     }
 
     #[test]
+    fn a_second_frame_header_changes_no_size() {
+        let image = ycbcr(&picture(61, 43, Color::Rgb));
+        for file in [File::new((61, 43), &HALF), File::new((61, 43), &HALF).separate()] {
+            let file = file.write(&image);
+            let frame = Segments::new(&file).find(|segment| segment.marker == 0xc1).unwrap().whole;
+            for sides in [[0, 8, 0, 8], [0x30, 0, 0x30, 0]] {
+                let mut other = file[frame.clone()].to_vec();
+                other[5..9].copy_from_slice(&sides);
+                for at in [frame.start, frame.end] {
+                    let why = why(&[&file[..at], &other, &file[at..]].concat());
+                    assert!(why.starts_with("damaged JPEG: "), "{why}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn bytes_between_segments_change_nothing() {
         let (image, half) = (ycbcr(&picture(61, 43, Color::Rgb)), File::new((61, 43), &HALF));
         for file in [half.clone(), half.clone().separate(), half.progressive()] {
