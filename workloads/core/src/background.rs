@@ -73,8 +73,8 @@ pub(crate) fn stop_group(signal: Signal, bell: Option<&Bell>) -> Outcome {
     if continued.load(Ordering::SeqCst) { Outcome::Continued } else { Outcome::NotStopped }
 }
 
-/// Whether the bell rings within [`GRACE`]. A signal that interrupts the wait begins it again: it may
-/// be the one that requests the stop.
+/// Whether the bell rings within [`GRACE`]. A signal that interrupts the wait begins it again: it
+/// may be the one that requests the stop.
 fn has_rung(bell: Option<&Bell>) -> bool {
     let mut fds: Vec<_> = bell.iter().map(|bell| PollFd::new(*bell, PollFlags::IN)).collect();
     loop {

@@ -2,8 +2,10 @@
 //! whose size is not what they claim, and the terminal of a background job.
 
 use std::{
+    ffi::OsStr,
     fs::{self, File},
     io::{BufRead, BufReader, Read, Write},
+    os::unix::ffi::OsStrExt,
     path::Path,
     process::{Command, Output, Stdio},
 };
@@ -172,6 +174,28 @@ pub(crate) fn a_background_job_that_reads_the_terminal_ends_at_sigterm(name: &st
             assert_eq!(status, "143\n", "{model} {args:?}");
             shell.wait().expect("it is ours");
         }
+    }
+}
+
+/// An operand may be the name of anything, and is named as it was given.
+pub(crate) fn odd_names_are_names(name: &str, models: &[&str]) {
+    let scratch = tempfile::tempdir().expect("a temporary directory");
+    let odd = OsStr::from_bytes(b"\xff");
+    for file in [OsStr::new("-"), OsStr::new("(standard input)"), odd] {
+        fs::write(scratch.path().join(file), "word\n").expect("written");
+    }
+    for model in models {
+        let run = |args: &[&OsStr]| {
+            let mut command = program(name, model, &["wordcount"], scratch.path());
+            command.args(args).output().expect("started")
+        };
+        let found = run(&[OsStr::new("./-"), OsStr::new("(standard input)"), odd, OsStr::new("-")]);
+        assert_printed(&found, 0, "3\tword\n", model);
+        let missing = run(&[OsStr::new(""), OsStr::from_bytes(b"none\xff")]);
+        assert_printed(&missing, 1, "", model);
+        let message = String::from_utf8_lossy(&missing.stderr);
+        let why = "No such file or directory";
+        assert_eq!(message, format!("wordcount: : {why}\nwordcount: none\\xff: {why}\n"), "{model}");
     }
 }
 

@@ -61,6 +61,7 @@ macro_rules! tests {
                 names_that_only_the_program_can_open
                 a_file_need_not_have_the_size_that_it_claims
                 a_background_job_that_reads_the_terminal_ends_at_sigterm
+                odd_names_are_names
                 versions_and_unknown_flags_are_answered
 
                 lines_of_many_files_carry_names_in_the_order_asked_for

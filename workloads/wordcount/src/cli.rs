@@ -11,7 +11,10 @@ use cc_core::{
     output::{Outcome, with_output},
     signals::interrupted,
 };
-use clap::{ArgMatches, Args, Command, FromArgMatches};
+use clap::{
+    ArgMatches, Args, Command, FromArgMatches,
+    builder::{OsStringValueParser, TypedValueParser},
+};
 
 use crate::{Job, Run, Settings};
 
@@ -35,7 +38,7 @@ struct Flags {
     #[arg(short = 'r', long)]
     recursive: bool,
     /// Files, directories (with -r), or - for standard input [default: standard input]
-    #[arg(value_name = "FILE")]
+    #[arg(value_name = "FILE", value_parser = OsStringValueParser::new().map(PathBuf::from))]
     roots: Vec<PathBuf>,
 }
 
