@@ -18,6 +18,7 @@ pub(super) fn cases() -> Vec<Case> {
     vec![
         Case::new("commands", commands),
         Case::new("plans_span_shards", plans_span_shards),
+        Case::new("keys_move_between_shards", keys_move),
         Case::new("a_transaction_is_queued_and_run", transaction),
         Case::new("a_watched_key_that_changes_fails_exec", watch),
         Case::new("pipelined", pipelined),
@@ -81,6 +82,33 @@ fn plans_span_shards(subject: &Subject) {
     served.client().says("DBSIZE", ":500");
     client.says("FLUSHDB", "+OK");
     client.says("DBSIZE", ":0");
+}
+
+/// What needs several shards in other ways than MSET and MGET do. The keys are on many shards.
+fn keys_move(subject: &Subject) {
+    let served = served(subject);
+    let mut client = served.client();
+    client.says("MSETNX key:0 0 key:1 1 key:2 2 key:3 3", ":1");
+    client.says("MSETNX key:4 4 key:5 5 key:6 6 key:3 x", ":0");
+    client.says("EXISTS key:4 key:5 key:6", ":0");
+    for n in 0..20 {
+        client.says(&format!("SET key:0 {n} EX 1000"), "+OK");
+        client.says(&format!("RENAME key:0 to:{n}"), "+OK");
+        client.says(&format!("GET to:{n}"), &format!("${n}"));
+        client.says(&format!("COPY to:{n} copy:{n}"), ":1");
+        client.says(&format!("COPY to:{n} copy:{n}"), ":0");
+        client.says(&format!("RENAMENX to:{n} copy:{n}"), ":0");
+    }
+    client.says("RENAME key:0 key:9", "-ERR no such key");
+    client.says("DBSIZE", ":43");
+    // Few keys are one page; their order differs.
+    client.says("SCAN 0 MATCH key:1 COUNT 1000", "[$0 [$key:1]]");
+    client.says("KEYS key:[12]x", "[]");
+    client.says("MULTI", "+OK");
+    client.says("RENAME key:1 key:2", "-CROSSSLOT Keys in request don't hash to the same slot");
+    client.says("DISCARD", "+OK");
+    client.says("FLUSHALL", "+OK");
+    client.says("RANDOMKEY", "$nil");
 }
 
 fn transaction(subject: &Subject) {

@@ -52,6 +52,8 @@ impl Session {
                 moving.is_written = true;
                 moving.write(read, slots, now)?
             }
+            // Only the first plan was run, which changes nothing.
+            (false, reply) if reply == Reply::dropped() => return Err(Reply::out_of_memory()),
             (_, reply) => return Err(reply),
         };
         self.moving = Some(moving);
