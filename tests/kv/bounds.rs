@@ -24,7 +24,9 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new("no_more_descriptors", no_more_descriptors),
         Case::new("no_more_memory", no_more_memory),
         Case::new("info_tells_of_all_workers", info),
+        Case::new("a_pipeline_may_be_written_before_a_reply_is_read", written_before_read),
         Case::new("who_does_not_read_is_not_asked_for_more", who_does_not_read),
+        Case::new("who_takes_no_reply_is_hung_up_on", takes_no_reply),
         Case::new("who_says_nothing_is_hung_up_on", who_says_nothing),
         Case::new("a_byte_now_and_then_is_no_request", trickles),
         Case::new("who_does_not_give_the_password_is_hung_up_on", strangers),
@@ -100,10 +102,43 @@ fn no_more_memory(subject: &Subject) {
     other.says("GET a", "$1");
 }
 
+/// Requests and replies are each more than the sockets have room for. While the replies wait,
+/// another client is served.
+fn written_before_read(subject: &Subject) {
+    const TIMES: usize = 400;
+    let served = Served::start(subject, &Config::default());
+    let (mut client, mut other) = (served.client(), served.client());
+    let value = "x".repeat(64 << 10);
+    let pair = [of(&[b"SET", b"a", value.as_bytes()]), encoded("GET a")].concat();
+    client.send(&pair.repeat(TIMES));
+    other.says("PING", "+PONG");
+    for _ in 0..TIMES {
+        assert_eq!(client.reply(), "+OK");
+        assert!(client.reply()[1..] == value);
+    }
+    client.says("PING", "+PONG");
+}
+
+/// The client sends requests for as long as it can, and takes none of the replies.
+fn takes_no_reply(subject: &Subject) {
+    let output_timeout = Duration::from_millis(100);
+    let served =
+        Served::start(subject, &Config { max_output: 1 << 20, output_timeout, ..Config::default() });
+    let (mut client, mut other) = (served.client(), served.client());
+    let requests = of(&[b"ECHO", &vec![b'x'; 64 << 10]]);
+    let is_open = (0..500).all(|_| {
+        other.says("PING", "+PONG");
+        client.trickle(&requests)
+    });
+    assert!(!is_open, "32 MB of requests are answered to a client that takes no reply");
+    other.says("PING", "+PONG");
+    while !client.is_closed() {}
+}
+
 /// Clients request a megabyte a thousand times each, and read nothing. Each has its own key, so
 /// some keys are at another worker than their client.
 fn who_does_not_read(subject: &Subject) {
-    let served = Served::start(subject, &Config::default());
+    let served = Served::start(subject, &Config { max_output: 8 << 20, ..Config::default() });
     let keys = ["a", "b", "c", "d"];
     let mut greedy = keys.map(|_| served.client());
     for (client, key) in greedy.iter_mut().zip(keys) {
@@ -147,6 +182,7 @@ fn info(subject: &Subject) {
             line.unwrap_or_else(|| panic!("{name}: {info}")).parse::<u64>().expect("it is a number")
         };
         assert_eq!(value("connected_clients"), 8);
+        assert_eq!(value("process_id"), u64::from(std::process::id()));
         assert_eq!((value("maxclients"), value("maxmemory")), (101, MAX_MEMORY));
         assert_eq!(value("total_connections_received"), 8);
         assert!(value("total_commands_processed") >= 8);

@@ -24,6 +24,13 @@ pub(super) fn all() -> Vec<(&'static str, Serve)> {
         ("takes_any_memory", |listener, config, ctx| {
             reference(listener, &Config { max_memory: None, ..config.clone() }, ctx)
         }),
+        ("keeps_any_reply", |listener, config, ctx| {
+            reference(listener, &Config { max_output: u64::MAX, ..config.clone() }, ctx)
+        }),
+        ("keeps_few_replies", |listener, config, ctx| {
+            let output_timeout = Duration::ZERO;
+            reference(listener, &Config { max_output: 64 << 10, output_timeout, ..config.clone() }, ctx)
+        }),
         ("waits_for_ever", |listener, config, ctx| {
             reference(listener, &Config { idle_timeout: None, ..config.clone() }, ctx)
         }),
@@ -43,6 +50,12 @@ pub(super) const REJECTED: &[Rejected] = &[
     ("forgets_the_password", &["password"], "GET a"),
     ("lets_everybody_in", &["too_many_clients_are_turned_away"], "inside"),
     ("takes_any_memory", &["no_more_memory"], "+OK"),
+    ("keeps_any_reply", &["who_takes_no_reply_is_hung_up_on"], "takes no reply"),
+    (
+        "keeps_few_replies",
+        &["a_pipeline_may_be_written_before_a_reply_is_read"],
+        "the server reads",
+    ),
     ("waits_for_ever", &["who_says_nothing_is_hung_up_on"], "is_closed"),
     ("drains_for_ever", &["who_does_not_read_holds_up_a_stop_no_longer_than_allowed"], "hung"),
     ("leaves_a_thread", &["commands"], "thread"),

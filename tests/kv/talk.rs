@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-/// Maximum time for a reply; a server that takes longer has failed to answer.
+/// Maximum time for a reply, or until the server reads; a server that takes longer has failed.
 const REPLY_LIMIT: Duration = Duration::from_secs(30);
 
 /// A connection.
@@ -17,6 +17,7 @@ impl Client {
         let stream = TcpStream::connect(address).expect("it listens");
         stream.set_nodelay(true).expect("it is a socket");
         stream.set_read_timeout(Some(REPLY_LIMIT)).expect("it is a socket");
+        stream.set_write_timeout(Some(REPLY_LIMIT)).expect("it is a socket");
         Self(BufReader::new(stream))
     }
 

@@ -18,8 +18,8 @@
 //!   registry may shut down the listener and the socket of each client. A plan that must run as one
 //!   step on several shards holds their actors, in ascending order.
 //! - **Bound.** Clients, by number; the plans in flight per client, by `PLANS_IN_FLIGHT`. A
-//!   client that does not read its replies blocks its own actor, which then sends no requests.
-//!   Mailboxes have room for some requests, and each reply has its own channel.
+//!   client's actor waits for its socket to take replies and for more requests at the same time,
+//!   until too many replies wait; then it sends no more requests. Mailboxes have room for some requests, and each reply has its own channel.
 //! - **Deadlock.** Solid arrows wait for room. Clients and the acceptor send to shard actors and
 //!   the registry, which wait for room nowhere. A client that holds shards waits only for [higher
 //!   ones](crate::shard_actor).
@@ -36,7 +36,7 @@
 
 use std::{
     convert::Infallible,
-    io::{self, ErrorKind, Write},
+    io::{self, ErrorKind},
     mem::MaybeUninit,
     net::{TcpListener, TcpStream},
     sync::Arc,
@@ -50,6 +50,7 @@ use cc_workloads::{
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
+    net::{SendFlags, send},
 };
 
 use crate::{
@@ -171,13 +172,18 @@ impl Client {
         // are never committed.
         let mut buffer = [MaybeUninit::uninit(); READ];
         while !self.connection.is_over() {
+            let mut wants_input = self.connection.wants_input();
             if let Some(pause) = self.connection.pause() {
                 if is_shut_within(&self.stream, pause)? {
                     self.connection.end();
                 }
-            } else if self.connection.wants_input() {
+            } else if !self.connection.output().is_empty() {
+                wants_input &= await_room(&self.stream, wants_input, self.connection.time_left())?;
+            } else if wants_input {
                 self.connection.shrink();
                 limit(&self.stream, self.connection.time_left(), &mut has_limit)?;
+            }
+            if wants_input {
                 match rustix::io::read(&self.stream, &mut buffer).map(|(bytes, _)| bytes) {
                     Ok([]) => self.connection.end(),
                     Ok(bytes) => self.connection.received(bytes),
@@ -193,7 +199,7 @@ impl Client {
         Ok(())
     }
 
-    /// Runs all requests that have arrived, and writes all replies.
+    /// Runs all requests that have arrived, and writes the replies that the socket takes.
     fn answer(&mut self) -> io::Result<()> {
         let now = self.clock.now();
         loop {
@@ -202,10 +208,12 @@ impl Client {
                 return Ok(());
             }
             while !self.connection.output().is_empty() {
-                match (&*self.stream).write(self.connection.output()) {
+                let output = self.connection.output();
+                match send(&*self.stream, output, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
                     Ok(bytes) => self.connection.wrote(bytes),
-                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                    Err(error) => return Err(error),
+                    Err(Errno::AGAIN) => return Ok(()),
+                    Err(Errno::INTR) => {}
+                    Err(error) => return Err(error.into()),
                 }
             }
         }
@@ -271,8 +279,19 @@ impl Drop for Registration {
     }
 }
 
-/// Limits the time of the next reads and writes. Most clients never have a limit, and need no
-/// system call for it.
+/// Waits until the socket takes replies or, if the connection `wants_input`, has input. Returns
+/// whether it has input. Fails after the time-out.
+fn await_room(stream: &TcpStream, wants_input: bool, timeout: Option<Duration>) -> io::Result<bool> {
+    let input = if wants_input { PollFlags::IN } else { PollFlags::empty() };
+    let events = poll_within(stream, input | PollFlags::OUT, timeout)?;
+    if events.is_empty() && timeout.is_some_and(|timeout| timeout.is_zero()) {
+        return Err(ErrorKind::TimedOut.into());
+    }
+    Ok(events.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR))
+}
+
+/// Limits the time of the next read. Most clients never have a limit, and need no system call for
+/// it.
 fn limit(stream: &TcpStream, timeout: Option<Duration>, has_limit: &mut bool) -> io::Result<()> {
     if timeout.is_some_and(|timeout| timeout.is_zero()) {
         return Err(ErrorKind::TimedOut.into());
@@ -280,7 +299,6 @@ fn limit(stream: &TcpStream, timeout: Option<Duration>, has_limit: &mut bool) ->
     if timeout.is_some() || *has_limit {
         *has_limit = timeout.is_some();
         stream.set_read_timeout(timeout)?;
-        stream.set_write_timeout(timeout)?;
     }
     Ok(())
 }
@@ -288,11 +306,18 @@ fn limit(stream: &TcpStream, timeout: Option<Duration>, has_limit: &mut bool) ->
 /// Waits for this time. Returns whether the socket's reading side was shut down meanwhile, by the
 /// client or by the registry.
 fn is_shut_within(stream: &TcpStream, time: Duration) -> io::Result<bool> {
-    let timeout = Timespec { tv_sec: time.as_secs().cast_signed(), tv_nsec: time.subsec_nanos().into() };
-    let mut socket = [PollFd::new(stream, PollFlags::RDHUP)];
-    match poll(&mut socket, Some(&timeout)) {
+    Ok(!poll_within(stream, PollFlags::RDHUP, Some(time))?.is_empty())
+}
+
+/// Waits for one of these events of the socket, for at most this time if there is a limit. Returns
+/// the events that have occurred: none if the time is over or a signal has arrived.
+fn poll_within(stream: &TcpStream, events: PollFlags, time: Option<Duration>) -> io::Result<PollFlags> {
+    let timeout = time
+        .map(|time| Timespec { tv_sec: time.as_secs().cast_signed(), tv_nsec: time.subsec_nanos().into() });
+    let mut socket = [PollFd::new(stream, events)];
+    match poll(&mut socket, timeout.as_ref()) {
         Err(error) if error != Errno::INTR => Err(error.into()),
-        _ => Ok(!socket[0].revents().is_empty()),
+        _ => Ok(socket[0].revents()),
     }
 }
 

@@ -8,8 +8,8 @@
 //!   one across an `await` would not compile as a task. Locks are taken in ascending order of
 //!   shards, so a deadlock is impossible.
 //! - **Bound.** The number of connections, and the memory that each may hold. The read buffer is on
-//!   the stack of the worker, and not in the future of each client. From a client that does not
-//!   read its replies, no more requests are read.
+//!   the stack of the worker, and not in the future of each client. A client's task waits for room
+//!   for replies and for more requests at the same time, until too many replies wait.
 //! - **Order.** A client's requests are run in their order, by its task. Plans on the same shards
 //!   are run in the order in which they get the locks.
 //! - **Stop.** A [`CancellationToken`] ends `accept` and wakes each task that waits for its client.
@@ -147,28 +147,30 @@ impl Client {
                     () = &mut stopped => connection.end(),
                     () = sleep(pause) => {}
                 }
-            } else if connection.wants_input() {
+            } else if let Some(interest) = interest(&connection) {
                 connection.shrink();
-                // Cancel safe: `readable` consumes nothing, and the read below has no `await`.
+                // Cancel safe: `ready` consumes nothing, and the read below has no `await`.
                 // `biased` saves the random choice of a branch, which makes no difference here:
-                // after either, what has arrived is read.
+                // after either, what has arrived is read. A stop is reported once.
                 select! {
                     biased;
-                    readable = within(connection.time_left(), stream.readable()) => readable?,
-                    () = &mut stopped => {}
+                    ready = within(connection.time_left(), stream.ready(interest)) => { ready?; }
+                    () = &mut stopped, if !self.stop.is_cancelled() => {}
                 }
-                read(stream, &mut connection)?;
+                if connection.wants_input() {
+                    read(stream, &mut connection)?;
+                }
                 if self.stop.is_cancelled() {
                     connection.end();
                 }
             }
-            self.answer(stream, &mut connection, &run).await?;
+            self.answer(stream, &mut connection, &run)?;
         }
         Ok(())
     }
 
-    /// Runs the plans of the requests that were read, and writes all replies.
-    async fn answer(
+    /// Runs the plans of the requests that were read, and writes the replies that the socket takes.
+    fn answer(
         &self,
         stream: &TcpStream,
         connection: &mut Connection,
@@ -185,9 +187,7 @@ impl Client {
             while !connection.output().is_empty() {
                 match stream.try_write(connection.output()) {
                     Ok(bytes) => connection.wrote(bytes),
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                        within(connection.time_left(), stream.writable()).await?;
-                    }
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                     Err(error) if error.kind() == ErrorKind::Interrupted => {}
                     Err(error) => return Err(error),
                 }
@@ -196,8 +196,18 @@ impl Client {
     }
 }
 
+/// What the connection waits for; `None` if it can go on.
+fn interest(connection: &Connection) -> Option<Interest> {
+    match (connection.wants_input(), connection.output().is_empty()) {
+        (true, true) => Some(Interest::READABLE),
+        (true, false) => Some(Interest::READABLE | Interest::WRITABLE),
+        (false, false) => Some(Interest::WRITABLE),
+        (false, true) => None,
+    }
+}
+
 /// Waits until the socket is ready, or fails after the time-out.
-async fn within(limit: Option<Duration>, ready: impl Future<Output = io::Result<()>>) -> io::Result<()> {
+async fn within<T>(limit: Option<Duration>, ready: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     match limit {
         Some(limit) if limit.is_zero() => Err(ErrorKind::TimedOut.into()),
         Some(limit) => timeout(limit, ready).await?,

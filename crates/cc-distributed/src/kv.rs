@@ -10,7 +10,8 @@
 //!   same time share a message.
 //! - **Bound.** The number of connections. Requests in flight to a node: by the credit that it has
 //!   granted, in bytes. Plans in flight of a client: by number, and by the possible size of their
-//!   replies. The server reads nothing from a client that does not take its replies.
+//!   replies. Replies that a client does not take wait at the coordinator, which goes on reading
+//!   requests until too many replies wait.
 //! - **Order.** A stream keeps the order of requests, and so does a shard. A plan on several nodes
 //!   visits them in ascending order. Each shard is held for it from its preparation to its commit;
 //!   other plans queue at the shard, not on the stream.
@@ -24,15 +25,12 @@
 mod node;
 
 use std::{
-    future::poll_fn,
-    io,
+    io::{self, ErrorKind},
     mem::MaybeUninit,
-    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    task::{Poll, ready},
     time::Duration,
 };
 
@@ -45,7 +43,7 @@ use cc_workloads::{
 };
 use rustix::net::{Shutdown, shutdown};
 use tokio::{
-    io::{AsyncRead, AsyncWriteExt, ReadBuf},
+    io::Interest,
     net::{TcpListener, TcpStream},
     sync::watch,
     task::JoinSet,
@@ -157,8 +155,8 @@ impl Coordinator {
 
     /// Serves a client to its end. An error ends only this connection. The runtime catches a panic
     /// in a task, so that ends only this connection, too.
-    async fn client(&self, mut stream: TcpStream, connection: Connection) {
-        if self.converse(&mut stream, connection).await.is_ok() {
+    async fn client(&self, stream: TcpStream, connection: Connection) {
+        if self.converse(&stream, connection).await.is_ok() {
             hang_up(&stream);
         }
     }
@@ -168,7 +166,7 @@ impl Coordinator {
 // ANCHOR: kv-work
 impl Coordinator {
     /// Reads requests, has them executed and writes the replies, in turns.
-    async fn converse(&self, stream: &mut TcpStream, mut connection: Connection) -> io::Result<()> {
+    async fn converse(&self, stream: &TcpStream, mut connection: Connection) -> io::Result<()> {
         // Disables Nagle's algorithm: otherwise a small reply waits for an acknowledgement.
         let _ = stream.set_nodelay(true);
         while !connection.is_over() {
@@ -178,32 +176,48 @@ impl Coordinator {
                     () = self.stop.requested() => connection.end(),
                     () = sleep(pause) => {}
                 }
-            } else if connection.wants_input() {
+            } else if let Some(interest) = interest(&connection) {
                 connection.shrink();
-                self.receive(stream, &mut connection).await?;
+                self.receive(stream, interest, &mut connection).await?;
             }
             let now = self.server.now();
-            while self.execute_some(&mut connection, now).await || !connection.output().is_empty() {
-                self.write(stream, &mut connection).await?;
+            loop {
+                let has_executed = self.execute_some(&mut connection, now).await;
+                let has_replies = !connection.output().is_empty();
+                let has_written_all = write(stream, &mut connection)?;
+                if !has_executed && !(has_replies && has_written_all) {
+                    break;
+                }
             }
         }
         Ok(())
     }
 
-    /// Waits for input of the client, or for the stop; then it reads for the last time.
-    async fn receive(&self, stream: &mut TcpStream, connection: &mut Connection) -> io::Result<()> {
+    /// Waits for input of the client or for room for its replies, or for the stop; then it reads
+    /// for the last time.
+    async fn receive(
+        &self,
+        stream: &TcpStream,
+        interest: Interest,
+        connection: &mut Connection,
+    ) -> io::Result<()> {
         let time_left = connection.time_left();
+        let is_stopping = *self.stop.0.borrow();
         tokio::select! {
             biased;
-            // Cancel safe: `read` gives bytes to the connection in the same poll that reads them.
-            received = within(time_left, read(stream, connection)) => return received,
-            () = self.stop.requested() => {}
+            // Cancel safe: `ready` consumes nothing.
+            ready = within(time_left, stream.ready(interest)) => { ready?; }
+            () = self.stop.requested(), if !is_stopping => {
+                if connection.wants_input() {
+                    // Later input is refused; input that has arrived can still be read.
+                    let _ = shutdown(stream, Shutdown::Read);
+                    within(time_left, stream.readable()).await?;
+                    read(stream, connection)?;
+                }
+                connection.end();
+            }
         }
-        // Later input is refused; input that has arrived can still be read.
-        let _ = shutdown(&*stream, Shutdown::Read);
-        within(time_left, read(stream, connection)).await?;
-        connection.end();
-        Ok(())
+        if connection.wants_input() { read(stream, connection) } else { Ok(()) }
     }
 
     /// Executes some plans of a client; all are in flight before the first is answered. Returns
@@ -224,15 +238,6 @@ impl Coordinator {
             connection.answer(sent.reply(&plan).await);
         }
         has_any
-    }
-
-    async fn write(&self, stream: &mut TcpStream, connection: &mut Connection) -> io::Result<()> {
-        while !connection.output().is_empty() {
-            let time_left = connection.time_left();
-            let wrote = within(time_left, stream.write(connection.output())).await?;
-            connection.wrote(wrote);
-        }
-        Ok(())
     }
 }
 // ANCHOR_END: kv-work
@@ -434,26 +439,47 @@ impl StopSignal {
     }
 }
 
-/// Reads the input that has arrived. The buffer exists only during the poll, so a client that is
-/// idle has none.
-async fn read(stream: &mut TcpStream, connection: &mut Connection) -> io::Result<()> {
-    poll_fn(|context| {
-        let mut buffer = [MaybeUninit::uninit(); READ];
-        let mut buffer = ReadBuf::uninit(&mut buffer);
-        ready!(pin!(&mut *stream).poll_read(context, &mut buffer))?;
-        match buffer.filled() {
-            [] => connection.end(),
-            bytes => connection.received(bytes),
+/// What the connection waits for; `None` if it can go on.
+fn interest(connection: &Connection) -> Option<Interest> {
+    match (connection.wants_input(), connection.output().is_empty()) {
+        (true, true) => Some(Interest::READABLE),
+        (true, false) => Some(Interest::READABLE | Interest::WRITABLE),
+        (false, false) => Some(Interest::WRITABLE),
+        (false, true) => None,
+    }
+}
+
+/// Reads the input that has arrived. A function that is not `async`: in one that is, the buffer
+/// could become part of the future, once per client.
+fn read(stream: &TcpStream, connection: &mut Connection) -> io::Result<()> {
+    let mut buffer = [MaybeUninit::uninit(); READ];
+    let room = &mut buffer[..];
+    match stream.try_io(Interest::READABLE, move || Ok(rustix::io::read(stream, room)?)) {
+        Ok(([], _)) => connection.end(),
+        Ok((bytes, _)) => connection.received(bytes),
+        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+        Err(error) => return Err(error),
+    }
+    Ok(())
+}
+
+/// Writes the replies that the socket takes. Returns whether it has taken all.
+fn write(stream: &TcpStream, connection: &mut Connection) -> io::Result<bool> {
+    while !connection.output().is_empty() {
+        match stream.try_write(connection.output()) {
+            Ok(bytes) => connection.wrote(bytes),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
-        Poll::Ready(Ok(()))
-    })
-    .await
+    }
+    Ok(true)
 }
 
 /// Waits for an operation, for at most this time if there is a limit.
 async fn within<T>(limit: Option<Duration>, operation: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     match limit {
-        Some(limit) if limit.is_zero() => Err(io::ErrorKind::TimedOut.into()),
+        Some(limit) if limit.is_zero() => Err(ErrorKind::TimedOut.into()),
         Some(limit) => timeout(limit, operation).await?,
         None => operation.await,
     }

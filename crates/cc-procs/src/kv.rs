@@ -75,6 +75,10 @@ const LARGE: usize = 64 << 10;
 /// Maximum reads from one client in its turn, so that others have theirs.
 const MAX_READS_PER_TURN: usize = 16;
 
+/// Maximum writes to one client between two reads. A client that takes a long queue of replies as
+/// fast as they are written must not take the turns of others.
+const MAX_WRITES: usize = 16;
+
 /// Maximum time-out of a poll: mio counts milliseconds in 32 bits. A longer wait takes several.
 const MAX_POLL_TIMEOUT: Duration = Duration::from_secs(3600);
 
@@ -183,7 +187,7 @@ impl Loop {
 
     /// Sweeps the shard and closes idle connections, if that is due.
     fn housekeeping(&mut self, now: Now) {
-        let idle_check = self.server.config().idle_check_interval();
+        let idle_check = self.server.idle_check_interval();
         let interval = idle_check.map_or(SWEEP, |interval| SWEEP.min(interval));
         if self.last_sweep.elapsed() < interval {
             return;
@@ -315,20 +319,26 @@ impl Client {
         }
     }
 
-    /// Writes what the socket takes. Returns whether that lets the client submit or read more.
+    /// Writes what the socket takes. Returns whether that lets the client submit, read or write
+    /// more.
     fn write(&mut self) -> io::Result<bool> {
         // While plans are in flight, more replies follow soon, and are written with these.
         let is_worth_it = self.in_flight.is_empty() || self.connection.output().len() >= READ;
         let was_blocked = !self.connection.output().is_empty() && !self.connection.wants_input();
-        while is_worth_it && self.is_writable && !self.connection.output().is_empty() {
+        let (mut writes, mut has_written) = (0, false);
+        while is_worth_it && self.is_writable && writes < MAX_WRITES && !self.connection.output().is_empty() {
+            writes += 1;
             match self.stream.write(self.connection.output()) {
-                Ok(bytes) => self.connection.wrote(bytes),
+                Ok(bytes) => {
+                    has_written = true;
+                    self.connection.wrote(bytes);
+                }
                 Err(e) if e.kind() == ErrorKind::WouldBlock => self.is_writable = false,
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
                 Err(e) => return Err(e),
             }
         }
-        Ok(was_blocked && self.connection.output().is_empty())
+        Ok(was_blocked && has_written || writes == MAX_WRITES)
     }
 
     /// Reads one buffer. Returns whether anything was read, the end included.
@@ -533,7 +543,7 @@ impl Loop {
         let is_watching = self.backlog.is_some() || self.shards.is_volatile() || self.shards.needs_check();
         let until_check = is_watching.then_some(SWEEP);
         let has_clients = !self.clients.is_empty();
-        let until_idle_check = self.server.config().idle_check_interval().filter(|_| has_clients);
+        let until_idle_check = self.server.idle_check_interval().filter(|_| has_clients);
         let resumed = self.paused.peek().map(|Reverse((at, _))| *at);
         let drained = self.deadline.filter(|_| !self.has_sent_totals);
         let until = |time: Option<Instant>| time.map(|time| time.saturating_duration_since(Instant::now()));

@@ -7,9 +7,9 @@
 //!   shards in ascending order, so a deadlock is impossible. It holds no lock while it waits for a
 //!   socket. A lock is held while one plan runs. A readers-writer lock would not pay: a GET is so
 //!   short that taking the lock dominates it.
-//! - **Bound.** The number of connections, and the memory that each may hold. A client that does
-//!   not read its replies blocks its thread in `write`, which then reads no more requests. The
-//!   limit of this model is one stack per client.
+//! - **Bound.** The number of connections, and the memory that each may hold. While a client does
+//!   not take its replies, its thread waits for room in the socket and for more requests at the
+//!   same time, until too many replies wait. The limit of this model is one stack per client.
 //! - **Order.** A client's requests are run in their order, by its thread. Plans on the same shards
 //!   are run in the order in which they get the locks.
 //! - **Stop.** The listener and the reading sides of all sockets are shut down. This wakes all
@@ -20,7 +20,7 @@
 
 use std::{
     collections::HashMap,
-    io::{self, ErrorKind, Write},
+    io::{self, ErrorKind},
     mem::MaybeUninit,
     net::{Shutdown, TcpListener, TcpStream},
     panic::{AssertUnwindSafe, catch_unwind},
@@ -40,6 +40,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
+    net::{SendFlags, send},
 };
 
 use crate::threads;
@@ -138,13 +139,18 @@ impl Shared<'_> {
         // are never committed.
         let mut buffer = [MaybeUninit::uninit(); READ];
         while !connection.is_over() {
+            let mut wants_input = connection.wants_input();
             if let Some(pause) = connection.pause() {
                 if is_shut_within(stream, pause)? {
                     connection.end();
                 }
-            } else if connection.wants_input() {
+            } else if !connection.output().is_empty() {
+                wants_input &= await_room(stream, wants_input, connection.time_left())?;
+            } else if wants_input {
                 connection.shrink();
                 limit(stream, connection.time_left(), &mut has_limit)?;
+            }
+            if wants_input {
                 match rustix::io::read(stream, &mut buffer).map(|(bytes, _)| bytes) {
                     Ok([]) => connection.end(),
                     Ok(bytes) => connection.received(bytes),
@@ -160,8 +166,8 @@ impl Shared<'_> {
         Ok(())
     }
 
-    /// Runs the plans of the requests that were read, and writes all replies.
-    fn answer(self, mut stream: &TcpStream, connection: &mut Connection) -> io::Result<()> {
+    /// Runs the plans of the requests that were read, and writes the replies that the socket takes.
+    fn answer(self, stream: &TcpStream, connection: &mut Connection) -> io::Result<()> {
         let now = self.server.now();
         loop {
             while let Some(plan) = connection.next(now) {
@@ -171,18 +177,29 @@ impl Shared<'_> {
                 return Ok(());
             }
             while !connection.output().is_empty() {
-                match stream.write(connection.output()) {
+                match send(stream, connection.output(), SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
                     Ok(bytes) => connection.wrote(bytes),
-                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                    Err(error) => return Err(error),
+                    Err(Errno::AGAIN) => return Ok(()),
+                    Err(Errno::INTR) => {}
+                    Err(error) => return Err(error.into()),
                 }
             }
         }
     }
 }
 
-/// Sets the time-out of the next reads and writes. Most clients never have one, and cost no system
-/// call here.
+/// Waits until the socket has room for replies or, if the connection `wants_input`, has input.
+/// Returns whether it has input. Fails after the time-out.
+fn await_room(stream: &TcpStream, wants_input: bool, timeout: Option<Duration>) -> io::Result<bool> {
+    let input = if wants_input { PollFlags::IN } else { PollFlags::empty() };
+    let events = poll_within(stream, input | PollFlags::OUT, timeout)?;
+    if events.is_empty() && timeout.is_some_and(|timeout| timeout.is_zero()) {
+        return Err(ErrorKind::TimedOut.into());
+    }
+    Ok(events.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR))
+}
+
+/// Sets the time-out of the next read. Most clients never have one, and cost no system call here.
 fn limit(stream: &TcpStream, timeout: Option<Duration>, has_limit: &mut bool) -> io::Result<()> {
     if timeout.is_some_and(|timeout| timeout.is_zero()) {
         return Err(ErrorKind::TimedOut.into());
@@ -190,7 +207,6 @@ fn limit(stream: &TcpStream, timeout: Option<Duration>, has_limit: &mut bool) ->
     if timeout.is_some() || *has_limit {
         *has_limit = timeout.is_some();
         stream.set_read_timeout(timeout)?;
-        stream.set_write_timeout(timeout)?;
     }
     Ok(())
 }
@@ -198,11 +214,18 @@ fn limit(stream: &TcpStream, timeout: Option<Duration>, has_limit: &mut bool) ->
 /// Waits for this time at most. Returns whether the reading side of the socket was shut down
 /// meanwhile, by the client or for a stop.
 fn is_shut_within(stream: &TcpStream, time: Duration) -> io::Result<bool> {
-    let timeout = Timespec { tv_sec: time.as_secs().cast_signed(), tv_nsec: time.subsec_nanos().into() };
-    let mut socket = [PollFd::new(stream, PollFlags::RDHUP)];
-    match poll(&mut socket, Some(&timeout)) {
+    Ok(!poll_within(stream, PollFlags::RDHUP, Some(time))?.is_empty())
+}
+
+/// Waits for one of these events of the socket, for at most this time if there is a limit. Returns
+/// the events that have occurred: none if the time is over or a signal has arrived.
+fn poll_within(stream: &TcpStream, events: PollFlags, time: Option<Duration>) -> io::Result<PollFlags> {
+    let timeout = time
+        .map(|time| Timespec { tv_sec: time.as_secs().cast_signed(), tv_nsec: time.subsec_nanos().into() });
+    let mut socket = [PollFd::new(stream, events)];
+    match poll(&mut socket, timeout.as_ref()) {
         Err(error) if error != Errno::INTR => Err(error.into()),
-        _ => Ok(!socket[0].revents().is_empty()),
+        _ => Ok(socket[0].revents()),
     }
 }
 

@@ -37,6 +37,11 @@ impl SharedBudget {
         debug_assert!(before >= bytes, "no more comes back than was taken");
     }
 
+    /// Whether at least half of it is granted.
+    pub(super) fn is_half_granted(&self) -> bool {
+        self.granted() >= self.0.limit.div_ceil(2)
+    }
+
     /// The bytes that are granted: those in use, and the small reserves of the shards.
     #[must_use]
     pub fn granted(&self) -> u64 {

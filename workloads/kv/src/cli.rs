@@ -39,6 +39,10 @@ struct Flags {
     /// limit]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     max_memory: Option<u64>,
+    /// Maximum replies that wait for one client: a number of bytes, with K, M or G. A client that
+    /// goes on sending requests and takes no reply for 10 seconds is disconnected
+    #[arg(long, value_name = "SIZE", value_parser = size, default_value = "256M")]
+    max_output: u64,
     /// Close the connection of a client that sends no request for S seconds [default: never]
     #[arg(long, value_name = "S", value_parser = seconds)]
     idle_timeout: Option<Duration>,
@@ -93,9 +97,17 @@ fn flags(args: &ArgMatches) -> Flags {
 
 impl Flags {
     fn config(self) -> Result<Config> {
-        let Self { password_file, max_connections, max_memory, idle_timeout, drain, .. } = self;
+        let Self { password_file, max_connections, max_memory, max_output, idle_timeout, drain, .. } = self;
         let password = password_file.as_deref().map(password).transpose()?;
-        Ok(Config { password, max_connections, max_memory, idle_timeout, drain, ..Config::default() })
+        Ok(Config {
+            password,
+            max_connections,
+            max_memory,
+            max_output,
+            idle_timeout,
+            drain,
+            ..Config::default()
+        })
     }
 }
 

@@ -11,7 +11,7 @@ use super::{
     Now, Plan, Refusal, Reply, Server,
     budget::Charge,
     clock::deadline_after,
-    output::Output,
+    output::{MAX_AHEAD, Output},
     resp::{Decoder, Found},
     session::{Session, Step},
 };
@@ -35,8 +35,15 @@ pub const READ: usize = 16 * 1024;
 ///    much was written. Then repeat step 2, and step 1 if the connection [wants
 ///    input](Connection::wants_input), until it [is over](Connection::is_over).
 ///
-/// The connection is bounded. While a client does not take its replies, it wants no input and
-/// returns no plans. The memory of plans and replies is charged to a budget (see
+/// A client may send all of its requests before it reads a reply. Therefore the connection wants
+/// input while output waits, and step 3 must not block: write what the socket takes, and then wait
+/// for input and for room in the socket at the same time.
+///
+/// The connection is bounded. Replies that a client does not take wait up to
+/// [`Config::max_output`](super::Config::max_output); then the connection returns no plans and
+/// wants no input until the client takes some. A client that has sent more requests and takes
+/// nothing for [`Config::output_timeout`](super::Config::output_timeout) has no [time
+/// left](Connection::time_left). The memory of plans and replies is charged to a budget (see
 /// [`Server::in_flight`]), and a request for which there is no memory is answered with an error.
 /// After a wrong password the connection pauses: see [`pause`](Connection::pause). The connection
 /// counts itself among the server's clients until it is dropped.
@@ -66,6 +73,8 @@ pub struct Connection {
     auth_deadline: Option<Instant>,
     /// After a wrong password: nothing is processed until then.
     paused_until: Option<Instant>,
+    /// Requests wait until the client takes replies: it must take some until then.
+    blocked_until: Option<Instant>,
     /// No more input will arrive.
     has_ended: bool,
     /// No more requests will be processed.
@@ -121,6 +130,7 @@ impl Connection {
             last_active: Instant::now(),
             auth_deadline,
             paused_until: None,
+            blocked_until: None,
             has_ended: false,
             is_closing: false,
             needs_more: true,
@@ -226,6 +236,9 @@ impl Connection {
             }
         }
         self.compact();
+        if self.blocked_until.is_none() && !self.input.is_empty() && self.is_output_full() {
+            self.set_blocked(true);
+        }
         None
     }
 
@@ -282,6 +295,9 @@ impl Connection {
     pub fn wrote(&mut self, bytes: usize) {
         self.output.wrote(bytes);
         self.update_charge();
+        if self.blocked_until.is_some() && bytes > 0 {
+            self.set_blocked(self.is_output_full());
+        }
         if self.server.config.idle_timeout.is_some() {
             self.last_active = Instant::now();
         }
@@ -290,7 +306,9 @@ impl Connection {
     /// Whether more bytes should be read.
     #[must_use]
     pub fn wants_input(&self) -> bool {
-        !self.has_ended && self.has_room()
+        // If too many replies wait, one more read tells whether the client has sent more requests.
+        let is_processed = if self.is_output_full() { self.input.is_empty() } else { self.needs_more };
+        !self.has_ended && is_processed && self.may_go_on()
     }
 
     /// Whether everything is written and nothing more will follow: close the connection.
@@ -304,14 +322,15 @@ impl Connection {
     }
 
     /// How much time the client has left to send a complete request, to take a reply, or to give
-    /// the password. `None` is without limit. If it is zero, close the connection. Incomplete
-    /// requests do not extend the time.
+    /// the password. `None` is without limit. If it is zero, close the connection; the reason is
+    /// printed when the connection is dropped. Incomplete requests do not extend the time.
     #[must_use]
     pub fn time_left(&self) -> Option<Duration> {
         let idle =
             self.server.config.idle_timeout.map(|timeout| timeout.saturating_sub(self.last_active.elapsed()));
         let auth = self.auth_deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        [idle, auth].into_iter().flatten().min()
+        let blocked = self.blocked_until.map(|until| until.saturating_duration_since(Instant::now()));
+        [idle, auth, blocked].into_iter().flatten().min()
     }
 
     /// How long to wait before calling [`next`](Connection::next), because the client has sent a
@@ -337,9 +356,31 @@ impl Connection {
     }
 
     fn has_room(&self) -> bool {
+        self.may_go_on() && !self.is_output_full()
+    }
+
+    /// Whether a request may be processed, unless too many replies wait for the client.
+    fn may_go_on(&self) -> bool {
         let may_ask = !self.is_closing && !self.is_watching && self.postponed.is_none();
         let is_bounded = self.waiting.len() < MAX_PLANS && self.in_flight < MAX_IN_FLIGHT;
-        may_ask && is_bounded && !self.output.is_full() && self.paused_until.is_none()
+        may_ask && is_bounded && self.paused_until.is_none()
+    }
+
+    /// Whether so many replies wait for the client that no further request should be processed.
+    fn is_output_full(&self) -> bool {
+        let backlog = self.output.backlog();
+        backlog >= MAX_AHEAD && self.server.is_output_full(backlog)
+    }
+
+    /// Notes that requests wait until the client takes replies, or that they do not any more.
+    #[cold]
+    fn set_blocked(&mut self, is_blocked: bool) {
+        match (self.blocked_until.is_some(), is_blocked) {
+            (false, true) => self.server.blocked_enters(),
+            (true, false) => self.server.blocked_leaves(),
+            _ => {}
+        }
+        self.blocked_until = is_blocked.then(|| deadline_after(self.server.config.output_timeout));
     }
 
     fn held(&self) -> usize {
@@ -366,11 +407,14 @@ impl Connection {
         if self.in_flight_charge.is(kept) { reply } else { Reply::dropped() }
     }
 
-    /// Returns memory to the budget that plans and replies no longer use.
+    /// Charges the budget for the replies that wait, and returns memory to it that plans and
+    /// replies no longer use.
     fn update_charge(&mut self) {
-        if !self.in_flight_charge.is_zero() {
-            // Cannot fail: the charge only shrinks here.
-            let _ = self.in_flight_charge.is(self.in_flight + self.output.weight());
+        let weight = self.output.weight();
+        if weight > 0 || !self.in_flight_charge.is_zero() {
+            // Grows by small replies only, since others are admitted before. If that fails, the
+            // budget is exhausted, so the output is full.
+            let _ = self.in_flight_charge.is(self.in_flight + weight);
         }
     }
 
@@ -426,7 +470,9 @@ impl Connection {
 
     fn reply(&mut self, reply: Reply) {
         if self.waiting.is_empty() {
-            return self.output.push(reply);
+            let reply = if self.output.weight() > 0 { self.admit_reply(reply) } else { reply };
+            self.output.push(reply);
+            return self.update_charge();
         }
         let reply = self.admit_reply(reply);
         self.in_flight += reply.weight();
@@ -463,6 +509,12 @@ impl Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         self.server.count(self.commands);
+        if let Some(until) = self.blocked_until {
+            if until <= Instant::now() {
+                self.server.warn_of_blocked(self.output.backlog());
+            }
+            self.server.blocked_leaves();
+        }
         if self.auth_deadline.is_some() {
             self.server.unauthenticated_leaves();
         }

@@ -60,7 +60,7 @@ pub use data::{Key, Value};
 pub use farewell::{hang_up, turn_away};
 pub use plan::{Part, Parts, Plan};
 pub use reply::{Protocol, Reply};
-pub use server::{Config, Server, Tally, Totals};
+pub use server::{Config, Server, Tally, Totals, Whole};
 pub use session::{Session, Step};
 pub use shard::{Answer, Check, Refusal, Replies, Shard, Stats};
 pub use slots::{SLOTS, Slots, slot};

@@ -8,7 +8,8 @@ use super::{Protocol, Reply, Value, connection::MAX_IDLE_BUFFER, reply::put_head
 ///
 /// A reply refers to its values. A client that asks a thousand times for a large value, and does
 /// not read the replies, therefore does not cause a thousand copies. Only about [`MAX_AHEAD`] bytes
-/// are encoded ahead, and a large value is written directly from the shared bytes.
+/// are encoded ahead, and a large value is written directly from the shared bytes. Replies beyond
+/// that wait as they are.
 #[derive(Debug, Default)]
 pub(super) struct Output {
     bytes: Vec<u8>,
@@ -27,13 +28,14 @@ struct Pending {
     /// The remaining items of an array, and of the arrays that contain it.
     items: Vec<vec::IntoIter<Reply>>,
     replies: VecDeque<Reply>,
-    /// The weight of all replies that were pushed since this was allocated. It is counted until all
-    /// of them are encoded.
+    /// The weight of `replies`, and of the reply that is being encoded.
     weight: usize,
+    /// The weight of the reply that is being encoded.
+    current: usize,
 }
 
 /// Approximate maximum of bytes that are encoded ahead.
-const MAX_AHEAD: usize = 64 * 1024;
+pub(super) const MAX_AHEAD: usize = 64 * 1024;
 /// Values of at least this size are not copied into `bytes`.
 const MIN_UNCOPIED: usize = 16 * 1024;
 
@@ -53,6 +55,10 @@ impl Output {
             debug_assert!(self.written <= self.bytes.len(), "no more is written than there was");
             if self.written == self.bytes.len() {
                 self.reset();
+            } else if self.written >= MAX_AHEAD {
+                // At most `MAX_AHEAD` bytes are moved, after at least as many were written.
+                self.bytes.drain(..self.written);
+                self.written = 0;
             }
         } else if let Some((value, written)) =
             self.pending.as_mut().and_then(|pending| pending.large.as_mut())
@@ -66,9 +72,9 @@ impl Output {
         self.encode_more();
     }
 
-    /// Whether so much waits to be written that no further request should be processed.
-    pub(super) fn is_full(&self) -> bool {
-        self.pending.is_some() || self.bytes.len() - self.written >= MAX_AHEAD
+    /// Approximate bytes that wait to be written.
+    pub(super) fn backlog(&self) -> usize {
+        self.bytes.len() - self.written + self.pending.as_ref().map_or(0, |pending| pending.weight)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -84,7 +90,10 @@ impl Output {
     /// Appends a reply.
     pub(super) fn push(&mut self, reply: Reply) {
         match reply {
-            Reply::Bulk(value) if self.pending.is_none() && value.len() < MIN_UNCOPIED => {
+            reply if self.pending.is_some() || self.bytes.len() - self.written >= MAX_AHEAD => {
+                self.push_pending(reply);
+            }
+            Reply::Bulk(value) if value.len() < MIN_UNCOPIED => {
                 put_header(&mut self.bytes, b'$', value.len());
                 self.bytes.extend_from_slice(&value);
                 self.bytes.extend_from_slice(b"\r\n");
@@ -92,7 +101,6 @@ impl Output {
             reply @ (Reply::Bulk(_) | Reply::Array(_) | Reply::Map(_) | Reply::Set(_)) => {
                 self.push_pending(reply);
             }
-            reply if self.pending.is_some() => self.push_pending(reply),
             reply => reply.encode(&mut self.bytes, &mut self.protocol),
         }
     }
@@ -149,7 +157,10 @@ impl Pending {
             }
             self.items.pop();
         }
-        self.replies.pop_front()
+        self.weight -= std::mem::take(&mut self.current);
+        let reply = self.replies.pop_front()?;
+        self.current = reply.weight();
+        Some(reply)
     }
 }
 
@@ -160,7 +171,9 @@ mod tests {
     fn taken(output: &mut Output, at_a_time: usize) -> Vec<u8> {
         let mut taken = Vec::new();
         while !output.is_empty() {
-            assert!(output.bytes.len() - output.written < 2 * MAX_AHEAD);
+            assert!(
+                output.bytes.len() < 3 * MAX_AHEAD && output.bytes.len() - output.written < 2 * MAX_AHEAD
+            );
             let some = output.bytes()[..at_a_time.min(output.bytes().len())].to_vec();
             output.wrote(some.len());
             taken.extend(some);
@@ -185,10 +198,25 @@ mod tests {
         for at_a_time in [1, 7, 4096, usize::MAX] {
             let mut output = Output::default();
             replies().into_iter().for_each(|reply| output.push(reply));
-            assert!(output.is_full());
+            assert!(output.backlog() > MAX_AHEAD);
             assert_eq!(taken(&mut output, at_a_time), expected);
-            assert!(!output.is_full());
+            assert_eq!((output.backlog(), output.weight()), (0, 0));
         }
+    }
+
+    #[test]
+    fn small_replies_beyond_what_is_encoded_ahead_are_weighed_while_they_wait() {
+        let mut output = Output::default();
+        (0..100_000).for_each(|number| output.push(Reply::Int(number)));
+        assert!(output.bytes.len() < 2 * MAX_AHEAD);
+        let all = output.weight();
+        assert!(all > 80_000 * size_of::<Reply>());
+        while output.weight() > all / 2 {
+            output.wrote(output.bytes().len());
+        }
+        assert!(!output.is_empty());
+        taken(&mut output, 1000);
+        assert_eq!(output.weight(), 0);
     }
 
     #[test]

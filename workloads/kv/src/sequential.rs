@@ -30,6 +30,9 @@ const LISTENER: Token = Token(usize::MAX - 1);
 const STOP: Token = Token(usize::MAX - 2);
 /// Maximum buffers that are read from one client before other clients have their turn.
 const MAX_READS_PER_TURN: usize = 16;
+/// Maximum writes to one client between two reads. A client that takes a long queue of replies as
+/// fast as they are written must not take the turns of others.
+const MAX_WRITES: usize = 16;
 
 // ANCHOR: kv-run
 /// Serves all clients on the calling thread.
@@ -138,7 +141,7 @@ impl Loop {
     fn poll_timeout(&self) -> Option<Duration> {
         let has_chores = self.has_backlog || self.shard.stats().volatile > 0;
         let has_clients = !self.clients.is_empty();
-        let until_idle = self.server.config().idle_check_interval().filter(|_| has_clients);
+        let until_idle = self.server.idle_check_interval().filter(|_| has_clients);
         let resumes = self.paused.peek().map(|Reverse((at, _))| at.saturating_duration_since(Instant::now()));
         let chores = has_chores.then_some(SWEEP);
         [chores, until_idle, resumes]
@@ -231,7 +234,7 @@ impl Loop {
 
     /// Periodic work: sweeps expired entries and closes idle connections.
     fn housekeeping(&mut self, now: Now) {
-        let until_idle = self.server.config().idle_check_interval();
+        let until_idle = self.server.idle_check_interval();
         let every = until_idle.map_or(SWEEP, |interval| SWEEP.min(interval));
         if self.last_sweep.elapsed() < every {
             return;
@@ -273,18 +276,24 @@ impl Client {
         Ok(TurnOutcome::Again)
     }
 
-    /// Writes the output. Returns whether the connection was blocked by it and can now continue.
+    /// Writes what the socket takes. Returns whether the connection was blocked by its output and
+    /// can now continue, or whether more can be written.
     fn write(&mut self) -> io::Result<bool> {
         let was_blocked = !self.connection.wants_input();
-        while self.is_writable && !self.connection.output().is_empty() {
+        let (mut writes, mut has_written) = (0, false);
+        while self.is_writable && writes < MAX_WRITES && !self.connection.output().is_empty() {
+            writes += 1;
             match self.stream.write(self.connection.output()) {
-                Ok(bytes) => self.connection.wrote(bytes),
+                Ok(bytes) => {
+                    has_written = true;
+                    self.connection.wrote(bytes);
+                }
                 Err(e) if e.kind() == ErrorKind::WouldBlock => self.is_writable = false,
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
                 Err(e) => return Err(e),
             }
         }
-        Ok(was_blocked && self.connection.output().is_empty())
+        Ok(was_blocked && has_written || writes == MAX_WRITES)
     }
 
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<bool> {

@@ -27,6 +27,12 @@ pub struct Config {
     pub max_connections: usize,
     /// Maximum bytes of keys, values and requests; `None` is without limit. Nothing is evicted.
     pub max_memory: Option<u64>,
+    /// Approximate maximum bytes of replies that wait for one client. Beyond that, no request of
+    /// the client is processed until it takes replies.
+    pub max_output: u64,
+    /// A client is disconnected if it takes no reply for this time, while its requests wait for
+    /// that.
+    pub output_timeout: Duration,
     /// A client is disconnected if for this time it has neither completed a request nor taken a
     /// reply.
     pub idle_timeout: Option<Duration>,
@@ -37,23 +43,38 @@ pub struct Config {
     pub drain: Duration,
     /// Number of workers that the memory is divided among. A worker has its part and no more.
     pub shares: usize,
-    /// In a worker's [share](Config::share): the maximum clients and bytes of all workers together,
-    /// for INFO.
-    pub whole: Option<(usize, Option<u64>)>,
+    /// In a worker's [share](Config::share): the server of which it is a part, for INFO.
+    pub whole: Option<Whole>,
     /// The clock. A manual clock belongs to one process: a worker in another process reads the
     /// system's clock.
     #[serde(skip)]
     pub clock: Clock,
 }
 
+/// A server of several workers, as its clients see it.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Whole {
+    /// Maximum clients of all workers together.
+    pub max_connections: usize,
+    /// Maximum bytes of all workers together.
+    pub max_memory: Option<u64>,
+    /// The process that has started the workers, and ends them if it is stopped.
+    pub process_id: u32,
+    /// When that was. All workers are on one machine, so they share its clock.
+    pub started: Now,
+}
+
 impl Default for Config {
-    /// As in Redis: 10,000 clients, and no other limits. Two seconds to drain.
+    /// As in Redis: 10,000 clients, and no limit of memory or idle time. 256 MB of replies may wait
+    /// for a client, which has 10 seconds to take some of them. Two seconds to drain.
     fn default() -> Self {
         let (max_memory, idle_timeout) = (None, None);
         Self {
             password: None,
             max_connections: 10_000,
             max_memory,
+            max_output: 256 << 20,
+            output_timeout: Duration::from_secs(10),
             idle_timeout,
             auth_timeout: Duration::from_secs(10),
             drain: Duration::from_secs(2),
@@ -71,6 +92,8 @@ impl fmt::Debug for Config {
             .field("password", &self.password.as_ref().map(|_| "…"))
             .field("max_connections", &self.max_connections)
             .field("max_memory", &self.max_memory)
+            .field("max_output", &self.max_output)
+            .field("output_timeout", &self.output_timeout)
             .field("idle_timeout", &self.idle_timeout)
             .field("auth_timeout", &self.auth_timeout)
             .field("drain", &self.drain)
@@ -95,22 +118,18 @@ impl Config {
         Err(Error::Usage(what))
     }
 
-    /// The interval at which an event loop should look for clients whose
-    /// [`time_left`](super::Connection::time_left) has ended. `None` if no client has one.
-    #[must_use]
-    pub fn idle_check_interval(&self) -> Option<Duration> {
-        let until_auth = self.password.as_ref().map(|_| self.auth_timeout / CROWD_FACTOR);
-        let shortest = [self.idle_timeout, until_auth].into_iter().flatten().min()?;
-        Some((shortest / 4).clamp(Duration::from_millis(1), MAX_INTERVAL))
-    }
-
     /// The configuration of one of several workers that divide the clients and the memory.
     #[must_use]
     pub fn share(&self, workers: usize) -> Self {
         let workers = workers.max(1);
         let max_memory = self.max_memory.map(|bytes| bytes / workers as u64);
-        let (max_connections, whole) =
-            (self.max_connections.div_ceil(workers), Some((self.max_connections, self.max_memory)));
+        let max_connections = self.max_connections.div_ceil(workers);
+        let whole = Some(Whole {
+            max_connections: self.max_connections,
+            max_memory: self.max_memory,
+            process_id: std::process::id(),
+            started: Clock::default().now(),
+        });
         Self { max_connections, max_memory, shares: workers, whole, ..self.clone() }
     }
 }
@@ -137,11 +156,14 @@ pub struct Server {
     commands: AtomicU64,
     /// Number of clients that must still give the password.
     unauthenticated: AtomicUsize,
-    /// When the HTTP warning was last printed: milliseconds of the clock plus one; zero is never.
-    warned: AtomicU64,
+    /// Number of clients whose requests wait until they take replies.
+    blocked: AtomicUsize,
+    /// When the warning about HTTP, and that about a client that takes no replies, were last
+    /// printed: milliseconds of the clock plus one; zero is never.
+    warned: [AtomicU64; 2],
 }
 
-/// Milliseconds between two warnings about HTTP, so that clients cannot fill the log.
+/// Milliseconds between two warnings of a kind, so that clients cannot fill the log.
 const WARNING_INTERVAL: u64 = 60_000;
 
 impl Server {
@@ -149,8 +171,8 @@ impl Server {
     #[must_use]
     pub fn new(config: Config, shards: usize, port: u16) -> Arc<Self> {
         let [budget, in_flight] = [(); 2].map(|()| SharedBudget::new(config.max_memory));
-        let [clients, unauthenticated] = [const { AtomicUsize::new(0) }; 2];
-        let [connections, refused, commands, warned] = [const { AtomicU64::new(0) }; 4];
+        let [clients, unauthenticated, blocked] = [const { AtomicUsize::new(0) }; 3];
+        let [connections, refused, commands] = [const { AtomicU64::new(0) }; 3];
         Arc::new(Self {
             config,
             slots: Slots::new(shards),
@@ -163,7 +185,8 @@ impl Server {
             refused,
             commands,
             unauthenticated,
-            warned,
+            blocked,
+            warned: [const { AtomicU64::new(0) }; 2],
         })
     }
 
@@ -244,13 +267,61 @@ impl Server {
         self.unauthenticated.fetch_sub(1, Relaxed);
     }
 
-    /// Prints a warning that a client speaks HTTP, at most once per `WARNING_INTERVAL`.
+    /// The interval at which an event loop should look for clients whose
+    /// [`time_left`](super::Connection::time_left) has ended. `None` if no client has one at
+    /// present.
+    #[must_use]
+    pub fn idle_check_interval(&self) -> Option<Duration> {
+        let config = &self.config;
+        let until_auth = config.password.as_ref().map(|_| config.auth_timeout / CROWD_FACTOR);
+        let has_blocked = self.blocked.load(Relaxed) > 0;
+        let until_blocked = has_blocked.then_some(config.output_timeout);
+        let shortest = [config.idle_timeout, until_auth, until_blocked].into_iter().flatten().min()?;
+        Some((shortest / 4).clamp(Duration::from_millis(1), MAX_INTERVAL))
+    }
+
+    /// Whether a client for which this many bytes of replies wait must take some first. Waiting
+    /// replies of all clients take at most half of the memory for plans and replies, so that
+    /// clients that take theirs are served.
+    pub(super) fn is_output_full(&self, backlog: usize) -> bool {
+        backlog as u64 >= self.config.max_output || self.in_flight.is_half_granted()
+    }
+
+    /// Counts a client whose requests wait until it takes replies.
+    pub(super) fn blocked_enters(&self) {
+        self.blocked.fetch_add(1, Relaxed);
+    }
+
+    /// Counts down, after a client has taken replies or gone.
+    pub(super) fn blocked_leaves(&self) {
+        self.blocked.fetch_sub(1, Relaxed);
+    }
+
+    /// Prints a warning that a client speaks HTTP.
     pub(super) fn warn_of_http(&self) {
+        self.warn(0, HTTP);
+    }
+
+    /// Prints why a client is disconnected for which this many bytes of replies wait.
+    pub(super) fn warn_of_blocked(&self, backlog: usize) {
+        let Config { max_output, output_timeout, .. } = self.config;
+        self.warn(
+            1,
+            &format!(
+                "a client has sent more requests and taken no reply for {} s, while about {backlog} bytes of \
+                 replies wait for it (--max-output is {max_output}); its connection is closed",
+                output_timeout.as_secs()
+            ),
+        );
+    }
+
+    /// Prints a warning of this kind, at most once per `WARNING_INTERVAL`.
+    fn warn(&self, kind: usize, what: &str) {
         let now = self.now().0.saturating_add(1);
         let is_due = |last| (last == 0 || now.saturating_sub(last) >= WARNING_INTERVAL).then_some(now);
-        if self.warned.fetch_update(Relaxed, Relaxed, is_due).is_ok() {
+        if self.warned[kind].fetch_update(Relaxed, Relaxed, is_due).is_ok() {
             // Standard error may be closed.
-            let _ = stdio::say(&format!("kv: {HTTP}\n"));
+            let _ = stdio::say(&format!("kv: {what}\n"));
         }
     }
 

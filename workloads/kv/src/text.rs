@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::{
-    Reply, Server, Stats, Tally,
+    Clock, Reply, Server, Stats, Tally,
     docs::doc,
     glob::matches,
     resp::{MAX_BULK, Request},
@@ -122,7 +122,10 @@ impl Info {
 /// The maximum clients and bytes of all workers together; 0 bytes is without limit.
 fn whole(server: &Server) -> (usize, u64) {
     let config = &server.config;
-    let (connections, memory) = config.whole.unwrap_or((config.max_connections, config.max_memory));
+    let (connections, memory) = match &config.whole {
+        Some(whole) => (whole.max_connections, whole.max_memory),
+        None => (config.max_connections, config.max_memory),
+    };
     (connections, memory.unwrap_or(0))
 }
 
@@ -135,13 +138,16 @@ fn sum(shards: &[Option<Stats>], of: impl Fn(&Stats) -> u64) -> u64 {
 }
 
 fn server(server: &Server) -> String {
-    let uptime = server.started.elapsed().as_secs();
+    let (process_id, uptime) = match &server.config.whole {
+        Some(whole) => (whole.process_id, Clock::default().now().0.saturating_sub(whole.started.0) / 1000),
+        None => (std::process::id(), server.started.elapsed().as_secs()),
+    };
     [
         line("redis_version", VERSION),
         line("redis_mode", "standalone"),
         line("os", std::env::consts::OS),
         line("arch_bits", usize::BITS),
-        line("process_id", std::process::id()),
+        line("process_id", process_id),
         line("tcp_port", server.port),
         line("uptime_in_seconds", uptime),
         line("uptime_in_days", uptime / 86400),
@@ -169,8 +175,11 @@ fn keyspace(shards: &[Option<Stats>]) -> String {
 pub(super) fn config(request: &Request, server: &Server) -> Reply {
     let config = &server.config;
     let (max_connections, max_memory) = whole(server);
+    let seconds = config.output_timeout.as_secs();
     let settings = [
         ("appendonly", "no".to_owned()),
+        // A hard limit, a soft limit, and the seconds for which a client may be above that.
+        ("client-output-buffer-limit", format!("normal 0 {} {seconds}", config.max_output)),
         ("databases", "1".to_owned()),
         ("maxclients", max_connections.to_string()),
         ("maxmemory", max_memory.to_string()),

@@ -137,19 +137,100 @@ fn a_shard_that_was_lost_fails_what_was_watched() {
     assert_eq!(client.says("MULTI\r\nSET a 1\r\nEXEC\r\nGET a\r\n"), "+OK\r\n+QUEUED\r\n*-1\r\n$-1\r\n");
 }
 
-#[test]
-fn a_client_that_does_not_read_is_not_read_from() {
-    let mut client = client();
-    client.says(request(&[b"SET", b"a", &[b'x'; 1000]]));
+/// Sends requests until the connection wants no more. Returns how many were sent.
+fn floods(client: &mut Client, requests: &[u8]) -> usize {
+    let mut sent = 0;
     while client.connection.wants_input() {
+        client.connection.received(&requests.repeat(100));
+        client.works();
+        sent += 100;
+    }
+    sent
+}
+
+#[test]
+fn a_client_may_send_all_requests_before_it_reads_a_reply() {
+    let mut client = client();
+    client.says(request(&[b"SET", b"a", &[b'x'; 100]]));
+    for _ in 0..500 {
         client.connection.received(&b"GET a\r\n".repeat(100));
         client.works();
+        assert!(client.connection.wants_input() && client.connection.input.is_empty());
     }
-    assert!(client.connection.output().len() < 100_000 && !client.connection.is_over());
-    assert!(client.connection.held() < 1_000);
+    assert_eq!(client.connection.time_left(), None);
+    assert_eq!(client.reads(), String::from_utf8(bulk(&[b'x'; 100])).unwrap().repeat(50_000));
+    assert_eq!(client.connection.server.in_flight().granted(), 0);
+}
+
+#[test]
+fn replies_that_wait_for_a_client_have_a_limit() {
+    let mut client = Client::with(Config { max_output: 1 << 20, ..Config::default() });
+    client.says(request(&[b"SET", b"a", &[b'x'; 1000]]));
+    let sent = floods(&mut client, b"GET a\r\n");
+    assert!((1000..1300).contains(&sent), "{sent}");
+    assert!(client.connection.output.backlog() < (1 << 20) + 2000 && !client.connection.is_over());
+    assert!(client.connection.held() < 2_000);
     let replies = client.reads();
-    assert_eq!(replies.len() % bulk(&[b'x'; 1000]).len(), 0);
+    assert_eq!(replies.len(), sent * bulk(&[b'x'; 1000]).len());
     assert!(client.connection.wants_input());
+    assert_eq!(client.connection.server.in_flight().granted(), 0);
+}
+
+#[test]
+fn a_client_whose_requests_wait_for_it_must_take_replies() {
+    let config = Config { max_output: 1 << 20, output_timeout: Duration::ZERO, ..Config::default() };
+    let server = Server::new(config, 1, 0);
+    let mut client = Client::of(&server);
+    client.says(request(&[b"SET", b"a", &[b'x'; 1000]]));
+    // Replies to all requests wait: more than the limit, but the client has asked for no more.
+    while client.connection.output.backlog() < 1 << 20 {
+        assert!(client.connection.wants_input());
+        client.connection.received(b"GET a\r\n");
+        client.works();
+    }
+    assert_eq!((client.connection.time_left(), server.idle_check_interval()), (None, None));
+    assert!(client.connection.wants_input(), "it may be sending more");
+    client.connection.received(b"GET a\r\nGET a\r\n");
+    client.works();
+    assert!(!client.connection.wants_input());
+    assert_eq!(client.connection.time_left(), Some(Duration::ZERO));
+    assert!(server.idle_check_interval().is_some());
+    client.reads();
+    assert_eq!((client.connection.time_left(), server.idle_check_interval()), (None, None));
+    floods(&mut client, b"GET a\r\n");
+    assert!(server.idle_check_interval().is_some());
+    drop(client);
+    assert_eq!(server.idle_check_interval(), None);
+}
+
+#[test]
+fn a_client_that_takes_some_replies_has_time_again() {
+    let mut client = Client::with(Config { max_output: 1 << 20, ..Config::default() });
+    floods(&mut client, &request(&[b"ECHO", &[b'x'; 1000]]));
+    let before = client.connection.blocked_until.unwrap();
+    while Instant::now() + Duration::from_secs(10) <= before {}
+    client.connection.wrote(1);
+    assert!(client.connection.blocked_until.unwrap() > before);
+}
+
+#[test]
+fn replies_that_wait_take_at_most_half_of_the_memory() {
+    let server = Server::new(Config { max_memory: Some(4 << 20), ..Config::default() }, 1, 0);
+    for requests in [&b"GET a\r\n"[..], b"PING\r\n", &request(&[b"ECHO", &[b'x'; 1000]])] {
+        let [mut one, mut two, mut other] = [(); 3].map(|()| Client::of(&server));
+        one.says(request(&[b"SET", b"a", &[b'x'; 1000]]));
+        two.says(request(&[b"SET", b"a", &[b'x'; 1000]]));
+        floods(&mut one, requests);
+        let granted = server.in_flight().granted();
+        assert!((2 << 20..(2 << 20) + 4000).contains(&granted), "{granted}");
+        floods(&mut two, requests);
+        assert!(server.in_flight().granted() < granted + (128 << 10));
+        let value = vec![b'x'; 1 << 20];
+        assert_eq!(other.says(request(&[b"SET", b"b", &value])), "+OK\r\n");
+        assert_eq!(other.says("GET b\r\n").len(), bulk(&value).len());
+        assert!(!one.reads().contains("OOM") && !two.reads().contains("OOM"));
+        assert_eq!(server.in_flight().granted(), 0);
+    }
 }
 
 #[test]
