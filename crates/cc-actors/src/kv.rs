@@ -178,7 +178,7 @@ impl Client {
                     self.connection.end();
                 }
             } else if !self.connection.output().is_empty() {
-                wants_input &= await_room(&self.stream, wants_input, self.connection.time_left())?;
+                wants_input = await_room(&self.stream, &self.connection)?;
             } else if wants_input {
                 self.connection.shrink();
                 limit(&self.stream, self.connection.time_left(), &mut has_limit)?;
@@ -279,15 +279,18 @@ impl Drop for Registration {
     }
 }
 
-/// Waits until the socket takes replies or, if the connection `wants_input`, has input. Returns
-/// whether it has input. Fails after the time-out.
-fn await_room(stream: &TcpStream, wants_input: bool, timeout: Option<Duration>) -> io::Result<bool> {
+/// Waits until the socket takes replies or, if the connection wants it, has input. Returns whether
+/// there is input to read. Fails when the client has no time left.
+fn await_room(stream: &TcpStream, connection: &Connection) -> io::Result<bool> {
+    let wants_input = connection.wants_input();
     let input = if wants_input { PollFlags::IN } else { PollFlags::empty() };
-    let events = poll_within(stream, input | PollFlags::OUT, timeout)?;
-    if events.is_empty() && timeout.is_some_and(|timeout| timeout.is_zero()) {
+    let events = poll_within(stream, input | PollFlags::OUT, connection.time_left())?;
+    // Checked before the next write: a full socket takes a little more now and then, even if the
+    // client takes nothing.
+    if events.is_empty() && connection.time_left().is_some_and(|left| left.is_zero()) {
         return Err(ErrorKind::TimedOut.into());
     }
-    Ok(events.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR))
+    Ok(wants_input && events.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR))
 }
 
 /// Limits the time of the next read. Most clients never have a limit, and need no system call for

@@ -145,7 +145,7 @@ impl Shared<'_> {
                     connection.end();
                 }
             } else if !connection.output().is_empty() {
-                wants_input &= await_room(stream, wants_input, connection.time_left())?;
+                wants_input = await_room(stream, &connection)?;
             } else if wants_input {
                 connection.shrink();
                 limit(stream, connection.time_left(), &mut has_limit)?;
@@ -188,15 +188,18 @@ impl Shared<'_> {
     }
 }
 
-/// Waits until the socket has room for replies or, if the connection `wants_input`, has input.
-/// Returns whether it has input. Fails after the time-out.
-fn await_room(stream: &TcpStream, wants_input: bool, timeout: Option<Duration>) -> io::Result<bool> {
+/// Waits until the socket has room for replies or, if the connection wants it, input.
+/// Returns whether it has input to read. Fails when the client has no time left.
+fn await_room(stream: &TcpStream, connection: &Connection) -> io::Result<bool> {
+    let wants_input = connection.wants_input();
     let input = if wants_input { PollFlags::IN } else { PollFlags::empty() };
-    let events = poll_within(stream, input | PollFlags::OUT, timeout)?;
-    if events.is_empty() && timeout.is_some_and(|timeout| timeout.is_zero()) {
+    let events = poll_within(stream, input | PollFlags::OUT, connection.time_left())?;
+    // Checked before the next write: a full socket takes a little more now and then, even if the
+    // client takes nothing.
+    if events.is_empty() && connection.time_left().is_some_and(|left| left.is_zero()) {
         return Err(ErrorKind::TimedOut.into());
     }
-    Ok(events.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR))
+    Ok(wants_input && events.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR))
 }
 
 /// Sets the time-out of the next read. Most clients never have one, and cost no system call here.
