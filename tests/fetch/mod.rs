@@ -1,5 +1,6 @@
 //! The cases of `fetch`.
 
+mod connections;
 mod fails;
 mod faults;
 mod files;
@@ -8,6 +9,7 @@ mod laws;
 mod limits;
 mod mutants;
 mod run_result;
+mod servers;
 mod stops;
 
 use cc_conformance::{
@@ -47,7 +49,8 @@ impl Workload for Fetch {
 
     fn cases() -> Vec<Case> {
         let modules = [faults::cases, fails::cases, kills::cases, limits::cases, files::cases, stops::cases];
-        let own = modules.into_iter().flat_map(|cases| cases());
+        let modules = modules.into_iter().chain([connections::cases as fn() -> Vec<Case>]);
+        let own = modules.flat_map(|cases| cases());
         of_every_batch::<Self>().into_iter().chain(own).collect()
     }
 

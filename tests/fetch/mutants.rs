@@ -6,7 +6,7 @@ use cc_conformance::{
 };
 use cc_workloads::{
     Ctx, Result, Sink,
-    fetch::{Failure, Fetched, Job, Output},
+    fetch::{Failure, Fetched, Job, Output, Trust},
 };
 
 use super::Fetch;
@@ -24,6 +24,9 @@ pub(super) fn all() -> Vec<(&'static str, Run<Fetch>)> {
         ("digests_something_else", digests_something_else),
         ("keeps_nothing", keeps_nothing),
         ("keeps_what_failed", keeps_what_failed),
+        ("trusts_the_system", trusts_the_system),
+        ("forgets_the_headers", forgets_the_headers),
+        ("ignores_the_maximum_size", ignores_the_maximum_size),
     ]);
     all
 }
@@ -54,6 +57,9 @@ pub(super) const REJECTED: &[Rejected] = &[
     ("digests_something_else", &["every_fault", "plain_ones"], "faults.rs"),
     ("keeps_nothing", &["files_are_whole_and_have_names"], "files.rs"),
     ("keeps_what_failed", &["what_fails_leaves_no_file"], "files.rs"),
+    ("trusts_the_system", &["certificates_are_checked"], "connections.rs"),
+    ("forgets_the_headers", &["headers_of_the_command_line_are_sent"], "connections.rs"),
+    ("ignores_the_maximum_size", &["no_more_than_the_maximum_size"], "connections.rs"),
 ];
 
 /// The threads model, which can have more requests at once, with another job.
@@ -65,6 +71,18 @@ fn altered(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>, alter: impl FnOnce(
 
 fn ignores_per_host(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     altered(job, ctx, out, |job| job.settings.per_host = usize::MAX)
+}
+
+fn trusts_the_system(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
+    altered(job, ctx, out, |job| job.settings.trust = Trust::System)
+}
+
+fn forgets_the_headers(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
+    altered(job, ctx, out, |job| job.settings.headers.clear())
+}
+
+fn ignores_the_maximum_size(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
+    altered(job, ctx, out, |job| job.settings.max_size = None)
 }
 
 fn ignores_concurrency(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {

@@ -6,11 +6,11 @@ use std::{
 };
 
 use cc_workloads::fetch::{
-    Action, Download, Failure, Fetched, Job, Schedule, Settings, TransportError, Wanted,
+    Action, Download, Failure, Fetched, Job, RequestHeader, Schedule, Settings, TransportError, Wanted,
 };
 use http::{
     HeaderName, HeaderValue, Response, StatusCode, Version,
-    header::{AUTHORIZATION, CONTENT_RANGE, ETAG, IF_RANGE, RANGE},
+    header::{AUTHORIZATION, CONTENT_RANGE, COOKIE, ETAG, IF_RANGE, RANGE},
     response::Parts,
 };
 use xxhash_rust::xxh3::xxh3_64;
@@ -103,7 +103,8 @@ enum Attempted {
 
 impl Resource {
     fn new(retries: u32) -> (Self, Box<Download>) {
-        let settings = Settings { retries, ..Settings::default() };
+        let headers = vec![RequestHeader::parse("cookie: a=b").expect("it is a header")];
+        let settings = Settings { retries, headers, ..Settings::default() };
         let wanted = vec![Wanted::new("http://user:secret@origin.example:8080/folder/file?query")];
         let began = Instant::now();
         let mut resource = Self { schedule: Schedule::new(&Job { settings, wanted }, began), began };
@@ -172,6 +173,7 @@ fn redirected(head: &Parts, download: &Download) {
     let place = (url.scheme(), url.host_str(), url.port_or_known_default());
     let is_same = place == ("http", Some("origin.example"), Some(8080));
     assert_eq!(request.headers().contains_key(AUTHORIZATION), is_same, "{url}");
+    assert_eq!(request.headers().contains_key(COOKIE), is_same, "{url}");
 }
 
 /// The outcome for a body with this head and content, and this end of the connection.
