@@ -50,7 +50,11 @@ fn certificates(subject: &Subject) {
         (Some(authority.server("localhost")), authority.trust(), None),
         (Some(authority.server("localhost")), other.trust(), Some(unknown)),
         (Some(authority.server("localhost")), Trust::System, Some(unknown)),
-        (Some(authority.server("localhost")), unusable, Some("TLS: SSL_CERT_FILE gone: No such file or directory")),
+        (
+            Some(authority.server("localhost")),
+            unusable,
+            Some("TLS: SSL_CERT_FILE gone: No such file or directory"),
+        ),
         (Some(authority.server("elsewhere.test")), authority.trust(), Some(misnamed)),
         (Some(authority.server_until("localhost", 2001)), authority.trust(), Some(expired)),
         (Some(own.clone()), of_own, None),
@@ -67,7 +71,11 @@ fn certificates(subject: &Subject) {
         let run_result = fetched(subject, std::slice::from_ref(&url), |settings| settings.trust = trust);
         match why {
             Some(why) => assert_eq!(run_result.said, [format!("fetch: {url}: {why}")], "{nth}"),
-            None => assert_eq!((run_result.lines, run_result.said), (vec![line(200, b"hello", &url)], vec![]), "{nth}"),
+            None => assert_eq!(
+                (run_result.lines, run_result.said),
+                (vec![line(200, b"hello", &url)], vec![]),
+                "{nth}"
+            ),
         }
     }
 }
@@ -78,7 +86,8 @@ fn downgrade(subject: &Subject) {
     let plain = Server::start("127.0.0.1", None, hello);
     let answer = |head: &str, _: usize| {
         let port = head.split_whitespace().nth(1)?.trim_start_matches('/').to_owned();
-        let location = format!("HTTP/1.1 302 Found\r\ncontent-length: 0\r\nlocation: http://localhost:{port}/\r\n\r\n");
+        let location =
+            format!("HTTP/1.1 302 Found\r\ncontent-length: 0\r\nlocation: http://localhost:{port}/\r\n\r\n");
         Some(location.into_bytes())
     };
     let secure = Server::start("127.0.0.1", Some(authority.server("localhost")), answer);
@@ -125,12 +134,14 @@ fn replaced(subject: &Subject) {
 fn headers(subject: &Subject) {
     let answer = |head: &str, _: usize| {
         let port = head.split_whitespace().nth(1)?.trim_start_matches('/').to_owned();
-        let location = format!("HTTP/1.1 302 Found\r\ncontent-length: 0\r\nlocation: http://127.0.0.1:{port}/\r\n\r\n");
+        let location =
+            format!("HTTP/1.1 302 Found\r\ncontent-length: 0\r\nlocation: http://127.0.0.1:{port}/\r\n\r\n");
         Some(location.into_bytes())
     };
     let (second, first) = (Server::start("127.0.0.1", None, hello), Server::start("127.0.0.1", None, answer));
     let url = format!("http://127.0.0.1:{}/{}", first.port(), second.port());
-    let texts = ["X-One: 1", "x-one: 2", "Accept:", "Host: name.test", "Cookie: a=b", "authorization: bearer x"];
+    let texts =
+        ["X-One: 1", "x-one: 2", "Accept:", "Host: name.test", "Cookie: a=b", "authorization: bearer x"];
     let given = texts.map(|text| RequestHeader::parse(text).expect("it is one"));
     let agent = RequestHeader::user_agent("agent/1").expect("it is one");
     let run_result = fetched(subject, &[url], |settings| {
@@ -139,7 +150,8 @@ fn headers(subject: &Subject) {
     assert_eq!((run_result.status, run_result.said), (0, vec![]));
     let lines = |server: &Server| {
         let head = server.heads().concat();
-        let mut lines: Vec<_> = head.lines().skip(1).filter(|line| !line.is_empty()).map(str::to_owned).collect();
+        let mut lines: Vec<_> =
+            head.lines().skip(1).filter(|line| !line.is_empty()).map(str::to_owned).collect();
         lines.sort();
         lines
     };
@@ -155,13 +167,17 @@ fn sizes(subject: &Subject) {
         "/length" => ok("", &[b'a'; 11]),
         "/fits" => ok("", &[b'a'; 10]),
         // Ten bytes, and a chunk after them.
-        _ => Some(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\na\r\naaaaaaaaaa\r\n1\r\na\r\n0\r\n\r\n".to_vec()),
+        _ => Some(
+            b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\na\r\naaaaaaaaaa\r\n1\r\na\r\n0\r\n\r\n"
+                .to_vec(),
+        ),
     };
     let server = Server::start("127.0.0.1", None, answer);
     let urls = ["fits", "length", "chunks"].map(|path| format!("http://127.0.0.1:{}/{path}", server.port()));
     let run_result = fetched(subject, &urls, |settings| settings.max_size = Some(10));
     assert_eq!(run_result.lines, [line(200, &[b'a'; 10], &urls[0])]);
-    let failed = run_result.outputs.iter().filter(|output| output.outcome == Err(Failure::TooLarge { max: 10 }));
+    let failed =
+        run_result.outputs.iter().filter(|output| output.outcome == Err(Failure::TooLarge { max: 10 }));
     assert_eq!(failed.count(), 2, "{:?}", run_result.outputs);
     assert!(run_result.said[0].ends_with(": larger than 10 bytes (--max-size)"), "{:?}", run_result.said);
 }
