@@ -188,7 +188,7 @@ fn warn_of_proxies() {
     let is_set = |name: &&&str| env::var_os(name).is_some_and(|value| !value.is_empty());
     let is_off = |name: &&str| env::var_os(name).is_some_and(|value| value == "*");
     if let Some(name) = PROXIES.iter().find(is_set)
-        && !["no_proxy", "NO_PROXY"].iter().any(|name| is_off(name))
+        && !["no_proxy", "NO_PROXY"].iter().any(is_off)
     {
         // Best effort: the run goes on without the warning.
         let _ = say(&format!("fetch: warning: {name} is ignored: proxies are not used\n"));
