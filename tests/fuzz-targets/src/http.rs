@@ -7,6 +7,7 @@ use std::{
 
 use cc_workloads::fetch::{
     Action, Download, Failure, Fetched, Job, RequestHeader, Schedule, Settings, TransportError, Wanted,
+    http1::Answer,
 };
 use http::{
     HeaderName, HeaderValue, Response, StatusCode, Version,
@@ -19,6 +20,8 @@ use crate::{pieces, random};
 
 /// Maximum number of headers that the clients accept.
 const HEADERS: usize = 128;
+/// Encodings that are not decoded, in lower case.
+const NOT_DECODED: &[&str] = &["aes128gcm", "br", "compress", "x-compress", "dcb", "dcz", "deflate", "zstd"];
 /// Maximum wait that an answer can impose.
 const MOST_WAIT: Duration = Duration::from_secs(60);
 
@@ -56,22 +59,22 @@ fn framing(head: &Parts) -> Option<Framing> {
         }
     };
     let status = head.status.as_u16();
-    if !(200..300).contains(&status) || status == 206 {
+    if !(200..300).contains(&status) {
         return None;
     }
-    let encoding =
-        head.headers.get("content-encoding").map(|value| String::from_utf8_lossy(value.as_bytes()));
-    let encoding = encoding.unwrap_or_default().trim().to_ascii_lowercase();
-    if !matches!(&*encoding, "" | "identity" | "gzip" | "x-gzip") {
+    let encodings = elements("content-encoding");
+    let is = |encoding: &String, names: &[&str]| names.iter().any(|name| encoding.eq_ignore_ascii_case(name));
+    let packed = encodings.iter().filter(|encoding| is(encoding, &["gzip", "x-gzip"])).count();
+    if packed > 1 || encodings.iter().any(|encoding| is(encoding, NOT_DECODED)) {
         return None;
     }
     if status == 204 {
         return Some(Framing::Length(0));
     }
-    let codings = elements("transfer-encoding");
+    let mut codings = elements("transfer-encoding");
+    codings.retain(|coding| !is(coding, &["", "identity"]));
     if !codings.is_empty() {
-        let is_known = head.version == Version::HTTP_11 && codings.join(",").eq_ignore_ascii_case("chunked");
-        return is_known.then_some(Framing::Chunked);
+        return codings.iter().all(|coding| is(coding, &["chunked"])).then_some(Framing::Chunked);
     }
     let lengths = elements("content-length");
     let Some(first) = lengths.first() else { return Some(Framing::UntilClose) };
@@ -83,9 +86,17 @@ fn framing(head: &Parts) -> Option<Framing> {
     lengths.iter().all(|other| other.parse() == Ok(number)).then_some(Framing::Length(number))
 }
 
+/// Whether the body may be gzip that is decoded. A type of gzip files says that it is not.
 fn is_packed(head: &Parts) -> bool {
-    let encoding = head.headers.get("content-encoding").map(|value| value.as_bytes().to_ascii_lowercase());
-    encoding.is_some_and(|encoding| encoding.windows(4).any(|four| four == b"gzip"))
+    let has_gzip =
+        |value: &HeaderValue| value.as_bytes().to_ascii_lowercase().windows(4).any(|four| four == b"gzip");
+    head.headers.get_all("content-encoding").iter().any(has_gzip)
+}
+
+/// Whether the head is one whose result the model here does not tell: that of a range, which
+/// depends on the range, and that of a gzip file, whose encoding does not count.
+fn is_special(head: &Parts) -> bool {
+    head.status == StatusCode::PARTIAL_CONTENT || is_packed(head) && head.headers.contains_key("content-type")
 }
 
 /// A download of one resource, with its schedule.
@@ -149,6 +160,9 @@ impl Resource {
 /// - No wait that a server requests is longer than a minute.
 pub fn http_head(bytes: &[u8]) {
     let Some((head, _)) = head(bytes) else { return };
+    if is_special(&head) {
+        return;
+    }
     let framing = framing(&head);
     let (mut resource, mut download) = Resource::new(1);
     let flow = download.on_head(&head, SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 30));
@@ -202,7 +216,7 @@ fn ends(head: &Parts, framing: Framing) {
     for (end, is_end) in [None, Some(TransportError::Eof), Some(TransportError::Closed)].into_iter().zip(ends)
     {
         let outcome = body(head, &[&content], end.clone());
-        let is_whole = is_end && length <= LONGEST && !is_packed(head);
+        let is_whole = is_end && length <= LONGEST && (!is_packed(head) || length == 0);
         assert_eq!(outcome.is_ok(), is_whole, "{outcome:?} of {framing:?} that ends with {end:?}");
         let digest = xxh3_64(&content);
         let expected = Fetched { status: head.status.as_u16(), bytes: content.len() as u64, digest };
@@ -264,13 +278,50 @@ fn chunks(mut bytes: &[u8], content: &mut Vec<u8>) -> Option<TransportError> {
     }
 }
 
+/// The outcome of an answer whose bytes arrive in these pieces, before the connection ends.
+fn received(pieces: &[&[u8]]) -> Attempted {
+    let (mut resource, mut download) = Resource::new(0);
+    let mut answer = Answer::default();
+    let mut end = Some(TransportError::Eof);
+    for piece in pieces {
+        match answer.receive(piece, &mut download, SystemTime::UNIX_EPOCH) {
+            Ok(ControlFlow::Continue(())) => continue,
+            Ok(ControlFlow::Break(())) => end = None,
+            Err(error) => end = Some(error),
+        }
+        break;
+    }
+    end.into_iter().for_each(|error| answer.fail(error, &mut download));
+    resource.ended(download)
+}
+
+/// Takes bytes as they come from a connection: the result does not depend on how they arrive.
+fn answer(bytes: &[u8]) {
+    let mut rng = random(bytes);
+    let cut = pieces(bytes, 1 + rng.usize(..10), &mut rng);
+    match (received(&[bytes]), received(&cut)) {
+        // Whether the received part is taken for a bomb depends on where it ends.
+        (Attempted::Done(whole), Attempted::Done(in_pieces)) => assert!(
+            whole == in_pieces || [&whole, &in_pieces].contains(&&Err(Failure::Bomb)),
+            "{whole:?}, and in pieces {in_pieces:?}"
+        ),
+        (Attempted::Retry(whole), Attempted::Retry(in_pieces)) => assert_eq!(whole.url(), in_pieces.url()),
+        _ => panic!("an answer is a redirect only if it arrives in one piece"),
+    }
+}
+
 /// Takes bytes as a complete answer, head and body.
 ///
+/// - The answer is the same in one piece and in many.
 /// - The result does not depend on how the bytes of the body arrive.
 /// - The body is complete only if its framing says so, and its digest is that of the content.
 /// - A body that broke off and was resumed equals the uninterrupted one.
 pub fn http_body(bytes: &[u8]) {
+    answer(bytes);
     let Some((head, rest)) = head(bytes) else { return };
+    if is_special(&head) {
+        return;
+    }
     let Some(framing) = framing(&head) else { return };
     let (content, end) = content(framing, rest);
     let whole = body(&head, &[&content], end.clone());

@@ -18,7 +18,8 @@ const PASSWORD: &str = "0hunter2";
 
 /// Takes bytes as a list of URLs.
 ///
-/// - Each line that is neither empty nor a comment is one resource, numbered in order.
+/// - Each line that is neither empty nor a comment is one resource, numbered in order. A byte order
+///   mark at the start belongs to no line.
 /// - Only http and https are fetched. A request can be made, has the URL's credentials in a header,
 ///   and has them nowhere else.
 /// - A refused URL is shown without a password.
@@ -28,7 +29,8 @@ pub fn urls(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let text: String = text.split_inclusive('\n').take(LINES).collect();
     let wanted = fetch::cli::lines(&text, Path::new("list"));
-    let listed = text.split('\n').enumerate().filter(|(_, line)| {
+    let without_mark = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    let listed = without_mark.split('\n').enumerate().filter(|(_, line)| {
         let line = line.trim();
         !line.is_empty() && !line.starts_with('#')
     });

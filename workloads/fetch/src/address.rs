@@ -12,6 +12,15 @@ use super::failure::Failure;
 /// Maximum bytes of a URL: every recipient should support 8,000 (RFC 9110, 4.1).
 const MAX_URL: usize = 8000;
 
+/// Parses a URL that a user has written. The parser would drop tabs and line ends, which make one
+/// URL of two.
+pub(super) fn parsed(text: &str) -> Result<Url, Failure> {
+    if text.trim_matches([' ', '\t', '\r', '\n']).contains(['\t', '\r', '\n']) {
+        return Err(Failure::Url("a tab or a line end within a URL".to_owned()));
+    }
+    Url::parse(text).map_err(|error| Failure::Url(error.to_string()))
+}
+
 /// Accepts a URL that is http or https and that a request can contain.
 pub(super) fn fetchable(url: Url) -> Result<Url, Failure> {
     if url.as_str().len() > MAX_URL {
@@ -110,6 +119,14 @@ mod tests {
         ] {
             assert_eq!(shown(text), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn two_urls_are_not_one() {
+        for text in ["http://h/a\thttp://h/b", "http://h/a\rhttp://h/b", "http://h\n/"] {
+            assert!(matches!(parsed(text), Err(Failure::Url(why)) if why.contains("a tab")), "{text:?}");
+        }
+        assert!(parsed(" http://h/a\t\n").is_ok());
     }
 
     #[test]

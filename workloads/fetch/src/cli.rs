@@ -210,6 +210,8 @@ fn read_urls(file: &Path) -> Result<Vec<Wanted>> {
 /// The URLs in the text of this file, each with its line.
 #[must_use]
 pub fn lines(text: &str, file: &Path) -> Vec<Wanted> {
+    // Some editors begin a file with a byte order mark, which belongs to no URL.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let lines = text.lines().map(str::trim).enumerate();
     let lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
     let at = |nth| Some(format!("{}:{}", file.display(), nth + 1));
@@ -222,6 +224,8 @@ mod tests {
 
     #[test]
     fn a_line_of_a_file_is_a_url() {
+        assert_eq!(lines("\u{feff}http://a/\n", Path::new("urls")), lines("http://a/", Path::new("urls")));
+        assert!(lines("\u{feff}# all\n", Path::new("urls")).is_empty());
         let listed = lines("# all\nhttp://a/\n\n  http://b/  \r\n", Path::new("urls"));
         let [a, b] = &listed[..] else { panic!("{listed:?}") };
         assert_eq!((&*a.url, a.line.as_deref()), ("http://a/", Some("urls:2")));

@@ -18,14 +18,14 @@ use url::Url;
 
 use super::{
     ATTEMPT, Fetched, MAX_REDIRECTS, MAX_WAIT, Output, Settings, Wanted,
-    address::{credentials, fetchable, host, shown, strip},
+    address::{credentials, fetchable, host, parsed, shown, strip},
     attempt::{AttemptId, Attempted, Next},
     backoff,
     body::Body,
     destination::{Arriving, Keep},
     failure::{Failure, TransportError},
     handover::{self, Handover},
-    headers::{self, Framing},
+    headers::{self, Encoding, Framing},
     request,
 };
 /// One resource, until it is fetched or has failed. It can be moved between attempts, but not
@@ -73,8 +73,7 @@ impl Download {
             let url = shown(&wanted.url);
             wanted.line.as_ref().map_or(url.clone(), |line| format!("{line}: {url}"))
         };
-        let url = Url::parse(&wanted.url).map_err(|error| Failure::Url(error.to_string()));
-        let mut url = url.and_then(fetchable).map_err(|why| {
+        let mut url = parsed(&wanted.url).and_then(fetchable).map_err(|why| {
             let elapsed = Duration::ZERO;
             Output { index, url: shown(), elapsed, outcome: Err(why) }
         })?;
@@ -214,7 +213,8 @@ impl Download {
         let headers = request.headers_mut();
         headers.insert(USER_AGENT, HeaderValue::from_static(concat!("cc-fetch/", env!("CARGO_PKG_VERSION"))));
         headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
-        let coding = if self.settings.gzip { "gzip" } else { "identity" };
+        let wants_gzip = self.settings.gzip && !self.is_gzip_name();
+        let coding = if wants_gzip { "gzip" } else { "identity" };
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(coding));
         headers.extend(self.credentials.clone().map(|credentials| (AUTHORIZATION, credentials)));
         request::apply(&self.settings.headers, self.is_away, headers);
@@ -226,6 +226,16 @@ impl Download {
             headers.insert(IF_RANGE, tag.clone());
         }
         request
+    }
+
+    /// Whether the resource is named like a gzip file. Its bytes are then gzip, and a server that
+    /// calls this their encoding does not mean that they should be unpacked.
+    fn is_gzip_name(&self) -> bool {
+        let is_gzip = |url: &Url| {
+            let path = url.path().to_ascii_lowercase();
+            [".gz", ".tgz"].iter().any(|ending| path.ends_with(ending))
+        };
+        is_gzip(&self.url) || self.seen.first().is_some_and(is_gzip)
     }
 
     /// The offset from which the body can be resumed, and the version that it must have.
@@ -245,7 +255,8 @@ impl Download {
     fn interpret(&mut self, head: &Parts) -> Result<Attempt, Failure> {
         let framing = headers::framing(head)?;
         match head.status.as_u16() {
-            206 => self.resume(&head.headers, framing)?,
+            206 if self.resumable().is_some() => self.resume(&head.headers, framing)?,
+            206 => self.start_range(head, framing)?,
             200..=299 => self.start(head, framing)?,
             301 | 302 | 303 | 307 | 308 => return self.redirect(&head.headers).map(Attempt::Redirected),
             416 if self.resumable().is_some() => return Err(Failure::WrongPart),
@@ -263,13 +274,28 @@ impl Download {
         {
             return Err(Failure::TooLarge { max });
         }
-        let encoding = headers::encoding(&head.headers).filter(|_| self.settings.gzip);
-        let mut body = Body::begin(encoding.as_deref(), &self.keep, self.settings.max_inflated)?;
+        let is_kept = !self.settings.gzip || self.is_gzip_name() || headers::is_gzip_file(&head.headers);
+        let encoding = match headers::encoding(&head.headers) {
+            Ok(Encoding::Gzip) if is_kept => Encoding::Identity,
+            Err(_) if !self.settings.gzip => Encoding::Identity,
+            encoding => encoding?,
+        };
+        let mut body = Body::begin(encoding, &self.keep, self.settings.max_inflated)?;
         body.limit(self.settings.max_size);
         body.length = framing.length();
         body.tag = headers::strong_tag(&head.headers);
         (self.body, self.status) = (Some(body), head.status);
         Ok(())
+    }
+
+    /// Begins a body that comes as a range, though none was requested. It must be all of the body.
+    fn start_range(&mut self, head: &Parts, framing: Framing) -> Result<(), Failure> {
+        let range = headers::content_range(&head.headers).ok_or(Failure::WrongPart)?;
+        let is_framed = framing.length().is_none_or(|length| length == range.length());
+        if range.first != 0 || range.total != Some(range.end()) || !is_framed {
+            return Err(Failure::WrongPart);
+        }
+        self.start(head, Framing::Length(range.end()))
     }
 
     /// Continues the body, if the answer contains exactly the rest of it.

@@ -1,15 +1,19 @@
 //! The headers of an answer that matter here.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    borrow::Cow,
+    time::{Duration, SystemTime},
+};
 
 use http::{
     HeaderMap, HeaderValue, StatusCode, Version,
     header::{
-        CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderName, LOCATION, RETRY_AFTER,
-        TRANSFER_ENCODING,
+        CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName,
+        LOCATION, RETRY_AFTER, TRANSFER_ENCODING,
     },
     response::Parts,
 };
+use percent_encoding::{CONTROLS, percent_encode};
 use url::Url;
 
 use super::failure::Failure;
@@ -38,7 +42,7 @@ pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Durati
 pub(super) enum Framing {
     /// After this many bytes.
     Length(u64),
-    /// After the last chunk and the trailers; the client handles it.
+    /// After the last chunk and the trailers.
     Chunked,
     /// When the server closes the connection in an orderly way. A reset is not an end.
     UntilClose,
@@ -58,19 +62,48 @@ impl Framing {
 /// [`Failure::Malformed`] if the headers contradict each other, so that no end can be trusted, and
 /// [`Failure::Encoding`] for a transfer coding that was not requested.
 pub(super) fn framing(head: &Parts) -> Result<Framing, Failure> {
-    if matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+    if has_no_body(head.status) {
         return Ok(Framing::Length(0));
     }
-    let codings = list(&head.headers, TRANSFER_ENCODING);
-    match &codings[..] {
+    match &transfer_codings(&head.headers)[..] {
         [] => Ok(content_length(&head.headers)?.map_or(Framing::UntilClose, Framing::Length)),
-        // HTTP/1.0 has no chunks. The sender does not mean them, or forwards what it does not
-        // understand (RFC 9112, 6.1).
-        _ if head.version < Version::HTTP_11 => Err(Failure::Malformed),
-        // Overrides a Content-Length.
-        [coding] if coding.eq_ignore_ascii_case("chunked") => Ok(Framing::Chunked),
-        _ => Err(Failure::Encoding(codings.join(", "))),
+        // Overrides a Content-Length. HTTP/1.0 has no chunks, but servers that send them mean them.
+        // A coding that is named twice is applied once: chunks never contain chunks.
+        codings if codings.iter().all(|coding| coding.eq_ignore_ascii_case("chunked")) => {
+            Ok(Framing::Chunked)
+        }
+        codings => Err(Failure::Encoding(codings.join(", "))),
     }
+}
+
+/// Whether answers of this status end with their head, whatever their headers say.
+fn has_no_body(status: StatusCode) -> bool {
+    status.is_informational() || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+}
+
+/// The transfer codings, without `identity`, which is none.
+fn transfer_codings(headers: &HeaderMap) -> Vec<String> {
+    let mut codings = list(headers, TRANSFER_ENCODING);
+    codings.retain(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case("identity"));
+    codings
+}
+
+/// Whether the connection can be used again after this answer. It cannot if the framing is odd: the
+/// server may see the end of the body elsewhere (RFC 9112, 6.1).
+pub(super) fn is_persistent(head: &Parts) -> bool {
+    let is_odd = if has_no_body(head.status) {
+        head.headers.contains_key(TRANSFER_ENCODING)
+            || !matches!(content_length(&head.headers), Ok(None | Some(0)))
+    } else {
+        head.headers.contains_key(TRANSFER_ENCODING)
+            && (head.version < Version::HTTP_11 || head.headers.contains_key(CONTENT_LENGTH))
+    };
+    let options = list(&head.headers, CONNECTION);
+    let has = |option: &str| options.iter().any(|other| other.eq_ignore_ascii_case(option));
+    !is_odd
+        && head.status != StatusCode::SWITCHING_PROTOCOLS
+        && !has("close")
+        && (head.version >= Version::HTTP_11 || has("keep-alive"))
 }
 
 /// The range of a partial body, and the total length, if the server knows it.
@@ -121,17 +154,55 @@ pub(super) fn strong_tag(headers: &HeaderMap) -> Option<HeaderValue> {
     headers.get(ETAG).filter(|tag| tag.as_bytes().starts_with(b"\"")).cloned()
 }
 
-/// The body's encoding in lower case; `None` is unencoded.
-pub(super) fn encoding(headers: &HeaderMap) -> Option<String> {
-    let named = headers.get(CONTENT_ENCODING)?;
-    let named = String::from_utf8_lossy(named.as_bytes()).trim().to_ascii_lowercase();
-    (!named.is_empty() && named != "identity").then_some(named)
+/// What was done to a body before it was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Encoding {
+    Identity,
+    Gzip,
+}
+
+/// Encodings of which no decoder is here, and which were not requested (IANA, content codings).
+const NOT_DECODED: [&str; 8] = ["aes128gcm", "br", "compress", "x-compress", "dcb", "dcz", "deflate", "zstd"];
+
+/// The encoding of the body. Texts that name none, such as `none`, `utf-8` or `binary`, mean that
+/// the body is as it should be.
+///
+/// # Errors
+///
+/// [`Failure::Encoding`] if it is an encoding that cannot be decoded.
+pub(super) fn encoding(headers: &HeaderMap) -> Result<Encoding, Failure> {
+    let mut names = list(headers, CONTENT_ENCODING);
+    names.iter_mut().for_each(|name| name.make_ascii_lowercase());
+    names.retain(|name| NOT_DECODED.contains(&&**name) || is_gzip(name));
+    match &names[..] {
+        [] => Ok(Encoding::Identity),
+        [name] if is_gzip(name) => Ok(Encoding::Gzip),
+        _ => Err(Failure::Encoding(names.join(", "))),
+    }
+}
+
+fn is_gzip(name: &str) -> bool {
+    matches!(name, "gzip" | "x-gzip")
+}
+
+/// Whether the resource itself is a gzip file.
+pub(super) fn is_gzip_file(headers: &HeaderMap) -> bool {
+    let kind = text(headers, CONTENT_TYPE).unwrap_or_default().to_ascii_lowercase();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    matches!(kind, "application/gzip" | "application/x-gzip" | "application/x-gunzip" | "application/x-tgz")
 }
 
 /// The target of a redirect, without credentials: a server must not choose the credentials that are
 /// sent.
 pub(super) fn location(headers: &HeaderMap, base: &Url) -> Option<Url> {
-    let mut target = base.join(text(headers, LOCATION)?).ok()?;
+    let text = single(headers, LOCATION)?.as_bytes().trim_ascii();
+    // UTF-8 may be sent as it is. In a text of another charset, its bytes are what the server knows.
+    let text = str::from_utf8(text)
+        .map_or_else(|_| percent_encode(text, CONTROLS).to_string().into(), Cow::Borrowed);
+    if text.is_empty() {
+        return None;
+    }
+    let mut target = base.join(&text).ok()?;
     // Fails only for URLs that cannot have credentials.
     let _ = target.set_username("");
     let _ = target.set_password(None);
@@ -140,10 +211,15 @@ pub(super) fn location(headers: &HeaderMap, base: &Url) -> Option<Url> {
 }
 
 /// The value of a header that occurs once, or several times with the same value.
-fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+fn single(headers: &HeaderMap, name: HeaderName) -> Option<&HeaderValue> {
     let mut values = headers.get_all(name).iter();
     let first = values.next()?;
-    if values.any(|other| other != first) { None } else { first.to_str().ok().map(str::trim) }
+    if values.any(|other| other != first) { None } else { Some(first) }
+}
+
+/// The text of a header that occurs once, or several times with the same value.
+fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+    single(headers, name)?.to_str().ok().map(str::trim)
 }
 
 /// The elements of all headers of this name, which may be lists (RFC 9110, 5.6.1). Invalid UTF-8
@@ -231,19 +307,46 @@ mod tests {
     }
 
     #[test]
-    fn chunks_of_http_1_0_are_malformed() {
-        let old = |headers| framing(&head(200, Version::HTTP_10, headers));
-        assert_eq!(old(&[(TRANSFER_ENCODING, "chunked")]), Err(Failure::Malformed));
-        assert_eq!(old(&[(CONTENT_LENGTH, "5")]), Ok(Framing::Length(5)));
+    fn chunks_of_http_1_0_are_chunks_and_the_connection_is_not_used_again() {
+        let old = head(200, Version::HTTP_10, &[(TRANSFER_ENCODING, "chunked"), (CONNECTION, "keep-alive")]);
+        assert_eq!((framing(&old), is_persistent(&old)), (Ok(Framing::Chunked), false));
+        let old = head(200, Version::HTTP_10, &[(CONTENT_LENGTH, "5"), (CONNECTION, "Keep-Alive")]);
+        assert_eq!((framing(&old), is_persistent(&old)), (Ok(Framing::Length(5)), true));
+        assert!(!is_persistent(&head(200, Version::HTTP_10, &[(CONTENT_LENGTH, "5")])));
+    }
+
+    #[test]
+    fn a_connection_is_used_again_if_both_sides_agree_on_the_end() {
+        let is_kept = |status, headers: &[_]| is_persistent(&head(status, Version::HTTP_11, headers));
+        assert!(is_kept(200, &[(CONTENT_LENGTH, "5")]) && is_kept(200, &[(TRANSFER_ENCODING, "chunked")]));
+        assert!(is_kept(204, &[]) && is_kept(204, &[(CONTENT_LENGTH, "0")]));
+        assert!(!is_kept(204, &[(CONTENT_LENGTH, "5")]) && !is_kept(204, &[(TRANSFER_ENCODING, "chunked")]));
+        assert!(!is_kept(200, &[(CONTENT_LENGTH, "5"), (TRANSFER_ENCODING, "chunked")]));
+        assert!(!is_kept(200, &[(CONTENT_LENGTH, "5"), (CONNECTION, "x, Close")]));
     }
 
     #[test]
     fn transfer_codings_that_were_not_asked_for_are_named() {
-        for odd in ["gzip, chunked", "chunked, gzip", "identity", "chunked, chunked", ""] {
+        for odd in ["gzip, chunked", "chunked, gzip", "gzip"] {
             assert_eq!(framed(&[(TRANSFER_ENCODING, odd)]), Err(Failure::Encoding(odd.to_owned())));
         }
         let lines = [(TRANSFER_ENCODING, "gzip"), (TRANSFER_ENCODING, "chunked")];
         assert_eq!(framed(&lines), Err(Failure::Encoding("gzip, chunked".to_owned())));
+        assert_eq!(framed(&[(TRANSFER_ENCODING, "identity"), (CONTENT_LENGTH, "3")]), Ok(Framing::Length(3)));
+    }
+
+    #[test]
+    fn an_encoding_is_gzip_or_none_or_named() {
+        let encoded = |value| encoding(&headers(CONTENT_ENCODING, value));
+        for none in ["", "identity", "none", "UTF-8", "binary", "identity, none"] {
+            assert_eq!(encoded(none), Ok(Encoding::Identity), "{none}");
+        }
+        for gzip in ["gzip", "X-GZip", "identity, gzip"] {
+            assert_eq!(encoded(gzip), Ok(Encoding::Gzip), "{gzip}");
+        }
+        for other in ["br", "deflate", "gzip, gzip", "gzip, br"] {
+            assert_eq!(encoded(other), Err(Failure::Encoding(other.to_owned())));
+        }
     }
 
     #[test]
@@ -272,6 +375,20 @@ mod tests {
         assert_eq!(to("d#e").as_deref(), Some("http://a/b/d"));
         assert_eq!(to("//u:p@h/x").as_deref(), Some("http://h/x"));
         assert_eq!(to("http://[").as_deref(), None);
+        assert_eq!(to("").as_deref(), None);
+    }
+
+    #[test]
+    fn a_location_may_be_more_than_ascii() {
+        let base = Url::parse("http://a/b/c").unwrap();
+        for (bytes, expected) in [
+            ("/café".as_bytes(), "http://a/caf%C3%A9"),
+            (b"/caf\xe9", "http://a/caf%E9"),
+            ("//münchen.example/".as_bytes(), "http://xn--mnchen-3ya.example/"),
+        ] {
+            let headers = HeaderMap::from_iter([(LOCATION, HeaderValue::from_bytes(bytes).unwrap())]);
+            assert_eq!(location(&headers, &base).map(String::from).as_deref(), Some(expected));
+        }
     }
 
     #[test]
@@ -317,8 +434,10 @@ mod tests {
             let version = if is_old { Version::HTTP_10 } else { Version::HTTP_11 };
             match framing(&head(status, version, &headers)) {
                 Ok(Framing::Length(length)) => prop_assert!(length <= MAX_BODY),
-                Ok(Framing::Chunked) => prop_assert!(!is_old),
-                Ok(Framing::UntilClose) => prop_assert!(headers.is_empty()),
+                Ok(Framing::Chunked) => prop_assert!(!headers.is_empty()),
+                Ok(Framing::UntilClose) => {
+                    prop_assert!(headers.iter().all(|(name, _)| *name == TRANSFER_ENCODING));
+                }
                 Err(why) => prop_assert!(matches!(why, Failure::Malformed | Failure::Encoding(_))),
             }
         }

@@ -33,6 +33,7 @@ mod download;
 mod failure;
 mod handover;
 mod headers;
+pub mod http1;
 mod limits;
 mod listing;
 pub mod lookup;

@@ -8,7 +8,7 @@ use cc_fetch::{
     lookup::{self, LOOKUPS, Refusals},
     tls,
 };
-use hyper::http::uri::Authority;
+use http::uri::Authority;
 use tokio::{
     net::TcpStream,
     sync::{Semaphore, oneshot},

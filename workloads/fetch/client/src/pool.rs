@@ -5,39 +5,18 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
-use http_body_util::Empty;
-use hyper::{
-    body::Bytes,
-    client::conn::http1::{self, SendRequest},
-};
-use hyper_util::rt::TokioIo;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::{
-    BUFFER, MAX_HEADERS,
-    dial::{Peer, Stream},
-};
+use crate::dial::{Peer, Stream};
 
-/// The half of a connection that does the I/O when it is polled. Boxed, because a future reserves
-/// space for each place that a value may be moved to.
-pub(super) type Driver = Box<http1::Connection<TokioIo<Stream>, Empty<Bytes>>>;
-
-/// A connection: the handle that sends requests, and the half that does the I/O.
+/// A connection.
 pub(super) struct Connection {
-    pub(super) sender: SendRequest<Empty<Bytes>>,
-    pub(super) driver: Driver,
+    pub(super) stream: Stream,
     /// Returned when the connection is closed.
-    permit: OwnedSemaphorePermit,
+    pub(super) permit: OwnedSemaphorePermit,
 }
 
 impl Connection {
-    pub(super) async fn new(stream: Stream, permit: OwnedSemaphorePermit) -> hyper::Result<Self> {
-        let mut http = http1::Builder::new();
-        let http = http.max_buf_size(BUFFER).max_headers(MAX_HEADERS).handshake(TokioIo::new(stream));
-        let (sender, driver) = http.await?;
-        Ok(Self { sender, driver: Box::new(driver), permit })
-    }
-
     /// Closes the connection.
     fn into_permit(self) -> OwnedSemaphorePermit {
         self.permit

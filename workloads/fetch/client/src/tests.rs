@@ -109,7 +109,7 @@ async fn idle_connections_make_room() {
     let (first, second) = (listener().await, listener().await);
     let client = Client::new(&Settings::default(), 1);
     let open = async |url: &str| {
-        let (peer, _) = addressed(Request::get(url).body(()).unwrap());
+        let (peer, _) = addressed(&Request::get(url).body(()).unwrap());
         let connection = client.open(&peer).await.unwrap();
         client.pool.keep(peer.clone(), connection);
         peer
@@ -125,7 +125,7 @@ async fn idle_connections_make_room() {
 async fn a_permit_is_passed_on_even_if_others_wait_for_one() {
     let (_listener, url) = listener().await;
     let client = Client::new(&Settings::default(), 1);
-    let (peer, _) = addressed(Request::get(&url).body(()).unwrap());
+    let (peer, _) = addressed(&Request::get(&url).body(()).unwrap());
     let connection = client.open(&peer).await.unwrap();
     client.pool.keep(peer.clone(), connection);
     let mut waits = pin!(client.pool.wait_for_permit());

@@ -225,6 +225,18 @@ impl Stream {
     }
 }
 
+/// The last connector of the chain: makes connections with and without TLS one type.
+#[derive(Debug)]
+pub(super) struct Boxing;
+
+impl<T: Transport> Connector<T> for Boxing {
+    type Out = Box<dyn Transport>;
+
+    fn connect(&self, _: &ConnectionDetails, chained: Option<T>) -> Result<Option<Self::Out>, Error> {
+        Ok(chained.map(|inner| Box::new(inner) as Box<dyn Transport>))
+    }
+}
+
 /// A connection.
 #[derive(Debug)]
 pub(super) struct Connection {

@@ -1,16 +1,16 @@
 //! A blocking HTTP client, for models whose workers may block: it makes a request on the calling
 //! thread.
 //!
-//! The client is `ureq`, which implements HTTP, with our own connections: each wait for a server
-//! also ends when a stop is requested. Redirects, retries and compression are handled by
-//! [`Download`] instead of `ureq`.
+//! An exchange is read by [`Answer`]. The connections are our own, because each wait for a server
+//! must also end when a stop is requested.
 
 mod connection;
-mod ends;
+mod pool;
 
 use std::{
-    io::{self, ErrorKind, Read},
-    time::{Instant, SystemTime},
+    io,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
 };
 
 use cc_core::{
@@ -18,26 +18,43 @@ use cc_core::{
     stop::{OnRequest, Stop},
 };
 use crossbeam_channel::bounded;
-use ureq::{Agent, Body, config::AutoHeaderValue, http::Response, unversioned::transport::Connector};
+use ureq::{
+    Agent, Timeout,
+    config::Config,
+    http::Uri,
+    unversioned::{
+        resolver::Resolver,
+        transport::{ConnectionDetails, Connector, NextTimeout, Transport, time::Instant as UreqInstant},
+    },
+};
 
 use self::{
-    connection::{Dialer, Lookup, NoConnection},
-    ends::{Checker, End, content},
+    connection::{Boxing, Dialer, Lookup, NoConnection},
+    pool::{Peer, Pool},
 };
-use super::{RequestHeader, Settings, attempt::Attempted, download::Download, failure::TransportError, tls};
-/// Size of the reads of a body.
+use super::{
+    Settings,
+    attempt::Attempted,
+    download::Download,
+    failure::TransportError,
+    http1::{Answer, encode},
+    tls,
+};
+/// Size of the reads of an answer.
 const READ_SIZE: usize = 16 << 10;
-/// Maximum bytes of the head of an answer.
-const MAX_HEAD: usize = 16 << 10;
-/// Maximum bytes of a request, without the headers of the settings.
-const MAX_REQUEST: usize = 16 << 10;
-/// An unneeded body of at most this size is read to its end: that is cheaper than another
-/// connection.
-const MAX_DRAIN: u64 = 16 << 10;
+/// Size of the writes of a request.
+const WRITE_SIZE: usize = 4 << 10;
+
+/// What connects, with TLS if the URL asks for it.
+type Connect = Arc<dyn Connector<(), Out = Box<dyn Transport>>>;
 
 /// A client and its idle connections. Threads may share it.
 pub struct Client {
-    agent: Agent,
+    config: Config,
+    connector: Connect,
+    lookup: Lookup,
+    pool: Pool,
+    timeout: Duration,
     stop: Stop,
     _on_stop: [OnRequest; 2],
 }
@@ -48,89 +65,120 @@ impl Client {
         let (bell, rings) = stop.bell()?;
         let (stopped_tx, stopped_rx) = bounded(0);
         let ends_lookups = stop.on_request(move || drop(stopped_tx));
-        let timeout = settings.timeout();
-        let headers: usize = settings.headers.iter().map(RequestHeader::size).sum();
         let config = Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
             .proxy(None)
-            .accept(AutoHeaderValue::None)
-            .accept_encoding(AutoHeaderValue::None)
-            .max_response_header_size(MAX_HEAD)
-            .input_buffer_size(MAX_HEAD)
-            .output_buffer_size(MAX_REQUEST + headers)
-            .max_idle_connections(settings.concurrency)
-            .max_idle_connections_per_host(settings.per_host)
-            .timeout_resolve(Some(timeout))
-            .timeout_connect(Some(timeout))
-            .timeout_per_read(Some(timeout))
-            .timeout_per_write(Some(timeout))
+            .input_buffer_size(READ_SIZE)
+            .output_buffer_size(WRITE_SIZE)
             .build();
-        let connector = Dialer::new(bell, settings.trust.clone()).chain(Checker);
-        let agent = Agent::with_parts(config, connector, Lookup(stopped_rx));
-        Ok(Self { agent, stop: stop.clone(), _on_stop: [rings, ends_lookups] })
+        let connector = Dialer::new(bell, settings.trust.clone()).chain(Boxing);
+        Ok(Self {
+            config,
+            connector: Arc::new(connector),
+            lookup: Lookup(stopped_rx),
+            pool: Pool::new(settings),
+            timeout: settings.timeout(),
+            stop: stop.clone(),
+            _on_stop: [rings, ends_lookups],
+        })
     }
 
     /// Makes an attempt. It ends early when the stop is requested; its result is then meaningless.
     #[must_use]
     pub fn attempt(&self, mut download: Box<Download>) -> Attempted {
-        if let Err(error) = self.exchange(&mut download) {
-            download.on_error(error);
-        }
+        self.exchange(&mut download);
         download.finish(Instant::now())
     }
 
-    fn exchange(&self, download: &mut Download) -> Result<(), TransportError> {
-        let (head, body) = self.ask(download)?.into_parts();
-        if download.on_head(&head, SystemTime::now()).is_break() {
-            drain(body);
-            return Ok(());
-        }
-        self.read(body, |bytes| download.on_body(bytes).is_continue())
-    }
-
-    /// Sends the request and waits for the head of the answer. A server may close an idle
-    /// connection while the request is on its way. GET is idempotent, so the request is sent again
-    /// (RFC 9112, 9.3.1). Each iteration uses up one idle connection.
-    fn ask(&self, download: &Download) -> Result<Response<Body>, TransportError> {
-        let (began, time_left) = (Instant::now(), download.time_left(Instant::now()));
+    /// Sends the request and receives the answer. A server may close an idle connection while the
+    /// request is on its way. GET is idempotent, so the request is sent again (RFC 9112, 9.3.1).
+    /// Each iteration uses up one idle connection.
+    fn exchange(&self, download: &mut Download) {
+        let deadline = Instant::now() + download.time_left(Instant::now());
         let request = download.request();
+        let (peer, bytes) = (Peer::of(request.uri()), encode(&request));
         loop {
-            let left = time_left.saturating_sub(began.elapsed());
-            let request = self.agent.configure_request(request.clone()).timeout_global(Some(left)).build();
-            match self.agent.run(request) {
-                Err(ureq::Error::Io(error)) if End::of(&error) == Some(End::Stale) => {}
-                answered => return answered.map_err(transport_error),
+            let mut answer = Answer::default();
+            let kept = self.pool.take(&peer);
+            let is_kept = kept.is_some();
+            let mut connection = match kept.map_or_else(|| self.open(request.uri(), deadline), Ok) {
+                Ok(connection) => connection,
+                Err(error) => return answer.fail(transport_error(error), download),
+            };
+            match self.converse(&mut *connection, &bytes, &mut answer, download, deadline) {
+                Ok(()) if answer.is_reusable() => return self.pool.keep(peer, connection),
+                Ok(()) => return,
+                Err(TransportError::Eof | TransportError::Closed) if is_kept && !answer.is_begun() => {}
+                Err(error) => return answer.fail(error, download),
             }
         }
     }
 
-    /// Reads the body to its end, or until no more of it is needed.
-    fn read(&self, body: Body, mut take: impl FnMut(&[u8]) -> bool) -> Result<(), TransportError> {
-        let (mut reader, mut buffer) = (body.into_reader(), [0; READ_SIZE]);
+    /// Connects to the server of this URL. The lookup has the timeout, and so have the addresses
+    /// and the TLS handshake together.
+    fn open(&self, uri: &Uri, deadline: Instant) -> Result<Box<dyn Transport>, ureq::Error> {
+        let timeout = |reason| {
+            let left = deadline.saturating_duration_since(Instant::now());
+            NextTimeout { after: left.min(self.timeout).into(), reason, ..NextTimeout::default() }
+        };
+        let addrs = self.lookup.resolve(uri, &self.config, timeout(Timeout::Resolve))?;
+        let connector = self.connector.clone();
+        let connect = move |details: &ConnectionDetails| {
+            connector.connect(details, None)?.ok_or(ureq::Error::ConnectionFailed)
+        };
+        let details = ConnectionDetails {
+            uri,
+            addrs,
+            config: &self.config,
+            request_level: false,
+            resolver: &self.lookup,
+            now: UreqInstant::now(),
+            timeout: timeout(Timeout::Connect),
+            current_time: Arc::new(UreqInstant::now),
+            run_connector: Arc::new(connect.clone()),
+            register_shutdown: Arc::new(|_| Ok(())),
+        };
+        connect(&details)
+    }
+
+    /// Sends the request and passes what arrives to the answer, to its end or until no more of it
+    /// is needed.
+    fn converse(
+        &self,
+        connection: &mut dyn Transport,
+        request: &[u8],
+        answer: &mut Answer,
+        download: &mut Download,
+        deadline: Instant,
+    ) -> Result<(), TransportError> {
+        for bytes in request.chunks(WRITE_SIZE) {
+            connection.buffers().output()[..bytes.len()].copy_from_slice(bytes);
+            connection.transmit_output(bytes.len(), self.left(deadline)?).map_err(transport_error)?;
+        }
         while !self.stop.requested() {
-            match content(|| reader.read(&mut buffer)) {
-                Ok(0) => break,
-                Ok(length) if take(&buffer[..length]) => {}
-                Ok(_) => break,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(transport_error(error.into())),
+            if !connection.await_input(self.left(deadline)?).map_err(transport_error)? {
+                return Err(TransportError::Eof);
+            }
+            let bytes = connection.buffers().input();
+            let (length, flow) = (bytes.len(), answer.receive(bytes, download, SystemTime::now())?);
+            connection.buffers().input_consume(length);
+            if flow.is_break() {
+                break;
             }
         }
         Ok(())
     }
-}
 
-/// Reads a small body to its end, so that the connection can be used again.
-fn drain(body: Body) {
-    if body.content_length().is_some_and(|length| length <= MAX_DRAIN) {
-        // Best effort: otherwise the connection is closed.
-        let _ = io::copy(&mut body.into_reader(), &mut io::sink());
+    /// The time for a read or a write of an attempt that ends at the deadline.
+    fn left(&self, deadline: Instant) -> Result<NextTimeout, TransportError> {
+        let left = deadline.saturating_duration_since(Instant::now()).min(self.timeout);
+        if left.is_zero() {
+            return Err(TransportError::TimedOut);
+        }
+        Ok(NextTimeout { after: left.into(), ..NextTimeout::default() })
     }
 }
 
-/// Maps an error of the client to a [`TransportError`].
+/// Maps an error of a connection to a [`TransportError`].
 fn transport_error(error: ureq::Error) -> TransportError {
     match error {
         ureq::Error::Timeout(_) => TransportError::TimedOut,
@@ -145,13 +193,9 @@ fn transport_error(error: ureq::Error) -> TransportError {
 }
 
 fn io_error(error: &io::Error) -> TransportError {
-    match End::of(error) {
-        Some(End::Orderly) => TransportError::Eof,
-        Some(End::TooLong) => TransportError::Malformed,
-        // The name of the host was checked before.
-        None => tls::error_of(error, "the host").unwrap_or(TransportError::Closed),
-        Some(End::Cut | End::Stale) => TransportError::Closed,
-    }
+    // The name of the host was checked before. Other ends, such as a reset, and TLS that ends without
+    // `close_notify`, may have truncated the answer: an attacker on the network can cause them.
+    tls::error_of(error, "the host").unwrap_or(TransportError::Closed)
 }
 
 #[cfg(test)]

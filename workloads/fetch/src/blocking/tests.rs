@@ -1,5 +1,5 @@
 use std::{
-    io::Write,
+    io::{Read, Write},
     net::{Ipv4Addr, TcpListener, TcpStream},
     sync::mpsc::sync_channel,
     thread,
@@ -74,7 +74,7 @@ fn a_stop_ends_an_attempt_in_flight() {
     let asks = stop.clone();
     let client = thread::spawn(move || ended.send(fetched(&url, 1, &asks).len()));
     stop.request(Cause::Test);
-    assert!(end.recv_timeout(std::time::Duration::from_secs(10)).is_ok());
+    assert!(end.recv_timeout(Duration::from_secs(10)).is_ok());
     client.join().unwrap().unwrap();
     drop(server);
 }

@@ -1,4 +1,6 @@
-use http::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderName, LOCATION, RETRY_AFTER};
+use http::header::{
+    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName, LOCATION, RETRY_AFTER,
+};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{super::handover::Returned, *};
@@ -120,12 +122,36 @@ fn without_a_strong_tag_it_begins_again() {
 
 #[test]
 fn a_part_that_nobody_asked_for_is_none() {
-    let range = [(CONTENT_RANGE, "bytes 0-3/4")];
+    let range = [(CONTENT_RANGE, "bytes 1-3/4")];
     let mut failed = after(download("http://h/"), 206, &range);
     for _ in 0..2 {
         failed = failed.and_then(|next| after(next, 206, &range));
     }
     assert_eq!(failed.err(), Some(Failure::WrongPart));
+}
+
+#[test]
+fn a_part_that_is_all_of_it_is_taken_though_none_was_asked_for() {
+    let mut download = download("http://h/");
+    assert!(answered(&mut download, 206, &[(CONTENT_RANGE, "bytes 0-3/4")]).is_continue());
+    assert!(download.on_body(b"abcd").is_continue());
+    assert_eq!(there(download), Fetched { status: 206, bytes: 4, digest: xxh3_64(b"abcd") });
+}
+
+#[test]
+fn a_gzip_file_is_not_unpacked_and_not_packed_twice() {
+    for (url, is_kept) in [("http://h/a.tar.gz", true), ("http://h/A.TGZ?x", true), ("http://h/a", false)] {
+        let mut download = download(url);
+        let accepted = if is_kept { "identity" } else { "gzip" };
+        assert_eq!(asked(&download, ACCEPT_ENCODING).as_deref(), Some(accepted));
+        assert!(answered(&mut download, 200, &[(CONTENT_ENCODING, "x-gzip")]).is_continue());
+        assert_eq!(download.on_body(b"not unpacked").is_continue(), is_kept);
+    }
+    let mut typed = download("http://h/a");
+    let kind = [(CONTENT_ENCODING, "gzip"), (CONTENT_TYPE, "application/x-gzip")];
+    assert!(answered(&mut typed, 200, &kind).is_continue() && typed.on_body(b"not unpacked").is_continue());
+    let away = after(download("http://h/a.gz"), 302, &[(LOCATION, "/1234")]).expect("it goes on");
+    assert_eq!(asked(&away, ACCEPT_ENCODING).as_deref(), Some("identity"));
 }
 
 #[test]
