@@ -128,11 +128,14 @@ fn content() -> impl Strategy<Value = Vec<u8>> {
 fn invocation(patterns: &[Pattern], flags: &[&'static str]) -> Invocation {
     let is_simple = patterns.len() == 1 && patterns[0].is_plain;
     let is_fixed = flags.contains(&"-F");
+    let numbers = flags.iter().filter(|flag| ["-2", "-12"].contains(*flag)).count();
     let inverts = flags.iter().any(|flag| ["-v", "--inv"].contains(flag));
     let agreed = |flag: &&&str| match **flag {
         "-o" | "--color=always" => is_simple || (is_fixed && patterns.len() == 1),
         // The two programs differ in what a word is if a match may be empty, or one of several.
         "-w" => (is_simple && patterns[0].source.bytes().all(|b| b.is_ascii_alphabetic())) || is_fixed,
+        // Two of them are one number here.
+        "-2" | "-12" => numbers == 1,
         // GNU grep 3.8 then selects no line, although it documents that there is no limit.
         "-m-1" => !inverts,
         _ => true,
