@@ -21,8 +21,28 @@ pub(super) struct Invocation {
 
 /// Every flag that changes what is shown of one file. Each is tested alone and with every other.
 pub(super) const FLAGS: &[&str] = &[
-    "-i", "-v", "-w", "-x", "-n", "-H", "-o", "-c", "-l", "-L", "-q", "-s", "-F", "-z", "-a", "-I", "-A1",
-    "-B2", "-C3", "--color=always", "-m1", "-m40",
+    "-i",
+    "-v",
+    "-w",
+    "-x",
+    "-n",
+    "-H",
+    "-o",
+    "-c",
+    "-l",
+    "-L",
+    "-q",
+    "-s",
+    "-F",
+    "-z",
+    "-a",
+    "-I",
+    "-A1",
+    "-B2",
+    "-C3",
+    "--color=always",
+    "-m1",
+    "-m40",
 ];
 
 impl Invocation {
