@@ -173,7 +173,9 @@ impl Client {
         let mut buffer = [MaybeUninit::uninit(); READ];
         while !self.connection.is_over() {
             let mut wants_input = self.connection.wants_input();
-            if let Some(pause) = self.connection.pause() {
+            if let Some(pause) = self.connection.pause()
+                && self.connection.output().is_empty()
+            {
                 if is_shut_within(&self.stream, pause)? {
                     self.connection.end();
                 }

@@ -140,7 +140,9 @@ impl Client {
         // Registered with the token once, and not for each request.
         let mut stopped = pin!(self.stop.cancelled());
         while !connection.is_over() {
-            if let Some(pause) = connection.pause() {
+            if let Some(pause) = connection.pause()
+                && connection.output().is_empty()
+            {
                 // Cancel safe: `connection` knows how long the pause still is.
                 select! {
                     biased;
@@ -151,11 +153,11 @@ impl Client {
                 connection.shrink();
                 // Cancel safe: `ready` consumes nothing, and the read below has no `await`.
                 // `biased` saves the random choice of a branch, which makes no difference here:
-                // after either, what has arrived is read. A stop is reported once.
+                // after either, what has arrived is read. A stop ends the input.
                 select! {
                     biased;
                     ready = within(connection.time_left(), stream.ready(interest)) => { ready?; }
-                    () = &mut stopped, if !self.stop.is_cancelled() => {}
+                    () = &mut stopped, if connection.wants_input() => {}
                 }
                 if connection.wants_input() {
                     read(stream, &mut connection)?;

@@ -170,7 +170,9 @@ impl Coordinator {
         // Disables Nagle's algorithm: otherwise a small reply waits for an acknowledgement.
         let _ = stream.set_nodelay(true);
         while !connection.is_over() {
-            if let Some(pause) = connection.pause() {
+            if let Some(pause) = connection.pause()
+                && connection.output().is_empty()
+            {
                 tokio::select! {
                     biased;
                     () = self.stop.requested() => connection.end(),
@@ -184,8 +186,8 @@ impl Coordinator {
             loop {
                 let has_executed = self.execute_some(&mut connection, now).await;
                 let has_replies = !connection.output().is_empty();
-                let has_written_all = write(stream, &mut connection)?;
-                if !has_executed && !(has_replies && has_written_all) {
+                let may_go_on = write(stream, &mut connection)? && has_replies;
+                if !has_executed && !may_go_on {
                     break;
                 }
             }
@@ -202,18 +204,15 @@ impl Coordinator {
         connection: &mut Connection,
     ) -> io::Result<()> {
         let time_left = connection.time_left();
-        let is_stopping = *self.stop.0.borrow();
         tokio::select! {
             biased;
             // Cancel safe: `ready` consumes nothing.
             ready = within(time_left, stream.ready(interest)) => { ready?; }
-            () = self.stop.requested(), if !is_stopping => {
-                if connection.wants_input() {
-                    // Later input is refused; input that has arrived can still be read.
-                    let _ = shutdown(stream, Shutdown::Read);
-                    within(time_left, stream.readable()).await?;
-                    read(stream, connection)?;
-                }
+            () = self.stop.requested(), if connection.wants_input() => {
+                // Later input is refused; input that has arrived can still be read.
+                let _ = shutdown(stream, Shutdown::Read);
+                within(time_left, stream.readable()).await?;
+                read(stream, connection)?;
                 connection.end();
             }
         }

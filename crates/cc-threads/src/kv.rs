@@ -140,7 +140,9 @@ impl Shared<'_> {
         let mut buffer = [MaybeUninit::uninit(); READ];
         while !connection.is_over() {
             let mut wants_input = connection.wants_input();
-            if let Some(pause) = connection.pause() {
+            if let Some(pause) = connection.pause()
+                && connection.output().is_empty()
+            {
                 if is_shut_within(stream, pause)? {
                     connection.end();
                 }
