@@ -36,6 +36,7 @@ use cc_workloads::{
     Ctx, Error, Result, Sink,
     blobs::BlobRange,
     printable::printable,
+    temporary,
     wordcount::{
         Counter, Grain, Job, Loader, Output, PARTITIONS, Ranked, Read, Scope, Settings, Share, Spilled, Task,
     },
@@ -81,7 +82,7 @@ pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
     let options = Options::new(&ctx.options);
     let setup = job_setup(ctx, &job.settings, &options)?;
     let cluster = Cluster::start("wordcount", encode(&setup), &options, ctx)?;
-    let lineage = Lineage::at(&env::temp_dir());
+    let lineage = Lineage::at(&temporary::usable_dir(&env::temp_dir()));
     let reach = Reach::new(&cluster);
     let coordinator = Coordinator { ctx, setup, cluster: &cluster, lineage, reach };
     // If it ends early, `close` returns the reason.

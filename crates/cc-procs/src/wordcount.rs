@@ -27,6 +27,7 @@ use std::{env, ops::ControlFlow, path::PathBuf, thread};
 use cc_workloads::{
     Cause, Ctx, Error, Result, Sink,
     blobs::DirStore,
+    temporary,
     wordcount::{Counter, Grain, Job, Output, PARTITIONS, Ranked, Settings, Share, Spilled, Task},
 };
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -41,7 +42,8 @@ const SHARES: usize = 4;
 /// Runs the job in `ctx.workers` processes, in each phase fed by one thread; the calling thread
 /// gathers.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
-    let blobs = DirStore::new(&env::temp_dir(), "cc-wordcount-").map_err(Error::io("temporary directory"))?;
+    let blobs = DirStore::new(&temporary::usable_dir(&env::temp_dir()), "cc-wordcount-")
+        .map_err(Error::io("temporary directory"))?;
     let shares = PARTITIONS.min(SHARES * ctx.workers.get());
     let setup = JobSetup { settings: job.settings.clone(), folder: blobs.path().to_owned(), shares };
     // Outputs have no order, so a short queue suffices. A longer one would only hold more text.

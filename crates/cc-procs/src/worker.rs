@@ -145,7 +145,8 @@ impl SocketDir {
         // The path of a socket has at most 107 bytes, of which this crate adds about 50. Another
         // user must not be able to put a socket of their own in the place of the worker's: that
         // would be sent the setup, and the ends of the channels.
-        let is_usable = usual.as_os_str().len() <= 50 && !temporary::is_exposed(&usual);
+        let is_short = usual.as_os_str().len() <= 50;
+        let is_usable = is_short && !temporary::is_exposed(&usual) && temporary::try_dir(&usual).is_ok();
         if is_usable { usual } else { PathBuf::from("/tmp") }
     }
 

@@ -19,6 +19,7 @@ use std::{
 use cc_workloads::{
     blobs::{BlobRange, BlobStore, BlobWriter},
     error::reason,
+    temporary,
 };
 
 /// Bytes per block: large enough for efficient reads and writes, small enough that the unused end
@@ -45,7 +46,7 @@ impl SpillStore {
 
     /// A store in the directory for temporary files. `address` is that of this worker.
     pub(super) fn of(address: &str) -> Self {
-        let store = Self::at(&env::temp_dir());
+        let store = Self::at(&temporary::usable_dir(&env::temp_dir()));
         Self { label: format!("{address}: {}", store.label), ..store }
     }
 
