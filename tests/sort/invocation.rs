@@ -1,17 +1,19 @@
 //! A job as a user would type it.
 
-use std::{env, path::PathBuf};
+use std::{env, ffi::OsString, path::PathBuf};
 
 use cc_conformance::fault::{Fault, Plan};
-use cc_workloads::sort::{Job, Key, Query};
+use cc_workloads::sort::{Job, Query, cli};
 
 use super::corpus;
 
 /// A job, with the faults that are planned for it.
 #[derive(Clone, Default)]
 pub(super) struct Invocation {
-    /// Flags that GNU sort has too: `-n`, `-r`, `-u`, `-b`, `-tX` and `-kF[,F][bnr]`.
+    /// Flags that GNU sort has too, without files.
     pub(super) flags: Vec<String>,
+    /// Whether lines with equal keys are compared as bytes. Otherwise `-s` is one of the flags.
+    pub(super) is_unstable: bool,
     pub(super) files: Vec<PathBuf>,
     /// The memory limit. By default the least that is possible, a megabyte per worker.
     pub(super) memory: u64,
@@ -54,59 +56,24 @@ impl Invocation {
     }
 
     pub(super) fn query(&self) -> Query {
-        query(&self.flags)
+        self.parsed().expect("the flags are valid")
+    }
+
+    /// The query that the flags mean, or `None` if they are invalid.
+    pub(super) fn parsed(&self) -> Option<Query> {
+        let words: Vec<OsString> =
+            ["sort".to_owned()].into_iter().chain(self.all_flags()).map(Into::into).collect();
+        cli::job(&words).map(|job| job.query)
+    }
+
+    /// The flags, with `-s` if it is meant.
+    pub(super) fn all_flags(&self) -> Vec<String> {
+        let stable = (!self.is_unstable).then(|| "-s".to_owned());
+        stable.into_iter().chain(self.flags.iter().cloned()).collect()
     }
 
     pub(super) fn job(&self) -> Job {
         let Self { files, memory, output, .. } = self.clone();
         Job { query: self.query(), files, memory, temporary: env::temp_dir(), output }
-    }
-}
-
-/// The query that the flags mean.
-fn query(flags: &[String]) -> Query {
-    let mut query = Query::default();
-    let (mut all, mut given) = (Key::default(), vec![]);
-    for flag in flags {
-        let (letter, rest) = flag[1..].split_at(1);
-        match letter {
-            "u" => query.unique = true,
-            "t" => query.separator = rest.bytes().next(),
-            "k" => given.push(rest),
-            letters => set(&mut all, letters),
-        }
-    }
-    query.keys = given.into_iter().map(|text| key(text, all)).collect();
-    if query.keys.is_empty() && all != Key::default() {
-        query.keys.push(all);
-    }
-    query
-}
-
-/// A key of `-k`. The global flags apply to a key without flags of its own.
-fn key(text: &str, all: Key) -> Key {
-    let (from, to) = text.split_once(',').map_or((text, None), |(from, to)| (from, Some(to)));
-    let split = |text: &str| {
-        let letters = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
-        let (number, letters) = text.split_at(letters);
-        (number.parse::<usize>().expect("a field has a number"), letters.to_owned())
-    };
-    let ((from, letters), to) = (split(from), to.map(split));
-    let says_nothing = letters.is_empty() && to.as_ref().is_none_or(|(_, letters)| letters.is_empty());
-    let mut key = if says_nothing { all } else { Key::default() };
-    set(&mut key, &letters);
-    // `b` after the end field has no effect.
-    set(&mut key, &to.iter().map(|(_, letters)| letters.replace('b', "")).collect::<String>());
-    Key { from: from - 1, to: to.map(|(to, _)| to), ..key }
-}
-
-fn set(key: &mut Key, letters: &str) {
-    for letter in letters.chars() {
-        match letter {
-            'n' => key.numeric = true,
-            'r' => key.reverse = true,
-            'b' => key.skip_blanks = true,
-            _ => panic!("{letter} is no flag"),
-        }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::{cmp::Ordering, fs, path::PathBuf};
 
-use cc_workloads::sort::{Key, Query, Totals};
+use cc_workloads::sort::{Key, Order, Query, Totals};
 
 use super::invocation::Invocation;
 
@@ -73,7 +73,7 @@ fn values<'a>(line: &'a [u8], query: &Query) -> Vec<Value<'a>> {
     }
     let value = |key: &Key| {
         let text = cut(line, key, query.separator);
-        if key.numeric { Value::Number(number(text)) } else { Value::Bytes(text) }
+        if key.order == Order::Numeric { Value::Number(number(text)) } else { Value::Bytes(text) }
     };
     query.keys.iter().map(value).collect()
 }

@@ -55,11 +55,12 @@ const PROCESS: u64 = 3 << 20;
 /// Runs the job on the workers that the command line names, or on `ctx.workers` processes that it
 /// starts.
 pub fn run(job: &Job, ctx: &Ctx, out: &mut dyn Sink<Output>) -> Result<()> {
-    let options = Options { temporary: Some(job.temporary.clone()), ..Options::new(&ctx.options) };
+    let temporary = job.temporary_dir();
+    let options = Options { temporary: Some(temporary.clone()), ..Options::new(&ctx.options) };
     let setup = job_setup(&job.query, &options)?;
     let plan = job.plan(ctx)?;
     let cluster = Cluster::start("sort", encode(&setup), &options, ctx)?;
-    let lineage = Lineage::at(&job.temporary);
+    let lineage = Lineage::at(&temporary);
     let reach = Reach::new(&cluster);
     let coordinator = Coordinator { ctx, setup, cluster: &cluster, lineage, reach };
     let plan = cluster_plan(&coordinator, job, plan);

@@ -5,10 +5,10 @@ use std::{cmp::Ordering, ffi::OsString, num::NonZeroUsize, ops::ControlFlow, os:
 use cc_workloads::{
     Sink, Stop,
     blobs::MemStore,
-    sort::{self, Chunk, Content, Job, Key, Output, Piece, Plan, Query, Runs, Sorter, Task},
+    sort::{self, Chunk, Content, Ignore, Job, Key, Order, Output, Piece, Plan, Query, Runs, Sorter, Task},
 };
 
-use crate::{first_line, lines, random, words};
+use crate::{first_line, random, words};
 
 /// Maximum size of the text.
 const LONGEST: usize = 1 << 12;
@@ -25,23 +25,43 @@ pub fn sort_keys(bytes: &[u8]) {
     let again = sort::cli::job(&said(&job.query)).expect("they are options");
     assert_eq!(again.query, job.query);
 
-    let lines = lines(text);
-    let mut expected: Vec<Line> = lines.iter().map(|line| Line::new(line, &job.query)).collect();
-    expected.sort_by(|one, other| one.compare(other, &job.query));
-    if job.query.unique {
-        expected.dedup_by(|one, first| one.compare(first, &job.query).is_eq());
-    }
-    let expected: Vec<u8> = expected.iter().flat_map(|line| line.text.iter().chain(b"\n")).copied().collect();
+    let lines = lines(text, job.query.delimiter());
     let mut rng = random(bytes);
+    // Other orders have no second implementation here: all divisions must have the same result.
+    let is_simple = |key: &Key| matches!(key.order, Order::Bytes | Order::Numeric);
+    let expected = if job.query.keys.iter().all(is_simple) {
+        simply_sorted(&lines, &job.query)
+    } else {
+        sorted(&job, &lines, &mut rng)
+    };
     for _ in 0..2 {
         let sorted = sorted(&job, &lines, &mut rng);
         assert!(sorted == expected, "{} and not {}", sorted.escape_ascii(), expected.escape_ascii());
     }
 }
 
+/// The sorted lines, each with its delimiter.
+fn simply_sorted(lines: &[&[u8]], query: &Query) -> Vec<u8> {
+    let mut sorted: Vec<Line> = lines.iter().map(|line| Line::new(line, query)).collect();
+    sorted.sort_by(|one, other| one.compare(other, query));
+    if query.unique {
+        sorted.dedup_by(|one, first| one.compare(first, query).is_eq());
+    }
+    let mut text = vec![];
+    for line in sorted {
+        text.extend_from_slice(line.text);
+        text.push(query.delimiter());
+    }
+    text
+}
+
 /// Writes a query as the words of a command line.
 fn said(query: &Query) -> Vec<OsString> {
-    let mut words: Vec<OsString> = vec!["program".into()];
+    // With `-s` there are no keys but those that are given.
+    let mut words: Vec<OsString> = vec!["program".into(), "-s".into()];
+    if query.zero_terminated {
+        words.push("-z".into());
+    }
     if query.unique {
         words.push("-u".into());
     }
@@ -52,16 +72,32 @@ fn said(query: &Query) -> Vec<OsString> {
         }
         None => {}
     }
-    // A key without flags takes the global ones, of which there are none.
-    for key in &query.keys {
-        let mut flags = String::new();
-        for (is_set, flag) in [(key.numeric, 'n'), (key.reverse, 'r'), (key.skip_blanks, 'b')] {
-            flags.extend(is_set.then_some(flag));
-        }
-        let to = key.to.map_or_else(String::new, |to| format!(",{to}"));
-        words.push(format!("-k{}{flags}{to}", key.from.saturating_add(1)).into());
-    }
+    // A key without letters takes the global ones, of which there are none.
+    words.extend(query.keys.iter().map(|key| said_key(key).into()));
     words
+}
+
+fn said_key(key: &Key) -> String {
+    let order = match key.order {
+        Order::Bytes => "",
+        Order::Numeric => "n",
+        Order::General => "g",
+        Order::Human => "h",
+        Order::Month => "M",
+        Order::Version => "V",
+    };
+    let ignore = match key.ignore {
+        Ignore::Nothing => "",
+        Ignore::Nonprinting => "i",
+        Ignore::Nondictionary => "d",
+    };
+    let mut letters = format!("{order}{ignore}");
+    for (is_set, letter) in [(key.fold_case, 'f'), (key.reverse, 'r'), (key.skip_blanks, 'b')] {
+        letters.extend(is_set.then_some(letter));
+    }
+    let end_blanks = if key.skip_end_blanks { "b" } else { "" };
+    let to = key.to.map_or_else(String::new, |to| format!(",{to}.{}{end_blanks}", key.to_byte));
+    format!("-k{}.{}{letters}{to}", key.from.saturating_add(1), key.from_byte.saturating_add(1))
 }
 
 /// Sorts lines in chunks, runs and merges of random sizes, far smaller than real ones.
@@ -85,7 +121,7 @@ fn sorted(job: &Job, lines: &[&[u8]], rng: &mut fastrand::Rng) -> Vec<u8> {
         }
         let (some, others) = rest.split_at(rng.usize(1..=rest.len()));
         rest = others;
-        let chunk = chunk(number, some, &plan, rng);
+        let chunk = chunk(number, some, job.query.delimiter(), &plan, rng);
         let output = done(&mut sorter, &job.query, &Task::Chunk(chunk), &blobs);
         let _ = runs.gather(&mut out).push(output);
     }
@@ -105,8 +141,9 @@ fn sorted(job: &Job, lines: &[&[u8]], rng: &mut fastrand::Rng) -> Vec<u8> {
     last.text
 }
 
-fn chunk(number: u64, lines: &[&[u8]], plan: &Plan, rng: &mut fastrand::Rng) -> Chunk {
-    let text: Vec<u8> = lines.iter().flat_map(|line| line.iter().chain(b"\n")).copied().collect();
+fn chunk(number: u64, lines: &[&[u8]], delimiter: u8, plan: &Plan, rng: &mut fastrand::Rng) -> Chunk {
+    let end = [delimiter];
+    let text: Vec<u8> = lines.iter().flat_map(|line| line.iter().chain(&end)).copied().collect();
     let end = text.len() as u64;
     let piece = Piece { path: b"f".to_vec().into(), content: Content::Bytes(text.into()), start: 0, end };
     Chunk { number, pieces: vec![piece], room: rng.u64(64..2000), block: plan.block }
@@ -142,7 +179,7 @@ struct Line<'a> {
 }
 
 enum Value<'a> {
-    Text(&'a [u8]),
+    Text(Vec<u8>),
     /// Whether the number is negative, its digits before the point, and those after it.
     Number(bool, &'a [u8], &'a [u8]),
 }
@@ -169,13 +206,23 @@ impl<'a> Line<'a> {
 impl<'a> Value<'a> {
     fn new(line: &'a [u8], key: &Key, separator: Option<u8>) -> Self {
         let fields = fields(line, separator);
+        let skip_blanks = |start: usize| start + count(&line[start..], is_blank);
         let mut start = fields.get(key.from).map_or(line.len(), |field| field.0);
-        while key.skip_blanks && line.get(start).is_some_and(is_blank) {
-            start += 1;
+        if key.skip_blanks {
+            start = skip_blanks(start);
         }
-        let end = key.to.and_then(|to| fields.get(to - 1)).map_or(line.len(), |field| field.1);
+        start = start.saturating_add(key.from_byte).min(line.len());
+        let last = key.to.and_then(|to| fields.get(to - 1));
+        let end = match last {
+            None => line.len(),
+            Some(field) if key.to_byte == 0 => field.1,
+            Some(field) => {
+                let field = if key.skip_end_blanks { skip_blanks(field.0) } else { field.0 };
+                field.saturating_add(key.to_byte).min(line.len())
+            }
+        };
         let text = &line[start..end.max(start)];
-        if key.numeric { Self::number(text) } else { Self::Text(text) }
+        if key.order == Order::Numeric { Self::number(text) } else { Self::Text(compared(text, key)) }
     }
 
     fn number(text: &'a [u8]) -> Self {
@@ -213,6 +260,20 @@ impl<'a> Value<'a> {
     }
 }
 
+/// The bytes of a key that are compared.
+fn compared(text: &[u8], key: &Key) -> Vec<u8> {
+    let mut bytes = text.to_vec();
+    match key.ignore {
+        Ignore::Nothing => {}
+        Ignore::Nonprinting => bytes.retain(|byte| byte.is_ascii_graphic() || *byte == b' '),
+        Ignore::Nondictionary => bytes.retain(|byte| byte.is_ascii_alphanumeric() || is_blank(byte)),
+    }
+    if key.fold_case {
+        bytes.make_ascii_uppercase();
+    }
+    bytes
+}
+
 /// Compares digits; missing ones at the end are zeros.
 fn digit_by_digit(one: &[u8], other: &[u8]) -> Ordering {
     let digit = |digits: &[u8], at| digits.get(at).copied().unwrap_or(b'0');
@@ -243,5 +304,14 @@ fn count(text: &[u8], is: impl Fn(&u8) -> bool) -> usize {
 }
 
 fn is_blank(byte: &u8) -> bool {
-    matches!(byte, b' ' | b'\t')
+    matches!(byte, b' ' | b'\t' | b'\n')
+}
+
+/// The lines, without their delimiters. There is no empty line after the last delimiter.
+fn lines(text: &[u8], delimiter: u8) -> Vec<&[u8]> {
+    let mut lines: Vec<&[u8]> = text.split(|byte| *byte == delimiter).collect();
+    if lines.last().is_some_and(|last| last.is_empty()) {
+        lines.pop();
+    }
+    lines
 }

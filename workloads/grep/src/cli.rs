@@ -4,7 +4,7 @@ use std::{
     env,
     ffi::{OsStr, OsString},
     fs,
-    io::{self, IsTerminal, Read},
+    io::{self, IsTerminal},
     os::unix::ffi::OsStringExt,
     path::{Path, PathBuf},
 };
@@ -15,6 +15,7 @@ use cc_core::{
     identity::OutputFile,
     output::{Outcome, with_output},
     signals::interrupted,
+    stream,
 };
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, ValueEnum};
 use serde_bytes::ByteBuf;
@@ -288,7 +289,7 @@ fn decimal(text: &str) -> Option<(bool, u64)> {
 fn patterns_in(path: &Path) -> Result<Vec<ByteBuf>> {
     let mut text = Vec::new();
     let read = if path == Path::new("-") {
-        io::stdin().read_to_end(&mut text).map(drop)
+        stream::stdin().and_then(|file| stream::read_to_end(file, &mut text))
     } else {
         fs::read(path).map(|bytes| text = bytes)
     };

@@ -11,16 +11,16 @@ use std::{
 
 use cc_core::{
     blobs::BlobStore,
-    error::{Error, Result},
+    error::{Error, Result, reason},
     failpoint,
     printable::printable_path,
     stop::Stop,
     stream::{self, Stream},
+    temporary,
 };
-use memchr::memrchr;
 use serde_bytes::ByteBuf;
 
-use super::{Chunk, Content, Job, Piece, Plan, Task, reader::cannot_read};
+use super::{Chunk, Content, Job, NO_TEMPORARY_DIR, Piece, Plan, Task, reader::cannot_read};
 
 /// Bytes of a stream that are read before they are written to the blob store.
 const PORTION: u64 = 256 << 10;
@@ -28,19 +28,19 @@ const PORTION: u64 = 256 << 10;
 const STDIN: &str = "-";
 
 /// The operands: standard input if there are none.
-fn files(job: &Job) -> Files<'_> {
+pub(super) fn files(job: &Job) -> Files<'_> {
     let implicit = job.files.is_empty().then_some(Path::new(STDIN));
     job.files.iter().map(as_path as fn(&PathBuf) -> &Path).chain(implicit)
 }
 
-type Files<'a> =
+pub(super) type Files<'a> =
     iter::Chain<iter::Map<slice::Iter<'a, PathBuf>, fn(&PathBuf) -> &Path>, option::IntoIter<&'a Path>>;
 
 fn as_path(path: &PathBuf) -> &Path {
     path
 }
 
-fn is_stdin(file: &Path) -> bool {
+pub(super) fn is_stdin(file: &Path) -> bool {
     file == Path::new(STDIN)
 }
 
@@ -55,7 +55,7 @@ pub(super) fn size(job: &Job) -> Result<Option<u64>> {
     Ok(sum)
 }
 
-fn size_of(path: &Path, name: &Path) -> Result<Option<u64>> {
+pub(super) fn size_of(path: &Path, name: &Path) -> Result<Option<u64>> {
     let to_error = |error: io::Error| Error::Failed(cannot_read(name, &error));
     let metadata = fs::metadata(path).map_err(to_error)?;
     if metadata.is_dir() {
@@ -78,12 +78,27 @@ pub struct Chunks<'a> {
     /// The file that is being cut, and the range that is left of it.
     file: Option<(&'a Path, Range<u64>)>,
     stream: Option<(&'a Path, Stream)>,
+    /// Bytes that were read from streams.
+    streamed: u64,
+    /// Whether the job's directory for temporary files is known to be usable.
+    has_temporary_dir: bool,
 }
 
 impl<'a> Chunks<'a> {
     pub(super) fn new(job: &'a Job, plan: &Plan, blobs: &'a dyn BlobStore, stop: &Stop) -> Self {
         let stop = stop.clone();
-        Self { job, files: files(job), blobs, stop, plan: *plan, number: 0, file: None, stream: None }
+        Self {
+            job,
+            files: files(job),
+            blobs,
+            stop,
+            plan: *plan,
+            number: 0,
+            file: None,
+            stream: None,
+            streamed: 0,
+            has_temporary_dir: false,
+        }
     }
 
     /// Opens an operand. Returns a piece only if the operand cannot be read.
@@ -102,9 +117,8 @@ impl<'a> Chunks<'a> {
     }
 
     fn open_stream(&mut self, name: &'a Path, file: io::Result<fs::File>) -> Option<Piece> {
-        let after_last_line = |bytes: &[u8]| memrchr(b'\n', bytes).map(|newline| newline + 1);
         let stream = file.and_then(|file| {
-            Stream::new(file, PORTION, after_last_line, &self.stop).map_err(stream::of_input)
+            Stream::new(file, PORTION, self.job.query.after_last_line(), &self.stop).map_err(stream::of_input)
         });
         match stream {
             Ok(stream) => {
@@ -120,17 +134,24 @@ impl<'a> Chunks<'a> {
     fn spill(&mut self, name: &Path, stream: &mut Stream) -> Option<Piece> {
         let blob_name = format!("input-{}", self.number);
         let start = stream.at();
+        let streamed = &mut self.streamed;
         let mut write = || {
             let mut blob = self.blobs.create(&blob_name)?;
             while let Some(portion) = stream.next() {
-                blob.write_all(&portion?.bytes)?;
+                let portion = portion?;
+                blob.write_all(&portion.bytes)?;
+                *streamed += portion.bytes.len() as u64;
                 if stream.at() - start >= self.plan.chunk {
                     break;
                 }
             }
             blob.finish()
         };
-        match write() {
+        let written = write();
+        if let Some(why) = self.missing_temporary_dir() {
+            return Some(Piece { path: bytes(name), content: Content::Missing(why), start: 0, end: 0 });
+        }
+        match written {
             Err(error) => Some(missing(name, &error)),
             Ok(()) if stream.at() == start && start > 0 => None,
             Ok(()) => {
@@ -138,6 +159,18 @@ impl<'a> Chunks<'a> {
                 Some(Piece { path: bytes(name), content, start, end: stream.at() })
             }
         }
+    }
+
+    /// The message about the job's directory for temporary files, if it cannot be used and the
+    /// streams do not fit into memory.
+    fn missing_temporary_dir(&mut self) -> Option<String> {
+        if self.has_temporary_dir || self.streamed <= self.job.usable_memory() {
+            return None;
+        }
+        let dir = &self.job.temporary;
+        let error = temporary::try_dir(dir).err();
+        self.has_temporary_dir = error.is_none();
+        error.map(|error| format!("{NO_TEMPORARY_DIR} {}: {}", printable_path(dir), reason(&error)))
     }
 
     fn chunk(&mut self, pieces: Vec<Piece>) -> Task {
@@ -287,6 +320,27 @@ mod tests {
         assert_eq!(failed("/gone"), "cannot read: /gone: No such file or directory");
         assert_eq!(failed("/tmp"), "read failed: /tmp: Is a directory");
         assert_eq!(chunks(&job(&[Path::new("/gone")]), 10), ["!0-0"]);
+    }
+
+    #[test]
+    fn a_directory_for_temporary_files_is_missing_only_if_it_is_needed() {
+        let scratch = tempfile::tempdir().unwrap();
+        let (file, none) = (scratch.path().join("file"), scratch.path().join("none"));
+        fs::File::create(&file).unwrap().set_len(3 << 20).unwrap();
+        let (blobs, stop) = (MemStore::default(), Stop::new());
+        for (memory, is_needed) in [(0, true), (2 << 20, true), (3 << 20, false)] {
+            let job = Job { temporary: none.clone(), memory, ..job(&[&file]) };
+            assert_eq!(job.temporary_dir() == none, is_needed, "{memory}");
+            let mut chunks = job.chunks(&plan(10), &blobs, &stop);
+            chunks.streamed = 3 << 20;
+            let why = chunks.missing_temporary_dir().unwrap_or_default();
+            assert_eq!(why.ends_with("/none: No such file or directory"), is_needed, "{why}");
+        }
+        let job = Job { temporary: scratch.path().to_owned(), ..job(&[&file]) };
+        assert_eq!(job.temporary_dir(), scratch.path());
+        let mut chunks = job.chunks(&plan(10), &blobs, &stop);
+        chunks.streamed = 3 << 20;
+        assert_eq!(chunks.missing_temporary_dir(), None);
     }
 
     #[test]

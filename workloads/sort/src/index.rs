@@ -228,16 +228,17 @@ impl<'a> RunWriter<'a> {
         if text.is_empty() {
             return Ok(());
         }
+        let delimiter = self.keys.delimiter();
         self.blob.write_all(text)?;
         let last = mem::take(&mut self.last);
         self.try_end_block(&last, self.is_last_complete, text, 0);
         let mut start = 0;
-        while let Some(line) = next_block(text, start, self.min_block) {
-            self.try_end_block(last_line(&text[..line - 1]), true, text, line);
+        while let Some(line) = next_block(text, start, self.min_block, delimiter) {
+            self.try_end_block(last_line(&text[..line - 1], delimiter), true, text, line);
             start = line;
         }
         self.bytes += text.len() as u64;
-        let line = last_line(text.strip_suffix(b"\n").unwrap_or(text));
+        let line = last_line(text.strip_suffix(&[delimiter]).unwrap_or(text), delimiter);
         self.is_last_complete = line.len() <= MAX_KEPT_LINE;
         self.last = line[..line.len().min(MAX_KEPT_LINE)].to_vec();
         Ok(())
@@ -248,7 +249,7 @@ impl<'a> RunWriter<'a> {
     fn try_end_block(&mut self, last: &[u8], is_last_complete: bool, text: &[u8], line: usize) {
         let at = self.bytes + line as u64;
         let text = &text[line..];
-        let line = memchr(b'\n', text).map_or(text, |end| &text[..end]);
+        let line = memchr(self.keys.delimiter(), text).map_or(text, |end| &text[..end]);
         let size = at - self.block_start;
         if size == 0 || (size < self.min_block && (line.len() as u64) < self.min_block) {
             return;
@@ -274,15 +275,15 @@ impl<'a> RunWriter<'a> {
 }
 
 /// The position of the first line in the text that is at least a block after `start`.
-fn next_block(text: &[u8], start: usize, min_block: u64) -> Option<usize> {
+fn next_block(text: &[u8], start: usize, min_block: u64, delimiter: u8) -> Option<usize> {
     let min_end = start + min_block as usize;
-    let line = min_end + memchr(b'\n', text.get(min_end..)?)? + 1;
+    let line = min_end + memchr(delimiter, text.get(min_end..)?)? + 1;
     (line < text.len()).then_some(line)
 }
 
-/// The last line of a text that does not end with a newline.
-fn last_line(text: &[u8]) -> &[u8] {
-    &text[memrchr(b'\n', text).map_or(0, |newline| newline + 1)..]
+/// The last line of a text that does not end with a delimiter.
+fn last_line(text: &[u8], delimiter: u8) -> &[u8] {
+    &text[memrchr(delimiter, text).map_or(0, |newline| newline + 1)..]
 }
 
 #[cfg(test)]

@@ -4,13 +4,14 @@
 //! Sorting and merging compare prefixes. They compare the text only if two prefixes are equal and
 //! do not contain the whole key.
 
-use std::cmp::Ordering;
+use std::{borrow::Cow, cmp::Ordering};
 
 use memchr::memchr;
 
 use super::{
-    Key, Query,
-    numeric::{self, Number},
+    Ignore, Key, Order, Query, general,
+    numeric::{self, Number, is_blank},
+    version,
 };
 
 /// Bytes of text in a prefix. The eighth byte is their number, so that the end of a key is less
@@ -23,6 +24,7 @@ pub(super) struct Keys {
     /// If there are none, whole lines are compared, as bytes.
     keys: Vec<Key>,
     separator: Option<u8>,
+    delimiter: u8,
     /// All ones if the order of the first key is reversed, otherwise zero. It is xored with
     /// prefixes.
     flip: u64,
@@ -37,14 +39,20 @@ impl Keys {
         Self {
             keys: if are_whole_lines { vec![] } else { query.keys.clone() },
             separator: query.separator,
+            delimiter: query.delimiter(),
             flip: if is_reversed { u64::MAX } else { 0 },
             reach: query
                 .keys
                 .iter()
-                .map(|key| key.to)
+                .map(|key| key.to.filter(|_| key.to_byte == 0))
                 .collect::<Option<Vec<_>>>()
                 .and_then(|to| to.into_iter().max()),
         }
+    }
+
+    /// The byte that ends each line.
+    pub(super) fn delimiter(&self) -> u8 {
+        self.delimiter
     }
 
     /// Whether whole lines are compared, as bytes.
@@ -56,8 +64,7 @@ impl Keys {
     pub(super) fn prefix(&self, line: &[u8]) -> u64 {
         let prefix = match self.keys.first() {
             None => bytes_prefix(line),
-            Some(key) if key.numeric => Number::read(self.key_text(key, line)).prefix(),
-            Some(key) => bytes_prefix(self.key_text(key, line)),
+            Some(key) => key.prefix(self.key_text(key, line)),
         };
         prefix ^ self.flip
     }
@@ -70,9 +77,12 @@ impl Keys {
     /// Whether the prefix contains the whole first key, so that keys with the same prefix are
     /// equal.
     pub(super) fn is_whole_key(&self, prefix: u64) -> bool {
-        match self.keys.first() {
-            Some(key) if key.numeric => numeric::is_exact(prefix ^ self.flip),
-            _ => (prefix ^ self.flip) & 0xff <= PREFIX_BYTES as u64,
+        let prefix = prefix ^ self.flip;
+        match self.keys.first().map_or(Order::Bytes, |key| key.order) {
+            Order::Bytes => prefix & 0xff <= PREFIX_BYTES as u64,
+            Order::Numeric => numeric::is_exact(prefix),
+            Order::General | Order::Month => true,
+            Order::Human | Order::Version => false,
         }
     }
 
@@ -99,9 +109,7 @@ impl Keys {
 
     fn compare_by(&self, keys: &[Key], one: &[u8], other: &[u8]) -> Ordering {
         let compare = |key: &Key| {
-            let (one, other) = (self.key_text(key, one), self.key_text(key, other));
-            let order =
-                if key.numeric { Number::read(one).compare(&Number::read(other)) } else { one.cmp(other) };
+            let order = key.compare(self.key_text(key, one), self.key_text(key, other));
             if key.reverse { order.reverse() } else { order }
         };
         keys.iter().map(compare).find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
@@ -111,13 +119,20 @@ impl Keys {
     fn key_text<'a>(&self, key: &Key, line: &'a [u8]) -> &'a [u8] {
         let mut start = self.skip_fields(line, key.from, true);
         if key.skip_blanks {
-            start += line[start..].iter().take_while(|byte| is_blank(**byte)).count();
+            start = skip_blanks(line, start);
         }
-        match key.to {
-            None => &line[start..],
-            // The end may be before the start, if blanks were skipped.
-            Some(to) => &line[start..self.skip_fields(line, to, false).max(start)],
-        }
+        start = start.saturating_add(key.from_byte).min(line.len());
+        let end = match key.to {
+            None => line.len(),
+            Some(to) if key.to_byte == 0 => self.skip_fields(line, to, false),
+            Some(to) => {
+                let field = self.skip_fields(line, to.saturating_sub(1), true);
+                let field = if key.skip_end_blanks { skip_blanks(line, field) } else { field };
+                field.saturating_add(key.to_byte).min(line.len())
+            }
+        };
+        // The end may be before the start.
+        &line[start..end.max(start)]
     }
 
     /// The position where this number of fields ends in the line; after the last one's separator if
@@ -160,8 +175,75 @@ impl Keys {
     }
 }
 
-fn is_blank(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t')
+/// The position of the first byte that is not a blank, from `start` on.
+fn skip_blanks(line: &[u8], start: usize) -> usize {
+    start + line[start..].iter().take_while(|byte| is_blank(**byte)).count()
+}
+
+impl Key {
+    /// Whether the key's text is not compared as it is.
+    fn is_translated(&self) -> bool {
+        self.fold_case || self.ignore != Ignore::Nothing
+    }
+
+    /// The bytes of the key's text that are compared.
+    fn translated<'a>(&self, text: &'a [u8]) -> impl Iterator<Item = u8> + use<'a> {
+        let Self { fold_case, ignore, .. } = *self;
+        let compared = text.iter().copied().filter(move |byte| match ignore {
+            Ignore::Nothing => true,
+            Ignore::Nonprinting => matches!(byte, b' '..=b'~'),
+            Ignore::Nondictionary => byte.is_ascii_alphanumeric() || is_blank(*byte),
+        });
+        compared.map(move |byte| if fold_case { byte.to_ascii_uppercase() } else { byte })
+    }
+
+    /// The text that is compared if the order is not simply that of its bytes.
+    fn translated_text<'a>(&self, text: &'a [u8]) -> Cow<'a, [u8]> {
+        if self.is_translated() { self.translated(text).collect() } else { Cow::Borrowed(text) }
+    }
+
+    /// The prefix of the key's text.
+    fn prefix(&self, text: &[u8]) -> u64 {
+        match self.order {
+            Order::Bytes if self.is_translated() => {
+                let mut eight = [0; PREFIX_BYTES + 1];
+                let length = eight.iter_mut().zip(self.translated(text)).map(|(to, byte)| *to = byte).count();
+                bytes_prefix(&eight[..length])
+            }
+            Order::Bytes => bytes_prefix(text),
+            Order::Numeric => Number::read(text).prefix(),
+            Order::General => general::prefix(text),
+            Order::Human => numeric::unit_prefix(text, self.fold_case),
+            Order::Month => month(text),
+            Order::Version => version::prefix(&self.translated_text(text)),
+        }
+    }
+
+    /// The order of the texts of two keys, before it is reversed.
+    fn compare(&self, one: &[u8], other: &[u8]) -> Ordering {
+        match self.order {
+            Order::Bytes if self.is_translated() => self.translated(one).cmp(self.translated(other)),
+            Order::Bytes => one.cmp(other),
+            Order::Numeric => Number::read(one).compare(&Number::read(other)),
+            Order::General => general::prefix(one).cmp(&general::prefix(other)),
+            Order::Human => {
+                let by_unit = numeric::unit(one, self.fold_case).cmp(&numeric::unit(other, self.fold_case));
+                by_unit.then_with(|| Number::read(one).compare(&Number::read(other)))
+            }
+            Order::Month => month(one).cmp(&month(other)),
+            Order::Version => version::compare(&self.translated_text(one), &self.translated_text(other)),
+        }
+    }
+}
+
+/// The number of the month whose name the text begins with, after blanks; zero if there is none.
+fn month(text: &[u8]) -> u64 {
+    const MONTHS: [&[u8; 3]; 12] =
+        [b"JAN", b"FEB", b"MAR", b"APR", b"MAY", b"JUN", b"JUL", b"AUG", b"SEP", b"OCT", b"NOV", b"DEC"];
+    let text = &text[skip_blanks(text, 0)..];
+    let name = text.first_chunk::<3>();
+    let nth = name.and_then(|name| MONTHS.iter().position(|month| month.eq_ignore_ascii_case(name)));
+    nth.map_or(0, |nth| nth as u64 + 1)
 }
 
 /// The first seven bytes and their number, or 8 if there are more.

@@ -24,16 +24,20 @@
 // All printing goes through `stdio`, which does not panic and reports write errors.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+mod check;
 mod chunks;
 pub mod cli;
 mod external;
+mod general;
 mod index;
 pub mod inputs;
 mod keys;
+mod line_reader;
 mod load;
 mod loser_tree;
 mod malloc;
 mod merge;
+mod merge_files;
 mod numeric;
 mod plan;
 mod reader;
@@ -44,6 +48,7 @@ pub mod sequential;
 mod sorted;
 mod sorter;
 mod split;
+mod version;
 
 use std::{
     ffi::OsStr,
@@ -59,7 +64,10 @@ use cc_core::{
     printable::printable_path,
     report,
     stop::Stop,
+    stream::Cut,
+    temporary,
 };
+use memchr::memrchr;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
@@ -88,6 +96,8 @@ pub struct Query {
     pub separator: Option<u8>,
     /// `-u`: keep only the first of equal lines.
     pub unique: bool,
+    /// `-z`: a NUL ends each line, instead of a newline.
+    pub zero_terminated: bool,
     /// The directory that relative names refer to; if empty, the current one of the process.
     pub base: ByteBuf,
 }
@@ -97,14 +107,56 @@ pub struct Query {
 pub struct Key {
     /// The number of fields before the key.
     pub from: usize,
+    /// The number of bytes between the beginning of its first field and the key.
+    pub from_byte: usize,
     /// The number of fields up to the key's end; if `None`, the key ends with the line.
     pub to: Option<usize>,
-    /// `n`: the key is compared as a number.
-    pub numeric: bool,
+    /// The number of bytes from the beginning of its last field to the key's end; if zero, the key
+    /// ends with that field.
+    pub to_byte: usize,
+    /// How the key is compared.
+    pub order: Order,
+    /// `f`: lower-case letters are equal to upper-case letters.
+    pub fold_case: bool,
+    /// `d` and `i`: which bytes are not compared.
+    pub ignore: Ignore,
     /// `r`: the order is reversed.
     pub reverse: bool,
-    /// `b`: leading blanks are not part of the key.
+    /// `b` at the beginning: leading blanks are not part of the key, and `from_byte` counts from
+    /// the byte after them.
     pub skip_blanks: bool,
+    /// `b` at the end: `to_byte` counts from the byte after the blanks that its field begins with.
+    pub skip_end_blanks: bool,
+}
+
+/// How a key is compared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Order {
+    /// As bytes.
+    #[default]
+    Bytes,
+    /// `n`: as a decimal number of any length.
+    Numeric,
+    /// `g`: as a floating-point number of double precision.
+    General,
+    /// `h`: by the unit (`K`, `M`, `G`, …), and then as a decimal number.
+    Human,
+    /// `M`: as the English name of a month.
+    Month,
+    /// `V`: as a name with version numbers.
+    Version,
+}
+
+/// Which bytes of a key are not compared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Ignore {
+    /// All bytes are compared.
+    #[default]
+    Nothing,
+    /// `i`: only printable ASCII characters are compared.
+    Nonprinting,
+    /// `d`: only blanks, letters and digits of ASCII are compared.
+    Nondictionary,
 }
 
 impl Key {
@@ -113,6 +165,9 @@ impl Key {
         *self == Self { reverse: self.reverse, ..Self::default() }
     }
 }
+
+/// The beginning of the message about a directory in which no temporary files can be made.
+const NO_TEMPORARY_DIR: &str = "cannot create a temporary directory in";
 
 /// What to sort, and with how much memory.
 #[derive(Debug)]
@@ -137,12 +192,34 @@ impl Job {
         Ok(plan)
     }
 
+    /// The directory for temporary files. It is that of the job, unless that cannot be used and the
+    /// input may fit into memory: then the models that keep runs in files nevertheless use a
+    /// directory of the system. A stream ends the run when it has turned out to be too large for
+    /// that (see [`Job::chunks`]).
+    #[must_use]
+    pub fn temporary_dir(&self) -> PathBuf {
+        let usable = temporary::usable_dir(&self.temporary);
+        if usable != self.temporary && self.is_too_large() { self.temporary.clone() } else { usable }
+    }
+
+    /// Whether the input is known not to fit into memory.
+    fn is_too_large(&self) -> bool {
+        matches!(chunks::size(self), Ok(Some(size)) if size > self.usable_memory())
+    }
+
+    /// The bytes of input that may be kept outside of the job's directory for temporary files, if
+    /// that cannot be used.
+    fn usable_memory(&self) -> u64 {
+        const LEAST: u64 = 1 << 20;
+        self.memory.max(LEAST)
+    }
+
     /// A blob store in a temporary directory, which all processes of this machine can use. A model
     /// whose workers are threads can use a store in memory, if the [plan](Plan::in_memory) allows
     /// it.
     pub fn folder(&self) -> Result<DirStore> {
-        DirStore::new(&self.temporary, "cc-sort-")
-            .map_err(|error| Error::Failed(format!("cannot create a temporary directory in {error}")))
+        DirStore::new(&self.temporary_dir(), "cc-sort-")
+            .map_err(|error| Error::Failed(format!("{NO_TEMPORARY_DIR} {error}")))
     }
 
     /// The tasks of the first phase, in order. The iterator reads streams (standard input, pipes)
@@ -339,6 +416,21 @@ impl From<Totals> for report::Totals {
 }
 
 impl Query {
+    /// The byte that ends each line.
+    #[must_use]
+    pub fn delimiter(&self) -> u8 {
+        if self.zero_terminated { 0 } else { b'\n' }
+    }
+
+    /// The function that finds the position after the last whole line of a text.
+    fn after_last_line(&self) -> Cut {
+        if self.zero_terminated {
+            |bytes| memrchr(0, bytes).map(|end| end + 1)
+        } else {
+            |bytes| memrchr(b'\n', bytes).map(|end| end + 1)
+        }
+    }
+
     /// The directory that relative names refer to.
     fn base(&self) -> &Path {
         Path::new(OsStr::from_bytes(&self.base))

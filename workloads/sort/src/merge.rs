@@ -126,8 +126,8 @@ fn first_not_before(
     let (mut low, mut high) = (0, text.len());
     while low < high {
         let middle = low + (high - low) / 2;
-        let start = memrchr(b'\n', &text[low..middle]).map_or(low, |newline| low + newline + 1);
-        let end = memchr(b'\n', &text[middle..]).map_or(text.len(), |newline| middle + newline);
+        let start = memrchr(keys.delimiter(), &text[low..middle]).map_or(low, |newline| low + newline + 1);
+        let end = memchr(keys.delimiter(), &text[middle..]).map_or(text.len(), |newline| middle + newline);
         if is_before(keys.compare(&text[start..end], line), start) {
             low = (end + 1).min(text.len());
         } else {
@@ -155,7 +155,7 @@ impl Head {
     fn read_line(&mut self, text: &[u8], keys: &Keys) {
         if self.start < self.limit {
             let remaining = &text[self.start..self.limit];
-            self.end = self.start + memchr(b'\n', remaining).unwrap_or(remaining.len());
+            self.end = self.start + memchr(keys.delimiter(), remaining).unwrap_or(remaining.len());
             self.prefix = keys.prefix(&text[self.start..self.end]);
         } else {
             (self.start, self.end, self.prefix) = (self.limit, self.limit, u64::MAX);

@@ -2,6 +2,9 @@
 //! is ignored.
 //!
 //! They are compared digit by digit, so numbers can have any length and precision.
+//!
+//! `sort -h` reads a unit after the number. The unit is compared first, so `1G` is greater than
+//! `2000M`; a negative number with a unit is the less the larger the unit is.
 
 use std::cmp::Ordering;
 
@@ -18,7 +21,7 @@ pub(super) struct Number<'a> {
 impl<'a> Number<'a> {
     /// The number that the text begins with.
     pub(super) fn read(text: &'a [u8]) -> Self {
-        let text = skip(text, |byte| matches!(byte, b' ' | b'\t'));
+        let text = skip(text, is_blank);
         let (sign, text) = text.split_at(usize::from(text.first() == Some(&b'-')));
         let (integer, after) = digits(skip(text, |byte| byte == b'0'));
         let mut fraction = after.strip_prefix(b".").map_or(&b""[..], |after| digits(after).0);
@@ -65,6 +68,44 @@ impl<'a> Number<'a> {
 pub(super) fn is_exact(prefix: u64) -> bool {
     let magnitude = if prefix & POSITIVE == 0 { !prefix } else { prefix };
     magnitude & 1 == 0
+}
+
+/// The rank of the unit after the text's number: zero if there is no unit or the number is zero,
+/// negative if the number is. If `fold_case`, units are read as upper-case letters.
+pub(super) fn unit(text: &[u8], fold_case: bool) -> i64 {
+    let text = skip(text, is_blank);
+    let (sign, text) = text.split_at(usize::from(text.first() == Some(&b'-')));
+    let (integer, after) = digits(text);
+    let (fraction, after) = after.strip_prefix(b".").map_or((&b""[..], after), digits);
+    let unit = after.first().map(|unit| if fold_case { unit.to_ascii_uppercase() } else { *unit });
+    let rank = match unit {
+        Some(b'K' | b'k') => 1,
+        Some(unit) => UNITS.iter().position(|known| *known == unit).map_or(0, |nth| nth as i64 + 2),
+        None => 0,
+    };
+    let is_zero = integer.iter().chain(fraction).all(|digit| *digit == b'0');
+    match (is_zero, sign.is_empty()) {
+        (true, _) => 0,
+        (false, true) => rank,
+        (false, false) => -rank,
+    }
+}
+
+/// A number whose order is that of the unit and then of the number, except that it may be equal for
+/// different numbers.
+pub(super) fn unit_prefix(text: &[u8], fold_case: bool) -> u64 {
+    const UNIT_BITS: u32 = 5;
+    let rank = (unit(text, fold_case) + (1 << (UNIT_BITS - 1))).cast_unsigned();
+    rank << (u64::BITS - UNIT_BITS) | Number::read(text).prefix() >> UNIT_BITS
+}
+
+/// The units after `K`. GNU sort 9.1 does not know `R` and `Q`.
+const UNITS: &[u8] = b"MGTPEZYRQ";
+
+/// Whether the byte separates fields if no separator is given. A newline is within a line only if
+/// NULs end the lines.
+pub(super) fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n')
 }
 
 /// Decimal digits in a prefix: as many as 54 bits can hold.
@@ -130,6 +171,45 @@ mod tests {
                 assert!(!prefixes.is_eq() || n == m || !is_exact(one.prefix()), "{text:?} and {against:?}");
             }
         }
+    }
+
+    #[test]
+    fn units_are_compared_before_numbers() {
+        let ordered: &[&[&str]] = &[
+            &["-1G"],
+            &["-2M"],
+            &["-1M"],
+            &["-9k", "-9K"],
+            &["-1000"],
+            &["", "0", "0G", "x", "K", "-0T", ".M", "0.0E"],
+            &["1", "1 K", "1x", "1b", "1m"],
+            &["1023", "1023."],
+            &["1K", " 1k", "1.K", "01.0KiB"],
+            &["1.5K"],
+            &["1M"],
+            &["1G"],
+            &["1T"],
+            &["1P"],
+            &["1E"],
+            &["1Z"],
+            &["1Y"],
+        ];
+        let all: Vec<_> = ordered
+            .iter()
+            .enumerate()
+            .flat_map(|(n, equal)| equal.iter().map(move |text| (n, text)))
+            .collect();
+        for (n, one) in &all {
+            for (m, other) in &all {
+                let [one, other] = [one, other].map(|text| text.as_bytes());
+                let by_number = || Number::read(one).compare(&Number::read(other));
+                let order = unit(one, false).cmp(&unit(other, false)).then_with(by_number);
+                assert_eq!(order, n.cmp(m), "{one:?} and {other:?}");
+                let prefixes = unit_prefix(one, false).cmp(&unit_prefix(other, false));
+                assert!(prefixes == n.cmp(m) || prefixes.is_eq(), "{one:?} and {other:?}");
+            }
+        }
+        assert_eq!(unit(b"1m", true), unit(b"1M", false));
     }
 
     #[test]

@@ -38,6 +38,8 @@ struct Open<'a> {
     position: Position,
     /// Whether the bytes read so far end in the middle of a line.
     within_line: bool,
+    /// The byte that ends each line.
+    delimiter: u8,
 }
 
 enum Input<'a> {
@@ -106,7 +108,8 @@ impl<'a> ChunkReader<'a> {
         let is_cut = piece.start > 0 && matches!(input, Input::File(_));
         let (next, position) =
             if is_cut { (piece.start - 1, Position::Before) } else { (piece.start, Position::Within) };
-        Ok(Open { piece, input, next, position, within_line: false })
+        let delimiter = self.query.delimiter();
+        Ok(Open { piece, input, next, position, within_line: false, delimiter })
     }
 }
 
@@ -132,7 +135,7 @@ impl Open<'_> {
             Position::After => {
                 let max = room.len().min(LINE_READ);
                 let read = self.read_at(blobs, &mut room[..max])?;
-                let newline = memchr(b'\n', &room[..read]).map(|newline| newline + 1);
+                let newline = memchr(self.delimiter, &room[..read]).map(|newline| newline + 1);
                 if newline.is_some() || read == 0 {
                     self.position = Position::End;
                 }
@@ -142,11 +145,11 @@ impl Open<'_> {
         };
         self.next += read as u64;
         if read > 0 {
-            self.within_line = room[read - 1] != b'\n';
+            self.within_line = room[read - 1] != self.delimiter;
         } else if self.within_line {
             // The file ends without a newline.
             self.within_line = false;
-            room[0] = b'\n';
+            room[0] = self.delimiter;
             return Ok(1);
         }
         Ok(read)
@@ -155,7 +158,7 @@ impl Open<'_> {
     fn find_first_line(&mut self, blobs: &dyn BlobStore, room: &mut [u8]) -> io::Result<()> {
         let max = room.len().min(LINE_READ);
         let read = self.read_at(blobs, &mut room[..max])?;
-        if let Some(newline) = memchr(b'\n', &room[..read]) {
+        if let Some(newline) = memchr(self.delimiter, &room[..read]) {
             self.next += newline as u64 + 1;
             self.position = Position::Within;
         } else {

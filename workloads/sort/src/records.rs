@@ -60,7 +60,7 @@ impl Lines {
         self.begin(size, max_records);
         let mut scanned = 0;
         while !stop.requested() {
-            for newline in memchr_iter(b'\n', &self.text[scanned..self.filled]) {
+            for newline in memchr_iter(keys.delimiter(), &self.text[scanned..self.filled]) {
                 if self.records.len() == max_records {
                     return Ok(true);
                 }

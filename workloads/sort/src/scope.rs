@@ -26,8 +26,13 @@ pub enum Scope {
         /// Whether only the first of equal lines is kept.
         unique: bool,
     },
-    /// The scope of a merge: the parts that it reads.
-    Merge(Vec<BlobRange>),
+    /// The scope of a merge.
+    Merge {
+        /// The parts that it reads.
+        parts: Vec<BlobRange>,
+        /// The byte that ends each line.
+        delimiter: u8,
+    },
 }
 
 impl Task {
@@ -41,9 +46,10 @@ impl Task {
                 spent: chunk.spent(),
                 unique: query.unique,
             },
-            Self::Merge(Merge { parts, .. }) => {
-                Scope::Merge(parts.iter().map(|part| part.slice.clone()).collect())
-            }
+            Self::Merge(Merge { parts, .. }) => Scope::Merge {
+                parts: parts.iter().map(|part| part.slice.clone()).collect(),
+                delimiter: query.delimiter(),
+            },
         }
     }
 }
@@ -77,9 +83,9 @@ impl Scope {
         match (self, output) {
             (_, Output::Failed(_)) => Ok(()),
             (Self::Chunk { .. }, Output::Runs(made)) => self.accepts_runs(made),
-            (Self::Merge(parts), Output::Lines { text, lines }) => {
+            (Self::Merge { parts, delimiter }, Output::Lines { text, lines }) => {
                 let max = parts.iter().map(BlobRange::len).fold(0, u64::saturating_add);
-                check_lines(text, *lines, max)
+                check_lines(text, *delimiter, *lines, max)
             }
             _ => Err("its kind is not that of the task".to_owned()),
         }
@@ -107,7 +113,7 @@ impl Scope {
     /// If it is not a part of the task.
     pub fn reads(&self, slice: &BlobRange) -> Result<(), String> {
         match self {
-            Self::Merge(parts) if parts.contains(slice) => Ok(()),
+            Self::Merge { parts, .. } if parts.contains(slice) => Ok(()),
             _ => Err("the missing blob is not a part of the task".to_owned()),
         }
     }
@@ -140,9 +146,9 @@ pub(super) fn run_name(chunk: u64, nth: usize) -> String {
     format!("run-{chunk}-{nth}")
 }
 
-fn check_lines(text: &[u8], lines: u64, max: u64) -> Result<(), String> {
-    let is_whole = text.last().is_none_or(|last| *last == b'\n');
-    if text.len() as u64 > max || !is_whole || memchr::memchr_iter(b'\n', text).count() as u64 != lines {
+fn check_lines(text: &[u8], delimiter: u8, lines: u64, max: u64) -> Result<(), String> {
+    let is_whole = text.last().is_none_or(|last| *last == delimiter);
+    if text.len() as u64 > max || !is_whole || memchr::memchr_iter(delimiter, text).count() as u64 != lines {
         return Err("its lines cannot be those of its parts".to_owned());
     }
     Ok(())

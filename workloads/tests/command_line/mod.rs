@@ -1,6 +1,6 @@
 //! Tests of all programs, with every model: a write error is a failure, a signal ends every wait,
 //! and a file name in a message cannot control the terminal. [`inputs`] tests inputs of all
-//! workloads, [`grep`] and [`pictures`] test workloads.
+//! workloads, [`grep`], [`pictures`] and [`sort`](mod@sort) test workloads.
 //!
 //! Each program's tests include this file as `command_line`, and call [`tests`] with the program
 //! and its models.
@@ -8,6 +8,7 @@
 mod grep;
 mod inputs;
 mod pictures;
+mod sort;
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -31,7 +32,7 @@ use rustix::{
 };
 use tempfile::TempDir;
 
-pub(crate) use self::{grep::*, inputs::*, pictures::*};
+pub(crate) use self::{grep::*, inputs::*, pictures::*, sort::*};
 
 /// Makes a test of each of these functions for a program with these models.
 macro_rules! tests {
@@ -78,6 +79,9 @@ macro_rules! tests {
                 a_tiny_picture_is_the_references_however_it_is_cut
                 a_picture_becomes_a_thumbnail_and_what_is_none_is_named
                 help_and_wrong_flags_of_the_other_workloads
+
+                sort_has_the_flags_of_gnu_sort
+                a_missing_temporary_directory_matters_only_if_it_is_needed
             }
         }
     };
