@@ -81,7 +81,9 @@ fn good(dir: &Path) {
     for (name, kind) in
         [("cmyk.jpg", jpeg_encoder::ColorType::Cmyk), ("ycck.jpg", jpeg_encoder::ColorType::CmykAsYcck)]
     {
-        write(&dir.join(name), &jpeg_of(&scene(90, 60, 4), 90, 60, kind, |_| ()));
+        // Otherwise the first component is smaller than the last, which is unsupported.
+        let inks = jpeg_of(&scene(90, 60, 4), 90, 60, kind, |e| e.set_sampling_factor(full));
+        write(&dir.join(name), &inks);
     }
 
     use png::{BitDepth, ColorType};
@@ -114,6 +116,10 @@ fn good(dir: &Path) {
     for (name, width, height) in [("one-pixel.png", 1, 1), ("wide.png", 2000, 1), ("high.png", 1, 2000)] {
         write(&dir.join(name), &png(&scene(width, height, 3), width, height, ColorType::Rgb, |_| ()));
     }
+    // Made with Pillow, which writes more than one frame.
+    write(&dir.join("frames.gif"), include_bytes!("../../fuzz/corpus/images/frames.gif"));
+    let separate = include_bytes!("../../fuzz/corpus/images/separate-scans.jpg");
+    write(&dir.join("separate-scans.jfif"), separate);
     symlink("plain.jpg", dir.join("link.jpg")).expect("a link can be made");
 }
 

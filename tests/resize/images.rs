@@ -4,7 +4,7 @@
 use std::{env, fs, os::unix::fs::symlink, path::PathBuf};
 
 use cc_conformance::{case::Case, subject::Subject};
-use cc_workloads::resize::{Fit, Format, Made, Settings};
+use cc_workloads::resize::{Fit, Format, Gravity, Made, Profile, Settings};
 
 use super::{
     corpus,
@@ -64,6 +64,12 @@ fn fits(subject: &Subject) {
             conforms(subject, &invocation);
         }
     }
+    let mut invocation = Invocation::new().at(corpus::path("good/turned-6.jpg"));
+    let crop = |gravity| Settings { width: 10, height: Some(30), fit: Fit::Cover, gravity, ..Settings::default() };
+    invocation.settings = crop(Gravity::Centre);
+    let centre = conforms(subject, &invocation);
+    invocation.settings = Settings { profile: Profile::Strip, ..crop(Gravity::East) };
+    assert!(conforms(subject, &invocation).outputs != centre.outputs, "the gravity makes no difference");
 }
 
 /// Each bad image is reported by name and with the reason, and the good ones between them are done.

@@ -7,6 +7,7 @@ mod folder;
 mod images;
 mod laws;
 mod mutants;
+mod pillow;
 mod run_result;
 mod stops;
 
@@ -50,7 +51,7 @@ impl Workload for Resize {
 
     fn cases() -> Vec<Case> {
         let of_options = [images::cases, folder::cases, fails::cases].into_iter().flat_map(|cases| cases());
-        let others = [bounds::cases, stops::cases].into_iter().flat_map(|cases| cases());
+        let others = [bounds::cases, pillow::cases, stops::cases].into_iter().flat_map(|cases| cases());
         let own = of_options.map(Case::about_options).chain(others);
         of_every_batch::<Self>().into_iter().chain(own).collect()
     }

@@ -1,6 +1,6 @@
 //! Input of `resize`: files that claim to be images.
 
-use cc_workloads::resize::{Content, Fit, Format, Made, Resizer, Settings, Task};
+use cc_workloads::resize::{Content, Fit, Format, Gravity, Made, Profile, Resizer, Settings, Task};
 
 use crate::memory::peak;
 
@@ -37,7 +37,9 @@ pub fn images(bytes: &[u8]) {
 
     let cover = (9, Some(7), Fit::Cover, Format::Webp);
     for (width, height, fit, format) in [cover, (5, None, Fit::Contain, Format::Jpeg)] {
-        let settings = Settings { width, height, fit, format: Some(format), ..small.clone() };
+        let (gravity, profile) = (Gravity::SouthEast, Profile::Srgb);
+        let settings =
+            Settings { width, height, fit, gravity, profile, format: Some(format), ..small.clone() };
         let other = thumbnail(&mut Resizer::new(&settings), &settings, bytes).expect("it is an image");
         assert_eq!(kind(&other), Some(format));
         let of_first = thumbnail(&mut Resizer::new(&settings), &settings, &first);
