@@ -343,8 +343,13 @@ impl<'a> BlockSearch<'a> {
         if flow.is_continue() {
             self.searched = lines.len();
         }
-        if self.searched <= self.binary_from && self.query.binary != BinaryFiles::WithoutMatch {
-            self.found.binary = Binary::No; // the search ended before the NUL
+        // The lines before the NUL are all that is searched with `-I`.
+        let reaches_nul = match self.query.binary {
+            BinaryFiles::WithoutMatch => flow.is_continue(),
+            BinaryFiles::Binary | BinaryFiles::Text => self.searched > self.binary_from,
+        };
+        if !reaches_nul {
+            self.found.binary = Binary::No;
         }
         self.end_around(matcher, lines);
         if self.query.line_numbers {
@@ -724,6 +729,21 @@ mod tests {
         assert!(!query.matcher().unwrap().is_match(b"").unwrap());
         let query = Query { word: true, ..query };
         assert!(!query.matcher().unwrap().is_match(b"a").unwrap());
+    }
+
+    /// A task whose output is full ends before the NUL, so the file does not end with the task.
+    #[test]
+    fn a_binary_file_is_left_at_its_nul_and_not_before() {
+        let query = Query { binary: BinaryFiles::WithoutMatch, ..query("e") };
+        let content = Content::Bytes(ByteBuf::from("e1\ne2\ne3\ne4\ne5\n\0\ne6\n"));
+        let piece = Piece { content, start: 200_000, ..Piece::file("f") };
+        let mut search = Search::new(&query).unwrap();
+        let full = search.task(&Task { pieces: vec![piece.clone()], limit: 40 });
+        assert_eq!((full.found[0].selected, full.found[0].binary), (2, Binary::No));
+        assert!(!full.found[0].ended && !full.remainder.is_empty());
+        let whole = search.task(&Task { pieces: vec![piece], limit: 1 << 20 });
+        assert_eq!((whole.found[0].selected, whole.found[0].binary), (5, Binary::Seen));
+        assert!(whole.found[0].ended && whole.remainder.is_empty());
     }
 
     #[test]
