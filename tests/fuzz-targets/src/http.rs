@@ -88,8 +88,8 @@ fn framing(head: &Parts) -> Option<Framing> {
 
 /// Whether the body may be gzip that is decoded. A type of gzip files says that it is not.
 fn is_packed(head: &Parts) -> bool {
-    let has_gzip =
-        |value: &HeaderValue| value.as_bytes().to_ascii_lowercase().windows(4).any(|four| four == b"gzip");
+    let is_gzip = |element: &str| ["gzip", "x-gzip"].contains(&&*element.trim().to_ascii_lowercase());
+    let has_gzip = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).split(',').any(is_gzip);
     head.headers.get_all("content-encoding").iter().any(has_gzip)
 }
 
