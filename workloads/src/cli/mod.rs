@@ -200,7 +200,8 @@ pub fn command(models: &[Model], add: AddOptions) -> Command {
 fn workload(row: &Workload) -> Command {
     let name = format!("{PROGRAM} {}", row.name);
     let command = (row.command)().display_name(name).version(env!("CARGO_PKG_VERSION"));
-    command.disable_version_flag(true).arg(version())
+    // As in GNU's programs, a long flag may be abbreviated.
+    command.infer_long_args(true).disable_version_flag(true).arg(version())
 }
 
 /// `--version`, without clap's `-V`: a workload may have a flag of that letter.

@@ -89,7 +89,7 @@ pub(crate) fn a_wrong_pattern_or_flag_is_status_2(name: &str, models: &[&str]) {
         assert_printed(&grep(name, model, &["--no-such-flag"], here), 2, "", model);
         let out = grep(name, model, &[], here);
         assert_printed(&out, 2, "", model);
-        let message = "grep: no pattern: give one as the first operand or with -e\n";
+        let message = "grep: no pattern: give one as the first operand, with -e or with -f\n";
         assert_eq!(String::from_utf8_lossy(&out.stderr), message, "{model}");
     }
 }
