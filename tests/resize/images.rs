@@ -65,7 +65,8 @@ fn fits(subject: &Subject) {
         }
     }
     let mut invocation = Invocation::new().at(corpus::path("good/turned-6.jpg"));
-    let crop = |gravity| Settings { width: 10, height: Some(30), fit: Fit::Cover, gravity, ..Settings::default() };
+    let crop =
+        |gravity| Settings { width: 10, height: Some(30), fit: Fit::Cover, gravity, ..Settings::default() };
     invocation.settings = crop(Gravity::Centre);
     let centre = conforms(subject, &invocation);
     invocation.settings = Settings { profile: Profile::Strip, ..crop(Gravity::East) };

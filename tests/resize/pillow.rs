@@ -44,7 +44,8 @@ fn pillow_thumbnails(subject: &Subject) {
     invocation.settings = Settings { width: 48, format: Some(Format::Png), ..invocation.settings };
     let run_result = RunResult::of(subject, &invocation, &subject.ctx(1));
     let compared = pictures(&["compare", "images", "out"]);
-    let (table, errors) = [&compared.stdout, &compared.stderr].map(|text| String::from_utf8_lossy(text)).into();
+    let (table, errors) =
+        [&compared.stdout, &compared.stderr].map(|text| String::from_utf8_lossy(text)).into();
     assert!(compared.status.success(), "{table}{errors}");
     for (name, why) in run_result.failures() {
         let expected = if name.contains("/un") { "unsupported " } else { "damaged " };

@@ -21,9 +21,9 @@ use crate::{Fit, Format, Gravity, Job, Profile, Run, Settings, ThumbnailWriter};
 
 /// Make thumbnails of photographs.
 ///
-/// Reads JPEG, PNG, WebP and the first frame of GIF; the content of a file decides, not its name. The
-/// exit status is 0 if every image has its thumbnail, 1 if some could not be made, 2 if the run could
-/// not be done.
+/// Reads JPEG, PNG, WebP and the first frame of GIF; the content of a file decides, not its name.
+/// The exit status is 0 if every image has its thumbnail, 1 if some could not be made, 2 if the run
+/// could not be done.
 #[derive(Debug, Args)]
 struct Flags {
     /// Width of the thumbnails, in pixels

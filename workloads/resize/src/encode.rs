@@ -10,8 +10,8 @@ use super::{
     scale::divide_alpha,
 };
 
-/// Prepares an image whose samples are premultiplied with alpha for a format: JPEG has no alpha, and
-/// the others store the samples as they were before.
+/// Prepares an image whose samples are premultiplied with alpha for a format: JPEG has no alpha,
+/// and the others store the samples as they were before.
 pub(super) fn prepared(mut image: Image, format: Format) -> Image {
     if !image.color.has_alpha() {
         return image;

@@ -12,7 +12,8 @@ use super::{
 /// the longest of which has as many pixels.
 const MAX_RATIO: u64 = 4096 * 8 / 12 + 1;
 
-/// Decodes the first frame on a transparent screen, which is enlarged to the frame if it is smaller.
+/// Decodes the first frame on a transparent screen. A screen that is smaller than the frame is
+/// enlarged.
 pub(super) fn decode(file: &[u8], image: &mut Image, memory: u64) -> Result<Meta, String> {
     let describe = |error: gif::DecodingError| format!("damaged GIF: {error}");
     let mut decoder = gif::DecodeOptions::new().read_info(Cursor::new(file)).map_err(describe)?;

@@ -126,7 +126,7 @@ pub enum Fit {
     #[default]
     Contain,
     /// The image fills the box and keeps its aspect ratio. It is cropped on two opposite sides, or
-    /// on one of them (see [`Gravity`]).
+    /// on one of them.
     Cover,
     /// The image is stretched to the box.
     Exact,

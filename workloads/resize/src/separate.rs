@@ -97,7 +97,7 @@ impl Axis {
     fn position(&self, at: u32) -> Position {
         let (factor, max, last) = (u32::from(self.factor), u32::from(self.max), self.side - 1);
         let (first, weight) = if self.is_smooth && max == 2 * factor {
-            // In quarters of a sample; the first centre lies a quarter before that of the component.
+            // In quarters of a sample: the first centre lies a quarter before the component's.
             let position = (2 * at + 1).saturating_sub(2);
             (position / 4, position % 4 * max / 2)
         } else {

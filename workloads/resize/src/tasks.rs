@@ -139,8 +139,9 @@ impl Walk {
     }
 }
 
-/// Whether an entry of a directory is an image: a file with an image's extension, or a link to one.
-/// A link that leads nowhere is an image that cannot be read. A link to a directory is not followed.
+/// Whether an entry of a directory is an image: a file with an image's extension, or a link to
+/// one. A link that leads nowhere is an image that cannot be read. A link to a directory is not
+/// followed.
 fn is_image(entry: &DirEntry) -> bool {
     let is_file = || {
         let is_link = entry.file_type().is_symlink();
