@@ -192,8 +192,8 @@ impl<'a> Printer<'a> {
         self.totals.lines += found.selected;
         self.totals.matches += found.matches;
         if self.query.binary == BinaryFiles::WithoutMatch && found.binary != Binary::No {
+            // As in GNU grep, the lines before the NUL are printed, but do not count.
             (self.file.selected, self.file.is_finished) = (0, true);
-            return ControlFlow::Continue(());
         }
         if !self.query.report.prints_text() {
             return ControlFlow::Continue(());
