@@ -452,14 +452,23 @@ fn interest(connection: &Connection) -> Option<Interest> {
 /// could become part of the future, once per client.
 fn read(stream: &TcpStream, connection: &mut Connection) -> io::Result<()> {
     let mut buffer = [MaybeUninit::uninit(); READ];
-    let room = &mut buffer[..];
-    match stream.try_io(Interest::READABLE, move || Ok(rustix::io::read(stream, room)?)) {
-        Ok(([], _)) => connection.end(),
-        Ok((bytes, _)) => connection.received(bytes),
-        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
-        Err(error) => return Err(error),
+    let received = stream.try_io(Interest::READABLE, || match rustix::io::read(stream, &mut buffer)?.0 {
+        [] => {
+            connection.end();
+            Ok(())
+        }
+        bytes => {
+            let has_emptied = bytes.len() < READ;
+            connection.received(bytes);
+            // A short read has emptied the socket. `WouldBlock` clears tokio's cached readiness,
+            // which saves a read that finds nothing.
+            if has_emptied { Err(ErrorKind::WouldBlock.into()) } else { Ok(()) }
+        }
+    });
+    match received {
+        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(()),
+        received => received,
     }
-    Ok(())
 }
 
 /// Writes the replies that the socket takes. Returns whether it has taken all.
