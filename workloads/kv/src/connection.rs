@@ -71,10 +71,10 @@ pub struct Connection {
     last_active: Instant,
     /// When the client must have given the password.
     auth_deadline: Option<Instant>,
-    /// After a wrong password: nothing is processed until then.
-    paused_until: Option<Instant>,
-    /// Requests wait until the client takes replies: it must take some until then.
-    blocked_until: Option<Instant>,
+    /// After a wrong password: nothing is processed until then. Boxed, as few connections have it.
+    paused_until: Option<Box<Instant>>,
+    /// Requests wait until the client takes replies: it must take some until then. Boxed as well.
+    blocked_until: Option<Box<Instant>>,
     /// No more input will arrive.
     has_ended: bool,
     /// No more requests will be processed.
@@ -162,7 +162,7 @@ impl Connection {
     /// answered first, or if too many replies wait to be written.
     pub fn next(&mut self, now: Now) -> Option<Plan> {
         // Evaluated only here, so that all checks of one call agree on whether the pause is over.
-        self.paused_until = self.paused_until.filter(|until| *until > Instant::now());
+        self.paused_until.take_if(|until| **until <= Instant::now());
         if self.waiting.is_empty()
             && let Some(postponed) = self.postponed.take()
         {
@@ -329,7 +329,8 @@ impl Connection {
         let idle =
             self.server.config.idle_timeout.map(|timeout| timeout.saturating_sub(self.last_active.elapsed()));
         let auth = self.auth_deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        let blocked = self.blocked_until.map(|until| until.saturating_duration_since(Instant::now()));
+        let blocked =
+            self.blocked_until.as_ref().map(|until| until.saturating_duration_since(Instant::now()));
         [idle, auth, blocked].into_iter().flatten().min()
     }
 
@@ -339,7 +340,7 @@ impl Connection {
     /// input [ends](Connection::end) during the pause, the connection is over.
     #[must_use]
     pub fn pause(&self) -> Option<Duration> {
-        self.paused_until.map(|until| until.saturating_duration_since(Instant::now()))
+        self.paused_until.as_ref().map(|until| until.saturating_duration_since(Instant::now()))
     }
 
     /// Releases memory that an idle connection does not need.
@@ -380,7 +381,7 @@ impl Connection {
             (true, false) => self.server.blocked_leaves(),
             _ => {}
         }
-        self.blocked_until = is_blocked.then(|| deadline_after(self.server.config.output_timeout));
+        self.blocked_until = is_blocked.then(|| deadline_after(self.server.config.output_timeout).into());
     }
 
     fn held(&self) -> usize {
@@ -432,7 +433,7 @@ impl Connection {
         }
         let penalty = self.session.take_penalty();
         if !penalty.is_zero() {
-            self.paused_until = Some(deadline_after(penalty));
+            self.paused_until = Some(deadline_after(penalty).into());
         }
     }
 
@@ -509,8 +510,8 @@ impl Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         self.server.count(self.commands);
-        if let Some(until) = self.blocked_until {
-            if until <= Instant::now() {
+        if let Some(until) = &self.blocked_until {
+            if **until <= Instant::now() {
                 self.server.warn_of_blocked(self.output.backlog());
             }
             self.server.blocked_leaves();
