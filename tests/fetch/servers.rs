@@ -1,4 +1,5 @@
-//! Servers of a test, on threads, with and without TLS; and authorities, which are made on the spot.
+//! Servers of a test, on threads, with and without TLS; and authorities, which are made on the
+//! spot.
 
 use std::{
     fs,

@@ -57,8 +57,8 @@ impl Invocation {
         self
     }
 
-    /// Adds a flag; one that has a value is one word with it. What it means is up to the command line
-    /// under test.
+    /// Adds a flag; one that has a value is one word with it. What it means is up to the command
+    /// line under test.
     pub(super) fn flag(mut self, flag: &'static str) -> Self {
         self.flags.push(flag);
         // Names are printed only if asked for, independent of the number of files.

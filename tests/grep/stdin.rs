@@ -104,7 +104,7 @@ fn a_file_is_named_like_stdin(subject: &Subject) {
         conforms(subject, &invocation, b"needle in standard input\n");
         let shown = run_result(subject, &invocation, b"needle in standard input\n").out();
         let expected = if flags == ["-l"] { 3 } else { 1 };
-        let of_stdin = if flags == ["-l"] { &NAME.as_bytes()[..] } else { b"needle in standard input" };
+        let of_stdin = if flags == ["-l"] { NAME.as_bytes() } else { b"needle in standard input" };
         let lines = shown.split(|byte| *byte == b'\n');
         assert_eq!(lines.filter(|line| line.ends_with(of_stdin)).count(), expected, "{invocation}");
     }

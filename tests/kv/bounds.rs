@@ -122,8 +122,7 @@ fn written_before_read(subject: &Subject) {
 /// The client sends requests for as long as it can, and takes none of the replies.
 fn takes_no_reply(subject: &Subject) {
     let output_timeout = Duration::from_millis(100);
-    let served =
-        Served::start(subject, &Config { max_output: 1 << 20, output_timeout, ..Config::default() });
+    let served = Served::start(subject, &Config { max_output: 1 << 20, output_timeout, ..Config::default() });
     let (mut client, mut other) = (served.client(), served.client());
     let requests = of(&[b"ECHO", &vec![b'x'; 64 << 10]]);
     let is_open = (0..500).all(|_| {

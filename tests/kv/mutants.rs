@@ -51,11 +51,7 @@ pub(super) const REJECTED: &[Rejected] = &[
     ("lets_everybody_in", &["too_many_clients_are_turned_away"], "inside"),
     ("takes_any_memory", &["no_more_memory"], "+OK"),
     ("keeps_any_reply", &["who_takes_no_reply_is_hung_up_on"], "takes no reply"),
-    (
-        "keeps_few_replies",
-        &["a_pipeline_may_be_written_before_a_reply_is_read"],
-        "the server reads",
-    ),
+    ("keeps_few_replies", &["a_pipeline_may_be_written_before_a_reply_is_read"], "the server reads"),
     ("waits_for_ever", &["who_says_nothing_is_hung_up_on"], "is_closed"),
     ("drains_for_ever", &["who_does_not_read_holds_up_a_stop_no_longer_than_allowed"], "hung"),
     ("leaves_a_thread", &["commands"], "thread"),

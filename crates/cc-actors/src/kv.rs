@@ -19,7 +19,8 @@
 //!   step on several shards holds their actors, in ascending order.
 //! - **Bound.** Clients, by number; the plans in flight per client, by `PLANS_IN_FLIGHT`. A
 //!   client's actor waits for its socket to take replies and for more requests at the same time,
-//!   until too many replies wait; then it sends no more requests. Mailboxes have room for some requests, and each reply has its own channel.
+//!   until too many replies wait; then it sends no more requests. Mailboxes have room for some
+//!   requests, and each reply has its own channel.
 //! - **Deadlock.** Solid arrows wait for room. Clients and the acceptor send to shard actors and
 //!   the registry, which wait for room nowhere. A client that holds shards waits only for [higher
 //!   ones](crate::shard_actor).

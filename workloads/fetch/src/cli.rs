@@ -47,8 +47,8 @@ struct Flags {
     /// Give up a resource that is not complete after S seconds [default: never]
     #[arg(long, value_name = "S", value_parser = seconds)]
     deadline: Option<Duration>,
-    /// Send this header instead of the one of the same name; an empty value removes it. Authorization,
-    /// Cookie and Host are not sent to another origin after a redirect
+    /// Send this header instead of the one of the same name; an empty value removes it.
+    /// Authorization, Cookie and Host are not sent to another origin after a redirect
     #[arg(long, value_name = "NAME: VALUE", value_parser = RequestHeader::parse)]
     header: Vec<RequestHeader>,
     /// Identify as this to servers, instead of as cc-fetch and its version

@@ -76,7 +76,7 @@ pub(super) fn framing(head: &Parts) -> Result<Framing, Failure> {
     }
 }
 
-/// Whether answers of this status end with their head, whatever their headers say.
+/// Whether answers of this status end with their head regardless of their headers.
 fn has_no_body(status: StatusCode) -> bool {
     status.is_informational() || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
@@ -196,7 +196,8 @@ pub(super) fn is_gzip_file(headers: &HeaderMap) -> bool {
 /// sent.
 pub(super) fn location(headers: &HeaderMap, base: &Url) -> Option<Url> {
     let text = single(headers, LOCATION)?.as_bytes().trim_ascii();
-    // UTF-8 may be sent as it is. In a text of another charset, its bytes are what the server knows.
+    // UTF-8 may be sent as it is. In a text of another charset, its bytes are what the server
+    // knows.
     let text = str::from_utf8(text)
         .map_or_else(|_| percent_encode(text, CONTROLS).to_string().into(), Cow::Borrowed);
     if text.is_empty() {

@@ -88,8 +88,8 @@ pub struct Query {
     pub line_numbers: bool,
     /// Print each line with its file's name.
     pub names: bool,
-    /// `-A`, `-B`, `-C`: the lines to print around selected lines. `Some` of no lines still separates
-    /// groups of lines.
+    /// `-A`, `-B`, `-C`: the lines to print around selected lines. `Some` of no lines still
+    /// separates groups of lines.
     pub context: Option<Context>,
     /// The line between groups of adjacent lines, if there is context.
     pub separator: Option<ByteBuf>,
@@ -166,8 +166,8 @@ impl Query {
         if self.null_data { 0 } else { b'\n' }
     }
 
-    /// The bytes after which a file may be cut. NUL ends the lines of a binary file, as in GNU grep:
-    /// a hole of a gigabyte is not one long line.
+    /// The bytes after which a file may be cut. NUL ends the lines of a binary file, as in GNU
+    /// grep: a hole of a gigabyte is not one long line.
     fn line_ends(&self) -> LineEnds {
         match self {
             Self { null_data: true, .. } => LineEnds([0, 0]),
@@ -246,8 +246,9 @@ impl Job {
         Printer::new(self, out)
     }
 
-    /// Leaves a standard input that can be positioned where GNU grep does, for the next program that
-    /// reads it: after the last selected line if `-m` has ended the search, otherwise at its end.
+    /// Leaves a standard input that can be positioned where GNU grep does, for the next program
+    /// that reads it: after the last selected line if `-m` has ended the search, otherwise at its
+    /// end.
     ///
     /// For the end of a run, after its last task was taken from [`tasks`](Self::tasks).
     pub fn position_stdin(&self) {

@@ -245,8 +245,8 @@ impl<'a> Printer<'a> {
         found.bytes = last.map_or(found.bytes, |end| u64::from(*end));
     }
 
-    /// Formats the lines of a range: those that are selected, and those around them as `-A` and `-B`
-    /// allow. Sets the numbers of the range to those of the lines that count.
+    /// Formats the lines of a range: those that are selected, and those around them as `-A` and
+    /// `-B` allow. Sets the numbers of the range to those of the lines that count.
     fn format(&mut self, found: &mut Found) {
         let max = self.query.max.unwrap_or(u64::MAX);
         let is_matched = found.binary == Binary::Matched;
@@ -428,8 +428,8 @@ impl<'a> Printer<'a> {
     }
 }
 
-/// Writes a text, in a colour if the output has colours. As in GNU grep, the terminal also erases the
-/// rest of the line: a background colour would otherwise fill it after a line break.
+/// Writes a text, in a colour if the output has colours. As in GNU grep, the terminal also erases
+/// the rest of the line: a background colour would otherwise fill it after a line break.
 fn paint(out: &mut Vec<u8>, has_colours: bool, colour: &str, text: &[u8]) {
     if !has_colours {
         return out.extend_from_slice(text);

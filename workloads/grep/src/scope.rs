@@ -246,8 +246,8 @@ impl Found {
         if rows_fit { Ok(()) } else { Err("its rows are not in its text".to_owned()) }
     }
 
-    /// Checks that the lines and the marks are in the text, in order, and that each mark is within a
-    /// line.
+    /// Checks that the lines and the marks are in the text, in order, and that each mark is within
+    /// a line.
     fn check_lines(&self) -> Result<(), String> {
         let mut marks = self.marks.iter().peekable();
         let (mut text_at, mut line_at) = (0, 0);

@@ -195,8 +195,8 @@ impl Query {
 
     /// A pattern in the syntax of the regex library, if it is a regular expression by itself.
     ///
-    /// The library joins the patterns and puts each in parentheses. So it would accept `a)(b` as two
-    /// groups, and a comment at the end of a pattern would hide the closing parenthesis.
+    /// The library joins the patterns and puts each in parentheses. So it would accept `a)(b` as
+    /// two groups, and a comment at the end of a pattern would hide the closing parenthesis.
     fn checked(&self, pattern: &[u8]) -> Result<String> {
         let mut pattern = self.source(pattern);
         let mut parser = regex_syntax::ParserBuilder::new();

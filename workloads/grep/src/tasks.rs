@@ -273,7 +273,8 @@ struct State {
     /// All streams so far, by name. Several operands may have the same name, and the source may
     /// have reached a later one than the printer.
     streams: HashMap<Vec<u8>, StreamCounts>,
-    /// Where standard input is to be left, if it can be positioned and the search of it ended early.
+    /// Where standard input is to be left, if it can be positioned and the search of it ended
+    /// early.
     stdin_at: Option<SeekFrom>,
 }
 
@@ -316,8 +317,8 @@ impl SharedCutoff {
         }
     }
 
-    /// Positions standard input for the program that reads it next. Called when nothing reads it any
-    /// more.
+    /// Positions standard input for the program that reads it next. Called when nothing reads it
+    /// any more.
     pub(super) fn position_stdin(&self) {
         if let Some(position) = self.state().stdin_at.take() {
             // Some files in /proc have a position that cannot be set. Then there is nothing to do.

@@ -314,8 +314,8 @@ impl Command {
         }))
     }
 
-    /// Replaces dates by durations from now, when the command is about to run. `date` is the present
-    /// date in milliseconds since 1970.
+    /// Replaces dates by durations from now, when the command is about to run. `date` is the
+    /// present date in milliseconds since 1970.
     pub(super) fn stamp(&mut self, date: impl Fn() -> u64) {
         match self {
             Self::Set { expiry, .. } | Self::Getex(_, expiry) | Self::Expire { expiry, .. } => {

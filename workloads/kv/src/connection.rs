@@ -367,7 +367,7 @@ impl Connection {
         may_ask && is_bounded && self.paused_until.is_none()
     }
 
-    /// Whether so many replies wait for the client that no further request should be processed.
+    /// Whether the replies that wait for the client are too many to process a further request.
     fn is_output_full(&self) -> bool {
         let backlog = self.output.backlog();
         backlog >= MAX_AHEAD && self.server.is_output_full(backlog)

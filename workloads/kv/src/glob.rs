@@ -1,8 +1,8 @@
 //! Patterns for names, as in `KEYS` and `SCAN MATCH`.
 
-/// Whether a name matches a pattern with `*`, `?`, `[a-z]`, `[^a-z]` and `\\` before a character that
-/// stands for itself. Malformed patterns match what they match in Redis (`stringmatchlen`): a class
-/// that is not closed ends at the end of the pattern.
+/// Whether a name matches a pattern with `*`, `?`, `[a-z]`, `[^a-z]` and `\\` before a character
+/// that stands for itself. Malformed patterns match what they match in Redis (`stringmatchlen`): a
+/// class that is not closed ends at the end of the pattern.
 ///
 /// The time is at most proportional to the product of the two lengths, for any pattern.
 pub(super) fn matches(mut pattern: &[u8], mut name: &[u8], ignores_case: bool) -> bool {

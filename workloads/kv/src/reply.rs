@@ -54,7 +54,8 @@ pub enum Reply {
     /// Items without an order: an array in RESP2, a set in RESP3.
     Set(Vec<Reply>),
     /// Changes the protocol of the connection: this reply, and all that follow it, are encoded in
-    /// the new one. It is in the sequence of replies because those before it may not be encoded yet.
+    /// the new one. It is in the sequence of replies because those before it may not be encoded
+    /// yet.
     Switch(Protocol, Box<Reply>),
 }
 

@@ -60,8 +60,8 @@ pub struct Check {
     pub number: u64,
 }
 
-/// The number of a check that the key is absent, no matter since when. No shard assigns so many
-/// versions.
+/// The number of a check that the key is absent, no matter since when. No shard assigns this
+/// version.
 const ABSENT_NOW: u64 = u64::MAX;
 
 impl Check {

@@ -431,7 +431,8 @@ fn byte_of_field(text: &str) -> Result<(Option<usize>, &str), String> {
     }
 }
 
-/// Takes a number. One that is too large to parse is the largest: no line has so many fields.
+/// Takes a number. One that is too large to parse is the largest: no line has that number of
+/// fields.
 fn number<'a>(text: &'a str, what: &str) -> Result<(usize, &'a str), String> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, text) = text.split_at(digits);

@@ -1,8 +1,8 @@
 //! An asynchronous HTTP client.
 //!
-//! An exchange is read by [`Answer`]. There is no separate task per connection: an exchange owns its
-//! connection as long as the exchange lasts. If the exchange is dropped, the connection is dropped
-//! with it, and no other task has to be notified.
+//! An exchange is read by [`Answer`]. There is no separate task per connection: an exchange owns
+//! its connection as long as the exchange lasts. If the exchange is dropped, the connection is
+//! dropped with it, and no other task has to be notified.
 //!
 //! Redirects, retries and compression are handled by [`Download`].
 

@@ -193,8 +193,9 @@ fn transport_error(error: ureq::Error) -> TransportError {
 }
 
 fn io_error(error: &io::Error) -> TransportError {
-    // The name of the host was checked before. Other ends, such as a reset, and TLS that ends without
-    // `close_notify`, may have truncated the answer: an attacker on the network can cause them.
+    // The name of the host was checked before. Other ends, such as a reset, and TLS that ends
+    // without `close_notify`, may have truncated the answer: an attacker on the network can cause
+    // them.
     tls::error_of(error, "the host").unwrap_or(TransportError::Closed)
 }
 

@@ -1,10 +1,10 @@
 //! RENAME, RENAMENX and COPY between two shards, in two steps.
 //!
 //! A plan does not know the value of the source when it is made. So a first plan reads the source
-//! (and whether the target exists), and a second one writes, under the condition that the source has
-//! not changed and, where the target must be absent, that it is. If the condition fails, both steps
-//! are repeated. The second plan is one step for all clients, as an EXEC after a WATCH is, and the
-//! models need no other mechanism for it.
+//! (and whether the target exists), and a second one writes, under the condition that the source
+//! has not changed and, where the target must be absent, that it is. If the condition fails, both
+//! steps are repeated. The second plan is one step for all clients, as an EXEC after a WATCH is,
+//! and the models need no other mechanism for it.
 
 use super::{
     super::{
@@ -37,8 +37,8 @@ impl Session {
         Step::Move(plan)
     }
 
-    /// Takes the reply to a plan of a move. Returns the reply to the client, or the next plan, whose
-    /// reply is passed here, too.
+    /// Takes the reply to a plan of a move. Returns the reply to the client, or the next plan,
+    /// whose reply is passed here, too.
     pub(in super::super) fn moved(&mut self, reply: Reply, server: &Server) -> Result<Plan, Reply> {
         let Some(mut moving) = self.moving.take() else { return Err(reply) };
         let (slots, now) = (server.slots, server.now());

@@ -123,7 +123,8 @@ impl Shard {
         Reply::Array(vec![Reply::Int(self.table.len() as i64), key])
     }
 
-    /// Approximate memory of the keys that a command replies; 0 if they are few, or it replies none.
+    /// Approximate memory of the keys that a command replies; 0 if they are few, or it replies
+    /// none.
     pub(super) fn listed_bytes(&self, command: &Command) -> u64 {
         let pattern = match command {
             Command::Keys(pattern) => Some(pattern),

@@ -1,5 +1,5 @@
-//! Raw answers, and the line that each leads to. Where curl reads an answer, so do the clients, if it
-//! is not dangerous; the README names what is refused.
+//! Raw answers, and the line that each leads to. Where curl reads an answer, so do the clients, if
+//! it is not dangerous; the README names what is refused.
 
 use std::io::Write;
 
