@@ -362,7 +362,8 @@ mod tests {
 
     /// The name and the content of each piece of a search of these operands.
     fn pieces(roots: &[PathBuf], output: Option<&Path>) -> Vec<(String, Content)> {
-        let mut job = Job::new(Query::default(), roots.to_vec(), true);
+        let query = Query { patterns: vec![ByteBuf::from("e")], ..Query::default() };
+        let mut job = Job::new(query, roots.to_vec(), true);
         job.output = output.and_then(|output| OutputFile::of(File::open(output).unwrap()));
         let tasks = job.tasks(Grain::default(), &Stop::new()).flat_map(|task| task.pieces);
         tasks.map(|piece| (String::from_utf8(piece.path.into_vec()).unwrap(), piece.content)).collect()
@@ -405,7 +406,7 @@ mod tests {
         ];
         let found = pieces(&roots.clone().map(PathBuf::from), None);
         let [file, folder, shared] = roots;
-        let text = Content::Bytes(ByteBuf::from(*b"text\n"));
+        let text = Content::Stream(ByteBuf::from(*b"text\n"));
         assert_eq!(found, [(file, text.clone()), (format!("{folder}file"), text), (shared, Content::File)]);
         assert!(
             pieces(&["/proc/self/status".into()], None).iter().all(|(_, content)| *content != Content::File)

@@ -92,7 +92,9 @@ pub(crate) fn names_that_only_the_program_can_open(name: &str, models: &[&str]) 
         assert_eq!(run(&["wordcount", "-r", "link"], "3< d"), "2\tword\n1\ta\n1\tb\n", "{model}");
         let sorted = run(&["sort", "-S1b", "-T", "/dev/fd/3", "d/f"], "3< d");
         assert_eq!(sorted, "a word\nb word\n", "{model}");
-        assert_eq!(run(&["fetch", "-i", "/dev/fd/3"], "3< urls"), "", "{model}");
+        if *model != "rayon" {
+            assert_eq!(run(&["fetch", "-i", "/dev/fd/3"], "3< urls"), "", "{model}");
+        }
         run(&["mandelbrot", "--size", "30x20", "--out", "set.png"], "");
         let made = run(&["resize", "--width", "15", "/dev/fd/3"], "3< set.png");
         assert!(made.ends_with(" 15x10 /dev/fd/3\n"), "{model}: {made}");

@@ -185,6 +185,9 @@ struct Found {
     text: ByteBuf,
     rows: Vec<(u32, u32, u32)>,
     ends: Vec<u32>,
+    lines: Vec<(u32, u32, u32, bool)>,
+    marks: Vec<(u32, u32)>,
+    is_stream: bool,
     binary: u32,
     ended: bool,
     error: Option<(u32, String)>,
@@ -254,7 +257,7 @@ pub(crate) fn grep(by_name: bool) -> Vec<(String, Lie)> {
         Remainder::Task(grep::Task { pieces: vec![piece; 200], limit: task.limit })
     };
     left("a piece many times".to_owned(), many, 0);
-    let found: [(&str, fn(&mut Found)); 14] = [
+    let found: [(&str, fn(&mut Found)); 19] = [
         ("a foreign path", |found| found.path = ByteBuf::from("private/key")),
         ("an empty path", |found| found.path = ByteBuf::new()),
         ("a position after the file", |found| found.at = HUGE),
@@ -269,6 +272,11 @@ pub(crate) fn grep(by_name: bool) -> Vec<(String, Lie)> {
         ("rows in disorder", |found| found.rows = vec![(9, 0, 0), (3, 0, 0)]),
         ("ends after the range", |found| found.ends = vec![u32::MAX; 3]),
         ("ends of a file's beginning", |found| found.ends = vec![0, 0]),
+        ("lines after the text", |found| found.lines = vec![(u32::MAX, 0, 0, true)]),
+        ("lines in disorder", |found| found.lines = vec![(9, 9, 0, true), (3, 3, 0, true)]),
+        ("marks after the text", |found| found.marks = vec![(0, u32::MAX)]),
+        ("marks that end before they begin", |found| found.marks = vec![(5, 2)]),
+        ("another kind of input", |found| found.is_stream = !found.is_stream),
     ];
     for (name, lie) in found {
         lies.push(answer_lie(format!("found: {name}"), move |_, answer: &mut Grep| {

@@ -4,6 +4,7 @@ use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
+    path::Path,
     process::{Child, Command, Stdio},
     thread,
     time::Duration,
@@ -110,9 +111,28 @@ impl Client {
 
     /// The worker that serves this client.
     fn worker(&mut self) -> Pid {
-        let info = self.ask("INFO server");
-        let (_, rest) = info.split_once("process_id:").expect("INFO has it");
-        pid(rest.split('|').next().and_then(|digits| digits.parse::<i32>().ok()).expect("a number"))
+        assert_eq!(self.ask("PING"), "+PONG");
+        self.accepted_by().expect("a worker has accepted the connection")
+    }
+
+    /// The process that has the other end of the connection.
+    fn accepted_by(&self) -> Option<Pid> {
+        let end = |address: std::net::SocketAddr| format!(":{:04X} ", address.port());
+        let stream = self.0.get_ref();
+        let [ours, theirs] = [stream.local_addr(), stream.peer_addr()].map(|it| end(it.expect("connected")));
+        let sockets = fs::read_to_string("/proc/net/tcp").expect("Linux has it");
+        let other = sockets.lines().find(|line| {
+            let (at, from) = (line.find(&theirs), line.find(&ours));
+            at.zip(from).is_some_and(|(at, from)| at < from)
+        })?;
+        let socket = format!("socket:[{}]", other.split_whitespace().nth(9)?);
+        let is_open = |process: &fs::DirEntry| {
+            let files = fs::read_dir(process.path().join("fd")).into_iter().flatten().flatten();
+            files.filter_map(|file| fs::read_link(file.path()).ok()).any(|link| link == Path::new(&socket))
+        };
+        let mut processes = fs::read_dir("/proc").expect("listed").flatten();
+        let process = processes.find(|process| is_open(process))?;
+        Some(pid(process.file_name().to_str()?.parse::<i32>().ok()?))
     }
 
     fn epochs(&mut self) -> Vec<String> {
@@ -284,10 +304,11 @@ fn after_kills_at_any_moment_each_reply_is_a_result_or_an_error() {
         for _ in 0..12 {
             let mut client = server.client();
             // Any worker. It may be killed while it answers.
-            client.send("INFO server");
-            let Some(info) = client.reply() else { continue };
-            let (_, rest) = info.split_once("process_id:").expect("INFO has it");
-            let worker = pid(rest.split('|').next().expect("a line").parse::<i32>().expect("a number"));
+            client.send("PING");
+            if client.reply().is_none() {
+                continue;
+            }
+            let Some(worker) = client.accepted_by() else { continue };
             let _ = kill_process(worker, Signal::KILL);
         }
         clients.into_iter().for_each(|client| client.join().expect("all replies were valid"));

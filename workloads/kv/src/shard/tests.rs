@@ -198,9 +198,10 @@ impl Naive {
             }
             Command::Add(key, by) => {
                 let entry = map.entry(key.clone()).or_insert((b"0".to_vec(), None));
-                let Some(before) =
-                    String::from_utf8(entry.0.clone()).ok().and_then(|text| text.parse::<i64>().ok())
-                else {
+                let number =
+                    String::from_utf8(entry.0.clone()).ok().and_then(|text| text.parse::<i64>().ok());
+                // As in Redis, `00` is no number.
+                let Some(before) = number.filter(|number| number.to_string().as_bytes() == entry.0) else {
                     return NOT_AN_INTEGER;
                 };
                 let Some(sum) = before.checked_add(*by) else {
