@@ -18,7 +18,7 @@ use std::{
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
-    process::{Signal, getpgrp, kill_current_process_group},
+    process::{Signal, getpgrp, getpid, kill_process},
     termios::{LocalModes, tcgetattr, tcgetpgrp},
 };
 use signal_hook::{consts::SIGCONT, flag};
@@ -29,7 +29,7 @@ use crate::{signals, stop::Bell};
 /// stop of the run. Both take microseconds on an idle machine.
 const GRACE: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
 
-/// How [`stop_group`] has ended.
+/// How [`stop_process`] has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// The bell has rung.
@@ -51,9 +51,12 @@ pub(crate) fn stops_writers(terminal: impl AsFd) -> bool {
     tcgetattr(terminal).is_ok_and(|modes| modes.local_modes.contains(LocalModes::TOSTOP))
 }
 
-/// Stops the process group as the kernel does when a process of it uses the terminal from the
-/// background. Returns when the process is continued, and the bell has had the time to ring.
-pub(crate) fn stop_group(signal: Signal, bell: Option<&Bell>) -> Outcome {
+/// Stops this process as the kernel does when it uses the terminal from the background. Returns when
+/// the process is continued, and the bell has had the time to ring.
+///
+/// The kernel stops the whole process group. Here a worker process may just be started: it would be
+/// stopped as a member of this group and then move to its own, where no shell continues it.
+pub(crate) fn stop_process(signal: Signal, bell: Option<&Bell>) -> Outcome {
     static CONTINUED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
     let continued = CONTINUED.get_or_init(|| {
         let continued = Arc::default();
@@ -65,7 +68,7 @@ pub(crate) fn stop_group(signal: Signal, bell: Option<&Bell>) -> Outcome {
         return Outcome::NotStopped;
     }
     continued.store(false, Ordering::SeqCst);
-    let _ = kill_current_process_group(signal);
+    let _ = kill_process(getpid(), signal);
     // The process stops during the first wait, whose time has then passed when it is continued.
     if has_rung(bell) || has_rung(bell) {
         return Outcome::Rung;

@@ -86,7 +86,7 @@ fn write_all(fd: BorrowedFd<'_>, stream: &Stream, mut text: &[u8]) -> io::Result
     let is_terminal = *stream.is_terminal.get_or_init(|| fd.is_terminal());
     while !text.is_empty() {
         if is_terminal && background::stops_writers(fd) && background::is_in_background(fd) {
-            match background::stop_group(Signal::TTOU, None) {
+            match background::stop_process(Signal::TTOU, None) {
                 background::Outcome::NotStopped => {} // then the write has the kernel's own result
                 _ => continue,
             }

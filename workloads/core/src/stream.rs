@@ -215,7 +215,7 @@ impl Stream {
         if !self.is_terminal || !background::is_in_background(&self.file) {
             return Ok(true);
         }
-        match background::stop_group(Signal::TTIN, Some(&self.bell)) {
+        match background::stop_process(Signal::TTIN, Some(&self.bell)) {
             background::Outcome::Rung => (self.ended, self.finished) = (true, true),
             background::Outcome::Continued => {}
             background::Outcome::NotStopped => return Err(Errno::IO.into()),
