@@ -51,8 +51,8 @@ pub(crate) fn stops_writers(terminal: impl AsFd) -> bool {
     tcgetattr(terminal).is_ok_and(|modes| modes.local_modes.contains(LocalModes::TOSTOP))
 }
 
-/// Stops this process as the kernel does when it uses the terminal from the background. Returns when
-/// the process is continued, and the bell has had the time to ring.
+/// Stops this process as the kernel does when it uses the terminal from the background. Returns
+/// when the process is continued, and the bell has had the time to ring.
 ///
 /// The kernel stops the whole process group. Here a worker process may just be started: it would be
 /// stopped as a member of this group and then move to its own, where no shell continues it.
