@@ -113,7 +113,7 @@ pub enum Expiry {
     Keep,
     /// After this many milliseconds; at once if that is not positive.
     After(i64),
-    /// At this date, in milliseconds since 1970. Shards know no dates: see [`Command::stamp`].
+    /// At this date, in milliseconds since 1970. Shards know no dates: see `Command::stamp`.
     At(i64),
 }
 

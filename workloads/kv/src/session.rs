@@ -33,7 +33,7 @@ pub enum Step {
     Run(Plan),
     /// The same, for a WATCH: pass its reply to [`Session::answered`] before the next step.
     Watch(Plan),
-    /// The same, for a RENAME or COPY between two shards: pass its reply to [`Session::moved`],
+    /// The same, for a RENAME or COPY between two shards: pass its reply to `Session::moved`,
     /// which may return another plan.
     Move(Plan),
     /// This reply, and then the connection closes.
