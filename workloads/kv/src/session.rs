@@ -10,7 +10,7 @@ use std::{
 };
 
 use self::{
-    client::Library,
+    client::Driver,
     local::{unknown, unknown_subcommand},
     moving::Moving,
 };
@@ -53,7 +53,7 @@ pub struct Session {
     last_was_wrong: bool,
     name: Option<Box<[u8]>>,
     /// What CLIENT SETINFO has set.
-    library: Option<Box<Library>>,
+    driver: Option<Box<Driver>>,
     /// When the client connected.
     connected: Instant,
     /// The protocol that the last HELLO has chosen.
@@ -100,7 +100,7 @@ impl Session {
             wrong_passwords: 0,
             last_was_wrong: false,
             name: None,
-            library: None,
+            driver: None,
             connected: Instant::now(),
             protocol: Protocol::default(),
             transaction: None,

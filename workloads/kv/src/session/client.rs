@@ -14,7 +14,7 @@ use super::{
 
 /// What a driver says about itself with SETINFO.
 #[derive(Debug, Default)]
-pub(super) struct Library {
+pub(super) struct Driver {
     name: Box<[u8]>,
     version: Box<[u8]>,
 }
@@ -64,11 +64,11 @@ impl Session {
             let why = format!("ERR {name} cannot contain spaces, newlines or special characters.");
             return Reply::Error(Cow::Owned(why));
         }
-        let library = self.library.get_or_insert_default();
+        let driver = self.driver.get_or_insert_default();
         if &*name == b"lib-name" {
-            library.name = value.into();
+            driver.name = value.into();
         } else {
-            library.version = value.into();
+            driver.version = value.into();
         }
         Reply::Ok
     }
@@ -105,7 +105,7 @@ impl Session {
     /// The line of CLIENT LIST, with the fields that this server knows.
     fn description(&self) -> String {
         let text = |bytes: Option<&[u8]>| String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned();
-        let library = self.library.as_deref();
+        let driver = self.driver.as_deref();
         let (flags, multi) = match &self.transaction {
             Some(transaction) => ("x", transaction.queue.len() as i64),
             None => ("N", -1),
@@ -118,8 +118,8 @@ impl Session {
             self.connected.elapsed().as_secs(),
             self.watched.len(),
             self.protocol.number(),
-            text(library.map(|library| &*library.name)),
-            text(library.map(|library| &*library.version)),
+            text(driver.map(|driver| &*driver.name)),
+            text(driver.map(|driver| &*driver.version)),
         )
     }
 }
