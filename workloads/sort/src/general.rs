@@ -98,6 +98,7 @@ fn exponent(text: &[u8], letter: u8) -> Option<(usize, i32)> {
 #[cfg(test)]
 mod tests {
     use super::prefix;
+    use crate::keys::for_each_pair;
 
     #[test]
     fn numbers_of_c_are_in_order() {
@@ -116,16 +117,9 @@ mod tests {
             &["1e300"],
             &["inf", "Infinity", "1e999"],
         ];
-        let all: Vec<_> = ordered
-            .iter()
-            .enumerate()
-            .flat_map(|(n, equal)| equal.iter().map(move |text| (n, text)))
-            .collect();
-        for (n, one) in &all {
-            for (m, other) in &all {
-                let order = prefix(one.as_bytes()).cmp(&prefix(other.as_bytes()));
-                assert_eq!(order, n.cmp(m), "{one:?} and {other:?}");
-            }
-        }
+        for_each_pair(ordered, |one, other, expected| {
+            let order = prefix(one.as_bytes()).cmp(&prefix(other.as_bytes()));
+            assert_eq!(order, expected, "{one:?} and {other:?}");
+        });
     }
 }

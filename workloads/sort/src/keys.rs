@@ -255,3 +255,13 @@ fn bytes_prefix(text: &[u8]) -> u64 {
     padded[..text.len()].copy_from_slice(text);
     u64::from_be_bytes(padded) | text.len() as u64
 }
+
+/// Calls `check` with every two of these texts and their order. The groups are in ascending order,
+/// and the texts of a group are equal.
+#[cfg(test)]
+pub(crate) fn for_each_pair(ordered: &[&[&str]], check: impl Fn(&str, &str, Ordering)) {
+    let all = || ordered.iter().enumerate().flat_map(|(n, equal)| equal.iter().map(move |text| (n, *text)));
+    for (n, one) in all() {
+        all().for_each(|(m, other)| check(one, other, n.cmp(&m)));
+    }
+}

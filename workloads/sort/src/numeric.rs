@@ -131,6 +131,7 @@ fn digits(text: &[u8]) -> (&[u8], &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::keys::for_each_pair;
 
     /// Numbers in ascending order; those of a line are equal.
     const ORDERED: &[&[&str]] = &[
@@ -194,21 +195,15 @@ mod tests {
             &["1Z"],
             &["1Y"],
         ];
-        let all: Vec<_> = ordered
-            .iter()
-            .enumerate()
-            .flat_map(|(n, equal)| equal.iter().map(move |text| (n, text)))
-            .collect();
-        for (n, one) in &all {
-            for (m, other) in &all {
-                let [one, other] = [one, other].map(|text| text.as_bytes());
-                let by_number = || Number::read(one).compare(&Number::read(other));
-                let order = unit(one, false).cmp(&unit(other, false)).then_with(by_number);
-                assert_eq!(order, n.cmp(m), "{one:?} and {other:?}");
-                let prefixes = unit_prefix(one, false).cmp(&unit_prefix(other, false));
-                assert!(prefixes == n.cmp(m) || prefixes.is_eq(), "{one:?} and {other:?}");
-            }
-        }
+        for_each_pair(ordered, |one, other, expected| {
+            let names = format!("{one} and {other}");
+            let [one, other] = [one, other].map(str::as_bytes);
+            let by_number = || Number::read(one).compare(&Number::read(other));
+            let order = unit(one, false).cmp(&unit(other, false)).then_with(by_number);
+            assert_eq!(order, expected, "{names}");
+            let prefixes = unit_prefix(one, false).cmp(&unit_prefix(other, false));
+            assert!(prefixes == expected || prefixes.is_eq(), "{names}");
+        });
         assert_eq!(unit(b"1m", true), unit(b"1M", false));
     }
 

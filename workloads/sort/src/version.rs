@@ -141,6 +141,7 @@ impl Bits {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::keys::for_each_pair;
 
     #[test]
     fn names_are_in_order_and_so_are_their_prefixes() {
@@ -175,18 +176,12 @@ mod tests {
             &["file-1.10"],
             &["\u{e9}"],
         ];
-        let all: Vec<_> = ordered
-            .iter()
-            .enumerate()
-            .flat_map(|(n, equal)| equal.iter().map(move |text| (n, text)))
-            .collect();
-        for (n, one) in &all {
-            for (m, other) in &all {
-                let (one, other) = (one.as_bytes(), other.as_bytes());
-                assert_eq!(compare(one, other), n.cmp(m), "{:?} {:?}", all[*n], all[*m]);
-                let prefixes = prefix(one).cmp(&prefix(other));
-                assert!(prefixes.is_eq() || prefixes == n.cmp(m), "{one:?} {other:?}");
-            }
-        }
+        for_each_pair(ordered, |one, other, expected| {
+            let names = format!("{one} and {other}");
+            let [one, other] = [one, other].map(str::as_bytes);
+            assert_eq!(compare(one, other), expected, "{names}");
+            let prefixes = prefix(one).cmp(&prefix(other));
+            assert!(prefixes.is_eq() || prefixes == expected, "{names}");
+        });
     }
 }
